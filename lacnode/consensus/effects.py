@@ -1,0 +1,117 @@
+"""What the consensus state machine asks the world to do: its whole output.
+
+Effects come as a list and must be carried out in that order. There is one block timer and one round timer; starting
+one cancels its predecessor.
+"""
+
+from dataclasses import dataclass
+
+from lacnode.consensus.payloads import Payload
+from lacnode.consensus.prepared import PreparedBlock
+from lacnode.primitives.block import Block
+
+
+@dataclass(frozen=True, slots=True)
+class StartBlockTimer:
+    """Deliver `BlockTimerExpired(height, round)` at `due_ms` (Unix milliseconds); at once if that has passed."""
+
+    height: int
+    round: int
+    due_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartRoundTimer:
+    """Deliver `RoundTimerExpired(height, round)` after `delay_ms` milliseconds."""
+
+    height: int
+    round: int
+    delay_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopTimers:
+    """Cancel both timers: the node has nothing to do at this height."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildBlock:
+    """Build a block on the head for (height, round) with this timestamp in seconds, and answer with `BlockBuilt`."""
+
+    height: int
+    round: int
+    timestamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckProposal:
+    """Check `block` (light header rules, execution, body) and answer with `ProposalChecked(digest, ...)`."""
+
+    digest: bytes
+    block: Block
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPrepared:
+    """Make `prepared` durable before carrying out what follows: a quorum prepared this block, and only this block may
+    be proposed again at its height."""
+
+    prepared: PreparedBlock
+
+
+@dataclass(frozen=True, slots=True)
+class SignPayload:
+    """Write `payload` to the journal, sign it, and answer with `PayloadSigned` or `SigningRefused`."""
+
+    payload: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send the message to every connected peer whose address is in `recipients`. Never waited for."""
+
+    code: int
+    data: bytes
+    recipients: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportBlock:
+    """Import the sealed block in full; success comes back as `HeadChanged`, failure as `ImportFailed`."""
+
+    digest: bytes
+    block: Block
+
+
+@dataclass(frozen=True, slots=True)
+class PeerIsAhead:
+    """The peer at this address speaks of heights above ours: its chain has at least block `number`."""
+
+    address: bytes
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something an operator may want explained: a message or proposal refused, a round given up, a contradiction.
+
+    `topic` is a stable name (`proposal-refused`, `round-expired`, ...), `text` one sentence.
+    """
+
+    topic: str
+    text: str
+
+
+Effect = (
+    StartBlockTimer
+    | StartRoundTimer
+    | StopTimers
+    | BuildBlock
+    | CheckProposal
+    | RecordPrepared
+    | SignPayload
+    | Send
+    | ImportBlock
+    | PeerIsAhead
+    | Note
+)

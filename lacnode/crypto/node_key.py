@@ -1,0 +1,88 @@
+"""The node key: one secp256k1 key that is both the devp2p identity and the validator's.
+
+Files as Besu keeps them: one line, `0x` and 64 hexadecimal digits; made when missing, in a temporary file moved into
+place. A key file that is wrong is never overwritten.
+"""
+
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lacnode.crypto.secp256k1 import CURVE_ORDER, address_of, public_key_of
+from lacnode.primitives.hexadecimal import from_hex, to_hex
+
+
+class KeyFileError(Exception):
+    """A key file that cannot be used; the message names the file and what was expected, never its content."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeKey:
+    """A private key (32 bytes) with its public key (64 bytes, the node id) and address (20 bytes)."""
+
+    private_key: bytes = field(repr=False)
+    public_key: bytes
+    address: bytes
+
+    @classmethod
+    def of(cls, private_key: bytes) -> "NodeKey":
+        """The key of 32 private bytes; ValueError outside 1 .. order-1."""
+        if len(private_key) != 32 or not 0 < int.from_bytes(private_key) < CURVE_ORDER:
+            raise ValueError("a private key is 32 bytes, between 1 and the curve's order")
+        public_key = public_key_of(private_key)
+        return cls(private_key, public_key, address_of(public_key))
+
+    @classmethod
+    def generate(cls) -> "NodeKey":
+        """A new random key."""
+        while True:
+            try:
+                return cls.of(secrets.token_bytes(32))
+            except ValueError:
+                continue
+
+
+def load_node_key(path: Path) -> NodeKey:
+    """The key in the file at `path`; KeyFileError if it is missing, unreadable or not a key."""
+    try:
+        text = path.read_text("ascii")
+    except FileNotFoundError:
+        raise KeyFileError(f"Private key file doesn't exist: {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeyFileError(f"Private key cannot be loaded from file {path}: {_reason(error)}") from None
+    try:
+        return NodeKey.of(from_hex(text.strip()))
+    except ValueError:
+        raise KeyFileError(
+            f"Private key cannot be loaded from file {path}: expected one line of 64 hexadecimal digits, "
+            "optionally after 0x, that is a valid secp256k1 private key"
+        ) from None
+
+
+def load_or_create_node_key(path: Path) -> NodeKey:
+    """The key in the file at `path`, made there (readable by its owner only) if there is no file yet."""
+    if path.exists():
+        return load_node_key(path)
+    key = NodeKey.generate()
+    save_node_key(path, key)
+    return key
+
+
+def save_node_key(path: Path, key: NodeKey) -> None:
+    """Write `key` to `path` atomically, mode 0600; KeyFileError if that cannot be done."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(to_hex(key.private_key))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise KeyFileError(f"Private key file {path} cannot be written: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else "not ASCII text"

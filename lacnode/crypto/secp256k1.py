@@ -1,0 +1,69 @@
+"""secp256k1 signatures, recovery and key agreement, on `coincurve` directly.
+
+`eth-keys` costs twice as much a recovery (see the design card), and recovery is on every hot path: transactions, seals,
+consensus messages, discovery packets. Signatures are 65 bytes `r || s || v`, v 0 or 1, deterministic (RFC 6979) and
+low-s, as Besu makes them.
+"""
+
+import coincurve
+
+from lacnode.primitives.keccak import keccak256
+from lacnode.primitives.transaction import Transaction
+
+CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+HALF_CURVE_ORDER = CURVE_ORDER // 2
+SIGNATURE_SIZE = 65
+
+
+class SignatureError(ValueError):
+    """A signature from which no public key can be recovered."""
+
+
+def sign(digest: bytes, private_key: bytes) -> bytes:
+    """The 65-byte recoverable signature of a 32-byte `digest` by a 32-byte `private_key`."""
+    return coincurve.PrivateKey(private_key).sign_recoverable(digest, hasher=None)
+
+
+def recover(digest: bytes, signature: bytes) -> bytes:
+    """The 64-byte public key (X || Y) that signed the 32-byte `digest`; SignatureError if there is none."""
+    if len(signature) != SIGNATURE_SIZE or signature[64] > 1:
+        raise SignatureError("a signature of 65 bytes ending in 0 or 1 was expected")
+    try:
+        point = coincurve.PublicKey.from_signature_and_message(signature, digest, hasher=None)
+    except Exception as error:  # coincurve raises bare Exception for some malformed signatures
+        raise SignatureError(f"no public key can be recovered: {error}") from None
+    return point.format(compressed=False)[1:]
+
+
+def recover_address(digest: bytes, signature: bytes) -> bytes:
+    """The 20-byte address that signed `digest`; SignatureError if there is none."""
+    return address_of(recover(digest, signature))
+
+
+def address_of(public_key: bytes) -> bytes:
+    """The 20-byte address of a 64-byte public key."""
+    return keccak256(public_key)[12:]
+
+
+def public_key_of(private_key: bytes) -> bytes:
+    """The 64-byte public key (X || Y) of a 32-byte private key; ValueError outside the curve's range."""
+    return coincurve.PrivateKey(private_key).public_key.format(compressed=False)[1:]
+
+
+def agree(private_key: bytes, public_key: bytes) -> bytes:
+    """ECDH: the 32-byte X coordinate of `private_key` times the 64-byte `public_key`; ValueError if it is no point."""
+    point = coincurve.PublicKey(b"\x04" + public_key).multiply(private_key)
+    return point.format(compressed=False)[1:33]
+
+
+def is_low_s(signature: bytes) -> bool:
+    """Whether s is in the lower half of the curve's order, as EIP-2 and Besu 25.11 require."""
+    return int.from_bytes(signature[32:64]) <= HALF_CURVE_ORDER
+
+
+def sender_of(transaction: Transaction) -> bytes:
+    """The 20-byte address that signed `transaction`; SignatureError for a malformed or high-s signature."""
+    if not (0 < transaction.r < CURVE_ORDER and 0 < transaction.s <= HALF_CURVE_ORDER):
+        raise SignatureError("transaction signature out of range")
+    signature = transaction.r.to_bytes(32) + transaction.s.to_bytes(32) + bytes([transaction.y_parity])
+    return recover_address(transaction.signing_hash(), signature)

@@ -1,0 +1,84 @@
+"""A block: header, transactions, ommers (always none under IBFT 2.0), and withdrawals from Shanghai on."""
+
+from dataclasses import dataclass
+
+from lacnode.primitives import rlp
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
+from lacnode.primitives.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class BlockBody:
+    """What a header commits to. `ommers` are kept only to be refused by rule; `withdrawals` is None before Shanghai."""
+
+    transactions: tuple[Transaction, ...] = ()
+    ommers: tuple[BlockHeader, ...] = ()
+    withdrawals: tuple[bytes, ...] | None = None
+
+    def fields(self) -> list[RlpValue]:
+        values: list[RlpValue] = [
+            [transaction.to_item() for transaction in self.transactions],
+            [ommer.fields() for ommer in self.ommers],
+        ]
+        if self.withdrawals is not None:
+            values.append([rlp.decode(withdrawal) for withdrawal in self.withdrawals])
+        return values
+
+    def encode(self) -> bytes:
+        """`[transactions, ommers]` or `[transactions, ommers, withdrawals]`, as BlockBodies holds it."""
+        return rlp.encode(self.fields())
+
+    @classmethod
+    def from_items(cls, items: list[RlpItem]) -> "BlockBody":
+        """The body of a decoded list of two or three; RlpError if it is not one."""
+        fields = RlpFields(items, "body")
+        transactions = tuple(Transaction.from_item(item) for item in fields.list("transactions"))
+        ommers = tuple(BlockHeader.from_item(item) for item in fields.list("ommers"))
+        withdrawals = None
+        if fields.remaining:
+            withdrawals = tuple(rlp.encode(item) for item in fields.list("withdrawals"))
+        fields.end()
+        return cls(transactions, ommers, withdrawals)
+
+    @classmethod
+    def decode(cls, data: bytes) -> "BlockBody":
+        return cls.from_items(rlp.decode_list(data, "body"))
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A header with its body. RLP: `[header, transactions, ommers]`, and withdrawals where the fork has them."""
+
+    header: BlockHeader
+    body: BlockBody
+
+    @property
+    def number(self) -> int:
+        return self.header.number
+
+    @property
+    def transactions(self) -> tuple[Transaction, ...]:
+        return self.body.transactions
+
+    def fields(self) -> list[RlpValue]:
+        return [self.header.fields(), *self.body.fields()]
+
+    def encode(self) -> bytes:
+        return rlp.encode(self.fields())
+
+    def with_header(self, header: BlockHeader) -> "Block":
+        """The same body under another header."""
+        return Block(header, self.body)
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Block":
+        return cls.from_item(rlp.decode(data))
+
+    @classmethod
+    def from_item(cls, item: RlpItem) -> "Block":
+        """The block of a decoded list; RlpError if it is not one."""
+        items = rlp.as_list(item, "block")
+        if len(items) not in (3, 4):
+            raise RlpError(f"block: 3 or 4 items were expected, found {len(items)}")
+        return cls(BlockHeader.from_item(items[0]), BlockBody.from_items(items[1:]))

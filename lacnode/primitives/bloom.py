@@ -1,0 +1,41 @@
+"""The 2048-bit log bloom filter of headers and receipts (yellow paper, section 4.3.1)."""
+
+from collections.abc import Iterable
+
+from lacnode.primitives.keccak import keccak256
+
+BLOOM_SIZE = 256
+"""Bytes of a bloom filter."""
+
+EMPTY_BLOOM = bytes(BLOOM_SIZE)
+
+
+def bloom_bits(item: bytes) -> int:
+    """The three bits that `item` (an address or a topic) sets, as a 2048-bit integer."""
+    digest = keccak256(item)
+    bits = 0
+    for index in (0, 2, 4):
+        bits |= 1 << (int.from_bytes(digest[index : index + 2]) & 0x7FF)
+    return bits
+
+
+def bloom_of(items: Iterable[bytes]) -> bytes:
+    """The 256-byte filter holding every one of `items`."""
+    bits = 0
+    for item in items:
+        bits |= bloom_bits(item)
+    return bits.to_bytes(BLOOM_SIZE)
+
+
+def union(blooms: Iterable[bytes]) -> bytes:
+    """The filter holding whatever any of `blooms` holds."""
+    bits = 0
+    for bloom in blooms:
+        bits |= int.from_bytes(bloom)
+    return bits.to_bytes(BLOOM_SIZE)
+
+
+def may_contain(bloom: bytes, item: bytes) -> bool:
+    """False only if `item` is certainly not in `bloom`."""
+    bits = bloom_bits(item)
+    return int.from_bytes(bloom) & bits == bits

@@ -1,0 +1,297 @@
+"""Signed transactions of every accepted type: legacy (0), access list (1), fee market (2), blob (3), set code (4).
+
+A transaction keeps the bytes it came from, so relaying and hashing never re-encode. It does not know its sender:
+recovering one is `lacnode.crypto`'s.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lacnode.primitives import rlp
+from lacnode.primitives.keccak import keccak256
+from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
+
+LEGACY, ACCESS_LIST, FEE_MARKET, BLOB, SET_CODE = 0, 1, 2, 3, 4
+
+AccessListEntry = tuple[bytes, tuple[bytes, ...]]
+"""An address and the 32-byte storage keys under it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """One EIP-7702 authorisation: the account that signed lets `address`'s code run as its own."""
+
+    chain_id: int
+    address: bytes
+    nonce: int
+    y_parity: int
+    r: int
+    s: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Transaction:
+    """A signed transaction. Values in wei, gas in gas units; `to` is None for contract creation.
+
+    `gas_price` is set for types 0 and 1, the two `max_*fee_per_gas` for the others. `v` is what stands in the RLP: the
+    full v for legacy transactions, the parity (0 or 1) otherwise. `chain_id` is None only for a legacy transaction
+    from before EIP-155. Equality and hashing are by transaction hash.
+    """
+
+    type: int
+    chain_id: int | None
+    nonce: int
+    gas_price: int | None
+    max_priority_fee_per_gas: int | None
+    max_fee_per_gas: int | None
+    gas_limit: int
+    to: bytes | None
+    value: int
+    data: bytes
+    access_list: tuple[AccessListEntry, ...]
+    max_fee_per_blob_gas: int | None
+    blob_versioned_hashes: tuple[bytes, ...]
+    authorizations: tuple[Authorization, ...]
+    v: int
+    r: int
+    s: int
+    raw: bytes = field(repr=False)
+    """Canonical encoding: the RLP list of a legacy transaction, or type byte and payload."""
+    hash: bytes
+    """Keccak-256 of `raw`."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Transaction) and self.hash == other.hash
+
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
+    @property
+    def y_parity(self) -> int:
+        """0 or 1: which of the two points the signature means."""
+        if self.type != LEGACY:
+            return self.v
+        return self.v - 27 if self.v in (27, 28) else (self.v - 35) % 2
+
+    @property
+    def is_creation(self) -> bool:
+        return self.to is None
+
+    @property
+    def max_gas_price(self) -> int:
+        """The most the sender may pay for a unit of gas, in wei."""
+        price = self.gas_price if self.gas_price is not None else self.max_fee_per_gas
+        return price or 0
+
+    def effective_gas_price(self, base_fee: int | None) -> int:
+        """Wei paid for a unit of gas in a block with `base_fee` (None before London)."""
+        if self.gas_price is not None:
+            return self.gas_price
+        assert self.max_fee_per_gas is not None and self.max_priority_fee_per_gas is not None
+        return min(self.max_fee_per_gas, (base_fee or 0) + self.max_priority_fee_per_gas)
+
+    def signing_hash(self) -> bytes:
+        """The 32 bytes that the sender signed (EIP-155, EIP-2718)."""
+        payload = self._payload()[:-3]
+        if self.type != LEGACY:
+            return keccak256(bytes([self.type]) + rlp.encode(payload))
+        if self.chain_id is not None:
+            payload += [rlp.scalar(self.chain_id), b"", b""]
+        return keccak256(rlp.encode(payload))
+
+    def to_item(self) -> RlpItem:
+        """How a block body holds it: a list for legacy, a byte string for typed transactions."""
+        return rlp.decode(self.raw) if self.type == LEGACY else self.raw
+
+    def _payload(self) -> list[RlpValue]:
+        items = rlp.decode_list(self.raw if self.type == LEGACY else self.raw[1:], "transaction")
+        return list(items)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> "Transaction":
+        """The transaction of its canonical encoding; RlpError if it is none of the known types."""
+        if not raw:
+            raise RlpError("transaction: no bytes")
+        if raw[0] >= 0xC0:
+            return _decode_legacy(rlp.decode_list(raw, "transaction"), raw)
+        decoder = _TYPED_DECODERS.get(raw[0])
+        if decoder is None:
+            raise RlpError(f"transaction: unknown type {raw[0]:#04x}")
+        return decoder(RlpFields(rlp.decode_list(raw[1:], "transaction"), "transaction"), raw)
+
+    @classmethod
+    def from_item(cls, item: RlpItem) -> "Transaction":
+        """The transaction of an item of a block body or a Transactions message."""
+        if isinstance(item, list):
+            return _decode_legacy(item, rlp.encode(item))
+        if not item or item[0] >= 0xC0:
+            raise RlpError("transaction: a typed transaction must start with its type byte")
+        return cls.decode(item)
+
+
+def sign_payload(type_: int, payload: Sequence[RlpValue], v: int, r: int, s: int) -> bytes:
+    """The canonical encoding of a transaction from its unsigned fields and its signature."""
+    body = rlp.encode([*payload, rlp.scalar(v), rlp.scalar(r), rlp.scalar(s)])
+    return body if type_ == LEGACY else bytes([type_]) + body
+
+
+def _decode_legacy(items: list[RlpItem], raw: bytes) -> Transaction:
+    fields = RlpFields(items, "transaction")
+    nonce, gas_price, gas_limit = fields.scalar("nonce", 8), fields.scalar("gasPrice"), fields.scalar("gasLimit", 8)
+    to, value, data = fields.optional_bytes("to", 20), fields.scalar("value"), fields.bytes("data")
+    v, r, s = fields.scalar("v"), fields.scalar("r"), fields.scalar("s")
+    fields.end()
+    if v in (27, 28):
+        chain_id = None
+    elif v >= 35:
+        chain_id = (v - 35) // 2
+    else:
+        raise RlpError(f"transaction.v: 27, 28 or at least 35 was expected, found {v}")
+    return _transaction(LEGACY, raw, chain_id, nonce, gas_limit, to, value, data, (v, r, s), gas_price=gas_price)
+
+
+def _decode_access_list(fields: RlpFields, raw: bytes) -> Transaction:
+    chain_id, nonce, gas_price = fields.scalar("chainId"), fields.scalar("nonce", 8), fields.scalar("gasPrice")
+    gas_limit, to = fields.scalar("gasLimit", 8), fields.optional_bytes("to", 20)
+    value, data, access = fields.scalar("value"), fields.bytes("data"), _access_list(fields)
+    return _transaction(
+        ACCESS_LIST, raw, chain_id, nonce, gas_limit, to, value, data, _signature(fields), access, gas_price=gas_price
+    )
+
+
+def _decode_fee_market(fields: RlpFields, raw: bytes) -> Transaction:
+    chain_id, nonce = fields.scalar("chainId"), fields.scalar("nonce", 8)
+    fees = (fields.scalar("maxPriorityFeePerGas"), fields.scalar("maxFeePerGas"))
+    gas_limit, to = fields.scalar("gasLimit", 8), fields.optional_bytes("to", 20)
+    value, data, access = fields.scalar("value"), fields.bytes("data"), _access_list(fields)
+    return _transaction(
+        FEE_MARKET, raw, chain_id, nonce, gas_limit, to, value, data, _signature(fields), access, fees=fees
+    )
+
+
+def _decode_blob(fields: RlpFields, raw: bytes) -> Transaction:
+    chain_id, nonce = fields.scalar("chainId"), fields.scalar("nonce", 8)
+    fees = (fields.scalar("maxPriorityFeePerGas"), fields.scalar("maxFeePerGas"))
+    gas_limit, to = fields.scalar("gasLimit", 8), fields.bytes("to", 20)
+    value, data, access = fields.scalar("value"), fields.bytes("data"), _access_list(fields)
+    blob_fee = fields.scalar("maxFeePerBlobGas")
+    hashes = tuple(rlp.as_bytes(item, "blobVersionedHash", 32) for item in fields.list("blobVersionedHashes"))
+    return _transaction(
+        BLOB,
+        raw,
+        chain_id,
+        nonce,
+        gas_limit,
+        to,
+        value,
+        data,
+        _signature(fields),
+        access,
+        fees=fees,
+        blob_fee=blob_fee,
+        blob_hashes=hashes,
+    )
+
+
+def _decode_set_code(fields: RlpFields, raw: bytes) -> Transaction:
+    chain_id, nonce = fields.scalar("chainId"), fields.scalar("nonce", 8)
+    fees = (fields.scalar("maxPriorityFeePerGas"), fields.scalar("maxFeePerGas"))
+    gas_limit, to = fields.scalar("gasLimit", 8), fields.bytes("to", 20)
+    value, data, access = fields.scalar("value"), fields.bytes("data"), _access_list(fields)
+    authorizations = tuple(_authorization(item) for item in fields.list("authorizationList"))
+    return _transaction(
+        SET_CODE,
+        raw,
+        chain_id,
+        nonce,
+        gas_limit,
+        to,
+        value,
+        data,
+        _signature(fields),
+        access,
+        fees=fees,
+        authorizations=authorizations,
+    )
+
+
+_TYPED_DECODERS = {
+    ACCESS_LIST: _decode_access_list,
+    FEE_MARKET: _decode_fee_market,
+    BLOB: _decode_blob,
+    SET_CODE: _decode_set_code,
+}
+
+
+def _access_list(fields: RlpFields) -> tuple[AccessListEntry, ...]:
+    entries = []
+    for item in fields.list("accessList"):
+        entry = RlpFields(rlp.as_list(item, "accessListEntry"), "accessListEntry")
+        address = entry.bytes("address", 20)
+        keys = tuple(rlp.as_bytes(key, "storageKey", 32) for key in entry.list("storageKeys"))
+        entry.end()
+        entries.append((address, keys))
+    return tuple(entries)
+
+
+def _authorization(item: RlpItem) -> Authorization:
+    fields = RlpFields(rlp.as_list(item, "authorization"), "authorization")
+    authorization = Authorization(
+        chain_id=fields.scalar("chainId"),
+        address=fields.bytes("address", 20),
+        nonce=fields.scalar("nonce", 8),
+        y_parity=fields.scalar("yParity", 1),
+        r=fields.scalar("r"),
+        s=fields.scalar("s"),
+    )
+    fields.end()
+    return authorization
+
+
+def _signature(fields: RlpFields) -> tuple[int, int, int]:
+    signature = (fields.scalar("yParity", 1), fields.scalar("r"), fields.scalar("s"))
+    fields.end()
+    if signature[0] > 1:
+        raise RlpError(f"transaction.yParity: 0 or 1 was expected, found {signature[0]}")
+    return signature
+
+
+def _transaction(
+    type_: int,
+    raw: bytes,
+    chain_id: int | None,
+    nonce: int,
+    gas_limit: int,
+    to: bytes | None,
+    value: int,
+    data: bytes,
+    signature: tuple[int, int, int],
+    access_list: tuple[AccessListEntry, ...] = (),
+    *,
+    gas_price: int | None = None,
+    fees: tuple[int, int] | None = None,
+    blob_fee: int | None = None,
+    blob_hashes: tuple[bytes, ...] = (),
+    authorizations: tuple[Authorization, ...] = (),
+) -> Transaction:
+    return Transaction(
+        type=type_,
+        chain_id=chain_id,
+        nonce=nonce,
+        gas_price=gas_price,
+        max_priority_fee_per_gas=fees[0] if fees else None,
+        max_fee_per_gas=fees[1] if fees else None,
+        gas_limit=gas_limit,
+        to=to,
+        value=value,
+        data=data,
+        access_list=access_list,
+        max_fee_per_blob_gas=blob_fee,
+        blob_versioned_hashes=blob_hashes,
+        authorizations=authorizations,
+        v=signature[0],
+        r=signature[1],
+        s=signature[2],
+        raw=raw,
+        hash=keccak256(raw),
+    )
