@@ -1,8 +1,8 @@
 """What can happen to the consensus state machine: its whole input.
 
 The machine takes one event at a time, with the wall clock of that moment. Events that answer an effect name it
-(`ProposalChecked` answers `CheckProposal`, and so on); answers may arrive late, in any order, or never, and an answer to
-a question that no longer matters is ignored.
+(`ProposalChecked` answers `CheckProposal`, and so on); answers may arrive late, in any order, or never, and an answer
+to a question that no longer matters is ignored.
 """
 
 from dataclasses import dataclass

@@ -4,7 +4,7 @@ Bound to the C implementation directly: `eth-hash` picks a backend at run time b
 five times as long. Must not hash anything but bytes.
 """
 
-import sha3 as _sha3  # type: ignore[import-untyped]  # safe-pysha3
+import sha3 as _sha3  # safe-pysha3
 
 EMPTY_KECCAK = bytes.fromhex("c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470")
 """`keccak256(b"")`, the code hash of an account without code."""

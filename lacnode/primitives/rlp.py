@@ -26,6 +26,8 @@ _HARMLESS_LENGTH = 4_096
 
 _BELOW_LIST = bytes(range(0xC0))
 
+_OptionalBytes: TypeAlias = bytes | None  # `bytes` is a method's name inside RlpFields
+
 
 class RlpError(ValueError):
     """Bytes that are not the RLP they should be. The message names the field and what was expected."""
@@ -122,7 +124,7 @@ class RlpFields:
         """The next item as a list (see `as_list`)."""
         return as_list(self.take(name), f"{self._what}.{name}")
 
-    def optional_bytes(self, name: str, size: int) -> "bytes | None":
+    def optional_bytes(self, name: str, size: int) -> "_OptionalBytes":
         """The next item as exactly `size` bytes, or None where it is the empty string."""
         data = as_bytes(self.take(name), f"{self._what}.{name}")
         return None if not data else as_bytes(data, f"{self._what}.{name}", size)

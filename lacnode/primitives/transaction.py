@@ -87,8 +87,7 @@ class Transaction:
         """Wei paid for a unit of gas in a block with `base_fee` (None before London)."""
         if self.gas_price is not None:
             return self.gas_price
-        assert self.max_fee_per_gas is not None and self.max_priority_fee_per_gas is not None
-        return min(self.max_fee_per_gas, (base_fee or 0) + self.max_priority_fee_per_gas)
+        return min(self.max_gas_price, (base_fee or 0) + (self.max_priority_fee_per_gas or 0))
 
     def signing_hash(self) -> bytes:
         """The 32 bytes that the sender signed (EIP-155, EIP-2718)."""
