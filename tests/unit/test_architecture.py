@@ -1,0 +1,132 @@
+"""The walls of docs/design.md, read out of every file's imports."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "lacnode"
+
+LAYERS: dict[str, int] = {
+    "primitives": 0,
+    "crypto": 1,
+    "chainspec": 2,
+    "storage": 2,
+    "consensus": 3,
+    "evm": 3,
+    "p2p.wire": 3,
+    "chain": 4,
+    "txpool": 4,
+    "rpc": 5,
+    "validator": 5,
+    "sync": 5,
+    "p2p": 5,
+    "node": 6,
+    "devnet": 6,
+    "cli": 7,
+    "testing": 7,
+}
+
+WITHIN_A_LAYER: set[tuple[str, str]] = {
+    ("chain", "txpool"),
+    ("txpool", "chain"),
+    ("sync", "p2p"),
+    ("validator", "p2p"),
+    ("devnet", "node"),
+    ("testing", "cli"),
+}
+"""Imports between rooms of one layer that docs/design.md allows, one direction each."""
+
+PURE = ("consensus", "p2p.wire", "primitives", "evm", "chain", "txpool", "chainspec", "storage", "crypto")
+EVENT_LOOPS = {"trio", "asyncio", "anyio"}
+SANS_IO = ("consensus", "p2p.wire", "primitives")
+INPUT_OUTPUT = {"os", "socket", "time", "random", "secrets", "threading", "subprocess", "pathlib", "io", "select"}
+
+
+def room_of(module: str) -> str | None:
+    """The room of a dotted module name inside the package, None for the package's own root modules."""
+    parts = module.split(".")[1:]
+    if parts[:2] == ["p2p", "wire"]:
+        return "p2p.wire"
+    return parts[0] if parts and parts[0] in LAYERS else None
+
+
+def files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+class TestEveryFile:
+    def test_imports_only_from_rooms_below(self, path: Path) -> None:
+        own = room_of(module_name(path))
+        for name in imported(parsed(path)):
+            other = room_of(name) if name.startswith("lacnode.") else None
+            if own is None or other is None or own == other:
+                continue
+            allowed = LAYERS[other] < LAYERS[own] or (own, other) in WITHIN_A_LAYER
+            assert allowed, f"{own} (layer {LAYERS[own]}) imports {name} of {other} (layer {LAYERS[other]})"
+
+    def test_hides_no_import_inside_a_function(self, path: Path) -> None:
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                hidden = [name for child in node.body for name in imported(child)]
+                assert not hidden, f"{node.name} hides imports of {hidden}"
+
+    def test_opens_with_why_it_exists(self, path: Path) -> None:
+        assert ast.get_docstring(parsed(path)), "a module opens with why it exists and what it must not do"
+
+    def test_pure_rooms_know_no_event_loop(self, path: Path) -> None:
+        if room_of(module_name(path)) in PURE:
+            loops = {name.split(".")[0] for name in imported(parsed(path))} & EVENT_LOOPS
+            assert not loops, f"a synchronous room imports {loops}"
+
+    def test_sans_io_rooms_do_no_io(self, path: Path) -> None:
+        if room_of(module_name(path)) in SANS_IO:
+            used = {name.split(".")[0] for name in imported(parsed(path))} & INPUT_OUTPUT
+            assert not used, f"a sans-IO room imports {used}"
+            assert not any(isinstance(node, ast.Await | ast.AsyncFunctionDef) for node in ast.walk(parsed(path)))
+
+
+def test_no_import_cycle() -> None:
+    names = {module_name(path): path for path in files()}
+    edges = {
+        name: {target for target in (_resolved(other, names) for other in imported(parsed(path))) if target}
+        for name, path in names.items()
+    }
+    finished: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " -> ".join((*trail[trail.index(name) :], name))
+        if name not in finished:
+            for other in sorted(edges[name] - {name}):
+                visit(other, (*trail, name))
+            finished.add(name)
+
+    for name in sorted(names):
+        visit(name, ())
+
+
+def _resolved(name: str, names: dict[str, Path]) -> str | None:
+    if name in names:
+        return name
+    parent = name.rpartition(".")[0]
+    return parent if parent in names else None
