@@ -1,0 +1,278 @@
+"""`lacnode devnet`: start a network, look at it, break it, stop it.
+
+Must not import the node: most of these commands only read a manifest and send a signal, and have to answer at once. The
+in-process network is loaded by name when it is asked for.
+"""
+
+import argparse
+import importlib
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from rich.live import Live
+
+from lacnode.devnet import processes
+from lacnode.devnet.manifest import DevnetError, DevnetNode, Manifest, load_manifest, make_devnet
+from lacnode.devnet.table import BlockRate, Row, read_row, render
+
+DEFAULT_PATH = Path("devnet-data")
+START_SECONDS = 60.0
+"""How long the network may take to reach block 1."""
+
+PLAIN_INTERVAL = 10.0
+"""Seconds between two tables where the output is no terminal."""
+
+
+def main(argv: list[str]) -> int:
+    """Run `lacnode devnet` with the arguments after `devnet`; the exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except DevnetError as error:
+        print(f"devnet: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    # The options stand in a parent parser without defaults, so that they may be given before or after the verb.
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    common.add_argument("--data-path", type=Path, metavar="DIR", help="where the network lives (default devnet-data)")
+    common.add_argument("--json", action="store_true", help="print JSON for scripts")
+    parser = argparse.ArgumentParser(
+        prog="lacnode devnet",
+        parents=[common],
+        description="A network of real nodes on this machine. Without a verb: start it and watch it until Ctrl-C.",
+    )
+    parser.add_argument("--validators", type=int, metavar="N", help="number of validators (default 4)")
+    parser.add_argument(
+        "--block-period", type=float, metavar="SECONDS", help="seconds between blocks, fractions allowed (default 1)"
+    )
+    parser.add_argument("--detach", action="store_true", help="return once block 1 is on every node")
+    parser.add_argument("--in-process", action="store_true", help="all nodes in one process, nothing on disk")
+    parser.set_defaults(run=_up, data_path=DEFAULT_PATH, json=False, validators=None, block_period=None)
+    verbs = parser.add_subparsers(title="verbs", metavar="")
+    actions: tuple[tuple[str, Callable[[argparse.Namespace], int], str], ...] = (
+        ("status", _status, "one look at the network"),
+        ("stop", _stop, "stop every node; the data stays"),
+        ("kill", _each(processes.kill, "killed"), "kill -9 the named nodes"),
+        ("start", _start, "start the named nodes, or those that are down"),
+        ("pause", _each(processes.pause, "paused"), "freeze the named nodes, connections open"),
+        ("resume", _each(processes.resume, "resumed"), "let paused nodes go on"),
+        ("partition", _partition, "cut the named nodes off from all others"),
+        ("heal", _heal, "undo partitions, of the named nodes or of all"),
+    )
+    for name, run, text in actions:
+        verb = verbs.add_parser(name, parents=[common], help=text)
+        if run not in (_status, _stop):
+            verb.add_argument("nodes", nargs="*" if run in (_start, _heal) else "+", metavar="NODE")
+        verb.set_defaults(run=run)
+    return parser
+
+
+# -- the network as a whole --------------------------------------------------------------------------------------
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    if arguments.in_process:
+        module = importlib.import_module("lacnode.devnet.in_process")
+        return int(module.watch(arguments.validators or 4, arguments.block_period or 1.0, arguments.json))
+    manifest = _made_or_found(arguments)
+    down = [node for node in manifest.nodes if processes.pid_of(node) is None]
+    if not down:
+        raise DevnetError(f"the network under {manifest.path} already runs; `lacnode devnet stop` stops it")
+    with _stop_signals():
+        try:
+            for node in down:
+                processes.start(node)
+            say = _quiet if arguments.json else _said
+            processes.wait_for_block(manifest.nodes, 1, START_SECONDS, say)
+            _introduce(manifest, arguments.json)
+            if arguments.detach:
+                return 0
+            _watch(manifest, arguments.json)
+        except KeyboardInterrupt:
+            pass
+        except DevnetError:
+            processes.stop_all(manifest.nodes)
+            raise
+        print("stopping", file=sys.stderr)
+        processes.stop_all(manifest.nodes)
+    print(f"stopped; the network stays in {manifest.path}", file=sys.stderr)
+    return 0
+
+
+def _made_or_found(arguments: argparse.Namespace) -> Manifest:
+    manifest = load_manifest(arguments.data_path)
+    if manifest is None:
+        if arguments.data_path.exists() and any(arguments.data_path.iterdir()):
+            raise DevnetError(f"{arguments.data_path} is not empty and holds no devnet; choose another --data-path")
+        return make_devnet(arguments.data_path, arguments.validators or 4, arguments.block_period or 1.0)
+    if arguments.validators not in (None, len(manifest.nodes)):
+        raise DevnetError(
+            f"{manifest.path} holds a network of {len(manifest.nodes)} nodes; remove it or choose another --data-path"
+        )
+    if arguments.block_period not in (None, manifest.block_period):
+        raise DevnetError(
+            f"{manifest.path} holds a network with a block period of {manifest.block_period} s; "
+            "remove it or choose another --data-path"
+        )
+    return manifest
+
+
+def _introduce(manifest: Manifest, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(_document(manifest)), flush=True)
+        return
+    print("\nfunded accounts (never use these keys anywhere else):")
+    for account in manifest.accounts:
+        print(f"  {account.address}  {account.private_key}")
+    print("\nnodes:")
+    for node in manifest.nodes:
+        print(f"  {node.name}  {node.rpc_url}  {node.ws_url}")
+    print(f"\ndata in {manifest.path}\n", flush=True)
+
+
+def _document(manifest: Manifest) -> dict[str, object]:
+    """What `--json` prints, for scripts."""
+    return {
+        "nodes": [
+            {
+                "name": node.name,
+                "role": node.role,
+                "address": node.address,
+                "enode": node.enode,
+                "rpc_url": node.rpc_url,
+                "ws_url": node.ws_url,
+                "pid": processes.pid_of(node),
+                "data_path": node.data_path,
+            }
+            for node in manifest.nodes
+        ],
+        "accounts": [asdict(account) for account in manifest.accounts],
+    }
+
+
+def _watch(manifest: Manifest, quiet: bool) -> None:
+    """Show the table until interrupted; on something else than a terminal, now and then."""
+    console = Console()
+    rates = BlockRate()
+    if not console.is_terminal or quiet:
+        while True:
+            rows, speeds = _look(manifest, rates)
+            if not quiet:
+                console.print(render(rows, speeds))
+            time.sleep(PLAIN_INTERVAL)
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            rows, speeds = _look(manifest, rates)
+            live.update(render(rows, speeds), refresh=True)
+            time.sleep(0.5)
+
+
+def _look(manifest: Manifest, rates: BlockRate) -> tuple[list[Row], list[float | None]]:
+    rows = [read_row(node) for node in manifest.nodes]
+    return rows, [rates.add(row) for row in rows]
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    manifest = _found(arguments)
+    rows = [read_row(node) for node in manifest.nodes]
+    if arguments.json:
+        document = _document(manifest)
+        states = [
+            {"state": row.state, "height": row.height, "round": row.round, "peers": row.peers, "pending": row.pending}
+            for row in rows
+        ]
+        nodes = document["nodes"]
+        assert isinstance(nodes, list)
+        document["nodes"] = [{**node, **state} for node, state in zip(nodes, states, strict=True)]
+        print(json.dumps(document))
+    else:
+        Console().print(render(rows, [None] * len(rows)))
+    return 0
+
+
+def _stop(arguments: argparse.Namespace) -> int:
+    manifest = _found(arguments)
+    processes.stop_all(manifest.nodes)
+    if not arguments.json:
+        print(f"stopped; the network stays in {manifest.path}")
+    return 0
+
+
+# -- faults on demand ------------------------------------------------------------------------------------------
+
+
+def _each(act: Callable[[DevnetNode], None], done: str) -> Callable[[argparse.Namespace], int]:
+    def run(arguments: argparse.Namespace) -> int:
+        manifest = _found(arguments)
+        for node in [manifest.node(name) for name in arguments.nodes]:
+            act(node)
+            _report(arguments, f"{node.name} {done}")
+        return 0
+
+    return run
+
+
+def _start(arguments: argparse.Namespace) -> int:
+    manifest = _found(arguments)
+    named = [manifest.node(name) for name in arguments.nodes]
+    for node in named or [node for node in manifest.nodes if processes.pid_of(node) is None]:
+        processes.start(node)
+        _report(arguments, f"{node.name} started")
+    return 0
+
+
+def _partition(arguments: argparse.Namespace) -> int:
+    processes.partition(_found(arguments), arguments.nodes)
+    _report(arguments, f"{', '.join(arguments.nodes)} cut off from the others")
+    return 0
+
+
+def _heal(arguments: argparse.Namespace) -> int:
+    processes.heal(_found(arguments), arguments.nodes)
+    _report(arguments, "healed")
+    return 0
+
+
+def _found(arguments: argparse.Namespace) -> Manifest:
+    manifest = load_manifest(arguments.data_path)
+    if manifest is None:
+        raise DevnetError(f"no devnet under {arguments.data_path}; `lacnode devnet` makes one")
+    return manifest
+
+
+def _report(arguments: argparse.Namespace, text: str) -> None:
+    if not arguments.json:
+        print(text)
+
+
+def _said(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _quiet(text: str) -> None:
+    """Progress that nobody asked for."""
+
+
+@contextmanager
+def _stop_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the network like Ctrl-C does, for as long as the block runs."""
+    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

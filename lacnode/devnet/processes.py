@@ -1,0 +1,201 @@
+"""The nodes of a devnet as processes: started, watched, stopped, and broken on purpose.
+
+A node is known by its pid file, so that any later command finds it, and by the start time of the process, so that a
+reused pid is never signalled. Nodes run in sessions of their own: Ctrl-C reaches the devnet command alone, which then
+stops them in good order.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from lacnode.devnet.manifest import DevnetError, DevnetNode, Manifest
+from lacnode.devnet.rpc_client import NodeSilent, block_number
+
+STOP_SECONDS = 20.0
+"""How long a node may take to stop before it is killed."""
+
+POLL_SECONDS = 0.02
+
+
+def pid_of(node: DevnetNode) -> int | None:
+    """The process id of `node` if it runs (paused counts), else None."""
+    try:
+        pid = int(node.pid_file.read_text("ascii"))
+        command = _command_line(pid)
+    except (OSError, ValueError):
+        return None
+    return pid if str(node.config_file).encode() in command and not _is_zombie(pid) else None
+
+
+def start(node: DevnetNode) -> None:
+    """Start `node`; DevnetError if it already runs."""
+    if pid_of(node) is not None:
+        raise DevnetError(f"{node.name} already runs")
+    with node.log_file.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lacnode", "--config-file", str(node.config_file)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    node.pid_file.write_text(f"{process.pid}\n", "ascii")
+
+
+def stop_all(nodes: Iterable[DevnetNode]) -> None:
+    """Ask every node to stop, wait, and kill what has not stopped in time."""
+    running = [(node, pid) for node in nodes if (pid := pid_of(node)) is not None]
+    for _, pid in running:
+        _signal(pid, signal.SIGTERM)
+        _signal(pid, signal.SIGCONT)
+    deadline = time.monotonic() + STOP_SECONDS
+    for node, pid in running:
+        if not _wait_until_gone(node, deadline):
+            _signal(pid, signal.SIGKILL)
+            _wait_until_gone(node, time.monotonic() + 5)
+
+
+def kill(node: DevnetNode) -> None:
+    """`kill -9`: the node has no chance to say goodbye."""
+    _signal(_running_pid(node), signal.SIGKILL)
+    _wait_until_gone(node, time.monotonic() + 5)
+
+
+def pause(node: DevnetNode) -> None:
+    """Stop the node's clock and hands; its connections stay open and silent."""
+    _signal(_running_pid(node), signal.SIGSTOP)
+
+
+def resume(node: DevnetNode) -> None:
+    """Let a paused node go on."""
+    _signal(_running_pid(node), signal.SIGCONT)
+
+
+def is_paused(node: DevnetNode) -> bool:
+    """Whether the node runs but has been paused."""
+    pid = pid_of(node)
+    return pid is not None and _state(pid) == "T"
+
+
+def partition(manifest: Manifest, names: Sequence[str]) -> None:
+    """Cut the named nodes off from all others; among themselves they stay connected."""
+    inside = {manifest.node(name).name for name in names}
+    if len(inside) == len(manifest.nodes):
+        raise DevnetError("a partition needs nodes on both sides")
+    for node in manifest.nodes:
+        other_side = [other for other in manifest.nodes if (other.name in inside) != (node.name in inside)]
+        _write_faults(node, [other.node_id for other in other_side])
+
+
+def heal(manifest: Manifest, names: Sequence[str]) -> None:
+    """Undo partitions for the named nodes, or for all when none is named."""
+    healed = {manifest.node(name).node_id for name in names} or {node.node_id for node in manifest.nodes}
+    for node in manifest.nodes:
+        remaining = [] if node.node_id in healed else [id_ for id_ in _faults(node) if id_ not in healed]
+        _write_faults(node, remaining)
+
+
+def wait_for_block(
+    nodes: Iterable[DevnetNode], number: int, seconds: float, progress: Callable[[str], None] = lambda text: None
+) -> None:
+    """Return once block `number` is on every node; DevnetError, with the end of a log, if that takes longer than
+    `seconds` or a node stops."""
+    deadline = time.monotonic() + seconds
+    waiting = list(nodes)
+    while waiting:
+        node = waiting[0]
+        try:
+            if block_number(node.rpc_url) >= number:
+                progress(f"{node.name} has block {number}")
+                waiting.pop(0)
+                continue
+        except NodeSilent:
+            if pid_of(node) is None:
+                raise DevnetError(f"{node.name} stopped while starting:\n{log_tail(node)}") from None
+        if time.monotonic() > deadline:
+            raise DevnetError(
+                f"{node.name} has no block {number} after {seconds:.0f} s; its log ends:\n{log_tail(node)}"
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def log_tail(node: DevnetNode, lines: int = 15) -> str:
+    """The last lines of the node's log."""
+    try:
+        with node.log_file.open("rb") as file:
+            file.seek(max(0, node.log_file.stat().st_size - 8192))
+            return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:])
+    except OSError as error:
+        return f"(no log: {error})"
+
+
+def _running_pid(node: DevnetNode) -> int:
+    pid = pid_of(node)
+    if pid is None:
+        raise DevnetError(f"{node.name} does not run")
+    return pid
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _wait_until_gone(node: DevnetNode, deadline: float) -> bool:
+    while pid_of(node) is not None:
+        if time.monotonic() > deadline:
+            return False
+        _reap_children()
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def _reap_children() -> None:
+    """A stopped child of this process stays a zombie until it is waited for."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            continue
+    except ChildProcessError:
+        return
+
+
+def _command_line(pid: int) -> bytes:
+    """The arguments of a process, joined by zero bytes; OSError if it does not exist."""
+    if os.path.isdir("/proc"):
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read()
+    listing = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, check=False)
+    return listing.stdout
+
+
+def _state(pid: int) -> str:
+    listing = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, check=False, text=True)
+    return listing.stdout.strip()[:1]
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return _state(pid) == "Z"
+
+
+def _faults(node: DevnetNode) -> list[str]:
+    try:
+        return [str(id_) for id_ in json.loads(node.faults_file.read_text("ascii"))]
+    except (OSError, ValueError):
+        return []
+
+
+def _write_faults(node: DevnetNode, ids: Sequence[str]) -> None:
+    temporary = node.faults_file.with_suffix(".tmp")
+    temporary.write_text(json.dumps(list(ids)), "ascii")
+    temporary.replace(node.faults_file)

@@ -1,0 +1,99 @@
+"""The devnet at a glance: one row a node, read over JSON-RPC like any client would."""
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from lacnode.devnet.manifest import DevnetNode
+from lacnode.devnet.processes import is_paused, pid_of
+from lacnode.devnet.rpc_client import NodeSilent, call_all
+
+RATE_WINDOW = 10.0
+"""Seconds over which blocks a second are averaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one node says of itself now. Everything but the state is None while it does not answer."""
+
+    node: DevnetNode
+    state: str
+    height: int | None = None
+    round: int | None = None
+    peers: int | None = None
+    pending: int | None = None
+
+
+def read_row(node: DevnetNode, timeout: float = 1.0) -> Row:
+    """Ask `node`."""
+    if pid_of(node) is None:
+        return Row(node, "down")
+    if is_paused(node):
+        return Row(node, "paused")
+    calls: list[tuple[str, list[object]]] = [
+        ("eth_blockNumber", []),
+        ("net_peerCount", []),
+        ("txpool_besuStatistics", []),
+        ("lac_consensusStatus", []),
+    ]
+    try:
+        height, peers, pool, consensus = call_all(node.rpc_url, calls, timeout)
+    except NodeSilent:
+        return Row(node, "starting")
+    return Row(
+        node,
+        "up",
+        height=_quantity(height),
+        peers=_quantity(peers),
+        pending=pool["localCount"] + pool["remoteCount"] if isinstance(pool, dict) else None,
+        round=consensus.get("round") if isinstance(consensus, dict) else None,
+    )
+
+
+class BlockRate:
+    """Blocks a second over the last `RATE_WINDOW` seconds, per node."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, deque[tuple[float, int]]] = {}
+
+    def add(self, row: Row) -> float | None:
+        """Take note of the row's height; the rate, once there is one."""
+        if row.height is None:
+            return None
+        now = time.monotonic()
+        seen = self._seen.setdefault(row.node.name, deque())
+        seen.append((now, row.height))
+        while seen[0][0] < now - RATE_WINDOW:
+            seen.popleft()
+        (first_time, first_height), (last_time, last_height) = seen[0], seen[-1]
+        return (last_height - first_height) / (last_time - first_time) if last_time > first_time else None
+
+
+def render(rows: Sequence[Row], rates: Sequence[float | None]) -> Table:
+    """The table that `make devnet` shows."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("node", "role", "address", "state"):
+        table.add_column(name, no_wrap=True)
+    for name in ("height", "round", "peers", "pending", "blocks/s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row, rate in zip(rows, rates, strict=True):
+        table.add_row(
+            row.node.name,
+            row.node.role,
+            row.node.address,
+            row.state,
+            *(_shown(value) for value in (row.height, row.round, row.peers, row.pending)),
+            "-" if rate is None else f"{rate:.2f}",
+        )
+    return table
+
+
+def _quantity(value: object) -> int | None:
+    return int(value, 16) if isinstance(value, str) else None
+
+
+def _shown(value: int | None) -> str:
+    return "-" if value is None else str(value)

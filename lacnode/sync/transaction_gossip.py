@@ -1,0 +1,136 @@
+"""Transactions between pools: full to a few peers, hashes to the rest, and fetching what others announce.
+
+Follows Besu 24.1: ceil(sqrt(peers)) random peers get a new transaction whole, the others its hash; a new peer gets the
+pool's hashes. What a pool refuses is neither relayed nor held against the peer that sent it.
+"""
+
+import math
+import random
+from collections.abc import Callable, Iterable, Sequence
+
+import structlog
+import trio
+
+from lacnode.p2p.peer import Peer, RequestFailed
+from lacnode.primitives.transaction import Transaction
+
+log = structlog.get_logger("gossip")
+
+SEND_WINDOW = 0.02
+"""Seconds during which new transactions are gathered into one message."""
+
+FETCH_WINDOW = 0.1
+"""Seconds during which announced hashes are gathered into one request; Besu waits 0.5."""
+
+MAX_FETCH = 256
+"""Hashes in one request: what Besu serves."""
+
+MAX_ANNOUNCED = 4096
+"""Hashes waiting to be fetched per peer, and sent in one announcement. More are forgotten: others announce them too."""
+
+
+class TransactionGossip:
+    """Moves transactions between `peers` and the pool.
+
+    `admit` offers remote transactions to the pool, in a worker thread; `known` tells which hashes need no fetching.
+    """
+
+    def __init__(
+        self,
+        peers: Callable[[], Iterable[Peer]],
+        *,
+        admit: Callable[[Sequence[Transaction]], None],
+        known: Callable[[bytes], bool],
+        pooled: Callable[[], Sequence[Transaction]],
+        rng: random.Random,
+    ) -> None:
+        self._peers = peers
+        self._admit = admit
+        self._known = known
+        self._pooled = pooled
+        self._rng = rng
+        self._outgoing: list[Transaction] = []
+        self._announced: dict[Peer, dict[bytes, None]] = {}
+        self._something_to_send = trio.Event()
+        self._something_to_fetch = trio.Event()
+        self._limiter = trio.CapacityLimiter(1)
+
+    async def run(self) -> None:
+        """Send and fetch until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._send_loop)
+            nursery.start_soon(self._fetch_loop)
+
+    # -- told by the node ----------------------------------------------------------------------------------------
+
+    def pending_added(self, transaction: Transaction) -> None:
+        """The pool has a new transaction. Call from the event loop."""
+        self._outgoing.append(transaction)
+        self._something_to_send.set()
+
+    def peer_joined(self, peer: Peer) -> None:
+        """Announce the pool to a new peer."""
+        pooled = self._pooled()[:MAX_ANNOUNCED]
+        if pooled:
+            peer.send_transaction_hashes(pooled)
+
+    def peer_left(self, peer: Peer) -> None:
+        self._announced.pop(peer, None)
+
+    async def received(self, transactions: Sequence[Transaction]) -> None:
+        """Offer a peer's transactions to the pool."""
+        new = [transaction for transaction in transactions if not self._known(transaction.hash)]
+        if new:
+            await trio.to_thread.run_sync(self._admit, new, limiter=self._limiter)
+
+    def hashes_received(self, peer: Peer, hashes: Sequence[bytes]) -> None:
+        """Remember what `peer` says it has and we lack."""
+        waiting = self._announced.setdefault(peer, {})
+        for hash_ in hashes:
+            if len(waiting) >= MAX_ANNOUNCED:
+                break
+            if not self._known(hash_):
+                waiting[hash_] = None
+        if waiting:
+            self._something_to_fetch.set()
+
+    # -- loops ---------------------------------------------------------------------------------------------------
+
+    async def _send_loop(self) -> None:
+        while True:
+            await self._something_to_send.wait()
+            await trio.sleep(SEND_WINDOW)
+            self._something_to_send = trio.Event()
+            batch, self._outgoing = self._outgoing, []
+            self._propagate(batch)
+
+    def _propagate(self, transactions: Sequence[Transaction]) -> None:
+        peers = list(self._peers())
+        self._rng.shuffle(peers)
+        whole = math.ceil(math.sqrt(len(peers)))
+        for position, peer in enumerate(peers):
+            if position < whole or peer.eth_version < 65:
+                peer.send_transactions(transactions)
+            else:
+                peer.send_transaction_hashes(transactions)
+
+    async def _fetch_loop(self) -> None:
+        while True:
+            await self._something_to_fetch.wait()
+            await trio.sleep(FETCH_WINDOW)
+            self._something_to_fetch = trio.Event()
+            waiting, self._announced = self._announced, {}
+            async with trio.open_nursery() as nursery:
+                for peer, hashes in waiting.items():
+                    nursery.start_soon(self._fetch, peer, list(hashes))
+
+    async def _fetch(self, peer: Peer, hashes: Sequence[bytes]) -> None:
+        for start in range(0, len(hashes), MAX_FETCH):
+            wanted = [hash_ for hash_ in hashes[start : start + MAX_FETCH] if not self._known(hash_)]
+            if not wanted:
+                continue
+            try:
+                await self.received(await peer.pooled_transactions(wanted))
+            except RequestFailed as error:
+                log.debug("announced transactions not delivered", peer=peer.enode_text, reason=str(error))
+                return

@@ -1,0 +1,235 @@
+"""Carries out what consensus asks for, one event at a time, in the order it asks.
+
+The order is the safety: a payload is in the write-ahead log before it is signed, and signed before the machine hears of
+it, which is before it can be sent. A full disk therefore ends signing and nothing else. Work that takes time (building,
+checking and importing blocks) runs in a worker thread and comes back as an event, so that timers keep their time.
+
+Must not decide anything that the protocol decides.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+import trio
+
+from lacnode.chain.blockchain import Blockchain
+from lacnode.chain.refusal import BlockRefused
+from lacnode.consensus.effects import (
+    BuildBlock,
+    CheckProposal,
+    Effect,
+    ImportBlock,
+    Note,
+    PeerIsAhead,
+    RecordPrepared,
+    Send,
+    SignPayload,
+    StartBlockTimer,
+    StartRoundTimer,
+    StopTimers,
+)
+from lacnode.consensus.events import (
+    BlockBuilt,
+    BlockTimerExpired,
+    Event,
+    HeadChanged,
+    ImportFailed,
+    MessageReceived,
+    PayloadSigned,
+    PeerConnected,
+    ProposalChecked,
+    RoundTimerExpired,
+    SigningRefused,
+)
+from lacnode.consensus.ibft import Ibft
+from lacnode.consensus.journal import Contradiction, Journal
+from lacnode.consensus.payloads import sign_payload
+from lacnode.crypto.signer import Signer, SignerUnavailable
+from lacnode.primitives.block import Block
+from lacnode.storage.errors import StorageError
+from lacnode.validator.intake import Intake
+from lacnode.validator.timers import Timer
+
+log = structlog.get_logger("consensus")
+
+
+class ConsensusRecords(Protocol):
+    """The write-ahead log as the validator uses it (`storage.ConsensusLog`)."""
+
+    def append(self, record: bytes) -> None: ...
+
+
+class BlockMaker(Protocol):
+    """Builds the block this validator proposes (`validator.block_maker`)."""
+
+    def build(self, height: int, round_: int, timestamp: int) -> Block: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the validator tells the rest of the node; all called on the event loop, none may block.
+
+    `send(code, data, recipients)` multicasts to connected validators; `peer_is_ahead(address, number)` hints at sync;
+    `finalised(block)` hands on a block that this node's consensus has just imported.
+    """
+
+    send: Callable[[int, bytes, frozenset[bytes]], None]
+    peer_is_ahead: Callable[[bytes, int], None]
+    finalised: Callable[[Block], None]
+
+
+class Validator:
+    """Drives one state machine. `import_limiter` is the one thread that writes state; `now_ms` is the wall clock."""
+
+    def __init__(
+        self,
+        machine: Ibft,
+        *,
+        journal: Journal,
+        records: ConsensusRecords,
+        signer: Signer,
+        chain: Blockchain,
+        maker: BlockMaker,
+        outside: Outside,
+        import_limiter: trio.CapacityLimiter,
+        now_ms: Callable[[], int],
+        message_limit: int,
+    ) -> None:
+        self.machine = machine
+        self._journal = journal
+        self._records = records
+        self._signer = signer
+        self._chain = chain
+        self._maker = maker
+        self._outside = outside
+        self._limiter = import_limiter
+        self._now_ms = now_ms
+        self._intake = Intake(message_limit)
+        self._syncing = False
+
+    # -- told by the node, on the event loop ----------------------------------------------------------------------
+
+    def head_changed(self) -> None:
+        """The chain has a new head. While the node is syncing nobody asks it to agree on the next block."""
+        if not self._syncing:
+            self._intake.put(self._current_head())
+
+    def syncing_changed(self, syncing: bool) -> None:
+        """Sync started to follow a longer chain, or ended."""
+        self._syncing = syncing
+        if not syncing:
+            self._intake.put(self._current_head())
+
+    def message_received(self, code: int, data: bytes, sender: bytes) -> None:
+        """A peer's consensus message."""
+        self._intake.put_message(MessageReceived(code, data, sender))
+
+    def peer_connected(self, address: bytes) -> None:
+        """A peer can be reached from now on."""
+        self._intake.put(PeerConnected(address))
+
+    # -- the loop --------------------------------------------------------------------------------------------------
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Take part in consensus until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            self._block_timer = Timer(nursery, self._intake.put)
+            self._round_timer = Timer(nursery, self._intake.put)
+            self._intake.put(self._current_head())
+            task_status.started()
+            while True:
+                await self._take(await self._intake.get())
+
+    async def _take(self, event: Event) -> None:
+        """Give the machine `event` and carry out the effects; answers that are there at once follow directly."""
+        events = deque([event])
+        while events:
+            for effect in self.machine.handle(events.popleft(), self._now_ms()):
+                answer = await self._carry_out(effect)
+                if answer is not None:
+                    events.append(answer)
+
+    async def _carry_out(self, effect: Effect) -> Event | None:
+        match effect:
+            case SignPayload():
+                return await self._sign(effect)
+            case RecordPrepared():
+                await self._record(self._journal.record_prepared(effect.prepared))
+            case Send():
+                self._outside.send(effect.code, effect.data, effect.recipients)
+            case StartRoundTimer():
+                self._round_timer.start(effect.delay_ms / 1000, RoundTimerExpired(effect.height, effect.round))
+            case StartBlockTimer():
+                delay = (effect.due_ms - self._now_ms()) / 1000
+                self._block_timer.start(delay, BlockTimerExpired(effect.height, effect.round))
+            case StopTimers():
+                self._block_timer.stop()
+                self._round_timer.stop()
+            case BuildBlock():
+                self._nursery.start_soon(self._build, effect)
+            case CheckProposal():
+                self._nursery.start_soon(self._check, effect)
+            case ImportBlock():
+                self._nursery.start_soon(self._import, effect)
+            case PeerIsAhead():
+                self._outside.peer_is_ahead(effect.address, effect.number)
+            case Note():
+                log.info(effect.text, topic=effect.topic)
+        return None
+
+    # -- log before you sign, sign before you send -------------------------------------------------------------------
+
+    async def _sign(self, effect: SignPayload) -> Event:
+        try:
+            await self._record(self._journal.admit(effect.payload))
+            return PayloadSigned(sign_payload(effect.payload, self._signer))
+        except (Contradiction, StorageError, SignerUnavailable) as refusal:
+            log.error("not signed", payload=str(effect.payload), reason=str(refusal))
+            return SigningRefused(effect.payload, str(refusal))
+
+    async def _record(self, record: bytes) -> None:
+        await trio.to_thread.run_sync(self._records.append, record)
+
+    # -- work in threads -------------------------------------------------------------------------------------------
+
+    async def _build(self, effect: BuildBlock) -> None:
+        def build() -> Block:
+            return self._maker.build(effect.height, effect.round, effect.timestamp)
+
+        try:
+            block = await trio.to_thread.run_sync(build, limiter=self._limiter)
+        except (BlockRefused, StorageError) as error:
+            log.error("no block built", height=effect.height, round=effect.round, reason=str(error))
+            return
+        self._intake.put(BlockBuilt(effect.height, effect.round, block))
+
+    async def _check(self, effect: CheckProposal) -> None:
+        failure: str | None = None
+        try:
+            await trio.to_thread.run_sync(self._chain.check_proposal, effect.block, limiter=self._limiter)
+        except (BlockRefused, StorageError) as error:
+            failure = str(error)
+        self._intake.put(ProposalChecked(effect.digest, failure))
+
+    async def _import(self, effect: ImportBlock) -> None:
+        try:
+            await trio.to_thread.run_sync(self._chain.import_block, effect.block, limiter=self._limiter)
+        except (BlockRefused, StorageError) as error:
+            log.error("agreed block not imported", number=effect.block.number, reason=str(error))
+            self._intake.put(ImportFailed(effect.block.number, effect.digest, str(error)))
+            return
+        self._outside.finalised(effect.block)
+
+    def _current_head(self) -> HeadChanged:
+        header = self._chain.head.header
+        parameters = self._chain.spec.ibft.at(header.number + 1)
+        return HeadChanged(
+            header,
+            self._chain.validators_after(header),
+            parameters.block_period_ms,
+            parameters.request_timeout_ms,
+        )
