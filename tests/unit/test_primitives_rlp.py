@@ -1,0 +1,89 @@
+"""Strict RLP: what Besu's reader refuses is refused, and nothing that a peer sends can take the process down."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lacnode.primitives import rlp
+from lacnode.primitives.rlp import RlpError, RlpFields
+
+values = st.recursive(st.binary(max_size=80), lambda inner: st.lists(inner, max_size=5), max_leaves=30)
+
+
+@given(values)
+def test_what_is_encoded_decodes_to_itself(value: rlp.RlpValue) -> None:
+    assert rlp.decode(rlp.encode(value)) == value
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_decode_or_are_refused(data: bytes) -> None:
+    try:
+        item = rlp.decode(data)
+    except RlpError:
+        return
+    assert rlp.encode(item) == data, "only the one canonical encoding of an item is accepted"
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        ("c0c0", "bytes after the item"),
+        ("8100", "a single byte below 0x80 with a prefix"),
+        ("b80161", "a short string in the long form"),
+        ("f800", "a short list in the long form"),
+        ("b90001", "a length with a leading zero"),
+        ("8261", "a string cut short"),
+        ("c26161ff", "a byte too many"),
+        ("c3", "a list cut short"),
+        ("bfffffffffffffffff", "a length beyond all memory"),
+        ("", "nothing"),
+    ],
+)
+def test_refuses(data: str, why: str) -> None:
+    with pytest.raises(RlpError):
+        rlp.decode(bytes.fromhex(data))
+
+
+def nested(levels: int) -> bytes:
+    """`levels` lists inside each other."""
+    parts: list[bytes] = []
+    size = 0
+    for _ in range(levels):
+        width = (size.bit_length() + 7) // 8
+        header = bytes([0xC0 + size]) if size < 56 else bytes([0xF7 + width]) + size.to_bytes(width)
+        parts.append(header)
+        size += len(header)
+    return b"".join(reversed(parts))
+
+
+@pytest.mark.parametrize("levels", [5_000, 100_000, 1_000_000])
+def test_a_message_of_nested_lists_is_refused_before_it_overflows_a_stack(levels: int) -> None:
+    with pytest.raises(RlpError, match="nested"):
+        rlp.decode(nested(levels))
+
+
+def test_nesting_is_found_behind_long_strings_and_lying_lengths() -> None:
+    hidden = rlp.encode([b"\xff" * 6_000, [b"x"]])
+    assert rlp.decode(hidden) == [b"\xff" * 6_000, [b"x"]]
+    with pytest.raises(RlpError):
+        rlp.decode(b"\xf9\xff\xff" + b"\xff" * 5_000)
+    with pytest.raises(RlpError):
+        rlp.decode(b"\xc0" * 5_000)
+
+
+def test_fields_name_what_is_wrong() -> None:
+    fields = RlpFields([b"\x00\x01", b"ab", []], "thing")
+    with pytest.raises(RlpError, match=r"thing\.count: integer with leading zero"):
+        fields.scalar("count")
+    with pytest.raises(RlpError, match=r"thing\.hash: 32 bytes were expected, found 2"):
+        fields.bytes("hash", 32)
+    with pytest.raises(RlpError, match=r"thing\.name: a byte string was expected, found a list"):
+        fields.bytes("name")
+    with pytest.raises(RlpError, match="ends before more"):
+        fields.take("more")
+
+
+def test_scalars_are_minimal() -> None:
+    assert [rlp.scalar(n) for n in (0, 1, 127, 256)] == [b"", b"\x01", b"\x7f", b"\x01\x00"]
+    with pytest.raises(RlpError, match="at most 8 bytes"):
+        rlp.as_scalar(b"\x01" * 9, "number", 8)

@@ -1,0 +1,106 @@
+"""Blocks, transactions and receipts against a real chain, and against what the field's own clients make."""
+
+from pathlib import Path
+
+import pytest
+from eth_account import Account
+
+from lacnode.crypto.secp256k1 import SignatureError, sender_of
+from lacnode.primitives import rlp
+from lacnode.primitives.block import Block
+from lacnode.primitives.bloom import EMPTY_BLOOM, may_contain
+from lacnode.primitives.hexadecimal import address_from_hex, from_hex, to_hex
+from lacnode.primitives.receipt import Log, Receipt
+from lacnode.primitives.rlp import RlpError
+from lacnode.primitives.transaction import Transaction
+
+CHAIN = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "lacnet-local" / "blocks-0-118.rlp"
+KEY = "0x" + "11" * 32
+ADDRESS = Account.from_key(KEY).address
+
+TO = "0x" + "22" * 20
+FIELDS = {"nonce": 7, "gas": 90_000, "to": TO, "value": 5, "data": "0xc0ffee", "chainId": 648_555}
+ACCESS = [{"address": TO, "storageKeys": ["0x" + "00" * 31 + "01"]}]
+FEES = {"maxFeePerGas": 9, "maxPriorityFeePerGas": 2}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {**FIELDS, "gasPrice": 3},
+        {**FIELDS, "gasPrice": 3, "to": ""},
+        {**FIELDS, "gasPrice": 3, "type": 1, "accessList": ACCESS},
+        {**FIELDS, **FEES, "type": 2, "accessList": ACCESS},
+    ],
+    ids=["legacy", "creation", "access list", "fee market"],
+)
+def test_a_wallets_transaction_decodes_with_its_sender_and_hash(fields: dict[str, object]) -> None:
+    signed = Account.sign_transaction(fields, KEY)
+    transaction = Transaction.decode(bytes(signed.raw_transaction))
+    assert transaction.hash == bytes(signed.hash)
+    assert to_hex(sender_of(transaction)) == ADDRESS.lower()
+    assert transaction.chain_id == FIELDS["chainId"]
+    assert (transaction.nonce, transaction.gas_limit, transaction.value) == (7, 90_000, 5)
+    assert Transaction.from_item(transaction.to_item()) == transaction
+    assert transaction.is_creation == (fields["to"] == "")
+
+
+def test_a_legacy_transaction_without_chain_id_keeps_its_sender() -> None:
+    fields = {name: value for name, value in FIELDS.items() if name != "chainId"}
+    signed = Account.sign_transaction({**fields, "gasPrice": 0}, KEY)
+    transaction = Transaction.decode(bytes(signed.raw_transaction))
+    assert transaction.chain_id is None
+    assert to_hex(sender_of(transaction)) == ADDRESS.lower()
+
+
+def test_a_high_s_signature_has_no_sender() -> None:
+    signed = Account.sign_transaction({**FIELDS, "gasPrice": 0}, KEY)
+    items = rlp.decode_list(bytes(signed.raw_transaction), "transaction")
+    order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+    v, s = int.from_bytes(rlp.as_bytes(items[6], "v")), int.from_bytes(rlp.as_bytes(items[8], "s"))
+    flipped_v = v + 1 if (v - 35) % 2 == 0 else v - 1
+    malleated = Transaction.decode(rlp.encode([*items[:6], rlp.scalar(flipped_v), items[7], rlp.scalar(order - s)]))
+    with pytest.raises(SignatureError):
+        sender_of(malleated)
+
+
+@pytest.mark.parametrize("raw", [b"", b"\x00", b"\x05\xc0", b"\x02\x80", b"\xc0", b"\x01" + rlp.encode([b""] * 10)])
+def test_what_is_no_transaction_is_refused(raw: bytes) -> None:
+    with pytest.raises(RlpError):
+        Transaction.decode(raw)
+
+
+def test_a_real_chain_round_trips() -> None:
+    if not CHAIN.exists():
+        pytest.skip("the real chain of shared/data/lacnet-local is not beside the repository")
+    data = CHAIN.read_bytes()
+    position = count = 0
+    while position < len(data):
+        width = data[position] - 0xF7
+        end = position + 1 + width + int.from_bytes(data[position + 1 : position + 1 + width])
+        block = Block.decode(data[position:end])
+        assert block.encode() == data[position:end]
+        position, count = end, count + 1
+    assert count == 119
+
+
+def test_receipts_round_trip_with_their_bloom() -> None:
+    log = Log(b"\x11" * 20, (b"\x22" * 32,), b"data")
+    for type_, status, root in ((0, 1, None), (2, 0, None), (0, None, b"\x33" * 32)):
+        receipt = Receipt.of(type_, status, root, 21_000, (log,))
+        assert Receipt.decode(receipt.encode()) == receipt
+        assert may_contain(receipt.logs_bloom, log.address)
+        assert may_contain(receipt.logs_bloom, log.topics[0])
+    assert Receipt.of(0, 1, None, 21_000, ()).logs_bloom == EMPTY_BLOOM
+
+
+@pytest.mark.parametrize("text", ["0x1", "0xzz", "xyz", "0x 1", "12 3", "0x٣٣"])
+def test_what_is_no_hexadecimal_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="hexadecimal"):
+        from_hex(text)
+
+
+def test_an_address_has_twenty_bytes() -> None:
+    assert address_from_hex("0x" + "Ab" * 20) == b"\xab" * 20
+    with pytest.raises(ValueError, match="address must be 20 bytes, not 19"):
+        address_from_hex("0x" + "ab" * 19)
