@@ -1,0 +1,62 @@
+"""Run every benchmark, or those named: `python -m benchmarks [name ...]`."""
+
+import importlib
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.measure import Measure, surroundings
+
+NAMES = ("execution", "import_empty_blocks", "start_up", "memory", "throughput", "recovery")
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> int:
+    names = sys.argv[1:] or list(NAMES)
+    unknown = set(names) - set(NAMES)
+    if unknown:
+        print(f"no benchmark called {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    RESULTS.mkdir(exist_ok=True)
+    for name in names:
+        print(f"{name} ...", flush=True)
+        measures: list[Measure] = importlib.import_module(f"benchmarks.{name}").measure()
+        document = {**surroundings(), "measures": [asdict(measure) for measure in measures]}
+        (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
+        for measure in measures:
+            print(f"  {measure.name}: {measure.value:.4g} {measure.unit} ({measure.verdict})", flush=True)
+    _write_table()
+    return 0
+
+
+def _write_table() -> None:
+    """The results of the last run of each benchmark, as a page."""
+    lines = [
+        "# Measured",
+        "",
+        "Written by `make bench`; each row says where and when. Machines are noisy: trust the ratios.",
+        "",
+        "| Measure | Value | Aim | | How | Commit, date |",
+        "|---|---|---|---|---|---|",
+    ]
+    machines = set()
+    for name in NAMES:
+        path = RESULTS / f"{name}.json"
+        if not path.exists():
+            continue
+        document = json.loads(path.read_text())
+        machines.add(f"{document['machine']}, Python {document['python']}")
+        for fields in document["measures"]:
+            measure = Measure(**fields)
+            aim = "" if measure.aim is None else f"{'≤' if measure.at_most else '≥'} {measure.aim:g} {measure.unit}"
+            lines.append(
+                f"| {measure.name} | {measure.value:.4g} {measure.unit} | {aim} | {measure.verdict} | {measure.note} "
+                f"| {document['commit']}, {document['date']} |"
+            )
+    lines += ["", f"Machine: {'; '.join(sorted(machines))}.", ""]
+    (RESULTS / "README.md").write_text("\n".join(lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""Validators that lie, each with a valid key: what up to f of them may try.
+
+Each is an interceptor on what an otherwise ordinary node sends. They sign with the node's real key, so nothing they send
+can be refused for its signature alone.
+"""
+
+import random
+from collections.abc import Callable
+
+from lacnode.consensus.block_hash import committed_seal_hash
+from lacnode.consensus.messages import (
+    COMMIT,
+    PREPARE,
+    PROPOSAL,
+    ROUND_CHANGE,
+    Commit,
+    Prepare,
+    Proposal,
+    RoundChange,
+    decode_message,
+)
+from lacnode.consensus.payloads import CommitPayload, PreparePayload, ProposalPayload, RoundChangePayload, sign_payload
+from lacnode.crypto.signer import KeySigner
+from tests.simulation.network import Interceptor, Network
+
+Behaviour = Callable[[Network, int, random.Random], Interceptor]
+
+
+def equivocator(network: Network, index: int, rng: random.Random) -> Interceptor:
+    """Proposes two blocks to two halves, and prepares and commits whatever it hears of."""
+    node = network.nodes[index]
+    signer = KeySigner(node.key)
+
+    def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
+        others = sorted(recipients)
+        rng.shuffle(others)
+        half = frozenset(others[: len(others) // 2])
+        if code == PROPOSAL:
+            proposal = decode_message(code, data)
+            assert isinstance(proposal, Proposal)
+            round_id = proposal.signed.payload.round_id
+            block = node.disk.ledger.make_block(
+                node.address, round_id.round, proposal.block.header.timestamp, b"two %d" % rng.randrange(1 << 30)
+            )
+            signed = sign_payload(ProposalPayload(round_id, committed_seal_hash(block.header)), signer)
+            other = Proposal(signed, block, proposal.certificate).encode()
+            network.transmit(source, code, data, recipients - half)
+            network.transmit(source, code, other, half)
+            _vote_for(network, index, signed.payload, half)
+            return True
+        return False
+
+    return intercept
+
+
+def _vote_for(network: Network, index: int, payload: ProposalPayload, recipients: frozenset[bytes]) -> None:
+    """Send a Commit for a proposal of our own to `recipients`."""
+    signer = KeySigner(network.nodes[index].key)
+    commit = Commit(sign_payload(CommitPayload(payload.round_id, payload.digest), signer))
+    network.transmit(index, COMMIT, commit.encode(), recipients)
+
+
+def withholder(network: Network, index: int, rng: random.Random) -> Interceptor:
+    """Keeps back commits, or everything, as it likes."""
+
+    def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
+        if code == COMMIT or rng.random() < 0.3:
+            some = frozenset(address for address in sorted(recipients) if rng.random() < 0.3)
+            network.transmit(source, code, data, some)
+            return True
+        return False
+
+    return intercept
+
+
+def forger(network: Network, index: int, rng: random.Random) -> Interceptor:
+    """Sends round changes with certificates it made up or that are stale, to any round, besides the true ones."""
+    node = network.nodes[index]
+    signer = KeySigner(node.key)
+    certificates: list[RoundChange] = []
+
+    def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
+        if code != ROUND_CHANGE:
+            return False
+        message = decode_message(code, data)
+        assert isinstance(message, RoundChange)
+        payload = message.signed.payload
+        certificates.append(message)
+        stale = rng.choice(certificates)
+        forged = RoundChangePayload(
+            type(payload.round_id)(payload.round_id.sequence, payload.round_id.round + rng.randrange(4)),
+            stale.signed.payload.certificate,
+        )
+        lie = RoundChange(sign_payload(forged, signer), stale.block).encode()
+        some = frozenset(address for address in sorted(recipients) if rng.random() < 0.5)
+        network.transmit(source, code, lie, some)
+        network.transmit(source, code, data, recipients - some)
+        return True
+
+    return intercept
+
+
+def replayer(network: Network, index: int, rng: random.Random) -> Interceptor:
+    """Sends again what was once said, whoever said it."""
+    heard: list[tuple[int, bytes]] = []
+    node = network.nodes[index]
+    take = node.receive
+
+    def receive(code: int, data: bytes, sender: bytes) -> None:
+        if len(heard) < 500:
+            heard.append((code, data))
+        take(code, data, sender)
+
+    node.receive = receive  # type: ignore[method-assign]
+
+    def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
+        for _ in range(min(3, len(heard))):
+            old_code, old = rng.choice(heard)
+            network.transmit(source, old_code, old, recipients)
+        return False
+
+    return intercept
+
+
+def garbler(network: Network, index: int, rng: random.Random) -> Interceptor:
+    """Bytes flipped, cut, grown; codes exchanged; votes of its own for digests of nothing."""
+    signer = KeySigner(network.nodes[index].key)
+
+    def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
+        garbled = bytearray(data)
+        for _ in range(rng.randrange(1, 4)):
+            garbled[rng.randrange(len(garbled))] ^= 1 << rng.randrange(8)
+        network.transmit(
+            source, rng.choice((code, rng.randrange(6))), bytes(garbled[: rng.randrange(len(data) + 1)]), recipients
+        )
+        network.transmit(source, code, bytes(garbled), recipients)
+        message = decode_message(code, data)
+        if isinstance(message, Prepare):
+            nothing = PreparePayload(message.signed.payload.round_id, rng.randbytes(32))
+            network.transmit(source, PREPARE, Prepare(sign_payload(nothing, signer)).encode(), recipients)
+        return rng.random() < 0.3
+
+    return intercept
+
+
+BEHAVIOURS: dict[str, Behaviour] = {
+    "equivocator": equivocator,
+    "withholder": withholder,
+    "forger": forger,
+    "replayer": replayer,
+    "garbler": garbler,
+}

@@ -1,0 +1,122 @@
+"""One seed, one life of a network: trouble for a while, then peace, then a block within a stated bound.
+
+Everything is drawn from the seed: size, weather, clocks, crashes, partitions, restarts, liars. Safety is watched all the
+time; liveness is asked for once the trouble is over.
+"""
+
+import random
+from dataclasses import dataclass
+
+from tests.simulation.byzantine import BEHAVIOURS
+from tests.simulation.ledger import Rules
+from tests.simulation.links import Weather
+from tests.simulation.network import Network
+from tests.simulation.node import Speeds
+
+TROUBLE_MS = 30_000
+"""Virtual milliseconds of trouble."""
+
+
+class Stalled(AssertionError):
+    """No block within the bound after the network healed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a seed ended: validators, liars, blocks before healing and at the end, and how long the next block took."""
+
+    seed: int
+    validators: int
+    liars: tuple[str, ...]
+    blocks_in_trouble: int
+    blocks: int
+    recovery_ms: int
+    bound_ms: int
+
+
+def recovery_bound_ms(network: Network) -> int:
+    """How long the next block may take once every node runs and every message arrives.
+
+    The highest round reached so far lasts `timeout * 2^round`. With the jump at f+1 and the round change that is sent
+    again, all honest nodes are in one round by the end of the next one, whose proposer may be a liar, up to f times.
+    """
+    highest = max((node.machine.status.round for node in network.nodes if node.machine is not None), default=0)
+    faulty = (len(network.nodes) - 1) // 3
+    timeout = network.rules.request_timeout_ms
+    return int(
+        sum(timeout * 2 ** (highest + extra) for extra in range(faulty + 3)) + 10 * network.rules.block_period_ms
+    )
+
+
+def run_seed(seed: int) -> Outcome:
+    """Play one seed to its end; Broken or Stalled if a promise does not hold."""
+    rng = random.Random(seed)
+    size = rng.choice((1, 2, 3, 4, 4, 4, 5, 6, 7, 7, 10))
+    faulty = (size - 1) // 3
+    liars = {index: rng.choice(sorted(BEHAVIOURS)) for index in rng.sample(range(size), rng.randint(0, faulty))}
+    rules = Rules(
+        block_period_ms=rng.choice((1000, 1000, 2000)), request_timeout_ms=rng.choice((2000, 4000)), epoch_length=10
+    )
+    skew = rng.choice((0, 0, 200, 400))
+    network = Network(
+        size,
+        rng,
+        rules=rules,
+        weather=_weather(rng),
+        byzantine=frozenset(liars),
+        speeds=lambda index: Speeds(clock_skew_ms=rng.randint(-skew, skew)),
+    )
+    for index, name in sorted(liars.items()):
+        network.interceptors[index] = BEHAVIOURS[name](network, index, rng)
+    _plan_trouble(network, rng)
+    network.start()
+    network.run_for(TROUBLE_MS)
+    blocks_in_trouble = network.height
+    recovery, bound = _heal(network)
+    return Outcome(seed, size, tuple(liars.values()), blocks_in_trouble, network.height, recovery, bound)
+
+
+def _weather(rng: random.Random) -> Weather:
+    slow = rng.choice((20, 40, 100, 300))
+    return Weather(
+        min_delay_ms=rng.randint(0, 5),
+        max_delay_ms=slow,
+        loss=rng.choice((0.0, 0.0, 0.05, 0.3)),
+        duplication=rng.choice((0.0, 0.1)),
+        reordering=rng.choice((0.0, 0.3)),
+    )
+
+
+def _plan_trouble(network: Network, rng: random.Random) -> None:
+    """Schedule partitions and restarts, and let crashes strike."""
+    network.crash_chance = rng.choice((0.0, 0.002, 0.02))
+    network.crash_limit = 20
+    network.keep_restarting(rng.choice((50, 2_000, 8_000)))
+    for _ in range(rng.randrange(4)):
+        start, length = rng.randrange(TROUBLE_MS), rng.randrange(500, 15_000)
+        sides = {index: rng.randrange(2) for index in range(len(network.nodes))}
+        network.clock.after(start, lambda sides=sides: network.partition(sides))  # type: ignore[misc]
+        network.clock.after(start + length, lambda: network.partition({}))
+    for _ in range(rng.randrange(3)):
+        victims = rng.sample(range(len(network.nodes)), rng.randint(1, len(network.nodes)))
+        start, length = rng.randrange(TROUBLE_MS), rng.randrange(100, 12_000)
+        network.clock.after(start, lambda victims=victims: network.stop(victims))  # type: ignore[misc]
+        network.clock.after(start + length, lambda victims=victims: network.start(victims))  # type: ignore[misc]
+
+
+def _heal(network: Network) -> tuple[int, int]:
+    """End all trouble; milliseconds until every honest node has two more blocks than any had, and the bound."""
+    network.crash_limit = 0
+    network.links.weather = network.links.weather.fair
+    network.start()
+    network.partition({})
+    bound = recovery_bound_ms(network)
+    healed_at = network.clock.now_ms
+    target = max(node.height for node in network.honest) + 2
+    if not network.run_until(lambda: network.height >= target, bound):
+        states = "; ".join(
+            f"{node.index}: head {node.height}, {node.machine.status if node.machine else 'down'}"
+            for node in network.nodes
+        )
+        raise Stalled(f"no block {target} within {bound} ms after healing: {states}")
+    return network.clock.now_ms - healed_at, bound

@@ -1,0 +1,63 @@
+"""What must hold after every step of every simulation, watched from outside the nodes.
+
+Written against the paper, not against the code under test: the quorum, the contradictions and the seals are reckoned
+here once more.
+"""
+
+import math
+
+from lacnode.consensus.block_hash import committed_seal_hash, on_chain_hash
+from lacnode.consensus.extra_data import ExtraData
+from lacnode.consensus.payloads import CommitPayload, PreparePayload, ProposalPayload, RoundChangePayload, SignedPayload
+from lacnode.crypto.secp256k1 import recover_address
+from lacnode.primitives.block import Block
+
+
+class Broken(AssertionError):
+    """An invariant does not hold; the message says which and how."""
+
+
+class Invariants:
+    """Watches every signature and every import."""
+
+    def __init__(self, validators: tuple[bytes, ...], byzantine: frozenset[int]) -> None:
+        self._validators = validators
+        self._byzantine = {validators[index] for index in byzantine}
+        self._chosen: dict[int, bytes] = {}
+        self._said: dict[tuple[bytes, int, int, type], bytes] = {}
+        self._left: dict[tuple[bytes, int], int] = {}
+
+    def forget(self, address: bytes) -> None:
+        """The node lost its disk: what it said before does not bind it. It counts as faulty until it caught up."""
+        self._said = {key: value for key, value in self._said.items() if key[0] != address}
+        self._left = {key: value for key, value in self._left.items() if key[0] != address}
+
+    def signed(self, author: bytes, signed: SignedPayload) -> None:
+        """An honest validator never contradicts itself, whatever crashed in between."""
+        if author in self._byzantine:
+            return
+        payload = signed.payload
+        height, round_ = payload.round_id.sequence, payload.round_id.round
+        if isinstance(payload, RoundChangePayload):
+            self._left[author, height] = max(round_, self._left.get((author, height), 0))
+            content = payload.encode()
+        else:
+            assert isinstance(payload, ProposalPayload | PreparePayload | CommitPayload)
+            if round_ < self._left.get((author, height), 0):
+                raise Broken(f"{author.hex()} signed {payload} after it had left round {round_}")
+            content = payload.digest
+        key = (author, height, round_, type(payload))
+        if self._said.setdefault(key, content) != content:
+            raise Broken(f"{author.hex()} contradicted itself at height {height}, round {round_}: {payload}")
+
+    def imported(self, index: int, block: Block) -> None:
+        """One block per height, for ever, and a quorum of its validators sealed it."""
+        number, hash_ = block.number, on_chain_hash(block.header)
+        if self._chosen.setdefault(number, hash_) != hash_:
+            raise Broken(f"node {index} has {hash_.hex()} at {number}, another has {self._chosen[number].hex()}")
+        extra = ExtraData.decode(block.header.extra_data)
+        digest = committed_seal_hash(block.header)
+        sealers = {recover_address(digest, seal) for seal in extra.seals}
+        quorum = math.ceil(2 * len(extra.validators) / 3)
+        if len(sealers & set(extra.validators)) < quorum:
+            raise Broken(f"block {number} has {len(sealers)} seals of validators where {quorum} are needed")

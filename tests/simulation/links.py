@@ -1,0 +1,58 @@
+"""The wire between simulated nodes: delay, loss, duplication, reordering, partition."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.simulation.clock import VirtualClock
+
+
+@dataclass(slots=True)
+class Weather:
+    """How bad the network is. Delays in milliseconds; the rest are probabilities."""
+
+    min_delay_ms: int = 5
+    max_delay_ms: int = 40
+    loss: float = 0.0
+    duplication: float = 0.0
+    reordering: float = 0.0
+
+    @property
+    def fair(self) -> "Weather":
+        """The same distances under a clear sky."""
+        return Weather(self.min_delay_ms, self.max_delay_ms)
+
+
+class Links:
+    """Carries messages between nodes, which are numbered from 0. In order per pair unless the weather reorders."""
+
+    def __init__(self, clock: VirtualClock, rng: random.Random, weather: Weather) -> None:
+        self.weather = weather
+        self._clock = clock
+        self._rng = rng
+        self._sides: dict[int, int] = {}
+        self._last_arrival: dict[tuple[int, int], int] = {}
+
+    def partition(self, sides: dict[int, int]) -> None:
+        """Cut the network: nodes talk only within their side. An empty mapping heals it."""
+        self._sides = sides
+
+    def connected(self, a: int, b: int) -> bool:
+        """Whether a message from `a` would reach `b` now."""
+        return self._sides.get(a, 0) == self._sides.get(b, 0)
+
+    def carry(self, source: int, target: int, deliver: Callable[[], None]) -> None:
+        """Deliver after a while, or twice, or never."""
+        if not self.connected(source, target) or self._rng.random() < self.weather.loss:
+            return
+        copies = 2 if self._rng.random() < self.weather.duplication else 1
+        for _ in range(copies):
+            arrival = self._clock.now_ms + self._rng.randint(self.weather.min_delay_ms, self.weather.max_delay_ms)
+            if self._rng.random() >= self.weather.reordering:
+                arrival = max(arrival, self._last_arrival.get((source, target), 0))
+                self._last_arrival[source, target] = arrival
+            self._clock.at(arrival, lambda: self._arrive(source, target, deliver))
+
+    def _arrive(self, source: int, target: int, deliver: Callable[[], None]) -> None:
+        if self.connected(source, target):
+            deliver()
