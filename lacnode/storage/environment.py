@@ -1,0 +1,213 @@
+"""The LMDB environment: read transactions, one write transaction, tables, and a map that grows.
+
+LMDB may change the size of its map only while no transaction of the process is open, so open snapshots are counted,
+and growing waits for them for a bounded time. Must not know batches or groups.
+"""
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lmdb
+
+from lacnode.storage.errors import StorageCorrupt, StorageError, StorageFull, storage_error
+from lacnode.storage.layers import Layer
+
+MAX_TABLES = 64
+MAX_READERS = 512
+GROWTH_PATIENCE = 30.0
+"""Seconds that growing waits for open snapshots to be closed."""
+
+_DAMAGE = (
+    lmdb.CorruptedError,
+    lmdb.PageNotFoundError,
+    lmdb.InvalidError,
+    lmdb.VersionMismatchError,
+    lmdb.PanicError,
+    lmdb.IncompatibleError,
+)
+
+
+class Pages:
+    """One read transaction as a `Snapshot`. Tables made after it was opened are not in it."""
+
+    def __init__(self, transaction: Any, tables: dict[str, Any], path: Path) -> None:
+        self.transaction = transaction
+        self._tables = tables
+        self._path = path
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        handle = self._tables.get(table)
+        if handle is None:
+            return None
+        try:
+            value: bytes | None = self.transaction.get(key, db=handle)
+        except lmdb.Error as error:
+            raise translated(self._path, error) from None
+        return value
+
+    def items(self, table: str, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        handle = self._tables.get(table)
+        if handle is None:
+            return
+        try:
+            with self.transaction.cursor(db=handle) as cursor:
+                if cursor.set_range(start) if start else cursor.first():
+                    yield from cursor
+        except lmdb.Error as error:
+            raise translated(self._path, error) from None
+
+
+class Environment:
+    """The environment in the directory `path`, made there if there is none."""
+
+    def __init__(self, path: Path, *, durable: bool, map_size: int) -> None:
+        self._path = path
+        self._gate = threading.Condition()
+        self._open_pages = 0
+        self._growing = False
+        self._closed = False
+        with _translated(path):
+            self._env = lmdb.open(
+                str(path),
+                map_size=_map_size_for(path, map_size),
+                max_dbs=MAX_TABLES,
+                max_readers=MAX_READERS,
+                readahead=False,
+                meminit=False,
+                sync=durable,
+                max_spare_txns=8,
+            )
+            _refill(path, self._env)
+            self._tables = self._existing_tables()
+
+    def open_pages(self) -> Pages:
+        """A read transaction; close it with `close_pages`."""
+        with self._gate:
+            self._gate.wait_for(lambda: not self._growing)
+            if self._closed:
+                raise StorageError(f"the database in {self._path} is closed")
+            with _translated(self._path):
+                pages = Pages(self._env.begin(), self._tables, self._path)
+            self._open_pages += 1
+            return pages
+
+    def close_pages(self, pages: Pages) -> None:
+        with self._gate:
+            pages.transaction.abort()
+            self._open_pages -= 1
+            self._gate.notify_all()
+
+    def write(self, layers: Sequence[Layer]) -> None:
+        """All of `layers`, oldest first, in one transaction. One thread at a time."""
+        self._make_tables({table for layer in layers for table in layer})
+        while True:
+            try:
+                with _translated(self._path), self._env.begin(write=True) as transaction:
+                    self._put(transaction, layers)
+                return
+            except MapFull:
+                self._grow()
+
+    def close(self) -> None:
+        """Closing twice is harmless. A snapshot still open elsewhere keeps this waiting for a while, then is lost."""
+        with self._gate:
+            self._gate.wait_for(lambda: not self._open_pages, GROWTH_PATIENCE)
+            self._closed = True
+            self._env.close()
+
+    def _put(self, transaction: Any, layers: Sequence[Layer]) -> None:
+        for layer in layers:
+            for table, changes in layer.items():
+                handle = self._tables[table]
+                for key, value in sorted(changes.items()):
+                    if value is None:
+                        transaction.delete(key, db=handle)
+                    else:
+                        transaction.put(key, value, db=handle)
+
+    def _existing_tables(self) -> dict[str, Any]:
+        with self._env.begin() as transaction:
+            names = [bytes(name) for name in transaction.cursor().iternext(values=False)]
+        return {name.decode(): self._env.open_db(name, create=False) for name in names}
+
+    def _make_tables(self, names: set[str]) -> None:
+        for name in sorted(names - self._tables.keys()):
+            while True:
+                try:
+                    with _translated(self._path):
+                        handle = self._env.open_db(name.encode())
+                    break
+                except MapFull:
+                    self._grow()
+            self._tables = {**self._tables, name: handle}
+
+    def _grow(self) -> None:
+        """Twice the map, once nobody reads."""
+        with self._gate:
+            self._growing = True
+            try:
+                if not self._gate.wait_for(lambda: not self._open_pages, GROWTH_PATIENCE):
+                    raise StorageError(f"the database in {self._path} has to grow, but a snapshot is kept open")
+                with _translated(self._path):
+                    self._env.set_mapsize(2 * self._env.info()["map_size"])
+            finally:
+                self._growing = False
+                self._gate.notify_all()
+
+
+class MapFull(Exception):
+    """The map has to grow; never leaves this module's environment."""
+
+
+def translated(path: Path, error: Exception) -> Exception:
+    """LMDB's `error` in this room's words."""
+    text = f"the database in {path}: {error}"
+    if isinstance(error, lmdb.MapFullError):
+        return MapFull(text)
+    if isinstance(error, _DAMAGE):
+        return StorageCorrupt(f"{text}; the files are damaged: restore a backup, or delete the directory and sync")
+    if isinstance(error, lmdb.DiskError) or ("Input/output error" in str(error) and _is_full(path)):
+        return StorageFull(f"{text}; free some disk space")
+    return StorageError(text)
+
+
+def _is_full(path: Path) -> bool:
+    """Whether there is no room for a MiB. LMDB calls a write that fell short an input/output error."""
+    probe = path / "space.probe"
+    try:
+        probe.write_bytes(bytes(1 << 20))
+    except OSError as error:
+        return isinstance(storage_error(path, "probing", error), StorageFull)
+    finally:
+        probe.unlink(missing_ok=True)
+    return False
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (lmdb.Error, OSError) as error:
+        raise translated(path, error) from None
+
+
+def _map_size_for(path: Path, wanted: int) -> int:
+    """`wanted`, doubled until what is there fits twice."""
+    data = path / "data.mdb"
+    size = data.stat().st_size if data.exists() else 0
+    while wanted < 2 * size:
+        wanted *= 2
+    return wanted
+
+
+def _refill(path: Path, env: Any) -> None:
+    """Give a file that was cut short its length back, in zeros: LMDB then reports damage where a read beyond the end
+    of a mapped file would kill the process."""
+    length = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
+    data = path / "data.mdb"
+    if data.stat().st_size < length:
+        os.truncate(data, length)

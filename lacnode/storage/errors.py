@@ -1,0 +1,36 @@
+"""What storage can fail with. Every message names the file and what the operator can do.
+
+Must not carry a library's exception out of this room: callers decide on these classes alone.
+"""
+
+import errno
+from pathlib import Path
+
+
+class StorageError(Exception):
+    """Storage did not do what was asked, and nothing of the batch or record was kept."""
+
+
+class StorageFull(StorageError):
+    """There is no room on the disk (or under the quota)."""
+
+
+class StorageLocked(StorageError):
+    """The files are in use by another process, or by another object of this one."""
+
+
+class StorageCorrupt(StorageError):
+    """The files are damaged: they cannot have been left like this by a crash."""
+
+
+class StorageForeign(StorageError):
+    """The data directory belongs to another program or to another version of the format."""
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def storage_error(path: Path, doing: str, error: OSError) -> StorageError:
+    """The error of this room for an operating system's `error` that happened while `doing` something with `path`."""
+    text = f"{doing} {path} failed: {error.strerror or error}"
+    return StorageFull(text) if error.errno in _FULL else StorageError(text)

@@ -1,0 +1,111 @@
+"""The database of a node: one LMDB environment, a named sub-database per table.
+
+A batch is collected in memory and written in one transaction at its end, so that a map that turns out too small can
+grow and the batch be written again; it costs a copy of references and keeps LMDB's write transactions short. Commits
+are durable in LMDB's safe mode (pages before meta page), never `MDB_NOSYNC`, with which a power cut can leave a meta
+page that points nowhere: blocks imported in bulk share a transaction instead (`group`).
+
+Must not be opened twice, by anybody: LMDB's own locks do not hold inside one process.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from lacnode.storage.database import Batch, Snapshot
+from lacnode.storage.environment import Environment
+from lacnode.storage.errors import StorageError, storage_error
+from lacnode.storage.file_lock import FileLock
+from lacnode.storage.layers import Layer, LayeredBatch, LayeredSnapshot
+from lacnode.storage.marker import claim_directory
+
+GROUP_LIMIT = 64
+"""Batches that may wait in a group before they are written."""
+
+INITIAL_MAP_SIZE = 16 << 30
+"""Bytes of address space, not of disk: the file grows only with what is in it."""
+
+
+class LmdbDatabase:
+    """The database in `directory` (a node's data directory): its `database/` and the marker beside it.
+
+    `durable=False` leaves flushing to the operating system: for tests, which do not pull the plug. Raises
+    StorageLocked, StorageForeign, StorageCorrupt, StorageFull or StorageError, naming the directory.
+    """
+
+    def __init__(self, directory: Path, *, durable: bool = True, initial_map_size: int = INITIAL_MAP_SIZE) -> None:
+        files = directory / "database"
+        self._lock = _locked(directory, files)
+        try:
+            claim_directory(directory)
+            self._environment = Environment(files, durable=durable, map_size=initial_map_size)
+        except StorageError:
+            self._lock.release()
+            raise
+        self._layers: tuple[Layer, ...] = ()
+        self._groups = 0
+        self._state = threading.Lock()
+        self._writer = threading.Lock()
+
+    @contextmanager
+    def read(self) -> Iterator[Snapshot]:
+        with self._state:
+            pages, layers = self._environment.open_pages(), self._layers
+        try:
+            yield LayeredSnapshot(pages, layers) if layers else pages
+        finally:
+            self._environment.close_pages(pages)
+
+    @contextmanager
+    def write(self) -> Iterator[Batch]:
+        with self._writer:
+            pages = self._environment.open_pages()
+            batch = LayeredBatch(pages, self._layers)
+            try:
+                yield batch
+            finally:
+                self._environment.close_pages(pages)
+            self._commit(batch.changes)
+
+    @contextmanager
+    def group(self) -> Iterator[None]:
+        with self._writer:
+            self._groups += 1
+        try:
+            yield
+        finally:
+            with self._writer:
+                self._groups -= 1
+                if not self._groups:
+                    self._flush(self._layers)
+
+    def close(self) -> None:
+        with self._writer, self._state:
+            self._environment.close()
+            self._lock.release()
+
+    def _commit(self, changes: Layer) -> None:
+        layers = (*self._layers, changes)
+        if self._groups and len(layers) < GROUP_LIMIT:
+            with self._state:
+                self._layers = layers
+        else:
+            self._flush(layers)
+
+    def _flush(self, layers: Sequence[Layer]) -> None:
+        """Write `layers` in one transaction. If that fails, none of them was ever there."""
+        try:
+            if layers:
+                self._environment.write(layers)
+        finally:
+            with self._state:
+                self._layers = ()
+
+
+def _locked(directory: Path, files: Path) -> FileLock:
+    try:
+        files.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(files, "making the directory", error) from None
+    return FileLock(files / "lacnode.lock", f"the database in {directory}")

@@ -1,0 +1,58 @@
+"""`DATABASE_METADATA.json`: which program a data directory belongs to.
+
+Besu keeps its database's version in a file of this name and refuses a version it does not know; lacnode writes one that
+Besu never had, and refuses everything but its own. So neither opens the other's files by mistake. Must not look into
+the database itself.
+"""
+
+import json
+from pathlib import Path
+
+from lacnode.storage.errors import StorageForeign, storage_error
+
+MARKER = "DATABASE_METADATA.json"
+FORMAT_VERSION = 648_001
+"""Far from Besu's 1 and 2. Rises when old files can no longer be read."""
+
+
+def claim_directory(directory: Path) -> None:
+    """Make `directory` lacnode's, or check that it is; StorageForeign if it is somebody else's."""
+    marker = directory / MARKER
+    try:
+        text = marker.read_text("utf-8")
+    except FileNotFoundError:
+        _refuse_unmarked(directory)
+        _write(marker)
+        return
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageForeign(f"{marker} cannot be read: {error}") from None
+    version = _version(text)
+    if version == FORMAT_VERSION:
+        return
+    if version in (1, 2):
+        raise StorageForeign(f"{directory} holds a database of Besu ({marker.name}); give lacnode its own --data-path")
+    raise StorageForeign(f"{marker}: version {FORMAT_VERSION} was expected, found {text.strip()[:80]!r}")
+
+
+def _version(text: str) -> object:
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(document, dict):
+        return None
+    return 1 if "v1" in document or "v2" in document else document.get("version")
+
+
+def _refuse_unmarked(directory: Path) -> None:
+    if (directory / "database" / "CURRENT").exists():
+        raise StorageForeign(f"{directory / 'database'} holds a RocksDB database; give lacnode its own --data-path")
+
+
+def _write(marker: Path) -> None:
+    temporary = marker.with_suffix(".tmp")
+    try:
+        temporary.write_text(json.dumps({"version": FORMAT_VERSION, "software": "lacnode"}) + "\n")
+        temporary.replace(marker)
+    except OSError as error:
+        raise storage_error(marker, "writing", error) from None
