@@ -1,0 +1,214 @@
+"""The rules a header must obey, each with an error of its own (Besu's `IbftBlockHeaderValidationRulesetFactory`).
+
+*Light* rules are what a proposed block can already satisfy; a *full* check adds the commit seals. The numbers are those of
+docs/spec/ibft2.md. What is not here is not a rule: vanity, the content of the vote, the round's value, the base fee's.
+"""
+
+from typing import ClassVar
+
+from lacnode.consensus.block_hash import committed_seal_hash, on_chain_hash
+from lacnode.consensus.extra_data import ExtraData
+from lacnode.consensus.quorum import quorum
+from lacnode.crypto.secp256k1 import SignatureError, recover_address
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.keccak import EMPTY_OMMERS_HASH
+from lacnode.primitives.rlp import RlpError
+
+MIX_HASH = bytes.fromhex("63746963616c2062797a616e74696e65206661756c7420746f6c6572616e6365")
+MIN_GAS_LIMIT, MAX_GAS_LIMIT = 5000, 2**63 - 1
+CLOCK_TOLERANCE_SECONDS = 1
+
+
+class HeaderRefused(Exception):
+    """A header that breaks a rule. `rule` is the rule's stable name; the text says what was found and expected."""
+
+    rule: ClassVar[str] = "header"
+
+
+class UnknownAncestry(HeaderRefused):
+    rule = "ancestry"
+
+
+class GasUsedAboveLimit(HeaderRefused):
+    rule = "gas-used"
+
+
+class GasLimitOutOfRange(HeaderRefused):
+    rule = "gas-limit-range"
+
+
+class GasLimitChangedTooMuch(HeaderRefused):
+    rule = "gas-limit-delta"
+
+
+class BaseFeeWithoutMarket(HeaderRefused):
+    rule = "base-fee-presence"
+
+
+class FromTheFuture(HeaderRefused):
+    rule = "timestamp-future"
+
+
+class TooSoon(HeaderRefused):
+    rule = "timestamp-spacing"
+
+
+class WrongMixHash(HeaderRefused):
+    rule = "mix-hash"
+
+
+class OmmersNotEmpty(HeaderRefused):
+    rule = "ommers-hash"
+
+
+class WrongDifficulty(HeaderRefused):
+    rule = "difficulty"
+
+
+class WrongNonce(HeaderRefused):
+    rule = "nonce"
+
+
+class ExtraDataMalformed(HeaderRefused):
+    rule = "extra-data"
+
+
+class WrongValidators(HeaderRefused):
+    rule = "validators"
+
+
+class CoinbaseNoValidator(HeaderRefused):
+    rule = "coinbase"
+
+
+class WrongSeals(HeaderRefused):
+    rule = "commit-seals"
+
+
+def check_light(
+    header: BlockHeader,
+    parent: BlockHeader,
+    validators: tuple[bytes, ...],
+    *,
+    now: float,
+    block_period_ms: int,
+    base_fee_market: bool = False,
+    london_activation: bool = False,
+    parent_hash: bytes | None = None,
+) -> None:
+    """Raise the HeaderRefused of the first rule that `header` breaks; seals are not looked at.
+
+    `validators` is the set after `parent`; `now` Unix seconds; `parent_hash` the parent's on-chain hash if it is known
+    already. `base_fee_market` tells whether London is active at this height, `london_activation` whether it begins here.
+    """
+    _check_ancestry(header, parent, parent_hash)
+    _check_gas(header, parent, base_fee_market, london_activation)
+    _check_time(header, parent, now, block_period_ms)
+    _check_constants(header)
+    _check_validators(header, validators)
+
+
+def check_full(
+    header: BlockHeader,
+    parent: BlockHeader,
+    validators: tuple[bytes, ...],
+    *,
+    now: float,
+    block_period_ms: int,
+    base_fee_market: bool = False,
+    london_activation: bool = False,
+    parent_hash: bytes | None = None,
+) -> None:
+    """Like `check_light`, and the commit seals."""
+    check_light(
+        header,
+        parent,
+        validators,
+        now=now,
+        block_period_ms=block_period_ms,
+        base_fee_market=base_fee_market,
+        london_activation=london_activation,
+        parent_hash=parent_hash,
+    )
+    check_seals(header, validators)
+
+
+def check_seals(header: BlockHeader, validators: tuple[bytes, ...]) -> None:
+    """Rule 14: a quorum of distinct validators sealed this block in this round, and nobody else did."""
+    seals = ExtraData.decode(header.extra_data).seals
+    digest = committed_seal_hash(header)
+    try:
+        sealers = {recover_address(digest, seal) for seal in seals}
+    except SignatureError as error:
+        raise WrongSeals(f"a commit seal recovers to nobody: {error}") from None
+    if len(sealers) != len(seals):
+        raise WrongSeals("one validator sealed twice")
+    strangers = sealers.difference(validators)
+    if strangers:
+        raise WrongSeals(f"sealed by 0x{min(strangers).hex()}, which is no validator of this height")
+    if len(sealers) < quorum(len(validators)):
+        raise WrongSeals(f"{len(sealers)} commit seals where {quorum(len(validators))} are needed")
+
+
+def _check_ancestry(header: BlockHeader, parent: BlockHeader, parent_hash: bytes | None) -> None:
+    if header.number != parent.number + 1:
+        raise UnknownAncestry(f"number {header.number} does not follow the parent's {parent.number}")
+    if header.parent_hash != (parent_hash or on_chain_hash(parent)):
+        raise UnknownAncestry(f"parent hash 0x{header.parent_hash.hex()} is not that of block {parent.number}")
+
+
+def _check_gas(header: BlockHeader, parent: BlockHeader, base_fee_market: bool, london_activation: bool) -> None:
+    if header.gas_used > header.gas_limit:
+        raise GasUsedAboveLimit(f"gas used {header.gas_used} is above the gas limit {header.gas_limit}")
+    if not MIN_GAS_LIMIT <= header.gas_limit <= MAX_GAS_LIMIT:
+        raise GasLimitOutOfRange(f"gas limit {header.gas_limit} is not between {MIN_GAS_LIMIT} and 2^63-1")
+    reference = parent.gas_limit * 2 if london_activation else parent.gas_limit
+    if abs(header.gas_limit - reference) >= reference // 1024:
+        raise GasLimitChangedTooMuch(f"gas limit {header.gas_limit} is 1/1024 or more away from {reference}")
+    if header.base_fee is not None and not base_fee_market:
+        raise BaseFeeWithoutMarket("a base fee before London")
+
+
+def _check_time(header: BlockHeader, parent: BlockHeader, now: float, block_period_ms: int) -> None:
+    if header.timestamp > int(now) + CLOCK_TOLERANCE_SECONDS:
+        raise FromTheFuture(
+            f"timestamp {header.timestamp} is {header.timestamp - now:.1f} s ahead of this node's clock; "
+            "one of the two clocks is wrong"
+        )
+    spacing = block_period_ms // 1000
+    if header.timestamp < parent.timestamp + spacing:
+        raise TooSoon(f"timestamp {header.timestamp} is less than {spacing} s after the parent's {parent.timestamp}")
+
+
+def _check_constants(header: BlockHeader) -> None:
+    if header.mix_hash != MIX_HASH:
+        raise WrongMixHash(f"mix hash 0x{header.mix_hash.hex()} is not IBFT 2.0's constant")
+    if header.ommers_hash != EMPTY_OMMERS_HASH:
+        raise OmmersNotEmpty("the ommers hash is not that of an empty list")
+    if header.difficulty != 1:
+        raise WrongDifficulty(f"difficulty {header.difficulty} is not 1")
+    if header.nonce != bytes(8):
+        raise WrongNonce(f"nonce 0x{header.nonce.hex()} is not 0")
+
+
+def _check_validators(header: BlockHeader, validators: tuple[bytes, ...]) -> None:
+    try:
+        listed = ExtraData.decode(header.extra_data).validators
+    except RlpError as error:
+        raise ExtraDataMalformed(str(error)) from None
+    if any(first >= second for first, second in zip(listed, listed[1:], strict=False)):
+        raise WrongValidators("the validators in the extra data are not ascending without duplicates")
+    if listed != validators:
+        raise WrongValidators(
+            f"the extra data lists {_shown(listed)}, the votes up to the parent give {_shown(validators)}"
+        )
+    if header.coinbase not in validators:
+        raise CoinbaseNoValidator(f"the coinbase 0x{header.coinbase.hex()} is no validator of this height")
+
+
+def _shown(addresses: tuple[bytes, ...]) -> str:
+    return (
+        "["
+        + ", ".join("0x" + address.hex() for address in addresses[:10])
+        + ("]" if len(addresses) <= 10 else ", ...]")
+    )

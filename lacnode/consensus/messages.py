@@ -1,0 +1,133 @@
+"""The four messages of the `IBF` sub-protocol, byte for byte as Besu sends them (its `messagewrappers`)."""
+
+from dataclasses import dataclass
+
+from lacnode.consensus.payloads import (
+    COMMIT,
+    PREPARE,
+    PROPOSAL,
+    ROUND_CHANGE,
+    CommitPayload,
+    PreparePayload,
+    ProposalPayload,
+    RoundChangePayload,
+    RoundId,
+    SignedPayload,
+    signed_commit,
+    signed_prepare,
+    signed_proposal,
+    signed_round_change,
+)
+from lacnode.primitives import rlp
+from lacnode.primitives.block import Block
+from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
+
+RoundChangeCertificate = tuple[SignedPayload[RoundChangePayload], ...]
+"""What justifies a proposal in a later round: a quorum of signed round changes, without their blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A block for a round. The certificate is None in round 0 and must be present later."""
+
+    signed: SignedPayload[ProposalPayload]
+    block: Block
+    certificate: RoundChangeCertificate | None = None
+
+    code = PROPOSAL
+
+    def encode(self) -> bytes:
+        certificate: RlpValue = b""
+        if self.certificate is not None:
+            certificate = [[round_change.fields() for round_change in self.certificate]]
+        return rlp.encode([self.signed.fields(), self.block.fields(), certificate])
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Proposal":
+        fields = RlpFields(rlp.decode_list(data, "proposal"), "proposal")
+        signed, block = signed_proposal(fields.take("payload")), Block.from_item(fields.take("block"))
+        certificate = fields.take("roundChangeCertificate")
+        fields.end()
+        return cls(signed, block, None if certificate == b"" else _certificate(certificate))
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """The author accepted a proposal."""
+
+    signed: SignedPayload[PreparePayload]
+
+    code = PREPARE
+
+    def encode(self) -> bytes:
+        return rlp.encode(self.signed.fields())
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Prepare":
+        return cls(signed_prepare(rlp.decode(data)))
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The author seals a prepared block."""
+
+    signed: SignedPayload[CommitPayload]
+
+    code = COMMIT
+
+    def encode(self) -> bytes:
+        return rlp.encode(self.signed.fields())
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Commit":
+        return cls(signed_commit(rlp.decode(data)))
+
+
+@dataclass(frozen=True, slots=True)
+class RoundChange:
+    """The author wants a later round; `block` is the prepared block exactly when a certificate is in the payload."""
+
+    signed: SignedPayload[RoundChangePayload]
+    block: Block | None = None
+
+    code = ROUND_CHANGE
+
+    def encode(self) -> bytes:
+        return rlp.encode([self.signed.fields(), b"" if self.block is None else self.block.fields()])
+
+    @classmethod
+    def decode(cls, data: bytes) -> "RoundChange":
+        fields = RlpFields(rlp.decode_list(data, "roundChange"), "roundChange")
+        signed, block = signed_round_change(fields.take("payload")), fields.take("block")
+        fields.end()
+        return cls(signed, None if block == b"" else Block.from_item(block))
+
+
+Message = Proposal | Prepare | Commit | RoundChange
+
+_DECODERS = {
+    PROPOSAL: Proposal.decode,
+    PREPARE: Prepare.decode,
+    COMMIT: Commit.decode,
+    ROUND_CHANGE: RoundChange.decode,
+}
+
+
+def decode_message(code: int, data: bytes) -> Message:
+    """The message of this code and these bytes; RlpError if it is none, or nobody signed it."""
+    decoder = _DECODERS.get(code)
+    if decoder is None:
+        raise RlpError(f"message code 0 to 3 was expected, found {code}")
+    return decoder(data)
+
+
+def round_id_of(message: Message) -> RoundId:
+    """The height and round that `message` speaks of."""
+    return message.signed.payload.round_id
+
+
+def _certificate(item: RlpItem) -> RoundChangeCertificate:
+    fields = RlpFields(rlp.as_list(item, "roundChangeCertificate"), "roundChangeCertificate")
+    payloads = tuple(signed_round_change(payload) for payload in fields.list("payloads"))
+    fields.end()
+    return payloads

@@ -1,0 +1,210 @@
+"""The signed parts of IBFT 2.0 messages, and signing them (Besu's `payload` package).
+
+A payload is signed over `keccak256(code || rlp(payload))`; its author is whoever the signature recovers to and is never
+transmitted. Sequence and round have a fixed width (8 and 4 bytes) and are signed numbers.
+"""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import ClassVar, Generic, TypeVar
+
+from lacnode.crypto.secp256k1 import SignatureError, recover_address
+from lacnode.crypto.signer import Signer
+from lacnode.primitives import rlp
+from lacnode.primitives.keccak import keccak256
+from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
+
+PROPOSAL, PREPARE, COMMIT, ROUND_CHANGE = 0, 1, 2, 3
+"""Message codes of the `IBF` sub-protocol; the code is also the first byte under the signature."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RoundId:
+    """Which agreement a message belongs to: block number and round."""
+
+    sequence: int
+    round: int
+
+    def fields(self) -> list[RlpValue]:
+        return [self.sequence.to_bytes(8, signed=True), self.round.to_bytes(4, signed=True)]
+
+    @classmethod
+    def take(cls, fields: RlpFields) -> "RoundId":
+        """The next two items of `fields`."""
+        sequence, round_ = fields.bytes("sequence", 8), fields.bytes("round", 4)
+        return cls(int.from_bytes(sequence, signed=True), int.from_bytes(round_, signed=True))
+
+    def __str__(self) -> str:
+        return f"height {self.sequence}, round {self.round}"
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalPayload:
+    """The proposer of `round_id` proposes the block with this digest (its committed-seal hash)."""
+
+    code: ClassVar[int] = PROPOSAL
+    round_id: RoundId
+    digest: bytes
+
+    def fields(self) -> list[RlpValue]:
+        return [*self.round_id.fields(), self.digest]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparePayload:
+    """The author has accepted the proposal with this digest."""
+
+    code: ClassVar[int] = PREPARE
+    round_id: RoundId
+    digest: bytes
+
+    def fields(self) -> list[RlpValue]:
+        return [*self.round_id.fields(), self.digest]
+
+
+@dataclass(frozen=True, slots=True)
+class CommitPayload:
+    """The author has seen a quorum prepare the block, and seals it.
+
+    `seal` signs the digest itself and ends up in the block. It is None until the payload is signed: seal and payload
+    are signed together, by `sign_payload`.
+    """
+
+    code: ClassVar[int] = COMMIT
+    round_id: RoundId
+    digest: bytes
+    seal: bytes | None = None
+
+    def fields(self) -> list[RlpValue]:
+        if self.seal is None:
+            raise ValueError("a commit is encoded with its seal")
+        return [*self.round_id.fields(), self.digest, self.seal]
+
+
+@dataclass(frozen=True, slots=True)
+class RoundChangePayload:
+    """The author wants to go on in `round_id`, and shows what was prepared at that height, if anything was."""
+
+    code: ClassVar[int] = ROUND_CHANGE
+    round_id: RoundId
+    certificate: "PreparedCertificate | None" = None
+
+    def fields(self) -> list[RlpValue]:
+        certificate: RlpValue = b"" if self.certificate is None else self.certificate.fields()
+        return [*self.round_id.fields(), certificate]
+
+
+Payload = ProposalPayload | PreparePayload | CommitPayload | RoundChangePayload
+P_co = TypeVar("P_co", bound=Payload, covariant=True)
+
+
+def encode_payload(payload: Payload) -> bytes:
+    """The RLP under the signature, without the code."""
+    return rlp.encode(payload.fields())
+
+
+def signature_hash(payload: Payload) -> bytes:
+    """The 32 bytes that the author signs."""
+    return keccak256(bytes([payload.code]) + encode_payload(payload))
+
+
+@dataclass(frozen=True, slots=True)
+class SignedPayload(Generic[P_co]):
+    """A payload with its 65-byte signature and the 20-byte address of its author."""
+
+    payload: P_co
+    signature: bytes
+    author: bytes
+
+    def fields(self) -> list[RlpValue]:
+        return [self.payload.fields(), self.signature]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCertificate:
+    """Proof that a quorum prepared a block: the signed proposal payload and the prepares for it."""
+
+    proposal: SignedPayload[ProposalPayload]
+    prepares: tuple[SignedPayload[PreparePayload], ...]
+
+    @property
+    def round(self) -> int:
+        return self.proposal.payload.round_id.round
+
+    def fields(self) -> list[RlpValue]:
+        return [self.proposal.fields(), [prepare.fields() for prepare in self.prepares]]
+
+    @classmethod
+    def from_item(cls, item: RlpItem) -> "PreparedCertificate":
+        """RlpError if `item` is no certificate; who signed what is not judged here."""
+        fields = RlpFields(rlp.as_list(item, "preparedCertificate"), "preparedCertificate")
+        proposal = signed_proposal(fields.take("proposal"))
+        prepares = tuple(signed_prepare(prepare) for prepare in fields.list("prepares"))
+        fields.end()
+        return cls(proposal, prepares)
+
+
+def sign_payload(payload: Payload, signer: Signer) -> SignedPayload[Payload]:
+    """`payload` signed by `signer`; a commit gets its seal first. SignerUnavailable if the key cannot be had."""
+    if isinstance(payload, CommitPayload) and payload.seal is None:
+        payload = replace(payload, seal=signer.sign(payload.digest))
+    return SignedPayload(payload, signer.sign(signature_hash(payload)), signer.address)
+
+
+def signed_proposal(item: RlpItem) -> SignedPayload[ProposalPayload]:
+    """The signed proposal payload of a decoded list; RlpError if it is none or nobody signed it."""
+    fields, signature = _signed(item, "proposalPayload")
+    payload = ProposalPayload(RoundId.take(fields), fields.bytes("digest", 32))
+    fields.end()
+    return SignedPayload(payload, signature, _author(payload, signature))
+
+
+def signed_prepare(item: RlpItem) -> SignedPayload[PreparePayload]:
+    """Like `signed_proposal`, for a prepare."""
+    fields, signature = _signed(item, "preparePayload")
+    payload = PreparePayload(RoundId.take(fields), fields.bytes("digest", 32))
+    fields.end()
+    return SignedPayload(payload, signature, _author(payload, signature))
+
+
+def signed_commit(item: RlpItem) -> SignedPayload[CommitPayload]:
+    """Like `signed_proposal`, for a commit."""
+    fields, signature = _signed(item, "commitPayload")
+    payload = CommitPayload(RoundId.take(fields), fields.bytes("digest", 32), _signature(fields.bytes("commitSeal")))
+    fields.end()
+    return SignedPayload(payload, signature, _author(payload, signature))
+
+
+def signed_round_change(item: RlpItem) -> SignedPayload[RoundChangePayload]:
+    """Like `signed_proposal`, for a round change."""
+    fields, signature = _signed(item, "roundChangePayload")
+    round_id, certificate = RoundId.take(fields), fields.take("preparedCertificate")
+    fields.end()
+    payload = RoundChangePayload(round_id, None if certificate == b"" else PreparedCertificate.from_item(certificate))
+    return SignedPayload(payload, signature, _author(payload, signature))
+
+
+def _signed(item: RlpItem, what: str) -> tuple[RlpFields, bytes]:
+    signed = RlpFields(rlp.as_list(item, "signed" + what), "signed" + what)
+    fields, signature = RlpFields(signed.list("payload"), what), _signature(signed.bytes("signature"))
+    signed.end()
+    return fields, signature
+
+
+def _signature(data: bytes) -> bytes:
+    if len(data) != 65 or data[64] > 1:
+        raise RlpError("signature: 65 bytes ending in 0 or 1 were expected")
+    return data
+
+
+def _author(payload: Payload, signature: bytes) -> bytes:
+    return _recovered(signature_hash(payload), signature)
+
+
+@lru_cache(maxsize=4096)
+def _recovered(digest: bytes, signature: bytes) -> bytes:
+    """Certificates repeat signatures that have been recovered before."""
+    try:
+        return recover_address(digest, signature)
+    except SignatureError as error:
+        raise RlpError(f"signature: {error}") from None
