@@ -23,6 +23,9 @@ from lacnode.storage.marker import claim_directory
 GROUP_LIMIT = 64
 """Batches that may wait in a group before they are written."""
 
+GROUP_BYTES = 16 << 20
+"""Bytes of values that may wait in a group."""
+
 INITIAL_MAP_SIZE = 16 << 30
 """Bytes of address space, not of disk: the file grows only with what is in it."""
 
@@ -45,6 +48,7 @@ class LmdbDatabase:
             raise
         self._layers: tuple[Layer, ...] = ()
         self._groups = 0
+        self._waiting = 0
         self._state = threading.Lock()
         self._writer = threading.Lock()
 
@@ -87,7 +91,8 @@ class LmdbDatabase:
 
     def _commit(self, changes: Layer) -> None:
         layers = (*self._layers, changes)
-        if self._groups and len(layers) < GROUP_LIMIT:
+        self._waiting += sum(len(value or b"") for table in changes.values() for value in table.values())
+        if self._groups and len(layers) < GROUP_LIMIT and self._waiting < GROUP_BYTES:
             with self._state:
                 self._layers = layers
         else:
@@ -99,6 +104,7 @@ class LmdbDatabase:
             if layers:
                 self._environment.write(layers)
         finally:
+            self._waiting = 0
             with self._state:
                 self._layers = ()
 

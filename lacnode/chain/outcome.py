@@ -1,0 +1,74 @@
+"""What a block left behind beside state: receipts, and what receipts do not say but RPC is asked for.
+
+Values and their stored form; must not reach for a database.
+"""
+
+from dataclasses import dataclass
+
+from lacnode.primitives import rlp
+from lacnode.primitives.receipt import Log, Receipt
+from lacnode.primitives.rlp import RlpFields, RlpItem, RlpValue
+from lacnode.primitives.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionOutcome:
+    """One transaction: its sender (20 bytes), receipt, own gas, the contract it made, and what REVERT gave back (None
+    unless it reverted and reasons are kept)."""
+
+    sender: bytes
+    receipt: Receipt
+    gas_used: int
+    created: bytes | None
+    revert_reason: bytes | None
+
+    def fields(self) -> list[RlpValue]:
+        reverted: list[RlpValue] = [] if self.revert_reason is None else [self.revert_reason]
+        return [self.sender, self.receipt.encode(), rlp.scalar(self.gas_used), self.created or b"", reverted]
+
+    @classmethod
+    def from_item(cls, item: RlpItem) -> "TransactionOutcome":
+        fields = RlpFields(rlp.as_list(item, "outcome"), "outcome")
+        sender, receipt = fields.bytes("sender", 20), Receipt.decode(fields.bytes("receipt"))
+        gas_used, created = fields.scalar("gasUsed"), fields.optional_bytes("created", 20)
+        reverted = [rlp.as_bytes(reason, "revertReason") for reason in fields.list("reverted")]
+        fields.end()
+        return cls(sender, receipt, gas_used, created, reverted[0] if reverted else None)
+
+
+def encode_outcomes(outcomes: tuple[TransactionOutcome, ...]) -> bytes:
+    """The stored form of a block's outcomes, in the order of its transactions."""
+    return rlp.encode([outcome.fields() for outcome in outcomes])
+
+
+def decode_outcomes(data: bytes) -> tuple[TransactionOutcome, ...]:
+    """The inverse of `encode_outcomes`."""
+    return tuple(TransactionOutcome.from_item(item) for item in rlp.decode_list(data, "outcomes"))
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLog:
+    """A log with its place: `log_index` counts through the block."""
+
+    log: Log
+    log_index: int
+    block_hash: bytes
+    block_number: int
+    block_timestamp: int
+    transaction_hash: bytes
+    transaction_index: int
+
+
+def placed_logs(
+    number: int,
+    hash_: bytes,
+    timestamp: int,
+    transactions: tuple[Transaction, ...],
+    outcomes: tuple[TransactionOutcome, ...],
+) -> tuple[FoundLog, ...]:
+    """Every log of a block, in order."""
+    found: list[FoundLog] = []
+    for index, (transaction, outcome) in enumerate(zip(transactions, outcomes, strict=True)):
+        for log in outcome.receipt.logs:
+            found.append(FoundLog(log, len(found), hash_, number, timestamp, transaction.hash, index))
+    return tuple(found)

@@ -1,0 +1,133 @@
+"""The chain's tables: what is under which key, and nothing else about it.
+
+Reads go through one snapshot, writes through one batch, so a block is there with everything that belongs to it or not
+at all. Must not check a rule.
+
+| Table | Key | Value |
+|---|---|---|
+| headers | block hash | header RLP, with the seals this node saw first |
+| bodies | block hash | body RLP |
+| outcomes | block hash | receipts and what goes with them (`outcome`) |
+| numbers | number (8) | block hash |
+| transactions | transaction hash | number (8), index (4) |
+| blooms | number (8) | logs bloom, only where it is not empty |
+| state | node or code hash | trie node or code |
+| meta | `head`, `genesis` | block hash |
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from lacnode.chain.outcome import TransactionOutcome, decode_outcomes, encode_outcomes
+from lacnode.primitives.block import Block, BlockBody
+from lacnode.primitives.bloom import EMPTY_BLOOM
+from lacnode.primitives.header import BlockHeader
+from lacnode.storage.database import Batch, Database, Snapshot
+
+HEADERS, BODIES, OUTCOMES, NUMBERS = "headers", "bodies", "outcomes", "numbers"
+TRANSACTIONS, BLOOMS, STATE, META = "transactions", "blooms", "state", "meta"
+HEAD, GENESIS = b"head", b"genesis"
+
+_EMPTY_BODY = BlockBody()
+_EMPTY_BODY_ENCODED = _EMPTY_BODY.encode()
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionPlace:
+    """Where a transaction is: the block's hash and number, and its index in the block."""
+
+    block_hash: bytes
+    number: int
+    index: int
+
+
+class StoredChain:
+    """The chain as one snapshot shows it."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def head_hash(self) -> bytes | None:
+        return self._snapshot.get(META, HEAD)
+
+    def genesis_hash(self) -> bytes | None:
+        return self._snapshot.get(META, GENESIS)
+
+    def hash_at(self, number: int) -> bytes | None:
+        return self._snapshot.get(NUMBERS, _number_key(number)) if 0 <= number < 1 << 64 else None
+
+    def has(self, hash_: bytes) -> bool:
+        return self._snapshot.get(HEADERS, hash_) is not None if hash_ else False
+
+    def header_of(self, hash_: bytes) -> BlockHeader | None:
+        data = self._snapshot.get(HEADERS, hash_) if hash_ else None
+        return None if data is None else BlockHeader.decode(data)
+
+    def body_of(self, hash_: bytes) -> BlockBody | None:
+        data = self._snapshot.get(BODIES, hash_) if hash_ else None
+        if data is None:
+            return None
+        return _EMPTY_BODY if data == _EMPTY_BODY_ENCODED else BlockBody.decode(data)
+
+    def block_of(self, hash_: bytes) -> Block | None:
+        header, body = self.header_of(hash_), self.body_of(hash_)
+        return None if header is None or body is None else Block(header, body)
+
+    def outcomes_of(self, hash_: bytes) -> tuple[TransactionOutcome, ...] | None:
+        data = self._snapshot.get(OUTCOMES, hash_) if hash_ else None
+        return None if data is None else decode_outcomes(data)
+
+    def place_of(self, transaction_hash: bytes) -> TransactionPlace | None:
+        data = self._snapshot.get(TRANSACTIONS, transaction_hash) if transaction_hash else None
+        if data is None:
+            return None
+        number = int.from_bytes(data[:8])
+        return TransactionPlace(self.hash_at(number) or b"", number, int.from_bytes(data[8:]))
+
+    def blooms(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+        """Numbers and blooms of the blocks with logs from `start` to `end`, both included."""
+        for key, bloom in self._snapshot.items(BLOOMS, _number_key(start)):
+            number = int.from_bytes(key)
+            if number > end:
+                return
+            yield number, bloom
+
+
+def write_block(batch: Batch, block: Block, hash_: bytes, outcomes: tuple[TransactionOutcome, ...]) -> None:
+    """Everything of `block` but its state, and the head moved to it."""
+    number = _number_key(block.number)
+    batch.put(HEADERS, hash_, block.header.encode())
+    batch.put(BODIES, hash_, block.body.encode())
+    batch.put(OUTCOMES, hash_, encode_outcomes(outcomes))
+    batch.put(NUMBERS, number, hash_)
+    for index, transaction in enumerate(block.transactions):
+        batch.put(TRANSACTIONS, transaction.hash, number + index.to_bytes(4))
+    if block.header.logs_bloom != EMPTY_BLOOM:
+        batch.put(BLOOMS, number, block.header.logs_bloom)
+    batch.put(META, HEAD, hash_)
+
+
+def write_genesis_hash(batch: Batch, hash_: bytes) -> None:
+    """Which network this is."""
+    batch.put(META, GENESIS, hash_)
+
+
+def write_state(batch: Batch, nodes: Mapping[bytes, bytes]) -> None:
+    """Trie nodes and code under their hashes."""
+    for key, value in nodes.items():
+        batch.put(STATE, key, value)
+
+
+class DatabaseNodeStore:
+    """The execution engine's view of the database: trie nodes and code by hash, as of the last commit."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, key: bytes) -> bytes | None:
+        with self._database.read() as snapshot:
+            return snapshot.get(STATE, key)
+
+
+def _number_key(number: int) -> bytes:
+    return number.to_bytes(8)
