@@ -73,7 +73,7 @@ class ProposalChecked:
 class PayloadSigned:
     """Answers `SignPayload`: the message is on disk and signed; now it may be acted on and sent."""
 
-    signed: SignedPayload
+    signed: SignedPayload[Payload]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The extra data of an IBFT 2.0 header: `[vanity, validators, vote, round, seals]` (Besu's `IbftExtraDataCodec`).
 
-Three encodings of it go under three hashes; see `block_hash`. Decoding is as strict as Besu's, so that no other bytes can
-stand for the same content.
+Three encodings of it go under three hashes; see `block_hash`. Decoding is as strict as Besu's, so that no other bytes
+can stand for the same content.
 """
 
 from dataclasses import dataclass, replace

@@ -1,9 +1,10 @@
 """The rules a header must obey, each with an error of its own (Besu's `IbftBlockHeaderValidationRulesetFactory`).
 
-*Light* rules are what a proposed block can already satisfy; a *full* check adds the commit seals. The numbers are those of
-docs/spec/ibft2.md. What is not here is not a rule: vanity, the content of the vote, the round's value, the base fee's.
+*Light* rules are what a proposed block can already satisfy; a *full* check adds the commit seals. The numbers are those
+of docs/spec/ibft2.md. What is not here is not a rule: vanity, a vote's content, the round's value, the base fee's.
 """
 
+from itertools import pairwise
 from typing import ClassVar
 
 from lacnode.consensus.block_hash import committed_seal_hash, on_chain_hash
@@ -99,7 +100,7 @@ def check_light(
     """Raise the HeaderRefused of the first rule that `header` breaks; seals are not looked at.
 
     `validators` is the set after `parent`; `now` Unix seconds; `parent_hash` the parent's on-chain hash if it is known
-    already. `base_fee_market` tells whether London is active at this height, `london_activation` whether it begins here.
+    already. `base_fee_market`: London is active at this height; `london_activation`: it begins here.
     """
     _check_ancestry(header, parent, parent_hash)
     _check_gas(header, parent, base_fee_market, london_activation)
@@ -196,7 +197,7 @@ def _check_validators(header: BlockHeader, validators: tuple[bytes, ...]) -> Non
         listed = ExtraData.decode(header.extra_data).validators
     except RlpError as error:
         raise ExtraDataMalformed(str(error)) from None
-    if any(first >= second for first, second in zip(listed, listed[1:], strict=False)):
+    if any(first >= second for first, second in pairwise(listed)):
         raise WrongValidators("the validators in the extra data are not ascending without duplicates")
     if listed != validators:
         raise WrongValidators(
@@ -207,8 +208,5 @@ def _check_validators(header: BlockHeader, validators: tuple[bytes, ...]) -> Non
 
 
 def _shown(addresses: tuple[bytes, ...]) -> str:
-    return (
-        "["
-        + ", ".join("0x" + address.hex() for address in addresses[:10])
-        + ("]" if len(addresses) <= 10 else ", ...]")
-    )
+    listed = ["0x" + address.hex() for address in addresses[:10]]
+    return "[" + ", ".join(listed if len(addresses) <= 10 else [*listed, "..."]) + "]"

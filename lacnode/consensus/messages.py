@@ -1,5 +1,6 @@
 """The four messages of the `IBF` sub-protocol, byte for byte as Besu sends them (its `messagewrappers`)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lacnode.consensus.payloads import (
@@ -8,12 +9,16 @@ from lacnode.consensus.payloads import (
     PROPOSAL,
     ROUND_CHANGE,
     CommitPayload,
+    Known,
     PreparePayload,
     ProposalPayload,
     RoundChangePayload,
     RoundId,
     SignedPayload,
+    anybody,
+    envelope,
     signed_commit,
+    signed_list,
     signed_prepare,
     signed_proposal,
     signed_round_change,
@@ -43,12 +48,12 @@ class Proposal:
         return rlp.encode([self.signed.fields(), self.block.fields(), certificate])
 
     @classmethod
-    def decode(cls, data: bytes) -> "Proposal":
-        fields = RlpFields(rlp.decode_list(data, "proposal"), "proposal")
-        signed, block = signed_proposal(fields.take("payload")), Block.from_item(fields.take("block"))
+    def from_item(cls, item: RlpItem, known: Known) -> "Proposal":
+        fields = RlpFields(rlp.as_list(item, "proposal"), "proposal")
+        signed, block = signed_proposal(fields.take("payload"), known), Block.from_item(fields.take("block"))
         certificate = fields.take("roundChangeCertificate")
         fields.end()
-        return cls(signed, block, None if certificate == b"" else _certificate(certificate))
+        return cls(signed, block, None if certificate == b"" else _certificate(certificate, known))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +68,8 @@ class Prepare:
         return rlp.encode(self.signed.fields())
 
     @classmethod
-    def decode(cls, data: bytes) -> "Prepare":
-        return cls(signed_prepare(rlp.decode(data)))
+    def from_item(cls, item: RlpItem, known: Known) -> "Prepare":
+        return cls(signed_prepare(item, known))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +84,8 @@ class Commit:
         return rlp.encode(self.signed.fields())
 
     @classmethod
-    def decode(cls, data: bytes) -> "Commit":
-        return cls(signed_commit(rlp.decode(data)))
+    def from_item(cls, item: RlpItem, known: Known) -> "Commit":
+        return cls(signed_commit(item, known))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,29 +101,42 @@ class RoundChange:
         return rlp.encode([self.signed.fields(), b"" if self.block is None else self.block.fields()])
 
     @classmethod
-    def decode(cls, data: bytes) -> "RoundChange":
-        fields = RlpFields(rlp.decode_list(data, "roundChange"), "roundChange")
-        signed, block = signed_round_change(fields.take("payload")), fields.take("block")
+    def from_item(cls, item: RlpItem, known: Known) -> "RoundChange":
+        fields = RlpFields(rlp.as_list(item, "roundChange"), "roundChange")
+        signed, block = signed_round_change(fields.take("payload"), known), fields.take("block")
         fields.end()
         return cls(signed, None if block == b"" else Block.from_item(block))
 
 
 Message = Proposal | Prepare | Commit | RoundChange
 
-_DECODERS = {
-    PROPOSAL: Proposal.decode,
-    PREPARE: Prepare.decode,
-    COMMIT: Commit.decode,
-    ROUND_CHANGE: RoundChange.decode,
+_DECODERS: dict[int, Callable[[RlpItem, Known], Message]] = {
+    PROPOSAL: Proposal.from_item,
+    PREPARE: Prepare.from_item,
+    COMMIT: Commit.from_item,
+    ROUND_CHANGE: RoundChange.from_item,
 }
 
 
-def decode_message(code: int, data: bytes) -> Message:
-    """The message of this code and these bytes; RlpError if it is none, or nobody signed it."""
+def decode_message(code: int, data: bytes, known: Known = anybody) -> Message:
+    """The message of this code and these bytes; RlpError if it is none, or somebody not `known` signed a part of it."""
+    return _decoder(code)(rlp.decode(data), known)
+
+
+def decode_envelope(code: int, data: bytes) -> tuple[RoundId, bytes]:
+    """Which height and round a message speaks of, and who signed it: enough to know whether to read on."""
+    _decoder(code)
+    items = rlp.decode_list(data, "message")
+    if code in (PROPOSAL, ROUND_CHANGE):
+        return envelope(RlpFields(items, "message").take("payload"), code)
+    return envelope(items, code)
+
+
+def _decoder(code: int) -> Callable[[RlpItem, Known], Message]:
     decoder = _DECODERS.get(code)
     if decoder is None:
         raise RlpError(f"message code 0 to 3 was expected, found {code}")
-    return decoder(data)
+    return decoder
 
 
 def round_id_of(message: Message) -> RoundId:
@@ -126,8 +144,8 @@ def round_id_of(message: Message) -> RoundId:
     return message.signed.payload.round_id
 
 
-def _certificate(item: RlpItem) -> RoundChangeCertificate:
+def _certificate(item: RlpItem, known: Known) -> RoundChangeCertificate:
     fields = RlpFields(rlp.as_list(item, "roundChangeCertificate"), "roundChangeCertificate")
-    payloads = tuple(signed_round_change(payload) for payload in fields.list("payloads"))
+    payloads = tuple(signed_round_change(payload, known) for payload in signed_list(fields, "payloads"))
     fields.end()
     return payloads

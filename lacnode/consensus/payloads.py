@@ -4,6 +4,7 @@ A payload is signed over `keccak256(code || rlp(payload))`; its author is whoeve
 transmitted. Sequence and round have a fixed width (8 and 4 bytes) and are signed numbers.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import ClassVar, Generic, TypeVar
@@ -16,6 +17,9 @@ from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
 
 PROPOSAL, PREPARE, COMMIT, ROUND_CHANGE = 0, 1, 2, 3
 """Message codes of the `IBF` sub-protocol; the code is also the first byte under the signature."""
+
+MAX_VALIDATORS = 256
+"""Signed payloads in one certificate. No network of this kind has had a tenth of it."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -135,11 +139,12 @@ class PreparedCertificate:
         return [self.proposal.fields(), [prepare.fields() for prepare in self.prepares]]
 
     @classmethod
-    def from_item(cls, item: RlpItem) -> "PreparedCertificate":
-        """RlpError if `item` is no certificate; who signed what is not judged here."""
+    def from_item(cls, item: RlpItem, known: "Known | None" = None) -> "PreparedCertificate":
+        """RlpError if `item` is no certificate signed by `known` authors; what it proves is not judged here."""
+        known = known or anybody
         fields = RlpFields(rlp.as_list(item, "preparedCertificate"), "preparedCertificate")
-        proposal = signed_proposal(fields.take("proposal"))
-        prepares = tuple(signed_prepare(prepare) for prepare in fields.list("prepares"))
+        proposal = signed_proposal(fields.take("proposal"), known)
+        prepares = tuple(signed_prepare(prepare, known) for prepare in signed_list(fields, "prepares"))
         fields.end()
         return cls(proposal, prepares)
 
@@ -151,54 +156,87 @@ def sign_payload(payload: Payload, signer: Signer) -> SignedPayload[Payload]:
     return SignedPayload(payload, signer.sign(signature_hash(payload)), signer.address)
 
 
-def signed_proposal(item: RlpItem) -> SignedPayload[ProposalPayload]:
-    """The signed proposal payload of a decoded list; RlpError if it is none or nobody signed it."""
-    fields, signature = _signed(item, "proposalPayload")
+Known = Callable[[bytes], bool]
+"""Whether an address may have signed here. Decoding stops at the first author that may not, so that a message full of
+strangers' signatures costs one recovery and not thousands."""
+
+
+def anybody(author: bytes) -> bool:
+    """The `Known` that refuses nobody."""
+    return True
+
+
+def signed_proposal(item: RlpItem, known: Known = anybody) -> SignedPayload[ProposalPayload]:
+    """The signed proposal payload of a decoded list; RlpError if it is none, or nobody known signed it."""
+    fields, signature, author = _signed(item, PROPOSAL, known)
     payload = ProposalPayload(RoundId.take(fields), fields.bytes("digest", 32))
     fields.end()
-    return SignedPayload(payload, signature, _author(payload, signature))
+    return SignedPayload(payload, signature, author)
 
 
-def signed_prepare(item: RlpItem) -> SignedPayload[PreparePayload]:
+def signed_prepare(item: RlpItem, known: Known = anybody) -> SignedPayload[PreparePayload]:
     """Like `signed_proposal`, for a prepare."""
-    fields, signature = _signed(item, "preparePayload")
+    fields, signature, author = _signed(item, PREPARE, known)
     payload = PreparePayload(RoundId.take(fields), fields.bytes("digest", 32))
     fields.end()
-    return SignedPayload(payload, signature, _author(payload, signature))
+    return SignedPayload(payload, signature, author)
 
 
-def signed_commit(item: RlpItem) -> SignedPayload[CommitPayload]:
+def signed_commit(item: RlpItem, known: Known = anybody) -> SignedPayload[CommitPayload]:
     """Like `signed_proposal`, for a commit."""
-    fields, signature = _signed(item, "commitPayload")
+    fields, signature, author = _signed(item, COMMIT, known)
     payload = CommitPayload(RoundId.take(fields), fields.bytes("digest", 32), _signature(fields.bytes("commitSeal")))
     fields.end()
-    return SignedPayload(payload, signature, _author(payload, signature))
+    return SignedPayload(payload, signature, author)
 
 
-def signed_round_change(item: RlpItem) -> SignedPayload[RoundChangePayload]:
+def signed_round_change(item: RlpItem, known: Known = anybody) -> SignedPayload[RoundChangePayload]:
     """Like `signed_proposal`, for a round change."""
-    fields, signature = _signed(item, "roundChangePayload")
-    round_id, certificate = RoundId.take(fields), fields.take("preparedCertificate")
+    fields, signature, author = _signed(item, ROUND_CHANGE, known)
+    round_id, shown = RoundId.take(fields), fields.take("preparedCertificate")
     fields.end()
-    payload = RoundChangePayload(round_id, None if certificate == b"" else PreparedCertificate.from_item(certificate))
-    return SignedPayload(payload, signature, _author(payload, signature))
+    certificate = None if shown == b"" else PreparedCertificate.from_item(shown, known)
+    return SignedPayload(RoundChangePayload(round_id, certificate), signature, author)
 
 
-def _signed(item: RlpItem, what: str) -> tuple[RlpFields, bytes]:
-    signed = RlpFields(rlp.as_list(item, "signed" + what), "signed" + what)
-    fields, signature = RlpFields(signed.list("payload"), what), _signature(signed.bytes("signature"))
+def signed_list(fields: RlpFields, name: str) -> list[RlpItem]:
+    """The next item of `fields`: a list of signed payloads, no more of them than a network has validators."""
+    items = fields.list(name)
+    if len(items) > MAX_VALIDATORS:
+        raise RlpError(f"{name}: {len(items)} signed payloads, more than {MAX_VALIDATORS}")
+    return items
+
+
+def envelope(item: RlpItem, code: int) -> tuple[RoundId, bytes]:
+    """Height and round, and the author, of a signed payload of this code, without looking at the rest of it."""
+    fields, _, author = _signed(item, code, anybody)
+    return RoundId.take(fields), author
+
+
+_NAMES = {
+    PROPOSAL: "proposalPayload",
+    PREPARE: "preparePayload",
+    COMMIT: "commitPayload",
+    ROUND_CHANGE: "roundChangePayload",
+}
+
+
+def _signed(item: RlpItem, code: int, known: Known) -> tuple[RlpFields, bytes, bytes]:
+    """The fields of a signed payload, its signature and its author."""
+    name = _NAMES[code]
+    signed = RlpFields(rlp.as_list(item, f"signed {name}"), f"signed {name}")
+    payload, signature = signed.list("payload"), _signature(signed.bytes("signature"))
     signed.end()
-    return fields, signature
+    author = _recovered(keccak256(bytes([code]) + rlp.encode(payload)), signature)
+    if not known(author):
+        raise RlpError(f"{name}: signed by 0x{author.hex()}, which is no validator of this height")
+    return RlpFields(payload, name), signature, author
 
 
 def _signature(data: bytes) -> bytes:
     if len(data) != 65 or data[64] > 1:
         raise RlpError("signature: 65 bytes ending in 0 or 1 were expected")
     return data
-
-
-def _author(payload: Payload, signature: bytes) -> bytes:
-    return _recovered(signature_hash(payload), signature)
 
 
 @lru_cache(maxsize=4096)

@@ -1,27 +1,31 @@
 """Validators that lie, each with a valid key: what up to f of them may try.
 
-Each is an interceptor on what an otherwise ordinary node sends. They sign with the node's real key, so nothing they send
-can be refused for its signature alone.
+Each is an interceptor on what an otherwise ordinary node sends. They sign with the node's real key, so nothing they
+send can be refused for its signature alone.
 """
 
 import random
 from collections.abc import Callable
+from typing import TypeVar
 
 from lacnode.consensus.block_hash import committed_seal_hash
-from lacnode.consensus.messages import (
+from lacnode.consensus.messages import Commit, Prepare, Proposal, RoundChange, decode_message
+from lacnode.consensus.payloads import (
     COMMIT,
     PREPARE,
     PROPOSAL,
     ROUND_CHANGE,
-    Commit,
-    Prepare,
-    Proposal,
-    RoundChange,
-    decode_message,
+    CommitPayload,
+    PreparePayload,
+    ProposalPayload,
+    RoundChangePayload,
+    SignedPayload,
+    sign_payload,
 )
-from lacnode.consensus.payloads import CommitPayload, PreparePayload, ProposalPayload, RoundChangePayload, sign_payload
 from lacnode.crypto.signer import KeySigner
 from tests.simulation.network import Interceptor, Network
+
+P = TypeVar("P", ProposalPayload, PreparePayload, CommitPayload, RoundChangePayload)
 
 Behaviour = Callable[[Network, int, random.Random], Interceptor]
 
@@ -42,7 +46,7 @@ def equivocator(network: Network, index: int, rng: random.Random) -> Interceptor
             block = node.disk.ledger.make_block(
                 node.address, round_id.round, proposal.block.header.timestamp, b"two %d" % rng.randrange(1 << 30)
             )
-            signed = sign_payload(ProposalPayload(round_id, committed_seal_hash(block.header)), signer)
+            signed = _signed(ProposalPayload(round_id, committed_seal_hash(block.header)), signer)
             other = Proposal(signed, block, proposal.certificate).encode()
             network.transmit(source, code, data, recipients - half)
             network.transmit(source, code, other, half)
@@ -56,8 +60,14 @@ def equivocator(network: Network, index: int, rng: random.Random) -> Interceptor
 def _vote_for(network: Network, index: int, payload: ProposalPayload, recipients: frozenset[bytes]) -> None:
     """Send a Commit for a proposal of our own to `recipients`."""
     signer = KeySigner(network.nodes[index].key)
-    commit = Commit(sign_payload(CommitPayload(payload.round_id, payload.digest), signer))
+    commit = Commit(_signed(CommitPayload(payload.round_id, payload.digest), signer))
     network.transmit(index, COMMIT, commit.encode(), recipients)
+
+
+def _signed(payload: P, signer: KeySigner) -> SignedPayload[P]:
+    signed = sign_payload(payload, signer)
+    assert isinstance(signed.payload, type(payload))
+    return SignedPayload(signed.payload, signed.signature, signed.author)
 
 
 def withholder(network: Network, index: int, rng: random.Random) -> Interceptor:
@@ -91,7 +101,7 @@ def forger(network: Network, index: int, rng: random.Random) -> Interceptor:
             type(payload.round_id)(payload.round_id.sequence, payload.round_id.round + rng.randrange(4)),
             stale.signed.payload.certificate,
         )
-        lie = RoundChange(sign_payload(forged, signer), stale.block).encode()
+        lie = RoundChange(_signed(forged, signer), stale.block).encode()
         some = frozenset(address for address in sorted(recipients) if rng.random() < 0.5)
         network.transmit(source, code, lie, some)
         network.transmit(source, code, data, recipients - some)
@@ -130,14 +140,13 @@ def garbler(network: Network, index: int, rng: random.Random) -> Interceptor:
         garbled = bytearray(data)
         for _ in range(rng.randrange(1, 4)):
             garbled[rng.randrange(len(garbled))] ^= 1 << rng.randrange(8)
-        network.transmit(
-            source, rng.choice((code, rng.randrange(6))), bytes(garbled[: rng.randrange(len(data) + 1)]), recipients
-        )
+        other_code, cut = rng.choice((code, rng.randrange(6))), bytes(garbled[: rng.randrange(len(data) + 1)])
+        network.transmit(source, other_code, cut, recipients)
         network.transmit(source, code, bytes(garbled), recipients)
         message = decode_message(code, data)
         if isinstance(message, Prepare):
             nothing = PreparePayload(message.signed.payload.round_id, rng.randbytes(32))
-            network.transmit(source, PREPARE, Prepare(sign_payload(nothing, signer)).encode(), recipients)
+            network.transmit(source, PREPARE, Prepare(_signed(nothing, signer)).encode(), recipients)
         return rng.random() < 0.3
 
     return intercept

@@ -1,7 +1,7 @@
 """One seed, one life of a network: trouble for a while, then peace, then a block within a stated bound.
 
-Everything is drawn from the seed: size, weather, clocks, crashes, partitions, restarts, liars. Safety is watched all the
-time; liveness is asked for once the trouble is over.
+Everything is drawn from the seed: size, weather, clocks, crashes, partitions, restarts, liars. Safety is watched all
+the time; liveness is asked for once the trouble is over.
 """
 
 import random

@@ -8,7 +8,15 @@ import math
 
 from lacnode.consensus.block_hash import committed_seal_hash, on_chain_hash
 from lacnode.consensus.extra_data import ExtraData
-from lacnode.consensus.payloads import CommitPayload, PreparePayload, ProposalPayload, RoundChangePayload, SignedPayload
+from lacnode.consensus.payloads import (
+    CommitPayload,
+    Payload,
+    PreparePayload,
+    ProposalPayload,
+    RoundChangePayload,
+    SignedPayload,
+    encode_payload,
+)
 from lacnode.crypto.secp256k1 import recover_address
 from lacnode.primitives.block import Block
 
@@ -32,7 +40,7 @@ class Invariants:
         self._said = {key: value for key, value in self._said.items() if key[0] != address}
         self._left = {key: value for key, value in self._left.items() if key[0] != address}
 
-    def signed(self, author: bytes, signed: SignedPayload) -> None:
+    def signed(self, author: bytes, signed: SignedPayload[Payload]) -> None:
         """An honest validator never contradicts itself, whatever crashed in between."""
         if author in self._byzantine:
             return
@@ -40,7 +48,7 @@ class Invariants:
         height, round_ = payload.round_id.sequence, payload.round_id.round
         if isinstance(payload, RoundChangePayload):
             self._left[author, height] = max(round_, self._left.get((author, height), 0))
-            content = payload.encode()
+            content = encode_payload(payload)
         else:
             assert isinstance(payload, ProposalPayload | PreparePayload | CommitPayload)
             if round_ < self._left.get((author, height), 0):

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from lacnode.consensus.effects import Effect
-from lacnode.consensus.payloads import SignedPayload
+from lacnode.consensus.payloads import Payload, SignedPayload
 from lacnode.crypto.node_key import NodeKey
 from lacnode.primitives.block import Block
 from lacnode.primitives.keccak import keccak256
@@ -128,7 +128,7 @@ class Network(Surroundings):
 
     # -- what nodes reach ----------------------------------------------------------------------------------------
 
-    def send(self, source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> None:  # type: ignore[override]
+    def send(self, source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> None:
         interceptor = self.interceptors.get(source)
         if interceptor is None or not interceptor(source, code, data, recipients):
             self.transmit(source, code, data, recipients)
@@ -142,16 +142,16 @@ class Network(Surroundings):
                 node = self.nodes[target]
                 self.links.carry(source, target, lambda node=node: node.receive(code, data, sender))  # type: ignore[misc]
 
-    def signed(self, index: int, payload: SignedPayload) -> None:  # type: ignore[override]
+    def signed(self, index: int, payload: SignedPayload[Payload]) -> None:
         self.invariants.signed(self.addresses[index], payload)
 
-    def imported(self, index: int, block: Block) -> None:  # type: ignore[override]
+    def imported(self, index: int, block: Block) -> None:
         self.invariants.imported(index, block)
 
-    def behind(self, index: int, address: bytes) -> None:  # type: ignore[override]
+    def behind(self, index: int, address: bytes) -> None:
         self._sync_soon(index)
 
-    def strike(self, index: int, effect: Effect) -> bool:  # type: ignore[override]
+    def strike(self, index: int, effect: Effect) -> bool:
         """Whether the power goes on node `index` right before (and for a signature, right after logging) `effect`."""
         if self.crash_limit <= 0 or self.rng.random() >= self.crash_chance:
             return False

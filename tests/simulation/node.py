@@ -37,7 +37,7 @@ from lacnode.consensus.events import (
 )
 from lacnode.consensus.ibft import Ibft
 from lacnode.consensus.journal import Contradiction, Journal
-from lacnode.consensus.payloads import SignedPayload, sign_payload
+from lacnode.consensus.payloads import Payload, SignedPayload, sign_payload
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.signer import KeySigner
 from lacnode.primitives.block import Block
@@ -71,7 +71,7 @@ class Surroundings:
     """What a node reaches outside itself: given by the network it is part of."""
 
     send: Callable[[int, int, bytes, frozenset[bytes]], None]
-    signed: Callable[[int, SignedPayload], None]
+    signed: Callable[[int, SignedPayload[Payload]], None]
     imported: Callable[[int, Block], None]
     behind: Callable[[int, bytes], None]
     strike: Callable[[int, Effect], bool]
@@ -125,7 +125,7 @@ class SimulatedNode:
         """Come up with what the disk holds."""
         self._life += 1
         self._journal = Journal.restore(self.disk.records)
-        self.machine = Ibft(self.address, self._journal.state)
+        self.machine = Ibft(self.address, self._journal)
         self.take(self._head_event())
 
     def crash(self) -> None:

@@ -1,0 +1,175 @@
+"""The IBFT 2.0 state machine: events in, effects out (Besu's `BaseBftController` and `IbftController`).
+
+This file decides whether a message is heard at all: new, well-formed, for this height, by a validator. It relays what
+other validators should hear too, keeps what is early for its height, and starts a `Height` whenever the head changes.
+Everything about agreeing on one block is in `height`.
+
+It does not know time but for the `now_ms` it is given, nor who is connected, nor whether what it asks for succeeds: it
+is told by events.
+"""
+
+from dataclasses import dataclass
+
+from lacnode.consensus.block_hash import on_chain_hash
+from lacnode.consensus.effects import Effect, Note, PeerIsAhead, Send, StopTimers
+from lacnode.consensus.events import (
+    BlockBuilt,
+    BlockTimerExpired,
+    Event,
+    HeadChanged,
+    ImportFailed,
+    MessageReceived,
+    PayloadSigned,
+    PeerConnected,
+    ProposalChecked,
+    RoundTimerExpired,
+    SigningRefused,
+)
+from lacnode.consensus.height import Height
+from lacnode.consensus.journal import Journal
+from lacnode.consensus.memory import FutureMessages, Limits, SeenMessages
+from lacnode.consensus.messages import decode_envelope, decode_message
+from lacnode.primitives.rlp import RlpError
+
+
+@dataclass(frozen=True, slots=True)
+class ConsensusStatus:
+    """Where agreement stands: the answer to "why is there no block?". Addresses are 20 bytes.
+
+    `round` and what follows are about the current round; `round_changes` maps a round to those who asked for it.
+    """
+
+    height: int
+    is_validator: bool
+    validators: tuple[bytes, ...]
+    round: int = 0
+    proposer: bytes | None = None
+    proposal: bytes | None = None
+    prepared_by: tuple[bytes, ...] = ()
+    committed_by: tuple[bytes, ...] = ()
+    round_changes: dict[int, list[bytes]] | None = None
+    locked_round: int | None = None
+
+
+class Ibft:
+    """One node's part in consensus. `journal` is read when a height starts; only the driver writes to it."""
+
+    def __init__(self, address: bytes, journal: Journal, limits: Limits | None = None) -> None:
+        limits = limits or Limits()
+        self._address = address
+        self._journal = journal
+        self._head: HeadChanged | None = None
+        self._height: Height | None = None
+        self._future = FutureMessages(limits)
+        self._received = SeenMessages(limits.duplicate_messages)
+        self._sent = SeenMessages(limits.gossiped_history)
+
+    def handle(self, event: Event, now_ms: int) -> list[Effect]:
+        """What the world should do about `event`, in order. `now_ms` is the wall clock in Unix milliseconds."""
+        if isinstance(event, HeadChanged):
+            return self._start_height(event, now_ms)
+        if isinstance(event, MessageReceived):
+            return self._receive(event, now_ms)
+        if self._height is None:
+            return []
+        effects = self._tell_height(self._height, event, now_ms)
+        for effect in effects:
+            if isinstance(effect, Send):
+                self._sent.add(effect.data)
+        return effects
+
+    @property
+    def status(self) -> ConsensusStatus:
+        """Where agreement stands now."""
+        head, height = self._head, self._height
+        if head is None:
+            return ConsensusStatus(0, False, ())
+        if height is None:
+            return ConsensusStatus(head.header.number + 1, False, head.validators)
+        round_ = height.round
+        return ConsensusStatus(
+            height=height.number,
+            is_validator=True,
+            validators=head.validators,
+            round=round_.number,
+            proposer=round_.proposer,
+            proposal=round_.digest,
+            prepared_by=tuple(round_.prepares),
+            committed_by=tuple(round_.commits),
+            round_changes=height.round_changes.authors(),
+            locked_round=None if height.prepared is None else height.prepared.round,
+        )
+
+    # -- heights -------------------------------------------------------------------------------------------------
+
+    def _start_height(self, head: HeadChanged, now_ms: int) -> list[Effect]:
+        """Agree on the block after `head`, unless that has been begun already."""
+        if self._head is not None and head.header.number <= self._head.header.number:
+            return self._ignore_old_head(head, self._head)
+        self._head = head
+        early = self._future.take(head.header.number + 1)
+        if self._address not in head.validators:
+            self._height = None
+            return [StopTimers()]
+        self._height = Height(self._address, head, self._journal.at(head.header.number + 1))
+        effects: list[Effect] = [StopTimers(), *self._height.begin(now_ms)]
+        for message in early:
+            effects += self._hear(message, now_ms)
+        return effects
+
+    def _ignore_old_head(self, head: HeadChanged, current: HeadChanged) -> list[Effect]:
+        same_height = head.header.number == current.header.number
+        if same_height and on_chain_hash(head.header) != on_chain_hash(current.header):
+            return [Note("fork", f"two different blocks {head.header.number} were given as head")]
+        return []
+
+    def _tell_height(self, height: Height, event: Event, now_ms: int) -> list[Effect]:
+        match event:
+            case BlockTimerExpired(number, round_) if number == height.number:
+                return height.block_timer_expired(round_, now_ms)
+            case RoundTimerExpired(number, round_) if number == height.number:
+                return height.round_timer_expired(round_)
+            case BlockBuilt(number, round_, block) if number == height.number:
+                return height.block_built(round_, block)
+            case ProposalChecked(digest, failure):
+                return height.proposal_checked(digest, failure)
+            case PayloadSigned(signed):
+                return height.payload_signed(signed, now_ms)
+            case SigningRefused(payload, reason):
+                return height.signing_refused(payload, reason)
+            case ImportFailed(number, digest, reason) if number == height.number:
+                return height.import_failed(digest, reason)
+            case PeerConnected(address):
+                return height.peer_connected(address)
+        return []
+
+    # -- messages ------------------------------------------------------------------------------------------------
+
+    def _receive(self, event: MessageReceived, now_ms: int) -> list[Effect]:
+        """A message that has been heard before is not heard again."""
+        return self._hear(event, now_ms) if self._received.add(event.data) else []
+
+    def _hear(self, event: MessageReceived, now_ms: int) -> list[Effect]:
+        if self._head is None:
+            return []
+        try:
+            round_id, author = decode_envelope(event.code, event.data)
+            current = self._head.header.number + 1
+            if round_id.sequence > current:
+                self._future.add(round_id.sequence, current, event)
+                return [PeerIsAhead(event.sender, round_id.sequence - 1)]
+            height = self._height
+            if round_id.sequence < current or round_id.round < 0 or height is None or author == self._address:
+                return []
+            if author not in height.committee.validators:
+                return []
+            message = decode_message(event.code, event.data, height.committee.validators.__contains__)
+        except RlpError as error:
+            return [Note("message-malformed", f"malformed message from 0x{event.sender.hex()}: {error}")]
+        return [*self._relay(event, author), *height.message_received(message, now_ms)]
+
+    def _relay(self, event: MessageReceived, author: bytes) -> list[Effect]:
+        """Pass a message on, unchanged and once, to the validators who may lack it."""
+        assert self._head is not None
+        others = frozenset(self._head.validators) - {self._address, event.sender, author}
+        return [Send(event.code, event.data, others)] if others and self._sent.add(event.data) else []

@@ -1,0 +1,157 @@
+"""What this validator has signed at the heights still open, and what it may therefore not sign.
+
+Every payload passes here before it is signed: `admit` either refuses it or returns a record that must be durable before
+the signature is made. After a crash `Journal.restore` reads the records back, and nothing that was said is unsaid. Besu
+keeps all this in memory only.
+
+The journal knows nothing about quorums. What it enforces is what nobody may ever do, whatever the network looks like:
+
+* two proposals, two prepares or two commits for one height and round;
+* anything for a round that it has asked to leave;
+* a round change that hides a block which was prepared, or two different ones for one round;
+* anything at a height that is finished.
+
+The records are RLP lists: `[0, code, sequence, round, content]` for a payload, `[1, prepared block]`, `[2, number]` for
+the highest finished height.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from lacnode.consensus.payloads import COMMIT, PREPARE, ROUND_CHANGE, Payload, RoundChangePayload, RoundId
+from lacnode.consensus.prepared import PreparedBlock
+from lacnode.primitives import rlp
+from lacnode.primitives.rlp import RlpFields
+
+_SIGNED, _PREPARED, _FINISHED = b"", b"\x01", b"\x02"
+
+
+class Contradiction(Exception):
+    """The payload contradicts what was signed before; it must never be signed. The text says how."""
+
+
+@dataclass(slots=True)
+class SignedAtHeight:
+    """What was signed at one height. `contents` has the digest of each proposal, prepare and commit by (code, round),
+    and the encoded payload of each round change; `prepared` is the block prepared in the highest round."""
+
+    contents: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    prepared: PreparedBlock | None = None
+
+    @property
+    def left_before(self) -> int:
+        """The highest round asked for by a round change: rounds below it have been left."""
+        return max((round_ for code, round_ in self.contents if code == ROUND_CHANGE), default=0)
+
+    @property
+    def round(self) -> int:
+        """The highest round in which anything was signed."""
+        return max((round_ for _, round_ in self.contents), default=0)
+
+    def digest(self, code: int, round_: int) -> bytes | None:
+        """What was signed for (code, round), if anything."""
+        return self.contents.get((code, round_))
+
+
+class Journal:
+    """The memory of one validator."""
+
+    def __init__(self) -> None:
+        self._finished = -1
+        self._heights: dict[int, SignedAtHeight] = {}
+
+    @classmethod
+    def restore(cls, records: Iterable[bytes]) -> "Journal":
+        """The journal that wrote `records`; RlpError if one of them is not a record."""
+        journal = cls()
+        for record in records:
+            journal._replay(RlpFields(rlp.decode_list(record, "record"), "record"))
+        return journal
+
+    def at(self, height: int) -> SignedAtHeight:
+        """What was signed at `height`; empty if nothing was."""
+        return self._heights.get(height, SignedAtHeight())
+
+    def admit(self, payload: Payload) -> bytes:
+        """The record to make durable before `payload` is signed; Contradiction if it must not be signed.
+
+        Signing the same payload once more is no contradiction: the signature is the same.
+        """
+        sequence, round_ = payload.round_id.sequence, payload.round_id.round
+        if sequence <= self._finished:
+            raise Contradiction(f"block {sequence} is final")
+        signed = self.at(sequence)
+        content = _content(payload)
+        before = signed.digest(payload.code, round_)
+        if before is not None and before != content:
+            raise Contradiction(f"another message of this kind was signed for {payload.round_id}")
+        if before is None:
+            self._check_left(signed, payload)
+            self._check_vote(signed, payload, content)
+            self._check_prepared(signed, payload)
+        self._remember(payload.code, payload.round_id, content)
+        return rlp.encode([_SIGNED, rlp.scalar(payload.code), *payload.round_id.fields(), content])
+
+    def record_prepared(self, prepared: PreparedBlock) -> bytes:
+        """The record to make durable before the commit for `prepared` is signed."""
+        self._remember_prepared(prepared)
+        return rlp.encode([_PREPARED, prepared.encode()])
+
+    def head_changed(self, number: int) -> list[bytes]:
+        """Block `number` is final: forget it and all below. The records that say everything that still matters."""
+        self._finished = max(self._finished, number)
+        self._heights = {height: signed for height, signed in self._heights.items() if height > self._finished}
+        records = [rlp.encode([_FINISHED, rlp.scalar(self._finished)])]
+        for height, signed in sorted(self._heights.items()):
+            if signed.prepared is not None:
+                records.append(rlp.encode([_PREPARED, signed.prepared.encode()]))
+            for (code, round_), content in signed.contents.items():
+                records.append(rlp.encode([_SIGNED, rlp.scalar(code), *RoundId(height, round_).fields(), content]))
+        return records
+
+    # -- rules ---------------------------------------------------------------------------------------------------
+
+    def _check_left(self, signed: SignedAtHeight, payload: Payload) -> None:
+        if payload.round_id.round < signed.left_before:
+            raise Contradiction(f"round {signed.left_before} was asked for, {payload.round_id} is behind it")
+
+    def _check_vote(self, signed: SignedAtHeight, payload: Payload, content: bytes) -> None:
+        """A prepare and a commit of one round are for one block."""
+        other = {PREPARE: COMMIT, COMMIT: PREPARE}.get(payload.code)
+        if other is not None and signed.digest(other, payload.round_id.round) not in (None, content):
+            raise Contradiction(f"another block was prepared or committed in {payload.round_id}")
+
+    def _check_prepared(self, signed: SignedAtHeight, payload: Payload) -> None:
+        if not isinstance(payload, RoundChangePayload) or signed.prepared is None:
+            return
+        if payload.certificate is None or payload.certificate.round < signed.prepared.round:
+            raise Contradiction(f"a block prepared in round {signed.prepared.round} is missing from the round change")
+
+    # -- memory --------------------------------------------------------------------------------------------------
+
+    def _remember(self, code: int, round_id: RoundId, content: bytes) -> None:
+        self._heights.setdefault(round_id.sequence, SignedAtHeight()).contents[code, round_id.round] = content
+
+    def _remember_prepared(self, prepared: PreparedBlock) -> None:
+        signed = self._heights.setdefault(prepared.height, SignedAtHeight())
+        if signed.prepared is None or prepared.round > signed.prepared.round:
+            signed.prepared = prepared
+
+    def _replay(self, fields: RlpFields) -> None:
+        kind = fields.bytes("kind")
+        if kind == _SIGNED:
+            code, round_id = fields.scalar("code", 1), RoundId.take(fields)
+            if round_id.sequence > self._finished:
+                self._remember(code, round_id, fields.bytes("content"))
+        elif kind == _PREPARED:
+            prepared = PreparedBlock.decode(fields.bytes("prepared"))
+            if prepared.height > self._finished:
+                self._remember_prepared(prepared)
+        else:
+            self.head_changed(fields.scalar("number", 8))
+
+
+def _content(payload: Payload) -> bytes:
+    if isinstance(payload, RoundChangePayload):
+        return rlp.encode(payload.fields())
+    return payload.digest
