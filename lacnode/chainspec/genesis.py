@@ -1,0 +1,374 @@
+"""Besu's genesis file, read as it is (`GenesisConfigFile`, `JsonGenesisConfigOptions`, `JsonBftConfigOptions`).
+
+Keys are compared without regard to case, as Besu does. What is unknown is reported and left alone; what is wrong is a
+GenesisError that names key, value and what was expected. Must not guess.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from lacnode.chainspec.forks import Fork, ForkSchedule
+from lacnode.chainspec.ibft import IbftParameters, IbftSchedule
+from lacnode.chainspec.spec import ChainSpec, GenesisAccount, GenesisBlock
+from lacnode.primitives.hexadecimal import address_from_hex, from_hex
+
+MAX_FILE_SIZE = 512 * 2**20
+"""Bytes of the largest genesis read: one with a large alloc has hundreds of megabytes."""
+
+INITIAL_BASE_FEE = 1_000_000_000
+
+
+class GenesisError(Exception):
+    """A genesis that no chain can be made from; one sentence for the operator."""
+
+
+def _integer(value: object) -> object:
+    """A JSON number, or a string in decimal or 0x-hexadecimal."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError(f"a number, or a string of digits, was expected, not {type(value).__name__}")
+    if isinstance(value, str):
+        return int(value, 16) if value[:2].lower() == "0x" else int(value, 10)
+    return value
+
+
+def _hexadecimal(value: object) -> object:
+    """Always hexadecimal, with or without 0x; a number counts by its digits, as Besu reads the nonce."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError(f"hexadecimal text was expected, not {type(value).__name__}")
+    return int(str(value) or "0", 16)
+
+
+def _data(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError(f"hexadecimal text was expected, not {type(value).__name__}")
+    digits = value[2:] if value[:2].lower() == "0x" else value
+    return from_hex(digits if len(digits) % 2 == 0 else "0" + digits)
+
+
+def _address(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError(f"an address was expected, not {type(value).__name__}")
+    return address_from_hex(value)
+
+
+def _optional_address(value: object) -> object:
+    return None if isinstance(value, str) and not value.strip() else _address(value)
+
+
+def _hash(value: object) -> object:
+    data = _data(value)
+    assert isinstance(data, bytes)
+    if len(data) > 32:
+        raise ValueError(f"at most 32 bytes were expected, not {len(data)}")
+    return data.rjust(32, b"\0")
+
+
+Quantity = Annotated[int, BeforeValidator(_integer), Field(ge=0, lt=2**256)]
+Long = Annotated[int, BeforeValidator(_integer), Field(ge=0, lt=2**63)]
+Positive = Annotated[int, BeforeValidator(_integer), Field(ge=1, lt=2**31)]
+Count = Annotated[int, BeforeValidator(_integer), Field(ge=0, lt=2**31)]
+Data = Annotated[bytes, BeforeValidator(_data)]
+Address = Annotated[bytes, BeforeValidator(_address)]
+OptionalAddress = Annotated[bytes | None, BeforeValidator(_optional_address)]
+Hash = Annotated[bytes, BeforeValidator(_hash)]
+Nonce = Annotated[int, BeforeValidator(_hexadecimal), Field(ge=0, lt=2**64)]
+
+
+class _Section(BaseModel):
+    """One object of the file: lower-case names, unknown ones kept aside."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class _Ibft2(_Section):
+    epochlength: Annotated[int, BeforeValidator(_integer), Field(ge=1, lt=2**63)] = 30_000
+    blockperiodseconds: Positive = 1
+    xblockperiodmilliseconds: Positive | None = None
+    requesttimeoutseconds: Positive = 1
+    gossipedhistorylimit: Count = 1000
+    messagequeuelimit: Count = 1000
+    duplicatemessagelimit: Count = 100
+    futuremessageslimit: Count = 1000
+    futuremessagesmaxdistance: Count = 10
+    miningbeneficiary: OptionalAddress = None
+    blockreward: Quantity = 0
+
+
+class _Transition(_Section):
+    block: Annotated[int, BeforeValidator(_integer), Field(ge=1, lt=2**63)]
+    blockperiodseconds: Positive | None = None
+    xblockperiodmilliseconds: Positive | None = None
+    blockreward: Quantity | None = None
+    miningbeneficiary: OptionalAddress = None
+    validators: Annotated[tuple[Address, ...], Field(min_length=1)] | None = None
+
+
+class _Transitions(_Section):
+    ibft2: tuple[_Transition, ...] = ()
+
+
+class _Config(_Section):
+    chainid: Quantity = 1
+    ibft2: _Ibft2
+    transitions: _Transitions = _Transitions()
+    contractsizelimit: Annotated[int, BeforeValidator(_integer), Field(ge=1, lt=2**31)] | None = None
+    evmstacksize: Annotated[int, BeforeValidator(_integer), Field(ge=1, lt=2**20)] = 1024
+    zerobasefee: bool = False
+    homesteadblock: Long | None = None
+    daoforkblock: Annotated[int, BeforeValidator(_integer)] | None = None
+    eip150block: Long | None = None
+    eip158block: Long | None = None
+    byzantiumblock: Long | None = None
+    constantinopleblock: Long | None = None
+    petersburgblock: Long | None = None
+    constantinoplefixblock: Long | None = None
+    istanbulblock: Long | None = None
+    muirglacierblock: Long | None = None
+    berlinblock: Long | None = None
+    londonblock: Long | None = None
+    arrowglacierblock: Long | None = None
+    grayglacierblock: Long | None = None
+    mergenetsplitblock: Long | None = None
+    shanghaitime: Long | None = None
+    cancuntime: Long | None = None
+    praguetime: Long | None = None
+
+
+class _Alloc(_Section):
+    balance: Quantity = 0
+    nonce: Annotated[int, BeforeValidator(_integer), Field(ge=0, lt=2**64)] = 0
+    code: Data = b""
+    storage: dict[str, str] = {}
+
+
+class _Genesis(_Section):
+    config: _Config
+    difficulty: Quantity
+    gaslimit: Annotated[int, BeforeValidator(_integer), Field(ge=0, lt=2**63)]
+    timestamp: Long = 0
+    extradata: Data = b""
+    mixhash: Hash = bytes(32)
+    parenthash: Hash = bytes(32)
+    nonce: Nonce = 0
+    coinbase: Address = bytes(20)
+    basefeepergas: Quantity | None = None
+    alloc: dict[str, _Alloc] = {}
+
+
+_BLOCK_FORKS: tuple[tuple[str, Fork], ...] = (
+    ("homesteadblock", Fork.HOMESTEAD),
+    ("eip150block", Fork.TANGERINE_WHISTLE),
+    ("eip158block", Fork.SPURIOUS_DRAGON),
+    ("byzantiumblock", Fork.BYZANTIUM),
+    ("constantinopleblock", Fork.CONSTANTINOPLE),
+    ("petersburgblock", Fork.PETERSBURG),
+    ("constantinoplefixblock", Fork.PETERSBURG),
+    ("istanbulblock", Fork.ISTANBUL),
+    ("muirglacierblock", Fork.MUIR_GLACIER),
+    ("berlinblock", Fork.BERLIN),
+    ("londonblock", Fork.LONDON),
+)
+_TIME_FORKS = (("shanghaitime", Fork.SHANGHAI), ("cancuntime", Fork.CANCUN), ("praguetime", Fork.PRAGUE))
+_ID_ONLY_BLOCKS = ("daoforkblock", "arrowglacierblock", "grayglacierblock", "mergenetsplitblock")
+
+_HARMLESS = frozenset(
+    "comment version number gasused parentbeaconblockroot discovery checkpoint ethash eip155block eip155hash eip150hash "
+    "ecip1017eraround terminaltotaldifficulty depositcontractaddress blobschedule eccurve privatekey".split()
+)
+"""Keys that Besu reads or that genesis files commonly carry, and that change nothing here."""
+
+
+def load_genesis(path: Path) -> ChainSpec:
+    """The chain of the genesis file at `path`; GenesisError naming the file if it is not one."""
+    try:
+        if path.stat().st_size > MAX_FILE_SIZE:
+            raise GenesisError(f"{path}: larger than {MAX_FILE_SIZE} bytes")
+        document = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise GenesisError(f"Unable to load genesis file. {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise GenesisError(f"Unable to parse genesis file {path}. It is not JSON: {error}") from None
+    try:
+        return parse_genesis(document)
+    except GenesisError as error:
+        raise GenesisError(f"Unable to load genesis file. {path}: {error}") from None
+
+
+def parse_genesis(document: Mapping[str, Any]) -> ChainSpec:
+    """The chain of a genesis document; GenesisError naming the key if something in it is wrong."""
+    if not isinstance(document, Mapping):
+        raise GenesisError(f"a JSON object was expected, not {type(document).__name__}")
+    lowered = _lowered(document)
+    _check_engine(lowered.get("config"))
+    lowered.setdefault("gaslimit", lowered.pop("gastarget", None))
+    try:
+        genesis = _Genesis.model_validate(lowered)
+    except ValidationError as error:
+        raise GenesisError(_described(error)) from None
+    config = genesis.config
+    if config.constantinoplefixblock is not None and config.petersburgblock is not None:
+        raise GenesisError("config.petersburgBlock and config.constantinopleFixBlock are the same; give one")
+    written: Mapping[str, object] = next((value for key, value in document.items() if key.lower() == "config"), {})
+    return ChainSpec(
+        chain_id=config.chainid,
+        network_id=config.chainid,
+        forks=_forks(config, genesis.timestamp),
+        contract_size_limit=config.contractsizelimit,
+        evm_stack_size=config.evmstacksize,
+        zero_base_fee=config.zerobasefee,
+        ibft=_ibft(config),
+        genesis=_block(genesis),
+        config_document=written,
+        warnings=tuple(_warnings(genesis, lowered)),
+    )
+
+
+def _lowered(value: Any, depth: int = 0) -> Any:
+    """The document with all keys in lower case, as Besu compares them."""
+    if isinstance(value, Mapping):
+        if depth > 20:
+            raise GenesisError("nested deeper than any genesis is")
+        return {str(key).lower(): _lowered(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_lowered(item, depth + 1) for item in value]
+    return value
+
+
+def _check_engine(config: object) -> None:
+    if not isinstance(config, Mapping):
+        raise GenesisError("the object `config` is missing")
+    if "ethash" in config and "ibft2" not in config:
+        raise GenesisError("config.ethash: this node runs IBFT 2.0 networks (config.ibft2) only")
+    for engine in ("qbft", "clique", "ibft"):
+        if engine in config:
+            raise GenesisError(f"config.{engine}: this node runs IBFT 2.0 networks (config.ibft2) only")
+    curve = config.get("eccurve", "secp256k1")
+    if curve != "secp256k1":
+        raise GenesisError(f"config.ecCurve: this node signs with secp256k1 only (given: {str(curve)[:80]!r})")
+    if "ibft2" not in config:
+        raise GenesisError("config.ibft2 is missing: this node runs IBFT 2.0 networks only")
+
+
+def _described(error: ValidationError) -> str:
+    """The first of pydantic's errors as a sentence."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    given = "" if first["type"] == "missing" else f" (given: {str(first['input'])[:80]!r})"
+    return f"{place}: {message}{given}"
+
+
+def _forks(config: _Config, timestamp: int) -> ForkSchedule:
+    def places(names: tuple[str, ...]) -> list[int]:
+        values = (getattr(config, name) for name in names)
+        return sorted({value for value in values if value is not None})
+
+    by_block = tuple((getattr(config, name), fork) for name, fork in _BLOCK_FORKS if getattr(config, name) is not None)
+    by_time = tuple((getattr(config, name), fork) for name, fork in _TIME_FORKS if getattr(config, name) is not None)
+    id_blocks = places((*(name for name, _ in _BLOCK_FORKS), *_ID_ONLY_BLOCKS))
+    id_times = places(tuple(name for name, _ in _TIME_FORKS))
+    return ForkSchedule(
+        by_block,
+        by_time,
+        tuple(place for place in id_blocks if place > 0),
+        tuple(place for place in id_times if place > timestamp),
+    )
+
+
+def _ibft(config: _Config) -> IbftSchedule:
+    section = config.ibft2
+    parameters = IbftParameters(
+        block_period_ms=section.xblockperiodmilliseconds or section.blockperiodseconds * 1000,
+        request_timeout_ms=section.requesttimeoutseconds * 1000,
+        epoch_length=section.epochlength,
+        block_reward=section.blockreward,
+        mining_beneficiary=section.miningbeneficiary,
+        gossiped_history_limit=section.gossipedhistorylimit,
+        message_queue_limit=section.messagequeuelimit,
+        duplicate_message_limit=section.duplicatemessagelimit,
+        future_messages_limit=section.futuremessageslimit,
+        future_messages_max_distance=section.futuremessagesmaxdistance,
+    )
+    steps, overrides = [(0, parameters)], []
+    for transition in sorted(config.transitions.ibft2, key=lambda step: step.block):
+        if transition.block == steps[-1][0]:
+            raise GenesisError(f"config.transitions.ibft2: two transitions for block {transition.block}")
+        parameters = _changed(parameters, transition)
+        steps.append((transition.block, parameters))
+        if transition.validators is not None:
+            overrides.append((transition.block, tuple(sorted(set(transition.validators)))))
+    return IbftSchedule(tuple(steps), tuple(overrides))
+
+
+def _changed(parameters: IbftParameters, transition: _Transition) -> IbftParameters:
+    """What a transition does not mention stays; an empty beneficiary goes back to the coinbase."""
+    period = transition.xblockperiodmilliseconds
+    if period is None and transition.blockperiodseconds is not None:
+        period = transition.blockperiodseconds * 1000
+    changes: dict[str, Any] = {}
+    if period is not None:
+        changes["block_period_ms"] = period
+    if transition.blockreward is not None:
+        changes["block_reward"] = transition.blockreward
+    if "miningbeneficiary" in transition.model_fields_set:
+        changes["mining_beneficiary"] = transition.miningbeneficiary
+    return replace(parameters, **changes)
+
+
+def _block(genesis: _Genesis) -> GenesisBlock:
+    config = genesis.config
+
+    def active(time: int | None) -> bool:
+        return time is not None and time <= genesis.timestamp
+
+    london = config.londonblock == 0
+    return GenesisBlock(
+        parent_hash=genesis.parenthash,
+        coinbase=genesis.coinbase,
+        difficulty=genesis.difficulty,
+        gas_limit=genesis.gaslimit,
+        timestamp=genesis.timestamp,
+        extra_data=genesis.extradata,
+        mix_hash=genesis.mixhash,
+        nonce=genesis.nonce.to_bytes(8),
+        base_fee=genesis.basefeepergas if genesis.basefeepergas is not None else INITIAL_BASE_FEE if london else None,
+        shanghai=active(config.shanghaitime),
+        cancun=active(config.cancuntime),
+        prague=active(config.praguetime),
+        alloc=tuple(_account(address, account) for address, account in genesis.alloc.items()),
+    )
+
+
+def _account(address: str, account: _Alloc) -> GenesisAccount:
+    try:
+        storage = tuple((_word(slot), _word(value)) for slot, value in account.storage.items())
+        return GenesisAccount(address_from_hex(address), account.balance, account.nonce, account.code, storage)
+    except ValueError as error:
+        raise GenesisError(f"alloc.{address[:80]}: {error}") from None
+
+
+def _word(text: str) -> int:
+    value = int(text or "0", 16)
+    if not 0 <= value < 2**256:
+        raise ValueError(f"a storage slot or value of at most 32 bytes was expected: {text[:80]}")
+    return value
+
+
+def _warnings(genesis: _Genesis, lowered: Mapping[str, Any]) -> Iterator[str]:
+    if "transitions" in lowered:
+        yield "`transitions` stands outside `config`, where Besu and this node do not look: it has no effect"
+    sections: list[tuple[str, BaseModel]] = [
+        ("", genesis),
+        ("config.", genesis.config),
+        ("config.ibft2.", genesis.config.ibft2),
+        *((f"config.transitions.ibft2 (block {step.block}): ", step) for step in genesis.config.transitions.ibft2),
+    ]
+    for place, section in sections:
+        for key in section.model_extra or {}:
+            if key not in _HARMLESS and key != "transitions":
+                yield f"unknown key {place}{key}: it has no effect"

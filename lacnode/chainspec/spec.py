@@ -1,0 +1,90 @@
+"""A network's chain specification: everything that its genesis file says."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lacnode.chainspec.forks import ForkSchedule
+from lacnode.chainspec.ibft import IbftSchedule
+from lacnode.primitives.bloom import EMPTY_BLOOM
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.keccak import EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT
+
+
+@dataclass(frozen=True, slots=True)
+class GenesisAccount:
+    """An account that exists from the start. Balance in wei; storage by 256-bit slot."""
+
+    address: bytes
+    balance: int
+    nonce: int
+    code: bytes
+    storage: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GenesisBlock:
+    """Block 0 as the file gives it, its fields named as in the header."""
+
+    parent_hash: bytes
+    coinbase: bytes
+    difficulty: int
+    gas_limit: int
+    timestamp: int
+    extra_data: bytes
+    mix_hash: bytes
+    nonce: bytes
+    base_fee: int | None
+    shanghai: bool
+    cancun: bool
+    prague: bool
+    alloc: tuple[GenesisAccount, ...]
+
+    def header(self, state_root: bytes) -> BlockHeader:
+        """The genesis header over the state of `alloc`, whose root the EVM reckons."""
+        return BlockHeader(
+            parent_hash=self.parent_hash,
+            ommers_hash=EMPTY_OMMERS_HASH,
+            coinbase=self.coinbase,
+            state_root=state_root,
+            transactions_root=EMPTY_TRIE_ROOT,
+            receipts_root=EMPTY_TRIE_ROOT,
+            logs_bloom=EMPTY_BLOOM,
+            difficulty=self.difficulty,
+            number=0,
+            gas_limit=self.gas_limit,
+            gas_used=0,
+            timestamp=self.timestamp,
+            extra_data=self.extra_data,
+            mix_hash=self.mix_hash,
+            nonce=self.nonce,
+            base_fee=self.base_fee,
+            withdrawals_root=EMPTY_TRIE_ROOT if self.shanghai else None,
+            blob_gas_used=0 if self.cancun else None,
+            excess_blob_gas=0 if self.cancun else None,
+            parent_beacon_block_root=bytes(32) if self.cancun else None,
+            requests_hash=EMPTY_REQUESTS_HASH if self.prague else None,
+        )
+
+
+EMPTY_REQUESTS_HASH = bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+"""SHA-256 of nothing: the requests hash (EIP-7685) of a block without requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSpec:
+    """A parsed genesis file.
+
+    `contract_size_limit` in bytes, None for the fork's own; `config_document` is the `config` object as written;
+    `warnings` are sentences for the operator.
+    """
+
+    chain_id: int
+    network_id: int
+    forks: ForkSchedule
+    contract_size_limit: int | None
+    evm_stack_size: int
+    zero_base_fee: bool
+    ibft: IbftSchedule
+    genesis: GenesisBlock
+    config_document: Mapping[str, object]
+    warnings: tuple[str, ...]
