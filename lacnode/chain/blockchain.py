@@ -1,0 +1,243 @@
+"""The chain: checks blocks, executes each once, stores it in one commit, and tells who wants to know.
+
+The one writer of state. What changes it is serialised by a lock; everything else reads snapshots and is safe from any
+thread. An IBFT block is final, so there is one chain and no way back: a block that follows anything but the head is
+refused. Must not know an event loop, a network, or whose turn it is to propose.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from lacnode.chain.building import BlockBuilder
+from lacnode.chain.executions import KeptExecutions
+from lacnode.chain.genesis import open_genesis
+from lacnode.chain.history import History
+from lacnode.chain.outcome import FoundLog, TransactionOutcome, placed_logs
+from lacnode.chain.refusal import BlockRefused, UnknownParent
+from lacnode.chain.selection import Candidate, SelectionLimits
+from lacnode.chain.store import StoredChain, write_block, write_state
+from lacnode.chain.validator_history import ValidatorHistory
+from lacnode.chain.verification import Verifier
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.consensus.block_hash import on_chain_hash
+from lacnode.consensus.header_rules import check_full, check_light
+from lacnode.consensus.validators import VoteTally
+from lacnode.evm.engine import CallRequest, CallResult, ExecutedBlock, ExecutionEngine, StateView
+from lacnode.primitives.block import Block
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.rlp import RlpError
+from lacnode.storage.database import Database
+from lacnode.storage.errors import StorageCorrupt, StorageError
+
+log = structlog.get_logger("chain")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last block of the chain at one moment."""
+
+    header: BlockHeader
+    hash: bytes
+    total_difficulty: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewHead:
+    """A block that was just imported and is readable by everybody."""
+
+    header: BlockHeader
+    hash: bytes
+    block: Block
+    outcomes: tuple[TransactionOutcome, ...]
+    logs: tuple[FoundLog, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSettings:
+    """What an operator may choose about this node's chain: `gas_limit_target` in gas units (None keeps the parent's),
+    `min_occupancy_ratio` from 0 to 1, and whether reasons of reverts are stored."""
+
+    gas_limit_target: int | None = None
+    min_occupancy_ratio: float = 0.8
+    keep_revert_reasons: bool = False
+
+
+class Blockchain(History):
+    """The chain of `spec` in `database`, executed by `engine`; `now` is the wall clock in Unix seconds.
+
+    Raises WrongNetwork if the database holds another chain, StorageError if it cannot be read.
+    """
+
+    def __init__(
+        self,
+        spec: ChainSpec,
+        database: Database,
+        engine: ExecutionEngine,
+        *,
+        settings: ChainSettings | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(database, open_genesis(spec, database, engine))
+        self.spec = spec
+        self.genesis_hash = on_chain_hash(self.genesis.header)
+        self.settings = settings or ChainSettings()
+        self._engine = engine
+        self._verifier = Verifier(spec, engine, now)
+        self._validators = ValidatorHistory(spec.ibft, self.header_at)
+        self._executions = KeptExecutions()
+        self._listeners: list[Callable[[NewHead], None]] = []
+        self._writer = threading.RLock()
+        self._head = self._stored_head()
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    @property
+    def head(self) -> Head:
+        """The last block, with everything that belongs to it."""
+        return self._head
+
+    def validators_after(self, header: BlockHeader) -> tuple[bytes, ...]:
+        """Who agrees on the block after `header`, ascending. `header` is a block of the chain."""
+        return self.tally_after(header).validators
+
+    def tally_after(self, header: BlockHeader) -> VoteTally:
+        """The validators and the votes outstanding after `header`, a block of the chain."""
+        return self._validators.tally_after(header)
+
+    def state_at(self, header: BlockHeader) -> StateView:
+        """Accounts after `header`."""
+        return self._engine.accounts(header.state_root)
+
+    def call(self, header: BlockHeader, call: CallRequest) -> CallResult:
+        """What `call` would do on the state after `header`, within that block's own surroundings."""
+        return self._engine.call(header.state_root, header, call, self.hash_at)
+
+    def on_head(self, listener: Callable[[NewHead], None]) -> None:
+        """Have `listener` called after every import, in the importing thread; it must be quick and must not import."""
+        self._listeners.append(listener)
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def check_proposal(self, block: Block) -> None:
+        """BlockRefused unless `block`, its seals aside, is a valid next block. Its execution is kept for its import;
+        nothing is stored."""
+        with self._writer:
+            hash_ = self._hash_of(block)
+            parent = self._parent(block)
+            validators = self.validators_after(parent.header)
+            self._verifier.check_header(check_light, block.header, parent.header, parent.hash, validators)
+            self._verifier.check_body(block)
+            self._executed(hash_, block, parent)
+
+    def import_block(self, block: Block) -> bool:
+        """Verify `block` in full, store it and make it the head. False if it is known already.
+
+        Raises UnknownParent, BlockRefused or StorageError, and then nothing of it is stored.
+        """
+        with self._writer:
+            hash_ = self._hash_of(block)
+            if self.knows(hash_):
+                return False
+            parent = self._parent(block)
+            validators = self.validators_after(parent.header)
+            self._verifier.check_header(check_full, block.header, parent.header, parent.hash, validators)
+            self._verifier.check_body(block)
+            executed = self._executed(hash_, block, parent)
+            self._tell(self._store(block, hash_, executed))
+            return True
+
+    def build_block(
+        self, timestamp: int, coinbase: bytes, extra_data: bytes, candidates: Iterable[Candidate], deadline: float
+    ) -> Block:
+        """A block on the head with what fits of `candidates`, chosen until `deadline` (monotonic seconds). `extra_data`
+        carries the round and no seals. The execution is kept for the import."""
+        with self._writer:
+            head = self._head
+            limits = SelectionLimits(deadline, self.settings.min_occupancy_ratio)
+            builder = BlockBuilder(self.spec, self._engine, self.settings.gas_limit_target)
+            draft = builder.draft(head.header, head.hash, timestamp, coinbase, extra_data)
+            block, executed = builder.build(draft, head.header, candidates, limits, self.hash_at)
+            self._executions.keep(on_chain_hash(block.header), block, executed)
+            return block
+
+    @contextmanager
+    def bulk_import(self) -> Iterator[None]:
+        """Import many blocks with few flushes: each is still there wholly or not at all, and visible at once, but a
+        crash may take back the last ones. For syncing and files, not for blocks this node helped to agree on."""
+        try:
+            with self._database.group():
+                yield
+        except StorageError:
+            with self._writer:
+                self._head = self._stored_head()
+            raise
+
+    # -- parts of it -------------------------------------------------------------------------------------------------
+
+    def _stored_head(self) -> Head:
+        with self._database.read() as snapshot:
+            chain = StoredChain(snapshot)
+            hash_ = chain.head_hash() or b""
+            header = chain.header_of(hash_)
+        if header is None:
+            raise StorageCorrupt("the database names no head, or one that is not there")
+        return Head(header, hash_, self.total_difficulty_of(header))
+
+    def _hash_of(self, block: Block) -> bytes:
+        try:
+            return on_chain_hash(block.header)
+        except RlpError as error:
+            raise BlockRefused("extra-data", str(error)) from None
+
+    def _parent(self, block: Block) -> Head:
+        """The head, if `block` follows it."""
+        head = self._head
+        if block.header.parent_hash == head.hash:
+            return head
+        if not self.knows(block.header.parent_hash):
+            raise UnknownParent(block.number, block.header.parent_hash)
+        raise BlockRefused(
+            "finality", f"block {block.number} competes with a final one; the head is {head.header.number}"
+        )
+
+    def _executed(self, hash_: bytes, block: Block, parent: Head) -> ExecutedBlock:
+        executed = self._executions.get(hash_, block)
+        if executed is None:
+            executed = self._verifier.execute(block, parent.header, self.hash_at)
+            self._executions.keep(hash_, block, executed)
+        return executed
+
+    def _store(self, block: Block, hash_: bytes, executed: ExecutedBlock) -> NewHead:
+        outcomes = self._outcomes(executed)
+        try:
+            with self._database.write() as batch:
+                write_state(batch, executed.nodes)
+                write_block(batch, block, hash_, outcomes)
+        except StorageError:
+            self._head = self._stored_head()
+            raise
+        self._head = Head(block.header, hash_, self.total_difficulty_of(block.header))
+        self._executions.clear()
+        logs = placed_logs(block.number, hash_, block.header.timestamp, block.transactions, outcomes)
+        return NewHead(block.header, hash_, block, outcomes, logs)
+
+    def _outcomes(self, executed: ExecutedBlock) -> tuple[TransactionOutcome, ...]:
+        reasons = executed.revert_reasons if self.settings.keep_revert_reasons else [None] * len(executed.receipts)
+        return tuple(
+            TransactionOutcome(sender, receipt, gas_used, created, reason)
+            for sender, receipt, gas_used, created, reason in zip(
+                executed.senders, executed.receipts, executed.gas_used_by, executed.created, reasons, strict=True
+            )
+        )
+
+    def _tell(self, new_head: NewHead) -> None:
+        for listener in self._listeners:
+            try:
+                listener(new_head)
+            except Exception:
+                log.exception("a listener to new heads failed", number=new_head.header.number)

@@ -1,0 +1,81 @@
+"""Building the next block: an open block, what is selected for it, and a header that says what came of it (Besu's
+`BftBlockCreator`).
+
+Must not sign, seal, or decide when to build.
+"""
+
+from collections.abc import Callable, Iterable
+
+from lacnode.chain.gas_limit import next_gas_limit
+from lacnode.chain.selection import Candidate, SelectionLimits, select
+from lacnode.chainspec.forks import Fork
+from lacnode.chainspec.spec import EMPTY_REQUESTS_HASH, ChainSpec
+from lacnode.consensus.header_rules import MIX_HASH
+from lacnode.evm.engine import ExecutedBlock, ExecutionEngine
+from lacnode.evm.fees import next_base_fee
+from lacnode.primitives.block import Block, BlockBody
+from lacnode.primitives.bloom import EMPTY_BLOOM
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.keccak import EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT
+
+
+class BlockBuilder:
+    """Builds blocks of one network whose gas limit moves towards `gas_limit_target`."""
+
+    def __init__(self, spec: ChainSpec, engine: ExecutionEngine, gas_limit_target: int | None) -> None:
+        self._spec = spec
+        self._engine = engine
+        self._gas_limit_target = gas_limit_target
+
+    def build(
+        self,
+        draft: BlockHeader,
+        parent: BlockHeader,
+        candidates: Iterable[Candidate],
+        limits: SelectionLimits,
+        ancestor_hash: Callable[[int], bytes | None],
+    ) -> tuple[Block, ExecutedBlock]:
+        """The block that begins as `draft`, and its execution."""
+        opened = self._engine.open_block(parent.state_root, draft, ancestor_hash)
+        transactions = select(opened, draft.gas_limit, candidates, limits)
+        executed = opened.close()
+        header = draft.with_changes(
+            state_root=executed.state_root,
+            transactions_root=executed.transactions_root,
+            receipts_root=executed.receipts_root,
+            logs_bloom=executed.logs_bloom,
+            gas_used=executed.gas_used,
+        )
+        withdrawals = None if header.withdrawals_root is None else ()
+        return Block(header, BlockBody(transactions, withdrawals=withdrawals)), executed
+
+    def draft(
+        self, parent: BlockHeader, parent_hash: bytes, timestamp: int, coinbase: bytes, extra_data: bytes
+    ) -> BlockHeader:
+        """The header of the next block as far as it is known before execution."""
+        number = parent.number + 1
+        fork = self._spec.forks.fork_at(number, timestamp)
+        london_begins = fork >= Fork.LONDON > self._spec.forks.fork_at(parent.number, parent.timestamp)
+        return BlockHeader(
+            parent_hash=parent_hash,
+            ommers_hash=EMPTY_OMMERS_HASH,
+            coinbase=coinbase,
+            state_root=parent.state_root,
+            transactions_root=EMPTY_TRIE_ROOT,
+            receipts_root=EMPTY_TRIE_ROOT,
+            logs_bloom=EMPTY_BLOOM,
+            difficulty=1,
+            number=number,
+            gas_limit=next_gas_limit(parent.gas_limit, self._gas_limit_target, base_fee_begins=london_begins),
+            gas_used=0,
+            timestamp=timestamp,
+            extra_data=extra_data,
+            mix_hash=MIX_HASH,
+            nonce=bytes(8),
+            base_fee=next_base_fee(self._spec, parent, timestamp),
+            withdrawals_root=EMPTY_TRIE_ROOT if fork >= Fork.SHANGHAI else None,
+            blob_gas_used=0 if fork >= Fork.CANCUN else None,
+            excess_blob_gas=0 if fork >= Fork.CANCUN else None,
+            parent_beacon_block_root=bytes(32) if fork >= Fork.CANCUN else None,
+            requests_hash=EMPTY_REQUESTS_HASH if fork >= Fork.PRAGUE else None,
+        )

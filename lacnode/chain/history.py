@@ -1,0 +1,96 @@
+"""What the chain tells of itself: blocks, receipts, logs, by number and by hash. Safe from any thread.
+
+Every answer comes from one snapshot. Must not write.
+"""
+
+from collections.abc import Iterator
+
+from lacnode.chain.log_filter import LogFilter
+from lacnode.chain.outcome import FoundLog, TransactionOutcome, placed_logs
+from lacnode.chain.store import StoredChain, TransactionPlace
+from lacnode.primitives.block import Block
+from lacnode.primitives.bloom import EMPTY_BLOOM
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.receipt import Receipt
+from lacnode.storage.database import Database
+
+
+class History:
+    """The stored blocks of one chain. Numbers beyond the head and unknown hashes give None."""
+
+    def __init__(self, database: Database, genesis: Block) -> None:
+        self._database = database
+        self.genesis = genesis
+
+    def hash_at(self, number: int) -> bytes | None:
+        with self._database.read() as snapshot:
+            return StoredChain(snapshot).hash_at(number)
+
+    def header_at(self, number: int) -> BlockHeader | None:
+        with self._database.read() as snapshot:
+            chain = StoredChain(snapshot)
+            return chain.header_of(chain.hash_at(number) or b"")
+
+    def header_of(self, hash_: bytes) -> BlockHeader | None:
+        with self._database.read() as snapshot:
+            return StoredChain(snapshot).header_of(hash_)
+
+    def block_at(self, number: int) -> Block | None:
+        with self._database.read() as snapshot:
+            chain = StoredChain(snapshot)
+            return chain.block_of(chain.hash_at(number) or b"")
+
+    def block_of(self, hash_: bytes) -> Block | None:
+        with self._database.read() as snapshot:
+            return StoredChain(snapshot).block_of(hash_)
+
+    def knows(self, hash_: bytes) -> bool:
+        """Whether this block is part of the chain."""
+        with self._database.read() as snapshot:
+            return StoredChain(snapshot).has(hash_)
+
+    def outcomes_of(self, hash_: bytes) -> tuple[TransactionOutcome, ...] | None:
+        """Per transaction of the block: sender, receipt, gas used, created contract, revert reason."""
+        with self._database.read() as snapshot:
+            return StoredChain(snapshot).outcomes_of(hash_)
+
+    def receipts_of(self, hash_: bytes) -> tuple[Receipt, ...] | None:
+        outcomes = self.outcomes_of(hash_)
+        return None if outcomes is None else tuple(outcome.receipt for outcome in outcomes)
+
+    def transaction_place(self, transaction_hash: bytes) -> TransactionPlace | None:
+        with self._database.read() as snapshot:
+            return StoredChain(snapshot).place_of(transaction_hash)
+
+    def total_difficulty_of(self, header: BlockHeader) -> int:
+        """The sum of difficulties up to `header`: one for every block after the genesis."""
+        return self.genesis.header.difficulty + header.number
+
+    def logs(self, from_number: int, to_number: int, wanted: LogFilter) -> Iterator[FoundLog]:
+        """Matching logs of the blocks from `from_number` to `to_number`, both included, in order.
+
+        Lazy, and holds its snapshot until it is exhausted or closed.
+        """
+        test = wanted.bloom_test()
+        with self._database.read() as snapshot:
+            chain = StoredChain(snapshot)
+            for number, bloom in chain.blooms(max(0, from_number), to_number):
+                if test.passes(bloom):
+                    yield from _logs_of(chain, chain.hash_at(number) or b"", wanted)
+
+    def logs_of_block(self, hash_: bytes, wanted: LogFilter) -> tuple[FoundLog, ...]:
+        """Matching logs of one block; none for an unknown hash."""
+        with self._database.read() as snapshot:
+            return tuple(_logs_of(StoredChain(snapshot), hash_, wanted))
+
+
+def _logs_of(chain: StoredChain, hash_: bytes, wanted: LogFilter) -> Iterator[FoundLog]:
+    header, outcomes = chain.header_of(hash_), chain.outcomes_of(hash_)
+    if header is None or header.logs_bloom == EMPTY_BLOOM or not wanted.bloom_test().passes(header.logs_bloom):
+        return
+    body = chain.body_of(hash_)
+    if body is None or outcomes is None:
+        return
+    for found in placed_logs(header.number, hash_, header.timestamp, body.transactions, outcomes):
+        if wanted.matches(found.log):
+            yield found

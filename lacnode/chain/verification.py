@@ -1,0 +1,82 @@
+"""Verifying one block on its parent: header rules, body, execution, and what execution must give.
+
+The order is from cheap to dear, so that a block that is wrong on its face costs no execution. Must not store anything.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from lacnode.chain.body_rules import check_body, check_outcome
+from lacnode.chain.refusal import BlockRefused
+from lacnode.chainspec.forks import Fork
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.consensus.header_rules import HeaderRefused
+from lacnode.evm.engine import ExecutedBlock, ExecutionEngine, ExecutionError
+from lacnode.primitives.block import Block
+from lacnode.primitives.header import BlockHeader
+
+
+class HeaderCheck(Protocol):
+    """`consensus.header_rules.check_light` or `check_full`."""
+
+    def __call__(
+        self,
+        header: BlockHeader,
+        parent: BlockHeader,
+        validators: tuple[bytes, ...],
+        *,
+        now: float,
+        block_period_ms: int,
+        base_fee_market: bool = ...,
+        london_activation: bool = ...,
+        parent_hash: bytes | None = ...,
+    ) -> None: ...
+
+
+class Verifier:
+    """The rules of one network. `now` is the wall clock in Unix seconds."""
+
+    def __init__(self, spec: ChainSpec, engine: ExecutionEngine, now: Callable[[], float]) -> None:
+        self._spec = spec
+        self._engine = engine
+        self._now = now
+
+    def check_header(
+        self,
+        check: HeaderCheck,
+        header: BlockHeader,
+        parent: BlockHeader,
+        parent_hash: bytes,
+        validators: tuple[bytes, ...],
+    ) -> None:
+        """BlockRefused, with the rule's own name, if `header` breaks one of `check`'s."""
+        fork = self._fork(header)
+        try:
+            check(
+                header,
+                parent,
+                validators,
+                now=self._now(),
+                block_period_ms=self._spec.ibft.at(header.number).block_period_ms,
+                base_fee_market=fork >= Fork.LONDON,
+                london_activation=fork >= Fork.LONDON > self._fork(parent),
+                parent_hash=parent_hash,
+            )
+        except HeaderRefused as refused:
+            raise BlockRefused(refused.rule, str(refused)) from None
+
+    def check_body(self, block: Block) -> None:
+        """BlockRefused if the body is not one of this fork's."""
+        check_body(block, self._fork(block.header))
+
+    def execute(self, block: Block, parent: BlockHeader, ancestor_hash: Callable[[int], bytes | None]) -> ExecutedBlock:
+        """The execution of `block`; BlockRefused if a transaction is invalid or the outcome is not the header's."""
+        try:
+            executed = self._engine.execute(parent.state_root, block.header, block.transactions, ancestor_hash)
+        except ExecutionError as error:
+            raise BlockRefused("transaction", str(error)) from None
+        check_outcome(block.header, executed)
+        return executed
+
+    def _fork(self, header: BlockHeader) -> Fork:
+        return self._spec.forks.fork_at(header.number, header.timestamp)
