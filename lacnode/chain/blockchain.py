@@ -88,7 +88,7 @@ class Blockchain(History):
         self.settings = settings or ChainSettings()
         self._engine = engine
         self._verifier = Verifier(spec, engine, now)
-        self._validators = ValidatorHistory(spec.ibft, self.header_at)
+        self._validators = ValidatorHistory(spec.ibft, self)
         self._executions = KeptExecutions()
         self._listeners: list[Callable[[NewHead], None]] = []
         self._writer = threading.RLock()
@@ -168,14 +168,15 @@ class Blockchain(History):
     @contextmanager
     def bulk_import(self) -> Iterator[None]:
         """Import many blocks with few flushes: each is still there wholly or not at all, and visible at once, but a
-        crash may take back the last ones. For syncing and files, not for blocks this node helped to agree on."""
-        try:
-            with self._database.group():
-                yield
-        except StorageError:
-            with self._writer:
+        crash may take back the last ones. For syncing and files: a block that this node helped to agree on waits for
+        the end of it, because the journal forgets what was signed for a block once it is imported."""
+        with self._writer:
+            try:
+                with self._database.group():
+                    yield
+            except StorageError:
                 self._head = self._stored_head()
-            raise
+                raise
 
     # -- parts of it -------------------------------------------------------------------------------------------------
 

@@ -62,6 +62,11 @@ class History:
         with self._database.read() as snapshot:
             return StoredChain(snapshot).place_of(transaction_hash)
 
+    def heights_with_votes(self, start: int, end: int) -> tuple[int, ...]:
+        """Numbers of the blocks from `start` to `end`, both included, whose headers carry a vote."""
+        with self._database.read() as snapshot:
+            return tuple(StoredChain(snapshot).heights_with_votes(start, end))
+
     def total_difficulty_of(self, header: BlockHeader) -> int:
         """The sum of difficulties up to `header`: one for every block after the genesis."""
         return self.genesis.header.difficulty + header.number

@@ -11,6 +11,7 @@ at all. Must not check a rule.
 | numbers | number (8) | block hash |
 | transactions | transaction hash | number (8), index (4) |
 | blooms | number (8) | logs bloom, only where it is not empty |
+| votes | number (8) | block hash, only where the header carries a vote |
 | state | node or code hash | trie node or code |
 | meta | `head`, `genesis` | block hash |
 """
@@ -19,13 +20,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from lacnode.chain.outcome import TransactionOutcome, decode_outcomes, encode_outcomes
+from lacnode.consensus.extra_data import ExtraData
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
 from lacnode.storage.database import Batch, Database, Snapshot
 
 HEADERS, BODIES, OUTCOMES, NUMBERS = "headers", "bodies", "outcomes", "numbers"
-TRANSACTIONS, BLOOMS, STATE, META = "transactions", "blooms", "state", "meta"
+TRANSACTIONS, BLOOMS, VOTES, STATE, META = "transactions", "blooms", "votes", "state", "meta"
 HEAD, GENESIS = b"head", b"genesis"
 
 _EMPTY_BODY = BlockBody()
@@ -92,6 +94,14 @@ class StoredChain:
                 return
             yield number, bloom
 
+    def heights_with_votes(self, start: int, end: int) -> Iterator[int]:
+        """Numbers of the blocks whose headers carry a vote, from `start` to `end`, both included."""
+        for key, _ in self._snapshot.items(VOTES, _number_key(start)):
+            number = int.from_bytes(key)
+            if number > end:
+                return
+            yield number
+
 
 def write_block(batch: Batch, block: Block, hash_: bytes, outcomes: tuple[TransactionOutcome, ...]) -> None:
     """Everything of `block` but its state, and the head moved to it."""
@@ -104,6 +114,8 @@ def write_block(batch: Batch, block: Block, hash_: bytes, outcomes: tuple[Transa
         batch.put(TRANSACTIONS, transaction.hash, number + index.to_bytes(4))
     if block.header.logs_bloom != EMPTY_BLOOM:
         batch.put(BLOOMS, number, block.header.logs_bloom)
+    if ExtraData.decode(block.header.extra_data).vote is not None:
+        batch.put(VOTES, number, hash_)
     batch.put(META, HEAD, hash_)
 
 

@@ -1,12 +1,14 @@
 """The validators after each block: votes replayed from the nearest place where they are known (IBFT 2.0, Besu's
 `VoteTallyCache` and `ForkingVoteTallyCache`).
 
-Blocks are final, so a tally is remembered by its block's number. Must not judge headers.
+Votes are rare and found through an index, so replaying most of an epoch after a restart is quick. Blocks are final, so
+a tally is remembered by its block's number. Must not judge headers.
 """
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Protocol
 
 from lacnode.chainspec.ibft import IbftSchedule
 from lacnode.consensus.extra_data import ExtraData
@@ -17,56 +19,76 @@ REMEMBERED = 128
 """Tallies kept, as many blocks."""
 
 
-class ValidatorHistory:
-    """Tallies of a chain whose stored headers `header_at` gives by number."""
+class StoredVotes(Protocol):
+    """Where headers and the numbers of those with votes are found (`chain.history.History`)."""
 
-    def __init__(self, schedule: IbftSchedule, header_at: Callable[[int], BlockHeader | None]) -> None:
+    def header_at(self, number: int) -> BlockHeader | None: ...
+
+    def heights_with_votes(self, start: int, end: int) -> Sequence[int]:
+        """Ascending, both ends included."""
+        ...
+
+
+class ValidatorHistory:
+    """Tallies of the chain in `stored`."""
+
+    def __init__(self, schedule: IbftSchedule, stored: StoredVotes) -> None:
         self._schedule = schedule
-        self._header_at = header_at
+        self._stored = stored
         self._tallies: OrderedDict[int, VoteTally] = OrderedDict()
         self._lock = threading.Lock()
 
     def tally_after(self, header: BlockHeader) -> VoteTally:
         """Validators and outstanding votes after `header`, a block of the chain; KeyError if an ancestor is missing."""
         number = header.number
-        start = self._nearest_known(number)
-        tally = self._remembered(start)
-        for height in range(start if tally is None else start + 1, number + 1):
-            current = header if height == number else self._header_at(height)
-            if current is None:
-                raise KeyError(f"block {height}, whose vote counts after block {number}, is missing")
-            tally = self._next(tally, current)
-        if tally is None:
-            raise KeyError(f"nothing tells the validators after block {number}")
+        start, tally = self._nearest_remembered(number)
+        fresh = max(self._last_epoch(number), self._last_override(number))
+        if tally is None or start < fresh:
+            start, tally = fresh, self._fresh_tally(fresh)
+        for height in self._stored.heights_with_votes(start + 1, number):
+            tally = tally.after(self._header(height), self._schedule.at(height).epoch_length)
         self._remember(number, tally)
         return tally
 
-    def _nearest_known(self, number: int) -> int:
-        """The highest height up to `number` after which the tally is remembered or needs no earlier one."""
-        while number > 0 and self._remembered(number) is None and not self._starts_afresh(number):
-            number -= 1
-        return number
+    def _fresh_tally(self, number: int) -> VoteTally:
+        """The tally after block `number`, an epoch block or the last before a transition that replaces the set.
 
-    def _starts_afresh(self, number: int) -> bool:
-        epoch = number % self._schedule.at(number).epoch_length == 0
-        return epoch or self._schedule.validators_override(number + 1) is not None
-
-    def _next(self, tally: VoteTally | None, header: BlockHeader) -> VoteTally:
-        """The tally after `header`. A transition of the next block replaces the set, and then the vote in `header`
-        still counts on top of it, unless it is an epoch block's."""
-        epoch_length = self._schedule.at(header.number).epoch_length
-        override = self._schedule.validators_override(header.number + 1)
+        After a transition the vote in `number` still counts on top of the new set, unless it is an epoch block's.
+        """
+        header = self._header(number)
+        extra = ExtraData.decode(header.extra_data)
+        override = self._schedule.validators_override(number + 1)
         if override is None:
-            return (tally or VoteTally.of(())).after(header, epoch_length)
-        fresh = VoteTally.of(tuple(override))
-        vote = ExtraData.decode(header.extra_data).vote
-        if vote is None or header.number % epoch_length == 0:
-            return fresh
-        return fresh.with_vote(header.coinbase, vote)
+            return VoteTally.of(extra.validators)
+        tally = VoteTally.of(override)
+        if extra.vote is None or number % self._schedule.at(number).epoch_length == 0:
+            return tally
+        return tally.with_vote(header.coinbase, extra.vote)
 
-    def _remembered(self, number: int) -> VoteTally | None:
+    def _last_epoch(self, number: int) -> int:
+        """The highest epoch block up to `number`; the epoch's length may have changed on the way."""
+        for begins, parameters in reversed(self._schedule.steps):
+            if begins > number:
+                continue
+            epoch = number - number % parameters.epoch_length
+            if epoch >= begins:
+                return epoch
+            number = begins - 1
+        return 0
+
+    def _last_override(self, number: int) -> int:
+        return max((height - 1 for height, _ in self._schedule.overrides if 0 < height <= number + 1), default=0)
+
+    def _header(self, number: int) -> BlockHeader:
+        header = self._stored.header_at(number)
+        if header is None:
+            raise KeyError(f"block {number}, which tells the validators of later ones, is missing")
+        return header
+
+    def _nearest_remembered(self, number: int) -> tuple[int, VoteTally | None]:
         with self._lock:
-            return self._tallies.get(number)
+            nearest = max((known for known in self._tallies if known <= number), default=0)
+            return nearest, self._tallies.get(nearest)
 
     def _remember(self, number: int, tally: VoteTally) -> None:
         with self._lock:

@@ -6,6 +6,7 @@ from lacnode.chain.gas_limit import next_gas_limit
 from lacnode.chain.log_filter import LogFilter
 from lacnode.chain.outcome import TransactionOutcome, decode_outcomes, encode_outcomes, placed_logs
 from lacnode.chain.store import StoredChain, write_block
+from lacnode.consensus.extra_data import ExtraData
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
@@ -81,9 +82,12 @@ def test_outcomes_come_back_as_they_were_stored() -> None:
     assert decode_outcomes(encode_outcomes(())) == ()
 
 
+EXTRA = ExtraData(bytes(32), (A,)).encode()
+
+
 def header(number: int, bloom: bytes) -> BlockHeader:
     return BlockHeader(
-        T1, T1, A, T1, T1, T1, bloom, 1, number, 10_000_000, 0, 1_700_000_000 + number, b"", T1, bytes(8)
+        T1, T1, A, T1, T1, T1, bloom, 1, number, 10_000_000, 0, 1_700_000_000 + number, EXTRA, T1, bytes(8)
     )
 
 
