@@ -1,0 +1,167 @@
+"""The seam between the chain and whatever executes transactions. py-evm stands behind it today.
+
+An engine is given the state it starts from and the header it works for, and gives back what came of it; it stores
+nothing, and keeps nothing that a later call depends on.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from lacnode.evm.rejection import RejectionReason, TransactionRejected
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.receipt import Receipt
+from lacnode.primitives.transaction import AccessListEntry, Transaction
+
+__all__ = ["RejectionReason", "TransactionRejected"]
+
+AncestorHash = Callable[[int], bytes | None]
+"""The on-chain hash of the block with a number below the current one's, for BLOCKHASH."""
+
+
+class ExecutionError(Exception):
+    """A block that cannot be executed; the text names the transaction and the reason."""
+
+
+class CallExpired(Exception):
+    """A call that took longer than its deadline."""
+
+
+class NodeStore(Protocol):
+    """Trie nodes and contract code by their Keccak hash. Safe to read from several threads."""
+
+    def get(self, key: bytes) -> bytes | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutedBlock:
+    """What executing a block's transactions gave, one entry a transaction in the sequences.
+
+    `revert_reasons` has what REVERT returned, None for a transaction that did not revert; `created` the address of the
+    contract a transaction wanted to create. `nodes` are the new trie nodes and codes, by hash, that make `state_root`
+    readable.
+    """
+
+    state_root: bytes
+    transactions_root: bytes
+    receipts_root: bytes
+    logs_bloom: bytes
+    gas_used: int
+    receipts: tuple[Receipt, ...]
+    gas_used_by: tuple[int, ...]
+    revert_reasons: tuple[bytes | None, ...]
+    senders: tuple[bytes, ...]
+    created: tuple[bytes | None, ...]
+    nodes: dict[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class CallRequest:
+    """A call without a signature (`eth_call` and its kin).
+
+    `to` is None for a creation. Prices are in wei, None for free. With `allow_exceeding_balance` the sender pays no gas,
+    but must own `value`. `deadline` is on the monotonic clock, in seconds.
+    """
+
+    sender: bytes = bytes(20)
+    to: bytes | None = None
+    gas: int | None = None
+    gas_price: int | None = None
+    max_fee_per_gas: int | None = None
+    max_priority_fee_per_gas: int | None = None
+    value: int = 0
+    data: bytes = b""
+    access_list: tuple[AccessListEntry, ...] = ()
+    allow_exceeding_balance: bool = True
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """How a call ended. `halt` is None on success, `"reverted"` after REVERT, otherwise what stopped it.
+
+    `gas_used` is after refunds, `gas_before_refund` before; `max_depth` counts nested calls below the outermost;
+    `stipend` is the gas that must be left for the call to run as it did (2300 where storage was written). `touched` are
+    addresses and slots that were accessed.
+    """
+
+    success: bool
+    output: bytes
+    gas_used: int
+    gas_before_refund: int
+    max_depth: int
+    stipend: int
+    halt: str | None
+    touched: tuple[AccessListEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """EIP-1186: an account and some of its slots with the trie nodes that prove them. None for no such account."""
+
+    nonce: int
+    balance: int
+    storage_root: bytes
+    code_hash: bytes
+    nodes: tuple[bytes, ...]
+    storage: tuple[tuple[int, int, tuple[bytes, ...]], ...]
+
+
+class StateView(Protocol):
+    """Accounts at one state root. Accounts that do not exist look empty."""
+
+    def exists(self, address: bytes) -> bool: ...
+    def balance(self, address: bytes) -> int: ...
+    def nonce(self, address: bytes) -> int: ...
+    def code(self, address: bytes) -> bytes: ...
+    def storage(self, address: bytes, slot: int) -> int: ...
+    def proof(self, address: bytes, slots: Sequence[int]) -> Proof | None: ...
+
+
+class OpenBlock(Protocol):
+    """A block being built, transaction by transaction."""
+
+    @property
+    def gas_left(self) -> int:
+        """Gas that transactions may still ask for."""
+        ...
+
+    def add(self, transaction: Transaction, sender: bytes) -> Receipt:
+        """Execute `transaction`; TransactionRejected, and nothing changed, if it cannot be in this block."""
+        ...
+
+    def close(self) -> ExecutedBlock:
+        """Pay the block's reward and reckon the roots. The block takes no more transactions."""
+        ...
+
+
+class ExecutionEngine(Protocol):
+    """Executes on any state whose nodes the store has. Reading is safe from several threads; one thread executes."""
+
+    def genesis_state(self) -> tuple[bytes, dict[bytes, bytes]]:
+        """The root of the genesis' accounts, and the nodes and codes to store for it."""
+        ...
+
+    def execute(
+        self,
+        parent_state_root: bytes,
+        header: BlockHeader,
+        transactions: Sequence[Transaction],
+        ancestor_hash: AncestorHash,
+    ) -> ExecutedBlock:
+        """Execute a whole block; ExecutionError if one of its transactions cannot be in it."""
+        ...
+
+    def open_block(self, parent_state_root: bytes, header: BlockHeader, ancestor_hash: AncestorHash) -> OpenBlock:
+        """Begin a block with the number, timestamp, coinbase, gas limit and base fee of `header`."""
+        ...
+
+    def call(
+        self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
+    ) -> CallResult:
+        """What `call` would do; TransactionRejected if it could not begin, CallExpired if it took too long."""
+        ...
+
+    def accounts(self, state_root: bytes) -> StateView:
+        """The accounts at `state_root`."""
+        ...

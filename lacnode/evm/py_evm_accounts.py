@@ -1,0 +1,289 @@
+"""The accounts that py-evm's `State` works on: plain dictionaries with an undo list, written to the tries once a block.
+
+Stands in for py-evm's `AccountDB`, whose layers of journals and caches cost more than the transactions of these networks
+themselves. It has the methods that py-evm calls, under py-evm's names and with its meanings; in particular setting
+anything of an account makes the account exist, and an empty one that was touched is for EIP-161's rule to delete.
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
+
+from lacnode.evm.engine import NodeStore
+from lacnode.evm.merkle_trie import lookup, update
+from lacnode.primitives import rlp
+from lacnode.primitives.keccak import EMPTY_KECCAK, EMPTY_TRIE_ROOT, keccak256
+from lacnode.primitives.rlp import RlpFields
+from lacnode.primitives.transaction import AccessListEntry
+
+hashed = lru_cache(maxsize=16_384)(keccak256)
+"""Trie keys: the same addresses and slots come again and again."""
+
+
+class Account(NamedTuple):
+    """An account as it stands in the state trie."""
+
+    nonce: int = 0
+    balance: int = 0
+    storage_root: bytes = EMPTY_TRIE_ROOT
+    code_hash: bytes = EMPTY_KECCAK
+
+    def encode(self) -> bytes:
+        return rlp.encode([rlp.scalar(self.nonce), rlp.scalar(self.balance), self.storage_root, self.code_hash])
+
+
+def read_account(root: bytes, address: bytes, store: NodeStore) -> Account | None:
+    """The account at `address` in the trie of `root`, None if there is none."""
+    encoded = lookup(root, hashed(address), store.get)
+    if not encoded:
+        return None
+    fields = RlpFields(rlp.decode_list(encoded, "account"), "account")
+    return Account(fields.scalar("nonce"), fields.scalar("balance"), fields.bytes("root"), fields.bytes("code"))
+
+
+def read_slot(storage_root: bytes, slot: int, store: NodeStore) -> int:
+    """The value of a storage slot in the trie of `storage_root`, 0 if it was never set."""
+    encoded = lookup(storage_root, hashed(slot.to_bytes(32)), store.get)
+    return int.from_bytes(rlp.as_bytes(rlp.decode(encoded), "slot")) if encoded else 0
+
+
+_NEW = Account()
+_ACCOUNT, _SLOT, _CLEARED, _WARM = range(4)
+
+
+class Accounts:
+    """All accounts of one block in the making, from the state at `root`."""
+
+    def __init__(self, store: NodeStore, root: bytes) -> None:
+        self.nodes: dict[bytes, bytes] = {}
+        """New trie nodes and codes, by hash."""
+        self.wrote_storage = False
+        """Whether any storage slot was written, reverted or not."""
+        self._store = store
+        self._root = root
+        self._accounts: dict[bytes, Account | None] = {}
+        self._changed: set[bytes] = set()
+        self._storage: dict[bytes, dict[int, int]] = {}
+        self._changed_slots: dict[bytes, set[int]] = {}
+        self._cleared: set[bytes] = set()
+        self._before: dict[bytes, dict[int, int]] = {}
+        self._warm: set[bytes] = set()
+        self._undo: list[tuple] = []  # type: ignore[type-arg]
+
+    def get(self, key: bytes) -> bytes | None:
+        """A node or code, of this block or from the store."""
+        return self.nodes.get(key) or self._store.get(key)
+
+    # -- accounts ------------------------------------------------------------------------------------------------
+
+    def _read(self, address: bytes) -> Account | None:
+        try:
+            return self._accounts[address]
+        except KeyError:
+            account = self._accounts[address] = read_account(self._root, address, self)
+            return account
+
+    def _write(self, address: bytes, account: Account | None) -> None:
+        self._undo.append((_ACCOUNT, address, self._read(address)))
+        self._accounts[address] = account
+        self._changed.add(address)
+
+    def account_exists(self, address: bytes) -> bool:
+        return self._read(address) is not None
+
+    def account_has_code_or_nonce(self, address: bytes) -> bool:
+        account = self._read(address) or _NEW
+        return account.nonce != 0 or account.code_hash != EMPTY_KECCAK
+
+    def account_is_empty(self, address: bytes) -> bool:
+        account = self._read(address) or _NEW
+        return account.balance == 0 and account.nonce == 0 and account.code_hash == EMPTY_KECCAK
+
+    def touch_account(self, address: bytes) -> None:
+        self._write(address, self._read(address) or _NEW)
+
+    def delete_account(self, address: bytes) -> None:
+        self.delete_storage(address)
+        self._write(address, None)
+
+    def get_balance(self, address: bytes) -> int:
+        return (self._read(address) or _NEW).balance
+
+    def set_balance(self, address: bytes, balance: int) -> None:
+        account = self._read(address) or _NEW
+        self._write(address, Account(account.nonce, balance, account.storage_root, account.code_hash))
+
+    def get_nonce(self, address: bytes) -> int:
+        return (self._read(address) or _NEW).nonce
+
+    def set_nonce(self, address: bytes, nonce: int) -> None:
+        account = self._read(address) or _NEW
+        self._write(address, Account(nonce, account.balance, account.storage_root, account.code_hash))
+
+    def increment_nonce(self, address: bytes) -> None:
+        self.set_nonce(address, self.get_nonce(address) + 1)
+
+    def get_code_hash(self, address: bytes) -> bytes:
+        return (self._read(address) or _NEW).code_hash
+
+    def get_code(self, address: bytes) -> bytes:
+        code_hash = self.get_code_hash(address)
+        if code_hash == EMPTY_KECCAK:
+            return b""
+        code = self.get(code_hash)
+        if code is None:
+            raise KeyError(f"code 0x{code_hash.hex()} is missing")
+        return code
+
+    def set_code(self, address: bytes, code: bytes) -> None:
+        code_hash = keccak256(code)
+        if code:
+            self.nodes[code_hash] = code
+        account = self._read(address) or _NEW
+        self._write(address, Account(account.nonce, account.balance, account.storage_root, code_hash))
+
+    def delete_code(self, address: bytes) -> None:
+        self.set_code(address, b"")
+
+    # -- storage -------------------------------------------------------------------------------------------------
+
+    def get_storage(self, address: bytes, slot: int, from_journal: bool = True) -> int:
+        """The value now, or, not `from_journal`, before the current transaction."""
+        if not from_journal:
+            before = self._before.get(address)
+            if before is not None and slot in before:
+                return before[slot]
+        slots = self._storage.get(address)
+        if slots is None:
+            slots = self._storage[address] = {}
+        value = slots.get(slot)
+        if value is None:
+            value = slots[slot] = self._stored(address, slot)
+        return value
+
+    def _stored(self, address: bytes, slot: int) -> int:
+        account = self._read(address)
+        if account is None or address in self._cleared or account.storage_root == EMPTY_TRIE_ROOT:
+            return 0
+        return read_slot(account.storage_root, slot, self)
+
+    def set_storage(self, address: bytes, slot: int, value: int) -> None:
+        before = self.get_storage(address, slot)
+        self._before.setdefault(address, {}).setdefault(slot, before)
+        self._undo.append((_SLOT, address, slot, before))
+        self._storage[address][slot] = value
+        self._changed_slots.setdefault(address, set()).add(slot)
+        self.wrote_storage = True
+
+    def delete_storage(self, address: bytes) -> None:
+        slots = self._storage.get(address, {})
+        self._undo.append((_CLEARED, address, slots, address in self._cleared))
+        self._storage[address] = {}
+        self._cleared.add(address)
+        self._changed_slots.setdefault(address, set()).update(slots)
+
+    # -- what the transaction has touched (EIP-2929) -------------------------------------------------------------
+
+    def is_address_warm(self, address: bytes) -> bool:
+        return address in self._warm
+
+    def mark_address_warm(self, address: bytes) -> None:
+        self._mark(address)
+
+    def is_storage_warm(self, address: bytes, slot: int) -> bool:
+        return address + slot.to_bytes(32) in self._warm
+
+    def mark_storage_warm(self, address: bytes, slot: int) -> None:
+        self._mark(address + slot.to_bytes(32))
+
+    def _mark(self, key: bytes) -> None:
+        if key not in self._warm:
+            self._warm.add(key)
+            self._undo.append((_WARM, key))
+
+    def touched(self) -> tuple[AccessListEntry, ...]:
+        """Addresses and slots that are warm now."""
+        slots: dict[bytes, list[bytes]] = {key: [] for key in self._warm if len(key) == 20}
+        for key in self._warm:
+            if len(key) > 20:
+                slots.setdefault(key[:20], []).append(key[20:])
+        return tuple((address, tuple(sorted(keys))) for address, keys in sorted(slots.items()))
+
+    # -- undoing -------------------------------------------------------------------------------------------------
+
+    def record(self) -> int:
+        """A mark to which `discard` can return."""
+        return len(self._undo)
+
+    def commit(self, checkpoint: int) -> None:
+        """Keep what was done since `checkpoint`; an outer mark may still undo it."""
+
+    def discard(self, checkpoint: int) -> None:
+        """Undo everything since `checkpoint`."""
+        undo = self._undo
+        while len(undo) > checkpoint:
+            entry = undo.pop()
+            kind = entry[0]
+            if kind == _ACCOUNT:
+                self._accounts[entry[1]] = entry[2]
+            elif kind == _SLOT:
+                self._storage[entry[1]][entry[2]] = entry[3]
+            elif kind == _WARM:
+                self._warm.discard(entry[1])
+            else:
+                self._storage[entry[1]] = entry[2]
+                if not entry[3]:
+                    self._cleared.discard(entry[1])
+
+    def lock_changes(self) -> None:
+        """The transaction is over: what it did stays, and what it touched is cold again."""
+        self._undo.clear()
+        self._before.clear()
+        self._warm.clear()
+
+    # -- tries ---------------------------------------------------------------------------------------------------
+
+    @property
+    def state_root(self) -> bytes:
+        """The root this block started from, or the last one made."""
+        return self._root
+
+    @state_root.setter
+    def state_root(self, root: bytes) -> None:
+        if root != self._root:
+            raise ValueError("a state root is made, not set")
+
+    def make_state_root(self) -> bytes:
+        """Write what changed to the tries; the new root."""
+        for address in self._changed_slots.keys() | self._cleared:
+            self._write_storage(address)
+        changes = {hashed(address): self._encoded(address) for address in self._changed}
+        self._root, nodes = update(self._root, changes, self.get)
+        self.nodes.update(nodes)
+        self._changed.clear()
+        self._changed_slots.clear()
+        self._cleared.clear()
+        return self._root
+
+    def _encoded(self, address: bytes) -> bytes:
+        account = self._accounts[address]
+        return b"" if account is None else account.encode()
+
+    def _write_storage(self, address: bytes) -> None:
+        account = self._read(address)
+        if account is None:
+            return
+        base = EMPTY_TRIE_ROOT if address in self._cleared else account.storage_root
+        changes = self._slot_changes(address, self._changed_slots.get(address, ()))
+        root, nodes = update(base, changes, self.get)
+        self.nodes.update(nodes)
+        if root != account.storage_root:
+            self._accounts[address] = account._replace(storage_root=root)
+            self._changed.add(address)
+
+    def _slot_changes(self, address: bytes, slots: Iterable[int]) -> dict[bytes, bytes]:
+        values = self._storage[address]
+        return {
+            hashed(slot.to_bytes(32)): rlp.encode(rlp.scalar(values[slot])) if values.get(slot) else b""
+            for slot in slots
+        }

@@ -1,0 +1,179 @@
+"""A block in the making on py-evm, transaction by transaction."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from eth.exceptions import Revert
+from eth.vm.execution_context import ExecutionContext
+from eth_typing import Address, BlockNumber, Hash32
+
+from lacnode.chainspec.forks import Fork
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.evm.engine import AncestorHash, ExecutedBlock, NodeStore
+from lacnode.evm.merkle_trie import ordered_root
+from lacnode.evm.py_evm_accounts import Accounts
+from lacnode.evm.py_evm_forks import state_class
+from lacnode.evm.py_evm_transaction import EvmTransaction, of_transaction
+from lacnode.evm.rejection import RejectionReason, TransactionRejected
+from lacnode.evm.validation import check_base_fee, check_sender, check_transaction
+from lacnode.primitives import rlp
+from lacnode.primitives.bloom import union
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.keccak import EMPTY_KECCAK, keccak256
+from lacnode.primitives.receipt import Log, Receipt
+from lacnode.primitives.transaction import Transaction
+
+ANCESTORS = 256
+"""Blocks that BLOCKHASH reaches back."""
+
+
+def new_state(
+    spec: ChainSpec,
+    store: NodeStore,
+    root: bytes,
+    header: BlockHeader,
+    ancestor_hash: AncestorHash,
+    *,
+    base_fee: int | None,
+) -> Any:
+    """A py-evm state at `root` in the surroundings of `header`."""
+    fork = spec.forks.fork_at(header.number, header.timestamp)
+    beneficiary = spec.ibft.at(header.number).mining_beneficiary
+    context = ExecutionContext(
+        coinbase=Address(header.coinbase if beneficiary is None else beneficiary),
+        timestamp=header.timestamp,
+        block_number=BlockNumber(header.number),
+        difficulty=header.difficulty,
+        mix_hash=Hash32(header.mix_hash),
+        gas_limit=header.gas_limit,
+        prev_hashes=_ancestors(header.number, ancestor_hash),
+        chain_id=spec.chain_id,
+        base_fee_per_gas=base_fee,
+        excess_blob_gas=header.excess_blob_gas,
+    )
+    return state_class(fork, spec.contract_size_limit, spec.evm_stack_size)(store, context, root)
+
+
+def _ancestors(number: int, ancestor_hash: AncestorHash) -> Iterator[Hash32]:
+    for ancestor in range(number - 1, max(-1, number - 1 - ANCESTORS), -1):
+        hash_ = ancestor_hash(ancestor)
+        if hash_ is None:
+            return
+        yield Hash32(hash_)
+
+
+def run(state: Any, transaction: EvmTransaction) -> Any:
+    """Execute a transaction that has been found valid; the finished computation."""
+    executor = state.get_transaction_executor()
+    message = executor.build_evm_message(transaction)
+    computation = executor.build_computation(message, transaction)
+    computation = executor.finalize_computation(transaction, computation)
+    if hasattr(state, "_transient_storage"):
+        state.clear_transient_storage()
+    return computation
+
+
+def gas_used(transaction: EvmTransaction, computation: Any, fork: Fork) -> tuple[int, int]:
+    """Gas charged, after and before refunds."""
+    consumed = transaction.gas - computation.get_gas_remaining() + computation.data_floor_gas
+    refund = min(computation.get_gas_refund(), consumed // (5 if fork >= Fork.LONDON else 2))
+    return consumed - refund, consumed
+
+
+class PyEvmBlock:
+    """An open block (see `engine.OpenBlock`)."""
+
+    def __init__(
+        self, spec: ChainSpec, store: NodeStore, parent_root: bytes, header: BlockHeader, ancestor_hash: AncestorHash
+    ) -> None:
+        self._spec = spec
+        self._header = header
+        self._fork = spec.forks.fork_at(header.number, header.timestamp)
+        self._state = new_state(spec, store, parent_root, header, ancestor_hash, base_fee=header.base_fee)
+        self._accounts: Accounts = self._state._account_db
+        self._transactions: list[Transaction] = []
+        self._senders: list[bytes] = []
+        self._receipts: list[Receipt] = []
+        self._gas: list[int] = []
+        self._reasons: list[bytes | None] = []
+        self._created: list[bytes | None] = []
+        self._total_gas = 0
+
+    @property
+    def gas_left(self) -> int:
+        """Gas that transactions may still ask for."""
+        return self._header.gas_limit - self._total_gas
+
+    def add(self, transaction: Transaction, sender: bytes) -> Receipt:
+        """Execute `transaction`; TransactionRejected, and nothing changed, if it cannot be in this block."""
+        self._check(transaction, sender)
+        evm_transaction = of_transaction(transaction, sender, self._fork)
+        computation = run(self._state, evm_transaction)
+        self._accounts.lock_changes()
+        used, _ = gas_used(evm_transaction, computation, self._fork)
+        self._total_gas += used
+        receipt = self._receipt(transaction, computation)
+        self._transactions.append(transaction)
+        self._senders.append(sender)
+        self._receipts.append(receipt)
+        self._gas.append(used)
+        self._reasons.append(revert_reason(computation))
+        self._created.append(created_address(sender, transaction.nonce) if transaction.is_creation else None)
+        return receipt
+
+    def close(self) -> ExecutedBlock:
+        """Pay the block's reward and reckon the roots."""
+        reward = self._spec.ibft.at(self._header.number).block_reward
+        if reward:
+            self._state.delta_balance(self._state.coinbase, reward)
+        root = self._accounts.make_state_root()
+        return ExecutedBlock(
+            state_root=root,
+            transactions_root=ordered_root([transaction.raw for transaction in self._transactions]),
+            receipts_root=ordered_root([receipt.encode() for receipt in self._receipts]),
+            logs_bloom=union(receipt.logs_bloom for receipt in self._receipts),
+            gas_used=self._total_gas,
+            receipts=tuple(self._receipts),
+            gas_used_by=tuple(self._gas),
+            revert_reasons=tuple(self._reasons),
+            senders=tuple(self._senders),
+            created=tuple(self._created),
+            nodes=self._accounts.nodes,
+        )
+
+    def _check(self, transaction: Transaction, sender: bytes) -> None:
+        check_transaction(transaction, self._spec, self._fork)
+        if transaction.gas_limit > self.gas_left:
+            raise TransactionRejected(
+                RejectionReason.EXCEEDS_BLOCK_GAS_LIMIT,
+                f"gas limit {transaction.gas_limit}, the block has {self.gas_left} left",
+            )
+        check_base_fee(transaction, self._header.base_fee)
+        accounts = self._accounts
+        check_sender(
+            transaction,
+            nonce=accounts.get_nonce(sender),
+            balance=accounts.get_balance(sender),
+            has_code=accounts.get_code_hash(sender) != EMPTY_KECCAK,
+        )
+
+    def _receipt(self, transaction: Transaction, computation: Any) -> Receipt:
+        logs = tuple(
+            Log(address, tuple(topic.to_bytes(32) for topic in topics), data)
+            for address, topics, data in computation.get_log_entries()
+        )
+        if self._fork >= Fork.BYZANTIUM:
+            return Receipt.of(transaction.type, int(computation.is_success), None, self._total_gas, logs)
+        return Receipt.of(transaction.type, None, self._accounts.make_state_root(), self._total_gas, logs)
+
+
+def revert_reason(computation: Any) -> bytes | None:
+    """What REVERT returned; None if that is not how the computation ended."""
+    if computation.is_error and isinstance(computation.error, Revert):
+        return bytes(computation.output)
+    return None
+
+
+def created_address(sender: bytes, nonce: int) -> bytes:
+    """The 20-byte address of the contract that `sender` creates with `nonce`."""
+    return keccak256(rlp.encode([sender, rlp.scalar(nonce)]))[12:]

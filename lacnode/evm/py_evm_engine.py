@@ -1,0 +1,188 @@
+"""The `ExecutionEngine` on py-evm."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.crypto.secp256k1 import SignatureError, sender_of
+from lacnode.evm.engine import AncestorHash, CallRequest, CallResult, ExecutedBlock, ExecutionError, NodeStore, Proof
+from lacnode.evm.merkle_trie import prove
+from lacnode.evm.py_evm_accounts import Account, Accounts, hashed, read_account, read_slot
+from lacnode.evm.py_evm_block import PyEvmBlock, gas_used, new_state, revert_reason, run
+from lacnode.evm.py_evm_forks import limit_time
+from lacnode.evm.py_evm_transaction import EvmTransaction, of_call
+from lacnode.evm.rejection import RejectionReason, TransactionRejected
+from lacnode.primitives.bloom import EMPTY_BLOOM
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.keccak import EMPTY_KECCAK, EMPTY_TRIE_ROOT
+from lacnode.primitives.transaction import Transaction
+
+SSTORE_STIPEND = 2300
+"""Gas that must be left when storage is written (EIP-2200)."""
+
+
+class _NoNodes:
+    """The store before there is a genesis."""
+
+    def get(self, key: bytes) -> bytes | None:
+        return None
+
+
+class PyEvmEngine:
+    """Executes on the states in `store`, by the rules of `spec`."""
+
+    def __init__(self, spec: ChainSpec, store: NodeStore) -> None:
+        self._spec = spec
+        self._store = store
+
+    def genesis_state(self) -> tuple[bytes, dict[bytes, bytes]]:
+        """The root of the genesis' accounts, and the nodes and codes to store for it."""
+        accounts = Accounts(_NoNodes(), EMPTY_TRIE_ROOT)
+        for account in self._spec.genesis.alloc:
+            accounts.set_balance(account.address, account.balance)
+            accounts.set_nonce(account.address, account.nonce)
+            accounts.set_code(account.address, account.code)
+            for slot, value in account.storage:
+                accounts.set_storage(account.address, slot, value)
+        return accounts.make_state_root(), accounts.nodes
+
+    def execute(
+        self,
+        parent_state_root: bytes,
+        header: BlockHeader,
+        transactions: Sequence[Transaction],
+        ancestor_hash: AncestorHash,
+    ) -> ExecutedBlock:
+        """Execute a whole block; ExecutionError if one of its transactions cannot be in it."""
+        if not transactions and not self._spec.ibft.at(header.number).block_reward:
+            return _empty_block(parent_state_root)
+        block = PyEvmBlock(self._spec, self._store, parent_state_root, header, ancestor_hash)
+        for index, transaction in enumerate(transactions):
+            try:
+                block.add(transaction, sender_of(transaction))
+            except SignatureError as error:
+                raise ExecutionError(f"transaction {index} (0x{transaction.hash.hex()}): {error}") from None
+            except TransactionRejected as rejected:
+                raise ExecutionError(
+                    f"transaction {index} (0x{transaction.hash.hex()}): {rejected.reason.name}, {rejected}"
+                ) from None
+        return block.close()
+
+    def open_block(self, parent_state_root: bytes, header: BlockHeader, ancestor_hash: AncestorHash) -> PyEvmBlock:
+        """Begin a block with the number, timestamp, coinbase, gas limit and base fee of `header`."""
+        return PyEvmBlock(self._spec, self._store, parent_state_root, header, ancestor_hash)
+
+    def call(
+        self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
+    ) -> CallResult:
+        """What `call` would do on the state at `state_root`, in the surroundings of `header`."""
+        base_fee = 0 if header.base_fee is not None and call.allow_exceeding_balance else header.base_fee
+        state = new_state(self._spec, self._store, state_root, header, ancestor_hash, base_fee=base_fee)
+        if call.deadline is not None:
+            limit_time(state, call.deadline)
+        fork = self._spec.forks.fork_at(header.number, header.timestamp)
+        accounts: Accounts = state._account_db
+        gas = header.gas_limit if call.gas is None else call.gas
+        transaction = of_call(call, gas, accounts.get_nonce(call.sender), base_fee, fork)
+        _check_call(transaction, accounts)
+        computation = run(state, transaction)
+        used, before_refund = gas_used(transaction, computation, fork)
+        return CallResult(
+            success=computation.is_success,
+            output=bytes(computation.output),
+            gas_used=used,
+            gas_before_refund=before_refund,
+            max_depth=_depth(computation),
+            stipend=SSTORE_STIPEND if accounts.wrote_storage else 0,
+            halt=_halt(computation),
+            touched=accounts.touched(),
+        )
+
+    def accounts(self, state_root: bytes) -> "PyEvmStateView":
+        """The accounts at `state_root`."""
+        return PyEvmStateView(self._store, state_root)
+
+
+def _empty_block(state_root: bytes) -> ExecutedBlock:
+    """Nothing happens in a block without transactions and reward."""
+    return ExecutedBlock(
+        state_root, EMPTY_TRIE_ROOT, EMPTY_TRIE_ROOT, EMPTY_BLOOM, 0, (), (), (), (), (), {}
+    )  # fmt: skip
+
+
+def _check_call(transaction: EvmTransaction, accounts: Accounts) -> None:
+    if transaction.intrinsic_gas > transaction.gas:
+        raise TransactionRejected(
+            RejectionReason.INTRINSIC_GAS_EXCEEDS_GAS_LIMIT,
+            f"intrinsic gas {transaction.intrinsic_gas} is above the gas limit {transaction.gas}",
+        )
+    cost = transaction.gas * transaction.max_fee_per_gas + transaction.value
+    balance = accounts.get_balance(transaction.sender)
+    if cost > balance:
+        raise TransactionRejected(
+            RejectionReason.UPFRONT_COST_EXCEEDS_BALANCE, f"it may cost {cost} wei, the sender has {balance}"
+        )
+
+
+def _depth(computation: Any) -> int:
+    """How many calls are nested below `computation`; without recursion, since they may be a thousand."""
+    deepest, waiting = computation.msg.depth, [computation]
+    while waiting:
+        current = waiting.pop()
+        deepest = max(deepest, current.msg.depth)
+        waiting.extend(current.children)
+    return int(deepest)
+
+
+def _halt(computation: Any) -> str | None:
+    if computation.is_success:
+        return None
+    return "reverted" if revert_reason(computation) is not None else type(computation.error).__name__
+
+
+class PyEvmStateView:
+    """Accounts at one state root (see `engine.StateView`)."""
+
+    def __init__(self, store: NodeStore, root: bytes) -> None:
+        self._store = store
+        self._root = root
+
+    def exists(self, address: bytes) -> bool:
+        return read_account(self._root, address, self._store) is not None
+
+    def balance(self, address: bytes) -> int:
+        return self._account(address).balance
+
+    def nonce(self, address: bytes) -> int:
+        return self._account(address).nonce
+
+    def code(self, address: bytes) -> bytes:
+        code_hash = self._account(address).code_hash
+        return b"" if code_hash == EMPTY_KECCAK else self._store.get(code_hash) or b""
+
+    def storage(self, address: bytes, slot: int) -> int:
+        return read_slot(self._account(address).storage_root, slot, self._store)
+
+    def proof(self, address: bytes, slots: Sequence[int]) -> Proof | None:
+        """EIP-1186; None if there is no such account."""
+        account = read_account(self._root, address, self._store)
+        if account is None:
+            return None
+        return Proof(
+            nonce=account.nonce,
+            balance=account.balance,
+            storage_root=account.storage_root,
+            code_hash=account.code_hash,
+            nodes=prove(self._root, hashed(address), self._store.get),
+            storage=tuple(
+                (
+                    slot,
+                    read_slot(account.storage_root, slot, self._store),
+                    prove(account.storage_root, hashed(slot.to_bytes(32)), self._store.get),
+                )
+                for slot in slots
+            ),
+        )
+
+    def _account(self, address: bytes) -> Account:
+        return read_account(self._root, address, self._store) or Account()

@@ -1,0 +1,109 @@
+"""Whether a transaction may be executed: first what the transaction alone tells, then what its sender's account tells.
+
+The order is that of Besu's `MainnetTransactionValidator`: the first failure is the one the sender sees. The pool and the
+block executor call the same functions.
+"""
+
+from lacnode.chainspec.forks import Fork
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.evm.rejection import RejectionReason, TransactionRejected
+from lacnode.primitives.transaction import ACCESS_LIST, BLOB, FEE_MARKET, LEGACY, SET_CODE, Transaction
+
+MAX_INITCODE_SIZE = 49_152
+MAX_NONCE = 2**64 - 1
+
+_FIRST_FORK = {
+    LEGACY: Fork.FRONTIER,
+    ACCESS_LIST: Fork.BERLIN,
+    FEE_MARKET: Fork.LONDON,
+    BLOB: Fork.CANCUN,
+    SET_CODE: Fork.PRAGUE,
+}
+
+
+def intrinsic_gas(
+    data: bytes,
+    is_creation: bool,
+    fork: Fork,
+    access_list: tuple[tuple[bytes, tuple[bytes, ...]], ...] = (),
+    authorizations: int = 0,
+) -> int:
+    """Gas that a transaction costs before its first instruction (reference sheet `txpool-gas`, section 9)."""
+    zeros = data.count(0)
+    gas = 21_000 + 4 * zeros + (16 if fork >= Fork.ISTANBUL else 68) * (len(data) - zeros)
+    if is_creation and fork >= Fork.HOMESTEAD:
+        gas += 32_000
+    if is_creation and fork >= Fork.SHANGHAI:
+        gas += 2 * ((len(data) + 31) // 32)
+    if fork >= Fork.BERLIN:
+        gas += sum(2_400 + 1_900 * len(keys) for _, keys in access_list)
+    return gas + 25_000 * authorizations
+
+
+def floor_gas(data: bytes, fork: Fork) -> int:
+    """The least that a transaction with `data` is charged from Prague on (EIP-7623); 0 before."""
+    if fork < Fork.PRAGUE:
+        return 0
+    return 21_000 + 10 * (4 * len(data) - 3 * data.count(0))
+
+
+def check_transaction(transaction: Transaction, spec: ChainSpec, fork: Fork) -> None:
+    """TransactionRejected if `transaction` is invalid on this network whatever its sender has."""
+    if transaction.chain_id is not None and transaction.chain_id != spec.chain_id:
+        raise _rejected(RejectionReason.WRONG_CHAIN_ID, f"chain id {transaction.chain_id} instead of {spec.chain_id}")
+    if fork < _FIRST_FORK[transaction.type]:
+        raise _rejected(
+            RejectionReason.INVALID_TRANSACTION_FORMAT,
+            f"type {transaction.type} before {_FIRST_FORK[transaction.type].name}",
+        )
+    if transaction.nonce == MAX_NONCE:
+        raise _rejected(RejectionReason.NONCE_OVERFLOW, "the nonce is 2^64-1")
+    if transaction.is_creation and fork >= Fork.SHANGHAI and len(transaction.data) > MAX_INITCODE_SIZE:
+        raise _rejected(RejectionReason.INITCODE_TOO_LARGE, f"init code of {len(transaction.data)} bytes")
+    if (transaction.max_priority_fee_per_gas or 0) > transaction.max_gas_price:
+        raise _rejected(
+            RejectionReason.MAX_PRIORITY_FEE_PER_GAS_EXCEEDS_MAX_FEE_PER_GAS, "the tip is above the maximum fee"
+        )
+    needed = max(
+        intrinsic_gas(
+            transaction.data, transaction.is_creation, fork, transaction.access_list, len(transaction.authorizations)
+        ),
+        floor_gas(transaction.data, fork),
+    )
+    if needed > transaction.gas_limit:
+        raise _rejected(
+            RejectionReason.INTRINSIC_GAS_EXCEEDS_GAS_LIMIT,
+            f"intrinsic gas {needed} is above the gas limit {transaction.gas_limit}",
+        )
+    if transaction.gas_limit * transaction.max_gas_price >= 2**256:
+        raise _rejected(RejectionReason.UPFRONT_COST_EXCEEDS_UINT256, "gas limit times price overflows 256 bits")
+
+
+def check_sender(
+    transaction: Transaction, *, nonce: int, balance: int, has_code: bool, future_nonce_allowed: bool = False
+) -> None:
+    """TransactionRejected if the sender's account, as it stands, cannot send `transaction`."""
+    cost = transaction.gas_limit * transaction.max_gas_price + transaction.value
+    if cost > balance:
+        raise _rejected(
+            RejectionReason.UPFRONT_COST_EXCEEDS_BALANCE, f"it may cost {cost} wei, the sender has {balance}"
+        )
+    if transaction.nonce < nonce:
+        raise _rejected(RejectionReason.NONCE_TOO_LOW, f"nonce {transaction.nonce} was used, the next is {nonce}")
+    if transaction.nonce > nonce and not future_nonce_allowed:
+        raise _rejected(RejectionReason.NONCE_TOO_HIGH, f"nonce {transaction.nonce}, the next is {nonce}")
+    if has_code:
+        raise _rejected(RejectionReason.TX_SENDER_NOT_AUTHORIZED, "the sender is a contract (EIP-3607)")
+
+
+def check_base_fee(transaction: Transaction, base_fee: int | None) -> None:
+    """TransactionRejected if `transaction` does not pay the block's base fee."""
+    if base_fee is not None and transaction.max_gas_price < base_fee:
+        raise _rejected(
+            RejectionReason.GAS_PRICE_BELOW_CURRENT_BASE_FEE,
+            f"it pays at most {transaction.max_gas_price} wei, the base fee is {base_fee}",
+        )
+
+
+def _rejected(reason: RejectionReason, text: str) -> TransactionRejected:
+    return TransactionRejected(reason, text)
