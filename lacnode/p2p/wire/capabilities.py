@@ -1,0 +1,92 @@
+"""Which sub-protocols two nodes share, and where in the space of message ids each begins.
+
+Follows devp2p rlpx.md, "Message ID-based Multiplexing", and Besu's `CapabilityMultiplexer`. Knows how many ids a protocol
+has, not what they mean.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+FIRST_OFFSET = 0x10
+"""The ids below are the base protocol's."""
+
+_MESSAGE_SPACES: dict[str, dict[int, int]] = {
+    "eth": {62: 8, **dict.fromkeys(range(63, 69), 17), 69: 18},
+    "IBF": {1: 4},
+    "istanbul": {100: 22},
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Capability:
+    """A sub-protocol's name and version, as Hello lists them."""
+
+    name: str
+    version: int
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.version}"
+
+    @property
+    def message_space(self) -> int:
+        """How many message ids the protocol takes; ValueError if this node does not know it."""
+        try:
+            return _MESSAGE_SPACES[self.name][self.version]
+        except KeyError:
+            raise ValueError(f"no known protocol: {self}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a message id means: protocol, its version, and the code inside it."""
+
+    protocol: str
+    version: int
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class CapabilityTable:
+    """The shared capabilities of one connection with their first message ids. Empty: Disconnect 03, useless peer."""
+
+    offsets: tuple[tuple[Capability, int], ...]
+
+    @classmethod
+    def negotiate(cls, ours: Iterable[Capability], theirs: Iterable[Capability]) -> "CapabilityTable":
+        """The highest shared version of each protocol, in the byte order of their names: `IBF` before `eth`.
+
+        Only what `ours` names must be known to this node.
+        """
+        highest: dict[str, Capability] = {}
+        for capability in set(ours) & set(theirs):
+            known = highest.get(capability.name)
+            highest[capability.name] = capability if known is None else max(known, capability)
+        offsets = []
+        offset = FIRST_OFFSET
+        for name in sorted(highest, key=str.encode):
+            offsets.append((highest[name], offset))
+            offset += highest[name].message_space
+        return cls(tuple(offsets))
+
+    @property
+    def shared(self) -> tuple[Capability, ...]:
+        """The shared capabilities, in the order of their ids."""
+        return tuple(capability for capability, _ in self.offsets)
+
+    def version_of(self, protocol: str) -> int | None:
+        """The version both speak of `protocol`, None if it is not shared."""
+        return next((capability.version for capability, _ in self.offsets if capability.name == protocol), None)
+
+    def resolve(self, message_id: int) -> Route | None:
+        """What `message_id` (at least 0x10) means; None for an id outside every range, which Besu ignores."""
+        for capability, offset in self.offsets:
+            if offset <= message_id < offset + capability.message_space:
+                return Route(capability.name, capability.version, message_id - offset)
+        return None
+
+    def message_id(self, protocol: str, code: int) -> int:
+        """The absolute id of `code` in `protocol`; ValueError if it is not shared or has no such code."""
+        for capability, offset in self.offsets:
+            if capability.name == protocol and 0 <= code < capability.message_space:
+                return offset + code
+        raise ValueError(f"no message {code:#04x} of {protocol} on this connection")

@@ -1,0 +1,140 @@
+"""Enode URLs: who a node is and where it listens, in Besu's form.
+
+Resolves no names and reads no files: a host name stays text, and is refused unless the caller allows names.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from lacnode.primitives.hexadecimal import from_hex
+
+NODE_ID_SIZE = 64
+"""Bytes of a node id: the public key X || Y."""
+
+MAX_PORT = 65_535
+MAX_STATIC_NODES = 10_000
+_MAX_URL_LENGTH = 1_024
+
+_URL = re.compile(r"(?P<scheme>[^:/?#]*)://(?P<id>[^@/?#]*)@(?P<place>[^@/?#]*)/?(?:\?(?P<query>[^#]*))?", re.ASCII)
+_PLACE = re.compile(r"(?P<host>\[[^\]]*\]|.*):(?P<port>[0-9]{1,5})", re.ASCII)
+_NODE_ID = re.compile(r"[0-9a-fA-F]{128}", re.ASCII)
+_DISCOVERY_PORT = re.compile(r"discport=([0-9]{1,5})", re.ASCII)
+_HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_-]{1,63})*\.?", re.ASCII)
+
+_FORMAT = "enode://<node id, 128 hexadecimal digits>@<ip>:<tcp port>[?discport=<udp port>]"
+
+
+class EnodeError(ValueError):
+    """Text that is no usable enode URL, or a static nodes file that is not a list of them. The message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enode:
+    """A node: its id (64 bytes), its host (an IP literal without brackets, or a name), its TCP port (0: it does not
+    listen) and its UDP port for discovery (None: it does no discovery)."""
+
+    id: bytes
+    host: str
+    tcp: int
+    udp: int | None
+
+    @classmethod
+    def parse(cls, text: str, *, allow_names: bool = False) -> "Enode":
+        """The enode of a URL, by the rules of Besu's `EnodeURLImpl`; EnodeError saying what is wrong.
+
+        `allow_names` accepts host names, as `--Xdns-enabled` does. IP addresses come out in canonical form.
+        """
+        match = _URL.fullmatch(text) if len(text) <= _MAX_URL_LENGTH else None
+        if match is None:
+            raise _refusal(text, "not an enode URL")
+        if match["scheme"].lower() != "enode":
+            raise _refusal(text, f"scheme 'enode' was expected, found {match['scheme']!r}")
+        if not _NODE_ID.fullmatch(match["id"]):
+            raise _refusal(
+                text, f"a node id of 128 hexadecimal digits was expected, found {len(match['id'])} characters"
+            )
+        place = _PLACE.fullmatch(match["place"])
+        if place is None:
+            raise _refusal(text, "<host>:<port> was expected after the node id")
+        tcp = _port(text, place["port"])
+        return cls(from_hex(match["id"]), _host(text, place["host"], allow_names), tcp, _udp(text, match["query"], tcp))
+
+    def __str__(self) -> str:
+        """The URL as Besu prints it: `discport` only where it differs from the TCP port."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        query = "" if (self.udp or 0) == self.tcp else f"?discport={self.udp or 0}"
+        return f"enode://{self.id.hex()}@{host}:{self.tcp}{query}"
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether the node accepts RLPx connections."""
+        return self.tcp > 0
+
+    def same_endpoint(self, other: "Enode") -> bool:
+        """Equality as permissioning means it: id, host and TCP port; the discovery port does not count."""
+        return (self.id, self.host, self.tcp) == (other.id, other.host, other.tcp)
+
+
+def parse_static_nodes(text: str, *, allow_names: bool = False) -> tuple[Enode, ...]:
+    """The enodes of a `static-nodes.json`, in order and each once; EnodeError naming the entry that is wrong.
+
+    Empty text means none. Every node must listen, as in Besu's `StaticNodesParser`.
+    """
+    if not text.strip():
+        return ()
+    try:
+        entries = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise EnodeError(f"static nodes: a JSON array of enode URLs was expected: {error}") from None
+    if not isinstance(entries, list) or len(entries) > MAX_STATIC_NODES:
+        raise EnodeError(f"static nodes: a JSON array of at most {MAX_STATIC_NODES} enode URLs was expected")
+    enodes: dict[Enode, None] = {}
+    for index, entry in enumerate(entries):
+        if not isinstance(entry, str):
+            raise EnodeError(f"static nodes: entry {index} is not text")
+        try:
+            enode = Enode.parse(entry, allow_names=allow_names)
+        except EnodeError as error:
+            raise EnodeError(f"static nodes: entry {index}: {error}") from None
+        if not enode.is_listening:
+            raise EnodeError(f"static nodes: entry {index}: a listening port from 1 to {MAX_PORT} was expected")
+        enodes[enode] = None
+    return tuple(enodes)
+
+
+def _host(text: str, host: str, allow_names: bool) -> str:
+    bracketed = host.startswith("[")
+    try:
+        address = ip_address(host[1:-1] if bracketed else host)
+    except ValueError:
+        if bracketed or not _HOST_NAME.fullmatch(host):
+            raise _refusal(text, f"an IP address was expected, found {host!r}") from None
+        if not allow_names:
+            raise _refusal(text, f"an IP address was expected, found the name {host!r} (names are off)") from None
+        return host.lower()
+    if bracketed and address.version == 4:
+        raise _refusal(text, "an IPv4 address takes no brackets")
+    return address.compressed
+
+
+def _udp(text: str, query: str | None, tcp: int) -> int | None:
+    if query is None:
+        return tcp or None
+    match = _DISCOVERY_PORT.fullmatch(query)
+    if match is None:
+        raise _refusal(text, f"discport=<port> was expected after the question mark, found {query!r}")
+    return _port(text, match[1]) or None
+
+
+def _port(text: str, digits: str) -> int:
+    port = int(digits)
+    if port > MAX_PORT:
+        raise _refusal(text, f"a port from 0 to {MAX_PORT} was expected, found {port}")
+    return port
+
+
+def _refusal(text: str, reason: str) -> EnodeError:
+    shown = text if len(text) <= 240 else text[:237] + "..."
+    return EnodeError(f"{shown!r}: {reason}; the format is {_FORMAT}")

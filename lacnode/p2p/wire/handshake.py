@@ -1,0 +1,260 @@
+"""The RLPx handshake: auth and ack, in the EIP-8 form and in the fixed-size form before it ("V1"), and the secrets.
+
+Follows devp2p rlpx.md and Besu's `ECIESHandshaker`: the initiator speaks EIP-8, the responder answers in the form it was
+asked in. Nothing here knows frames: bytes behind a handshake packet are handed on as `leftover`. One error ends it.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import sha3
+
+from lacnode.crypto.node_key import NodeKey
+from lacnode.crypto.secp256k1 import SIGNATURE_SIZE, SignatureError, agree, recover, sign
+from lacnode.p2p.wire.ecies import OVERHEAD, EciesError, RandomBytes, random_key, seal, unseal
+from lacnode.p2p.wire.lenient import first_list
+from lacnode.primitives import rlp
+from lacnode.primitives.keccak import keccak256
+from lacnode.primitives.rlp import RlpError, RlpFields, RlpValue
+
+VERSION = 4
+MAX_BODY = 2_048
+"""Largest sealed body accepted after the two size bytes, as in go-ethereum; Besu sends at most 583."""
+
+_OLD_AUTH_SIZE, _OLD_ACK_SIZE = 307, 210
+_OLD_FORM_MARK = 4
+
+
+class HandshakeError(Exception):
+    """The other side's handshake is not one, or not for this key. Close the connection; no Disconnect can be sent."""
+
+
+class MacState(Protocol):
+    """A Keccak-256 that can be asked for its digest and go on absorbing."""
+
+    def update(self, data: bytes, /) -> None: ...
+    def digest(self) -> bytes: ...
+    def copy(self) -> "MacState": ...
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What both sides know after the handshake: 32-byte secrets, and the MAC states at the start of the frames."""
+
+    aes_secret: bytes
+    mac_secret: bytes
+    token: bytes
+    egress_mac: MacState
+    ingress_mac: MacState
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """The initiator's packet, opened: signature 65 bytes, static public key 64, nonce 32."""
+
+    signature: bytes
+    public_key: bytes
+    nonce: bytes
+
+    @classmethod
+    def of(cls, plaintext: bytes, *, old_form: bool) -> "Auth":
+        """The auth in `plaintext`, padding and extra items overlooked; RlpError if it is none."""
+        if old_form:
+            return cls(plaintext[:65], plaintext[97:161], plaintext[161:193])
+        fields = RlpFields(first_list(plaintext, "auth"), "auth")
+        auth = cls(fields.bytes("signature", SIGNATURE_SIZE), fields.bytes("publicKey", 64), fields.bytes("nonce", 32))
+        fields.bytes("version")
+        return auth
+
+    def ephemeral_public_key(self, static_shared: bytes) -> bytes:
+        """The 64-byte ephemeral key that signed `static_shared XOR nonce`; SignatureError if there is none."""
+        return recover(_xor(static_shared, self.nonce), self.signature)
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """The responder's packet, opened: ephemeral public key 64 bytes, nonce 32."""
+
+    ephemeral_public_key: bytes
+    nonce: bytes
+
+    @classmethod
+    def of(cls, plaintext: bytes, *, old_form: bool) -> "Ack":
+        """The ack in `plaintext`, padding and extra items overlooked; RlpError if it is none."""
+        if old_form:
+            return cls(plaintext[:64], plaintext[64:96])
+        fields = RlpFields(first_list(plaintext, "ack"), "ack")
+        ack = cls(fields.bytes("ephemeralPublicKey", 64), fields.bytes("nonce", 32))
+        fields.bytes("version")
+        return ack
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """All that the secrets are made of; see devp2p rlpx.md, "Initial Handshake". `auth` and `ack` are the packets as
+    they were on the wire, size bytes included."""
+
+    ephemeral_shared: bytes
+    initiator_nonce: bytes
+    responder_nonce: bytes
+    auth: bytes
+    ack: bytes
+
+    def secrets(self, *, initiator: bool) -> Secrets:
+        """The secrets as the initiator or the responder holds them: the MAC states are each other's mirror."""
+        shared = keccak256(self.ephemeral_shared + keccak256(self.responder_nonce + self.initiator_nonce))
+        aes_secret = keccak256(self.ephemeral_shared + shared)
+        mac_secret = keccak256(self.ephemeral_shared + aes_secret)
+        from_initiator: MacState = sha3.keccak_256(_xor(mac_secret, self.responder_nonce) + self.auth)
+        from_responder: MacState = sha3.keccak_256(_xor(mac_secret, self.initiator_nonce) + self.ack)
+        egress, ingress = (from_initiator, from_responder) if initiator else (from_responder, from_initiator)
+        return Secrets(aes_secret, mac_secret, keccak256(shared), egress, ingress)
+
+
+class Initiator:
+    """The side that dialled. Send `auth` first (in one write: Besu does not reassemble it), then feed what comes."""
+
+    def __init__(self, key: NodeKey, remote_id: bytes, *, random_bytes: RandomBytes) -> None:
+        """`remote_id` is the 64-byte id dialled; HandshakeError if it is no point of the curve."""
+        self.remote_id = remote_id
+        self.secrets: Secrets | None = None
+        self._ephemeral = random_key(random_bytes)
+        self._nonce = random_bytes(32)
+        try:
+            static_shared = agree(key.private_key, remote_id)
+        except ValueError:
+            raise HandshakeError("the node id dialled is no point of the curve") from None
+        signature = sign(_xor(static_shared, self._nonce), self._ephemeral.private_key)
+        self.auth = _packet([signature, key.public_key, self._nonce], remote_id, random_bytes)
+        self._reader = _PacketReader(key, _OLD_ACK_SIZE)
+
+    @property
+    def leftover(self) -> bytes:
+        """Bytes received behind the ack: the first frames. Besu sends ack and Hello in one segment."""
+        return self._reader.leftover
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes from the connection; `secrets` is set once the ack is complete. HandshakeError if it is none."""
+        opened = self._reader.feed(data)
+        if opened is None:
+            return
+        try:
+            ack = Ack.of(opened.plaintext, old_form=opened.old_form)
+            ephemeral_shared = agree(self._ephemeral.private_key, ack.ephemeral_public_key)
+        except ValueError as error:
+            raise HandshakeError(f"ack: {error}") from None
+        transcript = Transcript(ephemeral_shared, self._nonce, ack.nonce, self.auth, opened.packet)
+        self.secrets = transcript.secrets(initiator=True)
+
+
+class Responder:
+    """The side that was dialled. `remote_id` (64 bytes) is proven once `secrets` is set."""
+
+    def __init__(self, key: NodeKey, *, random_bytes: RandomBytes) -> None:
+        self.remote_id: bytes | None = None
+        self.secrets: Secrets | None = None
+        self._key = key
+        self._random_bytes = random_bytes
+        self._ephemeral = random_key(random_bytes)
+        self._nonce = random_bytes(32)
+        self._reader = _PacketReader(key, _OLD_AUTH_SIZE)
+
+    @property
+    def leftover(self) -> bytes:
+        """Bytes received behind the auth; an honest initiator sends none before it has the ack."""
+        return self._reader.leftover
+
+    def receive(self, data: bytes) -> bytes | None:
+        """Take bytes from the connection; the ack to send once the auth is complete. HandshakeError if it is none."""
+        opened = self._reader.feed(data)
+        if opened is None:
+            return None
+        try:
+            auth = Auth.of(opened.plaintext, old_form=opened.old_form)
+            ephemeral_id = auth.ephemeral_public_key(agree(self._key.private_key, auth.public_key))
+            if opened.old_form and keccak256(ephemeral_id) != opened.plaintext[65:97]:
+                raise HandshakeError("auth: the ephemeral key's hash does not match its signature")
+            ephemeral_shared = agree(self._ephemeral.private_key, ephemeral_id)
+        except (RlpError, SignatureError, ValueError) as error:
+            raise HandshakeError(f"auth: {error}") from None
+        ack = self._ack(auth.public_key, old_form=opened.old_form)
+        transcript = Transcript(ephemeral_shared, auth.nonce, self._nonce, opened.packet, ack)
+        self.remote_id = auth.public_key
+        self.secrets = transcript.secrets(initiator=False)
+        return ack
+
+    def _ack(self, remote_id: bytes, *, old_form: bool) -> bytes:
+        if old_form:
+            return seal(self._ephemeral.public_key + self._nonce + b"\0", remote_id, b"", self._random_bytes)
+        return _packet([self._ephemeral.public_key, self._nonce], remote_id, self._random_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    packet: bytes
+    plaintext: bytes
+    old_form: bool
+
+
+class _PacketReader:
+    """Gathers one handshake packet and opens it, holding at most `MAX_BODY` bytes and the last read."""
+
+    def __init__(self, key: NodeKey, old_size: int) -> None:
+        self.leftover = b""
+        self._private_key = key.private_key
+        self._old_size = old_size
+        self._may_be_old = True
+        self._finished = False
+        self._buffer = b""
+
+    def feed(self, data: bytes) -> _Opened | None:
+        if self._finished:
+            raise HandshakeError("bytes after the end of the handshake")
+        self._buffer += data
+        opened = self._open()
+        if opened is not None:
+            self.leftover = self._buffer[len(opened.packet) :]
+            self._buffer = b""
+            self._finished = True
+        return opened
+
+    def _open(self) -> _Opened | None:
+        """The old form is tried first, and once: its sender would wait for ever while the first two bytes, 04 and a key's
+        first byte, are taken for a size of over 1024. The tag tells whether it was one."""
+        if len(self._buffer) < 2:
+            return None
+        if self._buffer[0] == _OLD_FORM_MARK and self._may_be_old:
+            if len(self._buffer) < self._old_size:
+                return None
+            self._may_be_old = False
+            packet = self._buffer[: self._old_size]
+            try:
+                return _Opened(packet, unseal(packet, self._private_key, b""), old_form=True)
+            except EciesError:
+                pass
+        return self._open_sized()
+
+    def _open_sized(self) -> _Opened | None:
+        prefix = self._buffer[:2]
+        size = int.from_bytes(prefix)
+        if not OVERHEAD < size <= MAX_BODY:
+            raise HandshakeError(f"a handshake body of {OVERHEAD + 1} to {MAX_BODY} bytes was expected, found {size}")
+        if len(self._buffer) < 2 + size:
+            return None
+        packet = self._buffer[: 2 + size]
+        try:
+            return _Opened(packet, unseal(packet[2:], self._private_key, prefix), old_form=False)
+        except EciesError as error:
+            raise HandshakeError(str(error)) from None
+
+
+def _packet(fields: list[RlpValue], remote_id: bytes, random_bytes: RandomBytes) -> bytes:
+    """An EIP-8 packet: the fields and the version, with 100 to 299 bytes of padding as Besu has it."""
+    padding = random_bytes(100 + int.from_bytes(random_bytes(2)) % 200)
+    plaintext = rlp.encode([*fields, rlp.scalar(VERSION)]) + padding
+    prefix = (len(plaintext) + OVERHEAD).to_bytes(2)
+    return prefix + seal(plaintext, remote_id, prefix, random_bytes)
+
+
+def _xor(left: bytes, right: bytes) -> bytes:
+    return (int.from_bytes(left) ^ int.from_bytes(right)).to_bytes(len(left))

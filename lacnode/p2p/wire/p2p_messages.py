@@ -1,0 +1,141 @@
+"""The base protocol of devp2p: Hello, Disconnect, Ping and Pong, message ids 0 to 3.
+
+Follows devp2p rlpx.md and Besu's `PeerInfo` and `DisconnectMessage`. Decoding takes what Besu takes and the shorter forms
+other clients send; it does not judge whether a Hello is welcome.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import ClassVar
+
+from lacnode.p2p.wire.capabilities import Capability
+from lacnode.p2p.wire.enode import MAX_PORT, NODE_ID_SIZE
+from lacnode.primitives import rlp
+from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem
+
+P2P_VERSION = 5
+"""The version this node announces; from 5 on, messages are compressed."""
+
+HELLO, DISCONNECT, PING, PONG = 0, 1, 2, 3
+"""The message ids."""
+
+EMPTY_LIST = b"\xc0"
+"""The body of Ping and Pong. A received one's body is not looked at."""
+
+MAX_HELLO_SIZE = 16 * 1024
+"""Bytes of a Hello's body; real ones have some 150."""
+
+MAX_CLIENT_ID_LENGTH = 256
+"""Bytes kept of a client's name."""
+
+
+class DisconnectReason(IntEnum):
+    """Why a connection is closed. Values are those of the wire but for UNKNOWN, which stands there as no byte at all."""
+
+    REQUESTED = 0x00
+    TCP_SUBSYSTEM_ERROR = 0x01
+    BREACH_OF_PROTOCOL = 0x02
+    USELESS_PEER = 0x03
+    TOO_MANY_PEERS = 0x04
+    ALREADY_CONNECTED = 0x05
+    INCOMPATIBLE_P2P_VERSION = 0x06
+    NULL_NODE_IDENTITY = 0x07
+    CLIENT_QUITTING = 0x08
+    UNEXPECTED_IDENTITY = 0x09
+    LOCAL_IDENTITY = 0x0A
+    TIMEOUT = 0x0B
+    SUBPROTOCOL_REASON = 0x10
+    UNKNOWN = 0x100
+
+    @classmethod
+    def of_wire(cls, data: bytes) -> "DisconnectReason":
+        """The reason in the bytes of a Disconnect; UNKNOWN for no byte, several, or a number nobody has defined."""
+        known = len(data) == 1 and data[0] in cls._value2member_map_
+        return cls(data[0]) if known else cls.UNKNOWN
+
+    def __str__(self) -> str:
+        return self.name.replace("_", " ").lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The first message of each side: who it is, what it speaks, where it listens (TCP port, 0: nowhere).
+
+    `node_id` (64 bytes) is only claimed; compare it with the key the handshake proved.
+    """
+
+    MESSAGE_ID: ClassVar[int] = HELLO
+
+    p2p_version: int
+    client_id: str
+    capabilities: tuple[Capability, ...]
+    listen_port: int
+    node_id: bytes
+
+    @property
+    def compresses(self) -> bool:
+        """Whether all messages after the Hellos are compressed."""
+        return self.p2p_version >= P2P_VERSION
+
+    def encode(self) -> bytes:
+        """The body, never compressed."""
+        return rlp.encode(
+            [
+                rlp.scalar(self.p2p_version),
+                self.client_id.encode(),
+                [[capability.name.encode(), rlp.scalar(capability.version)] for capability in self.capabilities],
+                rlp.scalar(self.listen_port),
+                self.node_id,
+            ]
+        )
+
+    @classmethod
+    def decode(cls, body: bytes) -> "Hello":
+        """The Hello in `body`; items after the fifth are overlooked (EIP-8). RlpError if it is none."""
+        if len(body) > MAX_HELLO_SIZE:
+            raise RlpError(f"hello: at most {MAX_HELLO_SIZE} bytes were expected, found {len(body)}")
+        fields = RlpFields(rlp.decode_list(body, "hello"), "hello")
+        hello = cls(
+            p2p_version=fields.scalar("p2pVersion", 4),
+            client_id=_text(fields.bytes("clientId")[:MAX_CLIENT_ID_LENGTH]),
+            capabilities=tuple(_capability(item) for item in fields.list("capabilities")),
+            listen_port=fields.scalar("listenPort", 4),
+            node_id=fields.bytes("nodeId", NODE_ID_SIZE),
+        )
+        if hello.listen_port > MAX_PORT:
+            raise RlpError(f"hello.listenPort: a port from 0 to {MAX_PORT} was expected, found {hello.listen_port}")
+        return hello
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """The last message of a connection."""
+
+    MESSAGE_ID: ClassVar[int] = DISCONNECT
+
+    reason: DisconnectReason
+
+    def encode(self) -> bytes:
+        """The body as Besu writes it: a list of one byte, or of none for an unknown reason."""
+        known = self.reason is not DisconnectReason.UNKNOWN
+        return rlp.encode([bytes([self.reason]) if known else b""])
+
+    @classmethod
+    def decode(cls, body: bytes) -> "Disconnect":
+        """The Disconnect in `body`: `[reason]`, a bare reason, an empty list, or nothing. RlpError for other bytes."""
+        item = rlp.decode(body) if body else b""
+        if isinstance(item, list):
+            item = item[0] if item else b""
+        return cls(DisconnectReason.of_wire(rlp.as_bytes(item, "disconnect.reason")))
+
+
+def _capability(item: RlpItem) -> Capability:
+    fields = RlpFields(rlp.as_list(item, "capability"), "capability")
+    return Capability(_text(fields.bytes("name")), fields.scalar("version", 4))
+
+
+def _text(data: bytes) -> str:
+    """Text of a peer's making: what is not UTF-8 or cannot be printed is replaced, so that it can go into a log."""
+    return "".join(
+        char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in data.decode(errors="replace")
+    )
