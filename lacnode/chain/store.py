@@ -30,6 +30,12 @@ HEADERS, BODIES, OUTCOMES, NUMBERS = "headers", "bodies", "outcomes", "numbers"
 TRANSACTIONS, BLOOMS, VOTES, STATE, META = "transactions", "blooms", "votes", "state", "meta"
 HEAD, GENESIS = b"head", b"genesis"
 
+KEPT_NODES = 8_192
+"""Trie nodes in one of the two generations of the cache."""
+
+KEPT_NODE_SIZE = 1_024
+"""Bytes; a branch has at most 532, so that this leaves out code."""
+
 _EMPTY_BODY = BlockBody()
 _EMPTY_BODY_ENCODED = _EMPTY_BODY.encode()
 
@@ -131,14 +137,33 @@ def write_state(batch: Batch, nodes: Mapping[bytes, bytes]) -> None:
 
 
 class DatabaseNodeStore:
-    """The execution engine's view of the database: trie nodes and code by hash, as of the last commit."""
+    """The execution engine's view of the database: trie nodes and code by hash, as of the last commit.
+
+    What was read lately is kept, in two generations: when the young one is full it becomes the old one. Nothing under a
+    hash ever changes, so several threads can at worst read twice.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._young: dict[bytes, bytes] = {}
+        self._old: dict[bytes, bytes] = {}
 
     def get(self, key: bytes) -> bytes | None:
-        with self._database.read() as snapshot:
-            return snapshot.get(STATE, key)
+        value = self._young.get(key)
+        if value is not None:
+            return value
+        value = self._old.get(key)
+        if value is None:
+            with self._database.read() as snapshot:
+                value = snapshot.get(STATE, key)
+        if value is not None and len(value) <= KEPT_NODE_SIZE:
+            self._keep(key, value)
+        return value
+
+    def _keep(self, key: bytes, value: bytes) -> None:
+        if len(self._young) >= KEPT_NODES:
+            self._old, self._young = self._young, {}
+        self._young[key] = value
 
 
 def _number_key(number: int) -> bytes:

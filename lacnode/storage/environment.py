@@ -87,11 +87,14 @@ class Environment:
     def open_pages(self) -> Pages:
         """A read transaction; close it with `close_pages`."""
         with self._gate:
-            self._gate.wait_for(lambda: not self._growing)
+            if self._growing:
+                self._gate.wait_for(lambda: not self._growing)
             if self._closed:
                 raise StorageError(f"the database in {self._path} is closed")
-            with _translated(self._path):
+            try:
                 pages = Pages(self._env.begin(), self._tables, self._path)
+            except lmdb.Error as error:
+                raise translated(self._path, error) from None
             self._open_pages += 1
             return pages
 
@@ -99,7 +102,8 @@ class Environment:
         with self._gate:
             pages.transaction.abort()
             self._open_pages -= 1
-            self._gate.notify_all()
+            if not self._open_pages:
+                self._gate.notify_all()
 
     def write(self, layers: Sequence[Layer]) -> None:
         """All of `layers`, oldest first, in one transaction. One thread at a time."""

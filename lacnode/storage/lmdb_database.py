@@ -12,9 +12,10 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 
 from lacnode.storage.database import Batch, Snapshot
-from lacnode.storage.environment import Environment
+from lacnode.storage.environment import Environment, Pages
 from lacnode.storage.errors import StorageError, storage_error
 from lacnode.storage.file_lock import FileLock
 from lacnode.storage.layers import Layer, LayeredBatch, LayeredSnapshot
@@ -52,14 +53,9 @@ class LmdbDatabase:
         self._state = threading.Lock()
         self._writer = threading.Lock()
 
-    @contextmanager
-    def read(self) -> Iterator[Snapshot]:
+    def read(self) -> "_Reading":
         with self._state:
-            pages, layers = self._environment.open_pages(), self._layers
-        try:
-            yield LayeredSnapshot(pages, layers) if layers else pages
-        finally:
-            self._environment.close_pages(pages)
+            return _Reading(self._environment, self._environment.open_pages(), self._layers)
 
     @contextmanager
     def write(self) -> Iterator[Batch]:
@@ -107,6 +103,25 @@ class LmdbDatabase:
             self._waiting = 0
             with self._state:
                 self._layers = ()
+
+
+class _Reading:
+    """An open snapshot. A class and not a generator, because execution opens one for every trie node it reads."""
+
+    __slots__ = ("_environment", "_layers", "_pages")
+
+    def __init__(self, environment: Environment, pages: Pages, layers: tuple[Layer, ...]) -> None:
+        self._environment = environment
+        self._pages = pages
+        self._layers = layers
+
+    def __enter__(self) -> Snapshot:
+        return LayeredSnapshot(self._pages, self._layers) if self._layers else self._pages
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._environment.close_pages(self._pages)
 
 
 def _locked(directory: Path, files: Path) -> FileLock:
