@@ -1,0 +1,412 @@
+"""The messages of `eth/62` to `eth/68` as values, and their bodies in each version.
+
+Follows devp2p caps/eth.md and Besu's `EthPV62` to `EthPV68`. `decode` is strict as Besu's reader is: an RlpError means
+Disconnect 02, breach of protocol. Nothing here knows what was asked or whether a block is good.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, TypeAlias
+
+from lacnode.chainspec.forks import ForkId
+from lacnode.p2p.wire.eth_fields import (
+    FIRST_VERSION_WITH_REQUEST_IDS,
+    encode_request,
+    encode_transactions,
+    fields_of,
+    fork_id_of,
+    hash_and_number_of,
+    hashes_of,
+    transactions_of,
+    wrap,
+)
+from lacnode.primitives import rlp
+from lacnode.primitives.block import Block, BlockBody
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.receipt import Receipt
+from lacnode.primitives.rlp import RlpError, RlpItem, RlpValue
+from lacnode.primitives.transaction import SET_CODE, Transaction
+
+FIRST_VERSION_WITH_FORK_ID = 64
+FIRST_VERSION_WITH_TRANSACTION_TYPES = 68
+
+
+class EthMessage(Protocol):
+    """A message of the `eth` protocol. `CODE` is relative: add the protocol's offset."""
+
+    CODE: ClassVar[int]
+
+    def encode(self, version: int) -> bytes:
+        """The body, before compression, as `eth/<version>` has it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The first message of each side. Hashes of 32 bytes; `fork_id` is None before eth/64."""
+
+    CODE: ClassVar[int] = 0x00
+
+    version: int
+    network_id: int
+    total_difficulty: int
+    best_hash: bytes
+    genesis_hash: bytes
+    fork_id: ForkId | None
+
+    def encode(self, version: int) -> bytes:
+        """See `EthMessage.encode`; ValueError if a fork id is needed and missing."""
+        fields: list[RlpValue] = [
+            rlp.scalar(self.version),
+            rlp.scalar(self.network_id),
+            rlp.scalar(self.total_difficulty),
+            self.best_hash,
+            self.genesis_hash,
+        ]
+        if version >= FIRST_VERSION_WITH_FORK_ID:
+            if self.fork_id is None:
+                raise ValueError(f"a Status of eth/{version} needs a fork id")
+            fields.append([self.fork_id.hash, rlp.scalar(self.fork_id.next)])
+        return rlp.encode(fields)
+
+    @classmethod
+    def of(cls, version: int, _: int, item: RlpItem) -> "Status":
+        fields = fields_of(item, "status")
+        status = cls(
+            version=fields.scalar("version", 4),
+            network_id=fields.scalar("networkId"),
+            total_difficulty=fields.scalar("totalDifficulty"),
+            best_hash=fields.bytes("bestHash", 32),
+            genesis_hash=fields.bytes("genesisHash", 32),
+            fork_id=fork_id_of(fields.take("forkId")) if version >= FIRST_VERSION_WITH_FORK_ID else None,
+        )
+        fields.end()
+        return status
+
+
+@dataclass(frozen=True, slots=True)
+class NewBlockHashes:
+    """Blocks the sender has: hash and number of each."""
+
+    CODE: ClassVar[int] = 0x01
+
+    blocks: tuple[tuple[bytes, int], ...]
+
+    def encode(self, version: int) -> bytes:
+        """See `EthMessage.encode`."""
+        return rlp.encode([[block_hash, rlp.scalar(number)] for block_hash, number in self.blocks])
+
+    @classmethod
+    def of(cls, _: int, __: int, item: RlpItem) -> "NewBlockHashes":
+        return cls(tuple(hash_and_number_of(entry) for entry in rlp.as_list(item, "newBlockHashes")))
+
+
+@dataclass(frozen=True, slots=True)
+class Transactions:
+    """Whole transactions, pushed."""
+
+    CODE: ClassVar[int] = 0x02
+
+    transactions: tuple[Transaction, ...]
+
+    def encode(self, version: int) -> bytes:
+        """See `EthMessage.encode`."""
+        return encode_transactions(self.transactions)
+
+    @classmethod
+    def of(cls, _: int, __: int, item: RlpItem) -> "Transactions":
+        return cls(transactions_of(item, "transactions"))
+
+
+@dataclass(frozen=True, slots=True)
+class GetBlockHeaders:
+    """Asks for up to `limit` headers from `start` (a 32-byte hash or a number), leaving out `skip` between two."""
+
+    CODE: ClassVar[int] = 0x03
+
+    request_id: int
+    start: bytes | int
+    limit: int
+    skip: int = 0
+    reverse: bool = False
+
+    def encode(self, version: int) -> bytes:
+        """See `EthMessage.encode`."""
+        start = self.start if isinstance(self.start, bytes) else rlp.scalar(self.start)
+        reverse = b"\1" if self.reverse else b""
+        return encode_request(version, self.request_id, [start, rlp.scalar(self.limit), rlp.scalar(self.skip), reverse])
+
+    @classmethod
+    def of(cls, _: int, request_id: int, item: RlpItem) -> "GetBlockHeaders":
+        fields = fields_of(item, "getBlockHeaders")
+        start = fields.bytes("start")
+        message = cls(
+            request_id=request_id,
+            start=start if len(start) == 32 else rlp.as_scalar(start, "getBlockHeaders.start", 8),
+            limit=fields.scalar("maxHeaders", 8),
+            skip=fields.scalar("skip", 8),
+            reverse=fields.scalar("reverse", 1) != 0,
+        )
+        fields.end()
+        return message
+
+
+@dataclass(frozen=True, slots=True)
+class BlockHeaders:
+    """Answers GetBlockHeaders; fewer than asked, or none, where the sender has or gives no more."""
+
+    CODE: ClassVar[int] = 0x04
+
+    request_id: int
+    headers: tuple[BlockHeader, ...]
+
+    def encode(self, version: int) -> bytes:
+        """See `EthMessage.encode`."""
+        return encode_request(version, self.request_id, [header.fields() for header in self.headers])
+
+    @classmethod
+    def of(cls, _: int, request_id: int, item: RlpItem) -> "BlockHeaders":
+        headers = tuple(BlockHeader.from_item(header) for header in rlp.as_list(item, "blockHeaders"))
+        return cls(request_id, headers)
+
+
+@dataclass(frozen=True, slots=True)
+class _HashesRequest:
+    """Asks for things by their 32-byte hashes."""
+
+    request_id: int
+    hashes: tuple[bytes, ...]
+
+    def encode(self, version: int) -> bytes:
+        """See `EthMessage.encode`."""
+        return encode_request(version, self.request_id, self.hashes)
+
+
+@dataclass(frozen=True, slots=True)
+class GetBlockBodies(_HashesRequest):
+    """Asks for bodies by block hash."""
+
+    CODE: ClassVar[int] = 0x05
+
+    @classmethod
+    def of(cls, _: int, request_id: int, item: RlpItem) -> "GetBlockBodies":
+        return cls(request_id, hashes_of(item, "getBlockBodies"))
+
+
+@dataclass(frozen=True, slots=True)
+class BlockBodies:
+    """Answers GetBlockBodies, in the order asked; unknown blocks are left out."""
+
+    CODE: ClassVar[int] = 0x06
+
+    request_id: int
+    bodies: tuple[BlockBody, ...]
+
+    def encode(self, version: int) -> bytes:
+        """See `EthMessage.encode`."""
+        return encode_request(version, self.request_id, [body.fields() for body in self.bodies])
+
+    @classmethod
+    def of(cls, _: int, request_id: int, item: RlpItem) -> "BlockBodies":
+        bodies = rlp.as_list(item, "blockBodies")
+        return cls(request_id, tuple(BlockBody.from_items(rlp.as_list(body, "blockBody")) for body in bodies))
+
+
+@dataclass(frozen=True, slots=True)
+class NewBlock:
+    """A block, pushed, with the chain's total difficulty up to and with it."""
+
+    CODE: ClassVar[int] = 0x07
+
+    block: Block
+    total_difficulty: int
+
+    def encode(self, version: int) -> bytes:
+        """See `EthMessage.encode`."""
+        return rlp.encode([self.block.fields(), rlp.scalar(self.total_difficulty)])
+
+    @classmethod
+    def of(cls, _: int, __: int, item: RlpItem) -> "NewBlock":
+        fields = fields_of(item, "newBlock")
+        message = cls(Block.from_item(fields.take("block")), fields.scalar("totalDifficulty"))
+        fields.end()
+        return message
+
+
+@dataclass(frozen=True, slots=True)
+class NewPooledTransactionHashes:
+    """Transactions the sender has: 32-byte hashes, and from eth/68 on the type and the size (bytes of the canonical
+    encoding) of each; before, `types` and `sizes` are empty."""
+
+    CODE: ClassVar[int] = 0x08
+
+    hashes: tuple[bytes, ...]
+    types: bytes = b""
+    sizes: tuple[int, ...] = ()
+
+    @classmethod
+    def announcing(cls, transactions: Iterable[Transaction]) -> "NewPooledTransactionHashes":
+        """The announcement of `transactions`, fit for every version."""
+        announced = tuple(transactions)
+        return cls(
+            hashes=tuple(transaction.hash for transaction in announced),
+            types=bytes(transaction.type for transaction in announced),
+            sizes=tuple(len(transaction.raw) for transaction in announced),
+        )
+
+    def encode(self, version: int) -> bytes:
+        """See `EthMessage.encode`; ValueError if eth/68 is asked for and a type or a size is missing."""
+        if version < FIRST_VERSION_WITH_TRANSACTION_TYPES:
+            return rlp.encode(self.hashes)
+        if not len(self.types) == len(self.sizes) == len(self.hashes):
+            raise ValueError("an announcement of eth/68 needs a type and a size for each hash")
+        return rlp.encode([self.types, [rlp.scalar(size) for size in self.sizes], self.hashes])
+
+    @classmethod
+    def of(cls, version: int, _: int, item: RlpItem) -> "NewPooledTransactionHashes":
+        what = "newPooledTransactionHashes"
+        if version < FIRST_VERSION_WITH_TRANSACTION_TYPES:
+            return cls(hashes_of(item, what))
+        fields = fields_of(item, what)
+        types = fields.bytes("types")
+        sizes = tuple(rlp.as_scalar(size, f"{what}.size", 4) for size in fields.list("sizes"))
+        hashes = hashes_of(fields.take("hashes"), f"{what}.hashes")
+        fields.end()
+        if not len(types) == len(sizes) == len(hashes):
+            raise RlpError(f"{what}: {len(types)} types, {len(sizes)} sizes and {len(hashes)} hashes")
+        if types and max(types) > SET_CODE:
+            raise RlpError(f"{what}: unknown transaction type {max(types):#04x}")
+        return cls(hashes, types, sizes)
+
+
+@dataclass(frozen=True, slots=True)
+class GetPooledTransactions(_HashesRequest):
+    """Asks for pooled transactions by hash."""
+
+    CODE: ClassVar[int] = 0x09
+
+    @classmethod
+    def of(cls, _: int, request_id: int, item: RlpItem) -> "GetPooledTransactions":
+        return cls(request_id, hashes_of(item, "getPooledTransactions"))
+
+
+@dataclass(frozen=True, slots=True)
+class PooledTransactions:
+    """Answers GetPooledTransactions; those no longer pooled are left out."""
+
+    CODE: ClassVar[int] = 0x0A
+
+    request_id: int
+    transactions: tuple[Transaction, ...]
+
+    def encode(self, version: int) -> bytes:
+        """See `EthMessage.encode`."""
+        return wrap(version, self.request_id, encode_transactions(self.transactions))
+
+    @classmethod
+    def of(cls, _: int, request_id: int, item: RlpItem) -> "PooledTransactions":
+        return cls(request_id, transactions_of(item, "pooledTransactions"))
+
+
+@dataclass(frozen=True, slots=True)
+class GetNodeData(_HashesRequest):
+    """Asks for state trie nodes by hash (eth/63 to eth/66). This node answers with none."""
+
+    CODE: ClassVar[int] = 0x0D
+
+    @classmethod
+    def of(cls, _: int, request_id: int, item: RlpItem) -> "GetNodeData":
+        return cls(request_id, hashes_of(item, "getNodeData"))
+
+
+@dataclass(frozen=True, slots=True)
+class NodeData:
+    """Answers GetNodeData."""
+
+    CODE: ClassVar[int] = 0x0E
+
+    request_id: int
+    values: tuple[bytes, ...] = ()
+
+    def encode(self, version: int) -> bytes:
+        """See `EthMessage.encode`."""
+        return encode_request(version, self.request_id, self.values)
+
+    @classmethod
+    def of(cls, _: int, request_id: int, item: RlpItem) -> "NodeData":
+        values = tuple(rlp.as_bytes(value, "nodeData") for value in rlp.as_list(item, "nodeData"))
+        return cls(request_id, values)
+
+
+@dataclass(frozen=True, slots=True)
+class GetReceipts(_HashesRequest):
+    """Asks for receipts by block hash."""
+
+    CODE: ClassVar[int] = 0x0F
+
+    @classmethod
+    def of(cls, _: int, request_id: int, item: RlpItem) -> "GetReceipts":
+        return cls(request_id, hashes_of(item, "getReceipts"))
+
+
+@dataclass(frozen=True, slots=True)
+class Receipts:
+    """Answers GetReceipts: the receipts of one block after the other; unknown blocks are left out."""
+
+    CODE: ClassVar[int] = 0x10
+
+    request_id: int
+    receipts: tuple[tuple[Receipt, ...], ...]
+
+    def encode(self, version: int) -> bytes:
+        """See `EthMessage.encode`."""
+        return encode_request(version, self.request_id, [[receipt.to_item() for receipt in of] for of in self.receipts])
+
+    @classmethod
+    def of(cls, _: int, request_id: int, item: RlpItem) -> "Receipts":
+        blocks = (rlp.as_list(block, "blockReceipts") for block in rlp.as_list(item, "receipts"))
+        return cls(request_id, tuple(tuple(Receipt.from_item(receipt) for receipt in block) for block in blocks))
+
+
+_Decoder: TypeAlias = Callable[[int, int, RlpItem], EthMessage]
+_NEVER = 1_000
+
+_MESSAGES: dict[int, tuple[int, int, _Decoder]] = {
+    Status.CODE: (62, _NEVER, Status.of),
+    NewBlockHashes.CODE: (62, _NEVER, NewBlockHashes.of),
+    Transactions.CODE: (62, _NEVER, Transactions.of),
+    GetBlockHeaders.CODE: (62, _NEVER, GetBlockHeaders.of),
+    BlockHeaders.CODE: (62, _NEVER, BlockHeaders.of),
+    GetBlockBodies.CODE: (62, _NEVER, GetBlockBodies.of),
+    BlockBodies.CODE: (62, _NEVER, BlockBodies.of),
+    NewBlock.CODE: (62, _NEVER, NewBlock.of),
+    NewPooledTransactionHashes.CODE: (65, _NEVER, NewPooledTransactionHashes.of),
+    GetPooledTransactions.CODE: (65, _NEVER, GetPooledTransactions.of),
+    PooledTransactions.CODE: (65, _NEVER, PooledTransactions.of),
+    GetNodeData.CODE: (63, 67, GetNodeData.of),
+    NodeData.CODE: (63, 67, NodeData.of),
+    GetReceipts.CODE: (63, _NEVER, GetReceipts.of),
+    Receipts.CODE: (63, _NEVER, Receipts.of),
+}
+"""By code: the first version with the message, the first without it again, and the decoder."""
+
+_WITHOUT_REQUEST_ID = frozenset(
+    message.CODE for message in (Status, NewBlockHashes, Transactions, NewBlock, NewPooledTransactionHashes)
+)
+
+
+def decode(version: int, code: int, body: bytes) -> EthMessage:
+    """The message of `code` in `eth/<version>` from its uncompressed body; request ids are 0 before eth/66.
+
+    RlpError if the version has no such code or the body is malformed.
+    """
+    since, until, decoder = _MESSAGES.get(code, (_NEVER, _NEVER, Status.of))
+    if not since <= version < until:
+        raise RlpError(f"eth/{version} has no message {code:#04x}")
+    item = rlp.decode(body)
+    if version < FIRST_VERSION_WITH_REQUEST_IDS or code in _WITHOUT_REQUEST_ID:
+        return decoder(version, 0, item)
+    fields = fields_of(item, "request")
+    request_id, inner = fields.scalar("requestId", 8), fields.take("message")
+    fields.end()
+    return decoder(version, request_id, inner)
