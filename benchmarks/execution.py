@@ -1,0 +1,176 @@
+"""Executing and committing a block of 1,000 transactions to disk, against py-evm's bare loop in memory.
+
+The bare loop is py-evm alone: decoded transactions of its own, `State.apply_transaction` a thousand times, one state root,
+nothing stored. Ours is an import: seals and senders are recovered, receipts, roots and bloom made and compared, and block,
+state and indexes committed to an LMDB database with fsync.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from eth.db.atomic import AtomicDB
+from eth.vm.execution_context import ExecutionContext
+from eth.vm.forks.berlin import BerlinVM
+from eth_abi.abi import encode as abi_encode
+from eth_account import Account
+from eth_typing import Address, BlockNumber, Hash32
+
+from benchmarks.measure import Measure
+from lacnode.chain.blockchain import Blockchain
+from lacnode.chain.store import DatabaseNodeStore
+from lacnode.chainspec.genesis import parse_genesis
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.consensus.block_hash import committed_seal_hash, with_seals
+from lacnode.consensus.extra_data import ExtraData
+from lacnode.crypto.node_key import NodeKey
+from lacnode.crypto.secp256k1 import sign
+from lacnode.devnet.accounts import Account as FundedAccount
+from lacnode.devnet.genesis import devnet_genesis
+from lacnode.evm.py_evm_block import created_address
+from lacnode.evm.py_evm_engine import PyEvmEngine
+from lacnode.evm.rejection import RejectionReason
+from lacnode.primitives.block import Block
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
+from lacnode.primitives.transaction import Transaction
+from lacnode.storage.lmdb_database import LmdbDatabase
+from lacnode.storage.memory_database import MemoryDatabase
+
+COUNT = 1000
+TOKEN = json.loads((Path(__file__).parents[1] / "examples" / "contracts" / "Token.json").read_text())
+TRANSFER = keccak256(b"transfer(address,uint256)")[:4]
+ROUNDS = 3
+
+
+def measure() -> list[Measure]:
+    """Ratios of speeds, ours over the bare loop's; the best of a few rounds each, taken in turn."""
+    measures = []
+    for name, make in (("transfers", _transfers), ("ERC-20 transfers", _token_transfers)):
+        setup, block = make()
+        bare = min(_bare(setup, block) for _ in range(ROUNDS))
+        ours = min(_ours(setup, block) for _ in range(ROUNDS))
+        note = f"bare loop {COUNT / bare:.0f} tx/s, execute and commit {COUNT / ours:.0f} tx/s"
+        measures.append(
+            Measure(f"block of 1,000 {name}, speed against py-evm's bare loop", bare / ours, "x", 1.0, note=note)
+        )
+    return measures
+
+
+SENDER = NodeKey.of(keccak256(b"benchmark sender"))
+
+
+def _signed(nonce: int, to: bytes | None, value: int, data: bytes, gas: int) -> bytes:
+    fields = {"nonce": nonce, "gasPrice": 0, "gas": gas, "value": value, "data": data, "chainId": 648_555}
+    if to is not None:
+        fields["to"] = to
+    return bytes(Account.sign_transaction(fields, SENDER.private_key).raw_transaction)
+
+
+def _recipient(number: int) -> bytes:
+    return keccak256(b"recipient %d" % number)[:20]
+
+
+def _transfers() -> tuple[list[bytes], list[bytes]]:
+    return [], [_signed(n, _recipient(n), 1, b"", 21_000) for n in range(COUNT)]
+
+
+def _token_transfers() -> tuple[list[bytes], list[bytes]]:
+    code = bytes.fromhex(TOKEN["bytecode"][2:]) + abi_encode(["uint256"], [10**30])
+    token = created_address(SENDER.address, 0)
+
+    def call(number: int) -> bytes:
+        return TRANSFER + abi_encode(["address", "uint256"], [_recipient(number), 5])
+
+    return [_signed(0, None, 0, code, 3_000_000)], [_signed(1 + n, token, 0, call(n), 100_000) for n in range(COUNT)]
+
+
+def _bare(setup: Sequence[bytes], block: Sequence[bytes]) -> float:
+    """Seconds that py-evm's own loop takes for `block`."""
+    state = _py_evm_state()
+    builder = BerlinVM.get_transaction_builder()
+    for raw in setup:
+        state.apply_transaction(builder.decode(raw))
+        state.lock_changes()
+    transactions = [builder.decode(raw) for raw in block]
+    started = time.perf_counter()
+    for transaction in transactions:
+        computation = state.apply_transaction(transaction)
+        assert computation.is_success
+        state.lock_changes()
+    state.make_state_root()
+    return time.perf_counter() - started
+
+
+def _py_evm_state() -> Any:
+    context = ExecutionContext(
+        coinbase=Address(bytes(20)),
+        timestamp=1,
+        block_number=BlockNumber(1),
+        difficulty=1,
+        mix_hash=Hash32(bytes(32)),
+        gas_limit=350_000_000,
+        prev_hashes=[],
+        chain_id=648_555,
+    )
+    state: Any = BerlinVM.get_state_class()(AtomicDB(), context, EMPTY_TRIE_ROOT)
+    state.set_balance(SENDER.address, 10**27)
+    return state
+
+
+class _Offered:
+    """A candidate that must be included."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.transaction = Transaction.decode(raw)
+        self.sender = SENDER.address
+
+    def included(self) -> None:
+        """As it should be."""
+
+    def skipped(self) -> None:
+        raise AssertionError("skipped")
+
+    def dropped(self, reason: RejectionReason) -> None:
+        raise AssertionError(reason)
+
+
+def _ours(setup: Sequence[bytes], block: Sequence[bytes]) -> float:
+    """Seconds that importing the block takes: seals, senders, execution, roots, commit with fsync."""
+    genesis = devnet_genesis([SENDER.address], [FundedAccount(to_hex(SENDER.address), "")], 1.0, 1)
+    spec = parse_genesis(genesis)
+    blocks = _built(spec, [setup, block] if setup else [block])
+    with tempfile.TemporaryDirectory() as directory:
+        database = LmdbDatabase(Path(directory) / "database")
+        chain = Blockchain(spec, database, PyEvmEngine(spec, DatabaseNodeStore(database)))
+        for ready in blocks[:-1]:
+            chain.import_block(ready)
+        started = time.perf_counter()
+        chain.import_block(blocks[-1])
+        elapsed = time.perf_counter() - started
+        database.close()
+    return elapsed
+
+
+def _built(spec: ChainSpec, contents: Sequence[Sequence[bytes]]) -> list[Block]:
+    """Sealed blocks with these transactions, as they would arrive."""
+    database = MemoryDatabase()
+    chain = Blockchain(spec, database, PyEvmEngine(spec, DatabaseNodeStore(database)))
+    extra = ExtraData(bytes(32), (SENDER.address,)).encode()
+    blocks = []
+    for number, content in enumerate(contents, start=1):
+        offered = [_Offered(raw) for raw in content]
+        block = chain.build_block(2 * number, SENDER.address, extra, offered, time.monotonic() + 60)
+        assert len(block.transactions) == len(content)
+        seal = sign(committed_seal_hash(block.header), SENDER.private_key)
+        blocks.append(Block.decode(with_seals(block, (seal,)).encode()))
+        chain.import_block(blocks[-1])
+    return blocks
+
+
+if __name__ == "__main__":
+    for result in measure():
+        print(f"{result.name}: {result.value:.2f} {result.unit} ({result.verdict}; {result.note})")
