@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
 
+from lacnode.crypto.secp256k1 import CURVE_ORDER
 from lacnode.primitives import rlp
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
 
 VANITY_SIZE = 32
 SEAL_SIZE = 65
-ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+REMEMBERED_SIZE = 32 * 1024
+"""Longest extra data whose decoding is remembered: there is no rule on its length, so a stranger may send megabytes."""
 
 
 class VoteType(Enum):
@@ -66,10 +68,14 @@ class ExtraData:
     @classmethod
     def decode(cls, data: bytes) -> "ExtraData":
         """The extra data of these bytes; RlpError if Besu would refuse them."""
-        return _decode(data)
+        return _remembered(data) if len(data) <= REMEMBERED_SIZE else _decode(data)
 
 
 @lru_cache(maxsize=512)
+def _remembered(data: bytes) -> ExtraData:
+    return _decode(data)
+
+
 def _decode(data: bytes) -> ExtraData:
     fields = RlpFields(rlp.decode_list(data, "extraData"), "extraData")
     extra = ExtraData(
@@ -102,6 +108,6 @@ def _vote(item: RlpItem) -> Vote | None:
 def _seal(item: RlpItem) -> bytes:
     seal = rlp.as_bytes(item, "seal", SEAL_SIZE)
     r, s = int.from_bytes(seal[:32]), int.from_bytes(seal[32:64])
-    if not (0 < r < ORDER and 0 < s < ORDER and seal[64] <= 1):
+    if not (0 < r < CURVE_ORDER and 0 < s < CURVE_ORDER and seal[64] <= 1):
         raise RlpError("seal: r and s between 1 and the curve's order, and v 0 or 1, were expected")
     return seal

@@ -12,19 +12,7 @@ from dataclasses import dataclass
 
 from lacnode.consensus.block_hash import on_chain_hash
 from lacnode.consensus.effects import Effect, Note, PeerIsAhead, Send, StopTimers
-from lacnode.consensus.events import (
-    BlockBuilt,
-    BlockTimerExpired,
-    Event,
-    HeadChanged,
-    ImportFailed,
-    MessageReceived,
-    PayloadSigned,
-    PeerConnected,
-    ProposalChecked,
-    RoundTimerExpired,
-    SigningRefused,
-)
+from lacnode.consensus.events import Event, HeadChanged, MessageReceived
 from lacnode.consensus.height import Height
 from lacnode.consensus.journal import Journal
 from lacnode.consensus.memory import FutureMessages, Limits, SeenMessages
@@ -36,7 +24,8 @@ from lacnode.primitives.rlp import RlpError
 class ConsensusStatus:
     """Where agreement stands: the answer to "why is there no block?". Addresses are 20 bytes.
 
-    `round` and what follows are about the current round; `round_changes` maps a round to those who asked for it.
+    `round` and what follows are about the current round; `missing` says what it lacks; `round_changes` maps a round to
+    those who asked for it. Times are Unix milliseconds; `block_due_ms` is None unless this node is about to build.
     """
 
     height: int
@@ -49,6 +38,10 @@ class ConsensusStatus:
     committed_by: tuple[bytes, ...] = ()
     round_changes: dict[int, list[bytes]] | None = None
     locked_round: int | None = None
+    phase: str = "not taking part"
+    missing: str = "this node is no validator at this height"
+    round_ends_ms: int | None = None
+    block_due_ms: int | None = None
 
 
 class Ibft:
@@ -72,7 +65,7 @@ class Ibft:
             return self._receive(event, now_ms)
         if self._height is None:
             return []
-        effects = self._tell_height(self._height, event, now_ms)
+        effects = self._height.handle(event, now_ms)
         for effect in effects:
             if isinstance(effect, Send):
                 self._sent.add(effect.data)
@@ -98,6 +91,10 @@ class Ibft:
             committed_by=tuple(round_.commits),
             round_changes=height.round_changes.authors(),
             locked_round=None if height.prepared is None else height.prepared.round,
+            phase=round_.phase.value,
+            missing=height.missing,
+            round_ends_ms=height.clock.round_ends_ms,
+            block_due_ms=height.clock.block_due_ms,
         )
 
     # -- heights -------------------------------------------------------------------------------------------------
@@ -123,26 +120,6 @@ class Ibft:
             return [Note("fork", f"two different blocks {head.header.number} were given as head")]
         return []
 
-    def _tell_height(self, height: Height, event: Event, now_ms: int) -> list[Effect]:
-        match event:
-            case BlockTimerExpired(number, round_) if number == height.number:
-                return height.block_timer_expired(round_, now_ms)
-            case RoundTimerExpired(number, round_) if number == height.number:
-                return height.round_timer_expired(round_)
-            case BlockBuilt(number, round_, block) if number == height.number:
-                return height.block_built(round_, block)
-            case ProposalChecked(digest, failure):
-                return height.proposal_checked(digest, failure)
-            case PayloadSigned(signed):
-                return height.payload_signed(signed, now_ms)
-            case SigningRefused(payload, reason):
-                return height.signing_refused(payload, reason)
-            case ImportFailed(number, digest, reason) if number == height.number:
-                return height.import_failed(digest, reason)
-            case PeerConnected(address):
-                return height.peer_connected(address)
-        return []
-
     # -- messages ------------------------------------------------------------------------------------------------
 
     def _receive(self, event: MessageReceived, now_ms: int) -> list[Effect]:
@@ -166,7 +143,7 @@ class Ibft:
             message = decode_message(event.code, event.data, height.committee.validators.__contains__)
         except RlpError as error:
             return [Note("message-malformed", f"malformed message from 0x{event.sender.hex()}: {error}")]
-        return [*self._relay(event, author), *height.message_received(message, now_ms)]
+        return [*self._relay(event, author), *height.hear(message, now_ms)]
 
     def _relay(self, event: MessageReceived, author: bytes) -> list[Effect]:
         """Pass a message on, unchanged and once, to the validators who may lack it."""

@@ -8,6 +8,7 @@ The journal knows nothing about quorums. What it enforces is what nobody may eve
 
 * two proposals, two prepares or two commits for one height and round;
 * anything for a round that it has asked to leave;
+* a commit for a block that has not been recorded as prepared;
 * a round change that hides a block which was prepared, or two different ones for one round;
 * anything at a height that is finished.
 
@@ -18,7 +19,15 @@ the highest finished height.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from lacnode.consensus.payloads import COMMIT, PREPARE, ROUND_CHANGE, Payload, RoundChangePayload, RoundId
+from lacnode.consensus.payloads import (
+    COMMIT,
+    PREPARE,
+    ROUND_CHANGE,
+    CommitPayload,
+    Payload,
+    RoundChangePayload,
+    RoundId,
+)
 from lacnode.consensus.prepared import PreparedBlock
 from lacnode.primitives import rlp
 from lacnode.primitives.rlp import RlpFields
@@ -45,8 +54,9 @@ class SignedAtHeight:
 
     @property
     def round(self) -> int:
-        """The highest round in which anything was signed."""
-        return max((round_ for _, round_ in self.contents), default=0)
+        """The highest round in which anything was signed or prepared: where to go on after a restart."""
+        prepared = 0 if self.prepared is None else self.prepared.round
+        return max([prepared, *(round_ for _, round_ in self.contents)])
 
     def digest(self, code: int, round_: int) -> bytes | None:
         """What was signed for (code, round), if anything."""
@@ -88,6 +98,7 @@ class Journal:
         if before is None:
             self._check_left(signed, payload)
             self._check_vote(signed, payload, content)
+            self._check_commit(signed, payload)
             self._check_prepared(signed, payload)
         self._remember(payload.code, payload.round_id, content)
         return rlp.encode([_SIGNED, rlp.scalar(payload.code), *payload.round_id.fields(), content])
@@ -120,6 +131,14 @@ class Journal:
         other = {PREPARE: COMMIT, COMMIT: PREPARE}.get(payload.code)
         if other is not None and signed.digest(other, payload.round_id.round) not in (None, content):
             raise Contradiction(f"another block was prepared or committed in {payload.round_id}")
+
+    def _check_commit(self, signed: SignedAtHeight, payload: Payload) -> None:
+        """A commit is remembered by its proof: after a restart its author shows the block in its round changes."""
+        if not isinstance(payload, CommitPayload):
+            return
+        shown = None if signed.prepared is None else signed.prepared.certificate.proposal.payload
+        if shown is None or (shown.round_id, shown.digest) != (payload.round_id, payload.digest):
+            raise Contradiction(f"the block to commit in {payload.round_id} has not been recorded as prepared")
 
     def _check_prepared(self, signed: SignedAtHeight, payload: Payload) -> None:
         if not isinstance(payload, RoundChangePayload) or signed.prepared is None:

@@ -16,6 +16,7 @@ from lacnode.consensus.payloads import (
     RoundId,
     SignedPayload,
     anybody,
+    each_once,
     envelope,
     signed_commit,
     signed_list,
@@ -146,6 +147,7 @@ def round_id_of(message: Message) -> RoundId:
 
 def _certificate(item: RlpItem, known: Known) -> RoundChangeCertificate:
     fields = RlpFields(rlp.as_list(item, "roundChangeCertificate"), "roundChangeCertificate")
-    payloads = tuple(signed_round_change(payload, known) for payload in signed_list(fields, "payloads"))
+    once = each_once(known)
+    payloads = tuple(signed_round_change(payload, known, once) for payload in signed_list(fields, "payloads"))
     fields.end()
     return payloads

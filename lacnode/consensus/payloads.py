@@ -144,7 +144,8 @@ class PreparedCertificate:
         known = known or anybody
         fields = RlpFields(rlp.as_list(item, "preparedCertificate"), "preparedCertificate")
         proposal = signed_proposal(fields.take("proposal"), known)
-        prepares = tuple(signed_prepare(prepare, known) for prepare in signed_list(fields, "prepares"))
+        once = each_once(known)
+        prepares = tuple(signed_prepare(prepare, once) for prepare in signed_list(fields, "prepares"))
         fields.end()
         return cls(proposal, prepares)
 
@@ -164,6 +165,20 @@ strangers' signatures costs one recovery and not thousands."""
 def anybody(author: bytes) -> bool:
     """The `Known` that refuses nobody."""
     return True
+
+
+def each_once(known: Known) -> Known:
+    """Like `known`, but nobody a second time: for a list in which a second signature of one author is refused anyway,
+    so that the cost of one list is bounded by the number of validators."""
+    seen: set[bytes] = set()
+
+    def known_and_new(author: bytes) -> bool:
+        if author in seen or not known(author):
+            return False
+        seen.add(author)
+        return True
+
+    return known_and_new
 
 
 def signed_proposal(item: RlpItem, known: Known = anybody) -> SignedPayload[ProposalPayload]:
@@ -190,9 +205,11 @@ def signed_commit(item: RlpItem, known: Known = anybody) -> SignedPayload[Commit
     return SignedPayload(payload, signature, author)
 
 
-def signed_round_change(item: RlpItem, known: Known = anybody) -> SignedPayload[RoundChangePayload]:
-    """Like `signed_proposal`, for a round change."""
-    fields, signature, author = _signed(item, ROUND_CHANGE, known)
+def signed_round_change(
+    item: RlpItem, known: Known = anybody, may_ask: Known | None = None
+) -> SignedPayload[RoundChangePayload]:
+    """Like `signed_proposal`, for a round change; `may_ask` is for its author, `known` for those in its certificate."""
+    fields, signature, author = _signed(item, ROUND_CHANGE, may_ask or known)
     round_id, shown = RoundId.take(fields), fields.take("preparedCertificate")
     fields.end()
     certificate = None if shown == b"" else PreparedCertificate.from_item(shown, known)
@@ -229,7 +246,7 @@ def _signed(item: RlpItem, code: int, known: Known) -> tuple[RlpFields, bytes, b
     signed.end()
     author = _recovered(keccak256(bytes([code]) + rlp.encode(payload)), signature)
     if not known(author):
-        raise RlpError(f"{name}: signed by 0x{author.hex()}, which is no validator of this height")
+        raise RlpError(f"{name}: signed by 0x{author.hex()}, no validator here or one that signed before")
     return RlpFields(payload, name), signature, author
 
 

@@ -4,6 +4,8 @@ Before a proposal is accepted, prepares and commits are kept unjudged, one per a
 fit it are dropped. The first message of an author stays.
 """
 
+from enum import Enum
+
 from lacnode.consensus.messages import Proposal
 from lacnode.consensus.payloads import (
     CommitPayload,
@@ -14,6 +16,15 @@ from lacnode.consensus.payloads import (
 )
 from lacnode.consensus.prepared import PreparedBlock
 from lacnode.consensus.validation import Committee, MessageRefused, check_commit, check_prepare
+
+
+class Phase(Enum):
+    """How far a round has come. It follows from what was counted, whatever came last."""
+
+    WAITING = "waiting for a proposal"
+    PREPARING = "waiting for prepares"
+    COMMITTING = "waiting for commits"
+    DECIDED = "decided"
 
 
 class Round:
@@ -43,6 +54,14 @@ class Round:
     @property
     def is_committed(self) -> bool:
         return self.proposal is not None and len(self.commits) >= self._committee.quorum
+
+    @property
+    def phase(self) -> Phase:
+        if self.proposal is None:
+            return Phase.WAITING
+        if self.is_committed:
+            return Phase.DECIDED
+        return Phase.COMMITTING if self.is_prepared else Phase.PREPARING
 
     @property
     def prepared_block(self) -> PreparedBlock:
@@ -87,3 +106,14 @@ class Round:
                     return str(refusal)
             self.commits[signed.author] = signed
         return None
+
+    def missing(self, own_address: bytes) -> str:
+        """What this round lacks, for people, as the validator `own_address` sees it."""
+        if self.phase is Phase.WAITING:
+            whose = ", this node" if self.proposer == own_address else ""
+            return f"no valid proposal from 0x{self.proposer.hex()}{whose}"
+        preparing = self.phase is Phase.PREPARING
+        heard: set[bytes] = {self.proposer, *self.prepares} if preparing else set(self.commits)
+        silent = ", ".join(f"0x{address.hex()}" for address in self._committee.validators if address not in heard)
+        count = len(self.prepares) if preparing else len(self.commits)
+        return f"{count} {'prepares' if preparing else 'commits'}, missing {silent or 'nobody'}"

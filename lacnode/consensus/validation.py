@@ -77,6 +77,19 @@ def check_proposal(committee: Committee, proposal: Proposal) -> None:
         _require(digest == best.proposal.payload.digest, f"not the block that was prepared in round {best.round}")
 
 
+def check_creator(proposal: Proposal) -> None:
+    """A block that is proposed for the first time was created by its proposer.
+
+    Besu does not look, so such a block may become final elsewhere, and must then import. But its vote and the rotation
+    would count for somebody else, so we do not help to make it final. A block that was prepared before keeps its
+    creator whoever proposes it again, so liveness does not depend on this.
+    """
+    is_new = proposal.certificate is None or best_certificate(proposal.certificate) is None
+    creator = proposal.block.header.coinbase
+    if is_new:
+        _require(creator == proposal.signed.author, f"a new block of 0x{creator.hex()}, which is not its proposer")
+
+
 def check_proposal_payload(committee: Committee, signed: SignedPayload[ProposalPayload], round_id: RoundId) -> None:
     """The signed part alone: for that round, by its proposer."""
     _require(signed.payload.round_id == round_id, f"for {signed.payload.round_id} instead of {round_id}")

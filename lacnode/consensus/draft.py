@@ -1,0 +1,30 @@
+"""What the proposer of a round is working on, from "it is my turn" to the signed proposal."""
+
+from dataclasses import dataclass, replace
+
+from lacnode.consensus.messages import Proposal, RoundChange, RoundChangeCertificate
+from lacnode.consensus.payloads import ProposalPayload, SignedPayload
+from lacnode.primitives.block import Block
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A proposal in the making. `block` is None while it is being built; `certificate` is None in round 0 only."""
+
+    certificate: RoundChangeCertificate | None = None
+    block: Block | None = None
+    digest: bytes | None = None
+
+    @classmethod
+    def justified_by(cls, messages: tuple[RoundChange, ...]) -> "Draft":
+        """A draft for a round that a quorum has asked for."""
+        return cls(tuple(message.signed for message in messages))
+
+    def with_block(self, block: Block, digest: bytes) -> "Draft":
+        return replace(self, block=block, digest=digest)
+
+    def proposal(self, signed: SignedPayload[ProposalPayload]) -> Proposal | None:
+        """The message, if the signed payload is this draft's."""
+        if self.block is None or self.digest != signed.payload.digest:
+            return None
+        return Proposal(signed, self.block, self.certificate)
