@@ -1,0 +1,331 @@
+"""Node discovery v4 as a machine without sockets or clock: datagrams and times in, datagrams to send and nodes found out.
+
+Follows devp2p discv4.md and Besu's `PeerDiscoveryController`. The transport proves nothing about where a datagram comes
+from, so nothing longer than a Pong is sent to an address that has not echoed the hash of a Ping. It decides nothing
+about connections: bonded nodes are reported, and asking for more is switched by `seeking`.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+from typing import TypeAlias
+
+from lacnode.chainspec.forks import ForkId
+from lacnode.crypto.node_key import NodeKey
+from lacnode.p2p.wire.bonding import Address, Attempt, Bonds, address_of
+from lacnode.p2p.wire.discv4 import (
+    MAX_SENT,
+    DiscoveryError,
+    Endpoint,
+    EnrRequest,
+    EnrResponse,
+    FindNode,
+    Message,
+    Neighbors,
+    Ping,
+    Pong,
+    decode_packet,
+    encode_packet,
+)
+from lacnode.p2p.wire.ecies import RandomBytes
+from lacnode.p2p.wire.enode import MAX_PORT, NODE_ID_SIZE, Enode
+from lacnode.p2p.wire.enr import NodeRecord, local_pairs
+from lacnode.p2p.wire.kademlia import BUCKET_SIZE, RoutingTable
+from lacnode.p2p.wire.lookup import Lookup
+from lacnode.primitives import rlp
+
+EXPIRATION = 60
+"""Seconds for which a packet sent is good."""
+
+REFRESH_CHECK = 30.0
+"""Seconds between two looks at whether more nodes are wanted."""
+
+FULL_REFRESH = 30 * 60.0
+"""Seconds after which the table is refreshed in any case."""
+
+MAX_NEIGHBORS = 13
+"""Nodes in an answer: what fits in one packet, as Besu reads no second one."""
+
+MAX_ATTEMPTS = 128
+MAX_ATTEMPTS_BY_PING = 96
+MAX_ATTEMPTS_BY_HEARSAY = 64
+"""Nodes asked for a proof at once: in all; as far as they pinged first; as far as others named them. Strangers thus leave
+room for the bootnodes."""
+
+PEER_BOND_WAIT = 1.0
+"""Seconds given to a node to bond from its side, by a Ping of its own, before it is asked for neighbours."""
+
+REVALIDATION_AGE = 600.0
+"""Seconds after which a node in the table is asked again, one at each refresh check."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send `datagram` to an IP literal and UDP port."""
+
+    datagram: bytes
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A node has proven its endpoint; it may be dialled."""
+
+    enode: Enode
+
+
+Action: TypeAlias = Send | Found
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Where a message came from: its packet's hash, the id that signed it, the address it seems to be from, and when."""
+
+    hash: bytes
+    node_id: bytes
+    address: Address
+    now: float
+
+
+def _everyone(_: Enode) -> bool:
+    return True
+
+
+class Discovery:
+    """One node's discovery. `seeking` says whether more peers are wanted: a search every 30 seconds, else every half
+    hour. Call `tick` at least every second."""
+
+    def __init__(
+        self,
+        key: NodeKey,
+        local: Endpoint,
+        bootnodes: Iterable[Enode],
+        fork_id: Callable[[], ForkId],
+        *,
+        random_bytes: RandomBytes,
+        record_seq: int = 1,
+        permits: Callable[[Enode], bool] = _everyone,
+    ) -> None:
+        """`local` is what this node says of itself, with real ports. `record_seq` must not go down from one run to the
+        next. `permits` is asked before anything is said to a node."""
+        if not local.ip or not local.udp:
+            raise ValueError("discovery needs a local IP address and UDP port: peers drop packets without them")
+        self.seeking = True
+        self.dropped = 0
+        self._key = key
+        self._local = local
+        self._bootnodes = [_resolved(node) for node in bootnodes if node.udp and node.id != key.public_key]
+        self._fork_id = fork_id
+        self._random_bytes = random_bytes
+        self._permits = permits
+        self._record = NodeRecord.sign(key, record_seq, self._pairs())
+        self._table = RoutingTable(key.public_key)
+        self._bonds = Bonds()
+        self._lookup = Lookup(key.public_key)
+        self._next_check = 0.0
+        self._next_refresh = 0.0
+
+    @property
+    def record(self) -> NodeRecord:
+        """This node's record, with the fork id of now and a new number when that has changed."""
+        pairs = self._pairs()
+        if any(self._record.get(name) != value for name, value in pairs.items()):
+            self._record = NodeRecord.sign(self._key, self._record.seq + 1, pairs)
+        return self._record
+
+    def nodes(self) -> list[Enode]:
+        """The bonded nodes of the table, in no order: whom to dial while peers are few."""
+        return list(self._table)
+
+    def forget(self, node_id: bytes) -> None:
+        """Drop a node, as when it is no longer permitted."""
+        self._table.remove(node_id)
+        self._bonds.forget(node_id)
+
+    def handle_datagram(self, data: bytes, source: Address, now: float) -> list[Action]:
+        """What to do about a datagram from `source` (IP literal, UDP port) at `now` (Unix seconds). What is no packet,
+        or not due, is dropped in silence and counted in `dropped`."""
+        try:
+            packet = decode_packet(data)
+        except DiscoveryError:
+            return self._drop()
+        if packet.node_id == self._key.public_key or not 0 < source[1] <= MAX_PORT:
+            return self._drop()
+        return self._handle(packet.message, _Origin(packet.hash, packet.node_id, (_plain(source[0]), source[1]), now))
+
+    def tick(self, now: float) -> list[Action]:
+        """What is due at `now` (Unix seconds): Pings, questions for neighbours, refreshes."""
+        if now >= self._next_check:
+            self._refresh(now)
+        return [*self._send_pings(now), *self._ask_neighbors(now)]
+
+    def _handle(self, message: Message, origin: _Origin) -> list[Action]:
+        match message:
+            case Ping():
+                return self._on_ping(message, origin)
+            case Pong():
+                return self._on_pong(message, origin)
+            case FindNode():
+                return self._on_find_node(message, origin)
+            case Neighbors():
+                return self._on_neighbors(message, origin)
+            case EnrRequest():
+                return self._on_enr_request(message, origin)
+        return self._drop()
+
+    def _drop(self) -> list[Action]:
+        self.dropped += 1
+        return []
+
+    def _on_ping(self, ping: Ping, origin: _Origin) -> list[Action]:
+        """As Besu, an expired Ping gets no Pong but still makes this node ask for a proof: clocks may differ."""
+        tcp = ping.sender.tcp if ping.sender is not None and ping.sender.tcp else origin.address[1]
+        enode = Enode(origin.node_id, origin.address[0], tcp, origin.address[1])
+        if not self._permits(enode):
+            return []
+        actions: list[Action] = []
+        if ping.expiration >= origin.now:
+            endpoint = Endpoint(origin.address[0], origin.address[1], tcp)
+            pong = Pong(endpoint, origin.hash, _expiration(origin.now), self.record.seq)
+            actions.append(self._packet(pong, origin.address))
+        if self._bonds.is_proven(enode.id, origin.address, origin.now):
+            self._table.add(enode)
+            self._lookup.add(enode, origin.now)
+        else:
+            self._bonds.begin(enode, MAX_ATTEMPTS_BY_PING)
+            self._note_answered(origin)
+        return [*actions, *self._send_pings(origin.now), *self._ask_neighbors(origin.now)]
+
+    def _note_answered(self, origin: _Origin) -> None:
+        attempt = self._bonds.attempt_of(origin.node_id)
+        if attempt is not None and attempt.address == origin.address:
+            attempt.answered = True
+
+    def _on_pong(self, pong: Pong, origin: _Origin) -> list[Action]:
+        known = self._table.get(origin.node_id)
+        attempt = self._bonds.prove(origin.node_id, pong.ping_hash, origin.address, origin.now)
+        if attempt is None:
+            return self._drop()
+        self._table.add(attempt.enode)
+        self._lookup.add(attempt.enode, origin.now if attempt.answered else origin.now + PEER_BOND_WAIT)
+        actions: list[Action] = [] if known == attempt.enode else [Found(attempt.enode)]
+        if attempt.wanted_record is not None:
+            actions.append(self._packet(EnrResponse(attempt.wanted_record, self.record), origin.address))
+        return [*actions, *self._ask_neighbors(origin.now)]
+
+    def _on_find_node(self, question: FindNode, origin: _Origin) -> list[Action]:
+        if question.expiration < origin.now or not self._may_be_answered(origin.node_id, origin.address, origin.now):
+            return self._drop()
+        nearest = [
+            node
+            for node in self._table.nearest(question.target)
+            if node.id != origin.node_id and self._bonds.is_proven(node.id, None, origin.now)
+        ][:MAX_NEIGHBORS]
+        answer = self._packet(Neighbors(tuple(nearest), _expiration(origin.now)), origin.address)
+        while len(answer.datagram) > MAX_SENT:
+            nearest.pop()
+            answer = self._packet(Neighbors(tuple(nearest), _expiration(origin.now)), origin.address)
+        return [answer]
+
+    def _on_neighbors(self, answer: Neighbors, origin: _Origin) -> list[Action]:
+        proven = self._bonds.is_proven(origin.node_id, origin.address, origin.now)
+        if not proven or not self._lookup.expects(origin.node_id, origin.now):
+            return self._drop()
+        for node in answer.nodes[:BUCKET_SIZE]:
+            if _may_be_relayed(node.host, origin.address[0]):
+                self._consider(node, origin.now)
+        return self.tick(origin.now)
+
+    def _on_enr_request(self, request: EnrRequest, origin: _Origin) -> list[Action]:
+        """Besu asks right behind its Pong: a request that overtakes it is kept until the Pong is there."""
+        if request.expiration < origin.now:
+            return self._drop()
+        if self._may_be_answered(origin.node_id, origin.address, origin.now):
+            return [self._packet(EnrResponse(origin.hash, self.record), origin.address)]
+        attempt = self._bonds.attempt_of(origin.node_id)
+        if attempt is not None and attempt.address == origin.address:
+            attempt.wanted_record = origin.hash
+        return []
+
+    def _consider(self, node: Enode, now: float) -> None:
+        """Take a node that another named: asked itself first, unless it has proven itself before."""
+        if node.id == self._key.public_key:
+            return
+        if self._bonds.is_proven(node.id, None, now):
+            known = self._table.get(node.id)
+            if known is not None:
+                self._lookup.add(known, now)
+        elif self._permits(node):
+            self._bonds.begin(node, MAX_ATTEMPTS_BY_HEARSAY)
+
+    def _may_be_answered(self, node_id: bytes, source: Address, now: float) -> bool:
+        if not self._bonds.is_proven(node_id, source, now):
+            return False
+        return self._permits(self._table.get(node_id) or Enode(node_id, source[0], source[1], source[1]))
+
+    def _refresh(self, now: float) -> None:
+        """Ask bootnodes that have proven nothing, one node of the table again, and begin a search where one is due."""
+        self._next_check = now + REFRESH_CHECK
+        for node in self._bootnodes:
+            if not self._bonds.is_proven(node.id, None, now) and self._permits(node):
+                self._bonds.begin(node, MAX_ATTEMPTS)
+        oldest = min(self._table, key=lambda node: self._bonds.proven_since(node.id), default=None)
+        if oldest is not None and now - self._bonds.proven_since(oldest.id) > REVALIDATION_AGE:
+            self._bonds.begin(oldest, MAX_ATTEMPTS)
+        if self.seeking or now >= self._next_refresh:
+            first = self._next_refresh == 0.0
+            self._next_refresh = now + FULL_REFRESH
+            self._lookup = Lookup(self._key.public_key if first else self._random_bytes(NODE_ID_SIZE))
+            for node in self._table.nearest(self._lookup.target)[:BUCKET_SIZE]:
+                self._lookup.add(node, now)
+
+    def _send_pings(self, now: float) -> list[Action]:
+        due, failed = self._bonds.take_due(now)
+        for attempt in failed:
+            self._table.remove(attempt.enode.id)
+        return [self._ping(attempt, now) for attempt in due]
+
+    def _ping(self, attempt: Attempt, now: float) -> Send:
+        node = attempt.enode
+        recipient = Endpoint(node.host, attempt.address[1], node.tcp)
+        send = self._packet(Ping(self._local, recipient, _expiration(now), self.record.seq), attempt.address)
+        attempt.sent(send.datagram[:32], now)
+        return send
+
+    def _ask_neighbors(self, now: float) -> list[Action]:
+        question = FindNode(self._lookup.target, _expiration(now))
+        return [self._packet(question, address_of(node)) for node in self._lookup.take_next(now)]
+
+    def _packet(self, message: Message, address: Address) -> Send:
+        return Send(encode_packet(message, self._key), address)
+
+    def _pairs(self) -> dict[bytes, rlp.RlpItem]:
+        return local_pairs(self._local.ip, self._local.tcp, self._local.udp, self._fork_id())
+
+
+def _resolved(node: Enode) -> Enode:
+    try:
+        ip_address(node.host)
+    except ValueError:
+        raise ValueError(f"discovery needs the bootnode's IP address, found the name {node.host!r}") from None
+    return node
+
+
+def _expiration(now: float) -> int:
+    return int(now) + EXPIRATION
+
+
+def _plain(ip: str) -> str:
+    """The address a socket of both families gives for an IPv4 node (`::ffff:1.2.3.4`), as the IPv4 address it is."""
+    address = ip_address(ip)
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address)
+
+
+def _may_be_relayed(named: str, source: str) -> bool:
+    """Whether an address is worth a Ping: not one that means nobody or everybody, and this machine's own only when
+    it comes from this machine."""
+    address = ip_address(named)
+    if address.is_unspecified or address.is_multicast:
+        return False
+    return not address.is_loopback or ip_address(source).is_loopback

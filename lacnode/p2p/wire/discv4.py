@@ -1,0 +1,256 @@
+"""The packets of node discovery v4: `hash 32 || signature 65 || type 1 || data`, one UDP datagram each.
+
+Follows devp2p discv4.md and Besu's packet readers. The signature tells who sent a packet, nothing tells from where; what
+may be answered is `discovery`'s. Items and bytes behind those known are overlooked (EIP-8), and never sent.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import ClassVar, TypeAlias
+
+from lacnode.crypto.node_key import NodeKey
+from lacnode.crypto.secp256k1 import SignatureError, recover, sign
+from lacnode.p2p.wire.enode import MAX_PORT, NODE_ID_SIZE, Enode
+from lacnode.p2p.wire.enr import NodeRecord, RecordError
+from lacnode.p2p.wire.lenient import first_list
+from lacnode.primitives import rlp
+from lacnode.primitives.keccak import keccak256
+from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
+
+PING_VERSION = 5
+"""What Besu writes; no reader looks at it."""
+
+MAX_RECEIVED = 1_600
+"""Largest datagram read, as in Besu."""
+
+MAX_SENT = 1_280
+"""Largest datagram sent, as the specification asks."""
+
+_HASH_END, _SIGNATURE_END, _DATA_START = 32, 97, 98
+
+
+class DiscoveryError(ValueError):
+    """A datagram that is no discovery packet. To be dropped without an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a node is: an IP literal (empty where a peer left it out) and its ports; `tcp` 0 is not given."""
+
+    ip: str
+    udp: int
+    tcp: int
+
+    def fields(self) -> list[RlpValue]:
+        return [ip_address(self.ip).packed if self.ip else b"", rlp.scalar(self.udp), rlp.scalar(self.tcp)]
+
+    @classmethod
+    def of(cls, items: list[RlpItem], what: str) -> "Endpoint":
+        """The endpoint `[ip, udp, tcp]`, or `[ip, udp]` as Besu also takes it; RlpError if it is none."""
+        fields = RlpFields(items, what)
+        packed, udp = fields.bytes("ip"), fields.scalar("udp", 2)
+        if len(packed) not in (0, 4, 16):
+            raise RlpError(f"{what}.ip: 4 or 16 bytes were expected, found {len(packed)}")
+        tcp = fields.scalar("tcp", 2) if fields.remaining else 0
+        return cls(str(ip_address(packed)) if packed else "", udp, tcp)
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Asks for a Pong. `sender` is the sender's own idea of where it is, None if left out; times are Unix seconds."""
+
+    TYPE: ClassVar[int] = 1
+
+    sender: Endpoint | None
+    recipient: Endpoint
+    expiration: int
+    record_seq: int | None = None
+
+    def fields(self) -> list[RlpValue]:
+        sender = [] if self.sender is None else [self.sender.fields()]
+        return [
+            rlp.scalar(PING_VERSION),
+            *sender,
+            self.recipient.fields(),
+            rlp.scalar(self.expiration),
+            *_seq_fields(self.record_seq),
+        ]
+
+    @classmethod
+    def of(cls, items: list[RlpItem]) -> "Ping":
+        fields = RlpFields(items, "ping")
+        fields.take("version")
+        endpoints = [Endpoint.of(fields.list("endpoint"), "ping.endpoint")]
+        following = fields.take("to or expiration")
+        if isinstance(following, list):
+            endpoints.append(Endpoint.of(following, "ping.to"))
+            following = fields.take("expiration")
+        if endpoints[-1].udp == 0:
+            raise RlpError("ping.to: a UDP port from 1 on was expected")
+        return cls(
+            sender=endpoints[0] if len(endpoints) == 2 else None,
+            recipient=endpoints[-1],
+            expiration=rlp.as_scalar(following, "ping.expiration", 8),
+            record_seq=_seq(fields),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """Answers a Ping, naming it by its packet's hash (32 bytes)."""
+
+    TYPE: ClassVar[int] = 2
+
+    recipient: Endpoint
+    ping_hash: bytes
+    expiration: int
+    record_seq: int | None = None
+
+    def fields(self) -> list[RlpValue]:
+        return [self.recipient.fields(), self.ping_hash, rlp.scalar(self.expiration), *_seq_fields(self.record_seq)]
+
+    @classmethod
+    def of(cls, items: list[RlpItem]) -> "Pong":
+        fields = RlpFields(items, "pong")
+        return cls(
+            recipient=Endpoint.of(fields.list("to"), "pong.to"),
+            ping_hash=fields.bytes("pingHash", 32),
+            expiration=fields.scalar("expiration", 8),
+            record_seq=_seq(fields),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FindNode:
+    """Asks for the nodes nearest to the 64-byte `target`."""
+
+    TYPE: ClassVar[int] = 3
+
+    target: bytes
+    expiration: int
+
+    def fields(self) -> list[RlpValue]:
+        return [self.target, rlp.scalar(self.expiration)]
+
+    @classmethod
+    def of(cls, items: list[RlpItem]) -> "FindNode":
+        fields = RlpFields(items, "findNode")
+        return cls(fields.bytes("target", NODE_ID_SIZE), fields.scalar("expiration", 8))
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbors:
+    """Answers FindNode. Entries without an address or a port are left out when read; TCP port 0 means the UDP port."""
+
+    TYPE: ClassVar[int] = 4
+
+    nodes: tuple[Enode, ...]
+    expiration: int
+
+    def fields(self) -> list[RlpValue]:
+        entries = [[*Endpoint(node.host, node.udp or node.tcp, node.tcp).fields(), node.id] for node in self.nodes]
+        return [entries, rlp.scalar(self.expiration)]
+
+    @classmethod
+    def of(cls, items: list[RlpItem]) -> "Neighbors":
+        fields = RlpFields(items, "neighbors")
+        nodes = [_neighbor(rlp.as_list(entry, "neighbor")) for entry in fields.list("nodes")]
+        return cls(tuple(node for node in nodes if node is not None), fields.scalar("expiration", 8))
+
+
+@dataclass(frozen=True, slots=True)
+class EnrRequest:
+    """Asks for the recipient's node record."""
+
+    TYPE: ClassVar[int] = 5
+
+    expiration: int
+
+    def fields(self) -> list[RlpValue]:
+        return [rlp.scalar(self.expiration)]
+
+    @classmethod
+    def of(cls, items: list[RlpItem]) -> "EnrRequest":
+        return cls(RlpFields(items, "enrRequest").scalar("expiration", 8))
+
+
+@dataclass(frozen=True, slots=True)
+class EnrResponse:
+    """Answers EnrRequest, naming it by its packet's hash (32 bytes)."""
+
+    TYPE: ClassVar[int] = 6
+
+    request_hash: bytes
+    record: NodeRecord
+
+    def fields(self) -> list[RlpValue]:
+        return [self.request_hash, self.record.to_item()]
+
+    @classmethod
+    def of(cls, items: list[RlpItem]) -> "EnrResponse":
+        fields = RlpFields(items, "enrResponse")
+        return cls(fields.bytes("requestHash", 32), NodeRecord.decode(rlp.encode(fields.list("record"))))
+
+
+Message: TypeAlias = Ping | Pong | FindNode | Neighbors | EnrRequest | EnrResponse
+
+_DECODERS: dict[int, Callable[[list[RlpItem]], Message]] = {
+    Ping.TYPE: Ping.of,
+    Pong.TYPE: Pong.of,
+    FindNode.TYPE: FindNode.of,
+    Neighbors.TYPE: Neighbors.of,
+    EnrRequest.TYPE: EnrRequest.of,
+    EnrResponse.TYPE: EnrResponse.of,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """A packet whose hash and signature are right: its hash (32 bytes), the id that signed it, and the message."""
+
+    hash: bytes
+    node_id: bytes
+    message: Message
+
+
+def encode_packet(message: Message, key: NodeKey) -> bytes:
+    """The datagram of `message`, signed; its first 32 bytes are the packet's hash."""
+    content = bytes([message.TYPE]) + rlp.encode(message.fields())
+    signed = sign(keccak256(content), key.private_key) + content
+    return keccak256(signed) + signed
+
+
+def decode_packet(data: bytes) -> Packet:
+    """The packet in a datagram; DiscoveryError if it is none."""
+    if not _DATA_START < len(data) <= MAX_RECEIVED:
+        raise DiscoveryError(f"a packet of {_DATA_START + 1} to {MAX_RECEIVED} bytes was expected, found {len(data)}")
+    if keccak256(data[_HASH_END:]) != data[:_HASH_END]:
+        raise DiscoveryError("packet hash does not match")
+    decoder = _DECODERS.get(data[_SIGNATURE_END])
+    if decoder is None:
+        raise DiscoveryError(f"unknown packet type {data[_SIGNATURE_END]}")
+    try:
+        node_id = recover(keccak256(data[_SIGNATURE_END:]), data[_HASH_END:_SIGNATURE_END])
+        message = decoder(first_list(data[_DATA_START:], "packet"))
+    except (RlpError, SignatureError, RecordError) as error:
+        raise DiscoveryError(str(error)) from None
+    return Packet(data[:_HASH_END], node_id, message)
+
+
+def _neighbor(items: list[RlpItem]) -> Enode | None:
+    endpoint = Endpoint.of(items[:3], "neighbor")
+    node_id = rlp.as_bytes(items[3] if len(items) > 3 else b"", "neighbor.id", NODE_ID_SIZE)
+    if not endpoint.ip or not 0 < endpoint.udp <= MAX_PORT:
+        return None
+    return Enode(node_id, endpoint.ip, endpoint.tcp or endpoint.udp, endpoint.udp)
+
+
+def _seq_fields(seq: int | None) -> list[RlpValue]:
+    return [] if seq is None else [rlp.scalar(seq)]
+
+
+def _seq(fields: RlpFields) -> int | None:
+    """The record's number, an integer or bytes with leading zeros; None where another extension stands in its place."""
+    item = fields.take("enrSeq") if fields.remaining else b""
+    return int.from_bytes(item) if isinstance(item, bytes) and 0 < len(item) <= 8 else None

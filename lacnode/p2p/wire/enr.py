@@ -1,0 +1,136 @@
+"""Node records: signed statements of a node about where it is and which chain it follows (devp2p enr.md, scheme `v4`).
+
+Keeps no history: giving each new record of this node a higher `seq` is the caller's.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from lacnode.chainspec.forks import ForkId
+from lacnode.crypto.node_key import NodeKey
+from lacnode.crypto.secp256k1 import SignatureError, recover, sign
+from lacnode.primitives import rlp
+from lacnode.primitives.keccak import keccak256
+from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
+
+MAX_SIZE = 300
+"""Bytes of an encoded record."""
+
+_PREFIX = "enr:"
+
+
+class RecordError(ValueError):
+    """Bytes or text that are no valid node record."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRecord:
+    """A record whose signature has been made or checked. `node_id` is the 64-byte key that signed it; `pairs` are
+    sorted by key, values as decoded RLP items."""
+
+    node_id: bytes
+    seq: int
+    pairs: tuple[tuple[bytes, RlpItem], ...]
+    signature: bytes
+
+    @classmethod
+    def sign(cls, key: NodeKey, seq: int, pairs: Mapping[bytes, RlpItem]) -> "NodeRecord":
+        """A record of `key`'s node; `id` and `secp256k1` are added. RecordError if it grows over `MAX_SIZE` bytes."""
+        complete = {**pairs, b"id": b"v4", b"secp256k1": _compressed(key.public_key)}
+        ordered = tuple(sorted(complete.items(), key=lambda pair: pair[0]))
+        signature = sign(keccak256(rlp.encode(_content(seq, ordered))), key.private_key)[:64]
+        record = cls(key.public_key, seq, ordered, signature)
+        if len(record.encode()) > MAX_SIZE:
+            raise RecordError(f"a node record of at most {MAX_SIZE} bytes was expected, found {len(record.encode())}")
+        return record
+
+    @classmethod
+    def decode(cls, data: bytes) -> "NodeRecord":
+        """The record of its RLP; RecordError if it is malformed, too large or wrongly signed."""
+        if len(data) > MAX_SIZE:
+            raise RecordError(f"a node record of at most {MAX_SIZE} bytes was expected, found {len(data)}")
+        try:
+            fields = RlpFields(rlp.decode_list(data, "record"), "record")
+            signature, seq = fields.bytes("signature", 64), fields.scalar("seq", 8)
+            pairs = _pairs(fields)
+        except RlpError as error:
+            raise RecordError(str(error)) from None
+        return cls(_signer(signature, seq, pairs), seq, pairs, signature)
+
+    @classmethod
+    def parse(cls, text: str) -> "NodeRecord":
+        """The record of its `enr:` text; RecordError if it is none."""
+        if not text.startswith(_PREFIX) or len(text) > 2 * MAX_SIZE:
+            raise RecordError("a node record starting with 'enr:' was expected")
+        encoded = text.removeprefix(_PREFIX)
+        try:
+            data = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
+        except (ValueError, binascii.Error):
+            raise RecordError("the node record is not URL-safe base64") from None
+        return cls.decode(data)
+
+    def __str__(self) -> str:
+        """The `enr:` text."""
+        return _PREFIX + base64.urlsafe_b64encode(self.encode()).rstrip(b"=").decode()
+
+    def encode(self) -> bytes:
+        """The record's RLP."""
+        return rlp.encode(self.to_item())
+
+    def to_item(self) -> list[RlpValue]:
+        """How an ENRResponse holds it."""
+        return [self.signature, *_content(self.seq, self.pairs)]
+
+    def get(self, key: bytes) -> "RlpItem | None":
+        """The value of `key`, None if the record has none."""
+        return dict(self.pairs).get(key)
+
+
+def local_pairs(ip: str, tcp: int, udp: int, fork_id: ForkId) -> dict[bytes, RlpItem]:
+    """What this node says of itself, the keys Besu writes: address, ports, and the fork id under `eth`."""
+    address = ip_address(ip)
+    suffix = b"6" if address.version == 6 else b""
+    return {
+        b"ip" + suffix: address.packed,
+        b"tcp" + suffix: rlp.scalar(tcp),
+        b"udp" + suffix: rlp.scalar(udp),
+        b"eth": [[fork_id.hash, rlp.scalar(fork_id.next)]],
+    }
+
+
+def _pairs(fields: RlpFields) -> tuple[tuple[bytes, RlpItem], ...]:
+    pairs: list[tuple[bytes, RlpItem]] = []
+    while fields.remaining:
+        key = fields.bytes("key")
+        if pairs and key <= pairs[-1][0]:
+            raise RlpError("record: keys in strictly ascending order were expected")
+        pairs.append((key, fields.take("value")))
+    return tuple(pairs)
+
+
+def _signer(signature: bytes, seq: int, pairs: tuple[tuple[bytes, RlpItem], ...]) -> bytes:
+    """The node id of the key in the record, if it made the signature; that key is stored without its Y coordinate, so
+    both keys the signature may mean are compared with it."""
+    values = dict(pairs)
+    if values.get(b"id") != b"v4":
+        raise RecordError("a node record of identity scheme 'v4' was expected")
+    digest = keccak256(rlp.encode(_content(seq, pairs)))
+    for parity in (b"\0", b"\1"):
+        try:
+            node_id = recover(digest, signature + parity)
+        except SignatureError:
+            continue
+        if _compressed(node_id) == values.get(b"secp256k1"):
+            return node_id
+    raise RecordError("the node record is not signed by its key")
+
+
+def _content(seq: int, pairs: tuple[tuple[bytes, RlpItem], ...]) -> list[RlpValue]:
+    return [rlp.scalar(seq), *(item for pair in pairs for item in pair)]
+
+
+def _compressed(node_id: bytes) -> bytes:
+    return bytes([2 + (node_id[63] & 1)]) + node_id[:32]

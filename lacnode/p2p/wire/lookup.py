@@ -1,0 +1,58 @@
+"""One search for the nodes nearest to a target: whom to ask next, three at a time (Kademlia's alpha).
+
+Asks only nodes it is given, which must be bonded; finding addresses and waiting for proofs is `discovery`'s.
+"""
+
+from lacnode.p2p.wire.enode import Enode
+from lacnode.p2p.wire.kademlia import distance
+
+CONCURRENCY = 3
+MAX_QUERIES = 48
+"""Nodes asked in one search."""
+
+MAX_CANDIDATES = 256
+ANSWER_TIMEOUT = 5.0
+"""Seconds for which Neighbors of a node asked are taken."""
+
+
+class Lookup:
+    """A search for the 64-byte id `target`. A node may answer in several packets: all within the timeout count."""
+
+    def __init__(self, target: bytes) -> None:
+        self.target = target
+        self._candidates: dict[bytes, Enode] = {}
+        self._ready_at: dict[bytes, float] = {}
+        self._asked: set[bytes] = set()
+        self._waiting: dict[bytes, float] = {}
+        self._open: dict[bytes, float] = {}
+
+    def add(self, enode: Enode, ready_at: float) -> None:
+        """A bonded node that may be asked from `ready_at` (Unix seconds) on; an earlier time replaces a later one."""
+        if len(self._candidates) < MAX_CANDIDATES:
+            self._candidates.setdefault(enode.id, enode)
+        if enode.id in self._candidates:
+            self._ready_at[enode.id] = min(ready_at, self._ready_at.get(enode.id, ready_at))
+
+    def take_next(self, now: float) -> list[Enode]:
+        """The nodes to ask now, nearest first; they count as asked."""
+        for deadlines in (self._waiting, self._open):
+            for node_id in [node_id for node_id, deadline in deadlines.items() if deadline <= now]:
+                del deadlines[node_id]
+        free = min(CONCURRENCY - len(self._waiting), MAX_QUERIES - len(self._asked))
+        if free <= 0:
+            return []
+        unasked = [
+            enode
+            for node_id, enode in self._candidates.items()
+            if node_id not in self._asked and self._ready_at[node_id] <= now
+        ]
+        chosen = sorted(unasked, key=lambda enode: distance(enode.id, self.target))[:free]
+        for enode in chosen:
+            self._asked.add(enode.id)
+            self._waiting[enode.id] = self._open[enode.id] = now + ANSWER_TIMEOUT
+        return chosen
+
+    def expects(self, node_id: bytes, now: float) -> bool:
+        """Take note of Neighbors from a node: whether it was asked, and not too long ago."""
+        self._waiting.pop(node_id, None)
+        return self._open.get(node_id, 0.0) > now
