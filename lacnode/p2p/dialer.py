@@ -1,0 +1,87 @@
+"""Who is dialled next, and when again after a failure.
+
+Static nodes and bootnodes are dialled until they are connected, whatever it takes; discovered nodes while there is room
+for peers, and forgotten after some failures. The first retries come fast, since a network that starts or comes back is
+worth a few refused connections; later ones back off to half a minute, each with some jitter so that nodes that lost each
+other together do not meet again together for ever.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lacnode.p2p.wire.enode import Enode
+
+FIRST_DELAY, MAX_DELAY, JITTER = 0.2, 30.0, 0.25
+"""Seconds before the second attempt, at most, and the part of a delay that is left to chance."""
+
+MAX_DISCOVERED = 1000
+MAX_FAILURES = 8
+"""Failures after which a discovered node is forgotten."""
+
+
+@dataclass(slots=True)
+class _Target:
+    enode: Enode
+    keep: bool
+    failures: int = 0
+    next_attempt: float = 0.0
+    dialling: bool = False
+
+
+class Dialer:
+    """Keeps the list; the network does the dialling."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._targets: dict[bytes, _Target] = {}
+        self._rng = rng
+
+    def add(self, enode: Enode, *, keep: bool) -> bool:
+        """Dial `enode` from now on; `keep` for ever. False if that was so already."""
+        known = self._targets.get(enode.id)
+        if known is not None:
+            changed = keep and not known.keep
+            known.keep = known.keep or keep
+            if keep and known.enode != enode:
+                known.enode, changed = enode, True
+            return changed
+        if not keep and len(self._targets) >= MAX_DISCOVERED:
+            return False
+        self._targets[enode.id] = _Target(enode, keep)
+        return True
+
+    def remove(self, id_: bytes) -> bool:
+        """Do not dial this node any more; False if it was not on the list."""
+        return self._targets.pop(id_, None) is not None
+
+    def due(self, now: float, wanted: Callable[[Enode, bool], bool]) -> list[Enode]:
+        """Nodes to dial at once, of those that are `wanted` (enode, kept); each counts as being dialled."""
+        due = []
+        for target in self._targets.values():
+            if not target.dialling and target.next_attempt <= now and wanted(target.enode, target.keep):
+                target.dialling = True
+                due.append(target.enode)
+        return due
+
+    def next_time(self) -> float | None:
+        """When the next attempt is due, if nothing changes."""
+        return min((target.next_attempt for target in self._targets.values() if not target.dialling), default=None)
+
+    def finished(self, id_: bytes, now: float, *, connected: bool) -> None:
+        """An attempt, or the session it led to, is over."""
+        target = self._targets.get(id_)
+        if target is None:
+            return
+        target.dialling = False
+        target.failures = 0 if connected else target.failures + 1
+        if target.failures > MAX_FAILURES and not target.keep:
+            del self._targets[id_]
+            return
+        delay = min(MAX_DELAY, FIRST_DELAY * 2 ** min(target.failures, 10))
+        target.next_attempt = now + delay * (1 + JITTER * (2 * self._rng.random() - 1))
+
+    def hurry(self, id_: bytes) -> None:
+        """The node gave a sign of life: forget about earlier failures."""
+        target = self._targets.get(id_)
+        if target is not None:
+            target.failures, target.next_attempt = 0, 0.0

@@ -1,0 +1,108 @@
+"""Answering a peer's `eth` requests from the chain and the pool.
+
+Unknown things are left out, as Besu does; an answer stops growing at a number of items and a number of bytes. Runs in a
+worker thread, one request of a peer at a time, so that a greedy peer waits for itself and nobody else.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TypeVar
+
+from lacnode.p2p.chain_reader import ChainReader, PoolReader
+from lacnode.p2p.wire.eth_messages import (
+    BlockBodies,
+    BlockHeaders,
+    EthMessage,
+    GetBlockBodies,
+    GetBlockHeaders,
+    GetNodeData,
+    GetPooledTransactions,
+    GetReceipts,
+    NodeData,
+    PooledTransactions,
+    Receipts,
+)
+from lacnode.primitives.block import Block, BlockBody
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.receipt import Receipt
+from lacnode.primitives.transaction import Transaction
+
+MAX_HEADERS, MAX_BODIES, MAX_RECEIPTS, MAX_TRANSACTIONS = 512, 128, 256, 256
+MAX_ANSWER = 8 * 2**20
+"""Bytes at which an answer stops growing; Besu stops before 10 MiB."""
+
+REQUESTS = (GetBlockHeaders, GetBlockBodies, GetReceipts, GetPooledTransactions, GetNodeData)
+
+T = TypeVar("T")
+
+
+class EthServer:
+    """Answers requests; safe to call from several threads."""
+
+    def __init__(self, chain: ChainReader, pool: PoolReader) -> None:
+        self._chain = chain
+        self._pool = pool
+
+    def answer(self, request: EthMessage) -> EthMessage:
+        """The answer to one of `REQUESTS`."""
+        match request:
+            case GetBlockHeaders():
+                return BlockHeaders(request.request_id, tuple(self._headers(request)))
+            case GetBlockBodies():
+                found = _found(self._body, request.hashes, MAX_BODIES)
+                return BlockBodies(request.request_id, tuple(_bounded(found, _body_size)))
+            case GetReceipts():
+                return Receipts(request.request_id, tuple(self._receipts(request.hashes)))
+            case GetPooledTransactions():
+                pooled = _found(self._pool.transaction, request.hashes, MAX_TRANSACTIONS)
+                return PooledTransactions(request.request_id, tuple(_bounded(pooled, _transaction_size)))
+            case GetNodeData():
+                return NodeData(request.request_id)
+        raise ValueError(f"{type(request).__name__} is no request")
+
+    def _headers(self, request: GetBlockHeaders) -> Iterator[BlockHeader]:
+        header = self._start(request.start)
+        step = (request.skip + 1) * (-1 if request.reverse else 1)
+        for _ in range(max(1, min(request.limit, MAX_HEADERS))):
+            if header is None:
+                return
+            yield header
+            number = header.number + step
+            header = self._chain.header_at(number) if 0 <= number < 2**63 else None
+
+    def _start(self, start: bytes | int) -> BlockHeader | None:
+        return self._chain.header_of(start) if isinstance(start, bytes) else self._chain.header_at(start)
+
+    def _body(self, hash_: bytes) -> BlockBody | None:
+        block: Block | None = self._chain.block_of(hash_)
+        return None if block is None else block.body
+
+    def _receipts(self, hashes: Sequence[bytes]) -> Iterator[tuple[Receipt, ...]]:
+        found = _found(self._chain.receipts_of, hashes, MAX_RECEIPTS)
+        return (tuple(receipts) for receipts in _bounded(found, _receipts_size))
+
+
+def _found(look_up: Callable[[bytes], T | None], hashes: Sequence[bytes], limit: int) -> Iterator[T]:
+    return (item for hash_ in islice(hashes, limit) if (item := look_up(hash_)) is not None)
+
+
+def _bounded(items: Iterable[T], size_of: Callable[[T], int]) -> Iterator[T]:
+    """`items` until they are too large together; the first in any case."""
+    total = 0
+    for item in items:
+        total += size_of(item)
+        if total > MAX_ANSWER and total > size_of(item):
+            return
+        yield item
+
+
+def _body_size(body: BlockBody) -> int:
+    return sum(_transaction_size(transaction) for transaction in body.transactions)
+
+
+def _transaction_size(transaction: Transaction) -> int:
+    return len(transaction.raw)
+
+
+def _receipts_size(receipts: Sequence[Receipt]) -> int:
+    return sum(300 + sum(len(log.data) + 150 for log in receipt.logs) for receipt in receipts)

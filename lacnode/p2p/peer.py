@@ -1,0 +1,233 @@
+"""A peer: one live session after Status, as the rest of the node sees it.
+
+Sending never waits: messages go into the outbox, and a peer that does not read is disconnected. Asking waits for the
+answer, with a bound.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TypeVar
+
+import trio
+
+from lacnode.crypto.secp256k1 import address_of
+from lacnode.p2p.outbox import Outbox, OutboxFull
+from lacnode.p2p.requests import RequestFailed, Requests
+from lacnode.p2p.wire.capabilities import CapabilityTable
+from lacnode.p2p.wire.enode import Enode
+from lacnode.p2p.wire.eth_messages import (
+    BlockBodies,
+    BlockHeaders,
+    EthMessage,
+    GetBlockBodies,
+    GetBlockHeaders,
+    GetPooledTransactions,
+    GetReceipts,
+    NewBlock,
+    NewPooledTransactionHashes,
+    PooledTransactions,
+    Receipts,
+    Status,
+    Transactions,
+)
+from lacnode.p2p.wire.p2p_messages import DisconnectReason, Hello
+from lacnode.primitives.block import Block, BlockBody
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.receipt import Receipt
+from lacnode.primitives.transaction import Transaction
+
+__all__ = ["Peer", "RequestFailed"]
+
+KNOWN_BLOCKS = 300
+KNOWN_TRANSACTIONS = 32_768
+TRANSACTIONS_BYTES = 2**20
+"""Bytes of transactions in one message."""
+
+HASHES_PER_MESSAGE = 4096
+
+M = TypeVar("M", bound=EthMessage)
+
+
+class _Known:
+    """The last `limit` hashes that the peer is known to have."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._hashes: OrderedDict[bytes, None] = OrderedDict()
+
+    def add(self, hash_: bytes) -> bool:
+        """False if it was known already."""
+        if hash_ in self._hashes:
+            return False
+        self._hashes[hash_] = None
+        if len(self._hashes) > self._limit:
+            self._hashes.popitem(last=False)
+        return True
+
+
+class Peer:
+    """One session. `head_number` is an estimate from what the peer has said; sync finds out whether it is true."""
+
+    def __init__(
+        self,
+        *,
+        enode: Enode,
+        hello: Hello,
+        table: CapabilityTable,
+        inbound: bool,
+        addresses: tuple[tuple[str, int], tuple[str, int]],
+        status: Status,
+        genesis_difficulty: int,
+        outbox: Outbox,
+    ) -> None:
+        self.id = enode.id
+        self.address = address_of(enode.id)
+        self.enode = enode
+        self.enode_text = str(enode)
+        self.client_id = hello.client_id
+        self.capabilities = tuple(str(capability) for capability in hello.capabilities)
+        self.p2p_version = hello.p2p_version
+        self.inbound = inbound
+        self.local_address, self.remote_address = addresses
+        self.eth_version = status.version
+        self.head_hash = status.best_hash
+        self.total_difficulty = status.total_difficulty
+        self.head_number = min(2**63, max(0, status.total_difficulty - genesis_difficulty))
+        self.requests = Requests(status.version)
+        self.leaving: DisconnectReason | None = None
+        self.left = trio.Event()
+        self._genesis_difficulty = genesis_difficulty
+        self._table = table
+        self._outbox = outbox
+        self._known_blocks = _Known(KNOWN_BLOCKS)
+        self._known_transactions = _Known(KNOWN_TRANSACTIONS)
+        self._close = trio.Event()
+
+    @property
+    def speaks_ibft(self) -> bool:
+        return self._table.version_of("IBF") is not None
+
+    # -- what it has ---------------------------------------------------------------------------------------------
+
+    def has_block(self, hash_: bytes, number: int) -> None:
+        """The peer says that it has this block."""
+        self._known_blocks.add(hash_)
+        self.reaches(number)
+        if number >= self.head_number:
+            self.head_hash = hash_
+
+    def reaches(self, number: int) -> None:
+        """The peer's chain has at least block `number`."""
+        if number > self.head_number:
+            self.head_number = number
+            self.total_difficulty = max(self.total_difficulty, self._genesis_difficulty + number)
+
+    def knows_transaction(self, hash_: bytes) -> None:
+        """The peer has this transaction."""
+        self._known_transactions.add(hash_)
+
+    # -- sending -------------------------------------------------------------------------------------------------
+
+    def send(self, message: EthMessage, *, droppable: bool = False) -> None:
+        """Send an `eth` message; the session ends if the peer does not read."""
+        try:
+            message_id = self._table.message_id("eth", message.CODE)
+            self._outbox.put(message_id, message.encode(self.eth_version), droppable=droppable)
+        except OutboxFull:
+            self.leave(DisconnectReason.USELESS_PEER)
+
+    def send_consensus(self, code: int, data: bytes) -> None:
+        """Send a consensus message, before anything else that waits; nothing happens if the peer does not speak IBF."""
+        if self.speaks_ibft:
+            try:
+                self._outbox.put_urgent(self._table.message_id("IBF", code), data)
+            except OutboxFull:
+                self.leave(DisconnectReason.USELESS_PEER)
+
+    def send_new_block(self, block: Block, hash_: bytes, total_difficulty: int) -> None:
+        """Announce a block, unless the peer has it."""
+        if self._known_blocks.add(hash_):
+            self.send(NewBlock(block, total_difficulty))
+
+    def send_transactions(self, transactions: Sequence[Transaction]) -> None:
+        """Send whole transactions that the peer is not known to have."""
+        batch: list[Transaction] = []
+        size = 0
+        for transaction in transactions:
+            if not self._known_transactions.add(transaction.hash):
+                continue
+            if batch and size + len(transaction.raw) > TRANSACTIONS_BYTES:
+                self.send(Transactions(tuple(batch)), droppable=True)
+                batch, size = [], 0
+            batch.append(transaction)
+            size += len(transaction.raw)
+        if batch:
+            self.send(Transactions(tuple(batch)), droppable=True)
+
+    def send_transaction_hashes(self, transactions: Sequence[Transaction]) -> None:
+        """Announce transactions that the peer is not known to have."""
+        new = [transaction for transaction in transactions if self._known_transactions.add(transaction.hash)]
+        for start in range(0, len(new), HASHES_PER_MESSAGE):
+            message = NewPooledTransactionHashes.announcing(new[start : start + HASHES_PER_MESSAGE])
+            self.send(message, droppable=True)
+
+    # -- asking --------------------------------------------------------------------------------------------------
+
+    async def headers(
+        self, start: bytes | int, limit: int, skip: int = 0, reverse: bool = False
+    ) -> Sequence[BlockHeader]:
+        """Up to `limit` headers from a number or hash on; RequestFailed if no answer comes."""
+        async with self.requests.room():
+            id_ = self.requests.begin(BlockHeaders.CODE)
+            self.send(GetBlockHeaders(id_, start, limit, skip, reverse))
+            return (await self._answer(BlockHeaders, id_)).headers
+
+    async def bodies(self, hashes: Sequence[bytes]) -> Sequence[BlockBody]:
+        """Bodies of blocks by hash, as many as the peer gives; RequestFailed if no answer comes."""
+        async with self.requests.room():
+            id_ = self.requests.begin(BlockBodies.CODE)
+            self.send(GetBlockBodies(id_, tuple(hashes)))
+            return (await self._answer(BlockBodies, id_)).bodies
+
+    async def pooled_transactions(self, hashes: Sequence[bytes]) -> Sequence[Transaction]:
+        """Pooled transactions by hash; RequestFailed if no answer comes."""
+        async with self.requests.room():
+            id_ = self.requests.begin(PooledTransactions.CODE)
+            self.send(GetPooledTransactions(id_, tuple(hashes)))
+            return (await self._answer(PooledTransactions, id_)).transactions
+
+    async def receipts(self, hashes: Sequence[bytes]) -> Sequence[Sequence[Receipt]]:
+        """Receipts of blocks by hash; RequestFailed if no answer comes."""
+        async with self.requests.room():
+            id_ = self.requests.begin(Receipts.CODE)
+            self.send(GetReceipts(id_, tuple(hashes)))
+            return (await self._answer(Receipts, id_)).receipts
+
+    async def _answer(self, kind: type[M], id_: int) -> M:
+        try:
+            answer = await self.requests.answer(kind.CODE, id_)
+        except RequestFailed:
+            if self.requests.is_useless:
+                self.leave(DisconnectReason.TIMEOUT)
+            raise
+        assert isinstance(answer, kind)
+        return answer
+
+    # -- leaving -------------------------------------------------------------------------------------------------
+
+    def leave(self, reason: DisconnectReason) -> None:
+        """End the session soon, telling the peer `reason`."""
+        if self.leaving is None:
+            self.leaving = reason
+            self._close.set()
+
+    async def disconnect(self, reason: DisconnectReason) -> None:
+        """End the session and wait until it has ended."""
+        self.leave(reason)
+        await self.left.wait()
+
+    async def asked_to_leave(self) -> DisconnectReason:
+        """Wait until somebody wants this session to end."""
+        await self._close.wait()
+        assert self.leaving is not None
+        return self.leaving

@@ -1,0 +1,74 @@
+"""Which sessions may exist: limits, duplicates, and who misbehaved (Besu's `RlpxAgent` and `PeerDenylistManager`)."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from lacnode.p2p.peer import Peer
+from lacnode.p2p.wire.p2p_messages import DisconnectReason
+
+DENYLIST_SIZE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLimits:
+    """`max_peers` in all; at most `inbound_share` (0 to 1) of them may have dialled us, if that is limited at all."""
+
+    max_peers: int = 25
+    inbound_share: float | None = 0.6
+
+
+class PeerSet:
+    """The live peers by node id. `own_id` decides between two connections to the same node."""
+
+    def __init__(self, own_id: bytes, limits: PeerLimits) -> None:
+        self.peers: dict[bytes, Peer] = {}
+        self.exempt: set[bytes] = set()
+        """Ids of static nodes: they count for no limit."""
+        self._own_id = own_id
+        self._limits = limits
+        self._denied: OrderedDict[bytes, str] = OrderedDict()
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether there is room for another peer of our own choice."""
+        return len(self.peers) < self._limits.max_peers
+
+    def refusal(self, id_: bytes, inbound: bool) -> DisconnectReason | None:
+        """Why a new connection with node `id_` may not become a peer, None if it may.
+
+        A second connection to a node is judged as Besu judges it, so that both sides keep the same one: if each side
+        dialled, the connection of the side with the lower id stays; otherwise the older one.
+        """
+        if id_ == self._own_id:
+            return DisconnectReason.LOCAL_IDENTITY
+        existing = self.peers.get(id_)
+        if existing is not None and existing.leaving is None:
+            return None if self._replaces(existing, inbound) else DisconnectReason.ALREADY_CONNECTED
+        if id_ in self.exempt:
+            return None
+        if len(self.peers) >= self._limits.max_peers or (inbound and self._inbound_full()):
+            return DisconnectReason.TOO_MANY_PEERS
+        return None
+
+    def _replaces(self, existing: Peer, inbound: bool) -> bool:
+        if existing.inbound == inbound:
+            return False
+        new_initiator = existing.id if inbound else self._own_id
+        return new_initiator == min(existing.id, self._own_id)
+
+    def _inbound_full(self) -> bool:
+        if self._limits.inbound_share is None:
+            return False
+        inbound = sum(peer.inbound and peer.id not in self.exempt for peer in self.peers.values())
+        return inbound >= int(self._limits.max_peers * self._limits.inbound_share)
+
+    def deny(self, id_: bytes, reason: str) -> None:
+        """Do not talk to this node again until restart, unless it is a static one."""
+        if id_ not in self.exempt:
+            self._denied[id_] = reason
+            if len(self._denied) > DENYLIST_SIZE:
+                self._denied.popitem(last=False)
+
+    def denial(self, id_: bytes) -> str | None:
+        """Why this node is denied, None if it is not."""
+        return None if id_ in self.exempt else self._denied.get(id_)

@@ -1,0 +1,64 @@
+"""Who may connect: the seam where permissioning plugs in.
+
+A policy is asked before a dial, after the Hello of an accepted connection, and again for every live session whenever its
+answers may have changed (`Network.recheck`). Each answer carries its reason.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from lacnode.p2p.wire.enode import Enode
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Yes or no, and why."""
+
+    allowed: bool
+    reason: str
+
+
+ALLOWED = Verdict(True, "everybody may connect")
+
+
+class ConnectionPolicy(Protocol):
+    """Decides about connections between this node and another."""
+
+    def may_dial(self, enode: Enode) -> Verdict: ...
+    def may_accept(self, enode: Enode) -> Verdict: ...
+    def may_stay(self, enode: Enode) -> Verdict: ...
+
+
+class AllowAll:
+    """No permissioning."""
+
+    def may_dial(self, enode: Enode) -> Verdict:
+        return ALLOWED
+
+    def may_accept(self, enode: Enode) -> Verdict:
+        return ALLOWED
+
+    def may_stay(self, enode: Enode) -> Verdict:
+        return ALLOWED
+
+
+class DenyNodes:
+    """Cuts off the nodes with the ids it holds, which may change while the network runs: a devnet's partitions, and
+    `--banned-node-ids`."""
+
+    def __init__(self, reason: str, denied: Iterable[bytes] = ()) -> None:
+        self.denied = frozenset(denied)
+        self._reason = reason
+
+    def may_dial(self, enode: Enode) -> Verdict:
+        return self._verdict(enode)
+
+    def may_accept(self, enode: Enode) -> Verdict:
+        return self._verdict(enode)
+
+    def may_stay(self, enode: Enode) -> Verdict:
+        return self._verdict(enode)
+
+    def _verdict(self, enode: Enode) -> Verdict:
+        return Verdict(False, self._reason) if enode.id in self.denied else ALLOWED
