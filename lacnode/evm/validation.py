@@ -47,10 +47,15 @@ def floor_gas(data: bytes, fork: Fork) -> int:
     return 21_000 + 10 * (4 * len(data) - 3 * data.count(0))
 
 
-def check_transaction(transaction: Transaction, spec: ChainSpec, fork: Fork) -> None:
-    """TransactionRejected if `transaction` is invalid on this network whatever its sender has."""
+def check_chain_id(transaction: Transaction, spec: ChainSpec) -> None:
+    """TransactionRejected if `transaction` was signed for another network."""
     if transaction.chain_id is not None and transaction.chain_id != spec.chain_id:
         raise _rejected(RejectionReason.WRONG_CHAIN_ID, f"chain id {transaction.chain_id} instead of {spec.chain_id}")
+
+
+def check_transaction(transaction: Transaction, spec: ChainSpec, fork: Fork) -> None:
+    """TransactionRejected if `transaction` is invalid on this network whatever its sender has."""
+    check_chain_id(transaction, spec)
     if fork < _FIRST_FORK[transaction.type]:
         raise _rejected(
             RejectionReason.INVALID_TRANSACTION_FORMAT,

@@ -1,0 +1,231 @@
+"""The pool: transactions by hash, and by sender and nonce, under one lock.
+
+Safe to use from several threads: RPC adds while a block is being built. Listeners are called after the lock is released,
+in the thread that caused the change.
+"""
+
+import heapq
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from lacnode.evm.rejection import RejectionReason, TransactionRejected
+from lacnode.primitives.transaction import Transaction
+from lacnode.txpool.admission import Admission, HeadState
+from lacnode.txpool.pooled import PoolCandidate, PooledTransaction, Verdict
+from lacnode.txpool.replacement import may_replace
+from lacnode.txpool.settings import PoolSettings
+
+Listener = Callable[[PooledTransaction], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatistics:
+    """`max_size` is -1 for a layered pool, which is bounded otherwise."""
+
+    max_size: int
+    local: int
+    remote: int
+
+
+class TransactionPool:
+    """See the module's note. `head` gives the head and its accounts."""
+
+    def __init__(self, settings: PoolSettings, admission: Admission, head: Callable[[], HeadState]) -> None:
+        self.settings = settings
+        self._admission = admission
+        self._head = head
+        self._lock = threading.RLock()
+        self._by_hash: dict[bytes, PooledTransaction] = {}
+        self._by_sender: dict[bytes, dict[int, PooledTransaction]] = {}
+        self._sequence = 0
+        self._added: list[Listener] = []
+        self._dropped: list[Listener] = []
+
+    def on_added(self, listener: Listener) -> None:
+        """Tell `listener` of every transaction that enters."""
+        self._added.append(listener)
+
+    def on_dropped(self, listener: Listener) -> None:
+        """Tell `listener` of every transaction that leaves without having been in a block."""
+        self._dropped.append(listener)
+
+    # -- entering ------------------------------------------------------------------------------------------------
+
+    def add(self, transaction: Transaction, *, local: bool, now: float) -> None:
+        """Pool `transaction`; TransactionRejected with Besu's reason if it may not enter."""
+        if self.knows(transaction.hash):
+            raise TransactionRejected(RejectionReason.TRANSACTION_ALREADY_KNOWN, "it is pooled already")
+        sender = self._admission.check(transaction, local=local)
+        head = self._head()
+        account_nonce = head.accounts.nonce(sender)
+        if transaction.nonce - account_nonce >= self.settings.nonce_distance:
+            raise TransactionRejected(
+                RejectionReason.NONCE_TOO_FAR_IN_FUTURE_FOR_SENDER,
+                f"nonce {transaction.nonce}, the account's is {account_nonce}, "
+                f"at most {self.settings.nonce_distance - 1} ahead",
+            )
+        priority = self._admission.has_priority(sender, local)
+        with self._lock:
+            self._sequence += 1
+            pooled = PooledTransaction(transaction, sender, local, priority, self._sequence, now)
+            gone = self._insert(pooled, head.header.base_fee)
+        for listener in self._added:
+            listener(pooled)
+        self._tell_dropped(gone)
+
+    def _insert(self, pooled: PooledTransaction, base_fee: int | None) -> list[PooledTransaction]:
+        """Put it in; those that made room."""
+        transaction = pooled.transaction
+        nonces = self._by_sender.setdefault(pooled.sender, {})
+        replaced = nonces.get(transaction.nonce)
+        if replaced is not None and not may_replace(
+            transaction, replaced.transaction, self.settings.price_bump, base_fee
+        ):
+            raise TransactionRejected(
+                RejectionReason.TRANSACTION_REPLACEMENT_UNDERPRICED,
+                f"another transaction with nonce {transaction.nonce} pays as much",
+            )
+        gone: list[PooledTransaction] = []
+        if replaced is not None:
+            del self._by_hash[replaced.transaction.hash]
+            gone.append(replaced)
+        nonces[transaction.nonce] = pooled
+        self._by_hash[transaction.hash] = pooled
+        while len(self._by_hash) > self.settings.max_size:
+            gone += self._evict(base_fee)
+        return gone
+
+    def _evict(self, base_fee: int | None) -> list[PooledTransaction]:
+        """Take out the least important transaction with every later one of its sender."""
+        least = max(self._by_hash.values(), key=lambda pooled: pooled.rank(base_fee))
+        nonces = self._by_sender[least.sender]
+        victims = [nonces[nonce] for nonce in sorted(nonces, reverse=True) if nonce >= least.transaction.nonce]
+        for victim in victims:
+            self._remove(victim)
+        return victims
+
+    # -- leaving -------------------------------------------------------------------------------------------------
+
+    def block_imported(self, transactions: Sequence[Transaction], senders: Sequence[bytes]) -> None:
+        """What is in a block is no longer pending, nor is anything whose nonce it used."""
+        gone: list[PooledTransaction] = []
+        with self._lock:
+            for transaction, sender in zip(transactions, senders, strict=True):
+                pooled = self._by_sender.get(sender, {}).get(transaction.nonce)
+                if pooled is not None:
+                    self._remove(pooled)
+                    if pooled.transaction.hash != transaction.hash:
+                        gone.append(pooled)
+        self._tell_dropped(gone)
+
+    def expire(self, now: float) -> None:
+        """Drop what is older than the retention time; call once a minute."""
+        oldest = now - self.settings.retention_hours * 3600
+        with self._lock:
+            old = [pooled for pooled in self._by_hash.values() if pooled.added_at < oldest]
+            for pooled in old:
+                self._remove(pooled)
+        self._tell_dropped(old)
+
+    def _drop(self, pooled: PooledTransaction, reason: RejectionReason) -> None:
+        with self._lock:
+            known = self._by_hash.get(pooled.transaction.hash)
+            if known is not None:
+                self._remove(known)
+        if known is not None:
+            self._tell_dropped([known])
+
+    def _remove(self, pooled: PooledTransaction) -> None:
+        self._by_hash.pop(pooled.transaction.hash, None)
+        nonces = self._by_sender.get(pooled.sender, {})
+        if nonces.get(pooled.transaction.nonce) is pooled:
+            del nonces[pooled.transaction.nonce]
+            if not nonces:
+                del self._by_sender[pooled.sender]
+
+    def _tell_dropped(self, gone: Iterable[PooledTransaction]) -> None:
+        for pooled in gone:
+            for listener in self._dropped:
+                listener(pooled)
+
+    # -- looking -------------------------------------------------------------------------------------------------
+
+    def knows(self, hash_: bytes) -> bool:
+        return hash_ in self._by_hash
+
+    def pooled(self, hash_: bytes) -> PooledTransaction | None:
+        """The pooled transaction with this hash."""
+        return self._by_hash.get(hash_)
+
+    def transaction(self, hash_: bytes) -> Transaction | None:
+        """Like `pooled`, the transaction alone."""
+        pooled = self._by_hash.get(hash_)
+        return None if pooled is None else pooled.transaction
+
+    def all(self) -> list[PooledTransaction]:
+        """Everything, in order of arrival."""
+        with self._lock:
+            return sorted(self._by_hash.values(), key=lambda pooled: pooled.sequence)
+
+    def next_nonce(self, sender: bytes) -> int | None:
+        """The first nonce of `sender` that neither the chain nor the pool has used; None if nothing of it is pooled."""
+        with self._lock:
+            nonces = self._by_sender.get(sender)
+            if not nonces:
+                return None
+            nonce = self._head().accounts.nonce(sender)
+            while nonce in nonces:
+                nonce += 1
+            return nonce
+
+    @property
+    def statistics(self) -> PoolStatistics:
+        with self._lock:
+            local = sum(pooled.local for pooled in self._by_hash.values())
+            size = -1 if self.settings.layered else self.settings.max_size
+            return PoolStatistics(size, local, len(self._by_hash) - local)
+
+    # -- blocks --------------------------------------------------------------------------------------------------
+
+    def candidates(self, base_fee: int | None) -> Iterator[PoolCandidate]:
+        """What a block with `base_fee` may take, best first, each sender's in order of nonce.
+
+        A transaction that is not included keeps its sender's later ones out of this block.
+        """
+        queues = self._queues()
+        heap = [(queue[-1].rank(base_fee), sender) for sender, queue in queues.items()]
+        heapq.heapify(heap)
+        while heap:
+            _, sender = heapq.heappop(heap)
+            queue = queues[sender]
+            pooled = queue.pop()
+            if not self._pays(pooled, base_fee):
+                continue
+            candidate = PoolCandidate(pooled, self._drop)
+            yield candidate
+            if candidate.verdict is Verdict.INCLUDED and queue:
+                heapq.heappush(heap, (queue[-1].rank(base_fee), sender))
+
+    def _queues(self) -> dict[bytes, list[PooledTransaction]]:
+        """For each sender what can be executed from its account nonce on, the first last."""
+        accounts = self._head().accounts
+        with self._lock:
+            queues = {}
+            for sender, nonces in self._by_sender.items():
+                nonce = accounts.nonce(sender)
+                run = []
+                while nonce in nonces:
+                    run.append(nonces[nonce])
+                    nonce += 1
+                if run:
+                    queues[sender] = run[::-1]
+            return queues
+
+    def _pays(self, pooled: PooledTransaction, base_fee: int | None) -> bool:
+        """Whether the operator's floors let it into a block; priority transactions have none."""
+        if pooled.priority:
+            return True
+        price = pooled.transaction.effective_gas_price(base_fee)
+        tip = price - (base_fee or 0)
+        return price >= self.settings.block_min_gas_price and tip >= self.settings.min_priority_fee
