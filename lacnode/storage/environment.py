@@ -6,7 +6,7 @@ and growing waits for them for a bounded time. Must not know batches or groups.
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ class Environment:
         self._path = path
         self._gate = threading.Condition()
         self._open_pages = 0
-        self._growing = False
+        self._readers_wait = False
         self._closed = False
         with _translated(path):
             self._env = lmdb.open(
@@ -87,8 +87,8 @@ class Environment:
     def open_pages(self) -> Pages:
         """A read transaction; close it with `close_pages`."""
         with self._gate:
-            if self._growing:
-                self._gate.wait_for(lambda: not self._growing)
+            if self._readers_wait:
+                self._gate.wait_for(lambda: not self._readers_wait)
             if self._closed:
                 raise StorageError(f"the database in {self._path} is closed")
             try:
@@ -107,14 +107,9 @@ class Environment:
 
     def write(self, layers: Sequence[Layer]) -> None:
         """All of `layers`, oldest first, in one transaction. One thread at a time."""
-        self._make_tables({table for layer in layers for table in layer})
-        while True:
-            try:
-                with _translated(self._path), self._env.begin(write=True) as transaction:
-                    self._put(transaction, layers)
-                return
-            except MapFull:
-                self._grow()
+        with _translated(self._path):
+            while not self._written(layers):
+                pass
 
     def close(self) -> None:
         """Closing twice is harmless. A snapshot still open elsewhere keeps this waiting for a while, then is lost."""
@@ -123,55 +118,67 @@ class Environment:
             self._closed = True
             self._env.close()
 
-    def _put(self, transaction: Any, layers: Sequence[Layer]) -> None:
+    def _written(self, layers: Sequence[Layer]) -> bool:
+        """Whether `layers` are committed; False if the map was too small and has grown."""
+        transaction = self._env.begin(write=True)
+        try:
+            tables = self._put(transaction, layers)
+            transaction.commit()
+        except lmdb.MapFullError:
+            self._give_up(transaction, grow=True)
+            return False
+        except BaseException:
+            self._give_up(transaction, grow=False)
+            raise
+        self._tables = tables
+        return True
+
+    def _put(self, transaction: Any, layers: Sequence[Layer]) -> dict[str, Any]:
+        """The tables, new ones included, after putting `layers` into them."""
+        tables = dict(self._tables)
         for layer in layers:
             for table, changes in layer.items():
-                handle = self._tables[table]
-                for key, value in sorted(changes.items()):
-                    if value is None:
-                        transaction.delete(key, db=handle)
-                    else:
-                        transaction.put(key, value, db=handle)
+                if table not in tables:
+                    tables[table] = self._env.open_db(table.encode(), txn=transaction)
+                _put_all(transaction, tables[table], changes)
+        return tables
+
+    def _give_up(self, transaction: Any, *, grow: bool) -> None:
+        """Abort, and make the map twice as large if it has to `grow`.
+
+        Both need readers out of the way: the map may not move under them, and lmdb 3.0 aborts a write transaction only
+        when no thread is in a call on the environment, for which busy readers keep it waiting without end.
+        """
+        with self._gate:
+            self._readers_wait = True
+            try:
+                quiet = self._gate.wait_for(lambda: not self._open_pages, GROWTH_PATIENCE)
+                transaction.abort()
+                if grow and not quiet:
+                    raise StorageError(f"the database in {self._path} has to grow, but a snapshot is kept open")
+                if grow:
+                    self._env.set_mapsize(2 * self._env.info()["map_size"])
+            finally:
+                self._readers_wait = False
+                self._gate.notify_all()
 
     def _existing_tables(self) -> dict[str, Any]:
         with self._env.begin() as transaction:
             names = [bytes(name) for name in transaction.cursor().iternext(values=False)]
         return {name.decode(): self._env.open_db(name, create=False) for name in names}
 
-    def _make_tables(self, names: set[str]) -> None:
-        for name in sorted(names - self._tables.keys()):
-            while True:
-                try:
-                    with _translated(self._path):
-                        handle = self._env.open_db(name.encode())
-                    break
-                except MapFull:
-                    self._grow()
-            self._tables = {**self._tables, name: handle}
 
-    def _grow(self) -> None:
-        """Twice the map, once nobody reads."""
-        with self._gate:
-            self._growing = True
-            try:
-                if not self._gate.wait_for(lambda: not self._open_pages, GROWTH_PATIENCE):
-                    raise StorageError(f"the database in {self._path} has to grow, but a snapshot is kept open")
-                with _translated(self._path):
-                    self._env.set_mapsize(2 * self._env.info()["map_size"])
-            finally:
-                self._growing = False
-                self._gate.notify_all()
+def _put_all(transaction: Any, handle: Any, changes: Mapping[bytes, bytes | None]) -> None:
+    for key, value in sorted(changes.items()):
+        if value is None:
+            transaction.delete(key, db=handle)
+        else:
+            transaction.put(key, value, db=handle)
 
 
-class MapFull(Exception):
-    """The map has to grow; never leaves this module's environment."""
-
-
-def translated(path: Path, error: Exception) -> Exception:
+def translated(path: Path, error: Exception) -> StorageError:
     """LMDB's `error` in this room's words."""
     text = f"the database in {path}: {error}"
-    if isinstance(error, lmdb.MapFullError):
-        return MapFull(text)
     if isinstance(error, _DAMAGE):
         return StorageCorrupt(f"{text}; the files are damaged: restore a backup, or delete the directory and sync")
     if isinstance(error, lmdb.DiskError) or ("Input/output error" in str(error) and _is_full(path)):
