@@ -28,6 +28,7 @@ from lacnode.consensus.block_hash import on_chain_hash
 from lacnode.consensus.header_rules import check_full, check_light
 from lacnode.consensus.validators import VoteTally
 from lacnode.evm.engine import CallRequest, CallResult, ExecutedBlock, ExecutionEngine, StateView
+from lacnode.evm.fees import next_base_fee
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.rlp import RlpError
@@ -108,6 +109,10 @@ class Blockchain(History):
     def tally_after(self, header: BlockHeader) -> VoteTally:
         """The validators and the votes outstanding after `header`, a block of the chain."""
         return self._validators.tally_after(header)
+
+    def next_base_fee(self, timestamp: int) -> int | None:
+        """Wei per gas that the block after the head burns if it has `timestamp`; None before London."""
+        return next_base_fee(self.spec, self._head.header, timestamp)
 
     def state_at(self, header: BlockHeader) -> StateView:
         """Accounts after `header`."""

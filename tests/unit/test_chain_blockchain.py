@@ -384,6 +384,17 @@ class TestBuilding:
         net.grow()
         assert net.chain.head.header.gas_limit == 10_000_000 + 1024
 
+    def test_pays_the_base_fee_it_announced(self) -> None:
+        assert network().chain.next_base_fee(GENESIS_TIME + 1) is None
+        document = genesis()
+        document["config"] = {**document["config"], "londonBlock": 1}  # type: ignore[dict-item]
+        net = network(document)
+        fee = net.chain.next_base_fee(GENESIS_TIME + 1)
+        block = net.grow()
+        assert block.header.base_fee == fee == 1_000_000_000
+        assert block.header.gas_limit == 2 * 10_000_000
+        assert net.grow().header.base_fee == fee - fee // 8
+
     def test_keeps_reasons_of_reverts_only_when_asked(self) -> None:
         for keep in (False, True):
             net = network(settings=ChainSettings(keep_revert_reasons=keep))
