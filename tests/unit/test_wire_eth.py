@@ -204,3 +204,12 @@ def test_breaches(version: int, code: int, content: list[RlpValue], complaint: s
 def test_trailing_bytes_are_a_breach() -> None:
     with pytest.raises(RlpError):
         decode(65, 5, b"\xc0\0")
+
+
+def test_requests_and_announcements_are_bounded() -> None:
+    most = NewPooledTransactionHashes(tuple(bytes([1]) * 32 for _ in range(4_096)), b"\2" * 4_096, (131_072,) * 4_096)
+    assert decode(68, most.CODE, most.encode(68)) == most
+    bomb = rlp.encode([[] for _ in range(300_000)])
+    for message in (Status, NewBlockHashes, GetBlockHeaders, GetBlockBodies, GetReceipts, NewPooledTransactionHashes):
+        with pytest.raises(RlpError, match="at most 262144 bytes"):
+            decode(66, message.CODE, bomb)

@@ -30,6 +30,10 @@ from lacnode.primitives.transaction import SET_CODE, Transaction
 FIRST_VERSION_WITH_FORK_ID = 64
 FIRST_VERSION_WITH_TRANSACTION_TYPES = 68
 
+MAX_SMALL_BODY = 256 * 1024
+"""Bytes of a Status, a request or an announcement. The largest honest one, 4096 hashes with types and sizes, has 155 KB;
+a frame full of empty lists would take seconds and a gigabyte to decode."""
+
 
 class EthMessage(Protocol):
     """A message of the `eth` protocol. `CODE` is relative: add the protocol's offset."""
@@ -394,15 +398,20 @@ _WITHOUT_REQUEST_ID = frozenset(
     message.CODE for message in (Status, NewBlockHashes, Transactions, NewBlock, NewPooledTransactionHashes)
 )
 
+_REQUESTS = (GetBlockHeaders, GetBlockBodies, GetPooledTransactions, GetNodeData, GetReceipts)
+_SMALL = frozenset(message.CODE for message in (Status, NewBlockHashes, NewPooledTransactionHashes, *_REQUESTS))
+
 
 def decode(version: int, code: int, body: bytes) -> EthMessage:
     """The message of `code` in `eth/<version>` from its uncompressed body; request ids are 0 before eth/66.
 
-    RlpError if the version has no such code or the body is malformed.
+    RlpError if the version has no such code or the body is malformed or, for a request or an announcement, too large.
     """
     since, until, decoder = _MESSAGES.get(code, (_NEVER, _NEVER, Status.of))
     if not since <= version < until:
         raise RlpError(f"eth/{version} has no message {code:#04x}")
+    if code in _SMALL and len(body) > MAX_SMALL_BODY:
+        raise RlpError(f"eth message {code:#04x}: at most {MAX_SMALL_BODY} bytes were expected, found {len(body)}")
     item = rlp.decode(body)
     if version < FIRST_VERSION_WITH_REQUEST_IDS or code in _WITHOUT_REQUEST_ID:
         return decoder(version, 0, item)
