@@ -6,11 +6,18 @@ from collections.abc import Callable
 Action = Callable[[], None]
 
 
-class VirtualClock:
-    """Milliseconds since the Unix epoch, moved only by running what is due."""
+class Storm(AssertionError):
+    """More happened than a network of honest validators and rationed liars can cause: messages beget messages."""
 
-    def __init__(self, start_ms: int) -> None:
+
+class VirtualClock:
+    """Milliseconds since the Unix epoch, moved only by running what is due; Storm after `max_actions` of them."""
+
+    def __init__(self, start_ms: int, max_actions: int) -> None:
         self.now_ms = start_ms
+        self.actions = 0
+        """How many actions have run."""
+        self._max_actions = max_actions
         self._queue: list[tuple[int, int, Action]] = []
         self._sequence = 0
 
@@ -29,5 +36,8 @@ class VirtualClock:
             self.now_ms = max(self.now_ms, until_ms)
             return False
         self.now_ms, _, action = heapq.heappop(self._queue)
+        self.actions += 1
+        if self.actions > self._max_actions:
+            raise Storm(f"more than {self._max_actions} deliveries and timers, {len(self._queue)} more are waiting")
         action()
         return True
