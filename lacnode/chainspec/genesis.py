@@ -177,8 +177,11 @@ _TIME_FORKS = (("shanghaitime", Fork.SHANGHAI), ("cancuntime", Fork.CANCUN), ("p
 _ID_ONLY_BLOCKS = ("daoforkblock", "arrowglacierblock", "grayglacierblock", "mergenetsplitblock")
 
 _HARMLESS = frozenset(
-    "comment version number gasused parentbeaconblockroot discovery checkpoint ethash eip155block eip155hash eip150hash "
-    "ecip1017eraround terminaltotaldifficulty depositcontractaddress blobschedule eccurve privatekey".split()
+    [
+        *("comment", "version", "number", "gasused", "parentbeaconblockroot", "discovery", "checkpoint", "ethash"),
+        *("eip155block", "eip155hash", "eip150hash", "ecip1017eraround", "terminaltotaldifficulty", "eccurve"),
+        *("depositcontractaddress", "blobschedule", "privatekey"),
+    ]
 )
 """Keys that Besu reads or that genesis files commonly carry, and that change nothing here."""
 

@@ -8,6 +8,7 @@ It does not know time but for the `now_ms` it is given, nor who is connected, no
 is told by events.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 
 from lacnode.consensus.block_hash import on_chain_hash
@@ -18,6 +19,10 @@ from lacnode.consensus.journal import Journal
 from lacnode.consensus.memory import FutureMessages, Limits, SeenMessages
 from lacnode.consensus.messages import decode_envelope, decode_message
 from lacnode.primitives.rlp import RlpError
+
+MAX_RELAYED = 256
+"""Messages of one author passed on at one height: a validator that talks without end is not helped by all others. An
+honest one says four things a round, and rounds double."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class Ibft:
         self._future = FutureMessages(limits)
         self._received = SeenMessages(limits.duplicate_messages)
         self._sent = SeenMessages(limits.gossiped_history)
+        self._relayed: Counter[bytes] = Counter()
 
     def handle(self, event: Event, now_ms: int) -> list[Effect]:
         """What the world should do about `event`, in order. `now_ms` is the wall clock in Unix milliseconds."""
@@ -104,6 +110,7 @@ class Ibft:
         if self._head is not None and head.header.number <= self._head.header.number:
             return self._ignore_old_head(head, self._head)
         self._head = head
+        self._relayed.clear()
         early = self._future.take(head.header.number + 1)
         if self._address not in head.validators:
             self._height = None
@@ -149,4 +156,7 @@ class Ibft:
         """Pass a message on, unchanged and once, to the validators who may lack it."""
         assert self._head is not None
         others = frozenset(self._head.validators) - {self._address, event.sender, author}
-        return [Send(event.code, event.data, others)] if others and self._sent.add(event.data) else []
+        if not others or self._relayed[author] >= MAX_RELAYED or not self._sent.add(event.data):
+            return []
+        self._relayed[author] += 1
+        return [Send(event.code, event.data, others)]

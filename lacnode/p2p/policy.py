@@ -62,3 +62,23 @@ class DenyNodes:
 
     def _verdict(self, enode: Enode) -> Verdict:
         return Verdict(False, self._reason) if enode.id in self.denied else ALLOWED
+
+
+class AllOf:
+    """Allows what every one of `policies` allows; the first refusal is the answer."""
+
+    def __init__(self, policies: Iterable[ConnectionPolicy]) -> None:
+        self._policies = tuple(policies)
+
+    def may_dial(self, enode: Enode) -> Verdict:
+        return _first_refusal(policy.may_dial(enode) for policy in self._policies)
+
+    def may_accept(self, enode: Enode) -> Verdict:
+        return _first_refusal(policy.may_accept(enode) for policy in self._policies)
+
+    def may_stay(self, enode: Enode) -> Verdict:
+        return _first_refusal(policy.may_stay(enode) for policy in self._policies)
+
+
+def _first_refusal(verdicts: Iterable[Verdict]) -> Verdict:
+    return next((verdict for verdict in verdicts if not verdict.allowed), ALLOWED)

@@ -21,6 +21,9 @@ RlpValue: TypeAlias = "bytes | Sequence[RlpValue]"
 MAX_DEPTH = 32
 """Deepest nesting accepted. The deepest real message is a Proposal with prepared certificates, 9 levels."""
 
+MAX_LISTS = 200_000
+"""Lists in one message. A full block has some ten thousand; every one costs memory many times its bytes."""
+
 _HARMLESS_LENGTH = 4_096
 """Below this length not even a message of list headers alone comes near the native stack's end."""
 
@@ -140,7 +143,7 @@ def _check_depth(data: bytes) -> None:
     if len(data) < _HARMLESS_LENGTH or len(data.translate(None, _BELOW_LIST)) < _HARMLESS_LENGTH:
         return
     ends = [len(data)]
-    position = 0
+    position = lists = 0
     while position < len(data):
         while position >= ends[-1]:
             ends.pop()
@@ -158,6 +161,9 @@ def _check_depth(data: bytes) -> None:
             width = 0 if first < 0xF8 else first - 0xF7
             size = first - 0xC0 if not width else int.from_bytes(data[position + 1 : position + 1 + width])
             position += 1 + width
+            lists += 1
+            if lists > MAX_LISTS:
+                raise RlpError(f"more than {MAX_LISTS} lists in one message")
             if len(ends) > MAX_DEPTH:
                 raise RlpError(f"lists nested deeper than {MAX_DEPTH}")
             ends.append(min(position + size, ends[-1]))

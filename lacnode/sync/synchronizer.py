@@ -8,7 +8,7 @@ decide what a valid block is, and must not hold consensus up for a peer that pro
 every wait has a bound, after which that peer's promise counts for nothing for a while.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -202,7 +202,7 @@ class Synchronizer:
             await batches.send(await self._blocks(peer, headers))
             number, parent = headers[-1].number, on_chain_hash(headers[-1])
 
-    async def _headers(self, peer: Peer, start: int, parent: bytes) -> list[BlockHeader]:
+    async def _headers(self, peer: Peer, start: int, parent: bytes) -> Sequence[BlockHeader]:
         """Headers from `start` on that follow from the block with hash `parent`."""
         headers = await _asked(peer.headers(start, BATCH))
         if not headers:
@@ -216,7 +216,7 @@ class Synchronizer:
             parent = on_chain_hash(header)
         return headers
 
-    async def _blocks(self, peer: Peer, headers: list[BlockHeader]) -> list[Block]:
+    async def _blocks(self, peer: Peer, headers: Sequence[BlockHeader]) -> list[Block]:
         blocks: list[Block] = []
         while len(blocks) < len(headers):
             wanted = [on_chain_hash(header) for header in headers[len(blocks) :]]

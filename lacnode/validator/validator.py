@@ -8,7 +8,7 @@ Must not decide anything that the protocol decides.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,16 +50,21 @@ from lacnode.consensus.payloads import sign_payload
 from lacnode.crypto.signer import Signer, SignerUnavailable
 from lacnode.primitives.block import Block
 from lacnode.storage.errors import StorageError
+from lacnode.validator.block_maker import StaleHeight
 from lacnode.validator.intake import Intake
 from lacnode.validator.timers import Timer
 
 log = structlog.get_logger("consensus")
+
+COMPACT_EVERY = 100
+"""Blocks between two compactions of the consensus log."""
 
 
 class ConsensusRecords(Protocol):
     """The write-ahead log as the validator uses it (`storage.ConsensusLog`)."""
 
     def append(self, record: bytes) -> None: ...
+    def rewrite(self, records: Iterable[bytes]) -> None: ...
 
 
 class BlockMaker(Protocol):
@@ -109,6 +114,7 @@ class Validator:
         self._now_ms = now_ms
         self._intake = Intake(message_limit)
         self._syncing = False
+        self._compacted_at = 0
 
     # -- told by the node, on the event loop ----------------------------------------------------------------------
 
@@ -116,6 +122,11 @@ class Validator:
         """The chain has a new head. While the node is syncing nobody asks it to agree on the next block."""
         if not self._syncing:
             self._intake.put(self._current_head())
+
+    @property
+    def refused_messages(self) -> int:
+        """Messages that came faster than they could be heard, since the start."""
+        return self._intake.refused
 
     def syncing_changed(self, syncing: bool) -> None:
         """Sync started to follow a longer chain, or ended."""
@@ -146,12 +157,34 @@ class Validator:
 
     async def _take(self, event: Event) -> None:
         """Give the machine `event` and carry out the effects; answers that are there at once follow directly."""
+        if isinstance(event, HeadChanged):
+            await self._forget_finished(event.header.number)
         events = deque([event])
         while events:
-            for effect in self.machine.handle(events.popleft(), self._now_ms()):
+            for effect in self._effects(events.popleft()):
                 answer = await self._carry_out(effect)
                 if answer is not None:
                     events.append(answer)
+
+    def _effects(self, event: Event) -> list[Effect]:
+        """A peer's message can never stop this node: if it finds an error of ours, that is logged and it is dropped."""
+        try:
+            return self.machine.handle(event, self._now_ms())
+        except Exception:
+            if not isinstance(event, MessageReceived):
+                raise
+            log.exception("a consensus message could not be handled", sender=event.sender.hex(), code=event.code)
+            return []
+
+    async def _forget_finished(self, number: int) -> None:
+        """The journal forgets final heights at once, its file now and then: rewriting it costs a flush."""
+        records = self._journal.head_changed(number)
+        if number - self._compacted_at >= COMPACT_EVERY:
+            self._compacted_at = number
+            try:
+                await trio.to_thread.run_sync(self._records.rewrite, records)
+            except StorageError as error:
+                log.error("the consensus log could not be compacted", reason=str(error))
 
     async def _carry_out(self, effect: Effect) -> Event | None:
         match effect:
@@ -202,6 +235,8 @@ class Validator:
 
         try:
             block = await trio.to_thread.run_sync(build, limiter=self._limiter)
+        except StaleHeight:
+            return
         except (BlockRefused, StorageError) as error:
             log.error("no block built", height=effect.height, round=effect.round, reason=str(error))
             return

@@ -1,0 +1,59 @@
+"""Everything that one node is told: made by the command line, by a devnet, or by hand."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lacnode.p2p.wire.enode import Enode
+from lacnode.rpc.settings import ApiSettings, HttpSettings, WebSocketSettings
+from lacnode.txpool.settings import PoolSettings
+
+
+@dataclass(frozen=True, slots=True)
+class P2pSettings:
+    """`host` is what others are told, `interface` what is bound; `inbound_share` (0 to 1) of `max_peers` may have
+    dialled this node, None for all of them."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    interface: str = "0.0.0.0"
+    port: int = 30303
+    max_peers: int = 25
+    inbound_share: float | None = 0.6
+    discovery: bool = True
+    bootnodes: tuple[Enode, ...] = ()
+    static_nodes: tuple[Enode, ...] = ()
+    banned_ids: frozenset[bytes] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class MiningSettings:
+    """What this node's blocks are like. `selection_share` is the part of the block period (0 to 1) for choosing
+    transactions."""
+
+    vanity: bytes = b""
+    gas_limit_target: int | None = None
+    min_occupancy_ratio: float = 0.8
+    selection_share: float = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """One node. `http` and `websocket` are None where they are off."""
+
+    data_path: Path
+    genesis_file: Path
+    key_file: Path | None = None
+    network_id: int | None = None
+    identity: str | None = None
+    p2p: P2pSettings = field(default_factory=P2pSettings)
+    http: HttpSettings | None = None
+    websocket: WebSocketSettings | None = None
+    api: ApiSettings = field(default_factory=ApiSettings)
+    pool: PoolSettings = field(default_factory=PoolSettings)
+    mining: MiningSettings = field(default_factory=MiningSettings)
+    keep_revert_reasons: bool = False
+    logging: str = "INFO"
+    colour: bool | None = None
+    pid_file: Path | None = None
+    faults_file: Path | None = None
+    warnings: tuple[str, ...] = ()

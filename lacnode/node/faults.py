@@ -1,0 +1,41 @@
+"""Faults on demand: the nodes named in a file are cut off, for as long as they stand there.
+
+For devnets and rehearsals. The file is a JSON list of node ids (128 hexadecimal digits); a missing one cuts nobody off.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+import trio
+
+from lacnode.p2p.policy import DenyNodes
+
+log = structlog.get_logger("faults")
+
+LOOK_SECONDS = 0.1
+MAX_FILE = 2**20
+
+
+async def watch_faults(path: Path, policy: DenyNodes, changed: Callable[[], None]) -> None:
+    """Keep `policy` in step with the file at `path`, calling `changed` after each change, until cancelled."""
+    while True:
+        denied = _read(path)
+        if denied is not None and denied != policy.denied:
+            policy.denied = denied
+            log.warning("cut off from other nodes on request", nodes=len(denied))
+            changed()
+        await trio.sleep(LOOK_SECONDS)
+
+
+def _read(path: Path) -> frozenset[bytes] | None:
+    """The ids in the file; None if it cannot be read just now."""
+    try:
+        if path.stat().st_size > MAX_FILE:
+            return None
+        return frozenset(bytes.fromhex(id_) for id_ in json.loads(path.read_text("ascii")))
+    except FileNotFoundError:
+        return frozenset()
+    except (OSError, ValueError, TypeError):
+        return None

@@ -1,0 +1,67 @@
+"""Log lines as operators of Besu know them: time, level, where from, what happened.
+
+One line an event, on standard output. Private keys and payloads never come here: nothing that logs is given one.
+"""
+
+import logging
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+import structlog
+
+LEVELS: Mapping[str, int] = {
+    "OFF": 100,
+    "FATAL": logging.ERROR,
+    "ERROR": logging.ERROR,
+    "WARN": logging.WARNING,
+    "INFO": logging.INFO,
+    "DEBUG": logging.DEBUG,
+    "TRACE": logging.DEBUG,
+    "ALL": logging.DEBUG,
+}
+"""Besu's names for how much is said."""
+
+_COLOURS = {"ERROR": "\x1b[31m", "WARN": "\x1b[33m", "INFO": "\x1b[32m"}
+
+
+def configure_logs(level: str, colour: bool | None = None) -> None:
+    """Say what is at least as important as `level`, one of `LEVELS`; `colour` None colours terminals."""
+    coloured = sys.stdout.isatty() if colour is None else colour
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S.%f%z", utc=True),
+            structlog.processors.format_exc_info,
+            _Line(coloured),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=_loggers,
+        cache_logger_on_first_use=False,
+    )
+
+
+def _loggers(name: str = "lacnode") -> Any:
+    return _Logger(name)
+
+
+class _Logger(structlog.PrintLogger):
+    """A print logger that knows its name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(sys.stdout)
+        self.name = name
+
+
+class _Line:
+    def __init__(self, coloured: bool) -> None:
+        self._coloured = coloured
+
+    def __call__(self, logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
+        level = str(event.pop("level", method)).upper().replace("WARNING", "WARN").replace("CRITICAL", "ERROR")
+        time, text, trace = event.pop("timestamp", ""), event.pop("event", ""), event.pop("exception", None)
+        details = " ".join(f"{name}={value}" for name, value in event.items())
+        shown = f"{_COLOURS.get(level, '')}{level:<5}\x1b[0m" if self._coloured else f"{level:<5}"
+        line = f"{time} | {shown} | {getattr(logger, 'name', 'lacnode')} | {text}{' | ' if details else ''}{details}"
+        return line if trace is None else f"{line}\n{trace}"

@@ -1,0 +1,367 @@
+"""One node: who knows whom.
+
+Everything that can fail because of a bad file, key or database fails in `open_node`, before a port is opened. The event
+loop runs no EVM code and waits for no disk: imports have one worker thread, reads have others.
+"""
+
+import platform
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+import trio
+
+from lacnode import __version__
+from lacnode.chain.blockchain import Blockchain, ChainSettings, NewHead
+from lacnode.chain.store import DatabaseNodeStore
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.consensus.ballot import Ballot
+from lacnode.consensus.block_hash import on_chain_hash
+from lacnode.consensus.ibft import Ibft
+from lacnode.consensus.journal import Journal
+from lacnode.consensus.memory import Limits as ConsensusLimits
+from lacnode.crypto.node_key import NodeKey
+from lacnode.crypto.signer import KeySigner
+from lacnode.evm.py_evm_engine import PyEvmEngine
+from lacnode.evm.rejection import TransactionRejected
+from lacnode.node.config import NodeConfig
+from lacnode.node.faults import watch_faults
+from lacnode.p2p.chain_reader import LocalStatus
+from lacnode.p2p.network import Network, NetworkConfig
+from lacnode.p2p.peer import Peer
+from lacnode.p2p.peer_set import PeerLimits
+from lacnode.p2p.policy import AllOf, DenyNodes
+from lacnode.primitives.block import Block
+from lacnode.primitives.rlp import RlpError
+from lacnode.primitives.transaction import Transaction
+from lacnode.rpc.server import RpcServers
+from lacnode.rpc.services import RpcServices
+from lacnode.storage.consensus_log import ConsensusLog, MemoryConsensusLog
+from lacnode.storage.database import Database
+from lacnode.sync.synchronizer import Synchronizer
+from lacnode.sync.transaction_gossip import TransactionGossip
+from lacnode.txpool.admission import Admission, HeadState
+from lacnode.txpool.pool import TransactionPool
+from lacnode.txpool.pooled import PooledTransaction
+from lacnode.validator.block_maker import PoolBlockMaker
+from lacnode.validator.validator import Outside, Validator
+
+log = structlog.get_logger("node")
+
+T = TypeVar("T")
+
+ANNOUNCED_BLOCKS = 32
+TRANSACTION_BATCHES = 128
+"""What peers have sent and has not been looked at; more is dropped, since it comes again."""
+
+WINDOW = 30
+"""Blocks above the head that are kept from gossip; later ones are synchronised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a node stands on, opened and checked."""
+
+    spec: ChainSpec
+    key: NodeKey
+    database: Database
+    records: ConsensusLog | MemoryConsensusLog
+
+
+class Node:
+    """A node that runs in whatever nursery it is given. `started` is when it was made, in Unix seconds."""
+
+    def __init__(self, config: NodeConfig, parts: Parts) -> None:
+        self.config = config
+        self.spec = parts.spec
+        self.key = parts.key
+        self.network_id = parts.spec.network_id if config.network_id is None else config.network_id
+        self._parts = parts
+        engine = PyEvmEngine(parts.spec, DatabaseNodeStore(parts.database))
+        settings = ChainSettings(
+            gas_limit_target=config.mining.gas_limit_target,
+            min_occupancy_ratio=config.mining.min_occupancy_ratio,
+            keep_revert_reasons=config.keep_revert_reasons,
+        )
+        self.chain = Blockchain(parts.spec, parts.database, engine, settings=settings)
+        self.pool = TransactionPool(config.pool, Admission(parts.spec, config.pool, self._head_state), self._head_state)
+        self.ballot = Ballot()
+        self._import_limiter = trio.CapacityLimiter(1)
+        self._rng = random.Random()
+        self._faults = DenyNodes("cut off on request")
+        self.network = self._make_network()
+        self.synchronizer = Synchronizer(
+            self.chain,
+            lambda: self.network.peers,
+            import_limiter=self._import_limiter,
+            on_syncing=self._syncing_changed,
+        )
+        self.gossip = TransactionGossip(
+            lambda: self.network.peers,
+            admit=self._admit,
+            known=self.pool.knows,
+            pooled=lambda: [pooled.transaction for pooled in self.pool.all()],
+            rng=self._rng,
+        )
+        self.validator = self._make_validator()
+        self.rpc = RpcServers(config.http, config.websocket, config.api, self._services())
+
+    # -- putting it together -----------------------------------------------------------------------------------------
+
+    @property
+    def client_version(self) -> str:
+        """Name, version, system and runtime, in the pattern of Besu's."""
+        identity = f"{self.config.identity}/" if self.config.identity else ""
+        system = f"{platform.system().lower()}-{platform.machine()}"
+        runtime = f"python-{platform.python_version()}"
+        return f"lacnode/{identity}v{__version__}/{system}/{runtime}"
+
+    def _make_network(self) -> Network:
+        p2p = self.config.p2p
+        return Network(
+            NetworkConfig(
+                client_id=self.client_version,
+                host=p2p.host,
+                interface=p2p.interface,
+                port=p2p.port,
+                peer_limits=PeerLimits(p2p.max_peers, p2p.inbound_share),
+                bootnodes=p2p.bootnodes if p2p.discovery else (),
+                static_nodes=p2p.static_nodes,
+                discovery=p2p.discovery,
+            ),
+            self.key,
+            status=self.local_status,
+            chain=self.chain,
+            pool=self.pool,
+            handler=self,
+            policy=AllOf([DenyNodes("banned by --banned-node-ids", p2p.banned_ids), self._faults]),
+            rng=self._rng,
+        )
+
+    def _make_validator(self) -> Validator:
+        parameters = self.spec.ibft.at(0)
+        journal = Journal.restore(self._parts.records.records())
+        limits = ConsensusLimits(
+            gossiped_history=parameters.gossiped_history_limit,
+            duplicate_messages=parameters.duplicate_message_limit,
+            future_messages=parameters.future_messages_limit,
+            future_distance=parameters.future_messages_max_distance,
+        )
+        return Validator(
+            Ibft(self.key.address, journal, limits),
+            journal=journal,
+            records=self._parts.records,
+            signer=KeySigner(self.key),
+            chain=self.chain,
+            maker=PoolBlockMaker(
+                self.chain,
+                self.key.address,
+                self.ballot,
+                self.pool.candidates,
+                vanity=self.config.mining.vanity,
+                selection_share=self.config.mining.selection_share,
+            ),
+            outside=Outside(self._send_consensus, self._peer_is_ahead, self._broadcast),
+            import_limiter=self._import_limiter,
+            now_ms=lambda: int(time.time() * 1000),
+            message_limit=parameters.message_queue_limit,
+        )
+
+    def _services(self) -> RpcServices:
+        return RpcServices(
+            chain=self.chain,
+            pool=self.pool,
+            network=self.network if self.config.p2p.enabled else None,
+            ballot=self.ballot,
+            sync_status=lambda: self.synchronizer.status,
+            consensus_status=lambda: self.validator.machine.status,
+            network_id=self.network_id,
+            client_version=self.client_version,
+            coinbase=self.key.address,
+            settings=self.config.api,
+        )
+
+    # -- running -----------------------------------------------------------------------------------------------------
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run until cancelled. Started means that every port is open."""
+        self._token = trio.lowlevel.current_trio_token()
+        self._blocks_in, blocks_out = trio.open_memory_channel[tuple[Peer, Block, bytes]](ANNOUNCED_BLOCKS)
+        self._batches_in, batches_out = trio.open_memory_channel[Sequence[Transaction]](TRANSACTION_BATCHES)
+        self.chain.on_head(self._head_in_thread)
+        self.pool.on_added(self._added_in_thread)
+        self.pool.on_dropped(self._dropped_in_thread)
+        async with trio.open_nursery() as nursery:
+            if self.config.p2p.enabled:
+                await nursery.start(self.network.run)
+            await nursery.start(self.rpc.run)
+            await nursery.start(self.validator.run)
+            nursery.start_soon(self.synchronizer.run)
+            nursery.start_soon(self.gossip.run)
+            nursery.start_soon(self._import_announced, blocks_out)
+            nursery.start_soon(self._pool_received, batches_out)
+            nursery.start_soon(self._expire_pool)
+            if self.config.faults_file is not None:
+                nursery.start_soon(watch_faults, self.config.faults_file, self._faults, self.network.recheck)
+            task_status.started()
+
+    def close(self) -> None:
+        """Let go of the files; call after `run` has ended."""
+        self._parts.records.close()
+        self._parts.database.close()
+
+    async def _import_announced(self, blocks: trio.MemoryReceiveChannel[tuple[Peer, Block, bytes]]) -> None:
+        async for peer, block, hash_ in blocks:
+            if await self.synchronizer.new_block(peer, block):
+                self._announce(block, hash_)
+
+    async def _pool_received(self, batches: trio.MemoryReceiveChannel[Sequence[Transaction]]) -> None:
+        async for transactions in batches:
+            await self.gossip.received(transactions)
+
+    async def _expire_pool(self) -> None:
+        while True:
+            await trio.sleep(60)
+            await trio.to_thread.run_sync(self.pool.expire, time.time())
+
+    # -- what the chain and the pool say, from their threads ---------------------------------------------------------
+
+    def _head_in_thread(self, new_head: NewHead) -> None:
+        senders = [outcome.sender for outcome in new_head.outcomes]
+        self.pool.block_imported(new_head.block.transactions, senders)
+        self._on_loop(self._new_head, new_head)
+
+    def _new_head(self, new_head: NewHead) -> None:
+        self.validator.head_changed()
+        self.rpc.subscriptions.block_added(new_head)
+        header = new_head.header
+        share = 100 * header.gas_used / header.gas_limit
+        level = log.debug if self.synchronizer.status is not None else log.info
+        level(
+            f"Imported #{header.number:,} / {len(new_head.block.transactions)} tx / 0 om / {header.gas_used:,} "
+            f"({share:.1f}%) gas / (0x{new_head.hash.hex()}). Peers: {len(self.network.peers)}"
+        )
+
+    def _added_in_thread(self, pooled: PooledTransaction) -> None:
+        self._on_loop(self._pending_added, pooled)
+
+    def _pending_added(self, pooled: PooledTransaction) -> None:
+        self.gossip.pending_added(pooled.transaction)
+        self.rpc.subscriptions.pending_added(pooled)
+
+    def _dropped_in_thread(self, pooled: PooledTransaction) -> None:
+        self._on_loop(self.rpc.subscriptions.pending_dropped, pooled)
+
+    def _on_loop(self, work: Callable[[T], None], value: T) -> None:
+        try:
+            self._token.run_sync_soon(work, value)
+        except trio.RunFinishedError:
+            log.debug("the node has stopped; nobody to tell")
+
+    def _admit(self, transactions: Sequence[Transaction]) -> None:
+        """Offer remote transactions to the pool; what it refuses is forgotten in silence, as Besu does."""
+        now = time.time()
+        for transaction in transactions:
+            try:
+                self.pool.add(transaction, local=False, now=now)
+            except TransactionRejected as rejected:
+                log.debug("gossiped transaction refused", hash=transaction.hash.hex(), reason=rejected.reason.name)
+
+    # -- what the network says ---------------------------------------------------------------------------------------
+
+    def peer_joined(self, peer: Peer) -> None:
+        """A session has begun."""
+        self.gossip.peer_joined(peer)
+        self.validator.peer_connected(peer.address)
+        self.synchronizer.hint()
+
+    def peer_left(self, peer: Peer, reason: str) -> None:
+        """A session has ended."""
+        self.gossip.peer_left(peer)
+        log.debug("peer left", peer=peer.enode_text, reason=reason)
+
+    def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:
+        """A message for the validator."""
+        self.validator.message_received(code, data, peer.address)
+
+    def block_received(self, peer: Peer, block: Block) -> None:
+        """A block was announced whole."""
+        try:
+            hash_ = on_chain_hash(block.header)
+        except RlpError:
+            return
+        peer.has_block(hash_, block.number)
+        head = self.chain.head.header.number
+        if head < block.number <= head + WINDOW:
+            try:
+                self._blocks_in.send_nowait((peer, block, hash_))
+            except trio.WouldBlock:
+                self.synchronizer.hint()
+        elif block.number > head:
+            self.synchronizer.hint()
+
+    def block_hashes_received(self, peer: Peer, blocks: Sequence[tuple[bytes, int]]) -> None:
+        """Blocks were announced by hash."""
+        for hash_, number in blocks:
+            peer.has_block(hash_, number)
+        self.synchronizer.hint()
+
+    def transactions_received(self, peer: Peer, transactions: Sequence[Transaction]) -> None:
+        """Transactions were sent whole."""
+        try:
+            self._batches_in.send_nowait(transactions)
+        except trio.WouldBlock:
+            log.debug("transactions dropped: the node is busy", peer=peer.enode_text, count=len(transactions))
+
+    def transaction_hashes_received(self, peer: Peer, hashes: Sequence[bytes]) -> None:
+        """Transactions were announced by hash."""
+        self.gossip.hashes_received(peer, hashes)
+
+    # -- what consensus and sync want --------------------------------------------------------------------------------
+
+    def _send_consensus(self, code: int, data: bytes, recipients: frozenset[bytes]) -> None:
+        for peer in self.network.peers:
+            if peer.address in recipients:
+                peer.send_consensus(code, data)
+
+    def _peer_is_ahead(self, address: bytes, number: int) -> None:
+        for peer in self.network.peers:
+            if peer.address == address:
+                peer.reaches(number)
+        self.synchronizer.hint()
+
+    def _broadcast(self, block: Block) -> None:
+        """Our consensus made `block` final: tell everybody."""
+        self._announce(block, on_chain_hash(block.header))
+
+    def _announce(self, block: Block, hash_: bytes) -> None:
+        total_difficulty = self.spec.genesis.difficulty + block.number
+        for peer in self.network.peers:
+            peer.send_new_block(block, hash_, total_difficulty)
+
+    def _syncing_changed(self, syncing: bool) -> None:
+        self.validator.syncing_changed(syncing)
+        self.rpc.subscriptions.sync_changed(self.synchronizer.status)
+
+    def _head_state(self) -> HeadState:
+        header = self.chain.head.header
+        return HeadState(header, self.chain.state_at(header))
+
+    def local_status(self) -> LocalStatus:
+        """What this node says of its chain to its peers."""
+        head = self.chain.head
+        number, timestamp = head.header.number, head.header.timestamp
+        genesis_hash = self.chain.genesis_hash
+        return LocalStatus(
+            network_id=self.network_id,
+            genesis_hash=genesis_hash,
+            genesis_difficulty=self.spec.genesis.difficulty,
+            head_hash=head.hash,
+            head_number=number,
+            total_difficulty=head.total_difficulty,
+            fork_id=self.spec.forks.fork_id_at(genesis_hash, number, timestamp),
+            accepts=lambda theirs: self.spec.forks.accepts(genesis_hash, number, timestamp, theirs),
+        )

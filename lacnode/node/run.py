@@ -1,0 +1,145 @@
+"""Running one node as a process: open what it stands on, run until told to stop, close in good order.
+
+What is wrong with a file, a key or a database is said in one message before a port is opened, and the status is 1.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import structlog
+import trio
+
+from lacnode import __version__
+from lacnode.chain.refusal import WrongNetwork
+from lacnode.chainspec.genesis import GenesisError, load_genesis
+from lacnode.crypto.node_key import KeyFileError, NodeKey, load_node_key, load_or_create_node_key
+from lacnode.node.config import NodeConfig
+from lacnode.node.logs import configure_logs
+from lacnode.node.node import Node, Parts
+from lacnode.p2p.discovery_service import UdpPortTaken
+from lacnode.p2p.network import PortTaken
+from lacnode.primitives.rlp import RlpError
+from lacnode.rpc.server import RpcPortTaken
+from lacnode.storage.consensus_log import ConsensusLog
+from lacnode.storage.errors import StorageError
+from lacnode.storage.lmdb_database import LmdbDatabase
+
+log = structlog.get_logger("node")
+
+PORTS_FILE, NETWORKS_FILE = "besu.ports", "besu.networks"
+
+
+class StartFailed(Exception):
+    """The node cannot start; one message for the operator."""
+
+
+def run_node(config: NodeConfig) -> int:
+    """Run the node of `config` until SIGINT or SIGTERM; the exit status."""
+    configure_logs(config.logging, config.colour)
+    try:
+        node = open_node(config)
+    except StartFailed as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    status = 0
+    try:
+        trio.run(_run, node)
+    except* (PortTaken, UdpPortTaken, RpcPortTaken) as taken:
+        print(_innermost(taken), file=sys.stderr)
+        status = 1
+    finally:
+        node.close()
+        _remove_runtime_files(config)
+    log.info("stopped")
+    return status
+
+
+def open_node(config: NodeConfig) -> Node:
+    """The node on its files; StartFailed naming the file and what was expected."""
+    for warning in config.warnings:
+        log.warning(warning)
+    try:
+        spec = load_genesis(config.genesis_file)
+        for warning in spec.warnings:
+            log.warning(f"genesis: {warning}")
+        config.data_path.mkdir(parents=True, exist_ok=True)
+        key_file = config.key_file
+        key = load_node_key(key_file) if key_file is not None and key_file.exists() else _made_key(config)
+        database = LmdbDatabase(config.data_path)
+        try:
+            records = ConsensusLog(config.data_path / "consensus.log")
+            return Node(config, Parts(spec, key, database, records))
+        except BaseException:
+            database.close()
+            raise
+    except (GenesisError, KeyFileError, StorageError, WrongNetwork) as error:
+        raise StartFailed(str(error)) from None
+    except RlpError as error:
+        raise StartFailed(f"{config.data_path / 'consensus.log'} is damaged: {error}") from None
+    except OSError as error:
+        raise StartFailed(f"{error.filename or config.data_path}: {error.strerror}") from None
+
+
+def _made_key(config: NodeConfig) -> NodeKey:
+    return load_or_create_node_key(config.key_file or config.data_path / "key")
+
+
+async def _run(node: Node) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
+        await nursery.start(node.run)
+        _write_runtime_files(node)
+        _say_hello(node)
+
+
+async def _stop_on_signal(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for number in signals:
+            log.info("stopping", signal=signal.Signals(number).name)
+            scope.cancel()
+            return
+
+
+def _say_hello(node: Node) -> None:
+    head = node.chain.head.header.number
+    role = "validator" if node.key.address in node.chain.validators_after(node.chain.head.header) else "follower"
+    log.info(
+        f"lacnode {__version__} is up",
+        role=role,
+        address="0x" + node.key.address.hex(),
+        network=node.network_id,
+        head=head,
+        enode=node.network.local_enode if node.config.p2p.enabled else "off",
+        rpc_http=node.rpc.http_port or "off",
+        rpc_ws=node.rpc.ws_port or "off",
+    )
+
+
+def _write_runtime_files(node: Node) -> None:
+    """What Besu leaves for scripts to read: ports, addresses, process id."""
+    config = node.config
+    ports = {"json-rpc": node.rpc.http_port, "ws-rpc": node.rpc.ws_port}
+    if config.p2p.enabled:
+        ports["p2p"] = node.network.local_enode.tcp
+        ports["discovery"] = node.network.local_enode.udp
+    lines = "".join(f"{name}={port}\n" for name, port in ports.items() if port is not None)
+    (config.data_path / PORTS_FILE).write_text(lines)
+    host = config.p2p.host
+    (config.data_path / NETWORKS_FILE).write_text(f"global-ip={host}\nlocal-ip={host}\n")
+    if config.pid_file is not None:
+        config.pid_file.write_text(f"{os.getpid()}\n")
+
+
+def _remove_runtime_files(config: NodeConfig) -> None:
+    files: list[Path] = [config.data_path / PORTS_FILE, config.data_path / NETWORKS_FILE]
+    for file in [*files, *([config.pid_file] if config.pid_file is not None else [])]:
+        file.unlink(missing_ok=True)
+
+
+def _innermost(group: BaseExceptionGroup[Exception]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,124 @@
+"""JSON-RPC errors with Besu's codes and texts (`RpcErrorType`)."""
+
+from lacnode.evm.rejection import RejectionReason
+
+
+class RpcError(Exception):
+    """An error reply: code, message, and `data` where there is something to add."""
+
+    def __init__(self, code: int, message: str, data: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.data = data
+
+
+PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL_ERROR = -32700, -32600, -32601, -32602, -32603
+METHOD_NOT_ENABLED, LIMIT_EXCEEDED, SERVER_ERROR = -32604, -32005, -32000
+
+
+def parse_error() -> RpcError:
+    return RpcError(PARSE_ERROR, "Parse error")
+
+
+def invalid_request() -> RpcError:
+    return RpcError(INVALID_REQUEST, "Invalid Request")
+
+
+def method_not_found() -> RpcError:
+    return RpcError(METHOD_NOT_FOUND, "Method not found")
+
+
+def method_not_enabled() -> RpcError:
+    return RpcError(METHOD_NOT_ENABLED, "Method not enabled")
+
+
+def invalid_params(why: str | None = None) -> RpcError:
+    """`why` goes into `data`: Besu says nothing there, and its users guess."""
+    return RpcError(INVALID_PARAMS, "Invalid params", why)
+
+
+def internal_error() -> RpcError:
+    return RpcError(INTERNAL_ERROR, "Internal error")
+
+
+def timeout() -> RpcError:
+    return RpcError(INTERNAL_ERROR, "Timeout expired")
+
+
+def unknown_block() -> RpcError:
+    return RpcError(-39001, "Unknown block")
+
+
+def block_not_found() -> RpcError:
+    return RpcError(SERVER_ERROR, "Block not found")
+
+
+def world_state_unavailable() -> RpcError:
+    return RpcError(SERVER_ERROR, "World state unavailable")
+
+
+def filter_not_found() -> RpcError:
+    return RpcError(SERVER_ERROR, "Filter not found")
+
+
+def logs_filter_not_found() -> RpcError:
+    return RpcError(SERVER_ERROR, "Logs filter not found")
+
+
+def subscription_not_found() -> RpcError:
+    return RpcError(SERVER_ERROR, "Subscription not found")
+
+
+def p2p_disabled() -> RpcError:
+    return RpcError(SERVER_ERROR, "P2P has been disabled. This functionality is not available")
+
+
+def range_too_large() -> RpcError:
+    return RpcError(LIMIT_EXCEEDED, "Requested range exceeds maximum RPC range limit")
+
+
+def batch_too_large() -> RpcError:
+    return RpcError(LIMIT_EXCEEDED, "Number of requests exceeds max batch size")
+
+
+def privacy_disabled() -> RpcError:
+    return RpcError(-50100, "Privacy is not enabled")
+
+
+_REJECTIONS: dict[RejectionReason, tuple[int, str]] = {
+    RejectionReason.NONCE_TOO_LOW: (-32001, "Nonce too low"),
+    RejectionReason.NONCE_TOO_HIGH: (-32006, "Nonce too high"),
+    RejectionReason.INVALID_SIGNATURE: (-32002, "Invalid signature"),
+    RejectionReason.INTRINSIC_GAS_EXCEEDS_GAS_LIMIT: (-32003, "Intrinsic gas exceeds gas limit"),
+    RejectionReason.UPFRONT_COST_EXCEEDS_BALANCE: (-32004, "Upfront cost exceeds account balance"),
+    RejectionReason.EXCEEDS_BLOCK_GAS_LIMIT: (-32005, "Transaction gas limit exceeds block gas limit"),
+    RejectionReason.TX_SENDER_NOT_AUTHORIZED: (-32007, "Sender account not authorized to send transactions"),
+    RejectionReason.CHAIN_HEAD_WORLD_STATE_NOT_AVAILABLE: (-32008, "Initial sync is still in progress"),
+    RejectionReason.GAS_PRICE_TOO_LOW: (-32009, "Gas price below configured minimum gas price"),
+    RejectionReason.GAS_PRICE_BELOW_CURRENT_BASE_FEE: (-32009, "Gas price below current base fee"),
+    RejectionReason.WRONG_CHAIN_ID: (SERVER_ERROR, "Wrong chainId"),
+    RejectionReason.REPLAY_PROTECTED_SIGNATURES_NOT_SUPPORTED: (SERVER_ERROR, "ChainId not supported"),
+    RejectionReason.REPLAY_PROTECTED_SIGNATURE_REQUIRED: (SERVER_ERROR, "ChainId is required"),
+    RejectionReason.TX_FEECAP_EXCEEDED: (SERVER_ERROR, "Transaction fee cap exceeded"),
+    RejectionReason.MAX_PRIORITY_FEE_PER_GAS_EXCEEDS_MAX_FEE_PER_GAS: (
+        SERVER_ERROR,
+        "Max priority fee per gas exceeds max fee per gas",
+    ),
+    RejectionReason.TRANSACTION_ALREADY_KNOWN: (SERVER_ERROR, "Known transaction"),
+    RejectionReason.TRANSACTION_REPLACEMENT_UNDERPRICED: (SERVER_ERROR, "Replacement transaction underpriced"),
+    RejectionReason.NONCE_TOO_FAR_IN_FUTURE_FOR_SENDER: (
+        SERVER_ERROR,
+        "Transaction nonce is too distant from current sender nonce",
+    ),
+    RejectionReason.INVALID_TRANSACTION_FORMAT: (INVALID_PARAMS, "Invalid transaction type"),
+    RejectionReason.TX_POOL_DISABLED: (-32002, "Transaction pool not enabled"),
+    RejectionReason.TOTAL_BLOB_GAS_TOO_HIGH: (SERVER_ERROR, "Total blob gas too high"),
+    RejectionReason.INVALID_BLOBS: (INTERNAL_ERROR, "blobs failed kzg validation"),
+}
+
+
+def rejected(reason: RejectionReason, detail: str | None = None) -> RpcError:
+    """What the sender of a rejected transaction is told; `detail` goes into `data`."""
+    code, message = _REJECTIONS.get(reason, (INTERNAL_ERROR, "Internal error"))
+    return RpcError(code, message, detail)

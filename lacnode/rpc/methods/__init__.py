@@ -1,0 +1,31 @@
+"""The methods, one module a group; `all_methods` is their union."""
+
+from lacnode.rpc.methods.admin import ADMIN_METHODS
+from lacnode.rpc.methods.calls import CALL_METHODS
+from lacnode.rpc.methods.eth_blocks import BLOCK_METHODS
+from lacnode.rpc.methods.eth_state import STATE_METHODS
+from lacnode.rpc.methods.eth_transactions import TRANSACTION_METHODS
+from lacnode.rpc.methods.fees import FEE_METHODS
+from lacnode.rpc.methods.ibft import IBFT_METHODS
+from lacnode.rpc.methods.lac import LAC_METHODS
+from lacnode.rpc.methods.net import NET_METHODS
+from lacnode.rpc.methods.privacy_off import PRIVACY_OFF_METHODS
+from lacnode.rpc.methods.txpool import TXPOOL_METHODS
+from lacnode.rpc.registry import Method
+
+
+def all_methods() -> tuple[Method, ...]:
+    """Everything this node answers, whatever group is enabled."""
+    return (
+        *BLOCK_METHODS,
+        *STATE_METHODS,
+        *TRANSACTION_METHODS,
+        *CALL_METHODS,
+        *FEE_METHODS,
+        *NET_METHODS,
+        *IBFT_METHODS,
+        *TXPOOL_METHODS,
+        *ADMIN_METHODS,
+        *LAC_METHODS,
+        *PRIVACY_OFF_METHODS,
+    )

@@ -1,0 +1,97 @@
+"""ADMIN: peers and this node."""
+
+from lacnode.p2p.peer import Peer
+from lacnode.p2p.wire.enode import Enode, EnodeError
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.rpc import results
+from lacnode.rpc.errors import PARSE_ERROR, SERVER_ERROR, RpcError, p2p_disabled
+from lacnode.rpc.parameters import required, text
+from lacnode.rpc.registry import Method, Params
+from lacnode.rpc.services import NetworkView, RpcServices
+
+BAD_ID = (
+    "Invalid node ID: node ID must have exactly 128 hexadecimal characters and should not include any '0x' hex prefix."
+)
+
+
+def _network(services: RpcServices) -> NetworkView:
+    if services.network is None:
+        raise p2p_disabled()
+    return services.network
+
+
+def _enode(params: Params) -> Enode:
+    url = text(required(params, 0, "enode"), "enode")
+    try:
+        return Enode.parse(url)
+    except EnodeError as error:
+        if "node id" in str(error):
+            raise RpcError(SERVER_ERROR, BAD_ID) from None
+        raise RpcError(PARSE_ERROR, "Parse error", str(error)) from None
+
+
+def admin_addPeer(services: RpcServices, params: Params) -> object:
+    network, enode = _network(services), _enode(params)
+    if enode.id == network.local_enode.id:
+        raise RpcError(-32100, "Cannot add local node as peer.")
+    return services.on_loop(lambda: network.add_static(enode))
+
+
+def admin_removePeer(services: RpcServices, params: Params) -> object:
+    network, enode = _network(services), _enode(params)
+    return services.on_loop(lambda: network.remove_static(enode))
+
+
+def admin_peers(services: RpcServices, params: Params) -> object:
+    return [_peer(peer) for peer in _network(services).peers]
+
+
+def _peer(peer: Peer) -> results.Json:
+    local, remote = peer.local_address, peer.remote_address
+    return {
+        "version": results.quantity(peer.p2p_version),
+        "name": peer.client_id,
+        "caps": list(peer.capabilities),
+        "network": {"localAddress": f"{local[0]}:{local[1]}", "remoteAddress": f"{remote[0]}:{remote[1]}"},
+        "port": results.quantity(remote[1]),
+        "id": to_hex(peer.id),
+        "protocols": {
+            "eth": {
+                "difficulty": results.quantity(peer.total_difficulty),
+                "head": to_hex(peer.head_hash),
+                "version": peer.eth_version,
+            }
+        },
+        "enode": peer.enode_text,
+        "inbound": peer.inbound,
+    }
+
+
+def admin_nodeInfo(services: RpcServices, params: Params) -> object:
+    network, head = _network(services), services.chain.head
+    enode = network.local_enode
+    return {
+        "enode": str(enode),
+        "ip": enode.host,
+        "listenAddr": f"{enode.host}:{enode.tcp}",
+        "id": enode.id.hex(),
+        "name": services.client_version,
+        "ports": {"discovery": enode.udp or 0, "listener": enode.tcp},
+        "protocols": {
+            "eth": {
+                "config": dict(services.chain.spec.config_document),
+                "difficulty": head.total_difficulty,
+                "genesis": to_hex(services.chain.genesis_hash),
+                "head": to_hex(head.hash),
+                "network": services.network_id,
+            }
+        },
+    }
+
+
+ADMIN_METHODS = (
+    Method("admin_addPeer", "ADMIN", admin_addPeer),
+    Method("admin_removePeer", "ADMIN", admin_removePeer),
+    Method("admin_peers", "ADMIN", admin_peers),
+    Method("admin_nodeInfo", "ADMIN", admin_nodeInfo),
+)

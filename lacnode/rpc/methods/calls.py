@@ -1,0 +1,128 @@
+"""ETH: what a transaction would do, without sending one."""
+
+import time
+from dataclasses import replace
+
+from eth_abi.abi import decode as abi_decode
+from eth_abi.exceptions import DecodingError
+
+from lacnode.evm.engine import CallExpired, CallRequest, CallResult
+from lacnode.evm.merkle_trie import MissingNode
+from lacnode.evm.rejection import TransactionRejected
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.rpc import results
+from lacnode.rpc.errors import SERVER_ERROR, RpcError, internal_error, rejected, timeout, world_state_unavailable
+from lacnode.rpc.parameters import call_request, header_by_number_or_hash, required
+from lacnode.rpc.registry import Method, Params
+from lacnode.rpc.services import RpcServices
+
+ERROR_SELECTOR = bytes.fromhex("08c379a0")
+"""Selector of Solidity's `Error(string)`."""
+
+
+def eth_call(services: RpcServices, params: Params) -> object:
+    call, strict = call_request(required(params, 0, "call"))
+    header = header_by_number_or_hash(services, required(params, 1, "block"))
+    free = call.gas_price in (None, 0)
+    if header.base_fee is not None:
+        free = free and not call.max_fee_per_gas and not call.max_priority_fee_per_gas
+    allowed = free if strict is None else not strict
+    return to_hex(_succeeded(_run(services, header, replace(call, allow_exceeding_balance=allowed))).output)
+
+
+def eth_estimateGas(services: RpcServices, params: Params) -> object:
+    """Besu's own search, so that the same transaction gets the same estimate: the block parameter is not looked at."""
+    call, strict = call_request(required(params, 0, "call"))
+    call = replace(call, allow_exceeding_balance=not strict)
+    header = services.chain.head.header
+    try:
+        return results.quantity(_estimate(services, header, call))
+    except MissingNode:
+        raise world_state_unavailable() from None
+
+
+def _estimate(services: RpcServices, header: BlockHeader, call: CallRequest) -> int:
+    first = _succeeded(_run(services, header, replace(call, gas=header.gas_limit)))
+    low = first.gas_before_refund
+    if _suffices(services, header, call, low):
+        return low
+    high = _upper_bound(first)
+    while low + 1 < high:
+        middle = (low + high) // 2
+        if _suffices(services, header, call, middle):
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def _suffices(services: RpcServices, header: BlockHeader, call: CallRequest, gas: int) -> bool:
+    try:
+        return _run(services, header, replace(call, gas=gas)).success
+    except RpcError as error:
+        if error.message == "Timeout expired":
+            raise
+        return False
+
+
+def _upper_bound(result: CallResult) -> int:
+    """What the call needs at most: each level of calls keeps back one 64th."""
+    return int((result.gas_before_refund + result.stipend) * (65 / 64) ** result.max_depth)
+
+
+def eth_createAccessList(services: RpcServices, params: Params) -> object:
+    call, strict = call_request(required(params, 0, "call"))
+    call = replace(call, allow_exceeding_balance=not strict)
+    header = services.chain.head.header
+    result = _succeeded(_run(services, header, call))
+    touched = tuple(
+        (address, keys) for address, keys in result.touched if keys or address not in (call.sender, call.to)
+    )
+    if touched and touched != call.access_list:
+        result = _succeeded(_run(services, header, replace(call, access_list=touched)))
+    return {
+        "accessList": [
+            {"address": to_hex(address), "storageKeys": [to_hex(key) for key in keys]} for address, keys in touched
+        ],
+        "gasUsed": results.quantity(_upper_bound(result)),
+    }
+
+
+def _run(services: RpcServices, header: BlockHeader, call: CallRequest) -> CallResult:
+    gas = header.gas_limit if call.gas is None else call.gas
+    if services.settings.gas_cap > 0:
+        gas = min(gas, services.settings.gas_cap)
+    call = replace(call, gas=gas, deadline=time.monotonic() + services.settings.call_seconds)
+    try:
+        return services.chain.call(header, call)
+    except TransactionRejected as rejection:
+        raise rejected(rejection.reason, str(rejection)) from None
+    except CallExpired:
+        raise timeout() from None
+
+
+def _succeeded(result: CallResult) -> CallResult:
+    """`result`, if it is a success; its failure as Besu tells it."""
+    if result.success:
+        return result
+    if result.halt != "reverted":
+        raise RpcError(internal_error().code, internal_error().message, result.halt)
+    raise RpcError(SERVER_ERROR, _revert_text(result.output), to_hex(result.output))
+
+
+def _revert_text(output: bytes) -> str:
+    if output[:4] != ERROR_SELECTOR:
+        return "Execution reverted"
+    try:
+        (reason,) = abi_decode(["string"], output[4:])
+    except (DecodingError, ValueError, OverflowError):
+        return "Execution reverted: ABI decode error"
+    return f"Execution reverted: {reason}"
+
+
+CALL_METHODS = (
+    Method("eth_call", "ETH", eth_call),
+    Method("eth_estimateGas", "ETH", eth_estimateGas),
+    Method("eth_createAccessList", "ETH", eth_createAccessList),
+)

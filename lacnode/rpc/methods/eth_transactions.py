@@ -1,0 +1,101 @@
+"""ETH: transactions, receipts and logs."""
+
+import time
+
+from lacnode.chain.store import TransactionPlace
+from lacnode.evm.rejection import TransactionRejected
+from lacnode.primitives.block import Block
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.primitives.rlp import RlpError
+from lacnode.primitives.transaction import Transaction
+from lacnode.rpc import results
+from lacnode.rpc.errors import METHOD_NOT_ENABLED, RpcError, invalid_params, range_too_large, rejected
+from lacnode.rpc.parameters import LogQuery, block_number, data, hash32, log_query, quantity, required
+from lacnode.rpc.registry import Method, Params
+from lacnode.rpc.services import RpcServices
+
+
+def eth_sendRawTransaction(services: RpcServices, params: Params) -> object:
+    raw = data(required(params, 0, "transaction"), "transaction")
+    try:
+        transaction = Transaction.decode(raw)
+    except RlpError as error:
+        raise invalid_params(str(error)) from None
+    try:
+        services.pool.add(transaction, local=True, now=time.time())
+    except TransactionRejected as rejection:
+        raise rejected(rejection.reason, str(rejection)) from None
+    return to_hex(transaction.hash)
+
+
+def eth_sendTransaction(services: RpcServices, params: Params) -> object:
+    raise RpcError(
+        METHOD_NOT_ENABLED,
+        "The method eth_sendTransaction is not supported. "
+        "Use eth_sendRawTransaction to send a signed transaction to Besu.",
+    )
+
+
+def eth_getTransactionByHash(services: RpcServices, params: Params) -> object:
+    hash_ = hash32(required(params, 0, "transaction hash"))
+    pooled = services.pool.pooled(hash_)
+    if pooled is not None:
+        return results.pending_transaction(pooled)
+    place = services.chain.transaction_place(hash_)
+    return None if place is None else _at(services, place.block_hash, place.index)
+
+
+def eth_getTransactionByBlockHashAndIndex(services: RpcServices, params: Params) -> object:
+    hash_ = hash32(required(params, 0, "block hash"))
+    return _at(services, hash_, quantity(required(params, 1, "index"), "index"))
+
+
+def eth_getTransactionByBlockNumberAndIndex(services: RpcServices, params: Params) -> object:
+    hash_ = services.chain.hash_at(block_number(services, required(params, 0, "block")))
+    index = quantity(required(params, 1, "index"), "index")
+    return None if hash_ is None else _at(services, hash_, index)
+
+
+def _at(services: RpcServices, block_hash: bytes, index: int) -> object:
+    found, outcomes = services.chain.block_of(block_hash), services.chain.outcomes_of(block_hash)
+    if found is None or outcomes is None or index >= len(found.transactions):
+        return None
+    transaction, sender = found.transactions[index], outcomes[index].sender
+    return results.mined_transaction(transaction, sender, found.header, block_hash, index)
+
+
+def eth_getTransactionReceipt(services: RpcServices, params: Params) -> object:
+    place: TransactionPlace | None = services.chain.transaction_place(hash32(required(params, 0, "transaction hash")))
+    if place is None:
+        return None
+    found: Block | None = services.chain.block_of(place.block_hash)
+    outcomes = services.chain.outcomes_of(place.block_hash)
+    if found is None or outcomes is None:
+        return None
+    return results.receipt(found, place.block_hash, outcomes, place.index)
+
+
+def eth_getLogs(services: RpcServices, params: Params) -> object:
+    return matching_logs(services, log_query(services, required(params, 0, "filter")))
+
+
+def matching_logs(services: RpcServices, query: LogQuery, *, capped: bool = True) -> list[results.Json]:
+    """The logs that `query` wants; the range may be no longer than the operator allows, if it is `capped`."""
+    if query.block_hash is not None:
+        return [results.log(found) for found in services.chain.logs_of_block(query.block_hash, query.wanted)]
+    limit = services.settings.max_logs_range
+    if capped and 0 < limit < query.to_block - query.from_block:
+        raise range_too_large()
+    end = min(query.to_block, services.chain.head.header.number)
+    return [results.log(found) for found in services.chain.logs(query.from_block, end, query.wanted)]
+
+
+TRANSACTION_METHODS = (
+    Method("eth_sendRawTransaction", "ETH", eth_sendRawTransaction, arity=1),
+    Method("eth_sendTransaction", "ETH", eth_sendTransaction),
+    Method("eth_getTransactionByHash", "ETH", eth_getTransactionByHash, arity=1),
+    Method("eth_getTransactionByBlockHashAndIndex", "ETH", eth_getTransactionByBlockHashAndIndex),
+    Method("eth_getTransactionByBlockNumberAndIndex", "ETH", eth_getTransactionByBlockNumberAndIndex),
+    Method("eth_getTransactionReceipt", "ETH", eth_getTransactionReceipt),
+    Method("eth_getLogs", "ETH", eth_getLogs),
+)

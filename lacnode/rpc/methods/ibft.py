@@ -1,0 +1,102 @@
+"""IBFT: validators, votes, and who proposed what."""
+
+from lacnode.consensus.extra_data import ExtraData
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.hexadecimal import from_hex, to_hex
+from lacnode.primitives.rlp import RlpError
+from lacnode.rpc import results
+from lacnode.rpc.errors import internal_error, invalid_params
+from lacnode.rpc.parameters import UNSET_TAGS, block_number, boolean, hash32, optional, required, text
+from lacnode.rpc.registry import Method, Params
+from lacnode.rpc.services import RpcServices
+
+DEFAULT_RANGE = 100
+
+
+def ibft_getValidatorsByBlockNumber(services: RpcServices, params: Params) -> object:
+    number = block_number(services, required(params, 0, "block"))
+    return _validators(services.chain.header_at(number))
+
+
+def ibft_getValidatorsByBlockHash(services: RpcServices, params: Params) -> object:
+    return _validators(services.chain.header_of(hash32(required(params, 0, "block hash"))))
+
+
+def _validators(header: BlockHeader | None) -> object:
+    if header is None:
+        return None
+    try:
+        return [to_hex(address) for address in ExtraData.decode(header.extra_data).validators]
+    except RlpError:
+        raise internal_error() from None
+
+
+def ibft_proposeValidatorVote(services: RpcServices, params: Params) -> object:
+    recipient = _lenient_address(required(params, 0, "address"))
+    services.ballot.propose(recipient, boolean(required(params, 1, "add"), "add"))
+    return True
+
+
+def ibft_discardValidatorVote(services: RpcServices, params: Params) -> object:
+    services.ballot.discard(_lenient_address(required(params, 0, "address")))
+    return True
+
+
+def ibft_getPendingVotes(services: RpcServices, params: Params) -> object:
+    return {to_hex(recipient): add for recipient, add in services.ballot.wishes.items()}
+
+
+def _lenient_address(value: object) -> bytes:
+    """Besu fills a short address with zeros on the left."""
+    digits = text(value, "address").removeprefix("0x")
+    try:
+        found = from_hex(digits if len(digits) % 2 == 0 else "0" + digits)
+    except ValueError as error:
+        raise invalid_params(f"address: {error}") from None
+    if not digits or len(found) > 20:
+        raise invalid_params("address: up to 20 bytes were expected")
+    return found.rjust(20, b"\0")
+
+
+def ibft_getSignerMetrics(services: RpcServices, params: Params) -> object:
+    """How many of the blocks from the first parameter up to, but without, the second each validator proposed."""
+    head = services.chain.head.header.number
+    start, end = optional(params, 0), optional(params, 1)
+    first = max(0, head - DEFAULT_RANGE) if start is None else _range_number(services, start)
+    last = head if end is None else min(head, _range_number(services, end))
+    if first >= last:
+        raise invalid_params(f"the range from {first} to {last} is empty")
+    counts: dict[bytes, tuple[int, int]] = {}
+    header = None
+    for number in range(first, last):
+        header = services.chain.header_at(number)
+        if header is None:
+            raise internal_error()
+        count, _ = counts.get(header.coinbase, (0, 0))
+        counts[header.coinbase] = (count + 1, number)
+    for validator in () if header is None else services.chain.validators_after(header):
+        counts.setdefault(validator, (0, 0))
+    return [
+        {
+            "address": to_hex(address),
+            "proposedBlockCount": results.quantity(count),
+            "lastProposedBlockNumber": results.quantity(number),
+        }
+        for address, (count, number) in counts.items()
+    ]
+
+
+def _range_number(services: RpcServices, value: object) -> int:
+    if isinstance(value, str) and value.lower() in UNSET_TAGS:
+        raise internal_error()
+    return block_number(services, value)
+
+
+IBFT_METHODS = (
+    Method("ibft_getValidatorsByBlockNumber", "IBFT", ibft_getValidatorsByBlockNumber),
+    Method("ibft_getValidatorsByBlockHash", "IBFT", ibft_getValidatorsByBlockHash),
+    Method("ibft_proposeValidatorVote", "IBFT", ibft_proposeValidatorVote),
+    Method("ibft_discardValidatorVote", "IBFT", ibft_discardValidatorVote),
+    Method("ibft_getPendingVotes", "IBFT", ibft_getPendingVotes),
+    Method("ibft_getSignerMetrics", "IBFT", ibft_getSignerMetrics),
+)

@@ -1,0 +1,65 @@
+"""NET and WEB3, and `rpc_modules`."""
+
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.primitives.keccak import keccak256
+from lacnode.rpc import results
+from lacnode.rpc.errors import invalid_params, p2p_disabled
+from lacnode.rpc.parameters import data, required, text
+from lacnode.rpc.registry import Method, Params, Registry
+from lacnode.rpc.services import RpcServices
+
+
+def net_version(services: RpcServices, params: Params) -> object:
+    return str(services.network_id)
+
+
+def net_listening(services: RpcServices, params: Params) -> object:
+    return services.network is not None
+
+
+def net_peerCount(services: RpcServices, params: Params) -> object:
+    if services.network is None:
+        raise p2p_disabled()
+    return results.quantity(len(services.network.peers))
+
+
+def net_enode(services: RpcServices, params: Params) -> object:
+    if services.network is None:
+        raise p2p_disabled()
+    return str(services.network.local_enode)
+
+
+def net_services(services: RpcServices, params: Params) -> object:
+    """Where this node listens, by service."""
+    shown = {name: {"host": host, "port": str(port)} for name, (host, port) in (services.endpoints or {}).items()}
+    if services.network is not None:
+        enode = services.network.local_enode
+        shown["p2p"] = {"host": enode.host, "port": str(enode.tcp)}
+    return shown
+
+
+def web3_clientVersion(services: RpcServices, params: Params) -> object:
+    return services.client_version
+
+
+def web3_sha3(services: RpcServices, params: Params) -> object:
+    given = text(required(params, 0, "data"), "data")
+    if given and not given.startswith("0x"):
+        raise invalid_params("data: hexadecimal with 0x was expected")
+    return to_hex(keccak256(data(given, "data")))
+
+
+def rpc_modules(services: RpcServices, params: Params) -> object:
+    return {group.lower(): "1.0" for group in services.groups}
+
+
+NET_METHODS = (
+    Method("net_version", "NET", net_version),
+    Method("net_listening", "NET", net_listening),
+    Method("net_peerCount", "NET", net_peerCount),
+    Method("net_enode", "NET", net_enode),
+    Method("net_services", "NET", net_services),
+    Method("web3_clientVersion", "WEB3", web3_clientVersion),
+    Method("web3_sha3", "WEB3", web3_sha3, arity=1),
+    Method("rpc_modules", Registry.ALWAYS, rpc_modules),
+)

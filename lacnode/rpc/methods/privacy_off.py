@@ -1,0 +1,18 @@
+"""EEA, PRIV and PRIVX while privacy is off: every method says so, as Besu's do."""
+
+from lacnode.rpc.errors import privacy_disabled
+from lacnode.rpc.registry import KNOWN_METHODS, Method, Params
+from lacnode.rpc.services import RpcServices
+
+
+def _off(services: RpcServices, params: Params) -> object:
+    raise privacy_disabled()
+
+
+def _group(name: str) -> str:
+    return "EEA" if name.startswith("eea_") else "PRIV"
+
+
+PRIVACY_OFF_METHODS = tuple(
+    Method(name, _group(name), _off) for name in sorted(KNOWN_METHODS) if name.startswith(("eea_", "priv_", "privx_"))
+)

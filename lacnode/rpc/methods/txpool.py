@@ -1,0 +1,88 @@
+"""TXPOOL: Besu's own view of the pool."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.rpc import results
+from lacnode.rpc.errors import invalid_params
+from lacnode.rpc.parameters import address, optional, quantity
+from lacnode.rpc.registry import Method, Params
+from lacnode.rpc.services import RpcServices
+from lacnode.txpool.pooled import PooledTransaction
+
+Test = Callable[[PooledTransaction], bool]
+
+
+def txpool_besuStatistics(services: RpcServices, params: Params) -> object:
+    statistics = services.pool.statistics
+    return {"maxSize": statistics.max_size, "localCount": statistics.local, "remoteCount": statistics.remote}
+
+
+def txpool_besuTransactions(services: RpcServices, params: Params) -> object:
+    return [
+        {
+            "hash": to_hex(pooled.transaction.hash),
+            "isReceivedFromLocalSource": pooled.local,
+            "addedToPoolAt": datetime.fromtimestamp(pooled.added_at, UTC).isoformat().replace("+00:00", "Z"),
+        }
+        for pooled in services.pool.all()
+    ]
+
+
+def txpool_besuPendingTransactions(services: RpcServices, params: Params) -> object:
+    given = optional(params, 0)
+    limit = None if given is None else quantity(given, "limit")
+    tests = _tests(optional(params, 1))
+    found: list[results.Json] = []
+    for pooled in services.pool.all():
+        if limit is not None and len(found) >= limit:
+            break
+        if all(test(pooled) for test in tests):
+            found.append(results.pending_transaction(pooled))
+    return found
+
+
+def _tests(value: object) -> list[Test]:
+    if value is None:
+        return []
+    if not isinstance(value, Mapping):
+        raise invalid_params("filter: an object was expected")
+    return [_test(name, condition) for name, condition in value.items()]
+
+
+def _test(name: str, condition: object) -> Test:
+    if not isinstance(condition, Mapping) or len(condition) != 1:
+        raise invalid_params(f"{name}: an object with one operator was expected")
+    ((operator, operand),) = condition.items()
+    if name == "from" and operator == "eq":
+        sender = address(operand, "from")
+        return lambda pooled: pooled.sender == sender
+    if name == "to":
+        return _recipient_test(operator, operand)
+    numbers = {"gas": "gas_limit", "gasPrice": "max_gas_price", "value": "value", "nonce": "nonce"}
+    if name not in numbers or operator not in ("eq", "gt", "lt"):
+        raise invalid_params(f"{name}: {operator} cannot be asked")
+    attribute, wanted = numbers[name], quantity(operand, name)
+    compare: dict[str, Callable[[int], bool]] = {
+        "eq": lambda found: found == wanted,
+        "gt": lambda found: found > wanted,
+        "lt": lambda found: found < wanted,
+    }
+    return lambda pooled: compare[operator](getattr(pooled.transaction, attribute))
+
+
+def _recipient_test(operator: str, operand: object) -> Test:
+    if operator == "eq":
+        recipient = address(operand, "to")
+        return lambda pooled: pooled.transaction.to == recipient
+    if operator == "action" and operand == "contract_creation":
+        return lambda pooled: pooled.transaction.is_creation
+    raise invalid_params("to: eq with an address, or action with contract_creation, was expected")
+
+
+TXPOOL_METHODS = (
+    Method("txpool_besuStatistics", "TXPOOL", txpool_besuStatistics),
+    Method("txpool_besuTransactions", "TXPOOL", txpool_besuTransactions),
+    Method("txpool_besuPendingTransactions", "TXPOOL", txpool_besuPendingTransactions),
+)

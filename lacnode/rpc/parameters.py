@@ -1,0 +1,283 @@
+"""Parameters as Besu parses them: strict, and with -32602 for whatever does not fit.
+
+`data` of the error says which parameter and what was expected, which Besu leaves out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from lacnode.chain.log_filter import LogFilter
+from lacnode.evm.engine import CallRequest
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.hexadecimal import from_hex
+from lacnode.primitives.transaction import AccessListEntry
+from lacnode.rpc.errors import RpcError, block_not_found, invalid_params, unknown_block
+from lacnode.rpc.registry import Params
+from lacnode.rpc.services import RpcServices
+
+T = TypeVar("T")
+MAX_UINT256 = 2**256 - 1
+LATEST_TAGS = frozenset(("latest", "pending"))
+UNSET_TAGS = frozenset(("finalized", "safe"))
+
+
+def required(params: Params, index: int, what: str) -> object:
+    """The parameter at `index`, which must be there and not null."""
+    value = params[index] if index < len(params) else None
+    if value is None:
+        raise invalid_params(f"parameter {index} ({what}) is missing")
+    return value
+
+
+def optional(params: Params, index: int) -> object | None:
+    """The parameter at `index`, None where it is missing or null."""
+    return params[index] if index < len(params) else None
+
+
+def text(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise invalid_params(f"{what}: text was expected")
+    return value
+
+
+def boolean(value: object, what: str) -> bool:
+    if not isinstance(value, bool):
+        raise invalid_params(f"{what}: true or false was expected")
+    return value
+
+
+def data(value: object, what: str) -> bytes:
+    """Hexadecimal bytes, `0x` optional."""
+    try:
+        return from_hex(text(value, what))
+    except ValueError as error:
+        raise invalid_params(f"{what}: {error}") from None
+
+
+def address(value: object, what: str = "address") -> bytes:
+    return _sized(value, what, 20)
+
+
+def hash32(value: object, what: str = "hash") -> bytes:
+    return _sized(value, what, 32)
+
+
+def _sized(value: object, what: str, size: int) -> bytes:
+    found = data(value, what)
+    if len(found) != size:
+        raise invalid_params(f"{what}: {size} bytes were expected, found {len(found)}")
+    return found
+
+
+def quantity(value: object, what: str, maximum: int = MAX_UINT256) -> int:
+    """A number: hexadecimal text with 0x, or a JSON integer."""
+    number: int | None = None
+    if isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    elif isinstance(value, str) and len(value) <= 66:
+        try:
+            number = int(value, 16) if value[:2].lower() == "0x" else int(value, 10)
+        except ValueError:
+            number = None
+    if number is None or not 0 <= number <= maximum:
+        raise invalid_params(f"{what}: a quantity was expected")
+    return number
+
+
+def slot(value: object) -> int:
+    """A storage slot: up to 32 bytes of hexadecimal, in any number of digits."""
+    digits = text(value, "slot").removeprefix("0x")
+    try:
+        number = int(digits or "0", 16)
+    except ValueError:
+        raise invalid_params("slot: hexadecimal was expected") from None
+    if len(digits) > 64 or number < 0:
+        raise invalid_params("slot: at most 32 bytes were expected")
+    return number
+
+
+# -- blocks --------------------------------------------------------------------------------------------------------
+
+
+def block_number(services: RpcServices, value: object) -> int:
+    """The number that a block parameter of type "number" means; it may be above the head."""
+    head = services.chain.head.header.number
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _not_negative(value)
+    word = text(value, "block").lower()
+    if word in LATEST_TAGS:
+        return head
+    if word == "earliest":
+        return 0
+    if word in UNSET_TAGS:
+        raise unknown_block()
+    return _not_negative(_java_long(word))
+
+
+def _not_negative(number: int) -> int:
+    if not 0 <= number < 2**63:
+        raise invalid_params("block: a number that is not negative was expected")
+    return number
+
+
+def _java_long(word: str) -> int:
+    """Java's `Long.decode`: decimal, 0x or # hexadecimal, leading 0 octal."""
+    if len(word) <= 18:
+        try:
+            if word.startswith("0x"):
+                return int(word[2:], 16)
+            if word.startswith("#"):
+                return int(word[1:], 16)
+            if word.startswith("0") and len(word) > 1:
+                return int(word[1:], 8)
+            return int(word, 10)
+        except ValueError:
+            pass
+    raise invalid_params("block: a number, a hash, or one of latest, earliest, pending was expected")
+
+
+def header_by_number(services: RpcServices, value: object) -> BlockHeader | None:
+    """The header that a "number" parameter means, None above the head."""
+    return services.chain.header_at(block_number(services, value))
+
+
+def header_by_number_or_hash(services: RpcServices, value: object) -> BlockHeader:
+    """The header that a "number or hash" parameter means; "Block not found" if there is none."""
+    if isinstance(value, Mapping):
+        header = _header_by_object(services, value)
+    elif isinstance(value, str) and len(value) >= 65:
+        header = services.chain.header_of(hash32(value, "block"))
+    else:
+        header = header_by_number(services, value)
+    if header is None:
+        raise block_not_found()
+    return header
+
+
+def _header_by_object(services: RpcServices, value: Mapping[str, object]) -> BlockHeader | None:
+    if "blockHash" in value and "blockNumber" not in value:
+        boolean(value.get("requireCanonical", False), "requireCanonical")
+        return services.chain.header_of(hash32(value["blockHash"], "blockHash"))
+    if "blockNumber" in value and "blockHash" not in value:
+        return header_by_number(services, value["blockNumber"])
+    raise invalid_params("block: either blockHash or blockNumber was expected")
+
+
+# -- calls -----------------------------------------------------------------------------------------------------------
+
+
+def call_request(value: object) -> tuple[CallRequest, bool | None]:
+    """A call object, and its `strict` member."""
+    if not isinstance(value, Mapping):
+        raise invalid_params("call: an object was expected")
+    if value.get("data") is not None and value.get("input") is not None:
+        raise invalid_params("call: only one of data and input may be given")
+    gas_price, fee = _member(value, "gasPrice"), _member(value, "maxFeePerGas")
+    tip = _member(value, "maxPriorityFeePerGas")
+    if gas_price is not None and (fee is not None or tip is not None):
+        raise invalid_params("call: gasPrice goes not together with maxFeePerGas and maxPriorityFeePerGas")
+    strict = value.get("strict")
+    payload = value.get("data") if value.get("data") is not None else value.get("input")
+    request = CallRequest(
+        sender=bytes(20) if value.get("from") is None else address(value["from"], "from"),
+        to=None if value.get("to") is None else address(value["to"], "to"),
+        gas=_member(value, "gas", 2**63 - 1),
+        gas_price=gas_price,
+        max_fee_per_gas=fee,
+        max_priority_fee_per_gas=tip,
+        value=_member(value, "value") or 0,
+        data=b"" if payload is None else data(payload, "data"),
+        access_list=() if value.get("accessList") is None else access_list(value["accessList"]),
+    )
+    return request, None if strict is None else boolean(strict, "strict")
+
+
+def _member(value: Mapping[str, object], name: str, maximum: int = MAX_UINT256) -> int | None:
+    found = value.get(name)
+    return None if found is None else quantity(found, name, maximum)
+
+
+def access_list(value: object) -> tuple[AccessListEntry, ...]:
+    """EIP-2930's list of addresses with their storage keys."""
+    if not isinstance(value, list):
+        raise invalid_params("accessList: an array was expected")
+    entries = []
+    for entry in value:
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("storageKeys"), list):
+            raise invalid_params("accessList: objects with address and storageKeys were expected")
+        keys = tuple(hash32(key, "storageKey") for key in entry["storageKeys"])
+        entries.append((address(entry.get("address"), "address"), keys))
+    return tuple(entries)
+
+
+# -- logs ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuery:
+    """What logs are wanted: from a range of block numbers, or of one block. `numeric_to` is set if the end of the range
+    was given as a number."""
+
+    wanted: LogFilter
+    from_block: int
+    to_block: int
+    block_hash: bytes | None
+    numeric_from: bool = False
+    numeric_to: bool = False
+
+
+def log_query(services: RpcServices, value: object) -> LogQuery:
+    """A filter object."""
+    if not isinstance(value, Mapping):
+        raise invalid_params("filter: an object was expected")
+    found = value.get("blockHash", value.get("blockhash"))
+    block_hash = None if found is None else hash32(found, "blockHash")
+    start, end = value.get("fromBlock"), value.get("toBlock")
+    if block_hash is not None and (start is not None or end is not None):
+        raise invalid_params("filter: blockHash excludes fromBlock and toBlock")
+    wanted = LogFilter(_addresses(value.get("address")), _topics(value.get("topics")))
+    return LogQuery(
+        wanted,
+        _range_end(services, start),
+        _range_end(services, end),
+        block_hash,
+        _is_number(start),
+        _is_number(end),
+    )
+
+
+def _range_end(services: RpcServices, value: object) -> int:
+    try:
+        return block_number(services, "latest" if value is None else value)
+    except RpcError as error:
+        raise invalid_params(f"filter: {error.message}") from None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) or (isinstance(value, str) and value[:1].isdigit())
+
+
+def _addresses(value: object) -> tuple[bytes, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, list):
+        return tuple(address(item, "address") for item in value)
+    return (address(value, "address"),)
+
+
+def _topics(value: object) -> tuple[tuple[bytes, ...], ...]:
+    """For each position the topics that fit; none for any."""
+    if value is None:
+        return ()
+    if not isinstance(value, list) or len(value) > 4:
+        raise invalid_params("topics: an array of at most four was expected")
+    return tuple(_position(item) for item in value)
+
+
+def _position(value: object) -> tuple[bytes, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, list):
+        return () if any(item is None for item in value) else tuple(hash32(item, "topic") for item in value)
+    return (hash32(value, "topic"),)

@@ -1,0 +1,236 @@
+"""Blocks, transactions, receipts and logs as Besu's JSON-RPC shows them: member order and presence included."""
+
+from collections.abc import Sequence
+
+from lacnode.chain.blockchain import Blockchain
+from lacnode.chain.outcome import FoundLog, TransactionOutcome
+from lacnode.crypto.secp256k1 import recover
+from lacnode.primitives import rlp
+from lacnode.primitives.block import Block
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.primitives.transaction import BLOB, LEGACY, Transaction
+from lacnode.txpool.pooled import PooledTransaction
+
+Json = dict[str, object]
+
+
+def quantity(value: int) -> str:
+    return hex(value)
+
+
+def optional_quantity(value: int | None) -> str | None:
+    return None if value is None else hex(value)
+
+
+def optional_data(value: bytes | None) -> str | None:
+    return None if value is None else to_hex(value)
+
+
+# -- blocks --------------------------------------------------------------------------------------------------------
+
+
+def block(chain: Blockchain, found: Block, hash_: bytes, full: bool) -> Json:
+    """A block with its transactions whole, or by hash."""
+    header = found.header
+    shown = _header_first(header, hash_, chain.total_difficulty_of(header))
+    if header.base_fee is not None:
+        shown["baseFeePerGas"] = quantity(header.base_fee)
+    shown["size"] = quantity(len(found.encode()))
+    shown["gasLimit"] = quantity(header.gas_limit)
+    shown["gasUsed"] = quantity(header.gas_used)
+    shown["timestamp"] = quantity(header.timestamp)
+    shown["uncles"] = []
+    shown["transactions"] = (
+        _block_transactions(chain, found, hash_) if full else [to_hex(t.hash) for t in found.transactions]
+    )
+    if header.withdrawals_root is not None:
+        shown["withdrawalsRoot"] = to_hex(header.withdrawals_root)
+        shown["withdrawals"] = []
+    if header.blob_gas_used is not None and header.excess_blob_gas is not None:
+        shown["blobGasUsed"] = quantity(header.blob_gas_used)
+        shown["excessBlobGas"] = quantity(header.excess_blob_gas)
+        shown["parentBeaconBlockRoot"] = optional_data(header.parent_beacon_block_root)
+    return shown
+
+
+def _header_first(header: BlockHeader, hash_: bytes, total_difficulty: int) -> Json:
+    return {
+        "number": quantity(header.number),
+        "hash": to_hex(hash_),
+        "mixHash": to_hex(header.mix_hash),
+        "parentHash": to_hex(header.parent_hash),
+        "nonce": to_hex(header.nonce),
+        "sha3Uncles": to_hex(header.ommers_hash),
+        "logsBloom": to_hex(header.logs_bloom),
+        "transactionsRoot": to_hex(header.transactions_root),
+        "stateRoot": to_hex(header.state_root),
+        "receiptsRoot": to_hex(header.receipts_root),
+        "miner": to_hex(header.coinbase),
+        "difficulty": quantity(header.difficulty),
+        "totalDifficulty": quantity(total_difficulty),
+        "extraData": to_hex(header.extra_data),
+    }
+
+
+def _block_transactions(chain: Blockchain, found: Block, hash_: bytes) -> list[Json]:
+    outcomes = chain.outcomes_of(hash_) or ()
+    return [
+        mined_transaction(transaction, outcome.sender, found.header, hash_, index)
+        for index, (transaction, outcome) in enumerate(zip(found.transactions, outcomes, strict=True))
+    ]
+
+
+# -- transactions --------------------------------------------------------------------------------------------------
+
+
+def mined_transaction(transaction: Transaction, sender: bytes, header: BlockHeader, hash_: bytes, index: int) -> Json:
+    """A transaction of a block."""
+    shown: Json = {}
+    if transaction.type != LEGACY:
+        shown["accessList"] = _access_list(transaction)
+    shown["blockHash"] = to_hex(hash_)
+    shown["blockNumber"] = quantity(header.number)
+    if transaction.chain_id is not None:
+        shown["chainId"] = quantity(transaction.chain_id)
+    price = transaction.effective_gas_price(header.base_fee)
+    _sender_and_fees(shown, transaction, sender, price)
+    _content(shown, transaction)
+    shown["transactionIndex"] = quantity(index)
+    _type_and_signature(shown, transaction)
+    return shown
+
+
+def pending_transaction(pooled: PooledTransaction) -> Json:
+    """A transaction of the pool."""
+    transaction = pooled.transaction
+    shown: Json = {}
+    if transaction.type != LEGACY:
+        shown["accessList"] = _access_list(transaction)
+    shown["blockHash"] = None
+    shown["blockNumber"] = None
+    shown["chainId"] = optional_quantity(transaction.chain_id)
+    _sender_and_fees(shown, transaction, pooled.sender, transaction.max_gas_price)
+    _content(shown, transaction)
+    shown["publicKey"] = to_hex(_public_key(transaction))
+    shown["raw"] = to_hex(transaction.raw)
+    shown["transactionIndex"] = None
+    _type_and_signature(shown, transaction)
+    return shown
+
+
+def pending_notification(pooled: PooledTransaction) -> Json:
+    """A pending transaction in a subscription that asked for whole ones."""
+    transaction = pooled.transaction
+    shown: Json = {}
+    _sender_and_fees(shown, transaction, pooled.sender, transaction.max_gas_price)
+    _content(shown, transaction)
+    _type_and_signature(shown, transaction)
+    return shown
+
+
+def _sender_and_fees(shown: Json, transaction: Transaction, sender: bytes, price: int) -> None:
+    shown["from"] = to_hex(sender)
+    shown["gas"] = quantity(transaction.gas_limit)
+    shown["gasPrice"] = quantity(price)
+    if transaction.max_priority_fee_per_gas is not None and transaction.max_fee_per_gas is not None:
+        shown["maxPriorityFeePerGas"] = quantity(transaction.max_priority_fee_per_gas)
+        shown["maxFeePerGas"] = quantity(transaction.max_fee_per_gas)
+    if transaction.max_fee_per_blob_gas is not None:
+        shown["maxFeePerBlobGas"] = quantity(transaction.max_fee_per_blob_gas)
+    shown["hash"] = to_hex(transaction.hash)
+
+
+def _content(shown: Json, transaction: Transaction) -> None:
+    shown["input"] = to_hex(transaction.data)
+    shown["nonce"] = quantity(transaction.nonce)
+    shown["to"] = optional_data(transaction.to)
+
+
+def _type_and_signature(shown: Json, transaction: Transaction) -> None:
+    shown["type"] = quantity(transaction.type)
+    shown["value"] = quantity(transaction.value)
+    if transaction.type != LEGACY:
+        shown["yParity"] = quantity(transaction.y_parity)
+    if transaction.type != BLOB:
+        shown["v"] = quantity(transaction.v)
+    shown["r"] = quantity(transaction.r)
+    shown["s"] = quantity(transaction.s)
+    if transaction.type == BLOB:
+        shown["blobVersionedHashes"] = [to_hex(hash_) for hash_ in transaction.blob_versioned_hashes]
+
+
+def _access_list(transaction: Transaction) -> list[Json]:
+    return [
+        {"address": to_hex(address), "storageKeys": [to_hex(key) for key in keys]}
+        for address, keys in transaction.access_list
+    ]
+
+
+def _public_key(transaction: Transaction) -> bytes:
+    signature = transaction.r.to_bytes(32) + transaction.s.to_bytes(32) + bytes([transaction.y_parity])
+    return recover(transaction.signing_hash(), signature)
+
+
+# -- receipts and logs ---------------------------------------------------------------------------------------------
+
+
+def receipt(found: Block, hash_: bytes, outcomes: Sequence[TransactionOutcome], index: int) -> Json:
+    """The receipt of the transaction at `index`."""
+    transaction, outcome, header = found.transactions[index], outcomes[index], found.header
+    first_log = sum(len(earlier.receipt.logs) for earlier in outcomes[:index])
+    shown: Json = {
+        "blockHash": to_hex(hash_),
+        "blockNumber": quantity(header.number),
+        "contractAddress": optional_data(outcome.created),
+        "cumulativeGasUsed": quantity(outcome.receipt.cumulative_gas_used),
+        "from": to_hex(outcome.sender),
+        "gasUsed": quantity(outcome.gas_used),
+        "effectiveGasPrice": quantity(transaction.effective_gas_price(header.base_fee)),
+        "logs": [
+            {
+                "address": to_hex(entry.address),
+                "topics": [to_hex(topic) for topic in entry.topics],
+                "data": to_hex(entry.data),
+                "blockNumber": quantity(header.number),
+                "transactionHash": to_hex(transaction.hash),
+                "transactionIndex": quantity(index),
+                "blockHash": to_hex(hash_),
+                "logIndex": quantity(first_log + position),
+                "removed": False,
+            }
+            for position, entry in enumerate(outcome.receipt.logs)
+        ],
+        "logsBloom": to_hex(outcome.receipt.logs_bloom),
+    }
+    if outcome.receipt.status is not None:
+        shown["status"] = quantity(outcome.receipt.status)
+    else:
+        shown["root"] = optional_data(outcome.receipt.state_root)
+    shown["to"] = optional_data(transaction.to)
+    shown["transactionHash"] = to_hex(transaction.hash)
+    shown["transactionIndex"] = quantity(index)
+    if outcome.revert_reason is not None:
+        shown["revertReason"] = to_hex(outcome.revert_reason)
+    shown["type"] = quantity(transaction.type)
+    return shown
+
+
+def log(found: FoundLog) -> Json:
+    """A log of a query, a filter or a subscription."""
+    return {
+        "logIndex": quantity(found.log_index),
+        "removed": False,
+        "blockNumber": quantity(found.block_number),
+        "blockHash": to_hex(found.block_hash),
+        "transactionHash": to_hex(found.transaction_hash),
+        "transactionIndex": quantity(found.transaction_index),
+        "address": to_hex(found.log.address),
+        "data": to_hex(found.log.data),
+        "topics": [to_hex(topic) for topic in found.log.topics],
+    }
+
+
+def minimal_key(slot: int) -> str:
+    """A storage key as `eth_getProof` gives it back: without whole leading zero bytes."""
+    return to_hex(rlp.scalar(slot))

@@ -1,0 +1,62 @@
+"""What methods may touch: the rooms of the node, handed over by the composition root."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import trio
+
+from lacnode.chain.blockchain import Blockchain
+from lacnode.consensus.ballot import Ballot
+from lacnode.consensus.ibft import ConsensusStatus
+from lacnode.p2p.peer import Peer
+from lacnode.p2p.wire.enode import Enode
+from lacnode.rpc.settings import ApiSettings
+from lacnode.txpool.pool import TransactionPool
+
+
+class NetworkView(Protocol):
+    """The network as methods see it."""
+
+    local_enode: Enode
+
+    @property
+    def peers(self) -> Sequence[Peer]: ...
+    def add_static(self, enode: Enode) -> bool: ...
+    def remove_static(self, enode: Enode) -> bool: ...
+
+
+class SyncView(Protocol):
+    """Block numbers of a synchronisation under way."""
+
+    @property
+    def starting_block(self) -> int: ...
+    @property
+    def current_block(self) -> int: ...
+    @property
+    def highest_block(self) -> int: ...
+
+
+@dataclass(slots=True)
+class RpcServices:
+    """One node's rooms. `network` is None where P2P is off; `token` is the event loop, once it runs."""
+
+    chain: Blockchain
+    pool: TransactionPool
+    network: NetworkView | None
+    ballot: Ballot
+    sync_status: Callable[[], SyncView | None]
+    consensus_status: Callable[[], ConsensusStatus]
+    network_id: int
+    client_version: str
+    coinbase: bytes
+    settings: ApiSettings
+    groups: tuple[str, ...] = ()
+    endpoints: dict[str, tuple[str, int]] | None = None
+    token: trio.lowlevel.TrioToken | None = None
+
+    def on_loop(self, work: Callable[[], bool]) -> bool:
+        """Run `work` on the event loop, where the network lives, from a method's thread."""
+        if self.token is None:
+            return work()
+        return trio.from_thread.run_sync(work, trio_token=self.token)

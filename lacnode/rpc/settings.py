@@ -1,0 +1,47 @@
+"""What an operator may choose about JSON-RPC."""
+
+from dataclasses import dataclass
+
+DEFAULT_GROUPS = ("ETH", "NET", "WEB3")
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """JSON-RPC over HTTP. Sizes in bytes, times in seconds; `max_batch` at most 0 is no limit."""
+
+    host: str = "127.0.0.1"
+    port: int = 8545
+    groups: tuple[str, ...] = DEFAULT_GROUPS
+    cors_origins: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ("localhost", "127.0.0.1")
+    max_connections: int = 80
+    max_batch: int = 1024
+    max_body: int = 5_242_880
+    timeout: float = 300.0
+    pretty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketSettings:
+    """JSON-RPC over WebSocket. A message may be four frames long."""
+
+    host: str = "127.0.0.1"
+    port: int = 8546
+    groups: tuple[str, ...] = DEFAULT_GROUPS
+    allowed_hosts: tuple[str, ...] = ("localhost", "127.0.0.1")
+    max_connections: int = 80
+    max_frame: int = 1_048_576
+    timeout: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """What methods answer with. Prices in wei; 0 switches a limit off."""
+
+    max_logs_range: int = 5000
+    gas_cap: int = 0
+    gas_price_blocks: int = 100
+    gas_price_percentile: float = 50.0
+    gas_price_max: int = 500_000_000_000
+    min_gas_price: int = 1000
+    call_seconds: float = 30.0
