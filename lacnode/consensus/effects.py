@@ -22,7 +22,7 @@ class StartBlockTimer:
 
 @dataclass(frozen=True, slots=True)
 class StartRoundTimer:
-    """Deliver `RoundTimerExpired(height, round)` after `delay_ms` milliseconds."""
+    """Deliver `RoundTimerExpired(height, round)` after `delay_ms` milliseconds. A long round asks for it several times."""
 
     height: int
     round: int
@@ -54,7 +54,7 @@ class CheckProposal:
 @dataclass(frozen=True, slots=True)
 class RecordPrepared:
     """Make `prepared` durable before carrying out what follows: a quorum prepared this block, and only this block may
-    be proposed again at its height."""
+    be proposed again at its height. If that cannot be done, nothing that follows may be."""
 
     prepared: PreparedBlock
 

@@ -4,6 +4,7 @@ import pytest
 
 from lacnode.consensus.effects import CheckProposal, ImportBlock, Note, PeerIsAhead, Send, StartRoundTimer, StopTimers
 from lacnode.consensus.events import HeadChanged, MessageReceived, PeerConnected
+from lacnode.consensus.ibft import MAX_RELAYED
 from lacnode.consensus.memory import (
     MAX_EARLY_ROUNDS,
     MAX_FUTURE_BYTES,
@@ -54,6 +55,13 @@ def test_messages_of_an_earlier_round_are_passed_on_too() -> None:
     bench = Bench(B).start()
     bench.expire_round()
     assert sent(Prepare, bench.hear(vote(key=C)))
+
+
+def test_one_author_without_end_is_not_passed_on_without_end() -> None:
+    bench = Bench(B).start()
+    flood = [vote(digest=number.to_bytes(32)) for number in range(MAX_RELAYED + 20)]
+    assert len(sent(Prepare, bench.hear(*flood))) == MAX_RELAYED
+    assert sent(Prepare, bench.hear(vote(key=D)))
 
 
 def test_nobody_passes_on_for_heights_before_or_after() -> None:
