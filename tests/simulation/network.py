@@ -8,7 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from lacnode.consensus.effects import Effect
+from lacnode.consensus.effects import Effect, Note
 from lacnode.consensus.payloads import Payload, SignedPayload
 from lacnode.crypto.node_key import NodeKey
 from lacnode.primitives.block import Block
@@ -64,6 +64,8 @@ class Network(Surroundings):
             SimulatedNode(i, key, Disk(self._ledger()), self.clock, rng, self, speeds(i)) for i, key in enumerate(keys)
         ]
         self.interceptors: dict[int, Interceptor] = {}
+        self.notes: Counter[tuple[int, str]] = Counter()
+        """How often node `index` said something on a topic."""
         self.crash_chance = 0.0
         self.crash_limit = 0
         self._rations: Counter[tuple[int, int]] = Counter()
@@ -170,6 +172,9 @@ class Network(Surroundings):
 
     def behind(self, index: int, address: bytes) -> None:
         self._sync_soon(index)
+
+    def noted(self, index: int, note: Note) -> None:
+        self.notes[index, note.topic] += 1
 
     def strike(self, index: int, effect: Effect) -> bool:
         """Whether the power goes on node `index` right before (and for a signature, right after logging) `effect`."""

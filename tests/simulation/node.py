@@ -14,6 +14,7 @@ from lacnode.consensus.effects import (
     CheckProposal,
     Effect,
     ImportBlock,
+    Note,
     PeerIsAhead,
     RecordPrepared,
     Send,
@@ -75,6 +76,7 @@ class Surroundings:
     imported: Callable[[int, Block], None]
     behind: Callable[[int, bytes], None]
     strike: Callable[[int, Effect], bool]
+    noted: Callable[[int, Note], None]
 
 
 class SimulatedNode:
@@ -187,6 +189,8 @@ class SimulatedNode:
                 self._later(self.speeds.import_ms, lambda: self._import(effect))
             case PeerIsAhead():
                 self._outside.behind(self.index, effect.address)
+            case Note():
+                self._outside.noted(self.index, effect)
         return None
 
     def _sign(self, effect: SignPayload) -> Event:

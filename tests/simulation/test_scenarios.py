@@ -1,0 +1,348 @@
+"""Failures that networks like these have had in the field, and the crashes and liars that theory allows, one by one.
+
+Safety is watched by `invariants` in every step of every test here; what the tests add is the set-up and the bound within
+which blocks must come. Times are virtual. A name with a number is a thread of Besu's or Polygon Edge's issue tracker.
+"""
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from lacnode.consensus.block_hash import on_chain_hash
+from lacnode.consensus.effects import Effect
+from lacnode.consensus.messages import decode_envelope
+from lacnode.consensus.payloads import COMMIT, PROPOSAL
+from lacnode.consensus.round_clock import SLICE_MS
+from tests.simulation.byzantine import BEHAVIOURS
+from tests.simulation.campaign import recovery_bound_ms
+from tests.simulation.ledger import Rules
+from tests.simulation.links import Weather
+from tests.simulation.network import Interceptor, Network
+from tests.simulation.node import Speeds
+
+STEADY = Weather(min_delay_ms=5, max_delay_ms=5)
+HOUR_MS = 3_600_000
+
+
+def started(size: int, speeds: Speeds | None = None, weather: Weather = STEADY) -> Network:
+    """A network of honest validators that run."""
+    network = Network(size, random.Random(size), weather=weather, speeds=lambda index: speeds or Speeds())
+    network.start()
+    return network
+
+
+def must_reach(network: Network, height: int, within_ms: int) -> None:
+    """Every honest node gets to `height` in time, and all have the same chain."""
+    states = [(node.height, node.machine and node.machine.status.round) for node in network.nodes]
+    assert network.run_until(lambda: network.height >= height, within_ms), f"{states} {within_ms} ms ago: stalled"
+    chains = {tuple(on_chain_hash(b.header) for b in n.disk.ledger.blocks[1 : height + 1]) for n in network.honest}
+    assert len(chains) == 1
+
+
+def every(network: Network, interceptor: Interceptor | None) -> None:
+    """Put `interceptor` on all nodes, or take it off."""
+    for index in range(len(network.nodes)):
+        if interceptor is None:
+            network.interceptors.pop(index, None)
+        else:
+            network.interceptors[index] = interceptor
+
+
+def keeping_back(code: int, height: int, round_: int) -> Interceptor:
+    """Lose every message of this kind."""
+
+    def intercept(source: int, sent: int, data: bytes, recipients: frozenset[bytes]) -> bool:
+        id_, _ = decode_envelope(sent, data)
+        return (sent, id_.sequence, id_.round) == (code, height, round_)
+
+    return intercept
+
+
+def prepared_hash(network: Network, index: int) -> bytes:
+    """Of the block that node `index` is bound to."""
+    machine = network.nodes[index].machine
+    assert machine is not None
+    height = machine._height
+    assert height is not None
+    assert height.prepared is not None
+    return on_chain_hash(height.prepared.block.header)
+
+
+def all_prepared(network: Network, height: int) -> Callable[[], bool]:
+    """Whether every node is bound to a block at `height`."""
+
+    def reached() -> bool:
+        statuses = [node.machine.status for node in network.nodes if node.machine is not None]
+        return all(status.height == height and status.locked_round is not None for status in statuses)
+
+    return reached
+
+
+# -- from the field ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("import_ms", [0, 1, 2, 700])
+@pytest.mark.parametrize("offset_ms", range(-3, 4))
+def test_besu_1734(offset_ms: int, import_ms: int) -> None:
+    """The commits that finish a block reach one, two, three or all nodes just when their round runs out."""
+    for reached in range(1, 5):
+        network = started(4, Speeds(import_ms=import_ms))
+        lucky = set(network.addresses[:reached])
+
+        def hold(
+            source: int,
+            code: int,
+            data: bytes,
+            recipients: frozenset[bytes],
+            network: Network = network,
+            lucky: set[bytes] = lucky,
+        ) -> bool:
+            id_, author = decode_envelope(code, data)
+            if (code, id_.sequence, id_.round) != (COMMIT, 3, 0) or source != network.addresses.index(author):
+                return (code, id_.sequence, id_.round) == (COMMIT, 3, 0)
+            for node in network.nodes:
+                ends = node.machine.status.round_ends_ms if node.machine is not None else None
+                if node.address in recipients & lucky and ends is not None:
+                    network.clock.at(
+                        ends + offset_ms,
+                        lambda node=node: node.receive(code, data, author),  # type: ignore[misc]
+                    )
+            return True
+
+        every(network, hold)
+        must_reach(network, 2, 20_000)
+        must_reach(network, 6, recovery_bound_ms(network))
+
+
+@pytest.mark.parametrize(("size", "offline"), [(4, 2), (5, 2), (7, 3), (7, 5), (10, 4)])
+def test_besu_611(size: int, offline: int) -> None:
+    """More than a third of the validators are off for three hours. Nobody has to do anything once they are back."""
+    network = started(size)
+    must_reach(network, 3, 20_000)
+    network.stop(range(offline))
+    network.run_for(3 * HOUR_MS)
+    before = max(node.height for node in network.nodes)
+    network.start()
+    must_reach(network, before + 1, SLICE_MS + 10_000)
+
+
+@pytest.mark.parametrize("apart_ms", [10_000, 100_000, HOUR_MS])
+def test_polygon_edge_185(apart_ms: int) -> None:
+    """Two validators are far ahead in rounds, two that return have just begun; and nobody tells them to wait."""
+    network = started(4)
+    must_reach(network, 3, 20_000)
+    network.partition({0: 1, 1: 1})
+    network.run_for(apart_ms)
+    network.stop([2, 3])
+    network.run_for(apart_ms)
+    before = max(node.height for node in network.nodes)
+    network.start([2, 3])
+    network.run_for(3_000)
+    network.partition({})
+    must_reach(network, before + 1, SLICE_MS + 10_000)
+
+
+def test_besu_6613() -> None:
+    """Building a block takes longer than the first rounds last; later ones are long enough."""
+    network = started(4, Speeds(build_ms=5_000))
+    must_reach(network, 4, 4 * (2_000 + 4_000 + 8_000))
+
+
+def test_besu_6732() -> None:
+    """What was prepared and not committed is proposed again, the same block, even if nobody can build another."""
+    network = started(4)
+    must_reach(network, 2, 20_000)
+    every(network, keeping_back(COMMIT, 3, 0))
+    assert network.run_until(all_prepared(network, 3), 10_000)
+    (expected,) = {prepared_hash(network, index) for index in range(4)}
+    for node in network.nodes:
+        node.speeds.build_ms = HOUR_MS
+    must_reach(network, 3, 2_000 + 4_000)
+    assert on_chain_hash(network.nodes[0].disk.ledger.blocks[3].header) == expected
+    for node in network.nodes:
+        node.speeds.build_ms = 3
+    must_reach(network, 5, recovery_bound_ms(network))
+
+
+def test_besu_8307() -> None:
+    """Two of four lose their data directories."""
+    network = started(4)
+    must_reach(network, 13, 60_000)
+    network.stop([0, 1])
+    network.wipe(0)
+    network.wipe(1)
+    network.run_for(60_000)
+    before = max(node.height for node in network.nodes)
+    network.start()
+    must_reach(network, before + 2, SLICE_MS + 10_000)
+
+
+def test_besu_10024() -> None:
+    """Three of four lose their data directories, and one node is the source of everything.
+
+    They return one after the other: three that remember nothing are a quorum, and free to begin again at block 1.
+    """
+    network = started(4)
+    must_reach(network, 13, 60_000)
+    network.stop([0, 1, 2])
+    network.run_for(60_000)
+    before = max(node.height for node in network.nodes)
+    for index in range(3):
+        network.wipe(index)
+    for index in range(3):
+        network.start([index])
+        node = network.nodes[index]
+        assert network.run_until(lambda node=node: node.height >= before, 10_000)  # type: ignore[misc]
+    must_reach(network, before + 2, SLICE_MS + 10_000)
+
+
+def test_besu_6457() -> None:
+    """A network of one validator restarts: there is nobody to wait for."""
+    network = started(1)
+    must_reach(network, 5, 10_000)
+    network.stop([0])
+    network.run_for(HOUR_MS)
+    network.start()
+    must_reach(network, 6, 1_000)
+
+
+@pytest.mark.parametrize("skew_ms", [-1_000, 1_000])
+def test_besu_2241(skew_ms: int) -> None:
+    """One clock is a second off: every proposal is valid all the same, and no round is lost."""
+    network = Network(
+        4, random.Random(4), weather=STEADY, speeds=lambda index: Speeds(clock_skew_ms=skew_ms if index == 1 else 0)
+    )
+    network.start()
+    must_reach(network, 20, 20 * 2_000 + 2_000)
+    topics = {topic for _, topic in network.notes}
+    assert not topics & {"proposal-refused", "own-proposal-invalid", "round-expired"}
+
+
+# -- crashes -------------------------------------------------------------------------------------------------------
+
+
+class CrashingNetwork(Network):
+    """Four validators of which one dies right before its `step`-th effect or, counted too, after a journal record."""
+
+    def __init__(self, victim: int, step: int | None) -> None:
+        super().__init__(4, random.Random(4), weather=STEADY)
+        self.victim = victim
+        self.steps = 0
+        self._step = step
+
+    def strike(self, index: int, effect: Effect) -> bool:
+        if index != self.victim:
+            return False
+        self.steps += 1
+        return self.steps - 1 == self._step
+
+
+def life_with_crash(victim: int, step: int | None) -> int:
+    """Two blocks, one of them in a second round since its commits got lost; how many steps the victim took."""
+    network = CrashingNetwork(victim, step)
+    every(network, keeping_back(COMMIT, 2, 0))
+    network.start()
+    network.keep_restarting(100)
+    must_reach(network, 2, 60_000)
+    steps = network.steps
+    every(network, None)
+    must_reach(network, 4, recovery_bound_ms(network))
+    return steps
+
+
+@pytest.mark.parametrize("victim", range(4))
+def test_crash_anywhere(victim: int) -> None:
+    """Whatever it was about to do: it comes back, contradicts nothing it said, and catches up."""
+    steps = life_with_crash(victim, None)
+    assert steps > 50
+    for step in range(steps):
+        life_with_crash(victim, step)
+
+
+@pytest.mark.parametrize("finisher", [None, 0, 1, 2, 3])
+def test_all_restart(finisher: int | None) -> None:
+    """All die between prepare and commit. If one of them had the block, it stays away: the others must find the same."""
+    network = started(4)
+    must_reach(network, 2, 20_000)
+    lose = keeping_back(COMMIT, 3, 0)
+
+    def to_finisher(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
+        if not lose(source, code, data, recipients):
+            return False
+        if finisher is not None:
+            network.transmit(source, code, data, recipients & {network.addresses[finisher]})
+        return True
+
+    every(network, to_finisher)
+    assert network.run_until(all_prepared(network, 3), 10_000)
+    (expected,) = {prepared_hash(network, index) for index in range(4)}
+    if finisher is not None:
+        assert network.run_until(lambda: network.nodes[finisher].height == 3, 1_000)
+    network.stop(range(4))
+    every(network, None)
+    alive = [index for index in range(4) if index != finisher]
+    network.start(alive)
+    reached = network.run_until(lambda: all(network.nodes[i].height >= 3 for i in alive), recovery_bound_ms(network))
+    assert reached
+    assert {on_chain_hash(network.nodes[i].disk.ledger.blocks[3].header) for i in alive} == {expected}
+    network.start()
+    must_reach(network, 5, recovery_bound_ms(network))
+
+
+# -- liars ---------------------------------------------------------------------------------------------------------
+
+
+def among_liars(name: str, size: int, seed: int) -> None:
+    """As many liars as a network can bear and messages that get lost; then fair weather, and blocks in time."""
+    rng = random.Random(seed)
+    liars = frozenset(rng.sample(range(size), (size - 1) // 3))
+    weather = Weather(min_delay_ms=1, max_delay_ms=60, loss=0.1, reordering=0.2)
+    network = Network(size, rng, weather=weather, byzantine=liars)
+    for index in sorted(liars):
+        network.interceptors[index] = BEHAVIOURS[name](network, index, rng)
+    network.start()
+    network.run_for(20_000)
+    network.links.weather = weather.fair
+    must_reach(network, max(node.height for node in network.honest) + 2, recovery_bound_ms(network))
+
+
+LIES = [(size, seed) for size in (4, 7) for seed in range(5)]
+
+
+@pytest.mark.parametrize(("size", "seed"), LIES)
+def test_equivocator(size: int, seed: int) -> None:
+    """Two blocks for two halves."""
+    among_liars("equivocator", size, seed)
+
+
+@pytest.mark.parametrize(("size", "seed"), LIES)
+def test_withholder(size: int, seed: int) -> None:
+    """Commits and other messages that reach some or nobody."""
+    among_liars("withholder", size, seed)
+
+
+@pytest.mark.parametrize(("size", "seed"), LIES)
+def test_forger(size: int, seed: int) -> None:
+    """Round changes with stale certificates, for rounds that nobody asked for."""
+    among_liars("forger", size, seed)
+
+
+@pytest.mark.parametrize(("size", "seed"), LIES)
+def test_replayer(size: int, seed: int) -> None:
+    """Whatever was said before, again."""
+    among_liars("replayer", size, seed)
+
+
+@pytest.mark.parametrize(("size", "seed"), LIES)
+def test_garbler(size: int, seed: int) -> None:
+    """Signed messages with altered bytes, and bytes that are no message."""
+    among_liars("garbler", size, seed)
+
+
+def test_silent_proposer_costs_one_round() -> None:
+    """A validator whose proposals never arrive delays a block by a round's time, not more."""
+    network = started(4)
+    must_reach(network, 2, 20_000)
+    every(network, keeping_back(PROPOSAL, 3, 0))
+    must_reach(network, 3, 2_000 + 1_000)
