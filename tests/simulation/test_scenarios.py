@@ -16,7 +16,6 @@ from lacnode.consensus.payloads import COMMIT, PROPOSAL
 from lacnode.consensus.round_clock import SLICE_MS
 from tests.simulation.byzantine import BEHAVIOURS
 from tests.simulation.campaign import recovery_bound_ms
-from tests.simulation.ledger import Rules
 from tests.simulation.links import Weather
 from tests.simulation.network import Interceptor, Network
 from tests.simulation.node import Speeds
