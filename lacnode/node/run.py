@@ -18,7 +18,6 @@ from lacnode.crypto.node_key import KeyFileError, NodeKey, load_node_key, load_o
 from lacnode.node.config import NodeConfig
 from lacnode.node.logs import configure_logs
 from lacnode.node.node import Node, Parts
-from lacnode.p2p.discovery_service import UdpPortTaken
 from lacnode.p2p.network import PortTaken
 from lacnode.primitives.rlp import RlpError
 from lacnode.rpc.server import RpcPortTaken
@@ -46,7 +45,7 @@ def run_node(config: NodeConfig) -> int:
     status = 0
     try:
         trio.run(_run, node)
-    except* (PortTaken, UdpPortTaken, RpcPortTaken) as taken:
+    except* (PortTaken, RpcPortTaken) as taken:
         print(_innermost(taken), file=sys.stderr)
         status = 1
     finally:

@@ -30,10 +30,8 @@ LAYERS: dict[str, int] = {
 }
 
 WITHIN_A_LAYER: set[tuple[str, str]] = {
-    ("chain", "txpool"),
-    ("txpool", "chain"),
     ("sync", "p2p"),
-    ("validator", "p2p"),
+    ("rpc", "p2p"),
     ("devnet", "node"),
     ("testing", "cli"),
 }

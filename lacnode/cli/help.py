@@ -1,0 +1,46 @@
+"""`--help`, made from the table of options."""
+
+import textwrap
+
+from lacnode.cli.options import GROUPS
+from lacnode.cli.options.option import Behaviour, Kind, Option
+
+COMMANDS = {
+    "blocks import|export": "blocks from or to a file of concatenated RLP",
+    "devnet": "a whole network on this machine (lacnode devnet --help)",
+    "operator generate-blockchain-config": "genesis and node keys from Besu's configuration JSON",
+    "password hash": "a BCrypt hash for a credentials file",
+    "public-key export|export-address": "this node's public key or address",
+    "rlp encode|decode": "IBFT 2.0 extra data from and to JSON",
+    "validate-config": "check the keys and values of a config.toml",
+}
+
+
+def help_text(hidden: bool = False) -> str:
+    """The full help; hidden options too where asked for."""
+    lines = ["Usage: lacnode [OPTIONS] [COMMAND]", "", "A node of a permissioned IBFT 2.0 network, as Besu's.", ""]
+    for title, options in GROUPS.items():
+        shown = [option for option in options if hidden or not option.hidden]
+        if shown:
+            lines += [f"{title}:", *(line for option in shown for line in _described(option)), ""]
+    lines += [
+        "  -h, --help      show this",
+        "  --Xhelp         show hidden options too",
+        "  -V, --version   show the version",
+        "",
+        "Commands (parent options go before them):",
+    ]
+    lines += [f"  {name:<38} {text}" for name, text in COMMANDS.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _described(option: Option) -> list[str]:
+    value = "[=<BOOLEAN>]" if option.kind is Kind.BOOL else f"=<{option.kind.value}>"
+    names = ", ".join(f"--{name}" for name in option.names)
+    text = option.description
+    if option.default:
+        text += f" (default: {option.default})"
+    if option.behaviour is not Behaviour.HONOURED:
+        text += f" [{option.behaviour.value}]"
+    wrapped = textwrap.wrap(text, 90) or [""]
+    return [f"  {names}{value}", *(f"        {line}" for line in wrapped)]

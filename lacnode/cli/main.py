@@ -1,0 +1,64 @@
+"""`lacnode`: run the node, or one of its commands.
+
+Everything heavy is loaded by name when it is needed, so that help and mistakes answer at once.
+"""
+
+import importlib
+import os
+import platform
+import sys
+from collections.abc import Sequence
+
+from lacnode import __version__
+from lacnode.cli.errors import UsageError
+from lacnode.cli.help import help_text
+from lacnode.cli.sources import Settings, gather, parse_command_line
+
+COMMANDS = {
+    "blocks": "lacnode.cli.blocks",
+    "public-key": "lacnode.cli.public_key",
+    "password": "lacnode.cli.password",
+    "operator": "lacnode.cli.operator",
+    "rlp": "lacnode.cli.rlp",
+    "validate-config": "lacnode.cli.validate_config",
+}
+"""Sub-commands and the modules whose `run(words, settings)` carries them out."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _main(words)
+    except UsageError as error:
+        print(f"{error}\n\nTo display full help:\nlacnode [COMMAND] --help", file=sys.stderr)
+        return error.status
+    except BrokenPipeError:
+        return 1
+
+
+def _main(words: list[str]) -> int:
+    if words[:1] == ["devnet"]:
+        return int(importlib.import_module("lacnode.devnet.command").main(words[1:]))
+    if any(word in ("-h", "--help", "--Xhelp") for word in words):
+        print(help_text(hidden="--Xhelp" in words), end="")
+        return 0
+    if words in (["-V"], ["--version"]):
+        system = f"{platform.system().lower()}-{platform.machine()}"
+        print(f"lacnode/v{__version__}/{system}/python-{platform.python_version()}")
+        return 0
+    options, command = parse_command_line(words)
+    if command and command[0] in COMMANDS:
+        # A command that has a config file of its own reads it itself; the rest need the node's settings.
+        settings = Settings() if command[0] == "validate-config" else gather(options, os.environ)
+        return int(importlib.import_module(COMMANDS[command[0]]).run(command[1:], settings))
+    if command:
+        raise UsageError(f"Unmatched argument: '{command[0]}'", 2)
+    settings = gather(options, os.environ)
+    config = importlib.import_module("lacnode.cli.node_config").node_config(settings)
+    return int(importlib.import_module("lacnode.node.run").run_node(config))
+
+
+def entry_point() -> None:
+    """The console script."""
+    sys.exit(main())

@@ -1,0 +1,37 @@
+"""Metrics and ethstats."""
+
+from lacnode.cli.options.option import Behaviour, Kind, Option
+
+METRICS_OPTIONS = (
+    Option("metrics-enabled", Kind.BOOL, "false", "Pull endpoint", Behaviour.REFUSED),
+    Option(
+        "metrics-protocol",
+        Kind.ENUM,
+        "PROMETHEUS",
+        "PROMETHEUS, OPENTELEMETRY, NONE",
+        Behaviour.IGNORED,
+        values=(
+            "PROMETHEUS",
+            "OPENTELEMETRY",
+            "NONE",
+        ),
+    ),
+    Option("metrics-host", Kind.STRING, "127.0.0.1", "Bind host", Behaviour.IGNORED),
+    Option("metrics-port", Kind.INT, "9545", "Port", Behaviour.IGNORED),
+    Option(
+        "metrics-category",
+        Kind.LIST,
+        "see metrics-besu.md",
+        "Categories",
+        Behaviour.IGNORED,
+        aliases=("metrics-categories",),
+    ),
+    Option("metrics-push-enabled", Kind.BOOL, "false", "Push gateway; excludes --metrics-enabled", Behaviour.REFUSED),
+    Option("metrics-push-host", Kind.STRING, "127.0.0.1", "Gateway host", Behaviour.IGNORED),
+    Option("metrics-push-port", Kind.INT, "9001", "Gateway port", Behaviour.IGNORED),
+    Option("metrics-push-interval", Kind.INT, "15", "Seconds", Behaviour.IGNORED),
+    Option("metrics-push-prometheus-job", Kind.STRING, "besu-client", "Job name", Behaviour.IGNORED),
+    Option("ethstats", Kind.STRING, "", "name:secret@host:port", Behaviour.REFUSED),
+    Option("ethstats-contact", Kind.STRING, "", "Contact shown; needs --ethstats", Behaviour.IGNORED),
+    Option("ethstats-cacert-file", Kind.PATH, "", "CA for wss", Behaviour.IGNORED),
+)

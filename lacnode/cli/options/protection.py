@@ -1,0 +1,76 @@
+"""Permissioning and privacy."""
+
+from lacnode.cli.options.option import Behaviour, Kind, Option
+
+PROTECTION_OPTIONS = (
+    Option("permissions-nodes-config-file-enabled", Kind.BOOL, "false", "Local node allowlist", Behaviour.REFUSED),
+    Option(
+        "permissions-nodes-config-file", Kind.PATH, "<data-path>/permissions_config.toml", "Its file", Behaviour.IGNORED
+    ),
+    Option(
+        "permissions-accounts-config-file-enabled", Kind.BOOL, "false", "Local account allowlist", Behaviour.REFUSED
+    ),
+    Option(
+        "permissions-accounts-config-file",
+        Kind.PATH,
+        "<data-path>/permissions_config.toml",
+        "Its file",
+        Behaviour.IGNORED,
+    ),
+    Option(
+        "permissions-nodes-contract-enabled", Kind.BOOL, "false", "Node permissioning by contract", Behaviour.REFUSED
+    ),
+    Option(
+        "permissions-nodes-contract-address",
+        Kind.ADDRESS,
+        "",
+        "Ingress contract (LACChain 0x..9999)",
+        Behaviour.IGNORED,
+    ),
+    Option(
+        "permissions-nodes-contract-version",
+        Kind.INT,
+        "1",
+        "1 = enode split in bytes32, 2 = string form",
+        Behaviour.IGNORED,
+    ),
+    Option(
+        "permissions-accounts-contract-enabled",
+        Kind.BOOL,
+        "false",
+        "Account permissioning by contract",
+        Behaviour.REFUSED,
+    ),
+    Option(
+        "permissions-accounts-contract-address",
+        Kind.ADDRESS,
+        "",
+        "Ingress contract (LACChain 0x..8888)",
+        Behaviour.IGNORED,
+    ),
+    Option("privacy-enabled", Kind.BOOL, "false", "Private transactions", Behaviour.REFUSED),
+    Option("privacy-url", Kind.STRING, "http://localhost:8888", "Enclave URL", Behaviour.IGNORED),
+    Option("privacy-public-key-file", Kind.PATH, "", "Enclave public key (base64)", Behaviour.IGNORED),
+    Option(
+        "privacy-marker-transaction-signing-key-file",
+        Kind.PATH,
+        "none (random key per PMT)",
+        "PMT signer",
+        Behaviour.IGNORED,
+    ),
+    Option("privacy-multi-tenancy-enabled", Kind.BOOL, "false", "Needs RPC auth", Behaviour.REFUSED),
+    Option("privacy-flexible-groups-enabled", Kind.BOOL, "false", "Flexible groups", Behaviour.IGNORED),
+    Option(
+        "privacy-onchain-groups-enabled",
+        Kind.BOOL,
+        "false",
+        "deprecated name of the previous",
+        Behaviour.IGNORED,
+        hidden=True,
+    ),
+    Option("privacy-enable-database-migration", Kind.BOOL, "false", "Migrate private db", Behaviour.IGNORED),
+    Option("privacy-tls-enabled", Kind.BOOL, "false", "TLS to enclave", Behaviour.REFUSED),
+    Option("privacy-tls-keystore-file", Kind.PATH, "", "PKCS#12", Behaviour.IGNORED),
+    Option("privacy-tls-keystore-password-file", Kind.PATH, "", "Password", Behaviour.IGNORED),
+    Option("privacy-tls-known-enclave-file", Kind.PATH, "", "Fingerprints", Behaviour.IGNORED),
+)

@@ -1,0 +1,193 @@
+"""Where options come from: the command line, then the environment, then the TOML file. No list is merged.
+
+Each source gives texts by option name; converting them is `values`'.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lacnode.cli.errors import UsageError
+from lacnode.cli.options import BY_NAME, OPTIONS
+from lacnode.cli.options.option import Kind, Option
+from lacnode.cli.values import Value, convert
+
+PREFIXES = ("LACNODE_", "BESU_", "PANTHEON_")
+"""Of environment variables, the first that is set wins."""
+
+MAX_TOML = 2**20
+_ARRAY_OR_STRING = frozenset(("host-allowlist", "host-whitelist", "rpc-http-cors-origins", "graphql-http-cors-origins"))
+
+
+@dataclass(slots=True)
+class Settings:
+    """What was set, by option name; `get` falls back on the table's default."""
+
+    values: dict[str, Value] = field(default_factory=dict)
+
+    def is_set(self, name: str) -> bool:
+        return name in self.values
+
+    def get(self, name: str) -> Value | None:
+        return self.values.get(name)
+
+
+def parse_command_line(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Options (name to text) in front of the first word that is none, and the words from there on."""
+    found: dict[str, str] = {}
+    position = 0
+    while position < len(arguments) and arguments[position].startswith("-"):
+        option, text, position = _one(arguments, position)
+        if option.kind is Kind.LIST and option.name in found:
+            text = f"{found[option.name]},{text}"
+        elif option.name in found:
+            raise UsageError(f"option '--{option.name}' should be specified only once", 2)
+        found[option.name] = text
+    return found, list(arguments[position:])
+
+
+def _one(arguments: Sequence[str], position: int) -> tuple[Option, str, int]:
+    """The option at `position`, its text, and where the next argument is."""
+    given, equals, text = arguments[position].partition("=")
+    name = "logging" if given == "-l" else given.removeprefix("--")
+    option = BY_NAME.get(name) if given.startswith("--") or given == "-l" else None
+    if option is None:
+        raise UsageError(_unknown(given), 2)
+    if equals:
+        return option, text, position + 1
+    following = arguments[position + 1] if position + 1 < len(arguments) else None
+    if option.kind is Kind.BOOL:
+        if following is not None and following.lower() in ("true", "false"):
+            return option, following, position + 2
+        return option, "true", position + 1
+    if following is not None and not following.startswith("--"):
+        return option, following, position + 2
+    if option.kind is Kind.LIST:
+        return option, "", position + 1
+    raise UsageError(f"Missing required parameter for option '--{option.name}'", 2)
+
+
+def _unknown(given: str) -> str:
+    near = difflib.get_close_matches(given.removeprefix("--"), [o.name for o in OPTIONS if not o.hidden], 3, 0.6)
+    hint = f"\nPossible solutions: {', '.join('--' + name for name in near)}" if near else ""
+    return f"Unknown option: '{given}'{hint}"
+
+
+def environment_name(name: str) -> str:
+    """An option's environment variable without its prefix."""
+    return name.replace("-", "_").upper()
+
+
+def from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Options set by variables; unknown variables are somebody else's."""
+    found: dict[str, str] = {}
+    for option in OPTIONS:
+        for name in option.names:
+            for prefix in PREFIXES:
+                text = environment.get(prefix + environment_name(name))
+                if text is not None and option.name not in found:
+                    found[option.name] = text
+    return found
+
+
+def from_toml(path: Path) -> dict[str, str]:
+    """Options of a TOML file; UsageError for anything that is not one of ours."""
+    document = _read_toml(path)
+    flat = dict(_flattened(document))
+    unknown = [key for key in flat if key not in BY_NAME or key == "config-file"]
+    if unknown:
+        plural = "s" if len(unknown) > 1 else ""
+        raise UsageError(f"Unknown option{plural} in TOML configuration file: {', '.join(unknown)}")
+    found: dict[str, str] = {}
+    for option in OPTIONS:
+        for name in option.names:
+            if name in flat and option.name not in found:
+                found[option.name] = _toml_text(option, name, flat[name])
+    return found
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > MAX_TOML:
+            raise UsageError(f"Unable to read TOML configuration file {path}: larger than {MAX_TOML} bytes")
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        raise UsageError(f"Unable to read TOML configuration, file not found. {path}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"Invalid TOML configuration: {path} is not UTF-8 text") from None
+    except OSError as error:
+        raise UsageError(f"Unable to read TOML configuration file {path}: {error.strerror}") from None
+    if not text.strip():
+        raise UsageError(f"Unable to read TOML configuration file {path}")
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UsageError(f"Invalid TOML configuration: {error}") from None
+
+
+def _flattened(document: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Table headings mean nothing: the last part of a path is the option. The first of several wins."""
+    pairs: list[tuple[str, Any]] = []
+    seen: set[str] = set()
+    for key, value in document.items():
+        for name, item in _flattened(value) if isinstance(value, Mapping) else [(key, value)]:
+            if name not in seen:
+                seen.add(name)
+                pairs.append((name, item))
+    return pairs
+
+
+def _toml_text(option: Option, name: str, value: object) -> str:
+    """The value as the command line would have it, if TOML's type fits the option's."""
+    if option.kind is Kind.BOOL:
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        raise _wrong_type(name, value, "a TOML boolean")
+    if option.kind is Kind.LIST:
+        if isinstance(value, list):
+            return ",".join(str(item) for item in value)
+        if isinstance(value, str) and option.name in _ARRAY_OR_STRING:
+            return value
+        raise _wrong_type(name, value, "a TOML array")
+    if option.kind in (Kind.STRING, Kind.PATH, Kind.ADDRESS, Kind.HEX, Kind.ENUM):
+        if isinstance(value, str):
+            return value
+        raise _wrong_type(name, value, "a TOML string")
+    if isinstance(value, bool | list):
+        raise _wrong_type(name, value, "a TOML number")
+    return str(value)
+
+
+def _wrong_type(name: str, value: object, expected: str) -> UsageError:
+    return UsageError(f"Invalid value for option '--{name}': {expected} was expected, found {str(value)[:80]!r}")
+
+
+def gather(command_line: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
+    """Every option that is set somewhere, by the order of precedence."""
+    settings = Settings()
+    _put(settings, command_line, 2)
+    from_variables = from_environment(environment)
+    file = _config_file(command_line, from_variables)
+    _put(settings, from_variables, 1)
+    if file is not None:
+        _put(settings, from_toml(file), 1)
+    return settings
+
+
+def _config_file(command_line: Mapping[str, str], variables: Mapping[str, str]) -> Path | None:
+    given, inherited = command_line.get("config-file"), variables.get("config-file")
+    if given is not None and inherited is not None:
+        raise UsageError(f"TOML file specified using BESU_CONFIG_FILE={inherited} and --config-file [{given}]", 2)
+    if inherited is not None and not Path(inherited).exists():
+        raise UsageError(f"TOML file {inherited} specified in environment variable BESU_CONFIG_FILE not found", 2)
+    text = given if given is not None else inherited
+    return None if text is None else Path(text)
+
+
+def _put(settings: Settings, texts: Mapping[str, str], status: int) -> None:
+    for name, text in texts.items():
+        if name not in settings.values:
+            settings.values[name] = convert(BY_NAME[name], text, status)

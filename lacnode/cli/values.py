@@ -1,0 +1,102 @@
+"""Options' texts as values. Every refusal names option, value and what was expected."""
+
+import re
+from collections.abc import Callable
+
+from lacnode.cli.errors import UsageError
+from lacnode.cli.options.option import Kind, Option
+
+Value = bool | int | float | str | tuple[str, ...]
+
+_LIMITS = {Kind.INT: 2**31 - 1, Kind.LONG: 2**256 - 1, Kind.WEI: 2**256 - 1, Kind.PERCENT: 100}
+
+
+def convert(option: Option, text: str, status: int = 1) -> Value:
+    """The value that `text` gives `option`; UsageError with `status` otherwise."""
+    try:
+        return _CONVERTERS[option.kind](option, text)
+    except ValueError as error:
+        raise UsageError(f"Invalid value for option '--{option.name}': {error}", status) from None
+
+
+def _boolean(option: Option, text: str) -> bool:
+    lowered = text.lower()
+    if lowered not in ("true", "false"):
+        raise ValueError(f"'{_shown(text)}' is not a boolean")
+    return lowered == "true"
+
+
+def _integer(option: Option, text: str) -> int:
+    digits = text.strip().removesuffix("%") if option.kind is Kind.PERCENT else text.strip()
+    if not re.fullmatch(r"-?\d{1,80}|0[xX][0-9a-fA-F]{1,64}", digits):
+        raise ValueError(f"'{_shown(text)}' is not {_article(option.kind)}")
+    value = int(digits, 16) if digits[:2].lower() == "0x" else int(digits)
+    lowest = -1 if option.kind is Kind.INT else 0
+    if not lowest <= value <= _LIMITS[option.kind]:
+        raise ValueError(f"'{_shown(text)}' is out of range")
+    return value
+
+
+def _number(option: Option, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"'{_shown(text)}' is not a number") from None
+    if option.kind is Kind.FRACTION and not 0 < value <= 1:
+        raise ValueError(f"'{_shown(text)}' is not a fraction between 0 and 1")
+    if value != value or abs(value) == float("inf"):
+        raise ValueError(f"'{_shown(text)}' is not a number")
+    return value
+
+
+def _string(option: Option, text: str) -> str:
+    if "\0" in text:
+        raise ValueError("it holds a zero byte")
+    return text
+
+
+def _address(option: Option, text: str) -> str:
+    if not re.fullmatch(r"(0x)?[0-9a-fA-F]{40}", text):
+        raise ValueError(f"'{_shown(text)}' is not an address of 20 bytes")
+    return text
+
+
+def _hexadecimal(option: Option, text: str) -> str:
+    if not re.fullmatch(r"(0x)?([0-9a-fA-F]{2})*", text):
+        raise ValueError(f"'{_shown(text)}' is not hexadecimal")
+    return text
+
+
+def _enum(option: Option, text: str) -> str:
+    if text.upper() not in option.values:
+        raise ValueError(f"expected one of [{', '.join(option.values)}] (case-insensitive) but was '{_shown(text)}'")
+    return text.upper()
+
+
+def _list(option: Option, text: str) -> tuple[str, ...]:
+    return tuple(item.strip() for item in text.split(",")) if text.strip() else ()
+
+
+_CONVERTERS: dict[Kind, Callable[[Option, str], Value]] = {
+    Kind.BOOL: _boolean,
+    Kind.INT: _integer,
+    Kind.LONG: _integer,
+    Kind.WEI: _integer,
+    Kind.PERCENT: _integer,
+    Kind.DOUBLE: _number,
+    Kind.FRACTION: _number,
+    Kind.STRING: _string,
+    Kind.PATH: _string,
+    Kind.ADDRESS: _address,
+    Kind.HEX: _hexadecimal,
+    Kind.ENUM: _enum,
+    Kind.LIST: _list,
+}
+
+
+def _article(kind: Kind) -> str:
+    return {Kind.INT: "an int", Kind.LONG: "a long", Kind.WEI: "an amount of wei"}.get(kind, "a percentage")
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= 80 else text[:77] + "..."
