@@ -4,17 +4,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lacnode.chain.block_file import BlockFileError, ImportStopped, export_blocks, import_blocks
+from lacnode.chain.block_file import BlockFileError, ImportStopped, check_range, export_blocks, import_blocks
 from lacnode.chain.blockchain import Blockchain, ChainSettings
 from lacnode.chain.refusal import WrongNetwork
 from lacnode.chain.store import DatabaseNodeStore
 from lacnode.chainspec.genesis import GenesisError, load_genesis
 from lacnode.cli.errors import UsageError
 from lacnode.cli.node_config import node_config
+from lacnode.cli.reading import Reader
 from lacnode.cli.sources import Settings
 from lacnode.cli.words import parse_words, required
 from lacnode.evm.py_evm_engine import PyEvmEngine
+from lacnode.node.config import NodeConfig
 from lacnode.node.logs import configure_logs
+from lacnode.node.run import run_node
 from lacnode.storage.errors import StorageError
 from lacnode.storage.lmdb_database import LmdbDatabase
 
@@ -27,10 +30,14 @@ def run(words: Sequence[str], settings: Settings) -> int:
     values, rest = parse_words(words, KNOWN, flags=FLAGS, command="blocks")
     if values["format"] != "RLP":
         raise UsageError(f"Invalid value for option '--format': RLP was expected, not '{values['format']}'", 2)
-    config = node_config(settings)
     configure_logs("WARN")
+    try:
+        start, end = _number(values, "start-block"), _number(values, "end-block")
+        check_range(start, end)
+    except BlockFileError as error:
+        raise UsageError(str(error)) from None
     if rest[:1] == ["export"]:
-        return _export(values, config.data_path, config.genesis_file)
+        return _export(Path(required(values, "to")), start, end, Reader(settings))
     if rest[:1] != ["import"]:
         raise UsageError("blocks import or blocks export was expected", 2)
     files = [Path(name) for name in [*([values["from"]] if values["from"] else []), *rest[1:]]]
@@ -39,7 +46,9 @@ def run(words: Sequence[str], settings: Settings) -> int:
     for file in files:
         if not file.exists():
             raise UsageError(f"Could not find file to import: {file}")
-    return _import(files, config.data_path, config.genesis_file, config.keep_revert_reasons)
+    config = node_config(settings)
+    status = _import(files, config, start or 0, end)
+    return run_node(config) if status == 0 and values.get("run") == "true" else status
 
 
 def _opened(data_path: Path, genesis: Path, keep_reasons: bool) -> tuple[Blockchain, LmdbDatabase]:
@@ -52,13 +61,13 @@ def _opened(data_path: Path, genesis: Path, keep_reasons: bool) -> tuple[Blockch
         raise UsageError(str(error)) from None
 
 
-def _import(files: Sequence[Path], data_path: Path, genesis: Path, keep_reasons: bool) -> int:
-    chain, database = _opened(data_path, genesis, keep_reasons)
+def _import(files: Sequence[Path], config: NodeConfig, start: int, end: int | None) -> int:
+    chain, database = _opened(config.data_path, config.genesis_file, config.keep_revert_reasons)
     status = 0
     try:
         for file in files:
             try:
-                report = import_blocks(chain, file, progress=_progress)
+                report = import_blocks(chain, file, start=start, end=end, progress=_progress)
                 print(f"{file}: {report.imported} blocks imported, head is now {chain.head.header.number:,}")
             except (ImportStopped, BlockFileError, StorageError) as error:
                 print(f"Unable to import blocks from {file}: {error}", file=sys.stderr)
@@ -73,16 +82,18 @@ def _progress(number: int) -> None:
         print(f"\rblock {number:,}", end="", file=sys.stderr, flush=True)
 
 
-def _export(values: dict[str, str | None], data_path: Path, genesis: Path) -> int:
-    target = Path(required(values, "to"))
-    start, end = _number(values, "start-block"), _number(values, "end-block")
-    if not (data_path / "database").exists():
-        raise UsageError(f"Chain is empty.  Unable to export blocks from specified data directory: {data_path}")
-    chain, database = _opened(data_path, genesis, False)
+def _export(target: Path, start: int | None, end: int | None, read: Reader) -> int:
+    """Only reads what is there, so nothing that a running node would need is asked for."""
+    genesis = read.path("genesis-file")
+    if genesis is None:
+        raise UsageError("--genesis-file is missing: an export starts at the genesis block")
+    if not (read.data_path / "database").exists():
+        raise UsageError(f"Chain is empty.  Unable to export blocks from specified data directory: {read.data_path}")
+    chain, database = _opened(read.data_path, genesis, False)
     try:
         export_blocks(chain, target, start=start, end=end)
-    except (BlockFileError, StorageError, OSError) as error:
-        raise UsageError(f"An error occurred while exporting blocks. {error}") from None
+    except (BlockFileError, StorageError) as error:
+        raise UsageError(str(error)) from None
     finally:
         database.close()
     return 0
@@ -93,9 +104,6 @@ def _number(values: dict[str, str | None], name: str) -> int | None:
     if text is None:
         return None
     try:
-        number = int(text)
+        return int(text)
     except ValueError:
         raise UsageError(f"Invalid value for option '--{name}': '{text[:80]}' is not a long", 2) from None
-    if number < 0:
-        raise UsageError(f"Parameter --{name} ({number}) must be greater than or equal to zero.")
-    return number

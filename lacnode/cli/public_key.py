@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lacnode.cli.errors import UsageError
+from lacnode.cli.reading import Reader
 from lacnode.cli.sources import Settings
 from lacnode.cli.words import parse_words
 from lacnode.crypto.node_key import KeyFileError, NodeKey, load_node_key, load_or_create_node_key
@@ -32,10 +33,9 @@ def run(words: Sequence[str], settings: Settings) -> int:
 
 def _key(given: str | None, settings: Settings) -> NodeKey:
     explicit = given or settings.get("node-private-key-file")
-    data_path = Path(str(settings.get("data-path") or "build/data"))
     try:
         if explicit is not None:
             return load_node_key(Path(str(explicit)))
-        return load_or_create_node_key(data_path / "key")
+        return load_or_create_node_key(Reader(settings).data_path / "key")
     except KeyFileError as error:
         raise UsageError(str(error)) from None

@@ -1,0 +1,119 @@
+"""What an operator should know before the node starts: settings that change nothing, or change more than they say.
+
+They go to the log. The texts are Besu's where Besu has one.
+"""
+
+from collections.abc import Iterator
+
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.cli.options import OPTIONS
+from lacnode.cli.options.option import Behaviour
+from lacnode.cli.reading import Reader
+from lacnode.cli.rules import joined
+
+_DEPENDENT: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (
+        "p2p-enabled",
+        ("p2p-", "bootnodes", "discovery-enabled", "max-peers", "banned-node-ids", "remote-connections-max-percentage"),
+    ),
+    ("rpc-http-enabled", ("rpc-http-",)),
+    ("rpc-http-authentication-enabled", ("rpc-http-authentication-", "rpc-http-api-method-no-auth")),
+    ("rpc-http-tls-enabled", ("rpc-http-tls-",)),
+    ("rpc-ws-enabled", ("rpc-ws-",)),
+    ("rpc-ws-authentication-enabled", ("rpc-ws-authentication-", "rpc-ws-api-method-no-auth")),
+    ("graphql-http-enabled", ("graphql-http-",)),
+    ("metrics-push-enabled", ("metrics-push-",)),
+    ("metrics-enabled", ("metrics-host", "metrics-port", "metrics-protocol", "metrics-category")),
+    ("privacy-enabled", ("privacy-",)),
+    ("miner-stratum-enabled", ("miner-stratum-",)),
+)
+"""Switches, and the options (beginnings of names) that do nothing while they are off; the first that applies counts."""
+
+_OWN_TEXT = frozenset(("privacy-url", "privacy-public-key-file"))
+_UNBUILT_GROUPS = frozenset(("DEBUG", "TRACE", "MINER", "PLUGINS", "CLIQUE", "QBFT", "ENGINE"))
+
+
+def notices(read: Reader, spec: ChainSpec, groups: tuple[str, ...]) -> Iterator[str]:
+    """One sentence each; `groups` are the API groups that are served."""
+    waiting = _waiting(read)
+    for switch, names in waiting.items():
+        yield f"{joined(names)} has been ignored because --{switch} was not defined on the command line."
+    yield from _without_effect(read, {name for names in waiting.values() for name in names})
+    yield from _permissions(read)
+    yield from _privacy(read)
+    yield from _prices(read, spec)
+    if read.said("sync-mode") not in (None, "FULL"):
+        yield f"--sync-mode={read.said('sync-mode')}: IBFT 2.0 networks are synchronised in full"
+    if not read.flag("discovery-enabled") and read.is_set("bootnodes"):
+        yield "Discovery disabled: bootnodes will be ignored."
+    if read.text("logging") == "FATAL":
+        yield "FATAL level is deprecated, using ERROR instead"
+    yield from _groups(groups)
+
+
+def _waiting(read: Reader) -> dict[str, list[str]]:
+    """For each switch that is off, the options that wait for it."""
+    found: dict[str, list[str]] = {}
+    for option in OPTIONS:
+        if not read.settings.get(option.name) or option.name in _OWN_TEXT:
+            continue
+        for switch, beginnings in _DEPENDENT:
+            if option.name != switch and option.name.startswith(beginnings) and not read.flag(switch):
+                found.setdefault(switch, []).append(option.name)
+                break
+    return found
+
+
+def _without_effect(read: Reader, waiting: set[str]) -> Iterator[str]:
+    names = [
+        option.name
+        for option in OPTIONS
+        if option.behaviour is Behaviour.IGNORED
+        and read.is_set(option.name)
+        and str(read.settings.get(option.name)).lower() != option.default.lower()
+        and (option.name, read.settings.get(option.name)) != ("nat-method", "NONE")
+        and option.name not in waiting | _OWN_TEXT
+        and not option.name.startswith("permissions-")
+    ]
+    if names:
+        yield f"accepted, no effect in lacnode: {joined(names)}"
+
+
+def _permissions(read: Reader) -> Iterator[str]:
+    for kind, what in (("nodes", "Node"), ("accounts", "Account")):
+        address = read.said(f"permissions-{kind}-contract-address")
+        if address is not None:
+            yield (
+                f"{what} permissioning smart contract address set {address} "
+                f"but smart contract {what.lower()} permissioning is disabled."
+            )
+        file = read.said(f"permissions-{kind}-config-file")
+        if file is not None:
+            yield f"{what} permissioning config file set {file} but no permissions enabled"
+
+
+def _privacy(read: Reader) -> Iterator[str]:
+    if any(read.is_set(name) for name in _OWN_TEXT):
+        yield ("--privacy-url and/or --privacy-public-key-file ignored because none of --privacy-enabled was defined.")
+    if read.flag("privacy-onchain-groups-enabled"):
+        yield ("--privacy-onchain-groups-enabled has been deprecated, use --privacy-flexible-groups-enabled instead.")
+
+
+def _prices(read: Reader, spec: ChainSpec) -> Iterator[str]:
+    floor = read.number("min-gas-price")
+    if spec.zero_base_fee:
+        yield "Forcing price bump for transaction replacement to 0, since we are on a zero basefee network"
+    elif floor == 0:
+        yield "Forcing price bump for transaction replacement to 0, since min-gas-price is set to 0"
+    if not read.is_set("tx-pool-min-gas-price") and read.number("tx-pool-min-gas-price") > floor:
+        yield (f"Forcing tx-pool-min-gas-price={floor}, since it cannot be greater than the value of min-gas-price")
+
+
+def _groups(groups: tuple[str, ...]) -> Iterator[str]:
+    if "PERM" in groups:
+        yield "Permissions are disabled. Cannot enable PERM APIs when not using Permissions."
+    if {"EEA", "PRIV"} & set(groups):
+        yield "Privacy is disabled. Cannot use EEA/PRIV API methods when not using Privacy."
+    unbuilt = sorted(_UNBUILT_GROUPS & set(groups))
+    if unbuilt:
+        yield f"API groups without methods in this release: {', '.join(unbuilt)}"
