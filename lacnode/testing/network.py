@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+import requests
 import trio
 from web3 import HTTPProvider, Web3
+from web3.middleware import ExtraDataToPOAMiddleware
 
 from lacnode.devnet.accounts import Account
 from lacnode.devnet.in_process import MemoryNetwork, build_network
@@ -43,12 +45,23 @@ class RunningNetwork:
     nodes: tuple[TestNode, ...]
     accounts: tuple[Account, ...]
     _clients: dict[int, Web3] = field(default_factory=dict)
+    _sessions: list[requests.Session] = field(default_factory=list)
 
     def web3(self, index: int = 0) -> Web3:
         """A web3.py client of the validator at `index`."""
         if index not in self._clients:
-            self._clients[index] = Web3(HTTPProvider(self.nodes[index].rpc_url))
+            session = requests.Session()
+            self._sessions.append(session)
+            client = Web3(HTTPProvider(self.nodes[index].rpc_url, session=session))
+            # An IBFT header's extra data is longer than web3.py expects of a public network.
+            client.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
+            self._clients[index] = client
         return self._clients[index]
+
+    def close_clients(self) -> None:
+        """Close the clients' connections."""
+        for session in self._sessions:
+            session.close()
 
 
 @contextmanager
@@ -61,9 +74,11 @@ def running_network(validators: int = 4, block_period: float = 0.2) -> Iterator[
     if not thread.ready.wait(START_SECONDS) or thread.failure is not None:
         thread.stop()
         raise NetworkFailed(f"no block within {START_SECONDS:.0f} s: {thread.failure}")
+    running = RunningNetwork(_test_nodes(network), network.accounts)
     try:
-        yield RunningNetwork(_test_nodes(network), network.accounts)
+        yield running
     finally:
+        running.close_clients()
         thread.stop()
     if thread.failure is not None:
         raise NetworkFailed(str(thread.failure))

@@ -120,7 +120,16 @@ def test_a_second_node_on_the_same_data_directory_is_refused(tmp_path: Path) -> 
     with running_devnet(tmp_path / "net", "--validators", "1", *FAST):
         config = tmp_path / "net" / "nodes" / "validator-1" / "config.toml"
         second = subprocess.run(
-            [sys.executable, "-m", "lacnode", "--p2p-port=0", "--rpc-http-port=0", "--rpc-ws-port=0", "--config-file", str(config)],
+            [
+                sys.executable,
+                "-m",
+                "lacnode",
+                "--p2p-port=0",
+                "--rpc-http-port=0",
+                "--rpc-ws-port=0",
+                "--config-file",
+                str(config),
+            ],
             capture_output=True,
             text=True,
             timeout=30,
