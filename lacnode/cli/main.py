@@ -47,7 +47,7 @@ def _main(words: list[str]) -> int:
         system = f"{platform.system().lower()}-{platform.machine()}"
         print(f"lacnode/v{__version__}/{system}/python-{platform.python_version()}")
         return 0
-    options, command = parse_command_line(words)
+    options, command = parse_command_line(words, (*COMMANDS, "devnet"))
     if command and command[0] in COMMANDS:
         # A command that has a config file of its own reads it itself; the rest need the node's settings.
         settings = Settings() if command[0] == "validate-config" else gather(options, os.environ)

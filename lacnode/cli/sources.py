@@ -5,7 +5,7 @@ Each source gives texts by option name; converting them is `values`'.
 
 import difflib
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,14 @@ from typing import Any
 from lacnode.cli.errors import UsageError
 from lacnode.cli.options import BY_NAME, OPTIONS
 from lacnode.cli.options.option import Kind, Option
+from lacnode.cli.profiles import profile_defaults
 from lacnode.cli.values import Value, convert
 
 PREFIXES = ("LACNODE_", "BESU_", "PANTHEON_")
 """Of environment variables, the first that is set wins."""
+
+_MAY_BE_BARE = frozenset(("bootnodes",))
+"""Lists that are empty when no value follows; the others need one."""
 
 MAX_TOML = 2**20
 _ARRAY_OR_STRING = frozenset(("host-allowlist", "host-whitelist", "rpc-http-cors-origins", "graphql-http-cors-origins"))
@@ -35,12 +39,15 @@ class Settings:
         return self.values.get(name)
 
 
-def parse_command_line(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Options (name to text) in front of the first word that is none, and the words from there on."""
+def parse_command_line(arguments: Sequence[str], commands: Collection[str] = ()) -> tuple[dict[str, str], list[str]]:
+    """Options (name to text) in front of the first word that is none, and the words from there on.
+
+    A list may be followed by several words; it ends at the next option or at one of `commands`.
+    """
     found: dict[str, str] = {}
     position = 0
     while position < len(arguments) and arguments[position].startswith("-"):
-        option, text, position = _one(arguments, position)
+        option, text, position = _one(arguments, position, commands)
         if option.kind is Kind.LIST and option.name in found:
             text = f"{found[option.name]},{text}"
         elif option.name in found:
@@ -49,25 +56,36 @@ def parse_command_line(arguments: Sequence[str]) -> tuple[dict[str, str], list[s
     return found, list(arguments[position:])
 
 
-def _one(arguments: Sequence[str], position: int) -> tuple[Option, str, int]:
+def _one(arguments: Sequence[str], position: int, commands: Collection[str]) -> tuple[Option, str, int]:
     """The option at `position`, its text, and where the next argument is."""
     given, equals, text = arguments[position].partition("=")
     name = "logging" if given == "-l" else given.removeprefix("--")
     option = BY_NAME.get(name) if given.startswith("--") or given == "-l" else None
     if option is None:
         raise UsageError(_unknown(given), 2)
+    position += 1
     if equals:
-        return option, text, position + 1
-    following = arguments[position + 1] if position + 1 < len(arguments) else None
+        return option, text, position
+    following = _following(arguments, position, () if option.kind is not Kind.LIST else commands)
     if option.kind is Kind.BOOL:
-        if following is not None and following.lower() in ("true", "false"):
-            return option, following, position + 2
-        return option, "true", position + 1
-    if following is not None and not following.startswith("--"):
-        return option, following, position + 2
-    if option.kind is Kind.LIST:
-        return option, "", position + 1
-    raise UsageError(f"Missing required parameter for option '--{option.name}'", 2)
+        if following and following[0].lower() in ("true", "false"):
+            return option, following[0], position + 1
+        return option, "true", position
+    if option.kind is Kind.LIST and (following or option.name in _MAY_BE_BARE):
+        return option, ",".join(following), position + len(following)
+    if following:
+        return option, following[0], position + 1
+    raise UsageError(f"Missing required parameter for option '--{option.name}' (<{option.kind.value}>)", 2)
+
+
+def _following(arguments: Sequence[str], position: int, commands: Collection[str]) -> list[str]:
+    """The words from `position` on that can be values: up to the next option or command."""
+    words = []
+    for word in arguments[position:]:
+        if word.startswith("--") or word == "-l" or word in commands:
+            break
+        words.append(word)
+    return words
 
 
 def _unknown(given: str) -> str:
@@ -96,7 +114,7 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, str]:
 def from_toml(path: Path) -> dict[str, str]:
     """Options of a TOML file; UsageError for anything that is not one of ours."""
     document = _read_toml(path)
-    flat = dict(_flattened(document))
+    flat = _flattened(document)
     unknown = [key for key in flat if key not in BY_NAME or key == "config-file"]
     if unknown:
         plural = "s" if len(unknown) > 1 else ""
@@ -105,7 +123,10 @@ def from_toml(path: Path) -> dict[str, str]:
     for option in OPTIONS:
         for name in option.names:
             if name in flat and option.name not in found:
-                found[option.name] = _toml_text(option, name, flat[name])
+                try:
+                    found[option.name] = _toml_text(option, flat[name])
+                except ValueError as error:
+                    raise UsageError(f"Invalid value for option '--{name}': {error} (from {path})") from None
     return found
 
 
@@ -124,70 +145,88 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"Unable to read TOML configuration file {path}")
     try:
         return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UsageError(f"Invalid TOML configuration: {error}") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
+        raise UsageError(f"Invalid TOML configuration: {path}: {error}") from None
 
 
-def _flattened(document: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def _flattened(document: Mapping[str, Any]) -> dict[str, Any]:
     """Table headings mean nothing: the last part of a path is the option. The first of several wins."""
-    pairs: list[tuple[str, Any]] = []
-    seen: set[str] = set()
-    for key, value in document.items():
-        for name, item in _flattened(value) if isinstance(value, Mapping) else [(key, value)]:
-            if name not in seen:
-                seen.add(name)
-                pairs.append((name, item))
-    return pairs
+    found: dict[str, Any] = {}
+    waiting = [*document.items()][::-1]
+    while waiting:
+        key, value = waiting.pop()
+        if isinstance(value, Mapping):
+            waiting += [*value.items()][::-1]
+        else:
+            found.setdefault(key, value)
+    return found
 
 
-def _toml_text(option: Option, name: str, value: object) -> str:
-    """The value as the command line would have it, if TOML's type fits the option's."""
+def _toml_text(option: Option, value: object) -> str:
+    """The value as the command line would have it; ValueError if TOML's type does not fit the option's."""
     if option.kind is Kind.BOOL:
         if isinstance(value, bool):
             return "true" if value else "false"
-        raise _wrong_type(name, value, "a TOML boolean")
+        raise _wrong_type(value, "a TOML boolean")
     if option.kind is Kind.LIST:
-        if isinstance(value, list):
+        if isinstance(value, list) and not any(isinstance(item, list | dict) for item in value):
             return ",".join(str(item) for item in value)
         if isinstance(value, str) and option.name in _ARRAY_OR_STRING:
             return value
-        raise _wrong_type(name, value, "a TOML array")
+        raise _wrong_type(value, "a TOML array of strings")
     if option.kind in (Kind.STRING, Kind.PATH, Kind.ADDRESS, Kind.HEX, Kind.ENUM):
         if isinstance(value, str):
             return value
-        raise _wrong_type(name, value, "a TOML string")
+        raise _wrong_type(value, "a TOML string")
     if isinstance(value, bool | list):
-        raise _wrong_type(name, value, "a TOML number")
+        raise _wrong_type(value, "a TOML number")
     return str(value)
 
 
-def _wrong_type(name: str, value: object, expected: str) -> UsageError:
-    return UsageError(f"Invalid value for option '--{name}': {expected} was expected, found {str(value)[:80]!r}")
+def _wrong_type(value: object, expected: str) -> ValueError:
+    return ValueError(f"{expected} was expected, found {str(value)[:80]!r}")
 
 
 def gather(command_line: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
     """Every option that is set somewhere, by the order of precedence."""
     settings = Settings()
-    _put(settings, command_line, 2)
+    _put(settings, command_line, 2, "")
     from_variables = from_environment(environment)
-    file = _config_file(command_line, from_variables)
-    _put(settings, from_variables, 1)
+    file = _config_file(command_line, environment)
+    _put(settings, from_variables, 1, "the environment")
     if file is not None:
-        _put(settings, from_toml(file), 1)
+        _put(settings, from_toml(file), 1, str(file))
+    profile = settings.get("profile")
+    if profile is not None:
+        _put(settings, profile_defaults(str(profile)), 1, f"profile {profile}")
+    _put(settings, _of_the_terminal(environment), 1, "the environment")
     return settings
 
 
-def _config_file(command_line: Mapping[str, str], variables: Mapping[str, str]) -> Path | None:
-    given, inherited = command_line.get("config-file"), variables.get("config-file")
-    if given is not None and inherited is not None:
-        raise UsageError(f"TOML file specified using BESU_CONFIG_FILE={inherited} and --config-file [{given}]", 2)
-    if inherited is not None and not Path(inherited).exists():
-        raise UsageError(f"TOML file {inherited} specified in environment variable BESU_CONFIG_FILE not found", 2)
-    text = given if given is not None else inherited
-    return None if text is None else Path(text)
+def _of_the_terminal(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables that are not named after an option and count for less than any."""
+    found = {}
+    if environment.get("LOG_LEVEL"):
+        found["logging"] = environment["LOG_LEVEL"]
+    if environment.get("NO_COLOR"):
+        found["color-enabled"] = "false"
+    return found
 
 
-def _put(settings: Settings, texts: Mapping[str, str], status: int) -> None:
+def _config_file(command_line: Mapping[str, str], environment: Mapping[str, str]) -> Path | None:
+    given = command_line.get("config-file")
+    variable = next((prefix + "CONFIG_FILE" for prefix in PREFIXES if prefix + "CONFIG_FILE" in environment), None)
+    if variable is None:
+        return None if given is None else Path(given)
+    inherited = environment[variable]
+    if given is not None:
+        raise UsageError(f"TOML file specified using {variable}={inherited} and --config-file [{given}]", 2)
+    if not Path(inherited).exists():
+        raise UsageError(f"TOML file {inherited} specified in environment variable {variable} not found", 2)
+    return Path(inherited)
+
+
+def _put(settings: Settings, texts: Mapping[str, str], status: int, origin: str) -> None:
     for name, text in texts.items():
         if name not in settings.values:
-            settings.values[name] = convert(BY_NAME[name], text, status)
+            settings.values[name] = convert(BY_NAME[name], text, status, origin)

@@ -8,15 +8,23 @@ from lacnode.cli.options.option import Kind, Option
 
 Value = bool | int | float | str | tuple[str, ...]
 
-_LIMITS = {Kind.INT: 2**31 - 1, Kind.LONG: 2**256 - 1, Kind.WEI: 2**256 - 1, Kind.PERCENT: 100}
+_RANGES = {
+    Kind.INT: (-(2**31), 2**31 - 1),
+    Kind.LONG: (-(2**63), 2**63 - 1),
+    Kind.WEI: (0, 2**64 - 1),
+    Kind.BIGINT: (0, 2**256 - 1),
+    Kind.PERCENT: (0, 100),
+}
+"""Java's types, which is what Besu reads them into."""
 
 
-def convert(option: Option, text: str, status: int = 1) -> Value:
-    """The value that `text` gives `option`; UsageError with `status` otherwise."""
+def convert(option: Option, text: str, status: int = 1, origin: str = "") -> Value:
+    """The value that `text`, found in `origin`, gives `option`; UsageError with `status` otherwise."""
     try:
         return _CONVERTERS[option.kind](option, text)
     except ValueError as error:
-        raise UsageError(f"Invalid value for option '--{option.name}': {error}", status) from None
+        found = f" (from {origin})" if origin else ""
+        raise UsageError(f"Invalid value for option '--{option.name}': {error}{found}", status) from None
 
 
 def _boolean(option: Option, text: str) -> bool:
@@ -28,13 +36,12 @@ def _boolean(option: Option, text: str) -> bool:
 
 def _integer(option: Option, text: str) -> int:
     digits = text.strip().removesuffix("%") if option.kind is Kind.PERCENT else text.strip()
-    if not re.fullmatch(r"-?\d{1,80}|0[xX][0-9a-fA-F]{1,64}", digits):
+    if not re.fullmatch(r"[+-]?[0-9]{1,80}", digits):
         raise ValueError(f"'{_shown(text)}' is not {_article(option.kind)}")
-    value = int(digits, 16) if digits[:2].lower() == "0x" else int(digits)
-    lowest = -1 if option.kind is Kind.INT else 0
-    if not lowest <= value <= _LIMITS[option.kind]:
-        raise ValueError(f"'{_shown(text)}' is out of range")
-    return value
+    lowest, highest = _RANGES[option.kind]
+    if not lowest <= int(digits) <= highest:
+        raise ValueError(f"'{_shown(text)}' is not {_article(option.kind)}: it must be between {lowest} and {highest}")
+    return int(digits)
 
 
 def _number(option: Option, text: str) -> float:
@@ -82,6 +89,7 @@ _CONVERTERS: dict[Kind, Callable[[Option, str], Value]] = {
     Kind.INT: _integer,
     Kind.LONG: _integer,
     Kind.WEI: _integer,
+    Kind.BIGINT: _integer,
     Kind.PERCENT: _integer,
     Kind.DOUBLE: _number,
     Kind.FRACTION: _number,
@@ -95,7 +103,8 @@ _CONVERTERS: dict[Kind, Callable[[Option, str], Value]] = {
 
 
 def _article(kind: Kind) -> str:
-    return {Kind.INT: "an int", Kind.LONG: "a long", Kind.WEI: "an amount of wei"}.get(kind, "a percentage")
+    names = {Kind.INT: "an int", Kind.LONG: "a long", Kind.WEI: "an amount of wei", Kind.BIGINT: "a number"}
+    return names.get(kind, "a percentage")
 
 
 def _shown(text: str) -> str:

@@ -54,26 +54,33 @@ class Dialer:
         """Do not dial this node any more; False if it was not on the list."""
         return self._targets.pop(id_, None) is not None
 
-    def due(self, now: float, wanted: Callable[[Enode, bool], bool]) -> list[Enode]:
-        """Nodes to dial at once, of those that are `wanted` (enode, kept); each counts as being dialled."""
+    def due(self, now: float, wanted: Callable[[Enode, bool], bool], room: int) -> list[Enode]:
+        """Nodes to dial at once, of those that are `wanted` (enode, kept): each kept one, and discovered ones until
+        `room` of them are being dialled. Each counts as being dialled until `finished`."""
         due = []
+        room -= sum(target.dialling and not target.keep for target in self._targets.values())
         for target in self._targets.values():
-            if not target.dialling and target.next_attempt <= now and wanted(target.enode, target.keep):
+            if target.dialling or target.next_attempt > now or not (target.keep or room > 0):
+                continue
+            if wanted(target.enode, target.keep):
                 target.dialling = True
+                room -= not target.keep
                 due.append(target.enode)
         return due
 
-    def next_time(self) -> float | None:
-        """When the next attempt is due, if nothing changes."""
-        return min((target.next_attempt for target in self._targets.values() if not target.dialling), default=None)
+    def next_time(self, now: float) -> float | None:
+        """When another attempt becomes due, if nothing else changes."""
+        waiting = (target for target in self._targets.values() if not target.dialling)
+        return min((target.next_attempt for target in waiting if target.next_attempt > now), default=None)
 
-    def finished(self, id_: bytes, now: float, *, connected: bool) -> None:
-        """An attempt, or the session it led to, is over."""
+    def finished(self, id_: bytes, now: float, *, lasting: bool) -> None:
+        """An attempt, or the session it led to, is over. Only a `lasting` session was a success: a node that takes us
+        and drops us again is not dialled faster than one that is not there."""
         target = self._targets.get(id_)
         if target is None:
             return
         target.dialling = False
-        target.failures = 0 if connected else target.failures + 1
+        target.failures = 0 if lasting else target.failures + 1
         if target.failures > MAX_FAILURES and not target.keep:
             del self._targets[id_]
             return

@@ -1,99 +1,85 @@
 """Discovery's socket and clock: the machine itself is `wire.discovery`.
 
-Must not fail because of a datagram: what cannot be read or sent is dropped, as UDP may drop it anyway.
+Must not fail because of a datagram: what cannot be read or sent is dropped, as UDP may drop it anyway. Must not let a
+flood of datagrams, each of which costs a signature's recovery, take the time of everybody else.
 """
 
-import errno
-import os
-import socket
 import time
 from collections.abc import Callable, Sequence
 
 import structlog
 import trio
 
-from lacnode.crypto.node_key import NodeKey
-from lacnode.p2p.chain_reader import LocalStatus
-from lacnode.p2p.policy import ConnectionPolicy
+from lacnode.p2p.ports import UdpPortTaken
 from lacnode.p2p.wire.discovery import Action, Discovery, Found, Send
-from lacnode.p2p.wire.discv4 import Endpoint
 from lacnode.p2p.wire.enode import Enode
+
+__all__ = ["DiscoveryService", "UdpPortTaken"]
 
 log = structlog.get_logger("discovery")
 
 MAX_DATAGRAM = 1600
+"""Bytes that Besu reads; devp2p allows 1280."""
+
 TICK_SECONDS = 0.5
 
-
-class UdpPortTaken(Exception):
-    """The UDP port is in use by somebody else."""
+SLICE_SECONDS, DATAGRAMS_PER_SLICE = 0.25, 100
+"""Datagrams looked at in each slice of time; the system's queue drops what comes beyond."""
 
 
 class DiscoveryService:
-    """Runs a `Discovery` on a bound UDP socket."""
+    """Runs `machine` on a bound UDP socket. `found` is told of every node that has proven its endpoint; `wants_more`
+    says whether more nodes are looked for."""
 
-    def __init__(self, udp: trio.socket.SocketType, machine: Discovery) -> None:
+    def __init__(
+        self,
+        udp: trio.socket.SocketType,
+        machine: Discovery,
+        *,
+        found: Callable[[Enode], None],
+        wants_more: Callable[[], bool],
+    ) -> None:
         self._udp = udp
         self._machine = machine
+        self._found = found
+        self._wants_more = wants_more
 
-    @classmethod
-    async def bind(
-        cls,
-        key: NodeKey,
-        host: str,
-        interface: str,
-        port: int,
-        bootnodes: Sequence[Enode],
-        status: Callable[[], LocalStatus],
-        policy: ConnectionPolicy,
-    ) -> "DiscoveryService":
-        """Bind `interface`:`port`; UdpPortTaken if it is not free. `host` is what others are told."""
-        family = socket.AF_INET6 if ":" in interface else socket.AF_INET
-        udp = trio.socket.socket(family, socket.SOCK_DGRAM)
-        try:
-            await udp.bind((interface, port))
-        except OSError as error:
-            udp.close()
-            if error.errno == errno.EADDRINUSE:
-                raise UdpPortTaken(
-                    f"Port(s) '[{port}]' already in use. Check for other processes using the port(s)."
-                ) from None
-            raise UdpPortTaken(f"UDP {interface}:{port} cannot be bound: {error.strerror}") from None
-        machine = Discovery(
-            key,
-            Endpoint(host, port, port),
-            bootnodes,
-            lambda: status().fork_id,
-            random_bytes=os.urandom,
-            record_seq=int(time.time()),
-            permits=lambda enode: policy.may_dial(enode).allowed,
-        )
-        return cls(udp, machine)
-
-    async def run(self, found: Callable[[Enode], None]) -> None:
-        """Answer and search until cancelled; `found` is told of every node that has proven its endpoint."""
+    async def run(self) -> None:
+        """Answer and search until cancelled."""
         with self._udp:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._listen, found)
-                nursery.start_soon(self._tick, found)
+                nursery.start_soon(self._listen)
+                nursery.start_soon(self._tick)
 
-    async def _listen(self, found: Callable[[Enode], None]) -> None:
+    async def _listen(self) -> None:
+        slice_end, left = 0.0, 0
+        while True:
+            data, source = await self._receive()
+            if trio.current_time() >= slice_end:
+                slice_end, left = trio.current_time() + SLICE_SECONDS, DATAGRAMS_PER_SLICE
+            if len(data) <= MAX_DATAGRAM:
+                await self._act(self._machine.handle_datagram(data, (source[0], source[1]), time.time()))
+            left -= 1
+            if left <= 0:
+                await trio.sleep_until(slice_end)
+
+    async def _receive(self) -> tuple[bytes, tuple[str, int]]:
         while True:
             try:
                 data, source = await self._udp.recvfrom(MAX_DATAGRAM + 1)
             except OSError as error:
                 log.debug("a datagram was not received", reason=str(error))
-                await trio.lowlevel.checkpoint()
+                await trio.sleep(0.1)
                 continue
-            if len(data) <= MAX_DATAGRAM:
-                await self._act(self._machine.handle_datagram(data, (source[0], source[1]), time.time()), found)
+            return data, (str(source[0]), int(source[1]))
 
-    async def _tick(self, found: Callable[[Enode], None]) -> None:
+    async def _tick(self) -> None:
         while True:
-            await self._act(self._machine.tick(time.time()), found)
+            self._machine.seeking = self._wants_more()
+            await self._act(self._machine.tick(time.time()))
             await trio.sleep(TICK_SECONDS)
 
-    async def _act(self, actions: Sequence[Action], found: Callable[[Enode], None]) -> None:
+    async def _act(self, actions: Sequence[Action]) -> None:
         for action in actions:
             match action:
                 case Send():
@@ -102,4 +88,4 @@ class DiscoveryService:
                     except OSError as error:
                         log.debug("a datagram was not sent", to=action.address, reason=str(error))
                 case Found():
-                    found(action.enode)
+                    self._found(action.enode)

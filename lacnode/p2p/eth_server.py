@@ -47,7 +47,8 @@ class EthServer:
         """The answer to one of `REQUESTS`."""
         match request:
             case GetBlockHeaders():
-                return BlockHeaders(request.request_id, tuple(self._headers(request)))
+                headers = _bounded(self._headers(request), _header_size)
+                return BlockHeaders(request.request_id, tuple(headers))
             case GetBlockBodies():
                 found = _found(self._body, request.hashes, MAX_BODIES)
                 return BlockBodies(request.request_id, tuple(_bounded(found, _body_size)))
@@ -94,6 +95,10 @@ def _bounded(items: Iterable[T], size_of: Callable[[T], int]) -> Iterator[T]:
         if total > MAX_ANSWER and total > size_of(item):
             return
         yield item
+
+
+def _header_size(header: BlockHeader) -> int:
+    return 700 + len(header.extra_data)
 
 
 def _body_size(body: BlockBody) -> int:

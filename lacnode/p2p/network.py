@@ -4,8 +4,11 @@ One nursery owns every session. An error in one session never reaches another. H
 loop.
 """
 
-import errno
+import math
+import os
 import random
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -18,23 +21,31 @@ from lacnode.p2p.dialer import Dialer
 from lacnode.p2p.discovery_service import DiscoveryService
 from lacnode.p2p.eth_server import EthServer
 from lacnode.p2p.handler import NetworkHandler
+from lacnode.p2p.introduction import CAPABILITIES
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.peer_set import PeerLimits, PeerSet
 from lacnode.p2p.policy import AllowAll, ConnectionPolicy
+from lacnode.p2p.ports import PortTaken, open_ports
 from lacnode.p2p.rlpx import Limits
-from lacnode.p2p.session import CAPABILITIES, run_session
+from lacnode.p2p.session import run_session
+from lacnode.p2p.wire.discovery import Discovery
+from lacnode.p2p.wire.discv4 import Endpoint
 from lacnode.p2p.wire.enode import Enode
 from lacnode.p2p.wire.p2p_messages import P2P_VERSION, DisconnectReason, Hello
+
+__all__ = ["Network", "NetworkConfig", "PortTaken"]
 
 log = structlog.get_logger("p2p")
 
 CONNECT_SECONDS = 10.0
 HALF_OPEN = 64
-"""Accepted connections that may be in their handshake at once; more wait in the system's queue."""
+"""Accepted connections that may be in their handshake at once."""
 
+WORKERS = 4
+"""Threads that serve peers and open their large messages."""
 
-class PortTaken(Exception):
-    """The port is in use by somebody else."""
+LASTING = 5.0
+"""Seconds from which a session counts as a success of dialling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +85,13 @@ class Network:
         self.handler = handler
         self.server = EthServer(chain, pool)
         self.peer_set = PeerSet(key.public_key, config.peer_limits)
+        self.workers = trio.CapacityLimiter(WORKERS)
         self.local_enode = Enode(key.public_key, config.host, config.port, None)
         self._config = config
         self._status = status
         self._rng = rng or random.Random()
         self._dialer = Dialer(self._rng)
+        self._half_open: OrderedDict[trio.CancelScope, None] = OrderedDict()
         self._wake = trio.Event()
         for enode in (*config.static_nodes, *config.bootnodes):
             self.add_static(enode)
@@ -131,61 +144,56 @@ class Network:
     async def run(self, *, task_status: trio.TaskStatus[Enode] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen and dial until cancelled. Starts with this node's enode, its real port in it; PortTaken if there is
         none."""
-        listeners = await self._listen()
+        config = self._config
+        listeners, udp = await open_ports(config.interface, config.port, with_udp=config.discovery)
         port = int(listeners[0].socket.getsockname()[1])
-        discovery = None
-        if self._config.discovery:
-            discovery = await DiscoveryService.bind(
-                self.key,
-                self._config.host,
-                self._config.interface,
-                port,
-                self._config.bootnodes,
-                self._status,
-                self.policy,
-            )
-        self.local_enode = Enode(self.key.public_key, self._config.host, port, port if discovery else None)
+        self.local_enode = Enode(self.key.public_key, config.host, port, port if udp else None)
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            self._half_open = trio.CapacityLimiter(HALF_OPEN)
             for listener in listeners:
                 nursery.start_soon(self._accept, listener)
             nursery.start_soon(self._dial)
-            if discovery is not None:
-                nursery.start_soon(discovery.run, self._discovered)
+            if udp is not None:
+                nursery.start_soon(self._discovery(udp, port).run)
             task_status.started(self.local_enode)
 
-    async def _listen(self) -> list[trio.SocketListener]:
-        try:
-            return await trio.open_tcp_listeners(self._config.port, host=self._config.interface)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE or "in use" in str(error):
-                raise PortTaken(
-                    f"Port(s) '[{self._config.port}]' already in use. Check for other processes using the port(s)."
-                ) from None
-            raise PortTaken(f"{self._config.interface}:{self._config.port} cannot be listened on: {error}") from None
+    def _discovery(self, udp: trio.socket.SocketType, port: int) -> DiscoveryService:
+        machine = Discovery(
+            self.key,
+            Endpoint(self._config.host, port, port),
+            self._config.bootnodes,
+            lambda: self._status().fork_id,
+            random_bytes=os.urandom,
+            record_seq=int(time.time()),
+            permits=lambda enode: self.policy.may_dial(enode).allowed,
+        )
+        return DiscoveryService(udp, machine, found=self._discovered, wants_more=lambda: self.peer_set.room > 0)
 
     async def _accept(self, listener: trio.SocketListener) -> None:
-        while True:
-            place = _Place(self._half_open)
-            await place.take()
-            try:
-                stream = await listener.accept()
-            except OSError as error:
-                place.leave()
-                log.warning("a connection could not be accepted", reason=str(error))
-                await trio.sleep(0.1)
-                continue
-            self._nursery.start_soon(self._accepted, stream, place)
+        async with listener:
+            while True:
+                try:
+                    stream = await listener.accept()
+                except OSError as error:
+                    log.warning("a connection could not be accepted", reason=str(error))
+                    await trio.sleep(0.1)
+                    continue
+                self._nursery.start_soon(self._accepted, stream)
 
-    async def _accepted(self, stream: trio.SocketStream, place: "_Place") -> None:
-        try:
-            await self._session(stream, None, place.leave)
-        finally:
-            place.leave()
+    async def _accepted(self, stream: trio.SocketStream) -> None:
+        """A session that somebody else began. Those in their handshake have so many places; the newest takes the place
+        of the oldest, which an honest node has left long before."""
+        with trio.CancelScope() as scope:
+            self._half_open[scope] = None
+            if len(self._half_open) > HALF_OPEN:
+                self._half_open.popitem(last=False)[0].cancel()
+            try:
+                await self._session(stream, None, lambda: self._half_open.pop(scope, None))
+            finally:
+                self._half_open.pop(scope, None)
 
     async def _session(
-        self, stream: trio.SocketStream, dialled: Enode | None, introduced: Callable[[], None] = lambda: None
+        self, stream: trio.SocketStream, dialled: Enode | None, introduced: Callable[[], object] = lambda: None
     ) -> bool:
         """One session; whatever goes wrong in it stays in it."""
         try:
@@ -199,30 +207,32 @@ class Network:
     async def _dial(self) -> None:
         while True:
             self._wake = trio.Event()
-            for enode in self._dialer.due(trio.current_time(), self._wanted):
+            now = trio.current_time()
+            for enode in self._dialer.due(now, self._wanted, self.peer_set.room):
                 self._nursery.start_soon(self._connect, enode)
-            next_time = self._dialer.next_time()
-            until = max(0.05, next_time - trio.current_time()) if next_time is not None else 30.0
-            with trio.move_on_after(min(until, 30.0)):
+            next_time = self._dialer.next_time(now)
+            with trio.move_on_at(math.inf if next_time is None else next_time):
                 await self._wake.wait()
 
     def _wanted(self, enode: Enode, kept: bool) -> bool:
         if enode.id in self.peer_set.peers or not enode.is_listening:
             return False
-        if not kept and (not self.peer_set.wants_more or self.peer_set.denial(enode.id) is not None):
+        if not kept and self.peer_set.denial(enode.id) is not None:
             return False
         return self.policy.may_dial(enode).allowed
 
     async def _connect(self, enode: Enode) -> None:
-        connected = False
+        lasting = False
         try:
             with trio.fail_after(CONNECT_SECONDS):
                 stream = await trio.open_tcp_stream(enode.host, enode.tcp)
-            connected = await self._session(stream, enode)
-        except (OSError, trio.TooSlowError) as error:
+            began = trio.current_time()
+            was_peer = await self._session(stream, enode)
+            lasting = was_peer and trio.current_time() - began >= LASTING
+        except (OSError, UnicodeError, trio.TooSlowError) as error:
             log.debug("dial failed", enode=str(enode), reason=str(error))
         finally:
-            self._dialer.finished(enode.id, trio.current_time(), connected=connected)
+            self._dialer.finished(enode.id, trio.current_time(), lasting=lasting)
             self._wake.set()
 
     def _discovered(self, enode: Enode) -> None:
@@ -230,21 +240,3 @@ class Network:
         self._dialer.add(enode, keep=False)
         self._dialer.hurry(enode.id)
         self._wake.set()
-
-
-class _Place:
-    """One of the places for connections in their handshake."""
-
-    def __init__(self, limiter: trio.CapacityLimiter) -> None:
-        self._limiter = limiter
-        self._taken = False
-
-    async def take(self) -> None:
-        await self._limiter.acquire_on_behalf_of(self)
-        self._taken = True
-
-    def leave(self) -> None:
-        """Make room for the next; does nothing the second time."""
-        if self._taken:
-            self._taken = False
-            self._limiter.release_on_behalf_of(self)

@@ -1,61 +1,84 @@
 """What waits to be sent to one peer.
 
-Two lanes: consensus first, so that a Commit never waits behind a block. A peer that does not read is not allowed to hold
-memory: gossip of transactions is dropped when the lane is full, since others carry it too; anything else would be a lie
-by omission, so the session ends (`OutboxFull`).
+Two lanes: the urgent one first, so that a Commit never waits behind a block. A peer that does not read is not allowed to
+hold memory: gossip of transactions is dropped when the lane is full, since others carry it too; anything else would be a
+lie by omission, so the session ends (`OutboxFull`).
 """
 
 from collections import deque
 
 import trio
 
-LANE_BYTES = 32 * 2**20
-"""Bytes that may wait in each lane: two of the largest messages."""
+LANE_BYTES = 8 * 2**20
+"""Bytes that may wait in each lane. A single message may be larger than that where nothing else waits."""
+
+READY_BYTES = 2**20
+"""Bytes in the ordinary lane below which another answer may be made."""
+
+OVERHEAD = 256
+"""Bytes that a waiting message takes besides its body."""
 
 
 class OutboxFull(Exception):
     """The peer does not read what it is sent."""
 
 
+class _Lane:
+    def __init__(self) -> None:
+        self._messages: deque[tuple[int, bytes]] = deque()
+        self.size = 0
+
+    def put(self, message_id: int, body: bytes) -> None:
+        size = len(body) + OVERHEAD
+        if self.size and self.size + size > LANE_BYTES:
+            raise OutboxFull
+        self._messages.append((message_id, body))
+        self.size += size
+
+    def get(self) -> tuple[int, bytes]:
+        message = self._messages.popleft()
+        self.size -= len(message[1]) + OVERHEAD
+        return message
+
+
 class Outbox:
-    """Messages (absolute id, body) in the order they will be sent."""
+    """Messages (absolute id, body) in the order they will be sent. For one reader."""
 
     def __init__(self) -> None:
-        self._urgent: deque[tuple[int, bytes]] = deque()
-        self._ordinary: deque[tuple[int, bytes]] = deque()
-        self._urgent_bytes = self._ordinary_bytes = 0
-        self._something = trio.Event()
+        self._urgent = _Lane()
+        self._ordinary = _Lane()
+        self._changed = trio.Event()
         self.dropped = 0
         """Transaction messages dropped, since the start."""
 
     def put_urgent(self, message_id: int, body: bytes) -> None:
         """Before everything ordinary; OutboxFull if too much waits."""
-        if self._urgent_bytes + len(body) > LANE_BYTES:
-            raise OutboxFull
-        self._urgent.append((message_id, body))
-        self._urgent_bytes += len(body)
-        self._something.set()
+        self._urgent.put(message_id, body)
+        self._change()
 
     def put(self, message_id: int, body: bytes, *, droppable: bool = False) -> None:
         """After what waits already. If too much waits, a droppable message is forgotten, another raises OutboxFull."""
-        if self._ordinary_bytes + len(body) > LANE_BYTES:
+        try:
+            self._ordinary.put(message_id, body)
+        except OutboxFull:
             if not droppable:
-                raise OutboxFull
+                raise
             self.dropped += 1
-            return
-        self._ordinary.append((message_id, body))
-        self._ordinary_bytes += len(body)
-        self._something.set()
+        self._change()
 
     async def get(self) -> tuple[int, bytes]:
         """The next message to send."""
-        while not (self._urgent or self._ordinary):
-            self._something = trio.Event()
-            await self._something.wait()
-        if self._urgent:
-            message = self._urgent.popleft()
-            self._urgent_bytes -= len(message[1])
-        else:
-            message = self._ordinary.popleft()
-            self._ordinary_bytes -= len(message[1])
+        while not (self._urgent.size or self._ordinary.size):
+            await self._changed.wait()
+        message = (self._urgent if self._urgent.size else self._ordinary).get()
+        self._change()
         return message
+
+    async def ready(self) -> None:
+        """Wait until the peer has read most of what it was sent."""
+        while self._ordinary.size > READY_BYTES:
+            await self._changed.wait()
+
+    def _change(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()

@@ -5,7 +5,7 @@ answer, with a bound.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import trio
@@ -74,6 +74,7 @@ class Peer:
         enode: Enode,
         hello: Hello,
         table: CapabilityTable,
+        eth_version: int,
         inbound: bool,
         addresses: tuple[tuple[str, int], tuple[str, int]],
         status: Status,
@@ -89,11 +90,11 @@ class Peer:
         self.p2p_version = hello.p2p_version
         self.inbound = inbound
         self.local_address, self.remote_address = addresses
-        self.eth_version = status.version
+        self.eth_version = eth_version
         self.head_hash = status.best_hash
         self.total_difficulty = status.total_difficulty
         self.head_number = min(2**63, max(0, status.total_difficulty - genesis_difficulty))
-        self.requests = Requests(status.version)
+        self.requests = Requests(eth_version)
         self.leaving: DisconnectReason | None = None
         self.left = trio.Event()
         self._genesis_difficulty = genesis_difficulty
@@ -104,7 +105,13 @@ class Peer:
         self._close = trio.Event()
 
     @property
+    def score(self) -> int:
+        """What the peer's answers have been worth: 100 at first, at most 150."""
+        return self.requests.reputation.score
+
+    @property
     def speaks_ibft(self) -> bool:
+        """Whether consensus messages can be sent to it."""
         return self._table.version_of("IBF") is not None
 
     # -- what it has ---------------------------------------------------------------------------------------------
@@ -136,13 +143,17 @@ class Peer:
         except OutboxFull:
             self.leave(DisconnectReason.USELESS_PEER)
 
+    def send_urgent(self, message_id: int, body: bytes) -> None:
+        """Send a message of any protocol, by its absolute id, before anything else that waits."""
+        try:
+            self._outbox.put_urgent(message_id, body)
+        except OutboxFull:
+            self.leave(DisconnectReason.USELESS_PEER)
+
     def send_consensus(self, code: int, data: bytes) -> None:
         """Send a consensus message, before anything else that waits; nothing happens if the peer does not speak IBF."""
         if self.speaks_ibft:
-            try:
-                self._outbox.put_urgent(self._table.message_id("IBF", code), data)
-            except OutboxFull:
-                self.leave(DisconnectReason.USELESS_PEER)
+            self.send_urgent(self._table.message_id("IBF", code), data)
 
     def send_new_block(self, block: Block, hash_: bytes, total_difficulty: int) -> None:
         """Announce a block, unless the peer has it."""
@@ -177,41 +188,47 @@ class Peer:
         self, start: bytes | int, limit: int, skip: int = 0, reverse: bool = False
     ) -> Sequence[BlockHeader]:
         """Up to `limit` headers from a number or hash on; RequestFailed if no answer comes."""
-        async with self.requests.room():
-            id_ = self.requests.begin(BlockHeaders.CODE)
-            self.send(GetBlockHeaders(id_, start, limit, skip, reverse))
-            return (await self._answer(BlockHeaders, id_)).headers
+        return (await self._ask(BlockHeaders, lambda id_: GetBlockHeaders(id_, start, limit, skip, reverse))).headers
 
     async def bodies(self, hashes: Sequence[bytes]) -> Sequence[BlockBody]:
         """Bodies of blocks by hash, as many as the peer gives; RequestFailed if no answer comes."""
-        async with self.requests.room():
-            id_ = self.requests.begin(BlockBodies.CODE)
-            self.send(GetBlockBodies(id_, tuple(hashes)))
-            return (await self._answer(BlockBodies, id_)).bodies
+        return (await self._ask(BlockBodies, lambda id_: GetBlockBodies(id_, tuple(hashes)))).bodies
 
     async def pooled_transactions(self, hashes: Sequence[bytes]) -> Sequence[Transaction]:
         """Pooled transactions by hash; RequestFailed if no answer comes."""
-        async with self.requests.room():
-            id_ = self.requests.begin(PooledTransactions.CODE)
-            self.send(GetPooledTransactions(id_, tuple(hashes)))
-            return (await self._answer(PooledTransactions, id_)).transactions
+        answer = await self._ask(PooledTransactions, lambda id_: GetPooledTransactions(id_, tuple(hashes)))
+        return answer.transactions
 
     async def receipts(self, hashes: Sequence[bytes]) -> Sequence[Sequence[Receipt]]:
         """Receipts of blocks by hash; RequestFailed if no answer comes."""
-        async with self.requests.room():
-            id_ = self.requests.begin(Receipts.CODE)
-            self.send(GetReceipts(id_, tuple(hashes)))
-            return (await self._answer(Receipts, id_)).receipts
+        return (await self._ask(Receipts, lambda id_: GetReceipts(id_, tuple(hashes)))).receipts
 
-    async def _answer(self, kind: type[M], id_: int) -> M:
-        try:
-            answer = await self.requests.answer(kind.CODE, id_)
-        except RequestFailed:
-            if self.requests.is_useless:
-                self.leave(DisconnectReason.TIMEOUT)
-            raise
+    def answered(self, answer: BlockHeaders | BlockBodies | PooledTransactions | Receipts) -> None:
+        """An answer came from the peer."""
+        if not self.requests.deliver(answer.CODE, answer.request_id, answer):
+            self.useless_answer()
+
+    def useless_answer(self) -> None:
+        """The peer's answer was of no use: not what was asked for. Several within a minute end the session."""
+        self.requests.reputation.useless(trio.current_time())
+        self._judge()
+
+    async def _ask(self, kind: type[M], question: Callable[[int], EthMessage]) -> M:
+        async with self.requests.room():
+            id_ = self.requests.begin(kind.CODE)
+            self.send(question(id_))
+            try:
+                answer = await self.requests.answer(kind.CODE, id_)
+            except RequestFailed:
+                self._judge()
+                raise
         assert isinstance(answer, kind)
         return answer
+
+    def _judge(self) -> None:
+        verdict = self.requests.reputation.verdict
+        if verdict is not None:
+            self.leave(verdict)
 
     # -- leaving -------------------------------------------------------------------------------------------------
 

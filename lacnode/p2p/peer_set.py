@@ -29,9 +29,9 @@ class PeerSet:
         self._denied: OrderedDict[bytes, str] = OrderedDict()
 
     @property
-    def wants_more(self) -> bool:
-        """Whether there is room for another peer of our own choice."""
-        return len(self.peers) < self._limits.max_peers
+    def room(self) -> int:
+        """How many more peers of our own choice there may be."""
+        return max(0, self._limits.max_peers - len(self.peers))
 
     def refusal(self, id_: bytes, inbound: bool) -> DisconnectReason | None:
         """Why a new connection with node `id_` may not become a peer, None if it may.

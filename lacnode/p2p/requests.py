@@ -1,84 +1,60 @@
-"""Questions to one peer and their answers.
+"""Questions to one peer, their answers, and what the peer is worth for it.
 
 From eth/66 on an answer names its question; before, answers come in the order of the questions. A question has five
-seconds; at most five of them are open at once.
+seconds; at most five of them are open at once. Reputation follows Besu's `PeerReputation`, except that an answer nobody
+waits for, late or never asked for, counts as useless and not as a breach of protocol: it may just be late.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import Any
 
 import trio
+
+from lacnode.p2p.wire.p2p_messages import DisconnectReason
 
 TIMEOUT = 5.0
 MAX_OPEN = 5
 MAX_TIMEOUTS = 3
 """Questions of one kind in a row that may stay without an answer."""
 
+MAX_USELESS, USELESS_WINDOW = 5, 60.0
+"""Useless answers within so many seconds that end a session."""
+
+FIRST_SCORE, MAX_SCORE, LAST_STRAW = 100, 150, 10
+
 
 class RequestFailed(Exception):
     """The peer did not answer, or left."""
 
 
-class Requests:
-    """Open questions, by the code of the answer."""
+class Reputation:
+    """`score` is for choosing among peers; `verdict` says when enough is enough."""
 
-    def __init__(self, version: int) -> None:
-        self._by_id = version >= 66
-        self._next_id = 1
-        self._open: dict[int, OrderedDict[int, _Question]] = {}
-        self._room = trio.CapacityLimiter(MAX_OPEN)
+    def __init__(self) -> None:
+        self.score = FIRST_SCORE
+        self.verdict: DisconnectReason | None = None
         self._timeouts: dict[int, int] = {}
+        self._useless: deque[float] = deque(maxlen=MAX_USELESS)
 
-    def begin(self, answer_code: int) -> int:
-        """A new question whose answer has `answer_code`; its id."""
-        id_ = self._next_id
-        self._next_id += 1
-        self._open.setdefault(answer_code, OrderedDict())[id_] = _Question()
-        return id_
+    def useful(self, kind: int) -> None:
+        """A question whose answer has code `kind` was answered."""
+        self._timeouts.pop(kind, None)
+        self.score = min(MAX_SCORE, self.score + 1)
 
-    def room(self) -> trio.CapacityLimiter:
-        """Hold this while a question is open."""
-        return self._room
+    def timed_out(self, kind: int) -> None:
+        """A question whose answer has code `kind` was not answered."""
+        self._timeouts[kind] = self._timeouts.get(kind, 0) + 1
+        self._punish(DisconnectReason.TIMEOUT if self._timeouts[kind] >= MAX_TIMEOUTS else None)
 
-    async def answer(self, answer_code: int, id_: int) -> Any:
-        """The answer to question `id_`; RequestFailed if there is none in time."""
-        question = self._open[answer_code][id_]
-        try:
-            with trio.fail_after(TIMEOUT):
-                await question.answered.wait()
-        except trio.TooSlowError:
-            self._timeouts[answer_code] = self._timeouts.get(answer_code, 0) + 1
-            raise RequestFailed(f"no answer {answer_code:#04x} within {TIMEOUT:.0f} s") from None
-        finally:
-            self._open[answer_code].pop(id_, None)
-        self._timeouts[answer_code] = 0
-        if question.failed:
-            raise RequestFailed("the peer left")
-        return question.value
+    def useless(self, now: float) -> None:
+        """The peer sent, at `now` (seconds), an answer that helps nobody."""
+        self._useless.append(now)
+        enough = len(self._useless) == MAX_USELESS and now - self._useless[0] <= USELESS_WINDOW
+        self._punish(DisconnectReason.USELESS_PEER if enough else None)
 
-    @property
-    def is_useless(self) -> bool:
-        """Whether questions of one kind stayed unanswered too often in a row."""
-        return any(count >= MAX_TIMEOUTS for count in self._timeouts.values())
-
-    def deliver(self, answer_code: int, id_: int, value: Any) -> bool:
-        """Hand an answer to its question; False if nobody asked (any more)."""
-        waiting = self._open.get(answer_code)
-        if not waiting:
-            return False
-        question = waiting.get(id_) if self._by_id else next(iter(waiting.values()))
-        if question is None or question.answered.is_set():
-            return False
-        question.value = value
-        question.answered.set()
-        return True
-
-    def fail_all(self) -> None:
-        """The peer is gone: nobody need wait."""
-        for waiting in self._open.values():
-            for question in waiting.values():
-                question.failed = True
-                question.answered.set()
+    def _punish(self, verdict: DisconnectReason | None) -> None:
+        self.score -= 1 if verdict is None else LAST_STRAW
+        self.verdict = self.verdict or verdict
 
 
 class _Question:
@@ -86,3 +62,68 @@ class _Question:
         self.answered = trio.Event()
         self.value: Any = None
         self.failed = False
+
+
+class Requests:
+    """Open questions, by the code of the answer. `version` is that of eth."""
+
+    def __init__(self, version: int) -> None:
+        self.reputation = Reputation()
+        self._by_id = version >= 66
+        self._next_id = 1
+        self._open: dict[int, OrderedDict[int, _Question]] = {}
+        self._room = trio.CapacityLimiter(MAX_OPEN)
+        self._closed = False
+
+    def room(self) -> trio.CapacityLimiter:
+        """Hold this while a question is open."""
+        return self._room
+
+    def begin(self, answer_code: int) -> int:
+        """A new question whose answer has `answer_code`; its id. RequestFailed if the peer has left."""
+        if self._closed:
+            raise RequestFailed("the peer left")
+        id_ = self._next_id
+        self._next_id += 1
+        self._open.setdefault(answer_code, OrderedDict())[id_] = _Question()
+        return id_
+
+    async def answer(self, answer_code: int, id_: int) -> Any:
+        """The answer to question `id_`; RequestFailed if there is none in time."""
+        waiting = self._open[answer_code]
+        question = waiting[id_]
+        try:
+            with trio.fail_after(TIMEOUT):
+                await question.answered.wait()
+        except trio.TooSlowError:
+            self.reputation.timed_out(answer_code)
+            raise RequestFailed(f"no answer {answer_code:#04x} within {TIMEOUT:.0f} s") from None
+        finally:
+            # Without ids, a question that nobody waits for any more must still take the answer that is its own.
+            if self._by_id:
+                waiting.pop(id_, None)
+        if question.failed:
+            raise RequestFailed("the peer left")
+        self.reputation.useful(answer_code)
+        return question.value
+
+    def deliver(self, answer_code: int, id_: int, value: Any) -> bool:
+        """Hand an answer to its question; False if nobody asked (any more)."""
+        waiting = self._open.get(answer_code)
+        if not waiting:
+            return False
+        key = id_ if self._by_id else next(iter(waiting))
+        question = waiting.pop(key, None)
+        if question is None:
+            return False
+        question.value = value
+        question.answered.set()
+        return True
+
+    def fail_all(self) -> None:
+        """The peer is gone: nobody need wait."""
+        self._closed = True
+        for waiting in self._open.values():
+            for question in waiting.values():
+                question.failed = True
+                question.answered.set()

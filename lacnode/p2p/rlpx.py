@@ -4,8 +4,8 @@ Every wait has a bound; every malformed byte ends in `ConnectionFailed`. Knows n
 """
 
 import os
-from collections import deque
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 
 import trio
 
@@ -20,10 +20,12 @@ READ_SIZE = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds: from TCP connection to Hello exchanged; without a byte read before a Ping; for a last Disconnect."""
+    """Seconds, as Besu has them: from TCP connection to Status exchanged; without a message before a Ping, and again
+    before giving up; for a message to be taken by the other side; for the last goodbye."""
 
     handshake: float = 10.0
     silence: float = 15.0
+    sending: float = 30.0
     farewell: float = 2.0
 
 
@@ -44,22 +46,27 @@ class PeerDisconnected(ConnectionFailed):
 
 
 class RlpxConnection:
-    """One connection after its Hellos."""
+    """One connection after its handshake. `leftover` is what was read behind the handshake."""
 
-    def __init__(self, stream: trio.SocketStream, codec: FrameCodec, remote_id: bytes) -> None:
+    def __init__(
+        self, stream: trio.SocketStream, codec: FrameCodec, remote_id: bytes, leftover: bytes, limits: Limits
+    ) -> None:
         self.remote_id = remote_id
-        self.hello: Hello | None = None
         self._stream = stream
         self._codec = codec
-        self._frames: deque[Frame] = deque()
-        self._broken: FrameError | None = None
+        self._unread = leftover
+        self._limits = limits
         self._sending = trio.Lock()
+        self._torn = False
 
     @property
     def addresses(self) -> tuple[tuple[str, int], tuple[str, int]]:
-        """Ours and theirs: host and port each."""
-        ours, theirs = self._stream.socket.getsockname(), self._stream.socket.getpeername()
-        return (str(ours[0]), int(ours[1])), (str(theirs[0]), int(theirs[1]))
+        """Ours and theirs: IP literal and port each; ConnectionFailed if the connection is gone."""
+        try:
+            ours, theirs = self._stream.socket.getsockname(), self._stream.socket.getpeername()
+        except OSError as error:
+            raise PeerDisconnected(f"connection lost: {error}") from None
+        return (_plain(ours[0]), int(ours[1])), (_plain(theirs[0]), int(theirs[1]))
 
     async def exchange_hellos(self, hello: Hello) -> Hello:
         """Send ours, read theirs; ConnectionFailed if something else comes."""
@@ -71,48 +78,44 @@ class RlpxConnection:
                 raise PeerDisconnected(f"disconnected before Hello: {reason}", reason)
             if frame.message_id != HELLO:
                 raise ConnectionFailed(f"message {frame.message_id} before Hello", _BREACH)
-            self.hello = Hello.decode(frame.body)
+            theirs = Hello.decode(frame.body)
         except RlpError as error:
             raise ConnectionFailed(str(error), _BREACH) from None
-        if self.hello.compresses:
+        if theirs.compresses:
             self._codec.enable_snappy()
-        return self.hello
+        return theirs
 
     async def send(self, message_id: int, body: bytes) -> None:
-        """Send one message; ConnectionFailed if the connection is gone."""
+        """Send one message; ConnectionFailed if the connection is gone or the other side does not read, ValueError if
+        the message is too large."""
         async with self._sending:
+            if self._torn:
+                raise PeerDisconnected("connection lost in the middle of a message")
+            data = self._codec.encode(message_id, body)
+            self._torn = True
             try:
-                await self._stream.send_all(self._codec.encode(message_id, body))
+                with trio.fail_after(self._limits.sending):
+                    await self._stream.send_all(data)
+            except trio.TooSlowError:
+                raise ConnectionFailed(f"it does not read what it is sent for {self._limits.sending:.0f} s") from None
             except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
                 raise PeerDisconnected(f"connection lost: {error}") from None
+            self._torn = False
 
     async def receive(self) -> Frame:
-        """The next message."""
-        while not self._frames:
-            if self._broken is not None:
-                raise ConnectionFailed(str(self._broken), _BREACH)
-            self._take(await self._read())
-        return self._frames.popleft()
-
-    def feed(self, data: bytes) -> None:
-        """Bytes that came behind the handshake."""
-        self._take(data)
-
-    def _take(self, data: bytes) -> None:
-        try:
-            for frame in self._codec.feed(data):
-                self._frames.append(frame)
-                if self.hello is None:
-                    # What follows a Hello may be compressed, which is known once the Hello has been looked at.
-                    return
-        except FrameError as error:
-            self._broken = error
+        """The next message; ConnectionFailed if there will be none. Reads no further than it must, so that a peer that
+        sends more than is taken has to wait."""
+        while True:
+            data, self._unread = self._unread, b""
+            try:
+                frame = next(self._codec.feed(data), None)
+            except FrameError as error:
+                raise ConnectionFailed(str(error), _BREACH) from None
+            if frame is not None:
+                return frame
+            self._unread = await self._read()
 
     async def _read(self) -> bytes:
-        if self.hello is not None:
-            self._take(b"")
-            if self._frames:
-                return b""
         try:
             data = bytes(await self._stream.receive_some(READ_SIZE))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
@@ -121,42 +124,54 @@ class RlpxConnection:
             raise PeerDisconnected("the other side hung up")
         return data
 
-    async def close(self, reason: DisconnectReason | None, farewell: float) -> None:
-        """Say why, if there is anything to say, and hang up; takes `farewell` seconds at most."""
-        with trio.move_on_after(farewell) as scope:
+    async def close(self, reason: DisconnectReason | None) -> None:
+        """Say why, if there is anything to say, and hang up.
+
+        Waits a little for the other side to hang up first: bytes that nobody reads any more would make the system
+        reset the connection, and the goodbye would be lost with it.
+        """
+        with trio.move_on_after(self._limits.farewell) as scope:
             scope.shield = True
-            if reason is not None:
+            if reason is not None and not self._torn:
                 try:
                     await self.send(DISCONNECT, Disconnect(reason).encode())
                     await self._stream.send_eof()
-                except (ConnectionFailed, ValueError, trio.BrokenResourceError, trio.ClosedResourceError):
+                    while await self._stream.receive_some(READ_SIZE):
+                        pass
+                except (ConnectionFailed, trio.BrokenResourceError, trio.ClosedResourceError):
                     pass
         await trio.aclose_forcefully(self._stream)
 
 
-async def open_rlpx(stream: trio.SocketStream, key: NodeKey, remote_id: bytes | None) -> RlpxConnection:
-    """The encrypted connection on `stream`: as initiator towards `remote_id`, as responder where that is None."""
+def _plain(host: str) -> str:
+    """The address a socket of both families gives for an IPv4 node (`::ffff:1.2.3.4`), as the IPv4 address it is."""
+    address = ip_address(host.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address)
+
+
+async def open_rlpx(stream: trio.SocketStream, key: NodeKey, remote_id: bytes | None, limits: Limits) -> RlpxConnection:
+    """The encrypted connection on `stream`: as initiator towards `remote_id`, as responder where that is None.
+    ConnectionFailed if the other side does not know how; the caller bounds the time."""
     try:
         if remote_id is None:
-            return await _respond(stream, key)
-        return await _initiate(stream, key, remote_id)
+            return await _respond(stream, key, limits)
+        return await _initiate(stream, key, remote_id, limits)
     except HandshakeError as error:
         raise ConnectionFailed(f"RLPx handshake: {error}") from None
     except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
         raise PeerDisconnected(f"connection lost in the handshake: {error}") from None
 
 
-async def _initiate(stream: trio.SocketStream, key: NodeKey, remote_id: bytes) -> RlpxConnection:
+async def _initiate(stream: trio.SocketStream, key: NodeKey, remote_id: bytes, limits: Limits) -> RlpxConnection:
     initiator = Initiator(key, remote_id, random_bytes=os.urandom)
     await stream.send_all(initiator.auth)
     while initiator.secrets is None:
         initiator.receive(await _some(stream))
-    connection = RlpxConnection(stream, FrameCodec(initiator.secrets), remote_id)
-    connection.feed(initiator.leftover)
-    return connection
+    return RlpxConnection(stream, FrameCodec(initiator.secrets), remote_id, initiator.leftover, limits)
 
 
-async def _respond(stream: trio.SocketStream, key: NodeKey) -> RlpxConnection:
+async def _respond(stream: trio.SocketStream, key: NodeKey, limits: Limits) -> RlpxConnection:
     responder = Responder(key, random_bytes=os.urandom)
     ack: bytes | None = None
     while ack is None:
@@ -164,9 +179,7 @@ async def _respond(stream: trio.SocketStream, key: NodeKey) -> RlpxConnection:
     await stream.send_all(ack)
     if responder.secrets is None or responder.remote_id is None:
         raise HandshakeError("the handshake gave no secrets")
-    connection = RlpxConnection(stream, FrameCodec(responder.secrets), responder.remote_id)
-    connection.feed(responder.leftover)
-    return connection
+    return RlpxConnection(stream, FrameCodec(responder.secrets), responder.remote_id, responder.leftover, limits)
 
 
 async def _some(stream: trio.SocketStream) -> bytes:

@@ -1,29 +1,70 @@
-"""Which hosts and origins may talk to the API (Besu's host allow-list and CORS).
+"""Who may talk to the API: the one function that every request passes before it is read any further.
 
-The one function that every request passes; where authentication will plug in.
+Host allow-list (against DNS rebinding) and CORS, as Besu does both. Authentication belongs here too, once there is any.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 ANY = frozenset(("*", "all"))
-_HOST = re.compile(r"(?P<host>[^:\s]+|\[[0-9a-fA-F:]+\])(:(?P<port>\d{1,5}))?")
+_HOST = re.compile(r"(?P<host>[^:\s]+|\[[0-9a-fA-F:.]+\])(:(?P<port>[0-9]{1,5}))?")
+HOST_REFUSED = b'{"message":"Host not authorized."}'
+
+Headers = Mapping[str, str]
+"""A request's headers, names in lower case."""
 
 
-def host_allowed(allowed: Iterable[str], header: str | None) -> bool:
-    """Whether a request with this `Host` header may pass."""
-    names = {name.lower() for name in allowed}
-    if names & ANY:
-        return True
-    match = None if header is None else _HOST.fullmatch(header.strip())
-    if match is None or int(match["port"] or 0) > 65_535:
-        return False
-    return match["host"].lower() in names
+class BadOrigin(ValueError):
+    """A CORS origin that is not a regular expression."""
 
 
-def origin_allowed(origins: Iterable[str], origin: str) -> bool:
-    """Whether a page of `origin` may read replies; `origins` are regular expressions."""
-    patterns = [pattern for pattern in origins if pattern != "none"]
-    if ANY.intersection(patterns):
-        return True
-    return any(re.fullmatch(pattern, origin) for pattern in patterns)
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a client is told that may not talk to this API."""
+
+    status: int
+    body: bytes = b""
+
+
+class Gate:
+    """Decides by `hosts`, names that a `Host` header may have, and `origins`, regular expressions of pages that may call;
+    `*` or `all` admits any. BadOrigin if an origin cannot be used."""
+
+    def __init__(self, hosts: Iterable[str], origins: Iterable[str]) -> None:
+        self._hosts = frozenset(name.lower() for name in hosts)
+        patterns = [pattern for pattern in origins if pattern and pattern != "none"]
+        self._any_origin = bool(ANY.intersection(patterns))
+        self._origins = () if self._any_origin else tuple(_compiled(pattern) for pattern in patterns)
+
+    def refusal(self, headers: Headers) -> Refusal | None:
+        """Why a request with these headers may not pass, None if it may."""
+        if not self._host_allowed(headers.get("host")):
+            return Refusal(403, HOST_REFUSED)
+        origin = headers.get("origin")
+        return None if origin is None or self._origin_allowed(origin) else Refusal(403)
+
+    def _host_allowed(self, header: str | None) -> bool:
+        if self._hosts & ANY:
+            return True
+        match = None if header is None else _HOST.fullmatch(header.strip())
+        if match is None or int(match["port"] or 0) > 65_535:
+            return False
+        return match["host"].lower() in self._hosts
+
+    def _origin_allowed(self, origin: str) -> bool:
+        return self._any_origin or any(pattern.fullmatch(origin) for pattern in self._origins)
+
+    def cors_headers(self, headers: Headers) -> list[tuple[str, str]]:
+        """What a reply tells the browser; the request has passed."""
+        shown = [("vary", "origin")] if self._any_origin or self._origins else []
+        if "origin" in headers:
+            shown.append(("access-control-allow-origin", headers["origin"]))
+        return shown
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise BadOrigin(f"CORS origin '{pattern}': a regular expression, or *, was expected: {error}") from None

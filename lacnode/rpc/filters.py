@@ -1,6 +1,7 @@
 """Polling filters: what happened since the last poll (Besu's `FilterManager`).
 
-Kept in memory for ten minutes after the last use, bounded in number and in what each may gather.
+Kept in memory for ten minutes after the last use, bounded in number and in what each may gather. A filter that gathers
+too much is forgotten rather than poorer: its owner hears "Filter not found" and asks again, instead of missing a log.
 """
 
 import secrets
@@ -10,74 +11,93 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lacnode.chain.blockchain import NewHead
+from lacnode.chain.log_filter import LogFilter
+from lacnode.chain.outcome import FoundLog
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc import results
-from lacnode.rpc.errors import LIMIT_EXCEEDED, RpcError, filter_not_found, logs_filter_not_found
+from lacnode.rpc.errors import LIMIT_EXCEEDED, RpcError, filter_not_found, invalid_params, logs_filter_not_found
 from lacnode.rpc.methods.eth_transactions import matching_logs
-from lacnode.rpc.parameters import LogQuery, log_query, required, text
+from lacnode.rpc.parameters import log_query, required, text
 from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.services import RpcServices
 from lacnode.txpool.pooled import PooledTransaction
 
 EXPIRY_SECONDS = 600.0
-MAX_FILTERS = 10_000
-MAX_GATHERED = 100_000
-"""Entries that a filter keeps between two polls; the oldest go first."""
+MAX_FILTERS = 1_000
+MAX_GATHERED = 20_000
+"""Entries between two polls."""
+
+BLOCKS, PENDING, LOGS = "blocks", "pending", "logs"
 
 
 @dataclass(slots=True)
 class _Filter:
-    kind: str
-    query: LogQuery | None
-    last_used: float
-    gathered: list[object] = field(default_factory=list)
+    """`document` is the filter object of a log filter; `last_block` the block after which it gathers no more."""
 
-    def gather(self, entry: object) -> None:
-        self.gathered.append(entry)
-        if len(self.gathered) > MAX_GATHERED:
-            del self.gathered[0]
+    kind: str
+    last_used: float
+    document: object = None
+    wanted: LogFilter = field(default_factory=LogFilter)
+    last_block: int | None = None
+    gathered: list[str | FoundLog] = field(default_factory=list)
 
 
 class Filters:
-    """All polling filters of a node. Fed on the event loop, polled from worker threads."""
+    """All polling filters of a node, safe to use from several threads; `now` is a monotonic clock in seconds."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._lock = threading.Lock()
         self._filters: dict[str, _Filter] = {}
 
-    # -- fed -----------------------------------------------------------------------------------------------------
+    def __len__(self) -> int:
+        return len(self._filters)
+
+    # -- what happened -----------------------------------------------------------------------------------------------
 
     def block_added(self, new_head: NewHead) -> None:
         """A block was imported."""
+        number, hash_ = new_head.header.number, to_hex(new_head.hash)
         with self._lock:
-            for filter_ in self._live():
-                if filter_.kind == "blocks":
-                    filter_.gather(to_hex(new_head.hash))
-                elif filter_.query is not None and _reaches(filter_.query, new_head.header.number):
-                    for found in new_head.logs:
-                        if filter_.query.wanted.matches(found.log):
-                            filter_.gather(results.log(found))
+            self._sweep()
+            for filter_ in self._filters.values():
+                if filter_.kind == BLOCKS:
+                    filter_.gathered.append(hash_)
+                elif filter_.kind == LOGS and (filter_.last_block is None or number <= filter_.last_block):
+                    filter_.gathered += [found for found in new_head.logs if filter_.wanted.matches(found.log)]
 
     def pending_added(self, pooled: PooledTransaction) -> None:
         """A transaction entered the pool."""
+        hash_ = to_hex(pooled.transaction.hash)
         with self._lock:
-            for filter_ in self._live():
-                if filter_.kind == "pending":
-                    filter_.gather(to_hex(pooled.transaction.hash))
+            for filter_ in self._filters.values():
+                if filter_.kind == PENDING and len(filter_.gathered) <= MAX_GATHERED:
+                    filter_.gathered.append(hash_)
 
-    def _live(self) -> list[_Filter]:
+    def forget_all(self) -> None:
+        """Something happened that could not be told."""
+        with self._lock:
+            self._filters.clear()
+
+    def _sweep(self) -> None:
         oldest = self._now() - EXPIRY_SECONDS
-        self._filters = {id_: filter_ for id_, filter_ in self._filters.items() if filter_.last_used >= oldest}
-        return list(self._filters.values())
+        self._filters = {
+            id_: filter_
+            for id_, filter_ in self._filters.items()
+            if filter_.last_used >= oldest and len(filter_.gathered) <= MAX_GATHERED
+        }
 
-    # -- methods -------------------------------------------------------------------------------------------------
+    # -- methods -----------------------------------------------------------------------------------------------------
 
     def methods(self) -> tuple[Method, ...]:
         """The RPC methods that work on these filters."""
         return (
-            Method("eth_newBlockFilter", "ETH", lambda services, params: self._new("blocks", None)),
-            Method("eth_newPendingTransactionFilter", "ETH", lambda services, params: self._new("pending", None)),
+            Method("eth_newBlockFilter", "ETH", lambda services, params: self._add(_Filter(BLOCKS, self._now()))),
+            Method(
+                "eth_newPendingTransactionFilter",
+                "ETH",
+                lambda services, params: self._add(_Filter(PENDING, self._now())),
+            ),
             Method("eth_newFilter", "ETH", self._new_log_filter),
             Method("eth_getFilterChanges", "ETH", self._changes),
             Method("eth_getFilterLogs", "ETH", self._logs),
@@ -85,14 +105,18 @@ class Filters:
         )
 
     def _new_log_filter(self, services: RpcServices, params: Params) -> object:
-        return self._new("logs", log_query(services, required(params, 0, "filter")))
+        document = required(params, 0, "filter")
+        query = log_query(services, document)
+        last_block = query.to_block if query.numeric_to else None
+        return self._add(_Filter(LOGS, self._now(), document, query.wanted, last_block))
 
-    def _new(self, kind: str, query: LogQuery | None) -> str:
+    def _add(self, filter_: _Filter) -> str:
         id_ = hex(int.from_bytes(secrets.token_bytes(16)))
         with self._lock:
-            if len(self._live()) >= MAX_FILTERS:
-                raise RpcError(LIMIT_EXCEEDED, f"more than {MAX_FILTERS} filters")
-            self._filters[id_] = _Filter(kind, query, self._now())
+            self._sweep()
+            if len(self._filters) >= MAX_FILTERS:
+                raise RpcError(LIMIT_EXCEEDED, f"More than {MAX_FILTERS} filters")
+            self._filters[id_] = filter_
         return id_
 
     def _changes(self, services: RpcServices, params: Params) -> object:
@@ -101,21 +125,21 @@ class Filters:
             if filter_ is None:
                 raise filter_not_found()
             gathered, filter_.gathered = filter_.gathered, []
-        return gathered
+        return [results.log(entry) if isinstance(entry, FoundLog) else entry for entry in gathered]
 
     def _logs(self, services: RpcServices, params: Params) -> object:
         with self._lock:
             filter_ = self._used(params)
-        if filter_ is None or filter_.query is None:
+        if filter_ is None or filter_.kind != LOGS:
             raise logs_filter_not_found()
-        return matching_logs(services, filter_.query, capped=False)
+        return matching_logs(services, log_query(services, filter_.document), capped=False)
 
     def _uninstall(self, services: RpcServices, params: Params) -> object:
         with self._lock:
             return self._filters.pop(_id(params), None) is not None
 
     def _used(self, params: Params) -> _Filter | None:
-        self._live()
+        self._sweep()
         filter_ = self._filters.get(_id(params))
         if filter_ is not None:
             filter_.last_used = self._now()
@@ -123,9 +147,7 @@ class Filters:
 
 
 def _id(params: Params) -> str:
-    return text(required(params, 0, "filter id"), "filter id").lower()
-
-
-def _reaches(query: LogQuery, number: int) -> bool:
-    """Only a numeric end stops a filter; its start is not applied to changes."""
-    return not query.numeric_to or number <= query.to_block
+    id_ = text(required(params, 0, "filter id"), "filter id")
+    if len(id_) > 64:
+        raise invalid_params("filter id: at most 64 characters were expected")
+    return id_

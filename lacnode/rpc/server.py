@@ -1,52 +1,39 @@
 """The API of one node: its registries, its two ports, and what feeds filters and subscriptions."""
 
-import errno
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
 
+import structlog
 import trio
 
-from lacnode.chain.blockchain import NewHead
+from lacnode.rpc.access import Gate
 from lacnode.rpc.dispatch import Dispatcher
+from lacnode.rpc.feeds import Feeds
 from lacnode.rpc.filters import Filters
-from lacnode.rpc.http import HttpServer
+from lacnode.rpc.http import HttpConversation
+from lacnode.rpc.listening import Door, RpcPortTaken, bind, port_of
 from lacnode.rpc.methods import all_methods
 from lacnode.rpc.registry import Registry
+from lacnode.rpc.routes import Routes
 from lacnode.rpc.services import RpcServices
 from lacnode.rpc.settings import ApiSettings, HttpSettings, WebSocketSettings
 from lacnode.rpc.subscriptions import Subscriptions
-from lacnode.rpc.websocket import WebSocketServer
-from lacnode.txpool.pooled import PooledTransaction
+from lacnode.rpc.websocket import WebSocketService
 
-WORKERS = 16
-"""Methods that run at once, over all connections."""
+__all__ = ["RpcPortTaken", "RpcServers"]
 
-ACCEPT_PAUSE = 0.1
+log = structlog.get_logger("rpc")
 
+WORKERS = 8
+"""Methods that run at once, over all connections: they share one interpreter lock with consensus."""
 
-class RpcPortTaken(Exception):
-    """A port of the API is in use by somebody else."""
-
-
-class Feeds:
-    """What happens in the node, told to filters and subscriptions. On the event loop."""
-
-    def __init__(self, filters: Filters, subscriptions: Subscriptions) -> None:
-        self._filters = filters
-        self._subscriptions = subscriptions
-        self.pending_dropped = subscriptions.pending_dropped
-        self.sync_changed = subscriptions.sync_changed
-
-    def block_added(self, new_head: NewHead) -> None:
-        self._filters.block_added(new_head)
-        self._subscriptions.block_added(new_head)
-
-    def pending_added(self, pooled: PooledTransaction) -> None:
-        self._filters.pending_added(pooled)
-        self._subscriptions.pending_added(pooled)
+Listeners = Sequence[trio.SocketListener]
 
 
 class RpcServers:
-    """HTTP and WebSocket, each where it is switched on. `http_port` and `ws_port` are the real ones once it runs."""
+    """HTTP and WebSocket, each where it is switched on. `http_port` and `ws_port` are the real ones once it runs.
+    BadOrigin if a CORS origin cannot be used."""
 
     def __init__(
         self,
@@ -58,80 +45,61 @@ class RpcServers:
         self._http = http
         self._websocket = websocket
         self._services = services
-        self._filters = Filters()
+        self._limiter = trio.CapacityLimiter(WORKERS)
+        filters = Filters()
         self._subscriptions = Subscriptions(services.chain)
-        self._methods = (*all_methods(), *self._filters.methods())
-        self.subscriptions = Feeds(self._filters, self._subscriptions)
+        self._methods = (*all_methods(), *filters.methods())
+        self._http_gate = Gate(http.allowed_hosts, http.cors_origins) if http is not None else Gate((), ())
+        self.subscriptions = Feeds(filters, self._subscriptions)
         self.http_port: int | None = None
         self.ws_port: int | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled; RpcPortTaken if a port cannot be had."""
-        services, limiter = self._services, trio.CapacityLimiter(WORKERS)
-        services.token = trio.lowlevel.current_trio_token()
-        services.endpoints = {}
-        groups: set[str] = set()
-        async with trio.open_nursery() as nursery:
+        """Serve until cancelled; started when both ports are open. RpcPortTaken if one cannot be had."""
+        self._services.token = trio.lowlevel.current_trio_token()
+        self._services.endpoints = endpoints = {}
+        doors: list[tuple[Door, Listeners]] = []
+        async with AsyncExitStack() as stack:
             if self._http is not None:
-                registry = Registry(self._methods, self._http.groups)
-                dispatcher = Dispatcher(registry, services, max_batch=self._http.max_batch, pretty=self._http.pretty)
-                server = HttpServer(self._http, dispatcher, self._ready, limiter)
-                self.http_port = await nursery.start(_listen, self._http.host, self._http.port, server.serve)
-                services.endpoints["jsonrpc"] = (self._http.host, self.http_port)
-                groups.update(registry.groups)
+                listeners = await _opened(self._http, stack)
+                self.http_port = port_of(listeners)
+                endpoints["jsonrpc"] = (self._http.host, self.http_port)
+                doors.append((self._http_door(self._http), listeners))
             if self._websocket is not None:
-                registry = Registry(self._methods, self._websocket.groups)
-                ws_server = WebSocketServer(
-                    self._websocket, Dispatcher(registry, services), self._subscriptions, limiter
-                )
-                self.ws_port = await nursery.start(_listen, self._websocket.host, self._websocket.port, ws_server.serve)
-                services.endpoints["ws"] = (self._websocket.host, self.ws_port)
-                groups.update(registry.groups)
-            services.groups = tuple(sorted(groups))
-            task_status.started()
+                listeners = await _opened(self._websocket, stack)
+                self.ws_port = port_of(listeners)
+                endpoints["ws"] = (self._websocket.host, self.ws_port)
+                doors.append((self._ws_door(self._websocket), listeners))
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.subscriptions.run)
+                for door, listeners in doors:
+                    nursery.start_soon(door.serve, listeners)
+                task_status.started()
 
-    def _ready(self, parameters: dict[str, str]) -> bool:
-        """Besu's readiness: enough peers, and not too far behind."""
-        try:
-            min_peers = int(parameters.get("minPeers", "1"))
-            max_behind = int(parameters.get("maxBlocksBehind", "2"))
-        except ValueError:
-            return False
-        network, status = self._services.network, self._services.sync_status()
-        if network is not None and len(network.peers) < min_peers:
-            return False
-        return status is None or status.highest_block - status.current_block <= max_behind
+    def _http_door(self, settings: HttpSettings) -> Door:
+        registry = Registry(self._methods, settings.groups)
+        services = replace(self._services, groups=registry.groups)
+        dispatcher = Dispatcher(registry, services, max_batch=settings.max_batch, pretty=settings.pretty)
+        routes = Routes(self._http_gate, dispatcher, services, self._limiter, settings.timeout)
+        log.info(f"JSON-RPC service started and listening on {settings.host}:{self.http_port}")
+        return Door(
+            "JSON-RPC",
+            settings.max_connections,
+            lambda stream: HttpConversation(stream, routes, settings.max_body).run(),
+        )
 
-
-async def _listen(
-    host: str,
-    port: int,
-    serve: Callable[[trio.SocketStream], Awaitable[None]],
-    *,
-    task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """Accept connections for ever; started with the real port."""
-    try:
-        listeners = await trio.open_tcp_listeners(port, host=host)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE or "in use" in str(error):
-            text = f"Port(s) '[{port}]' already in use. Check for other processes using the port(s)."
-        else:
-            text = f"{host}:{port} cannot be listened on: {error}"
-        raise RpcPortTaken(text) from None
-    async with trio.open_nursery() as nursery:
-        for listener in listeners:
-            nursery.start_soon(_accept, listener, nursery, serve)
-        task_status.started(int(listeners[0].socket.getsockname()[1]))
+    def _ws_door(self, settings: WebSocketSettings) -> Door:
+        registry = Registry(self._methods, settings.groups)
+        services = replace(self._services, groups=registry.groups)
+        dispatcher = Dispatcher(registry, services)
+        gate = Gate(settings.allowed_hosts, ("*",))
+        service = WebSocketService(settings, gate, dispatcher, self._subscriptions, self._limiter)
+        log.info(f"Websocket service started and listening on {settings.host}:{self.ws_port}")
+        return Door("WebSocket", settings.max_connections, service.converse)
 
 
-async def _accept(
-    listener: trio.SocketListener, nursery: trio.Nursery, serve: Callable[[trio.SocketStream], Awaitable[None]]
-) -> None:
-    while True:
-        try:
-            stream = await listener.accept()
-        except OSError:
-            await trio.sleep(ACCEPT_PAUSE)
-            continue
-        nursery.start_soon(serve, stream)
+async def _opened(settings: HttpSettings | WebSocketSettings, stack: AsyncExitStack) -> Listeners:
+    listeners = await bind(settings.host, settings.port)
+    for listener in listeners:
+        await stack.enter_async_context(listener)
+    return listeners

@@ -1,148 +1,222 @@
-"""Pub/sub over WebSocket: who wants to hear what, and what they are told (Besu's `SubscriptionManager`).
+"""Pub/sub: who wants to hear what, and what they are told (Besu's `SubscriptionManager`).
 
-Ids count up through the whole node. A notification goes into the connection's queue; a client that does not read has its
-connection closed, and the node never waits for it.
+Ids count up through the whole node. Clients subscribe from worker threads, what happened is put into words in a worker
+thread too (`notices_of_...`), and only the finished words reach a client on the event loop. Must not wait for a client.
 """
 
 import itertools
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import orjson
 
 from lacnode.chain.blockchain import Blockchain, NewHead
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc import results
-from lacnode.rpc.errors import invalid_params, invalid_request, subscription_not_found
-from lacnode.rpc.parameters import LogQuery, boolean, log_query, optional, required, text
+from lacnode.rpc.errors import INVALID_REQUEST, LIMIT_EXCEEDED, RpcError, internal_error, subscription_not_found
+from lacnode.rpc.parameters import LogQuery, boolean, log_query, optional, quantity, required, text
 from lacnode.rpc.registry import Handler, Params
 from lacnode.rpc.services import RpcServices, SyncView
 from lacnode.txpool.pooled import PooledTransaction
 
-Notify = Callable[[bytes], None]
-"""Puts one message into a connection's queue. Called on the event loop."""
+NEW_HEADS, LOGS, SYNCING = "newHeads", "logs", "syncing"
+PENDING, DROPPED = "newPendingTransactions", "droppedPendingTransactions"
+TYPES = (NEW_HEADS, LOGS, PENDING, DROPPED, SYNCING)
 
-TYPES = ("newHeads", "logs", "newPendingTransactions", "droppedPendingTransactions", "syncing")
+PER_CONNECTION = 1_000
+"""Subscriptions that one connection may hold."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Subscription:
-    id: str
+class Listener(Protocol):
+    """A connection. On the event loop."""
+
+    def notify(self, message: bytes) -> None:
+        """Have `message` sent, without waiting; a client that does not read is cut off instead."""
+
+    def cut(self) -> None:
+        """End the connection."""
+
+
+@dataclass(slots=True, eq=False)
+class Subscription:
+    """`active` once the client knows the id; `whole` if it wants whole transactions."""
+
+    number: int
     kind: str
     whole: bool
     query: LogQuery | None
-    notify: Notify
+    listener: Listener
+    active: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What one subscriber is told: the JSON text of the result, shared with other notices."""
+
+    subscription: Subscription
+    result: bytes
+
+    def deliver(self) -> None:
+        """Hand it to the connection."""
+        number = b'"0x%x"' % self.subscription.number
+        self.subscription.listener.notify(
+            b'{"jsonrpc":"2.0","method":"eth_subscription","params":{"subscription":%b,"result":%b}}'
+            % (number, self.result)
+        )
 
 
 class Subscriptions:
-    """All subscriptions of a node. Told of events on the event loop; subscribed to from worker threads."""
+    """All subscriptions of a node, safe to use from several threads."""
 
     def __init__(self, chain: Blockchain) -> None:
         self._chain = chain
         self._lock = threading.Lock()
-        self._ids = itertools.count(1)
-        self._subscriptions: dict[str, _Subscription] = {}
+        self._numbers = itertools.count(1)
+        self._subscriptions: dict[int, Subscription] = {}
 
-    def connection_methods(self, notify: Notify) -> Mapping[str, Handler]:
-        """`eth_subscribe` and `eth_unsubscribe` for one connection."""
+    def wanted(self, *kinds: str) -> bool:
+        """Whether anybody listens to one of `kinds`."""
+        return any(subscription.kind in kinds for subscription in self._all())
 
-        def subscribe(services: RpcServices, params: Params) -> object:
-            return self._subscribe(services, params, notify)
+    def add(self, kind: str, whole: bool, query: LogQuery | None, listener: Listener) -> int:
+        """A new subscription, silent until `activate`; its number."""
+        with self._lock:
+            if sum(s.listener is listener for s in self._subscriptions.values()) >= PER_CONNECTION:
+                raise RpcError(LIMIT_EXCEEDED, f"More than {PER_CONNECTION} subscriptions")
+            number = next(self._numbers)
+            self._subscriptions[number] = Subscription(number, kind, whole, query, listener)
+        return number
 
-        def unsubscribe(services: RpcServices, params: Params) -> object:
-            return self._unsubscribe(params, notify)
+    def activate(self, listener: Listener) -> None:
+        """The client has been told its new ids."""
+        for subscription in self._all():
+            if subscription.listener is listener:
+                subscription.active = True
 
-        return {"eth_subscribe": subscribe, "eth_unsubscribe": unsubscribe}
+    def remove(self, number: int, listener: Listener) -> None:
+        """End a subscription; RpcError if `listener` has none of that number."""
+        with self._lock:
+            subscription = self._subscriptions.get(number)
+            if subscription is None or subscription.listener is not listener:
+                raise subscription_not_found()
+            del self._subscriptions[number]
 
-    def forget(self, notify: Notify) -> None:
+    def forget(self, listener: Listener) -> None:
         """The connection is gone."""
         with self._lock:
-            gone = [id_ for id_, subscription in self._subscriptions.items() if subscription.notify is notify]
-            for id_ in gone:
-                del self._subscriptions[id_]
+            self._subscriptions = {n: s for n, s in self._subscriptions.items() if s.listener is not listener}
 
-    def _subscribe(self, services: RpcServices, params: Params, notify: Notify) -> str:
-        kind = text(required(params, 0, "subscription type"), "subscription type")
-        options = optional(params, 1)
-        if kind not in TYPES:
-            raise invalid_request()
-        query, whole = None, False
-        if kind == "logs":
-            query = log_query(services, {} if options is None else options)
-        elif options is not None:
-            if not isinstance(options, Mapping):
-                raise invalid_params("subscription options: an object was expected")
-            whole = boolean(options.get("includeTransactions", False), "includeTransactions")
+    def cut_all(self) -> None:
+        """End every connection that listens to something: it has missed what happened. On the event loop."""
+        for listener in {subscription.listener for subscription in self._all()}:
+            listener.cut()
+
+    def _all(self) -> list[Subscription]:
         with self._lock:
-            id_ = hex(next(self._ids))
-            self._subscriptions[id_] = _Subscription(id_, kind, whole, query, notify)
-        return id_
+            return list(self._subscriptions.values())
 
-    def _unsubscribe(self, params: Params, notify: Notify) -> bool:
-        id_ = text(required(params, 0, "subscription id"), "subscription id").lower()
+    def _of(self, kind: str) -> list[Subscription]:
+        return [subscription for subscription in self._all() if subscription.active and subscription.kind == kind]
+
+    # -- what happened, in words -------------------------------------------------------------------------------------
+
+    def notices_of_block(self, new_head: NewHead) -> Iterator[Notice]:
+        """A block was imported."""
+        by_kind: dict[bool, bytes] = {}
+        for subscription in self._of(NEW_HEADS):
+            whole = subscription.whole
+            if whole not in by_kind:
+                by_kind[whole] = orjson.dumps(results.block(self._chain, new_head.block, new_head.hash, whole))
+            yield Notice(subscription, by_kind[whole])
+        listening = [s for s in self._of(LOGS) if s.query is not None and _within(s.query, new_head.header.number)]
+        for found in new_head.logs if listening else ():
+            shown = orjson.dumps(results.log(found))
+            for subscription in listening:
+                if subscription.query is not None and subscription.query.wanted.matches(found.log):
+                    yield Notice(subscription, shown)
+
+    def notices_of_pending(self, pooled: PooledTransaction) -> Iterator[Notice]:
+        """A transaction entered the pool."""
+        for subscription in self._of(PENDING):
+            hash_ = to_hex(pooled.transaction.hash)
+            yield Notice(
+                subscription, orjson.dumps(results.pending_notification(pooled) if subscription.whole else hash_)
+            )
+
+    def notices_of_dropped(self, pooled: PooledTransaction) -> Iterator[Notice]:
+        """A transaction left the pool without having been in a block."""
+        return self._same(DROPPED, to_hex(pooled.transaction.hash))
+
+    def notices_of_sync(self, status: SyncView | None) -> Iterator[Notice]:
+        """Synchronisation began, moved on, or ended: then `status` is None."""
+        if status is None:
+            return self._same(SYNCING, False)
+        numbers = {
+            "startingBlock": results.quantity(status.starting_block),
+            "currentBlock": results.quantity(status.current_block),
+            "highestBlock": results.quantity(status.highest_block),
+        }
+        return self._same(SYNCING, numbers)
+
+    def _same(self, kind: str, result: object) -> Iterator[Notice]:
+        shown = orjson.dumps(result)
+        return (Notice(subscription, shown) for subscription in self._of(kind))
+
+
+class SubscriptionMethods:
+    """`eth_subscribe` and `eth_unsubscribe` of one connection. Besu answers every bad parameter with -32600 here."""
+
+    def __init__(self, subscriptions: Subscriptions, listener: Listener) -> None:
+        self._subscriptions = subscriptions
+        self._listener = listener
+        self._gone = threading.Event()
+        self.handlers: Mapping[str, Handler] = {
+            "eth_subscribe": self._subscribe,
+            "eth_unsubscribe": self._unsubscribe,
+        }
+
+    def close(self) -> None:
+        """The connection is gone; a call of it that is still running must not leave a subscription behind."""
+        self._gone.set()
+        self._subscriptions.forget(self._listener)
+
+    def _subscribe(self, services: RpcServices, params: Params) -> object:
         try:
-            int(id_, 16)
-        except ValueError:
-            raise invalid_request() from None
-        with self._lock:
-            subscription = self._subscriptions.get(id_)
-            if subscription is None or subscription.notify is not notify:
-                raise subscription_not_found()
-            del self._subscriptions[id_]
+            kind, whole, query = _wish(services, params)
+        except RpcError as error:
+            raise RpcError(INVALID_REQUEST, "Invalid Request", error.data) from None
+        number = self._subscriptions.add(kind, whole, query, self._listener)
+        if self._gone.is_set():
+            self._subscriptions.forget(self._listener)
+            raise internal_error()
+        return hex(number)
+
+    def _unsubscribe(self, services: RpcServices, params: Params) -> object:
+        try:
+            number = quantity(required(params, 0, "subscription id"), "subscription id", 2**63 - 1)
+        except RpcError as error:
+            raise RpcError(INVALID_REQUEST, "Invalid Request", error.data) from None
+        self._subscriptions.remove(number, self._listener)
         return True
 
-    # -- told ------------------------------------------------------------------------------------------------------
 
-    def block_added(self, new_head: NewHead) -> None:
-        """A block was imported."""
-        for subscription in self._of("newHeads"):
-            shown = results.block(self._chain, new_head.block, new_head.hash, subscription.whole)
-            self._tell(subscription, shown)
-        for subscription in self._of("logs") if new_head.logs else ():
-            query = subscription.query
-            assert query is not None
-            number = new_head.header.number
-            if (query.numeric_from and number < query.from_block) or (query.numeric_to and number > query.to_block):
-                continue
-            for found in new_head.logs:
-                if query.wanted.matches(found.log):
-                    self._tell(subscription, results.log(found))
+def _wish(services: RpcServices, params: Params) -> tuple[str, bool, LogQuery | None]:
+    """Kind, whether transactions are wanted whole, and the filter for logs."""
+    kind = text(required(params, 0, "subscription type"), "subscription type")
+    if kind not in TYPES:
+        raise RpcError(INVALID_REQUEST, "Invalid Request", f"subscription type: one of {', '.join(TYPES)} was expected")
+    if kind == LOGS:
+        return kind, False, log_query(services, required(params, 1, "filter"))
+    options = optional(params, 1)
+    if options is None:
+        return kind, False, None
+    if not isinstance(options, Mapping):
+        raise RpcError(INVALID_REQUEST, "Invalid Request", "subscription options: an object was expected")
+    return kind, boolean(options.get("includeTransactions", False), "includeTransactions"), None
 
-    def pending_added(self, pooled: PooledTransaction) -> None:
-        """A transaction entered the pool."""
-        for subscription in self._of("newPendingTransactions"):
-            whole = subscription.whole
-            self._tell(subscription, results.pending_notification(pooled) if whole else to_hex(pooled.transaction.hash))
 
-    def pending_dropped(self, pooled: PooledTransaction) -> None:
-        """A transaction left the pool without having been in a block."""
-        for subscription in self._of("droppedPendingTransactions"):
-            self._tell(subscription, to_hex(pooled.transaction.hash))
-
-    def sync_changed(self, status: SyncView | None) -> None:
-        """Synchronisation began or ended."""
-        shown: object = False
-        if status is not None:
-            shown = {
-                "startingBlock": results.quantity(status.starting_block),
-                "currentBlock": results.quantity(status.current_block),
-                "highestBlock": results.quantity(status.highest_block),
-            }
-        for subscription in self._of("syncing"):
-            self._tell(subscription, shown)
-
-    def _of(self, kind: str) -> list[_Subscription]:
-        with self._lock:
-            return [subscription for subscription in self._subscriptions.values() if subscription.kind == kind]
-
-    def _tell(self, subscription: _Subscription, result: object) -> None:
-        subscription.notify(
-            orjson.dumps(
-                {
-                    "jsonrpc": "2.0",
-                    "method": "eth_subscription",
-                    "params": {"subscription": subscription.id, "result": result},
-                }
-            )
-        )
+def _within(query: LogQuery, number: int) -> bool:
+    """Only numbers restrict; tags mean no bound."""
+    return not (query.numeric_from and number < query.from_block) and not (query.numeric_to and number > query.to_block)

@@ -1,11 +1,12 @@
-"""JSON-RPC and subscriptions over WebSocket, on `wsproto` and trio streams.
+"""JSON-RPC and subscriptions over WebSocket (RFC 6455), on `wsproto` and trio streams.
 
-Frames and messages are bounded; a client that does not read its notifications is closed, so that it costs a queue and
-nothing else.
+Frames and messages are bounded; a client that does not read is cut off, so that it costs a queue and nothing else. One
+call is answered after the other, as Besu does.
 """
 
-from collections.abc import Callable, Mapping
+import time
 
+import orjson
 import trio
 import wsproto
 from wsproto.connection import ConnectionState
@@ -22,175 +23,203 @@ from wsproto.events import (
 )
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from lacnode.rpc.access import host_allowed
+from lacnode.rpc import errors
+from lacnode.rpc.access import Gate
 from lacnode.rpc.dispatch import Dispatcher
-from lacnode.rpc.registry import Handler
+from lacnode.rpc.envelope import failure
+from lacnode.rpc.outgoing import Outgoing
 from lacnode.rpc.settings import WebSocketSettings
-from lacnode.rpc.subscriptions import Subscriptions
+from lacnode.rpc.subscriptions import SubscriptionMethods, Subscriptions
 
 READ_SIZE = 65_536
-QUEUE = 2_000
-"""Notifications that may wait for a client."""
-
 FRAMES_PER_MESSAGE = 4
-HANDSHAKE_SECONDS = 10.0
-TOO_BIG, GOING_AWAY, TOO_SLOW = 1009, 1001, 1008
-NOT_A_WEBSOCKET = (
-    b"HTTP/1.1 400 Bad Request\r\ncontent-length: 43\r\nconnection: close\r\n\r\n"
-    b"Websocket endpoint can't handle HTTP requests"[:43]
+HANDSHAKE_SECONDS = 30.0
+CLOSE_SECONDS = 5.0
+
+SEND_SECONDS, SEND_RATE = 60.0, 50_000
+"""How long a message may take to be read: so many seconds, and one more for so many bytes."""
+
+INVALID_DATA, TOO_BIG = 1007, 1009
+NO_HTTP = b"Websocket endpoint can't handle HTTP requests"
+NOT_A_WEBSOCKET = b"HTTP/1.1 400 Bad Request\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b" % (
+    len(NO_HTTP),
+    NO_HTTP,
 )
 
 
-class WebSocketServer:
-    """Serves connections; `limiter` bounds the methods that run at once."""
+class WebSocketService:
+    """What all conversations share. Methods run in worker threads of `limiter`."""
 
     def __init__(
         self,
         settings: WebSocketSettings,
+        gate: Gate,
         dispatcher: Dispatcher,
         subscriptions: Subscriptions,
         limiter: trio.CapacityLimiter,
     ) -> None:
-        self._settings = settings
-        self._dispatcher = dispatcher
-        self._subscriptions = subscriptions
-        self._limiter = limiter
-        self._connections = 0
+        self.settings = settings
+        self.gate = gate
+        self.dispatcher = dispatcher
+        self.subscriptions = subscriptions
+        self.limiter = limiter
 
-    async def serve(self, stream: trio.SocketStream) -> None:
-        """One connection from upgrade to close. Never raises for what the client does."""
-        if self._connections >= self._settings.max_connections:
-            await trio.aclose_forcefully(stream)
-            return
-        self._connections += 1
-        try:
-            await _Conversation(stream, self._settings, self._dispatcher, self._subscriptions, self._limiter).run()
-        except (trio.BrokenResourceError, trio.ClosedResourceError, LocalProtocolError):
-            pass
-        finally:
-            self._connections -= 1
-            await trio.aclose_forcefully(stream)
+    async def converse(self, stream: trio.SocketStream) -> None:
+        """One client, from upgrade to close. Raises trio's stream errors when it goes away."""
+        await _Conversation(stream, self).run()
 
 
 class _Conversation:
-    """One client."""
-
-    def __init__(
-        self,
-        stream: trio.SocketStream,
-        settings: WebSocketSettings,
-        dispatcher: Dispatcher,
-        subscriptions: Subscriptions,
-        limiter: trio.CapacityLimiter,
-    ) -> None:
+    def __init__(self, stream: trio.SocketStream, service: WebSocketService) -> None:
         self._stream = stream
-        self._settings = settings
-        self._dispatcher = dispatcher
-        self._subscriptions = subscriptions
-        self._limiter = limiter
+        self._service = service
         self._socket = wsproto.WSConnection(wsproto.ConnectionType.SERVER)
-        self._sending = trio.Lock()
-        self._out, self._waiting = trio.open_memory_channel[bytes](QUEUE)
+        self._outgoing = Outgoing()
         self._scope = trio.CancelScope()
+        self._methods = SubscriptionMethods(service.subscriptions, self)
         self._message = bytearray()
+        self._frame_size = 0
 
     async def run(self) -> None:
-        notify: Callable[[bytes], None] = self._notify
-        own = self._subscriptions.connection_methods(notify)
-        try:
-            with trio.move_on_after(HANDSHAKE_SECONDS):
-                if not await self._upgrade():
-                    return
-            if self._socket.state is not ConnectionState.OPEN:
-                return
-            with self._scope:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._notifications)
-                    await self._listen(own)
-                    nursery.cancel_scope.cancel()
-        finally:
-            self._subscriptions.forget(notify)
+        upgraded = False
+        with trio.move_on_after(HANDSHAKE_SECONDS):
+            upgraded = await self._upgrade()
+        if upgraded:
+            await self._talk()
+
+    # -- upgrade -----------------------------------------------------------------------------------------------------
 
     async def _upgrade(self) -> bool:
-        """Become a WebSocket; False if that is not what the client wants or may have."""
-        while True:
-            data = await self._stream.receive_some(READ_SIZE)
-            if not data:
-                return False
+        """Become a WebSocket; False if that is not what the client wants, or may have."""
+        while data := await self._stream.receive_some(READ_SIZE):
             try:
                 self._socket.receive_data(data)
-                events = list(self._socket.events())
+                request = next(self._socket.events(), None)
             except RemoteProtocolError:
-                await self._stream.send_all(NOT_A_WEBSOCKET)
+                await self._refuse(NOT_A_WEBSOCKET)
                 return False
-            for event in events:
-                if isinstance(event, Request):
-                    return await self._answer_upgrade(event)
-
-    async def _answer_upgrade(self, request: Request) -> bool:
-        if host_allowed(self._settings.allowed_hosts, request.host or None):
-            await self._send(AcceptConnection())
-            return True
-        body = b'{"message":"Host not authorized."}'
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await self._send(RejectConnection(status_code=403, headers=headers, has_body=True))
-        await self._send(RejectData(data=body))
+            if isinstance(request, Request):
+                return await self._answer_upgrade(request)
         return False
 
-    async def _listen(self, own: Mapping[str, Handler]) -> None:
-        while self._socket.state is ConnectionState.OPEN:
-            for event in list(self._socket.events()):
-                if not await self._take(event, own):
-                    return
-            data = await self._stream.receive_some(READ_SIZE)
-            try:
-                self._socket.receive_data(data or None)
-            except RemoteProtocolError as error:
-                if error.event_hint is not None:
-                    await self._send(error.event_hint)
-                return
-            if len(self._message) > self._settings.max_frame * FRAMES_PER_MESSAGE:
-                return
+    async def _answer_upgrade(self, request: Request) -> bool:
+        headers = {name.decode("ascii"): value.decode("latin-1") for name, value in request.extra_headers}
+        refusal = self._service.gate.refusal({**headers, "host": request.host})
+        if refusal is None:
+            protocol = "undefined" if "undefined" in request.subprotocols else None
+            await self._stream.send_all(self._socket.send(AcceptConnection(subprotocol=protocol)))
+            return True
+        fields = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(refusal.body))]
+        head = self._socket.send(RejectConnection(status_code=refusal.status, headers=fields, has_body=True))
+        await self._refuse(head + self._socket.send(RejectData(data=refusal.body)))
+        return False
 
-    async def _take(self, event: Event, own: Mapping[str, Handler]) -> bool:
-        """Deal with what the client sent; False when the conversation is over."""
-        match event:
-            case TextMessage() | BytesMessage():
-                return await self._take_part(event, own)
-            case Ping():
-                await self._send(event.response())
-            case CloseConnection():
-                await self._send(event.response())
-                return False
-        return True
+    async def _refuse(self, response: bytes) -> None:
+        await self._stream.send_all(response)
+        await self._linger()
 
-    async def _take_part(self, event: TextMessage | BytesMessage, own: Mapping[str, Handler]) -> bool:
-        data = event.data.encode() if isinstance(event.data, str) else bytes(event.data)
-        self._message += data
-        if len(self._message) > self._settings.max_frame * FRAMES_PER_MESSAGE:
-            await self._send(CloseConnection(code=TOO_BIG, reason="message too large"))
-            return False
-        if event.message_finished:
-            message, self._message = bytes(self._message), bytearray()
-            reply = await trio.to_thread.run_sync(
-                self._dispatcher.websocket, message, own, limiter=self._limiter, abandon_on_cancel=True
-            )
-            if reply.body:
-                await self._send(TextMessage(data=reply.body.decode()))
-        return True
+    # -- talk --------------------------------------------------------------------------------------------------------
 
-    # -- notifications -------------------------------------------------------------------------------------------
-
-    def _notify(self, message: bytes) -> None:
+    async def _talk(self) -> None:
         try:
-            self._out.send_nowait(message)
-        except trio.WouldBlock:
-            self._scope.cancel()
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._send_outgoing)
+                    await self._listen()
+                    with trio.move_on_after(CLOSE_SECONDS):
+                        await self._outgoing.empty()
+                        await self._linger()
+                    nursery.cancel_scope.cancel()
+        finally:
+            self._methods.close()
 
-    async def _notifications(self) -> None:
-        async for message in self._waiting:
-            await self._send(TextMessage(data=message.decode()))
+    async def _listen(self) -> None:
+        """Take in what the client sends, until the conversation is over."""
+        while True:
+            try:
+                for event in self._socket.events():
+                    await self._take(event)
+            except (RemoteProtocolError, LocalProtocolError) as error:
+                self._close(INVALID_DATA, str(error))
+            if self._socket.state is not ConnectionState.OPEN:
+                return
+            self._socket.receive_data(await self._stream.receive_some(READ_SIZE) or None)
 
-    async def _send(self, event: Event) -> None:
-        async with self._sending:
-            await self._stream.send_all(self._socket.send(event))
+    async def _take(self, event: Event) -> None:
+        match event:
+            case TextMessage() | BytesMessage() if self._socket.state is ConnectionState.OPEN:
+                data = event.data.encode() if isinstance(event.data, str) else bytes(event.data)
+                if self._fits(data, event.frame_finished):
+                    self._message += data
+                    if event.message_finished:
+                        message, self._message = bytes(self._message), bytearray()
+                        await self._answer(message)
+            case Ping() if self._socket.state is ConnectionState.OPEN:
+                self._outgoing.put(self._socket.send(event.response()))
+                await self._outgoing.empty()
+            case CloseConnection() if self._socket.state is ConnectionState.REMOTE_CLOSING:
+                self._outgoing.put(self._socket.send(event.response()))
+            case CloseConnection():  # our side found the bytes wrong
+                self._close(event.code, event.reason or "")
+
+    def _fits(self, data: bytes, frame_finished: bool) -> bool:
+        """Whether a part of a message is within the limits; if not, the connection closes."""
+        limit = self._service.settings.max_frame
+        frame = self._frame_size + len(data)
+        self._frame_size = 0 if frame_finished else frame
+        if frame <= limit and len(self._message) + len(data) <= limit * FRAMES_PER_MESSAGE:
+            return True
+        self._close(TOO_BIG, f"Max frame length of {limit} has been exceeded.")
+        return False
+
+    async def _answer(self, message: bytes) -> None:
+        reply = orjson.dumps(failure(None, errors.timeout()))
+        service = self._service
+        until = time.monotonic() + service.settings.timeout
+        with trio.move_on_after(service.settings.timeout):
+            answer = await trio.to_thread.run_sync(
+                service.dispatcher.websocket,
+                message,
+                self._methods.handlers,
+                until,
+                limiter=service.limiter,
+                abandon_on_cancel=True,
+            )
+            reply = answer.body
+        if reply and self._socket.state is ConnectionState.OPEN:
+            self._outgoing.put(self._socket.send(TextMessage(data=reply.decode())))
+        service.subscriptions.activate(self)
+        await self._outgoing.empty()
+
+    # -- sending -----------------------------------------------------------------------------------------------------
+
+    def notify(self, message: bytes) -> None:
+        """See `subscriptions.Listener`."""
+        if self._socket.state is ConnectionState.OPEN and not self._outgoing.offer(
+            self._socket.send(TextMessage(data=message.decode()))
+        ):
+            self.cut()
+
+    def cut(self) -> None:
+        """See `subscriptions.Listener`."""
+        self._scope.cancel()
+
+    def _close(self, code: int, reason: str) -> None:
+        if self._socket.state is ConnectionState.OPEN:
+            self._outgoing.put(self._socket.send(CloseConnection(code=code, reason=reason[:100])))
+
+    async def _send_outgoing(self) -> None:
+        while True:
+            message = await self._outgoing.first()
+            with trio.move_on_after(SEND_SECONDS + len(message) / SEND_RATE) as reading:
+                await self._stream.send_all(message)
+            if reading.cancelled_caught:
+                self.cut()
+            self._outgoing.sent()
+
+    async def _linger(self) -> None:
+        """Let the client read our last words before the connection breaks under what it still sends."""
+        with trio.move_on_after(CLOSE_SECONDS):
+            await self._stream.send_eof()
+            while await self._stream.receive_some(READ_SIZE):
+                pass

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.crypto.secp256k1 import SignatureError, sender_of
 from lacnode.evm.engine import StateView
+from lacnode.evm.merkle_trie import MissingNode
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
 from lacnode.evm.validation import check_chain_id, check_sender, check_transaction
 from lacnode.primitives.header import BlockHeader
@@ -28,8 +29,18 @@ class HeadState:
     accounts: StateView
 
 
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A transaction's sender, whether it goes before others, and the head it was judged by."""
+
+    sender: bytes
+    priority: bool
+    head: HeadState
+
+
 AccountPermission = Callable[[Transaction, bytes], str | None]
-"""Why the sender may not send this transaction, None if it may: the seam where permissioning plugs in."""
+"""Why the sender may not send this transaction, None if it may: the seam where permissioning plugs in. Asked with what
+was recovered of the signature, before the sender's balance and nonce are looked at."""
 
 
 def allow_everybody(transaction: Transaction, sender: bytes) -> str | None:
@@ -52,41 +63,41 @@ class Admission:
         self._head = head
         self._permission = permission
 
-    def check(self, transaction: Transaction, *, local: bool) -> bytes:
-        """The sender of `transaction`, if it may enter; TransactionRejected otherwise."""
-        self._check_price(transaction, local)
-        check_chain_id(transaction, self._spec)
-        try:
-            sender = sender_of(transaction)
-        except SignatureError as error:
-            raise TransactionRejected(RejectionReason.INVALID_SIGNATURE, str(error)) from None
+    def check(self, transaction: Transaction, *, local: bool) -> Admitted:
+        """What the pool needs to know of `transaction`, if it may enter; TransactionRejected otherwise."""
         head = self._head()
-        fork = self._spec.forks.fork_at(head.header.number + 1, head.header.timestamp)
-        check_transaction(transaction, self._spec, fork)
-        self._check_against_head(transaction, sender, local, head)
-        return sender
+        priority = self._has_priority(transaction, local)
+        self._check_price(transaction, head.header, local=local, priority=priority)
+        check_chain_id(transaction, self._spec)  # 5
+        sender = _sender(transaction)  # 6
+        fork = self._spec.forks.fork_at(head.header.number, head.header.timestamp)
+        check_transaction(transaction, self._spec, fork)  # 8 to 13
+        self._check_against_head(transaction, sender, head, priority=priority)
+        return Admitted(sender, priority, head)
 
-    def has_priority(self, sender: bytes | None, local: bool) -> bool:
-        """Local transactions go first, unless switched off, and so do chosen senders."""
-        return (local and self._settings.local_priority) or sender in self._settings.priority_senders
+    def _has_priority(self, transaction: Transaction, local: bool) -> bool:
+        """Local transactions go first, unless switched off, and so do those of chosen senders."""
+        if local and self._settings.local_priority:
+            return True
+        chosen = self._settings.priority_senders
+        return bool(chosen) and _sender(transaction) in chosen
 
-    def _check_price(self, transaction: Transaction, local: bool) -> None:
+    def _check_price(self, transaction: Transaction, header: BlockHeader, *, local: bool, priority: bool) -> None:
         price = transaction.max_gas_price
         if local and 0 < self._settings.fee_cap < price:  # 3
             raise TransactionRejected(
                 RejectionReason.TX_FEECAP_EXCEEDED, f"price {price} wei is above the cap {self._settings.fee_cap}"
             )
-        header = self._head().header
-        if self.has_priority(None, local):  # 4a
-            floor = 0 if header.base_fee is None or self._spec.zero_base_fee else MIN_LONDON_PRICE
+        if priority:  # 4a
+            free = header.base_fee is None or self._spec.zero_base_fee or self._spec.genesis.base_fee == 0
+            floor = 0 if free else MIN_LONDON_PRICE
         else:  # 4b
             floor = self._settings.min_gas_price
         if price < floor:
             raise TransactionRejected(RejectionReason.GAS_PRICE_TOO_LOW, f"price {price} wei is below {floor}")
 
-    def _check_against_head(self, transaction: Transaction, sender: bytes, local: bool, head: HeadState) -> None:
-        strict = self._settings.strict_replay_protection and self.has_priority(sender, local)
-        if strict and transaction.chain_id is None:  # 14
+    def _check_against_head(self, transaction: Transaction, sender: bytes, head: HeadState, *, priority: bool) -> None:
+        if priority and self._settings.strict_replay_protection and transaction.chain_id is None:  # 14
             raise TransactionRejected(RejectionReason.REPLAY_PROTECTED_SIGNATURE_REQUIRED, "it names no chain id")
         if transaction.gas_limit > head.header.gas_limit:  # 15
             raise TransactionRejected(
@@ -98,10 +109,20 @@ class Admission:
         refusal = self._permission(transaction, sender)  # 18
         if refusal is not None:
             raise TransactionRejected(RejectionReason.TX_SENDER_NOT_AUTHORIZED, refusal)
-        check_sender(  # 19 to 21
-            transaction,
-            nonce=head.accounts.nonce(sender),
-            balance=head.accounts.balance(sender),
-            has_code=bool(head.accounts.code(sender)),
-            future_nonce_allowed=True,
-        )
+        try:
+            nonce, balance = head.accounts.nonce(sender), head.accounts.balance(sender)
+            has_code = bool(head.accounts.code(sender))
+        except MissingNode as missing:  # 22
+            raise TransactionRejected(
+                RejectionReason.CHAIN_HEAD_WORLD_STATE_NOT_AVAILABLE, f"the sender's account cannot be read: {missing}"
+            ) from None
+        check_sender(
+            transaction, nonce=nonce, balance=balance, has_code=has_code, future_nonce_allowed=True
+        )  # 19 to 21
+
+
+def _sender(transaction: Transaction) -> bytes:
+    try:
+        return sender_of(transaction)
+    except SignatureError as error:
+        raise TransactionRejected(RejectionReason.INVALID_SIGNATURE, str(error)) from None

@@ -7,14 +7,19 @@ in the thread that caused the change.
 import heapq
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import structlog
 
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
 from lacnode.primitives.transaction import Transaction
-from lacnode.txpool.admission import Admission, HeadState
+from lacnode.txpool.admission import Admission, Admitted, HeadState
+from lacnode.txpool.order import ImportanceOrder
 from lacnode.txpool.pooled import PoolCandidate, PooledTransaction, Verdict
 from lacnode.txpool.replacement import may_replace
 from lacnode.txpool.settings import PoolSettings
+
+log = structlog.get_logger("txpool")
 
 Listener = Callable[[PooledTransaction], None]
 
@@ -38,6 +43,7 @@ class TransactionPool:
         self._lock = threading.RLock()
         self._by_hash: dict[bytes, PooledTransaction] = {}
         self._by_sender: dict[bytes, dict[int, PooledTransaction]] = {}
+        self._order = ImportanceOrder()
         self._sequence = 0
         self._added: list[Listener] = []
         self._dropped: list[Listener] = []
@@ -50,35 +56,55 @@ class TransactionPool:
         """Tell `listener` of every transaction that leaves without having been in a block."""
         self._dropped.append(listener)
 
+    def set_block_min_gas_price(self, price: int) -> None:
+        """From now on leave remote transactions that pay less than `price` wei a unit of gas out of blocks."""
+        self.settings = replace(self.settings, block_min_gas_price=price)
+
+    def set_min_priority_fee(self, fee: int) -> None:
+        """The same for what they pay above the base fee."""
+        self.settings = replace(self.settings, min_priority_fee=fee)
+
     # -- entering ------------------------------------------------------------------------------------------------
 
     def add(self, transaction: Transaction, *, local: bool, now: float) -> None:
-        """Pool `transaction`; TransactionRejected with Besu's reason if it may not enter."""
-        if self.knows(transaction.hash):
-            raise TransactionRejected(RejectionReason.TRANSACTION_ALREADY_KNOWN, "it is pooled already")
-        sender = self._admission.check(transaction, local=local)
-        head = self._head()
-        account_nonce = head.accounts.nonce(sender)
-        if transaction.nonce - account_nonce >= self.settings.nonce_distance:
-            raise TransactionRejected(
-                RejectionReason.NONCE_TOO_FAR_IN_FUTURE_FOR_SENDER,
-                f"nonce {transaction.nonce}, the account's is {account_nonce}, "
-                f"at most {self.settings.nonce_distance - 1} ahead",
-            )
-        priority = self._admission.has_priority(sender, local)
+        """Pool `transaction`, received at `now` (Unix seconds); TransactionRejected with Besu's reason if it may not
+        enter."""
+        self._check_new(transaction)
+        admitted = self._admission.check(transaction, local=local)
         with self._lock:
+            self._check_new(transaction)
+            head = self._checked_head(transaction, admitted)
             self._sequence += 1
-            pooled = PooledTransaction(transaction, sender, local, priority, self._sequence, now)
+            pooled = PooledTransaction(transaction, admitted.sender, local, admitted.priority, self._sequence, now)
             gone = self._insert(pooled, head.header.base_fee)
         for listener in self._added:
             listener(pooled)
         self._tell_dropped(gone)
 
+    def _check_new(self, transaction: Transaction) -> None:
+        if transaction.hash in self._by_hash:
+            raise TransactionRejected(RejectionReason.TRANSACTION_ALREADY_KNOWN, "it is pooled already")
+
+    def _checked_head(self, transaction: Transaction, admitted: Admitted) -> HeadState:
+        """The head under the lock, if the nonce suits it: a block may have been imported since admission."""
+        head = self._head()
+        nonce = head.accounts.nonce(admitted.sender)
+        if transaction.nonce < nonce:
+            raise TransactionRejected(
+                RejectionReason.NONCE_TOO_LOW, f"nonce {transaction.nonce} was used, the next is {nonce}"
+            )
+        if transaction.nonce - nonce >= self.settings.nonce_distance:
+            raise TransactionRejected(
+                RejectionReason.NONCE_TOO_FAR_IN_FUTURE_FOR_SENDER,
+                f"nonce {transaction.nonce}, the account's is {nonce}, "
+                f"at most {self.settings.nonce_distance - 1} ahead",
+            )
+        return head
+
     def _insert(self, pooled: PooledTransaction, base_fee: int | None) -> list[PooledTransaction]:
         """Put it in; those that made room."""
         transaction = pooled.transaction
-        nonces = self._by_sender.setdefault(pooled.sender, {})
-        replaced = nonces.get(transaction.nonce)
+        replaced = self._by_sender.get(pooled.sender, {}).get(transaction.nonce)
         if replaced is not None and not may_replace(
             transaction, replaced.transaction, self.settings.price_bump, base_fee
         ):
@@ -88,17 +114,18 @@ class TransactionPool:
             )
         gone: list[PooledTransaction] = []
         if replaced is not None:
-            del self._by_hash[replaced.transaction.hash]
+            self._remove(replaced)
             gone.append(replaced)
-        nonces[transaction.nonce] = pooled
+        self._by_sender.setdefault(pooled.sender, {})[transaction.nonce] = pooled
         self._by_hash[transaction.hash] = pooled
+        self._order.add(pooled, base_fee)
         while len(self._by_hash) > self.settings.max_size:
-            gone += self._evict(base_fee)
+            gone += self._evict()
         return gone
 
-    def _evict(self, base_fee: int | None) -> list[PooledTransaction]:
+    def _evict(self) -> list[PooledTransaction]:
         """Take out the least important transaction with every later one of its sender."""
-        least = max(self._by_hash.values(), key=lambda pooled: pooled.rank(base_fee))
+        least = self._order.least()
         nonces = self._by_sender[least.sender]
         victims = [nonces[nonce] for nonce in sorted(nonces, reverse=True) if nonce >= least.transaction.nonce]
         for victim in victims:
@@ -134,15 +161,17 @@ class TransactionPool:
             if known is not None:
                 self._remove(known)
         if known is not None:
+            log.debug("transaction dropped while building", hash=known.transaction.hash.hex(), reason=reason.name)
             self._tell_dropped([known])
 
     def _remove(self, pooled: PooledTransaction) -> None:
-        self._by_hash.pop(pooled.transaction.hash, None)
-        nonces = self._by_sender.get(pooled.sender, {})
-        if nonces.get(pooled.transaction.nonce) is pooled:
-            del nonces[pooled.transaction.nonce]
-            if not nonces:
-                del self._by_sender[pooled.sender]
+        """Take `pooled`, which is in the pool, out of every index."""
+        del self._by_hash[pooled.transaction.hash]
+        self._order.remove(pooled)
+        nonces = self._by_sender[pooled.sender]
+        del nonces[pooled.transaction.nonce]
+        if not nonces:
+            del self._by_sender[pooled.sender]
 
     def _tell_dropped(self, gone: Iterable[PooledTransaction]) -> None:
         for pooled in gone:

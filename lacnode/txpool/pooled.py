@@ -7,6 +7,9 @@ from enum import Enum, auto
 from lacnode.evm.rejection import RejectionReason
 from lacnode.primitives.transaction import Transaction
 
+Rank = tuple[bool, int, int]
+"""Smaller is more important. No two transactions of a pool have the same."""
+
 
 @dataclass(frozen=True, slots=True)
 class PooledTransaction:
@@ -20,7 +23,7 @@ class PooledTransaction:
     sequence: int
     added_at: float
 
-    def rank(self, base_fee: int | None) -> tuple[bool, int, int]:
+    def rank(self, base_fee: int | None) -> Rank:
         """What goes first: priority, then price, then arrival."""
         return (not self.priority, -self.transaction.effective_gas_price(base_fee), self.sequence)
 

@@ -46,7 +46,7 @@ def equivocator(network: Network, index: int, rng: random.Random) -> Interceptor
             block = node.disk.ledger.make_block(
                 node.address, round_id.round, proposal.block.header.timestamp, b"two %d" % rng.randrange(1 << 30)
             )
-            signed = _signed(ProposalPayload(round_id, committed_seal_hash(block.header)), signer)
+            signed = signed_by(ProposalPayload(round_id, committed_seal_hash(block.header)), signer)
             other = Proposal(signed, block, proposal.certificate).encode()
             network.transmit(source, code, data, recipients - half)
             network.transmit(source, code, other, half)
@@ -60,11 +60,12 @@ def equivocator(network: Network, index: int, rng: random.Random) -> Interceptor
 def _vote_for(network: Network, index: int, payload: ProposalPayload, recipients: frozenset[bytes]) -> None:
     """Send a Commit for a proposal of our own to `recipients`."""
     signer = KeySigner(network.nodes[index].key)
-    commit = Commit(_signed(CommitPayload(payload.round_id, payload.digest), signer))
+    commit = Commit(signed_by(CommitPayload(payload.round_id, payload.digest), signer))
     network.transmit(index, COMMIT, commit.encode(), recipients)
 
 
-def _signed(payload: P, signer: KeySigner) -> SignedPayload[P]:
+def signed_by(payload: P, signer: KeySigner) -> SignedPayload[P]:
+    """`payload` signed by a liar's key, without a journal that would mind."""
     signed = sign_payload(payload, signer)
     assert isinstance(signed.payload, type(payload))
     return SignedPayload(signed.payload, signed.signature, signed.author)
@@ -101,7 +102,7 @@ def forger(network: Network, index: int, rng: random.Random) -> Interceptor:
             type(payload.round_id)(payload.round_id.sequence, payload.round_id.round + rng.randrange(4)),
             stale.signed.payload.certificate,
         )
-        lie = RoundChange(_signed(forged, signer), stale.block).encode()
+        lie = RoundChange(signed_by(forged, signer), stale.block).encode()
         some = frozenset(address for address in sorted(recipients) if rng.random() < 0.5)
         network.transmit(source, code, lie, some)
         network.transmit(source, code, data, recipients - some)
@@ -146,7 +147,7 @@ def garbler(network: Network, index: int, rng: random.Random) -> Interceptor:
         message = decode_message(code, data)
         if isinstance(message, Prepare):
             nothing = PreparePayload(message.signed.payload.round_id, rng.randbytes(32))
-            network.transmit(source, PREPARE, Prepare(_signed(nothing, signer)).encode(), recipients)
+            network.transmit(source, PREPARE, Prepare(signed_by(nothing, signer)).encode(), recipients)
         return rng.random() < 0.3
 
     return intercept

@@ -35,6 +35,10 @@ class Invariants:
         self._said: dict[tuple[bytes, int, int, type], bytes] = {}
         self._left: dict[tuple[bytes, int], int] = {}
 
+    def trust_no_more(self, address: bytes) -> None:
+        """From now on this validator may lie."""
+        self._byzantine.add(address)
+
     def forget(self, address: bytes) -> None:
         """The node lost its disk: what it said before does not bind it. It counts as faulty until it caught up."""
         self._said = {key: value for key, value in self._said.items() if key[0] != address}

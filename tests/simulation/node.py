@@ -39,6 +39,7 @@ from lacnode.consensus.events import (
 from lacnode.consensus.ibft import Ibft
 from lacnode.consensus.journal import Contradiction, Journal
 from lacnode.consensus.payloads import Payload, SignedPayload, sign_payload
+from lacnode.consensus.prepared import PreparedBlock
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.signer import KeySigner
 from lacnode.primitives.block import Block
@@ -116,6 +117,11 @@ class SimulatedNode:
     def height(self) -> int:
         """Number of the head."""
         return self.disk.ledger.head.number
+
+    @property
+    def prepared(self) -> PreparedBlock | None:
+        """What this node is bound to propose at the height after its head, from its first start on."""
+        return self._journal.at(self.height + 1).prepared
 
     def now_ms(self) -> int:
         """This node's wall clock."""

@@ -5,7 +5,6 @@ which blocks must come. Times are virtual. A name with a number is a thread of B
 """
 
 import random
-from collections.abc import Callable
 
 import pytest
 
@@ -17,65 +16,20 @@ from lacnode.consensus.round_clock import SLICE_MS
 from tests.simulation.byzantine import BEHAVIOURS
 from tests.simulation.campaign import recovery_bound_ms
 from tests.simulation.links import Weather
-from tests.simulation.network import Interceptor, Network
+from tests.simulation.network import Network
 from tests.simulation.node import Speeds
+from tests.simulation.stage import (
+    STEADY,
+    all_prepared,
+    all_restart,
+    every,
+    keeping_back,
+    must_reach,
+    prepared_hash,
+    started,
+)
 
-STEADY = Weather(min_delay_ms=5, max_delay_ms=5)
 HOUR_MS = 3_600_000
-
-
-def started(size: int, speeds: Speeds | None = None, weather: Weather = STEADY) -> Network:
-    """A network of honest validators that run."""
-    network = Network(size, random.Random(size), weather=weather, speeds=lambda index: speeds or Speeds())
-    network.start()
-    return network
-
-
-def must_reach(network: Network, height: int, within_ms: int) -> None:
-    """Every honest node gets to `height` in time, and all have the same chain."""
-    states = [(node.height, node.machine and node.machine.status.round) for node in network.nodes]
-    assert network.run_until(lambda: network.height >= height, within_ms), f"{states} {within_ms} ms ago: stalled"
-    chains = {tuple(on_chain_hash(b.header) for b in n.disk.ledger.blocks[1 : height + 1]) for n in network.honest}
-    assert len(chains) == 1
-
-
-def every(network: Network, interceptor: Interceptor | None) -> None:
-    """Put `interceptor` on all nodes, or take it off."""
-    for index in range(len(network.nodes)):
-        if interceptor is None:
-            network.interceptors.pop(index, None)
-        else:
-            network.interceptors[index] = interceptor
-
-
-def keeping_back(code: int, height: int, round_: int) -> Interceptor:
-    """Lose every message of this kind."""
-
-    def intercept(source: int, sent: int, data: bytes, recipients: frozenset[bytes]) -> bool:
-        id_, _ = decode_envelope(sent, data)
-        return (sent, id_.sequence, id_.round) == (code, height, round_)
-
-    return intercept
-
-
-def prepared_hash(network: Network, index: int) -> bytes:
-    """Of the block that node `index` is bound to."""
-    machine = network.nodes[index].machine
-    assert machine is not None
-    height = machine._height
-    assert height is not None
-    assert height.prepared is not None
-    return on_chain_hash(height.prepared.block.header)
-
-
-def all_prepared(network: Network, height: int) -> Callable[[], bool]:
-    """Whether every node is bound to a block at `height`."""
-
-    def reached() -> bool:
-        statuses = [node.machine.status for node in network.nodes if node.machine is not None]
-        return all(status.height == height and status.locked_round is not None for status in statuses)
-
-    return reached
 
 
 # -- from the field ------------------------------------------------------------------------------------------------
@@ -262,31 +216,7 @@ def test_crash_anywhere(victim: int) -> None:
 @pytest.mark.parametrize("finisher", [None, 0, 1, 2, 3])
 def test_all_restart(finisher: int | None) -> None:
     """All die between prepare and commit. If one of them had the block, it stays away: the others must find the same."""
-    network = started(4)
-    must_reach(network, 2, 20_000)
-    lose = keeping_back(COMMIT, 3, 0)
-
-    def to_finisher(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
-        if not lose(source, code, data, recipients):
-            return False
-        if finisher is not None:
-            network.transmit(source, code, data, recipients & {network.addresses[finisher]})
-        return True
-
-    every(network, to_finisher)
-    assert network.run_until(all_prepared(network, 3), 10_000)
-    (expected,) = {prepared_hash(network, index) for index in range(4)}
-    if finisher is not None:
-        assert network.run_until(lambda: network.nodes[finisher].height == 3, 1_000)
-    network.stop(range(4))
-    every(network, None)
-    alive = [index for index in range(4) if index != finisher]
-    network.start(alive)
-    reached = network.run_until(lambda: all(network.nodes[i].height >= 3 for i in alive), recovery_bound_ms(network))
-    assert reached
-    assert {on_chain_hash(network.nodes[i].disk.ledger.blocks[3].header) for i in alive} == {expected}
-    network.start()
-    must_reach(network, 5, recovery_bound_ms(network))
+    all_restart(finisher)
 
 
 # -- liars ---------------------------------------------------------------------------------------------------------

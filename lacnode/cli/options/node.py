@@ -25,7 +25,7 @@ NODE_OPTIONS = (
     ),
     Option(
         "network-id",
-        Kind.LONG,
+        Kind.BIGINT,
         "genesis chainId (1 if absent), or the network's",
         "P2P network id; may be quoted in TOML",
     ),

@@ -10,6 +10,7 @@ class Kind(Enum):
     BOOL = "BOOLEAN"
     INT = "INTEGER"
     LONG = "LONG"
+    BIGINT = "BIGINT"
     WEI = "WEI"
     DOUBLE = "DOUBLE"
     PERCENT = "PERCENT"

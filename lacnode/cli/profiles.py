@@ -1,0 +1,27 @@
+"""Besu's profiles: sets of defaults, above the built-in ones and below everything that an operator says.
+
+Here without those of their settings that change nothing in this node.
+"""
+
+from collections.abc import Mapping
+
+from lacnode.cli.errors import UsageError
+
+_PRIVATE: Mapping[str, str] = {
+    "remote-connections-limit-enabled": "false",
+    "tx-pool": "SEQUENCED",
+    "tx-pool-no-local-priority": "true",
+    "tx-pool-limit-by-account-percentage": "0.15",
+    "rpc-http-max-active-connections": "300",
+    "min-gas-price": "0",
+}
+PROFILES: Mapping[str, Mapping[str, str]] = {"ENTERPRISE": _PRIVATE, "PRIVATE": _PRIVATE}
+
+
+def profile_defaults(name: str) -> Mapping[str, str]:
+    """The texts of profile `name` by option; UsageError for one of a public network."""
+    if name not in PROFILES:
+        raise UsageError(
+            f"--profile={name} is for public networks; this node runs IBFT 2.0 networks: ENTERPRISE or PRIVATE was expected"
+        )
+    return PROFILES[name]

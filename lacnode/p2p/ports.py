@@ -1,0 +1,59 @@
+"""Opening the one port of a node: TCP for sessions and UDP for discovery under the same number."""
+
+import errno
+import socket
+
+import trio
+
+ATTEMPTS = 8
+"""Free TCP ports tried until one is found that is free for UDP too."""
+
+
+class PortTaken(Exception):
+    """The port cannot be had; the message is Besu's where somebody else has it."""
+
+
+class UdpPortTaken(PortTaken):
+    """The number is free for TCP and not for UDP."""
+
+
+async def open_ports(
+    interface: str, port: int, *, with_udp: bool
+) -> tuple[list[trio.SocketListener], trio.socket.SocketType | None]:
+    """Listeners and, if wanted, a UDP socket on `interface`:`port`; port 0 is any that is free. PortTaken if not."""
+    for _ in range(ATTEMPTS if port == 0 else 1):
+        listeners = await _listen(interface, port)
+        if not with_udp:
+            return listeners, None
+        bound = int(listeners[0].socket.getsockname()[1])
+        try:
+            return listeners, await _bind(interface, bound)
+        except OSError as error:
+            refusal = UdpPortTaken(_refusal(interface, bound, error))
+            for listener in listeners:
+                listener.socket.close()
+    raise refusal
+
+
+async def _listen(interface: str, port: int) -> list[trio.SocketListener]:
+    try:
+        return await trio.open_tcp_listeners(port, host=interface)
+    except OSError as error:
+        raise PortTaken(_refusal(interface, port, error)) from None
+
+
+async def _bind(interface: str, port: int) -> trio.socket.SocketType:
+    family = socket.AF_INET6 if ":" in interface else socket.AF_INET
+    udp = trio.socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        await udp.bind((interface, port))
+    except OSError:
+        udp.close()
+        raise
+    return udp
+
+
+def _refusal(interface: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"Port(s) '[{port}]' already in use. Check for other processes using the port(s)."
+    return f"{interface}:{port} cannot be listened on: {error.strerror or error}"

@@ -1,0 +1,101 @@
+"""What happens in the node, on its way to filters and subscribers.
+
+Told on the event loop, which only notes it down; matching and formatting are done in one worker thread, in order. Where
+that thread cannot keep up, listeners are cut off and filters forgotten, so that nobody takes a gap for silence.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import islice
+
+import structlog
+import trio
+
+from lacnode.chain.blockchain import NewHead
+from lacnode.rpc.filters import Filters
+from lacnode.rpc.services import SyncView
+from lacnode.rpc.subscriptions import DROPPED, LOGS, NEW_HEADS, PENDING, SYNCING, Notice, Subscriptions
+from lacnode.txpool.pooled import PooledTransaction
+
+log = structlog.get_logger("rpc")
+
+WAITING = 10_000
+"""Happenings that may wait to be told."""
+
+AT_ONCE = 100
+"""Happenings told in one go: a thread for each would cost more than the telling."""
+
+CHUNK = 500
+"""Notices made, and then delivered, in one go."""
+
+Telling = Callable[[], Iterable[Notice]]
+
+
+class Feeds:
+    """The node calls the four methods on the event loop; `run` tells."""
+
+    def __init__(self, filters: Filters, subscriptions: Subscriptions) -> None:
+        self._filters = filters
+        self._subscriptions = subscriptions
+        self._in, self._out = trio.open_memory_channel[Telling](WAITING)
+
+    def block_added(self, new_head: NewHead) -> None:
+        """A block was imported."""
+        if len(self._filters) or self._subscriptions.wanted(NEW_HEADS, LOGS):
+            self._note(partial(self._block, new_head))
+
+    def pending_added(self, pooled: PooledTransaction) -> None:
+        """A transaction entered the pool."""
+        if len(self._filters) or self._subscriptions.wanted(PENDING):
+            self._note(partial(self._pending, pooled))
+
+    def pending_dropped(self, pooled: PooledTransaction) -> None:
+        """A transaction left the pool without having been in a block."""
+        if self._subscriptions.wanted(DROPPED):
+            self._note(partial(self._subscriptions.notices_of_dropped, pooled))
+
+    def sync_changed(self, status: SyncView | None) -> None:
+        """Synchronisation began, moved on, or ended (None)."""
+        if self._subscriptions.wanted(SYNCING):
+            self._note(partial(self._subscriptions.notices_of_sync, status))
+
+    def _note(self, telling: Telling) -> None:
+        try:
+            self._in.send_nowait(telling)
+        except trio.WouldBlock:
+            log.warning("filters and subscriptions cannot keep up: they are given up")
+            self._subscriptions.cut_all()
+            self._filters.forget_all()
+
+    def _block(self, new_head: NewHead) -> Iterable[Notice]:
+        self._filters.block_added(new_head)
+        return self._subscriptions.notices_of_block(new_head)
+
+    def _pending(self, pooled: PooledTransaction) -> Iterable[Notice]:
+        self._filters.pending_added(pooled)
+        return self._subscriptions.notices_of_pending(pooled)
+
+    async def run(self) -> None:
+        """Tell what was noted, until cancelled."""
+        limiter = trio.CapacityLimiter(1)
+        async for telling in self._out:
+            notices = _told([telling, *self._more()])
+            while chunk := await trio.to_thread.run_sync(list, islice(notices, CHUNK), limiter=limiter):
+                for notice in chunk:
+                    notice.deliver()
+
+    def _more(self) -> Iterator[Telling]:
+        """What else waits, up to what is told in one go."""
+        for _ in range(AT_ONCE - 1):
+            try:
+                yield self._out.receive_nowait()
+            except trio.WouldBlock:
+                return
+
+
+def _told(tellings: list[Telling]) -> Iterator[Notice]:
+    for telling in tellings:
+        try:
+            yield from telling()
+        except Exception:
+            log.exception("something could not be told to subscribers")

@@ -1,0 +1,37 @@
+"""`/liveness` and `/readiness`, for load balancers and orchestrators (Besu's `HealthService` and `ReadinessCheck`)."""
+
+import re
+from urllib.parse import parse_qsl
+
+from lacnode.rpc.services import RpcServices
+
+LIVENESS, READINESS = "/liveness", "/readiness"
+MIN_PEERS, MAX_BLOCKS_BEHIND = 1, 2
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+
+
+def health(services: RpcServices, path: str, query: str) -> tuple[int, bytes]:
+    """Status and body for one of the two paths. On the event loop, where peers are counted."""
+    up = path == LIVENESS or is_ready(services, query)
+    return (200, b'{\n  "status" : "UP"\n}') if up else (503, b'{\n  "status" : "DOWN"\n}')
+
+
+def is_ready(services: RpcServices, query: str) -> bool:
+    """Whether there are enough peers, where P2P is on, and the head is not too far behind, while a sync is under way.
+    `query` may say `minPeers` and `maxBlocksBehind`; what is no number means not ready, where it is asked for."""
+    asked = dict(reversed(parse_qsl(query, keep_blank_values=True)))
+    if services.network is not None:
+        min_peers = _integer(asked.get("minPeers"), MIN_PEERS)
+        if min_peers is None or len(services.network.peers) < min_peers:
+            return False
+    status = services.sync_status()
+    if status is None:
+        return True
+    max_behind = _integer(asked.get("maxBlocksBehind"), MAX_BLOCKS_BEHIND)
+    return max_behind is not None and status.highest_block - status.current_block <= max_behind
+
+
+def _integer(text: str | None, default: int) -> int | None:
+    if text is None:
+        return default
+    return int(text) if _INTEGER.fullmatch(text) else None

@@ -1,0 +1,82 @@
+"""Ports of the API: bind, accept, count. One connection's failure is its own, and never the node's."""
+
+import errno
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+import trio
+
+log = structlog.get_logger("rpc")
+
+ACCEPT_PAUSE = 0.1
+"""Seconds to wait when the system gives no connection, for want of file descriptors usually."""
+
+Converse = Callable[[trio.SocketStream], Awaitable[None]]
+
+
+class RpcPortTaken(Exception):
+    """A port of the API cannot be had."""
+
+
+async def bind(host: str, port: int) -> list[trio.SocketListener]:
+    """Sockets that listen on `host`; any free port if `port` is 0. RpcPortTaken if that cannot be."""
+    try:
+        return list(await trio.open_tcp_listeners(port, host=host))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            text = f"Port(s) '[{port}]' already in use. Check for other processes using the port(s)."
+        else:
+            text = f"{host}:{port} cannot be listened on: {error}"
+        raise RpcPortTaken(text) from None
+
+
+def port_of(listeners: Sequence[trio.SocketListener]) -> int:
+    """The port that was really bound."""
+    return int(listeners[0].socket.getsockname()[1])
+
+
+class Door:
+    """Lets at most `limit` clients in at a time; more are turned away at once."""
+
+    def __init__(self, name: str, limit: int, converse: Converse) -> None:
+        self._name = name
+        self._limit = limit
+        self._converse = converse
+        self._inside = 0
+        self._turning_away = False
+
+    async def serve(self, listeners: Sequence[trio.SocketListener]) -> None:
+        """Accept until cancelled, and then close every connection."""
+        async with trio.open_nursery() as nursery:
+            for listener in listeners:
+                nursery.start_soon(self._accept, listener, nursery)
+
+    async def _accept(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
+        while True:
+            try:
+                stream = await listener.accept()
+            except OSError as error:
+                log.warning(f"{self._name}: no connection could be accepted: {error}")
+                await trio.sleep(ACCEPT_PAUSE)
+                continue
+            nursery.start_soon(self._client, stream)
+
+    async def _client(self, stream: trio.SocketStream) -> None:
+        if self._inside >= self._limit:
+            if not self._turning_away:
+                log.warning(f"{self._name}: {self._limit} connections, more are turned away")
+            self._turning_away = True
+            await trio.aclose_forcefully(stream)
+            return
+        self._turning_away = False
+        self._inside += 1
+        try:
+            stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_KEEPALIVE, 1)
+            await self._converse(stream)
+        except* (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
+            log.debug(f"{self._name}: a client went away")
+        except* Exception:
+            log.exception(f"{self._name}: a connection failed")
+        finally:
+            self._inside -= 1
+            await trio.aclose_forcefully(stream)

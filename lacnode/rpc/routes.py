@@ -1,0 +1,92 @@
+"""What each path of the HTTP port answers: status codes and bodies as Besu's `JsonRpcHttpService` gives them. Knows no
+socket."""
+
+import time
+from dataclasses import dataclass
+
+import orjson
+import trio
+
+from lacnode.rpc import errors
+from lacnode.rpc.access import Gate, Headers
+from lacnode.rpc.dispatch import Dispatcher
+from lacnode.rpc.envelope import failure
+from lacnode.rpc.health import LIVENESS, READINESS, health
+from lacnode.rpc.services import RpcServices
+
+Header = tuple[str, str]
+JSON: Header = ("content-type", "application/json")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request. `headers` have their names in lower case; `body` is empty until it has been read."""
+
+    method: str
+    target: str
+    headers: Headers
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What goes back. `close` if nothing more is read from this client."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[Header, ...] = ()
+    close: bool = False
+    reason: str = ""
+
+
+TOO_LARGE = Response(413, b"Request Entity Too Large", close=True)
+TOO_SLOW = Response(408, close=True)
+
+
+class Routes:
+    """Answers requests. Methods run in worker threads of `limiter`, for at most `timeout` seconds."""
+
+    def __init__(
+        self, gate: Gate, dispatcher: Dispatcher, services: RpcServices, limiter: trio.CapacityLimiter, timeout: float
+    ) -> None:
+        self._gate = gate
+        self._dispatcher = dispatcher
+        self._services = services
+        self._limiter = limiter
+        self._timeout = timeout
+
+    def early(self, head: Request) -> Response | None:
+        """The answer to a request whose body need not be read, None if it must be."""
+        refusal = self._gate.refusal(head.headers)
+        if refusal is not None:
+            return Response(refusal.status, refusal.body, (JSON,) if refusal.body else (), close=True)
+        return None
+
+    async def answer(self, request: Request) -> Response:
+        """The answer to a request that was not answered early."""
+        cors = self._gate.cors_headers(request.headers)
+        if request.method == "OPTIONS" and {"origin", "access-control-request-method"} <= request.headers.keys():
+            return Response(204, headers=(*cors, ("access-control-allow-headers", "*,content-type")))
+        path, _, query = request.target.partition("?")
+        if path in (LIVENESS, READINESS) and request.method == "GET":
+            status, body = health(self._services, path, query)
+            return Response(status, body, (JSON, *cors))
+        if path == "/login" and request.method == "POST":
+            return Response(400, headers=tuple(cors), reason="Authentication not enabled")
+        if path not in ("/", LIVENESS, READINESS, "/login"):
+            return Response(404, headers=tuple(cors))
+        if path == "/" and request.method == "GET":
+            return Response(201, headers=tuple(cors))
+        if path == "/" and request.method == "POST":
+            return await self._call(request.body, cors)
+        return Response(405, headers=tuple(cors))
+
+    async def _call(self, body: bytes, cors: list[Header]) -> Response:
+        until = time.monotonic() + self._timeout
+        with trio.move_on_after(self._timeout):
+            reply = await trio.to_thread.run_sync(
+                self._dispatcher.http, body, until, limiter=self._limiter, abandon_on_cancel=True
+            )
+            return Response(400 if reply.bad_request else 200, reply.body, (JSON, *cors))
+        late = orjson.dumps(failure(None, errors.timeout()))
+        return Response(504, late, (JSON, *cors), close=True)
