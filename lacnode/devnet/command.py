@@ -20,15 +20,16 @@ from rich.console import Console
 from rich.live import Live
 
 from lacnode.devnet import processes
-from lacnode.devnet.manifest import DevnetError, DevnetNode, Manifest, load_manifest, make_devnet
+from lacnode.devnet.manifest import DevnetError, DevnetNode, Manifest, join_devnet, load_manifest, make_devnet
+from lacnode.devnet.rpc_client import NodeSilent, call_all
 from lacnode.devnet.table import BlockRate, Row, read_row, render
 
 DEFAULT_PATH = Path("devnet-data")
 START_SECONDS = 60.0
 """How long the network may take to reach block 1."""
 
-PLAIN_INTERVAL = 10.0
-"""Seconds between two tables where the output is no terminal."""
+PLAIN_INTERVAL, PLAIN_WIDTH = 10.0, 132
+"""Seconds between two tables, and characters in a line, where the output is no terminal."""
 
 
 def main(argv: list[str]) -> int:
@@ -68,11 +69,15 @@ def _parser() -> argparse.ArgumentParser:
         ("resume", _each(processes.resume, "resumed"), "let paused nodes go on"),
         ("partition", _partition, "cut the named nodes off from all others"),
         ("heal", _heal, "undo partitions, of the named nodes or of all"),
+        ("join", _join, "add nodes that know only the genesis and a boot node, and start them"),
+        ("vote", _vote, "have every validator vote for the named nodes to be validators"),
     )
     for name, run, text in actions:
         verb = verbs.add_parser(name, parents=[common], help=text)
         if run not in (_status, _stop):
             verb.add_argument("nodes", nargs="*" if run in (_start, _heal) else "+", metavar="NODE")
+        if run is _vote:
+            verb.add_argument("--drop", action="store_true", help="vote for them to be validators no longer")
         verb.set_defaults(run=run)
     return parser
 
@@ -162,7 +167,7 @@ def _document(manifest: Manifest) -> dict[str, object]:
 
 def _watch(manifest: Manifest, quiet: bool) -> None:
     """Show the table until interrupted; on something else than a terminal, now and then."""
-    console = Console()
+    console = _console()
     rates = BlockRate()
     if not console.is_terminal or quiet:
         while True:
@@ -175,6 +180,12 @@ def _watch(manifest: Manifest, quiet: bool) -> None:
             rows, speeds = _look(manifest, rates)
             live.update(render(rows, speeds), refresh=True)
             time.sleep(0.5)
+
+
+def _console() -> Console:
+    """Wide enough for the table where there is no terminal to say how wide it is."""
+    console = Console()
+    return console if console.is_terminal else Console(width=PLAIN_WIDTH)
 
 
 def _look(manifest: Manifest, rates: BlockRate) -> tuple[list[Row], list[float | None]]:
@@ -196,7 +207,7 @@ def _status(arguments: argparse.Namespace) -> int:
         document["nodes"] = [{**node, **state} for node, state in zip(nodes, states, strict=True)]
         print(json.dumps(document))
     else:
-        Console().print(render(rows, [None] * len(rows)))
+        _console().print(render(rows, [None] * len(rows)))
     return 0
 
 
@@ -240,6 +251,27 @@ def _partition(arguments: argparse.Namespace) -> int:
 def _heal(arguments: argparse.Namespace) -> int:
     processes.heal(_found(arguments), arguments.nodes)
     _report(arguments, "healed")
+    return 0
+
+
+def _join(arguments: argparse.Namespace) -> int:
+    manifest = _found(arguments)
+    for name in arguments.nodes:
+        manifest, node = join_devnet(manifest, name)
+        processes.start(node)
+        _report(arguments, f"{name} started, {node.rpc_url}, address {node.address}")
+    return 0
+
+
+def _vote(arguments: argparse.Namespace) -> int:
+    manifest = _found(arguments)
+    for candidate in [manifest.node(name) for name in arguments.nodes]:
+        for voter in [node for node in manifest.nodes if processes.pid_of(node) is not None]:
+            try:
+                call_all(voter.rpc_url, [("ibft_proposeValidatorVote", [candidate.address, not arguments.drop])])
+            except NodeSilent as error:
+                raise DevnetError(f"{voter.name} did not take the vote: {error}") from None
+        _report(arguments, f"every running node votes {'against' if arguments.drop else 'for'} {candidate.name}")
     return 0
 
 

@@ -6,10 +6,11 @@ file's and the process table's.
 
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lacnode.crypto.node_key import NodeKey, save_node_key
@@ -131,17 +132,35 @@ def make_devnet(path: Path, validators: int, block_period: float) -> Manifest:
     return manifest
 
 
-def write_node_files(manifest: Manifest, node: DevnetNode, key: NodeKey) -> None:
-    """The node's directory: key, `static-nodes.json` with the others, and `config.toml` with Besu's own names."""
+def write_node_files(manifest: Manifest, node: DevnetNode, key: NodeKey, bootnode: str | None = None) -> None:
+    """The node's directory: key, `config.toml` with Besu's own names, and `static-nodes.json` with the others unless it
+    is to find them by `bootnode`."""
     node.directory.mkdir(parents=True, exist_ok=True)
     save_node_key(node.directory / "key", key)
     others = [other.enode for other in manifest.nodes if other.name != node.name]
-    (node.directory / "static-nodes.json").write_text(json.dumps(others, indent=2) + "\n", "utf-8")
-    node.config_file.write_text(_config_toml(manifest, node), "utf-8")
+    if bootnode is None:
+        (node.directory / "static-nodes.json").write_text(json.dumps(others, indent=2) + "\n", "utf-8")
+    node.config_file.write_text(_config_toml(manifest, node, bootnode), "utf-8")
 
 
-def _config_toml(manifest: Manifest, node: DevnetNode) -> str:
+def join_devnet(manifest: Manifest, name: str) -> tuple[Manifest, DevnetNode]:
+    """Add an observer that knows nothing but the genesis and one boot node; the devnet with it, and the new node."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}", name):
+        raise DevnetError(f"{name!r} is no name for a node: letters, digits, - and _ are")
+    if any(node.name == name for node in manifest.nodes):
+        raise DevnetError(f"there is a node called {name} already")
+    key = NodeKey.generate()
+    (ports,) = free_ports(1, after=len(manifest.nodes))
+    node = _node(name, "observer", key, ports, manifest.path)
+    joined = replace(manifest, nodes=(*manifest.nodes, node))
+    write_node_files(joined, node, key, bootnode=manifest.nodes[0].enode)
+    _write_manifest(joined)
+    return joined, node
+
+
+def _config_toml(manifest: Manifest, node: DevnetNode, bootnode: str | None) -> str:
     settings: dict[str, object] = {
+        **({"bootnodes": [bootnode]} if bootnode is not None else {}),
         "data-path": str(node.directory),
         "genesis-file": str(manifest.genesis_file),
         "network-id": CHAIN_ID,
@@ -155,7 +174,6 @@ def _config_toml(manifest: Manifest, node: DevnetNode) -> str:
         "p2p-port": node.p2p_port,
         "max-peers": 100,
         "remote-connections-limit-enabled": False,
-        "nat-method": "NONE",
         "host-allowlist": ["*"],
         "rpc-http-enabled": True,
         "rpc-http-host": "127.0.0.1",
@@ -200,8 +218,9 @@ def _write_manifest(manifest: Manifest) -> None:
     temporary.replace(manifest.path / FILE_NAME)
 
 
-def free_ports(nodes: int) -> list[tuple[int, int, int]]:
-    """(p2p, rpc, ws) for every node: the well-known ones where they are free, any other free port elsewhere."""
+def free_ports(nodes: int, after: int = 0) -> list[tuple[int, int, int]]:
+    """(p2p, rpc, ws) for every node: the well-known ones where they are free, any other free port elsewhere. `after`
+    nodes have theirs already."""
     taken: set[int] = set()
     return [
         (
@@ -209,7 +228,7 @@ def free_ports(nodes: int) -> list[tuple[int, int, int]]:
             _free_port(FIRST_RPC_PORT + 2 * number, taken),
             _free_port(FIRST_RPC_PORT + 2 * number + 1, taken),
         )
-        for number in range(nodes)
+        for number in range(after, after + nodes)
     ]
 
 

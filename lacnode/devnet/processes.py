@@ -29,7 +29,9 @@ def pid_of(node: DevnetNode) -> int | None:
         command = _command_line(pid)
     except (OSError, ValueError):
         return None
-    return pid if str(node.config_file).encode() in command and not _is_zombie(pid) else None
+    # A process that is just being started has no arguments yet.
+    is_node = not command or str(node.config_file).encode() in command
+    return pid if is_node and not _is_zombie(pid) else None
 
 
 def start(node: DevnetNode) -> None:

@@ -23,6 +23,7 @@ class Row:
     state: str
     height: int | None = None
     round: int | None = None
+    role: str | None = None
     peers: int | None = None
     pending: int | None = None
 
@@ -50,6 +51,7 @@ def read_row(node: DevnetNode, timeout: float = 1.0) -> Row:
         peers=_quantity(peers),
         pending=pool["localCount"] + pool["remoteCount"] if isinstance(pool, dict) else None,
         round=consensus.get("round") if isinstance(consensus, dict) else None,
+        role="validator" if isinstance(consensus, dict) and consensus.get("isValidator") else None,
     )
 
 
@@ -82,7 +84,7 @@ def render(rows: Sequence[Row], rates: Sequence[float | None]) -> Table:
     for row, rate in zip(rows, rates, strict=True):
         table.add_row(
             row.node.name,
-            row.node.role,
+            row.role or row.node.role,
             row.node.address,
             row.state,
             *(_shown(value) for value in (row.height, row.round, row.peers, row.pending)),

@@ -189,6 +189,7 @@ class Node:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled. Started means that every port is open."""
         self._token = trio.lowlevel.current_trio_token()
+        self._head_moved = trio.Event()
         self._blocks_in, blocks_out = trio.open_memory_channel[tuple[Peer, Block, bytes]](ANNOUNCED_BLOCKS)
         self._batches_in, batches_out = trio.open_memory_channel[Sequence[Transaction]](TRANSACTION_BATCHES)
         self.chain.on_head(self._head_in_thread)
@@ -207,6 +208,11 @@ class Node:
             if self.config.faults_file is not None:
                 nursery.start_soon(watch_faults, self.config.faults_file, self._faults, self.network.recheck)
             task_status.started()
+
+    async def wait_for_block(self, number: int) -> None:
+        """Return once the chain has block `number`; call while the node runs."""
+        while self.chain.head.header.number < number:
+            await self._head_moved.wait()
 
     def close(self) -> None:
         """Let go of the files; call after `run` has ended."""
@@ -235,6 +241,8 @@ class Node:
         self._on_loop(self._new_head, new_head)
 
     def _new_head(self, new_head: NewHead) -> None:
+        self._head_moved.set()
+        self._head_moved = trio.Event()
         self.validator.head_changed()
         self.rpc.subscriptions.block_added(new_head)
         header = new_head.header

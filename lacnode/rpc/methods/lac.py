@@ -21,6 +21,8 @@ def lac_consensusStatus(services: RpcServices, params: Params) -> object:
         "committedBy": [to_hex(address) for address in status.committed_by],
         "roundChanges": {str(target): [to_hex(a) for a in authors] for target, authors in round_changes.items()},
         "preparedRound": status.locked_round,
+        "phase": status.phase,
+        "missing": status.missing,
         "connectedValidators": _connected(services, status.validators),
     }
 

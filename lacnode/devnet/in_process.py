@@ -1,0 +1,143 @@
+"""A whole network in one process, with nothing on disk: for test suites, and for those in a hurry.
+
+The nodes are the real ones, and talk devp2p over loopback like any others; only their databases and write-ahead logs are
+in memory.
+"""
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from lacnode.chainspec.genesis import parse_genesis
+from lacnode.crypto.node_key import NodeKey
+from lacnode.devnet.accounts import Account, funded_accounts
+from lacnode.devnet.genesis import devnet_genesis
+from lacnode.devnet.manifest import free_ports
+from lacnode.node.config import NodeConfig, P2pSettings
+from lacnode.node.logs import configure_logs
+from lacnode.node.node import Node, Parts
+from lacnode.p2p.wire.enode import Enode
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.rpc.settings import ApiSettings, HttpSettings, WebSocketSettings
+from lacnode.storage.consensus_log import MemoryConsensusLog
+from lacnode.storage.memory_database import MemoryDatabase
+from lacnode.txpool.settings import PoolSettings
+
+GROUPS = ("ADMIN", "ETH", "IBFT", "LAC", "NET", "TXPOOL", "WEB3")
+NOWHERE = Path("in-memory")
+TABLE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryNetwork:
+    """Nodes that have been built and not started, and the accounts of their genesis."""
+
+    nodes: tuple[Node, ...]
+    accounts: tuple[Account, ...]
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run until cancelled; started once every port is open."""
+        async with trio.open_nursery() as nursery:
+            for node in self.nodes:
+                await nursery.start(node.run)
+            task_status.started()
+
+    async def wait_for_block(self, number: int) -> None:
+        """Return once block `number` is on every node."""
+        for node in self.nodes:
+            await node.wait_for_block(number)
+
+    def document(self) -> dict[str, object]:
+        """What `lacnode devnet --json` prints; there is no process and no directory of its own to a node here."""
+        return {
+            "nodes": [
+                {
+                    "name": f"validator-{number}",
+                    "role": "validator",
+                    "address": to_hex(node.key.address),
+                    "enode": str(node.network.local_enode),
+                    "rpc_url": f"http://127.0.0.1:{node.rpc.http_port}",
+                    "ws_url": f"ws://127.0.0.1:{node.rpc.ws_port}",
+                    "pid": None,
+                    "data_path": None,
+                }
+                for number, node in enumerate(self.nodes, start=1)
+            ],
+            "accounts": [{"address": a.address, "private_key": a.private_key} for a in self.accounts],
+        }
+
+
+def build_network(validators: int, block_period: float) -> MemoryNetwork:
+    """A network of `validators` nodes with a block every `block_period` seconds."""
+    keys = [NodeKey.generate() for _ in range(validators)]
+    ports = free_ports(validators)
+    accounts = funded_accounts()
+    genesis = devnet_genesis([key.address for key in keys], accounts, block_period, int(time.time()) - 1)
+    spec = parse_genesis(genesis)
+    enodes = [Enode(key.public_key, "127.0.0.1", p2p, None) for key, (p2p, _, _) in zip(keys, ports, strict=True)]
+    nodes = []
+    for key, place in zip(keys, ports, strict=True):
+        others = tuple(enode for enode in enodes if enode.id != key.public_key)
+        parts = Parts(spec, key, MemoryDatabase(), MemoryConsensusLog())
+        nodes.append(Node(_config(place, others), parts))
+    return MemoryNetwork(tuple(nodes), accounts)
+
+
+def _config(ports: tuple[int, int, int], others: tuple[Enode, ...]) -> NodeConfig:
+    p2p, rpc, ws = ports
+    return NodeConfig(
+        data_path=NOWHERE,
+        genesis_file=NOWHERE,
+        p2p=P2pSettings(
+            interface="127.0.0.1", port=p2p, max_peers=100, inbound_share=None, discovery=False, static_nodes=others
+        ),
+        http=HttpSettings(port=rpc, groups=GROUPS, allowed_hosts=("*",), cors_origins=("*",), max_connections=1000),
+        websocket=WebSocketSettings(port=ws, groups=GROUPS, allowed_hosts=("*",), max_connections=1000),
+        api=ApiSettings(min_gas_price=0),
+        pool=PoolSettings(sender_share=1.0, min_gas_price=0, block_min_gas_price=0, price_bump=0),
+        keep_revert_reasons=True,
+    )
+
+
+def watch(validators: int, block_period: float, as_json: bool) -> int:
+    """`lacnode devnet --in-process`: run until Ctrl-C; the exit status."""
+    configure_logs("WARN")
+    network = build_network(validators, block_period)
+    trio.run(_watch, network, as_json)
+    return 0
+
+
+async def _watch(network: MemoryNetwork, as_json: bool) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
+        await nursery.start(network.run)
+        await network.wait_for_block(1)
+        if as_json:
+            print(json.dumps(network.document()), flush=True)
+            await trio.sleep_forever()
+        for account in network.accounts:
+            print(f"  {account.address}  {account.private_key}")
+        while True:
+            print(_line(network.nodes), flush=True)
+            await trio.sleep(TABLE_SECONDS)
+
+
+def _line(nodes: Sequence[Node]) -> str:
+    return ", ".join(
+        f"validator-{number} http://127.0.0.1:{node.rpc.http_port} #{node.chain.head.header.number}"
+        for number, node in enumerate(nodes, start=1)
+    )
+
+
+async def _stop_on_signal(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            print("stopping", file=sys.stderr)
+            scope.cancel()
+            return

@@ -1,0 +1,167 @@
+"""Networks of real processes: what an operator sees when nodes die, are cut off, come back, or join."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.integration.devnet import Devnet, ask, height, running_devnet, until
+
+FAST = ("--block-period", "0.5")
+
+
+def test_one_validator_may_die_and_two_may_not(tmp_path: Path) -> None:
+    with running_devnet(tmp_path / "net", *FAST) as network:
+        first, third, fourth = (network.url(f"validator-{n}") for n in (1, 3, 4))
+        network.command("kill", "validator-2")
+        reached = height(first)
+        until(lambda: height(first) >= reached + 3, "blocks with three of four validators")
+        network.command("kill", "validator-3")
+        until(lambda: ask(first, "lac_consensusStatus")["round"] >= 2, "rounds running out without a quorum")
+        stopped = height(first)
+        until(lambda: ask(fourth, "lac_consensusStatus")["round"] >= 2, "the other survivor in a later round")
+        assert height(first) == stopped == height(fourth), "two of four validators must not make blocks"
+        network.command("start", "validator-3")
+        until(lambda: height(first) >= stopped + 2, "blocks after one came back, the others untouched")
+        until(lambda: height(third) >= stopped + 2, "the one that came back has them too")
+
+
+def test_a_killed_network_goes_on_where_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "net"
+    with running_devnet(path, *FAST) as network:
+        url = network.url("validator-1")
+        until(lambda: height(url) >= 3, "a few blocks")
+        before = ask(url, "eth_getBlockByNumber", "0x2", False)
+        for number in range(1, 5):
+            network.command("kill", f"validator-{number}")
+        again = Devnet(path).up()
+        until(lambda: height(url) >= 5, "blocks after all were killed at once")
+        assert ask(url, "eth_getBlockByNumber", "0x2", False)["hash"] == before["hash"]
+        assert [node["name"] for node in again["nodes"]] == [f"validator-{n}" for n in range(1, 5)]
+
+
+def test_a_partition_stops_the_smaller_side_and_heals(tmp_path: Path) -> None:
+    with running_devnet(tmp_path / "net", *FAST) as network:
+        inside, outside = network.url("validator-1"), network.url("validator-2")
+        network.command("partition", "validator-1")
+        until(lambda: ask(inside, "net_peerCount") == "0x0", "validator-1 alone")
+        cut_at = height(inside)
+        until(lambda: height(outside) >= cut_at + 4, "the other three going on")
+        assert height(inside) <= cut_at + 1
+        network.command("heal")
+        until(lambda: height(inside) >= height(outside) - 1 > cut_at, "validator-1 caught up")
+        until(lambda: ask(inside, "net_peerCount") == "0x3", "everybody connected again")
+
+
+def test_a_paused_node_catches_up(tmp_path: Path) -> None:
+    with running_devnet(tmp_path / "net", *FAST) as network:
+        url, other = network.url("validator-1"), network.url("validator-2")
+        network.command("pause", "validator-1")
+        assert network.node("validator-1")["state"] == "paused"
+        reached = height(other)
+        until(lambda: height(other) >= reached + 3, "the others going on")
+        network.command("resume", "validator-1")
+        until(lambda: height(url) >= reached + 3, "the paused one caught up")
+
+
+def test_a_fifth_node_syncs_is_voted_in_and_voted_out(tmp_path: Path) -> None:
+    with running_devnet(tmp_path / "net", *FAST) as network:
+        first = network.url("validator-1")
+        until(lambda: height(first) >= 3, "something to synchronise")
+        network.command("join", "validator-5")
+        fifth, address = network.url("validator-5"), network.node("validator-5")["address"]
+        until(lambda: height(fifth) >= 3, "the new node has the chain")
+        network.command("vote", "validator-5")
+
+        def validators() -> list[str]:
+            return ask(first, "ibft_getValidatorsByBlockNumber", "latest") or []
+
+        until(lambda: address in validators(), "the fifth validator in the set")
+        until(lambda: any(block["miner"] == address for block in _last_blocks(first)), "a block by the fifth validator")
+        network.command("vote", "validator-5", "--drop")
+        until(lambda: address not in validators(), "four validators again")
+
+
+def _last_blocks(url: str) -> list[dict[str, str]]:
+    head = height(url)
+    return [ask(url, "eth_getBlockByNumber", hex(number), False) for number in range(max(1, head - 5), head)]
+
+
+def test_besu_8307_two_of_four_data_directories_wiped(tmp_path: Path) -> None:
+    _wipe_and_come_back(tmp_path / "net", ("validator-3", "validator-4"))
+
+
+def test_besu_10024_three_of_four_data_directories_wiped(tmp_path: Path) -> None:
+    _wipe_and_come_back(tmp_path / "net", ("validator-2", "validator-3", "validator-4"))
+
+
+def _wipe_and_come_back(path: Path, wiped: tuple[str, ...]) -> None:
+    """One source of the chain, its head on no batch border; the wiped nodes have only key and genesis left."""
+    with running_devnet(path, *FAST) as network:
+        url = network.url("validator-1")
+        until(lambda: height(url) >= 7, "a chain to lose")
+        kept = ask(url, "eth_getBlockByNumber", "0x7", False)["hash"]
+        names = [f"validator-{number}" for number in range(1, 5)]
+        for name in names:
+            network.command("kill", name)
+        for name in wiped:
+            directory = path / "nodes" / name
+            shutil.rmtree(directory / "database")
+            for file in directory.glob("consensus.log*"):
+                file.unlink()
+        network.up()
+        reached = height(url)
+        for name in names:
+            until(lambda name=name: height(network.url(name)) >= reached + 2, f"new blocks on {name}")  # type: ignore[misc]
+            assert ask(network.url(name), "eth_getBlockByNumber", "0x7", False)["hash"] == kept
+
+
+def test_a_second_node_on_the_same_data_directory_is_refused(tmp_path: Path) -> None:
+    with running_devnet(tmp_path / "net", "--validators", "1", *FAST):
+        config = tmp_path / "net" / "nodes" / "validator-1" / "config.toml"
+        second = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "lacnode",
+                "--p2p-port=0",
+                "--rpc-http-port=0",
+                "--rpc-ws-port=0",
+                "--config-file",
+                str(config),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert second.returncode == 1
+        assert "in use" in second.stderr
+
+
+def test_another_networks_data_directory_is_refused(tmp_path: Path) -> None:
+    first, second = tmp_path / "one", tmp_path / "two"
+    with running_devnet(first, "--validators", "1", *FAST):
+        pass
+    with running_devnet(second, "--validators", "1", *FAST):
+        pass
+    config = first / "nodes" / "validator-1" / "config.toml"
+    started = subprocess.run(
+        [sys.executable, "-m", "lacnode", "--genesis-file", str(second / "genesis.json"), "--config-file", str(config)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert started.returncode == 1
+    assert "another network" in started.stderr
+
+
+def test_commands_say_what_is_wrong(tmp_path: Path) -> None:
+    network = Devnet(tmp_path / "none")
+    missing = network.command("status", check=False)
+    assert missing.returncode == 1
+    assert "no devnet under" in missing.stderr
+    with running_devnet(tmp_path / "net", "--validators", "1", *FAST) as running:
+        unknown = running.command("kill", "validator-9", check=False)
+        assert "no node 'validator-9'" in unknown.stderr
+        other_size = running.command("--validators", "4", "--detach", check=False)
+        assert "holds a network of 1 nodes" in other_size.stderr
