@@ -9,19 +9,22 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from lacnode.consensus.block_hash import committed_seal_hash
-from lacnode.consensus.messages import Commit, Prepare, Proposal, RoundChange, decode_message
+from lacnode.consensus.messages import Commit, Prepare, Proposal, RoundChange, decode_envelope, decode_message
 from lacnode.consensus.payloads import (
     COMMIT,
     PREPARE,
     PROPOSAL,
     ROUND_CHANGE,
     CommitPayload,
+    PreparedCertificate,
     PreparePayload,
     ProposalPayload,
     RoundChangePayload,
+    RoundId,
     SignedPayload,
     sign_payload,
 )
+from lacnode.consensus.validation import Committee
 from lacnode.crypto.signer import KeySigner
 from tests.simulation.network import Interceptor, Network
 
@@ -111,6 +114,67 @@ def forger(network: Network, index: int, rng: random.Random) -> Interceptor:
     return intercept
 
 
+def usurper(network: Network, index: int, rng: random.Random) -> Interceptor:
+    """In rounds that are justified by round changes it proposes a block of its own, with too few of them."""
+    node = network.nodes[index]
+    signer = KeySigner(node.key)
+
+    def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
+        message = decode_message(code, data)
+        if not isinstance(message, Proposal) or message.signed.author != node.address or not message.certificate:
+            return False
+        round_id = message.signed.payload.round_id
+        block = node.disk.ledger.make_block(
+            node.address, round_id.round, message.block.header.timestamp, b"usurped %d" % rng.randrange(1 << 30)
+        )
+        signed = signed_by(ProposalPayload(round_id, committed_seal_hash(block.header)), signer)
+        silent = tuple(asked for asked in message.certificate if asked.payload.certificate is None)
+        network.transmit(source, code, Proposal(signed, block, silent).encode(), recipients)
+        _vote_for(network, index, signed.payload, recipients)
+        return True
+
+    return intercept
+
+
+def pretender(network: Network, index: int, rng: random.Random) -> Interceptor:
+    """Claims in its round changes that a block of its own was prepared, later than any other and by nobody."""
+    node = network.nodes[index]
+    signer = KeySigner(node.key)
+
+    def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
+        round_id, author = decode_envelope(code, data)
+        if code != ROUND_CHANGE or author != node.address:
+            return False
+        claimed = round_id.round + rng.randrange(5)
+        timestamp = node.disk.ledger.head.timestamp + 2
+        block = node.disk.ledger.make_block(node.address, claimed, timestamp, b"pretended %d" % rng.randrange(1 << 30))
+        proposal = ProposalPayload(RoundId(round_id.sequence, claimed), committed_seal_hash(block.header))
+        certificate = PreparedCertificate(signed_by(proposal, signer), ())
+        lie = RoundChange(signed_by(RoundChangePayload(round_id, certificate), signer), block)
+        network.transmit(source, code, lie.encode(), recipients)
+        return True
+
+    return intercept
+
+
+def hurrier(network: Network, index: int, rng: random.Random) -> Interceptor:
+    """Answers everything with a round change to a far round, one that lasts for hours and is its own to propose in."""
+    node = network.nodes[index]
+    signer = KeySigner(node.key)
+
+    def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
+        height = decode_envelope(code, data)[0].sequence
+        committee = Committee(height, network.addresses, node.disk.ledger.head.coinbase)
+        far = next(
+            number for number in range(20, 20 + len(network.nodes)) if committee.proposer(number) == node.address
+        )
+        lie = RoundChange(signed_by(RoundChangePayload(RoundId(height, far), None), signer), None)
+        network.transmit(source, ROUND_CHANGE, lie.encode(), recipients)
+        return True
+
+    return intercept
+
+
 def replayer(network: Network, index: int, rng: random.Random) -> Interceptor:
     """Sends again what was once said, whoever said it."""
     heard: list[tuple[int, bytes]] = []
@@ -157,6 +221,9 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "equivocator": equivocator,
     "withholder": withholder,
     "forger": forger,
+    "usurper": usurper,
+    "pretender": pretender,
+    "hurrier": hurrier,
     "replayer": replayer,
     "garbler": garbler,
 }

@@ -7,6 +7,7 @@ the time; liveness is asked for once the trouble is over.
 import random
 from dataclasses import dataclass
 
+from lacnode.consensus.round_clock import MAX_DOUBLINGS
 from tests.simulation.byzantine import BEHAVIOURS
 from tests.simulation.ledger import Rules
 from tests.simulation.links import Weather
@@ -41,6 +42,7 @@ def recovery_bound_ms(network: Network) -> int:
     again, all honest nodes are in one round by the end of the next one, whose proposer may be a liar, up to f times.
     """
     highest = max((node.machine.status.round for node in network.nodes if node.machine is not None), default=0)
+    highest = min(highest, MAX_DOUBLINGS)
     faulty = (len(network.nodes) - 1) // 3
     timeout = network.rules.request_timeout_ms
     return int(
@@ -91,6 +93,8 @@ def _plan_trouble(network: Network, rng: random.Random) -> None:
     """Schedule partitions and restarts, and let crashes strike."""
     network.crash_chance = rng.choice((0.0, 0.002, 0.02))
     network.crash_limit = 20
+    network.commit_loss = rng.choice((0.0, 0.0, 0.5, 0.7))
+    network.finisher_loss = rng.choice((0.0, 0.0, 0.3))
     network.keep_restarting(rng.choice((50, 2_000, 8_000)))
     for _ in range(rng.randrange(4)):
         start, length = rng.randrange(TROUBLE_MS), rng.randrange(500, 15_000)
@@ -107,6 +111,7 @@ def _plan_trouble(network: Network, rng: random.Random) -> None:
 def _heal(network: Network) -> tuple[int, int]:
     """End all trouble; milliseconds until every honest node has two more blocks than any had, and the bound."""
     network.crash_limit = 0
+    network.commit_loss = network.finisher_loss = 0.0
     network.links.weather = network.links.weather.fair
     network.start()
     network.partition({})

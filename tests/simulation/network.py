@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from lacnode.consensus.effects import Effect, Note
-from lacnode.consensus.payloads import Payload, SignedPayload
+from lacnode.consensus.payloads import COMMIT, Payload, SignedPayload
 from lacnode.crypto.node_key import NodeKey
 from lacnode.primitives.block import Block
 from lacnode.primitives.keccak import keccak256
@@ -66,6 +66,11 @@ class Network(Surroundings):
         self.interceptors: dict[int, Interceptor] = {}
         self.notes: Counter[tuple[int, str]] = Counter()
         """How often node `index` said something on a topic."""
+        self.commit_loss = 0.0
+        """The part of all commits that gets lost: blocks that are prepared, and final for few or nobody."""
+        self.finisher_loss = 0.0
+        """How often the first node to have a block dies of it and stays away, half the time with all others for a
+        moment: the worst time to go, as nobody else may know that the block is final."""
         self.crash_chance = 0.0
         self.crash_limit = 0
         self._rations: Counter[tuple[int, int]] = Counter()
@@ -154,6 +159,8 @@ class Network(Surroundings):
         sender = self.addresses[source]
         for address in sorted(recipients):
             target = self._index.get(address)
+            if code == COMMIT and self.commit_loss > 0 and self.rng.random() < self.commit_loss:
+                continue
             if target is not None and target != source:
                 node = self.nodes[target]
                 self.links.carry(source, target, lambda node=node: node.receive(code, data, sender))  # type: ignore[misc]
@@ -168,7 +175,17 @@ class Network(Surroundings):
         self.invariants.signed(self.addresses[index], payload)
 
     def imported(self, index: int, block: Block) -> None:
+        is_first = all(node.height < block.number for node in self.nodes if node.index != index)
         self.invariants.imported(index, block)
+        if self.finisher_loss > 0 and is_first and self.rng.random() < self.finisher_loss:
+            self.clock.after(0, lambda: self._lose_finisher(index))
+
+    def _lose_finisher(self, index: int) -> None:
+        everybody = self.rng.random() < 0.5
+        self.stop(self._indices if everybody else [index])
+        others = [other for other in self._indices if other != index]
+        self.clock.after(self.rng.randint(1, 3_000), lambda: self.start(others))
+        self.clock.after(self.rng.randint(5_000, 15_000), lambda: self.start([index]))
 
     def behind(self, index: int, address: bytes) -> None:
         self._sync_soon(index)

@@ -4,35 +4,29 @@ Each fault has a scenario that holds with the code as it is and fails with the f
 with random seeds, as an unknown fault would have to be.
 """
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from lacnode.consensus import header_rules, quorum, validation
-from lacnode.consensus.block_hash import committed_seal_hash
 from lacnode.consensus.journal import Journal
-from lacnode.consensus.messages import Commit, Prepare, Proposal, RoundChange, decode_envelope, decode_message
+from lacnode.consensus.messages import Commit, Prepare, decode_message
 from lacnode.consensus.payloads import (
     COMMIT,
     PROPOSAL,
-    ROUND_CHANGE,
     CommitPayload,
-    PreparedCertificate,
     PreparePayload,
-    ProposalPayload,
-    RoundChangePayload,
     RoundId,
     SignedPayload,
 )
 from lacnode.consensus.round import Round
 from lacnode.consensus.round_changes import RoundChangeBook
-from lacnode.consensus.validation import Committee
 from lacnode.crypto.secp256k1 import CURVE_ORDER
 from lacnode.crypto.signer import KeySigner
-from lacnode.primitives.block import Block
 from tests.simulation import ledger
-from tests.simulation.byzantine import signed_by
+from tests.simulation.byzantine import Behaviour, hurrier, pretender, signed_by, usurper
 from tests.simulation.campaign import Stalled, recovery_bound_ms, run_seed
 from tests.simulation.clock import Storm
 from tests.simulation.invariants import Broken
@@ -146,17 +140,21 @@ def finisher_returns_all() -> None:
     all_restart(FINISHER)
 
 
-def with_liar(index: int, behaviour: Callable[[Network], Interceptor]) -> Network:
+def with_liar(index: int, behaviour: Behaviour) -> Network:
     """Four validators at height 3, one of which turns into a liar now."""
     network = started(4)
     must_reach(network, 2, 20_000)
-    network.byzantine = frozenset({index})
-    network.invariants.trust_no_more(network.addresses[index])
-    network.interceptors[index] = behaviour(network)
+    turn_liar(network, index, behaviour)
     return network
 
 
-def one_finishes_in_secret(liar: int, behaviour: Callable[[Network], Interceptor]) -> None:
+def turn_liar(network: Network, index: int, behaviour: Behaviour) -> None:
+    network.byzantine = frozenset({index})
+    network.invariants.trust_no_more(network.addresses[index])
+    network.interceptors[index] = behaviour(network, index, network.rng)
+
+
+def one_finishes_in_secret(liar: int, behaviour: Behaviour) -> None:
     """All prepare block 3 and only one node gets the commits, and is gone for a while; the liar proposes another."""
     network = started(4)
     must_reach(network, 2, 20_000)
@@ -173,56 +171,10 @@ def one_finishes_in_secret(liar: int, behaviour: Callable[[Network], Interceptor
     assert network.run_until(lambda: network.nodes[FINISHER].height == 3, 1_000)
     network.stop([FINISHER])
     every(network, None)
-    network.byzantine = frozenset({liar})
-    network.invariants.trust_no_more(network.addresses[liar])
-    network.interceptors[liar] = behaviour(network)
+    turn_liar(network, liar, behaviour)
     network.run_for(15_000)
     network.start([FINISHER])
     must_reach(network, 5, recovery_bound_ms(network))
-
-
-def usurper(network: Network) -> Interceptor:
-    """Node 3 proposes a block of its own in round 1, with an empty certificate."""
-    node = network.nodes[3]
-
-    def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
-        message = decode_message(code, data)
-        if not isinstance(message, Proposal) or message.signed.payload.round_id != RoundId(3, 1):
-            return False
-        if message.signed.author == node.address:
-            block = _other_block(network, 3, 1)
-            digest = committed_seal_hash(block.header)
-            signer = KeySigner(node.key)
-            lie = Proposal(signed_by(ProposalPayload(RoundId(3, 1), digest), signer), block, ())
-            vote = Commit(signed_by(CommitPayload(RoundId(3, 1), digest), signer))
-            network.transmit(source, PROPOSAL, lie.encode(), recipients)
-            network.transmit(source, COMMIT, vote.encode(), recipients)
-        return True
-
-    return intercept
-
-
-def pretender(network: Network) -> Interceptor:
-    """Node 1 claims in its round change that a block of its own was prepared, later than any other."""
-    node = network.nodes[1]
-
-    def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
-        round_id, author = decode_envelope(code, data)
-        if code != ROUND_CHANGE or round_id != RoundId(3, 1) or author != node.address:
-            return False
-        block, signer = _other_block(network, 1, 5), KeySigner(node.key)
-        proposal = ProposalPayload(RoundId(3, 5), committed_seal_hash(block.header))
-        certificate = PreparedCertificate(signed_by(proposal, signer), ())
-        lie = RoundChange(signed_by(RoundChangePayload(round_id, certificate), signer), block)
-        network.transmit(source, code, lie.encode(), recipients)
-        return True
-
-    return intercept
-
-
-def _other_block(network: Network, index: int, round_: int) -> Block:
-    chain = network.nodes[index].disk.ledger
-    return chain.make_block(network.addresses[index], round_, chain.head.timestamp + 2, b"another")
 
 
 def a_usurper() -> None:
@@ -253,9 +205,9 @@ def _only_to(
     return False
 
 
-def repeater(network: Network) -> Interceptor:
-    """Node 0 prepares and commits what it hears of in round 0 of height 3, both twice, and only the proposer is told."""
-    node = network.nodes[0]
+def repeater(network: Network, index: int, rng: random.Random) -> Interceptor:
+    """Prepares and commits what it hears of in round 0 of height 3, both twice, and only the proposer is told."""
+    node = network.nodes[index]
     signer = KeySigner(node.key)
     victim = frozenset({network.addresses[PROPOSER]})
 
@@ -284,22 +236,6 @@ def a_hurrier() -> None:
     """Node 0 asks for rounds that last for hours, in which it is the proposer, and says nothing else."""
     network = with_liar(0, hurrier)
     must_reach(network, 5, 3 * recovery_bound_ms(network))
-
-
-def hurrier(network: Network) -> Interceptor:
-    """Node 0 answers everything with a round change to a far round of its own."""
-    signer = KeySigner(network.nodes[0].key)
-
-    def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
-        height = decode_envelope(code, data)[0].sequence
-        head = network.nodes[0].disk.ledger.head
-        committee = Committee(height, network.addresses, head.coinbase)
-        mine = next(number for number in range(20, 24) if committee.proposer(number) == signer.address)
-        lie = RoundChange(signed_by(RoundChangePayload(RoundId(height, mine), None), signer), None)
-        network.transmit(source, ROUND_CHANGE, lie.encode(), recipients)
-        return True
-
-    return intercept
 
 
 # -- the tests -----------------------------------------------------------------------------------------------------
