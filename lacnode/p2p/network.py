@@ -195,12 +195,8 @@ class Network:
     async def _session(
         self, stream: trio.SocketStream, dialled: Enode | None, introduced: Callable[[], object] = lambda: None
     ) -> bool:
-        """One session; whatever goes wrong in it stays in it."""
         try:
             return await run_session(stream, dialled, self, introduced)
-        except Exception:
-            log.exception("a session failed", dialled=str(dialled))
-            return False
         finally:
             self._wake.set()
 

@@ -138,7 +138,7 @@ class RlpxConnection:
                     await self._stream.send_eof()
                     while await self._stream.receive_some(READ_SIZE):
                         pass
-                except (ConnectionFailed, trio.BrokenResourceError, trio.ClosedResourceError):
+                except (ConnectionFailed, OSError, trio.BrokenResourceError, trio.ClosedResourceError):
                     pass
         await trio.aclose_forcefully(self._stream)
 

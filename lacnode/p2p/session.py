@@ -49,10 +49,10 @@ async def run_session(
     stream: trio.SocketStream, dialled: Enode | None, network: Surroundings, introduced: Callable[[], object]
 ) -> bool:
     """Live through a session on `stream`, which this node has `dialled`, or accepted where that is None. True if it got
-    as far as being a peer; `introduced` is called when the handshakes are over."""
+    as far as being a peer; `introduced` is called when the handshakes are over. Whatever goes wrong in it stays in it."""
     connection: RlpxConnection | None = None
     admitted: Admitted | None = None
-    farewell: DisconnectReason | None = DisconnectReason.TCP_SUBSYSTEM_ERROR
+    farewell: DisconnectReason | None = DisconnectReason.CLIENT_QUITTING  # unless something else ends it first
     try:
         with trio.fail_after(network.limits.handshake):
             connection = await open_rlpx(stream, network.key, None if dialled is None else dialled.id, network.limits)
@@ -66,9 +66,9 @@ async def run_session(
         farewell = failure.reason
         _remember(failure, connection, network)
         log.debug("session ended", peer=_name(connection, dialled), reason=str(failure))
-    except trio.Cancelled:
-        farewell = DisconnectReason.CLIENT_QUITTING
-        raise
+    except Exception:
+        farewell = DisconnectReason.TCP_SUBSYSTEM_ERROR
+        log.exception("a session failed by a mistake of this node", peer=_name(connection, dialled))
     finally:
         if admitted is not None:
             admitted.peer.left.set()

@@ -1,0 +1,212 @@
+"""What strangers may do to the port, and peers to their session, without harm to anybody else."""
+
+import contextlib
+import os
+import random
+import socket
+
+import pytest
+import trio
+
+from lacnode.crypto.node_key import NodeKey
+from lacnode.p2p.network import HALF_OPEN
+from lacnode.p2p.rlpx import Limits
+from lacnode.p2p.wire.eth_messages import BlockHeaders, GetBlockHeaders
+from lacnode.p2p.wire.handshake import Initiator
+from lacnode.p2p.wire.p2p_messages import DISCONNECT, EMPTY_LIST, PING, DisconnectReason
+from tests.integration.p2p_nodes import DEADLINE, Client, Node, block, closed, connected, transaction, world
+
+
+async def still_serves(node: Node) -> None:
+    """An honest peer comes, asks, and is answered."""
+    client = await Client.connect(node)
+    await client.become_peer()
+    await client.send(GetBlockHeaders(1, 0, 1))
+    assert isinstance(await client.message(), BlockHeaders)
+
+
+class TestStrangers:
+    @pytest.mark.parametrize("seed", range(12))
+    async def test_garbage_is_hung_up_on(self, seed: int) -> None:
+        rng = random.Random(seed)
+        garbage = rng.randbytes(rng.choice([1, 2, 97, 307, 308, 2_050, 100_000]))
+        if seed % 2:
+            garbage = rng.choice([b"\x04", b"\x01\x33", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01"]) + garbage
+        async with world() as w:
+            node = await w.node(limits=Limits(handshake=0.5))
+            stream = await node.visit()
+            with contextlib.suppress(trio.BrokenResourceError):
+                await stream.send_all(garbage)
+            await closed(stream)
+            await still_serves(node)
+
+    async def test_silence_is_hung_up_on(self) -> None:
+        async with world() as w:
+            node = await w.node(limits=Limits(handshake=0.3))
+            await closed(await node.visit())
+
+    async def test_a_byte_at_a_time_does_not_buy_time(self) -> None:
+        async with world() as w:
+            node = await w.node(limits=Limits(handshake=0.5))
+            stream = await node.visit()
+            auth = Initiator(NodeKey.generate(), node.id, random_bytes=os.urandom).auth
+
+            async def trickle() -> None:
+                for byte in auth * 100:
+                    await stream.send_all(bytes([byte]))
+                    await trio.sleep(0.02)
+
+            with trio.fail_after(DEADLINE), pytest.raises(trio.BrokenResourceError):
+                await trickle()
+
+    async def test_a_crowd_of_silent_strangers_keeps_nobody_out(self) -> None:
+        async with world() as w:
+            node = await w.node()
+            crowd = [await node.visit() for _ in range(HALF_OPEN + 20)]
+            with trio.fail_after(5):
+                await still_serves(node)
+            await closed(crowd[0])
+
+    async def test_an_auth_for_somebody_else_is_hung_up_on(self) -> None:
+        async with world() as w:
+            node = await w.node(limits=Limits(handshake=0.5))
+            stream = await node.visit()
+            await stream.send_all(
+                Initiator(NodeKey.generate(), NodeKey.generate().public_key, random_bytes=os.urandom).auth
+            )
+            await closed(stream)
+
+    async def test_garbage_on_the_discovery_port_is_overlooked(self) -> None:
+        async with world() as w:
+            boot = await w.node(discovery=True)
+            rng = random.Random(7)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as noise:
+                for size in (0, 1, 97, 98, 200, 1_280, 1_600, 1_601, 9_000) * 20:
+                    noise.sendto(rng.randbytes(size), ("127.0.0.1", boot.enode.udp or 0))
+            late = await w.node(discovery=True, bootnodes=(boot.enode,))
+            other = await w.node(discovery=True, bootnodes=(boot.enode,))
+            await late.recorder.wait("joined", 2)
+            await other.recorder.wait("joined", 2)
+
+
+class TestPeers:
+    async def peer(self, node: Node) -> Client:
+        client = await Client.connect(node)
+        await client.become_peer()
+        await node.recorder.wait("joined", len(node.recorder.of("left")) + 1)
+        return client
+
+    async def test_flipped_bits_in_a_frame_are_a_breach(self) -> None:
+        async with world() as w:
+            node = await w.node()
+            client = await self.peer(node)
+            frame = bytearray(client.connection._codec.encode(PING, EMPTY_LIST))
+            frame[3] ^= 1
+            await client.connection._stream.send_all(frame)
+            assert await client.disconnect_reason() is DisconnectReason.BREACH_OF_PROTOCOL
+            assert "MAC" in (await node.recorder.wait("left")).content
+
+    async def test_an_oversized_message_is_a_breach(self) -> None:
+        async with world() as w:
+            client = await self.peer(await w.node())
+            codec = client.connection._codec
+            header = codec._encryptor.update(b"\xff\xff\xff\xc2\x80\x80".ljust(16, b"\0"))
+            await client.connection._stream.send_all(header + codec._egress.of_header(header))
+            assert await client.disconnect_reason() is DisconnectReason.BREACH_OF_PROTOCOL
+
+    async def test_a_small_message_that_unpacks_to_much_is_a_breach(self) -> None:
+        async with world() as w:
+            client = await self.peer(await w.node())
+            codec = client.connection._codec
+            bomb = b"\xff\xff\xff\x7f" + b"\xfe" * 64
+            size = 1 + len(bomb)
+            header = codec._encryptor.update(size.to_bytes(3) + b"\xc2\x80\x80".ljust(13, b"\0"))
+            content = codec._encryptor.update(b"\x10" + bomb + bytes(-size % 16))
+            packet = header + codec._egress.of_header(header) + content + codec._egress.of_content(content)
+            await client.connection._stream.send_all(packet)
+            assert await client.disconnect_reason() is DisconnectReason.BREACH_OF_PROTOCOL
+
+    async def test_a_peer_that_never_reads_is_left_when_it_is_owed_too_much(self) -> None:
+        async with world() as w:
+            node = await w.node()
+            await self.peer(node)
+            peer = node.network.peers[0]
+            large = block(9, bytes(32), [transaction(1, random.Random(1).randbytes(2**20))])
+            count = 0
+            with trio.fail_after(DEADLINE):
+                while peer.leaving is None:
+                    count += 1
+                    peer.send_new_block(large, count.to_bytes(32), count)
+                    await trio.lowlevel.checkpoint()
+            await node.recorder.wait("left")
+            assert count < 100
+            await still_serves(node)
+
+    async def test_a_peer_that_never_reads_is_left_after_a_while(self) -> None:
+        async with world() as w:
+            node = await w.node(limits=Limits(sending=0.3))
+            await self.peer(node)
+            # More than fits into the buffers of both sides' sockets, and no more than one message may have.
+            large = block(9, bytes(32), [transaction(1, random.Random(1).randbytes(15 * 2**20))])
+            node.network.peers[0].send_new_block(large, b"\1" * 32, 1)
+            assert "does not read" in (await node.recorder.wait("left")).content
+
+    async def test_gossip_to_a_peer_that_does_not_read_is_dropped_and_consensus_is_not(self) -> None:
+        async with world() as w:
+            node = await w.node()
+            client = await self.peer(node)
+            peer = node.network.peers[0]
+            noise = random.Random(1)
+            for number in range(60):
+                peer.send_transactions([transaction(number, noise.randbytes(2**20 - 200))])
+                peer.send_consensus(2, number.to_bytes(2))
+                await trio.lowlevel.checkpoint()
+            assert peer.leaving is None
+            codes: list[int] = []
+            while len(codes) < 60:
+                frame = await client.frame()
+                assert frame.message_id != DISCONNECT
+                if frame.message_id == client.table.message_id("IBF", 2):
+                    codes.append(int.from_bytes(frame.body))
+            assert codes == list(range(60))
+
+    async def test_a_greedy_reader_is_served_without_being_disconnected(self) -> None:
+        async with world() as w:
+            node = await w.node()
+            for number in range(5, 9):
+                node.chain.blocks.append(block(number, bytes(32), [transaction(number, bytes(7 * 2**20))]))
+                node.chain.hashes.append(bytes([number]) * 32)
+            one = await w.node()
+            peer, _ = await connected(one, node)
+            got: list[int] = []
+
+            async def ask(number: int) -> None:
+                (body,) = await peer.bodies([bytes([number]) * 32])
+                got.append(body.transactions[0].nonce)
+
+            async with trio.open_nursery() as nursery:
+                for number in range(5, 9):
+                    nursery.start_soon(ask, number)
+            assert sorted(got) == [5, 6, 7, 8]
+
+    async def test_a_storm_of_pings_does_not_stop_consensus(self) -> None:
+        async with world() as w:
+            node, honest = await w.node(), await w.node()
+            stormy = await self.peer(node)
+            peer, _ = await connected(honest, node)
+            async with trio.open_nursery() as nursery:
+
+                async def storm() -> None:
+                    while True:
+                        await stormy.connection.send(PING, EMPTY_LIST)
+
+                async def read() -> None:
+                    while True:
+                        await stormy.frame()
+
+                nursery.start_soon(storm)
+                nursery.start_soon(read)
+                for number in range(50):
+                    peer.send_consensus(1, bytes([number]))
+                await node.recorder.wait("consensus", 50)
+                nursery.cancel_scope.cancel()
