@@ -64,7 +64,7 @@ HTTP_OPTIONS = (
     Option(
         "rpc-http-tls-cipher-suites",
         Kind.LIST,
-        "JVM default",
+        "",
         "Ciphers",
         Behaviour.IGNORED,
         aliases=("rpc-http-tls-cipher-suite",),

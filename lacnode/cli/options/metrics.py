@@ -21,7 +21,7 @@ METRICS_OPTIONS = (
     Option(
         "metrics-category",
         Kind.LIST,
-        "see metrics-besu.md",
+        "",
         "Categories",
         Behaviour.IGNORED,
         aliases=("metrics-categories",),

@@ -9,8 +9,9 @@ NODE_OPTIONS = (
     Option(
         "network",
         Kind.ENUM,
-        "MAINNET",
-        "MAINNET, SEPOLIA, GOERLI, HOLESKY, DEV, FUTURE_EIPS, EXPERIMENTAL_EIPS, CLASSIC, MORDOR",
+        "",
+        "A public network; this node runs IBFT 2.0 networks, given by --genesis-file",
+        Behaviour.REFUSED,
         values=(
             "MAINNET",
             "SEPOLIA",
@@ -38,8 +39,8 @@ NODE_OPTIONS = (
     Option(
         "sync-mode",
         Kind.ENUM,
-        "FULL with genesis file or privacy; FAST on public networks",
-        "FULL, FAST, X_SNAP, X_CHECKPOINT",
+        "FULL",
+        "How to catch up; every mode does what FULL does",
         values=(
             "FULL",
             "FAST",
