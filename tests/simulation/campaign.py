@@ -24,7 +24,8 @@ class Stalled(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a seed ended: validators, liars, blocks before healing and at the end, and how long the next block took."""
+    """How a seed ended: validators, liars, blocks before healing and at the end, how long the next block took and
+    might have taken, and how many deliveries and timers there were."""
 
     seed: int
     validators: int
@@ -33,6 +34,7 @@ class Outcome:
     blocks: int
     recovery_ms: int
     bound_ms: int
+    actions: int
 
 
 def recovery_bound_ms(network: Network) -> int:
@@ -75,7 +77,8 @@ def run_seed(seed: int) -> Outcome:
     network.run_for(TROUBLE_MS)
     blocks_in_trouble = network.height
     recovery, bound = _heal(network)
-    return Outcome(seed, size, tuple(liars.values()), blocks_in_trouble, network.height, recovery, bound)
+    names = tuple(liars.values())
+    return Outcome(seed, size, names, blocks_in_trouble, network.height, recovery, bound, network.clock.actions)
 
 
 def _weather(rng: random.Random) -> Weather:

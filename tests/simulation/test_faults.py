@@ -263,7 +263,13 @@ def test_a_scenario_catches(scenario: Callable[[], None], fault: Fault, monkeypa
 
 
 @pytest.mark.parametrize(
-    "fault", [one_vote_too_few_is_enough, one_vote_more_is_needed, everything_is_forgotten_on_restart]
+    "fault",
+    [
+        one_vote_too_few_is_enough,
+        one_vote_more_is_needed,
+        everything_is_forgotten_on_restart,
+        the_prepared_block_is_forgotten_on_restart,
+    ],
 )
 def test_random_seeds_catch(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     fault(monkeypatch)
