@@ -3,9 +3,9 @@
 `data` of the error says which parameter and what was expected, which Besu leaves out.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 from lacnode.chain.log_filter import LogFilter
 from lacnode.evm.engine import CallRequest
@@ -16,10 +16,15 @@ from lacnode.rpc.errors import RpcError, block_not_found, invalid_params, unknow
 from lacnode.rpc.registry import Params
 from lacnode.rpc.services import RpcServices
 
-T = TypeVar("T")
 MAX_UINT256 = 2**256 - 1
 LATEST_TAGS = frozenset(("latest", "pending"))
 UNSET_TAGS = frozenset(("finalized", "safe"))
+MIN_HASH_TEXT, MAX_NUMBER_TEXT = 65, 16
+"""Where Besu draws the line between a block's hash and its number, in characters."""
+
+_HEXADECIMAL = re.compile(r"[0-9a-fA-F]+")
+_NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
+_JAVA_LONG = re.compile(r"(?:0x|#)(?P<hexadecimal>[0-9a-f]+)|0(?P<octal>[0-7]+)|(?P<decimal>0|[1-9][0-9]*)")
 
 
 def required(params: Params, index: int, what: str) -> object:
@@ -56,45 +61,51 @@ def data(value: object, what: str) -> bytes:
 
 
 def address(value: object, what: str = "address") -> bytes:
-    return _sized(value, what, 20)
+    """20 bytes; as in Besu fewer are filled up with zeros on the left."""
+    return _padded(value, what, 20)
 
 
 def hash32(value: object, what: str = "hash") -> bytes:
-    return _sized(value, what, 32)
-
-
-def _sized(value: object, what: str, size: int) -> bytes:
+    """Exactly 32 bytes."""
     found = data(value, what)
-    if len(found) != size:
-        raise invalid_params(f"{what}: {size} bytes were expected, found {len(found)}")
+    if len(found) != 32:
+        raise invalid_params(f"{what}: 32 bytes were expected, found {len(found)}")
     return found
 
 
+def _padded(value: object, what: str, size: int) -> bytes:
+    digits = _digits(text(value, what))
+    if len(digits) > 2 * size or not _HEXADECIMAL.fullmatch(digits or "0"):
+        raise invalid_params(f"{what}: up to {size} bytes of hexadecimal were expected")
+    return bytes.fromhex(digits.rjust(2 * size, "0"))
+
+
+def _digits(word: str) -> str:
+    return word[2:] if word[:2].lower() == "0x" else word
+
+
 def quantity(value: object, what: str, maximum: int = MAX_UINT256) -> int:
-    """A number: hexadecimal text with 0x, or a JSON integer."""
+    """A number: text in hexadecimal with 0x or else in decimal, or a JSON integer."""
     number: int | None = None
     if isinstance(value, int) and not isinstance(value, bool):
         number = value
-    elif isinstance(value, str) and len(value) <= 66:
-        try:
-            number = int(value, 16) if value[:2].lower() == "0x" else int(value, 10)
-        except ValueError:
-            number = None
+    elif isinstance(value, str) and len(value) <= 78 and _NUMBER.fullmatch(value):
+        number = int(value, 16 if value[:2].lower() == "0x" else 10)
     if number is None or not 0 <= number <= maximum:
         raise invalid_params(f"{what}: a quantity was expected")
     return number
 
 
+def wei(value: object, what: str) -> int:
+    """An amount up to 256 bits. Text is hexadecimal even without 0x, as in Besu's `Wei`."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return quantity(value, what)
+    return int.from_bytes(_padded(value, what, 32))
+
+
 def slot(value: object) -> int:
     """A storage slot: up to 32 bytes of hexadecimal, in any number of digits."""
-    digits = text(value, "slot").removeprefix("0x")
-    try:
-        number = int(digits or "0", 16)
-    except ValueError:
-        raise invalid_params("slot: hexadecimal was expected") from None
-    if len(digits) > 64 or number < 0:
-        raise invalid_params("slot: at most 32 bytes were expected")
-    return number
+    return int.from_bytes(_padded(value, "slot", 32))
 
 
 # -- blocks --------------------------------------------------------------------------------------------------------
@@ -123,17 +134,10 @@ def _not_negative(number: int) -> int:
 
 def _java_long(word: str) -> int:
     """Java's `Long.decode`: decimal, 0x or # hexadecimal, leading 0 octal."""
-    if len(word) <= 18:
-        try:
-            if word.startswith("0x"):
-                return int(word[2:], 16)
-            if word.startswith("#"):
-                return int(word[1:], 16)
-            if word.startswith("0") and len(word) > 1:
-                return int(word[1:], 8)
-            return int(word, 10)
-        except ValueError:
-            pass
+    if len(word) <= 19 and (match := _JAVA_LONG.fullmatch(word)):
+        for name, base in (("hexadecimal", 16), ("octal", 8), ("decimal", 10)):
+            if match[name] is not None:
+                return int(match[name], base)
     raise invalid_params("block: a number, a hash, or one of latest, earliest, pending was expected")
 
 
@@ -146,8 +150,10 @@ def header_by_number_or_hash(services: RpcServices, value: object) -> BlockHeade
     """The header that a "number or hash" parameter means; "Block not found" if there is none."""
     if isinstance(value, Mapping):
         header = _header_by_object(services, value)
-    elif isinstance(value, str) and len(value) >= 65:
-        header = services.chain.header_of(hash32(value, "block"))
+    elif isinstance(value, str) and len(value) >= MIN_HASH_TEXT:
+        header = services.chain.header_of(_padded(value, "block", 32))
+    elif isinstance(value, str) and len(value) > MAX_NUMBER_TEXT:
+        raise invalid_params("block: a number of up to 64 bits or a hash was expected")
     else:
         header = header_by_number(services, value)
     if header is None:
@@ -156,11 +162,15 @@ def header_by_number_or_hash(services: RpcServices, value: object) -> BlockHeade
 
 
 def _header_by_object(services: RpcServices, value: Mapping[str, object]) -> BlockHeader | None:
-    if "blockHash" in value and "blockNumber" not in value:
+    """A block by EIP-1898. Every block that is known is canonical, so `requireCanonical` changes nothing."""
+    if value.get("blockHash") is not None:
         boolean(value.get("requireCanonical", False), "requireCanonical")
-        return services.chain.header_of(hash32(value["blockHash"], "blockHash"))
-    if "blockNumber" in value and "blockHash" not in value:
-        return header_by_number(services, value["blockNumber"])
+        return services.chain.header_of(_padded(value["blockHash"], "blockHash", 32))
+    if value.get("blockNumber") is not None:
+        number = value["blockNumber"]
+        if isinstance(number, str):
+            number = _java_long(number.lower())
+        return services.chain.header_at(_not_negative(quantity(number, "blockNumber")))
     raise invalid_params("block: either blockHash or blockNumber was expected")
 
 
@@ -173,8 +183,8 @@ def call_request(value: object) -> tuple[CallRequest, bool | None]:
         raise invalid_params("call: an object was expected")
     if value.get("data") is not None and value.get("input") is not None:
         raise invalid_params("call: only one of data and input may be given")
-    gas_price, fee = _member(value, "gasPrice"), _member(value, "maxFeePerGas")
-    tip = _member(value, "maxPriorityFeePerGas")
+    gas_price, fee = _wei_member(value, "gasPrice"), _wei_member(value, "maxFeePerGas")
+    tip = _wei_member(value, "maxPriorityFeePerGas")
     if gas_price is not None and (fee is not None or tip is not None):
         raise invalid_params("call: gasPrice goes not together with maxFeePerGas and maxPriorityFeePerGas")
     strict = value.get("strict")
@@ -182,20 +192,20 @@ def call_request(value: object) -> tuple[CallRequest, bool | None]:
     request = CallRequest(
         sender=bytes(20) if value.get("from") is None else address(value["from"], "from"),
         to=None if value.get("to") is None else address(value["to"], "to"),
-        gas=_member(value, "gas", 2**63 - 1),
+        gas=None if value.get("gas") is None else quantity(value["gas"], "gas", 2**63 - 1),
         gas_price=gas_price,
         max_fee_per_gas=fee,
         max_priority_fee_per_gas=tip,
-        value=_member(value, "value") or 0,
+        value=_wei_member(value, "value") or 0,
         data=b"" if payload is None else data(payload, "data"),
         access_list=() if value.get("accessList") is None else access_list(value["accessList"]),
     )
     return request, None if strict is None else boolean(strict, "strict")
 
 
-def _member(value: Mapping[str, object], name: str, maximum: int = MAX_UINT256) -> int | None:
+def _wei_member(value: Mapping[str, object], name: str) -> int | None:
     found = value.get(name)
-    return None if found is None else quantity(found, name, maximum)
+    return None if found is None else wei(found, name)
 
 
 def access_list(value: object) -> tuple[AccessListEntry, ...]:
@@ -270,8 +280,10 @@ def _topics(value: object) -> tuple[tuple[bytes, ...], ...]:
     """For each position the topics that fit; none for any."""
     if value is None:
         return ()
-    if not isinstance(value, list) or len(value) > 4:
-        raise invalid_params("topics: an array of at most four was expected")
+    if isinstance(value, str):
+        return (_position(value),)
+    if not isinstance(value, list):
+        raise invalid_params("topics: an array was expected")
     return tuple(_position(item) for item in value)
 
 

@@ -97,25 +97,25 @@ def mined_transaction(transaction: Transaction, sender: bytes, header: BlockHead
     _sender_and_fees(shown, transaction, sender, price)
     _content(shown, transaction)
     shown["transactionIndex"] = quantity(index)
-    _type_and_signature(shown, transaction)
+    shown["type"] = quantity(transaction.type)
+    _value_and_signature(shown, transaction)
     return shown
 
 
 def pending_transaction(pooled: PooledTransaction) -> Json:
-    """A transaction of the pool."""
+    """A transaction of the pool. Besu leaves the place of some members open, and they come last."""
     transaction = pooled.transaction
-    shown: Json = {}
-    if transaction.type != LEGACY:
-        shown["accessList"] = _access_list(transaction)
-    shown["blockHash"] = None
-    shown["blockNumber"] = None
-    shown["chainId"] = optional_quantity(transaction.chain_id)
+    shown: Json = {"blockHash": None, "blockNumber": None}
     _sender_and_fees(shown, transaction, pooled.sender, transaction.max_gas_price)
     _content(shown, transaction)
+    shown["transactionIndex"] = None
+    _value_and_signature(shown, transaction)
+    if transaction.type != LEGACY:
+        shown["accessList"] = _access_list(transaction)
+    shown["chainId"] = optional_quantity(transaction.chain_id)
     shown["publicKey"] = to_hex(_public_key(transaction))
     shown["raw"] = to_hex(transaction.raw)
-    shown["transactionIndex"] = None
-    _type_and_signature(shown, transaction)
+    shown["type"] = quantity(transaction.type)
     return shown
 
 
@@ -125,7 +125,8 @@ def pending_notification(pooled: PooledTransaction) -> Json:
     shown: Json = {}
     _sender_and_fees(shown, transaction, pooled.sender, transaction.max_gas_price)
     _content(shown, transaction)
-    _type_and_signature(shown, transaction)
+    shown["type"] = quantity(transaction.type)
+    _value_and_signature(shown, transaction)
     return shown
 
 
@@ -147,8 +148,7 @@ def _content(shown: Json, transaction: Transaction) -> None:
     shown["to"] = optional_data(transaction.to)
 
 
-def _type_and_signature(shown: Json, transaction: Transaction) -> None:
-    shown["type"] = quantity(transaction.type)
+def _value_and_signature(shown: Json, transaction: Transaction) -> None:
     shown["value"] = quantity(transaction.value)
     if transaction.type != LEGACY:
         shown["yParity"] = quantity(transaction.y_parity)

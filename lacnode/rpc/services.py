@@ -1,7 +1,7 @@
 """What methods may touch: the rooms of the node, handed over by the composition root."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import trio
@@ -11,6 +11,8 @@ from lacnode.consensus.ballot import Ballot
 from lacnode.consensus.ibft import ConsensusStatus
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.wire.enode import Enode
+from lacnode.rpc.recent_blocks import RecentBlocks
+from lacnode.rpc.recent_prices import RecentPrices
 from lacnode.rpc.settings import ApiSettings
 from lacnode.txpool.pool import TransactionPool
 
@@ -54,6 +56,12 @@ class RpcServices:
     groups: tuple[str, ...] = ()
     endpoints: dict[str, tuple[str, int]] | None = None
     token: trio.lowlevel.TrioToken | None = None
+    blocks: RecentBlocks = field(init=False)
+    prices: RecentPrices = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.blocks = RecentBlocks(self.chain)
+        self.prices = RecentPrices(self.chain)
 
     def on_loop(self, work: Callable[[], bool]) -> bool:
         """Run `work` on the event loop, where the network lives, from a method's thread."""

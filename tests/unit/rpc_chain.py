@@ -63,8 +63,8 @@ GAS_TELLER = bytes.fromhex("5a60005260206000f3")
 """Returns the gas it has left."""
 
 CALLER_ADDRESS = b"\x94" * 20
-CALLER = bytes.fromhex("60006000602060006000" + "73" + STORER_ADDRESS.hex() + "5af1600114602d57600080fd5b00")
-"""Has the storer store zero's neighbour, and reverts if that fails."""
+CALLER = bytes.fromhex("60006000602060006000" + "73" + STORER_ADDRESS.hex() + "5af1600114602b57600080fd5b00")
+"""Has the storer store a zero, and reverts if that fails."""
 
 
 def genesis_document(forks: Mapping[str, object]) -> dict[str, object]:

@@ -8,6 +8,7 @@ from lacnode.rpc.methods.eth_transactions import TRANSACTION_METHODS
 from lacnode.rpc.methods.fees import FEE_METHODS
 from lacnode.rpc.methods.ibft import IBFT_METHODS
 from lacnode.rpc.methods.lac import LAC_METHODS
+from lacnode.rpc.methods.miner import MINER_METHODS
 from lacnode.rpc.methods.net import NET_METHODS
 from lacnode.rpc.methods.privacy_off import PRIVACY_OFF_METHODS
 from lacnode.rpc.methods.txpool import TXPOOL_METHODS
@@ -26,6 +27,7 @@ def all_methods() -> tuple[Method, ...]:
         *IBFT_METHODS,
         *TXPOOL_METHODS,
         *ADMIN_METHODS,
+        *MINER_METHODS,
         *LAC_METHODS,
         *PRIVACY_OFF_METHODS,
     )

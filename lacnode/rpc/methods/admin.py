@@ -4,7 +4,7 @@ from lacnode.p2p.peer import Peer
 from lacnode.p2p.wire.enode import Enode, EnodeError
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc import results
-from lacnode.rpc.errors import PARSE_ERROR, SERVER_ERROR, RpcError, p2p_disabled
+from lacnode.rpc.errors import ENODE_ERROR, PARSE_ERROR, SERVER_ERROR, RpcError, p2p_disabled
 from lacnode.rpc.parameters import required, text
 from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.services import NetworkView, RpcServices
@@ -25,15 +25,18 @@ def _enode(params: Params) -> Enode:
     try:
         return Enode.parse(url)
     except EnodeError as error:
-        if "node id" in str(error):
-            raise RpcError(SERVER_ERROR, BAD_ID) from None
-        raise RpcError(PARSE_ERROR, "Parse error", str(error)) from None
+        reason = str(error)
+    if "a node id of 128" in reason:
+        raise RpcError(SERVER_ERROR, BAD_ID)
+    if "an IP address was expected" in reason:
+        raise RpcError(ENODE_ERROR, "Enode DNS support is disabled", reason)
+    raise RpcError(PARSE_ERROR, "Parse error", reason)
 
 
 def admin_addPeer(services: RpcServices, params: Params) -> object:
     network, enode = _network(services), _enode(params)
     if enode.id == network.local_enode.id:
-        raise RpcError(-32100, "Cannot add local node as peer.")
+        raise RpcError(ENODE_ERROR, "Cannot add local node as peer.")
     return services.on_loop(lambda: network.add_static(enode))
 
 
@@ -63,7 +66,6 @@ def _peer(peer: Peer) -> results.Json:
             }
         },
         "enode": peer.enode_text,
-        "inbound": peer.inbound,
     }
 
 
@@ -90,8 +92,8 @@ def admin_nodeInfo(services: RpcServices, params: Params) -> object:
 
 
 ADMIN_METHODS = (
-    Method("admin_addPeer", "ADMIN", admin_addPeer),
-    Method("admin_removePeer", "ADMIN", admin_removePeer),
+    Method("admin_addPeer", "ADMIN", admin_addPeer, arity=1),
+    Method("admin_removePeer", "ADMIN", admin_removePeer, arity=1),
     Method("admin_peers", "ADMIN", admin_peers),
     Method("admin_nodeInfo", "ADMIN", admin_nodeInfo),
 )

@@ -11,6 +11,7 @@ from lacnode.evm.merkle_trie import MissingNode
 from lacnode.evm.rejection import TransactionRejected
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
+from lacnode.primitives.transaction import AccessListEntry
 from lacnode.rpc import results
 from lacnode.rpc.errors import SERVER_ERROR, RpcError, internal_error, rejected, timeout, world_state_unavailable
 from lacnode.rpc.parameters import call_request, header_by_number_or_hash, required
@@ -72,21 +73,29 @@ def _upper_bound(result: CallResult) -> int:
 
 
 def eth_createAccessList(services: RpcServices, params: Params) -> object:
+    """The slots that a call touches, and what it needs when it says so beforehand."""
     call, strict = call_request(required(params, 0, "call"))
-    call = replace(call, allow_exceeding_balance=not strict)
     header = services.chain.head.header
-    result = _succeeded(_run(services, header, call))
-    touched = tuple(
-        (address, keys) for address, keys in result.touched if keys or address not in (call.sender, call.to)
-    )
-    if touched and touched != call.access_list:
-        result = _succeeded(_run(services, header, replace(call, access_list=touched)))
+    call = replace(call, gas=header.gas_limit, allow_exceeding_balance=not strict)
+    try:
+        result = _succeeded(_run(services, header, call))
+        touched = _with_slots(result)
+        if touched and touched != call.access_list:
+            result = _succeeded(_run(services, header, replace(call, access_list=touched)))
+    except MissingNode:
+        raise world_state_unavailable() from None
     return {
         "accessList": [
-            {"address": to_hex(address), "storageKeys": [to_hex(key) for key in keys]} for address, keys in touched
+            {"address": to_hex(address), "storageKeys": [to_hex(key) for key in keys]}
+            for address, keys in _with_slots(result)
         ],
         "gasUsed": results.quantity(_upper_bound(result)),
     }
+
+
+def _with_slots(result: CallResult) -> tuple[AccessListEntry, ...]:
+    """What was touched; an address alone is left out, as in Besu."""
+    return tuple((address, keys) for address, keys in result.touched if keys)
 
 
 def _run(services: RpcServices, header: BlockHeader, call: CallRequest) -> CallResult:

@@ -19,13 +19,13 @@ from lacnode.rpc.services import RpcServices
 def _by_number(services: RpcServices, params: Params) -> tuple[Block, bytes] | None:
     number = block_number(services, required(params, 0, "block"))
     hash_ = services.chain.hash_at(number)
-    found = None if hash_ is None else services.chain.block_of(hash_)
+    found = None if hash_ is None else services.blocks.block(hash_)
     return None if found is None or hash_ is None else (found, hash_)
 
 
 def _by_hash(services: RpcServices, params: Params) -> tuple[Block, bytes] | None:
     hash_ = hash32(required(params, 0, "block hash"))
-    found = services.chain.block_of(hash_)
+    found = services.blocks.block(hash_)
     return None if found is None else (found, hash_)
 
 
@@ -73,8 +73,8 @@ def eth_getUncle(services: RpcServices, params: Params) -> object:
 def eth_getBlockReceipts(services: RpcServices, params: Params) -> object:
     header = header_by_number_or_hash(services, required(params, 0, "block"))
     hash_ = services.chain.hash_at(header.number)
-    found = None if hash_ is None else services.chain.block_of(hash_)
-    outcomes = None if hash_ is None else services.chain.outcomes_of(hash_)
+    found = None if hash_ is None else services.blocks.block(hash_)
+    outcomes = None if hash_ is None else services.blocks.outcomes(hash_)
     if found is None or hash_ is None or outcomes is None:
         raise block_not_found()
     return [results.receipt(found, hash_, outcomes, index) for index in range(len(found.transactions))]

@@ -9,7 +9,7 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.rlp import RlpError
 from lacnode.primitives.transaction import Transaction
 from lacnode.rpc import results
-from lacnode.rpc.errors import METHOD_NOT_ENABLED, RpcError, invalid_params, range_too_large, rejected
+from lacnode.rpc.errors import METHOD_NOT_ENABLED, RpcError, internal_error, invalid_params, range_too_large, rejected
 from lacnode.rpc.parameters import LogQuery, block_number, data, hash32, log_query, quantity, required
 from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.services import RpcServices
@@ -20,6 +20,8 @@ def eth_sendRawTransaction(services: RpcServices, params: Params) -> object:
     try:
         transaction = Transaction.decode(raw)
     except RlpError as error:
+        if str(error).startswith("transaction.v:"):
+            raise internal_error() from None  # Besu fails to notice this one in time
         raise invalid_params(str(error)) from None
     try:
         services.pool.add(transaction, local=True, now=time.time())
@@ -57,7 +59,7 @@ def eth_getTransactionByBlockNumberAndIndex(services: RpcServices, params: Param
 
 
 def _at(services: RpcServices, block_hash: bytes, index: int) -> object:
-    found, outcomes = services.chain.block_of(block_hash), services.chain.outcomes_of(block_hash)
+    found, outcomes = services.blocks.block(block_hash), services.blocks.outcomes(block_hash)
     if found is None or outcomes is None or index >= len(found.transactions):
         return None
     transaction, sender = found.transactions[index], outcomes[index].sender
@@ -68,8 +70,8 @@ def eth_getTransactionReceipt(services: RpcServices, params: Params) -> object:
     place: TransactionPlace | None = services.chain.transaction_place(hash32(required(params, 0, "transaction hash")))
     if place is None:
         return None
-    found: Block | None = services.chain.block_of(place.block_hash)
-    outcomes = services.chain.outcomes_of(place.block_hash)
+    found: Block | None = services.blocks.block(place.block_hash)
+    outcomes = services.blocks.outcomes(place.block_hash)
     if found is None or outcomes is None:
         return None
     return results.receipt(found, place.block_hash, outcomes, place.index)

@@ -1,10 +1,9 @@
 """ETH: what transactions pay."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
-from lacnode.primitives.transaction import ACCESS_LIST, LEGACY
 from lacnode.rpc import results
 from lacnode.rpc.errors import invalid_params
 from lacnode.rpc.parameters import block_number, optional, quantity, required
@@ -15,19 +14,24 @@ MAX_HISTORY = 1024
 
 
 def eth_gasPrice(services: RpcServices, params: Params) -> object:
-    settings, chain = services.settings, services.chain
-    head = chain.head.header.number
-    prices = []
-    for number in range(max(0, head - settings.gas_price_blocks + 1), head + 1):
-        block = chain.block_at(number)
-        for transaction in () if block is None else block.transactions:
-            if transaction.type in (LEGACY, ACCESS_LIST):
-                prices.append(transaction.max_gas_price)
-    if not prices:
-        return results.quantity(settings.min_gas_price)
-    prices.sort()
-    place = min(len(prices) - 1, int(len(prices) * settings.gas_price_percentile / 100))
-    return results.quantity(max(settings.min_gas_price, min(prices[place], settings.gas_price_max)))
+    """A percentile of what the blocks before the head paid; the head itself is not counted in Besu 24.1."""
+    settings, head = services.settings, services.chain.head.header.number
+    floor = services.pool.settings.block_min_gas_price
+    counts = services.prices.counts(max(0, head - settings.gas_price_blocks), head)
+    total = counts.total()
+    if not total:
+        return results.quantity(floor)
+    place = min(total - 1, int(total * settings.gas_price_percentile / 100))
+    return results.quantity(max(floor, min(_price_at(counts, place), settings.gas_price_max)))
+
+
+def _price_at(counts: Mapping[int, int], place: int) -> int:
+    """The price at `place` in ascending order."""
+    for price in sorted(counts):
+        place -= counts[price]
+        if place < 0:
+            return price
+    raise ValueError("there are fewer prices")
 
 
 def eth_maxPriorityFeePerGas(services: RpcServices, params: Params) -> object:
@@ -82,7 +86,7 @@ def _next_base_fee(services: RpcServices, header: BlockHeader) -> int:
 def _rewards(services: RpcServices, block: Block, percentiles: Sequence[float]) -> list[str]:
     """The tip at each percentile of the block's gas."""
     hash_ = services.chain.hash_at(block.number)
-    outcomes = () if hash_ is None else services.chain.outcomes_of(hash_) or ()
+    outcomes = () if hash_ is None else services.blocks.outcomes(hash_) or ()
     base_fee = block.header.base_fee or 0
     tips = sorted(
         (transaction.effective_gas_price(block.header.base_fee) - base_fee, outcome.gas_used)

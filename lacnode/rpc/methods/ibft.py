@@ -1,12 +1,14 @@
 """IBFT: validators, votes, and who proposed what."""
 
+import time
+
 from lacnode.consensus.extra_data import ExtraData
 from lacnode.primitives.header import BlockHeader
-from lacnode.primitives.hexadecimal import from_hex, to_hex
+from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.rlp import RlpError
 from lacnode.rpc import results
-from lacnode.rpc.errors import internal_error, invalid_params
-from lacnode.rpc.parameters import UNSET_TAGS, block_number, boolean, hash32, optional, required, text
+from lacnode.rpc.errors import internal_error, invalid_params, timeout
+from lacnode.rpc.parameters import UNSET_TAGS, address, block_number, boolean, hash32, optional, required
 from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.services import RpcServices
 
@@ -26,36 +28,24 @@ def _validators(header: BlockHeader | None) -> object:
     if header is None:
         return None
     try:
-        return [to_hex(address) for address in ExtraData.decode(header.extra_data).validators]
+        return [to_hex(validator) for validator in ExtraData.decode(header.extra_data).validators]
     except RlpError:
         raise internal_error() from None
 
 
 def ibft_proposeValidatorVote(services: RpcServices, params: Params) -> object:
-    recipient = _lenient_address(required(params, 0, "address"))
+    recipient = address(required(params, 0, "address"))
     services.ballot.propose(recipient, boolean(required(params, 1, "add"), "add"))
     return True
 
 
 def ibft_discardValidatorVote(services: RpcServices, params: Params) -> object:
-    services.ballot.discard(_lenient_address(required(params, 0, "address")))
+    services.ballot.discard(address(required(params, 0, "address")))
     return True
 
 
 def ibft_getPendingVotes(services: RpcServices, params: Params) -> object:
     return {to_hex(recipient): add for recipient, add in services.ballot.wishes.items()}
-
-
-def _lenient_address(value: object) -> bytes:
-    """Besu fills a short address with zeros on the left."""
-    digits = text(value, "address").removeprefix("0x")
-    try:
-        found = from_hex(digits if len(digits) % 2 == 0 else "0" + digits)
-    except ValueError as error:
-        raise invalid_params(f"address: {error}") from None
-    if not digits or len(found) > 20:
-        raise invalid_params("address: up to 20 bytes were expected")
-    return found.rjust(20, b"\0")
 
 
 def ibft_getSignerMetrics(services: RpcServices, params: Params) -> object:
@@ -67,8 +57,10 @@ def ibft_getSignerMetrics(services: RpcServices, params: Params) -> object:
     if first >= last:
         raise invalid_params(f"the range from {first} to {last} is empty")
     counts: dict[bytes, tuple[int, int]] = {}
-    header = None
+    header, deadline = None, time.monotonic() + services.settings.call_seconds
     for number in range(first, last):
+        if time.monotonic() > deadline:
+            raise timeout()
         header = services.chain.header_at(number)
         if header is None:
             raise internal_error()
@@ -78,11 +70,11 @@ def ibft_getSignerMetrics(services: RpcServices, params: Params) -> object:
         counts.setdefault(validator, (0, 0))
     return [
         {
-            "address": to_hex(address),
+            "address": to_hex(proposer),
             "proposedBlockCount": results.quantity(count),
             "lastProposedBlockNumber": results.quantity(number),
         }
-        for address, (count, number) in counts.items()
+        for proposer, (count, number) in counts.items()
     ]
 
 

@@ -9,10 +9,15 @@ def _off(services: RpcServices, params: Params) -> object:
     raise privacy_disabled()
 
 
-def _group(name: str) -> str:
-    return "EEA" if name.startswith("eea_") else "PRIV"
+def _groups(name: str) -> tuple[str, ...]:
+    if name == "priv_getEeaTransactionCount":
+        return ("EEA", "PRIV")
+    return ("EEA",) if name.startswith("eea_") else ("PRIV",)
 
 
 PRIVACY_OFF_METHODS = tuple(
-    Method(name, _group(name), _off) for name in sorted(KNOWN_METHODS) if name.startswith(("eea_", "priv_", "privx_"))
+    Method(name, group, _off)
+    for name in sorted(KNOWN_METHODS)
+    if name.startswith(("eea_", "priv_", "privx_"))
+    for group in _groups(name)
 )

@@ -1,0 +1,75 @@
+"""MINER: what a validator puts into its blocks. Validators of a BFT network cannot be told to mine or to stop."""
+
+from dataclasses import replace
+
+from lacnode.rpc import results
+from lacnode.rpc.errors import RpcError, invalid_params, invalid_request
+from lacnode.rpc.parameters import required, text, wei
+from lacnode.rpc.registry import Method, Params
+from lacnode.rpc.services import RpcServices
+
+MIN_GAS_LIMIT, MAX_GAS_LIMIT = 5000, 2**63 - 1
+
+
+def miner_changeTargetGasLimit(services: RpcServices, params: Params) -> object:
+    """A JSON integer, or one in decimal digits. Only for a node that was started with a target."""
+    given = required(params, 0, "gas limit")
+    if isinstance(given, str) and given.isascii() and given.isdecimal() and len(given) < 20:
+        given = int(given)
+    if not isinstance(given, int) or isinstance(given, bool) or not MIN_GAS_LIMIT <= given <= MAX_GAS_LIMIT:
+        raise invalid_params(f"gas limit: a number from {MIN_GAS_LIMIT} to {MAX_GAS_LIMIT} was expected")
+    settings = services.chain.settings
+    if settings.gas_limit_target is None:
+        raise RpcError(-32011, "The node is not attempting to target a gas limit so the target can't be changed")
+    services.chain.settings = replace(settings, gas_limit_target=given)
+    return "Success"
+
+
+def miner_getMinGasPrice(services: RpcServices, params: Params) -> object:
+    return results.quantity(services.pool.settings.block_min_gas_price)
+
+
+def miner_getMinPriorityFee(services: RpcServices, params: Params) -> object:
+    return results.quantity(services.pool.settings.min_priority_fee)
+
+
+def miner_setMinGasPrice(services: RpcServices, params: Params) -> object:
+    services.pool.set_block_min_gas_price(_price(params))
+    return True
+
+
+def miner_setMinPriorityFee(services: RpcServices, params: Params) -> object:
+    services.pool.set_min_priority_fee(_price(params))
+    return True
+
+
+def _price(params: Params) -> int:
+    return wei(text(required(params, 0, "price"), "price"), "price")
+
+
+def miner_start(services: RpcServices, params: Params) -> object:
+    """A validator always proposes."""
+    return True
+
+
+def miner_stop(services: RpcServices, params: Params) -> object:
+    """Nothing stops."""
+    return False
+
+
+def miner_setCoinbase(services: RpcServices, params: Params) -> object:
+    """The coinbase of an IBFT block is its proposer."""
+    raise invalid_request()
+
+
+MINER_METHODS = (
+    Method("miner_changeTargetGasLimit", "MINER", miner_changeTargetGasLimit),
+    Method("miner_getMinGasPrice", "MINER", miner_getMinGasPrice),
+    Method("miner_getMinPriorityFee", "MINER", miner_getMinPriorityFee),
+    Method("miner_setMinGasPrice", "MINER", miner_setMinGasPrice),
+    Method("miner_setMinPriorityFee", "MINER", miner_setMinPriorityFee),
+    Method("miner_start", "MINER", miner_start),
+    Method("miner_stop", "MINER", miner_stop),
+    Method("miner_setCoinbase", "MINER", miner_setCoinbase),
+    Method("miner_setEtherbase", "MINER", miner_setCoinbase),
+)
