@@ -213,12 +213,12 @@ class Peer:
         self.requests.reputation.useless(trio.current_time())
         self._judge()
 
-    async def _ask(self, kind: type[M], question: Callable[[int], EthMessage]) -> M:
+    async def _ask(self, kind: type[M], request: Callable[[int], EthMessage]) -> M:
         async with self.requests.room():
-            id_ = self.requests.begin(kind.CODE)
-            self.send(question(id_))
+            question = self.requests.begin(kind.CODE)
+            self.send(request(question.id))
             try:
-                answer = await self.requests.answer(kind.CODE, id_)
+                answer = await self.requests.answer(question)
             except RequestFailed:
                 self._judge()
                 raise

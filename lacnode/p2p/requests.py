@@ -57,8 +57,12 @@ class Reputation:
         self.verdict = self.verdict or verdict
 
 
-class _Question:
-    def __init__(self) -> None:
+class Question:
+    """One question: the code of its answer, and the id it is asked under."""
+
+    def __init__(self, answer_code: int, id_: int) -> None:
+        self.answer_code = answer_code
+        self.id = id_
         self.answered = trio.Event()
         self.value: Any = None
         self.failed = False
@@ -71,7 +75,7 @@ class Requests:
         self.reputation = Reputation()
         self._by_id = version >= 66
         self._next_id = 1
-        self._open: dict[int, OrderedDict[int, _Question]] = {}
+        self._open: dict[int, OrderedDict[int, Question]] = {}
         self._room = trio.CapacityLimiter(MAX_OPEN)
         self._closed = False
 
@@ -79,32 +83,30 @@ class Requests:
         """Hold this while a question is open."""
         return self._room
 
-    def begin(self, answer_code: int) -> int:
-        """A new question whose answer has `answer_code`; its id. RequestFailed if the peer has left."""
+    def begin(self, answer_code: int) -> Question:
+        """A new question whose answer has `answer_code`. RequestFailed if the peer has left."""
         if self._closed:
             raise RequestFailed("the peer left")
-        id_ = self._next_id
+        question = Question(answer_code, self._next_id)
         self._next_id += 1
-        self._open.setdefault(answer_code, OrderedDict())[id_] = _Question()
-        return id_
+        self._open.setdefault(answer_code, OrderedDict())[question.id] = question
+        return question
 
-    async def answer(self, answer_code: int, id_: int) -> Any:
-        """The answer to question `id_`; RequestFailed if there is none in time."""
-        waiting = self._open[answer_code]
-        question = waiting[id_]
+    async def answer(self, question: Question) -> Any:
+        """The answer to `question`; RequestFailed if there is none in time."""
         try:
             with trio.fail_after(TIMEOUT):
                 await question.answered.wait()
         except trio.TooSlowError:
-            self.reputation.timed_out(answer_code)
-            raise RequestFailed(f"no answer {answer_code:#04x} within {TIMEOUT:.0f} s") from None
+            self.reputation.timed_out(question.answer_code)
+            raise RequestFailed(f"no answer {question.answer_code:#04x} within {TIMEOUT:.0f} s") from None
         finally:
             # Without ids, a question that nobody waits for any more must still take the answer that is its own.
             if self._by_id:
-                waiting.pop(id_, None)
+                self._open[question.answer_code].pop(question.id, None)
         if question.failed:
             raise RequestFailed("the peer left")
-        self.reputation.useful(answer_code)
+        self.reputation.useful(question.answer_code)
         return question.value
 
     def deliver(self, answer_code: int, id_: int, value: Any) -> bool:
