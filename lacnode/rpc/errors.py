@@ -74,8 +74,8 @@ def p2p_disabled() -> RpcError:
     return RpcError(SERVER_ERROR, "P2P has been disabled. This functionality is not available")
 
 
-def range_too_large() -> RpcError:
-    return RpcError(LIMIT_EXCEEDED, "Requested range exceeds maximum RPC range limit")
+def range_too_large(why: str | None = None) -> RpcError:
+    return RpcError(LIMIT_EXCEEDED, "Requested range exceeds maximum RPC range limit", why)
 
 
 def batch_too_large() -> RpcError:

@@ -328,6 +328,14 @@ class TestLogs:
         assert grown.at.call("eth_getLogs", {"fromBlock": "0x5", "toBlock": "0x9"}) == []
         assert len(self.logs(grown, toBlock="0x9")) == 2
 
+    def test_answers_are_bounded_in_number_and_time(self, grown: Grown, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.rpc.methods.eth_transactions.MAX_LOGS", 1)
+        assert grown.at.fails("eth_getLogs", {})[0] == -32005
+        monkeypatch.setattr(grown.at.services, "settings", ApiSettings(call_seconds=-1))
+        assert grown.at.fails("eth_getLogs", {}) == (-32603, "Timeout expired")
+        monkeypatch.undo()
+        assert len(self.logs(grown)) == 2
+
     def test_ranges_are_limited(self) -> None:
         at = node(api=ApiSettings(max_logs_range=10))
         assert at.call("eth_getLogs", {"fromBlock": "0x0", "toBlock": "0xa"}) == []

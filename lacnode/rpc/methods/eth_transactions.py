@@ -9,10 +9,21 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.rlp import RlpError
 from lacnode.primitives.transaction import Transaction
 from lacnode.rpc import results
-from lacnode.rpc.errors import METHOD_NOT_ENABLED, RpcError, internal_error, invalid_params, range_too_large, rejected
+from lacnode.rpc.errors import (
+    METHOD_NOT_ENABLED,
+    RpcError,
+    internal_error,
+    invalid_params,
+    range_too_large,
+    rejected,
+    timeout,
+)
 from lacnode.rpc.parameters import LogQuery, block_number, data, hash32, log_query, quantity, required
 from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.services import RpcServices
+
+MAX_LOGS = 100_000
+"""In one answer: some hundred megabytes."""
 
 
 def eth_sendRawTransaction(services: RpcServices, params: Params) -> object:
@@ -82,14 +93,25 @@ def eth_getLogs(services: RpcServices, params: Params) -> object:
 
 
 def matching_logs(services: RpcServices, query: LogQuery, *, capped: bool = True) -> list[results.Json]:
-    """The logs that `query` wants; the range may be no longer than the operator allows, if it is `capped`."""
+    """The logs that `query` wants; the range may be no longer than the operator allows, if it is `capped`.
+
+    Besu would go on until its memory is full: more than `MAX_LOGS`, or longer than a call may take, is refused here.
+    """
     if query.block_hash is not None:
         return [results.log(found) for found in services.chain.logs_of_block(query.block_hash, query.wanted)]
     limit = services.settings.max_logs_range
     if capped and 0 < limit < query.to_block - query.from_block:
         raise range_too_large()
     end = min(query.to_block, services.chain.head.header.number)
-    return [results.log(found) for found in services.chain.logs(query.from_block, end, query.wanted)]
+    deadline = time.monotonic() + services.settings.call_seconds
+    shown: list[results.Json] = []
+    for found in services.chain.logs(query.from_block, end, query.wanted):
+        if len(shown) == MAX_LOGS:
+            raise range_too_large(f"more than {MAX_LOGS} logs match")
+        if time.monotonic() > deadline:
+            raise timeout()
+        shown.append(results.log(found))
+    return shown
 
 
 TRANSACTION_METHODS = (
