@@ -2,7 +2,7 @@
 
 import time
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from benchmarks.measure import Measure
 from benchmarks.networks import devnet

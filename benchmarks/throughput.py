@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from eth_abi.abi import encode as abi_encode
@@ -73,7 +74,7 @@ def _hold(network: Network, name: str, rate: int) -> tuple[float, float]:
     return mined / SECONDS, statistics.quantiles(intervals, n=20)[-1] if len(intervals) > 1 else float("inf")
 
 
-def _block(url: str, number: int) -> dict[str, list[str] | str]:
+def _block(url: str, number: int) -> dict[str, Any]:
     (found,) = call_all(url, [("eth_getBlockByNumber", [hex(number), False])], timeout=20)
     assert isinstance(found, dict)
     return found
