@@ -24,7 +24,7 @@ SYNC_MS = 400
 """How often a node that lags asks for blocks."""
 
 MAX_ACTIONS = 600_000
-"""Deliveries and timers in the life of one network. The busiest of 2000 seeds needs less than half."""
+"""Deliveries and timers in the life of one network. Ten validators with three liars need some 50 000."""
 
 LIAR_MESSAGES_PER_SECOND = 40
 """What a Byzantine node may put on the wire, each message to any number of peers; the rest is lost.
