@@ -245,7 +245,8 @@ def _candidates(wanted: int) -> Iterable[int]:
     for _ in range(100):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            yield probe.getsockname()[1]
+            port: int = probe.getsockname()[1]
+        yield port
 
 
 def _can_bind(port: int, udp: bool) -> bool:

@@ -99,7 +99,7 @@ class Network:
     @property
     def peers(self) -> Sequence[Peer]:
         """Those in session now."""
-        return [peer for peer in self.peer_set.peers.values() if peer.leaving is None]
+        return [peer for peer in list(self.peer_set.peers.values()) if peer.leaving is None]
 
     def hello(self) -> Hello:
         """How this node introduces itself."""

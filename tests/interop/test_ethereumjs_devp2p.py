@@ -1,8 +1,6 @@
 """lacnode's network against @ethereumjs/devp2p, an implementation that shares no code with it nor with Besu."""
 
-import hashlib
 import json
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,30 +13,17 @@ import trio
 from lacnode.p2p.wire.enode import Enode
 from lacnode.primitives.hexadecimal import from_hex, to_hex
 from tests.integration.p2p_nodes import DEADLINE, Node, transaction, world
+from tests.interop.node_packages import install_packages
 
 pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("ethereumjs")]
 
 HERE = Path(__file__).parent / "node"
-INSTALL_SECONDS = 180
 
 
 @pytest.fixture(scope="session", autouse=True)
 def installed() -> None:
-    """The packages of package-lock.json, installed once per version of that file."""
-    npm, node = shutil.which("npm"), shutil.which("node")
-    if npm is None or node is None:
-        pytest.skip("Node.js with npm is needed to run @ethereumjs/devp2p")
-    wanted = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()
-    stamp = HERE / "node_modules" / ".lacnode"
-    if stamp.exists() and stamp.read_text() == wanted:
-        return
-    try:
-        subprocess.run(
-            [npm, "ci", "--omit=dev"], cwd=HERE, check=True, capture_output=True, text=True, timeout=INSTALL_SECONDS
-        )
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        pytest.skip(f"npm could not install @ethereumjs/devp2p: {error}: {error.stderr!r}")
-    stamp.write_text(wanted)
+    """The other implementation is there."""
+    install_packages()
 
 
 class Script:
