@@ -1,0 +1,120 @@
+"""The image and the compose file, without an engine: the image's steps are run in order in a clean environment, and every
+command of the compose file is given to the command line."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+import urllib.request
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lacnode.cli.sources import gather, parse_command_line
+from tests.integration.devnet import running_devnet
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCKER = ROOT / "docker"
+DOCKERFILE = (DOCKER / "Dockerfile").read_text()
+COMPOSE = yaml.safe_load((DOCKER / "compose.yaml").read_text())
+
+
+def instructions() -> list[tuple[str, str]]:
+    """(instruction, arguments) of the Dockerfile, continued lines joined."""
+    joined = re.sub(r"\\\n\s*", " ", DOCKERFILE)
+    lines = [line for line in joined.splitlines() if line.strip() and not line.startswith("#")]
+    return [(line.split(None, 1)[0], line.split(None, 1)[1]) for line in lines]
+
+
+def test_the_image_runs_without_rights_and_says_whether_it_is_well() -> None:
+    said = dict(instructions())
+    assert said["USER"] == "lacnode"
+    assert json.loads(said["VOLUME"]) == ["/data", "/config"]
+    assert "/opt/lacnode/healthcheck.py" in said["HEALTHCHECK"]
+    assert json.loads(said["ENTRYPOINT"]) == ["lacnode"]
+
+
+def test_the_build_steps_make_a_node_that_starts(tmp_path: Path) -> None:
+    """COPY and RUN of the build stage, in order, with its paths moved under a directory of the test's.
+
+    The locked requirements are those of this environment, so they are linked in instead of downloaded once more.
+    """
+    source, target = tmp_path / "src", tmp_path / "opt" / "lacnode"
+    source.mkdir()
+    ran: list[str] = []
+    for instruction, arguments in instructions():
+        if instruction == "FROM" and ran:
+            break
+        if instruction == "COPY":
+            *names, _ = shlex.split(arguments)
+            for name in names:
+                copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+                copy(ROOT / name, source / name)
+        elif instruction == "RUN":
+            command = arguments.replace("/opt/lacnode", str(target))
+            ran.append(arguments)
+            if "requirements.lock" in command:
+                packages = next(target.glob("lib/python*/site-packages"))
+                first = f"import sys; sys.path.insert(0, {sysconfig.get_path('purelib')!r})\n"
+                (packages / "locked.pth").write_text(first)
+                continue
+            command = (
+                command.replace("python -m venv", f"{sys.executable} -m venv", 1) if "-m venv" in command else command
+            )
+            subprocess.run(command, shell=True, check=True, cwd=source, capture_output=True, timeout=120)
+    assert any("requirements.lock" in step and "--require-hashes" in step for step in ran)
+    node = target / "bin" / "lacnode"
+    version = subprocess.run([node, "--version"], check=True, capture_output=True, text=True, cwd=tmp_path, timeout=30)
+    assert version.stdout.startswith("lacnode/v")
+    installed = subprocess.run(
+        [target / "bin" / "python", "-c", "import lacnode; print(lacnode.__file__)"],
+        check=True, capture_output=True, text=True, cwd=tmp_path, timeout=30,
+    )  # fmt: skip
+    assert str(target) in installed.stdout
+
+
+def test_the_health_check_follows_the_node(tmp_path: Path) -> None:
+    with running_devnet(tmp_path / "net", "--validators", "1") as network:
+        url = network.url("validator-1") + "/liveness"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            assert answer.status == 200
+        assert _health(url) == 0
+    assert _health(url) == 1
+
+
+def _health(url: str) -> int:
+    environment = {**os.environ, "LACNODE_HEALTH_URL": url}
+    check = [sys.executable, str(DOCKER / "healthcheck.py")]
+    return subprocess.run(check, env=environment, capture_output=True, timeout=30).returncode
+
+
+@pytest.mark.parametrize("name", sorted(COMPOSE["services"]))
+def test_every_command_of_the_compose_file_is_one_the_node_takes(name: str) -> None:
+    service = COMPOSE["services"][name]
+    options, rest = parse_command_line(service["command"])
+    settings = gather(options, {})
+    assert rest == []
+    assert settings.get("data-path") == "/data"
+    mounted = {volume.split(":")[1] for volume in service["volumes"]}
+    assert mounted == {"/data", "/config"}
+    for option in ("genesis-file", "node-private-key-file", "static-nodes-file"):
+        assert str(settings.get(option)).startswith("/config/")
+
+
+def test_prepare_gives_each_validator_what_compose_mounts(tmp_path: Path) -> None:
+    network = tmp_path / "network"
+    generate = ["operator", "generate-blockchain-config", f"--config-file={DOCKER / 'network.json'}", f"--to={network}"]
+    subprocess.run([sys.executable, "-m", "lacnode", *generate], check=True, timeout=30)
+    subprocess.run([DOCKER / "prepare.sh", network], check=True, capture_output=True, timeout=30)
+    for name, service in COMPOSE["services"].items():
+        directory = network / name
+        peers = json.loads((directory / "static-nodes.json").read_text())
+        address = service["networks"]["lacnode"]["ipv4_address"]
+        assert sum(f"@{address}:30303" in peer for peer in peers) == 1
+        assert (directory / "genesis.json").exists()
+        assert (directory / "key").read_text().startswith("0x")
