@@ -57,6 +57,9 @@ ANNOUNCED_BLOCKS = 32
 TRANSACTION_BATCHES = 128
 """What peers have sent and has not been looked at; more is dropped, since it comes again."""
 
+MEETING_SECONDS = 3.0
+"""How long a validator with nothing but the genesis waits for the others to be met."""
+
 WINDOW = 30
 """Blocks above the head that are kept from gossip; later ones are synchronised."""
 
@@ -189,7 +192,7 @@ class Node:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled. Started means that every port is open."""
         self._token = trio.lowlevel.current_trio_token()
-        self._head_moved = trio.Event()
+        self._head_moved, self._peers_moved = trio.Event(), trio.Event()
         self._blocks_in, blocks_out = trio.open_memory_channel[tuple[Peer, Block, bytes]](ANNOUNCED_BLOCKS)
         self._batches_in, batches_out = trio.open_memory_channel[Sequence[Transaction]](TRANSACTION_BATCHES)
         self.chain.on_head(self._head_in_thread)
@@ -199,8 +202,8 @@ class Node:
             if self.config.p2p.enabled:
                 await nursery.start(self.network.run)
             await nursery.start(self.rpc.run)
-            await nursery.start(self.validator.run)
             nursery.start_soon(self.synchronizer.run)
+            nursery.start_soon(self._take_part)
             nursery.start_soon(self.gossip.run)
             nursery.start_soon(self._import_announced, blocks_out)
             nursery.start_soon(self._pool_received, batches_out)
@@ -218,6 +221,22 @@ class Node:
         """Let go of the files; call after `run` has ended."""
         self._parts.records.close()
         self._parts.database.close()
+
+    async def _take_part(self) -> None:
+        """Be a validator; at genesis, only after the others have been met or a little while has passed.
+
+        Validators that lost their data are a quorum without memory: together they could agree on another block 1 before
+        they hear that there is a chain.
+        """
+        with trio.move_on_after(MEETING_SECONDS):
+            while self.chain.head.header.number == 0 and not self._has_met_everybody():
+                await self._peers_moved.wait()
+        await self.validator.run()
+
+    def _has_met_everybody(self) -> bool:
+        validators = self.chain.validators_after(self.chain.head.header)
+        met = {peer.address for peer in self.network.peers} | {self.key.address}
+        return self.key.address not in validators or met.issuperset(validators)
 
     async def _import_announced(self, blocks: trio.MemoryReceiveChannel[tuple[Peer, Block, bytes]]) -> None:
         async for peer, block, hash_ in blocks:
@@ -282,6 +301,8 @@ class Node:
 
     def peer_joined(self, peer: Peer) -> None:
         """A session has begun."""
+        self._peers_moved.set()
+        self._peers_moved = trio.Event()
         self.gossip.peer_joined(peer)
         self.validator.peer_connected(peer.address)
         self.synchronizer.hint()

@@ -139,7 +139,8 @@ class Synchronizer:
         now = trio.current_time()
         if self._behind_since is None:
             self._behind_since = now
-        if peer.head_number - self._chain.head.header.number >= FAR:
+        head = self._chain.head.header.number
+        if head == 0 or peer.head_number - head >= FAR:
             return 0.0
         return max(0.0, self._behind_since + GRACE - now)
 

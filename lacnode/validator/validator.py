@@ -150,7 +150,7 @@ class Validator:
             self._nursery = nursery
             self._block_timer = Timer(nursery, self._intake.put)
             self._round_timer = Timer(nursery, self._intake.put)
-            self._intake.put(self._current_head())
+            self.head_changed()
             task_status.started()
             while True:
                 await self._take(await self._intake.get())
