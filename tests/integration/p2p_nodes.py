@@ -137,6 +137,12 @@ class Recorder:
                 await self._more.wait()
         return self.of(kind)[count - 1]
 
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Look at `condition` after every event until it holds."""
+        with trio.fail_after(DEADLINE):
+            while not condition():
+                await self._more.wait()
+
     def record(self, kind: str, peer: Peer, content: Any = None) -> None:
         self.events.append(Event(kind, peer, content))
         self._more.set()
@@ -192,6 +198,11 @@ class Node:
         stream = await trio.open_tcp_stream("127.0.0.1", self.enode.tcp)
         self.visitors.append(stream)
         return stream
+
+    async def peers_are(self, *others: "Node") -> None:
+        """Wait until these are the peers; sessions may come and go before, where two nodes dial each other."""
+        wanted = {other.id for other in others}
+        await self.recorder.until(lambda: {peer.id for peer in self.network.peers} == wanted)
 
     async def shut_down(self) -> None:
         self.stop.cancel()

@@ -202,10 +202,10 @@ class TestDiscovery:
     async def test_nodes_that_know_one_bootnode_find_each_other(self) -> None:
         async with world() as w:
             boot = await w.node(discovery=True)
-            others = [await w.node(discovery=True, bootnodes=(boot.enode,)) for _ in range(2)]
-            for node in (boot, *others):
-                await node.recorder.wait("joined", 2)
-            assert {peer.id for peer in others[0].network.peers} == {boot.id, others[1].id}
+            one, other = [await w.node(discovery=True, bootnodes=(boot.enode,)) for _ in range(2)]
+            await boot.peers_are(one, other)
+            await one.peers_are(boot, other)
+            await other.peers_are(boot, one)
 
     async def test_a_denied_node_is_not_found(self) -> None:
         async with world() as w:
@@ -214,8 +214,8 @@ class TestDiscovery:
             node = await w.node(
                 discovery=True, bootnodes=(boot.enode,), policy=DenyNodes("not on the list", [denied.id])
             )
-            await node.recorder.wait("joined")
-            await denied.recorder.wait("joined")
+            await node.peers_are(boot)
+            await denied.peers_are(boot)
             await trio.sleep(2)
             assert [peer.id for peer in node.network.peers] == [boot.id]
 
