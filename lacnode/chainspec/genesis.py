@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from lacnode.chainspec.forks import Fork, ForkSchedule
@@ -191,7 +192,9 @@ def load_genesis(path: Path) -> ChainSpec:
     try:
         if path.stat().st_size > MAX_FILE_SIZE:
             raise GenesisError(f"{path}: larger than {MAX_FILE_SIZE} bytes")
-        document = json.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        orjson.loads(text)  # refuses what is nested without end, which would crash Python's own reader
+        document = json.loads(text)  # keeps numbers of more than 64 bits
     except OSError as error:
         raise GenesisError(f"Unable to load genesis file. {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:

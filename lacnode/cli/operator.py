@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from lacnode.chainspec.genesis import GenesisError, parse_genesis
 from lacnode.cli.errors import UsageError
 from lacnode.cli.sources import Settings
@@ -62,12 +64,18 @@ def _generate(values: dict[str, str | None]) -> int:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text("utf-8"))
+        document = _exact_json(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise UsageError(f"An error occurred while trying to generate network configuration. {path}: {error}") from None
     if not isinstance(document, dict):
         raise UsageError(f"{path}: a JSON object was expected")
     return document
+
+
+def _exact_json(text: str) -> Any:
+    """`orjson` refuses what is nested without end; Python's own reader, which that would crash, keeps long numbers."""
+    orjson.loads(text)
+    return json.loads(text)
 
 
 def _parts(document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

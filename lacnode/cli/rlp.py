@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import orjson
+
 from lacnode.cli.errors import UsageError
 from lacnode.cli.sources import Settings
 from lacnode.cli.words import parse_words
@@ -27,7 +29,7 @@ def run(words: Sequence[str], settings: Settings) -> int:
 
 def _encoded(text: str) -> str:
     try:
-        validators = json.loads(text)
+        validators = orjson.loads(text)
     except (ValueError, RecursionError):
         raise UsageError("Unable to read JSON file.") from None
     try:

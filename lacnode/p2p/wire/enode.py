@@ -3,10 +3,11 @@
 Resolves no names and reads no files: a host name stays text, and is refused unless the caller allows names.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from ipaddress import ip_address
+
+import orjson
 
 from lacnode.primitives.hexadecimal import from_hex
 
@@ -85,7 +86,7 @@ def parse_static_nodes(text: str, *, allow_names: bool = False) -> tuple[Enode, 
     if not text.strip():
         return ()
     try:
-        entries = json.loads(text)
+        entries = orjson.loads(text)
     except (ValueError, RecursionError) as error:
         raise EnodeError(f"static nodes: a JSON array of enode URLs was expected: {error}") from None
     if not isinstance(entries, list) or len(entries) > MAX_STATIC_NODES:
