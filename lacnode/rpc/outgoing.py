@@ -14,8 +14,7 @@ OVERHEAD = 128
 class Outgoing:
     """A queue. Replies always fit, since the client is not listened to before it has read them."""
 
-    def __init__(self, limit: int = LIMIT_BYTES) -> None:
-        self._limit = limit
+    def __init__(self) -> None:
         self._messages: deque[bytes] = deque()
         self._size = 0
         self._changed = trio.Event()
@@ -28,7 +27,7 @@ class Outgoing:
 
     def offer(self, message: bytes) -> bool:
         """Add `message` if it fits; a single one always does."""
-        if self._messages and self._size + len(message) > self._limit:
+        if self._messages and self._size + len(message) > LIMIT_BYTES:
             return False
         self.put(message)
         return True
