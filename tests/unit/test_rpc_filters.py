@@ -1,0 +1,273 @@
+"""Polling filters: what they gather, when they end, and what they may cost; and feeds that cannot keep up."""
+
+import re
+from dataclasses import dataclass
+from typing import cast
+
+import pytest
+import trio
+from structlog.testing import capture_logs
+
+from lacnode.chain.blockchain import NewHead
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.rpc.errors import RpcError
+from lacnode.rpc.feeds import Feeds
+from lacnode.rpc.filters import EXPIRY_SECONDS, Filters
+from lacnode.rpc.registry import Handler
+from lacnode.rpc.services import RpcServices
+from lacnode.rpc.settings import ApiSettings
+from lacnode.rpc.subscriptions import NEW_HEADS, SubscriptionMethods, Subscriptions
+from lacnode.txpool.pooled import PooledTransaction
+from tests.unit.test_chain_blockchain import LOGGER_ADDRESS, PAYER, TOPIC, Network, Offer, network, transaction
+
+
+@dataclass
+class Clock:
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Services:
+    """What filters touch of a node."""
+
+    chain: object
+    settings: ApiSettings
+
+
+class Polling:
+    """Filters on a real chain, and their methods as a client calls them."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.filters = Filters(self.clock)
+        self.net: Network = network()
+        self.net.chain.on_head(self.filters.block_added)
+        self._services = cast(RpcServices, Services(self.net.chain, ApiSettings()))
+        self._handlers: dict[str, Handler] = {method.name: method.handler for method in self.filters.methods()}
+
+    def call(self, method: str, *params: object) -> object:
+        return self._handlers[f"eth_{method}"](self._services, params)
+
+    def changes(self, id_: object) -> list[object]:
+        found = self.call("getFilterChanges", id_)
+        assert isinstance(found, list)
+        return found
+
+    def log(self, nonce: int, *more: int) -> NewHead:
+        """A block in which the logger logs once for every nonce."""
+        self.net.grow([Offer(transaction(n, LOGGER_ADDRESS, data=bytes(32))) for n in (nonce, *more)])
+        return self.net.heads[-1]
+
+
+def pooled(nonce: int) -> PooledTransaction:
+    return PooledTransaction(transaction(nonce), PAYER.address, True, False, nonce, 0.0)
+
+
+class TestIds:
+    def test_are_random_quantities(self) -> None:
+        polling = Polling()
+        ids = [polling.call("newBlockFilter") for _ in range(100)]
+        assert len(set(ids)) == 100
+        assert all(isinstance(id_, str) and re.fullmatch("0x[1-9a-f][0-9a-f]{0,31}", id_) for id_ in ids)
+
+    def test_unknown_ones_are_told_apart_by_method(self) -> None:
+        polling = Polling()
+        with pytest.raises(RpcError, match="Filter not found"):
+            polling.call("getFilterChanges", "0x1")
+        with pytest.raises(RpcError, match="Logs filter not found"):
+            polling.call("getFilterLogs", polling.call("newBlockFilter"))
+        assert polling.call("uninstallFilter", "0x1") is False
+        for wrong in ((), (None,), (7,), ("0x" + "1" * 100,)):
+            with pytest.raises(RpcError, match="Invalid params"):
+                polling.call("getFilterChanges", *wrong)
+
+
+class TestChanges:
+    def test_begin_with_the_filter_and_are_told_once(self) -> None:
+        polling = Polling()
+        polling.log(0)
+        blocks, logs = polling.call("newBlockFilter"), polling.call("newFilter", {"fromBlock": "0x0"})
+        second = polling.log(1, 2)
+        assert polling.changes(blocks) == [to_hex(second.hash)]
+        found = polling.changes(logs)
+        assert [(log["blockNumber"], log["logIndex"]) for log in found if isinstance(log, dict)] == [
+            ("0x2", "0x0"),
+            ("0x2", "0x1"),
+        ]
+        assert polling.changes(blocks) == polling.changes(logs) == []
+
+    def test_only_matching_logs_are_gathered(self) -> None:
+        polling = Polling()
+        address, topic = to_hex(LOGGER_ADDRESS), to_hex(TOPIC)
+        wanted = [polling.call("newFilter", {"address": address, "topics": [[topic, "0x" + "22" * 32]]})]
+        unwanted = [
+            polling.call("newFilter", {"address": "0x" + "55" * 20}),
+            polling.call("newFilter", {"topics": ["0x" + "22" * 32]}),
+            polling.call("newFilter", {"topics": [topic, None]}),
+        ]
+        polling.log(0)
+        assert [len(polling.changes(id_)) for id_ in wanted + unwanted] == [1, 0, 0, 0]
+
+    def test_a_numeric_end_stops_gathering(self) -> None:
+        polling = Polling()
+        bounded = polling.call("newFilter", {"toBlock": "0x1"})
+        unbounded = polling.call("newFilter", {"toBlock": "latest"})
+        polling.log(0)
+        polling.log(1)
+        assert (len(polling.changes(bounded)), len(polling.changes(unbounded))) == (1, 2)
+
+    def test_all_logs_are_those_of_the_range_as_it_is_now(self) -> None:
+        polling = Polling()
+        whole = polling.call("newFilter", {"fromBlock": "0x0"})
+        newest = polling.call("newFilter", {})
+        for nonce in range(3):
+            polling.log(nonce)
+        polling.changes(whole)
+        for id_, numbers in ((whole, ["0x1", "0x2", "0x3"]), (newest, ["0x3"])):
+            found = polling.call("getFilterLogs", id_)
+            assert isinstance(found, list)
+            assert [log["blockNumber"] for log in found] == numbers
+
+    def test_pending_transactions_are_gathered_by_hash(self) -> None:
+        polling = Polling()
+        id_ = polling.call("newPendingTransactionFilter")
+        polling.filters.pending_added(pooled(0))
+        assert polling.changes(id_) == [to_hex(transaction(0).hash)]
+
+
+class TestEnds:
+    def test_ten_minutes_after_the_last_use(self) -> None:
+        polling = Polling()
+        used, unused, logs = (
+            polling.call("newBlockFilter"),
+            polling.call("newBlockFilter"),
+            polling.call("newFilter", {}),
+        )
+        polling.clock.now = EXPIRY_SECONDS - 1
+        polling.changes(used)
+        polling.call("getFilterLogs", logs)
+        polling.clock.now = EXPIRY_SECONDS + 1
+        assert polling.changes(used) == []
+        assert polling.call("getFilterLogs", logs) == []
+        with pytest.raises(RpcError, match="Filter not found"):
+            polling.changes(unused)
+        assert len(polling.filters) == 2
+
+    def test_uninstalled_ones_are_gone(self) -> None:
+        polling = Polling()
+        id_ = polling.call("newBlockFilter")
+        assert polling.call("uninstallFilter", id_) is True
+        assert polling.call("uninstallFilter", id_) is False
+        with pytest.raises(RpcError, match="Filter not found"):
+            polling.changes(id_)
+
+    def test_who_does_not_poll_loses_the_filter_rather_than_a_part(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.rpc.filters.MAX_GATHERED", 2)
+        polling = Polling()
+        blocks, pending = polling.call("newBlockFilter"), polling.call("newPendingTransactionFilter")
+        for nonce in range(2):
+            polling.log(nonce)
+            polling.filters.pending_added(pooled(nonce))
+        assert (len(polling.changes(blocks)), len(polling.changes(pending))) == (2, 2)
+        for nonce in range(2, 5):
+            polling.log(nonce)
+            polling.filters.pending_added(pooled(nonce))
+        for id_ in (blocks, pending):
+            with pytest.raises(RpcError, match="Filter not found"):
+                polling.changes(id_)
+
+    def test_there_are_only_so_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.rpc.filters.MAX_FILTERS", 2)
+        polling = Polling()
+        polling.call("newBlockFilter")
+        id_ = polling.call("newBlockFilter")
+        with pytest.raises(RpcError, match="More than 2 filters") as refused:
+            polling.call("newBlockFilter")
+        assert refused.value.code == -32005
+        polling.call("uninstallFilter", id_)
+        polling.call("newBlockFilter")
+
+
+class Listener:
+    """A connection that remembers."""
+
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+        self.cut_off = False
+
+    def notify(self, message: bytes) -> None:
+        self.messages.append(message)
+
+    def cut(self) -> None:
+        self.cut_off = True
+
+
+class TestFeeds:
+    async def test_what_cannot_be_told_in_time_ends_subscriptions_and_filters(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("lacnode.rpc.feeds.WAITING", 2)
+        polling, listener = Polling(), Listener()
+        subscriptions = Subscriptions(polling.net.chain)
+        feeds = Feeds(polling.filters, subscriptions)
+        polling.call("newBlockFilter")
+        subscriptions.add(NEW_HEADS, False, None, listener)
+        head = polling.log(0)
+        with capture_logs() as logs:
+            for _ in range(3):
+                feeds.block_added(head)
+        assert listener.cut_off
+        assert len(polling.filters) == 0
+        assert [entry["log_level"] for entry in logs] == ["warning"]
+
+    async def test_one_failure_does_not_stop_the_rest(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        polling, listener = Polling(), Listener()
+        subscriptions = Subscriptions(polling.net.chain)
+        feeds = Feeds(polling.filters, subscriptions)
+        subscriptions.add(NEW_HEADS, False, None, listener)
+        subscriptions.activate(listener)
+        head = polling.log(0)
+        with capture_logs() as logs:
+            feeds.block_added(cast(NewHead, None))
+            feeds.block_added(head)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(feeds.run)
+                with trio.fail_after(20):
+                    while not listener.messages:
+                        await trio.lowlevel.checkpoint()
+                nursery.cancel_scope.cancel()
+        assert [entry["log_level"] for entry in logs] == ["error"]
+        assert b'"number":"0x1"' in listener.messages[0]
+
+    async def test_nothing_is_noted_while_nobody_listens(self) -> None:
+        polling = Polling()
+        feeds = Feeds(polling.filters, Subscriptions(polling.net.chain))
+        head = polling.log(0)
+        with capture_logs() as logs:
+            for _ in range(20_000):
+                feeds.block_added(head)
+        assert logs == []
+
+
+class TestSubscriptionsOfAConnection:
+    def test_a_call_that_outlives_its_connection_leaves_nothing_behind(self) -> None:
+        polling, listener = Polling(), Listener()
+        subscriptions = Subscriptions(polling.net.chain)
+        methods = SubscriptionMethods(subscriptions, listener)
+        methods.close()
+        with pytest.raises(RpcError, match="Internal error"):
+            methods.handlers["eth_subscribe"](cast(RpcServices, None), ["newHeads"])
+        assert not subscriptions.wanted(NEW_HEADS)
+
+    def test_a_client_hears_nothing_before_it_knows_the_id(self) -> None:
+        polling, listener = Polling(), Listener()
+        subscriptions = Subscriptions(polling.net.chain)
+        methods = SubscriptionMethods(subscriptions, listener)
+        assert methods.handlers["eth_subscribe"](cast(RpcServices, None), ["newHeads"]) == "0x1"
+        head = polling.log(0)
+        assert list(subscriptions.notices_of_block(head)) == []
+        subscriptions.activate(listener)
+        assert len(list(subscriptions.notices_of_block(head))) == 1
