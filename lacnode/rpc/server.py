@@ -25,8 +25,9 @@ __all__ = ["RpcPortTaken", "RpcServers"]
 
 log = structlog.get_logger("rpc")
 
-WORKERS = 8
-"""Methods that run at once, over all connections: they share one interpreter lock with consensus."""
+WORKERS = 4
+"""Methods that run at once, over all connections: each makes the event loop, and so consensus, wait for the interpreter
+lock."""
 
 Listeners = Sequence[trio.SocketListener]
 
