@@ -204,7 +204,6 @@ def _api(read: Reader) -> ApiSettings:
         gas_price_blocks=read.number("api-gas-price-blocks"),
         gas_price_percentile=read.real("api-gas-price-percentile"),
         gas_price_max=read.number("api-gas-price-max"),
-        min_gas_price=read.number("min-gas-price"),
     )
 
 

@@ -24,7 +24,7 @@ from lacnode.node.logs import configure_logs
 from lacnode.node.node import Node, Parts
 from lacnode.p2p.wire.enode import Enode
 from lacnode.primitives.hexadecimal import to_hex
-from lacnode.rpc.settings import ApiSettings, HttpSettings, WebSocketSettings
+from lacnode.rpc.settings import HttpSettings, WebSocketSettings
 from lacnode.storage.consensus_log import MemoryConsensusLog
 from lacnode.storage.memory_database import MemoryDatabase
 from lacnode.txpool.settings import PoolSettings
@@ -99,7 +99,6 @@ def _config(ports: tuple[int, int, int], others: tuple[Enode, ...]) -> NodeConfi
         ),
         http=HttpSettings(port=rpc, groups=GROUPS, allowed_hosts=("*",), cors_origins=("*",), max_connections=1000),
         websocket=WebSocketSettings(port=ws, groups=GROUPS, allowed_hosts=("*",), max_connections=1000),
-        api=ApiSettings(min_gas_price=0),
         pool=PoolSettings(sender_share=1.0, min_gas_price=0, block_min_gas_price=0, price_bump=0),
         keep_revert_reasons=True,
     )

@@ -110,7 +110,7 @@ class Node:
             rng=self._rng,
         )
         self.validator = self._make_validator()
-        self.rpc = RpcServers(config.http, config.websocket, config.api, self._services())
+        self.rpc = RpcServers(config.http, config.websocket, self._services())
 
     # -- putting it together -----------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from lacnode.node.logs import configure_logs
 from lacnode.node.node import Node, Parts
 from lacnode.p2p.network import PortTaken
 from lacnode.primitives.rlp import RlpError
+from lacnode.rpc.access import BadOrigin
 from lacnode.rpc.server import RpcPortTaken
 from lacnode.storage.consensus_log import ConsensusLog
 from lacnode.storage.errors import StorageError
@@ -48,6 +49,10 @@ def run_node(config: NodeConfig) -> int:
     except* (PortTaken, RpcPortTaken) as taken:
         print(_innermost(taken), file=sys.stderr)
         status = 1
+    except* StorageError as failure:
+        # What cannot be written must not be signed: the disk is the operator's to mend, and the node's files are whole.
+        print(f"stopped, for its data cannot be written or read: {_innermost(failure)}", file=sys.stderr)
+        status = 1
     finally:
         node.close()
         _remove_runtime_files(config)
@@ -73,7 +78,7 @@ def open_node(config: NodeConfig) -> Node:
         except BaseException:
             database.close()
             raise
-    except (GenesisError, KeyFileError, StorageError, WrongNetwork) as error:
+    except (BadOrigin, GenesisError, KeyFileError, StorageError, WrongNetwork) as error:
         raise StartFailed(str(error)) from None
     except RlpError as error:
         raise StartFailed(f"{config.data_path / 'consensus.log'} is damaged: {error}") from None

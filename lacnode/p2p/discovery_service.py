@@ -10,11 +10,8 @@ from collections.abc import Callable, Sequence
 import structlog
 import trio
 
-from lacnode.p2p.ports import UdpPortTaken
 from lacnode.p2p.wire.discovery import Action, Discovery, Found, Send
 from lacnode.p2p.wire.enode import Enode
-
-__all__ = ["DiscoveryService", "UdpPortTaken"]
 
 log = structlog.get_logger("discovery")
 

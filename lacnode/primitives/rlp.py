@@ -50,6 +50,9 @@ def decode(data: bytes) -> RlpItem:
         item: RlpItem = rusty_rlp.decode_raw(data, True, False)[0]
     except (rusty_rlp.DecodingError, TypeError, IndexError) as error:
         raise RlpError(f"malformed RLP of {len(data)} bytes: {error}") from None
+    # The decoder takes a string header at a list's very end for an empty string, whatever length it announces.
+    if rusty_rlp.encode_raw(item) != data:
+        raise RlpError(f"malformed RLP of {len(data)} bytes: an item ends beyond its list")
     return item
 
 

@@ -17,7 +17,7 @@ from lacnode.rpc.methods import all_methods
 from lacnode.rpc.registry import Registry
 from lacnode.rpc.routes import Routes
 from lacnode.rpc.services import RpcServices
-from lacnode.rpc.settings import ApiSettings, HttpSettings, WebSocketSettings
+from lacnode.rpc.settings import HttpSettings, WebSocketSettings
 from lacnode.rpc.subscriptions import Subscriptions
 from lacnode.rpc.websocket import WebSocketService
 
@@ -40,7 +40,6 @@ class RpcServers:
         self,
         http: HttpSettings | None,
         websocket: WebSocketSettings | None,
-        api: ApiSettings,
         services: RpcServices,
     ) -> None:
         self._http = http

@@ -43,5 +43,4 @@ class ApiSettings:
     gas_price_blocks: int = 100
     gas_price_percentile: float = 50.0
     gas_price_max: int = 500_000_000_000
-    min_gas_price: int = 1000
     call_seconds: float = 30.0

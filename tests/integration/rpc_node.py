@@ -110,7 +110,7 @@ async def rpc_node(
         coinbase=PAYER.address,
         settings=ApiSettings(),
     )
-    servers = RpcServers(http, websocket, services.settings, services)
+    servers = RpcServers(http, websocket, services)
     node = RpcNode(made, pool, servers, services, peers)
     token = trio.lowlevel.current_trio_token()
 
