@@ -195,6 +195,10 @@ class Accounts:
         self._changed_slots.setdefault(address, set()).add(slot)
         self.wrote_storage = True
 
+    def has_storage(self, address: bytes) -> bool:
+        """Whether `address` had storage before the block."""
+        return (self._read(address) or _NEW).storage_root != EMPTY_TRIE_ROOT
+
     def delete_storage(self, address: bytes) -> None:
         slots = self._storage.get(address, {})
         self._undo.append((_CLEARED, address, slots, address in self._cleared))
