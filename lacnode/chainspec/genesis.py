@@ -162,7 +162,7 @@ def load_genesis(path: Path) -> ChainSpec:
             raise GenesisError(f"{path}: larger than {MAX_FILE_SIZE} bytes")
         text = path.read_text("utf-8")
         orjson.loads(text)  # refuses what is nested without end, which would crash Python's own reader
-        document = json.loads(text)  # keeps numbers of more than 64 bits
+        document = json.loads(text, object_pairs_hook=_unambiguous)  # keeps numbers of more than 64 bits
     except OSError as error:
         raise GenesisError(f"Unable to load genesis file. {path}: {error.strerror}") from None
     except GenesisError as error:
