@@ -16,7 +16,22 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from lacnode.chainspec.forks import Fork, ForkSchedule
 from lacnode.chainspec.ibft import IbftParameters, IbftSchedule
 from lacnode.chainspec.spec import ChainSpec, GenesisAccount, GenesisBlock
-from lacnode.primitives.hexadecimal import address_from_hex, from_hex
+from lacnode.chainspec.values import (
+    Address,
+    Count,
+    Data,
+    JavaLong,
+    Long,
+    Nonce,
+    OptionalAddress,
+    Positive,
+    PositiveLong,
+    Quantity,
+    Word,
+    integer,
+    word,
+)
+from lacnode.primitives.hexadecimal import address_from_hex
 
 MAX_FILE_SIZE = 512 * 2**20
 """Bytes of the largest genesis read: one with a large alloc has hundreds of megabytes."""
@@ -28,58 +43,6 @@ class GenesisError(Exception):
     """A genesis that no chain can be made from; one sentence for the operator."""
 
 
-def _integer(value: object) -> object:
-    """A JSON number, or a string in decimal or 0x-hexadecimal."""
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError(f"a number, or a string of digits, was expected, not {type(value).__name__}")
-    if isinstance(value, str):
-        return int(value, 16) if value[:2].lower() == "0x" else int(value, 10)
-    return value
-
-
-def _hexadecimal(value: object) -> object:
-    """Always hexadecimal, with or without 0x; a number counts by its digits, as Besu reads the nonce."""
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError(f"hexadecimal text was expected, not {type(value).__name__}")
-    return int(str(value) or "0", 16)
-
-
-def _data(value: object) -> object:
-    if not isinstance(value, str):
-        raise ValueError(f"hexadecimal text was expected, not {type(value).__name__}")
-    digits = value[2:] if value[:2].lower() == "0x" else value
-    return from_hex(digits if len(digits) % 2 == 0 else "0" + digits)
-
-
-def _address(value: object) -> object:
-    if not isinstance(value, str):
-        raise ValueError(f"an address was expected, not {type(value).__name__}")
-    return address_from_hex(value)
-
-
-def _optional_address(value: object) -> object:
-    return None if isinstance(value, str) and not value.strip() else _address(value)
-
-
-def _hash(value: object) -> object:
-    data = _data(value)
-    assert isinstance(data, bytes)
-    if len(data) > 32:
-        raise ValueError(f"at most 32 bytes were expected, not {len(data)}")
-    return data.rjust(32, b"\0")
-
-
-Quantity = Annotated[int, BeforeValidator(_integer), Field(ge=0, lt=2**256)]
-Long = Annotated[int, BeforeValidator(_integer), Field(ge=0, lt=2**63)]
-Positive = Annotated[int, BeforeValidator(_integer), Field(ge=1, lt=2**31)]
-Count = Annotated[int, BeforeValidator(_integer), Field(ge=0, lt=2**31)]
-Data = Annotated[bytes, BeforeValidator(_data)]
-Address = Annotated[bytes, BeforeValidator(_address)]
-OptionalAddress = Annotated[bytes | None, BeforeValidator(_optional_address)]
-Hash = Annotated[bytes, BeforeValidator(_hash)]
-Nonce = Annotated[int, BeforeValidator(_hexadecimal), Field(ge=0, lt=2**64)]
-
-
 class _Section(BaseModel):
     """One object of the file: lower-case names, unknown ones kept aside."""
 
@@ -87,7 +50,7 @@ class _Section(BaseModel):
 
 
 class _Ibft2(_Section):
-    epochlength: Annotated[int, BeforeValidator(_integer), Field(ge=1, lt=2**63)] = 30_000
+    epochlength: PositiveLong = 30_000
     blockperiodseconds: Positive = 1
     xblockperiodmilliseconds: Positive | None = None
     requesttimeoutseconds: Positive = 1
@@ -101,7 +64,7 @@ class _Ibft2(_Section):
 
 
 class _Transition(_Section):
-    block: Annotated[int, BeforeValidator(_integer), Field(ge=1, lt=2**63)]
+    block: PositiveLong
     blockperiodseconds: Positive | None = None
     xblockperiodmilliseconds: Positive | None = None
     blockreward: Quantity | None = None
@@ -117,11 +80,11 @@ class _Config(_Section):
     chainid: Quantity = 1
     ibft2: _Ibft2
     transitions: _Transitions = _Transitions()
-    contractsizelimit: Annotated[int, BeforeValidator(_integer), Field(ge=1, lt=2**31)] | None = None
-    evmstacksize: Annotated[int, BeforeValidator(_integer), Field(ge=1, lt=2**20)] = 1024
+    contractsizelimit: Positive | None = None
+    evmstacksize: Annotated[Positive, Field(lt=2**20)] = 1024
     zerobasefee: bool = False
     homesteadblock: Long | None = None
-    daoforkblock: Annotated[int, BeforeValidator(_integer)] | None = None
+    daoforkblock: Annotated[int, BeforeValidator(integer)] | None = None
     eip150block: Long | None = None
     eip158block: Long | None = None
     byzantiumblock: Long | None = None
@@ -142,22 +105,22 @@ class _Config(_Section):
 
 class _Alloc(_Section):
     balance: Quantity = 0
-    nonce: Annotated[int, BeforeValidator(_integer), Field(ge=0, lt=2**64)] = 0
+    nonce: Nonce = 0
     code: Data = b""
-    storage: dict[str, str] = {}
+    storage: dict[str, Word] = {}
 
 
 class _Genesis(_Section):
     config: _Config
     difficulty: Quantity
-    gaslimit: Annotated[int, BeforeValidator(_integer), Field(ge=0, lt=2**63)]
-    timestamp: Long = 0
+    gaslimit: JavaLong
+    timestamp: JavaLong = 0
     extradata: Data = b""
-    mixhash: Hash = bytes(32)
-    parenthash: Hash = bytes(32)
+    mixhash: Word = bytes(32)
+    parenthash: Word = bytes(32)
     nonce: Nonce = 0
     coinbase: Address = bytes(20)
-    basefeepergas: Quantity | None = None
+    basefeepergas: JavaLong | None = None
     alloc: dict[str, _Alloc] = {}
 
 
@@ -175,11 +138,16 @@ _BLOCK_FORKS: tuple[tuple[str, Fork], ...] = (
     ("londonblock", Fork.LONDON),
 )
 _TIME_FORKS = (("shanghaitime", Fork.SHANGHAI), ("cancuntime", Fork.CANCUN), ("praguetime", Fork.PRAGUE))
+_IN_ORDER = (
+    *("homesteadblock", "daoforkblock", "eip150block", "eip158block", "byzantiumblock", "constantinopleblock"),
+    *("petersburgblock", "constantinoplefixblock", "istanbulblock", "muirglacierblock", "berlinblock", "londonblock"),
+    *("arrowglacierblock", "grayglacierblock", "shanghaitime", "cancuntime", "praguetime"),
+)
 _ID_ONLY_BLOCKS = ("daoforkblock", "arrowglacierblock", "grayglacierblock", "mergenetsplitblock")
 
 _HARMLESS = frozenset(
     [
-        *("comment", "version", "number", "gasused", "parentbeaconblockroot", "discovery", "checkpoint", "ethash"),
+        *("comment", "version", "number", "gasused", "parentbeaconblockroot", "discovery", "checkpoint"),
         *("eip155block", "eip155hash", "eip150hash", "ecip1017eraround", "terminaltotaldifficulty", "eccurve"),
         *("depositcontractaddress", "blobschedule", "privatekey"),
     ]
@@ -194,9 +162,11 @@ def load_genesis(path: Path) -> ChainSpec:
             raise GenesisError(f"{path}: larger than {MAX_FILE_SIZE} bytes")
         text = path.read_text("utf-8")
         orjson.loads(text)  # refuses what is nested without end, which would crash Python's own reader
-        document = json.loads(text)  # keeps numbers of more than 64 bits
+        document = json.loads(text, object_pairs_hook=_unambiguous)  # keeps numbers of more than 64 bits
     except OSError as error:
         raise GenesisError(f"Unable to load genesis file. {path}: {error.strerror}") from None
+    except GenesisError as error:
+        raise GenesisError(f"Unable to load genesis file. {path}: {error}") from None
     except (ValueError, RecursionError) as error:
         raise GenesisError(f"Unable to parse genesis file {path}. It is not JSON: {error}") from None
     try:
@@ -219,6 +189,7 @@ def parse_genesis(document: Mapping[str, Any]) -> ChainSpec:
     config = genesis.config
     if config.constantinoplefixblock is not None and config.petersburgblock is not None:
         raise GenesisError("config.petersburgBlock and config.constantinopleFixBlock are the same; give one")
+    _check_order(config)
     written: Mapping[str, object] = next((value for key, value in document.items() if key.lower() == "config"), {})
     return ChainSpec(
         chain_id=config.chainid,
@@ -234,12 +205,22 @@ def parse_genesis(document: Mapping[str, Any]) -> ChainSpec:
     )
 
 
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """One JSON object; GenesisError if a key is in it twice, where nodes might differ in which they take."""
+    lowered: dict[str, Any] = {}
+    for key, item in pairs:
+        if key.lower() in lowered:
+            raise GenesisError(f"{key[:80]} is given twice in one object; leave the one that counts (Besu: the last)")
+        lowered[key.lower()] = item
+    return dict(pairs)
+
+
 def _lowered(value: Any, depth: int = 0) -> Any:
     """The document with all keys in lower case, as Besu compares them."""
     if isinstance(value, Mapping):
         if depth > 20:
             raise GenesisError("nested deeper than any genesis is")
-        return {str(key).lower(): _lowered(item, depth + 1) for key, item in value.items()}
+        return _unambiguous([(str(key).lower(), _lowered(item, depth + 1)) for key, item in value.items()])
     if isinstance(value, list):
         return [_lowered(item, depth + 1) for item in value]
     return value
@@ -248,9 +229,7 @@ def _lowered(value: Any, depth: int = 0) -> Any:
 def _check_engine(config: object) -> None:
     if not isinstance(config, Mapping):
         raise GenesisError("the object `config` is missing")
-    if "ethash" in config and "ibft2" not in config:
-        raise GenesisError("config.ethash: this node runs IBFT 2.0 networks (config.ibft2) only")
-    for engine in ("qbft", "clique", "ibft"):
+    for engine in ("ethash", "qbft", "clique", "ibft"):
         if engine in config:
             raise GenesisError(f"config.{engine}: this node runs IBFT 2.0 networks (config.ibft2) only")
     curve = config.get("eccurve", "secp256k1")
@@ -267,6 +246,18 @@ def _described(error: ValidationError) -> str:
     message = first["msg"].removeprefix("Value error, ")
     given = "" if first["type"] == "missing" else f" (given: {str(first['input'])[:80]!r})"
     return f"{place}: {message}{given}"
+
+
+def _check_order(config: _Config) -> None:
+    """Each fork begins where the one before it does, or later (Besu's `ProtocolScheduleBuilder`)."""
+    last, last_name = 0, ""
+    for name in _IN_ORDER:
+        begins = getattr(config, name)
+        if begins is None or (name == "daoforkblock" and begins <= 0):
+            continue
+        if begins < last:
+            raise GenesisError(f"config.{name} is {begins}, but must not be before config.{last_name} ({last})")
+        last, last_name = begins, name
 
 
 def _forks(config: _Config, timestamp: int) -> ForkSchedule:
@@ -346,23 +337,26 @@ def _block(genesis: _Genesis) -> GenesisBlock:
         shanghai=active(config.shanghaitime),
         cancun=active(config.cancuntime),
         prague=active(config.praguetime),
-        alloc=tuple(_account(address, account) for address, account in genesis.alloc.items()),
+        alloc=_alloc(genesis.alloc),
     )
+
+
+def _alloc(accounts: Mapping[str, _Alloc]) -> tuple[GenesisAccount, ...]:
+    alloc: dict[bytes, GenesisAccount] = {}
+    for text, account in accounts.items():
+        made = _account(text, account)
+        if made.address in alloc:
+            raise GenesisError(f"alloc.{text}: the account is given twice, with and without 0x")
+        alloc[made.address] = made
+    return tuple(alloc.values())
 
 
 def _account(address: str, account: _Alloc) -> GenesisAccount:
     try:
-        storage = tuple((_word(slot), _word(value)) for slot, value in account.storage.items())
+        storage = tuple((int.from_bytes(word(slot)), int.from_bytes(value)) for slot, value in account.storage.items())
         return GenesisAccount(address_from_hex(address), account.balance, account.nonce, account.code, storage)
     except ValueError as error:
         raise GenesisError(f"alloc.{address[:80]}: {error}") from None
-
-
-def _word(text: str) -> int:
-    value = int(text or "0", 16)
-    if not 0 <= value < 2**256:
-        raise ValueError(f"a storage slot or value of at most 32 bytes was expected: {text[:80]}")
-    return value
 
 
 def _warnings(genesis: _Genesis, lowered: Mapping[str, Any]) -> Iterator[str]:

@@ -24,7 +24,7 @@ class ExecutionError(Exception):
 
 
 class CallExpired(Exception):
-    """A call that took longer than its deadline."""
+    """A call that took longer than its deadline, or more memory than any call may."""
 
 
 class NodeStore(Protocol):

@@ -47,6 +47,12 @@ def read_slot(storage_root: bytes, slot: int, store: NodeStore) -> int:
     return int.from_bytes(rlp.as_bytes(rlp.decode(encoded), "slot")) if encoded else 0
 
 
+CODES_KEPT = 32 * 2**20
+"""Bytes of code kept while a block is executed, lest a contract called in a loop be read from the store each time."""
+
+Checkpoint = tuple[int, int]
+"""A serial number, since py-evm wants no two marks alike, and the length of the undo list."""
+
 _NEW = Account()
 _ACCOUNT, _SLOT, _CLEARED, _WARM = range(4)
 
@@ -68,7 +74,10 @@ class Accounts:
         self._cleared: set[bytes] = set()
         self._before: dict[bytes, dict[int, int]] = {}
         self._warm: set[bytes] = set()
+        self._codes: dict[bytes, bytes] = {}
+        self._codes_size = 0
         self._undo: list[tuple] = []  # type: ignore[type-arg]
+        self._marks = 0
 
     def get(self, key: bytes) -> bytes | None:
         """A node or code, of this block or from the store."""
@@ -100,7 +109,8 @@ class Accounts:
         return account.balance == 0 and account.nonce == 0 and account.code_hash == EMPTY_KECCAK
 
     def touch_account(self, address: bytes) -> None:
-        self._write(address, self._read(address) or _NEW)
+        if self._read(address) is None:
+            self._write(address, _NEW)
 
     def delete_account(self, address: bytes) -> None:
         self.delete_storage(address)
@@ -130,9 +140,19 @@ class Accounts:
         code_hash = self.get_code_hash(address)
         if code_hash == EMPTY_KECCAK:
             return b""
+        code = self._codes.get(code_hash)
+        if code is None:
+            code = self._codes[code_hash] = self._read_code(code_hash)
+        return code
+
+    def _read_code(self, code_hash: bytes) -> bytes:
         code = self.get(code_hash)
         if code is None:
             raise KeyError(f"code 0x{code_hash.hex()} is missing")
+        self._codes_size += len(code)
+        if self._codes_size > CODES_KEPT:
+            self._codes.clear()
+            self._codes_size = len(code)
         return code
 
     def set_code(self, address: bytes, code: bytes) -> None:
@@ -175,6 +195,10 @@ class Accounts:
         self._changed_slots.setdefault(address, set()).add(slot)
         self.wrote_storage = True
 
+    def has_storage(self, address: bytes) -> bool:
+        """Whether `address` had storage before the block."""
+        return (self._read(address) or _NEW).storage_root != EMPTY_TRIE_ROOT
+
     def delete_storage(self, address: bytes) -> None:
         slots = self._storage.get(address, {})
         self._undo.append((_CLEARED, address, slots, address in self._cleared))
@@ -211,17 +235,26 @@ class Accounts:
 
     # -- undoing -------------------------------------------------------------------------------------------------
 
-    def record(self) -> int:
+    def record(self) -> Checkpoint:
         """A mark to which `discard` can return."""
-        return len(self._undo)
+        self._marks += 1
+        return self._marks, len(self._undo)
 
-    def commit(self, checkpoint: int) -> None:
+    def commit(self, checkpoint: Checkpoint) -> None:
         """Keep what was done since `checkpoint`; an outer mark may still undo it."""
 
-    def discard(self, checkpoint: int) -> None:
+    def discard(self, checkpoint: Checkpoint) -> None:
         """Undo everything since `checkpoint`."""
+        self._undo_to(checkpoint[1])
+
+    def discard_all(self) -> None:
+        """Undo everything since the last `lock_changes`: as if the transaction had not begun."""
+        self._undo_to(0)
+        self.lock_changes()
+
+    def _undo_to(self, length: int) -> None:
         undo = self._undo
-        while len(undo) > checkpoint:
+        while len(undo) > length:
             entry = undo.pop()
             kind = entry[0]
             if kind == _ACCOUNT:

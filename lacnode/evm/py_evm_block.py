@@ -26,6 +26,9 @@ from lacnode.primitives.transaction import Transaction
 ANCESTORS = 256
 """Blocks that BLOCKHASH reaches back."""
 
+DELEGATION = b"\xef\x01\x00"
+"""What stands before the address in the code of an account that delegates (EIP-7702)."""
+
 
 def new_state(
     spec: ChainSpec,
@@ -48,8 +51,8 @@ def new_state(
         gas_limit=header.gas_limit,
         prev_hashes=_ancestors(header.number, ancestor_hash),
         chain_id=spec.chain_id,
-        base_fee_per_gas=base_fee,
-        excess_blob_gas=header.excess_blob_gas,
+        base_fee_per_gas=base_fee or 0,
+        excess_blob_gas=header.excess_blob_gas or 0,
     )
     return state_class(fork, spec.contract_size_limit, spec.evm_stack_size)(store, context, root)
 
@@ -75,9 +78,10 @@ def run(state: Any, transaction: EvmTransaction) -> Any:
 
 def gas_used(transaction: EvmTransaction, computation: Any, fork: Fork) -> tuple[int, int]:
     """Gas charged, after and before refunds."""
-    consumed = transaction.gas - computation.get_gas_remaining() + computation.data_floor_gas
+    consumed = transaction.gas - computation.get_gas_remaining()
     refund = min(computation.get_gas_refund(), consumed // (5 if fork >= Fork.LONDON else 2))
-    return consumed - refund, consumed
+    used = consumed - refund + computation.data_floor_gas
+    return used, max(used, consumed)
 
 
 class PyEvmBlock:
@@ -108,7 +112,11 @@ class PyEvmBlock:
         """Execute `transaction`; TransactionRejected, and nothing changed, if it cannot be in this block."""
         self._check(transaction, sender)
         evm_transaction = of_transaction(transaction, sender, self._fork)
-        computation = run(self._state, evm_transaction)
+        try:
+            computation = run(self._state, evm_transaction)
+        except BaseException:
+            self._accounts.discard_all()
+            raise
         self._accounts.lock_changes()
         used, _ = gas_used(evm_transaction, computation, self._fork)
         self._total_gas += used
@@ -154,8 +162,12 @@ class PyEvmBlock:
             transaction,
             nonce=accounts.get_nonce(sender),
             balance=accounts.get_balance(sender),
-            has_code=accounts.get_code_hash(sender) != EMPTY_KECCAK,
+            has_code=accounts.get_code_hash(sender) != EMPTY_KECCAK and not self._is_delegated(sender),
         )
+
+    def _is_delegated(self, sender: bytes) -> bool:
+        """Whether `sender` is no contract but runs another's code by its own will (EIP-7702)."""
+        return self._fork >= Fork.PRAGUE and self._accounts.get_code(sender)[:3] == DELEGATION
 
     def _receipt(self, transaction: Transaction, computation: Any) -> Receipt:
         logs = tuple(

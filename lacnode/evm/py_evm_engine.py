@@ -3,22 +3,24 @@
 from collections.abc import Sequence
 from typing import Any
 
+from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.crypto.secp256k1 import SignatureError, sender_of
 from lacnode.evm.engine import AncestorHash, CallRequest, CallResult, ExecutedBlock, ExecutionError, NodeStore, Proof
 from lacnode.evm.merkle_trie import prove
 from lacnode.evm.py_evm_accounts import Account, Accounts, hashed, read_account, read_slot
 from lacnode.evm.py_evm_block import PyEvmBlock, gas_used, new_state, revert_reason, run
-from lacnode.evm.py_evm_forks import limit_time
+from lacnode.evm.py_evm_limits import limit
 from lacnode.evm.py_evm_transaction import EvmTransaction, of_call
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
+from lacnode.evm.validation import MAX_INITCODE_SIZE, floor_gas, initcode_gas
 from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_KECCAK, EMPTY_TRIE_ROOT
 from lacnode.primitives.transaction import Transaction
 
 SSTORE_STIPEND = 2300
-"""Gas that must be left when storage is written (EIP-2200)."""
+"""Gas that must be left when storage is written, from Istanbul on (EIP-2200)."""
 
 
 class _NoNodes:
@@ -79,12 +81,12 @@ class PyEvmEngine:
         base_fee = 0 if header.base_fee is not None and call.allow_exceeding_balance else header.base_fee
         state = new_state(self._spec, self._store, state_root, header, ancestor_hash, base_fee=base_fee)
         if call.deadline is not None:
-            limit_time(state, call.deadline)
+            limit(state, call.deadline)
         fork = self._spec.forks.fork_at(header.number, header.timestamp)
         accounts: Accounts = state._account_db
         gas = header.gas_limit if call.gas is None else call.gas
         transaction = of_call(call, gas, accounts.get_nonce(call.sender), base_fee, fork)
-        _check_call(transaction, accounts)
+        _check_call(transaction, accounts, base_fee, fork)
         computation = run(state, transaction)
         used, before_refund = gas_used(transaction, computation, fork)
         return CallResult(
@@ -92,8 +94,8 @@ class PyEvmEngine:
             output=bytes(computation.output),
             gas_used=used,
             gas_before_refund=before_refund,
-            max_depth=_depth(computation),
-            stipend=SSTORE_STIPEND if accounts.wrote_storage else 0,
+            max_depth=computation.children[0].depth if computation.children else 0,
+            stipend=SSTORE_STIPEND if accounts.wrote_storage and fork >= Fork.ISTANBUL else 0,
             halt=_halt(computation),
             touched=accounts.touched(),
         )
@@ -110,28 +112,32 @@ def _empty_block(state_root: bytes) -> ExecutedBlock:
     )  # fmt: skip
 
 
-def _check_call(transaction: EvmTransaction, accounts: Accounts) -> None:
-    if transaction.intrinsic_gas > transaction.gas:
+def _check_call(call: EvmTransaction, accounts: Accounts, base_fee: int | None, fork: Fork) -> None:
+    """The rules for a transaction that hold for a call too, in Besu's order."""
+    if not call.to and fork >= Fork.SHANGHAI and len(call.data) > MAX_INITCODE_SIZE:
+        raise TransactionRejected(RejectionReason.INITCODE_TOO_LARGE, f"init code of {len(call.data)} bytes")
+    if base_fee is not None and call.max_fee_per_gas < base_fee:
+        raise TransactionRejected(
+            RejectionReason.GAS_PRICE_BELOW_CURRENT_BASE_FEE,
+            f"it pays at most {call.max_fee_per_gas} wei, the base fee is {base_fee}",
+        )
+    if base_fee is not None and call.max_priority_fee_per_gas > call.max_fee_per_gas:
+        raise TransactionRejected(
+            RejectionReason.MAX_PRIORITY_FEE_PER_GAS_EXCEEDS_MAX_FEE_PER_GAS, "the tip is above the maximum fee"
+        )
+    needed = call.intrinsic_gas + (0 if call.to else initcode_gas(call.data, fork))
+    needed = max(needed, floor_gas(call.data, fork))
+    if needed > call.gas:
         raise TransactionRejected(
             RejectionReason.INTRINSIC_GAS_EXCEEDS_GAS_LIMIT,
-            f"intrinsic gas {transaction.intrinsic_gas} is above the gas limit {transaction.gas}",
+            f"intrinsic gas {needed} is above the gas limit {call.gas}",
         )
-    cost = transaction.gas * transaction.max_fee_per_gas + transaction.value
-    balance = accounts.get_balance(transaction.sender)
+    cost = call.gas * call.max_fee_per_gas + call.value
+    balance = accounts.get_balance(call.sender)
     if cost > balance:
         raise TransactionRejected(
             RejectionReason.UPFRONT_COST_EXCEEDS_BALANCE, f"it may cost {cost} wei, the sender has {balance}"
         )
-
-
-def _depth(computation: Any) -> int:
-    """How many calls are nested below `computation`; without recursion, since they may be a thousand."""
-    deepest, waiting = computation.msg.depth, [computation]
-    while waiting:
-        current = waiting.pop()
-        deepest = max(deepest, current.msg.depth)
-        waiting.extend(current.children)
-    return int(deepest)
 
 
 def _halt(computation: Any) -> str | None:

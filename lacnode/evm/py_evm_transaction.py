@@ -9,13 +9,16 @@ from eth.vm.forks.prague.transactions import Authorization
 
 from lacnode.chainspec.forks import Fork
 from lacnode.evm.engine import CallRequest
-from lacnode.evm.validation import intrinsic_gas
+from lacnode.evm.validation import initcode_gas, intrinsic_gas
 from lacnode.primitives.transaction import ACCESS_LIST, FEE_MARKET, LEGACY, AccessListEntry, Transaction
 
 
 @dataclass(slots=True)
 class EvmTransaction:
-    """What py-evm reads of a transaction while it executes it; `to` is empty for a creation."""
+    """What py-evm reads of a transaction while it executes it; `to` is empty for a creation.
+
+    `intrinsic_gas` is without the part for init code, which py-evm charges with the first instruction.
+    """
 
     type_id: int
     sender: bytes
@@ -29,8 +32,6 @@ class EvmTransaction:
     data: bytes
     access_list: tuple[tuple[bytes, tuple[int, ...]], ...]
     intrinsic_gas: int
-    max_fee_per_blob_gas: int = 0
-    blob_versioned_hashes: tuple[bytes, ...] = ()
     authorization_list: tuple[Authorization, ...] = ()
     r: int = 0
     s: int = 0
@@ -52,11 +53,9 @@ def of_transaction(transaction: Transaction, sender: bytes, fork: Fork) -> EvmTr
         value=transaction.value,
         data=transaction.data,
         access_list=_slots(transaction.access_list),
-        intrinsic_gas=intrinsic_gas(
+        intrinsic_gas=_upfront_gas(
             transaction.data, transaction.is_creation, fork, transaction.access_list, len(transaction.authorizations)
         ),
-        max_fee_per_blob_gas=transaction.max_fee_per_blob_gas or 0,
-        blob_versioned_hashes=transaction.blob_versioned_hashes,
         authorization_list=tuple(
             Authorization(a.chain_id, a.address, a.nonce, a.y_parity, a.r, a.s) for a in transaction.authorizations
         ),
@@ -81,8 +80,15 @@ def of_call(call: CallRequest, gas: int, nonce: int, base_fee: int | None, fork:
         value=call.value,
         data=call.data,
         access_list=_slots(call.access_list),
-        intrinsic_gas=intrinsic_gas(call.data, call.to is None, fork, call.access_list),
+        intrinsic_gas=_upfront_gas(call.data, call.to is None, fork, call.access_list),
     )
+
+
+def _upfront_gas(
+    data: bytes, is_creation: bool, fork: Fork, access_list: tuple[AccessListEntry, ...], authorizations: int = 0
+) -> int:
+    gas = intrinsic_gas(data, is_creation, fork, access_list, authorizations)
+    return gas - initcode_gas(data, fork) if is_creation else gas
 
 
 def _slots(access_list: tuple[AccessListEntry, ...]) -> tuple[tuple[bytes, tuple[int, ...]], ...]:

@@ -28,16 +28,21 @@ def intrinsic_gas(
     access_list: tuple[tuple[bytes, tuple[bytes, ...]], ...] = (),
     authorizations: int = 0,
 ) -> int:
-    """Gas that a transaction costs before its first instruction (reference sheet `txpool-gas`, section 9)."""
+    """Gas that a transaction costs before its first instruction (yellow paper, section 6.2; EIP-2028, 2930, 3860, 7702)."""
     zeros = data.count(0)
     gas = 21_000 + 4 * zeros + (16 if fork >= Fork.ISTANBUL else 68) * (len(data) - zeros)
     if is_creation and fork >= Fork.HOMESTEAD:
         gas += 32_000
-    if is_creation and fork >= Fork.SHANGHAI:
-        gas += 2 * ((len(data) + 31) // 32)
+    if is_creation:
+        gas += initcode_gas(data, fork)
     if fork >= Fork.BERLIN:
         gas += sum(2_400 + 1_900 * len(keys) for _, keys in access_list)
     return gas + 25_000 * authorizations
+
+
+def initcode_gas(data: bytes, fork: Fork) -> int:
+    """What of a creation's intrinsic gas is for the length of its init code (EIP-3860)."""
+    return 2 * ((len(data) + 31) // 32) if fork >= Fork.SHANGHAI else 0
 
 
 def floor_gas(data: bytes, fork: Fork) -> int:
@@ -61,6 +66,8 @@ def check_transaction(transaction: Transaction, spec: ChainSpec, fork: Fork) -> 
             RejectionReason.INVALID_TRANSACTION_FORMAT,
             f"type {transaction.type} before {_FIRST_FORK[transaction.type].name}",
         )
+    if transaction.type == BLOB:
+        raise _rejected(RejectionReason.INVALID_BLOBS, "blobs have no place in IBFT 2.0 blocks")
     if transaction.nonce == MAX_NONCE:
         raise _rejected(RejectionReason.NONCE_OVERFLOW, "the nonce is 2^64-1")
     if transaction.is_creation and fork >= Fork.SHANGHAI and len(transaction.data) > MAX_INITCODE_SIZE:

@@ -1,0 +1,85 @@
+"""How a genesis file writes numbers and bytes, as Besu reads them; what pydantic reports if it does not."""
+
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from lacnode.primitives.hexadecimal import address_from_hex, from_hex
+
+_DECIMAL = re.compile(r"-?[0-9]+")
+_HEXADECIMAL = re.compile(r"(0[xX])?[0-9a-fA-F]*")
+
+
+def _whole(value: object) -> int | str:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError(f"a number, or a string of digits, was expected, not {type(value).__name__}")
+    return value
+
+
+def integer(value: object) -> int:
+    """A JSON number, or a string in decimal or 0x-hexadecimal."""
+    value = _whole(value)
+    if isinstance(value, int):
+        return value
+    if value[:2] in ("0x", "0X"):
+        return hexadecimal(value)
+    if len(value) > 100 or not _DECIMAL.fullmatch(value):
+        raise ValueError("decimal digits, or hexadecimal ones after 0x, were expected")
+    return int(value)
+
+
+def java_integer(value: object) -> int:
+    """The same as Java decodes it: a string that begins with 0 is octal."""
+    if isinstance(value, str) and re.fullmatch("0[0-7]+", value) and len(value) < 100:
+        return int(value, 8)
+    return integer(value)
+
+
+def hexadecimal(value: object) -> int:
+    """Always hexadecimal, with or without 0x; a JSON number counts by its digits. No digits are 0."""
+    text = str(_whole(value))
+    if len(text) > 100 or not _HEXADECIMAL.fullmatch(text):
+        raise ValueError("hexadecimal digits were expected")
+    return int(text.removeprefix("0x").removeprefix("0X") or "0", 16)
+
+
+def data(value: object) -> bytes:
+    """Bytes in hexadecimal, with or without 0x; an odd first digit stands alone."""
+    if not isinstance(value, str):
+        raise ValueError(f"hexadecimal text was expected, not {type(value).__name__}")
+    digits = value[2:] if value[:2] in ("0x", "0X") else value
+    return from_hex(digits if len(digits) % 2 == 0 else "0" + digits)
+
+
+def address(value: object) -> bytes:
+    """20 bytes in hexadecimal."""
+    if not isinstance(value, str):
+        raise ValueError(f"an address was expected, not {type(value).__name__}")
+    return address_from_hex(value)
+
+
+def optional_address(value: object) -> bytes | None:
+    """An address, or None for blank text."""
+    return None if isinstance(value, str) and not value.strip() else address(value)
+
+
+def word(value: object) -> bytes:
+    """At most 32 bytes in hexadecimal, filled up with zeros on the left."""
+    given = data(value)
+    if len(given) > 32:
+        raise ValueError(f"at most 32 bytes were expected, not {len(given)}")
+    return given.rjust(32, b"\0")
+
+
+Quantity = Annotated[int, BeforeValidator(integer), Field(ge=0, lt=2**256)]
+Long = Annotated[int, BeforeValidator(integer), Field(ge=0, lt=2**63)]
+PositiveLong = Annotated[int, BeforeValidator(integer), Field(ge=1, lt=2**63)]
+JavaLong = Annotated[int, BeforeValidator(java_integer), Field(ge=0, lt=2**63)]
+Positive = Annotated[int, BeforeValidator(integer), Field(ge=1, lt=2**31)]
+Count = Annotated[int, BeforeValidator(integer), Field(ge=0, lt=2**31)]
+Nonce = Annotated[int, BeforeValidator(hexadecimal), Field(ge=0, lt=2**64)]
+Data = Annotated[bytes, BeforeValidator(data)]
+Address = Annotated[bytes, BeforeValidator(address)]
+OptionalAddress = Annotated[bytes | None, BeforeValidator(optional_address)]
+Word = Annotated[bytes, BeforeValidator(word)]

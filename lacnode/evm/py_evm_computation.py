@@ -1,0 +1,148 @@
+"""py-evm's computations, one a call, fitted to networks with large blocks and to what a genesis may choose.
+
+py-evm keeps every nested call with its memory, stack and input until the transaction is over: a hostile transaction makes
+that gigabytes at these networks' gas limits. Here a call that is over leaves behind only what still counts.
+"""
+
+from types import SimpleNamespace
+from typing import Any
+
+from eth.exceptions import FullStack, InsufficientStack, OutOfGas
+from eth.vm.stack import Stack
+
+from lacnode.chainspec.forks import Fork
+from lacnode.evm.py_evm_code import Code
+
+DEFAULT_CODE_SIZE_LIMIT = 24_576
+DEFAULT_STACK_SIZE = 1024
+
+RIPEMD160 = bytes(19) + b"\x03"
+"""The precompile that stays touched even by a call that failed: an accident of history that Besu keeps."""
+
+
+class FinishedCalls:
+    """All calls below a computation that are over, in the place of py-evm's list of them and with the methods that py-evm
+    asks of its members. Addresses that were called stand with the beneficiaries: both are touched (EIP-161)."""
+
+    is_error = False
+    children: tuple[Any, ...] = ()
+    msg = SimpleNamespace(to=b"")
+
+    def __init__(self, state: Any) -> None:
+        self.state = state
+        self.depth = 0
+        """The deepest call that executed instructions, 0 for none."""
+        self._refund = 0
+        self._deleted: set[bytes] = set()
+        self._touched: set[bytes] = set()
+        self._logs: list[Any] = []
+
+    def add(self, call: Any) -> None:
+        """Take over what counts of `call`, which has just ended."""
+        below = call.children[0] if call.children else FinishedCalls(self.state)
+        depth = 0 if call.msg.code_address in call.precompiles else call.msg.depth
+        self.depth = max(self.depth, below.depth, depth)
+        if call.is_error:
+            if call.msg.to == RIPEMD160 or RIPEMD160 in below._touched:
+                self._touched.add(RIPEMD160)
+            return
+        self._refund += call._gas_meter.gas_refunded + below._refund
+        self._deleted.update(call.accounts_to_delete, below._deleted)
+        self._touched.update(call.beneficiaries, below._touched)
+        if call.msg.to:
+            self._touched.add(call.msg.to)
+        self._logs = _joined(self._logs, _joined(below._logs, call._log_entries))
+
+    def get_gas_refund(self) -> int:
+        return self._refund
+
+    def get_accounts_for_deletion(self) -> set[bytes]:
+        return self._deleted
+
+    def get_self_destruct_beneficiaries(self) -> set[bytes]:
+        return self._touched
+
+    def get_raw_log_entries(self) -> list[Any]:
+        return self._logs
+
+
+def _joined(left: list[Any], right: list[Any]) -> list[Any]:
+    """Both in the longer one; py-evm restores their order by the number in each entry."""
+    longer, shorter = (left, right) if len(left) >= len(right) else (right, left)
+    longer.extend(shorter)
+    return longer
+
+
+def computation_class(base: Any, fork: Fork, code_size_limit: int | None, stack_size: int) -> Any:
+    """`base`, a fork's computation class, with a network's limits (`code_size_limit` None for the fork's own)."""
+
+    class NetworkComputation(base):  # type: ignore[misc]
+        def __init__(self, state: Any, message: Any, context: Any) -> None:
+            super().__init__(state, message, context)
+            self.code = Code(message.code)
+            if stack_size != DEFAULT_STACK_SIZE:
+                self._stack = LimitedStack(stack_size)
+
+        @classmethod
+        def apply_create_message(cls, state: Any, message: Any, *rest: Any, **named: Any) -> Any:
+            if not state._account_db.has_storage(message.storage_address):
+                return super().apply_create_message(state, message, *rest, **named)
+            return cls._create_over_storage(state, message, *rest, **named)
+
+        @classmethod
+        def _create_over_storage(cls, state: Any, message: Any, *rest: Any, **named: Any) -> Any:
+            """Besu empties what a genesis put under the address of a contract to be; py-evm does not."""
+            snapshot = state.snapshot()
+            state.delete_storage(message.storage_address)
+            computation = super().apply_create_message(state, message, *rest, **named)
+            (state.revert if computation.is_error else state.commit)(snapshot)
+            return computation
+
+        def add_child_computation(self, child_computation: Any) -> None:
+            super().add_child_computation(child_computation)
+            self.children.pop()
+            if not self.children:
+                self.children.append(FinishedCalls(self.state))
+            self.children[0].add(child_computation)
+
+    if code_size_limit not in (None, DEFAULT_CODE_SIZE_LIMIT):
+        NetworkComputation.validate_contract_code = _code_rule(code_size_limit, fork)
+    return NetworkComputation
+
+
+def _code_rule(limit: int | None, fork: Fork) -> Any:
+    """How large code may be, and from London on what it may not begin with (EIP-3541)."""
+
+    def validate_contract_code(cls: Any, code: bytes) -> None:
+        if limit is not None and len(code) > limit:
+            raise OutOfGas(f"code of {len(code)} bytes, above this network's limit of {limit}")
+        if fork >= Fork.LONDON and code[:1] == b"\xef":
+            raise OutOfGas("code that begins with 0xEF")
+
+    return classmethod(validate_contract_code)
+
+
+class LimitedStack(Stack):
+    """A stack with the genesis' `evmStackSize`."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._size = size
+
+    def _room(self) -> None:
+        if len(self.values) >= self._size:
+            raise FullStack(f"stack limit of {self._size} reached")
+
+    def push_int(self, value: int) -> None:
+        self._room()
+        self._append(value)
+
+    def push_bytes(self, value: bytes) -> None:
+        self._room()
+        self._append(value)
+
+    def dup(self, position: int) -> None:
+        self._room()
+        if position > len(self.values):
+            raise InsufficientStack(f"nothing to duplicate at depth {position}")
+        self._append(self.values[-position])
