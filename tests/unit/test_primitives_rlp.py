@@ -33,6 +33,7 @@ def test_any_bytes_decode_or_are_refused(data: bytes) -> None:
         ("f800", "a short list in the long form"),
         ("b90001", "a length with a leading zero"),
         ("8261", "a string cut short"),
+        ("c20081", "a string at a list's end that announces more than the list has"),
         ("c26161ff", "a byte too many"),
         ("c3", "a list cut short"),
         ("bfffffffffffffffff", "a length beyond all memory"),
