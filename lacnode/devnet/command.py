@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -20,11 +20,21 @@ from rich.console import Console
 from rich.live import Live
 
 from lacnode.devnet import processes
-from lacnode.devnet.manifest import DevnetError, DevnetNode, Manifest, join_devnet, load_manifest, make_devnet
+from lacnode.devnet.manifest import (
+    DevnetError,
+    DevnetNode,
+    Manifest,
+    check_network,
+    join_devnet,
+    load_manifest,
+    make_devnet,
+)
+from lacnode.devnet.ports import HIGHEST_OFFSET, NoFreePorts, claimed_ports
 from lacnode.devnet.rpc_client import NodeSilent, call_all
 from lacnode.devnet.table import BlockRate, Row, read_row, render
 
 DEFAULT_PATH = Path("devnet-data")
+DEFAULT_VALIDATORS, DEFAULT_BLOCK_PERIOD = 4, 1.0
 START_SECONDS = 60.0
 """How long the network may take to reach block 1."""
 
@@ -37,7 +47,7 @@ def main(argv: list[str]) -> int:
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.run(arguments))
-    except DevnetError as error:
+    except (DevnetError, NoFreePorts) as error:
         print(f"devnet: {error}", file=sys.stderr)
         return 1
 
@@ -56,9 +66,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--block-period", type=float, metavar="SECONDS", help="seconds between blocks, fractions allowed (default 1)"
     )
+    parser.add_argument(
+        "--port-offset",
+        type=int,
+        metavar="N",
+        help="add N to the ports 30303 and 8545 from which a new network counts (default: the first free hundred)",
+    )
     parser.add_argument("--detach", action="store_true", help="return once block 1 is on every node")
     parser.add_argument("--in-process", action="store_true", help="all nodes in one process, nothing on disk")
-    parser.set_defaults(run=_up, data_path=DEFAULT_PATH, json=False, validators=None, block_period=None)
+    parser.set_defaults(
+        run=_up, data_path=DEFAULT_PATH, json=False, validators=None, block_period=None, port_offset=None
+    )
     verbs = parser.add_subparsers(title="verbs", metavar="")
     actions: tuple[tuple[str, Callable[[argparse.Namespace], int], str], ...] = (
         ("status", _status, "one look at the network"),
@@ -86,10 +104,43 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _up(arguments: argparse.Namespace) -> int:
-    if arguments.in_process:
-        module = importlib.import_module("lacnode.devnet.in_process")
-        return int(module.watch(arguments.validators or 4, arguments.block_period or 1.0, arguments.json))
-    manifest = _made_or_found(arguments)
+    if arguments.port_offset is not None and not 0 <= arguments.port_offset <= HIGHEST_OFFSET:
+        raise DevnetError(f"--port-offset must be between 0 and {HIGHEST_OFFSET}, not {arguments.port_offset}")
+    manifest = None if arguments.in_process else load_manifest(arguments.data_path)
+    if manifest is not None:
+        _check_same(manifest, arguments)
+        return _run(manifest, arguments)
+    validators = DEFAULT_VALIDATORS if arguments.validators is None else arguments.validators
+    block_period = DEFAULT_BLOCK_PERIOD if arguments.block_period is None else arguments.block_period
+    check_network(validators, block_period)
+    with _ports(arguments.port_offset, validators) as port_offset:
+        if arguments.in_process:
+            module = importlib.import_module("lacnode.devnet.in_process")
+            return int(module.watch(validators, block_period, port_offset, arguments.json))
+        if arguments.data_path.exists() and any(arguments.data_path.iterdir()):
+            raise DevnetError(f"{arguments.data_path} is not empty and holds no devnet; choose another --data-path")
+        return _run(make_devnet(arguments.data_path, validators, block_period, port_offset), arguments)
+
+
+def _ports(wanted: int | None, validators: int) -> AbstractContextManager[int]:
+    return claimed_ports(validators) if wanted is None else nullcontext(wanted)
+
+
+def _check_same(manifest: Manifest, arguments: argparse.Namespace) -> None:
+    """A network keeps what it was made with."""
+    found = {
+        "validators": (len(manifest.nodes), "{} nodes"),
+        "block_period": (manifest.block_period, "a block period of {} s"),
+        "port_offset": (manifest.port_offset, "a port offset of {}"),
+    }
+    for name, (value, text) in found.items():
+        if getattr(arguments, name) not in (None, value):
+            raise DevnetError(
+                f"{manifest.path} holds a network of {text.format(value)}; remove it or choose another --data-path"
+            )
+
+
+def _run(manifest: Manifest, arguments: argparse.Namespace) -> int:
     down = [node for node in manifest.nodes if processes.pid_of(node) is None]
     if not down:
         raise DevnetError(f"the network under {manifest.path} already runs; `lacnode devnet stop` stops it")
@@ -112,24 +163,6 @@ def _up(arguments: argparse.Namespace) -> int:
         processes.stop_all(manifest.nodes)
     print(f"stopped; the network stays in {manifest.path}", file=sys.stderr)
     return 0
-
-
-def _made_or_found(arguments: argparse.Namespace) -> Manifest:
-    manifest = load_manifest(arguments.data_path)
-    if manifest is None:
-        if arguments.data_path.exists() and any(arguments.data_path.iterdir()):
-            raise DevnetError(f"{arguments.data_path} is not empty and holds no devnet; choose another --data-path")
-        return make_devnet(arguments.data_path, arguments.validators or 4, arguments.block_period or 1.0)
-    if arguments.validators not in (None, len(manifest.nodes)):
-        raise DevnetError(
-            f"{manifest.path} holds a network of {len(manifest.nodes)} nodes; remove it or choose another --data-path"
-        )
-    if arguments.block_period not in (None, manifest.block_period):
-        raise DevnetError(
-            f"{manifest.path} holds a network with a block period of {manifest.block_period} s; "
-            "remove it or choose another --data-path"
-        )
-    return manifest
 
 
 def _introduce(manifest: Manifest, as_json: bool) -> None:

@@ -18,7 +18,7 @@ from lacnode.chainspec.genesis import parse_genesis
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.accounts import Account, funded_accounts
 from lacnode.devnet.genesis import devnet_genesis
-from lacnode.devnet.manifest import free_ports
+from lacnode.devnet.ports import NodePorts, node_ports
 from lacnode.node.config import NodeConfig, P2pSettings
 from lacnode.node.logs import configure_logs
 from lacnode.node.node import Node, Parts
@@ -73,14 +73,14 @@ class MemoryNetwork:
         }
 
 
-def build_network(validators: int, block_period: float) -> MemoryNetwork:
+def build_network(validators: int, block_period: float, port_offset: int) -> MemoryNetwork:
     """A network of `validators` nodes with a block every `block_period` seconds."""
     keys = [NodeKey.generate() for _ in range(validators)]
-    ports = free_ports(validators)
+    ports = [node_ports(index, port_offset) for index in range(validators)]
     accounts = funded_accounts()
     genesis = devnet_genesis([key.address for key in keys], accounts, block_period, int(time.time()) - 1)
     spec = parse_genesis(genesis)
-    enodes = [Enode(key.public_key, "127.0.0.1", p2p, None) for key, (p2p, _, _) in zip(keys, ports, strict=True)]
+    enodes = [Enode(key.public_key, "127.0.0.1", place.p2p, None) for key, place in zip(keys, ports, strict=True)]
     nodes = []
     for key, place in zip(keys, ports, strict=True):
         others = tuple(enode for enode in enodes if enode.id != key.public_key)
@@ -89,26 +89,31 @@ def build_network(validators: int, block_period: float) -> MemoryNetwork:
     return MemoryNetwork(tuple(nodes), accounts)
 
 
-def _config(ports: tuple[int, int, int], others: tuple[Enode, ...]) -> NodeConfig:
-    p2p, rpc, ws = ports
+def _config(ports: NodePorts, others: tuple[Enode, ...]) -> NodeConfig:
     return NodeConfig(
         data_path=NOWHERE,
         genesis_file=NOWHERE,
         p2p=P2pSettings(
-            interface="127.0.0.1", port=p2p, max_peers=100, inbound_share=None, discovery=False, static_nodes=others
+            interface="127.0.0.1",
+            port=ports.p2p,
+            max_peers=100,
+            inbound_share=None,
+            discovery=False,
+            static_nodes=others,
         ),
-        http=HttpSettings(port=rpc, groups=GROUPS, allowed_hosts=("*",), cors_origins=("*",), max_connections=1000),
-        websocket=WebSocketSettings(port=ws, groups=GROUPS, allowed_hosts=("*",), max_connections=1000),
+        http=HttpSettings(
+            port=ports.rpc, groups=GROUPS, allowed_hosts=("*",), cors_origins=("*",), max_connections=1000
+        ),
+        websocket=WebSocketSettings(port=ports.ws, groups=GROUPS, allowed_hosts=("*",), max_connections=1000),
         pool=PoolSettings(sender_share=1.0, min_gas_price=0, block_min_gas_price=0, price_bump=0),
         keep_revert_reasons=True,
     )
 
 
-def watch(validators: int, block_period: float, as_json: bool) -> int:
+def watch(validators: int, block_period: float, port_offset: int, as_json: bool) -> int:
     """`lacnode devnet --in-process`: run until Ctrl-C; the exit status."""
     configure_logs("WARN")
-    network = build_network(validators, block_period)
-    trio.run(_watch, network, as_json)
+    trio.run(_watch, build_network(validators, block_period, port_offset), as_json)
     return 0
 
 

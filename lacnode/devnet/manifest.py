@@ -7,21 +7,18 @@ file's and the process table's.
 import json
 import os
 import re
-import socket
 import time
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lacnode.crypto.node_key import NodeKey, save_node_key
 from lacnode.devnet.accounts import Account, funded_accounts
 from lacnode.devnet.genesis import CHAIN_ID, devnet_genesis
+from lacnode.devnet.ports import MAX_NODES, NodePorts, node_ports
 from lacnode.primitives.hexadecimal import to_hex
 
 FILE_NAME = "devnet.json"
 FORMAT = 1
-FIRST_P2P_PORT, FIRST_RPC_PORT = 30303, 8545
-MAX_VALIDATORS = 50
 
 
 class DevnetError(Exception):
@@ -76,6 +73,7 @@ class Manifest:
 
     path: Path
     block_period: float
+    port_offset: int
     nodes: tuple[DevnetNode, ...]
     accounts: tuple[Account, ...]
 
@@ -101,6 +99,7 @@ def load_manifest(path: Path) -> Manifest | None:
         return Manifest(
             path=path,
             block_period=float(document["block_period"]),
+            port_offset=int(document["port_offset"]),
             nodes=tuple(DevnetNode(**node) for node in document["nodes"]),
             accounts=tuple(Account(**account) for account in document["accounts"]),
         )
@@ -110,19 +109,22 @@ def load_manifest(path: Path) -> Manifest | None:
         raise DevnetError(f"{file} is damaged ({error}); remove {path} to start anew") from None
 
 
-def make_devnet(path: Path, validators: int, block_period: float) -> Manifest:
-    """Make keys, genesis, configuration and manifest under `path`."""
-    if not 1 <= validators <= MAX_VALIDATORS:
-        raise DevnetError(f"--validators must be between 1 and {MAX_VALIDATORS}, not {validators}")
+def check_network(validators: int, block_period: float) -> None:
+    """Raise DevnetError unless a devnet may have that many validators and that many seconds between blocks."""
+    if not 1 <= validators <= MAX_NODES:
+        raise DevnetError(f"--validators must be between 1 and {MAX_NODES}, not {validators}")
     if not 0.05 <= block_period <= 3600:
         raise DevnetError(f"--block-period must be between 0.05 and 3600 seconds, not {block_period}")
+
+
+def make_devnet(path: Path, validators: int, block_period: float, port_offset: int) -> Manifest:
+    """Make keys, genesis, configuration and manifest under `path`."""
     keys = [NodeKey.generate() for _ in range(validators)]
-    ports = free_ports(validators)
     nodes = tuple(
-        _node(f"validator-{number}", "validator", key, port, path.resolve())
-        for number, (key, port) in enumerate(zip(keys, ports, strict=True), start=1)
+        _node(f"validator-{index + 1}", "validator", key, node_ports(index, port_offset), path.resolve())
+        for index, key in enumerate(keys)
     )
-    manifest = Manifest(path.resolve(), block_period, nodes, funded_accounts())
+    manifest = Manifest(path.resolve(), block_period, port_offset, nodes, funded_accounts())
     genesis = devnet_genesis([key.address for key in keys], manifest.accounts, block_period, int(time.time()) - 1)
     path.mkdir(parents=True, exist_ok=True)
     manifest.genesis_file.write_text(json.dumps(genesis, indent=2) + "\n", "utf-8")
@@ -149,8 +151,12 @@ def join_devnet(manifest: Manifest, name: str) -> tuple[Manifest, DevnetNode]:
         raise DevnetError(f"{name!r} is no name for a node: letters, digits, - and _ are")
     if any(node.name == name for node in manifest.nodes):
         raise DevnetError(f"there is a node called {name} already")
+    if len(manifest.nodes) == MAX_NODES:
+        raise DevnetError(f"a devnet holds at most {MAX_NODES} nodes")
+    ports = node_ports(len(manifest.nodes), manifest.port_offset)
+    if not ports.are_free():
+        raise DevnetError(f"{name} would listen on {', '.join(map(str, ports))}, and one of them is in use")
     key = NodeKey.generate()
-    (ports,) = free_ports(1, after=len(manifest.nodes))
     node = _node(name, "observer", key, ports, manifest.path)
     joined = replace(manifest, nodes=(*manifest.nodes, node))
     write_node_files(joined, node, key, bootnode=manifest.nodes[0].enode)
@@ -190,18 +196,17 @@ def _config_toml(manifest: Manifest, node: DevnetNode, bootnode: str | None) -> 
     return "".join(f"{name}={json.dumps(value)}\n" for name, value in settings.items())
 
 
-def _node(name: str, role: str, key: NodeKey, ports: tuple[int, int, int], root: Path) -> DevnetNode:
-    p2p, rpc, ws = ports
+def _node(name: str, role: str, key: NodeKey, ports: NodePorts, root: Path) -> DevnetNode:
     return DevnetNode(
         name=name,
         role=role,
         address=to_hex(key.address),
-        enode=f"enode://{key.public_key.hex()}@127.0.0.1:{p2p}",
-        rpc_url=f"http://127.0.0.1:{rpc}",
-        ws_url=f"ws://127.0.0.1:{ws}",
-        p2p_port=p2p,
-        rpc_port=rpc,
-        ws_port=ws,
+        enode=f"enode://{key.public_key.hex()}@127.0.0.1:{ports.p2p}",
+        rpc_url=f"http://127.0.0.1:{ports.rpc}",
+        ws_url=f"ws://127.0.0.1:{ports.ws}",
+        p2p_port=ports.p2p,
+        rpc_port=ports.rpc,
+        ws_port=ports.ws,
         data_path=str(root / "nodes" / name),
     )
 
@@ -210,53 +215,10 @@ def _write_manifest(manifest: Manifest) -> None:
     document = {
         "format": FORMAT,
         "block_period": manifest.block_period,
+        "port_offset": manifest.port_offset,
         "nodes": [asdict(node) for node in manifest.nodes],
         "accounts": [asdict(account) for account in manifest.accounts],
     }
     temporary = manifest.path / f".{FILE_NAME}.{os.getpid()}"
     temporary.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
     temporary.replace(manifest.path / FILE_NAME)
-
-
-def free_ports(nodes: int, after: int = 0) -> list[tuple[int, int, int]]:
-    """(p2p, rpc, ws) for every node: the well-known ones where they are free, any other free port elsewhere. `after`
-    nodes have theirs already."""
-    taken: set[int] = set()
-    return [
-        (
-            _free_port(FIRST_P2P_PORT + number, taken, udp=True),
-            _free_port(FIRST_RPC_PORT + 2 * number, taken),
-            _free_port(FIRST_RPC_PORT + 2 * number + 1, taken),
-        )
-        for number in range(after, after + nodes)
-    ]
-
-
-def _free_port(wanted: int, taken: set[int], udp: bool = False) -> int:
-    for candidate in _candidates(wanted):
-        if candidate not in taken and _can_bind(candidate, udp):
-            taken.add(candidate)
-            return candidate
-    raise DevnetError("no free port on 127.0.0.1")
-
-
-def _candidates(wanted: int) -> Iterable[int]:
-    yield wanted
-    for _ in range(100):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        yield port
-
-
-def _can_bind(port: int, udp: bool) -> bool:
-    kinds = [socket.SOCK_STREAM, *([socket.SOCK_DGRAM] if udp else [])]
-    for kind in kinds:
-        with socket.socket(socket.AF_INET, kind) as probe:
-            if kind == socket.SOCK_STREAM:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                return False
-    return True

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from lacnode.devnet.manifest import DevnetError, DevnetNode, Manifest
-from lacnode.devnet.rpc_client import NodeSilent, block_number
+from lacnode.devnet.rpc_client import NodeSilent, call_all
 
 STOP_SECONDS = 20.0
 """How long a node may take to stop before it is killed."""
@@ -111,19 +111,27 @@ def wait_for_block(
     waiting = list(nodes)
     while waiting:
         node = waiting[0]
-        try:
-            if block_number(node.rpc_url) >= number:
-                progress(f"{node.name} has block {number}")
-                waiting.pop(0)
-                continue
-        except NodeSilent:
-            if pid_of(node) is None:
-                raise DevnetError(f"{node.name} stopped while starting:\n{log_tail(node)}") from None
+        if _height(node) >= number:
+            progress(f"{node.name} has block {number}")
+            waiting.pop(0)
+            continue
+        if pid_of(node) is None:
+            raise DevnetError(f"{node.name} stopped while starting:\n{log_tail(node)}")
         if time.monotonic() > deadline:
             raise DevnetError(
                 f"{node.name} has no block {number} after {seconds:.0f} s; its log ends:\n{log_tail(node)}"
             )
         time.sleep(POLL_SECONDS)
+
+
+def _height(node: DevnetNode) -> int:
+    """The head of `node`, -1 while it does not answer; a stranger that sits on its port does not answer for it."""
+    try:
+        number, enode = call_all(node.rpc_url, [("eth_blockNumber", []), ("net_enode", [])])
+    except NodeSilent:
+        return -1
+    is_ours = isinstance(enode, str) and node.node_id in enode
+    return int(number, 16) if is_ours and isinstance(number, str) else -1
 
 
 def log_tail(node: DevnetNode, lines: int = 15) -> str:

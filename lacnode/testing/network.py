@@ -16,6 +16,7 @@ from web3.middleware import ExtraDataToPOAMiddleware
 
 from lacnode.devnet.accounts import Account
 from lacnode.devnet.in_process import MemoryNetwork, build_network
+from lacnode.devnet.ports import claimed_ports
 from lacnode.node.logs import configure_logs
 
 START_SECONDS = 30.0
@@ -68,18 +69,19 @@ class RunningNetwork:
 def running_network(validators: int = 4, block_period: float = 0.2) -> Iterator[RunningNetwork]:
     """A network that has reached block 1; it stops when the block is left."""
     configure_logs("ERROR")
-    network = build_network(validators, block_period)
-    thread = _NetworkThread(network)
-    thread.start()
-    if not thread.ready.wait(START_SECONDS) or thread.failure is not None:
-        thread.stop()
-        raise NetworkFailed(f"no block within {START_SECONDS:.0f} s: {thread.failure}")
-    running = RunningNetwork(_test_nodes(network), network.accounts)
-    try:
-        yield running
-    finally:
-        running.close_clients()
-        thread.stop()
+    with claimed_ports(validators) as port_offset:
+        network = build_network(validators, block_period, port_offset)
+        thread = _NetworkThread(network)
+        thread.start()
+        if not thread.ready.wait(START_SECONDS) or thread.failure is not None:
+            thread.stop()
+            raise NetworkFailed(f"no block within {START_SECONDS:.0f} s: {thread.failure}")
+        running = RunningNetwork(_test_nodes(network), network.accounts)
+        try:
+            yield running
+        finally:
+            running.close_clients()
+            thread.stop()
     if thread.failure is not None:
         raise NetworkFailed(str(thread.failure))
 

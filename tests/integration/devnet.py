@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lacnode.devnet.ports import claimed_ports
 from lacnode.devnet.rpc_client import NodeSilent, block_number, call_all
 
 DEADLINE = 60.0
+NODES = 6
 
 
 class Devnet:
@@ -48,13 +50,14 @@ class Devnet:
 
 @contextmanager
 def running_devnet(path: Path, *options: str) -> Iterator[Devnet]:
-    """A devnet that is stopped however the test ends."""
+    """A devnet that is stopped however the test ends; its ports stay its own while nodes are down."""
     network = Devnet(path)
-    network.up(*options)
-    try:
-        yield network
-    finally:
-        network.command("stop", check=False)
+    with claimed_ports(NODES) as port_offset:
+        network.up(*options, "--port-offset", str(port_offset))
+        try:
+            yield network
+        finally:
+            network.command("stop", check=False)
 
 
 def until(reached: Callable[[], bool], what: str, seconds: float = DEADLINE) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from lacnode.devnet.ports import FIRST_RPC_PORT
 from tests.integration.devnet import Devnet, ask, height, running_devnet, until
 
 FAST = ("--block-period", "0.5")
@@ -136,6 +137,16 @@ def test_a_second_node_on_the_same_data_directory_is_refused(tmp_path: Path) -> 
         )
         assert second.returncode == 1
         assert "in use" in second.stderr
+
+
+def test_a_port_in_use_is_said_even_where_its_owner_answers(tmp_path: Path) -> None:
+    """Another network's node on the port has blocks too, and must not pass for ours."""
+    with running_devnet(tmp_path / "one", "--validators", "1", *FAST) as first:
+        offset = str(int(first.url("validator-1").rpartition(":")[2]) - FIRST_RPC_PORT)
+        clash = Devnet(tmp_path / "two").command("--validators", "1", "--detach", "--port-offset", offset, check=False)
+        assert clash.returncode == 1
+        assert "validator-1 stopped while starting" in clash.stderr
+        assert "in use" in clash.stderr
 
 
 def test_another_networks_data_directory_is_refused(tmp_path: Path) -> None:
