@@ -17,12 +17,15 @@ LAYERS: dict[str, int] = {
     "consensus": 3,
     "evm": 3,
     "p2p.wire": 3,
+    "permissioning": 3,
     "chain": 4,
+    "privacy": 4,
     "txpool": 4,
     "rpc": 5,
     "validator": 5,
     "sync": 5,
     "p2p": 5,
+    "privacy.service": 5,
     "node": 6,
     "devnet": 6,
     "cli": 7,
@@ -32,12 +35,18 @@ LAYERS: dict[str, int] = {
 WITHIN_A_LAYER: set[tuple[str, str]] = {
     ("sync", "p2p"),
     ("rpc", "p2p"),
+    ("rpc", "privacy.service"),
+    ("permissioning", "p2p.wire"),
+    ("privacy", "chain"),
     ("devnet", "node"),
     ("testing", "cli"),
 }
 """Imports between rooms of one layer that docs/design.md allows, one direction each."""
 
-PURE = ("consensus", "p2p.wire", "primitives", "evm", "chain", "txpool", "chainspec", "storage", "crypto")
+PURE = (
+    "consensus", "p2p.wire", "primitives", "evm", "permissioning", "chain", "privacy", "txpool", "chainspec", "storage",
+    "crypto",
+)  # fmt: skip
 EVENT_LOOPS = {"trio", "asyncio", "anyio"}
 SANS_IO = ("consensus", "p2p.wire", "primitives")
 INPUT_OUTPUT = {"os", "socket", "time", "random", "secrets", "threading", "subprocess", "pathlib", "io", "select"}
@@ -46,8 +55,8 @@ INPUT_OUTPUT = {"os", "socket", "time", "random", "secrets", "threading", "subpr
 def room_of(module: str) -> str | None:
     """The room of a dotted module name inside the package, None for the package's own root modules."""
     parts = module.split(".")[1:]
-    if parts[:2] == ["p2p", "wire"]:
-        return "p2p.wire"
+    if parts[:2] in (["p2p", "wire"], ["privacy", "service"]):
+        return ".".join(parts[:2])
     return parts[0] if parts and parts[0] in LAYERS else None
 
 
