@@ -1,0 +1,47 @@
+"""Who may send a transaction, as the account contract says (Besu's `TransactionSmartContractPermissioningController`).
+
+An answer holds for the state after one block: what a block changes counts from the next one on. Must not look at local
+lists.
+"""
+
+from lacnode.permissioning.abi import UnexpectedAnswer, transaction_answer, transaction_call
+from lacnode.permissioning.answers import Answers
+from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadable, NoContract
+from lacnode.permissioning.decision import Decision
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.primitives.transaction import Transaction
+
+RULE = "account-contract"
+
+
+class AccountContract:
+    """The account rules behind the contract at an address, usually an ingress."""
+
+    def __init__(self, reader: ContractReader, address: bytes) -> None:
+        self.address = address
+        self._answers = Answers(reader, address)
+
+    def decide(self, transaction: Transaction, sender: bytes, header: BlockHeader, seconds: float) -> Decision:
+        """Whether `sender` may send `transaction` on the state after `header`.
+
+        A contract that is not there permits, as in Besu: it would otherwise take a network's voice for ever.
+        ContractUnreadable if it is there and gives no answer.
+        """
+        try:
+            data = transaction_call(transaction, sender)
+            allowed = transaction_answer(self._answers.ask(data, header, seconds))
+        except NoContract:
+            return self._decision(True, header, "there is no contract at this address, so that everybody may send")
+        except UnexpectedAnswer as answer:
+            raise ContractUnreadable(f"gives an unexpected answer: {answer}") from None
+        verb = "permits" if allowed else "refuses"
+        return self._decision(allowed, header, f"the contract {verb} {_described(transaction, sender)}")
+
+    def _decision(self, allowed: bool, header: BlockHeader, reason: str) -> Decision:
+        return Decision(allowed, RULE, to_hex(self.address), header.number, reason)
+
+
+def _described(transaction: Transaction, sender: bytes) -> str:
+    act = "creates a contract" if transaction.to is None else f"is sent to {to_hex(transaction.to)}"
+    return f"a transaction of {to_hex(sender)} that {act}"
