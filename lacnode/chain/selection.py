@@ -20,6 +20,7 @@ TRANSIENT = frozenset(
     {
         RejectionReason.NONCE_TOO_HIGH,
         RejectionReason.GAS_PRICE_BELOW_CURRENT_BASE_FEE,
+        RejectionReason.CHAIN_HEAD_WORLD_STATE_NOT_AVAILABLE,
     }
 )
 """Reasons that may be gone by the next block: the transaction stays in the pool."""

@@ -82,7 +82,7 @@ class CallResult:
 
     `gas_used` is after refunds, `gas_before_refund` before; `max_depth` counts nested calls below the outermost;
     `stipend` is the gas that must be left for the call to run as it did (2300 where storage was written). `touched` are
-    addresses and slots that were accessed.
+    addresses and slots that are warm by Berlin's rules, `accounts` all addresses that were looked at, in any fork.
     """
 
     success: bool
@@ -93,6 +93,7 @@ class CallResult:
     stipend: int
     halt: str | None
     touched: tuple[AccessListEntry, ...]
+    accounts: frozenset[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,10 @@ class StateView(Protocol):
     def balance(self, address: bytes) -> int: ...
     def nonce(self, address: bytes) -> int: ...
     def code(self, address: bytes) -> bytes: ...
+    def contract(self, address: bytes) -> tuple[bytes, bytes]:
+        """The hash of its code and the root of its storage."""
+        ...
+
     def storage(self, address: bytes, slot: int) -> int: ...
     def proof(self, address: bytes, slots: Sequence[int]) -> Proof | None: ...
 

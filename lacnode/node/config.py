@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lacnode.p2p.wire.enode import Enode
+from lacnode.permissioning.settings import PermissioningSettings
 from lacnode.rpc.settings import ApiSettings, HttpSettings, WebSocketSettings
 from lacnode.txpool.settings import PoolSettings
 
@@ -49,6 +50,7 @@ class NodeConfig:
     http: HttpSettings | None = None
     websocket: WebSocketSettings | None = None
     api: ApiSettings = field(default_factory=ApiSettings)
+    permissioning: PermissioningSettings = field(default_factory=PermissioningSettings)
     pool: PoolSettings = field(default_factory=PoolSettings)
     mining: MiningSettings = field(default_factory=MiningSettings)
     keep_revert_reasons: bool = False

@@ -16,6 +16,7 @@ import trio
 
 from lacnode import __version__
 from lacnode.chain.blockchain import Blockchain, ChainSettings, NewHead
+from lacnode.chain.contracts import ChainContracts
 from lacnode.chain.store import DatabaseNodeStore
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.ballot import Ballot
@@ -28,12 +29,15 @@ from lacnode.crypto.signer import KeySigner
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.rejection import TransactionRejected
 from lacnode.node.config import NodeConfig
+from lacnode.node.connection_policy import PermissionPolicy
 from lacnode.node.faults import watch_faults
+from lacnode.node.permissions import Permissions
 from lacnode.p2p.chain_reader import LocalStatus
 from lacnode.p2p.network import Network, NetworkConfig
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.peer_set import PeerLimits
 from lacnode.p2p.policy import AllOf, DenyNodes
+from lacnode.permissioning.node_permissions import Moment
 from lacnode.primitives.block import Block
 from lacnode.primitives.rlp import RlpError
 from lacnode.primitives.transaction import Transaction
@@ -84,23 +88,41 @@ class Node:
         self.network_id = parts.spec.network_id if config.network_id is None else config.network_id
         self._parts = parts
         engine = PyEvmEngine(parts.spec, DatabaseNodeStore(parts.database))
+        self.permissions = Permissions(
+            config.permissioning,
+            ChainContracts(parts.spec, engine, lambda number: self.chain.hash_at(number)),
+            own_id=parts.key.public_key,
+            bootnodes=config.p2p.bootnodes,
+            static_nodes=config.p2p.static_nodes,
+        )
         settings = ChainSettings(
             gas_limit_target=config.mining.gas_limit_target,
             min_occupancy_ratio=config.mining.min_occupancy_ratio,
             keep_revert_reasons=config.keep_revert_reasons,
         )
-        self.chain = Blockchain(parts.spec, parts.database, engine, settings=settings)
-        self.pool = TransactionPool(config.pool, Admission(parts.spec, config.pool, self._head_state), self._head_state)
+        self.chain = Blockchain(
+            parts.spec, parts.database, engine, settings=settings, permissions=self.permissions.accounts
+        )
+        admission = Admission(parts.spec, config.pool, self._head_state, self.permissions.accounts)
+        self.pool = TransactionPool(config.pool, admission, self._head_state)
         self.ballot = Ballot()
         self._import_limiter = trio.CapacityLimiter(1)
         self._rng = random.Random()
         self._faults = DenyNodes("cut off on request")
+        self._policy = PermissionPolicy(
+            self.permissions.nodes,
+            own=lambda: self.network.local_enode,
+            moment=self._moment,
+            refused=self.permissions.refused,
+            changed=lambda: self.network.recheck(),
+        )
         self.network = self._make_network()
         self.synchronizer = Synchronizer(
             self.chain,
             lambda: self.network.peers,
             import_limiter=self._import_limiter,
             on_syncing=self._syncing_changed,
+            on_caught_up=self._policy.stale,
         )
         self.gossip = TransactionGossip(
             lambda: self.network.peers,
@@ -124,6 +146,7 @@ class Node:
 
     def _make_network(self) -> Network:
         p2p = self.config.p2p
+        permissioned = [self._policy] if self.permissions.nodes.are_on else []
         return Network(
             NetworkConfig(
                 client_id=self.client_version,
@@ -140,7 +163,7 @@ class Node:
             chain=self.chain,
             pool=self.pool,
             handler=self,
-            policy=AllOf([DenyNodes("banned by --banned-node-ids", p2p.banned_ids), self._faults]),
+            policy=AllOf([DenyNodes("banned by --banned-node-ids", p2p.banned_ids), self._faults, *permissioned]),
             rng=self._rng,
         )
 
@@ -203,6 +226,7 @@ class Node:
                 await nursery.start(self.network.run)
             await nursery.start(self.rpc.run)
             nursery.start_soon(self.synchronizer.run)
+            nursery.start_soon(self._policy.run)
             nursery.start_soon(self._take_part)
             nursery.start_soon(self.gossip.run)
             nursery.start_soon(self._import_announced, blocks_out)
@@ -263,6 +287,7 @@ class Node:
         self._head_moved.set()
         self._head_moved = trio.Event()
         self.validator.head_changed()
+        self._policy.stale()
         self.rpc.subscriptions.block_added(new_head)
         header = new_head.header
         share = 100 * header.gas_used / header.gas_limit
@@ -303,12 +328,14 @@ class Node:
         """A session has begun."""
         self._peers_moved.set()
         self._peers_moved = trio.Event()
+        self._policy.stale()
         self.gossip.peer_joined(peer)
         self.validator.peer_connected(peer.address)
         self.synchronizer.hint()
 
     def peer_left(self, peer: Peer, reason: str) -> None:
         """A session has ended."""
+        self._policy.stale()
         self.gossip.peer_left(peer)
         log.debug("peer left", peer=peer.enode_text, reason=reason)
 
@@ -348,6 +375,18 @@ class Node:
     def transaction_hashes_received(self, peer: Peer, hashes: Sequence[bytes]) -> None:
         """Transactions were announced by hash."""
         self.gossip.hashes_received(peer, hashes)
+
+    def _moment(self) -> Moment:
+        """What the rules about connections look at."""
+        header = self.chain.head.header
+        validators = self.chain.validators_after(header)
+        peers = self.network.peers
+        return Moment(
+            header=header,
+            validators=validators,
+            is_current=self.synchronizer.has_caught_up or self.key.address in validators,
+            is_isolated=self.permissions.nodes.are_bootnodes(peer.id for peer in peers),
+        )
 
     # -- what consensus and sync want --------------------------------------------------------------------------------
 

@@ -133,7 +133,7 @@ class Network:
     def recheck(self) -> None:
         """The policy may answer differently now: end sessions that may not stay, and dial again."""
         for peer in self.peers:
-            verdict = self.policy.may_stay(peer.enode)
+            verdict = self.policy.may_stay(peer.enode, peer.inbound)
             if not verdict.allowed:
                 log.info("peer no longer permitted", peer=peer.enode_text, reason=verdict.reason)
                 peer.leave(DisconnectReason.REQUESTED)

@@ -6,7 +6,7 @@ Follows Besu's `NodeSmartContractPermissioningController`, its version 2, and
 
 from ipaddress import IPv4Address, ip_address
 
-from eth_abi import encode
+from eth_abi.abi import encode
 
 from lacnode.p2p.wire.enode import Enode
 from lacnode.primitives.transaction import Transaction

@@ -5,7 +5,7 @@ that a network that starts cold, or whose contract broke, comes back by itself. 
 like is given by the caller.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -62,6 +62,10 @@ class NodePermissions:
     def are_on(self) -> bool:
         """Whether there is anything to decide."""
         return self._local is not None or self._contract is not None
+
+    def are_bootnodes(self, ids: Iterable[bytes]) -> bool:
+        """Whether all of these node ids are bootnodes'."""
+        return self._bootnodes.issuperset(ids)
 
     def decide(self, source: Enode, destination: Enode, moment: Moment, seconds: float) -> Decision:
         """Whether `source` may connect to `destination`; a contract has so many seconds for its answer."""

@@ -6,7 +6,7 @@ from lacnode.evm.rejection import RejectionReason
 class RpcError(Exception):
     """An error reply: code, message, and `data` where there is something to add."""
 
-    def __init__(self, code: int, message: str, data: str | None = None) -> None:
+    def __init__(self, code: int, message: str, data: object | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
@@ -118,7 +118,7 @@ _REJECTIONS: dict[RejectionReason, tuple[int, str]] = {
 }
 
 
-def rejected(reason: RejectionReason, detail: str | None = None) -> RpcError:
+def rejected(reason: RejectionReason, detail: object | None = None) -> RpcError:
     """What the sender of a rejected transaction is told; `detail` goes into `data`."""
     code, message = _REJECTIONS.get(reason, (INTERNAL_ERROR, "Internal error"))
     return RpcError(code, message, detail)

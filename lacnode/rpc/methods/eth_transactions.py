@@ -37,7 +37,7 @@ def eth_sendRawTransaction(services: RpcServices, params: Params) -> object:
     try:
         services.pool.add(transaction, local=True, now=time.time())
     except TransactionRejected as rejection:
-        raise rejected(rejection.reason, str(rejection)) from None
+        raise rejected(rejection.reason, rejection.details or str(rejection)) from None
     return to_hex(transaction.hash)
 
 
