@@ -11,15 +11,17 @@ from dataclasses import dataclass
 import structlog
 import trio
 
+from lacnode.node.permissions import ANSWER_SECONDS, Permissions
 from lacnode.p2p.policy import ALLOWED, Verdict
 from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.decision import Decision
-from lacnode.permissioning.node_permissions import Moment, NodePermissions
-from lacnode.permissioning.refused import RefusedConnections
+from lacnode.permissioning.node_permissions import Moment
 
 log = structlog.get_logger("permissioning")
 
-ANSWER_SECONDS = 2.0
+EXPLAINED_FOR = 15
+"""Blocks during which a refusal is not explained again: an explanation asks much more than the decision."""
+
 MAX_KNOWN, MAX_UNKNOWN = 2048, 256
 LOOKING_UP = Verdict(False, "its permission is being looked up")
 
@@ -38,17 +40,17 @@ class PermissionPolicy:
 
     def __init__(
         self,
-        permissions: NodePermissions,
+        permissions: Permissions,
         own: Callable[[], Enode],
         moment: Callable[[], Moment],
-        refused: RefusedConnections,
         changed: Callable[[], None],
     ) -> None:
         self._permissions = permissions
         self._own = own
         self._moment = moment
-        self._refused = refused
+        self._refused = permissions.refused
         self._changed = changed
+        self._explained: OrderedDict[_Link, tuple[int, Decision]] = OrderedDict()
         self._known: OrderedDict[_Link, Decision] = OrderedDict()
         self._unknown: set[_Link] = set()
         self._is_stale = False
@@ -100,8 +102,18 @@ class PermissionPolicy:
         return await trio.to_thread.run_sync(decide, limiter=self._limiter)
 
     def _decision(self, link: _Link, own: Enode, moment: Moment) -> Decision:
-        source, destination = (link.enode, own) if link.inbound else (own, link.enode)
-        return self._permissions.decide(source, destination, moment, ANSWER_SECONDS)
+        ends = (link.enode, own) if link.inbound else (own, link.enode)
+        decision = self._permissions.nodes.decide(*ends, moment, ANSWER_SECONDS)
+        if decision.allowed:
+            self._explained.pop(link, None)
+            return decision
+        block, explained = self._explained.get(link, (-EXPLAINED_FOR, decision))
+        if moment.header.number >= block + EXPLAINED_FOR:
+            block, explained = moment.header.number, self._permissions.explain_connection(*ends, moment)
+            self._explained[link] = (block, explained)
+            if len(self._explained) > MAX_KNOWN:
+                self._explained.popitem(last=False)
+        return explained
 
     def _remember(self, decisions: dict[_Link, Decision]) -> bool:
         """Keep `decisions`; True if one of them is not what was known."""

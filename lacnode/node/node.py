@@ -31,7 +31,7 @@ from lacnode.evm.rejection import TransactionRejected
 from lacnode.node.config import NodeConfig
 from lacnode.node.connection_policy import PermissionPolicy
 from lacnode.node.faults import watch_faults
-from lacnode.node.permissions import Permissions
+from lacnode.node.permissions import Desk, Permissions
 from lacnode.p2p.chain_reader import LocalStatus
 from lacnode.p2p.network import Network, NetworkConfig
 from lacnode.p2p.peer import Peer
@@ -110,10 +110,9 @@ class Node:
         self._rng = random.Random()
         self._faults = DenyNodes("cut off on request")
         self._policy = PermissionPolicy(
-            self.permissions.nodes,
+            self.permissions,
             own=lambda: self.network.local_enode,
             moment=self._moment,
-            refused=self.permissions.refused,
             changed=lambda: self.network.recheck(),
         )
         self.network = self._make_network()
@@ -202,6 +201,7 @@ class Node:
             pool=self.pool,
             network=self.network if self.config.p2p.enabled else None,
             ballot=self.ballot,
+            permissions=Desk(self.permissions, self._moment),
             sync_status=lambda: self.synchronizer.status,
             consensus_status=lambda: self.validator.machine.status,
             network_id=self.network_id,
@@ -218,6 +218,8 @@ class Node:
         self._head_moved, self._peers_moved = trio.Event(), trio.Event()
         self._blocks_in, blocks_out = trio.open_memory_channel[tuple[Peer, Block, bytes]](ANNOUNCED_BLOCKS)
         self._batches_in, batches_out = trio.open_memory_channel[Sequence[Transaction]](TRANSACTION_BATCHES)
+        for trouble in await trio.to_thread.run_sync(self.permissions.what_is_wrong, self.chain.head.header):
+            log.error(trouble)
         self.chain.on_head(self._head_in_thread)
         self.pool.on_added(self._added_in_thread)
         self.pool.on_dropped(self._dropped_in_thread)

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, ip_address
 from eth_abi.abi import encode
 
 from lacnode.p2p.wire.enode import Enode
-from lacnode.primitives.transaction import Transaction
+from lacnode.permissioning.sending import Sending
 
 CONNECTION_ALLOWED_V1 = bytes.fromhex("3620b1df")
 CONNECTION_ALLOWED_V2 = bytes.fromhex("45a59e5b")
@@ -78,7 +78,7 @@ def node_answer(output: bytes) -> bool:
     return output[31] == 1
 
 
-def transaction_call(transaction: Transaction, sender: bytes) -> bytes:
+def transaction_call(transaction: Sending, sender: bytes) -> bytes:
     """May `sender` send this? The payload is padded as Besu does, by a whole word where it needs none."""
     words = (
         int.from_bytes(sender, "big"),

@@ -24,10 +24,10 @@ from lacnode.permissioning.abi import (
 )
 from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadable
 from lacnode.permissioning.decision import Decision
+from lacnode.permissioning.sending import Sending
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
-from lacnode.primitives.transaction import Transaction
 
 SECONDS = 2.0
 MAX_LISTED = 500
@@ -63,7 +63,7 @@ class Explainer:
         reasons = [own] if own else list(self._connection_reasons(rules, source, destination, header))
         return _explained(refusal, rules, reasons)
 
-    def transaction(self, refusal: Decision, transaction: Transaction, sender: bytes, header: BlockHeader) -> Decision:
+    def transaction(self, refusal: Decision, transaction: Sending, sender: bytes, header: BlockHeader) -> Decision:
         """`refusal` with what the rules contract says about sender, target, price and gas."""
         rules = self._rules(header)
         if rules is None:
@@ -157,7 +157,7 @@ class Explainer:
     # -- transactions --------------------------------------------------------------------------------------------------
 
     def _transaction_reasons(
-        self, rules: bytes, transaction: Transaction, sender: bytes, header: BlockHeader
+        self, rules: bytes, transaction: Sending, sender: bytes, header: BlockHeader
     ) -> Iterator[str]:
         account = encode(["address"], [sender])
         if any(self._says_no(rules, selector + account, header) for selector in ACCOUNT_LISTED):
@@ -168,7 +168,7 @@ class Explainer:
             yield from _lacchain_reasons(transaction, target, knows_target)
 
 
-def _lacchain_reasons(transaction: Transaction, target: bytes, knows_target: bytes) -> Iterator[str]:
+def _lacchain_reasons(transaction: Sending, target: bytes, knows_target: bytes) -> Iterator[str]:
     if knows_target == bytes(32):
         what = "the creation of contracts" if transaction.to is None else f"the target {to_hex(target)}"
         yield f"{what} is not in the contract's list of targets"

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from lacnode.crypto.secp256k1 import address_of
 from lacnode.p2p.wire.enode import Enode
+from lacnode.permissioning.counts import NODE_CONTRACT, NODE_LOCAL, SYNC_STATUS, CheckCounts
 from lacnode.permissioning.decision import Decision
 from lacnode.permissioning.node_contract import NodeContract
 from lacnode.primitives.header import BlockHeader
@@ -52,6 +53,7 @@ class NodePermissions:
         bootnodes: Collection[bytes] = (),
         fixed: Collection[bytes] = (),
     ) -> None:
+        self.counts = CheckCounts(NODE_CONTRACT, NODE_LOCAL, SYNC_STATUS)
         self._own_id = own_id
         self._local = local
         self._contract = contract
@@ -66,6 +68,10 @@ class NodePermissions:
     def are_bootnodes(self, ids: Iterable[bytes]) -> bool:
         """Whether all of these node ids are bootnodes'."""
         return self._bootnodes.issuperset(ids)
+
+    def involves_this_node(self, *nodes: Enode) -> bool:
+        """Whether one of `nodes` is this node."""
+        return any(enode.id == self._own_id for enode in nodes)
 
     def decide(self, source: Enode, destination: Enode, moment: Moment, seconds: float) -> Decision:
         """Whether `source` may connect to `destination`; a contract has so many seconds for its answer."""
@@ -83,6 +89,7 @@ class NodePermissions:
                 "validators-of-the-state", number, "both are validators, and validators always admit one another"
             )
         if not moment.is_current and destination.id in self._fixed:
+            self.counts.add(SYNC_STATUS, True)
             return _exception(
                 "not-synchronised", number, "this node is still synchronising, and the other is one of its fixed nodes"
             )
@@ -91,6 +98,7 @@ class NodePermissions:
                 "insufficient-peers", number, "this node has no peers but bootnodes, and the other is a bootnode"
             )
         if not moment.is_current and self._fixed:
+            self.counts.add(SYNC_STATUS, False)
             return Decision(
                 False,
                 "not-synchronised",
@@ -105,14 +113,18 @@ class NodePermissions:
         if refusal is not None:
             return refusal
         if self._contract is not None:
-            return self._contract.decide(source, destination, moment.header, seconds)
+            decision = self._contract.decide(source, destination, moment.header, seconds)
+            self.counts.add(NODE_CONTRACT, decision.allowed)
+            return decision
         return NO_RULES if self._local is None else self._local.decide(destination)
 
     def _local_refusal(self, source: Enode, destination: Enode) -> Decision | None:
         if self._local is None:
             return None
         decisions = (self._local.decide(enode) for enode in (source, destination))
-        return next((decision for decision in decisions if not decision.allowed), None)
+        refusal = next((decision for decision in decisions if not decision.allowed), None)
+        self.counts.add(NODE_LOCAL, refusal is None)
+        return refusal
 
 
 def _exception(rule: str, block: int, reason: str) -> Decision:

@@ -11,6 +11,9 @@ from lacnode.consensus.ballot import Ballot
 from lacnode.consensus.ibft import ConsensusStatus
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.wire.enode import Enode
+from lacnode.permissioning.decision import Decision
+from lacnode.permissioning.refused import RefusedConnections
+from lacnode.permissioning.sending import Sending
 from lacnode.rpc.recent_blocks import RecentBlocks
 from lacnode.rpc.recent_prices import RecentPrices
 from lacnode.rpc.settings import ApiSettings
@@ -39,6 +42,16 @@ class SyncView(Protocol):
     def highest_block(self) -> int: ...
 
 
+class PermissionDesk(Protocol):
+    """Where methods ask for permissions and the reasons for them. Safe to use from several threads."""
+
+    @property
+    def refused(self) -> RefusedConnections: ...
+    def explain_connection(self, source: Enode, destination: Enode) -> Decision: ...
+    def explain_transaction(self, sending: Sending, sender: bytes) -> Decision: ...
+    def status(self) -> dict[str, object]: ...
+
+
 @dataclass(slots=True)
 class RpcServices:
     """One node's rooms. `network` is None where P2P is off; `token` is the event loop, once it runs."""
@@ -47,6 +60,7 @@ class RpcServices:
     pool: TransactionPool
     network: NetworkView | None
     ballot: Ballot
+    permissions: PermissionDesk
     sync_status: Callable[[], SyncView | None]
     consensus_status: Callable[[], ConsensusStatus]
     network_id: int

@@ -31,6 +31,7 @@ from lacnode.storage.memory_database import MemoryDatabase
 from lacnode.txpool.admission import Admission, HeadState
 from lacnode.txpool.pool import TransactionPool
 from lacnode.txpool.settings import PoolSettings
+from tests.permission_desks import desk_without_rules
 
 CHAIN_ID = 648_540
 GENESIS_TIME = 1_600_000_000
@@ -243,6 +244,7 @@ def node(
         pool=transactions,
         network=network,
         ballot=Ballot(),
+        permissions=desk_without_rules(blockchain),
         sync_status=sync_status,
         consensus_status=_no_consensus,
         network_id=648_529,

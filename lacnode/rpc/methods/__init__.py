@@ -8,6 +8,7 @@ from lacnode.rpc.methods.eth_transactions import TRANSACTION_METHODS
 from lacnode.rpc.methods.fees import FEE_METHODS
 from lacnode.rpc.methods.ibft import IBFT_METHODS
 from lacnode.rpc.methods.lac import LAC_METHODS
+from lacnode.rpc.methods.lac_permissions import LAC_PERMISSION_METHODS
 from lacnode.rpc.methods.miner import MINER_METHODS
 from lacnode.rpc.methods.net import NET_METHODS
 from lacnode.rpc.methods.privacy_off import PRIVACY_OFF_METHODS
@@ -29,5 +30,6 @@ def all_methods() -> tuple[Method, ...]:
         *ADMIN_METHODS,
         *MINER_METHODS,
         *LAC_METHODS,
+        *LAC_PERMISSION_METHODS,
         *PRIVACY_OFF_METHODS,
     )
