@@ -7,10 +7,11 @@ from pathlib import Path
 
 from lacnode.cli.errors import UsageError
 from lacnode.cli.permissions.client import CallFailed, NodeClient
-from lacnode.cli.permissions.rules import NODE_TYPES, AccountRules, Admins, NodeRules
+from lacnode.cli.permissions.rules import AccountRules, Admins, NodeRules
 from lacnode.cli.permissions.sending import Sender
 from lacnode.crypto.node_key import KeyFileError, load_node_key
 from lacnode.p2p.wire.enode import Enode, EnodeError
+from lacnode.permissioning.topology import NodeType
 from lacnode.primitives.hexadecimal import address_from_hex, to_hex
 
 DEFAULT_RPC = "http://127.0.0.1:8545"
@@ -68,7 +69,9 @@ def _add_nodes(parser: argparse.ArgumentParser, common: argparse.ArgumentParser)
     verbs.add_parser("list", parents=[common], help="every node of the list").set_defaults(run=_list_nodes)
     add = verbs.add_parser("add", parents=[common], help="put a node on the list")
     _changing(add, "ENODE")
-    add.add_argument("--role", choices=NODE_TYPES, default="writer", help="its role (default writer)")
+    add.add_argument(
+        "--role", choices=[type_.word for type_ in NodeType], default="writer", help="its role (default writer)"
+    )
     add.add_argument("--name", default="", help="what to call it")
     add.add_argument("--organization", default="", help="whose it is")
     add.set_defaults(run=_add_node)
@@ -116,7 +119,7 @@ def _list_nodes(arguments: argparse.Namespace, client: NodeClient) -> int:
 
 def _add_node(arguments: argparse.Namespace, client: NodeClient) -> int:
     rules, enode = _node_rules(arguments, client), _enode(arguments.subject)
-    data = rules.adding(enode, arguments.role, arguments.name, arguments.organization)
+    data = rules.adding(enode, NodeType[arguments.role.upper()], arguments.name, arguments.organization)
     return _changed(arguments, client, rules.address, data, f"{arguments.role} {_short(enode)} is on the list")
 
 

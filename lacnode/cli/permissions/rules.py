@@ -22,6 +22,7 @@ from lacnode.permissioning.abi import (
     ip_bytes,
     registered_call,
 )
+from lacnode.permissioning.topology import GROUPS, NodeType
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
 
@@ -31,18 +32,6 @@ SPLIT = "bytes32,bytes32,bytes16,uint16"
 
 ENTRY = f"{SPLIT},uint8,bytes6,string,string,string,bytes32"
 """LACChain's list: the enode, node type, geohash, name, organization, DID, group."""
-
-NODE_TYPES = ("boot", "validator", "writer", "observer", "other")
-"""LACChain's node types, by number."""
-
-GROUPS = {
-    "boot": bytes.fromhex("5B950E77941D01CDF246D00B1ECE546BC95234B77D98B44C9187E2733AFA696A"),
-    "validator": bytes.fromhex("DAE96FC0046A5AE1864D9A66E6715DA8DA08240E7119816AB722261C0744D8E8"),
-    "writer": bytes.fromhex("4BB48E76F19DE6EBED7D59D46800508030AECEA46BA56BD19855D94473E28BC0"),
-    "observer": keccak256(b"observer"),
-    "other": keccak256(b"other"),
-}
-"""The groups of LACChain's rules; its own seed has no observers."""
 
 
 class Family(Enum):
@@ -137,13 +126,13 @@ class NodeRules:
                 ["bytes32", "bytes32", "bytes16", "uint16", "uint8", "bytes6", "string", "string", "string", "bytes32"],
                 entry,
             )
-            return ListedNode(high + low, _ip_text(ip), port, NODE_TYPES[kind] if kind < 5 else "other", name)
+            return ListedNode(high + low, _ip_text(ip), port, _type(kind).word, name)
         except (DecodingError, OverflowError, ValueError) as error:
             raise UsageError(
                 f"the contract at {to_hex(self.address)} lists something that is no node: {error}"
             ) from None
 
-    def adding(self, enode: Enode, role: str, name: str, organization: str) -> bytes:
+    def adding(self, enode: Enode, role: NodeType, name: str, organization: str) -> bytes:
         """The call that puts `enode` on the list."""
         if self.family is Family.STANDARD_2:
             return call_data("addEnode(string,string,uint16)", enode.id.hex(), enode.host, enode.tcp)
@@ -151,7 +140,7 @@ class NodeRules:
             return call_data(f"addEnode({SPLIT})", *_split(enode))
         return call_data(
             f"addEnode({ENTRY})",
-            *_split(enode), NODE_TYPES.index(role), bytes(6), name, organization, "", GROUPS[role],
+            *_split(enode), role.value, bytes(6), name, organization, "", GROUPS[role],
         )  # fmt: skip
 
     def removing(self, enode: Enode) -> bytes:
@@ -189,7 +178,7 @@ class AccountRules:
     def adding(self, account: bytes) -> bytes:
         """The call that puts `account` on the list."""
         if self.family is Family.LACCHAIN:
-            return call_data("addAccount(address,uint8)", account, NODE_TYPES.index("writer"))
+            return call_data("addAccount(address,uint8)", account, NodeType.WRITER.value)
         return call_data("addAccount(address)", account)
 
     def removing(self, account: bytes) -> bytes:
@@ -222,6 +211,13 @@ class Admins:
     def removing(self, account: bytes) -> bytes:
         """The call after which `account` is no admin."""
         return call_data("removeAdmin(address)", account)
+
+
+def _type(number: int) -> NodeType:
+    try:
+        return NodeType(number)
+    except ValueError:
+        return NodeType.OTHER
 
 
 def _split(enode: Enode) -> tuple[bytes, bytes, bytes, int]:
