@@ -13,6 +13,8 @@ from lacnode.cli.rules import check_against_chain, check_rules, pool_kind
 from lacnode.cli.sources import Settings
 from lacnode.node.config import MiningSettings, NodeConfig, P2pSettings
 from lacnode.p2p.wire.enode import Enode, EnodeError, parse_static_nodes
+from lacnode.permissioning.node_contract import VERSIONS
+from lacnode.permissioning.settings import PermissioningSettings
 from lacnode.primitives.hexadecimal import address_from_hex, fixed_from_hex, from_hex
 from lacnode.rpc.registry import GROUPS
 from lacnode.rpc.settings import ApiSettings, HttpSettings, WebSocketSettings
@@ -40,6 +42,7 @@ def node_config(settings: Settings) -> NodeConfig:
         http=http,
         websocket=websocket,
         api=_api(read),
+        permissioning=_permissioning(read),
         pool=_pool(read, spec),
         mining=_mining(read),
         keep_revert_reasons=read.flag("revert-reason-enabled"),
@@ -205,6 +208,36 @@ def _api(read: Reader) -> ApiSettings:
         gas_price_percentile=read.real("api-gas-price-percentile"),
         gas_price_max=read.number("api-gas-price-max"),
     )
+
+
+# -- permissions ---------------------------------------------------------------------------------------------------
+
+
+def _permissioning(read: Reader) -> PermissioningSettings:
+    return PermissioningSettings(
+        node_contract=_contract(read, "nodes"),
+        node_contract_version=_version(read),
+        account_contract=_contract(read, "accounts"),
+    )
+
+
+def _contract(read: Reader, kind: str) -> bytes | None:
+    if not read.flag(f"permissions-{kind}-contract-enabled"):
+        return None
+    name = f"permissions-{kind}-contract-address"
+    try:
+        return address_from_hex(read.text(name))
+    except ValueError as error:
+        raise UsageError(f"Invalid value for option '--{name}': {error}") from None
+
+
+def _version(read: Reader) -> int:
+    version = read.number("permissions-nodes-contract-version")
+    if version not in VERSIONS:
+        raise UsageError(
+            f"Invalid value for option '--permissions-nodes-contract-version': 1 or 2 was expected, not {version}"
+        )
+    return version
 
 
 # -- transactions and blocks ---------------------------------------------------------------------------------------

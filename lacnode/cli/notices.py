@@ -82,13 +82,13 @@ def _without_effect(read: Reader, waiting: set[str]) -> Iterator[str]:
 def _permissions(read: Reader) -> Iterator[str]:
     for kind, what in (("nodes", "Node"), ("accounts", "Account")):
         address = read.said(f"permissions-{kind}-contract-address")
-        if address is not None:
+        if address is not None and not read.flag(f"permissions-{kind}-contract-enabled"):
             yield (
                 f"{what} permissioning smart contract address set {address} "
                 f"but smart contract {what.lower()} permissioning is disabled."
             )
         file = read.said(f"permissions-{kind}-config-file")
-        if file is not None:
+        if file is not None and not read.flag(f"permissions-{kind}-config-file-enabled"):
             yield f"{what} permissioning config file set {file} but no permissions enabled"
 
 

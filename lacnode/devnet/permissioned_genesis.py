@@ -60,6 +60,12 @@ def permissioned_accounts(
     return workshop.alloc()
 
 
+def devnet_accounts(accounts: Sequence[bytes], nodes: Iterable[tuple[str, str, str]]) -> dict[str, dict[str, object]]:
+    """The same for a devnet, whose first account is its admin; `nodes` are (enode URL, role, name)."""
+    entries = [NodeEntry(Enode.parse(enode), NodeType[role.upper()], name) for enode, role, name in nodes]
+    return permissioned_accounts(accounts[:1], entries, accounts)
+
+
 def _set_up(
     admin: bytes, nodes: Iterable[NodeEntry], senders: Iterable[bytes]
 ) -> Iterable[tuple[bytes, str, tuple[object, ...]]]:

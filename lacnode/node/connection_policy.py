@@ -6,7 +6,7 @@ head or peers have changed, everything known is decided anew and the network loo
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 import trio
@@ -28,10 +28,15 @@ LOOKING_UP = Verdict(False, "its permission is being looked up")
 
 @dataclass(frozen=True, slots=True)
 class _Link:
-    """A connection between this node and another, as the rules see it."""
+    """A connection between this node and another, as the rules see it: they know no discovery port."""
 
     enode: Enode
     inbound: bool
+
+    @classmethod
+    def of(cls, enode: Enode, inbound: bool) -> "_Link":
+        """A connection that was opened by the other where it is `inbound`."""
+        return cls(replace(enode, udp=None), inbound)
 
 
 class PermissionPolicy:
@@ -59,19 +64,19 @@ class PermissionPolicy:
 
     def may_dial(self, enode: Enode) -> Verdict:
         """Whether this node may connect to `enode`."""
-        return self._verdict(_Link(enode, inbound=False))
+        return self._verdict(_Link.of(enode, inbound=False))
 
     def may_accept(self, enode: Enode) -> Verdict:
         """Whether `enode` may connect to this node."""
-        return self._verdict(_Link(enode, inbound=True))
+        return self._verdict(_Link.of(enode, inbound=True))
 
     def may_stay(self, enode: Enode, inbound: bool) -> Verdict:
         """The same for a connection there is."""
-        return self._verdict(_Link(enode, inbound))
+        return self._verdict(_Link.of(enode, inbound))
 
     async def consult(self, enode: Enode, inbound: bool) -> None:
         """Decide about this connection, if that has not been done."""
-        link = _Link(enode, inbound)
+        link = _Link.of(enode, inbound)
         if link not in self._known:
             self._remember(await self._decide([link]))
 

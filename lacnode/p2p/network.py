@@ -93,6 +93,7 @@ class Network:
         self._dialer = Dialer(self._rng)
         self._half_open: OrderedDict[trio.CancelScope, None] = OrderedDict()
         self._wake = trio.Event()
+        self._machine: Discovery | None = None
         for enode in (*config.static_nodes, *config.bootnodes):
             self.add_static(enode)
 
@@ -131,7 +132,9 @@ class Network:
         return removed
 
     def recheck(self) -> None:
-        """The policy may answer differently now: end sessions that may not stay, and dial again."""
+        """The policy may answer differently now: end sessions that may not stay, look around and dial again."""
+        if self._machine is not None:
+            self._machine.hurry(time.time())
         for peer in self.peers:
             verdict = self.policy.may_stay(peer.enode, peer.inbound)
             if not verdict.allowed:
@@ -158,7 +161,7 @@ class Network:
             task_status.started(self.local_enode)
 
     def _discovery(self, udp: trio.socket.SocketType, port: int) -> DiscoveryService:
-        machine = Discovery(
+        self._machine = Discovery(
             self.key,
             Endpoint(self._config.host, port, port),
             self._config.bootnodes,
@@ -167,7 +170,7 @@ class Network:
             record_seq=int(time.time()),
             permits=lambda enode: self.policy.may_dial(enode).allowed,
         )
-        return DiscoveryService(udp, machine, found=self._discovered, wants_more=lambda: self.peer_set.room > 0)
+        return DiscoveryService(udp, self._machine, found=self._discovered, wants_more=lambda: self.peer_set.room > 0)
 
     async def _accept(self, listener: trio.SocketListener) -> None:
         async with listener:

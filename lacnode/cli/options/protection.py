@@ -17,36 +17,30 @@ PROTECTION_OPTIONS = (
         "Its file",
         Behaviour.IGNORED,
     ),
-    Option(
-        "permissions-nodes-contract-enabled", Kind.BOOL, "false", "Node permissioning by contract", Behaviour.REFUSED
-    ),
+    Option("permissions-nodes-contract-enabled", Kind.BOOL, "false", "Node permissioning by contract"),
     Option(
         "permissions-nodes-contract-address",
         Kind.ADDRESS,
         "",
         "Ingress contract (LACChain 0x..9999)",
-        Behaviour.IGNORED,
     ),
     Option(
         "permissions-nodes-contract-version",
         Kind.INT,
         "1",
         "1 = enode split in bytes32, 2 = string form",
-        Behaviour.IGNORED,
     ),
     Option(
         "permissions-accounts-contract-enabled",
         Kind.BOOL,
         "false",
         "Account permissioning by contract",
-        Behaviour.REFUSED,
     ),
     Option(
         "permissions-accounts-contract-address",
         Kind.ADDRESS,
         "",
         "Ingress contract (LACChain 0x..8888)",
-        Behaviour.IGNORED,
     ),
     Option("privacy-enabled", Kind.BOOL, "false", "Private transactions", Behaviour.REFUSED),
     Option("privacy-url", Kind.STRING, "http://localhost:8888", "Enclave URL", Behaviour.IGNORED),
