@@ -1,7 +1,7 @@
 """From settings to a `NodeConfig`. Rules between options are `rules`', warnings `notices`'."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lacnode.chainspec.genesis import GenesisError, load_genesis
@@ -12,6 +12,7 @@ from lacnode.cli.reading import Reader
 from lacnode.cli.rules import check_against_chain, check_rules, pool_kind
 from lacnode.cli.sources import Settings
 from lacnode.node.config import MiningSettings, NodeConfig, P2pSettings
+from lacnode.p2p.names import NameUnknown, resolved
 from lacnode.p2p.wire.enode import Enode, EnodeError, parse_static_nodes
 from lacnode.permissioning.node_contract import VERSIONS
 from lacnode.permissioning.settings import PermissioningSettings
@@ -83,19 +84,19 @@ def _p2p(read: Reader, spec: ChainSpec) -> P2pSettings:
 def _bootnodes(read: Reader, spec: ChainSpec) -> tuple[Enode, ...]:
     """What was said, else what the genesis file's `config.discovery.bootnodes` says."""
     texts: object = read.settings.get("bootnodes")
-    origin = "Invalid enode URL supplied to '--bootnodes'"
+    origin = ""
     if texts is None:
         discovery = _member(spec.config_document, "discovery")
         texts = _member(discovery, "bootnodes") if isinstance(discovery, Mapping) else None
-        origin = f"{read.text('genesis-file')}: config.discovery.bootnodes"
+        origin = f"{read.text('genesis-file')}: config.discovery.bootnodes: "
     if texts is None:
         return ()
     if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
-        raise UsageError(f"{origin}: an array of enode URLs was expected")
+        raise UsageError(f"{origin}an array of enode URLs was expected")
     try:
-        return tuple(Enode.parse(text, allow_names=read.flag("Xdns-enabled")) for text in texts)
+        return _looked_up(read, [Enode.parse(text, allow_names=read.flag("Xdns-enabled")) for text in texts])
     except EnodeError as error:
-        raise UsageError(f"{origin}: {error}") from None
+        raise UsageError(f"{origin}{error}") from None
 
 
 def _member(document: Mapping[str, object], name: str) -> object:
@@ -112,9 +113,22 @@ def _static_nodes(read: Reader) -> tuple[Enode, ...]:
     try:
         if file.stat().st_size > MAX_STATIC_NODES_FILE:
             raise UsageError(f"Static nodes file {file}: larger than {MAX_STATIC_NODES_FILE} bytes")
-        return parse_static_nodes(file.read_text("utf-8"), allow_names=read.flag("Xdns-enabled"))
+        return _looked_up(read, parse_static_nodes(file.read_text("utf-8"), allow_names=read.flag("Xdns-enabled")))
     except (OSError, UnicodeDecodeError, EnodeError) as error:
         raise UsageError(f"Static nodes file {file}: {error}") from None
+
+
+def _looked_up(read: Reader, enodes: Sequence[Enode]) -> tuple[Enode, ...]:
+    """The enodes with their host names resolved once and for all, unless they are to be looked up at each use."""
+    if read.flag("Xdns-update-enabled"):
+        return tuple(enodes)
+    try:
+        return tuple(resolved(enode) for enode in enodes)
+    except NameUnknown as unknown:
+        raise EnodeError(
+            f"Invalid IP address '{unknown.enode}' (or DNS query resolved an invalid IP). --Xdns-enabled is true but "
+            f"--Xdns-update-enabled flag is false. {unknown}"
+        ) from None
 
 
 def _node_id(text: str) -> bytes:

@@ -23,7 +23,7 @@ from lacnode.primitives.rlp import RlpError
 from lacnode.rpc.access import BadOrigin
 from lacnode.rpc.server import RpcPortTaken
 from lacnode.storage.consensus_log import ConsensusLog
-from lacnode.storage.errors import StorageError
+from lacnode.storage.errors import StorageError, storage_error
 from lacnode.storage.lmdb_database import LmdbDatabase
 
 log = structlog.get_logger("node")
@@ -122,18 +122,25 @@ def _say_hello(node: Node) -> None:
 
 
 def _write_runtime_files(node: Node) -> None:
-    """What Besu leaves for scripts to read: ports, addresses, process id."""
+    """What Besu leaves for scripts to read: ports, addresses, process id. StorageError if they cannot be written."""
     config = node.config
     ports = {"json-rpc": node.rpc.http_port, "ws-rpc": node.rpc.ws_port}
     if config.p2p.enabled:
         ports["p2p"] = node.network.local_enode.tcp
         ports["discovery"] = node.network.local_enode.udp
     lines = "".join(f"{name}={port}\n" for name, port in ports.items() if port is not None)
-    (config.data_path / PORTS_FILE).write_text(lines)
     host = config.p2p.host
-    (config.data_path / NETWORKS_FILE).write_text(f"global-ip={host}\nlocal-ip={host}\n")
+    _write(config.data_path / PORTS_FILE, lines)
+    _write(config.data_path / NETWORKS_FILE, f"global-ip={host}\nlocal-ip={host}\n")
     if config.pid_file is not None:
-        config.pid_file.write_text(f"{os.getpid()}\n")
+        _write(config.pid_file, f"{os.getpid()}\n")
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text)
+    except OSError as error:
+        raise storage_error(file, "writing", error) from None
 
 
 def _remove_runtime_files(config: NodeConfig) -> None:

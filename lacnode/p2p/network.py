@@ -22,6 +22,7 @@ from lacnode.p2p.discovery_service import DiscoveryService
 from lacnode.p2p.eth_server import EthServer
 from lacnode.p2p.handler import NetworkHandler
 from lacnode.p2p.introduction import CAPABILITIES
+from lacnode.p2p.names import NameUnknown, resolved
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.peer_set import PeerLimits, PeerSet
 from lacnode.p2p.policy import AllowAll, ConnectionPolicy
@@ -157,14 +158,25 @@ class Network:
                 nursery.start_soon(self._accept, listener)
             nursery.start_soon(self._dial)
             if udp is not None:
-                nursery.start_soon(self._discovery(udp, port).run)
+                nursery.start_soon(self._discover, udp, port)
             task_status.started(self.local_enode)
 
-    def _discovery(self, udp: trio.socket.SocketType, port: int) -> DiscoveryService:
+    async def _discover(self, udp: trio.socket.SocketType, port: int) -> None:
+        """Discovery needs addresses: a bootnode whose name has none yet is dialled all the same, and not asked."""
+        with udp:
+            bootnodes: list[Enode] = []
+            for enode in self._config.bootnodes:
+                try:
+                    bootnodes.append(await trio.to_thread.run_sync(resolved, enode, abandon_on_cancel=True))
+                except NameUnknown as unknown:
+                    log.warning("a bootnode is not asked for others", enode=str(enode), reason=str(unknown))
+            await self._discovery(udp, port, bootnodes).run()
+
+    def _discovery(self, udp: trio.socket.SocketType, port: int, bootnodes: Sequence[Enode]) -> DiscoveryService:
         self._machine = Discovery(
             self.key,
             Endpoint(self._config.host, port, port),
-            self._config.bootnodes,
+            bootnodes,
             lambda: self._status().fork_id,
             random_bytes=os.urandom,
             record_seq=int(time.time()),

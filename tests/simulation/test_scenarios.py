@@ -170,6 +170,29 @@ def test_besu_2241(skew_ms: int) -> None:
     must_reach(network, 20, 20 * 2_000 + 2_000)
     topics = {topic for _, topic in network.notes}
     assert not topics & {"proposal-refused", "own-proposal-invalid", "round-expired"}
+    assert all(network.notes[index, "clock-skew"] == 1 for index in range(4)), "each says so, and only once"
+    wrong = network.addresses[1]
+    for node in network.nodes:
+        assert node.machine is not None
+        status = node.machine.status
+        assert status.clocks_off == (wrong,)
+        assert abs(status.clock_offsets_ms[wrong] - skew_ms) <= 200
+
+
+def test_clocks_that_agree_are_not_reported() -> None:
+    """Half a second off, over a network that delays and reorders: nobody is blamed."""
+    network = Network(4, random.Random(5), speeds=lambda index: Speeds(clock_skew_ms=(-250, 0, 0, 250)[index]))
+    network.start()
+    must_reach(network, 30, 30 * 4_000)
+    assert "clock-skew" not in {topic for _, topic in network.notes}
+
+
+def test_slow_builders_are_not_taken_for_slow_clocks() -> None:
+    """Under load every block comes late, our own too."""
+    network = Network(4, random.Random(6), weather=STEADY, speeds=lambda index: Speeds(build_ms=900))
+    network.start()
+    must_reach(network, 20, 20 * 3_000)
+    assert "clock-skew" not in {topic for _, topic in network.notes}
 
 
 # -- crashes -------------------------------------------------------------------------------------------------------

@@ -123,6 +123,25 @@ class TestSettings:
         (tmp_path / "static-nodes.json").write_text(json.dumps([ENODE]))
         assert [str(node) for node in configure().p2p.static_nodes] == [ENODE]
 
+    def test_a_host_name_is_refused_unless_names_are_allowed(self, configure: Configure, tmp_path: Path) -> None:
+        named = ENODE.replace("10.0.0.1", "localhost")
+        besus = f"Invalid enode URL syntax '{named}'. Enode URL should have the following format " + (
+            "'enode://<node_id>@<ip>:<listening_port>[?discport=<discovery_port>]'. Invalid ip address."
+        )
+        (tmp_path / "named.json").write_text(json.dumps([named]))
+        file = str(tmp_path / "named.json")
+        assert refused(configure, bootnodes=named).startswith(besus)
+        assert besus in refused(configure, static_nodes_file=file)
+        p2p = configure(bootnodes=named, static_nodes_file=file, Xdns_enabled="true").p2p
+        assert {node.host for node in (*p2p.bootnodes, *p2p.static_nodes)} <= {"127.0.0.1", "::1"}
+        options = {"Xdns_enabled": "true", "Xdns_update_enabled": "true"}
+        assert [node.host for node in configure(bootnodes=named, **options).p2p.bootnodes] == ["localhost"]
+
+    def test_a_host_name_without_address_is_refused_as_by_besu(self, configure: Configure) -> None:
+        named = ENODE.replace("10.0.0.1", "no-such-host.invalid")
+        text = refused(configure, bootnodes=named, Xdns_enabled="true")
+        assert text.startswith(f"Invalid IP address '{named}' (or DNS query resolved an invalid IP). --Xdns-enabled is")
+
     def test_bootnodes_come_from_the_genesis_unless_said(self, configure: Configure, genesis: Path) -> None:
         document = genesis_document()
         config = document["config"]
@@ -276,7 +295,10 @@ class TestRules:
             ({"rpc-http-cors-origins": "all,a"}, "Values '*' or 'all' can't be used with other domains"),
             ({"rpc-http-cors-origins": "("}, "Domain values result in invalid regex pattern"),
             ({"banned-node-ids": "0x12"}, "Invalid ids supplied to '--banned-node-ids'."),
-            ({"bootnodes": "enode://x"}, "Invalid enode URL supplied to '--bootnodes'"),
+            (
+                {"bootnodes": "enode://x"},
+                "Invalid enode URL syntax 'enode://x'. Enode URL should have the following format",
+            ),
             ({"tx-pool-priority-senders": "0x12"}, "Invalid value for option '--tx-pool-priority-senders'"),
         ],
     )

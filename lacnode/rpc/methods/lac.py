@@ -23,6 +23,8 @@ def lac_consensusStatus(services: RpcServices, params: Params) -> object:
         "preparedRound": status.locked_round,
         "phase": status.phase,
         "missing": status.missing,
+        "clockOffsetsMs": {to_hex(address): offset for address, offset in status.clock_offsets_ms.items()},
+        "clocksOff": [to_hex(address) for address in status.clocks_off],
         "connectedValidators": _connected(services, status.validators),
     }
 
