@@ -31,7 +31,7 @@ from lacnode.devnet.manifest import (
     make_devnet,
 )
 from lacnode.devnet.ports import HIGHEST_OFFSET, NoFreePorts, claimed_ports
-from lacnode.devnet.rpc_client import NodeSilent, call_all
+from lacnode.devnet.rpc_client import CallRefused, NodeSilent, call
 from lacnode.devnet.table import BlockRate, Row, read_row, render
 
 DEFAULT_PATH = Path("devnet-data")
@@ -102,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
             verb.add_argument("nodes", nargs="*" if run in (_start, _heal) else "+", metavar="NODE")
         if run is _vote:
             verb.add_argument("--drop", action="store_true", help="vote for them to be validators no longer")
+            verb.add_argument("--force", action="store_true", help="vote even where that may stop the network")
         verb.set_defaults(run=run)
     return parser
 
@@ -312,9 +313,10 @@ def _vote(arguments: argparse.Namespace) -> int:
     manifest = _found(arguments)
     for candidate in [manifest.node(name) for name in arguments.nodes]:
         for voter in [node for node in manifest.nodes if processes.pid_of(node) is not None]:
+            vote: list[object] = [candidate.address, not arguments.drop, arguments.force]
             try:
-                call_all(voter.rpc_url, [("ibft_proposeValidatorVote", [candidate.address, not arguments.drop])])
-            except NodeSilent as error:
+                call(voter.rpc_url, "ibft_proposeValidatorVote", vote)
+            except (NodeSilent, CallRefused) as error:
                 raise DevnetError(f"{voter.name} did not take the vote: {error}") from None
         _report(arguments, f"every running node votes {'against' if arguments.drop else 'for'} {candidate.name}")
     return 0

@@ -1,5 +1,7 @@
 """JSON-RPC errors with Besu's codes and texts (`RpcErrorType`)."""
 
+from collections.abc import Sequence
+
 from lacnode.evm.rejection import RejectionReason
 
 
@@ -80,6 +82,12 @@ def range_too_large(why: str | None = None) -> RpcError:
 
 def batch_too_large() -> RpcError:
     return RpcError(LIMIT_EXCEEDED, "Number of requests exceeds max batch size")
+
+
+def dangerous_vote(warnings: Sequence[str]) -> RpcError:
+    """A vote that would go through with one more parameter."""
+    hint = "to vote all the same, give true as the third parameter"
+    return RpcError(SERVER_ERROR, f"Vote not proposed: {warnings[0]}", {"warnings": list(warnings), "hint": hint})
 
 
 def privacy_disabled() -> RpcError:

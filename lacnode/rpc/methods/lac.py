@@ -2,6 +2,7 @@
 
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc import results
+from lacnode.rpc.prospects import pending_votes
 from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.services import RpcServices
 
@@ -29,10 +30,18 @@ def lac_consensusStatus(services: RpcServices, params: Params) -> object:
     }
 
 
+def lac_pendingVotes(services: RpcServices, params: Params) -> object:
+    """What the votes outstanding would do, and when."""
+    return pending_votes(services)
+
+
 def _connected(services: RpcServices, validators: tuple[bytes, ...]) -> list[str]:
     peers = () if services.network is None else services.network.peers
     connected = {peer.address for peer in peers} | {services.coinbase}
     return [to_hex(address) for address in validators if address in connected]
 
 
-LAC_METHODS = (Method("lac_consensusStatus", "LAC", lac_consensusStatus),)
+LAC_METHODS = (
+    Method("lac_consensusStatus", "LAC", lac_consensusStatus),
+    Method("lac_pendingVotes", "LAC", lac_pendingVotes),
+)
