@@ -12,6 +12,7 @@ from lacnode.cli.reading import Reader
 from lacnode.cli.rules import check_against_chain, check_rules, pool_kind
 from lacnode.cli.sources import Settings
 from lacnode.node.config import MiningSettings, NodeConfig, P2pSettings
+from lacnode.node.role import Role
 from lacnode.p2p.names import NameUnknown, resolved
 from lacnode.p2p.wire.enode import Enode, EnodeError, parse_static_nodes
 from lacnode.permissioning.node_contract import VERSIONS
@@ -39,6 +40,7 @@ def node_config(settings: Settings) -> NodeConfig:
         key_file=read.path("node-private-key-file"),
         network_id=read.number("network-id") if read.is_set("network-id") else None,
         identity=read.said("identity"),
+        role=Role[read.text("node-role")] if read.is_set("node-role") else None,
         p2p=_p2p(read, spec),
         http=http,
         websocket=websocket,

@@ -33,10 +33,11 @@ class SetChange:
         if not after:
             return ["it would leave no validator at all"]
         margin = _margin(after, self.present)
-        if margin >= 1 or margin >= _margin(self.validators, self.present):
-            return []  # a set that stands no failure anyway does not get worse
-        needed, here = quorum(len(after)), len(self.present.intersection(after))
-        missing = ", ".join(to_hex(address) for address in after if address not in self.present) or "nobody"
+        absent = [address for address in after if address not in self.present]
+        if margin >= 1 or (not absent and margin >= _margin(self.validators, self.present)):
+            return []  # a small set with everybody in it stands no failure before or after
+        needed, here = quorum(len(after)), len(after) - len(absent)
+        missing = ", ".join(to_hex(address) for address in absent) or "nobody"
         if margin < 0:
             then = "no block would be made"
         else:

@@ -39,6 +39,9 @@ DEFAULT_VALIDATORS, DEFAULT_BLOCK_PERIOD = 4, 1.0
 START_SECONDS = 60.0
 """How long the network may take to reach block 1."""
 
+VOTE_SECONDS, VOTE_POLL_SECONDS = 15.0, 0.2
+"""How long a voter may take to see the candidate, and how often it is asked."""
+
 PLAIN_INTERVAL, PLAIN_WIDTH = 10.0, 132
 """Seconds between two tables, and characters in a line, where the output is no terminal."""
 
@@ -313,13 +316,24 @@ def _vote(arguments: argparse.Namespace) -> int:
     manifest = _found(arguments)
     for candidate in [manifest.node(name) for name in arguments.nodes]:
         for voter in [node for node in manifest.nodes if processes.pid_of(node) is not None]:
-            vote: list[object] = [candidate.address, not arguments.drop, arguments.force]
-            try:
-                call(voter.rpc_url, "ibft_proposeValidatorVote", vote)
-            except (NodeSilent, CallRefused) as error:
-                raise DevnetError(f"{voter.name} did not take the vote: {error}") from None
+            _take_vote(voter, [candidate.address, not arguments.drop, arguments.force])
         _report(arguments, f"every running node votes {'against' if arguments.drop else 'for'} {candidate.name}")
     return 0
+
+
+def _take_vote(voter: DevnetNode, vote: list[object]) -> None:
+    """A node that has just joined may not have met every voter yet: that is waited for."""
+    deadline = time.monotonic() + VOTE_SECONDS
+    while True:
+        try:
+            call(voter.rpc_url, "ibft_proposeValidatorVote", vote)
+            return
+        except NodeSilent as error:
+            raise DevnetError(f"{voter.name} did not take the vote: {error}") from None
+        except CallRefused as refusal:
+            if time.monotonic() > deadline:
+                raise DevnetError(f"{voter.name}: {refusal} (--force votes all the same)") from None
+        time.sleep(VOTE_POLL_SECONDS)
 
 
 def _found(arguments: argparse.Namespace) -> Manifest:

@@ -49,6 +49,8 @@ class DevnetNode:
     rpc_port: int
     ws_port: int
     data_path: str
+    has_role: bool
+    """Whether it is configured to keep to its role: a node that joined later may still become a validator."""
 
     @property
     def directory(self) -> Path:
@@ -214,11 +216,9 @@ def _static_nodes(manifest: Manifest, node: DevnetNode) -> list[DevnetNode]:
 
 
 def _bootnodes(manifest: Manifest, node: DevnetNode) -> list[DevnetNode]:
-    """The boot nodes; the first validator where there are none."""
-    boots = [boot for boot in manifest.of_role("boot") if boot.name != node.name]
-    if boots or node.role in ("validator", "boot"):
-        return boots
-    return manifest.of_role("validator")[:1]
+    """The boot nodes; the first validator where there are none. Nodes that join find everybody through them."""
+    boots = manifest.of_role("boot") or manifest.of_role("validator")[:1]
+    return [boot for boot in boots if boot.name != node.name]
 
 
 def join_devnet(manifest: Manifest, name: str) -> tuple[Manifest, DevnetNode]:
@@ -233,7 +233,7 @@ def join_devnet(manifest: Manifest, name: str) -> tuple[Manifest, DevnetNode]:
     if not ports.are_free():
         raise DevnetError(f"{name} would listen on {', '.join(map(str, ports))}, and one of them is in use")
     key = NodeKey.generate()
-    node = _node(name, "observer", key, ports, manifest.path)
+    node = _node(name, "observer", key, ports, manifest.path, has_role=False)
     joined = replace(manifest, nodes=(*manifest.nodes, node))
     write_node_files(joined, node, key)
     _write_manifest(joined)
@@ -269,12 +269,13 @@ def _config_toml(manifest: Manifest, node: DevnetNode) -> str:
         "rpc-ws-api": ["ADMIN", "ETH", "IBFT", "LAC", "NET", "TXPOOL", "WEB3"],
         "revert-reason-enabled": True,
         "Xnetwork-faults-file": str(node.faults_file),
+        **({"node-role": node.role} if node.has_role else {}),
         **(PERMISSIONED if manifest.permissioned else {}),
     }
     return "".join(f"{name}={json.dumps(value)}\n" for name, value in settings.items())
 
 
-def _node(name: str, role: str, key: NodeKey, ports: NodePorts, root: Path) -> DevnetNode:
+def _node(name: str, role: str, key: NodeKey, ports: NodePorts, root: Path, has_role: bool = True) -> DevnetNode:
     return DevnetNode(
         name=name,
         role=role,
@@ -286,6 +287,7 @@ def _node(name: str, role: str, key: NodeKey, ports: NodePorts, root: Path) -> D
         rpc_port=ports.rpc,
         ws_port=ports.ws,
         data_path=str(root / "nodes" / name),
+        has_role=has_role,
     )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lacnode.node.role import Role
 from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.settings import PermissioningSettings
 from lacnode.rpc.settings import ApiSettings, HttpSettings, WebSocketSettings
@@ -46,6 +47,7 @@ class NodeConfig:
     key_file: Path | None = None
     network_id: int | None = None
     identity: str | None = None
+    role: Role | None = None
     p2p: P2pSettings = field(default_factory=P2pSettings)
     http: HttpSettings | None = None
     websocket: WebSocketSettings | None = None

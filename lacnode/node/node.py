@@ -32,6 +32,7 @@ from lacnode.node.config import NodeConfig
 from lacnode.node.connection_policy import PermissionPolicy
 from lacnode.node.faults import watch_faults
 from lacnode.node.permissions import Desk, Permissions
+from lacnode.node.role import DUTIES, role_conflicts
 from lacnode.p2p.chain_reader import LocalStatus
 from lacnode.p2p.network import Network, NetworkConfig
 from lacnode.p2p.peer import Peer
@@ -42,7 +43,7 @@ from lacnode.primitives.block import Block
 from lacnode.primitives.rlp import RlpError
 from lacnode.primitives.transaction import Transaction
 from lacnode.rpc.server import RpcServers
-from lacnode.rpc.services import RpcServices
+from lacnode.rpc.services import RoleView, RpcServices
 from lacnode.storage.consensus_log import ConsensusLog, MemoryConsensusLog
 from lacnode.storage.database import Database
 from lacnode.sync.synchronizer import Synchronizer
@@ -63,6 +64,9 @@ TRANSACTION_BATCHES = 128
 
 MEETING_SECONDS = 3.0
 """How long a validator with nothing but the genesis waits for the others to be met."""
+
+ROLE_SECONDS = 10.0
+"""Between two looks at what the chain says of this node's role."""
 
 WINDOW = 30
 """Blocks above the head that are kept from gossip; later ones are synchronised."""
@@ -105,6 +109,8 @@ class Node:
         )
         admission = Admission(parts.spec, config.pool, self._head_state, self.permissions.accounts)
         self.pool = TransactionPool(config.pool, admission, self._head_state)
+        self.duties = DUTIES[config.role]
+        self._role = RoleView(None if config.role is None else config.role.value, False, None, ())
         self.ballot = Ballot()
         self._import_limiter = trio.CapacityLimiter(1)
         self._rng = random.Random()
@@ -156,6 +162,7 @@ class Node:
                 bootnodes=p2p.bootnodes if p2p.discovery else (),
                 static_nodes=p2p.static_nodes,
                 discovery=p2p.discovery,
+                dial_discovered=self.duties.dials_discovered,
             ),
             self.key,
             status=self.local_status,
@@ -202,6 +209,8 @@ class Node:
             network=self.network if self.config.p2p.enabled else None,
             ballot=self.ballot,
             permissions=Desk(self.permissions, self._moment),
+            role=lambda: self._role,
+            takes_transactions=self.duties.takes_transactions,
             sync_status=lambda: self.synchronizer.status,
             consensus_status=lambda: self.validator.machine.status,
             network_id=self.network_id,
@@ -218,7 +227,8 @@ class Node:
         self._head_moved, self._peers_moved = trio.Event(), trio.Event()
         self._blocks_in, blocks_out = trio.open_memory_channel[tuple[Peer, Block, bytes]](ANNOUNCED_BLOCKS)
         self._batches_in, batches_out = trio.open_memory_channel[Sequence[Transaction]](TRANSACTION_BATCHES)
-        for trouble in await trio.to_thread.run_sync(self.permissions.what_is_wrong, self.chain.head.header):
+        head = self.chain.head.header
+        for trouble in await trio.to_thread.run_sync(self.permissions.what_is_wrong, head):
             log.error(trouble)
         self.chain.on_head(self._head_in_thread)
         self.pool.on_added(self._added_in_thread)
@@ -229,6 +239,7 @@ class Node:
             await nursery.start(self.rpc.run)
             nursery.start_soon(self.synchronizer.run)
             nursery.start_soon(self._policy.run)
+            nursery.start_soon(self._watch_role)
             nursery.start_soon(self._take_part)
             nursery.start_soon(self.gossip.run)
             nursery.start_soon(self._import_announced, blocks_out)
@@ -254,6 +265,8 @@ class Node:
         Validators that lost their data are a quorum without memory: together they could agree on another block 1 before
         they hear that there is a chain.
         """
+        if not self.duties.takes_part:
+            return
         with trio.move_on_after(MEETING_SECONDS):
             while self.chain.head.header.number == 0 and not self._has_met_everybody():
                 await self._peers_moved.wait()
@@ -343,7 +356,8 @@ class Node:
 
     def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:
         """A message for the validator."""
-        self.validator.message_received(code, data, peer.address)
+        if self.duties.takes_part:
+            self.validator.message_received(code, data, peer.address)
 
     def block_received(self, peer: Peer, block: Block) -> None:
         """A block was announced whole."""
@@ -369,6 +383,8 @@ class Node:
 
     def transactions_received(self, peer: Peer, transactions: Sequence[Transaction]) -> None:
         """Transactions were sent whole."""
+        if not self.duties.relays_transactions:
+            return
         try:
             self._batches_in.send_nowait(transactions)
         except trio.WouldBlock:
@@ -376,7 +392,32 @@ class Node:
 
     def transaction_hashes_received(self, peer: Peer, hashes: Sequence[bytes]) -> None:
         """Transactions were announced by hash."""
-        self.gossip.hashes_received(peer, hashes)
+        if self.duties.relays_transactions:
+            self.gossip.hashes_received(peer, hashes)
+
+    async def _watch_role(self) -> None:
+        """Say where the configured role and the chain disagree, at the start and whenever that changes."""
+        while True:
+            moved = self._head_moved
+            view = await trio.to_thread.run_sync(self._role_now)
+            for conflict in view.conflicts:
+                if conflict not in self._role.conflicts:
+                    log.error(conflict)
+            self._role = view
+            await trio.sleep(ROLE_SECONDS)
+            await moved.wait()
+
+    def _role_now(self) -> RoleView:
+        """What this node is by configuration and by the chain; not on the event loop, since a contract is asked."""
+        role, head = self.config.role, self.chain.head.header
+        is_validator = self.key.address in self.chain.validators_after(head)
+        listed = self.permissions.own_type(head)
+        return RoleView(
+            configured=None if role is None else role.value,
+            is_validator=is_validator,
+            by_contract=None if listed is None else listed.word,
+            conflicts=tuple(role_conflicts(role, is_validator, listed)),
+        )
 
     def _moment(self) -> Moment:
         """What the rules about connections look at."""

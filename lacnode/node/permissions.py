@@ -17,9 +17,11 @@ from lacnode.permissioning.explanation import Explainer
 from lacnode.permissioning.node_contract import RULE as NODE_RULE
 from lacnode.permissioning.node_contract import NodeContract
 from lacnode.permissioning.node_permissions import LocalNodes, Moment, NodePermissions
+from lacnode.permissioning.node_type import listed_type
 from lacnode.permissioning.refused import RefusedConnections
 from lacnode.permissioning.sending import Sending
 from lacnode.permissioning.settings import PermissioningSettings
+from lacnode.permissioning.topology import NodeType
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 
@@ -58,6 +60,8 @@ class Permissions:
             fixed=[enode.id for enode in (*bootnodes, *static_nodes)],
         )
         self.refused = RefusedConnections(time.time)
+        self._reader = reader
+        self._own_id = own_id
         self._node_explainer = _explainer(reader, settings.node_contract)
         self._account_explainer = _explainer(reader, settings.account_contract)
 
@@ -81,6 +85,11 @@ class Permissions:
         if decision.allowed or decision.rule != ACCOUNT_RULE or self._account_explainer is None:
             return decision
         return self._account_explainer.transaction(decision, transaction, sender, head)
+
+    def own_type(self, head: BlockHeader) -> NodeType | None:
+        """The role that the node contract gives this node, None if it gives none."""
+        ingress = self.settings.node_contract
+        return None if ingress is None else listed_type(self._reader, ingress, self._own_id, head)
 
     def what_is_wrong(self, head: BlockHeader) -> list[str]:
         """Sentences about contracts that do not answer as they should, for the operator at start."""

@@ -52,7 +52,7 @@ LASTING = 5.0
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
     """Where to listen and whom to know. `host` is what others are told, `interface` what is bound; port 0 is any free
-    one. Bootnodes and static nodes are kept connected."""
+    one. Bootnodes and static nodes are kept connected; others, which discovery finds, only with `dial_discovered`."""
 
     client_id: str
     host: str = "127.0.0.1"
@@ -63,6 +63,7 @@ class NetworkConfig:
     bootnodes: tuple[Enode, ...] = ()
     static_nodes: tuple[Enode, ...] = ()
     discovery: bool = True
+    dial_discovered: bool = True
 
 
 class Network:
@@ -182,7 +183,10 @@ class Network:
             record_seq=int(time.time()),
             permits=lambda enode: self.policy.may_dial(enode).allowed,
         )
-        return DiscoveryService(udp, self._machine, found=self._discovered, wants_more=lambda: self.peer_set.room > 0)
+        return DiscoveryService(udp, self._machine, found=self._discovered, wants_more=self._wants_more)
+
+    def _wants_more(self) -> bool:
+        return self._config.dial_discovered and self.peer_set.room > 0
 
     async def _accept(self, listener: trio.SocketListener) -> None:
         async with listener:
@@ -248,6 +252,8 @@ class Network:
 
     def _discovered(self, enode: Enode) -> None:
         """Discovery has proven that this node is there."""
+        if not self._config.dial_discovered:
+            return
         self._dialer.add(enode, keep=False)
         self._dialer.hurry(enode.id)
         self._wake.set()

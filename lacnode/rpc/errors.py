@@ -84,6 +84,11 @@ def batch_too_large() -> RpcError:
     return RpcError(LIMIT_EXCEEDED, "Number of requests exceeds max batch size")
 
 
+def observer_refuses() -> RpcError:
+    """A role of lacnode's own, so the error is too."""
+    return RpcError(SERVER_ERROR, "This node is an observer and takes no transactions: send them to a writer")
+
+
 def dangerous_vote(warnings: Sequence[str]) -> RpcError:
     """A vote that would go through with one more parameter."""
     hint = "to vote all the same, give true as the third parameter"

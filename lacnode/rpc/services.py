@@ -53,6 +53,16 @@ class PermissionDesk(Protocol):
     def status(self) -> dict[str, object]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class RoleView:
+    """What a node is: by configuration, by the validator set, by the node contract; `conflicts` are sentences."""
+
+    configured: str | None
+    is_validator: bool
+    by_contract: str | None
+    conflicts: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class RpcServices:
     """One node's rooms. `network` is None where P2P is off; `token` is the event loop, once it runs."""
@@ -62,6 +72,8 @@ class RpcServices:
     network: NetworkView | None
     ballot: Ballot
     permissions: PermissionDesk
+    role: Callable[[], RoleView]
+    takes_transactions: bool
     sync_status: Callable[[], SyncView | None]
     consensus_status: Callable[[], ConsensusStatus]
     network_id: int

@@ -25,7 +25,7 @@ from lacnode.primitives.transaction import AccessListEntry, Transaction, sign_pa
 from lacnode.rpc.errors import RpcError
 from lacnode.rpc.methods import all_methods
 from lacnode.rpc.registry import GROUPS, Registry
-from lacnode.rpc.services import NetworkView, RpcServices, SyncView
+from lacnode.rpc.services import NetworkView, RoleView, RpcServices, SyncView
 from lacnode.rpc.settings import ApiSettings
 from lacnode.storage.memory_database import MemoryDatabase
 from lacnode.txpool.admission import Admission, HeadState
@@ -245,6 +245,8 @@ def node(
         network=network,
         ballot=Ballot(),
         permissions=desk_without_rules(blockchain),
+        role=lambda: RoleView(None, False, None, ()),
+        takes_transactions=True,
         sync_status=sync_status,
         consensus_status=_no_consensus,
         network_id=648_529,

@@ -191,12 +191,12 @@ class TestLacchain:
             assert expected in config.warnings
 
     @pytest.mark.parametrize("name", ["local-writer.toml", "tessera-writer.toml"])
-    def test_lacnets_files_are_refused_for_the_protection_alone(self, configure: Configure, name: str) -> None:
+    def test_lacnets_files_say_which_contract_decides(self, configure: Configure, name: str) -> None:
         if not LACNET.exists():
             pytest.skip("LACNet's configuration files are not beside this repository")
-        text = (LACNET / name).read_text()
-        assert "--permissions-accounts-contract-enabled" in refused(configure, text)
-        config = configure(_without_paths(text), permissions_accounts_contract_enabled="false", privacy_enabled="false")
+        config = configure(_without_paths((LACNET / name).read_text()), privacy_enabled="false")
+        assert config.permissioning.account_contract == bytes.fromhex("8888".rjust(40, "0"))
+        assert config.permissioning.node_contract is None
         assert config.http is not None
         assert (config.http.port, config.http.allowed_hosts, config.network_id) == (4545, ("*",), 648550)
 

@@ -15,6 +15,7 @@ from lacnode.rpc.errors import (
     RpcError,
     internal_error,
     invalid_params,
+    observer_refuses,
     range_too_large,
     rejected,
     timeout,
@@ -28,6 +29,8 @@ MAX_LOGS = 100_000
 
 
 def eth_sendRawTransaction(services: RpcServices, params: Params) -> object:
+    if not services.takes_transactions:
+        raise observer_refuses()
     raw = data(required(params, 0, "transaction"), "transaction")
     try:
         transaction = Transaction.decode(raw)

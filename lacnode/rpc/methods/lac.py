@@ -30,6 +30,17 @@ def lac_consensusStatus(services: RpcServices, params: Params) -> object:
     }
 
 
+def lac_nodeRole(services: RpcServices, params: Params) -> object:
+    """What this node is by configuration and by the chain, and where the two disagree."""
+    view = services.role()
+    return {
+        "configured": view.configured,
+        "isValidator": view.is_validator,
+        "byContract": view.by_contract,
+        "conflicts": list(view.conflicts),
+    }
+
+
 def lac_pendingVotes(services: RpcServices, params: Params) -> object:
     """What the votes outstanding would do, and when."""
     return pending_votes(services)
@@ -43,5 +54,6 @@ def _connected(services: RpcServices, validators: tuple[bytes, ...]) -> list[str
 
 LAC_METHODS = (
     Method("lac_consensusStatus", "LAC", lac_consensusStatus),
+    Method("lac_nodeRole", "LAC", lac_nodeRole),
     Method("lac_pendingVotes", "LAC", lac_pendingVotes),
 )
