@@ -22,9 +22,11 @@ from lacnode.consensus.messages import Message, Proposal, decode_envelope, decod
 from lacnode.consensus.payloads import ProposalPayload
 from lacnode.primitives.rlp import RlpError
 
-MAX_RELAYED = 256
-"""Messages of one author passed on at one height: a validator that talks without end is not helped by all others. An
-honest one says four things a round, and rounds double."""
+MAX_RELAYED, MAX_RELAYED_SECOND_HAND = 256, 64
+"""Messages of one author passed on at one height: those that it brought itself, and those that one other validator
+brought (all strangers count as one). A validator that talks without end is not helped by all others; and whoever varies
+what an author's signature does not cover uses up what is his, not what the author or the honest need. An honest
+validator says four things a round, and rounds double."""
 
 SKEW_NOTE_EVERY = 100
 """Heights between two notes about one validator's clock."""
@@ -69,7 +71,7 @@ class Ibft:
         self._future = FutureMessages(limits)
         self._received = SeenMessages(limits.duplicate_messages)
         self._sent = SeenMessages(limits.gossiped_history)
-        self._relayed: Counter[bytes] = Counter()
+        self._relayed: Counter[tuple[bytes | None, bytes]] = Counter()
         self._clocks = ClockSkew()
         self._skew_noted: dict[bytes, int] = {}
 
@@ -192,7 +194,9 @@ class Ibft:
         """Pass a message on, unchanged and once, to the validators who may lack it."""
         assert self._head is not None
         others = frozenset(self._head.validators) - {self._address, event.sender, author}
-        if not others or self._relayed[author] >= MAX_RELAYED or not self._sent.add(event.data):
+        limit = MAX_RELAYED if event.sender == author else MAX_RELAYED_SECOND_HAND
+        budget = event.sender if event.sender in self._head.validators else None, author
+        if not others or self._relayed[budget] >= limit or not self._sent.add(event.data):
             return []
-        self._relayed[author] += 1
+        self._relayed[budget] += 1
         return [Send(event.code, event.data, others)]

@@ -25,6 +25,7 @@ from lacnode.consensus.effects import (
     ImportBlock,
     Note,
     PeerIsAhead,
+    RecordDraft,
     RecordPrepared,
     Send,
     SignPayload,
@@ -187,6 +188,8 @@ class Validator:
         match effect:
             case SignPayload():
                 return await self._sign(effect)
+            case RecordDraft():
+                await self._record(self._journal.record_draft(effect.round_id, effect.draft))
             case RecordPrepared():
                 await self._record(self._journal.record_prepared(effect.prepared))
             case Send():

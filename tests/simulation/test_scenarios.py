@@ -236,6 +236,25 @@ def test_crash_anywhere(victim: int) -> None:
         life_with_crash(victim, step)
 
 
+def test_a_proposer_that_dies_before_sending_does_not_cost_the_round() -> None:
+    """Its proposal is signed and in nobody's hands; it comes back within the round and says it."""
+    network = started(4)
+    must_reach(network, 2, 20_000)
+    proposer = 2
+
+    def lost(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
+        if source == proposer and code == PROPOSAL:
+            network.interceptors.pop(proposer)
+            network.clock.after(0, lambda: network.stop([proposer]))
+            network.clock.after(300, lambda: network.start([proposer]))
+            return True
+        return False
+
+    network.interceptors[proposer] = lost
+    must_reach(network, 3, 2_000)
+    assert "round-expired" not in {topic for _, topic in network.notes}
+
+
 @pytest.mark.parametrize("finisher", [None, 0, 1, 2, 3])
 def test_all_restart(finisher: int | None) -> None:
     """All die between prepare and commit. If one of them had the block, it stays away: the others must find the same."""
