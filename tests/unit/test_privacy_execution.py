@@ -178,7 +178,8 @@ class TestPublicAccounts:
         stage.mine(public)
         place = stage.a.node.chain.transaction_place(public.hash)
         outcomes = stage.a.node.chain.outcomes_of(place.block_hash) if place else None
-        assert place and outcomes
+        assert place
+        assert outcomes
         keeper = outcomes[place.index].created or b""
         stage.a.node.send(signed(BOB, 1, to=keeper, data=word(7)))
         stage.a.send(private(ALICE, 1, to=reader, data=word(keeper)))
