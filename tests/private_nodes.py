@@ -28,6 +28,9 @@ from lacnode.privacy.transaction_manager import (
     PrivacyGroup,
     ReceivedPayload,
 )
+from lacnode.rpc.methods import all_methods
+from lacnode.rpc.private_filters import PrivateFilters
+from lacnode.rpc.registry import GROUPS, Registry
 from tests.unit.rpc_chain import CHAIN_ID, VALIDATOR, Peerless, node
 
 ALICE, BOB = NodeKey.of(keccak256(b"alice")), NodeKey.of(keccak256(b"bob"))
@@ -185,7 +188,12 @@ class Stage:
                 accounts=private_engine.accounts,
             )
 
-        return Member(peerless, manager, open_room(), open_room)
+        member = Member(peerless, manager, open_room(), open_room)
+        peerless.services.privacy = member.room
+        filters = PrivateFilters()
+        member.room.processor.on_block(filters.private_block_added)
+        peerless.registry = Registry((*all_methods(private=True), *filters.methods()), GROUPS)
+        return member
 
     def mine(self, *transactions: Transaction, work: bool = True) -> Block:
         """A block of what waits in every pool, after `transactions`, at every member; privately executed if `work`."""

@@ -11,6 +11,7 @@ from lacnode.consensus.ballot import Ballot
 from lacnode.consensus.ibft import ConsensusStatus
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.wire.enode import Enode
+from lacnode.privacy.room import PrivateRoom
 from lacnode.rpc.recent_blocks import RecentBlocks
 from lacnode.rpc.recent_prices import RecentPrices
 from lacnode.rpc.settings import ApiSettings
@@ -41,7 +42,8 @@ class SyncView(Protocol):
 
 @dataclass(slots=True)
 class RpcServices:
-    """One node's rooms. `network` is None where P2P is off; `token` is the event loop, once it runs."""
+    """One node's rooms. `network` is None where P2P is off, `privacy` where private transactions are; `token` is the event
+    loop, once it runs."""
 
     chain: Blockchain
     pool: TransactionPool
@@ -56,6 +58,7 @@ class RpcServices:
     groups: tuple[str, ...] = ()
     endpoints: dict[str, tuple[str, int]] | None = None
     token: trio.lowlevel.TrioToken | None = None
+    privacy: PrivateRoom | None = None
     blocks: RecentBlocks = field(init=False)
     prices: RecentPrices = field(init=False)
 

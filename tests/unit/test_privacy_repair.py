@@ -94,9 +94,10 @@ class TestManagerOff:
         def kill(*_: object) -> None:
             raise Killed
 
-        with monkeypatch.context() as patched, pytest.raises(Killed):
-            patched.setattr("lacnode.privacy.store.PrivateWriter.cursor", kill)
+        monkeypatch.setattr("lacnode.privacy.store.PrivateWriter.cursor", kill)
+        with pytest.raises(Killed):
             stage.b.room.processor.step()
+        monkeypatch.undo()
         again = stage.b.reopen()
         assert again.root(GROUP, 2) == stage.b.root(GROUP, 1)
         while again.processor.step():
