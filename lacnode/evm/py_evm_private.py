@@ -11,6 +11,7 @@ from typing import Any
 from eth.exceptions import Revert, VMError
 from eth.vm.gas_meter import GasMeter
 from eth.vm.message import Message
+from eth_typing import Address
 
 from lacnode.evm.engine import NodeStore
 from lacnode.evm.private import PRIVATE_GAS, PrivateMessage, PrivateResult
@@ -74,27 +75,29 @@ class PrivateAccounts(Accounts):
 
     def account_has_code_or_nonce(self, address: bytes) -> bool:
         public = self._seen(address)
-        return (public or super()).account_has_code_or_nonce(address)
+        return (
+            super().account_has_code_or_nonce(address) if public is None else public.account_has_code_or_nonce(address)
+        )
 
     def account_is_empty(self, address: bytes) -> bool:
         public = self._seen(address)
-        return (public or super()).account_is_empty(address)
+        return super().account_is_empty(address) if public is None else public.account_is_empty(address)
 
     def get_balance(self, address: bytes) -> int:
         public = self._seen(address)
-        return (public or super()).get_balance(address)
+        return super().get_balance(address) if public is None else public.get_balance(address)
 
     def get_nonce(self, address: bytes) -> int:
         public = self._seen(address)
-        return (public or super()).get_nonce(address)
+        return super().get_nonce(address) if public is None else public.get_nonce(address)
 
     def get_code_hash(self, address: bytes) -> bytes:
         public = self._seen(address)
-        return (public or super()).get_code_hash(address)
+        return super().get_code_hash(address) if public is None else public.get_code_hash(address)
 
     def get_code(self, address: bytes) -> bytes:
         public = self._seen(address)
-        return (public or super()).get_code(address)
+        return super().get_code(address) if public is None else public.get_code(address)
 
     def get_storage(self, address: bytes, slot: int, from_journal: bool = True) -> int:
         public = self._seen(address)
@@ -192,15 +195,15 @@ def run_private(
 def _computed(state: Any, message: PrivateMessage) -> Any:
     """The finished computation; None for a contract where there is one already."""
     context = state.get_transaction_context_class()(gas_price=message.gas_price, origin=message.sender)
+    sender = Address(message.sender)
     if message.created is not None:
         if state.has_code_or_nonce(message.created):
             return None
-        creation = Message(
-            PRIVATE_GAS, b"", message.sender, 0, b"", message.data, create_address=message.created
-        )  # fmt: skip
+        made = Address(message.created)
+        creation = Message(PRIVATE_GAS, Address(b""), sender, 0, b"", message.data, create_address=made)
         return state.computation_class.apply_create_message(state, creation, context)
-    to = message.to or bytes(20)
-    call = Message(PRIVATE_GAS, to, message.sender, 0, message.data, state.get_code(to))
+    to = Address(message.to or bytes(20))
+    call = Message(PRIVATE_GAS, to, sender, 0, message.data, state.get_code(to))
     return state.computation_class.apply_message(state, call, context)
 
 

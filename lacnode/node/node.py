@@ -29,6 +29,7 @@ from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.rejection import TransactionRejected
 from lacnode.node.config import NodeConfig
 from lacnode.node.faults import watch_faults
+from lacnode.node.privacy import PrivateSide, PublicRooms
 from lacnode.p2p.chain_reader import LocalStatus
 from lacnode.p2p.network import Network, NetworkConfig
 from lacnode.p2p.peer import Peer
@@ -37,6 +38,7 @@ from lacnode.p2p.policy import AllOf, DenyNodes
 from lacnode.primitives.block import Block
 from lacnode.primitives.rlp import RlpError
 from lacnode.primitives.transaction import Transaction
+from lacnode.privacy.transaction_manager import TransactionManager
 from lacnode.rpc.server import RpcServers
 from lacnode.rpc.services import RpcServices
 from lacnode.storage.consensus_log import ConsensusLog, MemoryConsensusLog
@@ -66,12 +68,13 @@ WINDOW = 30
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a node stands on, opened and checked."""
+    """What a node stands on, opened and checked. `manager` is None where private transactions are off."""
 
     spec: ChainSpec
     key: NodeKey
     database: Database
     records: ConsensusLog | MemoryConsensusLog
+    manager: TransactionManager | None = None
 
 
 class Node:
@@ -91,6 +94,7 @@ class Node:
         )
         self.chain = Blockchain(parts.spec, parts.database, engine, settings=settings)
         self.pool = TransactionPool(config.pool, Admission(parts.spec, config.pool, self._head_state), self._head_state)
+        self.private = self._make_private(engine)
         self.ballot = Ballot()
         self._import_limiter = trio.CapacityLimiter(1)
         self._rng = random.Random()
@@ -144,6 +148,12 @@ class Node:
             rng=self._rng,
         )
 
+    def _make_private(self, engine: PyEvmEngine) -> PrivateSide | None:
+        settings, manager = self.config.privacy, self._parts.manager
+        if settings is None or manager is None:
+            return None
+        return PrivateSide(settings, manager, PublicRooms(self.chain, engine, self._parts.database, self.pool))
+
     def _make_validator(self) -> Validator:
         parameters = self.spec.ibft.at(0)
         journal = Journal.restore(self._parts.records.records())
@@ -185,6 +195,7 @@ class Node:
             client_version=self.client_version,
             coinbase=self.key.address,
             settings=self.config.api,
+            privacy=None if self.private is None else self.private.room,
         )
 
     # -- running -----------------------------------------------------------------------------------------------------
@@ -208,6 +219,8 @@ class Node:
             nursery.start_soon(self._import_announced, blocks_out)
             nursery.start_soon(self._pool_received, batches_out)
             nursery.start_soon(self._expire_pool)
+            if self.private is not None:
+                nursery.start_soon(self.private.run, self.rpc.subscriptions.private_block_added)
             if self.config.faults_file is not None:
                 nursery.start_soon(watch_faults, self.config.faults_file, self._faults, self.network.recheck)
             task_status.started()
@@ -264,6 +277,8 @@ class Node:
         self._head_moved = trio.Event()
         self.validator.head_changed()
         self.rpc.subscriptions.block_added(new_head)
+        if self.private is not None:
+            self.private.head_moved()
         header = new_head.header
         share = 100 * header.gas_used / header.gas_limit
         level = log.debug if self.synchronizer.status is not None else log.info

@@ -28,7 +28,7 @@ from lacnode.privacy.repair import Repair
 from lacnode.privacy.store import Divergence, Place, PrivateNodeStore, PrivateWriter, StoredPrivate
 from lacnode.privacy.transaction_manager import GroupType, PrivacyGroup
 
-PATIENCE = 5.0
+PATIENCE = 2.0
 """Seconds that a read waits for private execution to reach the public head."""
 
 

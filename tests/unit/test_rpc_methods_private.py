@@ -45,6 +45,13 @@ def stage() -> Stage:
     return Stage()
 
 
+def only(values: object) -> Any:
+    """The one member of a list."""
+    assert isinstance(values, list)
+    assert len(values) == 1
+    return values[0]
+
+
 def send(member: Member, transaction: PrivateTransaction) -> str:
     sent = member.node.call("eea_sendRawTransaction", to_hex(transaction.raw))
     assert isinstance(sent, str)
@@ -166,7 +173,7 @@ class TestSending:
         with capture_logs() as logs:
             deploy(stage)
             for wrong in ({"value": 1}, {"group": UNKNOWN}, {"to": KEEPER_ADDRESS}):
-                raw = to_hex(private(ALICE, 1, data=secret, **wrong).raw)  # type: ignore[arg-type]
+                raw = to_hex(private(ALICE, 1, data=secret, **wrong).raw)
                 try:
                     stage.a.node.call("eea_sendRawTransaction", raw)
                 except RpcError as error:
@@ -360,7 +367,7 @@ class TestGroups:
         made = stage.a.node.call(
             "priv_createPrivacyGroup", {"addresses": members, "name": "customs", "description": "two of them"}
         )
-        (found,) = stage.b.node.call("priv_findPrivacyGroup", members)  # type: ignore[misc]
+        found = only(stage.b.node.call("priv_findPrivacyGroup", members))
         assert found == {
             "privacyGroupId": made,
             "type": "PANTHEON",
@@ -374,7 +381,7 @@ class TestGroups:
 
     def test_without_name_and_self(self, stage: Stage) -> None:
         assert stage.a.node.call("priv_createPrivacyGroup", {"addresses": [b64(KEY_A)]})
-        (found,) = stage.a.node.call("priv_findPrivacyGroup", [b64(KEY_A)])  # type: ignore[misc]
+        found = only(stage.a.node.call("priv_findPrivacyGroup", [b64(KEY_A)]))
         assert (found["name"], found["description"]) == ("", "")
         assert stage.a.node.fails("priv_createPrivacyGroup", {"addresses": [b64(KEY_B)]}) == (
             -50200,
@@ -394,7 +401,7 @@ class TestGroups:
 
     def test_how_they_stand(self, stage: Stage) -> None:
         deploy(stage)
-        (status,) = stage.b.node.call("lac_privacyGroups")  # type: ignore[misc]
+        status = only(stage.b.node.call("lac_privacyGroups"))
         assert status == {
             "privacyGroupId": b64(GROUP),
             "status": "current",
@@ -407,7 +414,7 @@ class TestGroups:
         root = to_hex(stage.a.root(GROUP))
         assert stage.b.node.call("lac_comparePrivacyGroup", b64(GROUP), "0x1", root) is True
         assert stage.b.node.call("lac_comparePrivacyGroup", b64(GROUP), "0x1", to_hex(bytes(32))) is False
-        (status,) = stage.b.node.call("lac_privacyGroups")  # type: ignore[misc]
+        status = only(stage.b.node.call("lac_privacyGroups"))
         assert (status["status"], status["divergedAt"]) == ("diverged", "0x1")
         assert stage.c.node.call("lac_retryPrivatePayloads") == 1
 
@@ -422,7 +429,7 @@ class TestLogs:
             (second, to_hex(word(6))),
         ]
         head = stage.b.node.chain.head
-        (last,) = stage.b.node.call("priv_getLogs", b64(GROUP), {"blockHash": to_hex(head.hash)})  # type: ignore[misc]
+        last = only(stage.b.node.call("priv_getLogs", b64(GROUP), {"blockHash": to_hex(head.hash)}))
         assert (last["transactionHash"], last["logIndex"], last["blockNumber"]) == (second, "0x0", "0x3")
         assert stage.c.node.call("priv_getLogs", b64(GROUP), {"fromBlock": "earliest"}) == []
 
@@ -447,7 +454,7 @@ class TestLogs:
         store(stage, 2, 6)
         assert len(call("priv_getFilterChanges", b64(GROUP), id_)) == 2  # type: ignore[arg-type]
         store(stage, 3, 7)
-        (change,) = call("priv_getFilterChanges", b64(GROUP), id_)  # type: ignore[misc]
+        change = only(call("priv_getFilterChanges", b64(GROUP), id_))
         assert change["data"] == to_hex(word(7))
         assert len(call("priv_getFilterLogs", b64(GROUP), id_)) == 3  # type: ignore[arg-type]
         assert call("priv_uninstallFilter", b64(GROUP), id_) is True
