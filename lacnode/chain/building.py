@@ -115,6 +115,3 @@ class _Guarded:
         if not decision.allowed:
             raise TransactionRejected(RejectionReason.TX_SENDER_NOT_AUTHORIZED, str(decision), decision.as_json())
         return self._block.add(transaction, sender)
-
-    def close(self) -> ExecutedBlock:
-        return self._block.close()

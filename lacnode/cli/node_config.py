@@ -8,6 +8,7 @@ from lacnode.chainspec.genesis import GenesisError, load_genesis
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.cli.errors import UsageError
 from lacnode.cli.notices import notices
+from lacnode.cli.privacy import privacy_settings
 from lacnode.cli.reading import Reader
 from lacnode.cli.rules import check_against_chain, check_rules, pool_kind
 from lacnode.cli.sources import Settings
@@ -48,6 +49,7 @@ def node_config(settings: Settings) -> NodeConfig:
         permissioning=_permissioning(read),
         pool=_pool(read, spec),
         mining=_mining(read),
+        privacy=privacy_settings(read),
         keep_revert_reasons=read.flag("revert-reason-enabled"),
         logging=read.text("logging"),
         colour=read.flag("color-enabled") if read.is_set("color-enabled") else None,

@@ -48,7 +48,7 @@ def notices(read: Reader, spec: ChainSpec, groups: tuple[str, ...]) -> Iterator[
         yield "Discovery disabled: bootnodes will be ignored."
     if read.text("logging") == "FATAL":
         yield "FATAL level is deprecated, using ERROR instead"
-    yield from _groups(groups)
+    yield from _groups(groups, private=read.flag("privacy-enabled"))
 
 
 def _waiting(read: Reader) -> dict[str, list[str]]:
@@ -93,7 +93,7 @@ def _permissions(read: Reader) -> Iterator[str]:
 
 
 def _privacy(read: Reader) -> Iterator[str]:
-    if any(read.is_set(name) for name in _OWN_TEXT):
+    if any(read.is_set(name) for name in _OWN_TEXT) and not read.flag("privacy-enabled"):
         yield ("--privacy-url and/or --privacy-public-key-file ignored because none of --privacy-enabled was defined.")
     if read.flag("privacy-onchain-groups-enabled"):
         yield ("--privacy-onchain-groups-enabled has been deprecated, use --privacy-flexible-groups-enabled instead.")
@@ -109,10 +109,10 @@ def _prices(read: Reader, spec: ChainSpec) -> Iterator[str]:
         yield (f"Forcing tx-pool-min-gas-price={floor}, since it cannot be greater than the value of min-gas-price")
 
 
-def _groups(groups: tuple[str, ...]) -> Iterator[str]:
+def _groups(groups: tuple[str, ...], *, private: bool) -> Iterator[str]:
     if "PERM" in groups:
         yield "Permissions are disabled. Cannot enable PERM APIs when not using Permissions."
-    if {"EEA", "PRIV"} & set(groups):
+    if {"EEA", "PRIV"} & set(groups) and not private:
         yield "Privacy is disabled. Cannot use EEA/PRIV API methods when not using Privacy."
     unbuilt = sorted(_UNBUILT_GROUPS & set(groups))
     if unbuilt:

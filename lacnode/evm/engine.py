@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from lacnode.evm.private import PrivateMessage, PrivateResult
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.receipt import Receipt
@@ -137,6 +138,23 @@ class OpenBlock(Protocol):
 
     def close(self) -> ExecutedBlock:
         """Pay the block's reward and reckon the roots. The block takes no more transactions."""
+        ...
+
+    def run_privately(
+        self,
+        store: NodeStore,
+        root: bytes,
+        message: PrivateMessage,
+        *,
+        marker: tuple[Transaction, bytes] | None = None,
+        deadline: float | None = None,
+    ) -> PrivateResult:
+        """Execute `message` on the private state at `root`, whose nodes `store` has, with the accounts as they are in
+        this block now behind it, or as they are while `marker` (a transaction and its sender) is being executed.
+        Nothing of the block changes.
+
+        TransactionRejected for a wrong nonce; CallExpired after `deadline` (monotonic seconds).
+        """
         ...
 
 

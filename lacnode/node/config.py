@@ -39,8 +39,18 @@ class MiningSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PrivacySettings:
+    """Private transactions. `public_key` (32 bytes) is the manager's key that this node acts for; `url` where the manager
+    answers, None for one in this process; markers are signed by the key in `marker_key_file`, each by a new one without."""
+
+    public_key: bytes
+    url: str | None = None
+    marker_key_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NodeConfig:
-    """One node. `http` and `websocket` are None where they are off."""
+    """One node. `http`, `websocket` and `privacy` are None where they are off."""
 
     data_path: Path
     genesis_file: Path
@@ -55,6 +65,7 @@ class NodeConfig:
     permissioning: PermissioningSettings = field(default_factory=PermissioningSettings)
     pool: PoolSettings = field(default_factory=PoolSettings)
     mining: MiningSettings = field(default_factory=MiningSettings)
+    privacy: PrivacySettings | None = None
     keep_revert_reasons: bool = False
     logging: str = "INFO"
     colour: bool | None = None

@@ -32,6 +32,7 @@ from lacnode.node.config import NodeConfig
 from lacnode.node.connection_policy import PermissionPolicy
 from lacnode.node.faults import watch_faults
 from lacnode.node.permissions import Desk, Permissions
+from lacnode.node.privacy import PrivateSide, PublicRooms
 from lacnode.node.role import DUTIES, role_conflicts
 from lacnode.p2p.chain_reader import LocalStatus
 from lacnode.p2p.network import Network, NetworkConfig
@@ -42,6 +43,7 @@ from lacnode.permissioning.node_permissions import Moment
 from lacnode.primitives.block import Block
 from lacnode.primitives.rlp import RlpError
 from lacnode.primitives.transaction import Transaction
+from lacnode.privacy.transaction_manager import TransactionManager
 from lacnode.rpc.server import RpcServers
 from lacnode.rpc.services import RoleView, RpcServices
 from lacnode.storage.consensus_log import ConsensusLog, MemoryConsensusLog
@@ -74,12 +76,13 @@ WINDOW = 30
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a node stands on, opened and checked."""
+    """What a node stands on, opened and checked. `manager` is None where private transactions are off."""
 
     spec: ChainSpec
     key: NodeKey
     database: Database
     records: ConsensusLog | MemoryConsensusLog
+    manager: TransactionManager | None = None
 
 
 class Node:
@@ -109,6 +112,7 @@ class Node:
         )
         admission = Admission(parts.spec, config.pool, self._head_state, self.permissions.accounts)
         self.pool = TransactionPool(config.pool, admission, self._head_state)
+        self.private = self._make_private(engine)
         self.duties = DUTIES[config.role]
         self._role = RoleView(None if config.role is None else config.role.value, False, None, ())
         self.ballot = Ballot()
@@ -173,6 +177,12 @@ class Node:
             rng=self._rng,
         )
 
+    def _make_private(self, engine: PyEvmEngine) -> PrivateSide | None:
+        settings, manager = self.config.privacy, self._parts.manager
+        if settings is None or manager is None:
+            return None
+        return PrivateSide(settings, manager, PublicRooms(self.chain, engine, self._parts.database, self.pool))
+
     def _make_validator(self) -> Validator:
         parameters = self.spec.ibft.at(0)
         journal = Journal.restore(self._parts.records.records())
@@ -217,6 +227,7 @@ class Node:
             client_version=self.client_version,
             coinbase=self.key.address,
             settings=self.config.api,
+            privacy=None if self.private is None else self.private.room,
         )
 
     # -- running -----------------------------------------------------------------------------------------------------
@@ -245,6 +256,8 @@ class Node:
             nursery.start_soon(self._import_announced, blocks_out)
             nursery.start_soon(self._pool_received, batches_out)
             nursery.start_soon(self._expire_pool)
+            if self.private is not None:
+                nursery.start_soon(self.private.run, self.rpc.subscriptions.private_block_added)
             if self.config.faults_file is not None:
                 nursery.start_soon(watch_faults, self.config.faults_file, self._faults, self.network.recheck)
             task_status.started()
@@ -304,6 +317,8 @@ class Node:
         self.validator.head_changed()
         self._policy.stale()
         self.rpc.subscriptions.block_added(new_head)
+        if self.private is not None:
+            self.private.head_moved()
         header = new_head.header
         share = 100 * header.gas_used / header.gas_limit
         level = log.debug if self.synchronizer.status is not None else log.info

@@ -20,6 +20,7 @@ from lacnode.node.logs import configure_logs
 from lacnode.node.node import Node, Parts
 from lacnode.p2p.network import PortTaken
 from lacnode.primitives.rlp import RlpError
+from lacnode.privacy.transaction_manager import TransactionManager
 from lacnode.rpc.access import BadOrigin
 from lacnode.rpc.server import RpcPortTaken
 from lacnode.storage.consensus_log import ConsensusLog
@@ -35,11 +36,11 @@ class StartFailed(Exception):
     """The node cannot start; one message for the operator."""
 
 
-def run_node(config: NodeConfig) -> int:
-    """Run the node of `config` until SIGINT or SIGTERM; the exit status."""
+def run_node(config: NodeConfig, manager: TransactionManager | None = None) -> int:
+    """Run the node of `config`, with `manager` for private transactions, until SIGINT or SIGTERM; the exit status."""
     configure_logs(config.logging, config.colour)
     try:
-        node = open_node(config)
+        node = open_node(config, manager)
     except StartFailed as failure:
         print(failure, file=sys.stderr)
         return 1
@@ -60,8 +61,13 @@ def run_node(config: NodeConfig) -> int:
     return status
 
 
-def open_node(config: NodeConfig) -> Node:
-    """The node on its files; StartFailed naming the file and what was expected."""
+def open_node(config: NodeConfig, manager: TransactionManager | None = None) -> Node:
+    """The node on its files; StartFailed naming the file and what was expected. `manager` keeps the payloads of private
+    transactions, where they are on."""
+    if config.privacy is not None and manager is None:
+        raise StartFailed(
+            "--privacy-enabled: there is no transaction manager to keep the payloads of private transactions"
+        )
     for warning in config.warnings:
         log.warning(warning)
     try:
@@ -74,7 +80,7 @@ def open_node(config: NodeConfig) -> Node:
         database = LmdbDatabase(config.data_path)
         try:
             records = ConsensusLog(config.data_path / "consensus.log")
-            return Node(config, Parts(spec, key, database, records))
+            return Node(config, Parts(spec, key, database, records, manager))
         except BaseException:
             database.close()
             raise

@@ -15,6 +15,7 @@ from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.decision import Decision
 from lacnode.permissioning.refused import RefusedConnections
 from lacnode.permissioning.sending import Sending
+from lacnode.privacy.room import PrivateRoom
 from lacnode.rpc.recent_blocks import RecentBlocks
 from lacnode.rpc.recent_prices import RecentPrices
 from lacnode.rpc.settings import ApiSettings
@@ -65,7 +66,8 @@ class RoleView:
 
 @dataclass(slots=True)
 class RpcServices:
-    """One node's rooms. `network` is None where P2P is off; `token` is the event loop, once it runs."""
+    """One node's rooms. `network` is None where P2P is off, `privacy` where private transactions are; `token` is the event
+    loop, once it runs."""
 
     chain: Blockchain
     pool: TransactionPool
@@ -83,6 +85,7 @@ class RpcServices:
     groups: tuple[str, ...] = ()
     endpoints: dict[str, tuple[str, int]] | None = None
     token: trio.lowlevel.TrioToken | None = None
+    privacy: PrivateRoom | None = None
     blocks: RecentBlocks = field(init=False)
     prices: RecentPrices = field(init=False)
 

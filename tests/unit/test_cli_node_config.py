@@ -1,5 +1,6 @@
 """What settings mean together: the node's configuration, Besu's rules between options, warnings, and what is refused."""
 
+import base64
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,7 @@ from lacnode.cli.options.option import Behaviour, Kind
 from lacnode.cli.sources import gather
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.genesis import devnet_genesis
-from lacnode.node.config import NodeConfig
+from lacnode.node.config import NodeConfig, PrivacySettings
 
 LACNET = Path(__file__).resolve().parents[3] / "shared" / "data" / "lacnet-configs"
 KEY = NodeKey.of(bytes(31) + b"\x01")
@@ -212,7 +213,6 @@ class TestRefusals:
         [
             ("permissions-nodes-config-file-enabled", "true"),
             ("permissions-accounts-config-file-enabled", "true"),
-            ("privacy-enabled", "true"),
             ("graphql-http-enabled", "true"),
             ("metrics-enabled", "true"),
             ("metrics-push-enabled", "true"),
@@ -234,9 +234,68 @@ class TestRefusals:
         configure(privacy_enabled="false", metrics_enabled="false", security_module="localfile")
 
     def test_all_are_named_at_once(self, configure: Configure) -> None:
-        text = refused(configure, privacy_enabled="true", metrics_enabled="true")
-        assert "--privacy-enabled" in text
+        text = refused(configure, graphql_http_enabled="true", metrics_enabled="true")
+        assert "--graphql-http-enabled" in text
         assert "--metrics-enabled" in text
+
+
+class TestPrivacy:
+    KEY = base64.b64encode(bytes(range(32))).decode()
+
+    @pytest.fixture
+    def key_file(self, tmp_path: Path) -> str:
+        file = tmp_path / "manager.pub"
+        file.write_text(self.KEY)
+        return str(file)
+
+    def test_is_off_unless_asked_for(self, configure: Configure, key_file: str) -> None:
+        assert configure(privacy_public_key_file=key_file).privacy is None
+
+    def test_takes_the_managers_key_and_address(self, configure: Configure, key_file: str) -> None:
+        found = configure(
+            privacy_enabled="true", privacy_public_key_file=key_file, privacy_url="http://orion:8888", min_gas_price="0"
+        )
+        assert found.privacy == PrivacySettings(bytes(range(32)), "http://orion:8888")
+        assert not any("privacy" in warning.lower() for warning in found.warnings)
+
+    def test_has_a_manager_in_the_process_without_an_address(self, configure: Configure, key_file: str) -> None:
+        found = configure(privacy_enabled="true", privacy_public_key_file=key_file, min_gas_price="0").privacy
+        assert found == PrivacySettings(bytes(range(32)))
+
+    def test_signs_markers_with_the_key_it_is_given(self, configure: Configure, key_file: str) -> None:
+        found = configure(
+            privacy_enabled="true",
+            privacy_public_key_file=key_file,
+            privacy_marker_transaction_signing_key_file="marker.key",
+            min_gas_price="1000",
+        ).privacy
+        assert found == PrivacySettings(bytes(range(32)), marker_key_file=Path("marker.key"))
+
+    @pytest.mark.parametrize(
+        ("options", "text"),
+        [
+            ({"privacy_public_key_file": ""}, "Please specify Enclave public key file path to enable privacy"),
+            ({"sync_mode": "FAST"}, "Fast sync cannot be enabled with privacy."),
+            ({"pruning_enabled": "true"}, "Pruning cannot be enabled with privacy."),
+            ({"min_gas_price": "1"}, "Not a free gas network. --privacy-marker-transaction-signing-key-file must be"),
+            (
+                {"privacy_multi_tenancy_enabled": "true"},
+                "Privacy multi-tenancy requires either http authentication to be enabled or WebSocket",
+            ),
+            ({"privacy_public_key_file": "nowhere.pub"}, "Problem with privacy-public-key-file: nowhere.pub"),
+            ({"privacy_url": "orion:8888"}, "Invalid value for option '--privacy-url'"),
+            ({"privacy_flexible_groups_enabled": "true"}, "--privacy-flexible-groups-enabled (Flexible groups) asks"),
+        ],
+    )
+    def test_refusals(self, configure: Configure, key_file: str, options: dict[str, str], text: str) -> None:
+        given = {"privacy_enabled": "true", "privacy_public_key_file": key_file, "min_gas_price": "0", **options}
+        assert refused(configure, **{name: value for name, value in given.items() if value}).startswith(text)
+
+    @pytest.mark.parametrize("content", ["", "not base64", base64.b64encode(bytes(31)).decode()])
+    def test_a_file_that_is_no_key(self, configure: Configure, key_file: str, content: str) -> None:
+        Path(key_file).write_text(content)
+        text = refused(configure, privacy_enabled="true", privacy_public_key_file=key_file, min_gas_price="0")
+        assert text.startswith("Contents of privacy-public-key-file invalid: ")
 
 
 class TestRules:

@@ -1,0 +1,234 @@
+"""Managers that are off, forgetful or broken: the public chain goes on, private state waits, and comes right afterwards."""
+
+import pytest
+from structlog.testing import capture_logs
+
+from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
+from lacnode.privacy.group_id import legacy_group_id
+from lacnode.privacy.private_transaction import private_contract_address
+from lacnode.privacy.processor import FAILURES, MAX_TRIES
+from lacnode.privacy.room import Condition
+from lacnode.privacy.transaction_manager import ManagerError, ReceivedPayload
+from tests.private_nodes import ALICE, KEEPER, KEY_A, KEY_B, MemoryManager, Stage, deploying, private, word
+
+GROUP = legacy_group_id(KEY_A, (KEY_B,))
+KEEPER_ADDRESS = private_contract_address(ALICE.address, 0, GROUP)
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+def deploy(stage: Stage) -> None:
+    stage.a.send(private(ALICE, 0, data=deploying(KEEPER)))
+    stage.mine()
+
+
+def store(stage: Stage, *values: int, first_nonce: int = 1) -> None:
+    """One block a value."""
+    for nonce, value in enumerate(values, first_nonce):
+        stage.a.send(private(ALICE, nonce, to=KEEPER_ADDRESS, data=word(value)))
+        stage.mine()
+
+
+def keep_undelivered(stage: Stage, *values: int, first_nonce: int = 1) -> None:
+    """The same, with B's manager off once the payloads are there: it can be asked nothing while the blocks come."""
+    for nonce, value in enumerate(values, first_nonce):
+        stage.b.manager.is_off = False
+        stage.a.send(private(ALICE, nonce, to=KEEPER_ADDRESS, data=word(value)))
+        stage.b.manager.is_off = True
+        stage.mine()
+
+
+def statuses(stage: Stage) -> dict[bytes, tuple[Condition, int]]:
+    return {status.group_id: (status.condition, status.waiting_for) for status in stage.b.room.statuses()}
+
+
+def same_everywhere(stage: Stage) -> bool:
+    """Whether B has what A has, after every block."""
+    head = stage.a.node.chain.head.header.number
+    return all(stage.a.root(GROUP, number) == stage.b.root(GROUP, number) for number in range(head + 1))
+
+
+class TestManagerOff:
+    def test_lacchain_164(self, stage: Stage) -> None:
+        """Off for 50 blocks of others' and own private transactions; afterwards the states are equal."""
+        deploy(stage)
+        keep_undelivered(stage, *range(50))
+        assert stage.b.node.chain.head.header.number == 51
+        assert stage.b.room.processor.cursor == 1
+        assert statuses(stage) == {GROUP: (Condition.WAITING, 50)}
+        stage.b.manager.is_off = False
+        stage.b.work()
+        assert same_everywhere(stage)
+        assert stage.b.root(GROUP) != stage.b.root(GROUP, 1)
+        assert statuses(stage) == {GROUP: (Condition.CURRENT, 0)}
+
+    def test_blocks_without_markers_do_not_wait(self, stage: Stage) -> None:
+        stage.b.manager.is_off = True
+        for _ in range(3):
+            stage.mine()
+        assert stage.b.room.processor.cursor == 3
+        assert not stage.b.room.processor.is_stalled
+
+    def test_nobody_is_asked_twice_for_what_is_done(self, stage: Stage) -> None:
+        deploy(stage)
+        store(stage, 1, 2)
+        asked = len(stage.b.manager.asked)
+        again = stage.b.reopen()
+        while again.processor.step() or again.repair.step():
+            pass
+        assert len(stage.b.manager.asked) == asked == 3
+        assert again.processor.cursor == 3
+
+    def test_a_crash_before_the_commit_repeats_the_block(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        deploy(stage)
+        stage.a.send(private(ALICE, 1, to=KEEPER_ADDRESS, data=word(5)))
+        stage.mine(work=False)
+        stage.a.work()
+
+        class Killed(BaseException):
+            pass
+
+        def kill(*_: object) -> None:
+            raise Killed
+
+        monkeypatch.setattr("lacnode.privacy.store.PrivateWriter.cursor", kill)
+        with pytest.raises(Killed):
+            stage.b.room.processor.step()
+        monkeypatch.undo()
+        again = stage.b.reopen()
+        assert again.root(GROUP, 2) == stage.b.root(GROUP, 1)
+        while again.processor.step():
+            pass
+        assert same_everywhere(stage)
+
+
+class TestAnswersOfNoUse:
+    def test_a_payload_that_cannot_be_given_holds_up_only_its_group(self, stage: Stage) -> None:
+        deploy(stage)
+        stage.a.send(private(ALICE, 1, to=KEEPER_ADDRESS, data=word(1)))
+        (key,) = set(stage.b.manager.payloads) - set(stage.b.manager.asked)
+        stage.b.manager.failing.add(key)
+        with capture_logs():
+            stage.mine()
+            for _ in range(FAILURES):
+                stage.b.work()
+        assert stage.b.room.processor.cursor == 2
+        store(stage, 2, first_nonce=2)
+        condition, waiting = statuses(stage)[GROUP]
+        assert (condition, waiting > 0) == (Condition.WAITING, True)
+        stage.b.manager.failing.clear()
+        stage.clock.now += 60
+        stage.b.work()
+        assert same_everywhere(stage)
+        assert statuses(stage) == {GROUP: (Condition.CURRENT, 0)}
+
+    @pytest.mark.parametrize("garbage", [b"", b"not base64!", b"AAAA", b"wA==", b"\xff" * 4000])
+    def test_garbage_is_passed_over(self, stage: Stage, garbage: bytes) -> None:
+        deploy(stage)
+        key = stage.a.manager.send(garbage, KEY_A, [KEY_B])
+        stage.a.room.announce(private(), key)
+        with capture_logs() as logs:
+            stage.mine()
+        assert stage.b.room.processor.cursor == 2
+        store(stage, 3)
+        assert same_everywhere(stage)
+        assert not any(repr(garbage)[2:-1] in str(entry) for entry in logs if garbage)
+
+    def test_a_group_id_of_another_size_is_no_answer(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        whole = MemoryManager.receive
+
+        def receive(manager: MemoryManager, key: bytes, to: bytes | None = None) -> ReceivedPayload:
+            found = whole(manager, key, to)
+            return ReceivedPayload(found.payload, found.sender, found.group_id[:7])
+
+        monkeypatch.setattr(MemoryManager, "receive", receive)
+        with capture_logs():
+            deploy(stage)
+            for _ in range(FAILURES):
+                stage.b.work()
+        assert stage.b.room.processor.cursor == 1
+        monkeypatch.undo()
+        stage.clock.now += 60
+        stage.a.work()
+        stage.b.work()
+        assert stage.a.root(GROUP) == stage.b.root(GROUP) != EMPTY_TRIE_ROOT
+
+
+class TestLostPayloads:
+    def lose(self, stage: Stage) -> dict[bytes, ReceivedPayload]:
+        """B's manager forgets everything."""
+        lost, stage.b.manager.payloads = stage.b.manager.payloads, {}
+        return lost
+
+    def test_come_back_late_and_everything_after_them_is_done_anew(self, stage: Stage) -> None:
+        deploy(stage)
+        stage.a.send(private(ALICE, 1, to=KEEPER_ADDRESS, data=word(1)))
+        (key,) = set(stage.b.manager.payloads) - set(stage.b.manager.asked)
+        lost = stage.b.manager.payloads.pop(key)
+        stage.mine()
+        store(stage, 2, 3, first_nonce=2)
+        assert not same_everywhere(stage)
+        assert statuses(stage) == {GROUP: (Condition.WAITING, 2)}
+        stage.b.manager.payloads[key] = lost
+        stage.clock.now += 60
+        stage.b.work()
+        assert same_everywhere(stage)
+        assert statuses(stage) == {GROUP: (Condition.CURRENT, 0)}
+
+    def test_are_waited_for_while_others_of_the_group_are_lost_too(self, stage: Stage) -> None:
+        deploy(stage)
+        stage.a.send(private(ALICE, 1, to=KEEPER_ADDRESS, data=word(1)))
+        (key,) = set(stage.b.manager.payloads) - set(stage.b.manager.asked)
+        first = stage.b.manager.payloads.pop(key)
+        stage.mine()
+        store(stage, 2, first_nonce=2)
+        before = stage.b.root(GROUP)
+        rest = self.lose(stage)
+        stage.b.manager.payloads[key] = first
+        stage.clock.now += 60
+        with capture_logs():
+            stage.b.work()
+        assert stage.b.root(GROUP) == before
+        stage.b.manager.payloads |= rest
+        stage.clock.now += 3600
+        stage.b.work()
+        assert same_everywhere(stage)
+
+    def test_are_asked_for_ever_more_seldom_and_then_on_request(self, stage: Stage) -> None:
+        deploy(stage)
+        asked = len(stage.c.manager.asked)
+        for _ in range(200):
+            stage.clock.now += 3600
+            stage.c.work()
+        assert len(stage.c.manager.asked) - asked == MAX_TRIES
+        assert stage.c.room.repair.ask_now() == 1
+        stage.c.work()
+        assert len(stage.c.manager.asked) - asked == MAX_TRIES + 1
+
+    def test_are_not_asked_for_before_their_time(self, stage: Stage) -> None:
+        deploy(stage)
+        asked = len(stage.c.manager.asked)
+        stage.clock.now += 1
+        stage.c.work()
+        assert len(stage.c.manager.asked) == asked
+
+
+class TestComparing:
+    def test_another_members_root_is_held_against_ours(self, stage: Stage) -> None:
+        deploy(stage)
+        assert stage.b.room.compare(GROUP, 1, stage.a.root(GROUP))
+        assert not stage.b.room.compare(GROUP, 1, bytes(32))
+        assert statuses(stage) == {GROUP: (Condition.DIVERGED, 0)}
+        assert stage.b.room.compare(GROUP, 1, stage.a.root(GROUP))
+        assert statuses(stage) == {GROUP: (Condition.CURRENT, 0)}
+
+
+class TestSending:
+    def test_announces_nothing_that_the_manager_did_not_take(self, stage: Stage) -> None:
+        stage.b.manager.is_off = True
+        with pytest.raises(ManagerError, match="NodePropagatingToAllPeers"):
+            stage.a.send(private())
+        assert not stage.a.node.pooled
