@@ -108,7 +108,7 @@ class Filters:
     def _new_log_filter(self, services: RpcServices, params: Params) -> object:
         document = required(params, 0, "filter")
         query = log_query(services, document)
-        last_block = query.to_block if query.numeric_to else None
+        last_block = query.to_block if query.fixed_to else None
         return self._add(KeptFilter(LOGS, self._now(), document, query.wanted, last_block))
 
     def _add(self, filter_: KeptFilter) -> str:

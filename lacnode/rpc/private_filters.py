@@ -39,7 +39,7 @@ class PrivateFilters(Filters):
         group = group_id(required(params, 0, "privacyGroupId"))
         document = required(params, 1, "filter")
         query = log_query(services, document)
-        last_block = query.to_block if query.numeric_to else None
+        last_block = query.to_block if query.fixed_to else None
         return self._add(KeptFilter(group.hex(), self._now(), document, query.wanted, last_block))
 
     def _private_changes(self, services: RpcServices, params: Params) -> object:

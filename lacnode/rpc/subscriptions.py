@@ -280,4 +280,4 @@ def _wish(services: RpcServices, params: Params) -> tuple[str, bool, LogQuery | 
 
 def _within(query: LogQuery, number: int) -> bool:
     """Only numbers restrict; tags mean no bound."""
-    return not (query.numeric_from and number < query.from_block) and not (query.numeric_to and number > query.to_block)
+    return not (query.fixed_from and number < query.from_block) and not (query.fixed_to and number > query.to_block)
