@@ -13,10 +13,13 @@ from lacnode.cli.rules import check_against_chain, check_rules, pool_kind
 from lacnode.cli.sources import Settings
 from lacnode.node.config import MiningSettings, NodeConfig, P2pSettings
 from lacnode.p2p.wire.enode import Enode, EnodeError, parse_static_nodes
+from lacnode.permissioning.settings import PermissioningSettings
 from lacnode.primitives.hexadecimal import address_from_hex, fixed_from_hex, from_hex
 from lacnode.rpc.registry import GROUPS
 from lacnode.rpc.settings import ApiSettings, HttpSettings, WebSocketSettings
 from lacnode.txpool.settings import PoolSettings
+
+PERMISSIONS_FILE = "permissions_config.toml"
 
 MAX_STATIC_NODES_FILE = 2**24
 """Bytes: more than the longest list that is accepted."""
@@ -42,6 +45,8 @@ def node_config(settings: Settings) -> NodeConfig:
         api=_api(read),
         pool=_pool(read, spec),
         mining=_mining(read),
+        permissioning=_permissioning(read),
+        host_names=read.flag("Xdns-enabled"),
         keep_revert_reasons=read.flag("revert-reason-enabled"),
         logging=read.text("logging"),
         colour=read.flag("color-enabled") if read.is_set("color-enabled") else None,
@@ -119,6 +124,32 @@ def _node_id(text: str) -> bytes:
         return fixed_from_hex(text, 64, "a node id")
     except ValueError as error:
         raise UsageError(f"Invalid ids supplied to '--banned-node-ids'. {error}") from None
+
+
+def _permissioning(read: Reader) -> PermissioningSettings:
+    return PermissioningSettings(
+        accounts_file=_permissions_file(read, "accounts"),
+        nodes_file=_permissions_file(read, "nodes"),
+        node_contract=_permissions_contract(read, "nodes"),
+        node_contract_version=read.number("permissions-nodes-contract-version"),
+        account_contract=_permissions_contract(read, "accounts"),
+    )
+
+
+def _permissions_file(read: Reader, kind: str) -> Path | None:
+    if not read.flag(f"permissions-{kind}-config-file-enabled"):
+        return None
+    return read.path(f"permissions-{kind}-config-file") or read.data_path / PERMISSIONS_FILE
+
+
+def _permissions_contract(read: Reader, kind: str) -> bytes | None:
+    name = f"permissions-{kind}-contract-address"
+    if not read.flag(f"permissions-{kind}-contract-enabled"):
+        return None
+    try:
+        return address_from_hex(read.text(name))
+    except ValueError as error:
+        raise UsageError(f"Invalid value for option '--{name}': {error}") from None
 
 
 # -- JSON-RPC ------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lacnode.p2p.wire.enode import Enode
+from lacnode.permissioning.settings import PermissioningSettings
 from lacnode.rpc.settings import ApiSettings, HttpSettings, WebSocketSettings
 from lacnode.txpool.settings import PoolSettings
 
@@ -38,7 +39,8 @@ class MiningSettings:
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
-    """One node. `http` and `websocket` are None where they are off."""
+    """One node. `http` and `websocket` are None where they are off. `host_names` allows names in the place of IP
+    addresses in enode URLs."""
 
     data_path: Path
     genesis_file: Path
@@ -51,6 +53,8 @@ class NodeConfig:
     api: ApiSettings = field(default_factory=ApiSettings)
     pool: PoolSettings = field(default_factory=PoolSettings)
     mining: MiningSettings = field(default_factory=MiningSettings)
+    permissioning: PermissioningSettings = field(default_factory=PermissioningSettings)
+    host_names: bool = False
     keep_revert_reasons: bool = False
     logging: str = "INFO"
     colour: bool | None = None
