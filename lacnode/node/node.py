@@ -8,7 +8,7 @@ import platform
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import structlog
@@ -34,6 +34,7 @@ from lacnode.p2p.network import Network, NetworkConfig
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.peer_set import PeerLimits
 from lacnode.p2p.policy import AllOf, DenyNodes
+from lacnode.permissioning.local_lists import LocalPermissions
 from lacnode.primitives.block import Block
 from lacnode.primitives.rlp import RlpError
 from lacnode.primitives.transaction import Transaction
@@ -72,6 +73,7 @@ class Parts:
     key: NodeKey
     database: Database
     records: ConsensusLog | MemoryConsensusLog
+    local_permissions: LocalPermissions = field(default_factory=LocalPermissions)
 
 
 class Node:
@@ -90,7 +92,10 @@ class Node:
             keep_revert_reasons=config.keep_revert_reasons,
         )
         self.chain = Blockchain(parts.spec, parts.database, engine, settings=settings)
-        self.pool = TransactionPool(config.pool, Admission(parts.spec, config.pool, self._head_state), self._head_state)
+        self.account_list = parts.local_permissions.accounts
+        self.node_list = parts.local_permissions.nodes
+        admission = Admission(parts.spec, config.pool, self._head_state, self._account_refusal)
+        self.pool = TransactionPool(config.pool, admission, self._head_state)
         self.ballot = Ballot()
         self._import_limiter = trio.CapacityLimiter(1)
         self._rng = random.Random()
@@ -185,6 +190,7 @@ class Node:
             client_version=self.client_version,
             coinbase=self.key.address,
             settings=self.config.api,
+            local_permissions=self._parts.local_permissions,
         )
 
     # -- running -----------------------------------------------------------------------------------------------------
@@ -374,6 +380,13 @@ class Node:
     def _syncing_changed(self, syncing: bool) -> None:
         self.validator.syncing_changed(syncing)
         self.rpc.subscriptions.sync_changed(self.synchronizer.status)
+
+    def _account_refusal(self, transaction: Transaction, sender: bytes) -> str | None:
+        """Why the rules do not let `sender` send, None if they do."""
+        if self.account_list is None:
+            return None
+        decision = self.account_list.decide(sender)
+        return None if decision.allowed else str(decision)
 
     def _head_state(self) -> HeadState:
         header = self.chain.head.header

@@ -11,6 +11,7 @@ from lacnode.consensus.ballot import Ballot
 from lacnode.consensus.ibft import ConsensusStatus
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.wire.enode import Enode
+from lacnode.permissioning.local_lists import LocalPermissions
 from lacnode.rpc.recent_blocks import RecentBlocks
 from lacnode.rpc.recent_prices import RecentPrices
 from lacnode.rpc.settings import ApiSettings
@@ -53,6 +54,7 @@ class RpcServices:
     client_version: str
     coinbase: bytes
     settings: ApiSettings
+    local_permissions: LocalPermissions = field(default_factory=LocalPermissions)
     groups: tuple[str, ...] = ()
     endpoints: dict[str, tuple[str, int]] | None = None
     token: trio.lowlevel.TrioToken | None = None

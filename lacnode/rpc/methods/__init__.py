@@ -10,6 +10,7 @@ from lacnode.rpc.methods.ibft import IBFT_METHODS
 from lacnode.rpc.methods.lac import LAC_METHODS
 from lacnode.rpc.methods.miner import MINER_METHODS
 from lacnode.rpc.methods.net import NET_METHODS
+from lacnode.rpc.methods.perm import PERM_METHODS
 from lacnode.rpc.methods.privacy_off import PRIVACY_OFF_METHODS
 from lacnode.rpc.methods.txpool import TXPOOL_METHODS
 from lacnode.rpc.registry import Method
@@ -28,6 +29,7 @@ def all_methods() -> tuple[Method, ...]:
         *TXPOOL_METHODS,
         *ADMIN_METHODS,
         *MINER_METHODS,
+        *PERM_METHODS,
         *LAC_METHODS,
         *PRIVACY_OFF_METHODS,
     )
