@@ -19,8 +19,10 @@ from lacnode.node.node import Node
 from lacnode.node.run import StartFailed, open_node
 from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.settings import PermissioningSettings
+from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc.settings import HttpSettings
 from tests.integration.rpc_node import PATIENCE, request
+from tests.unit.rpc_chain import signed
 
 KEY = NodeKey.of(b"\x31" * 32)
 A, B = "0x" + "aa" * 20, "0x" + "bb" * 20
@@ -172,6 +174,23 @@ class TestMethods:
             message = "P2P has been disabled. This functionality is not available"
             assert await node.fails("perm_getNodesAllowlist") == (-32000, message)
             assert await node.call("perm_getAccountsAllowlist") == [A]
+
+
+class TestSending:
+    async def test_follows_the_account_list_as_it_changes(self, config: NodeConfig) -> None:
+        document = json.loads(config.genesis_file.read_text())
+        sender = NodeKey.of(b"\x33" * 32)
+        sent = [to_hex(signed(sender, nonce, chain_id=document["config"]["chainId"]).raw) for nonce in range(3)]
+        pool = replace(config.pool, min_gas_price=0, block_min_gas_price=0, price_bump=0, sender_share=1.0)
+        refused = (-32007, "Sender account not authorized to send transactions")
+        async with running(replace(config, pool=pool)) as node:
+            assert await node.fails("eth_sendRawTransaction", sent[0]) == refused
+            await node.call("perm_addAccountsToAllowlist", [to_hex(sender.address)])
+            assert len(await node.call("eth_sendRawTransaction", sent[0])) == 66
+            await node.call("perm_removeAccountsFromAllowlist", [to_hex(sender.address)])
+            error = (await node.reply("eth_sendRawTransaction", sent[1]))["error"]
+            assert (error["code"], error["message"]) == refused
+            assert f"account {to_hex(sender.address)} is not in accounts-allowlist" in error["data"]
 
 
 class TestStart:
