@@ -143,13 +143,9 @@ def _permissions_file(read: Reader, kind: str) -> Path | None:
 
 
 def _permissions_contract(read: Reader, kind: str) -> bytes | None:
-    name = f"permissions-{kind}-contract-address"
     if not read.flag(f"permissions-{kind}-contract-enabled"):
         return None
-    try:
-        return address_from_hex(read.text(name))
-    except ValueError as error:
-        raise UsageError(f"Invalid value for option '--{name}': {error}") from None
+    return from_hex(read.text(f"permissions-{kind}-contract-address"))
 
 
 # -- JSON-RPC ------------------------------------------------------------------------------------------------------

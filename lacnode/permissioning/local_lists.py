@@ -229,19 +229,21 @@ class NodeList:
 
 @dataclass(frozen=True, slots=True)
 class LocalPermissions:
-    """Both lists, None where one is off."""
+    """Both lists, None where one is off, and the lock that changes of them wait for."""
 
     accounts: AccountList | None = None
     nodes: NodeList | None = None
+    lock: Lock = field(default_factory=RLock, compare=False, repr=False)
 
     def reload(self) -> None:
         """Read the files again; PermissionsFileError, and then both lists are as before."""
-        accounts = None if self.accounts is None else read_accounts(self.accounts.path)
-        nodes = None if self.nodes is None else self.nodes.reread()
-        if self.accounts is not None and accounts is not None:
-            self.accounts.replace(accounts)
-        if self.nodes is not None and nodes is not None:
-            self.nodes.replace(nodes)
+        with self.lock:
+            accounts = None if self.accounts is None else read_accounts(self.accounts.path)
+            nodes = None if self.nodes is None else self.nodes.reread()
+            if self.accounts is not None and accounts is not None:
+                self.accounts.replace(accounts)
+            if self.nodes is not None and nodes is not None:
+                self.nodes.replace(nodes)
 
 
 def open_local_permissions(
@@ -254,7 +256,7 @@ def open_local_permissions(
     if settings.nodes_file is not None:
         nodes = NodeList(settings.nodes_file, own_id, fixed, allow_names=allow_names, lock=lock)
     accounts = None if settings.accounts_file is None else AccountList(settings.accounts_file, lock)
-    return LocalPermissions(accounts, nodes)
+    return LocalPermissions(accounts, nodes, lock)
 
 
 def read_accounts(path: Path) -> tuple[str, ...]:

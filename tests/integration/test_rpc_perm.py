@@ -123,7 +123,8 @@ class TestMethods:
             for method, entries, message in cases:
                 for name in NAMES:
                     assert await node.fails(f"perm_{method}{name}", entries) == (-32000, message)
-            for params in ([], [None], ["text"], [[1]], [[None]], [{}]):
+            wrong: list[list[object]] = [[], [None], ["text"], [[1]], [[None]], [{}]]
+            for params in wrong:
                 for method in ("addAccountsTo", "removeAccountsFrom", "addNodesTo", "removeNodesFrom"):
                     assert await node.fails(f"perm_{method}Allowlist", *params) == (-32602, "Invalid params"), params
             assert await node.call("perm_getNodesAllowlist") == [BOOT, N1]

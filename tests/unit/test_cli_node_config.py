@@ -231,6 +231,15 @@ class TestPermissioning:
         assert config.permissioning == expected
         assert not [text for text in config.warnings if "ermission" in text]
 
+    @pytest.mark.parametrize("text", ["0x99", "", "0x" + "zz" * 20])
+    def test_a_contract_without_a_whole_address_is_refused(self, configure: Configure, text: str) -> None:
+        with pytest.raises(UsageError, match="permissions-nodes-contract-address"):
+            configure(permissions_nodes_contract_enabled="true", permissions_nodes_contract_address=text)
+
+    def test_an_address_needs_no_prefix(self, configure: Configure) -> None:
+        said = {"permissions_nodes_contract_enabled": "true", "permissions_nodes_contract_address": "99" * 20}
+        assert configure(**said).permissioning.node_contract == b"\x99" * 20
+
     def test_there_is_no_third_version(self, configure: Configure) -> None:
         text = refused(
             configure,

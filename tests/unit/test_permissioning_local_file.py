@@ -103,7 +103,7 @@ class TestWriting:
         def full(_: int) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(local_file.os, "fsync", full)
+        monkeypatch.setattr("lacnode.permissioning.local_file.os.fsync", full)
         with pytest.raises(OSError, match="No space left"):
             write_entries(path, ListKind.ACCOUNTS, [ACCOUNT])
         assert path.read_text() == "accounts-allowlist=[]"
