@@ -16,12 +16,13 @@ from lacnode.node.config import MiningSettings, NodeConfig, P2pSettings
 from lacnode.node.role import Role
 from lacnode.p2p.names import NameUnknown, resolved
 from lacnode.p2p.wire.enode import Enode, EnodeError, parse_static_nodes
-from lacnode.permissioning.node_contract import VERSIONS
 from lacnode.permissioning.settings import PermissioningSettings
 from lacnode.primitives.hexadecimal import address_from_hex, fixed_from_hex, from_hex
 from lacnode.rpc.registry import GROUPS
 from lacnode.rpc.settings import ApiSettings, HttpSettings, WebSocketSettings
 from lacnode.txpool.settings import PoolSettings
+
+PERMISSIONS_FILE = "permissions_config.toml"
 
 MAX_STATIC_NODES_FILE = 2**24
 """Bytes: more than the longest list that is accepted."""
@@ -50,6 +51,7 @@ def node_config(settings: Settings) -> NodeConfig:
         pool=_pool(read, spec),
         mining=_mining(read),
         privacy=privacy_settings(read),
+        host_names=read.flag("Xdns-enabled"),
         keep_revert_reasons=read.flag("revert-reason-enabled"),
         logging=read.text("logging"),
         colour=read.flag("color-enabled") if read.is_set("color-enabled") else None,
@@ -142,6 +144,28 @@ def _node_id(text: str) -> bytes:
         raise UsageError(f"Invalid ids supplied to '--banned-node-ids'. {error}") from None
 
 
+def _permissioning(read: Reader) -> PermissioningSettings:
+    return PermissioningSettings(
+        accounts_file=_permissions_file(read, "accounts"),
+        nodes_file=_permissions_file(read, "nodes"),
+        node_contract=_permissions_contract(read, "nodes"),
+        node_contract_version=read.number("permissions-nodes-contract-version"),
+        account_contract=_permissions_contract(read, "accounts"),
+    )
+
+
+def _permissions_file(read: Reader, kind: str) -> Path | None:
+    if not read.flag(f"permissions-{kind}-config-file-enabled"):
+        return None
+    return read.path(f"permissions-{kind}-config-file") or read.data_path / PERMISSIONS_FILE
+
+
+def _permissions_contract(read: Reader, kind: str) -> bytes | None:
+    if not read.flag(f"permissions-{kind}-contract-enabled"):
+        return None
+    return from_hex(read.text(f"permissions-{kind}-contract-address"))
+
+
 # -- JSON-RPC ------------------------------------------------------------------------------------------------------
 
 
@@ -226,36 +250,6 @@ def _api(read: Reader) -> ApiSettings:
         gas_price_percentile=read.real("api-gas-price-percentile"),
         gas_price_max=read.number("api-gas-price-max"),
     )
-
-
-# -- permissions ---------------------------------------------------------------------------------------------------
-
-
-def _permissioning(read: Reader) -> PermissioningSettings:
-    return PermissioningSettings(
-        node_contract=_contract(read, "nodes"),
-        node_contract_version=_version(read),
-        account_contract=_contract(read, "accounts"),
-    )
-
-
-def _contract(read: Reader, kind: str) -> bytes | None:
-    if not read.flag(f"permissions-{kind}-contract-enabled"):
-        return None
-    name = f"permissions-{kind}-contract-address"
-    try:
-        return address_from_hex(read.text(name))
-    except ValueError as error:
-        raise UsageError(f"Invalid value for option '--{name}': {error}") from None
-
-
-def _version(read: Reader) -> int:
-    version = read.number("permissions-nodes-contract-version")
-    if version not in VERSIONS:
-        raise UsageError(
-            f"Invalid value for option '--permissions-nodes-contract-version': 1 or 2 was expected, not {version}"
-        )
-    return version
 
 
 # -- transactions and blocks ---------------------------------------------------------------------------------------

@@ -114,6 +114,9 @@ def _permissions(read: Reader) -> Iterator[str]:
                 f"No {what} permissioning contract address specified. "
                 f"Cannot enable smart contract based {what} permissioning."
             )
+    version = read.number("permissions-nodes-contract-version")
+    if read.flag("permissions-nodes-contract-enabled") and version not in (1, 2):
+        yield f"Invalid value for option '--permissions-nodes-contract-version': 1 or 2 was expected, not {version}"
 
 
 def _pool(read: Reader) -> Iterator[str]:

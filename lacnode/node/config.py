@@ -50,7 +50,8 @@ class PrivacySettings:
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
-    """One node. `http`, `websocket` and `privacy` are None where they are off."""
+    """One node. `http`, `websocket` and `privacy` are None where they are off. `host_names` allows names in the place of IP
+    addresses in enode URLs."""
 
     data_path: Path
     genesis_file: Path
@@ -66,6 +67,7 @@ class NodeConfig:
     pool: PoolSettings = field(default_factory=PoolSettings)
     mining: MiningSettings = field(default_factory=MiningSettings)
     privacy: PrivacySettings | None = None
+    host_names: bool = False
     keep_revert_reasons: bool = False
     logging: str = "INFO"
     colour: bool | None = None

@@ -8,7 +8,7 @@ import platform
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import structlog
@@ -39,6 +39,7 @@ from lacnode.p2p.network import Network, NetworkConfig
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.peer_set import PeerLimits
 from lacnode.p2p.policy import AllOf, DenyNodes
+from lacnode.permissioning.local_lists import LocalPermissions
 from lacnode.permissioning.node_permissions import Moment
 from lacnode.primitives.block import Block
 from lacnode.primitives.rlp import RlpError
@@ -83,6 +84,7 @@ class Parts:
     database: Database
     records: ConsensusLog | MemoryConsensusLog
     manager: TransactionManager | None = None
+    local_permissions: LocalPermissions = field(default_factory=LocalPermissions)
 
 
 class Node:
@@ -93,6 +95,7 @@ class Node:
         self.spec = parts.spec
         self.key = parts.key
         self.network_id = parts.spec.network_id if config.network_id is None else config.network_id
+        self.local_permissions = parts.local_permissions
         self._parts = parts
         engine = PyEvmEngine(parts.spec, DatabaseNodeStore(parts.database))
         self.permissions = Permissions(
@@ -101,6 +104,8 @@ class Node:
             own_id=parts.key.public_key,
             bootnodes=config.p2p.bootnodes,
             static_nodes=config.p2p.static_nodes,
+            local_accounts=self.local_permissions.accounts,
+            local_nodes=self.local_permissions.nodes,
         )
         settings = ChainSettings(
             gas_limit_target=config.mining.gas_limit_target,
@@ -228,6 +233,7 @@ class Node:
             coinbase=self.key.address,
             settings=self.config.api,
             privacy=None if self.private is None else self.private.room,
+            local_permissions=self.local_permissions,
         )
 
     # -- running -----------------------------------------------------------------------------------------------------
@@ -241,6 +247,9 @@ class Node:
         head = self.chain.head.header
         for trouble in await trio.to_thread.run_sync(self.permissions.what_is_wrong, head):
             log.error(trouble)
+        local_nodes = self.local_permissions.nodes
+        if local_nodes is not None:
+            local_nodes.on_change(lambda: self._on_loop(lambda _: self._policy.stale(), None))
         self.chain.on_head(self._head_in_thread)
         self.pool.on_added(self._added_in_thread)
         self.pool.on_dropped(self._dropped_in_thread)

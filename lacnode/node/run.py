@@ -19,6 +19,8 @@ from lacnode.node.config import NodeConfig
 from lacnode.node.logs import configure_logs
 from lacnode.node.node import Node, Parts
 from lacnode.p2p.network import PortTaken
+from lacnode.permissioning.local_file import PermissionsFileError
+from lacnode.permissioning.local_lists import open_local_permissions
 from lacnode.primitives.rlp import RlpError
 from lacnode.privacy.transaction_manager import TransactionManager
 from lacnode.rpc.access import BadOrigin
@@ -77,14 +79,16 @@ def open_node(config: NodeConfig, manager: TransactionManager | None = None) -> 
         config.data_path.mkdir(parents=True, exist_ok=True)
         key_file = config.key_file
         key = load_node_key(key_file) if key_file is not None and key_file.exists() else _made_key(config)
+        fixed = (*config.p2p.bootnodes, *config.p2p.static_nodes)
+        local = open_local_permissions(config.permissioning, key.public_key, fixed, allow_names=config.host_names)
         database = LmdbDatabase(config.data_path)
         try:
             records = ConsensusLog(config.data_path / "consensus.log")
-            return Node(config, Parts(spec, key, database, records, manager))
+            return Node(config, Parts(spec, key, database, records, manager, local))
         except BaseException:
             database.close()
             raise
-    except (BadOrigin, GenesisError, KeyFileError, StorageError, WrongNetwork) as error:
+    except (BadOrigin, GenesisError, KeyFileError, PermissionsFileError, StorageError, WrongNetwork) as error:
         raise StartFailed(str(error)) from None
     except RlpError as error:
         raise StartFailed(f"{config.data_path / 'consensus.log'} is damaged: {error}") from None

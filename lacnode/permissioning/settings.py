@@ -1,4 +1,7 @@
-"""What an operator chooses about permissioning. Must not read files or contracts."""
+"""Which rules of permissioning a node is told to follow.
+
+Says where rules are, never what they are: reading a file or a contract is for others.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,8 +9,11 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class PermissioningSettings:
-    """Where the rules are; None where a kind of rules is off. Contracts are addresses of 20 bytes, `node_contract_version`
-    is the interface that the node contract answers (1 or 2)."""
+    """The sources of rules, None where one is off; several that are on must all allow.
+
+    The files are Besu's TOML lists, and may be one and the same. The contracts are addresses of 20 bytes;
+    `node_contract_version` is the interface that the node contract answers: 1 takes enodes in words, 2 in strings.
+    """
 
     accounts_file: Path | None = None
     nodes_file: Path | None = None

@@ -13,6 +13,7 @@ from lacnode.consensus.ibft import ConsensusStatus
 from lacnode.p2p.peer import Peer, RequestFailed
 from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.decision import Decision
+from lacnode.permissioning.local_lists import LocalPermissions
 from lacnode.permissioning.refused import RefusedConnections
 from lacnode.permissioning.sending import Sending
 from lacnode.privacy.room import PrivateRoom
@@ -82,6 +83,7 @@ class RpcServices:
     client_version: str
     coinbase: bytes
     settings: ApiSettings
+    local_permissions: LocalPermissions = field(default_factory=LocalPermissions)
     groups: tuple[str, ...] = ()
     endpoints: dict[str, tuple[str, int]] | None = None
     token: trio.lowlevel.TrioToken | None = None

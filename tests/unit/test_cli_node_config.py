@@ -16,10 +16,13 @@ from lacnode.cli.sources import gather
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.genesis import devnet_genesis
 from lacnode.node.config import NodeConfig, PrivacySettings
+from lacnode.permissioning.settings import PermissioningSettings
 
 LACNET = Path(__file__).resolve().parents[3] / "shared" / "data" / "lacnet-configs"
 KEY = NodeKey.of(bytes(31) + b"\x01")
 ENODE = f"enode://{KEY.public_key.hex()}@10.0.0.1:30303"
+
+ACCOUNT_INGRESS = bytes.fromhex("0000000000000000000000000000000000008888")
 
 Configure = Callable[..., NodeConfig]
 
@@ -207,12 +210,63 @@ def _without_paths(text: str) -> str:
     return "\n".join(line for line in lines if not line.startswith(("data-path", "genesis-file")))
 
 
+class TestPermissioning:
+    def test_is_off_unless_asked_for(self, configure: Configure) -> None:
+        said = {
+            "permissions_nodes_config_file": "nodes.toml",
+            "permissions_accounts_config_file": "accounts.toml",
+            "permissions_nodes_contract_address": "0x" + "99" * 20,
+            "permissions_accounts_contract_address": "0x" + "88" * 20,
+        }
+        config = configure(**said)
+        assert config.permissioning == PermissioningSettings()
+        assert len([text for text in config.warnings if "permissioning" in text]) == 4
+
+    def test_lists_are_in_the_data_directory_unless_said(self, configure: Configure, tmp_path: Path) -> None:
+        on = {"permissions_nodes_config_file_enabled": "true", "permissions_accounts_config_file_enabled": "true"}
+        shared = tmp_path / "permissions_config.toml"
+        config = configure(**on, rpc_http_enabled="true", rpc_http_api="PERM")
+        assert config.permissioning == PermissioningSettings(accounts_file=shared, nodes_file=shared)
+        assert not [text for text in config.warnings if "ermission" in text]
+        said = configure(**on, permissions_nodes_config_file="/n.toml", permissions_accounts_config_file="/a.toml")
+        assert said.permissioning == PermissioningSettings(Path("/a.toml"), Path("/n.toml"))
+        assert not [text for text in said.warnings if "ermission" in text]
+
+    def test_contracts_have_an_address_and_a_version(self, configure: Configure) -> None:
+        config = configure(
+            "permissions-nodes-contract-enabled=true\npermissions-nodes-contract-version=2\n"
+            f'permissions-nodes-contract-address="0x{"99" * 20}"\npermissions-accounts-contract-enabled=true\n'
+            f'permissions-accounts-contract-address="0x{"88" * 20}"'
+        )
+        expected = PermissioningSettings(
+            node_contract=b"\x99" * 20, node_contract_version=2, account_contract=b"\x88" * 20
+        )
+        assert config.permissioning == expected
+        assert not [text for text in config.warnings if "ermission" in text]
+
+    @pytest.mark.parametrize("text", ["0x99", "", "0x" + "zz" * 20])
+    def test_a_contract_without_a_whole_address_is_refused(self, configure: Configure, text: str) -> None:
+        with pytest.raises(UsageError, match="permissions-nodes-contract-address"):
+            configure(permissions_nodes_contract_enabled="true", permissions_nodes_contract_address=text)
+
+    def test_an_address_needs_no_prefix(self, configure: Configure) -> None:
+        said = {"permissions_nodes_contract_enabled": "true", "permissions_nodes_contract_address": "99" * 20}
+        assert configure(**said).permissioning.node_contract == b"\x99" * 20
+
+    def test_there_is_no_third_version(self, configure: Configure) -> None:
+        text = refused(
+            configure,
+            permissions_nodes_contract_enabled="true",
+            permissions_nodes_contract_address="0x" + "99" * 20,
+            permissions_nodes_contract_version="3",
+        )
+        assert text == "Invalid value for option '--permissions-nodes-contract-version': 1 or 2 was expected, not 3"
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("option", "value"),
         [
-            ("permissions-nodes-config-file-enabled", "true"),
-            ("permissions-accounts-config-file-enabled", "true"),
             ("graphql-http-enabled", "true"),
             ("metrics-enabled", "true"),
             ("metrics-push-enabled", "true"),

@@ -17,8 +17,6 @@ ROOT = Path(__file__).resolve().parents[2]
 SHEET = ROOT.parent / "shared" / "reference" / "cli-config-besu.md"
 
 PROTECTIONS = [
-    "permissions-nodes-config-file-enabled",
-    "permissions-accounts-config-file-enabled",
     "privacy-multi-tenancy-enabled",
     "privacy-flexible-groups-enabled",
     "privacy-onchain-groups-enabled",

@@ -3,45 +3,15 @@
 from lacnode.cli.options.option import Behaviour, Kind, Option
 
 PROTECTION_OPTIONS = (
-    Option("permissions-nodes-config-file-enabled", Kind.BOOL, "false", "Local node allowlist", Behaviour.REFUSED),
-    Option(
-        "permissions-nodes-config-file", Kind.PATH, "<data-path>/permissions_config.toml", "Its file", Behaviour.IGNORED
-    ),
-    Option(
-        "permissions-accounts-config-file-enabled", Kind.BOOL, "false", "Local account allowlist", Behaviour.REFUSED
-    ),
-    Option(
-        "permissions-accounts-config-file",
-        Kind.PATH,
-        "<data-path>/permissions_config.toml",
-        "Its file",
-        Behaviour.IGNORED,
-    ),
+    Option("permissions-nodes-config-file-enabled", Kind.BOOL, "false", "Local node allowlist"),
+    Option("permissions-nodes-config-file", Kind.PATH, "<data-path>/permissions_config.toml", "Its file"),
+    Option("permissions-accounts-config-file-enabled", Kind.BOOL, "false", "Local account allowlist"),
+    Option("permissions-accounts-config-file", Kind.PATH, "<data-path>/permissions_config.toml", "Its file"),
     Option("permissions-nodes-contract-enabled", Kind.BOOL, "false", "Node permissioning by contract"),
-    Option(
-        "permissions-nodes-contract-address",
-        Kind.ADDRESS,
-        "",
-        "Ingress contract (LACChain 0x..9999)",
-    ),
-    Option(
-        "permissions-nodes-contract-version",
-        Kind.INT,
-        "1",
-        "1 = enode split in bytes32, 2 = string form",
-    ),
-    Option(
-        "permissions-accounts-contract-enabled",
-        Kind.BOOL,
-        "false",
-        "Account permissioning by contract",
-    ),
-    Option(
-        "permissions-accounts-contract-address",
-        Kind.ADDRESS,
-        "",
-        "Ingress contract (LACChain 0x..8888)",
-    ),
+    Option("permissions-nodes-contract-address", Kind.ADDRESS, "", "Ingress contract (LACChain 0x..9999)"),
+    Option("permissions-nodes-contract-version", Kind.INT, "1", "1 = enode split in bytes32, 2 = string form"),
+    Option("permissions-accounts-contract-enabled", Kind.BOOL, "false", "Account permissioning by contract"),
+    Option("permissions-accounts-contract-address", Kind.ADDRESS, "", "Ingress contract (LACChain 0x..8888)"),
     Option("privacy-enabled", Kind.BOOL, "false", "Private transactions"),
     Option("privacy-url", Kind.STRING, "", "Transaction manager's client API; without it one in this process"),
     Option("privacy-public-key-file", Kind.PATH, "", "Enclave public key (base64)"),

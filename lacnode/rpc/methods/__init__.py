@@ -12,6 +12,7 @@ from lacnode.rpc.methods.lac import LAC_METHODS
 from lacnode.rpc.methods.lac_permissions import LAC_PERMISSION_METHODS
 from lacnode.rpc.methods.miner import MINER_METHODS
 from lacnode.rpc.methods.net import NET_METHODS
+from lacnode.rpc.methods.perm import PERM_METHODS
 from lacnode.rpc.methods.priv import PRIV_METHODS
 from lacnode.rpc.methods.privacy_off import PRIVACY_OFF_METHODS
 from lacnode.rpc.methods.txpool import TXPOOL_METHODS
@@ -31,6 +32,7 @@ def all_methods(*, private: bool = False) -> tuple[Method, ...]:
         *TXPOOL_METHODS,
         *ADMIN_METHODS,
         *MINER_METHODS,
+        *PERM_METHODS,
         *LAC_METHODS,
         *LAC_PERMISSION_METHODS,
         *((*EEA_METHODS, *PRIV_METHODS) if private else PRIVACY_OFF_METHODS),
