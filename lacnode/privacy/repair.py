@@ -6,7 +6,7 @@ Works in the processor's thread, between its steps.
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, islice
 
 import structlog
 
@@ -22,6 +22,9 @@ log = structlog.get_logger("privacy")
 
 AT_ONCE = 100
 """Absent payloads asked for in one round."""
+
+RENEWED_AT_ONCE = 5_000
+"""Absent markers put to the front in one commit."""
 
 
 class CannotRebuild(Exception):
@@ -47,12 +50,16 @@ class Repair:
 
     def ask_now(self) -> int:
         """Have every absent payload asked for at once, those given up too; how many there are."""
-        with self._around.database.write() as batch:
-            markers = list(StoredPrivate(batch).absent())
-            now = int(self._around.now())
-            for marker in markers:
-                PrivateWriter(batch).absent(replace(marker, due=now, tries=0))
-        return len(markers)
+        count, start = 0, Place(0, 0)
+        while True:
+            with self._around.database.write() as batch:
+                markers = list(islice(StoredPrivate(batch).absent(start), RENEWED_AT_ONCE))
+                for marker in markers:
+                    PrivateWriter(batch).absent(replace(marker, due=int(self._around.now()), tries=0))
+            count += len(markers)
+            if len(markers) < RENEWED_AT_ONCE:
+                return count
+            start = Place(markers[-1].place.number, markers[-1].place.index + 1)
 
     def _due(self) -> list[AbsentMarker]:
         now = self._around.now()

@@ -3,10 +3,12 @@
 import pytest
 from structlog.testing import capture_logs
 
+from lacnode.chain.log_filter import LogFilter
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.privacy.group_id import legacy_group_id
 from lacnode.privacy.private_transaction import private_contract_address
 from lacnode.privacy.processor import FAILURES, MAX_TRIES
+from lacnode.privacy.records import PrivateReceipt, PrivateStatus
 from lacnode.privacy.room import Condition
 from lacnode.privacy.transaction_manager import ManagerError, ReceivedPayload
 from tests.private_nodes import ALICE, KEEPER, KEY_A, KEY_B, MemoryManager, Stage, deploying, private, word
@@ -177,6 +179,41 @@ class TestLostPayloads:
         stage.b.work()
         assert same_everywhere(stage)
         assert statuses(stage) == {GROUP: (Condition.CURRENT, 0)}
+
+    def test_undo_what_could_happen_for_want_of_them(self, stage: Stage) -> None:
+        """A nonce that was free here was used at the other members."""
+        deploy(stage)
+        stage.a.send(private(ALICE, 1, to=KEEPER_ADDRESS, data=word(1)))
+        (key,) = set(stage.b.manager.payloads) - set(stage.b.manager.asked)
+        lost = stage.b.manager.payloads.pop(key)
+        stage.mine()
+        marker = stage.a.send(private(ALICE, 1, to=KEEPER_ADDRESS, data=word(2)))
+        stage.mine()
+        assert stage.b.root(GROUP, 3) != stage.b.root(GROUP, 2)
+        stage.b.manager.payloads[key] = lost
+        stage.clock.now += 60
+        stage.b.work()
+        assert same_everywhere(stage)
+        found = stage.b.room.find(marker)
+        assert found is not None
+        assert stage.b.room.receipt(found) == PrivateReceipt(PrivateStatus.INVALID)
+        assert not stage.b.room.logs_of_block(GROUP, stage.b.node.chain.head.hash, LogFilter())
+
+    def test_have_no_receipt_until_they_are_executed(self, stage: Stage) -> None:
+        deploy(stage)
+        marker = stage.a.send(private(ALICE, 1, to=KEEPER_ADDRESS, data=word(1)))
+        (key,) = set(stage.b.manager.payloads) - set(stage.b.manager.asked)
+        lost = stage.b.manager.payloads.pop(key)
+        stage.mine()
+        stage.b.manager.payloads[key] = lost
+        found = stage.b.room.find(marker)
+        assert found is not None
+        assert stage.b.room.receipt(found) is None
+        stage.clock.now += 60
+        stage.b.work()
+        receipt = stage.b.room.receipt(found)
+        assert receipt is not None
+        assert receipt.status is PrivateStatus.SUCCESSFUL
 
     def test_are_waited_for_while_others_of_the_group_are_lost_too(self, stage: Stage) -> None:
         deploy(stage)
