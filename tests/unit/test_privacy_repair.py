@@ -1,5 +1,8 @@
 """Managers that are off, forgetful or broken: the public chain goes on, private state waits, and comes right afterwards."""
 
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -10,7 +13,9 @@ from lacnode.privacy.private_transaction import private_contract_address
 from lacnode.privacy.processor import FAILURES, MAX_TRIES
 from lacnode.privacy.records import PrivateReceipt, PrivateStatus
 from lacnode.privacy.room import Condition
+from lacnode.privacy.store import StoredPrivate
 from lacnode.privacy.transaction_manager import ManagerError, ReceivedPayload
+from lacnode.storage.lmdb_database import LmdbDatabase
 from tests.private_nodes import ALICE, KEEPER, KEY_A, KEY_B, MemoryManager, Stage, deploying, private, word
 
 GROUP = legacy_group_id(KEY_A, (KEY_B,))
@@ -105,6 +110,36 @@ class TestManagerOff:
         while again.processor.step():
             pass
         assert same_everywhere(stage)
+
+
+class TestOnDisk:
+    def test_everything_is_there_after_a_restart(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        made: list[LmdbDatabase] = []
+
+        def database() -> LmdbDatabase:
+            made.append(LmdbDatabase(tmp_path / str(len(made))))
+            return made[-1]
+
+        monkeypatch.setattr("tests.unit.rpc_chain.MemoryDatabase", database)
+        stage = Stage()
+        deploy(stage)
+        keep_undelivered(stage, 1, 2, 3)
+        stage.b.manager.is_off = False
+        stage.b.work()
+        assert same_everywhere(stage)
+        root, head = stage.b.root(GROUP), stage.b.node.chain.head.header.number
+        for opened in made:
+            opened.close()
+        with closing(LmdbDatabase(tmp_path / "1")) as again, again.read() as snapshot:
+            stored = StoredPrivate(snapshot)
+            assert stored.cursor() == head
+            assert stored.root_at(GROUP, head) == root
+            assert list(stored.groups()) == [GROUP]
+            assert [marker.place.number for marker in stored.markers(GROUP)] == [1, 2, 3, 4]
+            assert not list(stored.absent())
+        for number, has_it in enumerate((True, True, False)):
+            with closing(LmdbDatabase(tmp_path / str(number))) as again, again.read() as snapshot:
+                assert any(word(3) in value for _, value in snapshot.items("private_receipts")) is has_it
 
 
 class TestAnswersOfNoUse:
