@@ -12,9 +12,9 @@ import structlog
 
 from lacnode.primitives.block import Block
 from lacnode.primitives.transaction import Transaction
-from lacnode.privacy.execution import PrivateTask
+from lacnode.privacy.execution import BlockRecords, PrivateTask
 from lacnode.privacy.payloads import ManagerFails, NoPayload, UselessPayload, task_for
-from lacnode.privacy.processor import PrivateProcessor, Surroundings, next_try, write_records
+from lacnode.privacy.processor import PrivateBlock, PrivateProcessor, Surroundings, next_try, write_records
 from lacnode.privacy.store import AbsentMarker, Place, PrivateWriter, StoredPrivate
 from lacnode.privacy.transaction_manager import ManagerUnreachable
 
@@ -106,22 +106,27 @@ class Repair:
         with self._around.database.read() as snapshot:
             stored = StoredPrivate(snapshot)
             places = {entry.place for entry in stored.markers(group_id, start)} | {marker.place}
-            old = list(stored.changes_from(group_id, start))
+            changed = list(stored.changes_from(group_id, start))
+            old = [(number, self._block(number)[1]) for number in changed]
+            told = {entry.marker_hash for _, hash_ in old for entry in stored.metadata(hash_, group_id)}
         run = self._processor.run_from(start)
-        done = []
+        done: list[tuple[Block, BlockRecords]] = []
         for number, tasks in self._by_block(sorted(places), marker.place, found):
             block, hash_ = self._block(number)
-            done.append(run.block(block, hash_, tasks))
+            done.append((block, run.block(block, hash_, tasks)))
         with self._around.database.write() as batch:
             writer = PrivateWriter(batch)
-            for number in old:
-                writer.forget_roots(number, self._around.history.hash_at(number) or b"", group_id)
+            for number, hash_ in old:
+                writer.forget_roots(number, hash_, group_id)
             writer.nodes(run.nodes)
-            for records in done:
+            for _, records in done:
                 write_records(writer, records)
             writer.found(marker.place)
             writer.divergence(group_id, None)
         log.info("a group's private state was rebuilt", block=start, transactions=len(places))
+        for block, records in done:
+            logs = [entry for entry in records.logs.get(group_id, ()) if entry.transaction_hash not in told]
+            self._processor.tell(PrivateBlock(block.header, records.hash, {group_id: logs}))
 
     def _by_block(
         self, places: list[Place], found_at: Place, found: PrivateTask

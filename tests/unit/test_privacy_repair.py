@@ -7,10 +7,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from lacnode.chain.log_filter import LogFilter
-from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
+from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
 from lacnode.privacy.group_id import legacy_group_id
 from lacnode.privacy.private_transaction import private_contract_address
-from lacnode.privacy.processor import FAILURES, MAX_TRIES
+from lacnode.privacy.processor import FAILURES, MAX_TRIES, PrivateBlock
 from lacnode.privacy.records import PrivateReceipt, PrivateStatus
 from lacnode.privacy.room import Condition
 from lacnode.privacy.store import StoredPrivate
@@ -112,15 +112,21 @@ class TestManagerOff:
         assert same_everywhere(stage)
 
 
+def on_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[LmdbDatabase]:
+    """Have the members that follow keep their data in files under `path`, named 0, 1 and 2."""
+    made: list[LmdbDatabase] = []
+
+    def database() -> LmdbDatabase:
+        made.append(LmdbDatabase(path / str(len(made))))
+        return made[-1]
+
+    monkeypatch.setattr("tests.unit.rpc_chain.MemoryDatabase", database)
+    return made
+
+
 class TestOnDisk:
     def test_everything_is_there_after_a_restart(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        made: list[LmdbDatabase] = []
-
-        def database() -> LmdbDatabase:
-            made.append(LmdbDatabase(tmp_path / str(len(made))))
-            return made[-1]
-
-        monkeypatch.setattr("tests.unit.rpc_chain.MemoryDatabase", database)
+        made = on_disk(tmp_path, monkeypatch)
         stage = Stage()
         deploy(stage)
         keep_undelivered(stage, 1, 2, 3)
@@ -137,9 +143,23 @@ class TestOnDisk:
             assert list(stored.groups()) == [GROUP]
             assert [marker.place.number for marker in stored.markers(GROUP)] == [1, 2, 3, 4]
             assert not list(stored.absent())
-        for number, has_it in enumerate((True, True, False)):
-            with closing(LmdbDatabase(tmp_path / str(number))) as again, again.read() as snapshot:
-                assert any(word(3) in value for _, value in snapshot.items("private_receipts")) is has_it
+
+    def test_a_strangers_files_hold_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        secret = keccak256(b"what only two may know")
+        made = on_disk(tmp_path, monkeypatch)
+        stage = Stage()
+        with capture_logs() as logs:
+            deploy(stage)
+            store(stage, int.from_bytes(secret))
+        assert stage.b.room.state(GROUP, 2).storage(KEEPER_ADDRESS, 0) == int.from_bytes(secret)
+        for opened in made:
+            opened.close()
+        holders = [
+            any(secret in file.read_bytes() for file in (tmp_path / name).rglob("*") if file.is_file())
+            for name in "012"
+        ]
+        assert holders == [True, True, False]
+        assert secret.hex() not in str(logs)
 
 
 class TestAnswersOfNoUse:
@@ -233,6 +253,27 @@ class TestLostPayloads:
         assert found is not None
         assert stage.b.room.receipt(found) == PrivateReceipt(PrivateStatus.INVALID)
         assert not stage.b.room.logs_of_block(GROUP, stage.b.node.chain.head.hash, LogFilter())
+
+    def test_are_told_to_those_who_wait_for_logs(self, stage: Stage) -> None:
+        """What could not be executed before is told then, and nothing is told twice."""
+        told: list[tuple[int, bytes]] = []
+
+        def listen(private_block: PrivateBlock) -> None:
+            told.extend((private_block.header.number, found.log.data) for found in private_block.logs[GROUP])
+
+        stage.b.room.processor.on_block(listen)
+        deploy(stage)
+        store(stage, 1)
+        stage.a.send(private(ALICE, 2, to=KEEPER_ADDRESS, data=word(2)))
+        (key,) = set(stage.b.manager.payloads) - set(stage.b.manager.asked)
+        lost = stage.b.manager.payloads.pop(key)
+        stage.mine()
+        store(stage, 3, first_nonce=3)
+        assert told == [(2, word(1))]
+        stage.b.manager.payloads[key] = lost
+        stage.clock.now += 60
+        stage.b.work()
+        assert told == [(2, word(1)), (3, word(2)), (4, word(3))]
 
     def test_have_no_receipt_until_they_are_executed(self, stage: Stage) -> None:
         deploy(stage)

@@ -43,7 +43,7 @@ def event_emitter() -> bytes:
 def test_event_emitter(deployer: NodeKey, event_emitter: bytes) -> None:
     keys = (public_key("key1"), public_key("key2"), public_key("key3"))
     stage = Stage(keys=keys)
-    group = {"private_from": keys[0], "private_for": [keys[1]]}
+    group: dict[str, Any] = {"private_from": keys[0], "private_for": [keys[1]]}
 
     def sent(nonce: int, to: bytes | None, data: bytes) -> tuple[Any, Any, Any]:
         raw = to_hex(private(deployer, nonce, to=to, data=data, **group).raw)
