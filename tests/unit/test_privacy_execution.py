@@ -257,6 +257,12 @@ class TestBesusWays:
         assert run(stage, b"", to=outer).status is PrivateStatus.SUCCESSFUL
         assert (slot(stage, outer, 0), slot(stage, outer, 1)) == (0, 2)
 
+    def test_a_creation_over_a_contract_takes_back_what_is_not_settled(self, stage: Stage) -> None:
+        again = "6005600060006000f550"
+        outer = deployed(stage, bytes.fromhex("6001600055" + again + "6001600155" + again + "6002600255" + "00"))
+        assert run(stage, b"", to=outer).status is PrivateStatus.SUCCESSFUL
+        assert [slot(stage, outer, number) for number in range(3)] == [1, 0, 2]
+
     def test_self_destructed_contracts_stay(self, stage: Stage) -> None:
         doomed = deployed(stage, destroying(b"\x77" * 20))
         assert run(stage, b"", to=doomed).status is PrivateStatus.SUCCESSFUL
