@@ -32,7 +32,7 @@ FAILURES = 3
 FIRST_DELAY, LAST_DELAY = 30, 6 * 3600
 """Seconds until an absent payload is asked for again: at first, and at most."""
 
-MAX_TRIES = 10
+MAX_TRIES = 6
 """After which an absent payload is asked for only on request."""
 
 NEAR = 32
@@ -249,7 +249,7 @@ class PrivateProcessor:
 
 def next_try(now: float, tries: int) -> int | None:
     """When an absent payload is to be asked for after `tries` times (Unix seconds), None for never."""
-    return int(now) + min(FIRST_DELAY << tries, LAST_DELAY) if tries < MAX_TRIES else None
+    return int(now) + min(FIRST_DELAY << 2 * tries, LAST_DELAY) if tries < MAX_TRIES else None
 
 
 def write_records(writer: PrivateWriter, records: BlockRecords) -> None:

@@ -61,6 +61,16 @@ class Repair:
                 return count
             start = Place(markers[-1].place.number, markers[-1].place.index + 1)
 
+    def arrived(self, payload_key: bytes) -> bool:
+        """A payload has come to the manager; whether something waited for it, which is then done in the next step."""
+        with self._around.database.read() as snapshot:
+            if not any(StoredPrivate(snapshot).awaited(payload_key)):
+                return False
+        with self._around.database.write() as batch:
+            for marker in list(StoredPrivate(batch).awaited(payload_key)):
+                PrivateWriter(batch).absent(replace(marker, due=int(self._around.now())))
+        return True
+
     def _due(self) -> list[AbsentMarker]:
         now = self._around.now()
         markers: list[AbsentMarker] = []

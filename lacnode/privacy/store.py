@@ -9,6 +9,7 @@
 | private_markers | group id, number (8), index (4) | a marker that concerned the group (`StoredMarker`) |
 | private_absent | number (8), index (4) | a marker whose payload could not be had (`AbsentMarker`) |
 | private_failing | number (8), index (4) | nothing: which of these the manager has and fails to give |
+| private_awaited | payload key (32), number (8), index (4) | nothing: where an absent payload is waited for |
 | private_due | due time (8), number (8), index (4) | nothing: when to ask for an absent payload again |
 | private_meta | `cursor` | number of the last block done |
 | private_meta | `diverged`, group id | number, the root expected there and the one found |
@@ -28,7 +29,7 @@ from lacnode.storage.database import Batch, Database, Snapshot
 
 STATE, RECEIPTS, METADATA, ROOTS = "private_state", "private_receipts", "private_metadata", "private_roots"
 MARKERS, ABSENT, FAILING = "private_markers", "private_absent", "private_failing"
-DUE, META = "private_due", "private_meta"
+AWAITED, DUE, META = "private_awaited", "private_due", "private_meta"
 CURSOR, DIVERGED = b"cursor", b"diverged"
 _LAST = 2**64 - 1
 
@@ -171,6 +172,15 @@ class StoredPrivate:
         for key, data in self._snapshot.items(ABSENT, b"" if start is None else start.key()):
             yield AbsentMarker.decode(Place.of(key), data)
 
+    def awaited(self, payload_key: bytes) -> Iterator[AbsentMarker]:
+        """The absent markers that wait for this payload."""
+        for key, _ in self._snapshot.items(AWAITED, payload_key):
+            if not key.startswith(payload_key):
+                return
+            marker = self.absent_at(Place.of(key[32:]))
+            if marker is not None:
+                yield marker
+
     def failing(self) -> int:
         """How many absent markers have a payload that the manager fails to give."""
         return sum(1 for _ in self._snapshot.items(FAILING))
@@ -220,6 +230,7 @@ class PrivateWriter:
         """Note an absent marker, in the place of what stood of it."""
         self.found(marker.place)
         self._batch.put(ABSENT, marker.place.key(), marker.encode())
+        self._batch.put(AWAITED, marker.payload_key + marker.place.key(), b"\x01")
         if marker.failing:
             self._batch.put(FAILING, marker.place.key(), b"\x01")
         if marker.due is not None:
@@ -233,6 +244,7 @@ class PrivateWriter:
         if before.due is not None:
             self._batch.delete(DUE, before.due.to_bytes(8) + place.key())
         self._batch.delete(FAILING, place.key())
+        self._batch.delete(AWAITED, before.payload_key + place.key())
         self._batch.delete(ABSENT, place.key())
 
     def divergence(self, group_id: bytes, divergence: Divergence | None) -> None:

@@ -275,6 +275,19 @@ class TestLostPayloads:
         stage.b.work()
         assert told == [(2, word(1)), (3, word(2)), (4, word(3))]
 
+    def test_are_taken_at_once_when_the_manager_tells_of_them(self, stage: Stage) -> None:
+        deploy(stage)
+        stage.a.send(private(ALICE, 1, to=KEEPER_ADDRESS, data=word(1)))
+        (key,) = set(stage.b.manager.payloads) - set(stage.b.manager.asked)
+        lost = stage.b.manager.payloads.pop(key)
+        stage.mine()
+        stage.b.manager.payloads[key] = lost
+        assert stage.b.room.repair.arrived(key)
+        assert not stage.b.room.repair.arrived(bytes(32))
+        stage.b.work()
+        assert same_everywhere(stage)
+        assert not stage.b.room.repair.arrived(key)
+
     def test_have_no_receipt_until_they_are_executed(self, stage: Stage) -> None:
         deploy(stage)
         marker = stage.a.send(private(ALICE, 1, to=KEEPER_ADDRESS, data=word(1)))
