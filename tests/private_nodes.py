@@ -159,10 +159,12 @@ class Member:
 class Stage:
     """Members A, B and C on one chain. Blocks are made of A's pool unless told otherwise."""
 
-    def __init__(self, signer: MarkerSigner | None = None) -> None:
+    def __init__(
+        self, signer: MarkerSigner | None = None, keys: tuple[bytes, bytes, bytes] = (KEY_A, KEY_B, KEY_C)
+    ) -> None:
         self.clock = Clock()
         self.managers: dict[bytes, MemoryManager] = {}
-        self.members = [self._member(key, signer or RandomKeySigner()) for key in (KEY_A, KEY_B, KEY_C)]
+        self.members = [self._member(key, signer or RandomKeySigner()) for key in keys]
         self.a, self.b, self.c = self.members
 
     def _member(self, key: bytes, signer: MarkerSigner) -> Member:

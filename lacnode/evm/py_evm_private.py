@@ -74,10 +74,14 @@ class PrivateAccounts(Accounts):
         return super().account_exists(address) or self.public.account_exists(address)
 
     def account_has_code_or_nonce(self, address: bytes) -> bool:
+        """Asked before a creation. Where there is an account, Besu begins the creation all the same, and it fails like
+        any other call."""
         public = self._seen(address)
-        return (
-            super().account_has_code_or_nonce(address) if public is None else public.account_has_code_or_nonce(address)
-        )
+        taken = super().account_has_code_or_nonce(address)
+        if not (taken if public is None else public.account_has_code_or_nonce(address)):
+            return False
+        self._undo_to(0)
+        return True
 
     def account_is_empty(self, address: bytes) -> bool:
         public = self._seen(address)

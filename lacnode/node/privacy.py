@@ -5,6 +5,7 @@ it ends the node.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -34,6 +35,9 @@ FIRST_PAUSE, LAST_PAUSE = 0.5, 15.0
 
 IDLE = 5.0
 """Seconds between two looks for payloads that are to be asked for again."""
+
+ARRIVED = 10_000
+"""Payloads that may have come and not been looked at; what is too much is found when it is asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +79,15 @@ class PrivateSide:
             accounts=private_states.accounts,
         )
         self._head_moved = trio.Event()
+        self._arrived: deque[bytes] = deque(maxlen=ARRIVED)
 
     def head_moved(self) -> None:
         """The public chain has a new head. On the event loop."""
+        self._head_moved.set()
+
+    def payload_arrived(self, payload_key: bytes) -> None:
+        """The manager has got a payload, from a peer or back from its members. On the event loop."""
+        self._arrived.append(payload_key)
         self._head_moved.set()
 
     async def run(self, tell: Callable[[PrivateBlock], None]) -> None:
@@ -106,6 +116,8 @@ class PrivateSide:
         """Work for a while; whether there is more to do now."""
         until = time.monotonic() + SLICE
         try:
+            while self._arrived:
+                self.room.repair.arrived(self._arrived.popleft())
             while self.room.processor.step() or self.room.repair.step():
                 if time.monotonic() > until:
                     return True

@@ -32,8 +32,11 @@ FAILURES = 3
 FIRST_DELAY, LAST_DELAY = 30, 6 * 3600
 """Seconds until an absent payload is asked for again: at first, and at most."""
 
-MAX_TRIES = 10
+MAX_TRIES = 6
 """After which an absent payload is asked for only on request."""
+
+NEAR = 32
+"""Blocks that are worth waiting for."""
 
 CURSOR_EVERY = 256
 """Blocks without markers that may be looked at again after a crash."""
@@ -98,7 +101,10 @@ class PrivateProcessor:
         return sum(count for number, count in dict(self._queued).items() if number > self._cursor)
 
     def wait_for(self, number: int, seconds: float) -> bool:
-        """Whether block `number` is done, waiting for it at most `seconds`, and not at all for a manager that is away."""
+        """Whether block `number` is done, waiting for it at most `seconds`; not at all for a manager that is away, or
+        where there is much to be done before."""
+        if number - self._cursor > NEAR:
+            return False
         with self._moved:
             self._moved.wait_for(lambda: self._cursor >= number or self._stalled, seconds)
             return self._cursor >= number
@@ -177,7 +183,7 @@ class PrivateProcessor:
         self._move(number, save=False)
         if tasks:
             log.info("private transactions executed", block=number, count=len(tasks))
-        self._tell(PrivateBlock(block.header, hash_, records.logs))
+        self.tell(PrivateBlock(block.header, hash_, records.logs))
 
     def run_from(self, number: int) -> PrivateRun:
         """A run that starts with the private states before block `number`."""
@@ -230,7 +236,8 @@ class PrivateProcessor:
                 self._queued[number] = count
             self._scanned = number
 
-    def _tell(self, private_block: PrivateBlock) -> None:
+    def tell(self, private_block: PrivateBlock) -> None:
+        """Let the listeners know of a block's private logs, if it has some. In the working thread."""
         if not any(private_block.logs.values()):
             return
         for listener in self._listeners:
@@ -242,7 +249,7 @@ class PrivateProcessor:
 
 def next_try(now: float, tries: int) -> int | None:
     """When an absent payload is to be asked for after `tries` times (Unix seconds), None for never."""
-    return int(now) + min(FIRST_DELAY << tries, LAST_DELAY) if tries < MAX_TRIES else None
+    return int(now) + min(FIRST_DELAY << 2 * tries, LAST_DELAY) if tries < MAX_TRIES else None
 
 
 def write_records(writer: PrivateWriter, records: BlockRecords) -> None:

@@ -6,15 +6,15 @@ Works in the processor's thread, between its steps.
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, islice
 
 import structlog
 
 from lacnode.primitives.block import Block
 from lacnode.primitives.transaction import Transaction
-from lacnode.privacy.execution import PrivateTask
+from lacnode.privacy.execution import BlockRecords, PrivateTask
 from lacnode.privacy.payloads import ManagerFails, NoPayload, UselessPayload, task_for
-from lacnode.privacy.processor import PrivateProcessor, Surroundings, next_try, write_records
+from lacnode.privacy.processor import PrivateBlock, PrivateProcessor, Surroundings, next_try, write_records
 from lacnode.privacy.store import AbsentMarker, Place, PrivateWriter, StoredPrivate
 from lacnode.privacy.transaction_manager import ManagerUnreachable
 
@@ -22,6 +22,9 @@ log = structlog.get_logger("privacy")
 
 AT_ONCE = 100
 """Absent payloads asked for in one round."""
+
+RENEWED_AT_ONCE = 5_000
+"""Absent markers put to the front in one commit."""
 
 
 class CannotRebuild(Exception):
@@ -47,12 +50,26 @@ class Repair:
 
     def ask_now(self) -> int:
         """Have every absent payload asked for at once, those given up too; how many there are."""
+        count, start = 0, Place(0, 0)
+        while True:
+            with self._around.database.write() as batch:
+                markers = list(islice(StoredPrivate(batch).absent(start), RENEWED_AT_ONCE))
+                for marker in markers:
+                    PrivateWriter(batch).absent(replace(marker, due=int(self._around.now()), tries=0))
+            count += len(markers)
+            if len(markers) < RENEWED_AT_ONCE:
+                return count
+            start = Place(markers[-1].place.number, markers[-1].place.index + 1)
+
+    def arrived(self, payload_key: bytes) -> bool:
+        """A payload has come to the manager; whether something waited for it, which is then done in the next step."""
+        with self._around.database.read() as snapshot:
+            if not any(StoredPrivate(snapshot).awaited(payload_key)):
+                return False
         with self._around.database.write() as batch:
-            markers = list(StoredPrivate(batch).absent())
-            now = int(self._around.now())
-            for marker in markers:
-                PrivateWriter(batch).absent(replace(marker, due=now, tries=0))
-        return len(markers)
+            for marker in list(StoredPrivate(batch).awaited(payload_key)):
+                PrivateWriter(batch).absent(replace(marker, due=int(self._around.now())))
+        return True
 
     def _due(self) -> list[AbsentMarker]:
         now = self._around.now()
@@ -99,22 +116,27 @@ class Repair:
         with self._around.database.read() as snapshot:
             stored = StoredPrivate(snapshot)
             places = {entry.place for entry in stored.markers(group_id, start)} | {marker.place}
-            old = list(stored.changes_from(group_id, start))
+            changed = list(stored.changes_from(group_id, start))
+            old = [(number, self._block(number)[1]) for number in changed]
+            told = {entry.marker_hash for _, hash_ in old for entry in stored.metadata(hash_, group_id)}
         run = self._processor.run_from(start)
-        done = []
+        done: list[tuple[Block, BlockRecords]] = []
         for number, tasks in self._by_block(sorted(places), marker.place, found):
             block, hash_ = self._block(number)
-            done.append(run.block(block, hash_, tasks))
+            done.append((block, run.block(block, hash_, tasks)))
         with self._around.database.write() as batch:
             writer = PrivateWriter(batch)
-            for number in old:
-                writer.forget_roots(number, self._around.history.hash_at(number) or b"", group_id)
+            for number, hash_ in old:
+                writer.forget_roots(number, hash_, group_id)
             writer.nodes(run.nodes)
-            for records in done:
+            for _, records in done:
                 write_records(writer, records)
             writer.found(marker.place)
             writer.divergence(group_id, None)
         log.info("a group's private state was rebuilt", block=start, transactions=len(places))
+        for block, records in done:
+            logs = [entry for entry in records.logs.get(group_id, ()) if entry.transaction_hash not in told]
+            self._processor.tell(PrivateBlock(block.header, records.hash, {group_id: logs}))
 
     def _by_block(
         self, places: list[Place], found_at: Place, found: PrivateTask

@@ -242,7 +242,7 @@ class PrivateRoom:
         cursor, queued = self.processor.cursor, self.processor.queued if self.processor.is_stalled else 0
         with self._around.database.read() as snapshot:
             stored = StoredPrivate(snapshot)
-            failing = sum(marker.failing for marker in stored.absent())
+            failing = stored.failing()
             return [self._status(stored, group_id, cursor, queued + failing) for group_id in stored.groups()]
 
     def _status(self, stored: StoredPrivate, group_id: bytes, cursor: int, waiting: int) -> GroupStatus:

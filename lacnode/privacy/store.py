@@ -8,6 +8,8 @@
 | private_roots | group id, 2^64-1 minus number (8) | the group's root after that block, where it changed |
 | private_markers | group id, number (8), index (4) | a marker that concerned the group (`StoredMarker`) |
 | private_absent | number (8), index (4) | a marker whose payload could not be had (`AbsentMarker`) |
+| private_failing | number (8), index (4) | nothing: which of these the manager has and fails to give |
+| private_awaited | payload key (32), number (8), index (4) | nothing: where an absent payload is waited for |
 | private_due | due time (8), number (8), index (4) | nothing: when to ask for an absent payload again |
 | private_meta | `cursor` | number of the last block done |
 | private_meta | `diverged`, group id | number, the root expected there and the one found |
@@ -26,7 +28,8 @@ from lacnode.privacy.records import MarkerRoot, PrivateReceipt, decode_metadata,
 from lacnode.storage.database import Batch, Database, Snapshot
 
 STATE, RECEIPTS, METADATA, ROOTS = "private_state", "private_receipts", "private_metadata", "private_roots"
-MARKERS, ABSENT, DUE, META = "private_markers", "private_absent", "private_due", "private_meta"
+MARKERS, ABSENT, FAILING = "private_markers", "private_absent", "private_failing"
+AWAITED, DUE, META = "private_awaited", "private_due", "private_meta"
 CURSOR, DIVERGED = b"cursor", b"diverged"
 _LAST = 2**64 - 1
 
@@ -164,10 +167,23 @@ class StoredPrivate:
         data = self._snapshot.get(ABSENT, place.key())
         return None if data is None else AbsentMarker.decode(place, data)
 
-    def absent(self) -> Iterator[AbsentMarker]:
-        """Every absent marker, in order."""
-        for key, data in self._snapshot.items(ABSENT):
+    def absent(self, start: Place | None = None) -> Iterator[AbsentMarker]:
+        """Every absent marker from `start` on, in order."""
+        for key, data in self._snapshot.items(ABSENT, b"" if start is None else start.key()):
             yield AbsentMarker.decode(Place.of(key), data)
+
+    def awaited(self, payload_key: bytes) -> Iterator[AbsentMarker]:
+        """The absent markers that wait for this payload."""
+        for key, _ in self._snapshot.items(AWAITED, payload_key):
+            if not key.startswith(payload_key):
+                return
+            marker = self.absent_at(Place.of(key[32:]))
+            if marker is not None:
+                yield marker
+
+    def failing(self) -> int:
+        """How many absent markers have a payload that the manager fails to give."""
+        return sum(1 for _ in self._snapshot.items(FAILING))
 
     def due(self) -> Iterator[tuple[int, Place]]:
         """Which absent payload is to be asked for when (Unix seconds), the next first."""
@@ -212,20 +228,24 @@ class PrivateWriter:
 
     def absent(self, marker: AbsentMarker) -> None:
         """Note an absent marker, in the place of what stood of it."""
-        self._forget_due(marker.place)
+        self.found(marker.place)
         self._batch.put(ABSENT, marker.place.key(), marker.encode())
+        self._batch.put(AWAITED, marker.payload_key + marker.place.key(), b"\x01")
+        if marker.failing:
+            self._batch.put(FAILING, marker.place.key(), b"\x01")
         if marker.due is not None:
             self._batch.put(DUE, marker.due.to_bytes(8) + marker.place.key(), b"\x01")
 
     def found(self, place: Place) -> None:
         """The marker there is absent no more."""
-        self._forget_due(place)
-        self._batch.delete(ABSENT, place.key())
-
-    def _forget_due(self, place: Place) -> None:
         before = StoredPrivate(self._batch).absent_at(place)
-        if before is not None and before.due is not None:
+        if before is None:
+            return
+        if before.due is not None:
             self._batch.delete(DUE, before.due.to_bytes(8) + place.key())
+        self._batch.delete(FAILING, place.key())
+        self._batch.delete(AWAITED, before.payload_key + place.key())
+        self._batch.delete(ABSENT, place.key())
 
     def divergence(self, group_id: bytes, divergence: Divergence | None) -> None:
         if divergence is None:

@@ -1,6 +1,7 @@
 """Private transactions on a running network: real nodes with consensus and sockets, managers in memory."""
 
 import json
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from lacnode.node.node import Node
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.privacy.group_id import legacy_group_id
 from lacnode.privacy.private_transaction import private_contract_address
+from lacnode.privacy.transaction_manager import ReceivedPayload
 from lacnode.rpc.privacy_parameters import in_base64
 from tests.private_nodes import (
     ALICE,
@@ -36,6 +38,9 @@ GROUP = legacy_group_id(KEY_A, (KEY_B,))
 KEEPER_ADDRESS = private_contract_address(ALICE.address, 0, GROUP)
 KEYS = (KEY_A, KEY_B, KEY_C, manager_key("D"))
 PATIENCE = 60.0
+
+
+MakeManager = Callable[[bytes, dict[bytes, MemoryManager]], MemoryManager]
 
 
 @dataclass
@@ -79,10 +84,10 @@ async def until(answer: Callable[[], Awaitable[Any]]) -> Any:
 
 
 @asynccontextmanager
-async def private_network() -> AsyncIterator[PrivateNetwork]:
+async def private_network(manager: MakeManager = MemoryManager) -> AsyncIterator[PrivateNetwork]:
     managers: dict[bytes, MemoryManager] = {}
     for key in KEYS:
-        managers[key] = MemoryManager(key, managers)
+        managers[key] = manager(key, managers)
     with claimed_ports(len(KEYS)) as port_offset:
         built = build_network(len(KEYS), 0.3, port_offset)
         nodes = tuple(_private(node, managers[key]) for node, key in zip(built.nodes, KEYS, strict=True))
@@ -162,6 +167,42 @@ def test_a_manager_that_is_off_while_the_chain_goes_on() -> None:
             )
             call = {"to": to_hex(KEEPER_ADDRESS)}
             assert await network.ask(1, "priv_call", in_base64(GROUP), call, "latest") == to_hex(word(5))
+
+    trio.run(story)
+
+
+def test_a_manager_that_breaks_and_then_hangs() -> None:
+    """Whatever it does, the public chain of its node goes on, and the private state follows when it works again."""
+
+    class Unwell(MemoryManager):
+        hanging = threading.Event()
+        well = threading.Event()
+        breaks = 2
+
+        def receive(self, key: bytes, to: bytes | None = None) -> ReceivedPayload:
+            if self.breaks:
+                self.breaks -= 1
+                raise RuntimeError("a bug of the manager")
+            self.hanging.set()
+            assert self.well.wait(PATIENCE)
+            return super().receive(key, to)
+
+    async def story() -> None:
+        async with private_network(
+            lambda key, others: (Unwell if key == KEY_B else MemoryManager)(key, others)
+        ) as network:
+            unwell = network.managers[KEY_B]
+            assert isinstance(unwell, Unwell)
+            marker = await network.send(0, data=deploying(KEEPER))
+            await network.mined(marker, 1)
+            await until(lambda: trio.to_thread.run_sync(unwell.hanging.wait, 0.1))
+            head = int(await network.ask(1, "eth_blockNumber"), 16)
+            await network.net.nodes[1].wait_for_block(head + 3)
+            assert await network.ask(1, "lac_privacyGroups") == []
+            unwell.well.set()
+            status = (await until(lambda: network.ask(1, "lac_privacyGroups")))[0]
+            assert status["status"] == "current"
+            assert status["stateRoot"] == (await network.ask(0, "lac_privacyGroups"))[0]["stateRoot"]
 
     trio.run(story)
 

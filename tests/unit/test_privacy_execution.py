@@ -5,15 +5,18 @@ import pytest
 
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.privacy.group_id import legacy_group_id
-from lacnode.privacy.private_transaction import private_contract_address
+from lacnode.privacy.marker import FixedKeySigner
+from lacnode.privacy.private_transaction import private_contract_address, to_payload
 from lacnode.privacy.records import PrivateReceipt, PrivateStatus
 from lacnode.privacy.store import StoredPrivate
+from lacnode.privacy.transaction_manager import ReceivedPayload
 from tests.private_nodes import (
     ALICE,
     BOB,
     KEEPER,
     KEY_A,
     KEY_B,
+    KEY_C,
     LOOP,
     READER,
     REVERTER,
@@ -28,7 +31,7 @@ from tests.private_nodes import (
     storing_around,
     word,
 )
-from tests.unit.rpc_chain import REVERTER_ADDRESS, STORER_ADDRESS, signed
+from tests.unit.rpc_chain import REVERTER_ADDRESS, RICH, STORER_ADDRESS, signed
 
 GROUP = legacy_group_id(KEY_A, (KEY_B,))
 
@@ -150,6 +153,15 @@ class TestInvalid:
         assert receipt_of(stage.a, marker) is None
         assert stage.a.root(GROUP) == EMPTY_TRIE_ROOT
 
+    def test_who_is_no_member_of_the_group_is_ignored(self, stage: Stage) -> None:
+        group = stage.a.manager.create_group([KEY_A, KEY_B], KEY_A).id
+        forged = private(ALICE, 0, data=deploying(KEEPER), private_from=KEY_C, group=group)
+        stage.b.manager.payloads[bytes(32)] = ReceivedPayload(to_payload(forged), KEY_C, group)
+        marker = stage.c.room.announce(forged, bytes(32))
+        stage.mine()
+        assert receipt_of(stage.b, marker) is None
+        assert stage.b.root(group) == EMPTY_TRIE_ROOT
+
     def test_what_never_ends_fails(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("lacnode.evm.py_evm_private.MAX_GAS", 100_000)
         loop = deployed(stage, LOOP)
@@ -189,6 +201,16 @@ class TestPublicAccounts:
         marker = next(index for index, transaction in enumerate(block.transactions) if transaction.to != keeper)
         assert slot(stage, reader) == [0, 7, 8][sum(index < marker for index in writes)]
 
+    def test_have_paid_for_the_marker(self) -> None:
+        """The marker's sender has bought its gas when the private transaction runs, and got nothing back yet."""
+        stage = Stage(FixedKeySigner(RICH))
+        teller = deployed(stage, bytes.fromhex("600035" + "31" + "600055" + "00"))
+        chain = stage.a.node.chain
+        before = chain.state_at(chain.head.header).balance(RICH.address)
+        stage.a.send(private(ALICE, 1, to=teller, data=word(RICH.address), price=3, gas=1_000_000))
+        stage.mine()
+        assert slot(stage, teller) == before - 3_000_000
+
     def test_cannot_be_written(self, stage: Stage) -> None:
         writer = deployed(stage, WRITER)
         assert run(stage, word(STORER_ADDRESS) + word(5), to=writer).status is PrivateStatus.SUCCESSFUL
@@ -226,6 +248,20 @@ class TestBesusWays:
         assert run(stage, b"", to=outer).status is PrivateStatus.SUCCESSFUL
         assert slot(stage, outer) == 1
         assert stage.a.room.nonce(ALICE.address, GROUP) == 3
+
+    def test_a_creation_that_fails_at_its_end_takes_back_everything_before_it(self, stage: Stage) -> None:
+        """Its code is too long: what its caller did is undone, and only what comes after it stays."""
+        too_long = bytes.fromhex("6160016000f3")
+        create = "65" + too_long.hex() + "600052" + "6006601a6000f050"
+        outer = deployed(stage, bytes.fromhex("6001600055" + create + "6002600155" + "00"))
+        assert run(stage, b"", to=outer).status is PrivateStatus.SUCCESSFUL
+        assert (slot(stage, outer, 0), slot(stage, outer, 1)) == (0, 2)
+
+    def test_a_creation_over_a_contract_takes_back_what_is_not_settled(self, stage: Stage) -> None:
+        again = "6005600060006000f550"
+        outer = deployed(stage, bytes.fromhex("6001600055" + again + "6001600155" + again + "6002600255" + "00"))
+        assert run(stage, b"", to=outer).status is PrivateStatus.SUCCESSFUL
+        assert [slot(stage, outer, number) for number in range(3)] == [1, 0, 2]
 
     def test_self_destructed_contracts_stay(self, stage: Stage) -> None:
         doomed = deployed(stage, destroying(b"\x77" * 20))

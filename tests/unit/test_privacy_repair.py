@@ -1,14 +1,21 @@
 """Managers that are off, forgetful or broken: the public chain goes on, private state waits, and comes right afterwards."""
 
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 from structlog.testing import capture_logs
 
-from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
+from lacnode.chain.log_filter import LogFilter
+from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
 from lacnode.privacy.group_id import legacy_group_id
 from lacnode.privacy.private_transaction import private_contract_address
-from lacnode.privacy.processor import FAILURES, MAX_TRIES
+from lacnode.privacy.processor import FAILURES, MAX_TRIES, PrivateBlock
+from lacnode.privacy.records import PrivateReceipt, PrivateStatus
 from lacnode.privacy.room import Condition
+from lacnode.privacy.store import StoredPrivate
 from lacnode.privacy.transaction_manager import ManagerError, ReceivedPayload
+from lacnode.storage.lmdb_database import LmdbDatabase
 from tests.private_nodes import ALICE, KEEPER, KEY_A, KEY_B, MemoryManager, Stage, deploying, private, word
 
 GROUP = legacy_group_id(KEY_A, (KEY_B,))
@@ -105,6 +112,56 @@ class TestManagerOff:
         assert same_everywhere(stage)
 
 
+def on_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[LmdbDatabase]:
+    """Have the members that follow keep their data in files under `path`, named 0, 1 and 2."""
+    made: list[LmdbDatabase] = []
+
+    def database() -> LmdbDatabase:
+        made.append(LmdbDatabase(path / str(len(made))))
+        return made[-1]
+
+    monkeypatch.setattr("tests.unit.rpc_chain.MemoryDatabase", database)
+    return made
+
+
+class TestOnDisk:
+    def test_everything_is_there_after_a_restart(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        made = on_disk(tmp_path, monkeypatch)
+        stage = Stage()
+        deploy(stage)
+        keep_undelivered(stage, 1, 2, 3)
+        stage.b.manager.is_off = False
+        stage.b.work()
+        assert same_everywhere(stage)
+        root, head = stage.b.root(GROUP), stage.b.node.chain.head.header.number
+        for opened in made:
+            opened.close()
+        with closing(LmdbDatabase(tmp_path / "1")) as again, again.read() as snapshot:
+            stored = StoredPrivate(snapshot)
+            assert stored.cursor() == head
+            assert stored.root_at(GROUP, head) == root
+            assert list(stored.groups()) == [GROUP]
+            assert [marker.place.number for marker in stored.markers(GROUP)] == [1, 2, 3, 4]
+            assert not list(stored.absent())
+
+    def test_a_strangers_files_hold_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        secret = keccak256(b"what only two may know")
+        made = on_disk(tmp_path, monkeypatch)
+        stage = Stage()
+        with capture_logs() as logs:
+            deploy(stage)
+            store(stage, int.from_bytes(secret))
+        assert stage.b.room.state(GROUP, 2).storage(KEEPER_ADDRESS, 0) == int.from_bytes(secret)
+        for opened in made:
+            opened.close()
+        holders = [
+            any(secret in file.read_bytes() for file in (tmp_path / name).rglob("*") if file.is_file())
+            for name in "012"
+        ]
+        assert holders == [True, True, False]
+        assert secret.hex() not in str(logs)
+
+
 class TestAnswersOfNoUse:
     def test_a_payload_that_cannot_be_given_holds_up_only_its_group(self, stage: Stage) -> None:
         deploy(stage)
@@ -177,6 +234,75 @@ class TestLostPayloads:
         stage.b.work()
         assert same_everywhere(stage)
         assert statuses(stage) == {GROUP: (Condition.CURRENT, 0)}
+
+    def test_undo_what_could_happen_for_want_of_them(self, stage: Stage) -> None:
+        """A nonce that was free here was used at the other members."""
+        deploy(stage)
+        stage.a.send(private(ALICE, 1, to=KEEPER_ADDRESS, data=word(1)))
+        (key,) = set(stage.b.manager.payloads) - set(stage.b.manager.asked)
+        lost = stage.b.manager.payloads.pop(key)
+        stage.mine()
+        marker = stage.a.send(private(ALICE, 1, to=KEEPER_ADDRESS, data=word(2)))
+        stage.mine()
+        assert stage.b.root(GROUP, 3) != stage.b.root(GROUP, 2)
+        stage.b.manager.payloads[key] = lost
+        stage.clock.now += 60
+        stage.b.work()
+        assert same_everywhere(stage)
+        found = stage.b.room.find(marker)
+        assert found is not None
+        assert stage.b.room.receipt(found) == PrivateReceipt(PrivateStatus.INVALID)
+        assert not stage.b.room.logs_of_block(GROUP, stage.b.node.chain.head.hash, LogFilter())
+
+    def test_are_told_to_those_who_wait_for_logs(self, stage: Stage) -> None:
+        """What could not be executed before is told then, and nothing is told twice."""
+        told: list[tuple[int, bytes]] = []
+
+        def listen(private_block: PrivateBlock) -> None:
+            told.extend((private_block.header.number, found.log.data) for found in private_block.logs[GROUP])
+
+        stage.b.room.processor.on_block(listen)
+        deploy(stage)
+        store(stage, 1)
+        stage.a.send(private(ALICE, 2, to=KEEPER_ADDRESS, data=word(2)))
+        (key,) = set(stage.b.manager.payloads) - set(stage.b.manager.asked)
+        lost = stage.b.manager.payloads.pop(key)
+        stage.mine()
+        store(stage, 3, first_nonce=3)
+        assert told == [(2, word(1))]
+        stage.b.manager.payloads[key] = lost
+        stage.clock.now += 60
+        stage.b.work()
+        assert told == [(2, word(1)), (3, word(2)), (4, word(3))]
+
+    def test_are_taken_at_once_when_the_manager_tells_of_them(self, stage: Stage) -> None:
+        deploy(stage)
+        stage.a.send(private(ALICE, 1, to=KEEPER_ADDRESS, data=word(1)))
+        (key,) = set(stage.b.manager.payloads) - set(stage.b.manager.asked)
+        lost = stage.b.manager.payloads.pop(key)
+        stage.mine()
+        stage.b.manager.payloads[key] = lost
+        assert stage.b.room.repair.arrived(key)
+        assert not stage.b.room.repair.arrived(bytes(32))
+        stage.b.work()
+        assert same_everywhere(stage)
+        assert not stage.b.room.repair.arrived(key)
+
+    def test_have_no_receipt_until_they_are_executed(self, stage: Stage) -> None:
+        deploy(stage)
+        marker = stage.a.send(private(ALICE, 1, to=KEEPER_ADDRESS, data=word(1)))
+        (key,) = set(stage.b.manager.payloads) - set(stage.b.manager.asked)
+        lost = stage.b.manager.payloads.pop(key)
+        stage.mine()
+        stage.b.manager.payloads[key] = lost
+        found = stage.b.room.find(marker)
+        assert found is not None
+        assert stage.b.room.receipt(found) is None
+        stage.clock.now += 60
+        stage.b.work()
+        receipt = stage.b.room.receipt(found)
+        assert receipt is not None
+        assert receipt.status is PrivateStatus.SUCCESSFUL
 
     def test_are_waited_for_while_others_of_the_group_are_lost_too(self, stage: Stage) -> None:
         deploy(stage)

@@ -428,6 +428,9 @@ class TestLogs:
             (first, to_hex(word(5))),
             (second, to_hex(word(6))),
         ]
+        for start in ({}, {"fromBlock": "latest"}, {"fromBlock": "0x0", "toBlock": "0x3"}):
+            assert stage.b.node.call("priv_getLogs", b64(GROUP), start) == every
+        assert stage.b.node.call("priv_getLogs", b64(GROUP), {"fromBlock": "0x3"}) == every[1:]
         head = stage.b.node.chain.head
         last = only(stage.b.node.call("priv_getLogs", b64(GROUP), {"blockHash": to_hex(head.hash)}))
         assert (last["transactionHash"], last["logIndex"], last["blockNumber"]) == (second, "0x0", "0x3")

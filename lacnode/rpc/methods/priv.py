@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from lacnode.chain.outcome import FoundLog
 from lacnode.evm.engine import CallExpired
@@ -242,8 +243,11 @@ def priv_debugGetStateRoot(services: RpcServices, params: Params) -> object:
 
 
 def priv_getLogs(services: RpcServices, params: Params) -> object:
+    """Other than with `eth_getLogs` a range without a number at its beginning begins at the genesis."""
     wanted = group_id(required(params, 0, "privacyGroupId"))
     query = log_query(services, required(params, 1, "filter"))
+    if not query.fixed_from:
+        query = replace(query, from_block=0)
     return matching_private_logs(services, room(services), wanted, query)
 
 
