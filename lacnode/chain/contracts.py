@@ -40,7 +40,7 @@ class ChainContracts:
             if not result.success:
                 how = "reverted" if result.halt == "reverted" else f"failed: {result.halt}"
                 raise ContractUnreadable(f"{how} after {result.gas_used:,} gas")
-            return ContractReading(result.output, result.accounts, self._is_lasting(result, header))
+            return self._reading(result, header)
         except MissingNode as missing:
             raise StateUnavailable(f"cannot be read: {missing}") from None
         except CallExpired:
@@ -57,9 +57,16 @@ class ChainContracts:
             raise StateUnavailable(f"cannot be read: {missing}") from None
         return self._spec.forks.fork_at(header.number, header.timestamp), header.gas_limit, contracts
 
-    def _is_lasting(self, result: CallResult, header: BlockHeader) -> bool:
+    def _reading(self, result: CallResult, header: BlockHeader) -> ContractReading:
         state = self._engine.accounts(header.state_root)
-        return not any(_reads_block(state.code(address)) for address in result.accounts)
+        hashes = {address: state.contract(address)[0] for address in result.accounts}
+        contracts = [address for address, hash_ in hashes.items() if hash_ != EMPTY_KECCAK]
+        return ContractReading(
+            output=result.output,
+            accounts=result.accounts,
+            codes=frozenset(hashes[address] for address in contracts),
+            is_lasting=not any(_reads_block(state.code(address)) for address in contracts),
+        )
 
 
 @lru_cache(maxsize=256)

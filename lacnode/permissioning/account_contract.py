@@ -4,13 +4,17 @@ An answer holds for the state after one block: what a block changes counts from 
 lists.
 """
 
+from functools import cache
+
 from lacnode.permissioning.abi import UnexpectedAnswer, transaction_answer, transaction_call
 from lacnode.permissioning.answers import Answers
+from lacnode.permissioning.artifacts import artifact
 from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadable, NoContract
 from lacnode.permissioning.decision import Decision
 from lacnode.permissioning.sending import IntendedSending, Sending
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
+from lacnode.primitives.keccak import keccak256
 
 RULE = "account-contract"
 NOBODY_HOME = "there is no contract at this address, so that everybody may send"
@@ -21,7 +25,7 @@ class AccountContract:
 
     def __init__(self, reader: ContractReader, address: bytes) -> None:
         self.address = address
-        self._answers = Answers(reader, address)
+        self._answers = Answers(reader, address, known=_own_codes())
 
     def decide(self, transaction: Sending, sender: bytes, header: BlockHeader, seconds: float) -> Decision:
         """Whether `sender` may send `transaction` on the state after `header`.
@@ -31,7 +35,8 @@ class AccountContract:
         """
         try:
             data = transaction_call(transaction, sender)
-            allowed = transaction_answer(self._answers.ask(data, header, seconds))
+            gist = (sender, transaction.to, transaction.gas_limit)
+            allowed = transaction_answer(self._answers.ask(data, header, seconds, gist))
         except NoContract:
             return self._decision(True, header, NOBODY_HOME)
         except UnexpectedAnswer as answer:
@@ -51,6 +56,12 @@ class AccountContract:
 
     def _decision(self, allowed: bool, header: BlockHeader, reason: str) -> Decision:
         return Decision(allowed, RULE, to_hex(self.address), header.number, reason)
+
+
+@cache
+def _own_codes() -> frozenset[bytes]:
+    """lacnode's own contracts, which look at sender, target and gas limit, and at nothing else of a transaction."""
+    return frozenset(keccak256(artifact(name).runtime_bytecode) for name in ("AccountIngress", "AccountRules"))
 
 
 def _described(transaction: Sending, sender: bytes) -> str:

@@ -25,26 +25,35 @@ class _Remembered:
 
 
 class Answers:
-    """The answers of one contract. Safe to use from several threads."""
+    """The answers of one contract. Safe to use from several threads.
 
-    def __init__(self, reader: ContractReader, contract: bytes, capacity: int = MAX_ANSWERS) -> None:
+    `known` are hashes of code that is known to look at nothing of a question but its gist (see `ask`).
+    """
+
+    def __init__(
+        self,
+        reader: ContractReader,
+        contract: bytes,
+        capacity: int = MAX_ANSWERS,
+        known: frozenset[bytes] = frozenset(),
+    ) -> None:
         self.contract = contract
         self._reader = reader
         self._capacity = capacity
+        self._known = known
         self._lock = threading.Lock()
         self._remembered: OrderedDict[Hashable, _Remembered] = OrderedDict()
         self._fingerprints: tuple[tuple[bytes, int], dict[frozenset[bytes], Hashable]] = ((b"", -1), {})
 
-    def ask(self, data: bytes, header: BlockHeader, seconds: float, key: Hashable = None) -> bytes:
+    def ask(self, data: bytes, header: BlockHeader, seconds: float, gist: Hashable = None) -> bytes:
         """The output of a call with `data` after the block of `header`; ContractUnreadable if there is none.
 
-        `key` stands for everything in `data` that the contract looks at; None for all of it.
+        `gist` is the part of the question that known contracts look at: their answer to one is their answer to all that
+        share it. Of any other contract every byte of `data` counts.
         """
-        if key is None:
-            key = hashlib.blake2b(data, digest_size=32).digest()
-        outcome = self._remembered_outcome(key, header)
-        if outcome is None:
-            outcome = self._read(data, header, seconds, key)
+        key = hashlib.blake2b(data, digest_size=32).digest()
+        outcome = None if gist is None else self._remembered_outcome(gist, header)
+        outcome = outcome or self._remembered_outcome(key, header) or self._read(data, header, seconds, key, gist)
         if isinstance(outcome, ContractUnreadable):
             raise outcome
         return outcome.output
@@ -66,12 +75,14 @@ class Answers:
         return found.outcome
 
     def _read(
-        self, data: bytes, header: BlockHeader, seconds: float, key: Hashable
+        self, data: bytes, header: BlockHeader, seconds: float, key: Hashable, gist: Hashable
     ) -> ContractReading | ContractUnreadable:
         outcome: ContractReading | ContractUnreadable
         fingerprint: Hashable = None
         try:
             outcome = self._reader.read(self.contract, data, header, seconds)
+            if gist is not None and outcome.is_lasting and outcome.codes <= self._known:
+                key = gist
             if outcome.is_lasting:
                 fingerprint = self._fingerprint(outcome.accounts, header)
         except StateUnavailable:

@@ -21,11 +21,13 @@ class StateUnavailable(ContractUnreadable):
 
 @dataclass(frozen=True, slots=True)
 class ContractReading:
-    """What a call gave. `accounts` were looked at on the way; `is_lasting` says that nothing but their code and storage
-    decided, so that the answer is the same as long as those are."""
+    """What a call gave. `accounts` were looked at on the way, and `codes` are the hashes of the code they have;
+    `is_lasting` says that nothing but their code and storage decided, so that the answer is the same as long as those
+    are."""
 
     output: bytes
     accounts: frozenset[bytes]
+    codes: frozenset[bytes]
     is_lasting: bool
 
 

@@ -18,6 +18,7 @@ class Contract:
     def __init__(self) -> None:
         self.held = {RULES: 0, STORAGE: 0}
         self.is_lasting = True
+        self.codes = frozenset({b"ingress", b"rules"})
         self.failure: ContractUnreadable | None = None
         self.calls = 0
 
@@ -25,7 +26,7 @@ class Contract:
         self.calls += 1
         if self.failure is not None:
             raise self.failure
-        return ContractReading(data + bytes(self.held.values()), frozenset(self.held), self.is_lasting)
+        return ContractReading(data + bytes(self.held.values()), frozenset(self.held), self.codes, self.is_lasting)
 
     def fingerprint(self, accounts: Iterable[bytes], header: BlockHeader) -> Hashable:
         return tuple(self.held[account] for account in sorted(accounts))
@@ -96,3 +97,24 @@ def test_no_more_is_remembered_than_there_is_room_for() -> None:
     assert contract.calls == 4
     answers.ask(b"x", header(1), 1)
     assert contract.calls == 4
+
+
+@pytest.mark.parametrize(("known", "calls"), [({b"ingress", b"rules"}, 1), ({b"ingress"}, 2), (set(), 2)])
+def test_only_of_known_code_one_answer_is_good_for_all_of_a_gist(known: set[bytes], calls: int) -> None:
+    contract = Contract()
+    answers = Answers(contract, RULES, known=frozenset(known))
+    for question in (b"x", b"y"):
+        answers.ask(question, header(1), 1, gist="the same sender and target")
+    assert contract.calls == calls
+
+
+def test_a_gist_is_asked_about_again_when_the_rules_change() -> None:
+    contract = Contract()
+    answers = Answers(contract, RULES, known=contract.codes)
+    before = answers.ask(b"x", header(1), 1, gist="gist")
+    contract.held[STORAGE] = 1
+    assert answers.ask(b"x", header(2), 1, gist="gist") != before
+    contract.codes |= {b"another contract"}
+    contract.held[RULES] = 1
+    answers.ask(b"x", header(3), 1, gist="gist")
+    assert answers.ask(b"y", header(3), 1, gist="gist") == b"y\1\1", "it is no longer known code"

@@ -30,7 +30,7 @@ class Contract:
     def read(self, contract: bytes, data: bytes, header: BlockHeader, seconds: float) -> ContractReading:
         if isinstance(self.output, ContractUnreadable):
             raise self.output
-        return ContractReading(self.output, frozenset(), True)
+        return ContractReading(self.output, frozenset(), frozenset(), True)
 
     def fingerprint(self, accounts: object, header: BlockHeader) -> int:
         return 0
