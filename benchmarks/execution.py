@@ -8,7 +8,7 @@ state and indexes committed to an LMDB database with fsync.
 import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,11 @@ from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import sign
 from lacnode.devnet.accounts import Account as FundedAccount
 from lacnode.devnet.genesis import devnet_genesis
+from lacnode.evm.engine import ExecutionEngine
 from lacnode.evm.py_evm_block import created_address
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.rejection import RejectionReason
+from lacnode.permissioning.account_permissions import EVERYBODY, AccountPermissions
 from lacnode.primitives.block import Block
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
@@ -49,7 +51,7 @@ ROUNDS = 3
 def measure() -> list[Measure]:
     """Ratios of speeds, ours over the bare loop's; the best of a few rounds each, taken in turn."""
     measures = []
-    for name, make in (("transfers", _transfers), ("ERC-20 transfers", _token_transfers)):
+    for name, make in (("transfers", _transfers), ("ERC-20 transfers", token_transfers)):
         setup, block = make()
         bare = min(_bare(setup, block) for _ in range(ROUNDS))
         ours = min(_ours(setup, block) for _ in range(ROUNDS))
@@ -78,7 +80,7 @@ def _transfers() -> tuple[list[bytes], list[bytes]]:
     return [], [_signed(n, _recipient(n), 1, b"", 21_000) for n in range(COUNT)]
 
 
-def _token_transfers() -> tuple[list[bytes], list[bytes]]:
+def token_transfers() -> tuple[list[bytes], list[bytes]]:
     code = bytes.fromhex(TOKEN["bytecode"][2:]) + abi_encode(["uint256"], [10**30])
     token = created_address(SENDER.address, 0)
 
@@ -139,13 +141,29 @@ class _Offered:
 
 
 def _ours(setup: Sequence[bytes], block: Sequence[bytes]) -> float:
-    """Seconds that importing the block takes: seals, senders, execution, roots, commit with fsync."""
     genesis = devnet_genesis([SENDER.address], [FundedAccount(to_hex(SENDER.address), "")], 1.0, 1)
-    spec = parse_genesis(genesis)
-    blocks = _built(spec, [setup, block] if setup else [block])
+    return import_seconds(parse_genesis(genesis), [setup, block] if setup else [block])
+
+
+Guard = Callable[[ChainSpec, ExecutionEngine, Callable[[int], bytes | None]], AccountPermissions]
+"""Permissions for a chain, made of what they are read with."""
+
+
+def unguarded(
+    spec: ChainSpec, engine: ExecutionEngine, ancestor_hash: Callable[[int], bytes | None]
+) -> AccountPermissions:
+    """Everybody may send."""
+    return EVERYBODY
+
+
+def import_seconds(spec: ChainSpec, contents: Sequence[Sequence[bytes]], guard: Guard = unguarded) -> float:
+    """Seconds that importing the last of some blocks takes: seals, senders, execution, roots, commit with fsync."""
+    blocks = _built(spec, contents)
     with tempfile.TemporaryDirectory() as directory:
         database = LmdbDatabase(Path(directory) / "database")
-        chain = Blockchain(spec, database, PyEvmEngine(spec, DatabaseNodeStore(database)))
+        engine = PyEvmEngine(spec, DatabaseNodeStore(database))
+        permissions = guard(spec, engine, lambda number: chain.hash_at(number))
+        chain = Blockchain(spec, database, engine, permissions=permissions)
         for ready in blocks[:-1]:
             chain.import_block(ready)
         started = time.perf_counter()

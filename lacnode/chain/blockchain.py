@@ -29,6 +29,7 @@ from lacnode.consensus.header_rules import check_full, check_light
 from lacnode.consensus.validators import VoteTally
 from lacnode.evm.engine import CallRequest, CallResult, ExecutedBlock, ExecutionEngine, StateView
 from lacnode.evm.fees import next_base_fee
+from lacnode.permissioning.account_permissions import EVERYBODY, AccountPermissions
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.rlp import RlpError
@@ -69,7 +70,8 @@ class ChainSettings:
 
 
 class Blockchain(History):
-    """The chain of `spec` in `database`, executed by `engine`; `now` is the wall clock in Unix seconds.
+    """The chain of `spec` in `database`, executed by `engine`; `permissions` say who may send, `now` is the wall clock in
+    Unix seconds.
 
     Raises WrongNetwork if the database holds another chain, StorageError if it cannot be read.
     """
@@ -81,6 +83,7 @@ class Blockchain(History):
         engine: ExecutionEngine,
         *,
         settings: ChainSettings | None = None,
+        permissions: AccountPermissions = EVERYBODY,
         now: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(database, open_genesis(spec, database, engine))
@@ -88,7 +91,8 @@ class Blockchain(History):
         self.genesis_hash = on_chain_hash(self.genesis.header)
         self.settings = settings or ChainSettings()
         self._engine = engine
-        self._verifier = Verifier(spec, engine, now)
+        self._permissions = permissions
+        self._verifier = Verifier(spec, engine, now, permissions)
         self._validators = ValidatorHistory(spec.ibft, self)
         self._executions = KeptExecutions()
         self._listeners: list[Callable[[NewHead], None]] = []
@@ -164,7 +168,7 @@ class Blockchain(History):
         with self._writer:
             head = self._head
             limits = SelectionLimits(deadline, self.settings.min_occupancy_ratio)
-            builder = BlockBuilder(self.spec, self._engine, self.settings.gas_limit_target)
+            builder = BlockBuilder(self.spec, self._engine, self.settings.gas_limit_target, self._permissions)
             draft = builder.draft(head.header, head.hash, timestamp, coinbase, extra_data)
             block, executed = builder.build(draft, head.header, candidates, limits, self.hash_at)
             self._executions.keep(on_chain_hash(block.header), block, executed)

@@ -11,21 +11,33 @@ from lacnode.chain.selection import Candidate, SelectionLimits, select
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import EMPTY_REQUESTS_HASH, ChainSpec
 from lacnode.consensus.header_rules import MIX_HASH
-from lacnode.evm.engine import ExecutedBlock, ExecutionEngine
+from lacnode.evm.engine import ExecutedBlock, ExecutionEngine, OpenBlock
 from lacnode.evm.fees import next_base_fee
+from lacnode.evm.rejection import RejectionReason, TransactionRejected
+from lacnode.permissioning.account_permissions import EVERYBODY, AccountPermissions
+from lacnode.permissioning.contract_reader import ContractUnreadable
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT
+from lacnode.primitives.receipt import Receipt
+from lacnode.primitives.transaction import Transaction
 
 
 class BlockBuilder:
     """Builds blocks of one network whose gas limit moves towards `gas_limit_target`."""
 
-    def __init__(self, spec: ChainSpec, engine: ExecutionEngine, gas_limit_target: int | None) -> None:
+    def __init__(
+        self,
+        spec: ChainSpec,
+        engine: ExecutionEngine,
+        gas_limit_target: int | None,
+        permissions: AccountPermissions = EVERYBODY,
+    ) -> None:
         self._spec = spec
         self._engine = engine
         self._gas_limit_target = gas_limit_target
+        self._permissions = permissions
 
     def build(
         self,
@@ -37,7 +49,7 @@ class BlockBuilder:
     ) -> tuple[Block, ExecutedBlock]:
         """The block that begins as `draft`, and its execution."""
         opened = self._engine.open_block(parent.state_root, draft, ancestor_hash)
-        transactions = select(opened, draft.gas_limit, candidates, limits)
+        transactions = select(_Guarded(opened, self._permissions, parent), draft.gas_limit, candidates, limits)
         executed = opened.close()
         header = draft.with_changes(
             state_root=executed.state_root,
@@ -79,3 +91,27 @@ class BlockBuilder:
             parent_beacon_block_root=bytes(32) if fork >= Fork.CANCUN else None,
             requests_hash=EMPTY_REQUESTS_HASH if fork >= Fork.PRAGUE else None,
         )
+
+
+class _Guarded:
+    """An open block that takes only what its senders may send, by the state before the block."""
+
+    def __init__(self, block: OpenBlock, permissions: AccountPermissions, parent: BlockHeader) -> None:
+        self._block = block
+        self._permissions = permissions
+        self._parent = parent
+
+    @property
+    def gas_left(self) -> int:
+        return self._block.gas_left
+
+    def add(self, transaction: Transaction, sender: bytes) -> Receipt:
+        try:
+            decision = self._permissions.may_be_selected(transaction, sender, self._parent)
+        except ContractUnreadable as unreadable:
+            raise TransactionRejected(
+                RejectionReason.CHAIN_HEAD_WORLD_STATE_NOT_AVAILABLE, f"the account contract {unreadable}"
+            ) from None
+        if not decision.allowed:
+            raise TransactionRejected(RejectionReason.TX_SENDER_NOT_AUTHORIZED, str(decision), decision.as_json())
+        return self._block.add(transaction, sender)

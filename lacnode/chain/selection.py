@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from lacnode.evm.engine import OpenBlock
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
+from lacnode.primitives.receipt import Receipt
 from lacnode.primitives.transaction import Transaction
 
 SMALLEST_TRANSACTION = 21_000
@@ -20,9 +20,21 @@ TRANSIENT = frozenset(
     {
         RejectionReason.NONCE_TOO_HIGH,
         RejectionReason.GAS_PRICE_BELOW_CURRENT_BASE_FEE,
+        RejectionReason.CHAIN_HEAD_WORLD_STATE_NOT_AVAILABLE,
     }
 )
 """Reasons that may be gone by the next block: the transaction stays in the pool."""
+
+
+class Target(Protocol):
+    """What transactions are added to: an open block, or something that guards one."""
+
+    @property
+    def gas_left(self) -> int: ...
+
+    def add(self, transaction: Transaction, sender: bytes) -> Receipt:
+        """TransactionRejected, and nothing changed, if it cannot be in this block."""
+        ...
 
 
 class Candidate(Protocol):
@@ -57,7 +69,7 @@ class SelectionLimits:
 
 
 def select(
-    block: OpenBlock, gas_limit: int, candidates: Iterable[Candidate], limits: SelectionLimits
+    block: Target, gas_limit: int, candidates: Iterable[Candidate], limits: SelectionLimits
 ) -> tuple[Transaction, ...]:
     """Add to `block` what fits of `candidates`; the transactions added, in order."""
     chosen: list[Transaction] = []
@@ -73,11 +85,11 @@ def select(
     return tuple(chosen)
 
 
-def _full_enough(block: OpenBlock, gas_limit: int, ratio: float) -> bool:
+def _full_enough(block: Target, gas_limit: int, ratio: float) -> bool:
     return block.gas_left < SMALLEST_TRANSACTION or gas_limit - block.gas_left >= ratio * gas_limit
 
 
-def _add(block: OpenBlock, candidate: Candidate) -> bool:
+def _add(block: Target, candidate: Candidate) -> bool:
     try:
         block.add(candidate.transaction, candidate.sender)
     except TransactionRejected as rejected:

@@ -3,7 +3,7 @@
 The order is from cheap to dear, so that a block that is wrong on its face costs no execution. Must not store anything.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from lacnode.chain.body_rules import check_body, check_outcome
@@ -12,8 +12,11 @@ from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.header_rules import HeaderRefused
 from lacnode.evm.engine import ExecutedBlock, ExecutionEngine, ExecutionError
+from lacnode.permissioning.account_permissions import EVERYBODY, AccountPermissions
+from lacnode.permissioning.contract_reader import ContractUnreadable
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.hexadecimal import to_hex
 
 
 class HeaderCheck(Protocol):
@@ -36,10 +39,17 @@ class HeaderCheck(Protocol):
 class Verifier:
     """The rules of one network. `now` is the wall clock in Unix seconds."""
 
-    def __init__(self, spec: ChainSpec, engine: ExecutionEngine, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        spec: ChainSpec,
+        engine: ExecutionEngine,
+        now: Callable[[], float],
+        permissions: AccountPermissions = EVERYBODY,
+    ) -> None:
         self._spec = spec
         self._engine = engine
         self._now = now
+        self._permissions = permissions
 
     def check_header(
         self,
@@ -70,13 +80,29 @@ class Verifier:
         check_body(block, self._fork(block.header))
 
     def execute(self, block: Block, parent: BlockHeader, ancestor_hash: Callable[[int], bytes | None]) -> ExecutedBlock:
-        """The execution of `block`; BlockRefused if a transaction is invalid or the outcome is not the header's."""
+        """The execution of `block`; BlockRefused if a transaction is invalid, its sender may
+        not send it, or the outcome is not the header's."""
         try:
             executed = self._engine.execute(parent.state_root, block.header, block.transactions, ancestor_hash)
         except ExecutionError as error:
             raise BlockRefused("transaction", str(error)) from None
         check_outcome(block.header, executed)
+        self._check_senders(block, executed.senders, parent)
         return executed
+
+    def _check_senders(self, block: Block, senders: Sequence[bytes], parent: BlockHeader) -> None:
+        for index, (transaction, sender) in enumerate(zip(block.body.transactions, senders, strict=True)):
+            try:
+                decision = self._permissions.may_be_in_block(transaction, sender, parent)
+            except ContractUnreadable as unreadable:
+                raise BlockRefused(
+                    "account-permission", f"transaction {index}: the account contract {unreadable}"
+                ) from None
+            if not decision.allowed:
+                raise BlockRefused(
+                    "account-permission",
+                    f"transaction {index}: Sender {to_hex(sender)} is not on the Account Allowlist: {decision}",
+                )
 
     def _fork(self, header: BlockHeader) -> Fork:
         return self._spec.forks.fork_at(header.number, header.timestamp)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lacnode.chain.block_file import BlockFileError, ImportStopped, check_range, export_blocks, import_blocks
 from lacnode.chain.blockchain import Blockchain, ChainSettings
+from lacnode.chain.contracts import ChainContracts
 from lacnode.chain.refusal import WrongNetwork
 from lacnode.chain.store import DatabaseNodeStore
 from lacnode.chainspec.genesis import GenesisError, load_genesis
@@ -18,6 +19,8 @@ from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.node.config import NodeConfig
 from lacnode.node.logs import configure_logs
 from lacnode.node.run import run_node
+from lacnode.permissioning.account_contract import AccountContract
+from lacnode.permissioning.account_permissions import EVERYBODY, AccountPermissions
 from lacnode.storage.errors import StorageError
 from lacnode.storage.lmdb_database import LmdbDatabase
 
@@ -51,18 +54,24 @@ def run(words: Sequence[str], settings: Settings) -> int:
     return run_node(config) if status == 0 and values.get("run") == "true" else status
 
 
-def _opened(data_path: Path, genesis: Path, keep_reasons: bool) -> tuple[Blockchain, LmdbDatabase]:
+def _opened(config: NodeConfig) -> tuple[Blockchain, LmdbDatabase]:
+    """The chain, guarded by the same account contract as in the node: it is part of what makes a block valid."""
     try:
-        spec = load_genesis(genesis)
-        database = LmdbDatabase(data_path)
+        spec = load_genesis(config.genesis_file)
+        database = LmdbDatabase(config.data_path)
         engine = PyEvmEngine(spec, DatabaseNodeStore(database))
-        return Blockchain(spec, database, engine, settings=ChainSettings(keep_revert_reasons=keep_reasons)), database
+        address = config.permissioning.account_contract
+        contracts = ChainContracts(spec, engine, lambda number: chain.hash_at(number))
+        permissions = EVERYBODY if address is None else AccountPermissions(contract=AccountContract(contracts, address))
+        settings = ChainSettings(keep_revert_reasons=config.keep_revert_reasons)
+        chain = Blockchain(spec, database, engine, settings=settings, permissions=permissions)
+        return chain, database
     except (GenesisError, StorageError, WrongNetwork) as error:
         raise UsageError(str(error)) from None
 
 
 def _import(files: Sequence[Path], config: NodeConfig, start: int, end: int | None) -> int:
-    chain, database = _opened(config.data_path, config.genesis_file, config.keep_revert_reasons)
+    chain, database = _opened(config)
     status = 0
     try:
         for file in files:
@@ -89,7 +98,7 @@ def _export(target: Path, start: int | None, end: int | None, read: Reader) -> i
         raise UsageError("--genesis-file is missing: an export starts at the genesis block")
     if not (read.data_path / "database").exists():
         raise UsageError(f"Chain is empty.  Unable to export blocks from specified data directory: {read.data_path}")
-    chain, database = _opened(read.data_path, genesis, False)
+    chain, database = _opened(NodeConfig(data_path=read.data_path, genesis_file=genesis))
     try:
         export_blocks(chain, target, start=start, end=end)
     except (BlockFileError, StorageError) as error:

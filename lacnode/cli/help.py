@@ -8,7 +8,9 @@ from lacnode.cli.options.option import Behaviour, Kind, Option
 COMMANDS = {
     "blocks import|export": "blocks from or to a file of concatenated RLP",
     "devnet": "a whole network on this machine (lacnode devnet --help)",
+    "permissions": "look at the rules of a permissioned network and change them (lacnode permissions --help)",
     "operator generate-blockchain-config": "genesis and node keys from Besu's configuration JSON",
+    "operator generate-network-genesis": "a ready genesis, permissions in it if wanted, and its expected hash",
     "password hash": "a BCrypt hash for a credentials file",
     "public-key export|export-address": "this node's public key or address",
     "rlp encode|decode": "IBFT 2.0 extra data from and to JSON",

@@ -25,6 +25,10 @@ COMMANDS = {
 """Sub-commands and the modules whose `run(words, settings)` carries them out."""
 
 
+PROGRAMS = {"devnet": "lacnode.devnet.command", "permissions": "lacnode.cli.permissions.command"}
+"""Sub-commands with options and help of their own, and the modules whose `main(words)` runs them."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -38,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(words: list[str]) -> int:
-    if words[:1] == ["devnet"]:
-        return int(importlib.import_module("lacnode.devnet.command").main(words[1:]))
+    if words and words[0] in PROGRAMS:
+        return int(importlib.import_module(PROGRAMS[words[0]]).main(words[1:]))
     if any(word in ("-h", "--help", "--Xhelp") for word in words):
         print(help_text(hidden="--Xhelp" in words), end="")
         return 0
@@ -47,7 +51,7 @@ def _main(words: list[str]) -> int:
         system = f"{platform.system().lower()}-{platform.machine()}"
         print(f"lacnode/v{__version__}/{system}/python-{platform.python_version()}")
         return 0
-    options, command = parse_command_line(words, (*COMMANDS, "devnet"))
+    options, command = parse_command_line(words, (*COMMANDS, *PROGRAMS))
     if command and command[0] in COMMANDS:
         # A command that has a config file of its own reads it itself; the rest need the node's settings.
         settings = Settings() if command[0] == "validate-config" else gather(options, os.environ)

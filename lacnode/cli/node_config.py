@@ -1,22 +1,28 @@
 """From settings to a `NodeConfig`. Rules between options are `rules`', warnings `notices`'."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lacnode.chainspec.genesis import GenesisError, load_genesis
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.cli.errors import UsageError
 from lacnode.cli.notices import notices
+from lacnode.cli.privacy import privacy_settings
 from lacnode.cli.reading import Reader
 from lacnode.cli.rules import check_against_chain, check_rules, pool_kind
 from lacnode.cli.sources import Settings
 from lacnode.node.config import MiningSettings, NodeConfig, P2pSettings
+from lacnode.node.role import Role
+from lacnode.p2p.names import NameUnknown, resolved
 from lacnode.p2p.wire.enode import Enode, EnodeError, parse_static_nodes
+from lacnode.permissioning.settings import PermissioningSettings
 from lacnode.primitives.hexadecimal import address_from_hex, fixed_from_hex, from_hex
 from lacnode.rpc.registry import GROUPS
 from lacnode.rpc.settings import ApiSettings, HttpSettings, WebSocketSettings
 from lacnode.txpool.settings import PoolSettings
+
+PERMISSIONS_FILE = "permissions_config.toml"
 
 MAX_STATIC_NODES_FILE = 2**24
 """Bytes: more than the longest list that is accepted."""
@@ -36,12 +42,16 @@ def node_config(settings: Settings) -> NodeConfig:
         key_file=read.path("node-private-key-file"),
         network_id=read.number("network-id") if read.is_set("network-id") else None,
         identity=read.said("identity"),
+        role=Role[read.text("node-role")] if read.is_set("node-role") else None,
         p2p=_p2p(read, spec),
         http=http,
         websocket=websocket,
         api=_api(read),
+        permissioning=_permissioning(read),
         pool=_pool(read, spec),
         mining=_mining(read),
+        privacy=privacy_settings(read),
+        host_names=read.flag("Xdns-enabled"),
         keep_revert_reasons=read.flag("revert-reason-enabled"),
         logging=read.text("logging"),
         colour=read.flag("color-enabled") if read.is_set("color-enabled") else None,
@@ -80,19 +90,19 @@ def _p2p(read: Reader, spec: ChainSpec) -> P2pSettings:
 def _bootnodes(read: Reader, spec: ChainSpec) -> tuple[Enode, ...]:
     """What was said, else what the genesis file's `config.discovery.bootnodes` says."""
     texts: object = read.settings.get("bootnodes")
-    origin = "Invalid enode URL supplied to '--bootnodes'"
+    origin = ""
     if texts is None:
         discovery = _member(spec.config_document, "discovery")
         texts = _member(discovery, "bootnodes") if isinstance(discovery, Mapping) else None
-        origin = f"{read.text('genesis-file')}: config.discovery.bootnodes"
+        origin = f"{read.text('genesis-file')}: config.discovery.bootnodes: "
     if texts is None:
         return ()
     if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
-        raise UsageError(f"{origin}: an array of enode URLs was expected")
+        raise UsageError(f"{origin}an array of enode URLs was expected")
     try:
-        return tuple(Enode.parse(text, allow_names=read.flag("Xdns-enabled")) for text in texts)
+        return _looked_up(read, [Enode.parse(text, allow_names=read.flag("Xdns-enabled")) for text in texts])
     except EnodeError as error:
-        raise UsageError(f"{origin}: {error}") from None
+        raise UsageError(f"{origin}{error}") from None
 
 
 def _member(document: Mapping[str, object], name: str) -> object:
@@ -109,9 +119,22 @@ def _static_nodes(read: Reader) -> tuple[Enode, ...]:
     try:
         if file.stat().st_size > MAX_STATIC_NODES_FILE:
             raise UsageError(f"Static nodes file {file}: larger than {MAX_STATIC_NODES_FILE} bytes")
-        return parse_static_nodes(file.read_text("utf-8"), allow_names=read.flag("Xdns-enabled"))
+        return _looked_up(read, parse_static_nodes(file.read_text("utf-8"), allow_names=read.flag("Xdns-enabled")))
     except (OSError, UnicodeDecodeError, EnodeError) as error:
         raise UsageError(f"Static nodes file {file}: {error}") from None
+
+
+def _looked_up(read: Reader, enodes: Sequence[Enode]) -> tuple[Enode, ...]:
+    """The enodes with their host names resolved once and for all, unless they are to be looked up at each use."""
+    if read.flag("Xdns-update-enabled"):
+        return tuple(enodes)
+    try:
+        return tuple(resolved(enode) for enode in enodes)
+    except NameUnknown as unknown:
+        raise EnodeError(
+            f"Invalid IP address '{unknown.enode}' (or DNS query resolved an invalid IP). --Xdns-enabled is true but "
+            f"--Xdns-update-enabled flag is false. {unknown}"
+        ) from None
 
 
 def _node_id(text: str) -> bytes:
@@ -119,6 +142,28 @@ def _node_id(text: str) -> bytes:
         return fixed_from_hex(text, 64, "a node id")
     except ValueError as error:
         raise UsageError(f"Invalid ids supplied to '--banned-node-ids'. {error}") from None
+
+
+def _permissioning(read: Reader) -> PermissioningSettings:
+    return PermissioningSettings(
+        accounts_file=_permissions_file(read, "accounts"),
+        nodes_file=_permissions_file(read, "nodes"),
+        node_contract=_permissions_contract(read, "nodes"),
+        node_contract_version=read.number("permissions-nodes-contract-version"),
+        account_contract=_permissions_contract(read, "accounts"),
+    )
+
+
+def _permissions_file(read: Reader, kind: str) -> Path | None:
+    if not read.flag(f"permissions-{kind}-config-file-enabled"):
+        return None
+    return read.path(f"permissions-{kind}-config-file") or read.data_path / PERMISSIONS_FILE
+
+
+def _permissions_contract(read: Reader, kind: str) -> bytes | None:
+    if not read.flag(f"permissions-{kind}-contract-enabled"):
+        return None
+    return from_hex(read.text(f"permissions-{kind}-contract-address"))
 
 
 # -- JSON-RPC ------------------------------------------------------------------------------------------------------

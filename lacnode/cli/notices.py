@@ -29,6 +29,10 @@ _DEPENDENT: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 """Switches, and the options (beginnings of names) that do nothing while they are off; the first that applies counts."""
 
+_PERMISSION_SWITCHES = tuple(
+    f"permissions-{kind}-{source}-enabled" for kind in ("nodes", "accounts") for source in ("config-file", "contract")
+)
+
 _OWN_TEXT = frozenset(("privacy-url", "privacy-public-key-file"))
 _UNBUILT_GROUPS = frozenset(("DEBUG", "TRACE", "MINER", "PLUGINS", "CLIQUE", "QBFT", "ENGINE"))
 
@@ -48,7 +52,7 @@ def notices(read: Reader, spec: ChainSpec, groups: tuple[str, ...]) -> Iterator[
         yield "Discovery disabled: bootnodes will be ignored."
     if read.text("logging") == "FATAL":
         yield "FATAL level is deprecated, using ERROR instead"
-    yield from _groups(groups)
+    yield from _groups(read, groups)
 
 
 def _waiting(read: Reader) -> dict[str, list[str]]:
@@ -73,7 +77,6 @@ def _without_effect(read: Reader, waiting: set[str]) -> Iterator[str]:
         and str(read.settings.get(option.name)).lower() != option.default.lower()
         and (option.name, read.settings.get(option.name)) != ("nat-method", "NONE")
         and option.name not in waiting | _OWN_TEXT
-        and not option.name.startswith("permissions-")
     ]
     if names:
         yield f"accepted, no effect in lacnode: {joined(names)}"
@@ -82,18 +85,18 @@ def _without_effect(read: Reader, waiting: set[str]) -> Iterator[str]:
 def _permissions(read: Reader) -> Iterator[str]:
     for kind, what in (("nodes", "Node"), ("accounts", "Account")):
         address = read.said(f"permissions-{kind}-contract-address")
-        if address is not None:
+        if address is not None and not read.flag(f"permissions-{kind}-contract-enabled"):
             yield (
                 f"{what} permissioning smart contract address set {address} "
                 f"but smart contract {what.lower()} permissioning is disabled."
             )
         file = read.said(f"permissions-{kind}-config-file")
-        if file is not None:
+        if file is not None and not read.flag(f"permissions-{kind}-config-file-enabled"):
             yield f"{what} permissioning config file set {file} but no permissions enabled"
 
 
 def _privacy(read: Reader) -> Iterator[str]:
-    if any(read.is_set(name) for name in _OWN_TEXT):
+    if any(read.is_set(name) for name in _OWN_TEXT) and not read.flag("privacy-enabled"):
         yield ("--privacy-url and/or --privacy-public-key-file ignored because none of --privacy-enabled was defined.")
     if read.flag("privacy-onchain-groups-enabled"):
         yield ("--privacy-onchain-groups-enabled has been deprecated, use --privacy-flexible-groups-enabled instead.")
@@ -109,10 +112,10 @@ def _prices(read: Reader, spec: ChainSpec) -> Iterator[str]:
         yield (f"Forcing tx-pool-min-gas-price={floor}, since it cannot be greater than the value of min-gas-price")
 
 
-def _groups(groups: tuple[str, ...]) -> Iterator[str]:
-    if "PERM" in groups:
+def _groups(read: Reader, groups: tuple[str, ...]) -> Iterator[str]:
+    if "PERM" in groups and not any(read.flag(switch) for switch in _PERMISSION_SWITCHES):
         yield "Permissions are disabled. Cannot enable PERM APIs when not using Permissions."
-    if {"EEA", "PRIV"} & set(groups):
+    if {"EEA", "PRIV"} & set(groups) and not read.flag("privacy-enabled"):
         yield "Privacy is disabled. Cannot use EEA/PRIV API methods when not using Privacy."
     unbuilt = sorted(_UNBUILT_GROUPS & set(groups))
     if unbuilt:

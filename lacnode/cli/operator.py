@@ -9,6 +9,7 @@ import orjson
 
 from lacnode.chainspec.genesis import GenesisError, parse_genesis
 from lacnode.cli.errors import UsageError
+from lacnode.cli.network_genesis import write_network
 from lacnode.cli.sources import Settings
 from lacnode.cli.words import parse_words, required
 from lacnode.consensus.extra_data import ExtraData
@@ -35,8 +36,10 @@ def run(words: Sequence[str], settings: Settings) -> int:
     if rest == ["generate-log-bloom-cache"]:
         print("lacnode indexes log blooms as blocks are imported; there is no cache to generate")
         return 0
+    if rest == ["generate-network-genesis"]:
+        return write_network(Path(required(values, "config-file")), Path(required(values, "to")))
     if rest != ["generate-blockchain-config"]:
-        raise UsageError("operator generate-blockchain-config was expected", 2)
+        raise UsageError("operator generate-blockchain-config or operator generate-network-genesis was expected", 2)
     return _generate(values)
 
 

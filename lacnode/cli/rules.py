@@ -114,6 +114,9 @@ def _permissions(read: Reader) -> Iterator[str]:
                 f"No {what} permissioning contract address specified. "
                 f"Cannot enable smart contract based {what} permissioning."
             )
+    version = read.number("permissions-nodes-contract-version")
+    if read.flag("permissions-nodes-contract-enabled") and version not in (1, 2):
+        yield f"Invalid value for option '--permissions-nodes-contract-version': 1 or 2 was expected, not {version}"
 
 
 def _pool(read: Reader) -> Iterator[str]:
@@ -144,6 +147,28 @@ def _privacy(read: Reader) -> Iterator[str]:
         yield (
             "--privacy-onchain-groups-enabled and --privacy-flexible-groups-enabled can't be used at the same time: "
             "the first is the old name of the second"
+        )
+    if not read.flag("privacy-enabled"):
+        return
+    if read.said("sync-mode") == "FAST":
+        yield "Fast sync cannot be enabled with privacy."
+    if read.flag("pruning-enabled"):
+        yield "Pruning cannot be enabled with privacy."
+    has_key = read.is_set("privacy-public-key-file")
+    if read.flag("privacy-multi-tenancy-enabled"):
+        if not read.flag("rpc-http-authentication-enabled") and not read.flag("rpc-ws-authentication-enabled"):
+            yield (
+                "Privacy multi-tenancy requires either http authentication to be enabled "
+                "or WebSocket authentication to be enabled"
+            )
+        if has_key:
+            yield "Privacy multi-tenancy and privacy public key cannot be used together"
+    elif not has_key:
+        yield "Please specify Enclave public key file path to enable privacy"
+    if read.number("min-gas-price") > 0 and not read.is_set("privacy-marker-transaction-signing-key-file"):
+        yield (
+            "Not a free gas network. --privacy-marker-transaction-signing-key-file must be specified and must be a funded "
+            "account. Private transactions cannot be signed by random (non-funded) accounts in paid gas networks"
         )
 
 

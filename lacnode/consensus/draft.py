@@ -2,9 +2,18 @@
 
 from dataclasses import dataclass, replace
 
-from lacnode.consensus.messages import Proposal, RoundChange, RoundChangeCertificate
+from lacnode.consensus.block_hash import committed_seal_hash
+from lacnode.consensus.messages import (
+    Proposal,
+    RoundChange,
+    RoundChangeCertificate,
+    certificate_fields,
+    certificate_of,
+)
 from lacnode.consensus.payloads import ProposalPayload, SignedPayload
+from lacnode.primitives import rlp
 from lacnode.primitives.block import Block
+from lacnode.primitives.rlp import RlpFields
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +37,15 @@ class Draft:
         if self.block is None or self.digest != signed.payload.digest:
             return None
         return Proposal(signed, self.block, self.certificate)
+
+    def encode(self) -> bytes:
+        """A draft with its block, for the journal; it never travels in this form."""
+        assert self.block is not None
+        return rlp.encode([self.block.fields(), certificate_fields(self.certificate)])
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Draft":
+        fields = RlpFields(rlp.decode_list(data, "draft"), "draft")
+        block, certificate = Block.from_item(fields.take("block")), certificate_of(fields.take("certificate"))
+        fields.end()
+        return cls(certificate, block, committed_seal_hash(block.header))

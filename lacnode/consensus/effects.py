@@ -6,7 +6,8 @@ one cancels its predecessor.
 
 from dataclasses import dataclass
 
-from lacnode.consensus.payloads import Payload
+from lacnode.consensus.draft import Draft
+from lacnode.consensus.payloads import Payload, RoundId
 from lacnode.consensus.prepared import PreparedBlock
 from lacnode.primitives.block import Block
 
@@ -60,6 +61,15 @@ class RecordPrepared:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordDraft:
+    """Make `draft`, a checked block of ours for `round_id`, durable before carrying out what follows: after a crash it
+    is proposed again, byte for byte."""
+
+    round_id: RoundId
+    draft: Draft
+
+
+@dataclass(frozen=True, slots=True)
 class SignPayload:
     """Write `payload` to the journal, sign it, and answer with `PayloadSigned` or `SigningRefused`."""
 
@@ -109,6 +119,7 @@ Effect = (
     | BuildBlock
     | CheckProposal
     | RecordPrepared
+    | RecordDraft
     | SignPayload
     | Send
     | ImportBlock

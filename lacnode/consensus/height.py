@@ -21,7 +21,16 @@ from typing import Any
 
 from lacnode.consensus.block_hash import committed_seal_hash, with_round, with_seals
 from lacnode.consensus.draft import Draft
-from lacnode.consensus.effects import BuildBlock, CheckProposal, Effect, ImportBlock, Note, RecordPrepared, SignPayload
+from lacnode.consensus.effects import (
+    BuildBlock,
+    CheckProposal,
+    Effect,
+    ImportBlock,
+    Note,
+    RecordDraft,
+    RecordPrepared,
+    SignPayload,
+)
 from lacnode.consensus.events import (
     BlockBuilt,
     BlockTimerExpired,
@@ -153,6 +162,10 @@ class Height:
         is_prepared = self.prepared is not None and self.prepared.round == number
         if self._has_signed(ROUND_CHANGE) and not is_prepared:
             self._ask_for_round()
+        draft = self._signed.signed_draft(number)
+        if draft is not None and draft.digest is not None and not is_prepared:
+            self._draft = draft
+            self._sign(ProposalPayload(id_, draft.digest))
         digest = self._signed.digest(PREPARE, number)
         if digest is not None:
             self._sign(PreparePayload(id_, digest))
@@ -209,6 +222,7 @@ class Height:
             self._draft = None
             self._note("own-proposal-invalid", f"our block for {self.round.id} is invalid: {failure}")
         elif self.round.proposal is None and draft.digest is not None:
+            self._out.append(RecordDraft(self.round.id, draft))
             self._sign(ProposalPayload(self.round.id, draft.digest))
 
     # -- proposals -----------------------------------------------------------------------------------------------

@@ -9,20 +9,27 @@ is told by events.
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lacnode.consensus.block_hash import on_chain_hash
+from lacnode.consensus.clock_skew import ClockSkew
 from lacnode.consensus.effects import Effect, Note, PeerIsAhead, Send, StopTimers
-from lacnode.consensus.events import Event, HeadChanged, MessageReceived
+from lacnode.consensus.events import Event, HeadChanged, MessageReceived, PayloadSigned
 from lacnode.consensus.height import Height
 from lacnode.consensus.journal import Journal
 from lacnode.consensus.memory import FutureMessages, Limits, SeenMessages
-from lacnode.consensus.messages import decode_envelope, decode_message
+from lacnode.consensus.messages import Message, Proposal, decode_envelope, decode_message, round_id_of
+from lacnode.consensus.payloads import ProposalPayload
 from lacnode.primitives.rlp import RlpError
 
-MAX_RELAYED = 256
-"""Messages of one author passed on at one height: a validator that talks without end is not helped by all others. An
-honest one says four things a round, and rounds double."""
+MAX_RELAYED, MAX_RELAYED_SECOND_HAND = 256, 64
+"""Messages of one author passed on at one height: those that it brought itself, and those that one other validator
+brought (all strangers count as one). A validator that talks without end is not helped by all others; and whoever varies
+what an author's signature does not cover uses up what is his, not what the author or the honest need. An honest
+validator says four things a round, and rounds double."""
+
+SKEW_NOTE_EVERY = 100
+"""Heights between two notes about one validator's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,7 @@ class ConsensusStatus:
 
     `round` and what follows are about the current round; `missing` says what it lacks; `round_changes` maps a round to
     those who asked for it. Times are Unix milliseconds; `block_due_ms` is None unless this node is about to build.
+    `clock_offsets_ms` and `clocks_off` are what `clock_skew` estimates.
     """
 
     height: int
@@ -47,6 +55,8 @@ class ConsensusStatus:
     missing: str = "this node is no validator at this height"
     round_ends_ms: int | None = None
     block_due_ms: int | None = None
+    clock_offsets_ms: dict[bytes, int] = field(default_factory=dict)
+    clocks_off: tuple[bytes, ...] = ()
 
 
 class Ibft:
@@ -61,7 +71,9 @@ class Ibft:
         self._future = FutureMessages(limits)
         self._received = SeenMessages(limits.duplicate_messages)
         self._sent = SeenMessages(limits.gossiped_history)
-        self._relayed: Counter[bytes] = Counter()
+        self._relayed: Counter[tuple[bytes | None, bytes]] = Counter()
+        self._clocks = ClockSkew()
+        self._skew_noted: dict[bytes, int] = {}
 
     def handle(self, event: Event, now_ms: int) -> list[Effect]:
         """What the world should do about `event`, in order. `now_ms` is the wall clock in Unix milliseconds."""
@@ -72,6 +84,8 @@ class Ibft:
         if self._height is None:
             return []
         effects = self._height.handle(event, now_ms)
+        if isinstance(event, PayloadSigned) and isinstance(event.signed.payload, ProposalPayload):
+            self._watch_clock(self._height.round.proposal, now_ms)
         for effect in effects:
             if isinstance(effect, Send):
                 self._sent.add(effect.data)
@@ -101,6 +115,8 @@ class Ibft:
             missing=height.missing,
             round_ends_ms=height.clock.round_ends_ms,
             block_due_ms=height.clock.block_due_ms,
+            clock_offsets_ms=self._clocks.offsets_ms,
+            clocks_off=tuple(self._clocks.skewed),
         )
 
     # -- heights -------------------------------------------------------------------------------------------------
@@ -116,7 +132,7 @@ class Ibft:
             self._height = None
             return [StopTimers()]
         self._height = Height(self._address, head, self._journal.at(head.header.number + 1))
-        effects: list[Effect] = [StopTimers(), *self._height.begin(now_ms)]
+        effects: list[Effect] = [StopTimers(), *self._skew_notes(head), *self._height.begin(now_ms)]
         for message in early:
             effects += self._hear(message, now_ms)
         return effects
@@ -126,6 +142,27 @@ class Ibft:
         if same_height and on_chain_hash(head.header) != on_chain_hash(current.header):
             return [Note("fork", f"two different blocks {head.header.number} were given as head")]
         return []
+
+    # -- clocks --------------------------------------------------------------------------------------------------
+
+    def _watch_clock(self, message: Message | None, now_ms: int) -> None:
+        """A proposal of round 0 shows its author's clock; later ones may carry a block made earlier."""
+        if isinstance(message, Proposal) and round_id_of(message).round == 0:
+            height, timestamp = round_id_of(message).sequence, message.block.header.timestamp
+            self._clocks.observe(message.signed.author, height, timestamp, now_ms)
+
+    def _skew_notes(self, head: HeadChanged) -> list[Effect]:
+        """Say whose clock is off, now and then."""
+        self._clocks.keep(head.validators)
+        notes: list[Effect] = []
+        for author, offset in self._clocks.skewed.items():
+            if head.header.number - self._skew_noted.get(author, -SKEW_NOTE_EVERY) >= SKEW_NOTE_EVERY:
+                self._skew_noted[author] = head.header.number
+                whose = "this node's clock" if author == self._address else f"the clock of 0x{author.hex()}"
+                side = "ahead of" if offset > 0 else "behind"
+                text = f"{whose} is about {abs(offset) / 1000:.1f} s {side} those of the other validators"
+                notes.append(Note("clock-skew", text))
+        return notes
 
     # -- messages ------------------------------------------------------------------------------------------------
 
@@ -150,13 +187,16 @@ class Ibft:
             message = decode_message(event.code, event.data, height.committee.validators.__contains__)
         except RlpError as error:
             return [Note("message-malformed", f"malformed message from 0x{event.sender.hex()}: {error}")]
+        self._watch_clock(message, now_ms)
         return [*self._relay(event, author), *height.hear(message, now_ms)]
 
     def _relay(self, event: MessageReceived, author: bytes) -> list[Effect]:
         """Pass a message on, unchanged and once, to the validators who may lack it."""
         assert self._head is not None
         others = frozenset(self._head.validators) - {self._address, event.sender, author}
-        if not others or self._relayed[author] >= MAX_RELAYED or not self._sent.add(event.data):
+        limit = MAX_RELAYED if event.sender == author else MAX_RELAYED_SECOND_HAND
+        budget = event.sender if event.sender in self._head.validators else None, author
+        if not others or self._relayed[budget] >= limit or not self._sent.add(event.data):
             return []
-        self._relayed[author] += 1
+        self._relayed[budget] += 1
         return [Send(event.code, event.data, others)]

@@ -13,15 +13,17 @@ The journal knows nothing about quorums. What it enforces is what nobody may eve
 * anything at a height that is finished.
 
 The records are RLP lists: `[0, code, sequence, round, content]` for a payload, `[1, prepared block]`, `[2, number]` for
-the highest finished height.
+the highest finished height, `[3, sequence, round, draft]` for the block to be proposed in a round.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from lacnode.consensus.draft import Draft
 from lacnode.consensus.payloads import (
     COMMIT,
     PREPARE,
+    PROPOSAL,
     ROUND_CHANGE,
     CommitPayload,
     Payload,
@@ -32,7 +34,7 @@ from lacnode.consensus.prepared import PreparedBlock
 from lacnode.primitives import rlp
 from lacnode.primitives.rlp import RlpFields
 
-_SIGNED, _PREPARED, _FINISHED = b"", b"\x01", b"\x02"
+_SIGNED, _PREPARED, _FINISHED, _DRAFT = b"", b"\x01", b"\x02", b"\x03"
 
 
 class Contradiction(Exception):
@@ -42,10 +44,12 @@ class Contradiction(Exception):
 @dataclass(slots=True)
 class SignedAtHeight:
     """What was signed at one height. `contents` has the digest of each proposal, prepare and commit by (code, round),
-    and the encoded payload of each round change; `prepared` is the block prepared in the highest round."""
+    and the encoded payload of each round change; `prepared` is the block prepared in the highest round; `draft` is the
+    last block that was to be proposed, with its round: signed or not, which `contents` knows."""
 
     contents: dict[tuple[int, int], bytes] = field(default_factory=dict)
     prepared: PreparedBlock | None = None
+    draft: tuple[int, Draft] | None = None
 
     @property
     def left_before(self) -> int:
@@ -61,6 +65,12 @@ class SignedAtHeight:
     def digest(self, code: int, round_: int) -> bytes | None:
         """What was signed for (code, round), if anything."""
         return self.contents.get((code, round_))
+
+    def signed_draft(self, round_: int) -> Draft | None:
+        """What was proposed in `round_`, if its proposal was signed and its block recorded."""
+        if self.draft is None or self.draft[0] != round_ or self.draft[1].digest != self.digest(PROPOSAL, round_):
+            return None
+        return self.draft[1]
 
 
 class Journal:
@@ -108,6 +118,11 @@ class Journal:
         self._remember_prepared(prepared)
         return rlp.encode([_PREPARED, prepared.encode()])
 
+    def record_draft(self, round_id: RoundId, draft: Draft) -> bytes:
+        """The record to make durable before the proposal of `draft` is signed."""
+        self._heights.setdefault(round_id.sequence, SignedAtHeight()).draft = (round_id.round, draft)
+        return rlp.encode([_DRAFT, *round_id.fields(), draft.encode()])
+
     def head_changed(self, number: int) -> list[bytes]:
         """Block `number` is final: forget it and all below. The records that say everything that still matters."""
         self._finished = max(self._finished, number)
@@ -116,6 +131,8 @@ class Journal:
         for height, signed in sorted(self._heights.items()):
             if signed.prepared is not None:
                 records.append(rlp.encode([_PREPARED, signed.prepared.encode()]))
+            if signed.draft is not None:
+                records.append(self.record_draft(RoundId(height, signed.draft[0]), signed.draft[1]))
             for (code, round_), content in signed.contents.items():
                 records.append(rlp.encode([_SIGNED, rlp.scalar(code), *RoundId(height, round_).fields(), content]))
         return records
@@ -166,6 +183,10 @@ class Journal:
             prepared = PreparedBlock.decode(fields.bytes("prepared"))
             if prepared.height > self._finished:
                 self._remember_prepared(prepared)
+        elif kind == _DRAFT:
+            round_id = RoundId.take(fields)
+            if round_id.sequence > self._finished:
+                self.record_draft(round_id, Draft.decode(fields.bytes("draft")))
         else:
             self.head_changed(fields.scalar("number", 8))
 

@@ -43,18 +43,15 @@ class Proposal:
     code = PROPOSAL
 
     def encode(self) -> bytes:
-        certificate: RlpValue = b""
-        if self.certificate is not None:
-            certificate = [[round_change.fields() for round_change in self.certificate]]
-        return rlp.encode([self.signed.fields(), self.block.fields(), certificate])
+        return rlp.encode([self.signed.fields(), self.block.fields(), certificate_fields(self.certificate)])
 
     @classmethod
     def from_item(cls, item: RlpItem, known: Known) -> "Proposal":
         fields = RlpFields(rlp.as_list(item, "proposal"), "proposal")
         signed, block = signed_proposal(fields.take("payload"), known), Block.from_item(fields.take("block"))
-        certificate = fields.take("roundChangeCertificate")
+        certificate = certificate_of(fields.take("roundChangeCertificate"), known)
         fields.end()
-        return cls(signed, block, None if certificate == b"" else _certificate(certificate, known))
+        return cls(signed, block, certificate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +142,15 @@ def round_id_of(message: Message) -> RoundId:
     return message.signed.payload.round_id
 
 
-def _certificate(item: RlpItem, known: Known) -> RoundChangeCertificate:
+def certificate_fields(certificate: RoundChangeCertificate | None) -> RlpValue:
+    """A certificate, or the lack of one, as a proposal carries it."""
+    return b"" if certificate is None else [[round_change.fields() for round_change in certificate]]
+
+
+def certificate_of(item: RlpItem, known: Known = anybody) -> RoundChangeCertificate | None:
+    """What `certificate_fields` made; RlpError if it did not."""
+    if item == b"":
+        return None
     fields = RlpFields(rlp.as_list(item, "roundChangeCertificate"), "roundChangeCertificate")
     once = each_once(known)
     payloads = tuple(signed_round_change(payload, known, once) for payload in signed_list(fields, "payloads"))

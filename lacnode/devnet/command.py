@@ -24,19 +24,23 @@ from lacnode.devnet.manifest import (
     DevnetError,
     DevnetNode,
     Manifest,
+    Shape,
     check_network,
     join_devnet,
     load_manifest,
     make_devnet,
 )
 from lacnode.devnet.ports import HIGHEST_OFFSET, NoFreePorts, claimed_ports
-from lacnode.devnet.rpc_client import NodeSilent, call_all
+from lacnode.devnet.rpc_client import CallRefused, NodeSilent, call
 from lacnode.devnet.table import BlockRate, Row, read_row, render
 
 DEFAULT_PATH = Path("devnet-data")
 DEFAULT_VALIDATORS, DEFAULT_BLOCK_PERIOD = 4, 1.0
 START_SECONDS = 60.0
 """How long the network may take to reach block 1."""
+
+VOTE_SECONDS, VOTE_POLL_SECONDS = 15.0, 0.2
+"""How long a voter may take to see the candidate, and how often it is asked."""
 
 PLAIN_INTERVAL, PLAIN_WIDTH = 10.0, 132
 """Seconds between two tables, and characters in a line, where the output is no terminal."""
@@ -63,6 +67,11 @@ def _parser() -> argparse.ArgumentParser:
         description="A network of real nodes on this machine. Without a verb: start it and watch it until Ctrl-C.",
     )
     parser.add_argument("--validators", type=int, metavar="N", help="number of validators (default 4)")
+    for role in ("boots", "writers", "observers"):
+        parser.add_argument(f"--{role}", type=int, default=0, metavar="N", help=f"number of {role} (default 0)")
+    parser.add_argument(
+        "--permissioned", action="store_true", help="let contracts in the genesis decide who may connect and send"
+    )
     parser.add_argument(
         "--block-period", type=float, metavar="SECONDS", help="seconds between blocks, fractions allowed (default 1)"
     )
@@ -96,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
             verb.add_argument("nodes", nargs="*" if run in (_start, _heal) else "+", metavar="NODE")
         if run is _vote:
             verb.add_argument("--drop", action="store_true", help="vote for them to be validators no longer")
+            verb.add_argument("--force", action="store_true", help="vote even where that may stop the network")
         verb.set_defaults(run=run)
     return parser
 
@@ -112,24 +122,27 @@ def _up(arguments: argparse.Namespace) -> int:
         return _run(manifest, arguments)
     validators = DEFAULT_VALIDATORS if arguments.validators is None else arguments.validators
     block_period = DEFAULT_BLOCK_PERIOD if arguments.block_period is None else arguments.block_period
-    check_network(validators, block_period)
-    with _ports(arguments.port_offset, validators) as port_offset:
+    shape = Shape(validators, arguments.boots, arguments.writers, arguments.observers, arguments.permissioned)
+    check_network(shape, block_period)
+    if arguments.in_process and shape != Shape(validators):
+        raise DevnetError("--in-process networks have validators alone and no permissions")
+    with _ports(arguments.port_offset, len(shape.roles())) as port_offset:
         if arguments.in_process:
             module = importlib.import_module("lacnode.devnet.in_process")
             return int(module.watch(validators, block_period, port_offset, arguments.json))
         if arguments.data_path.exists() and any(arguments.data_path.iterdir()):
             raise DevnetError(f"{arguments.data_path} is not empty and holds no devnet; choose another --data-path")
-        return _run(make_devnet(arguments.data_path, validators, block_period, port_offset), arguments)
+        return _run(make_devnet(arguments.data_path, shape, block_period, port_offset), arguments)
 
 
-def _ports(wanted: int | None, validators: int) -> AbstractContextManager[int]:
-    return claimed_ports(validators) if wanted is None else nullcontext(wanted)
+def _ports(wanted: int | None, nodes: int) -> AbstractContextManager[int]:
+    return claimed_ports(nodes) if wanted is None else nullcontext(wanted)
 
 
 def _check_same(manifest: Manifest, arguments: argparse.Namespace) -> None:
     """A network keeps what it was made with."""
     found = {
-        "validators": (len(manifest.nodes), "{} nodes"),
+        "validators": (len(manifest.of_role("validator")), "{} validators"),
         "block_period": (manifest.block_period, "a block period of {} s"),
         "port_offset": (manifest.port_offset, "a port offset of {}"),
     }
@@ -175,6 +188,8 @@ def _introduce(manifest: Manifest, as_json: bool) -> None:
     print("\nnodes:")
     for node in manifest.nodes:
         print(f"  {node.name}  {node.rpc_url}  {node.ws_url}")
+    if manifest.permissioned:
+        print(f"\nthe first account may change the rules; its key for lacnode permissions: {manifest.admin_key_file}")
     print(f"\ndata in {manifest.path}\n", flush=True)
 
 
@@ -195,6 +210,7 @@ def _document(manifest: Manifest) -> dict[str, object]:
             for node in manifest.nodes
         ],
         "accounts": [asdict(account) for account in manifest.accounts],
+        "admin_key_file": str(manifest.admin_key_file) if manifest.permissioned else None,
     }
 
 
@@ -292,7 +308,7 @@ def _join(arguments: argparse.Namespace) -> int:
     for name in arguments.nodes:
         manifest, node = join_devnet(manifest, name)
         processes.start(node)
-        _report(arguments, f"{name} started, {node.rpc_url}, address {node.address}")
+        _report(arguments, f"{name} started, {node.rpc_url}, address {node.address}, {node.enode}")
     return 0
 
 
@@ -300,12 +316,24 @@ def _vote(arguments: argparse.Namespace) -> int:
     manifest = _found(arguments)
     for candidate in [manifest.node(name) for name in arguments.nodes]:
         for voter in [node for node in manifest.nodes if processes.pid_of(node) is not None]:
-            try:
-                call_all(voter.rpc_url, [("ibft_proposeValidatorVote", [candidate.address, not arguments.drop])])
-            except NodeSilent as error:
-                raise DevnetError(f"{voter.name} did not take the vote: {error}") from None
+            _take_vote(voter, [candidate.address, not arguments.drop, arguments.force])
         _report(arguments, f"every running node votes {'against' if arguments.drop else 'for'} {candidate.name}")
     return 0
+
+
+def _take_vote(voter: DevnetNode, vote: list[object]) -> None:
+    """A node that has just joined may not have met every voter yet: that is waited for."""
+    deadline = time.monotonic() + VOTE_SECONDS
+    while True:
+        try:
+            call(voter.rpc_url, "ibft_proposeValidatorVote", vote)
+            return
+        except NodeSilent as error:
+            raise DevnetError(f"{voter.name} did not take the vote: {error}") from None
+        except CallRefused as refusal:
+            if time.monotonic() > deadline:
+                raise DevnetError(f"{voter.name}: {refusal} (--force votes all the same)") from None
+        time.sleep(VOTE_POLL_SECONDS)
 
 
 def _found(arguments: argparse.Namespace) -> Manifest:

@@ -4,6 +4,7 @@ Written once, when the devnet is made; every later command reads it. Whether a n
 file's and the process table's.
 """
 
+import importlib
 import json
 import os
 import re
@@ -15,10 +16,19 @@ from lacnode.crypto.node_key import NodeKey, save_node_key
 from lacnode.devnet.accounts import Account, funded_accounts
 from lacnode.devnet.genesis import CHAIN_ID, devnet_genesis
 from lacnode.devnet.ports import MAX_NODES, NodePorts, node_ports
-from lacnode.primitives.hexadecimal import to_hex
+from lacnode.primitives.hexadecimal import address_from_hex, from_hex, to_hex
 
 FILE_NAME = "devnet.json"
 FORMAT = 1
+
+
+PERMISSIONED = {
+    "permissions-nodes-contract-enabled": True,
+    "permissions-nodes-contract-address": "0x" + "9999".rjust(40, "0"),
+    "permissions-accounts-contract-enabled": True,
+    "permissions-accounts-contract-address": "0x" + "8888".rjust(40, "0"),
+}
+"""The settings of a permissioned devnet's nodes."""
 
 
 class DevnetError(Exception):
@@ -39,6 +49,8 @@ class DevnetNode:
     rpc_port: int
     ws_port: int
     data_path: str
+    has_role: bool
+    """Whether it is configured to keep to its role: a node that joined later may still become a validator."""
 
     @property
     def directory(self) -> Path:
@@ -68,18 +80,44 @@ class DevnetNode:
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """How many nodes of each role a devnet begins with, and whether contracts decide who may connect and send."""
+
+    validators: int = 4
+    boots: int = 0
+    writers: int = 0
+    observers: int = 0
+    permissioned: bool = False
+
+    def roles(self) -> list[str]:
+        """The role of every node, in the order of the nodes."""
+        counts = (("validator", self.validators), ("boot", self.boots), ("writer", self.writers))
+        return [role for role, count in (*counts, ("observer", self.observers)) for _ in range(count)]
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """A devnet on disk."""
 
     path: Path
     block_period: float
     port_offset: int
+    permissioned: bool
     nodes: tuple[DevnetNode, ...]
     accounts: tuple[Account, ...]
 
     @property
     def genesis_file(self) -> Path:
         return self.path / "genesis.json"
+
+    @property
+    def admin_key_file(self) -> Path:
+        """The private key of the first account, which may change the rules of a permissioned devnet."""
+        return self.path / "admin.key"
+
+    def of_role(self, *roles: str) -> list[DevnetNode]:
+        """The nodes with one of `roles`."""
+        return [node for node in self.nodes if node.role in roles]
 
     def node(self, name: str) -> DevnetNode:
         """The node called `name`; DevnetError naming those there are."""
@@ -100,6 +138,7 @@ def load_manifest(path: Path) -> Manifest | None:
             path=path,
             block_period=float(document["block_period"]),
             port_offset=int(document["port_offset"]),
+            permissioned=bool(document["permissioned"]),
             nodes=tuple(DevnetNode(**node) for node in document["nodes"]),
             accounts=tuple(Account(**account) for account in document["accounts"]),
         )
@@ -109,40 +148,77 @@ def load_manifest(path: Path) -> Manifest | None:
         raise DevnetError(f"{file} is damaged ({error}); remove {path} to start anew") from None
 
 
-def check_network(validators: int, block_period: float) -> None:
-    """Raise DevnetError unless a devnet may have that many validators and that many seconds between blocks."""
-    if not 1 <= validators <= MAX_NODES:
-        raise DevnetError(f"--validators must be between 1 and {MAX_NODES}, not {validators}")
+def check_network(shape: Shape, block_period: float) -> None:
+    """Raise DevnetError unless a devnet may have that shape and that many seconds between blocks."""
+    for name, count, least in (
+        ("validators", shape.validators, 1),
+        ("boots", shape.boots, 0),
+        ("writers", shape.writers, 0),
+        ("observers", shape.observers, 0),
+    ):
+        if not least <= count <= MAX_NODES:
+            raise DevnetError(f"--{name} must be between {least} and {MAX_NODES}, not {count}")
+    if len(shape.roles()) > MAX_NODES:
+        raise DevnetError(f"a devnet holds at most {MAX_NODES} nodes, and {len(shape.roles())} were asked for")
     if not 0.05 <= block_period <= 3600:
         raise DevnetError(f"--block-period must be between 0.05 and 3600 seconds, not {block_period}")
 
 
-def make_devnet(path: Path, validators: int, block_period: float, port_offset: int) -> Manifest:
+def make_devnet(path: Path, shape: Shape, block_period: float, port_offset: int) -> Manifest:
     """Make keys, genesis, configuration and manifest under `path`."""
-    keys = [NodeKey.generate() for _ in range(validators)]
+    roles = shape.roles()
+    keys = [NodeKey.generate() for _ in roles]
+    numbers = [roles[: index + 1].count(role) for index, role in enumerate(roles)]
     nodes = tuple(
-        _node(f"validator-{index + 1}", "validator", key, node_ports(index, port_offset), path.resolve())
-        for index, key in enumerate(keys)
+        _node(f"{role}-{number}", role, key, node_ports(index, port_offset), path.resolve())
+        for index, (role, number, key) in enumerate(zip(roles, numbers, keys, strict=True))
     )
-    manifest = Manifest(path.resolve(), block_period, port_offset, nodes, funded_accounts())
-    genesis = devnet_genesis([key.address for key in keys], manifest.accounts, block_period, int(time.time()) - 1)
+    manifest = Manifest(path.resolve(), block_period, port_offset, shape.permissioned, nodes, funded_accounts())
+    validators = [key.address for role, key in zip(roles, keys, strict=True) if role == "validator"]
+    genesis = devnet_genesis(validators, manifest.accounts, block_period, int(time.time()) - 1)
+    if shape.permissioned:
+        _add_permissions(genesis, manifest)
     path.mkdir(parents=True, exist_ok=True)
     manifest.genesis_file.write_text(json.dumps(genesis, indent=2) + "\n", "utf-8")
+    save_node_key(manifest.admin_key_file, NodeKey.of(from_hex(manifest.accounts[0].private_key)))
     for node, key in zip(nodes, keys, strict=True):
         write_node_files(manifest, node, key)
     _write_manifest(manifest)
     return manifest
 
 
-def write_node_files(manifest: Manifest, node: DevnetNode, key: NodeKey, bootnode: str | None = None) -> None:
-    """The node's directory: key, `config.toml` with Besu's own names, and `static-nodes.json` with the others unless it
-    is to find them by `bootnode`."""
+def _add_permissions(genesis: dict[str, object], manifest: Manifest) -> None:
+    """Every node on the list by its role; every funded account may send, the first may change the rules. The module is
+    loaded by name because the EVM, which it needs, is slow to load."""
+    module = importlib.import_module("lacnode.devnet.permissioned_genesis")
+    addresses = [address_from_hex(account.address) for account in manifest.accounts]
+    nodes = [(node.enode, node.role, node.name) for node in manifest.nodes]
+    alloc = genesis["alloc"]
+    assert isinstance(alloc, dict)
+    alloc.update(module.devnet_accounts(addresses, nodes))
+
+
+def write_node_files(manifest: Manifest, node: DevnetNode, key: NodeKey) -> None:
+    """The node's directory: key, `config.toml` with Besu's own names, and `static-nodes.json`."""
     node.directory.mkdir(parents=True, exist_ok=True)
     save_node_key(node.directory / "key", key)
-    others = [other.enode for other in manifest.nodes if other.name != node.name]
-    if bootnode is None:
-        (node.directory / "static-nodes.json").write_text(json.dumps(others, indent=2) + "\n", "utf-8")
-    node.config_file.write_text(_config_toml(manifest, node, bootnode), "utf-8")
+    static = [other.enode for other in _static_nodes(manifest, node)]
+    if static:
+        (node.directory / "static-nodes.json").write_text(json.dumps(static, indent=2) + "\n", "utf-8")
+    node.config_file.write_text(_config_toml(manifest, node), "utf-8")
+
+
+def _static_nodes(manifest: Manifest, node: DevnetNode) -> list[DevnetNode]:
+    """Validators know each other, so that a network is up at once; everybody else finds its way from a boot node."""
+    if node.role != "validator":
+        return []
+    return [other for other in manifest.of_role("validator") if other.name != node.name]
+
+
+def _bootnodes(manifest: Manifest, node: DevnetNode) -> list[DevnetNode]:
+    """The boot nodes; the first validator where there are none. Nodes that join find everybody through them."""
+    boots = manifest.of_role("boot") or manifest.of_role("validator")[:1]
+    return [boot for boot in boots if boot.name != node.name]
 
 
 def join_devnet(manifest: Manifest, name: str) -> tuple[Manifest, DevnetNode]:
@@ -157,16 +233,17 @@ def join_devnet(manifest: Manifest, name: str) -> tuple[Manifest, DevnetNode]:
     if not ports.are_free():
         raise DevnetError(f"{name} would listen on {', '.join(map(str, ports))}, and one of them is in use")
     key = NodeKey.generate()
-    node = _node(name, "observer", key, ports, manifest.path)
+    node = _node(name, "observer", key, ports, manifest.path, has_role=False)
     joined = replace(manifest, nodes=(*manifest.nodes, node))
-    write_node_files(joined, node, key, bootnode=manifest.nodes[0].enode)
+    write_node_files(joined, node, key)
     _write_manifest(joined)
     return joined, node
 
 
-def _config_toml(manifest: Manifest, node: DevnetNode, bootnode: str | None) -> str:
+def _config_toml(manifest: Manifest, node: DevnetNode) -> str:
+    bootnodes = [other.enode for other in _bootnodes(manifest, node)]
     settings: dict[str, object] = {
-        **({"bootnodes": [bootnode]} if bootnode is not None else {}),
+        **({"bootnodes": bootnodes} if bootnodes else {}),
         "data-path": str(node.directory),
         "genesis-file": str(manifest.genesis_file),
         "network-id": CHAIN_ID,
@@ -192,11 +269,13 @@ def _config_toml(manifest: Manifest, node: DevnetNode, bootnode: str | None) -> 
         "rpc-ws-api": ["ADMIN", "ETH", "IBFT", "LAC", "NET", "TXPOOL", "WEB3"],
         "revert-reason-enabled": True,
         "Xnetwork-faults-file": str(node.faults_file),
+        **({"node-role": node.role} if node.has_role else {}),
+        **(PERMISSIONED if manifest.permissioned else {}),
     }
     return "".join(f"{name}={json.dumps(value)}\n" for name, value in settings.items())
 
 
-def _node(name: str, role: str, key: NodeKey, ports: NodePorts, root: Path) -> DevnetNode:
+def _node(name: str, role: str, key: NodeKey, ports: NodePorts, root: Path, has_role: bool = True) -> DevnetNode:
     return DevnetNode(
         name=name,
         role=role,
@@ -208,6 +287,7 @@ def _node(name: str, role: str, key: NodeKey, ports: NodePorts, root: Path) -> D
         rpc_port=ports.rpc,
         ws_port=ports.ws,
         data_path=str(root / "nodes" / name),
+        has_role=has_role,
     )
 
 
@@ -216,6 +296,7 @@ def _write_manifest(manifest: Manifest) -> None:
         "format": FORMAT,
         "block_period": manifest.block_period,
         "port_offset": manifest.port_offset,
+        "permissioned": manifest.permissioned,
         "nodes": [asdict(node) for node in manifest.nodes],
         "accounts": [asdict(account) for account in manifest.accounts],
     }

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from lacnode.evm.private import PrivateMessage, PrivateResult
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.receipt import Receipt
@@ -82,7 +83,7 @@ class CallResult:
 
     `gas_used` is after refunds, `gas_before_refund` before; `max_depth` counts nested calls below the outermost;
     `stipend` is the gas that must be left for the call to run as it did (2300 where storage was written). `touched` are
-    addresses and slots that were accessed.
+    addresses and slots that are warm by Berlin's rules, `accounts` all addresses that were looked at, in any fork.
     """
 
     success: bool
@@ -93,6 +94,7 @@ class CallResult:
     stipend: int
     halt: str | None
     touched: tuple[AccessListEntry, ...]
+    accounts: frozenset[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,10 @@ class StateView(Protocol):
     def balance(self, address: bytes) -> int: ...
     def nonce(self, address: bytes) -> int: ...
     def code(self, address: bytes) -> bytes: ...
+    def contract(self, address: bytes) -> tuple[bytes, bytes]:
+        """The hash of its code and the root of its storage."""
+        ...
+
     def storage(self, address: bytes, slot: int) -> int: ...
     def proof(self, address: bytes, slots: Sequence[int]) -> Proof | None: ...
 
@@ -132,6 +138,23 @@ class OpenBlock(Protocol):
 
     def close(self) -> ExecutedBlock:
         """Pay the block's reward and reckon the roots. The block takes no more transactions."""
+        ...
+
+    def run_privately(
+        self,
+        store: NodeStore,
+        root: bytes,
+        message: PrivateMessage,
+        *,
+        marker: tuple[Transaction, bytes] | None = None,
+        deadline: float | None = None,
+    ) -> PrivateResult:
+        """Execute `message` on the private state at `root`, whose nodes `store` has, with the accounts as they are in
+        this block now behind it, or as they are while `marker` (a transaction and its sender) is being executed.
+        Nothing of the block changes.
+
+        TransactionRejected for a wrong nonce; CallExpired after `deadline` (monotonic seconds).
+        """
         ...
 
 

@@ -233,6 +233,10 @@ class Accounts:
                 slots.setdefault(key[:20], []).append(key[20:])
         return tuple((address, tuple(sorted(keys))) for address, keys in sorted(slots.items()))
 
+    def looked_at(self) -> frozenset[bytes]:
+        """Addresses whose account was read."""
+        return frozenset(self._accounts)
+
     # -- undoing -------------------------------------------------------------------------------------------------
 
     def record(self) -> Checkpoint:

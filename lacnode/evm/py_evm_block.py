@@ -11,8 +11,10 @@ from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.engine import AncestorHash, ExecutedBlock, NodeStore
 from lacnode.evm.merkle_trie import ordered_root
+from lacnode.evm.private import PrivateMessage, PrivateResult
 from lacnode.evm.py_evm_accounts import Accounts
 from lacnode.evm.py_evm_forks import state_class
+from lacnode.evm.py_evm_private import run_private
 from lacnode.evm.py_evm_transaction import EvmTransaction, of_transaction
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
 from lacnode.evm.validation import check_base_fee, check_sender, check_transaction
@@ -148,6 +150,30 @@ class PyEvmBlock:
             created=tuple(self._created),
             nodes=self._accounts.nodes,
         )
+
+    def run_privately(
+        self,
+        store: NodeStore,
+        root: bytes,
+        message: PrivateMessage,
+        *,
+        marker: tuple[Transaction, bytes] | None = None,
+        deadline: float | None = None,
+    ) -> PrivateResult:
+        """Execute `message` on the private state at `root` (see `engine.OpenBlock`)."""
+        checkpoint = self._accounts.record()
+        try:
+            if marker is not None:
+                self._begin(*marker)
+            return run_private(self._state, store, root, message, deadline)
+        finally:
+            self._accounts.discard(checkpoint)
+
+    def _begin(self, transaction: Transaction, sender: bytes) -> None:
+        """What happens to the sender before a transaction's first instruction."""
+        cost = transaction.gas_limit * transaction.effective_gas_price(self._header.base_fee)
+        self._accounts.increment_nonce(sender)
+        self._accounts.set_balance(sender, max(0, self._accounts.get_balance(sender) - cost))
 
     def _check(self, transaction: Transaction, sender: bytes) -> None:
         check_transaction(transaction, self._spec, self._fork)

@@ -98,6 +98,7 @@ class PyEvmEngine:
             stipend=SSTORE_STIPEND if accounts.wrote_storage and fork >= Fork.ISTANBUL else 0,
             halt=_halt(computation),
             touched=accounts.touched(),
+            accounts=accounts.looked_at(),
         )
 
     def accounts(self, state_root: bytes) -> "PyEvmStateView":
@@ -165,6 +166,11 @@ class PyEvmStateView:
     def code(self, address: bytes) -> bytes:
         code_hash = self._account(address).code_hash
         return b"" if code_hash == EMPTY_KECCAK else self._store.get(code_hash) or b""
+
+    def contract(self, address: bytes) -> tuple[bytes, bytes]:
+        """The hash of its code and the root of its storage."""
+        account = self._account(address)
+        return account.code_hash, account.storage_root
 
     def storage(self, address: bytes, slot: int) -> int:
         return read_slot(self._account(address).storage_root, slot, self._store)

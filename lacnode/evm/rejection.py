@@ -1,5 +1,6 @@
 """Why a transaction is not executed, in Besu's words (`TransactionInvalidReason`); pool and blocks share them."""
 
+from collections.abc import Mapping
 from enum import Enum, auto
 
 
@@ -36,8 +37,10 @@ class RejectionReason(Enum):
 
 
 class TransactionRejected(Exception):
-    """A transaction that cannot be executed here. The state is as it was before it."""
+    """A transaction that cannot be executed here. The state is as it was before it. `details` explain more than the text
+    does, in terms that JSON has."""
 
-    def __init__(self, reason: RejectionReason, text: str) -> None:
+    def __init__(self, reason: RejectionReason, text: str, details: Mapping[str, object] | None = None) -> None:
         super().__init__(text)
         self.reason = reason
+        self.details = details

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lacnode.node.role import Role
 from lacnode.p2p.wire.enode import Enode
+from lacnode.permissioning.settings import PermissioningSettings
 from lacnode.rpc.settings import ApiSettings, HttpSettings, WebSocketSettings
 from lacnode.txpool.settings import PoolSettings
 
@@ -37,20 +39,35 @@ class MiningSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PrivacySettings:
+    """Private transactions. `public_key` (32 bytes) is the manager's key that this node acts for; `url` where the manager
+    answers, None for one in this process; markers are signed by the key in `marker_key_file`, each by a new one without."""
+
+    public_key: bytes
+    url: str | None = None
+    marker_key_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NodeConfig:
-    """One node. `http` and `websocket` are None where they are off."""
+    """One node. `http`, `websocket` and `privacy` are None where they are off. `host_names` allows names in the place of IP
+    addresses in enode URLs."""
 
     data_path: Path
     genesis_file: Path
     key_file: Path | None = None
     network_id: int | None = None
     identity: str | None = None
+    role: Role | None = None
     p2p: P2pSettings = field(default_factory=P2pSettings)
     http: HttpSettings | None = None
     websocket: WebSocketSettings | None = None
     api: ApiSettings = field(default_factory=ApiSettings)
+    permissioning: PermissioningSettings = field(default_factory=PermissioningSettings)
     pool: PoolSettings = field(default_factory=PoolSettings)
     mining: MiningSettings = field(default_factory=MiningSettings)
+    privacy: PrivacySettings | None = None
+    host_names: bool = False
     keep_revert_reasons: bool = False
     logging: str = "INFO"
     colour: bool | None = None

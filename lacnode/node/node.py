@@ -8,7 +8,7 @@ import platform
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import structlog
@@ -16,6 +16,7 @@ import trio
 
 from lacnode import __version__
 from lacnode.chain.blockchain import Blockchain, ChainSettings, NewHead
+from lacnode.chain.contracts import ChainContracts
 from lacnode.chain.store import DatabaseNodeStore
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.ballot import Ballot
@@ -28,17 +29,24 @@ from lacnode.crypto.signer import KeySigner
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.rejection import TransactionRejected
 from lacnode.node.config import NodeConfig
+from lacnode.node.connection_policy import PermissionPolicy
 from lacnode.node.faults import watch_faults
+from lacnode.node.permissions import Desk, Permissions
+from lacnode.node.privacy import PrivateSide, PublicRooms
+from lacnode.node.role import DUTIES, role_conflicts
 from lacnode.p2p.chain_reader import LocalStatus
 from lacnode.p2p.network import Network, NetworkConfig
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.peer_set import PeerLimits
 from lacnode.p2p.policy import AllOf, DenyNodes
+from lacnode.permissioning.local_lists import LocalPermissions
+from lacnode.permissioning.node_permissions import Moment
 from lacnode.primitives.block import Block
 from lacnode.primitives.rlp import RlpError
 from lacnode.primitives.transaction import Transaction
+from lacnode.privacy.transaction_manager import TransactionManager
 from lacnode.rpc.server import RpcServers
-from lacnode.rpc.services import RpcServices
+from lacnode.rpc.services import RoleView, RpcServices
 from lacnode.storage.consensus_log import ConsensusLog, MemoryConsensusLog
 from lacnode.storage.database import Database
 from lacnode.sync.synchronizer import Synchronizer
@@ -60,18 +68,23 @@ TRANSACTION_BATCHES = 128
 MEETING_SECONDS = 3.0
 """How long a validator with nothing but the genesis waits for the others to be met."""
 
+ROLE_SECONDS = 10.0
+"""Between two looks at what the chain says of this node's role."""
+
 WINDOW = 30
 """Blocks above the head that are kept from gossip; later ones are synchronised."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a node stands on, opened and checked."""
+    """What a node stands on, opened and checked. `manager` is None where private transactions are off."""
 
     spec: ChainSpec
     key: NodeKey
     database: Database
     records: ConsensusLog | MemoryConsensusLog
+    manager: TransactionManager | None = None
+    local_permissions: LocalPermissions = field(default_factory=LocalPermissions)
 
 
 class Node:
@@ -82,25 +95,48 @@ class Node:
         self.spec = parts.spec
         self.key = parts.key
         self.network_id = parts.spec.network_id if config.network_id is None else config.network_id
+        self.local_permissions = parts.local_permissions
         self._parts = parts
         engine = PyEvmEngine(parts.spec, DatabaseNodeStore(parts.database))
+        self.permissions = Permissions(
+            config.permissioning,
+            ChainContracts(parts.spec, engine, lambda number: self.chain.hash_at(number)),
+            own_id=parts.key.public_key,
+            bootnodes=config.p2p.bootnodes,
+            static_nodes=config.p2p.static_nodes,
+            local_accounts=self.local_permissions.accounts,
+            local_nodes=self.local_permissions.nodes,
+        )
         settings = ChainSettings(
             gas_limit_target=config.mining.gas_limit_target,
             min_occupancy_ratio=config.mining.min_occupancy_ratio,
             keep_revert_reasons=config.keep_revert_reasons,
         )
-        self.chain = Blockchain(parts.spec, parts.database, engine, settings=settings)
-        self.pool = TransactionPool(config.pool, Admission(parts.spec, config.pool, self._head_state), self._head_state)
+        self.chain = Blockchain(
+            parts.spec, parts.database, engine, settings=settings, permissions=self.permissions.accounts
+        )
+        admission = Admission(parts.spec, config.pool, self._head_state, self.permissions.accounts)
+        self.pool = TransactionPool(config.pool, admission, self._head_state)
+        self.private = self._make_private(engine)
+        self.duties = DUTIES[config.role]
+        self._role = RoleView(None if config.role is None else config.role.value, False, None, ())
         self.ballot = Ballot()
         self._import_limiter = trio.CapacityLimiter(1)
         self._rng = random.Random()
         self._faults = DenyNodes("cut off on request")
+        self._policy = PermissionPolicy(
+            self.permissions,
+            own=lambda: self.network.local_enode,
+            moment=self._moment,
+            changed=lambda: self.network.recheck(),
+        )
         self.network = self._make_network()
         self.synchronizer = Synchronizer(
             self.chain,
             lambda: self.network.peers,
             import_limiter=self._import_limiter,
             on_syncing=self._syncing_changed,
+            on_caught_up=self._policy.stale,
         )
         self.gossip = TransactionGossip(
             lambda: self.network.peers,
@@ -124,6 +160,7 @@ class Node:
 
     def _make_network(self) -> Network:
         p2p = self.config.p2p
+        permissioned = [self._policy] if self.permissions.nodes.are_on else []
         return Network(
             NetworkConfig(
                 client_id=self.client_version,
@@ -134,15 +171,22 @@ class Node:
                 bootnodes=p2p.bootnodes if p2p.discovery else (),
                 static_nodes=p2p.static_nodes,
                 discovery=p2p.discovery,
+                dial_discovered=self.duties.dials_discovered,
             ),
             self.key,
             status=self.local_status,
             chain=self.chain,
             pool=self.pool,
             handler=self,
-            policy=AllOf([DenyNodes("banned by --banned-node-ids", p2p.banned_ids), self._faults]),
+            policy=AllOf([DenyNodes("banned by --banned-node-ids", p2p.banned_ids), self._faults, *permissioned]),
             rng=self._rng,
         )
+
+    def _make_private(self, engine: PyEvmEngine) -> PrivateSide | None:
+        settings, manager = self.config.privacy, self._parts.manager
+        if settings is None or manager is None:
+            return None
+        return PrivateSide(settings, manager, PublicRooms(self.chain, engine, self._parts.database, self.pool))
 
     def _make_validator(self) -> Validator:
         parameters = self.spec.ibft.at(0)
@@ -179,12 +223,17 @@ class Node:
             pool=self.pool,
             network=self.network if self.config.p2p.enabled else None,
             ballot=self.ballot,
+            permissions=Desk(self.permissions, self._moment),
+            role=lambda: self._role,
+            takes_transactions=self.duties.takes_transactions,
             sync_status=lambda: self.synchronizer.status,
             consensus_status=lambda: self.validator.machine.status,
             network_id=self.network_id,
             client_version=self.client_version,
             coinbase=self.key.address,
             settings=self.config.api,
+            privacy=None if self.private is None else self.private.room,
+            local_permissions=self.local_permissions,
         )
 
     # -- running -----------------------------------------------------------------------------------------------------
@@ -195,6 +244,12 @@ class Node:
         self._head_moved, self._peers_moved = trio.Event(), trio.Event()
         self._blocks_in, blocks_out = trio.open_memory_channel[tuple[Peer, Block, bytes]](ANNOUNCED_BLOCKS)
         self._batches_in, batches_out = trio.open_memory_channel[Sequence[Transaction]](TRANSACTION_BATCHES)
+        head = self.chain.head.header
+        for trouble in await trio.to_thread.run_sync(self.permissions.what_is_wrong, head):
+            log.error(trouble)
+        local_nodes = self.local_permissions.nodes
+        if local_nodes is not None:
+            local_nodes.on_change(lambda: self._on_loop(lambda _: self._policy.stale(), None))
         self.chain.on_head(self._head_in_thread)
         self.pool.on_added(self._added_in_thread)
         self.pool.on_dropped(self._dropped_in_thread)
@@ -203,11 +258,15 @@ class Node:
                 await nursery.start(self.network.run)
             await nursery.start(self.rpc.run)
             nursery.start_soon(self.synchronizer.run)
+            nursery.start_soon(self._policy.run)
+            nursery.start_soon(self._watch_role)
             nursery.start_soon(self._take_part)
             nursery.start_soon(self.gossip.run)
             nursery.start_soon(self._import_announced, blocks_out)
             nursery.start_soon(self._pool_received, batches_out)
             nursery.start_soon(self._expire_pool)
+            if self.private is not None:
+                nursery.start_soon(self.private.run, self.rpc.subscriptions.private_block_added)
             if self.config.faults_file is not None:
                 nursery.start_soon(watch_faults, self.config.faults_file, self._faults, self.network.recheck)
             task_status.started()
@@ -228,6 +287,8 @@ class Node:
         Validators that lost their data are a quorum without memory: together they could agree on another block 1 before
         they hear that there is a chain.
         """
+        if not self.duties.takes_part:
+            return
         with trio.move_on_after(MEETING_SECONDS):
             while self.chain.head.header.number == 0 and not self._has_met_everybody():
                 await self._peers_moved.wait()
@@ -263,7 +324,10 @@ class Node:
         self._head_moved.set()
         self._head_moved = trio.Event()
         self.validator.head_changed()
+        self._policy.stale()
         self.rpc.subscriptions.block_added(new_head)
+        if self.private is not None:
+            self.private.head_moved()
         header = new_head.header
         share = 100 * header.gas_used / header.gas_limit
         level = log.debug if self.synchronizer.status is not None else log.info
@@ -303,18 +367,21 @@ class Node:
         """A session has begun."""
         self._peers_moved.set()
         self._peers_moved = trio.Event()
+        self._policy.stale()
         self.gossip.peer_joined(peer)
         self.validator.peer_connected(peer.address)
         self.synchronizer.hint()
 
     def peer_left(self, peer: Peer, reason: str) -> None:
         """A session has ended."""
+        self._policy.stale()
         self.gossip.peer_left(peer)
         log.debug("peer left", peer=peer.enode_text, reason=reason)
 
     def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:
         """A message for the validator."""
-        self.validator.message_received(code, data, peer.address)
+        if self.duties.takes_part:
+            self.validator.message_received(code, data, peer.address)
 
     def block_received(self, peer: Peer, block: Block) -> None:
         """A block was announced whole."""
@@ -340,6 +407,8 @@ class Node:
 
     def transactions_received(self, peer: Peer, transactions: Sequence[Transaction]) -> None:
         """Transactions were sent whole."""
+        if not self.duties.relays_transactions:
+            return
         try:
             self._batches_in.send_nowait(transactions)
         except trio.WouldBlock:
@@ -347,7 +416,44 @@ class Node:
 
     def transaction_hashes_received(self, peer: Peer, hashes: Sequence[bytes]) -> None:
         """Transactions were announced by hash."""
-        self.gossip.hashes_received(peer, hashes)
+        if self.duties.relays_transactions:
+            self.gossip.hashes_received(peer, hashes)
+
+    async def _watch_role(self) -> None:
+        """Say where the configured role and the chain disagree, at the start and whenever that changes."""
+        while True:
+            moved = self._head_moved
+            view = await trio.to_thread.run_sync(self._role_now)
+            for conflict in view.conflicts:
+                if conflict not in self._role.conflicts:
+                    log.error(conflict)
+            self._role = view
+            await trio.sleep(ROLE_SECONDS)
+            await moved.wait()
+
+    def _role_now(self) -> RoleView:
+        """What this node is by configuration and by the chain; not on the event loop, since a contract is asked."""
+        role, head = self.config.role, self.chain.head.header
+        is_validator = self.key.address in self.chain.validators_after(head)
+        listed = self.permissions.own_type(head)
+        return RoleView(
+            configured=None if role is None else role.value,
+            is_validator=is_validator,
+            by_contract=None if listed is None else listed.word,
+            conflicts=tuple(role_conflicts(role, is_validator, listed)),
+        )
+
+    def _moment(self) -> Moment:
+        """What the rules about connections look at."""
+        header = self.chain.head.header
+        validators = self.chain.validators_after(header)
+        peers = self.network.peers
+        return Moment(
+            header=header,
+            validators=validators,
+            is_current=self.synchronizer.has_caught_up or self.key.address in validators,
+            is_isolated=self.permissions.nodes.are_bootnodes(peer.id for peer in peers),
+        )
 
     # -- what consensus and sync want --------------------------------------------------------------------------------
 

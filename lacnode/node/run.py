@@ -19,11 +19,14 @@ from lacnode.node.config import NodeConfig
 from lacnode.node.logs import configure_logs
 from lacnode.node.node import Node, Parts
 from lacnode.p2p.network import PortTaken
+from lacnode.permissioning.local_file import PermissionsFileError
+from lacnode.permissioning.local_lists import open_local_permissions
 from lacnode.primitives.rlp import RlpError
+from lacnode.privacy.transaction_manager import TransactionManager
 from lacnode.rpc.access import BadOrigin
 from lacnode.rpc.server import RpcPortTaken
 from lacnode.storage.consensus_log import ConsensusLog
-from lacnode.storage.errors import StorageError
+from lacnode.storage.errors import StorageError, storage_error
 from lacnode.storage.lmdb_database import LmdbDatabase
 
 log = structlog.get_logger("node")
@@ -35,11 +38,11 @@ class StartFailed(Exception):
     """The node cannot start; one message for the operator."""
 
 
-def run_node(config: NodeConfig) -> int:
-    """Run the node of `config` until SIGINT or SIGTERM; the exit status."""
+def run_node(config: NodeConfig, manager: TransactionManager | None = None) -> int:
+    """Run the node of `config`, with `manager` for private transactions, until SIGINT or SIGTERM; the exit status."""
     configure_logs(config.logging, config.colour)
     try:
-        node = open_node(config)
+        node = open_node(config, manager)
     except StartFailed as failure:
         print(failure, file=sys.stderr)
         return 1
@@ -60,8 +63,13 @@ def run_node(config: NodeConfig) -> int:
     return status
 
 
-def open_node(config: NodeConfig) -> Node:
-    """The node on its files; StartFailed naming the file and what was expected."""
+def open_node(config: NodeConfig, manager: TransactionManager | None = None) -> Node:
+    """The node on its files; StartFailed naming the file and what was expected. `manager` keeps the payloads of private
+    transactions, where they are on."""
+    if config.privacy is not None and manager is None:
+        raise StartFailed(
+            "--privacy-enabled: there is no transaction manager to keep the payloads of private transactions"
+        )
     for warning in config.warnings:
         log.warning(warning)
     try:
@@ -71,14 +79,16 @@ def open_node(config: NodeConfig) -> Node:
         config.data_path.mkdir(parents=True, exist_ok=True)
         key_file = config.key_file
         key = load_node_key(key_file) if key_file is not None and key_file.exists() else _made_key(config)
+        fixed = (*config.p2p.bootnodes, *config.p2p.static_nodes)
+        local = open_local_permissions(config.permissioning, key.public_key, fixed, allow_names=config.host_names)
         database = LmdbDatabase(config.data_path)
         try:
             records = ConsensusLog(config.data_path / "consensus.log")
-            return Node(config, Parts(spec, key, database, records))
+            return Node(config, Parts(spec, key, database, records, manager, local))
         except BaseException:
             database.close()
             raise
-    except (BadOrigin, GenesisError, KeyFileError, StorageError, WrongNetwork) as error:
+    except (BadOrigin, GenesisError, KeyFileError, PermissionsFileError, StorageError, WrongNetwork) as error:
         raise StartFailed(str(error)) from None
     except RlpError as error:
         raise StartFailed(f"{config.data_path / 'consensus.log'} is damaged: {error}") from None
@@ -122,18 +132,25 @@ def _say_hello(node: Node) -> None:
 
 
 def _write_runtime_files(node: Node) -> None:
-    """What Besu leaves for scripts to read: ports, addresses, process id."""
+    """What Besu leaves for scripts to read: ports, addresses, process id. StorageError if they cannot be written."""
     config = node.config
     ports = {"json-rpc": node.rpc.http_port, "ws-rpc": node.rpc.ws_port}
     if config.p2p.enabled:
         ports["p2p"] = node.network.local_enode.tcp
         ports["discovery"] = node.network.local_enode.udp
     lines = "".join(f"{name}={port}\n" for name, port in ports.items() if port is not None)
-    (config.data_path / PORTS_FILE).write_text(lines)
     host = config.p2p.host
-    (config.data_path / NETWORKS_FILE).write_text(f"global-ip={host}\nlocal-ip={host}\n")
+    _write(config.data_path / PORTS_FILE, lines)
+    _write(config.data_path / NETWORKS_FILE, f"global-ip={host}\nlocal-ip={host}\n")
     if config.pid_file is not None:
-        config.pid_file.write_text(f"{os.getpid()}\n")
+        _write(config.pid_file, f"{os.getpid()}\n")
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text)
+    except OSError as error:
+        raise storage_error(file, "writing", error) from None
 
 
 def _remove_runtime_files(config: NodeConfig) -> None:

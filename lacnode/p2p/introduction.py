@@ -40,7 +40,7 @@ async def introduce(connection: RlpxConnection, dialled: Enode | None, network: 
         raise ConnectionFailed(text, DisconnectReason.UNEXPECTED_IDENTITY)
     addresses = connection.addresses
     enode = dialled or Enode(hello.node_id, addresses[1][0], hello.listen_port, None)
-    _check_permission(enode, dialled is None, network)
+    await _check_permission(enode, dialled is None, network)
     table = CapabilityTable.negotiate(CAPABILITIES, hello.capabilities)
     version = table.version_of("eth")
     if version is None:
@@ -77,10 +77,11 @@ def route_of(frame: Frame, table: CapabilityTable) -> Route | None:
     return table.resolve(frame.message_id)
 
 
-def _check_permission(enode: Enode, inbound: bool, network: Surroundings) -> None:
+async def _check_permission(enode: Enode, inbound: bool, network: Surroundings) -> None:
     denial = network.peer_set.denial(enode.id)
     if denial is not None:
         raise ConnectionFailed(f"denied because of an earlier session: {denial}", DisconnectReason.UNKNOWN)
+    await network.policy.consult(enode, inbound)
     verdict = network.policy.may_accept(enode) if inbound else network.policy.may_dial(enode)
     if not verdict.allowed:
         raise ConnectionFailed(f"not permitted: {verdict.reason}", DisconnectReason.UNKNOWN)

@@ -22,6 +22,7 @@ from lacnode.p2p.discovery_service import DiscoveryService
 from lacnode.p2p.eth_server import EthServer
 from lacnode.p2p.handler import NetworkHandler
 from lacnode.p2p.introduction import CAPABILITIES
+from lacnode.p2p.names import NameUnknown, resolved
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.peer_set import PeerLimits, PeerSet
 from lacnode.p2p.policy import AllowAll, ConnectionPolicy
@@ -51,7 +52,7 @@ LASTING = 5.0
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
     """Where to listen and whom to know. `host` is what others are told, `interface` what is bound; port 0 is any free
-    one. Bootnodes and static nodes are kept connected."""
+    one. Bootnodes and static nodes are kept connected; others, which discovery finds, only with `dial_discovered`."""
 
     client_id: str
     host: str = "127.0.0.1"
@@ -62,6 +63,7 @@ class NetworkConfig:
     bootnodes: tuple[Enode, ...] = ()
     static_nodes: tuple[Enode, ...] = ()
     discovery: bool = True
+    dial_discovered: bool = True
 
 
 class Network:
@@ -93,6 +95,7 @@ class Network:
         self._dialer = Dialer(self._rng)
         self._half_open: OrderedDict[trio.CancelScope, None] = OrderedDict()
         self._wake = trio.Event()
+        self._machine: Discovery | None = None
         for enode in (*config.static_nodes, *config.bootnodes):
             self.add_static(enode)
 
@@ -131,9 +134,11 @@ class Network:
         return removed
 
     def recheck(self) -> None:
-        """The policy may answer differently now: end sessions that may not stay, and dial again."""
+        """The policy may answer differently now: end sessions that may not stay, look around and dial again."""
+        if self._machine is not None:
+            self._machine.hurry(time.time())
         for peer in self.peers:
-            verdict = self.policy.may_stay(peer.enode)
+            verdict = self.policy.may_stay(peer.enode, peer.inbound)
             if not verdict.allowed:
                 log.info("peer no longer permitted", peer=peer.enode_text, reason=verdict.reason)
                 peer.leave(DisconnectReason.REQUESTED)
@@ -154,20 +159,34 @@ class Network:
                 nursery.start_soon(self._accept, listener)
             nursery.start_soon(self._dial)
             if udp is not None:
-                nursery.start_soon(self._discovery(udp, port).run)
+                nursery.start_soon(self._discover, udp, port)
             task_status.started(self.local_enode)
 
-    def _discovery(self, udp: trio.socket.SocketType, port: int) -> DiscoveryService:
-        machine = Discovery(
+    async def _discover(self, udp: trio.socket.SocketType, port: int) -> None:
+        """Discovery needs addresses: a bootnode whose name has none yet is dialled all the same, and not asked."""
+        with udp:
+            bootnodes: list[Enode] = []
+            for enode in self._config.bootnodes:
+                try:
+                    bootnodes.append(await trio.to_thread.run_sync(resolved, enode, abandon_on_cancel=True))
+                except NameUnknown as unknown:
+                    log.warning("a bootnode is not asked for others", enode=str(enode), reason=str(unknown))
+            await self._discovery(udp, port, bootnodes).run()
+
+    def _discovery(self, udp: trio.socket.SocketType, port: int, bootnodes: Sequence[Enode]) -> DiscoveryService:
+        self._machine = Discovery(
             self.key,
             Endpoint(self._config.host, port, port),
-            self._config.bootnodes,
+            bootnodes,
             lambda: self._status().fork_id,
             random_bytes=os.urandom,
             record_seq=int(time.time()),
             permits=lambda enode: self.policy.may_dial(enode).allowed,
         )
-        return DiscoveryService(udp, machine, found=self._discovered, wants_more=lambda: self.peer_set.room > 0)
+        return DiscoveryService(udp, self._machine, found=self._discovered, wants_more=self._wants_more)
+
+    def _wants_more(self) -> bool:
+        return self._config.dial_discovered and self.peer_set.room > 0
 
     async def _accept(self, listener: trio.SocketListener) -> None:
         async with listener:
@@ -233,6 +252,8 @@ class Network:
 
     def _discovered(self, enode: Enode) -> None:
         """Discovery has proven that this node is there."""
+        if not self._config.dial_discovered:
+            return
         self._dialer.add(enode, keep=False)
         self._dialer.hurry(enode.id)
         self._wake.set()

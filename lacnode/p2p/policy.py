@@ -1,7 +1,8 @@
 """Who may connect: the seam where permissioning plugs in.
 
 A policy is asked before a dial, after the Hello of an accepted connection, and again for every live session whenever its
-answers may have changed (`Network.recheck`). Each answer carries its reason.
+answers may have changed (`Network.recheck`). Each answer carries its reason, and comes at once: a policy that has to look
+something up says no until it has, and is given time for it by `consult` where a session can wait.
 """
 
 from collections.abc import Iterable
@@ -23,11 +24,15 @@ ALLOWED = Verdict(True, "everybody may connect")
 
 
 class ConnectionPolicy(Protocol):
-    """Decides about connections between this node and another."""
+    """Decides about connections between this node and another. `inbound` says who opened the connection."""
 
     def may_dial(self, enode: Enode) -> Verdict: ...
     def may_accept(self, enode: Enode) -> Verdict: ...
-    def may_stay(self, enode: Enode) -> Verdict: ...
+    def may_stay(self, enode: Enode, inbound: bool) -> Verdict: ...
+
+    async def consult(self, enode: Enode, inbound: bool) -> None:
+        """Return once the answers about this connection are known."""
+        ...
 
 
 class AllowAll:
@@ -39,8 +44,11 @@ class AllowAll:
     def may_accept(self, enode: Enode) -> Verdict:
         return ALLOWED
 
-    def may_stay(self, enode: Enode) -> Verdict:
+    def may_stay(self, enode: Enode, inbound: bool) -> Verdict:
         return ALLOWED
+
+    async def consult(self, enode: Enode, inbound: bool) -> None:
+        """Always known."""
 
 
 class DenyNodes:
@@ -57,8 +65,11 @@ class DenyNodes:
     def may_accept(self, enode: Enode) -> Verdict:
         return self._verdict(enode)
 
-    def may_stay(self, enode: Enode) -> Verdict:
+    def may_stay(self, enode: Enode, inbound: bool) -> Verdict:
         return self._verdict(enode)
+
+    async def consult(self, enode: Enode, inbound: bool) -> None:
+        """Always known."""
 
     def _verdict(self, enode: Enode) -> Verdict:
         return Verdict(False, self._reason) if enode.id in self.denied else ALLOWED
@@ -76,8 +87,13 @@ class AllOf:
     def may_accept(self, enode: Enode) -> Verdict:
         return _first_refusal(policy.may_accept(enode) for policy in self._policies)
 
-    def may_stay(self, enode: Enode) -> Verdict:
-        return _first_refusal(policy.may_stay(enode) for policy in self._policies)
+    def may_stay(self, enode: Enode, inbound: bool) -> Verdict:
+        return _first_refusal(policy.may_stay(enode, inbound) for policy in self._policies)
+
+    async def consult(self, enode: Enode, inbound: bool) -> None:
+        """Known once every policy knows."""
+        for policy in self._policies:
+            await policy.consult(enode, inbound)
 
 
 def _first_refusal(verdicts: Iterable[Verdict]) -> Verdict:

@@ -8,6 +8,12 @@ import trio
 ATTEMPTS = 8
 """Free TCP ports tried until one is found that is free for UDP too."""
 
+EVERYWHERE = "::"
+"""The interface that stands for every IPv6 address of this machine, and every IPv4 one too."""
+
+BACKLOG = 128
+"""Connections that the system holds until they are accepted."""
+
 
 class PortTaken(Exception):
     """The port cannot be had; the message is Besu's where somebody else has it."""
@@ -37,15 +43,33 @@ async def open_ports(
 
 async def _listen(interface: str, port: int) -> list[trio.SocketListener]:
     try:
+        if interface == EVERYWHERE:
+            return [await _dual_stack_listener(port)]
         return await trio.open_tcp_listeners(port, host=interface)
     except OSError as error:
         raise PortTaken(_refusal(interface, port, error)) from None
+
+
+async def _dual_stack_listener(port: int) -> trio.SocketListener:
+    """trio keeps a listener on `::` to IPv6; Java, and so Besu, hears IPv4 on it as well."""
+    tcp = trio.socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    try:
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        tcp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        await tcp.bind((EVERYWHERE, port))
+        tcp.listen(BACKLOG)
+    except OSError:
+        tcp.close()
+        raise
+    return trio.SocketListener(tcp)
 
 
 async def _bind(interface: str, port: int) -> trio.socket.SocketType:
     family = socket.AF_INET6 if ":" in interface else socket.AF_INET
     udp = trio.socket.socket(family, socket.SOCK_DGRAM)
     try:
+        if interface == EVERYWHERE:
+            udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         await udp.bind((interface, port))
     except OSError:
         udp.close()

@@ -116,7 +116,8 @@ async def _live(admitted: Admitted, network: Surroundings) -> None:
 async def _join(peer: Peer, network: Surroundings) -> None:
     """Take a place among the peers. What was true before Status is asked again: others may have come meanwhile."""
     while True:
-        verdict = network.policy.may_stay(peer.enode)
+        await network.policy.consult(peer.enode, peer.inbound)
+        verdict = network.policy.may_stay(peer.enode, peer.inbound)
         if not verdict.allowed:
             raise ConnectionFailed(f"no longer permitted: {verdict.reason}", DisconnectReason.REQUESTED)
         refusal = network.peer_set.refusal(peer.id, peer.inbound)

@@ -1,12 +1,14 @@
 """JSON-RPC errors with Besu's codes and texts (`RpcErrorType`)."""
 
+from collections.abc import Sequence
+
 from lacnode.evm.rejection import RejectionReason
 
 
 class RpcError(Exception):
     """An error reply: code, message, and `data` where there is something to add."""
 
-    def __init__(self, code: int, message: str, data: str | None = None) -> None:
+    def __init__(self, code: int, message: str, data: object | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
@@ -82,6 +84,17 @@ def batch_too_large() -> RpcError:
     return RpcError(LIMIT_EXCEEDED, "Number of requests exceeds max batch size")
 
 
+def observer_refuses() -> RpcError:
+    """A role of lacnode's own, so the error is too."""
+    return RpcError(SERVER_ERROR, "This node is an observer and takes no transactions: send them to a writer")
+
+
+def dangerous_vote(warnings: Sequence[str]) -> RpcError:
+    """A vote that would go through with one more parameter."""
+    hint = "to vote all the same, give true as the third parameter"
+    return RpcError(SERVER_ERROR, f"Vote not proposed: {warnings[0]}", {"warnings": list(warnings), "hint": hint})
+
+
 def privacy_disabled() -> RpcError:
     return RpcError(-50100, "Privacy is not enabled")
 
@@ -118,7 +131,7 @@ _REJECTIONS: dict[RejectionReason, tuple[int, str]] = {
 }
 
 
-def rejected(reason: RejectionReason, detail: str | None = None) -> RpcError:
+def rejected(reason: RejectionReason, detail: object | None = None) -> RpcError:
     """What the sender of a rejected transaction is told; `detail` goes into `data`."""
     code, message = _REJECTIONS.get(reason, (INTERNAL_ERROR, "Internal error"))
     return RpcError(code, message, detail)

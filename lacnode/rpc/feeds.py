@@ -12,9 +12,20 @@ import structlog
 import trio
 
 from lacnode.chain.blockchain import NewHead
+from lacnode.privacy.processor import PrivateBlock
 from lacnode.rpc.filters import Filters
+from lacnode.rpc.private_filters import PrivateFilters
 from lacnode.rpc.services import SyncView
-from lacnode.rpc.subscriptions import DROPPED, LOGS, NEW_HEADS, PENDING, SYNCING, Notice, Subscriptions
+from lacnode.rpc.subscriptions import (
+    DROPPED,
+    LOGS,
+    NEW_HEADS,
+    PENDING,
+    PRIVATE_LOGS,
+    SYNCING,
+    Notice,
+    Subscriptions,
+)
 from lacnode.txpool.pooled import PooledTransaction
 
 log = structlog.get_logger("rpc")
@@ -32,10 +43,13 @@ Telling = Callable[[], Iterable[Notice]]
 
 
 class Feeds:
-    """The node calls the four methods on the event loop; `run` tells."""
+    """The node calls the five methods on the event loop; `run` tells."""
 
-    def __init__(self, filters: Filters, subscriptions: Subscriptions) -> None:
+    def __init__(
+        self, filters: Filters, subscriptions: Subscriptions, private_filters: PrivateFilters | None = None
+    ) -> None:
         self._filters = filters
+        self._private_filters = private_filters or PrivateFilters()
         self._subscriptions = subscriptions
         self._in, self._out = trio.open_memory_channel[Telling](WAITING)
 
@@ -43,6 +57,11 @@ class Feeds:
         """A block was imported."""
         if len(self._filters) or self._subscriptions.wanted(NEW_HEADS, LOGS):
             self._note(partial(self._block, new_head))
+
+    def private_block_added(self, private_block: PrivateBlock) -> None:
+        """A block was executed privately."""
+        if len(self._private_filters) or self._subscriptions.wanted(PRIVATE_LOGS):
+            self._note(partial(self._private_block, private_block))
 
     def pending_added(self, pooled: PooledTransaction) -> None:
         """A transaction entered the pool."""
@@ -66,10 +85,15 @@ class Feeds:
             log.warning("filters and subscriptions cannot keep up: they are given up")
             self._subscriptions.cut_all()
             self._filters.forget_all()
+            self._private_filters.forget_all()
 
     def _block(self, new_head: NewHead) -> Iterable[Notice]:
         self._filters.block_added(new_head)
         return self._subscriptions.notices_of_block(new_head)
+
+    def _private_block(self, private_block: PrivateBlock) -> Iterable[Notice]:
+        self._private_filters.private_block_added(private_block)
+        return self._subscriptions.notices_of_private_block(private_block)
 
     def _pending(self, pooled: PooledTransaction) -> Iterable[Notice]:
         self._filters.pending_added(pooled)

@@ -31,8 +31,9 @@ BLOCKS, PENDING, LOGS = "blocks", "pending", "logs"
 
 
 @dataclass(slots=True)
-class _Filter:
-    """`document` is the filter object of a log filter; `last_block` the block after which it gathers no more."""
+class KeptFilter:
+    """A filter with what it has gathered. `document` is the filter object of a log filter; `last_block` the block after
+    which it gathers no more."""
 
     kind: str
     last_used: float
@@ -48,7 +49,7 @@ class Filters:
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._lock = threading.Lock()
-        self._filters: dict[str, _Filter] = {}
+        self._filters: dict[str, KeptFilter] = {}
 
     def __len__(self) -> int:
         return len(self._filters)
@@ -92,11 +93,11 @@ class Filters:
     def methods(self) -> tuple[Method, ...]:
         """The RPC methods that work on these filters."""
         return (
-            Method("eth_newBlockFilter", "ETH", lambda services, params: self._add(_Filter(BLOCKS, self._now()))),
+            Method("eth_newBlockFilter", "ETH", lambda services, params: self._add(KeptFilter(BLOCKS, self._now()))),
             Method(
                 "eth_newPendingTransactionFilter",
                 "ETH",
-                lambda services, params: self._add(_Filter(PENDING, self._now())),
+                lambda services, params: self._add(KeptFilter(PENDING, self._now())),
             ),
             Method("eth_newFilter", "ETH", self._new_log_filter),
             Method("eth_getFilterChanges", "ETH", self._changes),
@@ -107,10 +108,10 @@ class Filters:
     def _new_log_filter(self, services: RpcServices, params: Params) -> object:
         document = required(params, 0, "filter")
         query = log_query(services, document)
-        last_block = query.to_block if query.numeric_to else None
-        return self._add(_Filter(LOGS, self._now(), document, query.wanted, last_block))
+        last_block = query.to_block if query.fixed_to else None
+        return self._add(KeptFilter(LOGS, self._now(), document, query.wanted, last_block))
 
-    def _add(self, filter_: _Filter) -> str:
+    def _add(self, filter_: KeptFilter) -> str:
         id_ = hex(int.from_bytes(secrets.token_bytes(16)))
         with self._lock:
             self._sweep()
@@ -136,18 +137,19 @@ class Filters:
 
     def _uninstall(self, services: RpcServices, params: Params) -> object:
         with self._lock:
-            return self._filters.pop(_id(params), None) is not None
+            return self._filters.pop(filter_id(params), None) is not None
 
-    def _used(self, params: Params) -> _Filter | None:
+    def _used(self, params: Params, index: int = 0) -> KeptFilter | None:
         self._sweep()
-        filter_ = self._filters.get(_id(params))
+        filter_ = self._filters.get(filter_id(params, index))
         if filter_ is not None:
             filter_.last_used = self._now()
         return filter_
 
 
-def _id(params: Params) -> str:
-    id_ = text(required(params, 0, "filter id"), "filter id")
+def filter_id(params: Params, index: int = 0) -> str:
+    """The filter id among `params`."""
+    id_ = text(required(params, index, "filter id"), "filter id")
     if len(id_) > 64:
         raise invalid_params("filter id: at most 64 characters were expected")
     return id_

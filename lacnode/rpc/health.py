@@ -1,5 +1,6 @@
 """`/liveness` and `/readiness`, for load balancers and orchestrators (Besu's `HealthService` and `ReadinessCheck`)."""
 
+import json
 import re
 from urllib.parse import parse_qsl
 
@@ -11,9 +12,14 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def health(services: RpcServices, path: str, query: str) -> tuple[int, bytes]:
-    """Status and body for one of the two paths. On the event loop, where peers are counted."""
+    """Status and body for one of the two paths. On the event loop, where peers are counted. Besu's body, and what is wrong
+    with this node's role, if anything is."""
     up = path == LIVENESS or is_ready(services, query)
-    return (200, b'{\n  "status" : "UP"\n}') if up else (503, b'{\n  "status" : "DOWN"\n}')
+    members = [f'  "status" : "{"UP" if up else "DOWN"}"']
+    conflicts = services.role().conflicts
+    if conflicts:
+        members.append(f'  "conflicts" : {json.dumps(conflicts)}')
+    return 200 if up else 503, ("{\n" + ",\n".join(members) + "\n}").encode()
 
 
 def is_ready(services: RpcServices, query: str) -> bool:

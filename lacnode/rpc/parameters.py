@@ -226,15 +226,15 @@ def access_list(value: object) -> tuple[AccessListEntry, ...]:
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """What logs are wanted: from a range of block numbers, or of one block. `numeric_to` is set if the end of the range
-    was given as a number."""
+    """What logs are wanted: from a range of block numbers, or of one block. `fixed_to` is set if the end of the range
+    stays where it is while the chain grows."""
 
     wanted: LogFilter
     from_block: int
     to_block: int
     block_hash: bytes | None
-    numeric_from: bool = False
-    numeric_to: bool = False
+    fixed_from: bool = False
+    fixed_to: bool = False
 
 
 def log_query(services: RpcServices, value: object) -> LogQuery:
@@ -252,8 +252,8 @@ def log_query(services: RpcServices, value: object) -> LogQuery:
         _range_end(services, start),
         _range_end(services, end),
         block_hash,
-        _is_number(start),
-        _is_number(end),
+        _is_fixed(start),
+        _is_fixed(end),
     )
 
 
@@ -264,8 +264,9 @@ def _range_end(services: RpcServices, value: object) -> int:
         raise invalid_params(f"filter: {error.message}") from None
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int) or (isinstance(value, str) and value[:1].isdigit())
+def _is_fixed(value: object) -> bool:
+    """Whether the end of a range stays where it is while the chain grows: a number, or the genesis by its name."""
+    return isinstance(value, int) or (isinstance(value, str) and (value[:1].isdigit() or value.lower() == "earliest"))
 
 
 def _addresses(value: object) -> tuple[bytes, ...]:

@@ -14,6 +14,7 @@ from lacnode.rpc.filters import Filters
 from lacnode.rpc.http import HttpConversation
 from lacnode.rpc.listening import Door, RpcPortTaken, bind, port_of
 from lacnode.rpc.methods import all_methods
+from lacnode.rpc.private_filters import PrivateFilters
 from lacnode.rpc.registry import Registry
 from lacnode.rpc.routes import Routes
 from lacnode.rpc.services import RpcServices
@@ -46,11 +47,14 @@ class RpcServers:
         self._websocket = websocket
         self._services = services
         self._limiter = trio.CapacityLimiter(WORKERS)
-        filters = Filters()
+        filters, private_filters = Filters(), PrivateFilters()
         self._subscriptions = Subscriptions(services.chain)
-        self._methods = (*all_methods(), *filters.methods())
+        private = services.privacy is not None
+        self._methods = (*all_methods(private=private), *filters.methods())
+        if private:
+            self._methods += private_filters.methods()
         self._http_gate = Gate(http.allowed_hosts, http.cors_origins) if http is not None else Gate((), ())
-        self.subscriptions = Feeds(filters, self._subscriptions)
+        self.subscriptions = Feeds(filters, self._subscriptions, private_filters)
         self.http_port: int | None = None
         self.ws_port: int | None = None
 

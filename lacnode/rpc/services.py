@@ -8,9 +8,15 @@ import trio
 
 from lacnode.chain.blockchain import Blockchain
 from lacnode.consensus.ballot import Ballot
+from lacnode.consensus.block_hash import on_chain_hash
 from lacnode.consensus.ibft import ConsensusStatus
-from lacnode.p2p.peer import Peer
+from lacnode.p2p.peer import Peer, RequestFailed
 from lacnode.p2p.wire.enode import Enode
+from lacnode.permissioning.decision import Decision
+from lacnode.permissioning.local_lists import LocalPermissions
+from lacnode.permissioning.refused import RefusedConnections
+from lacnode.permissioning.sending import Sending
+from lacnode.privacy.room import PrivateRoom
 from lacnode.rpc.recent_blocks import RecentBlocks
 from lacnode.rpc.recent_prices import RecentPrices
 from lacnode.rpc.settings import ApiSettings
@@ -39,29 +45,65 @@ class SyncView(Protocol):
     def highest_block(self) -> int: ...
 
 
+class PermissionDesk(Protocol):
+    """Where methods ask for permissions and the reasons for them. Safe to use from several threads."""
+
+    @property
+    def refused(self) -> RefusedConnections: ...
+    def explain_connection(self, source: Enode, destination: Enode) -> Decision: ...
+    def explain_transaction(self, sending: Sending, sender: bytes) -> Decision: ...
+    def status(self) -> dict[str, object]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RoleView:
+    """What a node is: by configuration, by the validator set, by the node contract; `conflicts` are sentences."""
+
+    configured: str | None
+    is_validator: bool
+    by_contract: str | None
+    conflicts: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class RpcServices:
-    """One node's rooms. `network` is None where P2P is off; `token` is the event loop, once it runs."""
+    """One node's rooms. `network` is None where P2P is off, `privacy` where private transactions are; `token` is the event
+    loop, once it runs."""
 
     chain: Blockchain
     pool: TransactionPool
     network: NetworkView | None
     ballot: Ballot
+    permissions: PermissionDesk
+    role: Callable[[], RoleView]
+    takes_transactions: bool
     sync_status: Callable[[], SyncView | None]
     consensus_status: Callable[[], ConsensusStatus]
     network_id: int
     client_version: str
     coinbase: bytes
     settings: ApiSettings
+    local_permissions: LocalPermissions = field(default_factory=LocalPermissions)
     groups: tuple[str, ...] = ()
     endpoints: dict[str, tuple[str, int]] | None = None
     token: trio.lowlevel.TrioToken | None = None
+    privacy: PrivateRoom | None = None
     blocks: RecentBlocks = field(init=False)
     prices: RecentPrices = field(init=False)
 
     def __post_init__(self) -> None:
         self.blocks = RecentBlocks(self.chain)
         self.prices = RecentPrices(self.chain)
+
+    def has_block(self, peer: Peer, number: int) -> bool:
+        """Whether `peer`, asked now, has the chain's block `number`; from a method's thread."""
+        if self.token is None:
+            return True
+        try:
+            headers = trio.from_thread.run(peer.headers, number, 1, trio_token=self.token)
+        except RequestFailed:
+            return False
+        return [on_chain_hash(header) for header in headers] == [self.chain.hash_at(number)]
 
     def on_loop(self, work: Callable[[], bool]) -> bool:
         """Run `work` on the event loop, where the network lives, from a method's thread."""

@@ -14,15 +14,25 @@ import orjson
 
 from lacnode.chain.blockchain import Blockchain, NewHead
 from lacnode.primitives.hexadecimal import to_hex
+from lacnode.privacy.processor import PrivateBlock
 from lacnode.rpc import results
-from lacnode.rpc.errors import INVALID_REQUEST, LIMIT_EXCEEDED, RpcError, internal_error, subscription_not_found
+from lacnode.rpc.errors import (
+    INVALID_REQUEST,
+    LIMIT_EXCEEDED,
+    RpcError,
+    internal_error,
+    method_not_enabled,
+    subscription_not_found,
+)
 from lacnode.rpc.parameters import LogQuery, boolean, log_query, optional, quantity, required, text
+from lacnode.rpc.privacy_parameters import group_id, in_base64, room
 from lacnode.rpc.registry import Handler, Params
 from lacnode.rpc.services import RpcServices, SyncView
 from lacnode.txpool.pooled import PooledTransaction
 
 NEW_HEADS, LOGS, SYNCING = "newHeads", "logs", "syncing"
 PENDING, DROPPED = "newPendingTransactions", "droppedPendingTransactions"
+PRIVATE_LOGS = "private logs"
 TYPES = (NEW_HEADS, LOGS, PENDING, DROPPED, SYNCING)
 
 PER_CONNECTION = 1_000
@@ -41,7 +51,7 @@ class Listener(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Subscription:
-    """`active` once the client knows the id; `whole` if it wants whole transactions."""
+    """`active` once the client knows the id; `whole` if it wants whole transactions; `group` for private logs."""
 
     number: int
     kind: str
@@ -49,6 +59,7 @@ class Subscription:
     query: LogQuery | None
     listener: Listener
     active: bool = False
+    group: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +72,12 @@ class Notice:
     def deliver(self) -> None:
         """Hand it to the connection."""
         number = b'"0x%x"' % self.subscription.number
+        name, members = b"eth_subscription", number
+        if self.subscription.group is not None:
+            name = b"priv_subscription"
+            members += b',"privacyGroupId":"%b"' % in_base64(self.subscription.group).encode("ascii")
         self.subscription.listener.notify(
-            b'{"jsonrpc":"2.0","method":"eth_subscription","params":{"subscription":%b,"result":%b}}'
-            % (number, self.result)
+            b'{"jsonrpc":"2.0","method":"%b","params":{"subscription":%b,"result":%b}}' % (name, members, self.result)
         )
 
 
@@ -80,13 +94,15 @@ class Subscriptions:
         """Whether anybody listens to one of `kinds`."""
         return any(subscription.kind in kinds for subscription in self._all())
 
-    def add(self, kind: str, whole: bool, query: LogQuery | None, listener: Listener) -> int:
+    def add(
+        self, kind: str, whole: bool, query: LogQuery | None, listener: Listener, group: bytes | None = None
+    ) -> int:
         """A new subscription, silent until `activate`; its number."""
         with self._lock:
             if sum(s.listener is listener for s in self._subscriptions.values()) >= PER_CONNECTION:
                 raise RpcError(LIMIT_EXCEEDED, f"More than {PER_CONNECTION} subscriptions")
             number = next(self._numbers)
-            self._subscriptions[number] = Subscription(number, kind, whole, query, listener)
+            self._subscriptions[number] = Subscription(number, kind, whole, query, listener, group=group)
         return number
 
     def activate(self, listener: Listener) -> None:
@@ -95,11 +111,11 @@ class Subscriptions:
             if subscription.listener is listener:
                 subscription.active = True
 
-    def remove(self, number: int, listener: Listener) -> None:
-        """End a subscription; RpcError if `listener` has none of that number."""
+    def remove(self, number: int, listener: Listener, group: bytes | None = None) -> None:
+        """End a subscription; RpcError if `listener` has none of that number (and `group`)."""
         with self._lock:
             subscription = self._subscriptions.get(number)
-            if subscription is None or subscription.listener is not listener:
+            if subscription is None or subscription.listener is not listener or subscription.group != group:
                 raise subscription_not_found()
             del self._subscriptions[number]
 
@@ -137,6 +153,17 @@ class Subscriptions:
                 if subscription.query is not None and subscription.query.wanted.matches(found.log):
                     yield Notice(subscription, shown)
 
+    def notices_of_private_block(self, private_block: PrivateBlock) -> Iterator[Notice]:
+        """A block was executed privately."""
+        number = private_block.header.number
+        for subscription in self._of(PRIVATE_LOGS):
+            query = subscription.query
+            if subscription.group is None or query is None or not _within(query, number):
+                continue
+            for found in private_block.logs.get(subscription.group, ()):
+                if query.wanted.matches(found.log):
+                    yield Notice(subscription, orjson.dumps(results.log(found)))
+
     def notices_of_pending(self, pooled: PooledTransaction) -> Iterator[Notice]:
         """A transaction entered the pool."""
         for subscription in self._of(PENDING):
@@ -166,7 +193,8 @@ class Subscriptions:
 
 
 class SubscriptionMethods:
-    """`eth_subscribe` and `eth_unsubscribe` of one connection. Besu answers every bad parameter with -32600 here."""
+    """`eth_subscribe`, `eth_unsubscribe` and their private twins of one connection. Besu answers every bad parameter with
+    -32600 here."""
 
     def __init__(self, subscriptions: Subscriptions, listener: Listener) -> None:
         self._subscriptions = subscriptions
@@ -175,6 +203,8 @@ class SubscriptionMethods:
         self.handlers: Mapping[str, Handler] = {
             "eth_subscribe": self._subscribe,
             "eth_unsubscribe": self._unsubscribe,
+            "priv_subscribe": self._subscribe_privately,
+            "priv_unsubscribe": self._unsubscribe_privately,
         }
 
     def close(self) -> None:
@@ -187,7 +217,10 @@ class SubscriptionMethods:
             kind, whole, query = _wish(services, params)
         except RpcError as error:
             raise RpcError(INVALID_REQUEST, "Invalid Request", error.data) from None
-        number = self._subscriptions.add(kind, whole, query, self._listener)
+        return self._added(kind, whole, query, None)
+
+    def _added(self, kind: str, whole: bool, query: LogQuery | None, group: bytes | None) -> str:
+        number = self._subscriptions.add(kind, whole, query, self._listener, group)
         if self._gone.is_set():
             self._subscriptions.forget(self._listener)
             raise internal_error()
@@ -200,6 +233,34 @@ class SubscriptionMethods:
             raise RpcError(INVALID_REQUEST, "Invalid Request", error.data) from None
         self._subscriptions.remove(number, self._listener)
         return True
+
+    def _subscribe_privately(self, services: RpcServices, params: Params) -> object:
+        _check_private(services)
+        try:
+            group, kind = group_id(required(params, 0, "privacyGroupId")), required(params, 1, "subscription type")
+            if kind != LOGS:
+                raise RpcError(INVALID_REQUEST, "Invalid Request", f"subscription type: {LOGS} was expected")
+            query = log_query(services, required(params, 2, "filter"))
+        except RpcError as error:
+            raise RpcError(INVALID_REQUEST, "Invalid Request", error.data) from None
+        return self._added(PRIVATE_LOGS, False, query, group)
+
+    def _unsubscribe_privately(self, services: RpcServices, params: Params) -> object:
+        _check_private(services)
+        try:
+            group = group_id(required(params, 0, "privacyGroupId"))
+            number = quantity(required(params, 1, "subscription id"), "subscription id", 2**63 - 1)
+        except RpcError as error:
+            raise RpcError(INVALID_REQUEST, "Invalid Request", error.data) from None
+        self._subscriptions.remove(number, self._listener, group)
+        return True
+
+
+def _check_private(services: RpcServices) -> None:
+    """These come before the registry's methods, so the group they belong to is looked at here."""
+    if "PRIV" not in services.groups:
+        raise method_not_enabled()
+    room(services)
 
 
 def _wish(services: RpcServices, params: Params) -> tuple[str, bool, LogQuery | None]:
@@ -219,4 +280,4 @@ def _wish(services: RpcServices, params: Params) -> tuple[str, bool, LogQuery | 
 
 def _within(query: LogQuery, number: int) -> bool:
     """Only numbers restrict; tags mean no bound."""
-    return not (query.numeric_from and number < query.from_block) and not (query.numeric_to and number > query.to_block)
+    return not (query.fixed_from and number < query.from_block) and not (query.fixed_to and number > query.to_block)

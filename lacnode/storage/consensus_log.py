@@ -79,6 +79,7 @@ class ConsensusLog:
                 temporary.replace(self._path)
             except OSError:
                 os.close(descriptor)
+                temporary.unlink(missing_ok=True)
                 raise
             os.close(self._descriptor)
             self._descriptor, self._size = descriptor, len(data)

@@ -60,8 +60,8 @@ class PeerFailed(Exception):
 class Synchronizer:
     """Keeps the chain at the height of its best peer.
 
-    `peers` gives the live sessions. `importer` runs blocking work on the thread that writes state. `on_syncing` is
-    told True when the node turns out to be behind and False when it has caught up or nobody can help it.
+    `peers` gives the live sessions. `on_syncing` is told True when the node turns out to be behind and False when it has
+    caught up or nobody can help it; `on_caught_up` is called once, when the node has met peers and none is ahead of it.
     """
 
     def __init__(
@@ -71,11 +71,15 @@ class Synchronizer:
         *,
         import_limiter: trio.CapacityLimiter,
         on_syncing: Callable[[bool], None] = lambda syncing: None,
+        on_caught_up: Callable[[], None] = lambda: None,
     ) -> None:
         self._chain = chain
         self._peers = peers
         self._limiter = import_limiter
         self._on_syncing = on_syncing
+        self._on_caught_up = on_caught_up
+        self.has_caught_up = False
+        """Whether this node was, at any moment since its start, as far as all its peers."""
         self._wake = trio.Event()
         self._distrusted: dict[bytes, float] = {}
         self._behind_since: float | None = None
@@ -97,6 +101,7 @@ class Synchronizer:
     async def run(self) -> None:
         """Follow the best peer until cancelled."""
         while True:
+            self._see_whether_caught_up()
             peer = self._best_peer()
             wait = self._patience(peer)
             if peer is None or wait > 0:
@@ -130,6 +135,12 @@ class Synchronizer:
         head = self._chain.head.header.number
         candidates = [p for p in self._peers() if p.head_number > head and p.id not in self._distrusted]
         return max(candidates, key=lambda p: (p.total_difficulty, p.head_number), default=None)
+
+    def _see_whether_caught_up(self) -> None:
+        heads = [peer.head_number for peer in self._peers()]
+        if not self.has_caught_up and heads and max(heads) <= self._chain.head.header.number:
+            self.has_caught_up = True
+            self._on_caught_up()
 
     def _patience(self, peer: Peer | None) -> float:
         """Seconds to wait before `peer` is asked for what we lack."""

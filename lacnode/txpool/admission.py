@@ -13,6 +13,8 @@ from lacnode.evm.engine import StateView
 from lacnode.evm.merkle_trie import MissingNode
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
 from lacnode.evm.validation import check_chain_id, check_sender, check_transaction
+from lacnode.permissioning.account_permissions import EVERYBODY, AccountPermissions
+from lacnode.permissioning.contract_reader import ContractUnreadable
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.transaction import FEE_MARKET, Transaction
 from lacnode.txpool.settings import PoolSettings
@@ -38,16 +40,6 @@ class Admitted:
     head: HeadState
 
 
-AccountPermission = Callable[[Transaction, bytes], str | None]
-"""Why the sender may not send this transaction, None if it may: the seam where permissioning plugs in. Asked with what
-was recovered of the signature, before the sender's balance and nonce are looked at."""
-
-
-def allow_everybody(transaction: Transaction, sender: bytes) -> str | None:
-    """No permissioning."""
-    return None
-
-
 class Admission:
     """The pool's door."""
 
@@ -56,12 +48,12 @@ class Admission:
         spec: ChainSpec,
         settings: PoolSettings,
         head: Callable[[], HeadState],
-        permission: AccountPermission = allow_everybody,
+        permissions: AccountPermissions = EVERYBODY,
     ) -> None:
         self._spec = spec
         self._settings = settings
         self._head = head
-        self._permission = permission
+        self._permissions = permissions
 
     def check(self, transaction: Transaction, *, local: bool) -> Admitted:
         """What the pool needs to know of `transaction`, if it may enter; TransactionRejected otherwise."""
@@ -106,9 +98,7 @@ class Admission:
             )
         if transaction.type == FEE_MARKET and head.header.base_fee is None:  # 16
             raise TransactionRejected(RejectionReason.INVALID_TRANSACTION_FORMAT, "type 2 without a base fee")
-        refusal = self._permission(transaction, sender)  # 18
-        if refusal is not None:
-            raise TransactionRejected(RejectionReason.TX_SENDER_NOT_AUTHORIZED, refusal)
+        self._check_permission(transaction, sender, head.header)  # 18
         try:
             nonce, balance = head.accounts.nonce(sender), head.accounts.balance(sender)
             has_code = bool(head.accounts.code(sender))
@@ -119,6 +109,17 @@ class Admission:
         check_sender(
             transaction, nonce=nonce, balance=balance, has_code=has_code, future_nonce_allowed=True
         )  # 19 to 21
+
+    def _check_permission(self, transaction: Transaction, sender: bytes, header: BlockHeader) -> None:
+        try:
+            decision = self._permissions.may_enter_pool(transaction, sender, header)
+        except ContractUnreadable as unreadable:
+            # Besu's reason, whose text speaks of a synchronisation: what is known of the cause goes with it.
+            raise TransactionRejected(
+                RejectionReason.CHAIN_HEAD_WORLD_STATE_NOT_AVAILABLE, f"the account contract {unreadable}"
+            ) from None
+        if not decision.allowed:
+            raise TransactionRejected(RejectionReason.TX_SENDER_NOT_AUTHORIZED, str(decision), decision.as_json())
 
 
 def _sender(transaction: Transaction) -> bytes:

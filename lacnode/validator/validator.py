@@ -1,7 +1,8 @@
 """Carries out what consensus asks for, one event at a time, in the order it asks.
 
 The order is the safety: a payload is in the write-ahead log before it is signed, and signed before the machine hears of
-it, which is before it can be sent. A full disk therefore ends signing and nothing else. Work that takes time (building,
+it, which is before it can be sent. Storage that fails (StorageError) ends `run` and with it the node: what cannot be written
+must not be signed, and the others go on without us. Work that takes time (building,
 checking and importing blocks) runs in a worker thread and comes back as an event, so that timers keep their time.
 
 Must not decide anything that the protocol decides.
@@ -24,6 +25,7 @@ from lacnode.consensus.effects import (
     ImportBlock,
     Note,
     PeerIsAhead,
+    RecordDraft,
     RecordPrepared,
     Send,
     SignPayload,
@@ -49,7 +51,6 @@ from lacnode.consensus.journal import Contradiction, Journal
 from lacnode.consensus.payloads import sign_payload
 from lacnode.crypto.signer import Signer, SignerUnavailable
 from lacnode.primitives.block import Block
-from lacnode.storage.errors import StorageError
 from lacnode.validator.block_maker import StaleHeight
 from lacnode.validator.intake import Intake
 from lacnode.validator.timers import Timer
@@ -145,7 +146,7 @@ class Validator:
     # -- the loop --------------------------------------------------------------------------------------------------
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Take part in consensus until cancelled."""
+        """Take part in consensus until cancelled; StorageError if the disk is full or fails."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             self._block_timer = Timer(nursery, self._intake.put)
@@ -181,15 +182,14 @@ class Validator:
         records = self._journal.head_changed(number)
         if number - self._compacted_at >= COMPACT_EVERY:
             self._compacted_at = number
-            try:
-                await trio.to_thread.run_sync(self._records.rewrite, records)
-            except StorageError as error:
-                log.error("the consensus log could not be compacted", reason=str(error))
+            await trio.to_thread.run_sync(self._records.rewrite, records)
 
     async def _carry_out(self, effect: Effect) -> Event | None:
         match effect:
             case SignPayload():
                 return await self._sign(effect)
+            case RecordDraft():
+                await self._record(self._journal.record_draft(effect.round_id, effect.draft))
             case RecordPrepared():
                 await self._record(self._journal.record_prepared(effect.prepared))
             case Send():
@@ -220,7 +220,7 @@ class Validator:
         try:
             await self._record(self._journal.admit(effect.payload))
             return PayloadSigned(sign_payload(effect.payload, self._signer))
-        except (Contradiction, StorageError, SignerUnavailable) as refusal:
+        except (Contradiction, SignerUnavailable) as refusal:
             log.error("not signed", payload=str(effect.payload), reason=str(refusal))
             return SigningRefused(effect.payload, str(refusal))
 
@@ -237,7 +237,7 @@ class Validator:
             block = await trio.to_thread.run_sync(build, limiter=self._limiter)
         except StaleHeight:
             return
-        except (BlockRefused, StorageError) as error:
+        except BlockRefused as error:
             log.error("no block built", height=effect.height, round=effect.round, reason=str(error))
             return
         self._intake.put(BlockBuilt(effect.height, effect.round, block))
@@ -246,14 +246,14 @@ class Validator:
         failure: str | None = None
         try:
             await trio.to_thread.run_sync(self._chain.check_proposal, effect.block, limiter=self._limiter)
-        except (BlockRefused, StorageError) as error:
+        except BlockRefused as error:
             failure = str(error)
         self._intake.put(ProposalChecked(effect.digest, failure))
 
     async def _import(self, effect: ImportBlock) -> None:
         try:
             await trio.to_thread.run_sync(self._chain.import_block, effect.block, limiter=self._limiter)
-        except (BlockRefused, StorageError) as error:
+        except BlockRefused as error:
             log.error("agreed block not imported", number=effect.block.number, reason=str(error))
             self._intake.put(ImportFailed(effect.block.number, effect.digest, str(error)))
             return

@@ -17,11 +17,12 @@ from lacnode.consensus.ibft import ConsensusStatus
 from lacnode.primitives.block import Block
 from lacnode.primitives.transaction import Transaction
 from lacnode.rpc.server import RpcServers
-from lacnode.rpc.services import NetworkView, RpcServices
+from lacnode.rpc.services import NetworkView, RoleView, RpcServices
 from lacnode.rpc.settings import ApiSettings, HttpSettings, WebSocketSettings
 from lacnode.txpool.admission import Admission, HeadState
 from lacnode.txpool.pool import TransactionPool
 from lacnode.txpool.settings import PoolSettings
+from tests.permission_desks import desk_without_rules
 from tests.unit.test_chain_blockchain import ADDRESSES, PAYER, Network, Offer, network
 
 HTTP = HttpSettings(port=0, groups=("ETH", "NET", "WEB3"))
@@ -103,6 +104,9 @@ async def rpc_node(
         pool=pool,
         network=cast(NetworkView, peers) if p2p else None,
         ballot=Ballot(),
+        permissions=desk_without_rules(chain),
+        role=lambda: RoleView(None, False, None, ()),
+        takes_transactions=True,
         sync_status=lambda: node.sync,
         consensus_status=lambda: ConsensusStatus(1, False, ADDRESSES),
         network_id=1337,

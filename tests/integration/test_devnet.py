@@ -175,4 +175,4 @@ def test_commands_say_what_is_wrong(tmp_path: Path) -> None:
         unknown = running.command("kill", "validator-9", check=False)
         assert "no node 'validator-9'" in unknown.stderr
         other_size = running.command("--validators", "4", "--detach", check=False)
-        assert "holds a network of 1 nodes" in other_size.stderr
+        assert "holds a network of 1 validators" in other_size.stderr

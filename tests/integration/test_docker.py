@@ -76,6 +76,17 @@ def test_the_build_steps_make_a_node_that_starts(tmp_path: Path) -> None:
         check=True, capture_output=True, text=True, cwd=tmp_path, timeout=30,
     )  # fmt: skip
     assert str(target) in installed.stdout
+    contracts = (
+        "from lacnode.permissioning.artifacts import NAMES, artifact; print([len(artifact(n).abi) for n in NAMES])"
+    )
+    subprocess.run(
+        [target / "bin" / "python", "-c", contracts],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=30,
+    )
 
 
 def test_the_health_check_follows_the_node(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """Who is connected to whom: dialling, limits, duplicates, permission, discovery, restarts."""
 
 import random
+import socket
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import trio
@@ -10,7 +13,7 @@ from lacnode.p2p.network import PortTaken
 from lacnode.p2p.peer_set import PeerLimits
 from lacnode.p2p.policy import DenyNodes
 from lacnode.p2p.rlpx import PeerDisconnected
-from lacnode.p2p.wire.enode import Enode
+from lacnode.p2p.wire.enode import Enode, parse_static_nodes
 from lacnode.p2p.wire.eth_messages import BlockHeaders, GetBlockHeaders
 from lacnode.p2p.wire.p2p_messages import DisconnectReason
 from tests.integration.p2p_nodes import DEADLINE, Client, Node, connected, world
@@ -198,6 +201,45 @@ class TestPermission:
             await other.recorder.wait("joined", 2)
 
 
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+class TestIpv6:
+    @pytest.mark.parametrize("interface", ["::1", "::"])
+    async def test_nodes_find_each_other(self, interface: str) -> None:
+        async with world() as w:
+            six: dict[str, Any] = {"interface": interface, "host": "::1", "discovery": True}
+            boot = await w.node(**six)
+            assert f"@[::1]:{boot.enode.tcp}" in str(boot.enode)
+            bootnode = Enode.parse(str(boot.enode))
+            one, other = [await w.node(**six, bootnodes=(bootnode,)) for _ in range(2)]
+            await boot.peers_are(one, other)
+            await one.peers_are(boot, other)
+            await other.peers_are(boot, one)
+            assert {peer.enode.host for peer in one.network.peers} == {"::1"}
+
+    async def test_a_static_node_by_its_literal(self) -> None:
+        async with world() as w:
+            node = await w.node(interface="::1", host="::1")
+            one = await w.node(interface="::1", host="::1", static_nodes=parse_static_nodes(f'["{node.enode}"]'))
+            await one.peers_are(node)
+
+    async def test_everywhere_is_ipv4_as_well(self) -> None:
+        async with world() as w:
+            boot = await w.node(interface="::", host="127.0.0.1", discovery=True)
+            one, other = [await w.node(discovery=True, bootnodes=(boot.enode,)) for _ in range(2)]
+            await boot.peers_are(one, other)
+            await one.peers_are(boot, other)
+            assert {peer.enode.host for peer in boot.network.peers} == {"127.0.0.1"}
+
+
 class TestDiscovery:
     async def test_nodes_that_know_one_bootnode_find_each_other(self) -> None:
         async with world() as w:
@@ -206,6 +248,15 @@ class TestDiscovery:
             await boot.peers_are(one, other)
             await one.peers_are(boot, other)
             await other.peers_are(boot, one)
+
+    async def test_a_bootnode_may_be_a_name(self) -> None:
+        async with world() as w:
+            boot = await w.node(discovery=True)
+            named = replace(boot.enode, host="localhost")
+            nowhere = Enode(NodeKey.generate().public_key, "no-such-host.invalid", 30303, 30303)
+            one, other = [await w.node(discovery=True, bootnodes=(nowhere, named)) for _ in range(2)]
+            await boot.peers_are(one, other)
+            await one.peers_are(boot, other)
 
     async def test_a_denied_node_is_not_found(self) -> None:
         async with world() as w:

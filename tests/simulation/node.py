@@ -16,6 +16,7 @@ from lacnode.consensus.effects import (
     ImportBlock,
     Note,
     PeerIsAhead,
+    RecordDraft,
     RecordPrepared,
     Send,
     SignPayload,
@@ -177,6 +178,8 @@ class SimulatedNode:
         match effect:
             case SignPayload():
                 return self._sign(effect)
+            case RecordDraft():
+                self.disk.records.append(self._journal.record_draft(effect.round_id, effect.draft))
             case RecordPrepared():
                 self.disk.records.append(self._journal.record_prepared(effect.prepared))
             case Send():

@@ -140,6 +140,11 @@ def finisher_returns_all() -> None:
     all_restart(FINISHER)
 
 
+def finishing_proposer_returns_last() -> None:
+    """Nobody is left who would propose the same block again only because it is its own."""
+    all_restart(PROPOSER)
+
+
 def with_liar(index: int, behaviour: Behaviour) -> Network:
     """Four validators at height 3, one of which turns into a liar now."""
     network = started(4)
@@ -247,7 +252,7 @@ def a_hurrier() -> None:
         (halves, one_vote_too_few_is_enough),
         (one_is_gone, one_vote_more_is_needed),
         (finisher_returns_all, everything_is_forgotten_on_restart),
-        (finisher_returns_all, the_prepared_block_is_forgotten_on_restart),
+        (finishing_proposer_returns_last, the_prepared_block_is_forgotten_on_restart),
         (a_pretender, prepared_certificates_are_believed),
         (a_usurper, round_change_certificates_are_believed),
         (a_repeater, repeated_prepares_count),

@@ -170,6 +170,29 @@ def test_besu_2241(skew_ms: int) -> None:
     must_reach(network, 20, 20 * 2_000 + 2_000)
     topics = {topic for _, topic in network.notes}
     assert not topics & {"proposal-refused", "own-proposal-invalid", "round-expired"}
+    assert all(network.notes[index, "clock-skew"] == 1 for index in range(4)), "each says so, and only once"
+    wrong = network.addresses[1]
+    for node in network.nodes:
+        assert node.machine is not None
+        status = node.machine.status
+        assert status.clocks_off == (wrong,)
+        assert abs(status.clock_offsets_ms[wrong] - skew_ms) <= 200
+
+
+def test_clocks_that_agree_are_not_reported() -> None:
+    """Half a second off, over a network that delays and reorders: nobody is blamed."""
+    network = Network(4, random.Random(5), speeds=lambda index: Speeds(clock_skew_ms=(-250, 0, 0, 250)[index]))
+    network.start()
+    must_reach(network, 30, 30 * 4_000)
+    assert "clock-skew" not in {topic for _, topic in network.notes}
+
+
+def test_slow_builders_are_not_taken_for_slow_clocks() -> None:
+    """Under load every block comes late, our own too."""
+    network = Network(4, random.Random(6), weather=STEADY, speeds=lambda index: Speeds(build_ms=900))
+    network.start()
+    must_reach(network, 20, 20 * 3_000)
+    assert "clock-skew" not in {topic for _, topic in network.notes}
 
 
 # -- crashes -------------------------------------------------------------------------------------------------------
@@ -211,6 +234,25 @@ def test_crash_anywhere(victim: int) -> None:
     assert steps > 50
     for step in range(steps):
         life_with_crash(victim, step)
+
+
+def test_a_proposer_that_dies_before_sending_does_not_cost_the_round() -> None:
+    """Its proposal is signed and in nobody's hands; it comes back within the round and says it."""
+    network = started(4)
+    must_reach(network, 2, 20_000)
+    proposer = 2
+
+    def lost(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
+        if source == proposer and code == PROPOSAL:
+            network.interceptors.pop(proposer)
+            network.clock.after(0, lambda: network.stop([proposer]))
+            network.clock.after(300, lambda: network.start([proposer]))
+            return True
+        return False
+
+    network.interceptors[proposer] = lost
+    must_reach(network, 3, 2_000)
+    assert "round-expired" not in {topic for _, topic in network.notes}
 
 
 @pytest.mark.parametrize("finisher", [None, 0, 1, 2, 3])

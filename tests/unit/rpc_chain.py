@@ -15,6 +15,7 @@ from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import sign
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
+from lacnode.permissioning.account_permissions import EVERYBODY, AccountPermissions
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block
 from lacnode.primitives.hexadecimal import to_hex
@@ -24,12 +25,13 @@ from lacnode.primitives.transaction import AccessListEntry, Transaction, sign_pa
 from lacnode.rpc.errors import RpcError
 from lacnode.rpc.methods import all_methods
 from lacnode.rpc.registry import GROUPS, Registry
-from lacnode.rpc.services import NetworkView, RpcServices, SyncView
+from lacnode.rpc.services import NetworkView, RoleView, RpcServices, SyncView
 from lacnode.rpc.settings import ApiSettings
 from lacnode.storage.memory_database import MemoryDatabase
-from lacnode.txpool.admission import AccountPermission, Admission, HeadState, allow_everybody
+from lacnode.txpool.admission import Admission, HeadState
 from lacnode.txpool.pool import TransactionPool
 from lacnode.txpool.settings import PoolSettings
+from tests.permission_desks import desk_without_rules
 
 CHAIN_ID = 648_540
 GENESIS_TIME = 1_600_000_000
@@ -220,7 +222,7 @@ def node(
     chain: ChainSettings | None = None,
     api: ApiSettings | None = None,
     groups: Sequence[str] = GROUPS,
-    permission: AccountPermission = allow_everybody,
+    permissions: AccountPermissions = EVERYBODY,
     network: NetworkView | None = None,
     sync_status: Callable[[], SyncView | None] = lambda: None,
 ) -> Peerless:
@@ -233,7 +235,7 @@ def node(
         header = blockchain.head.header
         return HeadState(header, blockchain.state_at(header))
 
-    transactions = TransactionPool(pool, Admission(spec, pool, head, permission), head)
+    transactions = TransactionPool(pool, Admission(spec, pool, head, permissions), head)
     blockchain.on_head(
         lambda new: transactions.block_imported(new.block.transactions, [o.sender for o in new.outcomes])
     )
@@ -242,6 +244,9 @@ def node(
         pool=transactions,
         network=network,
         ballot=Ballot(),
+        permissions=desk_without_rules(blockchain),
+        role=lambda: RoleView(None, False, None, ()),
+        takes_transactions=True,
         sync_status=sync_status,
         consensus_status=_no_consensus,
         network_id=648_529,

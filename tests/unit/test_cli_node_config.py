@@ -1,5 +1,6 @@
 """What settings mean together: the node's configuration, Besu's rules between options, warnings, and what is refused."""
 
+import base64
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,11 +15,14 @@ from lacnode.cli.options.option import Behaviour, Kind
 from lacnode.cli.sources import gather
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.genesis import devnet_genesis
-from lacnode.node.config import NodeConfig
+from lacnode.node.config import NodeConfig, PrivacySettings
+from lacnode.permissioning.settings import PermissioningSettings
 
 LACNET = Path(__file__).resolve().parents[3] / "shared" / "data" / "lacnet-configs"
 KEY = NodeKey.of(bytes(31) + b"\x01")
 ENODE = f"enode://{KEY.public_key.hex()}@10.0.0.1:30303"
+
+ACCOUNT_INGRESS = bytes.fromhex("0000000000000000000000000000000000008888")
 
 Configure = Callable[..., NodeConfig]
 
@@ -123,6 +127,25 @@ class TestSettings:
         (tmp_path / "static-nodes.json").write_text(json.dumps([ENODE]))
         assert [str(node) for node in configure().p2p.static_nodes] == [ENODE]
 
+    def test_a_host_name_is_refused_unless_names_are_allowed(self, configure: Configure, tmp_path: Path) -> None:
+        named = ENODE.replace("10.0.0.1", "localhost")
+        besus = f"Invalid enode URL syntax '{named}'. Enode URL should have the following format " + (
+            "'enode://<node_id>@<ip>:<listening_port>[?discport=<discovery_port>]'. Invalid ip address."
+        )
+        (tmp_path / "named.json").write_text(json.dumps([named]))
+        file = str(tmp_path / "named.json")
+        assert refused(configure, bootnodes=named).startswith(besus)
+        assert besus in refused(configure, static_nodes_file=file)
+        p2p = configure(bootnodes=named, static_nodes_file=file, Xdns_enabled="true").p2p
+        assert {node.host for node in (*p2p.bootnodes, *p2p.static_nodes)} <= {"127.0.0.1", "::1"}
+        options = {"Xdns_enabled": "true", "Xdns_update_enabled": "true"}
+        assert [node.host for node in configure(bootnodes=named, **options).p2p.bootnodes] == ["localhost"]
+
+    def test_a_host_name_without_address_is_refused_as_by_besu(self, configure: Configure) -> None:
+        named = ENODE.replace("10.0.0.1", "no-such-host.invalid")
+        text = refused(configure, bootnodes=named, Xdns_enabled="true")
+        assert text.startswith(f"Invalid IP address '{named}' (or DNS query resolved an invalid IP). --Xdns-enabled is")
+
     def test_bootnodes_come_from_the_genesis_unless_said(self, configure: Configure, genesis: Path) -> None:
         document = genesis_document()
         config = document["config"]
@@ -172,12 +195,12 @@ class TestLacchain:
             assert expected in config.warnings
 
     @pytest.mark.parametrize("name", ["local-writer.toml", "tessera-writer.toml"])
-    def test_lacnets_files_are_refused_for_the_protection_alone(self, configure: Configure, name: str) -> None:
+    def test_lacnets_files_say_which_contract_decides(self, configure: Configure, name: str) -> None:
         if not LACNET.exists():
             pytest.skip("LACNet's configuration files are not beside this repository")
-        text = (LACNET / name).read_text()
-        assert "--permissions-accounts-contract-enabled" in refused(configure, text)
-        config = configure(_without_paths(text), permissions_accounts_contract_enabled="false", privacy_enabled="false")
+        config = configure(_without_paths((LACNET / name).read_text()), privacy_enabled="false")
+        assert config.permissioning.account_contract == bytes.fromhex("8888".rjust(40, "0"))
+        assert config.permissioning.node_contract is None
         assert config.http is not None
         assert (config.http.port, config.http.allowed_hosts, config.network_id) == (4545, ("*",), 648550)
 
@@ -187,13 +210,63 @@ def _without_paths(text: str) -> str:
     return "\n".join(line for line in lines if not line.startswith(("data-path", "genesis-file")))
 
 
+class TestPermissioning:
+    def test_is_off_unless_asked_for(self, configure: Configure) -> None:
+        said = {
+            "permissions_nodes_config_file": "nodes.toml",
+            "permissions_accounts_config_file": "accounts.toml",
+            "permissions_nodes_contract_address": "0x" + "99" * 20,
+            "permissions_accounts_contract_address": "0x" + "88" * 20,
+        }
+        config = configure(**said)
+        assert config.permissioning == PermissioningSettings()
+        assert len([text for text in config.warnings if "permissioning" in text]) == 4
+
+    def test_lists_are_in_the_data_directory_unless_said(self, configure: Configure, tmp_path: Path) -> None:
+        on = {"permissions_nodes_config_file_enabled": "true", "permissions_accounts_config_file_enabled": "true"}
+        shared = tmp_path / "permissions_config.toml"
+        config = configure(**on, rpc_http_enabled="true", rpc_http_api="PERM")
+        assert config.permissioning == PermissioningSettings(accounts_file=shared, nodes_file=shared)
+        assert not [text for text in config.warnings if "ermission" in text]
+        said = configure(**on, permissions_nodes_config_file="/n.toml", permissions_accounts_config_file="/a.toml")
+        assert said.permissioning == PermissioningSettings(Path("/a.toml"), Path("/n.toml"))
+        assert not [text for text in said.warnings if "ermission" in text]
+
+    def test_contracts_have_an_address_and_a_version(self, configure: Configure) -> None:
+        config = configure(
+            "permissions-nodes-contract-enabled=true\npermissions-nodes-contract-version=2\n"
+            f'permissions-nodes-contract-address="0x{"99" * 20}"\npermissions-accounts-contract-enabled=true\n'
+            f'permissions-accounts-contract-address="0x{"88" * 20}"'
+        )
+        expected = PermissioningSettings(
+            node_contract=b"\x99" * 20, node_contract_version=2, account_contract=b"\x88" * 20
+        )
+        assert config.permissioning == expected
+        assert not [text for text in config.warnings if "ermission" in text]
+
+    @pytest.mark.parametrize("text", ["0x99", "", "0x" + "zz" * 20])
+    def test_a_contract_without_a_whole_address_is_refused(self, configure: Configure, text: str) -> None:
+        with pytest.raises(UsageError, match="permissions-nodes-contract-address"):
+            configure(permissions_nodes_contract_enabled="true", permissions_nodes_contract_address=text)
+
+    def test_an_address_needs_no_prefix(self, configure: Configure) -> None:
+        said = {"permissions_nodes_contract_enabled": "true", "permissions_nodes_contract_address": "99" * 20}
+        assert configure(**said).permissioning.node_contract == b"\x99" * 20
+
+    def test_there_is_no_third_version(self, configure: Configure) -> None:
+        text = refused(
+            configure,
+            permissions_nodes_contract_enabled="true",
+            permissions_nodes_contract_address="0x" + "99" * 20,
+            permissions_nodes_contract_version="3",
+        )
+        assert text == "Invalid value for option '--permissions-nodes-contract-version': 1 or 2 was expected, not 3"
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("option", "value"),
         [
-            ("permissions-nodes-config-file-enabled", "true"),
-            ("permissions-accounts-config-file-enabled", "true"),
-            ("privacy-enabled", "true"),
             ("graphql-http-enabled", "true"),
             ("metrics-enabled", "true"),
             ("metrics-push-enabled", "true"),
@@ -215,9 +288,68 @@ class TestRefusals:
         configure(privacy_enabled="false", metrics_enabled="false", security_module="localfile")
 
     def test_all_are_named_at_once(self, configure: Configure) -> None:
-        text = refused(configure, privacy_enabled="true", metrics_enabled="true")
-        assert "--privacy-enabled" in text
+        text = refused(configure, graphql_http_enabled="true", metrics_enabled="true")
+        assert "--graphql-http-enabled" in text
         assert "--metrics-enabled" in text
+
+
+class TestPrivacy:
+    KEY = base64.b64encode(bytes(range(32))).decode()
+
+    @pytest.fixture
+    def key_file(self, tmp_path: Path) -> str:
+        file = tmp_path / "manager.pub"
+        file.write_text(self.KEY)
+        return str(file)
+
+    def test_is_off_unless_asked_for(self, configure: Configure, key_file: str) -> None:
+        assert configure(privacy_public_key_file=key_file).privacy is None
+
+    def test_takes_the_managers_key_and_address(self, configure: Configure, key_file: str) -> None:
+        found = configure(
+            privacy_enabled="true", privacy_public_key_file=key_file, privacy_url="http://orion:8888", min_gas_price="0"
+        )
+        assert found.privacy == PrivacySettings(bytes(range(32)), "http://orion:8888")
+        assert not any("privacy" in warning.lower() for warning in found.warnings)
+
+    def test_has_a_manager_in_the_process_without_an_address(self, configure: Configure, key_file: str) -> None:
+        found = configure(privacy_enabled="true", privacy_public_key_file=key_file, min_gas_price="0").privacy
+        assert found == PrivacySettings(bytes(range(32)))
+
+    def test_signs_markers_with_the_key_it_is_given(self, configure: Configure, key_file: str) -> None:
+        found = configure(
+            privacy_enabled="true",
+            privacy_public_key_file=key_file,
+            privacy_marker_transaction_signing_key_file="marker.key",
+            min_gas_price="1000",
+        ).privacy
+        assert found == PrivacySettings(bytes(range(32)), marker_key_file=Path("marker.key"))
+
+    @pytest.mark.parametrize(
+        ("options", "text"),
+        [
+            ({"privacy_public_key_file": ""}, "Please specify Enclave public key file path to enable privacy"),
+            ({"sync_mode": "FAST"}, "Fast sync cannot be enabled with privacy."),
+            ({"pruning_enabled": "true"}, "Pruning cannot be enabled with privacy."),
+            ({"min_gas_price": "1"}, "Not a free gas network. --privacy-marker-transaction-signing-key-file must be"),
+            (
+                {"privacy_multi_tenancy_enabled": "true"},
+                "Privacy multi-tenancy requires either http authentication to be enabled or WebSocket",
+            ),
+            ({"privacy_public_key_file": "nowhere.pub"}, "Problem with privacy-public-key-file: nowhere.pub"),
+            ({"privacy_url": "orion:8888"}, "Invalid value for option '--privacy-url'"),
+            ({"privacy_flexible_groups_enabled": "true"}, "--privacy-flexible-groups-enabled (Flexible groups) asks"),
+        ],
+    )
+    def test_refusals(self, configure: Configure, key_file: str, options: dict[str, str], text: str) -> None:
+        given = {"privacy_enabled": "true", "privacy_public_key_file": key_file, "min_gas_price": "0", **options}
+        assert refused(configure, **{name: value for name, value in given.items() if value}).startswith(text)
+
+    @pytest.mark.parametrize("content", ["", "not base64", base64.b64encode(bytes(31)).decode()])
+    def test_a_file_that_is_no_key(self, configure: Configure, key_file: str, content: str) -> None:
+        Path(key_file).write_text(content)
+        text = refused(configure, privacy_enabled="true", privacy_public_key_file=key_file, min_gas_price="0")
+        assert text.startswith("Contents of privacy-public-key-file invalid: ")
 
 
 class TestRules:
@@ -276,7 +408,10 @@ class TestRules:
             ({"rpc-http-cors-origins": "all,a"}, "Values '*' or 'all' can't be used with other domains"),
             ({"rpc-http-cors-origins": "("}, "Domain values result in invalid regex pattern"),
             ({"banned-node-ids": "0x12"}, "Invalid ids supplied to '--banned-node-ids'."),
-            ({"bootnodes": "enode://x"}, "Invalid enode URL supplied to '--bootnodes'"),
+            (
+                {"bootnodes": "enode://x"},
+                "Invalid enode URL syntax 'enode://x'. Enode URL should have the following format",
+            ),
             ({"tx-pool-priority-senders": "0x12"}, "Invalid value for option '--tx-pool-priority-senders'"),
         ],
     )

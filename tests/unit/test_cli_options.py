@@ -17,11 +17,10 @@ ROOT = Path(__file__).resolve().parents[2]
 SHEET = ROOT.parent / "shared" / "reference" / "cli-config-besu.md"
 
 PROTECTIONS = [
-    "permissions-nodes-config-file-enabled",
-    "permissions-accounts-config-file-enabled",
-    "permissions-nodes-contract-enabled",
-    "permissions-accounts-contract-enabled",
-    "privacy-enabled",
+    "privacy-multi-tenancy-enabled",
+    "privacy-flexible-groups-enabled",
+    "privacy-onchain-groups-enabled",
+    "privacy-tls-enabled",
     "graphql-http-enabled",
     "metrics-enabled",
     "metrics-push-enabled",

@@ -4,7 +4,7 @@ import pytest
 
 from lacnode.consensus.effects import CheckProposal, ImportBlock, Note, PeerIsAhead, Send, StartRoundTimer, StopTimers
 from lacnode.consensus.events import HeadChanged, MessageReceived, PeerConnected
-from lacnode.consensus.ibft import MAX_RELAYED
+from lacnode.consensus.ibft import MAX_RELAYED, MAX_RELAYED_SECOND_HAND
 from lacnode.consensus.memory import (
     MAX_EARLY_ROUNDS,
     MAX_FUTURE_BYTES,
@@ -13,7 +13,7 @@ from lacnode.consensus.memory import (
     Limits,
     SeenMessages,
 )
-from lacnode.consensus.messages import Prepare, Proposal, round_id_of
+from lacnode.consensus.messages import Prepare, Proposal, RoundChange, round_id_of
 from lacnode.consensus.payloads import PREPARE, PreparePayload, RoundId
 from tests.unit.test_consensus_network import (
     FOUR,
@@ -62,6 +62,34 @@ def test_one_author_without_end_is_not_passed_on_without_end() -> None:
     flood = [vote(digest=number.to_bytes(32)) for number in range(MAX_RELAYED + 20)]
     assert len(sent(Prepare, bench.hear(*flood))) == MAX_RELAYED
     assert sent(Prepare, bench.hear(vote(key=D)))
+
+
+def variants(proposal: Proposal, count: int) -> list[Proposal]:
+    """What a liar makes of a proposal without its author: another block under the author's signature."""
+    blocks = [make_block(None, A.address, (A.address,), vanity=number.to_bytes(32)) for number in range(count)]
+    return [Proposal(proposal.signed, block) for block in blocks]
+
+
+def test_a_liar_does_not_use_up_what_an_author_has_to_say() -> None:
+    bench = Bench(B).start()
+    proposal = propose(A, bench.make_block())
+    relayed = bench.hear(*variants(proposal, 400), via=C.address)
+    assert len(sent(Proposal, relayed)) == MAX_RELAYED_SECOND_HAND
+    assert sent(Proposal, bench.hear(*variants(propose(D, bench.make_block(vanity=b"d" * 32)), 1), via=C.address))
+    assert sent(Proposal, bench.hear(proposal, via=D.address)), "an honest validator brings the real one"
+    assert sent(RoundChange, bench.hear(round_change(A, 1))), "the author itself is heard"
+
+
+def test_strangers_share_what_is_passed_on() -> None:
+    bench = Bench(B).start()
+    proposal = propose(A, bench.make_block())
+    relayed = [
+        effect
+        for number, variant in enumerate(variants(proposal, 400))
+        for effect in bench.hear(variant, via=number.to_bytes(20))
+    ]
+    assert len(sent(Proposal, relayed)) == MAX_RELAYED_SECOND_HAND
+    assert sent(Proposal, bench.hear(proposal, via=D.address))
 
 
 def test_nobody_passes_on_for_heights_before_or_after() -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from lacnode.consensus.block_hash import with_round
+from lacnode.consensus.draft import Draft
 from lacnode.consensus.journal import Contradiction, Journal
 from lacnode.consensus.payloads import (
     CommitPayload,
@@ -169,6 +170,21 @@ def test_a_new_head_forgets_finished_heights_and_keeps_the_rest() -> None:
     keeper.head(1)
     assert len(keeper.records) == 1
     assert keeper.journal.at(1).prepared is None
+
+
+def test_the_block_of_a_proposal_is_kept_until_its_height_is_final() -> None:
+    keeper = Keeper()
+    block = make_block(GENESIS, A.address, VALIDATORS)
+    proposal = propose(A, block)
+    draft = Draft(None, block, proposal.signed.payload.digest)
+    keeper.records.append(keeper.journal.record_draft(at(0), draft))
+    assert keeper.journal.at(1).signed_draft(0) is None, "recorded, and not yet signed"
+    keeper.sign(proposal.signed.payload)
+    keeper.head(0)
+    assert keeper.journal.at(1).signed_draft(0) == draft
+    assert keeper.journal.at(1).signed_draft(1) is None
+    keeper.head(1)
+    assert len(keeper.records) == 1
 
 
 def test_the_round_to_go_on_in_counts_what_was_prepared() -> None:

@@ -12,6 +12,7 @@ from lacnode.consensus.effects import (
     Effect,
     ImportBlock,
     Note,
+    RecordDraft,
     RecordPrepared,
     Send,
     SignPayload,
@@ -221,6 +222,8 @@ class Bench:
         match effect:
             case SignPayload():
                 return [self._sign(effect.payload)]
+            case RecordDraft():
+                self.records.append(self.journal.record_draft(effect.round_id, effect.draft))
             case RecordPrepared():
                 self.records.append(self.journal.record_prepared(effect.prepared))
             case CheckProposal() if not self.checks_wait:

@@ -9,6 +9,7 @@ from lacnode.consensus.effects import (
     BuildBlock,
     CheckProposal,
     ImportBlock,
+    RecordDraft,
     RecordPrepared,
     Send,
     SignPayload,
@@ -68,7 +69,7 @@ def test_the_proposer_checks_its_block_then_signs_then_sends() -> None:
     bench.now_ms = (GENESIS_TIME + 2) * 1000
     effects = bench.give(BlockTimerExpired(1, 0))
     kinds = [type(effect) for effect in effects]
-    assert kinds == [BuildBlock, CheckProposal, SignPayload, Send]
+    assert kinds == [BuildBlock, CheckProposal, RecordDraft, SignPayload, Send]
     assert effects[-1].recipients == {B.address, C.address, D.address}  # type: ignore[union-attr]
     [proposal] = sent(Proposal, effects)
     assert proposal.certificate is None

@@ -329,6 +329,42 @@ def test_a_restart_after_the_commit_keeps_the_block() -> None:
     assert only(ImportBlock, again.hear(commit(A, proposal), commit(B, proposal)))
 
 
+def test_a_restart_after_the_proposal_proposes_the_same_again() -> None:
+    bench = Bench(A).start()
+    bench.now_ms = LATER_MS
+    bench.give(BlockTimerExpired(1, 0))
+    [proposal] = sent(Proposal, bench.effects, A.address)
+    again = bench.restarted()
+    again.now_ms = LATER_MS
+    assert only(Send, again.effects) == only(Send, bench.effects)
+    assert not only(BuildBlock, [*again.effects, *again.give(BlockTimerExpired(1, 0))])
+    again.hear(*(prepare(key, proposal) for key in (B, C, D)))
+    assert sent(Commit, again.effects, A.address)
+
+
+def test_a_restart_after_a_justified_proposal_proposes_the_same_again() -> None:
+    bench = Bench(B).start()
+    bench.now_ms = LATER_MS
+    bench.hear(*(round_change(key, 1) for key in (A, C, D)))
+    [proposal] = sent(Proposal, bench.effects, B.address)
+    assert proposal.certificate
+    again = bench.restarted()
+    again.now_ms = LATER_MS
+    assert sent(Proposal, again.effects, B.address) == [proposal]
+    assert sent(RoundChange, again.effects, B.address) == sent(RoundChange, bench.effects, B.address)
+
+
+def test_a_block_whose_proposal_was_not_signed_is_not_proposed_after_a_restart() -> None:
+    bench = Bench(A).start()
+    bench.now_ms = LATER_MS
+    bench.give(BlockTimerExpired(1, 0))
+    bench.records.pop()
+    again = bench.restarted()
+    again.now_ms = LATER_MS
+    assert not only(Send, again.effects)
+    assert only(BuildBlock, again.give(BlockTimerExpired(1, 0)))
+
+
 def test_a_restart_after_the_commit_shows_the_block_in_the_next_round() -> None:
     bench, proposal = prepared_bench()
     again = bench.restarted()
@@ -352,7 +388,7 @@ def test_a_restarted_proposer_does_not_propose_another_block() -> None:
     again = bench.restarted()
     again.now_ms = LATER_MS + 1000
     again.give(BlockTimerExpired(1, 0))
-    assert not sent(Proposal, again.effects)
+    assert only(Send, again.effects) == only(Send, bench.effects)
 
 
 def test_a_restarted_validator_does_not_prepare_another_block() -> None:

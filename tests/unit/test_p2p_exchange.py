@@ -179,7 +179,7 @@ class TestPolicies:
     def test_the_first_refusal_is_the_answer(self) -> None:
         one, two = (Enode(bytes([n]) * 64, "10.0.0.1", 1, None) for n in (1, 2))
         policy = AllOf([AllowAll(), DenyNodes("first", [one.id]), DenyNodes("second", [one.id, two.id])])
-        for ask in (policy.may_dial, policy.may_accept, policy.may_stay):
+        for ask in (policy.may_dial, policy.may_accept, lambda enode: policy.may_stay(enode, True)):
             assert (ask(one).allowed, ask(one).reason) == (False, "first")
             assert (ask(two).allowed, ask(two).reason) == (False, "second")
             assert ask(Enode(bytes(64), "10.0.0.1", 1, None)).allowed

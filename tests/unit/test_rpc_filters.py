@@ -119,6 +119,16 @@ class TestChanges:
         polling.log(1)
         assert (len(polling.changes(bounded)), len(polling.changes(unbounded))) == (1, 2)
 
+    def test_earliest_as_the_end_is_the_genesis(self) -> None:
+        polling = Polling()
+        bounded, from_it = (
+            polling.call("newFilter", {"toBlock": "earliest"}),
+            polling.call("newFilter", {"fromBlock": "Earliest"}),
+        )
+        polling.log(0)
+        assert polling.changes(bounded) == []
+        assert len(polling.changes(from_it)) == 1
+
     def test_all_logs_are_those_of_the_range_as_it_is_now(self) -> None:
         polling = Polling()
         whole = polling.call("newFilter", {"fromBlock": "0x0"})

@@ -13,7 +13,7 @@ from lacnode.p2p.wire.enode import Enode
 from lacnode.primitives import rlp
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.transaction import Transaction
-from lacnode.rpc.errors import rejected
+from lacnode.rpc.errors import RpcError, rejected
 from lacnode.rpc.methods import all_methods
 from lacnode.rpc.registry import GROUPS, KNOWN_METHODS
 from lacnode.rpc.settings import ApiSettings
@@ -211,11 +211,33 @@ class TestPool:
 class TestVotes:
     def test_are_made_shown_and_taken_back(self) -> None:
         at, candidate = node(), "0x" + "ab" * 20
-        assert at.call("ibft_proposeValidatorVote", candidate, True) is True
-        assert at.call("ibft_proposeValidatorVote", to_hex(VALIDATOR.address), False) is True
+        assert at.call("ibft_proposeValidatorVote", candidate, True, True) is True
+        assert at.call("ibft_proposeValidatorVote", to_hex(VALIDATOR.address), False, True) is True
         assert at.call("ibft_getPendingVotes") == {candidate: True, to_hex(VALIDATOR.address): False}
         assert at.call("ibft_discardValidatorVote", candidate) is True
         assert at.call("ibft_getPendingVotes") == {to_hex(VALIDATOR.address): False}
+
+    def test_that_may_stop_the_network_are_not_proposed_without_a_word(self) -> None:
+        at, candidate = node(), "0x" + "ab" * 20
+        with pytest.raises(RpcError) as refused:
+            at.call("ibft_proposeValidatorVote", candidate, True)
+        assert isinstance(refused.value.data, dict)
+        absent, halt = refused.value.data["warnings"]
+        assert absent == f"{candidate} is not connected to this node"
+        assert "2 of 2 validators must agree and 1 are here: no block would be made" in halt
+        assert at.call("ibft_getPendingVotes") == {}
+        assert at.call("ibft_proposeValidatorVote", candidate, True, True) is True
+
+    def test_show_what_they_will_do_and_when(self) -> None:
+        at, candidate = node(), "0x" + "ab" * 20
+        at.call("ibft_proposeValidatorVote", candidate, True, True)
+        prospects = at.call("lac_pendingVotes")
+        assert isinstance(prospects, list)
+        prospect = prospects[0]
+        assert (prospect["address"], prospect["add"], prospect["ownWish"]) == (candidate, True, True)
+        assert (prospect["votedBy"], prospect["votesNeeded"], prospect["votesMissing"]) == ([], 1, 1)
+        assert prospect["validatorsAfter"] == sorted([candidate, to_hex(VALIDATOR.address)])
+        assert (prospect["quorumAfter"], int(prospect["votesVanishAt"], 16)) == (2, 30_000)
 
     @pytest.mark.parametrize(
         "params", [(), ("0x1",), ("0x" + "11" * 21, True), ("0x1", "true"), ("0x1", 1), (None, True)]

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 
 from lacnode.evm.rejection import RejectionReason as Reason
+from lacnode.permissioning.account_permissions import AccountPermissions
+from lacnode.permissioning.decision import Decision
 from lacnode.primitives.transaction import Transaction
 from lacnode.txpool.settings import PoolSettings
 from tests.unit.rpc_chain import (
@@ -144,22 +146,29 @@ class TestTypes:
         assert at.refusal(typed()) is None
 
 
+class _Everybody:
+    """A list with everybody on it but some, that notes whom it was asked about."""
+
+    def __init__(self, *without: bytes) -> None:
+        self.asked: list[bytes | None] = []
+        self._without = without
+
+    def decide(self, sender: bytes | None) -> Decision:
+        self.asked.append(sender)
+        return Decision(sender not in self._without, "local-accounts", "list.toml", None, "the list decides")
+
+
 class TestPermission:
     def test_a_refused_sender_is_told_before_its_balance(self) -> None:
-        at = node(permission=lambda transaction, sender: "not listed" if sender == POOR.address else None)
+        at = node(permissions=AccountPermissions(_Everybody(POOR.address)))
         assert at.refusal(signed(POOR, value=1)) == Reason.TX_SENDER_NOT_AUTHORIZED
         assert at.refusal(signed(RICH)) is None
 
     def test_is_not_asked_about_what_is_invalid_anyway(self) -> None:
-        asked: list[bytes] = []
-
-        def permission(transaction: Transaction, sender: bytes) -> str | None:
-            asked.append(sender)
-            return None
-
-        at = node(permission=permission)
+        accounts = _Everybody()
+        at = node(permissions=AccountPermissions(accounts))
         assert at.refusal(signed(gas=1)) == Reason.INTRINSIC_GAS_EXCEEDS_GAS_LIMIT
-        assert asked == []
+        assert accounts.asked == []
 
 
 class TestNonceDistance:

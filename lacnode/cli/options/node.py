@@ -30,6 +30,13 @@ NODE_OPTIONS = (
         "genesis chainId (1 if absent), or the network's",
         "P2P network id; may be quoted in TOML",
     ),
+    Option(
+        "node-role",
+        Kind.ENUM,
+        "",
+        "What this node is to do: lacnode's own option; without it, whatever the validator set says",
+        values=("VALIDATOR", "BOOT", "WRITER", "OBSERVER"),
+    ),
     Option("identity", Kind.STRING, "", "Inserted in the client version as second path element"),
     Option("node-private-key-file", Kind.PATH, "<data-path>/key", "Node key; created when missing"),
     Option(

@@ -3,69 +3,32 @@
 from lacnode.cli.options.option import Behaviour, Kind, Option
 
 PROTECTION_OPTIONS = (
-    Option("permissions-nodes-config-file-enabled", Kind.BOOL, "false", "Local node allowlist", Behaviour.REFUSED),
-    Option(
-        "permissions-nodes-config-file", Kind.PATH, "<data-path>/permissions_config.toml", "Its file", Behaviour.IGNORED
-    ),
-    Option(
-        "permissions-accounts-config-file-enabled", Kind.BOOL, "false", "Local account allowlist", Behaviour.REFUSED
-    ),
-    Option(
-        "permissions-accounts-config-file",
-        Kind.PATH,
-        "<data-path>/permissions_config.toml",
-        "Its file",
-        Behaviour.IGNORED,
-    ),
-    Option(
-        "permissions-nodes-contract-enabled", Kind.BOOL, "false", "Node permissioning by contract", Behaviour.REFUSED
-    ),
-    Option(
-        "permissions-nodes-contract-address",
-        Kind.ADDRESS,
-        "",
-        "Ingress contract (LACChain 0x..9999)",
-        Behaviour.IGNORED,
-    ),
-    Option(
-        "permissions-nodes-contract-version",
-        Kind.INT,
-        "1",
-        "1 = enode split in bytes32, 2 = string form",
-        Behaviour.IGNORED,
-    ),
-    Option(
-        "permissions-accounts-contract-enabled",
-        Kind.BOOL,
-        "false",
-        "Account permissioning by contract",
-        Behaviour.REFUSED,
-    ),
-    Option(
-        "permissions-accounts-contract-address",
-        Kind.ADDRESS,
-        "",
-        "Ingress contract (LACChain 0x..8888)",
-        Behaviour.IGNORED,
-    ),
-    Option("privacy-enabled", Kind.BOOL, "false", "Private transactions", Behaviour.REFUSED),
-    Option("privacy-url", Kind.STRING, "http://localhost:8888", "Enclave URL", Behaviour.IGNORED),
-    Option("privacy-public-key-file", Kind.PATH, "", "Enclave public key (base64)", Behaviour.IGNORED),
+    Option("permissions-nodes-config-file-enabled", Kind.BOOL, "false", "Local node allowlist"),
+    Option("permissions-nodes-config-file", Kind.PATH, "<data-path>/permissions_config.toml", "Its file"),
+    Option("permissions-accounts-config-file-enabled", Kind.BOOL, "false", "Local account allowlist"),
+    Option("permissions-accounts-config-file", Kind.PATH, "<data-path>/permissions_config.toml", "Its file"),
+    Option("permissions-nodes-contract-enabled", Kind.BOOL, "false", "Node permissioning by contract"),
+    Option("permissions-nodes-contract-address", Kind.ADDRESS, "", "Ingress contract (LACChain 0x..9999)"),
+    Option("permissions-nodes-contract-version", Kind.INT, "1", "1 = enode split in bytes32, 2 = string form"),
+    Option("permissions-accounts-contract-enabled", Kind.BOOL, "false", "Account permissioning by contract"),
+    Option("permissions-accounts-contract-address", Kind.ADDRESS, "", "Ingress contract (LACChain 0x..8888)"),
+    Option("privacy-enabled", Kind.BOOL, "false", "Private transactions"),
+    Option("privacy-url", Kind.STRING, "", "Transaction manager's client API; without it one in this process"),
+    Option("privacy-public-key-file", Kind.PATH, "", "Enclave public key (base64)"),
     Option(
         "privacy-marker-transaction-signing-key-file",
         Kind.PATH,
         "none (random key per PMT)",
         "PMT signer",
-        Behaviour.IGNORED,
     ),
     Option("privacy-multi-tenancy-enabled", Kind.BOOL, "false", "Needs RPC auth", Behaviour.REFUSED),
-    Option("privacy-flexible-groups-enabled", Kind.BOOL, "false", "Flexible groups", Behaviour.IGNORED),
+    Option("privacy-flexible-groups-enabled", Kind.BOOL, "false", "Flexible groups", Behaviour.REFUSED),
     Option(
         "privacy-onchain-groups-enabled",
         Kind.BOOL,
         "false",
         "deprecated name of the previous",
-        Behaviour.IGNORED,
+        Behaviour.REFUSED,
         hidden=True,
     ),
     Option("privacy-enable-database-migration", Kind.BOOL, "false", "Migrate private db", Behaviour.IGNORED),

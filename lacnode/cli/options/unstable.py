@@ -17,7 +17,7 @@ UNSTABLE_OPTIONS = (
         hidden=True,
     ),
     Option("Xdns-enabled", Kind.BOOL, "false", "DNS names in enodes", hidden=True),
-    Option("Xdns-update-enabled", Kind.BOOL, "false", "re-resolve; needs the previous", Behaviour.IGNORED, hidden=True),
+    Option("Xdns-update-enabled", Kind.BOOL, "false", "look names up again at each use", hidden=True),
     Option(
         "Xp2p-peer-lower-bound",
         Kind.INT,

@@ -40,6 +40,9 @@ EXPIRATION = 60
 REFRESH_CHECK = 30.0
 """Seconds between two looks at whether more nodes are wanted."""
 
+HURRY = 0.5
+"""Seconds to the next check after `hurry`: changes come in groups."""
+
 FULL_REFRESH = 30 * 60.0
 """Seconds after which the table is refreshed in any case."""
 
@@ -141,6 +144,10 @@ class Discovery:
         """Drop a node, as when it is no longer permitted."""
         self._table.remove(node_id)
         self._bonds.forget(node_id)
+
+    def hurry(self, now: float) -> None:
+        """What is permitted has changed: look around again soon."""
+        self._next_check = min(self._next_check, now + HURRY)
 
     def handle_datagram(self, data: bytes, source: Address, now: float) -> list[Action]:
         """What to do about a datagram from `source` (IP literal, UDP port) at `now` (Unix seconds). What is no packet,

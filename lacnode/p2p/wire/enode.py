@@ -24,7 +24,8 @@ _NODE_ID = re.compile(r"[0-9a-fA-F]{128}", re.ASCII)
 _DISCOVERY_PORT = re.compile(r"discport=([0-9]{1,5})", re.ASCII)
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_-]{1,63})*\.?", re.ASCII)
 
-_FORMAT = "enode://<node id, 128 hexadecimal digits>@<ip>:<tcp port>[?discport=<udp port>]"
+_FORMAT = "enode://<node_id>@<ip>:<listening_port>[?discport=<discovery_port>]"
+_BAD_IP = "Invalid ip address."
 
 
 class EnodeError(ValueError):
@@ -111,9 +112,9 @@ def _host(text: str, host: str, allow_names: bool) -> str:
         address = ip_address(host[1:-1] if bracketed else host)
     except ValueError:
         if bracketed or not _HOST_NAME.fullmatch(host):
-            raise _refusal(text, f"an IP address was expected, found {host!r}") from None
+            raise _refusal(text, f"{_BAD_IP} an IP address was expected, found {host!r}") from None
         if not allow_names:
-            raise _refusal(text, f"an IP address was expected, found the name {host!r} (names are off)") from None
+            raise _refusal(text, f"{_BAD_IP} an IP address was expected, found a name; --Xdns-enabled is off") from None
         return host.lower()
     if bracketed and address.version == 4:
         raise _refusal(text, "an IPv4 address takes no brackets")
@@ -138,4 +139,6 @@ def _port(text: str, digits: str) -> int:
 
 def _refusal(text: str, reason: str) -> EnodeError:
     shown = text if len(text) <= 240 else text[:237] + "..."
-    return EnodeError(f"{shown!r}: {reason}; the format is {_FORMAT}")
+    return EnodeError(
+        f"Invalid enode URL syntax {shown!r}. Enode URL should have the following format '{_FORMAT}'. {reason}"
+    )

@@ -3,7 +3,8 @@
 import time
 
 from lacnode.chain.store import TransactionPlace
-from lacnode.evm.rejection import TransactionRejected
+from lacnode.crypto.secp256k1 import sender_of
+from lacnode.evm.rejection import RejectionReason, TransactionRejected
 from lacnode.primitives.block import Block
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.rlp import RlpError
@@ -14,6 +15,7 @@ from lacnode.rpc.errors import (
     RpcError,
     internal_error,
     invalid_params,
+    observer_refuses,
     range_too_large,
     rejected,
     timeout,
@@ -27,6 +29,8 @@ MAX_LOGS = 100_000
 
 
 def eth_sendRawTransaction(services: RpcServices, params: Params) -> object:
+    if not services.takes_transactions:
+        raise observer_refuses()
     raw = data(required(params, 0, "transaction"), "transaction")
     try:
         transaction = Transaction.decode(raw)
@@ -37,8 +41,16 @@ def eth_sendRawTransaction(services: RpcServices, params: Params) -> object:
     try:
         services.pool.add(transaction, local=True, now=time.time())
     except TransactionRejected as rejection:
-        raise rejected(rejection.reason, str(rejection)) from None
+        raise _refusal(services, transaction, rejection) from None
     return to_hex(transaction.hash)
+
+
+def _refusal(services: RpcServices, transaction: Transaction, rejection: TransactionRejected) -> RpcError:
+    """Somebody reads this one: a sender without permission is told as much as can be found out."""
+    if rejection.reason is not RejectionReason.TX_SENDER_NOT_AUTHORIZED:
+        return rejected(rejection.reason, str(rejection))
+    decision = services.permissions.explain_transaction(transaction, sender_of(transaction))
+    return rejected(rejection.reason, decision.as_json())
 
 
 def eth_sendTransaction(services: RpcServices, params: Params) -> object:

@@ -7,8 +7,9 @@ from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.rlp import RlpError
 from lacnode.rpc import results
-from lacnode.rpc.errors import internal_error, invalid_params, timeout
+from lacnode.rpc.errors import dangerous_vote, internal_error, invalid_params, timeout
 from lacnode.rpc.parameters import UNSET_TAGS, address, block_number, boolean, hash32, optional, required
+from lacnode.rpc.prospects import dangers_of_vote
 from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.services import RpcServices
 
@@ -34,8 +35,15 @@ def _validators(header: BlockHeader | None) -> object:
 
 
 def ibft_proposeValidatorVote(services: RpcServices, params: Params) -> object:
+    """As Besu, except that a vote which may harm the network wants `true` as a third parameter."""
     recipient = address(required(params, 0, "address"))
-    services.ballot.propose(recipient, boolean(required(params, 1, "add"), "add"))
+    add = boolean(required(params, 1, "add"), "add")
+    insists = optional(params, 2)
+    if insists is None or not boolean(insists, "insist"):
+        dangers = dangers_of_vote(services, recipient, add)
+        if dangers:
+            raise dangerous_vote(dangers)
+    services.ballot.propose(recipient, add)
     return True
 
 

@@ -2,6 +2,9 @@
 
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc import results
+from lacnode.rpc.parameters import block_number, hash32, required
+from lacnode.rpc.privacy_parameters import group_id, in_base64, room
+from lacnode.rpc.prospects import pending_votes
 from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.services import RpcServices
 
@@ -23,8 +26,26 @@ def lac_consensusStatus(services: RpcServices, params: Params) -> object:
         "preparedRound": status.locked_round,
         "phase": status.phase,
         "missing": status.missing,
+        "clockOffsetsMs": {to_hex(address): offset for address, offset in status.clock_offsets_ms.items()},
+        "clocksOff": [to_hex(address) for address in status.clocks_off],
         "connectedValidators": _connected(services, status.validators),
     }
+
+
+def lac_nodeRole(services: RpcServices, params: Params) -> object:
+    """What this node is by configuration and by the chain, and where the two disagree."""
+    view = services.role()
+    return {
+        "configured": view.configured,
+        "isValidator": view.is_validator,
+        "byContract": view.by_contract,
+        "conflicts": list(view.conflicts),
+    }
+
+
+def lac_pendingVotes(services: RpcServices, params: Params) -> object:
+    """What the votes outstanding would do, and when."""
+    return pending_votes(services)
 
 
 def _connected(services: RpcServices, validators: tuple[bytes, ...]) -> list[str]:
@@ -33,4 +54,39 @@ def _connected(services: RpcServices, validators: tuple[bytes, ...]) -> list[str
     return [to_hex(address) for address in validators if address in connected]
 
 
-LAC_METHODS = (Method("lac_consensusStatus", "LAC", lac_consensusStatus),)
+def lac_privacyGroups(services: RpcServices, params: Params) -> object:
+    """How every privacy group of this node stands. It tells ids and roots, and nothing that is private."""
+    private_room = room(services)
+    return [
+        {
+            "privacyGroupId": in_base64(status.group_id),
+            "status": status.condition.value,
+            "waitingFor": status.waiting_for,
+            "blockNumber": results.quantity(status.number),
+            "stateRoot": to_hex(status.root),
+            "divergedAt": None if status.divergence is None else results.quantity(status.divergence.number),
+        }
+        for status in private_room.statuses()
+    ]
+
+
+def lac_comparePrivacyGroup(services: RpcServices, params: Params) -> object:
+    """Whether another member's state root of a group after a block is this node's; one that is not marks the group."""
+    wanted = group_id(required(params, 0, "privacyGroupId"))
+    number, root = block_number(services, required(params, 1, "block")), hash32(required(params, 2, "state root"))
+    return room(services).compare(wanted, number, root)
+
+
+def lac_retryPrivatePayloads(services: RpcServices, params: Params) -> object:
+    """Have the manager asked again, now, for every payload that it did not have; how many there are."""
+    return room(services).repair.ask_now()
+
+
+LAC_METHODS = (
+    Method("lac_consensusStatus", "LAC", lac_consensusStatus),
+    Method("lac_privacyGroups", "LAC", lac_privacyGroups),
+    Method("lac_comparePrivacyGroup", "LAC", lac_comparePrivacyGroup),
+    Method("lac_retryPrivatePayloads", "LAC", lac_retryPrivatePayloads),
+    Method("lac_nodeRole", "LAC", lac_nodeRole),
+    Method("lac_pendingVotes", "LAC", lac_pendingVotes),
+)

@@ -1,0 +1,128 @@
+"""`operator generate-network-genesis`: a ready genesis, with permissions in it if wanted, and what must come out of it.
+
+The same file in gives the same bytes out. Must not make keys: a network's addresses are in its file.
+"""
+
+import importlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lacnode.chainspec.genesis import GenesisError, parse_genesis
+from lacnode.cli.errors import UsageError
+from lacnode.consensus.block_hash import on_chain_hash
+from lacnode.consensus.extra_data import ExtraData
+from lacnode.p2p.wire.enode import Enode, EnodeError
+from lacnode.permissioning.topology import NodeType
+from lacnode.primitives.hexadecimal import address_from_hex, to_hex
+
+GENESIS_FILE, EXPECTED_FILE = "genesis.json", "expected.json"
+MAX_ENTRIES = 1000
+
+
+class ListedNode(BaseModel):
+    """A node of the permission list."""
+
+    model_config = ConfigDict(extra="forbid")
+    enode: str
+    role: str
+    name: str = ""
+    organization: str = ""
+
+
+class Permissions(BaseModel):
+    """What the permissioning contracts begin with."""
+
+    model_config = ConfigDict(extra="forbid")
+    admins: list[str] = Field(min_length=1, max_length=MAX_ENTRIES)
+    nodes: list[ListedNode] = Field(default=[], max_length=MAX_ENTRIES)
+    accounts: list[str] = Field(default=[], max_length=MAX_ENTRIES)
+
+
+class Network(BaseModel):
+    """The file: a genesis as Besu has it, its first validators, and permissions."""
+
+    model_config = ConfigDict(extra="forbid")
+    genesis: dict[str, Any]
+    validators: list[str] = Field(min_length=1, max_length=MAX_ENTRIES)
+    permissions: Permissions | None = None
+
+
+def write_network(file: Path, directory: Path) -> int:
+    """Write genesis and expected hashes of the network of `file` into `directory`; the exit status."""
+    genesis, expected = make_network(_read(file))
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, document in ((GENESIS_FILE, genesis), (EXPECTED_FILE, expected)):
+            (directory / name).write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+    except OSError as error:
+        raise UsageError(f"{error.filename or directory} cannot be written: {error.strerror}") from None
+    print(f"{directory / GENESIS_FILE}: genesis {expected['hash']}")
+    return 0
+
+
+def make_network(network: Network) -> tuple[dict[str, Any], dict[str, str]]:
+    """The genesis document, and the block hash and state root that it must give."""
+    validators = tuple(sorted(_address(text) for text in network.validators))
+    genesis = {**network.genesis, "extraData": to_hex(ExtraData(bytes(32), validators).encode())}
+    if network.permissions is not None:
+        alloc = genesis.get("alloc")
+        genesis["alloc"] = {**(alloc if isinstance(alloc, Mapping) else {}), **_contracts(network.permissions)}
+    return genesis, _expected(genesis)
+
+
+def _read(file: Path) -> Network:
+    try:
+        return Network.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise UsageError(f"{file}: {place}: {first['msg']}") from None
+
+
+def _expected(genesis: dict[str, Any]) -> dict[str, str]:
+    """The EVM is loaded by name: it is slow to load, and most of the command line does without it."""
+    try:
+        spec = parse_genesis(genesis)
+    except GenesisError as error:
+        raise UsageError(f"the genesis is not one this node can run: {error}") from None
+    engine = importlib.import_module("lacnode.evm.py_evm_engine").PyEvmEngine(spec, {})
+    root, _ = engine.genesis_state()
+    return {"hash": to_hex(on_chain_hash(spec.genesis.header(root))), "stateRoot": to_hex(root)}
+
+
+def _contracts(permissions: Permissions) -> dict[str, Any]:
+    module = importlib.import_module("lacnode.devnet.permissioned_genesis")
+    entries = [
+        module.NodeEntry(_enode(node.enode), _type(node.role), node.name, node.organization)
+        for node in permissions.nodes
+    ]
+    admins = [_address(text) for text in permissions.admins]
+    found: dict[str, Any] = module.permissioned_accounts(admins, entries, [_address(t) for t in permissions.accounts])
+    return found
+
+
+def _enode(text: str) -> Enode:
+    try:
+        return Enode.parse(text)
+    except EnodeError as error:
+        raise UsageError(str(error)) from None
+
+
+def _type(role: str) -> NodeType:
+    words = [type_.word for type_ in NodeType]
+    if role not in words:
+        raise UsageError(f"{role!r} is no role: one of {', '.join(words)} was expected")
+    return NodeType[role.upper()]
+
+
+def _address(text: str) -> bytes:
+    try:
+        return address_from_hex(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from None

@@ -1,0 +1,42 @@
+"""What options say about private transactions. Rules between them are `rules`'."""
+
+import base64
+import binascii
+from pathlib import Path
+
+from lacnode.cli.errors import UsageError
+from lacnode.cli.reading import Reader
+from lacnode.node.config import PrivacySettings
+
+MAX_KEY_FILE = 4_096
+"""Bytes; a key is a line of 44 characters."""
+
+
+def privacy_settings(read: Reader) -> PrivacySettings | None:
+    """What private transactions need, None where they are off; UsageError for a key file that cannot be used."""
+    file = read.path("privacy-public-key-file")
+    if not read.flag("privacy-enabled") or file is None:
+        return None
+    url = read.said("privacy-url")
+    if url is not None and not url.startswith(("http://", "https://")):
+        raise UsageError(f"Invalid value for option '--privacy-url': an http or https URL was expected, not {url}")
+    return PrivacySettings(
+        public_key=_public_key(file), url=url, marker_key_file=read.path("privacy-marker-transaction-signing-key-file")
+    )
+
+
+def _public_key(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            text = opened.read(MAX_KEY_FILE)
+    except OSError as error:
+        raise UsageError(f"Problem with privacy-public-key-file: {file}: {error.strerror}") from None
+    try:
+        key = base64.b64decode(text.partition(b"\n")[0].strip(), validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) != 32:
+        raise UsageError(
+            f"Contents of privacy-public-key-file invalid: {file}: a public key of 32 bytes in base64 was expected"
+        )
+    return key

@@ -1,0 +1,182 @@
+"""The genesis accounts of a permissioned network: lacnode's contracts in place, registered in each other, filled.
+
+Nothing is assumed about how contracts store what they know: their constructors and set-up calls are executed, and what
+they wrote is read back. Must not run on a chain that exists.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from eth_abi.abi import encode
+
+from lacnode.chainspec.genesis import parse_genesis
+from lacnode.evm.engine import CallRequest
+from lacnode.evm.py_evm_engine import PyEvmEngine
+from lacnode.p2p.wire.enode import Enode
+from lacnode.permissioning.abi import ADMIN_NAME, RULES_NAME, ip_bytes
+from lacnode.permissioning.artifacts import artifact
+from lacnode.permissioning.topology import CONNECTIONS, GROUPS, NodeType
+from lacnode.primitives import rlp
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.primitives.keccak import keccak256
+from lacnode.primitives.transaction import LEGACY, Transaction, sign_payload
+
+ACCOUNT_INGRESS = bytes.fromhex("8888".rjust(40, "0"))
+NODE_INGRESS = bytes.fromhex("9999".rjust(40, "0"))
+ACCOUNT_RULES = bytes.fromhex("8889".rjust(40, "0"))
+NODE_RULES = bytes.fromhex("9998".rjust(40, "0"))
+ADMIN = bytes.fromhex("9997".rjust(40, "0"))
+"""The ingresses are where every LACChain network has them; the others stand beside them."""
+
+GAS = 20_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class NodeEntry:
+    """A node to put on the list."""
+
+    enode: Enode
+    type: NodeType
+    name: str = ""
+    organization: str = ""
+
+
+def permissioned_accounts(
+    admins: Sequence[bytes], nodes: Iterable[NodeEntry], senders: Iterable[bytes]
+) -> dict[str, dict[str, object]]:
+    """Entries of a genesis' `alloc`, by address. `admins` may change the rules, `senders` may send and create contracts;
+    groups connect as in `topology`."""
+    workshop = _Workshop()
+    workshop.place(ADMIN, "Admin", encode(["address[]"], [admins]))
+    for address, name, argument in (
+        (NODE_INGRESS, "NodeIngress", b""),
+        (ACCOUNT_INGRESS, "AccountIngress", b""),
+        (NODE_RULES, "NodeRules", encode(["address"], [NODE_INGRESS])),
+        (ACCOUNT_RULES, "AccountRules", encode(["address"], [ACCOUNT_INGRESS])),
+    ):
+        workshop.place(address, name, argument)
+    for contract, signature, values in _set_up(admins[0], nodes, senders):
+        workshop.call(contract, signature, values, admins[0])
+    return workshop.alloc()
+
+
+def devnet_accounts(accounts: Sequence[bytes], nodes: Iterable[tuple[str, str, str]]) -> dict[str, dict[str, object]]:
+    """The same for a devnet, whose first account is its admin; `nodes` are (enode URL, role, name)."""
+    entries = [NodeEntry(Enode.parse(enode), NodeType[role.upper()], name) for enode, role, name in nodes]
+    return permissioned_accounts(accounts[:1], entries, accounts)
+
+
+def _set_up(
+    admin: bytes, nodes: Iterable[NodeEntry], senders: Iterable[bytes]
+) -> Iterable[tuple[bytes, str, tuple[object, ...]]]:
+    """The calls that fill the contracts; the admin contract is registered last, since from then on it is asked."""
+    for one, other in CONNECTIONS:
+        yield NODE_RULES, "addConnection(bytes32,bytes32)", (GROUPS[one], GROUPS[other])
+    for node in nodes:
+        id_, place = node.enode.id, (ip_bytes(node.enode.host), node.enode.tcp)
+        yield (
+            NODE_RULES,
+            "addEnode(bytes32,bytes32,bytes16,uint16,uint8,bytes6,string,string,string,bytes32)",
+            (
+                id_[:32],
+                id_[32:],
+                *place,
+                node.type.value,
+                bytes(6),
+                node.name,
+                node.organization,
+                "",
+                GROUPS[node.type],
+            ),
+        )
+    for sender in senders:
+        yield ACCOUNT_RULES, "addAccount(address)", (sender,)
+        yield ACCOUNT_RULES, "setDeployRight(address,bool)", (sender, True)
+    for ingress, rules in ((NODE_INGRESS, NODE_RULES), (ACCOUNT_INGRESS, ACCOUNT_RULES)):
+        yield ingress, "setContractAddress(bytes32,address)", (RULES_NAME, rules)
+        yield ingress, "setContractAddress(bytes32,address)", (ADMIN_NAME, ADMIN)
+
+
+class _Workshop:
+    """Contracts at chosen addresses, and what they hold after each call."""
+
+    def __init__(self) -> None:
+        self._code: dict[bytes, bytes] = {}
+        self._storage: dict[bytes, dict[int, int]] = {}
+
+    def place(self, address: bytes, name: str, argument: bytes) -> None:
+        """Put a contract at `address`. Called there, the code that creates it runs its constructor on that account's
+        storage and returns the code to keep."""
+        self._code[address] = artifact(name).bytecode + argument
+        self._storage[address] = {}
+        self._code[address] = self._execute(address, b"", SOMEBODY)
+
+    def call(self, contract: bytes, signature: str, values: tuple[object, ...], sender: bytes) -> None:
+        """Have `sender` change `contract`."""
+        types = signature[signature.index("(") + 1 : -1].split(",")
+        self._execute(contract, keccak256(signature.encode("ascii"))[:4] + encode(types, values), sender)
+
+    def alloc(self) -> dict[str, dict[str, object]]:
+        """What is there, as a genesis has it."""
+        return {
+            to_hex(address): {
+                "balance": "0x0",
+                "nonce": "0x1",
+                "code": to_hex(code),
+                "storage": {
+                    to_hex(slot.to_bytes(32)): to_hex(value.to_bytes(32))
+                    for slot, value in sorted(self._storage[address].items())
+                },
+            }
+            for address, code in sorted(self._code.items())
+        }
+
+    def _execute(self, contract: bytes, data: bytes, sender: bytes) -> bytes:
+        nodes: dict[bytes, bytes] = {}
+        spec = parse_genesis(_genesis(self.alloc()))
+        engine = PyEvmEngine(spec, nodes)
+        root, made = engine.genesis_state()
+        nodes.update(made)
+        header = spec.genesis.header(root)
+        result = engine.call(root, header, CallRequest(sender=sender, to=contract, gas=GAS, data=data), _no_ancestor)
+        if not result.success:
+            raise AssertionError(f"set-up of {to_hex(contract)} failed: {result.halt}, 0x{result.output.hex()}")
+        block = engine.open_block(root, header, _no_ancestor)
+        block.add(_transaction(contract, data), sender)
+        executed = block.close()
+        nodes.update(executed.nodes)
+        self._keep(engine, executed.state_root, result.touched)
+        return result.output
+
+    def _keep(self, engine: PyEvmEngine, root: bytes, touched: Iterable[tuple[bytes, Sequence[bytes]]]) -> None:
+        state = engine.accounts(root)
+        for address, slots in touched:
+            for slot in (int.from_bytes(slot) for slot in slots):
+                value = state.storage(address, slot)
+                if value:
+                    self._storage[address][slot] = value
+                else:
+                    self._storage[address].pop(slot, None)
+
+
+SOMEBODY = bytes(19) + b"\x01"
+"""Runs the constructors, which do not look at it."""
+
+
+def _genesis(alloc: Mapping[str, object]) -> dict[str, object]:
+    return {
+        "config": {"chainId": 1, "berlinBlock": 0, "contractSizeLimit": 1_000_000, "ibft2": {}},
+        "difficulty": "0x1",
+        "gasLimit": hex(GAS),
+        "alloc": alloc,
+    }
+
+
+def _transaction(contract: bytes, data: bytes) -> Transaction:
+    """A free transaction that nobody has signed: the sender is said where it is executed."""
+    fields: list[rlp.RlpValue] = [b"", b"", rlp.scalar(GAS), contract, b"", data]
+    return Transaction.decode(sign_payload(LEGACY, fields, 27, 1, 1))
+
+
+def _no_ancestor(number: int) -> None:
+    """The first block has none."""

@@ -1,0 +1,43 @@
+"""Executing one private message: on a group's private state, with the public state of a moment visible behind it.
+
+An account that is not empty in the private state is the private one; behind it stands the public one, which can be read
+and called but not changed (Besu, `PrivateMutableWorldStateUpdater`). No gas is bought: a message has 2^63-1 of it.
+"""
+
+from dataclasses import dataclass
+
+from lacnode.primitives.receipt import Log
+
+PRIVATE_GAS = 2**63 - 1
+"""What a private message may spend, as contracts see it."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PrivateMessage:
+    """A private transaction as the EVM needs it. `to` is None for a creation, which makes the contract `created`."""
+
+    sender: bytes
+    nonce: int
+    to: bytes | None
+    created: bytes | None
+    data: bytes
+    gas_price: int = 0
+
+    def __repr__(self) -> str:
+        return f"PrivateMessage({len(self.data)} bytes)"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PrivateResult:
+    """How it ended. Where it failed, `state_root` is the one it began with, and there are no logs, output and nodes.
+    `revert_reason` is what REVERT gave back, None where nothing reverted. `nodes` make `state_root` readable."""
+
+    success: bool
+    state_root: bytes
+    output: bytes = b""
+    logs: tuple[Log, ...] = ()
+    revert_reason: bytes | None = None
+    nodes: dict[bytes, bytes] | None = None
+
+    def __repr__(self) -> str:
+        return f"PrivateResult(success={self.success})"

@@ -1,0 +1,275 @@
+"""Private messages on py-evm: accounts of two states laid over each other, and Besu's way of undoing in them.
+
+Besu gives all calls of a private message one and the same updater. So a nested call that succeeds settles everything
+done until then, and one that fails takes back everything not yet settled, what its callers did included. State roots
+show it, so it is kept here. A private state also keeps empty accounts, and self-destructed ones.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+from eth.exceptions import Revert, VMError
+from eth.vm.gas_meter import GasMeter
+from eth.vm.message import Message
+from eth_typing import Address
+
+from lacnode.evm.engine import NodeStore
+from lacnode.evm.private import PRIVATE_GAS, PrivateMessage, PrivateResult
+from lacnode.evm.py_evm_accounts import Account, Accounts, Checkpoint
+from lacnode.evm.py_evm_limits import limit
+from lacnode.evm.rejection import RejectionReason, TransactionRejected
+from lacnode.primitives.keccak import EMPTY_KECCAK
+from lacnode.primitives.receipt import Log
+
+MAX_GAS = 500_000_000
+"""Gas after which a private transaction fails here. Besu sets no bound, and a loop without end would never let go."""
+
+MAX_MEMORY = 128 * 2**20
+"""Bytes of memory of all nested calls together."""
+
+_PASSED_ON = 2**40
+"""Gas of this much is what a call is given, not what it costs."""
+
+_CALLS = ("CALL", "CALLCODE", "DELEGATECALL", "STATICCALL", "CREATE", "CREATE2", "Zeroing gas")
+_SLOW_PRECOMPILES = (("ECPAIRING", 200), ("Blake2b", 100))
+"""Reasons for charges whose work takes so many times longer, in Python, than their gas says."""
+
+
+class PublicAccountWritten(Revert):
+    """A private message tried to change a public account: that call is reverted."""
+
+
+class NoSuchAccount(VMError):
+    """Storage was written to an account that is not there any more (see the module's note)."""
+
+
+class TooMuchWork(Exception):
+    """The message took more than `MAX_GAS` or `MAX_MEMORY`."""
+
+
+class PrivateAccounts(Accounts):
+    """The accounts of a private state at `root`, before the public ones of `public`."""
+
+    def __init__(self, store: NodeStore, root: bytes, public: Accounts) -> None:
+        super().__init__(store, root)
+        self.public = public
+        self._same_frame = False
+
+    # -- which of the two ----------------------------------------------------------------------------------------
+
+    def _is_private(self, address: bytes) -> bool:
+        return not _is_empty(self._read(address)) or _is_empty(self.public._read(address))
+
+    def _seen(self, address: bytes) -> Accounts | None:
+        """The public accounts, where they show."""
+        return None if self._is_private(address) else self.public
+
+    def _check_writable(self, address: bytes) -> None:
+        if not self._is_private(address):
+            raise PublicAccountWritten("a private call cannot change a public account")
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def account_exists(self, address: bytes) -> bool:
+        return super().account_exists(address) or self.public.account_exists(address)
+
+    def account_has_code_or_nonce(self, address: bytes) -> bool:
+        """Asked before a creation. Where there is an account, Besu begins the creation all the same, and it fails like
+        any other call."""
+        public = self._seen(address)
+        taken = super().account_has_code_or_nonce(address)
+        if not (taken if public is None else public.account_has_code_or_nonce(address)):
+            return False
+        self._undo_to(0)
+        return True
+
+    def account_is_empty(self, address: bytes) -> bool:
+        public = self._seen(address)
+        return super().account_is_empty(address) if public is None else public.account_is_empty(address)
+
+    def get_balance(self, address: bytes) -> int:
+        public = self._seen(address)
+        return super().get_balance(address) if public is None else public.get_balance(address)
+
+    def get_nonce(self, address: bytes) -> int:
+        public = self._seen(address)
+        return super().get_nonce(address) if public is None else public.get_nonce(address)
+
+    def get_code_hash(self, address: bytes) -> bytes:
+        public = self._seen(address)
+        return super().get_code_hash(address) if public is None else public.get_code_hash(address)
+
+    def get_code(self, address: bytes) -> bytes:
+        public = self._seen(address)
+        return super().get_code(address) if public is None else public.get_code(address)
+
+    def get_storage(self, address: bytes, slot: int, from_journal: bool = True) -> int:
+        public = self._seen(address)
+        return super().get_storage(address, slot, from_journal) if public is None else public.get_storage(address, slot)
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    def touch_account(self, address: bytes) -> None:
+        if self._is_private(address):
+            super().touch_account(address)
+
+    def set_balance(self, address: bytes, balance: int) -> None:
+        self._check_writable(address)
+        super().set_balance(address, balance)
+
+    def set_nonce(self, address: bytes, nonce: int) -> None:
+        self._check_writable(address)
+        super().set_nonce(address, nonce)
+
+    def set_code(self, address: bytes, code: bytes) -> None:
+        self._check_writable(address)
+        super().set_code(address, code)
+
+    def set_storage(self, address: bytes, slot: int, value: int) -> None:
+        self._check_writable(address)
+        if self._read(address) is None:
+            raise NoSuchAccount("storage of an account that is not there")
+        super().set_storage(address, slot, value)
+
+    def begin(self, sender: bytes, nonce: int) -> None:
+        """Use up the sender's private nonce, whatever its public account; TransactionRejected unless it is `nonce`."""
+        account = self._read(sender) or Account()
+        if nonce != account.nonce:
+            reason = RejectionReason.NONCE_TOO_LOW if nonce < account.nonce else RejectionReason.NONCE_TOO_HIGH
+            raise TransactionRejected(reason, f"private nonce {nonce}, the account's is {account.nonce}")
+        super().set_nonce(sender, nonce + 1)
+
+    # -- undoing -------------------------------------------------------------------------------------------------
+
+    def enter_frame(self, *, same: bool) -> None:
+        """The next mark is for a call of its own, or for the `same` one as the last mark: a creation has two."""
+        self._same_frame = same
+
+    def record(self) -> Checkpoint:
+        serial, length = super().record()
+        same, self._same_frame = self._same_frame, False
+        return serial, -1 if same else length
+
+    def commit(self, checkpoint: Checkpoint) -> None:
+        """The call has succeeded: all that was done so far is settled."""
+        if checkpoint[1] >= 0:
+            self._undo.clear()
+
+    def discard(self, checkpoint: Checkpoint) -> None:
+        """The call has failed: all that is not settled is undone."""
+        self._undo_to(0)
+
+
+def _is_empty(account: Account | None) -> bool:
+    return account is None or (account.balance == 0 and account.nonce == 0 and account.code_hash == EMPTY_KECCAK)
+
+
+# -- running -------------------------------------------------------------------------------------------------------
+
+
+def run_private(
+    public_state: Any, store: NodeStore, root: bytes, message: PrivateMessage, deadline: float | None
+) -> PrivateResult:
+    """Execute `message` on the private state at `root`, before the accounts of `public_state`, which stay as they are.
+
+    TransactionRejected for a wrong nonce; CallExpired after `deadline` (monotonic seconds), if there is one.
+    """
+    state = type(public_state)(store, public_state.execution_context, root)
+    accounts = state._account_db = PrivateAccounts(store, root, public_state._account_db)
+    accounts.begin(message.sender, message.nonce)
+    state.computation_class = _private_computation(state.computation_class)
+    if deadline is None:
+        _bound(state)
+    else:
+        limit(state, deadline)
+    try:
+        computation = _computed(state, message)
+    except (VMError, TooMuchWork):
+        return PrivateResult(False, root)
+    if computation is None or computation.is_error:
+        return PrivateResult(False, root, revert_reason=_reason(computation))
+    logs = tuple(
+        Log(address, tuple(topic.to_bytes(32) for topic in topics), data)
+        for address, topics, data in computation.get_log_entries()
+    )
+    new_root = accounts.make_state_root()
+    return PrivateResult(True, new_root, bytes(computation.output), logs, None, accounts.nodes)
+
+
+def _computed(state: Any, message: PrivateMessage) -> Any:
+    """The finished computation; None for a contract where there is one already."""
+    context = state.get_transaction_context_class()(gas_price=message.gas_price, origin=message.sender)
+    sender = Address(message.sender)
+    if message.created is not None:
+        if state.has_code_or_nonce(message.created):
+            return None
+        made = Address(message.created)
+        creation = Message(PRIVATE_GAS, Address(b""), sender, 0, b"", message.data, create_address=made)
+        return state.computation_class.apply_create_message(state, creation, context)
+    to = Address(message.to or bytes(20))
+    call = Message(PRIVATE_GAS, to, sender, 0, message.data, state.get_code(to))
+    return state.computation_class.apply_message(state, call, context)
+
+
+def _reason(computation: Any) -> bytes | None:
+    """What REVERT gave back; None if the message did not end by one."""
+    if computation is None or not isinstance(computation.error, Revert):
+        return None
+    return None if isinstance(computation.error, PublicAccountWritten) else bytes(computation.output)
+
+
+@lru_cache(maxsize=64)
+def _private_computation(base: Any) -> Any:
+    class PrivateComputation(base):  # type: ignore[misc]
+        @classmethod
+        def apply_message(cls, state: Any, message: Any, *rest: Any, **named: Any) -> Any:
+            state._account_db.enter_frame(same=message.is_create)
+            return super().apply_message(state, message, *rest, **named)
+
+        @classmethod
+        def validate_create_message(cls, message: Any) -> None:
+            if message.depth:
+                super().validate_create_message(message)
+
+    return PrivateComputation
+
+
+def _bound(state: Any) -> None:
+    """Have every computation of `state` raise TooMuchWork at the same point on every machine."""
+    base = state.computation_class
+    spent = held = 0
+
+    class Meter(GasMeter):
+        def consume_gas(self, amount: int, reason: str) -> None:
+            nonlocal spent
+            if amount < _PASSED_ON:
+                spent += amount * _slowness(reason) if amount > 10_000 else amount
+            elif amount <= self.gas_remaining and not reason.startswith(_CALLS):
+                raise TooMuchWork
+            if spent > MAX_GAS:
+                raise TooMuchWork
+            super().consume_gas(amount, reason)
+
+    class Bounded(base):  # type: ignore[misc, valid-type]
+        def _configure_gas_meter(self) -> Any:
+            meter = super()._configure_gas_meter()
+            return Meter(meter.start_gas, meter.refund_strategy)
+
+        def extend_memory(self, start_position: int, size: int) -> None:
+            nonlocal held
+            before = len(self._memory)
+            if size and held + start_position + size - before > MAX_MEMORY:
+                raise TooMuchWork
+            super().extend_memory(start_position, size)
+            held += len(self._memory) - before
+
+        def add_child_computation(self, child_computation: Any) -> None:
+            nonlocal held
+            held -= len(child_computation._memory)
+            super().add_child_computation(child_computation)
+
+    state.computation_class = Bounded
+
+
+def _slowness(reason: str) -> int:
+    return next((times for name, times in _SLOW_PRECOMPILES if reason.startswith(name)), 1)

@@ -1,0 +1,138 @@
+"""The rules of one node, put together from its settings: what the pool, the chain, the network and RPC ask.
+
+Must not have rules of its own.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from lacnode.p2p.wire.enode import Enode
+from lacnode.permissioning.account_contract import RULE as ACCOUNT_RULE
+from lacnode.permissioning.account_contract import AccountContract
+from lacnode.permissioning.account_permissions import AccountPermissions, LocalAccounts
+from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadable
+from lacnode.permissioning.decision import Decision
+from lacnode.permissioning.explanation import Explainer
+from lacnode.permissioning.node_contract import RULE as NODE_RULE
+from lacnode.permissioning.node_contract import NodeContract
+from lacnode.permissioning.node_permissions import LocalNodes, Moment, NodePermissions
+from lacnode.permissioning.node_type import listed_type
+from lacnode.permissioning.refused import RefusedConnections
+from lacnode.permissioning.sending import Sending
+from lacnode.permissioning.settings import PermissioningSettings
+from lacnode.permissioning.topology import NodeType
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.hexadecimal import to_hex
+
+ANSWER_SECONDS = 2.0
+
+
+class Permissions:
+    """`accounts` judges transactions, `nodes` connections, `refused` are the connections that were not allowed."""
+
+    def __init__(
+        self,
+        settings: PermissioningSettings,
+        reader: ContractReader,
+        *,
+        own_id: bytes,
+        bootnodes: Sequence[Enode],
+        static_nodes: Sequence[Enode],
+        local_accounts: LocalAccounts | None = None,
+        local_nodes: LocalNodes | None = None,
+    ) -> None:
+        self.settings = settings
+        self.account_contract = (
+            None if settings.account_contract is None else AccountContract(reader, settings.account_contract)
+        )
+        self.node_contract = (
+            None
+            if settings.node_contract is None
+            else NodeContract(reader, settings.node_contract, settings.node_contract_version)
+        )
+        self.accounts = AccountPermissions(local_accounts, self.account_contract)
+        self.nodes = NodePermissions(
+            own_id,
+            local=local_nodes,
+            contract=self.node_contract,
+            bootnodes=[enode.id for enode in bootnodes],
+            fixed=[enode.id for enode in (*bootnodes, *static_nodes)],
+        )
+        self.refused = RefusedConnections(time.time)
+        self._reader = reader
+        self._own_id = own_id
+        self._node_explainer = _explainer(reader, settings.node_contract)
+        self._account_explainer = _explainer(reader, settings.account_contract)
+
+    def explain_connection(self, source: Enode, destination: Enode, moment: Moment) -> Decision:
+        """Whether `source` may connect to `destination`, and why not."""
+        if not self.nodes.involves_this_node(source, destination):
+            # Between others it does not matter what this node has seen of the network yet.
+            moment = replace(moment, is_current=True, is_isolated=False)
+        decision = self.nodes.decide(source, destination, moment, ANSWER_SECONDS)
+        if decision.allowed or decision.rule != NODE_RULE or self._node_explainer is None:
+            return decision
+        return self._node_explainer.connection(decision, source, destination, moment.header)
+
+    def explain_transaction(self, transaction: Sending, sender: bytes, head: BlockHeader) -> Decision:
+        """Whether `sender` may send `transaction`, and why not."""
+        try:
+            decision = self.accounts.may_enter_pool(transaction, sender, head)
+        except ContractUnreadable as unreadable:
+            source = to_hex(self.settings.account_contract or b"")
+            return Decision(False, ACCOUNT_RULE, source, head.number, f"the contract {unreadable}")
+        if decision.allowed or decision.rule != ACCOUNT_RULE or self._account_explainer is None:
+            return decision
+        return self._account_explainer.transaction(decision, transaction, sender, head)
+
+    def own_type(self, head: BlockHeader) -> NodeType | None:
+        """The role that the node contract gives this node, None if it gives none."""
+        ingress = self.settings.node_contract
+        return None if ingress is None else listed_type(self._reader, ingress, self._own_id, head)
+
+    def what_is_wrong(self, head: BlockHeader) -> list[str]:
+        """Sentences about contracts that do not answer as they should, for the operator at start."""
+        node = None if self.node_contract is None else self.node_contract.check(head, ANSWER_SECONDS)
+        account = None if self.account_contract is None else self.account_contract.check(head, ANSWER_SECONDS)
+        return [text for text in (node, account) if text is not None]
+
+
+def _explainer(reader: ContractReader, address: bytes | None) -> Explainer | None:
+    return None if address is None else Explainer(reader, address)
+
+
+class Desk:
+    """What RPC asks about permissions: the rules, and the chain and network they are applied to."""
+
+    def __init__(self, permissions: Permissions, moment: Callable[[], Moment]) -> None:
+        self._permissions = permissions
+        self._moment = moment
+
+    @property
+    def refused(self) -> RefusedConnections:
+        """Connections that were not allowed."""
+        return self._permissions.refused
+
+    def explain_connection(self, source: Enode, destination: Enode) -> Decision:
+        """Whether `source` may connect to `destination` now, and why not."""
+        return self._permissions.explain_connection(source, destination, self._moment())
+
+    def explain_transaction(self, sending: Sending, sender: bytes) -> Decision:
+        """Whether `sender` may send it now, and why not."""
+        return self._permissions.explain_transaction(sending, sender, self._moment().header)
+
+    def status(self) -> dict[str, object]:
+        """For RPC: the rules in force, their troubles, and the counts under the names of Besu's metrics."""
+        settings, moment = self._permissions.settings, self._moment()
+        return {
+            "nodesFile": None if settings.nodes_file is None else str(settings.nodes_file),
+            "accountsFile": None if settings.accounts_file is None else str(settings.accounts_file),
+            "nodeContract": None if settings.node_contract is None else to_hex(settings.node_contract),
+            "nodeContractVersion": settings.node_contract_version,
+            "accountContract": None if settings.account_contract is None else to_hex(settings.account_contract),
+            "blockNumber": hex(moment.header.number),
+            "isCurrent": moment.is_current,
+            "troubles": self._permissions.what_is_wrong(moment.header),
+            "checks": {**self._permissions.nodes.counts.all(), **self._permissions.accounts.counts.all()},
+        }

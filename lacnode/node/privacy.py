@@ -1,0 +1,131 @@
+"""Private transactions in a running node: what the private room is built of, and the worker that drives it.
+
+The worker has a thread of its own and follows the public head; nothing public waits for it, and nothing that goes wrong in
+it ends the node.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+import trio
+
+from lacnode.chain.blockchain import Blockchain
+from lacnode.crypto.node_key import load_node_key
+from lacnode.evm.py_evm_engine import PyEvmEngine
+from lacnode.node.config import PrivacySettings
+from lacnode.primitives.transaction import Transaction
+from lacnode.privacy.marker import FixedKeySigner, MarkerSigner, RandomKeySigner
+from lacnode.privacy.processor import PrivateBlock, Surroundings
+from lacnode.privacy.room import PrivateRoom, PublicSide
+from lacnode.privacy.store import PrivateNodeStore
+from lacnode.privacy.transaction_manager import TransactionManager
+from lacnode.storage.database import Database
+from lacnode.txpool.pool import TransactionPool
+
+log = structlog.get_logger("privacy")
+
+SLICE = 0.25
+"""Seconds of work between two looks at whether to go on."""
+
+FIRST_PAUSE, LAST_PAUSE = 0.5, 15.0
+"""Seconds until a manager that did not answer is asked again: at first, and at most."""
+
+IDLE = 5.0
+"""Seconds between two looks for payloads that are to be asked for again."""
+
+ARRIVED = 10_000
+"""Payloads that may have come and not been looked at; what is too much is found when it is asked for again."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublicRooms:
+    """What private execution needs of the node that it belongs to."""
+
+    chain: Blockchain
+    engine: PyEvmEngine
+    database: Database
+    pool: TransactionPool
+
+
+class PrivateSide:
+    """The private room and its worker. KeyFileError if the markers' key cannot be read."""
+
+    def __init__(self, settings: PrivacySettings, manager: TransactionManager, public: PublicRooms) -> None:
+        chain, pool = public.chain, public.pool
+
+        def next_nonce(address: bytes) -> int:
+            pending = pool.next_nonce(address)
+            return chain.state_at(chain.head.header).nonce(address) if pending is None else pending
+
+        def submit(marker: Transaction) -> None:
+            pool.add(marker, local=True, now=time.time())
+
+        private_states = PyEvmEngine(chain.spec, PrivateNodeStore(public.database))
+        self.room = PrivateRoom(
+            Surroundings(
+                history=chain,
+                head=lambda: chain.head.header.number,
+                engine=public.engine,
+                database=public.database,
+                manager=manager,
+                chain_id=chain.spec.chain_id,
+            ),
+            public_key=settings.public_key,
+            signer=_signer(settings),
+            public=PublicSide(next_nonce, submit),
+            accounts=private_states.accounts,
+        )
+        self._head_moved = trio.Event()
+        self._arrived: deque[bytes] = deque(maxlen=ARRIVED)
+
+    def head_moved(self) -> None:
+        """The public chain has a new head. On the event loop."""
+        self._head_moved.set()
+
+    def payload_arrived(self, payload_key: bytes) -> None:
+        """The manager has got a payload, from a peer or back from its members. On the event loop."""
+        self._arrived.append(payload_key)
+        self._head_moved.set()
+
+    async def run(self, tell: Callable[[PrivateBlock], None]) -> None:
+        """Work until cancelled; `tell` is called on the event loop for every block with private logs."""
+        token = trio.lowlevel.current_trio_token()
+        self.room.processor.on_block(lambda private_block: token.run_sync_soon(tell, private_block))
+        limiter = trio.CapacityLimiter(1)
+        pause = FIRST_PAUSE
+        try:
+            while True:
+                self._head_moved = trio.Event()
+                more = await trio.to_thread.run_sync(self._work, limiter=limiter)
+                if more:
+                    pause = FIRST_PAUSE
+                elif self.room.processor.is_stalled:
+                    await trio.sleep(pause)
+                    pause = min(2 * pause, LAST_PAUSE)
+                else:
+                    pause = FIRST_PAUSE
+                    with trio.move_on_after(IDLE):
+                        await self._head_moved.wait()
+        finally:
+            self.room.processor.save()
+
+    def _work(self) -> bool:
+        """Work for a while; whether there is more to do now."""
+        until = time.monotonic() + SLICE
+        try:
+            while self._arrived:
+                self.room.repair.arrived(self._arrived.popleft())
+            while self.room.processor.step() or self.room.repair.step():
+                if time.monotonic() > until:
+                    return True
+        except Exception:
+            log.exception("private execution failed and is tried again", block=self.room.processor.cursor + 1)
+        return False
+
+
+def _signer(settings: PrivacySettings) -> MarkerSigner:
+    file = settings.marker_key_file
+    return RandomKeySigner() if file is None else FixedKeySigner(load_node_key(file))

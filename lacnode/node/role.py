@@ -1,0 +1,58 @@
+"""The role of a node by configuration, and the one table of what each role does.
+
+The contract says which role the network gives a node; this says what its operator wants. Must not decide who may
+connect: rules do.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from lacnode.permissioning.topology import NodeType
+
+
+class Role(Enum):
+    """`--node-role`."""
+
+    VALIDATOR = "validator"
+    BOOT = "boot"
+    WRITER = "writer"
+    OBSERVER = "observer"
+
+
+@dataclass(frozen=True, slots=True)
+class Duties:
+    """What a node does. `dials_discovered`: it connects to nodes that discovery finds, not only to those it was told."""
+
+    takes_part: bool
+    takes_transactions: bool
+    relays_transactions: bool
+    dials_discovered: bool
+
+
+DUTIES = {
+    None: Duties(takes_part=True, takes_transactions=True, relays_transactions=True, dials_discovered=True),
+    Role.VALIDATOR: Duties(takes_part=True, takes_transactions=True, relays_transactions=True, dials_discovered=True),
+    Role.BOOT: Duties(takes_part=False, takes_transactions=True, relays_transactions=True, dials_discovered=True),
+    Role.WRITER: Duties(takes_part=False, takes_transactions=True, relays_transactions=True, dials_discovered=True),
+    Role.OBSERVER: Duties(
+        takes_part=False, takes_transactions=False, relays_transactions=False, dials_discovered=False
+    ),
+}
+"""By role; None is a node whose operator said nothing, and which is whatever the validator set makes of it."""
+
+
+def role_conflicts(role: Role | None, is_validator: bool, listed: NodeType | None) -> list[str]:
+    """Sentences about a configured role that the chain contradicts: by its validator set, or by the node type that the
+    contract lists this node with (None where it lists none)."""
+    if role is None:
+        return []
+    conflicts = []
+    if is_validator and role is not Role.VALIDATOR:
+        conflicts.append(
+            f"this node is configured as {role.value}, but its key is in the validator set: it does not sign"
+        )
+    if role is Role.VALIDATOR and not is_validator:
+        conflicts.append("this node is configured as validator, but its key is not in the validator set")
+    if listed is not None and listed is not NodeType.OTHER and listed.word != role.value:
+        conflicts.append(f"this node is configured as {role.value}, but the node contract lists it as {listed.word}")
+    return conflicts

@@ -1,0 +1,114 @@
+"""What permissioning contracts are asked and what they answer, byte for byte as Besu writes and reads it.
+
+Follows Besu's `NodeSmartContractPermissioningController`, its version 2, and
+`TransactionSmartContractPermissioningController`. Must not call anything.
+"""
+
+from ipaddress import IPv4Address, ip_address
+
+from eth_abi.abi import encode
+
+from lacnode.p2p.wire.enode import Enode
+from lacnode.permissioning.sending import Sending
+
+CONNECTION_ALLOWED_V1 = bytes.fromhex("3620b1df")
+CONNECTION_ALLOWED_V2 = bytes.fromhex("45a59e5b")
+TRANSACTION_ALLOWED = bytes.fromhex("936421d5")
+GET_CONTRACT_ADDRESS = bytes.fromhex("0d2020dd")
+"""`getContractAddress(bytes32)` of an ingress."""
+
+RULES_NAME = b"rules".ljust(32, b"\0")
+ADMIN_NAME = b"administration".ljust(32, b"\0")
+"""Names under which contracts are registered in an ingress."""
+
+PERMITTED, REFUSED = b"\xff" * 32, b"\x7f" + b"\xff" * 31
+"""Interface 1's answers: its top bit decides, all others are ones."""
+
+
+class UnexpectedAnswer(Exception):
+    """Bytes that are no answer of this interface. The text is Besu's."""
+
+
+class UnaskableNode(Exception):
+    """A node that the interface cannot express."""
+
+
+def connection_call(source: Enode, destination: Enode) -> bytes:
+    """Interface 1: may `source` connect to `destination`? UnaskableNode for a host that is no IP address."""
+    return CONNECTION_ALLOWED_V1 + split_enode(source) + split_enode(destination)
+
+
+def split_enode(enode: Enode) -> bytes:
+    """Four words: the two halves of the node id, the IP address as left-aligned bytes16, the TCP port."""
+    return enode.id + ip_bytes(enode.host).ljust(32, b"\0") + enode.tcp.to_bytes(32, "big")
+
+
+def ip_bytes(host: str) -> bytes:
+    """16 bytes; an IPv4 address in its mapped form."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        raise UnaskableNode(f"{host!r} is no IP address, and interface 1 knows nothing else") from None
+    if isinstance(address, IPv4Address):
+        return bytes(10) + b"\xff\xff" + address.packed
+    return address.packed
+
+
+def connection_answer(output: bytes) -> bool:
+    """Interface 1's answer."""
+    if len(output) != 32:
+        raise UnexpectedAnswer(f"Unexpected result size: {len(output)} bytes instead of 32")
+    if output not in (PERMITTED, REFUSED):
+        raise UnexpectedAnswer(f"Unexpected result form: 0x{output.hex()}")
+    return output == PERMITTED
+
+
+def node_call(enode: Enode) -> bytes:
+    """Interface 2: is this one node permitted?"""
+    arguments = encode(["string", "string", "uint16"], [enode.id.hex(), enode.host, enode.tcp])
+    return CONNECTION_ALLOWED_V2 + arguments
+
+
+def node_answer(output: bytes) -> bool:
+    """Interface 2's answer."""
+    if len(output) != 32 or output[:31] != bytes(31) or output[31] > 1:
+        raise UnexpectedAnswer(
+            f"Unexpected result from node permissioning smart contract: 0x{output[:64].hex()} ({len(output)} bytes)"
+        )
+    return output[31] == 1
+
+
+def transaction_call(transaction: Sending, sender: bytes) -> bytes:
+    """May `sender` send this? The payload is padded as Besu does, by a whole word where it needs none."""
+    words = (
+        int.from_bytes(sender, "big"),
+        int.from_bytes(transaction.to or b"", "big"),
+        transaction.value,
+        transaction.gas_price or 0,
+        transaction.gas_limit,
+        6 * 32,
+        len(transaction.data),
+    )
+    padding = bytes(32 - len(transaction.data) % 32)
+    return TRANSACTION_ALLOWED + b"".join(word.to_bytes(32, "big") for word in words) + transaction.data + padding
+
+
+def transaction_answer(output: bytes) -> bool:
+    """The account contract's answer."""
+    if len(output) != 32:
+        raise UnexpectedAnswer(f"Unexpected result size: {len(output)} bytes instead of 32")
+    if output[:31] != bytes(31) or output[31] > 1:
+        raise UnexpectedAnswer(f"Unexpected result form: 0x{output.hex()}")
+    return output[31] == 1
+
+
+def registered_call(name: bytes) -> bytes:
+    """Which contract is registered in an ingress under `name` (32 bytes)?"""
+    return GET_CONTRACT_ADDRESS + name
+
+
+def address_answer(output: bytes) -> bytes | None:
+    """An address of 20 bytes, None for the zero address."""
+    if len(output) != 32 or output[:12] != bytes(12):
+        raise UnexpectedAnswer(f"an address was expected, not 0x{output[:64].hex()} ({len(output)} bytes)")
+    return output[12:] if any(output) else None

@@ -1,0 +1,67 @@
+"""May this sender send this transaction? The local list and the account contract, combined as in Besu.
+
+The contract is part of what makes a block valid, so every node of a network must have the same setting; the local list is
+this node's own business and never judges a block. Must not look at balances or nonces.
+"""
+
+from typing import Protocol
+
+from lacnode.permissioning.account_contract import AccountContract
+from lacnode.permissioning.counts import ACCOUNT_CONTRACT, ACCOUNT_LOCAL, CheckCounts
+from lacnode.permissioning.decision import Decision
+from lacnode.permissioning.sending import Sending
+from lacnode.primitives.header import BlockHeader
+
+NO_RULES = Decision(True, "no-permissioning", "this node", None, "no rules about accounts are configured")
+
+POOL_SECONDS, BUILDING_SECONDS, BLOCK_SECONDS = 2.0, 0.5, 60.0
+"""How long the contract may take for an answer. Judging a block it may take long: a slow machine must not find a block
+invalid that others find valid."""
+
+
+class LocalAccounts(Protocol):
+    """A list of accounts in a local file."""
+
+    def decide(self, sender: bytes | None) -> Decision: ...
+
+
+class AccountPermissions:
+    """The rules about senders of one node. Every method may raise ContractUnreadable. Safe to use from several threads."""
+
+    def __init__(self, local: LocalAccounts | None = None, contract: AccountContract | None = None) -> None:
+        self.counts = CheckCounts(ACCOUNT_CONTRACT, ACCOUNT_LOCAL)
+        self._local = local
+        self._contract = contract
+
+    def may_enter_pool(self, transaction: Sending, sender: bytes, head: BlockHeader) -> Decision:
+        """For a transaction from a client or a peer."""
+        return self._decide(transaction, sender, head, POOL_SECONDS)
+
+    def may_be_selected(self, transaction: Sending, sender: bytes, parent: BlockHeader) -> Decision:
+        """For a block that this node builds on `parent`."""
+        return self._decide(transaction, sender, parent, BUILDING_SECONDS)
+
+    def may_be_in_block(self, transaction: Sending, sender: bytes, parent: BlockHeader) -> Decision:
+        """For a block on `parent` that somebody built: the state before the block decides, never what it changes."""
+        if self._contract is None:
+            return NO_RULES
+        return self._by_contract(self._contract, transaction, sender, parent, BLOCK_SECONDS)
+
+    def _decide(self, transaction: Sending, sender: bytes, header: BlockHeader, seconds: float) -> Decision:
+        local = None if self._local is None else self._local.decide(sender)
+        if local is not None:
+            self.counts.add(ACCOUNT_LOCAL, local.allowed)
+        if self._contract is None or (local is not None and not local.allowed):
+            return local or NO_RULES
+        return self._by_contract(self._contract, transaction, sender, header, seconds)
+
+    def _by_contract(
+        self, contract: AccountContract, transaction: Sending, sender: bytes, header: BlockHeader, seconds: float
+    ) -> Decision:
+        decision = contract.decide(transaction, sender, header, seconds)
+        self.counts.add(ACCOUNT_CONTRACT, decision.allowed)
+        return decision
+
+
+EVERYBODY = AccountPermissions()
+"""No permissioning."""

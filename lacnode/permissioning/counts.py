@@ -1,0 +1,31 @@
+"""How often permission was asked for and given, under the names of Besu's metrics. Must not know who shows them."""
+
+import threading
+from collections import Counter
+
+NODE_CONTRACT = "node_smart_contract_check_count"
+NODE_LOCAL = "node_local_check_count"
+SYNC_STATUS = "sync_status_node_check_count"
+ACCOUNT_CONTRACT = "transaction_smart_contract_check_count"
+ACCOUNT_LOCAL = "account_local_check_count"
+
+
+class CheckCounts:
+    """Counters of the kinds `names`. Safe to use from several threads."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+
+    def add(self, name: str, allowed: bool) -> None:
+        """One check of the kind `name` has been made."""
+        with self._lock:
+            self._counts[name] += 1
+            self._counts[f"{name}_{'permitted' if allowed else 'unpermitted'}"] += 1
+
+    def all(self) -> dict[str, int]:
+        """Every counter, those at 0 too."""
+        names = [name + suffix for name in self._names for suffix in ("", "_permitted", "_unpermitted")]
+        with self._lock:
+            return {name: self._counts[name] for name in names}

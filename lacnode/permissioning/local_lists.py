@@ -1,0 +1,338 @@
+"""The local lists: which nodes and which accounts this node's own file allows, and how that changes while it runs.
+
+Operations, the order of their checks and what a failure leaves behind are Besu's (`NodeLocalConfigPermissioningController`,
+`AccountLocalConfigPermissioningController`). The lists are a private policy: they must not decide whether a block is valid.
+Changes may come from any thread; decisions read one immutable value and never wait.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from threading import RLock
+
+import structlog
+
+from lacnode.p2p.wire.enode import Enode, EnodeError
+from lacnode.permissioning.decision import Decision
+from lacnode.permissioning.local_file import (
+    ListKind,
+    PermissionsFileError,
+    read_entries,
+    stored_entries,
+    write_entries,
+)
+from lacnode.permissioning.settings import PermissioningSettings
+
+log = structlog.get_logger("permissioning")
+
+Lock = AbstractContextManager[object]
+
+_ACCOUNT = re.compile(r"0x[0-9a-f]{40}", re.ASCII)
+
+
+class Problem(Enum):
+    """Why a change of a list is refused, or was not stored."""
+
+    EMPTY = "the request names nobody"
+    INVALID = "an entry is malformed"
+    DUPLICATED = "an entry is there twice"
+    EXISTING = "an entry is in the list already"
+    ABSENT = "an entry is not in the list"
+    FIXED_NODE = "a bootnode or static node must stay in the list"
+    PERSIST_FAILURE = "the file cannot be written; nothing has changed"
+    FILE_SYNC = "the file lacks entries of the list; the change holds, but is not stored"
+
+
+class ListChangeError(Exception):
+    """A change that did not go as asked; after FILE_SYNC it is in force, else nothing has changed."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.value)
+        self.problem = problem
+
+
+class AccountList:
+    """The accounts that may send: addresses as lower-case text, in the file's order."""
+
+    def __init__(self, path: Path, lock: Lock | None = None) -> None:
+        """Read the list and write it back in lower case, as Besu does; PermissionsFileError if there is none."""
+        self.path = path
+        self._lock: Lock = lock or RLock()
+        self._entries: dict[str, None] = {}
+        self.replace(read_accounts(path))
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        return tuple(self._entries)
+
+    def decide(self, sender: bytes | None) -> Decision:
+        """Whether `sender` (20 bytes; None for a transaction without one) may send."""
+        if sender is None:
+            return self._decision(False, "the transaction has no sender")
+        account = "0x" + sender.hex()
+        allowed = account in self._entries
+        return self._decision(allowed, f"account {account} is {'' if allowed else 'not '}in {ListKind.ACCOUNTS.value}")
+
+    def add(self, accounts: Sequence[str]) -> None:
+        """Append `accounts`, all or none; ListChangeError."""
+        added = _checked_accounts(accounts)
+        with self._lock:
+            if any(account in self._entries for account in added):
+                raise ListChangeError(Problem.EXISTING)
+            self._change(dict.fromkeys((*self._entries, *added)))
+
+    def remove(self, accounts: Sequence[str]) -> None:
+        """Take out `accounts`, all or none; ListChangeError."""
+        removed = set(_checked_accounts(accounts))
+        with self._lock:
+            if not removed <= self._entries.keys():
+                raise ListChangeError(Problem.ABSENT)
+            self._change({account: None for account in self._entries if account not in removed})
+
+    def replace(self, accounts: Sequence[str]) -> None:
+        """Take over what was read of the file, and normalise the file; one that cannot be written stays as it is."""
+        with self._lock:
+            self._entries = dict.fromkeys(accounts)
+            if not self._entries:
+                return
+            try:
+                write_entries(self.path, ListKind.ACCOUNTS, self.entries)
+            except (OSError, ValueError) as error:
+                log.warning(f"the account list cannot be written back, and changes of it will fail: {error}")
+
+    def _change(self, entries: dict[str, None]) -> None:
+        try:
+            _store(self.path, ListKind.ACCOUNTS, tuple(self._entries), tuple(entries))
+        except ListChangeError as error:
+            if error.problem is Problem.FILE_SYNC:
+                self._entries = entries
+            raise
+        self._entries = entries
+
+    def _decision(self, allowed: bool, reason: str) -> Decision:
+        return Decision(allowed, "local-accounts", str(self.path), None, reason)
+
+
+class NodeList:
+    """The nodes that may connect. `fixed` (bootnodes and static nodes) must be listed at the start and stay so."""
+
+    def __init__(
+        self,
+        path: Path,
+        own_id: bytes,
+        fixed: Sequence[Enode] = (),
+        *,
+        allow_names: bool = False,
+        lock: Lock | None = None,
+    ) -> None:
+        """Read the list; PermissionsFileError if there is none, or if it lacks a fixed node."""
+        self.path = path
+        self._own_id = own_id
+        self._fixed = tuple(fixed)
+        self._allow_names = allow_names
+        self._lock: Lock = lock or RLock()
+        self._listeners: list[Callable[[], None]] = []
+        self._nodes = _Nodes.of(read_nodes(path, allow_names=allow_names))
+        missing = [node for node in self._fixed if not self._nodes.holds(node)]
+        if missing:
+            named = ", ".join(str(Enode(node.id, node.host, node.tcp, node.tcp)) for node in missing)
+            raise PermissionsFileError(f"Specified node(s) not in {ListKind.NODES.value} [{named}]")
+
+    @property
+    def entries(self) -> tuple[Enode, ...]:
+        return self._nodes.listed
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after every change, in the thread of whoever changed the list."""
+        self._listeners.append(listener)
+
+    def decide(self, enode: Enode) -> Decision:
+        """Whether `enode` may be at either end of a connection: id, host and TCP port count, this node always may."""
+        if enode.id == self._own_id:
+            return self._decision(True, "it is this node itself")
+        nodes = self._nodes
+        if nodes.holds(enode):
+            return self._decision(True, f"node {_short(enode.id)} is in {ListKind.NODES.value}")
+        others = nodes.by_id.get(enode.id, ())
+        if not others:
+            return self._decision(False, f"node {_short(enode.id)} is not in {ListKind.NODES.value}")
+        places = " and ".join(_place(other) for other in others)
+        reason = f"node {_short(enode.id)} is in {ListKind.NODES.value} at {places}, not at {_place(enode)}"
+        return self._decision(False, reason)
+
+    def add(self, urls: Sequence[str]) -> None:
+        """Append the nodes of `urls`, all or none; ListChangeError."""
+        added = self._checked(urls)
+        with self._lock:
+            listed = dict.fromkeys(self._nodes.listed)
+            if any(node in listed for node in added):
+                raise ListChangeError(Problem.EXISTING)
+            self._change((*listed, *added))
+
+    def remove(self, urls: Sequence[str]) -> None:
+        """Take out the nodes of `urls`, all or none; ListChangeError."""
+        removed = dict.fromkeys(self._checked(urls))
+        if any(node in self._fixed for node in removed):
+            raise ListChangeError(Problem.FIXED_NODE)
+        with self._lock:
+            listed = dict.fromkeys(self._nodes.listed)
+            if any(node not in listed for node in removed):
+                raise ListChangeError(Problem.ABSENT)
+            self._change(tuple(node for node in listed if node not in removed))
+
+    def replace(self, nodes: Sequence[Enode]) -> None:
+        """Take over what was read of the file. As in Besu, the fixed nodes are not looked for again."""
+        with self._lock:
+            before, self._nodes = self._nodes.listed, _Nodes.of(nodes)
+            changed = set(before) != set(self._nodes.listed)
+        if changed:
+            self._tell()
+
+    def reread(self) -> tuple[Enode, ...]:
+        """The file's list as it is now, for `replace`; PermissionsFileError."""
+        return read_nodes(self.path, allow_names=self._allow_names)
+
+    def _checked(self, urls: Sequence[str]) -> tuple[Enode, ...]:
+        if not urls:
+            raise ListChangeError(Problem.EMPTY)
+        if len(set(urls)) < len(urls):
+            raise ListChangeError(Problem.DUPLICATED)
+        try:
+            return tuple(Enode.parse(url, allow_names=self._allow_names) for url in urls)
+        except EnodeError:
+            raise ListChangeError(Problem.INVALID) from None
+
+    def _change(self, nodes: Sequence[Enode]) -> None:
+        """Called with the lock held, which others wait for: the listeners must be quick."""
+        before, after = (tuple(map(str, listed)) for listed in (self._nodes.listed, dict.fromkeys(nodes)))
+        try:
+            _store(self.path, ListKind.NODES, before, after)
+        except ListChangeError as error:
+            if error.problem is Problem.FILE_SYNC:
+                self._nodes = _Nodes.of(nodes)
+                self._tell()
+            raise
+        self._nodes = _Nodes.of(nodes)
+        self._tell()
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+    def _decision(self, allowed: bool, reason: str) -> Decision:
+        return Decision(allowed, "local-nodes", str(self.path), None, reason)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPermissions:
+    """Both lists, None where one is off, and the lock that changes of them wait for."""
+
+    accounts: AccountList | None = None
+    nodes: NodeList | None = None
+    lock: Lock = field(default_factory=RLock, compare=False, repr=False)
+
+    def reload(self) -> None:
+        """Read the files again; PermissionsFileError, and then both lists are as before."""
+        with self.lock:
+            accounts = None if self.accounts is None else read_accounts(self.accounts.path)
+            nodes = None if self.nodes is None else self.nodes.reread()
+            if self.accounts is not None and accounts is not None:
+                self.accounts.replace(accounts)
+            if self.nodes is not None and nodes is not None:
+                self.nodes.replace(nodes)
+
+
+def open_local_permissions(
+    settings: PermissioningSettings, own_id: bytes, fixed: Sequence[Enode], *, allow_names: bool = False
+) -> LocalPermissions:
+    """The lists that `settings` name; PermissionsFileError for a file that cannot be one. The lists share a lock, since
+    they may share a file."""
+    lock = RLock()
+    nodes = None
+    if settings.nodes_file is not None:
+        nodes = NodeList(settings.nodes_file, own_id, fixed, allow_names=allow_names, lock=lock)
+    accounts = None if settings.accounts_file is None else AccountList(settings.accounts_file, lock)
+    return LocalPermissions(accounts, nodes, lock)
+
+
+def read_accounts(path: Path) -> tuple[str, ...]:
+    """The file's accounts in lower case; PermissionsFileError. A list with an account twice is none: Besu would take
+    it for an empty one, and say nothing."""
+    entries = read_entries(path, ListKind.ACCOUNTS)
+    for entry in entries:
+        if not _is_account(entry.lower()) or not entry.startswith("0x"):
+            raise PermissionsFileError(f"Invalid account {entry}")
+    accounts = tuple(entry.lower() for entry in entries)
+    for account, count in Counter(accounts).items():
+        if count > 1:
+            raise PermissionsFileError(f"Invalid account {account}: it is twice in {ListKind.ACCOUNTS.value} of {path}")
+    return accounts
+
+
+def read_nodes(path: Path, *, allow_names: bool = False) -> tuple[Enode, ...]:
+    """The file's nodes, each once; PermissionsFileError."""
+    nodes: dict[Enode, None] = {}
+    for entry in read_entries(path, ListKind.NODES):
+        try:
+            nodes[Enode.parse(entry, allow_names=allow_names)] = None
+        except EnodeError as error:
+            raise PermissionsFileError(f"Invalid enode URL syntax in {path}: {error}") from None
+    return tuple(nodes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Nodes:
+    listed: tuple[Enode, ...]
+    by_id: Mapping[bytes, tuple[Enode, ...]] = field(repr=False)
+
+    @classmethod
+    def of(cls, nodes: Sequence[Enode]) -> "_Nodes":
+        listed = tuple(dict.fromkeys(nodes))
+        by_id: dict[bytes, tuple[Enode, ...]] = {}
+        for node in listed:
+            by_id[node.id] = (*by_id.get(node.id, ()), node)
+        return cls(listed, by_id)
+
+    def holds(self, enode: Enode) -> bool:
+        return any(enode.same_endpoint(node) for node in self.by_id.get(enode.id, ()))
+
+
+def _store(path: Path, kind: ListKind, before: Sequence[str], after: Sequence[str]) -> None:
+    """Put `after` into a file that holds `before`; ListChangeError."""
+    try:
+        stored = set(stored_entries(path, kind))
+        if not stored.issuperset(before):
+            raise ListChangeError(Problem.FILE_SYNC)
+        write_entries(path, kind, after)
+    except OSError as error:
+        log.warning(f"the list of {kind.name.lower()} cannot be written: {error}")
+        raise ListChangeError(Problem.PERSIST_FAILURE) from None
+    except ValueError:
+        raise ListChangeError(Problem.FILE_SYNC) from None
+
+
+def _checked_accounts(accounts: Sequence[str]) -> tuple[str, ...]:
+    if not accounts:
+        raise ListChangeError(Problem.EMPTY)
+    normalised = tuple(account.lower() for account in accounts)
+    if not all(map(_is_account, normalised)):
+        raise ListChangeError(Problem.INVALID)
+    if len(set(normalised)) < len(normalised):
+        raise ListChangeError(Problem.DUPLICATED)
+    return normalised
+
+
+def _is_account(text: str) -> bool:
+    return _ACCOUNT.fullmatch(text) is not None
+
+
+def _place(enode: Enode) -> str:
+    return f"[{enode.host}]:{enode.tcp}" if ":" in enode.host else f"{enode.host}:{enode.tcp}"
+
+
+def _short(node_id: bytes) -> str:
+    return f"{node_id.hex()[:16]}..."

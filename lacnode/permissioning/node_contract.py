@@ -1,0 +1,99 @@
+"""Who may connect to whom, as the node contract says: Besu's interface 1 (one question a pair) and 2 (one a node).
+
+The answer belongs to the contract alone: what happens while a chain is young or stands still is `node_permissions`'.
+"""
+
+from collections.abc import Callable
+
+from lacnode.p2p.wire.enode import Enode
+from lacnode.permissioning.abi import (
+    UnaskableNode,
+    UnexpectedAnswer,
+    connection_answer,
+    connection_call,
+    node_answer,
+    node_call,
+)
+from lacnode.permissioning.answers import Answers
+from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadable
+from lacnode.permissioning.decision import Decision
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.hexadecimal import to_hex
+
+RULE = "node-contract"
+MAX_ANSWERS = 4096
+VERSIONS = (1, 2)
+
+
+class NodeContract:
+    """The node rules behind the contract at an address, usually an ingress, asked by interface `version`.
+
+    `names` gives the host names that an IP address may also be known by, for interface 2; it must not block.
+    """
+
+    def __init__(
+        self,
+        reader: ContractReader,
+        address: bytes,
+        version: int = 1,
+        names: Callable[[str], tuple[str, ...]] = lambda host: (),
+    ) -> None:
+        self.address = address
+        self.version = version
+        self._names = names
+        self._answers = Answers(reader, address, MAX_ANSWERS)
+
+    def decide(self, source: Enode, destination: Enode, header: BlockHeader, seconds: float) -> Decision:
+        """Whether `source` may connect to `destination` after the block of `header`. A contract that gives no answer
+        permits nobody."""
+        try:
+            refused = self._refused(source, destination, header, seconds)
+        except (UnaskableNode, UnexpectedAnswer, ContractUnreadable) as trouble:
+            return self._decision(False, header, f"the contract {_trouble(trouble)}, which permits nobody")
+        if refused is None:
+            return self._decision(True, header, "the contract permits this connection")
+        return self._decision(False, header, refused)
+
+    def check(self, header: BlockHeader, seconds: float) -> str | None:
+        """What is wrong with the contract, None if it answers by its interface."""
+        try:
+            self._refused(_SOMEBODY, _SOMEBODY, header, seconds)
+        except (UnexpectedAnswer, ContractUnreadable) as trouble:
+            return (
+                f"node permissioning contract at address {to_hex(self.address)} does not match the expected interface "
+                f"version {self.version}: it {_trouble(trouble)}"
+            )
+        return None
+
+    def _refused(self, source: Enode, destination: Enode, header: BlockHeader, seconds: float) -> str | None:
+        if self.version == 1:
+            output = self._answers.ask(connection_call(source, destination), header, seconds)
+            return None if connection_answer(output) else f"the contract refuses {source} a connection to {destination}"
+        for enode in (source, destination):
+            if not self._is_permitted(enode, header, seconds):
+                return f"the contract does not permit {enode}"
+        return None
+
+    def _is_permitted(self, enode: Enode, header: BlockHeader, seconds: float) -> bool:
+        hosts = (enode.host, *self._names(enode.host))
+        calls = (node_call(Enode(enode.id, host, enode.tcp, None)) for host in hosts)
+        return any(node_answer(self._answers.ask(call, header, seconds)) for call in calls)
+
+    def _decision(self, allowed: bool, header: BlockHeader, reason: str) -> Decision:
+        return Decision(allowed, RULE, to_hex(self.address), header.number, reason)
+
+
+def _trouble(error: Exception) -> str:
+    return f"gives an unexpected answer: {error}" if isinstance(error, UnexpectedAnswer) else str(error)
+
+
+_SOMEBODY = Enode(
+    bytes.fromhex(
+        "6f8a80d14311c39f35f516fa664deaaaa13e85b2f7493f37f6144d86991ec012"
+        "937307647bd3b9a82abe2974e1407241d54947bbb39763a4cac9f77166ad92a0"
+    ),
+    "10.3.58.6",
+    30303,
+    None,
+)
+"""The node that Besu asks about to see whether the contract answers at all."""

@@ -1,0 +1,53 @@
+"""Which role a node contract gives a node: lacnode's own rules say it, LACChain's list shows it, others know none."""
+
+from lacnode.permissioning.abi import RULES_NAME, UnexpectedAnswer, address_answer, registered_call
+from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadable
+from lacnode.permissioning.topology import NodeType
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.keccak import keccak256
+
+SECONDS = 2.0
+NODE_OF = keccak256(b"nodeOf(bytes32,bytes32)")[:4]
+GET_SIZE, GET_BY_INDEX = keccak256(b"getSize()")[:4], keccak256(b"getByIndex(uint256)")[:4]
+MAX_LISTED = 500
+LACCHAIN_ENTRY = 10 * 32
+"""Bytes that an entry of LACChain's list has at least: the node type is its fifth word."""
+
+
+def listed_type(reader: ContractReader, ingress: bytes, node_id: bytes, header: BlockHeader) -> NodeType | None:
+    """The type that the rules behind `ingress` list the node with, None if they list it with none."""
+    try:
+        rules = address_answer(_read(reader, ingress, registered_call(RULES_NAME), header)) or ingress
+        own = _asked(reader, rules, NODE_OF + node_id, header)
+        if own is not None and len(own) == 5 * 32:
+            return _type(own[32:64]) if any(own[:32]) else None
+        return _found(reader, rules, node_id, header)
+    except (ContractUnreadable, UnexpectedAnswer):
+        return None
+
+
+def _found(reader: ContractReader, rules: bytes, node_id: bytes, header: BlockHeader) -> NodeType | None:
+    size = int.from_bytes(_asked(reader, rules, GET_SIZE, header) or b"")
+    for index in range(min(size, MAX_LISTED)):
+        entry = _asked(reader, rules, GET_BY_INDEX + index.to_bytes(32), header)
+        if entry is None or len(entry) < LACCHAIN_ENTRY:
+            return None
+        if entry[:64] == node_id:
+            return _type(entry[128:160])
+    return None
+
+
+def _type(word: bytes) -> NodeType | None:
+    number = int.from_bytes(word)
+    return NodeType(number) if number <= NodeType.OTHER.value else None
+
+
+def _asked(reader: ContractReader, contract: bytes, data: bytes, header: BlockHeader) -> bytes | None:
+    try:
+        return _read(reader, contract, data, header)
+    except ContractUnreadable:
+        return None
+
+
+def _read(reader: ContractReader, contract: bytes, data: bytes, header: BlockHeader) -> bytes:
+    return reader.read(contract, data, header, SECONDS).output

@@ -1,0 +1,71 @@
+"""Marker transactions: the public trace of a private one. They carry the payload's key to a reserved address, where a
+node without privacy sees an ordinary call without effect.
+
+Besu signs them without a chain id, with a fixed key or a new one each time. Must not be made before the manager has the
+payload.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from lacnode.crypto.node_key import NodeKey
+from lacnode.crypto.secp256k1 import sign
+from lacnode.primitives import rlp
+from lacnode.primitives.keccak import keccak256
+from lacnode.primitives.rlp import RlpValue
+from lacnode.primitives.transaction import LEGACY, Transaction, sign_payload
+from lacnode.privacy.private_transaction import PrivateTransaction
+
+PRIVACY_ADDRESS = bytes(19) + b"\x7e"
+FLEXIBLE_PRIVACY_ADDRESS = bytes(19) + b"\x7d"
+PROXY_ADDRESS = bytes(19) + b"\x7c"
+MANAGEMENT_ADDRESS = bytes(19) + b"\x7b"
+PLUGIN_PRIVACY_ADDRESS = bytes(19) + b"\x7a"
+"""Besu's reserved addresses: three targets of markers, and two contracts of flexible groups' private state."""
+
+PAYLOAD_KEY_SIZE = 32
+
+
+class MarkerSigner(Protocol):
+    """Chooses the key of a marker."""
+
+    def sign(self, nonce_of: Callable[[bytes], int], private: PrivateTransaction, key: bytes) -> Transaction:
+        """The signed marker for the payload under `key`. `nonce_of` gives an account's next public nonce."""
+        ...
+
+
+class FixedKeySigner:
+    """Every marker by one key: needs its account to be known, reveals that the markers have one source."""
+
+    def __init__(self, key: NodeKey) -> None:
+        self._key = key
+
+    def sign(self, nonce_of: Callable[[bytes], int], private: PrivateTransaction, key: bytes) -> Transaction:
+        return marker(self._key, nonce_of(self._key.address), private, key)
+
+
+class RandomKeySigner:
+    """Each marker by a key of its own, as Besu does by default: only where gas is free and accounts are not permissioned."""
+
+    def sign(self, nonce_of: Callable[[bytes], int], private: PrivateTransaction, key: bytes) -> Transaction:
+        return marker(NodeKey.generate(), 0, private, key)
+
+
+def marker(signer: NodeKey, nonce: int, private: PrivateTransaction, payload_key: bytes) -> Transaction:
+    """The marker of `private`, whose gas price and limit it takes over (Besu, `AbstractEeaSendRawTransaction`)."""
+    fields: list[RlpValue] = [
+        rlp.scalar(nonce),
+        rlp.scalar(private.gas_price),
+        rlp.scalar(private.gas_limit),
+        PRIVACY_ADDRESS,
+        b"",
+        payload_key,
+    ]
+    signature = sign(keccak256(rlp.encode(fields)), signer.private_key)
+    r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64])
+    return Transaction.decode(sign_payload(LEGACY, fields, signature[64] + 27, r, s))
+
+
+def is_marker(transaction: Transaction) -> bool:
+    """Whether a public transaction may announce a private one."""
+    return transaction.to == PRIVACY_ADDRESS

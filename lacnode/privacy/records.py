@@ -1,0 +1,72 @@
+"""What private execution leaves behind: receipts, and the state roots of a group within a block, in Besu's RLP
+(`PrivateTransactionReceipt`, `PrivateBlockMetadata`). Must not reach for a database."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+from lacnode.primitives import rlp
+from lacnode.primitives.receipt import Log
+from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
+
+
+class PrivateStatus(IntEnum):
+    """How a private transaction ended: reverted or halted, carried out, or not even begun (its nonce, for one)."""
+
+    FAILED = 0
+    SUCCESSFUL = 1
+    INVALID = 2
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PrivateReceipt:
+    """A private receipt. `revert_reason` is what REVERT gave back, None where nothing reverted."""
+
+    status: PrivateStatus
+    logs: tuple[Log, ...] = ()
+    output: bytes = b""
+    revert_reason: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"PrivateReceipt({self.status.name})"
+
+    def encode(self) -> bytes:
+        reason: list[RlpValue] = [] if self.revert_reason is None else [self.revert_reason]
+        return rlp.encode([rlp.scalar(self.status), [log.to_item() for log in self.logs], self.output, *reason])
+
+    @classmethod
+    def decode(cls, data: bytes) -> "PrivateReceipt":
+        fields = RlpFields(rlp.decode_list(data, "private receipt"), "private receipt")
+        status = fields.scalar("status", 1)
+        if status > PrivateStatus.INVALID:
+            raise RlpError(f"private receipt.status: 0, 1 or 2 was expected, found {status}")
+        logs = tuple(Log.from_item(item) for item in fields.list("logs"))
+        output = fields.bytes("output")
+        reason = fields.bytes("revertReason") if fields.remaining else None
+        fields.end()
+        return cls(PrivateStatus(status), logs, output, reason)
+
+
+class MarkerRoot(NamedTuple):
+    """A successful private transaction: its marker's hash, and the group's state root after it."""
+
+    marker_hash: bytes
+    root: bytes
+
+
+def encode_metadata(roots: Sequence[MarkerRoot]) -> bytes:
+    """A group's roots within one block, in order."""
+    return rlp.encode([[entry.marker_hash, entry.root] for entry in roots])
+
+
+def decode_metadata(data: bytes) -> tuple[MarkerRoot, ...]:
+    """The inverse of `encode_metadata`."""
+    return tuple(_marker_root(item) for item in rlp.decode_list(data, "private metadata"))
+
+
+def _marker_root(item: RlpItem) -> MarkerRoot:
+    fields = RlpFields(rlp.as_list(item, "private metadata"), "private metadata")
+    entry = MarkerRoot(fields.bytes("marker hash", 32), fields.bytes("state root", 32))
+    fields.end()
+    return entry

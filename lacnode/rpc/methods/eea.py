@@ -1,0 +1,90 @@
+"""EEA: sending private transactions. The public marker follows only when the manager has the payload."""
+
+from lacnode.evm.rejection import RejectionReason, TransactionRejected
+from lacnode.primitives.hexadecimal import from_hex, to_hex
+from lacnode.privacy.execution import InvalidPrivateTransaction
+from lacnode.privacy.group_id import legacy_group_id
+from lacnode.privacy.private_transaction import PrivateTransaction, Restriction
+from lacnode.privacy.room import PrivateRoom, WrongGroupType
+from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
+from lacnode.rpc import privacy_errors, results
+from lacnode.rpc.errors import internal_error, rejected
+from lacnode.rpc.parameters import address, required, text
+from lacnode.rpc.privacy_errors import manager_error, privacy_error
+from lacnode.rpc.privacy_parameters import key, keys, room
+from lacnode.rpc.registry import Method, Params
+from lacnode.rpc.services import RpcServices
+
+
+def eea_sendRawTransaction(services: RpcServices, params: Params) -> object:
+    private_room = room(services)
+    private = _decoded(params)
+    if private.restriction is not Restriction.RESTRICTED:
+        raise privacy_error(privacy_errors.UNSUPPORTED_TYPE)
+    _check_sender_key(private_room, private)
+    _check(private_room, private)
+    payload_key = _distributed(private_room, private)
+    try:
+        return to_hex(private_room.announce(private, payload_key))
+    except TransactionRejected as rejection:
+        if rejection.reason is RejectionReason.INTRINSIC_GAS_EXCEEDS_GAS_LIMIT:
+            raise privacy_error(privacy_errors.MARKER_GAS_ERROR) from None
+        raise rejected(rejection.reason, str(rejection)) from None
+
+
+def priv_distributeRawTransaction(services: RpcServices, params: Params) -> object:
+    """Like `eea_sendRawTransaction`, but for the marker, which the caller makes of the payload's key."""
+    private_room = room(services)
+    private = _decoded(params)
+    _check_sender_key(private_room, private)
+    _check(private_room, private)
+    return to_hex(_distributed(private_room, private))
+
+
+def priv_getEeaTransactionCount(services: RpcServices, params: Params) -> object:
+    private_room = room(services)
+    sender = address(required(params, 0, "address"))
+    private_from = key(required(params, 1, "privateFrom"), "privateFrom")
+    private_for = keys(required(params, 2, "privateFor"), "privateFor")
+    if private_from != private_room.public_key:
+        raise privacy_error(privacy_errors.WRONG_PRIVATE_FROM)
+    return results.quantity(private_room.nonce(sender, legacy_group_id(private_from, private_for)))
+
+
+def _decoded(params: Params) -> PrivateTransaction:
+    raw = text(required(params, 0, "transaction"), "transaction")
+    try:
+        return PrivateTransaction.decode(from_hex(raw))
+    except ValueError:  # RlpError is one; what either says could quote the transaction
+        raise privacy_error(privacy_errors.DECODE_ERROR) from None
+
+
+def _check_sender_key(private_room: PrivateRoom, private: PrivateTransaction) -> None:
+    if private.private_from != private_room.public_key:
+        raise privacy_error(privacy_errors.WRONG_PRIVATE_FROM)
+
+
+def _check(private_room: PrivateRoom, private: PrivateTransaction) -> None:
+    try:
+        private_room.check(private)
+    except TransactionRejected as rejection:
+        raise rejected(rejection.reason) from None
+    except InvalidPrivateTransaction as invalid:
+        raise internal_error() if invalid.reason is None else rejected(invalid.reason) from None
+
+
+def _distributed(private_room: PrivateRoom, private: PrivateTransaction) -> bytes:
+    """The payload's key, once the manager has stored it."""
+    try:
+        return private_room.distribute(private, private_room.group_of(private))
+    except WrongGroupType:
+        raise privacy_error(privacy_errors.DECODE_ERROR) from None
+    except (ManagerError, ManagerUnreachable) as error:
+        raise manager_error(error) from None
+
+
+EEA_METHODS = (
+    Method("eea_sendRawTransaction", "EEA", eea_sendRawTransaction),
+    Method("priv_distributeRawTransaction", "PRIV", priv_distributeRawTransaction),
+    Method("priv_getEeaTransactionCount", "EEA", priv_getEeaTransactionCount, arity=3),
+)

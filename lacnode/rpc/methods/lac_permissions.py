@@ -1,0 +1,60 @@
+"""LAC: who may connect and send, and why not."""
+
+from lacnode.p2p.wire.enode import Enode, EnodeError
+from lacnode.permissioning.sending import IntendedSending
+from lacnode.rpc.errors import invalid_params
+from lacnode.rpc.parameters import call_request, optional, required, text
+from lacnode.rpc.registry import Method, Params
+from lacnode.rpc.services import RpcServices
+
+
+def lac_permissioningStatus(services: RpcServices, params: Params) -> object:
+    """Which rules are in force, what is wrong with them, and how often they were asked."""
+    return services.permissions.status()
+
+
+def lac_refusedConnections(services: RpcServices, params: Params) -> object:
+    """Connections that were refused and not permitted since, the latest first."""
+    return [refusal.as_json() for refusal in services.permissions.refused.all()]
+
+
+def lac_explainConnection(services: RpcServices, params: Params) -> object:
+    """May the first enode connect to the second, or to this node where there is no second?"""
+    source = _enode(required(params, 0, "enode"))
+    other = optional(params, 1)
+    if other is not None:
+        destination = _enode(other)
+    elif services.network is not None:
+        destination = services.network.local_enode
+    else:
+        raise invalid_params("the other node's enode is missing, and this node has P2P off")
+    return services.permissions.explain_connection(source, destination).as_json()
+
+
+def lac_explainTransaction(services: RpcServices, params: Params) -> object:
+    """May the transaction of a call object be sent? Its `gas` is the head's limit where it is not given."""
+    request, _ = call_request(required(params, 0, "transaction"))
+    head = services.chain.head.header
+    sending = IntendedSending(
+        to=request.to,
+        value=request.value,
+        gas_price=request.gas_price or 0,
+        gas_limit=head.gas_limit if request.gas is None else request.gas,
+        data=request.data,
+    )
+    return services.permissions.explain_transaction(sending, request.sender).as_json()
+
+
+def _enode(value: object) -> Enode:
+    try:
+        return Enode.parse(text(value, "enode"), allow_names=True)
+    except EnodeError as error:
+        raise invalid_params(str(error)) from None
+
+
+LAC_PERMISSION_METHODS = (
+    Method("lac_permissioningStatus", "LAC", lac_permissioningStatus),
+    Method("lac_refusedConnections", "LAC", lac_refusedConnections),
+    Method("lac_explainConnection", "LAC", lac_explainConnection),
+    Method("lac_explainTransaction", "LAC", lac_explainTransaction),
+)

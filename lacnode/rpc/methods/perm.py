@@ -1,0 +1,126 @@
+"""PERM: the local lists of nodes and accounts, in Besu's words and under both of its names."""
+
+from collections.abc import Callable
+from typing import cast
+
+from lacnode.permissioning.local_file import PermissionsFileError
+from lacnode.permissioning.local_lists import AccountList, ListChangeError, NodeList, Problem
+from lacnode.rpc.errors import SERVER_ERROR, RpcError, invalid_params, p2p_disabled
+from lacnode.rpc.parameters import required
+from lacnode.rpc.registry import Handler, Method, Params
+from lacnode.rpc.services import RpcServices
+
+SUCCESS = "Success"
+
+_STORING = {
+    Problem.PERSIST_FAILURE: "Unable to persist changes to allowlist configuration file. Changes reverted",
+    Problem.FILE_SYNC: (
+        "The permissioning allowlist configuration file is out of sync.  "
+        "The changes have been applied, but not persisted to disk"
+    ),
+}
+
+_ACCOUNT_ERRORS = _STORING | {
+    Problem.EMPTY: "Request contains an empty list of accounts",
+    Problem.INVALID: "Request contains an invalid account",
+    Problem.DUPLICATED: "Request contains duplicate accounts",
+    Problem.EXISTING: "Cannot add an existing account to allowlist",
+    Problem.ABSENT: "Cannot remove an absent account from allowlist",
+}
+
+_NODE_ERRORS = _STORING | {
+    Problem.EMPTY: "Request contains an empty list of nodes",
+    Problem.INVALID: "Request contains an invalid node",
+    Problem.DUPLICATED: "Request contains duplicate nodes",
+    Problem.EXISTING: "Cannot add an existing node to allowlist",
+    Problem.ABSENT: "Cannot remove an absent node from allowlist",
+    Problem.FIXED_NODE: "Cannot remove a fixed node (bootnode or static node) from allowlist",
+}
+
+
+def _accounts(services: RpcServices) -> AccountList:
+    if services.local_permissions.accounts is None:
+        raise RpcError(SERVER_ERROR, "Account allowlist has not been enabled")
+    return services.local_permissions.accounts
+
+
+def _nodes(services: RpcServices) -> NodeList:
+    if services.local_permissions.nodes is None:
+        raise RpcError(SERVER_ERROR, "Node allowlist has not been enabled")
+    if services.network is None:
+        raise p2p_disabled()
+    return services.local_permissions.nodes
+
+
+def _texts(params: Params) -> list[str]:
+    value = required(params, 0, "list")
+    if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+        raise invalid_params("parameter 0: an array of texts was expected")
+    return cast("list[str]", value)
+
+
+def _changed(change: Callable[[list[str]], None], texts: list[str], messages: dict[Problem, str]) -> str:
+    try:
+        change(texts)
+    except ListChangeError as error:
+        raise RpcError(SERVER_ERROR, messages[error.problem]) from None
+    return SUCCESS
+
+
+def add_accounts(services: RpcServices, params: Params) -> object:
+    texts = _texts(params)
+    return _changed(_accounts(services).add, texts, _ACCOUNT_ERRORS)
+
+
+def remove_accounts(services: RpcServices, params: Params) -> object:
+    texts = _texts(params)
+    return _changed(_accounts(services).remove, texts, _ACCOUNT_ERRORS)
+
+
+def get_accounts(services: RpcServices, params: Params) -> object:
+    return list(_accounts(services).entries)
+
+
+def add_nodes(services: RpcServices, params: Params) -> object:
+    texts = _texts(params)
+    return _changed(_nodes(services).add, texts, _NODE_ERRORS)
+
+
+def remove_nodes(services: RpcServices, params: Params) -> object:
+    texts = _texts(params)
+    return _changed(_nodes(services).remove, texts, _NODE_ERRORS)
+
+
+def get_nodes(services: RpcServices, params: Params) -> object:
+    return [str(node) for node in _nodes(services).entries]
+
+
+def perm_reloadPermissionsFromFile(services: RpcServices, params: Params) -> object:
+    local = services.local_permissions
+    if local.accounts is None and local.nodes is None:
+        raise RpcError(SERVER_ERROR, "Node/Account allowlist has not been enabled")
+    try:
+        local.reload()
+    except PermissionsFileError as error:
+        raise RpcError(
+            SERVER_ERROR,
+            "Error reloading permissions file. Please use perm_getAccountsAllowlist and perm_getNodesAllowlist "
+            "to review the current state of the allowlists",
+            str(error),
+        ) from None
+    return SUCCESS
+
+
+_BOTH_NAMES: tuple[tuple[str, Handler], ...] = (
+    ("perm_addAccountsTo", add_accounts),
+    ("perm_removeAccountsFrom", remove_accounts),
+    ("perm_getAccounts", get_accounts),
+    ("perm_addNodesTo", add_nodes),
+    ("perm_removeNodesFrom", remove_nodes),
+    ("perm_getNodes", get_nodes),
+)
+
+PERM_METHODS = (
+    *(Method(name + ending, "PERM", handler) for name, handler in _BOTH_NAMES for ending in ("Allowlist", "Whitelist")),
+    Method("perm_reloadPermissionsFromFile", "PERM", perm_reloadPermissionsFromFile),
+)

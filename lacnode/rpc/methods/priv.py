@@ -1,0 +1,290 @@
+"""PRIV: groups, and what private execution left behind. Only for whoever may see everything of this node's groups."""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from lacnode.chain.outcome import FoundLog
+from lacnode.evm.engine import CallExpired
+from lacnode.evm.private import PrivateResult
+from lacnode.primitives.bloom import bloom_of
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.privacy.marker import PRIVACY_ADDRESS
+from lacnode.privacy.payloads import ManagerFails, UselessPayload
+from lacnode.privacy.private_transaction import PrivateTransaction, private_contract_address
+from lacnode.privacy.records import PrivateReceipt
+from lacnode.privacy.room import FoundPrivateTransaction, PrivateRoom
+from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
+from lacnode.rpc import privacy_errors, results
+from lacnode.rpc.errors import SERVER_ERROR, RpcError, internal_error, invalid_params, range_too_large, timeout
+from lacnode.rpc.methods.eth_transactions import MAX_LOGS
+from lacnode.rpc.parameters import (
+    LogQuery,
+    address,
+    block_number,
+    call_request,
+    hash32,
+    header_by_number,
+    header_by_number_or_hash,
+    log_query,
+    required,
+)
+from lacnode.rpc.privacy_errors import is_no_group, manager_error, privacy_error
+from lacnode.rpc.privacy_parameters import group_id, in_base64, keys, optional_text, room
+from lacnode.rpc.registry import Method, Params
+from lacnode.rpc.results import Json
+from lacnode.rpc.services import RpcServices
+
+# -- groups --------------------------------------------------------------------------------------------------------
+
+
+def priv_createPrivacyGroup(services: RpcServices, params: Params) -> object:
+    private_room = room(services)
+    document = required(params, 0, "group")
+    if not isinstance(document, Mapping):
+        raise invalid_params("group: an object was expected")
+    members = keys(document.get("addresses"), "addresses")
+    name, description = optional_text(document, "name"), optional_text(document, "description")
+    try:
+        group = private_room.manager.create_group(members, private_room.public_key, name, description)
+    except (ManagerError, ManagerUnreachable) as error:
+        raise manager_error(error) from None
+    return in_base64(group.id)
+
+
+def priv_deletePrivacyGroup(services: RpcServices, params: Params) -> object:
+    private_room = room(services)
+    wanted = group_id(required(params, 0, "privacyGroupId"))
+    try:
+        return in_base64(private_room.manager.delete_group(wanted, private_room.public_key))
+    except (ManagerError, ManagerUnreachable):
+        raise privacy_error(privacy_errors.DELETE_GROUP_ERROR) from None
+
+
+def priv_findPrivacyGroup(services: RpcServices, params: Params) -> object:
+    members = keys(required(params, 0, "addresses"), "addresses")
+    try:
+        found = room(services).manager.find_groups(members)
+    except (ManagerError, ManagerUnreachable):
+        raise privacy_error(privacy_errors.FIND_GROUP_ERROR) from None
+    return [
+        {
+            "privacyGroupId": in_base64(group.id),
+            "type": group.type.value,
+            "name": group.name,
+            "description": group.description,
+            "members": [in_base64(member) for member in group.members],
+        }
+        for group in found
+    ]
+
+
+def priv_getPrivacyPrecompileAddress(services: RpcServices, params: Params) -> object:
+    room(services)
+    return to_hex(PRIVACY_ADDRESS)
+
+
+# -- transactions --------------------------------------------------------------------------------------------------
+
+
+def priv_getPrivateTransaction(services: RpcServices, params: Params) -> object:
+    found = _found(services, params)
+    return None if found is None else _transaction(found.private)
+
+
+def priv_getTransactionReceipt(services: RpcServices, params: Params) -> object:
+    found = _found(services, params)
+    receipt = None if found is None else room(services).receipt(found)
+    return None if found is None or receipt is None else _receipt(found, receipt)
+
+
+def _found(services: RpcServices, params: Params) -> FoundPrivateTransaction | None:
+    hash_ = hash32(required(params, 0, "transaction hash"))
+    try:
+        return room(services).find(hash_)
+    except (ManagerFails, ManagerUnreachable, UselessPayload):
+        raise internal_error() from None
+
+
+def _transaction(private: PrivateTransaction) -> Json:
+    shown: Json = {
+        "from": to_hex(private.sender()),
+        "gas": results.quantity(private.gas_limit),
+        "gasPrice": results.quantity(private.gas_price),
+        "input": to_hex(private.data),
+        "nonce": results.quantity(private.nonce),
+        "to": results.optional_data(private.to),
+        "value": results.quantity(private.value),
+        "v": results.quantity(private.v),
+        "r": results.quantity(private.r),
+        "s": results.quantity(private.s),
+    }
+    shown.update(_parties(private))
+    shown["restriction"] = private.restriction.value.decode("ascii")
+    return shown
+
+
+def _parties(private: PrivateTransaction) -> Json:
+    shown: Json = {"privateFrom": in_base64(private.private_from)}
+    if private.group_id is not None:
+        shown["privacyGroupId"] = in_base64(private.group_id)
+    else:
+        shown["privateFor"] = [in_base64(recipient) for recipient in private.private_for or ()]
+    return shown
+
+
+def _receipt(found: FoundPrivateTransaction, receipt: PrivateReceipt) -> Json:
+    """Members that have no value are left out."""
+    private, place, sender = found.private, found.place, found.private.sender()
+    group = found.group_id if private.group_id is None else private.group_id
+    shown: Json = {}
+    if private.to is None:
+        shown["contractAddress"] = to_hex(private_contract_address(sender, private.nonce, group))
+    shown["from"] = to_hex(sender)
+    if private.to is not None:
+        shown["to"] = to_hex(private.to)
+    shown["output"] = to_hex(receipt.output)
+    shown["commitmentHash"] = to_hex(found.marker_hash)
+    shown.update(_parties(private))
+    shown["privacyGroupId"] = in_base64(private.determined_group_id())
+    shown["status"] = results.quantity(receipt.status)
+    if receipt.revert_reason is not None:
+        shown["revertReason"] = to_hex(receipt.revert_reason)
+    shown["logs"] = [
+        {
+            "address": to_hex(entry.address),
+            "topics": [to_hex(topic) for topic in entry.topics],
+            "data": to_hex(entry.data),
+            "blockNumber": results.quantity(place.number),
+            "transactionHash": to_hex(found.marker_hash),
+            "transactionIndex": results.quantity(place.index),
+            "blockHash": to_hex(place.block_hash),
+            "logIndex": results.quantity(position),
+            "removed": False,
+        }
+        for position, entry in enumerate(receipt.logs)
+    ]
+    items = [item for entry in receipt.logs for item in (entry.address, *entry.topics)]
+    shown["logsBloom"] = to_hex(bloom_of(items))
+    shown["blockHash"] = to_hex(place.block_hash)
+    shown["blockNumber"] = results.quantity(place.number)
+    shown["transactionIndex"] = results.quantity(place.index)
+    return shown
+
+
+# -- state ---------------------------------------------------------------------------------------------------------
+
+
+def priv_getTransactionCount(services: RpcServices, params: Params) -> object:
+    private_room = room(services)
+    sender = address(required(params, 0, "address"))
+    group = required(params, 1, "privacyGroupId")
+    try:
+        wanted = group_id(group)
+    except RpcError:
+        raise privacy_error(privacy_errors.NONCE_ERROR) from None
+    return results.quantity(private_room.nonce(sender, wanted))
+
+
+def priv_getCode(services: RpcServices, params: Params) -> object:
+    private_room = room(services)
+    wanted, contract = group_id(required(params, 0, "privacyGroupId")), address(required(params, 1, "address"))
+    header = header_by_number_or_hash(services, required(params, 2, "block"))
+    private_room.settle(header.number)
+    state = private_room.state(wanted, header.number)
+    return to_hex(state.code(contract)) if state.exists(contract) else None
+
+
+def priv_call(services: RpcServices, params: Params) -> object:
+    private_room = room(services)
+    wanted = group_id(required(params, 0, "privacyGroupId"))
+    call, _ = call_request(required(params, 1, "call"))
+    header = header_by_number(services, required(params, 2, "block"))
+    if call.to is None:
+        raise invalid_params('call: Missing "to" field in call arguments')
+    if header is None:
+        return None
+    if call.value:
+        raise internal_error()
+    deadline = time.monotonic() + services.settings.call_seconds
+    try:
+        result = private_room.call(wanted, header, call.sender, call.to, call.data, call.gas_price or 0, deadline)
+    except CallExpired:
+        raise timeout() from None
+    return to_hex(_succeeded(result).output)
+
+
+def _succeeded(result: PrivateResult) -> PrivateResult:
+    if result.success:
+        return result
+    if result.revert_reason is not None and len(result.revert_reason) >= 4:
+        raise RpcError(SERVER_ERROR, "Execution reverted", to_hex(result.revert_reason))
+    raise privacy_error(privacy_errors.TRANSACTION_FAILED)
+
+
+def priv_debugGetStateRoot(services: RpcServices, params: Params) -> object:
+    private_room = room(services)
+    wanted = group_id(required(params, 0, "privacyGroupId"))
+    number = block_number(services, required(params, 1, "block"))
+    try:
+        private_room.manager.retrieve_group(wanted)
+    except ManagerError as error:
+        text = privacy_errors.FIND_GROUP_ERROR if is_no_group(error) else privacy_errors.ENCLAVE_ERROR
+        raise privacy_error(text) from None
+    except ManagerUnreachable:
+        raise invalid_params() from None
+    if number > services.chain.head.header.number:
+        raise internal_error()
+    private_room.settle(number)
+    return to_hex(private_room.root(wanted, number))
+
+
+# -- logs ----------------------------------------------------------------------------------------------------------
+
+
+def priv_getLogs(services: RpcServices, params: Params) -> object:
+    """Other than with `eth_getLogs` a range without a number at its beginning begins at the genesis."""
+    wanted = group_id(required(params, 0, "privacyGroupId"))
+    query = log_query(services, required(params, 1, "filter"))
+    if not query.fixed_from:
+        query = replace(query, from_block=0)
+    return matching_private_logs(services, room(services), wanted, query)
+
+
+def matching_private_logs(
+    services: RpcServices, private_room: PrivateRoom, wanted: bytes, query: LogQuery
+) -> list[Json]:
+    """A group's logs that `query` wants; too many, or too long in coming, are refused as with `eth_getLogs`."""
+    deadline = time.monotonic() + services.settings.call_seconds
+    shown: list[Json] = []
+    for found in _private_logs(services, private_room, wanted, query):
+        if len(shown) == MAX_LOGS:
+            raise range_too_large(f"more than {MAX_LOGS} logs match")
+        if time.monotonic() > deadline:
+            raise timeout()
+        shown.append(results.log(found))
+    return shown
+
+
+def _private_logs(
+    services: RpcServices, private_room: PrivateRoom, wanted: bytes, query: LogQuery
+) -> Iterable[FoundLog]:
+    if query.block_hash is not None:
+        return private_room.logs_of_block(wanted, query.block_hash, query.wanted)
+    end = min(query.to_block, services.chain.head.header.number)
+    return private_room.logs(wanted, query.from_block, end, query.wanted)
+
+
+PRIV_METHODS = (
+    Method("priv_createPrivacyGroup", "PRIV", priv_createPrivacyGroup),
+    Method("priv_deletePrivacyGroup", "PRIV", priv_deletePrivacyGroup),
+    Method("priv_findPrivacyGroup", "PRIV", priv_findPrivacyGroup),
+    Method("priv_getPrivacyPrecompileAddress", "PRIV", priv_getPrivacyPrecompileAddress),
+    Method("priv_getPrivateTransaction", "PRIV", priv_getPrivateTransaction),
+    Method("priv_getTransactionReceipt", "PRIV", priv_getTransactionReceipt),
+    Method("priv_getTransactionCount", "PRIV", priv_getTransactionCount, arity=2),
+    Method("priv_getCode", "PRIV", priv_getCode),
+    Method("priv_call", "PRIV", priv_call),
+    Method("priv_debugGetStateRoot", "PRIV", priv_debugGetStateRoot),
+    Method("priv_getLogs", "PRIV", priv_getLogs),
+)

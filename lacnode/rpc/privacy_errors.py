@@ -1,0 +1,59 @@
+"""Errors of EEA and PRIV, with Besu's codes and texts, and what becomes of a transaction manager's own errors."""
+
+import re
+
+from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
+from lacnode.rpc.errors import RpcError
+
+PRIVACY, MANAGER = -50100, -50200
+
+ENCLAVE_ERROR = "Error communicating with enclave"
+UNSUPPORTED_TYPE = "Unsupported private transaction type"
+CREATE_GROUP_ERROR = "Error creating privacy group"
+DECODE_ERROR = "Unable to decode the private signed raw transaction"
+DELETE_GROUP_ERROR = "Error deleting privacy group"
+FIND_GROUP_ERROR = "Error finding privacy group"
+NONCE_ERROR = "Unable to determine nonce for account in group."
+FLEXIBLE_NOT_ENABLED = "Flexible privacy groups not enabled."
+MARKER_GAS_ERROR = (
+    "Privacy Marker Transaction failed due to intrinsic gas exceeding the limit. "
+    "Gas limit used from the Private Transaction."
+)
+WRONG_PRIVATE_FROM = "Private from does not match enclave public key"
+TRANSACTION_FAILED = "Private transaction failed"
+
+_PASSED_THROUGH = frozenset(
+    (
+        "NodeMissingPeerUrl", "NodePushingToPeer", "NodePropagatingToAllPeers", "NoSenderKey", "InvalidPayload",
+        "EnclaveCreateKeyPair", "EnclaveDecodePublicKey", "EnclaveDecryptWrongPrivateKey", "EnclaveEncryptCombineKeys",
+        "EnclaveMissingPrivateKeyPasswords", "EnclaveNoMatchingPrivateKey", "EnclaveNotPayloadOwner",
+        "EnclaveUnsupportedPrivateKeyType", "EnclaveStorageDecrypt", "EnclavePrivacyGroupIdCreation",
+        "EnclavePayloadNotFound", "EnclaveKeysCannotDecryptPayload", "CreatePrivacyGroupShouldIncludeSelf",
+        "PrivacyGroupNotStored", "PrivacyGroupNotDeleted", "PrivacyGroupNotPushed", "PrivacyGroupNotFound",
+        "PrivacyGroupQueryError", "MethodUnimplemented", "Recipient not found for key:",
+        "The list of members in a privacy group should include self",
+    )
+)  # fmt: skip
+"""What a client is told in the manager's own words; everything else is `ENCLAVE_ERROR`."""
+
+_KEY = re.compile(r" ?[A-Za-z0-9+/]{40,}={0,2}")
+_NO_GROUP = re.compile(r"PrivacyGroupNotFound|Privacy group.*not found")
+
+
+def privacy_error(message: str) -> RpcError:
+    """An error of the privacy methods themselves."""
+    return RpcError(PRIVACY, message)
+
+
+def manager_error(error: ManagerError | ManagerUnreachable) -> RpcError:
+    """What a client is told of the manager's failure. Tessera names keys in its texts, which are cut out."""
+    if isinstance(error, ManagerError):
+        word = _KEY.sub("", error.code).strip()
+        if word in _PASSED_THROUGH:
+            return RpcError(MANAGER, word)
+    return privacy_error(ENCLAVE_ERROR)
+
+
+def is_no_group(error: ManagerError) -> bool:
+    """Whether the manager says that there is no such group."""
+    return _NO_GROUP.fullmatch(error.code) is not None

@@ -1,0 +1,60 @@
+"""Parameters of EEA and PRIV: keys and groups in base64, and the private room, which there may not be."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+
+from lacnode.privacy.room import PrivateRoom
+from lacnode.rpc.errors import invalid_params, privacy_disabled
+from lacnode.rpc.parameters import text
+from lacnode.rpc.services import RpcServices
+
+MAX_KEYS = 10_000
+"""Keys in one list."""
+
+
+def room(services: RpcServices) -> PrivateRoom:
+    """The private side of the node; "Privacy is not enabled" if it has none."""
+    if services.privacy is None:
+        raise privacy_disabled()
+    return services.privacy
+
+
+def key(value: object, what: str) -> bytes:
+    """A public key: 32 bytes, or 91 for elliptic curves."""
+    found = _base64(value, what)
+    if len(found) not in (32, 91):
+        raise invalid_params(f"{what}: a public key of 32 bytes in base64 was expected")
+    return found
+
+
+def keys(value: object, what: str) -> tuple[bytes, ...]:
+    """A list of public keys."""
+    if not isinstance(value, list) or len(value) > MAX_KEYS:
+        raise invalid_params(f"{what}: an array of keys in base64 was expected")
+    return tuple(key(item, what) for item in value)
+
+
+def group_id(value: object) -> bytes:
+    """A privacy group's id, 32 bytes."""
+    found = _base64(value, "privacyGroupId")
+    if len(found) != 32:
+        raise invalid_params("privacyGroupId: 32 bytes in base64 were expected")
+    return found
+
+
+def in_base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def optional_text(document: Mapping[str, object], name: str) -> str:
+    """A member that is text or not there, which is the empty text."""
+    value = document.get(name)
+    return "" if value is None else text(value, name)
+
+
+def _base64(value: object, what: str) -> bytes:
+    try:
+        return base64.b64decode(text(value, what), validate=True)
+    except (binascii.Error, ValueError):
+        raise invalid_params(f"{what}: base64 was expected") from None

@@ -1,0 +1,69 @@
+"""Polling filters for private logs. They are kept apart from the public ones: an id of one is nothing to the other, and
+each answers for its own group only."""
+
+from lacnode.privacy.processor import PrivateBlock
+from lacnode.rpc.errors import filter_not_found, logs_filter_not_found
+from lacnode.rpc.filters import Filters, KeptFilter, filter_id
+from lacnode.rpc.methods.priv import matching_private_logs
+from lacnode.rpc.parameters import log_query, required
+from lacnode.rpc.privacy_parameters import group_id, room
+from lacnode.rpc.registry import Method, Params
+from lacnode.rpc.results import log as shown_log
+from lacnode.rpc.services import RpcServices
+
+
+class PrivateFilters(Filters):
+    """All filters for private logs of a node, safe to use from several threads. A filter's kind is its group."""
+
+    def private_block_added(self, private_block: PrivateBlock) -> None:
+        """A block was executed privately."""
+        number = private_block.header.number
+        with self._lock:
+            self._sweep()
+            for filter_ in self._filters.values():
+                if filter_.last_block is None or number <= filter_.last_block:
+                    logs = private_block.logs.get(bytes.fromhex(filter_.kind), ())
+                    filter_.gathered += [found for found in logs if filter_.wanted.matches(found.log)]
+
+    def methods(self) -> tuple[Method, ...]:
+        """The RPC methods that work on these filters."""
+        return (
+            Method("priv_newFilter", "PRIV", self._new_private_filter),
+            Method("priv_getFilterChanges", "PRIV", self._private_changes),
+            Method("priv_getFilterLogs", "PRIV", self._private_logs),
+            Method("priv_uninstallFilter", "PRIV", self._private_uninstall),
+        )
+
+    def _new_private_filter(self, services: RpcServices, params: Params) -> object:
+        room(services)
+        group = group_id(required(params, 0, "privacyGroupId"))
+        document = required(params, 1, "filter")
+        query = log_query(services, document)
+        last_block = query.to_block if query.fixed_to else None
+        return self._add(KeptFilter(group.hex(), self._now(), document, query.wanted, last_block))
+
+    def _private_changes(self, services: RpcServices, params: Params) -> object:
+        with self._lock:
+            filter_ = self._own(params)
+            if filter_ is None:
+                raise filter_not_found()
+            gathered, filter_.gathered = filter_.gathered, []
+        return [entry if isinstance(entry, str) else shown_log(entry) for entry in gathered]
+
+    def _private_logs(self, services: RpcServices, params: Params) -> object:
+        with self._lock:
+            filter_ = self._own(params)
+        if filter_ is None:
+            raise logs_filter_not_found()
+        query = log_query(services, filter_.document)
+        return matching_private_logs(services, room(services), bytes.fromhex(filter_.kind), query)
+
+    def _private_uninstall(self, services: RpcServices, params: Params) -> object:
+        with self._lock:
+            return self._own(params) is not None and self._filters.pop(filter_id(params, 1), None) is not None
+
+    def _own(self, params: Params) -> KeptFilter | None:
+        """The filter of the group that is asked for."""
+        group = group_id(required(params, 0, "privacyGroupId"))
+        filter_ = self._used(params, 1)
+        return filter_ if filter_ is not None and filter_.kind == group.hex() else None

@@ -1,0 +1,175 @@
+"""The table of docs/operators/roles.md, cell by cell: on paper, and in running nodes."""
+
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trio
+from eth_account import Account
+
+from lacnode.chainspec.genesis import parse_genesis
+from lacnode.crypto.node_key import NodeKey
+from lacnode.devnet.accounts import funded_accounts
+from lacnode.devnet.genesis import CHAIN_ID, devnet_genesis
+from lacnode.node.config import NodeConfig, P2pSettings
+from lacnode.node.node import Node, Parts
+from lacnode.node.role import DUTIES, Role, role_conflicts
+from lacnode.p2p.wire.enode import Enode
+from lacnode.permissioning.topology import NodeType
+from lacnode.rpc.settings import HttpSettings
+from lacnode.storage.consensus_log import MemoryConsensusLog
+from lacnode.storage.memory_database import MemoryDatabase
+from lacnode.txpool.settings import PoolSettings
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "operators" / "roles.md"
+COLUMNS = [None, Role.VALIDATOR, Role.BOOT, Role.WRITER, Role.OBSERVER]
+PATIENCE = 30
+BLOCK_PERIOD = 0.2
+KEYS = [NodeKey.generate() for _ in range(3)]
+ACCOUNT = funded_accounts()[0]
+
+
+def page_rows() -> dict[str, list[bool]]:
+    rows = re.findall(r"^\| (.+?) \|(( (?:yes|no) \|){5})$", PAGE.read_text("utf-8"), re.M)
+    return {name: [cell.strip() == "yes" for cell in cells.strip("|").split("|")] for name, cells, _ in rows}
+
+
+@pytest.mark.parametrize(
+    ("row", "duty"),
+    [
+        ("takes part in consensus, if in the validator set", "takes_part"),
+        ("takes transactions by RPC", "takes_transactions"),
+        ("takes, pools and relays its peers' transactions", "relays_transactions"),
+        ("dials nodes that discovery finds", "dials_discovered"),
+    ],
+)
+def test_the_page_says_what_the_code_does(row: str, duty: str) -> None:
+    assert page_rows()[row] == [getattr(DUTIES[role], duty) for role in COLUMNS]
+
+
+@pytest.mark.parametrize(
+    ("role", "is_validator", "listed", "told"),
+    [
+        (None, True, NodeType.BOOT, []),
+        (Role.VALIDATOR, True, NodeType.VALIDATOR, []),
+        (Role.VALIDATOR, True, None, []),
+        (Role.OBSERVER, False, NodeType.OTHER, []),
+        (Role.VALIDATOR, False, None, ["its key is not in the validator set"]),
+        (Role.BOOT, True, None, ["its key is in the validator set: it does not sign"]),
+        (Role.WRITER, False, NodeType.OBSERVER, ["the node contract lists it as observer"]),
+        (Role.WRITER, True, NodeType.VALIDATOR, ["does not sign", "the node contract lists it as validator"]),
+    ],
+)
+def test_conflicts_are_told(role: Role | None, is_validator: bool, listed: NodeType | None, told: list[str]) -> None:
+    conflicts = role_conflicts(role, is_validator, listed)
+    assert len(conflicts) == len(told)
+    assert all(text in conflict for text, conflict in zip(told, conflicts, strict=True))
+
+
+def make(key: NodeKey, role: Role | None, static: tuple[Enode, ...] = ()) -> Node:
+    """A node of a network whose only validator is the first key."""
+    genesis = devnet_genesis([KEYS[0].address], funded_accounts(), BLOCK_PERIOD, 1)
+    config = NodeConfig(
+        data_path=Path("in-memory"),
+        genesis_file=Path("in-memory"),
+        role=role,
+        p2p=P2pSettings(interface="127.0.0.1", port=0, discovery=False, static_nodes=static),
+        http=HttpSettings(port=0, groups=("ETH", "LAC", "NET", "TXPOOL"), allowed_hosts=("*",)),
+        pool=PoolSettings(sender_share=1.0, min_gas_price=0, block_min_gas_price=0, price_bump=0),
+    )
+    return Node(config, Parts(parse_genesis(genesis), key, MemoryDatabase(), MemoryConsensusLog()))
+
+
+@asynccontextmanager
+async def running(*nodes: Node) -> AsyncIterator[httpx.AsyncClient]:
+    with trio.fail_after(PATIENCE):
+        async with trio.open_nursery() as nursery, httpx.AsyncClient() as client:
+            for node in nodes:
+                await nursery.start(node.run)
+            yield client
+            nursery.cancel_scope.cancel()
+
+
+async def connected(reached: Callable[[], bool]) -> None:
+    """Look again and again; the nursery around it has the deadline."""
+    while True:
+        if reached():
+            return
+        await trio.sleep(0.02)
+
+
+async def ask(client: httpx.AsyncClient, node: Node, method: str, *params: object) -> Any:
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    return (await client.post(f"http://127.0.0.1:{node.rpc.http_port}", json=body)).json()
+
+
+def raw_transfer(nonce: int) -> str:
+    fields = {"nonce": nonce, "gas": 21_000, "gasPrice": 0, "value": 1, "to": b"\x42" * 20, "chainId": CHAIN_ID}
+    return "0x" + bytes(Account.sign_transaction(fields, ACCOUNT.private_key).raw_transaction).hex()
+
+
+@pytest.mark.parametrize("role", COLUMNS)
+async def test_only_without_a_role_or_as_validator_does_a_validator_make_blocks(role: Role | None) -> None:
+    node = make(KEYS[0], role)
+    async with running(node) as client:
+        with trio.move_on_after(PATIENCE if DUTIES[role].takes_part else 10 * BLOCK_PERIOD):
+            await node.wait_for_block(1)
+        assert (node.chain.head.header.number >= 1) is DUTIES[role].takes_part
+        for path, status in (("/liveness", 200), ("/readiness", 503)):
+            answer = await client.get(f"http://127.0.0.1:{node.rpc.http_port}{path}")
+            assert answer.status_code == status, "alone it is alive and not ready"
+            assert ("conflicts" in answer.json()) is (role not in (None, Role.VALIDATOR))
+        view = (await ask(client, node, "lac_nodeRole"))["result"]
+        assert view["configured"] == (None if role is None else role.value)
+        assert view["isValidator"] is True
+
+
+@pytest.mark.parametrize("role", COLUMNS)
+async def test_who_takes_transactions_by_rpc(role: Role | None) -> None:
+    node = make(KEYS[1], role)
+    async with running(node) as client:
+        answer = await ask(client, node, "eth_sendRawTransaction", raw_transfer(0))
+        assert ("result" in answer) is DUTIES[role].takes_transactions
+        if not DUTIES[role].takes_transactions:
+            assert answer["error"]["code"] == -32000
+            assert "observer" in answer["error"]["message"]
+
+
+@pytest.mark.parametrize("role", COLUMNS)
+async def test_who_relays_and_what_everybody_serves(role: Role | None) -> None:
+    """Client -> first -> the node in question -> third: the third hears of the transaction only from a node that relays."""
+    first = make(KEYS[2], Role.WRITER)
+    async with running(first) as client:
+        place = first.network.local_enode
+        middle = make(KEYS[1], role, static=(Enode(place.id, "127.0.0.1", place.tcp, None),))
+        async with trio.open_nursery() as nursery:
+            await nursery.start(middle.run)
+            place = middle.network.local_enode
+            third = make(NodeKey.generate(), None, static=(Enode(place.id, "127.0.0.1", place.tcp, None),))
+            await nursery.start(third.run)
+            await connected(lambda: len(middle.network.peers) == 2 and bool(third.network.peers))
+            heard = trio.Event()
+            token = trio.lowlevel.current_trio_token()
+            third.pool.on_added(lambda pooled: token.run_sync_soon(heard.set))
+            assert "result" in await ask(client, first, "eth_sendRawTransaction", raw_transfer(0))
+            with trio.move_on_after(PATIENCE if DUTIES[role].relays_transactions else 2.0):
+                await heard.wait()
+            assert heard.is_set() is DUTIES[role].relays_transactions
+            (peer,) = third.network.peers
+            assert [header.number for header in await peer.headers(0, 1)] == [0]
+            assert len(await peer.bodies([middle.chain.genesis_hash])) == 1
+            assert len(await peer.receipts([middle.chain.genesis_hash])) == 1
+            nursery.cancel_scope.cancel()
+
+
+def test_the_conflict_stands_in_json() -> None:
+    """What the page shows is what `lac_nodeRole` answers."""
+    shown = re.search(r"```json\n(.*?)```", PAGE.read_text("utf-8"), re.S)
+    assert shown is not None
+    document = json.loads(shown.group(1))
+    assert document["conflicts"] == role_conflicts(Role.BOOT, False, NodeType.WRITER)

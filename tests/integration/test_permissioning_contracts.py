@@ -1,0 +1,342 @@
+"""Every rule of lacnode's own contracts, every caller that must be denied, and the bytes they were compiled to."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lacnode.p2p.wire.enode import Enode
+from lacnode.permissioning.abi import (
+    ADMIN_NAME,
+    PERMITTED,
+    REFUSED,
+    RULES_NAME,
+    connection_call,
+    node_call,
+    split_enode,
+    transaction_call,
+)
+from lacnode.permissioning.artifacts import NAMES, artifact
+from lacnode.permissioning.sending import IntendedSending
+from lacnode.permissioning.topology import CONNECTIONS, GROUPS, NodeType
+from tests.integration.contract_network import (
+    ACCOUNT_INGRESS,
+    ACCOUNT_RULES,
+    ADMIN,
+    GAS,
+    NODE_INGRESS,
+    NODE_RULES,
+    OUTSIDER,
+    Contracts,
+    call_data,
+    enode,
+)
+from tests.integration.evm_network import RICH
+
+SOURCES = Path(__file__).resolve().parents[2] / "lacnode" / "permissioning" / "contracts"
+TYPES = [NodeType.VALIDATOR, NodeType.BOOT, NodeType.WRITER, NodeType.OBSERVER]
+ENTRY = "bytes32,bytes32,bytes16,uint16,uint8,bytes6,string,string,string,bytes32"
+SPLIT = "bytes32,bytes32,bytes16,uint16"
+
+
+def split(node: Enode) -> tuple[bytes, bytes, bytes, int]:
+    words = split_enode(node)
+    return words[:32], words[32:64], words[64:80], int.from_bytes(words[96:])
+
+
+def entry(word: str, type_: NodeType = NodeType.WRITER) -> tuple[object, ...]:
+    return (*split(enode(word)), type_.value, bytes(6), word, "", "", GROUPS[type_])
+
+
+def connected(contracts: Contracts, source: Enode, destination: Enode) -> bool:
+    """Interface 1 through the ingress."""
+    output = contracts.network.call(to=NODE_INGRESS, data=connection_call(source, destination), gas=GAS).output
+    assert output in (PERMITTED, REFUSED)
+    return output == PERMITTED
+
+
+def permitted(contracts: Contracts, node: Enode) -> bool:
+    """Interface 2 through the ingress."""
+    output = contracts.network.call(to=NODE_INGRESS, data=node_call(node), gas=GAS).output
+    assert output in (bytes(32), bytes(31) + b"\1")
+    return output != bytes(32)
+
+
+def allowed(
+    contracts: Contracts, sender: bytes, to: bytes | None = b"\x42" * 20, gas: int = 21_000
+) -> tuple[bool, str]:
+    """Through the ingress, and the rule that the rules contract names."""
+    data = transaction_call(IntendedSending(to=to, gas_limit=gas, data=b"payload"), sender)
+    output = contracts.network.call(to=ACCOUNT_INGRESS, data=data, gas=GAS).output
+    assert output in (bytes(32), bytes(31) + b"\1")
+    decided, rule = contracts.ask(
+        ACCOUNT_RULES, "transactionDecision(address,address,uint256,uint256,uint256,bytes)",
+        sender, to or bytes(20), 0, 0, gas, b"payload", returns="bool,bytes32",
+    )  # fmt: skip
+    assert decided == (output != bytes(32))
+    return decided, rule.rstrip(b"\0").decode()
+
+
+def rule_of(contracts: Contracts, source: Enode, destination: Enode) -> str:
+    signature = f"connectionDecision({SPLIT},{SPLIT})"
+    decided, rule = contracts.ask(NODE_RULES, signature, *split(source), *split(destination), returns="bool,bytes32")
+    assert decided == connected(contracts, source, destination)
+    return str(rule.rstrip(b"\0").decode())
+
+
+class TestNodeRules:
+    def test_roles_connect_as_lacchains_topology_says(self) -> None:
+        contracts = Contracts({f"{type_.word}-{n}": type_ for type_ in TYPES for n in (1, 2)})
+        pairs = {frozenset(pair) for pair in CONNECTIONS}
+        for one in TYPES:
+            for other in TYPES:
+                source, destination = enode(f"{one.word}-1"), enode(f"{other.word}-2")
+                expected = frozenset((one, other)) in pairs
+                assert connected(contracts, source, destination) is expected, (one, other)
+                assert rule_of(contracts, source, destination) == ("allowed" if expected else "groups-apart")
+
+    def test_a_stranger_connects_to_nobody(self) -> None:
+        contracts = Contracts({"boot": NodeType.BOOT})
+        assert rule_of(contracts, enode("stranger"), enode("boot")) == "source-unlisted"
+        assert rule_of(contracts, enode("boot"), enode("stranger")) == "target-unlisted"
+        assert permitted(contracts, enode("boot"))
+        assert not permitted(contracts, enode("stranger"))
+
+    def test_a_node_is_its_key_until_its_address_is_insisted_on(self) -> None:
+        contracts = Contracts({"boot": NodeType.BOOT, "writer": NodeType.WRITER})
+        boot, writer = enode("boot"), enode("writer")
+        moved = [Enode(writer.id, "10.9.9.9", 30303, None), Enode(writer.id, writer.host, 1, None)]
+        for node in moved:
+            assert connected(contracts, node, boot)
+            assert permitted(contracts, node)
+        assert contracts.send(NODE_RULES, "insistOnAddress(bool)", True)
+        for node in moved:
+            assert rule_of(contracts, node, boot) == "source-address"
+            assert rule_of(contracts, boot, node) == "target-address"
+            assert not permitted(contracts, node)
+        assert connected(contracts, writer, boot)
+        assert permitted(contracts, writer)
+
+    def test_a_denied_node_connects_to_nobody_until_it_is_pardoned(self) -> None:
+        contracts = Contracts({"boot": NodeType.BOOT, "writer": NodeType.WRITER})
+        high, low, _, _ = split(enode("writer"))
+        assert contracts.send(NODE_RULES, "denyNode(bytes32,bytes32)", high, low)
+        assert contracts.ask(NODE_RULES, "nodeDenied(bytes32,bytes32)", high, low, returns="bool")
+        assert rule_of(contracts, enode("writer"), enode("boot")) == "source-denied"
+        assert rule_of(contracts, enode("boot"), enode("writer")) == "target-denied"
+        assert not permitted(contracts, enode("writer"))
+        assert contracts.send(NODE_RULES, "pardonNode(bytes32,bytes32)", high, low)
+        assert connected(contracts, enode("writer"), enode("boot"))
+
+    def test_nodes_are_added_listed_and_removed(self) -> None:
+        contracts = Contracts({"boot": NodeType.BOOT, "first": NodeType.WRITER, "last": NodeType.WRITER})
+        assert contracts.refusal(NODE_RULES, f"addEnode({ENTRY})", *entry("first")) == "the node is listed already"
+        logs = contracts.send(NODE_RULES, f"addEnode({ENTRY})", *entry("new"))
+        assert logs is not None
+        assert [log.topics[0].hex() for log in logs] == [
+            "983a527ad2402ad85d7f70bcae14ec1567e0b0d2e06a6f72ffbcabfe3e8863ea",  # NodeAdded, as in Besu's rules
+            "66120f934b66d52127e448f8e94c2460ea62821335e0dd18e89ed38a4a09b413",  # NodePermissionsUpdated of the ingress
+        ]
+        assert connected(contracts, enode("new"), enode("boot"))
+        assert contracts.send(NODE_RULES, f"removeEnode({SPLIT})", *split(enode("first")))
+        assert not connected(contracts, enode("first"), enode("boot"))
+        size = contracts.ask(NODE_RULES, "getSize()", returns="uint256")
+        names = [contracts.ask(NODE_RULES, "getByIndex(uint256)", n, returns=ENTRY)[6] for n in range(size)]
+        assert sorted(names) == ["boot", "last", "new"]
+        assert (
+            contracts.refusal(NODE_RULES, f"removeEnode({SPLIT})", *split(enode("first"))) == "the node is not listed"
+        )
+        for word in ("last", "new", "boot"):
+            assert contracts.send(NODE_RULES, f"removeEnode({SPLIT})", *split(enode(word))) is not None
+        assert contracts.ask(NODE_RULES, "getSize()", returns="uint256") == 0
+
+    def test_groups_are_connected_and_parted(self) -> None:
+        contracts = Contracts({"writer": NodeType.WRITER, "observer": NodeType.OBSERVER})
+        writer, observer = enode("writer"), enode("observer")
+        groups = GROUPS[NodeType.WRITER], GROUPS[NodeType.OBSERVER]
+        assert contracts.send(NODE_RULES, "addConnection(bytes32,bytes32)", *groups)
+        assert connected(contracts, writer, observer)
+        assert connected(contracts, observer, writer)
+        assert contracts.send(NODE_RULES, "removeConnection(bytes32,bytes32)", *groups)
+        assert not connected(contracts, writer, observer)
+        assert not connected(contracts, observer, writer)
+
+    @pytest.mark.parametrize(
+        "id_",
+        ["", "0" * 127, "0" * 129, "g" * 128, "é" * 64, "0x" + "0" * 126],
+        ids=["empty", "127", "129", "g", "é", "0x"],
+    )
+    def test_what_is_no_node_id_is_permitted_nothing(self, id_: str) -> None:
+        contracts = Contracts({"boot": NodeType.BOOT})
+        signature = "connectionAllowed(string,string,uint16)"
+        assert contracts.ask(NODE_INGRESS, signature, id_, "10.0.0.1", 30303, returns="bool") is False
+
+    def test_a_node_id_is_read_in_either_case(self) -> None:
+        contracts, boot = Contracts({"boot": NodeType.BOOT}), enode("boot")
+        signature = "connectionAllowed(string,string,uint16)"
+        for text in (boot.id.hex(), boot.id.hex().upper()):
+            assert contracts.ask(NODE_INGRESS, signature, text, boot.host, boot.tcp, returns="bool") is True
+
+
+class TestAccountRules:
+    def test_listed_accounts_send_and_others_do_not(self) -> None:
+        contracts = Contracts()
+        assert allowed(contracts, RICH.address) == (True, "allowed")
+        assert allowed(contracts, OUTSIDER.address) == (False, "sender-unlisted")
+        assert contracts.send(ACCOUNT_RULES, "addAccount(address)", OUTSIDER.address)
+        assert allowed(contracts, OUTSIDER.address) == (True, "allowed")
+        assert contracts.send(ACCOUNT_RULES, "removeAccount(address)", OUTSIDER.address)
+        assert allowed(contracts, OUTSIDER.address) == (False, "sender-unlisted")
+
+    def test_to_create_contracts_is_a_right_of_its_own(self) -> None:
+        contracts = Contracts()
+        contracts.send(ACCOUNT_RULES, "addAccount(address)", OUTSIDER.address)
+        assert allowed(contracts, OUTSIDER.address, None) == (False, "no-deploy-right")
+        assert contracts.send(ACCOUNT_RULES, "setDeployRight(address,bool)", OUTSIDER.address, True)
+        assert allowed(contracts, OUTSIDER.address, None) == (True, "allowed")
+        contracts.send(ACCOUNT_RULES, "removeAccount(address)", OUTSIDER.address)
+        contracts.send(ACCOUNT_RULES, "addAccount(address)", OUTSIDER.address)
+        assert allowed(contracts, OUTSIDER.address, None) == (False, "no-deploy-right"), "it went with the account"
+
+    def test_targets_can_be_restricted(self) -> None:
+        contracts, target = Contracts(), b"\x42" * 20
+        assert contracts.send(ACCOUNT_RULES, "restrictTargets(bool)", True)
+        assert allowed(contracts, RICH.address, target) == (False, "target-not-allowed")
+        assert contracts.send(ACCOUNT_RULES, "addTarget(address)", target)
+        assert allowed(contracts, RICH.address, target) == (True, "allowed")
+        assert allowed(contracts, RICH.address, None) == (True, "allowed")
+        assert contracts.send(ACCOUNT_RULES, "removeTarget(address)", target)
+        assert allowed(contracts, RICH.address, target) == (False, "target-not-allowed")
+
+    def test_gas_can_have_a_ceiling(self) -> None:
+        contracts = Contracts()
+        assert contracts.send(ACCOUNT_RULES, "setGasCeiling(uint128)", 100_000)
+        assert allowed(contracts, RICH.address, gas=100_000) == (True, "allowed")
+        assert allowed(contracts, RICH.address, gas=100_001) == (False, "gas-ceiling")
+        assert contracts.send(ACCOUNT_RULES, "setGasCeiling(uint128)", 0)
+        assert allowed(contracts, RICH.address, gas=2**63) == (True, "allowed")
+
+    def test_lists_can_be_read(self) -> None:
+        contracts = Contracts()
+        others = [bytes(19) + bytes([n]) for n in (1, 2, 3)]
+        assert contracts.send(ACCOUNT_RULES, "addAccounts(address[])", [*others, RICH.address])
+        assert contracts.send(ACCOUNT_RULES, "removeAccount(address)", others[0])
+        expected = {"0x" + address.hex() for address in (RICH.address, *others[1:])}
+        assert set(contracts.ask(ACCOUNT_RULES, "getAccounts()", returns="address[]")) == expected
+        size = contracts.ask(ACCOUNT_RULES, "getSize()", returns="uint256")
+        assert {
+            contracts.ask(ACCOUNT_RULES, "getByIndex(uint256)", n, returns="address") for n in range(size)
+        } == expected
+
+
+CHANGES: list[tuple[bytes, str, tuple[object, ...]]] = [
+    (NODE_RULES, f"addEnode({ENTRY})", entry("new")),
+    (NODE_RULES, f"removeEnode({SPLIT})", split(enode("boot"))),
+    (NODE_RULES, "denyNode(bytes32,bytes32)", split(enode("boot"))[:2]),
+    (NODE_RULES, "addConnection(bytes32,bytes32)", (bytes(32), bytes(32))),
+    (NODE_RULES, "removeConnection(bytes32,bytes32)", (bytes(32), bytes(32))),
+    (NODE_RULES, "insistOnAddress(bool)", (True,)),
+    (ACCOUNT_RULES, "addAccount(address)", (OUTSIDER.address,)),
+    (ACCOUNT_RULES, "addAccounts(address[])", ([OUTSIDER.address],)),
+    (ACCOUNT_RULES, "removeAccount(address)", (RICH.address,)),
+    (ACCOUNT_RULES, "setDeployRight(address,bool)", (RICH.address, False)),
+    (ACCOUNT_RULES, "restrictTargets(bool)", (True,)),
+    (ACCOUNT_RULES, "addTarget(address)", (OUTSIDER.address,)),
+    (ACCOUNT_RULES, "setGasCeiling(uint128)", (1,)),
+]
+OTHER_CHANGES: list[tuple[bytes, str, tuple[object, ...]]] = [
+    (NODE_RULES, "enterReadOnly()", ()),
+    (ACCOUNT_RULES, "enterReadOnly()", ()),
+    (ADMIN, "addAdmin(address)", (OUTSIDER.address,)),
+    (ADMIN, "addAdmins(address[])", ([OUTSIDER.address],)),
+    (ADMIN, "removeAdmin(address)", (RICH.address,)),
+    (NODE_INGRESS, "setContractAddress(bytes32,address)", (RULES_NAME, OUTSIDER.address)),
+    (NODE_INGRESS, "removeContract(bytes32)", (RULES_NAME,)),
+    (ACCOUNT_INGRESS, "setContractAddress(bytes32,address)", (ADMIN_NAME, OUTSIDER.address)),
+    (ACCOUNT_INGRESS, "removeContract(bytes32)", (RULES_NAME,)),
+]
+
+
+@pytest.mark.parametrize(
+    ("contract", "signature", "values"), CHANGES + OTHER_CHANGES, ids=lambda value: str(value)[:40]
+)
+def test_nobody_but_an_admin_changes_anything(contract: bytes, signature: str, values: tuple[object, ...]) -> None:
+    contracts = Contracts({"boot": NodeType.BOOT})
+    assert contracts.refusal(contract, signature, *values, by=OUTSIDER) == "the sender is no admin"
+    assert contracts.send(contract, signature, *values, by=OUTSIDER) is None
+
+
+@pytest.mark.parametrize(("contract", "signature", "values"), CHANGES, ids=lambda value: str(value)[:40])
+def test_every_change_leaves_an_event_and_none_is_made_in_read_only_mode(
+    contract: bytes, signature: str, values: tuple[object, ...]
+) -> None:
+    contracts = Contracts({"boot": NodeType.BOOT})
+    assert contracts.send(contract, "enterReadOnly()")
+    assert contracts.refusal(contract, signature, *values) == "the rules are read-only"
+    assert contracts.send(contract, "exitReadOnly()")
+    assert contracts.send(contract, signature, *values)
+
+
+class TestAdmin:
+    def test_several_admins_and_the_last_one_stays(self) -> None:
+        contracts = Contracts()
+        assert contracts.refusal(ADMIN, "removeAdmin(address)", RICH.address) == "an admin cannot remove itself"
+        assert contracts.send(ADMIN, "addAdmin(address)", OUTSIDER.address)
+        assert contracts.send(ACCOUNT_RULES, "addAccount(address)", OUTSIDER.address, by=OUTSIDER)
+        assert contracts.send(ADMIN, "removeAdmin(address)", RICH.address, by=OUTSIDER)
+        assert contracts.ask(ADMIN, "getAdmins()", returns="address[]") == ("0x" + OUTSIDER.address.hex(),)
+        assert contracts.refusal(ACCOUNT_RULES, "addTarget(address)", bytes(19) + b"\1") == "the sender is no admin"
+        assert contracts.refusal(ADMIN, "removeAdmin(address)", OUTSIDER.address, by=OUTSIDER)
+
+
+class TestIngress:
+    def test_the_admin_contract_cannot_be_removed(self) -> None:
+        refusal = Contracts().refusal(NODE_INGRESS, "removeContract(bytes32)", ADMIN_NAME)
+        assert refusal == "the admin contract can only be replaced"
+
+    def test_without_rules_nobody_connects_and_everybody_sends(self) -> None:
+        contracts = Contracts({"boot": NodeType.BOOT})
+        for ingress in (NODE_INGRESS, ACCOUNT_INGRESS):
+            assert contracts.send(ingress, "removeContract(bytes32)", RULES_NAME)
+        assert not connected(contracts, enode("boot"), enode("boot"))
+        assert not permitted(contracts, enode("boot"))
+        data = transaction_call(IntendedSending(), OUTSIDER.address)
+        assert contracts.network.call(to=ACCOUNT_INGRESS, data=data, gas=GAS).output == bytes(31) + b"\1"
+
+    def test_only_the_rules_announce_a_change_of_rules(self) -> None:
+        refusal = Contracts().refusal(NODE_INGRESS, "emitRulesChangeEvent(bool)", True)
+        assert refusal == "the sender is not the rules contract"
+
+    @pytest.mark.parametrize(
+        ("selector", "signature"),
+        [
+            ("0d2020dd", "getContractAddress(bytes32)"), ("e001f841", "setContractAddress(bytes32,address)"),
+            ("a43e04d8", "removeContract(bytes32)"), ("10d9042e", "getAllContractKeys()"), ("de8fa431", "getSize()"),
+            ("fe9fbb80", "isAuthorized(address)"), ("11601306", "RULES_CONTRACT()"), ("1e7c27cb", "ADMIN_CONTRACT()"),
+            ("8aa10435", "getContractVersion()"),
+        ],
+    )  # fmt: skip
+    def test_has_besus_functions(self, selector: str, signature: str) -> None:
+        for name in ("NodeIngress", "AccountIngress"):
+            assert signature in {_signature(item) for item in artifact(name).abi}
+        assert call_data(signature, *[bytes(32)] * 0)[:4].hex() == selector if "()" in signature else True
+
+
+def _signature(item: dict[str, object]) -> str:
+    inputs = item.get("inputs")
+    assert isinstance(inputs, list)
+    return f"{item.get('name')}({','.join(argument['type'] for argument in inputs)})"
+
+
+def test_the_committed_bytes_are_what_the_sources_compile_to(tmp_path: Path) -> None:
+    if shutil.which("npm") is None or shutil.which("node") is None:
+        pytest.skip("Node.js is not here, and the Solidity compiler needs it")
+    for file in [*SOURCES.glob("*.sol"), *SOURCES.glob("*.json"), SOURCES / "build.mjs"]:
+        shutil.copy(file, tmp_path)
+    subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=tmp_path, check=True, capture_output=True, timeout=300)
+    rebuilt = tmp_path / "rebuilt.json"
+    subprocess.run(["node", "build.mjs", str(rebuilt)], cwd=tmp_path, check=True, capture_output=True, timeout=300)
+    assert rebuilt.read_text() == (SOURCES / "artifacts.json").read_text()
+    assert set(json.loads(rebuilt.read_text())["contracts"]) == set(NAMES)

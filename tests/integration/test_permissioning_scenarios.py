@@ -1,0 +1,122 @@
+"""Failures that permissioned networks have had, with real processes: cold starts, stalls, a broken contract."""
+
+from pathlib import Path
+
+import pytest
+from eth_account import Account
+
+from lacnode.devnet.permissioned_genesis import NODE_INGRESS
+from lacnode.devnet.rpc_client import call
+from lacnode.permissioning.abi import RULES_NAME
+from tests.integration.contract_network import call_data
+from tests.integration.devnet import Devnet, ask, height, running_devnet, until
+
+FAST = ("--block-period", "0.5")
+CHAIN_ID = 648_555
+RUNS_FOR_EVER = bytes.fromhex("5b600056")
+REVERTS = bytes.fromhex("60006000fd")
+ANSWERS_NONSENSE = bytes.fromhex("602a60005260206000f3")
+
+pytestmark = pytest.mark.xdist_group("permissioned-devnet")
+
+
+def kill_everybody(network: Devnet) -> None:
+    for node in network.status()["nodes"]:
+        network.command("kill", node["name"])
+
+
+def is_meshed(network: Devnet, roles: dict[str, int]) -> bool:
+    """Whether every node has as many peers as its role gives it."""
+    nodes = network.status()["nodes"]
+    return all(ask(node["rpc_url"], "net_peerCount") == hex(roles[node["role"]]) for node in nodes)
+
+
+def goes_on(network: Devnet, blocks: int = 2) -> None:
+    """New blocks reach every node."""
+    nodes = network.status()["nodes"]
+    reached = max(height(node["rpc_url"]) for node in nodes)
+    for node in nodes:
+        until(lambda url=node["rpc_url"]: height(url) >= reached + blocks, f"new blocks on {node['name']}")  # type: ignore[misc]
+
+
+def send(network: Devnet, to: bytes | None, data: bytes) -> dict[str, str]:
+    """The receipt of a transaction of the administrator."""
+    url = network.url("validator-1")
+    admin = Account.from_key(network.status()["accounts"][0]["private_key"])
+    nonce = int(ask(url, "eth_getTransactionCount", admin.address, "pending"), 16)
+    fields = {"nonce": nonce, "gas": 2_000_000, "gasPrice": 0, "value": 0, "data": data, "chainId": CHAIN_ID}
+    target = {} if to is None else {"to": to}
+    hash_ = ask(
+        url, "eth_sendRawTransaction", "0x" + bytes(admin.sign_transaction({**fields, **target}).raw_transaction).hex()
+    )
+    until(lambda: ask(url, "eth_getTransactionReceipt", hash_) is not None, "the transaction in a block")
+    receipt: dict[str, str] = ask(url, "eth_getTransactionReceipt", hash_)
+    assert receipt["status"] == "0x1"
+    return receipt
+
+
+def test_besu_528_and_lacchain_34_a_network_whose_boot_node_is_no_validator_starts_cold(tmp_path: Path) -> None:
+    """besu 528: everything starts at genesis. lacchain 34: everything was stopped at once and starts again."""
+    with running_devnet(tmp_path / "net", "--permissioned", "--boots", "1", "--writers", "1", *FAST) as network:
+        mesh = {"validator": 4, "boot": 5, "writer": 1}
+        until(lambda: is_meshed(network, mesh), "the full mesh from genesis on")
+        goes_on(network)
+        kill_everybody(network)
+        network.up()
+        until(lambda: is_meshed(network, mesh), "the full mesh again")
+        goes_on(network)
+
+
+def test_besu_4319_a_node_far_behind_joins_through_its_boot_node_alone(tmp_path: Path) -> None:
+    """A writer that was away while the rules changed has stale rules: it catches up from its boot node, and only then
+    looks for others."""
+    with running_devnet(tmp_path / "net", "--permissioned", "--boots", "1", "--writers", "2", *FAST) as network:
+        until(lambda: is_meshed(network, {"validator": 4, "boot": 6, "writer": 2}), "the full mesh")
+        network.command("kill", "writer-2")
+        reached = height(network.url("boot-1"))
+        until(lambda: height(network.url("boot-1")) >= reached + 10, "blocks that the writer misses")
+        network.command("start", "writer-2")
+        url = network.url("writer-2")
+        until(lambda: height(url) >= reached + 10, "the writer caught up")
+        until(lambda: ask(url, "lac_permissioningStatus")["isCurrent"] is True, "the writer current")
+        until(lambda: ask(url, "net_peerCount") == "0x2", "the writer with its peers")
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (REVERTS, "reverted"),
+        (RUNS_FOR_EVER, "gave no answer within 2 s"),
+        (ANSWERS_NONSENSE, "unexpected answer"),
+        (None, ""),
+    ],
+    ids=["reverts", "runs for ever", "answers nonsense", "no code"],
+)
+def test_a_broken_contract_stops_strangers_and_no_validator(code: bytes | None, told: str, tmp_path: Path) -> None:
+    with running_devnet(tmp_path / "net", "--permissioned", "--boots", "1", *FAST) as network:
+        until(lambda: is_meshed(network, {"validator": 4, "boot": 4}), "the full mesh")
+        broken = b"\x77" * 20 if code is None else bytes.fromhex(_created(network, code)[2:])
+        send(network, NODE_INGRESS, call_data("setContractAddress(bytes32,address)", RULES_NAME, broken))
+        until(lambda: ask(network.url("boot-1"), "net_peerCount") == "0x0", "the boot node, no validator, out")
+        first = network.url("validator-1")
+        until(lambda: ask(first, "net_peerCount") == "0x3", "the validators still connected")
+        reached = height(first)
+        until(lambda: height(first) >= reached + 2, "blocks all the same")
+        status = call(first, "lac_permissioningStatus", [], timeout=30)
+        assert isinstance(status, dict)
+        (trouble,) = status["troubles"]
+        assert "does not match the expected interface version 1" in trouble
+        assert told in trouble
+        for number in range(1, 5):
+            network.command("kill", f"validator-{number}")
+        for number in range(1, 5):
+            network.command("start", f"validator-{number}")
+        until(lambda: ask(first, "net_peerCount") == "0x3", "the validators connected after a cold start")
+        until(lambda: height(first) >= reached + 4, "blocks after the cold start")
+
+
+def _created(network: Devnet, code: bytes) -> str:
+    """The address of a contract with `code`."""
+    size = len(code)
+    creation = bytes([0x60, size, 0x80, 0x60, 0x0B, 0x60, 0x00, 0x39, 0x60, 0x00, 0xF3]) + code
+    return str(send(network, None, creation)["contractAddress"])

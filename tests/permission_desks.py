@@ -1,0 +1,27 @@
+"""Desks for nodes of tests that have no rules."""
+
+from typing import NoReturn
+
+from lacnode.chain.blockchain import Blockchain
+from lacnode.node.permissions import Desk, Permissions
+from lacnode.permissioning.node_permissions import Moment
+from lacnode.permissioning.settings import PermissioningSettings
+from lacnode.primitives.header import BlockHeader
+
+
+class _NoContracts:
+    """Nobody reads a contract where no contract is set."""
+
+    def read(self, contract: bytes, data: bytes, header: BlockHeader, seconds: float) -> NoReturn:
+        raise AssertionError("a contract was read")
+
+    def fingerprint(self, accounts: object, header: BlockHeader) -> NoReturn:
+        raise AssertionError("a contract was read")
+
+
+def desk_without_rules(chain: Blockchain) -> Desk:
+    """A desk at which everything is permitted."""
+    permissions = Permissions(
+        PermissioningSettings(), _NoContracts(), own_id=bytes(64), bootnodes=(), static_nodes=()
+    )  # fmt: skip
+    return Desk(permissions, lambda: Moment(chain.head.header, (), is_current=True, is_isolated=False))

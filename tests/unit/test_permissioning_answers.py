@@ -1,0 +1,120 @@
+"""A remembered answer is given as long as it holds, and not a block longer."""
+
+from collections.abc import Hashable, Iterable
+
+import pytest
+
+from lacnode.permissioning.answers import Answers
+from lacnode.permissioning.contract_reader import ContractReading, ContractUnreadable, StateUnavailable
+from lacnode.primitives.header import BlockHeader
+from tests.unit.rpc_chain import node
+
+RULES, STORAGE = b"\x01" * 20, b"\x02" * 20
+
+
+class Contract:
+    """A contract whose answer hangs on what two accounts hold."""
+
+    def __init__(self) -> None:
+        self.held = {RULES: 0, STORAGE: 0}
+        self.is_lasting = True
+        self.codes = frozenset({b"ingress", b"rules"})
+        self.failure: ContractUnreadable | None = None
+        self.calls = 0
+
+    def read(self, contract: bytes, data: bytes, header: BlockHeader, seconds: float) -> ContractReading:
+        self.calls += 1
+        if self.failure is not None:
+            raise self.failure
+        return ContractReading(data + bytes(self.held.values()), frozenset(self.held), self.codes, self.is_lasting)
+
+    def fingerprint(self, accounts: Iterable[bytes], header: BlockHeader) -> Hashable:
+        return tuple(self.held[account] for account in sorted(accounts))
+
+
+def header(number: int) -> BlockHeader:
+    return node().chain.head.header.with_changes(number=number, state_root=number.to_bytes(32))
+
+
+def test_an_answer_lasts_over_blocks_that_change_nothing_of_it() -> None:
+    contract = Contract()
+    answers = Answers(contract, RULES)
+    assert [answers.ask(b"x", header(number), 1) for number in range(5)] == [b"x\0\0"] * 5
+    assert contract.calls == 1
+
+
+@pytest.mark.parametrize("changed", [RULES, STORAGE])
+def test_a_change_is_seen_by_the_next_question(changed: bytes) -> None:
+    contract = Contract()
+    answers = Answers(contract, RULES)
+    before = answers.ask(b"x", header(1), 1)
+    contract.held[changed] = 1
+    assert answers.ask(b"x", header(1), 1) == before, "the state of block 1 is what it was"
+    assert answers.ask(b"x", header(2), 1) != before
+
+
+def test_an_answer_that_hangs_on_the_block_is_asked_for_in_every_block() -> None:
+    contract = Contract()
+    contract.is_lasting = False
+    answers = Answers(contract, RULES)
+    for number in (1, 1, 2, 2, 3):
+        answers.ask(b"x", header(number), 1)
+    assert contract.calls == 3
+
+
+def test_two_questions_have_two_answers() -> None:
+    answers = Answers(Contract(), RULES)
+    assert answers.ask(b"x", header(1), 1) != answers.ask(b"y", header(1), 1)
+
+
+def test_a_failure_holds_for_its_block_alone() -> None:
+    contract = Contract()
+    contract.failure = ContractUnreadable("reverted")
+    answers = Answers(contract, RULES)
+    for _ in range(2):
+        with pytest.raises(ContractUnreadable, match="reverted"):
+            answers.ask(b"x", header(1), 1)
+    assert contract.calls == 1
+    contract.failure = None
+    assert answers.ask(b"x", header(2), 1) == b"x\0\0"
+
+
+def test_a_state_that_is_not_there_yet_is_not_remembered() -> None:
+    contract = Contract()
+    contract.failure = StateUnavailable("cannot be read")
+    answers = Answers(contract, RULES)
+    with pytest.raises(StateUnavailable):
+        answers.ask(b"x", header(1), 1)
+    contract.failure = None
+    assert answers.ask(b"x", header(1), 1) == b"x\0\0"
+
+
+def test_no_more_is_remembered_than_there_is_room_for() -> None:
+    contract = Contract()
+    answers = Answers(contract, RULES, capacity=2)
+    for question in (b"x", b"y", b"z", b"x"):
+        answers.ask(question, header(1), 1)
+    assert contract.calls == 4
+    answers.ask(b"x", header(1), 1)
+    assert contract.calls == 4
+
+
+@pytest.mark.parametrize(("known", "calls"), [({b"ingress", b"rules"}, 1), ({b"ingress"}, 2), (set(), 2)])
+def test_only_of_known_code_one_answer_is_good_for_all_of_a_gist(known: set[bytes], calls: int) -> None:
+    contract = Contract()
+    answers = Answers(contract, RULES, known=frozenset(known))
+    for question in (b"x", b"y"):
+        answers.ask(question, header(1), 1, gist="the same sender and target")
+    assert contract.calls == calls
+
+
+def test_a_gist_is_asked_about_again_when_the_rules_change() -> None:
+    contract = Contract()
+    answers = Answers(contract, RULES, known=contract.codes)
+    before = answers.ask(b"x", header(1), 1, gist="gist")
+    contract.held[STORAGE] = 1
+    assert answers.ask(b"x", header(2), 1, gist="gist") != before
+    contract.codes |= {b"another contract"}
+    contract.held[RULES] = 1
+    answers.ask(b"x", header(3), 1, gist="gist")
+    assert answers.ask(b"y", header(3), 1, gist="gist") == b"y\1\1", "it is no longer known code"

@@ -1,0 +1,283 @@
+"""Private transactions executed as Besu does: on private state with the public one behind it, nonces and addresses of
+their own, and what a failure takes back."""
+
+import pytest
+
+from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
+from lacnode.privacy.group_id import legacy_group_id
+from lacnode.privacy.marker import FixedKeySigner
+from lacnode.privacy.private_transaction import private_contract_address, to_payload
+from lacnode.privacy.records import PrivateReceipt, PrivateStatus
+from lacnode.privacy.store import StoredPrivate
+from lacnode.privacy.transaction_manager import ReceivedPayload
+from tests.private_nodes import (
+    ALICE,
+    BOB,
+    KEEPER,
+    KEY_A,
+    KEY_B,
+    KEY_C,
+    LOOP,
+    READER,
+    REVERTER,
+    TOPIC,
+    WRITER,
+    Member,
+    Stage,
+    creating,
+    deploying,
+    destroying,
+    private,
+    storing_around,
+    word,
+)
+from tests.unit.rpc_chain import REVERTER_ADDRESS, RICH, STORER_ADDRESS, signed
+
+GROUP = legacy_group_id(KEY_A, (KEY_B,))
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+def receipt_of(member: Member, marker: bytes) -> PrivateReceipt | None:
+    place = member.node.chain.transaction_place(marker)
+    assert place is not None
+    with member.node.chain._database.read() as snapshot:
+        return StoredPrivate(snapshot).receipt(place.block_hash, marker)
+
+
+def run(stage: Stage, *data: bytes, to: bytes | None = None) -> PrivateReceipt:
+    """Send what A's Alice says next, in one block; the last receipt."""
+    for payload in data:
+        nonce = stage.a.room.nonce(ALICE.address, GROUP)
+        marker = stage.a.send(private(ALICE, nonce, to=to, data=payload))
+        stage.mine()
+    receipt = receipt_of(stage.a, marker)
+    assert receipt is not None
+    return receipt
+
+
+def deployed(stage: Stage, code: bytes) -> bytes:
+    nonce = stage.a.room.nonce(ALICE.address, GROUP)
+    assert run(stage, deploying(code)).status is PrivateStatus.SUCCESSFUL
+    return private_contract_address(ALICE.address, nonce, GROUP)
+
+
+def slot(stage: Stage, address: bytes, number: int = 0, member: Member | None = None) -> int:
+    member = member or stage.a
+    return member.room.state(GROUP, member.node.chain.head.header.number).storage(address, number)
+
+
+class TestGroups:
+    def test_members_agree_and_a_third_has_nothing(self, stage: Stage) -> None:
+        keeper = deployed(stage, KEEPER)
+        receipt = run(stage, word(42), to=keeper)
+        assert (receipt.status, receipt.logs[0].topics, receipt.logs[0].data) == (1, (TOPIC,), word(42))
+        assert slot(stage, keeper) == slot(stage, keeper, member=stage.b) == 42
+        assert stage.a.root(GROUP) == stage.b.root(GROUP) != EMPTY_TRIE_ROOT
+        assert stage.c.root(GROUP) == EMPTY_TRIE_ROOT
+        with stage.c.node.chain._database.read() as snapshot:
+            assert not list(snapshot.items("private_state"))
+            assert not list(snapshot.items("private_receipts"))
+
+    def test_groups_do_not_see_each_other(self, stage: Stage) -> None:
+        keeper = deployed(stage, KEEPER)
+        stage.a.send(private(ALICE, 0, to=keeper, data=word(7), private_for=[stage.c.manager.key]))
+        stage.mine()
+        assert slot(stage, keeper) == 0
+        assert stage.a.room.nonce(ALICE.address, GROUP) == 1
+
+    def test_earlier_roots_stay_readable(self, stage: Stage) -> None:
+        keeper = deployed(stage, KEEPER)
+        run(stage, word(1), word(2), to=keeper)
+        room = stage.a.room
+        assert [room.state(GROUP, number).storage(keeper, 0) for number in range(4)] == [0, 0, 1, 2]
+
+    def test_several_in_one_block_follow_each_other(self, stage: Stage) -> None:
+        markers = [stage.a.send(private(ALICE, 0, data=deploying(KEEPER)))]
+        keeper = private_contract_address(ALICE.address, 0, GROUP)
+        markers += [stage.a.send(private(ALICE, nonce, to=keeper, data=word(nonce))) for nonce in (1, 2)]
+        block = stage.mine()
+        order = [transaction.hash for transaction in block.transactions]
+        statuses = {marker: receipt_of(stage.a, marker) for marker in order}
+        expected = run_in_order([markers.index(marker) for marker in order])
+        assert [receipt.status for receipt in statuses.values() if receipt] == expected
+        assert stage.a.root(GROUP) == stage.b.root(GROUP)
+
+
+def run_in_order(nonces: list[int]) -> list[PrivateStatus]:
+    """Which of the nonces are used when they come in this order."""
+    following, statuses = 0, []
+    for nonce in nonces:
+        statuses.append(PrivateStatus.SUCCESSFUL if nonce == following else PrivateStatus.INVALID)
+        following += nonce == following
+    return statuses
+
+
+class TestNonces:
+    @pytest.mark.parametrize("nonce", [0, 2])
+    def test_only_the_next_one_is_executed(self, stage: Stage, nonce: int) -> None:
+        keeper = deployed(stage, KEEPER)
+        before = stage.a.root(GROUP)
+        marker = stage.a.send(private(ALICE, nonce, to=keeper, data=word(9)))
+        stage.mine()
+        assert receipt_of(stage.a, marker) == PrivateReceipt(PrivateStatus.INVALID)
+        assert stage.a.root(GROUP) == before
+
+    def test_the_same_twice_in_a_block(self, stage: Stage) -> None:
+        keeper = deployed(stage, KEEPER)
+        markers = [stage.a.send(private(ALICE, 1, to=keeper, data=word(5))) for _ in range(2)]
+        stage.mine()
+        found = [receipt_of(stage.a, marker) for marker in markers]
+        assert sorted(receipt.status for receipt in found if receipt) == [1, 2]
+
+    def test_a_failure_leaves_the_nonce(self, stage: Stage) -> None:
+        reverter = deployed(stage, REVERTER)
+        receipt = run(stage, b"", to=reverter)
+        assert receipt == PrivateReceipt(PrivateStatus.FAILED, revert_reason=bytes.fromhex("08c379a0"))
+        assert stage.a.room.nonce(ALICE.address, GROUP) == 1
+
+
+class TestInvalid:
+    @pytest.mark.parametrize("wrong", [{"value": 1}, {"chain_id": 5}])
+    def test_is_not_executed(self, stage: Stage, wrong: dict[str, int]) -> None:
+        marker = stage.a.send(private(ALICE, 0, data=deploying(KEEPER), **wrong))  # type: ignore[arg-type]
+        stage.mine()
+        assert receipt_of(stage.a, marker) == PrivateReceipt(PrivateStatus.INVALID)
+
+    def test_who_is_not_the_sender_is_ignored(self, stage: Stage) -> None:
+        marker = stage.a.send(private(ALICE, 0, data=deploying(KEEPER), private_from=KEY_B))
+        stage.mine()
+        assert receipt_of(stage.a, marker) is None
+        assert stage.a.root(GROUP) == EMPTY_TRIE_ROOT
+
+    def test_who_is_no_member_of_the_group_is_ignored(self, stage: Stage) -> None:
+        group = stage.a.manager.create_group([KEY_A, KEY_B], KEY_A).id
+        forged = private(ALICE, 0, data=deploying(KEEPER), private_from=KEY_C, group=group)
+        stage.b.manager.payloads[bytes(32)] = ReceivedPayload(to_payload(forged), KEY_C, group)
+        marker = stage.c.room.announce(forged, bytes(32))
+        stage.mine()
+        assert receipt_of(stage.b, marker) is None
+        assert stage.b.root(group) == EMPTY_TRIE_ROOT
+
+    def test_what_never_ends_fails(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.evm.py_evm_private.MAX_GAS", 100_000)
+        loop = deployed(stage, LOOP)
+        assert run(stage, b"", to=loop) == PrivateReceipt(PrivateStatus.FAILED)
+
+
+class TestPublicAccounts:
+    def test_are_read(self, stage: Stage) -> None:
+        reader, caller = deployed(stage, READER), BOB
+        public = signed(caller, 0, to=None, data=deploying(KEEPER), gas=1_000_000)
+        stage.mine(public)
+        place = stage.a.node.chain.transaction_place(public.hash)
+        assert place is not None
+        outcomes = stage.a.node.chain.outcomes_of(place.block_hash)
+        assert outcomes is not None
+        keeper = outcomes[place.index].created
+        assert keeper is not None
+        stage.mine(signed(caller, 1, to=keeper, data=word(12)))
+        assert run(stage, word(keeper), to=reader).status is PrivateStatus.SUCCESSFUL
+        assert slot(stage, reader) == slot(stage, reader, member=stage.b) == 12
+
+    def test_are_seen_as_they_are_at_the_marker(self, stage: Stage) -> None:
+        """Within a block, what public transactions before the marker did shows, and what comes after does not."""
+        reader = deployed(stage, READER)
+        public = signed(BOB, 0, to=None, data=deploying(KEEPER), gas=1_000_000)
+        stage.mine(public)
+        place = stage.a.node.chain.transaction_place(public.hash)
+        outcomes = stage.a.node.chain.outcomes_of(place.block_hash) if place else None
+        assert place
+        assert outcomes
+        keeper = outcomes[place.index].created or b""
+        stage.a.node.send(signed(BOB, 1, to=keeper, data=word(7)))
+        stage.a.send(private(ALICE, 1, to=reader, data=word(keeper)))
+        stage.a.node.send(signed(BOB, 2, to=keeper, data=word(8)))
+        block = stage.mine()
+        writes = [index for index, transaction in enumerate(block.transactions) if transaction.to == keeper]
+        marker = next(index for index, transaction in enumerate(block.transactions) if transaction.to != keeper)
+        assert slot(stage, reader) == [0, 7, 8][sum(index < marker for index in writes)]
+
+    def test_have_paid_for_the_marker(self) -> None:
+        """The marker's sender has bought its gas when the private transaction runs, and got nothing back yet."""
+        stage = Stage(FixedKeySigner(RICH))
+        teller = deployed(stage, bytes.fromhex("600035" + "31" + "600055" + "00"))
+        chain = stage.a.node.chain
+        before = chain.state_at(chain.head.header).balance(RICH.address)
+        stage.a.send(private(ALICE, 1, to=teller, data=word(RICH.address), price=3, gas=1_000_000))
+        stage.mine()
+        assert slot(stage, teller) == before - 3_000_000
+
+    def test_cannot_be_written(self, stage: Stage) -> None:
+        writer = deployed(stage, WRITER)
+        assert run(stage, word(STORER_ADDRESS) + word(5), to=writer).status is PrivateStatus.SUCCESSFUL
+        assert slot(stage, writer) == 0
+        head = stage.a.node.chain.head.header
+        assert stage.a.node.chain.state_at(head).storage(STORER_ADDRESS, 0) == 0
+
+    def test_written_to_at_first_hand_fail_the_transaction(self, stage: Stage) -> None:
+        before = stage.a.root(GROUP)
+        assert run(stage, word(5), to=STORER_ADDRESS) == PrivateReceipt(PrivateStatus.FAILED)
+        assert stage.a.root(GROUP) == before
+
+    def test_inherit_from_no_private_contract(self, stage: Stage) -> None:
+        heir = deployed(stage, destroying(STORER_ADDRESS))
+        assert run(stage, b"", to=heir).status is PrivateStatus.FAILED
+
+
+class TestBesusWays:
+    def test_a_nested_failure_takes_back_everything_before_it(self, stage: Stage) -> None:
+        """The sender's nonce too: the same transaction could be executed again."""
+        outer = deployed(stage, storing_around(REVERTER_ADDRESS))
+        assert run(stage, b"", to=outer).status is PrivateStatus.SUCCESSFUL
+        assert (slot(stage, outer, 0), slot(stage, outer, 1)) == (0, 2)
+        assert stage.a.room.nonce(ALICE.address, GROUP) == 1
+
+    def test_a_nested_success_settles_what_was_before_it(self, stage: Stage) -> None:
+        quiet = deployed(stage, b"\x00")
+        reverting_after = bytes.fromhex(
+            "6001600055"
+            + "60006000600060006000" + "73" + quiet.hex() + "5af150"
+            + "60006000600060006000" + "73" + REVERTER_ADDRESS.hex() + "5af150"
+            + "00"
+        )  # fmt: skip
+        outer = deployed(stage, reverting_after)
+        assert run(stage, b"", to=outer).status is PrivateStatus.SUCCESSFUL
+        assert slot(stage, outer) == 1
+        assert stage.a.room.nonce(ALICE.address, GROUP) == 3
+
+    def test_a_creation_that_fails_at_its_end_takes_back_everything_before_it(self, stage: Stage) -> None:
+        """Its code is too long: what its caller did is undone, and only what comes after it stays."""
+        too_long = bytes.fromhex("6160016000f3")
+        create = "65" + too_long.hex() + "600052" + "6006601a6000f050"
+        outer = deployed(stage, bytes.fromhex("6001600055" + create + "6002600155" + "00"))
+        assert run(stage, b"", to=outer).status is PrivateStatus.SUCCESSFUL
+        assert (slot(stage, outer, 0), slot(stage, outer, 1)) == (0, 2)
+
+    def test_a_creation_over_a_contract_takes_back_what_is_not_settled(self, stage: Stage) -> None:
+        again = "6005600060006000f550"
+        outer = deployed(stage, bytes.fromhex("6001600055" + again + "6001600155" + again + "6002600255" + "00"))
+        assert run(stage, b"", to=outer).status is PrivateStatus.SUCCESSFUL
+        assert [slot(stage, outer, number) for number in range(3)] == [1, 0, 2]
+
+    def test_self_destructed_contracts_stay(self, stage: Stage) -> None:
+        doomed = deployed(stage, destroying(b"\x77" * 20))
+        assert run(stage, b"", to=doomed).status is PrivateStatus.SUCCESSFUL
+        state = stage.a.room.state(GROUP, stage.a.node.chain.head.header.number)
+        assert state.code(doomed) == destroying(b"\x77" * 20)
+        assert state.exists(b"\x77" * 20)
+
+    def test_whoever_is_called_exists_from_then_on(self, stage: Stage) -> None:
+        nobody = b"\x78" * 20
+        assert run(stage, b"", to=nobody).status is PrivateStatus.SUCCESSFUL
+        assert stage.a.room.state(GROUP, 1).exists(nobody)
+
+    def test_a_contract_creates_at_ordinary_addresses(self, stage: Stage) -> None:
+        factory = deployed(stage, creating())
+        assert run(stage, b"", to=factory).status is PrivateStatus.SUCCESSFUL
+        made = slot(stage, factory).to_bytes(32)[12:]
+        state = stage.a.room.state(GROUP, stage.a.node.chain.head.header.number)
+        assert (state.nonce(made), state.nonce(factory)) == (1, 2)

@@ -1,0 +1,480 @@
+"""EEA and PRIV as wallets see them: shapes, texts and codes of Besu, and what a node tells of groups it is in or not."""
+
+import base64
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from lacnode.crypto.secp256k1 import sender_of
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
+from lacnode.privacy.group_id import legacy_group_id
+from lacnode.privacy.marker import PRIVACY_ADDRESS, FixedKeySigner
+from lacnode.privacy.private_transaction import PrivateTransaction, private_contract_address
+from lacnode.privacy.transaction_manager import ManagerError
+from lacnode.rpc.errors import RpcError
+from tests.private_nodes import (
+    ALICE,
+    BOB,
+    KEEPER,
+    KEY_A,
+    KEY_B,
+    KEY_C,
+    REVERTER,
+    TOPIC,
+    Member,
+    Stage,
+    deploying,
+    private,
+    word,
+)
+from tests.unit.rpc_chain import node
+
+GROUP = legacy_group_id(KEY_A, (KEY_B,))
+KEEPER_ADDRESS = private_contract_address(ALICE.address, 0, GROUP)
+UNKNOWN = bytes(31) + b"\x05"
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+def only(values: object) -> Any:
+    """The one member of a list."""
+    assert isinstance(values, list)
+    assert len(values) == 1
+    return values[0]
+
+
+def send(member: Member, transaction: PrivateTransaction) -> str:
+    sent = member.node.call("eea_sendRawTransaction", to_hex(transaction.raw))
+    assert isinstance(sent, str)
+    return sent
+
+
+def deploy(stage: Stage) -> str:
+    """The keeper in the legacy group of A and B."""
+    sent = send(stage.a, private(ALICE, 0, data=deploying(KEEPER)))
+    stage.mine()
+    return sent
+
+
+def store(stage: Stage, nonce: int, value: int) -> str:
+    sent = send(stage.a, private(ALICE, nonce, to=KEEPER_ADDRESS, data=word(value)))
+    stage.mine()
+    return sent
+
+
+def receipt(member: Member, marker: str, *more: object) -> Any:
+    return member.node.call("priv_getTransactionReceipt", marker, *more)
+
+
+class TestSending:
+    def test_answers_the_marker_which_goes_to_the_pool(self, stage: Stage) -> None:
+        transaction = private(ALICE, 0, data=deploying(KEEPER), gas=250_000)
+        sent = send(stage.a, transaction)
+        (marker,) = stage.a.node.pooled
+        assert sent == to_hex(marker.hash)
+        assert (marker.to, marker.value, marker.nonce) == (PRIVACY_ADDRESS, 0, 0)
+        assert (marker.gas_limit, marker.chain_id, len(marker.data)) == (250_000, None, 32)
+        assert stage.b.manager.payloads[marker.data].payload == base64.b64encode(transaction.raw)
+
+    def test_takes_hexadecimal_without_0x(self, stage: Stage) -> None:
+        assert stage.a.node.call("eea_sendRawTransaction", private().raw.hex())
+
+    def test_signs_each_marker_by_another_key(self, stage: Stage) -> None:
+        for nonce in range(2):
+            send(stage.a, private(ALICE, nonce))
+        assert len({sender_of(marker) for marker in stage.a.node.pooled}) == 2
+
+    def test_signs_all_markers_by_a_fixed_key_in_order(self) -> None:
+        stage = Stage(FixedKeySigner(BOB))
+        for nonce in range(3):
+            send(stage.a, private(ALICE, nonce))
+        assert [(sender_of(marker), marker.nonce) for marker in stage.a.node.pooled] == [
+            (BOB.address, nonce) for nonce in range(3)
+        ]
+
+    def test_leaves_the_marker_to_the_caller_when_it_only_distributes(self, stage: Stage) -> None:
+        key = stage.a.node.call("priv_distributeRawTransaction", to_hex(private().raw))
+        assert isinstance(key, str)
+        assert bytes.fromhex(key[2:]) in stage.b.manager.payloads
+        assert not stage.a.node.pooled
+
+    @pytest.mark.parametrize(
+        "raw", ["0x", "0xzz", "0x123", "0xc0", to_hex(private().raw)[:-2], to_hex(private().raw) + "00"]
+    )
+    def test_what_is_no_private_transaction(self, stage: Stage, raw: str) -> None:
+        error = (-50100, "Unable to decode the private signed raw transaction")
+        assert stage.a.node.fails("eea_sendRawTransaction", raw) == error
+        assert stage.a.node.fails("priv_distributeRawTransaction", raw) == error
+
+    @pytest.mark.parametrize(
+        ("wrong", "error"),
+        [
+            ({"restriction": b"unrestricted"}, (-50100, "Unsupported private transaction type")),
+            ({"private_from": KEY_B}, (-50100, "Private from does not match enclave public key")),
+            ({"value": 1}, (-32603, "Internal error")),
+            ({"chain_id": 9}, (-32000, "Wrong chainId")),
+            ({"private_for": [KEY_C, UNKNOWN]}, (-50200, "NodeMissingPeerUrl")),
+            ({"group": UNKNOWN}, (-50200, "PrivacyGroupNotFound")),
+            (
+                {"gas": 21_000, "data": b"\x01"},
+                (
+                    -50100,
+                    "Privacy Marker Transaction failed due to intrinsic gas exceeding the limit. "
+                    "Gas limit used from the Private Transaction.",
+                ),
+            ),
+        ],
+    )
+    def test_refusals(self, stage: Stage, wrong: dict[str, Any], error: tuple[int, str]) -> None:
+        assert stage.a.node.fails("eea_sendRawTransaction", to_hex(private(**wrong).raw)) == error
+        assert not stage.a.node.pooled
+
+    def test_a_nonce_that_is_used(self, stage: Stage) -> None:
+        deploy(stage)
+        assert stage.a.node.fails("eea_sendRawTransaction", to_hex(private(ALICE, 0).raw)) == (-32001, "Nonce too low")
+
+    def test_a_later_nonce_may_wait(self, stage: Stage) -> None:
+        assert send(stage.a, private(ALICE, 7))
+
+    def test_the_id_of_a_legacy_group(self, stage: Stage) -> None:
+        deploy(stage)
+        error = (-50100, "Unable to decode the private signed raw transaction")
+        assert stage.a.node.fails("eea_sendRawTransaction", to_hex(private(ALICE, 1, group=GROUP).raw)) == error
+
+    @pytest.mark.parametrize(
+        ("who", "error"),
+        [("a", (-50100, "Error communicating with enclave")), ("b", (-50200, "NodePropagatingToAllPeers"))],
+    )
+    def test_a_manager_that_is_off(self, stage: Stage, who: str, error: tuple[int, str]) -> None:
+        """No marker: nobody could fetch what it announces."""
+        getattr(stage, who).manager.is_off = True
+        assert stage.a.node.fails("eea_sendRawTransaction", to_hex(private().raw)) == error
+        assert not stage.a.node.pooled
+
+    def test_words_of_tessera(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        def complain(*_: object) -> bytes:
+            raise ManagerError(f"Recipient not found for key: {b64(KEY_C)}")
+
+        monkeypatch.setattr(stage.a.manager, "send", complain)
+        error = stage.a.node.fails("eea_sendRawTransaction", to_hex(private().raw))
+        assert error == (-50200, "Recipient not found for key:")
+
+    def test_says_nothing_of_the_transaction(self, stage: Stage) -> None:
+        secret = b"a secret that nobody may read"
+        with capture_logs() as logs:
+            deploy(stage)
+            for wrong in ({"value": 1}, {"group": UNKNOWN}, {"to": KEEPER_ADDRESS}):
+                raw = to_hex(private(ALICE, 1, data=secret, **wrong).raw)
+                try:
+                    stage.a.node.call("eea_sendRawTransaction", raw)
+                except RpcError as error:
+                    told = f"{error} {error.data}"
+                    assert secret.hex() not in told
+                    assert secret.decode() not in told
+            stage.mine()
+        assert secret.hex() not in str(logs)
+        assert secret.decode() not in str(logs)
+
+
+class TestReceipts:
+    def test_of_a_creation(self, stage: Stage) -> None:
+        marker = deploy(stage)
+        found = receipt(stage.a, marker)
+        assert receipt(stage.b, marker, "a second parameter, as web3-eea sends") == found
+        head = stage.a.node.chain.head
+        assert list(found) == [
+            "contractAddress", "from", "output", "commitmentHash", "privateFrom", "privateFor", "privacyGroupId", "status",
+            "logs", "logsBloom", "blockHash", "blockNumber", "transactionIndex",
+        ]  # fmt: skip
+        assert found["contractAddress"] == to_hex(KEEPER_ADDRESS)
+        assert (found["from"], found["commitmentHash"]) == (to_hex(ALICE.address), marker)
+        assert (found["privateFrom"], found["privateFor"]) == (b64(KEY_A), [b64(KEY_B)])
+        assert (found["privacyGroupId"], found["status"]) == (b64(GROUP), "0x1")
+        assert (found["output"], found["logs"], int(found["logsBloom"], 16)) == (to_hex(KEEPER), [], 0)
+        assert (found["blockHash"], found["blockNumber"]) == (to_hex(head.hash), "0x1")
+        assert found["transactionIndex"] == "0x0"
+
+    def test_of_a_call(self, stage: Stage) -> None:
+        deploy(stage)
+        marker = store(stage, 1, 42)
+        found = receipt(stage.b, marker)
+        assert "contractAddress" not in found
+        assert found["to"] == to_hex(KEEPER_ADDRESS)
+        (entry,) = found["logs"]
+        assert list(entry) == [
+            "address", "topics", "data", "blockNumber", "transactionHash", "transactionIndex", "blockHash", "logIndex",
+            "removed",
+        ]  # fmt: skip
+        assert (entry["data"], entry["topics"]) == (to_hex(word(42)), [to_hex(TOPIC)])
+        assert entry["transactionHash"] == marker
+        assert int(found["logsBloom"], 16)
+
+    def test_of_a_group_names_no_recipients(self, stage: Stage) -> None:
+        group = stage.a.manager.create_group([KEY_A, KEY_B], KEY_A)
+        marker = send(stage.a, private(ALICE, 0, data=deploying(KEEPER), group=group.id))
+        stage.mine()
+        found = receipt(stage.b, marker)
+        assert "privateFor" not in found
+        assert found["privacyGroupId"] == b64(group.id)
+        assert found["contractAddress"] == to_hex(private_contract_address(ALICE.address, 0, group.id))
+
+    def test_of_a_failure(self, stage: Stage) -> None:
+        send(stage.a, private(ALICE, 0, data=deploying(REVERTER)))
+        stage.mine()
+        marker = send(stage.a, private(ALICE, 1, to=KEEPER_ADDRESS))
+        stage.mine()
+        found = receipt(stage.a, marker)
+        assert (found["status"], found["output"], found["revertReason"]) == ("0x0", "0x", "0x08c379a0")
+
+    def test_of_the_same_twice(self, stage: Stage) -> None:
+        deploy(stage)
+        markers = [send(stage.a, private(ALICE, 1, to=KEEPER_ADDRESS, data=word(1))) for _ in range(2)]
+        stage.mine()
+        assert sorted(receipt(stage.a, marker)["status"] for marker in markers) == ["0x1", "0x2"]
+        for marker in markers:
+            assert stage.a.node.call("eth_getTransactionReceipt", marker)["status"] == "0x1"  # type: ignore[index]
+
+    def test_nothing_for_strangers(self, stage: Stage) -> None:
+        marker = deploy(stage)
+        assert receipt(stage.c, marker) is None
+        assert stage.c.node.call("priv_getPrivateTransaction", marker) is None
+        assert stage.a.node.call("priv_getPrivateTransaction", "0x" + "12" * 32) is None
+
+    def test_nothing_before_its_turn(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.privacy.room.PATIENCE", 0.0)
+        marker = send(stage.a, private(ALICE, 0, data=deploying(KEEPER)))
+        stage.mine(work=False)
+        assert receipt(stage.a, marker) is None
+        stage.a.work()
+        assert receipt(stage.a, marker)["status"] == "0x1"
+
+    def test_a_manager_that_is_off(self, stage: Stage) -> None:
+        marker = deploy(stage)
+        stage.a.manager.is_off = True
+        assert stage.a.node.fails("priv_getTransactionReceipt", marker) == (-32603, "Internal error")
+
+    def test_the_transaction_itself(self, stage: Stage) -> None:
+        marker = deploy(stage)
+        sent = private(ALICE, 0, data=deploying(KEEPER))
+        found: Any = stage.b.node.call("priv_getPrivateTransaction", marker)
+        assert list(found) == [
+            "from", "gas", "gasPrice", "input", "nonce", "to", "value", "v", "r", "s", "privateFrom", "privateFor",
+            "restriction",
+        ]  # fmt: skip
+        assert (found["from"], found["input"], found["to"]) == (to_hex(ALICE.address), to_hex(sent.data), None)
+        assert (found["v"], found["r"], found["s"]) == (hex(sent.v), hex(sent.r), hex(sent.s))
+        assert found["restriction"] == "restricted"
+
+
+class TestState:
+    def call(self, stage: Stage, *, group: bytes = GROUP, block: object = "latest", **call: object) -> object:
+        document = {"to": to_hex(KEEPER_ADDRESS), **call}
+        return stage.b.node.call("priv_call", b64(group), document, block)
+
+    def test_calls(self, stage: Stage) -> None:
+        deploy(stage)
+        assert self.call(stage) == to_hex(word(0))
+        store(stage, 1, 17)
+        assert self.call(stage) == to_hex(word(17))
+        assert self.call(stage, block="0x1") == to_hex(word(0))
+        assert self.call(stage, block="0x99") is None
+
+    def test_calls_of_nobody(self, stage: Stage) -> None:
+        deploy(stage)
+        assert self.call(stage, group=UNKNOWN) == "0x"
+        assert self.call(stage, to="0x" + "45" * 20) == "0x"
+
+    def test_calls_that_fail(self, stage: Stage) -> None:
+        send(stage.a, private(ALICE, 0, data=deploying(REVERTER)))
+        stage.mine()
+        error = stage.b.node.error("priv_call", b64(GROUP), {"to": to_hex(KEEPER_ADDRESS)}, "latest")
+        assert (error.code, error.message, error.data) == (-32000, "Execution reverted", "0x08c379a0")
+        send(stage.a, private(ALICE, 1, data=deploying(b"\xfe")))
+        stage.mine()
+        halting = to_hex(private_contract_address(ALICE.address, 1, GROUP))
+        assert stage.b.node.fails("priv_call", b64(GROUP), {"to": halting}, "latest") == (
+            -50100,
+            "Private transaction failed",
+        )
+
+    @pytest.mark.parametrize(
+        "params", [("x", {"to": "0x01"}, "latest"), (b64(GROUP), {}, "latest"), (b64(GROUP), {"to": "0x01"})]
+    )
+    def test_calls_without_sense(self, stage: Stage, params: tuple[object, ...]) -> None:
+        assert stage.b.node.fails("priv_call", *params) == (-32602, "Invalid params")
+
+    def test_calls_leave_nothing(self, stage: Stage) -> None:
+        deploy(stage)
+        before = stage.b.root(GROUP)
+        self.call(stage, data=to_hex(word(5)))
+        assert (stage.b.root(GROUP), self.call(stage)) == (before, to_hex(word(0)))
+
+    def test_code(self, stage: Stage) -> None:
+        deploy(stage)
+        code = stage.b.node.call("priv_getCode", b64(GROUP), to_hex(KEEPER_ADDRESS), "latest")
+        assert code == to_hex(KEEPER)
+        assert stage.b.node.call("priv_getCode", b64(GROUP), to_hex(KEEPER_ADDRESS), "0x0") is None
+        assert stage.c.node.call("priv_getCode", b64(GROUP), to_hex(KEEPER_ADDRESS), "latest") is None
+
+    def test_nonces(self, stage: Stage) -> None:
+        deploy(stage)
+        alice = to_hex(ALICE.address)
+        assert stage.a.node.call("priv_getTransactionCount", alice, b64(GROUP)) == "0x1"
+        assert stage.a.node.call("priv_getTransactionCount", alice, b64(UNKNOWN)) == "0x0"
+        assert stage.a.node.call("priv_getEeaTransactionCount", alice, b64(KEY_A), [b64(KEY_B)]) == "0x1"
+        assert stage.a.node.fails("priv_getEeaTransactionCount", alice, b64(KEY_B), [b64(KEY_A)]) == (
+            -50100,
+            "Private from does not match enclave public key",
+        )
+        assert stage.a.node.fails("priv_getTransactionCount", alice, "no group") == (
+            -50100,
+            "Unable to determine nonce for account in group.",
+        )
+
+    def test_roots(self, stage: Stage) -> None:
+        group = stage.a.manager.create_group([KEY_A, KEY_B], KEY_A).id
+        send(stage.a, private(ALICE, 0, data=deploying(KEEPER), group=group))
+        stage.mine()
+        for member in (stage.a, stage.b):
+            assert member.node.call("priv_debugGetStateRoot", b64(group), "latest") == to_hex(stage.a.root(group))
+        assert stage.a.node.call("priv_debugGetStateRoot", b64(group), "0x0") == to_hex(EMPTY_TRIE_ROOT)
+        for member, other in ((stage.c, group), (stage.a, UNKNOWN)):
+            assert member.node.fails("priv_debugGetStateRoot", b64(other), "latest") == (
+                -50100,
+                "Error finding privacy group",
+            )
+
+    def test_nothing_of_it_is_public(self, stage: Stage) -> None:
+        deploy(stage)
+        for name in ("eth_getCode", "eth_getBalance"):
+            assert stage.a.node.call(name, to_hex(KEEPER_ADDRESS), "latest") in ("0x", "0x0")
+        assert stage.a.node.call("eth_call", {"to": to_hex(KEEPER_ADDRESS)}, "latest") == "0x"
+        assert stage.a.node.call("eth_getLogs", {"fromBlock": "earliest"}) == []
+
+
+class TestGroups:
+    def test_made_found_and_deleted(self, stage: Stage) -> None:
+        members = [b64(KEY_A), b64(KEY_B)]
+        made = stage.a.node.call(
+            "priv_createPrivacyGroup", {"addresses": members, "name": "customs", "description": "two of them"}
+        )
+        found = only(stage.b.node.call("priv_findPrivacyGroup", members))
+        assert found == {
+            "privacyGroupId": made,
+            "type": "PANTHEON",
+            "name": "customs",
+            "description": "two of them",
+            "members": members,
+        }
+        assert stage.a.node.call("priv_deletePrivacyGroup", made) == made
+        assert stage.a.node.fails("priv_deletePrivacyGroup", made) == (-50100, "Error deleting privacy group")
+        assert stage.a.node.call("priv_findPrivacyGroup", members) == []
+
+    def test_without_name_and_self(self, stage: Stage) -> None:
+        assert stage.a.node.call("priv_createPrivacyGroup", {"addresses": [b64(KEY_A)]})
+        found = only(stage.a.node.call("priv_findPrivacyGroup", [b64(KEY_A)]))
+        assert (found["name"], found["description"]) == ("", "")
+        assert stage.a.node.fails("priv_createPrivacyGroup", {"addresses": [b64(KEY_B)]}) == (
+            -50200,
+            "CreatePrivacyGroupShouldIncludeSelf",
+        )
+
+    def test_a_manager_that_is_off(self, stage: Stage) -> None:
+        stage.a.manager.is_off = True
+        assert stage.a.node.fails("priv_findPrivacyGroup", [b64(KEY_A)]) == (-50100, "Error finding privacy group")
+        assert stage.a.node.fails("priv_createPrivacyGroup", {"addresses": [b64(KEY_A)]}) == (
+            -50100,
+            "Error communicating with enclave",
+        )
+
+    def test_the_markers_address(self, stage: Stage) -> None:
+        assert stage.a.node.call("priv_getPrivacyPrecompileAddress") == "0x000000000000000000000000000000000000007e"
+
+    def test_how_they_stand(self, stage: Stage) -> None:
+        deploy(stage)
+        status = only(stage.b.node.call("lac_privacyGroups"))
+        assert status == {
+            "privacyGroupId": b64(GROUP),
+            "status": "current",
+            "waitingFor": 0,
+            "blockNumber": "0x1",
+            "stateRoot": to_hex(stage.a.root(GROUP)),
+            "divergedAt": None,
+        }
+        assert stage.c.node.call("lac_privacyGroups") == []
+        root = to_hex(stage.a.root(GROUP))
+        assert stage.b.node.call("lac_comparePrivacyGroup", b64(GROUP), "0x1", root) is True
+        assert stage.b.node.call("lac_comparePrivacyGroup", b64(GROUP), "0x1", to_hex(bytes(32))) is False
+        status = only(stage.b.node.call("lac_privacyGroups"))
+        assert (status["status"], status["divergedAt"]) == ("diverged", "0x1")
+        assert stage.c.node.call("lac_retryPrivatePayloads") == 1
+
+
+class TestLogs:
+    def test_of_a_range_and_of_a_block(self, stage: Stage) -> None:
+        deploy(stage)
+        first, second = store(stage, 1, 5), store(stage, 2, 6)
+        every: Any = stage.b.node.call("priv_getLogs", b64(GROUP), {"fromBlock": "earliest", "toBlock": "latest"})
+        assert [(entry["transactionHash"], entry["data"]) for entry in every] == [
+            (first, to_hex(word(5))),
+            (second, to_hex(word(6))),
+        ]
+        for start in ({}, {"fromBlock": "latest"}, {"fromBlock": "0x0", "toBlock": "0x3"}):
+            assert stage.b.node.call("priv_getLogs", b64(GROUP), start) == every
+        assert stage.b.node.call("priv_getLogs", b64(GROUP), {"fromBlock": "0x3"}) == every[1:]
+        head = stage.b.node.chain.head
+        last = only(stage.b.node.call("priv_getLogs", b64(GROUP), {"blockHash": to_hex(head.hash)}))
+        assert (last["transactionHash"], last["logIndex"], last["blockNumber"]) == (second, "0x0", "0x3")
+        assert stage.c.node.call("priv_getLogs", b64(GROUP), {"fromBlock": "earliest"}) == []
+
+    def test_only_the_wanted(self, stage: Stage) -> None:
+        deploy(stage)
+        store(stage, 1, 5)
+        everything = {"fromBlock": "earliest", "toBlock": "latest"}
+        for wish, count in (
+            ({"topics": [to_hex(TOPIC)]}, 1),
+            ({"topics": [to_hex(bytes(32))]}, 0),
+            ({"address": "0x01"}, 0),
+        ):
+            found = stage.b.node.call("priv_getLogs", b64(GROUP), {**everything, **wish})
+            assert isinstance(found, list)
+            assert len(found) == count
+
+    def test_gathered_by_a_filter(self, stage: Stage) -> None:
+        deploy(stage)
+        call = stage.b.node.call
+        id_ = call("priv_newFilter", b64(GROUP), {"fromBlock": "earliest", "toBlock": "latest"})
+        store(stage, 1, 5)
+        store(stage, 2, 6)
+        assert len(call("priv_getFilterChanges", b64(GROUP), id_)) == 2  # type: ignore[arg-type]
+        store(stage, 3, 7)
+        change = only(call("priv_getFilterChanges", b64(GROUP), id_))
+        assert change["data"] == to_hex(word(7))
+        assert len(call("priv_getFilterLogs", b64(GROUP), id_)) == 3  # type: ignore[arg-type]
+        assert call("priv_uninstallFilter", b64(GROUP), id_) is True
+        assert stage.b.node.fails("priv_getFilterChanges", b64(GROUP), id_) == (-32000, "Filter not found")
+        assert stage.b.node.fails("priv_getFilterLogs", b64(GROUP), id_) == (-32000, "Logs filter not found")
+
+    def test_of_another_groups_filter_are_not_given(self, stage: Stage) -> None:
+        id_ = stage.b.node.call("priv_newFilter", b64(GROUP), {})
+        assert stage.b.node.fails("priv_getFilterChanges", b64(UNKNOWN), id_) == (-32000, "Filter not found")
+        assert stage.b.node.call("priv_uninstallFilter", b64(UNKNOWN), id_) is False
+
+
+class TestOff:
+    def test_every_method_says_so(self) -> None:
+        peerless = node()
+        for name in ("eea_sendRawTransaction", "priv_call", "priv_getFilterChanges", "lac_privacyGroups"):
+            assert peerless.fails(name, "0x") == (-50100, "Privacy is not enabled")
+
+    def test_flexible_groups_are_not_had(self, stage: Stage) -> None:
+        assert stage.a.node.fails("privx_findFlexiblePrivacyGroup", [b64(KEY_A)]) == (-32604, "Method not enabled")
