@@ -1,9 +1,13 @@
 """Private transactions executed as Besu does: on private state with the public one behind it, nonces and addresses of
 their own, and what a failure takes back."""
 
-import pytest
+from typing import Any
 
-from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
+import pytest
+from trie.hexary import HexaryTrie
+
+from lacnode.primitives import rlp
+from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
 from lacnode.privacy.group_id import legacy_group_id
 from lacnode.privacy.marker import FixedKeySigner
 from lacnode.privacy.private_transaction import private_contract_address, to_payload
@@ -114,6 +118,27 @@ def run_in_order(nonces: list[int]) -> list[PrivateStatus]:
         statuses.append(PrivateStatus.SUCCESSFUL if nonce == following else PrivateStatus.INVALID)
         following += nonce == following
     return statuses
+
+
+class TestRoots:
+    def test_are_those_of_the_accounts_and_nothing_else(self, stage: Stage) -> None:
+        """Sender and contract: no coinbase, no marker's sender, and nothing of the public state."""
+        keeper = deployed(stage, KEEPER)
+        assert stage.a.root(GROUP) == root_of({ALICE.address: (1, b"", {}), keeper: (1, KEEPER, {})})
+        run(stage, word(42), to=keeper)
+        assert stage.a.root(GROUP) == root_of({ALICE.address: (2, b"", {}), keeper: (1, KEEPER, {0: 42})})
+
+
+def root_of(accounts: dict[bytes, tuple[int, bytes, dict[int, int]]]) -> bytes:
+    """The state root of accounts with nonce, code and storage, by another library."""
+    state: Any = HexaryTrie({})
+    for address, (nonce, code, slots) in accounts.items():
+        storage: Any = HexaryTrie({})
+        for number, value in slots.items():
+            storage[keccak256(word(number))] = rlp.encode(rlp.scalar(value))
+        account = [rlp.scalar(nonce), b"", storage.root_hash, keccak256(code)]
+        state[keccak256(address)] = rlp.encode(account)
+    return bytes(state.root_hash)
 
 
 class TestNonces:
