@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -203,6 +203,36 @@ def test_a_manager_that_breaks_and_then_hangs() -> None:
             status = (await until(lambda: network.ask(1, "lac_privacyGroups")))[0]
             assert status["status"] == "current"
             assert status["stateRoot"] == (await network.ask(0, "lac_privacyGroups"))[0]["stateRoot"]
+
+    trio.run(story)
+
+
+def test_public_methods_do_not_wait_for_a_manager() -> None:
+    """More senders than there are threads hang in the manager; the chain's methods answer all the same."""
+
+    class Slow(MemoryManager):
+        senders = threading.Semaphore(0)
+        go_on = threading.Event()
+
+        def send(self, payload: bytes, sender: bytes | None, recipients: Sequence[bytes]) -> bytes:
+            self.senders.release()
+            assert self.go_on.wait(PATIENCE)
+            return super().send(payload, sender, recipients)
+
+    async def story() -> None:
+        async with private_network(
+            lambda key, others: (Slow if key == KEY_A else MemoryManager)(key, others)
+        ) as network:
+            slow = network.managers[KEY_A]
+            assert isinstance(slow, Slow)
+            async with trio.open_nursery() as nursery:
+                for nonce in range(8):
+                    nursery.start_soon(network.send, nonce)
+                for _ in range(4):
+                    await until(lambda: trio.to_thread.run_sync(slow.senders.acquire, True, 0.1))
+                with trio.fail_after(PATIENCE / 2):
+                    assert await network.ask(0, "eth_blockNumber")
+                slow.go_on.set()
 
     trio.run(story)
 
