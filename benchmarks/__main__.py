@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.measure import Measure, surroundings
 
-NAMES = ("execution", "import_empty_blocks", "start_up", "memory", "throughput", "recovery")
+NAMES = ("execution", "import_empty_blocks", "start_up", "memory", "throughput", "recovery", "private_execution")
 RESULTS = Path(__file__).parent / "results"
 
 
