@@ -5,6 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,8 +15,9 @@ from trio_websocket import open_websocket_url
 
 from lacnode.devnet.in_process import MemoryNetwork, build_network
 from lacnode.devnet.ports import claimed_ports
-from lacnode.node.config import PrivacySettings
+from lacnode.node.config import NodeConfig, PrivacySettings
 from lacnode.node.node import Node
+from lacnode.node.run import StartFailed, open_node
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.privacy.group_id import legacy_group_id
 from lacnode.privacy.private_transaction import private_contract_address
@@ -267,6 +269,12 @@ def test_private_logs_as_they_happen() -> None:
             assert await call("priv_unsubscribe", in_base64(bytes(32)), other) is True
 
     trio.run(story)
+
+
+def test_a_node_without_a_manager_does_not_start(tmp_path: Path) -> None:
+    config = NodeConfig(data_path=tmp_path, genesis_file=tmp_path / "genesis.json", privacy=PrivacySettings(KEY_A))
+    with pytest.raises(StartFailed, match="no transaction manager"):
+        open_node(config)
 
 
 @pytest.mark.parametrize("method", ["priv_subscribe", "priv_unsubscribe"])

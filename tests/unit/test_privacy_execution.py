@@ -74,6 +74,17 @@ def slot(stage: Stage, address: bytes, number: int = 0, member: Member | None = 
     return member.room.state(GROUP, member.node.chain.head.header.number).storage(address, number)
 
 
+def publicly_deployed(stage: Stage, code: bytes, nonce: int) -> bytes:
+    """The address of a public contract that Bob makes with his `nonce`."""
+    stage.mine(signed(BOB, nonce, to=None, data=deploying(code), gas=1_000_000))
+    return keccak256(rlp.encode([BOB.address, rlp.scalar(nonce)]))[12:]
+
+
+def forwarding(callee: bytes) -> bytes:
+    """Returns the word that `callee` returns."""
+    return bytes.fromhex("60206000600060006000" + "73" + callee.hex() + "5af150" + "60206000f3")
+
+
 class TestGroups:
     def test_members_agree_and_a_third_has_nothing(self, stage: Stage) -> None:
         keeper = deployed(stage, KEEPER)
@@ -195,29 +206,30 @@ class TestInvalid:
 
 class TestPublicAccounts:
     def test_are_read(self, stage: Stage) -> None:
-        reader, caller = deployed(stage, READER), BOB
-        public = signed(caller, 0, to=None, data=deploying(KEEPER), gas=1_000_000)
-        stage.mine(public)
-        place = stage.a.node.chain.transaction_place(public.hash)
-        assert place is not None
-        outcomes = stage.a.node.chain.outcomes_of(place.block_hash)
-        assert outcomes is not None
-        keeper = outcomes[place.index].created
-        assert keeper is not None
-        stage.mine(signed(caller, 1, to=keeper, data=word(12)))
+        reader, keeper = deployed(stage, READER), publicly_deployed(stage, KEEPER, 0)
+        stage.mine(signed(BOB, 1, to=keeper, data=word(12)))
         assert run(stage, word(keeper), to=reader).status is PrivateStatus.SUCCESSFUL
         assert slot(stage, reader) == slot(stage, reader, member=stage.b) == 12
+
+    def test_are_read_through_each_other(self, stage: Stage) -> None:
+        inner = publicly_deployed(stage, bytes.fromhex("602a60005260206000f3"), 0)
+        for nonce in (1, 2):
+            inner = publicly_deployed(stage, forwarding(inner), nonce)
+        reader = deployed(stage, READER)
+        assert run(stage, word(inner), to=reader).status is PrivateStatus.SUCCESSFUL
+        assert slot(stage, reader) == 42
+
+    @pytest.mark.parametrize("code", [creating(), destroying(b"\x77" * 20), bytes.fromhex("6001600055")])
+    def test_neither_create_nor_die_nor_store(self, stage: Stage, code: bytes) -> None:
+        contract = publicly_deployed(stage, code, 0)
+        assert run(stage, b"", to=contract) == PrivateReceipt(PrivateStatus.FAILED)
+        head = stage.a.node.chain.head.header
+        assert stage.a.node.chain.state_at(head).code(contract) == code
 
     def test_are_seen_as_they_are_at_the_marker(self, stage: Stage) -> None:
         """Within a block, what public transactions before the marker did shows, and what comes after does not."""
         reader = deployed(stage, READER)
-        public = signed(BOB, 0, to=None, data=deploying(KEEPER), gas=1_000_000)
-        stage.mine(public)
-        place = stage.a.node.chain.transaction_place(public.hash)
-        outcomes = stage.a.node.chain.outcomes_of(place.block_hash) if place else None
-        assert place
-        assert outcomes
-        keeper = outcomes[place.index].created or b""
+        keeper = publicly_deployed(stage, KEEPER, 0)
         stage.a.node.send(signed(BOB, 1, to=keeper, data=word(7)))
         stage.a.send(private(ALICE, 1, to=reader, data=word(keeper)))
         stage.a.node.send(signed(BOB, 2, to=keeper, data=word(8)))
