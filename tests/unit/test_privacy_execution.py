@@ -318,3 +318,35 @@ class TestBesusWays:
         made = slot(stage, factory).to_bytes(32)[12:]
         state = stage.a.room.state(GROUP, stage.a.node.chain.head.header.number)
         assert (state.nonce(made), state.nonce(factory)) == (1, 2)
+
+
+LONDON = {"berlinBlock": 0, "londonBlock": 0, "zeroBaseFee": True}
+FORKS: dict[str, dict[str, object]] = {
+    "byzantium": {"byzantiumBlock": 0},
+    "istanbul": {"istanbulBlock": 0},
+    "london": LONDON,
+    "shanghai": {**LONDON, "shanghaiTime": 0},
+    "cancun": {**LONDON, "shanghaiTime": 0, "cancunTime": 0},
+}
+
+
+@pytest.mark.parametrize("fork", FORKS)
+class TestEveryFork:
+    @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:eth")  # py-evm's, about SELFDESTRUCT itself
+    def test_deploys_stores_fails_and_dies(self, fork: str) -> None:
+        stage = Stage(forks=FORKS[fork])
+        keeper = deployed(stage, KEEPER)
+        assert run(stage, word(5), to=keeper).status is PrivateStatus.SUCCESSFUL
+        assert slot(stage, keeper, member=stage.b) == 5
+        assert run(stage, b"", to=deployed(stage, REVERTER)).revert_reason == bytes.fromhex("08c379a0")
+        outer = deployed(stage, storing_around(REVERTER_ADDRESS))
+        assert run(stage, b"", to=outer).status is PrivateStatus.SUCCESSFUL
+        assert (slot(stage, outer, 0), slot(stage, outer, 1)) == (0, 2)
+        doomed = deployed(stage, destroying(b"\x77" * 20))
+        assert run(stage, b"", to=doomed).status is PrivateStatus.SUCCESSFUL
+        assert stage.a.root(GROUP) == stage.b.root(GROUP)
+
+    def test_takes_init_code_of_any_length(self, fork: str) -> None:
+        """The limit on init code is the public pool's, not private execution's."""
+        stage = Stage(forks=FORKS[fork])
+        assert run(stage, deploying(KEEPER) + bytes(60_000)).status is PrivateStatus.SUCCESSFUL
