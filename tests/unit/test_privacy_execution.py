@@ -204,6 +204,36 @@ class TestInvalid:
         assert run(stage, b"", to=loop) == PrivateReceipt(PrivateStatus.FAILED)
 
 
+class TestBounds:
+    CALL_SELF = "60006000600060006000" + "305a" + "f1"
+
+    def test_calls_may_be_as_deep_as_they_may_be_anywhere(self, stage: Stage) -> None:
+        deep = deployed(stage, bytes.fromhex(self.CALL_SELF + "600055" + "00"))
+        assert run(stage, b"", to=deep).status is PrivateStatus.SUCCESSFUL
+        assert slot(stage, deep) == 1
+
+    def test_gas_that_a_call_is_given_is_not_spent(self, stage: Stage) -> None:
+        """Each of 200 calls may spend a thousand million, and spends next to nothing."""
+        quiet = deployed(stage, b"\x00")
+        call = "60006000600060006000" + "73" + quiet.hex() + "633b9aca00" + "f150"
+        caller = deployed(stage, bytes.fromhex(call * 200 + "6001600055" + "00"))
+        assert run(stage, b"", to=caller).status is PrivateStatus.SUCCESSFUL
+        assert slot(stage, caller) == 1
+
+    def test_a_call_without_gas_for_its_memory_fails_alone(self, stage: Stage) -> None:
+        greedy = deployed(stage, bytes.fromhex("600166" + "ff" * 7 + "5200"))
+        call = "60006000600060006000" + "73" + greedy.hex() + "612710" + "f150"
+        caller = deployed(stage, bytes.fromhex(call + "6001600055" + "00"))
+        assert run(stage, b"", to=caller).status is PrivateStatus.SUCCESSFUL
+        assert slot(stage, caller) == 1
+        assert run(stage, b"", to=greedy) == PrivateReceipt(PrivateStatus.FAILED)
+
+    def test_memory_of_all_calls_together(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.evm.py_evm_private.MAX_MEMORY", 50_000)
+        hoarder = deployed(stage, bytes.fromhex("6001610400" + "52" + self.CALL_SELF + "00"))
+        assert run(stage, b"", to=hoarder) == PrivateReceipt(PrivateStatus.FAILED)
+
+
 class TestPublicAccounts:
     def test_are_read(self, stage: Stage) -> None:
         reader, keeper = deployed(stage, READER), publicly_deployed(stage, KEEPER, 0)
@@ -320,7 +350,7 @@ class TestBesusWays:
         assert (state.nonce(made), state.nonce(factory)) == (1, 2)
 
 
-LONDON = {"berlinBlock": 0, "londonBlock": 0, "zeroBaseFee": True}
+LONDON: dict[str, object] = {"berlinBlock": 0, "londonBlock": 0, "zeroBaseFee": True}
 FORKS: dict[str, dict[str, object]] = {
     "byzantium": {"byzantiumBlock": 0},
     "istanbul": {"istanbulBlock": 0},
