@@ -8,7 +8,9 @@ from pathlib import Path
 
 from benchmarks.measure import Measure, surroundings
 
-NAMES = ("execution", "permissions", "import_empty_blocks", "start_up", "memory", "throughput", "recovery")
+NAMES = (
+    "execution", "permissions", "import_empty_blocks", "start_up", "memory", "throughput", "recovery", "private_execution",
+)  # fmt: skip
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -2,7 +2,7 @@
 forgetful or broken."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lacnode.chain.store import DatabaseNodeStore
@@ -160,15 +160,19 @@ class Stage:
     """Members A, B and C on one chain. Blocks are made of A's pool unless told otherwise."""
 
     def __init__(
-        self, signer: MarkerSigner | None = None, keys: tuple[bytes, bytes, bytes] = (KEY_A, KEY_B, KEY_C)
+        self,
+        signer: MarkerSigner | None = None,
+        keys: tuple[bytes, bytes, bytes] = (KEY_A, KEY_B, KEY_C),
+        forks: Mapping[str, object] | None = None,
     ) -> None:
         self.clock = Clock()
         self.managers: dict[bytes, MemoryManager] = {}
+        self._forks = forks
         self.members = [self._member(key, signer or RandomKeySigner()) for key in keys]
         self.a, self.b, self.c = self.members
 
     def _member(self, key: bytes, signer: MarkerSigner) -> Member:
-        peerless = node()
+        peerless = node(forks=self._forks)
         manager = self.managers[key] = MemoryManager(key, self.managers)
         chain, pool = peerless.chain, peerless.pool
         database = chain._database

@@ -27,10 +27,13 @@ MAX_GAS = 500_000_000
 MAX_MEMORY = 128 * 2**20
 """Bytes of memory of all nested calls together."""
 
-_PASSED_ON = 2**40
-"""Gas of this much is what a call is given, not what it costs."""
+_CALLS = frozenset(("CALL", "CALLCODE", "DELEGATECALL", "STATICCALL", "CREATE", "CREATE2"))
+"""Reasons for charges that are mostly what the call may spend, which is counted where it is spent."""
 
-_CALLS = ("CALL", "CALLCODE", "DELEGATECALL", "STATICCALL", "CREATE", "CREATE2", "Zeroing gas")
+_CALL_COST = 40_000
+"""What a call costs itself, at most."""
+
+_FORFEIT = "Zeroing gas"
 _SLOW_PRECOMPILES = (("ECPAIRING", 200), ("Blake2b", 100))
 """Reasons for charges whose work takes so many times longer, in Python, than their gas says."""
 
@@ -242,12 +245,10 @@ def _bound(state: Any) -> None:
     class Meter(GasMeter):
         def consume_gas(self, amount: int, reason: str) -> None:
             nonlocal spent
-            if amount < _PASSED_ON:
-                spent += amount * _slowness(reason) if amount > 10_000 else amount
-            elif amount <= self.gas_remaining and not reason.startswith(_CALLS):
-                raise TooMuchWork
-            if spent > MAX_GAS:
-                raise TooMuchWork
+            if amount <= self.gas_remaining and not reason.startswith(_FORFEIT):
+                spent += min(amount, _CALL_COST) if reason in _CALLS else amount * _slowness(amount, reason)
+                if spent > MAX_GAS:
+                    raise TooMuchWork
             super().consume_gas(amount, reason)
 
     class Bounded(base):  # type: ignore[misc, valid-type]
@@ -258,10 +259,10 @@ def _bound(state: Any) -> None:
         def extend_memory(self, start_position: int, size: int) -> None:
             nonlocal held
             before = len(self._memory)
-            if size and held + start_position + size - before > MAX_MEMORY:
-                raise TooMuchWork
-            super().extend_memory(start_position, size)
+            super().extend_memory(start_position, size)  # at most 16 MiB at once, for more costs more than MAX_GAS
             held += len(self._memory) - before
+            if held > MAX_MEMORY:
+                raise TooMuchWork
 
         def add_child_computation(self, child_computation: Any) -> None:
             nonlocal held
@@ -271,5 +272,7 @@ def _bound(state: Any) -> None:
     state.computation_class = Bounded
 
 
-def _slowness(reason: str) -> int:
+def _slowness(amount: int, reason: str) -> int:
+    if amount < 10_000:
+        return 1
     return next((times for name, times in _SLOW_PRECOMPILES if reason.startswith(name)), 1)

@@ -9,7 +9,7 @@ import binascii
 from dataclasses import dataclass, field
 from enum import Enum
 
-from lacnode.crypto.secp256k1 import CURVE_ORDER, SignatureError, recover_address
+from lacnode.crypto.secp256k1 import CURVE_ORDER, recover_address
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
@@ -146,13 +146,3 @@ def from_payload(payload: bytes) -> PrivateTransaction:
     if isinstance(item, list) and item and isinstance(item[0], list):
         item = item[0]
     return PrivateTransaction.from_item(item)
-
-
-__all__ = [
-    "PrivateTransaction",
-    "Restriction",
-    "SignatureError",
-    "from_payload",
-    "private_contract_address",
-    "to_payload",
-]

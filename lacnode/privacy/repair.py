@@ -115,7 +115,7 @@ class Repair:
         group_id, start = found.group_id, marker.place.number
         with self._around.database.read() as snapshot:
             stored = StoredPrivate(snapshot)
-            places = {entry.place for entry in stored.markers(group_id, start)} | {marker.place}
+            places = {*stored.markers(group_id, start), marker.place}
             changed = list(stored.changes_from(group_id, start))
             old = [(number, self._block(number)[1]) for number in changed]
             told = {entry.marker_hash for _, hash_ in old for entry in stored.metadata(hash_, group_id)}

@@ -255,10 +255,8 @@ class PrivateRoom:
     def _skipped(self, stored: StoredPrivate, group_id: bytes, root: bytes) -> int:
         """Private nonces that were passed over: transactions that the members had and this node did not."""
         highest: dict[bytes, int] = {}
-        for marker in stored.markers(group_id):
-            if marker.ahead is not None:
-                sender, nonce = marker.ahead
-                highest[sender] = max(nonce, highest.get(sender, 0))
+        for sender, nonce in stored.ahead(group_id):
+            highest[sender] = max(nonce, highest.get(sender, 0))
         if not highest or not any(stored.absent()):
             return 0
         accounts = self._accounts(root)

@@ -6,7 +6,8 @@
 | private_receipts | block hash, marker hash, `RECEIPT` | private receipt (Besu's key and value) |
 | private_metadata | block hash, group id, `METADATA` | the group's roots within the block (Besu's key and value) |
 | private_roots | group id, 2^64-1 minus number (8) | the group's root after that block, where it changed |
-| private_markers | group id, number (8), index (4) | a marker that concerned the group (`StoredMarker`) |
+| private_markers | group id, number (8), index (4) | marker hash, payload key: what concerned the group |
+| private_ahead | group id, number (8), index (4) | sender (20), nonce: a private transaction that came too early |
 | private_absent | number (8), index (4) | a marker whose payload could not be had (`AbsentMarker`) |
 | private_failing | number (8), index (4) | nothing: which of these the manager has and fails to give |
 | private_awaited | payload key (32), number (8), index (4) | nothing: where an absent payload is waited for |
@@ -28,7 +29,7 @@ from lacnode.privacy.records import MarkerRoot, PrivateReceipt, decode_metadata,
 from lacnode.storage.database import Batch, Database, Snapshot
 
 STATE, RECEIPTS, METADATA, ROOTS = "private_state", "private_receipts", "private_metadata", "private_roots"
-MARKERS, ABSENT, FAILING = "private_markers", "private_absent", "private_failing"
+MARKERS, AHEAD, ABSENT, FAILING = "private_markers", "private_ahead", "private_absent", "private_failing"
 AWAITED, DUE, META = "private_awaited", "private_due", "private_meta"
 CURSOR, DIVERGED = b"cursor", b"diverged"
 _LAST = 2**64 - 1
@@ -58,22 +59,6 @@ class StoredMarker:
     marker_hash: bytes
     payload_key: bytes
     ahead: tuple[bytes, int] | None = None
-
-    def encode(self) -> bytes:
-        ahead = [] if self.ahead is None else [self.ahead[0], rlp.scalar(self.ahead[1])]
-        return rlp.encode([self.marker_hash, self.payload_key, ahead])
-
-    @classmethod
-    def decode(cls, place: Place, data: bytes) -> "StoredMarker":
-        fields = RlpFields(rlp.decode_list(data, "marker"), "marker")
-        marker_hash, payload_key = fields.bytes("hash", 32), fields.bytes("payload key", 32)
-        ahead = RlpFields(fields.list("ahead"), "ahead")
-        return cls(
-            place,
-            marker_hash,
-            payload_key,
-            (ahead.bytes("sender", 20), ahead.scalar("nonce", 8)) if ahead.remaining else None,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +141,19 @@ class StoredPrivate:
             yield key[:32]
             start = key[:32] + b"\xff" * 13
 
-    def markers(self, group_id: bytes, number: int = 0) -> Iterator[StoredMarker]:
-        """The group's markers from block `number` on, in order."""
-        for key, data in self._snapshot.items(MARKERS, group_id + number.to_bytes(8)):
+    def markers(self, group_id: bytes, number: int = 0) -> Iterator[Place]:
+        """Where the group's markers from block `number` on are, in order."""
+        for key, _ in self._snapshot.items(MARKERS, group_id + number.to_bytes(8)):
             if not key.startswith(group_id):
                 return
-            yield StoredMarker.decode(Place.of(key[32:]), data)
+            yield Place.of(key[32:])
+
+    def ahead(self, group_id: bytes) -> Iterator[tuple[bytes, int]]:
+        """Senders and nonces of the group's private transactions that came too early."""
+        for key, data in self._snapshot.items(AHEAD, group_id):
+            if not key.startswith(group_id):
+                return
+            yield data[:20], int.from_bytes(data[20:])
 
     def absent_at(self, place: Place) -> AbsentMarker | None:
         data = self._snapshot.get(ABSENT, place.key())
@@ -224,7 +216,13 @@ class PrivateWriter:
         self._batch.delete(ROOTS, _root_key(group_id, number))
 
     def marker(self, group_id: bytes, marker: StoredMarker) -> None:
-        self._batch.put(MARKERS, group_id + marker.place.key(), marker.encode())
+        key = group_id + marker.place.key()
+        self._batch.put(MARKERS, key, marker.marker_hash + marker.payload_key)
+        if marker.ahead is None:
+            self._batch.delete(AHEAD, key)
+        else:
+            sender, nonce = marker.ahead
+            self._batch.put(AHEAD, key, sender + rlp.scalar(nonce))
 
     def absent(self, marker: AbsentMarker) -> None:
         """Note an absent marker, in the place of what stood of it."""

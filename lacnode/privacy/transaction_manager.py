@@ -1,22 +1,21 @@
 """The seam between private execution and whatever keeps and sends payloads: the manager in this process, or one behind
-HTTP.
+HTTP. Both are used the same way, so private execution never learns which it has.
 
-A manager encrypts what it is given for its recipients, sends it to them, and gives it back by its key. What stands here
-says nothing of how; it must not know a transaction, a block or a state.
+Must not hold a key or open a connection: it names what is asked and what is answered, nothing else.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
 
 class ManagerUnreachable(Exception):
-    """Nobody answers."""
+    """Nobody answers: the manager is down, or too slow."""
 
 
 class ManagerError(Exception):
-    """The manager answered with an error. `code` is Orion's code word (`EnclavePayloadNotFound`) or Tessera's text."""
+    """The manager answered with an error; `code` is Orion's code word or, where none fits, Tessera's text."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -25,18 +24,18 @@ class ManagerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ReceivedPayload:
-    """A decrypted payload, who sent it (32-byte public key), and the privacy group it belongs to (32 bytes)."""
+    """A payload as one of its recipients reads it. `repr` leaves the plaintext out."""
 
-    payload: bytes
+    payload: bytes = field(repr=False)
+    """Decrypted."""
     sender: bytes
+    """32-byte public key."""
     group_id: bytes
-
-    def __repr__(self) -> str:
-        return f"ReceivedPayload({len(self.payload)} bytes)"
+    """32 bytes."""
 
 
 class GroupType(Enum):
-    """How a group came to be: from a transaction's privateFrom and privateFor, or by asking for one."""
+    """How a group came to be: by the recipients of one payload, or by name."""
 
     LEGACY = "LEGACY"
     PANTHEON = "PANTHEON"
@@ -44,7 +43,8 @@ class GroupType(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PrivacyGroup:
-    """A privacy group; members are public keys."""
+    """A group as its members know it. `id` is the manager's: Tessera's differ from Orion's for large groups, so nobody
+    computes one again."""
 
     id: bytes
     name: str
@@ -54,40 +54,33 @@ class PrivacyGroup:
 
 
 class TransactionManager(Protocol):
-    """All methods are synchronous, bounded in time and safe from several threads. They raise ManagerUnreachable and
-    ManagerError."""
+    """Keeps and sends payloads. Every method is synchronous, bounded in time, safe to call from several threads, and
+    raises ManagerUnreachable or ManagerError."""
 
     def is_up(self) -> bool:
-        """Whether the manager answers; raises nothing."""
-        ...
+        """Whether the manager answers. Raises nothing."""
 
     def send(self, payload: bytes, sender: bytes | None, recipients: Sequence[bytes]) -> bytes:
-        """Store `payload` and send it to `recipients` (a legacy group); the 32-byte payload key."""
-        ...
+        """Encrypt for `recipients` and the sender (None: the manager's first key), deliver, and return the 32-byte
+        payload key, which is durable by then. The group is the legacy one of sender and recipients."""
 
     def send_to_group(self, payload: bytes, sender: bytes, group_id: bytes) -> bytes:
-        """Store `payload` and send it to the members of a group; the 32-byte payload key."""
-        ...
+        """The same for the members of a group."""
 
     def receive(self, key: bytes, to: bytes | None = None) -> ReceivedPayload:
-        """The payload under `key`, decrypted for `to` or any own key; ManagerError("EnclavePayloadNotFound") if the
-        manager has none."""
-        ...
+        """The payload of `key`, read with the private key of `to` or of any own key. ManagerError
+        `EnclavePayloadNotFound` when there is none."""
 
     def create_group(
         self, members: Sequence[bytes], sender: bytes, name: str = "", description: str = "", seed: bytes | None = None
     ) -> PrivacyGroup:
-        """Make a PANTHEON group and tell its members."""
-        ...
+        """A new group, known to every member's manager. A seed of None is a random one."""
 
     def delete_group(self, group_id: bytes, sender: bytes) -> bytes:
-        """Delete a group and tell its members; its id."""
-        ...
+        """The id of the group that is no longer."""
 
     def find_groups(self, members: Sequence[bytes]) -> Sequence[PrivacyGroup]:
-        """The groups of exactly these members."""
-        ...
+        """Groups with exactly these members, whatever their order."""
 
     def retrieve_group(self, group_id: bytes) -> PrivacyGroup:
-        """The group with this id; ManagerError("PrivacyGroupNotFound") if there is none."""
-        ...
+        """One group; ManagerError `PrivacyGroupNotFound` when unknown."""

@@ -9,12 +9,10 @@ PRIVACY, MANAGER = -50100, -50200
 
 ENCLAVE_ERROR = "Error communicating with enclave"
 UNSUPPORTED_TYPE = "Unsupported private transaction type"
-CREATE_GROUP_ERROR = "Error creating privacy group"
 DECODE_ERROR = "Unable to decode the private signed raw transaction"
 DELETE_GROUP_ERROR = "Error deleting privacy group"
 FIND_GROUP_ERROR = "Error finding privacy group"
 NONCE_ERROR = "Unable to determine nonce for account in group."
-FLEXIBLE_NOT_ENABLED = "Flexible privacy groups not enabled."
 MARKER_GAS_ERROR = (
     "Privacy Marker Transaction failed due to intrinsic gas exceeding the limit. "
     "Gas limit used from the Private Transaction."

@@ -13,6 +13,7 @@ from lacnode.rpc.dispatch import Dispatcher
 from lacnode.rpc.envelope import failure
 from lacnode.rpc.health import LIVENESS, READINESS, health
 from lacnode.rpc.services import RpcServices
+from lacnode.rpc.workers import Workers
 
 Header = tuple[str, str]
 JSON: Header = ("content-type", "application/json")
@@ -44,15 +45,15 @@ TOO_SLOW = Response(408, close=True)
 
 
 class Routes:
-    """Answers requests. Methods run in worker threads of `limiter`, for at most `timeout` seconds."""
+    """Answers requests. Methods run in threads of `workers`, for at most `timeout` seconds."""
 
     def __init__(
-        self, gate: Gate, dispatcher: Dispatcher, services: RpcServices, limiter: trio.CapacityLimiter, timeout: float
+        self, gate: Gate, dispatcher: Dispatcher, services: RpcServices, workers: Workers, timeout: float
     ) -> None:
         self._gate = gate
         self._dispatcher = dispatcher
         self._services = services
-        self._limiter = limiter
+        self._workers = workers
         self._timeout = timeout
 
     def early(self, head: Request) -> Response | None:
@@ -85,7 +86,7 @@ class Routes:
         until = time.monotonic() + self._timeout
         with trio.move_on_after(self._timeout):
             reply = await trio.to_thread.run_sync(
-                self._dispatcher.http, body, until, limiter=self._limiter, abandon_on_cancel=True
+                self._dispatcher.http, body, until, limiter=self._workers.of(body), abandon_on_cancel=True
             )
             return Response(400 if reply.bad_request else 200, reply.body, (JSON, *cors))
         late = orjson.dumps(failure(None, errors.timeout()))

@@ -21,14 +21,11 @@ from lacnode.rpc.services import RpcServices
 from lacnode.rpc.settings import HttpSettings, WebSocketSettings
 from lacnode.rpc.subscriptions import Subscriptions
 from lacnode.rpc.websocket import WebSocketService
+from lacnode.rpc.workers import Workers
 
 __all__ = ["RpcPortTaken", "RpcServers"]
 
 log = structlog.get_logger("rpc")
-
-WORKERS = 4
-"""Methods that run at once, over all connections: each makes the event loop, and so consensus, wait for the interpreter
-lock."""
 
 Listeners = Sequence[trio.SocketListener]
 
@@ -46,7 +43,7 @@ class RpcServers:
         self._http = http
         self._websocket = websocket
         self._services = services
-        self._limiter = trio.CapacityLimiter(WORKERS)
+        self._workers = Workers()
         filters, private_filters = Filters(), PrivateFilters()
         self._subscriptions = Subscriptions(services.chain)
         private = services.privacy is not None
@@ -84,7 +81,7 @@ class RpcServers:
         registry = Registry(self._methods, settings.groups)
         services = replace(self._services, groups=registry.groups)
         dispatcher = Dispatcher(registry, services, max_batch=settings.max_batch, pretty=settings.pretty)
-        routes = Routes(self._http_gate, dispatcher, services, self._limiter, settings.timeout)
+        routes = Routes(self._http_gate, dispatcher, services, self._workers, settings.timeout)
         log.info(f"JSON-RPC service started and listening on {settings.host}:{self.http_port}")
         return Door(
             "JSON-RPC",
@@ -97,7 +94,7 @@ class RpcServers:
         services = replace(self._services, groups=registry.groups)
         dispatcher = Dispatcher(registry, services)
         gate = Gate(settings.allowed_hosts, ("*",))
-        service = WebSocketService(settings, gate, dispatcher, self._subscriptions, self._limiter)
+        service = WebSocketService(settings, gate, dispatcher, self._subscriptions, self._workers)
         log.info(f"Websocket service started and listening on {settings.host}:{self.ws_port}")
         return Door("WebSocket", settings.max_connections, service.converse)
 

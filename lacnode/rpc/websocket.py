@@ -30,6 +30,7 @@ from lacnode.rpc.envelope import failure
 from lacnode.rpc.outgoing import Outgoing
 from lacnode.rpc.settings import WebSocketSettings
 from lacnode.rpc.subscriptions import SubscriptionMethods, Subscriptions
+from lacnode.rpc.workers import Workers
 
 READ_SIZE = 65_536
 FRAMES_PER_MESSAGE = 4
@@ -48,7 +49,7 @@ NOT_A_WEBSOCKET = b"HTTP/1.1 400 Bad Request\r\ncontent-length: %d\r\nconnection
 
 
 class WebSocketService:
-    """What all conversations share. Methods run in worker threads of `limiter`."""
+    """What all conversations share. Methods run in threads of `workers`."""
 
     def __init__(
         self,
@@ -56,13 +57,13 @@ class WebSocketService:
         gate: Gate,
         dispatcher: Dispatcher,
         subscriptions: Subscriptions,
-        limiter: trio.CapacityLimiter,
+        workers: Workers,
     ) -> None:
         self.settings = settings
         self.gate = gate
         self.dispatcher = dispatcher
         self.subscriptions = subscriptions
-        self.limiter = limiter
+        self.workers = workers
 
     async def converse(self, stream: trio.SocketStream) -> None:
         """One client, from upgrade to close. Raises trio's stream errors when it goes away."""
@@ -182,7 +183,7 @@ class _Conversation:
                 message,
                 self._methods.handlers,
                 until,
-                limiter=service.limiter,
+                limiter=service.workers.of(message),
                 abandon_on_cancel=True,
             )
             reply = answer.body

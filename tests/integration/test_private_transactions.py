@@ -2,9 +2,10 @@
 
 import json
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,8 +15,9 @@ from trio_websocket import open_websocket_url
 
 from lacnode.devnet.in_process import MemoryNetwork, build_network
 from lacnode.devnet.ports import claimed_ports
-from lacnode.node.config import PrivacySettings
+from lacnode.node.config import NodeConfig, PrivacySettings
 from lacnode.node.node import Node
+from lacnode.node.run import StartFailed, open_node
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.privacy.group_id import legacy_group_id
 from lacnode.privacy.private_transaction import private_contract_address
@@ -207,6 +209,36 @@ def test_a_manager_that_breaks_and_then_hangs() -> None:
     trio.run(story)
 
 
+def test_public_methods_do_not_wait_for_a_manager() -> None:
+    """More senders than there are threads hang in the manager; the chain's methods answer all the same."""
+
+    class Slow(MemoryManager):
+        senders = threading.Semaphore(0)
+        go_on = threading.Event()
+
+        def send(self, payload: bytes, sender: bytes | None, recipients: Sequence[bytes]) -> bytes:
+            self.senders.release()
+            assert self.go_on.wait(PATIENCE)
+            return super().send(payload, sender, recipients)
+
+    async def story() -> None:
+        async with private_network(
+            lambda key, others: (Slow if key == KEY_A else MemoryManager)(key, others)
+        ) as network:
+            slow = network.managers[KEY_A]
+            assert isinstance(slow, Slow)
+            async with trio.open_nursery() as nursery:
+                for nonce in range(8):
+                    nursery.start_soon(network.send, nonce)
+                for _ in range(4):
+                    await until(lambda: trio.to_thread.run_sync(slow.senders.acquire, True, 0.1))
+                with trio.fail_after(PATIENCE / 2):
+                    assert await network.ask(0, "eth_blockNumber")
+                slow.go_on.set()
+
+    trio.run(story)
+
+
 def test_private_logs_as_they_happen() -> None:
     async def story() -> None:
         async with private_network() as network, open_websocket_url(network.url(1, "ws")) as socket:
@@ -237,6 +269,12 @@ def test_private_logs_as_they_happen() -> None:
             assert await call("priv_unsubscribe", in_base64(bytes(32)), other) is True
 
     trio.run(story)
+
+
+def test_a_node_without_a_manager_does_not_start(tmp_path: Path) -> None:
+    config = NodeConfig(data_path=tmp_path, genesis_file=tmp_path / "genesis.json", privacy=PrivacySettings(KEY_A))
+    with pytest.raises(StartFailed, match="no transaction manager"):
+        open_node(config)
 
 
 @pytest.mark.parametrize("method", ["priv_subscribe", "priv_unsubscribe"])

@@ -1,9 +1,13 @@
 """Private transactions executed as Besu does: on private state with the public one behind it, nonces and addresses of
 their own, and what a failure takes back."""
 
-import pytest
+from typing import Any
 
-from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
+import pytest
+from trie.hexary import HexaryTrie
+
+from lacnode.primitives import rlp
+from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
 from lacnode.privacy.group_id import legacy_group_id
 from lacnode.privacy.marker import FixedKeySigner
 from lacnode.privacy.private_transaction import private_contract_address, to_payload
@@ -70,6 +74,17 @@ def slot(stage: Stage, address: bytes, number: int = 0, member: Member | None = 
     return member.room.state(GROUP, member.node.chain.head.header.number).storage(address, number)
 
 
+def publicly_deployed(stage: Stage, code: bytes, nonce: int) -> bytes:
+    """The address of a public contract that Bob makes with his `nonce`."""
+    stage.mine(signed(BOB, nonce, to=None, data=deploying(code), gas=1_000_000))
+    return keccak256(rlp.encode([BOB.address, rlp.scalar(nonce)]))[12:]
+
+
+def forwarding(callee: bytes) -> bytes:
+    """Returns the word that `callee` returns."""
+    return bytes.fromhex("60206000600060006000" + "73" + callee.hex() + "5af150" + "60206000f3")
+
+
 class TestGroups:
     def test_members_agree_and_a_third_has_nothing(self, stage: Stage) -> None:
         keeper = deployed(stage, KEEPER)
@@ -114,6 +129,27 @@ def run_in_order(nonces: list[int]) -> list[PrivateStatus]:
         statuses.append(PrivateStatus.SUCCESSFUL if nonce == following else PrivateStatus.INVALID)
         following += nonce == following
     return statuses
+
+
+class TestRoots:
+    def test_are_those_of_the_accounts_and_nothing_else(self, stage: Stage) -> None:
+        """Sender and contract: no coinbase, no marker's sender, and nothing of the public state."""
+        keeper = deployed(stage, KEEPER)
+        assert stage.a.root(GROUP) == root_of({ALICE.address: (1, b"", {}), keeper: (1, KEEPER, {})})
+        run(stage, word(42), to=keeper)
+        assert stage.a.root(GROUP) == root_of({ALICE.address: (2, b"", {}), keeper: (1, KEEPER, {0: 42})})
+
+
+def root_of(accounts: dict[bytes, tuple[int, bytes, dict[int, int]]]) -> bytes:
+    """The state root of accounts with nonce, code and storage, by another library."""
+    state: Any = HexaryTrie({})
+    for address, (nonce, code, slots) in accounts.items():
+        storage: Any = HexaryTrie({})
+        for number, value in slots.items():
+            storage[keccak256(word(number))] = rlp.encode(rlp.scalar(value))
+        account = [rlp.scalar(nonce), b"", storage.root_hash, keccak256(code)]
+        state[keccak256(address)] = rlp.encode(account)
+    return bytes(state.root_hash)
 
 
 class TestNonces:
@@ -168,31 +204,62 @@ class TestInvalid:
         assert run(stage, b"", to=loop) == PrivateReceipt(PrivateStatus.FAILED)
 
 
+class TestBounds:
+    CALL_SELF = "60006000600060006000" + "305a" + "f1"
+
+    def test_calls_may_be_as_deep_as_they_may_be_anywhere(self, stage: Stage) -> None:
+        deep = deployed(stage, bytes.fromhex(self.CALL_SELF + "600055" + "00"))
+        assert run(stage, b"", to=deep).status is PrivateStatus.SUCCESSFUL
+        assert slot(stage, deep) == 1
+
+    def test_gas_that_a_call_is_given_is_not_spent(self, stage: Stage) -> None:
+        """Each of 200 calls may spend a thousand million, and spends next to nothing."""
+        quiet = deployed(stage, b"\x00")
+        call = "60006000600060006000" + "73" + quiet.hex() + "633b9aca00" + "f150"
+        caller = deployed(stage, bytes.fromhex(call * 200 + "6001600055" + "00"))
+        assert run(stage, b"", to=caller).status is PrivateStatus.SUCCESSFUL
+        assert slot(stage, caller) == 1
+
+    def test_a_call_without_gas_for_its_memory_fails_alone(self, stage: Stage) -> None:
+        greedy = deployed(stage, bytes.fromhex("600166" + "ff" * 7 + "5200"))
+        call = "60006000600060006000" + "73" + greedy.hex() + "612710" + "f150"
+        caller = deployed(stage, bytes.fromhex(call + "6001600055" + "00"))
+        assert run(stage, b"", to=caller).status is PrivateStatus.SUCCESSFUL
+        assert slot(stage, caller) == 1
+        assert run(stage, b"", to=greedy) == PrivateReceipt(PrivateStatus.FAILED)
+
+    def test_memory_of_all_calls_together(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.evm.py_evm_private.MAX_MEMORY", 50_000)
+        hoarder = deployed(stage, bytes.fromhex("6001610400" + "52" + self.CALL_SELF + "00"))
+        assert run(stage, b"", to=hoarder) == PrivateReceipt(PrivateStatus.FAILED)
+
+
 class TestPublicAccounts:
     def test_are_read(self, stage: Stage) -> None:
-        reader, caller = deployed(stage, READER), BOB
-        public = signed(caller, 0, to=None, data=deploying(KEEPER), gas=1_000_000)
-        stage.mine(public)
-        place = stage.a.node.chain.transaction_place(public.hash)
-        assert place is not None
-        outcomes = stage.a.node.chain.outcomes_of(place.block_hash)
-        assert outcomes is not None
-        keeper = outcomes[place.index].created
-        assert keeper is not None
-        stage.mine(signed(caller, 1, to=keeper, data=word(12)))
+        reader, keeper = deployed(stage, READER), publicly_deployed(stage, KEEPER, 0)
+        stage.mine(signed(BOB, 1, to=keeper, data=word(12)))
         assert run(stage, word(keeper), to=reader).status is PrivateStatus.SUCCESSFUL
         assert slot(stage, reader) == slot(stage, reader, member=stage.b) == 12
+
+    def test_are_read_through_each_other(self, stage: Stage) -> None:
+        inner = publicly_deployed(stage, bytes.fromhex("602a60005260206000f3"), 0)
+        for nonce in (1, 2):
+            inner = publicly_deployed(stage, forwarding(inner), nonce)
+        reader = deployed(stage, READER)
+        assert run(stage, word(inner), to=reader).status is PrivateStatus.SUCCESSFUL
+        assert slot(stage, reader) == 42
+
+    @pytest.mark.parametrize("code", [creating(), destroying(b"\x77" * 20), bytes.fromhex("6001600055")])
+    def test_neither_create_nor_die_nor_store(self, stage: Stage, code: bytes) -> None:
+        contract = publicly_deployed(stage, code, 0)
+        assert run(stage, b"", to=contract) == PrivateReceipt(PrivateStatus.FAILED)
+        head = stage.a.node.chain.head.header
+        assert stage.a.node.chain.state_at(head).code(contract) == code
 
     def test_are_seen_as_they_are_at_the_marker(self, stage: Stage) -> None:
         """Within a block, what public transactions before the marker did shows, and what comes after does not."""
         reader = deployed(stage, READER)
-        public = signed(BOB, 0, to=None, data=deploying(KEEPER), gas=1_000_000)
-        stage.mine(public)
-        place = stage.a.node.chain.transaction_place(public.hash)
-        outcomes = stage.a.node.chain.outcomes_of(place.block_hash) if place else None
-        assert place
-        assert outcomes
-        keeper = outcomes[place.index].created or b""
+        keeper = publicly_deployed(stage, KEEPER, 0)
         stage.a.node.send(signed(BOB, 1, to=keeper, data=word(7)))
         stage.a.send(private(ALICE, 1, to=reader, data=word(keeper)))
         stage.a.node.send(signed(BOB, 2, to=keeper, data=word(8)))
@@ -281,3 +348,35 @@ class TestBesusWays:
         made = slot(stage, factory).to_bytes(32)[12:]
         state = stage.a.room.state(GROUP, stage.a.node.chain.head.header.number)
         assert (state.nonce(made), state.nonce(factory)) == (1, 2)
+
+
+LONDON: dict[str, object] = {"berlinBlock": 0, "londonBlock": 0, "zeroBaseFee": True}
+FORKS: dict[str, dict[str, object]] = {
+    "byzantium": {"byzantiumBlock": 0},
+    "istanbul": {"istanbulBlock": 0},
+    "london": LONDON,
+    "shanghai": {**LONDON, "shanghaiTime": 0},
+    "cancun": {**LONDON, "shanghaiTime": 0, "cancunTime": 0},
+}
+
+
+@pytest.mark.parametrize("fork", FORKS)
+class TestEveryFork:
+    @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:eth")  # py-evm's, about SELFDESTRUCT itself
+    def test_deploys_stores_fails_and_dies(self, fork: str) -> None:
+        stage = Stage(forks=FORKS[fork])
+        keeper = deployed(stage, KEEPER)
+        assert run(stage, word(5), to=keeper).status is PrivateStatus.SUCCESSFUL
+        assert slot(stage, keeper, member=stage.b) == 5
+        assert run(stage, b"", to=deployed(stage, REVERTER)).revert_reason == bytes.fromhex("08c379a0")
+        outer = deployed(stage, storing_around(REVERTER_ADDRESS))
+        assert run(stage, b"", to=outer).status is PrivateStatus.SUCCESSFUL
+        assert (slot(stage, outer, 0), slot(stage, outer, 1)) == (0, 2)
+        doomed = deployed(stage, destroying(b"\x77" * 20))
+        assert run(stage, b"", to=doomed).status is PrivateStatus.SUCCESSFUL
+        assert stage.a.root(GROUP) == stage.b.root(GROUP)
+
+    def test_takes_init_code_of_any_length(self, fork: str) -> None:
+        """The limit on init code is the public pool's, not private execution's."""
+        stage = Stage(forks=FORKS[fork])
+        assert run(stage, deploying(KEEPER) + bytes(60_000)).status is PrivateStatus.SUCCESSFUL

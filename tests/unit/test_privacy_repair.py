@@ -141,7 +141,7 @@ class TestOnDisk:
             assert stored.cursor() == head
             assert stored.root_at(GROUP, head) == root
             assert list(stored.groups()) == [GROUP]
-            assert [marker.place.number for marker in stored.markers(GROUP)] == [1, 2, 3, 4]
+            assert [place.number for place in stored.markers(GROUP)] == [1, 2, 3, 4]
             assert not list(stored.absent())
 
     def test_a_strangers_files_hold_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ from tests.private_nodes import (
     private,
     word,
 )
-from tests.unit.rpc_chain import node
+from tests.unit.rpc_chain import node, signed
 
 GROUP = legacy_group_id(KEY_A, (KEY_B,))
 KEEPER_ADDRESS = private_contract_address(ALICE.address, 0, GROUP)
@@ -106,6 +106,17 @@ class TestSending:
         assert isinstance(key, str)
         assert bytes.fromhex(key[2:]) in stage.b.manager.payloads
         assert not stage.a.node.pooled
+
+    def test_a_marker_of_the_callers_own(self, stage: Stage) -> None:
+        raw = private(ALICE, 0, data=deploying(KEEPER)).raw
+        key = stage.a.node.call("priv_distributeRawTransaction", to_hex(raw))
+        assert isinstance(key, str)
+        own = signed(BOB, 0, to=PRIVACY_ADDRESS, data=bytes.fromhex(key[2:]))
+        marker = stage.a.node.call("eth_sendRawTransaction", to_hex(own.raw))
+        assert isinstance(marker, str)
+        stage.mine()
+        assert receipt(stage.a, marker)["contractAddress"] == to_hex(KEEPER_ADDRESS)
+        assert receipt(stage.b, marker)["status"] == "0x1"
 
     @pytest.mark.parametrize(
         "raw", ["0x", "0xzz", "0x123", "0xc0", to_hex(private().raw)[:-2], to_hex(private().raw) + "00"]
