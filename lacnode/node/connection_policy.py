@@ -111,6 +111,8 @@ class PermissionPolicy:
         decision = self._permissions.nodes.decide(*ends, moment, ANSWER_SECONDS)
         if decision.allowed:
             self._explained.pop(link, None)
+            if link not in self._known:
+                self._hint(link, moment)
             return decision
         block, explained = self._explained.get(link, (-EXPLAINED_FOR, decision))
         if moment.header.number >= block + EXPLAINED_FOR:
@@ -119,6 +121,12 @@ class PermissionPolicy:
             if len(self._explained) > MAX_KNOWN:
                 self._explained.popitem(last=False)
         return explained
+
+    def _hint(self, link: _Link, moment: Moment) -> None:
+        """The key decides; that a permitted node is not where it was listed is worth a line."""
+        hint = self._permissions.address_hint(link.enode, moment.header)
+        if hint is not None:
+            log.info("a permitted node has moved", peer=str(link.enode), reason=hint)
 
     def _remember(self, decisions: dict[_Link, Decision]) -> bool:
         """Keep `decisions`; True if one of them is not what was known."""

@@ -71,8 +71,11 @@ class Permissions:
             # Between others it does not matter what this node has seen of the network yet.
             moment = replace(moment, is_current=True, is_isolated=False)
         decision = self.nodes.decide(source, destination, moment, ANSWER_SECONDS)
-        if decision.allowed or decision.rule != NODE_RULE or self._node_explainer is None:
+        if decision.rule != NODE_RULE or self._node_explainer is None:
             return decision
+        if decision.allowed:
+            hints = [self.address_hint(enode, moment.header) for enode in (source, destination)]
+            return replace(decision, reason="; ".join([decision.reason, *(hint for hint in hints if hint)]))
         return self._node_explainer.connection(decision, source, destination, moment.header)
 
     def explain_transaction(self, transaction: Sending, sender: bytes, head: BlockHeader) -> Decision:
@@ -85,6 +88,13 @@ class Permissions:
         if decision.allowed or decision.rule != ACCOUNT_RULE or self._account_explainer is None:
             return decision
         return self._account_explainer.transaction(decision, transaction, sender, head)
+
+    def address_hint(self, enode: Enode, head: BlockHeader) -> str | None:
+        """A sentence about a listed node that is not where it was listed, None where it is, or nobody can tell."""
+        place = None if self._node_explainer is None else self._node_explainer.moved(enode, head)
+        if place is None:
+            return None
+        return f"{enode.id.hex()[:16]}… is at {enode.host}:{enode.tcp} and listed with {place}"
 
     def own_type(self, head: BlockHeader) -> NodeType | None:
         """The role that the node contract gives this node, None if it gives none."""

@@ -37,6 +37,7 @@ OWN_CONNECTION = keccak256(
     b"connectionDecision(bytes32,bytes32,bytes16,uint16,bytes32,bytes32,bytes16,uint16)"
 )[:4]  # fmt: skip
 OWN_TRANSACTION = keccak256(b"transactionDecision(address,address,uint256,uint256,uint256,bytes)")[:4]
+NODE_OF = keccak256(b"nodeOf(bytes32,bytes32)")[:4]
 ENODE_LISTED_V1, ENODE_LISTED_V2 = bytes.fromhex("296453cd"), bytes.fromhex("88c3ca4e")
 GET_SIZE, GET_BY_INDEX = bytes.fromhex("de8fa431"), bytes.fromhex("2d883a73")
 ACCOUNT_LISTED = (bytes.fromhex("0f68f0b3"), bytes.fromhex("b5a68b92"))
@@ -71,6 +72,16 @@ class Explainer:
         own = self._own_word(rules, OWN_TRANSACTION + transaction_call(transaction, sender)[4:], header)
         reasons = [own] if own else list(self._transaction_reasons(rules, transaction, sender, header))
         return _explained(refusal, rules, reasons)
+
+    def moved(self, enode: Enode, header: BlockHeader) -> str | None:
+        """The `host:port` that lacnode's own rules list the node's key with, if it is another than the node's. There it is
+        a hint that something has moved: the key alone decides."""
+        rules = self._rules(header)
+        output = None if rules is None else self._ask(rules, NODE_OF + enode.id, header)
+        if output is None or len(output) != 5 * 32 or not any(output[:32]):
+            return None
+        listed = f"{_ip_text(output[96:112])}:{int.from_bytes(output[128:160])}"
+        return None if listed == f"{enode.host}:{enode.tcp}" else listed
 
     # -- asking ------------------------------------------------------------------------------------------------------
 

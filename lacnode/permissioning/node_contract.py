@@ -7,22 +7,28 @@ from collections.abc import Callable
 
 from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.abi import (
+    RULES_NAME,
     UnaskableNode,
     UnexpectedAnswer,
+    address_answer,
     connection_answer,
     connection_call,
     node_answer,
     node_call,
+    registered_call,
 )
 from lacnode.permissioning.answers import Answers
 from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadable
 from lacnode.permissioning.decision import Decision
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
+from lacnode.primitives.keccak import keccak256
 
 RULE = "node-contract"
 MAX_ANSWERS = 4096
 VERSIONS = (1, 2)
+
+NODE_DENIED = keccak256(b"nodeDenied(bytes32,bytes32)")[:4]
 
 
 class NodeContract:
@@ -41,7 +47,9 @@ class NodeContract:
         self.address = address
         self.version = version
         self._names = names
+        self._reader = reader
         self._answers = Answers(reader, address, MAX_ANSWERS)
+        self._of_rules: dict[bytes, Answers] = {}
 
     def decide(self, source: Enode, destination: Enode, header: BlockHeader, seconds: float) -> Decision:
         """Whether `source` may connect to `destination` after the block of `header`. A contract that gives no answer
@@ -53,6 +61,17 @@ class NodeContract:
         if refused is None:
             return self._decision(True, header, "the contract permits this connection")
         return self._decision(False, header, refused)
+
+    def denies(self, enode: Enode, header: BlockHeader, seconds: float) -> bool:
+        """Whether the rules behind this contract name `enode` as denied; only lacnode's own can."""
+        try:
+            rules = address_answer(self._answers.ask(registered_call(RULES_NAME), header, seconds))
+            if rules is None:
+                return False
+            answers = self._of_rules.setdefault(rules, Answers(self._reader, rules, MAX_ANSWERS))
+            return node_answer(answers.ask(NODE_DENIED + enode.id, header, seconds))
+        except (ContractUnreadable, UnexpectedAnswer):
+            return False
 
     def check(self, header: BlockHeader, seconds: float) -> str | None:
         """What is wrong with the contract, None if it answers by its interface."""

@@ -76,15 +76,19 @@ class NodePermissions:
     def decide(self, source: Enode, destination: Enode, moment: Moment, seconds: float) -> Decision:
         """Whether `source` may connect to `destination`; a contract has so many seconds for its answer."""
         if self._contract is not None:
-            exception = self._despite_the_contract(source, destination, moment)
+            exception = self._despite_the_contract(self._contract, source, destination, moment, seconds)
             if exception is not None:
                 return exception
         return self._by_the_rules(source, destination, moment, seconds)
 
-    def _despite_the_contract(self, source: Enode, destination: Enode, moment: Moment) -> Decision | None:
+    def _despite_the_contract(
+        self, contract: NodeContract, source: Enode, destination: Enode, moment: Moment, seconds: float
+    ) -> Decision | None:
         number = moment.header.number
         if all(address_of(enode.id) in moment.validators for enode in (source, destination)):
-            # What the operator of this node has written down by name goes before what everybody has agreed on.
+            # Who is denied by name is denied, be it by the operator of this node or by the network's administrators.
+            if any(contract.denies(enode, moment.header, seconds) for enode in (source, destination)):
+                return None
             return self._local_refusal(source, destination) or _exception(
                 "validators-of-the-state", number, "both are validators, and validators always admit one another"
             )

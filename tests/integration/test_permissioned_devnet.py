@@ -120,6 +120,14 @@ def test_two_roles_apart_are_told_so(permissioned: Permissioned) -> None:
     assert told.startswith("no: the two nodes are in groups that may not connect")
 
 
+def test_a_changed_address_is_a_hint_that_is_reported(permissioned: Permissioned) -> None:
+    moved = permissioned.nodes["writer-2"]["enode"].partition("@")[0] + "@127.0.0.9:30303"
+    told = permissioned.permissions("explain", "--node", moved, at="boot-1")
+    listed = permissioned.nodes["writer-2"]["enode"].partition("@")[2]
+    assert told.startswith("yes: the contract permits this connection; ")
+    assert f"is at 127.0.0.9:30303 and listed with {listed}" in told
+
+
 def test_none_of_a_removed_accounts_waiting_transactions_is_mined(permissioned: Permissioned) -> None:
     writer = permissioned.url("writer-1")
     sender = Account.create()

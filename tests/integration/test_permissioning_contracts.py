@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lacnode.chain.contracts import ChainContracts
+from lacnode.crypto.secp256k1 import address_of
 from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.abi import (
     ADMIN_NAME,
@@ -19,6 +21,8 @@ from lacnode.permissioning.abi import (
     transaction_call,
 )
 from lacnode.permissioning.artifacts import NAMES, artifact
+from lacnode.permissioning.node_contract import NodeContract
+from lacnode.permissioning.node_permissions import Moment, NodePermissions
 from lacnode.permissioning.sending import IntendedSending
 from lacnode.permissioning.topology import CONNECTIONS, GROUPS, NodeType
 from tests.integration.contract_network import (
@@ -33,7 +37,7 @@ from tests.integration.contract_network import (
     call_data,
     enode,
 )
-from tests.integration.evm_network import RICH
+from tests.integration.evm_network import RICH, hash_of
 
 SOURCES = Path(__file__).resolve().parents[2] / "lacnode" / "permissioning" / "contracts"
 TYPES = [NodeType.VALIDATOR, NodeType.BOOT, NodeType.WRITER, NodeType.OBSERVER]
@@ -129,6 +133,23 @@ class TestNodeRules:
         assert not permitted(contracts, enode("writer"))
         assert contracts.send(NODE_RULES, "pardonNode(bytes32,bytes32)", high, low)
         assert connected(contracts, enode("writer"), enode("boot"))
+
+    def test_a_denied_validator_is_denied_by_the_node_too(self) -> None:
+        """Validators admit one another whatever the contract says, unless it denies one by name."""
+        contracts = Contracts()
+        one, other = enode("one"), enode("other")
+        validators = [address_of(node.id) for node in (one, other)]
+
+        def decided() -> str:
+            network = contracts.network
+            reader = ChainContracts(network.spec, network.engine, hash_of)
+            rules = NodePermissions(one.id, contract=NodeContract(reader, NODE_INGRESS))
+            moment = Moment(network.header, validators, is_current=True, is_isolated=False)
+            return rules.decide(other, one, moment, 5).rule
+
+        assert decided() == "validators-of-the-state"
+        contracts.send(NODE_RULES, "denyNode(bytes32,bytes32)", *split(other)[:2])
+        assert decided() == "node-contract"
 
     def test_nodes_are_added_listed_and_removed(self) -> None:
         contracts = Contracts({"boot": NodeType.BOOT, "first": NodeType.WRITER, "last": NodeType.WRITER})
