@@ -30,6 +30,8 @@ class Links:
         self.weather = weather
         self._clock = clock
         self._rng = rng
+        self.permits: Callable[[int, int], bool] = lambda a, b: True
+        """Whether node `a` lets a connection to node `b` be, as it sees things now."""
         self._sides: dict[int, int] = {}
         self._last_arrival: dict[tuple[int, int], int] = {}
 
@@ -39,7 +41,7 @@ class Links:
 
     def connected(self, a: int, b: int) -> bool:
         """Whether a message from `a` would reach `b` now."""
-        return self._sides.get(a, 0) == self._sides.get(b, 0)
+        return self._sides.get(a, 0) == self._sides.get(b, 0) and self.permits(a, b) and self.permits(b, a)
 
     def carry(self, source: int, target: int, deliver: Callable[[], None]) -> None:
         """Deliver after a while, or twice, or never."""
