@@ -40,10 +40,15 @@ class Contracts:
         self.network = Network({from_hex(address): fields for address, fields in alloc.items()})
         self._nonces: dict[bytes, int] = {}
 
-    def send(self, contract: bytes, signature: str, *values: Any, by: NodeKey = RICH) -> list[Any] | None:
-        """The logs of a call that changes `contract`, None if it reverted."""
+    def next_nonce(self, by: NodeKey = RICH) -> int:
+        """The nonce of the next transaction, which is counted as sent."""
         nonce = self._nonces.get(by.address, 0)
         self._nonces[by.address] = nonce + 1
+        return nonce
+
+    def send(self, contract: bytes, signature: str, *values: Any, by: NodeKey = RICH) -> list[Any] | None:
+        """The logs of a call that changes `contract`, None if it reverted."""
+        nonce = self.next_nonce(by)
         data = call_data(signature, *values)
         executed = self.network.execute(signed(by, nonce, to=contract, data=data, gas=GAS))
         (receipt,) = executed.receipts

@@ -1,0 +1,149 @@
+"""Reading contracts on real states: hostile ones, and how long an answer is good for."""
+
+from collections.abc import Hashable, Iterable
+
+import pytest
+
+from lacnode.chain.contracts import ChainContracts
+from lacnode.permissioning.account_contract import AccountContract
+from lacnode.permissioning.contract_reader import (
+    ContractReading,
+    ContractUnreadable,
+    NoContract,
+    StateUnavailable,
+)
+from lacnode.permissioning.sending import IntendedSending
+from lacnode.primitives.header import BlockHeader
+from tests.integration.contract_network import ACCOUNT_INGRESS, ACCOUNT_RULES, OUTSIDER, Contracts
+from tests.integration.evm_network import RICH, Network, hash_of, push, returned, signed
+
+PLACE = b"\x77" * 20
+OTHER = b"\x78" * 20
+
+
+def reader_of(network: Network) -> ChainContracts:
+    return ChainContracts(network.spec, network.engine, hash_of)
+
+
+def with_code(code: bytes, other: bytes = b"") -> Network:
+    accounts = {PLACE: {"code": "0x" + code.hex(), "balance": "0x0"}}
+    if other:
+        accounts[OTHER] = {"code": "0x" + other.hex(), "balance": "0x0"}
+    return Network(accounts)
+
+
+def read(network: Network, seconds: float = 5) -> ContractReading:
+    return reader_of(network).read(PLACE, b"question", network.header, seconds)
+
+
+def test_where_there_is_no_code_there_is_no_contract() -> None:
+    with pytest.raises(NoContract):
+        read(Network())
+
+
+def test_a_contract_that_destroyed_itself_is_none() -> None:
+    network = with_code(push(0) + b"\xff")
+    network.execute(signed(RICH, 0, to=PLACE))
+    with pytest.raises(NoContract):
+        read(network)
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (bytes.fromhex("60006000fd"), "reverted after"),
+        (bytes.fromhex("fe"), "failed: "),
+        (bytes.fromhex("56"), "failed: "),
+        (bytes.fromhex("5b600056"), "gave no answer within 0.5 s"),
+        (bytes.fromhex("5b5a60006000600060003061fffff1600056"), "gave no answer|failed: "),
+    ],
+    ids=["reverts", "burns its gas", "empty stack", "runs for ever", "calls itself for ever"],
+)
+def test_one_that_gives_no_answer_is_unreadable(code: bytes, told: str) -> None:
+    with pytest.raises(ContractUnreadable, match=told):
+        read(with_code(code), seconds=0.5)
+
+
+@pytest.mark.parametrize("size", [0, 31, 32, 33, 100_000])
+def test_an_answer_of_any_size_is_handed_on_as_it_is(size: int) -> None:
+    network = with_code(push(size, 4) + push(0) + b"\xf3")
+    assert read(network).output == bytes(size)
+
+
+def test_a_state_that_is_not_there_is_said_so() -> None:
+    network = with_code(returned(push(1)))
+    network.store.clear()
+    with pytest.raises(StateUnavailable):
+        read(network)
+
+
+@pytest.mark.parametrize(
+    "opcode", ["31", "3b60003131", "40", "41", "42", "43", "44", "45", "46", "47"], ids=lambda code: str(code)
+)
+def test_what_looks_at_block_or_balance_is_good_for_one_block(opcode: str) -> None:
+    code = returned(push(1)) + b"\x00" + bytes.fromhex(opcode)
+    assert read(with_code(code)).is_lasting is False
+    assert read(with_code(returned(push(1)))).is_lasting is True
+
+
+def test_data_after_a_push_is_no_instruction() -> None:
+    assert read(with_code(returned(push(0x42)))).is_lasting is True
+
+
+def test_what_a_called_contract_looks_at_counts_too() -> None:
+    calls = push(32) + push(0) + push(0) + push(0) + push(OTHER, 20) + b"\x5a\xfa" + push(32) + push(0) + b"\xf3"
+    reading = read(with_code(calls, returned(b"\x42")))
+    assert {PLACE, OTHER} <= reading.accounts
+    assert reading.is_lasting is False
+    assert read(with_code(calls, returned(push(1)))).is_lasting is True
+
+
+class Counting:
+    """Counts the calls that a reader makes."""
+
+    def __init__(self, network: Network) -> None:
+        self.calls = 0
+        self._network = network
+
+    def read(self, contract: bytes, data: bytes, header: BlockHeader, seconds: float) -> ContractReading:
+        self.calls += 1
+        return reader_of(self._network).read(contract, data, header, seconds)
+
+    def fingerprint(self, accounts: Iterable[bytes], header: BlockHeader) -> Hashable:
+        return reader_of(self._network).fingerprint(accounts, header)
+
+
+def test_no_stale_answer_survives_a_change_of_rules() -> None:
+    """Every change is seen from the next block on, and what does not concern the rules costs no further call."""
+    contracts = Contracts()
+    reader = Counting(contracts.network)
+    rules = AccountContract(reader, ACCOUNT_INGRESS)
+    call = IntendedSending(to=PLACE, gas_limit=21_000)
+
+    def allowed() -> bool:
+        return rules.decide(call, OUTSIDER.address, contracts.network.header, 5).allowed
+
+    assert allowed() is False
+    for _ in range(5):
+        contracts.network.execute(signed(RICH, contracts.next_nonce(), to=PLACE, value=1))
+        assert allowed() is False
+    assert reader.calls == 1
+    for expected, signature in [(True, "addAccount(address)"), (False, "removeAccount(address)")] * 3:
+        assert contracts.send(ACCOUNT_RULES, signature, OUTSIDER.address)
+        assert allowed() is expected
+    assert contracts.send(ACCOUNT_RULES, "addAccount(address)", OUTSIDER.address)
+    assert allowed() is True
+    contracts.send(ACCOUNT_RULES, "setGasCeiling(uint128)", 20_000)
+    assert allowed() is False
+    contracts.send(ACCOUNT_INGRESS, "removeContract(bytes32)", b"rules".ljust(32, b"\0"))
+    assert allowed() is True
+
+
+def test_one_answer_is_good_for_all_payloads_under_our_own_contracts() -> None:
+    contracts = Contracts()
+    reader = Counting(contracts.network)
+    rules = AccountContract(reader, ACCOUNT_INGRESS)
+    for number in range(20):
+        call = IntendedSending(to=PLACE, gas_limit=21_000, value=number, data=bytes([number]))
+        assert rules.decide(call, RICH.address, contracts.network.header, 5).allowed
+    assert reader.calls == 1
