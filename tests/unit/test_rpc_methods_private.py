@@ -9,9 +9,8 @@ from structlog.testing import capture_logs
 from lacnode.crypto.secp256k1 import sender_of
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
-from lacnode.privacy.group_id import legacy_group_id
 from lacnode.privacy.marker import PRIVACY_ADDRESS, FixedKeySigner
-from lacnode.privacy.private_transaction import PrivateTransaction, private_contract_address
+from lacnode.privacy.private_transaction import PrivateTransaction, legacy_group_id, private_contract_address
 from lacnode.privacy.transaction_manager import ManagerError
 from lacnode.rpc.errors import RpcError
 from tests.private_nodes import (
