@@ -15,9 +15,9 @@ from lacnode.primitives.block import Block
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpValue
 from lacnode.primitives.transaction import Transaction
-from lacnode.privacy.group_id import created_group_id, legacy_group_id
+from lacnode.privacy.group_ids import group_id as new_group_id
 from lacnode.privacy.marker import MarkerSigner, RandomKeySigner
-from lacnode.privacy.private_transaction import PrivateTransaction
+from lacnode.privacy.private_transaction import PrivateTransaction, legacy_group_id
 from lacnode.privacy.processor import Surroundings
 from lacnode.privacy.room import PrivateRoom, PublicSide
 from lacnode.privacy.store import PrivateNodeStore
@@ -103,7 +103,7 @@ class MemoryManager:
             raise ManagerError("CreatePrivacyGroupShouldIncludeSelf")
         seed = len(self.groups).to_bytes(20) if seed is None else seed
         group = PrivacyGroup(
-            created_group_id(members, seed), name, description, GroupType.PANTHEON, tuple(dict.fromkeys(members))
+            new_group_id(members, seed), name, description, GroupType.PANTHEON, tuple(dict.fromkeys(members))
         )
         for member in members:
             self.others[member].groups[group.id] = group

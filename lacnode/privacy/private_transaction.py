@@ -6,6 +6,7 @@ Twelve RLP items: the nine of a legacy transaction, then the sender's key, its r
 
 import base64
 import binascii
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -13,7 +14,7 @@ from lacnode.crypto.secp256k1 import CURVE_ORDER, recover_address
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
-from lacnode.privacy.group_id import legacy_group_id
+from lacnode.privacy.group_ids import group_id
 
 
 class Restriction(Enum):
@@ -125,6 +126,11 @@ def _recipients(item: RlpItem) -> tuple[tuple[bytes, ...] | None, bytes | None]:
 
 def _restriction(word: bytes) -> Restriction:
     return Restriction(word) if word in (b"restricted", b"unrestricted") else Restriction.UNSUPPORTED
+
+
+def legacy_group_id(private_from: bytes, private_for: Iterable[bytes]) -> bytes:
+    """The 32-byte id of the group that a sender and its recipients (public keys) make, as long as no manager has said so."""
+    return group_id((private_from, *private_for))
 
 
 def private_contract_address(sender: bytes, nonce: int, group_id: bytes) -> bytes:

@@ -221,9 +221,9 @@ class PrivateProcessor:
             self._stalled = stalled
             self._moved.notify_all()
         if stalled:
-            log.warning("the transaction manager does not answer: private transactions wait", block=self._cursor + 1)
+            log.warning("private transactions wait for the transaction manager", block=self._cursor + 1)
         else:
-            log.info("the transaction manager answers again", block=self._cursor)
+            log.info("private transactions go on", block=self._cursor)
 
     def _scan(self) -> None:
         """Count the markers that wait."""

@@ -19,8 +19,7 @@ from lacnode.node.config import NodeConfig, PrivacySettings
 from lacnode.node.node import Node
 from lacnode.node.run import StartFailed, open_node
 from lacnode.primitives.hexadecimal import to_hex
-from lacnode.privacy.group_id import legacy_group_id
-from lacnode.privacy.private_transaction import private_contract_address
+from lacnode.privacy.private_transaction import legacy_group_id, private_contract_address
 from lacnode.privacy.transaction_manager import ReceivedPayload
 from lacnode.rpc.privacy_parameters import in_base64
 from tests.private_nodes import (

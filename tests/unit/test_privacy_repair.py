@@ -8,8 +8,7 @@ from structlog.testing import capture_logs
 
 from lacnode.chain.log_filter import LogFilter
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
-from lacnode.privacy.group_id import legacy_group_id
-from lacnode.privacy.private_transaction import private_contract_address
+from lacnode.privacy.private_transaction import legacy_group_id, private_contract_address
 from lacnode.privacy.processor import FAILURES, MAX_TRIES, PrivateBlock
 from lacnode.privacy.records import PrivateReceipt, PrivateStatus
 from lacnode.privacy.room import Condition

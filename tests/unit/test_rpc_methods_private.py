@@ -1,6 +1,7 @@
 """EEA and PRIV as wallets see them: shapes, texts and codes of Besu, and what a node tells of groups it is in or not."""
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,9 +10,8 @@ from structlog.testing import capture_logs
 from lacnode.crypto.secp256k1 import sender_of
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
-from lacnode.privacy.group_id import legacy_group_id
 from lacnode.privacy.marker import PRIVACY_ADDRESS, FixedKeySigner
-from lacnode.privacy.private_transaction import PrivateTransaction, private_contract_address
+from lacnode.privacy.private_transaction import PrivateTransaction, legacy_group_id, private_contract_address
 from lacnode.privacy.transaction_manager import ManagerError
 from lacnode.rpc.errors import RpcError
 from tests.private_nodes import (
@@ -100,6 +100,17 @@ class TestSending:
         assert [(sender_of(marker), marker.nonce) for marker in stage.a.node.pooled] == [
             (BOB.address, nonce) for nonce in range(3)
         ]
+
+    def test_sends_to_itself_where_nobody_is_named(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        recipients: list[Sequence[bytes]] = []
+
+        def note(payload: bytes, sender: bytes | None, to: Sequence[bytes]) -> bytes:
+            recipients.append(to)
+            return bytes(32)
+
+        monkeypatch.setattr(stage.a.manager, "send", note)
+        send(stage.a, private(private_for=()))
+        assert [list(to) for to in recipients] == [[KEY_A]]
 
     def test_leaves_the_marker_to_the_caller_when_it_only_distributes(self, stage: Stage) -> None:
         key = stage.a.node.call("priv_distributeRawTransaction", to_hex(private().raw))
@@ -322,6 +333,11 @@ class TestState:
     )
     def test_calls_without_sense(self, stage: Stage, params: tuple[object, ...]) -> None:
         assert stage.b.node.fails("priv_call", *params) == (-32602, "Invalid params")
+
+    def test_calls_move_no_value(self, stage: Stage) -> None:
+        deploy(stage)
+        call = {"to": to_hex(KEEPER_ADDRESS), "value": "0x1"}
+        assert stage.b.node.fails("priv_call", b64(GROUP), call, "latest") == (-32603, "Internal error")
 
     def test_calls_leave_nothing(self, stage: Stage) -> None:
         deploy(stage)

@@ -14,10 +14,10 @@ from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
 from lacnode.primitives.rlp import RlpError
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy import marker
-from lacnode.privacy.group_id import created_group_id, legacy_group_id, sort_hash
 from lacnode.privacy.private_transaction import (
     PrivateTransaction,
     from_payload,
+    legacy_group_id,
     private_contract_address,
     to_payload,
 )
@@ -105,20 +105,10 @@ def test_payload_of_a_flexible_group_has_a_version_after_it() -> None:
     assert from_payload(base64.b64encode(unhex(case["rlp"]))).raw == rlp.encode(item[0])
 
 
-class TestGroupIds:
-    def test_order_of_keys(self) -> None:
-        for case in VECTORS["privacy_group_ids"]["sortHashes"]:
-            assert sort_hash(unbase64(case["key"])) == case["hash"]
-
-    def test_legacy(self) -> None:
-        for case in VECTORS["privacy_group_ids"]["legacy"]:
-            first, *others = map(unbase64, case["members"])
-            assert legacy_group_id(first, others) == unbase64(case["privacyGroupId"])
-
-    def test_created(self) -> None:
-        for case in VECTORS["privacy_group_ids"]["pantheon"]:
-            members = map(unbase64, case["members"])
-            assert created_group_id(members, unhex(case["seed"])) == unbase64(case["privacyGroupId"])
+def test_legacy_group_ids() -> None:
+    for case in VECTORS["privacy_group_ids"]["legacy"]:
+        first, *others = map(unbase64, case["members"])
+        assert legacy_group_id(first, others) == unbase64(case["privacyGroupId"])
 
 
 def test_private_contract_addresses() -> None:

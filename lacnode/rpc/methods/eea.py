@@ -3,8 +3,7 @@
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
 from lacnode.primitives.hexadecimal import from_hex, to_hex
 from lacnode.privacy.execution import InvalidPrivateTransaction
-from lacnode.privacy.group_id import legacy_group_id
-from lacnode.privacy.private_transaction import PrivateTransaction, Restriction
+from lacnode.privacy.private_transaction import PrivateTransaction, Restriction, legacy_group_id
 from lacnode.privacy.room import PrivateRoom, WrongGroupType
 from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
 from lacnode.rpc import privacy_errors, results
