@@ -33,7 +33,8 @@ from lacnode.node.connection_policy import PermissionPolicy
 from lacnode.node.faults import watch_faults
 from lacnode.node.permissions import Desk, Permissions
 from lacnode.node.privacy import PrivateSide, PublicRooms
-from lacnode.node.role import DUTIES, role_conflicts
+from lacnode.node.role import DUTIES
+from lacnode.node.role_watch import RoleWatch
 from lacnode.p2p.chain_reader import LocalStatus
 from lacnode.p2p.network import Network, NetworkConfig
 from lacnode.p2p.peer import Peer
@@ -46,7 +47,7 @@ from lacnode.primitives.rlp import RlpError
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.transaction_manager import TransactionManager
 from lacnode.rpc.server import RpcServers
-from lacnode.rpc.services import RoleView, RpcServices
+from lacnode.rpc.services import RpcServices
 from lacnode.storage.consensus_log import ConsensusLog, MemoryConsensusLog
 from lacnode.storage.database import Database
 from lacnode.sync.synchronizer import Synchronizer
@@ -67,9 +68,6 @@ TRANSACTION_BATCHES = 128
 
 MEETING_SECONDS = 3.0
 """How long a validator with nothing but the genesis waits for the others to be met."""
-
-ROLE_SECONDS = 10.0
-"""Between two looks at what the chain says of this node's role."""
 
 WINDOW = 30
 """Blocks above the head that are kept from gossip; later ones are synchronised."""
@@ -119,7 +117,7 @@ class Node:
         self.pool = TransactionPool(config.pool, admission, self._head_state)
         self.private = self._make_private(engine)
         self.duties = DUTIES[config.role]
-        self._role = RoleView(None if config.role is None else config.role.value, False, None, ())
+        self._role = RoleWatch(config.role, self.key.address, self.chain, self.permissions)
         self.ballot = Ballot()
         self._import_limiter = trio.CapacityLimiter(1)
         self._rng = random.Random()
@@ -224,7 +222,7 @@ class Node:
             network=self.network if self.config.p2p.enabled else None,
             ballot=self.ballot,
             permissions=Desk(self.permissions, self._moment),
-            role=lambda: self._role,
+            role=lambda: self._role.view,
             takes_transactions=self.duties.takes_transactions,
             sync_status=lambda: self.synchronizer.status,
             consensus_status=lambda: self.validator.machine.status,
@@ -259,7 +257,7 @@ class Node:
             await nursery.start(self.rpc.run)
             nursery.start_soon(self.synchronizer.run)
             nursery.start_soon(self._policy.run)
-            nursery.start_soon(self._watch_role)
+            nursery.start_soon(self._role.run, lambda: self._head_moved)
             nursery.start_soon(self._take_part)
             nursery.start_soon(self.gossip.run)
             nursery.start_soon(self._import_announced, blocks_out)
@@ -418,30 +416,6 @@ class Node:
         """Transactions were announced by hash."""
         if self.duties.relays_transactions:
             self.gossip.hashes_received(peer, hashes)
-
-    async def _watch_role(self) -> None:
-        """Say where the configured role and the chain disagree, at the start and whenever that changes."""
-        while True:
-            moved = self._head_moved
-            view = await trio.to_thread.run_sync(self._role_now)
-            for conflict in view.conflicts:
-                if conflict not in self._role.conflicts:
-                    log.error(conflict)
-            self._role = view
-            await trio.sleep(ROLE_SECONDS)
-            await moved.wait()
-
-    def _role_now(self) -> RoleView:
-        """What this node is by configuration and by the chain; not on the event loop, since a contract is asked."""
-        role, head = self.config.role, self.chain.head.header
-        is_validator = self.key.address in self.chain.validators_after(head)
-        listed = self.permissions.own_type(head)
-        return RoleView(
-            configured=None if role is None else role.value,
-            is_validator=is_validator,
-            by_contract=None if listed is None else listed.word,
-            conflicts=tuple(role_conflicts(role, is_validator, listed)),
-        )
 
     def _moment(self) -> Moment:
         """What the rules about connections look at."""

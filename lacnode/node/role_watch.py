@@ -1,0 +1,55 @@
+"""Whether this node is what it is configured to be: looked at now and then, said when it is not.
+
+Must not change anything: what a role does is `role`'s, and who the validators are is the chain's.
+"""
+
+from collections.abc import Callable
+
+import structlog
+import trio
+
+from lacnode.chain.blockchain import Blockchain
+from lacnode.node.permissions import Permissions
+from lacnode.node.role import Role, role_conflicts
+from lacnode.rpc.services import RoleView
+
+log = structlog.get_logger("node")
+
+PAUSE_SECONDS = 10.0
+"""Between two looks."""
+
+
+class RoleWatch:
+    """The role of the node with `address`."""
+
+    def __init__(self, role: Role | None, address: bytes, chain: Blockchain, permissions: Permissions) -> None:
+        self._role = role
+        self._address = address
+        self._chain = chain
+        self._permissions = permissions
+        self.view = RoleView(None if role is None else role.value, False, None, ())
+        """As it was at the last look."""
+
+    async def run(self, head_moved: Callable[[], trio.Event]) -> None:
+        """Look at the start and, after a pause, at each new head, until cancelled; say every conflict that is new."""
+        while True:
+            moved = head_moved()
+            view = await trio.to_thread.run_sync(self._look)
+            for conflict in view.conflicts:
+                if conflict not in self.view.conflicts:
+                    log.error(conflict)
+            self.view = view
+            await trio.sleep(PAUSE_SECONDS)
+            await moved.wait()
+
+    def _look(self) -> RoleView:
+        """In a worker thread, since a contract is asked."""
+        head = self._chain.head.header
+        is_validator = self._address in self._chain.validators_after(head)
+        listed = self._permissions.own_type(head)
+        return RoleView(
+            configured=None if self._role is None else self._role.value,
+            is_validator=is_validator,
+            by_contract=None if listed is None else listed.word,
+            conflicts=tuple(role_conflicts(self._role, is_validator, listed)),
+        )
