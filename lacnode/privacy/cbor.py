@@ -4,6 +4,7 @@ Readers are strict on everything else: no unknown field, no missing one, no othe
 record.
 """
 
+import secrets
 from typing import Any
 
 import cbor2
@@ -42,9 +43,13 @@ def _head_size(count: int) -> int:
 def decode_map(data: bytes, what: str) -> "Fields":
     """The one map that `data` is; CborError naming `what`."""
     try:
-        value = cbor2.loads(data, max_depth=MAX_DEPTH, allow_duplicate_keys=False)
+        end = secrets.token_bytes(16)
+        # The decoder ignores what follows an item: in an array of two, with an end nobody can guess, it shows.
+        value, last = cbor2.loads(b"\x82" + data + cbor2.dumps(end), max_depth=MAX_DEPTH, allow_duplicate_keys=False)
     except (cbor2.CBORDecodeError, ValueError, TypeError, OverflowError, ArithmeticError, LookupError) as error:
         raise CborError(f"{what}: malformed CBOR: {type(error).__name__}") from None
+    if last != end:
+        raise CborError(f"{what}: malformed CBOR: bytes follow it")
     return Fields(value, what)
 
 

@@ -22,7 +22,7 @@ NONCE_SIZE, SALT_SIZE, MAC_SIZE = 24, 16, 16
 OPSLIMIT, MEMLIMIT = 3, 268_435_456
 MAX_FILE = 65_536
 
-ARGON2 = {"i": Argon2i, "d": Argon2d, "id": Argon2id}
+ARGON2: dict[str, type[Argon2d] | type[Argon2i] | type[Argon2id]] = {"i": Argon2i, "d": Argon2d, "id": Argon2id}
 MAX_KIBIBYTES, MAX_ITERATIONS, MAX_LANES = 4_194_304, 100, 64
 """What a key file may make us spend."""
 
