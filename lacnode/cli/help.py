@@ -8,6 +8,7 @@ from lacnode.cli.options.option import Behaviour, Kind, Option
 COMMANDS = {
     "blocks import|export": "blocks from or to a file of concatenated RLP",
     "devnet": "a whole network on this machine (lacnode devnet --help)",
+    "privacy-manager": "private payloads: the transaction manager (lacnode privacy-manager --help)",
     "operator generate-blockchain-config": "genesis and node keys from Besu's configuration JSON",
     "password hash": "a BCrypt hash for a credentials file",
     "public-key export|export-address": "this node's public key or address",

@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(words: list[str]) -> int:
     if words[:1] == ["devnet"]:
         return int(importlib.import_module("lacnode.devnet.command").main(words[1:]))
+    if words[:1] == ["privacy-manager"]:
+        return int(importlib.import_module("lacnode.cli.privacy_manager").main(words[1:]))
     if any(word in ("-h", "--help", "--Xhelp") for word in words):
         print(help_text(hidden="--Xhelp" in words), end="")
         return 0
@@ -47,7 +49,7 @@ def _main(words: list[str]) -> int:
         system = f"{platform.system().lower()}-{platform.machine()}"
         print(f"lacnode/v{__version__}/{system}/python-{platform.python_version()}")
         return 0
-    options, command = parse_command_line(words, (*COMMANDS, "devnet"))
+    options, command = parse_command_line(words, (*COMMANDS, "devnet", "privacy-manager"))
     if command and command[0] in COMMANDS:
         # A command that has a config file of its own reads it itself; the rest need the node's settings.
         settings = Settings() if command[0] == "validate-config" else gather(options, os.environ)

@@ -16,7 +16,7 @@ from lacnode.privacy.cbor import CborError
 from lacnode.privacy.group_record import GroupRecord, decode_group, encode_group
 from lacnode.privacy.keys import KeyRing, to_text
 from lacnode.privacy.missing import MissingPayloads
-from lacnode.privacy.network_view import decode_view, encode_view
+from lacnode.privacy.network_view import NetworkView, decode_view, encode_view
 from lacnode.privacy.payload import EncryptedPayload, decode_payload, encode_payload, encrypt, opened_with, readable_by
 from lacnode.privacy.peer_sender import PeerSender
 from lacnode.privacy.peers import Peers
@@ -62,6 +62,16 @@ class LocalTransactionManager:
     def keys(self) -> KeyRing:
         """The own keys."""
         return self._keys
+
+    @property
+    def view(self) -> NetworkView:
+        """What is known of other managers."""
+        return self._peers.view
+
+    def has(self, key: bytes, party: bytes) -> bool:
+        """Whether the payload of `key` is here for `party` to read."""
+        stored = self._guarded(self._store.payload, key)
+        return stored is not None and party in stored.parties
 
     # -- the client's side -------------------------------------------------------------------------------------------
 

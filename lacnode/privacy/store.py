@@ -157,6 +157,11 @@ class PayloadStore:
             raise StoreError(f"payload {row.number} of the store is damaged: {error}") from None
         return StoredPayload(row.number, payload, {bytes(party): position for party, position in parties})
 
+    def is_empty(self) -> bool:
+        """Whether there is no payload at all."""
+        with self._begin() as connection:
+            return connection.execute(sql.select(_payloads.c.number).limit(1)).first() is None
+
     # -- groups ------------------------------------------------------------------------------------------------------
 
     def put_group(self, record: GroupRecord) -> None:
