@@ -9,6 +9,7 @@ COMMANDS = {
     "blocks import|export": "blocks from or to a file of concatenated RLP",
     "devnet": "a whole network on this machine (lacnode devnet --help)",
     "permissions": "look at the rules of a permissioned network and change them (lacnode permissions --help)",
+    "privacy-manager": "private payloads: the transaction manager (lacnode privacy-manager --help)",
     "operator generate-blockchain-config": "genesis and node keys from Besu's configuration JSON",
     "operator generate-network-genesis": "a ready genesis, permissions in it if wanted, and its expected hash",
     "password hash": "a BCrypt hash for a credentials file",

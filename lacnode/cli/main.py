@@ -25,7 +25,11 @@ COMMANDS = {
 """Sub-commands and the modules whose `run(words, settings)` carries them out."""
 
 
-PROGRAMS = {"devnet": "lacnode.devnet.command", "permissions": "lacnode.cli.permissions.command"}
+PROGRAMS = {
+    "devnet": "lacnode.devnet.command",
+    "permissions": "lacnode.cli.permissions.command",
+    "privacy-manager": "lacnode.cli.privacy_manager",
+}
 """Sub-commands with options and help of their own, and the modules whose `main(words)` runs them."""
 
 

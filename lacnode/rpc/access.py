@@ -4,15 +4,13 @@ Host allow-list (against DNS rebinding) and CORS, as Besu does both. Authenticat
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from lacnode.http.messages import HOST_REFUSED, Headers
 
 ANY = frozenset(("*", "all"))
 _HOST = re.compile(r"(?P<host>[^:\s]+|\[[0-9a-fA-F:.]+\])(:(?P<port>[0-9]{1,5}))?")
-HOST_REFUSED = b'{"message":"Host not authorized."}'
-
-Headers = Mapping[str, str]
-"""A request's headers, names in lower case."""
 
 
 class BadOrigin(ValueError):

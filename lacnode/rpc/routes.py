@@ -2,46 +2,18 @@
 socket."""
 
 import time
-from dataclasses import dataclass
 
 import orjson
 import trio
 
+from lacnode.http.messages import JSON, Header, Request, Response
 from lacnode.rpc import errors
-from lacnode.rpc.access import Gate, Headers
+from lacnode.rpc.access import Gate
 from lacnode.rpc.dispatch import Dispatcher
 from lacnode.rpc.envelope import failure
 from lacnode.rpc.health import LIVENESS, READINESS, health
 from lacnode.rpc.services import RpcServices
 from lacnode.rpc.workers import Workers
-
-Header = tuple[str, str]
-JSON: Header = ("content-type", "application/json")
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request. `headers` have their names in lower case; `body` is empty until it has been read."""
-
-    method: str
-    target: str
-    headers: Headers
-    body: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What goes back. `close` if nothing more is read from this client."""
-
-    status: int
-    body: bytes = b""
-    headers: tuple[Header, ...] = ()
-    close: bool = False
-    reason: str = ""
-
-
-TOO_LARGE = Response(413, b"Request Entity Too Large", close=True)
-TOO_SLOW = Response(408, close=True)
 
 
 class Routes:

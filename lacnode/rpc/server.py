@@ -7,12 +7,12 @@ from dataclasses import replace
 import structlog
 import trio
 
+from lacnode.http.conversation import HttpConversation
+from lacnode.http.listening import Door, RpcPortTaken, bind, port_of
 from lacnode.rpc.access import Gate
 from lacnode.rpc.dispatch import Dispatcher
 from lacnode.rpc.feeds import Feeds
 from lacnode.rpc.filters import Filters
-from lacnode.rpc.http import HttpConversation
-from lacnode.rpc.listening import Door, RpcPortTaken, bind, port_of
 from lacnode.rpc.methods import all_methods
 from lacnode.rpc.private_filters import PrivateFilters
 from lacnode.rpc.registry import Registry

@@ -8,8 +8,8 @@ import httpx
 import pytest
 import trio
 
+from lacnode.http.listening import RpcPortTaken
 from lacnode.rpc.access import BadOrigin
-from lacnode.rpc.listening import RpcPortTaken
 from lacnode.rpc.methods import eth_blocks
 from tests.integration.rpc_node import (
     HTTP,

@@ -21,6 +21,7 @@ LAYERS: dict[str, int] = {
     "chain": 4,
     "privacy": 4,
     "txpool": 4,
+    "http": 5,
     "rpc": 5,
     "validator": 5,
     "sync": 5,
@@ -35,6 +36,8 @@ LAYERS: dict[str, int] = {
 WITHIN_A_LAYER: set[tuple[str, str]] = {
     ("sync", "p2p"),
     ("rpc", "p2p"),
+    ("rpc", "http"),
+    ("privacy.service", "http"),
     ("rpc", "privacy.service"),
     ("permissioning", "p2p.wire"),
     ("privacy", "chain"),

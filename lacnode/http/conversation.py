@@ -1,4 +1,4 @@
-"""JSON-RPC over HTTP/1.1, on `h11` and trio streams: reads requests, writes responses, and knows neither paths nor methods.
+"""HTTP/1.1 on `h11` and trio streams: reads requests, writes responses, and knows neither paths nor methods.
 
 Everything a client may be slow or greedy with is bounded: the head and the body of a request in size, their arrival in
 time, and how long a response may take to be read.
@@ -7,12 +7,12 @@ time, and how long a response may take to be read.
 import gzip
 import zlib
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import h11
 import trio
 
-from lacnode.rpc.access import HOST_REFUSED
-from lacnode.rpc.routes import JSON, TOO_LARGE, TOO_SLOW, Request, Response, Routes
+from lacnode.http.messages import HOST_REFUSED, JSON, TOO_LARGE, TOO_SLOW, Answering, Request, Response
 
 READ_SIZE = 65_536
 HEAD_BYTES = 32_768
@@ -35,11 +35,13 @@ LINGER_SECONDS = 5.0
 COMPRESS_FROM = 1400
 """Bytes from which a response is compressed for those who accept it: less is one packet anyhow."""
 
+ClientStream: TypeAlias = "trio.SocketStream | trio.SSLStream[trio.SocketStream]"
+
 
 class HttpConversation:
     """One client, request after request. Raises trio's stream errors when the client goes away."""
 
-    def __init__(self, stream: trio.SocketStream, routes: Routes, max_body: int) -> None:
+    def __init__(self, stream: ClientStream, routes: Answering, max_body: int) -> None:
         self._stream = stream
         self._routes = routes
         self._max_body = max_body
@@ -67,7 +69,7 @@ class HttpConversation:
         if self._http.trailing_data[0]:
             return True
         with trio.move_on_after(seconds):
-            data = await self._stream.receive_some(READ_SIZE)
+            data = bytes(await self._stream.receive_some(READ_SIZE))
             self._http.receive_data(data)
             return bool(data)
         return False
@@ -112,7 +114,7 @@ class HttpConversation:
 
     async def _event(self) -> object:
         while (event := self._http.next_event()) is h11.NEED_DATA:
-            self._http.receive_data(await self._stream.receive_some(READ_SIZE))
+            self._http.receive_data(bytes(await self._stream.receive_some(READ_SIZE)))
         return event
 
     # -- responses ---------------------------------------------------------------------------------------------------
@@ -141,7 +143,8 @@ class HttpConversation:
 
     async def _linger(self) -> None:
         with trio.move_on_after(LINGER_SECONDS):
-            await self._stream.send_eof()
+            if isinstance(self._stream, trio.SocketStream):  # TLS cannot be closed by half
+                await self._stream.send_eof()
             while await self._stream.receive_some(READ_SIZE):
                 pass
 

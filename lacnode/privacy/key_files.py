@@ -1,0 +1,170 @@
+"""Key files as Orion and Tessera write them: `X.pub`, one line of base64, and `X.key`, JSON that may be locked by a
+password.
+
+Types: `unlocked`; Orion's `sodium-encrypted` (Argon2i13 by libsodium, secretbox); Tessera's `argon2sbox`. What is wrong is
+said with the file's name and never with its content.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nacl.bindings
+import nacl.exceptions
+import nacl.utils
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2d, Argon2i, Argon2id
+
+from lacnode.privacy.keys import KEY_SIZE, KeyPair, from_text, to_text
+
+NONCE_SIZE, SALT_SIZE, MAC_SIZE = 24, 16, 16
+OPSLIMIT, MEMLIMIT = 3, 268_435_456
+MAX_FILE = 65_536
+
+ARGON2: dict[str, type[Argon2d] | type[Argon2i] | type[Argon2id]] = {"i": Argon2i, "d": Argon2d, "id": Argon2id}
+MAX_KIBIBYTES, MAX_ITERATIONS, MAX_LANES = 4_194_304, 100, 64
+"""What a key file may make us spend."""
+
+
+class PrivacyKeyError(Exception):
+    """A key or password file that cannot be used; the message names the file and what was expected."""
+
+
+def load_public_key(path: Path) -> bytes:
+    """The 32 bytes on the first line of `path`."""
+    try:
+        return from_text(_read(path).partition("\n")[0].strip(), KEY_SIZE)
+    except ValueError as error:
+        raise PrivacyKeyError(f"{path}: a public key was expected on the first line: {error}") from None
+
+
+def load_key_pair(public: Path, private: Path, password: str | None = None) -> KeyPair:
+    """The pair of two files; PrivacyKeyError if they are not one another's."""
+    pair = KeyPair.of(load_private_key(private, password))
+    if pair.public != load_public_key(public):
+        raise PrivacyKeyError(f"{private} is not the private key of {public}")
+    return pair
+
+
+def load_private_key(path: Path, password: str | None = None) -> bytes:
+    """The 32 bytes that `path` holds, unlocked with `password` where it is locked."""
+    try:
+        document = json.loads(_read(path))
+        kind, data = document["type"], document["data"]
+        if not isinstance(kind, str) or not isinstance(data, dict):
+            raise TypeError
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise PrivacyKeyError(f"{path}: JSON with `type` and `data` was expected") from None
+    try:
+        if kind == "unlocked":
+            return from_text(data.get("bytes"), KEY_SIZE)
+        if kind not in ("sodium-encrypted", "argon2sbox"):
+            raise PrivacyKeyError(
+                f"{path}: EnclaveUnsupportedPrivateKeyType: unlocked, sodium-encrypted or argon2sbox was expected"
+            )
+        if password is None:
+            raise PrivacyKeyError(
+                f"{path}: EnclaveMissingPrivateKeyPasswords: the key is locked, its password is missing"
+            )
+        return _open_sodium(data, password) if kind == "sodium-encrypted" else _open_argon2sbox(data, password)
+    except nacl.exceptions.CryptoError:
+        raise PrivacyKeyError(f"{path}: the password does not open this key") from None
+    except ValueError as error:
+        raise PrivacyKeyError(f"{path}: type {kind}: {error}") from None
+
+
+def _open_sodium(data: dict[str, Any], password: str) -> bytes:
+    sealed = from_text(data.get("bytes"), NONCE_SIZE + MAC_SIZE + KEY_SIZE)
+    nonce, box = sealed[:NONCE_SIZE], sealed[NONCE_SIZE:]
+    opened: bytes = nacl.bindings.crypto_secretbox_open(box, nonce, _sodium_key(password, nonce))
+    return opened
+
+
+def _sodium_key(password: str, nonce: bytes) -> bytes:
+    key: bytes = nacl.bindings.crypto_pwhash_alg(
+        KEY_SIZE,
+        password.encode(),
+        nonce[:SALT_SIZE],
+        OPSLIMIT,
+        MEMLIMIT,
+        nacl.bindings.crypto_pwhash_ALG_ARGON2I13,
+    )
+    return key
+
+
+def _open_argon2sbox(data: dict[str, Any], password: str) -> bytes:
+    options = data.get("aopts")
+    if not isinstance(options, dict) or options.get("variant") not in ARGON2:
+        raise ValueError("`aopts` with variant i, d or id was expected")
+    memory = _bounded(options, "memory", MAX_KIBIBYTES)
+    iterations = _bounded(options, "iterations", MAX_ITERATIONS)
+    lanes = _bounded(options, "parallelism", MAX_LANES)
+    salt = from_text(data.get("asalt"))
+    nonce = from_text(data.get("snonce"), NONCE_SIZE)
+    box = from_text(data.get("sbox"), MAC_SIZE + KEY_SIZE)
+    kdf = ARGON2[options["variant"]](salt=salt, length=KEY_SIZE, iterations=iterations, lanes=lanes, memory_cost=memory)
+    opened: bytes = nacl.bindings.crypto_secretbox_open(box, nonce, kdf.derive(password.encode()))
+    return opened
+
+
+def _bounded(options: dict[str, Any], name: str, most: int) -> int:
+    value = options.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise ValueError(f"`aopts.{name}` from 1 to {most} was expected")
+    return value
+
+
+def load_passwords(path: Path) -> list[str]:
+    """One password per line, in the order of the keys."""
+    return _read(path).splitlines()
+
+
+def load_key_ring(public: Sequence[Path], private: Sequence[Path], passwords: Path | None) -> list[KeyPair]:
+    """Pairs of files in order, each with the password on its line."""
+    if len(public) != len(private):
+        raise PrivacyKeyError(
+            f"as many private as public key files were expected, found {len(private)} and {len(public)}"
+        )
+    words = load_passwords(passwords) if passwords is not None else []
+    return [
+        load_key_pair(pub, key, words[index] if index < len(words) else None)
+        for index, (pub, key) in enumerate(zip(public, private, strict=True))
+    ]
+
+
+def save_key_pair(name: Path, pair: KeyPair, password: str | None = None) -> None:
+    """Write `<name>.pub` and `<name>.key` (for its owner only), locked as Orion does if there is a password. Existing
+    files are never overwritten."""
+    if password:
+        nonce = nacl.utils.random(NONCE_SIZE)
+        box = nacl.bindings.crypto_secretbox(pair.private, nonce, _sodium_key(password, nonce))
+        kind, data = "sodium-encrypted", nonce + box
+    else:
+        kind, data = "unlocked", pair.private
+    document = json.dumps({"data": {"bytes": to_text(data)}, "type": kind})
+    _create(name.with_name(name.name + ".key"), document, 0o600)
+    _create(name.with_name(name.name + ".pub"), to_text(pair.public), 0o644)
+
+
+def _create(path: Path, text: str, mode: int) -> None:
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise PrivacyKeyError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE + 1)
+        if len(data) > MAX_FILE:
+            raise PrivacyKeyError(f"{path}: larger than {MAX_FILE} bytes, which no key file is")
+        return data.decode()
+    except OSError as error:
+        raise PrivacyKeyError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise PrivacyKeyError(f"{path}: text was expected") from None

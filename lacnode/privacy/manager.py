@@ -1,0 +1,270 @@
+"""The transaction manager in this process: Orion's operations on a store, a key ring and a way to reach peers.
+
+A payload is stored before it is sent and before its key is given out. What peers push is believed only as far as it can
+be opened. Must not hold plaintext longer than a call, nor log it.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import ParamSpec, TypeVar
+
+import structlog
+
+from lacnode.privacy.audit import AuditLog
+from lacnode.privacy.cbor import CborError
+from lacnode.privacy.group_record import GroupRecord, decode_group, encode_group
+from lacnode.privacy.keys import KeyRing, to_text
+from lacnode.privacy.missing import MissingPayloads
+from lacnode.privacy.network_view import NetworkView, decode_view, encode_view
+from lacnode.privacy.payload import EncryptedPayload, decode_payload, encode_payload, encrypt, opened_with, readable_by
+from lacnode.privacy.payload_store import PayloadConflict, PayloadStore, StoreError
+from lacnode.privacy.peer_sender import PeerSender
+from lacnode.privacy.peers import Peers
+from lacnode.privacy.transaction_manager import (
+    GroupType,
+    ManagerError,
+    ManagerUnreachable,
+    PrivacyGroup,
+    ReceivedPayload,
+)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+log = structlog.get_logger("privacy")
+
+SEED_SIZE = 20
+PUSH, PUSH_GROUP = "/push", "/pushPrivacyGroup"
+
+
+class LocalTransactionManager:
+    """A TransactionManager, and the answers to its peers. ManagerUnreachable stands for a store that fails."""
+
+    def __init__(
+        self,
+        keys: KeyRing,
+        store: PayloadStore,
+        peers: Peers,
+        sender: PeerSender,
+        always_send_to: Sequence[bytes] = (),
+        missing: MissingPayloads | None = None,
+    ) -> None:
+        self._keys = keys
+        self._store = store
+        self._peers = peers
+        self._sender = sender
+        self._always = tuple(always_send_to)
+        self._missing = missing
+        self._audit = AuditLog(store)
+
+    @property
+    def keys(self) -> KeyRing:
+        """The own keys."""
+        return self._keys
+
+    @property
+    def view(self) -> NetworkView:
+        """What is known of other managers."""
+        return self._peers.view
+
+    def has(self, key: bytes, party: bytes) -> bool:
+        """Whether the payload of `key` is here for `party` to read."""
+        stored = self._guarded(self._store.payload, key)
+        return stored is not None and party in stored.parties
+
+    # -- the client's side -------------------------------------------------------------------------------------------
+
+    def is_up(self) -> bool:
+        """Whether the store answers."""
+        try:
+            self._store.last_audit()
+        except StoreError:
+            return False
+        return True
+
+    def send(self, payload: bytes, sender: bytes | None, recipients: Sequence[bytes]) -> bytes:
+        """See TransactionManager."""
+        own = self._keys.sender(sender).public
+        members = tuple(dict.fromkeys((*recipients, *self._always, own)))
+        record = GroupRecord.legacy(members)
+        return self._send(payload, own, members, record.id, new=record)
+
+    def send_to_group(self, payload: bytes, sender: bytes | None, group_id: bytes) -> bytes:
+        """See TransactionManager."""
+        own = self._keys.sender(sender).public
+        record = self._active(group_id)
+        if own not in record.members:
+            raise ManagerError("PrivacyGroupNotFound")
+        return self._send(payload, own, (*record.members, *self._always), group_id)
+
+    def _send(
+        self, payload: bytes, own: bytes, members: Sequence[bytes], group_id: bytes, new: GroupRecord | None = None
+    ) -> bytes:
+        if not payload:
+            raise ManagerError("InvalidPayload")
+        recipients = [member for member in dict.fromkeys(members) if member != own]
+        places = {member: self._place(member) for member in recipients if self._keys.pair_of(member) is None}
+        try:
+            sealed = encrypt(payload, self._keys.sender(own), recipients, group_id)
+        except (ValueError, RuntimeError):
+            raise ManagerError("EnclaveEncryptCombineKeys") from None
+        parties = {party: position for position, party in enumerate((*recipients, own))}
+        self._guarded(self._store.put_payload, sealed, parties)
+        if new is not None and self._guarded(self._store.group, new.id) is None:
+            self._guarded(self._store.put_group, new)
+        delivered = self._push(sealed, parties, places)
+        result = "ok" if delivered else "not delivered to all"
+        self._guarded(self._audit.record, "sent", sealed.key, own, recipients, group_id, result)
+        if not delivered:
+            raise ManagerError("NodePropagatingToAllPeers")
+        return sealed.key
+
+    def _push(self, sealed: EncryptedPayload, parties: dict[bytes, int], places: dict[bytes, str]) -> bool:
+        positions: dict[str, list[int]] = {}
+        for member, url in places.items():
+            positions.setdefault(url, []).append(parties[member])
+        bodies = {url: encode_payload(sealed.only(places)) for url, places in positions.items()}
+        expected = to_text(sealed.key).encode()
+        answers = self._sender.post(PUSH, bodies) if bodies else {}
+        return all(answers.get(url) == expected for url in bodies)
+
+    def _place(self, member: bytes) -> str:
+        url = self._peers.url_of(member)
+        if url is None:
+            raise ManagerError("NodeMissingPeerUrl")
+        return url
+
+    def receive(self, key: bytes, to: bytes | None = None) -> ReceivedPayload:
+        """See TransactionManager."""
+        stored = self._guarded(self._store.payload, key)
+        if stored is None:
+            if self._missing is not None:
+                self._missing.add(key)
+            raise ManagerError("EnclavePayloadNotFound")
+        if to is not None and self._keys.pair_of(to) is None:
+            raise ManagerError("EnclaveNoMatchingPrivateKey")
+        for public in self._keys.public_keys if to is None else (to,):
+            opened = opened_with(stored.payload, self._keys.sender(public))
+            if opened is not None:
+                return ReceivedPayload(opened[1], stored.payload.sender, stored.payload.group_id)
+        raise ManagerError("EnclaveKeysCannotDecryptPayload")
+
+    # -- groups ------------------------------------------------------------------------------------------------------
+
+    def create_group(
+        self,
+        members: Sequence[bytes],
+        sender: bytes | None,
+        name: str = "",
+        description: str = "",
+        seed: bytes | None = None,
+        supervisor: bytes | None = None,
+    ) -> PrivacyGroup:
+        """See TransactionManager. A `supervisor` is a mandatory recipient: a member like the others, named in the
+        description, so that every member sees it."""
+        own = self._keys.sender(sender).public
+        if own not in members:
+            raise ManagerError("CreatePrivacyGroupShouldIncludeSelf")
+        distinct = tuple(dict.fromkeys(members))
+        if supervisor is not None:
+            distinct = (*distinct, *([] if supervisor in distinct else [supervisor]))
+            description = f"{description} [mandatory recipient: {to_text(supervisor)}]".strip()
+        seed = secrets.token_bytes(SEED_SIZE) if seed is None else seed
+        record = GroupRecord(distinct, name, description, True, GroupType.PANTHEON, seed)
+        self._spread(record)
+        self._guarded(self._store.put_group, record)
+        self._guarded(self._audit.record, "group-created", bytes(32), own, distinct, record.id)
+        return record.group
+
+    def delete_group(self, group_id: bytes, sender: bytes | None) -> bytes:
+        """See TransactionManager."""
+        own = self._keys.sender(sender).public
+        record = self._guarded(self._store.group, group_id)
+        if record is None or not record.active or own not in record.members:
+            raise ManagerError("PrivacyGroupNotDeleted")
+        gone = replace(record, active=False)
+        self._spread(gone)
+        self._guarded(self._store.put_group, gone)
+        self._guarded(self._audit.record, "group-deleted", bytes(32), own, record.members, group_id)
+        return group_id
+
+    def _spread(self, record: GroupRecord) -> None:
+        places = {self._place(member) for member in record.members if self._keys.pair_of(member) is None}
+        expected, body = to_text(record.id).encode(), encode_group(record)
+        answers = self._sender.post(PUSH_GROUP, dict.fromkeys(places, body)) if places else {}
+        if any(answers.get(url) != expected for url in places):
+            raise ManagerError("PrivacyGroupNotPushed")
+
+    def find_groups(self, members: Sequence[bytes]) -> Sequence[PrivacyGroup]:
+        """See TransactionManager."""
+        return [record.group for record in self._guarded(self._store.groups_of, members)]
+
+    def retrieve_group(self, group_id: bytes) -> PrivacyGroup:
+        """See TransactionManager."""
+        return self._active(group_id).group
+
+    def _active(self, group_id: bytes) -> GroupRecord:
+        record: GroupRecord | None = self._guarded(self._store.group, group_id)
+        if record is None or not record.active:
+            raise ManagerError("PrivacyGroupNotFound")
+        return record
+
+    # -- the peers' side ---------------------------------------------------------------------------------------------
+
+    def pushed(self, body: bytes) -> str:
+        """Keep a payload that a peer pushes; the text of its key. Refused, and never stored: what is no payload, what no
+        own key opens, what a non-member sends to a group, and a second payload under a key that is taken."""
+        payload = self._decoded(decode_payload, body)
+        record = self._guarded(self._store.group, payload.group_id)
+        if record is not None and payload.sender not in record.members:
+            raise ManagerError("PrivacyGroupNotFound")
+        readers = readable_by(payload, self._keys)
+        if not readers:
+            raise ManagerError("EnclaveKeysCannotDecryptPayload")
+        self.keep(payload, readers, "received")
+        return to_text(payload.key)
+
+    def keep(self, payload: EncryptedPayload, readers: Mapping[bytes, int], event: str) -> None:
+        """Store a payload that own keys open, and only their boxes; `event` is for the audit log."""
+        kept = payload.only(list(readers.values()))
+        parties = {reader: position for position, reader in enumerate(readers)}
+        # The sender opens its recipient's box too, and so can have the payload back from us.
+        parties.setdefault(payload.sender, 0)
+        try:
+            new = self._guarded(self._store.put_payload, kept, parties)
+        except PayloadConflict:
+            raise ManagerError("InvalidPayload") from None
+        if self._missing is not None:
+            self._missing.found(payload.key)
+        if new:
+            self._guarded(self._audit.record, event, kept.key, kept.sender, list(readers), kept.group_id)
+
+    def group_pushed(self, body: bytes) -> str:
+        """Keep a group that a peer tells of; the text of its id. Refused if no own key is a member. A deleted group stays
+        deleted."""
+        record = self._decoded(decode_group, body)
+        if all(self._keys.pair_of(member) is None for member in record.members):
+            raise ManagerError("PrivacyGroupNotStored")
+        known = self._guarded(self._store.group, record.id)
+        if known is None or known.active:
+            self._guarded(self._store.put_group, record)
+        return to_text(record.id)
+
+    def views_exchanged(self, body: bytes) -> bytes:
+        """Learn a peer's network view; our own as it was before."""
+        return encode_view(self._peers.learn(self._decoded(decode_view, body)))
+
+    def _decoded(self, decode: Callable[[bytes], T], body: bytes) -> T:
+        try:
+            return decode(body)
+        except CborError as error:
+            log.info(f"a peer was refused: {error}")
+            raise ManagerError("ObjectJsonDeserialization") from None
+
+    def _guarded(self, method: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        try:
+            return method(*arguments, **named)
+        except StoreError as error:
+            log.error(f"the manager cannot answer: {error}")
+            raise ManagerUnreachable(str(error)) from None

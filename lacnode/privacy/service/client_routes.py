@@ -1,0 +1,176 @@
+"""Orion's client API: what each path answers. Whoever may use it may read everything this manager can."""
+
+import hmac
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import trio
+
+from lacnode.http.messages import JSON, Request, Response
+from lacnode.privacy.keys import KEY_SIZE, from_text, public_key_of, to_text
+from lacnode.privacy.manager import LocalTransactionManager
+from lacnode.privacy.service.bodies import Body, group_json
+from lacnode.privacy.service.failures import failed, unreachable
+from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
+
+TEXT = ("content-type", "text/plain")
+BINARY = ("content-type", "application/octet-stream")
+ORION = "application/vnd.orion.v1+json"
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+
+Call = Callable[[Request], Response]
+
+
+class ClientRoutes:
+    """`token` None asks for none; `any_host` false admits the names of this machine only (against DNS rebinding)."""
+
+    def __init__(
+        self,
+        manager: LocalTransactionManager,
+        version: str,
+        limiter: trio.CapacityLimiter,
+        token: str | None = None,
+        any_host: bool = False,
+    ) -> None:
+        self._manager = manager
+        self._version = version
+        self._limiter = limiter
+        self._token = token
+        self._any_host = any_host
+        self._posts: dict[tuple[str, str], Call] = {
+            ("/send", JSON[1]): self._send,
+            ("/sendraw", BINARY[1]): self._send_raw,
+            ("/receive", JSON[1]): self._receive,
+            ("/receive", ORION): self._receive,
+            ("/receiveraw", BINARY[1]): self._receive_raw,
+            ("/createPrivacyGroup", JSON[1]): self._create,
+            ("/deletePrivacyGroup", JSON[1]): self._delete,
+            ("/findPrivacyGroup", JSON[1]): self._find,
+            ("/retrievePrivacyGroup", JSON[1]): self._retrieve,
+        }
+        self._gets: dict[str, Call] = {
+            "/upcheck": lambda request: _text("I'm up!"),
+            "/version": lambda request: _text(self._version),
+            "/peercount": lambda request: _text(str(len(set(self._manager.view.keys.values())))),
+            "/knownnodes": lambda request: _json(self._known_nodes()),
+        }
+
+    def early(self, head: Request) -> Response | None:
+        """Refuse strangers and unknown paths before anything is read."""
+        host = head.headers.get("host", "").rpartition(":")[0] or head.headers.get("host", "")
+        if not self._any_host and host not in LOOPBACK and head.headers.get("host") not in LOOPBACK:
+            return Response(403, close=True)
+        if self._token is not None and not _authorized(head.headers.get("authorization", ""), self._token):
+            return Response(401, close=True)
+        return None if self._call(head) is not None else Response(404, close=True)
+
+    async def answer(self, request: Request) -> Response:
+        """The answer, found in a worker thread."""
+        call = self._call(request)
+        if call is None:
+            return Response(404)
+        try:
+            return await trio.to_thread.run_sync(call, request, limiter=self._limiter)
+        except ManagerError as error:
+            return failed(error, 404 if call in (self._receive, self._receive_raw, self._retrieve) else 500)
+        except ManagerUnreachable:
+            return unreachable()
+
+    def _call(self, request: Request) -> Call | None:
+        path = request.target.partition("?")[0]
+        if request.method == "GET":
+            return self._gets.get(path)
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return self._posts.get((path, kind)) if request.method == "POST" else None
+
+    # -- payloads ----------------------------------------------------------------------------------------------------
+
+    def _send(self, request: Request) -> Response:
+        body = Body(request.body, ("payload", "from", "to", "privacyGroupId"))
+        sender, recipients = body.key("from"), body.keys("to")
+        if body.has("privacyGroupId"):
+            group = body.id("privacyGroupId", "PrivacyGroupNotFound")
+            key = self._manager.send_to_group(body.data("payload"), sender, group)
+        else:
+            if not recipients and sender is None:
+                raise ManagerError("InvalidPayload")
+            key = self._manager.send(body.data("payload"), sender, recipients or [sender] if sender else recipients)
+        return _json({"key": to_text(key)})
+
+    def _send_raw(self, request: Request) -> Response:
+        sender = request.headers.get("c11n-from")
+        recipients = [part.strip() for part in request.headers.get("c11n-to", "").split(",") if part.strip()]
+        key = self._manager.send(
+            request.body,
+            public_key_of(sender) if sender else None,
+            [public_key_of(recipient) for recipient in recipients],
+        )
+        return _text(to_text(key))
+
+    def _receive(self, request: Request) -> Response:
+        body = Body(request.body, ("key", "to"))
+        got = self._manager.receive(body.id("key", "EnclavePayloadNotFound"), body.key("to"))
+        return _json(
+            {
+                "payload": to_text(got.payload),
+                "privacyGroupId": to_text(got.group_id),
+                "senderKey": to_text(got.sender),
+            }
+        )
+
+    def _receive_raw(self, request: Request) -> Response:
+        try:
+            key = from_text(request.headers.get("c11n-key"), KEY_SIZE)
+        except ValueError:
+            raise ManagerError("EnclavePayloadNotFound") from None
+        return Response(200, self._manager.receive(key).payload, (BINARY,))
+
+    # -- groups ------------------------------------------------------------------------------------------------------
+
+    def _create(self, request: Request) -> Response:
+        names = ("addresses", "from", "name", "description", "seed", "mandatoryRecipient")
+        body = Body(request.body, names)
+        if not body.has("addresses") or not body.has("from"):
+            raise ManagerError("CreateGroupInvalidParams")
+        group = self._manager.create_group(
+            body.keys("addresses"),
+            body.key("from"),
+            body.text("name"),
+            body.text("description"),
+            body.data("seed") if body.has("seed") else None,
+            body.key("mandatoryRecipient"),
+        )
+        return _json(group_json(group))
+
+    def _delete(self, request: Request) -> Response:
+        body = Body(request.body, ("privacyGroupId", "from"))
+        group = body.id("privacyGroupId", "PrivacyGroupNotDeleted")
+        return _json(to_text(self._manager.delete_group(group, body.key("from"))))
+
+    def _find(self, request: Request) -> Response:
+        body = Body(request.body, ("addresses",))
+        return _json([group_json(group) for group in self._manager.find_groups(body.keys("addresses"))])
+
+    def _retrieve(self, request: Request) -> Response:
+        body = Body(request.body, ("privacyGroupId",))
+        if not body.has("privacyGroupId"):
+            return Response(400, b'{"error":"PrivacyGroupNotFound"}', (JSON,))
+        return _json(group_json(self._manager.retrieve_group(body.id("privacyGroupId", "PrivacyGroupNotFound"))))
+
+    def _known_nodes(self) -> list[dict[str, str]]:
+        own = set(self._manager.keys.public_keys)
+        keys = self._manager.view.keys
+        return [{"publicKey": to_text(key), "nodeUrl": url} for key, url in keys.items() if key not in own]
+
+
+def _authorized(header: str, token: str) -> bool:
+    return hmac.compare_digest(header.encode("latin-1"), f"Bearer {token}".encode())
+
+
+def _json(value: Any) -> Response:
+    return Response(200, orjson.dumps(value), (JSON,))
+
+
+def _text(value: str) -> Response:
+    return Response(200, value.encode(), (TEXT,))

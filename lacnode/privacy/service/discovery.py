@@ -1,0 +1,52 @@
+"""Party info: every known manager is asked for its network view, after 1 s, 2 s, 4 s … 60 s, whether it answers or not."""
+
+from collections.abc import Iterable
+
+import structlog
+import trio
+
+from lacnode.privacy.cbor import CborError
+from lacnode.privacy.network_view import decode_view, encode_view
+from lacnode.privacy.peers import Peers
+from lacnode.privacy.service.peer_client import HttpPeerSender
+
+log = structlog.get_logger("privacy")
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+PARTY_INFO = "/partyinfo"
+LOOK_AGAIN = 1.0
+"""Seconds after which URLs that were learnt meanwhile are seen."""
+
+
+class Discovery:
+    """Asks until cancelled. The first calls go out at once."""
+
+    def __init__(self, peers: Peers, sender: HttpPeerSender) -> None:
+        self._peers = peers
+        self._sender = sender
+        self._due: dict[str, tuple[float, float]] = {}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            now = trio.current_time()
+            view = self._peers.view
+            for url in view.urls:
+                if url != view.url:
+                    self._due.setdefault(url, (now, FIRST_PAUSE))
+            await self._ask([url for url, (due, _) in self._due.items() if due <= now])
+            soonest = min((due for due, _ in self._due.values()), default=now + LOOK_AGAIN)
+            await trio.sleep(max(0.0, min(soonest, trio.current_time() + LOOK_AGAIN) - trio.current_time()))
+
+    async def _ask(self, urls: Iterable[str]) -> None:
+        body = encode_view(self._peers.view)
+        answers = await self._sender.post_all(PARTY_INFO, dict.fromkeys(urls, body))
+        for url, answer in answers.items():
+            pause = self._due[url][1]
+            self._due[url] = (trio.current_time() + pause, min(pause * 2, LONGEST_PAUSE))
+            if answer is None:
+                continue
+            try:
+                await trio.to_thread.run_sync(self._peers.learn, decode_view(answer))
+            except CborError as error:
+                log.info(f"{url} answers party info with what is none: {error}")

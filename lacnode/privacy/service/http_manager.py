@@ -1,0 +1,191 @@
+"""A manager behind HTTP as a TransactionManager: Orion, Tessera in orion mode, or ours in another process. Trusts its
+answers' shapes no more than a stranger's."""
+
+import re
+import ssl
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+import orjson
+
+from lacnode.privacy.keys import KEY_SIZE, from_text, to_text
+from lacnode.privacy.transaction_manager import (
+    GroupType,
+    ManagerError,
+    ManagerUnreachable,
+    PrivacyGroup,
+    ReceivedPayload,
+)
+
+CONNECT_SECONDS, ANSWER_SECONDS = 1.0, 5.0
+"""Besu's."""
+
+MAX_ANSWER = 33_554_432
+ORION = "application/vnd.orion.v1+json"
+OLD_ORION = "Incompatible Orion version. Orion version must be 1.6.0 or greater."
+
+_BASE64 = re.compile(r"\s*[A-Za-z0-9+/]{40,}={0,2}\s*")
+TESSERA_CODES = (
+    (re.compile(r"Message with hash .* was not found"), "EnclavePayloadNotFound"),
+    (re.compile(r"No suitable recipient keys found to decrypt payload for.*"), "EnclaveKeysCannotDecryptPayload"),
+    (re.compile(r"Privacy group .* not found"), "PrivacyGroupNotFound"),
+)
+
+
+class HttpTransactionManager:
+    """`url` is the client API's; `token` is shown to it if given. Safe from several threads."""
+
+    def __init__(self, url: str, token: str | None = None, tls: ssl.SSLContext | None = None) -> None:
+        headers = {} if token is None else {"authorization": f"Bearer {token}"}
+        self._client = httpx.Client(
+            base_url=url.rstrip("/"),
+            headers=headers,
+            timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+            verify=True if tls is None else tls,
+            trust_env=False,
+        )
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self._client.close()
+
+    def __enter__(self) -> "HttpTransactionManager":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def is_up(self) -> bool:
+        """See TransactionManager."""
+        try:
+            self._call("GET", "/upcheck")
+        except (ManagerUnreachable, ManagerError):
+            return False
+        return True
+
+    def send(self, payload: bytes, sender: bytes | None, recipients: Sequence[bytes]) -> bytes:
+        """See TransactionManager."""
+        body: dict[str, Any] = {"payload": to_text(payload), "to": [to_text(key) for key in recipients]}
+        if sender is not None:
+            body["from"] = to_text(sender)
+        return _bytes(_object(self._post("/send", body)), "key")
+
+    def send_to_group(self, payload: bytes, sender: bytes, group_id: bytes) -> bytes:
+        """See TransactionManager."""
+        body = {"payload": to_text(payload), "from": to_text(sender), "privacyGroupId": to_text(group_id)}
+        return _bytes(_object(self._post("/send", body)), "key")
+
+    def receive(self, key: bytes, to: bytes | None = None) -> ReceivedPayload:
+        """See TransactionManager."""
+        body = {"key": to_text(key), "to": None if to is None else to_text(to)}
+        answer = _object(self._post("/receive", body, ORION))
+        if answer.get("senderKey") is None:
+            raise ManagerError(OLD_ORION)
+        try:
+            payload = from_text(answer.get("payload"))
+        except ValueError:
+            raise _malformed("payload") from None
+        return ReceivedPayload(payload, _bytes(answer, "senderKey"), _bytes(answer, "privacyGroupId"))
+
+    def create_group(
+        self, members: Sequence[bytes], sender: bytes, name: str = "", description: str = "", seed: bytes | None = None
+    ) -> PrivacyGroup:
+        """See TransactionManager."""
+        body: dict[str, Any] = {
+            "addresses": [to_text(member) for member in members],
+            "from": to_text(sender),
+            "name": name,
+            "description": description,
+        }
+        if seed is not None:
+            body["seed"] = to_text(seed)
+        return _group(self._post("/createPrivacyGroup", body))
+
+    def delete_group(self, group_id: bytes, sender: bytes) -> bytes:
+        """See TransactionManager."""
+        body = {"privacyGroupId": to_text(group_id), "from": to_text(sender)}
+        return _bytes({"id": self._post("/deletePrivacyGroup", body)}, "id")
+
+    def find_groups(self, members: Sequence[bytes]) -> Sequence[PrivacyGroup]:
+        """See TransactionManager."""
+        found = self._post("/findPrivacyGroup", {"addresses": [to_text(member) for member in members]})
+        if not isinstance(found, list):
+            raise _malformed("list of groups")
+        return [_group(group) for group in found]
+
+    def retrieve_group(self, group_id: bytes) -> PrivacyGroup:
+        """See TransactionManager."""
+        return _group(self._post("/retrievePrivacyGroup", {"privacyGroupId": to_text(group_id)}))
+
+    def _post(self, path: str, body: dict[str, Any], kind: str = "application/json") -> Any:
+        answer = self._call("POST", path, orjson.dumps(body), kind)
+        try:
+            return orjson.loads(answer)
+        except orjson.JSONDecodeError:
+            raise _malformed("JSON") from None
+
+    def _call(self, method: str, path: str, body: bytes = b"", kind: str = "text/plain") -> bytes:
+        headers = {"content-type": kind}
+        try:
+            with self._client.stream(method, path, content=body, headers=headers) as response:
+                answer = bytearray()
+                for part in response.iter_bytes():
+                    answer += part
+                    if len(answer) > MAX_ANSWER:
+                        raise _malformed(f"answer of at most {MAX_ANSWER} bytes")
+                status = response.status_code
+        except (httpx.HTTPError, httpx.StreamError, ssl.SSLError, OSError) as error:
+            raise ManagerUnreachable(f"the transaction manager does not answer: {type(error).__name__}") from None
+        if status != 200:
+            raise ManagerError(error_code(status, bytes(answer)))
+        return bytes(answer)
+
+
+def error_code(status: int, body: bytes) -> str:
+    """Orion's code word in an answer that is not 200, or Tessera's text: mapped where Orion has a word for it, and else
+    without the base64 in it."""
+    try:
+        answer = orjson.loads(body)
+        if isinstance(answer, dict) and isinstance(answer.get("error"), str):
+            return str(answer["error"])
+    except orjson.JSONDecodeError:
+        pass
+    text = body[:1000].decode("utf-8", "replace").strip()
+    for pattern, code in TESSERA_CODES:
+        if pattern.fullmatch(text):
+            return code
+    if status == 410 and not text:
+        return "NodePropagatingToAllPeers"
+    return _BASE64.sub("", text).strip() or f"HTTP status {status}"
+
+
+def _malformed(what: str) -> ManagerUnreachable:
+    return ManagerUnreachable(f"the transaction manager answers what it should not: {what} was expected")
+
+
+def _object(answer: Any) -> dict[str, Any]:
+    if not isinstance(answer, dict):
+        raise _malformed("object")
+    return answer
+
+
+def _bytes(answer: dict[str, Any], name: str) -> bytes:
+    try:
+        return from_text(answer.get(name), KEY_SIZE)
+    except ValueError:
+        raise _malformed(f"{name} of {KEY_SIZE} bytes") from None
+
+
+def _group(answer: Any) -> PrivacyGroup:
+    fields = _object(answer)
+    members, kind = fields.get("members"), fields.get("type")
+    if not isinstance(members, list) or kind not in ("LEGACY", "PANTHEON"):
+        raise _malformed("group with members and type")
+    return PrivacyGroup(
+        _bytes(fields, "privacyGroupId"),
+        str(fields.get("name") or ""),
+        str(fields.get("description") or ""),
+        GroupType(kind),
+        tuple(_bytes({"member": member}, "member") for member in members),
+    )

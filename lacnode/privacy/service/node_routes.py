@@ -1,0 +1,55 @@
+"""Orion's node API, and ours for lost payloads: what each path answers to other managers. All of it is strangers'."""
+
+from collections.abc import Callable
+
+import trio
+
+from lacnode.http.messages import Request, Response
+from lacnode.privacy.manager import LocalTransactionManager
+from lacnode.privacy.recovery import CHALLENGE, RECOVER, RecoveryDesk
+from lacnode.privacy.service.failures import failed, unreachable
+from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
+
+TEXT = ("content-type", "text/plain")
+CBOR = ("content-type", "application/cbor")
+
+
+class NodeRoutes:
+    """Answers in worker threads of `limiter`."""
+
+    def __init__(self, manager: LocalTransactionManager, desk: RecoveryDesk, limiter: trio.CapacityLimiter) -> None:
+        self._limiter = limiter
+        self._posts: dict[str, Callable[[bytes], Response]] = {
+            "/push": lambda body: _text(manager.pushed(body)),
+            "/pushPrivacyGroup": lambda body: _text(manager.group_pushed(body)),
+            "/partyinfo": lambda body: _cbor(manager.views_exchanged(body)),
+            CHALLENGE: lambda body: _cbor(desk.challenge(body)),
+            RECOVER: lambda body: _cbor(desk.recover(body)),
+        }
+
+    def early(self, head: Request) -> Response | None:
+        """Refuse unknown paths before anything is read."""
+        if head.method == "GET" and head.target == "/upcheck":
+            return None
+        kind = head.headers.get("content-type", "").partition(";")[0].strip().lower()
+        known = head.method == "POST" and head.target in self._posts and kind == CBOR[1]
+        return None if known else Response(404, close=True)
+
+    async def answer(self, request: Request) -> Response:
+        """The answer, found in a worker thread."""
+        if request.method == "GET":
+            return _text("I'm up!")
+        try:
+            return await trio.to_thread.run_sync(self._posts[request.target], request.body, limiter=self._limiter)
+        except ManagerError as error:
+            return failed(error, 404)
+        except ManagerUnreachable:
+            return unreachable()
+
+
+def _text(value: str) -> Response:
+    return Response(200, value.encode(), (TEXT,))
+
+
+def _cbor(value: bytes) -> Response:
+    return Response(200, value, (CBOR,))

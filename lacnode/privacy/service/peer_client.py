@@ -1,0 +1,82 @@
+"""Calls to other managers' node APIs: bounded in time and size, cancelled when they are late."""
+
+import ssl
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import httpx
+import structlog
+import trio
+
+log = structlog.get_logger("privacy")
+
+TIMEOUT = 1.5
+MAX_ANSWER = 4_194_304
+MAX_CALLS = 32
+CBOR = {"content-type": "application/cbor"}
+
+
+class HttpPeerSender:
+    """PeerSender for threads, over an event loop that must run elsewhere; `post_all` is for that loop itself."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
+        self._token: trio.lowlevel.TrioToken | None = None
+        self._client: httpx.AsyncClient | None = None
+        self._calls = trio.CapacityLimiter(MAX_CALLS)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Be able to call until cancelled."""
+        limits = httpx.Limits(max_connections=MAX_CALLS, max_keepalive_connections=MAX_CALLS)
+        verify = self._tls if self._tls is not None else True
+        async with httpx.AsyncClient(timeout=TIMEOUT, limits=limits, verify=verify, trust_env=False) as client:
+            self._client, self._token = client, trio.lowlevel.current_trio_token()
+            task_status.started()
+            await trio.sleep_forever()
+
+    def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
+        """See PeerSender; from any thread but the loop's."""
+        if self._token is None:
+            return dict.fromkeys(bodies)
+        try:
+            return trio.from_thread.run(self.post_all, path, bodies, trio_token=self._token)
+        except (trio.RunFinishedError, trio.Cancelled):
+            return dict.fromkeys(bodies)
+
+    async def post_all(self, path: str, bodies: Mapping[str, bytes]) -> dict[str, bytes | None]:
+        """The answers of all, None for each that did not answer 200 in time."""
+        answers: dict[str, bytes | None] = dict.fromkeys(bodies)
+
+        async def one(url: str, body: bytes) -> None:
+            async with self._calls:
+                answers[url] = await self._post(endpoint(url, path), body)
+
+        async with trio.open_nursery() as nursery:
+            for url, body in bodies.items():
+                nursery.start_soon(one, url, body)
+        return answers
+
+    async def _post(self, url: str, body: bytes) -> bytes | None:
+        if self._client is None:
+            return None
+        with trio.move_on_after(TIMEOUT):
+            try:
+                async with self._client.stream("POST", url, content=body, headers=CBOR) as response:
+                    if response.status_code != 200:
+                        log.debug(f"{url} answers {response.status_code}")
+                        return None
+                    answer = bytearray()
+                    async for part in response.aiter_raw():
+                        answer += part
+                        if len(answer) > MAX_ANSWER:
+                            return None
+                    return bytes(answer)
+            except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError, OSError) as error:
+                log.debug(f"{url} cannot be reached: {type(error).__name__}")
+        return None
+
+
+def endpoint(url: str, path: str) -> str:
+    """`path` at the host and port of `url`; whatever path that has does not count."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}{path}"

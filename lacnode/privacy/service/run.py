@@ -1,0 +1,102 @@
+"""The manager as a process: open its files, serve until told to stop. What is wrong is said in one message, status 1."""
+
+import signal
+import sys
+from pathlib import Path
+
+import structlog
+import trio
+
+from lacnode.http.listening import RpcPortTaken
+from lacnode.privacy.key_files import MAX_FILE, PrivacyKeyError, load_key_ring, load_public_key
+from lacnode.privacy.keys import KeyRing
+from lacnode.privacy.payload_store import PayloadStore, StoreError
+from lacnode.privacy.service.config import ConfigError, ManagerConfig
+from lacnode.privacy.service.service import ManagerService, ServiceSettings
+
+log = structlog.get_logger("privacy")
+
+PORTS_FILE = "orion.ports"
+MIN_TOKEN = 16
+
+
+def run_manager(config: ManagerConfig, clear_known_nodes: bool = False) -> int:
+    """Run until SIGINT or SIGTERM; the exit status."""
+    try:
+        config.path(".").mkdir(parents=True, exist_ok=True)
+        keys, store = _keys(config), PayloadStore(config.store_url)
+    except (ConfigError, PrivacyKeyError, StoreError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    ports, status = config.path(PORTS_FILE), 0
+    try:
+        if clear_known_nodes:
+            store.put_known_nodes({})
+        service = ManagerService(keys, store, _settings(config, store))
+        trio.run(_run, service, ports)
+        log.info("stopped")
+    except* (RpcPortTaken, ConfigError, PrivacyKeyError, StoreError) as failure:
+        print(_innermost(failure), file=sys.stderr)
+        status = 1
+    finally:
+        store.close()
+        ports.unlink(missing_ok=True)
+    return status
+
+
+def _keys(config: ManagerConfig) -> KeyRing:
+    passwords = config.path(config.passwords) if config.passwords else None
+    public, private = (list(map(config.path, names)) for names in (config.publickeys, config.privatekeys))
+    if not public:
+        raise ConfigError("publickeys, privatekeys: at least one pair was expected; -g makes one")
+    return KeyRing(load_key_ring(public, private, passwords))
+
+
+def _settings(config: ManagerConfig, store: PayloadStore) -> ServiceSettings:
+    return ServiceSettings(
+        node_host=config.nodenetworkinterface,
+        node_port=config.nodeport,
+        node_url=config.nodeurl,
+        client_host=config.clientnetworkinterface,
+        client_port=config.clientport,
+        token=_token(config.path(config.clienttokenfile)) if config.clienttokenfile else None,
+        other_nodes=config.othernodes,
+        always_send_to=[load_public_key(config.path(name)) for name in config.alwayssendto],
+        recover=config.alwaysrecover or store.is_empty(),
+    )
+
+
+def _token(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            token = file.read(MAX_FILE).decode("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(f"clienttokenfile: {path} cannot be read as ASCII text") from None
+    if len(token) < MIN_TOKEN or not token.isprintable():
+        raise ConfigError(f"clienttokenfile: {path}: at least {MIN_TOKEN} printable characters were expected")
+    return token
+
+
+async def _run(service: ManagerService, ports: Path) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
+        await nursery.start(service.run)
+        text = f"http-node-port={service.node_port}\nhttp-client-port={service.client_port}\n"
+        temporary = ports.with_name(ports.name + ".tmp")
+        temporary.write_text(text)
+        temporary.replace(ports)
+
+
+async def _stop_on_signal(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for number in signals:
+            log.info("stopping", signal=signal.Signals(number).name)
+            scope.cancel()
+            return
+
+
+def _innermost(group: BaseExceptionGroup[Exception]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,148 @@
+"""One manager with its ports, its discovery and its recovery, in a trio loop: a process of its own, or part of a node."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+import structlog
+import trio
+
+from lacnode import __version__
+from lacnode.http.conversation import HttpConversation
+from lacnode.http.listening import Door, bind, port_of
+from lacnode.http.messages import Answering
+from lacnode.privacy.keys import KeyRing
+from lacnode.privacy.manager import LocalTransactionManager
+from lacnode.privacy.missing import MissingPayloads
+from lacnode.privacy.payload_store import PayloadStore, StoreError
+from lacnode.privacy.peers import Peers
+from lacnode.privacy.recovery import MAX_WANTED, Recovery, RecoveryDesk
+from lacnode.privacy.service.client_routes import ClientRoutes
+from lacnode.privacy.service.discovery import Discovery
+from lacnode.privacy.service.node_routes import NodeRoutes
+from lacnode.privacy.service.peer_client import HttpPeerSender
+from lacnode.privacy.transaction_manager import ManagerUnreachable
+
+log = structlog.get_logger("privacy")
+
+MAX_BODY = 16_777_216
+MAX_CONNECTIONS = 200
+CLIENT_WORKERS, PEER_WORKERS = 8, 4
+"""Two pools: peers that keep the manager busy do not keep its own node waiting."""
+
+RECOVERY_PAUSE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """Where to listen; ports 0 are any. `node_url` empty is the interface and the port. No client port if `client_port`
+    is None: the node in this process needs none."""
+
+    node_host: str = "127.0.0.1"
+    node_port: int = 0
+    node_url: str = ""
+    client_host: str = "127.0.0.1"
+    client_port: int | None = 0
+    token: str | None = field(default=None, repr=False)
+    other_nodes: Sequence[str] = ()
+    always_send_to: Sequence[bytes] = ()
+    recover: bool = False
+
+
+class ManagerService:
+    """`manager` is the TransactionManager; it sends once `run` has started, and must not be called in the loop itself."""
+
+    def __init__(self, keys: KeyRing, store: PayloadStore, settings: ServiceSettings) -> None:
+        self._settings = settings
+        self._store = store
+        self._sender = HttpPeerSender()
+        self._peers = Peers(
+            keys.public_keys,
+            others=settings.other_nodes,
+            known=store.known_nodes(),
+            keep=self._keep_nodes,
+        )
+        self._missing = MissingPayloads()
+        self.manager = LocalTransactionManager(
+            keys, store, self._peers, self._sender, settings.always_send_to, self._missing
+        )
+        self._desk = RecoveryDesk(keys, store)
+        self._recovery = Recovery(self.manager, self._sender)
+        self.node_port: int | None = None
+        self.client_port: int | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled; started when every port is open. RpcPortTaken if one cannot be had."""
+        settings = self._settings
+        async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
+            listeners = await bind(settings.node_host, settings.node_port)
+            for listener in listeners:
+                await stack.enter_async_context(listener)
+            self.node_port = port_of(listeners)
+            self._peers.announce(settings.node_url or f"http://{settings.node_host}:{self.node_port}")
+            routes = NodeRoutes(self.manager, self._desk, trio.CapacityLimiter(PEER_WORKERS))
+            nursery.start_soon(_door("privacy peers", routes).serve, listeners)
+            if settings.client_port is not None:
+                listeners = await bind(settings.client_host, settings.client_port)
+                for listener in listeners:
+                    await stack.enter_async_context(listener)
+                self.client_port = port_of(listeners)
+                nursery.start_soon(_door("privacy clients", self._client_routes()).serve, listeners)
+            await nursery.start(self._sender.run)
+            nursery.start_soon(Discovery(self._peers, self._sender).run)
+            nursery.start_soon(self._recover)
+            log.info("transaction manager is up", node_port=self.node_port, client_port=self.client_port or "off")
+            task_status.started()
+
+    def _client_routes(self) -> ClientRoutes:
+        token = self._settings.token
+        limiter = trio.CapacityLimiter(CLIENT_WORKERS)
+        return ClientRoutes(self.manager, f"lacnode {__version__}", limiter, token, any_host=token is not None)
+
+    def _keep_nodes(self, keys: Mapping[bytes, str]) -> None:
+        try:
+            self._store.put_known_nodes(keys)
+        except StoreError as error:
+            log.warning(f"known managers are not kept: {error}")
+
+    async def _recover(self) -> None:
+        """Ask for what is found missing, and once every manager for everything if the settings say so."""
+        strangers, asked = MissingPayloads(), set[bytes]()
+        while True:
+            if self._settings.recover:
+                for key in self.manager.view.keys:
+                    if self.manager.keys.pair_of(key) is None and key not in asked:
+                        strangers.add(key)
+                asked |= await self._ask_for_everything(set(strangers.take_due(MAX_WANTED)))
+                for key in asked:
+                    strangers.found(key)
+            wanted = self._missing.take_due(MAX_WANTED)
+            if wanted:
+                await self._ask_for(wanted)
+            await trio.sleep(RECOVERY_PAUSE)
+
+    async def _ask_for_everything(self, keys: set[bytes]) -> set[bytes]:
+        if not keys:
+            return keys
+        try:
+            count, answered = await trio.to_thread.run_sync(self._recovery.recover_from, keys, abandon_on_cancel=True)
+        except ManagerUnreachable as error:
+            log.warning(f"payloads are not recovered: {error}")
+            return set()
+        _tell(count)
+        return answered
+
+    async def _ask_for(self, wanted: list[bytes]) -> None:
+        try:
+            _tell(await trio.to_thread.run_sync(self._recovery.recover_some, wanted, abandon_on_cancel=True))
+        except ManagerUnreachable as error:
+            log.warning(f"payloads are not recovered: {error}")
+
+
+def _tell(count: int) -> None:
+    if count:
+        log.info(f"{count} payloads were recovered from other managers")
+
+
+def _door(name: str, routes: Answering) -> Door:
+    return Door(name, MAX_CONNECTIONS, lambda stream: HttpConversation(stream, routes, MAX_BODY).run())

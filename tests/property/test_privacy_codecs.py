@@ -1,0 +1,115 @@
+"""Whatever comes in, the manager's codecs give back values or the one error they promise; what they write, they read."""
+
+import contextlib
+
+import cbor2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lacnode.privacy.cbor import CborError
+from lacnode.privacy.group_ids import group_id
+from lacnode.privacy.group_record import GroupRecord, decode_group, encode_group
+from lacnode.privacy.keys import KeyPair
+from lacnode.privacy.network_view import NetworkView, decode_view, encode_view
+from lacnode.privacy.payload import EncryptedPayload, decode_payload, encode_payload, encrypt, opened_with, reclaimed
+from lacnode.privacy.transaction_manager import GroupType
+
+KEYS = st.binary(min_size=32, max_size=32)
+NODES = [KeyPair.of(bytes([number]) * 32) for number in (1, 2, 3)]
+PAYLOADS = st.builds(
+    EncryptedPayload,
+    KEYS,
+    st.binary(min_size=24, max_size=24),
+    st.lists(st.binary(min_size=48, max_size=48), min_size=1, max_size=40).map(tuple),
+    st.binary(min_size=16, max_size=500),
+    KEYS,
+)
+RECORDS = st.builds(
+    GroupRecord,
+    st.lists(KEYS, min_size=1, max_size=9).map(tuple),
+    st.text(max_size=20),
+    st.text(max_size=20),
+    st.booleans(),
+    st.just(GroupType.PANTHEON),
+    st.binary(max_size=20),
+)
+VIEWS = st.builds(
+    NetworkView,
+    st.none() | st.just("http://a:1/"),
+    st.lists(st.integers(1, 65535).map(lambda port: f"http://127.0.0.1:{port}"), max_size=4).map(tuple),
+    st.dictionaries(KEYS, st.just("https://b"), max_size=4),
+)
+SHAPES = st.recursive(
+    st.none() | st.integers() | st.text() | st.binary() | st.booleans(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["sender", "nonce", "encryptedKeys", "cipherText", "privacyGroupId", "addresses", "url"])
+            | st.text(),
+            inner,
+            max_size=6,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(PAYLOADS)
+def test_payload_round_trip(payload: EncryptedPayload) -> None:
+    assert decode_payload(encode_payload(payload)) == payload
+
+
+@given(RECORDS)
+def test_group_round_trip(record: GroupRecord) -> None:
+    assert decode_group(encode_group(record)) == record
+
+
+@given(VIEWS, VIEWS)
+def test_view_round_trip_and_merge(view: NetworkView, other: NetworkView) -> None:
+    assert decode_view(encode_view(view)) == view
+    merged = view.merged(other)
+    assert {**other.keys, **view.keys} == merged.keys
+    assert set(merged.urls) >= set(view.urls) | set(other.urls)
+    assert merged.merged(other) == merged
+
+
+@given(PAYLOADS, st.randoms(use_true_random=False))
+def test_order_and_length_form_do_not_matter_but_unknown_fields_do(payload: EncryptedPayload, shuffle: object) -> None:
+    fields = list(cbor2.loads(encode_payload(payload)).items())
+    shuffle.shuffle(fields)  # type: ignore[attr-defined]
+    assert decode_payload(cbor2.dumps(dict(fields))) == payload
+    with pytest.raises(CborError, match="unknown"):
+        decode_payload(cbor2.dumps({**dict(fields), "extra": 1}))
+
+
+@given(PAYLOADS, st.data())
+def test_truncation_is_refused(payload: EncryptedPayload, data: st.DataObject) -> None:
+    whole = encode_payload(payload)
+    with pytest.raises(CborError):
+        decode_payload(whole[: data.draw(st.integers(0, len(whole) - 1))])
+
+
+@given(st.binary(max_size=400) | SHAPES.map(cbor2.dumps))
+def test_garbage_is_refused(data: bytes) -> None:
+    for decode in (decode_payload, decode_group, decode_view):
+        with contextlib.suppress(CborError):
+            decode(data)
+
+
+@given(st.binary(max_size=2000))
+def test_only_parties_read_and_a_sender_can_reclaim(plaintext: bytes) -> None:
+    sender, recipient, stranger = NODES
+    sealed = encrypt(plaintext, sender, [recipient.public], bytes(32))
+    assert opened_with(sealed, recipient) == (0, plaintext)
+    assert opened_with(sealed, stranger) is None
+    back = reclaimed(sealed.only([0]), recipient.public, sender)
+    assert back is not None
+    assert opened_with(back, sender) == (0, plaintext)
+    assert reclaimed(sealed.only([0]), recipient.public, stranger) is None
+
+
+@given(st.lists(KEYS, min_size=1, max_size=6), st.permutations(range(6)))
+def test_group_id_knows_neither_order_nor_repetition(members: list[bytes], order: list[int]) -> None:
+    shuffled = [members[index] for index in order if index < len(members)]
+    assert group_id(members) == group_id([*shuffled, members[0]])

@@ -1,0 +1,140 @@
+"""The transaction manager's formats, byte for byte: key files, group ids, payloads and what managers tell each other."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lacnode.primitives.hexadecimal import from_hex
+from lacnode.privacy.group_ids import group_id, lookup_id, sort_hash, tessera_group_id
+from lacnode.privacy.group_record import GroupRecord, decode_group, encode_group
+from lacnode.privacy.key_files import PrivacyKeyError, load_private_key
+from lacnode.privacy.keys import KeyPair, from_text, to_text
+from lacnode.privacy.network_view import NetworkView, decode_view, encode_view
+from lacnode.privacy.payload import decode_payload, encode_payload, encrypt, opened_with, payload_key
+
+VECTORS = Path(__file__).resolve().parents[3] / "shared" / "vectors" / "privacy.json"
+if not VECTORS.exists():
+    pytest.skip(f"the shared vectors are not beside the repository ({VECTORS.name})", allow_module_level=True)
+
+DOCUMENT: dict[str, Any] = json.loads(VECTORS.read_text())
+KEYS: dict[str, KeyPair] = {
+    entry["name"]: KeyPair.of(from_text(entry["privateKey"])) for entry in DOCUMENT["nacl_key_pairs"]
+}
+GROUPS = DOCUMENT["privacy_group_ids"]
+PAYLOADS = [*DOCUMENT["orion_payload_encryption"]["cases"], DOCUMENT["enclave_exchange"]["orionEncryption"]]
+Vector = dict[str, Any]
+
+
+def keys_of(vector: Vector) -> list[bytes]:
+    return [from_text(member) for member in vector["members"]]
+
+
+@pytest.mark.parametrize("vector", DOCUMENT["nacl_key_pairs"], ids=lambda vector: vector["name"])
+def test_public_key(vector: Vector) -> None:
+    assert to_text(KEYS[vector["name"]].public) == vector["publicKey"]
+
+
+@pytest.mark.parametrize("vector", DOCUMENT["key_files"], ids=lambda vector: vector["kind"])
+def test_key_file(vector: Vector, tmp_path: Path) -> None:
+    file = tmp_path / "node.key"
+    file.write_text(json.dumps(vector["file"]))
+    assert to_text(load_private_key(file, vector.get("password"))) == vector["privateKey"]
+
+
+def test_wrong_password_is_told_without_the_key(tmp_path: Path) -> None:
+    file = tmp_path / "node.key"
+    file.write_text(json.dumps(DOCUMENT["key_files"][1]["file"]))
+    with pytest.raises(PrivacyKeyError, match="does not open") as error:
+        load_private_key(file, "another")
+    assert "another" not in str(error.value)
+    with pytest.raises(PrivacyKeyError, match="EnclaveMissingPrivateKeyPasswords"):
+        load_private_key(file)
+
+
+@pytest.mark.parametrize("vector", GROUPS["sortHashes"], ids=lambda vector: vector["key"][:6])
+def test_sort_hash(vector: Vector) -> None:
+    assert sort_hash(from_text(vector["key"])) == vector["hash"]
+
+
+@pytest.mark.parametrize("vector", GROUPS["legacy"])
+def test_legacy_group_id(vector: Vector) -> None:
+    assert to_text(group_id(keys_of(vector))) == vector["privacyGroupId"]
+
+
+@pytest.mark.parametrize("vector", GROUPS["pantheon"])
+def test_pantheon_group_id(vector: Vector) -> None:
+    assert to_text(group_id(keys_of(vector), from_hex(vector["seed"]))) == vector["privacyGroupId"]
+
+
+@pytest.mark.parametrize("vector", GROUPS["lookupIndexId"])
+def test_lookup_id(vector: Vector) -> None:
+    assert to_text(lookup_id(keys_of(vector))) == vector["id"]
+
+
+@pytest.mark.parametrize("vector", GROUPS["tesseraDivergence"]["cases"])
+def test_tessera_ids_of_large_groups(vector: Vector) -> None:
+    assert to_text(group_id(keys_of(vector))) == vector["standardId"]
+    assert to_text(tessera_group_id(keys_of(vector))) == vector["tesseraId"]
+
+
+@pytest.mark.parametrize("vector", PAYLOADS, ids=range(len(PAYLOADS)))
+def test_payload(vector: Vector) -> None:
+    sender = KEYS[vector["sender"]]
+    recipients = [KEYS[name].public for name in vector["recipients"]]
+    sealed = encrypt(
+        from_hex(vector["payload"]),
+        sender,
+        recipients,
+        from_text(vector["privacyGroupId"]),
+        from_hex(vector["masterKey"]),
+        from_hex(vector["boxNonce"]),
+    )
+    assert sealed.cipher_text == from_hex(vector["cipherText"])
+    assert [box.hex() for box in sealed.boxes] == [entry["box"][2:] for entry in vector["encryptedKeys"]]
+    assert to_text(sealed.key) == vector["digestKey"]
+    assert encode_payload(sealed) == from_hex(vector["storedCbor"])
+    assert decode_payload(from_hex(vector["storedCbor"])) == sealed
+    for name, pushed in vector["pushCbor"].items():
+        position = vector["recipients"].index(name)
+        assert encode_payload(sealed.only([position])) == from_hex(pushed)
+        assert opened_with(decode_payload(from_hex(pushed)), KEYS[name]) == (0, from_hex(vector["payload"]))
+    assert opened_with(sealed, sender) == (len(recipients), from_hex(vector["payload"]))
+    stranger = next(pair for name, pair in KEYS.items() if name not in (*vector["recipients"], vector["sender"]))
+    assert opened_with(sealed, stranger) is None
+
+
+@pytest.mark.parametrize("vector", DOCUMENT["orion_wire"]["partyinfo"], ids=lambda vector: vector["source"][:8])
+def test_network_view(vector: Vector) -> None:
+    view = decode_view(from_hex(vector["cbor"]))
+    decoded = vector["decoded"]
+    assert view == NetworkView(
+        decoded.get("url"),
+        tuple(decoded["nodeURLs"]),
+        {from_text(key): url for key, url in decoded["nodePKs"].items()},
+    )
+    assert decode_view(encode_view(view)) == view
+    if vector["source"] == "computed":
+        assert encode_view(view) == from_hex(vector["cbor"])
+
+
+@pytest.mark.parametrize("vector", DOCUMENT["orion_wire"]["pushPrivacyGroup"], ids=("create", "delete"))
+def test_group_record(vector: Vector) -> None:
+    record = decode_group(from_hex(vector["cbor"]))
+    assert to_text(record.id) == vector["expectedResponseText"]
+    assert encode_group(record) == from_hex(vector["cbor"])
+    assert record.active is (vector.get("meaning") is None)
+
+
+def test_legacy_group_record() -> None:
+    vector = DOCUMENT["orion_wire"]["legacyGroupRecord"]
+    record = GroupRecord.legacy((KEYS["key2"].public, KEYS["key1"].public))
+    assert encode_group(record) == from_hex(vector["cbor"])
+    assert decode_group(from_hex(vector["cbor"])) == record
+    assert to_text(record.id) == vector["storedUnder"]
+
+
+def test_tessera_orion_mode_hash() -> None:
+    for vector in DOCUMENT["tessera_payload"]["cases"]:
+        assert to_text(payload_key(from_hex(vector["cipherText"]))) == vector["orionModeHash"]
