@@ -21,7 +21,10 @@ def privacy_settings(read: Reader) -> PrivacySettings | None:
     if url is not None and not url.startswith(("http://", "https://")):
         raise UsageError(f"Invalid value for option '--privacy-url': an http or https URL was expected, not {url}")
     return PrivacySettings(
-        public_key=_public_key(file), url=url, marker_key_file=read.path("privacy-marker-transaction-signing-key-file")
+        public_key=_public_key(file),
+        url=url,
+        manager_config=read.path("privacy-manager-config-file"),
+        marker_key_file=read.path("privacy-marker-transaction-signing-key-file"),
     )
 
 

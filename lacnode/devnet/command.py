@@ -35,7 +35,7 @@ from lacnode.devnet.rpc_client import CallRefused, NodeSilent, call
 from lacnode.devnet.table import BlockRate, Row, read_row, render
 
 DEFAULT_PATH = Path("devnet-data")
-DEFAULT_VALIDATORS, DEFAULT_BLOCK_PERIOD = 4, 1.0
+DEFAULT_VALIDATORS, DEFAULT_BLOCK_PERIOD, DEFAULT_PRIVATE_WRITERS = 4, 1.0, 3
 START_SECONDS = 60.0
 """How long the network may take to reach block 1."""
 
@@ -69,6 +69,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--validators", type=int, metavar="N", help="number of validators (default 4)")
     for role in ("boots", "writers", "observers"):
         parser.add_argument(f"--{role}", type=int, default=0, metavar="N", help=f"number of {role} (default 0)")
+    parser.add_argument(
+        "--privacy",
+        action="store_true",
+        help="give every writer a transaction manager (three writers if none are named)",
+    )
     parser.add_argument(
         "--permissioned", action="store_true", help="let contracts in the genesis decide who may connect and send"
     )
@@ -122,7 +127,8 @@ def _up(arguments: argparse.Namespace) -> int:
         return _run(manifest, arguments)
     validators = DEFAULT_VALIDATORS if arguments.validators is None else arguments.validators
     block_period = DEFAULT_BLOCK_PERIOD if arguments.block_period is None else arguments.block_period
-    shape = Shape(validators, arguments.boots, arguments.writers, arguments.observers, arguments.permissioned)
+    writers = DEFAULT_PRIVATE_WRITERS if arguments.privacy and not arguments.writers else arguments.writers
+    shape = Shape(validators, arguments.boots, writers, arguments.observers, arguments.permissioned, arguments.privacy)
     check_network(shape, block_period)
     if arguments.in_process and shape != Shape(validators):
         raise DevnetError("--in-process networks have validators alone and no permissions")
@@ -188,6 +194,11 @@ def _introduce(manifest: Manifest, as_json: bool) -> None:
     print("\nnodes:")
     for node in manifest.nodes:
         print(f"  {node.name}  {node.rpc_url}  {node.ws_url}")
+    members = [node for node in manifest.nodes if node.privacy_key is not None]
+    if members:
+        print("\ntransaction managers, by their public keys:")
+    for node in members:
+        print(f"  {node.name}  {node.privacy_key}")
     if manifest.permissioned:
         print(f"\nthe first account may change the rules; its key for lacnode permissions: {manifest.admin_key_file}")
     print(f"\ndata in {manifest.path}\n", flush=True)
@@ -206,6 +217,7 @@ def _document(manifest: Manifest) -> dict[str, object]:
                 "ws_url": node.ws_url,
                 "pid": processes.pid_of(node),
                 "data_path": node.data_path,
+                "privacy_public_key": node.privacy_key,
             }
             for node in manifest.nodes
         ],

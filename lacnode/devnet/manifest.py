@@ -16,11 +16,15 @@ from lacnode.crypto.node_key import NodeKey, save_node_key
 from lacnode.devnet.accounts import Account, funded_accounts
 from lacnode.devnet.genesis import CHAIN_ID, devnet_genesis
 from lacnode.devnet.ports import MAX_NODES, NodePorts, node_ports
+from lacnode.devnet.privacy import make_manager_key, privacy_settings, write_manager_config
 from lacnode.primitives.hexadecimal import address_from_hex, from_hex, to_hex
 
 FILE_NAME = "devnet.json"
 FORMAT = 1
 
+
+GROUPS = ("ADMIN", "ETH", "IBFT", "LAC", "NET", "TXPOOL", "WEB3")
+"""The JSON-RPC groups of every node."""
 
 PERMISSIONED = {
     "permissions-nodes-contract-enabled": True,
@@ -49,6 +53,10 @@ class DevnetNode:
     rpc_port: int
     ws_port: int
     data_path: str
+    privacy_key: str | None
+    """The public key of its transaction manager in base64, None where it has none."""
+
+    privacy_port: int
     has_role: bool
     """Whether it is configured to keep to its role: a node that joined later may still become a validator."""
 
@@ -74,6 +82,11 @@ class DevnetNode:
         return self.directory / "faults.json"
 
     @property
+    def privacy_directory(self) -> Path:
+        """Where its transaction manager has its files."""
+        return self.directory / "privacy"
+
+    @property
     def node_id(self) -> str:
         """128 hexadecimal digits."""
         return self.enode.removeprefix("enode://").partition("@")[0]
@@ -88,6 +101,8 @@ class Shape:
     writers: int = 0
     observers: int = 0
     permissioned: bool = False
+    privacy: bool = False
+    """Whether every writer has a transaction manager."""
 
     def roles(self) -> list[str]:
         """The role of every node, in the order of the nodes."""
@@ -173,6 +188,8 @@ def make_devnet(path: Path, shape: Shape, block_period: float, port_offset: int)
         _node(f"{role}-{number}", role, key, node_ports(index, port_offset), path.resolve())
         for index, (role, number, key) in enumerate(zip(roles, numbers, keys, strict=True))
     )
+    if shape.privacy:
+        nodes = tuple(_with_manager(node) if node.role == "writer" else node for node in nodes)
     manifest = Manifest(path.resolve(), block_period, port_offset, shape.permissioned, nodes, funded_accounts())
     validators = [key.address for role, key in zip(roles, keys, strict=True) if role == "validator"]
     genesis = devnet_genesis(validators, manifest.accounts, block_period, int(time.time()) - 1)
@@ -187,11 +204,17 @@ def make_devnet(path: Path, shape: Shape, block_period: float, port_offset: int)
     return manifest
 
 
+def _with_manager(node: DevnetNode) -> DevnetNode:
+    return replace(node, privacy_key=make_manager_key(node.privacy_directory))
+
+
 def _add_permissions(genesis: dict[str, object], manifest: Manifest) -> None:
     """Every node on the list by its role; every funded account may send, the first may change the rules. The module is
     loaded by name because the EVM, which it needs, is slow to load."""
     module = importlib.import_module("lacnode.devnet.permissioned_genesis")
     addresses = [address_from_hex(account.address) for account in manifest.accounts]
+    # A private transaction's marker is signed by the writer itself.
+    addresses += [address_from_hex(node.address) for node in manifest.nodes if node.privacy_key is not None]
     nodes = [(node.enode, node.role, node.name) for node in manifest.nodes]
     alloc = genesis["alloc"]
     assert isinstance(alloc, dict)
@@ -205,6 +228,9 @@ def write_node_files(manifest: Manifest, node: DevnetNode, key: NodeKey) -> None
     static = [other.enode for other in _static_nodes(manifest, node)]
     if static:
         (node.directory / "static-nodes.json").write_text(json.dumps(static, indent=2) + "\n", "utf-8")
+    if node.privacy_key is not None:
+        managers = [other.privacy_port for other in manifest.nodes if other.privacy_key and other.name != node.name]
+        write_manager_config(node.privacy_directory, node.privacy_port, managers)
     node.config_file.write_text(_config_toml(manifest, node), "utf-8")
 
 
@@ -242,6 +268,7 @@ def join_devnet(manifest: Manifest, name: str) -> tuple[Manifest, DevnetNode]:
 
 def _config_toml(manifest: Manifest, node: DevnetNode) -> str:
     bootnodes = [other.enode for other in _bootnodes(manifest, node)]
+    groups = [*GROUPS, *(("EEA", "PRIV") if node.privacy_key else ())]
     settings: dict[str, object] = {
         **({"bootnodes": bootnodes} if bootnodes else {}),
         "data-path": str(node.directory),
@@ -261,16 +288,17 @@ def _config_toml(manifest: Manifest, node: DevnetNode) -> str:
         "rpc-http-enabled": True,
         "rpc-http-host": "127.0.0.1",
         "rpc-http-port": node.rpc_port,
-        "rpc-http-api": ["ADMIN", "ETH", "IBFT", "LAC", "NET", "TXPOOL", "WEB3"],
+        "rpc-http-api": groups,
         "rpc-http-cors-origins": ["*"],
         "rpc-ws-enabled": True,
         "rpc-ws-host": "127.0.0.1",
         "rpc-ws-port": node.ws_port,
-        "rpc-ws-api": ["ADMIN", "ETH", "IBFT", "LAC", "NET", "TXPOOL", "WEB3"],
+        "rpc-ws-api": groups,
         "revert-reason-enabled": True,
         "Xnetwork-faults-file": str(node.faults_file),
         **({"node-role": node.role} if node.has_role else {}),
         **(PERMISSIONED if manifest.permissioned else {}),
+        **(privacy_settings(node.privacy_directory, node.directory / "key") if node.privacy_key else {}),
     }
     return "".join(f"{name}={json.dumps(value)}\n" for name, value in settings.items())
 
@@ -287,6 +315,8 @@ def _node(name: str, role: str, key: NodeKey, ports: NodePorts, root: Path, has_
         rpc_port=ports.rpc,
         ws_port=ports.ws,
         data_path=str(root / "nodes" / name),
+        privacy_key=None,
+        privacy_port=ports.privacy,
         has_role=has_role,
     )
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-FIRST_P2P_PORT, FIRST_RPC_PORT = 30303, 8545
+FIRST_P2P_PORT, FIRST_RPC_PORT, FIRST_PRIVACY_PORT = 30303, 8545, 19_000
 STRIDE = 100
 LAST_OFFSET = 2400
 """The last one that `claimed_ports` gives out."""
@@ -30,11 +30,12 @@ class NoFreePorts(Exception):
 
 
 class NodePorts(NamedTuple):
-    """Where one node listens: p2p on TCP and UDP, the others on TCP."""
+    """Where one node listens: p2p on TCP and UDP, the others on TCP. `privacy` is its transaction manager's, if any."""
 
     p2p: int
     rpc: int
     ws: int
+    privacy: int
 
     def are_free(self) -> bool:
         """Whether nothing listens on any of them on 127.0.0.1."""
@@ -45,7 +46,7 @@ class NodePorts(NamedTuple):
 def node_ports(index: int, offset: int) -> NodePorts:
     """The ports of the node with the 0-based `index` in the network whose ports are `offset` above the well-known."""
     rpc = FIRST_RPC_PORT + offset + 2 * index
-    return NodePorts(FIRST_P2P_PORT + offset + index, rpc, rpc + 1)
+    return NodePorts(FIRST_P2P_PORT + offset + index, rpc, rpc + 1, FIRST_PRIVACY_PORT + offset + index)
 
 
 @contextmanager

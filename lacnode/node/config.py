@@ -41,10 +41,12 @@ class MiningSettings:
 @dataclass(frozen=True, slots=True)
 class PrivacySettings:
     """Private transactions. `public_key` (32 bytes) is the manager's key that this node acts for; `url` where the manager
-    answers, None for one in this process; markers are signed by the key in `marker_key_file`, each by a new one without."""
+    answers, `manager_config` the configuration of one in this process; markers are signed by the key in
+    `marker_key_file`, each by a new one without."""
 
     public_key: bytes
     url: str | None = None
+    manager_config: Path | None = None
     marker_key_file: Path | None = None
 
 

@@ -31,6 +31,7 @@ from lacnode.evm.rejection import TransactionRejected
 from lacnode.node.config import NodeConfig
 from lacnode.node.connection_policy import PermissionPolicy
 from lacnode.node.faults import watch_faults
+from lacnode.node.manager import OpenedManager
 from lacnode.node.permissions import Desk, Permissions
 from lacnode.node.privacy import PrivateSide, PublicRooms
 from lacnode.node.role import DUTIES
@@ -45,7 +46,6 @@ from lacnode.permissioning.node_permissions import Moment
 from lacnode.primitives.block import Block
 from lacnode.primitives.rlp import RlpError
 from lacnode.primitives.transaction import Transaction
-from lacnode.privacy.transaction_manager import TransactionManager
 from lacnode.rpc.server import RpcServers
 from lacnode.rpc.services import RpcServices
 from lacnode.storage.consensus_log import ConsensusLog, MemoryConsensusLog
@@ -81,7 +81,7 @@ class Parts:
     key: NodeKey
     database: Database
     records: ConsensusLog | MemoryConsensusLog
-    manager: TransactionManager | None = None
+    manager: OpenedManager | None = None
     local_permissions: LocalPermissions = field(default_factory=LocalPermissions)
 
 
@@ -184,7 +184,7 @@ class Node:
         settings, manager = self.config.privacy, self._parts.manager
         if settings is None or manager is None:
             return None
-        return PrivateSide(settings, manager, PublicRooms(self.chain, engine, self._parts.database, self.pool))
+        return PrivateSide(settings, manager.manager, PublicRooms(self.chain, engine, self._parts.database, self.pool))
 
     def _make_validator(self) -> Validator:
         parameters = self.spec.ibft.at(0)
@@ -264,10 +264,18 @@ class Node:
             nursery.start_soon(self._pool_received, batches_out)
             nursery.start_soon(self._expire_pool)
             if self.private is not None:
+                await self._start_manager(nursery, self.private)
                 nursery.start_soon(self.private.run, self.rpc.subscriptions.private_block_added)
             if self.config.faults_file is not None:
                 nursery.start_soon(watch_faults, self.config.faults_file, self._faults, self.network.recheck)
             task_status.started()
+
+    async def _start_manager(self, nursery: trio.Nursery, private: PrivateSide) -> None:
+        """A manager in this process opens its port to its peers, and tells of payloads as they come."""
+        hosted = None if self._parts.manager is None else self._parts.manager.hosted
+        if hosted is not None:
+            hosted.manager.on_kept(lambda key: self._on_loop(private.payload_arrived, key))
+            await nursery.start(hosted.run)
 
     async def wait_for_block(self, number: int) -> None:
         """Return once the chain has block `number`; call while the node runs."""
@@ -278,6 +286,8 @@ class Node:
         """Let go of the files; call after `run` has ended."""
         self._parts.records.close()
         self._parts.database.close()
+        if self._parts.manager is not None and self._parts.manager.hosted is not None:
+            self._parts.manager.hosted.close()
 
     async def _take_part(self) -> None:
         """Be a validator; at genesis, only after the others have been met or a little while has passed.

@@ -17,6 +17,7 @@ from lacnode.chainspec.genesis import GenesisError, load_genesis
 from lacnode.crypto.node_key import KeyFileError, NodeKey, load_node_key, load_or_create_node_key
 from lacnode.node.config import NodeConfig
 from lacnode.node.logs import configure_logs
+from lacnode.node.manager import ManagerFailed, OpenedManager, open_manager
 from lacnode.node.node import Node, Parts
 from lacnode.p2p.network import PortTaken
 from lacnode.permissioning.local_file import PermissionsFileError
@@ -66,10 +67,6 @@ def run_node(config: NodeConfig, manager: TransactionManager | None = None) -> i
 def open_node(config: NodeConfig, manager: TransactionManager | None = None) -> Node:
     """The node on its files; StartFailed naming the file and what was expected. `manager` keeps the payloads of private
     transactions, where they are on."""
-    if config.privacy is not None and manager is None:
-        raise StartFailed(
-            "--privacy-enabled: there is no transaction manager to keep the payloads of private transactions"
-        )
     for warning in config.warnings:
         log.warning(warning)
     try:
@@ -81,14 +78,25 @@ def open_node(config: NodeConfig, manager: TransactionManager | None = None) -> 
         key = load_node_key(key_file) if key_file is not None and key_file.exists() else _made_key(config)
         fixed = (*config.p2p.bootnodes, *config.p2p.static_nodes)
         local = open_local_permissions(config.permissioning, key.public_key, fixed, allow_names=config.host_names)
+        opened = None if manager is None else OpenedManager(manager)
+        if opened is None and config.privacy is not None:
+            opened = open_manager(config.privacy)
         database = LmdbDatabase(config.data_path)
         try:
             records = ConsensusLog(config.data_path / "consensus.log")
-            return Node(config, Parts(spec, key, database, records, manager, local))
+            return Node(config, Parts(spec, key, database, records, opened, local))
         except BaseException:
             database.close()
             raise
-    except (BadOrigin, GenesisError, KeyFileError, PermissionsFileError, StorageError, WrongNetwork) as error:
+    except (
+        BadOrigin,
+        GenesisError,
+        KeyFileError,
+        ManagerFailed,
+        PermissionsFileError,
+        StorageError,
+        WrongNetwork,
+    ) as error:
         raise StartFailed(str(error)) from None
     except RlpError as error:
         raise StartFailed(f"{config.data_path / 'consensus.log'} is damaged: {error}") from None

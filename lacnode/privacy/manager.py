@@ -57,6 +57,11 @@ class LocalTransactionManager:
         self._always = tuple(always_send_to)
         self._missing = missing
         self._audit = AuditLog(store)
+        self._listeners: list[Callable[[bytes], None]] = []
+
+    def on_kept(self, listener: Callable[[bytes], None]) -> None:
+        """Have `listener` called with the key of every payload that is new, in whatever thread; it must be quick."""
+        self._listeners.append(listener)
 
     @property
     def keys(self) -> KeyRing:
@@ -239,6 +244,8 @@ class LocalTransactionManager:
             self._missing.found(payload.key)
         if new:
             self._guarded(self._audit.record, event, kept.key, kept.sender, list(readers), kept.group_id)
+            for listener in self._listeners:
+                listener(kept.key)
 
     def group_pushed(self, body: bytes) -> str:
         """Keep a group that a peer tells of; the text of its id. Refused if no own key is a member. A deleted group stays

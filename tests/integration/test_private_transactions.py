@@ -16,6 +16,7 @@ from trio_websocket import open_websocket_url
 from lacnode.devnet.in_process import MemoryNetwork, build_network
 from lacnode.devnet.ports import claimed_ports
 from lacnode.node.config import NodeConfig, PrivacySettings
+from lacnode.node.manager import OpenedManager
 from lacnode.node.node import Node
 from lacnode.node.run import StartFailed, open_node
 from lacnode.primitives.hexadecimal import to_hex
@@ -111,7 +112,7 @@ def _private(node: Node, manager: MemoryManager) -> Node:
         websocket=replace(config.websocket, groups=groups),
         privacy=PrivacySettings(manager.key),
     )
-    return Node(config, replace(node._parts, manager=manager))
+    return Node(config, replace(node._parts, manager=OpenedManager(manager)))
 
 
 def test_a_contract_between_two_members() -> None:

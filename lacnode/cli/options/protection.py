@@ -13,7 +13,13 @@ PROTECTION_OPTIONS = (
     Option("permissions-accounts-contract-enabled", Kind.BOOL, "false", "Account permissioning by contract"),
     Option("permissions-accounts-contract-address", Kind.ADDRESS, "", "Ingress contract (LACChain 0x..8888)"),
     Option("privacy-enabled", Kind.BOOL, "false", "Private transactions"),
-    Option("privacy-url", Kind.STRING, "", "Transaction manager's client API; without it one in this process"),
+    Option("privacy-url", Kind.STRING, "", "Transaction manager's client API"),
+    Option(
+        "privacy-manager-config-file",
+        Kind.PATH,
+        "",
+        "Configuration (Orion's TOML) of a transaction manager in this process, where there is no --privacy-url",
+    ),
     Option("privacy-public-key-file", Kind.PATH, "", "Enclave public key (base64)"),
     Option(
         "privacy-marker-transaction-signing-key-file",

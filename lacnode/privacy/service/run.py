@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -23,25 +24,37 @@ MIN_TOKEN = 16
 def run_manager(config: ManagerConfig, clear_known_nodes: bool = False) -> int:
     """Run until SIGINT or SIGTERM; the exit status."""
     try:
-        config.path(".").mkdir(parents=True, exist_ok=True)
-        keys, store = _keys(config), PayloadStore(config.store_url)
+        service = open_service(config, clear_known_nodes=clear_known_nodes)
     except (ConfigError, PrivacyKeyError, StoreError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     ports, status = config.path(PORTS_FILE), 0
     try:
-        if clear_known_nodes:
-            store.put_known_nodes({})
-        service = ManagerService(keys, store, _settings(config, store))
         trio.run(_run, service, ports)
         log.info("stopped")
     except* (RpcPortTaken, ConfigError, PrivacyKeyError, StoreError) as failure:
         print(_innermost(failure), file=sys.stderr)
         status = 1
     finally:
-        store.close()
+        service.close()
         ports.unlink(missing_ok=True)
     return status
+
+
+def open_service(
+    config: ManagerConfig, *, with_client_port: bool = True, clear_known_nodes: bool = False
+) -> ManagerService:
+    """The manager of `config` on its files, for a process of its own or, without a client port, for a node's."""
+    config.path(".").mkdir(parents=True, exist_ok=True)
+    keys, store = _keys(config), PayloadStore(config.store_url)
+    try:
+        if clear_known_nodes:
+            store.put_known_nodes({})
+        settings = _settings(config, store)
+        return ManagerService(keys, store, settings if with_client_port else replace(settings, client_port=None))
+    except BaseException:
+        store.close()
+        raise
 
 
 def _keys(config: ManagerConfig) -> KeyRing:

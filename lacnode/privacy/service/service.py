@@ -94,6 +94,10 @@ class ManagerService:
             log.info("transaction manager is up", node_port=self.node_port, client_port=self.client_port or "off")
             task_status.started()
 
+    def close(self) -> None:
+        """Let go of the store; call after `run` has ended."""
+        self._store.close()
+
     def _client_routes(self) -> ClientRoutes:
         token = self._settings.token
         limiter = trio.CapacityLimiter(CLIENT_WORKERS)

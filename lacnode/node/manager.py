@@ -1,0 +1,49 @@
+"""Which transaction manager a node with private transactions uses: one behind a URL, or one in its own process.
+
+Must not keep payloads itself, and must not let a manager's trouble be more than the start's or the private side's.
+"""
+
+from dataclasses import dataclass
+
+from lacnode.node.config import PrivacySettings
+from lacnode.privacy.key_files import PrivacyKeyError
+from lacnode.privacy.payload_store import StoreError
+from lacnode.privacy.service.config import ConfigError, load_config
+from lacnode.privacy.service.http_manager import HttpTransactionManager
+from lacnode.privacy.service.run import open_service
+from lacnode.privacy.service.service import ManagerService
+from lacnode.privacy.transaction_manager import TransactionManager
+
+
+class ManagerFailed(Exception):
+    """No manager can be had; one message naming the option or file."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedManager:
+    """`hosted` is the manager's own service where it runs in this process."""
+
+    manager: TransactionManager
+    hosted: ManagerService | None = None
+
+
+def open_manager(settings: PrivacySettings) -> OpenedManager:
+    """The manager that `settings` name; ManagerFailed."""
+    if settings.url is not None:
+        return OpenedManager(HttpTransactionManager(settings.url))
+    if settings.manager_config is None:
+        raise ManagerFailed(
+            "--privacy-enabled: there is no transaction manager to keep the payloads of private transactions; give "
+            "--privacy-url for one that runs elsewhere, or --privacy-manager-config-file for one in this process"
+        )
+    try:
+        service = open_service(load_config(settings.manager_config, {}), with_client_port=False)
+    except (ConfigError, PrivacyKeyError, StoreError, OSError) as error:
+        raise ManagerFailed(f"--privacy-manager-config-file={settings.manager_config}: {error}") from None
+    if service.manager.keys.pair_of(settings.public_key) is None:
+        service.close()
+        raise ManagerFailed(
+            f"--privacy-public-key-file: its key is none of those in {settings.manager_config}, whose manager could read "
+            "nothing for this node"
+        )
+    return OpenedManager(service.manager, service)
