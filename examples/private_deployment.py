@@ -1,6 +1,6 @@
 """Deploy a private contract between two members of `lacnode devnet --privacy`: the third sees the marker and no more.
 
-    python examples/private_deployment.py [DATA_PATH]        (the devnet's, devnet-data by default)
+python examples/private_deployment.py [DATA_PATH]        (the devnet's, devnet-data by default)
 """
 
 import base64
@@ -33,12 +33,16 @@ def private_deployment(code: bytes, sender: str, receivers: list[str], nonce: in
 
 
 code = bytes.fromhex(token["bytecode"][2:]) + (1000).to_bytes(32)
-count = int(ask(members[0], "priv_getEeaTransactionCount", account.address, one["privacy_key"], [two["privacy_key"]]), 16)
+count = int(
+    ask(members[0], "priv_getEeaTransactionCount", account.address, one["privacy_key"], [two["privacy_key"]]), 16
+)
 raw = private_deployment(code, one["privacy_key"], [two["privacy_key"]], count)
 marker = ask(members[0], "eea_sendRawTransaction", "0x" + raw.hex())
 print(f"marker {marker}: everybody sees it, for instance member 3, whose transaction goes to")
 mined = [member.eth.wait_for_transaction_receipt(marker) for member in members][2]
-print(f"  {mined['to']} with {len(members[2].eth.get_transaction(marker)['input'])} bytes of data: the payload's digest")
+print(
+    f"  {mined['to']} with {len(members[2].eth.get_transaction(marker)['input'])} bytes of data: the payload's digest"
+)
 for name, member in zip(("member 1", "member 2", "member 3"), members, strict=True):
     receipt = None
     for _ in range(100):

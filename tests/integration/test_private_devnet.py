@@ -1,0 +1,91 @@
+"""`lacnode devnet --privacy`: real processes, each writer with its own transaction manager in it."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.devnet import Devnet, ask, height, running_devnet, until
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples" / "private_deployment.py"
+CODE = bytes.fromhex(json.loads((ROOT / "examples" / "contracts" / "Token.json").read_text())["bytecode"][2:])
+
+pytestmark = pytest.mark.xdist_group("private-devnet")
+
+
+def deploy(path: Path) -> tuple[str, str]:
+    """Run the example; the marker's hash and what it printed."""
+    done = subprocess.run([sys.executable, str(EXAMPLE), str(path)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    marker = re.search(r"marker (0x[0-9a-f]{64})", done.stdout)
+    assert marker is not None
+    return marker.group(1), done.stdout
+
+
+def receipt(network: Devnet, name: str, marker: str) -> dict[str, str] | None:
+    found: dict[str, str] | None = ask(network.url(name), "priv_getTransactionReceipt", marker)
+    return found
+
+
+def test_two_members_share_what_a_third_never_sees(tmp_path: Path) -> None:
+    path = tmp_path / "net"
+    with running_devnet(path, "--privacy", "--block-period", "0.5") as network:
+        marker, said = deploy(path)
+        first, second = (receipt(network, name, marker) for name in ("writer-1", "writer-2"))
+        assert first is not None
+        assert second is not None
+        assert first["contractAddress"] == second["contractAddress"]
+        assert "member 3: nothing" in said
+        public = ask(network.url("writer-3"), "eth_getTransactionByHash", marker)
+        assert len(public["input"]) == 2 + 64, "the marker carries the payload's digest"
+        assert receipt(network, "writer-3", marker) is None
+        network.command("stop")
+        for name in ("writer-3", "validator-1"):
+            for file in (path / "nodes" / name).rglob("*"):
+                if file.is_file():
+                    content = file.read_bytes()
+                    assert CODE[:64] not in content, file
+                    assert CODE[:64].hex().encode() not in content, file
+
+
+def test_tessera_579_a_wiped_member_rebuilds(tmp_path: Path) -> None:
+    """It loses payloads, private state and the chain; its key and the other members are left."""
+    path = tmp_path / "net"
+    with running_devnet(path, "--privacy", "--block-period", "0.5") as network:
+        markers = [deploy(path)[0] for _ in range(3)]
+        kept = [receipt(network, "writer-2", marker) for marker in markers]
+        assert None not in kept
+        network.command("kill", "writer-2")
+        directory = path / "nodes" / "writer-2"
+        shutil.rmtree(directory / "database")
+        for file in (directory / "privacy").glob("*.sqlite*"):
+            file.unlink()
+        network.command("start", "writer-2")
+        for marker, before in zip(markers, kept, strict=True):
+            until(lambda marker=marker: receipt(network, "writer-2", marker) is not None, f"{marker} back")  # type: ignore[misc]
+            assert receipt(network, "writer-2", marker) == before
+        (group,) = ask(network.url("writer-2"), "lac_privacyGroups")
+        assert (group["status"], group["waitingFor"]) == ("current", 0)
+
+
+def test_the_public_chain_goes_on_while_a_member_is_away(tmp_path: Path) -> None:
+    path = tmp_path / "net"
+    with running_devnet(path, "--privacy", "--block-period", "0.5") as network:
+        deploy(path)
+        network.command("kill", "writer-2")
+        reached = height(network.url("writer-1"))
+        for name in ("writer-1", "validator-1"):
+            until(lambda name=name: height(network.url(name)) >= reached + 50, "fifty blocks")  # type: ignore[misc]
+        network.command("start", "writer-2")
+        until(lambda: height(network.url("writer-2")) >= reached + 50, "the member caught up")
+        marker, _ = deploy(path)
+        roots = [
+            next(iter(ask(network.url(name), "lac_privacyGroups") or []), {}).get("stateRoot") for name in ("writer-1", "writer-2")
+        ]  # fmt: skip
+        assert receipt(network, "writer-2", marker) == receipt(network, "writer-1", marker)
+        assert roots[0] == roots[1]
