@@ -109,16 +109,16 @@ class TestClientApi:
         assert a.is_up()
         digest = a.send(SECRET, key_a, [key_b])
         assert (b.receive(digest).payload, b.receive(digest, key_b).sender) == (SECRET, key_a)
-        with pytest.raises(ManagerError, match="^EnclavePayloadNotFound$"):
+        with pytest.raises(ManagerError, match=r"^EnclavePayloadNotFound$"):
             c.receive(digest)
         group = a.create_group([key_a, key_b], key_a, "name", "text", b"seed")
         assert b.retrieve_group(group.id) == group
         assert group in b.find_groups([key_b, key_a])
         assert a.receive(b.send_to_group(SECRET, key_b, group.id)).group_id == group.id
         assert b.delete_group(group.id, key_b) == group.id
-        with pytest.raises(ManagerError, match="^PrivacyGroupNotFound$"):
+        with pytest.raises(ManagerError, match=r"^PrivacyGroupNotFound$"):
             a.retrieve_group(group.id)
-        with pytest.raises(ManagerError, match="^NodeMissingPeerUrl$"):
+        with pytest.raises(ManagerError, match=r"^NodeMissingPeerUrl$"):
             a.send(SECRET, key_a, [bytes(32)])
 
     def test_paths_types_and_error_bodies(self, trio_of_managers: list[Process]) -> None:
@@ -191,7 +191,7 @@ def test_tessera_579_a_member_that_lost_its_store_has_everything_back(
     trio_of_managers: list[Process], clients: list[HttpTransactionManager], tmp_path: Path
 ) -> None:
     a, b, c = trio_of_managers
-    client_a, client_b, client_c = clients
+    client_a, client_b, _ = clients
     group = client_a.create_group([a.key, b.key], a.key, "kept")
     received = [client_a.send_to_group(SECRET + str(number).encode(), a.key, group.id) for number in range(70)]
     sent = client_b.send(b"from the one that will lose it", b.key, [c.key])

@@ -13,7 +13,8 @@ log = structlog.get_logger("privacy")
 TIMEOUT = 1.5
 MAX_ANSWER = 4_194_304
 MAX_CALLS = 32
-CBOR = {"content-type": "application/cbor"}
+HEADERS = {"content-type": "application/cbor", "accept-encoding": "identity"}
+"""Nothing compressed: what a stranger says is as long as it is."""
 
 
 class HttpPeerSender:
@@ -61,7 +62,7 @@ class HttpPeerSender:
             return None
         with trio.move_on_after(TIMEOUT):
             try:
-                async with self._client.stream("POST", url, content=body, headers=CBOR) as response:
+                async with self._client.stream("POST", url, content=body, headers=HEADERS) as response:
                     if response.status_code != 200:
                         log.debug(f"{url} answers {response.status_code}")
                         return None
