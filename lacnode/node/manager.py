@@ -12,6 +12,7 @@ from lacnode.privacy.service.config import ConfigError, load_config
 from lacnode.privacy.service.http_manager import HttpTransactionManager
 from lacnode.privacy.service.run import open_service
 from lacnode.privacy.service.service import ManagerService
+from lacnode.privacy.service.tls import TlsError
 from lacnode.privacy.transaction_manager import TransactionManager
 
 
@@ -38,7 +39,7 @@ def open_manager(settings: PrivacySettings) -> OpenedManager:
         )
     try:
         service = open_service(load_config(settings.manager_config, {}), with_client_port=False)
-    except (ConfigError, PrivacyKeyError, StoreError, OSError) as error:
+    except (ConfigError, PrivacyKeyError, StoreError, TlsError, OSError) as error:
         raise ManagerFailed(f"--privacy-manager-config-file={settings.manager_config}: {error}") from None
     if service.manager.keys.pair_of(settings.public_key) is None:
         service.close()

@@ -146,15 +146,16 @@ class Recovery:
     def __init__(self, manager: LocalTransactionManager, sender: PeerSender) -> None:
         self._manager = manager
         self._sender = sender
+        self._reached: dict[tuple[bytes, bytes], int] = {}
 
     def recover_from(self, keys: Container[bytes]) -> tuple[int, set[bytes]]:
-        """Ask the managers of `keys` for everything; how many payloads came, and which keys answered."""
+        """Ask the managers of `keys` for everything; how many payloads came, and which answered to the end."""
         total, answered = 0, set()
         for own, key, url in self._pairs():
             if key in keys:
-                count = self._everything(own, key, url)
-                if count is not None:
-                    total += count
+                count, finished = self._everything(own, key, url)
+                total += count
+                if finished:
                     answered.add(key)
         return total, answered
 
@@ -168,17 +169,20 @@ class Recovery:
         others = [(k, url) for k, url in self._manager.view.keys.items() if self._manager.keys.pair_of(k) is None]
         return [(pair, key, url) for pair in own for key, url in others]
 
-    def _everything(self, own: KeyPair, key: bytes, url: str) -> int | None:
-        total = after = 0
+    def _everything(self, own: KeyPair, key: bytes, url: str) -> tuple[int, bool]:
+        """How many came, and whether that is all: if not, the next call goes on where this one was refused."""
+        total, place = 0, (own.public, key)
         for _ in range(MAX_PAGES):
+            after = self._reached.get(place, 0)
             page = self._page(own, key, url, after, ())
             if page is None:
-                return None
+                return total, False
             total += page[0]
             if page[1] <= after:
-                break
-            after = page[1]
-        return total
+                self._reached.pop(place, None)
+                return total, True
+            self._reached[place] = page[1]
+        return total, False
 
     def _page(self, own: KeyPair, key: bytes, url: str, after: int, wanted: Sequence[bytes]) -> tuple[int, int] | None:
         """One page: how many payloads came, and after which number the next begins; None if there is no answer."""

@@ -106,7 +106,7 @@ class TestNotHttp:
 
 class TestSlow:
     async def test_a_request_that_drips_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("lacnode.rpc.http.REQUEST_SECONDS", 0.3)
+        monkeypatch.setattr("lacnode.http.conversation.REQUEST_SECONDS", 0.3)
         async with rpc_node(websocket=None) as node:
             with trio.fail_after(PATIENCE):
                 stream = await trio.open_tcp_stream("127.0.0.1", node.http_port)
@@ -128,15 +128,15 @@ class TestSlow:
             assert replies[0].startswith(b"HTTP/1.1 408")
 
     async def test_a_connection_that_says_nothing_is_closed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("lacnode.rpc.http.FIRST_SECONDS", 0.1)
-        monkeypatch.setattr("lacnode.rpc.http.IDLE_SECONDS", 0.1)
+        monkeypatch.setattr("lacnode.http.conversation.FIRST_SECONDS", 0.1)
+        monkeypatch.setattr("lacnode.http.conversation.IDLE_SECONDS", 0.1)
         async with rpc_node(websocket=None) as node:
             assert await raw(node.http_port, b"") == b""
             assert b"HTTP/1.1 201" in await raw(node.http_port, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
     async def test_a_client_that_does_not_read_is_dropped(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("lacnode.rpc.http.RESPONSE_SECONDS", 0.1)
-        monkeypatch.setattr("lacnode.rpc.http.RESPONSE_RATE", 2**40)
+        monkeypatch.setattr("lacnode.http.conversation.RESPONSE_SECONDS", 0.1)
+        monkeypatch.setattr("lacnode.http.conversation.RESPONSE_RATE", 2**40)
         body = json.dumps([request("eth_getBlockByNumber", "latest", False)] * 1000).encode()
         head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
         async with rpc_node(http_settings(max_connections=1), None) as node:

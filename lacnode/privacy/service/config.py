@@ -139,11 +139,10 @@ def _check(config: ManagerConfig) -> None:
                 check_url(url)
             except ValueError as error:
                 raise ConfigError(f"{key}: {error}") from None
-    for key in ("tls", "clientconnectiontls"):
-        if getattr(config, key) != "off":
-            raise ConfigError(
-                f"{key}: off was expected: put TLS before this port by a proxy, or keep it on a private network"
-            )
+    if config.tls not in ("off", "strict"):
+        raise ConfigError(f"tls: off or strict was expected, found {config.tls}")
+    if config.clientconnectiontls != "off":
+        raise ConfigError("clientconnectiontls: off was expected: keep the port on loopback, or put TLS before it")
     if not _loopback(config.clientnetworkinterface) and not config.clienttokenfile:
         raise ConfigError(
             f"clientnetworkinterface: {config.clientnetworkinterface} is reached from outside, so clienttokenfile "

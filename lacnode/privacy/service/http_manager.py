@@ -126,7 +126,7 @@ class HttpTransactionManager:
             raise _malformed("JSON") from None
 
     def _call(self, method: str, path: str, body: bytes = b"", kind: str = "text/plain") -> bytes:
-        headers = {"content-type": kind}
+        headers = {"content-type": kind, "accept-encoding": "identity"}
         try:
             with self._client.stream(method, path, content=body, headers=headers) as response:
                 answer = bytearray()

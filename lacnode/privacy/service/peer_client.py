@@ -2,25 +2,69 @@
 
 import ssl
 from collections.abc import Mapping
+from contextlib import aclosing
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import structlog
 import trio
 
+from lacnode.privacy.service.tls import Fingerprints
+
 log = structlog.get_logger("privacy")
 
 TIMEOUT = 1.5
 MAX_ANSWER = 4_194_304
 MAX_CALLS = 32
-CBOR = {"content-type": "application/cbor"}
+HEADERS = {"content-type": "application/cbor", "accept-encoding": "identity"}
+"""Nothing compressed: what a stranger says is as long as it is."""
+
+
+class Untrusted(Exception):
+    """A server's certificate is not the one that is known for it."""
+
+
+class _Check:
+    """Looks at the certificate of a connection to `url` when it is made, before anything is sent on it."""
+
+    def __init__(self, pinned: Fingerprints, url: str) -> None:
+        parts = urlsplit(url)
+        self._pinned = pinned
+        self._name = f"{parts.hostname}:{parts.port or 443}"
+
+    async def __call__(self, event: str, details: Mapping[str, Any]) -> None:
+        if event != "connection.start_tls.complete":
+            return
+        stream = details["return_value"]
+        connection = stream.get_extra_info("ssl_object")
+        certificate = connection.getpeercert(binary_form=True) if connection is not None else None
+        if certificate is None or not await trio.to_thread.run_sync(self._pinned.trusts, self._name, certificate):
+            await stream.aclose()
+            raise Untrusted(self._name)
+
+
+class _Body(httpx.AsyncByteStream):
+    """A body in one part. httpx's own is a generator, which nobody closes when the connection breaks in the middle."""
+
+    def __init__(self, data: bytes) -> None:
+        self._parts = [data]
+
+    def __aiter__(self) -> "_Body":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._parts:
+            raise StopAsyncIteration
+        return self._parts.pop()
 
 
 class HttpPeerSender:
     """PeerSender for threads, over an event loop that must run elsewhere; `post_all` is for that loop itself."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, pinned: Fingerprints | None = None) -> None:
         self._tls = tls
+        self._pinned = pinned
         self._token: trio.lowlevel.TrioToken | None = None
         self._client: httpx.AsyncClient | None = None
         self._calls = trio.CapacityLimiter(MAX_CALLS)
@@ -61,7 +105,10 @@ class HttpPeerSender:
             return None
         with trio.move_on_after(TIMEOUT):
             try:
-                async with self._client.stream("POST", url, content=body, headers=CBOR) as response:
+                checks = {} if self._pinned is None else {"trace": _Check(self._pinned, url)}
+                request = self._client.build_request("POST", url, content=body, headers=HEADERS, extensions=checks)
+                request.stream = _Body(body)
+                async with aclosing(await self._client.send(request, stream=True)) as response:
                     if response.status_code != 200:
                         log.debug(f"{url} answers {response.status_code}")
                         return None
@@ -71,7 +118,7 @@ class HttpPeerSender:
                         if len(answer) > MAX_ANSWER:
                             return None
                     return bytes(answer)
-            except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError, OSError) as error:
+            except (Untrusted, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError, OSError) as error:
                 log.debug(f"{url} cannot be reached: {type(error).__name__}")
         return None
 

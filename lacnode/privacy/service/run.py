@@ -14,6 +14,7 @@ from lacnode.privacy.keys import KeyRing
 from lacnode.privacy.payload_store import PayloadStore, StoreError
 from lacnode.privacy.service.config import ConfigError, ManagerConfig
 from lacnode.privacy.service.service import ManagerService, ServiceSettings
+from lacnode.privacy.service.tls import CA, TOFU, Fingerprints, Tls, TlsError, client_context, server_context
 
 log = structlog.get_logger("privacy")
 
@@ -25,14 +26,14 @@ def run_manager(config: ManagerConfig, clear_known_nodes: bool = False) -> int:
     """Run until SIGINT or SIGTERM; the exit status."""
     try:
         service = open_service(config, clear_known_nodes=clear_known_nodes)
-    except (ConfigError, PrivacyKeyError, StoreError, OSError) as error:
+    except (ConfigError, PrivacyKeyError, StoreError, TlsError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     ports, status = config.path(PORTS_FILE), 0
     try:
         trio.run(_run, service, ports)
         log.info("stopped")
-    except* (RpcPortTaken, ConfigError, PrivacyKeyError, StoreError) as failure:
+    except* (RpcPortTaken, ConfigError, PrivacyKeyError, StoreError, TlsError) as failure:
         print(_innermost(failure), file=sys.stderr)
         status = 1
     finally:
@@ -75,8 +76,17 @@ def _settings(config: ManagerConfig, store: PayloadStore) -> ServiceSettings:
         token=_token(config.path(config.clienttokenfile)) if config.clienttokenfile else None,
         other_nodes=config.othernodes,
         always_send_to=[load_public_key(config.path(name)) for name in config.alwayssendto],
+        tls=_tls(config) if config.tls == "strict" else None,
         recover=config.alwaysrecover or store.is_empty(),
     )
+
+
+def _tls(config: ManagerConfig) -> Tls:
+    server = server_context(config.path(config.tlsservercert), config.path(config.tlsserverkey), config.tlsservertrust)
+    client = client_context(config.path(config.tlsclientcert), config.path(config.tlsclientkey), config.tlsclienttrust)
+    known = config.path(config.tlsknownservers)
+    pinned = None if config.tlsclienttrust == CA else Fingerprints(known, record=config.tlsclienttrust == TOFU)
+    return Tls(server, client, pinned)
 
 
 def _token(path: Path) -> str:

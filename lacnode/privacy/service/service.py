@@ -21,6 +21,7 @@ from lacnode.privacy.service.client_routes import ClientRoutes
 from lacnode.privacy.service.discovery import Discovery
 from lacnode.privacy.service.node_routes import NodeRoutes
 from lacnode.privacy.service.peer_client import HttpPeerSender
+from lacnode.privacy.service.tls import Tls
 from lacnode.privacy.transaction_manager import ManagerUnreachable
 
 log = structlog.get_logger("privacy")
@@ -31,6 +32,7 @@ CLIENT_WORKERS, PEER_WORKERS = 8, 4
 """Two pools: peers that keep the manager busy do not keep its own node waiting."""
 
 RECOVERY_PAUSE = 1.0
+HANDSHAKE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class ServiceSettings:
     other_nodes: Sequence[str] = ()
     always_send_to: Sequence[bytes] = ()
     recover: bool = False
+    tls: Tls | None = None
 
 
 class ManagerService:
@@ -55,7 +58,8 @@ class ManagerService:
     def __init__(self, keys: KeyRing, store: PayloadStore, settings: ServiceSettings) -> None:
         self._settings = settings
         self._store = store
-        self._sender = HttpPeerSender()
+        tls = settings.tls
+        self._sender = HttpPeerSender() if tls is None else HttpPeerSender(tls.client, tls.pinned)
         self._peers = Peers(
             keys.public_keys,
             others=settings.other_nodes,
@@ -79,9 +83,10 @@ class ManagerService:
             for listener in listeners:
                 await stack.enter_async_context(listener)
             self.node_port = port_of(listeners)
-            self._peers.announce(settings.node_url or f"http://{settings.node_host}:{self.node_port}")
+            scheme = "http" if settings.tls is None else "https"
+            self._peers.announce(settings.node_url or f"{scheme}://{settings.node_host}:{self.node_port}")
             routes = NodeRoutes(self.manager, self._desk, trio.CapacityLimiter(PEER_WORKERS))
-            nursery.start_soon(_door("privacy peers", routes).serve, listeners)
+            nursery.start_soon(_door("privacy peers", routes, settings.tls).serve, listeners)
             if settings.client_port is not None:
                 listeners = await bind(settings.client_host, settings.client_port)
                 for listener in listeners:
@@ -148,5 +153,15 @@ def _tell(count: int) -> None:
         log.info(f"{count} payloads were recovered from other managers")
 
 
-def _door(name: str, routes: Answering) -> Door:
-    return Door(name, MAX_CONNECTIONS, lambda stream: HttpConversation(stream, routes, MAX_BODY).run())
+def _door(name: str, routes: Answering, tls: Tls | None = None) -> Door:
+    async def converse(stream: trio.SocketStream) -> None:
+        if tls is None:
+            await HttpConversation(stream, routes, MAX_BODY).run()
+            return
+        secured = trio.SSLStream(stream, tls.server, server_side=True, https_compatible=True)
+        with trio.move_on_after(HANDSHAKE_SECONDS) as patience:
+            await secured.do_handshake()
+        if not patience.cancelled_caught:
+            await HttpConversation(secured, routes, MAX_BODY).run()
+
+    return Door(name, MAX_CONNECTIONS, converse)

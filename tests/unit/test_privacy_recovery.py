@@ -1,0 +1,138 @@
+"""Lost and found between managers that call each other: who is served what, and who is not."""
+
+import secrets
+from collections.abc import Mapping
+
+import nacl.bindings
+import pytest
+
+from lacnode.privacy.cbor import decode_map, encode_map
+from lacnode.privacy.keys import KeyPair, KeyRing
+from lacnode.privacy.manager import LocalTransactionManager
+from lacnode.privacy.payload_store import PayloadStore
+from lacnode.privacy.peers import Peers
+from lacnode.privacy.recovery import CHALLENGE, RECOVER, REQUESTS, VALID_SECONDS, Recovery, RecoveryDesk
+from lacnode.privacy.transaction_manager import ManagerError
+
+A, B, C = (KeyPair.of(bytes([number]) * 32) for number in (1, 2, 3))
+
+
+class Two:
+    """A's manager, whose store is whole, and B's, whose store may be lost; `now` is the desk's clock."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.asked = 0
+        self.stores = {A.public: PayloadStore(), B.public: PayloadStore()}
+        self.managers = {pair.public: self._manager(pair) for pair in (A, B)}
+        self.desk = RecoveryDesk(KeyRing([A]), self.stores[A.public], lambda: self.now)
+
+    def _manager(self, pair: KeyPair) -> LocalTransactionManager:
+        known = {A.public: "http://a", B.public: "http://b"}
+        known.pop(pair.public)
+        peers = Peers([pair.public], "http://a" if pair is A else "http://b", known=known)
+        return LocalTransactionManager(KeyRing([pair]), self.stores[pair.public], peers, self)
+
+    def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
+        (url, body) = next(iter(bodies.items()))
+        manager = self.managers[A.public if url == "http://a" else B.public]
+        try:
+            if path == CHALLENGE:
+                return {url: self.desk.challenge(body)}
+            if path == RECOVER:
+                self.asked += 1
+                return {url: self.desk.recover(body)}
+            return {url: (manager.pushed if path == "/push" else manager.group_pushed)(body).encode()}
+        except ManagerError:
+            return {url: None}
+
+    def lose(self) -> LocalTransactionManager:
+        self.stores[B.public] = PayloadStore()
+        self.managers[B.public] = self._manager(B)
+        return self.managers[B.public]
+
+    def request(self, claimed: bytes, secret: bytes, challenge: bytes | None = None) -> bytes:
+        """A request of who says to be `claimed` and has the key `secret`."""
+        if challenge is None:
+            challenge = decode_map(
+                self.desk.challenge(encode_map({"from": claimed, "to": A.public})), "challenge"
+            ).bytes("challenge")
+        inner = encode_map({"challenge": challenge, "after": 0, "wanted": []})
+        nonce = secrets.token_bytes(24)
+        box = nacl.bindings.crypto_box(inner, nonce, A.public, secret)
+        return encode_map({"from": claimed, "to": A.public, "nonce": nonce, "box": box})
+
+
+@pytest.fixture
+def two() -> Two:
+    return Two()
+
+
+def test_received_sent_and_groups_come_back_each_with_one_box(two: Two) -> None:
+    a, b = two.managers.values()
+    group = a.create_group([A.public, B.public], A.public)
+    received, sent = a.send_to_group(b"from a", A.public, group.id), b.send(b"from b", B.public, [A.public])
+    a.send(b"a's own", A.public, [A.public])
+    lost = two.lose()
+    assert Recovery(lost, two).recover_from({A.public}) == (2, {A.public})
+    assert (lost.receive(received).payload, lost.receive(sent).payload) == (b"from a", b"from b")
+    assert lost.retrieve_group(group.id) == group
+    assert all(len(stored.payload.boxes) == 1 for stored in two.stores[B.public].payloads_of(B.public, 0, 9))
+    assert Recovery(lost, two).recover_from({A.public}) == (0, {A.public})
+
+
+def test_one_payload_is_asked_for_by_its_key(two: Two) -> None:
+    a = two.managers[A.public]
+    first, second = a.send(b"1", A.public, [B.public]), a.send(b"2", A.public, [B.public])
+    lost = two.lose()
+    assert Recovery(lost, two).recover_some([second, bytes(32)]) == 1
+    assert lost.receive(second).payload == b"2"
+    with pytest.raises(ManagerError, match="EnclavePayloadNotFound"):
+        lost.receive(first)
+
+
+class TestRefused:
+    def test_a_key_that_is_only_claimed(self, two: Two) -> None:
+        with pytest.raises(ManagerError, match="EnclaveNotPayloadOwner"):
+            two.desk.recover(two.request(B.public, C.private))
+
+    def test_the_desks_own_key(self, two: Two) -> None:
+        with pytest.raises(ManagerError, match="EnclaveNotPayloadOwner"):
+            two.desk.recover(two.request(A.public, A.private))
+
+    def test_a_challenge_of_another_key_or_of_long_ago(self, two: Two) -> None:
+        body = two.desk.challenge(encode_map({"from": C.public, "to": A.public}))
+        of_c = decode_map(body, "challenge").bytes("challenge")
+        with pytest.raises(ManagerError, match="EnclaveNotPayloadOwner"):
+            two.desk.recover(two.request(B.public, B.private, of_c))
+        request = two.request(B.public, B.private)
+        two.desk.recover(request)
+        two.now += VALID_SECONDS + 1
+        with pytest.raises(ManagerError, match="EnclaveNotPayloadOwner"):
+            two.desk.recover(request)
+
+    def test_too_many_requests_of_one_key_but_not_those_of_another(self, two: Two) -> None:
+        request = two.request(B.public, B.private)
+        for _ in range(REQUESTS):
+            two.desk.recover(request)
+        with pytest.raises(ManagerError, match="EnclaveNotPayloadOwner"):
+            two.desk.recover(request)
+        two.desk.recover(two.request(C.public, C.private))
+
+    def test_a_third_party_gets_nothing(self, two: Two) -> None:
+        two.managers[A.public].send(b"secret", A.public, [B.public])
+        answer = decode_map(two.desk.recover(two.request(C.public, C.private)), "answer")
+        opened = nacl.bindings.crypto_box_open(answer.bytes("box"), answer.bytes("nonce"), A.public, C.private)
+        page = decode_map(opened, "page")
+        assert (page.take("payloads", list), page.take("groups", list), page.take("next", int)) == ([], [], 0)
+
+
+def test_a_refused_recovery_goes_on_where_it_was(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lacnode.privacy.recovery.PAGE", 2)
+    monkeypatch.setattr("lacnode.privacy.recovery.REQUESTS", 3)
+    keys = [two.managers[A.public].send(bytes([number]), A.public, [B.public]) for number in range(10)]
+    recovery = Recovery(two.lose(), two)
+    assert recovery.recover_from({A.public}) == (6, set())
+    two.now += 61
+    assert recovery.recover_from({A.public}) == (4, {A.public})
+    assert [two.managers[B.public].receive(key).payload for key in keys] == [bytes([number]) for number in range(10)]
