@@ -71,7 +71,10 @@ class Permissions:
             # Between others it does not matter what this node has seen of the network yet.
             moment = replace(moment, is_current=True, is_isolated=False)
         decision = self.nodes.decide(source, destination, moment, ANSWER_SECONDS)
-        if decision.rule != NODE_RULE or self._node_explainer is None:
+        if decision.rule != NODE_RULE or self._node_explainer is None or self.node_contract is None:
+            return decision
+        if not self.node_contract.answers(source, destination, moment.header, ANSWER_SECONDS):
+            # What is wrong with the contract stands in the decision; rules that it might have do not matter.
             return decision
         if decision.allowed:
             hints = [self.address_hint(enode, moment.header) for enode in (source, destination)]

@@ -73,6 +73,14 @@ class NodeContract:
         except (ContractUnreadable, UnexpectedAnswer):
             return False
 
+    def answers(self, source: Enode, destination: Enode, header: BlockHeader, seconds: float) -> bool:
+        """Whether the contract gives an answer about the two at all, be it yes or no."""
+        try:
+            self._refused(source, destination, header, seconds)
+        except (UnaskableNode, UnexpectedAnswer, ContractUnreadable):
+            return False
+        return True
+
     def check(self, header: BlockHeader, seconds: float) -> str | None:
         """What is wrong with the contract, None if it answers by its interface."""
         try:
