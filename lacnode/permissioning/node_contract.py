@@ -74,11 +74,14 @@ class NodeContract:
             return False
 
     def answers(self, source: Enode, destination: Enode, header: BlockHeader, seconds: float) -> bool:
-        """Whether the contract gives an answer about the two at all, be it yes or no."""
+        """Whether the contract gives an answer about the two, be it yes or no; that a question about them cannot be put
+        to it is no fault of the contract."""
         try:
             self._refused(source, destination, header, seconds)
-        except (UnaskableNode, UnexpectedAnswer, ContractUnreadable):
+        except (UnexpectedAnswer, ContractUnreadable):
             return False
+        except UnaskableNode:
+            pass
         return True
 
     def check(self, header: BlockHeader, seconds: float) -> str | None:

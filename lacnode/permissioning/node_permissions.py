@@ -118,9 +118,26 @@ class NodePermissions:
             return refusal
         if self._contract is not None:
             decision = self._contract.decide(source, destination, moment.header, seconds)
+            if not decision.allowed and self._is_way_back(self._contract, source, destination, moment, seconds):
+                return _exception(
+                    "validators-of-the-state",
+                    moment.header.number,
+                    "the contract gives no answer, and the other node is a validator, which may have better news of it",
+                )
             self.counts.add(NODE_CONTRACT, decision.allowed)
             return decision
         return NO_RULES if self._local is None else self._local.decide(destination)
+
+    def _is_way_back(
+        self, contract: NodeContract, source: Enode, destination: Enode, moment: Moment, seconds: float
+    ) -> bool:
+        """A broken contract is mended in a block that this node must be able to hear of: from a validator, if at all."""
+        others = [enode for enode in (source, destination) if enode.id != self._own_id]
+        return (
+            len(others) == 1
+            and address_of(others[0].id) in moment.validators
+            and not contract.answers(source, destination, moment.header, seconds)
+        )
 
     def _local_refusal(self, source: Enode, destination: Enode) -> Decision | None:
         if self._local is None:

@@ -84,6 +84,19 @@ def test_a_broken_contract_is_closed_for_strangers_and_open_among_validators(
     assert decided(rules(answer), OWN, VALIDATOR) == (True, "validators-of-the-state")
 
 
+@pytest.mark.parametrize("answer", [ContractUnreadable("reverted"), b"", REFUSED])
+def test_a_node_that_is_no_validator_hears_from_validators_that_a_broken_contract_was_mended(
+    answer: bytes | ContractUnreadable,
+) -> None:
+    ordinary = replace(SETTLED, validators=(KEYS[1].address,))
+    expected = (False, "node-contract") if answer == REFUSED else (True, "validators-of-the-state")
+    assert decided(rules(answer), VALIDATOR, OWN, ordinary) == expected
+    assert decided(rules(answer), OWN, VALIDATOR, ordinary) == expected
+    assert decided(rules(answer), STRANGER, OWN, ordinary) == (False, "node-contract")
+    assert decided(rules(answer), VALIDATOR, STRANGER, ordinary) == (False, "node-contract")
+    assert decided(rules(answer, List()), VALIDATOR, OWN, ordinary) == (False, "local-nodes")
+
+
 def test_a_validator_is_open_to_validators_only() -> None:
     assert decided(rules(), STRANGER, VALIDATOR) == (False, "node-contract")
 
