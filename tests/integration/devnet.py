@@ -13,7 +13,7 @@ from lacnode.devnet.ports import claimed_ports
 from lacnode.devnet.rpc_client import NodeSilent, block_number, call_all
 
 DEADLINE = 60.0
-NODES = 6
+NODES = 10
 
 
 class Devnet:
