@@ -272,9 +272,13 @@ def test_private_logs_as_they_happen() -> None:
 
 
 def test_a_node_without_a_manager_does_not_start(tmp_path: Path) -> None:
-    config = NodeConfig(data_path=tmp_path, genesis_file=tmp_path / "genesis.json", privacy=PrivacySettings(KEY_A))
+    genesis = Path(__file__).resolve().parents[2] / "genesis" / "free-gas" / "genesis.json"
+    config = NodeConfig(data_path=tmp_path, genesis_file=genesis, privacy=PrivacySettings(KEY_A))
     with pytest.raises(StartFailed, match="no transaction manager"):
         open_node(config)
+    missing = replace(config, privacy=PrivacySettings(KEY_A, manager_config=tmp_path / "manager.toml"))
+    with pytest.raises(StartFailed, match=r"--privacy-manager-config-file=.* cannot be read"):
+        open_node(missing)
 
 
 @pytest.mark.parametrize("method", ["priv_subscribe", "priv_unsubscribe"])
