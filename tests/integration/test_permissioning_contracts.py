@@ -123,6 +123,18 @@ class TestNodeRules:
         assert connected(contracts, writer, boot)
         assert permitted(contracts, writer)
 
+    @pytest.mark.parametrize("host", ["node.example", "2001:db8::1", "256.0.0.1", "10.0.0", ""])
+    def test_a_host_that_cannot_be_read_is_no_listed_address(self, host: str) -> None:
+        """Not even of a node that was listed without an address."""
+        contracts = Contracts()
+        node = enode("nowhere")
+        values = (node.id[:32], node.id[32:], bytes(16), node.tcp, *entry("nowhere")[4:])
+        contracts.send(NODE_RULES, f"addEnode({ENTRY})", *values)
+        question = Enode(node.id, host, node.tcp, None)
+        assert permitted(contracts, question)
+        contracts.send(NODE_RULES, "insistOnAddress(bool)", True)
+        assert not permitted(contracts, question)
+
     def test_a_denied_node_connects_to_nobody_until_it_is_pardoned(self) -> None:
         contracts = Contracts({"boot": NodeType.BOOT, "writer": NodeType.WRITER})
         high, low, _, _ = split(enode("writer"))
@@ -269,6 +281,10 @@ CHANGES: list[tuple[bytes, str, tuple[object, ...]]] = [
 ]
 OTHER_CHANGES: list[tuple[bytes, str, tuple[object, ...]]] = [
     (NODE_RULES, "enterReadOnly()", ()),
+    (NODE_RULES, "exitReadOnly()", ()),
+    (NODE_RULES, "pardonNode(bytes32,bytes32)", split(enode("boot"))[:2]),
+    (ACCOUNT_RULES, "exitReadOnly()", ()),
+    (ACCOUNT_RULES, "removeTarget(address)", (OUTSIDER.address,)),
     (ACCOUNT_RULES, "enterReadOnly()", ()),
     (ADMIN, "addAdmin(address)", (OUTSIDER.address,)),
     (ADMIN, "addAdmins(address[])", ([OUTSIDER.address],)),

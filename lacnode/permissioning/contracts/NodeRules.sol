@@ -80,7 +80,9 @@ contract NodeRules is Rules {
         bytes32 node = key(high, low);
         Place memory place = places[node];
         if (place.position == 0 || denied[node]) return false;
-        return !addressInsisted || (place.port == port && place.ip == parseIp(bytes(host)));
+        if (!addressInsisted) return true;
+        (bool readable, bytes16 ip) = parseIp(bytes(host));
+        return readable && place.port == port && place.ip == ip;
     }
 
     function rule(bytes32 source, bytes32 target) private view returns (bytes32) {
@@ -258,8 +260,9 @@ contract NodeRules is Rules {
         return (true, high, bytes32(half));
     }
 
-    /// An IPv4 address in dotted decimal, in its mapped form; zero for any other host.
-    function parseIp(bytes calldata text) private pure returns (bytes16) {
+    /// An IPv4 address in dotted decimal, in its mapped form. No other host can be read: with addresses insisted on, nodes
+    /// that have one are refused by interface 2.
+    function parseIp(bytes calldata text) private pure returns (bool readable, bytes16 ip) {
         uint256 address4;
         uint256 part;
         uint256 digits;
@@ -267,19 +270,19 @@ contract NodeRules is Rules {
         for (uint256 i = 0; i < text.length; i++) {
             uint256 character = uint8(text[i]);
             if (character == 0x2e) {
-                if (digits == 0) return 0;
+                if (digits == 0) return (false, 0);
                 address4 = (address4 << 8) | part;
                 (part, digits) = (0, 0);
                 dots++;
             } else if (character >= 0x30 && character <= 0x39) {
                 part = part * 10 + character - 0x30;
                 digits++;
-                if (part > 255 || digits > 3) return 0;
+                if (part > 255 || digits > 3) return (false, 0);
             } else {
-                return 0;
+                return (false, 0);
             }
         }
-        if (dots != 3 || digits == 0) return 0;
-        return bytes16(uint128((0xffff << 32) | (address4 << 8) | part));
+        if (dots != 3 || digits == 0) return (false, 0);
+        return (true, bytes16(uint128((0xffff << 32) | (address4 << 8) | part)));
     }
 }
