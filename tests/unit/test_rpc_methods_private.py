@@ -207,6 +207,15 @@ class TestSending:
         assert secret.decode() not in str(logs)
 
 
+def test_an_observer_sends_nothing_in_private_either(stage: Stage) -> None:
+    stage.a.node.services.takes_transactions = False
+    raw = to_hex(private(ALICE, 0).raw)
+    for method in ("eea_sendRawTransaction", "priv_distributeRawTransaction"):
+        code, message = stage.a.node.fails(method, raw)
+        assert code == -32000
+        assert "observer" in message
+
+
 class TestReceipts:
     def test_of_a_creation(self, stage: Stage) -> None:
         marker = deploy(stage)

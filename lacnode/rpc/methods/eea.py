@@ -7,7 +7,7 @@ from lacnode.privacy.private_transaction import PrivateTransaction, Restriction,
 from lacnode.privacy.room import PrivateRoom, WrongGroupType
 from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
 from lacnode.rpc import privacy_errors, results
-from lacnode.rpc.errors import internal_error, rejected
+from lacnode.rpc.errors import internal_error, observer_refuses, rejected
 from lacnode.rpc.parameters import address, required, text
 from lacnode.rpc.privacy_errors import manager_error, privacy_error
 from lacnode.rpc.privacy_parameters import key, keys, room
@@ -16,6 +16,8 @@ from lacnode.rpc.services import RpcServices
 
 
 def eea_sendRawTransaction(services: RpcServices, params: Params) -> object:
+    if not services.takes_transactions:
+        raise observer_refuses()
     private_room = room(services)
     private = _decoded(params)
     if private.restriction is not Restriction.RESTRICTED:
@@ -33,6 +35,8 @@ def eea_sendRawTransaction(services: RpcServices, params: Params) -> object:
 
 def priv_distributeRawTransaction(services: RpcServices, params: Params) -> object:
     """Like `eea_sendRawTransaction`, but for the marker, which the caller makes of the payload's key."""
+    if not services.takes_transactions:
+        raise observer_refuses()
     private_room = room(services)
     private = _decoded(params)
     _check_sender_key(private_room, private)
