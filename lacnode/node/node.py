@@ -66,7 +66,7 @@ ANNOUNCED_BLOCKS = 32
 TRANSACTION_BATCHES = 128
 """What peers have sent and has not been looked at; more is dropped, since it comes again."""
 
-MEETING_SECONDS = 3.0
+MEETING_SECONDS = 10.0
 """How long a validator with nothing but the genesis waits for the others to be met."""
 
 WINDOW = 30
