@@ -230,9 +230,11 @@ class Height:
     def _receive_proposal(self, proposal: Proposal) -> None:
         """A proposal for this round or, with its certificate, for a later one that it may take us to."""
         try:
-            if round_id_of(proposal) == self.round.id and not self._is_first(proposal):
+            if self._has_spoken(proposal):
                 return
             check_proposal(self.committee, proposal)
+            if round_id_of(proposal) == self.round.id:
+                self.round.announced = proposal.signed
             check_creator(proposal)
         except MessageRefused as refusal:
             self._refuse(proposal, str(refusal))
@@ -242,15 +244,19 @@ class Height:
             self._checks[digest] = proposal
             self._out.append(CheckProposal(digest, proposal.block))
 
-    def _is_first(self, proposal: Proposal) -> bool:
-        """Whether the current round's proposer speaks for the first time: there is no second, even after a bad first."""
-        check_proposal_payload(self.committee, proposal.signed, self.round.id)
+    def _has_spoken(self, proposal: Proposal) -> bool:
+        """Whether the current round's proposer had its say: there is no second, even after an invalid block.
+
+        The proposer signs neither the certificate nor, but for its digest, the block. A message in which they do not fit
+        may be a relayer's work, so it does not count as the proposer's.
+        """
         announced = self.round.announced
-        if announced is None:
-            self.round.announced = proposal.signed
-        elif announced.payload != proposal.signed.payload:
+        if announced is None or round_id_of(proposal) != self.round.id:
+            return False
+        check_proposal_payload(self.committee, proposal.signed, self.round.id)
+        if announced.payload != proposal.signed.payload:
             self._note("equivocation", f"0x{proposal.signed.author.hex()} proposed two blocks for {self.round.id}")
-        return announced is None
+        return True
 
     def _proposal_checked(self, digest: bytes, failure: str | None) -> None:
         """The world has judged a block that we, or another proposer, want to propose."""

@@ -1,5 +1,6 @@
 """One round as its proposer and as a validator lives it; numbers such as S4 and L14 are those of docs/spec/ibft2.md."""
 
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -254,6 +255,17 @@ def test_a_digest_that_is_not_the_blocks_is_refused() -> None:
     honest = propose(A, bench.make_block())
     lie = Proposal(signed(ProposalPayload(RoundId(1, 0), bytes(32)), A), honest.block)
     assert topics(bench.hear(lie)) == ["proposal-refused"]
+
+
+@pytest.mark.parametrize("forged", ["block", "certificate"])
+def test_a_relayers_forgery_does_not_use_up_the_proposers_say(forged: str) -> None:
+    """L17: only the digest is signed, so whoever passes a proposal on can change what is around it."""
+    bench = Bench(B).start()
+    honest = propose(A, bench.make_block())
+    other = bench.make_block(vanity=b"forged".ljust(32))
+    forgery = replace(honest, block=other) if forged == "block" else replace(honest, certificate=())
+    assert topics(bench.hear(forgery)) == ["proposal-refused"]
+    assert isinstance(only(SignPayload, bench.hear(honest))[0].payload, PreparePayload)
 
 
 def test_a_certificate_in_round_0_is_refused() -> None:
