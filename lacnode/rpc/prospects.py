@@ -4,17 +4,16 @@ from lacnode.consensus.quorum import quorum
 from lacnode.consensus.set_changes import SetChange
 from lacnode.consensus.validators import VoteTally
 from lacnode.primitives.hexadecimal import to_hex
+from lacnode.rpc.attendance import Attendance, take_attendance
 from lacnode.rpc.services import RpcServices
-
-RECENT = 3
-"""Blocks below the head that a node which has synchronised surely has."""
 
 
 def dangers_of_vote(services: RpcServices, recipient: bytes, add: bool) -> list[str]:
     """Sentences about what speaks against voting `recipient` (20 bytes) in or out now; empty if nothing does."""
-    head = services.chain.head.header
-    change = SetChange(services.chain.validators_after(head), recipient, add, _present(services))
-    return [*(_newcomer(services, recipient) if add else ()), *change.warnings()]
+    validators = services.chain.validators_after(services.chain.head.header)
+    here = take_attendance(services, {*validators, recipient})
+    change = SetChange(validators, recipient, add, here.present)
+    return [*(_newcomer(here, recipient) if add else ()), *change.warnings()]
 
 
 def pending_votes(services: RpcServices) -> list[dict[str, object]]:
@@ -26,17 +25,18 @@ def pending_votes(services: RpcServices) -> list[dict[str, object]]:
     subjects = {(recipient, add) for recipient, add in wishes.items()}
     subjects |= {(recipient, True) for recipient, voters in tally.additions.items() if voters}
     subjects |= {(recipient, False) for recipient, voters in tally.removals.items() if voters}
+    here = take_attendance(services, {*tally.validators, *(recipient for recipient, _ in subjects)})
     return [
-        _prospect(services, tally, recipient, add)
+        _prospect(tally, here, recipient, add)
         | {"ownWish": wishes.get(recipient) is add, "votesVanishAt": hex((head.number // epoch + 1) * epoch)}
         for recipient, add in sorted(subjects)
     ]
 
 
-def _prospect(services: RpcServices, tally: VoteTally, recipient: bytes, add: bool) -> dict[str, object]:
+def _prospect(tally: VoteTally, here: Attendance, recipient: bytes, add: bool) -> dict[str, object]:
     voters = (tally.additions if add else tally.removals).get(recipient, frozenset())
     needed = len(tally.validators) // 2 + 1
-    change = SetChange(tally.validators, recipient, add, _present(services))
+    change = SetChange(tally.validators, recipient, add, here.present)
     return {
         "address": to_hex(recipient),
         "add": add,
@@ -49,20 +49,10 @@ def _prospect(services: RpcServices, tally: VoteTally, recipient: bytes, add: bo
     }
 
 
-def _present(services: RpcServices) -> frozenset[bytes]:
-    peers = () if services.network is None else services.network.peers
-    return frozenset({peer.address for peer in peers} | {services.coinbase})
-
-
-def _newcomer(services: RpcServices, recipient: bytes) -> list[str]:
+def _newcomer(here: Attendance, recipient: bytes) -> list[str]:
     """What is wrong with somebody who is to become a validator, as far as this node can see."""
-    if recipient == services.coinbase:
-        return []
-    peers = () if services.network is None else services.network.peers
-    peer = next((peer for peer in peers if peer.address == recipient), None)
-    if peer is None:
+    if recipient not in here.connected:
         return [f"{to_hex(recipient)} is not connected to this node"]
-    number = max(0, services.chain.head.header.number - RECENT)
-    if not services.has_block(peer, number):
-        return [f"{to_hex(recipient)} is connected but does not have block {number} yet"]
+    if recipient not in here.present:
+        return [f"{to_hex(recipient)} is connected but does not have block {here.number} yet"]
     return []

@@ -8,9 +8,8 @@ import trio
 
 from lacnode.chain.blockchain import Blockchain
 from lacnode.consensus.ballot import Ballot
-from lacnode.consensus.block_hash import on_chain_hash
 from lacnode.consensus.ibft import ConsensusStatus
-from lacnode.p2p.peer import Peer, RequestFailed
+from lacnode.p2p.peer import Peer
 from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.decision import Decision
 from lacnode.permissioning.local_lists import LocalPermissions
@@ -94,16 +93,6 @@ class RpcServices:
     def __post_init__(self) -> None:
         self.blocks = RecentBlocks(self.chain)
         self.prices = RecentPrices(self.chain)
-
-    def has_block(self, peer: Peer, number: int) -> bool:
-        """Whether `peer`, asked now, has the chain's block `number`; from a method's thread."""
-        if self.token is None:
-            return True
-        try:
-            headers = trio.from_thread.run(peer.headers, number, 1, trio_token=self.token)
-        except RequestFailed:
-            return False
-        return [on_chain_hash(header) for header in headers] == [self.chain.hash_at(number)]
 
     def on_loop(self, work: Callable[[], bool]) -> bool:
         """Run `work` on the event loop, where the network lives, from a method's thread."""

@@ -6,7 +6,7 @@ It is the durable half of a node: what a crash leaves. Execution has no part in 
 from dataclasses import dataclass
 
 from lacnode.consensus.block_hash import on_chain_hash
-from lacnode.consensus.extra_data import ExtraData
+from lacnode.consensus.extra_data import ExtraData, Vote
 from lacnode.consensus.header_rules import HeaderRefused, check_full, check_light
 from lacnode.consensus.validators import VoteTally
 from lacnode.primitives.block import Block, BlockBody
@@ -68,12 +68,19 @@ class Ledger:
     @property
     def validators(self) -> tuple[bytes, ...]:
         """The set that agrees on the next block."""
-        return self._tallies[-1].validators
+        return self.tally.validators
 
-    def make_block(self, coinbase: bytes, round_: int, timestamp: int, tag: bytes = b"") -> Block:
+    @property
+    def tally(self) -> VoteTally:
+        """The votes outstanding after the head."""
+        return self._tallies[-1]
+
+    def make_block(
+        self, coinbase: bytes, round_: int, timestamp: int, tag: bytes = b"", vote: Vote | None = None
+    ) -> Block:
         """An empty block on the head. Blocks with different `tag`s differ."""
         vanity = tag.ljust(32, b"\0")
-        extra = ExtraData(vanity=vanity, validators=self.validators, vote=None, round=round_, seals=())
+        extra = ExtraData(vanity=vanity, validators=self.validators, vote=vote, round=round_, seals=())
         return Block(_header(on_chain_hash(self.head), coinbase, self.head.number + 1, timestamp, extra), BlockBody())
 
     def check(self, block: Block, now_ms: int) -> str | None:

@@ -38,7 +38,8 @@ Interceptor = Callable[[int, int, bytes, frozenset[bytes]], bool]
 
 
 class Network(Surroundings):
-    """`size` validators. Those whose numbers are in `byzantine` may lie: their promises are not checked."""
+    """`size` nodes, of which the first `validators` (all, if not given) are the validators of the genesis. Those whose
+    numbers are in `byzantine` may lie: their promises are not checked."""
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class Network(Surroundings):
         *,
         rules: Rules | None = None,
         weather: Weather | None = None,
+        validators: int | None = None,
         byzantine: frozenset[int] = frozenset(),
         speeds: Callable[[int], Speeds] = lambda index: Speeds(),
     ) -> None:
@@ -58,7 +60,7 @@ class Network(Surroundings):
         keys = sorted((NodeKey.of(keccak256(b"validator %d" % i)) for i in range(size)), key=lambda key: key.address)
         self.addresses = tuple(key.address for key in keys)
         self._index = {address: index for index, address in enumerate(self.addresses)}
-        self.genesis = genesis_block(self.addresses, START_MS // 1000 - 1)
+        self.genesis = genesis_block(self.addresses[:validators], START_MS // 1000 - 1)
         self.invariants = Invariants(self.addresses, byzantine)
         self.nodes = [
             SimulatedNode(i, key, Disk(self._ledger()), self.clock, rng, self, speeds(i)) for i, key in enumerate(keys)

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from lacnode.consensus.ballot import Ballot
 from lacnode.consensus.effects import (
     BuildBlock,
     CheckProposal,
@@ -99,6 +100,7 @@ class SimulatedNode:
         self.disk = disk
         self.speeds = speeds
         self.machine: Ibft | None = None
+        self.ballot = Ballot()
         self._signer = KeySigner(key)
         self._clock = clock
         self._rng = rng
@@ -217,7 +219,8 @@ class SimulatedNode:
     def _build(self, effect: BuildBlock) -> None:
         ledger = self.disk.ledger
         if ledger.head.number + 1 == effect.height:
-            block = ledger.make_block(self.address, effect.round, effect.timestamp)
+            vote = self.ballot.next_vote(self.address, ledger.tally)
+            block = ledger.make_block(self.address, effect.round, effect.timestamp, vote=vote)
             self.take(BlockBuilt(effect.height, effect.round, block))
 
     def _check(self, effect: CheckProposal) -> None:

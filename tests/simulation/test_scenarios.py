@@ -13,6 +13,7 @@ from lacnode.consensus.effects import Effect
 from lacnode.consensus.messages import decode_envelope
 from lacnode.consensus.payloads import COMMIT, PROPOSAL
 from lacnode.consensus.round_clock import SLICE_MS
+from lacnode.consensus.set_changes import SetChange
 from tests.simulation.byzantine import BEHAVIOURS
 from tests.simulation.campaign import recovery_bound_ms
 from tests.simulation.links import Weather
@@ -66,6 +67,50 @@ def test_besu_1734(offset_ms: int, import_ms: int) -> None:
         every(network, hold)
         must_reach(network, 2, 20_000)
         must_reach(network, 6, recovery_bound_ms(network))
+
+
+def test_besu_740() -> None:
+    """Four absent validators are voted in, one after another: every vote is warned of, the one that stops the network as
+    such, and it stops with that one. One of the absent comes, and the network goes on by itself."""
+    network = Network(8, random.Random(740), weather=STEADY, validators=4)
+    here, absent = network.nodes[:4], list(network.addresses[4:])
+    network.start(range(4))
+
+    def reach(height: int, within_ms: int = 30_000) -> bool:
+        return network.run_until(lambda: all(node.height >= height for node in here), within_ms)
+
+    assert reach(2)
+    for newcomer, then in zip(absent, ["one more failure", "one more failure", "no block"], strict=False):
+        validators = here[0].disk.ledger.validators
+        (warning,) = SetChange(validators, newcomer, True, frozenset(network.addresses[:4])).warnings()
+        assert then in warning
+        for node in here:
+            node.ballot.propose(newcomer, True)
+        assert network.run_until(lambda new=newcomer: new in here[0].disk.ledger.validators, 60_000)  # type: ignore[misc]
+        halted = not reach(here[0].height + 2)
+        assert halted is (then == "no block")
+    halted_at = max(node.height for node in here)
+    network.start([6])
+    assert reach(halted_at + 2, SLICE_MS + 10_000)
+
+
+def test_besu_740_does_not_happen_to_who_heeds_the_warnings() -> None:
+    """Operators who cast no vote that they are warned of get the newcomers that have come, and one more that has not:
+    of seven, one may still fail. The eighth would take that reserve."""
+    network = Network(8, random.Random(741), weather=STEADY, validators=4)
+    network.start(range(6))
+    ledger = network.nodes[0].disk.ledger
+    for newcomer in network.addresses[4:]:
+        present = frozenset(node.address for node in network.nodes if node.running)
+        if SetChange(ledger.validators, newcomer, True, present).warnings():
+            continue
+        for node in network.nodes[:4]:
+            node.ballot.propose(newcomer, True)
+        assert network.run_until(lambda new=newcomer: new in ledger.validators, 60_000)  # type: ignore[misc]
+    assert set(ledger.validators) == set(network.addresses[:7])
+    network.stop([5])
+    height = ledger.head.number
+    assert network.run_until(lambda: ledger.head.number >= height + 5, recovery_bound_ms(network))
 
 
 @pytest.mark.parametrize(("size", "offline"), [(4, 2), (5, 2), (7, 3), (7, 5), (10, 4)])
