@@ -36,7 +36,7 @@ from lacnode.node.permissions import Desk, Permissions
 from lacnode.node.privacy import PrivateSide, PublicRooms
 from lacnode.node.role import DUTIES
 from lacnode.node.role_watch import RoleWatch
-from lacnode.p2p.chain_reader import LocalStatus
+from lacnode.p2p.chain_reader import LocalStatus, NoTransactions
 from lacnode.p2p.network import Network, NetworkConfig
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.peer_set import PeerLimits
@@ -174,7 +174,7 @@ class Node:
             self.key,
             status=self.local_status,
             chain=self.chain,
-            pool=self.pool,
+            pool=self.pool if self.duties.relays_transactions else NoTransactions(),
             handler=self,
             policy=AllOf([DenyNodes("banned by --banned-node-ids", p2p.banned_ids), self._faults, *permissioned]),
             rng=self._rng,
@@ -348,7 +348,8 @@ class Node:
         self._on_loop(self._pending_added, pooled)
 
     def _pending_added(self, pooled: PooledTransaction) -> None:
-        self.gossip.pending_added(pooled.transaction)
+        if self.duties.relays_transactions:
+            self.gossip.pending_added(pooled.transaction)
         self.rpc.subscriptions.pending_added(pooled)
 
     def _dropped_in_thread(self, pooled: PooledTransaction) -> None:
@@ -376,7 +377,8 @@ class Node:
         self._peers_moved.set()
         self._peers_moved = trio.Event()
         self._policy.stale()
-        self.gossip.peer_joined(peer)
+        if self.duties.relays_transactions:
+            self.gossip.peer_joined(peer)
         self.validator.peer_connected(peer.address)
         self.synchronizer.hint()
 

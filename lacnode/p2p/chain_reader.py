@@ -39,3 +39,11 @@ class PoolReader(Protocol):
     """Pooled transactions by hash."""
 
     def transaction(self, hash_: bytes) -> Transaction | None: ...
+
+
+class NoTransactions:
+    """The pool of a node that hands no transactions on, as its peers see it."""
+
+    def transaction(self, hash_: bytes) -> Transaction | None:
+        """None, whatever is asked for."""
+        return None

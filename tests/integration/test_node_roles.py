@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,12 +20,16 @@ from lacnode.devnet.genesis import CHAIN_ID, devnet_genesis
 from lacnode.node.config import NodeConfig, P2pSettings
 from lacnode.node.node import Node, Parts
 from lacnode.node.role import DUTIES, Role, role_conflicts
+from lacnode.p2p.network import Network, NetworkConfig
+from lacnode.p2p.peer import Peer
 from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.topology import NodeType
+from lacnode.primitives.transaction import Transaction
 from lacnode.rpc.settings import HttpSettings
 from lacnode.storage.consensus_log import MemoryConsensusLog
 from lacnode.storage.memory_database import MemoryDatabase
 from lacnode.txpool.settings import PoolSettings
+from tests.integration.p2p_nodes import Recorder
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operators" / "roles.md"
 COLUMNS = [None, Role.VALIDATOR, Role.BOOT, Role.WRITER, Role.OBSERVER]
@@ -53,6 +58,13 @@ def test_the_page_says_what_the_code_does(row: str, duty: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "row", ["dials bootnodes and static nodes", "relays blocks", "serves headers, bodies and receipts"]
+)
+def test_the_page_says_what_everybody_does(row: str) -> None:
+    assert page_rows()[row] == [True] * len(COLUMNS)
+
+
+@pytest.mark.parametrize(
     ("role", "is_validator", "listed", "told"),
     [
         (None, True, NodeType.BOOT, []),
@@ -71,15 +83,23 @@ def test_conflicts_are_told(role: Role | None, is_validator: bool, listed: NodeT
     assert all(text in conflict for text, conflict in zip(told, conflicts, strict=True))
 
 
-def make(key: NodeKey, role: Role | None, static: tuple[Enode, ...] = ()) -> Node:
-    """A node of a network whose only validator is the first key."""
+def make(
+    key: NodeKey, role: Role | None, static: tuple[Enode, ...] = (), bootnodes: tuple[Enode, ...] | None = None
+) -> Node:
+    """A node of a network whose only validator is the first key. It discovers others if it is given bootnodes."""
     genesis = devnet_genesis([KEYS[0].address], funded_accounts(), BLOCK_PERIOD, 1)
     config = NodeConfig(
         data_path=Path("in-memory"),
         genesis_file=Path("in-memory"),
         role=role,
-        p2p=P2pSettings(interface="127.0.0.1", port=0, discovery=False, static_nodes=static),
-        http=HttpSettings(port=0, groups=("ETH", "LAC", "NET", "TXPOOL"), allowed_hosts=("*",)),
+        p2p=P2pSettings(
+            interface="127.0.0.1",
+            port=0,
+            discovery=bootnodes is not None,
+            bootnodes=bootnodes or (),
+            static_nodes=static,
+        ),
+        http=HttpSettings(port=0, groups=("ETH", "IBFT", "LAC", "NET", "TXPOOL"), allowed_hosts=("*",)),
         pool=PoolSettings(sender_share=1.0, min_gas_price=0, block_min_gas_price=0, price_bump=0),
     )
     return Node(config, Parts(parse_genesis(genesis), key, MemoryDatabase(), MemoryConsensusLog()))
@@ -145,12 +165,10 @@ async def test_who_relays_and_what_everybody_serves(role: Role | None) -> None:
     """Client -> first -> the node in question -> third: the third hears of the transaction only from a node that relays."""
     first = make(KEYS[2], Role.WRITER)
     async with running(first) as client:
-        place = first.network.local_enode
-        middle = make(KEYS[1], role, static=(Enode(place.id, "127.0.0.1", place.tcp, None),))
+        middle = make(KEYS[1], role, static=(place_of(first),))
         async with trio.open_nursery() as nursery:
             await nursery.start(middle.run)
-            place = middle.network.local_enode
-            third = make(NodeKey.generate(), None, static=(Enode(place.id, "127.0.0.1", place.tcp, None),))
+            third = make(NodeKey.generate(), None, static=(place_of(middle),))
             await nursery.start(third.run)
             await connected(lambda: len(middle.network.peers) == 2 and bool(third.network.peers))
             heard = trio.Event()
@@ -165,6 +183,82 @@ async def test_who_relays_and_what_everybody_serves(role: Role | None) -> None:
             assert len(await peer.bodies([middle.chain.genesis_hash])) == 1
             assert len(await peer.receipts([middle.chain.genesis_hash])) == 1
             nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("role", COLUMNS)
+async def test_who_hands_on_what_stands_in_its_own_pool(role: Role | None) -> None:
+    """Neither in answer to a request nor unasked, to a new peer or an old one, does an observer."""
+    node = make(KEYS[1], role)
+    async with running(node):
+        async with network_of(node) as (peer, heard):
+            transaction = Transaction.decode(bytes.fromhex(raw_transfer(0)[2:]))
+            await trio.to_thread.run_sync(lambda: node.pool.add(transaction, local=True, now=time.time()))
+            with trio.move_on_after(PATIENCE if DUTIES[role].relays_transactions else 1.0):
+                await heard.wait("transactions")
+            assert bool(heard.of("transactions")) is DUTIES[role].relays_transactions
+            assert bool(await peer.pooled_transactions([transaction.hash])) is DUTIES[role].relays_transactions
+        async with network_of(node) as (_, heard):
+            with trio.move_on_after(PATIENCE if DUTIES[role].relays_transactions else 1.0):
+                await heard.wait("transaction hashes")
+            assert bool(heard.of("transaction hashes")) is DUTIES[role].relays_transactions
+
+
+@pytest.mark.parametrize("role", COLUMNS[1:])
+async def test_everybody_passes_blocks_on(role: Role) -> None:
+    """The peer is connected to the node in question alone, and asks it for nothing."""
+    validator = make(KEYS[0], None)
+    async with running(validator):
+        middle = make(KEYS[1], role, static=(place_of(validator),))
+        async with trio.open_nursery() as nursery:
+            await nursery.start(middle.run)
+            async with network_of(middle) as (_, heard):
+                first = (await heard.wait("block")).content.number
+                assert (await heard.wait("block", 2)).content.number == first + 1
+            nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("role", COLUMNS)
+async def test_who_dials_nodes_that_discovery_finds(role: Role | None) -> None:
+    """Both know the boot node alone. The other one is an observer, so it does not dial whom it discovers."""
+    boot = make(KEYS[2], Role.BOOT, bootnodes=())
+    async with running(boot):
+        other = make(NodeKey.generate(), Role.OBSERVER, bootnodes=(boot.network.local_enode,))
+        node = make(KEYS[1], role, bootnodes=(boot.network.local_enode,))
+        async with trio.open_nursery() as nursery:
+            await nursery.start(other.run)
+            await connected(lambda: peers_of(other) == {boot.key.address})
+            await nursery.start(node.run)
+            await connected(lambda: boot.key.address in peers_of(node))
+            with trio.move_on_after(PATIENCE if DUTIES[role].dials_discovered else 2.0):
+                await connected(lambda: other.key.address in peers_of(node))
+            assert (other.key.address in peers_of(node)) is DUTIES[role].dials_discovered
+            nursery.cancel_scope.cancel()
+
+
+def place_of(node: Node) -> Enode:
+    """Where a running node is to be dialled."""
+    local = node.network.local_enode
+    return Enode(local.id, "127.0.0.1", local.tcp, None)
+
+
+def peers_of(node: Node) -> set[bytes]:
+    return {peer.address for peer in node.network.peers}
+
+
+@asynccontextmanager
+async def network_of(node: Node) -> AsyncIterator[tuple[Peer, Recorder]]:
+    """A stranger's connection to `node` that asks for nothing, and what it hears."""
+    visitor, heard = make(NodeKey.generate(), None), Recorder()
+    config = NetworkConfig(
+        client_id="visitor", interface="127.0.0.1", port=0, discovery=False, static_nodes=(place_of(node),)
+    )
+    network = Network(
+        config, visitor.key, status=visitor.local_status, chain=visitor.chain, pool=visitor.pool, handler=heard
+    )
+    async with trio.open_nursery() as nursery:
+        await nursery.start(network.run)
+        yield (await heard.wait("joined")).peer, heard
+        nursery.cancel_scope.cancel()
 
 
 def test_the_conflict_stands_in_json() -> None:
