@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from eth_abi.abi import decode
 
 from lacnode.chain.contracts import ChainContracts
 from lacnode.crypto.secp256k1 import address_of
@@ -25,6 +26,8 @@ from lacnode.permissioning.node_contract import NodeContract
 from lacnode.permissioning.node_permissions import Moment, NodePermissions
 from lacnode.permissioning.sending import IntendedSending
 from lacnode.permissioning.topology import CONNECTIONS, GROUPS, NodeType
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.primitives.keccak import keccak256
 from tests.integration.contract_network import (
     ACCOUNT_INGRESS,
     ACCOUNT_RULES,
@@ -34,7 +37,6 @@ from tests.integration.contract_network import (
     NODE_RULES,
     OUTSIDER,
     Contracts,
-    call_data,
     enode,
 )
 from tests.integration.evm_network import RICH, hash_of
@@ -316,6 +318,71 @@ def test_every_change_leaves_an_event_and_none_is_made_in_read_only_mode(
     assert contracts.send(contract, signature, *values)
 
 
+PARTS, NEW_PARTS = split(enode("boot")), split(enode("new"))
+PAIR = (b"a" * 32, b"b" * 32)
+WHO, WHOSE = OUTSIDER.address, to_hex(OUTSIDER.address)
+TOLD, REGISTERED = "NodePermissionsUpdated(bool)", "RegistryUpdated(address,bytes32)"
+FIRST = {
+    "pardonNode(bytes32,bytes32)": "denyNode(bytes32,bytes32)",
+    "removeTarget(address)": "addTarget(address)",
+    "removeAdmin(address)": "addAdmin(address)",
+    "removeAccount(address)": "addAccount(address)",
+    "setDeployRight(address,bool)": "addAccount(address)",
+}
+"""What has to be done, with the same values, before a change can be made."""
+
+NODE_EVENTS: list[tuple[str, tuple[object, ...], str, tuple[object, ...], bool | None]] = [
+    (f"addEnode({ENTRY})", entry("new"), f"NodeAdded(bool,{SPLIT})", (True, *NEW_PARTS), False),
+    (f"removeEnode({SPLIT})", PARTS, f"NodeRemoved(bool,{SPLIT})", (True, *PARTS), True),
+    ("denyNode(bytes32,bytes32)", PARTS[:2], "NodeDenied(bytes32,bytes32)", PARTS[:2], True),
+    ("pardonNode(bytes32,bytes32)", PARTS[:2], "NodePardoned(bytes32,bytes32)", PARTS[:2], False),
+    ("addConnection(bytes32,bytes32)", PAIR, "ConnectionAdded(bytes32,bytes32)", PAIR, False),
+    ("removeConnection(bytes32,bytes32)", PAIR, "ConnectionRemoved(bytes32,bytes32)", PAIR, True),
+    ("insistOnAddress(bool)", (True,), "AddressInsisted(bool)", (True,), True),
+    ("insistOnAddress(bool)", (False,), "AddressInsisted(bool)", (False,), False),
+    ("enterReadOnly()", (), "ReadOnly(bool)", (True,), None),
+]
+OTHER_EVENTS: list[tuple[bytes, str, tuple[object, ...], str, tuple[object, ...]]] = [
+    (ACCOUNT_RULES, "addAccount(address)", (WHO,), "AccountAdded(bool,address)", (True, WHOSE)),
+    (ACCOUNT_RULES, "addAccounts(address[])", ([WHO],), "AccountAdded(bool,address)", (True, WHOSE)),
+    (ACCOUNT_RULES, "removeAccount(address)", (WHO,), "AccountRemoved(bool,address)", (True, WHOSE)),
+    (ACCOUNT_RULES, "setDeployRight(address,bool)", (WHO, True), "DeployRightSet(address,bool)", (WHOSE, True)),
+    (ACCOUNT_RULES, "restrictTargets(bool)", (True,), "TargetsRestricted(bool)", (True,)),
+    (ACCOUNT_RULES, "addTarget(address)", (WHO,), "TargetAdded(bool,address)", (True, WHOSE)),
+    (ACCOUNT_RULES, "removeTarget(address)", (WHO,), "TargetRemoved(bool,address)", (True, WHOSE)),
+    (ACCOUNT_RULES, "setGasCeiling(uint128)", (7,), "GasCeilingSet(uint256)", (7,)),
+    (ADMIN, "addAdmin(address)", (WHO,), "AdminAdded(bool,address,string)", (True, WHOSE, "added")),
+    (ADMIN, "removeAdmin(address)", (WHO,), "AdminRemoved(bool,address)", (True, WHOSE)),
+    (NODE_INGRESS, "setContractAddress(bytes32,address)", (PAIR[0], WHO), REGISTERED, (WHOSE, PAIR[0])),
+    (NODE_INGRESS, "removeContract(bytes32)", (RULES_NAME,), REGISTERED, (to_hex(bytes(20)), RULES_NAME)),
+]
+EVENTS = [(NODE_RULES, *row) for row in NODE_EVENTS] + [(*row, None) for row in OTHER_EVENTS]
+"""Contract, change, values; its event with its values; what the ingress says: whether rules were added, None if nothing."""
+
+
+@pytest.mark.parametrize(
+    ("contract", "change", "values", "event", "told", "restricts"), EVENTS, ids=[row[1][:40] for row in EVENTS]
+)
+def test_the_event_of_a_change_says_what_has_changed(
+    contract: bytes,
+    change: str,
+    values: tuple[object, ...],
+    event: str,
+    told: tuple[object, ...],
+    restricts: bool | None,
+) -> None:
+    contracts = Contracts({"boot": NodeType.BOOT})
+    if change in FIRST:
+        assert contracts.send(contract, FIRST[change], *values[: FIRST[change].count(",") + 1])
+    logs = contracts.send(contract, change, *values)
+    assert logs is not None
+    expected = [(event, told)] + ([] if restricts is None else [(TOLD, (restricts,))])
+    assert [log.topics for log in logs] == [(keccak256(signature.encode()),) for signature, _ in expected]
+    assert [log.address for log in logs] == [contract, NODE_INGRESS][: len(expected)]
+    for log, (signature, content) in zip(logs, expected, strict=True):
+        assert decode(signature[signature.index("(") + 1 : -1].split(","), log.data) == content
+
+
 class TestAdmin:
     def test_several_admins_and_the_last_one_stays(self) -> None:
         contracts = Contracts()
@@ -356,9 +423,11 @@ class TestIngress:
         ],
     )  # fmt: skip
     def test_has_besus_functions(self, selector: str, signature: str) -> None:
+        """The selectors are those of Besu's contracts, as their clients call them."""
+        assert keccak256(signature.encode())[:4].hex() == selector
         for name in ("NodeIngress", "AccountIngress"):
             assert signature in {_signature(item) for item in artifact(name).abi}
-        assert call_data(signature, *[bytes(32)] * 0)[:4].hex() == selector if "()" in signature else True
+            assert bytes.fromhex("63" + selector) in artifact(name).runtime_bytecode
 
 
 def _signature(item: dict[str, object]) -> str:
