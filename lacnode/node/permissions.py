@@ -73,8 +73,9 @@ class Permissions:
         decision = self.nodes.decide(source, destination, moment, ANSWER_SECONDS)
         if decision.rule != NODE_RULE or self._node_explainer is None or self.node_contract is None:
             return decision
-        if not self.node_contract.answers(source, destination, moment.header, ANSWER_SECONDS):
-            # What is wrong with the contract stands in the decision; rules that it might have do not matter.
+        is_askable = self.node_contract.can_be_asked(source, destination)
+        if not is_askable or not self.node_contract.answers(source, destination, moment.header, ANSWER_SECONDS):
+            # What is wrong with the question or the contract stands in the decision; the rules do not matter.
             return decision
         if decision.allowed:
             hints = [self.address_hint(enode, moment.header) for enode in (source, destination)]

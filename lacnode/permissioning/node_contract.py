@@ -84,6 +84,13 @@ class NodeContract:
             pass
         return True
 
+    def can_be_asked(self, source: Enode, destination: Enode) -> bool:
+        """Whether the interface can express the question: the first one knows no host names."""
+        try:
+            return self.version != 1 or bool(connection_call(source, destination))
+        except UnaskableNode:
+            return False
+
     def check(self, header: BlockHeader, seconds: float) -> str | None:
         """What is wrong with the contract, None if it answers by its interface."""
         try:
@@ -114,7 +121,9 @@ class NodeContract:
 
 
 def _trouble(error: Exception) -> str:
-    return f"gives an unexpected answer: {error}" if isinstance(error, UnexpectedAnswer) else str(error)
+    if isinstance(error, UnexpectedAnswer):
+        return f"gives an unexpected answer: {error}"
+    return f"cannot be asked: {error}" if isinstance(error, UnaskableNode) else str(error)
 
 
 _SOMEBODY = Enode(

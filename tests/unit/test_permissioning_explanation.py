@@ -7,12 +7,15 @@ real engine; they are played here because neither their sources nor their bytes 
 from eth_abi.abi import encode
 
 from lacnode.crypto.node_key import NodeKey
+from lacnode.node.permissions import Permissions
 from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.abi import node_call, split_enode
 from lacnode.permissioning.contract_reader import ContractReading, ContractUnreadable
 from lacnode.permissioning.decision import Decision
 from lacnode.permissioning.explanation import Explainer
+from lacnode.permissioning.node_permissions import Moment
 from lacnode.permissioning.sending import IntendedSending
+from lacnode.permissioning.settings import PermissioningSettings
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import keccak256
 from tests.simulation.ledger import genesis_block
@@ -97,3 +100,18 @@ def test_an_account_that_is_not_listed_is_named() -> None:
         told = explainer.transaction(REFUSAL, IntendedSending(), outsider, HEADER)
         assert told.reason == f"0x{outsider.hex()} is not in the contract's list of accounts", version
         assert explainer.transaction(REFUSAL, IntendedSending(), member, HEADER).reason == "the contract refuses"
+
+
+def test_a_host_name_is_told_to_be_no_question_for_interface_1() -> None:
+    """And not that the two nodes are in groups which may not connect."""
+    listed = [node("boot"), node("writer")]
+    permissions = Permissions(
+        PermissioningSettings(node_contract=INGRESS, node_contract_version=1), Standard(1, listed, []),
+        own_id=node("boot").id, bootnodes=(), static_nodes=(),
+    )  # fmt: skip
+    moment = Moment(HEADER, (), is_current=True, is_isolated=False)
+    told = permissions.explain_connection(node("boot"), node("writer", "writer.example"), moment)
+    assert not told.allowed
+    assert told.reason == (
+        "the contract cannot be asked: 'writer.example' is no IP address, and interface 1 knows nothing else, which permits nobody"
+    )
