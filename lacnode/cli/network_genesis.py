@@ -52,12 +52,20 @@ class Network(BaseModel):
 
 
 def write_network(file: Path, directory: Path) -> int:
-    """Write genesis and expected hashes of the network of `file` into `directory`; the exit status."""
+    """Write genesis and expected hashes of the network of `file` into `directory`; the exit status. A genesis that nodes
+    may run by is never overwritten by another."""
     genesis, expected = make_network(_read(file))
+    documents = {
+        directory / name: json.dumps(document, indent=2) + "\n"
+        for name, document in ((GENESIS_FILE, genesis), (EXPECTED_FILE, expected))
+    }
     try:
+        for path, text in documents.items():
+            if path.exists() and path.read_bytes() != text.encode():
+                raise UsageError(f"{path} is there already and differs: move it away, or name another directory")
         directory.mkdir(parents=True, exist_ok=True)
-        for name, document in ((GENESIS_FILE, genesis), (EXPECTED_FILE, expected)):
-            (directory / name).write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+        for path, text in documents.items():
+            path.write_text(text, "utf-8")
     except OSError as error:
         raise UsageError(f"{error.filename or directory} cannot be written: {error.strerror}") from None
     print(f"{directory / GENESIS_FILE}: genesis {expected['hash']}")

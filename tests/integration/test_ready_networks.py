@@ -33,6 +33,18 @@ def test_is_made_again_from_its_file(name: str, tmp_path: Path) -> None:
         assert (tmp_path / file).read_bytes() == (NETWORKS / name / file).read_bytes()
 
 
+def test_another_genesis_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def make(name: str) -> int:
+        file = NETWORKS / name / "network.json"
+        return main(["operator", "generate-network-genesis", f"--config-file={file}", f"--to={tmp_path}"])
+
+    assert make("free-gas") == make("free-gas") == 0, "the same is no harm"
+    before = (tmp_path / "genesis.json").read_bytes()
+    assert make("lacchain-roles") == 1
+    assert "genesis.json is there already and differs" in capsys.readouterr().err
+    assert (tmp_path / "genesis.json").read_bytes() == before
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_begins_a_chain_with_its_hash(name: str) -> None:
     spec, database = load_genesis(NETWORKS / name / "genesis.json"), MemoryDatabase()
