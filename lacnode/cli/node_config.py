@@ -52,6 +52,7 @@ def node_config(settings: Settings) -> NodeConfig:
         mining=_mining(read),
         privacy=privacy_settings(read),
         host_names=read.flag("Xdns-enabled"),
+        host_names_update=read.flag("Xdns-update-enabled"),
         keep_revert_reasons=read.flag("revert-reason-enabled"),
         logging=read.text("logging"),
         colour=read.flag("color-enabled") if read.is_set("color-enabled") else None,
@@ -128,11 +129,15 @@ def _looked_up(read: Reader, enodes: Sequence[Enode]) -> tuple[Enode, ...]:
     """The enodes with their host names resolved once and for all, unless they are to be looked up at each use."""
     if read.flag("Xdns-update-enabled"):
         return tuple(enodes)
+    return tuple(_resolved(enode) for enode in enodes)
+
+
+def _resolved(enode: Enode) -> Enode:
     try:
-        return tuple(resolved(enode) for enode in enodes)
+        return resolved(enode)
     except NameUnknown as unknown:
         raise EnodeError(
-            f"Invalid IP address '{unknown.enode}' (or DNS query resolved an invalid IP). --Xdns-enabled is true but "
+            f"Invalid IP address '{enode}' (or DNS query resolved an invalid IP). --Xdns-enabled is true but "
             f"--Xdns-update-enabled flag is false. {unknown}"
         ) from None
 

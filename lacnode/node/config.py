@@ -53,7 +53,7 @@ class PrivacySettings:
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
     """One node. `http`, `websocket` and `privacy` are None where they are off. `host_names` allows names in the place of IP
-    addresses in enode URLs."""
+    addresses in enode URLs, and `host_names_update` lets them change their addresses while the node runs."""
 
     data_path: Path
     genesis_file: Path
@@ -70,6 +70,7 @@ class NodeConfig:
     mining: MiningSettings = field(default_factory=MiningSettings)
     privacy: PrivacySettings | None = None
     host_names: bool = False
+    host_names_update: bool = False
     keep_revert_reasons: bool = False
     logging: str = "INFO"
     colour: bool | None = None

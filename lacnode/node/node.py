@@ -41,7 +41,8 @@ from lacnode.p2p.network import Network, NetworkConfig
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.peer_set import PeerLimits
 from lacnode.p2p.policy import AllOf, DenyNodes
-from lacnode.permissioning.local_lists import LocalPermissions
+from lacnode.permissioning.host_names import AGAIN_SECONDS
+from lacnode.permissioning.local_lists import LocalPermissions, NodeList
 from lacnode.permissioning.node_permissions import Moment
 from lacnode.primitives.block import Block
 from lacnode.primitives.rlp import RlpError
@@ -263,6 +264,8 @@ class Node:
             nursery.start_soon(self._import_announced, blocks_out)
             nursery.start_soon(self._pool_received, batches_out)
             nursery.start_soon(self._expire_pool)
+            if local_nodes is not None and local_nodes.looks_names_up_again:
+                nursery.start_soon(self._look_names_up, local_nodes)
             if self.private is not None:
                 await self._start_manager(nursery, self.private)
                 nursery.start_soon(self.private.run, self.rpc.subscriptions.private_block_added)
@@ -320,6 +323,12 @@ class Node:
         while True:
             await trio.sleep(60)
             await trio.to_thread.run_sync(self.pool.expire, time.time())
+
+    async def _look_names_up(self, local_nodes: NodeList) -> None:
+        """Follow the host names of the local list to their new addresses."""
+        while True:
+            await trio.sleep(AGAIN_SECONDS)
+            await trio.to_thread.run_sync(local_nodes.look_again, abandon_on_cancel=True)
 
     # -- what the chain and the pool say, from their threads ---------------------------------------------------------
 

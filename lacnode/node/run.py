@@ -19,7 +19,9 @@ from lacnode.node.config import NodeConfig
 from lacnode.node.logs import configure_logs
 from lacnode.node.manager import ManagerFailed, OpenedManager, open_manager
 from lacnode.node.node import Node, Parts
+from lacnode.p2p.names import address_of
 from lacnode.p2p.network import PortTaken
+from lacnode.permissioning.host_names import HostNames
 from lacnode.permissioning.local_file import PermissionsFileError
 from lacnode.permissioning.local_lists import open_local_permissions
 from lacnode.primitives.rlp import RlpError
@@ -77,7 +79,8 @@ def open_node(config: NodeConfig, manager: TransactionManager | None = None) -> 
         key_file = config.key_file
         key = load_node_key(key_file) if key_file is not None and key_file.exists() else _made_key(config)
         fixed = (*config.p2p.bootnodes, *config.p2p.static_nodes)
-        local = open_local_permissions(config.permissioning, key.public_key, fixed, allow_names=config.host_names)
+        names = HostNames(address_of, config.host_names_update) if config.host_names else None
+        local = open_local_permissions(config.permissioning, key.public_key, fixed, names)
         opened = None if manager is None else OpenedManager(manager)
         if opened is None and config.privacy is not None:
             opened = open_manager(config.privacy)

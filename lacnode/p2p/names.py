@@ -5,38 +5,24 @@ Must not be asked on the event loop: looking a name up may take as long as the n
 
 import socket
 from dataclasses import replace
-from ipaddress import ip_address
 
 from lacnode.p2p.wire.enode import Enode
 
 
-class NameUnknown(Exception):
-    """The host name of `enode` has no address; the message says why."""
-
-    def __init__(self, enode: Enode, reason: object) -> None:
-        super().__init__(f"the name {enode.host!r} has no address: {reason}")
-        self.enode = enode
+class NameUnknown(LookupError):
+    """A host name without an address; the message says why."""
 
 
-def is_name(host: str) -> bool:
-    """Whether `host` is a name and no IP literal."""
+def address_of(name: str) -> str:
+    """An IP literal that `name` stands for: the IPv4 address before the IPv6 one, as Java prefers. Blocks; NameUnknown."""
     try:
-        ip_address(host)
-    except ValueError:
-        return True
-    return False
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise NameUnknown(f"the name {name!r} has no address: {error}") from None
+    addresses = [str(place[4][0]) for place in sorted(found, key=lambda place: place[0] != socket.AF_INET)]
+    return addresses[0]
 
 
 def resolved(enode: Enode) -> Enode:
-    """`enode` with an IP literal as its host: the IPv4 address before the IPv6 one, as Java prefers. Blocks.
-
-    Raises NameUnknown.
-    """
-    if not is_name(enode.host):
-        return enode
-    try:
-        found = socket.getaddrinfo(enode.host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise NameUnknown(enode, error) from None
-    addresses = [str(place[4][0]) for place in sorted(found, key=lambda place: place[0] != socket.AF_INET)]
-    return replace(enode, host=addresses[0])
+    """`enode` with an IP literal as its host. Blocks; NameUnknown."""
+    return replace(enode, host=address_of(enode.host)) if enode.is_named else enode

@@ -7,7 +7,7 @@ Changes may come from any thread; decisions read one immutable value and never w
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -18,6 +18,7 @@ import structlog
 
 from lacnode.p2p.wire.enode import Enode, EnodeError
 from lacnode.permissioning.decision import Decision
+from lacnode.permissioning.host_names import HostNames
 from lacnode.permissioning.local_file import (
     ListKind,
     PermissionsFileError,
@@ -118,7 +119,11 @@ class AccountList:
 
 
 class NodeList:
-    """The nodes that may connect. `fixed` (bootnodes and static nodes) must be listed at the start and stay so."""
+    """The nodes that may connect. `fixed` (bootnodes and static nodes) must be listed at the start and stay so.
+
+    Nodes are told apart by id, IP address and ports. Where `names` allows host names, they are kept in the file as they
+    were written, and decided by the addresses that they have.
+    """
 
     def __init__(
         self,
@@ -126,75 +131,114 @@ class NodeList:
         own_id: bytes,
         fixed: Sequence[Enode] = (),
         *,
-        allow_names: bool = False,
+        names: HostNames | None = None,
         lock: Lock | None = None,
     ) -> None:
         """Read the list; PermissionsFileError if there is none, or if it lacks a fixed node."""
         self.path = path
         self._own_id = own_id
         self._fixed = tuple(fixed)
-        self._allow_names = allow_names
+        self._names = names
         self._lock: Lock = lock or RLock()
         self._listeners: list[Callable[[], None]] = []
-        self._nodes = _Nodes.of(read_nodes(path, allow_names=allow_names))
-        missing = [node for node in self._fixed if not self._nodes.holds(node)]
+        listed = self.reread()
+        if names is not None:
+            names.learn(self._fixed)
+        self._nodes = _Nodes.of(listed, self._place)
+        missing = [node for node in self._fixed if not self._nodes.holds(self._place(node))]
         if missing:
             named = ", ".join(str(Enode(node.id, node.host, node.tcp, node.tcp)) for node in missing)
             raise PermissionsFileError(f"Specified node(s) not in {ListKind.NODES.value} [{named}]")
 
     @property
     def entries(self) -> tuple[Enode, ...]:
+        """As Besu shows them: names only where they are looked up again, else the addresses that they have."""
+        if self._names is not None and not self._names.update:
+            return tuple(map(self._place, self._nodes.listed))
         return self._nodes.listed
+
+    @property
+    def looks_names_up_again(self) -> bool:
+        """Whether the addresses of names may change, so that `look_again` has something to do."""
+        return self._names is not None and self._names.update
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call `listener` after every change, in the thread of whoever changed the list."""
         self._listeners.append(listener)
 
     def decide(self, enode: Enode) -> Decision:
-        """Whether `enode` may be at either end of a connection: id, host and TCP port count, this node always may."""
+        """Whether `enode` may be at either end of a connection: id, address and TCP port count, this node always may."""
         if enode.id == self._own_id:
             return self._decision(True, "it is this node itself")
         nodes = self._nodes
-        if nodes.holds(enode):
+        if nodes.holds(self._place(enode)):
             return self._decision(True, f"node {_short(enode.id)} is in {ListKind.NODES.value}")
-        others = nodes.by_id.get(enode.id, ())
+        others = nodes.written_of(enode.id)
         if not others:
             return self._decision(False, f"node {_short(enode.id)} is not in {ListKind.NODES.value}")
-        places = " and ".join(_place(other) for other in others)
-        reason = f"node {_short(enode.id)} is in {ListKind.NODES.value} at {places}, not at {_place(enode)}"
+        places = " and ".join(_place_text(other, self._place(other)) for other in others)
+        reason = f"node {_short(enode.id)} is in {ListKind.NODES.value} at {places}, not at {_place_text(enode, enode)}"
         return self._decision(False, reason)
 
     def add(self, urls: Sequence[str]) -> None:
-        """Append the nodes of `urls`, all or none; ListChangeError."""
+        """Append the nodes of `urls`, all or none; ListChangeError. Looks names up, so it may take a while."""
         added = self._checked(urls)
         with self._lock:
-            listed = dict.fromkeys(self._nodes.listed)
-            if any(node in listed for node in added):
+            listed = set(map(self._place, self._nodes.listed))
+            if any(self._place(node) in listed for node in added):
                 raise ListChangeError(Problem.EXISTING)
-            self._change((*listed, *added))
+            self._change((*self._nodes.listed, *added))
 
     def remove(self, urls: Sequence[str]) -> None:
-        """Take out the nodes of `urls`, all or none; ListChangeError."""
-        removed = dict.fromkeys(self._checked(urls))
-        if any(node in self._fixed for node in removed):
+        """Take out the nodes of `urls`, all or none; ListChangeError. Looks names up, so it may take a while."""
+        removed = {self._place(node) for node in self._checked(urls)}
+        if not removed.isdisjoint(map(self._place, self._fixed)):
             raise ListChangeError(Problem.FIXED_NODE)
         with self._lock:
-            listed = dict.fromkeys(self._nodes.listed)
-            if any(node not in listed for node in removed):
+            if not removed.issubset(map(self._place, self._nodes.listed)):
                 raise ListChangeError(Problem.ABSENT)
-            self._change(tuple(node for node in listed if node not in removed))
+            self._change(tuple(node for node in self._nodes.listed if self._place(node) not in removed))
 
     def replace(self, nodes: Sequence[Enode]) -> None:
-        """Take over what was read of the file. As in Besu, the fixed nodes are not looked for again."""
+        """Take over what `reread` gave. As in Besu, the fixed nodes are not looked for again."""
         with self._lock:
-            before, self._nodes = self._nodes.listed, _Nodes.of(nodes)
-            changed = set(before) != set(self._nodes.listed)
-        if changed:
-            self._tell()
+            self._take(_Nodes.of(nodes, self._place))
 
     def reread(self) -> tuple[Enode, ...]:
-        """The file's list as it is now, for `replace`; PermissionsFileError."""
-        return read_nodes(self.path, allow_names=self._allow_names)
+        """The file's list as it is now, for `replace`; PermissionsFileError. Looks names up, so it may take a while."""
+        nodes = read_nodes(self.path, allow_names=self._names is not None)
+        nameless = self._learn(nodes)
+        if nameless:
+            raise PermissionsFileError(
+                f"Invalid IP address '{nameless[0]}' (or DNS query resolved an invalid IP). --Xdns-enabled is true but "
+                f"--Xdns-update-enabled flag is false. It is in {ListKind.NODES.value} of {self.path}"
+            )
+        return nodes
+
+    def look_again(self) -> None:
+        """Ask for the addresses of all names again; for a thread of its own."""
+        if self._names is None:
+            return
+        self._names.learn((*self._nodes.listed, *self._fixed), again=True)
+        with self._lock:
+            self._take(_Nodes.of(self._nodes.listed, self._place))
+
+    def _place(self, enode: Enode) -> Enode:
+        return enode if self._names is None else self._names.place(enode)
+
+    def _learn(self, nodes: Sequence[Enode]) -> list[str]:
+        """Look the names of `nodes` up; those without an address, where that is a mistake."""
+        if self._names is None:
+            return []
+        self._names.learn(nodes)
+        unknown = self._names.unknown(nodes)
+        if not self._names.update:
+            return unknown
+        for name in unknown:
+            log.warning(
+                f"the name {name!r} in {ListKind.NODES.value} has no address: its node is permitted when it has one"
+            )
+        return []
 
     def _checked(self, urls: Sequence[str]) -> tuple[Enode, ...]:
         if not urls:
@@ -202,26 +246,30 @@ class NodeList:
         if len(set(urls)) < len(urls):
             raise ListChangeError(Problem.DUPLICATED)
         try:
-            return tuple(Enode.parse(url, allow_names=self._allow_names) for url in urls)
+            nodes = tuple(Enode.parse(url, allow_names=self._names is not None) for url in urls)
         except EnodeError:
             raise ListChangeError(Problem.INVALID) from None
+        if self._learn(nodes):
+            raise ListChangeError(Problem.INVALID)
+        return tuple({self._place(node): node for node in nodes}.values())
 
     def _change(self, nodes: Sequence[Enode]) -> None:
         """Called with the lock held, which others wait for: the listeners must be quick."""
-        before, after = (tuple(map(str, listed)) for listed in (self._nodes.listed, dict.fromkeys(nodes)))
+        after = _Nodes.of(nodes, self._place)
         try:
-            _store(self.path, ListKind.NODES, before, after)
+            _store(self.path, ListKind.NODES, list(map(str, self._nodes.listed)), list(map(str, after.listed)))
         except ListChangeError as error:
             if error.problem is Problem.FILE_SYNC:
-                self._nodes = _Nodes.of(nodes)
-                self._tell()
+                self._take(after)
             raise
-        self._nodes = _Nodes.of(nodes)
-        self._tell()
+        self._take(after)
 
-    def _tell(self) -> None:
-        for listener in self._listeners:
-            listener()
+    def _take(self, nodes: "_Nodes") -> None:
+        """From now on decide by `nodes`; the listeners are told if that makes a difference."""
+        before, self._nodes = self._nodes, nodes
+        if before != nodes:
+            for listener in self._listeners:
+                listener()
 
     def _decision(self, allowed: bool, reason: str) -> Decision:
         return Decision(allowed, "local-nodes", str(self.path), None, reason)
@@ -247,14 +295,14 @@ class LocalPermissions:
 
 
 def open_local_permissions(
-    settings: PermissioningSettings, own_id: bytes, fixed: Sequence[Enode], *, allow_names: bool = False
+    settings: PermissioningSettings, own_id: bytes, fixed: Sequence[Enode], names: HostNames | None = None
 ) -> LocalPermissions:
-    """The lists that `settings` name; PermissionsFileError for a file that cannot be one. The lists share a lock, since
-    they may share a file."""
+    """The lists that `settings` name, with host names where `names` is given; PermissionsFileError for a file that cannot
+    be one. The lists share a lock, since they may share a file."""
     lock = RLock()
     nodes = None
     if settings.nodes_file is not None:
-        nodes = NodeList(settings.nodes_file, own_id, fixed, allow_names=allow_names, lock=lock)
+        nodes = NodeList(settings.nodes_file, own_id, fixed, names=names, lock=lock)
     accounts = None if settings.accounts_file is None else AccountList(settings.accounts_file, lock)
     return LocalPermissions(accounts, nodes, lock)
 
@@ -286,19 +334,21 @@ def read_nodes(path: Path, *, allow_names: bool = False) -> tuple[Enode, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Nodes:
+    """`listed` as written, each once, and the endpoint of each: where its name, if it has one, is known to be."""
+
     listed: tuple[Enode, ...]
-    by_id: Mapping[bytes, tuple[Enode, ...]] = field(repr=False)
+    endpoints: frozenset[tuple[bytes, str, int]]
 
     @classmethod
-    def of(cls, nodes: Sequence[Enode]) -> "_Nodes":
+    def of(cls, nodes: Sequence[Enode], place: Callable[[Enode], Enode]) -> "_Nodes":
         listed = tuple(dict.fromkeys(nodes))
-        by_id: dict[bytes, tuple[Enode, ...]] = {}
-        for node in listed:
-            by_id[node.id] = (*by_id.get(node.id, ()), node)
-        return cls(listed, by_id)
+        return cls(listed, frozenset(place(node).endpoint for node in listed))
 
-    def holds(self, enode: Enode) -> bool:
-        return any(enode.same_endpoint(node) for node in self.by_id.get(enode.id, ()))
+    def holds(self, placed: Enode) -> bool:
+        return placed.endpoint in self.endpoints
+
+    def written_of(self, id_: bytes) -> tuple[Enode, ...]:
+        return tuple(node for node in self.listed if node.id == id_)
 
 
 def _store(path: Path, kind: ListKind, before: Sequence[str], after: Sequence[str]) -> None:
@@ -330,8 +380,11 @@ def _is_account(text: str) -> bool:
     return _ACCOUNT.fullmatch(text) is not None
 
 
-def _place(enode: Enode) -> str:
-    return f"[{enode.host}]:{enode.tcp}" if ":" in enode.host else f"{enode.host}:{enode.tcp}"
+def _place_text(written: Enode, placed: Enode) -> str:
+    host = f"[{written.host}]" if ":" in written.host else written.host
+    if not written.is_named:
+        return f"{host}:{written.tcp}"
+    return f"{host}:{written.tcp} ({'which has no address' if placed.is_named else placed.host})"
 
 
 def _short(node_id: bytes) -> str:

@@ -54,7 +54,7 @@ class TestIntroduction:
         async with world() as w:
             one, other = await w.node(), await w.node()
             _, seen_by_other = await connected(one, other)
-            assert seen_by_other.enode.same_endpoint(one.enode)
+            assert seen_by_other.enode.endpoint == one.enode.endpoint
 
     @pytest.mark.parametrize(
         "foreign",

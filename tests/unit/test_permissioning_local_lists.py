@@ -2,13 +2,15 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lacnode.crypto.node_key import NodeKey
 from lacnode.p2p.wire.enode import Enode
-from lacnode.permissioning import local_lists
+from lacnode.permissioning import host_names, local_lists
+from lacnode.permissioning.host_names import HostNames
 from lacnode.permissioning.local_file import PermissionsFileError
 from lacnode.permissioning.local_lists import (
     AccountList,
@@ -37,9 +39,20 @@ def written(path: Path, *accounts: str) -> AccountList:
     return AccountList(path)
 
 
-def nodes(path: Path, *entries: object, fixed: tuple[Enode, ...] = (), names: bool = False) -> NodeList:
+def nodes(path: Path, *entries: object, fixed: tuple[Enode, ...] = (), names: HostNames | None = None) -> NodeList:
     path.write_text(f"nodes-allowlist={[str(entry) for entry in entries]}")
-    return NodeList(path, OWN, fixed, allow_names=names)
+    return NodeList(path, OWN, fixed, names=names)
+
+
+class NameServer(dict[str, str]):
+    """Names and their addresses, as long as the test lets them have some."""
+
+    def names(self, update: bool = False) -> HostNames:
+        return HostNames(self.__getitem__, update)
+
+
+def at(host: str, node: Enode) -> Enode:
+    return replace(node, host=host)
 
 
 def problem(change: Callable[[list[str]], None], *entries: object) -> Problem:
@@ -142,7 +155,7 @@ class TestNodes:
     def test_names_need_to_be_switched_on(self, path: Path) -> None:
         named = f"enode://{N2.id.hex()}@node.example:30303"
         assert problem(nodes(path, N1).add, named) is Problem.INVALID
-        allowed = nodes(path, N1, names=True)
+        allowed = nodes(path, N1, names=NameServer({"node.example": "10.0.0.12"}).names())
         allowed.add([named])
         assert path.read_text() == f'nodes-allowlist=["{N1}","{named}"]'
         with pytest.raises(PermissionsFileError, match=r"^Invalid enode URL syntax"):
@@ -206,6 +219,100 @@ class TestNodes:
             thread.join(20)
         assert {str(node) for node in NodeList(path, OWN).entries} == set(urls)
         assert len(AccountList(path).entries) == 12
+
+
+class TestNames:
+    """Nodes are compared by the addresses that their names have, as in Besu."""
+
+    @pytest.mark.parametrize("update", [False, True])
+    def test_a_node_listed_by_name_is_permitted_at_its_address(self, path: Path, update: bool) -> None:
+        server = NameServer({"node.example": N1.host, "boot.example": N2.host})
+        named, boot = at("node.example", N1), at("boot.example", N2)
+        allowed = nodes(path, named, boot, fixed=(boot if update else N2,), names=server.names(update))
+        assert allowed.decide(N1).allowed
+        assert allowed.decide(N2).allowed
+        assert allowed.decide(boot).allowed
+        refused = allowed.decide(at("10.9.9.9", N1))
+        assert not refused.allowed
+        assert refused.reason.endswith(
+            f"is in nodes-allowlist at node.example:30303 ({N1.host}), not at 10.9.9.9:30303"
+        )
+        assert [node.host for node in allowed.entries] == (
+            ["node.example", "boot.example"] if update else [N1.host, N2.host]
+        )
+
+    def test_one_node_is_one_node_by_whatever_name(self, path: Path) -> None:
+        server = NameServer({"one.example": N1.host, "other.example": N1.host})
+        allowed = nodes(path, at("one.example", N1), fixed=(), names=server.names(update=True))
+        assert problem(allowed.add, N1) is Problem.EXISTING
+        assert problem(allowed.add, at("other.example", N1)) is Problem.EXISTING
+        allowed.add([str(N2)])
+        allowed.remove([str(N1)])
+        assert allowed.entries == (N2,)
+        fixed = nodes(path, at("one.example", N1), fixed=(N1,), names=server.names(update=True))
+        assert problem(fixed.remove, at("other.example", N1)) is Problem.FIXED_NODE
+
+    def test_the_file_keeps_names_as_they_were_written(self, path: Path) -> None:
+        named = at("node.example", N1)
+        allowed = nodes(path, named, names=NameServer({"node.example": N1.host}).names())
+        allowed.add([str(N2)])
+        assert path.read_text() == f'nodes-allowlist=["{named}","{N2}"]'
+
+    def test_a_name_without_an_address_is_a_mistake_unless_it_may_get_one(self, path: Path) -> None:
+        named, server = at("node.example", N1), NameServer()
+        with pytest.raises(PermissionsFileError) as error:
+            nodes(path, named, names=server.names())
+        assert str(error.value).startswith("Invalid IP address 'node.example' (or DNS query resolved an invalid IP).")
+        assert problem(nodes(path, names=server.names()).add, named) is Problem.INVALID
+        allowed = nodes(path, named, N2, names=server.names(update=True))
+        assert not allowed.decide(N1).allowed
+        assert "node.example:30303 (which has no address)" in allowed.decide(N1).reason
+        assert allowed.decide(N2).allowed
+        server["node.example"] = N1.host
+        allowed.look_again()
+        assert allowed.decide(N1).allowed
+
+    def test_a_name_is_followed_to_its_new_address_and_whoever_listens_hears_of_it(self, path: Path) -> None:
+        server, heard = NameServer({"node.example": N1.host}), []
+        allowed = nodes(path, at("node.example", N1), names=server.names(update=True))
+        allowed.on_change(lambda: heard.append(allowed.decide(N1).allowed))
+        allowed.look_again()
+        assert heard == [], "nothing has changed"
+        server["node.example"] = "10.9.9.9"
+        allowed.look_again()
+        assert heard == [False]
+        assert allowed.decide(at("10.9.9.9", N1)).allowed
+        server.clear()
+        allowed.look_again()
+        assert allowed.decide(at("10.9.9.9", N1)).allowed, "it keeps the last one"
+
+    def test_a_name_server_that_does_not_answer_holds_nobody_up(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(host_names, "LOOK_UP_SECONDS", 0.2)
+        silent = threading.Event()
+
+        def look_up(name: str) -> str:
+            if name == "slow.example":
+                silent.wait(20)
+            return N2.host
+
+        listed = [at("slow.example", N1), at("quick.example", N2)]
+        allowed = nodes(path, *listed, names=HostNames(look_up, update=True))
+        silent.set()
+        assert allowed.decide(N2).allowed
+        assert not allowed.decide(N1).allowed
+
+    def test_a_reload_looks_up_what_is_new(self, path: Path) -> None:
+        server = NameServer({"node.example": N1.host})
+        allowed = nodes(path, N2, names=server.names())
+        path.write_text(f'nodes-allowlist=["{at("node.example", N1)}"]')
+        LocalPermissions(nodes=allowed).reload()
+        assert allowed.decide(N1).allowed
+        path.write_text(f'nodes-allowlist=["{at("nowhere.example", N1)}"]')
+        with pytest.raises(PermissionsFileError):
+            LocalPermissions(nodes=allowed).reload()
+        assert allowed.decide(N1).allowed
 
 
 class TestReload:

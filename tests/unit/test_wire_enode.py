@@ -71,8 +71,8 @@ def test_names_only_where_allowed() -> None:
 
 def test_permissioning_overlooks_the_discovery_port() -> None:
     enode = Enode.parse(url("1.2.3.4:60606"))
-    assert enode.same_endpoint(Enode.parse(url("1.2.3.4:60606?discport=0")))
-    assert not enode.same_endpoint(Enode.parse(url("1.2.3.4:60607")))
+    assert enode.endpoint == Enode.parse(url("1.2.3.4:60606?discport=0")).endpoint
+    assert enode.endpoint != Enode.parse(url("1.2.3.4:60607")).endpoint
 
 
 class TestStaticNodes:

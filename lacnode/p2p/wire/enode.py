@@ -74,9 +74,19 @@ class Enode:
         """Whether the node accepts RLPx connections."""
         return self.tcp > 0
 
-    def same_endpoint(self, other: "Enode") -> bool:
-        """Equality as permissioning means it: id, host and TCP port; the discovery port does not count."""
-        return (self.id, self.host, self.tcp) == (other.id, other.host, other.tcp)
+    @property
+    def is_named(self) -> bool:
+        """Whether the host is a name and no IP literal."""
+        try:
+            ip_address(self.host)
+        except ValueError:
+            return True
+        return False
+
+    @property
+    def endpoint(self) -> tuple[bytes, str, int]:
+        """What permissioning compares: id, host and TCP port; the discovery port does not count."""
+        return self.id, self.host, self.tcp
 
 
 def parse_static_nodes(text: str, *, allow_names: bool = False) -> tuple[Enode, ...]:
