@@ -33,13 +33,13 @@ def restart(network: Devnet, name: str) -> None:
 
 
 def test_a_list_closes_a_connection_and_opens_it_again(tmp_path: Path) -> None:
-    """Validators too: who is left out by name is out, whatever the chain says of it."""
+    """Validators too: who is left out by name is out, whatever the chain says of it. One node is listed by its host name."""
     with running_devnet(tmp_path / "net", "--validators", "3", "--block-period", "0.5") as network:
         first, second, third = network.status()["nodes"]
         config = Path(third["data_path"]) / "config.toml"
         config.write_text(config.read_text().replace('"NET", "TXPOOL"', '"NET", "PERM", "TXPOOL"'))
-        add_settings(third, permissions_nodes_config_file_enabled=True)
-        write_list(third, first["enode"], second["enode"])
+        add_settings(third, permissions_nodes_config_file_enabled=True, Xdns_enabled=True, Xdns_update_enabled=True)
+        write_list(third, first["enode"].replace("127.0.0.1", "localhost"), second["enode"])
         (Path(third["data_path"]) / "static-nodes.json").unlink()  # a fixed node cannot be taken off the list
         restart(network, "validator-3")
         url, both = third["rpc_url"], {id_of(first), id_of(second)}

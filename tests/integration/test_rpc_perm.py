@@ -1,6 +1,7 @@
 """The PERM methods of a running node, the files behind them, and what a bad file does to a start."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from lacnode.node.config import NodeConfig, P2pSettings
 from lacnode.node.node import Node
 from lacnode.node.run import StartFailed, open_node
 from lacnode.p2p.wire.enode import Enode
+from lacnode.permissioning.local_lists import open_local_permissions
 from lacnode.permissioning.settings import PermissioningSettings
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc.settings import HttpSettings
@@ -25,6 +27,7 @@ from tests.integration.rpc_node import PATIENCE, request
 from tests.unit.rpc_chain import signed
 
 KEY = NodeKey.of(b"\x31" * 32)
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "operators" / "local-permissioning.md"
 A, B = "0x" + "aa" * 20, "0x" + "bb" * 20
 BOOT, N1, N2 = (
     f"enode://{NodeKey.of(bytes([index]) * 32).public_key.hex()}@127.0.0.{index}:30303" for index in (2, 3, 4)
@@ -176,6 +179,34 @@ class TestMethods:
             message = "P2P has been disabled. This functionality is not available"
             assert await node.fails("perm_getNodesAllowlist") == (-32000, message)
             assert await node.call("perm_getAccountsAllowlist") == [A]
+
+
+class TestPage:
+    """docs/operators/local-permissioning.md."""
+
+    async def test_every_request_works_as_it_is_written(self, config: NodeConfig) -> None:
+        page = PAGE.read_text("utf-8")
+        bodies = re.findall(r"^curl -s --data '(.*)' \$NODE$", page, re.M)
+        assert len(bodies) == 7
+        async with running(config) as node:
+            url = f"http://127.0.0.1:{node.node.rpc.http_port}"
+            for body in bodies:
+                text = body.replace("$ENODE", N2).replace("$ACCOUNT", B)
+                answer = (await node.client.post(url, content=text)).json()
+                assert answer.get("result"), (text, answer)
+            assert await node.call("perm_getNodesAllowlist") == [BOOT, N1]
+
+    def test_the_file_it_shows_is_one(self, tmp_path: Path) -> None:
+        shown = next(
+            block for block in re.findall(r"```toml\n(.*?)```", PAGE.read_text("utf-8"), re.S) if "enode" in block
+        )
+        file = tmp_path / "permissions_config.toml"
+        file.write_text(shown)
+        settings = PermissioningSettings(accounts_file=file, nodes_file=file)
+        lists = open_local_permissions(settings, KEY.public_key, ())
+        assert lists.nodes is not None
+        assert lists.accounts is not None
+        assert (len(lists.nodes.entries), len(lists.accounts.entries)) == (1, 1)
 
 
 class TestSending:
