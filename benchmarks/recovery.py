@@ -4,7 +4,7 @@ import time
 
 from benchmarks.measure import Measure
 from benchmarks.networks import devnet
-from lacnode.devnet.rpc_client import NodeSilent, block_number
+from lacnode.rpc.client import NodeSilent, block_number
 
 DOWN_SECONDS = 60.0
 TIMEOUT = 2.0

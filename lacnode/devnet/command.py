@@ -31,8 +31,8 @@ from lacnode.devnet.manifest import (
     make_devnet,
 )
 from lacnode.devnet.ports import HIGHEST_OFFSET, NoFreePorts, claimed_ports
-from lacnode.devnet.rpc_client import CallRefused, NodeSilent, call
 from lacnode.devnet.table import BlockRate, Row, read_row, render
+from lacnode.rpc.client import CallRefused, NodeSilent, call
 
 DEFAULT_PATH = Path("devnet-data")
 DEFAULT_VALIDATORS, DEFAULT_BLOCK_PERIOD, DEFAULT_PRIVATE_WRITERS = 4, 1.0, 3
@@ -344,7 +344,7 @@ def _take_vote(voter: DevnetNode, vote: list[object]) -> None:
             raise DevnetError(f"{voter.name} did not take the vote: {error}") from None
         except CallRefused as refusal:
             if time.monotonic() > deadline:
-                raise DevnetError(f"{voter.name}: {refusal} (--force votes all the same)") from None
+                raise DevnetError(f"{voter.name}: {refusal.message} (--force votes all the same)") from None
         time.sleep(VOTE_POLL_SECONDS)
 
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from lacnode.devnet.manifest import DevnetError, DevnetNode, Manifest
-from lacnode.devnet.rpc_client import NodeSilent, call_all
+from lacnode.rpc.client import NodeSilent, call_all
 
 STOP_SECONDS = 20.0
 """How long a node may take to stop before it is killed."""

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from lacnode.devnet.manifest import DevnetNode
 from lacnode.devnet.processes import is_paused, pid_of
-from lacnode.devnet.rpc_client import NodeSilent, call_all
+from lacnode.rpc.client import NodeSilent, call_all
 
 RATE_WINDOW = 10.0
 """Seconds over which blocks a second are averaged."""

@@ -93,7 +93,7 @@ class PermissionPolicy:
             links = {*self._unknown, *(self._known if self._is_stale else ())}
             self._unknown.clear()
             self._is_stale = False
-            if self._remember(await self._decide(list(links))):
+            if links and self._remember(await self._decide(list(links))):
                 self._changed()
 
     # -- deciding ----------------------------------------------------------------------------------------------------

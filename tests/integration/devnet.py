@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lacnode.devnet.ports import claimed_ports
-from lacnode.devnet.rpc_client import NodeSilent, block_number, call_all
+from lacnode.rpc.client import NodeSilent, block_number, call_all
 
 DEADLINE = 60.0
 NODES = 10

@@ -6,8 +6,8 @@ import pytest
 from eth_account import Account
 
 from lacnode.devnet.permissioned_genesis import NODE_INGRESS
-from lacnode.devnet.rpc_client import call
 from lacnode.permissioning.abi import RULES_NAME
+from lacnode.rpc.client import call
 from tests.integration.contract_network import call_data
 from tests.integration.devnet import Devnet, ask, height, running_devnet, until
 

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lacnode.cli.errors import UsageError
-from lacnode.cli.permissions.client import CallFailed, NodeClient
+from lacnode.cli.permissions.client import NodeClient
 from lacnode.cli.permissions.rules import AccountRules, Admins, NodeRules
 from lacnode.cli.permissions.sending import Sender
 from lacnode.crypto.node_key import KeyFileError, load_node_key
 from lacnode.p2p.wire.enode import Enode, EnodeError
 from lacnode.permissioning.topology import NodeType
 from lacnode.primitives.hexadecimal import address_from_hex, to_hex
+from lacnode.rpc.client import CallRefused
 
 DEFAULT_RPC = "http://127.0.0.1:8545"
 
@@ -232,7 +233,7 @@ def _contract(given: str | None, client: NodeClient, name: str, option: str) -> 
         return _address(given)
     try:
         status = client.call("lac_permissioningStatus")
-    except CallFailed:
+    except CallRefused:
         raise UsageError(f"the node at {client.url} does not say which contract it uses; give {option}") from None
     found = status.get(name) if isinstance(status, Mapping) else None
     if found is None:

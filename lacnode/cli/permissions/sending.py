@@ -4,12 +4,13 @@ import time
 from collections.abc import Mapping
 
 from lacnode.cli.errors import UsageError
-from lacnode.cli.permissions.client import CallFailed, NodeClient
+from lacnode.cli.permissions.client import NodeClient
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import sign
 from lacnode.primitives import rlp
 from lacnode.primitives.hexadecimal import from_hex, to_hex
 from lacnode.primitives.keccak import keccak256
+from lacnode.rpc.client import CallRefused
 
 RECEIPT_SECONDS = 120.0
 POLL_SECONDS = 0.1
@@ -43,7 +44,7 @@ class Sender:
         )
         try:
             hash_ = str(self._client.call("eth_sendRawTransaction", to_hex(raw)))
-        except CallFailed as failure:
+        except CallRefused as failure:
             raise UsageError(f"the node does not take the transaction: {_told(failure)}") from None
         return self._wait(hash_)
 
@@ -51,7 +52,7 @@ class Sender:
         request = {"from": to_hex(self._key.address), "to": to_hex(contract), "data": to_hex(data)}
         try:
             return max(LEAST_GAS, GAS_FACTOR * self._client.quantity("eth_estimateGas", request))
-        except CallFailed as failure:
+        except CallRefused as failure:
             raise UsageError(f"the contract {to_hex(contract)} refuses the change: {_told(failure)}") from None
 
     def _wait(self, hash_: str) -> int:
@@ -81,7 +82,7 @@ def signed_call(
     return rlp.encode([*fields, rlp.scalar(v), rlp.scalar(r), rlp.scalar(s)])
 
 
-def _told(failure: CallFailed) -> str:
+def _told(failure: CallRefused) -> str:
     """The error, with the reason of a revert or a refusal if the node gave one."""
     data = failure.data
     if isinstance(data, Mapping) and "reason" in data:

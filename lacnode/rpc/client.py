@@ -1,10 +1,15 @@
-"""A few JSON-RPC calls to a node of the devnet, with a deadline. No library: `devnet status` must start at once."""
+"""JSON-RPC calls of the command line to a running node, each with a deadline. No library: commands must start at once.
+
+Must not retry: a call may have had its effect.
+"""
 
 import http.client
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
+
+MAX_ANSWER = 16 * 1024 * 1024
 
 
 class NodeSilent(Exception):
@@ -12,14 +17,22 @@ class NodeSilent(Exception):
 
 
 class CallRefused(Exception):
-    """The node answered with an error, whose message this is."""
+    """The node answered with an error, whose `message` and `data` (None where there is none) these are."""
+
+    def __init__(self, method: str, error: Mapping[str, object]) -> None:
+        super().__init__(f"{method}: {error.get('message')} ({error.get('code')})")
+        self.message = str(error.get("message"))
+        self.data = error.get("data")
 
 
-def call(url: str, method: str, params: list[object], timeout: float = 10.0) -> object:
+def call(url: str, method: str, params: Sequence[object] = (), timeout: float = 10.0) -> object:
     """The result of one call. Raises NodeSilent, and CallRefused if it ended in an error."""
-    (reply,) = _replies(url, [(method, params)], timeout)
-    if "error" in reply:
-        raise CallRefused(str(reply["error"].get("message")))
+    reply = _answer(url, {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}, timeout)
+    if not isinstance(reply, Mapping):
+        raise NodeSilent(f"{url} answers, but not with JSON-RPC")
+    error = reply.get("error")
+    if isinstance(error, Mapping):
+        raise CallRefused(method, error)
     return reply.get("result")
 
 
@@ -45,15 +58,20 @@ def _replies(url: str, calls: Sequence[tuple[str, list[object]]], timeout: float
         {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
         for number, (method, params) in enumerate(calls)
     ]
+    replies = _answer(url, batch, timeout)
+    if not isinstance(replies, list) or not all(isinstance(reply, dict) for reply in replies):
+        raise NodeSilent(f"{url} answers, but not with JSON-RPC")
+    return replies
+
+
+def _answer(url: str, document: object, timeout: float) -> object:
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
     try:
-        connection.request("POST", "/", json.dumps(batch), {"Content-Type": "application/json"})
-        replies = json.loads(connection.getresponse().read())
+        connection.request("POST", parts.path or "/", json.dumps(document), {"Content-Type": "application/json"})
+        answer: object = json.loads(connection.getresponse().read(MAX_ANSWER))
+        return answer
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise NodeSilent(f"{url} does not answer: {error}") from None
     finally:
         connection.close()
-    if not isinstance(replies, list) or not all(isinstance(reply, dict) for reply in replies):
-        raise NodeSilent(f"{url} answers, but not with JSON-RPC")
-    return replies
