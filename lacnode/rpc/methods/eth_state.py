@@ -28,11 +28,11 @@ def eth_getStorageAt(services: RpcServices, params: Params) -> object:
 
 def eth_getTransactionCount(services: RpcServices, params: Params) -> object:
     account, block = address(required(params, 0, "address")), required(params, 1, "block")
+    pending = isinstance(block, str) and block.lower() == "pending"
+    # The pool first: what leaves it for a block between the two looks is then counted in the state.
+    pooled = (services.pool.next_nonce(account) or 0) if pending else 0
     header = header_by_number_or_hash(services, block)
-    nonce = services.chain.state_at(header).nonce(account)
-    if isinstance(block, str) and block.lower() == "pending":
-        nonce = max(nonce, services.pool.next_nonce(account) or 0)
-    return results.quantity(nonce)
+    return results.quantity(max(pooled, services.chain.state_at(header).nonce(account)))
 
 
 def eth_getProof(services: RpcServices, params: Params) -> object:

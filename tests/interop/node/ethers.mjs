@@ -5,7 +5,8 @@ import { ContractFactory, Interface, JsonRpcProvider, Wallet, WebSocketProvider 
 
 const [rpcUrl, wsUrl, key, artifactFile] = process.argv.slice(2);
 const artifact = JSON.parse(readFileSync(artifactFile, "utf8"));
-const provider = new JsonRpcProvider(rpcUrl, undefined, { polling: true, pollingInterval: 100 });
+// ethers keeps an answer for 250 ms; a block may be made within that, and the nonce it remembers be used by then.
+const provider = new JsonRpcProvider(rpcUrl, undefined, { polling: true, pollingInterval: 100, cacheTimeout: -1 });
 const socket = new WebSocketProvider(wsUrl);
 const wallet = new Wallet(key, provider);
 const free = { gasPrice: 0, type: 0 };
