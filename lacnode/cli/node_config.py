@@ -12,6 +12,7 @@ from lacnode.cli.privacy import privacy_settings
 from lacnode.cli.reading import Reader
 from lacnode.cli.rules import check_against_chain, check_rules, pool_kind
 from lacnode.cli.sources import Settings
+from lacnode.metrics.settings import DEFAULT_CATEGORIES, Category, MetricsSettings
 from lacnode.node.config import MiningSettings, NodeConfig, P2pSettings
 from lacnode.node.role import Role
 from lacnode.p2p.names import NameUnknown, resolved
@@ -46,6 +47,7 @@ def node_config(settings: Settings) -> NodeConfig:
         p2p=_p2p(read, spec),
         http=http,
         websocket=websocket,
+        metrics=_metrics(read),
         api=_api(read),
         permissioning=_permissioning(read),
         pool=_pool(read, spec),
@@ -255,6 +257,26 @@ def _api(read: Reader) -> ApiSettings:
         gas_price_percentile=read.real("api-gas-price-percentile"),
         gas_price_max=read.number("api-gas-price-max"),
     )
+
+
+def _metrics(read: Reader) -> MetricsSettings | None:
+    categories, hosts = _categories(read), _hosts(read)
+    if not read.flag("metrics-enabled"):
+        return None
+    return MetricsSettings(
+        host=read.text("metrics-host"),
+        port=read.number("metrics-port"),
+        categories=categories,
+        allowed_hosts=hosts,
+    )
+
+
+def _categories(read: Reader) -> frozenset[Category]:
+    names = read.items("metrics-category")
+    unknown = [name for name in names if name not in Category.__members__]
+    if unknown:
+        raise UsageError(f"Invalid value for option '--metrics-category': Unknown category: {', '.join(unknown)}")
+    return frozenset(Category[name] for name in names) if names else DEFAULT_CATEGORIES
 
 
 # -- transactions and blocks ---------------------------------------------------------------------------------------

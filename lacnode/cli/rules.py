@@ -77,7 +77,12 @@ def _ranges(read: Reader) -> Iterator[str]:
 
 
 def _ports(read: Reader) -> Iterator[str]:
-    switches = (("p2p-enabled", "p2p-port"), ("rpc-http-enabled", "rpc-http-port"), ("rpc-ws-enabled", "rpc-ws-port"))
+    switches = (
+        ("p2p-enabled", "p2p-port"),
+        ("rpc-http-enabled", "rpc-http-port"),
+        ("rpc-ws-enabled", "rpc-ws-port"),
+        ("metrics-enabled", "metrics-port"),
+    )
     ports = [(name, read.number(name)) for switch, name in switches if read.flag(switch)]
     numbers = [port for _, port in ports if port]
     for name, port in ports:
@@ -135,6 +140,9 @@ def _pool(read: Reader) -> Iterator[str]:
 def _observation(read: Reader) -> Iterator[str]:
     if read.flag("metrics-enabled") and read.flag("metrics-push-enabled"):
         yield f"--metrics-enabled option and --metrics-push-enabled option can't be used at the same time.  {_SEE}"
+    protocol = read.text("metrics-protocol")
+    if read.flag("metrics-enabled") and protocol != "PROMETHEUS":
+        yield f"--metrics-protocol={protocol}: this release of lacnode has PROMETHEUS only, and does not start without it"
     if read.is_set("ethstats-contact") and not read.is_set("ethstats"):
         yield (
             "The `--ethstats-contact` requires ethstats server URL to be provided. Either remove --ethstats-contact "

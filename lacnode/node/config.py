@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lacnode.metrics.settings import MetricsSettings
 from lacnode.node.role import Role
 from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.settings import PermissioningSettings
@@ -52,8 +53,8 @@ class PrivacySettings:
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
-    """One node. `http`, `websocket` and `privacy` are None where they are off. `host_names` allows names in the place of IP
-    addresses in enode URLs, and `host_names_update` lets them change their addresses while the node runs."""
+    """One node. `http`, `websocket`, `metrics` and `privacy` are None where they are off. `host_names` allows names in the
+    place of IP addresses in enode URLs, and `host_names_update` lets them change their addresses while the node runs."""
 
     data_path: Path
     genesis_file: Path
@@ -64,6 +65,7 @@ class NodeConfig:
     p2p: P2pSettings = field(default_factory=P2pSettings)
     http: HttpSettings | None = None
     websocket: WebSocketSettings | None = None
+    metrics: MetricsSettings | None = None
     api: ApiSettings = field(default_factory=ApiSettings)
     permissioning: PermissioningSettings = field(default_factory=PermissioningSettings)
     pool: PoolSettings = field(default_factory=PoolSettings)

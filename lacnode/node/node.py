@@ -28,10 +28,12 @@ from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.signer import KeySigner
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.rejection import TransactionRejected
+from lacnode.metrics.endpoint import MetricsEndpoint
 from lacnode.node.config import NodeConfig
 from lacnode.node.connection_policy import PermissionPolicy
 from lacnode.node.faults import watch_faults
 from lacnode.node.manager import OpenedManager
+from lacnode.node.metrics import chain_series, permission_series, privacy_series
 from lacnode.node.permissions import Desk, Permissions
 from lacnode.node.privacy import PrivateSide, PublicRooms
 from lacnode.node.role import DUTIES
@@ -146,6 +148,7 @@ class Node:
         )
         self.validator = self._make_validator()
         self.rpc = RpcServers(config.http, config.websocket, self._services())
+        self.metrics = self._make_metrics()
 
     # -- putting it together -----------------------------------------------------------------------------------------
 
@@ -216,6 +219,16 @@ class Node:
             message_limit=parameters.message_queue_limit,
         )
 
+    def _make_metrics(self) -> MetricsEndpoint | None:
+        if self.config.metrics is None:
+            return None
+        series = [
+            *chain_series(self.chain, self.network),
+            *permission_series(self.permissions, self._moment),
+            *(() if self.private is None else privacy_series(self.private.room)),
+        ]
+        return MetricsEndpoint(self.config.metrics, series)
+
     def _services(self) -> RpcServices:
         return RpcServices(
             chain=self.chain,
@@ -256,6 +269,8 @@ class Node:
             if self.config.p2p.enabled:
                 await nursery.start(self.network.run)
             await nursery.start(self.rpc.run)
+            if self.metrics is not None:
+                await nursery.start(self.metrics.run)
             nursery.start_soon(self.synchronizer.run)
             nursery.start_soon(self._policy.run)
             nursery.start_soon(self._role.run, lambda: self._head_moved)

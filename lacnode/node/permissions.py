@@ -51,14 +51,22 @@ class Permissions:
             if settings.node_contract is None
             else NodeContract(reader, settings.node_contract, settings.node_contract_version)
         )
-        self.accounts = AccountPermissions(local_accounts, self.account_contract)
-        self.nodes = NodePermissions(
-            own_id,
-            local=local_nodes,
-            contract=self.node_contract,
-            bootnodes=[enode.id for enode in bootnodes],
-            fixed=[enode.id for enode in (*bootnodes, *static_nodes)],
-        )
+
+        def accounts() -> AccountPermissions:
+            return AccountPermissions(local_accounts, self.account_contract)
+
+        def nodes() -> NodePermissions:
+            return NodePermissions(
+                own_id,
+                local=local_nodes,
+                contract=self.node_contract,
+                bootnodes=[enode.id for enode in bootnodes],
+                fixed=[enode.id for enode in (*bootnodes, *static_nodes)],
+            )
+
+        self.accounts, self.nodes = accounts(), nodes()
+        # Explanations ask the same rules once more; that is no further decision, so it counts elsewhere.
+        self._explained_accounts, self._explained_nodes = accounts(), nodes()
         self.refused = RefusedConnections(time.time)
         self._reader = reader
         self._own_id = own_id
@@ -70,7 +78,7 @@ class Permissions:
         if not self.nodes.involves_this_node(source, destination):
             # Between others it does not matter what this node has seen of the network yet.
             moment = replace(moment, is_current=True, is_isolated=False)
-        decision = self.nodes.decide(source, destination, moment, ANSWER_SECONDS)
+        decision = self._explained_nodes.decide(source, destination, moment, ANSWER_SECONDS)
         if decision.rule != NODE_RULE or self._node_explainer is None or self.node_contract is None:
             return decision
         is_askable = self.node_contract.can_be_asked(source, destination)
@@ -85,7 +93,7 @@ class Permissions:
     def explain_transaction(self, transaction: Sending, sender: bytes, head: BlockHeader) -> Decision:
         """Whether `sender` may send `transaction`, and why not."""
         try:
-            decision = self.accounts.may_enter_pool(transaction, sender, head)
+            decision = self._explained_accounts.may_enter_pool(transaction, sender, head)
         except ContractUnreadable as unreadable:
             source = to_hex(self.settings.account_contract or b"")
             return Decision(False, ACCOUNT_RULE, source, head.number, f"the contract {unreadable}")

@@ -6,7 +6,8 @@ this node's own business and never judges a block. Must not look at balances or 
 
 from typing import Protocol
 
-from lacnode.permissioning.account_contract import AccountContract
+from lacnode.permissioning.account_contract import RULE, AccountContract
+from lacnode.permissioning.contract_reader import ContractUnreadable
 from lacnode.permissioning.counts import ACCOUNT_CONTRACT, ACCOUNT_LOCAL, CheckCounts
 from lacnode.permissioning.decision import Decision
 from lacnode.permissioning.sending import Sending
@@ -52,15 +53,19 @@ class AccountPermissions:
         if local is not None:
             self.counts.add(ACCOUNT_LOCAL, local.allowed)
         if self._contract is None or (local is not None and not local.allowed):
-            return local or NO_RULES
+            return NO_RULES if local is None else self.counts.add_decision(local)
         return self._by_contract(self._contract, transaction, sender, header, seconds)
 
     def _by_contract(
         self, contract: AccountContract, transaction: Sending, sender: bytes, header: BlockHeader, seconds: float
     ) -> Decision:
-        decision = contract.decide(transaction, sender, header, seconds)
+        try:
+            decision = contract.decide(transaction, sender, header, seconds)
+        except ContractUnreadable:
+            self.counts.add_unanswered(ACCOUNT_CONTRACT, RULE)
+            raise
         self.counts.add(ACCOUNT_CONTRACT, decision.allowed)
-        return decision
+        return self.counts.add_decision(decision)
 
 
 EVERYBODY = AccountPermissions()

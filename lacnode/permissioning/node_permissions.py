@@ -75,6 +75,9 @@ class NodePermissions:
 
     def decide(self, source: Enode, destination: Enode, moment: Moment, seconds: float) -> Decision:
         """Whether `source` may connect to `destination`; a contract has so many seconds for its answer."""
+        return self.counts.add_decision(self._decide(source, destination, moment, seconds))
+
+    def _decide(self, source: Enode, destination: Enode, moment: Moment, seconds: float) -> Decision:
         if self._contract is not None:
             exception = self._despite_the_contract(self._contract, source, destination, moment, seconds)
             if exception is not None:

@@ -5,7 +5,8 @@ members may know goes to nobody else: that is for whoever opens these methods to
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -74,6 +75,15 @@ class GroupStatus:
     number: int
     root: bytes
     divergence: Divergence | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How all groups stand, without a word of which: how many are in each condition, and how many payloads are missing
+    (see `GroupStatus.waiting_for`; one that no group is known for counts too)."""
+
+    groups: Mapping[Condition, int]
+    missing: int
 
 
 class PrivateRoom:
@@ -239,11 +249,22 @@ class PrivateRoom:
 
     def statuses(self) -> list[GroupStatus]:
         """Every group that this node has executed something for."""
+        return self._look()[0]
+
+    def standing(self) -> Standing:
+        """How they stand, counted."""
+        statuses, anyones = self._look()
+        counted = Counter(status.condition for status in statuses)
+        missing = anyones + sum(status.waiting_for - anyones for status in statuses)
+        return Standing({condition: counted[condition] for condition in Condition}, missing)
+
+    def _look(self) -> tuple[list[GroupStatus], int]:
+        """Every group's status, and how many payloads are missing that may be any group's."""
         cursor, queued = self.processor.cursor, self.processor.queued if self.processor.is_stalled else 0
         with self._around.database.read() as snapshot:
             stored = StoredPrivate(snapshot)
-            failing = stored.failing()
-            return [self._status(stored, group_id, cursor, queued + failing) for group_id in stored.groups()]
+            anyones = queued + stored.failing()
+            return [self._status(stored, group_id, cursor, anyones) for group_id in stored.groups()], anyones
 
     def _status(self, stored: StoredPrivate, group_id: bytes, cursor: int, waiting: int) -> GroupStatus:
         root, divergence = stored.root_at(group_id, cursor), stored.divergence(group_id)

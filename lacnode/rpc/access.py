@@ -7,10 +7,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from lacnode.http.allowed_hosts import ANY, AllowedHosts
 from lacnode.http.messages import HOST_REFUSED, Headers
-
-ANY = frozenset(("*", "all"))
-_HOST = re.compile(r"(?P<host>[^:\s]+|\[[0-9a-fA-F:.]+\])(:(?P<port>[0-9]{1,5}))?")
 
 
 class BadOrigin(ValueError):
@@ -30,25 +28,17 @@ class Gate:
     `*` or `all` admits any. BadOrigin if an origin cannot be used."""
 
     def __init__(self, hosts: Iterable[str], origins: Iterable[str]) -> None:
-        self._hosts = frozenset(name.lower() for name in hosts)
+        self._hosts = AllowedHosts(hosts)
         patterns = [pattern for pattern in origins if pattern and pattern != "none"]
         self._any_origin = bool(ANY.intersection(patterns))
         self._origins = () if self._any_origin else tuple(_compiled(pattern) for pattern in patterns)
 
     def refusal(self, headers: Headers) -> Refusal | None:
         """Why a request with these headers may not pass, None if it may."""
-        if not self._host_allowed(headers.get("host")):
+        if not self._hosts.admit(headers):
             return Refusal(403, HOST_REFUSED)
         origin = headers.get("origin")
         return None if origin is None or self._origin_allowed(origin) else Refusal(403)
-
-    def _host_allowed(self, header: str | None) -> bool:
-        if self._hosts & ANY:
-            return True
-        match = None if header is None else _HOST.fullmatch(header.strip())
-        if match is None or int(match["port"] or 0) > 65_535:
-            return False
-        return match["host"].lower() in self._hosts
 
     def _origin_allowed(self, origin: str) -> bool:
         return self._any_origin or any(pattern.fullmatch(origin) for pattern in self._origins)

@@ -4,6 +4,7 @@ import json
 import re
 from urllib.parse import parse_qsl
 
+from lacnode.privacy.room import Standing
 from lacnode.rpc.services import RpcServices
 
 LIVENESS, READINESS = "/liveness", "/readiness"
@@ -11,14 +12,20 @@ MIN_PEERS, MAX_BLOCKS_BEHIND = 1, 2
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
-def health(services: RpcServices, path: str, query: str) -> tuple[int, bytes]:
-    """Status and body for one of the two paths. On the event loop, where peers are counted. Besu's body, and what is wrong
-    with this node's role, if anything is."""
+def health(services: RpcServices, path: str, query: str, standing: Standing | None) -> tuple[int, bytes]:
+    """Status and body for one of the two paths. On the event loop, where peers are counted.
+
+    The body is Besu's, with what is wrong with this node's role, if anything is, and with how its privacy groups stand
+    (`standing`), where there can be some: neither makes the node less ready, for neither keeps the chain from going on.
+    """
     up = path == LIVENESS or is_ready(services, query)
     members = [f'  "status" : "{"UP" if up else "DOWN"}"']
     conflicts = services.role().conflicts
     if conflicts:
         members.append(f'  "conflicts" : {json.dumps(conflicts)}')
+    if standing is not None:
+        groups = {condition.value: number for condition, number in standing.groups.items()}
+        members.append(f'  "privacy" : {json.dumps({"groups": groups, "missingPayloads": standing.missing})}')
     return 200 if up else 503, ("{\n" + ",\n".join(members) + "\n}").encode()
 
 

@@ -27,6 +27,8 @@ class Routes:
         self._services = services
         self._workers = workers
         self._timeout = timeout
+        self._looking = trio.CapacityLimiter(1)
+        """One thread for whoever asks how the node is, so that this waits for no method."""
 
     def early(self, head: Request) -> Response | None:
         """The answer to a request whose body need not be read, None if it must be."""
@@ -42,8 +44,7 @@ class Routes:
             return Response(204, headers=(*cors, ("access-control-allow-headers", "*,content-type")))
         path, _, query = request.target.partition("?")
         if path in (LIVENESS, READINESS) and request.method == "GET":
-            status, body = health(self._services, path, query)
-            return Response(status, body, (JSON, *cors))
+            return await self._health(path, query, cors)
         if path == "/login" and request.method == "POST":
             return Response(400, headers=tuple(cors), reason="Authentication not enabled")
         if path not in ("/", LIVENESS, READINESS, "/login"):
@@ -53,6 +54,12 @@ class Routes:
         if path == "/" and request.method == "POST":
             return await self._call(request.body, cors)
         return Response(405, headers=tuple(cors))
+
+    async def _health(self, path: str, query: str, cors: list[Header]) -> Response:
+        room = self._services.privacy
+        standing = None if room is None else await trio.to_thread.run_sync(room.standing, limiter=self._looking)
+        status, body = health(self._services, path, query, standing)
+        return Response(status, body, (JSON, *cors))
 
     async def _call(self, body: bytes, cors: list[Header]) -> Response:
         until = time.monotonic() + self._timeout

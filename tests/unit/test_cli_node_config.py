@@ -15,6 +15,7 @@ from lacnode.cli.options.option import Behaviour, Kind
 from lacnode.cli.sources import gather
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.genesis import devnet_genesis
+from lacnode.metrics.settings import Category, MetricsSettings
 from lacnode.node.config import NodeConfig, PrivacySettings
 from lacnode.permissioning.settings import PermissioningSettings
 
@@ -268,7 +269,6 @@ class TestRefusals:
         ("option", "value"),
         [
             ("graphql-http-enabled", "true"),
-            ("metrics-enabled", "true"),
             ("metrics-push-enabled", "true"),
             ("ethstats", "name:secret@host:3000"),
             ("Xrpc-ipc-enabled", "true"),
@@ -285,12 +285,35 @@ class TestRefusals:
         assert "\n" not in text
 
     def test_switched_off_they_are_no_obstacle(self, configure: Configure) -> None:
-        configure(privacy_enabled="false", metrics_enabled="false", security_module="localfile")
+        configure(privacy_enabled="false", ethstats="", security_module="localfile")
 
     def test_all_are_named_at_once(self, configure: Configure) -> None:
-        text = refused(configure, graphql_http_enabled="true", metrics_enabled="true")
+        text = refused(configure, graphql_http_enabled="true", metrics_push_enabled="true")
         assert "--graphql-http-enabled" in text
-        assert "--metrics-enabled" in text
+        assert "--metrics-push-enabled" in text
+
+
+class TestMetrics:
+    def test_are_off_unless_asked_for(self, configure: Configure) -> None:
+        assert configure(metrics_port="1").metrics is None
+
+    def test_by_default_have_all_categories_but_the_databases(self, configure: Configure) -> None:
+        found = configure(metrics_enabled="true", host_allowlist="monitor").metrics
+        assert found == MetricsSettings(allowed_hosts=("monitor",))
+        assert {category.name for category in set(Category) - found.categories} == {
+            "KVSTORE_ROCKSDB",
+            "KVSTORE_ROCKSDB_STATS",
+            "KVSTORE_PRIVATE_ROCKSDB",
+            "KVSTORE_PRIVATE_ROCKSDB_STATS",
+        }
+
+    def test_are_chosen_by_category(self, configure: Configure) -> None:
+        lacchain = (
+            'metrics-enabled=true\nmetrics-host="0.0.0.0"\nmetrics-port=4545\nmetrics-category=["JVM", "PRIVACY"]'
+        )
+        assert configure(lacchain).metrics == MetricsSettings(
+            "0.0.0.0", 4545, frozenset((Category.JVM, Category.PRIVACY))
+        )
 
 
 class TestPrivacy:
@@ -394,6 +417,18 @@ class TestRules:
             (
                 {"metrics-enabled": "true", "metrics-push-enabled": "true"},
                 "--metrics-enabled option and --metrics-push-enabled option can't be used at the same time.",
+            ),
+            (
+                {"metrics-category": "ETHEREUM,KITCHEN"},
+                "Invalid value for option '--metrics-category': Unknown category: KITCHEN",
+            ),
+            (
+                {"metrics-enabled": "true", "metrics-protocol": "OPENTELEMETRY"},
+                "--metrics-protocol=OPENTELEMETRY: this release of lacnode has PROMETHEUS only",
+            ),
+            (
+                {"metrics-enabled": "true", "metrics-port": "30303"},
+                "Port number '30303' has been specified multiple times.",
             ),
             ({"ethstats-contact": "me"}, "The `--ethstats-contact` requires ethstats server URL to be provided."),
             (

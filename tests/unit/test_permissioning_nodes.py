@@ -97,6 +97,13 @@ def test_a_node_that_is_no_validator_hears_from_validators_that_a_broken_contrac
     assert decided(rules(answer, List()), VALIDATOR, OWN, ordinary) == (False, "local-nodes")
 
 
+def test_decisions_are_counted_by_their_rule() -> None:
+    permissions = rules(REFUSED, List(VALIDATOR))
+    for source in (STRANGER, STRANGER, VALIDATOR):
+        decided(permissions, source, OWN)
+    assert permissions.counts.decisions() == {("local-nodes", False): 2, ("validators-of-the-state", True): 1}
+
+
 def test_a_validator_is_open_to_validators_only() -> None:
     assert decided(rules(), STRANGER, VALIDATOR) == (False, "node-contract")
 

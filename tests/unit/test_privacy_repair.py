@@ -51,6 +51,12 @@ def statuses(stage: Stage) -> dict[bytes, tuple[Condition, int]]:
     return {status.group_id: (status.condition, status.waiting_for) for status in stage.b.room.statuses()}
 
 
+def standing(stage: Stage) -> tuple[dict[str, int], int]:
+    """How many groups of B there are in each condition, and how many payloads it misses."""
+    found = stage.b.room.standing()
+    return {condition.value: number for condition, number in found.groups.items() if number}, found.missing
+
+
 def same_everywhere(stage: Stage) -> bool:
     """Whether B has what A has, after every block."""
     head = stage.a.node.chain.head.header.number
@@ -65,11 +71,13 @@ class TestManagerOff:
         assert stage.b.node.chain.head.header.number == 51
         assert stage.b.room.processor.cursor == 1
         assert statuses(stage) == {GROUP: (Condition.WAITING, 50)}
+        assert standing(stage) == ({"waiting": 1}, 50)
         stage.b.manager.is_off = False
         stage.b.work()
         assert same_everywhere(stage)
         assert stage.b.root(GROUP) != stage.b.root(GROUP, 1)
         assert statuses(stage) == {GROUP: (Condition.CURRENT, 0)}
+        assert standing(stage) == ({"current": 1}, 0)
 
     def test_blocks_without_markers_do_not_wait(self, stage: Stage) -> None:
         stage.b.manager.is_off = True
@@ -347,6 +355,7 @@ class TestComparing:
         assert stage.b.room.compare(GROUP, 1, stage.a.root(GROUP))
         assert not stage.b.room.compare(GROUP, 1, bytes(32))
         assert statuses(stage) == {GROUP: (Condition.DIVERGED, 0)}
+        assert standing(stage) == ({"diverged": 1}, 0)
         assert stage.b.room.compare(GROUP, 1, stage.a.root(GROUP))
         assert statuses(stage) == {GROUP: (Condition.CURRENT, 0)}
 

@@ -3,27 +3,25 @@
 from lacnode.cli.options.option import Behaviour, Kind, Option
 
 METRICS_OPTIONS = (
-    Option("metrics-enabled", Kind.BOOL, "false", "Pull endpoint", Behaviour.REFUSED),
+    Option("metrics-enabled", Kind.BOOL, "false", "Pull endpoint"),
     Option(
         "metrics-protocol",
         Kind.ENUM,
         "PROMETHEUS",
-        "PROMETHEUS, OPENTELEMETRY, NONE",
-        Behaviour.IGNORED,
+        "PROMETHEUS; OPENTELEMETRY and NONE do not start",
         values=(
             "PROMETHEUS",
             "OPENTELEMETRY",
             "NONE",
         ),
     ),
-    Option("metrics-host", Kind.STRING, "127.0.0.1", "Bind host", Behaviour.IGNORED),
-    Option("metrics-port", Kind.INT, "9545", "Port", Behaviour.IGNORED),
+    Option("metrics-host", Kind.STRING, "127.0.0.1", "Bind host"),
+    Option("metrics-port", Kind.INT, "9545", "Port; 0 = any"),
     Option(
         "metrics-category",
         Kind.LIST,
         "",
-        "Categories",
-        Behaviour.IGNORED,
+        "Categories, upper case; all but KVSTORE_*",
         aliases=("metrics-categories",),
     ),
     Option("metrics-push-enabled", Kind.BOOL, "false", "Push gateway; excludes --metrics-enabled", Behaviour.REFUSED),

@@ -1,0 +1,29 @@
+"""Which names of this node a client may use in `Host`: Besu's allow-list against DNS rebinding.
+
+Must not decide anything else about a request.
+"""
+
+import re
+from collections.abc import Iterable
+
+from lacnode.http.messages import Headers
+
+ANY = frozenset(("*", "all"))
+_HOST = re.compile(r"(?P<host>[^:\s]+|\[[0-9a-fA-F:.]+\])(:(?P<port>[0-9]{1,5}))?")
+
+
+class AllowedHosts:
+    """The list of `names`; `*` or `all` admits any."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = frozenset(name.lower() for name in names)
+
+    def admit(self, headers: Headers) -> bool:
+        """Whether a request with these headers names this node as it may."""
+        if self._names & ANY:
+            return True
+        header = headers.get("host")
+        match = None if header is None else _HOST.fullmatch(header.strip())
+        if match is None or int(match["port"] or 0) > 65_535:
+            return False
+        return match["host"].lower() in self._names

@@ -1,0 +1,84 @@
+"""The port that Prometheus reads: paths, codes and bodies as Besu's `MetricsHttpService` has them."""
+
+import importlib
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
+from urllib.parse import parse_qsl
+
+import structlog
+import trio
+
+from lacnode.http.allowed_hosts import AllowedHosts
+from lacnode.http.conversation import HttpConversation
+from lacnode.http.listening import Door, bind, port_of
+from lacnode.http.messages import HOST_REFUSED, JSON, Request, Response
+from lacnode.metrics.series import Family, Registry, Series
+from lacnode.metrics.settings import MetricsSettings
+
+log = structlog.get_logger("metrics")
+
+TEXT = ("content-type", "text/plain; version=0.0.4; charset=utf-8")
+MAX_CONNECTIONS = 20
+MAX_BODY = 4096
+"""Bytes: nobody has anything to send."""
+
+
+Writer = Callable[[Iterable[Family]], bytes]
+
+
+class MetricsEndpoint:
+    """Serves `series` over HTTP. `port` is the real one once it runs."""
+
+    def __init__(self, settings: MetricsSettings, series: Iterable[Series]) -> None:
+        self._settings = settings
+        self._registry = Registry(series, settings.categories)
+        self.port: int | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled; started when the port is open. RpcPortTaken if it cannot be had."""
+        # The writer is loaded in a thread, since consensus may be under way already.
+        text = await trio.to_thread.run_sync(importlib.import_module, "lacnode.metrics.text")
+        routes = Routes(self._registry, AllowedHosts(self._settings.allowed_hosts), text.written)
+        async with AsyncExitStack() as stack:
+            listeners = await bind(self._settings.host, self._settings.port)
+            for listener in listeners:
+                await stack.enter_async_context(listener)
+            self.port = port_of(listeners)
+            log.info(f"Metrics service started and listening on {self._settings.host}:{self.port}")
+            task_status.started()
+            door = Door("Metrics", MAX_CONNECTIONS, lambda stream: HttpConversation(stream, routes, MAX_BODY).run())
+            await door.serve(listeners)
+
+
+class Routes:
+    """What each path answers. Reading is done in one thread at a time, so that many readers cost no more than one."""
+
+    def __init__(self, registry: Registry, hosts: AllowedHosts, written: Writer) -> None:
+        self._registry = registry
+        self._hosts = hosts
+        self._written = written
+        self._reading = trio.CapacityLimiter(1)
+
+    def early(self, head: Request) -> Response | None:
+        """The answer to a request whose body need not be read, None if it must be."""
+        return None if self._hosts.admit(head.headers) else Response(403, HOST_REFUSED, (JSON,), close=True)
+
+    async def answer(self, request: Request) -> Response:
+        """The answer to a request that was not answered early."""
+        path, _, query = request.target.partition("?")
+        if path not in ("/", "/metrics"):
+            return Response(404)
+        if request.method != "GET":
+            return Response(405)
+        if path == "/":
+            return Response(201)
+        names = {value for name, value in parse_qsl(query, keep_blank_values=True) if name == "name[]"}
+        try:
+            body = await trio.to_thread.run_sync(lambda: self._text(names), limiter=self._reading)
+        except Exception:
+            log.exception("metrics could not be read")
+            return Response(500)
+        return Response(200, body, (TEXT,))
+
+    def _text(self, names: set[str]) -> bytes:
+        return self._written(self._registry.read(names))

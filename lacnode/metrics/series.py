@@ -1,0 +1,58 @@
+"""Series: a name that stays the same for years, and a function that gives its values whenever somebody reads them.
+
+Nothing is counted here. To add a series, make one where its values are and hand it to the node's `Registry`.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from lacnode.metrics.settings import Category
+
+
+class Kind(Enum):
+    """What a value does: a counter only grows while the node runs, a gauge is what it is."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One value, and the labels that tell it from others of its series."""
+
+    value: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """`name` is whole, as it is written. `read` is called in a worker thread, once for every time somebody reads; labels
+    must take few values, since a reader keeps every one it has seen."""
+
+    category: Category
+    name: str
+    kind: Kind
+    text: str
+    read: Callable[[], Iterable[Sample]]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A series with its values of a moment."""
+
+    series: Series
+    samples: tuple[Sample, ...]
+
+
+class Registry:
+    """The series of one node, of the categories that its operator wants."""
+
+    def __init__(self, series: Iterable[Series], categories: Collection[Category]) -> None:
+        self._series = [one for one in series if one.category in categories]
+
+    def read(self, names: Collection[str]) -> list[Family]:
+        """Every series, or those of `names` where there are any, without those that have no value yet."""
+        wanted = [series for series in self._series if not names or series.name in names]
+        families = (Family(series, tuple(series.read())) for series in wanted)
+        return [family for family in families if family.samples]
