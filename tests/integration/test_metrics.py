@@ -21,8 +21,8 @@ from lacnode.devnet.accounts import Account as FundedAccount
 from lacnode.devnet.accounts import funded_accounts
 from lacnode.devnet.genesis import CHAIN_ID, devnet_genesis
 from lacnode.devnet.ports import claimed_ports
-from lacnode.devnet.rpc_client import CallRefused, call
 from lacnode.privacy.marker import PRIVACY_ADDRESS
+from lacnode.rpc.client import CallRefused, call
 from tests.integration.devnet import DEADLINE, until
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operators" / "metrics.md"
