@@ -16,11 +16,11 @@ from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpValue
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.group_ids import group_id as new_group_id
-from lacnode.privacy.marker import MarkerSigner, RandomKeySigner
+from lacnode.privacy.marker import GroupMode, MarkerSigner, RandomKeySigner
 from lacnode.privacy.private_transaction import PrivateTransaction, legacy_group_id
-from lacnode.privacy.processor import Surroundings
 from lacnode.privacy.room import PrivateRoom, PublicSide
 from lacnode.privacy.store import PrivateNodeStore
+from lacnode.privacy.surroundings import Surroundings
 from lacnode.privacy.transaction_manager import (
     GroupType,
     ManagerError,
@@ -164,7 +164,9 @@ class Stage:
         signer: MarkerSigner | None = None,
         keys: tuple[bytes, bytes, bytes] = (KEY_A, KEY_B, KEY_C),
         forks: Mapping[str, object] | None = None,
+        mode: GroupMode = GroupMode.OFFCHAIN,
     ) -> None:
+        self.mode = mode
         self.clock = Clock()
         self.managers: dict[bytes, MemoryManager] = {}
         self._forks = forks
@@ -186,7 +188,14 @@ class Stage:
         def open_room() -> PrivateRoom:
             return PrivateRoom(
                 Surroundings(
-                    chain, lambda: chain.head.header.number, engine, database, manager, chain.spec.chain_id, self.clock
+                    chain,
+                    lambda: chain.head.header.number,
+                    engine,
+                    database,
+                    manager,
+                    chain.spec.chain_id,
+                    self.clock,
+                    self.mode,
                 ),
                 public_key=key,
                 signer=signer,
@@ -198,7 +207,7 @@ class Stage:
         peerless.services.privacy = member.room
         filters = PrivateFilters()
         member.room.processor.on_block(filters.private_block_added)
-        peerless.registry = Registry((*all_methods(private=True), *filters.methods()), GROUPS)
+        peerless.registry = Registry((*all_methods(private=self.mode), *filters.methods()), GROUPS)
         return member
 
     def mine(self, *transactions: Transaction, work: bool = True) -> Block:

@@ -4,10 +4,11 @@ An engine is given the state it starts from and the header it works for, and giv
 nothing, and keeps nothing that a later call depends on.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from lacnode.chainspec.spec import GenesisAccount
 from lacnode.evm.private import PrivateMessage, PrivateResult
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
 from lacnode.primitives.header import BlockHeader
@@ -163,6 +164,10 @@ class ExecutionEngine(Protocol):
 
     def genesis_state(self) -> tuple[bytes, dict[bytes, bytes]]:
         """The root of the genesis' accounts, and the nodes and codes to store for it."""
+        ...
+
+    def state_of(self, first: Iterable[GenesisAccount]) -> tuple[bytes, dict[bytes, bytes]]:
+        """The same for a state of the accounts `first` alone."""
         ...
 
     def execute(

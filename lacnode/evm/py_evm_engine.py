@@ -1,10 +1,10 @@
 """The `ExecutionEngine` on py-evm."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lacnode.chainspec.forks import Fork
-from lacnode.chainspec.spec import ChainSpec
+from lacnode.chainspec.spec import ChainSpec, GenesisAccount
 from lacnode.crypto.secp256k1 import SignatureError, sender_of
 from lacnode.evm.engine import AncestorHash, CallRequest, CallResult, ExecutedBlock, ExecutionError, NodeStore, Proof
 from lacnode.evm.merkle_trie import prove
@@ -39,8 +39,12 @@ class PyEvmEngine:
 
     def genesis_state(self) -> tuple[bytes, dict[bytes, bytes]]:
         """The root of the genesis' accounts, and the nodes and codes to store for it."""
+        return self.state_of(self._spec.genesis.alloc)
+
+    def state_of(self, first: Iterable[GenesisAccount]) -> tuple[bytes, dict[bytes, bytes]]:
+        """The root of a state of these accounts alone, and the nodes and codes to store for it."""
         accounts = Accounts(_NoNodes(), EMPTY_TRIE_ROOT)
-        for account in self._spec.genesis.alloc:
+        for account in first:
             accounts.set_balance(account.address, account.balance)
             accounts.set_nonce(account.address, account.nonce)
             accounts.set_code(account.address, account.code)

@@ -18,9 +18,10 @@ from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.node.config import PrivacySettings
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.marker import FixedKeySigner, MarkerSigner, RandomKeySigner
-from lacnode.privacy.processor import PrivateBlock, Surroundings
+from lacnode.privacy.processor import PrivateBlock
 from lacnode.privacy.room import PrivateRoom, PublicSide
 from lacnode.privacy.store import PrivateNodeStore
+from lacnode.privacy.surroundings import Surroundings
 from lacnode.privacy.transaction_manager import TransactionManager
 from lacnode.storage.database import Database
 from lacnode.txpool.pool import TransactionPool

@@ -6,7 +6,7 @@ sees is the one at its marker, in the midst of the block.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
@@ -18,7 +18,12 @@ from lacnode.evm.merkle_trie import MissingNode
 from lacnode.evm.private import PrivateMessage, PrivateResult
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
 from lacnode.primitives.block import Block
+from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.transaction import Transaction
+from lacnode.privacy.block_records import BlockRecords
+from lacnode.privacy.flexible.rules import ASK_GAS_PRICE, refusal
+from lacnode.privacy.group_genesis import GroupGenesis
+from lacnode.privacy.marker import PROXY_ADDRESS, payload_key_of
 from lacnode.privacy.private_transaction import PrivateTransaction, private_contract_address
 from lacnode.privacy.records import MarkerRoot, PrivateReceipt, PrivateStatus
 from lacnode.privacy.store import Place, StoredMarker
@@ -33,23 +38,13 @@ class PublicHistoryMissing(Exception):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PrivateTask:
-    """A private transaction to be executed at the marker at `index` of a block, for a group."""
+    """A private transaction to be executed at the marker at `index` of a block, for a group. `version` is that of a
+    flexible group, whose contract is asked whether it lets this one in; nobody is asked where it is None."""
 
     index: int
     private: PrivateTransaction
     group_id: bytes
-
-
-@dataclass(slots=True)
-class BlockRecords:
-    """What one block's private transactions left behind. `roots` has only groups that changed."""
-
-    number: int
-    hash: bytes
-    receipts: dict[bytes, PrivateReceipt] = field(default_factory=dict)
-    markers: dict[bytes, list[StoredMarker]] = field(default_factory=dict)
-    roots: dict[bytes, list[MarkerRoot]] = field(default_factory=dict)
-    logs: dict[bytes, list[FoundLog]] = field(default_factory=dict)
+    version: bytes | None = None
 
 
 class PrivateRun:
@@ -62,12 +57,14 @@ class PrivateRun:
         store: NodeStore,
         root_of: Callable[[bytes], bytes],
         chain_id: int,
+        genesis: GroupGenesis,
     ) -> None:
         self._history = history
         self._engine = engine
         self._store = _Overlay(store)
         self._root_of = root_of
         self._chain_id = chain_id
+        self._genesis = genesis
         self._roots: dict[bytes, bytes] = {}
 
     @property
@@ -103,13 +100,21 @@ class PrivateRun:
     def _root(self, group_id: bytes) -> bytes:
         if group_id not in self._roots:
             self._roots[group_id] = self._root_of(group_id)
-        return self._roots[group_id]
+        root = self._roots[group_id]
+        if root == EMPTY_TRIE_ROOT:
+            root, nodes = self._genesis.state
+            self._store.nodes.update(nodes)
+        return root
 
     def _run(
         self, records: BlockRecords, public: OpenBlock, block: Block, task: PrivateTask, marker_sender: bytes
     ) -> None:
         marker = block.transactions[task.index]
         ahead: tuple[bytes, int] | None = None
+        if self._is_refused(public, task, marker, marker_sender):
+            records.refused.append(marker.hash)
+            self._note(records, task, marker, ahead)
+            return
         try:
             message = message_of(task.private, task.group_id, self._chain_id)
             try:
@@ -131,8 +136,30 @@ class PrivateRun:
             log.error("a private transaction broke the EVM", marker=marker.hash.hex(), error=type(error).__name__)
             receipt = PrivateReceipt(PrivateStatus.INVALID)
         records.receipts[marker.hash] = receipt
-        stored = StoredMarker(Place(block.number, task.index), marker.hash, marker.data, ahead)
+        self._note(records, task, marker, ahead)
+
+    def _note(
+        self, records: BlockRecords, task: PrivateTask, marker: Transaction, ahead: tuple[bytes, int] | None
+    ) -> None:
+        place = Place(records.number, task.index)
+        stored = StoredMarker(place, marker.hash, payload_key_of(marker), ahead)
         records.markers.setdefault(task.group_id, []).append(stored)
+
+    def _is_refused(self, public: OpenBlock, task: PrivateTask, marker: Transaction, marker_sender: bytes) -> bool:
+        """Whether the contract of a flexible group, in the state at the marker, does not let the transaction in."""
+        if task.version is None:
+            return False
+        root = self._root(task.group_id)
+
+        def ask(data: bytes) -> bytes | None:
+            question = PrivateMessage(bytes(20), 0, PROXY_ADDRESS, None, data, ASK_GAS_PRICE)
+            result = public.run_privately(self._store, root, question, marker=(marker, marker_sender))
+            return result.output if result.success else None
+
+        why = refusal(task.private, task.version, ask)
+        if why is not None:
+            log.info("private transaction not let in", marker=marker.hash.hex(), why=why)
+        return why is not None
 
     def _settle(
         self, records: BlockRecords, block: Block, task: PrivateTask, marker: Transaction, result: PrivateResult

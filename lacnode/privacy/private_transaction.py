@@ -143,12 +143,28 @@ def to_payload(transaction: PrivateTransaction) -> bytes:
     return base64.b64encode(transaction.raw)
 
 
+def to_versioned_payload(transaction: PrivateTransaction, version: bytes) -> bytes:
+    """What the manager is given for a flexible group, which has `version` (32 bytes) as far as the sender knows."""
+    return base64.b64encode(rlp.encode([rlp.decode_list(transaction.raw, "private transaction"), version]))
+
+
 def from_payload(payload: bytes) -> PrivateTransaction:
     """The private transaction in a manager's payload, alone or before a group's version; RlpError if there is none."""
+    return from_versioned_payload(payload)[0]
+
+
+def from_versioned_payload(payload: bytes) -> tuple[PrivateTransaction, bytes | None]:
+    """The same with the group's version; None where there is none, or one that cannot be."""
+    item = payload_item(payload)
+    if not (isinstance(item, list) and item and isinstance(item[0], list)):
+        return PrivateTransaction.from_item(item), None
+    version = item[1] if len(item) == 2 else None
+    return PrivateTransaction.from_item(item[0]), version if isinstance(version, bytes) and len(version) == 32 else None
+
+
+def payload_item(payload: bytes) -> RlpItem:
+    """The RLP item in a manager's payload, which is in base64; RlpError."""
     try:
-        item = rlp.decode(base64.b64decode(payload, validate=True))
+        return rlp.decode(base64.b64decode(payload, validate=True))
     except binascii.Error:
         raise RlpError("payload: base64 was expected") from None
-    if isinstance(item, list) and item and isinstance(item[0], list):
-        item = item[0]
-    return PrivateTransaction.from_item(item)

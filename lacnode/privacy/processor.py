@@ -7,22 +7,24 @@ is noted and asked for again, and when the payload comes its group is executed a
 """
 
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
 
-from lacnode.chain.history import History
 from lacnode.chain.outcome import FoundLog
-from lacnode.evm.engine import ExecutionEngine
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
-from lacnode.privacy.execution import BlockRecords, PrivateRun, PrivateTask
-from lacnode.privacy.payloads import ManagerFails, NoPayload, UselessPayload, may_announce, task_for
+from lacnode.privacy.block_records import BlockRecords
+from lacnode.privacy.execution import PrivateRun, PrivateTask
+from lacnode.privacy.flexible.contracts import first_accounts
+from lacnode.privacy.flexible.rehydration import Rehydration
+from lacnode.privacy.group_genesis import GroupGenesis
+from lacnode.privacy.marker import GroupMode, history_key_of, payload_key_of
+from lacnode.privacy.payloads import ManagerFails, NoPayload, UselessPayload, task_for
 from lacnode.privacy.store import AbsentMarker, Place, PrivateNodeStore, PrivateWriter, StoredPrivate
-from lacnode.privacy.transaction_manager import ManagerUnreachable, TransactionManager
-from lacnode.storage.database import Database
+from lacnode.privacy.surroundings import Surroundings
+from lacnode.privacy.transaction_manager import ManagerUnreachable
 
 log = structlog.get_logger("privacy")
 
@@ -54,24 +56,14 @@ class PrivateBlock:
 Listener = Callable[[PrivateBlock], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What private execution stands on. `head` gives the number of the last public block."""
-
-    history: History
-    head: Callable[[], int]
-    engine: ExecutionEngine
-    database: Database
-    manager: TransactionManager
-    chain_id: int
-    now: Callable[[], float] = time.time
-
-
 class PrivateProcessor:
     """One thread at a time calls `step`; everything else is safe from any thread."""
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
+        first = first_accounts() if around.mode is GroupMode.FLEXIBLE else ()
+        self._genesis = GroupGenesis(around.engine.state_of, first)
+        self.rehydration = Rehydration(around, self.run_from)
         self._store = PrivateNodeStore(around.database)
         self._listeners: list[Listener] = []
         with around.database.read() as snapshot:
@@ -125,7 +117,7 @@ class PrivateProcessor:
         block = None if hash_ is None else self._around.history.block_of(hash_)
         if block is None or hash_ is None:
             return False
-        if not any(may_announce(transaction) for transaction in block.transactions):
+        if not any(self._around.mode.may_announce(transaction) for transaction in block.transactions):
             self._move(number, save=number - self._saved >= CURSOR_EVERY)
             return True
         try:
@@ -149,20 +141,21 @@ class PrivateProcessor:
         tasks: list[PrivateTask] = []
         absent: list[AbsentMarker] = []
         for index, transaction in enumerate(block.transactions):
-            if not may_announce(transaction):
+            if not self._around.mode.may_announce(transaction):
                 continue
-            place = Place(block.number, index)
+            place, key = Place(block.number, index), payload_key_of(transaction)
             try:
-                tasks.append(task_for(self._around.manager, transaction, index))
+                self.rehydration.prepare(transaction, block.number)
+                tasks.append(task_for(self._around.manager, transaction, index, self._around.mode))
             except NoPayload:
-                absent.append(self._absent(place, transaction.hash, transaction.data, failing=False))
+                absent.append(self._absent(place, transaction.hash, key, failing=False))
             except UselessPayload as useless:
                 log.warning("private transaction ignored", marker=transaction.hash.hex(), why=str(useless))
             except ManagerFails as failure:
                 if self._failures + 1 < FAILURES:
                     raise
                 log.warning("the manager fails to give a payload", marker=transaction.hash.hex(), why=str(failure))
-                absent.append(self._absent(place, transaction.hash, transaction.data, failing=True))
+                absent.append(self._absent(place, transaction.hash, key, failing=True))
         return tasks, absent
 
     def _absent(self, place: Place, marker_hash: bytes, key: bytes, *, failing: bool) -> AbsentMarker:
@@ -175,8 +168,8 @@ class PrivateProcessor:
         with self._around.database.write() as batch:
             writer = PrivateWriter(batch)
             writer.nodes(run.nodes)
-            write_records(writer, records)
-            for marker in absent:
+            records.write(writer)
+            for marker in (*absent, *self.without_history(block, records)):
                 writer.absent(marker)
             writer.cursor(number)
         self._saved = number
@@ -185,11 +178,26 @@ class PrivateProcessor:
             log.info("private transactions executed", block=number, count=len(tasks))
         self.tell(PrivateBlock(block.header, hash_, records.logs))
 
+    def without_history(self, block: Block, records: BlockRecords) -> list[AbsentMarker]:
+        """Additions to flexible groups that were not let in, perhaps because the group's past is not here: they wait for
+        it. Whoever has the past was told so by the contract, and waits in vain."""
+        waiting = []
+        for index, transaction in enumerate(block.transactions):
+            key = history_key_of(transaction) if transaction.hash in records.refused else None
+            if key is not None and not self.rehydration.has(key):
+                waiting.append(self._absent(Place(block.number, index), transaction.hash, key, failing=False))
+        return waiting
+
     def run_from(self, number: int) -> PrivateRun:
         """A run that starts with the private states before block `number`."""
         around = self._around
         return PrivateRun(
-            around.history, around.engine, self._store, lambda group: self.root_at(group, number - 1), around.chain_id
+            around.history,
+            around.engine,
+            self._store,
+            lambda group: self.root_at(group, number - 1),
+            around.chain_id,
+            self._genesis,
         )
 
     def root_at(self, group_id: bytes, number: int) -> bytes:
@@ -231,7 +239,7 @@ class PrivateProcessor:
             block = self._around.history.block_at(number)
             if block is None:
                 return
-            count = sum(may_announce(transaction) for transaction in block.transactions)
+            count = sum(self._around.mode.may_announce(transaction) for transaction in block.transactions)
             if count:
                 self._queued[number] = count
             self._scanned = number
@@ -250,14 +258,3 @@ class PrivateProcessor:
 def next_try(now: float, tries: int) -> int | None:
     """When an absent payload is to be asked for after `tries` times (Unix seconds), None for never."""
     return int(now) + min(FIRST_DELAY << 2 * tries, LAST_DELAY) if tries < MAX_TRIES else None
-
-
-def write_records(writer: PrivateWriter, records: BlockRecords) -> None:
-    """Put what a block left behind into the tables."""
-    for marker_hash, receipt in records.receipts.items():
-        writer.receipt(records.hash, marker_hash, receipt)
-    for group_id, markers in records.markers.items():
-        for marker in markers:
-            writer.marker(group_id, marker)
-    for group_id, roots in records.roots.items():
-        writer.roots(records.number, records.hash, group_id, tuple(roots))

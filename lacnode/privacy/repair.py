@@ -12,10 +12,14 @@ import structlog
 
 from lacnode.primitives.block import Block
 from lacnode.primitives.transaction import Transaction
-from lacnode.privacy.execution import BlockRecords, PrivateTask
+from lacnode.privacy.block_records import BlockRecords
+from lacnode.privacy.execution import PrivateTask
+from lacnode.privacy.flexible.histories import Histories
+from lacnode.privacy.marker import payload_key_of
 from lacnode.privacy.payloads import ManagerFails, NoPayload, UselessPayload, task_for
-from lacnode.privacy.processor import PrivateBlock, PrivateProcessor, Surroundings, next_try, write_records
+from lacnode.privacy.processor import PrivateBlock, PrivateProcessor, next_try
 from lacnode.privacy.store import AbsentMarker, Place, PrivateWriter, StoredPrivate
+from lacnode.privacy.surroundings import Surroundings
 from lacnode.privacy.transaction_manager import ManagerUnreachable
 
 log = structlog.get_logger("privacy")
@@ -37,6 +41,7 @@ class Repair:
     def __init__(self, around: Surroundings, processor: PrivateProcessor) -> None:
         self._around = around
         self._processor = processor
+        self._histories = Histories(around)
 
     def step(self) -> bool:
         """Ask for the absent payloads that are due; False if none was, or the manager does not answer."""
@@ -87,7 +92,8 @@ class Repair:
     def _try(self, marker: AbsentMarker) -> None:
         transaction = self._transaction(marker.place)
         try:
-            task = task_for(self._around.manager, transaction, marker.place.index)
+            self._prepare(marker, transaction)
+            task = task_for(self._around.manager, transaction, marker.place.index, self._around.mode)
         except NoPayload:
             self._postpone(marker, failing=False)
         except ManagerFails:
@@ -102,6 +108,13 @@ class Repair:
             except CannotRebuild as cannot:
                 log.warning("a group's private state cannot be rebuilt yet", block=marker.place.number, why=str(cannot))
                 self._postpone(marker, failing=True)
+
+    def _prepare(self, marker: AbsentMarker, transaction: Transaction) -> None:
+        """Have the past of a group there that its new members are told; NoPayload while this is what is waited for."""
+        self._processor.rehydration.prepare(transaction, marker.place.number)
+        waits_for_history = marker.payload_key != payload_key_of(transaction)
+        if waits_for_history and not self._processor.rehydration.has(marker.payload_key):
+            raise NoPayload
 
     def _postpone(self, marker: AbsentMarker, *, failing: bool) -> None:
         tries = marker.tries + 1
@@ -130,8 +143,11 @@ class Repair:
                 writer.forget_roots(number, hash_, group_id)
             writer.nodes(run.nodes)
             for _, records in done:
-                write_records(writer, records)
+                records.write(writer)
             writer.found(marker.place)
+            for block, records in done:
+                for waiting in self._processor.without_history(block, records):
+                    writer.absent(waiting)
             writer.divergence(group_id, None)
         log.info("a group's private state was rebuilt", block=start, transactions=len(places))
         for block, records in done:
@@ -146,10 +162,15 @@ class Repair:
 
     def _again(self, place: Place) -> PrivateTask:
         """A private transaction that was executed before."""
+        transaction = self._transaction(place)
         try:
-            return task_for(self._around.manager, self._transaction(place), place.index, admitted=True)
+            return task_for(self._around.manager, transaction, place.index, self._around.mode, admitted=True)
         except (NoPayload, UselessPayload, ManagerFails):
-            raise CannotRebuild(f"the payload of transaction {place.index} of block {place.number} is lost") from None
+            told = self._histories.told(transaction.hash)
+        if told is None:
+            raise CannotRebuild(f"the payload of transaction {place.index} of block {place.number} is lost")
+        group_id, private = told
+        return PrivateTask(place.index, private, group_id)
 
     def _transaction(self, place: Place) -> Transaction:
         return self._block(place.number)[0].transactions[place.index]

@@ -5,6 +5,7 @@ members may know goes to nobody else: that is for whoever opens these methods to
 """
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,13 +21,17 @@ from lacnode.evm.rejection import RejectionReason, TransactionRejected
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.execution import check_fields
-from lacnode.privacy.marker import PAYLOAD_KEY_SIZE, MarkerSigner
+from lacnode.privacy.flexible.groups import FlexibleGroups
+from lacnode.privacy.flexible.histories import Histories
+from lacnode.privacy.flexible.rules import ASK_GAS_PRICE, Ask
+from lacnode.privacy.marker import PAYLOAD_KEY_SIZE, PROXY_ADDRESS, GroupMode, MarkerSigner, payload_key_of
 from lacnode.privacy.payloads import NoPayload, receive
 from lacnode.privacy.private_transaction import PrivateTransaction, to_payload
-from lacnode.privacy.processor import PrivateProcessor, Surroundings
+from lacnode.privacy.processor import PrivateProcessor
 from lacnode.privacy.records import PrivateReceipt, PrivateStatus
 from lacnode.privacy.repair import Repair
 from lacnode.privacy.store import Divergence, Place, PrivateNodeStore, PrivateWriter, StoredPrivate
+from lacnode.privacy.surroundings import Surroundings
 from lacnode.privacy.transaction_manager import GroupType, PrivacyGroup
 
 PATIENCE = 2.0
@@ -88,7 +93,7 @@ class Standing:
 
 class PrivateRoom:
     """Safe from any thread. `public_key` is the manager's key that this node acts for (32 bytes); `accounts` gives the
-    accounts of a private state by root."""
+    accounts of a private state by root. `flexible` is None where groups are the manager's."""
 
     def __init__(
         self,
@@ -103,7 +108,10 @@ class PrivateRoom:
         self.manager = around.manager
         self.processor = PrivateProcessor(around)
         self.repair = Repair(around, self.processor)
+        self.mode = around.mode
+        self.flexible = FlexibleGroups(around, self._contract_of) if around.mode is GroupMode.FLEXIBLE else None
         self._around = around
+        self._histories = Histories(around)
         self._store = PrivateNodeStore(around.database)
         self._signer = signer
         self._public = public
@@ -143,10 +151,11 @@ class PrivateRoom:
             raise WrongGroupType(group.type.value)
         return self.manager.send_to_group(payload, self.public_key, group.id)
 
-    def announce(self, private: PrivateTransaction, payload_key: bytes) -> bytes:
-        """Send the marker of a payload that the manager has; its hash. TransactionRejected if the pool refuses it."""
+    def announce(self, private: PrivateTransaction, keys: bytes) -> bytes:
+        """Send the marker of a payload that the manager has, by its key, and that of a group's past behind it if there is
+        one; the marker's hash. TransactionRejected if the pool refuses it."""
         with self._marking:
-            transaction = self._signer.sign(self._public.next_nonce, private, payload_key)
+            transaction = self._signer.sign(self._public.next_nonce, private, self._around.mode, keys)
             self._public.submit(transaction)
             return transaction.hash
 
@@ -179,6 +188,19 @@ class PrivateRoom:
         block = self._around.engine.open_block(header.state_root, header, self._around.history.hash_at)
         return block.run_privately(self._store, root, message, deadline=deadline)
 
+    def _contract_of(self, group_id: bytes) -> Ask:
+        """A way to ask a flexible group's contract as of the public head."""
+        block = self._around.history.block_at(self._around.head())
+
+        def ask(data: bytes) -> bytes | None:
+            if block is None:
+                return None
+            deadline = time.monotonic() + PATIENCE
+            result = self.call(group_id, block.header, bytes(20), PROXY_ADDRESS, data, ASK_GAS_PRICE, deadline)
+            return result.output if result.success else None
+
+        return ask
+
     def find(self, marker_hash: bytes) -> FoundPrivateTransaction | None:
         """The private transaction of a mined marker, if the manager has it for this node's key.
 
@@ -189,14 +211,19 @@ class PrivateRoom:
         block = None if place is None else history.block_of(place.block_hash)
         if place is None or block is None:
             return None
-        key = block.transactions[place.index].data[:PAYLOAD_KEY_SIZE]
+        key = payload_key_of(block.transactions[place.index])
         if len(key) != PAYLOAD_KEY_SIZE:
             return None
         try:
             payload = receive(self.manager, key, self.public_key)
         except NoPayload:
-            return None
+            return self._find_told(marker_hash, place)
         return FoundPrivateTransaction(payload.private, payload.group_id, marker_hash, place)
+
+    def _find_told(self, marker_hash: bytes, place: TransactionPlace) -> FoundPrivateTransaction | None:
+        """What a flexible group's history told of a marker."""
+        told = self._histories.told(marker_hash)
+        return None if told is None else FoundPrivateTransaction(told[1], told[0], marker_hash, place)
 
     def receipt(self, found: FoundPrivateTransaction) -> PrivateReceipt | None:
         """The private receipt; None as long as the transaction waits for its turn. A transaction that was executed for

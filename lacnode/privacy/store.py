@@ -13,6 +13,7 @@
 | private_awaited | payload key (32), number (8), index (4) | nothing: where an absent payload is waited for |
 | private_due | due time (8), number (8), index (4) | nothing: when to ask for an absent payload again |
 | private_meta | `cursor` | number of the last block done |
+| private_meta | `history`, group id | key of the payload in which the group's past was told |
 | private_meta | `diverged`, group id | number, the root expected there and the one found |
 
 Besu writes the list of all groups' last blocks with every block; here the roots are found by number instead, which is
@@ -31,7 +32,7 @@ from lacnode.storage.database import Batch, Database, Snapshot
 STATE, RECEIPTS, METADATA, ROOTS = "private_state", "private_receipts", "private_metadata", "private_roots"
 MARKERS, AHEAD, ABSENT, FAILING = "private_markers", "private_ahead", "private_absent", "private_failing"
 AWAITED, DUE, META = "private_awaited", "private_due", "private_meta"
-CURSOR, DIVERGED = b"cursor", b"diverged"
+CURSOR, DIVERGED, HISTORY = b"cursor", b"diverged", b"history"
 _LAST = 2**64 - 1
 
 
@@ -182,6 +183,13 @@ class StoredPrivate:
         for key, _ in self._snapshot.items(DUE):
             yield int.from_bytes(key[:8]), Place.of(key[8:])
 
+    def history_keys(self) -> Iterator[tuple[bytes, bytes]]:
+        """The flexible groups whose past was told, with the key of the payload that tells it."""
+        for key, payload_key in self._snapshot.items(META, HISTORY):
+            if not key.startswith(HISTORY):
+                return
+            yield key[len(HISTORY) :], payload_key
+
     def divergence(self, group_id: bytes) -> Divergence | None:
         data = self._snapshot.get(META, DIVERGED + group_id)
         if data is None:
@@ -205,6 +213,9 @@ class PrivateWriter:
 
     def receipt(self, block_hash: bytes, marker_hash: bytes, receipt: PrivateReceipt) -> None:
         self._batch.put(RECEIPTS, block_hash + marker_hash + b"RECEIPT", receipt.encode())
+
+    def forget_receipt(self, block_hash: bytes, marker_hash: bytes) -> None:
+        self._batch.delete(RECEIPTS, block_hash + marker_hash + b"RECEIPT")
 
     def roots(self, number: int, block_hash: bytes, group_id: bytes, roots: tuple[MarkerRoot, ...]) -> None:
         """What a block did to a group; not empty."""
@@ -244,6 +255,10 @@ class PrivateWriter:
         self._batch.delete(FAILING, place.key())
         self._batch.delete(AWAITED, before.payload_key + place.key())
         self._batch.delete(ABSENT, place.key())
+
+    def history_key(self, group_id: bytes, payload_key: bytes) -> None:
+        """Where a flexible group's past was told."""
+        self._batch.put(META, HISTORY + group_id, payload_key)
 
     def divergence(self, group_id: bytes, divergence: Divergence | None) -> None:
         if divergence is None:

@@ -46,9 +46,9 @@ class RpcServers:
         self._workers = Workers()
         filters, private_filters = Filters(), PrivateFilters()
         self._subscriptions = Subscriptions(services.chain)
-        private = services.privacy is not None
+        private = None if services.privacy is None else services.privacy.mode
         self._methods = (*all_methods(private=private), *filters.methods())
-        if private:
+        if private is not None:
             self._methods += private_filters.methods()
         self._http_gate = Gate(http.allowed_hosts, http.cors_origins) if http is not None else Gate((), ())
         self.subscriptions = Feeds(filters, self._subscriptions, private_filters)

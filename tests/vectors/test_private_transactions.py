@@ -146,7 +146,9 @@ class TestMarkers:
             if (number(transaction["gasPrice"]), number(transaction["gasLimit"]))
             == (case["gasPrice"], case["gasLimit"])
         )
-        made = marker.marker(NodeKey.of(private_key), case["nonce"], private, unhex(case["payload"]))
+        made = marker.marker(
+            NodeKey.of(private_key), case["nonce"], private, marker.GroupMode.OFFCHAIN, unhex(case["payload"])
+        )
         assert made.raw == unhex(case["raw"])
 
 

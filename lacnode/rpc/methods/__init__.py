@@ -1,5 +1,6 @@
 """The methods, one module a group; `all_methods` is their union."""
 
+from lacnode.privacy.marker import GroupMode
 from lacnode.rpc.methods.admin import ADMIN_METHODS
 from lacnode.rpc.methods.calls import CALL_METHODS
 from lacnode.rpc.methods.eea import EEA_METHODS
@@ -13,14 +14,15 @@ from lacnode.rpc.methods.lac_permissions import LAC_PERMISSION_METHODS
 from lacnode.rpc.methods.miner import MINER_METHODS
 from lacnode.rpc.methods.net import NET_METHODS
 from lacnode.rpc.methods.perm import PERM_METHODS
-from lacnode.rpc.methods.priv import PRIV_METHODS
+from lacnode.rpc.methods.priv import PRIV_GROUP_METHODS, PRIV_METHODS
 from lacnode.rpc.methods.privacy_off import PRIVACY_OFF_METHODS
+from lacnode.rpc.methods.privx import PRIVX_METHODS
 from lacnode.rpc.methods.txpool import TXPOOL_METHODS
 from lacnode.rpc.registry import Method
 
 
-def all_methods(*, private: bool = False) -> tuple[Method, ...]:
-    """Everything this node answers, whatever group is enabled; `private` if it has private transactions."""
+def all_methods(*, private: GroupMode | None = None) -> tuple[Method, ...]:
+    """Everything this node answers, whatever group is enabled; `private` says which private transactions it has."""
     return (
         *BLOCK_METHODS,
         *STATE_METHODS,
@@ -35,5 +37,12 @@ def all_methods(*, private: bool = False) -> tuple[Method, ...]:
         *PERM_METHODS,
         *LAC_METHODS,
         *LAC_PERMISSION_METHODS,
-        *((*EEA_METHODS, *PRIV_METHODS) if private else PRIVACY_OFF_METHODS),
+        *_PRIVATE[private],
     )
+
+
+_PRIVATE = {
+    None: PRIVACY_OFF_METHODS,
+    GroupMode.OFFCHAIN: (*EEA_METHODS, *PRIV_METHODS, *PRIV_GROUP_METHODS),
+    GroupMode.FLEXIBLE: (*EEA_METHODS, *PRIV_METHODS, *PRIVX_METHODS),
+}

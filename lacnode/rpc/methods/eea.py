@@ -3,6 +3,8 @@
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
 from lacnode.primitives.hexadecimal import from_hex, to_hex
 from lacnode.privacy.execution import InvalidPrivateTransaction
+from lacnode.privacy.flexible.groups import FlexibleGroups, NoGroupId, NoSuchGroup
+from lacnode.privacy.payloads import ManagerFails
 from lacnode.privacy.private_transaction import PrivateTransaction, Restriction, legacy_group_id
 from lacnode.privacy.room import PrivateRoom, WrongGroupType
 from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
@@ -22,11 +24,12 @@ def eea_sendRawTransaction(services: RpcServices, params: Params) -> object:
     private = _decoded(params)
     if private.restriction is not Restriction.RESTRICTED:
         raise privacy_error(privacy_errors.UNSUPPORTED_TYPE)
-    _check_sender_key(private_room, private)
+    if private_room.flexible is None:
+        _check_sender_key(private_room, private)
     _check(private_room, private)
-    payload_key = _distributed(private_room, private)
+    keys = _distributed(private_room, private)
     try:
-        return to_hex(private_room.announce(private, payload_key))
+        return to_hex(private_room.announce(private, keys))
     except TransactionRejected as rejection:
         if rejection.reason is RejectionReason.INTRINSIC_GAS_EXCEEDS_GAS_LIMIT:
             raise privacy_error(privacy_errors.MARKER_GAS_ERROR) from None
@@ -34,7 +37,8 @@ def eea_sendRawTransaction(services: RpcServices, params: Params) -> object:
 
 
 def priv_distributeRawTransaction(services: RpcServices, params: Params) -> object:
-    """Like `eea_sendRawTransaction`, but for the marker, which the caller makes of the payload's key."""
+    """Like `eea_sendRawTransaction`, but for the marker, which the caller makes of the payload's key, or of the two keys
+    where members are added to a flexible group."""
     if not services.takes_transactions:
         raise observer_refuses()
     private_room = room(services)
@@ -77,13 +81,29 @@ def _check(private_room: PrivateRoom, private: PrivateTransaction) -> None:
 
 
 def _distributed(private_room: PrivateRoom, private: PrivateTransaction) -> bytes:
-    """The payload's key, once the manager has stored it."""
+    """What the marker is to say, once the manager has stored the payload."""
     try:
+        if private_room.flexible is not None:
+            return _distributed_flexibly(private_room, private_room.flexible, private)
         return private_room.distribute(private, private_room.group_of(private))
     except WrongGroupType:
         raise privacy_error(privacy_errors.DECODE_ERROR) from None
     except (ManagerError, ManagerUnreachable) as error:
         raise manager_error(error) from None
+
+
+def _distributed_flexibly(private_room: PrivateRoom, flexible: FlexibleGroups, private: PrivateTransaction) -> bytes:
+    try:
+        group = flexible.recipients(private)
+        if private_room.public_key not in group.members:
+            raise NoSuchGroup
+        return flexible.distribute(private, group)
+    except NoGroupId:
+        raise privacy_error(privacy_errors.NO_FLEXIBLE_GROUP_ID) from None
+    except NoSuchGroup:
+        raise privacy_error(privacy_errors.NO_FLEXIBLE_GROUP) from None
+    except ManagerFails:
+        raise privacy_error(privacy_errors.ENCLAVE_ERROR) from None
 
 
 EEA_METHODS = (

@@ -9,7 +9,7 @@ from lacnode.evm.engine import CallExpired
 from lacnode.evm.private import PrivateResult
 from lacnode.primitives.bloom import bloom_of
 from lacnode.primitives.hexadecimal import to_hex
-from lacnode.privacy.marker import PRIVACY_ADDRESS
+from lacnode.privacy.marker import FLEXIBLE_PRIVACY_ADDRESS, PRIVACY_ADDRESS
 from lacnode.privacy.payloads import ManagerFails, UselessPayload
 from lacnode.privacy.private_transaction import PrivateTransaction, private_contract_address
 from lacnode.privacy.records import PrivateReceipt
@@ -80,8 +80,7 @@ def priv_findPrivacyGroup(services: RpcServices, params: Params) -> object:
 
 
 def priv_getPrivacyPrecompileAddress(services: RpcServices, params: Params) -> object:
-    room(services)
-    return to_hex(PRIVACY_ADDRESS)
+    return to_hex(PRIVACY_ADDRESS if room(services).flexible is None else FLEXIBLE_PRIVACY_ADDRESS)
 
 
 # -- transactions --------------------------------------------------------------------------------------------------
@@ -226,6 +225,18 @@ def priv_debugGetStateRoot(services: RpcServices, params: Params) -> object:
     private_room = room(services)
     wanted = group_id(required(params, 0, "privacyGroupId"))
     number = block_number(services, required(params, 1, "block"))
+    _check_exists(private_room, wanted)
+    if number > services.chain.head.header.number:
+        raise internal_error()
+    private_room.settle(number)
+    return to_hex(private_room.root(wanted, number))
+
+
+def _check_exists(private_room: PrivateRoom, wanted: bytes) -> None:
+    if private_room.flexible is not None:
+        if private_room.flexible.find(wanted) is None:
+            raise privacy_error(privacy_errors.FIND_GROUP_ERROR)
+        return
     try:
         private_room.manager.retrieve_group(wanted)
     except ManagerError as error:
@@ -233,10 +244,6 @@ def priv_debugGetStateRoot(services: RpcServices, params: Params) -> object:
         raise privacy_error(text) from None
     except ManagerUnreachable:
         raise invalid_params() from None
-    if number > services.chain.head.header.number:
-        raise internal_error()
-    private_room.settle(number)
-    return to_hex(private_room.root(wanted, number))
 
 
 # -- logs ----------------------------------------------------------------------------------------------------------
@@ -275,10 +282,14 @@ def _private_logs(
     return private_room.logs(wanted, query.from_block, end, query.wanted)
 
 
-PRIV_METHODS = (
+PRIV_GROUP_METHODS = (
     Method("priv_createPrivacyGroup", "PRIV", priv_createPrivacyGroup),
     Method("priv_deletePrivacyGroup", "PRIV", priv_deletePrivacyGroup),
     Method("priv_findPrivacyGroup", "PRIV", priv_findPrivacyGroup),
+)
+"""Groups that the transaction manager keeps."""
+
+PRIV_METHODS = (
     Method("priv_getPrivacyPrecompileAddress", "PRIV", priv_getPrivacyPrecompileAddress),
     Method("priv_getPrivateTransaction", "PRIV", priv_getPrivateTransaction),
     Method("priv_getTransactionReceipt", "PRIV", priv_getTransactionReceipt),

@@ -1,0 +1,32 @@
+"""PRIVX: the flexible groups, whose members stand in a contract of each."""
+
+from lacnode.rpc import privacy_errors
+from lacnode.rpc.parameters import required
+from lacnode.rpc.privacy_errors import privacy_error
+from lacnode.rpc.privacy_parameters import in_base64, keys, room
+from lacnode.rpc.registry import Method, Params
+from lacnode.rpc.services import RpcServices
+
+
+def privx_findFlexiblePrivacyGroup(services: RpcServices, params: Params) -> object:
+    flexible = room(services).flexible
+    members = keys(required(params, 0, "addresses"), "addresses")
+    if flexible is None:
+        raise privacy_error(privacy_errors.FIND_FLEXIBLE_GROUP_ERROR)
+    return [
+        {
+            "privacyGroupId": in_base64(group.id),
+            "type": "FLEXIBLE",
+            "name": "",
+            "description": "",
+            "members": [in_base64(member) for member in group.members],
+        }
+        for group in flexible.with_members(members)
+    ]
+
+
+PRIVX_METHODS = tuple(
+    Method(name, "PRIV", privx_findFlexiblePrivacyGroup)
+    for name in ("privx_findFlexiblePrivacyGroup", "privx_findOnchainPrivacyGroup", "privx_findOnChainPrivacyGroup")
+)
+"""One method under the names that it has had."""
