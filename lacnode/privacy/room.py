@@ -53,11 +53,12 @@ class PublicSide:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FoundPrivateTransaction:
-    """A private transaction with the place of its marker, and the group that the manager named."""
+    """A private transaction with the place of its marker, the key there, and the group that the manager named."""
 
     private: PrivateTransaction
     group_id: bytes
     marker_hash: bytes
+    payload_key: bytes
     place: TransactionPlace
 
 
@@ -217,13 +218,13 @@ class PrivateRoom:
         try:
             payload = receive(self.manager, key, self.public_key)
         except NoPayload:
-            return self._find_told(marker_hash, place)
-        return FoundPrivateTransaction(payload.private, payload.group_id, marker_hash, place)
+            return self._find_told(marker_hash, key, place)
+        return FoundPrivateTransaction(payload.private, payload.group_id, marker_hash, key, place)
 
-    def _find_told(self, marker_hash: bytes, place: TransactionPlace) -> FoundPrivateTransaction | None:
+    def _find_told(self, marker_hash: bytes, key: bytes, place: TransactionPlace) -> FoundPrivateTransaction | None:
         """What a flexible group's history told of a marker."""
         told = self._histories.told(marker_hash)
-        return None if told is None else FoundPrivateTransaction(told[1], told[0], marker_hash, place)
+        return None if told is None else FoundPrivateTransaction(told[1], told[0], marker_hash, key, place)
 
     def receipt(self, found: FoundPrivateTransaction) -> PrivateReceipt | None:
         """The private receipt; None as long as the transaction waits for its turn. A transaction that was executed for
@@ -234,7 +235,8 @@ class PrivateRoom:
         with self._around.database.read() as snapshot:
             stored = StoredPrivate(snapshot)
             receipt = stored.receipt(place.block_hash, found.marker_hash)
-            waits = stored.absent_at(Place(place.number, place.index)) is not None
+            absent = stored.absent_at(Place(place.number, place.index))
+        waits = absent is not None and absent.payload_key == found.payload_key
         return None if receipt is None and waits else receipt or PrivateReceipt(PrivateStatus.FAILED)
 
     def logs(self, group_id: bytes, start: int, end: int, wanted: LogFilter) -> Iterator[FoundLog]:
