@@ -7,6 +7,7 @@ from pathlib import Path
 from lacnode.cli.errors import UsageError
 from lacnode.cli.reading import Reader
 from lacnode.node.config import PrivacySettings
+from lacnode.privacy.marker import GroupMode
 
 MAX_KEY_FILE = 4_096
 """Bytes; a key is a line of 44 characters."""
@@ -25,7 +26,13 @@ def privacy_settings(read: Reader) -> PrivacySettings | None:
         url=url,
         manager_config=read.path("privacy-manager-config-file"),
         marker_key_file=read.path("privacy-marker-transaction-signing-key-file"),
+        mode=_mode(read),
     )
+
+
+def _mode(read: Reader) -> GroupMode:
+    flexible = read.flag("privacy-flexible-groups-enabled") or read.flag("privacy-onchain-groups-enabled")
+    return GroupMode.FLEXIBLE if flexible else GroupMode.OFFCHAIN
 
 
 def _public_key(file: Path) -> bytes:

@@ -151,7 +151,7 @@ def _observation(read: Reader) -> Iterator[str]:
 
 
 def _privacy(read: Reader) -> Iterator[str]:
-    if read.is_set("privacy-onchain-groups-enabled") and read.is_set("privacy-flexible-groups-enabled"):
+    if read.flag("privacy-onchain-groups-enabled") and read.flag("privacy-flexible-groups-enabled"):
         yield (
             "--privacy-onchain-groups-enabled and --privacy-flexible-groups-enabled can't be used at the same time: "
             "the first is the old name of the second"

@@ -75,6 +75,9 @@ def _parser() -> argparse.ArgumentParser:
         help="give every writer a transaction manager (three writers if none are named)",
     )
     parser.add_argument(
+        "--flexible-groups", action="store_true", help="with --privacy: groups whose members a private contract lists"
+    )
+    parser.add_argument(
         "--permissioned", action="store_true", help="let contracts in the genesis decide who may connect and send"
     )
     parser.add_argument(
@@ -128,7 +131,15 @@ def _up(arguments: argparse.Namespace) -> int:
     validators = DEFAULT_VALIDATORS if arguments.validators is None else arguments.validators
     block_period = DEFAULT_BLOCK_PERIOD if arguments.block_period is None else arguments.block_period
     writers = DEFAULT_PRIVATE_WRITERS if arguments.privacy and not arguments.writers else arguments.writers
-    shape = Shape(validators, arguments.boots, writers, arguments.observers, arguments.permissioned, arguments.privacy)
+    shape = Shape(
+        validators,
+        arguments.boots,
+        writers,
+        arguments.observers,
+        arguments.permissioned,
+        arguments.privacy,
+        arguments.flexible_groups,
+    )
     check_network(shape, block_period)
     if arguments.in_process and shape != Shape(validators):
         raise DevnetError("--in-process networks have validators alone and no permissions")

@@ -103,6 +103,8 @@ class Shape:
     permissioned: bool = False
     privacy: bool = False
     """Whether every writer has a transaction manager."""
+    flexible_groups: bool = False
+    """Whether their groups are flexible ones."""
 
     def roles(self) -> list[str]:
         """The role of every node, in the order of the nodes."""
@@ -118,6 +120,7 @@ class Manifest:
     block_period: float
     port_offset: int
     permissioned: bool
+    flexible_groups: bool
     nodes: tuple[DevnetNode, ...]
     accounts: tuple[Account, ...]
 
@@ -154,6 +157,7 @@ def load_manifest(path: Path) -> Manifest | None:
             block_period=float(document["block_period"]),
             port_offset=int(document["port_offset"]),
             permissioned=bool(document["permissioned"]),
+            flexible_groups=bool(document.get("flexible_groups", False)),
             nodes=tuple(DevnetNode(**node) for node in document["nodes"]),
             accounts=tuple(Account(**account) for account in document["accounts"]),
         )
@@ -175,6 +179,8 @@ def check_network(shape: Shape, block_period: float) -> None:
             raise DevnetError(f"--{name} must be between {least} and {MAX_NODES}, not {count}")
     if len(shape.roles()) > MAX_NODES:
         raise DevnetError(f"a devnet holds at most {MAX_NODES} nodes, and {len(shape.roles())} were asked for")
+    if shape.flexible_groups and not shape.privacy:
+        raise DevnetError("--flexible-groups needs --privacy")
     if not 0.05 <= block_period <= 3600:
         raise DevnetError(f"--block-period must be between 0.05 and 3600 seconds, not {block_period}")
 
@@ -190,7 +196,15 @@ def make_devnet(path: Path, shape: Shape, block_period: float, port_offset: int)
     )
     if shape.privacy:
         nodes = tuple(_with_manager(node) if node.role == "writer" else node for node in nodes)
-    manifest = Manifest(path.resolve(), block_period, port_offset, shape.permissioned, nodes, funded_accounts())
+    manifest = Manifest(
+        path.resolve(),
+        block_period,
+        port_offset,
+        shape.permissioned,
+        shape.flexible_groups,
+        nodes,
+        funded_accounts(),
+    )
     validators = [key.address for role, key in zip(roles, keys, strict=True) if role == "validator"]
     genesis = devnet_genesis(validators, manifest.accounts, block_period, int(time.time()) - 1)
     if shape.permissioned:
@@ -298,9 +312,13 @@ def _config_toml(manifest: Manifest, node: DevnetNode) -> str:
         "Xnetwork-faults-file": str(node.faults_file),
         **({"node-role": node.role} if node.has_role else {}),
         **(PERMISSIONED if manifest.permissioned else {}),
-        **(privacy_settings(node.privacy_directory, node.directory / "key") if node.privacy_key else {}),
+        **(_privacy_settings(manifest, node) if node.privacy_key else {}),
     }
     return "".join(f"{name}={json.dumps(value)}\n" for name, value in settings.items())
+
+
+def _privacy_settings(manifest: Manifest, node: DevnetNode) -> dict[str, object]:
+    return privacy_settings(node.privacy_directory, node.directory / "key", manifest.flexible_groups)
 
 
 def _node(name: str, role: str, key: NodeKey, ports: NodePorts, root: Path, has_role: bool = True) -> DevnetNode:
@@ -327,6 +345,7 @@ def _write_manifest(manifest: Manifest) -> None:
         "block_period": manifest.block_period,
         "port_offset": manifest.port_offset,
         "permissioned": manifest.permissioned,
+        "flexible_groups": manifest.flexible_groups,
         "nodes": [asdict(node) for node in manifest.nodes],
         "accounts": [asdict(account) for account in manifest.accounts],
     }

@@ -28,11 +28,12 @@ def write_manager_config(directory: Path, port: int, others: Sequence[int]) -> N
     )
 
 
-def privacy_settings(directory: Path, marker_key: Path) -> dict[str, object]:
+def privacy_settings(directory: Path, marker_key: Path, flexible_groups: bool) -> dict[str, object]:
     """The node's settings; markers are signed by `marker_key`, which an account list can name."""
     return {
         "privacy-enabled": True,
         "privacy-public-key-file": str(directory / PUBLIC_KEY_FILE),
         "privacy-manager-config-file": str(directory / CONFIG_FILE),
         "privacy-marker-transaction-signing-key-file": str(marker_key),
+        "privacy-flexible-groups-enabled": flexible_groups,
     }

@@ -73,6 +73,7 @@ class PrivateSide:
                 database=public.database,
                 manager=manager,
                 chain_id=chain.spec.chain_id,
+                mode=settings.mode,
             ),
             public_key=settings.public_key,
             signer=_signer(settings),

@@ -18,6 +18,7 @@ from lacnode.devnet.genesis import devnet_genesis
 from lacnode.metrics.settings import Category, MetricsSettings
 from lacnode.node.config import NodeConfig, PrivacySettings
 from lacnode.permissioning.settings import PermissioningSettings
+from lacnode.privacy.marker import GroupMode
 
 LACNET = Path(__file__).resolve().parents[3] / "shared" / "data" / "lacnet-configs"
 KEY = NodeKey.of(bytes(31) + b"\x01")
@@ -348,6 +349,12 @@ class TestPrivacy:
         ).privacy
         assert found == PrivacySettings(bytes(range(32)), marker_key_file=Path("marker.key"))
 
+    @pytest.mark.parametrize("option", ["privacy_flexible_groups_enabled", "privacy_onchain_groups_enabled"])
+    def test_has_flexible_groups_under_both_names(self, configure: Configure, key_file: str, option: str) -> None:
+        said = {"privacy_enabled": "true", "privacy_public_key_file": key_file, "min_gas_price": "0", option: "true"}
+        found = configure(**said).privacy
+        assert found == PrivacySettings(bytes(range(32)), mode=GroupMode.FLEXIBLE)
+
     @pytest.mark.parametrize(
         ("options", "text"),
         [
@@ -361,7 +368,10 @@ class TestPrivacy:
             ),
             ({"privacy_public_key_file": "nowhere.pub"}, "Problem with privacy-public-key-file: nowhere.pub"),
             ({"privacy_url": "orion:8888"}, "Invalid value for option '--privacy-url'"),
-            ({"privacy_flexible_groups_enabled": "true"}, "--privacy-flexible-groups-enabled (Flexible groups) asks"),
+            (
+                {"privacy_flexible_groups_enabled": "true", "privacy_onchain_groups_enabled": "true"},
+                "--privacy-onchain-groups-enabled and --privacy-flexible-groups-enabled can't be used at the same time",
+            ),
         ],
     )
     def test_refusals(self, configure: Configure, key_file: str, options: dict[str, str], text: str) -> None:

@@ -15,6 +15,7 @@ from lacnode.privacy.flexible.contracts import ADD_PARTICIPANTS, GET_VERSION, LO
 from lacnode.privacy.flexible.contracts import first_accounts as contracts
 from lacnode.privacy.marker import FLEXIBLE_PRIVACY_ADDRESS, MANAGEMENT_ADDRESS, PROXY_ADDRESS, GroupMode
 from lacnode.privacy.private_transaction import PrivateTransaction, private_contract_address, to_versioned_payload
+from lacnode.privacy.processor import LAST_DELAY, MAX_TRIES
 from lacnode.privacy.room import Condition
 from lacnode.privacy.transaction_manager import ReceivedPayload
 from lacnode.rpc.errors import RpcError
@@ -312,6 +313,18 @@ class TestAdding:
         groups.c.work()
         assert value(groups.c) == 6
         assert root(groups.c) == root(groups.a)
+
+    def test_an_addition_that_the_contract_refused_is_not_looked_at_for_ever(self, groups: Groups) -> None:
+        groups.make(KEY_A)
+        groups.send(adding(KEY_B))
+        groups.mine()
+        for _ in range(MAX_TRIES + 1):
+            groups.clock.now += LAST_DELAY
+            groups.a.work()
+        groups.a.manager.asked.clear()
+        groups.clock.now += LAST_DELAY
+        groups.a.work()
+        assert not groups.a.manager.asked
 
     def test_nothing_of_a_past_that_was_made_up(self, groups: Groups) -> None:
         groups.make(KEY_A, KEY_B)
