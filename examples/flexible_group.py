@@ -1,7 +1,7 @@
 """A group whose members change: on `lacnode devnet --privacy --flexible-groups` two members share a contract, a third is
 added and has what was done before, one is removed and sees nothing new.
 
-python examples/flexible_group.py [DATA_PATH]        (the devnet's, devnet-data by default)
+python -m examples.flexible_group [DATA_PATH]        (the devnet's, devnet-data by default)
 """
 
 import base64
@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 from eth_abi import encode
-from private_client import Member, load, new_group_id
 from web3 import Web3
+
+from examples.private_client import Member, load, new_group_id
 
 PROXY = "0x000000000000000000000000000000000000007c"
 """Where every flexible group has the contract that lists its members."""

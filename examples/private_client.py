@@ -56,17 +56,22 @@ class Member:
                 return receipt
         raise SystemExit(f"{self.name}: no private receipt of {marker} within {DEADLINE} s")
 
-    def call(self, group: str, to: str, data: bytes) -> bytes:
-        """What a private contract answers; nothing where this member does not have it."""
-        answer = self.ask("priv_call", group, {"to": to, "data": "0x" + data.hex()}, "latest")
+    def call(self, group: str, to: str, data: bytes, block: str = "latest") -> bytes:
+        """What a private contract answers as of `block`; nothing where this member does not have it."""
+        answer = self.ask("priv_call", group, {"to": to, "data": "0x" + data.hex()}, block)
         return bytes.fromhex(answer[2:])
 
 
 def load(path: Path) -> tuple[list[Member], list[LocalAccount]]:
     """The members and the funded accounts of the devnet at `path`, which runs."""
+    start = f"start a network first: lacnode devnet --privacy --data-path {path}"
+    if not (path / "devnet.json").exists():
+        raise SystemExit(f"{path} holds no devnet; {start}")
     devnet = json.loads((path / "devnet.json").read_text("utf-8"))
     writers = [node for node in devnet["nodes"] if node["privacy_key"]]
     members = [Member(node["name"], node["privacy_key"], Web3(HTTPProvider(node["rpc_url"]))) for node in writers]
+    if len(members) < 3 or not all(member.web3.is_connected() for member in members):
+        raise SystemExit(f"three members with transaction managers are needed, and they do not answer; {start}")
     accounts = [members[0].web3.eth.account.from_key(account["private_key"]) for account in devnet["accounts"]]
     return members, accounts
 

@@ -10,13 +10,14 @@ import pytest
 
 from tests.integration.devnet import Devnet, ask, running_devnet, until
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "flexible_group.py"
+ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.xdist_group("private-devnet")
 
 
 def said(path: Path) -> str:
-    done = subprocess.run([sys.executable, str(EXAMPLE), str(path)], capture_output=True, text=True, timeout=180)
+    command = [sys.executable, "-m", "examples.flexible_group", str(path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -42,6 +42,7 @@ from tests.integration.contract_network import (
 from tests.integration.evm_network import RICH, hash_of
 
 SOURCES = Path(__file__).resolve().parents[2] / "lacnode" / "permissioning" / "contracts"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "cadena" / "contracts"
 TYPES = [NodeType.VALIDATOR, NodeType.BOOT, NodeType.WRITER, NodeType.OBSERVER]
 ENTRY = "bytes32,bytes32,bytes16,uint16,uint8,bytes6,string,string,string,bytes32"
 SPLIT = "bytes32,bytes32,bytes16,uint16"
@@ -446,3 +447,5 @@ def test_the_committed_bytes_are_what_the_sources_compile_to(tmp_path: Path) -> 
     subprocess.run(["node", "build.mjs", str(rebuilt)], cwd=tmp_path, check=True, capture_output=True, timeout=300)
     assert rebuilt.read_text() == (SOURCES / "artifacts.json").read_text()
     assert set(json.loads(rebuilt.read_text())["contracts"]) == set(NAMES)
+    subprocess.run(["node", "build.mjs", str(rebuilt), str(EXAMPLES)], cwd=tmp_path, check=True, timeout=300)
+    assert rebuilt.read_text() == (EXAMPLES / "artifacts.json").read_text()

@@ -1,11 +1,12 @@
 // Compiles every contract here to artifacts.json, the same bytes every time: the compiler is pinned in
-// package-lock.json, and no hash of sources or paths goes into the code. `node build.mjs FILE` writes to FILE instead.
+// package-lock.json, and no hash of sources or paths goes into the code. `node build.mjs FILE` writes to FILE instead, and
+// `node build.mjs FILE DIRECTORY` compiles the contracts of another directory.
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import solc from "solc";
 
-const here = dirname(fileURLToPath(import.meta.url));
+const here = process.argv[3] ?? dirname(fileURLToPath(import.meta.url));
 const output = process.argv[2] ?? join(here, "artifacts.json");
 const files = readdirSync(here).filter((name) => name.endsWith(".sol")).sort();
 
