@@ -15,6 +15,7 @@ from lacnode.primitives.block import Block
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpValue
 from lacnode.primitives.transaction import Transaction
+from lacnode.privacy.group_genesis import PrivateGenesis
 from lacnode.privacy.group_ids import group_id as new_group_id
 from lacnode.privacy.marker import GroupMode, MarkerSigner, RandomKeySigner
 from lacnode.privacy.private_transaction import PrivateTransaction, legacy_group_id
@@ -165,8 +166,10 @@ class Stage:
         keys: tuple[bytes, bytes, bytes] = (KEY_A, KEY_B, KEY_C),
         forks: Mapping[str, object] | None = None,
         mode: GroupMode = GroupMode.OFFCHAIN,
+        genesis: PrivateGenesis | None = None,
     ) -> None:
         self.mode = mode
+        self._genesis = genesis or PrivateGenesis()
         self.clock = Clock()
         self.managers: dict[bytes, MemoryManager] = {}
         self._forks = forks
@@ -196,6 +199,7 @@ class Stage:
                     chain.spec.chain_id,
                     self.clock,
                     self.mode,
+                    self._genesis,
                 ),
                 public_key=key,
                 signer=signer,

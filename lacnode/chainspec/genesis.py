@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from lacnode.chainspec.alloc import Alloc, AllocError, genesis_accounts
 from lacnode.chainspec.forks import Fork, ForkSchedule
 from lacnode.chainspec.ibft import IbftParameters, IbftSchedule
 from lacnode.chainspec.spec import ChainSpec, GenesisAccount, GenesisBlock
@@ -29,9 +30,7 @@ from lacnode.chainspec.values import (
     Quantity,
     Word,
     integer,
-    word,
 )
-from lacnode.primitives.hexadecimal import address_from_hex
 
 MAX_FILE_SIZE = 512 * 2**20
 """Bytes of the largest genesis read: one with a large alloc has hundreds of megabytes."""
@@ -103,13 +102,6 @@ class _Config(_Section):
     praguetime: Long | None = None
 
 
-class _Alloc(_Section):
-    balance: Quantity = 0
-    nonce: Nonce = 0
-    code: Data = b""
-    storage: dict[str, Word] = {}
-
-
 class _Genesis(_Section):
     config: _Config
     difficulty: Quantity
@@ -121,7 +113,7 @@ class _Genesis(_Section):
     nonce: Nonce = 0
     coinbase: Address = bytes(20)
     basefeepergas: JavaLong | None = None
-    alloc: dict[str, _Alloc] = {}
+    alloc: dict[str, Alloc] = {}
 
 
 _BLOCK_FORKS: tuple[tuple[str, Fork], ...] = (
@@ -341,22 +333,11 @@ def _block(genesis: _Genesis) -> GenesisBlock:
     )
 
 
-def _alloc(accounts: Mapping[str, _Alloc]) -> tuple[GenesisAccount, ...]:
-    alloc: dict[bytes, GenesisAccount] = {}
-    for text, account in accounts.items():
-        made = _account(text, account)
-        if made.address in alloc:
-            raise GenesisError(f"alloc.{text}: the account is given twice, with and without 0x")
-        alloc[made.address] = made
-    return tuple(alloc.values())
-
-
-def _account(address: str, account: _Alloc) -> GenesisAccount:
+def _alloc(alloc: Mapping[str, Alloc]) -> tuple[GenesisAccount, ...]:
     try:
-        storage = tuple((int.from_bytes(word(slot)), int.from_bytes(value)) for slot, value in account.storage.items())
-        return GenesisAccount(address_from_hex(address), account.balance, account.nonce, account.code, storage)
-    except ValueError as error:
-        raise GenesisError(f"alloc.{address[:80]}: {error}") from None
+        return genesis_accounts(alloc)
+    except AllocError as error:
+        raise GenesisError(str(error)) from None
 
 
 def _warnings(genesis: _Genesis, lowered: Mapping[str, Any]) -> Iterator[str]:

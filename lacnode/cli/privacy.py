@@ -7,6 +7,8 @@ from pathlib import Path
 from lacnode.cli.errors import UsageError
 from lacnode.cli.reading import Reader
 from lacnode.node.config import PrivacySettings
+from lacnode.privacy.genesis_file import PrivateGenesisError, load_private_genesis
+from lacnode.privacy.group_genesis import PrivateGenesis
 from lacnode.privacy.marker import GroupMode
 
 MAX_KEY_FILE = 4_096
@@ -26,8 +28,19 @@ def privacy_settings(read: Reader) -> PrivacySettings | None:
         url=url,
         manager_config=read.path("privacy-manager-config-file"),
         marker_key_file=read.path("privacy-marker-transaction-signing-key-file"),
+        genesis=_genesis(read),
         mode=_mode(read),
     )
+
+
+def _genesis(read: Reader) -> PrivateGenesis:
+    file = read.path("privacy-genesis-file")
+    if file is None:
+        return PrivateGenesis()
+    try:
+        return load_private_genesis(file)
+    except PrivateGenesisError as error:
+        raise UsageError(f"Problem with privacy-genesis-file: {error}") from None
 
 
 def _mode(read: Reader) -> GroupMode:

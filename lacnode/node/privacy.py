@@ -74,6 +74,7 @@ class PrivateSide:
                 manager=manager,
                 chain_id=chain.spec.chain_id,
                 mode=settings.mode,
+                genesis=settings.genesis,
             ),
             public_key=settings.public_key,
             signer=_signer(settings),

@@ -102,7 +102,7 @@ class PrivateRun:
             self._roots[group_id] = self._root_of(group_id)
         root = self._roots[group_id]
         if root == EMPTY_TRIE_ROOT:
-            root, nodes = self._genesis.state
+            root, nodes = self._genesis.state(group_id)
             self._store.nodes.update(nodes)
         return root
 

@@ -61,8 +61,8 @@ class PrivateProcessor:
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
-        first = first_accounts() if around.mode is GroupMode.FLEXIBLE else ()
-        self._genesis = GroupGenesis(around.engine.state_of, first)
+        contracts = first_accounts() if around.mode is GroupMode.FLEXIBLE else ()
+        self._genesis = GroupGenesis(around.engine.state_of, around.genesis, contracts)
         self.rehydration = Rehydration(around, self.run_from)
         self._store = PrivateNodeStore(around.database)
         self._listeners: list[Listener] = []

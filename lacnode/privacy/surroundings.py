@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lacnode.chain.history import History
 from lacnode.evm.engine import ExecutionEngine
+from lacnode.privacy.group_genesis import PrivateGenesis
 from lacnode.privacy.marker import GroupMode
 from lacnode.privacy.transaction_manager import TransactionManager
 from lacnode.storage.database import Database
@@ -23,3 +24,4 @@ class Surroundings:
     chain_id: int
     now: Callable[[], float] = time.time
     mode: GroupMode = GroupMode.OFFCHAIN
+    genesis: PrivateGenesis = field(default_factory=PrivateGenesis)

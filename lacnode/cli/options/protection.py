@@ -27,6 +27,9 @@ PROTECTION_OPTIONS = (
         "none (random key per PMT)",
         "PMT signer",
     ),
+    Option(
+        "privacy-genesis-file", Kind.PATH, "", "Accounts that private states begin with (JSON, the same at each member)"
+    ),
     Option("privacy-multi-tenancy-enabled", Kind.BOOL, "false", "Needs RPC auth", Behaviour.REFUSED),
     Option("privacy-flexible-groups-enabled", Kind.BOOL, "false", "Flexible groups"),
     Option("privacy-onchain-groups-enabled", Kind.BOOL, "false", "deprecated name of the previous", hidden=True),
