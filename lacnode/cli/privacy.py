@@ -17,14 +17,14 @@ MAX_KEY_FILE = 4_096
 
 def privacy_settings(read: Reader) -> PrivacySettings | None:
     """What private transactions need, None where they are off; UsageError for a key file that cannot be used."""
-    file = read.path("privacy-public-key-file")
-    if not read.flag("privacy-enabled") or file is None:
+    if not read.flag("privacy-enabled"):
         return None
+    file = read.path("privacy-public-key-file")
     url = read.said("privacy-url")
     if url is not None and not url.startswith(("http://", "https://")):
         raise UsageError(f"Invalid value for option '--privacy-url': an http or https URL was expected, not {url}")
     return PrivacySettings(
-        public_key=_public_key(file),
+        public_key=None if file is None else _public_key(file),
         url=url,
         manager_config=read.path("privacy-manager-config-file"),
         marker_key_file=read.path("privacy-marker-transaction-signing-key-file"),

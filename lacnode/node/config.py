@@ -43,12 +43,13 @@ class MiningSettings:
 
 @dataclass(frozen=True, slots=True)
 class PrivacySettings:
-    """Private transactions. `public_key` (32 bytes) is the manager's key that this node acts for; `url` where the manager
+    """Private transactions. `public_key` (32 bytes) is the manager's key that this node acts for, None where its users
+    bring keys of their own; `url` where the manager
     answers, `manager_config` the configuration of one in this process; markers are signed by the key in
     `marker_key_file`, each by a new one without. `genesis` is what groups begin with, `mode` says
     which groups there are."""
 
-    public_key: bytes
+    public_key: bytes | None
     url: str | None = None
     manager_config: Path | None = None
     marker_key_file: Path | None = None

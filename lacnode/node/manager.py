@@ -41,7 +41,7 @@ def open_manager(settings: PrivacySettings) -> OpenedManager:
         service = open_service(load_config(settings.manager_config, {}), with_client_port=False)
     except (ConfigError, PrivacyKeyError, StoreError, TlsError, OSError) as error:
         raise ManagerFailed(f"--privacy-manager-config-file={settings.manager_config}: {error}") from None
-    if service.manager.keys.pair_of(settings.public_key) is None:
+    if settings.public_key is not None and service.manager.keys.pair_of(settings.public_key) is None:
         service.close()
         raise ManagerFailed(
             f"--privacy-public-key-file: its key is none of those in {settings.manager_config}, whose manager could read "

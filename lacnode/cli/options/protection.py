@@ -30,7 +30,7 @@ PROTECTION_OPTIONS = (
     Option(
         "privacy-genesis-file", Kind.PATH, "", "Accounts that private states begin with (JSON, the same at each member)"
     ),
-    Option("privacy-multi-tenancy-enabled", Kind.BOOL, "false", "Needs RPC auth", Behaviour.REFUSED),
+    Option("privacy-multi-tenancy-enabled", Kind.BOOL, "false", "Callers act for the key in their token"),
     Option("privacy-flexible-groups-enabled", Kind.BOOL, "false", "Flexible groups"),
     Option("privacy-onchain-groups-enabled", Kind.BOOL, "false", "deprecated name of the previous", hidden=True),
     Option("privacy-enable-database-migration", Kind.BOOL, "false", "Migrate private db", Behaviour.IGNORED),
