@@ -18,7 +18,6 @@ SHEET = ROOT.parent / "shared" / "reference" / "cli-config-besu.md"
 
 PROTECTIONS = [
     "privacy-multi-tenancy-enabled",
-    "privacy-tls-enabled",
     "graphql-http-enabled",
     "metrics-push-enabled",
     "ethstats",
