@@ -9,6 +9,7 @@ from lacnode.node.config import PrivacySettings
 from lacnode.privacy.key_files import PrivacyKeyError
 from lacnode.privacy.payload_store import StoreError
 from lacnode.privacy.service.config import ConfigError, load_config
+from lacnode.privacy.service.enclave_tls import EnclaveTls
 from lacnode.privacy.service.http_manager import HttpTransactionManager
 from lacnode.privacy.service.run import open_service
 from lacnode.privacy.service.service import ManagerService
@@ -31,7 +32,7 @@ class OpenedManager:
 def open_manager(settings: PrivacySettings) -> OpenedManager:
     """The manager that `settings` name; ManagerFailed."""
     if settings.url is not None:
-        return OpenedManager(HttpTransactionManager(settings.url))
+        return OpenedManager(HttpTransactionManager(settings.url, tls=_tls(settings, settings.url)))
     if settings.manager_config is None:
         raise ManagerFailed(
             "--privacy-enabled: there is no transaction manager to keep the payloads of private transactions; give "
@@ -48,3 +49,12 @@ def open_manager(settings: PrivacySettings) -> OpenedManager:
             "nothing for this node"
         )
     return OpenedManager(service.manager, service)
+
+
+def _tls(settings: PrivacySettings, url: str) -> EnclaveTls | None:
+    if settings.tls is None:
+        return None
+    try:
+        return EnclaveTls(settings.tls, url)
+    except TlsError as error:
+        raise ManagerFailed(f"--privacy-tls-enabled: {error}") from None

@@ -17,7 +17,6 @@ ROOT = Path(__file__).resolve().parents[2]
 SHEET = ROOT.parent / "shared" / "reference" / "cli-config-besu.md"
 
 PROTECTIONS = [
-    "privacy-tls-enabled",
     "graphql-http-enabled",
     "metrics-push-enabled",
     "ethstats",

@@ -34,8 +34,8 @@ PROTECTION_OPTIONS = (
     Option("privacy-flexible-groups-enabled", Kind.BOOL, "false", "Flexible groups"),
     Option("privacy-onchain-groups-enabled", Kind.BOOL, "false", "deprecated name of the previous", hidden=True),
     Option("privacy-enable-database-migration", Kind.BOOL, "false", "Migrate private db", Behaviour.IGNORED),
-    Option("privacy-tls-enabled", Kind.BOOL, "false", "TLS to enclave", Behaviour.REFUSED),
-    Option("privacy-tls-keystore-file", Kind.PATH, "", "PKCS#12", Behaviour.IGNORED),
-    Option("privacy-tls-keystore-password-file", Kind.PATH, "", "Password", Behaviour.IGNORED),
-    Option("privacy-tls-known-enclave-file", Kind.PATH, "", "Fingerprints", Behaviour.IGNORED),
+    Option("privacy-tls-enabled", Kind.BOOL, "false", "TLS to the manager behind --privacy-url"),
+    Option("privacy-tls-keystore-file", Kind.PATH, "", "PKCS#12 with the certificate to show it"),
+    Option("privacy-tls-keystore-password-file", Kind.PATH, "", "File whose first line is its password"),
+    Option("privacy-tls-known-enclave-file", Kind.PATH, "", "Its own certificate: host:port and SHA-256 a line"),
 )
