@@ -13,12 +13,13 @@ import structlog
 
 from lacnode.privacy.audit import AuditLog
 from lacnode.privacy.cbor import CborError
+from lacnode.privacy.database import StoreError
 from lacnode.privacy.group_record import GroupRecord, decode_group, encode_group
 from lacnode.privacy.keys import KeyRing, to_text
 from lacnode.privacy.missing import MissingPayloads
 from lacnode.privacy.network_view import NetworkView, decode_view, encode_view
 from lacnode.privacy.payload import EncryptedPayload, decode_payload, encode_payload, encrypt, opened_with, readable_by
-from lacnode.privacy.payload_store import PayloadConflict, PayloadStore, StoreError
+from lacnode.privacy.payload_store import PayloadConflict, PayloadStore
 from lacnode.privacy.peer_sender import PeerSender
 from lacnode.privacy.peers import Peers
 from lacnode.privacy.transaction_manager import (
@@ -83,7 +84,7 @@ class LocalTransactionManager:
     def is_up(self) -> bool:
         """Whether the store answers."""
         try:
-            self._store.last_audit()
+            self._store.is_empty()
         except StoreError:
             return False
         return True
