@@ -71,7 +71,7 @@ class ManagerService:
         self.manager = LocalTransactionManager(
             keys, store, self._peers, self._sender, settings.always_send_to, self._missing
         )
-        self._desk = RecoveryDesk(keys, store)
+        self._desk = RecoveryDesk(keys, store, hidden=settings.always_send_to)
         self._recovery = Recovery(self.manager, self._sender)
         self.node_port: int | None = None
         self.client_port: int | None = None
