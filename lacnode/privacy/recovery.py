@@ -1,9 +1,9 @@
 """Lost and found: a member that lost its store has what it may see back from the others.
 
 The member proves its key: it gets a challenge and answers it in a NaCl box between its key and the other's. It is given
-payloads it is a party of and no others, each with the one box it can open, and groups it is a member of; the answer is in
-a box too. Challenges hold nothing in memory; requests are counted per key. Must not serve a plaintext, nor trust what it
-is served further than it can open it.
+payloads it is a party of and no others, each with the one box it can open and, to keep for them, the boxes of other
+recipients that are known here; and groups it is a member of. The answer is in a box too. Challenges hold nothing in
+memory; requests are counted per key. Must not serve a plaintext, nor trust what it is served further than it can open it.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import hmac
 import secrets
 import threading
 import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 
 import nacl.bindings
 import nacl.exceptions
@@ -24,6 +24,7 @@ from lacnode.privacy.manager import LocalTransactionManager
 from lacnode.privacy.payload import decode_payload, encode_payload, readable_by, reclaimed
 from lacnode.privacy.payload_store import PayloadStore, StoredPayload
 from lacnode.privacy.peer_sender import PeerSender
+from lacnode.privacy.spare_boxes import decode_boxes, encode_boxes
 from lacnode.privacy.transaction_manager import ManagerError
 
 log = structlog.get_logger("privacy")
@@ -41,11 +42,18 @@ REFUSED = "EnclaveNotPayloadOwner"
 
 
 class RecoveryDesk:
-    """Answers requests of other managers."""
+    """Answers requests of other managers. `hidden` are keys that nobody else is told the boxes of."""
 
-    def __init__(self, keys: KeyRing, store: PayloadStore, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        keys: KeyRing,
+        store: PayloadStore,
+        clock: Callable[[], float] = time.monotonic,
+        hidden: Iterable[bytes] = (),
+    ) -> None:
         self._keys = keys
         self._store = store
+        self._hidden = frozenset(hidden)
         self._clock = clock
         self._secret = secrets.token_bytes(32)
         self._lock = threading.Lock()
@@ -95,19 +103,25 @@ class RecoveryDesk:
         payloads: list[bytes] = []
         size = last = 0
         for stored in found:
-            body = self._stripped(stored, requester, own)
-            if payloads and size + len(body) > MAX_PAGE_BYTES:
+            entry = self._entry(stored, requester, own)
+            if payloads and size + len(entry) > MAX_PAGE_BYTES:
                 break
-            payloads.append(body)
-            size, last = size + len(body), stored.number
+            payloads.append(entry)
+            size, last = size + len(entry), stored.number
         groups = [] if after or wanted else [g for g in self._store.all_groups() if requester in g.members]
         return encode_map(
             {
-                "payloads": encode_array([encode_map({"body": body}) for body in payloads]),
+                "payloads": encode_array(payloads),
                 "groups": encode_array([encode_map({"body": encode_group(group)}) for group in groups]),
                 "next": 0 if wanted or not payloads else last,
             }
         )
+
+    def _entry(self, stored: StoredPayload, requester: bytes, own: bytes) -> bytes:
+        """What it is given of one payload: its own box, and what is kept here of others' to keep for them."""
+        payload, left_out = stored.payload, {requester, stored.payload.sender, *self._hidden}
+        spares = {p: payload.boxes[position] for p, position in stored.parties.items() if p not in left_out}
+        return encode_map({"body": self._stripped(stored, requester, own), "boxes": encode_boxes(spares)})
 
     def _stripped(self, stored: StoredPayload, requester: bytes, own: bytes) -> bytes:
         """Its own box. What the requester sent and we only received, it opens by our box."""
@@ -193,7 +207,7 @@ class Recovery:
             payloads, groups, following = page.take("payloads", list), page.take("groups", list), page.take("next", int)
             for group in groups:
                 self._keep_group(Fields(group, "recovery.groups").bytes("body"), own)
-            return sum(self._keep(Fields(item, "recovery").bytes("body"), own, key) for item in payloads), following
+            return sum(self._keep(Fields(item, "recovery"), own, key) for item in payloads), following
         except (CborError, ManagerError) as error:
             log.info(f"{url} answers a recovery with what cannot be used: {error}")
             return None
@@ -220,14 +234,16 @@ class Recovery:
             raise CborError("recovery: the answer is not sealed by the key that was asked") from None
         return decode_map(opened, "recovery")
 
-    def _keep(self, body: bytes, own: KeyPair, key: bytes) -> int:
-        payload = decode_payload(body)
+    def _keep(self, entry: Fields, own: KeyPair, key: bytes) -> int:
+        payload = decode_payload(entry.bytes("body"))
+        spares = decode_boxes(entry.take("boxes", bytes, True) or b"")
         mine = reclaimed(payload, key, own) if payload.sender == own.public else None
         kept = mine if mine is not None else payload
         readers = readable_by(kept, KeyRing([own]))
         if not readers or self._manager.has(kept.key, own.public):
             return 0
         self._manager.keep(kept, readers, "recovered")
+        self._manager.keep_spares(kept.key, spares)
         return 1
 
     def _keep_group(self, body: bytes, own: KeyPair) -> None:

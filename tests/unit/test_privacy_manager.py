@@ -230,7 +230,7 @@ class TestStore:
         for number in range(3):
             audit.record("sent", bytes([number]) * 32, A1.public, [B1.public], bytes(32))
         assert [entry["number"] for entry in audit.export()] == [1, 2, 3]
-        with store._begin() as connection:
+        with store._database.write() as connection:
             connection.exec_driver_sql("DELETE FROM audit WHERE number = 2")
         with pytest.raises(AuditBroken, match="entry 2"):
             list(audit.export())

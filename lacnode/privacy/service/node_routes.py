@@ -1,4 +1,6 @@
-"""Orion's node API, and ours for lost payloads: what each path answers to other managers. All of it is strangers'."""
+"""Orion's node API, and ours for payloads that are lost or may be: what each path answers to other managers. All of it is
+strangers'.
+"""
 
 from collections.abc import Callable
 
@@ -8,6 +10,7 @@ from lacnode.http.messages import Request, Response
 from lacnode.privacy.manager import LocalTransactionManager
 from lacnode.privacy.recovery import CHALLENGE, RECOVER, RecoveryDesk
 from lacnode.privacy.service.failures import failed, unreachable
+from lacnode.privacy.spare_boxes import SPARES
 from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
 
 TEXT = ("content-type", "text/plain")
@@ -23,6 +26,7 @@ class NodeRoutes:
             "/push": lambda body: _text(manager.pushed(body)),
             "/pushPrivacyGroup": lambda body: _text(manager.group_pushed(body)),
             "/partyinfo": lambda body: _cbor(manager.views_exchanged(body)),
+            SPARES: lambda body: _text(manager.spares_told(body)),
             CHALLENGE: lambda body: _cbor(desk.challenge(body)),
             RECOVER: lambda body: _cbor(desk.recover(body)),
         }

@@ -11,10 +11,11 @@ from lacnode import __version__
 from lacnode.http.conversation import HttpConversation
 from lacnode.http.listening import Door, bind, port_of
 from lacnode.http.messages import Answering
+from lacnode.privacy.database import StoreError
 from lacnode.privacy.keys import KeyRing
 from lacnode.privacy.manager import LocalTransactionManager
 from lacnode.privacy.missing import MissingPayloads
-from lacnode.privacy.payload_store import PayloadStore, StoreError
+from lacnode.privacy.payload_store import PayloadStore
 from lacnode.privacy.peers import Peers
 from lacnode.privacy.recovery import MAX_WANTED, Recovery, RecoveryDesk
 from lacnode.privacy.service.client_routes import ClientRoutes
@@ -70,7 +71,7 @@ class ManagerService:
         self.manager = LocalTransactionManager(
             keys, store, self._peers, self._sender, settings.always_send_to, self._missing
         )
-        self._desk = RecoveryDesk(keys, store)
+        self._desk = RecoveryDesk(keys, store, hidden=settings.always_send_to)
         self._recovery = Recovery(self.manager, self._sender)
         self.node_port: int | None = None
         self.client_port: int | None = None
