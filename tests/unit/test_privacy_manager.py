@@ -79,6 +79,16 @@ class TestSend:
         with refused("EnclavePayloadNotFound"):
             c.receive(key)
 
+    def test_ten_keys_at_each_node_all_read(self) -> None:
+        network = Network()
+        pairs = [KeyPair.of(bytes([number]) * 32) for number in range(1, 21)]
+        a, b = network.add("http://a", pairs[:10]), network.add("http://b", pairs[10:])
+        key = a.send(SECRET, pairs[0].public, [pair.public for pair in pairs[1:]])
+        read = [a.receive(key, pair.public) for pair in pairs[:10]] + [
+            b.receive(key, pair.public) for pair in pairs[10:]
+        ]
+        assert {got.payload for got in read} == {SECRET}
+
     def test_peers_get_their_own_boxes_only(self, network: Network) -> None:
         a, b, c = network.managers.values()
         key = a.send(SECRET, None, [B1.public, C1.public])
@@ -135,6 +145,18 @@ class TestGroups:
     def test_one_must_be_in_the_group_one_makes(self, network: Network) -> None:
         with refused("CreatePrivacyGroupShouldIncludeSelf"):
             network.managers["http://a"].create_group([B1.public, C1.public], A1.public)
+
+    def test_the_legacy_group_of_the_same_members_is_found_once_beside_it(self, network: Network) -> None:
+        a = network.managers["http://a"]
+        group = a.create_group([A1.public, B1.public], A1.public, "by name")
+        for payload in (b"first", b"second"):
+            a.send(payload, A1.public, [B1.public])
+        found = a.find_groups([B1.public, A1.public])
+        assert [(one.type, one.name) for one in found] == [
+            (GroupType.PANTHEON, "by name"),
+            (GroupType.LEGACY, "legacy"),
+        ]
+        assert found[0] == group
 
     def test_a_supervisor_is_seen_by_members_and_receives_what_they_send(self, network: Network) -> None:
         a, b, c = network.managers.values()
