@@ -167,18 +167,20 @@ class Stage:
         forks: Mapping[str, object] | None = None,
         mode: GroupMode = GroupMode.OFFCHAIN,
         genesis: PrivateGenesis | None = None,
+        manager: "Callable[[bytes, dict[bytes, MemoryManager]], MemoryManager]" = MemoryManager,
     ) -> None:
         self.mode = mode
         self._genesis = genesis or PrivateGenesis()
         self.clock = Clock()
         self.managers: dict[bytes, MemoryManager] = {}
         self._forks = forks
+        self._manager = manager
         self.members = [self._member(key, signer or RandomKeySigner()) for key in keys]
         self.a, self.b, self.c = self.members
 
     def _member(self, key: bytes, signer: MarkerSigner) -> Member:
         peerless = node(forks=self._forks)
-        manager = self.managers[key] = MemoryManager(key, self.managers)
+        manager = self.managers[key] = self._manager(key, self.managers)
         chain, pool = peerless.chain, peerless.pool
         database = chain._database
         engine = PyEvmEngine(chain.spec, DatabaseNodeStore(database))

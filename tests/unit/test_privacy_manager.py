@@ -1,7 +1,6 @@
 """Managers that reach each other by a call: Orion's acceptance tests, and peers that lie."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,46 +9,15 @@ import pytest
 from lacnode.privacy.audit import AuditBroken, AuditLog
 from lacnode.privacy.group_record import GroupRecord, encode_group
 from lacnode.privacy.keys import KeyPair, KeyRing
-from lacnode.privacy.manager import LocalTransactionManager
 from lacnode.privacy.missing import ATTEMPTS, MissingPayloads
 from lacnode.privacy.network_view import NetworkView
 from lacnode.privacy.payload import encode_payload, encrypt
 from lacnode.privacy.payload_store import PayloadStore
 from lacnode.privacy.peers import Peers
 from lacnode.privacy.transaction_manager import GroupType, ManagerError
+from tests.manager_network import Network
 
 SECRET = b"the plaintext of an agreement"
-
-
-class Network:
-    """PeerSender by direct calls; `down` are URLs that do not answer."""
-
-    def __init__(self) -> None:
-        self.managers: dict[str, LocalTransactionManager] = {}
-        self.stores: dict[str, PayloadStore] = {}
-        self.down: set[str] = set()
-
-    def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
-        return {url: self._one(url, path, body) for url, body in bodies.items()}
-
-    def _one(self, url: str, path: str, body: bytes) -> bytes | None:
-        if url in self.down:
-            return None
-        manager = self.managers[url]
-        try:
-            return (manager.pushed if path == "/push" else manager.group_pushed)(body).encode()
-        except ManagerError:
-            return None
-
-    def add(self, url: str, pairs: list[KeyPair], store: PayloadStore | None = None) -> LocalTransactionManager:
-        self.stores[url] = store or PayloadStore()
-        peers = Peers([pair.public for pair in pairs], url)
-        manager = LocalTransactionManager(KeyRing(pairs), self.stores[url], peers, self)
-        self.managers[url] = manager
-        for other in self.managers.values():
-            for another in self.managers.values():
-                other._peers.learn(another._peers.view)
-        return manager
 
 
 A1, A2, B1, B2, C1, STRANGER = (KeyPair.of(bytes([number]) * 32) for number in range(1, 7))

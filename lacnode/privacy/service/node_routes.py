@@ -1,4 +1,4 @@
-"""Orion's node API, and ours for lost payloads: what each path answers to other managers. All of it is strangers'."""
+"""Orion's node API, and ours for lost payloads and proofs of keys: what it answers to other managers. All strangers."""
 
 from collections.abc import Callable
 
@@ -6,6 +6,7 @@ import trio
 
 from lacnode.http.messages import Request, Response
 from lacnode.privacy.manager import LocalTransactionManager
+from lacnode.privacy.proof import PROVE, ProofDesk
 from lacnode.privacy.recovery import CHALLENGE, RECOVER, RecoveryDesk
 from lacnode.privacy.service.failures import failed, unreachable
 from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
@@ -17,7 +18,9 @@ CBOR = ("content-type", "application/cbor")
 class NodeRoutes:
     """Answers in worker threads of `limiter`."""
 
-    def __init__(self, manager: LocalTransactionManager, desk: RecoveryDesk, limiter: trio.CapacityLimiter) -> None:
+    def __init__(
+        self, manager: LocalTransactionManager, desk: RecoveryDesk, proofs: ProofDesk, limiter: trio.CapacityLimiter
+    ) -> None:
         self._limiter = limiter
         self._posts: dict[str, Callable[[bytes], Response]] = {
             "/push": lambda body: _text(manager.pushed(body)),
@@ -25,6 +28,7 @@ class NodeRoutes:
             "/partyinfo": lambda body: _cbor(manager.views_exchanged(body)),
             CHALLENGE: lambda body: _cbor(desk.challenge(body)),
             RECOVER: lambda body: _cbor(desk.recover(body)),
+            PROVE: lambda body: _cbor(proofs.prove(body)),
         }
 
     def early(self, head: Request) -> Response | None:
