@@ -174,6 +174,7 @@ class Stage:
         mode: GroupMode = GroupMode.OFFCHAIN,
         genesis: PrivateGenesis | None = None,
         tenants: tuple[bytes, ...] = (),
+        manager: "Callable[[bytes, dict[bytes, MemoryManager]], MemoryManager]" = MemoryManager,
     ) -> None:
         """With `tenants` the first node is theirs: its manager has their keys, and they say whose they use."""
         self.mode = mode
@@ -182,13 +183,14 @@ class Stage:
         self.managers: dict[bytes, MemoryManager] = {}
         self._forks = forks
         self._tenants = tenants
+        self._manager = manager
         self.members = [self._member(key, signer or RandomKeySigner()) for key in keys]
         self.a, self.b, self.c = self.members
         self.managers.update(dict.fromkeys(tenants, self.a.manager))
 
     def _member(self, key: bytes, signer: MarkerSigner) -> Member:
         peerless = node(forks=self._forks)
-        manager = self.managers[key] = MemoryManager(key, self.managers)
+        manager = self.managers[key] = self._manager(key, self.managers)
         chain, pool = peerless.chain, peerless.pool
         database = chain._database
         engine = PyEvmEngine(chain.spec, DatabaseNodeStore(database))

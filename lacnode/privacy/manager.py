@@ -15,7 +15,7 @@ from lacnode.privacy.audit import AuditLog
 from lacnode.privacy.cbor import CborError
 from lacnode.privacy.database import StoreError
 from lacnode.privacy.group_record import GroupRecord, decode_group, encode_group
-from lacnode.privacy.keys import KeyRing, to_text
+from lacnode.privacy.keys import KEY_SIZE, KeyRing, to_text
 from lacnode.privacy.missing import MissingPayloads
 from lacnode.privacy.network_view import NetworkView, decode_view, encode_view
 from lacnode.privacy.payload import (
@@ -45,11 +45,18 @@ T = TypeVar("T")
 log = structlog.get_logger("privacy")
 
 SEED_SIZE = 20
+MAX_PAYLOAD = 15_728_640
+"""Bytes: what other managers take in one request, its boxes and all."""
+
+NAMED_AT_MOST = 10
+"""Recipients that one error names."""
+
 PUSH, PUSH_GROUP = "/push", "/pushPrivacyGroup"
 
 
 class LocalTransactionManager:
-    """A TransactionManager, and the answers to its peers. ManagerUnreachable stands for a store that fails."""
+    """A TransactionManager, and the answers to its peers. ManagerUnreachable stands for a store that fails. With `proven`,
+    nothing is sent to a manager that has not proven the recipient's key."""
 
     def __init__(
         self,
@@ -59,6 +66,7 @@ class LocalTransactionManager:
         sender: PeerSender,
         always_send_to: Sequence[bytes] = (),
         missing: MissingPayloads | None = None,
+        proven: Callable[[bytes, str], bool] | None = None,
     ) -> None:
         self._keys = keys
         self._store = store
@@ -66,6 +74,7 @@ class LocalTransactionManager:
         self._sender = sender
         self._always = tuple(always_send_to)
         self._missing = missing
+        self._proven = proven
         self._audit = AuditLog(store)
         self._listeners: list[Callable[[bytes], None]] = []
 
@@ -122,8 +131,8 @@ class LocalTransactionManager:
         named: Sequence[bytes],
         new: GroupRecord | None = None,
     ) -> bytes:
-        if not payload:
-            raise ManagerError("InvalidPayload")
+        if not 0 < len(payload) <= MAX_PAYLOAD:
+            raise ManagerError("InvalidPayload", f"from 1 to {MAX_PAYLOAD} bytes were expected, found {len(payload)}")
         recipients = [member for member in dict.fromkeys(members) if member != own]
         places = {member: self._place(member) for member in recipients if self._keys.pair_of(member) is None}
         try:
@@ -135,17 +144,17 @@ class LocalTransactionManager:
         if new is not None and self._guarded(self._store.group, new.id) is None:
             self._guarded(self._store.put_group, new)
         reached = self._push(sealed, parties, places)
-        delivered = reached == set(places.values())
+        left_out = [member for member, url in places.items() if url not in reached]
         named_parties = {party: position for party, position in parties.items() if party in named and party != own}
         self._tell_spares(sealed, own, named_parties, {key: url for key, url in places.items() if url in reached})
-        result = "ok" if delivered else "not delivered to all"
+        result = "not delivered to all" if left_out else "ok"
         self._guarded(self._audit.record, "sent", sealed.key, own, recipients, group_id, result)
-        if not delivered:
-            raise ManagerError("NodePropagatingToAllPeers")
+        if left_out:
+            raise ManagerError("NodePropagatingToAllPeers", f"not delivered to {_named(left_out)}")
         return sealed.key
 
     def _push(self, sealed: EncryptedPayload, parties: dict[bytes, int], places: dict[bytes, str]) -> set[str]:
-        """The managers that confirm it."""
+        """The managers that confirm that they keep it."""
         positions: dict[str, list[int]] = {}
         for member, url in places.items():
             positions.setdefault(url, []).append(parties[member])
@@ -168,9 +177,13 @@ class LocalTransactionManager:
             self._sender.post(SPARES, bodies)
 
     def _place(self, member: bytes) -> str:
+        if len(member) != KEY_SIZE:
+            raise ManagerError("EnclaveDecodePublicKey", f"a key of {KEY_SIZE} bytes was expected, found {len(member)}")
         url = self._peers.url_of(member)
         if url is None:
-            raise ManagerError("NodeMissingPeerUrl")
+            raise ManagerError("NodeMissingPeerUrl", f"no manager has said that it has the key {to_text(member)}")
+        if self._proven is not None and not self._proven(member, url):
+            raise ManagerError("NodeMissingPeerUrl", f"the manager at {url} does not prove its key {to_text(member)}")
         return url
 
     def receive(self, key: bytes, to: bytes | None = None) -> ReceivedPayload:
@@ -228,11 +241,12 @@ class LocalTransactionManager:
         return group_id
 
     def _spread(self, record: GroupRecord) -> None:
-        places = {self._place(member) for member in record.members if self._keys.pair_of(member) is None}
+        places = {member: self._place(member) for member in record.members if self._keys.pair_of(member) is None}
         expected, body = to_text(record.id).encode(), encode_group(record)
-        answers = self._sender.post(PUSH_GROUP, dict.fromkeys(places, body)) if places else {}
-        if any(answers.get(url) != expected for url in places):
-            raise ManagerError("PrivacyGroupNotPushed")
+        answers = self._sender.post(PUSH_GROUP, dict.fromkeys(places.values(), body)) if places else {}
+        left_out = [member for member, url in places.items() if answers.get(url) != expected]
+        if left_out:
+            raise ManagerError("PrivacyGroupNotPushed", f"not told to {_named(left_out)}")
 
     def find_groups(self, members: Sequence[bytes]) -> Sequence[PrivacyGroup]:
         """See TransactionManager."""
@@ -330,3 +344,8 @@ class LocalTransactionManager:
         except StoreError as error:
             log.error(f"the manager cannot answer: {error}")
             raise ManagerUnreachable(str(error)) from None
+
+
+def _named(members: Sequence[bytes]) -> str:
+    more = f" and {len(members) - NAMED_AT_MOST} more" if len(members) > NAMED_AT_MOST else ""
+    return ", ".join(map(to_text, members[:NAMED_AT_MOST])) + more

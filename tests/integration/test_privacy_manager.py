@@ -138,6 +138,15 @@ class TestClientApi:
             assert http.post("/retrievePrivacyGroup", json={}).status_code == 400
             wrong = http.post("/send", json={"payload": "aGk=", "from": "c2hvcnQ=", "to": []})
             assert (wrong.status_code, wrong.json()) == (500, {"error": "EnclaveDecodePublicKey"})
+            for recipient, group, code in (
+                ("c2hvcnQ=", None, "EnclaveDecodePublicKey"),
+                ("not base64", None, "EnclaveDecodePublicKey"),
+                (None, "", "PrivacyGroupNotFound"),
+                (None, to_text(bytes(32)), "PrivacyGroupNotFound"),
+            ):
+                fields = {"payload": "aGk=", "to": [recipient] if recipient else None, "privacyGroupId": group}
+                wrong = http.post("/send", json=fields)
+                assert (wrong.status_code, wrong.json()) == (500, {"error": code})
             headers = {"content-type": "application/octet-stream"}
             sent = http.post("/sendraw", content=SECRET, headers={**headers, "c11n-to": to_text(b.key)})
             raw = httpx.post(f"{b.client_url}/receiveraw", headers={**headers, "c11n-key": sent.text})

@@ -183,6 +183,8 @@ def error_code(status: int, body: bytes) -> str:
     for pattern, code in TESSERA_CODES:
         if pattern.fullmatch(text):
             return code
+    if status == 413:
+        return "InvalidPayload"
     if status == 410 and not text:
         return "NodePropagatingToAllPeers"
     return _BASE64.sub("", text).strip() or f"HTTP status {status}"

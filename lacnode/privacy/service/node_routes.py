@@ -1,5 +1,5 @@
-"""Orion's node API, and ours for payloads that are lost or may be: what each path answers to other managers. All of it is
-strangers'.
+"""Orion's node API, and ours for payloads that are lost or may be and for proofs of keys: what each path answers to other
+managers. All of it is strangers'.
 """
 
 from collections.abc import Callable
@@ -8,6 +8,7 @@ import trio
 
 from lacnode.http.messages import Request, Response
 from lacnode.privacy.manager import LocalTransactionManager
+from lacnode.privacy.proof import PROVE, ProofDesk
 from lacnode.privacy.recovery import CHALLENGE, RECOVER, RecoveryDesk
 from lacnode.privacy.service.failures import failed, unreachable
 from lacnode.privacy.spare_boxes import SPARES
@@ -20,7 +21,9 @@ CBOR = ("content-type", "application/cbor")
 class NodeRoutes:
     """Answers in worker threads of `limiter`."""
 
-    def __init__(self, manager: LocalTransactionManager, desk: RecoveryDesk, limiter: trio.CapacityLimiter) -> None:
+    def __init__(
+        self, manager: LocalTransactionManager, desk: RecoveryDesk, proofs: ProofDesk, limiter: trio.CapacityLimiter
+    ) -> None:
         self._limiter = limiter
         self._posts: dict[str, Callable[[bytes], Response]] = {
             "/push": lambda body: _text(manager.pushed(body)),
@@ -29,6 +32,7 @@ class NodeRoutes:
             SPARES: lambda body: _text(manager.spares_told(body)),
             CHALLENGE: lambda body: _cbor(desk.challenge(body)),
             RECOVER: lambda body: _cbor(desk.recover(body)),
+            PROVE: lambda body: _cbor(proofs.prove(body)),
         }
 
     def early(self, head: Request) -> Response | None:

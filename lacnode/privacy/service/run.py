@@ -79,6 +79,7 @@ def _settings(config: ManagerConfig, store: PayloadStore) -> ServiceSettings:
         always_send_to=[load_public_key(config.path(name)) for name in config.alwayssendto],
         tls=_tls(config) if config.tls == "strict" else None,
         recover=config.alwaysrecover or store.is_empty(),
+        only_proven=config.onlyprovenkeys,
     )
 
 
