@@ -198,6 +198,7 @@ const scenarios = {
       send({ ...inGroup(group), to: proxy, data: a.eth.abi.encodeFunctionCall({ type: "function", name, inputs: [{ type, name: "value" }] }, [value]) });
     const add = (...keys) => manage("addParticipants", "bytes[]", keys.map(bytes));
     const made = await add(keyA, keyB);
+    await receiptAt(b, made.commitmentHash);
     const found = await groups(b, keyA, keyB);
     const deployed = await send({ ...inGroup(group), ...deploy });
     const balances = () => Promise.all([a, b, c].map((node) => balance(node, group, deployed.contractAddress, account)));
