@@ -1,4 +1,4 @@
-"""Orion's node API, and ours for lost payloads: what each path answers to other managers. All of it is strangers'."""
+"""Orion's node API, and ours for lost payloads and state roots: what each path answers to other managers. All of it is strangers'."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,9 @@ import trio
 
 from lacnode.http.messages import Request, Response
 from lacnode.privacy.manager import LocalTransactionManager
-from lacnode.privacy.recovery import CHALLENGE, RECOVER, RecoveryDesk
+from lacnode.privacy.proven_requests import CHALLENGE, Proofs
+from lacnode.privacy.recovery import RECOVER, RecoveryDesk
+from lacnode.privacy.roots import ROOTS, RootDesk
 from lacnode.privacy.service.failures import failed, unreachable
 from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
 
@@ -17,14 +19,22 @@ CBOR = ("content-type", "application/cbor")
 class NodeRoutes:
     """Answers in worker threads of `limiter`."""
 
-    def __init__(self, manager: LocalTransactionManager, desk: RecoveryDesk, limiter: trio.CapacityLimiter) -> None:
+    def __init__(
+        self,
+        manager: LocalTransactionManager,
+        proofs: Proofs,
+        recovery: RecoveryDesk,
+        roots: RootDesk,
+        limiter: trio.CapacityLimiter,
+    ) -> None:
         self._limiter = limiter
         self._posts: dict[str, Callable[[bytes], Response]] = {
             "/push": lambda body: _text(manager.pushed(body)),
             "/pushPrivacyGroup": lambda body: _text(manager.group_pushed(body)),
             "/partyinfo": lambda body: _cbor(manager.views_exchanged(body)),
-            CHALLENGE: lambda body: _cbor(desk.challenge(body)),
-            RECOVER: lambda body: _cbor(desk.recover(body)),
+            CHALLENGE: lambda body: _cbor(proofs.challenge(body)),
+            RECOVER: lambda body: _cbor(recovery.recover(body)),
+            ROOTS: lambda body: _cbor(roots.answer(body)),
         }
 
     def early(self, head: Request) -> Response | None:

@@ -16,7 +16,9 @@ from lacnode.privacy.manager import LocalTransactionManager
 from lacnode.privacy.missing import MissingPayloads
 from lacnode.privacy.payload_store import PayloadStore, StoreError
 from lacnode.privacy.peers import Peers
+from lacnode.privacy.proven_requests import Proofs
 from lacnode.privacy.recovery import MAX_WANTED, Recovery, RecoveryDesk
+from lacnode.privacy.roots import RootDesk, RootEnquiry
 from lacnode.privacy.service.client_routes import ClientRoutes
 from lacnode.privacy.service.discovery import Discovery
 from lacnode.privacy.service.node_routes import NodeRoutes
@@ -53,7 +55,8 @@ class ServiceSettings:
 
 
 class ManagerService:
-    """`manager` is the TransactionManager; it sends once `run` has started, and must not be called in the loop itself."""
+    """`manager` is the TransactionManager; it sends once `run` has started, and must not be called in the loop itself.
+    `roots` answers other members, if a node is given to it; `enquiry` asks them."""
 
     def __init__(self, keys: KeyRing, store: PayloadStore, settings: ServiceSettings) -> None:
         self._settings = settings
@@ -70,7 +73,10 @@ class ManagerService:
         self.manager = LocalTransactionManager(
             keys, store, self._peers, self._sender, settings.always_send_to, self._missing
         )
-        self._desk = RecoveryDesk(keys, store)
+        self._proofs = Proofs(keys)
+        self._desk = RecoveryDesk(self._proofs, store)
+        self.roots = RootDesk(self._proofs)
+        self.enquiry = RootEnquiry(self.manager, self._sender)
         self._recovery = Recovery(self.manager, self._sender)
         self.node_port: int | None = None
         self.client_port: int | None = None
@@ -85,7 +91,8 @@ class ManagerService:
             self.node_port = port_of(listeners)
             scheme = "http" if settings.tls is None else "https"
             self._peers.announce(settings.node_url or f"{scheme}://{settings.node_host}:{self.node_port}")
-            routes = NodeRoutes(self.manager, self._desk, trio.CapacityLimiter(PEER_WORKERS))
+            limiter = trio.CapacityLimiter(PEER_WORKERS)
+            routes = NodeRoutes(self.manager, self._proofs, self._desk, self.roots, limiter)
             nursery.start_soon(_door("privacy peers", routes, settings.tls).serve, listeners)
             if settings.client_port is not None:
                 listeners = await bind(settings.client_host, settings.client_port)
