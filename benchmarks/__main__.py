@@ -5,12 +5,17 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from benchmarks.measure import Measure, surroundings
 
 NAMES = (
     "execution", "permissions", "import_empty_blocks", "start_up", "memory", "throughput", "recovery", "private_execution",
+    "private_devnet",
 )  # fmt: skip
+QUIET = 0.5
+"""A load average up to which the machine counts as idle."""
+
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -23,8 +28,9 @@ def main() -> int:
     RESULTS.mkdir(exist_ok=True)
     for name in names:
         print(f"{name} ...", flush=True)
+        around = surroundings()
         measures: list[Measure] = importlib.import_module(f"benchmarks.{name}").measure()
-        document = {**surroundings(), "measures": [asdict(measure) for measure in measures]}
+        document = {**around, "measures": [asdict(measure) for measure in measures]}
         (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
         for measure in measures:
             print(f"  {measure.name}: {measure.value:.4g} {measure.unit} ({measure.verdict})", flush=True)
@@ -32,12 +38,18 @@ def main() -> int:
     return 0
 
 
+def _load(document: dict[str, Any]) -> str:
+    load = float(document.get("load", 0))
+    return f", load {load:.1f}" if load > QUIET else ""
+
+
 def _write_table() -> None:
     """The results of the last run of each benchmark, as a page."""
     lines = [
         "# Measured",
         "",
-        "Written by `make bench`; each row says where and when. Machines are noisy: trust the ratios.",
+        "Written by `make bench`; each row says where and when. Machines are noisy: trust the ratios. A load is the load",
+        "average before the benchmark began, where other work, or the benchmark before it, still left one.",
         "",
         "| Measure | Value | Aim | | How | Commit, date |",
         "|---|---|---|---|---|---|",
@@ -54,7 +66,7 @@ def _write_table() -> None:
             aim = "" if measure.aim is None else f"{'≤' if measure.at_most else '≥'} {measure.aim:g} {measure.unit}"
             lines.append(
                 f"| {measure.name} | {measure.value:.4g} {measure.unit} | {aim} | {measure.verdict} | {measure.note} "
-                f"| {document['commit']}, {document['date']} |"
+                f"| {document['commit']}, {document['date']}{_load(document)} |"
             )
     lines += ["", f"Machine: {'; '.join(sorted(machines))}.", ""]
     (RESULTS / "README.md").write_text("\n".join(lines))

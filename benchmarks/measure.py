@@ -30,13 +30,14 @@ class Measure:
         return "met" if met else "short"
 
 
-def surroundings() -> dict[str, str]:
-    """Machine, commit and date of this run."""
+def surroundings() -> dict[str, str | float]:
+    """Machine, commit and date of this run, and the load average of the last minute."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "commit": _commit(),
         "machine": f"{os.cpu_count()} x {_processor()}, {_memory_gib()} GiB, {platform.system()} {platform.release()}",
         "python": platform.python_version(),
+        "load": round(os.getloadavg()[0], 1),
     }
 
 

@@ -47,7 +47,8 @@ KEY_A, KEY_B, KEY_C = manager_key("A"), manager_key("B"), manager_key("C")
 
 @dataclass
 class MemoryManager:
-    """One manager with one key. `is_off` answers nobody, `failing` names payload keys that it cannot give."""
+    """One manager with one key, or with several where `others` has it under them. `is_off` answers nobody, `failing` names
+    payload keys that it cannot give, `readers` who may read what was sent."""
 
     key: bytes
     others: "dict[bytes, MemoryManager]"
@@ -56,6 +57,7 @@ class MemoryManager:
     is_off: bool = False
     failing: set[bytes] = field(default_factory=set)
     asked: list[bytes] = field(default_factory=list)
+    readers: dict[bytes, frozenset[bytes]] = field(default_factory=dict)
 
     def is_up(self) -> bool:
         return not self.is_off
@@ -66,18 +68,19 @@ class MemoryManager:
 
     def send(self, payload: bytes, sender: bytes | None, recipients: Sequence[bytes]) -> bytes:
         self._check_on()
-        members = tuple(dict.fromkeys([*recipients, self.key]))
-        group_id = legacy_group_id(self.key, members)
-        return self._send(payload, PrivacyGroup(group_id, "legacy", "", GroupType.LEGACY, members))
+        by = sender or self.key
+        members = tuple(dict.fromkeys([*recipients, by]))
+        group_id = legacy_group_id(by, members)
+        return self._send(payload, by, PrivacyGroup(group_id, "legacy", "", GroupType.LEGACY, members))
 
     def send_to_group(self, payload: bytes, sender: bytes, group_id: bytes) -> bytes:
-        return self._send(payload, self.retrieve_group(group_id))
+        return self._send(payload, sender, self.retrieve_group(group_id))
 
-    def _send(self, payload: bytes, group: PrivacyGroup) -> bytes:
+    def _send(self, payload: bytes, sender: bytes, group: PrivacyGroup) -> bytes:
         if any(member not in self.others for member in group.members):
             raise ManagerError("NodeMissingPeerUrl")
         key = hashlib.new("sha512_256", payload + bytes(len(self.payloads))).digest()
-        received = ReceivedPayload(payload, self.key, group.id)
+        received = ReceivedPayload(payload, sender, group.id)
         self.payloads[key] = received
         self.groups.setdefault(group.id, group)
         reached = [self.others[member] for member in group.members]
@@ -85,6 +88,8 @@ class MemoryManager:
             raise ManagerError("NodePropagatingToAllPeers")
         for manager in reached:
             manager.payloads[key] = received
+            manager.readers[key] = frozenset(group.members)
+            manager.groups.setdefault(group.id, group)
         return key
 
     def receive(self, key: bytes, to: bytes | None = None) -> ReceivedPayload:
@@ -92,7 +97,8 @@ class MemoryManager:
         self.asked.append(key)
         if key in self.failing:
             raise ManagerError("EnclaveStorageDecrypt")
-        if key not in self.payloads:
+        may_read = to is None or to in self.readers.get(key, (to,))
+        if key not in self.payloads or not may_read:
             raise ManagerError("EnclavePayloadNotFound")
         return self.payloads[key]
 
@@ -167,18 +173,24 @@ class Stage:
         forks: Mapping[str, object] | None = None,
         mode: GroupMode = GroupMode.OFFCHAIN,
         genesis: PrivateGenesis | None = None,
+        tenants: tuple[bytes, ...] = (),
+        manager: "Callable[[bytes, dict[bytes, MemoryManager]], MemoryManager]" = MemoryManager,
     ) -> None:
+        """With `tenants` the first node is theirs: its manager has their keys, and they say whose they use."""
         self.mode = mode
         self._genesis = genesis or PrivateGenesis()
         self.clock = Clock()
         self.managers: dict[bytes, MemoryManager] = {}
         self._forks = forks
+        self._tenants = tenants
+        self._manager = manager
         self.members = [self._member(key, signer or RandomKeySigner()) for key in keys]
         self.a, self.b, self.c = self.members
+        self.managers.update(dict.fromkeys(tenants, self.a.manager))
 
     def _member(self, key: bytes, signer: MarkerSigner) -> Member:
         peerless = node(forks=self._forks)
-        manager = self.managers[key] = MemoryManager(key, self.managers)
+        manager = self.managers[key] = self._manager(key, self.managers)
         chain, pool = peerless.chain, peerless.pool
         database = chain._database
         engine = PyEvmEngine(chain.spec, DatabaseNodeStore(database))
@@ -201,7 +213,7 @@ class Stage:
                     self.mode,
                     self._genesis,
                 ),
-                public_key=key,
+                public_key=None if key in self._tenants else key,
                 signer=signer,
                 public=PublicSide(next_nonce, lambda transaction: pool.add(transaction, local=True, now=0.0)),
                 accounts=private_engine.accounts,

@@ -20,7 +20,7 @@ from lacnode.p2p.wire.enode import Enode, EnodeError, parse_static_nodes
 from lacnode.permissioning.settings import PermissioningSettings
 from lacnode.primitives.hexadecimal import address_from_hex, fixed_from_hex, from_hex
 from lacnode.rpc.registry import GROUPS
-from lacnode.rpc.settings import ApiSettings, HttpSettings, WebSocketSettings
+from lacnode.rpc.settings import ApiSettings, AuthenticationSettings, HttpSettings, WebSocketSettings
 from lacnode.txpool.settings import PoolSettings
 
 PERMISSIONS_FILE = "permissions_config.toml"
@@ -191,6 +191,7 @@ def _http(read: Reader) -> HttpSettings | None:
         max_body=read.number("rpc-http-max-request-content-length"),
         timeout=read.real("Xhttp-timeout-seconds"),
         pretty=read.flag("json-pretty-print-enabled"),
+        authentication=_authentication(read, "http"),
     )
 
 
@@ -206,6 +207,19 @@ def _websocket(read: Reader) -> WebSocketSettings | None:
         max_connections=read.number("rpc-ws-max-active-connections"),
         max_frame=read.number("rpc-ws-max-frame-size"),
         timeout=read.real("Xws-timeout-seconds"),
+        authentication=_authentication(read, "ws"),
+    )
+
+
+def _authentication(read: Reader, kind: str) -> AuthenticationSettings | None:
+    if not read.flag(f"rpc-{kind}-authentication-enabled"):
+        return None
+    return AuthenticationSettings(
+        credentials_file=read.path(f"rpc-{kind}-authentication-credentials-file"),
+        public_key_file=read.path(f"rpc-{kind}-authentication-jwt-public-key-file"),
+        algorithm=read.text(f"rpc-{kind}-authentication-jwt-algorithm"),
+        open_methods=frozenset(read.items(f"rpc-{kind}-api-method-no-auth")),
+        privacy_keys=read.flag("privacy-enabled") and read.flag("privacy-multi-tenancy-enabled"),
     )
 
 

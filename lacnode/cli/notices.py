@@ -24,6 +24,7 @@ _DEPENDENT: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("graphql-http-enabled", ("graphql-http-",)),
     ("metrics-push-enabled", ("metrics-push-",)),
     ("metrics-enabled", ("metrics-host", "metrics-port", "metrics-protocol", "metrics-category")),
+    ("privacy-tls-enabled", ("privacy-tls-",)),
     ("privacy-enabled", ("privacy-",)),
     ("miner-stratum-enabled", ("miner-stratum-",)),
 )

@@ -3,13 +3,16 @@
 import base64
 import binascii
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from lacnode.cli.errors import UsageError
 from lacnode.cli.reading import Reader
+from lacnode.cli.rules import PRIVACY_TLS_FILES
 from lacnode.node.config import PrivacySettings
 from lacnode.privacy.genesis_file import PrivateGenesisError, load_private_genesis
 from lacnode.privacy.group_genesis import PrivateGenesis
 from lacnode.privacy.marker import GroupMode
+from lacnode.privacy.service.enclave_tls import EnclaveTlsFiles
 
 MAX_KEY_FILE = 4_096
 """Bytes; a key is a line of 44 characters."""
@@ -17,20 +20,36 @@ MAX_KEY_FILE = 4_096
 
 def privacy_settings(read: Reader) -> PrivacySettings | None:
     """What private transactions need, None where they are off; UsageError for a key file that cannot be used."""
-    file = read.path("privacy-public-key-file")
-    if not read.flag("privacy-enabled") or file is None:
+    if not read.flag("privacy-enabled"):
         return None
+    file = read.path("privacy-public-key-file")
     url = read.said("privacy-url")
-    if url is not None and not url.startswith(("http://", "https://")):
+    if url is not None and not _is_url(url):
         raise UsageError(f"Invalid value for option '--privacy-url': an http or https URL was expected, not {url}")
     return PrivacySettings(
-        public_key=_public_key(file),
+        public_key=None if file is None else _public_key(file),
         url=url,
+        tls=_tls(read),
         manager_config=read.path("privacy-manager-config-file"),
         marker_key_file=read.path("privacy-marker-transaction-signing-key-file"),
         genesis=_genesis(read),
         mode=_mode(read),
     )
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _tls(read: Reader) -> EnclaveTlsFiles | None:
+    files = [read.path(name) for name in PRIVACY_TLS_FILES]
+    if not read.flag("privacy-tls-enabled") or None in files:
+        return None
+    return EnclaveTlsFiles(*filter(None, files))
 
 
 def _genesis(read: Reader) -> PrivateGenesis:

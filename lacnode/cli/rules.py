@@ -18,6 +18,7 @@ _MAY_BE_NEGATIVE = frozenset(("rpc-http-max-batch-size", "tx-pool-min-score"))
 
 SEQUENCED_ONLY = ("tx-pool-max-size", "tx-pool-retention-hours", "tx-pool-limit-by-account-percentage")
 LAYERED_ONLY = ("tx-pool-layer-max-capacity", "tx-pool-max-prioritized", "tx-pool-max-future-by-sender")
+PRIVACY_TLS_FILES = tuple(f"privacy-tls-{what}-file" for what in ("keystore", "keystore-password", "known-enclave"))
 
 
 def check_rules(read: Reader) -> None:
@@ -162,6 +163,11 @@ def _privacy(read: Reader) -> Iterator[str]:
         yield "Fast sync cannot be enabled with privacy."
     if read.flag("pruning-enabled"):
         yield "Pruning cannot be enabled with privacy."
+    if read.flag("privacy-tls-enabled"):
+        missing = [name for name in ("privacy-url", *PRIVACY_TLS_FILES) if not read.is_set(name)]
+        if missing:
+            # Besu goes on without TLS and says nothing.
+            yield f"--privacy-tls-enabled needs {joined(missing)} too: nothing is sent to a transaction manager in the clear"
     has_key = read.is_set("privacy-public-key-file")
     if read.flag("privacy-multi-tenancy-enabled"):
         if not read.flag("rpc-http-authentication-enabled") and not read.flag("rpc-ws-authentication-enabled"):

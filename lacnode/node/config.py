@@ -9,6 +9,7 @@ from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.settings import PermissioningSettings
 from lacnode.privacy.group_genesis import PrivateGenesis
 from lacnode.privacy.marker import GroupMode
+from lacnode.privacy.service.enclave_tls import EnclaveTlsFiles
 from lacnode.rpc.settings import ApiSettings, HttpSettings, WebSocketSettings
 from lacnode.txpool.settings import PoolSettings
 
@@ -43,13 +44,14 @@ class MiningSettings:
 
 @dataclass(frozen=True, slots=True)
 class PrivacySettings:
-    """Private transactions. `public_key` (32 bytes) is the manager's key that this node acts for; `url` where the manager
-    answers, `manager_config` the configuration of one in this process; markers are signed by the key in
-    `marker_key_file`, each by a new one without. `genesis` is what groups begin with, `mode` says
-    which groups there are."""
+    """Private transactions. `public_key` (32 bytes) is the manager's key that this node acts for, None where its users bring
+    keys of their own; `url` where the manager answers, by TLS with `tls`, `manager_config` the configuration of one in this
+    process; markers are signed by the key in `marker_key_file`, each by a new one without. `genesis` is what groups begin
+    with, `mode` says which groups there are."""
 
-    public_key: bytes
+    public_key: bytes | None
     url: str | None = None
+    tls: EnclaveTlsFiles | None = None
     manager_config: Path | None = None
     marker_key_file: Path | None = None
     genesis: PrivateGenesis = field(default_factory=PrivateGenesis)

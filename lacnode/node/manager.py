@@ -6,9 +6,10 @@ Must not keep payloads itself, and must not let a manager's trouble be more than
 from dataclasses import dataclass
 
 from lacnode.node.config import PrivacySettings
+from lacnode.privacy.database import StoreError
 from lacnode.privacy.key_files import PrivacyKeyError
-from lacnode.privacy.payload_store import StoreError
 from lacnode.privacy.service.config import ConfigError, load_config
+from lacnode.privacy.service.enclave_tls import EnclaveTls
 from lacnode.privacy.service.http_manager import HttpTransactionManager
 from lacnode.privacy.service.run import open_service
 from lacnode.privacy.service.service import ManagerService
@@ -31,7 +32,7 @@ class OpenedManager:
 def open_manager(settings: PrivacySettings) -> OpenedManager:
     """The manager that `settings` name; ManagerFailed."""
     if settings.url is not None:
-        return OpenedManager(HttpTransactionManager(settings.url))
+        return OpenedManager(HttpTransactionManager(settings.url, tls=_tls(settings, settings.url)))
     if settings.manager_config is None:
         raise ManagerFailed(
             "--privacy-enabled: there is no transaction manager to keep the payloads of private transactions; give "
@@ -41,10 +42,19 @@ def open_manager(settings: PrivacySettings) -> OpenedManager:
         service = open_service(load_config(settings.manager_config, {}), with_client_port=False)
     except (ConfigError, PrivacyKeyError, StoreError, TlsError, OSError) as error:
         raise ManagerFailed(f"--privacy-manager-config-file={settings.manager_config}: {error}") from None
-    if service.manager.keys.pair_of(settings.public_key) is None:
+    if settings.public_key is not None and service.manager.keys.pair_of(settings.public_key) is None:
         service.close()
         raise ManagerFailed(
             f"--privacy-public-key-file: its key is none of those in {settings.manager_config}, whose manager could read "
             "nothing for this node"
         )
     return OpenedManager(service.manager, service)
+
+
+def _tls(settings: PrivacySettings, url: str) -> EnclaveTls | None:
+    if settings.tls is None:
+        return None
+    try:
+        return EnclaveTls(settings.tls, url)
+    except TlsError as error:
+        raise ManagerFailed(f"--privacy-tls-enabled: {error}") from None

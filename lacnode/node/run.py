@@ -28,6 +28,7 @@ from lacnode.primitives.rlp import RlpError
 from lacnode.privacy.transaction_manager import TransactionManager
 from lacnode.rpc.access import BadOrigin
 from lacnode.rpc.server import RpcPortTaken
+from lacnode.rpc.user import CannotAuthenticate
 from lacnode.storage.consensus_log import ConsensusLog
 from lacnode.storage.errors import StorageError, storage_error
 from lacnode.storage.lmdb_database import LmdbDatabase
@@ -93,6 +94,7 @@ def open_node(config: NodeConfig, manager: TransactionManager | None = None) -> 
             raise
     except (
         BadOrigin,
+        CannotAuthenticate,
         GenesisError,
         KeyFileError,
         ManagerFailed,

@@ -13,14 +13,24 @@ import structlog
 
 from lacnode.privacy.audit import AuditLog
 from lacnode.privacy.cbor import CborError
+from lacnode.privacy.database import StoreError
 from lacnode.privacy.group_record import GroupRecord, decode_group, encode_group
-from lacnode.privacy.keys import KeyRing, to_text
+from lacnode.privacy.keys import KEY_SIZE, KeyRing, to_text
 from lacnode.privacy.missing import MissingPayloads
 from lacnode.privacy.network_view import NetworkView, decode_view, encode_view
-from lacnode.privacy.payload import EncryptedPayload, decode_payload, encode_payload, encrypt, opened_with, readable_by
-from lacnode.privacy.payload_store import PayloadConflict, PayloadStore, StoreError
+from lacnode.privacy.payload import (
+    MAX_BOXES,
+    EncryptedPayload,
+    decode_payload,
+    encode_payload,
+    encrypt,
+    opened_with,
+    readable_by,
+)
+from lacnode.privacy.payload_store import PayloadConflict, PayloadStore
 from lacnode.privacy.peer_sender import PeerSender
 from lacnode.privacy.peers import Peers
+from lacnode.privacy.spare_boxes import SPARES, opened_spares, sealed_spares
 from lacnode.privacy.transaction_manager import (
     GroupType,
     ManagerError,
@@ -35,11 +45,18 @@ T = TypeVar("T")
 log = structlog.get_logger("privacy")
 
 SEED_SIZE = 20
+MAX_PAYLOAD = 15_728_640
+"""Bytes: what other managers take in one request, its boxes and all."""
+
+NAMED_AT_MOST = 10
+"""Recipients that one error names."""
+
 PUSH, PUSH_GROUP = "/push", "/pushPrivacyGroup"
 
 
 class LocalTransactionManager:
-    """A TransactionManager, and the answers to its peers. ManagerUnreachable stands for a store that fails."""
+    """A TransactionManager, and the answers to its peers. ManagerUnreachable stands for a store that fails. With `proven`,
+    nothing is sent to a manager that has not proven the recipient's key."""
 
     def __init__(
         self,
@@ -49,6 +66,7 @@ class LocalTransactionManager:
         sender: PeerSender,
         always_send_to: Sequence[bytes] = (),
         missing: MissingPayloads | None = None,
+        proven: Callable[[bytes, str], bool] | None = None,
     ) -> None:
         self._keys = keys
         self._store = store
@@ -56,6 +74,7 @@ class LocalTransactionManager:
         self._sender = sender
         self._always = tuple(always_send_to)
         self._missing = missing
+        self._proven = proven
         self._audit = AuditLog(store)
         self._listeners: list[Callable[[bytes], None]] = []
 
@@ -83,7 +102,7 @@ class LocalTransactionManager:
     def is_up(self) -> bool:
         """Whether the store answers."""
         try:
-            self._store.last_audit()
+            self._store.is_empty()
         except StoreError:
             return False
         return True
@@ -93,7 +112,7 @@ class LocalTransactionManager:
         own = self._keys.sender(sender).public
         members = tuple(dict.fromkeys((*recipients, *self._always, own)))
         record = GroupRecord.legacy(members)
-        return self._send(payload, own, members, record.id, new=record)
+        return self._send(payload, own, members, record.id, named=recipients, new=record)
 
     def send_to_group(self, payload: bytes, sender: bytes | None, group_id: bytes) -> bytes:
         """See TransactionManager."""
@@ -101,13 +120,19 @@ class LocalTransactionManager:
         record = self._active(group_id)
         if own not in record.members:
             raise ManagerError("PrivacyGroupNotFound")
-        return self._send(payload, own, (*record.members, *self._always), group_id)
+        return self._send(payload, own, (*record.members, *self._always), group_id, named=record.members)
 
     def _send(
-        self, payload: bytes, own: bytes, members: Sequence[bytes], group_id: bytes, new: GroupRecord | None = None
+        self,
+        payload: bytes,
+        own: bytes,
+        members: Sequence[bytes],
+        group_id: bytes,
+        named: Sequence[bytes],
+        new: GroupRecord | None = None,
     ) -> bytes:
-        if not payload:
-            raise ManagerError("InvalidPayload")
+        if not 0 < len(payload) <= MAX_PAYLOAD:
+            raise ManagerError("InvalidPayload", f"from 1 to {MAX_PAYLOAD} bytes were expected, found {len(payload)}")
         recipients = [member for member in dict.fromkeys(members) if member != own]
         places = {member: self._place(member) for member in recipients if self._keys.pair_of(member) is None}
         try:
@@ -118,26 +143,47 @@ class LocalTransactionManager:
         self._guarded(self._store.put_payload, sealed, parties)
         if new is not None and self._guarded(self._store.group, new.id) is None:
             self._guarded(self._store.put_group, new)
-        delivered = self._push(sealed, parties, places)
-        result = "ok" if delivered else "not delivered to all"
+        reached = self._push(sealed, parties, places)
+        left_out = [member for member, url in places.items() if url not in reached]
+        named_parties = {party: position for party, position in parties.items() if party in named and party != own}
+        self._tell_spares(sealed, own, named_parties, {key: url for key, url in places.items() if url in reached})
+        result = "not delivered to all" if left_out else "ok"
         self._guarded(self._audit.record, "sent", sealed.key, own, recipients, group_id, result)
-        if not delivered:
-            raise ManagerError("NodePropagatingToAllPeers")
+        if left_out:
+            raise ManagerError("NodePropagatingToAllPeers", f"not delivered to {_named(left_out)}")
         return sealed.key
 
-    def _push(self, sealed: EncryptedPayload, parties: dict[bytes, int], places: dict[bytes, str]) -> bool:
+    def _push(self, sealed: EncryptedPayload, parties: dict[bytes, int], places: dict[bytes, str]) -> set[str]:
+        """The managers that confirm that they keep it."""
         positions: dict[str, list[int]] = {}
         for member, url in places.items():
             positions.setdefault(url, []).append(parties[member])
         bodies = {url: encode_payload(sealed.only(places)) for url, places in positions.items()}
         expected = to_text(sealed.key).encode()
         answers = self._sender.post(PUSH, bodies) if bodies else {}
-        return all(answers.get(url) == expected for url in bodies)
+        return {url for url in bodies if answers.get(url) == expected}
+
+    def _tell_spares(
+        self, sealed: EncryptedPayload, own: bytes, parties: Mapping[bytes, int], places: Mapping[bytes, str]
+    ) -> None:
+        """Give each manager the boxes of those it has no key of. A manager that does not know the message, as Orion, has
+        its own boxes only, and the payload is delivered all the same."""
+        bodies = {}
+        for member, url in places.items():
+            others = {key: sealed.boxes[position] for key, position in parties.items() if places.get(key) != url}
+            if others and member in parties:
+                bodies[url] = sealed_spares(sealed.key, others, self._keys.sender(own), member)
+        if bodies:
+            self._sender.post(SPARES, bodies)
 
     def _place(self, member: bytes) -> str:
+        if len(member) != KEY_SIZE:
+            raise ManagerError("EnclaveDecodePublicKey", f"a key of {KEY_SIZE} bytes was expected, found {len(member)}")
         url = self._peers.url_of(member)
         if url is None:
-            raise ManagerError("NodeMissingPeerUrl")
+            raise ManagerError("NodeMissingPeerUrl", f"no manager has said that it has the key {to_text(member)}")
+        if self._proven is not None and not self._proven(member, url):
+            raise ManagerError("NodeMissingPeerUrl", f"the manager at {url} does not prove its key {to_text(member)}")
         return url
 
     def receive(self, key: bytes, to: bytes | None = None) -> ReceivedPayload:
@@ -195,11 +241,12 @@ class LocalTransactionManager:
         return group_id
 
     def _spread(self, record: GroupRecord) -> None:
-        places = {self._place(member) for member in record.members if self._keys.pair_of(member) is None}
+        places = {member: self._place(member) for member in record.members if self._keys.pair_of(member) is None}
         expected, body = to_text(record.id).encode(), encode_group(record)
-        answers = self._sender.post(PUSH_GROUP, dict.fromkeys(places, body)) if places else {}
-        if any(answers.get(url) != expected for url in places):
-            raise ManagerError("PrivacyGroupNotPushed")
+        answers = self._sender.post(PUSH_GROUP, dict.fromkeys(places.values(), body)) if places else {}
+        left_out = [member for member, url in places.items() if answers.get(url) != expected]
+        if left_out:
+            raise ManagerError("PrivacyGroupNotPushed", f"not told to {_named(left_out)}")
 
     def find_groups(self, members: Sequence[bytes]) -> Sequence[PrivacyGroup]:
         """See TransactionManager."""
@@ -247,6 +294,28 @@ class LocalTransactionManager:
             for listener in self._listeners:
                 listener(kept.key)
 
+    def spares_told(self, body: bytes) -> str:
+        """Keep the boxes of other recipients that a payload's sender tells of; the text of the payload's key. Refused:
+        what another than the sender tells, and what is told of a payload that is not here."""
+        spares = self._decoded(lambda body: opened_spares(body, self._keys), body)
+        stored = self._guarded(self._store.payload, spares.key)
+        if stored is None or stored.payload.sender != spares.sender:
+            raise ManagerError("EnclavePayloadNotFound")
+        self.keep_spares(spares.key, spares.boxes)
+        return to_text(spares.key)
+
+    def keep_spares(self, key: bytes, boxes: Mapping[bytes, bytes]) -> None:
+        """Store `boxes` of other recipients with the payload of `key`, if it is here, as far as it has none of theirs."""
+        stored = self._guarded(self._store.payload, key)
+        if stored is None:
+            return
+        new = {p: box for p, box in boxes.items() if p not in stored.parties and self._keys.pair_of(p) is None}
+        if len(stored.payload.boxes) + len(new) > MAX_BOXES:
+            raise ManagerError("InvalidPayload")
+        if new:
+            parties = {party: position for position, party in enumerate(new)}
+            self._guarded(self._store.put_payload, replace(stored.payload, boxes=tuple(new.values())), parties)
+
     def group_pushed(self, body: bytes) -> str:
         """Keep a group that a peer tells of; the text of its id. Refused if no own key is a member. A deleted group stays
         deleted."""
@@ -275,3 +344,8 @@ class LocalTransactionManager:
         except StoreError as error:
             log.error(f"the manager cannot answer: {error}")
             raise ManagerUnreachable(str(error)) from None
+
+
+def _named(members: Sequence[bytes]) -> str:
+    more = f" and {len(members) - NAMED_AT_MOST} more" if len(members) > NAMED_AT_MOST else ""
+    return ", ".join(map(to_text, members[:NAMED_AT_MOST])) + more

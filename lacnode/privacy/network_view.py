@@ -45,6 +45,12 @@ def check_url(url: object) -> str:
     return url
 
 
+def same_place(one: str, other: str) -> bool:
+    """Whether two URLs are of the same manager: their paths do not count."""
+    first, second = urlsplit(one), urlsplit(other)
+    return (first.scheme, first.hostname, first.port) == (second.scheme, second.hostname, second.port)
+
+
 def encode_view(view: NetworkView) -> bytes:
     """Orion's CBOR."""
     fields: dict[str, object] = {} if view.url is None else {"url": view.url}

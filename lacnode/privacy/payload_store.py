@@ -1,23 +1,20 @@
 """Where payloads, groups, known managers and the audit log are kept: SQLite beside the node, or PostgreSQL by URL.
 
 A write has reached the disk when its method returns, so a payload is durable before its key is given out. Must not open a
-payload: what it keeps is sealed, and its file shows who, when and how much, never what.
+payload: what it keeps is sealed, and the database shows who, when and how much, never what.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sql
-from sqlalchemy.pool import StaticPool
 
 from lacnode.privacy.cbor import CborError
+from lacnode.privacy.database import MEMORY, Database, StoreError
 from lacnode.privacy.group_ids import lookup_id
 from lacnode.privacy.group_record import GroupRecord, decode_group, encode_group
 from lacnode.privacy.payload import EncryptedPayload, decode_payload, encode_payload
-
-MEMORY = "sqlite://"
-"""A store that forgets, for tests."""
 
 _tables = sql.MetaData()
 _SEQUENCE = sql.BigInteger().with_variant(sql.Integer, "sqlite")
@@ -60,10 +57,6 @@ _audit = sql.Table(
 )
 
 
-class StoreError(Exception):
-    """The store cannot be opened, read or written."""
-
-
 class PayloadConflict(Exception):
     """Another payload, by another sender or for another group, has this key already."""
 
@@ -78,25 +71,22 @@ class StoredPayload:
 
 
 class PayloadStore:
-    """One database, for any number of threads. StoreError from every method when it fails."""
+    """One database, for any number of threads and processes. StoreError from every method when it fails; what is then
+    tried again has the same result, whether or not the first attempt was kept."""
 
     def __init__(self, url: str = MEMORY) -> None:
-        try:
-            self._engine = _engine(url)
-            _tables.create_all(self._engine)
-        except (sql.exc.SQLAlchemyError, ImportError) as error:
-            raise StoreError(f"the store cannot be opened: {type(error).__name__}") from None
+        self._database = Database(url, _tables)
 
     def close(self) -> None:
         """Let go of every connection."""
-        self._engine.dispose()
+        self._database.close()
 
     # -- payloads ----------------------------------------------------------------------------------------------------
 
     def put_payload(self, payload: EncryptedPayload, parties: Mapping[bytes, int]) -> bool:
         """Keep `payload`; False if it was here already, with the boxes it brings added. PayloadConflict if what is here
         under its key differs in sender, nonce or group."""
-        with self._begin() as connection:
+        with self._database.write() as connection:
             found = self._payload(connection, _payloads.c.key == payload.key)
             if found is None:
                 body = encode_payload(payload)
@@ -123,7 +113,7 @@ class PayloadStore:
 
     def payload(self, key: bytes) -> StoredPayload | None:
         """The payload of `key`."""
-        with self._begin() as connection:
+        with self._database.read() as connection:
             return self._payload(connection, _payloads.c.key == key)
 
     def payloads_of(self, party: bytes, after: int, limit: int) -> list[StoredPayload]:
@@ -134,7 +124,7 @@ class PayloadStore:
             .order_by(_parties.c.payload)
             .limit(limit)
         )
-        with self._begin() as connection:
+        with self._database.read() as connection:
             numbers = list(connection.execute(query).scalars())
             found = (self._payload(connection, _payloads.c.number == number) for number in numbers)
             return [stored for stored in found if stored is not None]
@@ -159,7 +149,7 @@ class PayloadStore:
 
     def is_empty(self) -> bool:
         """Whether there is no payload at all."""
-        with self._begin() as connection:
+        with self._database.read() as connection:
             return connection.execute(sql.select(_payloads.c.number).limit(1)).first() is None
 
     # -- groups ------------------------------------------------------------------------------------------------------
@@ -171,14 +161,14 @@ class PayloadStore:
             "active": record.active,
             "record": encode_group(record),
         }
-        with self._begin() as connection:
+        with self._database.write() as connection:
             updated = connection.execute(_groups.update().where(_groups.c.id == record.id).values(**values))
             if updated.rowcount == 0:
                 connection.execute(_groups.insert().values(id=record.id, **values))
 
     def group(self, group_id: bytes) -> GroupRecord | None:
         """The group of `group_id`, deleted ones too."""
-        with self._begin() as connection:
+        with self._database.read() as connection:
             row = connection.execute(sql.select(_groups.c.record).where(_groups.c.id == group_id)).scalar()
         return None if row is None else decode_group(bytes(row))
 
@@ -192,7 +182,7 @@ class PayloadStore:
         return self._groups_where(sql.true())
 
     def _groups_where(self, where: sql.ColumnElement[bool]) -> list[GroupRecord]:
-        with self._begin() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(sql.select(_groups.c.record).where(where).order_by(_groups.c.number)).scalars()
             return [decode_group(bytes(row)) for row in rows]
 
@@ -200,80 +190,31 @@ class PayloadStore:
 
     def known_nodes(self) -> dict[bytes, str]:
         """Public keys and the URL of their manager."""
-        with self._begin() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(sql.select(_known_nodes.c.key, _known_nodes.c.url))
             return {bytes(row.key): row.url for row in rows}
 
     def put_known_nodes(self, nodes: Mapping[bytes, str]) -> None:
         """Keep these in place of all before."""
-        with self._begin() as connection:
+        with self._database.write() as connection:
             connection.execute(_known_nodes.delete())
             if nodes:
                 connection.execute(_known_nodes.insert(), [{"key": key, "url": url} for key, url in nodes.items()])
 
     # -- audit -------------------------------------------------------------------------------------------------------
 
-    def last_audit(self) -> tuple[int, bytes] | None:
-        """Number and hash of the last entry."""
+    def append_audit(self, entry: bytes, start: bytes, chained: Callable[[bytes, int, bytes], bytes]) -> None:
+        """Add an entry under the next number. Its hash is `chained` of the hash before it, or `start`, its number and
+        itself, so that several managers may write to one log."""
         query = sql.select(_audit.c.number, _audit.c.hash).order_by(_audit.c.number.desc()).limit(1)
-        with self._begin() as connection:
-            row = connection.execute(query).first()
-        return None if row is None else (row.number, bytes(row.hash))
-
-    def append_audit(self, number: int, entry: bytes, digest: bytes) -> None:
-        """Add an entry; StoreError if its number is taken."""
-        with self._begin() as connection:
+        with self._database.write() as connection:
+            last = connection.execute(query).first()
+            number, previous = (1, start) if last is None else (last.number + 1, bytes(last.hash))
+            digest = chained(previous, number, entry)
             connection.execute(_audit.insert().values(number=number, entry=entry, hash=digest))
 
     def audit(self) -> Sequence[tuple[int, bytes, bytes]]:
         """Every entry in order: number, entry, hash."""
         query = sql.select(_audit.c.number, _audit.c.entry, _audit.c.hash).order_by(_audit.c.number)
-        with self._begin() as connection:
+        with self._database.read() as connection:
             return [(row.number, bytes(row.entry), bytes(row.hash)) for row in connection.execute(query)]
-
-    def _begin(self) -> "_Transaction":
-        return _Transaction(self._engine)
-
-
-class _Transaction:
-    """One transaction, committed on leaving. What the database says is kept out of StoreError: it quotes values."""
-
-    def __init__(self, engine: sql.Engine) -> None:
-        self._begun = engine.begin()
-
-    def __enter__(self) -> sql.Connection:
-        try:
-            return self._begun.__enter__()
-        except sql.exc.SQLAlchemyError as error:
-            raise StoreError(f"the store cannot be reached: {type(error).__name__}") from None
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        try:
-            self._begun.__exit__(kind, error, trace)
-        except sql.exc.SQLAlchemyError as failure:
-            raise StoreError(f"the store cannot be written: {type(failure).__name__}") from None
-        if isinstance(error, sql.exc.SQLAlchemyError):
-            raise StoreError(f"the store cannot be used: {type(error).__name__}") from None
-
-
-def _engine(url: str) -> sql.Engine:
-    if not url.startswith("sqlite"):
-        return sql.create_engine(url, pool_pre_ping=True, hide_parameters=True)
-    memory = url in ("sqlite://", "sqlite:///:memory:")
-    pool: dict[str, Any] = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}} if memory else {}
-    engine = sql.create_engine(url, hide_parameters=True, **pool)
-
-    @sql.event.listens_for(engine, "connect")
-    def _configure(connection: Any, record: Any) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute("PRAGMA busy_timeout=5000")
-        connection.isolation_level = None
-
-    @sql.event.listens_for(engine, "begin")
-    def _begin(connection: sql.Connection) -> None:
-        # The write lock at once: a reader that turned writer would be refused by SQLite instead of waiting.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine

@@ -4,7 +4,10 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from lacnode.privacy.network_view import NetworkView
+from lacnode.privacy.network_view import NetworkView, same_place
+
+MAX_RIVALS = 64
+"""Claims that wait to be looked at; who still makes one that was left out makes it again within a minute."""
 
 
 class Peers:
@@ -23,6 +26,7 @@ class Peers:
         self._keep = keep
         self._view = NetworkView(None, tuple(others), {})
         self._known = dict(known or {})
+        self._rivals: dict[tuple[bytes, str], None] = {}
         if url is not None:
             self.announce(url)
 
@@ -41,15 +45,38 @@ class Peers:
             return self._view
 
     def learn(self, other: NetworkView) -> NetworkView:
-        """Merge what a peer says; the view as it was before."""
+        """Merge what a peer says; the view as it was before. Keys of its own that others are known to have are rivals."""
         with self._lock:
             before = self._view
+            for key, url in other.keys.items():
+                known = before.keys.get(key)
+                if known is not None and url == other.url and not same_place(known, url):
+                    self._note(key, url)
             self._view = before.merged(replace(other, url=None))
-            known = {key: url for key, url in self._view.keys.items() if key not in self._own}
             changed = len(self._view.keys) != len(before.keys)
-        if changed and self._keep is not None:
-            self._keep(known)
+        if changed:
+            self._keep_known()
         return before
+
+    def take_rivals(self) -> list[tuple[bytes, str]]:
+        """Keys that are known to be elsewhere, and the URL of a manager that says to have them; each once."""
+        with self._lock:
+            rivals, self._rivals = list(self._rivals), {}
+            return rivals
+
+    def move(self, key: bytes, url: str) -> None:
+        """The manager of `key`, which is not our own, is at `url` from now on."""
+        with self._lock:
+            self._view = replace(self._view, keys={**self._view.keys, key: url})
+        self._keep_known()
+
+    def _note(self, key: bytes, url: str) -> None:
+        if len(self._rivals) < MAX_RIVALS:
+            self._rivals[key, url] = None
+
+    def _keep_known(self) -> None:
+        if self._keep is not None:
+            self._keep({key: url for key, url in self.view.keys.items() if key not in self._own})
 
     def url_of(self, key: bytes) -> str | None:
         """Where the manager of `key` is."""

@@ -26,6 +26,7 @@ log = structlog.get_logger("privacy")
 
 CHALLENGE = "/lacnode/challenge"
 NONCE_SIZE, MAC_SIZE = 24, 32
+CHALLENGE_SIZE = 8 + MAC_SIZE
 VALID_SECONDS = 60
 PER_SECONDS = 60.0
 MAX_REQUESTERS = 4096
@@ -52,15 +53,15 @@ class Proven:
         return encode_map({"nonce": nonce, "box": box})
 
 
-class Proofs:
-    """Gives challenges and sees whether they are met. Safe from several threads."""
+class Challenges:
+    """Gives challenges, and opens requests that meet them. Safe from several threads."""
 
     def __init__(self, keys: KeyRing, clock: Callable[[], float] = time.monotonic) -> None:
         self._keys = keys
         self._clock = clock
         self._secret = secrets.token_bytes(32)
 
-    def challenge(self, body: bytes) -> bytes:
+    def give(self, body: bytes) -> bytes:
         """A challenge for the key in `body`, to be answered to the key named with it."""
         try:
             fields = decode_map(body, "challenge request")
@@ -87,7 +88,7 @@ class Proofs:
             raise ManagerError(REFUSED)
         try:
             request = decode_map(nacl.bindings.crypto_box_open(box, nonce, requester, own.private), "request")
-            challenge = request.bytes("challenge", 8 + MAC_SIZE)
+            challenge = request.bytes("challenge", CHALLENGE_SIZE)
         except _UNUSABLE:
             raise ManagerError(REFUSED) from None
         self._check(requester, challenge)
@@ -155,7 +156,9 @@ def _request(own: KeyPair, one: Asked, challenge: bytes | None) -> bytes | None:
     if challenge is None:
         return None
     try:
-        inner = encode_map({"challenge": decode_map(challenge, "challenge").bytes("challenge"), **one.fields})
+        inner = encode_map(
+            {"challenge": decode_map(challenge, "challenge").bytes("challenge", CHALLENGE_SIZE), **one.fields}
+        )
         nonce = secrets.token_bytes(NONCE_SIZE)
         box = nacl.bindings.crypto_box(inner, nonce, one.key, own.private)
     except _UNUSABLE as error:

@@ -1,10 +1,11 @@
 """Lost and found: a member that lost its store has what it may see back from the others.
 
-The member proves its key (see `proven_requests`). It is given payloads it is a party of and no others, each with the one box it can
-open, and groups it is a member of. Must not serve a plaintext, nor trust what it is served further than it can open it.
+The member proves its key (see `proven_requests`). It is given payloads it is a party of and no others, each with the one
+box it can open and, to keep for them, the boxes of other recipients that are known here; and groups it is a member of.
+Must not serve a plaintext, nor trust what it is served further than it can open it.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 import structlog
 
@@ -15,7 +16,8 @@ from lacnode.privacy.manager import LocalTransactionManager
 from lacnode.privacy.payload import decode_payload, encode_payload, readable_by, reclaimed
 from lacnode.privacy.payload_store import PayloadStore, StoredPayload
 from lacnode.privacy.peer_sender import PeerSender
-from lacnode.privacy.proven_requests import REFUSED, Allowance, Asked, Proofs, Proven, ask
+from lacnode.privacy.proven_requests import REFUSED, Allowance, Asked, Challenges, Proven, ask
+from lacnode.privacy.spare_boxes import decode_boxes, encode_boxes
 from lacnode.privacy.transaction_manager import ManagerError
 
 log = structlog.get_logger("privacy")
@@ -29,16 +31,23 @@ REQUESTS = 120
 
 
 class RecoveryDesk:
-    """Answers requests of other managers."""
+    """Answers requests of other managers. `hidden` are keys that nobody else is told the boxes of."""
 
-    def __init__(self, proofs: Proofs, store: PayloadStore, allowance: Allowance | None = None) -> None:
-        self._proofs = proofs
+    def __init__(
+        self,
+        challenges: Challenges,
+        store: PayloadStore,
+        allowance: Allowance | None = None,
+        hidden: Iterable[bytes] = (),
+    ) -> None:
+        self._challenges = challenges
         self._store = store
         self._allowance = allowance or Allowance(REQUESTS)
+        self._hidden = frozenset(hidden)
 
     def recover(self, body: bytes) -> bytes:
         """A page of what the requester is a party of. ManagerError `EnclaveNotPayloadOwner` unless it proves its key."""
-        proven = self._proofs.open(body)
+        proven = self._challenges.open(body)
         after, wanted = _wish(proven)
         self._allowance.count(proven.requester)
         return proven.seal(self._page(proven.requester, proven.own.public, after, wanted))
@@ -51,19 +60,25 @@ class RecoveryDesk:
         payloads: list[bytes] = []
         size = last = 0
         for stored in found:
-            body = self._stripped(stored, requester, own)
-            if payloads and size + len(body) > MAX_PAGE_BYTES:
+            entry = self._entry(stored, requester, own)
+            if payloads and size + len(entry) > MAX_PAGE_BYTES:
                 break
-            payloads.append(body)
-            size, last = size + len(body), stored.number
+            payloads.append(entry)
+            size, last = size + len(entry), stored.number
         groups = [] if after or wanted else [g for g in self._store.all_groups() if requester in g.members]
         return encode_map(
             {
-                "payloads": encode_array([encode_map({"body": body}) for body in payloads]),
+                "payloads": encode_array(payloads),
                 "groups": encode_array([encode_map({"body": encode_group(group)}) for group in groups]),
                 "next": 0 if wanted or not payloads else last,
             }
         )
+
+    def _entry(self, stored: StoredPayload, requester: bytes, own: bytes) -> bytes:
+        """What it is given of one payload: its own box, and what is kept here of others' to keep for them."""
+        payload, left_out = stored.payload, {requester, stored.payload.sender, *self._hidden}
+        spares = {p: payload.boxes[position] for p, position in stored.parties.items() if p not in left_out}
+        return encode_map({"body": self._stripped(stored, requester, own), "boxes": encode_boxes(spares)})
 
     def _stripped(self, stored: StoredPayload, requester: bytes, own: bytes) -> bytes:
         """Its own box. What the requester sent and we only received, it opens by our box."""
@@ -71,17 +86,6 @@ class RecoveryDesk:
         if requester == stored.payload.sender and own in stored.parties:
             position = stored.parties[own]
         return encode_payload(stored.payload.only([position]))
-
-
-def _wish(proven: Proven) -> tuple[int, list[bytes]]:
-    try:
-        after, wanted = proven.fields.take("after", int), proven.fields.take("wanted", list)
-        proven.fields.end()
-    except CborError:
-        raise ManagerError(REFUSED) from None
-    if not 0 <= after < 1 << 62 or len(wanted) > MAX_WANTED or any(type(key) is not bytes for key in wanted):
-        raise ManagerError(REFUSED)
-    return after, wanted
 
 
 class Recovery:
@@ -138,21 +142,35 @@ class Recovery:
             payloads, groups, following = page.take("payloads", list), page.take("groups", list), page.take("next", int)
             for group in groups:
                 self._keep_group(Fields(group, "recovery.groups").bytes("body"), own)
-            return sum(self._keep(Fields(item, "recovery").bytes("body"), own, key) for item in payloads), following
+            return sum(self._keep(Fields(item, "recovery"), own, key) for item in payloads), following
         except (CborError, ManagerError) as error:
             log.info(f"{url} answers a recovery with what cannot be used: {error}")
             return None
 
-    def _keep(self, body: bytes, own: KeyPair, key: bytes) -> int:
-        payload = decode_payload(body)
+    def _keep(self, entry: Fields, own: KeyPair, key: bytes) -> int:
+        payload = decode_payload(entry.bytes("body"))
+        spares = decode_boxes(entry.take("boxes", bytes, True) or b"")
         mine = reclaimed(payload, key, own) if payload.sender == own.public else None
         kept = mine if mine is not None else payload
         readers = readable_by(kept, KeyRing([own]))
         if not readers or self._manager.has(kept.key, own.public):
             return 0
         self._manager.keep(kept, readers, "recovered")
+        self._manager.keep_spares(kept.key, spares)
         return 1
 
     def _keep_group(self, body: bytes, own: KeyPair) -> None:
         if own.public in decode_group(body).members:
             self._manager.group_pushed(body)
+
+
+def _wish(proven: Proven) -> tuple[int, list[bytes]]:
+    """After which number a page is to begin, or the payloads that are wanted; ManagerError `EnclaveNotPayloadOwner`."""
+    try:
+        after, wanted = proven.fields.take("after", int), proven.fields.take("wanted", list)
+        proven.fields.end()
+    except CborError:
+        raise ManagerError(REFUSED) from None
+    if not 0 <= after < 1 << 62 or len(wanted) > MAX_WANTED or any(type(key) is not bytes for key in wanted):
+        raise ManagerError(REFUSED)
+    return after, wanted

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from enum import Enum
 
@@ -93,19 +94,21 @@ class Standing:
 
 
 class PrivateRoom:
-    """Safe from any thread. `public_key` is the manager's key that this node acts for (32 bytes); `accounts` gives the
-    accounts of a private state by root. `flexible` is None where groups are the manager's."""
+    """Safe from any thread. `public_key` is the manager's key that this node acts for (32 bytes), none where it has tenants,
+    who come with keys of their own; `accounts` gives the accounts of a private state by root. `flexible` is None where
+    groups are the manager's."""
 
     def __init__(
         self,
         around: Surroundings,
         *,
-        public_key: bytes,
+        public_key: bytes | None,
         signer: MarkerSigner,
         public: PublicSide,
         accounts: Callable[[bytes], StateView],
     ) -> None:
-        self.public_key = public_key
+        self.public_key = public_key or b""
+        self.has_tenants = public_key is None
         self.manager = around.manager
         self.processor = PrivateProcessor(around)
         self.repair = Repair(around, self.processor)
@@ -118,6 +121,24 @@ class PrivateRoom:
         self._public = public
         self._accounts = accounts
         self._marking = threading.Lock()
+
+    # -- tenants -----------------------------------------------------------------------------------------------------
+
+    def of_tenant(self, public_key: bytes) -> "PrivateRoom":
+        """The room as somebody uses it who acts for `public_key`."""
+        tenants = copy(self)
+        tenants.public_key = public_key
+        return tenants
+
+    def sees(self, group_id: bytes, number: int | None = None) -> bool:
+        """Whether whoever acts for this room's key may know of a group, as of block `number` or the head: its members may,
+        and everybody here where there are no tenants. ManagerError where there is no such group."""
+        if not self.has_tenants:
+            return True
+        if self.flexible is None:
+            return self.public_key in self.manager.retrieve_group(group_id).members
+        group = self.flexible.find(group_id, number)
+        return group is None or self.public_key in group.members
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
@@ -189,9 +210,9 @@ class PrivateRoom:
         block = self._around.engine.open_block(header.state_root, header, self._around.history.hash_at)
         return block.run_privately(self._store, root, message, deadline=deadline)
 
-    def _contract_of(self, group_id: bytes) -> Ask:
-        """A way to ask a flexible group's contract as of the public head."""
-        block = self._around.history.block_at(self._around.head())
+    def _contract_of(self, group_id: bytes, number: int | None) -> Ask:
+        """A way to ask a flexible group's contract as of block `number`, or the public head."""
+        block = self._around.history.block_at(self._around.head() if number is None else number)
 
         def ask(data: bytes) -> bytes | None:
             if block is None:
@@ -224,7 +245,9 @@ class PrivateRoom:
     def _find_told(self, marker_hash: bytes, key: bytes, place: TransactionPlace) -> FoundPrivateTransaction | None:
         """What a flexible group's history told of a marker."""
         told = self._histories.told(marker_hash)
-        return None if told is None else FoundPrivateTransaction(told[1], told[0], marker_hash, key, place)
+        if told is None or not self.sees(told[0]):
+            return None
+        return FoundPrivateTransaction(told[1], told[0], marker_hash, key, place)
 
     def receipt(self, found: FoundPrivateTransaction) -> PrivateReceipt | None:
         """The private receipt; None as long as the transaction waits for its turn. A transaction that was executed for

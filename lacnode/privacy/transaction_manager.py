@@ -15,11 +15,13 @@ class ManagerUnreachable(Exception):
 
 
 class ManagerError(Exception):
-    """The manager answered with an error; `code` is Orion's code word or, where none fits, Tessera's text."""
+    """The manager answered with an error; `code` is Orion's code word or, where none fits, Tessera's text. `detail` is for
+    whoever called: what Orion does not say, and never a payload."""
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, detail: str | None = None) -> None:
         super().__init__(code)
         self.code = code
+        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True)

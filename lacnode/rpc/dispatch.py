@@ -7,6 +7,7 @@ client. Like Besu, and unlike JSON-RPC's own text, notifications are not carried
 import math
 import time
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import structlog
@@ -25,53 +26,82 @@ from lacnode.rpc.envelope import (
     success,
 )
 from lacnode.rpc.errors import RpcError
-from lacnode.rpc.registry import Handler, Registry
+from lacnode.rpc.registry import Handler, Method, Registry
 from lacnode.rpc.services import RpcServices
+from lacnode.rpc.user import Authenticator, User
 
 log = structlog.get_logger("rpc")
 
 BATCH_REPLY_BYTES = 128 * 2**20
 """What the replies of one batch may take together; the calls left over are refused."""
 
+_PRIVATE = ("eea_", "priv_", "privx_")
+_STATUS = {errors.PARSE_ERROR: 400, errors.INVALID_REQUEST: 400, errors.UNAUTHORIZED: 401}
+"""What HTTP says of a single call that ended in an error; of any other, 200."""
+
+
 Own = Mapping[str, Handler]
 """Methods of one connection; they come before those of the registry."""
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose call it is. `user` is None for nobody in particular."""
+
+    own: Own
+    user: User | None
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
-    """The reply's text, empty where nothing is owed, and whether HTTP calls the request a bad one."""
+    """The reply's text, empty where nothing is owed, and the status that HTTP gives it."""
 
     body: bytes
-    bad_request: bool = False
+    status: int = 200
 
 
 class Dispatcher:
-    """Answers with the methods of `registry`. `max_batch` calls may come together over HTTP, any number if not positive."""
+    """Answers with the methods of `registry`. `max_batch` calls may come together over HTTP, any number if not positive.
+    Where there is an `authenticator`, it decides about every call."""
 
-    def __init__(self, registry: Registry, services: RpcServices, *, max_batch: int = 0, pretty: bool = False) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        services: RpcServices,
+        *,
+        max_batch: int = 0,
+        pretty: bool = False,
+        authenticator: Authenticator | None = None,
+    ) -> None:
         self._registry = registry
         self._services = services
+        self._authenticator = authenticator
         self._max_batch = max_batch
         self._pretty = pretty
 
-    def http(self, data: bytes, until: float = math.inf) -> Reply:
-        """Answer the body of an HTTP request. After `until` (monotonic seconds) the rest of a batch is refused."""
+    def http(self, data: bytes, until: float = math.inf, authorization: str | None = None) -> Reply:
+        """Answer the body of an HTTP request. After `until` (monotonic seconds) the rest of a batch is refused.
+        `authorization` is the header that says who calls."""
+        if self._authenticator is not None and authorization is None and self._authenticator.demands_token():
+            return Reply(self._encoded(failure(None, errors.unauthorized())), 401)
+        caller = self._caller({}, authorization)
         try:
             value = parse(data)
         except NotJson:
             return self._refused(errors.parse_error())
         if isinstance(value, dict):
-            return self._single(value, {})
+            return self._single(value, caller)
         if not isinstance(value, list):
             return self._refused(errors.parse_error())
         if not value:
             return self._refused(errors.invalid_request())
         if 0 < self._max_batch < len(value):
             return Reply(self._encoded(failure(None, errors.batch_too_large())))
-        return self._batch(value, {}, until)
+        return self._batch(value, caller, until)
 
-    def websocket(self, data: bytes, own: Own, until: float = math.inf) -> Reply:
-        """Answer a WebSocket message. `own` are the connection's methods; `until` as for HTTP."""
+    def websocket(self, data: bytes, own: Own, until: float = math.inf, authorization: str | None = None) -> Reply:
+        """Answer a WebSocket message. `own` are the connection's methods; `until` and `authorization` (of the upgrade) as
+        for HTTP: a token that is over ends what the connection may."""
         if not data:
             return self._refused(errors.invalid_request())
         try:
@@ -79,20 +109,26 @@ class Dispatcher:
         except NotJson:
             return self._refused(errors.internal_error())
         if isinstance(value, dict):
-            return self._single(value, own)
-        return self._batch(value, own, until) if isinstance(value, list) else self._refused(errors.internal_error())
+            return self._single(value, self._caller(own, authorization))
+        if isinstance(value, list):
+            return self._batch(value, self._caller(own, authorization), until)
+        return self._refused(errors.internal_error())
+
+    def _caller(self, own: Own, authorization: str | None) -> Caller:
+        user = None if self._authenticator is None else self._authenticator.user_of(authorization)
+        return Caller(own, user)
 
     # -- calls -------------------------------------------------------------------------------------------------------
 
-    def _single(self, value: object, own: Own) -> Reply:
-        reply = self._answer(value, own)
+    def _single(self, value: object, caller: Caller) -> Reply:
+        reply = self._answer(value, caller)
         if reply is None:
             return Reply(b"")
         error = reply.get("error")
-        bad = isinstance(error, Mapping) and error["code"] in (errors.PARSE_ERROR, errors.INVALID_REQUEST)
-        return Reply(self._encoded(reply), bad)
+        code = int(error["code"]) if isinstance(error, Mapping) else 0
+        return Reply(self._encoded(reply), _STATUS.get(code, 200))
 
-    def _batch(self, values: Sequence[object], own: Own, until: float) -> Reply:
+    def _batch(self, values: Sequence[object], caller: Caller, until: float) -> Reply:
         parts: list[bytes] = []
         size = 0
         for value in values:
@@ -101,13 +137,13 @@ class Dispatcher:
             elif time.monotonic() > until:
                 reply = _refusal(value, errors.timeout())
             else:
-                reply = self._answer(value, own)
+                reply = self._answer(value, caller)
             if reply is not None:
                 parts.append(self._encoded(reply))
                 size += len(parts[-1])
         return Reply(b"[" + b",".join(parts) + b"]")
 
-    def _answer(self, value: object, own: Own) -> Json | None:
+    def _answer(self, value: object, caller: Caller) -> Json | None:
         """The reply to one call, None for a notification."""
         try:
             call = read_call(value)
@@ -116,29 +152,46 @@ class Dispatcher:
         if not call.wants_reply:
             return None
         try:
-            return success(call.id, self._call(call, own))
+            return success(call.id, self._call(call, caller))
         except RpcError as error:
             return failure(call.id, error)
 
-    def _call(self, call: Call, own: Own) -> object:
-        handler = own.get(call.method)
-        if handler is None:
-            method = self._registry.find(call.method)
-            if method.arity is not None and parameter_count(call.params) != method.arity:
-                raise errors.invalid_params(f"exactly {method.arity} parameter(s) were expected")
-            handler = method.handler
+    def _call(self, call: Call, caller: Caller) -> object:
+        handler = self._handler(call, caller)
         try:
-            return handler(self._services, call.params)
+            return handler(self._services_for(caller.user, call.method), call.params)
         except RpcError:
             raise
         except Exception:
             log.exception("a method failed", method=call.method)
             raise errors.internal_error() from None
 
+    def _handler(self, call: Call, caller: Caller) -> Handler:
+        own = caller.own.get(call.method)
+        method = self._registry.find(call.method) if own is None else Method(call.method, "", own)
+        if self._authenticator is not None and not self._authenticator.permits(caller.user, call.method):
+            raise errors.unauthorized()
+        if method.arity is not None and parameter_count(call.params) != method.arity:
+            raise errors.invalid_params(f"exactly {method.arity} parameter(s) were expected")
+        return method.handler
+
+    def _services_for(self, user: User | None, method: str) -> RpcServices:
+        """The rooms as this user may use them: with several tenants, the private one as its own key's."""
+        room = self._services.privacy if method.startswith(_PRIVATE) else None
+        if room is None or not room.has_tenants:
+            return self._services
+        if user is None:
+            raise errors.unauthorized()
+        if user.privacy_key is None:
+            raise errors.invalid_request()
+        services = copy(self._services)
+        services.privacy = room.of_tenant(user.privacy_key)
+        return services
+
     # -- replies -----------------------------------------------------------------------------------------------------
 
     def _refused(self, error: RpcError) -> Reply:
-        return Reply(self._encoded(failure(None, error)), bad_request=True)
+        return Reply(self._encoded(failure(None, error)), 400)
 
     def _encoded(self, reply: Json) -> bytes:
         try:

@@ -17,6 +17,7 @@ class RpcError(Exception):
 
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL_ERROR = -32700, -32600, -32601, -32602, -32603
 METHOD_NOT_ENABLED, LIMIT_EXCEEDED, SERVER_ERROR, ENODE_ERROR = -32604, -32005, -32000, -32100
+UNAUTHORIZED = -40100
 
 
 def parse_error() -> RpcError:
@@ -25,6 +26,10 @@ def parse_error() -> RpcError:
 
 def invalid_request() -> RpcError:
     return RpcError(INVALID_REQUEST, "Invalid Request")
+
+
+def unauthorized() -> RpcError:
+    return RpcError(UNAUTHORIZED, "Unauthorized")
 
 
 def method_not_found() -> RpcError:

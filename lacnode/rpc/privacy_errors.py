@@ -47,11 +47,12 @@ def privacy_error(message: str) -> RpcError:
 
 
 def manager_error(error: ManagerError | ManagerUnreachable) -> RpcError:
-    """What a client is told of the manager's failure. Tessera names keys in its texts, which are cut out."""
+    """What a client is told of the manager's failure, with our own manager's explanation as `data`. Tessera names keys in
+    its texts, which are cut out."""
     if isinstance(error, ManagerError):
         word = _KEY.sub("", error.code).strip()
         if word in _PASSED_THROUGH:
-            return RpcError(MANAGER, word)
+            return RpcError(MANAGER, word, error.detail)
     return privacy_error(ENCLAVE_ERROR)
 
 

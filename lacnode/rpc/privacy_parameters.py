@@ -5,7 +5,8 @@ import binascii
 from collections.abc import Mapping
 
 from lacnode.privacy.room import PrivateRoom
-from lacnode.rpc.errors import invalid_params, privacy_disabled
+from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
+from lacnode.rpc.errors import invalid_params, privacy_disabled, unauthorized
 from lacnode.rpc.parameters import text
 from lacnode.rpc.services import RpcServices
 
@@ -18,6 +19,16 @@ def room(services: RpcServices) -> PrivateRoom:
     if services.privacy is None:
         raise privacy_disabled()
     return services.privacy
+
+
+def check_member(private_room: PrivateRoom, group: bytes, number: int | None = None) -> None:
+    """ "Unauthorized" for a tenant that is no member of the group, as of block `number` or the head."""
+    try:
+        sees = private_room.sees(group, number)
+    except (ManagerError, ManagerUnreachable):
+        sees = False
+    if not sees:
+        raise unauthorized()
 
 
 def key(value: object, what: str) -> bytes:

@@ -6,7 +6,7 @@ from lacnode.rpc.errors import filter_not_found, logs_filter_not_found
 from lacnode.rpc.filters import Filters, KeptFilter, filter_id
 from lacnode.rpc.methods.priv import matching_private_logs
 from lacnode.rpc.parameters import log_query, required
-from lacnode.rpc.privacy_parameters import group_id, room
+from lacnode.rpc.privacy_parameters import check_member, group_id, room
 from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.results import log as shown_log
 from lacnode.rpc.services import RpcServices
@@ -35,14 +35,15 @@ class PrivateFilters(Filters):
         )
 
     def _new_private_filter(self, services: RpcServices, params: Params) -> object:
-        room(services)
         group = group_id(required(params, 0, "privacyGroupId"))
+        check_member(room(services), group)
         document = required(params, 1, "filter")
         query = log_query(services, document)
         last_block = query.to_block if query.fixed_to else None
         return self._add(KeptFilter(group.hex(), self._now(), document, query.wanted, last_block))
 
     def _private_changes(self, services: RpcServices, params: Params) -> object:
+        check_member(room(services), group_id(required(params, 0, "privacyGroupId")))
         with self._lock:
             filter_ = self._own(params)
             if filter_ is None:
@@ -51,6 +52,7 @@ class PrivateFilters(Filters):
         return [entry if isinstance(entry, str) else shown_log(entry) for entry in gathered]
 
     def _private_logs(self, services: RpcServices, params: Params) -> object:
+        check_member(room(services), group_id(required(params, 0, "privacyGroupId")))
         with self._lock:
             filter_ = self._own(params)
         if filter_ is None:
@@ -59,6 +61,7 @@ class PrivateFilters(Filters):
         return matching_private_logs(services, room(services), bytes.fromhex(filter_.kind), query)
 
     def _private_uninstall(self, services: RpcServices, params: Params) -> object:
+        check_member(room(services), group_id(required(params, 0, "privacyGroupId")))
         with self._lock:
             return self._own(params) is not None and self._filters.pop(filter_id(params, 1), None) is not None
 

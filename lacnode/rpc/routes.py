@@ -12,7 +12,9 @@ from lacnode.rpc.access import Gate
 from lacnode.rpc.dispatch import Dispatcher
 from lacnode.rpc.envelope import failure
 from lacnode.rpc.health import LIVENESS, READINESS, health
+from lacnode.rpc.login import Login
 from lacnode.rpc.services import RpcServices
+from lacnode.rpc.user import Authenticator
 from lacnode.rpc.workers import Workers
 
 
@@ -20,13 +22,20 @@ class Routes:
     """Answers requests. Methods run in threads of `workers`, for at most `timeout` seconds."""
 
     def __init__(
-        self, gate: Gate, dispatcher: Dispatcher, services: RpcServices, workers: Workers, timeout: float
+        self,
+        gate: Gate,
+        dispatcher: Dispatcher,
+        services: RpcServices,
+        workers: Workers,
+        timeout: float,
+        authenticator: Authenticator | None = None,
     ) -> None:
         self._gate = gate
         self._dispatcher = dispatcher
         self._services = services
         self._workers = workers
         self._timeout = timeout
+        self._login = Login(authenticator)
         self._looking = trio.CapacityLimiter(1)
         """One thread for whoever asks how the node is, so that this waits for no method."""
 
@@ -46,13 +55,13 @@ class Routes:
         if path in (LIVENESS, READINESS) and request.method == "GET":
             return await self._health(path, query, cors)
         if path == "/login" and request.method == "POST":
-            return Response(400, headers=tuple(cors), reason="Authentication not enabled")
+            return await self._login.answer(request, cors)
         if path not in ("/", LIVENESS, READINESS, "/login"):
             return Response(404, headers=tuple(cors))
         if path == "/" and request.method == "GET":
             return Response(201, headers=tuple(cors))
         if path == "/" and request.method == "POST":
-            return await self._call(request.body, cors)
+            return await self._call(request, cors)
         return Response(405, headers=tuple(cors))
 
     async def _health(self, path: str, query: str, cors: list[Header]) -> Response:
@@ -61,12 +70,18 @@ class Routes:
         status, body = health(self._services, path, query, standing)
         return Response(status, body, (JSON, *cors))
 
-    async def _call(self, body: bytes, cors: list[Header]) -> Response:
-        until = time.monotonic() + self._timeout
+    async def _call(self, request: Request, cors: list[Header]) -> Response:
+        until, body = time.monotonic() + self._timeout, request.body
+        authorization = request.headers.get("authorization")
         with trio.move_on_after(self._timeout):
             reply = await trio.to_thread.run_sync(
-                self._dispatcher.http, body, until, limiter=self._workers.of(body), abandon_on_cancel=True
+                self._dispatcher.http,
+                body,
+                until,
+                authorization,
+                limiter=self._workers.of(body),
+                abandon_on_cancel=True,
             )
-            return Response(400 if reply.bad_request else 200, reply.body, (JSON, *cors))
+            return Response(reply.status, reply.body, (JSON, *cors))
         late = orjson.dumps(failure(None, errors.timeout()))
         return Response(504, late, (JSON, *cors), close=True)

@@ -1,5 +1,6 @@
 """The API of one node: its registries, its two ports, and what feeds filters and subscriptions."""
 
+import importlib
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -13,6 +14,7 @@ from lacnode.rpc.access import Gate
 from lacnode.rpc.dispatch import Dispatcher
 from lacnode.rpc.feeds import Feeds
 from lacnode.rpc.filters import Filters
+from lacnode.rpc.login import Login, LoginRoutes
 from lacnode.rpc.methods import all_methods
 from lacnode.rpc.private_filters import PrivateFilters
 from lacnode.rpc.registry import Registry
@@ -20,6 +22,7 @@ from lacnode.rpc.routes import Routes
 from lacnode.rpc.services import RpcServices
 from lacnode.rpc.settings import HttpSettings, WebSocketSettings
 from lacnode.rpc.subscriptions import Subscriptions
+from lacnode.rpc.user import Authenticator
 from lacnode.rpc.websocket import WebSocketService
 from lacnode.rpc.workers import Workers
 
@@ -32,7 +35,8 @@ Listeners = Sequence[trio.SocketListener]
 
 class RpcServers:
     """HTTP and WebSocket, each where it is switched on. `http_port` and `ws_port` are the real ones once it runs.
-    BadOrigin if a CORS origin cannot be used."""
+    BadOrigin if a CORS origin cannot be used, CannotAuthenticate if a file about users or tokens cannot
+    be."""
 
     def __init__(
         self,
@@ -50,6 +54,7 @@ class RpcServers:
         self._methods = (*all_methods(private=private), *filters.methods())
         if private is not None:
             self._methods += private_filters.methods()
+        self._http_users, self._ws_users = _authenticator(http), _authenticator(websocket)
         self._http_gate = Gate(http.allowed_hosts, http.cors_origins) if http is not None else Gate((), ())
         self.subscriptions = Feeds(filters, self._subscriptions, private_filters)
         self.http_port: int | None = None
@@ -78,10 +83,13 @@ class RpcServers:
                 task_status.started()
 
     def _http_door(self, settings: HttpSettings) -> Door:
+        users = self._http_users
         registry = Registry(self._methods, settings.groups)
         services = replace(self._services, groups=registry.groups)
-        dispatcher = Dispatcher(registry, services, max_batch=settings.max_batch, pretty=settings.pretty)
-        routes = Routes(self._http_gate, dispatcher, services, self._workers, settings.timeout)
+        dispatcher = Dispatcher(
+            registry, services, max_batch=settings.max_batch, pretty=settings.pretty, authenticator=users
+        )
+        routes = Routes(self._http_gate, dispatcher, services, self._workers, settings.timeout, users)
         log.info(f"JSON-RPC service started and listening on {settings.host}:{self.http_port}")
         return Door(
             "JSON-RPC",
@@ -92,11 +100,21 @@ class RpcServers:
     def _ws_door(self, settings: WebSocketSettings) -> Door:
         registry = Registry(self._methods, settings.groups)
         services = replace(self._services, groups=registry.groups)
-        dispatcher = Dispatcher(registry, services)
+        dispatcher = Dispatcher(registry, services, authenticator=self._ws_users)
         gate = Gate(settings.allowed_hosts, ("*",))
-        service = WebSocketService(settings, gate, dispatcher, self._subscriptions, self._workers)
+        login = None if self._ws_users is None else LoginRoutes(gate, Login(self._ws_users))
+        service = WebSocketService(settings, gate, dispatcher, self._subscriptions, self._workers, login)
         log.info(f"Websocket service started and listening on {settings.host}:{self.ws_port}")
         return Door("WebSocket", settings.max_connections, service.converse)
+
+
+def _authenticator(settings: HttpSettings | WebSocketSettings | None) -> Authenticator | None:
+    """Loaded only where it is wanted: its libraries cost a start 50 ms."""
+    if settings is None or settings.authentication is None:
+        return None
+    module = importlib.import_module("lacnode.rpc.authentication.authenticator")
+    authenticator: Authenticator = module.TokenAuthenticator(settings.authentication)
+    return authenticator
 
 
 async def _opened(settings: HttpSettings | WebSocketSettings, stack: AsyncExitStack) -> Listeners:

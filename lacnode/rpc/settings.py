@@ -1,13 +1,28 @@
 """What an operator may choose about JSON-RPC."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 DEFAULT_GROUPS = ("ETH", "NET", "WEB3")
 
 
 @dataclass(frozen=True, slots=True)
+class AuthenticationSettings:
+    """Who may call: users in `credentials_file`, who are given tokens; or whoever has a token of the issuer whose public
+    key is in `public_key_file`, by `algorithm`. `open_methods` need no token. With `privacy_keys` every user of the file
+    must have a transaction manager's key."""
+
+    credentials_file: Path | None = None
+    public_key_file: Path | None = None
+    algorithm: str = "RS256"
+    open_methods: frozenset[str] = frozenset()
+    privacy_keys: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class HttpSettings:
-    """JSON-RPC over HTTP. Sizes in bytes, times in seconds; `max_batch` at most 0 is no limit."""
+    """JSON-RPC over HTTP. Sizes in bytes, times in seconds; `max_batch` at most 0 is no limit. Anybody may call where
+    `authentication` is None."""
 
     host: str = "127.0.0.1"
     port: int = 8545
@@ -19,6 +34,7 @@ class HttpSettings:
     max_body: int = 5_242_880
     timeout: float = 300.0
     pretty: bool = False
+    authentication: AuthenticationSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +48,7 @@ class WebSocketSettings:
     max_connections: int = 80
     max_frame: int = 1_048_576
     timeout: float = 300.0
+    authentication: AuthenticationSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)

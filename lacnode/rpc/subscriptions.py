@@ -6,8 +6,9 @@ thread too (`notices_of_...`), and only the finished words reach a client on the
 
 import itertools
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import orjson
@@ -25,7 +26,7 @@ from lacnode.rpc.errors import (
     subscription_not_found,
 )
 from lacnode.rpc.parameters import LogQuery, boolean, log_query, optional, quantity, required, text
-from lacnode.rpc.privacy_parameters import group_id, in_base64, room
+from lacnode.rpc.privacy_parameters import check_member, group_id, in_base64, room
 from lacnode.rpc.registry import Handler, Params
 from lacnode.rpc.services import RpcServices, SyncView
 from lacnode.txpool.pooled import PooledTransaction
@@ -60,6 +61,8 @@ class Subscription:
     listener: Listener
     active: bool = False
     group: bytes | None = None
+    may_know: Callable[[], bool] | None = None
+    """Whether its tenant is still a member of the group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +98,22 @@ class Subscriptions:
         return any(subscription.kind in kinds for subscription in self._all())
 
     def add(
-        self, kind: str, whole: bool, query: LogQuery | None, listener: Listener, group: bytes | None = None
+        self,
+        kind: str,
+        whole: bool,
+        query: LogQuery | None,
+        listener: Listener,
+        group: bytes | None = None,
+        may_know: Callable[[], bool] | None = None,
     ) -> int:
         """A new subscription, silent until `activate`; its number."""
         with self._lock:
             if sum(s.listener is listener for s in self._subscriptions.values()) >= PER_CONNECTION:
                 raise RpcError(LIMIT_EXCEEDED, f"More than {PER_CONNECTION} subscriptions")
             number = next(self._numbers)
-            self._subscriptions[number] = Subscription(number, kind, whole, query, listener, group=group)
+            self._subscriptions[number] = Subscription(
+                number, kind, whole, query, listener, group=group, may_know=may_know
+            )
         return number
 
     def activate(self, listener: Listener) -> None:
@@ -160,7 +171,10 @@ class Subscriptions:
             query = subscription.query
             if subscription.group is None or query is None or not _within(query, number):
                 continue
-            for found in private_block.logs.get(subscription.group, ()):
+            logs = private_block.logs.get(subscription.group, ())
+            if logs and subscription.may_know is not None and not subscription.may_know():
+                continue
+            for found in logs:
                 if query.wanted.matches(found.log):
                     yield Notice(subscription, orjson.dumps(results.log(found)))
 
@@ -219,8 +233,15 @@ class SubscriptionMethods:
             raise RpcError(INVALID_REQUEST, "Invalid Request", error.data) from None
         return self._added(kind, whole, query, None)
 
-    def _added(self, kind: str, whole: bool, query: LogQuery | None, group: bytes | None) -> str:
-        number = self._subscriptions.add(kind, whole, query, self._listener, group)
+    def _added(
+        self,
+        kind: str,
+        whole: bool,
+        query: LogQuery | None,
+        group: bytes | None,
+        may_know: Callable[[], bool] | None = None,
+    ) -> str:
+        number = self._subscriptions.add(kind, whole, query, self._listener, group, may_know)
         if self._gone.is_set():
             self._subscriptions.forget(self._listener)
             raise internal_error()
@@ -243,7 +264,11 @@ class SubscriptionMethods:
             query = log_query(services, required(params, 2, "filter"))
         except RpcError as error:
             raise RpcError(INVALID_REQUEST, "Invalid Request", error.data) from None
-        return self._added(PRIVATE_LOGS, False, query, group)
+        private_room = room(services)
+        check_member(private_room, group)
+        is_lasting = private_room.flexible is None or not private_room.has_tenants
+        may_know = None if is_lasting else partial(private_room.sees, group)
+        return self._added(PRIVATE_LOGS, False, query, group, may_know)
 
     def _unsubscribe_privately(self, services: RpcServices, params: Params) -> object:
         _check_private(services)
@@ -252,6 +277,7 @@ class SubscriptionMethods:
             number = quantity(required(params, 1, "subscription id"), "subscription id", 2**63 - 1)
         except RpcError as error:
             raise RpcError(INVALID_REQUEST, "Invalid Request", error.data) from None
+        check_member(room(services), group)
         self._subscriptions.remove(number, self._listener, group)
         return True
 

@@ -23,10 +23,12 @@ from wsproto.events import (
 )
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
+from lacnode.http.conversation import HttpConversation
 from lacnode.rpc import errors
 from lacnode.rpc.access import Gate
 from lacnode.rpc.dispatch import Dispatcher
 from lacnode.rpc.envelope import failure
+from lacnode.rpc.login import MAX_BODY, NO_HTTP, LoginRoutes
 from lacnode.rpc.outgoing import Outgoing
 from lacnode.rpc.settings import WebSocketSettings
 from lacnode.rpc.subscriptions import SubscriptionMethods, Subscriptions
@@ -41,7 +43,6 @@ SEND_SECONDS, SEND_RATE = 60.0, 50_000
 """How long a message may take to be read: so many seconds, and one more for so many bytes."""
 
 INVALID_DATA, TOO_BIG = 1007, 1009
-NO_HTTP = b"Websocket endpoint can't handle HTTP requests"
 NOT_A_WEBSOCKET = b"HTTP/1.1 400 Bad Request\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b" % (
     len(NO_HTTP),
     NO_HTTP,
@@ -49,7 +50,8 @@ NOT_A_WEBSOCKET = b"HTTP/1.1 400 Bad Request\r\ncontent-length: %d\r\nconnection
 
 
 class WebSocketService:
-    """What all conversations share. Methods run in threads of `workers`."""
+    """What all conversations share. Methods run in threads of `workers`. `login` answers those who speak HTTP; where it is
+    None, nobody needs to log in."""
 
     def __init__(
         self,
@@ -58,16 +60,28 @@ class WebSocketService:
         dispatcher: Dispatcher,
         subscriptions: Subscriptions,
         workers: Workers,
+        login: LoginRoutes | None = None,
     ) -> None:
         self.settings = settings
         self.gate = gate
         self.dispatcher = dispatcher
         self.subscriptions = subscriptions
         self.workers = workers
+        self._login = login
 
     async def converse(self, stream: trio.SocketStream) -> None:
         """One client, from upgrade to close. Raises trio's stream errors when it goes away."""
-        await _Conversation(stream, self).run()
+        if self._login is not None and await _posts(stream):
+            await HttpConversation(stream, self._login, MAX_BODY).run()
+        else:
+            await _Conversation(stream, self).run()
+
+
+async def _posts(stream: trio.SocketStream) -> bool:
+    """Whether a client begins with a POST: an upgrade is a GET. Nothing is taken from the stream."""
+    with trio.move_on_after(HANDSHAKE_SECONDS):
+        return await stream.socket.recv(1, trio.socket.MSG_PEEK) == b"P"
+    return False
 
 
 class _Conversation:
@@ -78,6 +92,7 @@ class _Conversation:
         self._outgoing = Outgoing()
         self._scope = trio.CancelScope()
         self._methods = SubscriptionMethods(service.subscriptions, self)
+        self._authorization: str | None = None
         self._message = bytearray()
         self._frame_size = 0
 
@@ -107,6 +122,7 @@ class _Conversation:
         headers = {name.decode("ascii"): value.decode("latin-1") for name, value in request.extra_headers}
         refusal = self._service.gate.refusal({**headers, "host": request.host})
         if refusal is None:
+            self._authorization = headers.get("authorization")
             protocol = "undefined" if "undefined" in request.subprotocols else None
             await self._stream.send_all(self._socket.send(AcceptConnection(subprotocol=protocol)))
             return True
@@ -183,6 +199,7 @@ class _Conversation:
                 message,
                 self._methods.handlers,
                 until,
+                self._authorization,
                 limiter=service.workers.of(message),
                 abandon_on_cancel=True,
             )

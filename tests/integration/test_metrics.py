@@ -1,11 +1,7 @@
 """Metrics and health of a real process: a lone validator with a list of accounts, whose transaction manager is away."""
 
 import base64
-import json
 import re
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +12,14 @@ from eth_account import Account
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from lacnode.crypto.node_key import NodeKey, save_node_key
 from lacnode.devnet.accounts import Account as FundedAccount
 from lacnode.devnet.accounts import funded_accounts
-from lacnode.devnet.genesis import CHAIN_ID, devnet_genesis
+from lacnode.devnet.genesis import CHAIN_ID
 from lacnode.devnet.ports import claimed_ports
 from lacnode.privacy.marker import PRIVACY_ADDRESS
 from lacnode.rpc.client import CallRefused, call
-from tests.integration.devnet import DEADLINE, until
+from tests.integration.devnet import until
+from tests.integration.single_node import single_node
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operators" / "metrics.md"
 LISTED, STRANGER = funded_accounts()[:2]
@@ -75,20 +71,10 @@ class Running:
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     path = tmp_path_factory.mktemp("node")
-    key = NodeKey.generate()
-    save_node_key(path / "key", key)
-    genesis = devnet_genesis([key.address], funded_accounts(), 0.2, int(time.time()) - 1)
-    (path / "genesis.json").write_text(json.dumps(genesis))
     (path / "permissions_config.toml").write_text(f'accounts-allowlist=["{LISTED.address}"]\n')
     (path / "manager.pub").write_text(base64.b64encode(bytes(range(32))).decode())
     with claimed_ports(1) as nobody:
-        command = [
-            f"--data-path={path}",
-            f"--genesis-file={path / 'genesis.json'}",
-            "--p2p-enabled=false",
-            "--rpc-http-enabled",
-            "--rpc-http-port=0",
-            "--min-gas-price=0",
+        options = [
             "--permissions-accounts-config-file-enabled",
             "--privacy-enabled",
             f"--privacy-url=http://127.0.0.1:{nobody}",
@@ -97,16 +83,8 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             "--metrics-port=0",
             "--host-allowlist=127.0.0.1",
         ]
-        with (path / "log").open("wb") as log:
-            process = subprocess.Popen([sys.executable, "-m", "lacnode", *command], stdout=log, stderr=log)
-        try:
-            until((path / "besu.ports").exists, "the node is up")
-            until(lambda: "metrics=" in (path / "besu.ports").read_text(), "its ports are told")
-            ports = dict(line.split("=") for line in (path / "besu.ports").read_text().split())
+        with single_node(path, *options) as ports:
             yield Running(f"http://127.0.0.1:{ports['json-rpc']}", f"http://127.0.0.1:{ports['metrics']}")
-        finally:
-            process.terminate()
-            assert process.wait(DEADLINE) == 0, (path / "log").read_text()
 
 
 def test_the_page_lists_every_series_there_is(node: Running) -> None:

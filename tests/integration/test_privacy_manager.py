@@ -138,6 +138,15 @@ class TestClientApi:
             assert http.post("/retrievePrivacyGroup", json={}).status_code == 400
             wrong = http.post("/send", json={"payload": "aGk=", "from": "c2hvcnQ=", "to": []})
             assert (wrong.status_code, wrong.json()) == (500, {"error": "EnclaveDecodePublicKey"})
+            for recipient, group, code in (
+                ("c2hvcnQ=", None, "EnclaveDecodePublicKey"),
+                ("not base64", None, "EnclaveDecodePublicKey"),
+                (None, "", "PrivacyGroupNotFound"),
+                (None, to_text(bytes(32)), "PrivacyGroupNotFound"),
+            ):
+                fields = {"payload": "aGk=", "to": [recipient] if recipient else None, "privacyGroupId": group}
+                wrong = http.post("/send", json=fields)
+                assert (wrong.status_code, wrong.json()) == (500, {"error": code})
             headers = {"content-type": "application/octet-stream"}
             sent = http.post("/sendraw", content=SECRET, headers={**headers, "c11n-to": to_text(b.key)})
             raw = httpx.post(f"{b.client_url}/receiveraw", headers={**headers, "c11n-key": sent.text})
@@ -219,6 +228,32 @@ def test_tessera_579_a_member_that_lost_its_store_has_everything_back(
     held = b"".join(file.read_bytes() for file in (tmp_path / "b").iterdir())
     assert SECRET not in held
     assert b"from the one" not in held
+
+
+def test_a_member_that_lost_its_store_has_a_payload_back_from_another_recipient_while_the_sender_is_gone(
+    trio_of_managers: list[Process], clients: list[HttpTransactionManager]
+) -> None:
+    a, b, c = trio_of_managers
+    client_a, client_b, _ = clients
+    key = client_a.send(SECRET, a.key, [b.key, c.key])
+    assert a.stop() == b.stop() == 0
+    try:
+        for file in b.path.glob("routerdb*"):
+            file.unlink()
+        b.others = [a.node_url, c.node_url]
+        b.start()
+
+        def back() -> bool:
+            try:
+                return client_b.receive(key).payload == SECRET
+            except (ManagerError, ManagerUnreachable):
+                return False
+
+        until(back, "the payload is back")
+        assert client_b.receive(key).sender == a.key
+    finally:
+        a.start()
+        until(lambda: a.knows(b.key, c.key), "the sender knows the others")
 
 
 def test_audit_export_names_who_what_whom_and_no_contents(trio_of_managers: list[Process]) -> None:

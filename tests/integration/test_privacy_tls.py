@@ -1,61 +1,29 @@
 """Managers that meet over TLS: a certificate on both sides, and what becomes of those that have another."""
 
-import datetime
 import ssl
-from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 import trio
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.payload_store import PayloadStore
 from lacnode.privacy.service.service import ManagerService, ServiceSettings
 from lacnode.privacy.service.tls import Fingerprints, Tls, TlsError, client_context, server_context
 from lacnode.privacy.transaction_manager import ManagerError
+from tests.certificates import certificate, issuer
 
 DEADLINE = 20.0
 A, B = KeyPair.of(b"\1" * 32), KeyPair.of(b"\2" * 32)
 
 
-def certificate(path: Path, name: str, issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None) -> Path:
-    """`name`.pem and `name`.key for 127.0.0.1, signed by the issuer, or a root by itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    address = x509.IPAddress(IPv4Address("127.0.0.1"))
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject if issuer is None else issuer[0].subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .sign(key if issuer is None else issuer[1], hashes.SHA256())
-    )
-    (path / f"{name}.pem").write_bytes(built.public_bytes(serialization.Encoding.PEM))
-    (path / f"{name}.key").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return path / f"{name}.pem"
-
-
 @pytest.fixture
 def certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A root that the system trusts, `a` and `b` by it, and `stranger` by itself."""
-    root = certificate(tmp_path, "root", None)
-    key = serialization.load_pem_private_key((tmp_path / "root.key").read_bytes(), None)
-    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    root = certificate(tmp_path, "root")
     for name in "ab":
-        certificate(tmp_path, name, (x509.load_pem_x509_certificate(root.read_bytes()), key))
-    certificate(tmp_path, "stranger", None)
+        certificate(tmp_path, name, issuer(tmp_path, "root"))
+    certificate(tmp_path, "stranger")
     monkeypatch.setenv("SSL_CERT_FILE", str(root))
     return tmp_path
 

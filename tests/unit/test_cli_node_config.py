@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -19,6 +20,7 @@ from lacnode.metrics.settings import Category, MetricsSettings
 from lacnode.node.config import NodeConfig, PrivacySettings
 from lacnode.permissioning.settings import PermissioningSettings
 from lacnode.privacy.marker import GroupMode
+from lacnode.privacy.service.enclave_tls import EnclaveTlsFiles
 
 LACNET = Path(__file__).resolve().parents[3] / "shared" / "data" / "lacnet-configs"
 KEY = NodeKey.of(bytes(31) + b"\x01")
@@ -349,6 +351,49 @@ class TestPrivacy:
         ).privacy
         assert found == PrivacySettings(bytes(range(32)), marker_key_file=Path("marker.key"))
 
+    TLS: ClassVar[dict[str, str]] = {
+        "privacy_tls_enabled": "true",
+        "privacy_tls_keystore_file": "node.p12",
+        "privacy_tls_keystore_password_file": "password",
+        "privacy_tls_known_enclave_file": "known",
+    }
+
+    def test_speaks_to_the_manager_by_tls(self, configure: Configure, key_file: str) -> None:
+        said = {"privacy_enabled": "true", "privacy_public_key_file": key_file, "min_gas_price": "0"}
+        found = configure(**said, privacy_url="https://orion:8888", **self.TLS).privacy
+        files = EnclaveTlsFiles(Path("node.p12"), Path("password"), Path("known"))
+        assert found == PrivacySettings(bytes(range(32)), "https://orion:8888", files)
+
+    @pytest.mark.parametrize(
+        ("left_out", "text"),
+        [
+            ("privacy_url", "--privacy-url"),
+            ("privacy_tls_keystore_file", "--privacy-tls-keystore-file"),
+            ("privacy_tls_keystore_password_file", "--privacy-tls-keystore-password-file"),
+            ("privacy_tls_known_enclave_file", "--privacy-tls-known-enclave-file"),
+        ],
+    )
+    def test_does_not_start_with_a_part_of_tls(
+        self, configure: Configure, key_file: str, left_out: str, text: str
+    ) -> None:
+        said = {"privacy_enabled": "true", "privacy_public_key_file": key_file, "min_gas_price": "0"}
+        said = {**said, "privacy_url": "https://orion:8888", **self.TLS}
+        del said[left_out]
+        assert refused(configure, **said).startswith(f"--privacy-tls-enabled needs {text} too")
+
+    def test_says_which_tls_options_wait_for_others(self, configure: Configure, key_file: str) -> None:
+        said = {"privacy_enabled": "true", "privacy_public_key_file": key_file, "min_gas_price": "0"}
+        found = configure(**said, privacy_tls_keystore_file="node.p12")
+        assert found.privacy == PrivacySettings(bytes(range(32)))
+        ignored = "--privacy-tls-keystore-file has been ignored because --{} was not defined on the command line."
+        assert ignored.format("privacy-tls-enabled") in found.warnings
+        assert ignored.format("privacy-tls-enabled") in configure(privacy_tls_keystore_file="node.p12").warnings
+        off = configure(privacy_tls_enabled="true").warnings
+        assert (
+            "--privacy-tls-enabled has been ignored because --privacy-enabled was not defined on the command line."
+            in off
+        )
+
     @pytest.mark.parametrize("option", ["privacy_flexible_groups_enabled", "privacy_onchain_groups_enabled"])
     def test_has_flexible_groups_under_both_names(self, configure: Configure, key_file: str, option: str) -> None:
         said = {"privacy_enabled": "true", "privacy_public_key_file": key_file, "min_gas_price": "0", option: "true"}
@@ -368,6 +413,8 @@ class TestPrivacy:
             ),
             ({"privacy_public_key_file": "nowhere.pub"}, "Problem with privacy-public-key-file: nowhere.pub"),
             ({"privacy_url": "orion:8888"}, "Invalid value for option '--privacy-url'"),
+            ({"privacy_url": "https://orion:88888"}, "Invalid value for option '--privacy-url'"),
+            ({"privacy_url": "https://"}, "Invalid value for option '--privacy-url'"),
             (
                 {"privacy_flexible_groups_enabled": "true", "privacy_onchain_groups_enabled": "true"},
                 "--privacy-onchain-groups-enabled and --privacy-flexible-groups-enabled can't be used at the same time",

@@ -17,13 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SHEET = ROOT.parent / "shared" / "reference" / "cli-config-besu.md"
 
 PROTECTIONS = [
-    "privacy-multi-tenancy-enabled",
-    "privacy-tls-enabled",
     "graphql-http-enabled",
     "metrics-push-enabled",
     "ethstats",
-    "rpc-http-authentication-enabled",
-    "rpc-ws-authentication-enabled",
     "rpc-http-tls-enabled",
     "Xp2p-tls-enabled",
     "Xrpc-ipc-enabled",

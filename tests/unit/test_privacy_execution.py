@@ -183,7 +183,8 @@ class TestInvalid:
         assert receipt_of(stage.a, marker) == PrivateReceipt(PrivateStatus.INVALID)
 
     def test_who_is_not_the_sender_is_ignored(self, stage: Stage) -> None:
-        marker = stage.a.send(private(ALICE, 0, data=deploying(KEEPER), private_from=KEY_B))
+        forged = private(ALICE, 0, data=deploying(KEEPER), private_from=KEY_B)
+        marker = stage.a.room.announce(forged, stage.a.manager.send(to_payload(forged), KEY_A, (KEY_B,)))
         stage.mine()
         assert receipt_of(stage.a, marker) is None
         assert stage.a.root(GROUP) == EMPTY_TRIE_ROOT

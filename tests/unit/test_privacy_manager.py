@@ -1,7 +1,6 @@
 """Managers that reach each other by a call: Orion's acceptance tests, and peers that lie."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,46 +9,15 @@ import pytest
 from lacnode.privacy.audit import AuditBroken, AuditLog
 from lacnode.privacy.group_record import GroupRecord, encode_group
 from lacnode.privacy.keys import KeyPair, KeyRing
-from lacnode.privacy.manager import LocalTransactionManager
 from lacnode.privacy.missing import ATTEMPTS, MissingPayloads
 from lacnode.privacy.network_view import NetworkView
 from lacnode.privacy.payload import encode_payload, encrypt
 from lacnode.privacy.payload_store import PayloadStore
 from lacnode.privacy.peers import Peers
 from lacnode.privacy.transaction_manager import GroupType, ManagerError
+from tests.manager_network import Network
 
 SECRET = b"the plaintext of an agreement"
-
-
-class Network:
-    """PeerSender by direct calls; `down` are URLs that do not answer."""
-
-    def __init__(self) -> None:
-        self.managers: dict[str, LocalTransactionManager] = {}
-        self.stores: dict[str, PayloadStore] = {}
-        self.down: set[str] = set()
-
-    def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
-        return {url: self._one(url, path, body) for url, body in bodies.items()}
-
-    def _one(self, url: str, path: str, body: bytes) -> bytes | None:
-        if url in self.down:
-            return None
-        manager = self.managers[url]
-        try:
-            return (manager.pushed if path == "/push" else manager.group_pushed)(body).encode()
-        except ManagerError:
-            return None
-
-    def add(self, url: str, pairs: list[KeyPair], store: PayloadStore | None = None) -> LocalTransactionManager:
-        self.stores[url] = store or PayloadStore()
-        peers = Peers([pair.public for pair in pairs], url)
-        manager = LocalTransactionManager(KeyRing(pairs), self.stores[url], peers, self)
-        self.managers[url] = manager
-        for other in self.managers.values():
-            for another in self.managers.values():
-                other._peers.learn(another._peers.view)
-        return manager
 
 
 A1, A2, B1, B2, C1, STRANGER = (KeyPair.of(bytes([number]) * 32) for number in range(1, 7))
@@ -78,6 +46,16 @@ class TestSend:
                 assert (got.payload, got.sender) == (SECRET, A1.public)
         with refused("EnclavePayloadNotFound"):
             c.receive(key)
+
+    def test_ten_keys_at_each_node_all_read(self) -> None:
+        network = Network()
+        pairs = [KeyPair.of(bytes([number]) * 32) for number in range(1, 21)]
+        a, b = network.add("http://a", pairs[:10]), network.add("http://b", pairs[10:])
+        key = a.send(SECRET, pairs[0].public, [pair.public for pair in pairs[1:]])
+        read = [a.receive(key, pair.public) for pair in pairs[:10]] + [
+            b.receive(key, pair.public) for pair in pairs[10:]
+        ]
+        assert {got.payload for got in read} == {SECRET}
 
     def test_peers_get_their_own_boxes_only(self, network: Network) -> None:
         a, b, c = network.managers.values()
@@ -135,6 +113,18 @@ class TestGroups:
     def test_one_must_be_in_the_group_one_makes(self, network: Network) -> None:
         with refused("CreatePrivacyGroupShouldIncludeSelf"):
             network.managers["http://a"].create_group([B1.public, C1.public], A1.public)
+
+    def test_the_legacy_group_of_the_same_members_is_found_once_beside_it(self, network: Network) -> None:
+        a = network.managers["http://a"]
+        group = a.create_group([A1.public, B1.public], A1.public, "by name")
+        for payload in (b"first", b"second"):
+            a.send(payload, A1.public, [B1.public])
+        found = a.find_groups([B1.public, A1.public])
+        assert [(one.type, one.name) for one in found] == [
+            (GroupType.PANTHEON, "by name"),
+            (GroupType.LEGACY, "legacy"),
+        ]
+        assert found[0] == group
 
     def test_a_supervisor_is_seen_by_members_and_receives_what_they_send(self, network: Network) -> None:
         a, b, c = network.managers.values()
@@ -230,7 +220,7 @@ class TestStore:
         for number in range(3):
             audit.record("sent", bytes([number]) * 32, A1.public, [B1.public], bytes(32))
         assert [entry["number"] for entry in audit.export()] == [1, 2, 3]
-        with store._begin() as connection:
+        with store._database.write() as connection:
             connection.exec_driver_sql("DELETE FROM audit WHERE number = 2")
         with pytest.raises(AuditBroken, match="entry 2"):
             list(audit.export())

@@ -11,7 +11,7 @@ from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager import LocalTransactionManager
 from lacnode.privacy.payload_store import PayloadStore
 from lacnode.privacy.peers import Peers
-from lacnode.privacy.proof import CHALLENGE, VALID_SECONDS, Allowance, Proofs
+from lacnode.privacy.proven_requests import CHALLENGE, VALID_SECONDS, Allowance, Challenges
 from lacnode.privacy.recovery import RECOVER, REQUESTS, Recovery, RecoveryDesk
 from lacnode.privacy.transaction_manager import ManagerError
 
@@ -26,11 +26,11 @@ class Two:
         self.asked = 0
         self.stores = {A.public: PayloadStore(), B.public: PayloadStore()}
         self.managers = {pair.public: self._manager(pair) for pair in (A, B)}
-        self.proofs = Proofs(KeyRing([A]), lambda: self.now)
+        self.challenges = Challenges(KeyRing([A]), lambda: self.now)
         self.desk = self.desk_that_allows(REQUESTS)
 
     def desk_that_allows(self, requests: int) -> RecoveryDesk:
-        return RecoveryDesk(self.proofs, self.stores[A.public], Allowance(requests, lambda: self.now))
+        return RecoveryDesk(self.challenges, self.stores[A.public], Allowance(requests, lambda: self.now))
 
     def _manager(self, pair: KeyPair) -> LocalTransactionManager:
         known = {A.public: "http://a", B.public: "http://b"}
@@ -43,7 +43,7 @@ class Two:
         manager = self.managers[A.public if url == "http://a" else B.public]
         try:
             if path == CHALLENGE:
-                return {url: self.proofs.challenge(body)}
+                return {url: self.challenges.give(body)}
             if path == RECOVER:
                 self.asked += 1
                 return {url: self.desk.recover(body)}
@@ -60,7 +60,7 @@ class Two:
         """A request of who says to be `claimed` and has the key `secret`."""
         if challenge is None:
             challenge = decode_map(
-                self.proofs.challenge(encode_map({"from": claimed, "to": A.public})), "challenge"
+                self.challenges.give(encode_map({"from": claimed, "to": A.public})), "challenge"
             ).bytes("challenge")
         inner = encode_map({"challenge": challenge, "after": 0, "wanted": []})
         nonce = secrets.token_bytes(24)
@@ -73,7 +73,7 @@ def two() -> Two:
     return Two()
 
 
-def test_received_sent_and_groups_come_back_each_with_one_box(two: Two) -> None:
+def test_received_sent_and_groups_come_back_with_no_boxes_but_the_recipients(two: Two) -> None:
     a, b = two.managers.values()
     group = a.create_group([A.public, B.public], A.public)
     received, sent = a.send_to_group(b"from a", A.public, group.id), b.send(b"from b", B.public, [A.public])
@@ -82,7 +82,9 @@ def test_received_sent_and_groups_come_back_each_with_one_box(two: Two) -> None:
     assert Recovery(lost, two).recover_from({A.public}) == (2, {A.public})
     assert (lost.receive(received).payload, lost.receive(sent).payload) == (b"from a", b"from b")
     assert lost.retrieve_group(group.id) == group
-    assert all(len(stored.payload.boxes) == 1 for stored in two.stores[B.public].payloads_of(B.public, 0, 9))
+    held = [two.stores[B.public].payload(key) for key in (received, sent)]
+    assert [stored and set(stored.parties) for stored in held] == [{A.public, B.public}] * 2
+    assert [stored and len(stored.payload.boxes) for stored in held] == [1, 2]
     assert Recovery(lost, two).recover_from({A.public}) == (0, {A.public})
 
 
@@ -106,7 +108,7 @@ class TestRefused:
             two.desk.recover(two.request(A.public, A.private))
 
     def test_a_challenge_of_another_key_or_of_long_ago(self, two: Two) -> None:
-        body = two.proofs.challenge(encode_map({"from": C.public, "to": A.public}))
+        body = two.challenges.give(encode_map({"from": C.public, "to": A.public}))
         of_c = decode_map(body, "challenge").bytes("challenge")
         with pytest.raises(ManagerError, match="EnclaveNotPayloadOwner"):
             two.desk.recover(two.request(B.public, B.private, of_c))

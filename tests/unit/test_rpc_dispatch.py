@@ -115,7 +115,7 @@ class TestIds:
     def test_an_id_that_is_no_scalar_makes_it_no_call(self, id_: str) -> None:
         reply = http(f'{{"id":{id_},"method":"test_echo"}}')
         assert error_of(reply) == (None, -32600, "Invalid Request")
-        assert reply.bad_request
+        assert reply.status == 400
 
     @pytest.mark.parametrize(
         ("id_", "answered"),
@@ -135,7 +135,7 @@ class TestCalls:
     def test_params_that_are_no_array_are_an_invalid_request(self, params: str) -> None:
         reply = http(f'{{"id":1,"method":"test_echo","params":{params}}}')
         assert error_of(reply) == (1, -32600, "Invalid Request")
-        assert reply.bad_request
+        assert reply.status == 400
 
     @pytest.mark.parametrize("params", ["", ',"params":null', ',"params":[]'])
     def test_params_may_be_missing_or_null(self, params: str) -> None:
@@ -145,13 +145,13 @@ class TestCalls:
     def test_a_call_without_a_method_is_an_invalid_request(self, method: str) -> None:
         reply = http(f'{{"id":1{method}}}')
         assert error_of(reply) == (1, -32600, "Invalid Request")
-        assert reply.bad_request
+        assert reply.status == 400
 
     def test_unknown_and_switched_off_are_told_apart_and_are_no_bad_request(self) -> None:
         for method, code in (("nobody_knows", -32601), (7, -32601), ("eth_accounts", -32604), ("eth_call", -32604)):
             reply = http(call(method))
             assert error_of(reply)[1] == code
-            assert not reply.bad_request
+            assert reply.status == 200
 
     @pytest.mark.parametrize(
         ("params", "counts"), [(["a"], True), ([], False), ([None], False), (["a", "b"], False), ([None, "a"], False)]
@@ -179,7 +179,7 @@ class TestCalls:
     def test_a_methods_own_invalid_request_keeps_the_id(self) -> None:
         reply = http(call("test_badWish", id="mine"))
         assert error_of(reply) == ("mine", -32600, "Invalid Request")
-        assert reply.bad_request
+        assert reply.status == 400
 
 
 class TestNotifications:
@@ -204,7 +204,7 @@ class TestText:
     def test_what_is_no_json_object_or_array_is_a_parse_error_over_http(self, text: bytes) -> None:
         reply = http(text)
         assert error_of(reply) == (None, -32700, "Parse error")
-        assert reply.bad_request
+        assert reply.status == 400
 
     @pytest.mark.parametrize(("text", "code"), [("", -32600), ("{", -32603), ("42", -32603), ("null", -32603)])
     def test_websocket_has_codes_of_its_own(self, text: str, code: int) -> None:
@@ -224,7 +224,7 @@ class TestBatches:
     def test_replies_come_in_order_and_notifications_are_left_out(self) -> None:
         text = f'[{call(id=2)},{{"method":"test_echo"}},7,{call("nobody_knows", id="x")}]'
         for reply in (http(text), websocket(text)):
-            assert not reply.bad_request
+            assert reply.status == 200
             assert [(entry["id"], "error" in entry) for entry in json.loads(reply.body)] == [
                 (2, False),
                 (None, True),
@@ -234,7 +234,7 @@ class TestBatches:
     def test_an_empty_batch(self) -> None:
         reply = http("[]")
         assert error_of(reply) == (None, -32600, "Invalid Request")
-        assert reply.bad_request
+        assert reply.status == 400
         assert websocket("[]") == Reply(b"[]")
 
     def test_a_batch_of_notifications_is_an_empty_array(self) -> None:
@@ -244,7 +244,7 @@ class TestBatches:
         calls = "[" + ",".join([call()] * 3) + "]"
         reply = dispatcher(max_batch=2).http(calls.encode())
         assert error_of(reply) == (None, -32005, "Number of requests exceeds max batch size")
-        assert not reply.bad_request
+        assert reply.status == 200
         assert len(json.loads(dispatcher(max_batch=3).http(calls.encode()).body)) == 3
         assert len(json.loads(dispatcher(max_batch=0).http(calls.encode()).body)) == 3
         assert len(json.loads(dispatcher(max_batch=2).websocket(calls.encode(), {}).body)) == 3

@@ -21,6 +21,7 @@ from tests.private_nodes import (
     KEY_A,
     KEY_B,
     KEY_C,
+    READER,
     REVERTER,
     TOPIC,
     Member,
@@ -164,6 +165,17 @@ class TestSending:
         deploy(stage)
         assert stage.a.node.fails("eea_sendRawTransaction", to_hex(private(ALICE, 0).raw)) == (-32001, "Nonce too low")
 
+    def test_two_keys_in_a_marker_carry_nothing_out_here(self, stage: Stage) -> None:
+        """They are for flexible groups, which this node does not have."""
+        raw = private(ALICE, 0, data=deploying(KEEPER)).raw
+        key = stage.a.node.call("priv_distributeRawTransaction", to_hex(raw))
+        assert isinstance(key, str)
+        marker = signed(BOB, 0, to=PRIVACY_ADDRESS, data=bytes.fromhex(key[2:]) + bytes(32))
+        stage.mine(marker)
+        assert receipt(stage.a, to_hex(marker.hash))["status"] == "0x0"
+        assert stage.a.node.call("eth_getTransactionReceipt", to_hex(marker.hash))["status"] == "0x1"  # type: ignore[index]
+        assert stage.a.root(GROUP) == EMPTY_TRIE_ROOT
+
     def test_a_later_nonce_may_wait(self, stage: Stage) -> None:
         assert send(stage.a, private(ALICE, 7))
 
@@ -266,6 +278,26 @@ class TestReceipts:
         found = receipt(stage.a, marker)
         assert (found["status"], found["output"], found["revertReason"]) == ("0x0", "0x", "0x08c379a0")
 
+    def test_of_code_that_halts(self, stage: Stage) -> None:
+        marker = send(stage.a, private(ALICE, 0, data=b"\xfe"))
+        stage.mine()
+        for member in (stage.a, stage.b):
+            found = receipt(member, marker)
+            assert (found["status"], found["output"], found["logs"]) == ("0x0", "0x", [])
+            assert "revertReason" not in found
+            assert member.node.call("eth_getTransactionReceipt", marker)["status"] == "0x1"  # type: ignore[index]
+
+    def test_of_a_private_call_of_what_only_reads(self, stage: Stage) -> None:
+        """A public contract that writes, called at first hand: it fails without output or logs, the marker does not."""
+        writes = signed(BOB, 0, to=None, data=deploying(KEEPER), gas=1_000_000)
+        stage.mine(writes)
+        public = stage.a.node.call("eth_getTransactionReceipt", to_hex(writes.hash))["contractAddress"]  # type: ignore[index]
+        marker = send(stage.a, private(ALICE, 0, to=bytes.fromhex(public[2:]), data=word(5)))
+        stage.mine()
+        found = receipt(stage.b, marker)
+        assert (found["status"], found["output"], found["logs"]) == ("0x0", "0x", [])
+        assert stage.a.node.call("eth_call", {"to": public}, "latest") == to_hex(word(0))
+
     def test_of_the_same_twice(self, stage: Stage) -> None:
         deploy(stage)
         markers = [send(stage.a, private(ALICE, 1, to=KEEPER_ADDRESS, data=word(1))) for _ in range(2)]
@@ -318,6 +350,16 @@ class TestState:
         assert self.call(stage) == to_hex(word(17))
         assert self.call(stage, block="0x1") == to_hex(word(0))
         assert self.call(stage, block="0x99") is None
+
+    def test_calls_from_public_contracts_find_nothing(self, stage: Stage) -> None:
+        deploy(stage)
+        store(stage, 1, 17)
+        reads = signed(BOB, 0, to=None, data=deploying(READER), gas=1_000_000)
+        stage.mine(reads)
+        reader = stage.a.node.call("eth_getTransactionReceipt", to_hex(reads.hash))["contractAddress"]  # type: ignore[index]
+        stage.mine(signed(BOB, 1, to=bytes.fromhex(reader[2:]), data=word(KEEPER_ADDRESS)))
+        slot = stage.a.node.call("eth_getStorageAt", reader, "0x0", "latest")
+        assert slot == to_hex(word(0)), "the private contract is an account without code to a public transaction"
 
     def test_calls_of_nobody(self, stage: Stage) -> None:
         deploy(stage)
@@ -414,6 +456,17 @@ class TestGroups:
         assert stage.a.node.call("priv_deletePrivacyGroup", made) == made
         assert stage.a.node.fails("priv_deletePrivacyGroup", made) == (-50100, "Error deleting privacy group")
         assert stage.a.node.call("priv_findPrivacyGroup", members) == []
+
+    @pytest.mark.parametrize("given", [{"name": "customs"}, {"description": "two of them"}, {}])
+    def test_what_is_not_given_is_empty_for_every_member(self, stage: Stage, given: dict[str, str]) -> None:
+        members = [b64(KEY_A), b64(KEY_B)]
+        assert stage.a.node.call("priv_createPrivacyGroup", {"addresses": members, **given})
+        found = only(stage.b.node.call("priv_findPrivacyGroup", members))
+        assert (found["type"], found["name"], found["description"]) == (
+            "PANTHEON",
+            given.get("name", ""),
+            given.get("description", ""),
+        )
 
     def test_without_name_and_self(self, stage: Stage) -> None:
         assert stage.a.node.call("priv_createPrivacyGroup", {"addresses": [b64(KEY_A)]})

@@ -76,3 +76,51 @@ def test_event_emitter(deployer: NodeKey, event_emitter: bytes) -> None:
     code = stage.b.node.call("priv_getCode", GROUP_ID, addresses[0], "latest")
     assert isinstance(code, str)
     assert code[2:] in event_emitter.hex()
+
+
+def test_a_node_outside_the_group_may_be_stopped(deployer: NodeKey, event_emitter: bytes) -> None:
+    keys = (public_key("key1"), public_key("key2"), public_key("key3"))
+    stage = Stage(keys=keys)
+    stage.c.manager.is_off = True
+    addresses = []
+    for nonce in range(2):
+        group: dict[str, Any] = {"private_from": keys[0], "private_for": [keys[1]]}
+        raw = to_hex(private(deployer, nonce, data=event_emitter, **group).raw)
+        marker = stage.a.node.call("eea_sendRawTransaction", raw)
+        stage.mine()
+        a, b = (member.node.call("priv_getTransactionReceipt", marker) for member in (stage.a, stage.b))
+        assert isinstance(a, dict)
+        assert a == b
+        addresses.append(a["contractAddress"])
+    assert addresses == [
+        "0xebf56429e6500e84442467292183d4d621359838",
+        "0x10f807f8a905da5bd319196da7523c6bd768690f",
+    ]
+
+
+def test_members_of_two_groups_keep_them_apart(deployer: NodeKey, event_emitter: bytes) -> None:
+    """Besu's `canInteractWithMultiplePrivacyGroups`."""
+    a, b, c = keys = (public_key("key1"), public_key("key2"), public_key("besu_enclave_key_2"))
+    stage = Stage(keys=keys)
+
+    def receipts(sender: int, recipients: list[bytes], key: NodeKey, to: bytes | None, data: bytes) -> list[Any]:
+        parties: dict[str, Any] = {"private_from": keys[sender], "private_for": recipients}
+        raw = to_hex(private(key, 0, to=to, data=data, **parties).raw)
+        marker = stage.members[sender].node.call("eea_sendRawTransaction", raw)
+        stage.mine()
+        return [member.node.call("priv_getTransactionReceipt", marker) for member in stage.members]
+
+    for_all = receipts(0, [b, c], deployer, None, event_emitter)
+    assert [receipt["contractAddress"] for receipt in for_all] == ["0xff206d21150a8da5b83629d8a722f3135ed532b1"] * 3
+    address = bytes.fromhex(for_all[0]["contractAddress"][2:])
+    stored = receipts(2, [a, b], NodeKey.of(b"\x03" * 32), address, STORE + word(5))
+    assert [(receipt["status"], len(receipt["logs"])) for receipt in stored] == [("0x1", 1)] * 3
+    for_two = receipts(0, [b], deployer, None, event_emitter)
+    assert [receipt and receipt["contractAddress"] for receipt in for_two] == [
+        "0xebf56429e6500e84442467292183d4d621359838",
+        "0xebf56429e6500e84442467292183d4d621359838",
+        None,
+    ]
+    address = bytes.fromhex(for_two[0]["contractAddress"][2:])
+    stored = receipts(1, [a], NodeKey.of(b"\x02" * 32), address, STORE + word(6))
+    assert [receipt and receipt["status"] for receipt in stored] == ["0x1", "0x1", None]

@@ -30,12 +30,12 @@ PROTECTION_OPTIONS = (
     Option(
         "privacy-genesis-file", Kind.PATH, "", "Accounts that private states begin with (JSON, the same at each member)"
     ),
-    Option("privacy-multi-tenancy-enabled", Kind.BOOL, "false", "Needs RPC auth", Behaviour.REFUSED),
+    Option("privacy-multi-tenancy-enabled", Kind.BOOL, "false", "Callers act for the key in their token"),
     Option("privacy-flexible-groups-enabled", Kind.BOOL, "false", "Flexible groups"),
     Option("privacy-onchain-groups-enabled", Kind.BOOL, "false", "deprecated name of the previous", hidden=True),
     Option("privacy-enable-database-migration", Kind.BOOL, "false", "Migrate private db", Behaviour.IGNORED),
-    Option("privacy-tls-enabled", Kind.BOOL, "false", "TLS to enclave", Behaviour.REFUSED),
-    Option("privacy-tls-keystore-file", Kind.PATH, "", "PKCS#12", Behaviour.IGNORED),
-    Option("privacy-tls-keystore-password-file", Kind.PATH, "", "Password", Behaviour.IGNORED),
-    Option("privacy-tls-known-enclave-file", Kind.PATH, "", "Fingerprints", Behaviour.IGNORED),
+    Option("privacy-tls-enabled", Kind.BOOL, "false", "TLS to the manager behind --privacy-url"),
+    Option("privacy-tls-keystore-file", Kind.PATH, "", "PKCS#12 with the certificate to show it"),
+    Option("privacy-tls-keystore-password-file", Kind.PATH, "", "File whose first line is its password"),
+    Option("privacy-tls-known-enclave-file", Kind.PATH, "", "Its own certificate: host:port and SHA-256 a line"),
 )

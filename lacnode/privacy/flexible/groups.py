@@ -35,16 +35,16 @@ class FlexibleGroup:
 
 
 class FlexibleGroups:
-    """`contract_of` gives a way to ask a group's contract as of the public head. Safe from any thread."""
+    """`contract_of` gives a way to ask a group's contract as of a block, the public head for None. Safe from any thread."""
 
-    def __init__(self, around: Surroundings, contract_of: Callable[[bytes], Ask]) -> None:
+    def __init__(self, around: Surroundings, contract_of: Callable[[bytes, int | None], Ask]) -> None:
         self._around = around
         self._contract_of = contract_of
         self._histories = Histories(around)
 
-    def find(self, group_id: bytes) -> FlexibleGroup | None:
-        """The group as of the head."""
-        found = members(self._contract_of(group_id))
+    def find(self, group_id: bytes, number: int | None = None) -> FlexibleGroup | None:
+        """The group as of block `number`, or the head."""
+        found = members(self._contract_of(group_id, number))
         return None if found is None else FlexibleGroup(group_id, found)
 
     def with_members(self, keys: Sequence[bytes]) -> list[FlexibleGroup]:
@@ -70,7 +70,7 @@ class FlexibleGroups:
         the keys of both, as the marker has them. ManagerError or ManagerUnreachable."""
         manager, sender = self._around.manager, private.private_from
         past = self._past(group.id) if is_addition(private) else []
-        payload = to_versioned_payload(private, version(self._contract_of(group.id)))
+        payload = to_versioned_payload(private, version(self._contract_of(group.id, None)))
         key = manager.send(payload, sender, group.members)
         if not past:
             return key

@@ -18,7 +18,8 @@ class ConfigError(Exception):
 @dataclass(frozen=True, slots=True)
 class ManagerConfig:
     """Orion's keys, by Orion's names. Ours: `clienttokenfile` (the token that clients must show), `alwaysrecover` (ask
-    for lost payloads at every start, not only when the store is empty)."""
+    for lost payloads at every start, not only when the store is empty), `onlyprovenkeys` (send only to managers that prove
+    their keys, which Orion does not)."""
 
     nodeurl: str = ""
     nodeport: int = 8080
@@ -56,6 +57,7 @@ class ManagerConfig:
     verbosity: int = 1
     clienttokenfile: str = ""
     alwaysrecover: bool = False
+    onlyprovenkeys: bool = False
 
     def path(self, name: str) -> Path:
         """`name` within the working directory."""

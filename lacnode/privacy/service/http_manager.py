@@ -8,8 +8,10 @@ from typing import Any
 
 import httpx
 import orjson
+import structlog
 
 from lacnode.privacy.keys import KEY_SIZE, from_text, to_text
+from lacnode.privacy.service.enclave_tls import EnclaveRefused, EnclaveTls
 from lacnode.privacy.transaction_manager import (
     GroupType,
     ManagerError,
@@ -17,6 +19,8 @@ from lacnode.privacy.transaction_manager import (
     PrivacyGroup,
     ReceivedPayload,
 )
+
+log = structlog.get_logger("privacy")
 
 CONNECT_SECONDS, ANSWER_SECONDS = 1.0, 5.0
 """Besu's."""
@@ -34,15 +38,18 @@ TESSERA_CODES = (
 
 
 class HttpTransactionManager:
-    """`url` is the client API's; `token` is shown to it if given. Safe from several threads."""
+    """`url` is the client API's; `token` is shown to it if given. With `tls` the manager is who that says, and without it
+    an https URL goes by the system's roots. Safe from several threads."""
 
-    def __init__(self, url: str, token: str | None = None, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, url: str, token: str | None = None, tls: EnclaveTls | None = None) -> None:
         headers = {} if token is None else {"authorization": f"Bearer {token}"}
+        self._tls = tls
+        self._trouble = ""
         self._client = httpx.Client(
-            base_url=url.rstrip("/"),
+            base_url=(url if tls is None else tls.url).rstrip("/"),
             headers=headers,
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
-            verify=True if tls is None else tls,
+            verify=True if tls is None else tls.context,
             trust_env=False,
         )
 
@@ -118,6 +125,13 @@ class HttpTransactionManager:
         """See TransactionManager."""
         return _group(self._post("/retrievePrivacyGroup", {"privacyGroupId": to_text(group_id)}))
 
+    def _unreachable(self, reason: str) -> ManagerUnreachable:
+        """The error to raise; logged when the reason is another than before, since callers ask again and again."""
+        if reason != self._trouble:
+            self._trouble = reason
+            log.warning(f"the transaction manager does not answer: {reason}")
+        return ManagerUnreachable(f"the transaction manager does not answer: {reason}")
+
     def _post(self, path: str, body: dict[str, Any], kind: str = "application/json") -> Any:
         answer = self._call("POST", path, orjson.dumps(body), kind)
         try:
@@ -127,19 +141,33 @@ class HttpTransactionManager:
 
     def _call(self, method: str, path: str, body: bytes = b"", kind: str = "text/plain") -> bytes:
         headers = {"content-type": kind, "accept-encoding": "identity"}
+        checks = {} if self._tls is None else {"trace": self._tls.trace}
         try:
-            with self._client.stream(method, path, content=body, headers=headers) as response:
+            with self._client.stream(method, path, content=body, headers=headers, extensions=checks) as response:
                 answer = bytearray()
                 for part in response.iter_bytes():
                     answer += part
                     if len(answer) > MAX_ANSWER:
                         raise _malformed(f"answer of at most {MAX_ANSWER} bytes")
                 status = response.status_code
+        except EnclaveRefused as error:
+            raise self._unreachable(str(error)) from None
         except (httpx.HTTPError, httpx.StreamError, ssl.SSLError, OSError) as error:
-            raise ManagerUnreachable(f"the transaction manager does not answer: {type(error).__name__}") from None
+            raise self._unreachable(_reason(error)) from None
+        self._trouble = ""
         if status != 200:
             raise ManagerError(error_code(status, bytes(answer)))
         return bytes(answer)
+
+
+def _reason(error: BaseException) -> str:
+    """Its kind, and where TLS failed what TLS says: that names no content."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return f"{type(error).__name__}, {cause.reason}"
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__
 
 
 def error_code(status: int, body: bytes) -> str:
@@ -155,6 +183,8 @@ def error_code(status: int, body: bytes) -> str:
     for pattern, code in TESSERA_CODES:
         if pattern.fullmatch(text):
             return code
+    if status == 413:
+        return "InvalidPayload"
     if status == 410 and not text:
         return "NodePropagatingToAllPeers"
     return _BASE64.sub("", text).strip() or f"HTTP status {status}"

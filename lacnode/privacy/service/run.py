@@ -9,9 +9,10 @@ import structlog
 import trio
 
 from lacnode.http.listening import RpcPortTaken
+from lacnode.privacy.database import StoreError
 from lacnode.privacy.key_files import MAX_FILE, PrivacyKeyError, load_key_ring, load_public_key
 from lacnode.privacy.keys import KeyRing
-from lacnode.privacy.payload_store import PayloadStore, StoreError
+from lacnode.privacy.payload_store import PayloadStore
 from lacnode.privacy.service.config import ConfigError, ManagerConfig
 from lacnode.privacy.service.service import ManagerService, ServiceSettings
 from lacnode.privacy.service.tls import CA, TOFU, Fingerprints, Tls, TlsError, client_context, server_context
@@ -78,6 +79,7 @@ def _settings(config: ManagerConfig, store: PayloadStore) -> ServiceSettings:
         always_send_to=[load_public_key(config.path(name)) for name in config.alwayssendto],
         tls=_tls(config) if config.tls == "strict" else None,
         recover=config.alwaysrecover or store.is_empty(),
+        only_proven=config.onlyprovenkeys,
     )
 
 

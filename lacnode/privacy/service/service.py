@@ -11,17 +11,20 @@ from lacnode import __version__
 from lacnode.http.conversation import HttpConversation
 from lacnode.http.listening import Door, bind, port_of
 from lacnode.http.messages import Answering
+from lacnode.privacy.claims import Claims
+from lacnode.privacy.database import StoreError
 from lacnode.privacy.keys import KeyRing
 from lacnode.privacy.manager import LocalTransactionManager
 from lacnode.privacy.missing import MissingPayloads
-from lacnode.privacy.payload_store import PayloadStore, StoreError
+from lacnode.privacy.payload_store import PayloadStore
 from lacnode.privacy.peers import Peers
-from lacnode.privacy.proven_requests import Proofs
+from lacnode.privacy.proof import ProofDesk
+from lacnode.privacy.proven_requests import Challenges
 from lacnode.privacy.recovery import MAX_WANTED, Recovery, RecoveryDesk
 from lacnode.privacy.roots import RootDesk, RootEnquiry
 from lacnode.privacy.service.client_routes import ClientRoutes
 from lacnode.privacy.service.discovery import Discovery
-from lacnode.privacy.service.node_routes import NodeRoutes
+from lacnode.privacy.service.node_routes import Desks, NodeRoutes
 from lacnode.privacy.service.peer_client import HttpPeerSender
 from lacnode.privacy.service.tls import Tls
 from lacnode.privacy.transaction_manager import ManagerUnreachable
@@ -33,7 +36,7 @@ MAX_CONNECTIONS = 200
 CLIENT_WORKERS, PEER_WORKERS = 8, 4
 """Two pools: peers that keep the manager busy do not keep its own node waiting."""
 
-RECOVERY_PAUSE = 1.0
+RECOVERY_PAUSE = CLAIMS_PAUSE = 1.0
 HANDSHAKE_SECONDS = 10.0
 
 
@@ -51,6 +54,7 @@ class ServiceSettings:
     other_nodes: Sequence[str] = ()
     always_send_to: Sequence[bytes] = ()
     recover: bool = False
+    only_proven: bool = False
     tls: Tls | None = None
 
 
@@ -70,13 +74,25 @@ class ManagerService:
             keep=self._keep_nodes,
         )
         self._missing = MissingPayloads()
+        self._claims = Claims(keys, self._peers, self._sender)
         self.manager = LocalTransactionManager(
-            keys, store, self._peers, self._sender, settings.always_send_to, self._missing
+            keys,
+            store,
+            self._peers,
+            self._sender,
+            settings.always_send_to,
+            self._missing,
+            self._claims.is_proven if settings.only_proven else None,
         )
-        self._proofs = Proofs(keys)
-        self._desk = RecoveryDesk(self._proofs, store)
-        self.roots = RootDesk(self._proofs)
+        challenges = Challenges(keys)
+        self.roots = RootDesk(challenges)
         self.enquiry = RootEnquiry(self.manager, self._sender)
+        self._desks = Desks(
+            ProofDesk(keys, lambda: self._peers.view.url),
+            challenges,
+            RecoveryDesk(challenges, store, hidden=settings.always_send_to),
+            self.roots,
+        )
         self._recovery = Recovery(self.manager, self._sender)
         self.node_port: int | None = None
         self.client_port: int | None = None
@@ -91,8 +107,7 @@ class ManagerService:
             self.node_port = port_of(listeners)
             scheme = "http" if settings.tls is None else "https"
             self._peers.announce(settings.node_url or f"{scheme}://{settings.node_host}:{self.node_port}")
-            limiter = trio.CapacityLimiter(PEER_WORKERS)
-            routes = NodeRoutes(self.manager, self._proofs, self._desk, self.roots, limiter)
+            routes = NodeRoutes(self.manager, self._desks, trio.CapacityLimiter(PEER_WORKERS))
             nursery.start_soon(_door("privacy peers", routes, settings.tls).serve, listeners)
             if settings.client_port is not None:
                 listeners = await bind(settings.client_host, settings.client_port)
@@ -103,6 +118,7 @@ class ManagerService:
             await nursery.start(self._sender.run)
             nursery.start_soon(Discovery(self._peers, self._sender).run)
             nursery.start_soon(self._recover)
+            nursery.start_soon(self._settle_claims)
             log.info("transaction manager is up", node_port=self.node_port, client_port=self.client_port or "off")
             task_status.started()
 
@@ -136,6 +152,11 @@ class ManagerService:
             if wanted:
                 await self._ask_for(wanted)
             await trio.sleep(RECOVERY_PAUSE)
+
+    async def _settle_claims(self) -> None:
+        while True:
+            await trio.to_thread.run_sync(self._claims.settle, abandon_on_cancel=True)
+            await trio.sleep(CLAIMS_PAUSE)
 
     async def _ask_for_everything(self, keys: set[bytes]) -> set[bytes]:
         if not keys:

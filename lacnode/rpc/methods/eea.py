@@ -72,12 +72,24 @@ def _check_sender_key(private_room: PrivateRoom, private: PrivateTransaction) ->
 
 
 def _check(private_room: PrivateRoom, private: PrivateTransaction) -> None:
+    _check_tenant(private_room, private)
     try:
         private_room.check(private)
     except TransactionRejected as rejection:
         raise rejected(rejection.reason) from None
     except InvalidPrivateTransaction as invalid:
         raise internal_error() if invalid.reason is None else rejected(invalid.reason) from None
+
+
+def _check_tenant(private_room: PrivateRoom, private: PrivateTransaction) -> None:
+    """A tenant must be in the group that it names; those that it names by their keys are with it in any case."""
+    if private.group_id is None:
+        return
+    try:
+        if not private_room.sees(private.group_id):
+            raise privacy_error(privacy_errors.ENCLAVE_ERROR)
+    except (ManagerError, ManagerUnreachable) as error:
+        raise manager_error(error) from None
 
 
 def _distributed(private_room: PrivateRoom, private: PrivateTransaction) -> bytes:

@@ -30,7 +30,7 @@ from lacnode.rpc.parameters import (
     required,
 )
 from lacnode.rpc.privacy_errors import is_no_group, manager_error, privacy_error
-from lacnode.rpc.privacy_parameters import group_id, in_base64, keys, optional_text, room
+from lacnode.rpc.privacy_parameters import check_member, group_id, in_base64, keys, optional_text, room
 from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.results import Json
 from lacnode.rpc.services import RpcServices
@@ -44,6 +44,8 @@ def priv_createPrivacyGroup(services: RpcServices, params: Params) -> object:
     if not isinstance(document, Mapping):
         raise invalid_params("group: an object was expected")
     members = keys(document.get("addresses"), "addresses")
+    if private_room.has_tenants and private_room.public_key not in members:
+        raise privacy_error(privacy_errors.ENCLAVE_ERROR)
     name, description = optional_text(document, "name"), optional_text(document, "description")
     try:
         group = private_room.manager.create_group(members, private_room.public_key, name, description)
@@ -56,15 +58,19 @@ def priv_deletePrivacyGroup(services: RpcServices, params: Params) -> object:
     private_room = room(services)
     wanted = group_id(required(params, 0, "privacyGroupId"))
     try:
+        if not private_room.sees(wanted):
+            raise privacy_error(privacy_errors.DELETE_GROUP_ERROR)
         return in_base64(private_room.manager.delete_group(wanted, private_room.public_key))
     except (ManagerError, ManagerUnreachable):
         raise privacy_error(privacy_errors.DELETE_GROUP_ERROR) from None
 
 
 def priv_findPrivacyGroup(services: RpcServices, params: Params) -> object:
-    members = keys(required(params, 0, "addresses"), "addresses")
+    members, private_room = keys(required(params, 0, "addresses"), "addresses"), room(services)
+    if private_room.has_tenants and private_room.public_key not in members:
+        raise privacy_error(privacy_errors.FIND_GROUP_ERROR)
     try:
-        found = room(services).manager.find_groups(members)
+        found = private_room.manager.find_groups(members)
     except (ManagerError, ManagerUnreachable):
         raise privacy_error(privacy_errors.FIND_GROUP_ERROR) from None
     return [
@@ -182,6 +188,10 @@ def priv_getTransactionCount(services: RpcServices, params: Params) -> object:
         wanted = group_id(group)
     except RpcError:
         raise privacy_error(privacy_errors.NONCE_ERROR) from None
+    try:
+        check_member(private_room, wanted)
+    except RpcError:
+        raise privacy_error(privacy_errors.NONCE_ERROR) from None
     return results.quantity(private_room.nonce(sender, wanted))
 
 
@@ -189,6 +199,7 @@ def priv_getCode(services: RpcServices, params: Params) -> object:
     private_room = room(services)
     wanted, contract = group_id(required(params, 0, "privacyGroupId")), address(required(params, 1, "address"))
     header = header_by_number_or_hash(services, required(params, 2, "block"))
+    check_member(private_room, wanted)
     private_room.settle(header.number)
     state = private_room.state(wanted, header.number)
     return to_hex(state.code(contract)) if state.exists(contract) else None
@@ -203,6 +214,7 @@ def priv_call(services: RpcServices, params: Params) -> object:
         raise invalid_params('call: Missing "to" field in call arguments')
     if header is None:
         return None
+    check_member(private_room, wanted, header.number)
     if call.value:
         raise internal_error()
     deadline = time.monotonic() + services.settings.call_seconds
@@ -225,20 +237,22 @@ def priv_debugGetStateRoot(services: RpcServices, params: Params) -> object:
     private_room = room(services)
     wanted = group_id(required(params, 0, "privacyGroupId"))
     number = block_number(services, required(params, 1, "block"))
-    _check_exists(private_room, wanted)
+    _check_exists(private_room, wanted, number)
     if number > services.chain.head.header.number:
         raise internal_error()
     private_room.settle(number)
     return to_hex(private_room.root(wanted, number))
 
 
-def _check_exists(private_room: PrivateRoom, wanted: bytes) -> None:
+def _check_exists(private_room: PrivateRoom, wanted: bytes, number: int) -> None:
     if private_room.flexible is not None:
-        if private_room.flexible.find(wanted) is None:
+        if private_room.flexible.find(wanted) is None or not private_room.sees(wanted, number):
             raise privacy_error(privacy_errors.FIND_GROUP_ERROR)
         return
     try:
         private_room.manager.retrieve_group(wanted)
+        if not private_room.sees(wanted):
+            raise privacy_error(privacy_errors.FIND_GROUP_ERROR)
     except ManagerError as error:
         text = privacy_errors.FIND_GROUP_ERROR if is_no_group(error) else privacy_errors.ENCLAVE_ERROR
         raise privacy_error(text) from None
@@ -256,6 +270,12 @@ def priv_getLogs(services: RpcServices, params: Params) -> object:
     if not query.fixed_from:
         query = replace(query, from_block=0)
     return matching_private_logs(services, room(services), wanted, query)
+
+
+def _number_of(services: RpcServices, query: LogQuery) -> int | None:
+    """The block that logs are asked for, if it is one by its hash: its members may know them."""
+    header = None if query.block_hash is None else services.chain.header_of(query.block_hash)
+    return None if header is None else header.number
 
 
 def matching_private_logs(
@@ -276,6 +296,7 @@ def matching_private_logs(
 def _private_logs(
     services: RpcServices, private_room: PrivateRoom, wanted: bytes, query: LogQuery
 ) -> Iterable[FoundLog]:
+    check_member(private_room, wanted, _number_of(services, query))
     if query.block_hash is not None:
         return private_room.logs_of_block(wanted, query.block_hash, query.wanted)
     end = min(query.to_block, services.chain.head.header.number)

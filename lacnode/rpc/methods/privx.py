@@ -11,7 +11,7 @@ from lacnode.rpc.services import RpcServices
 def privx_findFlexiblePrivacyGroup(services: RpcServices, params: Params) -> object:
     flexible = room(services).flexible
     members = keys(required(params, 0, "addresses"), "addresses")
-    if flexible is None:
+    if flexible is None or (room(services).has_tenants and room(services).public_key not in members):
         raise privacy_error(privacy_errors.FIND_FLEXIBLE_GROUP_ERROR)
     return [
         {

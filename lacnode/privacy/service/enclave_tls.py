@@ -1,0 +1,134 @@
+"""TLS to a transaction manager elsewhere: the certificate that this node shows it, and the one certificate it may show.
+
+As Besu's `EnclaveFactory` has it, chains count for nothing: the manager is who the known-enclave file says. Beyond Besu, a
+certificate out of its time is refused even if it is the known one. Must not leave a private key unencrypted on the disk.
+"""
+
+import secrets
+import ssl
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, pkcs12
+
+from lacnode.privacy.service.tls import MAX_FILE, Fingerprints, TlsError
+
+log = structlog.get_logger("privacy")
+
+DEFAULT_PORT = 443
+
+
+class EnclaveRefused(Exception):
+    """The manager's certificate is not to be trusted; the message says why, and holds nothing secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnclaveTlsFiles:
+    """`--privacy-tls-keystore-file` (PKCS#12), `-keystore-password-file` (its first line) and `-known-enclave-file`
+    (`host:port` and SHA-256 a line)."""
+
+    keystore: Path
+    password: Path
+    known_enclaves: Path
+
+
+class EnclaveTls:
+    """What `files` say for the manager at `url`. TlsError where a file cannot be used; its texts begin as Besu's."""
+
+    def __init__(self, files: EnclaveTlsFiles, url: str) -> None:
+        parts = urlsplit(url)
+        self.url = parts._replace(scheme="https").geturl()
+        """TLS is spoken whatever the scheme of the URL that was given."""
+        self.name = f"{parts.hostname}:{parts.port or DEFAULT_PORT}"
+        self._file = files.known_enclaves
+        _first_bytes(files.known_enclaves, 0)  # fingerprints take a file that is not there for one without lines
+        self._known = Fingerprints(files.known_enclaves, record=False)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self.context.check_hostname = False
+        self.context.verify_mode = ssl.CERT_NONE
+        _show(self.context, files)
+
+    def check(self, certificate: bytes | None) -> None:
+        """EnclaveRefused unless `certificate` (DER) is the manager's, and in its time."""
+        try:
+            found = x509.load_der_x509_certificate(certificate or b"")
+        except ValueError:
+            raise EnclaveRefused(f"{self.name} shows no certificate that can be read") from None
+        if not self._known.trusts(self.name, certificate or b""):
+            raise EnclaveRefused(
+                f"the certificate of {self.name} is not the one in {self._file}: its fingerprint is "
+                f"{found.fingerprint(SHA256()).hex(':')}"
+            )
+        if not found.not_valid_before_utc <= datetime.now(UTC) <= found.not_valid_after_utc:
+            raise EnclaveRefused(f"the certificate of {self.name} is out of its time: {_time_of(found)}")
+
+    def trace(self, event: str, details: dict[str, Any]) -> None:
+        """httpx's `trace` extension: looks at a new connection's certificate before anything is sent on it."""
+        if event != "connection.start_tls.complete":
+            return
+        stream = details["return_value"]
+        try:
+            self.check(stream.get_extra_info("ssl_object").getpeercert(True))
+        except EnclaveRefused:
+            stream.close()
+            raise
+
+
+def _show(context: ssl.SSLContext, files: EnclaveTlsFiles) -> None:
+    """Have the keystore's certificate shown. The library reads keys from files only, so one is written for the moment, under
+    a password that nobody is told."""
+    key, certificate, others = _opened(files)
+    if certificate.not_valid_after_utc < datetime.now(UTC):
+        # Said and not refused: the manager's side decides, and the public chain goes on without it.
+        log.warning(f"the certificate in {files.keystore} is out of its time: {_time_of(certificate)}")
+    password = secrets.token_hex(32).encode()
+    pem = [key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password))]
+    pem += [shown.public_bytes(Encoding.PEM) for shown in (certificate, *others)]
+    with tempfile.NamedTemporaryFile(suffix=".pem") as file:
+        file.write(b"".join(pem))
+        file.flush()
+        try:
+            context.load_cert_chain(file.name, password=password)
+        except ssl.SSLError as error:
+            raise TlsError(f"Failed to load TLS files {files.keystore}: {error.reason}") from None
+
+
+def _opened(files: EnclaveTlsFiles) -> tuple[Any, x509.Certificate, list[x509.Certificate]]:
+    """The key, its certificate and those that lead to it."""
+    password = _first_bytes(files.password, MAX_FILE).partition(b"\n")[0].removesuffix(b"\r")
+    if not password:
+        raise TlsError(f"Keystore password file is empty: {files.password}")
+    try:
+        key, certificate, others = pkcs12.load_key_and_certificates(_first_bytes(files.keystore, MAX_FILE), password)
+    except (ValueError, UnsupportedAlgorithm):
+        raise TlsError(
+            f"Failed to load TLS files {files.keystore}: PKCS#12 under the password in {files.password} was expected"
+        ) from None
+    if key is None or certificate is None:
+        raise TlsError(f"Failed to load TLS files {files.keystore}: a private key and its certificate were expected")
+    return key, certificate, others
+
+
+def _first_bytes(file: Path, most: int) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(most)
+    except FileNotFoundError:
+        raise TlsError(f"Requested file {file} does not exist at specified location.") from None
+    except PermissionError:
+        raise TlsError(f"Current user does not have permissions to access {file}") from None
+    except OSError as error:
+        raise TlsError(f"Failed to load TLS files {file}: {error.strerror}") from None
+
+
+def _time_of(certificate: x509.Certificate) -> str:
+    return f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M} to {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,129 @@
+"""JSON Web Tokens: those that this node gives, and those that somebody else gives and this node only checks."""
+
+import base64
+import binascii
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from lacnode.rpc.user import CannotAuthenticate, User
+
+LIFETIME = 5 * 60
+"""Seconds that a token of ours is good for, as in Besu."""
+
+MAX_TOKEN, MAX_KEY_FILE = 16_384, 65_536
+"""Characters of a token, bytes of a key file."""
+
+
+class TokenKeyError(CannotAuthenticate):
+    """A public key that cannot check tokens; names the file and what was expected."""
+
+
+class TokenChecker(Protocol):
+    """Knows whose a token is."""
+
+    def user_of(self, token: str) -> User | None:
+        """Who a token was given to; None if it is none, forged, or over."""
+
+
+class OwnTokens:
+    """Tokens signed by a key that is made when the first is asked for and dies with the process (RSA 2048, RS256)."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._key: rsa.RSAPrivateKey | None = None
+
+    def give(self, name: str, permissions: list[str], privacy_key: str | None) -> str:
+        """A token for a user."""
+        now = int(time.time())
+        claims: dict[str, Any] = {"permissions": permissions, "username": name, "iat": now, "exp": now + LIFETIME}
+        if privacy_key is not None:
+            claims["privacyPublicKey"] = privacy_key
+        return jwt.encode(claims, self._private_key(), algorithm="RS256")
+
+    def user_of(self, token: str) -> User | None:
+        """See `TokenChecker`."""
+        with self._lock:
+            key = self._key
+        return None if key is None else _checked(token, key.public_key(), "RS256")
+
+    def _private_key(self) -> rsa.RSAPrivateKey:
+        with self._lock:
+            if self._key is None:
+                self._key = rsa.generate_private_key(65537, 2048)
+            return self._key
+
+
+class ForeignTokens:
+    """Tokens of another issuer, whose public key (PEM) is in `file`, or for HS256 the secret that both have.
+    TokenKeyError."""
+
+    def __init__(self, file: Path, algorithm: str) -> None:
+        self._algorithm = algorithm
+        self._key = _foreign_key(file, algorithm)
+
+    def user_of(self, token: str) -> User | None:
+        """See `TokenChecker`."""
+        return _checked(token, self._key, self._algorithm)
+
+
+def _foreign_key(file: Path, algorithm: str) -> Any:
+    text = _read(file)
+    if algorithm.startswith("HS"):
+        if len(text.strip()) < 32:
+            raise TokenKeyError(f"{file}: a secret of 32 bytes or more was expected for {algorithm}")
+        return text.strip()
+    expected = rsa.RSAPublicKey if algorithm.startswith("RS") else ec.EllipticCurvePublicKey
+    kind = "RSA" if algorithm.startswith("RS") else "elliptic curve"
+    try:
+        key = load_pem_public_key(text)
+    except (ValueError, UnsupportedAlgorithm):
+        raise TokenKeyError(f"{file}: a public key in PEM was expected") from None
+    if not isinstance(key, expected):
+        raise TokenKeyError(f"{file}: the public key of an {kind} pair was expected for {algorithm}")
+    return key
+
+
+def _read(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            text = opened.read(MAX_KEY_FILE + 1)
+    except OSError as error:
+        raise TokenKeyError(f"{file}: {error.strerror}") from None
+    if len(text) > MAX_KEY_FILE:
+        raise TokenKeyError(f"{file}: at most {MAX_KEY_FILE} bytes were expected")
+    return text
+
+
+def _checked(token: str, key: Any, algorithm: str) -> User | None:
+    if len(token) > MAX_TOKEN:
+        return None
+    try:
+        claims = jwt.decode(token, key, algorithms=[algorithm], options={"require": ["exp"], "verify_aud": False})
+    except (jwt.InvalidTokenError, jwt.InvalidKeyError):
+        return None
+    return _user(claims)
+
+
+def _user(claims: Mapping[str, object]) -> User:
+    permissions = claims.get("permissions")
+    named = permissions if isinstance(permissions, list) else []
+    return User(frozenset(name for name in named if isinstance(name, str)), _privacy_key(claims))
+
+
+def _privacy_key(claims: Mapping[str, object]) -> bytes | None:
+    text = claims.get("privacyUserId") or claims.get("privacyPublicKey")
+    if not isinstance(text, str):
+        return None
+    try:
+        key = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return key if len(key) == 32 else None

@@ -1,0 +1,370 @@
+"""The manager's store by its contract, on SQLite and on a real PostgreSQL: what is kept, with whom at once, and what a lost
+connection does."""
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from lacnode.privacy.audit import AuditBroken, AuditLog
+from lacnode.privacy.database import MEMORY, WRITE_LOCK, StoreError
+from lacnode.privacy.group_record import GroupRecord
+from lacnode.privacy.key_files import save_key_pair
+from lacnode.privacy.keys import KeyPair, KeyRing
+from lacnode.privacy.manager import LocalTransactionManager
+from lacnode.privacy.payload import EncryptedPayload, encrypt, opened_with
+from lacnode.privacy.payload_store import PayloadConflict, PayloadStore
+from lacnode.privacy.peers import Peers
+from lacnode.privacy.service.config import load_config
+from lacnode.privacy.service.run import open_service
+from lacnode.privacy.transaction_manager import GroupType, ManagerUnreachable
+from tests.postgresql import ABSENT, PostgresqlServer, running_server
+
+DEADLINE = 30.0
+SECRET = b"the plaintext of an agreement"
+A, B, C, D = (KeyPair.of(bytes([number]) * 32) for number in range(1, 5))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresqlServer]:
+    # A server that confirms before it has written: the store must not believe it.
+    with running_server("synchronous_commit=off", "wal_writer_delay=10s") as found:
+        if found is None:
+            pytest.skip(ABSENT)
+        yield found
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'payloads.sqlite'}"
+    server: PostgresqlServer = request.getfixturevalue("server")
+    return server.url(server.new_database())
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[[str], PayloadStore]]:
+    """Opens stores, and closes them after the test."""
+    stores: list[PayloadStore] = []
+
+    def open_one(url: str) -> PayloadStore:
+        stores.append(PayloadStore(url))
+        return stores[-1]
+
+    yield open_one
+    for store in stores:
+        store.close()
+
+
+Opened = Callable[[str], PayloadStore]
+
+
+def sealed(number: int, *recipients: KeyPair) -> EncryptedPayload:
+    return encrypt(number.to_bytes(4), A, [recipient.public for recipient in recipients], bytes(32))
+
+
+def share(payload: EncryptedPayload, position: int, recipient: KeyPair) -> tuple[EncryptedPayload, dict[bytes, int]]:
+    """What one recipient is sent of a payload."""
+    return payload.only([position]), {recipient.public: 0}
+
+
+class TestContract:
+    def test_a_payload_is_kept_once_with_the_boxes_of_all_who_bring_one(self, url: str, opened: Opened) -> None:
+        store, payload = opened(url), sealed(1, B, C)
+        assert store.is_empty()
+        assert store.put_payload(*share(payload, 0, B))
+        assert not store.put_payload(*share(payload, 1, C))
+        assert not store.put_payload(*share(payload, 1, C))
+        stored = store.payload(payload.key)
+        assert stored is not None
+        assert (set(stored.parties), len(stored.payload.boxes)) == ({B.public, C.public}, 2)
+        for reader in (B, C):
+            opened_at = opened_with(stored.payload.only([stored.parties[reader.public]]), reader)
+            assert opened_at == (0, (1).to_bytes(4))
+        assert store.payload(bytes(32)) is None
+        assert not store.is_empty()
+
+    @pytest.mark.parametrize("change", [{"sender": D.public}, {"nonce": bytes(24)}, {"group_id": b"\1" * 32}])
+    def test_another_payload_under_a_taken_key_changes_nothing(
+        self, url: str, opened: Opened, change: dict[str, Any]
+    ) -> None:
+        store, payload = opened(url), sealed(1, B)
+        store.put_payload(*share(payload, 0, B))
+        before = store.payload(payload.key)
+        with pytest.raises(PayloadConflict):
+            store.put_payload(replace(payload, **change), {C.public: 0})
+        assert store.payload(payload.key) == before
+
+    def test_payloads_of_a_party_come_in_order_and_in_pages(self, url: str, opened: Opened) -> None:
+        store = opened(url)
+        mine = [sealed(number, B) for number in range(7)]
+        for payload in mine:
+            store.put_payload(*share(payload, 0, B))
+            store.put_payload(*share(sealed(99, C), 0, C))
+        first = store.payloads_of(B.public, 0, 4)
+        second = store.payloads_of(B.public, first[-1].number, 4)
+        assert [stored.payload.key for stored in first + second] == [payload.key for payload in mine]
+        assert store.payloads_of(D.public, 0, 4) == []
+
+    def test_groups_are_replaced_found_by_members_and_listed_in_order(self, url: str, opened: Opened) -> None:
+        store = opened(url)
+        one = GroupRecord((A.public, B.public), "one", "", True, GroupType.PANTHEON, b"1")
+        two, other = replace(one, name="two", seed=b"2"), replace(one, members=(A.public, C.public))
+        for record in (one, two, other):
+            store.put_group(record)
+        store.put_group(replace(one, active=False))
+        assert store.groups_of([B.public, A.public]) == [two]
+        assert [record.name for record in store.all_groups()] == ["one", "two", "one"]
+        assert (store.group(one.id), store.group(bytes(32))) == (replace(one, active=False), None)
+
+    def test_known_managers_are_replaced_as_a_whole(self, url: str, opened: Opened) -> None:
+        store = opened(url)
+        store.put_known_nodes({A.public: "http://a", B.public: "http://b"})
+        store.put_known_nodes({B.public: "http://elsewhere"})
+        assert store.known_nodes() == {B.public: "http://elsewhere"}
+        store.put_known_nodes({})
+        assert store.known_nodes() == {}
+
+    def test_audit_shows_what_was_taken_out(self, url: str, opened: Opened) -> None:
+        store = opened(url)
+        audit = AuditLog(store)
+        for number in range(3):
+            audit.record("sent", bytes([number]) * 32, A.public, [B.public], bytes(32))
+        assert [entry["number"] for entry in audit.export()] == [1, 2, 3]
+        with store._database.write() as connection:
+            connection.exec_driver_sql("DELETE FROM audit WHERE number = 2")
+        with pytest.raises(AuditBroken, match="entry 2"):
+            list(audit.export())
+
+    def test_another_opening_finds_everything(self, url: str, opened: Opened) -> None:
+        store, payload = opened(url), sealed(1, B)
+        group = GroupRecord.legacy((A.public, B.public))
+        store.put_payload(payload, {B.public: 0, A.public: 1})
+        store.put_group(group)
+        store.put_known_nodes({B.public: "http://b"})
+        AuditLog(store).record("sent", payload.key, A.public, [B.public], bytes(32))
+        before = store.payload(payload.key)
+        store.close()
+        again = opened(url)
+        assert (again.payload(payload.key), again.all_groups()) == (before, [group])
+        assert again.known_nodes() == {B.public: "http://b"}
+        assert len(list(AuditLog(again).export())) == 1
+
+
+WRITERS, PAYLOADS = 4, 12
+
+
+class TestAtOnce:
+    def test_writers_through_two_openings_lose_nothing_of_each_other(self, url: str, opened: Opened) -> None:
+        with ThreadPoolExecutor(2) as pool:  # two managers that start on one empty database
+            stores = list(pool.map(opened, [url, url]))
+        self._write_and_look(stores, opened(url))
+
+    def test_threads_on_a_store_that_forgets(self, opened: Opened) -> None:
+        store = opened(MEMORY)
+        self._write_and_look([store, store], store)
+
+    def _write_and_look(self, stores: list[PayloadStore], look: PayloadStore) -> None:
+        readers = [KeyPair.of(bytes([number]) * 32) for number in range(10, 10 + WRITERS)]
+        payloads = [sealed(number, *readers) for number in range(PAYLOADS)]
+        group = GroupRecord.legacy(tuple(reader.public for reader in readers))
+
+        def write(index: int) -> int:
+            store, new = stores[index % 2], 0
+            for payload in payloads:
+                new += store.put_payload(*share(payload, index, readers[index]))
+                store.put_group(group)
+                store.put_known_nodes({readers[index].public: f"http://{index}"})
+                AuditLog(store).record("received", payload.key, A.public, [readers[index].public], bytes(32))
+            return new
+
+        with ThreadPoolExecutor(WRITERS) as pool:
+            assert sum(pool.map(write, range(WRITERS))) == PAYLOADS
+        for number, payload in enumerate(payloads):
+            stored = look.payload(payload.key)
+            assert stored is not None
+            assert len(stored.payload.boxes) == WRITERS
+            for reader in readers:
+                mine = stored.payload.only([stored.parties[reader.public]])
+                assert opened_with(mine, reader) == (0, number.to_bytes(4))
+        assert look.all_groups() == [group]
+        assert len(look.known_nodes()) == 1
+        assert len(list(AuditLog(look).export())) == WRITERS * PAYLOADS
+
+    def test_who_reads_page_by_page_meanwhile_misses_none(self, url: str, opened: Opened) -> None:
+        store, expected = opened(url), WRITERS * PAYLOADS
+        written = threading.Event()
+
+        def write(index: int) -> None:
+            for number in range(PAYLOADS):
+                store.put_payload(*share(sealed(index * PAYLOADS + number, B), 0, B))
+
+        def read() -> list[int]:
+            seen: list[int] = []
+            while True:
+                last = written.is_set()
+                page = store.payloads_of(B.public, seen[-1] if seen else 0, 5)
+                seen += [stored.number for stored in page]
+                if last and not page:
+                    return seen
+
+        with ThreadPoolExecutor(WRITERS + 1) as pool:
+            reading = pool.submit(read)
+            list(pool.map(write, range(WRITERS)))
+            written.set()
+            seen = reading.result(DEADLINE)
+        assert len(seen) == expected
+        assert seen == sorted(seen)
+
+    def test_a_reader_sees_one_moment(self, url: str, opened: Opened) -> None:
+        reader, writer = opened(url), opened(url)
+        with reader._database.read() as connection:
+            before = connection.exec_driver_sql("SELECT count(*) FROM known_nodes").scalar()
+            writer.put_known_nodes({A.public: "http://a"})
+            assert connection.exec_driver_sql("SELECT count(*) FROM known_nodes").scalar() == before
+
+
+def manager_on(store: PayloadStore) -> LocalTransactionManager:
+    return LocalTransactionManager(KeyRing([A]), store, Peers([A.public], "http://a"), NoPeers())
+
+
+class NoPeers:
+    """PeerSender of a manager that is alone."""
+
+    def post(self, path: str, bodies: Any) -> dict[str, bytes | None]:
+        return dict.fromkeys(bodies)
+
+
+class TestLostConnection:
+    def test_idle_connections_that_were_cut_are_replaced_unnoticed(
+        self, server: PostgresqlServer, opened: Opened
+    ) -> None:
+        name = server.new_database()
+        store, payload = opened(server.url(name)), sealed(1, B)
+        store.put_payload(*share(payload, 0, B))
+        assert end_sessions(server, name) > 0
+        assert store.payload(payload.key) is not None
+
+    def test_one_that_is_cut_midway_is_an_error_and_the_next_call_works(
+        self, server: PostgresqlServer, opened: Opened
+    ) -> None:
+        name = server.new_database()
+        store, payload = opened(server.url(name)), sealed(1, B)
+        with server.connect(name) as other, ThreadPoolExecutor(1) as pool:
+            other.execute(b"SELECT pg_advisory_lock(%d)" % WRITE_LOCK)
+            writing = pool.submit(store.put_payload, *share(payload, 0, B))
+            wait_for_writer(other)
+            end_sessions(server, name, b"wait_event_type = 'Lock'")
+            with pytest.raises(StoreError, match=r"^the store cannot be written: its database is not reached$"):
+                writing.result(DEADLINE)
+            assert store.payload(payload.key) is None
+            other.execute(b"SELECT pg_advisory_unlock_all()")
+        assert store.put_payload(*share(payload, 0, B))
+        assert store.payload(payload.key) is not None
+
+    def test_a_writer_does_not_wait_for_ever(
+        self, server: PostgresqlServer, opened: Opened, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("lacnode.privacy.database.WAIT_SECONDS", 1)
+        name = server.new_database()
+        store = opened(server.url(name))
+        with server.connect(name) as other:
+            other.execute(b"SELECT pg_advisory_lock(%d)" % WRITE_LOCK)
+            with pytest.raises(StoreError, match="cannot be written: LockNotAvailable"):
+                store.put_known_nodes({})
+            assert store.known_nodes() == {}
+
+    def test_the_manager_says_it_is_down_and_goes_on_when_the_server_is_back(
+        self, server: PostgresqlServer, opened: Opened
+    ) -> None:
+        store = opened(server.url(server.new_database()))
+        manager = manager_on(store)
+        first = manager.send(SECRET, A.public, [])
+        server.stop()
+        try:
+            assert not manager.is_up()
+            with pytest.raises(ManagerUnreachable, match="its database is not reached"):
+                manager.send(SECRET, A.public, [])
+        finally:
+            server.start()
+        assert manager.is_up()
+        second = manager.send(SECRET, A.public, [])
+        assert [manager.receive(key).payload for key in (first, second)] == [SECRET, SECRET]
+        assert len(list(AuditLog(store).export())) == 2
+
+    def test_what_was_given_out_survives_a_crash_of_a_server_that_confirms_early(
+        self, server: PostgresqlServer, opened: Opened
+    ) -> None:
+        manager = manager_on(opened(server.url(server.new_database())))
+        key = manager.send(SECRET, A.public, [])
+        server.crash()
+        server.start()
+        assert manager.receive(key).payload == SECRET
+        assert all(SECRET not in file.read_bytes() for file in server.data.rglob("*") if file.is_file())
+
+
+def end_sessions(server: PostgresqlServer, database: str, where: bytes = b"true") -> int:
+    query = b"SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE datname = '%s' AND " % (
+        database.encode()
+    )
+    with server.connect() as connection:
+        row = connection.execute(query + where).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def wait_for_writer(connection: "psycopg.Connection[tuple[Any, ...]]") -> None:
+    """Until somebody waits for the write lock."""
+    waiting = threading.Event()
+    limit = threading.Timer(DEADLINE, waiting.set)
+    limit.start()
+    try:
+        query = b"SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        while connection.execute(query).fetchone() is None:
+            assert not waiting.is_set(), "no writer came"
+    finally:
+        limit.cancel()
+
+
+class TestOpening:
+    def test_a_manager_by_orions_url(self, server: PostgresqlServer, tmp_path: Path) -> None:
+        save_key_pair(tmp_path / "node", A)
+        file, query = tmp_path / "orion.toml", f"user={server.USER}&password={server.password}"
+        file.write_text(
+            f'workdir = "{tmp_path}"\npublickeys = ["node.pub"]\nprivatekeys = ["node.key"]\n'
+            f'storage = "sql:jdbc:postgresql://127.0.0.1:{server.port}/{server.new_database()}?{query}"\n'
+        )
+        keys = []
+        for _ in range(2):
+            service = open_service(load_config(file, {}))
+            keys.append(service.manager.send(SECRET, A.public, []))
+            assert [service.manager.receive(key).payload for key in keys] == [SECRET] * len(keys)
+            service.close()
+
+    def test_what_is_wrong_is_said_and_no_password(self, server: PostgresqlServer) -> None:
+        database, wrong = server.new_database(), "not-the-password"
+        url = server.url(database).replace(server.password, wrong)
+        for bad, words in (
+            (url, "password authentication failed"),
+            (server.url("nowhere"), 'database "nowhere" does not exist'),
+            (url.replace(f":{server.port}/", ":1/"), "Connection refused"),
+            (url.replace("postgresql+psycopg", "mysql"), "sqlite or postgresql was expected, found mysql"),
+            (f"{url}:{wrong}:", "cannot be"),
+            (wrong, "the store's URL cannot be understood"),
+        ):
+            with pytest.raises(StoreError, match=words) as error:
+                PayloadStore(bad)
+            assert wrong not in str(error.value)
+            assert server.password not in str(error.value)
+
+    def test_without_the_driver_the_extra_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "psycopg", None)
+        with pytest.raises(StoreError, match=r"pip install 'lacnode\[postgresql\]'"):
+            PayloadStore("postgresql+psycopg://127.0.0.1/nowhere")

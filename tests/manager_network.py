@@ -1,0 +1,43 @@
+"""Transaction managers that reach each other by a call: the real ones, on stores in memory, without sockets."""
+
+from collections.abc import Mapping
+
+from lacnode.privacy.keys import KeyPair, KeyRing
+from lacnode.privacy.manager import LocalTransactionManager
+from lacnode.privacy.payload_store import PayloadStore
+from lacnode.privacy.peers import Peers
+from lacnode.privacy.proof import PROVE, ProofDesk
+from lacnode.privacy.transaction_manager import ManagerError
+
+
+class Network:
+    """PeerSender by direct calls; `down` are URLs that do not answer."""
+
+    def __init__(self) -> None:
+        self.managers: dict[str, LocalTransactionManager] = {}
+        self.stores: dict[str, PayloadStore] = {}
+        self.down: set[str] = set()
+
+    def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
+        return {url: self._one(url, path, body) for url, body in bodies.items()}
+
+    def _one(self, url: str, path: str, body: bytes) -> bytes | None:
+        if url in self.down:
+            return None
+        manager = self.managers[url]
+        try:
+            if path == PROVE:
+                return ProofDesk(manager.keys, lambda: url).prove(body)
+            return (manager.pushed if path == "/push" else manager.group_pushed)(body).encode()
+        except ManagerError:
+            return None
+
+    def add(self, url: str, pairs: list[KeyPair], store: PayloadStore | None = None) -> LocalTransactionManager:
+        self.stores[url] = store or PayloadStore()
+        peers = Peers([pair.public for pair in pairs], url)
+        manager = LocalTransactionManager(KeyRing(pairs), self.stores[url], peers, self)
+        self.managers[url] = manager
+        for other in self.managers.values():
+            for another in self.managers.values():
+                other._peers.learn(another._peers.view)
+        return manager

@@ -1,0 +1,191 @@
+"""Two managers that say to have one key: who proves it has it, and who is asked for proofs."""
+
+import nacl.bindings
+import pytest
+from structlog.testing import capture_logs
+
+from lacnode.privacy.cbor import decode_map, encode_map
+from lacnode.privacy.claims import LOOK_AGAIN, Claims
+from lacnode.privacy.keys import KeyPair, KeyRing, to_text
+from lacnode.privacy.manager import LocalTransactionManager
+from lacnode.privacy.network_view import NetworkView
+from lacnode.privacy.payload import BOX_SIZE
+from lacnode.privacy.payload_store import PayloadStore
+from lacnode.privacy.peers import MAX_RIVALS, Peers
+from lacnode.privacy.proof import PROVE, ProofDesk, is_proven
+from lacnode.privacy.transaction_manager import ManagerError
+from tests.manager_network import Network
+
+A, B, EVIL = (KeyPair.of(bytes([number]) * 32) for number in (1, 2, 3))
+HOME, ELSEWHERE = "http://b", "http://evil"
+
+
+class Scene:
+    """A's manager and what it believes; B's is at HOME, another's at ELSEWHERE. `now` is A's clock."""
+
+    def __init__(self, known: str) -> None:
+        self.now = 1000.0
+        self.kept: dict[bytes, str] = {}
+        self.network = Network()
+        self.network.add(HOME, [B])
+        self.network.add(ELSEWHERE, [EVIL])
+        self.peers = Peers([A.public], "http://a", known={B.public: known}, keep=self.kept.update)
+        self.claims = Claims(KeyRing([A]), self.peers, self.network, lambda: self.now)
+
+    def hear(self, url: str, key: bytes = B.public) -> str | None:
+        """A hears from `url` that `key` is there; where A then believes it to be."""
+        self.peers.learn(NetworkView(url, (url,), {key: url}))
+        self.claims.settle()
+        return self.peers.url_of(key)
+
+
+def warnings(scene: Scene, url: str, key: bytes = B.public) -> list[str]:
+    with capture_logs() as logs:
+        scene.hear(url, key)
+    return [entry["event"] for entry in logs]
+
+
+class TestClaims:
+    def test_a_stranger_does_not_take_a_key_over(self) -> None:
+        scene = Scene(HOME)
+        (warning,) = warnings(scene, ELSEWHERE)
+        assert "does not prove it" in warning
+        assert scene.peers.url_of(B.public) == HOME
+
+    def test_the_owner_takes_it_back_from_a_stranger_who_came_first(self) -> None:
+        scene = Scene(ELSEWHERE)
+        assert scene.hear(HOME) == HOME
+        assert scene.kept == {B.public: HOME}
+
+    def test_a_manager_that_moved_is_found(self) -> None:
+        scene = Scene("http://where.it.was")
+        scene.network.down.add("http://where.it.was")
+        assert scene.hear(HOME) == HOME
+
+    def test_two_that_prove_it_are_named_and_the_first_is_used(self) -> None:
+        scene = Scene(HOME)
+        scene.network.add("http://copy", [B])
+        (warning,) = warnings(scene, "http://copy")
+        assert warning.startswith("two managers have the private key of")
+        assert all(word in warning for word in (to_text(B.public), HOME, "http://copy"))
+        assert scene.peers.url_of(B.public) == HOME
+
+    def test_who_claims_our_own_key_is_named(self) -> None:
+        scene = Scene(HOME)
+        (warning,) = warnings(scene, ELSEWHERE, A.public)
+        assert ELSEWHERE in warning
+        assert scene.peers.url_of(A.public) == "http://a"
+
+    def test_what_a_third_says_is_no_claim(self) -> None:
+        scene = Scene(HOME)
+        scene.peers.learn(NetworkView("http://third", (), {B.public: ELSEWHERE}))
+        assert scene.peers.take_rivals() == []
+
+    def test_the_same_place_written_otherwise_is_no_claim(self) -> None:
+        scene = Scene(HOME)
+        scene.peers.learn(NetworkView(HOME + "/", (), {B.public: HOME + "/"}))
+        assert scene.peers.take_rivals() == []
+
+    def test_a_claim_is_looked_at_once_a_while(self) -> None:
+        scene = Scene(ELSEWHERE)
+        scene.network.down.add(HOME)
+        scene.hear(HOME)
+        scene.network.down.clear()
+        assert scene.hear(HOME) == ELSEWHERE
+        scene.now += LOOK_AGAIN
+        assert scene.hear(HOME) == HOME
+
+    def test_no_more_claims_wait_than_are_looked_at(self) -> None:
+        scene = Scene(HOME)
+        for number in range(3 * MAX_RIVALS):
+            scene.peers.learn(NetworkView(f"http://evil:{number + 1}", (), {B.public: f"http://evil:{number + 1}"}))
+        assert len(scene.peers.take_rivals()) == MAX_RIVALS
+
+
+class TestProofs:
+    def test_of_another_place_is_none(self) -> None:
+        """A stranger that hands the question on to the owner, and the owner's answer back."""
+        scene = Scene(HOME)
+
+        class Relay(Network):
+            def _one(self, url: str, path: str, body: bytes) -> bytes | None:
+                return scene.network._one(HOME, path, body)
+
+        assert is_proven(A, B.public, HOME, Relay())
+        assert not is_proven(A, B.public, ELSEWHERE, Relay())
+
+    def test_an_old_one_is_none(self) -> None:
+        scene = Scene(HOME)
+        old: list[bytes] = []
+
+        class Recording(Network):
+            def _one(self, url: str, path: str, body: bytes) -> bytes | None:
+                old.append(scene.network._one(url, path, body) or b"")
+                return old[0]
+
+        assert is_proven(A, B.public, HOME, Recording())
+        assert not is_proven(A, B.public, HOME, Recording())
+
+    @pytest.mark.parametrize("answer", [b"", b"\xff" * 99, encode_map({"nonce": bytes(24), "box": bytes(80)})])
+    def test_garbage_is_none(self, answer: bytes) -> None:
+        class Garbled(Network):
+            def _one(self, url: str, path: str, body: bytes) -> bytes | None:
+                return answer
+
+        assert not is_proven(A, B.public, HOME, Garbled())
+        assert not is_proven(A, bytes(32), HOME, Garbled())
+
+    def test_no_payload_can_be_made_of_one(self) -> None:
+        """Whoever asks chooses what is sealed; were it as long as a master key, it would be a recipient's box."""
+        asked = encode_map({"from": A.public, "of": B.public, "challenge": bytes(32)})
+        answer = decode_map(ProofDesk(KeyRing([B]), lambda: "http://b").prove(asked), "proof")
+        box = answer.bytes("box")
+        assert len(box) > BOX_SIZE
+        assert nacl.bindings.crypto_box_open(box, answer.bytes("nonce"), B.public, A.private)
+
+    @pytest.mark.parametrize(
+        ("change", "code"),
+        [
+            ({"of": A.public}, "EnclaveNoMatchingPrivateKey"),
+            ({"from": bytes(32)}, "EnclaveDecodePublicKey"),
+            ({"challenge": bytes(31)}, "ObjectJsonDeserialization"),
+            ({"more": 1}, "ObjectJsonDeserialization"),
+        ],
+    )
+    def test_of_nonsense_are_refused(self, change: dict[str, object], code: str) -> None:
+        asked = {"from": A.public, "of": B.public, "challenge": bytes(32), **change}
+        with pytest.raises(ManagerError, match=f"^{code}$"):
+            ProofDesk(KeyRing([B]), lambda: "http://b").prove(encode_map(asked))
+
+    def test_nothing_is_proven_before_the_url_is_known(self) -> None:
+        asked = encode_map({"from": A.public, "of": B.public, "challenge": bytes(32)})
+        with pytest.raises(ManagerError):
+            ProofDesk(KeyRing([B]), lambda: None).prove(asked)
+
+
+class TestOnlyProven:
+    def test_nothing_is_sent_to_who_does_not_prove_the_recipients_key(self) -> None:
+        scene = Scene(ELSEWHERE)
+        a = LocalTransactionManager(
+            KeyRing([A]), PayloadStore(), scene.peers, scene.network, proven=scene.claims.is_proven
+        )
+        with pytest.raises(ManagerError, match=r"^NodeMissingPeerUrl$") as refused:
+            a.send(b"secret", None, [B.public])
+        assert ELSEWHERE in str(refused.value.detail)
+        assert scene.hear(HOME) == HOME
+        key = a.send(b"secret", None, [B.public])
+        scene.network.managers[HOME].receive(key)
+
+    def test_a_proof_is_asked_for_once(self) -> None:
+        scene = Scene(HOME)
+        asked = []
+
+        class Counting(Network):
+            def _one(self, url: str, path: str, body: bytes) -> bytes | None:
+                asked.append(path)
+                return scene.network._one(url, path, body)
+
+        claims = Claims(KeyRing([A]), scene.peers, Counting())
+        assert claims.is_proven(B.public, HOME)
+        assert claims.is_proven(B.public, HOME)
+        assert asked == [PROVE]
