@@ -1,15 +1,13 @@
 """State roots that members hold against each other's: who differs is named, and nobody is for being silent or behind."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from structlog.testing import capture_logs
 
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
-from lacnode.privacy.agreement import AGAIN, ASKED, EVERY, WHILE_DIVERGED, Agreement
+from lacnode.privacy.agreement import AGAIN, ASKED, EVERY, WHILE_DIVERGED
 from lacnode.privacy.keys import to_text
-from lacnode.privacy.membership import Membership
 from lacnode.privacy.private_transaction import legacy_group_id, private_contract_address, to_payload
 from lacnode.privacy.processor import NEAR
 from lacnode.privacy.room import Condition
@@ -22,39 +20,24 @@ from tests.private_nodes import (
     KEY_A,
     KEY_B,
     KEY_C,
-    Member,
     Stage,
     deploying,
     private,
     root_replaced,
     word,
 )
+from tests.root_comparison import AGREES, FOREVER, Comparison
 
 GROUP = legacy_group_id(KEY_A, (KEY_B, KEY_C))
 KEEPER_ADDRESS = private_contract_address(ALICE.address, 0, GROUP)
 LIE = keccak256(b"a lie")
-FOREVER = float("inf")
-DIFFERS = "a group's private state is not the same at another member"
-AGREES = "a group's members agree again"
 
 
-class Table:
-    """The members of a stage, whose nodes ask each other by a call. `silent` answer nobody; `lies` change an answer."""
+class Table(Comparison):
+    """A, B and C, who are in one group."""
 
     def __init__(self) -> None:
-        self.stage = Stage()
-        self.now = 1000.0
-        self.silent: set[bytes] = set()
-        self.lies: dict[bytes, Callable[[GroupState], GroupState]] = {}
-        self.asked: list[tuple[bytes, bytes, Question]] = []
-        keys = dict(zip((KEY_A, KEY_B, KEY_C), self.stage.members, strict=True))
-        self.agreements = {key: self.agreement(key, member) for key, member in keys.items()}
-
-    def agreement(self, key: bytes, member: Member) -> Agreement:
-        around, flexible = member.room._around, member.room.flexible
-        membership = Membership(around, None if flexible is None else flexible.find)
-        chair = Chair(self, key)
-        return Agreement(around, membership, lambda: member.room.processor.cursor, chair, lambda: self.now)
+        super().__init__(Stage())
 
     def send(self, nonce: int = 0, *, mine: bool = True) -> None:
         """Alice deploys her keeper, or sets it to `nonce`, for A, B and C."""
@@ -62,51 +45,6 @@ class Table:
         self.stage.a.send(private(ALICE, nonce, to=to, data=data, private_for=(KEY_B, KEY_C)))
         if mine:
             self.stage.mine()
-
-    def step(self, *keys: bytes, after: float = AGAIN) -> list[Mapping[str, object]]:
-        """Have members compare, all of them if none are named; what they log."""
-        self.now += after
-        with capture_logs() as logs:
-            for key in keys or self.agreements:
-                self.agreements[key].step()
-        return [entry for entry in logs if entry["event"] in (DIFFERS, AGREES)]
-
-    def conditions(self) -> list[Condition]:
-        """How the group stands at A, B and C."""
-        return [status.condition for member in self.stage.members for status in member.room.statuses()]
-
-    def blamed(self, member: Member) -> list[bytes]:
-        """Whom a member's node names."""
-        return [one.member for status in member.room.statuses() for one in status.divergences]
-
-    def whom(self, asker: bytes) -> list[bytes]:
-        """Whom a member's node has asked since the last time."""
-        found = [key for by, key, _ in self.asked if by == asker]
-        self.asked = [entry for entry in self.asked if entry[0] != asker]
-        return found
-
-
-class Chair:
-    """One member's Enquiry."""
-
-    def __init__(self, table: Table, key: bytes) -> None:
-        self._table = table
-        self.own_keys = [key]
-
-    def ask(
-        self, own: bytes, questions: Mapping[bytes, Sequence[Question]]
-    ) -> Mapping[bytes, Sequence[GroupState | None]]:
-        found = {}
-        for key, asked in questions.items():
-            self._table.asked += [(own, key, question) for question in asked]
-            if key not in self._table.silent:
-                found[key] = [self._answer(own, key, question) for question in asked]
-        return found
-
-    def _answer(self, own: bytes, key: bytes, question: Question) -> GroupState | None:
-        state = self._table.agreements[key].answer(own, key, question, FOREVER)
-        lie = self._table.lies.get(key)
-        return state if state is None or lie is None else lie(state)
 
 
 CURRENT, DIVERGED = Condition.CURRENT, Condition.DIVERGED
@@ -162,6 +100,19 @@ class TestAgreeing:
             seen.update(asked)
         assert len(seen) > 2 * ASKED
 
+    def test_tenants_do_not_ask_each_other_and_ask_others_by_a_members_key(self) -> None:
+        tenant = keccak256(b"a tenant")
+        stage = Stage(tenants=(KEY_A, tenant))
+        comparison = Comparison(stage)
+        for nonce, (sender, recipient) in enumerate([(KEY_A, tenant), (tenant, KEY_B)]):
+            account = (ALICE, BOB)[nonce]
+            sent = private(account, 0, data=deploying(KEEPER), private_from=sender, private_for=(recipient,))
+            stage.a.send(sent)
+        stage.mine()
+        comparison.step(KEY_A)
+        assert [(own, key) for own, key, _ in comparison.asked] == [(tenant, KEY_B)]
+        assert comparison.conditions() == [CURRENT] * 3
+
 
 class TestDiffering:
     def test_every_member_sees_it_and_names_whom_it_knows(self, table: Table) -> None:
@@ -195,7 +146,8 @@ class TestDiffering:
         table.send()
         table.step()
         root_replaced(table.stage.b, GROUP, LIE)
-        table.step(KEY_B, after=EVERY)
+        table.agreements[KEY_B] = table.agreement(table.stage.b)
+        table.step(KEY_B)
         assert table.conditions() == [CURRENT, DIVERGED, CURRENT]
         table.step(KEY_A, KEY_C, after=0)
         assert table.conditions() == [DIVERGED, DIVERGED, DIVERGED]
@@ -214,7 +166,7 @@ class TestDiffering:
         table.send()
         root_replaced(table.stage.b, GROUP, LIE)
         table.step()
-        table.agreements[KEY_A] = table.agreement(KEY_A, table.stage.a)
+        table.agreements[KEY_A] = table.agreement(table.stage.a)
         assert table.step(KEY_A) == []
         assert table.blamed(table.stage.a) == [KEY_B]
 
@@ -278,6 +230,17 @@ class TestUnknown:
         for _ in range(3):
             assert table.step(after=EVERY) == []
         assert table.conditions() == [CURRENT, CURRENT, CURRENT]
+
+    def test_two_of_whom_one_lacks_a_payload_do_not_keep_each_other_busy(self, table: Table) -> None:
+        table.send()
+        table.send(1, mine=False)
+        table.stage.b.manager.payloads.popitem()
+        table.stage.mine()
+        table.step()
+        table.asked.clear()
+        for _ in range(60):
+            table.step()
+        assert len(table.whom(KEY_A)) <= 2 * 600 / WHILE_DIVERGED + 8
 
     def test_who_is_behind_is_compared_as_far_as_it_is(self, table: Table) -> None:
         table.send()
