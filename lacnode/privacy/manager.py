@@ -210,17 +210,12 @@ class LocalTransactionManager:
         name: str = "",
         description: str = "",
         seed: bytes | None = None,
-        supervisor: bytes | None = None,
     ) -> PrivacyGroup:
-        """See TransactionManager. A `supervisor` is a mandatory recipient: a member like the others, named in the
-        description, so that every member sees it."""
+        """See TransactionManager."""
         own = self._keys.sender(sender).public
         if own not in members:
             raise ManagerError("CreatePrivacyGroupShouldIncludeSelf")
         distinct = tuple(dict.fromkeys(members))
-        if supervisor is not None:
-            distinct = (*distinct, *([] if supervisor in distinct else [supervisor]))
-            description = f"{description} [mandatory recipient: {to_text(supervisor)}]".strip()
         seed = secrets.token_bytes(SEED_SIZE) if seed is None else seed
         record = GroupRecord(distinct, name, description, True, GroupType.PANTHEON, seed)
         self._spread(record)

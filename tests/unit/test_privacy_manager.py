@@ -11,6 +11,7 @@ from lacnode.privacy.group_record import GroupRecord, encode_group
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.missing import ATTEMPTS, MissingPayloads
 from lacnode.privacy.network_view import NetworkView
+from lacnode.privacy.oversight import supervised
 from lacnode.privacy.payload import encode_payload, encrypt
 from lacnode.privacy.payload_store import PayloadStore
 from lacnode.privacy.peers import Peers
@@ -128,7 +129,8 @@ class TestGroups:
 
     def test_a_supervisor_is_seen_by_members_and_receives_what_they_send(self, network: Network) -> None:
         a, b, c = network.managers.values()
-        group = a.create_group([A1.public, B1.public], A1.public, "g", "d", supervisor=C1.public)
+        members, description = supervised([A1.public, B1.public], "d", C1.public)
+        group = a.create_group(members, A1.public, "g", description)
         assert C1.public in b.retrieve_group(group.id).members
         assert "mandatory recipient" in b.retrieve_group(group.id).description
         assert c.receive(b.send_to_group(SECRET, B1.public, group.id)).payload == SECRET

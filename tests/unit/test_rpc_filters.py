@@ -13,6 +13,7 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc.errors import RpcError
 from lacnode.rpc.feeds import Feeds
 from lacnode.rpc.filters import EXPIRY_SECONDS, Filters
+from lacnode.rpc.private_filters import PrivateFilters
 from lacnode.rpc.registry import Handler
 from lacnode.rpc.services import RpcServices
 from lacnode.rpc.settings import ApiSettings
@@ -222,7 +223,7 @@ class TestFeeds:
         monkeypatch.setattr("lacnode.rpc.feeds.WAITING", 2)
         polling, listener = Polling(), Listener()
         subscriptions = Subscriptions(polling.net.chain)
-        feeds = Feeds(polling.filters, subscriptions)
+        feeds = Feeds(polling.filters, subscriptions, PrivateFilters())
         polling.call("newBlockFilter")
         subscriptions.add(NEW_HEADS, False, None, listener)
         head = polling.log(0)
@@ -236,7 +237,7 @@ class TestFeeds:
     async def test_one_failure_does_not_stop_the_rest(self, monkeypatch: pytest.MonkeyPatch) -> None:
         polling, listener = Polling(), Listener()
         subscriptions = Subscriptions(polling.net.chain)
-        feeds = Feeds(polling.filters, subscriptions)
+        feeds = Feeds(polling.filters, subscriptions, PrivateFilters())
         subscriptions.add(NEW_HEADS, False, None, listener)
         subscriptions.activate(listener)
         head = polling.log(0)
@@ -254,7 +255,7 @@ class TestFeeds:
 
     async def test_nothing_is_noted_while_nobody_listens(self) -> None:
         polling = Polling()
-        feeds = Feeds(polling.filters, Subscriptions(polling.net.chain))
+        feeds = Feeds(polling.filters, Subscriptions(polling.net.chain), PrivateFilters())
         head = polling.log(0)
         with capture_logs() as logs:
             for _ in range(20_000):

@@ -469,6 +469,20 @@ class TestGroups:
             given.get("description", ""),
         )
 
+    def test_made_with_a_mandatory_recipient(self, stage: Stage) -> None:
+        group = {
+            "addresses": [b64(KEY_A), b64(KEY_B)],
+            "description": "two and theirs",
+            "mandatoryRecipient": b64(KEY_C),
+        }
+        made = stage.a.node.call("priv_createPrivacyGroup", group)
+        found = only(stage.b.node.call("priv_findPrivacyGroup", [b64(KEY_C), b64(KEY_B), b64(KEY_A)]))
+        assert (found["privacyGroupId"], found["members"]) == (made, [b64(KEY_A), b64(KEY_B), b64(KEY_C)])
+        assert found["description"] == f"two and theirs [mandatory recipient: {b64(KEY_C)}]"
+        assert stage.a.node.call("priv_findPrivacyGroup", [b64(KEY_A), b64(KEY_B)]) == []
+        code, _ = stage.a.node.fails("priv_createPrivacyGroup", {**group, "mandatoryRecipient": "supervisor"})
+        assert code == -32602
+
     def test_without_name_and_self(self, stage: Stage) -> None:
         assert stage.a.node.call("priv_createPrivacyGroup", {"addresses": [b64(KEY_A)]})
         found = only(stage.a.node.call("priv_findPrivacyGroup", [b64(KEY_A)]))

@@ -10,6 +10,7 @@ import trio
 from lacnode.http.messages import JSON, Request, Response
 from lacnode.privacy.keys import KEY_SIZE, from_text, public_key_of, to_text
 from lacnode.privacy.manager import LocalTransactionManager
+from lacnode.privacy.oversight import supervised
 from lacnode.privacy.service.bodies import Body, group_json
 from lacnode.privacy.service.failures import failed, unreachable
 from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
@@ -133,14 +134,12 @@ class ClientRoutes:
         body = Body(request.body, names)
         if not body.has("addresses") or not body.has("from"):
             raise ManagerError("CreateGroupInvalidParams")
-        group = self._manager.create_group(
-            body.keys("addresses"),
-            body.key("from"),
-            body.text("name"),
-            body.text("description"),
-            body.data("seed") if body.has("seed") else None,
-            body.key("mandatoryRecipient"),
-        )
+        members, description = tuple(body.keys("addresses")), body.text("description")
+        supervisor = body.key("mandatoryRecipient")
+        if supervisor is not None:
+            members, description = supervised(members, description, supervisor)
+        seed = body.data("seed") if body.has("seed") else None
+        group = self._manager.create_group(members, body.key("from"), body.text("name"), description, seed)
         return _json(group_json(group))
 
     def _delete(self, request: Request) -> Response:

@@ -10,12 +10,18 @@ import httpx
 import structlog
 import trio
 
+from lacnode.privacy.recovery import RECOVER
 from lacnode.privacy.service.tls import Fingerprints
 
 log = structlog.get_logger("privacy")
 
 TIMEOUT = 1.5
-MAX_ANSWER = 4_194_304
+SLOWEST = 1_048_576
+"""Bytes a second: how long a large body may take beyond that."""
+
+MAX_ANSWER, MAX_PAYLOAD_ANSWER = 4_194_304, 16_777_216
+"""Bytes; the second where the answer holds payloads, of which one may be as large as a body that is pushed."""
+
 MAX_CALLS = 32
 HEADERS = {"content-type": "application/cbor", "accept-encoding": "identity"}
 """Nothing compressed: what a stranger says is as long as it is."""
@@ -106,7 +112,8 @@ class HttpPeerSender:
     async def _post(self, url: str, body: bytes) -> bytes | None:
         if self._client is None:
             return None
-        with trio.move_on_after(TIMEOUT):
+        largest = MAX_PAYLOAD_ANSWER if url.endswith(RECOVER) else MAX_ANSWER
+        with trio.move_on_after(TIMEOUT + max(len(body), largest - MAX_ANSWER) / SLOWEST):
             try:
                 checks = {} if self._pinned is None else {"trace": _Check(self._pinned, url)}
                 request = self._client.build_request("POST", url, content=body, headers=HEADERS, extensions=checks)
@@ -115,15 +122,21 @@ class HttpPeerSender:
                     if response.status_code != 200:
                         log.debug(f"{url} answers {response.status_code}")
                         return None
-                    answer = bytearray()
-                    async for part in response.aiter_raw():
-                        answer += part
-                        if len(answer) > MAX_ANSWER:
-                            return None
-                    return bytes(answer)
+                    return await _read(response, largest)
             except (Untrusted, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError, OSError) as error:
                 log.debug(f"{url} cannot be reached: {type(error).__name__}")
         return None
+
+
+async def _read(response: httpx.Response, largest: int) -> bytes:
+    """The body. One longer than `largest` is broken off by closing what it comes from: httpx.HTTPError."""
+    answer = bytearray()
+    async for part in response.aiter_raw():
+        answer += part
+        if len(answer) > largest:
+            # The next read fails, which ends httpx's generators; left by a return they would be nobody's.
+            await response.aclose()
+    return bytes(answer)
 
 
 def endpoint(url: str, path: str) -> str:

@@ -10,6 +10,7 @@ from lacnode.evm.private import PrivateResult
 from lacnode.primitives.bloom import bloom_of
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.privacy.marker import FLEXIBLE_PRIVACY_ADDRESS, PRIVACY_ADDRESS
+from lacnode.privacy.oversight import supervised
 from lacnode.privacy.payloads import ManagerFails, UselessPayload
 from lacnode.privacy.private_transaction import PrivateTransaction, private_contract_address
 from lacnode.privacy.records import PrivateReceipt
@@ -47,6 +48,9 @@ def priv_createPrivacyGroup(services: RpcServices, params: Params) -> object:
     if private_room.has_tenants and private_room.public_key not in members:
         raise privacy_error(privacy_errors.ENCLAVE_ERROR)
     name, description = optional_text(document, "name"), optional_text(document, "description")
+    if document.get("mandatoryRecipient") is not None:  # ours: Besu does not know it
+        (supervisor,) = keys([document["mandatoryRecipient"]], "mandatoryRecipient")
+        members, description = supervised(members, description, supervisor)
     try:
         group = private_room.manager.create_group(members, private_room.public_key, name, description)
     except (ManagerError, ManagerUnreachable) as error:
