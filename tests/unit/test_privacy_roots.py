@@ -12,7 +12,7 @@ from lacnode.privacy.manager import LocalTransactionManager
 from lacnode.privacy.payload_store import PayloadStore
 from lacnode.privacy.peers import Peers
 from lacnode.privacy.proven_requests import CHALLENGE, PER_SECONDS, VALID_SECONDS, Allowance, Asked, Challenges, ask
-from lacnode.privacy.roots import MAX_QUESTIONS, REQUESTS, ROOTS, GroupState, Question, RootDesk, RootEnquiry
+from lacnode.privacy.roots import AT_ONCE, MAX_QUESTIONS, REQUESTS, ROOTS, GroupState, Question, RootDesk, RootEnquiry
 from lacnode.privacy.transaction_manager import ManagerError
 
 A, B, C = (KeyPair.of(bytes([number]) * 32) for number in (1, 2, 3))
@@ -45,12 +45,14 @@ class Wire:
         self.desk = RootDesk(self.challenges, Allowance(REQUESTS, lambda: self.now))
         self.desk.source = self.node
         self.sent: list[tuple[str, str, bytes]] = []
+        self.sizes: list[int] = []
         self.change: Callable[[bytes], bytes] = lambda answer: answer
         known = {B.public: THERE, C.public: ORION}
         self.manager = LocalTransactionManager(KeyRing([A]), PayloadStore(), Peers([A.public], HERE, known=known), self)
         self.enquiry = RootEnquiry(self.manager, self)
 
     def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
+        self.sizes.append(len(bodies))
         return {url: self._one(url, path, body) for url, body in bodies.items()}
 
     def _one(self, url: str, path: str, body: bytes) -> bytes | None:
@@ -98,6 +100,15 @@ class TestAnswers:
         stranger = KeyPair.of(bytes([4]) * 32).public
         asked = {key: [QUESTION] for key in (B.public, C.public, stranger)}
         assert wire.enquiry.ask(A.public, asked) == {B.public: [STATE]}
+
+    def test_managers_are_asked_a_few_at_a_time_and_each_once_at_a_time(self, wire: Wire) -> None:
+        """So that some who keep us waiting leave room for payloads."""
+        keys = [KeyPair.of(bytes([5, number]) * 16).public for number in range(2 * AT_ONCE)]
+        places = {key: f"http://{number // 2}" for number, key in enumerate(keys)}
+        manager = LocalTransactionManager(KeyRing([A]), PayloadStore(), Peers([A.public], HERE, known=places), wire)
+        RootEnquiry(manager, wire).ask(A.public, {key: [QUESTION] for key in keys})
+        assert sorted(url for url, _, _ in wire.sent) == sorted(places.values())
+        assert all(size <= AT_ONCE for size in wire.sizes)
 
     def test_nothing_goes_in_the_open(self, wire: Wire) -> None:
         wire.ask()
