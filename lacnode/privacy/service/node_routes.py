@@ -1,15 +1,18 @@
-"""Orion's node API, and ours for payloads that are lost or may be and for proofs of keys: what each path answers to other
-managers. All of it is strangers'.
+"""Orion's node API, and ours for payloads that are lost or may be, for proofs of keys and for state roots: what each path
+answers to other managers. All of it is strangers'.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import trio
 
 from lacnode.http.messages import Request, Response
 from lacnode.privacy.manager import LocalTransactionManager
 from lacnode.privacy.proof import PROVE, ProofDesk
-from lacnode.privacy.recovery import CHALLENGE, RECOVER, RecoveryDesk
+from lacnode.privacy.proven_requests import CHALLENGE, Challenges
+from lacnode.privacy.recovery import RECOVER, RecoveryDesk
+from lacnode.privacy.roots import ROOTS, RootDesk
 from lacnode.privacy.service.failures import failed, unreachable
 from lacnode.privacy.spare_boxes import SPARES
 from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
@@ -18,21 +21,30 @@ TEXT = ("content-type", "text/plain")
 CBOR = ("content-type", "application/cbor")
 
 
+@dataclass(frozen=True, slots=True)
+class Desks:
+    """Who answers what Orion's node API has no word for."""
+
+    proofs: ProofDesk
+    challenges: Challenges
+    recovery: RecoveryDesk
+    roots: RootDesk
+
+
 class NodeRoutes:
     """Answers in worker threads of `limiter`."""
 
-    def __init__(
-        self, manager: LocalTransactionManager, desk: RecoveryDesk, proofs: ProofDesk, limiter: trio.CapacityLimiter
-    ) -> None:
+    def __init__(self, manager: LocalTransactionManager, desks: Desks, limiter: trio.CapacityLimiter) -> None:
         self._limiter = limiter
         self._posts: dict[str, Callable[[bytes], Response]] = {
             "/push": lambda body: _text(manager.pushed(body)),
             "/pushPrivacyGroup": lambda body: _text(manager.group_pushed(body)),
             "/partyinfo": lambda body: _cbor(manager.views_exchanged(body)),
             SPARES: lambda body: _text(manager.spares_told(body)),
-            CHALLENGE: lambda body: _cbor(desk.challenge(body)),
-            RECOVER: lambda body: _cbor(desk.recover(body)),
-            PROVE: lambda body: _cbor(proofs.prove(body)),
+            PROVE: lambda body: _cbor(desks.proofs.prove(body)),
+            CHALLENGE: lambda body: _cbor(desks.challenges.give(body)),
+            RECOVER: lambda body: _cbor(desks.recovery.recover(body)),
+            ROOTS: lambda body: _cbor(desks.roots.answer(body)),
         }
 
     def early(self, head: Request) -> Response | None:

@@ -19,10 +19,12 @@ from lacnode.privacy.missing import MissingPayloads
 from lacnode.privacy.payload_store import PayloadStore
 from lacnode.privacy.peers import Peers
 from lacnode.privacy.proof import ProofDesk
+from lacnode.privacy.proven_requests import Challenges
 from lacnode.privacy.recovery import MAX_WANTED, Recovery, RecoveryDesk
+from lacnode.privacy.roots import RootDesk, RootEnquiry
 from lacnode.privacy.service.client_routes import ClientRoutes
 from lacnode.privacy.service.discovery import Discovery
-from lacnode.privacy.service.node_routes import NodeRoutes
+from lacnode.privacy.service.node_routes import Desks, NodeRoutes
 from lacnode.privacy.service.peer_client import HttpPeerSender
 from lacnode.privacy.service.secured_stream import SecuredStream
 from lacnode.privacy.service.tls import Tls
@@ -58,7 +60,8 @@ class ServiceSettings:
 
 
 class ManagerService:
-    """`manager` is the TransactionManager; it sends once `run` has started, and must not be called in the loop itself."""
+    """`manager` is the TransactionManager; it sends once `run` has started, and must not be called in the loop itself.
+    `roots` answers other members, if a node is given to it; `enquiry` asks them."""
 
     def __init__(self, keys: KeyRing, store: PayloadStore, settings: ServiceSettings) -> None:
         self._settings = settings
@@ -81,8 +84,15 @@ class ManagerService:
             self._missing,
             self._claims.is_proven if settings.only_proven else None,
         )
-        self._desk = RecoveryDesk(keys, store, hidden=settings.always_send_to)
-        self._proofs = ProofDesk(keys, lambda: self._peers.view.url)
+        challenges = Challenges(keys)
+        self.roots = RootDesk(challenges)
+        self.enquiry = RootEnquiry(self.manager, self._sender)
+        self._desks = Desks(
+            ProofDesk(keys, lambda: self._peers.view.url),
+            challenges,
+            RecoveryDesk(challenges, store, hidden=settings.always_send_to),
+            self.roots,
+        )
         self._recovery = Recovery(self.manager, self._sender)
         self.node_port: int | None = None
         self.client_port: int | None = None
@@ -97,7 +107,7 @@ class ManagerService:
             self.node_port = port_of(listeners)
             scheme = "http" if settings.tls is None else "https"
             self._peers.announce(settings.node_url or f"{scheme}://{settings.node_host}:{self.node_port}")
-            routes = NodeRoutes(self.manager, self._desk, self._proofs, trio.CapacityLimiter(PEER_WORKERS))
+            routes = NodeRoutes(self.manager, self._desks, trio.CapacityLimiter(PEER_WORKERS))
             nursery.start_soon(_door("privacy peers", routes, settings.tls).serve, listeners)
             if settings.client_port is not None:
                 listeners = await bind(settings.client_host, settings.client_port)
