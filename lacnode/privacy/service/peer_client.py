@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpcore
 import httpx
 import structlog
 import trio
@@ -33,20 +34,27 @@ class Untrusted(Exception):
     """A server's certificate is not the one that is known for it."""
 
 
-class _Check:
-    """Looks at the certificate of a connection to a server when it is made, before anything is sent on it."""
+class _Watch:
+    """Sees a connection to a server being made: looks at its certificate before anything is sent on it, if there are
+    fingerprints, and closes it where TLS is given up in the middle, which httpcore leaves to the collector."""
 
-    def __init__(self, known: Fingerprints, name: str) -> None:
+    def __init__(self, known: Fingerprints | None, name: str) -> None:
         self._known = known
         self._name = name
+        self._stream: httpcore.AsyncNetworkStream | None = None
 
     async def __call__(self, event: str, details: Mapping[str, Any]) -> None:
-        if event != "connection.start_tls.complete":
-            return
-        stream = details["return_value"]
+        if event == "connection.connect_tcp.complete":
+            self._stream = details["return_value"]
+        elif event == "connection.start_tls.failed" and self._stream is not None:
+            await self._stream.aclose()
+        elif event == "connection.start_tls.complete" and self._known is not None:
+            await self._look(self._known, details["return_value"])
+
+    async def _look(self, known: Fingerprints, stream: httpcore.AsyncNetworkStream) -> None:
         connection = stream.get_extra_info("ssl_object")
         certificate = connection.getpeercert(binary_form=True) if connection is not None else None
-        if certificate is None or not await trio.to_thread.run_sync(self._known.trusts, self._name, certificate):
+        if certificate is None or not await trio.to_thread.run_sync(known.trusts, self._name, certificate):
             await stream.aclose()
             raise Untrusted(self._name)
 
@@ -59,8 +67,8 @@ class _Way:
     known: Fingerprints | None = None
 
     async def send(self, url: str, body: bytes) -> httpx.Response:
-        checks = {} if self.known is None else {"trace": _Check(self.known, _server(url))}
-        request = self.client.build_request("POST", url, content=body, headers=HEADERS, extensions=checks)
+        watch = {"trace": _Watch(self.known, _server(url))}
+        request = self.client.build_request("POST", url, content=body, headers=HEADERS, extensions=watch)
         request.stream = _Body(body)
         return await self.client.send(request, stream=True)
 
