@@ -111,7 +111,14 @@ class TesseraManager:
                 "autoCreateTables": True,
             },
             "serverConfigs": [
-                {"app": app, "enabled": True, "serverAddress": url, "communicationType": "REST"} for app, url in servers
+                {
+                    "app": app,
+                    "enabled": True,
+                    "serverAddress": url,
+                    "communicationType": "REST",
+                    "properties": {"partyInfoInterval": "500"},
+                }
+                for app, url in servers
             ],
             "keys": {
                 "passwords": [],

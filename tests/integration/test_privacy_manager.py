@@ -286,6 +286,7 @@ class TestProcess:
         (404, b"Privacy group " + b"A" * 43 + b"= not found", "PrivacyGroupNotFound"),
         (403, b"The list of members in a privacy group should include self",
          "The list of members in a privacy group should include self"),
+        (500, b"recipient not found in listed keys", "EnclaveKeysCannotDecryptPayload"),
         (410, b"", "NodePropagatingToAllPeers"),
         (502, b"", "HTTP status 502"),
     ],
