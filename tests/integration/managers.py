@@ -26,15 +26,15 @@ needs_tessera = pytest.mark.skipif(not TESSERA, reason="LACNODE_TESSERA_JAR name
 
 
 class OwnManager:
-    """`lacnode privacy-manager` with one key, under `path`."""
+    """`lacnode privacy-manager` with one key, under `path`. `others` and `tesseras` are URLs of its peers."""
 
-    def __init__(self, path: Path, others: Sequence[str] = ()) -> None:
+    def __init__(self, path: Path, others: Sequence[str] = (), tesseras: Sequence[str] = ()) -> None:
         self.path = path
         path.mkdir()
         save_key_pair(path / "node", KeyPair.generate())
         self.key_file = path / "node.pub"
         self.key = load_public_key(self.key_file)
-        self.others = list(others)
+        self.others, self.tesseras = list(others), list(tesseras)
         self.node_port = self.client_port = 0
         self.start()
 
@@ -43,6 +43,7 @@ class OwnManager:
         config.write_text(
             f"nodeport = {self.node_port}\nclientport = {self.client_port}\nworkdir = {json.dumps(str(self.path))}\n"
             f'publickeys = ["node.pub"]\nprivatekeys = ["node.key"]\nothernodes = {json.dumps(self.others)}\n'
+            f"tesseranodes = {json.dumps(self.tesseras)}\n"
         )
         with (self.path / "log").open("ab") as log:
             command = [sys.executable, "-m", "lacnode", "privacy-manager", str(config)]
@@ -103,6 +104,7 @@ class TesseraManager:
         return {
             "mode": "orion",
             "useWhiteList": False,
+            "features": {"enableRemoteKeyValidation": True},
             "encryptor": {"type": "NACL", "properties": {}},
             "jdbc": {
                 "username": "sa",

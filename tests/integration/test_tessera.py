@@ -2,8 +2,9 @@
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -16,7 +17,7 @@ from lacnode.privacy.private_transaction import private_contract_address
 from lacnode.privacy.service.http_manager import HttpTransactionManager
 from lacnode.privacy.transaction_manager import GroupType, ManagerError
 from tests.integration.devnet import Devnet, ask, running_devnet, until
-from tests.integration.managers import TesseraManager, needs_tessera
+from tests.integration.managers import OwnManager, TesseraManager, needs_tessera
 from tests.private_nodes import ALICE, KEEPER, deploying, private
 
 pytestmark = [needs_tessera, pytest.mark.xdist_group("tessera")]
@@ -24,7 +25,7 @@ pytestmark = [needs_tessera, pytest.mark.xdist_group("tessera")]
 SECRET = b"certificate ES-0001 is suspended"
 """One word of a contract's storage."""
 
-WRITERS = ("writer-1", "writer-2")
+WRITERS = ("writer-1", "writer-2", "writer-3")
 
 
 @pytest.fixture(scope="module")
@@ -105,25 +106,28 @@ class TestClientApi:
 
 
 @pytest.fixture(scope="module")
-def network(tesseras: list[TesseraManager], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
-    """A devnet whose writers 1 and 2 have each a Tessera in the place of the manager they began with."""
+def network(
+    tesseras: list[TesseraManager], own: OwnManager, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Devnet]:
+    """A devnet whose writers 1 and 2 have each a Tessera, and writer 3 our manager that exchanges with both."""
     options = ("--privacy", "--validators", "1", "--block-period", "0.5")
     with running_devnet(tmp_path_factory.mktemp("tessera") / "net", *options) as network:
-        for name, tessera in zip(WRITERS, tesseras, strict=True):
+        managers: dict[str, TesseraManager | OwnManager] = dict(zip(WRITERS, [*tesseras, own], strict=True))
+        for name, manager in managers.items():
             network.command("kill", name)
-            give(network, name, tessera)
-        network.command("start", *WRITERS)
-        for name in WRITERS:
+            give(network, name, manager)
+        network.command("start", *managers)
+        for name in managers:
             until(lambda name=name: ask(network.url(name), "eth_chainId") is not None, f"{name} is up")  # type: ignore[misc]
         yield network
 
 
-def give(network: Devnet, name: str, tessera: TesseraManager) -> None:
-    """Have the node use `tessera` from its next start on."""
+def give(network: Devnet, name: str, manager: TesseraManager | OwnManager) -> None:
+    """Have the node use `manager` from its next start on."""
     file = network.path / "nodes" / name / "config.toml"
     left = ("privacy-public-key-file=", "privacy-manager-config-file=")
     kept = [line for line in file.read_text().splitlines() if not line.startswith(left)]
-    told = {"privacy-public-key-file": str(tessera.key_file), "privacy-url": tessera.client_url}
+    told = {"privacy-public-key-file": str(manager.key_file), "privacy-url": manager.client_url}
     file.write_text("\n".join([*kept, *(f"{key}={json.dumps(value)}" for key, value in told.items())]) + "\n")
 
 
@@ -149,13 +153,13 @@ def executed(network: Devnet, name: str, marker: str) -> dict[str, Any]:
 def test_two_nodes_with_tesseras_execute_one_private_contract(network: Devnet, tesseras: list[TesseraManager]) -> None:
     one, two = (tessera.key for tessera in tesseras)
     first = sent(network, WRITERS[0], 0, data=deploying(KEEPER), private_from=one, private_for=[two])
-    receipts = [executed(network, name, first) for name in WRITERS]
+    receipts = [executed(network, name, first) for name in WRITERS[:2]]
     assert receipts[0] == receipts[1]
     contract = bytes.fromhex(receipts[0]["contractAddress"][2:])
     second = sent(network, WRITERS[1], 1, data=SECRET, to=contract, private_from=two, private_for=[one])
     assert executed(network, WRITERS[0], second) == executed(network, WRITERS[1], second)
     group = to_text(group_id([one, two]))
-    for name in WRITERS:
+    for name in WRITERS[:2]:
         assert ask(network.url(name), "priv_call", group, {"to": to_hex(contract)}, "latest") == to_hex(SECRET)
     assert ask(network.url("writer-3"), "priv_getTransactionReceipt", first) is None
 
@@ -166,6 +170,129 @@ def test_nodes_with_tesseras_share_a_group_by_name(network: Devnet, tesseras: li
     assert group in [found["privacyGroupId"] for found in ask(network.url(WRITERS[1]), "priv_findPrivacyGroup", keys)]
     raw_group = base64.b64decode(group)
     marker = sent(network, WRITERS[1], 0, data=deploying(KEEPER), private_from=tesseras[1].key, group=raw_group)
-    receipts = [executed(network, name, marker) for name in WRITERS]
+    receipts = [executed(network, name, marker) for name in WRITERS[:2]]
     assert receipts[0] == receipts[1]
     assert receipts[0]["contractAddress"] == to_hex(private_contract_address(ALICE.address, 0, raw_group))
+
+
+@pytest.fixture(scope="module")
+def own(tesseras: list[TesseraManager], tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnManager]:
+    """Our manager, which exchanges with both Tesseras."""
+    manager = OwnManager(tmp_path_factory.mktemp("own") / "own", tesseras=[tessera.node_url for tessera in tesseras])
+    try:
+        meet(manager, tesseras)
+        yield manager
+    finally:
+        manager.close()
+
+
+def meet(manager: OwnManager, tesseras: Sequence[TesseraManager]) -> None:
+    until(lambda: manager.knows(*(tessera.key for tessera in tesseras)), "our manager knows the Tesseras' keys")
+    until(lambda: all(tessera.knows(manager.key) for tessera in tesseras), "the Tesseras know our manager's key")
+
+
+@dataclass
+class Pair:
+    """Clients of our manager and of a Tessera, and the keys of both."""
+
+    ours: HttpTransactionManager
+    theirs: HttpTransactionManager
+    our_key: bytes
+    their_key: bytes
+
+    @property
+    def keys(self) -> list[bytes]:
+        return [self.our_key, self.their_key]
+
+
+class TestPeerProtocol:
+    @pytest.fixture
+    def pair(self, tesseras: list[TesseraManager], own: OwnManager) -> Iterator[Pair]:
+        with (
+            HttpTransactionManager(own.client_url) as ours,
+            HttpTransactionManager(tesseras[0].client_url) as theirs,
+        ):
+            yield Pair(ours, theirs, own.key, tesseras[0].key)
+
+    @pytest.mark.parametrize("size", [1, 30_000])
+    def test_payloads_go_both_ways(self, pair: Pair, size: int) -> None:
+        ours, theirs = (pair.ours, pair.our_key), (pair.theirs, pair.their_key)
+        for (sender, of), (receiver, to) in ((ours, theirs), (theirs, ours)):
+            key = sender.send(SECRET * size, of, [to])
+            for client in (sender, receiver):
+                received = client.receive(key)
+                assert (received.payload, received.sender) == (SECRET * size, of)
+                assert received.group_id == group_id(pair.keys)
+
+    def test_one_payload_for_two_tesseras_and_us(
+        self, pair: Pair, tesseras: list[TesseraManager], own: OwnManager
+    ) -> None:
+        members = [own.key, *(tessera.key for tessera in tesseras)]
+        with HttpTransactionManager(tesseras[1].client_url) as third:
+            for sender, of in zip((pair.ours, pair.theirs, third), members, strict=True):
+                key = sender.send(SECRET, of, [member for member in members if member != of])
+                for client in (pair.ours, pair.theirs, third):
+                    received = client.receive(key)
+                    assert (received.payload, received.group_id) == (SECRET, group_id(members))
+
+    def test_groups_of_either_are_the_others(self, pair: Pair) -> None:
+        ours, theirs = (pair.ours, pair.our_key), (pair.theirs, pair.their_key)
+        for (maker, of), (other, to) in ((ours, theirs), (theirs, ours)):
+            group = maker.create_group(pair.keys, of, "customs", "two administrations")
+            assert other.retrieve_group(group.id) == group
+            assert group.id in [found.id for found in other.find_groups(pair.keys)]
+            key = other.send_to_group(SECRET, to, group.id)
+            assert (maker.receive(key).payload, maker.receive(key).group_id) == (SECRET, group.id)
+            assert other.delete_group(group.id, to) == group.id
+            with pytest.raises(ManagerError, match=r"^PrivacyGroupNotFound$"):
+                maker.retrieve_group(group.id)
+
+    def test_what_is_lost_here_comes_back_from_a_tessera(
+        self, pair: Pair, own: OwnManager, tesseras: list[TesseraManager]
+    ) -> None:
+        keys = [pair.ours.send(SECRET, own.key, [pair.their_key]), pair.theirs.send(SECRET, None, [own.key])]
+        assert own.stop() == 0
+        for file in own.path.glob("routerdb*"):
+            file.unlink()
+        own.start()
+        meet(own, tesseras)
+        for key in keys:
+            until(lambda key=key: is_there(pair.ours, key), "the payload is back")  # type: ignore[misc]
+            assert pair.ours.receive(key).payload == SECRET
+
+    def test_a_tessera_that_is_down_is_told_of_and_met_again(
+        self, pair: Pair, own: OwnManager, tesseras: list[TesseraManager]
+    ) -> None:
+        tesseras[0].stop()
+        try:
+            with pytest.raises(ManagerError, match=r"^NodePropagatingToAllPeers$"):
+                pair.ours.send(SECRET, own.key, [pair.their_key])
+        finally:
+            tesseras[0].start()
+        meet(own, tesseras)
+        assert pair.ours.receive(pair.theirs.send(SECRET, None, [own.key])).payload == SECRET
+
+
+def is_there(client: HttpTransactionManager, key: bytes) -> bool:
+    try:
+        return bool(client.receive(key))
+    except ManagerError:
+        return False
+
+
+def test_a_private_contract_of_nodes_with_either_manager(
+    network: Devnet, tesseras: list[TesseraManager], own: OwnManager
+) -> None:
+    theirs = tesseras[0].key
+    first = sent(network, "writer-3", 0, data=deploying(KEEPER), private_from=own.key, private_for=[theirs])
+    receipts = [executed(network, name, first) for name in ("writer-1", "writer-3")]
+    assert receipts[0] == receipts[1]
+    contract = bytes.fromhex(receipts[0]["contractAddress"][2:])
+    second = sent(network, "writer-1", 1, data=SECRET, to=contract, private_from=theirs, private_for=[own.key])
+    assert executed(network, "writer-1", second) == executed(network, "writer-3", second)
+    group = to_text(group_id([theirs, own.key]))
+    for name in ("writer-1", "writer-3"):
+        assert ask(network.url(name), "priv_call", group, {"to": to_hex(contract)}, "latest") == to_hex(SECRET)
+    roots = [ask(network.url(name), "priv_debugGetStateRoot", group, "latest") for name in ("writer-1", "writer-3")]
+    assert roots[0] == roots[1] is not None
+    assert ask(network.url("writer-2"), "priv_getTransactionReceipt", first) is None

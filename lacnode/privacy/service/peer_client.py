@@ -1,7 +1,7 @@
 """Calls to other managers' node APIs: bounded in time and size, cancelled when they are late."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,6 +10,7 @@ import httpx
 import structlog
 import trio
 
+from lacnode.privacy.peer_sender import PeerCall
 from lacnode.privacy.service.tls import Fingerprints
 
 log = structlog.get_logger("privacy")
@@ -17,8 +18,9 @@ log = structlog.get_logger("privacy")
 TIMEOUT = 1.5
 MAX_ANSWER = 4_194_304
 MAX_CALLS = 32
-HEADERS = {"content-type": "application/cbor", "accept-encoding": "identity"}
-"""Nothing compressed: what a stranger says is as long as it is."""
+CBOR = (("content-type", "application/cbor"),)
+UNCOMPRESSED = ("accept-encoding", "identity")
+"""What a stranger says is as long as it is."""
 
 
 class Untrusted(Exception):
@@ -80,36 +82,47 @@ class HttpPeerSender:
 
     def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
         """See PeerSender; from any thread but the loop's."""
+        return dict(zip(bodies, self.call(_posts(path, bodies)), strict=True))
+
+    def call(self, calls: Sequence[PeerCall]) -> Sequence[bytes | None]:
+        """See PeerCaller; from any thread but the loop's."""
         if self._token is None:
-            return dict.fromkeys(bodies)
+            return [None] * len(calls)
         try:
-            return trio.from_thread.run(self.post_all, path, bodies, trio_token=self._token)
+            return trio.from_thread.run(self._call_all, calls, trio_token=self._token)
         except (trio.RunFinishedError, trio.Cancelled):
-            return dict.fromkeys(bodies)
+            return [None] * len(calls)
 
     async def post_all(self, path: str, bodies: Mapping[str, bytes]) -> dict[str, bytes | None]:
-        """The answers of all, None for each that did not answer 200 in time."""
-        answers: dict[str, bytes | None] = dict.fromkeys(bodies)
+        """The answers of all, None for each that did not answer in time."""
+        return dict(zip(bodies, await self._call_all(_posts(path, bodies)), strict=True))
 
-        async def one(url: str, body: bytes) -> None:
+    async def _call_all(self, calls: Sequence[PeerCall]) -> Sequence[bytes | None]:
+        answers: list[bytes | None] = [None] * len(calls)
+
+        async def one(number: int, call: PeerCall) -> None:
             async with self._calls:
-                answers[url] = await self._post(endpoint(url, path), body)
+                answers[number] = await self._answer(call)
 
         async with trio.open_nursery() as nursery:
-            for url, body in bodies.items():
-                nursery.start_soon(one, url, body)
+            for number, call in enumerate(calls):
+                nursery.start_soon(one, number, call)
         return answers
 
-    async def _post(self, url: str, body: bytes) -> bytes | None:
+    async def _answer(self, call: PeerCall) -> bytes | None:
         if self._client is None:
             return None
+        url = endpoint(call.url, call.path)
         with trio.move_on_after(TIMEOUT):
             try:
                 checks = {} if self._pinned is None else {"trace": _Check(self._pinned, url)}
-                request = self._client.build_request("POST", url, content=body, headers=HEADERS, extensions=checks)
-                request.stream = _Body(body)
+                headers = [*call.headers, UNCOMPRESSED]
+                request = self._client.build_request(
+                    call.method, url, content=call.body or None, headers=headers, extensions=checks
+                )
+                request.stream = _Body(call.body)
                 async with aclosing(await self._client.send(request, stream=True)) as response:
-                    if response.status_code != 200:
+                    if response.status_code not in (200, 201):
                         log.debug(f"{url} answers {response.status_code}")
                         return None
                     answer = bytearray()
@@ -121,6 +134,10 @@ class HttpPeerSender:
             except (Untrusted, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError, OSError) as error:
                 log.debug(f"{url} cannot be reached: {type(error).__name__}")
         return None
+
+
+def _posts(path: str, bodies: Mapping[str, bytes]) -> list[PeerCall]:
+    return [PeerCall("POST", url, path, body, CBOR) for url, body in bodies.items()]
 
 
 def endpoint(url: str, path: str) -> str:
