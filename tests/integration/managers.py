@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -25,26 +26,66 @@ TESSERA = os.environ.get("LACNODE_TESSERA_JAR", "")
 needs_tessera = pytest.mark.skipif(not TESSERA, reason="LACNODE_TESSERA_JAR names no Tessera to test with")
 
 
+@dataclass(frozen=True)
+class KeyFiles:
+    """`<stem>.pub` and `<stem>.key`, and the password that opens it, which is in `<stem>.passwords` too."""
+
+    stem: Path
+    password: str = ""
+
+    @property
+    def public(self) -> Path:
+        return self.stem.with_suffix(".pub")
+
+    @property
+    def private(self) -> Path:
+        return self.stem.with_suffix(".key")
+
+    @property
+    def password_file(self) -> Path:
+        return self.stem.with_suffix(".passwords")
+
+
+def new_keys(directory: Path) -> KeyFiles:
+    """Of one pair, unlocked."""
+    save_key_pair(directory / "node", KeyPair.generate())
+    return KeyFiles(directory / "node")
+
+
 class OwnManager:
     """`lacnode privacy-manager` with one key, under `path`. `others` and `tesseras` are URLs of its peers."""
 
-    def __init__(self, path: Path, others: Sequence[str] = (), tesseras: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        others: Sequence[str] = (),
+        tesseras: Sequence[str] = (),
+        keys: KeyFiles | None = None,
+        node_port: int = 0,
+    ) -> None:
         self.path = path
         path.mkdir()
-        save_key_pair(path / "node", KeyPair.generate())
-        self.key_file = path / "node.pub"
+        self.keys = keys or new_keys(path)
+        self.key_file = self.keys.public
         self.key = load_public_key(self.key_file)
         self.others, self.tesseras = list(others), list(tesseras)
-        self.node_port = self.client_port = 0
+        self.node_port, self.client_port = node_port, 0
         self.start()
 
     def start(self) -> None:
         config = self.path / "orion.toml"
-        config.write_text(
-            f"nodeport = {self.node_port}\nclientport = {self.client_port}\nworkdir = {json.dumps(str(self.path))}\n"
-            f'publickeys = ["node.pub"]\nprivatekeys = ["node.key"]\nothernodes = {json.dumps(self.others)}\n'
-            f"tesseranodes = {json.dumps(self.tesseras)}\n"
-        )
+        settings: dict[str, object] = {
+            "nodeport": self.node_port,
+            "clientport": self.client_port,
+            "workdir": str(self.path),
+            "publickeys": [str(self.keys.public)],
+            "privatekeys": [str(self.keys.private)],
+            "othernodes": self.others,
+            "tesseranodes": self.tesseras,
+        }
+        if self.keys.password:
+            settings["passwords"] = str(self.keys.password_file)
+        config.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
         with (self.path / "log").open("ab") as log:
             command = [sys.executable, "-m", "lacnode", "privacy-manager", str(config)]
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -75,26 +116,52 @@ class OwnManager:
         return {to_text(key) for key in keys} <= {entry["publicKey"] for entry in answer}
 
 
+def tessera_command() -> list[str]:
+    """What starts it."""
+    return ["java", "-jar", TESSERA] if TESSERA.endswith(".jar") else [TESSERA]
+
+
+def locked_keys(directory: Path, password: str) -> KeyFiles:
+    """Made by Tessera itself, and locked by it; with less memory than its default of 1 GiB."""
+    (directory / "argon2.json").write_text('{"variant": "id", "memory": 8192, "iterations": 3, "parallelism": 1}')
+    keys = KeyFiles(directory / "made", password)
+    keys.password_file.write_text(password + "\n")
+    options = ("-keygen", "-filename", str(keys.stem), "-keygenconfig", str(directory / "argon2.json"))
+    subprocess.run(
+        [*tessera_command(), *options],
+        input=f"{password}\n{password}\n".encode(),
+        check=True,
+        capture_output=True,
+        timeout=60,
+        cwd=directory,
+    )
+    return keys
+
+
 class TesseraManager:
     """A Tessera in orion mode with one key and a database file, under `path`. `others` are URLs of its peers."""
 
-    def __init__(self, path: Path, others: Sequence[str] = ()) -> None:
+    def __init__(self, path: Path, others: Sequence[str] = (), keys: KeyFiles | None = None) -> None:
         self.path = path
         path.mkdir()
-        save_key_pair(path / "node", KeyPair.generate())
-        self.key_file = path / "node.pub"
+        self.keys = keys or new_keys(path)
+        self.key_file = self.keys.public
         self.key = load_public_key(self.key_file)
         self.others = list(others)
         self._ports = ExitStack()
-        ports = node_ports(0, self._ports.enter_context(claimed_ports(1)))
-        self.node_url, self.client_url = f"http://127.0.0.1:{ports.privacy}", f"http://127.0.0.1:{ports.rpc}"
+        self.move()
         self.start()
+
+    def move(self) -> None:
+        """Have other ports from the next start on."""
+        ports = node_ports(0, self._ports.enter_context(claimed_ports(1)))
+        self.node_port = ports.privacy
+        self.node_url, self.client_url = f"http://127.0.0.1:{ports.privacy}", f"http://127.0.0.1:{ports.rpc}"
 
     def start(self) -> None:
         (self.path / "config.json").write_text(json.dumps(self._config()))
-        command = ["java", "-jar", TESSERA] if TESSERA.endswith(".jar") else [TESSERA]
         with (self.path / "log").open("ab") as log:
-            words = [*command, "-configfile", str(self.path / "config.json")]
+            words = [*tessera_command(), "-configfile", str(self.path / "config.json")]
             self.process = subprocess.Popen(words, stdout=log, stderr=log, cwd=self.path)
         until(lambda: self._is_up() or self.process.poll() is not None, "a Tessera that is up")
         assert self.process.poll() is None, (self.path / "log").read_text()[-3000:]
@@ -115,7 +182,6 @@ class TesseraManager:
             "serverConfigs": [
                 {
                     "app": app,
-                    "enabled": True,
                     "serverAddress": url,
                     "communicationType": "REST",
                     "properties": {"partyInfoInterval": "500"},
@@ -123,10 +189,8 @@ class TesseraManager:
                 for app, url in servers
             ],
             "keys": {
-                "passwords": [],
-                "keyData": [
-                    {"privateKeyPath": str(self.path / "node.key"), "publicKeyPath": str(self.path / "node.pub")}
-                ],
+                **({"passwordFile": str(self.keys.password_file)} if self.keys.password else {}),
+                "keyData": [{"privateKeyPath": str(self.keys.private), "publicKeyPath": str(self.keys.public)}],
             },
             "alwaysSendTo": [],
             "peer": [{"url": url} for url in (self.node_url, *self.others)],

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,7 +18,7 @@ from lacnode.privacy.private_transaction import private_contract_address
 from lacnode.privacy.service.http_manager import HttpTransactionManager
 from lacnode.privacy.transaction_manager import GroupType, ManagerError
 from tests.integration.devnet import Devnet, ask, running_devnet, until
-from tests.integration.managers import OwnManager, TesseraManager, needs_tessera
+from tests.integration.managers import OwnManager, TesseraManager, locked_keys, needs_tessera
 from tests.private_nodes import ALICE, KEEPER, deploying, private
 
 pytestmark = [needs_tessera, pytest.mark.xdist_group("tessera")]
@@ -271,6 +272,30 @@ class TestPeerProtocol:
             tesseras[0].start()
         meet(own, tesseras)
         assert pair.ours.receive(pair.theirs.send(SECRET, None, [own.key])).payload == SECRET
+
+
+def test_our_manager_takes_the_place_of_a_tessera(tesseras: list[TesseraManager], tmp_path: Path) -> None:
+    """With its key files as Tessera made and locked them, at its URL. What the old one had, it gives back by and by."""
+    partner = tesseras[0]
+    old = TesseraManager(tmp_path / "old", [partner.node_url], locked_keys(tmp_path, "correct horse"))
+    with ExitStack() as stack:
+        stack.callback(old.close)
+        until(lambda: partner.knows(old.key) and old.knows(partner.key), "Tesseras that know each other")
+        with HttpTransactionManager(old.client_url) as theirs, HttpTransactionManager(partner.client_url) as others:
+            keys = [theirs.send(SECRET, None, [partner.key]), others.send(SECRET, None, [old.key])]
+        old.stop()
+        port, old.others = old.node_port, []
+        old.move()
+        old.start()
+        new = OwnManager(tmp_path / "new", tesseras=[partner.node_url, old.node_url], keys=old.keys, node_port=port)
+        stack.callback(new.close)
+        meet(new, [partner])
+        client = stack.enter_context(HttpTransactionManager(new.client_url))
+        for key in keys:
+            until(lambda key=key: is_there(client, key), "the payload is here")  # type: ignore[misc]
+            assert client.receive(key).payload == SECRET
+        with HttpTransactionManager(partner.client_url) as others:
+            assert client.receive(others.send(SECRET, None, [new.key])).payload == SECRET
 
 
 def is_there(client: HttpTransactionManager, key: bytes) -> bool:
