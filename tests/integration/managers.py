@@ -5,6 +5,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,10 @@ DEADLINE = 30.0
 TESSERA = os.environ.get("LACNODE_TESSERA_JAR", "")
 
 needs_tessera = pytest.mark.skipif(not TESSERA, reason="LACNODE_TESSERA_JAR names no Tessera to test with")
+needs_tessera_jar = pytest.mark.skipif(
+    not TESSERA.endswith(".jar"),
+    reason="LACNODE_TESSERA_JAR names no jar, whose database can be read with what is in it",
+)
 
 
 @dataclass(frozen=True)
@@ -166,6 +171,17 @@ class TesseraManager:
         until(lambda: self._is_up() or self.process.poll() is not None, "a Tessera that is up")
         assert self.process.poll() is None, (self.path / "log").read_text()[-3000:]
 
+    @property
+    def _database(self) -> str:
+        return f"jdbc:h2:{self.path / 'database'};MODE=Oracle;TRACE_LEVEL_SYSTEM_OUT=0"
+
+    def kept(self, column: str, table: str) -> list[bytes]:
+        """What its database has, as Tessera writes it. It must be stopped."""
+        shell = ["java", "-cp", TESSERA, "org.h2.tools.Shell", "-url", self._database, "-user", "sa", "-password", ""]
+        query = [*shell, "-sql", f"SELECT {column} FROM {table}"]
+        found = subprocess.run(query, check=True, capture_output=True, text=True, timeout=60).stdout
+        return [bytes.fromhex(line) for line in found.split() if re.fullmatch(r"(?:[0-9a-f]{2}){32,}", line)]
+
     def _config(self) -> dict[str, object]:
         servers = [("Q2T", self.client_url), ("P2P", self.node_url)]
         return {
@@ -176,7 +192,7 @@ class TesseraManager:
             "jdbc": {
                 "username": "sa",
                 "password": "",
-                "url": f"jdbc:h2:{self.path / 'database'};MODE=Oracle;TRACE_LEVEL_SYSTEM_OUT=0",
+                "url": self._database,
                 "autoCreateTables": True,
             },
             "serverConfigs": [

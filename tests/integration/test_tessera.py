@@ -17,8 +17,9 @@ from lacnode.privacy.keys import KeyPair, to_text
 from lacnode.privacy.private_transaction import private_contract_address
 from lacnode.privacy.service.http_manager import HttpTransactionManager
 from lacnode.privacy.transaction_manager import GroupType, ManagerError
+from lacnode.rpc.privacy_errors import manager_error
 from tests.integration.devnet import Devnet, ask, running_devnet, until
-from tests.integration.managers import OwnManager, TesseraManager, locked_keys, needs_tessera
+from tests.integration.managers import OwnManager, TesseraManager, locked_keys, needs_tessera, needs_tessera_jar
 from tests.private_nodes import ALICE, KEEPER, deploying, private
 
 pytestmark = [needs_tessera, pytest.mark.xdist_group("tessera")]
@@ -26,6 +27,7 @@ pytestmark = [needs_tessera, pytest.mark.xdist_group("tessera")]
 SECRET = b"certificate ES-0001 is suspended"
 """One word of a contract's storage."""
 
+OCTETS = {"content-type": "application/octet-stream"}
 WRITERS = ("writer-1", "writer-2", "writer-3")
 
 
@@ -268,34 +270,61 @@ class TestPeerProtocol:
         try:
             with pytest.raises(ManagerError, match=r"^NodePropagatingToAllPeers$"):
                 pair.ours.send(SECRET, own.key, [pair.their_key])
+            with HttpTransactionManager(tesseras[1].client_url) as another:
+                until(
+                    lambda: refusal(another, tesseras[0].key) == "Recipient not found for key:",
+                    "Tessera has noticed too",
+                )
         finally:
             tesseras[0].start()
         meet(own, tesseras)
         assert pair.ours.receive(pair.theirs.send(SECRET, None, [own.key])).payload == SECRET
 
 
+@needs_tessera_jar
 def test_our_manager_takes_the_place_of_a_tessera(tesseras: list[TesseraManager], tmp_path: Path) -> None:
-    """With its key files as Tessera made and locked them, at its URL. What the old one had, it gives back by and by."""
+    """With its key files as Tessera made and locked them, at its URL, with what its database had."""
     partner = tesseras[0]
     old = TesseraManager(tmp_path / "old", [partner.node_url], locked_keys(tmp_path, "correct horse"))
     with ExitStack() as stack:
         stack.callback(old.close)
         until(lambda: partner.knows(old.key) and old.knows(partner.key), "Tesseras that know each other")
-        with HttpTransactionManager(old.client_url) as theirs, HttpTransactionManager(partner.client_url) as others:
-            keys = [theirs.send(SECRET, None, [partner.key]), others.send(SECRET, None, [old.key])]
+        others = stack.enter_context(HttpTransactionManager(partner.client_url))
+        with HttpTransactionManager(old.client_url) as theirs:
+            group = theirs.create_group([old.key, partner.key], old.key, "customs", "two administrations")
+            keys = [
+                theirs.send(SECRET * 30_000, None, [partner.key]),
+                theirs.send_to_group(SECRET, old.key, group.id),
+                theirs.send(SECRET, None, []),
+                others.send(SECRET, None, [old.key]),
+            ]
+            had = [theirs.receive(key) for key in keys]
         old.stop()
-        port, old.others = old.node_port, []
-        old.move()
-        old.start()
-        new = OwnManager(tmp_path / "new", tesseras=[partner.node_url, old.node_url], keys=old.keys, node_port=port)
+        new = OwnManager(tmp_path / "new", tesseras=[partner.node_url], keys=old.keys, node_port=old.node_port)
         stack.callback(new.close)
         meet(new, [partner])
+        for path, kept in (
+            ("/pushPrivacyGroup", old.kept("DATA", "PRIVACY_GROUP")),
+            ("/push", old.kept("ENCODED_PAYLOAD", "ENCRYPTED_TRANSACTION")),
+        ):
+            for record in kept:
+                answer = httpx.post(f"{new.node_url}{path}", content=record, headers=OCTETS)
+                assert answer.status_code in (200, 201), answer.text
         client = stack.enter_context(HttpTransactionManager(new.client_url))
-        for key in keys:
-            until(lambda key=key: is_there(client, key), "the payload is here")  # type: ignore[misc]
-            assert client.receive(key).payload == SECRET
-        with HttpTransactionManager(partner.client_url) as others:
-            assert client.receive(others.send(SECRET, None, [new.key])).payload == SECRET
+        assert [client.receive(key) for key in keys] == had
+        assert client.retrieve_group(group.id) == group
+        for sender, receiver, of in ((client, others, new.key), (others, client, partner.key)):
+            received = receiver.receive(sender.send_to_group(SECRET, of, group.id))
+            assert (received.payload, received.group_id) == (SECRET, group.id)
+
+
+def refusal(client: HttpTransactionManager, key: bytes) -> str:
+    """What a client is told that sends to `key`."""
+    with pytest.raises(ManagerError) as error:
+        client.send(SECRET, None, [key])
+    told = manager_error(error.value).message
+    assert told in ("Error communicating with enclave", "Recipient not found for key:")
+    return told
 
 
 def is_there(client: HttpTransactionManager, key: bytes) -> bool:
