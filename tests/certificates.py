@@ -13,10 +13,11 @@ from cryptography.x509.oid import NameOID
 Issuer = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 
 
-def certificate(path: Path, name: str, issuer: Issuer | None = None, days: int = 1) -> Path:
-    """`name`.pem and `name`.key, signed by the issuer or a root by itself; good for `days` from now, or until then."""
+def certificate(path: Path, name: str, issuer: Issuer | None = None, days: int = 1, named: str | None = None) -> Path:
+    """`name`.pem and `name`.key, signed by the issuer or a root by itself; good for `days` from now, or until then. Its
+    common name is `named`, or `name`."""
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, named or name)])
     now = datetime.datetime.now(datetime.UTC)
     address = x509.IPAddress(IPv4Address("127.0.0.1"))
     built = (

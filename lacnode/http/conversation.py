@@ -7,7 +7,6 @@ time, and how long a response may take to be read.
 import gzip
 import zlib
 from collections.abc import Mapping
-from typing import TypeAlias
 
 import h11
 import trio
@@ -35,13 +34,11 @@ LINGER_SECONDS = 5.0
 COMPRESS_FROM = 1400
 """Bytes from which a response is compressed for those who accept it: less is one packet anyhow."""
 
-ClientStream: TypeAlias = "trio.SocketStream | trio.SSLStream[trio.SocketStream]"
-
 
 class HttpConversation:
     """One client, request after request. Raises trio's stream errors when the client goes away."""
 
-    def __init__(self, stream: ClientStream, routes: Answering, max_body: int) -> None:
+    def __init__(self, stream: trio.abc.Stream, routes: Answering, max_body: int) -> None:
         self._stream = stream
         self._routes = routes
         self._max_body = max_body

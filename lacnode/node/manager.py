@@ -10,10 +10,10 @@ from lacnode.privacy.database import StoreError
 from lacnode.privacy.key_files import PrivacyKeyError
 from lacnode.privacy.service.config import ConfigError, load_config
 from lacnode.privacy.service.enclave_tls import EnclaveTls
+from lacnode.privacy.service.fingerprints import TlsError
 from lacnode.privacy.service.http_manager import HttpTransactionManager
 from lacnode.privacy.service.run import open_service
 from lacnode.privacy.service.service import ManagerService
-from lacnode.privacy.service.tls import TlsError
 from lacnode.privacy.transaction_manager import TransactionManager
 
 

@@ -10,7 +10,7 @@ class PeerSender(Protocol):
 
     def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
         """POST each body, CBOR, to `path` of the manager at its URL, all at once, for 1.5 s each. The answer of each, None
-        where there was none or its status was not 200."""
+        where there was none or its status was not 200 or 201."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,8 @@ class PeerCall:
     path: str
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
+    gives_payloads: bool = False
+    """Whether the answer may be as large as a payload."""
 
 
 class PeerCaller(Protocol):

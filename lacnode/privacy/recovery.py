@@ -38,7 +38,7 @@ MAX_PAGES = 10_000
 REQUESTS, PER_SECONDS = 120, 60.0
 MAX_REQUESTERS = 4096
 
-REFUSED = "EnclaveNotPayloadOwner"
+UNREADABLE, REFUSED = "ObjectJsonDeserialization", "EnclaveNotPayloadOwner"
 
 
 class RecoveryDesk:
@@ -61,25 +61,31 @@ class RecoveryDesk:
 
     def challenge(self, body: bytes) -> bytes:
         """A challenge for the key in `body`, to be answered to the key named with it."""
-        fields = _read(body, "challenge request")
-        requester, to = fields.bytes("from", KEY_SIZE), fields.bytes("to", KEY_SIZE)
-        fields.end()
+        try:
+            fields = decode_map(body, "challenge request")
+            requester, to = fields.bytes("from", KEY_SIZE), fields.bytes("to", KEY_SIZE)
+            fields.end()
+        except CborError:
+            raise ManagerError(UNREADABLE) from None
         if self._keys.pair_of(to) is None:
             raise ManagerError("EnclaveNoMatchingPrivateKey")
         return encode_map({"challenge": self._challenge(requester, int(self._clock()) + VALID_SECONDS)})
 
     def recover(self, body: bytes) -> bytes:
         """A page of what the requester is a party of. ManagerError `EnclaveNotPayloadOwner` unless it proves its key."""
-        fields = _read(body, "recovery request")
-        requester, to = fields.bytes("from", KEY_SIZE), fields.bytes("to", KEY_SIZE)
-        nonce, box = fields.bytes("nonce", NONCE_SIZE), fields.bytes("box")
-        fields.end()
+        try:
+            fields = decode_map(body, "recovery request")
+            requester, to = fields.bytes("from", KEY_SIZE), fields.bytes("to", KEY_SIZE)
+            nonce, box = fields.bytes("nonce", NONCE_SIZE), fields.bytes("box")
+            fields.end()
+        except CborError:
+            raise ManagerError(UNREADABLE) from None
         own = self._keys.pair_of(to)
         # A box opens from both sides: between an own key and itself it would prove nothing.
         if own is None or self._keys.pair_of(requester) is not None:
             raise ManagerError(REFUSED)
         try:
-            request = _read(nacl.bindings.crypto_box_open(box, nonce, requester, own.private), "recovery")
+            request = decode_map(nacl.bindings.crypto_box_open(box, nonce, requester, own.private), "recovery")
             challenge, after = request.bytes("challenge", 8 + MAC_SIZE), request.take("after", int)
             wanted = request.take("wanted", list)
             request.end()
@@ -220,7 +226,10 @@ class Recovery:
         challenge = decode_map(answer, "challenge").bytes("challenge", 8 + MAC_SIZE)
         inner = encode_map({"challenge": challenge, "after": after, "wanted": list(wanted)})
         nonce = secrets.token_bytes(NONCE_SIZE)
-        box = nacl.bindings.crypto_box(inner, nonce, key, own.private)
+        try:
+            box = nacl.bindings.crypto_box(inner, nonce, key, own.private)
+        except nacl.exceptions.CryptoError:
+            raise CborError("recovery: nothing can be sealed for the key that was announced") from None
         body = encode_map({"from": own.public, "to": key, "nonce": nonce, "box": box})
         answer = self._sender.post(RECOVER, {url: body}).get(url)
         if answer is None:
@@ -249,10 +258,3 @@ class Recovery:
     def _keep_group(self, body: bytes, own: KeyPair) -> None:
         if own.public in decode_group(body).members:
             self._manager.group_pushed(body)
-
-
-def _read(data: bytes, what: str) -> Fields:
-    try:
-        return decode_map(data, what)
-    except CborError:
-        raise ManagerError("ObjectJsonDeserialization") from None

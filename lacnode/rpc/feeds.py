@@ -45,11 +45,9 @@ Telling = Callable[[], Iterable[Notice]]
 class Feeds:
     """The node calls the five methods on the event loop; `run` tells."""
 
-    def __init__(
-        self, filters: Filters, subscriptions: Subscriptions, private_filters: PrivateFilters | None = None
-    ) -> None:
+    def __init__(self, filters: Filters, subscriptions: Subscriptions, private_filters: PrivateFilters) -> None:
         self._filters = filters
-        self._private_filters = private_filters or PrivateFilters()
+        self._private_filters = private_filters
         self._subscriptions = subscriptions
         self._in, self._out = trio.open_memory_channel[Telling](WAITING)
 

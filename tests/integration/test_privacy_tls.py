@@ -1,17 +1,21 @@
 """Managers that meet over TLS: a certificate on both sides, and what becomes of those that have another."""
 
+import secrets
 import ssl
 from pathlib import Path
 
+import httpx
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.payload_store import PayloadStore
+from lacnode.privacy.service.fingerprints import Fingerprints, TlsError
 from lacnode.privacy.service.service import ManagerService, ServiceSettings
-from lacnode.privacy.service.tls import Fingerprints, Tls, TlsError, client_context, server_context
+from lacnode.privacy.service.tls import Tls, client_tls, server_tls, trust_of
 from lacnode.privacy.transaction_manager import ManagerError
-from tests.certificates import certificate, issuer
+from tests.certificates import certificate, fingerprint, issuer
 
 DEADLINE = 20.0
 A, B = KeyPair.of(b"\1" * 32), KeyPair.of(b"\2" * 32)
@@ -28,13 +32,18 @@ def certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def tls(path: Path, name: str, trust: str, client: str | None = None) -> Tls:
-    own, shown = (path / f"{name}.pem", path / f"{name}.key"), client or name
-    pinned = None if trust == "ca" else Fingerprints(path / f"{name}-servers", record=trust == "tofu")
-    return Tls(server_context(*own, "ca"), client_context(path / f"{shown}.pem", path / f"{shown}.key", trust), pinned)
+def tls(path: Path, name: str, servers: str, clients: str = "ca", shown: str | None = None) -> Tls:
+    """Of a manager that trusts servers and clients in these modes, and shows `shown` where it is the client."""
+    of_clients = trust_of("tlsservertrust", clients, path / f"{name}-clients")
+    of_servers = trust_of("tlsclienttrust", servers, path / f"{name}-servers")
+    shown = shown or name
+    return Tls(
+        server_tls(path / f"{name}.pem", path / f"{name}.key", of_clients),
+        client_tls(path / f"{shown}.pem", path / f"{shown}.key", of_servers),
+    )
 
 
-async def delivered(a_tls: Tls, b_tls: Tls) -> bool:
+async def delivered(a_tls: Tls, b_tls: Tls, payload: bytes = b"over tls") -> bool:
     """Whether A's manager, which is told where B's is, delivers a payload there."""
     b = ManagerService(KeyRing([B]), PayloadStore(), ServiceSettings(client_port=None, tls=b_tls))
     result = False
@@ -47,26 +56,105 @@ async def delivered(a_tls: Tls, b_tls: Tls) -> bool:
             a = ManagerService(KeyRing([A]), a_store, ServiceSettings(client_port=None, tls=a_tls))
             await nursery.start(a.run)
             try:
-                key = await trio.to_thread.run_sync(a.manager.send, b"over tls", A.public, [B.public])
+                key = await trio.to_thread.run_sync(a.manager.send, payload, A.public, [B.public])
                 got = await trio.to_thread.run_sync(b.manager.receive, key)
-                result = got.payload == b"over tls"
+                result = got.payload == payload
             except ManagerError:
                 result = False
             nursery.cancel_scope.cancel()
     return result
 
 
-@pytest.mark.parametrize("trust", ["ca", "tofu"])
-async def test_members_meet(certificates: Path, trust: str) -> None:
-    assert await delivered(tls(certificates, "a", trust), tls(certificates, "b", trust))
+@pytest.mark.parametrize("servers", ["ca", "tofu", "ca-or-tofu", "ca-or-whitelist"])
+@pytest.mark.parametrize("clients", ["ca", "tofu", "ca-or-tofu", "ca-or-whitelist"])
+async def test_members_meet(certificates: Path, servers: str, clients: str) -> None:
+    assert await delivered(tls(certificates, "a", servers), tls(certificates, "b", "ca", clients))
 
 
-async def test_a_client_of_unknown_origin_is_refused(certificates: Path) -> None:
-    assert not await delivered(tls(certificates, "a", "ca", client="stranger"), tls(certificates, "b", "ca"))
+class TestClientsThatWeDoNotKnow:
+    @pytest.mark.parametrize("clients", ["ca", "whitelist", "ca-or-whitelist"])
+    async def test_are_turned_away_and_named(self, certificates: Path, clients: str) -> None:
+        with capture_logs() as logs:
+            came = await delivered(
+                tls(certificates, "a", "ca", shown="stranger"), tls(certificates, "b", "ca", clients)
+            )
+        assert not came
+        (told,) = [entry["event"] for entry in logs if entry["log_level"] == "warning"]
+        assert "names stranger is not let in" in told
+        assert "self signed" in told
+
+    @pytest.mark.parametrize("clients", ["tofu", "ca-or-tofu"])
+    async def test_are_remembered_by_name_and_then_pinned(self, certificates: Path, clients: str) -> None:
+        b = tls(certificates, "b", "ca", clients)
+        assert await delivered(tls(certificates, "a", "ca", shown="stranger"), b)
+        known = (certificates / "b-clients").read_text()
+        assert known == f"stranger {fingerprint(certificates, 'stranger').replace(':', '').lower()}\n"
+        again = tls(certificates, "b", "ca", clients)
+        assert await delivered(tls(certificates, "a", "ca", shown="stranger"), again)
+        certificate(certificates, "stranger")
+        assert not await delivered(tls(certificates, "a", "ca", shown="stranger"), again)
+        assert (certificates / "b-clients").read_text() == known
+
+    async def test_are_let_in_by_the_list(self, certificates: Path) -> None:
+        (certificates / "b-clients").write_text(f"# ours\nstranger {fingerprint(certificates, 'stranger')}\n")
+        b = tls(certificates, "b", "ca", "whitelist")
+        assert await delivered(tls(certificates, "a", "ca", shown="stranger"), b)
+        assert not await delivered(tls(certificates, "a", "ca"), b)
+
+    @pytest.mark.parametrize("name", ["a b", "#stranger", "x\ny", "x\t"])
+    async def test_cannot_write_lines_of_their_own(self, certificates: Path, name: str) -> None:
+        certificate(certificates, "stranger", named=name)
+        assert not await delivered(tls(certificates, "a", "ca", shown="stranger"), tls(certificates, "b", "ca", "tofu"))
+        assert not (certificates / "b-clients").exists()
 
 
-async def test_a_server_not_on_the_list_is_sent_nothing(certificates: Path) -> None:
-    assert not await delivered(tls(certificates, "a", "whitelist"), tls(certificates, "b", "ca"))
+class TestServersThatWeDoNotKnow:
+    @pytest.mark.parametrize("servers", ["whitelist", "ca", "ca-or-whitelist"])
+    async def test_are_sent_nothing(self, certificates: Path, servers: str) -> None:
+        certificate(certificates, "b")
+        assert not await delivered(tls(certificates, "a", servers), tls(certificates, "b", "ca", "ca"))
+
+    async def test_are_remembered_by_place(self, certificates: Path) -> None:
+        certificate(certificates, "b")
+        assert await delivered(tls(certificates, "a", "ca-or-tofu"), tls(certificates, "b", "ca", "ca"))
+        (line,) = (certificates / "a-servers").read_text().splitlines()
+        place, seen = line.split()
+        assert place.startswith("127.0.0.1:")
+        assert seen == fingerprint(certificates, "b").replace(":", "").lower()
+
+
+class TestCertificatesOutOfTheirTime:
+    @pytest.mark.parametrize(("late", "why"), [("a", "cert has expired"), ("b", None)])
+    async def test_prove_nothing_by_their_chain(self, certificates: Path, late: str, why: str | None) -> None:
+        certificate(certificates, late, issuer(certificates, "root"), days=-1)
+        with capture_logs() as logs:
+            assert not await delivered(tls(certificates, "a", "ca"), tls(certificates, "b", "ca", "ca"))
+        assert why is None or any(why in entry["event"] for entry in logs if entry["log_level"] == "warning")
+
+    async def test_are_known_by_their_fingerprints_all_the_same(self, certificates: Path) -> None:
+        """Orion's own certificates end after a year; what is pinned is the key that goes with them."""
+        certificate(certificates, "a", days=-1)
+        certificate(certificates, "b", days=-1)
+        assert await delivered(tls(certificates, "a", "tofu"), tls(certificates, "b", "ca", "tofu"))
+
+
+async def test_a_client_without_a_certificate_is_refused(certificates: Path) -> None:
+    b = ManagerService(
+        KeyRing([B]), PayloadStore(), ServiceSettings(client_port=None, tls=tls(certificates, "b", "ca", "tofu"))
+    )
+    context = ssl.create_default_context(cafile=certificates / "root.pem")
+    with trio.fail_after(DEADLINE):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(b.run)
+            async with httpx.AsyncClient(verify=context) as client:
+                with pytest.raises(httpx.TransportError):
+                    await client.get(f"https://127.0.0.1:{b.node_port}/upcheck")
+            nursery.cancel_scope.cancel()
+
+
+async def test_large_payloads_and_many_calls_go_through(certificates: Path) -> None:
+    a, b = tls(certificates, "a", "ca"), tls(certificates, "b", "ca", "tofu")
+    assert await delivered(a, b, payload=secrets.token_bytes(5 * 2**20))
 
 
 def test_first_use_is_remembered_and_then_pinned(tmp_path: Path) -> None:
@@ -80,7 +168,17 @@ def test_first_use_is_remembered_and_then_pinned(tmp_path: Path) -> None:
         Fingerprints(file, record=False)
 
 
-def test_a_mode_that_cannot_be_kept_is_refused(certificates: Path) -> None:
-    with pytest.raises(TlsError, match="tlsservertrust"):
-        server_context(certificates / "a.pem", certificates / "a.key", "tofu")
-    assert server_context(certificates / "a.pem", certificates / "a.key", "ca").verify_mode == ssl.CERT_REQUIRED
+def test_a_mode_that_trusts_everybody_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TlsError, match=r"tlsservertrust: ca, whitelist, .* was expected, found insecure-record"):
+        trust_of("tlsservertrust", "insecure-record", tmp_path / "known")
+
+
+async def test_certificates_are_made_where_there_are_none(certificates: Path) -> None:
+    fresh = certificates / "fresh"
+    fresh.mkdir()
+    assert await delivered(tls(fresh, "a", "tofu", "tofu"), tls(fresh, "b", "tofu", "tofu"))
+    assert (fresh / "a.key").stat().st_mode & 0o777 == 0o600
+    assert fingerprint(fresh, "a") != fingerprint(fresh, "b")
+    (fresh / "a.key").unlink()
+    with pytest.raises(TlsError, match="in PEM were expected"):
+        tls(fresh, "a", "tofu", "tofu")

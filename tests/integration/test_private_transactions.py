@@ -253,6 +253,7 @@ def test_private_logs_as_they_happen() -> None:
             wish = await call("priv_subscribe", group, "newHeads", {})
             assert (wish["code"], wish["message"]) == (-32600, "Invalid Request")
             id_ = await call("priv_subscribe", group, "logs", {})
+            polled = await call("priv_newFilter", group, {})
             other = await call("priv_subscribe", in_base64(bytes(32)), "logs", {})
             await network.mined(await network.send(0, data=deploying(KEEPER)), 1)
             marker = await network.send(1, to=KEEPER_ADDRESS, data=word(7))
@@ -263,6 +264,7 @@ def test_private_logs_as_they_happen() -> None:
             assert (notice["params"]["subscription"], notice["params"]["privacyGroupId"]) == (id_, group)
             assert notice["params"]["result"]["transactionHash"] == marker
             assert notice["params"]["result"]["data"] == to_hex(word(7))
+            assert await call("priv_getFilterChanges", group, polled) == [notice["params"]["result"]]
             gone = await call("eth_unsubscribe", id_)
             assert (gone["code"], gone["message"]) == (-32000, "Subscription not found")
             assert await call("priv_unsubscribe", group, id_) is True

@@ -7,23 +7,31 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent / "node"
+HERE = Path(__file__).parent
 INSTALL_SECONDS = 180
 
 
-def install_packages() -> None:
-    """Install what package-lock.json names, or skip the test with the reason."""
+def install_packages(name: str = "node") -> Path:
+    """Install what the package-lock.json of a directory beside this file names, or skip the test with the reason; that
+    directory."""
     npm, node = shutil.which("npm"), shutil.which("node")
     if npm is None or node is None:
         pytest.skip("Node.js with npm is needed for tests against other implementations")
-    wanted = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()
-    stamp = HERE / "node_modules" / ".lacnode"
+    directory = HERE / name
+    wanted = hashlib.sha256((directory / "package-lock.json").read_bytes()).hexdigest()
+    stamp = directory / "node_modules" / ".lacnode"
     if stamp.exists() and stamp.read_text() == wanted:
-        return
+        return directory
     try:
         subprocess.run(
-            [npm, "ci", "--omit=dev"], cwd=HERE, check=True, capture_output=True, text=True, timeout=INSTALL_SECONDS
+            [npm, "ci", "--omit=dev"],
+            cwd=directory,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_SECONDS,
         )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        pytest.skip(f"npm could not install the packages of {HERE.name}: {error}: {error.stderr!r}")
+        pytest.skip(f"npm could not install the packages of {name}: {error}: {error.stderr!r}")
     stamp.write_text(wanted)
+    return directory

@@ -145,6 +145,9 @@ def _check(config: ManagerConfig) -> None:
                 raise ConfigError(f"{key}: {error}") from None
     if config.tls not in ("off", "strict"):
         raise ConfigError(f"tls: off or strict was expected, found {config.tls}")
+    for key in ("tlsserverchain", "tlsclientchain"):
+        if getattr(config, key):
+            raise ConfigError(f"{key}: none was expected: put the chain into the certificate's own file, behind it")
     if config.clientconnectiontls != "off":
         raise ConfigError("clientconnectiontls: off was expected: keep the port on loopback, or put TLS before it")
     if not _loopback(config.clientnetworkinterface) and not config.clienttokenfile:

@@ -19,7 +19,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, pkcs12
 
-from lacnode.privacy.service.tls import MAX_FILE, Fingerprints, TlsError
+from lacnode.privacy.service.fingerprints import MAX_FILE, Fingerprints, TlsError
 
 log = structlog.get_logger("privacy")
 

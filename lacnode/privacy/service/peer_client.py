@@ -2,7 +2,8 @@
 
 import ssl
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,12 +12,19 @@ import structlog
 import trio
 
 from lacnode.privacy.peer_sender import PeerCall
-from lacnode.privacy.service.tls import Fingerprints
+from lacnode.privacy.recovery import RECOVER
+from lacnode.privacy.service.fingerprints import Fingerprints
+from lacnode.privacy.service.tls import ClientTls
 
 log = structlog.get_logger("privacy")
 
 TIMEOUT = 1.5
-MAX_ANSWER = 4_194_304
+SLOWEST = 1_048_576
+"""Bytes a second: how long a large body may take beyond that."""
+
+MAX_ANSWER, MAX_PAYLOAD_ANSWER = 4_194_304, 16_777_216
+"""Bytes; the second where the answer holds payloads, of which one may be as large as a body that is pushed."""
+
 MAX_CALLS = 32
 CBOR = (("content-type", "application/cbor"),)
 UNCOMPRESSED = ("accept-encoding", "identity")
@@ -28,12 +36,11 @@ class Untrusted(Exception):
 
 
 class _Check:
-    """Looks at the certificate of a connection to `url` when it is made, before anything is sent on it."""
+    """Looks at the certificate of a connection to a server when it is made, before anything is sent on it."""
 
-    def __init__(self, pinned: Fingerprints, url: str) -> None:
-        parts = urlsplit(url)
-        self._pinned = pinned
-        self._name = f"{parts.hostname}:{parts.port or 443}"
+    def __init__(self, known: Fingerprints, name: str) -> None:
+        self._known = known
+        self._name = name
 
     async def __call__(self, event: str, details: Mapping[str, Any]) -> None:
         if event != "connection.start_tls.complete":
@@ -41,9 +48,26 @@ class _Check:
         stream = details["return_value"]
         connection = stream.get_extra_info("ssl_object")
         certificate = connection.getpeercert(binary_form=True) if connection is not None else None
-        if certificate is None or not await trio.to_thread.run_sync(self._pinned.trusts, self._name, certificate):
+        if certificate is None or not await trio.to_thread.run_sync(self._known.trusts, self._name, certificate):
             await stream.aclose()
             raise Untrusted(self._name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """Connections that trust whom one context trusts, and `known` where there are fingerprints."""
+
+    client: httpx.AsyncClient
+    known: Fingerprints | None = None
+
+    async def send(self, call: PeerCall) -> httpx.Response:
+        url, headers = endpoint(call.url, call.path), [*call.headers, UNCOMPRESSED]
+        checks = {} if self.known is None else {"trace": _Check(self.known, _server(url))}
+        request = self.client.build_request(
+            call.method, url, content=call.body or None, headers=headers, extensions=checks
+        )
+        request.stream = _Body(call.body)
+        return await self.client.send(request, stream=True)
 
 
 class _Body(httpx.AsyncByteStream):
@@ -64,19 +88,23 @@ class _Body(httpx.AsyncByteStream):
 class HttpPeerSender:
     """PeerSender for threads, over an event loop that must run elsewhere; `post_all` is for that loop itself."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None, pinned: Fingerprints | None = None) -> None:
+    def __init__(self, tls: ClientTls | None = None) -> None:
         self._tls = tls
-        self._pinned = pinned
         self._token: trio.lowlevel.TrioToken | None = None
-        self._client: httpx.AsyncClient | None = None
+        self._ways: Sequence[_Way] = ()
         self._calls = trio.CapacityLimiter(MAX_CALLS)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Be able to call until cancelled."""
-        limits = httpx.Limits(max_connections=MAX_CALLS, max_keepalive_connections=MAX_CALLS)
-        verify = self._tls if self._tls is not None else True
-        async with httpx.AsyncClient(timeout=TIMEOUT, limits=limits, verify=verify, trust_env=False) as client:
-            self._client, self._token = client, trio.lowlevel.current_trio_token()
+        tls = self._tls or ClientTls(ssl.create_default_context(), None, None)
+        contexts = [(tls.by_chain, None), (tls.by_fingerprint, tls.known)]
+        async with AsyncExitStack() as stack:
+            self._ways = [
+                _Way(await stack.enter_async_context(_client(context)), known)
+                for context, known in contexts
+                if context is not None
+            ]
+            self._token = trio.lowlevel.current_trio_token()
             task_status.started()
             await trio.sleep_forever()
 
@@ -94,7 +122,7 @@ class HttpPeerSender:
             return [None] * len(calls)
 
     async def post_all(self, path: str, bodies: Mapping[str, bytes]) -> dict[str, bytes | None]:
-        """The answers of all, None for each that did not answer in time."""
+        """The answers of all, None for each that did not answer 200 or 201 in time."""
         return dict(zip(bodies, await self._call_all(_posts(path, bodies)), strict=True))
 
     async def _call_all(self, calls: Sequence[PeerCall]) -> Sequence[bytes | None]:
@@ -110,34 +138,63 @@ class HttpPeerSender:
         return answers
 
     async def _answer(self, call: PeerCall) -> bytes | None:
-        if self._client is None:
-            return None
-        url = endpoint(call.url, call.path)
-        with trio.move_on_after(TIMEOUT):
+        largest = MAX_PAYLOAD_ANSWER if call.gives_payloads else MAX_ANSWER
+        with trio.move_on_after(TIMEOUT + max(len(call.body), largest - MAX_ANSWER) / SLOWEST):
             try:
-                checks = {} if self._pinned is None else {"trace": _Check(self._pinned, url)}
-                headers = [*call.headers, UNCOMPRESSED]
-                request = self._client.build_request(
-                    call.method, url, content=call.body or None, headers=headers, extensions=checks
-                )
-                request.stream = _Body(call.body)
-                async with aclosing(await self._client.send(request, stream=True)) as response:
+                async with aclosing(await self._sent(call)) as response:
                     if response.status_code not in (200, 201):
-                        log.debug(f"{url} answers {response.status_code}")
+                        log.debug(f"{call.url} answers {response.status_code} to {call.path}")
                         return None
-                    answer = bytearray()
-                    async for part in response.aiter_raw():
-                        answer += part
-                        if len(answer) > MAX_ANSWER:
-                            return None
-                    return bytes(answer)
+                    return await _read(response, largest)
             except (Untrusted, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError, OSError) as error:
-                log.debug(f"{url} cannot be reached: {type(error).__name__}")
+                log.debug(f"{call.url} cannot be reached: {type(error).__name__}")
         return None
+
+    async def _sent(self, call: PeerCall) -> httpx.Response:
+        """Sent to whom one way trusts; a certificate that one does not trust is shown to the next."""
+        ways = sorted(self._ways, key=lambda way: way.known is None or not way.known.knows(_server(call.url)))
+        for way in ways[:-1]:
+            try:
+                return await way.send(call)
+            except (Untrusted, httpx.ConnectError) as error:
+                if not _is_distrust(error):
+                    raise
+        return await ways[-1].send(call)
 
 
 def _posts(path: str, bodies: Mapping[str, bytes]) -> list[PeerCall]:
-    return [PeerCall("POST", url, path, body, CBOR) for url, body in bodies.items()]
+    return [PeerCall("POST", url, path, body, CBOR, path == RECOVER) for url, body in bodies.items()]
+
+
+def _client(context: ssl.SSLContext) -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=MAX_CALLS, max_keepalive_connections=MAX_CALLS)
+    return httpx.AsyncClient(timeout=TIMEOUT, limits=limits, verify=context, trust_env=False)
+
+
+def _server(url: str) -> str:
+    """What the server at `url` is called among fingerprints."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or 443}"
+
+
+def _is_distrust(error: BaseException | None) -> bool:
+    """Whether a connection was given up for its certificate."""
+    while error is not None:
+        if isinstance(error, Untrusted | ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+async def _read(response: httpx.Response, largest: int) -> bytes:
+    """The body. One longer than `largest` is broken off by closing what it comes from: httpx.HTTPError."""
+    answer = bytearray()
+    async for part in response.aiter_raw():
+        answer += part
+        if len(answer) > largest:
+            # The next read fails, which ends httpx's generators; left by a return they would be nobody's.
+            await response.aclose()
+    return bytes(answer)
 
 
 def endpoint(url: str, path: str) -> str:

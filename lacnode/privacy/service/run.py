@@ -14,8 +14,9 @@ from lacnode.privacy.key_files import MAX_FILE, PrivacyKeyError, load_key_ring, 
 from lacnode.privacy.keys import KeyRing
 from lacnode.privacy.payload_store import PayloadStore
 from lacnode.privacy.service.config import ConfigError, ManagerConfig
+from lacnode.privacy.service.fingerprints import TlsError
 from lacnode.privacy.service.service import ManagerService, ServiceSettings
-from lacnode.privacy.service.tls import CA, TOFU, Fingerprints, Tls, TlsError, client_context, server_context
+from lacnode.privacy.service.tls import Tls, client_tls, server_tls, trust_of
 
 log = structlog.get_logger("privacy")
 
@@ -85,11 +86,11 @@ def _settings(config: ManagerConfig, store: PayloadStore) -> ServiceSettings:
 
 
 def _tls(config: ManagerConfig) -> Tls:
-    server = server_context(config.path(config.tlsservercert), config.path(config.tlsserverkey), config.tlsservertrust)
-    client = client_context(config.path(config.tlsclientcert), config.path(config.tlsclientkey), config.tlsclienttrust)
-    known = config.path(config.tlsknownservers)
-    pinned = None if config.tlsclienttrust == CA else Fingerprints(known, record=config.tlsclienttrust == TOFU)
-    return Tls(server, client, pinned)
+    of_clients = trust_of("tlsservertrust", config.tlsservertrust, config.path(config.tlsknownclients))
+    of_servers = trust_of("tlsclienttrust", config.tlsclienttrust, config.path(config.tlsknownservers))
+    server = server_tls(config.path(config.tlsservercert), config.path(config.tlsserverkey), of_clients)
+    client = client_tls(config.path(config.tlsclientcert), config.path(config.tlsclientkey), of_servers)
+    return Tls(server, client)
 
 
 def _token(path: Path) -> str:

@@ -24,6 +24,7 @@ from lacnode.privacy.service.client_routes import ClientRoutes
 from lacnode.privacy.service.discovery import Discovery
 from lacnode.privacy.service.node_routes import NodeRoutes
 from lacnode.privacy.service.peer_client import HttpPeerSender
+from lacnode.privacy.service.secured_stream import SecuredStream
 from lacnode.privacy.service.tls import Tls
 from lacnode.privacy.tessera.desk import TesseraDesk
 from lacnode.privacy.tessera.nodes import TesseraNodes
@@ -69,8 +70,7 @@ class ManagerService:
     def __init__(self, keys: KeyRing, store: PayloadStore, settings: ServiceSettings) -> None:
         self._settings = settings
         self._store = store
-        tls = settings.tls
-        self._sender = HttpPeerSender() if tls is None else HttpPeerSender(tls.client, tls.pinned)
+        self._sender = HttpPeerSender(None if settings.tls is None else settings.tls.client)
         self._peers = Peers(
             keys.public_keys,
             others=settings.other_nodes,
@@ -205,7 +205,7 @@ def _door(name: str, routes: Answering, tls: Tls | None = None) -> Door:
         if tls is None:
             await HttpConversation(stream, routes, MAX_BODY).run()
             return
-        secured = trio.SSLStream(stream, tls.server, server_side=True, https_compatible=True)
+        secured = SecuredStream(stream, tls.server)
         with trio.move_on_after(HANDSHAKE_SECONDS) as patience:
             await secured.do_handshake()
         if not patience.cancelled_caught:

@@ -1,110 +1,148 @@
 """TLS of the node API, with a certificate on both sides: which contexts, and whom they trust.
 
-Servers that we call are trusted by their chain or by their fingerprint, remembered where the mode says so, in a file of
-Orion's format: `host:port` and SHA-256 in hexadecimal. Clients that call us are trusted by their chain alone: the
-library admits no certificate of unknown origin, so modes that would are refused rather than weakened.
+Either side is trusted by its chain, by its fingerprint, remembered where the mode says so, or by one of the two, as
+Orion's modes have it. Modes that trust everybody are refused. Must not send or receive: `secured_stream` and
+`peer_client` do.
 """
 
-import hashlib
-import hmac
+import datetime
 import os
+import secrets
 import ssl
-import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-CA, WHITELIST, TOFU = "ca", "whitelist", "tofu"
-FOR_SERVERS = (CA, WHITELIST, TOFU)
-FOR_CLIENTS = (CA,)
-MAX_FILE = 4_194_304
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from OpenSSL import SSL
+
+from lacnode.privacy.service.fingerprints import Fingerprints, TlsError
+
+CHAIN, LIST, FIRST_USE = "ca", "whitelist", "tofu"
+MODES = {
+    CHAIN: (True, None),
+    LIST: (False, False),
+    f"ca-or-{LIST}": (True, False),
+    FIRST_USE: (False, True),
+    f"ca-or-{FIRST_USE}": (True, True),
+}
+"""Orion's names: whether chains are trusted, and whether fingerprints are remembered, None where they do not count."""
+
+OWN_CERTIFICATE_DAYS = 3650
 
 
-class TlsError(Exception):
-    """Files of TLS that cannot be used; the message names the file and what was expected."""
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Who is trusted: those whose chain ends in the system's roots (`SSL_CERT_FILE`), those whom `known` trusts, or both."""
+
+    chains: bool
+    known: Fingerprints | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """For our port. `context` asks every client for a certificate; what it thinks of it is for `trust` to say."""
+
+    context: SSL.Context
+    trust: Trust
+    told: set[str] = field(default_factory=set)
+    """Names of those that were turned away and logged."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientTls:
+    """For our calls: `by_chain` verifies; with `by_fingerprint`, which does not, whoever uses it must ask `known`."""
+
+    by_chain: ssl.SSLContext | None
+    by_fingerprint: ssl.SSLContext | None
+    known: Fingerprints | None
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """What both sides of the node API use; `pinned` is None where chains decide."""
+    """What both sides of the node API use."""
 
-    server: ssl.SSLContext
-    client: ssl.SSLContext
-    pinned: "Fingerprints | None"
-
-
-class Fingerprints:
-    """The fingerprint file at `path`; `record` remembers whoever is met first."""
-
-    def __init__(self, path: Path, record: bool) -> None:
-        self._path = path
-        self._record = record
-        self._lock = threading.Lock()
-        self._known = self._read()
-
-    def trusts(self, name: str, certificate: bytes) -> bool:
-        """Whether the certificate (DER) is the one known for `name`."""
-        found = hashlib.sha256(certificate).hexdigest()
-        with self._lock:
-            known = self._known.get(name)
-            if known is None and self._record:
-                self._append(f"{name} {found}")
-                self._known[name] = found
-                return True
-        return known is not None and hmac.compare_digest(known, found)
-
-    def _read(self) -> dict[str, str]:
-        try:
-            with self._path.open("rb") as file:
-                text = file.read(MAX_FILE).decode("utf-8")
-        except FileNotFoundError:
-            return {}
-        except (OSError, UnicodeDecodeError):
-            raise TlsError(f"{self._path} cannot be read as text") from None
-        known = {}
-        for number, line in enumerate(text.splitlines(), start=1):
-            words = line.split()
-            if not words or words[0].startswith("#"):
-                continue
-            digest = words[1].replace(":", "").lower() if len(words) == 2 else ""
-            if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
-                raise TlsError(f"{self._path}, line {number}: an identifier and a SHA-256 fingerprint were expected")
-            known[words[0].lower()] = digest
-        return known
-
-    def _append(self, line: str) -> None:
-        with self._path.open("a") as file:
-            file.write(line + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+    server: ServerTls
+    client: ClientTls
 
 
-def server_context(certificate: Path, key: Path, trust: str) -> ssl.SSLContext:
-    """For our port: a client must show a certificate whose chain ends in the system's roots (`SSL_CERT_FILE`)."""
-    if trust not in FOR_CLIENTS:
-        raise TlsError(f"tlsservertrust: {', '.join(FOR_CLIENTS)} was expected, found {trust}")
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.set_default_verify_paths()
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    _load(context, certificate, key)
-    return context
+def trust_of(option: str, mode: str, file: Path) -> Trust:
+    """What `mode` means, with the fingerprints in `file`; TlsError naming `option` for one that is not kept."""
+    if mode not in MODES:
+        raise TlsError(f"{option}: {', '.join(MODES)} was expected, found {mode}")
+    chains, record = MODES[mode]
+    return Trust(chains, None if record is None else Fingerprints(file, record))
 
 
-def client_context(certificate: Path, key: Path, trust: str) -> ssl.SSLContext:
-    """For our calls. Unless chains decide, whoever uses it must look at the fingerprint."""
-    if trust not in FOR_SERVERS:
-        raise TlsError(f"tlsclienttrust: {', '.join(FOR_SERVERS)} was expected, found {trust}")
+def server_tls(certificate: Path, key: Path, trust: Trust) -> ServerTls:
+    """TlsError for files that cannot be used; where there are none, they are made."""
+    _make_own(certificate, key)
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    # Sessions would be resumed without the certificate being looked at again.
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_options(SSL.OP_NO_TICKET)
+    if trust.chains:
+        context.set_default_verify_paths()
+    try:
+        context.use_certificate_chain_file(str(certificate))
+        context.use_privatekey_file(str(key))
+        context.check_privatekey()
+    except SSL.Error as error:
+        raise _unusable(certificate, key, error) from None
+    return ServerTls(context, trust)
+
+
+def client_tls(certificate: Path, key: Path, trust: Trust) -> ClientTls:
+    """TlsError for files that cannot be used; where there are none, they are made."""
+    _make_own(certificate, key)
+    by_chain = _client_context(certificate, key) if trust.chains else None
+    if trust.known is None:
+        return ClientTls(by_chain, None, None)
+    by_fingerprint = _client_context(certificate, key)
+    by_fingerprint.check_hostname = False
+    by_fingerprint.verify_mode = ssl.CERT_NONE
+    return ClientTls(by_chain, by_fingerprint, trust.known)
+
+
+def _client_context(certificate: Path, key: Path) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    _load(context, certificate, key)
-    if trust != CA:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _load(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     try:
         context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
-        raise TlsError(f"{certificate} and {key}: a certificate and its key in PEM were expected: {error}") from None
+        raise _unusable(certificate, key, error) from None
+    return context
+
+
+def _unusable(certificate: Path, key: Path, error: Exception) -> TlsError:
+    return TlsError(f"{certificate} and {key}: a certificate and its key in PEM were expected: {error}")
+
+
+def _make_own(certificate: Path, key: Path) -> None:
+    """A certificate by itself, as Orion makes one; of a name of its own, since clients are known by that."""
+    if certificate.exists() or key.exists():
+        return
+    private = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"lacnode-{secrets.token_hex(8)}")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(private.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=OWN_CERTIFICATE_DAYS))
+        .sign(private, hashes.SHA256())
+    )
+    encoding = serialization.Encoding.PEM
+    plain = private.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    try:
+        with os.fdopen(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(plain)
+        certificate.write_bytes(made.public_bytes(encoding))
+    except OSError as error:
+        raise TlsError(f"{certificate} and {key} cannot be made: {error.strerror}") from None

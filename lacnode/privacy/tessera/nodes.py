@@ -154,7 +154,7 @@ class TesseraNodes:
 
 def _resend(url: str, party: bytes, key: bytes) -> PeerCall:
     question = {"type": "INDIVIDUAL", "publicKey": to_text(party), "key": to_text(key)}
-    return PeerCall("POST", url, RESEND, orjson.dumps(question), (JSON, VERSIONS))
+    return PeerCall("POST", url, RESEND, orjson.dumps(question), (JSON, VERSIONS), gives_payloads=True)
 
 
 def _post(url: str, path: str, body: bytes) -> PeerCall:

@@ -1,0 +1,300 @@
+"""The node API among strangers: managers that lie, drip, flood or never answer, and one of ours in between that goes on."""
+
+import gzip
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import h11
+import httpx
+import pytest
+import trio
+
+from lacnode.privacy.cbor import encode_map
+from lacnode.privacy.keys import KeyPair, KeyRing
+from lacnode.privacy.network_view import NetworkView, encode_view
+from lacnode.privacy.payload_store import PayloadStore
+from lacnode.privacy.service.service import ManagerService, ServiceSettings
+from lacnode.privacy.transaction_manager import ManagerError
+
+PATIENCE = 20.0
+A, B, EVIL = (KeyPair.of(bytes([number]) * 32) for number in (21, 22, 23))
+SECRET = b"what only the recipient may read"
+CBOR = {"content-type": "application/cbor"}
+NODE_PATHS = ("/push", "/pushPrivacyGroup", "/partyinfo", "/lacnode/challenge", "/lacnode/recover", "/lacnode/prove")
+MEGABYTE = 2**20
+
+
+@dataclass
+class Stranger:
+    """Something that listens where a manager might. `answers` are bytes on the wire by path; a path without any is left
+    without an answer for ever."""
+
+    port: int
+    answers: dict[str, bytes | Callable[[trio.SocketStream], Awaitable[None]]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def announces(self, *keys: bytes, urls: Sequence[str] = ()) -> None:
+        """Party info of its own: it has these keys."""
+        view = NetworkView(self.url, (self.url, *urls), dict.fromkeys(keys, self.url))
+        self.answers["/partyinfo"] = response(encode_view(view))
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        async with stream:
+            connection = h11.Connection(h11.SERVER)
+            try:
+                while not isinstance(event := connection.next_event(), h11.EndOfMessage):
+                    if event is h11.NEED_DATA:
+                        connection.receive_data(await stream.receive_some(65_536))
+                    elif isinstance(event, h11.Request):
+                        path = event.target.decode()
+                        self.asked.append(path)
+                    elif isinstance(event, h11.ConnectionClosed):
+                        return
+                answer = self.answers.get(path, forever)
+                await (stream.send_all(answer) if isinstance(answer, bytes) else answer(stream))
+            except (trio.BrokenResourceError, h11.RemoteProtocolError):
+                pass
+
+
+async def forever(stream: trio.SocketStream) -> None:
+    await stream.receive_some(1)
+
+
+async def endlessly(stream: trio.SocketStream) -> None:
+    await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n")
+    while True:
+        await stream.send_all(bytes(MEGABYTE))
+
+
+async def drop_by_drop(stream: trio.SocketStream) -> None:
+    await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    for _ in range(1000):
+        await stream.send_all(b"x")
+        await trio.sleep(0.1)
+
+
+def response(body: bytes, *fields: str, status: str = "200 OK") -> bytes:
+    head = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *fields, "", ""]
+    return "\r\n".join(head).encode() + body
+
+
+@asynccontextmanager
+async def stranger() -> AsyncIterator[Stranger]:
+    listeners = await trio.open_tcp_listeners(0, host="0.0.0.0")
+    made = Stranger(listeners[0].socket.getsockname()[1])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, made.serve, listeners)
+        yield made
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def manager(
+    pair: KeyPair, *others: str, known: dict[bytes, str] | None = None, recover: bool = False
+) -> AsyncIterator[ManagerService]:
+    """A running one with both ports."""
+    store = PayloadStore()
+    store.put_known_nodes(known or {})
+    service = ManagerService(KeyRing([pair]), store, ServiceSettings(other_nodes=others, recover=recover))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(service.run)
+        yield service
+        nursery.cancel_scope.cancel()
+    service.close()
+
+
+def url_of(service: ManagerService) -> str:
+    return f"http://127.0.0.1:{service.node_port}"
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    end = trio.current_time() + PATIENCE
+    while True:
+        if condition():
+            return
+        assert trio.current_time() < end, f"not in {PATIENCE} s: {what}"
+        await trio.sleep(0.02)
+
+
+async def delivers(sender: ManagerService, receiver: ManagerService, payload: bytes = SECRET) -> bool:
+    """Whether it sends to the other within reason."""
+    recipient = receiver.manager.keys.public_keys[0]
+    with trio.fail_after(PATIENCE):
+        await until(lambda: sender.manager.view.keys.get(recipient) == url_of(receiver), "the other is known")
+        key = await trio.to_thread.run_sync(sender.manager.send, payload, None, [recipient], abandon_on_cancel=True)
+        got = await trio.to_thread.run_sync(receiver.manager.receive, key)
+    return got.payload == payload
+
+
+async def refusal(service: ManagerService, recipient: KeyPair) -> str:
+    with pytest.raises(ManagerError) as error, trio.fail_after(PATIENCE):
+        await trio.to_thread.run_sync(service.manager.send, SECRET, None, [recipient.public], abandon_on_cancel=True)
+    return error.value.code
+
+
+class TestWhatTheyAnswer:
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            response(b"another digest"),
+            response(b"", status="204 No Content"),
+            response(gzip.compress(bytes(200 * MEGABYTE), 9), "Content-Encoding: gzip"),
+            b"SSH-2.0-OpenSSH_9.6\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\ncut off",
+            endlessly,
+            drop_by_drop,
+            forever,
+        ],
+        ids=["digest", "nothing", "bomb", "ssh", "cut", "endless", "drip", "silence"],
+    )
+    async def test_to_a_payload_is_no_delivery(
+        self, answer: bytes | Callable[[trio.SocketStream], Awaitable[None]]
+    ) -> None:
+        async with stranger() as evil, manager(A, known={EVIL.public: evil.url}) as a:
+            evil.answers["/push"] = answer
+            assert await refusal(a, EVIL) == "NodePropagatingToAllPeers"
+
+    async def test_that_the_answer_is_elsewhere_is_not_followed(self) -> None:
+        async with stranger() as evil, stranger() as inner, manager(A, known={EVIL.public: evil.url}) as a:
+            evil.answers["/push"] = response(b"", f"Location: {inner.url}/push", status="307 Temporary Redirect")
+            assert await refusal(a, EVIL) == "NodePropagatingToAllPeers"
+            assert "/push" not in inner.asked
+
+    @pytest.mark.parametrize("answer", [response(b"\xff" * 100), endlessly, drop_by_drop, forever])
+    async def test_to_party_info_keeps_nobody_from_the_others(
+        self, answer: bytes | Callable[[trio.SocketStream], Awaitable[None]]
+    ) -> None:
+        async with stranger() as evil:
+            evil.answers["/partyinfo"] = answer
+            async with manager(B) as b, manager(A, evil.url, url_of(b)) as a:
+                await until(lambda: "/partyinfo" in evil.asked, "the stranger is asked")
+                assert await delivers(a, b)
+
+
+class TestWhatTheyAnnounce:
+    async def test_a_key_that_nothing_can_be_sealed_for(self) -> None:
+        """32 zero bytes: the library refuses to make a box, in the middle of asking for lost payloads."""
+        async with stranger() as evil:
+            evil.announces(bytes(32), EVIL.public)
+            evil.answers["/lacnode/challenge"] = response(encode_map({"challenge": bytes(40)}))
+            async with manager(B) as b, manager(A, evil.url, url_of(b), recover=True) as a:
+                await until(lambda: evil.asked.count("/lacnode/challenge") >= 4, "it is asked again later")
+                assert await delivers(a, b)
+
+    async def test_a_thousand_addresses_that_never_answer_delay_no_payload(self) -> None:
+        async with stranger() as evil, manager(B) as b:
+            pits = [f"http://127.0.{number // 250}.{number % 250 + 2}:{evil.port}" for number in range(1000)]
+            evil.announces(urls=pits)
+            async with manager(A, evil.url, url_of(b)) as a:
+                await until(lambda: set(pits) <= set(a.manager.view.urls), "the addresses are known")
+                await until(lambda: evil.asked.count("/partyinfo") > 20, "they are asked")
+                assert await delivers(a, b)
+
+    async def test_managers_of_lost_payloads_that_never_answer_keep_nobody_from_those_that_do(self) -> None:
+        async with stranger() as evil, manager(B) as b, manager(A, url_of(b)) as a:
+            key = await trio.to_thread.run_sync(self.sent_and_lost, a, b)
+            tarpits = {KeyPair.of(bytes([7, number]) * 16).public: evil.url for number in range(100)}
+            b._peers.learn(NetworkView(evil.url, (), tarpits))
+            await trio.to_thread.run_sync(self.missed, b, key)
+            await until(lambda: b.manager.has(key, B.public), "the payload is back")
+
+    def sent_and_lost(self, a: ManagerService, b: ManagerService) -> bytes:
+        """B's manager, which A does not know yet, never got it; both know each other afterwards."""
+        a._peers.learn(NetworkView(None, (), {B.public: "http://127.0.0.1:1"}))
+        with pytest.raises(ManagerError):
+            a.manager.send(SECRET, None, [B.public])
+        key = a._store.payloads_of(A.public, 0, 1)[0].payload.key
+        b._peers.learn(NetworkView(None, (), {A.public: url_of(a)}))
+        return key
+
+    def missed(self, b: ManagerService, key: bytes) -> None:
+        with pytest.raises(ManagerError, match="EnclavePayloadNotFound"):
+            b.manager.receive(key)
+
+    async def test_a_key_before_its_owner_comes(self) -> None:
+        """A stranger was first to announce B's key; B's manager, when it comes, proves that it is B's."""
+        async with stranger() as evil:
+            evil.announces(B.public)
+            async with manager(A, evil.url) as a:
+                await until(lambda: a.manager.view.keys.get(B.public) == evil.url, "the stranger is believed")
+                async with manager(B, url_of(a)) as b:
+                    assert await delivers(a, b)
+                    assert "/push" not in evil.asked
+
+
+class TestWhatTheySend:
+    async def test_garbage_on_every_path(self) -> None:
+        async with manager(B) as b, httpx.AsyncClient(base_url=url_of(b), headers=CBOR) as client:
+            for path in NODE_PATHS:
+                for body in (
+                    b"",
+                    b"\xbf\xff",
+                    b"\xff" * 99,
+                    b"\x9f" * 9999,
+                    b"\xbb" + b"\xff" * 8,
+                    b"\xd8\x1c\x81" * 99,
+                ):
+                    answer = await client.post(path, content=body)
+                    assert (answer.status_code, answer.json()) == (500, {"error": "ObjectJsonDeserialization"})
+                assert (await client.get(path)).status_code == 404
+            async with manager(A, url_of(b)) as a:
+                assert await delivers(a, b)
+
+    async def test_a_body_that_is_compressed_is_not_unfolded(self) -> None:
+        async with manager(B) as b, httpx.AsyncClient(base_url=url_of(b)) as client:
+            bomb = gzip.compress(bytes(200 * MEGABYTE), 9)
+            answer = await client.post("/push", content=bomb, headers={**CBOR, "content-encoding": "gzip"})
+            assert answer.status_code >= 400
+
+    async def test_connections_of_strangers_leave_the_clients_their_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.privacy.service.service.MAX_CONNECTIONS", 3)
+        async with manager(B) as b, trio.open_nursery() as nursery:
+            assert b.node_port is not None
+            streams = [await trio.open_tcp_stream("127.0.0.1", b.node_port) for _ in range(3)]
+            fourth = await trio.open_tcp_stream("127.0.0.1", b.node_port)
+            with trio.fail_after(PATIENCE), pytest.raises((trio.BrokenResourceError, AssertionError)):
+                assert await fourth.receive_some(1) != b""
+            async with httpx.AsyncClient(timeout=PATIENCE) as client:
+                assert (await client.get(f"http://127.0.0.1:{b.client_port}/upcheck")).text == "I'm up!"
+            for stream in (*streams, fourth):
+                await stream.aclose()
+            nursery.cancel_scope.cancel()
+
+    async def test_pushes_that_take_long_leave_the_clients_their_own_workers(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with manager(B) as b:
+            go_on = trio.Event()
+            token = trio.lowlevel.current_trio_token()
+            begun: list[bytes] = []
+
+            def pushed(body: bytes) -> str:
+                begun.append(body)
+                trio.from_thread.run(go_on.wait, trio_token=token)
+                return ""
+
+            monkeypatch.setattr(b.manager, "pushed", pushed)
+            async with httpx.AsyncClient(timeout=PATIENCE) as client, trio.open_nursery() as nursery:
+                for _ in range(12):
+                    nursery.start_soon(lambda: client.post(f"{url_of(b)}/push", headers=CBOR, content=b"x"))
+                await until(lambda: len(begun) == 4, "every worker for peers is busy")
+                answer = await client.get(f"http://127.0.0.1:{b.client_port}/knownnodes")
+                assert answer.status_code == 200
+                assert len(begun) == 4
+                go_on.set()
+
+
+async def test_what_can_be_sent_can_be_had_back() -> None:
+    """A large payload is one answer of the manager that still has it."""
+    large = bytes(10 * MEGABYTE)
+    async with manager(A) as a:
+        async with manager(B, url_of(a)) as b:
+            assert await delivers(b, a, large)
+            assert await delivers(a, b, large)
+        async with manager(B, url_of(a), recover=True) as again:
+            await until(lambda: len(again._store.payloads_of(B.public, 0, 9)) == 2, "both are back")
