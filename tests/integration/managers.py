@@ -19,6 +19,7 @@ import pytest
 from lacnode.devnet.ports import claimed_ports, node_ports
 from lacnode.privacy.key_files import load_public_key, save_key_pair
 from lacnode.privacy.keys import KeyPair, to_text
+from tests.certificates import certificate
 from tests.integration.devnet import until
 
 DEADLINE = 30.0
@@ -67,7 +68,9 @@ class OwnManager:
         tesseras: Sequence[str] = (),
         keys: KeyFiles | None = None,
         node_port: int = 0,
+        tls: bool = False,
     ) -> None:
+        """With `tls`, whom it meets is trusted on first use, both ways."""
         self.path = path
         path.mkdir()
         self.keys = keys or new_keys(path)
@@ -75,6 +78,7 @@ class OwnManager:
         self.key = load_public_key(self.key_file)
         self.others, self.tesseras = list(others), list(tesseras)
         self.node_port, self.client_port = node_port, 0
+        self.tls = tls
         self.start()
 
     def start(self) -> None:
@@ -88,6 +92,11 @@ class OwnManager:
             "othernodes": self.others,
             "tesseranodes": self.tesseras,
         }
+        if self.tls:
+            # Tessera looks for the host of the URL in the certificate, whoever trusts it.
+            shown = certificate(self.path, "server")
+            files = {"tlsservercert": shown.name, "tlsserverkey": shown.with_suffix(".key").name}
+            settings |= {"tls": "strict", "tlsservertrust": "tofu", "tlsclienttrust": "tofu", **files}
         if self.keys.password:
             settings["passwords"] = str(self.keys.password_file)
         config.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
@@ -144,11 +153,13 @@ def locked_keys(directory: Path, password: str) -> KeyFiles:
 
 
 class TesseraManager:
-    """A Tessera in orion mode with one key and a database file, under `path`. `others` are URLs of its peers."""
+    """A Tessera in orion mode with one key and a database file, under `path`. `others` are URLs of its peers. With `tls`,
+    whom it meets is trusted on first use, both ways."""
 
-    def __init__(self, path: Path, others: Sequence[str] = (), keys: KeyFiles | None = None) -> None:
+    def __init__(self, path: Path, others: Sequence[str] = (), keys: KeyFiles | None = None, tls: bool = False) -> None:
         self.path = path
         path.mkdir()
+        self.tls = tls
         self.keys = keys or new_keys(path)
         self.key_file = self.keys.public
         self.key = load_public_key(self.key_file)
@@ -161,7 +172,8 @@ class TesseraManager:
         """Have other ports from the next start on."""
         ports = node_ports(0, self._ports.enter_context(claimed_ports(1)))
         self.node_port = ports.privacy
-        self.node_url, self.client_url = f"http://127.0.0.1:{ports.privacy}", f"http://127.0.0.1:{ports.rpc}"
+        scheme = "https" if self.tls else "http"
+        self.node_url, self.client_url = f"{scheme}://127.0.0.1:{ports.privacy}", f"http://127.0.0.1:{ports.rpc}"
 
     def start(self) -> None:
         (self.path / "config.json").write_text(json.dumps(self._config()))
@@ -183,7 +195,7 @@ class TesseraManager:
         return [bytes.fromhex(line) for line in found.split() if re.fullmatch(r"(?:[0-9a-f]{2}){32,}", line)]
 
     def _config(self) -> dict[str, object]:
-        servers = [("Q2T", self.client_url), ("P2P", self.node_url)]
+        servers = [("Q2T", self.client_url, {"tls": "OFF"}), ("P2P", self.node_url, self._ssl_config())]
         return {
             "mode": "orion",
             "useWhiteList": False,
@@ -199,10 +211,11 @@ class TesseraManager:
                 {
                     "app": app,
                     "serverAddress": url,
+                    "sslConfig": ssl,
                     "communicationType": "REST",
                     "properties": {"partyInfoInterval": "500"},
                 }
-                for app, url in servers
+                for app, url, ssl in servers
             ],
             "keys": {
                 **({"passwordFile": str(self.keys.password_file)} if self.keys.password else {}),
@@ -212,9 +225,25 @@ class TesseraManager:
             "peer": [{"url": url} for url in (self.node_url, *self.others)],
         }
 
+    def _ssl_config(self) -> dict[str, object]:
+        if not self.tls:
+            return {"tls": "OFF"}
+        sides = {
+            key: value
+            for side in ("server", "client")
+            for key, value in {
+                f"{side}KeyStore": str(self.path / f"{side}-keystore"),
+                f"{side}KeyStorePassword": "keystore",
+                f"{side}TrustMode": "TOFU",
+            }.items()
+        }
+        known = {f"known{who}File": str(self.path / f"known-{who}") for who in ("Clients", "Servers")}
+        return {"tls": "STRICT", "generateKeyStoreIfNotExisted": True, **sides, **known}
+
     def _is_up(self) -> bool:
+        urls = [self.client_url] if self.tls else [self.client_url, self.node_url]
         try:
-            return all(httpx.get(f"{url}/upcheck").status_code == 200 for url in (self.client_url, self.node_url))
+            return all(httpx.get(f"{url}/upcheck").status_code == 200 for url in urls)
         except httpx.HTTPError:
             return False
 

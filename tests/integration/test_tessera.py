@@ -281,6 +281,29 @@ class TestPeerProtocol:
         assert pair.ours.receive(pair.theirs.send(SECRET, None, [own.key])).payload == SECRET
 
 
+def test_over_tls_each_trusts_the_other_on_first_use(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        tessera = TesseraManager(tmp_path / "tessera", tls=True)
+        stack.callback(tessera.close)
+        own = OwnManager(tmp_path / "own", tesseras=[tessera.node_url], tls=True)
+        stack.callback(own.close)
+        until(lambda: own.knows(tessera.key), "our manager knows the Tessera's key")
+        theirs = stack.enter_context(HttpTransactionManager(tessera.client_url))
+        ours = stack.enter_context(HttpTransactionManager(own.client_url))
+        assert theirs.receive(ours.send(SECRET, None, [tessera.key])).payload == SECRET
+        sent: list[bytes] = []
+
+        def is_sent() -> bool:
+            try:
+                sent.append(theirs.send(SECRET, None, [own.key]))
+            except ManagerError:
+                return False
+            return True
+
+        until(is_sent, "the Tessera knows our manager's key")
+        assert ours.receive(sent[0]).payload == SECRET
+
+
 @needs_tessera_jar
 def test_our_manager_takes_the_place_of_a_tessera(tesseras: list[TesseraManager], tmp_path: Path) -> None:
     """With its key files as Tessera made and locked them, at its URL, with what its database had."""
