@@ -20,7 +20,7 @@ from lacnode.privacy.group_ids import group_id as new_group_id
 from lacnode.privacy.marker import GroupMode, MarkerSigner, RandomKeySigner
 from lacnode.privacy.private_transaction import PrivateTransaction, legacy_group_id
 from lacnode.privacy.room import PrivateRoom, PublicSide
-from lacnode.privacy.store import PrivateNodeStore
+from lacnode.privacy.store import ROOTS, PrivateNodeStore
 from lacnode.privacy.surroundings import Surroundings
 from lacnode.privacy.transaction_manager import (
     GroupType,
@@ -268,6 +268,13 @@ def private(
     v = signature[64] + (27 if chain_id is None else 35 + 2 * chain_id)
     r, s = signature[:32].lstrip(b"\0"), signature[32:64].lstrip(b"\0")
     return PrivateTransaction.decode(rlp.encode([*head, rlp.scalar(v), r, s, *tail]))
+
+
+def root_replaced(member: Member, group_id: bytes, root: bytes) -> None:
+    """Put another root in the place of a group's last one, as a damaged disk or an intruder would."""
+    with member.room._around.database.write() as batch:
+        key, _ = next(iter(batch.items(ROOTS, group_id)))
+        batch.put(ROOTS, key, root)
 
 
 def word(value: int | bytes) -> bytes:

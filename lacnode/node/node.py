@@ -188,7 +188,8 @@ class Node:
         settings, manager = self.config.privacy, self._parts.manager
         if settings is None or manager is None:
             return None
-        return PrivateSide(settings, manager.manager, PublicRooms(self.chain, engine, self._parts.database, self.pool))
+        public = PublicRooms(self.chain, engine, self._parts.database, self.pool)
+        return PrivateSide(settings, manager.manager, public, manager.hosted)
 
     def _make_validator(self) -> Validator:
         parameters = self.spec.ibft.at(0)
@@ -284,6 +285,7 @@ class Node:
             if self.private is not None:
                 await self._start_manager(nursery, self.private)
                 nursery.start_soon(self.private.run, self.rpc.subscriptions.private_block_added)
+                nursery.start_soon(self.private.compare)
             if self.config.faults_file is not None:
                 nursery.start_soon(watch_faults, self.config.faults_file, self._faults, self.network.recheck)
             task_status.started()

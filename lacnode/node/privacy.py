@@ -1,7 +1,7 @@
-"""Private transactions in a running node: what the private room is built of, and the worker that drives it.
+"""Private transactions in a running node: what the private room is built of, and the workers that drive it.
 
-The worker has a thread of its own and follows the public head; nothing public waits for it, and nothing that goes wrong in
-it ends the node.
+One follows the public head, the other compares state roots with the groups' other members; each has a thread of its own.
+Nothing public waits for them, and nothing that goes wrong in them ends the node.
 """
 
 import time
@@ -17,12 +17,15 @@ from lacnode.crypto.node_key import load_node_key
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.node.config import PrivacySettings
 from lacnode.primitives.transaction import Transaction
+from lacnode.privacy.agreement import Agreement
 from lacnode.privacy.marker import FixedKeySigner, MarkerSigner, RandomKeySigner
+from lacnode.privacy.membership import Membership
 from lacnode.privacy.processor import PrivateBlock
 from lacnode.privacy.room import PrivateRoom, PublicSide
+from lacnode.privacy.service.service import ManagerService
 from lacnode.privacy.store import PrivateNodeStore
 from lacnode.privacy.surroundings import Surroundings
-from lacnode.privacy.transaction_manager import TransactionManager
+from lacnode.privacy.transaction_manager import ManagerUnreachable, TransactionManager
 from lacnode.storage.database import Database
 from lacnode.txpool.pool import TransactionPool
 
@@ -36,6 +39,9 @@ FIRST_PAUSE, LAST_PAUSE = 0.5, 15.0
 
 IDLE = 5.0
 """Seconds between two looks for payloads that are to be asked for again."""
+
+COMPARING = 2.0
+"""Seconds between two looks for groups that are to be compared with their other members."""
 
 ARRIVED = 10_000
 """Payloads that may have come and not been looked at; what is too much is found when it is asked for again."""
@@ -52,9 +58,16 @@ class PublicRooms:
 
 
 class PrivateSide:
-    """The private room and its worker. KeyFileError if the markers' key cannot be read."""
+    """The private room and its workers. State roots are compared by `hosted`, the manager in this process: one elsewhere
+    has no way to ask. KeyFileError if the markers' key cannot be read."""
 
-    def __init__(self, settings: PrivacySettings, manager: TransactionManager, public: PublicRooms) -> None:
+    def __init__(
+        self,
+        settings: PrivacySettings,
+        manager: TransactionManager,
+        public: PublicRooms,
+        hosted: ManagerService | None = None,
+    ) -> None:
         chain, pool = public.chain, public.pool
 
         def next_nonce(address: bytes) -> int:
@@ -65,24 +78,33 @@ class PrivateSide:
             pool.add(marker, local=True, now=time.time())
 
         private_states = PyEvmEngine(chain.spec, PrivateNodeStore(public.database))
+        around = Surroundings(
+            history=chain,
+            head=lambda: chain.head.header.number,
+            engine=public.engine,
+            database=public.database,
+            manager=manager,
+            chain_id=chain.spec.chain_id,
+            mode=settings.mode,
+            genesis=settings.genesis,
+        )
         self.room = PrivateRoom(
-            Surroundings(
-                history=chain,
-                head=lambda: chain.head.header.number,
-                engine=public.engine,
-                database=public.database,
-                manager=manager,
-                chain_id=chain.spec.chain_id,
-                mode=settings.mode,
-                genesis=settings.genesis,
-            ),
+            around,
             public_key=settings.public_key,
             signer=_signer(settings),
             public=PublicSide(next_nonce, submit),
             accounts=private_states.accounts,
         )
+        self._agreement = None if hosted is None else self._compared_by(hosted, around)
         self._head_moved = trio.Event()
         self._arrived: deque[bytes] = deque(maxlen=ARRIVED)
+
+    def _compared_by(self, hosted: ManagerService, around: Surroundings) -> Agreement:
+        room = self.room
+        membership = Membership(around, None if room.flexible is None else room.flexible.find)
+        agreement = Agreement(around, membership, lambda: room.processor.cursor, hosted.enquiry)
+        hosted.roots.source = agreement
+        return agreement
 
     def head_moved(self) -> None:
         """The public chain has a new head. On the event loop."""
@@ -115,6 +137,15 @@ class PrivateSide:
         finally:
             self.room.processor.save()
 
+    async def compare(self) -> None:
+        """Compare state roots with the groups' other members until cancelled."""
+        if self._agreement is None:
+            return
+        limiter = trio.CapacityLimiter(1)
+        while True:
+            await trio.to_thread.run_sync(_step, self._agreement, limiter=limiter)
+            await trio.sleep(COMPARING)
+
     def _work(self) -> bool:
         """Work for a while; whether there is more to do now."""
         until = time.monotonic() + SLICE
@@ -127,6 +158,15 @@ class PrivateSide:
         except Exception:
             log.exception("private execution failed and is tried again", block=self.room.processor.cursor + 1)
         return False
+
+
+def _step(agreement: Agreement) -> None:
+    try:
+        agreement.step()
+    except ManagerUnreachable as error:
+        log.debug(f"state roots are not compared: {error}")
+    except Exception:
+        log.exception("comparing state roots failed and is tried again")
 
 
 def _signer(settings: PrivacySettings) -> MarkerSigner:

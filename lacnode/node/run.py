@@ -6,6 +6,7 @@ What is wrong with a file, a key or a database is said in one message before a p
 import os
 import signal
 import sys
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import structlog
@@ -82,16 +83,17 @@ def open_node(config: NodeConfig, manager: TransactionManager | None = None) -> 
         fixed = (*config.p2p.bootnodes, *config.p2p.static_nodes)
         names = HostNames(address_of, config.host_names_update) if config.host_names else None
         local = open_local_permissions(config.permissioning, key.public_key, fixed, names)
-        opened = None if manager is None else OpenedManager(manager)
-        if opened is None and config.privacy is not None:
-            opened = open_manager(config.privacy)
-        database = LmdbDatabase(config.data_path)
-        try:
-            records = ConsensusLog(config.data_path / "consensus.log")
-            return Node(config, Parts(spec, key, database, records, opened, local))
-        except BaseException:
-            database.close()
-            raise
+        with ExitStack() as undo:
+            opened = None if manager is None else OpenedManager(manager)
+            if opened is None and config.privacy is not None:
+                opened = open_manager(config.privacy)
+            if opened is not None and opened.hosted is not None:
+                undo.callback(opened.hosted.close)
+            database = undo.enter_context(closing(LmdbDatabase(config.data_path)))
+            records = undo.enter_context(closing(ConsensusLog(config.data_path / "consensus.log")))
+            node = Node(config, Parts(spec, key, database, records, opened, local))
+            undo.pop_all()
+            return node
     except (
         BadOrigin,
         CannotAuthenticate,

@@ -1,44 +1,33 @@
 """Lost and found: a member that lost its store has what it may see back from the others.
 
-The member proves its key: it gets a challenge and answers it in a NaCl box between its key and the other's. It is given
-payloads it is a party of and no others, each with the one box it can open and, to keep for them, the boxes of other
-recipients that are known here; and groups it is a member of. The answer is in a box too. Challenges hold nothing in
-memory; requests are counted per key. Must not serve a plaintext, nor trust what it is served further than it can open it.
+The member proves its key (see `proven_requests`). It is given payloads it is a party of and no others, each with the one
+box it can open and, to keep for them, the boxes of other recipients that are known here; and groups it is a member of.
+Must not serve a plaintext, nor trust what it is served further than it can open it.
 """
 
-import hashlib
-import hmac
-import secrets
-import threading
-import time
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
-import nacl.bindings
-import nacl.exceptions
 import structlog
 
-from lacnode.privacy.cbor import CborError, Fields, decode_map, encode_array, encode_map
+from lacnode.privacy.cbor import CborError, Fields, encode_array, encode_map
 from lacnode.privacy.group_record import decode_group, encode_group
-from lacnode.privacy.keys import KEY_SIZE, KeyPair, KeyRing
+from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager import LocalTransactionManager
 from lacnode.privacy.payload import decode_payload, encode_payload, readable_by, reclaimed
 from lacnode.privacy.payload_store import PayloadStore, StoredPayload
 from lacnode.privacy.peer_sender import PeerSender
+from lacnode.privacy.proven_requests import REFUSED, Allowance, Asked, Challenges, Proven, ask
 from lacnode.privacy.spare_boxes import decode_boxes, encode_boxes
 from lacnode.privacy.transaction_manager import ManagerError
 
 log = structlog.get_logger("privacy")
 
-CHALLENGE, RECOVER = "/lacnode/challenge", "/lacnode/recover"
-NONCE_SIZE, MAC_SIZE = 24, 32
-VALID_SECONDS = 60
+RECOVER = "/lacnode/recover"
 PAGE, MAX_WANTED = 64, 64
 MAX_PAGE_BYTES = 2_097_152
 MAX_PAGES = 10_000
-REQUESTS, PER_SECONDS = 120, 60.0
-MAX_REQUESTERS = 4096
-
-UNREADABLE, REFUSED = "ObjectJsonDeserialization", "EnclaveNotPayloadOwner"
+REQUESTS = 120
+"""A minute and key."""
 
 
 class RecoveryDesk:
@@ -46,60 +35,22 @@ class RecoveryDesk:
 
     def __init__(
         self,
-        keys: KeyRing,
+        challenges: Challenges,
         store: PayloadStore,
-        clock: Callable[[], float] = time.monotonic,
+        allowance: Allowance | None = None,
         hidden: Iterable[bytes] = (),
     ) -> None:
-        self._keys = keys
+        self._challenges = challenges
         self._store = store
+        self._allowance = allowance or Allowance(REQUESTS)
         self._hidden = frozenset(hidden)
-        self._clock = clock
-        self._secret = secrets.token_bytes(32)
-        self._lock = threading.Lock()
-        self._seen: dict[bytes, tuple[float, int]] = {}
-
-    def challenge(self, body: bytes) -> bytes:
-        """A challenge for the key in `body`, to be answered to the key named with it."""
-        try:
-            fields = decode_map(body, "challenge request")
-            requester, to = fields.bytes("from", KEY_SIZE), fields.bytes("to", KEY_SIZE)
-            fields.end()
-        except CborError:
-            raise ManagerError(UNREADABLE) from None
-        if self._keys.pair_of(to) is None:
-            raise ManagerError("EnclaveNoMatchingPrivateKey")
-        return encode_map({"challenge": self._challenge(requester, int(self._clock()) + VALID_SECONDS)})
 
     def recover(self, body: bytes) -> bytes:
         """A page of what the requester is a party of. ManagerError `EnclaveNotPayloadOwner` unless it proves its key."""
-        try:
-            fields = decode_map(body, "recovery request")
-            requester, to = fields.bytes("from", KEY_SIZE), fields.bytes("to", KEY_SIZE)
-            nonce, box = fields.bytes("nonce", NONCE_SIZE), fields.bytes("box")
-            fields.end()
-        except CborError:
-            raise ManagerError(UNREADABLE) from None
-        own = self._keys.pair_of(to)
-        # A box opens from both sides: between an own key and itself it would prove nothing.
-        if own is None or self._keys.pair_of(requester) is not None:
-            raise ManagerError(REFUSED)
-        try:
-            request = decode_map(nacl.bindings.crypto_box_open(box, nonce, requester, own.private), "recovery")
-            challenge, after = request.bytes("challenge", 8 + MAC_SIZE), request.take("after", int)
-            wanted = request.take("wanted", list)
-            request.end()
-        except (nacl.exceptions.CryptoError, ValueError, RuntimeError):
-            raise ManagerError(REFUSED) from None
-        self._check(requester, challenge)
-        self._count(requester)
-        if not 0 <= after < 1 << 62 or len(wanted) > MAX_WANTED or any(type(key) is not bytes for key in wanted):
-            raise ManagerError(REFUSED)
-        page = self._page(requester, own.public, after, wanted)
-        answer = secrets.token_bytes(NONCE_SIZE)
-        return encode_map(
-            {"nonce": answer, "box": nacl.bindings.crypto_box(page, answer, requester, own.private)},
-        )
+        proven = self._challenges.open(body)
+        after, wanted = _wish(proven)
+        self._allowance.count(proven.requester)
+        return proven.seal(self._page(proven.requester, proven.own.public, after, wanted))
 
     def _page(self, requester: bytes, own: bytes, after: int, wanted: Sequence[bytes]) -> bytes:
         if wanted:
@@ -135,29 +86,6 @@ class RecoveryDesk:
         if requester == stored.payload.sender and own in stored.parties:
             position = stored.parties[own]
         return encode_payload(stored.payload.only([position]))
-
-    def _challenge(self, requester: bytes, until: int) -> bytes:
-        stamp = until.to_bytes(8)
-        return stamp + hmac.digest(self._secret, stamp + requester, hashlib.sha256)
-
-    def _check(self, requester: bytes, challenge: bytes) -> None:
-        until = int.from_bytes(challenge[:8])
-        if not hmac.compare_digest(challenge, self._challenge(requester, until)) or self._clock() > until:
-            raise ManagerError(REFUSED)
-
-    def _count(self, requester: bytes) -> None:
-        with self._lock:
-            now = self._clock()
-            since, count = self._seen.get(requester, (now, 0))
-            if now - since >= PER_SECONDS:
-                since, count = now, 0
-            if count >= REQUESTS:
-                raise ManagerError(REFUSED)
-            if requester not in self._seen and len(self._seen) >= MAX_REQUESTERS:
-                self._seen = {key: seen for key, seen in self._seen.items() if now - seen[0] < PER_SECONDS}
-                if len(self._seen) >= MAX_REQUESTERS:
-                    raise ManagerError(REFUSED)
-            self._seen[requester] = (since, count + 1)
 
 
 class Recovery:
@@ -207,7 +135,8 @@ class Recovery:
     def _page(self, own: KeyPair, key: bytes, url: str, after: int, wanted: Sequence[bytes]) -> tuple[int, int] | None:
         """One page: how many payloads came, and after which number the next begins; None if there is no answer."""
         try:
-            page = self._ask(own, key, url, after, wanted)
+            fields = {"after": after, "wanted": list(wanted)}
+            (page,) = ask(self._sender, RECOVER, own, [Asked(key, url, fields)])
             if page is None:
                 return None
             payloads, groups, following = page.take("payloads", list), page.take("groups", list), page.take("next", int)
@@ -217,31 +146,6 @@ class Recovery:
         except (CborError, ManagerError) as error:
             log.info(f"{url} answers a recovery with what cannot be used: {error}")
             return None
-
-    def _ask(self, own: KeyPair, key: bytes, url: str, after: int, wanted: Sequence[bytes]) -> Fields | None:
-        request = encode_map({"from": own.public, "to": key})
-        answer = self._sender.post(CHALLENGE, {url: request}).get(url)
-        if answer is None:
-            return None
-        challenge = decode_map(answer, "challenge").bytes("challenge", 8 + MAC_SIZE)
-        inner = encode_map({"challenge": challenge, "after": after, "wanted": list(wanted)})
-        nonce = secrets.token_bytes(NONCE_SIZE)
-        try:
-            box = nacl.bindings.crypto_box(inner, nonce, key, own.private)
-        except nacl.exceptions.CryptoError:
-            raise CborError("recovery: nothing can be sealed for the key that was announced") from None
-        body = encode_map({"from": own.public, "to": key, "nonce": nonce, "box": box})
-        answer = self._sender.post(RECOVER, {url: body}).get(url)
-        if answer is None:
-            return None
-        sealed = decode_map(answer, "recovery")
-        try:
-            opened = nacl.bindings.crypto_box_open(
-                sealed.bytes("box"), sealed.bytes("nonce", NONCE_SIZE), key, own.private
-            )
-        except nacl.exceptions.CryptoError:
-            raise CborError("recovery: the answer is not sealed by the key that was asked") from None
-        return decode_map(opened, "recovery")
 
     def _keep(self, entry: Fields, own: KeyPair, key: bytes) -> int:
         payload = decode_payload(entry.bytes("body"))
@@ -258,3 +162,15 @@ class Recovery:
     def _keep_group(self, body: bytes, own: KeyPair) -> None:
         if own.public in decode_group(body).members:
             self._manager.group_pushed(body)
+
+
+def _wish(proven: Proven) -> tuple[int, list[bytes]]:
+    """After which number a page is to begin, or the payloads that are wanted; ManagerError `EnclaveNotPayloadOwner`."""
+    try:
+        after, wanted = proven.fields.take("after", int), proven.fields.take("wanted", list)
+        proven.fields.end()
+    except CborError:
+        raise ManagerError(REFUSED) from None
+    if not 0 <= after < 1 << 62 or len(wanted) > MAX_WANTED or any(type(key) is not bytes for key in wanted):
+        raise ManagerError(REFUSED)
+    return after, wanted

@@ -148,7 +148,7 @@ class Repair:
             for block, records in done:
                 for waiting in self._processor.without_history(block, records):
                     writer.absent(waiting)
-            writer.divergence(group_id, None)
+            writer.rebuilt(group_id)
         log.info("a group's private state was rebuilt", block=start, transactions=len(places))
         for block, records in done:
             logs = [entry for entry in records.logs.get(group_id, ()) if entry.transaction_hash not in told]

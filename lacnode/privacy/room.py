@@ -81,7 +81,7 @@ class GroupStatus:
     waiting_for: int
     number: int
     root: bytes
-    divergence: Divergence | None
+    divergences: tuple[Divergence, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,11 +319,11 @@ class PrivateRoom:
             return [self._status(stored, group_id, cursor, anyones) for group_id in stored.groups()], anyones
 
     def _status(self, stored: StoredPrivate, group_id: bytes, cursor: int, waiting: int) -> GroupStatus:
-        root, divergence = stored.root_at(group_id, cursor), stored.divergence(group_id)
+        root, divergences = stored.root_at(group_id, cursor), tuple(stored.divergences(group_id))
         waiting += self._skipped(stored, group_id, root)
         condition = Condition.WAITING if waiting else Condition.CURRENT
-        condition = condition if divergence is None else Condition.DIVERGED
-        return GroupStatus(group_id, condition, waiting, cursor, root, divergence)
+        condition = Condition.DIVERGED if divergences else condition
+        return GroupStatus(group_id, condition, waiting, cursor, root, divergences)
 
     def _skipped(self, stored: StoredPrivate, group_id: bytes, root: bytes) -> int:
         """Private nonces that were passed over: transactions that the members had and this node did not."""
@@ -337,10 +337,11 @@ class PrivateRoom:
 
     def compare(self, group_id: bytes, number: int, expected: bytes) -> bool:
         """Whether the group's root after block `number` is `expected`, another member's; what does not agree is kept as
-        its divergence, until it is rebuilt or agrees."""
+        a divergence from nobody knows whom, until a root that is given agrees, or the group is rebuilt."""
         found = self.root(group_id, number)
         with self._around.database.write() as batch:
-            PrivateWriter(batch).divergence(
-                group_id, None if found == expected else Divergence(number, expected, found)
-            )
+            if found == expected:
+                PrivateWriter(batch).agreed(group_id)
+            else:
+                PrivateWriter(batch).diverged(group_id, Divergence(number, expected, found))
         return found == expected

@@ -14,7 +14,8 @@
 | private_due | due time (8), number (8), index (4) | nothing: when to ask for an absent payload again |
 | private_meta | `cursor` | number of the last block done |
 | private_meta | `history`, group id | key of the payload in which the group's past was told |
-| private_meta | `diverged`, group id | number, the root expected there and the one found |
+| private_meta | `diverged`, group id, a member's key (or nothing) | number, the root expected there and the one found |
+| private_meta | `revision`, group id | how often the group's past was put in place anew |
 
 Besu writes the list of all groups' last blocks with every block; here the roots are found by number instead, which is
 enough where blocks are final. Must not check a rule.
@@ -32,7 +33,7 @@ from lacnode.storage.database import Batch, Database, Snapshot
 STATE, RECEIPTS, METADATA, ROOTS = "private_state", "private_receipts", "private_metadata", "private_roots"
 MARKERS, AHEAD, ABSENT, FAILING = "private_markers", "private_ahead", "private_absent", "private_failing"
 AWAITED, DUE, META = "private_awaited", "private_due", "private_meta"
-CURSOR, DIVERGED, HISTORY = b"cursor", b"diverged", b"history"
+CURSOR, DIVERGED, HISTORY, REVISION = b"cursor", b"diverged", b"history", b"revision"
 _LAST = 2**64 - 1
 
 
@@ -90,11 +91,13 @@ class AbsentMarker:
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """At block `number` a group's members had another state root than this node."""
+    """At block `number` a group's member of key `member` had another state root than this node. The key is empty where
+    nobody can say whose the root was: it was given by hand, or told with a flexible group's past."""
 
     number: int
     expected: bytes
     found: bytes
+    member: bytes = b""
 
 
 class StoredPrivate:
@@ -144,10 +147,14 @@ class StoredPrivate:
 
     def markers(self, group_id: bytes, number: int = 0) -> Iterator[Place]:
         """Where the group's markers from block `number` on are, in order."""
-        for key, _ in self._snapshot.items(MARKERS, group_id + number.to_bytes(8)):
+        return (place for place, _ in self.marker_hashes(group_id, number))
+
+    def marker_hashes(self, group_id: bytes, number: int = 0) -> Iterator[tuple[Place, bytes]]:
+        """The same with the markers' hashes."""
+        for key, data in self._snapshot.items(MARKERS, group_id + number.to_bytes(8)):
             if not key.startswith(group_id):
                 return
-            yield Place.of(key[32:])
+            yield Place.of(key[32:]), data[:32]
 
     def ahead(self, group_id: bytes) -> Iterator[tuple[bytes, int]]:
         """Senders and nonces of the group's private transactions that came too early."""
@@ -190,12 +197,24 @@ class StoredPrivate:
                 return
             yield key[len(HISTORY) :], payload_key
 
-    def divergence(self, group_id: bytes) -> Divergence | None:
-        data = self._snapshot.get(META, DIVERGED + group_id)
-        if data is None:
-            return None
-        fields = RlpFields(rlp.decode_list(data, "divergence"), "divergence")
-        return Divergence(fields.scalar("number", 8), fields.bytes("expected", 32), fields.bytes("found", 32))
+    def divergences(self, group_id: bytes) -> Iterator[Divergence]:
+        """Whose root is not ours: who is not known first."""
+        prefix = DIVERGED + group_id
+        for key, data in self._snapshot.items(META, prefix):
+            if not key.startswith(prefix):
+                return
+            fields = RlpFields(rlp.decode_list(data, "divergence"), "divergence")
+            number, expected, found = (
+                fields.scalar("number", 8),
+                fields.bytes("expected", 32),
+                fields.bytes("found", 32),
+            )
+            yield Divergence(number, expected, found, key[len(prefix) :])
+
+    def revision(self, group_id: bytes) -> int:
+        """How often the group's past was put in place anew: what was reckoned of it before is worth nothing."""
+        data = self._snapshot.get(META, REVISION + group_id)
+        return 0 if data is None else int.from_bytes(data)
 
 
 class PrivateWriter:
@@ -260,12 +279,21 @@ class PrivateWriter:
         """Where a flexible group's past was told."""
         self._batch.put(META, HISTORY + group_id, payload_key)
 
-    def divergence(self, group_id: bytes, divergence: Divergence | None) -> None:
-        if divergence is None:
-            self._batch.delete(META, DIVERGED + group_id)
-            return
+    def diverged(self, group_id: bytes, divergence: Divergence) -> None:
+        """Note it, in the place of what stood of the same member."""
         fields = [rlp.scalar(divergence.number), divergence.expected, divergence.found]
-        self._batch.put(META, DIVERGED + group_id, rlp.encode(fields))
+        self._batch.put(META, DIVERGED + group_id + divergence.member, rlp.encode(fields))
+
+    def agreed(self, group_id: bytes, member: bytes = b"") -> None:
+        """The member's root is ours (again)."""
+        self._batch.delete(META, DIVERGED + group_id + member)
+
+    def rebuilt(self, group_id: bytes) -> None:
+        """The group's past was put in place anew; how it compares with the others' is to be seen again."""
+        stored = StoredPrivate(self._batch)
+        for divergence in list(stored.divergences(group_id)):
+            self.agreed(group_id, divergence.member)
+        self._batch.put(META, REVISION + group_id, (stored.revision(group_id) + 1).to_bytes(8))
 
 
 class PrivateNodeStore:

@@ -2,6 +2,7 @@
 
 import base64
 import re
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from lacnode.devnet.accounts import Account as FundedAccount
 from lacnode.devnet.accounts import funded_accounts
 from lacnode.devnet.genesis import CHAIN_ID
-from lacnode.devnet.ports import claimed_ports
 from lacnode.privacy.marker import PRIVACY_ADDRESS
 from lacnode.rpc.client import CallRefused, call
 from tests.integration.devnet import until
@@ -73,11 +73,12 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     path = tmp_path_factory.mktemp("node")
     (path / "permissions_config.toml").write_text(f'accounts-allowlist=["{LISTED.address}"]\n')
     (path / "manager.pub").write_text(base64.b64encode(bytes(range(32))).decode())
-    with claimed_ports(1) as nobody:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
         options = [
             "--permissions-accounts-config-file-enabled",
             "--privacy-enabled",
-            f"--privacy-url=http://127.0.0.1:{nobody}",
+            f"--privacy-url=http://127.0.0.1:{nobody.getsockname()[1]}",
             f"--privacy-public-key-file={path / 'manager.pub'}",
             "--metrics-enabled",
             "--metrics-port=0",

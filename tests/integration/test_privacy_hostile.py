@@ -21,7 +21,9 @@ PATIENCE = 20.0
 A, B, EVIL = (KeyPair.of(bytes([number]) * 32) for number in (21, 22, 23))
 SECRET = b"what only the recipient may read"
 CBOR = {"content-type": "application/cbor"}
-NODE_PATHS = ("/push", "/pushPrivacyGroup", "/partyinfo", "/lacnode/challenge", "/lacnode/recover", "/lacnode/prove")
+NODE_PATHS = (
+    "/push", "/pushPrivacyGroup", "/partyinfo", "/lacnode/challenge", "/lacnode/recover", "/lacnode/prove", "/lacnode/roots",
+)  # fmt: skip
 MEGABYTE = 2**20
 
 

@@ -5,10 +5,16 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 
+from lacnode.primitives.keccak import keccak256
+from lacnode.privacy.store import ROOTS
+from lacnode.storage.lmdb_database import LmdbDatabase
 from tests.integration.devnet import Devnet, ask, height, running_devnet, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +43,57 @@ def root(network: Devnet, name: str) -> str | None:
     (group,) = ask(network.url(name), "lac_privacyGroups") or [{}]
     found: str | None = group.get("stateRoot")
     return found
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
+    """A network for cases that leave it as it was, with one group of two members."""
+    path = tmp_path_factory.mktemp("shared") / "net"
+    with running_devnet(path, "--privacy", "--block-period", "0.5") as network:
+        deploy(path)
+        yield network
+
+
+def replace_root(directory: Path, root: bytes | None = None) -> bytes:
+    """Put another root in the place of a group's last one, while its node is down; what was there."""
+    with closing(LmdbDatabase(directory)) as database, database.write() as batch:
+        key, before = next(iter(batch.items(ROOTS)))
+        batch.put(ROOTS, key, root or keccak256(before))
+    return before
+
+
+def stands(network: Devnet, name: str, status: str, *others: str) -> bool:
+    """Whether the group stands so at a member and names these others, and the health report counts it."""
+    groups = ask(network.url(name), "lac_privacyGroups")
+    if groups is None or [(group["status"], group["divergedFrom"]) for group in groups] != [(status, list(others))]:
+        return False
+    counted: int = httpx.get(f"{network.url(name)}/readiness").json()["privacy"]["groups"][status]
+    return counted == 1
+
+
+def key_of(network: Devnet, name: str) -> str:
+    """The public key of a node's manager."""
+    found: str = network.node(name)["privacy_public_key"]
+    return found
+
+
+def test_a_member_whose_private_state_is_not_the_others_is_found_out(shared: Devnet) -> None:
+    """By every member, unasked, and only until it is right again."""
+    first, second = (key_of(shared, name) for name in ("writer-1", "writer-2"))
+    directory = shared.path / "nodes" / "writer-2"
+    shared.command("kill", "writer-2")
+    true = replace_root(directory)
+    shared.command("start", "writer-2")
+    until(lambda: stands(shared, "writer-1", "diverged", second), "the other member sees it")
+    until(lambda: stands(shared, "writer-2", "diverged", first), "it sees it itself")
+    log = (shared.path / "nodes" / "writer-1" / "node.log").read_text()
+    (warning,) = [line for line in log.splitlines() if "not the same at another member" in line]
+    assert all(word in warning for word in (second, true.hex(), keccak256(true).hex()))
+    shared.command("kill", "writer-2")
+    replace_root(directory, true)
+    shared.command("start", "writer-2")
+    for name in ("writer-1", "writer-2"):
+        until(lambda name=name: stands(shared, name, "current"), f"{name} agrees again")  # type: ignore[misc]
 
 
 def test_two_members_share_what_a_third_never_sees(tmp_path: Path) -> None:
@@ -80,18 +137,15 @@ def test_tessera_579_a_wiped_member_rebuilds(tmp_path: Path) -> None:
         assert (group["status"], group["waitingFor"]) == ("current", 0)
 
 
-def test_the_public_chain_goes_on_while_a_member_is_away(tmp_path: Path) -> None:
-    path = tmp_path / "net"
-    with running_devnet(path, "--privacy", "--block-period", "0.5") as network:
-        deploy(path)
-        network.command("kill", "writer-2")
-        reached = height(network.url("writer-1"))
-        for name in ("writer-1", "validator-1"):
-            until(lambda name=name: height(network.url(name)) >= reached + 50, "fifty blocks")  # type: ignore[misc]
-        network.command("start", "writer-2")
-        until(lambda: height(network.url("writer-2")) >= reached + 50, "the member caught up")
-        marker, _ = deploy(path)
-        assert receipt(network, "writer-2", marker) == receipt(network, "writer-1", marker)
-        roots = {root(network, name) for name in ("writer-1", "writer-2")}
-        assert len(roots) == 1
-        assert None not in roots
+def test_the_public_chain_goes_on_while_a_member_is_away(shared: Devnet) -> None:
+    shared.command("kill", "writer-2")
+    reached = height(shared.url("writer-1"))
+    for name in ("writer-1", "validator-1"):
+        until(lambda name=name: height(shared.url(name)) >= reached + 50, "fifty blocks")  # type: ignore[misc]
+    shared.command("start", "writer-2")
+    until(lambda: height(shared.url("writer-2")) >= reached + 50, "the member caught up")
+    marker, _ = deploy(shared.path)
+    assert receipt(shared, "writer-2", marker) == receipt(shared, "writer-1", marker)
+    roots = {root(shared, name) for name in ("writer-1", "writer-2")}
+    assert len(roots) == 1
+    assert None not in roots

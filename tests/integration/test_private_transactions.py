@@ -15,11 +15,13 @@ from trio_websocket import open_websocket_url
 
 from lacnode.devnet.in_process import MemoryNetwork, build_network
 from lacnode.devnet.ports import claimed_ports
+from lacnode.devnet.privacy import make_manager_key, write_manager_config
 from lacnode.node.config import NodeConfig, PrivacySettings
 from lacnode.node.manager import OpenedManager
 from lacnode.node.node import Node
 from lacnode.node.run import StartFailed, open_node
 from lacnode.primitives.hexadecimal import to_hex
+from lacnode.privacy.keys import KEY_SIZE, from_text
 from lacnode.privacy.private_transaction import legacy_group_id, private_contract_address
 from lacnode.privacy.transaction_manager import ReceivedPayload
 from lacnode.rpc.privacy_parameters import in_base64
@@ -40,6 +42,7 @@ GROUP = legacy_group_id(KEY_A, (KEY_B,))
 KEEPER_ADDRESS = private_contract_address(ALICE.address, 0, GROUP)
 KEYS = (KEY_A, KEY_B, KEY_C, manager_key("D"))
 PATIENCE = 60.0
+OPEN_FILES = Path("/proc/self/fd")
 
 
 MakeManager = Callable[[bytes, dict[bytes, MemoryManager]], MemoryManager]
@@ -281,6 +284,26 @@ def test_a_node_without_a_manager_does_not_start(tmp_path: Path) -> None:
     missing = replace(config, privacy=PrivacySettings(KEY_A, manager_config=tmp_path / "manager.toml"))
     with pytest.raises(StartFailed, match=r"--privacy-manager-config-file=.* cannot be read"):
         open_node(missing)
+
+
+@pytest.mark.skipif(not OPEN_FILES.exists(), reason="open files are looked up in Linux's /proc")
+def test_a_node_that_does_not_start_leaves_its_managers_store(tmp_path: Path) -> None:
+    genesis = Path(__file__).resolve().parents[2] / "genesis" / "free-gas" / "genesis.json"
+    key = from_text(make_manager_key(tmp_path / "manager"), KEY_SIZE)
+    write_manager_config(tmp_path / "manager", 0, [])
+    settings = PrivacySettings(key, manager_config=tmp_path / "manager" / "manager.toml")
+    config = NodeConfig(data_path=tmp_path / "node", genesis_file=genesis, privacy=settings)
+
+    def held() -> list[str]:
+        links = [file.readlink() for file in OPEN_FILES.iterdir() if file.is_symlink()]
+        return [link.name for link in links if link.is_relative_to(tmp_path / "manager")]
+
+    node = open_node(config)
+    assert held()
+    with pytest.raises(StartFailed):
+        open_node(config)
+    node.close()
+    assert not held()
 
 
 @pytest.mark.parametrize("method", ["priv_subscribe", "priv_unsubscribe"])

@@ -10,13 +10,15 @@ from structlog.testing import capture_logs
 
 from lacnode.crypto.node_key import NodeKey
 from lacnode.primitives.hexadecimal import to_hex
-from lacnode.primitives.keccak import keccak256
+from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
+from lacnode.privacy.agreement import EVERY
 from lacnode.privacy.flexible.contracts import ADD_PARTICIPANTS, GET_VERSION, LOCK, REMOVE_PARTICIPANT, UNLOCK
 from lacnode.privacy.flexible.contracts import first_accounts as contracts
 from lacnode.privacy.marker import FLEXIBLE_PRIVACY_ADDRESS, MANAGEMENT_ADDRESS, PROXY_ADDRESS, GroupMode
 from lacnode.privacy.private_transaction import PrivateTransaction, private_contract_address, to_versioned_payload
 from lacnode.privacy.processor import LAST_DELAY, MAX_TRIES
 from lacnode.privacy.room import Condition
+from lacnode.privacy.roots import Question
 from lacnode.privacy.transaction_manager import ReceivedPayload
 from lacnode.rpc.errors import RpcError
 from tests.private_nodes import (
@@ -26,12 +28,15 @@ from tests.private_nodes import (
     KEY_A,
     KEY_B,
     KEY_C,
+    REVERTER,
     Member,
     Stage,
     deploying,
     private,
+    root_replaced,
     word,
 )
+from tests.root_comparison import FOREVER, Comparison
 
 GROUP, OTHER = keccak256(b"a group"), keccak256(b"another group")
 KEEPER_ADDRESS = private_contract_address(BOB.address, 0, GROUP)
@@ -433,3 +438,45 @@ class TestUpgrading:
         other = self.contract(groups)
         assert groups.done(self.UPGRADE + word(other), by=BOB) == "0x0"
         assert self.implementation(groups.b) == to_hex(word(MANAGEMENT_ADDRESS))
+
+
+class TestComparing:
+    def test_who_came_late_agrees_with_who_was_there(self, groups: Groups) -> None:
+        """Though it was not told of what failed before it came."""
+        groups.make(KEY_A, KEY_B)
+        groups.deploy()
+        assert groups.done(REVERTER, to=None, by=BOB) == "0x0"
+        groups.add(KEY_C)
+        groups.store(6, via=groups.c)
+        comparison = Comparison(groups)
+        assert comparison.step() == []
+        assert comparison.conditions() == [Condition.CURRENT] * 3
+        root_replaced(groups.c, GROUP, groups.c.root(GROUP, groups.c.room.processor.cursor - 1))
+        comparison.step(KEY_A, after=EVERY)
+        assert comparison.blamed(groups.a) == [KEY_C]
+
+    def test_a_member_that_differs_is_named(self, groups: Groups) -> None:
+        groups.make(KEY_A, KEY_B)
+        groups.deploy()
+        before = groups.b.root(GROUP)
+        groups.store(6)
+        comparison = Comparison(groups)
+        root_replaced(groups.b, GROUP, before)
+        comparison.step()
+        assert (comparison.blamed(groups.a), comparison.blamed(groups.b)) == ([KEY_B], [KEY_A])
+
+    def test_who_was_removed_is_told_no_more_than_it_knew(self, groups: Groups) -> None:
+        groups.make(KEY_A, KEY_B)
+        groups.deploy()
+        knew = groups.a.node.chain.head.header.number
+        assert groups.done(removing(KEY_B)) == "0x1"
+        comparison = Comparison(groups)
+
+        def told(number: int) -> object:
+            question = Question(GROUP, number, EMPTY_TRIE_ROOT)
+            return comparison.agreements[KEY_A].answer(KEY_B, KEY_A, question, FOREVER)
+
+        assert told(knew) is not None
+        assert told(knew + 1) is None
+        comparison.step()
+        assert comparison.conditions() == [Condition.CURRENT] * 2

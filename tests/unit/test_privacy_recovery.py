@@ -11,7 +11,8 @@ from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager import LocalTransactionManager
 from lacnode.privacy.payload_store import PayloadStore
 from lacnode.privacy.peers import Peers
-from lacnode.privacy.recovery import CHALLENGE, RECOVER, REQUESTS, VALID_SECONDS, Recovery, RecoveryDesk
+from lacnode.privacy.proven_requests import CHALLENGE, VALID_SECONDS, Allowance, Challenges
+from lacnode.privacy.recovery import RECOVER, REQUESTS, Recovery, RecoveryDesk
 from lacnode.privacy.transaction_manager import ManagerError
 
 A, B, C = (KeyPair.of(bytes([number]) * 32) for number in (1, 2, 3))
@@ -25,7 +26,11 @@ class Two:
         self.asked = 0
         self.stores = {A.public: PayloadStore(), B.public: PayloadStore()}
         self.managers = {pair.public: self._manager(pair) for pair in (A, B)}
-        self.desk = RecoveryDesk(KeyRing([A]), self.stores[A.public], lambda: self.now)
+        self.challenges = Challenges(KeyRing([A]), lambda: self.now)
+        self.desk = self.desk_that_allows(REQUESTS)
+
+    def desk_that_allows(self, requests: int) -> RecoveryDesk:
+        return RecoveryDesk(self.challenges, self.stores[A.public], Allowance(requests, lambda: self.now))
 
     def _manager(self, pair: KeyPair) -> LocalTransactionManager:
         known = {A.public: "http://a", B.public: "http://b"}
@@ -38,7 +43,7 @@ class Two:
         manager = self.managers[A.public if url == "http://a" else B.public]
         try:
             if path == CHALLENGE:
-                return {url: self.desk.challenge(body)}
+                return {url: self.challenges.give(body)}
             if path == RECOVER:
                 self.asked += 1
                 return {url: self.desk.recover(body)}
@@ -55,7 +60,7 @@ class Two:
         """A request of who says to be `claimed` and has the key `secret`."""
         if challenge is None:
             challenge = decode_map(
-                self.desk.challenge(encode_map({"from": claimed, "to": A.public})), "challenge"
+                self.challenges.give(encode_map({"from": claimed, "to": A.public})), "challenge"
             ).bytes("challenge")
         inner = encode_map({"challenge": challenge, "after": 0, "wanted": []})
         nonce = secrets.token_bytes(24)
@@ -103,7 +108,7 @@ class TestRefused:
             two.desk.recover(two.request(A.public, A.private))
 
     def test_a_challenge_of_another_key_or_of_long_ago(self, two: Two) -> None:
-        body = two.desk.challenge(encode_map({"from": C.public, "to": A.public}))
+        body = two.challenges.give(encode_map({"from": C.public, "to": A.public}))
         of_c = decode_map(body, "challenge").bytes("challenge")
         with pytest.raises(ManagerError, match="EnclaveNotPayloadOwner"):
             two.desk.recover(two.request(B.public, B.private, of_c))
@@ -131,7 +136,7 @@ class TestRefused:
 
 def test_a_refused_recovery_goes_on_where_it_was(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lacnode.privacy.recovery.PAGE", 2)
-    monkeypatch.setattr("lacnode.privacy.recovery.REQUESTS", 3)
+    two.desk = two.desk_that_allows(3)
     keys = [two.managers[A.public].send(bytes([number]), A.public, [B.public]) for number in range(10)]
     recovery = Recovery(two.lose(), two)
     assert recovery.recover_from({A.public}) == (6, set())

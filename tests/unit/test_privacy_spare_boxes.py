@@ -9,7 +9,8 @@ from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager import LocalTransactionManager
 from lacnode.privacy.payload_store import PayloadStore
 from lacnode.privacy.peers import Peers
-from lacnode.privacy.recovery import CHALLENGE, RECOVER, Recovery, RecoveryDesk
+from lacnode.privacy.proven_requests import CHALLENGE, Challenges
+from lacnode.privacy.recovery import RECOVER, Recovery, RecoveryDesk
 from lacnode.privacy.spare_boxes import ENTRY, SPARES, sealed_spares
 from lacnode.privacy.transaction_manager import ManagerError
 
@@ -37,14 +38,15 @@ class Members:
         if first:
             self.managers: dict[str, LocalTransactionManager] = {}
             self.stores: dict[str, PayloadStore] = {}
-            self.desks: dict[str, RecoveryDesk] = {}
+            self.desks: dict[str, tuple[Challenges, RecoveryDesk]] = {}
         keys, store, always = KeyRing(pairs), PayloadStore(), self.always if url == "http://a" else ()
         known = {key: place for key, place in URLS.items() if place != url}
         self.stores[url] = store
         self.managers[url] = LocalTransactionManager(
             keys, store, Peers(keys.public_keys, url, known=known), self, always
         )
-        self.desks[url] = RecoveryDesk(keys, store, hidden=always)
+        challenges = Challenges(keys)
+        self.desks[url] = (challenges, RecoveryDesk(challenges, store, hidden=always))
         return self.managers[url]
 
     def lose(self, url: str) -> LocalTransactionManager:
@@ -58,10 +60,10 @@ class Members:
             return None
         if path == SPARES:
             self.told.append((url, body))
-        manager, desk = self.managers[url], self.desks[url]
+        manager, (challenges, desk) = self.managers[url], self.desks[url]
         try:
             if path in (CHALLENGE, RECOVER):
-                return (desk.challenge if path == CHALLENGE else desk.recover)(body)
+                return (challenges.give if path == CHALLENGE else desk.recover)(body)
             answers = {"/push": manager.pushed, "/pushPrivacyGroup": manager.group_pushed, SPARES: manager.spares_told}
             return answers[path](body).encode()
         except ManagerError:

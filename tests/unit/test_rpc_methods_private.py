@@ -12,6 +12,7 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.privacy.marker import PRIVACY_ADDRESS, FixedKeySigner
 from lacnode.privacy.private_transaction import PrivateTransaction, legacy_group_id, private_contract_address
+from lacnode.privacy.store import Divergence, PrivateWriter
 from lacnode.privacy.transaction_manager import ManagerError
 from lacnode.rpc.errors import RpcError
 from tests.private_nodes import (
@@ -512,13 +513,18 @@ class TestGroups:
             "blockNumber": "0x1",
             "stateRoot": to_hex(stage.a.root(GROUP)),
             "divergedAt": None,
+            "divergedFrom": [],
         }
         assert stage.c.node.call("lac_privacyGroups") == []
         root = to_hex(stage.a.root(GROUP))
         assert stage.b.node.call("lac_comparePrivacyGroup", b64(GROUP), "0x1", root) is True
         assert stage.b.node.call("lac_comparePrivacyGroup", b64(GROUP), "0x1", to_hex(bytes(32))) is False
         status = only(stage.b.node.call("lac_privacyGroups"))
-        assert (status["status"], status["divergedAt"]) == ("diverged", "0x1")
+        assert (status["status"], status["divergedAt"], status["divergedFrom"]) == ("diverged", "0x1", [])
+        with stage.b.room._around.database.write() as batch:
+            PrivateWriter(batch).diverged(GROUP, Divergence(0, bytes(32), stage.a.root(GROUP), KEY_A))
+        status = only(stage.b.node.call("lac_privacyGroups"))
+        assert (status["status"], status["divergedAt"], status["divergedFrom"]) == ("diverged", "0x0", [b64(KEY_A)])
         assert stage.c.node.call("lac_retryPrivatePayloads") == 1
 
 

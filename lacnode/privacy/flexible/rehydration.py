@@ -74,7 +74,7 @@ class Rehydration:
             for place, _ in new:
                 writer.found(place)
             writer.history_key(history.group_id, key)
-            writer.divergence(history.group_id, None)
+            writer.rebuilt(history.group_id)
         log.info("a group's history was taken over", transactions=len(new), block=number)
 
     def _placed(self, history: GroupHistory, number: int) -> list[Placed]:
@@ -118,4 +118,4 @@ class Rehydration:
         log.warning("a group's history does not lead where it is said to", block=start)
         root = found[-1].root if found else bytes(32)
         with self._around.database.write() as batch:
-            PrivateWriter(batch).divergence(history.group_id, Divergence(start, history.past[-1].root, root))
+            PrivateWriter(batch).diverged(history.group_id, Divergence(start, history.past[-1].root, root))

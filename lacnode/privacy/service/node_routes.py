@@ -1,15 +1,19 @@
-"""Orion's node API, ours for payloads that are lost or may be and for proofs of keys, and Tessera's: what each path answers
-to other managers. Orion's and ours come as CBOR, Tessera's as octets, so that one port has all. All of it is strangers'.
+"""Orion's node API, ours for payloads that are lost or may be, for proofs of keys and for state roots, and Tessera's: what
+each path answers to other managers. Orion's and ours come as CBOR, Tessera's as octets, so that one port has all. All of
+it is strangers'.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import trio
 
 from lacnode.http.messages import Request, Response
 from lacnode.privacy.manager import LocalTransactionManager
 from lacnode.privacy.proof import PROVE, ProofDesk
-from lacnode.privacy.recovery import CHALLENGE, RECOVER, RecoveryDesk
+from lacnode.privacy.proven_requests import CHALLENGE, Challenges
+from lacnode.privacy.recovery import RECOVER, RecoveryDesk
+from lacnode.privacy.roots import ROOTS, RootDesk
 from lacnode.privacy.service.failures import failed, unreachable
 from lacnode.privacy.spare_boxes import SPARES
 from lacnode.privacy.tessera.desk import TesseraDesk
@@ -20,30 +24,35 @@ TEXT = ("content-type", "text/plain")
 CBOR = ("content-type", "application/cbor")
 
 
+@dataclass(frozen=True, slots=True)
+class Desks:
+    """Who answers what Orion's node API has no word for; Tesseras are answered where there is a desk for them."""
+
+    proofs: ProofDesk
+    challenges: Challenges
+    recovery: RecoveryDesk
+    roots: RootDesk
+    tessera: TesseraDesk | None = None
+
+
 class NodeRoutes:
     """Answers in worker threads of `limiter`."""
 
-    def __init__(
-        self,
-        manager: LocalTransactionManager,
-        desk: RecoveryDesk,
-        proofs: ProofDesk,
-        limiter: trio.CapacityLimiter,
-        tessera: TesseraDesk | None = None,
-    ) -> None:
+    def __init__(self, manager: LocalTransactionManager, desks: Desks, limiter: trio.CapacityLimiter) -> None:
         self._limiter = limiter
         posts: dict[str, Callable[[bytes], Response]] = {
             "/push": lambda body: _text(manager.pushed(body)),
             "/pushPrivacyGroup": lambda body: _text(manager.group_pushed(body)),
             "/partyinfo": lambda body: _cbor(manager.views_exchanged(body)),
             SPARES: lambda body: _text(manager.spares_told(body)),
-            CHALLENGE: lambda body: _cbor(desk.challenge(body)),
-            RECOVER: lambda body: _cbor(desk.recover(body)),
-            PROVE: lambda body: _cbor(proofs.prove(body)),
+            PROVE: lambda body: _cbor(desks.proofs.prove(body)),
+            CHALLENGE: lambda body: _cbor(desks.challenges.give(body)),
+            RECOVER: lambda body: _cbor(desks.recovery.recover(body)),
+            ROOTS: lambda body: _cbor(desks.roots.answer(body)),
         }
         self._posts = {(path, CBOR[1]): answer for path, answer in posts.items()}
-        if tessera is not None:
-            self._posts |= {(path, OCTETS[1]): answer for path, answer in _tessera_posts(tessera).items()}
+        if desks.tessera is not None:
+            self._posts |= {(path, OCTETS[1]): answer for path, answer in _tessera_posts(desks.tessera).items()}
 
     def early(self, head: Request) -> Response | None:
         """Refuse unknown paths before anything is read."""

@@ -106,7 +106,10 @@ class HttpPeerSender:
             ]
             self._token = trio.lowlevel.current_trio_token()
             task_status.started()
-            await trio.sleep_forever()
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._client = self._token = None
 
     def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
         """See PeerSender; from any thread but the loop's."""

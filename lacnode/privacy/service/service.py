@@ -19,10 +19,12 @@ from lacnode.privacy.missing import MissingPayloads
 from lacnode.privacy.payload_store import PayloadStore
 from lacnode.privacy.peers import Peers
 from lacnode.privacy.proof import ProofDesk
+from lacnode.privacy.proven_requests import Challenges
 from lacnode.privacy.recovery import MAX_WANTED, Recovery, RecoveryDesk
+from lacnode.privacy.roots import RootDesk, RootEnquiry
 from lacnode.privacy.service.client_routes import ClientRoutes
 from lacnode.privacy.service.discovery import Discovery
-from lacnode.privacy.service.node_routes import NodeRoutes
+from lacnode.privacy.service.node_routes import Desks, NodeRoutes
 from lacnode.privacy.service.peer_client import HttpPeerSender
 from lacnode.privacy.service.secured_stream import SecuredStream
 from lacnode.privacy.service.tls import Tls
@@ -65,7 +67,8 @@ class ServiceSettings:
 
 
 class ManagerService:
-    """`manager` is the TransactionManager; it sends once `run` has started, and must not be called in the loop itself."""
+    """`manager` is the TransactionManager; it sends once `run` has started, and must not be called in the loop itself.
+    `roots` answers other members, if a node is given to it; `enquiry` asks them."""
 
     def __init__(self, keys: KeyRing, store: PayloadStore, settings: ServiceSettings) -> None:
         self._settings = settings
@@ -78,7 +81,7 @@ class ManagerService:
             keep=self._keep_nodes,
         )
         self._missing = MissingPayloads()
-        self._tessera = self._open_tessera(keys) if settings.tessera_nodes else None
+        self._tessera = self._open_tessera(keys)
         self._claims = Claims(keys, self._peers, self._sender)
         self.manager = LocalTransactionManager(
             keys,
@@ -90,8 +93,16 @@ class ManagerService:
             self._claims.is_proven if settings.only_proven else None,
             self._tessera,
         )
-        self._desk = RecoveryDesk(keys, store, hidden=settings.always_send_to)
-        self._proofs = ProofDesk(keys, lambda: self._peers.view.url)
+        challenges = Challenges(keys)
+        self.roots = RootDesk(challenges)
+        self.enquiry = RootEnquiry(self.manager, self._sender)
+        self._desks = Desks(
+            ProofDesk(keys, lambda: self._peers.view.url),
+            challenges,
+            RecoveryDesk(challenges, store, hidden=settings.always_send_to),
+            self.roots,
+            None if self._tessera is None else TesseraDesk(self.manager, self._tessera),
+        )
         self._recovery = Recovery(self.manager, self._sender)
         self.node_port: int | None = None
         self.client_port: int | None = None
@@ -106,7 +117,8 @@ class ManagerService:
             self.node_port = port_of(listeners)
             scheme = "http" if settings.tls is None else "https"
             self._peers.announce(settings.node_url or f"{scheme}://{settings.node_host}:{self.node_port}")
-            nursery.start_soon(_door("privacy peers", self._node_routes(), settings.tls).serve, listeners)
+            routes = NodeRoutes(self.manager, self._desks, trio.CapacityLimiter(PEER_WORKERS))
+            nursery.start_soon(_door("privacy peers", routes, settings.tls).serve, listeners)
             if settings.client_port is not None:
                 listeners = await bind(settings.client_host, settings.client_port)
                 for listener in listeners:
@@ -126,12 +138,9 @@ class ManagerService:
         """Let go of the store; call after `run` has ended."""
         self._store.close()
 
-    def _open_tessera(self, keys: KeyRing) -> TesseraNodes:
-        return TesseraNodes(keys, self._settings.tessera_nodes, self._sender, lambda: self._peers.view.url)
-
-    def _node_routes(self) -> NodeRoutes:
-        tessera = None if self._tessera is None else TesseraDesk(self.manager, self._tessera)
-        return NodeRoutes(self.manager, self._desk, self._proofs, trio.CapacityLimiter(PEER_WORKERS), tessera)
+    def _open_tessera(self, keys: KeyRing) -> TesseraNodes | None:
+        urls = self._settings.tessera_nodes
+        return TesseraNodes(keys, urls, self._sender, lambda: self._peers.view.url) if urls else None
 
     def _client_routes(self) -> ClientRoutes:
         token = self._settings.token

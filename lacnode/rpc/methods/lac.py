@@ -1,6 +1,9 @@
 """LAC: what this node can tell and Besu cannot."""
 
+from collections.abc import Sequence
+
 from lacnode.primitives.hexadecimal import to_hex
+from lacnode.privacy.store import Divergence
 from lacnode.rpc import results
 from lacnode.rpc.parameters import block_number, hash32, required
 from lacnode.rpc.privacy_parameters import group_id, in_base64, room
@@ -55,7 +58,8 @@ def _connected(services: RpcServices, validators: tuple[bytes, ...]) -> list[str
 
 
 def lac_privacyGroups(services: RpcServices, params: Params) -> object:
-    """How every privacy group of this node stands. It tells ids and roots, and nothing that is private."""
+    """How every privacy group of this node stands. It tells ids and roots, and of members only who has another root than
+    this node, and not even that where tenants share it."""
     private_room = room(services)
     return [
         {
@@ -64,10 +68,17 @@ def lac_privacyGroups(services: RpcServices, params: Params) -> object:
             "waitingFor": status.waiting_for,
             "blockNumber": results.quantity(status.number),
             "stateRoot": to_hex(status.root),
-            "divergedAt": None if status.divergence is None else results.quantity(status.divergence.number),
+            "divergedAt": results.quantity(min(one.number for one in status.divergences))
+            if status.divergences
+            else None,
+            "divergedFrom": [] if private_room.has_tenants else _members(status.divergences),
         }
         for status in private_room.statuses()
     ]
+
+
+def _members(divergences: Sequence[Divergence]) -> list[str]:
+    return [in_base64(one.member) for one in divergences if one.member]
 
 
 def lac_comparePrivacyGroup(services: RpcServices, params: Params) -> object:
