@@ -5,7 +5,7 @@ be opened. Must not hold plaintext longer than a call, nor log it.
 """
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
@@ -31,6 +31,8 @@ from lacnode.privacy.payload_store import PayloadConflict, PayloadStore
 from lacnode.privacy.peer_sender import PeerSender
 from lacnode.privacy.peers import Peers
 from lacnode.privacy.spare_boxes import SPARES, opened_spares, sealed_spares
+from lacnode.privacy.tessera.group import is_shareable
+from lacnode.privacy.tessera.nodes import TesseraNodes
 from lacnode.privacy.transaction_manager import (
     GroupType,
     ManagerError,
@@ -67,6 +69,7 @@ class LocalTransactionManager:
         always_send_to: Sequence[bytes] = (),
         missing: MissingPayloads | None = None,
         proven: Callable[[bytes, str], bool] | None = None,
+        tessera: TesseraNodes | None = None,
     ) -> None:
         self._keys = keys
         self._store = store
@@ -75,6 +78,7 @@ class LocalTransactionManager:
         self._always = tuple(always_send_to)
         self._missing = missing
         self._proven = proven
+        self._tessera = tessera
         self._audit = AuditLog(store)
         self._listeners: list[Callable[[bytes], None]] = []
 
@@ -91,6 +95,11 @@ class LocalTransactionManager:
     def view(self) -> NetworkView:
         """What is known of other managers."""
         return self._peers.view
+
+    @property
+    def known(self) -> Mapping[bytes, str]:
+        """Every public key that can be sent to, and where its manager is."""
+        return {**({} if self._tessera is None else self._tessera.places), **self.view.keys}
 
     def has(self, key: bytes, party: bytes) -> bool:
         """Whether the payload of `key` is here for `party` to read."""
@@ -135,6 +144,8 @@ class LocalTransactionManager:
             raise ManagerError("InvalidPayload", f"from 1 to {MAX_PAYLOAD} bytes were expected, found {len(payload)}")
         recipients = [member for member in dict.fromkeys(members) if member != own]
         places = {member: self._place(member) for member in recipients if self._keys.pair_of(member) is None}
+        if new is not None:
+            self._check_shareable(new, places)
         try:
             sealed = encrypt(payload, self._keys.sender(own), recipients, group_id)
         except (ValueError, RuntimeError):
@@ -155,23 +166,25 @@ class LocalTransactionManager:
 
     def _push(self, sealed: EncryptedPayload, parties: dict[bytes, int], places: dict[bytes, str]) -> set[str]:
         """The managers that confirm that they keep it."""
-        positions: dict[str, list[int]] = {}
+        positions: dict[str, dict[bytes, int]] = {}
         for member, url in places.items():
-            positions.setdefault(url, []).append(parties[member])
-        bodies = {url: encode_payload(sealed.only(places)) for url, places in positions.items()}
+            positions.setdefault(url, {})[member] = parties[member]
+        theirs = {url: positions.pop(url) for url in self._tesseras(positions)}
+        bodies = {url: encode_payload(sealed.only(list(found.values()))) for url, found in positions.items()}
         expected = to_text(sealed.key).encode()
         answers = self._sender.post(PUSH, bodies) if bodies else {}
-        return {url for url in bodies if answers.get(url) == expected}
+        reached = {url for url in bodies if answers.get(url) == expected}
+        return reached if self._tessera is None else reached | self._tessera.push(sealed, theirs)
 
     def _tell_spares(
         self, sealed: EncryptedPayload, own: bytes, parties: Mapping[bytes, int], places: Mapping[bytes, str]
     ) -> None:
         """Give each manager the boxes of those it has no key of. A manager that does not know the message, as Orion, has
         its own boxes only, and the payload is delivered all the same."""
-        bodies = {}
+        bodies, theirs = {}, self._tesseras(places.values())
         for member, url in places.items():
             others = {key: sealed.boxes[position] for key, position in parties.items() if places.get(key) != url}
-            if others and member in parties:
+            if others and member in parties and url not in theirs:
                 bodies[url] = sealed_spares(sealed.key, others, self._keys.sender(own), member)
         if bodies:
             self._sender.post(SPARES, bodies)
@@ -180,6 +193,10 @@ class LocalTransactionManager:
         if len(member) != KEY_SIZE:
             raise ManagerError("EnclaveDecodePublicKey", f"a key of {KEY_SIZE} bytes was expected, found {len(member)}")
         url = self._peers.url_of(member)
+        if url is None and self._tessera is not None:
+            url = self._tessera.url_of(member)
+            if url is not None:
+                return url
         if url is None:
             raise ManagerError("NodeMissingPeerUrl", f"no manager has said that it has the key {to_text(member)}")
         if self._proven is not None and not self._proven(member, url):
@@ -237,11 +254,26 @@ class LocalTransactionManager:
 
     def _spread(self, record: GroupRecord) -> None:
         places = {member: self._place(member) for member in record.members if self._keys.pair_of(member) is None}
+        self._check_shareable(record, places)
         expected, body = to_text(record.id).encode(), encode_group(record)
-        answers = self._sender.post(PUSH_GROUP, dict.fromkeys(places.values(), body)) if places else {}
-        left_out = [member for member, url in places.items() if answers.get(url) != expected]
+        theirs = self._tesseras(places.values())
+        bodies = {url: body for url in places.values() if url not in theirs}
+        answers = self._sender.post(PUSH_GROUP, bodies) if bodies else {}
+        reached = {url for url in bodies if answers.get(url) == expected}
+        if self._tessera is not None:
+            reached |= self._tessera.push_group(record, sorted(theirs))
+        left_out = [member for member, url in places.items() if url not in reached]
         if left_out:
             raise ManagerError("PrivacyGroupNotPushed", f"not told to {_named(left_out)}")
+
+    def _tesseras(self, urls: Iterable[str]) -> set[str]:
+        return set() if self._tessera is None else {url for url in urls if self._tessera.speaks(url)}
+
+    def _check_shareable(self, record: GroupRecord, places: Mapping[bytes, str]) -> None:
+        if self._tesseras(places.values()) and not is_shareable(record.members, record.seed):
+            raise ManagerError(
+                "EnclavePrivacyGroupIdCreation", "the group is too large for a Tessera, which would name it otherwise"
+            )
 
     def find_groups(self, members: Sequence[bytes]) -> Sequence[PrivacyGroup]:
         """See TransactionManager."""
@@ -260,9 +292,14 @@ class LocalTransactionManager:
     # -- the peers' side ---------------------------------------------------------------------------------------------
 
     def pushed(self, body: bytes) -> str:
-        """Keep a payload that a peer pushes; the text of its key. Refused, and never stored: what is no payload, what no
-        own key opens, what a non-member sends to a group, and a second payload under a key that is taken."""
+        """Keep a payload that a peer pushes, as `accept` does; the text of its key."""
         payload = self._decoded(decode_payload, body)
+        self.accept(payload)
+        return to_text(payload.key)
+
+    def accept(self, payload: EncryptedPayload) -> None:
+        """Keep a payload that a peer pushes. Refused, and never stored: what no own key opens, what a non-member sends to a
+        group, and a second payload under a key that is taken."""
         record = self._guarded(self._store.group, payload.group_id)
         if record is not None and payload.sender not in record.members:
             raise ManagerError("PrivacyGroupNotFound")
@@ -270,7 +307,6 @@ class LocalTransactionManager:
         if not readers:
             raise ManagerError("EnclaveKeysCannotDecryptPayload")
         self.keep(payload, readers, "received")
-        return to_text(payload.key)
 
     def keep(self, payload: EncryptedPayload, readers: Mapping[bytes, int], event: str) -> None:
         """Store a payload that own keys open, and only their boxes; `event` is for the audit log."""
@@ -312,15 +348,18 @@ class LocalTransactionManager:
             self._guarded(self._store.put_payload, replace(stored.payload, boxes=tuple(new.values())), parties)
 
     def group_pushed(self, body: bytes) -> str:
-        """Keep a group that a peer tells of; the text of its id. Refused if no own key is a member. A deleted group stays
-        deleted."""
+        """Keep a group that a peer tells of, as `accept_group` does; the text of its id."""
         record = self._decoded(decode_group, body)
+        self.accept_group(record)
+        return to_text(record.id)
+
+    def accept_group(self, record: GroupRecord) -> None:
+        """Keep a group that a peer tells of. Refused if no own key is a member. A deleted group stays deleted."""
         if all(self._keys.pair_of(member) is None for member in record.members):
             raise ManagerError("PrivacyGroupNotStored")
         known = self._guarded(self._store.group, record.id)
         if known is None or known.active:
             self._guarded(self._store.put_group, record)
-        return to_text(record.id)
 
     def views_exchanged(self, body: bytes) -> bytes:
         """Learn a peer's network view; our own as it was before."""

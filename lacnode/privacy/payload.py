@@ -31,6 +31,8 @@ class EncryptedPayload:
     """The master key, once for each who may read."""
     cipher_text: bytes
     group_id: bytes
+    cipher_nonce: bytes = ZERO_NONCE
+    """Of zeros as in Orion, whose master key seals but once; a Tessera's is another."""
 
     @property
     def key(self) -> bytes:
@@ -81,15 +83,15 @@ def opened_with(payload: EncryptedPayload, own: KeyPair) -> tuple[int, bytes] | 
         master_key = open_box(payload, box, payload.sender, own)
         if master_key is None:
             continue
-        plaintext = _unsealed(payload.cipher_text, master_key)
+        plaintext = _unsealed(payload, master_key)
         if plaintext is not None:
             return position, plaintext
     return None
 
 
-def _unsealed(cipher_text: bytes, master_key: bytes) -> bytes | None:
+def _unsealed(payload: EncryptedPayload, master_key: bytes) -> bytes | None:
     try:
-        opened: bytes = nacl.bindings.crypto_secretbox_open(cipher_text, ZERO_NONCE, master_key)
+        opened: bytes = nacl.bindings.crypto_secretbox_open(payload.cipher_text, payload.cipher_nonce, master_key)
     except (nacl.exceptions.CryptoError, ValueError):
         return None
     return opened
@@ -102,7 +104,7 @@ def reclaimed(payload: EncryptedPayload, recipient: bytes, own: KeyPair) -> Encr
         return None
     for box in payload.boxes:
         master_key = open_box(payload, box, recipient, own)
-        if master_key is not None and _unsealed(payload.cipher_text, master_key) is not None:
+        if master_key is not None and _unsealed(payload, master_key) is not None:
             mine = nacl.bindings.crypto_box(master_key, payload.nonce, own.public, own.private)
             return replace(payload, boxes=(mine,))
     return None
@@ -120,17 +122,18 @@ def readable_by(payload: EncryptedPayload, keys: KeyRing) -> dict[bytes, int]:
 
 
 def encode_payload(payload: EncryptedPayload) -> bytes:
-    """Orion's CBOR."""
+    """Orion's CBOR; with one field more, which no Orion is sent, for what a Tessera sealed."""
     boxes = [encode_map({"encoded": box}) for box in payload.boxes]
-    return encode_map(
-        {
-            "sender": to_text(payload.sender),
-            "nonce": payload.nonce,
-            "encryptedKeys": encode_array(boxes),
-            "cipherText": payload.cipher_text,
-            "privacyGroupId": payload.group_id,
-        }
-    )
+    fields: dict[str, object] = {
+        "sender": to_text(payload.sender),
+        "nonce": payload.nonce,
+        "encryptedKeys": encode_array(boxes),
+        "cipherText": payload.cipher_text,
+        "privacyGroupId": payload.group_id,
+    }
+    if payload.cipher_nonce != ZERO_NONCE:
+        fields["cipherNonce"] = payload.cipher_nonce
+    return encode_map(fields)
 
 
 def decode_payload(data: bytes) -> EncryptedPayload:
@@ -150,8 +153,11 @@ def decode_payload(data: bytes) -> EncryptedPayload:
     if len(cipher_text) < MAC_SIZE:
         raise CborError(f"payload.cipherText: at least {MAC_SIZE} bytes were expected, found {len(cipher_text)}")
     group_id = fields.bytes("privacyGroupId", KEY_SIZE)
+    cipher_nonce = fields.take("cipherNonce", bytes, True) or ZERO_NONCE
+    if len(cipher_nonce) != NONCE_SIZE:
+        raise CborError(f"payload.cipherNonce: {NONCE_SIZE} bytes were expected, found {len(cipher_nonce)}")
     fields.end()
-    return EncryptedPayload(sender, nonce, tuple(map(_box, boxes)), cipher_text, group_id)
+    return EncryptedPayload(sender, nonce, tuple(map(_box, boxes)), cipher_text, group_id, cipher_nonce)
 
 
 def _box(value: object) -> bytes:

@@ -5,7 +5,7 @@ payload: what it keeps is sealed, and the database shows who, when and how much,
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sql
@@ -96,7 +96,7 @@ class PayloadStore:
                 self._insert_parties(connection, int(row.scalar_one()), parties)
                 return True
             old = found.payload
-            if (old.sender, old.nonce, old.group_id) != (payload.sender, payload.nonce, payload.group_id):
+            if replace(old, boxes=()) != replace(payload, boxes=()):
                 raise PayloadConflict
             new = {party: position for party, position in parties.items() if party not in found.parties}
             if new:
@@ -104,7 +104,7 @@ class PayloadStore:
                 for party, position in new.items():
                     new[party] = len(boxes)
                     boxes.append(payload.boxes[position])
-                whole = EncryptedPayload(old.sender, old.nonce, tuple(boxes), old.cipher_text, old.group_id)
+                whole = replace(old, boxes=tuple(boxes))
                 connection.execute(
                     _payloads.update().where(_payloads.c.number == found.number).values(body=encode_payload(whole))
                 )

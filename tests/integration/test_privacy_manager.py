@@ -6,84 +6,33 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 
-from lacnode.privacy.key_files import load_public_key, save_key_pair
+from lacnode.privacy.key_files import save_key_pair
 from lacnode.privacy.keys import KeyPair, to_text
 from lacnode.privacy.network_view import NetworkView, decode_view, encode_view
 from lacnode.privacy.payload import encode_payload, encrypt
 from lacnode.privacy.service.http_manager import HttpTransactionManager, error_code
 from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
+from tests.integration.devnet import until
+from tests.integration.managers import DEADLINE, OwnManager
 
-DEADLINE = 30.0
 SECRET = b"status of an authorised economic operator"
 CBOR = {"content-type": "application/cbor"}
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < end, f"not in {DEADLINE} s: {what}"
-        time.sleep(0.05)
-
-
-class Process:
-    """`lacnode privacy-manager` with one key, under `path`."""
-
-    def __init__(self, path: Path, others: list[str]) -> None:
-        self.path = path
-        path.mkdir()
-        save_key_pair(path / "node", KeyPair.generate())
-        self.key = load_public_key(path / "node.pub")
-        self.others = others
-        self.node_port = self.client_port = 0
-        self.start()
-
-    def start(self) -> None:
-        config = self.path / "orion.toml"
-        config.write_text(
-            f"nodeport = {self.node_port}\nclientport = {self.client_port}\nworkdir = {json.dumps(str(self.path))}\n"
-            f'publickeys = ["node.pub"]\nprivatekeys = ["node.key"]\nothernodes = {json.dumps(self.others)}\n'
-        )
-        with (self.path / "log").open("ab") as log:
-            command = [sys.executable, "-m", "lacnode", "privacy-manager", str(config)]
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        ports = self.path / "orion.ports"
-        until(lambda: ports.exists() or self.process.poll() is not None, "orion.ports")
-        assert self.process.poll() is None, (self.path / "log").read_text()
-        found = dict(line.split("=") for line in ports.read_text().split())
-        self.node_port, self.client_port = int(found["http-node-port"]), int(found["http-client-port"])
-
-    def stop(self) -> int:
-        self.process.terminate()
-        return self.process.wait(DEADLINE)
-
-    @property
-    def node_url(self) -> str:
-        return f"http://127.0.0.1:{self.node_port}"
-
-    @property
-    def client_url(self) -> str:
-        return f"http://127.0.0.1:{self.client_port}"
-
-    def knows(self, *keys: bytes) -> bool:
-        answer = httpx.get(f"{self.client_url}/knownnodes").json()
-        return {to_text(key) for key in keys} <= {entry["publicKey"] for entry in answer}
-
-
 @pytest.fixture(scope="module")
-def trio_of_managers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Process]]:
+def trio_of_managers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[OwnManager]]:
     path = tmp_path_factory.mktemp("managers")
-    managers: list[Process] = []
+    managers: list[OwnManager] = []
     with ExitStack() as stack:
         for name in "abc":
-            managers.append(Process(path / name, [managers[0].node_url] if managers else []))
+            managers.append(OwnManager(path / name, [managers[0].node_url] if managers else []))
             stack.callback(managers[-1].stop)
         keys = [manager.key for manager in managers]
         for manager in managers:
@@ -93,7 +42,7 @@ def trio_of_managers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[
 
 
 @pytest.fixture
-def clients(trio_of_managers: list[Process]) -> Iterator[list[HttpTransactionManager]]:
+def clients(trio_of_managers: list[OwnManager]) -> Iterator[list[HttpTransactionManager]]:
     found = [HttpTransactionManager(manager.client_url) for manager in trio_of_managers]
     yield found
     for client in found:
@@ -102,7 +51,7 @@ def clients(trio_of_managers: list[Process]) -> Iterator[list[HttpTransactionMan
 
 class TestClientApi:
     def test_orions_acceptance_through_the_seam(
-        self, trio_of_managers: list[Process], clients: list[HttpTransactionManager]
+        self, trio_of_managers: list[OwnManager], clients: list[HttpTransactionManager]
     ) -> None:
         a, b, c = clients
         key_a, key_b, _ = (manager.key for manager in trio_of_managers)
@@ -121,7 +70,7 @@ class TestClientApi:
         with pytest.raises(ManagerError, match=r"^NodeMissingPeerUrl$"):
             a.send(SECRET, key_a, [bytes(32)])
 
-    def test_paths_types_and_error_bodies(self, trio_of_managers: list[Process]) -> None:
+    def test_paths_types_and_error_bodies(self, trio_of_managers: list[OwnManager]) -> None:
         a, b, _ = trio_of_managers
         with httpx.Client(base_url=a.client_url) as http:
             assert http.get("/upcheck").text == "I'm up!"
@@ -152,13 +101,13 @@ class TestClientApi:
             raw = httpx.post(f"{b.client_url}/receiveraw", headers={**headers, "c11n-key": sent.text})
             assert raw.content == SECRET
 
-    def test_a_page_of_another_name_is_refused(self, trio_of_managers: list[Process]) -> None:
+    def test_a_page_of_another_name_is_refused(self, trio_of_managers: list[OwnManager]) -> None:
         answer = httpx.get(f"{trio_of_managers[0].client_url}/upcheck", headers={"host": "evil.example"})
         assert answer.status_code == 403
 
 
 class TestNodeApi:
-    def test_garbage_truncated_and_strangers_payloads(self, trio_of_managers: list[Process]) -> None:
+    def test_garbage_truncated_and_strangers_payloads(self, trio_of_managers: list[OwnManager]) -> None:
         a, b, _ = trio_of_managers
         stranger = KeyPair.generate()
         for_another = encode_payload(encrypt(SECRET, stranger, [a.key], bytes(32)).only([0]))
@@ -173,7 +122,7 @@ class TestNodeApi:
             assert http.get("/upcheck").text == "I'm up!"
             assert http.post("/send", content=b"{}").status_code == 404
 
-    def test_too_much_is_refused_before_it_is_read(self, trio_of_managers: list[Process]) -> None:
+    def test_too_much_is_refused_before_it_is_read(self, trio_of_managers: list[OwnManager]) -> None:
         with socket.create_connection(("127.0.0.1", trio_of_managers[1].node_port), DEADLINE) as peer:
             head = (
                 "POST /push HTTP/1.1\r\nHost: x\r\nContent-Type: application/cbor\r\nContent-Length: 999999999\r\n\r\n"
@@ -181,7 +130,7 @@ class TestNodeApi:
             peer.sendall(head.encode())
             assert b" 413 " in peer.recv(1000)
 
-    def test_party_info_answers_the_view_from_before(self, trio_of_managers: list[Process]) -> None:
+    def test_party_info_answers_the_view_from_before(self, trio_of_managers: list[OwnManager]) -> None:
         a = trio_of_managers[0]
         stranger = KeyPair.generate()
         mine = NetworkView("http://127.0.0.1:1", (), {stranger.public: "http://127.0.0.1:1", a.key: "http://evil"})
@@ -197,7 +146,7 @@ class TestNodeApi:
 
 
 def test_tessera_579_a_member_that_lost_its_store_has_everything_back(
-    trio_of_managers: list[Process], clients: list[HttpTransactionManager], tmp_path: Path
+    trio_of_managers: list[OwnManager], clients: list[HttpTransactionManager], tmp_path: Path
 ) -> None:
     a, b, c = trio_of_managers
     client_a, client_b, _ = clients
@@ -231,7 +180,7 @@ def test_tessera_579_a_member_that_lost_its_store_has_everything_back(
 
 
 def test_a_member_that_lost_its_store_has_a_payload_back_from_another_recipient_while_the_sender_is_gone(
-    trio_of_managers: list[Process], clients: list[HttpTransactionManager]
+    trio_of_managers: list[OwnManager], clients: list[HttpTransactionManager]
 ) -> None:
     a, b, c = trio_of_managers
     client_a, client_b, _ = clients
@@ -256,7 +205,7 @@ def test_a_member_that_lost_its_store_has_a_payload_back_from_another_recipient_
         until(lambda: a.knows(b.key, c.key), "the sender knows the others")
 
 
-def test_audit_export_names_who_what_whom_and_no_contents(trio_of_managers: list[Process]) -> None:
+def test_audit_export_names_who_what_whom_and_no_contents(trio_of_managers: list[OwnManager]) -> None:
     a, b, _ = trio_of_managers
     with HttpTransactionManager(a.client_url) as client:
         digest = client.send(SECRET, a.key, [b.key])
@@ -337,6 +286,7 @@ class TestProcess:
         (404, b"Privacy group " + b"A" * 43 + b"= not found", "PrivacyGroupNotFound"),
         (403, b"The list of members in a privacy group should include self",
          "The list of members in a privacy group should include self"),
+        (500, b"recipient not found in listed keys", "EnclaveKeysCannotDecryptPayload"),
         (410, b"", "NodePropagatingToAllPeers"),
         (502, b"", "HTTP status 502"),
     ],

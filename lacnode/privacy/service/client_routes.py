@@ -53,7 +53,7 @@ class ClientRoutes:
         self._gets: dict[str, Call] = {
             "/upcheck": lambda request: _text("I'm up!"),
             "/version": lambda request: _text(self._version),
-            "/peercount": lambda request: _text(str(len(set(self._manager.view.keys.values())))),
+            "/peercount": lambda request: _text(str(len(set(self._manager.known.values())))),
             "/knownnodes": lambda request: _json(self._known_nodes()),
         }
 
@@ -159,8 +159,8 @@ class ClientRoutes:
 
     def _known_nodes(self) -> list[dict[str, str]]:
         own = set(self._manager.keys.public_keys)
-        keys = self._manager.view.keys
-        return [{"publicKey": to_text(key), "nodeUrl": url} for key, url in keys.items() if key not in own]
+        known = self._manager.known
+        return [{"publicKey": to_text(key), "nodeUrl": url} for key, url in known.items() if key not in own]
 
 
 def _authorized(header: str, token: str) -> bool:

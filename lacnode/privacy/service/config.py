@@ -19,7 +19,7 @@ class ConfigError(Exception):
 class ManagerConfig:
     """Orion's keys, by Orion's names. Ours: `clienttokenfile` (the token that clients must show), `alwaysrecover` (ask
     for lost payloads at every start, not only when the store is empty), `onlyprovenkeys` (send only to managers that prove
-    their keys, which Orion does not)."""
+    their keys, which Orion does not), `tesseranodes` (the URLs of Tesseras in orion mode to exchange with)."""
 
     nodeurl: str = ""
     nodeport: int = 8080
@@ -58,6 +58,7 @@ class ManagerConfig:
     clienttokenfile: str = ""
     alwaysrecover: bool = False
     onlyprovenkeys: bool = False
+    tesseranodes: tuple[str, ...] = ()
 
     def path(self, name: str) -> Path:
         """`name` within the working directory."""
@@ -135,7 +136,8 @@ def _check(config: ManagerConfig) -> None:
         raise ConfigError(f"clientport: another port than nodeport ({config.nodeport}) was expected")
     if len(config.publickeys) != len(config.privatekeys):
         raise ConfigError("privatekeys: as many files as in publickeys were expected")
-    for key, urls in (("nodeurl", [config.nodeurl] if config.nodeurl else []), ("othernodes", config.othernodes)):
+    nodeurl = [config.nodeurl] if config.nodeurl else []
+    for key, urls in (("nodeurl", nodeurl), ("othernodes", config.othernodes), ("tesseranodes", config.tesseranodes)):
         for url in urls:
             try:
                 check_url(url)

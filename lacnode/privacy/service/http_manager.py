@@ -33,6 +33,7 @@ _BASE64 = re.compile(r"\s*[A-Za-z0-9+/]{40,}={0,2}\s*")
 TESSERA_CODES = (
     (re.compile(r"Message with hash .* was not found"), "EnclavePayloadNotFound"),
     (re.compile(r"No suitable recipient keys found to decrypt payload for.*"), "EnclaveKeysCannotDecryptPayload"),
+    (re.compile(r"recipient not found in listed keys"), "EnclaveKeysCannotDecryptPayload"),
     (re.compile(r"Privacy group .* not found"), "PrivacyGroupNotFound"),
 )
 

@@ -1,5 +1,6 @@
-"""Orion's node API, and ours for payloads that are lost or may be, for proofs of keys and for state roots: what each path
-answers to other managers. All of it is strangers'.
+"""Orion's node API, ours for payloads that are lost or may be, for proofs of keys and for state roots, and Tessera's: what
+each path answers to other managers. Orion's and ours come as CBOR, Tessera's as octets, so that one port has all. All of
+it is strangers'.
 """
 
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from lacnode.privacy.recovery import RECOVER, RecoveryDesk
 from lacnode.privacy.roots import ROOTS, RootDesk
 from lacnode.privacy.service.failures import failed, unreachable
 from lacnode.privacy.spare_boxes import SPARES
+from lacnode.privacy.tessera.desk import TesseraDesk
+from lacnode.privacy.tessera.nodes import OCTETS, PARTY_INFO, PUSH, PUSH_GROUP, VALIDATE
 from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
 
 TEXT = ("content-type", "text/plain")
@@ -23,12 +26,13 @@ CBOR = ("content-type", "application/cbor")
 
 @dataclass(frozen=True, slots=True)
 class Desks:
-    """Who answers what Orion's node API has no word for."""
+    """Who answers what Orion's node API has no word for; Tesseras are answered where there is a desk for them."""
 
     proofs: ProofDesk
     challenges: Challenges
     recovery: RecoveryDesk
     roots: RootDesk
+    tessera: TesseraDesk | None = None
 
 
 class NodeRoutes:
@@ -36,7 +40,7 @@ class NodeRoutes:
 
     def __init__(self, manager: LocalTransactionManager, desks: Desks, limiter: trio.CapacityLimiter) -> None:
         self._limiter = limiter
-        self._posts: dict[str, Callable[[bytes], Response]] = {
+        posts: dict[str, Callable[[bytes], Response]] = {
             "/push": lambda body: _text(manager.pushed(body)),
             "/pushPrivacyGroup": lambda body: _text(manager.group_pushed(body)),
             "/partyinfo": lambda body: _cbor(manager.views_exchanged(body)),
@@ -46,13 +50,15 @@ class NodeRoutes:
             RECOVER: lambda body: _cbor(desks.recovery.recover(body)),
             ROOTS: lambda body: _cbor(desks.roots.answer(body)),
         }
+        self._posts = {(path, CBOR[1]): answer for path, answer in posts.items()}
+        if desks.tessera is not None:
+            self._posts |= {(path, OCTETS[1]): answer for path, answer in _tessera_posts(desks.tessera).items()}
 
     def early(self, head: Request) -> Response | None:
         """Refuse unknown paths before anything is read."""
         if head.method == "GET" and head.target == "/upcheck":
             return None
-        kind = head.headers.get("content-type", "").partition(";")[0].strip().lower()
-        known = head.method == "POST" and head.target in self._posts and kind == CBOR[1]
+        known = head.method == "POST" and _kind(head) in self._posts
         return None if known else Response(404, close=True)
 
     async def answer(self, request: Request) -> Response:
@@ -60,11 +66,28 @@ class NodeRoutes:
         if request.method == "GET":
             return _text("I'm up!")
         try:
-            return await trio.to_thread.run_sync(self._posts[request.target], request.body, limiter=self._limiter)
+            return await trio.to_thread.run_sync(self._posts[_kind(request)], request.body, limiter=self._limiter)
         except ManagerError as error:
             return failed(error, 404)
         except ManagerUnreachable:
             return unreachable()
+
+
+def _kind(request: Request) -> tuple[str, str]:
+    return request.target, request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _tessera_posts(desk: TesseraDesk) -> dict[str, Callable[[bytes], Response]]:
+    def group_pushed(body: bytes) -> Response:
+        desk.group_pushed(body)
+        return Response(200)
+
+    return {
+        PUSH: lambda body: Response(201, desk.pushed(body).encode(), (TEXT,)),
+        PUSH_GROUP: group_pushed,
+        PARTY_INFO: lambda body: Response(200, desk.party_info(body), (OCTETS,)),
+        VALIDATE: lambda body: Response(200, desk.proof(body), (TEXT,)),
+    }
 
 
 def _text(value: str) -> Response:

@@ -12,6 +12,7 @@ import httpx
 import structlog
 import trio
 
+from lacnode.privacy.peer_sender import PeerCall
 from lacnode.privacy.recovery import RECOVER
 from lacnode.privacy.service.fingerprints import Fingerprints
 from lacnode.privacy.service.tls import ClientTls
@@ -26,8 +27,9 @@ MAX_ANSWER, MAX_PAYLOAD_ANSWER = 4_194_304, 16_777_216
 """Bytes; the second where the answer holds payloads, of which one may be as large as a body that is pushed."""
 
 MAX_CALLS = 32
-HEADERS = {"content-type": "application/cbor", "accept-encoding": "identity"}
-"""Nothing compressed: what a stranger says is as long as it is."""
+CBOR = (("content-type", "application/cbor"),)
+UNCOMPRESSED = ("accept-encoding", "identity")
+"""What a stranger says is as long as it is."""
 
 
 class Untrusted(Exception):
@@ -66,10 +68,13 @@ class _Way:
     client: httpx.AsyncClient
     known: Fingerprints | None = None
 
-    async def send(self, url: str, body: bytes) -> httpx.Response:
+    async def send(self, call: PeerCall) -> httpx.Response:
+        url, headers = endpoint(call.url, call.path), [*call.headers, UNCOMPRESSED]
         watch = {"trace": _Watch(self.known, _server(url))}
-        request = self.client.build_request("POST", url, content=body, headers=HEADERS, extensions=watch)
-        request.stream = _Body(body)
+        request = self.client.build_request(
+            call.method, url, content=call.body or None, headers=headers, extensions=watch
+        )
+        request.stream = _Body(call.body)
         return await self.client.send(request, stream=True)
 
 
@@ -112,53 +117,64 @@ class HttpPeerSender:
             try:
                 await trio.sleep_forever()
             finally:
-                self._client = self._token = None
+                self._token = None
 
     def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
         """See PeerSender; from any thread but the loop's."""
+        return dict(zip(bodies, self.call(_posts(path, bodies)), strict=True))
+
+    def call(self, calls: Sequence[PeerCall]) -> Sequence[bytes | None]:
+        """See PeerCaller; from any thread but the loop's."""
         if self._token is None:
-            return dict.fromkeys(bodies)
+            return [None] * len(calls)
         try:
-            return trio.from_thread.run(self.post_all, path, bodies, trio_token=self._token)
+            return trio.from_thread.run(self._call_all, calls, trio_token=self._token)
         except (trio.RunFinishedError, trio.Cancelled):
-            return dict.fromkeys(bodies)
+            return [None] * len(calls)
 
     async def post_all(self, path: str, bodies: Mapping[str, bytes]) -> dict[str, bytes | None]:
-        """The answers of all, None for each that did not answer 200 in time."""
-        answers: dict[str, bytes | None] = dict.fromkeys(bodies)
+        """The answers of all, None for each that did not answer 200 or 201 in time."""
+        return dict(zip(bodies, await self._call_all(_posts(path, bodies)), strict=True))
 
-        async def one(url: str, body: bytes) -> None:
+    async def _call_all(self, calls: Sequence[PeerCall]) -> Sequence[bytes | None]:
+        answers: list[bytes | None] = [None] * len(calls)
+
+        async def one(number: int, call: PeerCall) -> None:
             async with self._calls:
-                answers[url] = await self._post(endpoint(url, path), body)
+                answers[number] = await self._answer(call)
 
         async with trio.open_nursery() as nursery:
-            for url, body in bodies.items():
-                nursery.start_soon(one, url, body)
+            for number, call in enumerate(calls):
+                nursery.start_soon(one, number, call)
         return answers
 
-    async def _post(self, url: str, body: bytes) -> bytes | None:
-        largest = MAX_PAYLOAD_ANSWER if url.endswith(RECOVER) else MAX_ANSWER
-        with trio.move_on_after(TIMEOUT + max(len(body), largest - MAX_ANSWER) / SLOWEST):
+    async def _answer(self, call: PeerCall) -> bytes | None:
+        largest = MAX_PAYLOAD_ANSWER if call.gives_payloads else MAX_ANSWER
+        with trio.move_on_after(TIMEOUT + max(len(call.body), largest - MAX_ANSWER) / SLOWEST):
             try:
-                async with aclosing(await self._sent(url, body)) as response:
-                    if response.status_code != 200:
-                        log.debug(f"{url} answers {response.status_code}")
+                async with aclosing(await self._sent(call)) as response:
+                    if response.status_code not in (200, 201):
+                        log.debug(f"{call.url} answers {response.status_code} to {call.path}")
                         return None
                     return await _read(response, largest)
             except (Untrusted, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError, OSError) as error:
-                log.debug(f"{url} cannot be reached: {type(error).__name__}")
+                log.debug(f"{call.url} cannot be reached: {type(error).__name__}")
         return None
 
-    async def _sent(self, url: str, body: bytes) -> httpx.Response:
+    async def _sent(self, call: PeerCall) -> httpx.Response:
         """Sent to whom one way trusts; a certificate that one does not trust is shown to the next."""
-        ways = sorted(self._ways, key=lambda way: way.known is None or not way.known.knows(_server(url)))
+        ways = sorted(self._ways, key=lambda way: way.known is None or not way.known.knows(_server(call.url)))
         for way in ways[:-1]:
             try:
-                return await way.send(url, body)
+                return await way.send(call)
             except (Untrusted, httpx.ConnectError) as error:
                 if not _is_distrust(error):
                     raise
-        return await ways[-1].send(url, body)
+        return await ways[-1].send(call)
+
+
+def _posts(path: str, bodies: Mapping[str, bytes]) -> list[PeerCall]:
+    return [PeerCall("POST", url, path, body, CBOR, path == RECOVER) for url, body in bodies.items()]
 
 
 def _client(context: ssl.SSLContext) -> httpx.AsyncClient:

@@ -77,6 +77,7 @@ def _settings(config: ManagerConfig, store: PayloadStore) -> ServiceSettings:
         client_port=config.clientport,
         token=_token(config.path(config.clienttokenfile)) if config.clienttokenfile else None,
         other_nodes=config.othernodes,
+        tessera_nodes=config.tesseranodes,
         always_send_to=[load_public_key(config.path(name)) for name in config.alwayssendto],
         tls=_tls(config) if config.tls == "strict" else None,
         recover=config.alwaysrecover or store.is_empty(),

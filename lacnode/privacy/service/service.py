@@ -28,6 +28,9 @@ from lacnode.privacy.service.node_routes import Desks, NodeRoutes
 from lacnode.privacy.service.peer_client import HttpPeerSender
 from lacnode.privacy.service.secured_stream import SecuredStream
 from lacnode.privacy.service.tls import Tls
+from lacnode.privacy.tessera.desk import TesseraDesk
+from lacnode.privacy.tessera.nodes import TesseraNodes
+from lacnode.privacy.tessera.recovery import TesseraRecovery
 from lacnode.privacy.transaction_manager import ManagerUnreachable
 
 log = structlog.get_logger("privacy")
@@ -38,6 +41,9 @@ CLIENT_WORKERS, PEER_WORKERS = 8, 4
 """Two pools: peers that keep the manager busy do not keep its own node waiting."""
 
 RECOVERY_PAUSE = CLAIMS_PAUSE = 1.0
+TESSERA_PAUSE = 5.0
+"""Tessera's own interval of telling others where it is."""
+
 HANDSHAKE_SECONDS = 10.0
 
 
@@ -53,6 +59,7 @@ class ServiceSettings:
     client_port: int | None = 0
     token: str | None = field(default=None, repr=False)
     other_nodes: Sequence[str] = ()
+    tessera_nodes: Sequence[str] = ()
     always_send_to: Sequence[bytes] = ()
     recover: bool = False
     only_proven: bool = False
@@ -74,6 +81,7 @@ class ManagerService:
             keep=self._keep_nodes,
         )
         self._missing = MissingPayloads()
+        self._tessera = self._open_tessera(keys)
         self._claims = Claims(keys, self._peers, self._sender)
         self.manager = LocalTransactionManager(
             keys,
@@ -83,6 +91,7 @@ class ManagerService:
             settings.always_send_to,
             self._missing,
             self._claims.is_proven if settings.only_proven else None,
+            self._tessera,
         )
         challenges = Challenges(keys)
         self.roots = RootDesk(challenges)
@@ -92,6 +101,7 @@ class ManagerService:
             challenges,
             RecoveryDesk(challenges, store, hidden=settings.always_send_to),
             self.roots,
+            None if self._tessera is None else TesseraDesk(self.manager, self._tessera),
         )
         self._recovery = Recovery(self.manager, self._sender)
         self.node_port: int | None = None
@@ -119,12 +129,18 @@ class ManagerService:
             nursery.start_soon(Discovery(self._peers, self._sender).run)
             nursery.start_soon(self._recover)
             nursery.start_soon(self._settle_claims)
+            if self._tessera is not None:
+                nursery.start_soon(self._meet_tesseras, self._tessera)
             log.info("transaction manager is up", node_port=self.node_port, client_port=self.client_port or "off")
             task_status.started()
 
     def close(self) -> None:
         """Let go of the store; call after `run` has ended."""
         self._store.close()
+
+    def _open_tessera(self, keys: KeyRing) -> TesseraNodes | None:
+        urls = self._settings.tessera_nodes
+        return TesseraNodes(keys, urls, self._sender, lambda: self._peers.view.url) if urls else None
 
     def _client_routes(self) -> ClientRoutes:
         token = self._settings.token
@@ -158,6 +174,11 @@ class ManagerService:
             await trio.to_thread.run_sync(self._claims.settle, abandon_on_cancel=True)
             await trio.sleep(CLAIMS_PAUSE)
 
+    async def _meet_tesseras(self, tesseras: TesseraNodes) -> None:
+        while True:
+            await trio.to_thread.run_sync(tesseras.meet, abandon_on_cancel=True)
+            await trio.sleep(TESSERA_PAUSE)
+
     async def _ask_for_everything(self, keys: set[bytes]) -> set[bytes]:
         if not keys:
             return keys
@@ -171,9 +192,16 @@ class ManagerService:
 
     async def _ask_for(self, wanted: list[bytes]) -> None:
         try:
-            _tell(await trio.to_thread.run_sync(self._recovery.recover_some, wanted, abandon_on_cancel=True))
+            _tell(await trio.to_thread.run_sync(self._recover_some, wanted, abandon_on_cancel=True))
         except ManagerUnreachable as error:
             log.warning(f"payloads are not recovered: {error}")
+
+    def _recover_some(self, wanted: list[bytes]) -> int:
+        count = self._recovery.recover_some(wanted)
+        left = [key for key in wanted if not any(self.manager.has(key, own) for own in self.manager.keys.public_keys)]
+        if self._tessera is None or not left:
+            return count
+        return count + TesseraRecovery(self.manager, self._tessera).recover_some(left)
 
 
 def _tell(count: int) -> None:

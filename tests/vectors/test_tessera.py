@@ -1,0 +1,66 @@
+"""What a real Tessera 21.1.1 in orion mode sent, byte for byte: pushes, groups, party info, its question for a key, and a
+payload that it gave back. Recorded once, from the two key pairs in the file."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lacnode.privacy.group_record import GroupRecord
+from lacnode.privacy.keys import KeyPair, KeyRing, from_text
+from lacnode.privacy.payload import opened_with
+from lacnode.privacy.tessera.group import decode_group, encode_group
+from lacnode.privacy.tessera.party_info import decode_party_info, encode_party_info, read_party_info
+from lacnode.privacy.tessera.payload import NO_GROUP, decode_payload, encode_payload
+from lacnode.privacy.tessera.proof import proof
+from lacnode.privacy.transaction_manager import GroupType
+
+RECORDED: dict[str, str] = json.loads((Path(__file__).parent / "tessera.json").read_text())
+TESSERA, OWN = (KeyPair.of(bytes.fromhex(RECORDED[name])) for name in ("tesseraPrivateKey", "ownPrivateKey"))
+TESSERA_URL, OWN_URL = "http://127.0.0.1:19101/", "http://127.0.0.1:19100/"
+
+
+def recorded(name: str) -> bytes:
+    return bytes.fromhex(RECORDED[name])
+
+
+@pytest.mark.parametrize("name", ["push", "resent"])
+def test_payload(name: str) -> None:
+    found = decode_payload(recorded(name))
+    assert (found.payload.sender, found.recipients) == (TESSERA.public, (OWN.public,))
+    assert found.payload.key == recorded("payloadKey")
+    assert opened_with(found.payload, OWN) == (0, recorded("payload"))
+    assert encode_payload(found.payload, found.recipients) == recorded(name)
+
+
+def test_group_and_its_end() -> None:
+    members = (TESSERA.public, OWN.public)
+    created = GroupRecord(members, "customs", "two", True, GroupType.PANTHEON, b"seed")
+    assert created.id == recorded("groupId")
+    for name, active in (("groupCreated", True), ("groupDeleted", False)):
+        found = decode_group(recorded(name))
+        assert (found.id, found.active) == (created.id, active)
+        assert (set(found.members), found.name, found.description) == (set(members), "customs", "two")
+        assert encode_group(found) == recorded(name)
+
+
+def test_party_info_in_both_forms() -> None:
+    sent = decode_party_info(recorded("partyInfo"))
+    assert (sent.url, dict(sent.keys)[TESSERA.public]) == (TESSERA_URL, TESSERA_URL)
+    assert encode_party_info(sent) == recorded("partyInfo")
+    shown = read_party_info(RECORDED["partyInfoJson"].encode())
+    assert (shown.url, shown.keys) == (TESSERA_URL, {TESSERA.public: TESSERA_URL, OWN.public: OWN_URL})
+
+
+def test_its_question_for_a_key_is_answered() -> None:
+    question = decode_payload(recorded("validate"))
+    assert question.payload.group_id == NO_GROUP
+    opened = opened_with(question.payload, OWN)
+    assert opened is not None
+    assert proof(recorded("validate"), KeyRing([TESSERA, OWN])) == opened[1]
+
+
+def test_the_key_pairs_are_those_of_the_recording() -> None:
+    """The JSON names them; nobody else's keys are in the file."""
+    keys = {from_text(entry["key"]) for entry in json.loads(RECORDED["partyInfoJson"])["keys"]}
+    assert keys == {TESSERA.public, OWN.public}
