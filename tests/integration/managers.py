@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,6 @@ import pytest
 from lacnode.devnet.ports import claimed_ports, node_ports
 from lacnode.privacy.key_files import load_public_key, save_key_pair
 from lacnode.privacy.keys import KeyPair, to_text
-from tests.certificates import certificate
 from tests.integration.devnet import until
 
 DEADLINE = 30.0
@@ -69,8 +68,9 @@ class OwnManager:
         keys: KeyFiles | None = None,
         node_port: int = 0,
         tls: bool = False,
+        settings: Mapping[str, object] | None = None,
     ) -> None:
-        """With `tls`, whom it meets is trusted on first use, both ways."""
+        """With `tls`, whom it meets is trusted on first use, both ways. `settings` go into its configuration."""
         self.path = path
         path.mkdir()
         self.keys = keys or new_keys(path)
@@ -79,6 +79,7 @@ class OwnManager:
         self.others, self.tesseras = list(others), list(tesseras)
         self.node_port, self.client_port = node_port, 0
         self.tls = tls
+        self.settings = dict(settings or {})
         self.start()
 
     def start(self) -> None:
@@ -93,10 +94,8 @@ class OwnManager:
             "tesseranodes": self.tesseras,
         }
         if self.tls:
-            # Tessera looks for the host of the URL in the certificate, whoever trusts it.
-            shown = certificate(self.path, "server")
-            files = {"tlsservercert": shown.name, "tlsserverkey": shown.with_suffix(".key").name}
-            settings |= {"tls": "strict", "tlsservertrust": "tofu", "tlsclienttrust": "tofu", **files}
+            settings |= {"tls": "strict", "tlsservertrust": "tofu", "tlsclienttrust": "tofu"}
+        settings |= self.settings
         if self.keys.password:
             settings["passwords"] = str(self.keys.password_file)
         config.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))

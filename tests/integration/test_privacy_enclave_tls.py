@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 import trio
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 from structlog.testing import capture_logs
 
 from lacnode.devnet.ports import claimed_ports, node_ports
@@ -31,6 +33,7 @@ from lacnode.privacy.service.service import ManagerService, ServiceSettings
 from lacnode.privacy.transaction_manager import ManagerUnreachable
 from tests.certificates import certificate, fingerprint, keystore
 from tests.integration.devnet import ask, until
+from tests.integration.managers import OwnManager
 
 ROOT = Path(__file__).resolve().parents[2]
 A, B = KeyPair.of(b"\1" * 32), KeyPair.of(b"\2" * 32)
@@ -238,6 +241,27 @@ def test_files_that_cannot_be_used_are_named_and_the_node_does_not_start(
     assert str(refused.value).startswith("--privacy-tls-enabled: " + text.format(files))
     assert "battery" not in str(refused.value)
     assert PASSWORD not in str(refused.value)
+
+
+@pytest.mark.parametrize("listed", ["node", "stranger"])
+def test_our_own_manager_lets_in_whom_its_list_names(files: Path, listed: str) -> None:
+    clients = files / "clients"
+    clients.write_text(f"{listed} {fingerprint(files, listed)}\n")
+    settings = {"clientconnectiontls": "strict", "clientconnectiontlsservertrust": "whitelist"}
+    manager = OwnManager(files / "own", settings={**settings, "clientconnectiontlsknownclients": str(clients)})
+    try:
+        certificate_file = files / "own" / "client-connection-tls-server-cert.pem"
+        shown = x509.load_pem_x509_certificate(certificate_file.read_bytes())
+        known(files, f"127.0.0.1:{manager.client_port} {shown.fingerprint(SHA256()).hex()}")
+        url = f"https://127.0.0.1:{manager.client_port}"
+        with HttpTransactionManager(url, tls=EnclaveTls(tls_files(files), url)) as client:
+            if listed == "node":
+                assert client.receive(client.send(b"over tls", manager.key, [])).payload == b"over tls"
+            else:
+                with pytest.raises(ManagerUnreachable):
+                    client.send(b"over tls", manager.key, [])
+    finally:
+        assert manager.stop() == 0
 
 
 async def test_a_node_process_uses_it_by_its_options(files: Path) -> None:

@@ -38,8 +38,8 @@ def tls(path: Path, name: str, servers: str, clients: str = "ca", shown: str | N
     of_servers = trust_of("tlsclienttrust", servers, path / f"{name}-servers")
     shown = shown or name
     return Tls(
-        server_tls(path / f"{name}.pem", path / f"{name}.key", of_clients),
-        client_tls(path / f"{shown}.pem", path / f"{shown}.key", of_servers),
+        server_tls(path / f"{name}.pem", path / f"{name}.key", of_clients, "127.0.0.1"),
+        client_tls(path / f"{shown}.pem", path / f"{shown}.key", of_servers, "127.0.0.1"),
     )
 
 

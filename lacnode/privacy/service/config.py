@@ -145,15 +145,17 @@ def _check(config: ManagerConfig) -> None:
                 raise ConfigError(f"{key}: {error}") from None
     if config.tls not in ("off", "strict"):
         raise ConfigError(f"tls: off or strict was expected, found {config.tls}")
-    for key in ("tlsserverchain", "tlsclientchain"):
+    for key in ("tlsserverchain", "tlsclientchain", "clientconnectiontlsserverchain"):
         if getattr(config, key):
             raise ConfigError(f"{key}: none was expected: put the chain into the certificate's own file, behind it")
-    if config.clientconnectiontls != "off":
-        raise ConfigError("clientconnectiontls: off was expected: keep the port on loopback, or put TLS before it")
-    if not _loopback(config.clientnetworkinterface) and not config.clienttokenfile:
+    if config.clientconnectiontls not in ("off", "strict"):
+        raise ConfigError(f"clientconnectiontls: off or strict was expected, found {config.clientconnectiontls}")
+    # Any other trust would let in whoever comes with a name that is new, or has a certificate of a public authority.
+    by_list = config.clientconnectiontls == "strict" and config.clientconnectiontlsservertrust == "whitelist"
+    if not _loopback(config.clientnetworkinterface) and not config.clienttokenfile and not by_list:
         raise ConfigError(
             f"clientnetworkinterface: {config.clientnetworkinterface} is reached from outside, so clienttokenfile "
-            "was expected"
+            "was expected, or clientconnectiontls strict with clientconnectiontlsservertrust whitelist"
         )
     _ = config.store_url
 

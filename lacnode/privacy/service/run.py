@@ -4,6 +4,7 @@ import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import structlog
 import trio
@@ -16,7 +17,7 @@ from lacnode.privacy.payload_store import PayloadStore
 from lacnode.privacy.service.config import ConfigError, ManagerConfig
 from lacnode.privacy.service.fingerprints import TlsError
 from lacnode.privacy.service.service import ManagerService, ServiceSettings
-from lacnode.privacy.service.tls import Tls, client_tls, server_tls, trust_of
+from lacnode.privacy.service.tls import ServerTls, Tls, client_tls, server_tls, trust_of
 
 log = structlog.get_logger("privacy")
 
@@ -80,6 +81,7 @@ def _settings(config: ManagerConfig, store: PayloadStore) -> ServiceSettings:
         tessera_nodes=config.tesseranodes,
         always_send_to=[load_public_key(config.path(name)) for name in config.alwayssendto],
         tls=_tls(config) if config.tls == "strict" else None,
+        client_tls=_tls_for_clients(config) if config.clientconnectiontls == "strict" else None,
         recover=config.alwaysrecover or store.is_empty(),
         only_proven=config.onlyprovenkeys,
     )
@@ -88,9 +90,19 @@ def _settings(config: ManagerConfig, store: PayloadStore) -> ServiceSettings:
 def _tls(config: ManagerConfig) -> Tls:
     of_clients = trust_of("tlsservertrust", config.tlsservertrust, config.path(config.tlsknownclients))
     of_servers = trust_of("tlsclienttrust", config.tlsclienttrust, config.path(config.tlsknownservers))
-    server = server_tls(config.path(config.tlsservercert), config.path(config.tlsserverkey), of_clients)
-    client = client_tls(config.path(config.tlsclientcert), config.path(config.tlsclientkey), of_servers)
+    host = urlsplit(config.nodeurl).hostname or config.nodenetworkinterface
+    server = server_tls(config.path(config.tlsservercert), config.path(config.tlsserverkey), of_clients, host)
+    client = client_tls(config.path(config.tlsclientcert), config.path(config.tlsclientkey), of_servers, host)
     return Tls(server, client)
+
+
+def _tls_for_clients(config: ManagerConfig) -> ServerTls:
+    known = config.path(config.clientconnectiontlsknownclients)
+    trust = trust_of("clientconnectiontlsservertrust", config.clientconnectiontlsservertrust, known)
+    certificate = config.path(config.clientconnectiontlsservercert)
+    return server_tls(
+        certificate, config.path(config.clientconnectiontlsserverkey), trust, config.clientnetworkinterface
+    )
 
 
 def _token(path: Path) -> str:

@@ -27,7 +27,7 @@ from lacnode.privacy.service.discovery import Discovery
 from lacnode.privacy.service.node_routes import Desks, NodeRoutes
 from lacnode.privacy.service.peer_client import HttpPeerSender
 from lacnode.privacy.service.secured_stream import SecuredStream
-from lacnode.privacy.service.tls import Tls
+from lacnode.privacy.service.tls import ServerTls, Tls
 from lacnode.privacy.tessera.desk import TesseraDesk
 from lacnode.privacy.tessera.nodes import TesseraNodes
 from lacnode.privacy.tessera.recovery import TesseraRecovery
@@ -64,6 +64,7 @@ class ServiceSettings:
     recover: bool = False
     only_proven: bool = False
     tls: Tls | None = None
+    client_tls: ServerTls | None = None
 
 
 class ManagerService:
@@ -118,13 +119,16 @@ class ManagerService:
             scheme = "http" if settings.tls is None else "https"
             self._peers.announce(settings.node_url or f"{scheme}://{settings.node_host}:{self.node_port}")
             routes = NodeRoutes(self.manager, self._desks, trio.CapacityLimiter(PEER_WORKERS))
-            nursery.start_soon(_door("privacy peers", routes, settings.tls).serve, listeners)
+            secured = None if settings.tls is None else settings.tls.server
+            nursery.start_soon(_door("privacy peers", routes, secured).serve, listeners)
             if settings.client_port is not None:
                 listeners = await bind(settings.client_host, settings.client_port)
                 for listener in listeners:
                     await stack.enter_async_context(listener)
                 self.client_port = port_of(listeners)
-                nursery.start_soon(_door("privacy clients", self._client_routes()).serve, listeners)
+                nursery.start_soon(
+                    _door("privacy clients", self._client_routes(), settings.client_tls).serve, listeners
+                )
             await nursery.start(self._sender.run)
             nursery.start_soon(Discovery(self._peers, self._sender).run)
             nursery.start_soon(self._recover)
@@ -144,8 +148,9 @@ class ManagerService:
 
     def _client_routes(self) -> ClientRoutes:
         token = self._settings.token
+        is_guarded = token is not None or self._settings.client_tls is not None
         limiter = trio.CapacityLimiter(CLIENT_WORKERS)
-        return ClientRoutes(self.manager, f"lacnode {__version__}", limiter, token, any_host=token is not None)
+        return ClientRoutes(self.manager, f"lacnode {__version__}", limiter, token, any_host=is_guarded)
 
     def _keep_nodes(self, keys: Mapping[bytes, str]) -> None:
         try:
@@ -209,12 +214,12 @@ def _tell(count: int) -> None:
         log.info(f"{count} payloads were recovered from other managers")
 
 
-def _door(name: str, routes: Answering, tls: Tls | None = None) -> Door:
+def _door(name: str, routes: Answering, tls: ServerTls | None) -> Door:
     async def converse(stream: trio.SocketStream) -> None:
         if tls is None:
             await HttpConversation(stream, routes, MAX_BODY).run()
             return
-        secured = SecuredStream(stream, tls.server)
+        secured = SecuredStream(stream, tls)
         with trio.move_on_after(HANDSHAKE_SECONDS) as patience:
             await secured.do_handshake()
         if not patience.cancelled_caught:

@@ -10,6 +10,7 @@ import os
 import secrets
 import ssl
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -76,9 +77,9 @@ def trust_of(option: str, mode: str, file: Path) -> Trust:
     return Trust(chains, None if record is None else Fingerprints(file, record))
 
 
-def server_tls(certificate: Path, key: Path, trust: Trust) -> ServerTls:
-    """TlsError for files that cannot be used; where there are none, they are made."""
-    _make_own(certificate, key)
+def server_tls(certificate: Path, key: Path, trust: Trust, host: str) -> ServerTls:
+    """TlsError for files that cannot be used; where there are none, they are made for `host`."""
+    _make_own(certificate, key, host)
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     # Sessions would be resumed without the certificate being looked at again.
@@ -95,9 +96,9 @@ def server_tls(certificate: Path, key: Path, trust: Trust) -> ServerTls:
     return ServerTls(context, trust)
 
 
-def client_tls(certificate: Path, key: Path, trust: Trust) -> ClientTls:
-    """TlsError for files that cannot be used; where there are none, they are made."""
-    _make_own(certificate, key)
+def client_tls(certificate: Path, key: Path, trust: Trust, host: str) -> ClientTls:
+    """TlsError for files that cannot be used; where there are none, they are made for `host`."""
+    _make_own(certificate, key, host)
     by_chain = _client_context(certificate, key) if trust.chains else None
     if trust.known is None:
         return ClientTls(by_chain, None, None)
@@ -121,8 +122,9 @@ def _unusable(certificate: Path, key: Path, error: Exception) -> TlsError:
     return TlsError(f"{certificate} and {key}: a certificate and its key in PEM were expected: {error}")
 
 
-def _make_own(certificate: Path, key: Path) -> None:
-    """A certificate by itself, as Orion makes one; of a name of its own, since clients are known by that."""
+def _make_own(certificate: Path, key: Path, host: str) -> None:
+    """A certificate by itself, as Orion makes one; of a name of its own, since clients are known by that, and for `host`,
+    since Tessera looks for it."""
     if certificate.exists() or key.exists():
         return
     private = ec.generate_private_key(ec.SECP256R1())
@@ -136,6 +138,7 @@ def _make_own(certificate: Path, key: Path) -> None:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=OWN_CERTIFICATE_DAYS))
+        .add_extension(x509.SubjectAlternativeName([_general_name(host), x509.DNSName("localhost")]), critical=False)
         .sign(private, hashes.SHA256())
     )
     encoding = serialization.Encoding.PEM
@@ -146,3 +149,10 @@ def _make_own(certificate: Path, key: Path) -> None:
         certificate.write_bytes(made.public_bytes(encoding))
     except OSError as error:
         raise TlsError(f"{certificate} and {key} cannot be made: {error.strerror}") from None
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
