@@ -24,14 +24,13 @@ from lacnode.permissioning.abi import (
 )
 from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadable
 from lacnode.permissioning.decision import Decision
+from lacnode.permissioning.listed_nodes import Ask, entries, size
 from lacnode.permissioning.sending import Sending
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
 
 SECONDS = 2.0
-MAX_LISTED = 500
-"""Entries of a contract's list that are looked through for a node's key."""
 
 OWN_CONNECTION = keccak256(
     b"connectionDecision(bytes32,bytes32,bytes16,uint16,bytes32,bytes32,bytes16,uint16)"
@@ -39,7 +38,6 @@ OWN_CONNECTION = keccak256(
 OWN_TRANSACTION = keccak256(b"transactionDecision(address,address,uint256,uint256,uint256,bytes)")[:4]
 NODE_OF = keccak256(b"nodeOf(bytes32,bytes32)")[:4]
 ENODE_LISTED_V1, ENODE_LISTED_V2 = bytes.fromhex("296453cd"), bytes.fromhex("88c3ca4e")
-GET_SIZE, GET_BY_INDEX = bytes.fromhex("de8fa431"), bytes.fromhex("2d883a73")
 ACCOUNT_LISTED = (bytes.fromhex("0f68f0b3"), bytes.fromhex("b5a68b92"))
 TARGET_LISTED = bytes.fromhex("9b1877ad")
 
@@ -143,18 +141,14 @@ class Explainer:
         if self._says_no(rules, ENODE_LISTED_V2 + node_call(enode)[4:], header):
             return True
         place = self._listed_place(rules, enode.id, header)
-        return self._size(rules, header) > 0 and place != f"{enode.host}:{enode.tcp}"
+        return size(self._asker(rules, header)) > 0 and place != f"{enode.host}:{enode.tcp}"
 
-    def _size(self, rules: bytes, header: BlockHeader) -> int:
-        output = self._ask(rules, GET_SIZE, header)
-        return int.from_bytes(output) if output is not None and len(output) == 32 else 0
+    def _asker(self, rules: bytes, header: BlockHeader) -> Ask:
+        return lambda data: self._ask(rules, data, header)
 
     def _listed_place(self, rules: bytes, id_: bytes, header: BlockHeader) -> str | None:
         """`host:port` under which the list has this key."""
-        for index in range(min(self._size(rules, header), MAX_LISTED)):
-            entry = self._ask(rules, GET_BY_INDEX + index.to_bytes(32), header)
-            if entry is None:
-                return None
+        for entry in entries(self._asker(rules, header)):
             if entry[:64] == id_:
                 return f"{_ip_text(entry[64:80])}:{int.from_bytes(entry[96:128])}"
             try:

@@ -2,14 +2,13 @@
 
 from lacnode.permissioning.abi import RULES_NAME, UnexpectedAnswer, address_answer, registered_call
 from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadable
+from lacnode.permissioning.listed_nodes import entries
 from lacnode.permissioning.topology import NodeType
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import keccak256
 
 SECONDS = 2.0
 NODE_OF = keccak256(b"nodeOf(bytes32,bytes32)")[:4]
-GET_SIZE, GET_BY_INDEX = keccak256(b"getSize()")[:4], keccak256(b"getByIndex(uint256)")[:4]
-MAX_LISTED = 500
 LACCHAIN_ENTRY = 10 * 32
 """Bytes that an entry of LACChain's list has at least: the node type is its fifth word."""
 
@@ -27,10 +26,8 @@ def listed_type(reader: ContractReader, ingress: bytes, node_id: bytes, header: 
 
 
 def _found(reader: ContractReader, rules: bytes, node_id: bytes, header: BlockHeader) -> NodeType | None:
-    size = int.from_bytes(_asked(reader, rules, GET_SIZE, header) or b"")
-    for index in range(min(size, MAX_LISTED)):
-        entry = _asked(reader, rules, GET_BY_INDEX + index.to_bytes(32), header)
-        if entry is None or len(entry) < LACCHAIN_ENTRY:
+    for entry in entries(lambda data: _asked(reader, rules, data, header)):
+        if len(entry) < LACCHAIN_ENTRY:
             return None
         if entry[:64] == node_id:
             return _type(entry[128:160])
