@@ -42,9 +42,14 @@ def surroundings() -> dict[str, str | float]:
 
 
 def _commit() -> str:
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=10"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    return result.stdout.strip() or "unknown"
+    """The commit, and whether something else than earlier results is changed."""
+    changed = _git("status", "--porcelain", "--", ".", ":!benchmarks/results")
+    return (_git("rev-parse", "--short=10", "HEAD") or "unknown") + ("-dirty" if changed else "")
+
+
+def _git(*words: str) -> str:
+    result = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False)
+    return result.stdout.strip()
 
 
 def _processor() -> str:

@@ -70,7 +70,7 @@ class _Way:
 
     async def send(self, call: PeerCall) -> httpx.Response:
         url, headers = endpoint(call.url, call.path), [*call.headers, UNCOMPRESSED]
-        watch = {"trace": _Watch(self.known, _server(url))}
+        watch = {"trace": _Watch(self.known, _server(url))} if url.startswith("https:") else {}
         request = self.client.build_request(
             call.method, url, content=call.body or None, headers=headers, extensions=watch
         )
