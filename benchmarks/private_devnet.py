@@ -18,7 +18,7 @@ from benchmarks.networks import devnet
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.genesis import CHAIN_ID
 from lacnode.primitives.hexadecimal import to_hex
-from lacnode.privacy.private_transaction import legacy_group_id, private_contract_address
+from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address
 from lacnode.rpc.client import call
 from tests.private_nodes import KEEPER, deploying, private, word
 

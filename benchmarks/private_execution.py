@@ -15,7 +15,7 @@ from unittest.mock import patch
 import structlog
 
 from benchmarks.measure import Measure
-from lacnode.privacy.private_transaction import legacy_group_id, private_contract_address
+from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address
 from lacnode.storage.lmdb_database import LmdbDatabase
 from tests.private_nodes import ALICE, BOB, KEEPER, KEY_A, KEY_B, Stage, deploying, private, word
 from tests.unit.rpc_chain import signed

@@ -7,14 +7,14 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from lacnode.privacy.group_record import GroupRecord
 from lacnode.privacy.keys import KeyPair, KeyRing, to_text
-from lacnode.privacy.payload import EncryptedPayload
-from lacnode.privacy.peer_sender import PeerCall
-from lacnode.privacy.tessera.group import decode_group
-from lacnode.privacy.tessera.party_info import decode_party_info
-from lacnode.privacy.tessera.payload import decode_payload, encode_payload
-from lacnode.privacy.tessera.proof import proof
+from lacnode.privacy.manager.group_record import GroupRecord
+from lacnode.privacy.manager.payload import EncryptedPayload
+from lacnode.privacy.manager.peer_sender import PeerCall
+from lacnode.privacy.manager.tessera.group import decode_group
+from lacnode.privacy.manager.tessera.party_info import decode_party_info
+from lacnode.privacy.manager.tessera.payload import decode_payload, encode_payload
+from lacnode.privacy.manager.tessera.proof import proof
 
 
 @dataclass

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from lacnode.privacy.keys import KeyPair, KeyRing
-from lacnode.privacy.manager import LocalTransactionManager
-from lacnode.privacy.payload_store import PayloadStore
-from lacnode.privacy.peers import Peers
-from lacnode.privacy.proof import PROVE, ProofDesk
+from lacnode.privacy.manager.local import LocalTransactionManager
+from lacnode.privacy.manager.payload_store import PayloadStore
+from lacnode.privacy.manager.peers import Peers
+from lacnode.privacy.manager.proof import PROVE, ProofDesk
 from lacnode.privacy.transaction_manager import ManagerError
 
 

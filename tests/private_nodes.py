@@ -15,13 +15,13 @@ from lacnode.primitives.block import Block
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpValue
 from lacnode.primitives.transaction import Transaction
-from lacnode.privacy.group_genesis import PrivateGenesis
 from lacnode.privacy.group_ids import group_id as new_group_id
-from lacnode.privacy.marker import GroupMode, MarkerSigner, RandomKeySigner
-from lacnode.privacy.private_transaction import PrivateTransaction, legacy_group_id
-from lacnode.privacy.room import PrivateRoom, PublicSide
-from lacnode.privacy.store import ROOTS, PrivateNodeStore
-from lacnode.privacy.surroundings import Surroundings
+from lacnode.privacy.state.group_genesis import PrivateGenesis
+from lacnode.privacy.state.marker import GroupMode, MarkerSigner, RandomKeySigner
+from lacnode.privacy.state.private_transaction import PrivateTransaction, legacy_group_id
+from lacnode.privacy.state.room import PrivateRoom, PublicSide
+from lacnode.privacy.state.store import ROOTS, PrivateNodeStore
+from lacnode.privacy.state.surroundings import Surroundings
 from lacnode.privacy.transaction_manager import (
     GroupType,
     ManagerError,

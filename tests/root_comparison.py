@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from structlog.testing import capture_logs
 
-from lacnode.privacy.agreement import AGAIN, Agreement
-from lacnode.privacy.membership import Membership
-from lacnode.privacy.room import Condition
 from lacnode.privacy.roots import GroupState, Question
+from lacnode.privacy.state.agreement import AGAIN, Agreement
+from lacnode.privacy.state.membership import Membership
+from lacnode.privacy.state.room import Condition
 from tests.private_nodes import Member, Stage
 
 FOREVER = float("inf")

@@ -9,10 +9,10 @@ from lacnode.cli.errors import UsageError
 from lacnode.cli.reading import Reader
 from lacnode.cli.rules import PRIVACY_TLS_FILES
 from lacnode.node.config import PrivacySettings
-from lacnode.privacy.genesis_file import PrivateGenesisError, load_private_genesis
-from lacnode.privacy.group_genesis import PrivateGenesis
-from lacnode.privacy.marker import GroupMode
 from lacnode.privacy.service.enclave_tls import EnclaveTlsFiles
+from lacnode.privacy.state.genesis_file import PrivateGenesisError, load_private_genesis
+from lacnode.privacy.state.group_genesis import PrivateGenesis
+from lacnode.privacy.state.marker import GroupMode
 
 MAX_KEY_FILE = 4_096
 """Bytes; a key is a line of 44 characters."""

@@ -10,11 +10,11 @@ from pathlib import Path
 from lacnode import __version__
 from lacnode.cli.errors import UsageError
 from lacnode.node.logs import configure_logs
-from lacnode.privacy.audit import AuditBroken, AuditLog
-from lacnode.privacy.database import StoreError
-from lacnode.privacy.key_files import PrivacyKeyError, save_key_pair
 from lacnode.privacy.keys import KeyPair
-from lacnode.privacy.payload_store import PayloadStore
+from lacnode.privacy.manager.audit import AuditBroken, AuditLog
+from lacnode.privacy.manager.database import StoreError
+from lacnode.privacy.manager.key_files import PrivacyKeyError, save_key_pair
+from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.service.config import ConfigError, load_config
 from lacnode.privacy.service.run import run_manager
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from lacnode.privacy.key_files import save_key_pair
 from lacnode.privacy.keys import KeyPair, to_text
+from lacnode.privacy.manager.key_files import save_key_pair
 
 KEY_NAME = "manager"
 CONFIG_FILE, PUBLIC_KEY_FILE = "manager.toml", f"{KEY_NAME}.pub"

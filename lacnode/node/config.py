@@ -7,9 +7,9 @@ from lacnode.metrics.settings import MetricsSettings
 from lacnode.node.role import Role
 from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.settings import PermissioningSettings
-from lacnode.privacy.group_genesis import PrivateGenesis
-from lacnode.privacy.marker import GroupMode
 from lacnode.privacy.service.enclave_tls import EnclaveTlsFiles
+from lacnode.privacy.state.group_genesis import PrivateGenesis
+from lacnode.privacy.state.marker import GroupMode
 from lacnode.rpc.settings import ApiSettings, HttpSettings, WebSocketSettings
 from lacnode.txpool.settings import PoolSettings
 

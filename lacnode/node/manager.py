@@ -6,8 +6,8 @@ Must not keep payloads itself, and must not let a manager's trouble be more than
 from dataclasses import dataclass
 
 from lacnode.node.config import PrivacySettings
-from lacnode.privacy.database import StoreError
-from lacnode.privacy.key_files import PrivacyKeyError
+from lacnode.privacy.manager.database import StoreError
+from lacnode.privacy.manager.key_files import PrivacyKeyError
 from lacnode.privacy.service.config import ConfigError, load_config
 from lacnode.privacy.service.enclave_tls import EnclaveTls
 from lacnode.privacy.service.fingerprints import TlsError

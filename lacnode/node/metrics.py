@@ -12,7 +12,7 @@ from lacnode.node.permissions import Permissions
 from lacnode.p2p.network import Network
 from lacnode.permissioning.counts import CheckCounts
 from lacnode.permissioning.node_permissions import Moment
-from lacnode.privacy.room import PrivateRoom
+from lacnode.privacy.state.room import PrivateRoom
 
 
 def chain_series(chain: Blockchain, network: Network) -> Iterator[Series]:

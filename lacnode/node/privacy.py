@@ -17,14 +17,14 @@ from lacnode.crypto.node_key import load_node_key
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.node.config import PrivacySettings
 from lacnode.primitives.transaction import Transaction
-from lacnode.privacy.agreement import Agreement
-from lacnode.privacy.marker import FixedKeySigner, MarkerSigner, RandomKeySigner
-from lacnode.privacy.membership import Membership
-from lacnode.privacy.processor import PrivateBlock
-from lacnode.privacy.room import PrivateRoom, PublicSide
 from lacnode.privacy.service.service import ManagerService
-from lacnode.privacy.store import PrivateNodeStore
-from lacnode.privacy.surroundings import Surroundings
+from lacnode.privacy.state.agreement import Agreement
+from lacnode.privacy.state.marker import FixedKeySigner, MarkerSigner, RandomKeySigner
+from lacnode.privacy.state.membership import Membership
+from lacnode.privacy.state.processor import PrivateBlock
+from lacnode.privacy.state.room import PrivateRoom, PublicSide
+from lacnode.privacy.state.store import PrivateNodeStore
+from lacnode.privacy.state.surroundings import Surroundings
 from lacnode.privacy.transaction_manager import ManagerUnreachable, TransactionManager
 from lacnode.storage.database import Database
 from lacnode.txpool.pool import TransactionPool

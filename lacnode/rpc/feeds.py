@@ -12,7 +12,7 @@ import structlog
 import trio
 
 from lacnode.chain.blockchain import NewHead
-from lacnode.privacy.processor import PrivateBlock
+from lacnode.privacy.state.processor import PrivateBlock
 from lacnode.rpc.filters import Filters
 from lacnode.rpc.private_filters import PrivateFilters
 from lacnode.rpc.services import SyncView

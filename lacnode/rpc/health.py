@@ -4,7 +4,7 @@ import json
 import re
 from urllib.parse import parse_qsl
 
-from lacnode.privacy.room import Standing
+from lacnode.privacy.state.room import Standing
 from lacnode.rpc.services import RpcServices
 
 LIVENESS, READINESS = "/liveness", "/readiness"

@@ -4,7 +4,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 
-from lacnode.privacy.room import PrivateRoom
+from lacnode.privacy.state.room import PrivateRoom
 from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
 from lacnode.rpc.errors import invalid_params, privacy_disabled, unauthorized
 from lacnode.rpc.parameters import text

@@ -1,7 +1,7 @@
 """Polling filters for private logs. They are kept apart from the public ones: an id of one is nothing to the other, and
 each answers for its own group only."""
 
-from lacnode.privacy.processor import PrivateBlock
+from lacnode.privacy.state.processor import PrivateBlock
 from lacnode.rpc.errors import filter_not_found, logs_filter_not_found
 from lacnode.rpc.filters import Filters, KeptFilter, filter_id
 from lacnode.rpc.methods.priv import matching_private_logs

@@ -15,7 +15,7 @@ from lacnode.permissioning.decision import Decision
 from lacnode.permissioning.local_lists import LocalPermissions
 from lacnode.permissioning.refused import RefusedConnections
 from lacnode.permissioning.sending import Sending
-from lacnode.privacy.room import PrivateRoom
+from lacnode.privacy.state.room import PrivateRoom
 from lacnode.rpc.recent_blocks import RecentBlocks
 from lacnode.rpc.recent_prices import RecentPrices
 from lacnode.rpc.settings import ApiSettings

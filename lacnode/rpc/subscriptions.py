@@ -15,7 +15,7 @@ import orjson
 
 from lacnode.chain.blockchain import Blockchain, NewHead
 from lacnode.primitives.hexadecimal import to_hex
-from lacnode.privacy.processor import PrivateBlock
+from lacnode.privacy.state.processor import PrivateBlock
 from lacnode.rpc import results
 from lacnode.rpc.errors import (
     INVALID_REQUEST,

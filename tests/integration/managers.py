@@ -17,8 +17,8 @@ import httpx
 import pytest
 
 from lacnode.devnet.ports import claimed_ports, node_ports
-from lacnode.privacy.key_files import load_public_key, save_key_pair
 from lacnode.privacy.keys import KeyPair, to_text
+from lacnode.privacy.manager.key_files import load_public_key, save_key_pair
 from tests.integration.devnet import until
 
 DEADLINE = 30.0

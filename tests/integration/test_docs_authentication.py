@@ -17,8 +17,8 @@ from lacnode.devnet.genesis import CHAIN_ID
 from lacnode.devnet.ports import claimed_ports
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
-from lacnode.privacy.key_files import save_key_pair
 from lacnode.privacy.keys import KeyPair, to_text
+from lacnode.privacy.manager.key_files import save_key_pair
 from tests.integration.devnet import until
 from tests.integration.single_node import single_node
 from tests.private_nodes import deploying, private

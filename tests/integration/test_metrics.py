@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from lacnode.devnet.accounts import Account as FundedAccount
 from lacnode.devnet.accounts import funded_accounts
 from lacnode.devnet.genesis import CHAIN_ID
-from lacnode.privacy.marker import PRIVACY_ADDRESS
+from lacnode.privacy.state.marker import PRIVACY_ADDRESS
 from lacnode.rpc.client import CallRefused, call
 from tests.integration.devnet import until
 from tests.integration.single_node import single_node

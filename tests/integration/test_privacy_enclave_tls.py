@@ -25,7 +25,7 @@ from lacnode.http.messages import Request, Response
 from lacnode.node.config import PrivacySettings
 from lacnode.node.manager import ManagerFailed, open_manager
 from lacnode.privacy.keys import KeyPair, KeyRing, to_text
-from lacnode.privacy.payload_store import PayloadStore
+from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.service.client_routes import ClientRoutes
 from lacnode.privacy.service.enclave_tls import EnclaveTls, EnclaveTlsFiles
 from lacnode.privacy.service.http_manager import HttpTransactionManager

@@ -10,10 +10,10 @@ import httpx
 import pytest
 import trio
 
-from lacnode.privacy.cbor import encode_map
 from lacnode.privacy.keys import KeyPair, KeyRing
-from lacnode.privacy.network_view import NetworkView, encode_view
-from lacnode.privacy.payload_store import PayloadStore
+from lacnode.privacy.manager.cbor import encode_map
+from lacnode.privacy.manager.network_view import NetworkView, encode_view
+from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.service.service import ManagerService, ServiceSettings
 from lacnode.privacy.transaction_manager import ManagerError
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lacnode.privacy.key_files import save_key_pair
 from lacnode.privacy.keys import KeyPair, to_text
-from lacnode.privacy.network_view import NetworkView, decode_view, encode_view
-from lacnode.privacy.payload import encode_payload, encrypt
+from lacnode.privacy.manager.key_files import save_key_pair
+from lacnode.privacy.manager.network_view import NetworkView, decode_view, encode_view
+from lacnode.privacy.manager.payload import encode_payload, encrypt
 from lacnode.privacy.service.http_manager import HttpTransactionManager, error_code
 from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
 from tests.integration.devnet import until

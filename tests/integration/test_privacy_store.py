@@ -12,15 +12,15 @@ from typing import Any
 import psycopg
 import pytest
 
-from lacnode.privacy.audit import AuditBroken, AuditLog
-from lacnode.privacy.database import MEMORY, WRITE_LOCK, StoreError
-from lacnode.privacy.group_record import GroupRecord
-from lacnode.privacy.key_files import save_key_pair
 from lacnode.privacy.keys import KeyPair, KeyRing
-from lacnode.privacy.manager import LocalTransactionManager
-from lacnode.privacy.payload import EncryptedPayload, encrypt, opened_with
-from lacnode.privacy.payload_store import PayloadConflict, PayloadStore
-from lacnode.privacy.peers import Peers
+from lacnode.privacy.manager.audit import AuditBroken, AuditLog
+from lacnode.privacy.manager.database import MEMORY, WRITE_LOCK, StoreError
+from lacnode.privacy.manager.group_record import GroupRecord
+from lacnode.privacy.manager.key_files import save_key_pair
+from lacnode.privacy.manager.local import LocalTransactionManager
+from lacnode.privacy.manager.payload import EncryptedPayload, encrypt, opened_with
+from lacnode.privacy.manager.payload_store import PayloadConflict, PayloadStore
+from lacnode.privacy.manager.peers import Peers
 from lacnode.privacy.service.config import load_config
 from lacnode.privacy.service.run import open_service
 from lacnode.privacy.transaction_manager import GroupType, ManagerUnreachable
@@ -272,7 +272,7 @@ class TestLostConnection:
     def test_a_writer_does_not_wait_for_ever(
         self, server: PostgresqlServer, opened: Opened, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("lacnode.privacy.database.WAIT_SECONDS", 1)
+        monkeypatch.setattr("lacnode.privacy.manager.database.WAIT_SECONDS", 1)
         name = server.new_database()
         store = opened(server.url(name))
         with server.connect(name) as other:

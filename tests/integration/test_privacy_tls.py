@@ -10,7 +10,7 @@ import trio
 from structlog.testing import capture_logs
 
 from lacnode.privacy.keys import KeyPair, KeyRing
-from lacnode.privacy.payload_store import PayloadStore
+from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.service.fingerprints import Fingerprints, TlsError
 from lacnode.privacy.service.service import ManagerService, ServiceSettings
 from lacnode.privacy.service.tls import Tls, client_tls, server_tls, trust_of

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from lacnode.primitives.keccak import keccak256
-from lacnode.privacy.store import ROOTS
+from lacnode.privacy.state.store import ROOTS
 from lacnode.storage.lmdb_database import LmdbDatabase
 from tests.integration.devnet import Devnet, ask, height, running_devnet, until
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from lacnode.primitives.hexadecimal import to_hex
-from lacnode.privacy.private_transaction import private_contract_address
+from lacnode.privacy.state.private_transaction import private_contract_address
 from tests.integration.devnet import Devnet, ask, running_devnet, until
 from tests.private_nodes import ALICE, KEEPER, deploying, private
 

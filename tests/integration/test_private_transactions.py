@@ -22,7 +22,7 @@ from lacnode.node.node import Node
 from lacnode.node.run import StartFailed, open_node
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.privacy.keys import KEY_SIZE, from_text
-from lacnode.privacy.private_transaction import legacy_group_id, private_contract_address
+from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address
 from lacnode.privacy.transaction_manager import ReceivedPayload
 from lacnode.rpc.privacy_parameters import in_base64
 from tests.private_nodes import (

@@ -14,8 +14,8 @@ import pytest
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.privacy.group_ids import group_id
 from lacnode.privacy.keys import KeyPair, to_text
-from lacnode.privacy.private_transaction import private_contract_address
 from lacnode.privacy.service.http_manager import HttpTransactionManager
+from lacnode.privacy.state.private_transaction import private_contract_address
 from lacnode.privacy.transaction_manager import GroupType, ManagerError
 from lacnode.rpc.privacy_errors import manager_error
 from tests.integration.devnet import Devnet, ask, running_devnet, until

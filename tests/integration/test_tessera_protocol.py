@@ -8,16 +8,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lacnode.privacy.group_record import GroupRecord
 from lacnode.privacy.keys import KeyPair, to_text
-from lacnode.privacy.network_view import NetworkView
-from lacnode.privacy.payload import encrypt
-from lacnode.privacy.peer_sender import PeerCall
+from lacnode.privacy.manager.group_record import GroupRecord
+from lacnode.privacy.manager.network_view import NetworkView
+from lacnode.privacy.manager.payload import encrypt
+from lacnode.privacy.manager.peer_sender import PeerCall
+from lacnode.privacy.manager.tessera.group import encode_group
+from lacnode.privacy.manager.tessera.party_info import decode_party_info, encode_party_info
+from lacnode.privacy.manager.tessera.payload import encode_payload
+from lacnode.privacy.manager.tessera.proof import Challenge
 from lacnode.privacy.service.http_manager import HttpTransactionManager
-from lacnode.privacy.tessera.group import encode_group
-from lacnode.privacy.tessera.party_info import decode_party_info, encode_party_info
-from lacnode.privacy.tessera.payload import encode_payload
-from lacnode.privacy.tessera.proof import Challenge
 from lacnode.privacy.transaction_manager import GroupType
 from tests.fake_tessera import FakeTessera
 from tests.integration.devnet import until

@@ -7,12 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lacnode.privacy.cbor import CborError
 from lacnode.privacy.group_ids import group_id
-from lacnode.privacy.group_record import GroupRecord, decode_group, encode_group
 from lacnode.privacy.keys import KeyPair
-from lacnode.privacy.network_view import NetworkView, decode_view, encode_view
-from lacnode.privacy.payload import EncryptedPayload, decode_payload, encode_payload, encrypt, opened_with, reclaimed
+from lacnode.privacy.manager.cbor import CborError
+from lacnode.privacy.manager.group_record import GroupRecord, decode_group, encode_group
+from lacnode.privacy.manager.network_view import NetworkView, decode_view, encode_view
+from lacnode.privacy.manager.payload import (
+    EncryptedPayload,
+    decode_payload,
+    encode_payload,
+    encrypt,
+    opened_with,
+    reclaimed,
+)
 from lacnode.privacy.transaction_manager import GroupType
 
 KEYS = st.binary(min_size=32, max_size=32)

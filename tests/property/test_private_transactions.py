@@ -10,8 +10,8 @@ from lacnode.crypto.node_key import NodeKey
 from lacnode.primitives import rlp
 from lacnode.primitives.receipt import Log
 from lacnode.primitives.rlp import RlpError
-from lacnode.privacy.private_transaction import PrivateTransaction, from_payload, to_payload
-from lacnode.privacy.records import MarkerRoot, PrivateReceipt, PrivateStatus, decode_metadata, encode_metadata
+from lacnode.privacy.state.private_transaction import PrivateTransaction, from_payload, to_payload
+from lacnode.privacy.state.records import MarkerRoot, PrivateReceipt, PrivateStatus, decode_metadata, encode_metadata
 from tests.private_nodes import private
 
 ADDRESS, HASH = st.binary(min_size=20, max_size=20), st.binary(min_size=32, max_size=32)

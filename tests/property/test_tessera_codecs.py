@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lacnode.privacy.group_record import GroupRecord
 from lacnode.privacy.keys import KeyPair, KeyRing
-from lacnode.privacy.network_view import NetworkView
-from lacnode.privacy.payload import EncryptedPayload, encrypt, opened_with
-from lacnode.privacy.tessera.binary import TesseraError
-from lacnode.privacy.tessera.group import decode_group, encode_group, is_shareable
-from lacnode.privacy.tessera.party_info import decode_party_info, encode_party_info, read_party_info
-from lacnode.privacy.tessera.payload import NO_GROUP, decode_payload, encode_payload
-from lacnode.privacy.tessera.proof import proof
+from lacnode.privacy.manager.group_record import GroupRecord
+from lacnode.privacy.manager.network_view import NetworkView
+from lacnode.privacy.manager.payload import EncryptedPayload, encrypt, opened_with
+from lacnode.privacy.manager.tessera.binary import TesseraError
+from lacnode.privacy.manager.tessera.group import decode_group, encode_group, is_shareable
+from lacnode.privacy.manager.tessera.party_info import decode_party_info, encode_party_info, read_party_info
+from lacnode.privacy.manager.tessera.payload import NO_GROUP, decode_payload, encode_payload
+from lacnode.privacy.manager.tessera.proof import proof
 from lacnode.privacy.transaction_manager import GroupType
 
 KEYS = st.binary(min_size=32, max_size=32)

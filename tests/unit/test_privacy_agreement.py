@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
-from lacnode.privacy.agreement import AGAIN, ASKED, EVERY, WHILE_DIVERGED
 from lacnode.privacy.keys import to_text
-from lacnode.privacy.private_transaction import legacy_group_id, private_contract_address, to_payload
-from lacnode.privacy.processor import NEAR
-from lacnode.privacy.room import Condition
 from lacnode.privacy.roots import GroupState, Question
+from lacnode.privacy.state.agreement import AGAIN, ASKED, EVERY, WHILE_DIVERGED
+from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address, to_payload
+from lacnode.privacy.state.processor import NEAR
+from lacnode.privacy.state.room import Condition
 from lacnode.privacy.transaction_manager import GroupType, PrivacyGroup, ReceivedPayload
 from tests.private_nodes import (
     ALICE,

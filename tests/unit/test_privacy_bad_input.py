@@ -9,7 +9,7 @@ import pytest
 
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.privacy.keys import KeyPair, to_text
-from lacnode.privacy.manager import MAX_PAYLOAD
+from lacnode.privacy.manager.local import MAX_PAYLOAD
 from lacnode.privacy.transaction_manager import ManagerError, PrivacyGroup, ReceivedPayload
 from lacnode.rpc.errors import RpcError
 from tests.manager_network import Network
@@ -229,7 +229,7 @@ class TestOversized:
         assert stored(network, A) == stored(network, B) == 0
 
     def test_the_sender_is_told_the_sizes(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("lacnode.privacy.manager.MAX_PAYLOAD", 1000)
+        monkeypatch.setattr("lacnode.privacy.manager.local.MAX_PAYLOAD", 1000)
         data = bytes(1000)
         error = refusal(stage, data=data)
         assert (error.code, error.message) == (-50200, "InvalidPayload")

@@ -4,15 +4,15 @@ import nacl.bindings
 import pytest
 from structlog.testing import capture_logs
 
-from lacnode.privacy.cbor import decode_map, encode_map
-from lacnode.privacy.claims import LOOK_AGAIN, Claims
 from lacnode.privacy.keys import KeyPair, KeyRing, to_text
-from lacnode.privacy.manager import LocalTransactionManager
-from lacnode.privacy.network_view import NetworkView
-from lacnode.privacy.payload import BOX_SIZE
-from lacnode.privacy.payload_store import PayloadStore
-from lacnode.privacy.peers import MAX_RIVALS, Peers
-from lacnode.privacy.proof import PROVE, ProofDesk, is_proven
+from lacnode.privacy.manager.cbor import decode_map, encode_map
+from lacnode.privacy.manager.claims import LOOK_AGAIN, Claims
+from lacnode.privacy.manager.local import LocalTransactionManager
+from lacnode.privacy.manager.network_view import NetworkView
+from lacnode.privacy.manager.payload import BOX_SIZE
+from lacnode.privacy.manager.payload_store import PayloadStore
+from lacnode.privacy.manager.peers import MAX_RIVALS, Peers
+from lacnode.privacy.manager.proof import PROVE, ProofDesk, is_proven
 from lacnode.privacy.transaction_manager import ManagerError
 from tests.manager_network import Network
 

@@ -8,10 +8,10 @@ from trie.hexary import HexaryTrie
 
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
-from lacnode.privacy.marker import FixedKeySigner
-from lacnode.privacy.private_transaction import legacy_group_id, private_contract_address, to_payload
-from lacnode.privacy.records import PrivateReceipt, PrivateStatus
-from lacnode.privacy.store import StoredPrivate
+from lacnode.privacy.state.marker import FixedKeySigner
+from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address, to_payload
+from lacnode.privacy.state.records import PrivateReceipt, PrivateStatus
+from lacnode.privacy.state.store import StoredPrivate
 from lacnode.privacy.transaction_manager import ReceivedPayload
 from tests.private_nodes import (
     ALICE,

@@ -11,14 +11,14 @@ from structlog.testing import capture_logs
 from lacnode.crypto.node_key import NodeKey
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
-from lacnode.privacy.agreement import EVERY
-from lacnode.privacy.flexible.contracts import ADD_PARTICIPANTS, GET_VERSION, LOCK, REMOVE_PARTICIPANT, UNLOCK
-from lacnode.privacy.flexible.contracts import first_accounts as contracts
-from lacnode.privacy.marker import FLEXIBLE_PRIVACY_ADDRESS, MANAGEMENT_ADDRESS, PROXY_ADDRESS, GroupMode
-from lacnode.privacy.private_transaction import PrivateTransaction, private_contract_address, to_versioned_payload
-from lacnode.privacy.processor import LAST_DELAY, MAX_TRIES
-from lacnode.privacy.room import Condition
 from lacnode.privacy.roots import Question
+from lacnode.privacy.state.agreement import EVERY
+from lacnode.privacy.state.flexible.contracts import ADD_PARTICIPANTS, GET_VERSION, LOCK, REMOVE_PARTICIPANT, UNLOCK
+from lacnode.privacy.state.flexible.contracts import first_accounts as contracts
+from lacnode.privacy.state.marker import FLEXIBLE_PRIVACY_ADDRESS, MANAGEMENT_ADDRESS, PROXY_ADDRESS, GroupMode
+from lacnode.privacy.state.private_transaction import PrivateTransaction, private_contract_address, to_versioned_payload
+from lacnode.privacy.state.processor import LAST_DELAY, MAX_TRIES
+from lacnode.privacy.state.room import Condition
 from lacnode.privacy.transaction_manager import ReceivedPayload
 from lacnode.rpc.errors import RpcError
 from tests.private_nodes import (

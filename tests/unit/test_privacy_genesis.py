@@ -12,11 +12,11 @@ from trie.hexary import HexaryTrie
 from lacnode.primitives import rlp
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
-from lacnode.privacy.flexible.contracts import ADD_PARTICIPANTS
-from lacnode.privacy.genesis_file import PrivateGenesisError, load_private_genesis
-from lacnode.privacy.group_genesis import PrivateGenesis
-from lacnode.privacy.marker import PROXY_ADDRESS, GroupMode
-from lacnode.privacy.private_transaction import legacy_group_id
+from lacnode.privacy.state.flexible.contracts import ADD_PARTICIPANTS
+from lacnode.privacy.state.genesis_file import PrivateGenesisError, load_private_genesis
+from lacnode.privacy.state.group_genesis import PrivateGenesis
+from lacnode.privacy.state.marker import PROXY_ADDRESS, GroupMode
+from lacnode.privacy.state.private_transaction import legacy_group_id
 from tests.private_nodes import ALICE, KEEPER, KEY_A, KEY_B, KEY_C, REVERTER, Stage, deploying, private, word
 
 PLACE = "0x1000000000000000000000000000000000000001"

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from lacnode.privacy.audit import AuditBroken, AuditLog
-from lacnode.privacy.group_record import GroupRecord, encode_group
 from lacnode.privacy.keys import KeyPair, KeyRing
-from lacnode.privacy.missing import ATTEMPTS, MissingPayloads
-from lacnode.privacy.network_view import NetworkView
-from lacnode.privacy.oversight import supervised
-from lacnode.privacy.payload import encode_payload, encrypt
-from lacnode.privacy.payload_store import PayloadStore
-from lacnode.privacy.peers import Peers
+from lacnode.privacy.manager.audit import AuditBroken, AuditLog
+from lacnode.privacy.manager.group_record import GroupRecord, encode_group
+from lacnode.privacy.manager.missing import ATTEMPTS, MissingPayloads
+from lacnode.privacy.manager.network_view import NetworkView
+from lacnode.privacy.manager.oversight import supervised
+from lacnode.privacy.manager.payload import encode_payload, encrypt
+from lacnode.privacy.manager.payload_store import PayloadStore
+from lacnode.privacy.manager.peers import Peers
 from lacnode.privacy.transaction_manager import GroupType, ManagerError
 from tests.manager_network import Network
 

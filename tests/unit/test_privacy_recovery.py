@@ -6,13 +6,13 @@ from collections.abc import Mapping
 import nacl.bindings
 import pytest
 
-from lacnode.privacy.cbor import decode_map, encode_map
 from lacnode.privacy.keys import KeyPair, KeyRing
-from lacnode.privacy.manager import LocalTransactionManager
-from lacnode.privacy.payload_store import PayloadStore
-from lacnode.privacy.peers import Peers
-from lacnode.privacy.proven_requests import CHALLENGE, VALID_SECONDS, Allowance, Challenges
-from lacnode.privacy.recovery import RECOVER, REQUESTS, Recovery, RecoveryDesk
+from lacnode.privacy.manager.cbor import decode_map, encode_map
+from lacnode.privacy.manager.local import LocalTransactionManager
+from lacnode.privacy.manager.payload_store import PayloadStore
+from lacnode.privacy.manager.peers import Peers
+from lacnode.privacy.manager.proven_requests import CHALLENGE, VALID_SECONDS, Allowance, Challenges
+from lacnode.privacy.manager.recovery import RECOVER, REQUESTS, Recovery, RecoveryDesk
 from lacnode.privacy.transaction_manager import ManagerError
 
 A, B, C = (KeyPair.of(bytes([number]) * 32) for number in (1, 2, 3))
@@ -135,7 +135,7 @@ class TestRefused:
 
 
 def test_a_refused_recovery_goes_on_where_it_was(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lacnode.privacy.recovery.PAGE", 2)
+    monkeypatch.setattr("lacnode.privacy.manager.recovery.PAGE", 2)
     two.desk = two.desk_that_allows(3)
     keys = [two.managers[A.public].send(bytes([number]), A.public, [B.public]) for number in range(10)]
     recovery = Recovery(two.lose(), two)

@@ -8,11 +8,11 @@ from structlog.testing import capture_logs
 
 from lacnode.chain.log_filter import LogFilter
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
-from lacnode.privacy.private_transaction import legacy_group_id, private_contract_address
-from lacnode.privacy.processor import FAILURES, MAX_TRIES, PrivateBlock
-from lacnode.privacy.records import PrivateReceipt, PrivateStatus
-from lacnode.privacy.room import Condition
-from lacnode.privacy.store import StoredPrivate
+from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address
+from lacnode.privacy.state.processor import FAILURES, MAX_TRIES, PrivateBlock
+from lacnode.privacy.state.records import PrivateReceipt, PrivateStatus
+from lacnode.privacy.state.room import Condition
+from lacnode.privacy.state.store import StoredPrivate
 from lacnode.privacy.transaction_manager import ManagerError, ReceivedPayload
 from lacnode.storage.lmdb_database import LmdbDatabase
 from tests.private_nodes import ALICE, KEEPER, KEY_A, KEY_B, MemoryManager, Stage, deploying, private, word
@@ -108,7 +108,7 @@ class TestManagerOff:
         def kill(*_: object) -> None:
             raise Killed
 
-        monkeypatch.setattr("lacnode.privacy.store.PrivateWriter.cursor", kill)
+        monkeypatch.setattr("lacnode.privacy.state.store.PrivateWriter.cursor", kill)
         with pytest.raises(Killed):
             stage.b.room.processor.step()
         monkeypatch.undo()

@@ -6,13 +6,22 @@ from dataclasses import replace
 import nacl.bindings
 import pytest
 
-from lacnode.privacy.cbor import Fields, decode_map, encode_array, encode_map
 from lacnode.privacy.keys import KeyPair, KeyRing
-from lacnode.privacy.manager import LocalTransactionManager
-from lacnode.privacy.payload_store import PayloadStore
-from lacnode.privacy.peers import Peers
-from lacnode.privacy.proven_requests import CHALLENGE, PER_SECONDS, VALID_SECONDS, Allowance, Asked, Challenges, ask
-from lacnode.privacy.roots import AT_ONCE, MAX_QUESTIONS, REQUESTS, ROOTS, GroupState, Question, RootDesk, RootEnquiry
+from lacnode.privacy.manager.cbor import Fields, decode_map, encode_array, encode_map
+from lacnode.privacy.manager.local import LocalTransactionManager
+from lacnode.privacy.manager.payload_store import PayloadStore
+from lacnode.privacy.manager.peers import Peers
+from lacnode.privacy.manager.proven_requests import (
+    CHALLENGE,
+    PER_SECONDS,
+    VALID_SECONDS,
+    Allowance,
+    Asked,
+    Challenges,
+    ask,
+)
+from lacnode.privacy.manager.root_exchange import AT_ONCE, REQUESTS, ROOTS, RootDesk, RootEnquiry
+from lacnode.privacy.roots import MAX_QUESTIONS, GroupState, Question
 from lacnode.privacy.transaction_manager import ManagerError
 
 A, B, C = (KeyPair.of(bytes([number]) * 32) for number in (1, 2, 3))

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from lacnode.privacy.cbor import encode_map
 from lacnode.privacy.keys import KeyPair, KeyRing
-from lacnode.privacy.manager import LocalTransactionManager
-from lacnode.privacy.payload_store import PayloadStore
-from lacnode.privacy.peers import Peers
-from lacnode.privacy.proven_requests import CHALLENGE, Challenges
-from lacnode.privacy.recovery import RECOVER, Recovery, RecoveryDesk
-from lacnode.privacy.spare_boxes import ENTRY, SPARES, sealed_spares
+from lacnode.privacy.manager.cbor import encode_map
+from lacnode.privacy.manager.local import LocalTransactionManager
+from lacnode.privacy.manager.payload_store import PayloadStore
+from lacnode.privacy.manager.peers import Peers
+from lacnode.privacy.manager.proven_requests import CHALLENGE, Challenges
+from lacnode.privacy.manager.recovery import RECOVER, Recovery, RecoveryDesk
+from lacnode.privacy.manager.spare_boxes import ENTRY, SPARES, sealed_spares
 from lacnode.privacy.transaction_manager import ManagerError
 
 SECRET = b"the plaintext of an agreement"
@@ -197,7 +197,7 @@ class TestHostile:
     def test_no_more_boxes_than_a_payload_may_have(self, members: Members, monkeypatch: pytest.MonkeyPatch) -> None:
         b = members.managers["http://b"]
         key = members.managers["http://a"].send(SECRET, A.public, [B.public, C.public])
-        monkeypatch.setattr("lacnode.privacy.manager.MAX_BOXES", 4)
+        monkeypatch.setattr("lacnode.privacy.manager.local.MAX_BOXES", 4)
         many = {bytes([number]) * 32: bytes(48) for number in range(100, 103)}
         with refused("InvalidPayload"):
             b.spares_told(sealed_spares(key, many, A, B.public))

@@ -9,9 +9,9 @@ from eth_abi.abi import encode
 
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
-from lacnode.privacy.flexible.contracts import ADD_PARTICIPANTS, REMOVE_PARTICIPANT
-from lacnode.privacy.marker import PROXY_ADDRESS, GroupMode
-from lacnode.privacy.private_transaction import legacy_group_id, private_contract_address
+from lacnode.privacy.state.flexible.contracts import ADD_PARTICIPANTS, REMOVE_PARTICIPANT
+from lacnode.privacy.state.marker import PROXY_ADDRESS, GroupMode
+from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address
 from lacnode.rpc.dispatch import Dispatcher
 from lacnode.rpc.subscriptions import SubscriptionMethods, Subscriptions
 from lacnode.rpc.user import User

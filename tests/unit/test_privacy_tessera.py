@@ -6,19 +6,19 @@ from dataclasses import dataclass, replace
 import pytest
 from structlog.testing import capture_logs
 
-from lacnode.privacy.group_record import GroupRecord
 from lacnode.privacy.keys import KeyPair, KeyRing, to_text
-from lacnode.privacy.manager import LocalTransactionManager
-from lacnode.privacy.payload import EncryptedPayload, encrypt, opened_with
-from lacnode.privacy.payload_store import PayloadStore
-from lacnode.privacy.peer_sender import PeerCall
-from lacnode.privacy.peers import Peers
-from lacnode.privacy.tessera.desk import TesseraDesk
-from lacnode.privacy.tessera.group import encode_group
-from lacnode.privacy.tessera.nodes import TesseraNodes
-from lacnode.privacy.tessera.payload import NO_GROUP, encode_payload
-from lacnode.privacy.tessera.proof import Challenge
-from lacnode.privacy.tessera.recovery import TesseraRecovery
+from lacnode.privacy.manager.group_record import GroupRecord
+from lacnode.privacy.manager.local import LocalTransactionManager
+from lacnode.privacy.manager.payload import EncryptedPayload, encrypt, opened_with
+from lacnode.privacy.manager.payload_store import PayloadStore
+from lacnode.privacy.manager.peer_sender import PeerCall
+from lacnode.privacy.manager.peers import Peers
+from lacnode.privacy.manager.tessera.desk import TesseraDesk
+from lacnode.privacy.manager.tessera.group import encode_group
+from lacnode.privacy.manager.tessera.nodes import TesseraNodes
+from lacnode.privacy.manager.tessera.payload import NO_GROUP, encode_payload
+from lacnode.privacy.manager.tessera.proof import Challenge
+from lacnode.privacy.manager.tessera.recovery import TesseraRecovery
 from lacnode.privacy.transaction_manager import GroupType, ManagerError
 from tests.fake_tessera import FakeTessera
 from tests.manager_network import Network

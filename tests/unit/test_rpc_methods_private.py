@@ -10,9 +10,9 @@ from structlog.testing import capture_logs
 from lacnode.crypto.secp256k1 import sender_of
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
-from lacnode.privacy.marker import PRIVACY_ADDRESS, FixedKeySigner
-from lacnode.privacy.private_transaction import PrivateTransaction, legacy_group_id, private_contract_address
-from lacnode.privacy.store import Divergence, PrivateWriter
+from lacnode.privacy.state.marker import PRIVACY_ADDRESS, FixedKeySigner
+from lacnode.privacy.state.private_transaction import PrivateTransaction, legacy_group_id, private_contract_address
+from lacnode.privacy.state.store import Divergence, PrivateWriter
 from lacnode.privacy.transaction_manager import ManagerError
 from lacnode.rpc.errors import RpcError
 from tests.private_nodes import (
@@ -314,7 +314,7 @@ class TestReceipts:
         assert stage.a.node.call("priv_getPrivateTransaction", "0x" + "12" * 32) is None
 
     def test_nothing_before_its_turn(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("lacnode.privacy.room.PATIENCE", 0.0)
+        monkeypatch.setattr("lacnode.privacy.state.room.PATIENCE", 0.0)
         marker = send(stage.a, private(ALICE, 0, data=deploying(KEEPER)))
         stage.mine(work=False)
         assert receipt(stage.a, marker) is None

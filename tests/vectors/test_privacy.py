@@ -8,11 +8,11 @@ import pytest
 
 from lacnode.primitives.hexadecimal import from_hex
 from lacnode.privacy.group_ids import group_id, lookup_id, sort_hash, tessera_group_id
-from lacnode.privacy.group_record import GroupRecord, decode_group, encode_group
-from lacnode.privacy.key_files import PrivacyKeyError, load_private_key
 from lacnode.privacy.keys import KeyPair, from_text, to_text
-from lacnode.privacy.network_view import NetworkView, decode_view, encode_view
-from lacnode.privacy.payload import decode_payload, encode_payload, encrypt, opened_with, payload_key
+from lacnode.privacy.manager.group_record import GroupRecord, decode_group, encode_group
+from lacnode.privacy.manager.key_files import PrivacyKeyError, load_private_key
+from lacnode.privacy.manager.network_view import NetworkView, decode_view, encode_view
+from lacnode.privacy.manager.payload import decode_payload, encode_payload, encrypt, opened_with, payload_key
 
 VECTORS = Path(__file__).resolve().parents[3] / "shared" / "vectors" / "privacy.json"
 if not VECTORS.exists():

@@ -13,15 +13,15 @@ from lacnode.primitives import rlp
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
 from lacnode.primitives.rlp import RlpError
 from lacnode.primitives.transaction import Transaction
-from lacnode.privacy import marker
-from lacnode.privacy.private_transaction import (
+from lacnode.privacy.state import marker
+from lacnode.privacy.state.private_transaction import (
     PrivateTransaction,
     from_payload,
     legacy_group_id,
     private_contract_address,
     to_payload,
 )
-from lacnode.privacy.records import MarkerRoot, PrivateReceipt, decode_metadata, encode_metadata
+from lacnode.privacy.state.records import MarkerRoot, PrivateReceipt, decode_metadata, encode_metadata
 
 FILE = Path(__file__).parents[3] / "shared" / "vectors" / "privacy.json"
 VECTORS: dict[str, Any] = json.loads(FILE.read_text()) if FILE.exists() else {}

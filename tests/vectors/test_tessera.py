@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from lacnode.privacy.group_record import GroupRecord
 from lacnode.privacy.keys import KeyPair, KeyRing, from_text
-from lacnode.privacy.payload import opened_with
-from lacnode.privacy.tessera.group import decode_group, encode_group
-from lacnode.privacy.tessera.party_info import decode_party_info, encode_party_info, read_party_info
-from lacnode.privacy.tessera.payload import NO_GROUP, decode_payload, encode_payload
-from lacnode.privacy.tessera.proof import proof
+from lacnode.privacy.manager.group_record import GroupRecord
+from lacnode.privacy.manager.payload import opened_with
+from lacnode.privacy.manager.tessera.group import decode_group, encode_group
+from lacnode.privacy.manager.tessera.party_info import decode_party_info, encode_party_info, read_party_info
+from lacnode.privacy.manager.tessera.payload import NO_GROUP, decode_payload, encode_payload
+from lacnode.privacy.manager.tessera.proof import proof
 from lacnode.privacy.transaction_manager import GroupType
 
 RECORDED: dict[str, str] = json.loads((Path(__file__).parent / "tessera.json").read_text())

@@ -9,8 +9,8 @@ import trio
 
 from lacnode.http.messages import JSON, Request, Response
 from lacnode.privacy.keys import KEY_SIZE, from_text, public_key_of, to_text
-from lacnode.privacy.manager import LocalTransactionManager
-from lacnode.privacy.oversight import supervised
+from lacnode.privacy.manager.local import LocalTransactionManager
+from lacnode.privacy.manager.oversight import supervised
 from lacnode.privacy.service.bodies import Body, group_json
 from lacnode.privacy.service.failures import failed, unreachable
 from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from lacnode.privacy.network_view import check_url
+from lacnode.privacy.manager.network_view import check_url
 
 
 class ConfigError(Exception):

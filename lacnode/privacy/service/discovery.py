@@ -3,9 +3,9 @@
 import structlog
 import trio
 
-from lacnode.privacy.cbor import CborError
-from lacnode.privacy.network_view import decode_view, encode_view
-from lacnode.privacy.peers import Peers
+from lacnode.privacy.manager.cbor import CborError
+from lacnode.privacy.manager.network_view import decode_view, encode_view
+from lacnode.privacy.manager.peers import Peers
 from lacnode.privacy.service.peer_client import HttpPeerSender
 
 log = structlog.get_logger("privacy")

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 import trio
 
 from lacnode.http.messages import Request, Response
-from lacnode.privacy.manager import LocalTransactionManager
-from lacnode.privacy.proof import PROVE, ProofDesk
-from lacnode.privacy.proven_requests import CHALLENGE, Challenges
-from lacnode.privacy.recovery import RECOVER, RecoveryDesk
-from lacnode.privacy.roots import ROOTS, RootDesk
+from lacnode.privacy.manager.local import LocalTransactionManager
+from lacnode.privacy.manager.proof import PROVE, ProofDesk
+from lacnode.privacy.manager.proven_requests import CHALLENGE, Challenges
+from lacnode.privacy.manager.recovery import RECOVER, RecoveryDesk
+from lacnode.privacy.manager.root_exchange import ROOTS, RootDesk
+from lacnode.privacy.manager.spare_boxes import SPARES
+from lacnode.privacy.manager.tessera.desk import TesseraDesk
+from lacnode.privacy.manager.tessera.nodes import OCTETS, PARTY_INFO, PUSH, PUSH_GROUP, VALIDATE
 from lacnode.privacy.service.failures import failed, unreachable
-from lacnode.privacy.spare_boxes import SPARES
-from lacnode.privacy.tessera.desk import TesseraDesk
-from lacnode.privacy.tessera.nodes import OCTETS, PARTY_INFO, PUSH, PUSH_GROUP, VALIDATE
 from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
 
 TEXT = ("content-type", "text/plain")

@@ -12,8 +12,8 @@ import httpx
 import structlog
 import trio
 
-from lacnode.privacy.peer_sender import PeerCall
-from lacnode.privacy.recovery import RECOVER
+from lacnode.privacy.manager.peer_sender import PeerCall
+from lacnode.privacy.manager.recovery import RECOVER
 from lacnode.privacy.service.fingerprints import Fingerprints
 from lacnode.privacy.service.tls import ClientTls
 

@@ -10,10 +10,10 @@ import structlog
 import trio
 
 from lacnode.http.listening import RpcPortTaken
-from lacnode.privacy.database import StoreError
-from lacnode.privacy.key_files import MAX_FILE, PrivacyKeyError, load_key_ring, load_public_key
 from lacnode.privacy.keys import KeyRing
-from lacnode.privacy.payload_store import PayloadStore
+from lacnode.privacy.manager.database import StoreError
+from lacnode.privacy.manager.key_files import MAX_FILE, PrivacyKeyError, load_key_ring, load_public_key
+from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.service.config import ConfigError, ManagerConfig
 from lacnode.privacy.service.fingerprints import TlsError
 from lacnode.privacy.service.service import ManagerService, ServiceSettings

@@ -11,26 +11,26 @@ from lacnode import __version__
 from lacnode.http.conversation import HttpConversation
 from lacnode.http.listening import Door, bind, port_of
 from lacnode.http.messages import Answering
-from lacnode.privacy.claims import Claims
-from lacnode.privacy.database import StoreError
 from lacnode.privacy.keys import KeyRing
-from lacnode.privacy.manager import LocalTransactionManager
-from lacnode.privacy.missing import MissingPayloads
-from lacnode.privacy.payload_store import PayloadStore
-from lacnode.privacy.peers import Peers
-from lacnode.privacy.proof import ProofDesk
-from lacnode.privacy.proven_requests import Challenges
-from lacnode.privacy.recovery import MAX_WANTED, Recovery, RecoveryDesk
-from lacnode.privacy.roots import RootDesk, RootEnquiry
+from lacnode.privacy.manager.claims import Claims
+from lacnode.privacy.manager.database import StoreError
+from lacnode.privacy.manager.local import LocalTransactionManager
+from lacnode.privacy.manager.missing import MissingPayloads
+from lacnode.privacy.manager.payload_store import PayloadStore
+from lacnode.privacy.manager.peers import Peers
+from lacnode.privacy.manager.proof import ProofDesk
+from lacnode.privacy.manager.proven_requests import Challenges
+from lacnode.privacy.manager.recovery import MAX_WANTED, Recovery, RecoveryDesk
+from lacnode.privacy.manager.root_exchange import RootDesk, RootEnquiry
+from lacnode.privacy.manager.tessera.desk import TesseraDesk
+from lacnode.privacy.manager.tessera.nodes import TesseraNodes
+from lacnode.privacy.manager.tessera.recovery import TesseraRecovery
 from lacnode.privacy.service.client_routes import ClientRoutes
 from lacnode.privacy.service.discovery import Discovery
 from lacnode.privacy.service.node_routes import Desks, NodeRoutes
 from lacnode.privacy.service.peer_client import HttpPeerSender
 from lacnode.privacy.service.secured_stream import SecuredStream
 from lacnode.privacy.service.tls import ServerTls, Tls
-from lacnode.privacy.tessera.desk import TesseraDesk
-from lacnode.privacy.tessera.nodes import TesseraNodes
-from lacnode.privacy.tessera.recovery import TesseraRecovery
 from lacnode.privacy.transaction_manager import ManagerUnreachable
 
 log = structlog.get_logger("privacy")

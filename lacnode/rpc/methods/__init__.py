@@ -1,6 +1,6 @@
 """The methods, one module a group; `all_methods` is their union."""
 
-from lacnode.privacy.marker import GroupMode
+from lacnode.privacy.state.marker import GroupMode
 from lacnode.rpc.methods.admin import ADMIN_METHODS
 from lacnode.rpc.methods.calls import CALL_METHODS
 from lacnode.rpc.methods.eea import EEA_METHODS

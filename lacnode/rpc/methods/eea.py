@@ -2,11 +2,11 @@
 
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
 from lacnode.primitives.hexadecimal import from_hex, to_hex
-from lacnode.privacy.execution import InvalidPrivateTransaction
-from lacnode.privacy.flexible.groups import FlexibleGroups, NoGroupId, NoSuchGroup
-from lacnode.privacy.payloads import ManagerFails
-from lacnode.privacy.private_transaction import PrivateTransaction, Restriction, legacy_group_id
-from lacnode.privacy.room import PrivateRoom, WrongGroupType
+from lacnode.privacy.state.execution import InvalidPrivateTransaction
+from lacnode.privacy.state.flexible.groups import FlexibleGroups, NoGroupId, NoSuchGroup
+from lacnode.privacy.state.payloads import ManagerFails
+from lacnode.privacy.state.private_transaction import PrivateTransaction, Restriction, legacy_group_id
+from lacnode.privacy.state.room import PrivateRoom, WrongGroupType
 from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
 from lacnode.rpc import privacy_errors, results
 from lacnode.rpc.errors import internal_error, observer_refuses, rejected

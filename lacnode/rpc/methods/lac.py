@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from lacnode.primitives.hexadecimal import to_hex
-from lacnode.privacy.store import Divergence
+from lacnode.privacy.state.store import Divergence
 from lacnode.rpc import results
 from lacnode.rpc.parameters import block_number, hash32, required
 from lacnode.rpc.privacy_parameters import group_id, in_base64, room

@@ -9,12 +9,12 @@ from lacnode.evm.engine import CallExpired
 from lacnode.evm.private import PrivateResult
 from lacnode.primitives.bloom import bloom_of
 from lacnode.primitives.hexadecimal import to_hex
-from lacnode.privacy.marker import FLEXIBLE_PRIVACY_ADDRESS, PRIVACY_ADDRESS
-from lacnode.privacy.oversight import supervised
-from lacnode.privacy.payloads import ManagerFails, UselessPayload
-from lacnode.privacy.private_transaction import PrivateTransaction, private_contract_address
-from lacnode.privacy.records import PrivateReceipt
-from lacnode.privacy.room import FoundPrivateTransaction, PrivateRoom
+from lacnode.privacy.manager.oversight import supervised
+from lacnode.privacy.state.marker import FLEXIBLE_PRIVACY_ADDRESS, PRIVACY_ADDRESS
+from lacnode.privacy.state.payloads import ManagerFails, UselessPayload
+from lacnode.privacy.state.private_transaction import PrivateTransaction, private_contract_address
+from lacnode.privacy.state.records import PrivateReceipt
+from lacnode.privacy.state.room import FoundPrivateTransaction, PrivateRoom
 from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
 from lacnode.rpc import privacy_errors, results
 from lacnode.rpc.errors import SERVER_ERROR, RpcError, internal_error, invalid_params, range_too_large, timeout

@@ -1,0 +1,79 @@
+"""A group as managers keep it and tell each other: Orion's CBOR record.
+
+The id is never in the record: whoever reads it computes it, so a record cannot claim another group's.
+"""
+
+from dataclasses import dataclass
+
+from lacnode.privacy.group_ids import group_id
+from lacnode.privacy.keys import KEY_SIZE, from_text, to_text
+from lacnode.privacy.manager.cbor import CborError, decode_map, encode_map
+from lacnode.privacy.transaction_manager import GroupType, PrivacyGroup
+
+LEGACY_NAME = "legacy"
+LEGACY_DESCRIPTION = "Privacy groups to support the creation of groups by privateFor and privateFrom"
+MAX_MEMBERS, MAX_TEXT, MAX_SEED = 4096, 65_536, 1024
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRecord:
+    """One group; `active` is false once it is deleted, and the record stays. A legacy group has no seed."""
+
+    members: tuple[bytes, ...]
+    name: str
+    description: str
+    active: bool
+    type: GroupType
+    seed: bytes | None
+
+    @classmethod
+    def legacy(cls, members: tuple[bytes, ...]) -> "GroupRecord":
+        """The group of the sender and the recipients of one payload."""
+        return cls(members, LEGACY_NAME, LEGACY_DESCRIPTION, True, GroupType.LEGACY, None)
+
+    @property
+    def id(self) -> bytes:
+        """32 bytes."""
+        return group_id(self.members, self.seed)
+
+    @property
+    def group(self) -> PrivacyGroup:
+        """As its members know it."""
+        return PrivacyGroup(self.id, self.name, self.description, self.type, self.members)
+
+
+def encode_group(record: GroupRecord) -> bytes:
+    """Orion's CBOR."""
+    fields: dict[str, object] = {
+        "addresses": [to_text(member) for member in record.members],
+        "name": record.name,
+        "description": record.description,
+        "state": "ACTIVE" if record.active else "DELETED",
+        "type": record.type.value,
+    }
+    if record.seed is not None:
+        fields["randomSeed"] = record.seed
+    return encode_map(fields)
+
+
+def decode_group(data: bytes) -> GroupRecord:
+    """The record that `data` is; CborError."""
+    fields = decode_map(data, "group")
+    members = fields.take("addresses", list)
+    if not 1 <= len(members) <= MAX_MEMBERS:
+        raise CborError(f"group.addresses: from 1 to {MAX_MEMBERS} were expected, found {len(members)}")
+    try:
+        keys = tuple(from_text(member, KEY_SIZE) for member in members)
+    except ValueError as error:
+        raise CborError(f"group.addresses: {error}") from None
+    name, description = fields.take("name", str, True) or "", fields.take("description", str, True) or ""
+    if max(len(name), len(description)) > MAX_TEXT:
+        raise CborError(f"group: a name and description of at most {MAX_TEXT} characters were expected")
+    state, kind = fields.take("state", str), fields.take("type", str)
+    if state not in ("ACTIVE", "DELETED") or kind not in ("LEGACY", "PANTHEON"):
+        raise CborError("group: a state ACTIVE or DELETED and a type LEGACY or PANTHEON were expected")
+    seed = fields.take("randomSeed", bytes, kind == "LEGACY")
+    if seed is not None and (kind == "LEGACY" or len(seed) > MAX_SEED):
+        raise CborError(f"group.randomSeed: at most {MAX_SEED} bytes, and none for LEGACY, were expected")
+    fields.end()
+    return GroupRecord(keys, name, description, state == "ACTIVE", GroupType(kind), seed)

@@ -1,0 +1,385 @@
+"""The transaction manager in this process: Orion's operations on a store, a key ring and a way to reach peers.
+
+A payload is stored before it is sent and before its key is given out. What peers push is believed only as far as it can
+be opened. Must not hold plaintext longer than a call, nor log it.
+"""
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import ParamSpec, TypeVar
+
+import structlog
+
+from lacnode.privacy.keys import KEY_SIZE, KeyRing, to_text
+from lacnode.privacy.manager.audit import AuditLog
+from lacnode.privacy.manager.cbor import CborError
+from lacnode.privacy.manager.database import StoreError
+from lacnode.privacy.manager.group_record import GroupRecord, decode_group, encode_group
+from lacnode.privacy.manager.missing import MissingPayloads
+from lacnode.privacy.manager.network_view import NetworkView, decode_view, encode_view
+from lacnode.privacy.manager.payload import (
+    MAX_BOXES,
+    EncryptedPayload,
+    decode_payload,
+    encode_payload,
+    encrypt,
+    opened_with,
+    readable_by,
+)
+from lacnode.privacy.manager.payload_store import PayloadConflict, PayloadStore
+from lacnode.privacy.manager.peer_sender import PeerSender
+from lacnode.privacy.manager.peers import Peers
+from lacnode.privacy.manager.spare_boxes import SPARES, opened_spares, sealed_spares
+from lacnode.privacy.manager.tessera.group import is_shareable
+from lacnode.privacy.manager.tessera.nodes import TesseraNodes
+from lacnode.privacy.transaction_manager import (
+    GroupType,
+    ManagerError,
+    ManagerUnreachable,
+    PrivacyGroup,
+    ReceivedPayload,
+)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+log = structlog.get_logger("privacy")
+
+SEED_SIZE = 20
+MAX_PAYLOAD = 15_728_640
+"""Bytes: what other managers take in one request, its boxes and all."""
+
+NAMED_AT_MOST = 10
+"""Recipients that one error names."""
+
+PUSH, PUSH_GROUP = "/push", "/pushPrivacyGroup"
+
+
+class LocalTransactionManager:
+    """A TransactionManager, and the answers to its peers. ManagerUnreachable stands for a store that fails. With `proven`,
+    nothing is sent to a manager that has not proven the recipient's key."""
+
+    def __init__(
+        self,
+        keys: KeyRing,
+        store: PayloadStore,
+        peers: Peers,
+        sender: PeerSender,
+        always_send_to: Sequence[bytes] = (),
+        missing: MissingPayloads | None = None,
+        proven: Callable[[bytes, str], bool] | None = None,
+        tessera: TesseraNodes | None = None,
+    ) -> None:
+        self._keys = keys
+        self._store = store
+        self._peers = peers
+        self._sender = sender
+        self._always = tuple(always_send_to)
+        self._missing = missing
+        self._proven = proven
+        self._tessera = tessera
+        self._audit = AuditLog(store)
+        self._listeners: list[Callable[[bytes], None]] = []
+
+    def on_kept(self, listener: Callable[[bytes], None]) -> None:
+        """Have `listener` called with the key of every payload that is new, in whatever thread; it must be quick."""
+        self._listeners.append(listener)
+
+    @property
+    def keys(self) -> KeyRing:
+        """The own keys."""
+        return self._keys
+
+    @property
+    def view(self) -> NetworkView:
+        """What is known of other managers."""
+        return self._peers.view
+
+    @property
+    def known(self) -> Mapping[bytes, str]:
+        """Every public key that can be sent to, and where its manager is."""
+        return {**({} if self._tessera is None else self._tessera.places), **self.view.keys}
+
+    def has(self, key: bytes, party: bytes) -> bool:
+        """Whether the payload of `key` is here for `party` to read."""
+        stored = self._guarded(self._store.payload, key)
+        return stored is not None and party in stored.parties
+
+    # -- the client's side -------------------------------------------------------------------------------------------
+
+    def is_up(self) -> bool:
+        """Whether the store answers."""
+        try:
+            self._store.is_empty()
+        except StoreError:
+            return False
+        return True
+
+    def send(self, payload: bytes, sender: bytes | None, recipients: Sequence[bytes]) -> bytes:
+        """See TransactionManager."""
+        own = self._keys.sender(sender).public
+        members = tuple(dict.fromkeys((*recipients, *self._always, own)))
+        record = GroupRecord.legacy(members)
+        return self._send(payload, own, members, record.id, named=recipients, new=record)
+
+    def send_to_group(self, payload: bytes, sender: bytes | None, group_id: bytes) -> bytes:
+        """See TransactionManager."""
+        own = self._keys.sender(sender).public
+        record = self._active(group_id)
+        if own not in record.members:
+            raise ManagerError("PrivacyGroupNotFound")
+        return self._send(payload, own, (*record.members, *self._always), group_id, named=record.members)
+
+    def _send(
+        self,
+        payload: bytes,
+        own: bytes,
+        members: Sequence[bytes],
+        group_id: bytes,
+        named: Sequence[bytes],
+        new: GroupRecord | None = None,
+    ) -> bytes:
+        if not 0 < len(payload) <= MAX_PAYLOAD:
+            raise ManagerError("InvalidPayload", f"from 1 to {MAX_PAYLOAD} bytes were expected, found {len(payload)}")
+        recipients = [member for member in dict.fromkeys(members) if member != own]
+        places = {member: self._place(member) for member in recipients if self._keys.pair_of(member) is None}
+        if new is not None:
+            self._check_shareable(new, places)
+        try:
+            sealed = encrypt(payload, self._keys.sender(own), recipients, group_id)
+        except (ValueError, RuntimeError):
+            raise ManagerError("EnclaveEncryptCombineKeys") from None
+        parties = {party: position for position, party in enumerate((*recipients, own))}
+        self._guarded(self._store.put_payload, sealed, parties)
+        if new is not None and self._guarded(self._store.group, new.id) is None:
+            self._guarded(self._store.put_group, new)
+        reached = self._push(sealed, parties, places)
+        left_out = [member for member, url in places.items() if url not in reached]
+        named_parties = {party: position for party, position in parties.items() if party in named and party != own}
+        self._tell_spares(sealed, own, named_parties, {key: url for key, url in places.items() if url in reached})
+        result = "not delivered to all" if left_out else "ok"
+        self._guarded(self._audit.record, "sent", sealed.key, own, recipients, group_id, result)
+        if left_out:
+            raise ManagerError("NodePropagatingToAllPeers", f"not delivered to {_named(left_out)}")
+        return sealed.key
+
+    def _push(self, sealed: EncryptedPayload, parties: dict[bytes, int], places: dict[bytes, str]) -> set[str]:
+        """The managers that confirm that they keep it."""
+        positions: dict[str, dict[bytes, int]] = {}
+        for member, url in places.items():
+            positions.setdefault(url, {})[member] = parties[member]
+        theirs = {url: positions.pop(url) for url in self._tesseras(positions)}
+        bodies = {url: encode_payload(sealed.only(list(found.values()))) for url, found in positions.items()}
+        expected = to_text(sealed.key).encode()
+        answers = self._sender.post(PUSH, bodies) if bodies else {}
+        reached = {url for url in bodies if answers.get(url) == expected}
+        return reached if self._tessera is None else reached | self._tessera.push(sealed, theirs)
+
+    def _tell_spares(
+        self, sealed: EncryptedPayload, own: bytes, parties: Mapping[bytes, int], places: Mapping[bytes, str]
+    ) -> None:
+        """Give each manager the boxes of those it has no key of. A manager that does not know the message, as Orion, has
+        its own boxes only, and the payload is delivered all the same."""
+        bodies, theirs = {}, self._tesseras(places.values())
+        for member, url in places.items():
+            others = {key: sealed.boxes[position] for key, position in parties.items() if places.get(key) != url}
+            if others and member in parties and url not in theirs:
+                bodies[url] = sealed_spares(sealed.key, others, self._keys.sender(own), member)
+        if bodies:
+            self._sender.post(SPARES, bodies)
+
+    def _place(self, member: bytes) -> str:
+        if len(member) != KEY_SIZE:
+            raise ManagerError("EnclaveDecodePublicKey", f"a key of {KEY_SIZE} bytes was expected, found {len(member)}")
+        url = self._peers.url_of(member)
+        if url is None and self._tessera is not None:
+            url = self._tessera.url_of(member)
+            if url is not None:
+                return url
+        if url is None:
+            raise ManagerError("NodeMissingPeerUrl", f"no manager has said that it has the key {to_text(member)}")
+        if self._proven is not None and not self._proven(member, url):
+            raise ManagerError("NodeMissingPeerUrl", f"the manager at {url} does not prove its key {to_text(member)}")
+        return url
+
+    def receive(self, key: bytes, to: bytes | None = None) -> ReceivedPayload:
+        """See TransactionManager."""
+        stored = self._guarded(self._store.payload, key)
+        if stored is None:
+            if self._missing is not None:
+                self._missing.add(key)
+            raise ManagerError("EnclavePayloadNotFound")
+        if to is not None and self._keys.pair_of(to) is None:
+            raise ManagerError("EnclaveNoMatchingPrivateKey")
+        for public in self._keys.public_keys if to is None else (to,):
+            opened = opened_with(stored.payload, self._keys.sender(public))
+            if opened is not None:
+                return ReceivedPayload(opened[1], stored.payload.sender, stored.payload.group_id)
+        raise ManagerError("EnclaveKeysCannotDecryptPayload")
+
+    # -- groups ------------------------------------------------------------------------------------------------------
+
+    def create_group(
+        self,
+        members: Sequence[bytes],
+        sender: bytes | None,
+        name: str = "",
+        description: str = "",
+        seed: bytes | None = None,
+    ) -> PrivacyGroup:
+        """See TransactionManager."""
+        own = self._keys.sender(sender).public
+        if own not in members:
+            raise ManagerError("CreatePrivacyGroupShouldIncludeSelf")
+        distinct = tuple(dict.fromkeys(members))
+        seed = secrets.token_bytes(SEED_SIZE) if seed is None else seed
+        record = GroupRecord(distinct, name, description, True, GroupType.PANTHEON, seed)
+        self._spread(record)
+        self._guarded(self._store.put_group, record)
+        self._guarded(self._audit.record, "group-created", bytes(32), own, distinct, record.id)
+        return record.group
+
+    def delete_group(self, group_id: bytes, sender: bytes | None) -> bytes:
+        """See TransactionManager."""
+        own = self._keys.sender(sender).public
+        record = self._guarded(self._store.group, group_id)
+        if record is None or not record.active or own not in record.members:
+            raise ManagerError("PrivacyGroupNotDeleted")
+        gone = replace(record, active=False)
+        self._spread(gone)
+        self._guarded(self._store.put_group, gone)
+        self._guarded(self._audit.record, "group-deleted", bytes(32), own, record.members, group_id)
+        return group_id
+
+    def _spread(self, record: GroupRecord) -> None:
+        places = {member: self._place(member) for member in record.members if self._keys.pair_of(member) is None}
+        self._check_shareable(record, places)
+        expected, body = to_text(record.id).encode(), encode_group(record)
+        theirs = self._tesseras(places.values())
+        bodies = {url: body for url in places.values() if url not in theirs}
+        answers = self._sender.post(PUSH_GROUP, bodies) if bodies else {}
+        reached = {url for url in bodies if answers.get(url) == expected}
+        if self._tessera is not None:
+            reached |= self._tessera.push_group(record, sorted(theirs))
+        left_out = [member for member, url in places.items() if url not in reached]
+        if left_out:
+            raise ManagerError("PrivacyGroupNotPushed", f"not told to {_named(left_out)}")
+
+    def _tesseras(self, urls: Iterable[str]) -> set[str]:
+        return set() if self._tessera is None else {url for url in urls if self._tessera.speaks(url)}
+
+    def _check_shareable(self, record: GroupRecord, places: Mapping[bytes, str]) -> None:
+        if self._tesseras(places.values()) and not is_shareable(record.members, record.seed):
+            raise ManagerError(
+                "EnclavePrivacyGroupIdCreation", "the group is too large for a Tessera, which would name it otherwise"
+            )
+
+    def find_groups(self, members: Sequence[bytes]) -> Sequence[PrivacyGroup]:
+        """See TransactionManager."""
+        return [record.group for record in self._guarded(self._store.groups_of, members)]
+
+    def retrieve_group(self, group_id: bytes) -> PrivacyGroup:
+        """See TransactionManager."""
+        return self._active(group_id).group
+
+    def _active(self, group_id: bytes) -> GroupRecord:
+        record: GroupRecord | None = self._guarded(self._store.group, group_id)
+        if record is None or not record.active:
+            raise ManagerError("PrivacyGroupNotFound")
+        return record
+
+    # -- the peers' side ---------------------------------------------------------------------------------------------
+
+    def pushed(self, body: bytes) -> str:
+        """Keep a payload that a peer pushes, as `accept` does; the text of its key."""
+        payload = self._decoded(decode_payload, body)
+        self.accept(payload)
+        return to_text(payload.key)
+
+    def accept(self, payload: EncryptedPayload) -> None:
+        """Keep a payload that a peer pushes. Refused, and never stored: what no own key opens, what a non-member sends to a
+        group, and a second payload under a key that is taken."""
+        record = self._guarded(self._store.group, payload.group_id)
+        if record is not None and payload.sender not in record.members:
+            raise ManagerError("PrivacyGroupNotFound")
+        readers = readable_by(payload, self._keys)
+        if not readers:
+            raise ManagerError("EnclaveKeysCannotDecryptPayload")
+        self.keep(payload, readers, "received")
+
+    def keep(self, payload: EncryptedPayload, readers: Mapping[bytes, int], event: str) -> None:
+        """Store a payload that own keys open, and only their boxes; `event` is for the audit log."""
+        kept = payload.only(list(readers.values()))
+        parties = {reader: position for position, reader in enumerate(readers)}
+        # The sender opens its recipient's box too, and so can have the payload back from us.
+        parties.setdefault(payload.sender, 0)
+        try:
+            new = self._guarded(self._store.put_payload, kept, parties)
+        except PayloadConflict:
+            raise ManagerError("InvalidPayload") from None
+        if self._missing is not None:
+            self._missing.found(payload.key)
+        if new:
+            self._guarded(self._audit.record, event, kept.key, kept.sender, list(readers), kept.group_id)
+            for listener in self._listeners:
+                listener(kept.key)
+
+    def spares_told(self, body: bytes) -> str:
+        """Keep the boxes of other recipients that a payload's sender tells of; the text of the payload's key. Refused:
+        what another than the sender tells, and what is told of a payload that is not here."""
+        spares = self._decoded(lambda body: opened_spares(body, self._keys), body)
+        stored = self._guarded(self._store.payload, spares.key)
+        if stored is None or stored.payload.sender != spares.sender:
+            raise ManagerError("EnclavePayloadNotFound")
+        self.keep_spares(spares.key, spares.boxes)
+        return to_text(spares.key)
+
+    def keep_spares(self, key: bytes, boxes: Mapping[bytes, bytes]) -> None:
+        """Store `boxes` of other recipients with the payload of `key`, if it is here, as far as it has none of theirs."""
+        stored = self._guarded(self._store.payload, key)
+        if stored is None:
+            return
+        new = {p: box for p, box in boxes.items() if p not in stored.parties and self._keys.pair_of(p) is None}
+        if len(stored.payload.boxes) + len(new) > MAX_BOXES:
+            raise ManagerError("InvalidPayload")
+        if new:
+            parties = {party: position for position, party in enumerate(new)}
+            self._guarded(self._store.put_payload, replace(stored.payload, boxes=tuple(new.values())), parties)
+
+    def group_pushed(self, body: bytes) -> str:
+        """Keep a group that a peer tells of, as `accept_group` does; the text of its id."""
+        record = self._decoded(decode_group, body)
+        self.accept_group(record)
+        return to_text(record.id)
+
+    def accept_group(self, record: GroupRecord) -> None:
+        """Keep a group that a peer tells of. Refused if no own key is a member. A deleted group stays deleted."""
+        if all(self._keys.pair_of(member) is None for member in record.members):
+            raise ManagerError("PrivacyGroupNotStored")
+        known = self._guarded(self._store.group, record.id)
+        if known is None or known.active:
+            self._guarded(self._store.put_group, record)
+
+    def views_exchanged(self, body: bytes) -> bytes:
+        """Learn a peer's network view; our own as it was before."""
+        return encode_view(self._peers.learn(self._decoded(decode_view, body)))
+
+    def _decoded(self, decode: Callable[[bytes], T], body: bytes) -> T:
+        try:
+            return decode(body)
+        except CborError as error:
+            log.info(f"a peer was refused: {error}")
+            raise ManagerError("ObjectJsonDeserialization") from None
+
+    def _guarded(self, method: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        try:
+            return method(*arguments, **named)
+        except StoreError as error:
+            log.error(f"the manager cannot answer: {error}")
+            raise ManagerUnreachable(str(error)) from None
+
+
+def _named(members: Sequence[bytes]) -> str:
+    more = f" and {len(members) - NAMED_AT_MOST} more" if len(members) > NAMED_AT_MOST else ""
+    return ", ".join(map(to_text, members[:NAMED_AT_MOST])) + more

@@ -1,0 +1,220 @@
+"""Where payloads, groups, known managers and the audit log are kept: SQLite beside the node, or PostgreSQL by URL.
+
+A write has reached the disk when its method returns, so a payload is durable before its key is given out. Must not open a
+payload: what it keeps is sealed, and the database shows who, when and how much, never what.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sqlalchemy as sql
+
+from lacnode.privacy.group_ids import lookup_id
+from lacnode.privacy.manager.cbor import CborError
+from lacnode.privacy.manager.database import MEMORY, Database, StoreError
+from lacnode.privacy.manager.group_record import GroupRecord, decode_group, encode_group
+from lacnode.privacy.manager.payload import EncryptedPayload, decode_payload, encode_payload
+
+_tables = sql.MetaData()
+_SEQUENCE = sql.BigInteger().with_variant(sql.Integer, "sqlite")
+_payloads = sql.Table(
+    "payloads",
+    _tables,
+    sql.Column("number", _SEQUENCE, primary_key=True, autoincrement=True),
+    sql.Column("key", sql.LargeBinary(32), unique=True, nullable=False),
+    sql.Column("body", sql.LargeBinary, nullable=False),
+)
+_parties = sql.Table(
+    "parties",
+    _tables,
+    sql.Column("payload", _SEQUENCE, sql.ForeignKey("payloads.number"), primary_key=True),
+    sql.Column("party", sql.LargeBinary(32), primary_key=True),
+    sql.Column("position", sql.Integer, nullable=False),
+    sql.Index("parties_by_party", "party", "payload"),
+)
+_groups = sql.Table(
+    "groups",
+    _tables,
+    sql.Column("number", _SEQUENCE, primary_key=True, autoincrement=True),
+    sql.Column("id", sql.LargeBinary(32), unique=True, nullable=False),
+    sql.Column("lookup", sql.LargeBinary(32), index=True, nullable=False),
+    sql.Column("active", sql.Boolean, nullable=False),
+    sql.Column("record", sql.LargeBinary, nullable=False),
+)
+_known_nodes = sql.Table(
+    "known_nodes",
+    _tables,
+    sql.Column("key", sql.LargeBinary(32), primary_key=True),
+    sql.Column("url", sql.Text, nullable=False),
+)
+_audit = sql.Table(
+    "audit",
+    _tables,
+    sql.Column("number", _SEQUENCE, primary_key=True, autoincrement=False),
+    sql.Column("entry", sql.LargeBinary, nullable=False),
+    sql.Column("hash", sql.LargeBinary(32), nullable=False),
+)
+
+
+class PayloadConflict(Exception):
+    """Another payload, by another sender or for another group, has this key already."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPayload:
+    """A payload with its place in the store and, for each party known, the position of the box that party can open."""
+
+    number: int
+    payload: EncryptedPayload
+    parties: Mapping[bytes, int]
+
+
+class PayloadStore:
+    """One database, for any number of threads and processes. StoreError from every method when it fails; what is then
+    tried again has the same result, whether or not the first attempt was kept."""
+
+    def __init__(self, url: str = MEMORY) -> None:
+        self._database = Database(url, _tables)
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self._database.close()
+
+    # -- payloads ----------------------------------------------------------------------------------------------------
+
+    def put_payload(self, payload: EncryptedPayload, parties: Mapping[bytes, int]) -> bool:
+        """Keep `payload`; False if it was here already, with the boxes it brings added. PayloadConflict if what is here
+        under its key differs in sender, nonce or group."""
+        with self._database.write() as connection:
+            found = self._payload(connection, _payloads.c.key == payload.key)
+            if found is None:
+                body = encode_payload(payload)
+                row = connection.execute(
+                    _payloads.insert().values(key=payload.key, body=body).returning(_payloads.c.number)
+                )
+                self._insert_parties(connection, int(row.scalar_one()), parties)
+                return True
+            old = found.payload
+            if replace(old, boxes=()) != replace(payload, boxes=()):
+                raise PayloadConflict
+            new = {party: position for party, position in parties.items() if party not in found.parties}
+            if new:
+                boxes = [*old.boxes]
+                for party, position in new.items():
+                    new[party] = len(boxes)
+                    boxes.append(payload.boxes[position])
+                whole = replace(old, boxes=tuple(boxes))
+                connection.execute(
+                    _payloads.update().where(_payloads.c.number == found.number).values(body=encode_payload(whole))
+                )
+                self._insert_parties(connection, found.number, new)
+            return False
+
+    def payload(self, key: bytes) -> StoredPayload | None:
+        """The payload of `key`."""
+        with self._database.read() as connection:
+            return self._payload(connection, _payloads.c.key == key)
+
+    def payloads_of(self, party: bytes, after: int, limit: int) -> list[StoredPayload]:
+        """Payloads that `party` is a party of, in the order they came, from the first after number `after`."""
+        query = (
+            sql.select(_parties.c.payload)
+            .where(_parties.c.party == party, _parties.c.payload > after)
+            .order_by(_parties.c.payload)
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            numbers = list(connection.execute(query).scalars())
+            found = (self._payload(connection, _payloads.c.number == number) for number in numbers)
+            return [stored for stored in found if stored is not None]
+
+    def _insert_parties(self, connection: sql.Connection, number: int, parties: Mapping[bytes, int]) -> None:
+        rows = [{"payload": number, "party": party, "position": position} for party, position in parties.items()]
+        if rows:
+            connection.execute(_parties.insert(), rows)
+
+    def _payload(self, connection: sql.Connection, where: sql.ColumnElement[bool]) -> StoredPayload | None:
+        row = connection.execute(sql.select(_payloads.c.number, _payloads.c.body).where(where)).first()
+        if row is None:
+            return None
+        parties = connection.execute(
+            sql.select(_parties.c.party, _parties.c.position).where(_parties.c.payload == row.number)
+        )
+        try:
+            payload = decode_payload(bytes(row.body))
+        except CborError as error:
+            raise StoreError(f"payload {row.number} of the store is damaged: {error}") from None
+        return StoredPayload(row.number, payload, {bytes(party): position for party, position in parties})
+
+    def is_empty(self) -> bool:
+        """Whether there is no payload at all."""
+        with self._database.read() as connection:
+            return connection.execute(sql.select(_payloads.c.number).limit(1)).first() is None
+
+    # -- groups ------------------------------------------------------------------------------------------------------
+
+    def put_group(self, record: GroupRecord) -> None:
+        """Keep `record` in place of what was known of its group."""
+        values: dict[str, Any] = {
+            "lookup": lookup_id(record.members),
+            "active": record.active,
+            "record": encode_group(record),
+        }
+        with self._database.write() as connection:
+            updated = connection.execute(_groups.update().where(_groups.c.id == record.id).values(**values))
+            if updated.rowcount == 0:
+                connection.execute(_groups.insert().values(id=record.id, **values))
+
+    def group(self, group_id: bytes) -> GroupRecord | None:
+        """The group of `group_id`, deleted ones too."""
+        with self._database.read() as connection:
+            row = connection.execute(sql.select(_groups.c.record).where(_groups.c.id == group_id)).scalar()
+        return None if row is None else decode_group(bytes(row))
+
+    def groups_of(self, members: Iterable[bytes]) -> list[GroupRecord]:
+        """Active groups of exactly these members, oldest first."""
+        where = sql.and_(_groups.c.lookup == lookup_id(members), _groups.c.active)
+        return self._groups_where(where)
+
+    def all_groups(self) -> list[GroupRecord]:
+        """Every group, deleted ones too, oldest first."""
+        return self._groups_where(sql.true())
+
+    def _groups_where(self, where: sql.ColumnElement[bool]) -> list[GroupRecord]:
+        with self._database.read() as connection:
+            rows = connection.execute(sql.select(_groups.c.record).where(where).order_by(_groups.c.number)).scalars()
+            return [decode_group(bytes(row)) for row in rows]
+
+    # -- known managers ----------------------------------------------------------------------------------------------
+
+    def known_nodes(self) -> dict[bytes, str]:
+        """Public keys and the URL of their manager."""
+        with self._database.read() as connection:
+            rows = connection.execute(sql.select(_known_nodes.c.key, _known_nodes.c.url))
+            return {bytes(row.key): row.url for row in rows}
+
+    def put_known_nodes(self, nodes: Mapping[bytes, str]) -> None:
+        """Keep these in place of all before."""
+        with self._database.write() as connection:
+            connection.execute(_known_nodes.delete())
+            if nodes:
+                connection.execute(_known_nodes.insert(), [{"key": key, "url": url} for key, url in nodes.items()])
+
+    # -- audit -------------------------------------------------------------------------------------------------------
+
+    def append_audit(self, entry: bytes, start: bytes, chained: Callable[[bytes, int, bytes], bytes]) -> None:
+        """Add an entry under the next number. Its hash is `chained` of the hash before it, or `start`, its number and
+        itself, so that several managers may write to one log."""
+        query = sql.select(_audit.c.number, _audit.c.hash).order_by(_audit.c.number.desc()).limit(1)
+        with self._database.write() as connection:
+            last = connection.execute(query).first()
+            number, previous = (1, start) if last is None else (last.number + 1, bytes(last.hash))
+            digest = chained(previous, number, entry)
+            connection.execute(_audit.insert().values(number=number, entry=entry, hash=digest))
+
+    def audit(self) -> Sequence[tuple[int, bytes, bytes]]:
+        """Every entry in order: number, entry, hash."""
+        query = sql.select(_audit.c.number, _audit.c.entry, _audit.c.hash).order_by(_audit.c.number)
+        with self._database.read() as connection:
+            return [(row.number, bytes(row.entry), bytes(row.hash)) for row in connection.execute(query)]

@@ -1,0 +1,70 @@
+"""Whose key it is: a manager proves that it has a private key, and that it is the one at a URL.
+
+Party info is anybody's word. The proof is a NaCl box between the key and the asker's, with the asker's challenge and the
+URL that the manager announces: an older box, or another manager's handed on, proves nothing. What is in the box is never
+as long as a key, so that no payload can be made of it. Orion answers with 404. Must not say which claim is right.
+"""
+
+import hmac
+import secrets
+from collections.abc import Callable
+
+import nacl.bindings
+import nacl.exceptions
+import structlog
+
+from lacnode.privacy.keys import KEY_SIZE, KeyPair, KeyRing
+from lacnode.privacy.manager.cbor import CborError, decode_map, encode_map
+from lacnode.privacy.manager.network_view import same_place
+from lacnode.privacy.manager.peer_sender import PeerSender
+from lacnode.privacy.transaction_manager import ManagerError
+
+log = structlog.get_logger("privacy")
+
+PROVE = "/lacnode/prove"
+NONCE_SIZE = 24
+
+
+class ProofDesk:
+    """Proves the own keys to whoever asks; `url` gives the URL that peers are told, None as long as there is none."""
+
+    def __init__(self, keys: KeyRing, url: Callable[[], str | None]) -> None:
+        self._keys = keys
+        self._url = url
+
+    def prove(self, body: bytes) -> bytes:
+        """The proof that the request in `body` asks for; ManagerError `EnclaveNoMatchingPrivateKey` for another's key."""
+        try:
+            fields = decode_map(body, "proof request")
+            asker, of = fields.bytes("from", KEY_SIZE), fields.bytes("of", KEY_SIZE)
+            challenge = fields.bytes("challenge", KEY_SIZE)
+            fields.end()
+        except CborError:
+            raise ManagerError("ObjectJsonDeserialization") from None
+        own, url = self._keys.pair_of(of), self._url()
+        if own is None or url is None:
+            raise ManagerError("EnclaveNoMatchingPrivateKey")
+        said, nonce = encode_map({"proves": challenge, "at": url}), secrets.token_bytes(NONCE_SIZE)
+        try:
+            box = nacl.bindings.crypto_box(said, nonce, asker, own.private)
+        except nacl.exceptions.CryptoError:
+            raise ManagerError("EnclaveDecodePublicKey") from None
+        return encode_map({"nonce": nonce, "box": box})
+
+
+def is_proven(own: KeyPair, key: bytes, url: str, sender: PeerSender) -> bool:
+    """Whether the manager at `url` proves to `own` that it has the private key of `key`. As long as a call takes."""
+    challenge = secrets.token_bytes(KEY_SIZE)
+    request = encode_map({"from": own.public, "of": key, "challenge": challenge})
+    answer = sender.post(PROVE, {url: request}).get(url)
+    if answer is None:
+        return False
+    try:
+        sealed = decode_map(answer, "proof")
+        box, nonce = sealed.bytes("box"), sealed.bytes("nonce", NONCE_SIZE)
+        said = decode_map(nacl.bindings.crypto_box_open(box, nonce, key, own.private), "proof")
+        proven, at = said.bytes("proves", KEY_SIZE), said.take("at", str)
+        return hmac.compare_digest(proven, challenge) and same_place(at, url)
+    except (CborError, nacl.exceptions.CryptoError, ValueError) as error:
+        log.info(f"{url} proves nothing: {type(error).__name__}")
+        return False

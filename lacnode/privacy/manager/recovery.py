@@ -1,0 +1,176 @@
+"""Lost and found: a member that lost its store has what it may see back from the others.
+
+The member proves its key (see `proven_requests`). It is given payloads it is a party of and no others, each with the one
+box it can open and, to keep for them, the boxes of other recipients that are known here; and groups it is a member of.
+Must not serve a plaintext, nor trust what it is served further than it can open it.
+"""
+
+from collections.abc import Container, Iterable, Sequence
+
+import structlog
+
+from lacnode.privacy.keys import KeyPair, KeyRing
+from lacnode.privacy.manager.cbor import CborError, Fields, encode_array, encode_map
+from lacnode.privacy.manager.group_record import decode_group, encode_group
+from lacnode.privacy.manager.local import LocalTransactionManager
+from lacnode.privacy.manager.payload import decode_payload, encode_payload, readable_by, reclaimed
+from lacnode.privacy.manager.payload_store import PayloadStore, StoredPayload
+from lacnode.privacy.manager.peer_sender import PeerSender
+from lacnode.privacy.manager.proven_requests import REFUSED, Allowance, Asked, Challenges, Proven, ask
+from lacnode.privacy.manager.spare_boxes import decode_boxes, encode_boxes
+from lacnode.privacy.transaction_manager import ManagerError
+
+log = structlog.get_logger("privacy")
+
+RECOVER = "/lacnode/recover"
+PAGE, MAX_WANTED = 64, 64
+MAX_PAGE_BYTES = 2_097_152
+MAX_PAGES = 10_000
+REQUESTS = 120
+"""A minute and key."""
+
+
+class RecoveryDesk:
+    """Answers requests of other managers. `hidden` are keys that nobody else is told the boxes of."""
+
+    def __init__(
+        self,
+        challenges: Challenges,
+        store: PayloadStore,
+        allowance: Allowance | None = None,
+        hidden: Iterable[bytes] = (),
+    ) -> None:
+        self._challenges = challenges
+        self._store = store
+        self._allowance = allowance or Allowance(REQUESTS)
+        self._hidden = frozenset(hidden)
+
+    def recover(self, body: bytes) -> bytes:
+        """A page of what the requester is a party of. ManagerError `EnclaveNotPayloadOwner` unless it proves its key."""
+        proven = self._challenges.open(body)
+        after, wanted = _wish(proven)
+        self._allowance.count(proven.requester)
+        return proven.seal(self._page(proven.requester, proven.own.public, after, wanted))
+
+    def _page(self, requester: bytes, own: bytes, after: int, wanted: Sequence[bytes]) -> bytes:
+        if wanted:
+            found = [stored for key in wanted if (stored := self._store.payload(key)) and requester in stored.parties]
+        else:
+            found = self._store.payloads_of(requester, after, PAGE)
+        payloads: list[bytes] = []
+        size = last = 0
+        for stored in found:
+            entry = self._entry(stored, requester, own)
+            if payloads and size + len(entry) > MAX_PAGE_BYTES:
+                break
+            payloads.append(entry)
+            size, last = size + len(entry), stored.number
+        groups = [] if after or wanted else [g for g in self._store.all_groups() if requester in g.members]
+        return encode_map(
+            {
+                "payloads": encode_array(payloads),
+                "groups": encode_array([encode_map({"body": encode_group(group)}) for group in groups]),
+                "next": 0 if wanted or not payloads else last,
+            }
+        )
+
+    def _entry(self, stored: StoredPayload, requester: bytes, own: bytes) -> bytes:
+        """What it is given of one payload: its own box, and what is kept here of others' to keep for them."""
+        payload, left_out = stored.payload, {requester, stored.payload.sender, *self._hidden}
+        spares = {p: payload.boxes[position] for p, position in stored.parties.items() if p not in left_out}
+        return encode_map({"body": self._stripped(stored, requester, own), "boxes": encode_boxes(spares)})
+
+    def _stripped(self, stored: StoredPayload, requester: bytes, own: bytes) -> bytes:
+        """Its own box. What the requester sent and we only received, it opens by our box."""
+        position = stored.parties[requester]
+        if requester == stored.payload.sender and own in stored.parties:
+            position = stored.parties[own]
+        return encode_payload(stored.payload.only([position]))
+
+
+class Recovery:
+    """Asks other managers, over `sender`, for what is missing here."""
+
+    def __init__(self, manager: LocalTransactionManager, sender: PeerSender) -> None:
+        self._manager = manager
+        self._sender = sender
+        self._reached: dict[tuple[bytes, bytes], int] = {}
+
+    def recover_from(self, keys: Container[bytes]) -> tuple[int, set[bytes]]:
+        """Ask the managers of `keys` for everything; how many payloads came, and which answered to the end."""
+        total, answered = 0, set()
+        for own, key, url in self._pairs():
+            if key in keys:
+                count, finished = self._everything(own, key, url)
+                total += count
+                if finished:
+                    answered.add(key)
+        return total, answered
+
+    def recover_some(self, wanted: Sequence[bytes]) -> int:
+        """Ask every known manager for these payloads, at most `MAX_WANTED`; how many came."""
+        pages = [self._page(own, key, url, 0, wanted) for own, key, url in self._pairs()]
+        return sum(page[0] for page in pages if page is not None)
+
+    def _pairs(self) -> list[tuple[KeyPair, bytes, str]]:
+        own = [self._manager.keys.sender(public) for public in self._manager.keys.public_keys]
+        others = [(k, url) for k, url in self._manager.view.keys.items() if self._manager.keys.pair_of(k) is None]
+        return [(pair, key, url) for pair in own for key, url in others]
+
+    def _everything(self, own: KeyPair, key: bytes, url: str) -> tuple[int, bool]:
+        """How many came, and whether that is all: if not, the next call goes on where this one was refused."""
+        total, place = 0, (own.public, key)
+        for _ in range(MAX_PAGES):
+            after = self._reached.get(place, 0)
+            page = self._page(own, key, url, after, ())
+            if page is None:
+                return total, False
+            total += page[0]
+            if page[1] <= after:
+                self._reached.pop(place, None)
+                return total, True
+            self._reached[place] = page[1]
+        return total, False
+
+    def _page(self, own: KeyPair, key: bytes, url: str, after: int, wanted: Sequence[bytes]) -> tuple[int, int] | None:
+        """One page: how many payloads came, and after which number the next begins; None if there is no answer."""
+        try:
+            fields = {"after": after, "wanted": list(wanted)}
+            (page,) = ask(self._sender, RECOVER, own, [Asked(key, url, fields)])
+            if page is None:
+                return None
+            payloads, groups, following = page.take("payloads", list), page.take("groups", list), page.take("next", int)
+            for group in groups:
+                self._keep_group(Fields(group, "recovery.groups").bytes("body"), own)
+            return sum(self._keep(Fields(item, "recovery"), own, key) for item in payloads), following
+        except (CborError, ManagerError) as error:
+            log.info(f"{url} answers a recovery with what cannot be used: {error}")
+            return None
+
+    def _keep(self, entry: Fields, own: KeyPair, key: bytes) -> int:
+        payload = decode_payload(entry.bytes("body"))
+        spares = decode_boxes(entry.take("boxes", bytes, True) or b"")
+        mine = reclaimed(payload, key, own) if payload.sender == own.public else None
+        kept = mine if mine is not None else payload
+        readers = readable_by(kept, KeyRing([own]))
+        if not readers or self._manager.has(kept.key, own.public):
+            return 0
+        self._manager.keep(kept, readers, "recovered")
+        self._manager.keep_spares(kept.key, spares)
+        return 1
+
+    def _keep_group(self, body: bytes, own: KeyPair) -> None:
+        if own.public in decode_group(body).members:
+            self._manager.group_pushed(body)
+
+
+def _wish(proven: Proven) -> tuple[int, list[bytes]]:
+    """After which number a page is to begin, or the payloads that are wanted; ManagerError `EnclaveNotPayloadOwner`."""
+    try:
+        after, wanted = proven.fields.take("after", int), proven.fields.take("wanted", list)
+        proven.fields.end()
+    except CborError:
+        raise ManagerError(REFUSED) from None
+    if not 0 <= after < 1 << 62 or len(wanted) > MAX_WANTED or any(type(key) is not bytes for key in wanted):
+        raise ManagerError(REFUSED)
+    return after, wanted

@@ -1,0 +1,33 @@
+"""What one block's private transactions leave behind, and putting it into the tables. Must not reckon it."""
+
+from dataclasses import dataclass, field
+
+from lacnode.chain.outcome import FoundLog
+from lacnode.privacy.state.records import MarkerRoot, PrivateReceipt
+from lacnode.privacy.state.store import PrivateWriter, StoredMarker
+
+
+@dataclass(slots=True)
+class BlockRecords:
+    """`roots` has only groups that changed; `refused` are the markers' hashes of those private transactions that a
+    flexible group's contract did not let in."""
+
+    number: int
+    hash: bytes
+    receipts: dict[bytes, PrivateReceipt] = field(default_factory=dict)
+    markers: dict[bytes, list[StoredMarker]] = field(default_factory=dict)
+    roots: dict[bytes, list[MarkerRoot]] = field(default_factory=dict)
+    logs: dict[bytes, list[FoundLog]] = field(default_factory=dict)
+    refused: list[bytes] = field(default_factory=list)
+
+    def write(self, writer: PrivateWriter) -> None:
+        """Put all but the logs, which the receipts have, into the tables."""
+        for marker_hash, receipt in self.receipts.items():
+            writer.receipt(self.hash, marker_hash, receipt)
+        for marker_hash in self.refused:
+            writer.forget_receipt(self.hash, marker_hash)
+        for group_id, markers in self.markers.items():
+            for marker in markers:
+                writer.marker(group_id, marker)
+        for group_id, roots in self.roots.items():
+            writer.roots(self.number, self.hash, group_id, tuple(roots))

@@ -1,0 +1,217 @@
+"""Executing the private transactions of blocks, in memory: the states they start from are given, what they leave is
+handed back, and nothing is stored.
+
+Follows Besu's `PrivacyPrecompiledContract` and `PrivateTransactionProcessor`: the public state that a private transaction
+sees is the one at its marker, in the midst of the block.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from lacnode.chain.history import History
+from lacnode.chain.outcome import FoundLog
+from lacnode.crypto.secp256k1 import SignatureError
+from lacnode.evm.engine import ExecutionEngine, NodeStore, OpenBlock
+from lacnode.evm.merkle_trie import MissingNode
+from lacnode.evm.private import PrivateMessage, PrivateResult
+from lacnode.evm.rejection import RejectionReason, TransactionRejected
+from lacnode.primitives.block import Block
+from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
+from lacnode.primitives.transaction import Transaction
+from lacnode.privacy.state.block_records import BlockRecords
+from lacnode.privacy.state.flexible.rules import ASK_GAS_PRICE, refusal
+from lacnode.privacy.state.group_genesis import GroupGenesis
+from lacnode.privacy.state.marker import PROXY_ADDRESS, payload_key_of
+from lacnode.privacy.state.private_transaction import PrivateTransaction, private_contract_address
+from lacnode.privacy.state.records import MarkerRoot, PrivateReceipt, PrivateStatus
+from lacnode.privacy.state.store import Place, StoredMarker
+from lacnode.storage.errors import StorageError
+
+log = structlog.get_logger("privacy")
+
+
+class PublicHistoryMissing(Exception):
+    """A block, or the state before it, that is needed to execute a private transaction is not there."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PrivateTask:
+    """A private transaction to be executed at the marker at `index` of a block, for a group. `version` is that of a
+    flexible group, whose contract is asked whether it lets this one in; nobody is asked where it is None."""
+
+    index: int
+    private: PrivateTransaction
+    group_id: bytes
+    version: bytes | None = None
+
+
+class PrivateRun:
+    """Blocks executed one after the other, from the roots that `root_of` gives and the nodes that `store` has."""
+
+    def __init__(
+        self,
+        history: History,
+        engine: ExecutionEngine,
+        store: NodeStore,
+        root_of: Callable[[bytes], bytes],
+        chain_id: int,
+        genesis: GroupGenesis,
+    ) -> None:
+        self._history = history
+        self._engine = engine
+        self._store = _Overlay(store)
+        self._root_of = root_of
+        self._chain_id = chain_id
+        self._genesis = genesis
+        self._roots: dict[bytes, bytes] = {}
+
+    @property
+    def nodes(self) -> Mapping[bytes, bytes]:
+        """All new nodes and codes."""
+        return self._store.nodes
+
+    def block(self, block: Block, hash_: bytes, tasks: Sequence[PrivateTask]) -> BlockRecords:
+        """Execute the private transactions of one block, given in order."""
+        records = BlockRecords(block.number, hash_)
+        senders = self._senders(hash_)
+        public = self._open(block)
+        done = 0
+        for task in tasks:
+            for index in range(done, task.index):
+                public.add(block.transactions[index], senders[index])
+            done = task.index
+            self._run(records, public, block, task, senders[task.index])
+        return records
+
+    def _senders(self, hash_: bytes) -> tuple[bytes, ...]:
+        outcomes = self._history.outcomes_of(hash_)
+        if outcomes is None:
+            raise PublicHistoryMissing(f"what came of block 0x{hash_.hex()} is not there")
+        return tuple(outcome.sender for outcome in outcomes)
+
+    def _open(self, block: Block) -> OpenBlock:
+        parent = self._history.header_of(block.header.parent_hash)
+        if parent is None:
+            raise PublicHistoryMissing(f"block {block.number - 1} is not there")
+        return self._engine.open_block(parent.state_root, block.header, self._history.hash_at)
+
+    def _root(self, group_id: bytes) -> bytes:
+        if group_id not in self._roots:
+            self._roots[group_id] = self._root_of(group_id)
+        root = self._roots[group_id]
+        if root == EMPTY_TRIE_ROOT:
+            root, nodes = self._genesis.state(group_id)
+            self._store.nodes.update(nodes)
+        return root
+
+    def _run(
+        self, records: BlockRecords, public: OpenBlock, block: Block, task: PrivateTask, marker_sender: bytes
+    ) -> None:
+        marker = block.transactions[task.index]
+        ahead: tuple[bytes, int] | None = None
+        if self._is_refused(public, task, marker, marker_sender):
+            records.refused.append(marker.hash)
+            self._note(records, task, marker, ahead)
+            return
+        try:
+            message = message_of(task.private, task.group_id, self._chain_id)
+            try:
+                result = public.run_privately(
+                    self._store, self._root(task.group_id), message, marker=(marker, marker_sender)
+                )
+                receipt = _receipt(result)
+                if result.success:
+                    self._settle(records, block, task, marker, result)
+            except TransactionRejected as rejected:
+                receipt = PrivateReceipt(PrivateStatus.INVALID)
+                if rejected.reason is RejectionReason.NONCE_TOO_HIGH:
+                    ahead = (message.sender, message.nonce)
+        except (SignatureError, InvalidPrivateTransaction):
+            receipt = PrivateReceipt(PrivateStatus.INVALID)
+        except (StorageError, MissingNode):
+            raise
+        except Exception as error:  # as Besu has it; one transaction must not hold up its group
+            log.error("a private transaction broke the EVM", marker=marker.hash.hex(), error=type(error).__name__)
+            receipt = PrivateReceipt(PrivateStatus.INVALID)
+        records.receipts[marker.hash] = receipt
+        self._note(records, task, marker, ahead)
+
+    def _note(
+        self, records: BlockRecords, task: PrivateTask, marker: Transaction, ahead: tuple[bytes, int] | None
+    ) -> None:
+        place = Place(records.number, task.index)
+        stored = StoredMarker(place, marker.hash, payload_key_of(marker), ahead)
+        records.markers.setdefault(task.group_id, []).append(stored)
+
+    def _is_refused(self, public: OpenBlock, task: PrivateTask, marker: Transaction, marker_sender: bytes) -> bool:
+        """Whether the contract of a flexible group, in the state at the marker, does not let the transaction in."""
+        if task.version is None:
+            return False
+        root = self._root(task.group_id)
+
+        def ask(data: bytes) -> bytes | None:
+            question = PrivateMessage(bytes(20), 0, PROXY_ADDRESS, None, data, ASK_GAS_PRICE)
+            result = public.run_privately(self._store, root, question, marker=(marker, marker_sender))
+            return result.output if result.success else None
+
+        why = refusal(task.private, task.version, ask)
+        if why is not None:
+            log.info("private transaction not let in", marker=marker.hash.hex(), why=why)
+        return why is not None
+
+    def _settle(
+        self, records: BlockRecords, block: Block, task: PrivateTask, marker: Transaction, result: PrivateResult
+    ) -> None:
+        self._store.nodes.update(result.nodes or {})
+        self._roots[task.group_id] = result.state_root
+        records.roots.setdefault(task.group_id, []).append(MarkerRoot(marker.hash, result.state_root))
+        logs = records.logs.setdefault(task.group_id, [])
+        for log in result.logs:
+            logs.append(
+                FoundLog(log, len(logs), records.hash, block.number, block.header.timestamp, marker.hash, task.index)
+            )
+
+
+class InvalidPrivateTransaction(Exception):
+    """A private transaction that cannot be executed whatever the state. `reason` is for whoever sent it."""
+
+    def __init__(self, reason: RejectionReason | None, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+def check_fields(private: PrivateTransaction, chain_id: int) -> None:
+    """InvalidPrivateTransaction for a value, which cannot be moved privately, or another chain's id."""
+    if private.value:
+        raise InvalidPrivateTransaction(None, "a private transaction cannot carry value")
+    if private.chain_id is not None and private.chain_id != chain_id:
+        raise InvalidPrivateTransaction(
+            RejectionReason.WRONG_CHAIN_ID, f"it is for chain {private.chain_id}, this is chain {chain_id}"
+        )
+
+
+def message_of(private: PrivateTransaction, group_id: bytes, chain_id: int) -> PrivateMessage:
+    """`private` as the EVM takes it; SignatureError or InvalidPrivateTransaction where it is not to be executed."""
+    sender = private.sender()
+    check_fields(private, chain_id)
+    created = private_contract_address(sender, private.nonce, group_id) if private.is_creation else None
+    return PrivateMessage(sender, private.nonce, private.to, created, private.data, private.gas_price)
+
+
+def _receipt(result: PrivateResult) -> PrivateReceipt:
+    if result.success:
+        return PrivateReceipt(PrivateStatus.SUCCESSFUL, result.logs, result.output)
+    return PrivateReceipt(PrivateStatus.FAILED, revert_reason=result.revert_reason)
+
+
+class _Overlay:
+    """New nodes before the stored ones."""
+
+    def __init__(self, store: NodeStore) -> None:
+        self.nodes: dict[bytes, bytes] = {}
+        self._store = store
+
+    def get(self, key: bytes) -> bytes | None:
+        return self.nodes.get(key) or self._store.get(key)

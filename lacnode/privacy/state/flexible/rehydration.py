@@ -1,0 +1,121 @@
+"""Taking over a flexible group's past: what was carried out while this node was not a member, told by whoever added it, is
+carried out here too, in order and at the blocks where it was, and put in place if it leads where it is said to.
+
+Follows Besu's `PrivateStateRehydration` and `PrivacyBlockProcessor.maybeRehydrate`. What this node has carried out itself
+is never done again. Works in the processor's thread.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+import structlog
+
+from lacnode.primitives.transaction import Transaction
+from lacnode.privacy.state.block_records import BlockRecords
+from lacnode.privacy.state.execution import PrivateRun, PrivateTask
+from lacnode.privacy.state.flexible.history import GroupHistory, PastTransaction
+from lacnode.privacy.state.marker import GroupMode, history_key_of
+from lacnode.privacy.state.payloads import NoPayload, UselessPayload, receive_history
+from lacnode.privacy.state.records import MarkerRoot
+from lacnode.privacy.state.store import Divergence, Place, PrivateWriter, StoredPrivate
+from lacnode.privacy.state.surroundings import Surroundings
+
+log = structlog.get_logger("privacy")
+
+Placed = tuple[Place, PastTransaction]
+
+
+class Rehydration:
+    """`run_from` gives a run that starts with the private states before a block."""
+
+    def __init__(self, around: Surroundings, run_from: Callable[[int], PrivateRun]) -> None:
+        self._around = around
+        self._run_from = run_from
+
+    def prepare(self, marker: Transaction, number: int) -> None:
+        """Take over the history that `marker`, in block `number`, announces, if it does and this node was sent it.
+
+        Raises ManagerFails or ManagerUnreachable.
+        """
+        key = history_key_of(marker)
+        if key is None or self._around.mode is GroupMode.OFFCHAIN:
+            return
+        try:
+            self._take_over(receive_history(self._around.manager, key), key, number)
+        except NoPayload:
+            return
+        except UselessPayload as useless:
+            log.warning("a group's history ignored", marker=marker.hash.hex(), why=str(useless))
+
+    def has(self, key: bytes) -> bool:
+        """Whether a group's past was taken over from the payload under `key`."""
+        with self._around.database.read() as snapshot:
+            return any(key == taken for _, taken in StoredPrivate(snapshot).history_keys())
+
+    def _take_over(self, history: GroupHistory, key: bytes, number: int) -> None:
+        placed = self._placed(history, number)
+        new = self._unknown(history.group_id, placed, number)
+        if not new:
+            return
+        start = new[0][0].number
+        run = self._run_from(start)
+        by_block = groupby(new, lambda entry: entry[0].number)
+        done = [self._carry_out(run, history.group_id, block, list(entries)) for block, entries in by_block]
+        expected = [MarkerRoot(past.marker_hash, past.root) for _, past in new]
+        found = [root for records in done for root in records.roots.get(history.group_id, ())]
+        if found != expected:
+            self._diverged(history, start, found)
+            return
+        with self._around.database.write() as batch:
+            writer = PrivateWriter(batch)
+            writer.nodes(run.nodes)
+            for records in done:
+                records.write(writer)
+            for place, _ in new:
+                writer.found(place)
+            writer.history_key(history.group_id, key)
+            writer.rebuilt(history.group_id)
+        log.info("a group's history was taken over", transactions=len(new), block=number)
+
+    def _placed(self, history: GroupHistory, number: int) -> list[Placed]:
+        """The history with the places of its markers; UselessPayload unless they are markers before block `number`, in the
+        chain's order."""
+        placed: list[Placed] = []
+        for past in history.past:
+            place = self._place(past.marker_hash)
+            if place is None or place.number >= number or (placed and place <= placed[-1][0]):
+                raise UselessPayload("its markers are not in the chain, or in another order")
+            placed.append((place, past))
+        return placed
+
+    def _place(self, marker_hash: bytes) -> Place | None:
+        found = self._around.history.transaction_place(marker_hash)
+        block = None if found is None else self._around.history.block_of(found.block_hash)
+        if found is None or block is None or not self._around.mode.may_announce(block.transactions[found.index]):
+            return None
+        return Place(found.number, found.index)
+
+    def _unknown(self, group_id: bytes, placed: Sequence[Placed], number: int) -> Sequence[Placed]:
+        """What comes after the last one that was carried out here, with all of its own block."""
+        with self._around.database.read() as snapshot:
+            stored = StoredPrivate(snapshot)
+            for at in range(len(placed) - 1, -1, -1):
+                place, past = placed[at]
+                block_hash = self._around.history.hash_at(place.number) or b""
+                if MarkerRoot(past.marker_hash, past.root) in stored.metadata(block_hash, group_id):
+                    start = next((later.number for later, _ in placed[at + 1 :]), number)
+                    return [entry for entry in placed if entry[0].number >= start]
+        return placed
+
+    def _carry_out(self, run: PrivateRun, group_id: bytes, number: int, placed: Sequence[Placed]) -> BlockRecords:
+        block, hash_ = self._around.history.block_at(number), self._around.history.hash_at(number)
+        if block is None or hash_ is None:
+            raise UselessPayload(f"block {number} is not there")
+        return run.block(block, hash_, [PrivateTask(place.index, past.private, group_id) for place, past in placed])
+
+    def _diverged(self, history: GroupHistory, start: int, found: Sequence[MarkerRoot]) -> None:
+        """Keep nothing of it, and say so."""
+        log.warning("a group's history does not lead where it is said to", block=start)
+        root = found[-1].root if found else bytes(32)
+        with self._around.database.write() as batch:
+            PrivateWriter(batch).diverged(history.group_id, Divergence(start, history.past[-1].root, root))

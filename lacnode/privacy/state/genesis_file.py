@@ -1,0 +1,98 @@
+"""The file of `--privacy-genesis-file`: what private states begin with, in the words of a genesis' `alloc`.
+
+Besu takes this from a plugin (`PrivacyGroupGenesisProvider`); there is no file of its to follow. Every member of a group
+must have the same, or their states differ from the first transaction on.
+"""
+
+import binascii
+from base64 import b64decode
+from pathlib import Path
+
+import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lacnode.chainspec.alloc import Alloc, AllocError, genesis_accounts
+from lacnode.chainspec.spec import GenesisAccount
+from lacnode.privacy.state.group_genesis import PrivateGenesis
+from lacnode.privacy.state.marker import MANAGEMENT_ADDRESS, PROXY_ADDRESS
+
+MAX_FILE_SIZE = 16 * 2**20
+"""Bytes."""
+
+EVERY_OTHER = "*"
+_RESERVED = frozenset((MANAGEMENT_ADDRESS, PROXY_ADDRESS))
+
+
+class PrivateGenesisError(Exception):
+    """A file that cannot be used; names it, what was wrong and what was expected."""
+
+
+class _Account(Alloc):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    alloc: dict[str, _Account]
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    groups: dict[str, _Group]
+
+
+def load_private_genesis(path: Path) -> PrivateGenesis:
+    """Read the file; PrivateGenesisError."""
+    try:
+        return _genesis(_File.model_validate(orjson.loads(_read(path))))
+    except OSError as error:
+        raise PrivateGenesisError(f"{path}: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(step)[:80] for step in first["loc"])
+        raise PrivateGenesisError(f"{path}: {place or 'the document'}: {first['msg']}") from None
+    except orjson.JSONDecodeError as error:
+        raise PrivateGenesisError(f"{path}: it is not JSON: {error}") from None
+    except ValueError as error:
+        raise PrivateGenesisError(f"{path}: {error}") from None
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as opened:
+        text = opened.read(MAX_FILE_SIZE + 1)
+    if len(text) > MAX_FILE_SIZE:
+        raise ValueError(f"larger than {MAX_FILE_SIZE} bytes")
+    return text
+
+
+def _genesis(file: _File) -> PrivateGenesis:
+    accounts = {name: _accounts(name, group) for name, group in file.groups.items()}
+    others = accounts.pop(EVERY_OTHER, ())
+    return PrivateGenesis({_group_id(name): found for name, found in accounts.items()}, others)
+
+
+def _accounts(name: str, group: _Group) -> tuple[GenesisAccount, ...]:
+    try:
+        found = genesis_accounts(group.alloc)
+    except AllocError as error:
+        raise ValueError(f"groups.{name[:80]}.{error}") from None
+    for account in found:
+        if account.address in _RESERVED:
+            raise ValueError(
+                f"groups.{name[:80]}.alloc.0x{account.address.hex()}: the address is that of a flexible group's own contract"
+            )
+    return found
+
+
+def _group_id(name: str) -> bytes:
+    try:
+        group_id = b64decode(name, validate=True)
+    except (binascii.Error, ValueError):
+        group_id = b""
+    if len(group_id) != 32:
+        raise ValueError(
+            f"groups.{name[:80]}: a group's id, 32 bytes in base64, or * for every other group was expected"
+        )
+    return group_id

@@ -1,0 +1,260 @@
+"""Private execution behind the public chain: block after block, as far as the manager lets it.
+
+Public blocks know nothing of it: they are imported first, and whatever the manager does, they go on. What is done is
+remembered by a cursor, and each block's private results are one commit with it, so that a crash repeats a block or loses
+nothing. While the manager does not answer, the cursor stays; a marker whose payload it does not have, or fails to give,
+is noted and asked for again, and when the payload comes its group is executed anew from there (see `repair`).
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from lacnode.chain.outcome import FoundLog
+from lacnode.primitives.block import Block
+from lacnode.primitives.header import BlockHeader
+from lacnode.privacy.state.block_records import BlockRecords
+from lacnode.privacy.state.execution import PrivateRun, PrivateTask
+from lacnode.privacy.state.flexible.contracts import first_accounts
+from lacnode.privacy.state.flexible.rehydration import Rehydration
+from lacnode.privacy.state.group_genesis import GroupGenesis
+from lacnode.privacy.state.marker import GroupMode, history_key_of, payload_key_of
+from lacnode.privacy.state.payloads import ManagerFails, NoPayload, UselessPayload, task_for
+from lacnode.privacy.state.store import AbsentMarker, Place, PrivateNodeStore, PrivateWriter, StoredPrivate
+from lacnode.privacy.state.surroundings import Surroundings
+from lacnode.privacy.transaction_manager import ManagerUnreachable
+
+log = structlog.get_logger("privacy")
+
+FAILURES = 3
+"""How often a manager that answers may fail to give a payload before the next marker is taken."""
+
+FIRST_DELAY, LAST_DELAY = 30, 6 * 3600
+"""Seconds until an absent payload is asked for again: at first, and at most."""
+
+MAX_TRIES = 6
+"""After which an absent payload is asked for only on request."""
+
+NEAR = 32
+"""Blocks that are worth waiting for."""
+
+CURSOR_EVERY = 256
+"""Blocks without markers that may be looked at again after a crash."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateBlock:
+    """A block whose private transactions were executed: the logs of each group that has some."""
+
+    header: BlockHeader
+    hash: bytes
+    logs: Mapping[bytes, Sequence[FoundLog]]
+
+
+Listener = Callable[[PrivateBlock], None]
+
+
+class PrivateProcessor:
+    """One thread at a time calls `step`; everything else is safe from any thread."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        contracts = first_accounts() if around.mode is GroupMode.FLEXIBLE else ()
+        self._genesis = GroupGenesis(around.engine.state_of, around.genesis, contracts)
+        self.rehydration = Rehydration(around, self.run_from)
+        self._store = PrivateNodeStore(around.database)
+        self._listeners: list[Listener] = []
+        with around.database.read() as snapshot:
+            self._cursor = StoredPrivate(snapshot).cursor() or 0
+        self._saved = self._cursor
+        self._moved = threading.Condition()
+        self._stalled = False
+        self._failures = 0
+        self._queued: dict[int, int] = {}
+        self._scanned = self._cursor
+
+    # -- where it stands ---------------------------------------------------------------------------------------------
+
+    @property
+    def cursor(self) -> int:
+        """The last public block whose private transactions are executed."""
+        return self._cursor
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether the manager did not answer when last asked."""
+        return self._stalled
+
+    @property
+    def queued(self) -> int:
+        """Markers known to wait above the cursor while the manager does not answer."""
+        return sum(count for number, count in dict(self._queued).items() if number > self._cursor)
+
+    def wait_for(self, number: int, seconds: float) -> bool:
+        """Whether block `number` is done, waiting for it at most `seconds`; not at all for a manager that is away, or
+        where there is much to be done before."""
+        if number - self._cursor > NEAR:
+            return False
+        with self._moved:
+            self._moved.wait_for(lambda: self._cursor >= number or self._stalled, seconds)
+            return self._cursor >= number
+
+    def on_block(self, listener: Listener) -> None:
+        """Have `listener` called after every block with private logs, in the working thread; it must be quick."""
+        self._listeners.append(listener)
+
+    # -- working -----------------------------------------------------------------------------------------------------
+
+    def step(self) -> bool:
+        """Do the next block; False if there is none, or the manager does not answer."""
+        number = self._cursor + 1
+        if number > self._around.head():
+            self._set_stalled(False)
+            return False
+        hash_ = self._around.history.hash_at(number)
+        block = None if hash_ is None else self._around.history.block_of(hash_)
+        if block is None or hash_ is None:
+            return False
+        if not any(self._around.mode.may_announce(transaction) for transaction in block.transactions):
+            self._move(number, save=number - self._saved >= CURSOR_EVERY)
+            return True
+        try:
+            tasks, absent = self._tasks(block)
+        except ManagerUnreachable:
+            self._set_stalled(True)
+            self._scan()
+            return False
+        except ManagerFails:
+            self._failures += 1
+            self._set_stalled(True)
+            self._scan()
+            return False
+        self._failures = 0
+        self._set_stalled(False)
+        self._execute(block, hash_, tasks, absent)
+        return True
+
+    def _tasks(self, block: Block) -> tuple[list[PrivateTask], list[AbsentMarker]]:
+        """What is to be executed in `block`, and what cannot be had for it."""
+        tasks: list[PrivateTask] = []
+        absent: list[AbsentMarker] = []
+        for index, transaction in enumerate(block.transactions):
+            if not self._around.mode.may_announce(transaction):
+                continue
+            place, key = Place(block.number, index), payload_key_of(transaction)
+            try:
+                self.rehydration.prepare(transaction, block.number)
+                tasks.append(task_for(self._around.manager, transaction, index, self._around.mode))
+            except NoPayload:
+                absent.append(self._absent(place, transaction.hash, key, failing=False))
+            except UselessPayload as useless:
+                log.warning("private transaction ignored", marker=transaction.hash.hex(), why=str(useless))
+            except ManagerFails as failure:
+                if self._failures + 1 < FAILURES:
+                    raise
+                log.warning("the manager fails to give a payload", marker=transaction.hash.hex(), why=str(failure))
+                absent.append(self._absent(place, transaction.hash, key, failing=True))
+        return tasks, absent
+
+    def _absent(self, place: Place, marker_hash: bytes, key: bytes, *, failing: bool) -> AbsentMarker:
+        return AbsentMarker(place, marker_hash, key, failing, 0, next_try(self._around.now(), 0))
+
+    def _execute(self, block: Block, hash_: bytes, tasks: list[PrivateTask], absent: list[AbsentMarker]) -> None:
+        number = block.number
+        run = self.run_from(number)
+        records = run.block(block, hash_, tasks) if tasks else BlockRecords(number, hash_)
+        with self._around.database.write() as batch:
+            writer = PrivateWriter(batch)
+            writer.nodes(run.nodes)
+            records.write(writer)
+            for marker in (*absent, *self.without_history(block, records)):
+                writer.absent(marker)
+            writer.cursor(number)
+        self._saved = number
+        self._move(number, save=False)
+        if tasks:
+            log.info("private transactions executed", block=number, count=len(tasks))
+        self.tell(PrivateBlock(block.header, hash_, records.logs))
+
+    def without_history(self, block: Block, records: BlockRecords) -> list[AbsentMarker]:
+        """Additions to flexible groups that were not let in, perhaps because the group's past is not here: they wait for
+        it. Whoever has the past was told so by the contract, and waits in vain."""
+        waiting = []
+        for index, transaction in enumerate(block.transactions):
+            key = history_key_of(transaction) if transaction.hash in records.refused else None
+            if key is not None and not self.rehydration.has(key):
+                waiting.append(self._absent(Place(block.number, index), transaction.hash, key, failing=False))
+        return waiting
+
+    def run_from(self, number: int) -> PrivateRun:
+        """A run that starts with the private states before block `number`."""
+        around = self._around
+        return PrivateRun(
+            around.history,
+            around.engine,
+            self._store,
+            lambda group: self.root_at(group, number - 1),
+            around.chain_id,
+            self._genesis,
+        )
+
+    def root_at(self, group_id: bytes, number: int) -> bytes:
+        """A group's state root after block `number`."""
+        with self._around.database.read() as snapshot:
+            return StoredPrivate(snapshot).root_at(group_id, number)
+
+    # -- moving on ---------------------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write the cursor down; before the node stops."""
+        if self._cursor != self._saved:
+            with self._around.database.write() as batch:
+                PrivateWriter(batch).cursor(self._cursor)
+            self._saved = self._cursor
+
+    def _move(self, number: int, *, save: bool) -> None:
+        with self._moved:
+            self._cursor = number
+            self._moved.notify_all()
+        self._queued.pop(number, None)
+        if save:
+            self.save()
+
+    def _set_stalled(self, stalled: bool) -> None:
+        if stalled == self._stalled:
+            return
+        with self._moved:
+            self._stalled = stalled
+            self._moved.notify_all()
+        if stalled:
+            log.warning("private transactions wait for the transaction manager", block=self._cursor + 1)
+        else:
+            log.info("private transactions go on", block=self._cursor)
+
+    def _scan(self) -> None:
+        """Count the markers that wait."""
+        for number in range(max(self._scanned, self._cursor) + 1, self._around.head() + 1):
+            block = self._around.history.block_at(number)
+            if block is None:
+                return
+            count = sum(self._around.mode.may_announce(transaction) for transaction in block.transactions)
+            if count:
+                self._queued[number] = count
+            self._scanned = number
+
+    def tell(self, private_block: PrivateBlock) -> None:
+        """Let the listeners know of a block's private logs, if it has some. In the working thread."""
+        if not any(private_block.logs.values()):
+            return
+        for listener in self._listeners:
+            try:
+                listener(private_block)
+            except Exception:
+                log.exception("a listener to private blocks failed", number=private_block.header.number)
+
+
+def next_try(now: float, tries: int) -> int | None:
+    """When an absent payload is to be asked for after `tries` times (Unix seconds), None for never."""
+    return int(now) + min(FIRST_DELAY << 2 * tries, LAST_DELAY) if tries < MAX_TRIES else None

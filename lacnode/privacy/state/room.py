@@ -1,0 +1,347 @@
+"""The private side of one node, as JSON-RPC sees it: sending, and reading what has been executed.
+
+Reads wait a moment for the processor, so that whoever has seen a marker mined finds its private receipt. What a group's
+members may know goes to nobody else: that is for whoever opens these methods to see to.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from copy import copy
+from dataclasses import dataclass
+from enum import Enum
+
+from lacnode.chain.log_filter import LogFilter
+from lacnode.chain.outcome import FoundLog
+from lacnode.chain.store import TransactionPlace
+from lacnode.crypto.secp256k1 import SignatureError
+from lacnode.evm.engine import StateView
+from lacnode.evm.private import PrivateMessage, PrivateResult
+from lacnode.evm.rejection import RejectionReason, TransactionRejected
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.transaction import Transaction
+from lacnode.privacy.state.execution import check_fields
+from lacnode.privacy.state.flexible.groups import FlexibleGroups
+from lacnode.privacy.state.flexible.histories import Histories
+from lacnode.privacy.state.flexible.rules import ASK_GAS_PRICE, Ask
+from lacnode.privacy.state.marker import PAYLOAD_KEY_SIZE, PROXY_ADDRESS, GroupMode, MarkerSigner, payload_key_of
+from lacnode.privacy.state.payloads import NoPayload, receive
+from lacnode.privacy.state.private_transaction import PrivateTransaction, to_payload
+from lacnode.privacy.state.processor import PrivateProcessor
+from lacnode.privacy.state.records import PrivateReceipt, PrivateStatus
+from lacnode.privacy.state.repair import Repair
+from lacnode.privacy.state.store import Divergence, Place, PrivateNodeStore, PrivateWriter, StoredPrivate
+from lacnode.privacy.state.surroundings import Surroundings
+from lacnode.privacy.transaction_manager import GroupType, PrivacyGroup
+
+PATIENCE = 2.0
+"""Seconds that a read waits for private execution to reach the public head."""
+
+
+class WrongGroupType(Exception):
+    """A transaction names a group that was not made by asking for one."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublicSide:
+    """What sending needs of the public node: an account's next nonce, pending ones counted, and the pool, which raises
+    TransactionRejected."""
+
+    next_nonce: Callable[[bytes], int]
+    submit: Callable[[Transaction], None]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class FoundPrivateTransaction:
+    """A private transaction with the place of its marker, the key there, and the group that the manager named."""
+
+    private: PrivateTransaction
+    group_id: bytes
+    marker_hash: bytes
+    payload_key: bytes
+    place: TransactionPlace
+
+
+class Condition(Enum):
+    """How a group stands: everything known is executed, payloads are missing, or its members have another state."""
+
+    CURRENT = "current"
+    WAITING = "waiting"
+    DIVERGED = "diverged"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStatus:
+    """`waiting_for` counts the payloads that are, or for want of a manager may be, missing. `number` is the block up to
+    which the group is executed, `root` its state root there."""
+
+    group_id: bytes
+    condition: Condition
+    waiting_for: int
+    number: int
+    root: bytes
+    divergences: tuple[Divergence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How all groups stand, without a word of which: how many are in each condition, and how many payloads are missing
+    (see `GroupStatus.waiting_for`; one that no group is known for counts too)."""
+
+    groups: Mapping[Condition, int]
+    missing: int
+
+
+class PrivateRoom:
+    """Safe from any thread. `public_key` is the manager's key that this node acts for (32 bytes), none where it has tenants,
+    who come with keys of their own; `accounts` gives the accounts of a private state by root. `flexible` is None where
+    groups are the manager's."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        *,
+        public_key: bytes | None,
+        signer: MarkerSigner,
+        public: PublicSide,
+        accounts: Callable[[bytes], StateView],
+    ) -> None:
+        self.public_key = public_key or b""
+        self.has_tenants = public_key is None
+        self.manager = around.manager
+        self.processor = PrivateProcessor(around)
+        self.repair = Repair(around, self.processor)
+        self.mode = around.mode
+        self.flexible = FlexibleGroups(around, self._contract_of) if around.mode is GroupMode.FLEXIBLE else None
+        self._around = around
+        self._histories = Histories(around)
+        self._store = PrivateNodeStore(around.database)
+        self._signer = signer
+        self._public = public
+        self._accounts = accounts
+        self._marking = threading.Lock()
+
+    # -- tenants -----------------------------------------------------------------------------------------------------
+
+    def of_tenant(self, public_key: bytes) -> "PrivateRoom":
+        """The room as somebody uses it who acts for `public_key`."""
+        tenants = copy(self)
+        tenants.public_key = public_key
+        return tenants
+
+    def sees(self, group_id: bytes, number: int | None = None) -> bool:
+        """Whether whoever acts for this room's key may know of a group, as of block `number` or the head: its members may,
+        and everybody here where there are no tenants. ManagerError where there is no such group."""
+        if not self.has_tenants:
+            return True
+        if self.flexible is None:
+            return self.public_key in self.manager.retrieve_group(group_id).members
+        group = self.flexible.find(group_id, number)
+        return group is None or self.public_key in group.members
+
+    # -- sending -----------------------------------------------------------------------------------------------------
+
+    def check(self, private: PrivateTransaction) -> None:
+        """TransactionRejected or InvalidPrivateTransaction unless `private` may be sent: fields, signature, and a nonce
+        that is not used up (a later one may wait for others)."""
+        check_fields(private, self._around.chain_id)
+        try:
+            sender = private.sender()
+        except SignatureError as error:
+            raise TransactionRejected(RejectionReason.INVALID_SIGNATURE, str(error)) from None
+        nonce = self.nonce(sender, private.determined_group_id())
+        if private.nonce < nonce:
+            raise TransactionRejected(
+                RejectionReason.NONCE_TOO_LOW, f"private nonce {private.nonce} was used, the next is {nonce}"
+            )
+
+    def group_of(self, private: PrivateTransaction) -> PrivacyGroup | None:
+        """The group that `private` names, as the manager has it; None if it names its recipients."""
+        return None if private.group_id is None else self.manager.retrieve_group(private.group_id)
+
+    def distribute(self, private: PrivateTransaction, group: PrivacyGroup | None) -> bytes:
+        """Have the manager store and send `private`; the payload's key (32 bytes).
+
+        WrongGroupType, ManagerError or ManagerUnreachable, and then there is nothing to announce.
+        """
+        payload = to_payload(private)
+        if group is None:
+            recipients = private.private_for or (private.private_from,)
+            return self.manager.send(payload, private.private_from, recipients)
+        if group.type is not GroupType.PANTHEON:
+            raise WrongGroupType(group.type.value)
+        return self.manager.send_to_group(payload, self.public_key, group.id)
+
+    def announce(self, private: PrivateTransaction, keys: bytes) -> bytes:
+        """Send the marker of a payload that the manager has, by its key, and that of a group's past behind it if there is
+        one; the marker's hash. TransactionRejected if the pool refuses it."""
+        with self._marking:
+            transaction = self._signer.sign(self._public.next_nonce, private, self._around.mode, keys)
+            self._public.submit(transaction)
+            return transaction.hash
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def settle(self, number: int | None = None) -> bool:
+        """Wait a moment until block `number`, or the head, is executed privately; whether it is."""
+        return self.processor.wait_for(self._around.head() if number is None else number, PATIENCE)
+
+    def root(self, group_id: bytes, number: int) -> bytes:
+        """The group's state root after block `number`."""
+        return self.processor.root_at(group_id, number)
+
+    def state(self, group_id: bytes, number: int) -> StateView:
+        """The group's own accounts after block `number`."""
+        return self._accounts(self.root(group_id, number))
+
+    def nonce(self, sender: bytes, group_id: bytes) -> int:
+        """The next private nonce of `sender` in a group; what waits to be mined is not counted."""
+        self.settle()
+        return self.state(group_id, self._around.head()).nonce(sender)
+
+    def call(
+        self, group_id: bytes, header: BlockHeader, sender: bytes, to: bytes, data: bytes, price: int, deadline: float
+    ) -> PrivateResult:
+        """What a private message would do after the block of `header`; CallExpired if it takes too long."""
+        self.settle(header.number)
+        root = self.root(group_id, header.number)
+        message = PrivateMessage(sender, self._accounts(root).nonce(sender), to, None, data, price)
+        block = self._around.engine.open_block(header.state_root, header, self._around.history.hash_at)
+        return block.run_privately(self._store, root, message, deadline=deadline)
+
+    def _contract_of(self, group_id: bytes, number: int | None) -> Ask:
+        """A way to ask a flexible group's contract as of block `number`, or the public head."""
+        block = self._around.history.block_at(self._around.head() if number is None else number)
+
+        def ask(data: bytes) -> bytes | None:
+            if block is None:
+                return None
+            deadline = time.monotonic() + PATIENCE
+            result = self.call(group_id, block.header, bytes(20), PROXY_ADDRESS, data, ASK_GAS_PRICE, deadline)
+            return result.output if result.success else None
+
+        return ask
+
+    def find(self, marker_hash: bytes) -> FoundPrivateTransaction | None:
+        """The private transaction of a mined marker, if the manager has it for this node's key.
+
+        Raises what `payloads.receive` raises, but for NoPayload.
+        """
+        history = self._around.history
+        place = history.transaction_place(marker_hash)
+        block = None if place is None else history.block_of(place.block_hash)
+        if place is None or block is None:
+            return None
+        key = payload_key_of(block.transactions[place.index])
+        if len(key) != PAYLOAD_KEY_SIZE:
+            return None
+        try:
+            payload = receive(self.manager, key, self.public_key)
+        except NoPayload:
+            return self._find_told(marker_hash, key, place)
+        return FoundPrivateTransaction(payload.private, payload.group_id, marker_hash, key, place)
+
+    def _find_told(self, marker_hash: bytes, key: bytes, place: TransactionPlace) -> FoundPrivateTransaction | None:
+        """What a flexible group's history told of a marker."""
+        told = self._histories.told(marker_hash)
+        if told is None or not self.sees(told[0]):
+            return None
+        return FoundPrivateTransaction(told[1], told[0], marker_hash, key, place)
+
+    def receipt(self, found: FoundPrivateTransaction) -> PrivateReceipt | None:
+        """The private receipt; None as long as the transaction waits for its turn. A transaction that was executed for
+        nobody is a failed one, as in Besu."""
+        place = found.place
+        if not self.settle(place.number):
+            return None
+        with self._around.database.read() as snapshot:
+            stored = StoredPrivate(snapshot)
+            receipt = stored.receipt(place.block_hash, found.marker_hash)
+            absent = stored.absent_at(Place(place.number, place.index))
+        waits = absent is not None and absent.payload_key == found.payload_key
+        return None if receipt is None and waits else receipt or PrivateReceipt(PrivateStatus.FAILED)
+
+    def logs(self, group_id: bytes, start: int, end: int, wanted: LogFilter) -> Iterator[FoundLog]:
+        """Matching logs of the group's blocks from `start` to `end`, both included, in order."""
+        self.settle(min(end, self._around.head()))
+        with self._around.database.read() as snapshot:
+            numbers = [n for n in StoredPrivate(snapshot).changes_from(group_id, start) if n <= end]
+        for number in reversed(numbers):
+            yield from self._logs_of(group_id, self._around.history.hash_at(number) or b"", wanted)
+
+    def logs_of_block(self, group_id: bytes, block_hash: bytes, wanted: LogFilter) -> list[FoundLog]:
+        """Matching logs of one block; none for an unknown hash."""
+        header = self._around.history.header_of(block_hash)
+        if header is None:
+            return []
+        self.settle(header.number)
+        return list(self._logs_of(group_id, block_hash, wanted))
+
+    def _logs_of(self, group_id: bytes, block_hash: bytes, wanted: LogFilter) -> Iterator[FoundLog]:
+        block = self._around.history.block_of(block_hash)
+        if block is None:
+            return
+        index_of = {transaction.hash: index for index, transaction in enumerate(block.transactions)}
+        with self._around.database.read() as snapshot:
+            stored = StoredPrivate(snapshot)
+            receipts = [
+                (marker_hash, stored.receipt(block_hash, marker_hash))
+                for marker_hash, _ in stored.metadata(block_hash, group_id)
+            ]
+        position = 0
+        for marker_hash, receipt in receipts:
+            for log in () if receipt is None else receipt.logs:
+                if wanted.matches(log):
+                    time, index = block.header.timestamp, index_of[marker_hash]
+                    yield FoundLog(log, position, block_hash, block.number, time, marker_hash, index)
+                position += 1
+
+    # -- how it stands -----------------------------------------------------------------------------------------------
+
+    def statuses(self) -> list[GroupStatus]:
+        """Every group that this node has executed something for."""
+        return self._look()[0]
+
+    def standing(self) -> Standing:
+        """How they stand, counted."""
+        statuses, anyones = self._look()
+        counted = Counter(status.condition for status in statuses)
+        missing = anyones + sum(status.waiting_for - anyones for status in statuses)
+        return Standing({condition: counted[condition] for condition in Condition}, missing)
+
+    def _look(self) -> tuple[list[GroupStatus], int]:
+        """Every group's status, and how many payloads are missing that may be any group's."""
+        cursor, queued = self.processor.cursor, self.processor.queued if self.processor.is_stalled else 0
+        with self._around.database.read() as snapshot:
+            stored = StoredPrivate(snapshot)
+            anyones = queued + stored.failing()
+            return [self._status(stored, group_id, cursor, anyones) for group_id in stored.groups()], anyones
+
+    def _status(self, stored: StoredPrivate, group_id: bytes, cursor: int, waiting: int) -> GroupStatus:
+        root, divergences = stored.root_at(group_id, cursor), tuple(stored.divergences(group_id))
+        waiting += self._skipped(stored, group_id, root)
+        condition = Condition.WAITING if waiting else Condition.CURRENT
+        condition = Condition.DIVERGED if divergences else condition
+        return GroupStatus(group_id, condition, waiting, cursor, root, divergences)
+
+    def _skipped(self, stored: StoredPrivate, group_id: bytes, root: bytes) -> int:
+        """Private nonces that were passed over: transactions that the members had and this node did not."""
+        highest: dict[bytes, int] = {}
+        for sender, nonce in stored.ahead(group_id):
+            highest[sender] = max(nonce, highest.get(sender, 0))
+        if not highest or not any(stored.absent()):
+            return 0
+        accounts = self._accounts(root)
+        return sum(max(0, nonce - accounts.nonce(sender)) for sender, nonce in highest.items())
+
+    def compare(self, group_id: bytes, number: int, expected: bytes) -> bool:
+        """Whether the group's root after block `number` is `expected`, another member's; what does not agree is kept as
+        a divergence from nobody knows whom, until a root that is given agrees, or the group is rebuilt."""
+        found = self.root(group_id, number)
+        with self._around.database.write() as batch:
+            if found == expected:
+                PrivateWriter(batch).agreed(group_id)
+            else:
+                PrivateWriter(batch).diverged(group_id, Divergence(number, expected, found))
+        return found == expected
