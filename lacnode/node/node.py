@@ -32,6 +32,7 @@ from lacnode.metrics.endpoint import MetricsEndpoint
 from lacnode.node.config import NodeConfig
 from lacnode.node.connection_policy import PermissionPolicy
 from lacnode.node.faults import watch_faults
+from lacnode.node.known_nodes import KnownNodes
 from lacnode.node.manager import OpenedManager
 from lacnode.node.metrics import chain_series, permission_series, privacy_series
 from lacnode.node.permissions import Desk, Permissions
@@ -125,6 +126,7 @@ class Node:
         self._import_limiter = trio.CapacityLimiter(1)
         self._rng = random.Random()
         self._faults = DenyNodes("cut off on request")
+        self._known_nodes = KnownNodes(parts.database)
         self._policy = PermissionPolicy(
             self.permissions,
             own=lambda: self.network.local_enode,
@@ -172,6 +174,7 @@ class Node:
                 peer_limits=PeerLimits(p2p.max_peers, p2p.inbound_share),
                 bootnodes=p2p.bootnodes if p2p.discovery else (),
                 static_nodes=p2p.static_nodes,
+                known_nodes=self._known_nodes.enodes,
                 discovery=p2p.discovery,
                 dial_discovered=self.duties.dials_discovered,
             ),
@@ -280,6 +283,7 @@ class Node:
             nursery.start_soon(self._import_announced, blocks_out)
             nursery.start_soon(self._pool_received, batches_out)
             nursery.start_soon(self._expire_pool)
+            nursery.start_soon(self._known_nodes.run)
             if local_nodes is not None and local_nodes.looks_names_up_again:
                 nursery.start_soon(self._look_names_up, local_nodes)
             if self.private is not None:
@@ -400,6 +404,7 @@ class Node:
 
     def peer_joined(self, peer: Peer) -> None:
         """A session has begun."""
+        self._known_nodes.met(peer.enode)
         self._peers_moved.set()
         self._peers_moved = trio.Event()
         self._policy.stale()

@@ -10,7 +10,7 @@ import random
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 import trio
@@ -62,6 +62,7 @@ class NetworkConfig:
     limits: Limits = field(default_factory=Limits)
     bootnodes: tuple[Enode, ...] = ()
     static_nodes: tuple[Enode, ...] = ()
+    known_nodes: tuple[Enode, ...] = ()
     discovery: bool = True
     dial_discovered: bool = True
 
@@ -98,6 +99,14 @@ class Network:
         self._machine: Discovery | None = None
         for enode in (*config.static_nodes, *config.bootnodes):
             self.add_static(enode)
+        for enode in self._known_nodes():
+            self._dialer.add(enode, keep=False)
+
+    def _known_nodes(self) -> list[Enode]:
+        """Those from before, unless this node dials nobody but whom it was told."""
+        config = self._config
+        looks_around = config.discovery and config.dial_discovered
+        return [enode for enode in config.known_nodes if looks_around and enode.id != self.key.public_key]
 
     @property
     def peers(self) -> Sequence[Peer]:
@@ -171,6 +180,9 @@ class Network:
                     bootnodes.append(await trio.to_thread.run_sync(resolved, enode, abandon_on_cancel=True))
                 except NameUnknown as unknown:
                     log.warning("a bootnode is not asked for others", enode=str(enode), reason=str(unknown))
+            # What a session shows of a node does not have its port for discovery, which is the other's number usually.
+            known = [replace(enode, udp=enode.udp or enode.tcp) for enode in self._known_nodes() if not enode.is_named]
+            bootnodes += [enode for enode in known if enode.id not in {bootnode.id for bootnode in bootnodes}]
             await self._discovery(udp, port, bootnodes).run()
 
     def _discovery(self, udp: trio.socket.SocketType, port: int, bootnodes: Sequence[Enode]) -> DiscoveryService:

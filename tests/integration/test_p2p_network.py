@@ -139,6 +139,21 @@ class TestDialling:
             await early.recorder.wait("joined")
             await late.recorder.wait("joined")
 
+    async def test_nodes_known_from_before_are_dialled(self) -> None:
+        async with world() as w:
+            known = await w.node()
+            one = await w.node(known_nodes=(known.enode,), discovery=True, host="127.0.0.1")
+            await one.recorder.wait("joined")
+            assert [peer.id for peer in one.network.peers] == [known.id]
+
+    @pytest.mark.parametrize("settings", [{"discovery": False}, {"discovery": True, "dial_discovered": False}])
+    async def test_but_not_by_nodes_that_look_for_nobody(self, settings: Any) -> None:
+        async with world() as w:
+            known, told = await w.node(), await w.node()
+            one = await w.node(known_nodes=(known.enode,), static_nodes=(told.enode,), host="127.0.0.1", **settings)
+            await one.peers_are(told)
+            assert not known.recorder.of("joined")
+
     async def test_a_peer_that_restarts_is_dialled_again(self) -> None:
         async with world() as w:
             one, other = await w.node(), await w.node()

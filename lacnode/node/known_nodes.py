@@ -1,0 +1,67 @@
+"""Nodes that this one was connected to, kept for its next start: a network whose boot nodes are gone, or refused by its
+rules, finds itself again. Besu keeps none. Must not say who may be connected: that is asked when they are dialled.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import orjson
+import structlog
+import trio
+
+from lacnode.p2p.wire.enode import Enode, EnodeError
+from lacnode.storage.database import Database
+
+log = structlog.get_logger("node")
+
+TABLE, KEY = "known_nodes", b"enodes"
+MAX_KNOWN = 128
+PAUSE = 1.0
+"""Seconds between two writes."""
+
+
+class KnownNodes:
+    """Those in `database`, and those that are met. Used on the event loop; `run` writes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._nodes: OrderedDict[bytes, Enode] = OrderedDict((enode.id, enode) for enode in _read(database))
+        self._changed = trio.Event()
+
+    @property
+    def enodes(self) -> tuple[Enode, ...]:
+        """The last met first."""
+        return tuple(reversed(self._nodes.values()))
+
+    def met(self, enode: Enode) -> None:
+        """There is a session with `enode`; the one met longest ago gives way where there are too many."""
+        if not enode.is_listening or self._nodes.get(enode.id) == enode:
+            return
+        self._nodes[enode.id] = enode
+        self._nodes.move_to_end(enode.id)
+        if len(self._nodes) > MAX_KNOWN:
+            self._nodes.popitem(last=False)
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Write what changes, until cancelled. StorageError."""
+        while True:
+            await self._changed.wait()
+            self._changed = trio.Event()
+            await trio.to_thread.run_sync(_write, self._database, list(self._nodes.values()))
+            await trio.sleep(PAUSE)
+
+
+def _read(database: Database) -> Sequence[Enode]:
+    with database.read() as snapshot:
+        stored = snapshot.get(TABLE, KEY)
+    try:
+        return [] if stored is None else [Enode.parse(text, allow_names=True) for text in orjson.loads(stored)]
+    except (orjson.JSONDecodeError, EnodeError, TypeError) as error:
+        log.warning(f"the nodes that were known cannot be read, and are forgotten: {error}")
+        return []
+
+
+def _write(database: Database, nodes: Sequence[Enode]) -> None:
+    with database.write() as batch:
+        batch.put(TABLE, KEY, orjson.dumps([str(enode) for enode in nodes]))
