@@ -1,5 +1,6 @@
 """The npm packages that the interop tests need, installed once per version of package-lock.json."""
 
+import fcntl
 import hashlib
 import shutil
 import subprocess
@@ -18,10 +19,17 @@ def install_packages(name: str = "node") -> Path:
     if npm is None or node is None:
         pytest.skip("Node.js with npm is needed for tests against other implementations")
     directory = HERE / name
+    with (directory / "package.json").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # another worker may be at it
+        _install(npm, directory)
+    return directory
+
+
+def _install(npm: str, directory: Path) -> None:
     wanted = hashlib.sha256((directory / "package-lock.json").read_bytes()).hexdigest()
     stamp = directory / "node_modules" / ".lacnode"
     if stamp.exists() and stamp.read_text() == wanted:
-        return directory
+        return
     try:
         subprocess.run(
             [npm, "ci", "--omit=dev"],
@@ -32,6 +40,5 @@ def install_packages(name: str = "node") -> Path:
             timeout=INSTALL_SECONDS,
         )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        pytest.skip(f"npm could not install the packages of {name}: {error}: {error.stderr!r}")
+        pytest.skip(f"npm could not install the packages of {directory.name}: {error}: {error.stderr!r}")
     stamp.write_text(wanted)
-    return directory
