@@ -232,6 +232,7 @@ class TestForeignTokens:
             (b"short", "HS256", "32 bytes or more"),
             (b"x" * 70_000, "RS256", "at most 65536 bytes"),
         ],
+        ids=["no key", "no file", "elliptic curve", "RSA", "short", "long"],
     )
     async def test_a_key_that_is_none(self, tmp_path: Path, content: bytes | None, algorithm: str, why: str) -> None:
         file = tmp_path / "issuer.pem"
