@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from structlog.testing import capture_logs
-
 from lacnode.privacy.roots import GroupState, Question
 from lacnode.privacy.state.agreement import AGAIN, Agreement
 from lacnode.privacy.state.membership import Membership
 from lacnode.privacy.state.room import Condition
+from tests.logs import logs_of_this_thread
 from tests.private_nodes import Member, Stage
 
 FOREVER = float("inf")
@@ -37,7 +36,7 @@ class Comparison:
     def step(self, *keys: bytes, after: float = AGAIN) -> list[Mapping[str, object]]:
         """Have members compare, all of them if none are named; what they log."""
         self.now += after
-        with capture_logs() as logs:
+        with logs_of_this_thread() as logs:
             for key in keys or self.agreements:
                 self.agreements[key].step()
         return [entry for entry in logs if entry["event"] in (DIFFERS, AGREES)]

@@ -34,6 +34,7 @@ from lacnode.privacy.transaction_manager import ManagerUnreachable
 from tests.certificates import certificate, fingerprint, keystore
 from tests.integration.devnet import ask, until
 from tests.integration.managers import OwnManager
+from tests.logs import logs_of_this_thread
 
 ROOT = Path(__file__).resolve().parents[2]
 A, B = KeyPair.of(b"\1" * 32), KeyPair.of(b"\2" * 32)
@@ -194,7 +195,7 @@ def test_a_node_whose_own_certificate_is_out_of_its_time_starts_and_says_so(file
     certificate(files, "old", days=-1)
     keystore(files, "old", PASSWORD.encode())
     known(files, "")
-    with capture_logs() as logs:
+    with logs_of_this_thread() as logs:
         EnclaveTls(tls_files(files, "old"), "https://127.0.0.1:1")
     assert [f"the certificate in {files / 'old.p12'} is out of its time" in entry["event"] for entry in logs] == [True]
 

@@ -2,7 +2,6 @@
 
 import nacl.bindings
 import pytest
-from structlog.testing import capture_logs
 
 from lacnode.privacy.keys import KeyPair, KeyRing, to_text
 from lacnode.privacy.manager.cbor import decode_map, encode_map
@@ -14,6 +13,7 @@ from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.peers import MAX_RIVALS, Peers
 from lacnode.privacy.manager.proof import PROVE, ProofDesk, is_proven
 from lacnode.privacy.transaction_manager import ManagerError
+from tests.logs import logs_of_this_thread
 from tests.manager_network import Network
 
 A, B, EVIL = (KeyPair.of(bytes([number]) * 32) for number in (1, 2, 3))
@@ -40,7 +40,7 @@ class Scene:
 
 
 def warnings(scene: Scene, url: str, key: bytes = B.public) -> list[str]:
-    with capture_logs() as logs:
+    with logs_of_this_thread() as logs:
         scene.hear(url, key)
     return [entry["event"] for entry in logs]
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pytest
-from structlog.testing import capture_logs
 
 from lacnode.privacy.keys import KeyPair, KeyRing, to_text
 from lacnode.privacy.manager.group_record import GroupRecord
@@ -21,6 +20,7 @@ from lacnode.privacy.manager.tessera.proof import Challenge
 from lacnode.privacy.manager.tessera.recovery import TesseraRecovery
 from lacnode.privacy.transaction_manager import GroupType, ManagerError
 from tests.fake_tessera import FakeTessera
+from tests.logs import logs_of_this_thread
 from tests.manager_network import Network
 
 OWN, THEIRS, SECOND, STRANGER = (KeyPair.of(bytes([number]) * 32) for number in (1, 2, 3, 4))
@@ -75,7 +75,7 @@ class TestWhoIsWhere:
     def test_keys_elsewhere_are_not_taken_from_it_and_the_operator_is_told_once(self) -> None:
         tessera = FakeTessera((THEIRS,), "http://another:9001/")
         nodes = TesseraNodes(KeyRing([OWN]), [URL], Net({URL: tessera}), lambda: OWN_URL)
-        with capture_logs() as logs:
+        with logs_of_this_thread() as logs:
             nodes.meet()
             nodes.meet()
         assert nodes.places == {}

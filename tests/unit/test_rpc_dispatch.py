@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
-from structlog.testing import capture_logs
 
 from lacnode.rpc.dispatch import Dispatcher, Reply
 from lacnode.rpc.errors import RpcError, invalid_request
 from lacnode.rpc.registry import Method, Registry
 from lacnode.rpc.services import RpcServices
+from tests.logs import logs_of_this_thread
 
 CALLS: list[object] = []
 
@@ -165,16 +165,16 @@ class TestCalls:
         assert json.loads(http(call(params=["a", "b"])).body)["result"] == ["a", "b"]
 
     def test_an_unexpected_failure_is_logged_and_not_told(self) -> None:
-        with capture_logs() as logs:
+        with logs_of_this_thread() as logs:
             reply = http(call("test_fail"))
         assert error_of(reply) == (1, -32603, "Internal error")
         assert b"secret" not in reply.body
-        assert [entry["method"] for entry in logs if entry["log_level"] == "error"] == ["test_fail"]
+        assert [entry["method"] for entry in logs] == ["test_fail"]
 
     def test_a_result_that_json_cannot_say_is_an_internal_error(self) -> None:
-        with capture_logs() as logs:
+        with logs_of_this_thread() as logs:
             assert error_of(http(call("test_unspeakable"))) == (1, -32603, "Internal error")
-        assert [entry["log_level"] for entry in logs if entry["log_level"] != "info"] == ["error"]
+        assert [entry["log_level"] for entry in logs] == ["error"]
 
     def test_a_methods_own_invalid_request_keeps_the_id(self) -> None:
         reply = http(call("test_badWish", id="mine"))
