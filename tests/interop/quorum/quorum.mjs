@@ -32,8 +32,12 @@ function member(web3) {
 /** The private receipt at `node`, as soon as the marker is mined there. */
 const receiptAt = (node, marker) => node.priv.waitForTransactionReceipt(marker, 600, 50);
 
-/** Send from the first member; the private receipt there. */
-const send = async (options) => receiptAt(a, await a.priv.generateAndSendRawTransaction(options));
+/** Send from the first member; the private receipt there, once `others` have the marker's block too. */
+async function send(options, ...others) {
+  const marker = await a.priv.generateAndSendRawTransaction(options);
+  const [receipt] = await Promise.all([a, ...others].map((node) => receiptAt(node, marker)));
+  return receipt;
+}
 
 /** What the token says at `node`; null where there is none. */
 async function balance(node, group, address, owner, block) {
@@ -74,9 +78,7 @@ const scenarios = {
     const { contractAddress: address, commitmentHash: marker } = deployed;
     const group = a.utils.generatePrivacyGroup(toB);
     const before = await a.eth.getBlockNumber();
-    const moved = await send({ ...toB, ...transfer(address, 42) });
-    await receiptAt(b, moved.commitmentHash);
-    await receiptAt(c, moved.commitmentHash);
+    const moved = await send({ ...toB, ...transfer(address, 42) }, b, c);
     return {
       deployed,
       group,
@@ -147,16 +149,14 @@ const scenarios = {
   /** Logs by range, by hash, and by filters that are asked again and again. */
   async logs() {
     const group = await a.priv.createPrivacyGroup({ addresses: [keyA, keyB] });
-    const { contractAddress: address, blockNumber } = await send({ ...inGroup(group), ...deploy });
+    const { contractAddress: address, blockNumber } = await send({ ...inGroup(group), ...deploy }, b);
     const topics = [a.eth.abi.encodeEventSignature("Transfer(address,address,uint256)")];
     const filter = await b.priv.newFilter(group, { address, topics });
     const polled = await subscribed(b, group, { address, topics, fromBlock: blockNumber });
     const three = heard(polled, "data", 3);
-    const first = await send({ ...inGroup(group), ...transfer(address, 1) });
-    await receiptAt(b, first.commitmentHash);
+    const first = await send({ ...inGroup(group), ...transfer(address, 1) }, b);
     const changes = [await b.priv.getFilterChanges(group, filter)];
-    const second = await send({ ...inGroup(group), ...transfer(address, 2) });
-    await receiptAt(b, second.commitmentHash);
+    await send({ ...inGroup(group), ...transfer(address, 2) }, b);
     changes.push(await b.priv.getFilterChanges(group, filter), await b.priv.getFilterChanges(group, filter));
     const range = await b.priv.getLogs(group, { address, topics, fromBlock: blockNumber, toBlock: "latest" });
     const byHash = await b.priv.getLogs(group, { address, blockHash: first.blockHash });
@@ -179,7 +179,7 @@ const scenarios = {
   async subscription() {
     const socket = member(new Web3(new Web3.providers.WebsocketProvider(members[1].ws_url)));
     const group = await a.priv.createPrivacyGroup({ addresses: [keyA, keyB] });
-    const { contractAddress: address } = await send({ ...inGroup(group), ...deploy });
+    const { contractAddress: address } = await send({ ...inGroup(group), ...deploy }, b);
     const subscription = await subscribed(socket, group, { address });
     const pushed = heard(subscription, "data", 2);
     const first = await send({ ...inGroup(group), ...transfer(address, 5) });
@@ -201,25 +201,21 @@ const scenarios = {
     const options = { privacyGroupId: group, enclaveKey: keyA, privateKey };
     const madeByLibrary = await refusal(create({ ...options, participants: [keyA, keyB] }));
     const bytes = (key) => "0x" + Buffer.from(key, "base64").toString("hex");
-    const manage = (name, type, value) =>
-      send({ ...inGroup(group), to: proxy, data: a.eth.abi.encodeFunctionCall({ type: "function", name, inputs: [{ type, name: "value" }] }, [value]) });
-    const add = (...keys) => manage("addParticipants", "bytes[]", keys.map(bytes));
-    const made = await add(keyA, keyB);
-    await receiptAt(b, made.commitmentHash);
+    const manage = (name, type, value, other) =>
+      send({ ...inGroup(group), to: proxy, data: a.eth.abi.encodeFunctionCall({ type: "function", name, inputs: [{ type, name: "value" }] }, [value]) }, other);
+    const add = (keys, other) => manage("addParticipants", "bytes[]", keys.map(bytes), other);
+    const made = await add([keyA, keyB], b);
     const found = await groups(b, keyA, keyB);
-    const deployed = await send({ ...inGroup(group), ...deploy });
+    const deployed = await send({ ...inGroup(group), ...deploy }, b);
     const balances = () => Promise.all([a, b, c].map((node) => balance(node, group, deployed.contractAddress, account)));
     const ofTwo = await balances();
     const locked = await setLockState({ ...options, lock: true });
     const whileLocked = await send({ ...inGroup(group), ...transfer(deployed.contractAddress, 1) });
-    const added = await add(keyC);
-    await receiptAt(c, added.commitmentHash);
+    const added = await add([keyC], c);
     const foundExtended = await groups(c, keyC);
     const ofThree = await balances();
-    const removed = await manage("removeParticipant", "bytes", bytes(keyB));
-    await receiptAt(b, removed.commitmentHash);
-    const moved = await send({ ...inGroup(group), ...transfer(deployed.contractAddress, 400) });
-    await receiptAt(c, moved.commitmentHash);
+    const removed = await manage("removeParticipant", "bytes", bytes(keyB), b);
+    const moved = await send({ ...inGroup(group), ...transfer(deployed.contractAddress, 400) }, b, c);
     return {
       group,
       keys: [keyA, keyB, keyC],
