@@ -14,6 +14,7 @@ from typing import Any
 import rlp
 from eth_account.signers.local import LocalAccount
 from eth_keys import keys
+from hexbytes import HexBytes
 from web3 import HTTPProvider, Web3
 
 GAS = 3_000_000
@@ -45,6 +46,10 @@ class Member:
         signature = keys.PrivateKey(account.key).sign_msg_hash(digest)
         signed = [*fields, 35 + 2 * chain_id + signature.v, signature.r, signature.s, *between]
         return str(self.ask("eea_sendRawTransaction", "0x" + rlp.encode(signed).hex()))
+
+    def sees(self, transaction: HexBytes) -> None:
+        """Return once this member's node has the block of a public transaction, which others may have had before."""
+        self.web3.eth.wait_for_transaction_receipt(transaction, timeout=DEADLINE)
 
     def receipt(self, marker: str) -> dict[str, Any]:
         """The private receipt, once the marker is mined and what it announces is carried out here."""

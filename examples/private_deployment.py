@@ -6,7 +6,9 @@ python examples/private_deployment.py [DATA_PATH]        (the devnet's, devnet-d
 import base64
 import json
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import rlp
 from eth_keys import keys
@@ -19,8 +21,16 @@ token = json.loads((Path(__file__).parent / "contracts" / "Token.json").read_tex
 account = members[0].eth.account.from_key(devnet["accounts"][1]["private_key"])
 
 
-def ask(member: Web3, method: str, *params: object) -> object:
+def ask(member: Web3, method: str, *params: object) -> Any:
     return member.provider.make_request(method, list(params)).get("result")
+
+
+def private_receipt(member: Web3, patience: float) -> dict[str, str] | None:
+    """What a member did for the marker, within so many seconds: private states follow the chain in their own time."""
+    until = time.monotonic() + patience
+    while not (receipt := ask(member, "priv_getTransactionReceipt", marker)) and time.monotonic() < until:
+        pass
+    return receipt
 
 
 def private_deployment(code: bytes, sender: str, receivers: list[str], nonce: int) -> bytes:
@@ -43,10 +53,6 @@ mined = [member.eth.wait_for_transaction_receipt(marker) for member in members][
 print(
     f"  {mined['to']} with {len(members[2].eth.get_transaction(marker)['input'])} bytes of data: the payload's digest"
 )
-for name, member in zip(("member 1", "member 2", "member 3"), members, strict=True):
-    receipt = None
-    for _ in range(100):
-        receipt = receipt or ask(member, "priv_getTransactionReceipt", marker)
-        if receipt or member is members[2]:
-            break
+for name, member, patience in zip(("member 1", "member 2", "member 3"), members, (60, 60, 0), strict=True):
+    receipt = private_receipt(member, patience)
     print(f"  {name}: contract at {receipt['contractAddress']}" if receipt else f"  {name}: nothing")

@@ -22,8 +22,9 @@ def main(path: Path) -> None:
     administrations = (first, second, third)
 
     print("On the public chain")
-    registry = first.deploy_identifiers()
+    registry, made = first.deploy_identifiers()
     for administration in administrations:
+        administration.member.sees(made)
         administration.register(registry)
         print(f"  {administration.title} is {administration.identifier}")
 
@@ -37,11 +38,12 @@ def main(path: Path) -> None:
 
     head = first.member.web3.eth.block_number
     suspension = first.change(group, contract, OPERATOR, Status.SUSPENDED)
-    first.prove(registry, suspension)
+    proof_of_suspension = first.prove(registry, suspension)
     print(f"  customs A suspends at block {head}")
     tell(first, second, group, contract, suspension)
 
     print("What C sees, who has none")
+    third.member.sees(proof_of_suspension)
     for exchange in (*exchanges, suspension):
         seen = third.member.web3.eth.get_transaction(exchange.marker)
         assert third.member.ask("priv_getTransactionReceipt", exchange.marker) is None

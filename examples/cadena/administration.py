@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from eth_account.signers.local import LocalAccount
+from hexbytes import HexBytes
 from web3.contract import Contract
 from web3.types import EventData, TxReceipt
 
@@ -37,21 +38,21 @@ class Administration:
 
     # -- the public chain --------------------------------------------------------------------------------------------
 
-    def deploy_identifiers(self) -> str:
-        """Make the registry that all administrations share; its address."""
+    def deploy_identifiers(self) -> tuple[str, HexBytes]:
+        """Make the registry that all administrations share; its address, and the transaction that made it."""
         factory = self.member.web3.eth.contract(**_code("Identifiers"))
-        address = self._transact(factory.constructor())["contractAddress"]
-        assert address is not None
-        return address
+        receipt = self._transact(factory.constructor())
+        assert receipt["contractAddress"] is not None
+        return receipt["contractAddress"], receipt["transactionHash"]
 
     def register(self, registry: str) -> None:
         """Put this administration's identifier on the chain."""
         self._transact(self._identifiers(registry).functions.register(self.identifier))
 
-    def prove(self, registry: str, exchange: Exchange) -> None:
-        """Put the hash of what was sent on the chain."""
+    def prove(self, registry: str, exchange: Exchange) -> HexBytes:
+        """Put the hash of what was sent on the chain; the transaction that did."""
         function = self._identifiers(registry).functions.prove
-        self._transact(function(exchange.record.commitment, exchange.marker))
+        return self._transact(function(exchange.record.commitment, exchange.marker))["transactionHash"]
 
     def proofs(self, registry: str) -> list[EventData]:
         """Every proof on the chain, as this administration's node has them."""

@@ -93,6 +93,7 @@ def test_a_supervisor_gets_all_that_is_sent_to_the_group_in_the_members_sight_an
         executed(network, PARTNER, deployed)
         suspended = sent(network, PARTNER, group, 1, SECRET, contract)["result"]
         executed(network, SUPERVISOR, suspended)
+        executed(network, MEMBER, suspended)
         call = {"to": to_hex(contract)}
         assert ask(network.url(SUPERVISOR), "priv_call", group, call, "latest") == to_hex(SECRET)
 
