@@ -1,8 +1,11 @@
 """Managers that meet over TLS: a certificate on both sides, and what becomes of those that have another."""
 
+import gc
 import secrets
 import ssl
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -12,6 +15,7 @@ from structlog.testing import capture_logs
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.service.fingerprints import Fingerprints, TlsError
+from lacnode.privacy.service.peer_client import HttpPeerSender
 from lacnode.privacy.service.service import ManagerService, ServiceSettings
 from lacnode.privacy.service.tls import Tls, client_tls, server_tls, trust_of
 from lacnode.privacy.transaction_manager import ManagerError
@@ -120,6 +124,32 @@ class TestServersThatWeDoNotKnow:
         place, seen = line.split()
         assert place.startswith("127.0.0.1:")
         assert seen == fingerprint(certificates, "b").replace(":", "").lower()
+
+
+async def test_a_call_given_up_while_a_certificate_is_looked_at_leaves_no_connection(
+    certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_thread = trio.to_thread.run_sync
+    scope = trio.CancelScope()
+
+    async def given_up(function: Callable[..., object], *arguments: object, **options: Any) -> object:
+        if getattr(function, "__name__", "") == "trusts":
+            scope.cancel()
+        return await in_thread(function, *arguments, **options)
+
+    a, b = tls(certificates, "a", "tofu"), tls(certificates, "b", "ca")
+    server = ManagerService(KeyRing([B]), PayloadStore(), ServiceSettings(client_port=None, tls=b))
+    sender = HttpPeerSender(a.client)
+    with trio.fail_after(DEADLINE):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(server.run)
+            await nursery.start(sender.run)
+            monkeypatch.setattr(trio.to_thread, "run_sync", given_up)
+            with scope:
+                await sender.post_all("/partyinfo", {f"https://127.0.0.1:{server.node_port}": b""})
+            nursery.cancel_scope.cancel()
+    assert scope.cancelled_caught
+    gc.collect()  # A socket that is left makes the test fail.
 
 
 class TestCertificatesOutOfTheirTime:

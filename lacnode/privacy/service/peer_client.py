@@ -38,7 +38,7 @@ class Untrusted(Exception):
 
 class _Watch:
     """Sees a connection to a server being made: looks at its certificate before anything is sent on it, if there are
-    fingerprints, and closes it where TLS is given up in the middle, which httpcore leaves to the collector."""
+    fingerprints, and closes it where it is given up in the middle, which httpcore leaves to the collector."""
 
     def __init__(self, known: Fingerprints | None, name: str) -> None:
         self._known = known
@@ -56,8 +56,16 @@ class _Watch:
     async def _look(self, known: Fingerprints, stream: httpcore.AsyncNetworkStream) -> None:
         connection = stream.get_extra_info("ssl_object")
         certificate = connection.getpeercert(binary_form=True) if connection is not None else None
-        if certificate is None or not await trio.to_thread.run_sync(known.trusts, self._name, certificate):
-            await stream.aclose()
+        is_trusted = False
+        try:
+            is_trusted = certificate is not None and await trio.to_thread.run_sync(
+                known.trusts, self._name, certificate
+            )
+        finally:
+            # Here too when cancelled: httpcore has not taken the stream yet.
+            if not is_trusted:
+                await stream.aclose()
+        if not is_trusted:
             raise Untrusted(self._name)
 
 
