@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from lacnode.devnet.ports import claimed_ports
-from lacnode.rpc.client import NodeSilent, block_number, call_all
+from lacnode.rpc.client import NodeSilent, call_all
 
 DEADLINE = 60.0
+PATIENCE = 20.0
+"""Seconds that a node may take for one answer on a machine with much else to do; one that is down refuses at once."""
+
 NODES = 10
 
 
@@ -70,15 +73,13 @@ def until(reached: Callable[[], bool], what: str, seconds: float = DEADLINE) -> 
 
 def height(url: str) -> int:
     """The node's head, -1 while it does not answer."""
-    try:
-        return block_number(url)
-    except NodeSilent:
-        return -1
+    found = ask(url, "eth_blockNumber")
+    return -1 if found is None else int(found, 16)
 
 
 def ask(url: str, method: str, *params: object) -> Any:
     """One call's result, None while the node does not answer."""
     try:
-        return call_all(url, [(method, list(params))])[0]
+        return call_all(url, [(method, list(params))], PATIENCE)[0]
     except NodeSilent:
         return None

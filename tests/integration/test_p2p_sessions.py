@@ -319,9 +319,9 @@ class TestStaying:
 
     async def test_idle_nodes_stay_connected(self) -> None:
         async with world() as w:
-            one, other = await w.node(limits=Limits(silence=0.1)), await w.node(limits=Limits(silence=0.1))
+            one, other = await w.node(limits=Limits(silence=0.5)), await w.node(limits=Limits(silence=0.5))
             await connected(one, other)
-            await trio.sleep(1)
+            await trio.sleep(3)
             assert len(one.recorder.events) == len(other.recorder.events) == 1
 
     async def test_a_stopping_node_says_goodbye(self) -> None:

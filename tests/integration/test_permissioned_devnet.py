@@ -14,6 +14,9 @@ from eth_account import Account
 from tests.integration.devnet import Devnet, ask, height, running_devnet, until
 
 SHAPE = ("--permissioned", "--validators", "4", "--boots", "1", "--writers", "2", "--observers", "1")
+SLOWLY = ("--block-period", "2")
+"""What must have happened two blocks later is not to hang on how busy the machine is."""
+
 CONNECTED = {
     "validator": {"validator", "boot"},
     "boot": {"validator", "boot", "writer", "observer"},
@@ -67,7 +70,7 @@ class Permissioned:
 @pytest.fixture(scope="module")
 def permissioned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Permissioned]:
     path = tmp_path_factory.mktemp("permissioned") / "net"
-    with running_devnet(path, *SHAPE) as network:
+    with running_devnet(path, *SHAPE, *SLOWLY) as network:
         yield Permissioned(network, path)
 
 
@@ -132,6 +135,8 @@ def test_none_of_a_removed_accounts_waiting_transactions_is_mined(permissioned: 
     writer = permissioned.url("writer-1")
     sender = Account.create()
     permissioned.change("accounts", "add", sender.address)
+    added = height(permissioned.url("validator-1"))
+    until(lambda: height(writer) >= added, "the block that lists the account at the writer")
     hashes = [_send(writer, sender, nonce, BIG_GAS)["result"] for nonce in range(12)]
     permissioned.change("accounts", "remove", sender.address)
     removed = _removal(permissioned, sender.address)

@@ -111,7 +111,7 @@ def test_a_broken_contract_stops_strangers_and_no_validator(code: bytes | None, 
             network.command("kill", f"validator-{number}")
         for number in range(1, 5):
             network.command("start", f"validator-{number}")
-        until(lambda: ask(first, "net_peerCount") == "0x3", "the validators connected after a cold start")
+        until(lambda: ask(first, "net_peerCount") == "0x3", "the validators connected after a cold start", 120)
         until(lambda: height(first) >= reached + 4, "blocks after the cold start")
 
 

@@ -16,7 +16,6 @@ import pytest
 import trio
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
-from structlog.testing import capture_logs
 
 from lacnode.devnet.ports import claimed_ports, node_ports
 from lacnode.http.conversation import HttpConversation
@@ -180,7 +179,7 @@ def refusing(path: Path, times: int) -> Iterator[str]:
 
 
 def test_a_node_that_the_manager_does_not_know_is_told_why_and_logs_it_once(files: Path) -> None:
-    with refusing(files, times=3) as url, capture_logs() as logs:
+    with refusing(files, times=3) as url, logs_of_this_thread() as logs:
         known(files, f"{url.removeprefix('https://')} {fingerprint(files, 'enclave')}")
         with HttpTransactionManager(url, tls=EnclaveTls(tls_files(files), url)) as manager:
             for _ in range(3):

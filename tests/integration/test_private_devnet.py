@@ -140,8 +140,8 @@ def test_tessera_579_a_wiped_member_rebuilds(tmp_path: Path) -> None:
 def test_the_public_chain_goes_on_while_a_member_is_away(shared: Devnet) -> None:
     shared.command("kill", "writer-2")
     reached = height(shared.url("writer-1"))
-    for name in ("writer-1", "validator-1"):
-        until(lambda name=name: height(shared.url(name)) >= reached + 50, "fifty blocks")  # type: ignore[misc]
+    for url in (shared.url("writer-1"), shared.url("validator-1")):
+        until(lambda url=url: height(url) >= reached + 50, "fifty blocks", 180)  # type: ignore[misc]
     shared.command("start", "writer-2")
     until(lambda: height(shared.url("writer-2")) >= reached + 50, "the member caught up")
     marker, _ = deploy(shared.path)

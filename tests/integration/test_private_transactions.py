@@ -142,7 +142,9 @@ def test_a_contract_between_two_members() -> None:
 def test_a_manager_that_is_off_while_the_chain_goes_on() -> None:
     async def story() -> None:
         async with private_network() as network:
-            await network.mined(await network.send(0, data=deploying(KEEPER)), 1)
+            deployed = await network.send(0, data=deploying(KEEPER))
+            await network.mined(deployed, 1)
+            assert await network.ask(1, "priv_getTransactionReceipt", deployed), "carried out before the manager goes"
             off = network.managers[KEY_B]
             for nonce in range(1, 6):
                 off.is_off = False

@@ -44,7 +44,7 @@ def _free(sender: NodeKey, nonce: int, *, legacy: bool) -> Transaction:
 
 def test_besu_7589_a_long_queue_behind_a_gap_lets_go_at_once(tmp_path: Path) -> None:
     """Eight hundred transactions wait for one nonce; when it comes they are mined, and no round is lost over it."""
-    with running_devnet(tmp_path / "net", "--block-period", "2") as network:
+    with running_devnet(tmp_path / "net", "--block-period", "4") as network:
         url = network.url("validator-1")
         sender = Account.from_key(network.status()["accounts"][2]["private_key"])
         for nonce in range(QUEUED, 0, -1):

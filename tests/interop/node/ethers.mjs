@@ -19,7 +19,10 @@ await token.waitForDeployment();
 const address = await token.getAddress();
 
 const topics = new Interface(artifact.abi).encodeFilterTopics("Transfer", [wallet.address, recipient]);
-const pushed = new Promise((resolve) => socket.once({ address, topics }, resolve));
+let tell;
+const pushed = new Promise((resolve) => (tell = resolve));
+await socket.once({ address, topics }, tell);
+await socket.send("eth_chainId", []); // Answered after the subscription, which ethers does not wait for.
 const receipt = await (await token.transfer(recipient, 42n, free)).wait();
 const logs = await provider.getLogs({ address, topics, fromBlock: receipt.blockNumber, toBlock: receipt.blockNumber });
 
