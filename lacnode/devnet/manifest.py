@@ -6,7 +6,6 @@ file's and the process table's.
 
 import importlib
 import json
-import os
 import re
 import time
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +17,7 @@ from lacnode.devnet.genesis import CHAIN_ID, devnet_genesis
 from lacnode.devnet.ports import MAX_NODES, NodePorts, node_ports
 from lacnode.devnet.privacy import make_manager_key, privacy_settings, write_manager_config
 from lacnode.primitives.hexadecimal import address_from_hex, from_hex, to_hex
+from lacnode.storage.whole_file import replace_text
 
 FILE_NAME = "devnet.json"
 FORMAT = 1
@@ -349,6 +349,4 @@ def _write_manifest(manifest: Manifest) -> None:
         "nodes": [asdict(node) for node in manifest.nodes],
         "accounts": [asdict(account) for account in manifest.accounts],
     }
-    temporary = manifest.path / f".{FILE_NAME}.{os.getpid()}"
-    temporary.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
-    temporary.replace(manifest.path / FILE_NAME)
+    replace_text(manifest.path / FILE_NAME, json.dumps(document, indent=2) + "\n")

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from lacnode.devnet.manifest import DevnetError, DevnetNode, Manifest
 from lacnode.rpc.client import NodeSilent, call_all
+from lacnode.storage.whole_file import replace_text
 
 STOP_SECONDS = 20.0
 """How long a node may take to stop before it is killed."""
@@ -46,7 +47,7 @@ def start(node: DevnetNode) -> None:
             stderr=log,
             start_new_session=True,
         )
-    node.pid_file.write_text(f"{process.pid}\n", "ascii")
+    replace_text(node.pid_file, f"{process.pid}\n")
 
 
 def stop_all(nodes: Iterable[DevnetNode]) -> None:
@@ -206,6 +207,4 @@ def _faults(node: DevnetNode) -> list[str]:
 
 
 def _write_faults(node: DevnetNode, ids: Sequence[str]) -> None:
-    temporary = node.faults_file.with_suffix(".tmp")
-    temporary.write_text(json.dumps(list(ids)), "ascii")
-    temporary.replace(node.faults_file)
+    replace_text(node.faults_file, json.dumps(list(ids)))

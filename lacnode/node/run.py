@@ -33,6 +33,7 @@ from lacnode.rpc.user import CannotAuthenticate
 from lacnode.storage.consensus_log import ConsensusLog
 from lacnode.storage.errors import StorageError, storage_error
 from lacnode.storage.lmdb_database import LmdbDatabase
+from lacnode.storage.whole_file import replace_text
 
 log = structlog.get_logger("node")
 
@@ -166,7 +167,7 @@ def _write_runtime_files(node: Node) -> None:
 
 def _write(file: Path, text: str) -> None:
     try:
-        file.write_text(text)
+        replace_text(file, text)
     except OSError as error:
         raise storage_error(file, "writing", error) from None
 

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from lacnode.storage.errors import StorageForeign, storage_error
+from lacnode.storage.whole_file import replace_text
 
 MARKER = "DATABASE_METADATA.json"
 FORMAT_VERSION = 648_001
@@ -50,9 +51,7 @@ def _refuse_unmarked(directory: Path) -> None:
 
 
 def _write(marker: Path) -> None:
-    temporary = marker.with_suffix(".tmp")
     try:
-        temporary.write_text(json.dumps({"version": FORMAT_VERSION, "software": "lacnode"}) + "\n")
-        temporary.replace(marker)
+        replace_text(marker, json.dumps({"version": FORMAT_VERSION, "software": "lacnode"}) + "\n")
     except OSError as error:
         raise storage_error(marker, "writing", error) from None

@@ -18,6 +18,7 @@ from lacnode.privacy.service.config import ConfigError, ManagerConfig
 from lacnode.privacy.service.fingerprints import TlsError
 from lacnode.privacy.service.service import ManagerService, ServiceSettings
 from lacnode.privacy.service.tls import ServerTls, Tls, client_tls, server_tls, trust_of
+from lacnode.storage.whole_file import replace_text
 
 log = structlog.get_logger("privacy")
 
@@ -121,9 +122,7 @@ async def _run(service: ManagerService, ports: Path) -> None:
         nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
         await nursery.start(service.run)
         text = f"http-node-port={service.node_port}\nhttp-client-port={service.client_port}\n"
-        temporary = ports.with_name(ports.name + ".tmp")
-        temporary.write_text(text)
-        temporary.replace(ports)
+        replace_text(ports, text)
 
 
 async def _stop_on_signal(scope: trio.CancelScope) -> None:
