@@ -27,13 +27,14 @@ class Devnet:
 
     def command(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `lacnode devnet WORDS --data-path PATH`."""
-        return subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "lacnode", "devnet", *words, "--data-path", str(self.path)],
             capture_output=True,
             text=True,
-            check=check,
             timeout=DEADLINE + 30,
         )
+        assert done.returncode == 0 or not check, done.stderr
+        return done
 
     def up(self, *options: str) -> dict[str, Any]:
         """Start it; what `--json` says."""

@@ -125,7 +125,7 @@ class OwnManager:
         return f"http://127.0.0.1:{self.client_port}"
 
     def knows(self, *keys: bytes) -> bool:
-        answer = httpx.get(f"{self.client_url}/knownnodes").json()
+        answer = httpx.get(f"{self.client_url}/knownnodes", timeout=30).json()
         return {to_text(key) for key in keys} <= {entry["publicKey"] for entry in answer}
 
 
@@ -256,5 +256,5 @@ class TesseraManager:
         self._ports.close()
 
     def knows(self, *keys: bytes) -> bool:
-        answer = httpx.get(f"{self.node_url}/partyinfo").json()
+        answer = httpx.get(f"{self.node_url}/partyinfo", timeout=30).json()
         return {to_text(key) for key in keys} <= {entry["key"] for entry in answer["keys"]}

@@ -14,7 +14,6 @@ import pytest
 
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.genesis import CHAIN_ID
-from lacnode.devnet.ports import claimed_ports
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
 from lacnode.privacy.keys import KeyPair, to_text
@@ -40,12 +39,14 @@ class Node:
         self.keys = keys
 
     def token(self, name: str, password: str) -> str:
-        return str(httpx.post(f"{self.url}/login", json={"username": name, "password": password}).json()["token"])
+        return str(
+            httpx.post(f"{self.url}/login", json={"username": name, "password": password}, timeout=30).json()["token"]
+        )
 
     def ask(self, token: str, method: str, *params: object) -> Any:
         document = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        reply = httpx.post(self.url, json=document, headers=headers).json()
+        reply = httpx.post(self.url, json=document, headers=headers, timeout=30).json()
         return reply.get("result", reply.get("error", {}).get("message"))
 
 
@@ -75,14 +76,13 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     users += f'\n[Users.bank]\npassword = "{hashed}"\npermissions = ["*:*"]\n{second}\n'
     (path / "users.toml").write_text(users)
     api = 'rpc-http-api=["ETH","NET","EEA","PRIV"]\n'
-    with claimed_ports(1) as port:
-        (path / "manager.toml").write_text(
-            f'nodeport={port}\nclientport=0\nworkdir="{path}"\n'
-            'publickeys=["tenant-0.pub","tenant-1.pub"]\nprivatekeys=["tenant-0.key","tenant-1.key"]\n'
-        )
-        (path / "config.toml").write_text(api + PORT + TENANTS)
-        with single_node(path, f"--config-file={path / 'config.toml'}") as ports:
-            yield Node(f"http://127.0.0.1:{ports['json-rpc']}", keys)
+    (path / "manager.toml").write_text(
+        f'nodeport=0\nclientport=0\nworkdir="{path}"\n'
+        'publickeys=["tenant-0.pub","tenant-1.pub"]\nprivatekeys=["tenant-0.key","tenant-1.key"]\n'
+    )
+    (path / "config.toml").write_text(api + PORT + TENANTS)
+    with single_node(path, f"--config-file={path / 'config.toml'}") as ports:
+        yield Node(f"http://127.0.0.1:{ports['json-rpc']}", keys)
 
 
 def test_the_pages_commands(node: Node) -> None:

@@ -17,9 +17,9 @@ def test_validators_come_back_without_their_boot_node(tmp_path: Path) -> None:
         urls = [network.url(name) for name in VALIDATORS]
         until(lambda: all(ask(url, "net_peerCount") == "0x4" for url in urls), "everybody knows everybody")
         met = height(urls[0])
-        until(lambda: height(urls[0]) >= met + 4, "it is written down")
+        until(lambda: height(urls[0]) >= met + 8, "it is written down")
         network.command("kill", "boot-1", *VALIDATORS)
-        stopped_at = met + 4
+        stopped_at = met + 8
         for name in VALIDATORS:
             (network.path / "nodes" / name / "static-nodes.json").unlink()
         network.command("start", *VALIDATORS)

@@ -213,7 +213,7 @@ async def test_everybody_passes_blocks_on(role: Role) -> None:
             await nursery.start(middle.run)
             async with network_of(middle) as (_, heard):
                 first = (await heard.wait("block")).content.number
-                assert (await heard.wait("block", 2)).content.number == first + 1
+                assert (await heard.wait("block", 2)).content.number > first
             nursery.cancel_scope.cancel()
 
 
