@@ -3,20 +3,24 @@
 from collections.abc import Mapping
 
 from lacnode.privacy.keys import KeyPair, KeyRing
+from lacnode.privacy.manager.delivery import PUSH, PUSH_GROUP
 from lacnode.privacy.manager.local import LocalTransactionManager
 from lacnode.privacy.manager.payload_store import PayloadStore
+from lacnode.privacy.manager.peer_sender import NOT_FOUND
 from lacnode.privacy.manager.peers import Peers
 from lacnode.privacy.manager.proof import PROVE, ProofDesk
+from lacnode.privacy.manager.spare_boxes import PUSH_WITH_SPARES
 from lacnode.privacy.transaction_manager import ManagerError
 
 
 class Network:
-    """PeerSender by direct calls; `down` are URLs that do not answer."""
+    """PeerSender by direct calls; `down` are URLs that do not answer, `orions` those that know no path of our own."""
 
     def __init__(self) -> None:
         self.managers: dict[str, LocalTransactionManager] = {}
         self.stores: dict[str, PayloadStore] = {}
         self.down: set[str] = set()
+        self.orions: set[str] = set()
 
     def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
         return {url: self._one(url, path, body) for url, body in bodies.items()}
@@ -24,13 +28,20 @@ class Network:
     def _one(self, url: str, path: str, body: bytes) -> bytes | None:
         if url in self.down:
             return None
+        if url in self.orions and path.startswith("/lacnode/"):
+            return NOT_FOUND
         manager = self.managers[url]
         try:
             if path == PROVE:
                 return ProofDesk(manager.keys, lambda: url).prove(body)
-            return (manager.pushed if path == "/push" else manager.group_pushed)(body).encode()
+            answers = {
+                PUSH: manager.pushed,
+                PUSH_GROUP: manager.group_pushed,
+                PUSH_WITH_SPARES: manager.pushed_with_spares,
+            }
+            return answers[path](body).encode()
         except ManagerError:
-            return None
+            return NOT_FOUND
 
     def add(self, url: str, pairs: list[KeyPair], store: PayloadStore | None = None) -> LocalTransactionManager:
         self.stores[url] = store or PayloadStore()

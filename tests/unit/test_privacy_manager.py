@@ -58,8 +58,9 @@ class TestSend:
         ]
         assert {got.payload for got in read} == {SECRET}
 
-    def test_peers_get_their_own_boxes_only(self, network: Network) -> None:
+    def test_orions_get_their_own_boxes_only(self, network: Network) -> None:
         a, b, c = network.managers.values()
+        network.orions = {"http://b", "http://c"}
         key = a.send(SECRET, None, [B1.public, C1.public])
         boxes = [len(store.payload(key).payload.boxes) for store in network.stores.values()]  # type: ignore[union-attr]
         assert boxes == [3, 1, 1]

@@ -6,12 +6,15 @@ import pytest
 
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.cbor import encode_map
+from lacnode.privacy.manager.delivery import PUSH, PUSH_GROUP
 from lacnode.privacy.manager.local import LocalTransactionManager
+from lacnode.privacy.manager.payload import EncryptedPayload, encode_payload, encrypt
 from lacnode.privacy.manager.payload_store import PayloadStore
+from lacnode.privacy.manager.peer_sender import NOT_FOUND
 from lacnode.privacy.manager.peers import Peers
 from lacnode.privacy.manager.proven_requests import CHALLENGE, Challenges
 from lacnode.privacy.manager.recovery import RECOVER, Recovery, RecoveryDesk
-from lacnode.privacy.manager.spare_boxes import ENTRY, SPARES, sealed_spares
+from lacnode.privacy.manager.spare_boxes import ENTRY, PUSH_WITH_SPARES, encode_push
 from lacnode.privacy.transaction_manager import ManagerError
 
 SECRET = b"the plaintext of an agreement"
@@ -20,11 +23,13 @@ URLS = {A.public: "http://a", B.public: "http://b", B2.public: "http://b", C.pub
 
 
 class Members:
-    """Managers that call each other: B has two keys. `gone` do not answer, `orions` do not know our own paths."""
+    """Managers that call each other: B has two keys. `gone` do not answer, `orions` do not know our own paths. `rounds` are
+    the paths and URLs of what was posted together, `told` the pushes with boxes for others."""
 
     def __init__(self, always: Sequence[bytes] = ()) -> None:
         self.gone: set[str] = set()
         self.orions: set[str] = set()
+        self.rounds: list[tuple[str, set[str]]] = []
         self.told: list[tuple[str, bytes]] = []
         self.always = always
         self.start("http://a", A)
@@ -53,21 +58,28 @@ class Members:
         return self.start(url, *(self.managers[url].keys.sender(key) for key in self.managers[url].keys.public_keys))
 
     def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
+        self.rounds.append((path, set(bodies)))
         return {url: self._one(url, path, body) for url, body in bodies.items()}
 
     def _one(self, url: str, path: str, body: bytes) -> bytes | None:
-        if url in self.gone or (path.startswith("/lacnode/") and url in self.orions):
+        if url in self.gone:
             return None
-        if path == SPARES:
+        if path.startswith("/lacnode/") and url in self.orions:
+            return NOT_FOUND
+        if path == PUSH_WITH_SPARES:
             self.told.append((url, body))
         manager, (challenges, desk) = self.managers[url], self.desks[url]
         try:
             if path in (CHALLENGE, RECOVER):
                 return (challenges.give if path == CHALLENGE else desk.recover)(body)
-            answers = {"/push": manager.pushed, "/pushPrivacyGroup": manager.group_pushed, SPARES: manager.spares_told}
+            answers = {
+                PUSH: manager.pushed,
+                PUSH_GROUP: manager.group_pushed,
+                PUSH_WITH_SPARES: manager.pushed_with_spares,
+            }
             return answers[path](body).encode()
         except ManagerError:
-            return None
+            return NOT_FOUND
 
     def recover(self, url: str, others: Sequence[KeyPair]) -> int:
         return Recovery(self.managers[url], self).recover_from({other.public for other in others})[0]
@@ -136,6 +148,14 @@ def test_a_member_that_knows_only_orions_paths_gets_its_payload_all_the_same(mem
     key = members.managers["http://a"].send(SECRET, A.public, [B.public, C.public])
     assert members.managers["http://b"].receive(key).payload == SECRET
     assert members.parties("http://b", key) == {A.public, B.public}
+    assert members.rounds == [(PUSH_WITH_SPARES, {"http://b", "http://c"}), (PUSH, {"http://b"})]
+
+
+def test_our_own_need_one_call_and_nobody_is_called_twice_in_vain(members: Members) -> None:
+    members.gone = {"http://c"}
+    with refused("NodePropagatingToAllPeers"):
+        members.managers["http://a"].send(SECRET, A.public, [B.public, C.public, D.public])
+    assert members.rounds == [(PUSH_WITH_SPARES, {"http://b", "http://c", "http://d"})]
 
 
 def test_two_members_are_told_nothing_more_than_by_orion(members: Members) -> None:
@@ -159,36 +179,52 @@ def test_who_is_no_party_is_served_nothing(members: Members) -> None:
     assert members.recover("http://d", [A, B, C]) == 0
 
 
+def pushed(
+    payload: EncryptedPayload, boxes: Mapping[bytes, bytes], own: KeyPair = A, to: KeyPair = B, key: bytes = b""
+) -> bytes:
+    """What `own` tells `to` that it sends `payload` with `boxes` for others."""
+    return encode_push(encode_payload(payload), key or payload.key, boxes, own, to.public)
+
+
 class TestHostile:
-    def test_only_the_sender_is_believed_and_only_of_what_is_here(self, members: Members) -> None:
+    payload = encrypt(SECRET, A, [B.public], bytes(32))
+    box: Mapping[bytes, bytes] = {D.public: bytes(48)}
+
+    def test_only_the_sender_is_believed_and_only_of_what_comes_with_it(self, members: Members) -> None:
         b = members.managers["http://b"]
-        key = members.managers["http://a"].send(SECRET, A.public, [B.public])
-        box = {D.public: bytes(48)}
-        with refused("EnclavePayloadNotFound"):
-            b.spares_told(sealed_spares(key, box, C, B.public))
-        with refused("EnclavePayloadNotFound"):
-            b.spares_told(sealed_spares(bytes(32), box, A, B.public))
+        with refused("InvalidPayload"):
+            b.pushed_with_spares(pushed(self.payload, self.box, own=C))
+        with refused("InvalidPayload"):
+            b.pushed_with_spares(pushed(self.payload, self.box, key=bytes(32)))
         with refused("EnclaveNoMatchingPrivateKey"):
-            b.spares_told(sealed_spares(key, box, A, D.public))
-        forged = sealed_spares(key, box, X, B.public).replace(X.public, A.public)
+            b.pushed_with_spares(pushed(self.payload, self.box, to=D))
+        forged = pushed(self.payload, self.box, own=X).replace(X.public, A.public)
         with refused("EnclaveKeysCannotDecryptPayload"):
-            b.spares_told(forged)
-        assert members.parties("http://b", key) == {A.public, B.public}
+            b.pushed_with_spares(forged)
+        assert members.parties("http://b", self.payload.key) == set()
+
+    def test_what_no_own_key_opens_is_not_kept_for_others(self, members: Members) -> None:
+        with refused("EnclaveKeysCannotDecryptPayload"):
+            members.managers["http://b"].pushed_with_spares(
+                pushed(encrypt(SECRET, A, [C.public], bytes(32)), {C.public: bytes(48)})
+            )
 
     def test_a_message_sent_back_to_its_sender_changes_nothing(self, members: Members) -> None:
         key = members.managers["http://a"].send(SECRET, A.public, [B.public, C.public])
         (_, body), _ = members.told
         marked = body.replace(A.public, b"?" * 32).replace(B.public, A.public).replace(b"?" * 32, B.public)
         before = members.parties("http://a", key)
-        with refused("EnclavePayloadNotFound"):
-            members.managers["http://a"].spares_told(marked)
+        with refused("InvalidPayload"):
+            members.managers["http://a"].pushed_with_spares(marked)
         assert members.parties("http://a", key) == before
 
     def test_boxes_that_are_here_and_those_of_own_keys_are_not_replaced(self, members: Members) -> None:
         b = members.managers["http://b"]
         key = members.managers["http://a"].send(SECRET, A.public, [B.public, C.public])
+        stored = members.stores["http://b"].payload(key)
+        assert stored is not None
         false = {B.public: bytes(48), B2.public: bytes(48), C.public: bytes(48), A.public: bytes(48)}
-        b.spares_told(sealed_spares(key, false, A, B.public))
+        b.pushed_with_spares(pushed(stored.payload.only([stored.parties[B.public]]), false))
         assert members.parties("http://b", key) == {A.public, B.public, C.public}
         assert b.receive(key).payload == SECRET
         members.lose("http://c")
@@ -196,19 +232,25 @@ class TestHostile:
 
     def test_no_more_boxes_than_a_payload_may_have(self, members: Members, monkeypatch: pytest.MonkeyPatch) -> None:
         b = members.managers["http://b"]
-        key = members.managers["http://a"].send(SECRET, A.public, [B.public, C.public])
-        monkeypatch.setattr("lacnode.privacy.manager.local.MAX_BOXES", 4)
-        many = {bytes([number]) * 32: bytes(48) for number in range(100, 103)}
+        monkeypatch.setattr("lacnode.privacy.manager.payload_store.MAX_BOXES", 4)
+        many = [{bytes([number]) * 32: bytes(48) for number in range(first, first + 3)} for first in (100, 110)]
         with refused("InvalidPayload"):
-            b.spares_told(sealed_spares(key, many, A, B.public))
-        assert b.receive(key).payload == SECRET
+            b.pushed_with_spares(pushed(self.payload, many[0] | many[1]))
+        b.pushed_with_spares(pushed(self.payload, many[0]))
+        with refused("InvalidPayload"):
+            b.pushed_with_spares(pushed(self.payload, many[1]))
+        assert b.receive(self.payload.key).payload == SECRET
 
     @pytest.mark.parametrize("body", [b"", b"\xbf\xff", b"garbage", encode_map({"from": A.public})])
     def test_garbage(self, members: Members, body: bytes) -> None:
         with refused("ObjectJsonDeserialization"):
-            members.managers["http://b"].spares_told(body)
+            members.managers["http://b"].pushed_with_spares(body)
 
     def test_boxes_cut_short(self, members: Members) -> None:
-        key = members.managers["http://a"].send(SECRET, A.public, [B.public])
         with refused("ObjectJsonDeserialization"):
-            members.managers["http://b"].spares_told(sealed_spares(key, {D.public: bytes(ENTRY - 32 - 1)}, A, B.public))
+            members.managers["http://b"].pushed_with_spares(pushed(self.payload, {D.public: bytes(ENTRY - 32 - 1)}))
+
+    def test_no_payload_with_it(self, members: Members) -> None:
+        body = encode_push(b"garbage", self.payload.key, self.box, A, B.public)
+        with refused("ObjectJsonDeserialization"):
+            members.managers["http://b"].pushed_with_spares(body)

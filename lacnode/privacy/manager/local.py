@@ -5,7 +5,7 @@ be opened. Must not hold plaintext longer than a call, nor log it.
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
@@ -15,14 +15,13 @@ from lacnode.privacy.keys import KEY_SIZE, KeyRing, to_text
 from lacnode.privacy.manager.audit import AuditLog
 from lacnode.privacy.manager.cbor import CborError
 from lacnode.privacy.manager.database import StoreError
-from lacnode.privacy.manager.group_record import GroupRecord, decode_group, encode_group
+from lacnode.privacy.manager.delivery import Delivery
+from lacnode.privacy.manager.group_record import GroupRecord, decode_group
 from lacnode.privacy.manager.missing import MissingPayloads
 from lacnode.privacy.manager.network_view import NetworkView, decode_view, encode_view
 from lacnode.privacy.manager.payload import (
-    MAX_BOXES,
     EncryptedPayload,
     decode_payload,
-    encode_payload,
     encrypt,
     opened_with,
     readable_by,
@@ -30,7 +29,7 @@ from lacnode.privacy.manager.payload import (
 from lacnode.privacy.manager.payload_store import PayloadConflict, PayloadStore
 from lacnode.privacy.manager.peer_sender import PeerSender
 from lacnode.privacy.manager.peers import Peers
-from lacnode.privacy.manager.spare_boxes import SPARES, opened_spares, sealed_spares
+from lacnode.privacy.manager.spare_boxes import decode_push
 from lacnode.privacy.manager.tessera.group import is_shareable
 from lacnode.privacy.manager.tessera.nodes import TesseraNodes
 from lacnode.privacy.transaction_manager import (
@@ -53,8 +52,6 @@ MAX_PAYLOAD = 15_728_640
 NAMED_AT_MOST = 10
 """Recipients that one error names."""
 
-PUSH, PUSH_GROUP = "/push", "/pushPrivacyGroup"
-
 
 class LocalTransactionManager:
     """A TransactionManager, and the answers to its peers. ManagerUnreachable stands for a store that fails. With `proven`,
@@ -74,11 +71,11 @@ class LocalTransactionManager:
         self._keys = keys
         self._store = store
         self._peers = peers
-        self._sender = sender
         self._always = tuple(always_send_to)
         self._missing = missing
         self._proven = proven
         self._tessera = tessera
+        self._delivery = Delivery(sender, tessera)
         self._audit = AuditLog(store)
         self._listeners: list[Callable[[bytes], None]] = []
 
@@ -154,40 +151,14 @@ class LocalTransactionManager:
         self._guarded(self._store.put_payload, sealed, parties)
         if new is not None and self._guarded(self._store.group, new.id) is None:
             self._guarded(self._store.put_group, new)
-        reached = self._push(sealed, parties, places)
+        told_of = [member for member in recipients if member in named]
+        reached = self._delivery.payload(sealed, self._keys.sender(own), parties, places, told_of)
         left_out = [member for member, url in places.items() if url not in reached]
-        named_parties = {party: position for party, position in parties.items() if party in named and party != own}
-        self._tell_spares(sealed, own, named_parties, {key: url for key, url in places.items() if url in reached})
         result = "not delivered to all" if left_out else "ok"
         self._guarded(self._audit.record, "sent", sealed.key, own, recipients, group_id, result)
         if left_out:
             raise ManagerError("NodePropagatingToAllPeers", f"not delivered to {_named(left_out)}")
         return sealed.key
-
-    def _push(self, sealed: EncryptedPayload, parties: dict[bytes, int], places: dict[bytes, str]) -> set[str]:
-        """The managers that confirm that they keep it."""
-        positions: dict[str, dict[bytes, int]] = {}
-        for member, url in places.items():
-            positions.setdefault(url, {})[member] = parties[member]
-        theirs = {url: positions.pop(url) for url in self._tesseras(positions)}
-        bodies = {url: encode_payload(sealed.only(list(found.values()))) for url, found in positions.items()}
-        expected = to_text(sealed.key).encode()
-        answers = self._sender.post(PUSH, bodies) if bodies else {}
-        reached = {url for url in bodies if answers.get(url) == expected}
-        return reached if self._tessera is None else reached | self._tessera.push(sealed, theirs)
-
-    def _tell_spares(
-        self, sealed: EncryptedPayload, own: bytes, parties: Mapping[bytes, int], places: Mapping[bytes, str]
-    ) -> None:
-        """Give each manager the boxes of those it has no key of. A manager that does not know the message, as Orion, has
-        its own boxes only, and the payload is delivered all the same."""
-        bodies, theirs = {}, self._tesseras(places.values())
-        for member, url in places.items():
-            others = {key: sealed.boxes[position] for key, position in parties.items() if places.get(key) != url}
-            if others and member in parties and url not in theirs:
-                bodies[url] = sealed_spares(sealed.key, others, self._keys.sender(own), member)
-        if bodies:
-            self._sender.post(SPARES, bodies)
 
     def _place(self, member: bytes) -> str:
         if len(member) != KEY_SIZE:
@@ -255,22 +226,13 @@ class LocalTransactionManager:
     def _spread(self, record: GroupRecord) -> None:
         places = {member: self._place(member) for member in record.members if self._keys.pair_of(member) is None}
         self._check_shareable(record, places)
-        expected, body = to_text(record.id).encode(), encode_group(record)
-        theirs = self._tesseras(places.values())
-        bodies = {url: body for url in places.values() if url not in theirs}
-        answers = self._sender.post(PUSH_GROUP, bodies) if bodies else {}
-        reached = {url for url in bodies if answers.get(url) == expected}
-        if self._tessera is not None:
-            reached |= self._tessera.push_group(record, sorted(theirs))
+        reached = self._delivery.group(record, places.values())
         left_out = [member for member, url in places.items() if url not in reached]
         if left_out:
             raise ManagerError("PrivacyGroupNotPushed", f"not told to {_named(left_out)}")
 
-    def _tesseras(self, urls: Iterable[str]) -> set[str]:
-        return set() if self._tessera is None else {url for url in urls if self._tessera.speaks(url)}
-
     def _check_shareable(self, record: GroupRecord, places: Mapping[bytes, str]) -> None:
-        if self._tesseras(places.values()) and not is_shareable(record.members, record.seed):
+        if self._delivery.tesseras(places.values()) and not is_shareable(record.members, record.seed):
             raise ManagerError(
                 "EnclavePrivacyGroupIdCreation", "the group is too large for a Tessera, which would name it otherwise"
             )
@@ -297,23 +259,47 @@ class LocalTransactionManager:
         self.accept(payload)
         return to_text(payload.key)
 
-    def accept(self, payload: EncryptedPayload) -> None:
-        """Keep a payload that a peer pushes. Refused, and never stored: what no own key opens, what a non-member sends to a
-        group, and a second payload under a key that is taken."""
+    def pushed_with_spares(self, body: bytes) -> str:
+        """As `pushed`, and keep the boxes of other recipients that come with it. Refused if these are another's word than
+        the payload's sender's, or told of another payload."""
+        push = self._decoded(lambda body: decode_push(body, self._keys), body)
+        payload = self._decoded(decode_payload, push.payload)
+        if (payload.key, payload.sender) != (push.key, push.sender):
+            raise ManagerError("InvalidPayload")
+        self.accept(payload, push.boxes)
+        return to_text(payload.key)
+
+    def accept(self, payload: EncryptedPayload, spares: Mapping[bytes, bytes] | None = None) -> None:
+        """Keep a payload that a peer pushes, and `spares`. Refused, and never stored: what no own key opens, what a
+        non-member sends to a group, and a second payload under a key that is taken."""
         record = self._guarded(self._store.group, payload.group_id)
         if record is not None and payload.sender not in record.members:
             raise ManagerError("PrivacyGroupNotFound")
         readers = readable_by(payload, self._keys)
         if not readers:
             raise ManagerError("EnclaveKeysCannotDecryptPayload")
-        self.keep(payload, readers, "received")
+        self.keep(payload, readers, "received", spares)
 
-    def keep(self, payload: EncryptedPayload, readers: Mapping[bytes, int], event: str) -> None:
-        """Store a payload that own keys open, and only their boxes; `event` is for the audit log."""
-        kept = payload.only(list(readers.values()))
+    def keep(
+        self,
+        payload: EncryptedPayload,
+        readers: Mapping[bytes, int],
+        event: str,
+        spares: Mapping[bytes, bytes] | None = None,
+    ) -> None:
+        """Store a payload that own keys open: their boxes, and `spares` for those that have none here; `event` is for the
+        audit log."""
+        own = payload.only(list(readers.values()))
         parties = {reader: position for position, reader in enumerate(readers)}
         # The sender opens its recipient's box too, and so can have the payload back from us.
         parties.setdefault(payload.sender, 0)
+        others = {
+            party: box
+            for party, box in (spares or {}).items()
+            if party not in parties and self._keys.pair_of(party) is None
+        }
+        kept = replace(own, boxes=(*own.boxes, *others.values()))
+        parties |= {party: position for position, party in enumerate(others, len(own.boxes))}
         try:
             new = self._guarded(self._store.put_payload, kept, parties)
         except PayloadConflict:
@@ -324,28 +310,6 @@ class LocalTransactionManager:
             self._guarded(self._audit.record, event, kept.key, kept.sender, list(readers), kept.group_id)
             for listener in self._listeners:
                 listener(kept.key)
-
-    def spares_told(self, body: bytes) -> str:
-        """Keep the boxes of other recipients that a payload's sender tells of; the text of the payload's key. Refused:
-        what another than the sender tells, and what is told of a payload that is not here."""
-        spares = self._decoded(lambda body: opened_spares(body, self._keys), body)
-        stored = self._guarded(self._store.payload, spares.key)
-        if stored is None or stored.payload.sender != spares.sender:
-            raise ManagerError("EnclavePayloadNotFound")
-        self.keep_spares(spares.key, spares.boxes)
-        return to_text(spares.key)
-
-    def keep_spares(self, key: bytes, boxes: Mapping[bytes, bytes]) -> None:
-        """Store `boxes` of other recipients with the payload of `key`, if it is here, as far as it has none of theirs."""
-        stored = self._guarded(self._store.payload, key)
-        if stored is None:
-            return
-        new = {p: box for p, box in boxes.items() if p not in stored.parties and self._keys.pair_of(p) is None}
-        if len(stored.payload.boxes) + len(new) > MAX_BOXES:
-            raise ManagerError("InvalidPayload")
-        if new:
-            parties = {party: position for position, party in enumerate(new)}
-            self._guarded(self._store.put_payload, replace(stored.payload, boxes=tuple(new.values())), parties)
 
     def group_pushed(self, body: bytes) -> str:
         """Keep a group that a peer tells of, as `accept_group` does; the text of its id."""

@@ -14,7 +14,7 @@ from lacnode.privacy.group_ids import lookup_id
 from lacnode.privacy.manager.cbor import CborError
 from lacnode.privacy.manager.database import MEMORY, Database, StoreError
 from lacnode.privacy.manager.group_record import GroupRecord, decode_group, encode_group
-from lacnode.privacy.manager.payload import EncryptedPayload, decode_payload, encode_payload
+from lacnode.privacy.manager.payload import MAX_BOXES, EncryptedPayload, decode_payload, encode_payload
 
 _tables = sql.MetaData()
 _SEQUENCE = sql.BigInteger().with_variant(sql.Integer, "sqlite")
@@ -58,7 +58,7 @@ _audit = sql.Table(
 
 
 class PayloadConflict(Exception):
-    """Another payload, by another sender or for another group, has this key already."""
+    """Another payload, by another sender or for another group, has this key already; or there are too many boxes for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,9 @@ class PayloadStore:
 
     def put_payload(self, payload: EncryptedPayload, parties: Mapping[bytes, int]) -> bool:
         """Keep `payload`; False if it was here already, with the boxes it brings added. PayloadConflict if what is here
-        under its key differs in sender, nonce or group."""
+        under its key differs in sender, nonce or group, or if it would have more than `MAX_BOXES` boxes."""
+        if len(payload.boxes) > MAX_BOXES:
+            raise PayloadConflict
         with self._database.write() as connection:
             found = self._payload(connection, _payloads.c.key == payload.key)
             if found is None:
@@ -99,6 +101,8 @@ class PayloadStore:
             if replace(old, boxes=()) != replace(payload, boxes=()):
                 raise PayloadConflict
             new = {party: position for party, position in parties.items() if party not in found.parties}
+            if len(old.boxes) + len(new) > MAX_BOXES:
+                raise PayloadConflict
             if new:
                 boxes = [*old.boxes]
                 for party, position in new.items():

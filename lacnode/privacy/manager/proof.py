@@ -57,7 +57,7 @@ def is_proven(own: KeyPair, key: bytes, url: str, sender: PeerSender) -> bool:
     challenge = secrets.token_bytes(KEY_SIZE)
     request = encode_map({"from": own.public, "of": key, "challenge": challenge})
     answer = sender.post(PROVE, {url: request}).get(url)
-    if answer is None:
+    if not answer:
         return False
     try:
         sealed = decode_map(answer, "proof")

@@ -153,7 +153,7 @@ def ask(sender: PeerSender, path: str, own: KeyPair, asked: Sequence[Asked]) -> 
 
 
 def _request(own: KeyPair, one: Asked, challenge: bytes | None) -> bytes | None:
-    if challenge is None:
+    if not challenge:
         return None
     try:
         inner = encode_map(
@@ -168,7 +168,7 @@ def _request(own: KeyPair, one: Asked, challenge: bytes | None) -> bytes | None:
 
 
 def _answer(own: KeyPair, one: Asked, answer: bytes | None) -> Fields | None:
-    if answer is None:
+    if not answer:
         return None
     try:
         sealed = decode_map(answer, "answer")

@@ -155,8 +155,7 @@ class Recovery:
         readers = readable_by(kept, KeyRing([own]))
         if not readers or self._manager.has(kept.key, own.public):
             return 0
-        self._manager.keep(kept, readers, "recovered")
-        self._manager.keep_spares(kept.key, spares)
+        self._manager.keep(kept, readers, "recovered", spares)
         return 1
 
     def _keep_group(self, body: bytes, own: KeyPair) -> None:

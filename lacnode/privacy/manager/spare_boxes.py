@@ -2,9 +2,9 @@
 other, the sender gone.
 
 Orion sends a recipient its own box and no more: it cannot make another's, which would have to prove the sender. So the
-sender itself gives every recipient the boxes of the others, sealed between the two, and the receiver files them under
-their owners' keys. No box is opened but by whom it is for. Must not tell of a recipient that the sender's client did not
-name.
+sender itself gives every recipient, with the payload, the boxes of the others, sealed between the two, and the receiver
+files them under their owners' keys. No box is opened but by whom it is for. Must not tell of a recipient that the sender's
+client did not name.
 """
 
 import secrets
@@ -19,31 +19,33 @@ from lacnode.privacy.manager.cbor import CborError, decode_map, encode_map
 from lacnode.privacy.manager.payload import BOX_SIZE, MAX_BOXES, NONCE_SIZE
 from lacnode.privacy.transaction_manager import ManagerError
 
-SPARES = "/lacnode/boxes"
+PUSH_WITH_SPARES = "/lacnode/push"
 ENTRY = KEY_SIZE + BOX_SIZE
 
 
 @dataclass(frozen=True, slots=True)
-class SpareBoxes:
-    """What `sender` tells of its payload `key`: 32-byte public keys of recipients, and their boxes."""
+class Push:
+    """A payload as it came, encoded, and the boxes (public key, box) of other recipients that its sender gives with it."""
 
-    sender: bytes
+    payload: bytes
     key: bytes
+    sender: bytes
     boxes: Mapping[bytes, bytes]
 
 
-def sealed_spares(key: bytes, boxes: Mapping[bytes, bytes], own: KeyPair, to: bytes) -> bytes:
-    """The message that tells `to` of `boxes`, from `own`."""
+def encode_push(payload: bytes, key: bytes, boxes: Mapping[bytes, bytes], own: KeyPair, to: bytes) -> bytes:
+    """The message that gives `to` an encoded payload of `own`, whose key is `key`, and `boxes`."""
     inner = encode_map({"key": key, "boxes": encode_boxes(boxes)})
     nonce = secrets.token_bytes(NONCE_SIZE)
     box = nacl.bindings.crypto_box(inner, nonce, to, own.private)
-    return encode_map({"from": own.public, "to": to, "nonce": nonce, "box": box})
+    return encode_map({"payload": payload, "from": own.public, "to": to, "nonce": nonce, "box": box})
 
 
-def opened_spares(body: bytes, keys: KeyRing) -> SpareBoxes:
+def decode_push(body: bytes, keys: KeyRing) -> Push:
     """What a message says that is for one of `keys`. CborError; ManagerError `EnclaveNoMatchingPrivateKey` if it is for
     another, `EnclaveKeysCannotDecryptPayload` if it is not from whom it says."""
-    fields = decode_map(body, "spare boxes")
+    fields = decode_map(body, "push")
+    payload = fields.bytes("payload")
     sender, to = fields.bytes("from", KEY_SIZE), fields.bytes("to", KEY_SIZE)
     nonce, box = fields.bytes("nonce", NONCE_SIZE), fields.bytes("box")
     fields.end()
@@ -57,7 +59,7 @@ def opened_spares(body: bytes, keys: KeyRing) -> SpareBoxes:
     inner = decode_map(opened, "spare boxes")
     key, boxes = inner.bytes("key", KEY_SIZE), decode_boxes(inner.bytes("boxes"))
     inner.end()
-    return SpareBoxes(sender, key, boxes)
+    return Push(payload, key, sender, boxes)
 
 
 def encode_boxes(boxes: Mapping[bytes, bytes]) -> bytes:

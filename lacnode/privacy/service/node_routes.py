@@ -14,7 +14,7 @@ from lacnode.privacy.manager.proof import PROVE, ProofDesk
 from lacnode.privacy.manager.proven_requests import CHALLENGE, Challenges
 from lacnode.privacy.manager.recovery import RECOVER, RecoveryDesk
 from lacnode.privacy.manager.root_exchange import ROOTS, RootDesk
-from lacnode.privacy.manager.spare_boxes import SPARES
+from lacnode.privacy.manager.spare_boxes import PUSH_WITH_SPARES
 from lacnode.privacy.manager.tessera.desk import TesseraDesk
 from lacnode.privacy.manager.tessera.nodes import OCTETS, PARTY_INFO, PUSH, PUSH_GROUP, VALIDATE
 from lacnode.privacy.service.failures import failed, unreachable
@@ -44,7 +44,7 @@ class NodeRoutes:
             "/push": lambda body: _text(manager.pushed(body)),
             "/pushPrivacyGroup": lambda body: _text(manager.group_pushed(body)),
             "/partyinfo": lambda body: _cbor(manager.views_exchanged(body)),
-            SPARES: lambda body: _text(manager.spares_told(body)),
+            PUSH_WITH_SPARES: lambda body: _text(manager.pushed_with_spares(body)),
             PROVE: lambda body: _cbor(desks.proofs.prove(body)),
             CHALLENGE: lambda body: _cbor(desks.challenges.give(body)),
             RECOVER: lambda body: _cbor(desks.recovery.recover(body)),

@@ -1,0 +1,89 @@
+"""How payloads and groups get to other managers, to each in its own protocol.
+
+Ours takes a payload together with the boxes that it is to keep for the others. An Orion does not know that path, says so
+with 404, and is sent the payload alone; a Tessera has a form of its own. Must not store anything, nor choose who receives.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from lacnode.privacy.keys import KeyPair, to_text
+from lacnode.privacy.manager.group_record import GroupRecord, encode_group
+from lacnode.privacy.manager.payload import EncryptedPayload, encode_payload
+from lacnode.privacy.manager.peer_sender import NOT_FOUND, PeerSender
+from lacnode.privacy.manager.spare_boxes import PUSH_WITH_SPARES, encode_push
+from lacnode.privacy.manager.tessera.nodes import TesseraNodes
+
+PUSH, PUSH_GROUP = "/push", "/pushPrivacyGroup"
+
+
+class Delivery:
+    """Over `sender`, and `tessera` where Tesseras are known. Each method gives the URLs of the managers that confirm."""
+
+    def __init__(self, sender: PeerSender, tessera: TesseraNodes | None) -> None:
+        self._sender = sender
+        self._tessera = tessera
+
+    def tesseras(self, urls: Iterable[str]) -> set[str]:
+        """Those of `urls` where a Tessera is."""
+        return set() if self._tessera is None else {url for url in urls if self._tessera.speaks(url)}
+
+    def payload(
+        self,
+        sealed: EncryptedPayload,
+        own: KeyPair,
+        parties: Mapping[bytes, int],
+        places: Mapping[bytes, str],
+        named: Iterable[bytes],
+    ) -> set[str]:
+        """Send `sealed` of `own` to the managers at `places` of its recipients, to each the boxes of its own keys by their
+        positions in `parties`. Recipients that are `named` are told of one another, to keep each other's boxes."""
+        at = _by_url(places, parties)
+        theirs = {url: at.pop(url) for url in self.tesseras(at)}
+        spares = _spares(sealed, parties, places, set(named))
+        whole = {
+            url: encode_push(_own_part(sealed, at[url]), sealed.key, boxes, own, to)
+            for url, (to, boxes) in spares.items()
+            if url in at
+        }
+        answers = self._post(PUSH_WITH_SPARES, whole)
+        rest = [url for url in at if answers.get(url, NOT_FOUND) == NOT_FOUND]
+        answers = {**answers, **self._post(PUSH, {url: _own_part(sealed, at[url]) for url in rest})}
+        expected = to_text(sealed.key).encode()
+        reached = {url for url, answer in answers.items() if answer == expected}
+        return reached if self._tessera is None else reached | self._tessera.push(sealed, theirs)
+
+    def group(self, record: GroupRecord, urls: Iterable[str]) -> set[str]:
+        """Tell the managers at `urls` of a group."""
+        others = set(urls)
+        theirs = self.tesseras(others)
+        body, expected = encode_group(record), to_text(record.id).encode()
+        answers = self._post(PUSH_GROUP, dict.fromkeys(others - theirs, body))
+        reached = {url for url, answer in answers.items() if answer == expected}
+        return reached if self._tessera is None else reached | self._tessera.push_group(record, sorted(theirs))
+
+    def _post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
+        return self._sender.post(path, bodies) if bodies else {}
+
+
+def _by_url(places: Mapping[bytes, str], parties: Mapping[bytes, int]) -> dict[str, dict[bytes, int]]:
+    found: dict[str, dict[bytes, int]] = {}
+    for member, url in places.items():
+        found.setdefault(url, {})[member] = parties[member]
+    return found
+
+
+def _own_part(sealed: EncryptedPayload, keys: Mapping[bytes, int]) -> bytes:
+    """The payload with the boxes of one manager's keys, encoded."""
+    return encode_payload(sealed.only(list(keys.values())))
+
+
+def _spares(
+    sealed: EncryptedPayload, parties: Mapping[bytes, int], places: Mapping[bytes, str], named: set[bytes]
+) -> dict[str, tuple[bytes, dict[bytes, bytes]]]:
+    """For the manager of each named recipient, if there is another one: that recipient, and the boxes of the others."""
+    found = {}
+    for member, url in places.items():
+        others = {key: sealed.boxes[parties[key]] for key in named if places.get(key) != url}
+        if others and member in named:
+            found[url] = (member, others)
+    return found
