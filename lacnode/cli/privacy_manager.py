@@ -11,7 +11,7 @@ from lacnode import __version__
 from lacnode.cli.errors import UsageError
 from lacnode.node.logs import configure_logs
 from lacnode.privacy.keys import KeyPair
-from lacnode.privacy.manager.audit import AuditBroken, AuditLog
+from lacnode.privacy.manager.audit import AuditBroken, exported
 from lacnode.privacy.manager.database import StoreError
 from lacnode.privacy.manager.key_files import PrivacyKeyError, save_key_pair
 from lacnode.privacy.manager.payload_store import PayloadStore
@@ -81,7 +81,7 @@ def _generate(names: list[str]) -> int:
 def _print_audit(url: str) -> int:
     store = PayloadStore(url)
     try:
-        for entry in AuditLog(store).export():
+        for entry in exported(store):
             print(json.dumps(entry))
     finally:
         store.close()

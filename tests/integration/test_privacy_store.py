@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from lacnode.privacy.keys import KeyPair, KeyRing
-from lacnode.privacy.manager.audit import AuditBroken, AuditLog
+from lacnode.privacy.manager.audit import AuditBroken, audit_entry, exported
 from lacnode.privacy.manager.database import MEMORY, WRITE_LOCK, StoreError
 from lacnode.privacy.manager.group_record import GroupRecord
 from lacnode.privacy.manager.key_files import save_key_pair
@@ -134,14 +134,30 @@ class TestContract:
 
     def test_audit_shows_what_was_taken_out(self, url: str, opened: Opened) -> None:
         store = opened(url)
-        audit = AuditLog(store)
         for number in range(3):
-            audit.record("sent", bytes([number]) * 32, A.public, [B.public], bytes(32))
-        assert [entry["number"] for entry in audit.export()] == [1, 2, 3]
+            store.append_audit(audit_entry("sent", bytes([number]) * 32, A.public, [B.public], bytes(32)))
+        assert [entry["number"] for entry in exported(store)] == [1, 2, 3]
         with store._database.write() as connection:
             connection.exec_driver_sql("DELETE FROM audit WHERE number = 2")
         with pytest.raises(AuditBroken, match="entry 2"):
-            list(audit.export())
+            list(exported(store))
+
+    def test_what_the_audit_log_says_is_kept_with_what_it_is_of_or_neither_is(self, url: str, opened: Opened) -> None:
+        store, payload, group = opened(url), sealed(1, B), GroupRecord.legacy((A.public, B.public))
+        entry = audit_entry("received", payload.key, A.public, [B.public], bytes(32))
+        with store._database.write() as connection:
+            connection.exec_driver_sql("ALTER TABLE audit RENAME TO elsewhere")
+        with pytest.raises(StoreError):
+            store.put_payload(payload, {B.public: 0}, entry)
+        with pytest.raises(StoreError):
+            store.put_group(group, entry)
+        assert (store.payload(payload.key), store.all_groups()) == (None, [])
+        with store._database.write() as connection:
+            connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO audit")
+        assert store.put_payload(payload, {B.public: 0}, entry)
+        assert not store.put_payload(payload, {B.public: 0}, entry), "no second entry either"
+        store.put_group(group, entry)
+        assert [entry["number"] for entry in exported(store)] == [1, 2]
 
     def test_another_opening_finds_everything(self, url: str, opened: Opened) -> None:
         store, payload = opened(url), sealed(1, B)
@@ -149,13 +165,13 @@ class TestContract:
         store.put_payload(payload, {B.public: 0, A.public: 1})
         store.put_group(group)
         store.put_known_nodes({B.public: "http://b"})
-        AuditLog(store).record("sent", payload.key, A.public, [B.public], bytes(32))
+        store.append_audit(audit_entry("sent", payload.key, A.public, [B.public], bytes(32)))
         before = store.payload(payload.key)
         store.close()
         again = opened(url)
         assert (again.payload(payload.key), again.all_groups()) == (before, [group])
         assert again.known_nodes() == {B.public: "http://b"}
-        assert len(list(AuditLog(again).export())) == 1
+        assert len(list(exported(again))) == 1
 
 
 WRITERS, PAYLOADS = 4, 12
@@ -182,7 +198,7 @@ class TestAtOnce:
                 new += store.put_payload(*share(payload, index, readers[index]))
                 store.put_group(group)
                 store.put_known_nodes({readers[index].public: f"http://{index}"})
-                AuditLog(store).record("received", payload.key, A.public, [readers[index].public], bytes(32))
+                store.append_audit(audit_entry("received", payload.key, A.public, [readers[index].public], bytes(32)))
             return new
 
         with ThreadPoolExecutor(WRITERS) as pool:
@@ -196,7 +212,7 @@ class TestAtOnce:
                 assert opened_with(mine, reader) == (0, number.to_bytes(4))
         assert look.all_groups() == [group]
         assert len(look.known_nodes()) == 1
-        assert len(list(AuditLog(look).export())) == WRITERS * PAYLOADS
+        assert len(list(exported(look))) == WRITERS * PAYLOADS
 
     def test_who_reads_page_by_page_meanwhile_misses_none(self, url: str, opened: Opened) -> None:
         store, expected = opened(url), WRITERS * PAYLOADS
@@ -297,7 +313,7 @@ class TestLostConnection:
         assert manager.is_up()
         second = manager.send(SECRET, A.public, [])
         assert [manager.receive(key).payload for key in (first, second)] == [SECRET, SECRET]
-        assert len(list(AuditLog(store).export())) == 2
+        assert len(list(exported(store))) == 2
 
     def test_what_was_given_out_survives_a_crash_of_a_server_that_confirms_early(
         self, server: PostgresqlServer, opened: Opened

@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar
 import structlog
 
 from lacnode.privacy.keys import KEY_SIZE, KeyRing, to_text
-from lacnode.privacy.manager.audit import AuditLog
+from lacnode.privacy.manager.audit import audit_entry
 from lacnode.privacy.manager.cbor import CborError
 from lacnode.privacy.manager.database import StoreError
 from lacnode.privacy.manager.delivery import Delivery
@@ -76,7 +76,6 @@ class LocalTransactionManager:
         self._proven = proven
         self._tessera = tessera
         self._delivery = Delivery(sender, tessera)
-        self._audit = AuditLog(store)
         self._listeners: list[Callable[[bytes], None]] = []
 
     def on_kept(self, listener: Callable[[bytes], None]) -> None:
@@ -155,7 +154,8 @@ class LocalTransactionManager:
         reached = self._delivery.payload(sealed, self._keys.sender(own), parties, places, told_of)
         left_out = [member for member, url in places.items() if url not in reached]
         result = "not delivered to all" if left_out else "ok"
-        self._guarded(self._audit.record, "sent", sealed.key, own, recipients, group_id, result)
+        entry = audit_entry("sent", sealed.key, own, recipients, group_id, result)
+        self._guarded(self._store.append_audit, entry)
         if left_out:
             raise ManagerError("NodePropagatingToAllPeers", f"not delivered to {_named(left_out)}")
         return sealed.key
@@ -207,8 +207,8 @@ class LocalTransactionManager:
         seed = secrets.token_bytes(SEED_SIZE) if seed is None else seed
         record = GroupRecord(distinct, name, description, True, GroupType.PANTHEON, seed)
         self._spread(record)
-        self._guarded(self._store.put_group, record)
-        self._guarded(self._audit.record, "group-created", bytes(32), own, distinct, record.id)
+        entry = audit_entry("group-created", bytes(32), own, distinct, record.id)
+        self._guarded(self._store.put_group, record, entry)
         return record.group
 
     def delete_group(self, group_id: bytes, sender: bytes | None) -> bytes:
@@ -219,8 +219,8 @@ class LocalTransactionManager:
             raise ManagerError("PrivacyGroupNotDeleted")
         gone = replace(record, active=False)
         self._spread(gone)
-        self._guarded(self._store.put_group, gone)
-        self._guarded(self._audit.record, "group-deleted", bytes(32), own, record.members, group_id)
+        entry = audit_entry("group-deleted", bytes(32), own, record.members, group_id)
+        self._guarded(self._store.put_group, gone, entry)
         return group_id
 
     def _spread(self, record: GroupRecord) -> None:
@@ -300,14 +300,14 @@ class LocalTransactionManager:
         }
         kept = replace(own, boxes=(*own.boxes, *others.values()))
         parties |= {party: position for position, party in enumerate(others, len(own.boxes))}
+        entry = audit_entry(event, kept.key, kept.sender, list(readers), kept.group_id)
         try:
-            new = self._guarded(self._store.put_payload, kept, parties)
+            new = self._guarded(self._store.put_payload, kept, parties, entry)
         except PayloadConflict:
             raise ManagerError("InvalidPayload") from None
         if self._missing is not None:
             self._missing.found(payload.key)
         if new:
-            self._guarded(self._audit.record, event, kept.key, kept.sender, list(readers), kept.group_id)
             for listener in self._listeners:
                 listener(kept.key)
 

@@ -1,10 +1,12 @@
 """Where payloads, groups, known managers and the audit log are kept: SQLite beside the node, or PostgreSQL by URL.
 
-A write has reached the disk when its method returns, so a payload is durable before its key is given out. Must not open a
-payload: what it keeps is sealed, and the database shows who, when and how much, never what.
+A write has reached the disk when its method returns, so a payload is durable before its key is given out, and what the
+audit log says of it is written with it. Must not open a payload: what it keeps is sealed, and the database shows who, when
+and how much, never what.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,6 +58,9 @@ _audit = sql.Table(
     sql.Column("hash", sql.LargeBinary(32), nullable=False),
 )
 
+AUDIT_START = bytes(32)
+"""What the first entry of the audit log is chained to."""
+
 
 class PayloadConflict(Exception):
     """Another payload, by another sender or for another group, has this key already; or there are too many boxes for it."""
@@ -83,8 +88,9 @@ class PayloadStore:
 
     # -- payloads ----------------------------------------------------------------------------------------------------
 
-    def put_payload(self, payload: EncryptedPayload, parties: Mapping[bytes, int]) -> bool:
-        """Keep `payload`; False if it was here already, with the boxes it brings added. PayloadConflict if what is here
+    def put_payload(self, payload: EncryptedPayload, parties: Mapping[bytes, int], entry: bytes | None = None) -> bool:
+        """Keep `payload`, with `entry` in the audit log; False if it was here already: then the boxes it brings are added
+        and there is no entry. PayloadConflict if what is here
         under its key differs in sender, nonce or group, or if it would have more than `MAX_BOXES` boxes."""
         if len(payload.boxes) > MAX_BOXES:
             raise PayloadConflict
@@ -96,6 +102,8 @@ class PayloadStore:
                     _payloads.insert().values(key=payload.key, body=body).returning(_payloads.c.number)
                 )
                 self._insert_parties(connection, int(row.scalar_one()), parties)
+                if entry is not None:
+                    self._append(connection, entry)
                 return True
             old = found.payload
             if replace(old, boxes=()) != replace(payload, boxes=()):
@@ -158,8 +166,8 @@ class PayloadStore:
 
     # -- groups ------------------------------------------------------------------------------------------------------
 
-    def put_group(self, record: GroupRecord) -> None:
-        """Keep `record` in place of what was known of its group."""
+    def put_group(self, record: GroupRecord, entry: bytes | None = None) -> None:
+        """Keep `record` in place of what was known of its group, with `entry` in the audit log."""
         values: dict[str, Any] = {
             "lookup": lookup_id(record.members),
             "active": record.active,
@@ -169,6 +177,8 @@ class PayloadStore:
             updated = connection.execute(_groups.update().where(_groups.c.id == record.id).values(**values))
             if updated.rowcount == 0:
                 connection.execute(_groups.insert().values(id=record.id, **values))
+            if entry is not None:
+                self._append(connection, entry)
 
     def group(self, group_id: bytes) -> GroupRecord | None:
         """The group of `group_id`, deleted ones too."""
@@ -207,18 +217,25 @@ class PayloadStore:
 
     # -- audit -------------------------------------------------------------------------------------------------------
 
-    def append_audit(self, entry: bytes, start: bytes, chained: Callable[[bytes, int, bytes], bytes]) -> None:
-        """Add an entry under the next number. Its hash is `chained` of the hash before it, or `start`, its number and
-        itself, so that several managers may write to one log."""
-        query = sql.select(_audit.c.number, _audit.c.hash).order_by(_audit.c.number.desc()).limit(1)
+    def append_audit(self, entry: bytes) -> None:
+        """Add an entry to the log under the next number, chained to the one before, so that several managers may write to
+        one log."""
         with self._database.write() as connection:
-            last = connection.execute(query).first()
-            number, previous = (1, start) if last is None else (last.number + 1, bytes(last.hash))
-            digest = chained(previous, number, entry)
-            connection.execute(_audit.insert().values(number=number, entry=entry, hash=digest))
+            self._append(connection, entry)
+
+    def _append(self, connection: sql.Connection, entry: bytes) -> None:
+        query = sql.select(_audit.c.number, _audit.c.hash).order_by(_audit.c.number.desc()).limit(1)
+        last = connection.execute(query).first()
+        number, previous = (1, AUDIT_START) if last is None else (last.number + 1, bytes(last.hash))
+        connection.execute(_audit.insert().values(number=number, entry=entry, hash=chained(previous, number, entry)))
 
     def audit(self) -> Sequence[tuple[int, bytes, bytes]]:
         """Every entry in order: number, entry, hash."""
         query = sql.select(_audit.c.number, _audit.c.entry, _audit.c.hash).order_by(_audit.c.number)
         with self._database.read() as connection:
             return [(row.number, bytes(row.entry), bytes(row.hash)) for row in connection.execute(query)]
+
+
+def chained(previous: bytes, number: int, entry: bytes) -> bytes:
+    """The hash of an entry of the audit log: SHA-256 of the hash before, the entry's number (8 bytes) and the entry."""
+    return hashlib.sha256(previous + number.to_bytes(8) + entry).digest()
