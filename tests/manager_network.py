@@ -6,7 +6,7 @@ from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.delivery import PUSH, PUSH_GROUP
 from lacnode.privacy.manager.local import LocalTransactionManager
 from lacnode.privacy.manager.payload_store import PayloadStore
-from lacnode.privacy.manager.peer_sender import NOT_FOUND
+from lacnode.privacy.manager.peer_sender import REFUSED
 from lacnode.privacy.manager.peers import Peers
 from lacnode.privacy.manager.proof import PROVE, ProofDesk
 from lacnode.privacy.manager.spare_boxes import PUSH_WITH_SPARES
@@ -29,7 +29,7 @@ class Network:
         if url in self.down:
             return None
         if url in self.orions and path.startswith("/lacnode/"):
-            return NOT_FOUND
+            return REFUSED
         manager = self.managers[url]
         try:
             if path == PROVE:
@@ -41,7 +41,7 @@ class Network:
             }
             return answers[path](body).encode()
         except ManagerError:
-            return NOT_FOUND
+            return REFUSED
 
     def add(self, url: str, pairs: list[KeyPair], store: PayloadStore | None = None) -> LocalTransactionManager:
         self.stores[url] = store or PayloadStore()

@@ -22,7 +22,8 @@ A, B, EVIL = (KeyPair.of(bytes([number]) * 32) for number in (21, 22, 23))
 SECRET = b"what only the recipient may read"
 CBOR = {"content-type": "application/cbor"}
 NODE_PATHS = (
-    "/push", "/pushPrivacyGroup", "/partyinfo", "/lacnode/challenge", "/lacnode/recover", "/lacnode/prove", "/lacnode/roots",
+    "/push", "/pushPrivacyGroup", "/partyinfo", "/lacnode/push", "/lacnode/challenge", "/lacnode/recover", "/lacnode/prove",
+    "/lacnode/roots",
 )  # fmt: skip
 MEGABYTE = 2**20
 
@@ -133,9 +134,10 @@ async def delivers(sender: ManagerService, receiver: ManagerService, payload: by
     return got.payload == payload
 
 
-async def refusal(service: ManagerService, recipient: KeyPair) -> str:
+async def refusal(service: ManagerService, *recipients: KeyPair) -> str:
+    keys = [recipient.public for recipient in recipients]
     with pytest.raises(ManagerError) as error, trio.fail_after(PATIENCE):
-        await trio.to_thread.run_sync(service.manager.send, SECRET, None, [recipient.public], abandon_on_cancel=True)
+        await trio.to_thread.run_sync(service.manager.send, SECRET, None, keys, abandon_on_cancel=True)
     return error.value.code
 
 
@@ -160,6 +162,25 @@ class TestWhatTheyAnswer:
         async with stranger() as evil, manager(A, known={EVIL.public: evil.url}) as a:
             evil.answers["/push"] = answer
             assert await refusal(a, EVIL) == "NodePropagatingToAllPeers"
+
+    @pytest.mark.parametrize(
+        ("answer", "asked"),
+        [
+            (response(b"", status="404 Not Found"), ["/lacnode/push", "/push"]),
+            (response(b"", status="500 Internal Server Error"), ["/lacnode/push", "/push"]),
+            (forever, ["/lacnode/push"]),
+        ],
+        ids=["unknown", "error", "silence"],
+    )
+    async def test_to_a_payload_with_boxes_to_keep_decides_whether_they_get_it_alone(
+        self, answer: bytes | Callable[[trio.SocketStream], Awaitable[None]], asked: list[str]
+    ) -> None:
+        """As an Orion must, which knows no path of ours; who does not answer at all is not called twice."""
+        async with stranger() as other, manager(B) as b:
+            other.answers |= {"/lacnode/push": answer, "/push": response(b"another digest")}
+            async with manager(A, known={EVIL.public: other.url, B.public: url_of(b)}) as a:
+                assert await refusal(a, EVIL, B) == "NodePropagatingToAllPeers"
+            assert [path for path in other.asked if path.endswith("/push")] == asked
 
     async def test_that_the_answer_is_elsewhere_is_not_followed(self) -> None:
         async with stranger() as evil, stranger() as inner, manager(A, known={EVIL.public: evil.url}) as a:

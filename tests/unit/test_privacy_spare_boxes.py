@@ -10,7 +10,7 @@ from lacnode.privacy.manager.delivery import PUSH, PUSH_GROUP
 from lacnode.privacy.manager.local import LocalTransactionManager
 from lacnode.privacy.manager.payload import EncryptedPayload, encode_payload, encrypt
 from lacnode.privacy.manager.payload_store import PayloadStore
-from lacnode.privacy.manager.peer_sender import NOT_FOUND
+from lacnode.privacy.manager.peer_sender import REFUSED
 from lacnode.privacy.manager.peers import Peers
 from lacnode.privacy.manager.proven_requests import CHALLENGE, Challenges
 from lacnode.privacy.manager.recovery import RECOVER, Recovery, RecoveryDesk
@@ -65,7 +65,7 @@ class Members:
         if url in self.gone:
             return None
         if path.startswith("/lacnode/") and url in self.orions:
-            return NOT_FOUND
+            return REFUSED
         if path == PUSH_WITH_SPARES:
             self.told.append((url, body))
         manager, (challenges, desk) = self.managers[url], self.desks[url]
@@ -79,7 +79,7 @@ class Members:
             }
             return answers[path](body).encode()
         except ManagerError:
-            return NOT_FOUND
+            return REFUSED
 
     def recover(self, url: str, others: Sequence[KeyPair]) -> int:
         return Recovery(self.managers[url], self).recover_from({other.public for other in others})[0]

@@ -1,15 +1,15 @@
 """How payloads and groups get to other managers, to each in its own protocol.
 
-Ours takes a payload together with the boxes that it is to keep for the others. An Orion does not know that path, says so
-with 404, and is sent the payload alone; a Tessera has a form of its own. Must not store anything, nor choose who receives.
+Ours takes a payload together with the boxes that it is to keep for the others. An Orion does not know that path, refuses
+it, and is sent the payload alone; a Tessera has a form of its own. Must not store anything, nor choose who receives.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 
 from lacnode.privacy.keys import KeyPair, to_text
 from lacnode.privacy.manager.group_record import GroupRecord, encode_group
 from lacnode.privacy.manager.payload import EncryptedPayload, encode_payload
-from lacnode.privacy.manager.peer_sender import NOT_FOUND, PeerSender
+from lacnode.privacy.manager.peer_sender import REFUSED, PeerSender
 from lacnode.privacy.manager.spare_boxes import PUSH_WITH_SPARES, encode_push
 from lacnode.privacy.manager.tessera.nodes import TesseraNodes
 
@@ -33,20 +33,19 @@ class Delivery:
         own: KeyPair,
         parties: Mapping[bytes, int],
         places: Mapping[bytes, str],
-        named: Iterable[bytes],
+        named: Set[bytes],
     ) -> set[str]:
         """Send `sealed` of `own` to the managers at `places` of its recipients, to each the boxes of its own keys by their
         positions in `parties`. Recipients that are `named` are told of one another, to keep each other's boxes."""
         at = _by_url(places, parties)
         theirs = {url: at.pop(url) for url in self.tesseras(at)}
-        spares = _spares(sealed, parties, places, set(named))
         whole = {
             url: encode_push(_own_part(sealed, at[url]), sealed.key, boxes, own, to)
-            for url, (to, boxes) in spares.items()
+            for url, to, boxes in _spares(sealed, parties, places, named)
             if url in at
         }
         answers = self._post(PUSH_WITH_SPARES, whole)
-        rest = [url for url in at if answers.get(url, NOT_FOUND) == NOT_FOUND]
+        rest = [url for url in at if answers.get(url, REFUSED) == REFUSED]
         answers = {**answers, **self._post(PUSH, {url: _own_part(sealed, at[url]) for url in rest})}
         expected = to_text(sealed.key).encode()
         reached = {url for url, answer in answers.items() if answer == expected}
@@ -78,12 +77,10 @@ def _own_part(sealed: EncryptedPayload, keys: Mapping[bytes, int]) -> bytes:
 
 
 def _spares(
-    sealed: EncryptedPayload, parties: Mapping[bytes, int], places: Mapping[bytes, str], named: set[bytes]
-) -> dict[str, tuple[bytes, dict[bytes, bytes]]]:
-    """For the manager of each named recipient, if there is another one: that recipient, and the boxes of the others."""
-    found = {}
+    sealed: EncryptedPayload, parties: Mapping[bytes, int], places: Mapping[bytes, str], named: Set[bytes]
+) -> Iterator[tuple[str, bytes, dict[bytes, bytes]]]:
+    """The manager of each named recipient, if there is another one: that recipient, and the boxes of the others."""
     for member, url in places.items():
         others = {key: sealed.boxes[parties[key]] for key in named if places.get(key) != url}
         if others and member in named:
-            found[url] = (member, others)
-    return found
+            yield url, member, others

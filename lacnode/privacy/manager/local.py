@@ -150,7 +150,7 @@ class LocalTransactionManager:
         self._guarded(self._store.put_payload, sealed, parties)
         if new is not None and self._guarded(self._store.group, new.id) is None:
             self._guarded(self._store.put_group, new)
-        told_of = [member for member in recipients if member in named]
+        told_of = set(named) & set(recipients)
         reached = self._delivery.payload(sealed, self._keys.sender(own), parties, places, told_of)
         left_out = [member for member, url in places.items() if url not in reached]
         result = "not delivered to all" if left_out else "ok"

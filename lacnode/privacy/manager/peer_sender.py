@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-NOT_FOUND = b""
-"""The answer of a manager that answered with 404: it does not know the path, or not what it was asked for."""
+REFUSED = b""
+"""What stands for an answer with an error: the manager is there, and does not know the path or not what it was asked."""
 
 
 class PeerSender(Protocol):
@@ -13,7 +13,7 @@ class PeerSender(Protocol):
 
     def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
         """POST each body, CBOR, to `path` of the manager at its URL, all at once, for 1.5 s each. The answer of each,
-        NOT_FOUND for 404, None where there was none or it had another status than 200, 201 and 404."""
+        REFUSED if its status was not 200 or 201, None where there was none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import httpx
 import structlog
 import trio
 
-from lacnode.privacy.manager.peer_sender import NOT_FOUND, PeerCall
+from lacnode.privacy.manager.peer_sender import REFUSED, PeerCall
 from lacnode.privacy.manager.recovery import RECOVER
 from lacnode.privacy.service.fingerprints import Fingerprints
 from lacnode.privacy.service.tls import ClientTls
@@ -129,17 +129,17 @@ class HttpPeerSender:
 
     def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
         """See PeerSender; from any thread but the loop's."""
-        return dict(zip(bodies, self._from_thread(_posts(path, bodies), NOT_FOUND), strict=True))
+        return dict(zip(bodies, self._from_thread(_posts(path, bodies), REFUSED), strict=True))
 
     def call(self, calls: Sequence[PeerCall]) -> Sequence[bytes | None]:
         """See PeerCaller; from any thread but the loop's."""
         return self._from_thread(calls)
 
-    def _from_thread(self, calls: Sequence[PeerCall], not_found: bytes | None = None) -> Sequence[bytes | None]:
+    def _from_thread(self, calls: Sequence[PeerCall], refused: bytes | None = None) -> Sequence[bytes | None]:
         if self._token is None:
             return [None] * len(calls)
         try:
-            return trio.from_thread.run(self._call_all, calls, not_found, trio_token=self._token)
+            return trio.from_thread.run(self._call_all, calls, refused, trio_token=self._token)
         except (trio.RunFinishedError, trio.Cancelled):
             return [None] * len(calls)
 
@@ -147,26 +147,26 @@ class HttpPeerSender:
         """The answers of all, None for each that did not answer 200 or 201 in time."""
         return dict(zip(bodies, await self._call_all(_posts(path, bodies)), strict=True))
 
-    async def _call_all(self, calls: Sequence[PeerCall], not_found: bytes | None = None) -> Sequence[bytes | None]:
+    async def _call_all(self, calls: Sequence[PeerCall], refused: bytes | None = None) -> Sequence[bytes | None]:
         answers: list[bytes | None] = [None] * len(calls)
 
         async def one(number: int, call: PeerCall) -> None:
             async with self._calls:
-                answers[number] = await self._answer(call, not_found)
+                answers[number] = await self._answer(call, refused)
 
         async with trio.open_nursery() as nursery:
             for number, call in enumerate(calls):
                 nursery.start_soon(one, number, call)
         return answers
 
-    async def _answer(self, call: PeerCall, not_found: bytes | None) -> bytes | None:
+    async def _answer(self, call: PeerCall, refused: bytes | None) -> bytes | None:
         largest = MAX_PAYLOAD_ANSWER if call.gives_payloads else MAX_ANSWER
         with trio.move_on_after(TIMEOUT + max(len(call.body), largest - MAX_ANSWER) / SLOWEST):
             try:
                 async with aclosing(await self._sent(call)) as response:
                     if response.status_code not in (200, 201):
                         log.debug(f"{call.url} answers {response.status_code} to {call.path}")
-                        return not_found if response.status_code == 404 else None
+                        return refused
                     return await _read(response, largest)
             except (Untrusted, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError, OSError) as error:
                 log.debug(f"{call.url} cannot be reached: {type(error).__name__}")
