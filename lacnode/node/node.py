@@ -33,8 +33,8 @@ from lacnode.node.config import NodeConfig
 from lacnode.node.connection_policy import PermissionPolicy
 from lacnode.node.faults import watch_faults
 from lacnode.node.known_nodes import KnownNodes
-from lacnode.node.manager import OpenedManager
 from lacnode.node.metrics import chain_series, permission_series, privacy_series
+from lacnode.node.opened_manager import OpenedManager
 from lacnode.node.permissions import Desk, Permissions
 from lacnode.node.privacy import PrivateSide, PublicRooms
 from lacnode.node.role import DUTIES

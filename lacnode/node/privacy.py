@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 import trio
@@ -17,7 +18,6 @@ from lacnode.crypto.node_key import load_node_key
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.node.config import PrivacySettings
 from lacnode.primitives.transaction import Transaction
-from lacnode.privacy.service.service import ManagerService
 from lacnode.privacy.state.agreement import Agreement
 from lacnode.privacy.state.marker import FixedKeySigner, MarkerSigner, RandomKeySigner
 from lacnode.privacy.state.membership import Membership
@@ -28,6 +28,9 @@ from lacnode.privacy.state.surroundings import Surroundings
 from lacnode.privacy.transaction_manager import ManagerUnreachable, TransactionManager
 from lacnode.storage.database import Database
 from lacnode.txpool.pool import TransactionPool
+
+if TYPE_CHECKING:
+    from lacnode.privacy.service.service import ManagerService
 
 log = structlog.get_logger("privacy")
 
@@ -66,7 +69,7 @@ class PrivateSide:
         settings: PrivacySettings,
         manager: TransactionManager,
         public: PublicRooms,
-        hosted: ManagerService | None = None,
+        hosted: "ManagerService | None" = None,
     ) -> None:
         chain, pool = public.chain, public.pool
 
@@ -99,7 +102,7 @@ class PrivateSide:
         self._head_moved = trio.Event()
         self._arrived: deque[bytes] = deque(maxlen=ARRIVED)
 
-    def _compared_by(self, hosted: ManagerService, around: Surroundings) -> Agreement:
+    def _compared_by(self, hosted: "ManagerService", around: Surroundings) -> Agreement:
         room = self.room
         membership = Membership(around, None if room.flexible is None else room.flexible.find)
         agreement = Agreement(around, membership, lambda: room.processor.cursor, hosted.enquiry)

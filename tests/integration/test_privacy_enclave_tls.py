@@ -22,7 +22,8 @@ from lacnode.http.conversation import HttpConversation
 from lacnode.http.listening import Door, bind, port_of
 from lacnode.http.messages import Request, Response
 from lacnode.node.config import PrivacySettings
-from lacnode.node.manager import ManagerFailed, open_manager
+from lacnode.node.manager_opening import open_manager
+from lacnode.node.opened_manager import ManagerFailed
 from lacnode.privacy.keys import KeyPair, KeyRing, to_text
 from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.service.client_routes import ClientRoutes

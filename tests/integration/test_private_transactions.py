@@ -17,8 +17,8 @@ from lacnode.devnet.in_process import MemoryNetwork, build_network
 from lacnode.devnet.ports import claimed_ports
 from lacnode.devnet.privacy import make_manager_key, write_manager_config
 from lacnode.node.config import NodeConfig, PrivacySettings
-from lacnode.node.manager import OpenedManager
 from lacnode.node.node import Node
+from lacnode.node.opened_manager import OpenedManager
 from lacnode.node.run import StartFailed, open_node
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.privacy.keys import KEY_SIZE, from_text

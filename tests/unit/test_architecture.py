@@ -1,6 +1,8 @@
 """The walls of docs/design.md, read out of every file's imports."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -147,3 +149,10 @@ def _resolved(name: str, names: dict[str, Path]) -> str | None:
         return name
     parent = name.rpartition(".")[0]
     return parent if parent in names else None
+
+
+def test_a_node_without_private_transactions_does_not_load_what_a_manager_needs() -> None:
+    """A fifth of the time to start, and 20 MB."""
+    look = "import sys, lacnode.node.run; print(*{'sqlalchemy', 'httpx', 'OpenSSL'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == []

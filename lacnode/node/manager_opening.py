@@ -3,9 +3,8 @@
 Must not keep payloads itself, and must not let a manager's trouble be more than the start's or the private side's.
 """
 
-from dataclasses import dataclass
-
 from lacnode.node.config import PrivacySettings
+from lacnode.node.opened_manager import ManagerFailed, OpenedManager
 from lacnode.privacy.manager.database import StoreError
 from lacnode.privacy.manager.key_files import PrivacyKeyError
 from lacnode.privacy.service.config import ConfigError, load_config
@@ -13,20 +12,6 @@ from lacnode.privacy.service.enclave_tls import EnclaveTls
 from lacnode.privacy.service.fingerprints import TlsError
 from lacnode.privacy.service.http_manager import HttpTransactionManager
 from lacnode.privacy.service.run import open_service
-from lacnode.privacy.service.service import ManagerService
-from lacnode.privacy.transaction_manager import TransactionManager
-
-
-class ManagerFailed(Exception):
-    """No manager can be had; one message naming the option or file."""
-
-
-@dataclass(frozen=True, slots=True)
-class OpenedManager:
-    """`hosted` is the manager's own service where it runs in this process."""
-
-    manager: TransactionManager
-    hosted: ManagerService | None = None
 
 
 def open_manager(settings: PrivacySettings) -> OpenedManager:
