@@ -84,6 +84,8 @@ async def _check_permission(enode: Enode, inbound: bool, network: Surroundings) 
     await network.policy.consult(enode, inbound)
     verdict = network.policy.may_accept(enode) if inbound else network.policy.may_dial(enode)
     if not verdict.allowed:
+        if inbound:
+            network.turned_away(enode)
         raise ConnectionFailed(f"not permitted: {verdict.reason}", DisconnectReason.UNKNOWN)
 
 

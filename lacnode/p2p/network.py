@@ -122,6 +122,11 @@ class Network:
         """What this node says of its chain."""
         return self._status()
 
+    def turned_away(self, enode: Enode) -> None:
+        """The policy did not let this node in."""
+        if self._config.dial_discovered and enode.is_listening:
+            self._dialer.turned_away(enode)
+
     # -- told by the node ------------------------------------------------------------------------------------------
 
     def add_static(self, enode: Enode) -> bool:
@@ -151,6 +156,7 @@ class Network:
             if not verdict.allowed:
                 log.info("peer no longer permitted", peer=peer.enode_text, reason=verdict.reason)
                 peer.leave(DisconnectReason.REQUESTED)
+        self._dialer.welcome(lambda enode: self.policy.may_dial(enode).allowed)
         self._wake.set()
 
     # -- running ---------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from lacnode.p2p.handler import NetworkHandler
 from lacnode.p2p.peer_set import PeerSet
 from lacnode.p2p.policy import ConnectionPolicy
 from lacnode.p2p.rlpx import Limits
+from lacnode.p2p.wire.enode import Enode
 from lacnode.p2p.wire.p2p_messages import Hello
 
 
@@ -27,3 +28,4 @@ class Surroundings(Protocol):
 
     def hello(self) -> Hello: ...
     def status(self) -> LocalStatus: ...
+    def turned_away(self, enode: Enode) -> None: ...

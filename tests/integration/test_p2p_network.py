@@ -11,7 +11,7 @@ import trio
 from lacnode.crypto.node_key import NodeKey
 from lacnode.p2p.network import PortTaken
 from lacnode.p2p.peer_set import PeerLimits
-from lacnode.p2p.policy import DenyNodes
+from lacnode.p2p.policy import DenyNodes, Verdict
 from lacnode.p2p.rlpx import PeerDisconnected
 from lacnode.p2p.wire.enode import Enode, parse_static_nodes
 from lacnode.p2p.wire.eth_messages import BlockHeaders, GetBlockHeaders
@@ -191,7 +191,34 @@ class TestDialling:
             await node.recorder.wait("joined", 2)
 
 
+class Wall(DenyNodes):
+    """Tells that somebody was not let in."""
+
+    def __init__(self) -> None:
+        super().__init__("not on the list")
+        self.knocked = trio.Event()
+
+    def may_accept(self, enode: Enode) -> Verdict:
+        verdict = super().may_accept(enode)
+        if not verdict.allowed:
+            self.knocked.set()
+        return verdict
+
+
 class TestPermission:
+    async def test_who_knocked_before_it_was_permitted_is_dialled_as_soon_as_it_is(self) -> None:
+        async with world() as w:
+            wall = Wall()
+            node, other = await w.node(policy=wall), await w.node()
+            wall.denied = frozenset({other.id})
+            other.network.add_static(node.enode)
+            await wall.knocked.wait()
+            other.network.remove_static(node.enode)
+            wall.denied = frozenset()
+            node.network.recheck()
+            await node.peers_are(other)
+            assert not node.peer(other).inbound
+
     async def test_a_denied_node_is_turned_away_before_status(self) -> None:
         async with world() as w:
             key = NodeKey.generate()

@@ -236,6 +236,21 @@ class TestEndpointProof:
         network.deliver(refused, [Send(encode_packet(Stranger(node).ping(), refused.key), node.address)])
         assert [source for source, _, _ in network.sent] == [refused.address]
 
+    def test_who_pinged_before_it_was_permitted_is_found_as_soon_as_it_is(self) -> None:
+        """It does not know yet that it is, and waits."""
+        refused: set[bytes] = set()
+        boot = Node(1, [], permits=lambda enode: enode.id not in refused)
+        early, late = Node(2, [boot.enode]), Node(3, [boot.enode])
+        refused.add(late.enode.id)
+        network = Network(boot, early, late)
+        network.run(40)
+        assert late.enode.id not in ids(boot.found + early.found)
+        refused.clear()
+        for node in (boot, early):
+            node.machine.hurry(network.now)
+        network.run(2)
+        assert late.enode.id in ids(boot.found) & ids(early.found)
+
     def test_strangers_leave_room_for_the_bootnodes(self) -> None:
         boot = Node(2, [])
         node = Node(1, [boot.enode])

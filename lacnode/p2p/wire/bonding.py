@@ -81,6 +81,12 @@ class Bonds:
         if enode.id not in self._attempts and len(self._attempts) < limit:
             self._attempts[enode.id] = Attempt(enode)
 
+    def hurry(self, due: float) -> None:
+        """Send the next Pings by `due`, where there are any left: who did not answer may do so now."""
+        for attempt in self._attempts.values():
+            if len(attempt.hashes) < MAX_TRIES:
+                attempt.due = min(attempt.due, due)
+
     def take_due(self, now: float) -> tuple[list[Attempt], list[Attempt]]:
         """The attempts whose Ping is due, and the nodes that have now failed and are forgotten.
 
