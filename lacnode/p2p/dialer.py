@@ -3,12 +3,10 @@
 Static nodes and bootnodes are dialled until they are connected, whatever it takes; discovered nodes while there is room
 for peers, and forgotten after some failures. The first retries come fast, since a network that starts or comes back is
 worth a few refused connections; later ones back off to half a minute, each with some jitter so that nodes that lost each
-other together do not meet again together for ever. Who knocked and was not permitted is dialled as soon as it is: by then
-it may itself wait for half a minute.
+other together do not meet again together for ever.
 """
 
 import random
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,9 +18,6 @@ FIRST_DELAY, MAX_DELAY, JITTER = 0.2, 30.0, 0.25
 MAX_DISCOVERED = 1000
 MAX_FAILURES = 8
 """Failures after which a discovered node is forgotten."""
-
-MAX_TURNED_AWAY = 64
-"""The newest are remembered: strangers may knock as often as they like."""
 
 
 @dataclass(slots=True)
@@ -39,7 +34,6 @@ class Dialer:
 
     def __init__(self, rng: random.Random) -> None:
         self._targets: dict[bytes, _Target] = {}
-        self._turned_away: OrderedDict[bytes, Enode] = OrderedDict()
         self._rng = rng
 
     def add(self, enode: Enode, *, keep: bool) -> bool:
@@ -59,20 +53,6 @@ class Dialer:
     def remove(self, id_: bytes) -> bool:
         """Do not dial this node any more; False if it was not on the list."""
         return self._targets.pop(id_, None) is not None
-
-    def turned_away(self, enode: Enode) -> None:
-        """This node knocked and was not permitted."""
-        self._turned_away[enode.id] = enode
-        self._turned_away.move_to_end(enode.id)
-        if len(self._turned_away) > MAX_TURNED_AWAY:
-            self._turned_away.popitem(last=False)
-
-    def welcome(self, permitted: Callable[[Enode], bool]) -> None:
-        """Dial at once who was turned away and is permitted now."""
-        for enode in [enode for enode in self._turned_away.values() if permitted(enode)]:
-            del self._turned_away[enode.id]
-            self.add(enode, keep=False)
-            self.hurry(enode.id)
 
     def due(self, now: float, wanted: Callable[[Enode, bool], bool], room: int) -> list[Enode]:
         """Nodes to dial at once, of those that are `wanted` (enode, kept): each kept one, and discovered ones until

@@ -33,6 +33,7 @@ from lacnode.p2p.wire.discovery import Discovery
 from lacnode.p2p.wire.discv4 import Endpoint
 from lacnode.p2p.wire.enode import Enode
 from lacnode.p2p.wire.p2p_messages import P2P_VERSION, DisconnectReason, Hello
+from lacnode.p2p.wire.turned_away import TurnedAway
 
 __all__ = ["Network", "NetworkConfig", "PortTaken"]
 
@@ -94,6 +95,7 @@ class Network:
         self._status = status
         self._rng = rng or random.Random()
         self._dialer = Dialer(self._rng)
+        self._turned_away = TurnedAway()
         self._half_open: OrderedDict[trio.CancelScope, None] = OrderedDict()
         self._wake = trio.Event()
         self._machine: Discovery | None = None
@@ -125,7 +127,7 @@ class Network:
     def turned_away(self, enode: Enode) -> None:
         """The policy did not let this node in."""
         if self._config.dial_discovered and enode.is_listening:
-            self._dialer.turned_away(enode)
+            self._turned_away.add(enode)
 
     # -- told by the node ------------------------------------------------------------------------------------------
 
@@ -156,7 +158,8 @@ class Network:
             if not verdict.allowed:
                 log.info("peer no longer permitted", peer=peer.enode_text, reason=verdict.reason)
                 peer.leave(DisconnectReason.REQUESTED)
-        self._dialer.welcome(lambda enode: self.policy.may_dial(enode).allowed)
+        for enode in self._turned_away.take(lambda enode: self.policy.may_dial(enode).allowed):
+            self._discovered(enode)
         self._wake.set()
 
     # -- running ---------------------------------------------------------------------------------------------------
@@ -269,7 +272,7 @@ class Network:
             self._wake.set()
 
     def _discovered(self, enode: Enode) -> None:
-        """Discovery has proven that this node is there."""
+        """This node is there: discovery has proven it, or it knocked itself."""
         if not self._config.dial_discovered:
             return
         self._dialer.add(enode, keep=False)

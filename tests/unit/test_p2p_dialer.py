@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from lacnode.p2p.dialer import FIRST_DELAY, JITTER, MAX_DELAY, MAX_DISCOVERED, MAX_FAILURES, MAX_TURNED_AWAY, Dialer
+from lacnode.p2p.dialer import FIRST_DELAY, JITTER, MAX_DELAY, MAX_DISCOVERED, MAX_FAILURES, Dialer
 from lacnode.p2p.wire.enode import Enode
 
 
@@ -101,12 +101,3 @@ def test_what_is_not_wanted_now_is_not_dialled_and_not_forgotten(dialer: Dialer)
     assert dialer.due(0.0, lambda _, __: False, room=9) == []
     assert dialer.next_time(0.0) is None
     assert dialer.due(0.0, everyone, room=9) == [enode(1)]
-
-
-def test_the_newest_of_those_turned_away_are_dialled_when_they_are_permitted(dialer: Dialer) -> None:
-    for number in range(MAX_TURNED_AWAY + 1):
-        dialer.turned_away(enode(number))
-    dialer.welcome(lambda node: node.id in (enode(0).id, enode(1).id, enode(2).id))
-    assert dialer.due(0.0, everyone, room=9) == [enode(1), enode(2)]
-    dialer.welcome(lambda node: node.id == enode(1).id)
-    assert dialer.due(0.0, everyone, room=9) == []

@@ -5,7 +5,6 @@ from, so nothing longer than a Pong is sent to an address that has not echoed th
 about connections: bonded nodes are reported, and asking for more is switched by `seeking`.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
@@ -33,6 +32,7 @@ from lacnode.p2p.wire.enode import MAX_PORT, NODE_ID_SIZE, Enode
 from lacnode.p2p.wire.enr import NodeRecord, local_pairs
 from lacnode.p2p.wire.kademlia import BUCKET_SIZE, RoutingTable
 from lacnode.p2p.wire.lookup import Lookup
+from lacnode.p2p.wire.turned_away import TurnedAway
 from lacnode.primitives import rlp
 
 EXPIRATION = 60
@@ -55,9 +55,6 @@ MAX_ATTEMPTS_BY_PING = 96
 MAX_ATTEMPTS_BY_HEARSAY = 64
 """Nodes asked for a proof at once: in all; as far as they pinged first; as far as others named them. Strangers thus leave
 room for the bootnodes."""
-
-MAX_TURNED_AWAY = 64
-"""Nodes remembered that pinged and were not permitted."""
 
 PEER_BOND_WAIT = 1.0
 """Seconds given to a node to bond from its side, by a Ping of its own, before it is asked for neighbours."""
@@ -129,7 +126,7 @@ class Discovery:
         self._table = RoutingTable(key.public_key)
         self._bonds = Bonds()
         self._lookup = Lookup(key.public_key)
-        self._turned_away: OrderedDict[bytes, Enode] = OrderedDict()
+        self._turned_away = TurnedAway()
         self._next_check = 0.0
         self._next_refresh = 0.0
 
@@ -155,8 +152,7 @@ class Discovery:
         proof: they may take this node's for granted and not ping again, and nothing is told to who has proven nothing."""
         self._next_check = min(self._next_check, now + HURRY)
         self._bonds.hurry(now + HURRY)
-        for enode in [enode for enode in self._turned_away.values() if self._permits(enode)]:
-            del self._turned_away[enode.id]
+        for enode in self._turned_away.take(self._permits):
             self._bonds.begin(enode, MAX_ATTEMPTS_BY_PING)
 
     def handle_datagram(self, data: bytes, source: Address, now: float) -> list[Action]:
@@ -199,9 +195,7 @@ class Discovery:
         tcp = ping.sender.tcp if ping.sender is not None and ping.sender.tcp else origin.address[1]
         enode = Enode(origin.node_id, origin.address[0], tcp, origin.address[1])
         if not self._permits(enode):
-            self._turned_away[enode.id] = enode
-            if len(self._turned_away) > MAX_TURNED_AWAY:
-                self._turned_away.popitem(last=False)
+            self._turned_away.add(enode)
             return []
         actions: list[Action] = []
         if ping.expiration >= origin.now:

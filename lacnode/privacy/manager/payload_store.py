@@ -90,8 +90,8 @@ class PayloadStore:
 
     def put_payload(self, payload: EncryptedPayload, parties: Mapping[bytes, int], entry: bytes | None = None) -> bool:
         """Keep `payload`, with `entry` in the audit log; False if it was here already: then the boxes it brings are added
-        and there is no entry. PayloadConflict if what is here
-        under its key differs in sender, nonce or group, or if it would have more than `MAX_BOXES` boxes."""
+        and there is no entry. PayloadConflict if what is here under its key differs in sender, nonce or group, or if it
+        would have more than `MAX_BOXES` boxes."""
         if len(payload.boxes) > MAX_BOXES:
             raise PayloadConflict
         with self._database.write() as connection:
