@@ -1,7 +1,8 @@
 """The nodes of a devnet as processes: started, watched, stopped, and broken on purpose.
 
-A node is known by its pid file, so that any later command finds it, and by the start time of the process, so that a
-reused pid is never signalled. Nodes run in sessions of their own: Ctrl-C reaches the devnet command alone, which then
+A node is known by its pid file, so that any later command finds it, and by its configuration file among the arguments of
+the process, so that a reused pid is not signalled. It has ended when its last thread has: until then its files are locked
+and it cannot be started again. Nodes run in sessions of their own: Ctrl-C reaches the devnet command alone, which then
 stops them in good order.
 """
 
@@ -20,6 +21,9 @@ from lacnode.storage.whole_file import replace_text
 STOP_SECONDS = 20.0
 """How long a node may take to stop before it is killed."""
 
+KILL_SECONDS = 20.0
+"""How long a killed node may take to be gone: a thread that is writing to a slow disk ends when that is done."""
+
 POLL_SECONDS = 0.02
 
 
@@ -30,9 +34,9 @@ def pid_of(node: DevnetNode) -> int | None:
         command = _command_line(pid)
     except (OSError, ValueError):
         return None
-    # A process that is just being started has no arguments yet.
+    # A process that is ending has no arguments any more.
     is_node = not command or str(node.config_file).encode() in command
-    return pid if is_node and not _is_zombie(pid) else None
+    return pid if is_node and not _has_ended(pid) else None
 
 
 def start(node: DevnetNode) -> None:
@@ -59,14 +63,18 @@ def stop_all(nodes: Iterable[DevnetNode]) -> None:
     deadline = time.monotonic() + STOP_SECONDS
     for node, pid in running:
         if not _wait_until_gone(node, deadline):
-            _signal(pid, signal.SIGKILL)
-            _wait_until_gone(node, time.monotonic() + 5)
+            _kill(node, pid)
 
 
 def kill(node: DevnetNode) -> None:
-    """`kill -9`: the node has no chance to say goodbye."""
-    _signal(_running_pid(node), signal.SIGKILL)
-    _wait_until_gone(node, time.monotonic() + 5)
+    """`kill -9`: the node has no chance to say goodbye. Its files are free on return; DevnetError if they never are."""
+    _kill(node, _running_pid(node))
+
+
+def _kill(node: DevnetNode, pid: int) -> None:
+    _signal(pid, signal.SIGKILL)
+    if not _wait_until_gone(node, time.monotonic() + KILL_SECONDS):
+        raise DevnetError(f"{node.name} (process {pid}) was killed and is not gone after {KILL_SECONDS:.0f} s")
 
 
 def pause(node: DevnetNode) -> None:
@@ -82,7 +90,7 @@ def resume(node: DevnetNode) -> None:
 def is_paused(node: DevnetNode) -> bool:
     """Whether the node runs but has been paused."""
     pid = pid_of(node)
-    return pid is not None and _state(pid) == "T"
+    return pid is not None and _state(pid)[0] == "T"
 
 
 def partition(manifest: Manifest, names: Sequence[str]) -> None:
@@ -186,17 +194,26 @@ def _command_line(pid: int) -> bytes:
     return listing.stdout
 
 
-def _state(pid: int) -> str:
+def _has_ended(pid: int) -> bool:
+    """Whether nothing is left of a process but its entry in the process table.
+
+    Where its first thread has ended and others have not, as while a killed one still writes, it shows as a zombie too.
+    """
+    state, threads = _state(pid)
+    return state in ("", "Z") and threads <= 1
+
+
+def _state(pid: int) -> tuple[str, int]:
+    """The letter of a process's state, empty if it does not exist, and how many threads it has where that can be told."""
+    if os.path.isdir("/proc"):
+        try:
+            with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+                fields = file.read().rpartition(")")[2].split()
+        except OSError:
+            return "", 0
+        return fields[0], int(fields[17])
     listing = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, check=False, text=True)
-    return listing.stdout.strip()[:1]
-
-
-def _is_zombie(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return _state(pid) == "Z"
+    return listing.stdout.strip()[:1], 1
 
 
 def _faults(node: DevnetNode) -> list[str]:
