@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.live import Live
 
 from lacnode.devnet import processes
+from lacnode.devnet.managers import wait_for_managers
 from lacnode.devnet.manifest import (
     DevnetError,
     DevnetNode,
@@ -37,7 +38,7 @@ from lacnode.rpc.client import CallRefused, NodeSilent, call
 DEFAULT_PATH = Path("devnet-data")
 DEFAULT_VALIDATORS, DEFAULT_BLOCK_PERIOD, DEFAULT_PRIVATE_WRITERS = 4, 1.0, 3
 START_SECONDS = 60.0
-"""How long the network may take to reach block 1."""
+"""How long the network may take to reach block 1, and its transaction managers to meet after that."""
 
 VOTE_SECONDS, VOTE_POLL_SECONDS = 15.0, 0.2
 """How long a voter may take to see the candidate, and how often it is asked."""
@@ -180,6 +181,7 @@ def _run(manifest: Manifest, arguments: argparse.Namespace) -> int:
                 processes.start(node)
             say = _quiet if arguments.json else _said
             processes.wait_for_block(manifest.nodes, 1, START_SECONDS, say)
+            wait_for_managers(manifest.nodes, START_SECONDS)
             _introduce(manifest, arguments.json)
             if arguments.detach:
                 return 0
