@@ -4,11 +4,11 @@ Follows Besu's `NodeSmartContractPermissioningController`, its version 2, and
 `TransactionSmartContractPermissioningController`. Must not call anything.
 """
 
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from eth_abi.abi import encode
 
-from lacnode.p2p.wire.enode import Enode
+from lacnode.p2p.wire.enode import Enode, url_host
 from lacnode.permissioning.sending import Sending
 
 CONNECTION_ALLOWED_V1 = bytes.fromhex("3620b1df")
@@ -54,6 +54,12 @@ def ip_bytes(host: str) -> bytes:
     return address.packed
 
 
+def ip_text(packed: bytes) -> str:
+    """The address of `ip_bytes` in canonical text."""
+    address = IPv6Address(packed)
+    return str(address.ipv4_mapped or address)
+
+
 def connection_answer(output: bytes) -> bool:
     """Interface 1's answer."""
     if len(output) != 32:
@@ -64,8 +70,8 @@ def connection_answer(output: bytes) -> bool:
 
 
 def node_call(enode: Enode) -> bytes:
-    """Interface 2: is this one node permitted?"""
-    arguments = encode(["string", "string", "uint16"], [enode.id.hex(), enode.host, enode.tcp])
+    """Interface 2: is this one node permitted? Besu gives the host as it stands in the URL (`EnodeURLImpl.getHost`)."""
+    arguments = encode(["string", "string", "uint16"], [enode.id.hex(), url_host(enode.host), enode.tcp])
     return CONNECTION_ALLOWED_V2 + arguments
 
 

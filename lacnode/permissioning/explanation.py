@@ -6,17 +6,17 @@ the answer alone. Asks several questions, so it is for refusals that somebody wi
 
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import IPv6Address
 
 from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError
 
-from lacnode.p2p.wire.enode import Enode
+from lacnode.p2p.wire.enode import Enode, url_host
 from lacnode.permissioning.abi import (
     RULES_NAME,
     UnaskableNode,
     UnexpectedAnswer,
     address_answer,
+    ip_text,
     node_call,
     registered_call,
     split_enode,
@@ -78,8 +78,8 @@ class Explainer:
         output = None if rules is None else self._ask(rules, NODE_OF + enode.id, header)
         if output is None or len(output) != 5 * 32 or not any(output[:32]):
             return None
-        listed = f"{_ip_text(output[96:112])}:{int.from_bytes(output[128:160])}"
-        return None if listed == f"{enode.host}:{enode.tcp}" else listed
+        listed = _place(output[96:160])
+        return None if listed == enode.place else listed
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
@@ -127,7 +127,7 @@ class Explainer:
         for enode in unlisted:
             elsewhere = self._listed_place(rules, enode.id, header)
             hint = f"; its key is listed with {elsewhere}" if elsewhere else ""
-            yield f"{_short(enode)} is not in the contract's list with this address and port{hint}"
+            yield f"{enode.short} is not in the contract's list with this address and port{hint}"
         if not unlisted:
             yield "both nodes may be listed, but not in groups that may connect"
 
@@ -141,7 +141,7 @@ class Explainer:
         if self._says_no(rules, ENODE_LISTED_V2 + node_call(enode)[4:], header):
             return True
         place = self._listed_place(rules, enode.id, header)
-        return size(self._asker(rules, header)) > 0 and place != f"{enode.host}:{enode.tcp}"
+        return size(self._asker(rules, header)) > 0 and place != enode.place
 
     def _asker(self, rules: bytes, header: BlockHeader) -> Ask:
         return lambda data: self._ask(rules, data, header)
@@ -150,7 +150,7 @@ class Explainer:
         """`host:port` under which the list has this key."""
         for entry in entries(self._asker(rules, header)):
             if entry[:64] == id_:
-                return f"{_ip_text(entry[64:80])}:{int.from_bytes(entry[96:128])}"
+                return _place(entry[64:128])
             try:
                 listed, host, port = decode(["string", "string", "uint16"], entry)
             except (DecodingError, OverflowError, ValueError):
@@ -212,10 +212,6 @@ def _explained(refusal: Decision, rules: bytes, reasons: list[str]) -> Decision:
     return replace(refusal, source=to_hex(rules), reason="; ".join(reasons))
 
 
-def _short(enode: Enode) -> str:
-    return f"{enode.id.hex()[:16]}…@{enode.host}:{enode.tcp}"
-
-
-def _ip_text(packed: bytes) -> str:
-    address = IPv6Address(packed)
-    return str(address.ipv4_mapped or address)
+def _place(words: bytes) -> str:
+    """`host:port` of interface 1's two words, the address and the port."""
+    return f"{url_host(ip_text(words[:16]))}:{int.from_bytes(words[32:64])}"

@@ -381,10 +381,9 @@ def _is_account(text: str) -> bool:
 
 
 def _place_text(written: Enode, placed: Enode) -> str:
-    host = f"[{written.host}]" if ":" in written.host else written.host
     if not written.is_named:
-        return f"{host}:{written.tcp}"
-    return f"{host}:{written.tcp} ({'which has no address' if placed.is_named else placed.host})"
+        return written.place
+    return f"{written.place} ({'which has no address' if placed.is_named else placed.host})"
 
 
 def _short(node_id: bytes) -> str:

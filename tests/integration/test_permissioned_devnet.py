@@ -11,6 +11,7 @@ import httpx
 import pytest
 from eth_account import Account
 
+from lacnode.crypto.node_key import NodeKey
 from tests.integration.devnet import Devnet, ask, height, running_devnet, until
 
 SHAPE = ("--permissioned", "--validators", "4", "--boots", "1", "--writers", "2", "--observers", "1")
@@ -129,6 +130,19 @@ def test_a_changed_address_is_a_hint_that_is_reported(permissioned: Permissioned
     listed = permissioned.nodes["writer-2"]["enode"].partition("@")[2]
     assert told.startswith("yes: the contract permits this connection; ")
     assert f"is at 127.0.0.9:30303 and listed with {listed}" in told
+
+
+def test_a_node_with_an_ipv6_address_is_removed_as_it_is_listed(permissioned: Permissioned) -> None:
+    node = f"enode://{NodeKey.generate().public_key.hex()}@[2001:db8::1]:30303"
+    permissioned.change("nodes", "add", node, "--role", "writer", "--name", "six")
+    (listed,) = [
+        entry["enode"]
+        for entry in json.loads(permissioned.permissions("nodes", "list", "--json"))
+        if entry["name"] == "six"
+    ]
+    assert listed == node
+    permissioned.change("nodes", "remove", listed)
+    assert node not in permissioned.permissions("nodes", "list")
 
 
 def test_none_of_a_removed_accounts_waiting_transactions_is_mined(permissioned: Permissioned) -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from lacnode.permissioning.abi import (
     transaction_call,
 )
 from lacnode.permissioning.artifacts import NAMES, artifact
+from lacnode.permissioning.explanation import Explainer
 from lacnode.permissioning.node_contract import NodeContract
 from lacnode.permissioning.node_permissions import Moment, NodePermissions
 from lacnode.permissioning.sending import IntendedSending
@@ -46,6 +48,11 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "cadena" / "contra
 TYPES = [NodeType.VALIDATOR, NodeType.BOOT, NodeType.WRITER, NodeType.OBSERVER]
 ENTRY = "bytes32,bytes32,bytes16,uint16,uint8,bytes6,string,string,string,bytes32"
 SPLIT = "bytes32,bytes32,bytes16,uint16"
+UNREADABLE = (
+    "node.example 256.0.0.1 10.0.0  : ::: 0 1::2::3 1:2:3:4:5:6:7 1:2:3:4:5:6:7:8:9 1:2:3:4:5:6:7:8:: 12345:: "
+    "0:0:0:0:0:0:0: :0:0:0:0:0:0:0 fe80::1%eth0 ::g ::1] [::"
+)
+"""Hosts, the empty one among them, that are no IP address."""
 
 
 def split(node: Enode) -> tuple[bytes, bytes, bytes, int]:
@@ -126,7 +133,42 @@ class TestNodeRules:
         assert connected(contracts, writer, boot)
         assert permitted(contracts, writer)
 
-    @pytest.mark.parametrize("host", ["node.example", "2001:db8::1", "256.0.0.1", "10.0.0", ""])
+    @pytest.mark.parametrize(
+        ("text", "host"),
+        [
+            ("2001:db8::1", "2001:db8::1"),
+            ("2001:db8:0:0:0:0:0:1", "2001:db8::1"),
+            ("2001:DB8:1:2:3:4:5:abcd", "2001:db8:1:2:3:4:5:abcd"),
+            ("1:2:3:4:5:6:7::", "1:2:3:4:5:6:7:0"),
+            ("::2:3:4:5:6:7:8", "0:2:3:4:5:6:7:8"),
+            ("fe80::1:0:0:ff", "fe80::1:0:0:ff"),
+            ("::1", "::1"),
+            ("::", "::"),
+        ],
+    )
+    def test_an_insisted_ipv6_address_is_read(self, text: str, host: str) -> None:
+        """As Besu writes it, compressed and in brackets, and in any other form; another address is another."""
+        contracts = Contracts()
+        listed = Enode(enode("six").id, host, 30303, None)
+        contracts.send(NODE_RULES, f"addEnode({ENTRY})", *split(listed), *entry("six")[4:])
+        contracts.send(NODE_RULES, "insistOnAddress(bool)", True)
+        assert permitted(contracts, replace(listed, host=text))
+        assert not permitted(contracts, replace(listed, host="2001:db8::2"))
+        assert not permitted(contracts, replace(listed, tcp=30304))
+
+    @pytest.mark.parametrize(
+        ("host", "place"), [("10.9.9.9", "10.9.9.9:30303"), ("2001:db8::1", "[2001:db8::1]:30303")]
+    )
+    def test_it_is_told_where_a_node_that_moved_is_listed(self, host: str, place: str) -> None:
+        contracts = Contracts()
+        listed = Enode(enode("moved").id, host, 30303, None)
+        contracts.send(NODE_RULES, f"addEnode({ENTRY})", *split(listed), *entry("moved")[4:])
+        network = contracts.network
+        explainer = Explainer(ChainContracts(network.spec, network.engine, hash_of), NODE_INGRESS)
+        assert explainer.moved(enode("moved"), network.header) == place
+        assert explainer.moved(listed, network.header) is None
+
+    @pytest.mark.parametrize("host", UNREADABLE.split(" "))
     def test_a_host_that_cannot_be_read_is_no_listed_address(self, host: str) -> None:
         """Not even of a node that was listed without an address."""
         contracts = Contracts()

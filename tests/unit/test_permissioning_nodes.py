@@ -184,6 +184,12 @@ class TestQuestions:
         assert data[:4].hex() == "45a59e5b"
         assert [int.from_bytes(data[4 + 32 * n : 36 + 32 * n]) for n in range(4)] == [0x60, 0x100, 0x765F, 0x80]
 
+    def test_interface_2_has_an_ipv6_address_in_brackets(self) -> None:
+        """As `EnodeURLImpl.getHost` gives it, which deployed contracts compare with what is listed."""
+        data = node_call(replace(self.ENODE, host="2001:db8::1"))
+        assert data[-64:-32] == (13).to_bytes(32)
+        assert data[-32:] == b"[2001:db8::1]".ljust(32, b"\0")
+
 
 class TestRefusedConnections:
     REFUSAL = Decision(False, "node-contract", "0x99", 7, "not listed")

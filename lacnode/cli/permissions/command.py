@@ -121,12 +121,12 @@ def _list_nodes(arguments: argparse.Namespace, client: NodeClient) -> int:
 def _add_node(arguments: argparse.Namespace, client: NodeClient) -> int:
     rules, enode = _node_rules(arguments, client), _enode(arguments.subject)
     data = rules.adding(enode, NodeType[arguments.role.upper()], arguments.name, arguments.organization)
-    return _changed(arguments, client, rules.address, data, f"{arguments.role} {_short(enode)} is on the list")
+    return _changed(arguments, client, rules.address, data, f"{arguments.role} {enode.short} is on the list")
 
 
 def _remove_node(arguments: argparse.Namespace, client: NodeClient) -> int:
     rules, enode = _node_rules(arguments, client), _enode(arguments.subject)
-    return _changed(arguments, client, rules.address, rules.removing(enode), f"{_short(enode)} is off the list")
+    return _changed(arguments, client, rules.address, rules.removing(enode), f"{enode.short} is off the list")
 
 
 def _node_rules(arguments: argparse.Namespace, client: NodeClient) -> NodeRules:
@@ -263,7 +263,3 @@ def _address(text: str) -> bytes:
         return address_from_hex(text)
     except ValueError as error:
         raise UsageError(str(error)) from None
-
-
-def _short(enode: Enode) -> str:
-    return f"{enode.id.hex()[:16]}…@{enode.host}:{enode.tcp}"

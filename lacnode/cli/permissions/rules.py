@@ -6,20 +6,20 @@ Which one a network has is found out by asking it. Must not send anything: what 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from ipaddress import IPv6Address
 
 from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError
 
 from lacnode.cli.errors import UsageError
 from lacnode.cli.permissions.client import NodeClient
-from lacnode.p2p.wire.enode import Enode
+from lacnode.p2p.wire.enode import Enode, url_host
 from lacnode.permissioning.abi import (
     ADMIN_NAME,
     RULES_NAME,
     UnexpectedAnswer,
     address_answer,
     ip_bytes,
+    ip_text,
     registered_call,
 )
 from lacnode.permissioning.topology import GROUPS, NodeType
@@ -45,7 +45,7 @@ class Family(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ListedNode:
-    """An entry of a node list. `role` is None where the contract knows none."""
+    """An entry of a node list: `host` as it stands in a URL. `role` is None where the contract knows none."""
 
     id: bytes
     host: str
@@ -121,12 +121,12 @@ class NodeRules:
                 return ListedNode(bytes.fromhex(id_), host, port)
             if self.family is Family.STANDARD_1:
                 high, low, ip, port = decode(SPLIT.split(","), entry)
-                return ListedNode(high + low, _ip_text(ip), port)
+                return ListedNode(high + low, url_host(ip_text(ip)), port)
             high, low, ip, port, kind, _, name, _, _, _ = decode(
                 ["bytes32", "bytes32", "bytes16", "uint16", "uint8", "bytes6", "string", "string", "string", "bytes32"],
                 entry,
             )
-            return ListedNode(high + low, _ip_text(ip), port, _type(kind).word, name)
+            return ListedNode(high + low, url_host(ip_text(ip)), port, _type(kind).word, name)
         except (DecodingError, OverflowError, ValueError) as error:
             raise UsageError(
                 f"the contract at {to_hex(self.address)} lists something that is no node: {error}"
@@ -135,7 +135,7 @@ class NodeRules:
     def adding(self, enode: Enode, role: NodeType, name: str, organization: str) -> bytes:
         """The call that puts `enode` on the list."""
         if self.family is Family.STANDARD_2:
-            return call_data("addEnode(string,string,uint16)", enode.id.hex(), enode.host, enode.tcp)
+            return call_data("addEnode(string,string,uint16)", enode.id.hex(), url_host(enode.host), enode.tcp)
         if self.family is Family.STANDARD_1:
             return call_data(f"addEnode({SPLIT})", *_split(enode))
         return call_data(
@@ -146,7 +146,7 @@ class NodeRules:
     def removing(self, enode: Enode) -> bytes:
         """The call that takes `enode` off the list."""
         if self.family is Family.STANDARD_2:
-            return call_data("removeEnode(string,string,uint16)", enode.id.hex(), enode.host, enode.tcp)
+            return call_data("removeEnode(string,string,uint16)", enode.id.hex(), url_host(enode.host), enode.tcp)
         return call_data(f"removeEnode({SPLIT})", *_split(enode))
 
 
@@ -232,8 +232,3 @@ def _addresses(output: bytes | None) -> list[bytes]:
     except (DecodingError, OverflowError, ValueError) as error:
         raise UsageError(f"the contract lists something that is no account: {error}") from None
     return [bytes.fromhex(text[2:]) for text in found]
-
-
-def _ip_text(packed: bytes) -> str:
-    address = IPv6Address(packed)
-    return str(address.ipv4_mapped or address)

@@ -65,9 +65,18 @@ class Enode:
 
     def __str__(self) -> str:
         """The URL as Besu prints it: `discport` only where it differs from the TCP port."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
         query = "" if (self.udp or 0) == self.tcp else f"?discport={self.udp or 0}"
-        return f"enode://{self.id.hex()}@{host}:{self.tcp}{query}"
+        return f"enode://{self.id.hex()}@{self.place}{query}"
+
+    @property
+    def place(self) -> str:
+        """`host:port` as it stands in the URL."""
+        return f"{url_host(self.host)}:{self.tcp}"
+
+    @property
+    def short(self) -> str:
+        """For messages: the beginning of the id, and the place."""
+        return f"{self.id.hex()[:16]}…@{self.place}"
 
     @property
     def is_listening(self) -> bool:
@@ -87,6 +96,11 @@ class Enode:
     def endpoint(self) -> tuple[bytes, str, int]:
         """What permissioning compares: id, host and TCP port; the discovery port does not count."""
         return self.id, self.host, self.tcp
+
+
+def url_host(host: str) -> str:
+    """`host` as it stands in a URL: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def parse_static_nodes(text: str, *, allow_names: bool = False) -> tuple[Enode, ...]:

@@ -27,6 +27,8 @@ contract NodeRules is Rules {
 
     bytes32 private constant PERMITTED = bytes32(type(uint256).max);
     bytes32 private constant REFUSED = bytes32(type(uint256).max >> 1);
+    uint256 private constant NO_DIGIT = 16;
+    uint256 private constant NO_GAP = 9;
 
     bool private addressInsisted;
     mapping(bytes32 => Place) private places;
@@ -250,19 +252,31 @@ contract NodeRules is Rules {
                 high = bytes32(half);
                 half = 0;
             }
-            uint256 digit = uint8(text[i]);
-            if (digit >= 0x30 && digit <= 0x39) digit -= 0x30;
-            else if (digit >= 0x61 && digit <= 0x66) digit -= 0x57;
-            else if (digit >= 0x41 && digit <= 0x46) digit -= 0x37;
-            else return (false, 0, 0);
+            uint256 digit = hexDigit(text[i]);
+            if (digit == NO_DIGIT) return (false, 0, 0);
             half = (half << 4) | digit;
         }
         return (true, high, bytes32(half));
     }
 
-    /// An IPv4 address in dotted decimal, in its mapped form. No other host can be read: with addresses insisted on, nodes
-    /// that have one are refused by interface 2.
+    function hexDigit(bytes1 character) private pure returns (uint256) {
+        uint256 code = uint8(character);
+        if (code >= 0x30 && code <= 0x39) return code - 0x30;
+        if (code >= 0x61 && code <= 0x66) return code - 0x57;
+        if (code >= 0x41 && code <= 0x46) return code - 0x37;
+        return NO_DIGIT;
+    }
+
+    /// An IP address, as it stands in a URL. No other host can be read: with addresses insisted on, a node that is known
+    /// by a name is refused by interface 2.
     function parseIp(bytes calldata text) private pure returns (bool readable, bytes16 ip) {
+        uint256 length = text.length;
+        if (length > 1 && text[0] == "[" && text[length - 1] == "]") return parseIp6(text[1:length - 1]);
+        return parseIp4(text);
+    }
+
+    /// An IPv4 address in dotted decimal, in its mapped form.
+    function parseIp4(bytes calldata text) private pure returns (bool readable, bytes16 ip) {
         uint256 address4;
         uint256 part;
         uint256 digits;
@@ -284,5 +298,34 @@ contract NodeRules is Rules {
         }
         if (dots != 3 || digits == 0) return (false, 0);
         return (true, bytes16(uint128((0xffff << 32) | (address4 << 8) | part)));
+    }
+
+    /// An IPv6 address: eight groups of up to four hexadecimal digits, or fewer with `::` once for those that are zero.
+    function parseIp6(bytes calldata text) private pure returns (bool readable, bytes16 ip) {
+        uint256 length = text.length;
+        uint256 words; // the groups that are written, the last one lowest
+        uint256 count;
+        uint256 gap = NO_GAP; // how many of them stand before `::`
+        uint256 i;
+        if (length > 1 && text[0] == ":" && text[1] == ":") (gap, i) = (0, 2);
+        while (i < length) {
+            uint256 start = i;
+            uint256 group;
+            while (i < length && i - start < 4 && hexDigit(text[i]) != NO_DIGIT) group = (group << 4) | hexDigit(text[i++]);
+            if (i == start || count == 8) return (false, 0);
+            words = (words << 16) | group;
+            count++;
+            if (i == length) break;
+            if (text[i++] != ":" || i == length) return (false, 0);
+            if (text[i] == ":") {
+                if (gap != NO_GAP) return (false, 0);
+                (gap, i) = (count, i + 1);
+            }
+        }
+        if (gap == NO_GAP) return (count == 8, bytes16(uint128(words)));
+        if (count == 8) return (false, 0);
+        uint256 low = 16 * (count - gap);
+        uint256 high = (words >> low) << (16 * (8 - gap));
+        return (true, bytes16(uint128(high | (words & ((1 << low) - 1)))));
     }
 }
