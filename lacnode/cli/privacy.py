@@ -9,7 +9,7 @@ from lacnode.cli.errors import UsageError
 from lacnode.cli.reading import Reader
 from lacnode.cli.rules import PRIVACY_TLS_FILES
 from lacnode.node.config import PrivacySettings
-from lacnode.privacy.service.enclave_tls import EnclaveTlsFiles
+from lacnode.privacy.service.enclave_files import EnclaveTlsFiles
 from lacnode.privacy.state.genesis_file import PrivateGenesisError, load_private_genesis
 from lacnode.privacy.state.group_genesis import PrivateGenesis
 from lacnode.privacy.state.marker import GroupMode

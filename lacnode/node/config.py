@@ -7,7 +7,7 @@ from lacnode.metrics.settings import MetricsSettings
 from lacnode.node.role import Role
 from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.settings import PermissioningSettings
-from lacnode.privacy.service.enclave_tls import EnclaveTlsFiles
+from lacnode.privacy.service.enclave_files import EnclaveTlsFiles
 from lacnode.privacy.state.group_genesis import PrivateGenesis
 from lacnode.privacy.state.marker import GroupMode
 from lacnode.rpc.settings import ApiSettings, HttpSettings, WebSocketSettings

@@ -27,7 +27,8 @@ from lacnode.node.opened_manager import ManagerFailed
 from lacnode.privacy.keys import KeyPair, KeyRing, to_text
 from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.service.client_routes import ClientRoutes
-from lacnode.privacy.service.enclave_tls import EnclaveTls, EnclaveTlsFiles
+from lacnode.privacy.service.enclave_files import EnclaveTlsFiles
+from lacnode.privacy.service.enclave_tls import EnclaveTls
 from lacnode.privacy.service.http_manager import HttpTransactionManager
 from lacnode.privacy.service.service import ManagerService, ServiceSettings
 from lacnode.privacy.transaction_manager import ManagerUnreachable

@@ -19,7 +19,7 @@ from lacnode.devnet.genesis import devnet_genesis
 from lacnode.metrics.settings import Category, MetricsSettings
 from lacnode.node.config import NodeConfig, PrivacySettings
 from lacnode.permissioning.settings import PermissioningSettings
-from lacnode.privacy.service.enclave_tls import EnclaveTlsFiles
+from lacnode.privacy.service.enclave_files import EnclaveTlsFiles
 from lacnode.privacy.state.marker import GroupMode
 
 LACNET = Path(__file__).resolve().parents[3] / "shared" / "data" / "lacnet-configs"

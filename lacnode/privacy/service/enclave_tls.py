@@ -7,7 +7,6 @@ certificate out of its time is refused even if it is the known one. Must not lea
 import secrets
 import ssl
 import tempfile
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, pkcs12
 
+from lacnode.privacy.service.enclave_files import EnclaveTlsFiles
 from lacnode.privacy.service.fingerprints import MAX_FILE, Fingerprints, TlsError
 
 log = structlog.get_logger("privacy")
@@ -28,16 +28,6 @@ DEFAULT_PORT = 443
 
 class EnclaveRefused(Exception):
     """The manager's certificate is not to be trusted; the message says why, and holds nothing secret."""
-
-
-@dataclass(frozen=True, slots=True)
-class EnclaveTlsFiles:
-    """`--privacy-tls-keystore-file` (PKCS#12), `-keystore-password-file` (its first line) and `-known-enclave-file`
-    (`host:port` and SHA-256 a line)."""
-
-    keystore: Path
-    password: Path
-    known_enclaves: Path
 
 
 class EnclaveTls:
