@@ -25,13 +25,14 @@ class Comparison:
         self.asked: list[tuple[bytes, bytes, Question]] = []
         self.agreements = {member.manager.key: self.agreement(member) for member in stage.members}
 
-    def agreement(self, member: Member) -> Agreement:
-        """A member's side of it, anew."""
+    def agreement(self, member: Member, cursor: Callable[[], int] | None = None) -> Agreement:
+        """A member's side of it, anew; `cursor` says how far it has executed, where that is not its room's."""
         around, flexible = member.room._around, member.room.flexible
         membership = Membership(around, None if flexible is None else flexible.find)
         own = [key for key, manager in self.stage.managers.items() if manager is member.manager]
         chair = Chair(self, own)
-        return Agreement(around, membership, lambda: member.room.processor.cursor, chair, lambda: self.now)
+        reached = cursor or (lambda: member.room.processor.cursor)
+        return Agreement(around, membership, reached, chair, lambda: self.now)
 
     def step(self, *keys: bytes, after: float = AGAIN) -> list[Mapping[str, object]]:
         """Have members compare, all of them if none are named; what they log."""

@@ -162,6 +162,34 @@ class TestDiffering:
         assert [entry["event"] for entry in logs] == [AGREES] * 4
         assert table.conditions() == [CURRENT, CURRENT, CURRENT]
 
+    def test_it_is_over_for_a_node_too_that_was_restarted_and_asks_about_an_earlier_block(self, table: Table) -> None:
+        table.send()
+        true = table.stage.a.root(GROUP)
+        for _ in range(5):
+            table.stage.mine()
+        root_replaced(table.stage.b, GROUP, LIE)
+        table.step(KEY_A)
+        assert table.blamed(table.stage.a) == [KEY_B]
+        root_replaced(table.stage.b, GROUP, true)
+        executed = 1
+        table.agreements[KEY_A] = table.agreement(table.stage.a, lambda: executed)
+        table.step(KEY_A)
+        assert table.blamed(table.stage.a) == [KEY_B]
+        executed = 6
+        table.step(KEY_A)
+        assert table.blamed(table.stage.a) == []
+
+    def test_who_is_asked_looks_for_itself_though_it_is_a_block_behind(self, table: Table) -> None:
+        table.send()
+        table.step()
+        root_replaced(table.stage.b, GROUP, LIE)
+        table.stage.mine(work=False)
+        table.stage.a.work()
+        table.agreements[KEY_A] = table.agreement(table.stage.a)
+        table.step(KEY_A)
+        table.step(KEY_B, after=0)
+        assert table.blamed(table.stage.b) == sorted([KEY_A, KEY_C])
+
     def test_it_lasts_over_a_restart_and_is_not_said_again(self, table: Table) -> None:
         table.send()
         root_replaced(table.stage.b, GROUP, LIE)
