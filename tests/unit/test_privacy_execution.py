@@ -10,7 +10,9 @@ from lacnode.primitives import rlp
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
 from lacnode.privacy.state.marker import FixedKeySigner
 from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address, to_payload
+from lacnode.privacy.state.processor import PrivateBlock
 from lacnode.privacy.state.records import PrivateReceipt, PrivateStatus
+from lacnode.privacy.state.room import Condition
 from lacnode.privacy.state.store import StoredPrivate
 from lacnode.privacy.transaction_manager import ReceivedPayload
 from tests.private_nodes import (
@@ -95,6 +97,20 @@ class TestGroups:
         with stage.c.node.chain._database.read() as snapshot:
             assert not list(snapshot.items("private_state"))
             assert not list(snapshot.items("private_receipts"))
+
+    def test_logs_are_told_when_the_state_stands_and_before_a_receipt_is_given(self, stage: Stage) -> None:
+        """Who then makes a filter is not told of a block that is known already."""
+        keeper = deployed(stage, KEEPER)
+        room, seen = stage.a.room, []
+
+        def told(block: PrivateBlock) -> None:
+            (status,) = room.statuses()
+            is_given = room.processor.wait_for(block.header.number, 0)
+            seen.append((block.header.number, status.condition, status.number, status.root, is_given))
+
+        room.processor.on_block(told)
+        run(stage, word(42), to=keeper)
+        assert seen == [(2, Condition.CURRENT, 2, stage.a.root(GROUP), False)]
 
     def test_groups_do_not_see_each_other(self, stage: Stage) -> None:
         keeper = deployed(stage, KEEPER)

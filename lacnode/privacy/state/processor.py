@@ -173,10 +173,11 @@ class PrivateProcessor:
                 writer.absent(marker)
             writer.cursor(number)
         self._saved = number
-        self._move(number, save=False)
         if tasks:
             log.info("private transactions executed", block=number, count=len(tasks))
+        # Before anybody is given a receipt: a filter that its owner makes after that is not to gather this block.
         self.tell(PrivateBlock(block.header, hash_, records.logs))
+        self._move(number, save=False)
 
     def without_history(self, block: Block, records: BlockRecords) -> list[AbsentMarker]:
         """Additions to flexible groups that were not let in, perhaps because the group's past is not here: they wait for

@@ -312,9 +312,10 @@ class PrivateRoom:
 
     def _look(self) -> tuple[list[GroupStatus], int]:
         """Every group's status, and how many payloads are missing that may be any group's."""
-        cursor, queued = self.processor.cursor, self.processor.queued if self.processor.is_stalled else 0
+        before, queued = self.processor.cursor, self.processor.queued if self.processor.is_stalled else 0
         with self._around.database.read() as snapshot:
             stored = StoredPrivate(snapshot)
+            cursor = max(before, stored.cursor() or 0)  # a block may have been carried out meanwhile
             anyones = queued + stored.failing()
             return [self._status(stored, group_id, cursor, anyones) for group_id in stored.groups()], anyones
 
