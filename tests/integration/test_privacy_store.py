@@ -1,10 +1,12 @@
 """The manager's store by its contract, on SQLite and on a real PostgreSQL: what is kept, with whom at once, and what a lost
 connection does."""
 
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -182,6 +184,26 @@ class TestAtOnce:
         with ThreadPoolExecutor(2) as pool:  # two managers that start on one empty database
             stores = list(pool.map(opened, [url, url]))
         self._write_and_look(stores, opened(url))
+
+    def test_an_opening_waits_while_another_makes_the_file(
+        self, tmp_path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """SQLite refuses that at once, as it refuses nothing else."""
+        with closing(sqlite3.connect(tmp_path / "store", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("CREATE TABLE made_first (number INTEGER)")
+            monkeypatch.setattr("lacnode.privacy.manager.database.sleep", lambda seconds: other.execute("COMMIT"))
+            store = opened(f"sqlite:///{tmp_path / 'store'}")
+            assert not other.in_transaction
+        assert store.all_groups() == []
+
+    def test_an_opening_does_not_wait_for_ever(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.privacy.manager.database.WAIT_SECONDS", 0)
+        with closing(sqlite3.connect(tmp_path / "store", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("CREATE TABLE made_first (number INTEGER)")
+            with pytest.raises(StoreError, match=r"^the store cannot be opened: SQLITE_BUSY"):
+                PayloadStore(f"sqlite:///{tmp_path / 'store'}")
 
     def test_threads_on_a_store_that_forgets(self, opened: Opened) -> None:
         store = opened(MEMORY)

@@ -5,8 +5,10 @@ number misses none that commits late, and what a writer read is so still when it
 transaction has ended. Errors never quote a value: what a database says of a statement does.
 """
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic, sleep
 from typing import Any
 
 import sqlalchemy as sql
@@ -17,6 +19,8 @@ MEMORY = "sqlite://"
 
 WAIT_SECONDS = 5
 """How long a writer waits for another, and a connection for the server."""
+
+RETRY_SECONDS = 0.01
 
 WRITES = "lacnode_writes"
 WRITE_LOCK = 0x6C61636E6F6465
@@ -98,7 +102,7 @@ def _sqlite(url: sql.URL) -> sql.Engine:
 
     @sql.event.listens_for(engine, "connect")
     def _configure(connection: Any, record: Any) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
+        _keep_log_ahead(connection)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute(f"PRAGMA busy_timeout={WAIT_SECONDS * 1000}")
@@ -110,6 +114,20 @@ def _sqlite(url: sql.URL) -> sql.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(WRITES) else "BEGIN")
 
     return engine
+
+
+def _keep_log_ahead(connection: sqlite3.Connection) -> None:
+    """Have changes written ahead of the file (WAL). Of two who do this at once to a new file SQLite refuses one, and does
+    not have it wait as it does elsewhere."""
+    end = monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic() > end:
+                raise
+            sleep(RETRY_SECONDS)
 
 
 def _postgresql(url: sql.URL) -> sql.Engine:

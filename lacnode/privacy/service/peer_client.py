@@ -19,7 +19,10 @@ from lacnode.privacy.service.tls import ClientTls
 
 log = structlog.get_logger("privacy")
 
-TIMEOUT = 1.5
+CONNECT_SECONDS, ANSWER_SECONDS = 1.5, 4.0
+"""For a connection, as Orion has it, and for the whole call: who is there is given longer, and a node that waits for its
+manager still less than Besu's 5 s."""
+
 SLOWEST = 1_048_576
 """Bytes a second: how long a large body may take beyond that."""
 
@@ -107,6 +110,7 @@ class HttpPeerSender:
     def __init__(self, tls: ClientTls | None = None) -> None:
         self._tls = tls
         self._token: trio.lowlevel.TrioToken | None = None
+        self._nursery: trio.Nursery | None = None
         self._ways: Sequence[_Way] = ()
         self._calls = trio.CapacityLimiter(MAX_CALLS)
 
@@ -120,12 +124,13 @@ class HttpPeerSender:
                 for context, known in contexts
                 if context is not None
             ]
-            self._token = trio.lowlevel.current_trio_token()
-            task_status.started()
-            try:
-                await trio.sleep_forever()
-            finally:
-                self._token = None
+            async with trio.open_nursery() as self._nursery:
+                self._token = trio.lowlevel.current_trio_token()
+                task_status.started()
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    self._token = self._nursery = None
 
     def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
         """See PeerSender; from any thread but the loop's."""
@@ -139,9 +144,26 @@ class HttpPeerSender:
         if self._token is None:
             return [None] * len(calls)
         try:
-            return trio.from_thread.run(self._call_all, calls, refused, trio_token=self._token)
+            return trio.from_thread.run(self._call_for_thread, calls, refused, trio_token=self._token)
         except (trio.RunFinishedError, trio.Cancelled):
             return [None] * len(calls)
+
+    async def _call_for_thread(self, calls: Sequence[PeerCall], refused: bytes | None) -> Sequence[bytes | None]:
+        """As a task of `run`, so that no connection outlives the client that would close it."""
+        answers: Sequence[bytes | None] = [None] * len(calls)
+        is_done = trio.Event()
+
+        async def call() -> None:
+            nonlocal answers
+            try:
+                answers = await self._call_all(calls, refused)
+            finally:
+                is_done.set()
+
+        if self._nursery is not None:
+            self._nursery.start_soon(call)
+            await is_done.wait()
+        return answers
 
     async def post_all(self, path: str, bodies: Mapping[str, bytes]) -> dict[str, bytes | None]:
         """The answers of all, None for each that did not answer 200 or 201 in time."""
@@ -161,7 +183,7 @@ class HttpPeerSender:
 
     async def _answer(self, call: PeerCall, refused: bytes | None) -> bytes | None:
         largest = MAX_PAYLOAD_ANSWER if call.gives_payloads else MAX_ANSWER
-        with trio.move_on_after(TIMEOUT + max(len(call.body), largest - MAX_ANSWER) / SLOWEST):
+        with trio.move_on_after(ANSWER_SECONDS + max(len(call.body), largest - MAX_ANSWER) / SLOWEST):
             try:
                 async with aclosing(await self._sent(call)) as response:
                     if response.status_code not in (200, 201):
@@ -190,7 +212,8 @@ def _posts(path: str, bodies: Mapping[str, bytes]) -> list[PeerCall]:
 
 def _client(context: ssl.SSLContext) -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=MAX_CALLS, max_keepalive_connections=MAX_CALLS)
-    return httpx.AsyncClient(timeout=TIMEOUT, limits=limits, verify=context, trust_env=False)
+    timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)
+    return httpx.AsyncClient(timeout=timeout, limits=limits, verify=context, trust_env=False)
 
 
 def _server(url: str) -> str:
