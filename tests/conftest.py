@@ -4,11 +4,15 @@ import threading
 from collections.abc import MutableMapping
 from typing import Any
 
+import hypothesis
 import pytest
 import structlog
 
-NETWORK_THREAD = "lacnode"
-"""In which the network of the fixture `lacnode_network` runs, for as long as the process."""
+from tests.logs import NETWORK_THREAD
+
+hypothesis.settings.register_profile("lacnode", deadline=None)
+hypothesis.settings.load_profile("lacnode")
+"""No test is timed: on a busy machine an example takes as long as it takes."""
 
 
 @pytest.fixture(autouse=True)

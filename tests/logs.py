@@ -1,23 +1,47 @@
 """What is logged, without what a network that other tests of the process share says meanwhile."""
 
 import threading
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
 import structlog
-from structlog.testing import capture_logs
+from structlog.testing import LogCapture
+
+NETWORK_THREAD = "lacnode"
+"""In which the network of the fixture `lacnode_network` runs, for as long as the process."""
+
+Entries = list[MutableMapping[str, Any]]
 
 
 @contextmanager
-def logs_of_this_thread() -> Iterator[list[MutableMapping[str, Any]]]:
+def captured_logs() -> Iterator[Entries]:
+    """Like structlog's `capture_logs`, of every thread but the shared network's."""
+    with _captured(lambda: threading.current_thread().name != NETWORK_THREAD) as logs:
+        yield logs
+
+
+@contextmanager
+def logs_of_this_thread() -> Iterator[Entries]:
     """Like structlog's `capture_logs`, for code that logs in the thread that calls it."""
     own = threading.get_ident()
+    with _captured(lambda: threading.get_ident() == own) as logs:
+        yield logs
 
-    def only_own(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        if threading.get_ident() != own:
+
+@contextmanager
+def _captured(is_wanted: Callable[[], bool]) -> Iterator[Entries]:
+    """structlog's own empties the list of processors that every thread goes through, and fills it again: who logs in
+    between fails. Here the list is exchanged for another."""
+    capture, before = LogCapture(), structlog.get_config()["processors"]
+
+    def only_wanted(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if not is_wanted():
             raise structlog.DropEvent
         return event
 
-    with capture_logs([only_own]) as logs:
-        yield logs
+    structlog.configure(processors=[only_wanted, capture])
+    try:
+        yield capture.entries
+    finally:
+        structlog.configure(processors=before)

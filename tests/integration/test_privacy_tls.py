@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 import trio
-from structlog.testing import capture_logs
 
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.payload_store import PayloadStore
@@ -20,6 +19,7 @@ from lacnode.privacy.service.service import ManagerService, ServiceSettings
 from lacnode.privacy.service.tls import Tls, client_tls, server_tls, trust_of
 from lacnode.privacy.transaction_manager import ManagerError
 from tests.certificates import certificate, fingerprint, issuer
+from tests.logs import captured_logs
 
 DEADLINE = 20.0
 A, B = KeyPair.of(b"\1" * 32), KeyPair.of(b"\2" * 32)
@@ -78,7 +78,7 @@ async def test_members_meet(certificates: Path, servers: str, clients: str) -> N
 class TestClientsThatWeDoNotKnow:
     @pytest.mark.parametrize("clients", ["ca", "whitelist", "ca-or-whitelist"])
     async def test_are_turned_away_and_named(self, certificates: Path, clients: str) -> None:
-        with capture_logs() as logs:
+        with captured_logs() as logs:
             came = await delivered(
                 tls(certificates, "a", "ca", shown="stranger"), tls(certificates, "b", "ca", clients)
             )
@@ -156,7 +156,7 @@ class TestCertificatesOutOfTheirTime:
     @pytest.mark.parametrize(("late", "why"), [("a", "cert has expired"), ("b", None)])
     async def test_prove_nothing_by_their_chain(self, certificates: Path, late: str, why: str | None) -> None:
         certificate(certificates, late, issuer(certificates, "root"), days=-1)
-        with capture_logs() as logs:
+        with captured_logs() as logs:
             assert not await delivered(tls(certificates, "a", "ca"), tls(certificates, "b", "ca", "ca"))
         assert why is None or any(why in entry["event"] for entry in logs if entry["log_level"] == "warning")
 

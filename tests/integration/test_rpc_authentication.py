@@ -12,12 +12,12 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from structlog.testing import capture_logs
 from trio_websocket import open_websocket_url
 
 from lacnode.rpc.settings import AuthenticationSettings
 from lacnode.rpc.user import CannotAuthenticate
 from tests.integration.rpc_node import http_settings, request, rpc_node, ws_settings
+from tests.logs import captured_logs
 
 PASSWORD = "pegasys"
 HASH = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
@@ -126,7 +126,7 @@ class TestLogin:
 
     async def test_says_nothing_of_passwords_and_tokens(self, users: Path) -> None:
         http = http_settings(authentication=settings(users))
-        with capture_logs() as logs:
+        with captured_logs() as logs:
             async with rpc_node(http, None) as node, httpx.AsyncClient() as client:
                 given = await token(client, node.url, "all")
                 await code(client, node.url, BLOCK, bearer(given + "x"))

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 import trio
-from structlog.testing import capture_logs
 
 from tests.integration.rpc_node import PATIENCE, error_code, http_settings, raw, read_to_end, request, rpc_node
+from tests.logs import captured_logs
 
 ONE = request("eth_blockNumber")
 MEGABYTE = 2**20
@@ -155,7 +155,7 @@ class TestSlow:
         body = json.dumps(ONE).encode()
         whole = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
         async with rpc_node(http_settings(max_connections=2), None) as node:
-            with capture_logs() as logs:
+            with captured_logs() as logs:
                 for length in range(0, len(whole), 7):
                     with trio.fail_after(PATIENCE):
                         stream = await trio.open_tcp_stream("127.0.0.1", node.http_port)

@@ -9,13 +9,13 @@ from typing import Any
 import httpx
 import pytest
 import trio
-from structlog.testing import capture_logs
 from trio_websocket import WebSocketConnection, open_websocket_url
 from web3 import AsyncWeb3, WebSocketProvider
 from web3.middleware import ExtraDataToPOAMiddleware
 
 from lacnode.primitives.hexadecimal import to_hex
 from tests.integration.rpc_node import PATIENCE, RpcNode, Sync, call, error_code, raw, request, rpc_node, ws_settings
+from tests.logs import captured_logs
 from tests.unit.test_chain_blockchain import LOGGER_ADDRESS, TOPIC, transaction
 
 
@@ -292,7 +292,7 @@ class TestLimits:
 class TestHostile:
     async def test_garbage_before_and_after_the_upgrade(self) -> None:
         async with rpc_node() as node:
-            with capture_logs() as logs:
+            with captured_logs() as logs:
                 assert (await raw(node.ws_port, b"\x16\x03\x01 nonsense\r\n\r\n")).startswith(b"HTTP/1.1 400")
                 for garbage in (b"\xff" * 100, b"\x81\x05hello", b"\x00" * 50, b"\x89\xfe" + b"\x00" * 200):
                     stream = await trio.open_tcp_stream("127.0.0.1", node.ws_port)
@@ -322,7 +322,7 @@ class TestHostile:
                 async with stream:
                     await stream.send_all(frame(json.dumps(request("eth_subscribe", "newHeads")).encode()))
                     assert b'"result"' in await stream.receive_some()
-            with capture_logs() as logs:
+            with captured_logs() as logs:
                 await node.grow()
                 await (await connected(node)).aclose()
             assert not [entry for entry in logs if entry["log_level"] == "error"]

@@ -4,13 +4,13 @@ import importlib
 
 import httpx
 import pytest
-import structlog
 import trio
 from prometheus_client.parser import text_string_to_metric_families
 
 from lacnode.metrics.endpoint import MetricsEndpoint
 from lacnode.metrics.series import Kind, Registry, Sample, Series
 from lacnode.metrics.settings import DEFAULT_CATEGORIES, Category, MetricsSettings
+from tests.logs import captured_logs
 
 
 def gauge(category: Category, name: str, *samples: Sample) -> Series:
@@ -55,7 +55,7 @@ async def test_a_series_that_cannot_be_read_ends_a_scrape_and_nothing_else() -> 
 
     series = Series(Category.RPC, "besu_rpc_calls", Kind.GAUGE, "calls", read)
     endpoint = MetricsEndpoint(MetricsSettings(port=0), [series])
-    with structlog.testing.capture_logs() as logged, trio.fail_after(30):
+    with captured_logs() as logged, trio.fail_after(30):
         async with trio.open_nursery() as nursery, httpx.AsyncClient() as client:
             await nursery.start(endpoint.run)
             url = f"http://127.0.0.1:{endpoint.port}/metrics"

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from eth_abi.abi import encode
-from structlog.testing import capture_logs
 
 from lacnode.crypto.node_key import NodeKey
 from lacnode.primitives.hexadecimal import to_hex
@@ -21,6 +20,7 @@ from lacnode.privacy.state.processor import LAST_DELAY, MAX_TRIES
 from lacnode.privacy.state.room import Condition
 from lacnode.privacy.transaction_manager import ReceivedPayload
 from lacnode.rpc.errors import RpcError
+from tests.logs import captured_logs
 from tests.private_nodes import (
     ALICE,
     BOB,
@@ -343,7 +343,7 @@ class TestAdding:
         lie = base64.b64encode(base64.b64decode(true.payload).replace(word(5), word(6)))
         assert lie != true.payload
         groups.c.manager.payloads[key] = ReceivedPayload(lie, true.sender, true.group_id)
-        with capture_logs() as logs:
+        with captured_logs() as logs:
             groups.mine()
         assert "a group's history does not lead where it is said to" in [entry["event"] for entry in logs]
         (status,) = groups.c.room.statuses()
@@ -358,7 +358,7 @@ class TestAdding:
         groups.send(adding(KEY_B))
         (marker,) = groups.a.node.pooled
         groups.b.manager.payloads[marker.data[32:]] = ReceivedPayload(payload, KEY_A, GROUP)
-        with capture_logs() as logs:
+        with captured_logs() as logs:
             groups.mine()
         assert "a group's history ignored" in [entry["event"] for entry in logs]
         assert found(groups.b, KEY_B) == []

@@ -4,7 +4,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
 from lacnode.chain.log_filter import LogFilter
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
@@ -15,6 +14,7 @@ from lacnode.privacy.state.room import Condition
 from lacnode.privacy.state.store import StoredPrivate
 from lacnode.privacy.transaction_manager import ManagerError, ReceivedPayload
 from lacnode.storage.lmdb_database import LmdbDatabase
+from tests.logs import captured_logs
 from tests.private_nodes import ALICE, KEEPER, KEY_A, KEY_B, MemoryManager, Stage, deploying, private, word
 
 GROUP = legacy_group_id(KEY_A, (KEY_B,))
@@ -155,7 +155,7 @@ class TestOnDisk:
         secret = keccak256(b"what only two may know")
         made = on_disk(tmp_path, monkeypatch)
         stage = Stage()
-        with capture_logs() as logs:
+        with captured_logs() as logs:
             deploy(stage)
             store(stage, int.from_bytes(secret))
         assert stage.b.room.state(GROUP, 2).storage(KEEPER_ADDRESS, 0) == int.from_bytes(secret)
@@ -175,7 +175,7 @@ class TestAnswersOfNoUse:
         stage.a.send(private(ALICE, 1, to=KEEPER_ADDRESS, data=word(1)))
         (key,) = set(stage.b.manager.payloads) - set(stage.b.manager.asked)
         stage.b.manager.failing.add(key)
-        with capture_logs():
+        with captured_logs():
             stage.mine()
             for _ in range(FAILURES):
                 stage.b.work()
@@ -194,7 +194,7 @@ class TestAnswersOfNoUse:
         deploy(stage)
         key = stage.a.manager.send(garbage, KEY_A, [KEY_B])
         stage.a.room.announce(private(), key)
-        with capture_logs() as logs:
+        with captured_logs() as logs:
             stage.mine()
         assert stage.b.room.processor.cursor == 2
         store(stage, 3)
@@ -209,7 +209,7 @@ class TestAnswersOfNoUse:
             return ReceivedPayload(found.payload, found.sender, found.group_id[:7])
 
         monkeypatch.setattr(MemoryManager, "receive", receive)
-        with capture_logs():
+        with captured_logs():
             deploy(stage)
             for _ in range(FAILURES):
                 stage.b.work()
@@ -322,7 +322,7 @@ class TestLostPayloads:
         rest = self.lose(stage)
         stage.b.manager.payloads[key] = first
         stage.clock.now += 60
-        with capture_logs():
+        with captured_logs():
             stage.b.work()
         assert stage.b.root(GROUP) == before
         stage.b.manager.payloads |= rest

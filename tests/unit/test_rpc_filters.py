@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import pytest
 import trio
-from structlog.testing import capture_logs
 
 from lacnode.chain.blockchain import NewHead
 from lacnode.primitives.hexadecimal import to_hex
@@ -20,6 +19,7 @@ from lacnode.rpc.services import RpcServices
 from lacnode.rpc.settings import ApiSettings
 from lacnode.rpc.subscriptions import NEW_HEADS, SubscriptionMethods, Subscriptions
 from lacnode.txpool.pooled import PooledTransaction
+from tests.logs import captured_logs
 from tests.unit.test_chain_blockchain import LOGGER_ADDRESS, PAYER, TOPIC, Network, Offer, network, transaction
 
 
@@ -233,7 +233,7 @@ class TestFeeds:
         polling.call("newBlockFilter")
         subscriptions.add(NEW_HEADS, False, None, listener)
         head = polling.log(0)
-        with capture_logs() as logs:
+        with captured_logs() as logs:
             for _ in range(3):
                 feeds.block_added(head)
         assert listener.cut_off
@@ -247,7 +247,7 @@ class TestFeeds:
         subscriptions.add(NEW_HEADS, False, None, listener)
         subscriptions.activate(listener)
         head = polling.log(0)
-        with capture_logs() as logs:
+        with captured_logs() as logs:
             feeds.block_added(cast(NewHead, None))
             feeds.block_added(head)
             async with trio.open_nursery() as nursery:
@@ -263,7 +263,7 @@ class TestFeeds:
         polling = Polling()
         feeds = Feeds(polling.filters, Subscriptions(polling.net.chain), PrivateFilters())
         head = polling.log(0)
-        with capture_logs() as logs:
+        with captured_logs() as logs:
             for _ in range(20_000):
                 feeds.block_added(head)
         assert levels(logs) == []

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from lacnode.crypto.secp256k1 import sender_of
 from lacnode.primitives.hexadecimal import to_hex
@@ -15,6 +14,7 @@ from lacnode.privacy.state.private_transaction import PrivateTransaction, legacy
 from lacnode.privacy.state.store import Divergence, PrivateWriter
 from lacnode.privacy.transaction_manager import ManagerError
 from lacnode.rpc.errors import RpcError
+from tests.logs import captured_logs
 from tests.private_nodes import (
     ALICE,
     BOB,
@@ -205,7 +205,7 @@ class TestSending:
 
     def test_says_nothing_of_the_transaction(self, stage: Stage) -> None:
         secret = b"a secret that nobody may read"
-        with capture_logs() as logs:
+        with captured_logs() as logs:
             deploy(stage)
             for wrong in ({"value": 1}, {"group": UNKNOWN}, {"to": KEEPER_ADDRESS}):
                 raw = to_hex(private(ALICE, 1, data=secret, **wrong).raw)
