@@ -75,10 +75,16 @@ class PermissionPolicy:
         return self._verdict(_Link.of(enode, inbound))
 
     async def consult(self, enode: Enode, inbound: bool) -> None:
-        """Decide about this connection, if that has not been done."""
+        """Decide about this connection, if that has not been done. Whoever does not wait for it is answered when it comes
+        again."""
         link = _Link.of(enode, inbound)
-        if link not in self._known:
+        if link in self._known:
+            return
+        try:
             self._remember(await self._decide([link]))
+        except trio.Cancelled:
+            self._look_up(link)
+            raise
 
     def stale(self) -> None:
         """Rules, head or peers are not what they were: decide everything anew, soon."""
@@ -115,7 +121,7 @@ class PermissionPolicy:
                 self._hint(link, moment)
             return decision
         block, explained = self._explained.get(link, (-EXPLAINED_FOR, decision))
-        if moment.header.number >= block + EXPLAINED_FOR:
+        if explained.rule != decision.rule or moment.header.number >= block + EXPLAINED_FOR:
             block, explained = moment.header.number, self._permissions.explain_connection(*ends, moment)
             self._explained[link] = (block, explained)
             if len(self._explained) > MAX_KNOWN:

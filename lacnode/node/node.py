@@ -257,7 +257,7 @@ class Node:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled. Started means that every port is open."""
         self._token = trio.lowlevel.current_trio_token()
-        self._head_moved, self._peers_moved = trio.Event(), trio.Event()
+        self._moved = trio.Event()
         self._blocks_in, blocks_out = trio.open_memory_channel[tuple[Peer, Block, bytes]](ANNOUNCED_BLOCKS)
         self._batches_in, batches_out = trio.open_memory_channel[Sequence[Transaction]](TRANSACTION_BATCHES)
         head = self.chain.head.header
@@ -277,7 +277,7 @@ class Node:
                 await nursery.start(self.metrics.run)
             nursery.start_soon(self.synchronizer.run)
             nursery.start_soon(self._policy.run)
-            nursery.start_soon(self._role.run, lambda: self._head_moved)
+            nursery.start_soon(self._role.run, lambda: self._moved)
             nursery.start_soon(self._take_part)
             nursery.start_soon(self.gossip.run)
             nursery.start_soon(self._import_announced, blocks_out)
@@ -304,7 +304,7 @@ class Node:
     async def wait_for_block(self, number: int) -> None:
         """Return once the chain has block `number`; call while the node runs."""
         while self.chain.head.header.number < number:
-            await self._head_moved.wait()
+            await self._moved.wait()
 
     def close(self) -> None:
         """Let go of the files; call after `run` has ended."""
@@ -314,22 +314,30 @@ class Node:
             self._parts.manager.hosted.close()
 
     async def _take_part(self) -> None:
-        """Be a validator; at genesis, only after the others have been met or a little while has passed.
+        """Be a validator; at genesis, only after the others have been met and none of them has a chain, or a little while
+        has passed.
 
         Validators that lost their data are a quorum without memory: together they could agree on another block 1 before
-        they hear that there is a chain.
+        they have the chain that there is.
         """
         if not self.duties.takes_part:
             return
         with trio.move_on_after(MEETING_SECONDS):
-            while self.chain.head.header.number == 0 and not self._has_met_everybody():
-                await self._peers_moved.wait()
+            while self.chain.head.header.number == 0 and not self._is_new_network():
+                await self._moved.wait()
         await self.validator.run()
 
-    def _has_met_everybody(self) -> bool:
+    def _is_new_network(self) -> bool:
+        """Whether every validator has been met, and nobody is ahead; not asked by who is no validator."""
         validators = self.chain.validators_after(self.chain.head.header)
         met = {peer.address for peer in self.network.peers} | {self.key.address}
-        return self.key.address not in validators or met.issuperset(validators)
+        is_ahead = any(peer.head_number > 0 for peer in self.network.peers)
+        return self.key.address not in validators or (met.issuperset(validators) and not is_ahead)
+
+    def _look_again(self) -> None:
+        """A peer has joined, or the head has moved: wake those who wait for it."""
+        self._moved.set()
+        self._moved = trio.Event()
 
     async def _import_announced(self, blocks: trio.MemoryReceiveChannel[tuple[Peer, Block, bytes]]) -> None:
         async for peer, block, hash_ in blocks:
@@ -359,8 +367,7 @@ class Node:
         self._on_loop(self._new_head, new_head)
 
     def _new_head(self, new_head: NewHead) -> None:
-        self._head_moved.set()
-        self._head_moved = trio.Event()
+        self._look_again()
         self.validator.head_changed()
         self._policy.stale()
         self.rpc.subscriptions.block_added(new_head)
@@ -405,8 +412,7 @@ class Node:
     def peer_joined(self, peer: Peer) -> None:
         """A session has begun."""
         self._known_nodes.met(peer.enode)
-        self._peers_moved.set()
-        self._peers_moved = trio.Event()
+        self._look_again()
         self._policy.stale()
         if self.duties.relays_transactions:
             self.gossip.peer_joined(peer)

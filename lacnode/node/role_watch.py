@@ -30,10 +30,11 @@ class RoleWatch:
         self.view = RoleView(None if role is None else role.value, False, None, ())
         """As it was at the last look."""
 
-    async def run(self, head_moved: Callable[[], trio.Event]) -> None:
-        """Look at the start and, after a pause, at each new head, until cancelled; say every conflict that is new."""
+    async def run(self, next_move: Callable[[], trio.Event]) -> None:
+        """Look at the start and, after a pause, whenever what `next_move` gives is set, until cancelled; say every conflict
+        that is new."""
         while True:
-            moved = head_moved()
+            moved = next_move()
             view = await trio.to_thread.run_sync(self._look)
             for conflict in view.conflicts:
                 if conflict not in self.view.conflicts:

@@ -46,6 +46,9 @@ HALF_OPEN = 64
 WORKERS = 4
 """Threads that serve peers and open their large messages."""
 
+NAME_SECONDS = 5.0
+"""How long discovery waits for the addresses of bootnodes that are known by name."""
+
 LASTING = 5.0
 """Seconds from which a session counts as a success of dialling."""
 
@@ -183,16 +186,31 @@ class Network:
     async def _discover(self, udp: trio.socket.SocketType, port: int) -> None:
         """Discovery needs addresses: a bootnode whose name has none yet is dialled all the same, and not asked."""
         with udp:
-            bootnodes: list[Enode] = []
-            for enode in self._config.bootnodes:
-                try:
-                    bootnodes.append(await trio.to_thread.run_sync(resolved, enode, abandon_on_cancel=True))
-                except NameUnknown as unknown:
-                    log.warning("a bootnode is not asked for others", enode=str(enode), reason=str(unknown))
+            bootnodes = await self._bootnodes()
             # What a session shows of a node does not have its port for discovery, which is the other's number usually.
             known = [replace(enode, udp=enode.udp or enode.tcp) for enode in self._known_nodes() if not enode.is_named]
             bootnodes += [enode for enode in known if enode.id not in {bootnode.id for bootnode in bootnodes}]
             await self._discovery(udp, port, bootnodes).run()
+
+    async def _bootnodes(self) -> list[Enode]:
+        """Those that have an address. One whose name takes long to be looked up holds nobody back."""
+        reasons = dict.fromkeys(self._config.bootnodes, f"its name has not been looked up after {NAME_SECONDS:.0f} s")
+        found: dict[Enode, Enode] = {}
+
+        async def look_up(enode: Enode) -> None:
+            try:
+                found[enode] = await trio.to_thread.run_sync(resolved, enode, abandon_on_cancel=True)
+            except NameUnknown as unknown:
+                reasons[enode] = str(unknown)
+
+        with trio.move_on_after(NAME_SECONDS):
+            async with trio.open_nursery() as nursery:
+                for enode in reasons:
+                    nursery.start_soon(look_up, enode)
+        for enode, reason in reasons.items():
+            if enode not in found:
+                log.warning("a bootnode is not asked for others", enode=str(enode), reason=reason)
+        return [found[enode] for enode in reasons if enode in found]
 
     def _discovery(self, udp: trio.socket.SocketType, port: int, bootnodes: Sequence[Enode]) -> DiscoveryService:
         self._machine = Discovery(

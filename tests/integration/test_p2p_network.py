@@ -2,6 +2,7 @@
 
 import random
 import socket
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import trio
 
 from lacnode.crypto.node_key import NodeKey
+from lacnode.p2p.names import resolved
 from lacnode.p2p.network import PortTaken
 from lacnode.p2p.peer_set import PeerLimits
 from lacnode.p2p.policy import DenyNodes, Verdict
@@ -299,6 +301,24 @@ class TestDiscovery:
             one, other = [await w.node(discovery=True, bootnodes=(nowhere, named)) for _ in range(2)]
             await boot.peers_are(one, other)
             await one.peers_are(boot, other)
+
+    async def test_a_bootnodes_name_that_is_looked_up_for_ever_holds_nobody_back(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ended = threading.Event()
+
+        def look_up(enode: Enode) -> Enode:
+            assert not enode.is_named or ended.wait(DEADLINE)
+            return resolved(enode)
+
+        monkeypatch.setattr("lacnode.p2p.network.resolved", look_up)
+        monkeypatch.setattr("lacnode.p2p.network.NAME_SECONDS", 0.1)
+        async with world() as w:
+            boot = await w.node(discovery=True)
+            slow = Enode(NodeKey.generate().public_key, "localhost", 1, 1)
+            one, other = [await w.node(discovery=True, bootnodes=(slow, boot.enode)) for _ in range(2)]
+            await one.peers_are(boot, other)
+            ended.set()
 
     async def test_a_denied_node_is_not_found(self) -> None:
         async with world() as w:
