@@ -102,7 +102,8 @@ class PrivateProcessor:
             return self._cursor >= number
 
     def on_block(self, listener: Listener) -> None:
-        """Have `listener` called after every block with private logs, in the working thread; it must be quick."""
+        """Have `listener` called for every block with private logs, in the working thread and before anybody who waits for
+        the block goes on: it must be quick, and not wait for it either."""
         self._listeners.append(listener)
 
     # -- working -----------------------------------------------------------------------------------------------------
