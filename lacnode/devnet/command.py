@@ -40,7 +40,7 @@ DEFAULT_VALIDATORS, DEFAULT_BLOCK_PERIOD, DEFAULT_PRIVATE_WRITERS = 4, 1.0, 3
 START_SECONDS = 60.0
 """How long the network may take to reach block 1, and its transaction managers to meet after that."""
 
-VOTE_SECONDS, VOTE_POLL_SECONDS = 15.0, 0.2
+VOTE_SECONDS, VOTE_POLL_SECONDS = 45.0, 0.2
 """How long a voter may take to see the candidate, and how often it is asked."""
 
 PLAIN_INTERVAL, PLAIN_WIDTH = 10.0, 132

@@ -19,7 +19,7 @@ from lacnode.rpc.client import NodeSilent, call_all
 from lacnode.storage.whole_file import replace_text
 
 STOP_SECONDS = 20.0
-"""How long a node may take to stop before it is killed."""
+"""How long a node may take to stop before it is killed, and to pause."""
 
 KILL_SECONDS = 20.0
 """How long a killed node may take to be gone: a thread that is writing to a slow disk ends when that is done."""
@@ -80,6 +80,11 @@ def _kill(node: DevnetNode, pid: int) -> None:
 def pause(node: DevnetNode) -> None:
     """Stop the node's clock and hands; its connections stay open and silent."""
     _signal(_running_pid(node), signal.SIGSTOP)
+    deadline = time.monotonic() + STOP_SECONDS
+    while not is_paused(node):
+        if time.monotonic() > deadline:
+            raise DevnetError(f"{node.name} was told to pause and has not after {STOP_SECONDS:.0f} s")
+        time.sleep(POLL_SECONDS)
 
 
 def resume(node: DevnetNode) -> None:

@@ -13,6 +13,9 @@ from lacnode.devnet.ports import claimed_ports
 from lacnode.rpc.client import NodeSilent, call_all
 
 DEADLINE = 60.0
+COMMAND_SECONDS = 180.0
+"""For a command of the devnet, which has deadlines of its own."""
+
 PATIENCE = 20.0
 """Seconds that a node may take for one answer on a machine with much else to do; one that is down refuses at once."""
 
@@ -31,7 +34,7 @@ class Devnet:
             [sys.executable, "-m", "lacnode", "devnet", *words, "--data-path", str(self.path)],
             capture_output=True,
             text=True,
-            timeout=DEADLINE + 30,
+            timeout=COMMAND_SECONDS,
         )
         assert done.returncode == 0 or not check, done.stderr
         return done
@@ -57,8 +60,8 @@ def running_devnet(path: Path, *options: str) -> Iterator[Devnet]:
     """A devnet that is stopped however the test ends; its ports stay its own while nodes are down."""
     network = Devnet(path)
     with claimed_ports(NODES) as port_offset:
-        network.up(*options, "--port-offset", str(port_offset))
         try:
+            network.up(*options, "--port-offset", str(port_offset))
             yield network
         finally:
             network.command("stop", check=False)

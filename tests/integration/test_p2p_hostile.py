@@ -38,6 +38,7 @@ class TestStrangers:
             with contextlib.suppress(trio.BrokenResourceError):
                 await stream.send_all(garbage)
             await closed(stream)
+            node.network.limits = Limits()
             await still_serves(node)
 
     async def test_silence_is_hung_up_on(self) -> None:

@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from lacnode.crypto.node_key import NodeKey
+from lacnode.devnet.ports import claimed_ports, node_ports
 from lacnode.p2p.names import resolved
 from lacnode.p2p.network import PortTaken
 from lacnode.p2p.peer_set import PeerLimits
@@ -133,13 +134,12 @@ class TestDialling:
     async def test_a_static_node_that_starts_late_is_found(self) -> None:
         async with world() as w:
             key = NodeKey.generate()
-            placeholder = await w.node(key=key)
-            enode = placeholder.enode
-            await placeholder.shut_down()
-            early = await w.node(static_nodes=(enode,))
-            late = await w.node(key=key, port=enode.tcp)
-            await early.recorder.wait("joined")
-            await late.recorder.wait("joined")
+            with claimed_ports(1) as offset:
+                port = node_ports(0, offset).p2p
+                early = await w.node(static_nodes=(Enode(key.public_key, "127.0.0.1", port, None),))
+                late = await w.node(key=key, port=port)
+                await early.recorder.wait("joined")
+                await late.recorder.wait("joined")
 
     async def test_nodes_known_from_before_are_dialled(self) -> None:
         async with world() as w:

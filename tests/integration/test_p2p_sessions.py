@@ -110,7 +110,7 @@ class TestIntroduction:
 
     async def test_a_peer_that_says_nothing_after_hello_is_not_waited_for(self) -> None:
         async with world() as w:
-            node = await w.node(limits=Limits(handshake=0.5))
+            node = await w.node(limits=Limits(handshake=2.0))
             client = await Client.connect(node)
             with pytest.raises(PeerDisconnected, match=r"hung up|lost"):
                 await client.disconnect_reason()
@@ -310,7 +310,7 @@ class TestStaying:
 
     async def test_a_silent_peer_is_pinged_and_then_left(self) -> None:
         async with world() as w:
-            client = await Client.connect(await w.node(limits=Limits(silence=0.3)))
+            client = await Client.connect(await w.node(limits=Limits(silence=1.0)))
             await client.become_peer()
             assert (await client.frame()).message_id == PING
             await client.connection.send(PONG, EMPTY_LIST)
@@ -319,7 +319,7 @@ class TestStaying:
 
     async def test_idle_nodes_stay_connected(self) -> None:
         async with world() as w:
-            one, other = await w.node(limits=Limits(silence=0.5)), await w.node(limits=Limits(silence=0.5))
+            one, other = await w.node(limits=Limits(silence=1.0)), await w.node(limits=Limits(silence=1.0))
             await connected(one, other)
             await trio.sleep(3)
             assert len(one.recorder.events) == len(other.recorder.events) == 1

@@ -180,6 +180,11 @@ WRITERS, PAYLOADS = 4, 12
 
 
 class TestAtOnce:
+    @pytest.fixture(autouse=True)
+    def _patient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """SQLite's writers do not queue: who waits may do so for all that the others write without a pause."""
+        monkeypatch.setattr("lacnode.privacy.manager.database.WAIT_SECONDS", int(DEADLINE))
+
     def test_writers_through_two_openings_lose_nothing_of_each_other(self, url: str, opened: Opened) -> None:
         with ThreadPoolExecutor(2) as pool:  # two managers that start on one empty database
             stores = list(pool.map(opened, [url, url]))
@@ -364,7 +369,7 @@ def wait_for_writer(connection: "psycopg.Connection[tuple[Any, ...]]") -> None:
     limit = threading.Timer(DEADLINE, waiting.set)
     limit.start()
     try:
-        query = b"SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        query = b"SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND wait_event = 'advisory'"
         while connection.execute(query).fetchone() is None:
             assert not waiting.is_set(), "no writer came"
     finally:

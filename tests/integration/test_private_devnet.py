@@ -15,7 +15,7 @@ import pytest
 from lacnode.primitives.keccak import keccak256
 from lacnode.privacy.state.store import ROOTS
 from lacnode.storage.lmdb_database import LmdbDatabase
-from tests.integration.devnet import Devnet, ask, height, running_devnet, until
+from tests.integration.devnet import PATIENCE, Devnet, ask, height, running_devnet, until
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "private_deployment.py"
@@ -67,7 +67,7 @@ def stands(network: Devnet, name: str, status: str, *others: str) -> bool:
     groups = ask(network.url(name), "lac_privacyGroups")
     if groups is None or [(group["status"], group["divergedFrom"]) for group in groups] != [(status, list(others))]:
         return False
-    counted: int = httpx.get(f"{network.url(name)}/readiness").json()["privacy"]["groups"][status]
+    counted: int = httpx.get(f"{network.url(name)}/readiness", timeout=PATIENCE).json()["privacy"]["groups"][status]
     return counted == 1
 
 

@@ -5,6 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,10 @@ class PrivateNetwork:
     async def mined(self, marker: str, index: int = 0) -> None:
         await until(lambda: self.ask(index, "eth_getTransactionReceipt", marker))
 
+    async def executed(self, marker: str, index: int = 0) -> Any:
+        """The private receipt at a node that has the marker, and is told."""
+        return await until(lambda: self.ask(index, "priv_getTransactionReceipt", marker))
+
 
 async def until(answer: Callable[[], Awaitable[Any]]) -> Any:
     """What `answer` says once it says something."""
@@ -123,12 +128,12 @@ def test_a_contract_between_two_members() -> None:
         async with private_network() as network:
             marker = await network.send(0, data=deploying(KEEPER))
             await network.mined(marker)
-            receipt = await network.ask(0, "priv_getTransactionReceipt", marker)
+            receipt = await network.executed(marker)
             assert receipt["status"] == "0x1"
             assert receipt["contractAddress"] == to_hex(KEEPER_ADDRESS)
             stored = await network.send(1, to=KEEPER_ADDRESS, data=word(42))
             await network.mined(stored, 1)
-            assert (await network.ask(1, "priv_getTransactionReceipt", stored))["status"] == "0x1"
+            assert (await network.executed(stored, 1))["status"] == "0x1"
             call = {"to": to_hex(KEEPER_ADDRESS)}
             assert await network.ask(1, "priv_call", in_base64(GROUP), call, "latest") == to_hex(word(42))
             await network.mined(stored, 2)
@@ -144,7 +149,7 @@ def test_a_manager_that_is_off_while_the_chain_goes_on() -> None:
         async with private_network() as network:
             deployed = await network.send(0, data=deploying(KEEPER))
             await network.mined(deployed, 1)
-            assert await network.ask(1, "priv_getTransactionReceipt", deployed), "carried out before the manager goes"
+            await network.executed(deployed, 1)  # before the manager goes
             off = network.managers[KEY_B]
             for nonce in range(1, 6):
                 off.is_off = False
@@ -152,26 +157,20 @@ def test_a_manager_that_is_off_while_the_chain_goes_on() -> None:
                 off.is_off = True
                 await network.mined(marker, 1)
 
-            async def status() -> Any:
-                (found,) = await network.ask(1, "lac_privacyGroups")
-                return found
-
             async def stands_still() -> Any:
-                found = await status()
+                (found,) = await network.ask(1, "lac_privacyGroups")
                 return found["status"] == "waiting" and found
 
             assert (await until(stands_still))["waitingFor"] >= 1
             head = int(await network.ask(1, "eth_blockNumber"), 16)
             off.is_off = False
 
-            async def is_current() -> Any:
-                found = await status()
+            async def is_current(index: int) -> Any:
+                (found,) = await network.ask(index, "lac_privacyGroups")
                 return found["status"] == "current" and int(found["blockNumber"], 16) >= head and found
 
-            root = (await until(is_current))["stateRoot"]
-            assert root == next(status["stateRoot"] for status in await network.ask(0, "lac_privacyGroups")), (
-                "both members have the same private state"
-            )
+            first, second = [(await until(partial(is_current, index)))["stateRoot"] for index in (0, 1)]
+            assert first == second, "both members have the same private state"
             call = {"to": to_hex(KEEPER_ADDRESS)}
             assert await network.ask(1, "priv_call", in_base64(GROUP), call, "latest") == to_hex(word(5))
 

@@ -16,7 +16,7 @@ from trio_websocket import open_websocket_url
 
 from lacnode.rpc.settings import AuthenticationSettings
 from lacnode.rpc.user import CannotAuthenticate
-from tests.integration.rpc_node import http_settings, request, rpc_node, ws_settings
+from tests.integration.rpc_node import PATIENCE, http_settings, request, rpc_node, ws_settings
 from tests.logs import captured_logs
 
 PASSWORD = "pegasys"
@@ -56,7 +56,8 @@ def settings(users: Path, *open_methods: str) -> AuthenticationSettings:
 
 
 async def token(client: httpx.AsyncClient, url: str, name: str) -> str:
-    reply = await client.post(f"{url}/login", json={"username": name, "password": PASSWORD})
+    # The first one has a key pair made, for which there is no saying how long it takes.
+    reply = await client.post(f"{url}/login", json={"username": name, "password": PASSWORD}, timeout=PATIENCE)
     assert reply.status_code == 200, reply.text
     assert reply.headers["content-type"] == "application/json"
     return str(reply.json()["token"])

@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 
 import httpx
+import psutil  # type: ignore[import-untyped]
 import pytest
 import trio
 
@@ -86,7 +87,7 @@ class TestCodes:
 
         slow = [m if m.name != "eth_accounts" else type(m)(m.name, m.group, wait) for m in eth_blocks.BLOCK_METHODS]
         monkeypatch.setattr("lacnode.rpc.server.all_methods", lambda private: tuple(slow))
-        async with rpc_node(http_settings(timeout=0.2), None) as node, httpx.AsyncClient() as client:
+        async with rpc_node(http_settings(timeout=2.0), None) as node, httpx.AsyncClient() as client:
             reply = await client.post(node.url, json=request("eth_accounts"), timeout=PATIENCE)
             assert reply.status_code == 504
             assert reply.json() == {
@@ -280,9 +281,9 @@ class TestConnections:
                 await nursery.start(one)
             assert len(set(ports)) == 20
             nursery.cancel_scope.cancel()
-        for port in ports:
-            with pytest.raises(OSError, match="connect"):
-                await trio.open_tcp_stream("127.0.0.1", port)
+        # Somebody else may have them by now.
+        listening = {at.laddr.port for at in psutil.Process().net_connections("tcp") if at.status == psutil.CONN_LISTEN}
+        assert not listening & set(ports)
 
 
 class TestModules:

@@ -128,10 +128,11 @@ class TestSlow:
             assert replies[0].startswith(b"HTTP/1.1 408")
 
     async def test_a_connection_that_says_nothing_is_closed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("lacnode.http.conversation.FIRST_SECONDS", 0.1)
         monkeypatch.setattr("lacnode.http.conversation.IDLE_SECONDS", 0.1)
         async with rpc_node(websocket=None) as node:
-            assert await raw(node.http_port, b"") == b""
+            with monkeypatch.context() as at_first:
+                at_first.setattr("lacnode.http.conversation.FIRST_SECONDS", 0.1)
+                assert await raw(node.http_port, b"") == b""
             assert b"HTTP/1.1 201" in await raw(node.http_port, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
     async def test_a_client_that_does_not_read_is_dropped(self, monkeypatch: pytest.MonkeyPatch) -> None:
