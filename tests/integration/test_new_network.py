@@ -1,0 +1,61 @@
+"""When a validator without a chain begins one (docs/adr/0005)."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trio
+
+from lacnode.chainspec.genesis import parse_genesis
+from lacnode.crypto.node_key import NodeKey
+from lacnode.devnet.genesis import devnet_genesis
+from lacnode.node.config import NodeConfig, P2pSettings
+from lacnode.node.node import Node, Parts
+from lacnode.p2p.chain_reader import LocalStatus
+from lacnode.p2p.network import Network, NetworkConfig
+from lacnode.p2p.wire.enode import Enode
+from lacnode.primitives.keccak import keccak256
+from lacnode.storage.consensus_log import MemoryConsensusLog
+from lacnode.storage.memory_database import MemoryDatabase
+from tests.integration.p2p_nodes import DEADLINE, Recorder
+
+KEYS = [NodeKey.generate() for _ in range(2)]
+
+
+def validator(key: NodeKey, *static: Enode) -> Node:
+    """One of a network of two."""
+    genesis = parse_genesis(devnet_genesis([each.address for each in KEYS], (), 0.2, 1))
+    p2p = P2pSettings(interface="127.0.0.1", port=0, discovery=False, static_nodes=static)
+    config = NodeConfig(data_path=Path("in-memory"), genesis_file=Path("in-memory"), p2p=p2p)
+    return Node(config, Parts(genesis, key, MemoryDatabase(), MemoryConsensusLog()))
+
+
+async def seconds_until_it_takes_part(claimed: int) -> float:
+    """How long after its start a validator says something about block 1 to the other, who says to have `claimed` blocks."""
+    silent, said = validator(KEYS[1]), Recorder()
+
+    def status() -> LocalStatus:
+        own = silent.local_status()
+        ahead = replace(own, head_number=claimed, total_difficulty=own.total_difficulty + claimed)
+        return replace(ahead, head_hash=keccak256(b"a head")) if claimed else own
+
+    config = NetworkConfig(client_id="silent", interface="127.0.0.1", port=0, discovery=False)
+    network = Network(config, KEYS[1], status=status, chain=silent.chain, pool=silent.pool, handler=said)
+    with trio.fail_after(DEADLINE):
+        async with trio.open_nursery() as nursery:
+            place = await nursery.start(network.run)
+            begun = trio.current_time()
+            await nursery.start(validator(KEYS[0], replace(place, host="127.0.0.1")).run)
+            await said.wait("consensus")
+            nursery.cancel_scope.cancel()
+    return trio.current_time() - begun
+
+
+async def test_at_once_where_everybody_is_at_genesis(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lacnode.node.node.MEETING_SECONDS", 2 * DEADLINE)
+    assert await seconds_until_it_takes_part(claimed=0) < DEADLINE
+
+
+async def test_not_as_long_as_another_may_send_it_a_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lacnode.node.node.MEETING_SECONDS", 4.0)
+    assert await seconds_until_it_takes_part(claimed=7) >= 4.0
