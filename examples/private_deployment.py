@@ -22,7 +22,10 @@ account = members[0].eth.account.from_key(devnet["accounts"][1]["private_key"])
 
 
 def ask(member: Web3, method: str, *params: object) -> Any:
-    return member.provider.make_request(method, list(params)).get("result")
+    answer = member.provider.make_request(method, list(params))
+    if "error" in answer:
+        raise SystemExit(f"{method}: {answer['error']['message']}")
+    return answer["result"]
 
 
 def private_receipt(member: Web3, patience: float) -> dict[str, str] | None:
