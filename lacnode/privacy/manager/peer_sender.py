@@ -9,10 +9,10 @@ REFUSED = b""
 
 
 class PeerSender(Protocol):
-    """Sends to other managers. Safe to call from several threads."""
+    """Sends to other managers, and gives up those that take too long. Safe to call from several threads."""
 
     def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
-        """POST each body, CBOR, to `path` of the manager at its URL, all at once, for 1.5 s each. The answer of each,
+        """POST each body, CBOR, to `path` of the manager at its URL, all at once. The answer of each,
         REFUSED if its status was not 200 or 201, None where there was none."""
 
 
@@ -30,7 +30,7 @@ class PeerCall:
 
 
 class PeerCaller(Protocol):
-    """Makes any requests of other managers. Safe to call from several threads."""
+    """Makes any requests of other managers, and gives up those that take too long. Safe to call from several threads."""
 
     def call(self, calls: Sequence[PeerCall]) -> Sequence[bytes | None]:
-        """All at once, for 1.5 s each. The answer of each, None where there was none or its status was not 200 or 201."""
+        """All at once. The answer of each, None where there was none or its status was not 200 or 201."""
