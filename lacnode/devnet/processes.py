@@ -55,24 +55,27 @@ def start(node: DevnetNode) -> None:
 
 
 def stop_all(nodes: Iterable[DevnetNode]) -> None:
-    """Ask every node to stop, wait, and kill what has not stopped in time."""
+    """Ask every node to stop, wait, and kill what has not stopped in time; DevnetError if one is not gone even so."""
     running = [(node, pid) for node in nodes if (pid := pid_of(node)) is not None]
     for _, pid in running:
         _signal(pid, signal.SIGTERM)
         _signal(pid, signal.SIGCONT)
     deadline = time.monotonic() + STOP_SECONDS
-    for node, pid in running:
-        if not _wait_until_gone(node, deadline):
-            _kill(node, pid)
+    late = [(node, pid) for node, pid in running if not _wait_until_gone(node, deadline)]
+    for _, pid in late:
+        _signal(pid, signal.SIGKILL)
+    for node, pid in late:
+        _check_gone(node, pid)
 
 
 def kill(node: DevnetNode) -> None:
     """`kill -9`: the node has no chance to say goodbye. Its files are free on return; DevnetError if they never are."""
-    _kill(node, _running_pid(node))
-
-
-def _kill(node: DevnetNode, pid: int) -> None:
+    pid = _running_pid(node)
     _signal(pid, signal.SIGKILL)
+    _check_gone(node, pid)
+
+
+def _check_gone(node: DevnetNode, pid: int) -> None:
     if not _wait_until_gone(node, time.monotonic() + KILL_SECONDS):
         raise DevnetError(f"{node.name} (process {pid}) was killed and is not gone after {KILL_SECONDS:.0f} s")
 
