@@ -143,11 +143,13 @@ class _Visitor:
         return self.is_welcome
 
     def _tell(self, name: str) -> None:
-        told = self._tls.told
-        if name not in told and len(told) < MAX_TOLD:
+        with self._tls.telling:
+            told = self._tls.told
+            if name in told or len(told) >= MAX_TOLD:
+                return
             told.add(name)
-            flaw = FLAWS.get(self._flaw, f"flaw {self._flaw}")
-            log.warning(f"a manager whose certificate names {name} is not let in: its certificate is not known, {flaw}")
+        flaw = FLAWS.get(self._flaw, f"flaw {self._flaw}")
+        log.warning(f"a manager whose certificate names {name} is not let in: its certificate is not known, {flaw}")
 
 
 def _common_name(certificate: crypto.X509) -> str | None:

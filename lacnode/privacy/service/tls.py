@@ -9,6 +9,7 @@ import datetime
 import os
 import secrets
 import ssl
+import threading
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -49,7 +50,9 @@ class ServerTls:
     context: SSL.Context
     trust: Trust
     told: set[str] = field(default_factory=set)
-    """Names of those that were turned away and logged."""
+    """Names of those that were turned away and logged. Handshakes are in threads: one at a time has `telling`."""
+
+    telling: threading.Lock = field(default_factory=threading.Lock)
 
 
 @dataclass(frozen=True, slots=True)
