@@ -18,7 +18,7 @@ from lacnode.privacy.service.service import ManagerService, ServiceSettings
 from lacnode.privacy.transaction_manager import ManagerError
 
 PATIENCE = 60.0
-A, B, EVIL = (KeyPair.of(bytes([number]) * 32) for number in (21, 22, 23))
+A, B, EVIL, ABSENT = (KeyPair.of(bytes([number]) * 32) for number in (21, 22, 23, 24))
 SECRET = b"what only the recipient may read"
 CBOR = {"content-type": "application/cbor"}
 NODE_PATHS = (
@@ -209,6 +209,17 @@ class TestWhatTheyAnnounce:
                 await until(lambda: evil.asked.count("/lacnode/challenge") >= 4, "it is asked again later")
                 assert await delivers(a, b)
 
+    @pytest.mark.parametrize("host", ["a..b", "a" * 64, ".", "xn--zzzzzz", "a b", "\N{SNOWMAN}..\N{SNOWMAN}"])
+    async def test_a_host_that_nobody_can_look_up(self, host: str) -> None:
+        """As an address, and as that of a key, which outlives a restart."""
+        bad = f"http://{host}:1"
+        async with stranger() as evil, manager(B) as b:
+            evil.answers["/partyinfo"] = response(encode_view(NetworkView(evil.url, (bad,), {EVIL.public: bad})))
+            async with manager(A, evil.url, url_of(b), known={EVIL.public: bad, ABSENT.public: bad}) as a:
+                await until(lambda: evil.asked.count("/partyinfo") >= 2, "it is asked again")
+                assert await refusal(a, ABSENT) == "NodePropagatingToAllPeers"
+                assert await delivers(a, b)
+
     async def test_a_thousand_addresses_that_never_answer_delay_no_payload(self) -> None:
         async with stranger() as evil, manager(B) as b:
             pits = [f"http://127.0.{number // 250}.{number % 250 + 2}:{evil.port}" for number in range(1000)]
@@ -220,19 +231,19 @@ class TestWhatTheyAnnounce:
 
     async def test_managers_of_lost_payloads_that_never_answer_keep_nobody_from_those_that_do(self) -> None:
         async with stranger() as evil, manager(B) as b, manager(A, known={B.public: "http://127.0.0.1:1"}) as a:
-            key = await trio.to_thread.run_sync(self.sent_and_lost, a, b)
-            tarpits = {KeyPair.of(bytes([7, number]) * 16).public: evil.url for number in range(100)}
+            key = await trio.to_thread.run_sync(self.sent_and_lost, a)
+            places = [evil.url] * 80 + [f"http://127.0.1.{number}:{evil.port}" for number in range(1, 13)]
+            tarpits = {KeyPair.of(bytes([7, number]) * 16).public: place for number, place in enumerate(places)}
             b._peers.learn(NetworkView(evil.url, (), tarpits))
+            b._peers.learn(NetworkView(None, (), {A.public: url_of(a)}))
             await trio.to_thread.run_sync(self.missed, b, key)
             await until(lambda: b.manager.has(key, B.public), "the payload is back")
 
-    def sent_and_lost(self, a: ManagerService, b: ManagerService) -> bytes:
-        """B's manager, which A does not know yet, never got it; B knows A's afterwards."""
+    def sent_and_lost(self, a: ManagerService) -> bytes:
+        """B's manager, which A does not know yet, never got it."""
         with pytest.raises(ManagerError):
             a.manager.send(SECRET, None, [B.public])
-        key = a._store.payloads_of(A.public, 0, 1)[0].payload.key
-        b._peers.learn(NetworkView(None, (), {A.public: url_of(a)}))
-        return key
+        return a._store.payloads_of(A.public, 0, 1)[0].payload.key
 
     def missed(self, b: ManagerService, key: bytes) -> None:
         with pytest.raises(ManagerError, match="EnclavePayloadNotFound"):

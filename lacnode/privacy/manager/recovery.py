@@ -5,7 +5,8 @@ box it can open and, to keep for them, the boxes of other recipients that are kn
 Must not serve a plaintext, nor trust what it is served further than it can open it.
 """
 
-from collections.abc import Container, Iterable, Sequence
+from collections import deque
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 import structlog
 
@@ -26,6 +27,9 @@ RECOVER = "/lacnode/recover"
 PAGE, MAX_WANTED = 64, 64
 MAX_PAGE_BYTES = 2_097_152
 MAX_PAGES = 10_000
+ASKED_AT_ONCE = 8
+"""Managers that are asked for the same payloads: their answers may be large."""
+
 REQUESTS = 120
 """A minute and key."""
 
@@ -99,30 +103,38 @@ class Recovery:
     def recover_from(self, keys: Container[bytes]) -> tuple[int, set[bytes]]:
         """Ask the managers of `keys` for everything; how many payloads came, and which answered to the end."""
         total, answered = 0, set()
-        for own, key, url in self._pairs():
-            if key in keys:
-                count, finished = self._everything(own, key, url)
-                total += count
-                if finished:
-                    answered.add(key)
+        for own in self._own():
+            for key, url in self._others():
+                if key in keys:
+                    count, finished = self._everything(own, key, url)
+                    total += count
+                    if finished:
+                        answered.add(key)
         return total, answered
 
     def recover_some(self, wanted: Sequence[bytes]) -> int:
-        """Ask every known manager for these payloads, at most `MAX_WANTED`; how many came."""
-        pages = [self._page(own, key, url, 0, wanted) for own, key, url in self._pairs()]
-        return sum(page[0] for page in pages if page is not None)
+        """Ask the known managers for these payloads, at most `MAX_WANTED`, until they have come; how many came."""
+        total = 0
+        for own in self._own():
+            for places in _waves(self._others()):
+                left = [key for key in wanted if not self._manager.has(key, own.public)]
+                if not left:
+                    break
+                total += sum(page[0] for page in self._pages(own, places, 0, left) if page is not None)
+        return total
 
-    def _pairs(self) -> list[tuple[KeyPair, bytes, str]]:
-        own = [self._manager.keys.sender(public) for public in self._manager.keys.public_keys]
-        others = [(k, url) for k, url in self._manager.view.keys.items() if self._manager.keys.pair_of(k) is None]
-        return [(pair, key, url) for pair in own for key, url in others]
+    def _own(self) -> list[KeyPair]:
+        return [self._manager.keys.sender(public) for public in self._manager.keys.public_keys]
+
+    def _others(self) -> list[tuple[bytes, str]]:
+        return [(key, url) for key, url in self._manager.view.keys.items() if self._manager.keys.pair_of(key) is None]
 
     def _everything(self, own: KeyPair, key: bytes, url: str) -> tuple[int, bool]:
         """How many came, and whether that is all: if not, the next call goes on where this one was refused."""
         total, place = 0, (own.public, key)
         for _ in range(MAX_PAGES):
             after = self._reached.get(place, 0)
-            page = self._page(own, key, url, after, ())
+            (page,) = self._pages(own, [(key, url)], after, ())
             if page is None:
                 return total, False
             total += page[0]
@@ -132,13 +144,20 @@ class Recovery:
             self._reached[place] = page[1]
         return total, False
 
-    def _page(self, own: KeyPair, key: bytes, url: str, after: int, wanted: Sequence[bytes]) -> tuple[int, int] | None:
-        """One page: how many payloads came, and after which number the next begins; None if there is no answer."""
+    def _pages(
+        self, own: KeyPair, places: Sequence[tuple[bytes, str]], after: int, wanted: Sequence[bytes]
+    ) -> list[tuple[int, int] | None]:
+        """One page of each key's manager: how many payloads came, and after which number the next begins; None where there
+        is no answer."""
+        fields = {"after": after, "wanted": list(wanted)}
+        pages = ask(self._sender, RECOVER, own, [Asked(key, url, fields) for key, url in places])
+        return [
+            None if page is None else self._taken(own, key, url, page)
+            for (key, url), page in zip(places, pages, strict=True)
+        ]
+
+    def _taken(self, own: KeyPair, key: bytes, url: str, page: Fields) -> tuple[int, int] | None:
         try:
-            fields = {"after": after, "wanted": list(wanted)}
-            (page,) = ask(self._sender, RECOVER, own, [Asked(key, url, fields)])
-            if page is None:
-                return None
             payloads, groups, following = page.take("payloads", list), page.take("groups", list), page.take("next", int)
             for group in groups:
                 self._keep_group(Fields(group, "recovery.groups").bytes("body"), own)
@@ -161,6 +180,19 @@ class Recovery:
     def _keep_group(self, body: bytes, own: KeyPair) -> None:
         if own.public in decode_group(body).members:
             self._manager.group_pushed(body)
+
+
+def _waves(places: Iterable[tuple[bytes, str]]) -> Iterator[list[tuple[bytes, str]]]:
+    """Keys with the URLs of their managers, some at a time: so none waits for all others that are silent, nor a manager for
+    the many keys that another claims."""
+    keys_at: dict[str, deque[bytes]] = {}
+    for key, url in places:
+        keys_at.setdefault(url, deque()).append(key)
+    while keys_at:
+        urls = list(keys_at)
+        for number in range(0, len(urls), ASKED_AT_ONCE):
+            yield [(keys_at[url].popleft(), url) for url in urls[number : number + ASKED_AT_ONCE]]
+        keys_at = {url: keys for url, keys in keys_at.items() if keys}
 
 
 def _wish(proven: Proven) -> tuple[int, list[bytes]]:

@@ -20,8 +20,8 @@ from lacnode.privacy.service.tls import ClientTls
 log = structlog.get_logger("privacy")
 
 CONNECT_SECONDS, ANSWER_SECONDS = 1.5, 4.0
-"""For a connection, as Orion has it, and for the whole call: who is there is given longer, and a node that waits for its
-manager still less than Besu's 5 s."""
+"""For a connection, as Orion has it, and for the whole call: who is there is given longer. One that is there and silent
+still leaves a node that waits for its manager Besu's 5 s."""
 
 SLOWEST = 1_048_576
 """Bytes a second: how long a large body may take beyond that."""
@@ -190,8 +190,12 @@ class HttpPeerSender:
                         log.debug(f"{call.url} answers {response.status_code} to {call.path}")
                         return refused
                     return await _read(response, largest)
-            except (Untrusted, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError, OSError) as error:
+            except (Untrusted, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
+                # An OSError: ssl.SSLError, too. A ValueError: a host that cannot even be looked up.
                 log.debug(f"{call.url} cannot be reached: {type(error).__name__}")
+            except Exception:
+                # Strangers announce the URLs: what one of them leads to must not end the service.
+                log.exception(f"the call to {call.url} failed")
         return None
 
     async def _sent(self, call: PeerCall) -> httpx.Response:
