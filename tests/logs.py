@@ -16,7 +16,7 @@ Entries = list[MutableMapping[str, Any]]
 
 @contextmanager
 def captured_logs() -> Iterator[Entries]:
-    """Like structlog's `capture_logs`, of every thread but the shared network's."""
+    """Like structlog's `capture_logs`, of every thread but the one in which the shared network runs."""
     with _captured(lambda: threading.current_thread().name != NETWORK_THREAD) as logs:
         yield logs
 

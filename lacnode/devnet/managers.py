@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 
 from lacnode.devnet.manifest import DevnetError, DevnetNode
+from lacnode.devnet.processes import log_tail
 from lacnode.privacy.keys import from_text
 from lacnode.privacy.manager.cbor import CborError
 from lacnode.privacy.manager.network_view import NetworkView, decode_view, encode_view
@@ -25,7 +26,10 @@ def wait_for_managers(nodes: Iterable[DevnetNode], seconds: float) -> None:
         while strangers := _strangers(node, members):
             if time.monotonic() > deadline:
                 names = ", ".join(strangers)
-                raise DevnetError(f"the transaction manager of {node.name} has not met {names} after {seconds:.0f} s")
+                raise DevnetError(
+                    f"the transaction manager of {node.name} has not met {names} after {seconds:.0f} s; "
+                    f"its log ends:\n{log_tail(node)}"
+                )
             time.sleep(POLL_SECONDS)
 
 

@@ -34,7 +34,7 @@ def pid_of(node: DevnetNode) -> int | None:
         command = _command_line(pid)
     except (OSError, ValueError):
         return None
-    # A process that is ending has no arguments any more.
+    # A process that is just being started has no arguments yet, and one that is ending none any more.
     is_node = not command or str(node.config_file).encode() in command
     return pid if is_node and not _has_ended(pid) else None
 

@@ -122,8 +122,10 @@ class PermissionPolicy:
             return decision
         block, explained = self._explained.get(link, (-EXPLAINED_FOR, decision))
         if explained.rule != decision.rule or moment.header.number >= block + EXPLAINED_FOR:
-            block, explained = moment.header.number, self._permissions.explain_connection(*ends, moment)
-            self._explained[link] = (block, explained)
+            explained = self._permissions.explain_connection(*ends, moment)
+            if explained.allowed:  # The contract has been slow, and is not any more: the next decision will say so.
+                return decision
+            self._explained[link] = (moment.header.number, explained)
             if len(self._explained) > MAX_KNOWN:
                 self._explained.popitem(last=False)
         return explained

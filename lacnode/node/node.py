@@ -335,7 +335,7 @@ class Node:
         return self.key.address not in validators or (met.issuperset(validators) and not is_ahead)
 
     def _look_again(self) -> None:
-        """A peer has joined, or the head has moved: wake those who wait for it."""
+        """A peer has joined or left, or the head has moved: wake those who wait for it."""
         self._moved.set()
         self._moved = trio.Event()
 
@@ -421,6 +421,7 @@ class Node:
 
     def peer_left(self, peer: Peer, reason: str) -> None:
         """A session has ended."""
+        self._look_again()
         self._policy.stale()
         self.gossip.peer_left(peer)
         log.debug("peer left", peer=peer.enode_text, reason=reason)

@@ -106,7 +106,7 @@ class Permissions:
         place = None if self._node_explainer is None else self._node_explainer.moved(enode, head)
         if place is None:
             return None
-        return f"{enode.id.hex()[:16]}… is at {enode.host}:{enode.tcp} and listed with {place}"
+        return f"{enode.id.hex()[:16]}… is at {enode.place} and listed with {place}"
 
     def own_type(self, head: BlockHeader) -> NodeType | None:
         """The role that the node contract gives this node, None if it gives none."""

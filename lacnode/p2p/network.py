@@ -46,7 +46,7 @@ HALF_OPEN = 64
 WORKERS = 4
 """Threads that serve peers and open their large messages."""
 
-NAME_SECONDS = 5.0
+NAME_SECONDS = 15.0
 """How long discovery waits for the addresses of bootnodes that are known by name."""
 
 LASTING = 5.0
@@ -193,9 +193,10 @@ class Network:
             await self._discovery(udp, port, bootnodes).run()
 
     async def _bootnodes(self) -> list[Enode]:
-        """Those that have an address. One whose name takes long to be looked up holds nobody back."""
-        reasons = dict.fromkeys(self._config.bootnodes, f"its name has not been looked up after {NAME_SECONDS:.0f} s")
-        found: dict[Enode, Enode] = {}
+        """Those that have an address. One whose name takes long to be looked up does not hold the others back for ever."""
+        found = {enode: enode for enode in self._config.bootnodes if not enode.is_named}
+        named = [enode for enode in self._config.bootnodes if enode.is_named]
+        reasons = dict.fromkeys(named, f"its name has not been looked up after {NAME_SECONDS:.0f} s")
 
         async def look_up(enode: Enode) -> None:
             try:
@@ -210,7 +211,7 @@ class Network:
         for enode, reason in reasons.items():
             if enode not in found:
                 log.warning("a bootnode is not asked for others", enode=str(enode), reason=reason)
-        return [found[enode] for enode in reasons if enode in found]
+        return [found[enode] for enode in self._config.bootnodes if enode in found]
 
     def _discovery(self, udp: trio.socket.SocketType, port: int, bootnodes: Sequence[Enode]) -> DiscoveryService:
         self._machine = Discovery(

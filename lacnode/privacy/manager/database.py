@@ -21,6 +21,8 @@ WAIT_SECONDS = 5
 """How long a writer waits for another, and a connection for the server."""
 
 RETRY_SECONDS = 0.01
+PRIMARY = 0xFF
+"""The part of SQLite's error codes that says what, without why."""
 
 WRITES = "lacnode_writes"
 WRITE_LOCK = 0x6C61636E6F6465
@@ -125,7 +127,7 @@ def _keep_log_ahead(connection: sqlite3.Connection) -> None:
             connection.execute("PRAGMA journal_mode=WAL")
             return
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic() > end:
+            if error.sqlite_errorcode & PRIMARY != sqlite3.SQLITE_BUSY or monotonic() > end:
                 raise
             sleep(RETRY_SECONDS)
 

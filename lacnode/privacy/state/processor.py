@@ -176,7 +176,7 @@ class PrivateProcessor:
         self._saved = number
         if tasks:
             log.info("private transactions executed", block=number, count=len(tasks))
-        # Before anybody is given a receipt: a filter that its owner makes after that is not to gather this block.
+        # Before anybody is given a receipt: where nobody listens yet, a filter made after that does not gather this block.
         self.tell(PrivateBlock(block.header, hash_, records.logs))
         self._move(number, save=False)
 
