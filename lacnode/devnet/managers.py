@@ -12,6 +12,7 @@ from lacnode.devnet.processes import log_tail
 from lacnode.privacy.keys import from_text
 from lacnode.privacy.manager.cbor import CborError
 from lacnode.privacy.manager.network_view import NetworkView, decode_view, encode_view
+from lacnode.privacy.manager.peer_paths import PARTY_INFO
 
 NOTHING = encode_view(NetworkView(None))
 MAX_VIEW = 1024 * 1024
@@ -42,7 +43,7 @@ def _strangers(node: DevnetNode, members: Mapping[DevnetNode, bytes]) -> list[st
 def _known_keys(port: int) -> Collection[bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
     try:
-        connection.request("POST", "/partyinfo", NOTHING, {"Content-Type": "application/cbor"})
+        connection.request("POST", PARTY_INFO, NOTHING, {"Content-Type": "application/cbor"})
         return decode_view(connection.getresponse().read(MAX_VIEW)).keys
     except (OSError, http.client.HTTPException, CborError):
         return ()

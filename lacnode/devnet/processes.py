@@ -83,11 +83,8 @@ def _check_gone(node: DevnetNode, pid: int) -> None:
 def pause(node: DevnetNode) -> None:
     """Stop the node's clock and hands; its connections stay open and silent."""
     _signal(_running_pid(node), signal.SIGSTOP)
-    deadline = time.monotonic() + STOP_SECONDS
-    while not is_paused(node):
-        if time.monotonic() > deadline:
-            raise DevnetError(f"{node.name} was told to pause and has not after {STOP_SECONDS:.0f} s")
-        time.sleep(POLL_SECONDS)
+    if not _comes_true(lambda: is_paused(node), time.monotonic() + STOP_SECONDS):
+        raise DevnetError(f"{node.name} was told to pause and has not after {STOP_SECONDS:.0f} s")
 
 
 def resume(node: DevnetNode) -> None:
@@ -176,10 +173,18 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 
 def _wait_until_gone(node: DevnetNode, deadline: float) -> bool:
-    while pid_of(node) is not None:
+    def is_gone() -> bool:
+        _reap_children()
+        return pid_of(node) is None
+
+    return _comes_true(is_gone, deadline)
+
+
+def _comes_true(condition: Callable[[], bool], deadline: float) -> bool:
+    """Whether `condition` holds before `deadline` (monotonic seconds)."""
+    while not condition():
         if time.monotonic() > deadline:
             return False
-        _reap_children()
         time.sleep(POLL_SECONDS)
     return True
 

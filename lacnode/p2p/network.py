@@ -195,8 +195,8 @@ class Network:
     async def _bootnodes(self) -> list[Enode]:
         """Those that have an address. One whose name takes long to be looked up does not hold the others back for ever."""
         found = {enode: enode for enode in self._config.bootnodes if not enode.is_named}
-        named = [enode for enode in self._config.bootnodes if enode.is_named]
-        reasons = dict.fromkeys(named, f"its name has not been looked up after {NAME_SECONDS:.0f} s")
+        late = f"its name has not been looked up after {NAME_SECONDS:.0f} s"
+        reasons = {enode: late for enode in self._config.bootnodes if enode.is_named}
 
         async def look_up(enode: Enode) -> None:
             try:

@@ -1,5 +1,6 @@
 """`lacnode devnet --privacy` says that it is ready when the transaction managers know each other."""
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,25 +17,19 @@ PATIENCE = 30.0
 def test_it_is_ready_when_every_manager_knows_every_other(tmp_path: Path) -> None:
     """One that is not up, and one that has met nobody, are named."""
     validator, *writers = make_devnet(tmp_path / "net", Shape(validators=1, writers=2, privacy=True), 1.0, 0).nodes
-    first = OwnManager(tmp_path / "first")
-    try:
+    with closing(OwnManager(tmp_path / "first")) as first:
         writers[0] = replace(writers[0], privacy_key=to_text(first.key), privacy_port=first.node_port)
         with pytest.raises(
             DevnetError, match=r"^the transaction manager of writer-1 has not met writer-2 after 0 s; its log"
         ):
             wait_for_managers((validator, *writers), 0.0)
-        second = OwnManager(tmp_path / "second", [first.node_url])
-        try:
+        with closing(OwnManager(tmp_path / "second", [first.node_url])) as second:
             writers[1] = replace(writers[1], privacy_key=to_text(second.key), privacy_port=second.node_port)
             wait_for_managers((validator, *writers), PATIENCE)
             assert first.knows(second.key)
             assert second.knows(first.key)
-        finally:
-            second.close()
         with pytest.raises(DevnetError, match=r"^the transaction manager of writer-2 has not met writer-1, writer-2 "):
             wait_for_managers((validator, *writers), 0.0)
-    finally:
-        first.close()
 
 
 def test_a_network_without_managers_waits_for_none(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ import pytest
 
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.cbor import encode_map
-from lacnode.privacy.manager.delivery import PUSH, PUSH_GROUP
 from lacnode.privacy.manager.local import LocalTransactionManager
 from lacnode.privacy.manager.payload import EncryptedPayload, encode_payload, encrypt
 from lacnode.privacy.manager.payload_store import PayloadStore
+from lacnode.privacy.manager.peer_paths import PUSH, PUSH_GROUP
 from lacnode.privacy.manager.peer_sender import REFUSED
 from lacnode.privacy.manager.peers import Peers
 from lacnode.privacy.manager.proven_requests import CHALLENGE, Challenges

@@ -108,10 +108,7 @@ def _add_admins(parser: argparse.ArgumentParser, common: argparse.ArgumentParser
 def _list_nodes(arguments: argparse.Namespace, client: NodeClient) -> int:
     nodes = list(_node_rules(arguments, client).listed())
     if arguments.json:
-        found = [
-            {"enode": f"enode://{n.id.hex()}@{n.host}:{n.port}", "role": n.role, "name": n.name} for n in nodes
-        ]  # fmt: skip
-        print(json.dumps(found))
+        print(json.dumps([{"enode": node.enode, "role": node.role, "name": node.name} for node in nodes]))
     else:
         for node in nodes:
             print(node)

@@ -53,9 +53,13 @@ class ListedNode:
     role: str | None = None
     name: str | None = None
 
+    @property
+    def enode(self) -> str:
+        """Its URL."""
+        return f"enode://{self.id.hex()}@{self.host}:{self.port}"
+
     def __str__(self) -> str:
-        extra = "".join(f"  {text}" for text in (self.role, self.name) if text)
-        return f"enode://{self.id.hex()}@{self.host}:{self.port}{extra}"
+        return "  ".join(text for text in (self.enode, self.role, self.name) if text)
 
 
 def selector(signature: str) -> bytes:

@@ -9,11 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from lacnode.privacy.keys import KeyPair, to_text
 from lacnode.privacy.manager.group_record import GroupRecord, encode_group
 from lacnode.privacy.manager.payload import EncryptedPayload, encode_payload
+from lacnode.privacy.manager.peer_paths import PUSH, PUSH_GROUP
 from lacnode.privacy.manager.peer_sender import REFUSED, PeerSender
 from lacnode.privacy.manager.spare_boxes import PUSH_WITH_SPARES, encode_push
 from lacnode.privacy.manager.tessera.nodes import TesseraNodes
-
-PUSH, PUSH_GROUP = "/push", "/pushPrivacyGroup"
 
 
 class Delivery:

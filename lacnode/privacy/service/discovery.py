@@ -5,13 +5,13 @@ import trio
 
 from lacnode.privacy.manager.cbor import CborError
 from lacnode.privacy.manager.network_view import decode_view, encode_view
+from lacnode.privacy.manager.peer_paths import PARTY_INFO
 from lacnode.privacy.manager.peers import Peers
 from lacnode.privacy.service.peer_client import HttpPeerSender
 
 log = structlog.get_logger("privacy")
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-PARTY_INFO = "/partyinfo"
 LOOK_AGAIN = 1.0
 """Seconds after which URLs that were learnt meanwhile are seen."""
 

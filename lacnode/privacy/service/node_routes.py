@@ -10,13 +10,14 @@ import trio
 
 from lacnode.http.messages import Request, Response
 from lacnode.privacy.manager.local import LocalTransactionManager
+from lacnode.privacy.manager.peer_paths import PARTY_INFO, PUSH, PUSH_GROUP
 from lacnode.privacy.manager.proof import PROVE, ProofDesk
 from lacnode.privacy.manager.proven_requests import CHALLENGE, Challenges
 from lacnode.privacy.manager.recovery import RECOVER, RecoveryDesk
 from lacnode.privacy.manager.root_exchange import ROOTS, RootDesk
 from lacnode.privacy.manager.spare_boxes import PUSH_WITH_SPARES
 from lacnode.privacy.manager.tessera.desk import TesseraDesk
-from lacnode.privacy.manager.tessera.nodes import OCTETS, PARTY_INFO, PUSH, PUSH_GROUP, VALIDATE
+from lacnode.privacy.manager.tessera.nodes import OCTETS, VALIDATE
 from lacnode.privacy.service.failures import failed, unreachable
 from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
 
@@ -41,9 +42,9 @@ class NodeRoutes:
     def __init__(self, manager: LocalTransactionManager, desks: Desks, limiter: trio.CapacityLimiter) -> None:
         self._limiter = limiter
         posts: dict[str, Callable[[bytes], Response]] = {
-            "/push": lambda body: _text(manager.pushed(body)),
-            "/pushPrivacyGroup": lambda body: _text(manager.group_pushed(body)),
-            "/partyinfo": lambda body: _cbor(manager.views_exchanged(body)),
+            PUSH: lambda body: _text(manager.pushed(body)),
+            PUSH_GROUP: lambda body: _text(manager.group_pushed(body)),
+            PARTY_INFO: lambda body: _cbor(manager.views_exchanged(body)),
             PUSH_WITH_SPARES: lambda body: _text(manager.pushed_with_spares(body)),
             PROVE: lambda body: _cbor(desks.proofs.prove(body)),
             CHALLENGE: lambda body: _cbor(desks.challenges.give(body)),

@@ -14,6 +14,7 @@ from lacnode.privacy.keys import KeyRing, to_text
 from lacnode.privacy.manager.group_record import GroupRecord
 from lacnode.privacy.manager.network_view import NetworkView, same_place
 from lacnode.privacy.manager.payload import EncryptedPayload
+from lacnode.privacy.manager.peer_paths import PARTY_INFO, PUSH, PUSH_GROUP
 from lacnode.privacy.manager.peer_sender import PeerCall, PeerCaller
 from lacnode.privacy.manager.tessera.binary import TesseraError
 from lacnode.privacy.manager.tessera.group import encode_group
@@ -23,7 +24,7 @@ from lacnode.privacy.manager.tessera.proof import Challenge
 
 log = structlog.get_logger("privacy")
 
-PUSH, PUSH_GROUP, PARTY_INFO, VALIDATE = "/push", "/pushPrivacyGroup", "/partyinfo", "/partyinfo/validate"
+VALIDATE = "/partyinfo/validate"
 RESEND = "/resend"
 JSON = ("content-type", "application/json")
 OCTETS = ("content-type", "application/octet-stream")
