@@ -61,6 +61,7 @@ from lacnode.txpool.pool import TransactionPool
 from lacnode.txpool.pooled import PooledTransaction
 from lacnode.validator.block_maker import PoolBlockMaker
 from lacnode.validator.validator import Outside, Validator
+from lacnode.workers.worker import ThreadWorker
 
 log = structlog.get_logger("node")
 
@@ -123,7 +124,7 @@ class Node:
         self.duties = DUTIES[config.role]
         self._role = RoleWatch(config.role, self.key.address, self.chain, self.permissions)
         self.ballot = Ballot()
-        self._import_limiter = trio.CapacityLimiter(1)
+        self._state_worker = ThreadWorker()
         self._rng = random.Random()
         self._faults = DenyNodes("cut off on request")
         self._known_nodes = KnownNodes(parts.database)
@@ -137,7 +138,7 @@ class Node:
         self.synchronizer = Synchronizer(
             self.chain,
             lambda: self.network.peers,
-            import_limiter=self._import_limiter,
+            worker=self._state_worker,
             on_syncing=self._syncing_changed,
             on_caught_up=self._policy.stale,
         )
@@ -218,7 +219,8 @@ class Node:
                 selection_share=self.config.mining.selection_share,
             ),
             outside=Outside(self._send_consensus, self._peer_is_ahead, self._broadcast),
-            import_limiter=self._import_limiter,
+            state_worker=self._state_worker,
+            log_worker=ThreadWorker(),
             now_ms=lambda: int(time.time() * 1000),
             message_limit=parameters.message_queue_limit,
         )

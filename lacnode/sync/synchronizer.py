@@ -10,6 +10,7 @@ every wait has a bound, after which that peer's promise counts for nothing for a
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -22,6 +23,7 @@ from lacnode.p2p.peer import Peer, RequestFailed
 from lacnode.p2p.wire.p2p_messages import DisconnectReason
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
+from lacnode.workers.worker import Worker
 
 log = structlog.get_logger("sync")
 
@@ -60,8 +62,9 @@ class PeerFailed(Exception):
 class Synchronizer:
     """Keeps the chain at the height of its best peer.
 
-    `peers` gives the live sessions. `on_syncing` is told True when the node turns out to be behind and False when it has
-    caught up or nobody can help it; `on_caught_up` is called once, when the node has met peers and none is ahead of it.
+    `peers` gives the live sessions; `worker` is the one thread that writes state. `on_syncing` is told True when the
+    node turns out to be behind and False when it has caught up or nobody can help it; `on_caught_up` is called once, when
+    the node has met peers and none is ahead of it.
     """
 
     def __init__(
@@ -69,13 +72,13 @@ class Synchronizer:
         chain: Blockchain,
         peers: Callable[[], Iterable[Peer]],
         *,
-        import_limiter: trio.CapacityLimiter,
+        worker: Worker,
         on_syncing: Callable[[bool], None] = lambda syncing: None,
         on_caught_up: Callable[[], None] = lambda: None,
     ) -> None:
         self._chain = chain
         self._peers = peers
-        self._limiter = import_limiter
+        self._worker = worker
         self._on_syncing = on_syncing
         self._on_caught_up = on_caught_up
         self.has_caught_up = False
@@ -122,7 +125,7 @@ class Synchronizer:
                 self.hint()
             return False
         try:
-            return await self._in_import_thread(lambda: self._chain.import_block(block))
+            return await self._worker.run(partial(self._chain.import_block, block))
         except BlockRefused as refusal:
             log.warning("announced block refused", number=block.number, rule=refusal.rule, reason=str(refusal))
             return False
@@ -243,7 +246,7 @@ class Synchronizer:
         for start in range(0, len(blocks), 32):
             part = blocks[start : start + 32]
             try:
-                await self._in_import_thread(lambda part=part: self._import_now(part))  # type: ignore[misc]
+                await self._worker.run(partial(self._import_now, part))
             except BlockRefused as refusal:
                 raise PeerFailed(f"block refused by rule {refusal.rule}: {refusal}", _BREACH) from None
 
@@ -252,9 +255,6 @@ class Synchronizer:
             for block in blocks:
                 if block.number > self._chain.head.header.number:
                     self._chain.import_block(block)
-
-    async def _in_import_thread(self, work: Callable[[], T]) -> T:
-        return await trio.to_thread.run_sync(work, limiter=self._limiter)
 
 
 _BREACH = DisconnectReason.BREACH_OF_PROTOCOL

@@ -3,7 +3,7 @@
 The order is the safety: a payload is in the write-ahead log before it is signed, and signed before the machine hears of
 it, which is before it can be sent. Storage that fails (StorageError) ends `run` and with it the node: what cannot be written
 must not be signed, and the others go on without us. Work that takes time (building,
-checking and importing blocks) runs in a worker thread and comes back as an event, so that timers keep their time.
+checking and importing blocks) runs on a worker and comes back as an event, so that timers keep their time.
 
 Must not decide anything that the protocol decides.
 """
@@ -11,6 +11,7 @@ Must not decide anything that the protocol decides.
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -54,6 +55,7 @@ from lacnode.primitives.block import Block
 from lacnode.validator.block_maker import StaleHeight
 from lacnode.validator.intake import Intake
 from lacnode.validator.timers import Timer
+from lacnode.workers.worker import Worker
 
 log = structlog.get_logger("consensus")
 
@@ -88,7 +90,11 @@ class Outside:
 
 
 class Validator:
-    """Drives one state machine. `import_limiter` is the one thread that writes state; `now_ms` is the wall clock."""
+    """Drives one state machine. `now_ms` is the wall clock.
+
+    `state_worker` builds, checks and imports blocks: the one thread that writes state, shared with the synchronizer.
+    `log_worker` writes the consensus log, so that a signature never waits for an execution.
+    """
 
     def __init__(
         self,
@@ -100,7 +106,8 @@ class Validator:
         chain: Blockchain,
         maker: BlockMaker,
         outside: Outside,
-        import_limiter: trio.CapacityLimiter,
+        state_worker: Worker,
+        log_worker: Worker,
         now_ms: Callable[[], int],
         message_limit: int,
     ) -> None:
@@ -111,7 +118,8 @@ class Validator:
         self._chain = chain
         self._maker = maker
         self._outside = outside
-        self._limiter = import_limiter
+        self._state_worker = state_worker
+        self._log_worker = log_worker
         self._now_ms = now_ms
         self._intake = Intake(message_limit)
         self._syncing = False
@@ -182,7 +190,7 @@ class Validator:
         records = self._journal.head_changed(number)
         if number - self._compacted_at >= COMPACT_EVERY:
             self._compacted_at = number
-            await trio.to_thread.run_sync(self._records.rewrite, records)
+            await self._log_worker.run(partial(self._records.rewrite, records))
 
     async def _carry_out(self, effect: Effect) -> Event | None:
         match effect:
@@ -225,7 +233,7 @@ class Validator:
             return SigningRefused(effect.payload, str(refusal))
 
     async def _record(self, record: bytes) -> None:
-        await trio.to_thread.run_sync(self._records.append, record)
+        await self._log_worker.run(partial(self._records.append, record))
 
     # -- work in threads -------------------------------------------------------------------------------------------
 
@@ -234,7 +242,7 @@ class Validator:
             return self._maker.build(effect.height, effect.round, effect.timestamp)
 
         try:
-            block = await trio.to_thread.run_sync(build, limiter=self._limiter)
+            block = await self._state_worker.run(build)
         except StaleHeight:
             return
         except BlockRefused as error:
@@ -245,14 +253,14 @@ class Validator:
     async def _check(self, effect: CheckProposal) -> None:
         failure: str | None = None
         try:
-            await trio.to_thread.run_sync(self._chain.check_proposal, effect.block, limiter=self._limiter)
+            await self._state_worker.run(partial(self._chain.check_proposal, effect.block))
         except BlockRefused as error:
             failure = str(error)
         self._intake.put(ProposalChecked(effect.digest, failure))
 
     async def _import(self, effect: ImportBlock) -> None:
         try:
-            await trio.to_thread.run_sync(self._chain.import_block, effect.block, limiter=self._limiter)
+            await self._state_worker.run(partial(self._chain.import_block, effect.block))
         except BlockRefused as error:
             log.error("agreed block not imported", number=effect.block.number, reason=str(error))
             self._intake.put(ImportFailed(effect.block.number, effect.digest, str(error)))

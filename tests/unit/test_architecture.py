@@ -25,6 +25,7 @@ LAYERS: dict[str, int] = {
     "privacy.manager": 4,
     "privacy.state": 4,
     "txpool": 4,
+    "workers": 4,
     "http": 5,
     "metrics": 5,
     "rpc": 5,

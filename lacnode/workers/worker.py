@@ -1,0 +1,29 @@
+"""One place where blocking work runs, given to the part of the node that has the work.
+
+A node gives threads; the simulator gives a worker that runs the work at once after a virtual delay. Must not decide what
+runs, and must not reorder: work that waits for one worker starts in the order in which it was given.
+"""
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+import trio
+
+T = TypeVar("T")
+
+
+class Worker(Protocol):
+    """Runs blocking work, one piece after the other."""
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """What `work` returns or raises. A cancelled caller waits until `work` has ended, unless it had not begun."""
+
+
+class ThreadWorker:
+    """A worker that is one thread."""
+
+    def __init__(self) -> None:
+        self._limiter = trio.CapacityLimiter(1)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        return await trio.to_thread.run_sync(work, limiter=self._limiter)
