@@ -7,13 +7,12 @@ else that does not check out is damage, and a log that forgets is worse than one
 Must not know what a record says.
 """
 
-import os
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from lacnode.storage.disk import REAL_DISK, Disk
 from lacnode.storage.errors import StorageCorrupt, StorageError, storage_error
-from lacnode.storage.file_lock import FileLock
 
 HEADER_SIZE = 8
 MAX_RECORD_SIZE = 64 << 20
@@ -26,15 +25,16 @@ class ConsensusLog:
     `durable=False` leaves flushing to the operating system, for tests.
     """
 
-    def __init__(self, path: Path, *, durable: bool = True) -> None:
+    def __init__(self, path: Path, *, durable: bool = True, disk: Disk = REAL_DISK) -> None:
         self._path = path
+        self._disk = disk
         self._durable = durable
         self._failed: str | None = None
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            disk.make_directory(path.parent)
         except OSError as error:
             raise storage_error(path.parent, "making the directory", error) from None
-        self._lock = FileLock(path.with_name(path.name + ".lock"), f"the consensus log {path}")
+        self._lock = disk.lock(path.with_name(path.name + ".lock"), f"the consensus log {path}")
         try:
             self._descriptor = self._open()
         except StorageError:
@@ -50,7 +50,7 @@ class ConsensusLog:
         frame = _frame(record)
         self._check_usable()
         try:
-            _write_all(self._descriptor, frame)
+            self._write_all(self._descriptor, frame)
         except OSError as error:
             self._cut_back()
             raise storage_error(self._path, "writing", error) from None
@@ -63,7 +63,7 @@ class ConsensusLog:
 
     def records(self) -> Iterator[bytes]:
         """Every record, oldest first, as of now."""
-        data = os.pread(self._descriptor, self._size, 0)
+        data = self._disk.read(self._descriptor)[: self._size]
         return iter([data[start:end] for start, end in _frames(data)])
 
     def rewrite(self, records: Iterable[bytes]) -> None:
@@ -72,16 +72,16 @@ class ConsensusLog:
         temporary = self._path.with_name(self._path.name + ".new")
         data = b"".join(_frame(record) for record in records)
         try:
-            descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            descriptor = self._disk.open(temporary, empty=True)
             try:
-                _write_all(descriptor, data)
+                self._write_all(descriptor, data)
                 self._flush(descriptor)
-                temporary.replace(self._path)
+                self._disk.replace(temporary, self._path)
             except OSError:
-                os.close(descriptor)
-                temporary.unlink(missing_ok=True)
+                self._disk.close(descriptor)
+                self._disk.remove(temporary)
                 raise
-            os.close(self._descriptor)
+            self._disk.close(self._descriptor)
             self._descriptor, self._size = descriptor, len(data)
             self._flush_directory()
         except OSError as error:
@@ -90,24 +90,23 @@ class ConsensusLog:
     def close(self) -> None:
         """Close the file and release the lock; closing twice is harmless."""
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            self._disk.close(self._descriptor)
             self._descriptor = -1
             self._failed = "it is closed"
         self._lock.release()
 
     def _open(self) -> int:
         try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = self._disk.open(self._path)
         except OSError as error:
             raise storage_error(self._path, "opening", error) from None
         try:
-            self._size = _whole_size(os.pread(descriptor, os.fstat(descriptor).st_size, 0), self._path)
-            os.truncate(descriptor, self._size)
-            os.lseek(descriptor, self._size, os.SEEK_SET)
+            self._size = _whole_size(self._disk.read(descriptor), self._path)
+            self._disk.truncate(descriptor, self._size)
             self._flush(descriptor)
             self._flush_directory()
         except (OSError, StorageCorrupt) as error:
-            os.close(descriptor)
+            self._disk.close(descriptor)
             raise storage_error(self._path, "opening", error) if isinstance(error, OSError) else error from None
         return descriptor
 
@@ -118,21 +117,22 @@ class ConsensusLog:
     def _cut_back(self) -> None:
         """Take back a frame that was written in part."""
         try:
-            os.truncate(self._descriptor, self._size)
-            os.lseek(self._descriptor, self._size, os.SEEK_SET)
+            self._disk.truncate(self._descriptor, self._size)
         except OSError as error:
             self._failed = f"a torn record could not be removed: {error.strerror}"
 
     def _flush(self, descriptor: int) -> None:
         if self._durable:
-            os.fsync(descriptor)
+            self._disk.flush(descriptor)
 
     def _flush_directory(self) -> None:
-        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            self._flush(directory)
-        finally:
-            os.close(directory)
+        if self._durable:
+            self._disk.flush_directory(self._path.parent)
+
+    def _write_all(self, descriptor: int, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[self._disk.write(descriptor, view) :]
 
 
 class MemoryConsensusLog:
@@ -163,12 +163,6 @@ def _checked(record: bytes) -> bytes:
 def _frame(record: bytes) -> bytes:
     length = len(_checked(record)).to_bytes(4)
     return length + zlib.crc32(record, zlib.crc32(length)).to_bytes(4) + record
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 def _frame_end(data: bytes, start: int) -> int | None:
