@@ -20,7 +20,6 @@ from lacnode.chain.contracts import ChainContracts
 from lacnode.chain.store import DatabaseNodeStore
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.ballot import Ballot
-from lacnode.consensus.block_hash import on_chain_hash
 from lacnode.consensus.ibft import Ibft
 from lacnode.consensus.journal import Journal
 from lacnode.consensus.memory import Limits as ConsensusLimits
@@ -29,9 +28,11 @@ from lacnode.crypto.signer import KeySigner
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.rejection import TransactionRejected
 from lacnode.metrics.endpoint import MetricsEndpoint
+from lacnode.node.block_exchange import BlockExchange
 from lacnode.node.config import NodeConfig
 from lacnode.node.connection_policy import PermissionPolicy
 from lacnode.node.faults import watch_faults
+from lacnode.node.first_meeting import wait_for_first_meeting
 from lacnode.node.known_nodes import KnownNodes
 from lacnode.node.metrics import chain_series, permission_series, privacy_series
 from lacnode.node.opened_manager import OpenedManager
@@ -48,7 +49,6 @@ from lacnode.permissioning.host_names import AGAIN_SECONDS
 from lacnode.permissioning.local_lists import LocalPermissions, NodeList
 from lacnode.permissioning.node_permissions import Moment
 from lacnode.primitives.block import Block
-from lacnode.primitives.rlp import RlpError
 from lacnode.primitives.transaction import Transaction
 from lacnode.rpc.server import RpcServers
 from lacnode.rpc.services import RpcServices
@@ -67,15 +67,8 @@ log = structlog.get_logger("node")
 
 T = TypeVar("T")
 
-ANNOUNCED_BLOCKS = 32
 TRANSACTION_BATCHES = 128
 """What peers have sent and has not been looked at; more is dropped, since it comes again."""
-
-MEETING_SECONDS = 10.0
-"""How long a validator with nothing but the genesis waits for the others to be met."""
-
-WINDOW = 30
-"""Blocks above the head that are kept from gossip; later ones are synchronised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +134,9 @@ class Node:
             worker=self._state_worker,
             on_syncing=self._syncing_changed,
             on_caught_up=self._policy.stale,
+        )
+        self._blocks = BlockExchange(
+            self.chain, lambda: self.network.peers, self.synchronizer, parts.spec.genesis.difficulty
         )
         self.gossip = TransactionGossip(
             lambda: self.network.peers,
@@ -218,7 +214,7 @@ class Node:
                 vanity=self.config.mining.vanity,
                 selection_share=self.config.mining.selection_share,
             ),
-            outside=Outside(self._send_consensus, self._peer_is_ahead, self._broadcast),
+            outside=Outside(self._blocks.send_consensus, self._blocks.peer_is_ahead, self._blocks.announce),
             state_worker=self._state_worker,
             log_worker=ThreadWorker(),
             now_ms=lambda: int(time.time() * 1000),
@@ -260,7 +256,6 @@ class Node:
         """Run until cancelled. Started means that every port is open."""
         self._token = trio.lowlevel.current_trio_token()
         self._moved = trio.Event()
-        self._blocks_in, blocks_out = trio.open_memory_channel[tuple[Peer, Block, bytes]](ANNOUNCED_BLOCKS)
         self._batches_in, batches_out = trio.open_memory_channel[Sequence[Transaction]](TRANSACTION_BATCHES)
         head = self.chain.head.header
         for trouble in await trio.to_thread.run_sync(self.permissions.what_is_wrong, head):
@@ -282,7 +277,7 @@ class Node:
             nursery.start_soon(self._role.run, lambda: self._moved)
             nursery.start_soon(self._take_part)
             nursery.start_soon(self.gossip.run)
-            nursery.start_soon(self._import_announced, blocks_out)
+            nursery.start_soon(self._blocks.run)
             nursery.start_soon(self._pool_received, batches_out)
             nursery.start_soon(self._expire_pool)
             nursery.start_soon(self._known_nodes.run)
@@ -316,35 +311,15 @@ class Node:
             self._parts.manager.hosted.close()
 
     async def _take_part(self) -> None:
-        """Be a validator; at genesis, only after the others have been met and none of them has a chain, or a little while
-        has passed.
-
-        Validators that lost their data are a quorum without memory: together they could agree on another block 1 before
-        they have the chain that there is.
-        """
-        if not self.duties.takes_part:
-            return
-        with trio.move_on_after(MEETING_SECONDS):
-            while self.chain.head.header.number == 0 and not self._is_new_network():
-                await self._moved.wait()
-        await self.validator.run()
-
-    def _is_new_network(self) -> bool:
-        """Whether every validator has been met, and nobody is ahead; not asked by who is no validator."""
-        validators = self.chain.validators_after(self.chain.head.header)
-        met = {peer.address for peer in self.network.peers} | {self.key.address}
-        is_ahead = any(peer.head_number > 0 for peer in self.network.peers)
-        return self.key.address not in validators or (met.issuperset(validators) and not is_ahead)
+        """Be a validator."""
+        if self.duties.takes_part:
+            await wait_for_first_meeting(self.chain, lambda: self.network.peers, self.key.address, lambda: self._moved)
+            await self.validator.run()
 
     def _look_again(self) -> None:
         """A peer has joined or left, or the head has moved: wake those who wait for it."""
         self._moved.set()
         self._moved = trio.Event()
-
-    async def _import_announced(self, blocks: trio.MemoryReceiveChannel[tuple[Peer, Block, bytes]]) -> None:
-        async for peer, block, hash_ in blocks:
-            if await self.synchronizer.new_block(peer, block):
-                self._announce(block, hash_)
 
     async def _pool_received(self, batches: trio.MemoryReceiveChannel[Sequence[Transaction]]) -> None:
         async for transactions in batches:
@@ -435,25 +410,11 @@ class Node:
 
     def block_received(self, peer: Peer, block: Block) -> None:
         """A block was announced whole."""
-        try:
-            hash_ = on_chain_hash(block.header)
-        except RlpError:
-            return
-        peer.has_block(hash_, block.number)
-        head = self.chain.head.header.number
-        if head < block.number <= head + WINDOW:
-            try:
-                self._blocks_in.send_nowait((peer, block, hash_))
-            except trio.WouldBlock:
-                self.synchronizer.hint()
-        elif block.number > head:
-            self.synchronizer.hint()
+        self._blocks.block_received(peer, block)
 
     def block_hashes_received(self, peer: Peer, blocks: Sequence[tuple[bytes, int]]) -> None:
         """Blocks were announced by hash."""
-        for hash_, number in blocks:
-            peer.has_block(hash_, number)
-        self.synchronizer.hint()
+        self._blocks.block_hashes_received(peer, blocks)
 
     def transactions_received(self, peer: Peer, transactions: Sequence[Transaction]) -> None:
         """Transactions were sent whole."""
@@ -482,26 +443,6 @@ class Node:
         )
 
     # -- what consensus and sync want --------------------------------------------------------------------------------
-
-    def _send_consensus(self, code: int, data: bytes, recipients: frozenset[bytes]) -> None:
-        for peer in self.network.peers:
-            if peer.address in recipients:
-                peer.send_consensus(code, data)
-
-    def _peer_is_ahead(self, address: bytes, number: int) -> None:
-        for peer in self.network.peers:
-            if peer.address == address:
-                peer.reaches(number)
-        self.synchronizer.hint()
-
-    def _broadcast(self, block: Block) -> None:
-        """Our consensus made `block` final: tell everybody."""
-        self._announce(block, on_chain_hash(block.header))
-
-    def _announce(self, block: Block, hash_: bytes) -> None:
-        total_difficulty = self.spec.genesis.difficulty + block.number
-        for peer in self.network.peers:
-            peer.send_new_block(block, hash_, total_difficulty)
 
     def _syncing_changed(self, syncing: bool) -> None:
         self.validator.syncing_changed(syncing)

@@ -52,10 +52,10 @@ async def seconds_until_it_takes_part(claimed: int) -> float:
 
 
 async def test_at_once_where_everybody_is_at_genesis(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lacnode.node.node.MEETING_SECONDS", 2 * DEADLINE)
+    monkeypatch.setattr("lacnode.node.first_meeting.MEETING_SECONDS", 2 * DEADLINE)
     assert await seconds_until_it_takes_part(claimed=0) < DEADLINE
 
 
 async def test_not_as_long_as_another_may_send_it_a_chain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lacnode.node.node.MEETING_SECONDS", 4.0)
+    monkeypatch.setattr("lacnode.node.first_meeting.MEETING_SECONDS", 4.0)
     assert await seconds_until_it_takes_part(claimed=7) >= 4.0
