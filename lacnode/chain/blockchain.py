@@ -27,6 +27,7 @@ from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.block_hash import on_chain_hash
 from lacnode.consensus.header_rules import check_full, check_light
 from lacnode.consensus.validators import VoteTally
+from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import CallRequest, CallResult, ExecutedBlock, ExecutionEngine, StateView
 from lacnode.evm.fees import next_base_fee
 from lacnode.permissioning.account_permissions import EVERYBODY, AccountPermissions
@@ -132,21 +133,22 @@ class Blockchain(History):
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
-    def check_proposal(self, block: Block) -> None:
-        """BlockRefused unless `block`, its seals aside, is a valid next block. Its execution is kept for its import;
-        nothing is stored."""
+    def check_proposal(self, block: Block, budget: ExecutionBudget = UNLIMITED) -> None:
+        """BlockRefused unless `block`, its seals aside, is a valid next block; ExecutionInterruptedError when `budget`
+        says so. Its execution is kept for its import; nothing is stored."""
         with self._writer:
             hash_ = self._hash_of(block)
             parent = self._parent(block)
             validators = self.validators_after(parent.header)
             self._verifier.check_header(check_light, block.header, parent.header, parent.hash, validators)
             self._verifier.check_body(block)
-            self._executed(hash_, block, parent)
+            self._executed(hash_, block, parent, budget)
 
-    def import_block(self, block: Block) -> bool:
+    def import_block(self, block: Block, budget: ExecutionBudget = UNLIMITED) -> bool:
         """Verify `block` in full, store it and make it the head. False if it is known already.
 
-        Raises UnknownParent, BlockRefused or StorageError, and then nothing of it is stored.
+        Raises UnknownParent, BlockRefused, StorageError, or ExecutionInterruptedError when `budget` says so, and then
+        nothing of it is stored. A block that was decided has no deadline: its budget only stops it with the node.
         """
         with self._writer:
             hash_ = self._hash_of(block)
@@ -156,18 +158,25 @@ class Blockchain(History):
             validators = self.validators_after(parent.header)
             self._verifier.check_header(check_full, block.header, parent.header, parent.hash, validators)
             self._verifier.check_body(block)
-            executed = self._executed(hash_, block, parent)
+            executed = self._executed(hash_, block, parent, budget)
             self._tell(self._store(block, hash_, executed))
             return True
 
     def build_block(
-        self, timestamp: int, coinbase: bytes, extra_data: bytes, candidates: Iterable[Candidate], deadline: float
+        self,
+        timestamp: int,
+        coinbase: bytes,
+        extra_data: bytes,
+        candidates: Iterable[Candidate],
+        deadline: float,
+        budget: ExecutionBudget = UNLIMITED,
     ) -> Block:
         """A block on the head with what fits of `candidates`, chosen until `deadline` (monotonic seconds). `extra_data`
-        carries the round and no seals. The execution is kept for the import."""
+        carries the round and no seals. The execution is kept for the import. ExecutionInterruptedError when `budget` is
+        cancelled: then there is no block."""
         with self._writer:
             head = self._head
-            limits = SelectionLimits(deadline, self.settings.min_occupancy_ratio)
+            limits = SelectionLimits(deadline, self.settings.min_occupancy_ratio, budget)
             builder = BlockBuilder(self.spec, self._engine, self.settings.gas_limit_target, self._permissions)
             draft = builder.draft(head.header, head.hash, timestamp, coinbase, extra_data)
             block, executed = builder.build(draft, head.header, candidates, limits, self.hash_at)
@@ -215,10 +224,10 @@ class Blockchain(History):
             "finality", f"block {block.number} competes with a final one; the head is {head.header.number}"
         )
 
-    def _executed(self, hash_: bytes, block: Block, parent: Head) -> ExecutedBlock:
+    def _executed(self, hash_: bytes, block: Block, parent: Head, budget: ExecutionBudget) -> ExecutedBlock:
         executed = self._executions.get(hash_, block)
         if executed is None:
-            executed = self._verifier.execute(block, parent.header, self.hash_at)
+            executed = self._verifier.execute(block, parent.header, self.hash_at, budget)
             self._executions.keep(hash_, block, executed)
         return executed
 

@@ -11,6 +11,7 @@ from lacnode.chain.selection import Candidate, SelectionLimits, select
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import EMPTY_REQUESTS_HASH, ChainSpec
 from lacnode.consensus.header_rules import MIX_HASH
+from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import ExecutedBlock, ExecutionEngine, OpenBlock
 from lacnode.evm.fees import next_base_fee
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
@@ -105,7 +106,7 @@ class _Guarded:
     def gas_left(self) -> int:
         return self._block.gas_left
 
-    def add(self, transaction: Transaction, sender: bytes) -> Receipt:
+    def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
         try:
             decision = self._permissions.may_be_selected(transaction, sender, self._parent)
         except ContractUnreadable as unreadable:
@@ -114,4 +115,4 @@ class _Guarded:
             ) from None
         if not decision.allowed:
             raise TransactionRejected(RejectionReason.TX_SENDER_NOT_AUTHORIZED, str(decision), decision.as_json())
-        return self._block.add(transaction, sender)
+        return self._block.add(transaction, sender, budget)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
 from lacnode.primitives.receipt import Receipt
 from lacnode.primitives.transaction import Transaction
@@ -32,8 +33,9 @@ class Target(Protocol):
     @property
     def gas_left(self) -> int: ...
 
-    def add(self, transaction: Transaction, sender: bytes) -> Receipt:
-        """TransactionRejected, and nothing changed, if it cannot be in this block."""
+    def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
+        """TransactionRejected if it cannot be in this block, ExecutionInterruptedError when `budget` says so; then
+        nothing has changed."""
         ...
 
 
@@ -62,10 +64,11 @@ class Candidate(Protocol):
 @dataclass(frozen=True, slots=True)
 class SelectionLimits:
     """When to stop: at `deadline` on the monotonic clock (seconds), or once a transaction does not fit and the block's
-    gas is used up to `min_occupancy_ratio` (0 to 1)."""
+    gas is used up to `min_occupancy_ratio` (0 to 1). Cancelling `budget` stops at once."""
 
     deadline: float
     min_occupancy_ratio: float = 0.8
+    budget: ExecutionBudget = UNLIMITED
 
 
 def select(
@@ -80,7 +83,7 @@ def select(
             if _full_enough(block, gas_limit, limits.min_occupancy_ratio):
                 break
             candidate.skipped()
-        elif _add(block, candidate):
+        elif _add(block, candidate, limits.budget.with_deadline(limits.deadline)):
             chosen.append(candidate.transaction)
     return tuple(chosen)
 
@@ -89,9 +92,12 @@ def _full_enough(block: Target, gas_limit: int, ratio: float) -> bool:
     return block.gas_left < SMALLEST_TRANSACTION or gas_limit - block.gas_left >= ratio * gas_limit
 
 
-def _add(block: Target, candidate: Candidate) -> bool:
+def _add(block: Target, candidate: Candidate, budget: ExecutionBudget) -> bool:
     try:
-        block.add(candidate.transaction, candidate.sender)
+        block.add(candidate.transaction, candidate.sender, budget)
+    except BudgetExceededError:
+        candidate.dropped(RejectionReason.TX_EVALUATION_TOO_LONG)
+        return False
     except TransactionRejected as rejected:
         if rejected.reason in TRANSIENT:
             candidate.skipped()

@@ -11,6 +11,7 @@ from lacnode.chain.refusal import BlockRefused
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.header_rules import HeaderRefused
+from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.engine import ExecutedBlock, ExecutionEngine, ExecutionError
 from lacnode.permissioning.account_permissions import EVERYBODY, AccountPermissions
 from lacnode.permissioning.contract_reader import ContractUnreadable
@@ -79,11 +80,17 @@ class Verifier:
         """BlockRefused if the body is not one of this fork's."""
         check_body(block, self._fork(block.header))
 
-    def execute(self, block: Block, parent: BlockHeader, ancestor_hash: Callable[[int], bytes | None]) -> ExecutedBlock:
+    def execute(
+        self,
+        block: Block,
+        parent: BlockHeader,
+        ancestor_hash: Callable[[int], bytes | None],
+        budget: ExecutionBudget,
+    ) -> ExecutedBlock:
         """The execution of `block`; BlockRefused if a transaction is invalid, its sender may
-        not send it, or the outcome is not the header's."""
+        not send it, or the outcome is not the header's; ExecutionInterruptedError when `budget` says so."""
         try:
-            executed = self._engine.execute(parent.state_root, block.header, block.transactions, ancestor_hash)
+            executed = self._engine.execute(parent.state_root, block.header, block.transactions, ancestor_hash, budget)
         except ExecutionError as error:
             raise BlockRefused("transaction", str(error)) from None
         check_outcome(block.header, executed)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lacnode.chainspec.spec import GenesisAccount
+from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.private import PrivateMessage, PrivateResult
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
 from lacnode.primitives.header import BlockHeader
@@ -133,8 +134,9 @@ class OpenBlock(Protocol):
         """Gas that transactions may still ask for."""
         ...
 
-    def add(self, transaction: Transaction, sender: bytes) -> Receipt:
-        """Execute `transaction`; TransactionRejected, and nothing changed, if it cannot be in this block."""
+    def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
+        """Execute `transaction`; TransactionRejected if it cannot be in this block, ExecutionInterruptedError when
+        `budget` says so. After an error nothing has changed, and the block goes on."""
         ...
 
     def close(self) -> ExecutedBlock:
@@ -149,12 +151,14 @@ class OpenBlock(Protocol):
         *,
         marker: tuple[Transaction, bytes] | None = None,
         deadline: float | None = None,
+        budget: ExecutionBudget = UNLIMITED,
     ) -> PrivateResult:
         """Execute `message` on the private state at `root`, whose nodes `store` has, with the accounts as they are in
         this block now behind it, or as they are while `marker` (a transaction and its sender) is being executed.
         Nothing of the block changes.
 
-        TransactionRejected for a wrong nonce; CallExpired after `deadline` (monotonic seconds).
+        TransactionRejected for a wrong nonce; CallExpired after `deadline` (monotonic seconds), where there is one;
+        ExecutionInterruptedError when `budget` says so.
         """
         ...
 
@@ -176,8 +180,10 @@ class ExecutionEngine(Protocol):
         header: BlockHeader,
         transactions: Sequence[Transaction],
         ancestor_hash: AncestorHash,
+        budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """Execute a whole block; ExecutionError if one of its transactions cannot be in it."""
+        """Execute a whole block; ExecutionError if one of its transactions cannot be in it, ExecutionInterruptedError
+        when `budget` says so."""
         ...
 
     def open_block(self, parent_state_root: bytes, header: BlockHeader, ancestor_hash: AncestorHash) -> OpenBlock:

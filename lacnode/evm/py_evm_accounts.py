@@ -74,6 +74,7 @@ class Accounts:
         self._cleared: set[bytes] = set()
         self._before: dict[bytes, dict[int, int]] = {}
         self._warm: set[bytes] = set()
+        self._new_codes: dict[bytes, bytes] = {}
         self._codes: dict[bytes, bytes] = {}
         self._codes_size = 0
         self._undo: list[tuple] = []  # type: ignore[type-arg]
@@ -81,7 +82,7 @@ class Accounts:
 
     def get(self, key: bytes) -> bytes | None:
         """A node or code, of this block or from the store."""
-        return self.nodes.get(key) or self._store.get(key)
+        return self.nodes.get(key) or self._new_codes.get(key) or self._store.get(key)
 
     # -- accounts ------------------------------------------------------------------------------------------------
 
@@ -95,7 +96,6 @@ class Accounts:
     def _write(self, address: bytes, account: Account | None) -> None:
         self._undo.append((_ACCOUNT, address, self._read(address)))
         self._accounts[address] = account
-        self._changed.add(address)
 
     def account_exists(self, address: bytes) -> bool:
         return self._read(address) is not None
@@ -158,7 +158,7 @@ class Accounts:
     def set_code(self, address: bytes, code: bytes) -> None:
         code_hash = keccak256(code)
         if code:
-            self.nodes[code_hash] = code
+            self._new_codes[code_hash] = code
         account = self._read(address) or _NEW
         self._write(address, Account(account.nonce, account.balance, account.storage_root, code_hash))
 
@@ -192,7 +192,6 @@ class Accounts:
         self._before.setdefault(address, {}).setdefault(slot, before)
         self._undo.append((_SLOT, address, slot, before))
         self._storage[address][slot] = value
-        self._changed_slots.setdefault(address, set()).add(slot)
         self.wrote_storage = True
 
     def has_storage(self, address: bytes) -> bool:
@@ -204,7 +203,6 @@ class Accounts:
         self._undo.append((_CLEARED, address, slots, address in self._cleared))
         self._storage[address] = {}
         self._cleared.add(address)
-        self._changed_slots.setdefault(address, set()).update(slots)
 
     # -- what the transaction has touched (EIP-2929) -------------------------------------------------------------
 
@@ -274,9 +272,29 @@ class Accounts:
 
     def lock_changes(self) -> None:
         """The transaction is over: what it did stays, and what it touched is cold again."""
-        self._undo.clear()
+        self._settle()
         self._before.clear()
         self._warm.clear()
+
+    def _settle(self) -> None:
+        """Nothing done so far is undone any more: remember what the tries have to be written for. What was undone before
+        is not among it."""
+        for entry in self._undo:
+            kind, address = entry[0], entry[1]
+            if kind == _ACCOUNT:
+                self._changed.add(address)
+                self._keep_code(self._accounts[address])
+            elif kind == _SLOT:
+                self._changed_slots.setdefault(address, set()).add(entry[2])
+            elif kind == _CLEARED:
+                self._changed_slots.setdefault(address, set()).update(entry[2])
+        self._undo.clear()
+        self._new_codes.clear()
+
+    def _keep_code(self, account: Account | None) -> None:
+        code = None if account is None else self._new_codes.get(account.code_hash)
+        if account is not None and code is not None:
+            self.nodes[account.code_hash] = code
 
     # -- tries ---------------------------------------------------------------------------------------------------
 
@@ -291,7 +309,8 @@ class Accounts:
             raise ValueError("a state root is made, not set")
 
     def make_state_root(self) -> bytes:
-        """Write what changed to the tries; the new root."""
+        """Write what changed to the tries; the new root. Nothing done before can be undone after it."""
+        self._settle()
         for address in self._changed_slots.keys() | self._cleared:
             self._write_storage(address)
         changes = {hashed(address): self._encoded(address) for address in self._changed}

@@ -9,6 +9,7 @@ from eth_typing import Address, BlockNumber, Hash32
 
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
+from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import AncestorHash, ExecutedBlock, NodeStore
 from lacnode.evm.merkle_trie import ordered_root
 from lacnode.evm.private import PrivateMessage, PrivateResult
@@ -71,11 +72,12 @@ def run(state: Any, transaction: EvmTransaction) -> Any:
     """Execute a transaction that has been found valid; the finished computation."""
     executor = state.get_transaction_executor()
     message = executor.build_evm_message(transaction)
-    computation = executor.build_computation(message, transaction)
-    computation = executor.finalize_computation(transaction, computation)
-    if hasattr(state, "_transient_storage"):
-        state.clear_transient_storage()
-    return computation
+    try:
+        computation = executor.build_computation(message, transaction)
+        return executor.finalize_computation(transaction, computation)
+    finally:
+        if hasattr(state, "_transient_storage"):
+            state.clear_transient_storage()
 
 
 def gas_used(transaction: EvmTransaction, computation: Any, fork: Fork) -> tuple[int, int]:
@@ -90,9 +92,16 @@ class PyEvmBlock:
     """An open block (see `engine.OpenBlock`)."""
 
     def __init__(
-        self, spec: ChainSpec, store: NodeStore, parent_root: bytes, header: BlockHeader, ancestor_hash: AncestorHash
+        self,
+        spec: ChainSpec,
+        store: NodeStore,
+        parent_root: bytes,
+        header: BlockHeader,
+        ancestor_hash: AncestorHash,
+        engine_budget: ExecutionBudget = UNLIMITED,
     ) -> None:
         self._spec = spec
+        self._engine_budget = engine_budget
         self._header = header
         self._fork = spec.forks.fork_at(header.number, header.timestamp)
         self._state = new_state(spec, store, parent_root, header, ancestor_hash, base_fee=header.base_fee)
@@ -110,10 +119,12 @@ class PyEvmBlock:
         """Gas that transactions may still ask for."""
         return self._header.gas_limit - self._total_gas
 
-    def add(self, transaction: Transaction, sender: bytes) -> Receipt:
-        """Execute `transaction`; TransactionRejected, and nothing changed, if it cannot be in this block."""
+    def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
+        """Execute `transaction` (see `engine.OpenBlock`)."""
         self._check(transaction, sender)
         evm_transaction = of_transaction(transaction, sender, self._fork)
+        self._state.budget = budget.joined_with(self._engine_budget)
+        self._state.budget.check()
         try:
             computation = run(self._state, evm_transaction)
         except BaseException:
@@ -159,13 +170,15 @@ class PyEvmBlock:
         *,
         marker: tuple[Transaction, bytes] | None = None,
         deadline: float | None = None,
+        budget: ExecutionBudget = UNLIMITED,
     ) -> PrivateResult:
         """Execute `message` on the private state at `root` (see `engine.OpenBlock`)."""
+        budget = budget.joined_with(self._engine_budget)
         checkpoint = self._accounts.record()
         try:
             if marker is not None:
                 self._begin(*marker)
-            return run_private(self._state, store, root, message, deadline)
+            return run_private(self._state, store, root, message, deadline, budget)
         finally:
             self._accounts.discard(checkpoint)
 

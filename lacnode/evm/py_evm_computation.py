@@ -12,6 +12,7 @@ from eth.vm.stack import Stack
 
 from lacnode.chainspec.forks import Fork
 from lacnode.evm.py_evm_code import Code
+from lacnode.evm.py_evm_meter import BudgetMeter
 
 DEFAULT_CODE_SIZE_LIMIT = 24_576
 DEFAULT_STACK_SIZE = 1024
@@ -82,6 +83,10 @@ def computation_class(base: Any, fork: Fork, code_size_limit: int | None, stack_
             self.code = Code(message.code)
             if stack_size != DEFAULT_STACK_SIZE:
                 self._stack = LimitedStack(stack_size)
+
+        def _configure_gas_meter(self) -> Any:
+            meter = super()._configure_gas_meter()
+            return BudgetMeter(meter.start_gas, meter.refund_strategy, self.state.budget)
 
         @classmethod
         def apply_create_message(cls, state: Any, message: Any, *rest: Any, **named: Any) -> Any:

@@ -6,11 +6,21 @@ from typing import Any
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec, GenesisAccount
 from lacnode.crypto.secp256k1 import SignatureError, sender_of
-from lacnode.evm.engine import AncestorHash, CallRequest, CallResult, ExecutedBlock, ExecutionError, NodeStore, Proof
+from lacnode.evm.budget import UNLIMITED, ExecutionBudget, ExecutionInterruptedError
+from lacnode.evm.engine import (
+    AncestorHash,
+    CallExpired,
+    CallRequest,
+    CallResult,
+    ExecutedBlock,
+    ExecutionError,
+    NodeStore,
+    Proof,
+)
 from lacnode.evm.merkle_trie import prove
 from lacnode.evm.py_evm_accounts import Account, Accounts, hashed, read_account, read_slot
 from lacnode.evm.py_evm_block import PyEvmBlock, gas_used, new_state, revert_reason, run
-from lacnode.evm.py_evm_limits import limit
+from lacnode.evm.py_evm_limits import limit_memory
 from lacnode.evm.py_evm_transaction import EvmTransaction, of_call
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
 from lacnode.evm.validation import MAX_INITCODE_SIZE, floor_gas, initcode_gas
@@ -31,11 +41,12 @@ class _NoNodes:
 
 
 class PyEvmEngine:
-    """Executes on the states in `store`, by the rules of `spec`."""
+    """Executes on the states in `store`, by the rules of `spec`. Cancelling `budget` stops whatever is executed."""
 
-    def __init__(self, spec: ChainSpec, store: NodeStore) -> None:
+    def __init__(self, spec: ChainSpec, store: NodeStore, budget: ExecutionBudget = UNLIMITED) -> None:
         self._spec = spec
         self._store = store
+        self._budget = budget
 
     def genesis_state(self) -> tuple[bytes, dict[bytes, bytes]]:
         """The root of the genesis' accounts, and the nodes and codes to store for it."""
@@ -58,14 +69,15 @@ class PyEvmEngine:
         header: BlockHeader,
         transactions: Sequence[Transaction],
         ancestor_hash: AncestorHash,
+        budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """Execute a whole block; ExecutionError if one of its transactions cannot be in it."""
+        """Execute a whole block (see `engine.ExecutionEngine`)."""
         if not transactions and not self._spec.ibft.at(header.number).block_reward:
             return _empty_block(parent_state_root)
-        block = PyEvmBlock(self._spec, self._store, parent_state_root, header, ancestor_hash)
+        block = self.open_block(parent_state_root, header, ancestor_hash)
         for index, transaction in enumerate(transactions):
             try:
-                block.add(transaction, sender_of(transaction))
+                block.add(transaction, sender_of(transaction), budget)
             except SignatureError as error:
                 raise ExecutionError(f"transaction {index} (0x{transaction.hash.hex()}): {error}") from None
             except TransactionRejected as rejected:
@@ -76,16 +88,26 @@ class PyEvmEngine:
 
     def open_block(self, parent_state_root: bytes, header: BlockHeader, ancestor_hash: AncestorHash) -> PyEvmBlock:
         """Begin a block with the number, timestamp, coinbase, gas limit and base fee of `header`."""
-        return PyEvmBlock(self._spec, self._store, parent_state_root, header, ancestor_hash)
+        return PyEvmBlock(self._spec, self._store, parent_state_root, header, ancestor_hash, self._budget)
 
     def call(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallResult:
-        """What `call` would do on the state at `state_root`, in the surroundings of `header`."""
+        """What `call` would do (see `engine.ExecutionEngine`)."""
+        try:
+            return self._call(state_root, header, call, ancestor_hash)
+        except ExecutionInterruptedError as interrupted:
+            raise CallExpired(str(interrupted)) from None
+
+    def _call(
+        self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
+    ) -> CallResult:
         base_fee = 0 if header.base_fee is not None and call.allow_exceeding_balance else header.base_fee
         state = new_state(self._spec, self._store, state_root, header, ancestor_hash, base_fee=base_fee)
+        state.budget = self._budget
         if call.deadline is not None:
-            limit(state, call.deadline)
+            state.budget = self._budget.with_deadline(call.deadline)
+            limit_memory(state)
         fork = self._spec.forks.fork_at(header.number, header.timestamp)
         accounts: Accounts = state._account_db
         gas = header.gas_limit if call.gas is None else call.gas

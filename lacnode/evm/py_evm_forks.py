@@ -20,6 +20,7 @@ from eth.vm.forks.spurious_dragon.state import SpuriousDragonState
 from eth.vm.forks.tangerine_whistle.state import TangerineWhistleState
 
 from lacnode.chainspec.forks import Fork
+from lacnode.evm.budget import UNLIMITED
 from lacnode.evm.py_evm_accounts import Accounts
 from lacnode.evm.py_evm_computation import computation_class
 
@@ -44,7 +45,9 @@ STATES: dict[Fork, Any] = {
 
 @lru_cache(maxsize=64)
 def state_class(fork: Fork, code_size_limit: int | None, stack_size: int) -> Any:
-    """The `State` class of `fork` on a network with these limits (None for the fork's own)."""
+    """The `State` class of `fork` on a network with these limits (None for the fork's own). An execution sets the
+    `budget` of its state."""
     base = STATES[fork]
     computation = computation_class(base.computation_class, fork, code_size_limit, stack_size)
-    return type(f"Network{base.__name__}", (base,), {"computation_class": computation, "account_db_class": Accounts})
+    members = {"computation_class": computation, "account_db_class": Accounts, "budget": UNLIMITED}
+    return type(f"Network{base.__name__}", (base,), members)

@@ -5,18 +5,20 @@ done until then, and one that fails takes back everything not yet settled, what 
 show it, so it is kept here. A private state also keeps empty accounts, and self-destructed ones.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 from eth.exceptions import Revert, VMError
-from eth.vm.gas_meter import GasMeter
 from eth.vm.message import Message
 from eth_typing import Address
 
-from lacnode.evm.engine import NodeStore
+from lacnode.evm.budget import ExecutionBudget, ExecutionInterruptedError
+from lacnode.evm.engine import CallExpired, NodeStore
 from lacnode.evm.private import PRIVATE_GAS, PrivateMessage, PrivateResult
 from lacnode.evm.py_evm_accounts import Account, Accounts, Checkpoint
-from lacnode.evm.py_evm_limits import limit
+from lacnode.evm.py_evm_limits import limit_memory
+from lacnode.evm.py_evm_meter import BudgetMeter
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
 from lacnode.primitives.keccak import EMPTY_KECCAK
 from lacnode.primitives.receipt import Log
@@ -156,7 +158,7 @@ class PrivateAccounts(Accounts):
     def commit(self, checkpoint: Checkpoint) -> None:
         """The call has succeeded: all that was done so far is settled."""
         if checkpoint[1] >= 0:
-            self._undo.clear()
+            self._settle()
 
     def discard(self, checkpoint: Checkpoint) -> None:
         """The call has failed: all that is not settled is undone."""
@@ -171,20 +173,40 @@ def _is_empty(account: Account | None) -> bool:
 
 
 def run_private(
-    public_state: Any, store: NodeStore, root: bytes, message: PrivateMessage, deadline: float | None
+    public_state: Any,
+    store: NodeStore,
+    root: bytes,
+    message: PrivateMessage,
+    deadline: float | None,
+    budget: ExecutionBudget,
 ) -> PrivateResult:
     """Execute `message` on the private state at `root`, before the accounts of `public_state`, which stay as they are.
 
-    TransactionRejected for a wrong nonce; CallExpired after `deadline` (monotonic seconds), if there is one.
+    TransactionRejected for a wrong nonce; CallExpired after `deadline` (monotonic seconds), if there is one;
+    ExecutionInterruptedError when `budget` says so.
     """
+    if deadline is None:
+        return _run(public_state, store, root, message, budget, _bound)
+    try:
+        return _run(public_state, store, root, message, budget.with_deadline(deadline), limit_memory)
+    except ExecutionInterruptedError as interrupted:
+        raise CallExpired(str(interrupted)) from None
+
+
+def _run(
+    public_state: Any,
+    store: NodeStore,
+    root: bytes,
+    message: PrivateMessage,
+    budget: ExecutionBudget,
+    bound: Callable[[Any], None],
+) -> PrivateResult:
     state = type(public_state)(store, public_state.execution_context, root)
+    state.budget = budget
     accounts = state._account_db = PrivateAccounts(store, root, public_state._account_db)
     accounts.begin(message.sender, message.nonce)
     state.computation_class = _private_computation(state.computation_class)
-    if deadline is None:
-        _bound(state)
-    else:
-        limit(state, deadline)
+    bound(state)
     try:
         computation = _computed(state, message)
     except (VMError, TooMuchWork):
@@ -242,7 +264,7 @@ def _bound(state: Any) -> None:
     base = state.computation_class
     spent = held = 0
 
-    class Meter(GasMeter):
+    class Meter(BudgetMeter):
         def consume_gas(self, amount: int, reason: str) -> None:
             nonlocal spent
             if amount <= self.gas_remaining and not reason.startswith(_FORFEIT):
@@ -254,7 +276,7 @@ def _bound(state: Any) -> None:
     class Bounded(base):  # type: ignore[misc, valid-type]
         def _configure_gas_meter(self) -> Any:
             meter = super()._configure_gas_meter()
-            return Meter(meter.start_gas, meter.refund_strategy)
+            return Meter(meter.start_gas, meter.refund_strategy, self.state.budget)
 
         def extend_memory(self, start_position: int, size: int) -> None:
             nonlocal held

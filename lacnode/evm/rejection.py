@@ -34,6 +34,7 @@ class RejectionReason(Enum):
     NONCE_TOO_FAR_IN_FUTURE_FOR_SENDER = auto()
     TRANSACTION_REPLACEMENT_UNDERPRICED = auto()
     INTERNAL_ERROR = auto()
+    TX_EVALUATION_TOO_LONG = auto()
 
 
 class TransactionRejected(Exception):

@@ -18,6 +18,7 @@ from lacnode.consensus.block_hash import committed_seal_hash, on_chain_hash, wit
 from lacnode.consensus.extra_data import ExtraData, Vote, VoteType
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import sign
+from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import AncestorHash, ExecutedBlock
 from lacnode.evm.merkle_trie import ordered_root
 from lacnode.evm.py_evm_engine import PyEvmEngine
@@ -85,9 +86,10 @@ class CountingEngine(PyEvmEngine):
         header: BlockHeader,
         transactions: Sequence[Transaction],
         ancestor_hash: AncestorHash,
+        budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
         self.executions += 1
-        return super().execute(parent_state_root, header, transactions, ancestor_hash)
+        return super().execute(parent_state_root, header, transactions, ancestor_hash, budget)
 
 
 @dataclass

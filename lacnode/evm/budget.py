@@ -1,0 +1,93 @@
+"""How long an execution may run, and the way to stop it from another thread.
+
+An execution asks its budget again and again (`check`). The longest time between two checks is `CHECK_INTERVAL_SECONDS`,
+whatever runs: an opcode or a precompile that could run longer is cut into steps, or runs in a process that can be killed.
+Must not know what is executed.
+"""
+
+import math
+import time
+
+CHECK_INTERVAL_SECONDS = 0.1
+"""The longest time that an execution runs without a check of its budget."""
+
+
+class ExecutionInterruptedError(Exception):
+    """An execution ended before it was finished. Its result says nothing about what was executed."""
+
+
+class BudgetExceededError(ExecutionInterruptedError):
+    """The execution took longer than it may, or more memory."""
+
+
+class ExecutionCancelledError(ExecutionInterruptedError):
+    """The result of the execution is not wanted any more."""
+
+
+class _Cancellation:
+    """A flag that several budgets share."""
+
+    __slots__ = ("is_set",)
+
+    def __init__(self) -> None:
+        self.is_set = False
+
+
+class ExecutionBudget:
+    """How long an execution may run: until `deadline_seconds` on the monotonic clock, or until it is cancelled. Safe to use
+    from several threads."""
+
+    __slots__ = ("_cancellations", "deadline_seconds")
+
+    def __init__(self, deadline_seconds: float = math.inf) -> None:
+        self.deadline_seconds = deadline_seconds
+        self._cancellations: tuple[_Cancellation, ...] = (_Cancellation(),)
+
+    def cancel(self) -> None:
+        """Stop the execution at its next check, and every execution whose budget was made of this one."""
+        for cancellation in self._cancellations:
+            cancellation.is_set = True
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the execution is to stop, its deadline aside."""
+        return any(cancellation.is_set for cancellation in self._cancellations)
+
+    def check(self) -> None:
+        """Return if the execution may go on; BudgetExceededError or ExecutionCancelledError if it must stop."""
+        for cancellation in self._cancellations:
+            if cancellation.is_set:
+                raise ExecutionCancelledError("the execution was cancelled")
+        if time.monotonic() > self.deadline_seconds:
+            raise BudgetExceededError("the execution takes too long")
+
+    def with_deadline(self, deadline_seconds: float) -> "ExecutionBudget":
+        """A budget with the earlier of both deadlines. It is cancelled together with this one."""
+        budget = ExecutionBudget(min(self.deadline_seconds, deadline_seconds))
+        budget._cancellations = self._cancellations
+        return budget
+
+    def joined_with(self, other: "ExecutionBudget") -> "ExecutionBudget":
+        """A budget with the earlier of both deadlines. Cancelling this one or `other` cancels it."""
+        budget = ExecutionBudget(min(self.deadline_seconds, other.deadline_seconds))
+        budget._cancellations = tuple(dict.fromkeys(self._cancellations + other._cancellations))
+        return budget
+
+
+class _Unlimited(ExecutionBudget):
+    """The budget of an execution that must be finished. It is shared, so it cannot be cancelled."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._cancellations = ()
+
+    def cancel(self) -> None:
+        raise ValueError("the unlimited budget cannot be cancelled")
+
+    def with_deadline(self, deadline_seconds: float) -> ExecutionBudget:
+        return ExecutionBudget(deadline_seconds)
+
+
+UNLIMITED: ExecutionBudget = _Unlimited()

@@ -1,0 +1,51 @@
+"""py-evm's gas meter, with a look at the execution's budget every few thousand units of gas.
+
+Gas is the measure of work, so the looks are counted in gas: every instruction costs at least one unit, and the most
+expensive instructions look each time.
+"""
+
+import time
+from typing import Any
+
+from eth.exceptions import OutOfGas
+from eth.vm.gas_meter import GasMeter
+
+from lacnode.evm.budget import BudgetExceededError, ExecutionBudget
+
+CHECK_EVERY_GAS = 10_000
+"""Units of gas between two looks at the budget: 5 ms of the slowest instructions, and of ordinary ones less."""
+
+
+_SLOW_PRECOMPILES = (("ECPAIRING", 2e-5), ("Blake2b", 1e-5))
+"""Precompiles that run long on one charge of gas, by the reason they give, and the seconds a unit takes."""
+
+
+class BudgetMeter(GasMeter):
+    """The meter of one call. Consuming gas raises ExecutionInterruptedError once `budget` says so."""
+
+    def __init__(self, start_gas: int, refund_strategy: Any, budget: ExecutionBudget) -> None:
+        super().__init__(start_gas, refund_strategy)
+        self._budget = budget
+        # The first charge looks: a loop of short calls has no other.
+        self._look_below = start_gas
+
+    def consume_gas(self, amount: int, reason: str) -> None:
+        remaining = self.gas_remaining - amount
+        if remaining < 0:
+            raise OutOfGas(f"Out of gas: Needed {amount} - Remaining {self.gas_remaining} - Reason: {reason}")
+        self.gas_remaining = remaining
+        if remaining < self._look_below:
+            self._budget.check()
+            self._look_below = remaining - CHECK_EVERY_GAS
+            if amount > CHECK_EVERY_GAS:
+                self._check_precompile(amount, reason)
+
+    def _check_precompile(self, amount: int, reason: str) -> None:
+        seconds = next((amount * each for name, each in _SLOW_PRECOMPILES if reason.startswith(name)), 0)
+        if time.monotonic() + seconds > self._budget.deadline_seconds:
+            raise BudgetExceededError(f"{reason} would take too long")
+
+    def return_gas(self, amount: int) -> None:
+        super().return_gas(amount)
+        # Otherwise a call that gives its gas back would buy as much time without a look.
+        self._look_below = max(self._look_below, self.gas_remaining - CHECK_EVERY_GAS)

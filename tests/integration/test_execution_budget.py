@@ -1,0 +1,113 @@
+"""Executions that are interrupted: what is stopped, when, and that nothing is left behind."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from lacnode.evm.budget import BudgetExceededError, ExecutionBudget, ExecutionCancelledError
+from lacnode.evm.engine import CallExpired
+from lacnode.evm.private import PrivateMessage
+from lacnode.evm.py_evm_engine import PyEvmEngine
+from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
+from lacnode.primitives.transaction import Transaction
+from tests.integration.evm_network import FRIEND, GAS_LIMIT, POOR, RICH, Network, hash_of, push, signed
+from tests.integration.test_evm_calls import CONTRACT, OTHER, calling, contract
+
+FORKS: dict[str, Any] = {"berlinBlock": 0, "londonBlock": 0, "zeroBaseFee": True, "shanghaiTime": 0, "cancunTime": 0}
+
+
+def soon() -> ExecutionBudget:
+    return ExecutionBudget(time.monotonic() + 0.2)
+
+
+@contextmanager
+def cancelled_soon(budget: ExecutionBudget) -> Iterator[None]:
+    timer = threading.Timer(0.2, budget.cancel)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def heavy(nonce: int = 0, **fields: Any) -> Transaction:
+    return signed(RICH, nonce, to=CONTRACT, gas=GAS_LIMIT - 1_000_000, **fields)
+
+
+def then_forever(once: bytes, again: bytes = b"") -> bytes:
+    """Code that does `once` one time, and `again` without end."""
+    return once + b"\x5b" + again + push(len(once), 2) + b"\x56"
+
+
+WRITE = bytes.fromhex("6001600155")
+WRITE_TRANSIENT = bytes.fromhex("600160015d")
+CREATE = bytes.fromhex("600060006001f050")
+HASH_A_MEGABYTE = bytes.fromhex("6210000060002050")
+
+
+def test_an_interrupted_transaction_leaves_nothing_behind_and_the_block_goes_on() -> None:
+    net = Network(contract(then_forever(WRITE + WRITE_TRANSIENT + CREATE), balance="0x5"), **FORKS)
+    interrupted, undisturbed = net.open(base_fee=0), net.open(base_fee=0)
+    first, last = signed(POOR, 0, to=FRIEND), signed(RICH, 0, to=FRIEND, value=7)
+    for block in (interrupted, undisturbed):
+        block.add(first, POOR.address)
+    with pytest.raises(BudgetExceededError):
+        interrupted.add(heavy(gasPrice=3), RICH.address, soon())
+    assert interrupted.gas_left == undisturbed.gas_left
+    for block in (interrupted, undisturbed):
+        block.add(last, RICH.address)
+    assert interrupted.close() == undisturbed.close()
+
+
+def test_transient_storage_of_an_interrupted_transaction_is_gone() -> None:
+    """With data the contract stores a transient value and loops; without, it stores what it finds there."""
+    find = bytes.fromhex("36600a5760015c60005500")
+    net = Network(contract(then_forever(find.replace(b"\x0a", b"\x0b") + b"\x5b" + WRITE_TRANSIENT)), **FORKS)
+    block = net.open(base_fee=0)
+    with pytest.raises(BudgetExceededError):
+        block.add(heavy(data=b"\1"), RICH.address, soon())
+    assert block.add(signed(RICH, 0, to=CONTRACT), RICH.address).status == 1
+    executed = block.close()
+    net.store.update(executed.nodes)
+    assert net.engine.accounts(executed.state_root).storage(CONTRACT, 0) == 0
+
+
+LOOPS: dict[str, bytes] = {
+    "jumps": then_forever(b""),
+    "calls of nothing": then_forever(b"", calling(OTHER) + b"\x50"),
+    "a call that gives its gas back, then jumps": then_forever(calling(OTHER) + b"\x50"),
+    "hashes of much memory": then_forever(b"", HASH_A_MEGABYTE),
+}
+
+
+@pytest.mark.parametrize("code", LOOPS.values(), ids=LOOPS)
+class TestEveryWayToExecute:
+    def test_a_whole_block_ends_when_it_is_cancelled(self, code: bytes) -> None:
+        net, budget = Network(contract(code)), ExecutionBudget()
+        with cancelled_soon(budget), pytest.raises(ExecutionCancelledError):
+            net.engine.execute(net.header.state_root, net.next_header(), [heavy()], hash_of, budget)
+
+    def test_everything_ends_when_the_engine_is_stopped(self, code: bytes) -> None:
+        net, stopping = Network(contract(code)), ExecutionBudget()
+        engine = PyEvmEngine(net.spec, net.store, stopping)
+        root, header = net.header.state_root, net.next_header()
+        message = PrivateMessage(RICH.address, 0, CONTRACT, None, b"")
+        executions: list[Callable[[], object]] = [
+            lambda: engine.execute(root, header, [heavy()], hash_of),
+            lambda: engine.open_block(root, header, hash_of).add(heavy(), RICH.address),
+            lambda: engine.open_block(root, header, hash_of).run_privately({}, EMPTY_TRIE_ROOT, message),
+        ]
+        with cancelled_soon(stopping):
+            for execution in executions:
+                with pytest.raises(ExecutionCancelledError):
+                    execution()
+
+    def test_a_private_call_ends_at_its_deadline(self, code: bytes) -> None:
+        net = Network(contract(code))
+        message = PrivateMessage(RICH.address, 0, CONTRACT, None, b"")
+        with pytest.raises(CallExpired):
+            net.open().run_privately({}, EMPTY_TRIE_ROOT, message, deadline=time.monotonic() + 0.2)
