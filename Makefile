@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SEEDS ?= 2000
 STAMP := $(VENV)/.ready
 
-.PHONY: setup check test sim bench devnet lock format clean
+.PHONY: setup check test sim siege bench devnet lock format clean
 .DEFAULT_GOAL := test
 
 setup: $(STAMP)
@@ -29,6 +29,9 @@ test: setup
 
 sim: setup
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+siege: setup
+	$(BIN)/python -m tests.siege
 
 bench: setup
 	$(BIN)/python -m benchmarks

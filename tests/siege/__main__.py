@@ -1,0 +1,59 @@
+"""`make siege`: every attack, measured. The status is 1 if one breaks its bound."""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.siege.attack import Plan
+from tests.siege.attacks import ATTACKS, by_name
+from tests.siege.network import running_network
+from tests.siege.report import table
+from tests.siege.siege import Result, Siege
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    if arguments.list:
+        print("\n".join(f"{attack.name:<24}{attack.about}" for attack in ATTACKS))
+        return 0
+    try:
+        chosen = [by_name(name) for name in arguments.only] or list(ATTACKS)
+    except KeyError as error:
+        print(error.args[0], file=sys.stderr)
+        return 2
+    plan = Plan(arguments.seconds, arguments.kills, arguments.seed)
+    results: list[Result] = []
+    with running_network(arguments.block_period) as network:
+        siege = Siege(network, plan, _say)
+        siege.measure_calm()
+        for attack in chosen:
+            results.append(siege.run(attack))
+    print(table(results))
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n", "utf-8")
+    return 0 if all(result.holds for result in results) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.siege", description=__doc__)
+    parser.add_argument("--list", action="store_true", help="name the attacks and stop")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this attack; may be repeated")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="how long the calm and each attack last (default 60)"
+    )
+    parser.add_argument("--kills", type=int, default=200, help="how often nodes are killed (default 200)")
+    parser.add_argument("--seed", type=int, default=1, help="what the random choices begin with (default 1)")
+    parser.add_argument("--block-period", type=float, default=1.0, metavar="SECONDS", help="(default 1)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results here")
+    return parser
+
+
+def _say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""What an attack is, what it may cost, and what was found.
+
+Two kinds: a `LoadAttack` sends something all the time, from a process of its own, while the network is measured; an
+`Exercise` does something to nodes (kills one, damages its files) and checks what follows.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from lacnode.devnet.manifest import Manifest
+from tests.siege.measure import MEGABYTE, BlockTimes
+from tests.siege.network import SiegeNetwork
+
+
+@dataclass
+class Sent:
+    """What an attacking process has done, by kind: `sent.count("headers")`."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def count(self, kind: str, number: int = 1) -> None:
+        self.counts[kind] = self.counts.get(kind, 0) + number
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What an attack may cost. None means that the value is shown and not judged.
+
+    `ratio` compares the p95 of the block interval with the calm network's; `rounds` is the highest round of consensus
+    that a block may need; `call_p95_seconds` is for `eth_blockNumber` at every node; `blocks_waited` is for transfers.
+    """
+
+    ratio: float | None = 1.25
+    rounds: int | None = None
+    call_p95_seconds: float | None = None
+    blocks_waited: int | None = None
+    memory_bytes: int = 64 * MEGABYTE
+    log_bytes_per_minute: float = MEGABYTE
+    stop_seconds: float = 2.0
+
+
+STRANGER = Bounds()
+"""For what strangers, RPC callers and senders of transactions send."""
+
+VALIDATOR = Bounds(ratio=None, rounds=1)
+"""For what a validator sends: one lost round."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadAttack:
+    """`carry_out(manifest, sent)` attacks until it is cancelled. `modified` names validators that run changed code
+    (`modified_validator.py`), by the name of the change."""
+
+    name: str
+    about: str
+    carry_out: Callable[[Manifest, Sent], Awaitable[None]]
+    bounds: Bounds = STRANGER
+    modified: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Findings:
+    """What an exercise saw. Faults are sentences that say what broke; facts are shown in the report."""
+
+    faults: list[str] = field(default_factory=list)
+    facts: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long a load attack lasts, and how many times the exercise of kills kills a node."""
+
+    seconds: float = 60.0
+    kills: int = 200
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Exercise:
+    """`carry_out` may stop, start and renew the network; it need not leave a healthy one."""
+
+    name: str
+    about: str
+    carry_out: Callable[[SiegeNetwork, Plan], Findings]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a load attack did to the network. Growth is the largest of any node."""
+
+    times: BlockTimes
+    calm: BlockTimes
+    call_p95_seconds: float
+    blocks_waited: int
+    memory_growth_bytes: int
+    log_bytes_per_minute: float
+    stop_seconds: float | None
+    faults: tuple[str, ...] = ()
+
+    @property
+    def ratio(self) -> float:
+        """The p95 of the block interval over the calm network's."""
+        return self.times.p95 / self.calm.p95
+
+    def broken(self, bounds: Bounds) -> list[str]:
+        """One sentence for each bound that does not hold."""
+        rows: tuple[tuple[str, float, float | None], ...] = (
+            ("block interval p95 / calm p95", self.ratio, bounds.ratio),
+            ("rounds of consensus", self.times.highest_round, bounds.rounds),
+            ("eth_blockNumber p95 in s", self.call_p95_seconds, bounds.call_p95_seconds),
+            ("blocks until a transfer is mined", self.blocks_waited, bounds.blocks_waited),
+            ("memory growth in MB", self.memory_growth_bytes / MEGABYTE, bounds.memory_bytes / MEGABYTE),
+            ("log growth in MB/min", self.log_bytes_per_minute / MEGABYTE, bounds.log_bytes_per_minute / MEGABYTE),
+            ("seconds to stop", self.stop_seconds or 0.0, bounds.stop_seconds),
+        )
+        exceeded = [
+            f"{name}: {value:.2f}, and at most {limit:.2f} is allowed"
+            for name, value, limit in rows
+            if limit is not None and value > limit
+        ]
+        return [*exceeded, *self.faults]

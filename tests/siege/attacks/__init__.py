@@ -1,0 +1,36 @@
+"""Every attack, in the order in which they run."""
+
+from tests.siege.attack import Exercise, LoadAttack
+from tests.siege.attacks import (
+    consensus_noise,
+    exactness,
+    files,
+    heavy_transactions,
+    kills,
+    rpc_starvation,
+    signing_state,
+    swapped_bodies,
+    sync_hostages,
+    websocket_readers,
+)
+
+ATTACKS: tuple[LoadAttack | Exercise, ...] = (
+    *heavy_transactions.ATTACKS,
+    *exactness.ATTACKS,
+    *sync_hostages.ATTACKS,
+    *swapped_bodies.ATTACKS,
+    *consensus_noise.ATTACKS,
+    *rpc_starvation.ATTACKS,
+    *websocket_readers.ATTACKS,
+    *signing_state.ATTACKS,
+    *kills.ATTACKS,
+    *files.ATTACKS,
+)
+
+
+def by_name(name: str) -> LoadAttack | Exercise:
+    """The attack called so; KeyError naming those there are."""
+    for attack in ATTACKS:
+        if attack.name == name:
+            return attack
+    raise KeyError(f"no attack {name!r}; there are {', '.join(attack.name for attack in ATTACKS)}")

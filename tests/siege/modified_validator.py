@@ -1,0 +1,175 @@
+"""A validator whose code was changed: `python -m tests.siege.modified_validator CHANGE --config-file FILE`.
+
+A change replaces methods of the node before it starts. The node is an ordinary one otherwise, with a valid key.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from lacnode.chain.blockchain import Blockchain
+from lacnode.cli.main import main
+from lacnode.consensus.messages import Proposal, decode_envelope, decode_message
+from lacnode.consensus.payloads import PROPOSAL, RoundChangePayload
+from lacnode.crypto.node_key import NodeKey
+from lacnode.crypto.signer import KeySigner
+from lacnode.devnet.manifest import FILE_NAME
+from lacnode.evm.merkle_trie import ordered_root
+from lacnode.node.node import Node
+from lacnode.p2p.peer import Peer
+from lacnode.primitives.block import Block, BlockBody
+from lacnode.primitives.hexadecimal import address_from_hex
+from lacnode.primitives.keccak import keccak256
+from lacnode.primitives.rlp import RlpError
+from lacnode.validator.block_maker import PoolBlockMaker
+from tests.siege.init_codes import JUMPDESTS
+from tests.siege.transactions import Sender
+
+DISTANCE_SECONDS = 0.15
+"""How long a proposal travels between two validators that are far apart."""
+
+SLOW_SIGNATURE_SECONDS = 1.0
+HEARD_FILE = "heard.jsonl"
+"""Where a validator that records writes what it hears, under its data path."""
+
+FIRST_SENDER = Sender(NodeKey.of(keccak256(b"siege: the sender of a heavy transaction")))
+
+
+def propose_heavy_blocks() -> None:
+    """Every block of this validator has a transaction that never ends. It is not executed here: the state root is a
+    guess, so that the block costs its author nothing."""
+    build, check = PoolBlockMaker.build, Blockchain.check_proposal
+    heavy = FIRST_SENDER.sign(to=None, data=JUMPDESTS)
+
+    def build_heavy(self: PoolBlockMaker, *arguments: Any, **options: Any) -> Block:
+        block = build(self, *arguments, **options)
+        header = block.header.with_changes(
+            transactions_root=ordered_root([heavy.raw]), gas_used=block.header.gas_limit, state_root=keccak256(b"guess")
+        )
+        return Block(header, replace(block.body, transactions=(heavy,)))
+
+    def check_others(self: Blockchain, block: Block, *arguments: Any, **options: Any) -> None:
+        if heavy not in block.transactions:
+            check(self, block, *arguments, **options)
+
+    PoolBlockMaker.build = build_heavy  # type: ignore[method-assign]
+    Blockchain.check_proposal = check_others  # type: ignore[method-assign]
+
+
+def swap_bodies() -> None:
+    """Relay each proposal of another validator at once, with another body under the same header."""
+    receive = Node.consensus_received
+
+    def receive_and_relay(self: Node, peer: Peer, code: int, data: bytes) -> None:
+        if code == PROPOSAL:
+            for altered in altered_proposals(data):
+                for other in self.network.peers:
+                    other.send_consensus(PROPOSAL, altered)
+        receive(self, peer, code, data)
+
+    Node.consensus_received = receive_and_relay  # type: ignore[method-assign]
+
+
+def altered_proposals(data: bytes) -> list[bytes]:
+    """Copies of a proposal whose header and signature are true: another body, and another certificate."""
+    try:
+        proposal = decode_message(PROPOSAL, data)
+    except RlpError:
+        return []
+    assert isinstance(proposal, Proposal)
+    extra = Sender().transfer()
+    doubled = (*proposal.block.transactions, *proposal.block.transactions[-1:])
+    bodies = [BlockBody((*proposal.block.transactions, extra)), BlockBody((*doubled, extra))]
+    swapped = [replace(proposal, block=Block(proposal.block.header, body)).encode() for body in bodies]
+    return [*swapped, replace(proposal, certificate=None if proposal.certificate else ()).encode()]
+
+
+def be_far_away() -> None:
+    """Proposals of this validator reach the first validator at once and the others a little later."""
+    send = Peer.send_consensus
+    near = first_validator(Path(sys.argv[-1]))
+
+    def send_slowly(self: Peer, code: int, data: bytes) -> None:
+        if code != PROPOSAL or self.address == near:
+            send(self, code, data)
+        else:
+            trio.lowlevel.spawn_system_task(arrive, self, data)
+
+    async def arrive(peer: Peer, data: bytes) -> None:
+        await trio.sleep(DISTANCE_SECONDS)
+        send(peer, PROPOSAL, data)
+
+    Peer.send_consensus = send_slowly  # type: ignore[method-assign]
+
+
+def first_validator(config_file: Path) -> bytes:
+    """The address of the devnet's validator-1, by the configuration file of any of its nodes."""
+    manifest = json.loads((config_file.parents[2] / FILE_NAME).read_text("utf-8"))
+    return address_from_hex(manifest["nodes"][0]["address"])
+
+
+def sign_slowly() -> None:
+    """Each signature takes a second, as a remote signer's may."""
+    sign = KeySigner.sign
+
+    def sign_late(self: KeySigner, digest: bytes) -> bytes:
+        time.sleep(SLOW_SIGNATURE_SECONDS)
+        return sign(self, digest)
+
+    KeySigner.sign = sign_late  # type: ignore[method-assign]
+
+
+def record_messages() -> None:
+    """Write author, kind, height, round and digest of each consensus message that comes to a file."""
+    receive = Node.consensus_received
+
+    def receive_and_record(self: Node, peer: Peer, code: int, data: bytes) -> None:
+        line = described(code, data)
+        if line is not None:
+            with (self.config.data_path / HEARD_FILE).open("a", encoding="ascii") as file:
+                file.write(json.dumps(line) + "\n")
+        receive(self, peer, code, data)
+
+    Node.consensus_received = receive_and_record  # type: ignore[method-assign]
+
+
+def described(code: int, data: bytes) -> dict[str, Any] | None:
+    """What a message says, for comparison; None if it cannot be read."""
+    try:
+        round_id, author = decode_envelope(code, data)
+        payload = decode_message(code, data).signed.payload
+    except RlpError:
+        return None
+    return {
+        "author": author.hex(),
+        "code": code,
+        "height": round_id.sequence,
+        "round": round_id.round,
+        "digest": "" if isinstance(payload, RoundChangePayload) else payload.digest.hex(),
+    }
+
+
+CHANGES: dict[str, tuple[Callable[[], None], ...]] = {
+    "heavy-blocks": (propose_heavy_blocks,),
+    "swapped-bodies": (swap_bodies,),
+    "far-away": (be_far_away,),
+    "slow-signer": (sign_slowly,),
+    "recorder": (record_messages,),
+}
+
+
+def run(words: list[str]) -> int:
+    """Apply the change that the first word names, and run the node with the others."""
+    for change in CHANGES[words[0]]:
+        change()
+    return main(words[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))

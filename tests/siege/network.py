@@ -1,0 +1,155 @@
+"""The network under attack: four validators as processes, on ports and under a path of its own."""
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lacnode.devnet import processes
+from lacnode.devnet.manifest import DevnetNode, Manifest, Shape, make_devnet
+from lacnode.devnet.ports import claimed_ports
+from lacnode.rpc.client import CallRefused, NodeSilent, call
+from lacnode.storage.whole_file import replace_text
+
+VALIDATORS = 4
+START_SECONDS = 60.0
+HEALTH_SECONDS = 30.0
+"""How long a network may take to make blocks as usual when an attack is over."""
+
+HEALTHY_BLOCKS = 4
+SPREAD_BLOCKS = 2
+"""How far apart the heads of healthy nodes may be."""
+
+STOP_PATIENCE_SECONDS = 12.0
+
+
+@dataclass
+class SiegeNetwork:
+    """`manifest` says where everything is; it is another one after `renew`."""
+
+    root: Path
+    block_period: float
+    port_offset: int
+    manifest: Manifest
+    generation: int = 0
+
+    @property
+    def nodes(self) -> tuple[DevnetNode, ...]:
+        return self.manifest.nodes
+
+    def start(self, node: DevnetNode, change: str | None = None) -> None:
+        """Start `node`; with `change` it runs code that `modified_validator.py` has changed so."""
+        if change is None:
+            processes.start(node)
+            return
+        with node.log_file.open("ab") as log:
+            words = [sys.executable, "-m", "tests.siege.modified_validator", change, "--config-file"]
+            process = subprocess.Popen(
+                [*words, str(node.config_file)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        replace_text(node.pid_file, f"{process.pid}\n")
+
+    def start_all(self, modified: Mapping[str, str] | None = None) -> None:
+        """Start every node and wait for block 1; DevnetError if that takes too long."""
+        for node in self.nodes:
+            self.start(node, (modified or {}).get(node.name))
+        processes.wait_for_block(self.nodes, 1, START_SECONDS)
+
+    def stop_all(self) -> None:
+        """Stop every node; kill those that do not stop."""
+        processes.stop_all(self.nodes)
+
+    def renew(self, modified: Mapping[str, str] | None = None) -> None:
+        """Replace the network by a new one, without history, on the same ports."""
+        self.kill_all()
+        self.generation += 1
+        self.manifest = _made(self.root, self.generation, self.block_period, self.port_offset)
+        self.start_all(modified)
+
+    def kill_all(self) -> None:
+        """`kill -9` every node that runs."""
+        for node in self.nodes:
+            if processes.pid_of(node) is not None:
+                processes.kill(node)
+
+    def stop_in(self, node: DevnetNode) -> float:
+        """Send SIGTERM; the seconds until the node is gone. It is killed if that takes longer than the patience."""
+        pid = processes.pid_of(node)
+        assert pid is not None, f"{node.name} does not run"
+        begin = time.monotonic()
+        subprocess.run(["kill", "-TERM", str(pid)], check=True)
+        while processes.pid_of(node) is not None and time.monotonic() - begin < STOP_PATIENCE_SECONDS:
+            processes._reap_children()
+            time.sleep(processes.POLL_SECONDS)
+        taken = time.monotonic() - begin
+        if processes.pid_of(node) is not None:
+            processes.kill(node)
+        return taken
+
+    def is_healthy(self, seconds: float = HEALTH_SECONDS) -> bool:
+        """Whether all nodes run, agree about their heads, and make blocks in the usual time."""
+        deadline = time.monotonic() + max(seconds, 3 * HEALTHY_BLOCKS * self.block_period)
+        while time.monotonic() < deadline:
+            begin = [height(node) for node in self.nodes]
+            time.sleep(HEALTHY_BLOCKS * self.block_period)
+            end = [height(node) for node in self.nodes]
+            moved = min(end) - min(begin) >= HEALTHY_BLOCKS - 1 and min(begin) >= 0
+            if moved and max(end) - min(end) <= SPREAD_BLOCKS:
+                return True
+        return False
+
+
+def height(node: DevnetNode, timeout: float = 2.0) -> int:
+    """The head of `node`, -1 while it does not answer."""
+    found = ask(node, "eth_blockNumber", timeout=timeout)
+    return int(found, 16) if isinstance(found, str) else -1
+
+
+def block_hash(node: DevnetNode, number: int) -> object:
+    """The hash of a block as `node` gives it, None where it has none or does not answer."""
+    found = ask(node, "eth_getBlockByNumber", hex(number), False)
+    return found.get("hash") if isinstance(found, dict) else None
+
+
+def ask(node: DevnetNode, method: str, *params: object, timeout: float = 10.0) -> object:
+    """The result of a call, None if it ends in an error or no answer comes."""
+    try:
+        return call(node.rpc_url, method, params, timeout)
+    except (NodeSilent, CallRefused):
+        return None
+
+
+def wait_for(node: DevnetNode, number: int, seconds: float) -> bool:
+    """Whether `node` has block `number` within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while height(node) < number:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+@contextmanager
+def running_network(block_period: float = 1.0) -> Iterator[SiegeNetwork]:
+    """A new network that runs, and is stopped however the block ends."""
+    with tempfile.TemporaryDirectory(prefix="lacnode-siege-") as directory, claimed_ports(VALIDATORS) as port_offset:
+        root = Path(directory)
+        manifest = _made(root, 0, block_period, port_offset)
+        network = SiegeNetwork(root, block_period, port_offset, manifest)
+        try:
+            network.start_all()
+            yield network
+        finally:
+            network.stop_all()
+
+
+def _made(root: Path, generation: int, block_period: float, port_offset: int) -> Manifest:
+    return make_devnet(root / f"network-{generation}", Shape(VALIDATORS), block_period, port_offset)

@@ -1,0 +1,179 @@
+"""One attack after the other on one network, each measured against the calm before.
+
+Between two attacks the network must be healthy again; if it is not, a new one is started, and the report says so.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from lacnode.devnet.manifest import DevnetNode
+from tests.siege.attack import Cost, Exercise, LoadAttack, Plan
+from tests.siege.measure import BlockTimes, log_bytes, memory_bytes
+from tests.siege.network import SiegeNetwork, block_hash, height, wait_for
+from tests.siege.watch import Watch
+
+SETTLE_SECONDS = 5.0
+"""Before the calm is measured: nodes load what they need for the first transactions and calls."""
+
+SAMPLE_SECONDS = 0.5
+RETURN_SECONDS = 60.0
+END_SECONDS = 15.0
+
+
+@dataclass
+class Result:
+    """What one attack did. `cost` is None for exercises; `faults` are sentences, none where all bounds hold."""
+
+    name: str
+    about: str
+    cost: Cost | None = None
+    faults: list[str] = field(default_factory=list)
+    facts: list[str] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        return not self.faults
+
+
+@dataclass
+class Siege:
+    """Runs attacks; `say` is told of the progress."""
+
+    network: SiegeNetwork
+    plan: Plan
+    say: Callable[[str], None]
+    calm: BlockTimes | None = None
+
+    def measure_calm(self) -> BlockTimes:
+        """The block intervals of the network with nothing but a few transfers and calls."""
+        with Watch(self.network.manifest) as watch:
+            time.sleep(SETTLE_SECONDS)
+            begin = time.monotonic()
+            time.sleep(self.plan.seconds)
+            end = time.monotonic()
+            self.calm = watch.block_times(begin, end)
+            self.say(f"calm: {described(self.calm)}, eth_blockNumber p95 {watch.call_p95(begin, end):.3f} s")
+        return self.calm
+
+    def run(self, attack: LoadAttack | Exercise) -> Result:
+        """Carry out one attack and judge it."""
+        self.say(f"{attack.name}: {attack.about}")
+        result = self._exercise(attack) if isinstance(attack, Exercise) else self._attack(attack)
+        for fact in result.facts:
+            self.say(f"  {fact}")
+        self.say("  holds" if result.holds else "".join(f"  BROKEN: {fault}\n" for fault in result.faults).rstrip())
+        return result
+
+    def _exercise(self, exercise: Exercise) -> Result:
+        findings = exercise.carry_out(self.network, self.plan)
+        self._recover(was_modified=False)
+        return Result(exercise.name, exercise.about, None, findings.faults, findings.facts)
+
+    def _attack(self, attack: LoadAttack) -> Result:
+        calm = self.calm or self.measure_calm()
+        if attack.modified:
+            self.network.renew(attack.modified)
+        facts: list[str] = []
+        with Watch(self.network.manifest) as watch:
+            time.sleep(SETTLE_SECONDS)
+            cost = self._measured(attack, watch, calm, facts)
+        if not self._recover(was_modified=bool(attack.modified)):
+            facts.append("the network did not recover and was replaced by a new one")
+        return Result(attack.name, attack.about, cost, cost.broken(attack.bounds), facts)
+
+    def _measured(self, attack: LoadAttack, watch: Watch, calm: BlockTimes, facts: list[str]) -> Cost:
+        growth = Growth(self.network.nodes)
+        with attacking(attack, self.network, facts):
+            begin = time.monotonic()
+            while (end := time.monotonic()) < begin + self.plan.seconds:
+                time.sleep(SAMPLE_SECONDS)
+                growth.sample()
+            log_rate = growth.log_rate(end - begin)
+            stop_seconds, faults = self._stop_one()
+        two_blocks = [f"height {number} has two blocks" for number, hashes in watch.hashes.items() if len(hashes) > 1]
+        return Cost(
+            times=watch.block_times(begin, end),
+            calm=calm,
+            call_p95_seconds=watch.call_p95(begin, end),
+            blocks_waited=watch.blocks_waited(begin, end - 3 * self.network.block_period),
+            memory_growth_bytes=growth.memory,
+            log_bytes_per_minute=log_rate,
+            stop_seconds=stop_seconds,
+            faults=(*faults, *two_blocks),
+        )
+
+    def _stop_one(self) -> tuple[float, list[str]]:
+        """Stop a node in the middle of the attack, start it again; how long it took to stop, and what was lost."""
+        node = self.network.nodes[-1]
+        had = height(node)
+        hash_ = block_hash(node, had) if had >= 0 else None
+        seconds = self.network.stop_in(node)
+        self.network.start(node)
+        if not wait_for(node, max(0, had), RETURN_SECONDS):
+            return seconds, [f"{node.name} does not have block {had} again {RETURN_SECONDS:.0f} s after a restart"]
+        if hash_ is not None and block_hash(node, had) not in (hash_, None):
+            return seconds, [f"{node.name} has another block {had} after a restart"]
+        return seconds, []
+
+    def _recover(self, was_modified: bool) -> bool:
+        """Make the network ordinary and healthy again; False if it took a new one."""
+        if was_modified:
+            self.network.renew()
+            return True
+        if self.network.is_healthy():
+            return True
+        self.say("  the network is not healthy after the attack: starting a new one")
+        self.network.renew()
+        return False
+
+
+class Growth:
+    """How far memory and logs of nodes have grown since the beginning; the largest of any node."""
+
+    def __init__(self, nodes: tuple[DevnetNode, ...]) -> None:
+        self._nodes = nodes
+        self._memory = {node.name: memory_bytes(node) for node in nodes}
+        self._logs = {node.name: log_bytes(node) for node in nodes}
+        self.memory = 0
+        """Bytes at the highest sample."""
+
+    def sample(self) -> None:
+        """Look at the memory of every node."""
+        grown = (memory_bytes(node) - self._memory[node.name] for node in self._nodes)
+        self.memory = max(self.memory, *grown)
+
+    def log_rate(self, seconds: float) -> float:
+        """Bytes a minute of the node that wrote most."""
+        return max(log_bytes(node) - self._logs[node.name] for node in self._nodes) * 60 / seconds
+
+
+@contextmanager
+def attacking(attack: LoadAttack, network: SiegeNetwork, facts: list[str]) -> Iterator[None]:
+    """The attacking process runs inside the block; what it has sent becomes a fact."""
+    words = [sys.executable, "-m", "tests.siege.attacker", attack.name, str(network.manifest.path)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    try:
+        yield
+        if process.poll() is not None:
+            raise RuntimeError(f"the attacking process of {attack.name} ended with status {process.returncode}")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            output, _ = process.communicate(timeout=END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output, _ = process.communicate()
+    counts = json.loads(output or "{}")
+    if counts:
+        facts.append("sent: " + ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())))
+
+
+def described(times: BlockTimes) -> str:
+    """Block intervals in one phrase."""
+    return f"{times.blocks} blocks, p50 {times.p50:.2f} s, p95 {times.p95:.2f} s, longest {times.longest:.2f} s"

@@ -1,0 +1,153 @@
+"""Watching a network from outside, in a thread of its own: blocks as a peer hears of them, calls as a user makes them.
+
+Must not disturb: one session and four cheap calls a second for each node, one transfer a second in all.
+"""
+
+import itertools
+import threading
+import time
+from dataclasses import dataclass, field
+
+import trio
+
+from lacnode.consensus.block_hash import on_chain_hash
+from lacnode.consensus.extra_data import ExtraData
+from lacnode.devnet.manifest import DevnetNode, Manifest
+from lacnode.p2p.rlpx import ConnectionFailed
+from lacnode.p2p.wire.eth_messages import NewBlock
+from lacnode.primitives.block import Block
+from lacnode.primitives.rlp import RlpError
+from lacnode.rpc.client import CallRefused, NodeSilent, call
+from tests.siege.measure import BlockTimes, percentile
+from tests.siege.stranger import ETH_ONLY, Stranger
+from tests.siege.transactions import Sender, raw
+
+CALL_PAUSE_SECONDS = 0.25
+CALL_TIMEOUT_SECONDS = 10.0
+TRANSFER_PAUSE_SECONDS = 1.0
+RECONNECT_SECONDS = 0.2
+WORKERS = 12
+"""Threads for calls: one for each node and some for transfers that wait."""
+
+
+@dataclass(slots=True)
+class Transfer:
+    """An ordinary transfer: when it was sent, the head at that moment, and the block that has it."""
+
+    sent_at: float
+    head: int
+    block: int | None = None
+
+
+@dataclass
+class Watch:
+    """Measures while the context is open. Moments are seconds on the monotonic clock."""
+
+    manifest: Manifest
+    arrivals: list[tuple[float, int]] = field(default_factory=list)
+    """Moment and round of each new height, in order."""
+
+    hashes: dict[int, set[bytes]] = field(default_factory=dict)
+    """Every hash that any node announced, by height."""
+
+    calls: list[tuple[float, float]] = field(default_factory=list)
+    """Moment and duration of each `eth_blockNumber`; a call that failed counts as the time-out."""
+
+    transfers: dict[bytes, Transfer] = field(default_factory=dict)
+    refused_transfers: int = 0
+    head: int = 0
+
+    def __enter__(self) -> "Watch":
+        self._scope = trio.CancelScope()
+        self._token: trio.lowlevel.TrioToken | None = None
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=trio.run, args=(self._run,), name="watch", daemon=True)
+        self._thread.start()
+        self._started.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._token is not None
+        self._token.run_sync_soon(self._scope.cancel)
+        self._thread.join(CALL_TIMEOUT_SECONDS)
+
+    # -- what was seen -------------------------------------------------------------------------------------------
+
+    def block_times(self, begin: float, end: float) -> BlockTimes:
+        """The intervals between blocks in a span of time."""
+        return BlockTimes.of(list(self.arrivals), begin, end)
+
+    def call_p95(self, begin: float, end: float) -> float:
+        """Seconds that 95 % of the calls of a span do not exceed."""
+        return percentile([seconds for moment, seconds in list(self.calls) if begin <= moment <= end], 0.95)
+
+    def blocks_waited(self, begin: float, end: float) -> int:
+        """The most blocks that a transfer of a span waited for; one that still waits counts up to the head."""
+        sent = [transfer for transfer in list(self.transfers.values()) if begin <= transfer.sent_at <= end]
+        return max(((transfer.block or self.head + 1) - transfer.head for transfer in sent), default=0)
+
+    # -- looking -------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        self._workers = trio.CapacityLimiter(WORKERS)
+        self._started.set()
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                for node in self.manifest.nodes:
+                    nursery.start_soon(self._listen, node)
+                    nursery.start_soon(self._call, node)
+                nursery.start_soon(self._send_transfers, nursery)
+
+    async def _listen(self, node: DevnetNode) -> None:
+        """Hear of the blocks of `node`, in one session after the other."""
+        while True:
+            try:
+                stranger = await Stranger.meet(node, capabilities=ETH_ONLY)
+                while True:
+                    message = await stranger.receive()
+                    if isinstance(message, NewBlock):
+                        self._block_came(message.block)
+            except (ConnectionFailed, OSError, RlpError):
+                await trio.sleep(RECONNECT_SECONDS)
+
+    def _block_came(self, block: Block) -> None:
+        self.hashes.setdefault(block.number, set()).add(on_chain_hash(block.header))
+        if block.number <= self.head:
+            return
+        self.arrivals.append((time.monotonic(), ExtraData.decode(block.header.extra_data).round))
+        self.head = block.number
+        for transaction in block.transactions:
+            if transaction.hash in self.transfers:
+                self.transfers[transaction.hash].block = block.number
+
+    async def _call(self, node: DevnetNode) -> None:
+        while True:
+            begin = time.monotonic()
+            answered = await self._ask(node, "eth_blockNumber")
+            self.calls.append((begin, time.monotonic() - begin if answered else CALL_TIMEOUT_SECONDS))
+            await trio.sleep(CALL_PAUSE_SECONDS)
+
+    async def _send_transfers(self, nursery: trio.Nursery) -> None:
+        for node in itertools.cycle(self.manifest.nodes):
+            nursery.start_soon(self._send_transfer, node)
+            await trio.sleep(TRANSFER_PAUSE_SECONDS)
+
+    async def _send_transfer(self, node: DevnetNode) -> None:
+        transaction = Sender().transfer()
+        self.transfers[transaction.hash] = Transfer(time.monotonic(), self.head)
+        if not await self._ask(node, "eth_sendRawTransaction", raw(transaction)):
+            del self.transfers[transaction.hash]
+            self.refused_transfers += 1
+
+    async def _ask(self, node: DevnetNode, method: str, *params: object) -> bool:
+        """Whether the node answered with a result."""
+
+        def ask() -> bool:
+            try:
+                call(node.rpc_url, method, params, CALL_TIMEOUT_SECONDS)
+            except (NodeSilent, CallRefused):
+                return False
+            return True
+
+        return await trio.to_thread.run_sync(ask, limiter=self._workers, abandon_on_cancel=True)

@@ -1,0 +1,87 @@
+"""The page of limits says what the code does: every default, every option."""
+
+import dataclasses
+import importlib
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from lacnode.chainspec.genesis import parse_genesis
+from lacnode.cli.options import OPTIONS
+
+PAGE = Path(__file__).parents[2] / "docs" / "operators" / "limits.md"
+UNITS = {"": 1.0, "s": 1.0, "%": 0.01, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
+HEADING = ["What", "Default", "Option", "Beyond it", "In the code"]
+
+
+class Row(NamedTuple):
+    what: str
+    default: str
+    option: str
+    beyond: str
+    code: str
+
+
+def rows() -> list[Row]:
+    """Every line of every table but the headings."""
+    lines = [line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [Row(*each) for each in cells if each != HEADING and not set(each[0]) <= set("-")]
+
+
+ROWS = rows()
+
+
+def named(row: Row) -> str:
+    return re.sub(r"\W+", "-", row.what)[:60]
+
+
+def value_of(text: str) -> float:
+    """The number of `text` in the unit of the code: bytes, seconds, shares of one."""
+    found = re.fullmatch(r"([\d,.]+) ?(\D*)", text)
+    assert found is not None, f"{text!r} is no number with a unit of {', '.join(filter(None, UNITS))}"
+    return float(found[1].replace(",", "")) * UNITS[found[2]]
+
+
+def value_in_code(reference: str) -> Any:
+    """What `module:NAME` is, or the default of a field, `module:Class.field`."""
+    module, _, path = reference.strip("`").partition(":")
+    value: Any = importlib.import_module(module)
+    for name in path.split("."):
+        value = field_default(value, name) if dataclasses.is_dataclass(value) else getattr(value, name)
+    return value
+
+
+def field_default(owner: Any, name: str) -> Any:
+    return next(field.default for field in dataclasses.fields(owner) if field.name == name)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=map(named, ROWS))
+def test_a_default_is_that_of_the_code(row: Row) -> None:
+    assert value_of(row.default) == pytest.approx(float(value_in_code(row.code))), row.code
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.option.startswith("`--")], ids=named)
+def test_an_option_has_the_default_of_the_page(row: Row) -> None:
+    (option,) = (option for option in OPTIONS if f"`--{option.name}`" == row.option)
+    given = float(option.default) / (100 if row.default.endswith("%") else 1)
+    assert given == pytest.approx(value_of(row.default))
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.option.startswith("genesis")], ids=named)
+def test_a_key_of_the_genesis_changes_the_bound(row: Row) -> None:
+    key = row.option.removeprefix("genesis").strip(" `")
+    with_key = {"config": {"chainId": 7, "ibft2": {key: 17}, key: 17}, "difficulty": "0x1", "gasLimit": "0x1000000"}
+    spec = parse_genesis({**with_key, "alloc": {}})
+    name = row.code.strip("`").rpartition(".")[2]
+    assert 17 in (
+        getattr(spec.ibft.at(0), name, None),
+        spec.contract_size_limit if key == "contractSizeLimit" else None,
+    )
+
+
+def test_every_row_is_whole() -> None:
+    assert all(row.what and row.beyond and row.code for row in ROWS)
+    assert all(re.match(r"$|`--[\w-]+`$|genesis `\w+`$", row.option) for row in ROWS)
