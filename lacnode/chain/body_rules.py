@@ -6,10 +6,10 @@ Each rule has a name of its own. Must not execute anything.
 from lacnode.chain.refusal import BlockRefused
 from lacnode.chainspec.forks import Fork
 from lacnode.evm.engine import ExecutedBlock
-from lacnode.evm.merkle_trie import ordered_root
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
+from lacnode.primitives.ordered_root import ordered_root
 
 
 def check_body(block: Block, fork: Fork) -> None:

@@ -102,14 +102,25 @@ class PeerIsAhead:
 
 
 @dataclass(frozen=True, slots=True)
+class BlamePeer:
+    """The peer at this address sent what no correct validator sends: `fault` is one sentence. A validator that passes
+    on what another one signed is never blamed for it, as Besu passes messages on before it checks them."""
+
+    address: bytes
+    fault: str
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """Something an operator may want explained: a message or proposal refused, a round given up, a contradiction.
 
-    `topic` is a stable name (`proposal-refused`, `round-expired`, ...), `text` one sentence.
+    `topic` is a stable name (`proposal-refused`, `round-expired`, ...), `text` one sentence. `sender` is the address of
+    the peer whose message caused the note, None if no message did: a peer can cause any number of notes.
     """
 
     topic: str
     text: str
+    sender: bytes | None = None
 
 
 Effect = (
@@ -124,5 +135,6 @@ Effect = (
     | Send
     | ImportBlock
     | PeerIsAhead
+    | BlamePeer
     | Note
 )

@@ -76,8 +76,9 @@ from lacnode.primitives.block import Block
 MAX_ROUND = 2**31 - 2
 """The last round: the wire's signed 32 bits must hold the one after it."""
 
-MAX_PROPOSALS_CHECKED = 16
-"""Proposals whose check has not been answered. More are refused: each needed a quorum's certificate to get here."""
+MAX_PROPOSALS_CHECKED = 4
+"""Proposals whose check has not been answered. With one more, that of the lowest round is given up: a quorum has asked
+for every round after the current one that has a proposal, so the lowest is the least likely to matter."""
 
 
 class Height:
@@ -99,6 +100,10 @@ class Height:
         self._draft: Draft | None = None
         self._shown: PreparedBlock | None = None
         self._checks: dict[bytes, Proposal] = {}
+        """By digest, which names header and body: a body that is not the header's does not come this far."""
+        self._announced: dict[int, ProposalPayload] = {}
+        """By round, from the current one on: what its proposer proposed first, valid block or not. It has no second
+        try, so a proposer costs one check a round."""
         self._early = EarlyVotes()
         self._not_importable: set[bytes] = set()
         self._now_ms = 0
@@ -153,6 +158,7 @@ class Height:
         prepared = self.prepared
         if prepared is not None and prepared.round == self.round.number:
             self.round.accept(Proposal(prepared.certificate.proposal, prepared.block))
+            self._announced[self.round.number] = prepared.certificate.proposal.payload
             for prepare in prepared.certificate.prepares:
                 self.round.add_prepare(prepare)
 
@@ -233,29 +239,32 @@ class Height:
             if self._has_spoken(proposal):
                 return
             check_proposal(self.committee, proposal)
-            if round_id_of(proposal) == self.round.id:
-                self.round.announced = proposal.signed
             check_creator(proposal)
         except MessageRefused as refusal:
             self._refuse(proposal, str(refusal))
             return
+        # Only here has the proposer spoken: whoever passes a proposal on can give it another certificate, and both
+        # checks above depend on that.
+        self._announced[round_id_of(proposal).round] = proposal.signed.payload
+        self._check(proposal)
+
+    def _check(self, proposal: Proposal) -> None:
+        """Have the block checked."""
         digest = proposal.signed.payload.digest
-        if digest not in self._checks and len(self._checks) < MAX_PROPOSALS_CHECKED:
-            self._checks[digest] = proposal
-            self._out.append(CheckProposal(digest, proposal.block))
+        self._checks[digest] = proposal
+        self._out.append(CheckProposal(digest, proposal.block))
+        if len(self._checks) > MAX_PROPOSALS_CHECKED:
+            del self._checks[min(self._checks, key=lambda checked: round_id_of(self._checks[checked]).round)]
 
     def _has_spoken(self, proposal: Proposal) -> bool:
-        """Whether the current round's proposer had its say: there is no second, even after an invalid block.
-
-        The proposer signs neither the certificate nor, but for its digest, the block. A message in which they do not fit
-        may be a relayer's work, so it does not count as the proposer's.
-        """
-        announced = self.round.announced
-        if announced is None or round_id_of(proposal) != self.round.id:
+        """Whether the proposer of that round had its say: there is no second, even after an invalid block."""
+        payload = proposal.signed.payload
+        announced = self._announced.get(payload.round_id.round)
+        if announced is None:
             return False
-        check_proposal_payload(self.committee, proposal.signed, self.round.id)
-        if announced.payload != proposal.signed.payload:
-            self._note("equivocation", f"0x{proposal.signed.author.hex()} proposed two blocks for {self.round.id}")
+        check_proposal_payload(self.committee, proposal.signed, payload.round_id)
+        if announced != payload:
+            self._note("equivocation", f"0x{proposal.signed.author.hex()} proposed two blocks for {payload.round_id}")
         return True
 
     def _proposal_checked(self, digest: bytes, failure: str | None) -> None:
@@ -274,6 +283,7 @@ class Height:
 
     def _accept(self, proposal: Proposal) -> None:
         self.round.accept(proposal)
+        self._announced[self.round.number] = proposal.signed.payload
         if not self._is_proposer:
             self._sign(PreparePayload(self.round.id, proposal.signed.payload.digest))
         self._progress()
@@ -333,6 +343,7 @@ class Height:
         self._own = OwnMessages(self._others)
         self._draft = None
         self._checks = {digest: kept for digest, kept in self._checks.items() if round_id_of(kept).round >= number}
+        self._announced = {round_: payload for round_, payload in self._announced.items() if round_ >= number}
         self.round_changes.forget_below(number)
         self._out.append(self.clock.start_round(number, self._now_ms))
         for vote in self._early.take(number):

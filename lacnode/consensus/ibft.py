@@ -9,24 +9,31 @@ is told by events.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 from lacnode.consensus.block_hash import on_chain_hash
 from lacnode.consensus.clock_skew import ClockSkew
-from lacnode.consensus.effects import Effect, Note, PeerIsAhead, Send, StopTimers
+from lacnode.consensus.effects import BlamePeer, Effect, Note, PeerIsAhead, Send, StopTimers
 from lacnode.consensus.events import Event, HeadChanged, MessageReceived, PayloadSigned
 from lacnode.consensus.height import Height
 from lacnode.consensus.journal import Journal
 from lacnode.consensus.memory import FutureMessages, Limits, SeenMessages
-from lacnode.consensus.messages import Message, Proposal, decode_envelope, decode_message, round_id_of
+from lacnode.consensus.messages import Envelope, Message, Proposal, round_id_of
 from lacnode.consensus.payloads import ProposalPayload
-from lacnode.primitives.rlp import RlpError
+from lacnode.consensus.unsigned_parts import BodyMismatchError, checked_message
+from lacnode.primitives.keccak import keccak256
+from lacnode.primitives.rlp import RlpError, TooManyListsError
 
 MAX_RELAYED, MAX_RELAYED_SECOND_HAND = 256, 64
 """Messages of one author passed on at one height: those that it brought itself, and those that one other validator
 brought (all strangers count as one). A validator that talks without end is not helped by all others; and whoever varies
 what an author's signature does not cover uses up what is his, not what the author or the honest need. An honest
 validator says four things a round, and rounds double."""
+
+MAX_FALSE_COPIES = 3
+"""Messages of others with a false body that one peer may bring at one height. After that, what it passes on is dropped
+before it is read: each false copy costs the reading of a block."""
 
 SKEW_NOTE_EVERY = 100
 """Heights between two notes about one validator's clock."""
@@ -72,6 +79,8 @@ class Ibft:
         self._received = SeenMessages(limits.duplicate_messages)
         self._sent = SeenMessages(limits.gossiped_history)
         self._relayed: Counter[tuple[bytes | None, bytes]] = Counter()
+        self._false_copies: Counter[bytes] = Counter()
+        """By the peer that brought them, at this height."""
         self._clocks = ClockSkew()
         self._skew_noted: dict[bytes, int] = {}
 
@@ -88,7 +97,7 @@ class Ibft:
             self._watch_clock(self._height.round.proposal, now_ms)
         for effect in effects:
             if isinstance(effect, Send):
-                self._sent.add(effect.data)
+                self._sent.add(keccak256(effect.data))
         return effects
 
     @property
@@ -127,6 +136,7 @@ class Ibft:
             return self._ignore_old_head(head, self._head)
         self._head = head
         self._relayed.clear()
+        self._false_copies.clear()
         early = self._future.take(head.header.number + 1)
         if self._address not in head.validators:
             self._height = None
@@ -134,7 +144,7 @@ class Ibft:
         self._height = Height(self._address, head, self._journal.at(head.header.number + 1))
         effects: list[Effect] = [StopTimers(), *self._skew_notes(head), *self._height.begin(now_ms)]
         for message in early:
-            effects += self._hear(message, now_ms)
+            effects += self._receive(message, now_ms)
         return effects
 
     def _ignore_old_head(self, head: HeadChanged, current: HeadChanged) -> list[Effect]:
@@ -167,28 +177,58 @@ class Ibft:
     # -- messages ------------------------------------------------------------------------------------------------
 
     def _receive(self, event: MessageReceived, now_ms: int) -> list[Effect]:
-        """A message that has been heard before is not heard again."""
-        return self._hear(event, now_ms) if self._received.add(event.data) else []
+        """Look at a message step by step, the cheap ones first, and drop it at the first step that says so.
 
-    def _hear(self, event: MessageReceived, now_ms: int) -> list[Effect]:
-        if self._head is None:
+        Only what is read to its end counts as heard: the same bytes from another peer may get further.
+        """
+        hash_ = keccak256(event.data)
+        if self._head is None or hash_ in self._received:
             return []
         try:
-            round_id, author = decode_envelope(event.code, event.data)
+            envelope = Envelope.open(event.code, event.data)
+            round_id = envelope.round_id
             current = self._head.header.number + 1
             if round_id.sequence > current:
-                self._future.add(round_id.sequence, current, event)
+                # Who signed it is not looked at yet: its validators are known when its height begins.
+                self._future.add(round_id.sequence, current, hash_, event)
                 return [PeerIsAhead(event.sender, round_id.sequence - 1)]
-            height = self._height
-            if round_id.sequence < current or round_id.round < 0 or height is None or author == self._address:
+            if round_id.sequence < current or round_id.round < 0 or self._height is None:
                 return []
-            if author not in height.committee.validators:
-                return []
-            message = decode_message(event.code, event.data, height.committee.validators.__contains__)
+            author = envelope.author
         except RlpError as error:
-            return [Note("message-malformed", f"malformed message from 0x{event.sender.hex()}: {error}")]
+            return _malformed(event, error, is_senders=not isinstance(error, TooManyListsError))
+        if author == self._address:
+            return []
+        if author not in self._height.committee.validators:
+            # Every correct validator of this height has the same list, so none passes this on.
+            return [BlamePeer(event.sender, f"a message signed by 0x{author.hex()}, no validator of {round_id}")]
+        if author != event.sender and self._false_copies[event.sender] >= MAX_FALSE_COPIES:
+            return []
+        self._received.add(hash_)
+        return self._read(event, envelope, author, self._height, now_ms)
+
+    def _read(
+        self, event: MessageReceived, envelope: Envelope, author: bytes, height: Height, now_ms: int
+    ) -> list[Effect]:
+        """The rest of a message that a validator of this height signed: pass it on, and take it."""
+        try:
+            message = checked_message(envelope.message(height.committee.validators.__contains__))
+        except RlpError as error:
+            return _malformed(event, error, is_senders=author == event.sender)
+        except BodyMismatchError as mismatch:
+            return self._false_copy(event, author, mismatch)
         self._watch_clock(message, now_ms)
-        return [*self._relay(event, author), *height.hear(message, now_ms)]
+        return [*self._relay(event, author), *_noted_for(event.sender, height.hear(message, now_ms))]
+
+    def _false_copy(self, event: MessageReceived, author: bytes, mismatch: BodyMismatchError) -> list[Effect]:
+        """The message does not count, and the author can still be heard. It is not passed on either: those who hear it
+        from us would hold us for the forger."""
+        self._false_copies[event.sender] += 1
+        text = f"a block of 0x{author.hex()} with a false body came from 0x{event.sender.hex()}: {mismatch}"
+        effects: list[Effect] = [Note("false-body", text, event.sender)]
+        if author == event.sender:
+            effects.append(BlamePeer(event.sender, f"a block that it signed has a false body: {mismatch}"))
+        return effects
 
     def _relay(self, event: MessageReceived, author: bytes) -> list[Effect]:
         """Pass a message on, unchanged and once, to the validators who may lack it."""
@@ -196,7 +236,22 @@ class Ibft:
         others = frozenset(self._head.validators) - {self._address, event.sender, author}
         limit = MAX_RELAYED if event.sender == author else MAX_RELAYED_SECOND_HAND
         budget = event.sender if event.sender in self._head.validators else None, author
-        if not others or self._relayed[budget] >= limit or not self._sent.add(event.data):
+        if not others or self._relayed[budget] >= limit or not self._sent.add(keccak256(event.data)):
             return []
         self._relayed[budget] += 1
         return [Send(event.code, event.data, others)]
+
+
+def _malformed(event: MessageReceived, error: RlpError, *, is_senders: bool) -> list[Effect]:
+    """What follows from bytes that cannot be read; `is_senders` says whether the peer that brought them is to blame."""
+    effects: list[Effect] = [
+        Note("message-malformed", f"malformed message from 0x{event.sender.hex()}: {error}", event.sender)
+    ]
+    if is_senders:
+        effects.append(BlamePeer(event.sender, f"a malformed message: {error}"))
+    return effects
+
+
+def _noted_for(sender: bytes, effects: Iterable[Effect]) -> list[Effect]:
+    """`effects`, the notes among them marked with the peer whose message caused them."""
+    return [replace(effect, sender=sender) if isinstance(effect, Note) else effect for effect in effects]

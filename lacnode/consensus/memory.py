@@ -4,14 +4,13 @@ Bounds in numbers of messages are Besu's defaults, those in bytes are ours. Ever
 what.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 
 from lacnode.consensus.events import MessageReceived
 from lacnode.consensus.messages import Commit, Prepare, round_id_of
-from lacnode.primitives.keccak import keccak256
 
-MAX_FUTURE_BYTES = 64 * 1024 * 1024
+MAX_FUTURE_BYTES = 32 * 1024 * 1024
 """Bytes of all messages for later heights together: their authors are not known to be validators."""
 
 MAX_EARLY_ROUNDS = 8
@@ -30,15 +29,17 @@ class Limits:
 
 
 class SeenMessages:
-    """Remembers the last `limit` messages by hash; the oldest is forgotten first."""
+    """Remembers the last `limit` messages by the Keccak-256 hash of their bytes; the oldest is forgotten first."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._hashes: OrderedDict[bytes, None] = OrderedDict()
 
-    def add(self, data: bytes) -> bool:
+    def __contains__(self, hash_: bytes) -> bool:
+        return hash_ in self._hashes
+
+    def add(self, hash_: bytes) -> bool:
         """Remember a message; False if it was remembered already."""
-        hash_ = keccak256(data)
         if hash_ in self._hashes:
             return False
         self._hashes[hash_] = None
@@ -48,43 +49,58 @@ class SeenMessages:
 
 
 class FutureMessages:
-    """Messages for heights to come (Besu's `FutureMessageBuffer`).
+    """Messages for heights to come (Besu's `FutureMessageBuffer`), each once from each peer that brought it.
 
-    When there are too many, the highest height goes whole; if only one height is left, its oldest message goes.
+    Who signed them is not known yet, so the bounds are shared out by the peers that brought them: when there are too
+    many messages or bytes, the peer that brought the most loses its newest message for its highest height. Besu drops
+    the whole highest height, so that one peer can empty the buffer.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._by_height: dict[int, list[MessageReceived]] = {}
+        self._kept: dict[tuple[bytes, bytes], tuple[int, MessageReceived]] = {}
+        """By the peer and the hash of the message, in the order of arrival: the height and the message."""
+        self._counts: Counter[bytes] = Counter()
+        self._bytes: Counter[bytes] = Counter()
 
     @property
     def size(self) -> int:
         """Messages kept."""
-        return sum(map(len, self._by_height.values()))
+        return len(self._kept)
 
-    def add(self, height: int, current: int, message: MessageReceived) -> None:
-        """Keep `message` for `height` if that is near enough to the `current` one."""
+    def add(self, height: int, current: int, hash_: bytes, message: MessageReceived) -> None:
+        """Keep `message`, whose bytes have that hash, for `height` if that is near enough to the `current` one."""
         if self._limits.future_messages <= 0 or not current < height <= current + self._limits.future_distance:
             return
-        self._by_height.setdefault(height, []).append(message)
-        while self.size > self._limits.future_messages or self._bytes() > MAX_FUTURE_BYTES:
-            self._drop()
+        key = message.sender, hash_
+        if key in self._kept:
+            return
+        self._kept[key] = height, message
+        self._counts[message.sender] += 1
+        self._bytes[message.sender] += len(message.data)
+        while self.size > self._limits.future_messages:
+            self._drop_newest_of(max(self._counts, key=self._counts.__getitem__))
+        while self._bytes.total() > MAX_FUTURE_BYTES:
+            self._drop_newest_of(max(self._bytes, key=self._bytes.__getitem__))
 
     def take(self, height: int) -> list[MessageReceived]:
         """The messages for `height`, in the order they came; those for lower heights are forgotten."""
-        messages = self._by_height.pop(height, [])
-        self._by_height = {later: kept for later, kept in self._by_height.items() if later > height}
+        messages = [message for kept, message in self._kept.values() if kept == height]
+        for key in [key for key, (kept, _) in self._kept.items() if kept <= height]:
+            self._drop(key)
         return messages
 
-    def _drop(self) -> None:
-        highest = max(self._by_height)
-        if len(self._by_height) > 1 or len(self._by_height[highest]) == 1:
-            del self._by_height[highest]
-        else:
-            self._by_height[highest].pop(0)
+    def _drop_newest_of(self, sender: bytes) -> None:
+        keys = [key for key in reversed(self._kept) if key[0] == sender]
+        self._drop(max(keys, key=lambda key: self._kept[key][0]))
 
-    def _bytes(self) -> int:
-        return sum(len(message.data) for messages in self._by_height.values() for message in messages)
+    def _drop(self, key: tuple[bytes, bytes]) -> None:
+        _, message = self._kept.pop(key)
+        sender = message.sender
+        self._counts[sender] -= 1
+        self._bytes[sender] -= len(message.data)
+        if not self._counts[sender]:
+            del self._counts[sender], self._bytes[sender]
 
 
 class EarlyVotes:

@@ -16,8 +16,9 @@ from lacnode.consensus.payloads import (
     RoundId,
     SignedPayload,
     anybody,
+    author_of,
     each_once,
-    envelope,
+    round_id_in,
     signed_commit,
     signed_list,
     signed_prepare,
@@ -116,18 +117,51 @@ _DECODERS: dict[int, Callable[[RlpItem, Known], Message]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message that has been split into its items and not been read: what it costs to look at it grows step by step.
+
+    `round_id` costs nothing more, `author` one recovery of a signature, `message` all the rest. A message of another
+    height, or of a stranger, is dropped before the next step is paid for.
+    """
+
+    code: int
+    item: RlpItem
+    signed: RlpItem
+    """The signed payload within `item`."""
+
+    @classmethod
+    def open(cls, code: int, data: bytes) -> "Envelope":
+        """RlpError if the bytes are no message of this code on their face."""
+        _decoder(code)
+        items = rlp.decode_list(data, "message")
+        signed = RlpFields(items, "message").take("payload") if code in (PROPOSAL, ROUND_CHANGE) else items
+        return cls(code, items, signed)
+
+    @property
+    def round_id(self) -> RoundId:
+        """The height and round that the message speaks of; RlpError if it speaks of none."""
+        return round_id_in(self.signed, self.code)
+
+    @property
+    def author(self) -> bytes:
+        """The address that signed the message; RlpError if it cannot be recovered."""
+        return author_of(self.signed, self.code)
+
+    def message(self, known: Known = anybody) -> Message:
+        """The message; RlpError if it is none, or somebody not `known` signed a part of it."""
+        return _decoder(self.code)(self.item, known)
+
+
 def decode_message(code: int, data: bytes, known: Known = anybody) -> Message:
     """The message of this code and these bytes; RlpError if it is none, or somebody not `known` signed a part of it."""
-    return _decoder(code)(rlp.decode(data), known)
+    return Envelope.open(code, data).message(known)
 
 
 def decode_envelope(code: int, data: bytes) -> tuple[RoundId, bytes]:
-    """Which height and round a message speaks of, and who signed it: enough to know whether to read on."""
-    _decoder(code)
-    items = rlp.decode_list(data, "message")
-    if code in (PROPOSAL, ROUND_CHANGE):
-        return envelope(RlpFields(items, "message").take("payload"), code)
-    return envelope(items, code)
+    """Which height and round a message speaks of, and who signed it."""
+    envelope = Envelope.open(code, data)
+    return envelope.round_id, envelope.author
 
 
 def _decoder(code: int) -> Callable[[RlpItem, Known], Message]:

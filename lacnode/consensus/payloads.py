@@ -224,10 +224,15 @@ def signed_list(fields: RlpFields, name: str) -> list[RlpItem]:
     return items
 
 
-def envelope(item: RlpItem, code: int) -> tuple[RoundId, bytes]:
-    """Height and round, and the author, of a signed payload of this code, without looking at the rest of it."""
-    fields, _, author = _signed(item, code, anybody)
-    return RoundId.take(fields), author
+def round_id_in(item: RlpItem, code: int) -> RoundId:
+    """Height and round of a signed payload of this code. Nothing is recovered: anyone may have written it."""
+    signed = RlpFields(rlp.as_list(item, f"signed {_NAMES[code]}"), f"signed {_NAMES[code]}")
+    return RoundId.take(RlpFields(signed.list("payload"), _NAMES[code]))
+
+
+def author_of(item: RlpItem, code: int) -> bytes:
+    """The address (20 bytes) that signed a payload of this code. It costs one recovery."""
+    return _signed(item, code, anybody)[2]
 
 
 _NAMES = {

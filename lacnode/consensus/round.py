@@ -11,7 +11,6 @@ from lacnode.consensus.payloads import (
     CommitPayload,
     PreparedCertificate,
     PreparePayload,
-    ProposalPayload,
     SignedPayload,
 )
 from lacnode.consensus.prepared import PreparedBlock
@@ -34,8 +33,6 @@ class Round:
         self.number = number
         self.id = committee.round_id(number)
         self.proposer = committee.proposer(number)
-        self.announced: SignedPayload[ProposalPayload] | None = None
-        """The first signed proposal payload of the round's proposer, valid block or not: there is no second."""
         self.proposal: Proposal | None = None
         """The accepted proposal."""
         self.prepares: dict[bytes, SignedPayload[PreparePayload]] = {}
@@ -77,7 +74,7 @@ class Round:
 
     def accept(self, proposal: Proposal) -> None:
         """The round's proposal is valid: judge what was kept for it."""
-        self.announced, self.proposal = proposal.signed, proposal
+        self.proposal = proposal
         early_prepares, early_commits = self.prepares, self.commits
         self.prepares, self.commits = {}, {}
         for prepare in early_prepares.values():

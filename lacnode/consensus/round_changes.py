@@ -1,6 +1,9 @@
 """Who wants which round (Besu's `RoundChangeManager`), bounded against those who want them all."""
 
+from dataclasses import replace
+
 from lacnode.consensus.messages import RoundChange
+from lacnode.primitives.block import Block
 
 MAX_TARGETS = 10
 """Rounds remembered per author; the lowest is forgotten. An honest validator asks for one at a time."""
@@ -11,6 +14,8 @@ class RoundChangeBook:
 
     def __init__(self) -> None:
         self._by_target: dict[int, dict[bytes, RoundChange]] = {}
+        self._blocks: dict[bytes, Block] = {}
+        """Prepared blocks by digest, each once: otherwise every author could make us hold ten copies of it."""
 
     def add(self, message: RoundChange) -> bool:
         """Keep a valid round change; False if its author asked for that round before."""
@@ -18,7 +23,7 @@ class RoundChangeBook:
         asked = self._by_target.setdefault(target, {})
         if author in asked:
             return False
-        asked[author] = message
+        asked[author] = self._with_shared_block(message)
         targets = sorted(t for t, messages in self._by_target.items() if author in messages)
         if len(targets) > MAX_TARGETS:
             self._forget(author, targets[0])
@@ -47,9 +52,23 @@ class RoundChangeBook:
     def forget_below(self, target: int) -> None:
         """Rounds before `target` are history."""
         self._by_target = {kept: messages for kept, messages in self._by_target.items() if kept >= target}
+        shown = {_digest(message) for messages in self._by_target.values() for message in messages.values()}
+        self._blocks = {digest: block for digest, block in self._blocks.items() if digest in shown}
+
+    def _with_shared_block(self, message: RoundChange) -> RoundChange:
+        digest = _digest(message)
+        if digest is None or message.block is None:
+            return message
+        return replace(message, block=self._blocks.setdefault(digest, message.block))
 
     def _forget(self, author: bytes, target: int) -> None:
         messages = self._by_target[target]
         del messages[author]
         if not messages:
             del self._by_target[target]
+
+
+def _digest(message: RoundChange) -> bytes | None:
+    """Of the prepared block that `message` shows, if it shows one."""
+    certificate = message.signed.payload.certificate
+    return None if certificate is None else certificate.proposal.payload.digest

@@ -77,14 +77,6 @@ def update(root: bytes, changes: Mapping[bytes, bytes], read: ReadNode) -> tuple
     return writer.finish(node), writer.nodes
 
 
-def ordered_root(values: Sequence[bytes]) -> bytes:
-    """The root of a trie of `values` under their RLP-encoded positions: transactions and receipts."""
-    if not values:
-        return EMPTY_TRIE_ROOT
-    keys = {rlp.encode(rlp.scalar(index)): value for index, value in enumerate(values)}
-    return update(EMPTY_TRIE_ROOT, keys, lambda hash_: None)[0]
-
-
 class _Writer:
     """One batch. `Node` values not yet referred to are kept as lists; `refer` turns one into a reference."""
 

@@ -11,7 +11,6 @@ from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import AncestorHash, ExecutedBlock, NodeStore
-from lacnode.evm.merkle_trie import ordered_root
 from lacnode.evm.private import PrivateMessage, PrivateResult
 from lacnode.evm.py_evm_accounts import Accounts
 from lacnode.evm.py_evm_forks import state_class
@@ -23,6 +22,7 @@ from lacnode.primitives import rlp
 from lacnode.primitives.bloom import union
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_KECCAK, keccak256
+from lacnode.primitives.ordered_root import ordered_root
 from lacnode.primitives.receipt import Log, Receipt
 from lacnode.primitives.transaction import Transaction
 

@@ -36,6 +36,10 @@ class RlpError(ValueError):
     """Bytes that are not the RLP they should be. The message names the field and what was expected."""
 
 
+class TooManyListsError(RlpError):
+    """More lists than this node reads. Other implementations have no such bound: the bytes may be correct."""
+
+
 def encode(value: RlpValue) -> bytes:
     """The RLP of byte strings and nested lists of byte strings."""
     encoded: bytes = rusty_rlp.encode_raw(value)
@@ -166,7 +170,7 @@ def _check_depth(data: bytes) -> None:
             position += 1 + width
             lists += 1
             if lists > MAX_LISTS:
-                raise RlpError(f"more than {MAX_LISTS} lists in one message")
+                raise TooManyListsError(f"more than {MAX_LISTS} lists in one message")
             if len(ends) > MAX_DEPTH:
                 raise RlpError(f"lists nested deeper than {MAX_DEPTH}")
             ends.append(min(position + size, ends[-1]))

@@ -20,12 +20,12 @@ from lacnode.consensus.payloads import PROPOSAL, RoundChangePayload
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.signer import KeySigner
 from lacnode.devnet.manifest import FILE_NAME
-from lacnode.evm.merkle_trie import ordered_root
 from lacnode.node.node import Node
 from lacnode.p2p.peer import Peer
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.hexadecimal import address_from_hex
 from lacnode.primitives.keccak import keccak256
+from lacnode.primitives.ordered_root import ordered_root
 from lacnode.primitives.rlp import RlpError
 from lacnode.validator.block_maker import PoolBlockMaker
 from tests.siege.init_codes import JUMPDESTS

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lacnode.consensus.block_hash import on_chain_hash
 from lacnode.consensus.extra_data import ExtraData, Vote
 from lacnode.consensus.header_rules import HeaderRefused, check_full, check_light
+from lacnode.consensus.unsigned_parts import BodyMismatchError, check_body_matches
 from lacnode.consensus.validators import VoteTally
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.bloom import EMPTY_BLOOM
@@ -89,7 +90,8 @@ class Ledger:
             check_light(
                 block.header, self.head, self.validators, now=now_ms / 1000, block_period_ms=self.rules.block_period_ms
             )
-        except HeaderRefused as refused:
+            check_body_matches(block)
+        except (HeaderRefused, BodyMismatchError) as refused:
             return str(refused)
         return None
 
@@ -99,7 +101,8 @@ class Ledger:
             check_full(
                 block.header, self.head, self.validators, now=now_ms / 1000, block_period_ms=self.rules.block_period_ms
             )
-        except HeaderRefused as refused:
+            check_body_matches(block)
+        except (HeaderRefused, BodyMismatchError) as refused:
             return str(refused)
         self._tallies.append(self._tallies[-1].after(block.header, self.rules.epoch_length))
         self.blocks.append(block)

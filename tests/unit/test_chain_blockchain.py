@@ -20,7 +20,6 @@ from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import sign
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import AncestorHash, ExecutedBlock
-from lacnode.evm.merkle_trie import ordered_root
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.rejection import RejectionReason
 from lacnode.primitives import rlp
@@ -28,6 +27,7 @@ from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
+from lacnode.primitives.ordered_root import ordered_root
 from lacnode.primitives.transaction import Transaction, sign_payload
 from lacnode.storage.database import Batch, Database
 from lacnode.storage.environment import Environment

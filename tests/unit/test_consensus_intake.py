@@ -2,7 +2,16 @@
 
 import pytest
 
-from lacnode.consensus.effects import CheckProposal, ImportBlock, Note, PeerIsAhead, Send, StartRoundTimer, StopTimers
+from lacnode.consensus.effects import (
+    BlamePeer,
+    CheckProposal,
+    ImportBlock,
+    Note,
+    PeerIsAhead,
+    Send,
+    StartRoundTimer,
+    StopTimers,
+)
 from lacnode.consensus.events import HeadChanged, MessageReceived, PeerConnected
 from lacnode.consensus.ibft import MAX_RELAYED, MAX_RELAYED_SECOND_HAND
 from lacnode.consensus.memory import (
@@ -15,6 +24,7 @@ from lacnode.consensus.memory import (
 )
 from lacnode.consensus.messages import Prepare, Proposal, RoundChange, round_id_of
 from lacnode.consensus.payloads import PREPARE, PreparePayload, RoundId
+from lacnode.primitives.keccak import keccak256
 from tests.unit.test_consensus_network import (
     FOUR,
     STRANGER,
@@ -194,7 +204,7 @@ def test_a_validator_that_was_voted_out_is_not_heard_at_the_next_height() -> Non
     bench = Bench(B).start()
     bench.validators = tuple(sorted((A.address, B.address, C.address)))
     bench.new_head(make_block(bench.head, A.address, bench.validators).header)
-    assert bench.hear(vote(height=2, key=D)) == []
+    assert {type(effect) for effect in bench.hear(vote(height=2, key=D))} == {BlamePeer}
     assert sent(Prepare, bench.hear(vote(height=2, key=C)))
 
 
@@ -227,41 +237,65 @@ def test_the_status_says_what_is_missing() -> None:
 # -- memory ----------------------------------------------------------------------------------------------------------
 
 
-def message_of(size: int, number: int = 0) -> MessageReceived:
-    return MessageReceived(1, number.to_bytes(4) + bytes(size - 4), C.address)
+def message_of(size: int, number: int = 0, sender: bytes = C.address) -> MessageReceived:
+    return MessageReceived(1, number.to_bytes(4) + bytes(size - 4), sender)
+
+
+def keep(future: FutureMessages, height: int, message: MessageReceived, current: int = 1) -> None:
+    future.add(height, current, keccak256(message.data), message)
 
 
 def test_later_heights_are_kept_within_the_distance() -> None:
     future = FutureMessages(Limits(future_distance=2))
     for height in (4, 5, 6, 7, 8):
-        future.add(height, 5, message_of(10, height))
+        keep(future, height, message_of(10, height), current=5)
     assert future.size == 2
     assert future.take(6) == [message_of(10, 6)]
     assert future.take(7) == [message_of(10, 7)]
 
 
-def test_too_many_messages_cost_the_highest_height_or_the_oldest_message() -> None:
+def test_too_many_messages_cost_the_newest_of_the_highest_height() -> None:
     future = FutureMessages(Limits(future_messages=3))
-    for number, height in enumerate((2, 2, 3, 4)):
-        future.add(height, 1, message_of(10, number))
-    future.add(2, 1, message_of(10, 4))
-    future.add(2, 1, message_of(10, 5))
-    assert future.take(2) == [message_of(10, number) for number in (1, 4, 5)]
+    for number, height in enumerate((2, 2, 3, 4, 2, 2)):
+        keep(future, height, message_of(10, number))
+    assert future.take(2) == [message_of(10, number) for number in (0, 1, 4)]
+
+
+def test_a_peer_that_floods_later_heights_costs_the_others_nothing() -> None:
+    future = FutureMessages(Limits(future_messages=20))
+    honest = [message_of(10, number, D.address) for number in range(5)]
+    for message in honest[:3]:
+        keep(future, 2, message)
+    for number in range(100):
+        keep(future, 2 + number % 3, message_of(10, 100 + number))
+    for message in honest[3:]:
+        keep(future, 2, message)
+    assert future.size == 20
+    assert [message for message in future.take(2) if message.sender == D.address] == honest
+
+
+def test_a_message_for_a_later_height_is_kept_once_from_each_peer() -> None:
+    """Else a flooder brings the true message first, and then makes room at the cost of its own."""
+    future = FutureMessages(Limits())
+    for sender in (C.address, C.address, D.address):
+        keep(future, 2, message_of(10, 0, sender))
+    assert [message.sender for message in future.take(2)] == [C.address, D.address]
 
 
 def test_no_buffer_when_the_limit_is_zero() -> None:
     future = FutureMessages(Limits(future_messages=0))
-    future.add(2, 1, message_of(10))
+    keep(future, 2, message_of(10))
     assert future.size == 0
 
 
 def test_later_heights_are_bounded_in_bytes() -> None:
     future = FutureMessages(Limits())
+    keep(future, 2, message_of(1000, 0, D.address))
     for number in range(9):
-        future.add(2, 1, message_of(MAX_FUTURE_BYTES // 8, number))
-    assert future.size == 8
-    future.add(2, 1, message_of(MAX_FUTURE_BYTES + 1))
-    assert future.size == 0
+        keep(future, 2, message_of(MAX_FUTURE_BYTES // 8, number))
+    assert future.size == 1 + 7
+    keep(future, 2, message_of(MAX_FUTURE_BYTES + 1))
+    assert future.take(2)[0] == message_of(1000, 0, D.address)
 
 
 def test_seen_messages_forget_the_oldest() -> None:

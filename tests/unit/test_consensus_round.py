@@ -7,6 +7,7 @@ import pytest
 
 from lacnode.consensus.block_hash import committed_seal_hash
 from lacnode.consensus.effects import (
+    BlamePeer,
     BuildBlock,
     CheckProposal,
     ImportBlock,
@@ -214,7 +215,8 @@ def test_strangers_do_not_count_and_are_not_passed_on() -> None:
     """L30 and L32: whoever is no validator of this height is not heard."""
     bench = Bench(B).start()
     proposal = with_proposal(bench)
-    assert bench.hear(prepare(STRANGER, proposal), commit(STRANGER, proposal)) == []
+    effects = bench.hear(prepare(STRANGER, proposal), commit(STRANGER, proposal), via=C.address)
+    assert {type(effect) for effect in effects} == {BlamePeer}, "no correct validator passes a stranger's messages on"
 
 
 # -- proposals that are refused --------------------------------------------------------------------------------------

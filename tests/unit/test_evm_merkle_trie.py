@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trie.hexary import HexaryTrie
 
-from lacnode.evm.merkle_trie import MissingNode, lookup, ordered_root, prove, update
+from lacnode.evm.merkle_trie import MissingNode, lookup, prove, update
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
+from lacnode.primitives.ordered_root import ordered_root
 
 KEYS = st.one_of(
     st.binary(min_size=2, max_size=2),
