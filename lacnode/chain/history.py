@@ -28,8 +28,7 @@ class History:
 
     def header_at(self, number: int) -> BlockHeader | None:
         with self._database.read() as snapshot:
-            chain = StoredChain(snapshot)
-            return chain.header_of(chain.hash_at(number) or b"")
+            return StoredChain(snapshot).header_at(number)
 
     def header_of(self, hash_: bytes) -> BlockHeader | None:
         with self._database.read() as snapshot:
@@ -38,7 +37,8 @@ class History:
     def block_at(self, number: int) -> Block | None:
         with self._database.read() as snapshot:
             chain = StoredChain(snapshot)
-            return chain.block_of(chain.hash_at(number) or b"")
+            hash_ = chain.hash_at(number)
+            return None if hash_ is None else chain.expected_block(hash_)
 
     def block_of(self, hash_: bytes) -> Block | None:
         with self._database.read() as snapshot:

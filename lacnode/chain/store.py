@@ -1,7 +1,7 @@
 """The chain's tables: what is under which key, and nothing else about it.
 
 Reads go through one snapshot, writes through one batch, so a block is there with everything that belongs to it or not
-at all. Must not check a rule.
+at all. A part of a stored block that is missing is damage (DamagedValueError), not an answer. Must not check a rule.
 
 | Table | Key | Value |
 |---|---|---|
@@ -18,13 +18,16 @@ at all. Must not check a rule.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from lacnode.chain.outcome import TransactionOutcome, decode_outcomes, encode_outcomes
 from lacnode.consensus.extra_data import ExtraData
+from lacnode.evm.merkle_trie import MissingNode
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
 from lacnode.storage.database import Batch, Database, Snapshot
+from lacnode.storage.errors import DamagedValueError
 
 HEADERS, BODIES, OUTCOMES, NUMBERS = "headers", "bodies", "outcomes", "numbers"
 TRANSACTIONS, BLOOMS, VOTES, STATE, META = "transactions", "blooms", "votes", "state", "meta"
@@ -35,6 +38,10 @@ KEPT_NODES = 8_192
 
 KEPT_NODE_SIZE = 1_024
 """Bytes; a branch has at most 532, so that this leaves out code."""
+
+MISSING = "is missing"
+
+T = TypeVar("T")
 
 _EMPTY_BODY = BlockBody()
 _EMPTY_BODY_ENCODED = _EMPTY_BODY.encode()
@@ -62,7 +69,16 @@ class StoredChain:
         return self._snapshot.get(META, GENESIS)
 
     def hash_at(self, number: int) -> bytes | None:
-        return self._snapshot.get(NUMBERS, _number_key(number)) if 0 <= number < 1 << 64 else None
+        if not 0 <= number < 1 << 64:
+            return None
+        hash_ = self._snapshot.get(NUMBERS, _number_key(number))
+        if hash_ is None and number <= self._head_number():
+            raise DamagedValueError(NUMBERS, _number_key(number), MISSING)
+        return hash_
+
+    def header_at(self, number: int) -> BlockHeader | None:
+        hash_ = self.hash_at(number)
+        return None if hash_ is None else self._expected(self.header_of(hash_), HEADERS, hash_)
 
     def has(self, hash_: bytes) -> bool:
         return self._snapshot.get(HEADERS, hash_) is not None if hash_ else False
@@ -74,6 +90,7 @@ class StoredChain:
     def body_of(self, hash_: bytes) -> BlockBody | None:
         data = self._snapshot.get(BODIES, hash_) if hash_ else None
         if data is None:
+            self._check_absent(BODIES, hash_)
             return None
         return _EMPTY_BODY if data == _EMPTY_BODY_ENCODED else BlockBody.decode(data)
 
@@ -81,9 +98,32 @@ class StoredChain:
         header, body = self.header_of(hash_), self.body_of(hash_)
         return None if header is None or body is None else Block(header, body)
 
+    def expected_block(self, hash_: bytes) -> Block:
+        """The block that an index of this chain names."""
+        return self._expected(self.block_of(hash_), HEADERS, hash_)
+
     def outcomes_of(self, hash_: bytes) -> tuple[TransactionOutcome, ...] | None:
         data = self._snapshot.get(OUTCOMES, hash_) if hash_ else None
-        return None if data is None else decode_outcomes(data)
+        if data is None:
+            self._check_absent(OUTCOMES, hash_)
+            return None
+        return decode_outcomes(data)
+
+    def _head_number(self) -> int:
+        """The head's number; -1 while there is no chain."""
+        head = self.header_of(self.head_hash() or b"")
+        return -1 if head is None else head.number
+
+    def _check_absent(self, table: str, hash_: bytes) -> None:
+        """A part of a block may be missing only where the whole block is."""
+        if self.has(hash_):
+            raise DamagedValueError(table, hash_, MISSING)
+
+    @staticmethod
+    def _expected(found: T | None, table: str, key: bytes) -> T:
+        if found is None:
+            raise DamagedValueError(table, key, MISSING)
+        return found
 
     def place_of(self, transaction_hash: bytes) -> TransactionPlace | None:
         data = self._snapshot.get(TRANSACTIONS, transaction_hash) if transaction_hash else None
@@ -136,8 +176,19 @@ def write_state(batch: Batch, nodes: Mapping[bytes, bytes]) -> None:
         batch.put(STATE, key, value)
 
 
+class MissingStateError(DamagedValueError, MissingNode):
+    """A trie node or code that a stored state refers to is gone. States are never pruned, so this is damage: what only
+    asks for the state may treat it as unavailable, but no block may be made or checked without it."""
+
+    def __init__(self, hash_: bytes) -> None:
+        DamagedValueError.__init__(self, STATE, hash_, MISSING)
+
+    __str__ = Exception.__str__
+
+
 class DatabaseNodeStore:
-    """The execution engine's view of the database: trie nodes and code by hash, as of the last commit.
+    """The execution engine's view of the database: trie nodes and code by hash, as of the last commit. `get` raises
+    MissingStateError, as every hash that it is asked for comes from a stored state.
 
     What was read lately is kept, in two generations: when the young one is full it becomes the old one. Nothing under a
     hash ever changes, so several threads can at worst read twice.
@@ -148,7 +199,7 @@ class DatabaseNodeStore:
         self._young: dict[bytes, bytes] = {}
         self._old: dict[bytes, bytes] = {}
 
-    def get(self, key: bytes) -> bytes | None:
+    def get(self, key: bytes) -> bytes:
         value = self._young.get(key)
         if value is not None:
             return value
@@ -156,7 +207,9 @@ class DatabaseNodeStore:
         if value is None:
             with self._database.read() as snapshot:
                 value = snapshot.get(STATE, key)
-        if value is not None and len(value) <= KEPT_NODE_SIZE:
+        if value is None:
+            raise MissingStateError(key)
+        if len(value) <= KEPT_NODE_SIZE:
             self._keep(key, value)
         return value
 

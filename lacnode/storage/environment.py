@@ -1,4 +1,4 @@
-"""The LMDB environment: read transactions, one write transaction, tables, and a map that grows.
+"""The LMDB environment: read transactions, one write transaction, tables, checksums, and a map that grows.
 
 LMDB may change the size of its map only while no transaction of the process is open, so open snapshots are counted,
 and growing waits for them for a bounded time. Must not know batches or groups.
@@ -13,9 +13,12 @@ from typing import Any
 
 import lmdb
 
-from lacnode.storage.errors import StorageCorrupt, StorageError, StorageFull, storage_error
+from lacnode.storage.checksum_upgrade import add_checksums, table_names
+from lacnode.storage.checksums import TableChecksums
+from lacnode.storage.errors import VERIFY_FIRST, StorageCorrupt, StorageError, StorageFull, storage_error
 from lacnode.storage.layers import Layer
 
+PRIVATE_FILE = 0o600
 MAX_TABLES = 64
 MAX_READERS = 512
 GROWTH_PATIENCE = 30.0
@@ -28,36 +31,61 @@ _DAMAGE = (
     lmdb.VersionMismatchError,
     lmdb.PanicError,
     lmdb.IncompatibleError,
+    lmdb.BadTxnError,
+    lmdb.BadValsizeError,
+    MemoryError,
+    OverflowError,
+    SystemError,
+    UnicodeDecodeError,
 )
+"""What reading altered pages raises. A length in them may be absurd, and a table's name no text."""
+
+_FAILURES = (lmdb.Error, *_DAMAGE)
+
+
+class Table:
+    """One table: LMDB's handle, and its checksums."""
+
+    __slots__ = ("checksums", "handle")
+
+    def __init__(self, path: Path, name: str, handle: Any) -> None:
+        self.handle = handle
+        self.checksums = TableChecksums(str(path), name)
 
 
 class Pages:
     """One read transaction as a `Snapshot`. Tables made after it was opened are not in it."""
 
-    def __init__(self, transaction: Any, tables: dict[str, Any], path: Path) -> None:
+    def __init__(self, transaction: Any, tables: dict[str, Table], path: Path) -> None:
         self.transaction = transaction
         self._tables = tables
         self._path = path
 
     def get(self, table: str, key: bytes) -> bytes | None:
-        handle = self._tables.get(table)
-        if handle is None:
+        found = self._tables.get(table)
+        if found is None:
             return None
         try:
-            value: bytes | None = self.transaction.get(key, db=handle)
-        except lmdb.Error as error:
+            stored: bytes | None = self.transaction.get(key, db=found.handle)
+        except _FAILURES as error:
             raise translated(self._path, error) from None
-        return value
+        return None if stored is None else found.checksums.opened(key, stored)
 
     def items(self, table: str, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        handle = self._tables.get(table)
-        if handle is None:
+        found = self._tables.get(table)
+        if found is None:
             return
+        last: bytes | None = None
         try:
-            with self.transaction.cursor(db=handle) as cursor:
-                if cursor.set_range(start) if start else cursor.first():
-                    yield from cursor
-        except lmdb.Error as error:
+            with self.transaction.cursor(db=found.handle) as cursor:
+                if not (cursor.set_range(start) if start else cursor.first()):
+                    return
+                for key, stored in cursor:
+                    if last is not None and key <= last:
+                        raise lmdb.CorruptedError(f"the keys of table {table} are out of order")
+                    last = key
+                    yield key, found.checksums.opened(key, stored)
+        except _FAILURES as error:
             raise translated(self._path, error) from None
 
 
@@ -73,6 +101,7 @@ class Environment:
         with _translated(path):
             self._env = lmdb.open(
                 str(path),
+                mode=PRIVATE_FILE,
                 map_size=_map_size_for(path, map_size),
                 max_dbs=MAX_TABLES,
                 max_readers=MAX_READERS,
@@ -82,6 +111,7 @@ class Environment:
                 max_spare_txns=8,
             )
             _refill(path, self._env)
+            add_checksums(path, self._env)
             self._tables = self._existing_tables()
 
     def open_pages(self) -> Pages:
@@ -133,13 +163,13 @@ class Environment:
         self._tables = tables
         return True
 
-    def _put(self, transaction: Any, layers: Sequence[Layer]) -> dict[str, Any]:
+    def _put(self, transaction: Any, layers: Sequence[Layer]) -> dict[str, Table]:
         """The tables, new ones included, after putting `layers` into them."""
         tables = dict(self._tables)
         for layer in layers:
             for table, changes in layer.items():
                 if table not in tables:
-                    tables[table] = self._env.open_db(table.encode(), txn=transaction)
+                    tables[table] = Table(self._path, table, self._env.open_db(table.encode(), txn=transaction))
                 _put_all(transaction, tables[table], changes)
         return tables
 
@@ -162,25 +192,27 @@ class Environment:
                 self._readers_wait = False
                 self._gate.notify_all()
 
-    def _existing_tables(self) -> dict[str, Any]:
-        with self._env.begin() as transaction:
-            names = [bytes(name) for name in transaction.cursor().iternext(values=False)]
-        return {name.decode(): self._env.open_db(name, create=False) for name in names}
+    def _existing_tables(self) -> dict[str, Table]:
+        return {
+            name: Table(self._path, name, self._env.open_db(name.encode(), create=False))
+            for name in table_names(self._env)
+        }
 
 
-def _put_all(transaction: Any, handle: Any, changes: Mapping[bytes, bytes | None]) -> None:
+def _put_all(transaction: Any, table: Table, changes: Mapping[bytes, bytes | None]) -> None:
+    sealed = table.checksums.sealed
     for key, value in sorted(changes.items()):
         if value is None:
-            transaction.delete(key, db=handle)
+            transaction.delete(key, db=table.handle)
         else:
-            transaction.put(key, value, db=handle)
+            transaction.put(key, sealed(key, value), db=table.handle)
 
 
 def translated(path: Path, error: Exception) -> StorageError:
     """LMDB's `error` in this room's words."""
-    text = f"the database in {path}: {error}"
+    text = f"the database in {path}: {str(error) or type(error).__name__}"
     if isinstance(error, _DAMAGE):
-        return StorageCorrupt(f"{text}; the files are damaged: restore a backup, or delete the directory and sync")
+        return StorageCorrupt(f"{text}; the files are damaged: {VERIFY_FIRST}")
     if isinstance(error, lmdb.DiskError) or ("Input/output error" in str(error) and _is_full(path)):
         return StorageFull(f"{text}; free some disk space")
     return StorageError(text)
@@ -202,7 +234,7 @@ def _is_full(path: Path) -> bool:
 def _translated(path: Path) -> Iterator[None]:
     try:
         yield
-    except (lmdb.Error, OSError) as error:
+    except (*_FAILURES, OSError) as error:
         raise translated(path, error) from None
 
 

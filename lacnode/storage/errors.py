@@ -23,6 +23,22 @@ class StorageCorrupt(StorageError):
     """The files are damaged: they cannot have been left like this by a crash."""
 
 
+VERIFY_FIRST = "stop the node and run `lacnode database verify`, which lists what is damaged and what to do"
+"""The next step after damage, in every message about it."""
+
+
+class DamagedValueError(StorageCorrupt):
+    """A stored value is not what was written, or is gone. `table` and `key` say which one."""
+
+    def __init__(self, table: str, key: bytes, how: str = "was altered", path: str = "") -> None:
+        where = f"the database in {path}" if path else "the database"
+        super().__init__(
+            f"{where} is damaged: the value of table {table} under key 0x{key.hex()} {how}; {VERIFY_FIRST}"
+        )
+        self.table = table
+        self.key = key
+
+
 class StorageForeign(StorageError):
     """The data directory belongs to another program or to another version of the format."""
 

@@ -27,6 +27,9 @@ GROUP_LIMIT = 64
 GROUP_BYTES = 16 << 20
 """Bytes of values that may wait in a group."""
 
+PRIVATE_DIRECTORY = 0o700
+"""Permissions of the directories that storage makes: what a node stores is nobody else's to read or write."""
+
 INITIAL_MAP_SIZE = 16 << 30
 """Bytes of address space, not of disk: the file grows only with what is in it."""
 
@@ -126,7 +129,7 @@ class _Reading:
 
 def _locked(directory: Path, files: Path) -> FileLock:
     try:
-        files.mkdir(parents=True, exist_ok=True)
+        files.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
     except OSError as error:
         raise storage_error(files, "making the directory", error) from None
     return FileLock(files / "lacnode.lock", f"the database in {directory}")

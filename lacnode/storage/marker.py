@@ -12,12 +12,18 @@ from lacnode.storage.errors import StorageForeign, storage_error
 from lacnode.storage.whole_file import replace_text
 
 MARKER = "DATABASE_METADATA.json"
-FORMAT_VERSION = 648_001
-"""Far from Besu's 1 and 2. Rises when old files can no longer be read."""
+FORMAT_VERSION = 648_002
+"""Far from Besu's 1 and 2. Rises when an older lacnode can no longer read the files. 648002: values have checksums."""
+
+UPGRADED_VERSIONS = (648_001,)
+"""Versions that are brought up to date when they are opened (`checksum_upgrade`)."""
 
 
 def claim_directory(directory: Path) -> None:
-    """Make `directory` lacnode's, or check that it is; StorageForeign if it is somebody else's."""
+    """Make `directory` lacnode's, or check that it is; StorageForeign if it is somebody else's.
+
+    A directory of an older version is marked first and upgraded then: an older program must not open it half upgraded.
+    """
     marker = directory / MARKER
     try:
         text = marker.read_text("utf-8")
@@ -28,6 +34,9 @@ def claim_directory(directory: Path) -> None:
     except (OSError, UnicodeDecodeError) as error:
         raise StorageForeign(f"{marker} cannot be read: {error}") from None
     version = _version(text)
+    if version in UPGRADED_VERSIONS:
+        _write(marker)
+        return
     if version == FORMAT_VERSION:
         return
     if version in (1, 2):

@@ -9,10 +9,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import lmdb
 import pytest
 
+from lacnode.storage import checksum_upgrade
 from lacnode.storage.database import Database
-from lacnode.storage.errors import StorageCorrupt, StorageError, StorageForeign, StorageLocked
+from lacnode.storage.errors import DamagedValueError, StorageCorrupt, StorageError, StorageForeign, StorageLocked
 from lacnode.storage.lmdb_database import LmdbDatabase
 from lacnode.storage.memory_database import MemoryDatabase
 
@@ -294,3 +296,90 @@ def in_a_process(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", imports + body], capture_output=True, text=True, timeout=60, check=False
     )
+
+
+OLD_TABLES = {"one": {b"a": b"1", b"b": b""}, "two": {number.to_bytes(2): bytes(50) for number in range(60)}}
+
+
+def write_old_format(directory: Path) -> None:
+    """A database as lacnode wrote it before values had checksums."""
+    (directory / "database").mkdir()
+    (directory / "DATABASE_METADATA.json").write_text('{"version": 648001, "software": "lacnode"}\n')
+    environment = lmdb.open(str(directory / "database"), max_dbs=4)
+    for table, rows in OLD_TABLES.items():
+        handle = environment.open_db(table.encode())
+        with environment.begin(write=True) as transaction:
+            for key, value in rows.items():
+                transaction.put(key, value, db=handle)
+    environment.close()
+
+
+def rows_of(database: Database) -> dict[str, dict[bytes, bytes]]:
+    with database.read() as snapshot:
+        return {table: dict(snapshot.items(table)) for table in OLD_TABLES}
+
+
+class TestChecksums:
+    def test_a_value_that_was_altered_is_named(self, tmp_path: Path) -> None:
+        database = LmdbDatabase(tmp_path)
+        put(database, "headers", aa="whole", bb="damaged value", cc="whole")
+        database.close()
+        file = tmp_path / "database" / "data.mdb"
+        file.write_bytes(file.read_bytes().replace(b"damaged value", b"damaged valuE"))
+        database = LmdbDatabase(tmp_path)
+        with database.read() as snapshot:
+            assert snapshot.get("headers", b"aa") == b"whole"
+            with pytest.raises(DamagedValueError, match="table headers under key 0x6262 was altered") as caught:
+                snapshot.get("headers", b"bb")
+            assert (caught.value.table, caught.value.key) == ("headers", b"bb")
+            with pytest.raises(DamagedValueError, match="0x6262"):
+                list(snapshot.items("headers"))
+        database.close()
+
+    def test_a_value_under_another_key_is_named(self, tmp_path: Path) -> None:
+        database = LmdbDatabase(tmp_path)
+        put(database, key1="value")
+        database.close()
+        file = tmp_path / "database" / "data.mdb"
+        file.write_bytes(file.read_bytes().replace(b"key1", b"key2"))
+        database = LmdbDatabase(tmp_path)
+        with pytest.raises(DamagedValueError), database.read() as snapshot:
+            snapshot.get("t", b"key2")
+        database.close()
+
+    def test_a_database_without_checksums_is_upgraded(self, tmp_path: Path) -> None:
+        write_old_format(tmp_path)
+        for _ in range(2):
+            database = LmdbDatabase(tmp_path)
+            assert rows_of(database) == OLD_TABLES
+            database.close()
+        assert json.loads((tmp_path / "DATABASE_METADATA.json").read_text())["version"] == 648_002
+
+    @pytest.mark.parametrize("batches", range(1, 9))
+    def test_an_upgrade_that_was_cut_short_goes_on(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batches: int
+    ) -> None:
+        write_old_format(tmp_path)
+        monkeypatch.setattr(checksum_upgrade, "BATCH_VALUES", 9)
+        whole, left = checksum_upgrade._next_values, batches
+
+        def cut_short(*arguments: object) -> object:
+            nonlocal left
+            left -= 1
+            if not left:
+                raise OSError("the power went")
+            return whole(*arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(checksum_upgrade, "_next_values", cut_short)
+        with pytest.raises(StorageError):
+            LmdbDatabase(tmp_path)
+        monkeypatch.setattr(checksum_upgrade, "_next_values", whole)
+        database = LmdbDatabase(tmp_path)
+        assert rows_of(database) == OLD_TABLES
+        database.close()
+
+    def test_files_are_nobody_elses(self, tmp_path: Path) -> None:
+        LmdbDatabase(tmp_path).close()
+        files = tmp_path / "database"
+        assert files.stat().st_mode & 0o777 == 0o700
+        assert {path.stat().st_mode & 0o777 for path in files.iterdir()} == {0o600}
