@@ -13,7 +13,7 @@ from lacnode.chainspec.genesis import parse_genesis
 from lacnode.evm.engine import CallRequest
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.p2p.wire.enode import Enode
-from lacnode.permissioning.abi import ADMIN_NAME, RULES_NAME, ip_bytes
+from lacnode.permissioning.abi import ADMIN_NAME, NODE_INGRESS_NAME, NODE_RULES_NAME, RULES_NAME, ip_bytes
 from lacnode.permissioning.artifacts import artifact
 from lacnode.permissioning.topology import CONNECTIONS, GROUPS, NodeType
 from lacnode.primitives import rlp
@@ -92,6 +92,9 @@ def _set_up(
     for sender in senders:
         yield ACCOUNT_RULES, "addAccount(address)", (sender,)
         yield ACCOUNT_RULES, "setDeployRight(address,bool)", (sender, True)
+    # Admins may always call what the account ingress knows: the contracts that decide about nodes must be among it.
+    for name, contract in ((NODE_INGRESS_NAME, NODE_INGRESS), (NODE_RULES_NAME, NODE_RULES)):
+        yield ACCOUNT_INGRESS, "setContractAddress(bytes32,address)", (name, contract)
     for ingress, rules in ((NODE_INGRESS, NODE_RULES), (ACCOUNT_INGRESS, ACCOUNT_RULES)):
         yield ingress, "setContractAddress(bytes32,address)", (RULES_NAME, rules)
         yield ingress, "setContractAddress(bytes32,address)", (ADMIN_NAME, ADMIN)

@@ -21,6 +21,10 @@ RULES_NAME = b"rules".ljust(32, b"\0")
 ADMIN_NAME = b"administration".ljust(32, b"\0")
 """Names under which contracts are registered in an ingress."""
 
+NODE_INGRESS_NAME = b"node-ingress".ljust(32, b"\0")
+NODE_RULES_NAME = b"node-rules".ljust(32, b"\0")
+"""Names under which lacnode's account ingress knows the contracts about nodes, so that admins may always call them."""
+
 PERMITTED, REFUSED = b"\xff" * 32, b"\x7f" + b"\xff" * 31
 """Interface 1's answers: its top bit decides, all others are ones."""
 

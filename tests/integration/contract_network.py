@@ -18,7 +18,7 @@ from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.topology import NodeType
 from lacnode.primitives.hexadecimal import from_hex
 from lacnode.primitives.keccak import keccak256
-from tests.integration.evm_network import RICH, Network, signed
+from tests.integration.evm_network import RICH, Network, deploying, signed
 
 __all__ = ["ACCOUNT_INGRESS", "ACCOUNT_RULES", "ADMIN", "NODE_INGRESS", "NODE_RULES"]
 
@@ -53,6 +53,13 @@ class Contracts:
         executed = self.network.execute(signed(by, nonce, to=contract, data=data, gas=GAS))
         (receipt,) = executed.receipts
         return list(receipt.logs) if receipt.status == 1 else None
+
+    def create(self, code: bytes, by: NodeKey = RICH) -> bytes:
+        """The address of a new contract with `code`."""
+        transaction = signed(by, self.next_nonce(by), data=deploying(code), gas=GAS)
+        (address,) = self.network.execute(transaction).created
+        assert address is not None
+        return address
 
     def refusal(self, contract: bytes, signature: str, *values: Any, by: NodeKey = RICH) -> str | None:
         """The reason with which a change would revert, None if it would work."""

@@ -41,7 +41,7 @@ from tests.integration.contract_network import (
     Contracts,
     enode,
 )
-from tests.integration.evm_network import RICH, hash_of
+from tests.integration.evm_network import RICH, hash_of, signed
 
 SOURCES = Path(__file__).resolve().parents[2] / "lacnode" / "permissioning" / "contracts"
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "cadena" / "contracts"
@@ -396,7 +396,7 @@ OTHER_EVENTS: list[tuple[bytes, str, tuple[object, ...], str, tuple[object, ...]
     (ACCOUNT_RULES, "setGasCeiling(uint128)", (7,), "GasCeilingSet(uint256)", (7,)),
     (ADMIN, "addAdmin(address)", (WHO,), "AdminAdded(bool,address,string)", (True, WHOSE, "added")),
     (ADMIN, "removeAdmin(address)", (WHO,), "AdminRemoved(bool,address)", (True, WHOSE)),
-    (NODE_INGRESS, "setContractAddress(bytes32,address)", (PAIR[0], WHO), REGISTERED, (WHOSE, PAIR[0])),
+    (NODE_INGRESS, "setContractAddress(bytes32,address)", (PAIR[0], ADMIN), REGISTERED, (to_hex(ADMIN), PAIR[0])),
     (NODE_INGRESS, "removeContract(bytes32)", (RULES_NAME,), REGISTERED, (to_hex(bytes(20)), RULES_NAME)),
 ]
 EVENTS = [(NODE_RULES, *row) for row in NODE_EVENTS] + [(*row, None) for row in OTHER_EVENTS]
@@ -436,6 +436,84 @@ class TestAdmin:
         assert contracts.ask(ADMIN, "getAdmins()", returns="address[]") == ("0x" + OUTSIDER.address.hex(),)
         assert contracts.refusal(ACCOUNT_RULES, "addTarget(address)", bytes(19) + b"\1") == "the sender is no admin"
         assert contracts.refusal(ADMIN, "removeAdmin(address)", OUTSIDER.address, by=OUTSIDER)
+
+
+class TestTheWayBack:
+    """An admin's mistake can be undone: by itself, or it is refused with the reason."""
+
+    HOLDERS = (ACCOUNT_INGRESS, ACCOUNT_RULES, ADMIN, NODE_INGRESS, NODE_RULES)
+
+    @pytest.mark.parametrize(
+        ("mistake", "values", "word", "remedy", "undone_by"),
+        [
+            ("restrictTargets(bool)", (True,), "target-not-allowed", "restrictTargets(bool)", (False,)),
+            ("setGasCeiling(uint128)", (1,), "gas-ceiling", "setGasCeiling(uint128)", (0,)),
+            ("removeAccount(address)", (RICH.address,), "sender-unlisted", "addAccount(address)", (RICH.address,)),
+        ],
+    )
+    def test_rules_against_everybody_are_undone_by_an_admin(
+        self, mistake: str, values: tuple[object, ...], word: str, remedy: str, undone_by: tuple[object, ...]
+    ) -> None:
+        contracts = Contracts()
+        assert contracts.send(ACCOUNT_RULES, mistake, *values)
+        assert allowed(contracts, RICH.address) == (False, word)
+        assert all(self.may_call(contracts, RICH.address, holder) for holder in self.HOLDERS)
+        assert contracts.send(ACCOUNT_RULES, remedy, *undone_by)
+        assert allowed(contracts, RICH.address) == (True, "allowed")
+
+    def may_call(self, contracts: Contracts, sender: bytes, target: bytes | None) -> bool:
+        """What nodes are told, with a high gas limit."""
+        data = transaction_call(IntendedSending(to=target, gas_limit=GAS), sender)
+        return contracts.network.call(to=ACCOUNT_INGRESS, data=data, gas=GAS).output == bytes(31) + b"\1"
+
+    def test_who_is_no_admin_gains_nothing_by_it(self) -> None:
+        contracts = Contracts()
+        assert not any(self.may_call(contracts, OUTSIDER.address, holder) for holder in self.HOLDERS)
+
+    def test_rules_that_break_later_are_replaced_by_an_admin(self) -> None:
+        contracts = Contracts()
+        # Called without data it is gone; otherwise it permits everything.
+        code = bytes.fromhex("3660075733ff005b600160005260206000f3")
+        rules = contracts.create(code)
+        assert contracts.send(ACCOUNT_INGRESS, "setContractAddress(bytes32,address)", RULES_NAME, rules) is not None
+        contracts.network.execute(signed(RICH, contracts.next_nonce(), to=rules, gas=GAS))
+        assert not self.may_call(contracts, RICH.address, None)
+        assert self.may_call(contracts, RICH.address, ACCOUNT_INGRESS)
+        assert contracts.send(ACCOUNT_INGRESS, "setContractAddress(bytes32,address)", RULES_NAME, ACCOUNT_RULES)
+        assert self.may_call(contracts, RICH.address, None)
+
+    def test_an_admin_may_not_create_contracts_without_the_right(self) -> None:
+        contracts = Contracts()
+        assert contracts.send(ACCOUNT_RULES, "removeAccount(address)", RICH.address)
+        assert not self.may_call(contracts, RICH.address, None)
+
+    @pytest.mark.parametrize("ingress", [ACCOUNT_INGRESS, NODE_INGRESS])
+    @pytest.mark.parametrize("name", [RULES_NAME, ADMIN_NAME, b"other".ljust(32, b"\0")])
+    def test_an_address_without_code_is_not_registered(self, ingress: bytes, name: bytes) -> None:
+        refusal = Contracts().refusal(ingress, "setContractAddress(bytes32,address)", name, b"\x77" * 20)
+        assert refusal == "there is no contract at this address"
+
+    @pytest.mark.parametrize(
+        ("ingress", "name", "other", "reason"),
+        [
+            (ACCOUNT_INGRESS, RULES_NAME, NODE_RULES, "the contract does not answer transactionAllowed"),
+            (ACCOUNT_INGRESS, RULES_NAME, ACCOUNT_INGRESS, "the contract does not answer transactionAllowed"),
+            (ACCOUNT_INGRESS, ADMIN_NAME, ACCOUNT_RULES, "the sender would not be an admin any more"),
+            (NODE_INGRESS, RULES_NAME, ACCOUNT_RULES, "the contract does not answer connectionAllowed"),
+            (NODE_INGRESS, ADMIN_NAME, NODE_RULES, "the sender would not be an admin any more"),
+        ],
+    )
+    def test_a_contract_of_another_kind_is_not_registered(
+        self, ingress: bytes, name: bytes, other: bytes, reason: str
+    ) -> None:
+        assert Contracts().refusal(ingress, "setContractAddress(bytes32,address)", name, other) == reason
+
+    def test_rules_that_return_a_flood_are_not_registered(self) -> None:
+        """They would be asked for every transaction."""
+        contracts = Contracts()
+        flood = contracts.create(bytes.fromhex("620186a06000f3"))  # 100,000 bytes of zeros
+        for ingress in (ACCOUNT_INGRESS, NODE_INGRESS):
+            assert contracts.refusal(ingress, "setContractAddress(bytes32,address)", RULES_NAME, flood) is not None
 
 
 class TestIngress:

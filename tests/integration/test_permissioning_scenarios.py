@@ -95,8 +95,9 @@ def test_besu_4319_a_node_far_behind_joins_through_its_boot_node_alone(tmp_path:
 def test_a_broken_contract_stops_strangers_and_no_validator(code: bytes | None, told: str, tmp_path: Path) -> None:
     with running_devnet(tmp_path / "net", "--permissioned", "--boots", "1", *FAST) as network:
         until(lambda: is_meshed(network, {"validator": 4, "boot": 4}), "the full mesh")
-        broken = b"\x77" * 20 if code is None else bytes.fromhex(_created(network, code)[2:])
-        send(network, NODE_INGRESS, call_data("setContractAddress(bytes32,address)", RULES_NAME, broken))
+        rules = bytes.fromhex(_created(network, _breaking(code))[2:])
+        send(network, NODE_INGRESS, call_data("setContractAddress(bytes32,address)", RULES_NAME, rules))
+        send(network, rules, b"")
         until(lambda: ask(network.url("boot-1"), "net_peerCount") == "0x0", "the boot node, no validator, out")
         first = network.url("validator-1")
         until(lambda: ask(first, "net_peerCount") == "0x3", "the validators still connected")
@@ -113,6 +114,16 @@ def test_a_broken_contract_stops_strangers_and_no_validator(code: bytes | None, 
             network.command("start", f"validator-{number}")
         until(lambda: ask(first, "net_peerCount") == "0x3", "the validators connected after a cold start", 120)
         until(lambda: height(first) >= reached + 4, "blocks after the cold start")
+
+
+def _breaking(code: bytes | None) -> bytes:
+    """Rules that permit everything, so that an ingress takes them, until somebody calls them without data: from then on
+    they do what `code` does, or are gone where that is None."""
+    behaviour = code or b""
+    sets, answers = 13 + len(behaviour), 13 + len(behaviour) + 7
+    breaks = bytes.fromhex("5b33ff" if code is None else "5b600160005500").ljust(7, b"\0")
+    starts = bytes([0x5B, 0x36, 0x15, 0x60, sets, 0x57, 0x60, 0x00, 0x54, 0x15, 0x60, answers, 0x57])
+    return starts + behaviour + breaks + bytes.fromhex("5b60001960005260206000f3")
 
 
 def _created(network: Devnet, code: bytes) -> str:

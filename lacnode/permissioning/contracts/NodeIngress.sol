@@ -32,4 +32,17 @@ contract NodeIngress is Ingress {
         require(msg.sender == registered[RULES_CONTRACT], "the sender is not the rules contract");
         emit NodePermissionsUpdated(addsRestrictions);
     }
+
+    /// Rules must answer one of the two interfaces. What they answer is their own business.
+    function checkRules(address rules) internal view override {
+        (bool answersPairs,) = wordOf(
+            rules,
+            abi.encodeWithSignature(
+                "connectionAllowed(bytes32,bytes32,bytes16,uint16,bytes32,bytes32,bytes16,uint16)", 0, 0, 0, 0, 0, 0, 0, 0
+            )
+        );
+        (bool answersNodes,) =
+            wordOf(rules, abi.encodeWithSignature("connectionAllowed(string,string,uint16)", "", "", 0));
+        require(answersPairs || answersNodes, "the contract does not answer connectionAllowed");
+    }
 }
