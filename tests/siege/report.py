@@ -24,7 +24,7 @@ def _line(result: Result) -> str:
     verdict = "holds" if result.holds else "BROKEN"
     cost = result.cost
     if cost is None:
-        return f"{result.name:<23}{'; '.join(result.facts)[:74]:<76}  {verdict}"
+        return f"{result.name:<23}{'; '.join(result.facts)[:65]:<67}  {verdict}"
     stop = "" if cost.stop_seconds is None else f"{cost.stop_seconds:.1f}"
     return (
         f"{result.name:<23}{cost.calm.p95:>6.2f}{cost.times.p50:>7.2f}{cost.times.p95:>7.2f}{cost.times.longest:>7.2f}"
