@@ -58,21 +58,27 @@ class SiegeNetwork:
         replace_text(node.pid_file, f"{process.pid}\n")
 
     def start_all(self, modified: Mapping[str, str] | None = None) -> None:
-        """Start every node and wait for block 1; DevnetError if that takes too long."""
+        """Start every node."""
         for node in self.nodes:
             self.start(node, (modified or {}).get(node.name))
+
+    def wait_for_first_block(self) -> None:
+        """DevnetError if block 1 is not on every node in time."""
         processes.wait_for_block(self.nodes, 1, START_SECONDS)
 
     def stop_all(self) -> None:
         """Stop every node; kill those that do not stop."""
         processes.stop_all(self.nodes)
 
-    def renew(self, modified: Mapping[str, str] | None = None) -> None:
-        """Replace the network by a new one, without history, on the same ports."""
+    def renew(self, modified: Mapping[str, str] | None = None, *, waiting: bool = True) -> None:
+        """Replace the network by a new one, without history, on the same ports. DevnetError if it makes no block, where
+        that is waited for."""
         self.kill_all()
         self.generation += 1
         self.manifest = _made(self.root, self.generation, self.block_period, self.port_offset)
         self.start_all(modified)
+        if waiting:
+            self.wait_for_first_block()
 
     def kill_all(self) -> None:
         """`kill -9` every node that runs."""
@@ -146,6 +152,7 @@ def running_network(block_period: float = 1.0) -> Iterator[SiegeNetwork]:
         network = SiegeNetwork(root, block_period, port_offset, manifest)
         try:
             network.start_all()
+            network.wait_for_first_block()
             yield network
         finally:
             network.stop_all()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from lacnode.devnet.manifest import DevnetNode
+from lacnode.devnet.manifest import DevnetError, DevnetNode
 from tests.siege.attack import Cost, Exercise, LoadAttack, Plan
 from tests.siege.measure import BlockTimes, log_bytes, memory_bytes
 from tests.siege.network import SiegeNetwork, block_hash, height, wait_for
@@ -22,6 +22,7 @@ SETTLE_SECONDS = 5.0
 """Before the calm is measured: nodes load what they need for the first transactions and calls."""
 
 SAMPLE_SECONDS = 0.5
+FIRST_BLOCK_SECONDS = 15.0
 RETURN_SECONDS = 60.0
 END_SECONDS = 15.0
 
@@ -64,7 +65,11 @@ class Siege:
     def run(self, attack: LoadAttack | Exercise) -> Result:
         """Carry out one attack and judge it."""
         self.say(f"{attack.name}: {attack.about}")
-        result = self._exercise(attack) if isinstance(attack, Exercise) else self._attack(attack)
+        try:
+            result = self._exercise(attack) if isinstance(attack, Exercise) else self._attack(attack)
+        except (AssertionError, DevnetError, OSError, RuntimeError) as error:
+            result = Result(attack.name, attack.about, None, [f"it could not be measured: {error}"])
+            self.network.renew()
         for fact in result.facts:
             self.say(f"  {fact}")
         self.say("  holds" if result.holds else "".join(f"  BROKEN: {fault}\n" for fault in result.faults).rstrip())
@@ -78,14 +83,21 @@ class Siege:
     def _attack(self, attack: LoadAttack) -> Result:
         calm = self.calm or self.measure_calm()
         if attack.modified:
-            self.network.renew(attack.modified)
+            self.network.renew(attack.modified, waiting=False)
         facts: list[str] = []
         with Watch(self.network.manifest) as watch:
-            time.sleep(SETTLE_SECONDS)
+            self._settle(watch)
             cost = self._measured(attack, watch, calm, facts)
         if not self._recover(was_modified=bool(attack.modified)):
             facts.append("the network did not recover and was replaced by a new one")
         return Result(attack.name, attack.about, cost, cost.broken(attack.bounds), facts)
+
+    def _settle(self, watch: Watch) -> None:
+        """Give a network that has just started time for its first block; an attacked one may never have it."""
+        deadline = time.monotonic() + FIRST_BLOCK_SECONDS
+        while watch.head == 0 and time.monotonic() < deadline:
+            time.sleep(SAMPLE_SECONDS)
+        time.sleep(SETTLE_SECONDS)
 
     def _measured(self, attack: LoadAttack, watch: Watch, calm: BlockTimes, facts: list[str]) -> Cost:
         growth = Growth(self.network.nodes)

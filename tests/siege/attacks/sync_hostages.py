@@ -57,7 +57,7 @@ async def take_hostage(node: DevnetNode, manners: Manners, sent: Sent) -> None:
     while True:
         try:
             await HostageTaker(node, manners, sent).stay(key)
-        except (ConnectionFailed, OSError):
+        except* (ConnectionFailed, OSError):
             sent.count("sessions ended")
         if manners.new_identity:
             key = NodeKey.generate()
