@@ -68,20 +68,23 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long a load attack lasts, and how many times the exercise of kills kills a node."""
+    """How long a load attack lasts, how often nodes are killed, how old a stale copy is, how long a chain that rots."""
 
     seconds: float = 60.0
     kills: int = 200
+    stale_blocks: int = 20
+    chain_blocks: int = 30
     seed: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Exercise:
-    """`carry_out` may stop, start and renew the network; it need not leave a healthy one."""
+    """`carry_out` does something to the network; where it `breaks_nodes` it need not leave a healthy one."""
 
     name: str
     about: str
     carry_out: Callable[[SiegeNetwork, Plan], Findings]
+    breaks_nodes: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,12 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from lacnode.devnet.manifest import DevnetError, DevnetNode
 from tests.siege.attack import Cost, Exercise, LoadAttack, Plan
@@ -166,24 +168,39 @@ class Growth:
 
 
 @contextmanager
-def attacking(attack: LoadAttack, network: SiegeNetwork, facts: list[str]) -> Iterator[None]:
-    """The attacking process runs inside the block; what it has sent becomes a fact."""
+def attacking(attack: LoadAttack, network: SiegeNetwork, facts: list[str]) -> Iterator[Callable[[], bool]]:
+    """The attacking process runs inside the block; what it has sent becomes a fact. Gives whether it has begun."""
     words = [sys.executable, "-m", "tests.siege.attacker", attack.name, str(network.manifest.path)]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-    try:
-        yield
-        if process.poll() is not None:
-            raise RuntimeError(f"the attacking process of {attack.name} ended with status {process.returncode}")
-    finally:
-        process.send_signal(signal.SIGTERM)
+    with tempfile.TemporaryDirectory() as directory:
+        output = Path(directory) / "sent"
+        with output.open("wb") as stdout:
+            process = subprocess.Popen(words, stdout=stdout)
         try:
-            output, _ = process.communicate(timeout=END_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            output, _ = process.communicate()
-    counts = json.loads(output or "{}")
+            yield lambda: _has_begun(process, output)
+            if process.poll() is not None:
+                raise RuntimeError(f"the attacking process of {attack.name} ended with status {process.returncode}")
+        finally:
+            _end(process)
+            counts = json.loads(_last_line(output) or "{}")
     if counts:
         facts.append("sent: " + ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())))
+
+
+def _has_begun(process: subprocess.Popen[bytes], output: Path) -> bool:
+    return process.poll() is not None or bool(_last_line(output))
+
+
+def _last_line(output: Path) -> str:
+    return (output.read_text("utf-8").splitlines() or [""])[-1]
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def described(times: BlockTimes) -> str:

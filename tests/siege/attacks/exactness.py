@@ -26,4 +26,4 @@ def compare_modexp(network: SiegeNetwork, plan: Plan) -> Findings:
     return findings
 
 
-ATTACKS = (Exercise("modexp", "MODEXP with empty base and exponent gives 1", compare_modexp),)
+ATTACKS = (Exercise("modexp", "MODEXP with empty base and exponent gives 1", compare_modexp, False),)
