@@ -61,6 +61,10 @@ class Stranger:
         """Send an `eth` message."""
         await self.connection.send(self._table.message_id("eth", message.CODE), message.encode(self.eth_version))
 
+    async def send_raw(self, code: int, body: bytes) -> None:
+        """Send an `eth` message with any body."""
+        await self.connection.send(self._table.message_id("eth", code), body)
+
     async def send_consensus(self, code: int, data: bytes) -> None:
         """Send a message of the `IBF` protocol, whatever `data` is."""
         await self.connection.send(self._table.message_id("IBF", code), data)
