@@ -101,8 +101,14 @@ class Accounts:
         return self._read(address) is not None
 
     def account_has_code_or_nonce(self, address: bytes) -> bool:
+        """Whether a creation at `address` must fail. Storage counts too (EIP-7610, Besu 25.5), unlike in py-evm."""
         account = self._read(address) or _NEW
-        return account.nonce != 0 or account.code_hash != EMPTY_KECCAK
+        return account.nonce != 0 or account.code_hash != EMPTY_KECCAK or self._has_storage(address, account)
+
+    def _has_storage(self, address: bytes, account: Account) -> bool:
+        """Whether `account` had storage before the block, and has it still. What the block itself wrote need not be
+        looked at: code that writes storage, or a delegation, gives the account code or a nonce."""
+        return account.storage_root != EMPTY_TRIE_ROOT and address not in self._cleared
 
     def account_is_empty(self, address: bytes) -> bool:
         account = self._read(address) or _NEW
@@ -193,10 +199,6 @@ class Accounts:
         self._undo.append((_SLOT, address, slot, before))
         self._storage[address][slot] = value
         self.wrote_storage = True
-
-    def has_storage(self, address: bytes) -> bool:
-        """Whether `address` had storage before the block."""
-        return (self._read(address) or _NEW).storage_root != EMPTY_TRIE_ROOT
 
     def delete_storage(self, address: bytes) -> None:
         slots = self._storage.get(address, {})

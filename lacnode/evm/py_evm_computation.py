@@ -88,21 +88,6 @@ def computation_class(base: Any, fork: Fork, code_size_limit: int | None, stack_
             meter = super()._configure_gas_meter()
             return BudgetMeter(meter.start_gas, meter.refund_strategy, self.state.budget)
 
-        @classmethod
-        def apply_create_message(cls, state: Any, message: Any, *rest: Any, **named: Any) -> Any:
-            if not state._account_db.has_storage(message.storage_address):
-                return super().apply_create_message(state, message, *rest, **named)
-            return cls._create_over_storage(state, message, *rest, **named)
-
-        @classmethod
-        def _create_over_storage(cls, state: Any, message: Any, *rest: Any, **named: Any) -> Any:
-            """Besu empties what a genesis put under the address of a contract to be; py-evm does not."""
-            snapshot = state.snapshot()
-            state.delete_storage(message.storage_address)
-            computation = super().apply_create_message(state, message, *rest, **named)
-            (state.revert if computation.is_error else state.commit)(snapshot)
-            return computation
-
         def add_child_computation(self, child_computation: Any) -> None:
             super().add_child_computation(child_computation)
             self.children.pop()

@@ -289,12 +289,15 @@ class TestGenesisOptions:
         assert statuses(block.receipts) == [None, None]
         assert net.state.exists(COINBASE), "before EIP-161 even nothing makes an account"
 
-    def test_a_contract_to_be_starts_with_empty_storage(self) -> None:
-        """Whatever a genesis put there: as Besu 24.1.0."""
-        net = Network({created_address(RICH.address, 0): {"balance": "1", "storage": {"0": "5", "1": "6"}}})
-        net.execute(signed(RICH, 0, data=bytes.fromhex("6000546002556007600155")))
+    def test_a_creation_fails_where_a_genesis_put_storage(self) -> None:
+        """As Besu 25.5 (EIP-7610); Besu 24.1 emptied the storage."""
         address = created_address(RICH.address, 0)
-        assert [net.state.storage(address, slot) for slot in (0, 1, 2)] == [0, 7, 0]
+        net = Network({address: {"balance": "1", "storage": {"0": "5", "1": "6"}}})
+        block = net.execute(signed(RICH, 0, data=bytes.fromhex("6000546002556007600155")))
+        assert statuses(block.receipts) == [0]
+        assert block.gas_used == 1_000_000, "a creation that cannot begin takes all gas"
+        assert [net.state.storage(address, slot) for slot in (0, 1, 2)] == [5, 6, 0]
+        assert (net.state.balance(address), net.state.nonce(address)) == (1, 0)
 
     @pytest.mark.parametrize(
         "config", [{"londonBlock": 0, "shanghaiTime": 0}, {"londonBlock": 0, "shanghaiTime": 0, "cancunTime": 0}]
