@@ -3,9 +3,9 @@
 Every answer comes from one snapshot. Must not write.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from lacnode.chain.log_filter import LogFilter
+from lacnode.chain.log_filter import BloomTest, LogFilter
 from lacnode.chain.outcome import FoundLog, TransactionOutcome, placed_logs
 from lacnode.chain.store import StoredChain, TransactionPlace
 from lacnode.primitives.block import Block
@@ -71,8 +71,11 @@ class History:
         """The sum of difficulties up to `header`: one for every block after the genesis."""
         return self.genesis.header.difficulty + header.number
 
-    def logs(self, from_number: int, to_number: int, wanted: LogFilter) -> Iterator[FoundLog]:
-        """Matching logs of the blocks from `from_number` to `to_number`, both included, in order.
+    def logs(
+        self, from_number: int, to_number: int, wanted: LogFilter, check: Callable[[], None] = lambda: None
+    ) -> Iterator[FoundLog]:
+        """Matching logs of the blocks from `from_number` to `to_number`, both included, in order. `check` is called for
+        every block that has logs, and may raise to end the search.
 
         Lazy, and holds its snapshot until it is exhausted or closed.
         """
@@ -80,18 +83,19 @@ class History:
         with self._database.read() as snapshot:
             chain = StoredChain(snapshot)
             for number, bloom in chain.blooms(max(0, from_number), to_number):
+                check()
                 if test.passes(bloom):
-                    yield from _logs_of(chain, chain.hash_at(number) or b"", wanted)
+                    yield from _logs_of(chain, chain.hash_at(number) or b"", wanted, test)
 
     def logs_of_block(self, hash_: bytes, wanted: LogFilter) -> tuple[FoundLog, ...]:
         """Matching logs of one block; none for an unknown hash."""
         with self._database.read() as snapshot:
-            return tuple(_logs_of(StoredChain(snapshot), hash_, wanted))
+            return tuple(_logs_of(StoredChain(snapshot), hash_, wanted, wanted.bloom_test()))
 
 
-def _logs_of(chain: StoredChain, hash_: bytes, wanted: LogFilter) -> Iterator[FoundLog]:
+def _logs_of(chain: StoredChain, hash_: bytes, wanted: LogFilter, test: BloomTest) -> Iterator[FoundLog]:
     header, outcomes = chain.header_of(hash_), chain.outcomes_of(hash_)
-    if header is None or header.logs_bloom == EMPTY_BLOOM or not wanted.bloom_test().passes(header.logs_bloom):
+    if header is None or header.logs_bloom == EMPTY_BLOOM or not test.passes(header.logs_bloom):
         return
     body = chain.body_of(hash_)
     if body is None or outcomes is None:

@@ -267,6 +267,8 @@ def _api(read: Reader) -> ApiSettings:
     return ApiSettings(
         max_logs_range=read.number("rpc-max-logs-range"),
         gas_cap=read.number("rpc-gas-cap"),
+        call_seconds=read.number("rpc-call-timeout-seconds"),
+        reader_processes=read.number("rpc-reader-processes"),
         gas_price_blocks=read.number("api-gas-price-blocks"),
         gas_price_percentile=read.real("api-gas-price-percentile"),
         gas_price_max=read.number("api-gas-price-max"),

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import h11
 import trio
 
+from lacnode.http.listening import client_of
 from lacnode.http.messages import HOST_REFUSED, JSON, TOO_LARGE, TOO_SLOW, Answering, Request, Response
 
 READ_SIZE = 65_536
@@ -44,6 +45,7 @@ class HttpConversation:
         self._max_body = max_body
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
         self._head: Request | None = None
+        self._client = client_of(stream)
 
     async def run(self) -> None:
         """Until either side has had enough."""
@@ -90,11 +92,15 @@ class HttpConversation:
             return None
         headers = {name.decode("ascii"): value.decode("latin-1") for name, value in head.headers}
         request = self._head = Request(head.method.decode("ascii"), head.target.decode("latin-1"), headers)
+        if {"content-length", "transfer-encoding"} <= headers.keys():
+            # Whoever stands between us and the client may believe the other header, and take the rest of this body for a
+            # request of somebody else (RFC 9112, 6.1): nothing of it may be answered on this connection.
+            return Response(400, close=True)
         refused = self._routes.early(request)
         if refused is not None:
             return refused
         body = await self._body(headers)
-        return TOO_LARGE if body is None else Request(request.method, request.target, headers, body)
+        return TOO_LARGE if body is None else Request(request.method, request.target, headers, body, self._client)
 
     async def _body(self, headers: Mapping[str, str]) -> bytes | None:
         """The body of the request, None once it is too large: the rest is not kept."""

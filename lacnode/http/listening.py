@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import structlog
 import trio
@@ -33,6 +34,23 @@ async def bind(host: str, port: int) -> list[trio.SocketListener]:
 def port_of(listeners: Sequence[trio.SocketListener]) -> int:
     """The port that was really bound."""
     return int(listeners[0].socket.getsockname()[1])
+
+
+def client_of(stream: trio.abc.Stream) -> str:
+    """The address at the other end, which limits of one client count by: of IPv6 the network of 64 bits, since one
+    subscriber has all of that. Empty where the stream is no socket."""
+    if not isinstance(stream, trio.SocketStream):
+        return ""
+    try:
+        host = str(stream.socket.getpeername()[0])
+    except OSError:
+        return ""
+    address = ip_address(host.partition("%")[0])
+    if isinstance(address, IPv4Address):
+        return host
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(IPv6Address(int(address) >> 64 << 64))
 
 
 class Door:

@@ -14,12 +14,14 @@ HOST_REFUSED = b'{"message":"Host not authorized."}'
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request. `headers` have their names in lower case; `body` is empty until it has been read."""
+    """A request. `headers` have their names in lower case; `body` is empty until it has been read. `client` is the address
+    that it comes from, as `listening.client_of` names it."""
 
     method: str
     target: str
     headers: Headers
     body: bytes = b""
+    client: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,10 +50,13 @@ from lacnode.permissioning.local_lists import LocalPermissions, NodeList
 from lacnode.permissioning.node_permissions import Moment
 from lacnode.primitives.block import Block
 from lacnode.primitives.transaction import Transaction
+from lacnode.rpc.readers.messages import Setup
+from lacnode.rpc.readers.pool import NodeDatabase, ReaderProcesses
 from lacnode.rpc.server import RpcServers
 from lacnode.rpc.services import RpcServices
 from lacnode.storage.consensus_log import ConsensusLog, MemoryConsensusLog
 from lacnode.storage.database import Database
+from lacnode.storage.lmdb_database import LmdbDatabase
 from lacnode.sync.synchronizer import Synchronizer
 from lacnode.sync.transaction_gossip import TransactionGossip
 from lacnode.txpool.admission import Admission, HeadState
@@ -146,7 +149,7 @@ class Node:
             rng=self._rng,
         )
         self.validator = self._make_validator()
-        self.rpc = RpcServers(config.http, config.websocket, self._services())
+        self.rpc = RpcServers(config.http, config.websocket, self._services(), self._make_readers(parts.database))
         self.metrics = self._make_metrics()
 
     # -- putting it together -----------------------------------------------------------------------------------------
@@ -230,6 +233,14 @@ class Node:
             *(() if self.private is None else privacy_series(self.private.room)),
         ]
         return MetricsEndpoint(self.config.metrics, series)
+
+    def _make_readers(self, database: Database) -> ReaderProcesses | None:
+        """Processes that answer heavy calls; None where no other process can read the database, or none is wanted."""
+        if not isinstance(database, LmdbDatabase) or self.config.api.reader_processes < 1:
+            return None
+        setup = Setup(self.spec, database.directory.absolute(), self.config.api)
+        around = NodeDatabase(lambda: self.chain.head.hash, database.flush, database.forget_dead_readers)
+        return ReaderProcesses(setup, around, self.config.api.reader_processes)
 
     def _services(self) -> RpcServices:
         return RpcServices(

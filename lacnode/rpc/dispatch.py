@@ -1,14 +1,18 @@
 """One JSON text in, one JSON text out: batches, methods, and errors as Besu words them.
 
-Synchronous, and called in a worker thread. What a method fails with unexpectedly is logged here and never told to the
-client. Like Besu, and unlike JSON-RPC's own text, notifications are not carried out.
+A request is answered in steps, the parts of a generator, each in a worker thread (`requests` drives it). Between two steps
+the generator yields what it waits for: the result of a `ReadCall`, or, by `PAUSE`, the next turn.
+What a method fails with unexpectedly is logged here and never told to the client. Like Besu, and unlike JSON-RPC's own text,
+notifications are not carried out.
 """
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from enum import Enum
+from typing import TypeVar
 
 import structlog
 
@@ -25,15 +29,23 @@ from lacnode.rpc.envelope import (
     read_call,
     success,
 )
-from lacnode.rpc.errors import RpcError
+from lacnode.rpc.errors import BusyError, RpcError
+from lacnode.rpc.reading import ReadCall
 from lacnode.rpc.registry import Handler, Method, Registry
 from lacnode.rpc.services import RpcServices
+from lacnode.rpc.trials import Trials
 from lacnode.rpc.user import Authenticator, User
 
 log = structlog.get_logger("rpc")
 
-BATCH_REPLY_BYTES = 128 * 2**20
+BATCH_REPLY_BYTES = 32 * 2**20
 """What the replies of one batch may take together; the calls left over are refused."""
+
+STEP_SECONDS = 0.05
+"""How long the calls of a batch may run before other requests get a turn."""
+
+RETRY_AFTER_SECONDS = 1
+"""When a client that was refused is told to try again."""
 
 _PRIVATE = ("eea_", "priv_", "privx_")
 _STATUS = {errors.PARSE_ERROR: 400, errors.INVALID_REQUEST: 400, errors.UNAUTHORIZED: 401}
@@ -46,18 +58,35 @@ Own = Mapping[str, Handler]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose call it is. `user` is None for nobody in particular."""
+    """Whose call it is: a connection's own methods, the user (None without a token), the address."""
 
     own: Own
     user: User | None
+    client: str
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The reply's text, empty where nothing is owed, and the status that HTTP gives it."""
+    """The reply's text, empty where nothing is owed, and the status that HTTP gives it. `retry_after` is in seconds, 0
+    for a reply that is no refusal."""
 
     body: bytes
     status: int = 200
+    retry_after: int = 0
+
+
+class Pause(Enum):
+    """What a step ends with when it has run long enough."""
+
+    PAUSE = "pause"
+
+
+Steps = Generator[ReadCall | Pause, object, Reply]
+"""The steps of an answer. A `ReadCall` is sent its result, or thrown the RpcError that it ended with."""
+
+T = TypeVar("T")
+Part = Generator[ReadCall | Pause, object, T]
+"""A part of the steps, with the result of the part."""
 
 
 class Dispatcher:
@@ -72,36 +101,40 @@ class Dispatcher:
         max_batch: int = 0,
         pretty: bool = False,
         authenticator: Authenticator | None = None,
+        trials: Trials | None = None,
     ) -> None:
         self._registry = registry
         self._services = services
         self._authenticator = authenticator
         self._max_batch = max_batch
         self._pretty = pretty
+        self._trials = trials or Trials()
 
-    def http(self, data: bytes, until: float = math.inf, authorization: str | None = None) -> Reply:
+    def http(self, data: bytes, until: float = math.inf, authorization: str | None = None, client: str = "") -> Steps:
         """Answer the body of an HTTP request. After `until` (monotonic seconds) the rest of a batch is refused.
-        `authorization` is the header that says who calls."""
+        `authorization` is the header that says who calls, `client` the address."""
         if self._authenticator is not None and authorization is None and self._authenticator.demands_token():
             return Reply(self._encoded(failure(None, errors.unauthorized())), 401)
-        caller = self._caller({}, authorization)
+        caller = self._caller({}, authorization, client)
         try:
             value = parse(data)
         except NotJson:
             return self._refused(errors.parse_error())
         if isinstance(value, dict):
-            return self._single(value, caller)
+            return (yield from self._single(value, caller))
         if not isinstance(value, list):
             return self._refused(errors.parse_error())
         if not value:
             return self._refused(errors.invalid_request())
         if 0 < self._max_batch < len(value):
             return Reply(self._encoded(failure(None, errors.batch_too_large())))
-        return self._batch(value, caller, until)
+        return (yield from self._batch(value, caller, until))
 
-    def websocket(self, data: bytes, own: Own, until: float = math.inf, authorization: str | None = None) -> Reply:
-        """Answer a WebSocket message. `own` are the connection's methods; `until` and `authorization` (of the upgrade) as
-        for HTTP: a token that is over ends what the connection may."""
+    def websocket(
+        self, data: bytes, own: Own, until: float = math.inf, authorization: str | None = None, client: str = ""
+    ) -> Steps:
+        """Answer a WebSocket message. `own` are the connection's methods; `until`, `authorization` (of the upgrade) and
+        `client` as for HTTP: a token that is over ends what the connection may."""
         if not data:
             return self._refused(errors.invalid_request())
         try:
@@ -109,42 +142,57 @@ class Dispatcher:
         except NotJson:
             return self._refused(errors.internal_error())
         if isinstance(value, dict):
-            return self._single(value, self._caller(own, authorization))
+            return (yield from self._single(value, self._caller(own, authorization, client)))
         if isinstance(value, list):
-            return self._batch(value, self._caller(own, authorization), until)
+            return (yield from self._batch(value, self._caller(own, authorization, client), until))
         return self._refused(errors.internal_error())
 
-    def _caller(self, own: Own, authorization: str | None) -> Caller:
+    def _caller(self, own: Own, authorization: str | None, client: str) -> Caller:
         user = None if self._authenticator is None else self._authenticator.user_of(authorization)
-        return Caller(own, user)
+        return Caller(own, user, client)
 
     # -- calls -------------------------------------------------------------------------------------------------------
 
-    def _single(self, value: object, caller: Caller) -> Reply:
-        reply = self._answer(value, caller)
+    def _single(self, value: object, caller: Caller) -> Steps:
+        try:
+            reply = yield from self._answer(value, caller)
+        except BusyError as error:
+            id_ = value.get("id") if isinstance(value, dict) else None
+            return Reply(self._encoded(failure(id_, error)), error.status, RETRY_AFTER_SECONDS)
         if reply is None:
             return Reply(b"")
-        error = reply.get("error")
-        code = int(error["code"]) if isinstance(error, Mapping) else 0
+        shown = reply.get("error")
+        code = int(shown["code"]) if isinstance(shown, Mapping) else 0
         return Reply(self._encoded(reply), _STATUS.get(code, 200))
 
-    def _batch(self, values: Sequence[object], caller: Caller, until: float) -> Reply:
+    def _batch(self, values: Sequence[object], caller: Caller, until: float) -> Steps:
         parts: list[bytes] = []
         size = 0
+        pause_at = time.monotonic() + STEP_SECONDS
         for value in values:
+            if time.monotonic() > pause_at:
+                yield Pause.PAUSE
+                pause_at = time.monotonic() + STEP_SECONDS
             if size > BATCH_REPLY_BYTES:
                 reply = _refusal(value, RpcError(errors.LIMIT_EXCEEDED, "Replies exceed max batch reply size"))
             elif time.monotonic() > until:
                 reply = _refusal(value, errors.timeout())
             else:
-                reply = self._answer(value, caller)
+                reply = yield from self._batched(value, caller)
             if reply is not None:
                 parts.append(self._encoded(reply))
                 size += len(parts[-1])
         return Reply(b"[" + b",".join(parts) + b"]")
 
-    def _answer(self, value: object, caller: Caller) -> Json | None:
-        """The reply to one call, None for a notification."""
+    def _batched(self, value: object, caller: Caller) -> Part[Json | None]:
+        """The reply to a call of a batch, whose status HTTP cannot give."""
+        try:
+            return (yield from self._answer(value, caller))
+        except BusyError as error:
+            return _refusal(value, error)
+
+    def _answer(self, value: object, caller: Caller) -> Part[Json | None]:
+        """The reply to one call, None for a notification. BusyError if it cannot be carried out now."""
         try:
             call = read_call(value)
         except Malformed as malformed:
@@ -152,14 +200,21 @@ class Dispatcher:
         if not call.wants_reply:
             return None
         try:
-            return success(call.id, self._call(call, caller))
+            return success(call.id, (yield from self._call(call, caller)))
+        except BusyError:
+            raise
         except RpcError as error:
             return failure(call.id, error)
 
-    def _call(self, call: Call, caller: Caller) -> object:
+    def _call(self, call: Call, caller: Caller) -> Part[object]:
         handler = self._handler(call, caller)
+        services = self._services_for(caller, call.method)
         try:
-            return handler(self._services_for(caller.user, call.method), call.params)
+            result = handler(services, call.params)
+            if not isinstance(result, ReadCall):
+                return result
+            done, result_of_trial = self._trials.answer(result, services, caller.client)
+            return result_of_trial if done else (yield result)
         except RpcError:
             raise
         except Exception:
@@ -175,17 +230,17 @@ class Dispatcher:
             raise errors.invalid_params(f"exactly {method.arity} parameter(s) were expected")
         return method.handler
 
-    def _services_for(self, user: User | None, method: str) -> RpcServices:
-        """The rooms as this user may use them: with several tenants, the private one as its own key's."""
+    def _services_for(self, caller: Caller, method: str) -> RpcServices:
+        """What this caller may use: with several tenants, private transactions as those of its own key."""
         room = self._services.privacy if method.startswith(_PRIVATE) else None
         if room is None or not room.has_tenants:
             return self._services
-        if user is None:
+        if caller.user is None:
             raise errors.unauthorized()
-        if user.privacy_key is None:
+        if caller.user.privacy_key is None:
             raise errors.invalid_request()
         services = copy(self._services)
-        services.privacy = room.of_tenant(user.privacy_key)
+        services.privacy = room.of_tenant(caller.user.privacy_key)
         return services
 
     # -- replies -----------------------------------------------------------------------------------------------------

@@ -94,10 +94,33 @@ def failure(id_: object, error: RpcError) -> Json:
     return {"jsonrpc": "2.0", "id": id_, "error": shown}
 
 
+class EncodedJson:
+    """A result that is JSON text already: it comes from another process, and is not parsed to be written again."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+
+
 def encode(reply: Json, *, pretty: bool = False) -> bytes:
     """The JSON text of a reply; TypeError or ValueError if it holds what JSON cannot say."""
     try:
-        return orjson.dumps(reply, option=orjson.OPT_INDENT_2 if pretty else 0)
+        if pretty:
+            return orjson.dumps(reply, default=_parsed, option=orjson.OPT_INDENT_2)
+        return orjson.dumps(reply, default=_embedded)
     except orjson.JSONEncodeError:  # whole numbers of more than 64 bits are beyond it
-        separators = None if pretty else (",", ":")
-        return json.dumps(reply, ensure_ascii=False, separators=separators, indent=2 if pretty else None).encode()
+        separators, indent = (None, 2) if pretty else ((",", ":"), None)
+        return json.dumps(reply, ensure_ascii=False, separators=separators, indent=indent, default=_parsed).encode()
+
+
+def _embedded(value: object) -> object:
+    if isinstance(value, EncodedJson):
+        return orjson.Fragment(value.text)
+    raise TypeError
+
+
+def _parsed(value: object) -> object:
+    if isinstance(value, EncodedJson):
+        return orjson.loads(value.text)
+    raise TypeError

@@ -15,6 +15,13 @@ class RpcError(Exception):
         self.data = data
 
 
+class CallTimeoutError(RpcError):
+    """A call that took longer than it may."""
+
+    def __init__(self) -> None:
+        super().__init__(INTERNAL_ERROR, "Timeout expired")
+
+
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL_ERROR = -32700, -32600, -32601, -32602, -32603
 METHOD_NOT_ENABLED, LIMIT_EXCEEDED, SERVER_ERROR, ENODE_ERROR = -32604, -32005, -32000, -32100
 UNAUTHORIZED = -40100
@@ -50,7 +57,15 @@ def internal_error() -> RpcError:
 
 
 def timeout() -> RpcError:
-    return RpcError(INTERNAL_ERROR, "Timeout expired")
+    return CallTimeoutError()
+
+
+class BusyError(RpcError):
+    """A call that is refused at once, because too many wait before it. `status` is what HTTP says of it."""
+
+    def __init__(self, why: str, status: int) -> None:
+        super().__init__(LIMIT_EXCEEDED, why)
+        self.status = status
 
 
 def unknown_block() -> RpcError:

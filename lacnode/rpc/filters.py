@@ -16,8 +16,9 @@ from lacnode.chain.outcome import FoundLog
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc import results
 from lacnode.rpc.errors import LIMIT_EXCEEDED, RpcError, filter_not_found, invalid_params, logs_filter_not_found
-from lacnode.rpc.methods.eth_transactions import matching_logs
+from lacnode.rpc.methods.eth_transactions import logs_of_filter
 from lacnode.rpc.parameters import log_query, required, text
+from lacnode.rpc.reading import ReadCall
 from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.services import RpcServices
 from lacnode.txpool.pooled import PooledTransaction
@@ -133,7 +134,7 @@ class Filters:
             filter_ = self._used(params)
         if filter_ is None or filter_.kind != LOGS:
             raise logs_filter_not_found()
-        return matching_logs(services, log_query(services, filter_.document), capped=False)
+        return ReadCall(logs_of_filter, [filter_.document])
 
     def _uninstall(self, services: RpcServices, params: Params) -> object:
         with self._lock:

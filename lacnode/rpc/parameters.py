@@ -12,11 +12,16 @@ from lacnode.evm.engine import CallRequest
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import from_hex
 from lacnode.primitives.transaction import AccessListEntry
-from lacnode.rpc.errors import RpcError, block_not_found, invalid_params, unknown_block
-from lacnode.rpc.registry import Params
-from lacnode.rpc.services import RpcServices
+from lacnode.rpc.errors import LIMIT_EXCEEDED, RpcError, block_not_found, invalid_params, unknown_block
+from lacnode.rpc.reading import HasChain, Params
 
 MAX_UINT256 = 2**256 - 1
+MAX_GAS = 2**63 - 1
+"""Besu counts gas in a signed 64-bit number and takes a larger one for this one."""
+
+MAX_ADDRESSES, MAX_TOPICS = 1_000, 1_000
+"""What a filter may name: addresses, and topics over all positions. Besu bounds neither."""
+
 LATEST_TAGS = frozenset(("latest", "pending"))
 UNSET_TAGS = frozenset(("finalized", "safe"))
 MIN_HASH_TEXT, MAX_NUMBER_TEXT = 65, 16
@@ -111,7 +116,7 @@ def slot(value: object) -> int:
 # -- blocks --------------------------------------------------------------------------------------------------------
 
 
-def block_number(services: RpcServices, value: object) -> int:
+def block_number(services: HasChain, value: object) -> int:
     """The number that a block parameter of type "number" means; it may be above the head."""
     head = services.chain.head.header.number
     if isinstance(value, int) and not isinstance(value, bool):
@@ -141,12 +146,12 @@ def _java_long(word: str) -> int:
     raise invalid_params("block: a number, a hash, or one of latest, earliest, pending was expected")
 
 
-def header_by_number(services: RpcServices, value: object) -> BlockHeader | None:
+def header_by_number(services: HasChain, value: object) -> BlockHeader | None:
     """The header that a "number" parameter means, None above the head."""
     return services.chain.header_at(block_number(services, value))
 
 
-def header_by_number_or_hash(services: RpcServices, value: object) -> BlockHeader:
+def header_by_number_or_hash(services: HasChain, value: object) -> BlockHeader:
     """The header that a "number or hash" parameter means; "Block not found" if there is none."""
     if isinstance(value, Mapping):
         header = _header_by_object(services, value)
@@ -161,7 +166,7 @@ def header_by_number_or_hash(services: RpcServices, value: object) -> BlockHeade
     return header
 
 
-def _header_by_object(services: RpcServices, value: Mapping[str, object]) -> BlockHeader | None:
+def _header_by_object(services: HasChain, value: Mapping[str, object]) -> BlockHeader | None:
     """A block by EIP-1898. Every block that is known is canonical, so `requireCanonical` changes nothing."""
     if value.get("blockHash") is not None:
         boolean(value.get("requireCanonical", False), "requireCanonical")
@@ -192,7 +197,7 @@ def call_request(value: object) -> tuple[CallRequest, bool | None]:
     request = CallRequest(
         sender=bytes(20) if value.get("from") is None else address(value["from"], "from"),
         to=None if value.get("to") is None else address(value["to"], "to"),
-        gas=None if value.get("gas") is None else quantity(value["gas"], "gas", 2**63 - 1),
+        gas=None if value.get("gas") is None else min(quantity(value["gas"], "gas"), MAX_GAS),
         gas_price=gas_price,
         max_fee_per_gas=fee,
         max_priority_fee_per_gas=tip,
@@ -237,7 +242,7 @@ class LogQuery:
     fixed_to: bool = False
 
 
-def log_query(services: RpcServices, value: object) -> LogQuery:
+def log_query(services: HasChain, value: object) -> LogQuery:
     """A filter object."""
     if not isinstance(value, Mapping):
         raise invalid_params("filter: an object was expected")
@@ -257,7 +262,7 @@ def log_query(services: RpcServices, value: object) -> LogQuery:
     )
 
 
-def _range_end(services: RpcServices, value: object) -> int:
+def _range_end(services: HasChain, value: object) -> int:
     try:
         return block_number(services, "latest" if value is None else value)
     except RpcError as error:
@@ -273,6 +278,8 @@ def _addresses(value: object) -> tuple[bytes, ...]:
     if value is None:
         return ()
     if isinstance(value, list):
+        if len(value) > MAX_ADDRESSES:
+            raise RpcError(LIMIT_EXCEEDED, f"Number of addresses exceeds maximum of {MAX_ADDRESSES}")
         return tuple(address(item, "address") for item in value)
     return (address(value, "address"),)
 
@@ -285,6 +292,8 @@ def _topics(value: object) -> tuple[tuple[bytes, ...], ...]:
         return (_position(value),)
     if not isinstance(value, list):
         raise invalid_params("topics: an array was expected")
+    if sum(len(item) if isinstance(item, list) else 1 for item in value) > MAX_TOPICS:
+        raise RpcError(LIMIT_EXCEEDED, f"Number of topics exceeds maximum of {MAX_TOPICS}")
     return tuple(_position(item) for item in value)
 
 

@@ -1,14 +1,16 @@
 """Which methods there are, which are switched on, and which this node only knows by name."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from lacnode.rpc.errors import method_not_enabled, method_not_found
+from lacnode.rpc.reading import Params
 from lacnode.rpc.services import RpcServices
 
-Params = Sequence[object]
+__all__ = ["KNOWN_METHODS", "Handler", "Method", "Params", "Registry"]
+
 Handler = Callable[[RpcServices, Params], object]
-"""Answers with what `orjson` can write. Called in a worker thread; raises RpcError."""
+"""Answers with what `orjson` can write, or with a `ReadCall` for the rest. Called in a worker thread; raises RpcError."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,27 +13,27 @@ from lacnode.rpc.dispatch import Dispatcher
 from lacnode.rpc.envelope import failure
 from lacnode.rpc.health import LIVENESS, READINESS, health
 from lacnode.rpc.login import Login
+from lacnode.rpc.requests import RequestRunner
 from lacnode.rpc.services import RpcServices
 from lacnode.rpc.user import Authenticator
-from lacnode.rpc.workers import Workers
 
 
 class Routes:
-    """Answers requests. Methods run in threads of `workers`, for at most `timeout` seconds."""
+    """Answers requests. `runner` runs the methods, for at most `timeout` seconds."""
 
     def __init__(
         self,
         gate: Gate,
         dispatcher: Dispatcher,
         services: RpcServices,
-        workers: Workers,
+        runner: RequestRunner,
         timeout: float,
         authenticator: Authenticator | None = None,
     ) -> None:
         self._gate = gate
         self._dispatcher = dispatcher
         self._services = services
-        self._workers = workers
+        self._runner = runner
         self._timeout = timeout
         self._login = Login(authenticator)
         self._looking = trio.CapacityLimiter(1)
@@ -73,15 +73,10 @@ class Routes:
     async def _call(self, request: Request, cors: list[Header]) -> Response:
         until, body = time.monotonic() + self._timeout, request.body
         authorization = request.headers.get("authorization")
+        steps = self._dispatcher.http(body, until, authorization, request.client)
         with trio.move_on_after(self._timeout):
-            reply = await trio.to_thread.run_sync(
-                self._dispatcher.http,
-                body,
-                until,
-                authorization,
-                limiter=self._workers.of(body),
-                abandon_on_cancel=True,
-            )
-            return Response(reply.status, reply.body, (JSON, *cors))
+            reply = await self._runner.run(body, steps, request.client)
+            retry = (("retry-after", str(reply.retry_after)),) if reply.retry_after else ()
+            return Response(reply.status, reply.body, (JSON, *retry, *cors))
         late = orjson.dumps(failure(None, errors.timeout()))
         return Response(504, late, (JSON, *cors), close=True)

@@ -17,24 +17,30 @@ from lacnode.rpc.filters import Filters
 from lacnode.rpc.login import Login, LoginRoutes
 from lacnode.rpc.methods import all_methods
 from lacnode.rpc.private_filters import PrivateFilters
+from lacnode.rpc.readers.threads import ReaderThreads
 from lacnode.rpc.registry import Registry
+from lacnode.rpc.requests import Readers, RequestRunner
 from lacnode.rpc.routes import Routes
 from lacnode.rpc.services import RpcServices
 from lacnode.rpc.settings import HttpSettings, WebSocketSettings
 from lacnode.rpc.subscriptions import Subscriptions
+from lacnode.rpc.trials import Trials
 from lacnode.rpc.user import Authenticator
 from lacnode.rpc.websocket import WebSocketService
-from lacnode.rpc.workers import Workers
 
 __all__ = ["RpcPortTaken", "RpcServers"]
 
 log = structlog.get_logger("rpc")
 
+THREAD_SECONDS = 2.0
+"""What a heavy call may take where it runs in a thread of this process."""
+
 Listeners = Sequence[trio.SocketListener]
 
 
 class RpcServers:
-    """HTTP and WebSocket, each where it is switched on. `http_port` and `ws_port` are the real ones once it runs.
+    """HTTP and WebSocket, each where it is switched on. `http_port` and `ws_port` are the real ones once it runs. `readers`
+    answer calls that only read; without them, threads of this process do.
     BadOrigin if a CORS origin cannot be used, CannotAuthenticate if a file about users or tokens cannot
     be."""
 
@@ -43,11 +49,14 @@ class RpcServers:
         http: HttpSettings | None,
         websocket: WebSocketSettings | None,
         services: RpcServices,
+        readers: Readers | None = None,
     ) -> None:
         self._http = http
         self._websocket = websocket
         self._services = services
-        self._workers = Workers()
+        self._readers = readers or ReaderThreads(services.reading, min(services.settings.call_seconds, THREAD_SECONDS))
+        self._runner = RequestRunner(self._readers)
+        self._trials = Trials()
         filters, private_filters = Filters(), PrivateFilters()
         self._subscriptions = Subscriptions(services.chain)
         private = None if services.privacy is None else services.privacy.mode
@@ -78,6 +87,7 @@ class RpcServers:
                 doors.append((self._ws_door(self._websocket), listeners))
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.subscriptions.run)
+                nursery.start_soon(self._readers.run)
                 for door, listeners in doors:
                     nursery.start_soon(door.serve, listeners)
                 task_status.started()
@@ -87,9 +97,14 @@ class RpcServers:
         registry = Registry(self._methods, settings.groups)
         services = replace(self._services, groups=registry.groups)
         dispatcher = Dispatcher(
-            registry, services, max_batch=settings.max_batch, pretty=settings.pretty, authenticator=users
+            registry,
+            services,
+            max_batch=settings.max_batch,
+            pretty=settings.pretty,
+            authenticator=users,
+            trials=self._trials,
         )
-        routes = Routes(self._http_gate, dispatcher, services, self._workers, settings.timeout, users)
+        routes = Routes(self._http_gate, dispatcher, services, self._runner, settings.timeout, users)
         log.info(f"JSON-RPC service started and listening on {settings.host}:{self.http_port}")
         return Door(
             "JSON-RPC",
@@ -100,10 +115,10 @@ class RpcServers:
     def _ws_door(self, settings: WebSocketSettings) -> Door:
         registry = Registry(self._methods, settings.groups)
         services = replace(self._services, groups=registry.groups)
-        dispatcher = Dispatcher(registry, services, authenticator=self._ws_users)
+        dispatcher = Dispatcher(registry, services, authenticator=self._ws_users, trials=self._trials)
         gate = Gate(settings.allowed_hosts, ("*",))
         login = None if self._ws_users is None else LoginRoutes(gate, Login(self._ws_users))
-        service = WebSocketService(settings, gate, dispatcher, self._subscriptions, self._workers, login)
+        service = WebSocketService(settings, gate, dispatcher, self._subscriptions, self._runner, login)
         log.info(f"Websocket service started and listening on {settings.host}:{self.ws_port}")
         return Door("WebSocket", settings.max_connections, service.converse)
 

@@ -1,5 +1,6 @@
 """What methods may touch: the rooms of the node, handed over by the composition root."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -16,6 +17,7 @@ from lacnode.permissioning.local_lists import LocalPermissions
 from lacnode.permissioning.refused import RefusedConnections
 from lacnode.permissioning.sending import Sending
 from lacnode.privacy.state.room import PrivateRoom
+from lacnode.rpc.reading import Reading
 from lacnode.rpc.recent_blocks import RecentBlocks
 from lacnode.rpc.recent_prices import RecentPrices
 from lacnode.rpc.settings import ApiSettings
@@ -93,6 +95,10 @@ class RpcServices:
     def __post_init__(self) -> None:
         self.blocks = RecentBlocks(self.chain)
         self.prices = RecentPrices(self.chain)
+
+    def reading(self, seconds: float) -> Reading:
+        """What a read-only method may touch, for so many seconds from now."""
+        return Reading(self.chain, self.settings, time.monotonic() + seconds)
 
     def on_loop(self, work: Callable[[], bool]) -> bool:
         """Run `work` on the event loop, where the network lives, from a method's thread."""

@@ -53,11 +53,14 @@ class WebSocketSettings:
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """What methods answer with. Prices in wei; 0 switches a limit off."""
+    """What methods answer with. Prices in wei, `gas_cap` in gas units; 0 switches a limit off. `call_seconds` is what one
+    call may take in one of the `reader_processes`; without any, heavy calls run in threads of the node, for a shorter time.
+    """
 
     max_logs_range: int = 5000
-    gas_cap: int = 0
+    gas_cap: int = 50_000_000
     gas_price_blocks: int = 100
     gas_price_percentile: float = 50.0
     gas_price_max: int = 500_000_000_000
-    call_seconds: float = 30.0
+    call_seconds: float = 5.0
+    reader_processes: int = 1

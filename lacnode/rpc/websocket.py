@@ -24,15 +24,16 @@ from wsproto.events import (
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from lacnode.http.conversation import HttpConversation
+from lacnode.http.listening import client_of
 from lacnode.rpc import errors
 from lacnode.rpc.access import Gate
 from lacnode.rpc.dispatch import Dispatcher
 from lacnode.rpc.envelope import failure
 from lacnode.rpc.login import MAX_BODY, NO_HTTP, LoginRoutes
 from lacnode.rpc.outgoing import Outgoing
+from lacnode.rpc.requests import RequestRunner
 from lacnode.rpc.settings import WebSocketSettings
 from lacnode.rpc.subscriptions import SubscriptionMethods, Subscriptions
-from lacnode.rpc.workers import Workers
 
 READ_SIZE = 65_536
 FRAMES_PER_MESSAGE = 4
@@ -50,7 +51,7 @@ NOT_A_WEBSOCKET = b"HTTP/1.1 400 Bad Request\r\ncontent-length: %d\r\nconnection
 
 
 class WebSocketService:
-    """What all conversations share. Methods run in threads of `workers`. `login` answers those who speak HTTP; where it is
+    """What all conversations share. `runner` runs the methods. `login` answers those who speak HTTP; where it is
     None, nobody needs to log in."""
 
     def __init__(
@@ -59,14 +60,14 @@ class WebSocketService:
         gate: Gate,
         dispatcher: Dispatcher,
         subscriptions: Subscriptions,
-        workers: Workers,
+        runner: RequestRunner,
         login: LoginRoutes | None = None,
     ) -> None:
         self.settings = settings
         self.gate = gate
         self.dispatcher = dispatcher
         self.subscriptions = subscriptions
-        self.workers = workers
+        self.runner = runner
         self._login = login
 
     async def converse(self, stream: trio.SocketStream) -> None:
@@ -93,6 +94,7 @@ class _Conversation:
         self._scope = trio.CancelScope()
         self._methods = SubscriptionMethods(service.subscriptions, self)
         self._authorization: str | None = None
+        self._client = client_of(stream)
         self._message = bytearray()
         self._frame_size = 0
 
@@ -194,16 +196,10 @@ class _Conversation:
         service = self._service
         until = time.monotonic() + service.settings.timeout
         with trio.move_on_after(service.settings.timeout):
-            answer = await trio.to_thread.run_sync(
-                service.dispatcher.websocket,
-                message,
-                self._methods.handlers,
-                until,
-                self._authorization,
-                limiter=service.workers.of(message),
-                abandon_on_cancel=True,
+            steps = service.dispatcher.websocket(
+                message, self._methods.handlers, until, self._authorization, self._client
             )
-            reply = answer.body
+            reply = (await service.runner.run(message, steps, self._client)).body
         if reply and self._socket.state is ConnectionState.OPEN:
             self._outgoing.put(self._socket.send(TextMessage(data=reply.decode())))
         service.subscriptions.activate(self)

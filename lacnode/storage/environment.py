@@ -111,6 +111,7 @@ class Environment:
                 max_spare_txns=8,
             )
             _refill(path, self._env)
+            self._env.reader_check()  # a process that reads may have died with the last node
             add_checksums(path, self._env)
             self._tables = self._existing_tables()
 
@@ -140,6 +141,12 @@ class Environment:
         with _translated(self._path):
             while not self._written(layers):
                 pass
+
+    def forget_dead_readers(self) -> None:
+        """Free the snapshots of processes that have ended."""
+        with self._gate, _translated(self._path):
+            if not self._closed:
+                self._env.reader_check()
 
     def close(self) -> None:
         """Closing twice is harmless. A snapshot still open elsewhere keeps this waiting for a while, then is lost."""

@@ -42,6 +42,7 @@ class LmdbDatabase:
     """
 
     def __init__(self, directory: Path, *, durable: bool = True, initial_map_size: int = INITIAL_MAP_SIZE) -> None:
+        self.directory = directory
         files = directory / "database"
         self._lock = _locked(directory, files)
         try:
@@ -82,6 +83,15 @@ class LmdbDatabase:
                 self._groups -= 1
                 if not self._groups:
                     self._flush(self._layers)
+
+    def flush(self) -> None:
+        """Commit what a group keeps in memory, so that other processes see it."""
+        with self._writer:
+            self._flush(self._layers)
+
+    def forget_dead_readers(self) -> None:
+        """Free the snapshots of processes that have ended: their pages could never be used again."""
+        self._environment.forget_dead_readers()
 
     def close(self) -> None:
         with self._writer, self._state:

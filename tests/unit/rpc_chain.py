@@ -22,8 +22,10 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpValue
 from lacnode.primitives.transaction import AccessListEntry, Transaction, sign_payload
+from lacnode.rpc.dispatch import Reply, Steps
 from lacnode.rpc.errors import RpcError
 from lacnode.rpc.methods import all_methods
+from lacnode.rpc.reading import ReadCall
 from lacnode.rpc.registry import GROUPS, Registry
 from lacnode.rpc.services import NetworkView, RoleView, RpcServices, SyncView
 from lacnode.rpc.settings import ApiSettings
@@ -152,6 +154,23 @@ def high_s(transaction: Transaction) -> Transaction:
     return Transaction.decode(sign_payload(0, fields[:6], flipped, transaction.r, order - transaction.s))
 
 
+def answered(result: object, services: RpcServices) -> object:
+    """What a method's handler gave, and where it left the rest to a reader, what that gives."""
+    if isinstance(result, ReadCall):
+        return result.answer(services.reading(services.settings.call_seconds))
+    return result
+
+
+def finished(steps: Steps) -> Reply:
+    """The reply that `steps` end with, where no reader is needed."""
+    while True:
+        try:
+            assert not isinstance(next(steps), ReadCall)
+        except StopIteration as stop:
+            reply: Reply = stop.value
+            return reply
+
+
 @dataclass
 class Peerless:
     """One node without a network."""
@@ -165,7 +184,7 @@ class Peerless:
 
     def call(self, method: str, *params: object) -> object:
         """The result of `method`."""
-        return self.registry.find(method).handler(self.services, params)
+        return answered(self.registry.find(method).handler(self.services, params), self.services)
 
     def fails(self, method: str, *params: object) -> tuple[int, str]:
         """Code and message of the error that `method` answers."""

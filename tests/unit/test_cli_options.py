@@ -42,6 +42,10 @@ DERIVED = ("network-id", "target-gas-limit", "color-enabled")
 """Options whose default is said in words: it depends on something else."""
 
 
+LATER_DEFAULTS = {"rpc-gas-cap": "50000000"}
+"""Where Besu 25.5 has another default than the sheet, which is of 24.1."""
+
+
 class TestTheTable:
     def test_has_every_stable_option_and_alias_of_besu(self) -> None:
         rows = [line.split("|")[1] for line in section("### 2.1", "### 2.9") if line.startswith("| `--")]
@@ -63,7 +67,7 @@ class TestTheTable:
             cells = [cell.strip() for cell in line.split("|")]
             option = BY_NAME[re.findall(r"`--([A-Za-z0-9-]+)`", cells[1])[0]]
             if option.behaviour is Behaviour.HONOURED and re.fullmatch(r"[0-9.]+|true|false|[A-Z0-9,]+", cells[5]):
-                assert option.default == cells[5], option.name
+                assert option.default == LATER_DEFAULTS.get(option.name, cells[5]), option.name
 
     def test_has_no_name_twice(self) -> None:
         assert len(BY_NAME) == sum(len(option.names) for option in OPTIONS)

@@ -30,6 +30,7 @@ from tests.private_nodes import (
     private,
     word,
 )
+from tests.unit.rpc_chain import finished
 
 KEY_D = manager_key("D")
 """A and D share the first node."""
@@ -90,7 +91,8 @@ class Shared(Stage):
     def ask(self, user: str | None, method: str, *params: object) -> Any:
         """The result, or code and message of the error."""
         document = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        reply = json.loads(self.dispatcher.websocket(json.dumps(document).encode(), self.own, authorization=user).body)
+        steps = self.dispatcher.websocket(json.dumps(document).encode(), self.own, authorization=user)
+        reply = json.loads(finished(steps).body)
         return reply["result"] if "error" not in reply else (reply["error"]["code"], reply["error"]["message"])
 
     def deploy(self, **options: Any) -> str:

@@ -11,6 +11,7 @@ from lacnode.rpc.errors import RpcError, invalid_request
 from lacnode.rpc.registry import Method, Registry
 from lacnode.rpc.services import RpcServices
 from tests.logs import logs_of_this_thread
+from tests.unit.rpc_chain import finished
 
 CALLS: list[object] = []
 
@@ -63,11 +64,11 @@ def dispatcher(*, max_batch: int = 1024, pretty: bool = False) -> Dispatcher:
 
 
 def http(text: str | bytes) -> Reply:
-    return dispatcher().http(text if isinstance(text, bytes) else text.encode())
+    return finished(dispatcher().http(text if isinstance(text, bytes) else text.encode()))
 
 
 def websocket(text: str) -> Reply:
-    return dispatcher().websocket(text.encode(), {})
+    return finished(dispatcher().websocket(text.encode(), {}))
 
 
 def error_of(reply: Reply) -> tuple[object, int, str]:
@@ -96,7 +97,7 @@ class TestReplies:
         assert http(call("nobody_knows")) == Reply(without)
 
     def test_pretty_replies_are_indented(self) -> None:
-        assert dispatcher(pretty=True).http(call("test_nothing").encode()).body.count(b"\n") == 4
+        assert finished(dispatcher(pretty=True).http(call("test_nothing").encode())).body.count(b"\n") == 4
 
     def test_whole_numbers_of_any_size_are_written_out(self) -> None:
         assert json.loads(http(call("test_large")).body)["result"]["difficulty"] == 2**256 - 1
@@ -242,12 +243,12 @@ class TestBatches:
 
     def test_too_many_calls_are_refused_together_over_http_only(self) -> None:
         calls = "[" + ",".join([call()] * 3) + "]"
-        reply = dispatcher(max_batch=2).http(calls.encode())
+        reply = finished(dispatcher(max_batch=2).http(calls.encode()))
         assert error_of(reply) == (None, -32005, "Number of requests exceeds max batch size")
         assert reply.status == 200
-        assert len(json.loads(dispatcher(max_batch=3).http(calls.encode()).body)) == 3
-        assert len(json.loads(dispatcher(max_batch=0).http(calls.encode()).body)) == 3
-        assert len(json.loads(dispatcher(max_batch=2).websocket(calls.encode(), {}).body)) == 3
+        assert len(json.loads(finished(dispatcher(max_batch=3).http(calls.encode())).body)) == 3
+        assert len(json.loads(finished(dispatcher(max_batch=0).http(calls.encode())).body)) == 3
+        assert len(json.loads(finished(dispatcher(max_batch=2).websocket(calls.encode(), {})).body)) == 3
 
     def test_a_hundred_thousand_calls_are_refused_without_carrying_one_out(self) -> None:
         CALLS.clear()
@@ -257,7 +258,7 @@ class TestBatches:
     def test_what_is_left_when_time_is_up_is_refused_call_by_call(self) -> None:
         CALLS.clear()
         text = f'[{call(id=1)},{{"method":"test_echo"}},{{}}]'
-        replies = json.loads(dispatcher().http(text.encode(), until=0).body)
+        replies = json.loads(finished(dispatcher().http(text.encode(), until=0)).body)
         assert [(reply["id"], reply["error"]["message"]) for reply in replies] == [
             (1, "Timeout expired"),
             (None, "Invalid Request"),
@@ -274,8 +275,7 @@ class TestBatches:
 
 class TestOwnMethods:
     def test_a_connections_own_methods_come_before_the_registrys(self) -> None:
-        reply = dispatcher().websocket(
-            call("eth_subscribe").encode(), {"eth_subscribe": lambda services, params: "0x1"}
-        )
+        own = {"eth_subscribe": lambda services, params: "0x1"}
+        reply = finished(dispatcher().websocket(call("eth_subscribe").encode(), own))
         assert json.loads(reply.body)["result"] == "0x1"
         assert error_of(http(call("eth_subscribe")))[1] == -32604

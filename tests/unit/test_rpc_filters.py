@@ -1,5 +1,6 @@
 """Polling filters: what they gather, when they end, and what they may cost; and feeds that cannot keep up."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,18 +9,20 @@ from typing import Any, cast
 import pytest
 import trio
 
-from lacnode.chain.blockchain import NewHead
+from lacnode.chain.blockchain import Blockchain, NewHead
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc.errors import RpcError
 from lacnode.rpc.feeds import Feeds
 from lacnode.rpc.filters import EXPIRY_SECONDS, Filters
 from lacnode.rpc.private_filters import PrivateFilters
+from lacnode.rpc.reading import Reading
 from lacnode.rpc.registry import Handler
 from lacnode.rpc.services import RpcServices
 from lacnode.rpc.settings import ApiSettings
 from lacnode.rpc.subscriptions import NEW_HEADS, SubscriptionMethods, Subscriptions
 from lacnode.txpool.pooled import PooledTransaction
 from tests.logs import captured_logs
+from tests.unit.rpc_chain import answered
 from tests.unit.test_chain_blockchain import LOGGER_ADDRESS, PAYER, TOPIC, Network, Offer, network, transaction
 
 
@@ -35,8 +38,11 @@ class Clock:
 class Services:
     """What filters touch of a node."""
 
-    chain: object
+    chain: Blockchain
     settings: ApiSettings
+
+    def reading(self, seconds: float) -> Reading:
+        return Reading(self.chain, self.settings, math.inf)
 
 
 class Polling:
@@ -51,7 +57,7 @@ class Polling:
         self._handlers: dict[str, Handler] = {method.name: method.handler for method in self.filters.methods()}
 
     def call(self, method: str, *params: object) -> object:
-        return self._handlers[f"eth_{method}"](self._services, params)
+        return answered(self._handlers[f"eth_{method}"](self._services, params), self._services)
 
     def changes(self, id_: object) -> list[object]:
         found = self.call("getFilterChanges", id_)

@@ -175,6 +175,12 @@ class TestCall:
         left = capped.call("eth_call", call(GAS_ADDRESS, gas=hex(GAS_LIMIT)), "latest")
         assert int(str(left), 16) == 50_000 - 21_000 - 2
 
+    def test_has_at_most_what_besu_can_count(self) -> None:
+        free = node(api=ApiSettings(gas_cap=0))
+        for gas in ("0x8000000000000000", "0xffffffffffffffff", hex(2**256 - 1)):
+            left = free.call("eth_call", call(GAS_ADDRESS, gas=gas), "latest")
+            assert int(str(left), 16) == 2**63 - 1 - 21_000 - 2
+
     def test_with_no_gas_cannot_begin(self, at: Peerless) -> None:
         assert at.fails("eth_call", call(RECIPIENT, gas="0x0"), "latest") == (-32003, "Intrinsic gas exceeds gas limit")
 
@@ -245,7 +251,7 @@ class TestCall:
             {"value": "0x" + "1" * 65},
             {"value": "-1"},
             {"value": -1},
-            {"gas": "0x8000000000000000"},
+            {"gas": "0x1" + "0" * 64},
             {"gas": "1_0"},
             {"from": "0x" + "11" * 21},
             {"accessList": {}},

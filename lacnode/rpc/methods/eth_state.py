@@ -1,11 +1,24 @@
 """ETH: accounts, code, storage, proofs."""
 
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from lacnode.evm.engine import Proof
+from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc import results
-from lacnode.rpc.errors import SERVER_ERROR, RpcError, invalid_params
+from lacnode.rpc.errors import LIMIT_EXCEEDED, SERVER_ERROR, RpcError, invalid_params, timeout
 from lacnode.rpc.parameters import address, header_by_number_or_hash, required, slot
+from lacnode.rpc.reading import Reading, in_reader
 from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.services import RpcServices
+
+MAX_PROOF_SLOTS = 1_024
+"""Slots that one call may have proven; geth has the same bound, Besu none."""
+
+PROOF_STEP_SLOTS = 16
+"""Slots proven between two looks at the clock."""
 
 
 def eth_getBalance(services: RpcServices, params: Params) -> object:
@@ -35,15 +48,33 @@ def eth_getTransactionCount(services: RpcServices, params: Params) -> object:
     return results.quantity(max(pooled, services.chain.state_at(header).nonce(account)))
 
 
-def eth_getProof(services: RpcServices, params: Params) -> object:
+def eth_getProof(reading: Reading, params: Params) -> object:
     account, wanted = address(required(params, 0, "address")), required(params, 1, "slots")
     if not isinstance(wanted, list):
         raise invalid_params("slots: an array was expected")
+    if len(wanted) > MAX_PROOF_SLOTS:
+        raise RpcError(LIMIT_EXCEEDED, f"Number of slots exceeds maximum of {MAX_PROOF_SLOTS}")
     slots = [slot(item) for item in wanted]
-    header = header_by_number_or_hash(services, required(params, 2, "block"))
-    proof = services.chain.state_at(header).proof(account, slots)
+    header = header_by_number_or_hash(reading, required(params, 2, "block"))
+    return _shown_proof(account, _proof(reading, header, account, slots))
+
+
+def _proof(reading: Reading, header: BlockHeader, account: bytes, slots: Sequence[int]) -> Proof:
+    """The proof, made in steps, so that the time is looked at between them."""
+    state = reading.chain.state_at(header)
+    proof = state.proof(account, ())
     if proof is None:
         raise RpcError(SERVER_ERROR, "Account not found")
+    storage: list[tuple[int, int, tuple[bytes, ...]]] = []
+    for start in range(0, len(slots), PROOF_STEP_SLOTS):
+        if time.monotonic() > reading.deadline:
+            raise timeout()
+        step = state.proof(account, slots[start : start + PROOF_STEP_SLOTS])
+        storage += () if step is None else step.storage
+    return replace(proof, storage=tuple(storage))
+
+
+def _shown_proof(account: bytes, proof: Proof) -> results.Json:
     return {
         "address": to_hex(account),
         "balance": results.quantity(proof.balance),
@@ -67,5 +98,5 @@ STATE_METHODS = (
     Method("eth_getCode", "ETH", eth_getCode),
     Method("eth_getStorageAt", "ETH", eth_getStorageAt),
     Method("eth_getTransactionCount", "ETH", eth_getTransactionCount),
-    Method("eth_getProof", "ETH", eth_getProof),
+    Method("eth_getProof", "ETH", in_reader(eth_getProof)),
 )

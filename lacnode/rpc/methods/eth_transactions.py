@@ -1,7 +1,10 @@
 """ETH: transactions, receipts and logs."""
 
 import time
+from collections.abc import Iterable
+from functools import partial
 
+from lacnode.chain.outcome import FoundLog
 from lacnode.chain.store import TransactionPlace
 from lacnode.crypto.secp256k1 import sender_of
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
@@ -21,11 +24,15 @@ from lacnode.rpc.errors import (
     timeout,
 )
 from lacnode.rpc.parameters import LogQuery, block_number, data, hash32, log_query, quantity, required
+from lacnode.rpc.reading import Reading, in_reader
 from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.services import RpcServices
 
-MAX_LOGS = 100_000
-"""In one answer: some hundred megabytes."""
+MAX_LOGS = 20_000
+"""Logs in one answer."""
+
+MAX_LOGS_BYTES, LOG_OVERHEAD_BYTES = 15 * 2**20, 600
+"""Bytes of the logs in one answer, of which each takes so many besides its data."""
 
 
 def eth_sendRawTransaction(services: RpcServices, params: Params) -> object:
@@ -100,30 +107,44 @@ def eth_getTransactionReceipt(services: RpcServices, params: Params) -> object:
     return results.receipt(found, place.block_hash, outcomes, place.index)
 
 
-def eth_getLogs(services: RpcServices, params: Params) -> object:
-    return matching_logs(services, log_query(services, required(params, 0, "filter")))
-
-
-def matching_logs(services: RpcServices, query: LogQuery, *, capped: bool = True) -> list[results.Json]:
-    """The logs that `query` wants; the range may be no longer than the operator allows, if it is `capped`.
-
-    Besu would go on until its memory is full: more than `MAX_LOGS`, or longer than a call may take, is refused here.
-    """
-    if query.block_hash is not None:
-        return [results.log(found) for found in services.chain.logs_of_block(query.block_hash, query.wanted)]
-    limit = services.settings.max_logs_range
-    if capped and 0 < limit < query.to_block - query.from_block:
+def eth_getLogs(reading: Reading, params: Params) -> object:
+    query = log_query(reading, required(params, 0, "filter"))
+    limit = reading.settings.max_logs_range
+    if query.block_hash is None and 0 < limit < query.to_block - query.from_block:
         raise range_too_large()
-    end = min(query.to_block, services.chain.head.header.number)
-    deadline = time.monotonic() + services.settings.call_seconds
+    return _shown_logs(reading, query)
+
+
+def logs_of_filter(reading: Reading, params: Params) -> object:
+    """What `eth_getFilterLogs` answers, by the filter's object: its range may be of any length, as in Besu."""
+    return _shown_logs(reading, log_query(reading, required(params, 0, "filter")))
+
+
+def _shown_logs(reading: Reading, query: LogQuery) -> list[results.Json]:
+    if query.block_hash is not None:
+        return shown_logs(reading, reading.chain.logs_of_block(query.block_hash, query.wanted))
+    end = min(query.to_block, reading.chain.head.header.number)
+    return shown_logs(reading, reading.chain.logs(query.from_block, end, query.wanted, partial(check_time, reading)))
+
+
+def shown_logs(reading: Reading, logs: Iterable[FoundLog]) -> list[results.Json]:
+    """`logs` as JSON. Besu would go on until its memory is full: more than `MAX_LOGS` of them, or of `MAX_LOGS_BYTES`, and
+    more time than a call may take, are refused here."""
     shown: list[results.Json] = []
-    for found in services.chain.logs(query.from_block, end, query.wanted):
-        if len(shown) == MAX_LOGS:
-            raise range_too_large(f"more than {MAX_LOGS} logs match")
-        if time.monotonic() > deadline:
-            raise timeout()
+    size = 0
+    for found in logs:
+        size += LOG_OVERHEAD_BYTES + 2 * len(found.log.data)
+        if len(shown) == MAX_LOGS or size > MAX_LOGS_BYTES:
+            raise range_too_large(f"more than {MAX_LOGS} logs or {MAX_LOGS_BYTES} bytes match")
+        check_time(reading)
         shown.append(results.log(found))
     return shown
+
+
+def check_time(reading: Reading) -> None:
+    """CallTimeoutError if the call has taken too long."""
+    if time.monotonic() > reading.deadline:
+        raise timeout()
 
 
 TRANSACTION_METHODS = (
@@ -133,5 +154,5 @@ TRANSACTION_METHODS = (
     Method("eth_getTransactionByBlockHashAndIndex", "ETH", eth_getTransactionByBlockHashAndIndex),
     Method("eth_getTransactionByBlockNumberAndIndex", "ETH", eth_getTransactionByBlockNumberAndIndex),
     Method("eth_getTransactionReceipt", "ETH", eth_getTransactionReceipt),
-    Method("eth_getLogs", "ETH", eth_getLogs),
+    Method("eth_getLogs", "ETH", in_reader(eth_getLogs)),
 )

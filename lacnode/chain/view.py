@@ -1,0 +1,49 @@
+"""A chain that is only read: what a reader process answers calls from. Must not write."""
+
+from lacnode.chain.blockchain import Head
+from lacnode.chain.history import History
+from lacnode.chain.store import DatabaseNodeStore, StoredChain
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.consensus.block_hash import on_chain_hash
+from lacnode.evm.engine import CallRequest, CallResult, ExecutionEngine, StateView
+from lacnode.evm.py_evm_engine import PyEvmEngine
+from lacnode.primitives.header import BlockHeader
+from lacnode.storage.database import Database
+from lacnode.storage.errors import StorageCorrupt
+
+
+class ChainView(History):
+    """The chain of `spec` in `database`, which has a genesis. StorageCorrupt if it has none."""
+
+    def __init__(self, spec: ChainSpec, database: Database) -> None:
+        with database.read() as snapshot:
+            stored = StoredChain(snapshot)
+            genesis = stored.block_of(stored.genesis_hash() or b"")
+        if genesis is None:
+            raise StorageCorrupt("the database has no genesis block")
+        super().__init__(database, genesis)
+        self.spec = spec
+        self._head = Head(genesis.header, on_chain_hash(genesis.header), genesis.header.difficulty)
+        self._engine: ExecutionEngine = PyEvmEngine(spec, DatabaseNodeStore(database))
+
+    @property
+    def head(self) -> Head:
+        """The block that calls about the latest block mean."""
+        return self._head
+
+    def move_to(self, head_hash: bytes) -> bool:
+        """Make the block with `head_hash` the head; False if the database does not show it."""
+        if head_hash != self._head.hash:
+            header = self.header_of(head_hash)
+            if header is None:
+                return False
+            self._head = Head(header, head_hash, self.total_difficulty_of(header))
+        return True
+
+    def state_at(self, header: BlockHeader) -> StateView:
+        """Accounts after `header`."""
+        return self._engine.accounts(header.state_root)
+
+    def call(self, header: BlockHeader, call: CallRequest) -> CallResult:
+        """What `call` would do on the state after `header`, within that block's own surroundings."""
+        return self._engine.call(header.state_root, header, call, self.hash_at)

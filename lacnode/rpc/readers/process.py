@@ -1,0 +1,121 @@
+"""A reader process: `python -m lacnode.rpc.readers.process`, started by a node and spoken to through its standard input
+and output (`messages`).
+
+It ends when the node closes the pipe, however the node ends, and it never outlives it while a call runs: a thread watches
+the pipe. Must not write to the database.
+"""
+
+import os
+import resource
+import select
+import signal
+import sys
+import threading
+import time
+from typing import BinaryIO
+
+import orjson
+import structlog
+
+from lacnode.chain.view import ChainView
+from lacnode.evm.merkle_trie import MissingNode
+from lacnode.rpc.errors import RpcError, internal_error, range_too_large, world_state_unavailable
+from lacnode.rpc.readers.messages import Answer, Outcome, Setup, Task, framed, read_message
+from lacnode.rpc.reading import Reading
+from lacnode.storage.read_only import ReadOnlyDatabase
+
+log = structlog.get_logger("reader")
+
+NICENESS = 19
+"""The lowest priority: a reader gets the processor time that consensus and everything else leave."""
+
+MAX_RESULT_BYTES = 24 * 2**20
+"""JSON text of one result."""
+
+MEMORY_BYTES = 768 * 2**20
+"""What a reader may allocate. The database's file, which it maps, does not count."""
+
+RECYCLE_BYTES = 256 * 2**20
+"""A reader that holds so much memory after a call ends, and a new one is started for the next call."""
+
+
+WATCH_MILLISECONDS = 500
+"""How often the node's process id is looked at: another child of the node could hold the pipe open."""
+
+
+class Reader:
+    """Answers tasks with the chain of `setup`."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._settings = setup.settings
+        self._database = ReadOnlyDatabase(setup.directory)
+        self._chain = ChainView(setup.spec, self._database)
+
+    def answer(self, task: Task) -> Answer:
+        """The result or the error of a task; never raises."""
+        deadline = time.monotonic() + task.seconds
+        try:
+            self._database.refresh()
+            if not self._chain.move_to(task.head_hash):
+                return Answer(Outcome.BEHIND)
+            result = orjson.dumps(task.call.answer(Reading(self._chain, self._settings, deadline)))
+        except Exception as error:
+            return _failed(error)
+        finally:
+            self._database.release()
+        if len(result) > MAX_RESULT_BYTES:
+            return _failed(range_too_large(f"the result is larger than {MAX_RESULT_BYTES} bytes"))
+        return Answer(Outcome.RESULT, result)
+
+
+def _failed(error: Exception) -> Answer:
+    if isinstance(error, MissingNode):
+        error = world_state_unavailable()
+    if not isinstance(error, RpcError):
+        log.error("a call failed in a reader process", exc_info=error)
+        error = internal_error()
+    return Answer(Outcome.ERROR, error=(error.code, error.message, error.data))
+
+
+def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+    """Answer tasks until the node closes the pipe, or until this process holds too much memory."""
+    setup = read_message(requests.read)
+    if not isinstance(setup, Setup):
+        return
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    reader = Reader(setup)
+    while isinstance(task := read_message(requests.read), Task):
+        answers.write(framed(reader.answer(task)))
+        answers.flush()
+        if _resident_bytes() > RECYCLE_BYTES:
+            return
+
+
+def _resident_bytes() -> int:
+    with open("/proc/self/statm", "rb") as statistics:
+        return int(statistics.read().split()[1]) * resource.getpagesize()
+
+
+def _end_with_node(descriptor: int) -> None:
+    """End this process as soon as the node has closed its end of the pipe or has ended, whatever runs here."""
+    node = os.getppid()
+    pipe = select.poll()
+    pipe.register(descriptor, 0)  # no event is asked for: a hang-up is always told
+    while os.getppid() == node:
+        if any(events & (select.POLLHUP | select.POLLERR) for _, events in pipe.poll(WATCH_MILLISECONDS)):
+            break
+    os._exit(0)
+
+
+def main() -> None:
+    """Be a reader process."""
+    os.nice(NICENESS)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group: the node ends its readers
+    threading.Thread(target=_end_with_node, args=(sys.stdin.fileno(),), daemon=True).start()
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what is printed must not get among the answers
+    serve(sys.stdin.buffer, answers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Calls that only read the chain, and can be answered by any process that can read the database.
+
+A method is marked in its registry entry: `Method("eth_call", "ETH", in_reader(eth_call))`. Its function is called with a
+`Reading`, in this process for a short trial and in a reader process for as long as a call may take (`rpc.readers`). Such a
+function must not touch anything else of the node.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from lacnode.chain.blockchain import Head
+from lacnode.chain.log_filter import LogFilter
+from lacnode.chain.outcome import FoundLog
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.evm.engine import CallRequest, CallResult, StateView
+from lacnode.primitives.header import BlockHeader
+from lacnode.rpc.settings import ApiSettings
+
+Params = Sequence[object]
+
+
+class ReadableChain(Protocol):
+    """The chain as read-only methods see it: a `Blockchain`, or the `ChainView` of a reader process."""
+
+    @property
+    def head(self) -> Head: ...
+    @property
+    def spec(self) -> ChainSpec: ...
+    def hash_at(self, number: int) -> bytes | None: ...
+    def header_at(self, number: int) -> BlockHeader | None: ...
+    def header_of(self, hash_: bytes) -> BlockHeader | None: ...
+    def state_at(self, header: BlockHeader) -> StateView: ...
+    def call(self, header: BlockHeader, call: CallRequest) -> CallResult: ...
+    def logs(
+        self, from_number: int, to_number: int, wanted: LogFilter, check: Callable[[], None]
+    ) -> Iterator[FoundLog]: ...
+    def logs_of_block(self, hash_: bytes, wanted: LogFilter) -> tuple[FoundLog, ...]: ...
+
+
+class HasChain(Protocol):
+    """Where parameters are looked up: a `Reading` or the `RpcServices`."""
+
+    @property
+    def chain(self) -> ReadableChain: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a read-only method may touch. `deadline` is on the monotonic clock, in seconds: the method raises
+    CallTimeoutError when it has passed."""
+
+    chain: ReadableChain
+    settings: ApiSettings
+    deadline: float
+
+
+ReadHandler = Callable[[Reading, Params], object]
+"""A function at the top of a module, so that it can be named to another process. Raises RpcError."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCall:
+    """The rest of a method: what is left to do with a `Reading`. `params` are what JSON gives, or bytes."""
+
+    handler: ReadHandler
+    params: Params
+
+    def answer(self, reading: Reading) -> object:
+        """The result of the call; RpcError."""
+        return self.handler(reading, self.params)
+
+
+def in_reader(handler: ReadHandler) -> Callable[[object, Params], ReadCall]:
+    """`handler` as a method's handler. A reader answers it."""
+    return lambda services, params: ReadCall(handler, params)

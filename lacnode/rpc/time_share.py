@@ -1,0 +1,40 @@
+"""How much of the processor a kind of work may take in this process, as a share of the time that passes.
+
+The event loop and the execution of blocks share one interpreter lock with the methods. Work that has used up its share
+waits until enough time has passed.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+
+class TimeShare:
+    """`share` (0 to 1) of the time, of which `burst_seconds` may be saved up. Safe to use from several threads. `now` is a
+    monotonic clock in seconds."""
+
+    def __init__(self, share: float, burst_seconds: float, now: Callable[[], float] = time.monotonic) -> None:
+        self._share = share
+        self._burst_seconds = burst_seconds
+        self._now = now
+        self._lock = threading.Lock()
+        self._left_seconds = burst_seconds
+        self._counted_at = now()
+
+    def spend(self, seconds: float) -> None:
+        """So many seconds of processor time were used. What is spent above the share is a debt."""
+        with self._lock:
+            self._count()
+            self._left_seconds -= seconds
+
+    def delay_seconds(self) -> float:
+        """How long to wait until there is no debt; 0 if there is none."""
+        with self._lock:
+            self._count()
+            return max(0.0, -self._left_seconds) / self._share
+
+    def _count(self) -> None:
+        now = self._now()
+        earned = (now - self._counted_at) * self._share
+        self._left_seconds = min(self._burst_seconds, self._left_seconds + earned)
+        self._counted_at = now
