@@ -16,6 +16,7 @@ from lacnode.consensus.ballot import Ballot
 from lacnode.consensus.ibft import ConsensusStatus
 from lacnode.primitives.block import Block
 from lacnode.primitives.transaction import Transaction
+from lacnode.rpc.requests import Readers
 from lacnode.rpc.server import RpcServers
 from lacnode.rpc.services import NetworkView, RoleView, RpcServices
 from lacnode.rpc.settings import ApiSettings, HttpSettings, WebSocketSettings
@@ -87,7 +88,11 @@ class RpcNode:
 
 @asynccontextmanager
 async def rpc_node(
-    http: HttpSettings | None = HTTP, websocket: WebSocketSettings | None = WEBSOCKET, *, p2p: bool = True
+    http: HttpSettings | None = HTTP,
+    websocket: WebSocketSettings | None = WEBSOCKET,
+    *,
+    p2p: bool = True,
+    readers: Readers | None = None,
 ) -> AsyncIterator[RpcNode]:
     """A running API; everything has stopped when the block is left."""
     made = network()
@@ -114,7 +119,7 @@ async def rpc_node(
         coinbase=PAYER.address,
         settings=ApiSettings(),
     )
-    servers = RpcServers(http, websocket, services)
+    servers = RpcServers(http, websocket, services, readers)
     node = RpcNode(made, pool, servers, services, peers)
     token = trio.lowlevel.current_trio_token()
 

@@ -25,7 +25,7 @@ WAITING_CALLS_PER_CLIENT, WAITING_CALLS = 32, 256
 WAIT_SECONDS = 60.0
 """How long a call may wait for a reader."""
 
-START_SECONDS = 30.0
+START_SECONDS = 20.0
 """What a new process gets for its first call besides the time of the call."""
 
 GRACE_SECONDS = 3.0

@@ -1,0 +1,176 @@
+"""A node that is asked for more than it can do: cheap methods go on, and what cannot wait is refused at once."""
+
+import json
+
+import httpx
+import pytest
+import trio
+from trio_websocket import open_websocket_url
+
+from lacnode.rpc.fair_limiter import FairLimiter
+from lacnode.rpc.reading import ReadCall
+from lacnode.rpc.requests import WORKERS
+from tests.integration.rpc_node import PATIENCE, call, raw, request, rpc_node
+
+ENDLESS = ({"data": "0x5b600056", "gas": hex(2**63 - 1)}, "latest")
+
+
+class StuckReaders:
+    """Readers that answer nothing until `released`, and take `waiting` calls of one address besides the one that runs."""
+
+    def __init__(self, waiting: int) -> None:
+        self.released = trio.Event()
+        self.asked: list[str] = []
+        self._turns = FairLimiter(1, per_client=waiting)
+
+    async def run(self) -> None:
+        pass
+
+    async def read(self, call: ReadCall, client: str) -> object:
+        self.asked.append(call.handler.__name__)
+        async with self._turns.turn(client):
+            await self.released.wait()
+        return "0x"
+
+
+async def until_asked(readers: StuckReaders, calls: int) -> None:
+    with trio.fail_after(PATIENCE):
+        while len(readers.asked) < calls:  # noqa: ASYNC110, a server's tasks tell nobody
+            await trio.sleep(0.01)
+
+
+class TestHeavyCalls:
+    async def test_do_not_hold_cheap_methods(self) -> None:
+        readers = StuckReaders(waiting=100)
+        async with (
+            rpc_node(readers=readers) as node,
+            httpx.AsyncClient(timeout=PATIENCE) as client,
+            trio.open_nursery() as nursery,
+        ):
+            for _ in range(40):
+                nursery.start_soon(_ask, client, node.url, request("eth_call", *ENDLESS))
+            await until_asked(readers, 40)
+            assert await call(client, node.url, "eth_blockNumber") == "0x0"
+            async with open_websocket_url(node.ws_url) as websocket:
+                await websocket.send_message(json.dumps(request("eth_chainId")))
+                assert "result" in json.loads(await websocket.get_message())
+            readers.released.set()
+
+    async def test_that_cannot_wait_are_refused_at_once(self) -> None:
+        readers = StuckReaders(waiting=1)
+        async with (
+            rpc_node(readers=readers) as node,
+            httpx.AsyncClient(timeout=PATIENCE) as client,
+            trio.open_nursery() as nursery,
+        ):
+            for calls in (1, 2):
+                nursery.start_soon(_ask, client, node.url, request("eth_call", *ENDLESS))
+                await until_asked(readers, calls)
+            refused = await client.post(node.url, json=request("eth_call", *ENDLESS, id_=7))
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+            assert (refused.json()["error"]["code"], refused.json()["id"]) == (-32005, 7)
+            batch = [request("eth_call", *ENDLESS, id_=1), request("eth_blockNumber", id_=2)]
+            reply = await client.post(node.url, json=batch)
+            assert (reply.status_code, "retry-after" in reply.headers) == (200, False)
+            assert [item.get("error", {}).get("code") for item in reply.json()] == [-32005, None]
+            async with open_websocket_url(node.ws_url) as websocket:
+                await websocket.send_message(json.dumps(request("eth_call", *ENDLESS)))
+                assert json.loads(await websocket.get_message())["error"]["code"] == -32005
+            readers.released.set()
+
+    async def test_of_one_connection_wait_for_each_other(self) -> None:
+        """A batch has one call at the readers at a time, however long it is."""
+        readers = StuckReaders(waiting=100)
+        async with rpc_node(readers=readers) as node, httpx.AsyncClient(timeout=PATIENCE) as client:
+            async with trio.open_nursery() as nursery:
+                batch = [request("eth_call", *ENDLESS, id_=number) for number in range(50)]
+                nursery.start_soon(_ask, client, node.url, batch)
+                await until_asked(readers, 1)
+                assert await call(client, node.url, "eth_blockNumber") == "0x0"
+                assert readers.asked == ["eth_call"]
+                readers.released.set()
+            assert len(readers.asked) == 50
+
+    async def test_that_are_quick_need_no_reader(self) -> None:
+        readers = StuckReaders(waiting=1)
+        async with rpc_node(readers=readers) as node, httpx.AsyncClient(timeout=PATIENCE) as client:
+            assert await call(client, node.url, "eth_call", {"data": "0x"}, "latest") == "0x"
+            assert await call(client, node.url, "eth_getLogs", {}) == []
+            assert readers.asked == []
+
+    async def test_end_without_a_reader_too(self) -> None:
+        async with rpc_node() as node, httpx.AsyncClient(timeout=PATIENCE) as client:
+            reply = (await client.post(node.url, json=request("eth_call", *ENDLESS))).json()
+            assert reply["error"]["message"] == "Timeout expired"
+
+
+async def _ask(client: httpx.AsyncClient, url: str, document: object) -> None:
+    await client.post(url, json=document)
+
+
+class TestLongBatches:
+    async def test_let_others_have_a_turn(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Batches of one address, twice as many as there are threads, and a single call of the same address."""
+        done: list[str] = []
+        begun: list[int] = []
+        async with rpc_node() as node, httpx.AsyncClient(timeout=PATIENCE) as client:
+            hash_at = node.made.chain.hash_at
+
+            def noted(number: int) -> bytes | None:
+                begun.append(number)
+                return hash_at(number)
+
+            monkeypatch.setattr(node.made.chain, "hash_at", noted)
+
+            async def send(name: str, document: object) -> None:
+                await client.post(node.url, json=document)
+                done.append(name)
+
+            async with trio.open_nursery() as nursery:
+                batch = [request("eth_getBlockByNumber", "0x0", True, id_=number) for number in range(1_024)]
+                for _ in range(2 * WORKERS):
+                    nursery.start_soon(send, "batch", batch)
+                with trio.fail_after(PATIENCE):
+                    while not begun:  # noqa: ASYNC110, threads tell nobody
+                        await trio.sleep(0.01)
+                nursery.start_soon(send, "single", request("eth_blockNumber"))
+            assert done[0] == "single"
+
+
+class TestSmuggledRequests:
+    """Requests whose end two readers may see in different places: one answer, and the connection closes."""
+
+    NEXT = b"GET /liveness HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+    async def test_length_and_chunks_together(self) -> None:
+        async with rpc_node() as node:
+            for headers in (
+                b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+                b"Transfer-Encoding: chunked\r\nContent-Length: 48\r\n",
+                b"Transfer-Encoding: chunked\r\nContent-Length: 0\r\n",
+            ):
+                head = b"POST / HTTP/1.1\r\nHost: localhost\r\n" + headers + b"\r\n"
+                answer = await raw(node.http_port, head + b"0\r\n\r\n" + self.NEXT)
+                assert answer.startswith(b"HTTP/1.1 400 ")
+                assert answer.count(b"HTTP/1.1 ") == 1
+                assert b"connection: close" in answer.lower()
+
+    async def test_other_ends_in_doubt(self) -> None:
+        async with rpc_node() as node:
+            for headers, body in (
+                (b"Content-Length: 5\r\nContent-Length: 6\r\n", b"12345"),
+                (b"Content-Length: 5, 6\r\n", b"12345"),
+                (b"Content-Length: +5\r\n", b"12345"),
+                (b"Content-Length: 0x5\r\n", b"12345"),
+                (b"Transfer-Encoding: chunked, identity\r\n", b"0\r\n\r\n"),
+                (b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\n"),
+                (b"Transfer-Encoding: chunked\r\n", b"fffffffffffffffffffffffff\r\n"),
+                (b"Transfer-Encoding: chunked\r\n", b"-1\r\n"),
+                (b"Transfer-Encoding: chunked\r\n", b"0x0\r\n\r\n"),
+                (b"Content-Length : 5\r\n", b"12345"),
+            ):
+                answer = await raw(
+                    node.http_port, b"POST / HTTP/1.1\r\nHost: localhost\r\n" + headers + b"\r\n" + body + self.NEXT
+                )
+                assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 501 ")), headers
+                assert answer.count(b"HTTP/1.1 ") == 1, headers
