@@ -11,8 +11,8 @@ from pathlib import Path
 
 import lmdb
 
-from lacnode.storage.database import Batch, Snapshot
 from lacnode.storage.checksum_upgrade import table_names
+from lacnode.storage.database import Batch, Snapshot
 from lacnode.storage.environment import MAX_READERS, MAX_TABLES, Pages, Table, translated
 from lacnode.storage.errors import StorageError
 
