@@ -111,6 +111,7 @@ async def _ask(client: httpx.AsyncClient, url: str, document: object) -> None:
 class TestLongBatches:
     async def test_let_others_have_a_turn(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Batches of one address, twice as many as there are threads, and a single call of the same address."""
+        monkeypatch.setattr("lacnode.rpc.dispatch.STEP_SECONDS", 0.002)  # so that a batch has many
         done: list[str] = []
         begun: list[int] = []
         async with rpc_node() as node, httpx.AsyncClient(timeout=PATIENCE) as client:
