@@ -50,8 +50,8 @@ class Watch:
     hashes: dict[int, set[bytes]] = field(default_factory=dict)
     """Every hash that any node announced, by height."""
 
-    calls: list[tuple[float, float]] = field(default_factory=list)
-    """Moment and duration of each `eth_blockNumber`; a call that failed counts as the time-out."""
+    calls: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    """Moment and duration of each `eth_blockNumber`, by node; a call that failed counts as the time-out."""
 
     transfers: dict[bytes, Transfer] = field(default_factory=dict)
     refused_transfers: int = 0
@@ -78,8 +78,11 @@ class Watch:
         return BlockTimes.of(list(self.arrivals), begin, end)
 
     def call_p95(self, begin: float, end: float) -> float:
-        """Seconds that 95 % of the calls of a span do not exceed."""
-        return percentile([seconds for moment, seconds in list(self.calls) if begin <= moment <= end], 0.95)
+        """Seconds that 95 % of the calls of a span do not exceed, at the node where they take longest."""
+        return max(
+            percentile([seconds for moment, seconds in list(calls) if begin <= moment <= end], 0.95)
+            for calls in list(self.calls.values())
+        )
 
     def blocks_waited(self, begin: float, end: float) -> int:
         """The most blocks that a transfer of a span waited for; one that still waits counts up to the head."""
@@ -103,13 +106,18 @@ class Watch:
         """Hear of the blocks of `node`, in one session after the other."""
         while True:
             try:
-                stranger = await Stranger.meet(node, capabilities=ETH_ONLY)
-                while True:
-                    message = await stranger.receive()
-                    if isinstance(message, NewBlock):
-                        self._block_came(message.block)
+                await self._listen_once(await Stranger.meet(node, capabilities=ETH_ONLY))
             except (ConnectionFailed, OSError, RlpError):
                 await trio.sleep(RECONNECT_SECONDS)
+
+    async def _listen_once(self, stranger: Stranger) -> None:
+        try:
+            while True:
+                message = await stranger.receive()
+                if isinstance(message, NewBlock):
+                    self._block_came(message.block)
+        finally:
+            await stranger.close()
 
     def _block_came(self, block: Block) -> None:
         self.hashes.setdefault(block.number, set()).add(on_chain_hash(block.header))
@@ -122,10 +130,11 @@ class Watch:
                 self.transfers[transaction.hash].block = block.number
 
     async def _call(self, node: DevnetNode) -> None:
+        calls = self.calls.setdefault(node.name, [])
         while True:
             begin = time.monotonic()
             answered = await self._ask(node, "eth_blockNumber")
-            self.calls.append((begin, time.monotonic() - begin if answered else CALL_TIMEOUT_SECONDS))
+            calls.append((begin, time.monotonic() - begin if answered else CALL_TIMEOUT_SECONDS))
             await trio.sleep(CALL_PAUSE_SECONDS)
 
     async def _send_transfers(self, nursery: trio.Nursery) -> None:
