@@ -85,3 +85,43 @@ def test_a_key_of_the_genesis_changes_the_bound(row: Row) -> None:
 def test_every_row_is_whole() -> None:
     assert all(row.what and row.beyond and row.code for row in ROWS)
     assert all(re.match(r"$|`--[\w-]+`$|genesis `\w+`$", row.option) for row in ROWS)
+
+
+NO_LIMIT_OF_INPUT = frozenset(
+    {
+        "lacnode.consensus.header_rules:MAX_GAS_LIMIT",
+        "lacnode.consensus.height:MAX_ROUND",
+        "lacnode.evm.validation:MAX_NONCE",
+        "lacnode.node.faults:MAX_FILE",
+        "lacnode.p2p.discovery_service:MAX_DATAGRAM",
+        "lacnode.p2p.requests:MAX_SCORE",
+        "lacnode.p2p.wire.bonding:MAX_TRIES",
+        "lacnode.p2p.wire.enode:MAX_PORT",
+        "lacnode.p2p.wire.frame:MAX_MESSAGE_ID",
+        "lacnode.privacy.service.secured_stream:MAX_PLAIN",
+        "lacnode.privacy.service.secured_stream:MAX_NAME",
+        "lacnode.privacy.service.secured_stream:MAX_TOLD",
+        "lacnode.privacy.state.group_genesis:MAX_STATES",
+        "lacnode.privacy.state.membership:MAX_REMEMBERED",
+        "lacnode.rpc.client:MAX_ANSWER",
+        "lacnode.rpc.health:MAX_BLOCKS_BEHIND",
+        "lacnode.rpc.methods.miner:MAX_GAS_LIMIT",
+        "lacnode.rpc.parameters:MAX_UINT256",
+        "lacnode.rpc.parameters:MAX_NUMBER_TEXT",
+        "lacnode.storage.environment:MAX_TABLES",
+    }
+)
+"""Largest values of a format, bounds of the node's own work, and bounds of a command that an operator runs."""
+
+
+def test_every_maximum_of_the_node_is_on_the_page() -> None:
+    """A new `MAX_...` gets a row, or a reason why an operator need not know it."""
+    root = PAGE.parents[2]
+    found = set()
+    for file in sorted((root / "lacnode").rglob("*.py")):
+        module = ".".join(file.relative_to(root).with_suffix("").parts)
+        if not module.startswith(("lacnode.cli.", "lacnode.devnet.", "lacnode.testing.")):
+            for names in re.findall(r"^([A-Z][A-Z0-9_, ]*)(?:: [^=\n]+)? = ", file.read_text("utf-8"), re.MULTILINE):
+                found |= {f"{module}:{name}" for name in names.split(", ") if name.startswith("MAX_")}
+    assert found - {row.code.strip("`") for row in ROWS} - NO_LIMIT_OF_INPUT == set()
+    assert found >= NO_LIMIT_OF_INPUT
