@@ -106,6 +106,7 @@ NO_LIMIT_OF_INPUT = frozenset(
         "lacnode.rpc.client:MAX_ANSWER",
         "lacnode.rpc.health:MAX_BLOCKS_BEHIND",
         "lacnode.rpc.methods.miner:MAX_GAS_LIMIT",
+        "lacnode.rpc.parameters:MAX_GAS",
         "lacnode.rpc.parameters:MAX_UINT256",
         "lacnode.rpc.parameters:MAX_NUMBER_TEXT",
         "lacnode.storage.environment:MAX_TABLES",
