@@ -220,6 +220,7 @@ class Node:
             outside=Outside(self._blocks.send_consensus, self._blocks.peer_is_ahead, self._blocks.announce),
             state_worker=self._state_worker,
             log_worker=ThreadWorker(),
+            signing_worker=ThreadWorker(lets_go=True),
             now_ms=lambda: int(time.time() * 1000),
             message_limit=parameters.message_queue_limit,
         )

@@ -1,15 +1,15 @@
 """Carries out what consensus asks for, one event at a time, in the order it asks.
 
 The order is the safety: a payload is in the write-ahead log before it is signed, and signed before the machine hears of
-it, which is before it can be sent. Storage that fails (StorageError) ends `run` and with it the node: what cannot be written
-must not be signed, and the others go on without us. Work that takes time (building,
-checking and importing blocks) runs on a worker and comes back as an event, so that timers keep their time.
+it, which is before it can be sent (`signing`). Storage that fails (StorageError) ends `run` and with it the node: what
+cannot be written must not be signed, and the others go on without us. Work that takes time (building, checking and
+importing blocks, and signing) runs on a worker and comes back as an event, so that timers keep their time.
 
 Must not decide anything that the protocol decides.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -41,7 +41,6 @@ from lacnode.consensus.events import (
     HeadChanged,
     ImportFailed,
     MessageReceived,
-    PayloadSigned,
     PeerConnected,
     ProposalChecked,
     RoundTimerExpired,
@@ -49,25 +48,15 @@ from lacnode.consensus.events import (
 )
 from lacnode.consensus.ibft import Ibft
 from lacnode.consensus.journal import Contradiction, Journal
-from lacnode.consensus.payloads import sign_payload
-from lacnode.crypto.signer import Signer, SignerUnavailable
+from lacnode.crypto.signer import Signer
 from lacnode.primitives.block import Block
 from lacnode.validator.block_maker import StaleHeight
 from lacnode.validator.intake import Intake
+from lacnode.validator.signing import ConsensusRecords, RecordedSigner, SigningQueue
 from lacnode.validator.timers import Timer
 from lacnode.workers.worker import Worker
 
 log = structlog.get_logger("consensus")
-
-COMPACT_EVERY = 100
-"""Blocks between two compactions of the consensus log."""
-
-
-class ConsensusRecords(Protocol):
-    """The write-ahead log as the validator uses it (`storage.ConsensusLog`)."""
-
-    def append(self, record: bytes) -> None: ...
-    def rewrite(self, records: Iterable[bytes]) -> None: ...
 
 
 class BlockMaker(Protocol):
@@ -93,7 +82,8 @@ class Validator:
     """Drives one state machine. `now_ms` is the wall clock.
 
     `state_worker` builds, checks and imports blocks: the one thread that writes state, shared with the synchronizer.
-    `log_worker` writes the consensus log, so that a signature never waits for an execution.
+    `log_worker` writes the consensus log, so that a signature never waits for an execution. `signing_worker` waits for
+    the key; it must let go of work that is cancelled.
     """
 
     def __init__(
@@ -108,13 +98,12 @@ class Validator:
         outside: Outside,
         state_worker: Worker,
         log_worker: Worker,
+        signing_worker: Worker,
         now_ms: Callable[[], int],
         message_limit: int,
     ) -> None:
         self.machine = machine
-        self._journal = journal
-        self._records = records
-        self._signer = signer
+        self._signer = RecordedSigner(journal, records, signer)
         self._chain = chain
         self._maker = maker
         self._outside = outside
@@ -122,8 +111,8 @@ class Validator:
         self._log_worker = log_worker
         self._now_ms = now_ms
         self._intake = Intake(message_limit)
+        self._signing = SigningQueue(self._signer, signing_worker, self._intake.put)
         self._syncing = False
-        self._compacted_at = 0
 
     # -- told by the node, on the event loop ----------------------------------------------------------------------
 
@@ -159,6 +148,7 @@ class Validator:
             self._nursery = nursery
             self._block_timer = Timer(nursery, self._intake.put)
             self._round_timer = Timer(nursery, self._intake.put)
+            nursery.start_soon(self._signing.run)
             self.head_changed()
             task_status.started()
             while True:
@@ -167,7 +157,7 @@ class Validator:
     async def _take(self, event: Event) -> None:
         """Give the machine `event` and carry out the effects; answers that are there at once follow directly."""
         if isinstance(event, HeadChanged):
-            await self._forget_finished(event.header.number)
+            await self._log_worker.run(partial(self._signer.head_changed, event.header.number))
         events = deque([event])
         while events:
             for effect in self._effects(events.popleft()):
@@ -185,21 +175,14 @@ class Validator:
             log.exception("a consensus message could not be handled", sender=event.sender.hex(), code=event.code)
             return []
 
-    async def _forget_finished(self, number: int) -> None:
-        """The journal forgets final heights at once, its file now and then: rewriting it costs a flush."""
-        records = self._journal.head_changed(number)
-        if number - self._compacted_at >= COMPACT_EVERY:
-            self._compacted_at = number
-            await self._log_worker.run(partial(self._records.rewrite, records))
-
     async def _carry_out(self, effect: Effect) -> Event | None:
         match effect:
             case SignPayload():
                 return await self._sign(effect)
             case RecordDraft():
-                await self._record(self._journal.record_draft(effect.round_id, effect.draft))
+                await self._log_worker.run(partial(self._signer.record_draft, effect.round_id, effect.draft))
             case RecordPrepared():
-                await self._record(self._journal.record_prepared(effect.prepared))
+                await self._log_worker.run(partial(self._signer.record_prepared, effect.prepared))
             case Send():
                 self._outside.send(effect.code, effect.data, effect.recipients)
             case StartRoundTimer():
@@ -222,18 +205,15 @@ class Validator:
                 log.info(effect.text, topic=effect.topic)
         return None
 
-    # -- log before you sign, sign before you send -------------------------------------------------------------------
-
-    async def _sign(self, effect: SignPayload) -> Event:
+    async def _sign(self, effect: SignPayload) -> Event | None:
+        """Have a payload signed; the answer comes later, unless the journal refuses."""
         try:
-            await self._record(self._journal.admit(effect.payload))
-            return PayloadSigned(sign_payload(effect.payload, self._signer))
-        except (Contradiction, SignerUnavailable) as refusal:
+            await self._log_worker.run(partial(self._signer.admit, effect.payload))
+        except Contradiction as refusal:
             log.error("not signed", payload=str(effect.payload), reason=str(refusal))
             return SigningRefused(effect.payload, str(refusal))
-
-    async def _record(self, record: bytes) -> None:
-        await self._log_worker.run(partial(self._records.append, record))
+        self._signing.put(effect.payload)
+        return None
 
     # -- work in threads -------------------------------------------------------------------------------------------
 

@@ -16,14 +16,17 @@ class Worker(Protocol):
     """Runs blocking work, one piece after the other."""
 
     async def run(self, work: Callable[[], T]) -> T:
-        """What `work` returns or raises. A cancelled caller waits until `work` has ended, unless it had not begun."""
+        """What `work` returns or raises. A cancelled caller waits until `work` has ended, unless it had not begun or the
+        worker lets go of work."""
 
 
 class ThreadWorker:
-    """A worker that is one thread."""
+    """A worker that is one thread. With `lets_go` a cancelled caller does not wait: the work goes on, its result is
+    lost, and the next work waits until it has ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, lets_go: bool = False) -> None:
         self._limiter = trio.CapacityLimiter(1)
+        self._lets_go = lets_go
 
     async def run(self, work: Callable[[], T]) -> T:
-        return await trio.to_thread.run_sync(work, limiter=self._limiter)
+        return await trio.to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=self._lets_go)

@@ -1,0 +1,107 @@
+"""Log before you sign, sign before you send: the one place where this order is written down.
+
+`RecordedSigner` joins the journal (may this be signed?), the records (is that on the disk?) and the key. It blocks.
+`SigningQueue` runs the last step, the key, off the event loop: a key in an HSM may take a second. The order of the
+signatures is that of the requests. Other events do not wait for a signature: what the machine asked for is in the journal
+from the moment of asking, so nothing that it does meanwhile can contradict it, and a signature that comes too late for
+its round is ignored by the machine.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Protocol
+
+import trio
+
+from lacnode.consensus.draft import Draft
+from lacnode.consensus.events import Event, PayloadSigned, SigningRefused
+from lacnode.consensus.journal import Journal
+from lacnode.consensus.payloads import Payload, RoundId, SignedPayload, sign_payload
+from lacnode.consensus.prepared import PreparedBlock
+from lacnode.crypto.signer import Signer, SignerUnavailable
+from lacnode.workers.worker import Worker
+
+SIGNING_SECONDS = 10.0
+"""How long the key may take for one message. After that the message is not signed, as if the key had refused."""
+
+COMPACT_EVERY_BLOCKS = 100
+"""Blocks between two compactions of the records: rewriting them costs a flush."""
+
+
+class ConsensusRecords(Protocol):
+    """The write-ahead log (`storage.ConsensusLog`). What was appended is on the disk when `append` returns."""
+
+    def append(self, record: bytes) -> None: ...
+    def rewrite(self, records: Iterable[bytes]) -> None: ...
+
+
+class RecordedSigner:
+    """Signs nothing that is not on record. Every method blocks; StorageError if the disk is full or fails.
+
+    Not for several threads at once, `sign` apart: it reads neither the journal nor the records.
+    """
+
+    def __init__(self, journal: Journal, records: ConsensusRecords, signer: Signer) -> None:
+        self._journal = journal
+        self._records = records
+        self._signer = signer
+        self._compacted_at = 0
+
+    def admit(self, payload: Payload) -> None:
+        """Put on record that `payload` will be signed; Contradiction, and nothing recorded, if it must not be."""
+        self._records.append(self._journal.admit(payload))
+
+    def sign(self, payload: Payload) -> SignedPayload[Payload]:
+        """Sign `payload`, which was admitted; SignerUnavailable if the key does not answer."""
+        return sign_payload(payload, self._signer)
+
+    def record_draft(self, round_id: RoundId, draft: Draft) -> None:
+        """Put on record the block of the proposal that comes next."""
+        self._records.append(self._journal.record_draft(round_id, draft))
+
+    def record_prepared(self, prepared: PreparedBlock) -> None:
+        """Put on record the proof for the commit that comes next."""
+        self._records.append(self._journal.record_prepared(prepared))
+
+    def head_changed(self, number: int) -> None:
+        """Block `number` is final. The journal forgets it at once, the records now and then."""
+        records = self._journal.head_changed(number)
+        if number - self._compacted_at >= COMPACT_EVERY_BLOCKS:
+            self._compacted_at = number
+            self._records.rewrite(records)
+
+
+class SigningQueue:
+    """Admitted payloads on their way to the key, which works on `worker`. `deliver` takes the answers, each a
+    `PayloadSigned` or a `SigningRefused`, on the event loop. The worker must let go of work when it is cancelled."""
+
+    def __init__(self, signer: RecordedSigner, worker: Worker, deliver: Callable[[Event], None]) -> None:
+        self._signer = signer
+        self._worker = worker
+        self._deliver = deliver
+        self._waiting: deque[Payload] = deque()
+        self._changed = trio.Event()
+
+    def put(self, payload: Payload) -> None:
+        """Have `payload` signed. Payloads of earlier rounds that still wait are dropped: the machine has left their
+        rounds, and a slow key must not fall behind more and more."""
+        self._waiting = deque(one for one in self._waiting if one.round_id >= payload.round_id)
+        self._waiting.append(payload)
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Sign what waits, one after the other, until cancelled."""
+        while True:
+            while not self._waiting:
+                self._changed = trio.Event()
+                await self._changed.wait()
+            self._deliver(await self._signed(self._waiting.popleft()))
+
+    async def _signed(self, payload: Payload) -> Event:
+        with trio.move_on_after(SIGNING_SECONDS):
+            try:
+                return PayloadSigned(await self._worker.run(partial(self._signer.sign, payload)))
+            except SignerUnavailable as unavailable:
+                return SigningRefused(payload, str(unavailable))
+        return SigningRefused(payload, f"the signer did not answer within {SIGNING_SECONDS:.0f} s")
