@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SEEDS ?= 2000
 STAMP := $(VENV)/.ready
 
-.PHONY: setup check test sim siege bench devnet lock format clean
+.PHONY: setup check test conformance sim siege bench devnet lock format clean
 .DEFAULT_GOAL := test
 
 setup: $(STAMP)
@@ -26,6 +26,11 @@ check: setup
 
 test: setup
 	$(BIN)/pytest -n auto --dist loadgroup
+
+# SUITES is a folder with official state tests, one folder a suite: see docs/spec/conformance.md.
+conformance: setup
+	@test -n "$(SUITES)" || { echo "name the folder of the suites: make conformance SUITES=FOLDER"; exit 1; }
+	@$(BIN)/python -m tests.conformance $(SUITES)
 
 sim: setup
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)

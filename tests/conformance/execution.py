@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -11,6 +12,7 @@ from lacnode.chainspec.forks import Fork, ForkSchedule
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.crypto.secp256k1 import SignatureError, sender_of
+from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.rejection import TransactionRejected
 from lacnode.primitives import rlp
@@ -21,6 +23,9 @@ from lacnode.primitives.rlp import RlpError
 from lacnode.primitives.transaction import BLOB, Transaction
 from tests.conformance.exceptions import MALFORMED, is_expected
 from tests.conformance.fixtures import StateTest
+
+WAITING_FACTOR = 10
+"""A test may take so many times its seconds of the processor on the clock: precompiles may run in another process."""
 
 
 class Verdict(Enum):
@@ -48,10 +53,11 @@ class _TooSlowError(BaseException):
 def run_state_test(test: StateTest, cpu_seconds: float | None = None) -> Outcome:
     """Execute `test` and compare. A test that takes more than `cpu_seconds` of this process is stopped; the bound needs
     the main thread and its timer."""
+    budget = ExecutionBudget(time.monotonic() + cpu_seconds * WAITING_FACTOR) if cpu_seconds else UNLIMITED
     try:
         with _timer(cpu_seconds):
-            return _run(test)
-    except _TooSlowError:
+            return _run(test, budget)
+    except (_TooSlowError, BudgetExceededError):
         return Outcome(Verdict.TOO_SLOW, f"not done after {cpu_seconds:g} s of one core")
     except Exception as error:
         return Outcome(Verdict.FAILED, f"{type(error).__name__}: {error}")
@@ -76,7 +82,7 @@ def _timer(cpu_seconds: float | None) -> Iterator[None]:
         signal.signal(signal.SIGPROF, before)
 
 
-def _run(test: StateTest) -> Outcome:
+def _run(test: StateTest, budget: ExecutionBudget) -> Outcome:
     nodes: dict[bytes, bytes] = {}
     engine = PyEvmEngine(network(test.fork, test.chain_id), nodes)
     root, first_nodes = engine.state_of(test.accounts)
@@ -86,7 +92,7 @@ def _run(test: StateTest) -> Outcome:
     refused: str | None = None
     try:
         transaction = Transaction.decode(test.transaction)
-        logs = block.add(transaction, sender_of(transaction)).logs
+        logs = block.add(transaction, sender_of(transaction), budget).logs
     except (RlpError, SignatureError):
         refused = MALFORMED
     except TransactionRejected as rejection:
