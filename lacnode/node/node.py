@@ -31,6 +31,7 @@ from lacnode.metrics.endpoint import MetricsEndpoint
 from lacnode.node.block_exchange import BlockExchange
 from lacnode.node.config import NodeConfig
 from lacnode.node.connection_policy import PermissionPolicy
+from lacnode.node.consensus_peers import ConsensusPeers
 from lacnode.node.faults import watch_faults
 from lacnode.node.first_meeting import wait_for_first_meeting
 from lacnode.node.known_nodes import KnownNodes
@@ -141,6 +142,12 @@ class Node:
         self._blocks = BlockExchange(
             self.chain, lambda: self.network.peers, self.synchronizer, parts.spec.genesis.difficulty
         )
+        self._consensus_peers = ConsensusPeers(
+            lambda: self.network.peers,
+            receive=lambda code, data, sender: self.validator.message_received(code, data, sender),
+            is_validator=lambda address: self.duties.takes_part and self.validator.is_validator(address),
+            deny=lambda id_, reason, seconds: self.network.peer_set.deny(id_, reason, seconds),
+        )
         self.gossip = TransactionGossip(
             lambda: self.network.peers,
             admit=self._admit,
@@ -217,7 +224,12 @@ class Node:
                 vanity=self.config.mining.vanity,
                 selection_share=self.config.mining.selection_share,
             ),
-            outside=Outside(self._blocks.send_consensus, self._blocks.peer_is_ahead, self._blocks.announce),
+            outside=Outside(
+                self._blocks.send_consensus,
+                self._blocks.peer_is_ahead,
+                self._blocks.announce,
+                self._consensus_peers.blame,
+            ),
             state_worker=self._state_worker,
             log_worker=ThreadWorker(),
             signing_worker=ThreadWorker(lets_go=True),
@@ -417,8 +429,7 @@ class Node:
 
     def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:
         """A message for the validator."""
-        if self.duties.takes_part:
-            self.validator.message_received(code, data, peer.address)
+        self._consensus_peers.received(peer, code, data)
 
     def block_received(self, peer: Peer, block: Block) -> None:
         """A block was announced whole."""

@@ -1,7 +1,10 @@
 """Which sessions may exist: limits, duplicates, and who misbehaved (Besu's `RlpxAgent` and `PeerDenylistManager`)."""
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
+
+import trio
 
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.wire.p2p_messages import DisconnectReason
@@ -26,7 +29,8 @@ class PeerSet:
         """Ids of static nodes: they count for no limit."""
         self._own_id = own_id
         self._limits = limits
-        self._denied: OrderedDict[bytes, str] = OrderedDict()
+        self._denied: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
+        """By node id: why, and until when on the event loop's clock."""
 
     @property
     def room(self) -> int:
@@ -62,13 +66,20 @@ class PeerSet:
         inbound = sum(peer.inbound and peer.id not in self.exempt for peer in self.peers.values())
         return inbound >= int(self._limits.max_peers * self._limits.inbound_share)
 
-    def deny(self, id_: bytes, reason: str) -> None:
-        """Do not talk to this node again until restart, unless it is a static one."""
+    def deny(self, id_: bytes, reason: str, seconds: float = math.inf) -> None:
+        """Do not talk to this node again for `seconds`, or until restart, unless it is a static one."""
         if id_ not in self.exempt:
-            self._denied[id_] = reason
+            until = seconds if seconds == math.inf else trio.current_time() + seconds
+            self._denied[id_] = reason, until
             if len(self._denied) > DENYLIST_SIZE:
                 self._denied.popitem(last=False)
 
     def denial(self, id_: bytes) -> str | None:
         """Why this node is denied, None if it is not."""
-        return None if id_ in self.exempt else self._denied.get(id_)
+        reason, until = self._denied.get(id_, ("", -math.inf))
+        if id_ in self.exempt or until == -math.inf:
+            return None
+        if until != math.inf and until <= trio.current_time():
+            del self._denied[id_]
+            return None
+        return reason

@@ -1,27 +1,63 @@
-"""Two lanes into consensus: what the node itself has to say, and what peers say.
+"""Where events wait for the state machine: the node's own in one lane, messages in one lane for each validator.
 
-Besu keeps one bounded queue for both, and a flood of messages can push out a timer or a new head (pitfall L10 of the
-protocol notes). Here internal events are never dropped and go first; messages are bounded, and the newest is refused
-when the lane is full.
+Besu keeps one bounded queue for all, and a flood of messages can push out a timer or a new head (pitfall L10 of the
+protocol notes). Here internal events are never dropped and go first. Only validators of the current height have a lane
+for messages. Who signed a message is known when it has been read; who brought it is known at once, so the lanes belong to
+the peers that bring messages. Each lane has its own bound and the lanes are served by turns, so that a peer that floods
+costs the others nothing but its turn.
 """
 
 from collections import deque
+from collections.abc import Iterable
 
 import trio
 
 from lacnode.consensus.events import Event, MessageReceived
 
+LANE_BYTES = 16 * 2**20
+"""Bytes that may wait in one lane. One message may be larger than what is left, if nothing else waits there."""
+
+BYTES_PER_TURN = 4096
+"""A message of that many bytes counts as two short ones: reading it takes about twice as long."""
+
+
+class _Lane:
+    """What one validator brought. `served` is what its messages have cost so far, in turns."""
+
+    def __init__(self, served: float) -> None:
+        self.messages: deque[MessageReceived] = deque()
+        self.bytes = 0
+        self.served = served
+
+    def put(self, message: MessageReceived) -> None:
+        self.messages.append(message)
+        self.bytes += len(message.data)
+
+    def get(self) -> MessageReceived:
+        message = self.messages.popleft()
+        self.bytes -= len(message.data)
+        self.served += 1 + len(message.data) / BYTES_PER_TURN
+        return message
+
 
 class Intake:
-    """Where events wait for the state machine. Use from the event loop only."""
+    """Use from the event loop only. Each lane holds `lane_messages` messages and `LANE_BYTES` bytes."""
 
-    def __init__(self, message_limit: int) -> None:
+    def __init__(self, lane_messages: int) -> None:
         self._internal: deque[Event] = deque()
-        self._messages: deque[MessageReceived] = deque()
-        self._message_limit = message_limit
+        self._lanes: dict[bytes, _Lane] = {}
+        self._lane_messages = lane_messages
         self._something = trio.Event()
         self.refused = 0
-        """Messages refused because the lane was full, since the start."""
+        """Messages refused because a lane was full, since the start."""
+
+    def admit_only(self, senders: Iterable[bytes]) -> None:
+        """From now on only the peers at these addresses have a lane; what the others brought is dropped."""
+        self._lanes = {sender: self._lanes.get(sender) or _Lane(0.0) for sender in senders}
+
+    def admits(self, sender: bytes) -> bool:
+        """Whether the peer at this address has a lane."""
+        return sender in self._lanes
 
     def put(self, event: Event) -> None:
         """An event of the node's own: never refused."""
@@ -29,17 +65,34 @@ class Intake:
         self._something.set()
 
     def put_message(self, message: MessageReceived) -> bool:
-        """A peer's message. False, and counted, if the lane is full."""
-        if len(self._messages) > self._message_limit:
+        """A peer's message. False, and counted, if its lane is full or it has none."""
+        lane = self._lanes.get(message.sender)
+        if lane is None or not self._has_room(lane, message):
             self.refused += 1
             return False
-        self._messages.append(message)
+        if not lane.messages:
+            # A lane that was empty for a while has saved up no turns: else it could hold up the others later.
+            lane.served = max(lane.served, min((other.served for other in self._waiting()), default=lane.served))
+        lane.put(message)
         self._something.set()
         return True
 
     async def get(self) -> Event:
-        """The next event, internal ones first."""
-        while not (self._internal or self._messages):
+        """The next event, internal ones first; then the message of the lane that was served least."""
+        await trio.lowlevel.checkpoint()  # a flood must not hold the event loop
+        while True:
+            if self._internal:
+                return self._internal.popleft()
+            waiting = self._waiting()
+            if waiting:
+                return min(waiting, key=lambda lane: lane.served).get()
             self._something = trio.Event()
             await self._something.wait()
-        return self._internal.popleft() if self._internal else self._messages.popleft()
+
+    def _has_room(self, lane: _Lane, message: MessageReceived) -> bool:
+        if not lane.messages:
+            return True
+        return len(lane.messages) < self._lane_messages and lane.bytes + len(message.data) <= LANE_BYTES
+
+    def _waiting(self) -> list[_Lane]:
+        return [lane for lane in self._lanes.values() if lane.messages]

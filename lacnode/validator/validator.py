@@ -20,6 +20,7 @@ import trio
 from lacnode.chain.blockchain import Blockchain
 from lacnode.chain.refusal import BlockRefused
 from lacnode.consensus.effects import (
+    BlamePeer,
     BuildBlock,
     CheckProposal,
     Effect,
@@ -50,6 +51,7 @@ from lacnode.consensus.ibft import Ibft
 from lacnode.consensus.journal import Contradiction, Journal
 from lacnode.crypto.signer import Signer
 from lacnode.primitives.block import Block
+from lacnode.rate_limited_log import RateLimitedLog
 from lacnode.validator.block_maker import StaleHeight
 from lacnode.validator.intake import Intake
 from lacnode.validator.signing import ConsensusRecords, RecordedSigner, SigningQueue
@@ -70,12 +72,14 @@ class Outside:
     """What the validator tells the rest of the node; all called on the event loop, none may block.
 
     `send(code, data, recipients)` multicasts to connected validators; `peer_is_ahead(address, number)` hints at sync;
-    `finalised(block)` hands on a block that this node's consensus has just imported.
+    `finalised(block)` hands on a block that this node's consensus has just imported; `blame(address, fault)` says that
+    a peer sent what no correct validator sends.
     """
 
     send: Callable[[int, bytes, frozenset[bytes]], None]
     peer_is_ahead: Callable[[bytes, int], None]
     finalised: Callable[[Block], None]
+    blame: Callable[[bytes, str], None] = lambda address, fault: None
 
 
 class Validator:
@@ -112,14 +116,22 @@ class Validator:
         self._now_ms = now_ms
         self._intake = Intake(message_limit)
         self._signing = SigningQueue(self._signer, signing_worker, self._intake.put)
+        self._message_log = RateLimitedLog("consensus", trio.current_time)
         self._syncing = False
+        self._intake.admit_only(self._current_head().validators)
 
     # -- told by the node, on the event loop ----------------------------------------------------------------------
 
     def head_changed(self) -> None:
         """The chain has a new head. While the node is syncing nobody asks it to agree on the next block."""
+        head = self._current_head()
+        self._intake.admit_only(head.validators)
         if not self._syncing:
-            self._intake.put(self._current_head())
+            self._intake.put(head)
+
+    def is_validator(self, address: bytes) -> bool:
+        """Whether the peer at this 20-byte address is a validator of the current height: others are not heard."""
+        return self._intake.admits(address)
 
     @property
     def refused_messages(self) -> int:
@@ -133,7 +145,7 @@ class Validator:
             self._intake.put(self._current_head())
 
     def message_received(self, code: int, data: bytes, sender: bytes) -> None:
-        """A peer's consensus message."""
+        """A peer's consensus message; dropped if the peer is no validator or its lane is full."""
         self._intake.put_message(MessageReceived(code, data, sender))
 
     def peer_connected(self, address: bytes) -> None:
@@ -172,7 +184,8 @@ class Validator:
         except Exception:
             if not isinstance(event, MessageReceived):
                 raise
-            log.exception("a consensus message could not be handled", sender=event.sender.hex(), code=event.code)
+            text = "a consensus message could not be handled"
+            self._message_log.exception((text, event.sender), text, sender=event.sender.hex(), code=event.code)
             return []
 
     async def _carry_out(self, effect: Effect) -> Event | None:
@@ -201,8 +214,12 @@ class Validator:
                 self._nursery.start_soon(self._import, effect)
             case PeerIsAhead():
                 self._outside.peer_is_ahead(effect.address, effect.number)
-            case Note():
-                log.info(effect.text, topic=effect.topic)
+            case BlamePeer():
+                self._outside.blame(effect.address, effect.fault)
+            case Note(topic, text, None):
+                log.info(text, topic=topic)
+            case Note(topic, text, sender):
+                self._message_log.info((topic, sender), text, topic=topic)
         return None
 
     async def _sign(self, effect: SignPayload) -> Event | None:

@@ -1,0 +1,29 @@
+"""How much each peer may do in a time: token buckets, one for each key.
+
+A bucket outlives its session, so that coming again does not fill it. Must not decide what happens beyond the limit.
+"""
+
+from collections import OrderedDict
+from collections.abc import Hashable
+
+MAX_BUCKETS = 1024
+"""Keys that are remembered; beyond that the one seen longest ago is forgotten and starts again with a full bucket."""
+
+
+class RateLimits:
+    """Each key may act `burst` times at once, and `per_second` times a second in the long run."""
+
+    def __init__(self, per_second: float, burst: float) -> None:
+        self.per_second = per_second
+        self._burst = burst
+        self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
+
+    def allow(self, key: Hashable, now: float) -> bool:
+        """Count one act of `key` at `now` (seconds that only grow); False, and not counted, if it is too much."""
+        left, seen = self._buckets.pop(key, (self._burst, now))
+        left = min(self._burst, left + (now - seen) * self.per_second)
+        allowed = left >= 1
+        self._buckets[key] = (left - 1 if allowed else left), now
+        if len(self._buckets) > MAX_BUCKETS:
+            self._buckets.popitem(last=False)
+        return allowed

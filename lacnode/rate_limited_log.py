@@ -1,0 +1,58 @@
+"""Log lines that something outside can cause: at most one a minute for each cause, however often it happens.
+
+A peer or a caller can send any number of messages that are refused. Each is worth a line, and all of them together would
+fill the disk. A line says how many were left out since the last one.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+import structlog
+
+INTERVAL_SECONDS = 60.0
+"""Between two lines about one cause."""
+
+MAX_CAUSES = 1024
+"""Causes that are remembered; beyond that the one that was written longest ago is forgotten, and may be written again."""
+
+
+class RateLimitedLog:
+    """Writes to the logger `name`. `now` gives seconds that only grow."""
+
+    def __init__(self, name: str, now: Callable[[], float]) -> None:
+        self._log = structlog.get_logger(name)
+        self._now = now
+        self._written: OrderedDict[Hashable, float] = OrderedDict()
+        self._left_out: dict[Hashable, int] = {}
+
+    def info(self, cause: Hashable, text: str, **values: object) -> None:
+        """Write `text` unless a line about `cause` was written within the last minute."""
+        if self._may_write(cause):
+            self._log.info(text, **values, **self._left_out_since(cause))
+
+    def warning(self, cause: Hashable, text: str, **values: object) -> None:
+        """Like `info`, one level up."""
+        if self._may_write(cause):
+            self._log.warning(text, **values, **self._left_out_since(cause))
+
+    def exception(self, cause: Hashable, text: str, **values: object) -> None:
+        """Like `info`, as an error with the traceback of the exception that is being handled."""
+        if self._may_write(cause):
+            self._log.exception(text, **values, **self._left_out_since(cause))
+
+    def _may_write(self, cause: Hashable) -> bool:
+        now = self._now()
+        last = self._written.get(cause)
+        if last is not None and now - last < INTERVAL_SECONDS:
+            self._left_out[cause] = self._left_out.get(cause, 0) + 1
+            return False
+        self._written[cause] = now
+        self._written.move_to_end(cause)
+        if len(self._written) > MAX_CAUSES:
+            forgotten, _ = self._written.popitem(last=False)
+            self._left_out.pop(forgotten, None)
+        return True
+
+    def _left_out_since(self, cause: Hashable) -> dict[str, int]:
+        count = self._left_out.pop(cause, 0)
+        return {"left_out": count} if count else {}
