@@ -11,6 +11,7 @@ import pytest
 
 from lacnode.storage.consensus_log import ConsensusLog, MemoryConsensusLog
 from lacnode.storage.errors import StorageCorrupt, StorageError, StorageLocked
+from lacnode.storage.log_header import HEADER_BYTES, SIZE_PLACES, LogPosition
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -86,7 +87,8 @@ class TestFile:
 
     def test_does_not_forget_quietly(self, path: Path) -> None:
         whole = path.read_bytes()
-        for position in range(len(whole) - 8 - len(b"third and last")):
+        sizes = range(SIZE_PLACES[0], HEADER_BYTES)  # each stands in two places, so that one may be damaged
+        for position in set(range(len(whole) - 8 - len(b"third and last"))) - set(sizes):
             path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
             with pytest.raises(StorageCorrupt, match=r"consensus\.log"):
                 ConsensusLog(path)
@@ -157,3 +159,90 @@ class TestFile:
         records = reopened(path)
         assert len(records) >= len(acknowledged)
         assert records == [number.to_bytes(4) * 50 for number in range(1, len(records) + 1)]
+
+
+LAST_FRAME = 8 + len(b"third and last")
+
+
+def cut(path: Path, size: int) -> None:
+    path.write_bytes(path.read_bytes()[:size])
+
+
+class TestIdentity:
+    def test_a_log_that_was_cut_after_it_was_closed_says_so(self, path: Path) -> None:
+        whole = path.stat().st_size
+        for size in (whole - LAST_FRAME, whole - 1, HEADER_BYTES):
+            cut(path, size)
+            log = ConsensusLog(path)
+            assert log.shortened
+            log.close()
+
+    def test_a_crash_may_tear_only_the_last_record(self, tmp_path: Path) -> None:
+        log = ConsensusLog(tmp_path / "log")
+        for record in (b"first record", b"second", b"third and last"):
+            log.append(record)
+        crashed = (tmp_path / "log").read_bytes()
+        log.close()
+        for torn in (0, 1, LAST_FRAME - 1):
+            (tmp_path / "copy").write_bytes(crashed[: len(crashed) - torn])
+            copy = ConsensusLog(tmp_path / "copy")
+            assert not copy.shortened
+            assert copy.torn_bytes == (LAST_FRAME - torn if torn else 0)
+            copy.close()
+        (tmp_path / "copy").write_bytes(crashed[: len(crashed) - LAST_FRAME - 8 - len(b"second")])
+        copy = ConsensusLog(tmp_path / "copy")
+        assert copy.shortened
+        copy.close()
+
+    def test_one_damaged_length_is_made_up_for_by_the_other(self, path: Path) -> None:
+        whole = path.read_bytes()
+        for place in SIZE_PLACES:
+            path.write_bytes(whole[:place] + bytes(12) + whole[place + 12 : -LAST_FRAME - 8 - len(b"second")])
+            log = ConsensusLog(path)
+            assert log.shortened
+            log.close()
+
+    def test_it_contains_what_it_was_and_not_what_a_copy_became(self, path: Path, tmp_path: Path) -> None:
+        old = path.read_bytes()
+        log = ConsensusLog(path)
+        positions = [log.position]
+        for record in (b"fourth", b"fifth"):
+            log.append(record)
+            positions.append(LogPosition.decode(log.position.encode()))
+        log.rewrite([b"fifth"])
+        positions.append(log.position)
+        assert all(log.contains(position) for position in positions)
+        log.close()
+        (tmp_path / "old").write_bytes(old)
+        copy = ConsensusLog(tmp_path / "old")
+        assert [copy.contains(position) for position in positions] == [True, False, False, False]
+        for record in (b"another fourth", b"another fifth"):
+            copy.append(record)
+        assert [copy.contains(position) for position in positions] == [True, False, False, False]
+        copy.close()
+
+    def test_a_log_of_an_older_version_gets_a_header_and_keeps_its_records(self, path: Path) -> None:
+        records = reopened(path)
+        path.write_bytes(path.read_bytes()[HEADER_BYTES:] + b"torn")
+        assert reopened(path) == records
+        assert reopened(path) == records
+
+    def test_a_log_of_another_owner_is_set_aside(self, tmp_path: Path) -> None:
+        path = tmp_path / "log"
+        first = ConsensusLog(path, owner=b"\1" * 20)
+        first.append(b"said by the first")
+        first.close()
+        second = ConsensusLog(path, owner=b"\2" * 20, if_missing=[b"lost"])
+        assert list(second.records()) == [b"lost"]
+        assert second.set_aside is not None
+        second.close()
+        back = ConsensusLog(second.set_aside, owner=b"\1" * 20)
+        assert list(back.records()) == [b"said by the first"]
+        back.close()
+
+    def test_a_missing_log_begins_with_what_was_asked_for(self, tmp_path: Path) -> None:
+        for _ in range(2):
+            log = ConsensusLog(tmp_path / "log", if_missing=[b"lost"])
+            assert list(log.records()) == [b"lost"]
+            log.close()
+        assert (tmp_path / "log").stat().st_mode & 0o777 == 0o600
