@@ -60,6 +60,7 @@ def node_config(settings: Settings) -> NodeConfig:
         colour=read.flag("color-enabled") if read.is_set("color-enabled") else None,
         pid_file=read.path("pid-path"),
         faults_file=read.path("Xnetwork-faults-file"),
+        reset_signing_state=read.flag("reset-signing-state"),
         warnings=tuple(notices(read, spec, groups)),
     )
 

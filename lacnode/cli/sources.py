@@ -187,6 +187,10 @@ def _wrong_type(value: object, expected: str) -> ValueError:
     return ValueError(f"{expected} was expected, found {str(value)[:80]!r}")
 
 
+FOR_ONE_START = ("reset-signing-state",)
+"""Options that would be dangerous if they were forgotten in a file."""
+
+
 def gather(command_line: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
     """Every option that is set somewhere, by the order of precedence."""
     settings = Settings()
@@ -200,7 +204,17 @@ def gather(command_line: Mapping[str, str], environment: Mapping[str, str]) -> S
     if profile is not None:
         _put(settings, profile_defaults(str(profile)), 1, f"profile {profile}")
     _put(settings, _of_the_terminal(environment), 1, "the environment")
+    _check_for_one_start(settings, command_line)
     return settings
+
+
+def _check_for_one_start(settings: Settings, command_line: Mapping[str, str]) -> None:
+    """What is for one start may stand where it would count for every start: there it is refused."""
+    for name in FOR_ONE_START:
+        if settings.is_set(name) and name not in command_line:
+            raise UsageError(
+                f"--{name} is for one start: give it on the command line, not in a file or the environment"
+            )
 
 
 def _of_the_terminal(environment: Mapping[str, str]) -> dict[str, str]:

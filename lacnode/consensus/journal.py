@@ -10,10 +10,12 @@ The journal knows nothing about quorums. What it enforces is what nobody may eve
 * anything for a round that it has asked to leave;
 * a commit for a block that has not been recorded as prepared;
 * a round change that hides a block which was prepared, or two different ones for one round;
-* anything at a height that is finished.
+* anything at a height that is finished;
+* anything while it is not known what was signed before, and then anything up to a height that says so (the floor).
 
 The records are RLP lists: `[0, code, sequence, round, content]` for a payload, `[1, prepared block]`, `[2, number]` for
-the highest finished height, `[3, sequence, round, draft]` for the block to be proposed in a round.
+the highest finished height, `[3, sequence, round, draft]` for the block to be proposed in a round, `[4, reason]` for a loss:
+records are missing; `[5, number]` settles it: what was signed and forgotten is at heights up to `number`.
 """
 
 from collections.abc import Iterable
@@ -34,7 +36,12 @@ from lacnode.consensus.prepared import PreparedBlock
 from lacnode.primitives import rlp
 from lacnode.primitives.rlp import RlpFields
 
-_SIGNED, _PREPARED, _FINISHED, _DRAFT = b"", b"\x01", b"\x02", b"\x03"
+_SIGNED, _PREPARED, _FINISHED, _DRAFT, _LOST, _FLOOR = b"", b"\x01", b"\x02", b"\x03", b"\x04", b"\x05"
+
+
+def loss_record(reason: str) -> bytes:
+    """The record that says that records are missing: why, in words. Also the first one of a log that replaces a lost one."""
+    return rlp.encode([_LOST, reason.encode()])
 
 
 class Contradiction(Exception):
@@ -78,6 +85,8 @@ class Journal:
 
     def __init__(self) -> None:
         self._finished = -1
+        self._loss: str | None = None
+        self._floor = -1
         self._heights: dict[int, SignedAtHeight] = {}
 
     @classmethod
@@ -87,6 +96,16 @@ class Journal:
         for record in records:
             journal._replay(RlpFields(rlp.decode_list(record, "record"), "record"))
         return journal
+
+    @property
+    def loss(self) -> str | None:
+        """Why it is not known what was signed before; None if it is known."""
+        return self._loss
+
+    @property
+    def floor(self) -> int:
+        """The highest height at which something may have been signed that was forgotten; -1 if there is none."""
+        return self._floor
 
     def at(self, height: int) -> SignedAtHeight:
         """What was signed at `height`; empty if nothing was."""
@@ -100,6 +119,10 @@ class Journal:
         sequence, round_ = payload.round_id.sequence, payload.round_id.round
         if sequence <= self._finished:
             raise Contradiction(f"block {sequence} is final")
+        if self._loss is not None:
+            raise Contradiction(f"what was signed before is not known: {self._loss}")
+        if sequence <= self._floor:
+            raise Contradiction(f"another message may have been signed for block {sequence} and forgotten")
         signed = self.at(sequence)
         content = _content(payload)
         before = signed.digest(payload.code, round_)
@@ -123,11 +146,25 @@ class Journal:
         self._heights.setdefault(round_id.sequence, SignedAtHeight()).draft = (round_id.round, draft)
         return rlp.encode([_DRAFT, *round_id.fields(), draft.encode()])
 
+    def record_loss(self, reason: str) -> bytes:
+        """The record to make durable when records turn out to be missing. Nothing is signed until it is settled."""
+        self._loss = reason
+        return loss_record(reason)
+
+    def settle_loss(self, floor: int) -> bytes:
+        """The record to make durable before anything is signed after a loss: nothing up to height `floor` ever will be."""
+        self._loss, self._floor = None, floor
+        return rlp.encode([_FLOOR, rlp.scalar(floor)])
+
     def head_changed(self, number: int) -> list[bytes]:
         """Block `number` is final: forget it and all below. The records that say everything that still matters."""
         self._finished = max(self._finished, number)
         self._heights = {height: signed for height, signed in self._heights.items() if height > self._finished}
         records = [rlp.encode([_FINISHED, rlp.scalar(self._finished)])]
+        if self._floor > self._finished:
+            records.append(rlp.encode([_FLOOR, rlp.scalar(self._floor)]))
+        if self._loss is not None:
+            records.append(loss_record(self._loss))
         for height, signed in sorted(self._heights.items()):
             if signed.prepared is not None:
                 records.append(rlp.encode([_PREPARED, signed.prepared.encode()]))
@@ -187,6 +224,10 @@ class Journal:
             round_id = RoundId.take(fields)
             if round_id.sequence > self._finished:
                 self.record_draft(round_id, Draft.decode(fields.bytes("draft")))
+        elif kind == _LOST:
+            self._loss = fields.bytes("reason").decode("utf-8", "replace")
+        elif kind == _FLOOR:
+            self.settle_loss(fields.scalar("number", 8))
         else:
             self.head_changed(fields.scalar("number", 8))
 

@@ -61,7 +61,8 @@ class PrivacySettings:
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
     """One node. `http`, `websocket`, `metrics` and `privacy` are None where they are off. `host_names` allows names in the
-    place of IP addresses in enode URLs, and `host_names_update` lets them change their addresses while the node runs."""
+    place of IP addresses in enode URLs, and `host_names_update` lets them change their addresses while the node runs.
+    `reset_signing_state` has a validator sign although it may have forgotten what it signed before."""
 
     data_path: Path
     genesis_file: Path
@@ -85,4 +86,5 @@ class NodeConfig:
     colour: bool | None = None
     pid_file: Path | None = None
     faults_file: Path | None = None
+    reset_signing_state: bool = False
     warnings: tuple[str, ...] = ()

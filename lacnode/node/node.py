@@ -33,7 +33,6 @@ from lacnode.node.config import NodeConfig
 from lacnode.node.connection_policy import PermissionPolicy
 from lacnode.node.consensus_peers import ConsensusPeers
 from lacnode.node.faults import watch_faults
-from lacnode.node.first_meeting import wait_for_first_meeting
 from lacnode.node.known_nodes import KnownNodes
 from lacnode.node.metrics import chain_series, permission_series, privacy_series
 from lacnode.node.opened_manager import OpenedManager
@@ -41,6 +40,7 @@ from lacnode.node.permissions import Desk, Permissions
 from lacnode.node.privacy import PrivateSide, PublicRooms
 from lacnode.node.role import DUTIES
 from lacnode.node.role_watch import RoleWatch
+from lacnode.node.start_of_signing import StartOfSigning
 from lacnode.p2p.chain_reader import LocalStatus, NoTransactions
 from lacnode.p2p.network import Network, NetworkConfig
 from lacnode.p2p.peer import Peer
@@ -155,7 +155,17 @@ class Node:
             pooled=lambda: [pooled.transaction for pooled in self.pool.all()],
             rng=self._rng,
         )
-        self.validator = self._make_validator()
+        self._log_worker = ThreadWorker()
+        journal = Journal.restore(parts.records.records())
+        self.validator = self._make_validator(journal)
+        self._start_of_signing = StartOfSigning(
+            self.chain,
+            lambda: self.network.peers,
+            self.key.address,
+            lambda: self._moved,
+            journal,
+            lambda record: self._log_worker.run(lambda: parts.records.append(record)),
+        )
         self.rpc = RpcServers(config.http, config.websocket, self._services(), self._make_readers(parts.database))
         self.metrics = self._make_metrics()
 
@@ -201,9 +211,8 @@ class Node:
         public = PublicRooms(self.chain, engine, self._parts.database, self.pool)
         return PrivateSide(settings, manager.manager, public, manager.hosted)
 
-    def _make_validator(self) -> Validator:
+    def _make_validator(self, journal: Journal) -> Validator:
         parameters = self.spec.ibft.at(0)
-        journal = Journal.restore(self._parts.records.records())
         limits = ConsensusLimits(
             gossiped_history=parameters.gossiped_history_limit,
             duplicate_messages=parameters.duplicate_message_limit,
@@ -231,7 +240,7 @@ class Node:
                 self._consensus_peers.blame,
             ),
             state_worker=self._state_worker,
-            log_worker=ThreadWorker(),
+            log_worker=self._log_worker,
             signing_worker=ThreadWorker(lets_go=True),
             now_ms=lambda: int(time.time() * 1000),
             message_limit=parameters.message_queue_limit,
@@ -265,7 +274,9 @@ class Node:
             role=lambda: self._role.view,
             takes_transactions=self.duties.takes_transactions,
             sync_status=lambda: self.synchronizer.status,
-            consensus_status=lambda: self.validator.machine.status,
+            consensus_status=lambda: (
+                self.validator.machine.status if self._start_of_signing.is_over else self._start_of_signing.status
+            ),
             network_id=self.network_id,
             client_version=self.client_version,
             coinbase=self.key.address,
@@ -337,7 +348,7 @@ class Node:
     async def _take_part(self) -> None:
         """Be a validator."""
         if self.duties.takes_part:
-            await wait_for_first_meeting(self.chain, lambda: self.network.peers, self.key.address, lambda: self._moved)
+            await self._start_of_signing.wait()
             await self.validator.run()
 
     def _look_again(self) -> None:

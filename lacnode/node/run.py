@@ -21,6 +21,7 @@ from lacnode.node.config import NodeConfig, PrivacySettings
 from lacnode.node.logs import configure_logs
 from lacnode.node.node import Node, Parts
 from lacnode.node.opened_manager import ManagerFailed, OpenedManager
+from lacnode.node.signing_state import open_signing_state
 from lacnode.p2p.names import address_of
 from lacnode.p2p.network import PortTaken
 from lacnode.permissioning.host_names import HostNames
@@ -32,6 +33,7 @@ from lacnode.rpc.access import BadOrigin
 from lacnode.rpc.server import RpcPortTaken
 from lacnode.rpc.user import CannotAuthenticate
 from lacnode.storage.consensus_log import ConsensusLog
+from lacnode.storage.disk import PRIVATE_DIRECTORY
 from lacnode.storage.errors import StorageError, storage_error
 from lacnode.storage.lmdb_database import LmdbDatabase
 from lacnode.storage.whole_file import replace_text
@@ -79,7 +81,7 @@ def open_node(config: NodeConfig, manager: TransactionManager | None = None) -> 
         spec = load_genesis(config.genesis_file)
         for warning in spec.warnings:
             log.warning(f"genesis: {warning}")
-        config.data_path.mkdir(parents=True, exist_ok=True)
+        config.data_path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
         key_file = config.key_file
         key = load_node_key(key_file) if key_file is not None and key_file.exists() else _made_key(config)
         fixed = (*config.p2p.bootnodes, *config.p2p.static_nodes)
@@ -92,7 +94,7 @@ def open_node(config: NodeConfig, manager: TransactionManager | None = None) -> 
             if opened is not None and opened.hosted is not None:
                 undo.callback(opened.hosted.close)
             database = undo.enter_context(closing(LmdbDatabase(config.data_path)))
-            records = undo.enter_context(closing(ConsensusLog(config.data_path / "consensus.log")))
+            records = undo.enter_context(closing(_signing_state(config, key, database)))
             node = Node(config, Parts(spec, key, database, records, opened, local))
             undo.pop_all()
             return node
@@ -111,6 +113,10 @@ def open_node(config: NodeConfig, manager: TransactionManager | None = None) -> 
         raise StartFailed(f"{config.data_path / 'consensus.log'} is damaged: {error}") from None
     except OSError as error:
         raise StartFailed(f"{error.filename or config.data_path}: {error.strerror}") from None
+
+
+def _signing_state(config: NodeConfig, key: NodeKey, database: LmdbDatabase) -> ConsensusLog:
+    return open_signing_state(config.data_path, key.address, database, reset=config.reset_signing_state)
 
 
 def _made_key(config: NodeConfig) -> NodeKey:

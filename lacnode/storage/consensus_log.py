@@ -8,20 +8,17 @@ log that is whole but shorter than it was is no error here: `shortened` says so,
 Must not know what a record says.
 """
 
-import os
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from lacnode.storage.disk import REAL_DISK, Disk
 from lacnode.storage.errors import StorageCorrupt, StorageError, storage_error
-from lacnode.storage.file_lock import FileLock
-from lacnode.storage.log_header import HEADER_BYTES, MAGIC, OWNER_BYTES, SIZE_PLACES, LogHeader, LogPosition
+from lacnode.storage.log_header import HEADER_BYTES, MAGIC, SIZE_PLACES, UNKNOWN_OWNER, LogHeader, LogPosition
 
 FRAME_HEADER_BYTES = 8
 MAX_RECORD_SIZE = 64 << 20
 """Bytes: more than any block that fits a devp2p message."""
-
-PRIVATE_DIRECTORY = 0o700
 
 MOVE_AWAY = (
     "to go on without it, move the file away: the validator then follows the network, and signs again after a block "
@@ -33,23 +30,25 @@ MOVE_AWAY = (
 class ConsensusLog:
     """The log in the file at `path`; StorageLocked if another validator has it open.
 
-    `owner` (20 bytes) is the address whose words it keeps. A log of another owner is set aside under another name. Where
-    there is no log, one is made with the records `if_missing`, all or nothing. A log without a header, as older versions
-    wrote it, gets one. `durable=False` leaves flushing to the operating system, for tests.
+    `owner` (20 bytes) is the address whose words it keeps. A log of another owner is set aside under another name; None
+    takes any. Where there is no log, one is made with the records `if_missing`, all or nothing. A log without a header, as
+    older versions wrote it, gets one. `durable=False` leaves flushing to the operating system, for tests.
     """
 
     def __init__(
         self,
         path: Path,
         *,
-        owner: bytes = bytes(OWNER_BYTES),
+        owner: bytes | None = None,
         if_missing: Iterable[bytes] = (),
         durable: bool = True,
+        disk: Disk = REAL_DISK,
     ) -> None:
         self._path = path
+        self._disk = disk
         self._durable = durable
         self._owner = owner
-        self._failed: str | None = None
+        self._failed: str | None = "it is not open yet"
         self._descriptor = -1
         self._turn = 0
         self.set_aside: Path | None = None
@@ -59,12 +58,13 @@ class ConsensusLog:
         self.shortened = False
         """Whether records are missing that had been on the disk for certain."""
         try:
-            path.parent.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+            disk.make_directory(path.parent)
         except OSError as error:
             raise storage_error(path.parent, "making the directory", error) from None
-        self._lock = FileLock(path.with_name(path.name + ".lock"), f"the consensus log {path}")
+        self._lock = disk.lock(path.with_name(path.name + ".lock"), f"the consensus log {path}")
         try:
             self._open(tuple(if_missing))
+            self._failed = None
         except BaseException:
             self.close()
             raise
@@ -79,7 +79,7 @@ class ConsensusLog:
         self._check_usable()
         try:
             self._note_size()
-            _write_all(self._descriptor, frame)
+            self._write_all(self._descriptor, frame)
         except OSError as error:
             self._cut_back()
             raise storage_error(self._path, "writing", error) from None
@@ -102,25 +102,24 @@ class ConsensusLog:
             return newest in self._header.former
         if earlier.size > self._position.size:
             return False
-        data = os.pread(self._descriptor, earlier.size - HEADER_BYTES, HEADER_BYTES)
-        return zlib.crc32(data) == earlier.checksum
+        return zlib.crc32(self._disk.read(self._descriptor)[HEADER_BYTES : earlier.size]) == earlier.checksum
 
     def records(self) -> Iterator[bytes]:
         """Every record, oldest first, as of now."""
-        data = os.pread(self._descriptor, self._position.size, 0)
+        data = self._disk.read(self._descriptor)[: self._position.size]
         return iter([data[start:end] for start, end in _frames(data, HEADER_BYTES)])
 
     def rewrite(self, records: Iterable[bytes]) -> None:
         """Replace the whole log by `records`: after a crash either the old or the new one is there, whole."""
         self._check_usable()
-        self._replace(self._header.successor(self._owner), records)
+        self._replace(self._header.successor(self._owner or self._header.owner), records)
 
     def close(self) -> None:
         """Close the file and release the lock; closing twice is harmless."""
         if self._descriptor >= 0:
             if self._failed is None:
                 self._note_size()
-            os.close(self._descriptor)
+            self._disk.close(self._descriptor)
             self._descriptor = -1
             self._failed = "it is closed"
         self._lock.release()
@@ -129,16 +128,18 @@ class ConsensusLog:
 
     def _open(self, if_missing: tuple[bytes, ...]) -> None:
         try:
-            found = self._path.read_bytes() if self._path.exists() else b""
+            self._descriptor = self._disk.open(self._path)
+            found = self._disk.read(self._descriptor)
             header = self._found_header(found)
-            if header is not None and any(header.owner) and header.owner != self._owner:
+            if header is not None and self._owner is not None and header.owner not in (UNKNOWN_OWNER, self._owner):
                 self._set_aside(header.owner)
                 found, header = b"", None
+            new = LogHeader.new(self._owner or UNKNOWN_OWNER)
             if not found:
-                self._replace(LogHeader.new(self._owner), if_missing)
+                self._replace(new, if_missing)
             elif header is None:
                 frames = list(_frames(found[: _whole_size(found, 0, self._path)], 0))
-                self._replace(LogHeader.new(self._owner), [found[start:end] for start, end in frames])
+                self._replace(new, [found[start:end] for start, end in frames])
             else:
                 self._take(header, found)
         except OSError as error:
@@ -160,15 +161,13 @@ class ConsensusLog:
         self.torn_bytes = len(found) - size
         self.shortened = size < header.flushed_size(found)
         self._grew_to(size, zlib.crc32(found[HEADER_BYTES:size]))
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
-        os.truncate(self._descriptor, size)
-        os.lseek(self._descriptor, size, os.SEEK_SET)
+        self._disk.truncate(self._descriptor, size)
         self._flush(self._descriptor)
         self._flush_directory()
 
     def _set_aside(self, owner: bytes) -> None:
         aside = self._path.with_name(f"{self._path.name}.of-0x{owner.hex()}")
-        self._path.replace(aside)
+        self._disk.replace(self._path, aside)
         self.set_aside = aside
 
     # -- writing -----------------------------------------------------------------------------------------------------
@@ -178,17 +177,16 @@ class ConsensusLog:
         frames = b"".join(_frame(record) for record in records)
         size = HEADER_BYTES + len(frames)
         try:
-            descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            descriptor = self._disk.open(temporary, empty=True)
             try:
-                _write_all(descriptor, header.encode(size) + frames)
+                self._write_all(descriptor, header.encode(size) + frames)
                 self._flush(descriptor)
-                temporary.replace(self._path)
+                self._disk.replace(temporary, self._path)
             except OSError:
-                os.close(descriptor)
-                temporary.unlink(missing_ok=True)
+                self._disk.close(descriptor)
+                self._disk.remove(temporary)
                 raise
-            if self._descriptor >= 0:
-                os.close(self._descriptor)
+            self._disk.close(self._descriptor)
             self._descriptor, self._header = descriptor, header
             self._grew_to(size, zlib.crc32(frames))
             self._flush_directory()
@@ -201,7 +199,8 @@ class ConsensusLog:
     def _note_size(self) -> None:
         """Write down, in the place whose turn it is, what is on the disk for certain before the next frame."""
         self._turn = 1 - self._turn
-        os.pwrite(self._descriptor, self._header.encode_size(self._position.size), SIZE_PLACES[self._turn])
+        size = self._header.encode_size(self._position.size)
+        self._disk.write_at(self._descriptor, SIZE_PLACES[self._turn], size)
 
     def _check_usable(self) -> None:
         if self._failed is not None:
@@ -210,21 +209,22 @@ class ConsensusLog:
     def _cut_back(self) -> None:
         """Take back a frame that was written in part."""
         try:
-            os.truncate(self._descriptor, self._position.size)
-            os.lseek(self._descriptor, self._position.size, os.SEEK_SET)
+            self._disk.truncate(self._descriptor, self._position.size)
         except OSError as error:
             self._failed = f"a torn record could not be removed: {error.strerror}"
 
     def _flush(self, descriptor: int) -> None:
         if self._durable:
-            os.fsync(descriptor)
+            self._disk.flush(descriptor)
 
     def _flush_directory(self) -> None:
-        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            self._flush(directory)
-        finally:
-            os.close(directory)
+        if self._durable:
+            self._disk.flush_directory(self._path.parent)
+
+    def _write_all(self, descriptor: int, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[self._disk.write(descriptor, view) :]
 
 
 class MemoryConsensusLog:
@@ -255,12 +255,6 @@ def _checked(record: bytes) -> bytes:
 def _frame(record: bytes) -> bytes:
     length = len(_checked(record)).to_bytes(4)
     return length + zlib.crc32(record, zlib.crc32(length)).to_bytes(4) + record
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 def _frame_end(data: bytes, start: int) -> int | None:

@@ -10,6 +10,9 @@ from typing import Protocol
 
 from lacnode.storage.file_lock import FileLock
 
+PRIVATE_DIRECTORY, PRIVATE_FILE = 0o700, 0o600
+"""Permissions of what storage makes: nobody but the node's user reads or writes it."""
+
 
 class Lock(Protocol):
     """Held until it is released; releasing twice is harmless."""
@@ -35,6 +38,9 @@ class Disk(Protocol):
 
     def write(self, descriptor: int, data: memoryview) -> int:
         """Write at the end; how many bytes were written."""
+
+    def write_at(self, descriptor: int, place: int, data: bytes) -> None:
+        """Write over the bytes from `place` on; what is written next still comes at the end."""
 
     def truncate(self, descriptor: int, size: int) -> None:
         """Cut the file to `size` bytes; what is written next comes after them."""
@@ -62,16 +68,19 @@ class RealDisk:
         return FileLock(path, what)
 
     def open(self, path: Path, *, empty: bool = False) -> int:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if empty else 0), 0o600)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if empty else 0), PRIVATE_FILE)
 
     def make_directory(self, path: Path) -> None:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
 
     def read(self, descriptor: int) -> bytes:
         return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
 
     def write(self, descriptor: int, data: memoryview) -> int:
         return os.write(descriptor, data)
+
+    def write_at(self, descriptor: int, place: int, data: bytes) -> None:
+        os.pwrite(descriptor, data, place)
 
     def truncate(self, descriptor: int, size: int) -> None:
         os.truncate(descriptor, size)

@@ -15,10 +15,10 @@ import lmdb
 
 from lacnode.storage.checksum_upgrade import add_checksums, table_names
 from lacnode.storage.checksums import TableChecksums
+from lacnode.storage.disk import PRIVATE_FILE
 from lacnode.storage.errors import VERIFY_FIRST, StorageCorrupt, StorageError, StorageFull, storage_error
 from lacnode.storage.layers import Layer
 
-PRIVATE_FILE = 0o600
 MAX_TABLES = 64
 MAX_READERS = 512
 GROWTH_PATIENCE = 30.0

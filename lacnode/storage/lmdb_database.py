@@ -9,12 +9,13 @@ Must not be opened twice, by anybody: LMDB's own locks do not hold inside one pr
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 from lacnode.storage.database import Batch, Snapshot
+from lacnode.storage.disk import PRIVATE_DIRECTORY
 from lacnode.storage.environment import Environment, Pages
 from lacnode.storage.errors import StorageError, storage_error
 from lacnode.storage.file_lock import FileLock
@@ -26,9 +27,6 @@ GROUP_LIMIT = 64
 
 GROUP_BYTES = 16 << 20
 """Bytes of values that may wait in a group."""
-
-PRIVATE_DIRECTORY = 0o700
-"""Permissions of the directories that storage makes: what a node stores is nobody else's to read or write."""
 
 INITIAL_MAP_SIZE = 16 << 30
 """Bytes of address space, not of disk: the file grows only with what is in it."""
@@ -52,6 +50,7 @@ class LmdbDatabase:
             self._lock.release()
             raise
         self._layers: tuple[Layer, ...] = ()
+        self._companions: dict[str, Callable[[], Mapping[bytes, bytes]]] = {}
         self._groups = 0
         self._waiting = 0
         self._state = threading.Lock()
@@ -93,6 +92,11 @@ class LmdbDatabase:
         """Free the snapshots of processes that have ended: their pages could never be used again."""
         self._environment.forget_dead_readers()
 
+    def store_with_every_commit(self, table: str, values: Callable[[], Mapping[bytes, bytes]]) -> None:
+        """Put what `values` gives at that moment into `table` with each commit to the disk. It is called in any thread."""
+        with self._writer:
+            self._companions[table] = values
+
     def close(self) -> None:
         with self._writer, self._state:
             self._environment.close()
@@ -111,7 +115,8 @@ class LmdbDatabase:
         """Write `layers` in one transaction. If that fails, none of them was ever there."""
         try:
             if layers:
-                self._environment.write(layers)
+                companions = {table: values() for table, values in self._companions.items()}
+                self._environment.write((*layers, companions) if companions else layers)
         finally:
             self._waiting = 0
             with self._state:

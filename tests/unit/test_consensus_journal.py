@@ -4,7 +4,7 @@ import pytest
 
 from lacnode.consensus.block_hash import with_round
 from lacnode.consensus.draft import Draft
-from lacnode.consensus.journal import Contradiction, Journal
+from lacnode.consensus.journal import Contradiction, Journal, loss_record
 from lacnode.consensus.payloads import (
     CommitPayload,
     Payload,
@@ -197,3 +197,21 @@ def test_the_round_to_go_on_in_counts_what_was_prepared() -> None:
 def test_bytes_that_are_no_record_are_an_error(record: bytes) -> None:
     with pytest.raises(RlpError):
         Journal.restore([record])
+
+
+def test_after_a_loss_nothing_is_signed_until_it_is_settled_and_then_nothing_up_to_the_floor() -> None:
+    keeper = Keeper()
+    keeper.records = [loss_record("the log was missing")]
+    for _ in range(2):
+        with pytest.raises(Contradiction, match="the log was missing"):
+            keeper.sign(PreparePayload(at(0, height=5), ONE))
+        keeper.head(3)
+    keeper.records.append(keeper.journal.settle_loss(5))
+    for _ in range(2):
+        assert (keeper.journal.loss, keeper.journal.floor) == (None, 5)
+        with pytest.raises(Contradiction, match="forgotten"):
+            keeper.sign(PreparePayload(at(0, height=5), ONE))
+        keeper.head(4)
+    keeper.sign(PreparePayload(at(0, height=6), ONE))
+    keeper.head(5)
+    keeper.sign(PreparePayload(at(0, height=6), ONE))

@@ -37,6 +37,13 @@ NODE_OPTIONS = (
         "What this node is to do: lacnode's own option; without it, whatever the validator set says",
         values=("VALIDATOR", "BOOT", "WRITER", "OBSERVER"),
     ),
+    Option(
+        "reset-signing-state",
+        Kind.BOOL,
+        "false",
+        "For one start, on the command line only: sign although consensus.log is not whole. The validator may contradict "
+        "what it signed before. lacnode's own option",
+    ),
     Option("identity", Kind.STRING, "", "Inserted in the client version as second path element"),
     Option("node-private-key-file", Kind.PATH, "<data-path>/key", "Node key; created when missing"),
     Option(

@@ -1,0 +1,132 @@
+"""From when a validator that has just started may sign.
+
+What a validator signed before it stopped stands in its journal. The journal cannot tell when it was lost, nor when the
+whole data directory was replaced by an old copy: then everything fits together, and only the network knows more. So a
+validator first meets others and follows them, and signs nothing until then (docs/adr/0009-signing-after-a-start.md).
+
+Needed are `min(n - q + 1, q - 1)` other validators whose heads are not above its own. Any block that was decided has q
+commits, so at least one of them knows of it; and agreement needs q - 1 others anyway, so that nothing is lost by waiting.
+
+Knows neither clock nor network: it is told the time and what peers say. Must not sign or record anything.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from lacnode.consensus.quorum import quorum
+
+MEETING_MS = 10_000
+"""How long a validator without a known loss waits for as many others as are needed, when it has met some."""
+
+PASSING_MS = 5_000
+"""How long a validator that was far behind, without a known loss, waits for blocks to be decided without it."""
+
+FORGOTTEN_BLOCKS = 2
+"""Heights above the head, once others were met, at which something may have been signed and forgotten. Of the q validators
+that committed the highest block that this validator ever had, one that was met is at most one block below it; and this
+validator may have signed for the block after."""
+
+FAR_BEHIND_BLOCKS = 2
+"""A head so far below another validator's may be an old copy's. Validators that stop together differ by one block."""
+
+
+class Stage(Enum):
+    """What a validator that does not sign yet waits for."""
+
+    MEMBERSHIP = "to be a validator"
+    MEETING = "to meet others"
+    FORGOTTEN = "blocks after a loss"
+    PASSING = "blocks after it was far behind"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a validator sees at one moment: its own head's number, the validators after it (20-byte addresses), and the head
+    number that each connected validator claims."""
+
+    head: int
+    validators: tuple[bytes, ...]
+    claimed_heads: Mapping[bytes, int]
+
+
+def others_needed(validators: int, head: int, *, is_late: bool = False) -> int:
+    """How many other validators have to be met before a validator of `validators` on block `head` signs. Before block 1,
+    and unless it is late, it is all of them: validators that lost their data are a quorum without memory
+    (docs/adr/0005-meet-before-block-1.md)."""
+    if head == 0 and not is_late:
+        return validators - 1
+    return min(validators - quorum(validators) + 1, quorum(validators) - 1)
+
+
+class Resumption:
+    """One start of the validator at `address`. `has_loss` says that records of its journal are missing, `floor` up to which
+    height it must not sign for that reason (-1 for none)."""
+
+    def __init__(self, address: bytes, *, has_loss: bool, floor: int) -> None:
+        self._address = address
+        self._has_loss = has_loss
+        self._floor = floor
+        self._since_ms: int | None = None
+        self._was_far_behind = False
+        self._may_sign = False
+        self._waits_until_ms: int | None = None
+        self._waits_for = -1
+        self.stage = Stage.MEMBERSHIP
+        self.waiting_for = "it is no validator yet"
+        """What is missing before this validator signs, in words."""
+
+    @property
+    def may_sign(self) -> bool:
+        return self._may_sign
+
+    def look(self, around: Surroundings, now_ms: int) -> int | None:
+        """Take in what can be seen at `now_ms` (monotonic). After a loss, once the others were met, the floor to record: the
+        highest height at which something may have been signed and forgotten. None otherwise."""
+        if self._may_sign or self._address not in around.validators:
+            return None
+        if self._since_ms is None:
+            self._since_ms = now_ms
+        others = set(around.validators) - {self._address}
+        heads = {address: head for address, head in around.claimed_heads.items() if address in others}
+        self._was_far_behind |= any(head >= around.head + FAR_BEHIND_BLOCKS for head in heads.values())
+        settled: int | None = None
+        if self._has_loss:
+            if not self._has_met(around, heads, now_ms):
+                return None
+            settled = self._floor = around.head + FORGOTTEN_BLOCKS
+            self._has_loss = self._was_far_behind = False
+        if self._floor > around.head:
+            self._wait(Stage.FORGOTTEN, f"block {self._floor} has to be decided without this validator")
+        elif self._has_met(around, heads, now_ms):
+            self._sign_after_blocks(around.head, now_ms)
+        return settled
+
+    def _has_met(self, around: Surroundings, heads: Mapping[bytes, int], now_ms: int) -> bool:
+        """Whether enough others are not above our head; or, without a loss, all that could be met in a while, if any."""
+        if self._waits_until_ms is not None:
+            return True
+        level = sum(head <= around.head for head in heads.values())
+        assert self._since_ms is not None
+        is_late = now_ms - self._since_ms >= MEETING_MS and not self._has_loss
+        needed = others_needed(len(around.validators), around.head, is_late=is_late)
+        if level >= needed or (is_late and heads and level == len(heads)):
+            return True
+        what = f"{needed} other validators have to be met whose heads are not above {around.head}, and {level} are"
+        self._wait(Stage.MEETING, what)
+        return False
+
+    def _sign_after_blocks(self, head: int, now_ms: int) -> None:
+        """Sign at once, or, when the network turned out to be ahead, after some blocks or a while: a running network decides
+        them without us, a stopped one may need us for the next."""
+        if not self._was_far_behind:
+            self._may_sign = True
+        elif self._waits_until_ms is None:
+            self._waits_until_ms, self._waits_for = now_ms + PASSING_MS, head + FORGOTTEN_BLOCKS
+            what = f"the network was ahead: block {self._waits_for} or {PASSING_MS // 1000} s have to pass"
+            self._wait(Stage.PASSING, what)
+        else:
+            self._may_sign = head >= self._waits_for or now_ms >= self._waits_until_ms
+
+    def _wait(self, stage: Stage, what: str) -> None:
+        self.stage, self.waiting_for = stage, what

@@ -1,0 +1,74 @@
+"""Opening what a validator knows of its own signatures, and finding out whether it is whole.
+
+A validator that lost a part of it must not sign as if nothing had happened: it follows the network, and signs again once
+enough blocks were decided without it (`consensus.resumption`). Must not sign.
+"""
+
+from pathlib import Path
+
+import structlog
+
+from lacnode.chain.store import StoredChain
+from lacnode.consensus.journal import Journal, loss_record
+from lacnode.storage.consensus_log import ConsensusLog
+from lacnode.storage.lmdb_database import LmdbDatabase
+from lacnode.storage.log_pairing import known_position, loss_in, pair
+
+log = structlog.get_logger("consensus")
+
+LOG_FILE = "consensus.log"
+MISSING = "consensus.log was missing, but the database has a chain"
+WAY_OUT = (
+    "on a network that cannot go on without this validator, start it once with --reset-signing-state; it may then "
+    "contradict what it signed before, and two blocks at one height can become final"
+)
+
+
+def open_signing_state(directory: Path, owner: bytes, database: LmdbDatabase, *, reset: bool) -> ConsensusLog:
+    """The consensus log of the validator with address `owner` in the data directory, paired with `database`. Its journal
+    has a loss on record if anything is missing, unless `reset` settles that. StorageError; RlpError for damaged records."""
+    known = known_position(database)
+    if_missing = [loss_record(MISSING)] if known is not None or _has_chain(database) else []
+    records = ConsensusLog(directory / LOG_FILE, owner=owner, if_missing=if_missing)
+    try:
+        _say_what_was_found(records)
+        journal = Journal.restore(records.records())
+        loss = loss_in(records, known)
+        if loss is not None and journal.loss is None:
+            records.append(journal.record_loss(loss))
+        pair(database, records)
+        _reset_or_say(journal, records, reset=reset)
+    except BaseException:
+        records.close()
+        raise
+    return records
+
+
+def _has_chain(database: LmdbDatabase) -> bool:
+    """Whether there is a block that a validator may have signed."""
+    with database.read() as snapshot:
+        chain = StoredChain(snapshot)
+        return chain.head_hash() != chain.genesis_hash()
+
+
+def _say_what_was_found(records: ConsensusLog) -> None:
+    if records.torn_bytes:
+        log.warning(
+            "the last record of consensus.log was torn and is dropped: it was never acted on", bytes=records.torn_bytes
+        )
+    if records.set_aside is not None:
+        log.warning("consensus.log belongs to another node key and is set aside", file=str(records.set_aside))
+
+
+def _reset_or_say(journal: Journal, records: ConsensusLog, *, reset: bool) -> None:
+    loss, floor = journal.loss, journal.floor
+    if reset and (loss is not None or floor > 0):
+        records.append(journal.settle_loss(0))
+        log.warning(
+            "the signing state was reset: this validator may contradict what it signed before",
+            lost=loss or f"what was signed up to block {floor}",
+        )
+    elif reset:
+        log.warning("--reset-signing-state has no effect: nothing is missing. Take the option out")
+    elif loss is not None:
+        log.warning(f"this node does not sign as a validator: {loss}. It follows the network; {WAY_OUT}")

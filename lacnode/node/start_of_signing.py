@@ -1,0 +1,97 @@
+"""Holding a validator back after its start until it may sign (docs/adr/0009-signing-after-a-start.md).
+
+The rule is `consensus.resumption`'s; this is its eyes, its clock and its voice. Must not decide, and must not touch the
+validator: it is started when `wait` returns.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+import trio
+
+from lacnode.chain.blockchain import Blockchain
+from lacnode.consensus.ibft import ConsensusStatus
+from lacnode.consensus.journal import Journal
+from lacnode.consensus.resumption import Resumption, Stage, Surroundings
+from lacnode.p2p.peer import Peer
+
+log = structlog.get_logger("consensus")
+
+LOOK_SECONDS = 0.5
+"""Between two looks when nothing happens: what a peer says of its head is no event of ours."""
+
+QUIET_SECONDS = 5.0
+"""How long a validator waits before it says so: after most starts the others are met at once."""
+
+
+class StartOfSigning:
+    """One start of the validator at `own_address`. `moved()` is an event that is set when a peer joins or leaves and when
+    the head changes; `record` makes a record of the journal durable."""
+
+    def __init__(
+        self,
+        chain: Blockchain,
+        peers: Callable[[], Sequence[Peer]],
+        own_address: bytes,
+        moved: Callable[[], trio.Event],
+        journal: Journal,
+        record: Callable[[bytes], Awaitable[None]],
+    ) -> None:
+        self._chain = chain
+        self._peers = peers
+        self._address = own_address
+        self._moved = moved
+        self._journal = journal
+        self._record = record
+        self._rule = Resumption(own_address, has_loss=journal.loss is not None, floor=journal.floor)
+        self._said: Stage | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the validator may sign."""
+        return self._rule.may_sign
+
+    @property
+    def status(self) -> ConsensusStatus:
+        """Where agreement stands while this node stays out of it."""
+        around = self._look_around()
+        is_validator = self._address in around.validators
+        missing = f"this validator does not sign yet: {self._reason}" if is_validator else _NO_VALIDATOR
+        return ConsensusStatus(around.head + 1, is_validator, around.validators, missing=missing)
+
+    async def wait(self) -> None:
+        """Return when the validator may sign."""
+        began = trio.current_time()
+        while True:
+            moved = self._moved()
+            settled = self._rule.look(self._look_around(), int(trio.current_time() * 1000))
+            if settled is not None:
+                await self._record(self._journal.settle_loss(settled))
+            if self._rule.may_sign:
+                break
+            if trio.current_time() - began >= QUIET_SECONDS:
+                self._say()
+            with trio.move_on_after(LOOK_SECONDS):
+                await moved.wait()
+        if self._said is not None:
+            log.warning("this validator signs again", from_block=self._chain.head.header.number + 1)
+
+    @property
+    def _reason(self) -> str:
+        loss = self._journal.loss
+        return self._rule.waiting_for if loss is None else f"{loss}; {self._rule.waiting_for}"
+
+    def _say(self) -> None:
+        """Say why nothing is signed, once for each stage."""
+        stage = self._rule.stage
+        if stage not in (Stage.MEMBERSHIP, self._said):
+            self._said = stage
+            log.warning(f"this validator does not sign yet: {self._reason}")
+
+    def _look_around(self) -> Surroundings:
+        head = self._chain.head.header
+        heads = {peer.address: peer.head_number for peer in self._peers()}
+        return Surroundings(head.number, self._chain.validators_after(head), heads)
+
+
+_NO_VALIDATOR = "this node is no validator at this height"

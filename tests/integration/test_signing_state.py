@@ -1,0 +1,171 @@
+"""What a validator finds of its own signatures when it starts, on real files (docs/adr/0009)."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lacnode.chain.blockchain import Blockchain
+from lacnode.chain.store import DatabaseNodeStore
+from lacnode.chainspec.genesis import parse_genesis
+from lacnode.cli.errors import UsageError
+from lacnode.cli.sources import gather
+from lacnode.consensus.journal import Contradiction, Journal
+from lacnode.consensus.payloads import PREPARE, PreparePayload, RoundId
+from lacnode.evm.py_evm_engine import PyEvmEngine
+from lacnode.node.signing_state import open_signing_state
+from lacnode.storage.lmdb_database import LmdbDatabase
+from lacnode.storage.log_header import HEADER_BYTES
+from tests.unit.test_chain_blockchain import NOW, genesis, network
+
+OWNER, OTHER = b"\1" * 20, b"\2" * 20
+
+
+def sign(directory: Path, height: int, *, blocks: int, digest: bytes = bytes(32)) -> None:
+    """Run as a validator would: import up to `blocks`, and sign a prepare for each block up to `height`."""
+    database = LmdbDatabase(directory)
+    spec = parse_genesis(genesis())
+    chain = Blockchain(spec, database, PyEvmEngine(spec, DatabaseNodeStore(database)), now=lambda: NOW)
+    records = open_signing_state(directory, OWNER, database, reset=False)
+    journal = Journal.restore(records.records())
+    source = network()
+    for number in range(1, max(height, blocks) + 1):
+        if chain.head.header.number < number <= height and journal.at(number).digest(PREPARE, 0) is None:
+            records.append(journal.admit(PreparePayload(RoundId(number, 0), digest)))
+        block = source.grow()
+        if chain.head.header.number < number <= blocks:
+            chain.import_block(block)
+            journal.head_changed(number)
+    records.close()
+    database.close()
+
+
+def opened(directory: Path, owner: bytes = OWNER, *, reset: bool = False) -> Journal:
+    database = LmdbDatabase(directory)
+    try:
+        records = open_signing_state(directory, owner, database, reset=reset)
+        journal = Journal.restore(records.records())
+        records.close()
+        return journal
+    finally:
+        database.close()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    directory = tmp_path / "node"
+    sign(directory, 3, blocks=2)
+    return directory
+
+
+def delete(data: Path, old: Path) -> None:
+    (data / "consensus.log").unlink()
+
+
+def replace_by_older(data: Path, old: Path) -> None:
+    shutil.copy(old / "consensus.log", data / "consensus.log")
+
+
+def replace_by_another_copys(data: Path, old: Path) -> None:
+    shutil.rmtree(old / "database")
+    (old / "consensus.log").unlink()
+    sign(old, 3, blocks=3)
+    shutil.copy(old / "consensus.log", data / "consensus.log")
+
+
+def replace_by_one_that_went_on_elsewhere(data: Path, old: Path) -> None:
+    sign(old, 9, blocks=8, digest=b"\1" * 32)
+    shutil.copy(old / "consensus.log", data / "consensus.log")
+
+
+def cut_to_nothing(data: Path, old: Path) -> None:
+    log = data / "consensus.log"
+    log.write_bytes(log.read_bytes()[:HEADER_BYTES])
+
+
+def empty(data: Path, old: Path) -> None:
+    (data / "consensus.log").write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("lose", "reason"),
+    [
+        (delete, "missing"),
+        (empty, "missing"),
+        (replace_by_older, "older"),
+        (replace_by_another_copys, "another copy"),
+        (replace_by_one_that_went_on_elsewhere, "not what the database knew"),
+        (cut_to_nothing, "cut short"),
+    ],
+)
+def test_a_loss_is_recognised_and_stays_on_record(
+    data: Path, tmp_path: Path, lose: Callable[[Path, Path], None], reason: str
+) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(data, old)
+    sign(data, 5, blocks=4)
+    lose(data, old)
+    for _ in range(3):
+        journal = opened(data)
+        assert reason in (journal.loss or "")
+        with pytest.raises(Contradiction, match="not known"):
+            journal.admit(PreparePayload(RoundId(9, 0), bytes(32)))
+
+
+def test_a_new_directory_an_ordinary_restart_and_an_older_database_are_no_loss(data: Path, tmp_path: Path) -> None:
+    assert opened(tmp_path / "new").loss is None
+    assert opened(data).loss is None
+    old = tmp_path / "old"
+    shutil.copytree(data, old)
+    sign(data, 5, blocks=4)
+    shutil.rmtree(data / "database")
+    shutil.copytree(old / "database", data / "database")
+    journal = opened(data)
+    assert journal.loss is None
+    with pytest.raises(Contradiction):
+        journal.admit(PreparePayload(RoundId(5, 0), b"\1" * 32))
+
+
+def test_a_database_that_was_deleted_is_no_loss(data: Path) -> None:
+    shutil.rmtree(data / "database")
+    assert opened(data).loss is None
+
+
+def test_a_data_directory_of_an_older_version_is_no_loss(data: Path) -> None:
+    log = data / "consensus.log"
+    log.write_bytes(log.read_bytes()[HEADER_BYTES:])
+    database = LmdbDatabase(data)
+    with database.write() as batch:
+        batch.delete("consensus_log", b"position")
+    database.close()
+    for _ in range(2):
+        journal = opened(data)
+        assert journal.loss is None
+        with pytest.raises(Contradiction):
+            journal.admit(PreparePayload(RoundId(3, 0), b"\1" * 32))
+
+
+def test_the_log_of_another_key_is_set_aside(data: Path) -> None:
+    assert opened(data, OTHER).loss is not None
+    assert (data / f"consensus.log.of-0x{OWNER.hex()}").exists()
+
+
+def test_a_reset_settles_a_loss_once(data: Path) -> None:
+    (data / "consensus.log").unlink()
+    assert opened(data).loss is not None
+    journal = opened(data, reset=True)
+    assert journal.loss is None
+    journal.admit(PreparePayload(RoundId(3, 0), bytes(32)))
+    (data / "consensus.log").unlink()
+    assert opened(data).loss is not None
+
+
+def test_a_reset_is_for_one_start(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("reset-signing-state=true\n")
+    with pytest.raises(UsageError, match="for one start"):
+        gather({"config-file": str(file)}, {})
+    with pytest.raises(UsageError, match="for one start"):
+        gather({}, {"BESU_RESET_SIGNING_STATE": "true"})
+    assert gather({"reset-signing-state": "true"}, {}).get("reset-signing-state") is True
