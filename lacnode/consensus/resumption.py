@@ -2,7 +2,7 @@
 
 What a validator signed before it stopped stands in its journal. The journal cannot tell when it was lost, nor when the
 whole data directory was replaced by an old copy: then everything fits together, and only the network knows more. So a
-validator first meets others and follows them, and signs nothing until then (docs/adr/0009-signing-after-a-start.md).
+validator first meets others and follows them, and signs nothing until then (docs/adr/0010-signing-after-a-start.md).
 
 Needed are `min(n - q + 1, q - 1)` other validators whose heads are not above its own. Any block that was decided has q
 commits, so at least one of them knows of it; and agreement needs q - 1 others anyway, so that nothing is lost by waiting.

@@ -1,4 +1,4 @@
-"""Holding a validator back after its start until it may sign (docs/adr/0009-signing-after-a-start.md).
+"""Holding a validator back after its start until it may sign (docs/adr/0010-signing-after-a-start.md).
 
 The rule is `consensus.resumption`'s; this is its eyes, its clock and its voice. Must not decide, and must not touch the
 validator: it is started when `wait` returns.

@@ -118,6 +118,7 @@ class Validator:
         self._signing = SigningQueue(self._signer, signing_worker, self._intake.put)
         self._message_log = RateLimitedLog("consensus", trio.current_time)
         self._syncing = False
+        self._is_running = False
         self._intake.admit_only(self._current_head().validators)
 
     # -- told by the node, on the event loop ----------------------------------------------------------------------
@@ -126,7 +127,7 @@ class Validator:
         """The chain has a new head. While the node is syncing nobody asks it to agree on the next block."""
         head = self._current_head()
         self._intake.admit_only(head.validators)
-        if not self._syncing:
+        if self._is_running and not self._syncing:
             self._intake.put(head)
 
     def is_validator(self, address: bytes) -> bool:
@@ -141,7 +142,7 @@ class Validator:
     def syncing_changed(self, syncing: bool) -> None:
         """Sync started to follow a longer chain, or ended."""
         self._syncing = syncing
-        if not syncing:
+        if self._is_running and not syncing:
             self._intake.put(self._current_head())
 
     def message_received(self, code: int, data: bytes, sender: bytes) -> None:
@@ -150,7 +151,8 @@ class Validator:
 
     def peer_connected(self, address: bytes) -> None:
         """A peer can be reached from now on."""
-        self._intake.put(PeerConnected(address))
+        if self._is_running:
+            self._intake.put(PeerConnected(address))
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
@@ -161,6 +163,7 @@ class Validator:
             self._block_timer = Timer(nursery, self._intake.put)
             self._round_timer = Timer(nursery, self._intake.put)
             nursery.start_soon(self._signing.run)
+            self._is_running = True  # events before this would be old news, and there may be thousands of them
             self.head_changed()
             task_status.started()
             while True:

@@ -1,4 +1,4 @@
-"""What a validator finds of its own signatures when it starts, on real files (docs/adr/0009)."""
+"""What a validator finds of its own signatures when it starts, on real files (docs/adr/0010)."""
 
 import shutil
 from collections.abc import Callable

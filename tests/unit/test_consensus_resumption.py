@@ -1,4 +1,4 @@
-"""From when a validator that has just started may sign (docs/adr/0009)."""
+"""From when a validator that has just started may sign (docs/adr/0010)."""
 
 import itertools
 
