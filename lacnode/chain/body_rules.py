@@ -14,21 +14,25 @@ from lacnode.primitives.ordered_root import ordered_root
 
 def check_body(block: Block, fork: Fork) -> None:
     """BlockRefused unless `block` has the parts its fork knows and no others, no ommers or withdrawals, and the
-    transactions that its header names."""
+    transactions that its header names.
+
+    Headers of Besu 25.5 end with the base fee in every fork from London on. From Shanghai on an empty list of withdrawals
+    is accepted, and with it blob gas of 0 from Cancun on: Besu 24.2 to 24.5.1 made such blocks.
+    """
     if block.body.ommers:
         raise BlockRefused("ommers", f"{len(block.body.ommers)} ommers in a block of IBFT 2.0, which has none")
     _check_withdrawals(block, fork)
     header = block.header
-    for rule, name, value, begins in (
-        ("base-fee-presence", "base fee", header.base_fee, Fork.LONDON),
-        ("blob-gas-presence", "blob gas used", header.blob_gas_used, Fork.CANCUN),
-        ("blob-gas-presence", "excess blob gas", header.excess_blob_gas, Fork.CANCUN),
-        ("beacon-root-presence", "parent beacon block root", header.parent_beacon_block_root, Fork.CANCUN),
-        ("requests-presence", "requests hash", header.requests_hash, Fork.PRAGUE),
+    if (header.base_fee is not None) != (fork >= Fork.LONDON):
+        text = "base fee is missing from the header" if header.base_fee is None else "base fee before London"
+        raise BlockRefused("base-fee-presence", text)
+    _check_blob_gas(header, fork)
+    for rule, name, value in (
+        ("beacon-root-presence", "parent beacon block root", header.parent_beacon_block_root),
+        ("requests-presence", "requests hash", header.requests_hash),
     ):
-        if (value is not None) != (fork >= begins):
-            text = f"{name} is missing from the header" if value is None else f"{name} before {begins.name.title()}"
-            raise BlockRefused(rule, text)
+        if value is not None:
+            raise BlockRefused(rule, f"{name} in the header of a block of IBFT 2.0, which has none")
     root = ordered_root([transaction.raw for transaction in block.transactions])
     if root != header.transactions_root:
         text = f"the header says {_shown(header.transactions_root)}, the transactions give {_shown(root)}"
@@ -49,13 +53,25 @@ def check_outcome(header: BlockHeader, executed: ExecutedBlock) -> None:
 
 def _check_withdrawals(block: Block, fork: Fork) -> None:
     root, withdrawals = block.header.withdrawals_root, block.body.withdrawals
+    if root is None and withdrawals is None:
+        return
     if fork < Fork.SHANGHAI:
-        if root is not None or withdrawals is not None:
-            raise BlockRefused("withdrawals", "withdrawals before Shanghai")
-    elif withdrawals or withdrawals is None:
-        raise BlockRefused("withdrawals", "an empty list of withdrawals was expected")
-    elif root != EMPTY_TRIE_ROOT:
+        raise BlockRefused("withdrawals", "withdrawals before Shanghai")
+    # Besu would pay what a list says, and no stake stands behind it: a proposer could make money out of nothing.
+    if withdrawals != ():
+        raise BlockRefused("withdrawals", "no withdrawals, or an empty list, were expected")
+    if root != EMPTY_TRIE_ROOT:
         raise BlockRefused("withdrawals", "the withdrawals root is not that of an empty list")
+
+
+def _check_blob_gas(header: BlockHeader, fork: Fork) -> None:
+    used, excess = header.blob_gas_used, header.excess_blob_gas
+    if used is None and excess is None:
+        return
+    if fork < Fork.CANCUN:
+        raise BlockRefused("blob-gas-presence", "blob gas before Cancun")
+    if (used, excess) != (0, 0):
+        raise BlockRefused("blob-gas", f"blob gas used {used}, in excess {excess}: blocks of IBFT 2.0 have no blobs")
 
 
 def _shown(value: bytes | int) -> str:

@@ -7,12 +7,13 @@ Must not sign, seal, or decide when to build.
 from collections.abc import Callable, Iterable
 
 from lacnode.chain.gas_limit import next_gas_limit
+from lacnode.chain.refusal import BlockRefused
 from lacnode.chain.selection import Candidate, SelectionLimits, select
 from lacnode.chainspec.forks import Fork
-from lacnode.chainspec.spec import EMPTY_REQUESTS_HASH, ChainSpec
+from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.header_rules import MIX_HASH
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
-from lacnode.evm.engine import ExecutedBlock, ExecutionEngine, OpenBlock
+from lacnode.evm.engine import ExecutedBlock, ExecutionEngine, OpenBlock, SystemCallError
 from lacnode.evm.fees import next_base_fee
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
 from lacnode.permissioning.account_permissions import EVERYBODY, AccountPermissions
@@ -48,10 +49,13 @@ class BlockBuilder:
         limits: SelectionLimits,
         ancestor_hash: Callable[[int], bytes | None],
     ) -> tuple[Block, ExecutedBlock]:
-        """The block that begins as `draft`, and its execution."""
-        opened = self._engine.open_block(parent.state_root, draft, ancestor_hash)
-        transactions = select(_Guarded(opened, self._permissions, parent), draft.gas_limit, candidates, limits)
-        executed = opened.close()
+        """The block that begins as `draft`, and its execution; BlockRefused if a system call fails."""
+        try:
+            opened = self._engine.open_block(parent.state_root, draft, ancestor_hash)
+            transactions = select(_Guarded(opened, self._permissions, parent), draft.gas_limit, candidates, limits)
+            executed = opened.close()
+        except SystemCallError as error:
+            raise BlockRefused("system-call", str(error)) from None
         header = draft.with_changes(
             state_root=executed.state_root,
             transactions_root=executed.transactions_root,
@@ -59,13 +63,14 @@ class BlockBuilder:
             logs_bloom=executed.logs_bloom,
             gas_used=executed.gas_used,
         )
-        withdrawals = None if header.withdrawals_root is None else ()
-        return Block(header, BlockBody(transactions, withdrawals=withdrawals)), executed
+        return Block(header, BlockBody(transactions)), executed
 
     def draft(
         self, parent: BlockHeader, parent_hash: bytes, timestamp: int, coinbase: bytes, extra_data: bytes
     ) -> BlockHeader:
-        """The header of the next block as far as it is known before execution."""
+        """The header of the next block as far as it is known before execution. It ends with the base fee in every fork
+        from London on, as Besu 25.5's do under IBFT 2.0 (`BftBlockCreator`): there are no withdrawals, and without their
+        root no later field is written either."""
         number = parent.number + 1
         fork = self._spec.forks.fork_at(number, timestamp)
         london_begins = fork >= Fork.LONDON > self._spec.forks.fork_at(parent.number, parent.timestamp)
@@ -86,11 +91,6 @@ class BlockBuilder:
             mix_hash=MIX_HASH,
             nonce=bytes(8),
             base_fee=next_base_fee(self._spec, parent, timestamp),
-            withdrawals_root=EMPTY_TRIE_ROOT if fork >= Fork.SHANGHAI else None,
-            blob_gas_used=0 if fork >= Fork.CANCUN else None,
-            excess_blob_gas=0 if fork >= Fork.CANCUN else None,
-            parent_beacon_block_root=bytes(32) if fork >= Fork.CANCUN else None,
-            requests_hash=EMPTY_REQUESTS_HASH if fork >= Fork.PRAGUE else None,
         )
 
 

@@ -12,7 +12,7 @@ from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.header_rules import HeaderRefused
 from lacnode.evm.budget import ExecutionBudget
-from lacnode.evm.engine import ExecutedBlock, ExecutionEngine, ExecutionError
+from lacnode.evm.engine import ExecutedBlock, ExecutionEngine, ExecutionError, SystemCallError
 from lacnode.permissioning.account_permissions import EVERYBODY, AccountPermissions
 from lacnode.permissioning.contract_reader import ContractUnreadable
 from lacnode.primitives.block import Block
@@ -88,9 +88,12 @@ class Verifier:
         budget: ExecutionBudget,
     ) -> ExecutedBlock:
         """The execution of `block`; BlockRefused if a transaction is invalid, its sender may
-        not send it, or the outcome is not the header's; ExecutionInterruptedError when `budget` says so."""
+        not send it, a system call fails, or the outcome is not the header's; ExecutionInterruptedError when `budget`
+        says so."""
         try:
             executed = self._engine.execute(parent.state_root, block.header, block.transactions, ancestor_hash, budget)
+        except SystemCallError as error:
+            raise BlockRefused("system-call", str(error)) from None
         except ExecutionError as error:
             raise BlockRefused("transaction", str(error)) from None
         check_outcome(block.header, executed)

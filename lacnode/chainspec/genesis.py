@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from lacnode.chainspec.alloc import Alloc, AllocError, genesis_accounts
 from lacnode.chainspec.forks import Fork, ForkSchedule
 from lacnode.chainspec.ibft import IbftParameters, IbftSchedule
-from lacnode.chainspec.spec import ChainSpec, GenesisAccount, GenesisBlock
+from lacnode.chainspec.spec import ChainSpec, GenesisAccount, GenesisBlock, RequestContracts
 from lacnode.chainspec.values import (
     Address,
     Count,
@@ -100,6 +100,9 @@ class _Config(_Section):
     shanghaitime: Long | None = None
     cancuntime: Long | None = None
     praguetime: Long | None = None
+    withdrawalrequestcontractaddress: OptionalAddress = None
+    consolidationrequestcontractaddress: OptionalAddress = None
+    depositcontractaddress: OptionalAddress = None
 
 
 class _Genesis(_Section):
@@ -113,6 +116,9 @@ class _Genesis(_Section):
     nonce: Nonce = 0
     coinbase: Address = bytes(20)
     basefeepergas: JavaLong | None = None
+    blobgasused: JavaLong = 0
+    excessblobgas: JavaLong = 0
+    parentbeaconblockroot: Word = bytes(32)
     alloc: dict[str, Alloc] = {}
 
 
@@ -139,9 +145,9 @@ _ID_ONLY_BLOCKS = ("daoforkblock", "arrowglacierblock", "grayglacierblock", "mer
 
 _HARMLESS = frozenset(
     [
-        *("comment", "version", "number", "gasused", "parentbeaconblockroot", "discovery", "checkpoint"),
+        *("comment", "version", "number", "gasused", "discovery", "checkpoint"),
         *("eip155block", "eip155hash", "eip150hash", "ecip1017eraround", "terminaltotaldifficulty", "eccurve"),
-        *("depositcontractaddress", "blobschedule", "privatekey"),
+        *("blobschedule", "privatekey"),
     ]
 )
 """Keys that Besu reads or that genesis files commonly carry, and that change nothing here."""
@@ -194,6 +200,7 @@ def parse_genesis(document: Mapping[str, Any]) -> ChainSpec:
         genesis=_block(genesis),
         config_document=written,
         warnings=tuple(_warnings(genesis, lowered)),
+        request_contracts=_request_contracts(config),
     )
 
 
@@ -309,6 +316,19 @@ def _changed(parameters: IbftParameters, transition: _Transition) -> IbftParamet
     return replace(parameters, **changes)
 
 
+def _request_contracts(config: _Config) -> RequestContracts | None:
+    """The contracts that Prague needs; like Besu 25.5, GenesisError where the genesis does not name all three."""
+    if config.praguetime is None:
+        return None
+    withdrawal, consolidation = config.withdrawalrequestcontractaddress, config.consolidationrequestcontractaddress
+    if withdrawal is None or consolidation is None or config.depositcontractaddress is None:
+        raise GenesisError(
+            "config.pragueTime needs config.withdrawalRequestContractAddress, "
+            "config.consolidationRequestContractAddress and config.depositContractAddress"
+        )
+    return RequestContracts(withdrawal, consolidation)
+
+
 def _block(genesis: _Genesis) -> GenesisBlock:
     config = genesis.config
 
@@ -330,6 +350,9 @@ def _block(genesis: _Genesis) -> GenesisBlock:
         cancun=active(config.cancuntime),
         prague=active(config.praguetime),
         alloc=_alloc(genesis.alloc),
+        blob_gas_used=genesis.blobgasused,
+        excess_blob_gas=genesis.excessblobgas,
+        parent_beacon_block_root=genesis.parentbeaconblockroot,
     )
 
 

@@ -38,6 +38,9 @@ class GenesisBlock:
     cancun: bool
     prague: bool
     alloc: tuple[GenesisAccount, ...]
+    blob_gas_used: int = 0
+    excess_blob_gas: int = 0
+    parent_beacon_block_root: bytes = bytes(32)
 
     def header(self, state_root: bytes) -> BlockHeader:
         """The genesis header over the state of `alloc`, whose root the EVM reckons."""
@@ -59,9 +62,9 @@ class GenesisBlock:
             nonce=self.nonce,
             base_fee=self.base_fee,
             withdrawals_root=EMPTY_TRIE_ROOT if self.shanghai else None,
-            blob_gas_used=0 if self.cancun else None,
-            excess_blob_gas=0 if self.cancun else None,
-            parent_beacon_block_root=bytes(32) if self.cancun else None,
+            blob_gas_used=self.blob_gas_used if self.cancun else None,
+            excess_blob_gas=self.excess_blob_gas if self.cancun else None,
+            parent_beacon_block_root=self.parent_beacon_block_root if self.cancun else None,
             requests_hash=EMPTY_REQUESTS_HASH if self.prague else None,
         )
 
@@ -71,8 +74,16 @@ EMPTY_REQUESTS_HASH = bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649
 
 
 @dataclass(frozen=True, slots=True)
+class RequestContracts:
+    """The 20-byte addresses of the contracts that collect requests from Prague on (EIP-7002, EIP-7251)."""
+
+    withdrawal: bytes
+    consolidation: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ChainSpec:
-    """A parsed genesis file.
+    """A parsed genesis file. `request_contracts` is None where the genesis has no Prague.
 
     `contract_size_limit` in bytes, None for the fork's own; `config_document` is the `config` object as written;
     `warnings` are sentences for the operator.
@@ -88,3 +99,4 @@ class ChainSpec:
     genesis: GenesisBlock
     config_document: Mapping[str, object]
     warnings: tuple[str, ...]
+    request_contracts: RequestContracts | None = None

@@ -23,7 +23,11 @@ AncestorHash = Callable[[int], bytes | None]
 
 
 class ExecutionError(Exception):
-    """A block that cannot be executed; the text names the transaction and the reason."""
+    """A block that cannot be executed; the text names the transaction or the system call, and the reason."""
+
+
+class SystemCallError(ExecutionError):
+    """A call that every block of its fork makes by itself failed: no block can be made on this state."""
 
 
 class CallExpired(Exception):
@@ -140,7 +144,8 @@ class OpenBlock(Protocol):
         ...
 
     def close(self) -> ExecutedBlock:
-        """Pay the block's reward and reckon the roots. The block takes no more transactions."""
+        """Pay the block's reward and reckon the roots. The block takes no more transactions. SystemCallError if a call that
+        ends every block fails."""
         ...
 
     def run_privately(
@@ -187,7 +192,8 @@ class ExecutionEngine(Protocol):
         ...
 
     def open_block(self, parent_state_root: bytes, header: BlockHeader, ancestor_hash: AncestorHash) -> OpenBlock:
-        """Begin a block with the number, timestamp, coinbase, gas limit and base fee of `header`."""
+        """Begin a block with the number, timestamp, coinbase, gas limit and base fee of `header`; SystemCallError if a
+        call that begins every block fails."""
         ...
 
     def call(

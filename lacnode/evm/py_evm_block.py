@@ -15,6 +15,7 @@ from lacnode.evm.private import PrivateMessage, PrivateResult
 from lacnode.evm.py_evm_accounts import Accounts
 from lacnode.evm.py_evm_forks import state_class
 from lacnode.evm.py_evm_private import run_private
+from lacnode.evm.py_evm_system_calls import begin_block, end_block
 from lacnode.evm.py_evm_transaction import EvmTransaction, of_transaction
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
 from lacnode.evm.validation import check_base_fee, check_sender, check_transaction
@@ -57,7 +58,8 @@ def new_state(
         base_fee_per_gas=base_fee or 0,
         excess_blob_gas=header.excess_blob_gas or 0,
     )
-    return state_class(fork, spec.contract_size_limit, spec.evm_stack_size)(store, context, root)
+    state = state_class(fork, spec.contract_size_limit, spec.evm_stack_size, spec.zero_base_fee)
+    return state(store, context, root)
 
 
 def _ancestors(number: int, ancestor_hash: AncestorHash) -> Iterator[Hash32]:
@@ -106,6 +108,8 @@ class PyEvmBlock:
         self._fork = spec.forks.fork_at(header.number, header.timestamp)
         self._state = new_state(spec, store, parent_root, header, ancestor_hash, base_fee=header.base_fee)
         self._accounts: Accounts = self._state._account_db
+        self._state.budget = engine_budget
+        begin_block(self._state, self._fork, header.parent_hash)
         self._transactions: list[Transaction] = []
         self._senders: list[bytes] = []
         self._receipts: list[Receipt] = []
@@ -143,7 +147,9 @@ class PyEvmBlock:
         return receipt
 
     def close(self) -> ExecutedBlock:
-        """Pay the block's reward and reckon the roots."""
+        """Make the calls that end a block, pay its reward and reckon the roots."""
+        self._state.budget = self._engine_budget
+        end_block(self._state, self._fork, self._spec)
         reward = self._spec.ibft.at(self._header.number).block_reward
         if reward:
             self._state.delta_balance(self._state.coinbase, reward)

@@ -72,7 +72,7 @@ class PyEvmEngine:
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
         """Execute a whole block (see `engine.ExecutionEngine`)."""
-        if not transactions and not self._spec.ibft.at(header.number).block_reward:
+        if not transactions and self._changes_nothing(header):
             return _empty_block(parent_state_root)
         block = self.open_block(parent_state_root, header, ancestor_hash)
         for index, transaction in enumerate(transactions):
@@ -85,6 +85,11 @@ class PyEvmEngine:
                     f"transaction {index} (0x{transaction.hash.hex()}): {rejected.reason.name}, {rejected}"
                 ) from None
         return block.close()
+
+    def _changes_nothing(self, header: BlockHeader) -> bool:
+        """Whether a block without transactions leaves the state as it is: no reward, no system calls."""
+        fork = self._spec.forks.fork_at(header.number, header.timestamp)
+        return fork < Fork.PRAGUE and not self._spec.ibft.at(header.number).block_reward
 
     def open_block(self, parent_state_root: bytes, header: BlockHeader, ancestor_hash: AncestorHash) -> PyEvmBlock:
         """Begin a block with the number, timestamp, coinbase, gas limit and base fee of `header`."""
@@ -133,7 +138,7 @@ class PyEvmEngine:
 
 
 def _empty_block(state_root: bytes) -> ExecutedBlock:
-    """Nothing happens in a block without transactions and reward."""
+    """A block in which nothing happens."""
     return ExecutedBlock(
         state_root, EMPTY_TRIE_ROOT, EMPTY_TRIE_ROOT, EMPTY_BLOOM, 0, (), (), (), (), (), {}
     )  # fmt: skip

@@ -9,6 +9,7 @@ import pytest
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.genesis import GenesisError, load_genesis, parse_genesis
 from lacnode.chainspec.ibft import IbftParameters
+from lacnode.chainspec.spec import RequestContracts
 
 LOCAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "lacnet-local"
 VALIDATOR = "0x211152ca21d5daedbcfbf61173886bbb1a217242"
@@ -146,6 +147,21 @@ class TestForks:
             Fork.CANCUN,
         ]
 
+    def test_prague_needs_the_contracts_that_collect_requests(self) -> None:
+        prague: dict[str, Any] = {"londonBlock": 0, "shanghaiTime": 0, "cancunTime": 0, "pragueTime": 9}
+        contracts = {
+            "withdrawalRequestContractAddress": "0x" + "70" * 20,
+            "consolidationRequestContractAddress": "0x" + "72" * 20,
+            "depositContractAddress": "0x" + "61" * 20,
+        }
+        for missing in contracts:
+            given = {key: value for key, value in contracts.items() if key != missing}
+            assert missing in refusal(document({**prague, **given}))
+        spec = parse_genesis(document({**prague, **contracts}))
+        assert spec.request_contracts == RequestContracts(b"\x70" * 20, b"\x72" * 20)
+        assert spec.warnings == ()
+        assert parse_genesis(document({"londonBlock": 0, **contracts})).request_contracts is None
+
     def test_forks_out_of_order_are_refused(self) -> None:
         text = refusal(document({"istanbulBlock": 10, "berlinBlock": 5}))
         assert "berlinblock" in text
@@ -230,6 +246,15 @@ class TestHeader:
         assert header.mix_hash == bytes(30) + b"\x01\x02"
         assert (header.coinbase.hex(), header.parent_hash) == (VALIDATOR[2:], b"\x07" * 32)
         assert (header.state_root, header.base_fee, header.withdrawals_root) == (b"\x01" * 32, None, None)
+
+    def test_has_the_fields_of_cancun_as_the_file_gives_them(self) -> None:
+        config = {"londonBlock": 0, "shanghaiTime": 0, "cancunTime": 0}
+        given = document(config, blobGasUsed="0x20000", excessBlobGas="7", parentBeaconBlockRoot="0x" + "bb" * 32)
+        header = parse_genesis(given).genesis.header(bytes(32))
+        assert (header.blob_gas_used, header.excess_blob_gas) == (0x20000, 7)
+        assert header.parent_beacon_block_root == b"\xbb" * 32
+        header = parse_genesis(document(config)).genesis.header(bytes(32))
+        assert (header.blob_gas_used, header.excess_blob_gas, header.parent_beacon_block_root) == (0, 0, bytes(32))
 
     def test_has_a_base_fee_if_london_is_there_from_the_start_or_the_file_names_one(self) -> None:
         def fee(config: dict[str, Any], **fields: Any) -> int | None:
