@@ -35,6 +35,7 @@ DISTANCE_SECONDS = 0.15
 """How long a proposal travels between two validators that are far apart."""
 
 SLOW_SIGNATURE_SECONDS = 1.0
+BEHIND_SECONDS = 3_600
 HEARD_FILE = "heard.jsonl"
 """Where a validator that records writes what it hears, under its data path."""
 
@@ -125,6 +126,12 @@ def sign_slowly() -> None:
     KeySigner.sign = sign_late  # type: ignore[method-assign]
 
 
+def set_clock_back() -> None:
+    """The wall clock of this validator is an hour behind."""
+    true_time = time.time
+    time.time = lambda: true_time() - BEHIND_SECONDS
+
+
 def record_messages() -> None:
     """Write author, kind, height, round and digest of each consensus message that comes to a file."""
     receive = Node.consensus_received
@@ -160,6 +167,7 @@ CHANGES: dict[str, tuple[Callable[[], None], ...]] = {
     "swapped-bodies": (swap_bodies,),
     "far-away": (be_far_away,),
     "slow-signer": (sign_slowly,),
+    "clock-behind": (set_clock_back,),
     "recorder": (record_messages,),
 }
 

@@ -2,6 +2,7 @@
 
 from tests.siege.attack import Exercise, LoadAttack
 from tests.siege.attacks import (
+    clocks,
     consensus_noise,
     exactness,
     files,
@@ -24,6 +25,7 @@ ATTACKS: tuple[LoadAttack | Exercise, ...] = (
     *large_messages.ATTACKS,
     *rpc_starvation.ATTACKS,
     *websocket_readers.ATTACKS,
+    *clocks.ATTACKS,
     *signing_state.ATTACKS,
     *kills.ATTACKS,
     *files.ATTACKS,

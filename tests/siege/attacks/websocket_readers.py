@@ -15,7 +15,7 @@ from tests.siege.websocket import WebSocketClient
 CLIENTS = 50
 SUBSCRIPTIONS = 200
 RETURN_SECONDS = 1.0
-KINDS = ("newHeads", "newPendingTransactions", "logs")
+KINDS = ("newHeads", "newHeads", "newHeads", "newPendingTransactions")
 
 
 async def subscribe_and_sleep(node: DevnetNode, sent: Sent) -> None:
