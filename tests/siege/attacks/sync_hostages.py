@@ -4,9 +4,7 @@ Found before: a validator that was "syncing" with such a peer ignored every new 
 chain stood still until they left. What a peer claims is no reason to leave consensus.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import trio
 
@@ -51,12 +49,59 @@ class Manners:
     new_identity: bool = True
 
 
-async def take_hostage(node: DevnetNode, manners: Manners, sent: Sent) -> None:
+class Scout:
+    """Follows the true chain at every node, so that what is invented begins where the victim stands."""
+
+    def __init__(self) -> None:
+        self._headers: dict[int, BlockHeader] = {}
+        self._more = trio.Event()
+
+    async def follow(self, node: DevnetNode) -> None:
+        """Hear of new blocks from one node."""
+        while True:
+            try:
+                stranger = await Stranger.meet(node, capabilities=ETH_ONLY)
+                await stranger.send(GetBlockHeaders(1, stranger.theirs.best_hash, 1))
+                while True:
+                    match await stranger.receive():
+                        case BlockHeaders(_, (header,)) | NewBlock(Block(header, _), _):
+                            self._headers[header.number] = header
+                            self._more.set()
+                            self._more = trio.Event()
+            except (ConnectionFailed, OSError):
+                await trio.sleep(RETURN_SECONDS)
+
+    async def header(self, number: int) -> BlockHeader:
+        """The true header of a block, once it is known."""
+        while number not in self._headers:
+            await self._more.wait()
+        return self._headers[number]
+
+    async def newest(self) -> BlockHeader:
+        """The highest header, once there is one."""
+        while not self._headers:
+            await self._more.wait()
+        return self._headers[max(self._headers)]
+
+
+def invented_on(parent: BlockHeader, count: int) -> list[BlockHeader]:
+    """Headers that follow from `parent`: numbers, parents and timestamps fit, seals do not."""
+    headers = []
+    for _ in range(count):
+        parent = parent.with_changes(
+            number=parent.number + 1, parent_hash=on_chain_hash(parent), timestamp=parent.timestamp + 1
+        )
+        headers.append(parent)
+    return headers
+
+
+async def take_hostage(node: DevnetNode, manners: Manners, scout: Scout, sent: Sent) -> None:
     """Hold on to one node, again and again."""
     key = NodeKey.generate()
     while True:
+        await scout.newest()
         try:
-            await HostageTaker(node, manners, sent).stay(key)
+            await HostageTaker(node, manners, scout, sent).stay(key)
         except* (ConnectionFailed, OSError):
             sent.count("sessions ended")
         if manners.new_identity:
@@ -67,12 +112,11 @@ async def take_hostage(node: DevnetNode, manners: Manners, sent: Sent) -> None:
 class HostageTaker:
     """One session that promises blocks."""
 
-    def __init__(self, node: DevnetNode, manners: Manners, sent: Sent) -> None:
+    def __init__(self, node: DevnetNode, manners: Manners, scout: Scout, sent: Sent) -> None:
         self._node = node
         self._manners = manners
+        self._scout = scout
         self._sent = sent
-        self._invented: dict[int, BlockHeader] = {}
-        self._head: BlockHeader | None = None
 
     async def stay(self, key: NodeKey) -> None:
         """Promise and answer until the node ends the session, which is a ConnectionFailed."""
@@ -80,95 +124,53 @@ class HostageTaker:
         stranger = await Stranger.meet(self._node, key=key, capabilities=ETH_ONLY, **claims)
         self._sent.count("sessions")
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._ask_for_head, stranger)
             if self._manners.announces:
                 nursery.start_soon(self._announce, stranger)
-            try:
-                await self._answer(stranger, nursery)
-            finally:
-                nursery.cancel_scope.cancel()
-
-    async def _ask_for_head(self, stranger: Stranger) -> None:
-        while True:
-            await stranger.send(GetBlockHeaders(1, stranger.theirs.best_hash, 1))
-            await trio.sleep(5 * CLAIM_SECONDS)
+            await self._answer(stranger, nursery)
 
     async def _announce(self, stranger: Stranger) -> None:
         while True:
+            newest = await self._scout.newest()
+            header = newest.with_changes(number=newest.number + AHEAD_BLOCKS, parent_hash=on_chain_hash(newest))
+            await stranger.send(NewBlockHashes(((on_chain_hash(header), header.number),)))
+            await stranger.send(NewBlock(Block(header, BlockBody(())), CLAIMED_DIFFICULTY))
+            self._sent.count("claims")
             await trio.sleep(CLAIM_SECONDS)
-            if self._head is not None:
-                header = self._invented_header(self._head.number + AHEAD_BLOCKS)
-                await stranger.send(NewBlockHashes(((on_chain_hash(header), header.number),)))
-                await stranger.send(NewBlock(Block(header, BlockBody(())), CLAIMED_DIFFICULTY))
-                self._sent.count("claims")
 
     async def _answer(self, stranger: Stranger, nursery: trio.Nursery) -> None:
         """Take requests and let each wait as long as the manners say."""
         while True:
-            message = await stranger.receive()
-            match message:
-                case BlockHeaders(_, (head,)):
-                    self._follow(head)
-                case NewBlock(block, total_difficulty):
-                    self._follow(block.header)
-                    if self._manners.relays_false_bodies:
-                        false = Block(block.header, BlockBody((Sender().transfer(),)))
-                        await stranger.send(NewBlock(false, total_difficulty))
-                        self._sent.count("false bodies")
-                case GetBlockHeaders():
-                    nursery.start_soon(
-                        self._later, self._manners.header_seconds, partial(self._headers, message), stranger
-                    )
-                case GetBlockBodies():
-                    answer = BlockBodies(message.request_id, (BlockBody(()),))
-                    nursery.start_soon(self._later, self._manners.body_seconds, lambda answer=answer: answer, stranger)
+            match await stranger.receive():
+                case NewBlock(block, total_difficulty) if self._manners.relays_false_bodies:
+                    false = Block(block.header, BlockBody((Sender().transfer(),)))
+                    await stranger.send(NewBlock(false, total_difficulty))
+                    self._sent.count("false bodies")
+                case GetBlockHeaders(request_id, int(start), limit):
+                    nursery.start_soon(self._send_headers, stranger, request_id, start, limit)
+                case GetBlockBodies(request_id, _):
+                    nursery.start_soon(self._send_body, stranger, request_id)
 
-    def _follow(self, head: BlockHeader) -> None:
-        """What was invented on an earlier head convinces nobody any more."""
-        if self._head is None or head.number > self._head.number:
-            self._head = head
-            self._invented.clear()
+    async def _send_headers(self, stranger: Stranger, request_id: int, start: int, limit: int) -> None:
+        parent = await self._scout.header(start - 1)
+        await trio.sleep(self._manners.header_seconds)
+        headers = tuple(invented_on(parent, min(limit, HEADERS_AT_ONCE)))
+        await stranger.send(BlockHeaders(request_id, headers))
+        self._sent.count("answers with invented headers")
 
-    async def _later(
-        self, seconds: float, answer: Callable[[], BlockHeaders | BlockBodies], stranger: Stranger
-    ) -> None:
-        await trio.sleep(seconds)
-        try:
-            message = answer()
-            await stranger.send(message)
-        except ConnectionFailed:
-            return
-        self._sent.count(type(message).__name__)
-
-    def _headers(self, request: GetBlockHeaders) -> BlockHeaders:
-        """Invented headers that follow from the true head: numbers, parents and timestamps fit, seals do not."""
-        start = request.start
-        if not isinstance(start, int) or self._head is None:
-            return BlockHeaders(request.request_id, ())
-        count = min(request.limit, HEADERS_AT_ONCE)
-        return BlockHeaders(request.request_id, tuple(self._invented_header(start + offset) for offset in range(count)))
-
-    def _invented_header(self, number: int) -> BlockHeader:
-        assert self._head is not None
-        if number <= self._head.number:
-            return self._head
-        if number not in self._invented:
-            known = max((other for other in self._invented if other < number), default=None)
-            parent = self._head if known is None else self._invented[known]
-            for each in range(parent.number + 1, number + 1):
-                parent = parent.with_changes(
-                    number=each, parent_hash=on_chain_hash(parent), timestamp=parent.timestamp + 1
-                )
-                self._invented[each] = parent
-        return self._invented[number]
+    async def _send_body(self, stranger: Stranger, request_id: int) -> None:
+        await trio.sleep(self._manners.body_seconds)
+        await stranger.send(BlockBodies(request_id, (BlockBody(()),)))
+        self._sent.count("answers with one body")
 
 
 async def at_every_node(manifest: Manifest, sent: Sent, manners: tuple[Manners, ...]) -> None:
     """One peer of each kind at every node."""
+    scout = Scout()
     async with trio.open_nursery() as nursery:
         for node in manifest.nodes:
+            nursery.start_soon(scout.follow, node)
             for each in manners:
-                nursery.start_soon(take_hostage, node, each, sent)
+                nursery.start_soon(take_hostage, node, each, scout, sent)
 
 
 async def classic(manifest: Manifest, sent: Sent) -> None:
