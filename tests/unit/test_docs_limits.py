@@ -12,7 +12,7 @@ from lacnode.chainspec.genesis import parse_genesis
 from lacnode.cli.options import OPTIONS
 
 PAGE = Path(__file__).parents[2] / "docs" / "operators" / "limits.md"
-UNITS = {"": 1.0, "s": 1.0, "%": 0.01, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
+UNITS = {"": 1.0, "s": 1.0, "ms": 1.0, "%": 0.01, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
 HEADING = ["What", "Default", "Option", "Beyond it", "In the code"]
 
 
@@ -39,7 +39,7 @@ def named(row: Row) -> str:
 
 
 def value_of(text: str) -> float:
-    """The number of `text` in the unit of the code: bytes, seconds, shares of one."""
+    """The number of `text` in the unit of the code: bytes, seconds, milliseconds, shares of one."""
     found = re.fullmatch(r"([\d,.]+) ?(\D*)", text)
     assert found is not None, f"{text!r} is no number with a unit of {', '.join(filter(None, UNITS))}"
     return float(found[1].replace(",", "")) * UNITS[found[2]]
