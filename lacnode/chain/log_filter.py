@@ -16,6 +16,11 @@ class LogFilter:
     addresses: tuple[bytes, ...] = ()
     topics: tuple[tuple[bytes, ...], ...] = ()
 
+    @property
+    def items(self) -> int:
+        """How many addresses and topics it names."""
+        return len(self.addresses) + sum(map(len, self.topics))
+
     def matches(self, log: Log) -> bool:
         if self.addresses and log.address not in self.addresses:
             return False

@@ -4,6 +4,7 @@ Told on the event loop, which only notes it down; matching and formatting are do
 that thread cannot keep up, listeners are cut off and filters forgotten, so that nobody takes a gap for silence.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
@@ -14,6 +15,7 @@ import trio
 from lacnode.chain.blockchain import NewHead
 from lacnode.privacy.state.processor import PrivateBlock
 from lacnode.rpc.filters import Filters
+from lacnode.rpc.notice import Notice
 from lacnode.rpc.private_filters import PrivateFilters
 from lacnode.rpc.services import SyncView
 from lacnode.rpc.subscriptions import (
@@ -23,9 +25,9 @@ from lacnode.rpc.subscriptions import (
     PENDING,
     PRIVATE_LOGS,
     SYNCING,
-    Notice,
     Subscriptions,
 )
+from lacnode.rpc.time_share import TimeShare
 from lacnode.txpool.pooled import PooledTransaction
 
 log = structlog.get_logger("rpc")
@@ -39,6 +41,12 @@ AT_ONCE = 100
 CHUNK = 500
 """Notices made, and then delivered, in one go."""
 
+WAITING_BLOCKS = 64
+"""Blocks that may wait to be told. Each is kept whole until then."""
+
+FEED_SHARE, FEED_BURST_SECONDS = 0.25, 1.0
+"""What telling may take of one processor's time, and how much of it may be saved up."""
+
 Telling = Callable[[], Iterable[Notice]]
 
 
@@ -50,11 +58,18 @@ class Feeds:
         self._private_filters = private_filters
         self._subscriptions = subscriptions
         self._in, self._out = trio.open_memory_channel[Telling](WAITING)
+        self._noted_blocks = 0  # on the event loop
+        self._told_blocks = 0  # in the worker thread
+        self._share = TimeShare(FEED_SHARE, FEED_BURST_SECONDS)
 
     def block_added(self, new_head: NewHead) -> None:
         """A block was imported."""
-        if len(self._filters) or self._subscriptions.wanted(NEW_HEADS, LOGS):
-            self._note(partial(self._block, new_head))
+        if not len(self._filters) and not self._subscriptions.wanted(NEW_HEADS, LOGS):
+            return
+        if self._noted_blocks - self._told_blocks >= WAITING_BLOCKS:
+            self._give_up()
+        elif self._note(partial(self._block, new_head)):
+            self._noted_blocks += 1
 
     def private_block_added(self, private_block: PrivateBlock) -> None:
         """A block was executed privately."""
@@ -76,16 +91,23 @@ class Feeds:
         if self._subscriptions.wanted(SYNCING):
             self._note(partial(self._subscriptions.notices_of_sync, status))
 
-    def _note(self, telling: Telling) -> None:
+    def _note(self, telling: Telling) -> bool:
+        """Whether it will be told."""
         try:
             self._in.send_nowait(telling)
         except trio.WouldBlock:
-            log.warning("filters and subscriptions cannot keep up: they are given up")
-            self._subscriptions.cut_all()
-            self._filters.forget_all()
-            self._private_filters.forget_all()
+            self._give_up()
+            return False
+        return True
+
+    def _give_up(self) -> None:
+        log.warning("filters and subscriptions cannot keep up: they are given up")
+        self._subscriptions.cut_all()
+        self._filters.forget_all()
+        self._private_filters.forget_all()
 
     def _block(self, new_head: NewHead) -> Iterable[Notice]:
+        self._told_blocks += 1
         self._filters.block_added(new_head)
         return self._subscriptions.notices_of_block(new_head)
 
@@ -102,9 +124,18 @@ class Feeds:
         limiter = trio.CapacityLimiter(1)
         async for telling in self._out:
             notices = _told([telling, *self._more()])
-            while chunk := await trio.to_thread.run_sync(list, islice(notices, CHUNK), limiter=limiter):
+            while chunk := await trio.to_thread.run_sync(self._chunk, notices, limiter=limiter):
                 for notice in chunk:
                     notice.deliver()
+                await trio.sleep(self._share.delay_seconds())
+
+    def _chunk(self, notices: Iterator[Notice]) -> list[Notice]:
+        """The next notices; in the worker thread."""
+        begun = time.thread_time()
+        try:
+            return list(islice(notices, CHUNK))
+        finally:
+            self._share.spend(time.thread_time() - begun)
 
     def _more(self) -> Iterator[Telling]:
         """What else waits, up to what is told in one go."""

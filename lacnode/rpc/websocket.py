@@ -30,15 +30,20 @@ from lacnode.rpc.access import Gate
 from lacnode.rpc.dispatch import Dispatcher
 from lacnode.rpc.envelope import failure
 from lacnode.rpc.login import MAX_BODY, NO_HTTP, LoginRoutes
-from lacnode.rpc.outgoing import Outgoing
+from lacnode.rpc.notice import Notice
+from lacnode.rpc.outgoing import Backlog, Outgoing
 from lacnode.rpc.requests import RequestRunner
 from lacnode.rpc.settings import WebSocketSettings
-from lacnode.rpc.subscriptions import SubscriptionMethods, Subscriptions
+from lacnode.rpc.subscription_methods import SubscriptionMethods
+from lacnode.rpc.subscriptions import Subscriptions
 
 READ_SIZE = 65_536
 FRAMES_PER_MESSAGE = 4
 HANDSHAKE_SECONDS = 30.0
 CLOSE_SECONDS = 5.0
+
+KERNEL_BYTES = 2**18
+"""What the system may keep for a client that does not read."""
 
 SEND_SECONDS, SEND_RATE = 60.0, 50_000
 """How long a message may take to be read: so many seconds, and one more for so many bytes."""
@@ -68,10 +73,12 @@ class WebSocketService:
         self.dispatcher = dispatcher
         self.subscriptions = subscriptions
         self.runner = runner
+        self.backlog = Backlog()
         self._login = login
 
     async def converse(self, stream: trio.SocketStream) -> None:
         """One client, from upgrade to close. Raises trio's stream errors when it goes away."""
+        stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, KERNEL_BYTES)
         if self._login is not None and await _posts(stream):
             await HttpConversation(stream, self._login, MAX_BODY).run()
         else:
@@ -90,8 +97,8 @@ class _Conversation:
         self._stream = stream
         self._service = service
         self._socket = wsproto.WSConnection(wsproto.ConnectionType.SERVER)
-        self._outgoing = Outgoing()
         self._scope = trio.CancelScope()
+        self._outgoing = Outgoing(service.backlog, self.cut)
         self._methods = SubscriptionMethods(service.subscriptions, self)
         self._authorization: str | None = None
         self._client = client_of(stream)
@@ -151,6 +158,7 @@ class _Conversation:
                     nursery.cancel_scope.cancel()
         finally:
             self._methods.close()
+            self._outgoing.close()
 
     async def _listen(self) -> None:
         """Take in what the client sends, until the conversation is over."""
@@ -201,21 +209,21 @@ class _Conversation:
             )
             reply = (await service.runner.run(message, steps, self._client)).body
         if reply and self._socket.state is ConnectionState.OPEN:
-            self._outgoing.put(self._socket.send(TextMessage(data=reply.decode())))
+            self._outgoing.put(text_frame(reply))
         service.subscriptions.activate(self)
         await self._outgoing.empty()
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
-    def notify(self, message: bytes) -> None:
-        """See `subscriptions.Listener`."""
-        if self._socket.state is ConnectionState.OPEN and not self._outgoing.offer(
-            self._socket.send(TextMessage(data=message.decode()))
-        ):
+    def notify(self, notice: Notice) -> None:
+        """See `notice.Listener`."""
+        if self._socket.state is not ConnectionState.OPEN or self._scope.cancel_called:
+            return
+        if not self._outgoing.offer(notice, text_frame):
             self.cut()
 
     def cut(self) -> None:
-        """See `subscriptions.Listener`."""
+        """See `notice.Listener`."""
         self._scope.cancel()
 
     def _close(self, code: int, reason: str) -> None:
@@ -224,9 +232,9 @@ class _Conversation:
 
     async def _send_outgoing(self) -> None:
         while True:
-            message = await self._outgoing.first()
-            with trio.move_on_after(SEND_SECONDS + len(message) / SEND_RATE) as reading:
-                await self._stream.send_all(message)
+            chunk = await self._outgoing.chunk()
+            with trio.move_on_after(SEND_SECONDS + len(chunk) / SEND_RATE) as reading:
+                await self._stream.send_all(chunk)
             if reading.cancelled_caught:
                 self.cut()
             self._outgoing.sent()
@@ -237,3 +245,13 @@ class _Conversation:
             await self._stream.send_eof()
             while await self._stream.receive_some(READ_SIZE):
                 pass
+
+
+def text_frame(message: bytes) -> bytes:
+    """A text message of a server in one frame (RFC 6455, 5.2): no mask, no extension."""
+    size = len(message)
+    if size < 126:
+        return b"\x81%c%b" % (size, message)
+    if size < 1 << 16:
+        return b"\x81\x7e%b%b" % (size.to_bytes(2), message)
+    return b"\x81\x7f%b%b" % (size.to_bytes(8), message)

@@ -14,7 +14,9 @@ from lacnode.privacy.state.marker import PROXY_ADDRESS, GroupMode
 from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address
 from lacnode.privacy.state.processor import PrivateBlock
 from lacnode.rpc.dispatch import Dispatcher
-from lacnode.rpc.subscriptions import PRIVATE_LOGS, SubscriptionMethods, Subscriptions
+from lacnode.rpc.notice import Notice
+from lacnode.rpc.subscription_methods import SubscriptionMethods
+from lacnode.rpc.subscriptions import PRIVATE_LOGS, Subscriptions
 from lacnode.rpc.user import User
 from tests.private_nodes import (
     ALICE,
@@ -107,8 +109,8 @@ class Listener:
     def __init__(self) -> None:
         self.told: list[Any] = []
 
-    def notify(self, message: bytes) -> None:
-        self.told.append(json.loads(message))
+    def notify(self, notice: Notice) -> None:
+        self.told += map(json.loads, notice.messages())
 
     def cut(self) -> None:
         raise AssertionError("cut off")

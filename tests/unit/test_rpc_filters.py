@@ -14,12 +14,14 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc.errors import RpcError
 from lacnode.rpc.feeds import Feeds
 from lacnode.rpc.filters import EXPIRY_SECONDS, Filters
+from lacnode.rpc.notice import Notice
 from lacnode.rpc.private_filters import PrivateFilters
 from lacnode.rpc.reading import Reading
 from lacnode.rpc.registry import Handler
 from lacnode.rpc.services import RpcServices
 from lacnode.rpc.settings import ApiSettings
-from lacnode.rpc.subscriptions import NEW_HEADS, SubscriptionMethods, Subscriptions
+from lacnode.rpc.subscription_methods import SubscriptionMethods
+from lacnode.rpc.subscriptions import NEW_HEADS, Subscriptions
 from lacnode.txpool.pooled import PooledTransaction
 from tests.logs import captured_logs
 from tests.unit.rpc_chain import answered
@@ -216,8 +218,8 @@ class Listener:
         self.messages: list[bytes] = []
         self.cut_off = False
 
-    def notify(self, message: bytes) -> None:
-        self.messages.append(message)
+    def notify(self, notice: Notice) -> None:
+        self.messages += notice.messages()
 
     def cut(self) -> None:
         self.cut_off = True

@@ -1,0 +1,111 @@
+"""`eth_subscribe`, `eth_unsubscribe` and their private twins."""
+
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from lacnode.rpc.errors import INVALID_REQUEST, RpcError, internal_error, method_not_enabled
+from lacnode.rpc.notice import Listener
+from lacnode.rpc.parameters import LogQuery, boolean, log_query, optional, quantity, required, text
+from lacnode.rpc.privacy_parameters import check_member, group_id, room
+from lacnode.rpc.registry import Handler, Params
+from lacnode.rpc.services import RpcServices
+from lacnode.rpc.subscriptions import LOGS, PRIVATE_LOGS, TYPES, Subscriptions
+
+
+class SubscriptionMethods:
+    """`eth_subscribe`, `eth_unsubscribe` and their private twins of one connection. Besu answers every bad parameter with
+    -32600 here."""
+
+    def __init__(self, subscriptions: Subscriptions, listener: Listener) -> None:
+        self._subscriptions = subscriptions
+        self._listener = listener
+        self._gone = threading.Event()
+        self.handlers: Mapping[str, Handler] = {
+            "eth_subscribe": self._subscribe,
+            "eth_unsubscribe": self._unsubscribe,
+            "priv_subscribe": self._subscribe_privately,
+            "priv_unsubscribe": self._unsubscribe_privately,
+        }
+
+    def close(self) -> None:
+        """The connection is gone; a call of it that is still running must not leave a subscription behind."""
+        self._gone.set()
+        self._subscriptions.forget(self._listener)
+
+    def _subscribe(self, services: RpcServices, params: Params) -> object:
+        try:
+            kind, whole, query = _wish(services, params)
+        except RpcError as error:
+            raise RpcError(INVALID_REQUEST, "Invalid Request", error.data) from None
+        return self._added(kind, whole, query, None)
+
+    def _added(
+        self,
+        kind: str,
+        whole: bool,
+        query: LogQuery | None,
+        group: bytes | None,
+        may_know: Callable[[], bool] | None = None,
+    ) -> str:
+        number = self._subscriptions.add(kind, whole, query, self._listener, group, may_know)
+        if self._gone.is_set():
+            self._subscriptions.forget(self._listener)
+            raise internal_error()
+        return hex(number)
+
+    def _unsubscribe(self, services: RpcServices, params: Params) -> object:
+        try:
+            number = quantity(required(params, 0, "subscription id"), "subscription id", 2**63 - 1)
+        except RpcError as error:
+            raise RpcError(INVALID_REQUEST, "Invalid Request", error.data) from None
+        self._subscriptions.remove(number, self._listener)
+        return True
+
+    def _subscribe_privately(self, services: RpcServices, params: Params) -> object:
+        _check_private(services)
+        try:
+            group, kind = group_id(required(params, 0, "privacyGroupId")), required(params, 1, "subscription type")
+            if kind != LOGS:
+                raise RpcError(INVALID_REQUEST, "Invalid Request", f"subscription type: {LOGS} was expected")
+            query = log_query(services, required(params, 2, "filter"))
+        except RpcError as error:
+            raise RpcError(INVALID_REQUEST, "Invalid Request", error.data) from None
+        private_room = room(services)
+        check_member(private_room, group)
+        is_lasting = private_room.flexible is None or not private_room.has_tenants
+        may_know = None if is_lasting else partial(private_room.sees, group)
+        return self._added(PRIVATE_LOGS, False, query, group, may_know)
+
+    def _unsubscribe_privately(self, services: RpcServices, params: Params) -> object:
+        _check_private(services)
+        try:
+            group = group_id(required(params, 0, "privacyGroupId"))
+            number = quantity(required(params, 1, "subscription id"), "subscription id", 2**63 - 1)
+        except RpcError as error:
+            raise RpcError(INVALID_REQUEST, "Invalid Request", error.data) from None
+        check_member(room(services), group)
+        self._subscriptions.remove(number, self._listener, group)
+        return True
+
+
+def _check_private(services: RpcServices) -> None:
+    """These come before the registry's methods, so the group they belong to is looked at here."""
+    if "PRIV" not in services.groups:
+        raise method_not_enabled()
+    room(services)
+
+
+def _wish(services: RpcServices, params: Params) -> tuple[str, bool, LogQuery | None]:
+    """Kind, whether transactions are wanted whole, and the filter for logs."""
+    kind = text(required(params, 0, "subscription type"), "subscription type")
+    if kind not in TYPES:
+        raise RpcError(INVALID_REQUEST, "Invalid Request", f"subscription type: one of {', '.join(TYPES)} was expected")
+    if kind == LOGS:
+        return kind, False, log_query(services, required(params, 1, "filter"))
+    options = optional(params, 1)
+    if options is None:
+        return kind, False, None
+    if not isinstance(options, Mapping):
+        raise RpcError(INVALID_REQUEST, "Invalid Request", "subscription options: an object was expected")
+    return kind, boolean(options.get("includeTransactions", False), "includeTransactions"), None
