@@ -10,18 +10,21 @@ import pytest
 import trio
 
 from lacnode.chain.blockchain import Blockchain, NewHead
+from lacnode.chain.log_filter import LogFilter
 from lacnode.primitives.hexadecimal import to_hex
+from lacnode.primitives.receipt import Log
 from lacnode.rpc.errors import RpcError
 from lacnode.rpc.feeds import Feeds
 from lacnode.rpc.filters import EXPIRY_SECONDS, Filters
 from lacnode.rpc.notice import Notice
+from lacnode.rpc.parameters import log_query
 from lacnode.rpc.private_filters import PrivateFilters
 from lacnode.rpc.reading import Reading
 from lacnode.rpc.registry import Handler
 from lacnode.rpc.services import RpcServices
 from lacnode.rpc.settings import ApiSettings
 from lacnode.rpc.subscription_methods import SubscriptionMethods
-from lacnode.rpc.subscriptions import NEW_HEADS, Subscriptions
+from lacnode.rpc.subscriptions import LOGS, NEW_HEADS, Subscriptions
 from lacnode.txpool.pooled import PooledTransaction
 from tests.logs import captured_logs
 from tests.unit.rpc_chain import answered
@@ -296,3 +299,74 @@ class TestSubscriptionsOfAConnection:
         assert list(subscriptions.notices_of_block(head)) == []
         subscriptions.activate(listener)
         assert len(list(subscriptions.notices_of_block(head))) == 1
+
+
+class TestManySubscriptions:
+    def test_share_one_text(self) -> None:
+        polling, listeners = Polling(), [Listener() for _ in range(3)]
+        subscriptions = Subscriptions(polling.net.chain)
+        for listener in listeners:
+            for _ in range(10):
+                subscriptions.add(NEW_HEADS, False, None, listener)
+            subscriptions.activate(listener)
+        notices = list(subscriptions.notices_of_block(polling.log(0)))
+        assert [len(notice.numbers) for notice in notices] == [10, 10, 10]
+        assert len({id(notice.result) for notice in notices}) == 1
+
+    def test_to_the_same_logs_are_matched_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        polling, listener = Polling(), Listener()
+        subscriptions = Subscriptions(polling.net.chain)
+        services = cast(RpcServices, Services(polling.net.chain, ApiSettings()))
+        wished = (
+            {"address": to_hex(LOGGER_ADDRESS)},
+            {"address": to_hex(bytes(20))},
+            {"address": to_hex(LOGGER_ADDRESS)},
+        )
+        for document in wished:
+            subscriptions.add(LOGS, False, log_query(services, document), listener)
+        subscriptions.activate(listener)
+        asked: list[LogFilter] = []
+        matches = LogFilter.matches
+
+        def noted(self: LogFilter, log: Log) -> bool:
+            asked.append(self)
+            return matches(self, log)
+
+        monkeypatch.setattr(LogFilter, "matches", noted)
+        (notice,) = subscriptions.notices_of_block(polling.log(0))
+        assert notice.numbers == (1, 3)
+        assert len(asked) == 2
+
+    def test_may_name_only_so_many_topics(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.rpc.subscriptions.FILTER_ITEMS_PER_CONNECTION", 3)
+        polling, listener = Polling(), Listener()
+        subscriptions = Subscriptions(polling.net.chain)
+        services = cast(RpcServices, Services(polling.net.chain, ApiSettings()))
+        two = log_query(services, {"topics": [["0x" + "11" * 32, "0x" + "22" * 32]]})
+        subscriptions.add(LOGS, False, two, listener)
+        with pytest.raises(RpcError) as refused:
+            subscriptions.add(LOGS, False, two, listener)
+        assert refused.value.code == -32005
+        subscriptions.add(LOGS, False, two, Listener())
+        subscriptions.add(LOGS, False, log_query(services, {}), listener)
+
+    def test_leave_nothing_behind(self) -> None:
+        polling, listener = Polling(), Listener()
+        subscriptions = Subscriptions(polling.net.chain)
+        number = subscriptions.add(NEW_HEADS, False, None, listener)
+        subscriptions.add(NEW_HEADS, False, None, listener)
+        subscriptions.remove(number, listener)
+        assert subscriptions.wanted(NEW_HEADS)
+        subscriptions.forget(listener)
+        assert not subscriptions.wanted(NEW_HEADS)
+
+
+class TestQueriesOfLogs:
+    def test_name_only_so_many_addresses_and_topics(self) -> None:
+        services = cast(RpcServices, Services(Polling().net.chain, ApiSettings()))
+        topics = [to_hex(number.to_bytes(32)) for number in range(1_000)]
+        log_query(services, {"topics": [topics[:500], topics[500:]], "address": [to_hex(bytes(20))] * 1_000})
+        for document in ({"topics": [topics, topics[:1]]}, {"topics": [*topics, None]}, {"address": ["0x1"] * 1_001}):
+            with pytest.raises(RpcError) as refused:
+                log_query(services, document)
+            assert refused.value.code == -32005
