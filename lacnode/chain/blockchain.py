@@ -16,6 +16,7 @@ import structlog
 from lacnode.chain.building import BlockBuilder
 from lacnode.chain.executions import KeptExecutions
 from lacnode.chain.genesis import open_genesis
+from lacnode.chain.header_chain import HeaderChain, VerifiedHeaders
 from lacnode.chain.history import History
 from lacnode.chain.outcome import FoundLog, TransactionOutcome, placed_logs
 from lacnode.chain.refusal import BlockRefused, UnknownParent
@@ -25,7 +26,6 @@ from lacnode.chain.validator_history import ValidatorHistory
 from lacnode.chain.verification import Verifier
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.block_hash import on_chain_hash
-from lacnode.consensus.header_rules import check_full, check_light
 from lacnode.consensus.validators import VoteTally
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import CallRequest, CallResult, ExecutedBlock, ExecutionEngine, StateView
@@ -95,6 +95,7 @@ class Blockchain(History):
         self._permissions = permissions
         self._verifier = Verifier(spec, engine, now, permissions)
         self._validators = ValidatorHistory(spec.ibft, self)
+        self._verified = VerifiedHeaders()
         self._executions = KeptExecutions()
         self._listeners: list[Callable[[NewHead], None]] = []
         self._writer = threading.RLock()
@@ -131,6 +132,19 @@ class Blockchain(History):
         """Have `listener` called after every import, in the importing thread; it must be quick and must not import."""
         self._listeners.append(listener)
 
+    # -- verifying ahead of the head -----------------------------------------------------------------------------------
+
+    def header_chain(self) -> HeaderChain:
+        """What may follow the head, to be verified header by header. What it verifies, an import does not verify again."""
+        head = self._head
+        tally = self.tally_after(head.header)
+        return HeaderChain(head.header, head.hash, tally, self.spec.ibft, self._verifier, self._verified)
+
+    def check_body(self, block: Block) -> None:
+        """BlockRefused unless the body belongs to the header. Besides importing; safe from any thread."""
+        self._verifier.check_body(block)
+        self._verified.add_body(block)
+
     # -- writing -----------------------------------------------------------------------------------------------------
 
     def check_proposal(self, block: Block, budget: ExecutionBudget = UNLIMITED) -> None:
@@ -140,7 +154,7 @@ class Blockchain(History):
             hash_ = self._hash_of(block)
             parent = self._parent(block)
             validators = self.validators_after(parent.header)
-            self._verifier.check_header(check_light, block.header, parent.header, parent.hash, validators)
+            self._verifier.check_proposed_header(block.header, parent.header, parent.hash, validators)
             self._verifier.check_body(block)
             self._executed(hash_, block, parent, budget)
 
@@ -156,10 +170,14 @@ class Blockchain(History):
                 return False
             parent = self._parent(block)
             validators = self.validators_after(parent.header)
-            self._verifier.check_header(check_full, block.header, parent.header, parent.hash, validators)
-            self._verifier.check_body(block)
+            self._verifier.check_sealed_header(
+                block.header, parent.header, parent.hash, validators, seals_known=self._verified.has(block.header)
+            )
+            if not self._verified.has_body(block):
+                self._verifier.check_body(block)
             executed = self._executed(hash_, block, parent, budget)
             self._tell(self._store(block, hash_, executed))
+            self._verified.remove(block.header)
             return True
 
     def build_block(

@@ -29,6 +29,18 @@ class StoredVotes(Protocol):
         ...
 
 
+def tally_following(tally: VoteTally, header: BlockHeader, schedule: IbftSchedule) -> VoteTally:
+    """The tally after `header`, where `tally` is the one before it. Needs no stored block: the votes are in headers."""
+    override = schedule.validators_override(header.number + 1)
+    epoch_length = schedule.at(header.number).epoch_length
+    if override is None:
+        return tally.after(header, epoch_length)
+    fresh, vote = VoteTally.of(override), ExtraData.decode(header.extra_data).vote
+    if vote is None or header.number % epoch_length == 0:
+        return fresh
+    return fresh.with_vote(header.coinbase, vote)
+
+
 class ValidatorHistory:
     """Tallies of the chain in `stored`."""
 
@@ -56,14 +68,9 @@ class ValidatorHistory:
         After a transition the vote in `number` still counts on top of the new set, unless it is an epoch block's.
         """
         header = self._header(number)
-        extra = ExtraData.decode(header.extra_data)
-        override = self._schedule.validators_override(number + 1)
-        if override is None:
-            return VoteTally.of(extra.validators)
-        tally = VoteTally.of(override)
-        if extra.vote is None or number % self._schedule.at(number).epoch_length == 0:
-            return tally
-        return tally.with_vote(header.coinbase, extra.vote)
+        if self._schedule.validators_override(number + 1) is None:
+            return VoteTally.of(ExtraData.decode(header.extra_data).validators)
+        return tally_following(VoteTally.of(()), header, self._schedule)
 
     def _last_epoch(self, number: int) -> int:
         """The highest epoch block up to `number`; the epoch's length may have changed on the way."""

@@ -3,6 +3,7 @@
 The order is from cheap to dear, so that a block that is wrong on its face costs no execution. Must not store anything.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -10,7 +11,7 @@ from lacnode.chain.body_rules import check_body, check_outcome
 from lacnode.chain.refusal import BlockRefused
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
-from lacnode.consensus.header_rules import HeaderRefused
+from lacnode.consensus.header_rules import HeaderRefused, check_full, check_light, check_sealed, seconds_ahead
 from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.engine import ExecutedBlock, ExecutionEngine, ExecutionError, SystemCallError
 from lacnode.permissioning.account_permissions import EVERYBODY, AccountPermissions
@@ -18,10 +19,11 @@ from lacnode.permissioning.contract_reader import ContractUnreadable
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
+from lacnode.rate_limited_log import RateLimitedLog
 
 
 class HeaderCheck(Protocol):
-    """`consensus.header_rules.check_light` or `check_full`."""
+    """`check_light`, `check_sealed` or `check_full` of `consensus.header_rules`."""
 
     def __call__(
         self,
@@ -51,8 +53,35 @@ class Verifier:
         self._engine = engine
         self._now = now
         self._permissions = permissions
+        self._log = RateLimitedLog("chain", time.monotonic)
 
-    def check_header(
+    def check_proposed_header(
+        self, header: BlockHeader, parent: BlockHeader, parent_hash: bytes, validators: tuple[bytes, ...]
+    ) -> None:
+        """BlockRefused, with the rule's own name, if `header` breaks a rule for proposals."""
+        self._check_header(check_light, header, parent, parent_hash, validators)
+
+    def check_sealed_header(
+        self,
+        header: BlockHeader,
+        parent: BlockHeader,
+        parent_hash: bytes,
+        validators: tuple[bytes, ...],
+        *,
+        seals_known: bool,
+    ) -> None:
+        """BlockRefused, with the rule's own name, if `header` breaks a rule. `seals_known`: its seals were checked."""
+        self._check_header(check_sealed if seals_known else check_full, header, parent, parent_hash, validators)
+        ahead = seconds_ahead(header, self._now())
+        if ahead > 0:
+            self._note_late_clock(header, ahead)
+
+    def _note_late_clock(self, header: BlockHeader, ahead: float) -> None:
+        """A quorum sealed a timestamp that is in the future here. Said at most once a minute."""
+        text = "this node's clock is behind: a quorum of validators sealed a block with a later timestamp"
+        self._log.warning(text, text, number=header.number, timestamp=header.timestamp, seconds_ahead=round(ahead))
+
+    def _check_header(
         self,
         check: HeaderCheck,
         header: BlockHeader,
@@ -60,7 +89,6 @@ class Verifier:
         parent_hash: bytes,
         validators: tuple[bytes, ...],
     ) -> None:
-        """BlockRefused, with the rule's own name, if `header` breaks one of `check`'s."""
         fork = self._fork(header)
         try:
             check(

@@ -1,7 +1,8 @@
 """The rules a header must obey, each with an error of its own (Besu's `IbftBlockHeaderValidationRulesetFactory`).
 
-*Light* rules are what a proposed block can already satisfy; a *full* check adds the commit seals. The numbers are those
-of docs/spec/ibft2.md. What is not here is not a rule: vanity, a vote's content, the round's value, the base fee's.
+*Light* rules are what a proposed block can already satisfy; a *full* check adds the commit seals and leaves this node's
+clock out. The numbers are those of docs/spec/ibft2.md. What is not here is not a rule: vanity, a vote's content, the
+round's value, the base fee's.
 """
 
 from itertools import pairwise
@@ -104,7 +105,8 @@ def check_light(
     """
     _check_ancestry(header, parent, parent_hash)
     _check_gas(header, parent, base_fee_market, london_activation)
-    _check_time(header, parent, now, block_period_ms)
+    _check_clock(header, now)
+    _check_spacing(header, parent, block_period_ms)
     _check_constants(header)
     _check_validators(header, validators)
 
@@ -120,8 +122,8 @@ def check_full(
     london_activation: bool = False,
     parent_hash: bytes | None = None,
 ) -> None:
-    """Like `check_light`, and the commit seals."""
-    check_light(
+    """Like `check_light`, but with the commit seals, and without this node's clock: see `check_sealed`."""
+    check_sealed(
         header,
         parent,
         validators,
@@ -134,9 +136,40 @@ def check_full(
     check_seals(header, validators)
 
 
+def check_sealed(
+    header: BlockHeader,
+    parent: BlockHeader,
+    validators: tuple[bytes, ...],
+    *,
+    now: float,
+    block_period_ms: int,
+    base_fee_market: bool = False,
+    london_activation: bool = False,
+    parent_hash: bytes | None = None,
+) -> None:
+    """The rules of a header whose seals the caller has checked, or checks next.
+
+    `now` is not read. A quorum sealed this timestamp: if it is in the future by this node's clock, that clock is wrong,
+    and refusing the block would keep this node from a block that is final.
+    """
+    _check_ancestry(header, parent, parent_hash)
+    _check_gas(header, parent, base_fee_market, london_activation)
+    _check_spacing(header, parent, block_period_ms)
+    _check_constants(header)
+    _check_validators(header, validators)
+
+
+def seconds_ahead(header: BlockHeader, now: float) -> float:
+    """Seconds by which the timestamp is later than a proposal's may be at `now` (Unix seconds); 0.0 if it is not."""
+    return max(0.0, header.timestamp - (int(now) + CLOCK_TOLERANCE_SECONDS))
+
+
 def check_seals(header: BlockHeader, validators: tuple[bytes, ...]) -> None:
     """Rule 14: a quorum of distinct validators sealed this block in this round, and nobody else did."""
     seals = ExtraData.decode(header.extra_data).seals
+    if len(seals) > len(validators):
+        # Before any recovery: a header may carry thousands of seals, and each costs a recovery of its own.
+        raise WrongSeals(f"{len(seals)} commit seals where there are {len(validators)} validators")
     digest = committed_seal_hash(header)
     try:
         sealers = {recover_address(digest, seal) for seal in seals}
@@ -170,12 +203,15 @@ def _check_gas(header: BlockHeader, parent: BlockHeader, base_fee_market: bool, 
         raise BaseFeeWithoutMarket("a base fee before London")
 
 
-def _check_time(header: BlockHeader, parent: BlockHeader, now: float, block_period_ms: int) -> None:
-    if header.timestamp > int(now) + CLOCK_TOLERANCE_SECONDS:
+def _check_clock(header: BlockHeader, now: float) -> None:
+    if seconds_ahead(header, now) > 0:
         raise FromTheFuture(
             f"timestamp {header.timestamp} is {header.timestamp - now:.1f} s ahead of this node's clock; "
             "one of the two clocks is wrong"
         )
+
+
+def _check_spacing(header: BlockHeader, parent: BlockHeader, block_period_ms: int) -> None:
     spacing = block_period_ms // 1000
     if header.timestamp < parent.timestamp + spacing:
         raise TooSoon(f"timestamp {header.timestamp} is less than {spacing} s after the parent's {parent.timestamp}")

@@ -5,20 +5,12 @@ Must not decide whether a block is good, which is the chain's, nor what is missi
 
 from collections.abc import Callable, Sequence
 
-import trio
-
 from lacnode.chain.blockchain import Blockchain
 from lacnode.consensus.block_hash import on_chain_hash
 from lacnode.p2p.peer import Peer
 from lacnode.primitives.block import Block
-from lacnode.primitives.rlp import RlpError
+from lacnode.sync.announced_blocks import AnnouncedBlocks
 from lacnode.sync.synchronizer import Synchronizer
-
-ANNOUNCED_BLOCKS = 32
-"""Announced blocks that wait to be imported; what comes beyond is synchronised."""
-
-WINDOW_BLOCKS = 30
-"""Blocks above the head that are kept when they are announced; later ones are synchronised."""
 
 
 class BlockExchange:
@@ -35,37 +27,25 @@ class BlockExchange:
         self._peers = peers
         self._synchronizer = synchronizer
         self._genesis_difficulty = genesis_difficulty
-        self._announced, self._waiting = trio.open_memory_channel[tuple[Peer, Block, bytes]](ANNOUNCED_BLOCKS)
+        self._announced = AnnouncedBlocks(chain, synchronizer, relay=self._announce)
 
     async def run(self) -> None:
         """Import announced blocks and pass them on, until cancelled."""
-        async for peer, block, hash_ in self._waiting:
-            if await self._synchronizer.new_block(peer, block):
-                self._announce(block, hash_)
+        await self._announced.run()
 
     # -- what peers say ----------------------------------------------------------------------------------------------
 
     def block_received(self, peer: Peer, block: Block) -> None:
         """A block was announced whole."""
-        try:
-            hash_ = on_chain_hash(block.header)
-        except RlpError:
-            return
-        peer.has_block(hash_, block.number)
-        head = self._chain.head.header.number
-        if head < block.number <= head + WINDOW_BLOCKS:
-            try:
-                self._announced.send_nowait((peer, block, hash_))
-            except trio.WouldBlock:
-                self._synchronizer.hint()
-        elif block.number > head:
-            self._synchronizer.hint()
+        self._announced.received(peer, block)
 
     def block_hashes_received(self, peer: Peer, blocks: Sequence[tuple[bytes, int]]) -> None:
         """Blocks were announced by hash."""
-        for hash_, number in blocks:
-            peer.has_block(hash_, number)
-        self._synchronizer.hint()
+        self._announced.hashes_received(peer, blocks)
+
+    def peer_left(self, peer: Peer) -> None:
+        """The session with `peer` has ended."""
+        self._announced.peer_left(peer)
 
     # -- what consensus says (`validator.Outside`) ---------------------------------------------------------------------
 

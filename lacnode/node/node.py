@@ -136,7 +136,9 @@ class Node:
             self.chain,
             lambda: self.network.peers,
             worker=self._state_worker,
-            on_syncing=self._syncing_changed,
+            check_worker=ThreadWorker(),
+            on_syncing=lambda _: self.rpc.subscriptions.sync_changed(self.synchronizer.status),
+            on_importing=lambda importing: self.validator.importing_changed(importing),
             on_caught_up=self._policy.stale,
         )
         self._blocks = BlockExchange(
@@ -436,6 +438,7 @@ class Node:
         self._look_again()
         self._policy.stale()
         self.gossip.peer_left(peer)
+        self._blocks.peer_left(peer)
         log.debug("peer left", peer=peer.enode_text, reason=reason)
 
     def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:
@@ -477,10 +480,6 @@ class Node:
         )
 
     # -- what consensus and sync want --------------------------------------------------------------------------------
-
-    def _syncing_changed(self, syncing: bool) -> None:
-        self.validator.syncing_changed(syncing)
-        self.rpc.subscriptions.sync_changed(self.synchronizer.status)
 
     def _head_state(self) -> HeadState:
         header = self.chain.head.header

@@ -12,7 +12,7 @@ import trio
 
 from lacnode.crypto.secp256k1 import address_of
 from lacnode.p2p.outbox import Outbox, OutboxFull
-from lacnode.p2p.requests import RequestFailed, Requests
+from lacnode.p2p.requests import PeerLeftError, RequestFailed, Requests
 from lacnode.p2p.wire.capabilities import CapabilityTable
 from lacnode.p2p.wire.enode import Enode
 from lacnode.p2p.wire.eth_messages import (
@@ -36,7 +36,7 @@ from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.receipt import Receipt
 from lacnode.primitives.transaction import Transaction
 
-__all__ = ["Peer", "RequestFailed"]
+__all__ = ["Peer", "PeerLeftError", "RequestFailed"]
 
 KNOWN_BLOCKS = 300
 KNOWN_TRANSACTIONS = 32_768
@@ -128,6 +128,11 @@ class Peer:
         if number > self.head_number:
             self.head_number = number
             self.total_difficulty = max(self.total_difficulty, self._genesis_difficulty + number)
+
+    def reaches_only(self, number: int) -> None:
+        """The peer was asked and did not show a block above `number`: what it said of its chain counts no more."""
+        self.head_number = min(self.head_number, number)
+        self.total_difficulty = min(self.total_difficulty, self._genesis_difficulty + number)
 
     def knows_transaction(self, hash_: bytes) -> None:
         """The peer has this transaction."""

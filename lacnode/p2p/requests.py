@@ -27,6 +27,13 @@ class RequestFailed(Exception):
     """The peer did not answer, or left."""
 
 
+class PeerLeftError(RequestFailed):
+    """The session ended before the answer came."""
+
+    def __init__(self) -> None:
+        super().__init__("the peer left")
+
+
 class Reputation:
     """`score` is for choosing among peers; `verdict` says when enough is enough."""
 
@@ -86,7 +93,7 @@ class Requests:
     def begin(self, answer_code: int) -> Question:
         """A new question whose answer has `answer_code`. RequestFailed if the peer has left."""
         if self._closed:
-            raise RequestFailed("the peer left")
+            raise PeerLeftError
         question = Question(answer_code, self._next_id)
         self._next_id += 1
         self._open.setdefault(answer_code, OrderedDict())[question.id] = question
@@ -105,7 +112,7 @@ class Requests:
             if self._by_id:
                 self._open[question.answer_code].pop(question.id, None)
         if question.failed:
-            raise RequestFailed("the peer left")
+            raise PeerLeftError
         self.reputation.useful(question.answer_code)
         return question.value
 

@@ -117,17 +117,18 @@ class Validator:
         self._intake = Intake(message_limit)
         self._signing = SigningQueue(self._signer, signing_worker, self._intake.put)
         self._message_log = RateLimitedLog("consensus", trio.current_time)
-        self._syncing = False
+        self._importing = False
         self._is_running = False
         self._intake.admit_only(self._current_head().validators)
 
     # -- told by the node, on the event loop ----------------------------------------------------------------------
 
     def head_changed(self) -> None:
-        """The chain has a new head. While the node is syncing nobody asks it to agree on the next block."""
+        """The chain has a new head. While blocks that a quorum sealed are imported, the heads on the way are passed over:
+        the next block is decided already."""
         head = self._current_head()
         self._intake.admit_only(head.validators)
-        if self._is_running and not self._syncing:
+        if self._is_running and not self._importing:
             self._intake.put(head)
 
     def is_validator(self, address: bytes) -> bool:
@@ -139,10 +140,10 @@ class Validator:
         """Messages that came faster than they could be heard, since the start."""
         return self._intake.refused
 
-    def syncing_changed(self, syncing: bool) -> None:
-        """Sync started to follow a longer chain, or ended."""
-        self._syncing = syncing
-        if self._is_running and not syncing:
+    def importing_changed(self, importing: bool) -> None:
+        """The import of several blocks, all here and verified, begins or ends. Must never last as long as a peer likes."""
+        self._importing = importing
+        if self._is_running and not importing:
             self._intake.put(self._current_head())
 
     def message_received(self, code: int, data: bytes, sender: bytes) -> None:

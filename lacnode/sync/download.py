@@ -1,0 +1,159 @@
+"""Blocks from one peer: headers first, verified with their seals; then the bodies that the headers name.
+
+The order is the defence. A header without a quorum's seals is refused before a body is asked for, and a body is compared
+with its header before anything is executed, so that whatever is wrong is known to be this peer's fault. Must not import.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import trio
+
+from lacnode.chain.blockchain import Blockchain
+from lacnode.chain.header_chain import HeaderChain
+from lacnode.chain.refusal import BlockRefused
+from lacnode.consensus.block_hash import on_chain_hash
+from lacnode.p2p.peer import Peer
+from lacnode.p2p.wire.p2p_messages import DisconnectReason
+from lacnode.primitives.block import Block, BlockBody
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
+from lacnode.sync.pace import Pace, PeerFailedError
+from lacnode.sync.peer_trust import Fault
+from lacnode.workers.worker import Worker
+
+BATCH_BLOCKS = 192
+"""Headers asked for at once: the most that Besu up to 24.3 serves."""
+
+BODIES_PER_REQUEST = 128
+"""The most that Besu serves."""
+
+GAS_PER_REQUEST = 60_000_000
+"""Gas of the blocks whose bodies are asked for at once: about 4 MB of call data. One block in any case."""
+
+_BREACH = DisconnectReason.BREACH_OF_PROTOCOL
+
+
+@dataclass(slots=True)
+class Download:
+    """What `peer` has above the head of `chain`. `check_worker` verifies; `on_verified` hears of each verified height."""
+
+    chain: Blockchain
+    peer: Peer
+    pace: Pace
+    check_worker: Worker
+    on_verified: Callable[[int], None]
+
+    async def run(self, out: trio.MemorySendChannel[list[Block]]) -> None:
+        """Send verified blocks in order, not yet executed, until the peer has no more; PeerFailedError.
+
+        Waiting for `out` is not the peer's time.
+        """
+        chain = await self.check_worker.run(self.chain.header_chain)
+        while chain.last.number < self.peer.head_number:
+            headers = await self._headers(chain)
+            if not headers:
+                return
+            self.on_verified(headers[-1].number)
+            at = 0
+            while at < len(headers):
+                blocks = await self._blocks(headers[at:])
+                at += len(blocks)
+                await out.send(blocks)
+
+    async def _headers(self, chain: HeaderChain) -> Sequence[BlockHeader]:
+        """The next headers, verified; none where the peer has shown all that it has."""
+        start = chain.last.number + 1
+        headers = await self.pace.answer(self.peer.headers(start, BATCH_BLOCKS))
+        if not headers:
+            text = f"it claims block {self.peer.head_number} but gives no header from {start} on"
+            self.peer.reaches_only(start - 1)
+            if not self.pace.blocks:
+                raise PeerFailedError(text, Fault.LATE)
+            return ()
+        if len(headers) > BATCH_BLOCKS:
+            raise PeerFailedError(f"{len(headers)} headers came for {BATCH_BLOCKS}", Fault.FALSE, _BREACH)
+        await self.check_worker.run(partial(_verify, chain, headers))
+        return headers
+
+    async def _blocks(self, headers: Sequence[BlockHeader]) -> list[Block]:
+        """The blocks of the first of `headers`, as many as one question brings. An empty block needs no question."""
+        window = _window(headers)
+        wanted = [header for header in window if not _is_empty(header)]
+        bodies = await self._bodies(wanted) if wanted else ()
+        blocks = _joined(window, bodies)
+        await self.check_worker.run(partial(self._check_bodies, blocks))
+        self.pace.earn(len(blocks), sum(_size_bytes(block) for block in blocks))
+        return blocks
+
+    async def _bodies(self, headers: Sequence[BlockHeader]) -> Sequence[BlockBody]:
+        """Bodies for some of `headers`, from the first on: the peer may give fewer than it was asked for."""
+        hashes = await self.check_worker.run(lambda: [on_chain_hash(header) for header in headers])
+        bodies = await self.pace.answer(self.peer.bodies(hashes))
+        if not bodies:
+            raise PeerFailedError(f"no body came for {len(headers)} headers that it gave itself", Fault.LATE)
+        if len(bodies) > len(headers):
+            raise PeerFailedError(f"{len(bodies)} bodies came for {len(headers)} headers", Fault.FALSE, _BREACH)
+        return bodies
+
+    def _check_bodies(self, blocks: Sequence[Block]) -> None:
+        for block in blocks:
+            try:
+                self.chain.check_body(block)
+            except BlockRefused as refusal:
+                text = f"the body of block {block.number} is not its header's, by rule {refusal.rule}: {refusal}"
+                raise PeerFailedError(text, Fault.FALSE, _BREACH) from None
+
+
+def _verify(chain: HeaderChain, headers: Sequence[BlockHeader]) -> None:
+    """Take `headers`. The first one that breaks a rule ends it, so that invented headers cost one check."""
+    start = chain.last.number + 1
+    for number, header in enumerate(headers, start):
+        if header.number != number:
+            text = f"header {header.number} came where {number} was expected"
+            raise PeerFailedError(text, Fault.FALSE, _BREACH)
+        if header.parent_hash != chain.last_hash:
+            text = f"its block {number} does not follow from our block {number - 1}: another chain"
+            reason = DisconnectReason.SUBPROTOCOL_REASON if number == start else _BREACH
+            raise PeerFailedError(text, Fault.FALSE, reason)
+        try:
+            chain.take(header)
+        except BlockRefused as refusal:
+            text = f"its header {number} is refused by rule {refusal.rule}: {refusal}"
+            raise PeerFailedError(text, Fault.FALSE, _BREACH) from None
+
+
+def _window(headers: Sequence[BlockHeader]) -> Sequence[BlockHeader]:
+    """The first of `headers`, up to what one question for bodies may cover. One header in any case."""
+    gas, asked = 0, 0
+    for index, header in enumerate(headers):
+        gas += header.gas_used
+        asked += not _is_empty(header)
+        if index and (gas > GAS_PER_REQUEST or asked > BODIES_PER_REQUEST):
+            return headers[:index]
+    return headers
+
+
+def _joined(window: Sequence[BlockHeader], bodies: Iterable[BlockBody]) -> list[Block]:
+    """Headers with their bodies, up to the first one whose body is not there."""
+    given = iter(bodies)
+    blocks: list[Block] = []
+    for header in window:
+        body = _empty_body(header) if _is_empty(header) else next(given, None)
+        if body is None:
+            break
+        blocks.append(Block(header, body))
+    return blocks
+
+
+def _is_empty(header: BlockHeader) -> bool:
+    return header.transactions_root == EMPTY_TRIE_ROOT and header.withdrawals_root in (None, EMPTY_TRIE_ROOT)
+
+
+def _empty_body(header: BlockHeader) -> BlockBody:
+    return BlockBody() if header.withdrawals_root is None else BlockBody(withdrawals=())
+
+
+def _size_bytes(block: Block) -> int:
+    return sum(len(transaction.raw) for transaction in block.transactions)
