@@ -7,6 +7,7 @@ from lacnode.cli.options.option import Behaviour, Kind, Option
 
 COMMANDS = {
     "blocks import|export": "blocks from or to a file of concatenated RLP",
+    "database verify": "check every stored value, block and trie node of a node that is stopped; --execute FROM TO",
     "devnet": "a whole network on this machine (lacnode devnet --help)",
     "permissions": "look at the rules of a permissioned network and change them (lacnode permissions --help)",
     "privacy-manager": "private payloads: the transaction manager (lacnode privacy-manager --help)",

@@ -16,6 +16,7 @@ from lacnode.cli.sources import Settings, gather, parse_command_line
 
 COMMANDS = {
     "blocks": "lacnode.cli.blocks",
+    "database": "lacnode.cli.database",
     "public-key": "lacnode.cli.public_key",
     "password": "lacnode.cli.password",
     "operator": "lacnode.cli.operator",

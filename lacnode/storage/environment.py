@@ -16,7 +16,14 @@ import lmdb
 from lacnode.storage.checksum_upgrade import add_checksums, table_names
 from lacnode.storage.checksums import TableChecksums
 from lacnode.storage.disk import PRIVATE_FILE
-from lacnode.storage.errors import VERIFY_FIRST, StorageCorrupt, StorageError, StorageFull, storage_error
+from lacnode.storage.errors import (
+    VERIFY_FIRST,
+    DamagedValueError,
+    StorageCorrupt,
+    StorageError,
+    StorageFull,
+    storage_error,
+)
 from lacnode.storage.layers import Layer
 
 MAX_TABLES = 64
@@ -73,8 +80,26 @@ class Pages:
 
     def items(self, table: str, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         found = self._tables.get(table)
-        if found is None:
-            return
+        if found is not None:
+            for key, stored in self._stored_items(table, found, start):
+                yield key, found.checksums.opened(key, stored)
+
+    def checked_items(self, table: str) -> Iterator[tuple[bytes, bytes | None]]:
+        """As `items`, but goes on after a damaged value, which is None."""
+        found = self._tables.get(table)
+        if found is not None:
+            for key, stored in self._stored_items(table, found, b""):
+                try:
+                    yield key, found.checksums.opened(key, stored)
+                except DamagedValueError:
+                    yield key, None
+
+    @property
+    def table_names(self) -> tuple[str, ...]:
+        """The tables that there are, ascending."""
+        return tuple(sorted(self._tables))
+
+    def _stored_items(self, table: str, found: Table, start: bytes) -> Iterator[tuple[bytes, bytes]]:
         last: bytes | None = None
         try:
             with self.transaction.cursor(db=found.handle) as cursor:
@@ -84,7 +109,7 @@ class Pages:
                     if last is not None and key <= last:
                         raise lmdb.CorruptedError(f"the keys of table {table} are out of order")
                     last = key
-                    yield key, found.checksums.opened(key, stored)
+                    yield key, stored
         except _FAILURES as error:
             raise translated(self._path, error) from None
 

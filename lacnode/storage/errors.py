@@ -27,6 +27,13 @@ VERIFY_FIRST = "stop the node and run `lacnode database verify`, which lists wha
 """The next step after damage, in every message about it."""
 
 
+RESYNC = (
+    "Next step: stop the node, move database/ in its data directory away and start it again; it downloads the chain "
+    "from its peers. Keep the key and consensus.log where they are."
+)
+"""What helps when damage is found."""
+
+
 class DamagedValueError(StorageCorrupt):
     """A stored value is not what was written, or is gone. `table` and `key` say which one."""
 

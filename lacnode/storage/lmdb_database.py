@@ -92,6 +92,15 @@ class LmdbDatabase:
         """Free the snapshots of processes that have ended: their pages could never be used again."""
         self._environment.forget_dead_readers()
 
+    @contextmanager
+    def pages(self) -> Iterator[Pages]:
+        """What is on the disk, table by table, for a check of everything."""
+        pages = self._environment.open_pages()
+        try:
+            yield pages
+        finally:
+            self._environment.close_pages(pages)
+
     def store_with_every_commit(self, table: str, values: Callable[[], Mapping[bytes, bytes]]) -> None:
         """Put what `values` gives at that moment into `table` with each commit to the disk. It is called in any thread."""
         with self._writer:

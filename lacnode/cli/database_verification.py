@@ -1,0 +1,112 @@
+"""What `lacnode database verify` does in the process that reads: the checks one after the other, and what they found.
+
+Must not change the database.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from lacnode.chain.blockchain import Blockchain
+from lacnode.chain.database_check import Damage, check_blocks, check_state, check_values, differences
+from lacnode.chain.refusal import WrongNetwork
+from lacnode.chain.store import DatabaseNodeStore
+from lacnode.chainspec.genesis import GenesisError, load_genesis
+from lacnode.cli.errors import UsageError
+from lacnode.evm.engine import ExecutionError
+from lacnode.evm.py_evm_engine import PyEvmEngine
+from lacnode.storage.errors import RESYNC, StorageCorrupt, StorageError
+from lacnode.storage.lmdb_database import LmdbDatabase
+
+SHOWN_DAMAGES = 100
+PROGRESS_SECONDS = 1.0
+
+
+def verify(data_path: Path, genesis: Path | None, blocks: range | None) -> int:
+    """Check the database in `data_path`, and execute `blocks` by the rules of `genesis`; the exit status."""
+    progress = _Progress()
+    count = 0
+    try:
+        database = LmdbDatabase(data_path)
+    except StorageCorrupt as error:
+        print(f"{error}\n{RESYNC}", file=sys.stderr)
+        return 1
+    except StorageError as error:
+        raise UsageError(str(error)) from None
+    try:
+        for damage in _damages(database, genesis, blocks, progress):
+            count += 1
+            progress.damage(damage, is_shown=count <= SHOWN_DAMAGES)
+    finally:
+        progress.end()
+        database.close()
+    if not count:
+        print("The database is whole.")
+        return 0
+    print(f"{count} damages found.\n{RESYNC}")
+    return 1
+
+
+def _damages(
+    database: LmdbDatabase, genesis: Path | None, blocks: range | None, progress: "_Progress"
+) -> Iterator[Damage]:
+    with database.pages() as pages:
+        yield from check_values(pages, progress)
+        yield from check_blocks(pages, progress)
+        yield from check_state(pages, progress)
+    if blocks is not None and genesis is not None:
+        yield from _execute(database, genesis, blocks, progress)
+
+
+def _execute(database: LmdbDatabase, genesis: Path, blocks: range, progress: "_Progress") -> Iterator[Damage]:
+    """Execute `blocks` again and compare with their headers."""
+    try:
+        spec = load_genesis(genesis)
+        engine = PyEvmEngine(spec, DatabaseNodeStore(database))
+        chain = Blockchain(spec, database, engine)
+    except (GenesisError, WrongNetwork) as error:
+        raise UsageError(str(error)) from None
+    except StorageCorrupt as error:
+        yield Damage("the chain", str(error))
+        return
+    for number in blocks:
+        if number > chain.head.header.number:
+            return
+        try:
+            parent, block = chain.header_at(number - 1), chain.block_at(number)
+            assert parent is not None
+            assert block is not None
+            executed = engine.execute(parent.state_root, block.header, block.transactions, chain.hash_at)
+            yield from (Damage(f"block {number}", text) for text in differences(block.header, executed))
+        except (StorageCorrupt, ExecutionError) as error:
+            yield Damage(f"block {number}", f"it cannot be executed: {error}")
+        progress("executed blocks", number - blocks.start + 1)
+
+
+class _Progress:
+    """One line that is written over, on a terminal; a line for each kind of thing elsewhere."""
+
+    def __init__(self) -> None:
+        self._what, self._count = "", 0
+        self._shown_at = 0.0
+        self._is_terminal = sys.stdout.isatty()
+        self._start = "\r" if self._is_terminal else ""
+
+    def __call__(self, what: str, count: int) -> None:
+        if what != self._what:
+            self.end()
+            self._what = what
+        self._count = count
+        if self._is_terminal and time.monotonic() - self._shown_at >= PROGRESS_SECONDS:
+            self._shown_at = time.monotonic()
+            print(f"\r{what}: {count:,}", end="", flush=True)
+
+    def damage(self, damage: Damage, *, is_shown: bool) -> None:
+        if is_shown:
+            print(f"{self._start}DAMAGED {damage.place}: {damage.text}", flush=True)
+
+    def end(self) -> None:
+        if self._what:
+            print(f"{self._start}{self._what}: {self._count:,} checked", flush=True)
+        self._what = ""
