@@ -11,6 +11,7 @@ from eth.exceptions import FullStack, InsufficientStack, OutOfGas
 from eth.vm.stack import Stack
 
 from lacnode.chainspec.forks import Fork
+from lacnode.evm.precompiles.py_evm_precompiles import replaced
 from lacnode.evm.py_evm_code import Code
 from lacnode.evm.py_evm_meter import BudgetMeter
 
@@ -78,6 +79,8 @@ def computation_class(base: Any, fork: Fork, code_size_limit: int | None, stack_
     """`base`, a fork's computation class, with a network's limits (`code_size_limit` None for the fork's own)."""
 
     class NetworkComputation(base):  # type: ignore[misc]
+        _precompiles = replaced(base.get_precompiles(), fork)
+
         def __init__(self, state: Any, message: Any, context: Any) -> None:
             super().__init__(state, message, context)
             self.code = Code(message.code)

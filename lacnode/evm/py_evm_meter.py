@@ -4,20 +4,15 @@ Gas is the measure of work, so the looks are counted in gas: every instruction c
 expensive instructions look each time.
 """
 
-import time
 from typing import Any
 
 from eth.exceptions import OutOfGas
 from eth.vm.gas_meter import GasMeter
 
-from lacnode.evm.budget import BudgetExceededError, ExecutionBudget
+from lacnode.evm.budget import ExecutionBudget
 
 CHECK_EVERY_GAS = 10_000
 """Units of gas between two looks at the budget: 5 ms of the slowest instructions, and of ordinary ones less."""
-
-
-_SLOW_PRECOMPILES = (("ECPAIRING", 2e-5), ("Blake2b", 1e-5))
-"""Precompiles that run long on one charge of gas, by the reason they give, and the seconds a unit takes."""
 
 
 class BudgetMeter(GasMeter):
@@ -37,13 +32,6 @@ class BudgetMeter(GasMeter):
         if remaining < self._look_below:
             self._budget.check()
             self._look_below = remaining - CHECK_EVERY_GAS
-            if amount > CHECK_EVERY_GAS:
-                self._check_precompile(amount, reason)
-
-    def _check_precompile(self, amount: int, reason: str) -> None:
-        seconds = next((amount * each for name, each in _SLOW_PRECOMPILES if reason.startswith(name)), 0)
-        if time.monotonic() + seconds > self._budget.deadline_seconds:
-            raise BudgetExceededError(f"{reason} would take too long")
 
     def return_gas(self, amount: int) -> None:
         super().return_gas(amount)
