@@ -142,11 +142,10 @@ class TestBounds:
             bytes.fromhex("5b63000fffff60002050600056"),
             bytes.fromhex("6000633000000053"),
             bytes.fromhex("600063ffffffff53"),
-            calling(b"\x08".rjust(20, b"\0"), size=192 * 500),
             push((2**31).to_bytes(4).ljust(32, b"\0")) + push(0, 1) + b"\x52" + push(1, 1) + push(212, 1)
             + b"\x53" + calling(b"\x09".rjust(20, b"\0"), size=213),
         ],
-        ids=["loop", "calls", "hashes", "much memory", "too much memory", "pairings", "blake2"],
+        ids=["loop", "calls", "hashes", "much memory", "too much memory", "blake2"],
     )  # fmt: skip
     def test_a_call_ends_when_its_time_is_over_or_its_memory_too_much(self, code: bytes) -> None:
         net = Network(contract(code))

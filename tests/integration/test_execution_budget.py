@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from py_arkworks_bls12381 import G1Point, G2Point
 
 from lacnode.evm.budget import BudgetExceededError, ExecutionBudget, ExecutionCancelledError
 from lacnode.evm.engine import CallExpired
@@ -16,6 +17,7 @@ from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.transaction import Transaction
 from tests.integration.evm_network import FRIEND, GAS_LIMIT, POOR, RICH, Network, hash_of, push, signed
 from tests.integration.test_evm_calls import CONTRACT, OTHER, calling, contract
+from tests.unit.test_evm_precompiles import GENERATOR, GENERATOR2, bls_point
 
 FORKS: dict[str, Any] = {"berlinBlock": 0, "londonBlock": 0, "zeroBaseFee": True, "shanghaiTime": 0, "cancunTime": 0}
 
@@ -82,6 +84,42 @@ LOOPS: dict[str, bytes] = {
     "a call that gives its gas back, then jumps": then_forever(calling(OTHER) + b"\x50"),
     "hashes of much memory": then_forever(b"", HASH_A_MEGABYTE),
 }
+
+
+def with_input(address: int, data: bytes) -> bytes:
+    """Code that calls a precompile with `data` without end. The data follows the code."""
+    call = calling(address.to_bytes(20), size=len(data)) + b"\x50"
+    length = len(then_forever(b"", call)) + 3 * 5 + 1
+    copy = push(len(data), 4) + push(length, 4) + push(0, 4) + b"\x39"
+    return then_forever(copy, call) + data
+
+
+def modexp_input(size: int, exponent: bytes) -> bytes:
+    lengths = size.to_bytes(32) + len(exponent).to_bytes(32) + size.to_bytes(32)
+    return lengths + b"\xaa" * size + exponent + b"\xbb" * size
+
+
+G1, G2 = bls_point(G1Point().to_xy_bytes_be()), bls_point(G2Point().to_xy_bytes_be())
+PAIR = b"".join(number.to_bytes(32) for number in (*GENERATOR, *GENERATOR2[0][::-1], *GENERATOR2[1][::-1]))
+PRECOMPILES: dict[str, bytes] = {
+    "modexp, even": with_input(5, modexp_input(8, b"\xff" * 10_000)),
+    "alt_bn128 add": with_input(6, PAIR[:64] * 2),
+    "alt_bn128 mul": with_input(7, PAIR[:64] + b"\xff" * 32),
+    "alt_bn128 pairing": with_input(8, PAIR * 20),
+    "blake2f": with_input(9, (3_000_000).to_bytes(4) + bytes(208) + b"\1"),
+    "bls12-381 g1 msm": with_input(12, (G1 + b"\xff" * 32) * 100),
+    "bls12-381 g2 msm": with_input(14, (G2 + b"\xff" * 32) * 100),
+    "bls12-381 pairing": with_input(15, (G1 + G2) * 50),
+    "bls12-381 map": with_input(17, bytes(63) + b"\5" + bytes(64)),
+}
+
+
+@pytest.mark.parametrize("code", PRECOMPILES.values(), ids=PRECOMPILES)
+def test_a_loop_of_a_precompile_ends_at_its_deadline(code: bytes) -> None:
+    net = Network(contract(code), **FORKS, pragueTime=0)
+    budget = soon()
+    with pytest.raises(BudgetExceededError):
+        net.engine.execute(net.header.state_root, net.next_header(base_fee=0), [heavy()], hash_of, budget)
 
 
 @pytest.mark.parametrize("code", LOOPS.values(), ids=LOOPS)
