@@ -21,6 +21,9 @@ from tests.unit.test_evm_precompiles import GENERATOR, GENERATOR2, bls_point
 
 FORKS: dict[str, Any] = {"berlinBlock": 0, "londonBlock": 0, "zeroBaseFee": True, "shanghaiTime": 0, "cancunTime": 0}
 
+REQUESTS = ("withdrawalRequestContractAddress", "consolidationRequestContractAddress", "depositContractAddress")
+PRAGUE: dict[str, Any] = {"pragueTime": 0, **{name: "0x" + 20 * "99" for name in REQUESTS}}
+
 
 def soon() -> ExecutionBudget:
     return ExecutionBudget(time.monotonic() + 0.2)
@@ -116,7 +119,7 @@ PRECOMPILES: dict[str, bytes] = {
 
 @pytest.mark.parametrize("code", PRECOMPILES.values(), ids=PRECOMPILES)
 def test_a_loop_of_a_precompile_ends_at_its_deadline(code: bytes) -> None:
-    net = Network(contract(code), **FORKS, pragueTime=0)
+    net = Network(contract(code), **FORKS, **PRAGUE)
     budget = soon()
     with pytest.raises(BudgetExceededError):
         net.engine.execute(net.header.state_root, net.next_header(base_fee=0), [heavy()], hash_of, budget)
