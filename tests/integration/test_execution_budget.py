@@ -22,7 +22,7 @@ from tests.unit.test_evm_precompiles import GENERATOR, GENERATOR2, bls_point
 FORKS: dict[str, Any] = {"berlinBlock": 0, "londonBlock": 0, "zeroBaseFee": True, "shanghaiTime": 0, "cancunTime": 0}
 
 REQUESTS = ("withdrawalRequestContractAddress", "consolidationRequestContractAddress", "depositContractAddress")
-PRAGUE: dict[str, Any] = {"pragueTime": 0, **{name: "0x" + 20 * "99" for name in REQUESTS}}
+PRAGUE: dict[str, Any] = {"pragueTime": 0, **dict.fromkeys(REQUESTS, "0x" + 20 * "99")}
 
 
 def soon() -> ExecutionBudget:
