@@ -72,6 +72,10 @@ def check_transaction(transaction: Transaction, spec: ChainSpec, fork: Fork) -> 
         raise _rejected(RejectionReason.NONCE_OVERFLOW, "the nonce is 2^64-1")
     if transaction.is_creation and fork >= Fork.SHANGHAI and len(transaction.data) > MAX_INITCODE_SIZE:
         raise _rejected(RejectionReason.INITCODE_TOO_LARGE, f"init code of {len(transaction.data)} bytes")
+    if transaction.type == SET_CODE and not transaction.authorizations:
+        raise _rejected(
+            RejectionReason.EMPTY_CODE_DELEGATION, "a set-code transaction without authorisations (EIP-7702)"
+        )
     if (transaction.max_priority_fee_per_gas or 0) > transaction.max_gas_price:
         raise _rejected(
             RejectionReason.MAX_PRIORITY_FEE_PER_GAS_EXCEEDS_MAX_FEE_PER_GAS, "the tip is above the maximum fee"

@@ -32,6 +32,7 @@ _OURS: Mapping[str, tuple[RejectionReason, ...]] = {
     "TYPE_3_TX_MAX_BLOB_GAS_ALLOWANCE_EXCEEDED": (_BLOBS,),
     "TYPE_3_TX_PRE_FORK": (_FORMAT,),
     "TYPE_3_TX_ZERO_BLOBS": (_BLOBS,),
+    "TYPE_4_EMPTY_AUTHORIZATION_LIST": (RejectionReason.EMPTY_CODE_DELEGATION,),
     "TYPE_4_TX_PRE_FORK": (_FORMAT,),
     "IntrinsicGas": (_INTRINSIC,),
     "SenderNotEOA": (RejectionReason.TX_SENDER_NOT_AUTHORIZED,),
@@ -51,7 +52,12 @@ _OURS: Mapping[str, tuple[RejectionReason, ...]] = {
     "TR_TypeNotSupportedBlob": (_FORMAT,),
 }
 
-_MALFORMED = frozenset({"RLP_INVALID_VALUE", "TR_BLOBCREATE", "TR_RLP_WRONGVALUE", "TYPE_3_TX_CONTRACT_CREATION"})
+_MALFORMED = frozenset(
+    {
+        *("RLP_INVALID_VALUE", "TR_BLOBCREATE", "TR_RLP_WRONGVALUE"),
+        *("TYPE_3_TX_CONTRACT_CREATION", "TYPE_4_TX_CONTRACT_CREATION"),
+    }
+)
 """Names of what cannot be decoded here."""
 
 

@@ -11,9 +11,10 @@ from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.fees import next_base_fee
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
 from lacnode.evm.validation import check_base_fee, check_sender, check_transaction, floor_gas, intrinsic_gas
-from lacnode.primitives.transaction import ACCESS_LIST, BLOB, FEE_MARKET, LEGACY, SET_CODE, Transaction
+from lacnode.primitives.transaction import ACCESS_LIST, BLOB, FEE_MARKET, LEGACY, SET_CODE, Authorization, Transaction
 
 KEY = bytes(32)
+AUTHORIZATION = Authorization(chain_id=7, address=bytes(20), nonce=0, y_parity=0, r=1, s=1)
 
 
 def spec(**config: Any) -> ChainSpec:
@@ -97,8 +98,12 @@ class TestTransactionRules:
         [(ACCESS_LIST, Fork.BERLIN), (FEE_MARKET, Fork.LONDON), (SET_CODE, Fork.PRAGUE)],
     )
     def test_types_begin_with_their_fork(self, type_: int, first: Fork) -> None:
-        assert self.reason(Fork(first - 1), type=type_) == "INVALID_TRANSACTION_FORMAT"
-        assert self.reason(first, type=type_) is None
+        fields = {"type": type_, "gas_limit": 100_000, "authorizations": (AUTHORIZATION,) if type_ == SET_CODE else ()}
+        assert self.reason(Fork(first - 1), **fields) == "INVALID_TRANSACTION_FORMAT"
+        assert self.reason(first, **fields) is None
+
+    def test_a_set_code_transaction_without_authorizations_sets_none(self) -> None:
+        assert self.reason(Fork.PRAGUE, type=SET_CODE) == "EMPTY_CODE_DELEGATION"
 
     def test_blobs_never_come(self) -> None:
         assert self.reason(Fork.SHANGHAI, type=BLOB) == "INVALID_TRANSACTION_FORMAT"
