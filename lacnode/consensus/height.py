@@ -22,6 +22,7 @@ from typing import Any
 from lacnode.consensus.block_hash import committed_seal_hash, with_round, with_seals
 from lacnode.consensus.draft import Draft
 from lacnode.consensus.effects import (
+    BlamePeer,
     BuildBlock,
     CheckProposal,
     Effect,
@@ -241,7 +242,7 @@ class Height:
             check_proposal(self.committee, proposal)
             check_creator(proposal)
         except MessageRefused as refusal:
-            self._refuse(proposal, str(refusal))
+            self._refuse_and_blame(proposal, str(refusal))
             return
         # Only here has the proposer spoken: whoever passes a proposal on can give it another certificate, and both
         # checks above depend on that.
@@ -359,7 +360,7 @@ class Height:
         try:
             check_round_change(self.committee, message)
         except MessageRefused as refusal:
-            self._refuse(message, str(refusal))
+            self._refuse_and_blame(message, str(refusal))
             return
         if self.round_changes.add(message):
             self._follow(round_id_of(message).round)
@@ -427,6 +428,12 @@ class Height:
     def _refuse(self, message: Message, reason: str) -> None:
         kind, author = type(message).__name__, message.signed.author.hex()
         self._note(f"{kind.lower()}-refused", f"{kind} of 0x{author} for {round_id_of(message)} refused: {reason}")
+
+    def _refuse_and_blame(self, message: Proposal | RoundChange, reason: str) -> None:
+        """These messages prove themselves, so a correct author sends none that is refused. A vote may be refused without
+        a fault of its author: a proposer that lies shows it another block than us."""
+        self._refuse(message, reason)
+        self._out.append(BlamePeer(message.signed.author, f"{type(message).__name__} refused: {reason}"))
 
     def _note(self, topic: str, text: str) -> None:
         self._out.append(Note(topic, text))

@@ -20,7 +20,7 @@ from lacnode.consensus.height import Height
 from lacnode.consensus.journal import Journal
 from lacnode.consensus.memory import FutureMessages, Limits, SeenMessages
 from lacnode.consensus.messages import Envelope, Message, Proposal, round_id_of
-from lacnode.consensus.payloads import ProposalPayload
+from lacnode.consensus.payloads import PROPOSAL, ProposalPayload, RoundId
 from lacnode.consensus.unsigned_parts import BodyMismatchError, checked_message
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, TooManyListsError
@@ -202,6 +202,8 @@ class Ibft:
         if author not in self._height.committee.validators:
             # Every correct validator of this height has the same list, so none passes this on.
             return [BlamePeer(event.sender, f"a message signed by 0x{author.hex()}, no validator of {round_id}")]
+        if event.code == PROPOSAL and author != self._height.committee.proposer(round_id.round):
+            return _out_of_turn(event, round_id, author)
         if author != event.sender and self._false_copies[event.sender] >= MAX_FALSE_COPIES:
             return []
         self._received.add(hash_)
@@ -218,7 +220,7 @@ class Ibft:
         except BodyMismatchError as mismatch:
             return self._false_copy(event, author, mismatch)
         self._watch_clock(message, now_ms)
-        return [*self._relay(event, author), *_noted_for(event.sender, height.hear(message, now_ms))]
+        return [*self._relay(event, author), *_caused_by(event.sender, height.hear(message, now_ms))]
 
     def _false_copy(self, event: MessageReceived, author: bytes, mismatch: BodyMismatchError) -> list[Effect]:
         """The message does not count, and the author can still be heard. It is not passed on either: those who hear it
@@ -252,6 +254,17 @@ def _malformed(event: MessageReceived, error: RlpError, *, is_senders: bool) -> 
     return effects
 
 
-def _noted_for(sender: bytes, effects: Iterable[Effect]) -> list[Effect]:
-    """`effects`, the notes among them marked with the peer whose message caused them."""
-    return [replace(effect, sender=sender) if isinstance(effect, Note) else effect for effect in effects]
+def _out_of_turn(event: MessageReceived, round_id: RoundId, author: bytes) -> list[Effect]:
+    """A proposal of another than the round's proposer is not read: any validator could send large blocks in its name."""
+    text = f"Proposal of 0x{author.hex()} for {round_id} refused: 0x{author.hex()} is not the proposer"
+    return list(_caused_by(event.sender, [Note("proposal-refused", text), BlamePeer(author, text)]))
+
+
+def _caused_by(sender: bytes, effects: Iterable[Effect]) -> list[Effect]:
+    """`effects` of a message that the peer `sender` brought. Notes are marked with it. An author is blamed only for what
+    it brought itself: what is not signed may have been changed on the way."""
+    return [
+        replace(effect, sender=sender) if isinstance(effect, Note) else effect
+        for effect in effects
+        if not isinstance(effect, BlamePeer) or effect.address == sender
+    ]

@@ -104,6 +104,8 @@ class RoundChange:
         fields = RlpFields(rlp.as_list(item, "roundChange"), "roundChange")
         signed, block = signed_round_change(fields.take("payload"), known), fields.take("block")
         fields.end()
+        if block != b"" and signed.payload.certificate is None:
+            raise RlpError("roundChange: a block without a certificate for it")  # before a large block is read
         return cls(signed, None if block == b"" else Block.from_item(block))
 
 

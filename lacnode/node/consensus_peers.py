@@ -25,6 +25,9 @@ in the half minute until it gives up a node that stands still is below 3000."""
 VALIDATOR_MESSAGES_PER_SECOND, VALIDATOR_MESSAGES_AT_ONCE = 1000, 3000
 """Of one validator. Reading one costs at least 0.1 ms, so that one validator takes a tenth of a processor at most."""
 
+BYTES_AS_ONE_MESSAGE = 64 * 2**10
+"""A message counts once more for each of so many bytes."""
+
 FAULTS_PER_SECOND, FAULTS_AT_ONCE = 1 / 3, 20
 """Messages of one validator that no correct validator sends."""
 
@@ -57,12 +60,13 @@ class ConsensusPeers:
 
     def received(self, peer: Peer, code: int, data: bytes) -> None:
         """A consensus message of `peer`."""
+        cost = 1 + len(data) // BYTES_AS_ONE_MESSAGE
         if self._is_validator(peer.address):
-            if self._validators.allow(peer.id, trio.current_time()):
+            if self._validators.allow(peer.id, trio.current_time(), cost):
                 self._receive(code, data, peer.address)
             else:
                 self._log.warning(("too-many", peer.id), "a validator sends too many messages", peer=peer.enode_text)
-        elif not self._strangers.allow(peer.id, trio.current_time()):
+        elif not self._strangers.allow(peer.id, trio.current_time(), cost):
             self._end(peer, "consensus messages without end of a node that is no validator")
 
     def blame(self, address: bytes, fault: str) -> None:

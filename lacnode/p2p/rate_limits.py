@@ -11,19 +11,22 @@ MAX_BUCKETS = 1024
 
 
 class RateLimits:
-    """Each key may act `burst` times at once, and `per_second` times a second in the long run."""
+    """Each key may spend `burst` at once, and `per_second` a second in the long run."""
 
     def __init__(self, per_second: float, burst: float) -> None:
         self.per_second = per_second
         self._burst = burst
         self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
-    def allow(self, key: Hashable, now: float) -> bool:
-        """Count one act of `key` at `now` (seconds that only grow); False, and not counted, if it is too much."""
+    def allow(self, key: Hashable, now: float, cost: float = 1.0) -> bool:
+        """Let `key` spend `cost` at `now` (seconds that only grow); False, and nothing spent, if less than 1 is left.
+
+        The last act may cost more than is left, and leaves a debt.
+        """
         left, seen = self._buckets.pop(key, (self._burst, now))
         left = min(self._burst, left + (now - seen) * self.per_second)
         allowed = left >= 1
-        self._buckets[key] = (left - 1 if allowed else left), now
+        self._buckets[key] = (left - cost if allowed else left), now
         if len(self._buckets) > MAX_BUCKETS:
             self._buckets.popitem(last=False)
         return allowed

@@ -85,7 +85,7 @@ def test_a_liar_does_not_use_up_what_an_author_has_to_say() -> None:
     proposal = propose(A, bench.make_block())
     relayed = bench.hear(*variants(proposal, 400), via=C.address)
     assert len(sent(Proposal, relayed)) == MAX_RELAYED_SECOND_HAND
-    assert sent(Proposal, bench.hear(*variants(propose(D, bench.make_block(vanity=b"d" * 32)), 1), via=C.address))
+    assert sent(Prepare, bench.hear(vote(key=D), via=C.address)), "another author is passed on"
     assert sent(Proposal, bench.hear(proposal, via=D.address)), "an honest validator brings the real one"
     assert sent(RoundChange, bench.hear(round_change(A, 1))), "the author itself is heard"
 
@@ -127,6 +127,17 @@ def test_a_stranger_speaking_of_a_later_height_is_only_a_hint() -> None:
 
 
 # -- malformed -------------------------------------------------------------------------------------------------------
+
+
+def test_a_proposal_out_of_turn_is_not_read() -> None:
+    """Else any validator makes the others read large blocks; and it is to blame for what it signed itself."""
+    bench = Bench(B).start()
+    large = Proposal(propose(D, bench.make_block()).signed, make_block(None, A.address, bench.validators))
+    effects = bench.hear(large)
+    assert topics(effects) == ["proposal-refused"]
+    assert [blame.address for blame in only(BlamePeer, effects)] == [D.address]
+    assert not only(BlamePeer, bench.hear(large, via=C.address))
+    assert not only(Send, bench.effects)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x80", b"\xc0", b"\xc2\xc0\xc0", b"\xff" * 100, bytes(1000)])

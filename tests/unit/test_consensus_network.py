@@ -34,6 +34,7 @@ from lacnode.consensus.extra_data import ExtraData
 from lacnode.consensus.header_rules import MIX_HASH, check_full
 from lacnode.consensus.ibft import Ibft
 from lacnode.consensus.journal import Contradiction, Journal
+from lacnode.consensus.memory import Limits
 from lacnode.consensus.messages import Commit, Message, Prepare, Proposal, RoundChange, decode_message
 from lacnode.consensus.payloads import (
     CommitPayload,
@@ -151,6 +152,7 @@ class Bench:
         head: BlockHeader | None = None,
         period_ms: int = PERIOD_MS,
         timeout_ms: int = TIMEOUT_MS,
+        limits: Limits | None = None,
     ) -> None:
         self.key = key
         self.validators = addresses(keys)
@@ -160,7 +162,7 @@ class Bench:
         self.now_ms = self.head.timestamp * 1000
         self.records = list(records)
         self.journal = Journal.restore(self.records)
-        self.machine = Ibft(key.address, self.journal)
+        self.machine = Ibft(key.address, self.journal, limits)
         self.effects: list[Effect] = []
         self.judge: Callable[[Block], str | None] = lambda block: None
         self.signs = True

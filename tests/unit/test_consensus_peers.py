@@ -8,6 +8,7 @@ import trio
 import trio.testing
 
 from lacnode.node.consensus_peers import (
+    BYTES_AS_ONE_MESSAGE,
     COOL_DOWN_SECONDS,
     FAULTS_AT_ONCE,
     STRANGER_MESSAGES_AT_ONCE,
@@ -82,6 +83,14 @@ async def test_a_stranger_without_end_is_sent_away_for_a_while(autojump_clock: t
     assert stage.peer_set.denial(stage.stranger.id) is not None
     await trio.sleep(COOL_DOWN_SECONDS + 1)
     assert stage.peer_set.denial(stage.stranger.id) is None
+
+
+async def test_large_messages_of_a_stranger_count_for_more() -> None:
+    stage = Stage()
+    stranger: Any = stage.stranger
+    for _ in range(STRANGER_MESSAGES_AT_ONCE // 16 + 1):
+        stage.consensus.received(stranger, 0, bytes(16 * BYTES_AS_ONE_MESSAGE))
+    assert stage.stranger.ended()
 
 
 async def test_a_validator_of_a_later_height_is_a_stranger_that_may_stay(
