@@ -228,6 +228,19 @@ class TestEndpointProof:
         assert stranger.say(EnrRequest(int(START) - 1)) == []
         assert not [each for each in messages(stranger.say(stranger.ping(START - 1))) if isinstance(each, Pong)]
 
+    @pytest.mark.parametrize("expiration", [2**63, 2**64 - 1])
+    def test_an_expiration_beyond_signed_64_bits_is_past_as_besu_reads_it(self, expiration: int) -> None:
+        stranger = Stranger(Node(1, []))
+        stranger.bond()
+        assert stranger.say(FindNode(bytes(64), expiration)) == []
+        assert stranger.say(EnrRequest(expiration)) == []
+        assert not [each for each in messages(stranger.say(stranger.ping(expiration))) if isinstance(each, Pong)]
+
+    def test_an_expiration_far_in_the_future_is_good(self) -> None:
+        stranger = Stranger(Node(1, []))
+        stranger.bond()
+        assert stranger.say(FindNode(bytes(64), 2**63 - 1)) != []
+
     def test_silence_towards_nodes_without_permission(self) -> None:
         refused = Node(2, [])
         node = Node(1, [refused.enode], permits=lambda _: False)

@@ -198,7 +198,7 @@ class Discovery:
             self._turned_away.add(enode)
             return []
         actions: list[Action] = []
-        if ping.expiration >= origin.now:
+        if not _is_expired(ping.expiration, origin.now):
             endpoint = Endpoint(origin.address[0], origin.address[1], tcp)
             pong = Pong(endpoint, origin.hash, _expiration(origin.now), self.record.seq)
             actions.append(self._packet(pong, origin.address))
@@ -228,7 +228,9 @@ class Discovery:
         return [*actions, *self._ask_neighbors(origin.now)]
 
     def _on_find_node(self, question: FindNode, origin: _Origin) -> list[Action]:
-        if question.expiration < origin.now or not self._may_be_answered(origin.node_id, origin.address, origin.now):
+        if _is_expired(question.expiration, origin.now) or not self._may_be_answered(
+            origin.node_id, origin.address, origin.now
+        ):
             return self._drop()
         nearest = [
             node
@@ -252,7 +254,7 @@ class Discovery:
 
     def _on_enr_request(self, request: EnrRequest, origin: _Origin) -> list[Action]:
         """Besu asks right behind its Pong: a request that overtakes it is kept until the Pong is there."""
-        if request.expiration < origin.now:
+        if _is_expired(request.expiration, origin.now):
             return self._drop()
         if self._may_be_answered(origin.node_id, origin.address, origin.now):
             return [self._packet(EnrResponse(origin.hash, self.record), origin.address)]
@@ -327,6 +329,11 @@ def _resolved(node: Enode) -> Enode:
 
 def _expiration(now: float) -> int:
     return int(now) + EXPIRATION
+
+
+def _is_expired(expiration: int, now: float) -> bool:
+    """Besu reads a signed number of 64 bits: what is beyond it is before 1970."""
+    return expiration < now or expiration >= 2**63
 
 
 def _plain(ip: str) -> str:
