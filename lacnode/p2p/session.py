@@ -196,7 +196,7 @@ async def _read(admitted: Admitted, network: Surroundings, requests: trio.Memory
         if route.protocol == "IBF":
             network.handler.consensus_received(admitted.peer, route.code, frame.body)
         else:
-            _take(await _opened(route, frame.body, network), admitted.peer, network.handler, requests)
+            take_message(await _opened(route, frame.body, network), admitted.peer, network.handler, requests)
 
 
 async def _opened(route: Route, body: bytes, network: Surroundings) -> EthMessage:
@@ -208,9 +208,10 @@ async def _opened(route: Route, body: bytes, network: Surroundings) -> EthMessag
         raise ConnectionFailed(f"eth message {route.code:#04x}: {error}", _BREACH) from None
 
 
-def _take(
+def take_message(
     message: EthMessage, peer: Peer, handler: NetworkHandler, requests: trio.MemorySendChannel[EthMessage]
 ) -> None:
+    """Hand `message`, which came from `peer`, to who waits for it; ConnectionFailed if the peer may not send it."""
     match message:
         case BlockHeaders() | BlockBodies() | Receipts() | PooledTransactions():
             peer.answered(message)

@@ -205,7 +205,7 @@ def garbler(network: Network, index: int, rng: random.Random) -> Interceptor:
         garbled = bytearray(data)
         for _ in range(rng.randrange(1, 4)):
             garbled[rng.randrange(len(garbled))] ^= 1 << rng.randrange(8)
-        other_code, cut = rng.choice((code, rng.randrange(6))), bytes(garbled[: rng.randrange(len(data) + 1)])
+        other_code, cut = rng.choice((code, rng.randrange(4))), bytes(garbled[: rng.randrange(len(data) + 1)])
         network.transmit(source, other_code, cut, recipients)
         network.transmit(source, code, bytes(garbled), recipients)
         message = decode_message(code, data)

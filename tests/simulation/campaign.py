@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from lacnode.consensus.round_clock import MAX_DOUBLINGS
 from tests.simulation.byzantine import BEHAVIOURS
+from tests.simulation.chain import Speeds
 from tests.simulation.ledger import Rules
 from tests.simulation.links import Weather
 from tests.simulation.network import Network
-from tests.simulation.node import Speeds
+from tests.simulation.play import play
 
 TROUBLE_MS = 30_000
 """Virtual milliseconds of trouble."""
@@ -25,7 +26,7 @@ class Stalled(AssertionError):
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a seed ended: validators, liars, blocks before healing and at the end, how long the next block took and
-    might have taken, and how many deliveries and timers there were."""
+    might have taken, how many deliveries and timers there were, and a hash of all that happened."""
 
     seed: int
     validators: int
@@ -35,6 +36,7 @@ class Outcome:
     recovery_ms: int
     bound_ms: int
     actions: int
+    trace: str
 
 
 def recovery_bound_ms(network: Network) -> int:
@@ -54,6 +56,10 @@ def recovery_bound_ms(network: Network) -> int:
 
 def run_seed(seed: int) -> Outcome:
     """Play one seed to its end; Broken or Stalled if a promise does not hold."""
+    return play(_life, seed)
+
+
+async def _life(seed: int) -> Outcome:
     rng = random.Random(seed)
     size = rng.choice((1, 2, 3, 4, 4, 4, 5, 6, 7, 7, 10))
     faulty = (size - 1) // 3
@@ -74,11 +80,11 @@ def run_seed(seed: int) -> Outcome:
         network.interceptors[index] = BEHAVIOURS[name](network, index, rng)
     _plan_trouble(network, rng)
     network.start()
-    network.run_for(TROUBLE_MS)
+    await network.run_for(TROUBLE_MS)
     blocks_in_trouble = network.height
-    recovery, bound = _heal(network)
-    names = tuple(liars.values())
-    return Outcome(seed, size, names, blocks_in_trouble, network.height, recovery, bound, network.clock.actions)
+    recovery, bound = await _heal(network)
+    names, actions = tuple(liars.values()), network.clock.actions
+    return Outcome(seed, size, names, blocks_in_trouble, network.height, recovery, bound, actions, network.trace)
 
 
 def _weather(rng: random.Random) -> Weather:
@@ -96,7 +102,7 @@ def _plan_trouble(network: Network, rng: random.Random) -> None:
     """Schedule partitions and restarts, and let crashes strike."""
     network.crash_chance = rng.choice((0.0, 0.002, 0.02))
     network.crash_limit = 20
-    network.commit_loss = rng.choice((0.0, 0.0, 0.5, 0.7))
+    network.connections.commit_loss = rng.choice((0.0, 0.0, 0.5, 0.7))
     network.finisher_loss = rng.choice((0.0, 0.0, 0.3))
     network.keep_restarting(rng.choice((50, 2_000, 8_000)))
     for _ in range(rng.randrange(4)):
@@ -111,17 +117,17 @@ def _plan_trouble(network: Network, rng: random.Random) -> None:
         network.clock.after(start + length, lambda victims=victims: network.start(victims))  # type: ignore[misc]
 
 
-def _heal(network: Network) -> tuple[int, int]:
+async def _heal(network: Network) -> tuple[int, int]:
     """End all trouble; milliseconds until every honest node has two more blocks than any had, and the bound."""
     network.crash_limit = 0
-    network.commit_loss = network.finisher_loss = 0.0
+    network.connections.commit_loss = network.finisher_loss = 0.0
     network.links.weather = network.links.weather.fair
     network.start()
     network.partition({})
     bound = recovery_bound_ms(network)
     healed_at = network.clock.now_ms
     target = max(node.height for node in network.honest) + 2
-    if not network.run_until(lambda: network.height >= target, bound):
+    if not await network.run_until(lambda: network.height >= target, bound):
         states = "; ".join(
             f"{node.index}: head {node.height}, {node.machine.status if node.machine else 'down'}"
             for node in network.nodes

@@ -3,6 +3,8 @@
 It is the durable half of a node: what a crash leaves. Execution has no part in consensus, so there is none.
 """
 
+import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lacnode.consensus.block_hash import on_chain_hash
@@ -30,10 +32,10 @@ class Rules:
 
 def genesis_block(validators: tuple[bytes, ...], timestamp: int) -> Block:
     extra = ExtraData(vanity=bytes(32), validators=validators, vote=None, round=0, seals=())
-    return Block(_header(bytes(32), bytes(20), 0, timestamp, extra), BlockBody())
+    return Block(_header(bytes(32), bytes(20), 0, timestamp, extra.encode()), BlockBody())
 
 
-def _header(parent: bytes, coinbase: bytes, number: int, timestamp: int, extra: ExtraData) -> BlockHeader:
+def _header(parent: bytes, coinbase: bytes, number: int, timestamp: int, extra_data: bytes) -> BlockHeader:
     return BlockHeader(
         parent_hash=parent,
         ommers_hash=EMPTY_OMMERS_HASH,
@@ -47,24 +49,35 @@ def _header(parent: bytes, coinbase: bytes, number: int, timestamp: int, extra: 
         gas_limit=GAS_LIMIT,
         gas_used=0,
         timestamp=timestamp,
-        extra_data=extra.encode(),
+        extra_data=extra_data,
         mix_hash=MIX_HASH,
         nonce=bytes(8),
     )
 
 
 class Ledger:
-    """Blocks from genesis to head, and the validators after each."""
+    """Blocks from genesis to head, and the validators after each: what a node has on its disk.
+
+    The blocks of one bulk import are flushed at its end (`bulk_from` is the height before it, None outside): a power cut
+    may take back the last of them.
+    """
 
     def __init__(self, genesis: Block, rules: Rules) -> None:
         self.rules = rules
         self.blocks = [genesis]
+        self.bulk_from: int | None = None
         validators = ExtraData.decode(genesis.header.extra_data).validators
         self._tallies = [VoteTally.of(validators)]
+        self._hashes = [on_chain_hash(genesis.header)]
+        self._numbers = {self._hashes[0]: 0}
 
     @property
     def head(self) -> BlockHeader:
         return self.blocks[-1].header
+
+    @property
+    def head_hash(self) -> bytes:
+        return self._hashes[-1]
 
     @property
     def validators(self) -> tuple[bytes, ...]:
@@ -76,34 +89,72 @@ class Ledger:
         """The votes outstanding after the head."""
         return self._tallies[-1]
 
+    def tally_after(self, number: int) -> VoteTally:
+        """The votes outstanding after block `number`."""
+        return self._tallies[number]
+
+    def hash_at(self, number: int) -> bytes | None:
+        """The hash of block `number`, None where there is none."""
+        return self._hashes[number] if number < len(self._hashes) else None
+
+    def number_of(self, hash_: bytes) -> int | None:
+        """The number of the block with this hash, None where there is none."""
+        return self._numbers.get(hash_)
+
     def make_block(
         self, coinbase: bytes, round_: int, timestamp: int, tag: bytes = b"", vote: Vote | None = None
     ) -> Block:
         """An empty block on the head. Blocks with different `tag`s differ."""
         vanity = tag.ljust(32, b"\0")
         extra = ExtraData(vanity=vanity, validators=self.validators, vote=vote, round=round_, seals=())
-        return Block(_header(on_chain_hash(self.head), coinbase, self.head.number + 1, timestamp, extra), BlockBody())
+        return self.block_with(coinbase, timestamp, extra.encode())
+
+    def block_with(self, coinbase: bytes, timestamp: int, extra_data: bytes) -> Block:
+        """An empty block on the head with this extra data."""
+        return Block(_header(self.head_hash, coinbase, self.head.number + 1, timestamp, extra_data), BlockBody())
 
     def check(self, block: Block, now_ms: int) -> str | None:
         """The rule that `block` breaks as a proposal on the head, None if it is valid."""
-        try:
-            check_light(
-                block.header, self.head, self.validators, now=now_ms / 1000, block_period_ms=self.rules.block_period_ms
-            )
-            check_body_matches(block)
-        except (HeaderRefused, BodyMismatchError) as refused:
-            return str(refused)
-        return None
+        return self._broken(check_light, block, now_ms)
 
     def append(self, block: Block, now_ms: int) -> str | None:
         """Import `block`; the broken rule if it is refused."""
+        broken = self._broken(check_full, block, now_ms)
+        if broken is not None:
+            return broken
+        self._tallies.append(self._tallies[-1].after(block.header, self.rules.epoch_length))
+        self.blocks.append(block)
+        self._hashes.append(on_chain_hash(block.header))
+        self._numbers[self._hashes[-1]] = block.number
+        return None
+
+    def copy(self) -> "Ledger":
+        """The same blocks, on another disk."""
+        other = Ledger(self.blocks[0], self.rules)
+        other.blocks, other._tallies, other._hashes = self.blocks[:], self._tallies[:], self._hashes[:]
+        other._numbers = dict(self._numbers)
+        return other
+
+    def after_power_loss(self, rng: random.Random) -> "Ledger":
+        """What is found when the power is back; who still writes to this one writes to nothing."""
+        other = self.copy()
+        if self.bulk_from is not None:
+            other.cut(rng.randint(self.bulk_from, self.head.number))
+        return other
+
+    def cut(self, number: int) -> None:
+        """Forget all blocks above `number`."""
+        for hash_ in self._hashes[number + 1 :]:
+            del self._numbers[hash_]
+        for kept in (self.blocks, self._tallies, self._hashes):
+            del kept[number + 1 :]
+
+    def _broken(self, rules: Callable[..., None], block: Block, now_ms: int) -> str | None:
         try:
-            check_full(
+            rules(
                 block.header, self.head, self.validators, now=now_ms / 1000, block_period_ms=self.rules.block_period_ms
             )
             check_body_matches(block)
         except (HeaderRefused, BodyMismatchError) as refused:
             return str(refused)
-        self._tallies.append(self._tallies[-1].after(block.header, self.rules.epoch_length))
-        self.blocks.append(block)
         return None

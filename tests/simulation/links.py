@@ -43,17 +43,20 @@ class Links:
         """Whether a message from `a` would reach `b` now."""
         return self._sides.get(a, 0) == self._sides.get(b, 0) and self.permits(a, b) and self.permits(b, a)
 
-    def carry(self, source: int, target: int, deliver: Callable[[], None]) -> None:
-        """Deliver after a while, or twice, or never."""
-        if not self.connected(source, target) or self._rng.random() < self.weather.loss:
-            return
-        copies = 2 if self._rng.random() < self.weather.duplication else 1
+    def carry(self, source: int, target: int, deliver: Callable[[], None], *, may_lose: bool) -> bool:
+        """Deliver after a while; where the weather may do so, twice or never. False if the wire is cut."""
+        if not self.connected(source, target):
+            return False
+        if may_lose and self._rng.random() < self.weather.loss:
+            return True
+        copies = 2 if may_lose and self._rng.random() < self.weather.duplication else 1
         for _ in range(copies):
             arrival = self._clock.now_ms + self._rng.randint(self.weather.min_delay_ms, self.weather.max_delay_ms)
-            if self._rng.random() >= self.weather.reordering:
+            if not may_lose or self._rng.random() >= self.weather.reordering:
                 arrival = max(arrival, self._last_arrival.get((source, target), 0))
                 self._last_arrival[source, target] = arrival
             self._clock.at(arrival, lambda: self._arrive(source, target, deliver))
+        return True
 
     def _arrive(self, source: int, target: int, deliver: Callable[[], None]) -> None:
         if self.connected(source, target):

@@ -1,30 +1,25 @@
-"""A network of simulated validators with the invariants that must hold after every step.
+"""A network of simulated validators with the invariants that must hold after every step."""
 
-Synchronisation is modelled by its outcome: a node that is behind a reachable one gets the blocks after a while, one by
-one, and verifies each.
-"""
-
+import hashlib
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from lacnode.consensus.effects import Effect, Note
-from lacnode.consensus.payloads import COMMIT, Payload, SignedPayload
+from lacnode.consensus.payloads import Payload, SignedPayload
 from lacnode.crypto.node_key import NodeKey
 from lacnode.primitives.block import Block
 from lacnode.primitives.keccak import keccak256
-from tests.simulation.clock import VirtualClock
-from tests.simulation.invariants import Invariants
+from lacnode.storage.errors import StorageError
+from tests.simulation.chain import Speeds
+from tests.simulation.connections import Connections
+from tests.simulation.disk import VirtualDisk
+from tests.simulation.invariants import Broken, Invariants
 from tests.simulation.ledger import Ledger, Rules, genesis_block
+from tests.simulation.life import Life
 from tests.simulation.links import Links, Weather
-from tests.simulation.node import Disk, SimulatedNode, Speeds, Surroundings
-
-START_MS = 1_700_000_000_000
-SYNC_MS = 400
-"""How often a node that lags asks for blocks."""
-
-MAX_ACTIONS = 600_000
-"""Deliveries and timers in the life of one network. Ten validators with three liars need some 50 000."""
+from tests.simulation.node import NodeDisk, SimulatedNode, SpeedsOf
+from tests.simulation.operator_log import Notes, log_as
+from tests.simulation.play import START_MS, story_nursery, virtual_clock
 
 LIAR_MESSAGES_PER_SECOND = 40
 """What a Byzantine node may put on the wire, each message to any number of peers; the rest is lost.
@@ -37,9 +32,9 @@ Interceptor = Callable[[int, int, bytes, frozenset[bytes]], bool]
 """Called for what a Byzantine node sends; True if it has dealt with the message itself."""
 
 
-class Network(Surroundings):
+class Network:
     """`size` nodes, of which the first `validators` (all, if not given) are the validators of the genesis. Those whose
-    numbers are in `byzantine` may lie: their promises are not checked."""
+    numbers are in `byzantine` may lie: their promises are not checked. Made inside a story (`play`), with which it ends."""
 
     def __init__(
         self,
@@ -50,34 +45,34 @@ class Network(Surroundings):
         weather: Weather | None = None,
         validators: int | None = None,
         byzantine: frozenset[int] = frozenset(),
-        speeds: Callable[[int], Speeds] = lambda index: Speeds(),
+        speeds: SpeedsOf = lambda index: Speeds(),
     ) -> None:
         self.rng = rng
         self.rules = rules or Rules(block_period_ms=1000, request_timeout_ms=2000, epoch_length=30_000)
-        self.clock = VirtualClock(START_MS, MAX_ACTIONS)
+        self.clock = virtual_clock()
         self.links = Links(self.clock, rng, weather or Weather())
         self.byzantine = byzantine
         keys = sorted((NodeKey.of(keccak256(b"validator %d" % i)) for i in range(size)), key=lambda key: key.address)
         self.addresses = tuple(key.address for key in keys)
-        self._index = {address: index for index, address in enumerate(self.addresses)}
         self.genesis = genesis_block(self.addresses[:validators], START_MS // 1000 - 1)
         self.invariants = Invariants(self.addresses, byzantine)
         self.nodes = [
-            SimulatedNode(i, key, Disk(self._ledger()), self.clock, rng, self, speeds(i)) for i, key in enumerate(keys)
+            SimulatedNode(i, key, NodeDisk(self._ledger()), self.clock, rng, self, speeds(i))
+            for i, key in enumerate(keys)
         ]
+        self.connections = Connections(self.nodes, self.links, self.clock, rng)
         self.interceptors: dict[int, Interceptor] = {}
-        self.notes: Counter[tuple[int, str]] = Counter()
-        """How often node `index` said something on a topic."""
-        self.commit_loss = 0.0
-        """The part of all commits that gets lost: blocks that are prepared, and final for few or nobody."""
+        self.notes: Notes = Counter()
         self.finisher_loss = 0.0
         """How often the first node to have a block dies of it and stays away, half the time with all others for a
         moment: the worst time to go, as nobody else may know that the block is final."""
         self.crash_chance = 0.0
         self.crash_limit = 0
+        self._trace = hashlib.blake2b(digest_size=8)
         self._rations: Counter[tuple[int, int]] = Counter()
         self._stopped: set[int] = set()
-        self._syncing: set[int] = set()
+        self._nursery = story_nursery()
+        self.connections.watch()
 
     def _ledger(self) -> Ledger:
         return Ledger(self.genesis, self.rules)
@@ -91,6 +86,11 @@ class Network(Surroundings):
         """The lowest head among the honest nodes."""
         return min(node.height for node in self.honest)
 
+    @property
+    def trace(self) -> str:
+        """A hash of everything that was signed, sent, imported, started and crashed, by whom and when."""
+        return self._trace.hexdigest()
+
     # -- running -------------------------------------------------------------------------------------------------
 
     def start(self, indices: Sequence[int] | None = None) -> None:
@@ -99,7 +99,6 @@ class Network(Surroundings):
             self._stopped.discard(index)
             if not self.nodes[index].running:
                 self.nodes[index].start()
-                self._introduce(index)
 
     def stop(self, indices: Sequence[int]) -> None:
         """Crash the named nodes, and do not start them again by themselves."""
@@ -109,32 +108,21 @@ class Network(Surroundings):
 
     def wipe(self, index: int) -> None:
         """The node loses its data directory while it is stopped."""
-        self.nodes[index].disk.ledger = self._ledger()
-        self.nodes[index].disk.records.clear()
+        self.nodes[index].disk = NodeDisk(self._ledger(), VirtualDisk())
         self.invariants.forget(self.addresses[index])
 
     def partition(self, sides: dict[int, int]) -> None:
         """Cut the network; `{}` heals it, and the nodes find each other again."""
-        before = {(a, b) for a in self._indices for b in self._indices if self.links.connected(a, b)}
         self.links.partition(sides)
-        for a in self._indices:
-            for b in self._indices:
-                if a != b and self.links.connected(a, b) and (a, b) not in before:
-                    self._meet(a, b)
+        self.connections.look()
 
-    def run_for(self, milliseconds: int) -> None:
+    async def run_for(self, milliseconds: int) -> None:
         """Let that much time pass."""
-        until = self.clock.now_ms + milliseconds
-        while self.clock.step(until):
-            continue
+        await self.clock.run_until(lambda: False, milliseconds)
 
-    def run_until(self, reached: Callable[[], bool], within_ms: int) -> bool:
+    async def run_until(self, reached: Callable[[], bool], within_ms: int) -> bool:
         """Let time pass until `reached()`; False if `within_ms` milliseconds were not enough."""
-        until = self.clock.now_ms + within_ms
-        while not reached():
-            if not self.clock.step(until):
-                return reached()
-        return True
+        return await self.clock.run_until(reached, within_ms)
 
     def keep_restarting(self, max_pause_ms: int) -> None:
         """From now on a node that crashed comes back by itself within `max_pause_ms`."""
@@ -147,7 +135,16 @@ class Network(Surroundings):
 
         look()
 
-    # -- what nodes reach ----------------------------------------------------------------------------------------
+    # -- what nodes reach (`node.Outside`) -------------------------------------------------------------------------
+
+    def started(self, index: int, life: Life) -> None:
+        self._record("started", index)
+        self._nursery.start_soon(self._live, index, life)
+        self.clock.after(0, lambda: self.connections.introduce(index))
+
+    def crashed(self, index: int, life: Life) -> None:
+        self._record("crashed", index)
+        self.connections.end_with(life)
 
     def send(self, source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> None:
         interceptor = self.interceptors.get(source)
@@ -156,16 +153,29 @@ class Network(Surroundings):
 
     def transmit(self, source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> None:
         """Put a message on the wire to each of `recipients`."""
-        if source in self.byzantine and not self._has_ration(source):
+        life = self.nodes[source].life
+        if life is None or (source in self.byzantine and not self._has_ration(source)):
             return
-        sender = self.addresses[source]
-        for address in sorted(recipients):
-            target = self._index.get(address)
-            if code == COMMIT and self.commit_loss > 0 and self.rng.random() < self.commit_loss:
-                continue
-            if target is not None and target != source:
-                node = self.nodes[target]
-                self.links.carry(source, target, lambda node=node: node.receive(code, data, sender))  # type: ignore[misc]
+        self._record("sent", source, code, data)
+        life.exchange.send_consensus(code, data, recipients)
+
+    def signed(self, index: int, payload: SignedPayload[Payload]) -> None:
+        self._record("signed", index, payload.signature)
+        self._check(lambda: self.invariants.signed(self.addresses[index], payload))
+
+    def imported(self, index: int, block: Block) -> None:
+        self._record("imported", index, block.number)
+        is_first = all(node.height < block.number for node in self.nodes if node.index != index)
+        self._check(lambda: self.invariants.imported(index, block))
+        if self.finisher_loss > 0 and is_first and self.rng.random() < self.finisher_loss:
+            self.clock.after(0, lambda: self._lose_finisher(index))
+
+    def strike(self, index: int, step: str) -> bool:
+        """Whether the power goes on node `index` right before it does `step`, something that lasts."""
+        if self.crash_limit <= 0 or self.rng.random() >= self.crash_chance:
+            return False
+        self.crash_limit -= 1
+        return True
 
     def _has_ration(self, source: int) -> bool:
         """Take one message off what this liar may send within the current second."""
@@ -173,76 +183,37 @@ class Network(Surroundings):
         self._rations[second] += 1
         return self._rations[second] <= LIAR_MESSAGES_PER_SECOND
 
-    def signed(self, index: int, payload: SignedPayload[Payload]) -> None:
-        self.invariants.signed(self.addresses[index], payload)
-
-    def imported(self, index: int, block: Block) -> None:
-        is_first = all(node.height < block.number for node in self.nodes if node.index != index)
-        self.invariants.imported(index, block)
-        if self.finisher_loss > 0 and is_first and self.rng.random() < self.finisher_loss:
-            self.clock.after(0, lambda: self._lose_finisher(index))
-
     def _lose_finisher(self, index: int) -> None:
+        indices = range(len(self.nodes))
         everybody = self.rng.random() < 0.5
-        self.stop(self._indices if everybody else [index])
-        others = [other for other in self._indices if other != index]
+        self.stop(indices if everybody else [index])
+        others = [other for other in indices if other != index]
         self.clock.after(self.rng.randint(1, 3_000), lambda: self.start(others))
         self.clock.after(self.rng.randint(5_000, 15_000), lambda: self.start([index]))
 
-    def behind(self, index: int, address: bytes) -> None:
-        self._sync_soon(index)
+    # -- inside ------------------------------------------------------------------------------------------------------
 
-    def noted(self, index: int, note: Note) -> None:
-        self.notes[index, note.topic] += 1
+    async def _live(self, index: int, life: Life) -> None:
+        log_as(index, self.notes)
+        try:
+            await life.run()
+        except* StorageError:
+            if life is self.nodes[index].life:
+                self.nodes[index].crash()
+        except* Exception as errors:
+            self.clock.fail(_first(errors))
 
-    def strike(self, index: int, effect: Effect) -> bool:
-        """Whether the power goes on node `index` right before (and for a signature, right after logging) `effect`."""
-        if self.crash_limit <= 0 or self.rng.random() >= self.crash_chance:
-            return False
-        self.crash_limit -= 1
-        return True
+    def _check(self, invariant: Callable[[], None]) -> None:
+        """A broken invariant ends the story at once, whoever would catch the exception here."""
+        try:
+            invariant()
+        except Broken as broken:
+            self.clock.fail(broken)
 
-    # -- finding each other and catching up ------------------------------------------------------------------------
+    def _record(self, *what: object) -> None:
+        self._trace.update(repr((self.clock.now_ms, what)).encode())
 
-    @property
-    def _indices(self) -> range:
-        return range(len(self.nodes))
 
-    def _introduce(self, index: int) -> None:
-        self._sync_soon(index)
-        for other in self._indices:
-            if other != index and self.links.connected(index, other):
-                self._meet(index, other)
-                self._meet(other, index)
-
-    def _meet(self, a: int, b: int) -> None:
-        """`a` learns that it reaches `b`."""
-
-        def connected() -> None:
-            if self.nodes[b].running and self.links.connected(a, b):
-                self.nodes[a].peer_connected(self.addresses[b])
-                self._sync_soon(a)
-
-        self.clock.after(self.rng.randint(1, 100), connected)
-
-    def _sync_soon(self, index: int) -> None:
-        if index in self._syncing:
-            return
-        self._syncing.add(index)
-        self.clock.after(self.rng.randint(SYNC_MS // 2, SYNC_MS), lambda: self._sync(index))
-
-    def _sync(self, index: int) -> None:
-        self._syncing.discard(index)
-        node = self.nodes[index]
-        sources = [
-            other
-            for other in self.nodes
-            if other.running and other.height > node.height and self.links.connected(index, other.index)
-        ]
-        if not node.running or not sources:
-            return
-        source = self.rng.choice(sources)
-        for block in list(source.disk.ledger.blocks[node.height + 1 :]):
-            if not node.running or not node.import_synced(block):
-                break
-        self._sync_soon(index)
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner

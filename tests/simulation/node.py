@@ -1,85 +1,63 @@
-"""A simulated validator: the real state machine and journal, a model of everything around them.
+"""A simulated validator: the production node's parts around a disk that survives their crashes.
 
-What survives a crash is exactly what the real node has on disk: the chain and the journal's records. A crash may strike
-between any two effects, so every order of "logged, signed, sent, imported" is cut somewhere in some seed.
+What survives a crash is exactly what the real node has on its disk: the chain and the consensus log. A crash may strike
+before anything that lasts: a write, a flush, a signature, a message, an import.
 """
 
 import random
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from lacnode.consensus.ballot import Ballot
-from lacnode.consensus.effects import (
-    BuildBlock,
-    CheckProposal,
-    Effect,
-    ImportBlock,
-    Note,
-    PeerIsAhead,
-    RecordDraft,
-    RecordPrepared,
-    Send,
-    SignPayload,
-    StartBlockTimer,
-    StartRoundTimer,
-    StopTimers,
-)
-from lacnode.consensus.events import (
-    BlockBuilt,
-    BlockTimerExpired,
-    Event,
-    HeadChanged,
-    ImportFailed,
-    MessageReceived,
-    PayloadSigned,
-    PeerConnected,
-    ProposalChecked,
-    RoundTimerExpired,
-    SigningRefused,
-)
 from lacnode.consensus.ibft import Ibft
-from lacnode.consensus.journal import Contradiction, Journal
-from lacnode.consensus.payloads import Payload, SignedPayload, sign_payload
+from lacnode.consensus.journal import Journal
+from lacnode.consensus.payloads import Payload, SignedPayload
 from lacnode.consensus.prepared import PreparedBlock
 from lacnode.crypto.node_key import NodeKey
-from lacnode.crypto.signer import KeySigner
+from lacnode.p2p.eth_server import EthServer
+from lacnode.p2p.wire.eth_messages import EthMessage
 from lacnode.primitives.block import Block
+from lacnode.storage.consensus_log import ConsensusLog
+from tests.simulation.chain import Speeds
 from tests.simulation.clock import VirtualClock
+from tests.simulation.disk import VirtualDisk
 from tests.simulation.ledger import Ledger
+from tests.simulation.life import LOG_PATH, Life
 
 
 @dataclass(slots=True)
-class Speeds:
-    """How long work takes on this node, in milliseconds."""
-
-    build_ms: int = 3
-    check_ms: int = 3
-    import_ms: int = 2
-    clock_skew_ms: int = 0
-
-
-@dataclass(slots=True)
-class Disk:
-    """What a crash leaves."""
+class NodeDisk:
+    """A data directory: the chain, and the file of the consensus log."""
 
     ledger: Ledger
-    records: list[bytes] = field(default_factory=list)
+    files: VirtualDisk = field(default_factory=VirtualDisk)
+
+    def after_power_loss(self, rng: random.Random) -> "NodeDisk":
+        """What is found when the power is back."""
+        return NodeDisk(self.ledger.after_power_loss(rng), self.files.after_power_loss(rng))
+
+    def copy(self) -> "NodeDisk":
+        """As an operator copies it while the node is stopped."""
+        return NodeDisk(self.ledger.copy(), self.files.copy())
 
 
-class Crash(Exception):
-    """The power went: nothing more happens on this node until it is started again."""
-
-
-class Surroundings:
+class Outside(Protocol):
     """What a node reaches outside itself: given by the network it is part of."""
 
-    send: Callable[[int, int, bytes, frozenset[bytes]], None]
-    signed: Callable[[int, SignedPayload[Payload]], None]
-    imported: Callable[[int, Block], None]
-    behind: Callable[[int, bytes], None]
-    strike: Callable[[int, Effect], bool]
-    noted: Callable[[int, Note], None]
+    def send(self, source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> None: ...
+    def signed(self, index: int, payload: SignedPayload[Payload]) -> None: ...
+    def imported(self, index: int, block: Block) -> None: ...
+    def strike(self, index: int, step: str) -> bool: ...
+    def started(self, index: int, life: Life) -> None: ...
+    def crashed(self, index: int, life: Life) -> None: ...
+
+
+class SyncLies(Protocol):
+    """How a liar answers those who synchronise from it (`sync_liars`)."""
+
+    def claimed_height(self, height: int) -> int: ...
+    async def answer(self, request: EthMessage, server: EthServer) -> EthMessage: ...
 
 
 class SimulatedNode:
@@ -89,24 +67,24 @@ class SimulatedNode:
         self,
         index: int,
         key: NodeKey,
-        disk: Disk,
+        disk: NodeDisk,
         clock: VirtualClock,
         rng: random.Random,
-        outside: Surroundings,
+        outside: Outside,
         speeds: Speeds,
     ) -> None:
         self.index = index
         self.key = key
         self.disk = disk
         self.speeds = speeds
-        self.machine: Ibft | None = None
+        self.outside = outside
         self.ballot = Ballot()
-        self._signer = KeySigner(key)
+        self.lies: SyncLies | None = None
+        self.denied: set[bytes] = set()
+        """Addresses of nodes that broke the protocol of a session with this one."""
+        self.life: Life | None = None
         self._clock = clock
         self._rng = rng
-        self._outside = outside
-        self._life = 0
-        self._timers = {"block": 0, "round": 0}
 
     @property
     def address(self) -> bytes:
@@ -114,7 +92,12 @@ class SimulatedNode:
 
     @property
     def running(self) -> bool:
-        return self.machine is not None
+        return self.life is not None
+
+    @property
+    def machine(self) -> Ibft | None:
+        """The state machine of a node that runs."""
+        return None if self.life is None else self.life.validator.machine
 
     @property
     def height(self) -> int:
@@ -123,144 +106,32 @@ class SimulatedNode:
 
     @property
     def prepared(self) -> PreparedBlock | None:
-        """What this node is bound to propose at the height after its head, from its first start on."""
-        return self._journal.at(self.height + 1).prepared
+        """What this node is bound to propose at the height after its head, by its disk."""
+        log = ConsensusLog(LOG_PATH, disk=self.disk.files.copy())
+        return Journal.restore(log.records()).at(self.height + 1).prepared
 
     def now_ms(self) -> int:
         """This node's wall clock."""
         return self._clock.now_ms + self.speeds.clock_skew_ms
 
-    # -- life and death ------------------------------------------------------------------------------------------
-
     def start(self) -> None:
         """Come up with what the disk holds."""
-        self._life += 1
-        self._journal = Journal.restore(self.disk.records)
-        self.machine = Ibft(self.address, self._journal)
-        self.take(self._head_event())
+        self.life = Life(self, self._clock)
+        self.denied.clear()
+        self.outside.started(self.index, self.life)
 
     def crash(self) -> None:
         """Forget everything but the disk."""
-        self.machine = None
-        self._life += 1
-
-    # -- events --------------------------------------------------------------------------------------------------
+        if self.life is not None:
+            life, self.life = self.life, None
+            life.end()
+            self.disk = self.disk.after_power_loss(self._rng)
+            self.outside.crashed(self.index, life)
 
     def receive(self, code: int, data: bytes, sender: bytes) -> None:
-        self.take(MessageReceived(code, data, sender))
+        """A consensus message from the peer at address `sender`."""
+        if self.life is not None:
+            self.life.validator.message_received(code, data, sender)
 
-    def peer_connected(self, address: bytes) -> None:
-        self.take(PeerConnected(address))
 
-    def take(self, event: Event) -> None:
-        """Give the machine an event and carry out what it asks, in order."""
-        if self.machine is None:
-            return
-        events = deque([event])
-        try:
-            while events:
-                for effect in self.machine.handle(events.popleft(), self.now_ms()):
-                    if self._outside.strike(self.index, effect):
-                        raise Crash
-                    answer = self._carry_out(effect)
-                    if answer is not None:
-                        events.append(answer)
-        except Crash:
-            self.crash()
-
-    def import_synced(self, block: Block) -> bool:
-        """Take a block that another node gave us."""
-        if block.number != self.height + 1 or self.disk.ledger.append(block, self.now_ms()) is not None:
-            return False
-        self._outside.imported(self.index, block)
-        self.take(self._head_event())
-        return True
-
-    def _carry_out(self, effect: Effect) -> Event | None:
-        match effect:
-            case SignPayload():
-                return self._sign(effect)
-            case RecordDraft():
-                self.disk.records.append(self._journal.record_draft(effect.round_id, effect.draft))
-            case RecordPrepared():
-                self.disk.records.append(self._journal.record_prepared(effect.prepared))
-            case Send():
-                self._outside.send(self.index, effect.code, effect.data, effect.recipients)
-            case StartRoundTimer():
-                self._timer("round", effect.delay_ms, RoundTimerExpired(effect.height, effect.round))
-            case StartBlockTimer():
-                self._timer("block", effect.due_ms - self.now_ms(), BlockTimerExpired(effect.height, effect.round))
-            case StopTimers():
-                self._timers = {name: number + 1 for name, number in self._timers.items()}
-            case BuildBlock():
-                self._later(self.speeds.build_ms, lambda: self._build(effect))
-            case CheckProposal():
-                self._later(self.speeds.check_ms, lambda: self._check(effect))
-            case ImportBlock():
-                self._later(self.speeds.import_ms, lambda: self._import(effect))
-            case PeerIsAhead():
-                self._outside.behind(self.index, effect.address)
-            case Note():
-                self._outside.noted(self.index, effect)
-        return None
-
-    def _sign(self, effect: SignPayload) -> Event:
-        try:
-            record = self._journal.admit(effect.payload)
-        except Contradiction as refusal:
-            return SigningRefused(effect.payload, str(refusal))
-        self.disk.records.append(record)
-        if self._outside.strike(self.index, effect):
-            raise Crash
-        signed = sign_payload(effect.payload, self._signer)
-        self._outside.signed(self.index, signed)
-        return PayloadSigned(signed)
-
-    def _build(self, effect: BuildBlock) -> None:
-        ledger = self.disk.ledger
-        if ledger.head.number + 1 == effect.height:
-            vote = self.ballot.next_vote(self.address, ledger.tally)
-            block = ledger.make_block(self.address, effect.round, effect.timestamp, vote=vote)
-            self.take(BlockBuilt(effect.height, effect.round, block))
-
-    def _check(self, effect: CheckProposal) -> None:
-        self.take(ProposalChecked(effect.digest, self.disk.ledger.check(effect.block, self.now_ms())))
-
-    def _import(self, effect: ImportBlock) -> None:
-        ledger = self.disk.ledger
-        if effect.block.number <= ledger.head.number:
-            return
-        failure = ledger.append(effect.block, self.now_ms())
-        if failure is not None:
-            self.take(ImportFailed(effect.block.number, effect.digest, failure))
-            return
-        self._outside.imported(self.index, effect.block)
-        self.take(self._head_event())
-
-    def _head_event(self) -> HeadChanged:
-        ledger = self.disk.ledger
-        self.disk.records[:] = self._journal.head_changed(ledger.head.number)
-        rules = ledger.rules
-        return HeadChanged(ledger.head, ledger.validators, rules.block_period_ms, rules.request_timeout_ms)
-
-    # -- time ----------------------------------------------------------------------------------------------------
-
-    def _timer(self, name: str, delay_ms: int, event: Event) -> None:
-        self._timers[name] += 1
-        number = self._timers[name]
-
-        def fire() -> None:
-            if self._timers[name] == number:
-                self.take(event)
-
-        self._later(max(0, delay_ms), fire)
-
-    def _later(self, delay_ms: int, action: Callable[[], None]) -> None:
-        """Run `action` unless the node has died meanwhile."""
-        life = self._life
-
-        def act() -> None:
-            if self._life == life and self.machine is not None:
-                action()
-
-        self._clock.after(delay_ms, act)
+SpeedsOf = Callable[[int], Speeds]

@@ -7,10 +7,10 @@ from lacnode.consensus.block_hash import on_chain_hash
 from lacnode.consensus.messages import decode_envelope
 from lacnode.consensus.payloads import COMMIT
 from tests.simulation.campaign import Stalled, recovery_bound_ms
+from tests.simulation.chain import Speeds
 from tests.simulation.invariants import Broken
 from tests.simulation.links import Weather
 from tests.simulation.network import Interceptor, Network
-from tests.simulation.node import Speeds
 
 STEADY = Weather(min_delay_ms=5, max_delay_ms=5)
 
@@ -22,9 +22,9 @@ def started(size: int, speeds: Speeds | None = None, weather: Weather = STEADY) 
     return network
 
 
-def must_reach(network: Network, height: int, within_ms: int) -> None:
+async def must_reach(network: Network, height: int, within_ms: int) -> None:
     """Every honest node gets to `height` in time, or Stalled; and all have the same chain."""
-    if not network.run_until(lambda: network.height >= height, within_ms):
+    if not await network.run_until(lambda: network.height >= height, within_ms):
         states = [(node.height, node.machine and node.machine.status.round) for node in network.nodes]
         raise Stalled(f"no block {height} everywhere within {within_ms} ms: (head, round) {states}")
     chains = {tuple(on_chain_hash(b.header) for b in n.disk.ledger.blocks[1 : height + 1]) for n in network.honest}
@@ -67,10 +67,10 @@ def all_prepared(network: Network, height: int) -> Callable[[], bool]:
     return reached
 
 
-def all_restart(finisher: int | None) -> None:
+async def all_restart(finisher: int | None) -> None:
     """All four die between prepare and commit of block 3; node `finisher` has imported it, and is the last to return."""
     network = started(4)
-    must_reach(network, 2, 20_000)
+    await must_reach(network, 2, 20_000)
     lose = keeping_back(COMMIT, 3, 0)
 
     def to_finisher(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
@@ -81,20 +81,22 @@ def all_restart(finisher: int | None) -> None:
         return True
 
     every(network, to_finisher)
-    assert network.run_until(all_prepared(network, 3), 10_000)
+    assert await network.run_until(all_prepared(network, 3), 10_000)
     (expected,) = {prepared_hash(network, index) for index in range(4)}
     if finisher is not None:
-        assert network.run_until(lambda: network.nodes[finisher].height == 3, 1_000)
+        assert await network.run_until(lambda: network.nodes[finisher].height == 3, 1_000)
     network.stop(range(4))
-    network.run_for(3_000)
+    await network.run_for(3_000)
     every(network, None)
     alive = [index for index in range(4) if index != finisher]
     network.start(alive)
-    reached = network.run_until(lambda: all(network.nodes[i].height >= 3 for i in alive), recovery_bound_ms(network))
+    reached = await network.run_until(
+        lambda: all(network.nodes[i].height >= 3 for i in alive), recovery_bound_ms(network)
+    )
     if not reached:
         raise Stalled("those who came back do not agree on block 3")
     found = {on_chain_hash(network.nodes[i].disk.ledger.blocks[3].header) for i in alive}
     if found != {expected}:
         raise Broken("a block that all had prepared gave way to another")
     network.start()
-    must_reach(network, 5, recovery_bound_ms(network))
+    await must_reach(network, 5, recovery_bound_ms(network))

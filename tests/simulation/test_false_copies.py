@@ -18,6 +18,7 @@ from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.transaction import LEGACY, Transaction, sign_payload
 from tests.simulation.campaign import recovery_bound_ms
 from tests.simulation.network import Network
+from tests.simulation.play import simulated
 from tests.simulation.stage import all_prepared, every, keeping_back, must_reach, started
 
 LIAR = 3
@@ -73,21 +74,23 @@ def rounds(network: Network) -> list[int]:
 
 
 @pytest.mark.parametrize("change", FALSE)
-def test_no_round_is_lost_to_a_swapped_block(change: Callable[[Block], Block]) -> None:
+@simulated
+async def test_no_round_is_lost_to_a_swapped_block(change: Callable[[Block], Block]) -> None:
     network = started(4)
     swap_blocks(network, change)
-    must_reach(network, 8, 30_000)
+    await must_reach(network, 8, 30_000)
     assert rounds(network)[:8] == [0] * 8
 
 
 @pytest.mark.parametrize("change", FALSE)
-def test_no_second_round_is_lost_to_a_swapped_block_in_a_round_change(change: Callable[[Block], Block]) -> None:
+@simulated
+async def test_no_second_round_is_lost_to_a_swapped_block_in_a_round_change(change: Callable[[Block], Block]) -> None:
     """All have prepared block 2 and must show it in their round changes, which the liar swaps. The next proposer, node 2,
     needs the round change of one of them."""
     network = started(4)
-    must_reach(network, 1, 20_000)
+    await must_reach(network, 1, 20_000)
     every(network, keeping_back(COMMIT, 2, 0))
-    assert network.run_until(all_prepared(network, 2), 10_000)
+    assert await network.run_until(all_prepared(network, 2), 10_000)
     swap_blocks(network, change)
-    must_reach(network, 2, recovery_bound_ms(network))
+    await must_reach(network, 2, recovery_bound_ms(network))
     assert rounds(network)[1] == 1

@@ -5,7 +5,7 @@ with random seeds, as an unknown fault would have to be.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
@@ -31,9 +31,11 @@ from tests.simulation.campaign import Stalled, recovery_bound_ms, run_seed
 from tests.simulation.clock import Storm
 from tests.simulation.invariants import Broken
 from tests.simulation.network import Interceptor, Network
+from tests.simulation.play import play
 from tests.simulation.stage import all_prepared, all_restart, every, keeping_back, must_reach, started
 
 Fault = Callable[[pytest.MonkeyPatch], None]
+Scenario = Callable[[], Awaitable[None]]
 
 CAUGHT = (Broken, Stalled, Storm)
 
@@ -116,39 +118,39 @@ def one_vote_takes_us_along(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- scenarios that hold without them --------------------------------------------------------------------------------
 
 
-def halves() -> None:
+async def halves() -> None:
     """A network cut in the middle stands still, and goes on when it is whole."""
     network = started(4)
-    must_reach(network, 2, 20_000)
+    await must_reach(network, 2, 20_000)
     network.partition({0: 1, 1: 1})
-    network.run_for(20_000)
+    await network.run_for(20_000)
     network.partition({})
-    must_reach(network, max(node.height for node in network.nodes) + 2, recovery_bound_ms(network))
+    await must_reach(network, max(node.height for node in network.nodes) + 2, recovery_bound_ms(network))
 
 
-def one_is_gone() -> None:
+async def one_is_gone() -> None:
     """Three of four go on."""
     network = started(4)
-    must_reach(network, 2, 20_000)
+    await must_reach(network, 2, 20_000)
     network.stop([3])
     bound = 3 * recovery_bound_ms(network)
-    if not network.run_until(lambda: all(node.height >= 4 for node in network.nodes[:3]), bound):
+    if not await network.run_until(lambda: all(node.height >= 4 for node in network.nodes[:3]), bound):
         raise Stalled("three of four do not go on")
 
 
-def finisher_returns_all() -> None:
-    all_restart(FINISHER)
+async def finisher_returns_all() -> None:
+    await all_restart(FINISHER)
 
 
-def finishing_proposer_returns_last() -> None:
+async def finishing_proposer_returns_last() -> None:
     """Nobody is left who would propose the same block again only because it is its own."""
-    all_restart(PROPOSER)
+    await all_restart(PROPOSER)
 
 
-def with_liar(index: int, behaviour: Behaviour) -> Network:
+async def with_liar(index: int, behaviour: Behaviour) -> Network:
     """Four validators at height 3, one of which turns into a liar now."""
     network = started(4)
-    must_reach(network, 2, 20_000)
+    await must_reach(network, 2, 20_000)
     turn_liar(network, index, behaviour)
     return network
 
@@ -159,10 +161,10 @@ def turn_liar(network: Network, index: int, behaviour: Behaviour) -> None:
     network.interceptors[index] = behaviour(network, index, network.rng)
 
 
-def one_finishes_in_secret(liar: int, behaviour: Behaviour) -> None:
+async def one_finishes_in_secret(liar: int, behaviour: Behaviour) -> None:
     """All prepare block 3 and only one node gets the commits, and is gone for a while; the liar proposes another."""
     network = started(4)
-    must_reach(network, 2, 20_000)
+    await must_reach(network, 2, 20_000)
     lose = keeping_back(COMMIT, 3, 0)
 
     def to_finisher(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
@@ -172,32 +174,32 @@ def one_finishes_in_secret(liar: int, behaviour: Behaviour) -> None:
         return True
 
     every(network, to_finisher)
-    assert network.run_until(all_prepared(network, 3), 10_000)
-    assert network.run_until(lambda: network.nodes[FINISHER].height == 3, 1_000)
+    assert await network.run_until(all_prepared(network, 3), 10_000)
+    assert await network.run_until(lambda: network.nodes[FINISHER].height == 3, 1_000)
     network.stop([FINISHER])
     every(network, None)
     turn_liar(network, liar, behaviour)
-    network.run_for(15_000)
+    await network.run_for(15_000)
     network.start([FINISHER])
-    must_reach(network, 5, recovery_bound_ms(network))
+    await must_reach(network, 5, recovery_bound_ms(network))
 
 
-def a_usurper() -> None:
-    one_finishes_in_secret(3, usurper)
+async def a_usurper() -> None:
+    await one_finishes_in_secret(3, usurper)
 
 
-def a_pretender() -> None:
-    one_finishes_in_secret(1, pretender)
+async def a_pretender() -> None:
+    await one_finishes_in_secret(1, pretender)
 
 
-def a_repeater() -> None:
+async def a_repeater() -> None:
     """Node 0 says all it says to the proposer twice, in different bytes, and nothing to others, who hear of no proposal
     either; and then it is silent."""
-    network = with_liar(0, repeater)
+    network = await with_liar(0, repeater)
     network.interceptors[PROPOSER] = lambda source, code, data, recipients: _only_to(
         network, {network.addresses[0]}, keeping_back(PROPOSAL, 3, 0), (source, code, data, recipients)
     )
-    must_reach(network, 5, 3 * recovery_bound_ms(network))
+    await must_reach(network, 5, 3 * recovery_bound_ms(network))
 
 
 def _only_to(
@@ -237,10 +239,10 @@ def _other_signature(signature: bytes) -> bytes:
     return signature[:32] + s.to_bytes(32) + bytes([signature[64] ^ 1])
 
 
-def a_hurrier() -> None:
+async def a_hurrier() -> None:
     """Node 0 asks for rounds that last for hours, in which it is the proposer, and says nothing else."""
-    network = with_liar(0, hurrier)
-    must_reach(network, 5, 3 * recovery_bound_ms(network))
+    network = await with_liar(0, hurrier)
+    await must_reach(network, 5, 3 * recovery_bound_ms(network))
 
 
 # -- the tests -----------------------------------------------------------------------------------------------------
@@ -260,11 +262,11 @@ def a_hurrier() -> None:
         (a_hurrier, one_vote_takes_us_along),
     ],
 )
-def test_a_scenario_catches(scenario: Callable[[], None], fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
-    scenario()
+def test_a_scenario_catches(scenario: Scenario, fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+    play(scenario)
     fault(monkeypatch)
     with pytest.raises(CAUGHT):
-        scenario()
+        play(scenario)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import keccak256
 from tests.simulation.campaign import recovery_bound_ms
 from tests.simulation.network import Network
+from tests.simulation.play import simulated
 from tests.simulation.stage import must_reach, started
 
 SIZE = 4
@@ -62,43 +63,47 @@ def unregistered(number: int) -> bytes:
     return REFUSED
 
 
-def test_besu_528() -> None:
+@simulated
+async def test_besu_528() -> None:
     """Everything starts cold, and no rules are registered yet: the contract refuses everybody."""
     network = started(SIZE)
     network.stop(range(SIZE))
     permission(network, unregistered)
     network.start()
-    must_reach(network, 5, recovery_bound_ms(network))
+    await must_reach(network, 5, recovery_bound_ms(network))
 
 
 @pytest.mark.parametrize("answer", [broken, unregistered], ids=["broken", "unregistered"])
-def test_lacchain_34(answer: Answer) -> None:
+@simulated
+async def test_lacchain_34(answer: Answer) -> None:
     """Everybody is restarted at once after the rules were lost in block 5."""
     network = started(SIZE)
     permission(network, lambda number: PERMITTED if number < 5 else answer(number))
-    must_reach(network, 8, 60_000)
+    await must_reach(network, 8, 60_000)
     network.stop(range(SIZE))
-    network.run_for(60_000)
+    await network.run_for(60_000)
     before = max(node.height for node in network.nodes)
     network.start()
-    must_reach(network, before + 3, recovery_bound_ms(network))
+    await must_reach(network, before + 3, recovery_bound_ms(network))
 
 
-def test_besu_4319() -> None:
+@simulated
+async def test_besu_4319() -> None:
     """A validator was away for a hundred blocks; its own state and everybody else's must let it back in."""
     network = started(SIZE)
     permission(network, lambda number: PERMITTED if number < 10 else REFUSED)
-    must_reach(network, 5, 60_000)
+    await must_reach(network, 5, 60_000)
     network.stop([0])
-    assert network.run_until(lambda: network.nodes[1].height >= 105, 300_000)
+    assert await network.run_until(lambda: network.nodes[1].height >= 105, 300_000)
     network.start([0])
-    must_reach(network, 107, SLICE_MS + 10_000)
+    await must_reach(network, 107, SLICE_MS + 10_000)
 
 
-def test_without_the_rule_about_validators_such_a_network_stays_down() -> None:
+@simulated
+async def test_without_the_rule_about_validators_such_a_network_stays_down() -> None:
     """What the rule is for: by the contract alone nobody meets anybody."""
     network = started(SIZE)
     network.stop(range(SIZE))
     permission(network, unregistered, rule_of_validators=False)
     network.start()
-    assert not network.run_until(lambda: network.height >= 1, recovery_bound_ms(network))
+    assert not await network.run_until(lambda: network.height >= 1, recovery_bound_ms(network))

@@ -1,0 +1,156 @@
+"""A `Ledger` with the face of `chain.Blockchain`, as far as validator, synchronizer and peers look at it.
+
+Must check what the real chain checks of headers and seals, and take the time that execution takes.
+"""
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from lacnode.chain.blockchain import Head
+from lacnode.chain.refusal import BlockRefused, UnknownParent
+from lacnode.chainspec.genesis import parse_genesis
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.consensus.block_hash import on_chain_hash
+from lacnode.consensus.validators import VoteTally
+from lacnode.primitives.block import Block
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.receipt import Receipt
+from lacnode.primitives.rlp import RlpError
+from tests.simulation.ledger import Ledger, Rules
+from tests.simulation.worker import Effort, TimePasses
+
+
+@dataclass(slots=True)
+class Speeds:
+    """How long work takes on this node, and how far its clock is off, in milliseconds. `slowness` stretches execution:
+    what is left of a processor that answers RPC calls besides."""
+
+    build_ms: int = 3
+    check_ms: int = 3
+    import_ms: int = 2
+    disk_ms: int = 0
+    clock_skew_ms: int = 0
+    slowness: float = 1.0
+
+
+@functools.cache
+def spec_of(rules: Rules) -> ChainSpec:
+    """The chain specification of a network with these rules. Its genesis block is not that of the network."""
+    ibft = {
+        "epochlength": rules.epoch_length,
+        "xblockperiodmilliseconds": rules.block_period_ms,
+        "requesttimeoutseconds": rules.request_timeout_ms // 1000,
+    }
+    config = {"chainId": 1, "berlinBlock": 0, "ibft2": ibft}
+    return parse_genesis({"config": config, "difficulty": "0x1", "gasLimit": "0x989680", "alloc": {}})
+
+
+class SimulatedChain:
+    """`touched("import")` is called before a block is stored, `imported(block)` when it is the head."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        speeds: Speeds,
+        now_ms: Callable[[], int],
+        touched: Callable[[str], None],
+        imported: Callable[[Block], None],
+    ) -> None:
+        self.ledger = ledger
+        self.spec = spec_of(ledger.rules)
+        self.genesis_hash = _hash_of(ledger.blocks[0])
+        self._speeds = speeds
+        self._now_ms = now_ms
+        self._touched = touched
+        self._imported = imported
+        self._effort = Effort(lambda: speeds.slowness)
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    @property
+    def head(self) -> Head:
+        header = self.ledger.head
+        return Head(header, self.ledger.head_hash, 1 + header.number)
+
+    def tally_after(self, header: BlockHeader) -> VoteTally:
+        return self.ledger.tally_after(header.number)
+
+    def validators_after(self, header: BlockHeader) -> tuple[bytes, ...]:
+        return self.tally_after(header).validators
+
+    def hash_at(self, number: int) -> bytes | None:
+        return self.ledger.hash_at(number)
+
+    def header_at(self, number: int) -> BlockHeader | None:
+        return self.ledger.blocks[number].header if number < len(self.ledger.blocks) else None
+
+    def header_of(self, hash_: bytes) -> BlockHeader | None:
+        block = self.block_of(hash_)
+        return None if block is None else block.header
+
+    def block_of(self, hash_: bytes) -> Block | None:
+        number = self.ledger.number_of(hash_)
+        return None if number is None else self.ledger.blocks[number]
+
+    def receipts_of(self, hash_: bytes) -> Sequence[Receipt] | None:
+        return None if self.ledger.number_of(hash_) is None else ()
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def build_block(
+        self, timestamp: int, coinbase: bytes, extra_data: bytes, candidates: Iterable[object], deadline: float
+    ) -> Block:
+        self._effort.spend(("build", self.head.hash, extra_data), self._speeds.build_ms)
+        return self.ledger.block_with(coinbase, timestamp, extra_data)
+
+    def check_proposal(self, block: Block) -> None:
+        hash_ = self._follow(block)
+        self._effort.spend(("check", hash_), self._speeds.check_ms)
+        self._refuse(self.ledger.check(block, self._now_ms()))
+
+    def import_block(self, block: Block) -> bool:
+        if self.ledger.number_of(_hash_of(block)) is not None:
+            return False
+        hash_ = self._follow(block)
+        self._effort.spend(("import", hash_), self._speeds.import_ms)
+        self._touched("import")
+        self._refuse(self.ledger.append(block, self._now_ms()))
+        self._imported(block)
+        return True
+
+    @contextmanager
+    def bulk_import(self) -> Iterator[None]:
+        if self.ledger.bulk_from is None:
+            self.ledger.bulk_from = self.ledger.head.number
+        try:
+            yield
+        except TimePasses:
+            raise
+        except BaseException:
+            self.ledger.bulk_from = None
+            raise
+        else:
+            self.ledger.bulk_from = None
+
+    def _follow(self, block: Block) -> bytes:
+        """The hash of `block`, which follows the head."""
+        hash_ = _hash_of(block)
+        if block.header.parent_hash == self.ledger.head_hash:
+            return hash_
+        if self.ledger.number_of(block.header.parent_hash) is None:
+            raise UnknownParent(block.number, block.header.parent_hash)
+        raise BlockRefused("finality", f"block {block.number} competes with a final one")
+
+    @staticmethod
+    def _refuse(broken: str | None) -> None:
+        if broken is not None:
+            raise BlockRefused("header", broken)
+
+
+def _hash_of(block: Block) -> bytes:
+    try:
+        return on_chain_hash(block.header)
+    except RlpError as error:
+        raise BlockRefused("extra-data", str(error)) from None

@@ -1,0 +1,195 @@
+"""A simulated node from one start to its end: the production parts of a node on virtual time, put together as in `Node`.
+
+Everything here is lost in a crash; what stays is `NodeDisk`. A crash is immediate: whatever the parts still do before
+they notice that they are cancelled changes nothing outside.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import trio
+
+from lacnode.chain.blockchain import Blockchain
+from lacnode.chainspec.forks import ForkId
+from lacnode.consensus.ibft import Ibft
+from lacnode.consensus.journal import Journal
+from lacnode.node.block_exchange import BlockExchange
+from lacnode.node.first_meeting import wait_for_first_meeting
+from lacnode.p2p.chain_reader import LocalStatus, NoTransactions
+from lacnode.p2p.eth_server import EthServer
+from lacnode.p2p.peer import Peer
+from lacnode.p2p.wire.eth_messages import EthMessage
+from lacnode.primitives.block import Block
+from lacnode.primitives.transaction import Transaction
+from lacnode.storage.consensus_log import ConsensusLog
+from lacnode.sync.synchronizer import Synchronizer
+from lacnode.validator.block_maker import PoolBlockMaker
+from lacnode.validator.validator import Outside, Validator
+from tests.simulation.chain import SimulatedChain
+from tests.simulation.clock import VirtualClock
+from tests.simulation.witness import WatchedSigner, watch
+from tests.simulation.worker import VirtualWorker
+
+if TYPE_CHECKING:
+    from tests.simulation.node import SimulatedNode
+
+LOG_PATH = Path("/data/consensus.log")
+GENESIS_DIFFICULTY = 1
+
+
+class Life:
+    """One run of `node`, and the `NetworkHandler` of its sessions."""
+
+    def __init__(self, node: "SimulatedNode", clock: VirtualClock) -> None:
+        self.node = node
+        self.is_running = True
+        self.peers: dict[bytes, Peer] = {}
+        self._scope = trio.CancelScope()
+        self._nursery: trio.Nursery | None = None
+        self._moved = trio.Event()
+        self._serving = VirtualWorker(clock)
+        node.disk.files.touched = self.step
+        self.chain = SimulatedChain(node.disk.ledger, node.speeds, node.now_ms, self.step, self._imported)
+        self._records = ConsensusLog(LOG_PATH, disk=node.disk.files)
+        chain, state_worker = cast(Blockchain, self.chain), VirtualWorker(clock)
+        self._server = EthServer(self.chain, NoTransactions())
+        self.synchronizer = Synchronizer(
+            chain, lambda: self.peers.values(), worker=state_worker, on_syncing=self._syncing_changed
+        )
+        self.exchange = BlockExchange(chain, lambda: list(self.peers.values()), self.synchronizer, GENESIS_DIFFICULTY)
+        self.validator = self._make_validator(chain, state_worker, clock)
+
+    def _make_validator(self, chain: Blockchain, state_worker: VirtualWorker, clock: VirtualClock) -> Validator:
+        node = self.node
+        files = node.disk.files
+        signer = WatchedSigner(
+            node.key, self.step, self._signed, lambda record: files.forgets_flushes or files.is_durable(record)
+        )
+        journal = Journal.restore(self._records.records())
+        watch(journal, signer)
+        return Validator(
+            Ibft(node.address, journal),
+            journal=journal,
+            records=self._records,
+            signer=signer,
+            chain=chain,
+            maker=PoolBlockMaker(chain, node.address, node.ballot, lambda base_fee: ()),
+            outside=Outside(self._send, self.exchange.peer_is_ahead, self.exchange.announce),
+            state_worker=state_worker,
+            log_worker=VirtualWorker(clock, lambda: node.speeds.disk_ms),
+            now_ms=node.now_ms,
+            message_limit=chain.spec.ibft.at(0).message_queue_limit,
+        )
+
+    # -- living ------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Be a node until `end`."""
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                nursery.start_soon(self.synchronizer.run)
+                nursery.start_soon(self.exchange.run)
+                nursery.start_soon(self._take_part)
+
+    def start(self, task: Callable[[], Awaitable[None]]) -> None:
+        """Run `task` for as long as this life lasts."""
+        assert self._nursery is not None
+        self._nursery.start_soon(task)
+
+    def end(self) -> None:
+        """Nothing more happens."""
+        self.is_running = False
+        self._scope.cancel()
+
+    @property
+    def can_meet(self) -> bool:
+        """Whether sessions can begin."""
+        return self.is_running and self._nursery is not None
+
+    def step(self, name: str) -> None:
+        """Something that lasts is about to be done. The power may go before."""
+        if self.is_running and self.node.outside.strike(self.node.index, name):
+            self.node.crash()
+
+    async def _take_part(self) -> None:
+        peers = lambda: list(self.peers.values())  # noqa: E731
+        await wait_for_first_meeting(cast(Blockchain, self.chain), peers, self.node.address, lambda: self._moved)
+        await self.validator.run()
+
+    def _changed(self) -> None:
+        self._moved.set()
+        self._moved = trio.Event()
+
+    # -- what the parts say ------------------------------------------------------------------------------------------
+
+    def _send(self, code: int, data: bytes, recipients: frozenset[bytes]) -> None:
+        self.step("send")
+        if self.is_running:
+            self.node.outside.send(self.node.index, code, data, recipients)
+
+    def _signed(self, *signed: object) -> None:
+        if self.is_running:
+            self.node.outside.signed(self.node.index, *signed)  # type: ignore[arg-type]
+
+    def _imported(self, block: Block) -> None:
+        if self.is_running:
+            self.node.outside.imported(self.node.index, block)
+            self._changed()
+            self.validator.head_changed()
+
+    def _syncing_changed(self, syncing: bool) -> None:
+        self.validator.syncing_changed(syncing)
+
+    # -- what the network says (`p2p.handler.NetworkHandler`) ------------------------------------------------------------
+
+    def peer_joined(self, peer: Peer) -> None:
+        self._changed()
+        self.validator.peer_connected(peer.address)
+        self.synchronizer.hint()
+
+    def peer_left(self, peer: Peer, reason: str) -> None:
+        self._changed()
+
+    def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:
+        self.node.receive(code, data, peer.address)
+
+    def block_received(self, peer: Peer, block: Block) -> None:
+        self.exchange.block_received(peer, block)
+
+    def block_hashes_received(self, peer: Peer, blocks: Sequence[tuple[bytes, int]]) -> None:
+        self.exchange.block_hashes_received(peer, blocks)
+
+    def transactions_received(self, peer: Peer, transactions: Sequence[Transaction]) -> None:
+        """There are none."""
+
+    def transaction_hashes_received(self, peer: Peer, hashes: Sequence[bytes]) -> None:
+        """There are none."""
+
+    def breached(self, peer: Peer, reason: str) -> None:
+        """`peer` sent what no peer may send: it is kept out from now on."""
+        self.node.denied.add(peer.address)
+
+    # -- what peers ask ----------------------------------------------------------------------------------------------
+
+    def status(self) -> LocalStatus:
+        """How this node introduces itself."""
+        head = self.chain.head
+        claimed = head.header.number if self.node.lies is None else self.node.lies.claimed_height(head.header.number)
+        return LocalStatus(
+            network_id=1,
+            genesis_hash=self.chain.genesis_hash,
+            genesis_difficulty=GENESIS_DIFFICULTY,
+            head_hash=head.hash,
+            head_number=claimed,
+            total_difficulty=GENESIS_DIFFICULTY + claimed,
+            fork_id=ForkId(b"\0\0\0\0", 0),
+            accepts=lambda fork_id: True,
+        )
+
+    async def answer(self, request: EthMessage) -> EthMessage:
+        """The answer to a peer's request."""
+        if self.node.lies is not None:
+            return await self.node.lies.answer(request, self._server)
+        return await self._serving.run(lambda: self._server.answer(request))

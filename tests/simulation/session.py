@@ -1,0 +1,148 @@
+"""A connection between two simulated nodes: production peers with their outboxes at both ends, a virtual wire between them.
+
+Handshakes and encryption are left out. What an end takes from its outbox is on the wire; what arrives is opened and
+handed on as `p2p.session` does it.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import trio
+
+from lacnode.p2p.introduction import CAPABILITIES
+from lacnode.p2p.outbox import Outbox
+from lacnode.p2p.peer import Peer
+from lacnode.p2p.rlpx import ConnectionFailed
+from lacnode.p2p.session import PENDING_REQUESTS, take_message
+from lacnode.p2p.wire.capabilities import CapabilityTable, Route
+from lacnode.p2p.wire.enode import Enode
+from lacnode.p2p.wire.eth_messages import EthMessage, Status, decode
+from lacnode.p2p.wire.p2p_messages import DisconnectReason, Hello
+from lacnode.primitives.rlp import RlpError
+
+if TYPE_CHECKING:
+    from tests.simulation.life import Life
+
+ETH_VERSION = 68
+TABLE = CapabilityTable.negotiate(CAPABILITIES, CAPABILITIES)
+ROUTES = {id_: route for id_ in range(64) if (route := TABLE.resolve(id_)) is not None}
+
+Carry = Callable[["End", Route, Callable[[], None]], None]
+"""Put something on the wire: the sending end, what it is, and what to do where it arrives."""
+
+_decoded = functools.lru_cache(maxsize=512)(decode)
+
+
+class SimulatedPeer(Peer):
+    """A peer whose session ends without a task that waits for it."""
+
+    on_leave: Callable[[DisconnectReason], None]
+
+    def leave(self, reason: DisconnectReason) -> None:
+        if self.leaving is None:
+            super().leave(reason)
+            self.on_leave(reason)
+
+
+class End:
+    """One end of a session: `life` has `peer`."""
+
+    def __init__(self, life: "Life", other: "Life", carry: Carry, end_session: Callable[[str], None]) -> None:
+        self.life = life
+        self.remote: End
+        self.outbox = Outbox()
+        self.peer = _peer(other, self.outbox)
+        self.peer.on_leave = lambda reason: end_session(f"we disconnected: {reason}")
+        self._carry = carry
+        self._end_session = end_session
+        self._requests, self._waiting = trio.open_memory_channel[EthMessage](PENDING_REQUESTS)
+        self._scope = trio.CancelScope()
+
+    async def run(self) -> None:
+        """Send and serve until closed."""
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._write)
+                nursery.start_soon(self._serve)
+
+    def close(self, reason: str) -> None:
+        """The session has ended."""
+        self._scope.cancel()
+        self.peer.leave(DisconnectReason.REQUESTED)
+        self.peer.left.set()
+        self.peer.requests.fail_all()
+        self.life.peers.pop(self.peer.id, None)
+        if self.life.is_running:
+            self.life.peer_left(self.peer, reason)
+
+    def arrive(self, route: Route, body: bytes) -> None:
+        """Bytes of the peer came off the wire."""
+        if self._scope.cancel_called or not self.life.is_running:
+            return
+        if route.protocol == "IBF":
+            self.life.consensus_received(self.peer, route.code, body)
+            return
+        try:
+            take_message(_decoded(ETH_VERSION, route.code, body), self.peer, self.life, self._requests)
+        except (ConnectionFailed, RlpError) as failure:
+            self.life.breached(self.peer, str(failure))
+            self._end_session(str(failure))
+
+    async def _write(self) -> None:
+        while True:
+            message_id, body = await self.outbox.get()
+            route = ROUTES.get(message_id)
+            if route is not None:
+                self._carry(self, route, functools.partial(self.remote.arrive, route, body))
+
+    async def _serve(self) -> None:
+        async for request in self._waiting:
+            self.peer.send(await self.life.answer(request))
+            await self.outbox.ready()
+
+
+class Session:
+    """Both ends. `ended(session)` is called when it is over; `is_torn` says that something sent was lost on the way."""
+
+    def __init__(self, a: "Life", b: "Life", carry: Carry, ended: Callable[["Session"], None]) -> None:
+        self.is_torn = False
+        self.is_open = True
+        self.ends = End(a, b, carry, self.close), End(b, a, carry, self.close)
+        self.ends[0].remote, self.ends[1].remote = self.ends[1], self.ends[0]
+        self._ended = ended
+
+    def begin(self) -> None:
+        """Both nodes have a new peer."""
+        for end in self.ends:
+            end.life.peers[end.peer.id] = end.peer
+        for end in self.ends:
+            end.life.start(end.run)
+            end.life.peer_joined(end.peer)
+
+    def close(self, reason: str) -> None:
+        """End it on both sides; closing twice is harmless."""
+        if self.is_open:
+            self.is_open = False
+            for end in self.ends:
+                end.close(reason)
+            self._ended(self)
+
+
+def _peer(other: "Life", outbox: Outbox) -> SimulatedPeer:
+    """`other` as it introduces itself."""
+    status = other.status()
+    enode = Enode(other.node.key.public_key, f"10.0.0.{other.node.index + 1}", 30303, None)
+    return SimulatedPeer(
+        enode=enode,
+        hello=Hello(5, "simulated", CAPABILITIES, enode.tcp, enode.id),
+        table=TABLE,
+        eth_version=ETH_VERSION,
+        inbound=True,
+        addresses=(("10.0.0.0", 30303), (enode.host, enode.tcp)),
+        status=Status(
+            ETH_VERSION, status.network_id, status.total_difficulty, status.head_hash, status.genesis_hash, None
+        ),
+        genesis_difficulty=status.genesis_difficulty,
+        outbox=outbox,
+    )

@@ -1,0 +1,62 @@
+"""Watches one validator sign: what it signs was admitted by its journal, and is on its disk before it is signed."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import coincurve
+
+from lacnode.consensus.journal import Journal
+from lacnode.consensus.payloads import CommitPayload, Payload, SignedPayload, signature_hash
+from lacnode.crypto.node_key import NodeKey
+from tests.simulation.invariants import Broken
+
+
+class WatchedSigner:
+    """Signs as `KeySigner` does. `touched("sign")` is called before every signature, `signed` with every payload, and
+    `is_durable(record)` is asked of its record."""
+
+    def __init__(
+        self,
+        key: NodeKey,
+        touched: Callable[[str], None],
+        signed: Callable[[SignedPayload[Payload]], None],
+        is_durable: Callable[[bytes], bool],
+    ) -> None:
+        self.address = key.address
+        self._key = coincurve.PrivateKey(key.private_key)
+        self._touched = touched
+        self._signed = signed
+        self._is_durable = is_durable
+        self._admitted: dict[bytes, tuple[Payload, bytes]] = {}
+
+    def admitted(self, payload: Payload, record: bytes) -> None:
+        """The journal lets `payload` be signed."""
+        is_unsealed = isinstance(payload, CommitPayload) and payload.seal is None
+        digest = payload.digest if is_unsealed else signature_hash(payload)  # type: ignore[union-attr]
+        self._admitted[digest] = payload, record
+
+    def sign(self, digest: bytes) -> bytes:
+        self._touched("sign")
+        payload, record = self._admitted.pop(digest, (None, b""))
+        if payload is None:
+            raise Broken(f"0x{self.address.hex()} signs what its journal has not admitted")
+        if not self._is_durable(record):
+            raise Broken(f"0x{self.address.hex()} signs {payload} before it is on the disk")
+        signature = self._key.sign_recoverable(digest, hasher=None)
+        if isinstance(payload, CommitPayload) and payload.seal is None:
+            self.admitted(replace(payload, seal=signature), record)
+        else:
+            self._signed(SignedPayload(payload, signature, self.address))
+        return signature
+
+
+def watch(journal: Journal, signer: WatchedSigner) -> None:
+    """From now on `signer` knows what `journal` admits."""
+    admit = journal.admit
+
+    def watched(payload: Payload) -> bytes:
+        record = admit(payload)
+        signer.admitted(payload, record)
+        return record
+
+    journal.admit = watched  # type: ignore[method-assign]
