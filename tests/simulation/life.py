@@ -52,6 +52,7 @@ class Life:
         node.disk.files.touched = self.step
         self.chain = SimulatedChain(node.disk.ledger, node.speeds, node.now_ms, self.step, self._imported)
         self._records = ConsensusLog(LOG_PATH, disk=node.disk.files)
+        self.journal = Journal.restore(self._records.records())
         chain, state_worker = cast(Blockchain, self.chain), VirtualWorker(clock)
         self._server = EthServer(self.chain, NoTransactions())
         self.synchronizer = Synchronizer(
@@ -66,11 +67,10 @@ class Life:
         signer = WatchedSigner(
             node.key, self.step, self._signed, lambda record: files.forgets_flushes or files.is_durable(record)
         )
-        journal = Journal.restore(self._records.records())
-        watch(journal, signer)
+        watch(self.journal, signer)
         return Validator(
-            Ibft(node.address, journal),
-            journal=journal,
+            Ibft(node.address, self.journal),
+            journal=self.journal,
             records=self._records,
             signer=signer,
             chain=chain,

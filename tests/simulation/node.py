@@ -11,19 +11,17 @@ from typing import Protocol
 
 from lacnode.consensus.ballot import Ballot
 from lacnode.consensus.ibft import Ibft
-from lacnode.consensus.journal import Journal
 from lacnode.consensus.payloads import Payload, SignedPayload
 from lacnode.consensus.prepared import PreparedBlock
 from lacnode.crypto.node_key import NodeKey
 from lacnode.p2p.eth_server import EthServer
 from lacnode.p2p.wire.eth_messages import EthMessage
 from lacnode.primitives.block import Block
-from lacnode.storage.consensus_log import ConsensusLog
 from tests.simulation.chain import Speeds
 from tests.simulation.clock import VirtualClock
 from tests.simulation.disk import VirtualDisk
 from tests.simulation.ledger import Ledger
-from tests.simulation.life import LOG_PATH, Life
+from tests.simulation.life import Life
 
 
 @dataclass(slots=True)
@@ -106,9 +104,8 @@ class SimulatedNode:
 
     @property
     def prepared(self) -> PreparedBlock | None:
-        """What this node is bound to propose at the height after its head, by its disk."""
-        log = ConsensusLog(LOG_PATH, disk=self.disk.files.copy())
-        return Journal.restore(log.records()).at(self.height + 1).prepared
+        """What this node, which runs, is bound to propose at the height after its head."""
+        return None if self.life is None else self.life.journal.at(self.height + 1).prepared
 
     def now_ms(self) -> int:
         """This node's wall clock."""
