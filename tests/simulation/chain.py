@@ -31,6 +31,7 @@ class Speeds:
     check_ms: int = 3
     import_ms: int = 2
     disk_ms: int = 0
+    sign_ms: int = 0
     clock_skew_ms: int = 0
     slowness: float = 1.0
 

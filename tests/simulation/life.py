@@ -78,6 +78,7 @@ class Life:
             outside=Outside(self._send, self.exchange.peer_is_ahead, self.exchange.announce),
             state_worker=state_worker,
             log_worker=VirtualWorker(clock, lambda: node.speeds.disk_ms),
+            signing_worker=VirtualWorker(clock, lambda: node.speeds.sign_ms),
             now_ms=node.now_ms,
             message_limit=chain.spec.ibft.at(0).message_queue_limit,
         )
