@@ -11,8 +11,8 @@ import structlog
 from lacnode.chain.store import StoredChain
 from lacnode.consensus.journal import Journal, loss_record
 from lacnode.storage.consensus_log import ConsensusLog
-from lacnode.storage.lmdb_database import LmdbDatabase
-from lacnode.storage.log_pairing import known_position, loss_in, pair
+from lacnode.storage.disk import REAL_DISK, Disk
+from lacnode.storage.log_pairing import PairedDatabase, known_position, loss_in, pair
 
 log = structlog.get_logger("consensus")
 
@@ -24,12 +24,14 @@ WAY_OUT = (
 )
 
 
-def open_signing_state(directory: Path, owner: bytes, database: LmdbDatabase, *, reset: bool) -> ConsensusLog:
+def open_signing_state(
+    directory: Path, owner: bytes, database: PairedDatabase, *, reset: bool, disk: Disk = REAL_DISK
+) -> ConsensusLog:
     """The consensus log of the validator with address `owner` in the data directory, paired with `database`. Its journal
     has a loss on record if anything is missing, unless `reset` settles that. StorageError; RlpError for damaged records."""
     known = known_position(database)
     if_missing = [loss_record(MISSING)] if known is not None or _has_chain(database) else []
-    records = ConsensusLog(directory / LOG_FILE, owner=owner, if_missing=if_missing)
+    records = ConsensusLog(directory / LOG_FILE, owner=owner, if_missing=if_missing, disk=disk)
     try:
         _say_what_was_found(records)
         journal = Journal.restore(records.records())
@@ -44,7 +46,7 @@ def open_signing_state(directory: Path, owner: bytes, database: LmdbDatabase, *,
     return records
 
 
-def _has_chain(database: LmdbDatabase) -> bool:
+def _has_chain(database: PairedDatabase) -> bool:
     """Whether there is a block that a validator may have signed."""
     with database.read() as snapshot:
         chain = StoredChain(snapshot)

@@ -7,12 +7,22 @@ protects is the log. That both are old copies which fit each other, nothing here
 Must not decide what follows from a loss.
 """
 
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
 from lacnode.storage.consensus_log import ConsensusLog
 from lacnode.storage.database import Database
-from lacnode.storage.lmdb_database import LmdbDatabase
 from lacnode.storage.log_header import LogPosition
 
 TABLE, POSITION = "consensus_log", b"position"
+
+
+class PairedDatabase(Database, Protocol):
+    """A database that can remember something with every commit (`LmdbDatabase`)."""
+
+    def store_with_every_commit(self, table: str, values: Callable[[], Mapping[bytes, bytes]]) -> None:
+        """Put what `values` gives at that moment into `table` with each commit to the disk."""
+        ...
 
 
 def known_position(database: Database) -> LogPosition | None:
@@ -34,7 +44,7 @@ def loss_in(log: ConsensusLog, known: LogPosition | None) -> str | None:
     return "consensus.log was cut short" if log.shortened else None
 
 
-def pair(database: LmdbDatabase, log: ConsensusLog) -> None:
+def pair(database: PairedDatabase, log: ConsensusLog) -> None:
     """Have the database remember the log from now on, with every commit."""
     database.store_with_every_commit(TABLE, lambda: {POSITION: log.position.encode()})
     with database.write() as batch:

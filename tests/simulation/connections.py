@@ -82,7 +82,8 @@ class Connections:
 
     def _denied(self, a: int, b: int) -> bool:
         one, other = self._nodes[a], self._nodes[b]
-        return other.address in one.denied or one.address in other.denied
+        until = max(one.denied.get(other.key.public_key, 0), other.denied.get(one.key.public_key, 0))
+        return until > self._clock.now_ms
 
     def _carry(self, end: End, route: Route, deliver: Callable[[], None]) -> None:
         source, target = end.life.node.index, end.remote.life.node.index

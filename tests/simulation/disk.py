@@ -18,6 +18,8 @@ class _File:
     def __init__(self, content: bytes = b"") -> None:
         self.content = bytearray(content)
         self.flushed_bytes = len(content)
+        self.overwritten: list[tuple[int, bytes]] = []
+        """What was at places that were written over and not flushed since, the oldest first."""
 
     def after_power_loss(self, rng: random.Random) -> "_File":
         """What was flushed is there. Of what was written since there is a part, the last of it perhaps garbled."""
@@ -25,6 +27,9 @@ class _File:
         kept = bytearray(self.content[: self.flushed_bytes + rng.randint(0, unflushed)])
         if len(kept) > self.flushed_bytes and rng.random() < 0.3:
             kept[-1] ^= 0xFF
+        for place, before in reversed(self.overwritten):
+            torn = rng.randint(0, len(before))
+            kept[place : place + torn] = before[:torn]
         return _File(bytes(kept))
 
 
@@ -97,6 +102,13 @@ class VirtualDisk:
         self._open[descriptor].content += data
         return len(data)
 
+    def write_at(self, descriptor: int, place: int, data: bytes) -> None:
+        self.touched("write_at")
+        file = self._open[descriptor]
+        if place < file.flushed_bytes:
+            file.overwritten.append((place, bytes(file.content[place : place + len(data)])))
+        file.content[place : place + len(data)] = data
+
     def truncate(self, descriptor: int, size: int) -> None:
         self.touched("truncate")
         file = self._open[descriptor]
@@ -108,6 +120,7 @@ class VirtualDisk:
         file = self._open[descriptor]
         if not self.forgets_flushes:
             file.flushed_bytes = len(file.content)
+            file.overwritten.clear()
 
     def flush_directory(self, path: Path) -> None:
         self.touched("flush_directory")

@@ -70,6 +70,9 @@ class Ledger:
         self._tallies = [VoteTally.of(validators)]
         self._hashes = [on_chain_hash(genesis.header)]
         self._numbers = {self._hashes[0]: 0}
+        self._log_positions: list[bytes | None] = [None]
+        self.log_position: Callable[[], bytes | None] = lambda: self.stored_log_position
+        """What is stored with every block: how far the consensus log has come."""
 
     @property
     def head(self) -> BlockHeader:
@@ -101,6 +104,15 @@ class Ledger:
         """The number of the block with this hash, None where there is none."""
         return self._numbers.get(hash_)
 
+    @property
+    def stored_log_position(self) -> bytes | None:
+        """How far the consensus log had come at the last commit, None if that was never stored."""
+        return self._log_positions[-1]
+
+    def store_log_position(self, position: bytes) -> None:
+        """Store how far the consensus log has come, without a block."""
+        self._log_positions[-1] = position
+
     def make_block(
         self, coinbase: bytes, round_: int, timestamp: int, tag: bytes = b"", vote: Vote | None = None
     ) -> Block:
@@ -126,13 +138,14 @@ class Ledger:
         self.blocks.append(block)
         self._hashes.append(on_chain_hash(block.header))
         self._numbers[self._hashes[-1]] = block.number
+        self._log_positions.append(self.log_position())
         return None
 
     def copy(self) -> "Ledger":
         """The same blocks, on another disk."""
         other = Ledger(self.blocks[0], self.rules)
         other.blocks, other._tallies, other._hashes = self.blocks[:], self._tallies[:], self._hashes[:]
-        other._numbers = dict(self._numbers)
+        other._numbers, other._log_positions = dict(self._numbers), self._log_positions[:]
         return other
 
     def after_power_loss(self, rng: random.Random) -> "Ledger":
@@ -146,7 +159,7 @@ class Ledger:
         """Forget all blocks above `number`."""
         for hash_ in self._hashes[number + 1 :]:
             del self._numbers[hash_]
-        for kept in (self.blocks, self._tallies, self._hashes):
+        for kept in (self.blocks, self._tallies, self._hashes, self._log_positions):
             del kept[number + 1 :]
 
     def _broken(self, rules: Callable[..., None], block: Block, now_ms: int) -> str | None:

@@ -4,6 +4,7 @@ Everything here is lost in a crash; what stays is `NodeDisk`. A crash is immedia
 they notice that they are cancelled changes nothing outside.
 """
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -15,26 +16,28 @@ from lacnode.chainspec.forks import ForkId
 from lacnode.consensus.ibft import Ibft
 from lacnode.consensus.journal import Journal
 from lacnode.node.block_exchange import BlockExchange
-from lacnode.node.first_meeting import wait_for_first_meeting
+from lacnode.node.consensus_peers import ConsensusPeers
+from lacnode.node.signing_state import open_signing_state
+from lacnode.node.start_of_signing import StartOfSigning
 from lacnode.p2p.chain_reader import LocalStatus, NoTransactions
 from lacnode.p2p.eth_server import EthServer
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.wire.eth_messages import EthMessage
 from lacnode.primitives.block import Block
 from lacnode.primitives.transaction import Transaction
-from lacnode.storage.consensus_log import ConsensusLog
 from lacnode.sync.synchronizer import Synchronizer
 from lacnode.validator.block_maker import PoolBlockMaker
 from lacnode.validator.validator import Outside, Validator
 from tests.simulation.chain import SimulatedChain
 from tests.simulation.clock import VirtualClock
+from tests.simulation.paired_database import LedgerDatabase
 from tests.simulation.witness import WatchedSigner, watch
 from tests.simulation.worker import VirtualWorker
 
 if TYPE_CHECKING:
     from tests.simulation.node import SimulatedNode
 
-LOG_PATH = Path("/data/consensus.log")
+DATA_PATH = Path("/data")
 GENESIS_DIFFICULTY = 1
 
 
@@ -51,7 +54,9 @@ class Life:
         self._serving = VirtualWorker(clock)
         node.disk.files.touched = self.step
         self.chain = SimulatedChain(node.disk.ledger, node.speeds, node.now_ms, self.step, self._imported)
-        self._records = ConsensusLog(LOG_PATH, disk=node.disk.files)
+        self._records = open_signing_state(
+            DATA_PATH, node.address, LedgerDatabase(node.disk.ledger), reset=False, disk=node.disk.files
+        )
         self.journal = Journal.restore(self._records.records())
         chain, state_worker = cast(Blockchain, self.chain), VirtualWorker(clock)
         self._server = EthServer(self.chain, NoTransactions())
@@ -59,7 +64,14 @@ class Life:
             chain, lambda: self.peers.values(), worker=state_worker, on_syncing=self._syncing_changed
         )
         self.exchange = BlockExchange(chain, lambda: list(self.peers.values()), self.synchronizer, GENESIS_DIFFICULTY)
+        self._log_worker = VirtualWorker(clock, lambda: node.speeds.disk_ms)
         self.validator = self._make_validator(chain, state_worker, clock)
+        self._consensus_peers = ConsensusPeers(
+            lambda: list(self.peers.values()),
+            receive=node.receive,
+            is_validator=self.validator.is_validator,
+            deny=self._deny,
+        )
 
     def _make_validator(self, chain: Blockchain, state_worker: VirtualWorker, clock: VirtualClock) -> Validator:
         node = self.node
@@ -75,9 +87,14 @@ class Life:
             signer=signer,
             chain=chain,
             maker=PoolBlockMaker(chain, node.address, node.ballot, lambda base_fee: ()),
-            outside=Outside(self._send, self.exchange.peer_is_ahead, self.exchange.announce),
+            outside=Outside(
+                self._send,
+                self.exchange.peer_is_ahead,
+                self.exchange.announce,
+                lambda address, fault: self._consensus_peers.blame(address, fault),
+            ),
             state_worker=state_worker,
-            log_worker=VirtualWorker(clock, lambda: node.speeds.disk_ms),
+            log_worker=self._log_worker,
             signing_worker=VirtualWorker(clock, lambda: node.speeds.sign_ms),
             now_ms=node.now_ms,
             message_limit=chain.spec.ibft.at(0).message_queue_limit,
@@ -115,8 +132,15 @@ class Life:
             self.node.crash()
 
     async def _take_part(self) -> None:
-        peers = lambda: list(self.peers.values())  # noqa: E731
-        await wait_for_first_meeting(cast(Blockchain, self.chain), peers, self.node.address, lambda: self._moved)
+        start = StartOfSigning(
+            cast(Blockchain, self.chain),
+            lambda: list(self.peers.values()),
+            self.node.address,
+            lambda: self._moved,
+            self.journal,
+            lambda record: self._log_worker.run(lambda: self._records.append(record)),
+        )
+        await start.wait()
         await self.validator.run()
 
     def _changed(self) -> None:
@@ -154,7 +178,7 @@ class Life:
         self._changed()
 
     def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:
-        self.node.receive(code, data, peer.address)
+        self._consensus_peers.received(peer, code, data)
 
     def block_received(self, peer: Peer, block: Block) -> None:
         self.exchange.block_received(peer, block)
@@ -169,8 +193,11 @@ class Life:
         """There are none."""
 
     def breached(self, peer: Peer, reason: str) -> None:
-        """`peer` sent what no peer may send: it is kept out from now on."""
-        self.node.denied.add(peer.address)
+        """`peer` sent what no peer may send: it is kept out until this node restarts."""
+        self._deny(peer.id, reason, math.inf)
+
+    def _deny(self, node_id: bytes, reason: str, seconds: float) -> None:
+        self.node.denied[node_id] = self.node.clock.now_ms + seconds * 1000
 
     # -- what peers ask ----------------------------------------------------------------------------------------------
 

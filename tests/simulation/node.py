@@ -78,10 +78,10 @@ class SimulatedNode:
         self.outside = outside
         self.ballot = Ballot()
         self.lies: SyncLies | None = None
-        self.denied: set[bytes] = set()
-        """Addresses of nodes that broke the protocol of a session with this one."""
+        self.denied: dict[bytes, float] = {}
+        """Ids of nodes that are kept out, and until when (Unix milliseconds)."""
         self.life: Life | None = None
-        self._clock = clock
+        self.clock = clock
         self._rng = rng
 
     @property
@@ -109,12 +109,12 @@ class SimulatedNode:
 
     def now_ms(self) -> int:
         """This node's wall clock."""
-        return self._clock.now_ms + self.speeds.clock_skew_ms
+        return self.clock.now_ms + self.speeds.clock_skew_ms
 
     def start(self) -> None:
         """Come up with what the disk holds."""
-        self.life = Life(self, self._clock)
         self.denied.clear()
+        self.life = Life(self, self.clock)
         self.outside.started(self.index, self.life)
 
     def crash(self) -> None:
