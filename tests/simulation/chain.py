@@ -1,19 +1,24 @@
 """A `Ledger` with the face of `chain.Blockchain`, as far as validator, synchronizer and peers look at it.
 
-Must check what the real chain checks of headers and seals, and take the time that execution takes.
+Headers, seals and bodies are verified by the production `Verifier`. There is no execution, only the time that it takes.
 """
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 from lacnode.chain.blockchain import Head
+from lacnode.chain.header_chain import HeaderChain, VerifiedHeaders
 from lacnode.chain.refusal import BlockRefused, UnknownParent
+from lacnode.chain.verification import Verifier
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.block_hash import on_chain_hash
 from lacnode.consensus.validators import VoteTally
+from lacnode.evm.budget import UNLIMITED, ExecutionBudget
+from lacnode.evm.engine import ExecutionEngine
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.receipt import Receipt
@@ -63,7 +68,8 @@ class SimulatedChain:
         self.spec = spec_of(ledger.rules)
         self.genesis_hash = _hash_of(ledger.blocks[0])
         self._speeds = speeds
-        self._now_ms = now_ms
+        self._verifier = Verifier(self.spec, cast(ExecutionEngine, None), lambda: now_ms() / 1000)
+        self._verified = VerifiedHeaders()
         self._touched = touched
         self._imported = imported
         self._effort = Effort(lambda: speeds.slowness)
@@ -98,26 +104,55 @@ class SimulatedChain:
     def receipts_of(self, hash_: bytes) -> Sequence[Receipt] | None:
         return None if self.ledger.number_of(hash_) is None else ()
 
+    # -- verifying ahead of the head -----------------------------------------------------------------------------------
+
+    def header_chain(self) -> HeaderChain:
+        head = self.head
+        tally = self.tally_after(head.header)
+        return HeaderChain(head.header, head.hash, tally, self.spec.ibft, self._verifier, self._verified)
+
+    def check_body(self, block: Block) -> None:
+        self._verifier.check_body(block)
+        self._verified.add_body(block)
+
     # -- writing -----------------------------------------------------------------------------------------------------
 
     def build_block(
-        self, timestamp: int, coinbase: bytes, extra_data: bytes, candidates: Iterable[object], deadline: float
+        self,
+        timestamp: int,
+        coinbase: bytes,
+        extra_data: bytes,
+        candidates: Iterable[object],
+        deadline: float,
+        budget: ExecutionBudget = UNLIMITED,
     ) -> Block:
-        self._effort.spend(("build", self.head.hash, extra_data), self._speeds.build_ms)
+        self._effort.spend(("build", self.head.hash, extra_data), self._speeds.build_ms, budget)
         return self.ledger.block_with(coinbase, timestamp, extra_data)
 
-    def check_proposal(self, block: Block) -> None:
-        hash_ = self._follow(block)
-        self._effort.spend(("check", hash_), self._speeds.check_ms)
-        self._refuse(self.ledger.check(block, self._now_ms()))
+    def check_proposal(self, block: Block, budget: ExecutionBudget = UNLIMITED) -> None:
+        hash_, head = self._follow(block), self.head
+        validators = self.validators_after(head.header)
+        self._verifier.check_proposed_header(block.header, head.header, head.hash, validators)
+        self._verifier.check_body(block)
+        self._effort.spend(("check", hash_), self._speeds.check_ms, budget)
 
-    def import_block(self, block: Block) -> bool:
+    def import_block(self, block: Block, budget: ExecutionBudget = UNLIMITED) -> bool:
         if self.ledger.number_of(_hash_of(block)) is not None:
             return False
-        hash_ = self._follow(block)
-        self._effort.spend(("import", hash_), self._speeds.import_ms)
+        hash_, head = self._follow(block), self.head
+        self._verifier.check_sealed_header(
+            block.header,
+            head.header,
+            head.hash,
+            self.validators_after(head.header),
+            seals_known=self._verified.has(block.header),
+        )
+        if not self._verified.has_body(block):
+            self._verifier.check_body(block)
+        self._effort.spend(("import", hash_), self._speeds.import_ms, budget)
         self._touched("import")
-        self._refuse(self.ledger.append(block, self._now_ms()))
+        self.ledger.append(block, hash_)
+        self._verified.remove(block.header)
         self._imported(block)
         return True
 
@@ -143,11 +178,6 @@ class SimulatedChain:
         if self.ledger.number_of(block.header.parent_hash) is None:
             raise UnknownParent(block.number, block.header.parent_hash)
         raise BlockRefused("finality", f"block {block.number} competes with a final one")
-
-    @staticmethod
-    def _refuse(broken: str | None) -> None:
-        if broken is not None:
-            raise BlockRefused("header", broken)
 
 
 def _hash_of(block: Block) -> bytes:

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 from lacnode.consensus.block_hash import on_chain_hash
 from lacnode.consensus.extra_data import ExtraData, Vote
-from lacnode.consensus.header_rules import HeaderRefused, check_full, check_light
-from lacnode.consensus.unsigned_parts import BodyMismatchError, check_body_matches
 from lacnode.consensus.validators import VoteTally
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.bloom import EMPTY_BLOOM
@@ -125,21 +123,13 @@ class Ledger:
         """An empty block on the head with this extra data."""
         return Block(_header(self.head_hash, coinbase, self.head.number + 1, timestamp, extra_data), BlockBody())
 
-    def check(self, block: Block, now_ms: int) -> str | None:
-        """The rule that `block` breaks as a proposal on the head, None if it is valid."""
-        return self._broken(check_light, block, now_ms)
-
-    def append(self, block: Block, now_ms: int) -> str | None:
-        """Import `block`; the broken rule if it is refused."""
-        broken = self._broken(check_full, block, now_ms)
-        if broken is not None:
-            return broken
+    def append(self, block: Block, hash_: bytes) -> None:
+        """Store `block`, which was verified and has this on-chain hash, as the head."""
         self._tallies.append(self._tallies[-1].after(block.header, self.rules.epoch_length))
         self.blocks.append(block)
-        self._hashes.append(on_chain_hash(block.header))
-        self._numbers[self._hashes[-1]] = block.number
+        self._hashes.append(hash_)
+        self._numbers[hash_] = block.number
         self._log_positions.append(self.log_position())
-        return None
 
     def copy(self) -> "Ledger":
         """The same blocks, on another disk."""
@@ -161,13 +151,3 @@ class Ledger:
             del self._numbers[hash_]
         for kept in (self.blocks, self._tallies, self._hashes, self._log_positions):
             del kept[number + 1 :]
-
-    def _broken(self, rules: Callable[..., None], block: Block, now_ms: int) -> str | None:
-        try:
-            rules(
-                block.header, self.head, self.validators, now=now_ms / 1000, block_period_ms=self.rules.block_period_ms
-            )
-            check_body_matches(block)
-        except (HeaderRefused, BodyMismatchError) as refused:
-            return str(refused)
-        return None

@@ -61,7 +61,11 @@ class Life:
         chain, state_worker = cast(Blockchain, self.chain), VirtualWorker(clock)
         self._server = EthServer(self.chain, NoTransactions())
         self.synchronizer = Synchronizer(
-            chain, lambda: self.peers.values(), worker=state_worker, on_syncing=self._syncing_changed
+            chain,
+            lambda: self.peers.values(),
+            worker=state_worker,
+            check_worker=VirtualWorker(clock),
+            on_importing=lambda importing: self.validator.importing_changed(importing),
         )
         self.exchange = BlockExchange(chain, lambda: list(self.peers.values()), self.synchronizer, GENESIS_DIFFICULTY)
         self._log_worker = VirtualWorker(clock, lambda: node.speeds.disk_ms)
@@ -164,9 +168,6 @@ class Life:
             self._changed()
             self.validator.head_changed()
 
-    def _syncing_changed(self, syncing: bool) -> None:
-        self.validator.syncing_changed(syncing)
-
     # -- what the network says (`p2p.handler.NetworkHandler`) ------------------------------------------------------------
 
     def peer_joined(self, peer: Peer) -> None:
@@ -176,6 +177,7 @@ class Life:
 
     def peer_left(self, peer: Peer, reason: str) -> None:
         self._changed()
+        self.exchange.peer_left(peer)
 
     def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:
         self._consensus_peers.received(peer, code, data)

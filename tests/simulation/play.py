@@ -15,6 +15,7 @@ import trio
 from lacnode.crypto import secp256k1
 from tests.simulation.clock import VirtualClock
 from tests.simulation.operator_log import collected_logs
+from tests.simulation.virtual_time import monotonic_time
 
 START_MS = 1_700_000_000_000
 MAX_ACTIONS = 600_000
@@ -37,7 +38,12 @@ def play(story: Callable[P, Awaitable[T]], *arguments: P.args, **named: P.kwargs
             nursery.cancel_scope.cancel()
         return result
 
-    with _one_order_of_tasks(), _signatures_recovered_once(), collected_logs():
+    with (
+        _one_order_of_tasks(),
+        _signatures_recovered_once(),
+        collected_logs(),
+        monotonic_time(clock.current_time),
+    ):
         try:
             return trio.run(main, clock=clock)
         except BaseExceptionGroup as group:

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from lacnode.chain import verification
 from lacnode.consensus import header_rules, quorum, validation
 from lacnode.consensus.journal import Journal
 from lacnode.consensus.messages import Commit, Prepare, decode_message
@@ -25,7 +26,6 @@ from lacnode.consensus.round import Round
 from lacnode.consensus.round_changes import RoundChangeBook
 from lacnode.crypto.secp256k1 import CURVE_ORDER
 from lacnode.crypto.signer import KeySigner
-from tests.simulation import ledger
 from tests.simulation.byzantine import Behaviour, hurrier, pretender, signed_by, usurper
 from tests.simulation.campaign import Stalled, recovery_bound_ms, run_seed
 from tests.simulation.clock import Storm
@@ -106,7 +106,7 @@ def repeated_commits_count(monkeypatch: pytest.MonkeyPatch) -> None:
         return None
 
     monkeypatch.setattr(Round, "add_commit", add_commit)
-    monkeypatch.setattr(ledger, "check_full", header_rules.check_light)
+    monkeypatch.setattr(verification, "check_full", header_rules.check_light)
 
 
 def one_vote_takes_us_along(monkeypatch: pytest.MonkeyPatch) -> None:

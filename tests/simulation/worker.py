@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import trio
 
+from lacnode.evm.budget import ExecutionBudget
 from tests.simulation.clock import VirtualClock
 
 T = TypeVar("T")
@@ -26,15 +27,17 @@ class TimePasses(BaseException):
 
 
 class Effort:
-    """The time that one piece of work takes, spent little by little. `cpu` stretches it."""
+    """The time that one piece of work takes, spent little by little. `slowness()` stretches it."""
 
     def __init__(self, slowness: Callable[[], float]) -> None:
         self._slowness = slowness
         self._work: object = None
         self._left_ms = 0
 
-    def spend(self, work: object, milliseconds: int) -> None:
-        """Return once `milliseconds` have been spent on `work`; TimePasses until then. Other work starts anew."""
+    def spend(self, work: object, milliseconds: int, budget: ExecutionBudget) -> None:
+        """Return once `milliseconds` have been spent on `work`; TimePasses until then. Other work starts anew.
+        ExecutionInterruptedError when `budget` says so."""
+        budget.check()
         if self._work != work:
             self._work, self._left_ms = work, round(milliseconds * self._slowness())
         if self._left_ms > 0:
