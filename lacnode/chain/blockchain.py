@@ -28,7 +28,7 @@ from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.block_hash import on_chain_hash
 from lacnode.consensus.validators import VoteTally
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
-from lacnode.evm.engine import CallRequest, CallResult, ExecutedBlock, ExecutionEngine, StateView
+from lacnode.evm.engine import CallRequest, CallResult, ExecutedBlock, ExecutionEngine, OpenBlock, StateView
 from lacnode.evm.fees import next_base_fee
 from lacnode.permissioning.account_permissions import EVERYBODY, AccountPermissions
 from lacnode.primitives.block import Block
@@ -127,6 +127,10 @@ class Blockchain(History):
     def call(self, header: BlockHeader, call: CallRequest) -> CallResult:
         """What `call` would do on the state after `header`, within that block's own surroundings."""
         return self._engine.call(header.state_root, header, call, self.hash_at)
+
+    def open_block(self, header: BlockHeader) -> OpenBlock:
+        """A block on the state after `header`, within that block's own surroundings, for private messages."""
+        return self._engine.open_block(header.state_root, header, self.hash_at)
 
     def on_head(self, listener: Callable[[NewHead], None]) -> None:
         """Have `listener` called after every import, in the importing thread; it must be quick and must not import."""

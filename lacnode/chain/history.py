@@ -22,6 +22,11 @@ class History:
         self._database = database
         self.genesis = genesis
 
+    @property
+    def database(self) -> Database:
+        """Where the chain is stored, with what others store beside it."""
+        return self._database
+
     def hash_at(self, number: int) -> bytes | None:
         with self._database.read() as snapshot:
             return StoredChain(snapshot).hash_at(number)

@@ -5,7 +5,7 @@ from lacnode.chain.history import History
 from lacnode.chain.store import DatabaseNodeStore, StoredChain
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.block_hash import on_chain_hash
-from lacnode.evm.engine import CallRequest, CallResult, ExecutionEngine, StateView
+from lacnode.evm.engine import CallRequest, CallResult, ExecutionEngine, OpenBlock, StateView
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.primitives.header import BlockHeader
 from lacnode.storage.database import Database
@@ -47,3 +47,7 @@ class ChainView(History):
     def call(self, header: BlockHeader, call: CallRequest) -> CallResult:
         """What `call` would do on the state after `header`, within that block's own surroundings."""
         return self._engine.call(header.state_root, header, call, self.hash_at)
+
+    def open_block(self, header: BlockHeader) -> OpenBlock:
+        """A block on the state after `header`, within that block's own surroundings, for private messages."""
+        return self._engine.open_block(header.state_root, header, self.hash_at)

@@ -58,11 +58,11 @@ Own = Mapping[str, Handler]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose call it is: a connection's own methods, the user (None without a token), the address."""
+    """Whose call it is: a connection's own methods, the user (None without a token), and what its methods may touch."""
 
     own: Own
     user: User | None
-    client: str
+    services: RpcServices
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,11 @@ class Dispatcher:
 
     def _caller(self, own: Own, authorization: str | None, client: str) -> Caller:
         user = None if self._authenticator is None else self._authenticator.user_of(authorization)
-        return Caller(own, user, client)
+        services = self._services
+        if client:
+            services = copy(services)
+            services.client = client
+        return Caller(own, user, services)
 
     # -- calls -------------------------------------------------------------------------------------------------------
 
@@ -213,7 +217,7 @@ class Dispatcher:
             result = handler(services, call.params)
             if not isinstance(result, ReadCall):
                 return result
-            done, result_of_trial = self._trials.answer(result, services, caller.client)
+            done, result_of_trial = self._trials.answer(result, services, services.client)
             return result_of_trial if done else (yield result)
         except RpcError:
             raise
@@ -232,14 +236,14 @@ class Dispatcher:
 
     def _services_for(self, caller: Caller, method: str) -> RpcServices:
         """What this caller may use: with several tenants, private transactions as those of its own key."""
-        room = self._services.privacy if method.startswith(_PRIVATE) else None
+        room = caller.services.privacy if method.startswith(_PRIVATE) else None
         if room is None or not room.has_tenants:
-            return self._services
+            return caller.services
         if caller.user is None:
             raise errors.unauthorized()
         if caller.user.privacy_key is None:
             raise errors.invalid_request()
-        services = copy(self._services)
+        services = copy(caller.services)
         services.privacy = room.of_tenant(caller.user.privacy_key)
         return services
 

@@ -7,7 +7,7 @@ too much is forgotten rather than poorer: its owner hears "Filter not found" and
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from lacnode.chain.blockchain import NewHead
@@ -25,8 +25,17 @@ from lacnode.txpool.pooled import PooledTransaction
 
 EXPIRY_SECONDS = 600.0
 MAX_FILTERS = 1_000
+MAX_FILTERS_OF_CLIENT = 250
+"""Filters that one address may have."""
+
+MAX_FILTER_ITEMS = 100_000
+"""Addresses and topics that all filters together may name."""
+
 MAX_GATHERED = 20_000
 """Entries between two polls."""
+
+MEMBERS = ("fromBlock", "toBlock", "address", "topics", "blockHash", "blockhash")
+"""What a filter's object is read for."""
 
 BLOCKS, PENDING, LOGS = "blocks", "pending", "logs"
 
@@ -42,6 +51,7 @@ class KeptFilter:
     wanted: LogFilter = field(default_factory=LogFilter)
     last_block: int | None = None
     gathered: list[str | FoundLog] = field(default_factory=list)
+    client: str = ""
 
 
 class Filters:
@@ -94,32 +104,46 @@ class Filters:
     def methods(self) -> tuple[Method, ...]:
         """The RPC methods that work on these filters."""
         return (
-            Method("eth_newBlockFilter", "ETH", lambda services, params: self._add(KeptFilter(BLOCKS, self._now()))),
-            Method(
-                "eth_newPendingTransactionFilter",
-                "ETH",
-                lambda services, params: self._add(KeptFilter(PENDING, self._now())),
-            ),
+            Method("eth_newBlockFilter", "ETH", self._new_block_filter),
+            Method("eth_newPendingTransactionFilter", "ETH", self._new_pending_filter),
             Method("eth_newFilter", "ETH", self._new_log_filter),
             Method("eth_getFilterChanges", "ETH", self._changes),
             Method("eth_getFilterLogs", "ETH", self._logs),
             Method("eth_uninstallFilter", "ETH", self._uninstall),
         )
 
+    def _new_block_filter(self, services: RpcServices, params: Params) -> object:
+        return self._add(services, KeptFilter(BLOCKS, self._now()))
+
+    def _new_pending_filter(self, services: RpcServices, params: Params) -> object:
+        return self._add(services, KeptFilter(PENDING, self._now()))
+
     def _new_log_filter(self, services: RpcServices, params: Params) -> object:
         document = required(params, 0, "filter")
         query = log_query(services, document)
         last_block = query.to_block if query.fixed_to else None
-        return self._add(KeptFilter(LOGS, self._now(), document, query.wanted, last_block))
+        return self._add(services, KeptFilter(LOGS, self._now(), kept_members(document), query.wanted, last_block))
 
-    def _add(self, filter_: KeptFilter) -> str:
+    def _add(self, services: RpcServices, filter_: KeptFilter) -> str:
+        filter_.client = services.client
         id_ = hex(int.from_bytes(secrets.token_bytes(16)))
         with self._lock:
             self._sweep()
-            if len(self._filters) >= MAX_FILTERS:
-                raise RpcError(LIMIT_EXCEEDED, f"More than {MAX_FILTERS} filters")
+            self._check_limits(filter_)
             self._filters[id_] = filter_
         return id_
+
+    def _check_limits(self, added: KeptFilter) -> None:
+        filters = self._filters.values()
+        if len(filters) >= MAX_FILTERS:
+            raise RpcError(LIMIT_EXCEEDED, f"More than {MAX_FILTERS} filters")
+        if sum(filter_.client == added.client for filter_ in filters) >= MAX_FILTERS_OF_CLIENT:
+            raise RpcError(LIMIT_EXCEEDED, f"More than {MAX_FILTERS_OF_CLIENT} filters of this client")
+        if (
+            added.wanted.items
+            and sum(filter_.wanted.items for filter_ in filters) + added.wanted.items > MAX_FILTER_ITEMS
+        ):
+            raise RpcError(LIMIT_EXCEEDED, f"More than {MAX_FILTER_ITEMS} addresses and topics in all filters")
 
     def _changes(self, services: RpcServices, params: Params) -> object:
         with self._lock:
@@ -146,6 +170,12 @@ class Filters:
         if filter_ is not None:
             filter_.last_used = self._now()
         return filter_
+
+
+def kept_members(document: object) -> dict[str, object]:
+    """What is needed of a filter's object: a client may have put in megabytes besides."""
+    members = document if isinstance(document, Mapping) else {}
+    return {name: members[name] for name in MEMBERS if name in members}
 
 
 def filter_id(params: Params, index: int = 0) -> str:

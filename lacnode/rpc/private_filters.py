@@ -3,7 +3,7 @@ each answers for its own group only."""
 
 from lacnode.privacy.state.processor import PrivateBlock
 from lacnode.rpc.errors import filter_not_found, logs_filter_not_found
-from lacnode.rpc.filters import Filters, KeptFilter, filter_id
+from lacnode.rpc.filters import Filters, KeptFilter, filter_id, kept_members
 from lacnode.rpc.methods.priv import matching_private_logs
 from lacnode.rpc.parameters import log_query, required
 from lacnode.rpc.privacy_parameters import check_member, group_id, room
@@ -40,7 +40,9 @@ class PrivateFilters(Filters):
         document = required(params, 1, "filter")
         query = log_query(services, document)
         last_block = query.to_block if query.fixed_to else None
-        return self._add(KeptFilter(group.hex(), self._now(), document, query.wanted, last_block))
+        return self._add(
+            services, KeptFilter(group.hex(), self._now(), kept_members(document), query.wanted, last_block)
+        )
 
     def _private_changes(self, services: RpcServices, params: Params) -> object:
         check_member(room(services), group_id(required(params, 0, "privacyGroupId")))

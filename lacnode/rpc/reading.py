@@ -13,9 +13,11 @@ from lacnode.chain.blockchain import Head
 from lacnode.chain.log_filter import LogFilter
 from lacnode.chain.outcome import FoundLog
 from lacnode.chainspec.spec import ChainSpec
-from lacnode.evm.engine import CallRequest, CallResult, StateView
+from lacnode.evm.engine import CallRequest, CallResult, OpenBlock, StateView
+from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.rpc.settings import ApiSettings
+from lacnode.storage.database import Database
 
 Params = Sequence[object]
 
@@ -27,7 +29,11 @@ class ReadableChain(Protocol):
     def head(self) -> Head: ...
     @property
     def spec(self) -> ChainSpec: ...
+    @property
+    def database(self) -> Database: ...
     def hash_at(self, number: int) -> bytes | None: ...
+    def block_of(self, hash_: bytes) -> Block | None: ...
+    def open_block(self, header: BlockHeader) -> OpenBlock: ...
     def header_at(self, number: int) -> BlockHeader | None: ...
     def header_of(self, hash_: bytes) -> BlockHeader | None: ...
     def state_at(self, header: BlockHeader) -> StateView: ...
@@ -61,7 +67,7 @@ ReadHandler = Callable[[Reading, Params], object]
 
 @dataclass(frozen=True, slots=True)
 class ReadCall:
-    """The rest of a method: what is left to do with a `Reading`. `params` are what JSON gives, or bytes."""
+    """The rest of a method: what is left to do with a `Reading`. `params` are what JSON gives, or what can be pickled."""
 
     handler: ReadHandler
     params: Params

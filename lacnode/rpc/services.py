@@ -69,7 +69,7 @@ class RoleView:
 @dataclass(slots=True)
 class RpcServices:
     """One node's rooms. `network` is None where P2P is off, `privacy` where private transactions are; `token` is the event
-    loop, once it runs."""
+    loop, once it runs; `client` is the address that asks."""
 
     chain: Blockchain
     pool: TransactionPool
@@ -89,6 +89,7 @@ class RpcServices:
     endpoints: dict[str, tuple[str, int]] | None = None
     token: trio.lowlevel.TrioToken | None = None
     privacy: PrivateRoom | None = None
+    client: str = ""
     blocks: RecentBlocks = field(init=False)
     prices: RecentPrices = field(init=False)
 

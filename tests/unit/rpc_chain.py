@@ -1,5 +1,6 @@
 """A real chain in memory with a pool and the methods of the API on it, and accounts to send from."""
 
+import pickle
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -157,7 +158,8 @@ def high_s(transaction: Transaction) -> Transaction:
 def answered(result: object, services: RpcServices) -> object:
     """What a method's handler gave, and where it left the rest to a reader, what that gives."""
     if isinstance(result, ReadCall):
-        return result.answer(services.reading(services.settings.call_seconds))
+        sent: ReadCall = pickle.loads(pickle.dumps(result))  # as it goes to a reader process
+        return sent.answer(services.reading(services.settings.call_seconds))
     return result
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from lacnode.chain.log_filter import LogFilter
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
+from lacnode.privacy.state.private_logs import PrivateLogs
 from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address
 from lacnode.privacy.state.processor import FAILURES, MAX_TRIES, PrivateBlock
 from lacnode.privacy.state.records import PrivateReceipt, PrivateStatus
@@ -259,7 +260,8 @@ class TestLostPayloads:
         found = stage.b.room.find(marker)
         assert found is not None
         assert stage.b.room.receipt(found) == PrivateReceipt(PrivateStatus.INVALID)
-        assert not stage.b.room.logs_of_block(GROUP, stage.b.node.chain.head.hash, LogFilter())
+        chain = stage.b.node.chain
+        assert not list(PrivateLogs(chain, chain.database).of_block(GROUP, chain.head.hash, LogFilter()))
 
     def test_are_told_to_those_who_wait_for_logs(self, stage: Stage) -> None:
         """What could not be executed before is told then, and nothing is told twice."""

@@ -45,6 +45,7 @@ class Services:
 
     chain: Blockchain
     settings: ApiSettings
+    client: str = "10.0.0.1"
 
     def reading(self, seconds: float) -> Reading:
         return Reading(self.chain, self.settings, math.inf)
@@ -58,11 +59,11 @@ class Polling:
         self.filters = Filters(self.clock)
         self.net: Network = network()
         self.net.chain.on_head(self.filters.block_added)
-        self._services = cast(RpcServices, Services(self.net.chain, ApiSettings()))
+        self.services = cast(RpcServices, Services(self.net.chain, ApiSettings()))
         self._handlers: dict[str, Handler] = {method.name: method.handler for method in self.filters.methods()}
 
     def call(self, method: str, *params: object) -> object:
-        return answered(self._handlers[f"eth_{method}"](self._services, params), self._services)
+        return answered(self._handlers[f"eth_{method}"](self.services, params), self.services)
 
     def changes(self, id_: object) -> list[object]:
         found = self.call("getFilterChanges", id_)
@@ -212,6 +213,32 @@ class TestEnds:
         assert refused.value.code == -32005
         polling.call("uninstallFilter", id_)
         polling.call("newBlockFilter")
+
+    def test_one_address_has_only_so_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.rpc.filters.MAX_FILTERS_OF_CLIENT", 1)
+        polling = Polling()
+        polling.call("newBlockFilter")
+        with pytest.raises(RpcError, match="of this client"):
+            polling.call("newPendingTransactionFilter")
+        polling.services.client = "10.0.0.2"
+        polling.call("newBlockFilter")
+
+    def test_they_name_only_so_many_topics_together(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.rpc.filters.MAX_FILTER_ITEMS", 3)
+        polling, two = Polling(), {"topics": [["0x" + "11" * 32, "0x" + "22" * 32]]}
+        id_ = polling.call("newFilter", two)
+        with pytest.raises(RpcError) as refused:
+            polling.call("newFilter", two)
+        assert refused.value.code == -32005
+        polling.call("newFilter", {})
+        polling.call("uninstallFilter", id_)
+        polling.call("newFilter", two)
+
+    def test_what_a_client_adds_to_its_object_is_not_kept(self) -> None:
+        junk = "x" * 12_345
+        polling = Polling()
+        polling.call("newFilter", {"fromBlock": "0x0", "junk": junk})
+        assert not [kept for kept in polling.filters._filters.values() if "junk" in str(kept.document)]
 
 
 class Listener:

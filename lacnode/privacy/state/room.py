@@ -7,13 +7,11 @@ members may know goes to nobody else: that is for whoever opens these methods to
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
 from enum import Enum
 
-from lacnode.chain.log_filter import LogFilter
-from lacnode.chain.outcome import FoundLog
 from lacnode.chain.store import TransactionPlace
 from lacnode.crypto.secp256k1 import SignatureError
 from lacnode.evm.engine import StateView
@@ -204,11 +202,17 @@ class PrivateRoom:
         self, group_id: bytes, header: BlockHeader, sender: bytes, to: bytes, data: bytes, price: int, deadline: float
     ) -> PrivateResult:
         """What a private message would do after the block of `header`; CallExpired if it takes too long."""
-        self.settle(header.number)
-        root = self.root(group_id, header.number)
-        message = PrivateMessage(sender, self._accounts(root).nonce(sender), to, None, data, price)
+        root, message = self.question(group_id, header, sender, to, data, price)
         block = self._around.engine.open_block(header.state_root, header, self._around.history.hash_at)
         return block.run_privately(self._store, root, message, deadline=deadline)
+
+    def question(
+        self, group_id: bytes, header: BlockHeader, sender: bytes, to: bytes, data: bytes, price: int
+    ) -> tuple[bytes, PrivateMessage]:
+        """What `call` executes: the root of the group's state after the block of `header`, and the message."""
+        self.settle(header.number)
+        root = self.root(group_id, header.number)
+        return root, PrivateMessage(sender, self._accounts(root).nonce(sender), to, None, data, price)
 
     def _contract_of(self, group_id: bytes, number: int | None) -> Ask:
         """A way to ask a flexible group's contract as of block `number`, or the public head."""
@@ -261,41 +265,6 @@ class PrivateRoom:
             absent = stored.absent_at(Place(place.number, place.index))
         waits = absent is not None and absent.payload_key == found.payload_key
         return None if receipt is None and waits else receipt or PrivateReceipt(PrivateStatus.FAILED)
-
-    def logs(self, group_id: bytes, start: int, end: int, wanted: LogFilter) -> Iterator[FoundLog]:
-        """Matching logs of the group's blocks from `start` to `end`, both included, in order."""
-        self.settle(min(end, self._around.head()))
-        with self._around.database.read() as snapshot:
-            numbers = [n for n in StoredPrivate(snapshot).changes_from(group_id, start) if n <= end]
-        for number in reversed(numbers):
-            yield from self._logs_of(group_id, self._around.history.hash_at(number) or b"", wanted)
-
-    def logs_of_block(self, group_id: bytes, block_hash: bytes, wanted: LogFilter) -> list[FoundLog]:
-        """Matching logs of one block; none for an unknown hash."""
-        header = self._around.history.header_of(block_hash)
-        if header is None:
-            return []
-        self.settle(header.number)
-        return list(self._logs_of(group_id, block_hash, wanted))
-
-    def _logs_of(self, group_id: bytes, block_hash: bytes, wanted: LogFilter) -> Iterator[FoundLog]:
-        block = self._around.history.block_of(block_hash)
-        if block is None:
-            return
-        index_of = {transaction.hash: index for index, transaction in enumerate(block.transactions)}
-        with self._around.database.read() as snapshot:
-            stored = StoredPrivate(snapshot)
-            receipts = [
-                (marker_hash, stored.receipt(block_hash, marker_hash))
-                for marker_hash, _ in stored.metadata(block_hash, group_id)
-            ]
-        position = 0
-        for marker_hash, receipt in receipts:
-            for log in () if receipt is None else receipt.logs:
-                if wanted.matches(log):
-                    time, index = block.header.timestamp, index_of[marker_hash]
-                    yield FoundLog(log, position, block_hash, block.number, time, marker_hash, index)
-                position += 1
 
     # -- how it stands -----------------------------------------------------------------------------------------------
 

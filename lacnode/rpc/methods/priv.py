@@ -1,24 +1,25 @@
 """PRIV: groups, and what private execution left behind. Only for whoever may see everything of this node's groups."""
 
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import cast
 
-from lacnode.chain.outcome import FoundLog
 from lacnode.evm.engine import CallExpired
-from lacnode.evm.private import PrivateResult
+from lacnode.evm.private import PrivateMessage, PrivateResult
 from lacnode.primitives.bloom import bloom_of
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.privacy.manager.oversight import supervised
 from lacnode.privacy.state.marker import FLEXIBLE_PRIVACY_ADDRESS, PRIVACY_ADDRESS
 from lacnode.privacy.state.payloads import ManagerFails, UselessPayload
+from lacnode.privacy.state.private_logs import PrivateLogs
 from lacnode.privacy.state.private_transaction import PrivateTransaction, private_contract_address
 from lacnode.privacy.state.records import PrivateReceipt
 from lacnode.privacy.state.room import FoundPrivateTransaction, PrivateRoom
+from lacnode.privacy.state.store import PrivateNodeStore
 from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
 from lacnode.rpc import privacy_errors, results
-from lacnode.rpc.errors import SERVER_ERROR, RpcError, internal_error, invalid_params, range_too_large, timeout
-from lacnode.rpc.methods.eth_transactions import MAX_LOGS
+from lacnode.rpc.errors import SERVER_ERROR, RpcError, internal_error, invalid_params, timeout
+from lacnode.rpc.methods.eth_transactions import shown_logs
 from lacnode.rpc.parameters import (
     LogQuery,
     address,
@@ -32,6 +33,7 @@ from lacnode.rpc.parameters import (
 )
 from lacnode.rpc.privacy_errors import is_no_group, manager_error, privacy_error
 from lacnode.rpc.privacy_parameters import check_member, group_id, in_base64, keys, optional_text, room
+from lacnode.rpc.reading import ReadCall, Reading
 from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.results import Json
 from lacnode.rpc.services import RpcServices
@@ -221,9 +223,19 @@ def priv_call(services: RpcServices, params: Params) -> object:
     check_member(private_room, wanted, header.number)
     if call.value:
         raise internal_error()
-    deadline = time.monotonic() + services.settings.call_seconds
+    root, message = private_room.question(wanted, header, call.sender, call.to, call.data, call.gas_price or 0)
+    return ReadCall(private_call, [header.number, root, message])
+
+
+def private_call(reading: Reading, params: Params) -> object:
+    """What a message gives: `params` are the number of the block, the root of the group's state, and the message."""
+    number, root, message = cast(tuple[int, bytes, PrivateMessage], tuple(params))
+    header = reading.chain.header_at(number)
+    if header is None:
+        raise internal_error()
+    store = PrivateNodeStore(reading.chain.database)
     try:
-        result = private_room.call(wanted, header, call.sender, call.to, call.data, call.gas_price or 0, deadline)
+        result = reading.chain.open_block(header).run_privately(store, root, message, deadline=reading.deadline)
     except CallExpired:
         raise timeout() from None
     return to_hex(_succeeded(result).output)
@@ -282,29 +294,22 @@ def _number_of(services: RpcServices, query: LogQuery) -> int | None:
     return None if header is None else header.number
 
 
-def matching_private_logs(
-    services: RpcServices, private_room: PrivateRoom, wanted: bytes, query: LogQuery
-) -> list[Json]:
+def matching_private_logs(services: RpcServices, private_room: PrivateRoom, wanted: bytes, query: LogQuery) -> ReadCall:
     """A group's logs that `query` wants; too many, or too long in coming, are refused as with `eth_getLogs`."""
-    deadline = time.monotonic() + services.settings.call_seconds
-    shown: list[Json] = []
-    for found in _private_logs(services, private_room, wanted, query):
-        if len(shown) == MAX_LOGS:
-            raise range_too_large(f"more than {MAX_LOGS} logs match")
-        if time.monotonic() > deadline:
-            raise timeout()
-        shown.append(results.log(found))
-    return shown
-
-
-def _private_logs(
-    services: RpcServices, private_room: PrivateRoom, wanted: bytes, query: LogQuery
-) -> Iterable[FoundLog]:
-    check_member(private_room, wanted, _number_of(services, query))
-    if query.block_hash is not None:
-        return private_room.logs_of_block(wanted, query.block_hash, query.wanted)
+    number = _number_of(services, query)
+    check_member(private_room, wanted, number)
     end = min(query.to_block, services.chain.head.header.number)
-    return private_room.logs(wanted, query.from_block, end, query.wanted)
+    private_room.settle(end if query.block_hash is None else number or 0)
+    return ReadCall(private_logs, [wanted, query, end])
+
+
+def private_logs(reading: Reading, params: Params) -> object:
+    """The logs of a group: `params` are its id, the query, and the last block of a range."""
+    group, query, end = cast(tuple[bytes, LogQuery, int], tuple(params))
+    logs = PrivateLogs(reading.chain, reading.chain.database)
+    if query.block_hash is not None:
+        return shown_logs(reading, logs.of_block(group, query.block_hash, query.wanted))
+    return shown_logs(reading, logs.in_range(group, query.from_block, end, query.wanted))
 
 
 PRIV_GROUP_METHODS = (

@@ -46,7 +46,7 @@ class Outcome(Enum):
     """`error` is an RpcError's code, message and data."""
 
     BEHIND = "behind"
-    """The database does not show the head yet."""
+    """The database does not show the head yet, or not its state."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import structlog
 import trio
 
 from lacnode.rpc.envelope import EncodedJson
-from lacnode.rpc.errors import BusyError, RpcError, internal_error, timeout
+from lacnode.rpc.errors import BusyError, RpcError, internal_error, timeout, world_state_unavailable
 from lacnode.rpc.fair_limiter import TOO_MANY, FairLimiter
 from lacnode.rpc.readers.child import ReaderChild, ReaderDiedError
 from lacnode.rpc.readers.messages import Answer, Outcome, Setup, Task
@@ -140,5 +140,5 @@ def _result(answer: Answer) -> object:
     if answer.error is not None:
         raise RpcError(*answer.error)
     if answer.outcome is not Outcome.RESULT:
-        raise internal_error()
+        raise world_state_unavailable()
     return EncodedJson(answer.body)

@@ -19,7 +19,7 @@ import structlog
 
 from lacnode.chain.view import ChainView
 from lacnode.evm.merkle_trie import MissingNode
-from lacnode.rpc.errors import RpcError, internal_error, range_too_large, world_state_unavailable
+from lacnode.rpc.errors import RpcError, internal_error, range_too_large
 from lacnode.rpc.readers.messages import Answer, Outcome, Setup, Task, framed, read_message
 from lacnode.rpc.reading import Reading
 from lacnode.storage.read_only import ReadOnlyDatabase
@@ -59,6 +59,8 @@ class Reader:
             if not self._chain.move_to(task.head_hash):
                 return Answer(Outcome.BEHIND)
             result = orjson.dumps(task.call.answer(Reading(self._chain, self._settings, deadline)))
+        except MissingNode:  # a private state of blocks that the node still keeps in memory
+            return Answer(Outcome.BEHIND)
         except Exception as error:
             return _failed(error)
         finally:
@@ -69,8 +71,6 @@ class Reader:
 
 
 def _failed(error: Exception) -> Answer:
-    if isinstance(error, MissingNode):
-        error = world_state_unavailable()
     if not isinstance(error, RpcError):
         log.error("a call failed in a reader process", exc_info=error)
         error = internal_error()

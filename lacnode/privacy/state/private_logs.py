@@ -1,0 +1,55 @@
+"""The logs that private transactions of a group left behind, as the database has them.
+
+Must not wait for private execution, and must not know who asks.
+"""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from lacnode.chain.log_filter import LogFilter
+from lacnode.chain.outcome import FoundLog
+from lacnode.primitives.block import Block
+from lacnode.privacy.state.store import StoredPrivate
+from lacnode.storage.database import Database
+
+
+class PublicBlocks(Protocol):
+    """The public chain's blocks."""
+
+    def hash_at(self, number: int) -> bytes | None: ...
+    def block_of(self, hash_: bytes) -> Block | None: ...
+
+
+class PrivateLogs:
+    """The logs in `database`, whose markers are in the blocks of `chain`."""
+
+    def __init__(self, chain: PublicBlocks, database: Database) -> None:
+        self._chain = chain
+        self._database = database
+
+    def in_range(self, group_id: bytes, start: int, end: int, wanted: LogFilter) -> Iterator[FoundLog]:
+        """Matching logs of the group's blocks from `start` to `end`, both included, in order."""
+        with self._database.read() as snapshot:
+            numbers = [n for n in StoredPrivate(snapshot).changes_from(group_id, start) if n <= end]
+        for number in reversed(numbers):
+            yield from self.of_block(group_id, self._chain.hash_at(number) or b"", wanted)
+
+    def of_block(self, group_id: bytes, block_hash: bytes, wanted: LogFilter) -> Iterator[FoundLog]:
+        """Matching logs of one block; none for an unknown hash."""
+        block = self._chain.block_of(block_hash)
+        if block is None:
+            return
+        index_of = {transaction.hash: index for index, transaction in enumerate(block.transactions)}
+        with self._database.read() as snapshot:
+            stored = StoredPrivate(snapshot)
+            receipts = [
+                (marker_hash, stored.receipt(block_hash, marker_hash))
+                for marker_hash, _ in stored.metadata(block_hash, group_id)
+            ]
+        position = 0
+        for marker_hash, receipt in receipts:
+            for log in () if receipt is None else receipt.logs:
+                if wanted.matches(log):
+                    time, index = block.header.timestamp, index_of[marker_hash]
+                    yield FoundLog(log, position, block_hash, block.number, time, marker_hash, index)
+                position += 1
