@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import h11
 import trio
 
+from lacnode.http.backlog import Backlog
 from lacnode.http.listening import client_of
 from lacnode.http.messages import HOST_REFUSED, JSON, TOO_LARGE, TOO_SLOW, Answering, Request, Response
 
@@ -29,6 +30,9 @@ REQUEST_SECONDS = 60.0
 RESPONSE_SECONDS, RESPONSE_RATE = 60.0, 50_000
 """How long a response may take to be read: so many seconds, and one more for so many bytes."""
 
+PORT_RESPONSE_BYTES = 128 * 2**20
+"""Bytes of responses that may wait to be read by all clients of a port. Beyond that, the largest is given up."""
+
 LINGER_SECONDS = 5.0
 """How long what a refused client still sends is thrown away, so that it reads the refusal before the connection breaks."""
 
@@ -36,10 +40,25 @@ COMPRESS_FROM = 1400
 """Bytes from which a response is compressed for those who accept it: less is one packet anyhow."""
 
 
-class HttpConversation:
-    """One client, request after request. Raises trio's stream errors when the client goes away."""
+class _Response:
+    """A response that waits to be read."""
 
-    def __init__(self, stream: trio.abc.Stream, routes: Answering, max_body: int) -> None:
+    def __init__(self, size: int, scope: trio.CancelScope) -> None:
+        self.size = size
+        self._scope = scope
+
+    def cut(self) -> None:
+        self._scope.cancel()
+
+
+class HttpConversation:
+    """One client, request after request. Raises trio's stream errors when the client goes away. Responses count for
+    `backlog` while they are read."""
+
+    def __init__(
+        self, stream: trio.abc.Stream, routes: Answering, max_body: int, backlog: Backlog | None = None
+    ) -> None:
+        self._backlog = backlog or Backlog(PORT_RESPONSE_BYTES)
         self._stream = stream
         self._routes = routes
         self._max_body = max_body
@@ -140,7 +159,12 @@ class HttpConversation:
         sent += self._http.send(h11.Data(data=body)) or b""
         sent += self._http.send(h11.EndOfMessage()) or b""
         with trio.move_on_after(RESPONSE_SECONDS + len(sent) / RESPONSE_RATE) as reading:
-            await self._stream.send_all(sent)
+            waiting = _Response(len(sent), reading)
+            self._backlog.watch(waiting)
+            try:
+                await self._stream.send_all(sent)
+            finally:
+                self._backlog.forget(waiting)
         if reading.cancelled_caught:
             raise trio.BrokenResourceError("the client does not read its response")
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import trio
 
+from lacnode.http.backlog import Backlog
 from lacnode.rpc.notice import Notice
 
 LIMIT_BYTES = 4 * 2**20
@@ -32,40 +33,22 @@ class _Entry:
     size: int
 
 
-class Backlog:
-    """What waits for all clients of a port."""
-
-    def __init__(self) -> None:
-        self._queues: dict[Outgoing, None] = {}
-
-    def watch(self, queue: "Outgoing") -> None:
-        """`queue` counts from now on."""
-        self._queues[queue] = None
-
-    def forget(self, queue: "Outgoing") -> None:
-        """`queue` counts no longer: its connection is gone."""
-        self._queues.pop(queue, None)
-
-    def grown(self) -> None:
-        """More waits now: if it is too much, the client for which most waits is cut off."""
-        if sum(queue.size for queue in self._queues) > PORT_LIMIT_BYTES:
-            largest = max(self._queues, key=lambda queue: queue.size)
-            self.forget(largest)
-            largest.cut()
-
-
 class Outgoing:
     """A queue. Replies always fit, since the client is not listened to before it has read them. `cut` ends the connection.
     Hashable by identity."""
 
     def __init__(self, backlog: Backlog, cut: Callable[[], None]) -> None:
         self.size = 0
-        self.cut = cut
+        self._cut = cut
         self._backlog = backlog
         self._entries: deque[_Entry] = deque()
         self._chunk = b""
         self._changed = trio.Event()
         backlog.watch(self)
+
+    def cut(self) -> None:
+        """End the connection."""
+        self._cut()
 
     def put(self, frame: bytes) -> None:
         """Add `frame`, whatever waits already."""

@@ -23,6 +23,7 @@ from wsproto.events import (
 )
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
+from lacnode.http.backlog import Backlog
 from lacnode.http.conversation import HttpConversation
 from lacnode.http.listening import client_of
 from lacnode.rpc import errors
@@ -31,7 +32,7 @@ from lacnode.rpc.dispatch import Dispatcher
 from lacnode.rpc.envelope import failure
 from lacnode.rpc.login import MAX_BODY, NO_HTTP, LoginRoutes
 from lacnode.rpc.notice import Notice
-from lacnode.rpc.outgoing import Backlog, Outgoing
+from lacnode.rpc.outgoing import PORT_LIMIT_BYTES, Outgoing
 from lacnode.rpc.requests import RequestRunner
 from lacnode.rpc.settings import WebSocketSettings
 from lacnode.rpc.subscription_methods import SubscriptionMethods
@@ -73,7 +74,7 @@ class WebSocketService:
         self.dispatcher = dispatcher
         self.subscriptions = subscriptions
         self.runner = runner
-        self.backlog = Backlog()
+        self.backlog = Backlog(PORT_LIMIT_BYTES)
         self._login = login
 
     async def converse(self, stream: trio.SocketStream) -> None:

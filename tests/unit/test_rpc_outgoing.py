@@ -4,9 +4,12 @@ import sys
 
 import pytest
 
+from lacnode.http.backlog import Backlog
 from lacnode.rpc.notice import Listener, Notice
-from lacnode.rpc.outgoing import Backlog, Outgoing
+from lacnode.rpc.outgoing import Outgoing
 from lacnode.rpc.websocket import text_frame
+
+LIMIT = 2**30
 
 
 class Connection:
@@ -38,7 +41,7 @@ def notice(listener: Listener, size: int = 100, numbers: tuple[int, ...] = (1,))
 
 class TestNotice:
     def test_is_one_message_for_every_subscription(self) -> None:
-        told = list(notice(Connection(Backlog()), 5, (1, 0x2A)).messages())
+        told = list(notice(Connection(Backlog(LIMIT)), 5, (1, 0x2A)).messages())
         expected = b'{"jsonrpc":"2.0","method":"eth_subscription","params":{"subscription":"0x%b","result":"xxx"}}'
         assert told == [expected % b"1", expected % b"2a"]
 
@@ -53,7 +56,7 @@ class TestNotice:
 
 class TestQueue:
     async def test_keeps_the_order_of_replies_and_notices(self) -> None:
-        connection = Connection(Backlog())
+        connection = Connection(Backlog(LIMIT))
         connection.queue.put(text_frame(b"first"))
         connection.notify(notice(connection, 10, (1, 2)))
         connection.queue.put(text_frame(b"last"))
@@ -63,7 +66,7 @@ class TestQueue:
         assert sent.index(b'"0x1"') < sent.index(b'"0x2"')
 
     async def test_is_sent_in_chunks_and_wholly(self) -> None:
-        connection = Connection(Backlog())
+        connection = Connection(Backlog(LIMIT))
         connection.notify(notice(connection, 1_000, tuple(range(500))))
         first = await connection.queue.chunk()
         assert len(first) < 100_000
@@ -72,7 +75,7 @@ class TestQueue:
 
     async def test_has_a_bound_that_a_single_notice_may_pass(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("lacnode.rpc.outgoing.LIMIT_BYTES", 10_000)
-        connection = Connection(Backlog())
+        connection = Connection(Backlog(LIMIT))
         connection.notify(notice(connection, 20_000))
         assert not connection.is_cut
         connection.notify(notice(connection, 20))
@@ -80,21 +83,20 @@ class TestQueue:
 
     def test_costs_little_for_what_others_are_told_as_well(self) -> None:
         result = b"x" * 1_000
-        connections = [Connection(Backlog()) for _ in range(10)]
+        connections = [Connection(Backlog(LIMIT)) for _ in range(10)]
         for connection in connections:
             connection.notify(Notice(connection, tuple(range(100)), result))
         assert sys.getrefcount(result) > 10  # shared, where copies would take 10 * 100 * 1,000 bytes
 
 
 class TestPort:
-    def three(self) -> tuple[Backlog, list[Connection]]:
-        backlog = Backlog()
-        return backlog, [Connection(backlog) for _ in range(3)]
+    def three(self) -> list[Connection]:
+        backlog = Backlog(10_000)
+        return [Connection(backlog) for _ in range(3)]
 
     @pytest.mark.parametrize("reply", [True, False])
-    def test_cuts_off_the_client_with_the_most(self, monkeypatch: pytest.MonkeyPatch, reply: bool) -> None:
-        monkeypatch.setattr("lacnode.rpc.outgoing.PORT_LIMIT_BYTES", 10_000)
-        _, (small, large, late) = self.three()
+    def test_cuts_off_the_client_with_the_most(self, reply: bool) -> None:
+        small, large, late = self.three()
         small.notify(notice(small, 2_000))
         large.notify(notice(large, 6_000))
         if reply:
@@ -103,9 +105,8 @@ class TestPort:
             late.notify(notice(late, 4_000))
         assert [client.is_cut for client in (small, large, late)] == [False, True, False]
 
-    async def test_counts_what_waits_and_not_what_was_sent(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("lacnode.rpc.outgoing.PORT_LIMIT_BYTES", 10_000)
-        _, connections = self.three()
+    async def test_counts_what_waits_and_not_what_was_sent(self) -> None:
+        connections = self.three()
         for _ in range(5):
             for connection in connections:
                 connection.notify(notice(connection, 3_000))
