@@ -218,6 +218,15 @@ class Blockchain(History):
                 self._head = self._stored_head()
                 raise
 
+    def execute_again(self, block: Block) -> tuple[TransactionOutcome, ...]:
+        """What executing `block`, which is in the chain, comes to. Nothing is stored. BlockRefused if it is not what the
+        header says, StorageError if the state before it cannot be read."""
+        with self._writer:
+            parent = self.header_of(block.header.parent_hash)
+            if parent is None:
+                raise UnknownParent(block.number, block.header.parent_hash)
+            return self._outcomes(self._verifier.execute(block, parent, self.hash_at, UNLIMITED))
+
     # -- parts of it -------------------------------------------------------------------------------------------------
 
     def _stored_head(self) -> Head:

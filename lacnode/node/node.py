@@ -15,6 +15,7 @@ import structlog
 import trio
 
 from lacnode import __version__
+from lacnode.chain.block_repair import BlockRepair
 from lacnode.chain.blockchain import Blockchain, ChainSettings, NewHead
 from lacnode.chain.contracts import ChainContracts
 from lacnode.chain.store import DatabaseNodeStore
@@ -32,6 +33,7 @@ from lacnode.node.block_exchange import BlockExchange
 from lacnode.node.config import NodeConfig
 from lacnode.node.connection_policy import PermissionPolicy
 from lacnode.node.consensus_peers import ConsensusPeers
+from lacnode.node.database_repair import DatabaseRepair
 from lacnode.node.faults import watch_faults
 from lacnode.node.known_nodes import KnownNodes
 from lacnode.node.metrics import chain_series, permission_series, privacy_series
@@ -156,6 +158,9 @@ class Node:
             known=self.pool.knows,
             pooled=lambda: [pooled.transaction for pooled in self.pool.all()],
             rng=self._rng,
+        )
+        self._database_repair = DatabaseRepair(
+            BlockRepair(self.chain, parts.database), lambda: self.network.peers, self._state_worker
         )
         self._log_worker = ThreadWorker()
         journal = Journal.restore(parts.records.records())
@@ -300,6 +305,7 @@ class Node:
         local_nodes = self.local_permissions.nodes
         if local_nodes is not None:
             local_nodes.on_change(lambda: self._on_loop(lambda _: self._policy.stale(), None))
+        self._parts.database.on_damage(lambda error: self._on_loop(self._database_repair.damaged, error))
         self.chain.on_head(self._head_in_thread)
         self.pool.on_added(self._added_in_thread)
         self.pool.on_dropped(self._dropped_in_thread)
@@ -318,6 +324,7 @@ class Node:
             nursery.start_soon(self._pool_received, batches_out)
             nursery.start_soon(self._expire_pool)
             nursery.start_soon(self._known_nodes.run)
+            nursery.start_soon(self._database_repair.run)
             if local_nodes is not None and local_nodes.looks_names_up_again:
                 nursery.start_soon(self._look_names_up, local_nodes)
             if self.private is not None:

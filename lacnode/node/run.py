@@ -18,6 +18,7 @@ from lacnode.chain.refusal import WrongNetwork
 from lacnode.chainspec.genesis import GenesisError, load_genesis
 from lacnode.crypto.node_key import KeyFileError, NodeKey, load_node_key, load_or_create_node_key
 from lacnode.node.config import NodeConfig, PrivacySettings
+from lacnode.node.crash_report import CrashReport
 from lacnode.node.logs import configure_logs
 from lacnode.node.node import Node, Parts
 from lacnode.node.opened_manager import ManagerFailed, OpenedManager
@@ -50,6 +51,7 @@ class StartFailed(Exception):
 def run_node(config: NodeConfig, manager: TransactionManager | None = None) -> int:
     """Run the node of `config`, with `manager` for private transactions, until SIGINT or SIGTERM; the exit status."""
     configure_logs(config.logging, config.colour)
+    report = _crash_report(config)
     try:
         node = open_node(config, manager)
     except StartFailed as failure:
@@ -68,8 +70,19 @@ def run_node(config: NodeConfig, manager: TransactionManager | None = None) -> i
     finally:
         node.close()
         _remove_runtime_files(config)
+        if report is not None:
+            report.close()
     log.info("stopped")
     return status
+
+
+def _crash_report(config: NodeConfig) -> CrashReport | None:
+    """None if there is no place for it; then the node does not start either, and says why."""
+    try:
+        config.data_path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+        return CrashReport(config.data_path)
+    except OSError:
+        return None
 
 
 def open_node(config: NodeConfig, manager: TransactionManager | None = None) -> Node:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from lacnode.storage.checksums import DamageListener
+
 
 class Snapshot(Protocol):
     """One moment of the database. Writes that follow do not show in it. Hold it for as short as you can: it keeps the
@@ -51,6 +53,10 @@ class Database(Protocol):
     def group(self) -> AbstractContextManager[None]:
         """Make batches durable together: inside, each is atomic and visible to every reader at once, but reaches the
         disk with the others, at the exit or every few batches. A crash loses whole batches, the newest ones."""
+        ...
+
+    def on_damage(self, listener: DamageListener) -> None:
+        """Have `listener` told of every damaged value that is met, in the thread that meets it."""
         ...
 
     def close(self) -> None:

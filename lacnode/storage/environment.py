@@ -14,7 +14,7 @@ from typing import Any
 import lmdb
 
 from lacnode.storage.checksum_upgrade import add_checksums, table_names
-from lacnode.storage.checksums import TableChecksums
+from lacnode.storage.checksums import DamageListener, TableChecksums, ignore_damage
 from lacnode.storage.disk import PRIVATE_FILE
 from lacnode.storage.errors import (
     VERIFY_FIRST,
@@ -55,9 +55,9 @@ class Table:
 
     __slots__ = ("checksums", "handle")
 
-    def __init__(self, path: Path, name: str, handle: Any) -> None:
+    def __init__(self, path: Path, name: str, handle: Any, listener: DamageListener = ignore_damage) -> None:
         self.handle = handle
-        self.checksums = TableChecksums(str(path), name)
+        self.checksums = TableChecksums(str(path), name, listener)
 
 
 class Pages:
@@ -117,8 +117,11 @@ class Pages:
 class Environment:
     """The environment in the directory `path`, made there if there is none."""
 
-    def __init__(self, path: Path, *, durable: bool, map_size: int) -> None:
+    def __init__(
+        self, path: Path, *, durable: bool, map_size: int, damage_listener: DamageListener = ignore_damage
+    ) -> None:
         self._path = path
+        self._damage_listener = damage_listener
         self._gate = threading.Condition()
         self._open_pages = 0
         self._readers_wait = False
@@ -201,7 +204,8 @@ class Environment:
         for layer in layers:
             for table, changes in layer.items():
                 if table not in tables:
-                    tables[table] = Table(self._path, table, self._env.open_db(table.encode(), txn=transaction))
+                    handle = self._env.open_db(table.encode(), txn=transaction)
+                    tables[table] = Table(self._path, table, handle, self._damage_listener)
                 _put_all(transaction, tables[table], changes)
         return tables
 
@@ -226,7 +230,7 @@ class Environment:
 
     def _existing_tables(self) -> dict[str, Table]:
         return {
-            name: Table(self._path, name, self._env.open_db(name.encode(), create=False))
+            name: Table(self._path, name, self._env.open_db(name.encode(), create=False), self._damage_listener)
             for name in table_names(self._env)
         }
 

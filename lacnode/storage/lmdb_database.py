@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from lacnode.storage.checksums import DamageListener, ignore_damage
 from lacnode.storage.database import Batch, Snapshot
 from lacnode.storage.disk import PRIVATE_DIRECTORY
 from lacnode.storage.environment import Environment, Pages
@@ -42,10 +43,13 @@ class LmdbDatabase:
     def __init__(self, directory: Path, *, durable: bool = True, initial_map_size: int = INITIAL_MAP_SIZE) -> None:
         self.directory = directory
         files = directory / "database"
+        self._on_damage: DamageListener = ignore_damage
         self._lock = _locked(directory, files)
         try:
             claim_directory(directory)
-            self._environment = Environment(files, durable=durable, map_size=initial_map_size)
+            self._environment = Environment(
+                files, durable=durable, map_size=initial_map_size, damage_listener=lambda error: self._on_damage(error)
+            )
         except StorageError:
             self._lock.release()
             raise
@@ -100,6 +104,10 @@ class LmdbDatabase:
             yield pages
         finally:
             self._environment.close_pages(pages)
+
+    def on_damage(self, listener: DamageListener) -> None:
+        """Have `listener` told of every damaged value that is met, in the thread that meets it."""
+        self._on_damage = listener
 
     def store_with_every_commit(self, table: str, values: Callable[[], Mapping[bytes, bytes]]) -> None:
         """Put what `values` gives at that moment into `table` with each commit to the disk. It is called in any thread."""

@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lacnode.storage.checksums import DamageListener
 from lacnode.storage.database import Batch, Snapshot
 from lacnode.storage.errors import StorageError
 from lacnode.storage.layers import Layer, LayeredBatch, LayeredSnapshot
@@ -71,6 +72,9 @@ class MemoryDatabase:
     @contextmanager
     def group(self) -> Iterator[None]:
         yield
+
+    def on_damage(self, listener: DamageListener) -> None:
+        """Memory is not checked."""
 
     def close(self) -> None:
         self._closed = True

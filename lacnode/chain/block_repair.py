@@ -1,0 +1,95 @@
+"""Putting back what was damaged of a stored block, if it can be proven.
+
+A header is proven by its hash and its seals, a body by the roots in its header, receipts by execution, the hash of a number
+by the block that follows. Nothing else is put back. Must not ask peers: it judges what they gave.
+"""
+
+from lacnode.chain.blockchain import Blockchain
+from lacnode.chain.database_check import body_root
+from lacnode.chain.outcome import encode_outcomes
+from lacnode.chain.refusal import BlockRefused
+from lacnode.chain.store import BODIES, HEADERS, NUMBERS, OUTCOMES
+from lacnode.consensus.block_hash import on_chain_hash
+from lacnode.consensus.header_rules import HeaderRefused, check_seals
+from lacnode.primitives.block import BlockBody
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.keccak import EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT
+from lacnode.primitives.rlp import RlpError
+from lacnode.storage.database import Database
+
+
+class NotProvenError(Exception):
+    """What was given is not what was damaged, or that cannot be told. The text says why."""
+
+
+class BlockRepair:
+    """Repairs the blocks of `chain` in `database`. All of it may read, execute and write: call it in a worker thread. Raises
+    NotProvenError, or StorageError if what the proof needs is damaged as well."""
+
+    def __init__(self, chain: Blockchain, database: Database) -> None:
+        self._chain = chain
+        self._database = database
+
+    def put_header(self, hash_: bytes, header: BlockHeader) -> None:
+        """Store `header`, which a peer gave for `hash_`."""
+        try:
+            if on_chain_hash(header) != hash_:
+                raise NotProvenError("the header has another hash")
+            parent = self._chain.header_of(header.parent_hash)
+            if parent is None:
+                raise NotProvenError("its parent is not in the chain")
+            check_seals(header, self._chain.validators_after(parent))
+        except (RlpError, HeaderRefused) as error:
+            raise NotProvenError(str(error)) from None
+        self._put(HEADERS, hash_, header.encode())
+
+    def put_body(self, hash_: bytes, body: BlockBody) -> None:
+        """Store `body`, which a peer gave for the block with `hash_`."""
+        header = self._header(hash_)
+        withdrawals_root = None if body.withdrawals is None else EMPTY_TRIE_ROOT
+        if body.ommers or body.withdrawals or header.ommers_hash != EMPTY_OMMERS_HASH:
+            raise NotProvenError("the body has parts that no block of this network has")
+        if (body_root(body), withdrawals_root) != (header.transactions_root, header.withdrawals_root):
+            raise NotProvenError("the body gives other roots than the header's")
+        self._put(BODIES, hash_, body.encode())
+
+    def derive(self, table: str, key: bytes) -> None:
+        """Make the value of `table` under `key` again from other values of this database."""
+        if table == OUTCOMES:
+            self._derive_outcomes(key)
+        elif table == NUMBERS:
+            self._derive_number(int.from_bytes(key))
+        else:
+            raise NotProvenError(f"values of table {table} cannot be put back while the node runs")
+
+    def _derive_outcomes(self, hash_: bytes) -> None:
+        block = self._chain.block_of(hash_)
+        if block is None:
+            raise NotProvenError("the block is not in the chain")
+        try:
+            outcomes = self._chain.execute_again(block)
+        except BlockRefused as refused:
+            raise NotProvenError(str(refused)) from None
+        self._put(OUTCOMES, hash_, encode_outcomes(outcomes))
+
+    def _derive_number(self, number: int) -> None:
+        """The block after `number` names it."""
+        head = self._chain.head
+        if number >= head.header.number:
+            hash_ = head.hash if number == head.header.number else None
+        else:
+            child = self._chain.header_at(number + 1)
+            hash_ = None if child is None else child.parent_hash
+        if hash_ is None or self._header(hash_).number != number:
+            raise NotProvenError(f"the hash of block {number} is not known")
+        self._put(NUMBERS, number.to_bytes(8), hash_)
+
+    def _header(self, hash_: bytes) -> BlockHeader:
+        header = self._chain.header_of(hash_)
+        if header is None:
+            raise NotProvenError("the block's header is not in the chain")
+        return header
+
+    def _put(self, table: str, key: bytes, value: bytes) -> None:
+        with self._database.write() as batch:
+            batch.put(table, key, value)
