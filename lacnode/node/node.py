@@ -58,7 +58,7 @@ from lacnode.rpc.readers.pool import NodeDatabase, ReaderProcesses
 from lacnode.rpc.server import RpcServers
 from lacnode.rpc.services import RpcServices
 from lacnode.storage.consensus_log import ConsensusLog, MemoryConsensusLog
-from lacnode.storage.database import Database
+from lacnode.storage.database import CheckedDatabase
 from lacnode.storage.lmdb_database import LmdbDatabase
 from lacnode.sync.synchronizer import Synchronizer
 from lacnode.sync.transaction_gossip import TransactionGossip
@@ -83,7 +83,7 @@ class Parts:
 
     spec: ChainSpec
     key: NodeKey
-    database: Database
+    database: CheckedDatabase
     records: ConsensusLog | MemoryConsensusLog
     manager: OpenedManager | None = None
     local_permissions: LocalPermissions = field(default_factory=LocalPermissions)
@@ -263,7 +263,7 @@ class Node:
         ]
         return MetricsEndpoint(self.config.metrics, series)
 
-    def _make_readers(self, database: Database) -> ReaderProcesses | None:
+    def _make_readers(self, database: CheckedDatabase) -> ReaderProcesses | None:
         """Processes that answer heavy calls; None where no other process can read the database, or none is wanted."""
         if not isinstance(database, LmdbDatabase) or self.config.api.reader_processes < 1:
             return None

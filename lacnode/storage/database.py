@@ -55,10 +55,14 @@ class Database(Protocol):
         disk with the others, at the exit or every few batches. A crash loses whole batches, the newest ones."""
         ...
 
-    def on_damage(self, listener: DamageListener) -> None:
-        """Have `listener` told of every damaged value that is met, in the thread that meets it."""
-        ...
-
     def close(self) -> None:
         """Release files and lock. Nothing may be used afterwards; closing twice is harmless."""
+        ...
+
+
+class CheckedDatabase(Database, Protocol):
+    """The database of a node, which repairs what is damaged."""
+
+    def on_damage(self, listener: DamageListener) -> None:
+        """Have `listener` told of every damaged value that is met, in the thread that meets it."""
         ...

@@ -12,7 +12,6 @@ from pathlib import Path
 import lmdb
 
 from lacnode.storage.checksum_upgrade import table_names
-from lacnode.storage.checksums import DamageListener
 from lacnode.storage.database import Batch, Snapshot
 from lacnode.storage.environment import MAX_READERS, MAX_TABLES, Pages, Table, translated
 from lacnode.storage.errors import StorageError
@@ -68,9 +67,6 @@ class ReadOnlyDatabase:
 
     def group(self) -> AbstractContextManager[None]:
         raise StorageError("a database that is open for reading cannot be written")
-
-    def on_damage(self, listener: DamageListener) -> None:
-        """A reader only raises: the node meets the damage itself when it needs the value."""
 
     def close(self) -> None:
         self.release()
