@@ -6,7 +6,7 @@ from itertools import permutations
 import pytest
 
 from lacnode.consensus.block_hash import committed_seal_hash, with_round
-from lacnode.consensus.messages import RoundChange
+from lacnode.consensus.messages import Proposal, RoundChange
 from lacnode.consensus.payloads import PreparedCertificate, PreparePayload, ProposalPayload, RoundId
 from lacnode.consensus.validation import (
     Committee,
@@ -163,3 +163,14 @@ def test_a_round_change_of_another_height_or_for_a_negative_round_is_refused() -
     for wrong in (round_change(A, 1, height=2), round_change(A, -1)):
         with pytest.raises(MessageRefused):
             check_round_change(COMMITTEE, wrong)
+
+
+def test_the_block_is_of_the_round_and_height_of_the_message() -> None:
+    """The digest covers both, and its author may sign the digest of any block."""
+    asked = [round_change(key, 1) for key in (A, C, D)]
+    of_round_0, of_height_2 = block(0, b"some"), make_block(OLD.header, A.address, VALIDATORS)
+    for round_, wrong, text in ((1, of_round_0, "the block is of round 0"), (0, of_height_2, "block 2 in a message")):
+        payload = ProposalPayload(RoundId(1, round_), committed_seal_hash(wrong.header))
+        certificate = tuple(message.signed for message in asked) if round_ else None
+        with pytest.raises(MessageRefused, match=text):
+            check_proposal(COMMITTEE, Proposal(signed(payload, FOUR[round_]), wrong, certificate))
