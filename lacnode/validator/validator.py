@@ -60,6 +60,9 @@ from lacnode.workers.worker import Worker
 
 log = structlog.get_logger("consensus")
 
+LARGE_MESSAGE_BYTES = 64 * 2**10
+"""Bytes from which a consensus message is read in a thread: reading takes some milliseconds."""
+
 
 class BlockMaker(Protocol):
     """Builds the block this validator proposes (`validator.block_maker`)."""
@@ -86,8 +89,8 @@ class Validator:
     """Drives one state machine. `now_ms` is the wall clock.
 
     `state_worker` builds, checks and imports blocks: the one thread that writes state, shared with the synchronizer.
-    `log_worker` writes the consensus log, so that a signature never waits for an execution. `signing_worker` waits for
-    the key; it must let go of work that is cancelled.
+    `log_worker` writes the consensus log, so that a signature never waits for an execution, and reads large messages.
+    `signing_worker` waits for the key; it must let go of work that is cancelled.
     """
 
     def __init__(
@@ -176,15 +179,22 @@ class Validator:
             await self._log_worker.run(partial(self._signer.head_changed, event.header.number))
         events = deque([event])
         while events:
-            for effect in self._effects(events.popleft()):
+            for effect in await self._effects(events.popleft()):
                 answer = await self._carry_out(effect)
                 if answer is not None:
                     events.append(answer)
 
-    def _effects(self, event: Event) -> list[Effect]:
-        """A peer's message can never stop this node: if it finds an error of ours, that is logged and it is dropped."""
+    async def _effects(self, event: Event) -> list[Effect]:
+        """A peer's message can never stop this node: if it finds an error of ours, that is logged and it is dropped.
+
+        A message of 15 MiB takes a second to read, so large ones are not read on the event loop. The log's worker is
+        free for them: nothing is recorded before the machine has answered.
+        """
+        handle = partial(self.machine.handle, event, self._now_ms())
         try:
-            return self.machine.handle(event, self._now_ms())
+            if isinstance(event, MessageReceived) and len(event.data) >= LARGE_MESSAGE_BYTES:
+                return await self._log_worker.run(handle)
+            return handle()
         except Exception:
             if not isinstance(event, MessageReceived):
                 raise

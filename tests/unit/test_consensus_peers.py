@@ -8,12 +8,14 @@ import trio
 import trio.testing
 
 from lacnode.node.consensus_peers import (
-    BYTES_AS_ONE_MESSAGE,
     COOL_DOWN_SECONDS,
     FAULTS_AT_ONCE,
+    STRANGER_BYTES_AS_ONE_MESSAGE,
     STRANGER_MESSAGES_AT_ONCE,
     STRANGER_MESSAGES_PER_SECOND,
+    VALIDATOR_BYTES_AS_ONE_MESSAGE,
     VALIDATOR_MESSAGES_AT_ONCE,
+    VALIDATOR_MESSAGES_PER_SECOND,
     ConsensusPeers,
 )
 from lacnode.p2p.peer_set import PeerLimits, PeerSet
@@ -89,7 +91,7 @@ async def test_large_messages_of_a_stranger_count_for_more() -> None:
     stage = Stage()
     stranger: Any = stage.stranger
     for _ in range(STRANGER_MESSAGES_AT_ONCE // 16 + 1):
-        stage.consensus.received(stranger, 0, bytes(16 * BYTES_AS_ONE_MESSAGE))
+        stage.consensus.received(stranger, 0, bytes(16 * STRANGER_BYTES_AS_ONE_MESSAGE))
     assert stage.stranger.ended()
 
 
@@ -111,6 +113,20 @@ async def test_a_validator_is_heard_up_to_its_rate_and_never_sent_away_for_it() 
     assert not stage.one.ended()
     stage.receive(stage.two)
     assert stage.heard[-1][2] == stage.two.address
+
+
+async def test_large_messages_of_a_validator_count_for_what_they_take(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Four megabytes a second in the long run, and forty at once."""
+    stage = Stage()
+    validator: Any = stage.one
+    large = bytes(15_000_000)
+    for _ in range(300):
+        stage.consensus.received(validator, 0, large)
+        await trio.sleep(0.1)
+    seconds = len(large) / VALIDATOR_BYTES_AS_ONE_MESSAGE / VALIDATOR_MESSAGES_PER_SECOND
+    assert 30 / seconds <= len(stage.heard) <= 30 / seconds + 5
 
 
 async def test_a_validator_that_is_blamed_again_and_again_is_sent_away(autojump_clock: trio.testing.MockClock) -> None:

@@ -3,8 +3,16 @@
 import pytest
 
 from lacnode.consensus.block_hash import committed_seal_hash, with_round
-from lacnode.consensus.effects import BuildBlock, ImportBlock, RecordPrepared, Send, SignPayload, StartRoundTimer
-from lacnode.consensus.events import BlockTimerExpired, PeerConnected, RoundTimerExpired
+from lacnode.consensus.effects import (
+    BuildBlock,
+    CheckProposal,
+    ImportBlock,
+    RecordPrepared,
+    Send,
+    SignPayload,
+    StartRoundTimer,
+)
+from lacnode.consensus.events import BlockTimerExpired, PeerConnected, ProposalChecked, RoundTimerExpired
 from lacnode.consensus.messages import Commit, Prepare, Proposal, RoundChange
 from lacnode.consensus.payloads import ROUND_CHANGE, RoundChangePayload, RoundId
 from lacnode.consensus.round_clock import MAX_DOUBLINGS, SLICE_MS
@@ -412,3 +420,46 @@ def test_all_restart_between_prepare_and_commit() -> None:
             bench.hear(*sent(Commit, other.effects, other.key.address))
         [imported] = only(ImportBlock, bench.effects)
         assert imported.digest == proposal.signed.payload.digest
+
+
+# -- while a check is waiting ----------------------------------------------------------------------------------------
+
+
+def waiting_for_round_2() -> tuple[Bench, Proposal]:
+    """C's proposal for round 2 is being checked when a quorum goes there."""
+    bench = Bench(B).start()
+    bench.checks_wait = True
+    asked = [round_change(key, 2) for key in (A, C, D)]
+    proposal = propose(C, bench.make_block(2), asked)
+    bench.hear(proposal, *asked)
+    assert bench.machine.status.round == 2
+    return bench, proposal
+
+
+def test_a_check_goes_on_when_its_round_begins_meanwhile() -> None:
+    bench, proposal = waiting_for_round_2()
+    effects = bench.give(ProposalChecked(proposal.signed.payload.digest, None))
+    assert sent(Prepare, effects, B.address)
+
+
+def test_a_proposer_has_no_second_say_when_its_round_begins_meanwhile() -> None:
+    bench, _ = waiting_for_round_2()
+    other = propose(C, bench.make_block(2, vanity=b"other".ljust(32)), [round_change(key, 2) for key in (A, C, D)])
+    effects = bench.hear(other)
+    assert topics(effects) == ["equivocation"]
+    assert not only(CheckProposal, effects)
+
+
+def test_no_round_after_the_last_is_entered() -> None:
+    """L16: the wire has no number for the round after it."""
+    bench = Bench(B).start()
+    bench.hear(*(round_change(key, 2**31 - 1) for key in (A, C)))
+    assert bench.machine.status.round == 0
+
+
+def test_the_first_early_vote_of_an_author_stays() -> None:
+    bench = Bench(B).start()
+    proposal, other = propose(A, bench.make_block()), propose(A, bench.make_block(vanity=b"other".ljust(32)))
+    bench.hear(prepare(C, other), prepare(C, proposal), commit(C, other), commit(C, proposal), proposal)
+    status = bench.machine.status
+    assert (status.prepared_by, status.committed_by) == ((B.address,), ())
