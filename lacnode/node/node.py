@@ -73,9 +73,6 @@ log = structlog.get_logger("node")
 
 T = TypeVar("T")
 
-TRANSACTION_BATCHES = 128
-"""What peers have sent and has not been looked at; more is dropped, since it comes again."""
-
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -298,7 +295,6 @@ class Node:
         """Run until cancelled. Started means that every port is open."""
         self._token = trio.lowlevel.current_trio_token()
         self._moved = trio.Event()
-        self._batches_in, batches_out = trio.open_memory_channel[Sequence[Transaction]](TRANSACTION_BATCHES)
         head = self.chain.head.header
         for trouble in await trio.to_thread.run_sync(self.permissions.what_is_wrong, head):
             log.error(trouble)
@@ -321,7 +317,6 @@ class Node:
             nursery.start_soon(self._take_part)
             nursery.start_soon(self.gossip.run)
             nursery.start_soon(self._blocks.run)
-            nursery.start_soon(self._pool_received, batches_out)
             nursery.start_soon(self._expire_pool)
             nursery.start_soon(self._known_nodes.run)
             nursery.start_soon(self._database_repair.run)
@@ -364,10 +359,6 @@ class Node:
         """A peer has joined or left, or the head has moved: wake those who wait for it."""
         self._moved.set()
         self._moved = trio.Event()
-
-    async def _pool_received(self, batches: trio.MemoryReceiveChannel[Sequence[Transaction]]) -> None:
-        async for transactions in batches:
-            await self.gossip.received(transactions)
 
     async def _expire_pool(self) -> None:
         while True:
@@ -462,12 +453,8 @@ class Node:
 
     def transactions_received(self, peer: Peer, transactions: Sequence[Transaction]) -> None:
         """Transactions were sent whole."""
-        if not self.duties.relays_transactions:
-            return
-        try:
-            self._batches_in.send_nowait(transactions)
-        except trio.WouldBlock:
-            log.debug("transactions dropped: the node is busy", peer=peer.enode_text, count=len(transactions))
+        if self.duties.relays_transactions:
+            self.gossip.received(peer, transactions)
 
     def transaction_hashes_received(self, peer: Peer, hashes: Sequence[bytes]) -> None:
         """Transactions were announced by hash."""

@@ -16,6 +16,7 @@ import structlog
 import trio
 
 from lacnode.crypto.node_key import NodeKey
+from lacnode.fair_share import FairShare
 from lacnode.p2p.chain_reader import ChainReader, LocalStatus, PoolReader
 from lacnode.p2p.dialer import Dialer
 from lacnode.p2p.discovery_service import DiscoveryService
@@ -28,7 +29,7 @@ from lacnode.p2p.peer_set import PeerLimits, PeerSet
 from lacnode.p2p.policy import AllowAll, ConnectionPolicy
 from lacnode.p2p.ports import PortTaken, open_ports
 from lacnode.p2p.rlpx import Limits
-from lacnode.p2p.session import run_session
+from lacnode.p2p.session import READING_SHARES, SERVING_SHARES, run_session
 from lacnode.p2p.wire.discovery import Discovery
 from lacnode.p2p.wire.discv4 import Endpoint
 from lacnode.p2p.wire.enode import Enode
@@ -43,7 +44,7 @@ CONNECT_SECONDS = 10.0
 HALF_OPEN = 64
 """Accepted connections that may be in their handshake at once."""
 
-WORKERS = 4
+WORKERS = 2
 """Threads that serve peers and open their large messages."""
 
 NAME_SECONDS = 15.0
@@ -99,6 +100,8 @@ class Network:
         self._rng = rng or random.Random()
         self._dialer = Dialer(self._rng)
         self._turned_away = TurnedAway()
+        self.reading = FairShare(READING_SHARES)
+        self.serving = FairShare(SERVING_SHARES)
         self._half_open: OrderedDict[trio.CancelScope, None] = OrderedDict()
         self._wake = trio.Event()
         self._machine: Discovery | None = None

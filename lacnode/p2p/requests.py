@@ -116,6 +116,10 @@ class Requests:
         self.reputation.useful(question.answer_code)
         return question.value
 
+    def expects(self, answer_code: int) -> bool:
+        """Whether a question waits for an answer with this code: another is not worth reading."""
+        return bool(self._open.get(answer_code))
+
     def deliver(self, answer_code: int, id_: int, value: Any) -> bool:
         """Hand an answer to its question; False if nobody asked (any more)."""
         waiting = self._open.get(answer_code)

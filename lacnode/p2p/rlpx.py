@@ -4,6 +4,7 @@ Every wait has a bound; every malformed byte ends in `ConnectionFailed`. Knows n
 """
 
 import os
+import time
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
@@ -58,6 +59,7 @@ class RlpxConnection:
         self._limits = limits
         self._sending = trio.Lock()
         self._torn = False
+        self._opening_seconds = 0.0
 
     @property
     def addresses(self) -> tuple[tuple[str, int], tuple[str, int]]:
@@ -107,13 +109,20 @@ class RlpxConnection:
         sends more than is taken has to wait."""
         while True:
             data, self._unread = self._unread, b""
+            began = time.thread_time()
             try:
                 frame = next(self._codec.feed(data), None)
             except FrameError as error:
                 raise ConnectionFailed(str(error), _BREACH) from None
+            self._opening_seconds += time.thread_time() - began
             if frame is not None:
                 return frame
             self._unread = await self._read()
+
+    def take_opening_seconds(self) -> float:
+        """The processor time that went into decrypting and decompressing since the last call."""
+        seconds, self._opening_seconds = self._opening_seconds, 0.0
+        return seconds
 
     async def _read(self) -> bytes:
         try:

@@ -4,11 +4,13 @@ Reading, writing and serving are three tasks: none waits for another's peer-made
 else goes on. Whatever ends a session, the reason is one sentence.
 """
 
+import time
 from collections.abc import Callable
 
 import structlog
 import trio
 
+from lacnode.fair_share import Shares
 from lacnode.p2p.eth_server import REQUESTS
 from lacnode.p2p.handler import NetworkHandler
 from lacnode.p2p.introduction import Admitted, introduce, route_of
@@ -31,6 +33,7 @@ from lacnode.p2p.wire.eth_messages import (
     Transactions,
     decode,
 )
+from lacnode.p2p.wire.frame import Frame
 from lacnode.p2p.wire.p2p_messages import EMPTY_LIST, PING, PONG, DisconnectReason
 from lacnode.primitives.rlp import RlpError
 
@@ -41,6 +44,17 @@ PENDING_REQUESTS = 16
 
 LARGE_BODY = 64 * 1024
 """Bytes from which a message is opened in a worker thread, so that it holds nobody else up."""
+
+READING_SHARE, READING_SHARE_OF_PEER = 0.4, 0.1
+"""Of a processor, for opening and handing on what peers send. Beyond it a peer's next message is read later."""
+
+SERVING_SHARE, SERVING_SHARE_OF_PEER = 0.5, 0.25
+"""Of a processor, for answering what peers ask. Beyond it a peer's next answer is made later."""
+
+READING_SHARES = Shares(total=READING_SHARE, most=READING_SHARE_OF_PEER, least=0.02, burst_seconds=10.0)
+SERVING_SHARES = Shares(total=SERVING_SHARE, most=SERVING_SHARE_OF_PEER, least=0.05, burst_seconds=10.0)
+
+ANSWERS = frozenset(message.CODE for message in (BlockHeaders, BlockBodies, Receipts, PooledTransactions, NodeData))
 
 _BREACH = DisconnectReason.BREACH_OF_PROTOCOL
 
@@ -165,16 +179,29 @@ async def _write(admitted: Admitted) -> None:
 
 
 async def _serve(admitted: Admitted, network: Surroundings, requests: trio.MemoryReceiveChannel[EthMessage]) -> None:
-    """Answer one request after the other, no faster than the peer reads."""
+    """Answer one request after the other, no faster than the peer reads and than its share allows."""
+
+    def answer(request: EthMessage) -> tuple[EthMessage, float]:
+        began = time.thread_time()
+        return network.server.answer(request), time.thread_time() - began
+
+    peer, shares = admitted.peer, network.serving
     async for request in requests:
-        answer = await trio.to_thread.run_sync(network.server.answer, request, limiter=network.workers)
-        admitted.peer.send(answer)
+        message, seconds = await trio.to_thread.run_sync(answer, request, limiter=network.workers)
+        peer.send(message)
         await admitted.outbox.ready()
+        shares.spend(peer.id, seconds, trio.current_time())
+        await _sleep(shares.wait_seconds(peer.id, trio.current_time()))
+
+
+async def _sleep(seconds: float) -> None:
+    if seconds > 0:
+        await trio.sleep(seconds)
 
 
 async def _read(admitted: Admitted, network: Surroundings, requests: trio.MemorySendChannel[EthMessage]) -> None:
     """Take messages; ping when it is quiet, and give up when it stays quiet."""
-    connection, silence = admitted.connection, network.limits.silence
+    connection, peer, silence = admitted.connection, admitted.peer, network.limits.silence
     pinged = False
     while True:
         frame = None
@@ -183,27 +210,51 @@ async def _read(admitted: Admitted, network: Surroundings, requests: trio.Memory
         if frame is None:
             if pinged:
                 raise ConnectionFailed(f"silent for {2 * silence:.0f} s", DisconnectReason.TIMEOUT)
-            admitted.peer.send_urgent(PING, EMPTY_LIST)
+            peer.send_urgent(PING, EMPTY_LIST)
             pinged = True
             continue
         pinged = False
-        if frame.message_id == PING:
-            admitted.peer.send_urgent(PONG, EMPTY_LIST)
-            continue
-        route = route_of(frame, admitted.table)
-        if route is None:
-            continue
-        if route.protocol == "IBF":
-            network.handler.consensus_received(admitted.peer, route.code, frame.body)
-        else:
-            take_message(await _opened(route, frame.body, network), admitted.peer, network.handler, requests)
+        seconds = connection.take_opening_seconds() + await _heard(frame, admitted, network, requests)
+        network.reading.spend(peer.id, seconds, trio.current_time())
+        # A peer that made this node work too much is not read for a while. Its messages wait in its own socket.
+        await _sleep(network.reading.wait_seconds(peer.id, trio.current_time()))
 
 
-async def _opened(route: Route, body: bytes, network: Surroundings) -> EthMessage:
+async def _heard(
+    frame: Frame, admitted: Admitted, network: Surroundings, requests: trio.MemorySendChannel[EthMessage]
+) -> float:
+    """Act on a message; the processor time that it took, in seconds."""
+    peer, began = admitted.peer, time.thread_time()
+    if frame.message_id == PING:
+        peer.send_urgent(PONG, EMPTY_LIST)
+        return time.thread_time() - began
+    route = route_of(frame, admitted.table)
+    if route is None:
+        return time.thread_time() - began
+    if route.protocol == "IBF":
+        network.handler.consensus_received(peer, route.code, frame.body)
+        return time.thread_time() - began
+    if route.code in ANSWERS and not peer.requests.expects(route.code):
+        # Nothing was asked: opening it could cost seconds and hundreds of megabytes.
+        peer.useless_answer()
+        return time.thread_time() - began
+    message, seconds = await _opened(route, frame.body, network)
+    began = time.thread_time()
+    take_message(message, peer, network.handler, requests)
+    return seconds + time.thread_time() - began
+
+
+async def _opened(route: Route, body: bytes, network: Surroundings) -> tuple[EthMessage, float]:
+    """The message and the processor time, in seconds, that opening it took."""
+
+    def opened() -> tuple[EthMessage, float]:
+        began = time.thread_time()
+        return decode(route.version, route.code, body), time.thread_time() - began
+
     try:
         if len(body) < LARGE_BODY:
-            return decode(route.version, route.code, body)
-        return await trio.to_thread.run_sync(decode, route.version, route.code, body, limiter=network.workers)
+            return opened()
+        return await trio.to_thread.run_sync(opened, limiter=network.workers)
     except RlpError as error:
         raise ConnectionFailed(f"eth message {route.code:#04x}: {error}", _BREACH) from None
 

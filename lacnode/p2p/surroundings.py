@@ -5,6 +5,7 @@ from typing import Protocol
 import trio
 
 from lacnode.crypto.node_key import NodeKey
+from lacnode.fair_share import FairShare
 from lacnode.p2p.chain_reader import LocalStatus
 from lacnode.p2p.eth_server import EthServer
 from lacnode.p2p.handler import NetworkHandler
@@ -16,7 +17,8 @@ from lacnode.p2p.wire.p2p_messages import Hello
 
 
 class Surroundings(Protocol):
-    """The network, seen from a session. `workers` are the threads for serving peers and opening large messages."""
+    """The network, seen from a session. `workers` are the threads for serving peers and opening large messages; `reading`
+    and `serving` say how much of that each peer may cause."""
 
     key: NodeKey
     limits: Limits
@@ -25,6 +27,8 @@ class Surroundings(Protocol):
     handler: NetworkHandler
     server: EthServer
     workers: trio.CapacityLimiter
+    reading: FairShare
+    serving: FairShare
 
     def hello(self) -> Hello: ...
     def status(self) -> LocalStatus: ...

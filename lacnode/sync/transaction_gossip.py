@@ -13,11 +13,15 @@ import trio
 
 from lacnode.p2p.peer import Peer, RequestFailed
 from lacnode.primitives.transaction import Transaction
+from lacnode.sync.transaction_intake import TransactionIntake
 
 log = structlog.get_logger("gossip")
 
 SEND_WINDOW = 0.02
-"""Seconds during which new transactions are gathered into one message."""
+"""Seconds without a new transaction after which what was gathered is sent."""
+
+MAX_SEND_DELAY = 0.5
+"""Seconds for which transactions are gathered where more and more come."""
 
 FETCH_WINDOW = 0.1
 """Seconds during which announced hashes are gathered into one request; Besu waits 0.5."""
@@ -53,13 +57,15 @@ class TransactionGossip:
         self._announced: dict[Peer, dict[bytes, None]] = {}
         self._something_to_send = trio.Event()
         self._something_to_fetch = trio.Event()
-        self._limiter = trio.CapacityLimiter(1)
+        self._fetching: set[Peer] = set()
+        self._intake = TransactionIntake(admit)
 
     async def run(self) -> None:
         """Send and fetch until cancelled."""
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._intake.run)
             nursery.start_soon(self._send_loop)
-            nursery.start_soon(self._fetch_loop)
+            nursery.start_soon(self._fetch_loop, nursery)
 
     # -- told by the node ----------------------------------------------------------------------------------------
 
@@ -77,11 +83,9 @@ class TransactionGossip:
     def peer_left(self, peer: Peer) -> None:
         self._announced.pop(peer, None)
 
-    async def received(self, transactions: Sequence[Transaction]) -> None:
-        """Offer a peer's transactions to the pool."""
-        new = [transaction for transaction in transactions if not self._known(transaction.hash)]
-        if new:
-            await trio.to_thread.run_sync(self._admit, new, limiter=self._limiter)
+    def received(self, peer: Peer, transactions: Sequence[Transaction]) -> None:
+        """Offer a peer's transactions to the pool, when it is their turn."""
+        self._intake.put(peer.id, [transaction for transaction in transactions if not self._known(transaction.hash)])
 
     def hashes_received(self, peer: Peer, hashes: Sequence[bytes]) -> None:
         """Remember what `peer` says it has and we lack."""
@@ -99,10 +103,18 @@ class TransactionGossip:
     async def _send_loop(self) -> None:
         while True:
             await self._something_to_send.wait()
-            await trio.sleep(SEND_WINDOW)
+            await self._gather()
             self._something_to_send = trio.Event()
             batch, self._outgoing = self._outgoing, []
             self._propagate(batch)
+
+    async def _gather(self) -> None:
+        """Wait for what comes with the first transaction: a thousand that arrive together go out in few messages."""
+        latest = trio.current_time() + MAX_SEND_DELAY
+        count = 0
+        while (count < len(self._outgoing) or self._intake.is_busy) and trio.current_time() < latest:
+            count = len(self._outgoing)
+            await trio.sleep(SEND_WINDOW)
 
     def _propagate(self, transactions: Sequence[Transaction]) -> None:
         peers = list(self._peers())
@@ -114,23 +126,34 @@ class TransactionGossip:
             else:
                 peer.send_transaction_hashes(transactions)
 
-    async def _fetch_loop(self) -> None:
+    async def _fetch_loop(self, nursery: trio.Nursery) -> None:
+        """Each peer is asked by a task of its own, so that one that answers late holds up what others announced in no
+        way."""
         while True:
             await self._something_to_fetch.wait()
             await trio.sleep(FETCH_WINDOW)
             self._something_to_fetch = trio.Event()
-            waiting, self._announced = self._announced, {}
-            async with trio.open_nursery() as nursery:
-                for peer, hashes in waiting.items():
-                    nursery.start_soon(self._fetch, peer, list(hashes))
+            for peer in [peer for peer in self._announced if peer not in self._fetching]:
+                self._fetching.add(peer)
+                nursery.start_soon(self._fetch_from, peer)
+
+    async def _fetch_from(self, peer: Peer) -> None:
+        """Ask `peer` for what it has announced, until nothing is left."""
+        try:
+            while hashes := self._announced.pop(peer, None):
+                await self._fetch(peer, list(hashes))
+        except RequestFailed as error:
+            log.debug("announced transactions not delivered", peer=peer.enode_text, reason=str(error))
+        finally:
+            self._fetching.discard(peer)
 
     async def _fetch(self, peer: Peer, hashes: Sequence[bytes]) -> None:
         for start in range(0, len(hashes), MAX_FETCH):
-            wanted = [hash_ for hash_ in hashes[start : start + MAX_FETCH] if not self._known(hash_)]
+            wanted = {hash_ for hash_ in hashes[start : start + MAX_FETCH] if not self._known(hash_)}
             if not wanted:
                 continue
-            try:
-                await self.received(await peer.pooled_transactions(wanted))
-            except RequestFailed as error:
-                log.debug("announced transactions not delivered", peer=peer.enode_text, reason=str(error))
-                return
+            transactions = await peer.pooled_transactions(list(wanted))
+            asked_for = [transaction for transaction in transactions if transaction.hash in wanted]
+            if len(asked_for) < len(transactions):
+                peer.useless_answer()
+            self.received(peer, asked_for)

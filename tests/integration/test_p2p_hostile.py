@@ -207,3 +207,27 @@ class TestPeers:
                     peer.send_consensus(1, bytes([number]))
                 await node.recorder.wait("consensus", 50)
                 nursery.cancel_scope.cancel()
+
+    async def test_answers_that_were_not_asked_for_are_not_opened(self) -> None:
+        """Fifteen megabytes of empty lists would take seconds and hundreds of megabytes."""
+        async with world() as w:
+            node = await w.node()
+            client = await self.peer(node)
+            nested = b"\xc0" * (15 * 2**20)
+            for _ in range(5):
+                await client.connection.send(client.table.message_id("eth", BlockBodies.CODE), nested)
+            assert await client.disconnect_reason() is DisconnectReason.USELESS_PEER
+
+    async def test_a_peer_that_asks_without_end_leaves_time_for_others(self) -> None:
+        async with world() as w:
+            node = await w.node()
+            greedy = await self.peer(node)
+            node.network.serving.spend(node.network.peers[0].id, 10.0, trio.current_time())
+            await greedy.send(GetBlockHeaders(1, 0, 5))
+            await greedy.send(GetBlockHeaders(2, 0, 5))
+            await still_serves(node)
+            answer = await greedy.message()
+            assert isinstance(answer, BlockHeaders)
+            with trio.move_on_after(1):
+                second = await greedy.message()
+                raise AssertionError(f"it was to wait, and got {second}")
