@@ -48,7 +48,9 @@ def main() -> int:
     if missing:
         print(f"{missing} of {len(files)} files are left; run again with the same --results to go on")
         return 2
-    return _conclude([result for file in files for result in done[file]], arguments.seconds, arguments.page)
+    results = [result for file in files for result in done[file]]
+    arguments.page.write_text(report(results, arguments.seconds, arguments.sample))
+    return _conclude(results)
 
 
 def _files(folder: Path) -> set[str]:
@@ -121,8 +123,8 @@ class _Progress:
             print(file=sys.stderr)
 
 
-def _conclude(results: Sequence[StateTestResult], cpu_seconds: float, page: Path) -> int:
-    page.write_text(report(results, cpu_seconds))
+def _conclude(results: Sequence[StateTestResult]) -> int:
+    """Say how many tests passed, and which failures are not listed; the exit status."""
     failed = [result for result in results if result.verdict is Verdict.FAILED]
     unlisted = [result for result in failed if known_difference(result) is None]
     print(_counted(Counter(result.verdict for result in results)))

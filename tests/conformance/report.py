@@ -24,12 +24,16 @@ it is too slow, which says nothing of its result. Tests of blob transactions are
 and the engine refuses them.
 """
 
+_SAMPLE = "Of each directory at most {sample} files were run, evenly spread.\n"
 
-def report(results: Sequence[StateTestResult], cpu_seconds: float) -> str:
-    """The page, the same for the same results in any order."""
+
+def report(results: Sequence[StateTestResult], cpu_seconds: float, sample: int | None = None) -> str:
+    """The page, the same for the same results in any order. `sample` is the most files that were taken of a directory,
+    None for all."""
     ordered = sorted(results, key=lambda result: (result.file, result.name))
     sections = [
         _INTRODUCTION.format(cpu_seconds=cpu_seconds),
+        *([] if sample is None else [_SAMPLE.format(sample=sample)]),
         *_summary(ordered),
         *_failures(ordered),
         *_too_slow(ordered),
