@@ -75,6 +75,15 @@ class _Transitions(_Section):
     ibft2: tuple[_Transition, ...] = ()
 
 
+class _Blobs(_Section):
+    max: Positive | None = None
+
+
+class _BlobSchedule(_Section):
+    cancun: _Blobs = _Blobs()
+    prague: _Blobs = _Blobs()
+
+
 class _Config(_Section):
     chainid: Quantity = 1
     ibft2: _Ibft2
@@ -100,6 +109,7 @@ class _Config(_Section):
     shanghaitime: Long | None = None
     cancuntime: Long | None = None
     praguetime: Long | None = None
+    blobschedule: _BlobSchedule = _BlobSchedule()
     withdrawalrequestcontractaddress: OptionalAddress = None
     consolidationrequestcontractaddress: OptionalAddress = None
     depositcontractaddress: OptionalAddress = None
@@ -147,7 +157,7 @@ _HARMLESS = frozenset(
     [
         *("comment", "version", "number", "gasused", "discovery", "checkpoint"),
         *("eip155block", "eip155hash", "eip150hash", "ecip1017eraround", "terminaltotaldifficulty", "eccurve"),
-        *("blobschedule", "privatekey"),
+        "privatekey",
     ]
 )
 """Keys that Besu reads or that genesis files commonly carry, and that change nothing here."""
@@ -201,6 +211,7 @@ def parse_genesis(document: Mapping[str, Any]) -> ChainSpec:
         config_document=written,
         warnings=tuple(_warnings(genesis, lowered)),
         request_contracts=_request_contracts(config),
+        blob_maxima=(config.blobschedule.cancun.max or 6, config.blobschedule.prague.max or 9),
     )
 
 

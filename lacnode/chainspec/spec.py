@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lacnode.chainspec.forks import ForkSchedule
+from lacnode.chainspec.forks import Fork, ForkSchedule
 from lacnode.chainspec.ibft import IbftSchedule
 from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
@@ -83,7 +83,8 @@ class RequestContracts:
 
 @dataclass(frozen=True, slots=True)
 class ChainSpec:
-    """A parsed genesis file. `request_contracts` is None where the genesis has no Prague.
+    """A parsed genesis file. `request_contracts` is None where the genesis has no Prague; `blob_maxima` are the
+    blobs of a block in Cancun and in Prague.
 
     `contract_size_limit` in bytes, None for the fork's own; `config_document` is the `config` object as written;
     `warnings` are sentences for the operator.
@@ -100,3 +101,8 @@ class ChainSpec:
     config_document: Mapping[str, object]
     warnings: tuple[str, ...]
     request_contracts: RequestContracts | None = None
+    blob_maxima: tuple[int, int] = (6, 9)
+
+    def max_blobs(self, fork: Fork) -> int:
+        """The most blobs that a transaction may name in `fork`."""
+        return 0 if fork < Fork.CANCUN else self.blob_maxima[fork >= Fork.PRAGUE]

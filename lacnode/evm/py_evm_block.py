@@ -18,14 +18,14 @@ from lacnode.evm.py_evm_private import run_private
 from lacnode.evm.py_evm_system_calls import begin_block, end_block
 from lacnode.evm.py_evm_transaction import EvmTransaction, of_transaction
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
-from lacnode.evm.validation import check_base_fee, check_sender, check_transaction
+from lacnode.evm.validation import check_base_fee, check_blob_fee, check_sender, check_transaction
 from lacnode.primitives import rlp
 from lacnode.primitives.bloom import union
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_KECCAK, keccak256
 from lacnode.primitives.ordered_root import ordered_root
 from lacnode.primitives.receipt import Log, Receipt
-from lacnode.primitives.transaction import Transaction
+from lacnode.primitives.transaction import BLOB, Transaction
 
 ANCESTORS = 256
 """Blocks that BLOCKHASH reaches back."""
@@ -202,6 +202,8 @@ class PyEvmBlock:
                 f"gas limit {transaction.gas_limit}, the block has {self.gas_left} left",
             )
         check_base_fee(transaction, self._header.base_fee)
+        if transaction.type == BLOB:
+            check_blob_fee(transaction, self._state.blob_base_fee)
         accounts = self._accounts
         check_sender(
             transaction,

@@ -33,6 +33,7 @@ class EvmTransaction:
     access_list: tuple[tuple[bytes, tuple[int, ...]], ...]
     intrinsic_gas: int
     authorization_list: tuple[Authorization, ...] = ()
+    blob_versioned_hashes: tuple[bytes, ...] = ()
     r: int = 0
     s: int = 0
     y_parity: int = 0
@@ -59,6 +60,7 @@ def of_transaction(transaction: Transaction, sender: bytes, fork: Fork) -> EvmTr
         authorization_list=tuple(
             Authorization(a.chain_id, a.address, a.nonce, a.y_parity, a.r, a.s) for a in transaction.authorizations
         ),
+        blob_versioned_hashes=transaction.blob_versioned_hashes,
     )
 
 

@@ -19,6 +19,7 @@ class RejectionReason(Enum):
     WRONG_CHAIN_ID = auto()
     INVALID_SIGNATURE = auto()
     INVALID_BLOBS = auto()
+    BLOB_GAS_PRICE_BELOW_CURRENT_BLOB_BASE_FEE = auto()
     TOTAL_BLOB_GAS_TOO_HIGH = auto()
     INVALID_TRANSACTION_FORMAT = auto()
     NONCE_OVERFLOW = auto()

@@ -11,6 +11,8 @@ from lacnode.primitives.transaction import ACCESS_LIST, BLOB, FEE_MARKET, LEGACY
 
 MAX_INITCODE_SIZE = 49_152
 MAX_NONCE = 2**64 - 1
+GAS_PER_BLOB = 131_072
+BLOB_HASH_VERSION = b"\1"
 
 _FIRST_FORK = {
     LEGACY: Fork.FRONTIER,
@@ -52,6 +54,11 @@ def floor_gas(data: bytes, fork: Fork) -> int:
     return 21_000 + 10 * (4 * len(data) - 3 * data.count(0))
 
 
+def blob_gas(transaction: Transaction) -> int:
+    """Blob gas of a transaction (EIP-4844)."""
+    return len(transaction.blob_versioned_hashes) * GAS_PER_BLOB
+
+
 def check_chain_id(transaction: Transaction, spec: ChainSpec) -> None:
     """TransactionRejected if `transaction` was signed for another network."""
     if transaction.chain_id is not None and transaction.chain_id != spec.chain_id:
@@ -61,13 +68,13 @@ def check_chain_id(transaction: Transaction, spec: ChainSpec) -> None:
 def check_transaction(transaction: Transaction, spec: ChainSpec, fork: Fork) -> None:
     """TransactionRejected if `transaction` is invalid on this network whatever its sender has."""
     check_chain_id(transaction, spec)
+    if transaction.type == BLOB:
+        _check_hashes(transaction)
     if fork < _FIRST_FORK[transaction.type]:
         raise _rejected(
             RejectionReason.INVALID_TRANSACTION_FORMAT,
             f"type {transaction.type} before {_FIRST_FORK[transaction.type].name}",
         )
-    if transaction.type == BLOB:
-        raise _rejected(RejectionReason.INVALID_BLOBS, "blobs have no place in IBFT 2.0 blocks")
     if transaction.nonce == MAX_NONCE:
         raise _rejected(RejectionReason.NONCE_OVERFLOW, "the nonce is 2^64-1")
     if transaction.is_creation and fork >= Fork.SHANGHAI and len(transaction.data) > MAX_INITCODE_SIZE:
@@ -79,6 +86,11 @@ def check_transaction(transaction: Transaction, spec: ChainSpec, fork: Fork) -> 
     if (transaction.max_priority_fee_per_gas or 0) > transaction.max_gas_price:
         raise _rejected(
             RejectionReason.MAX_PRIORITY_FEE_PER_GAS_EXCEEDS_MAX_FEE_PER_GAS, "the tip is above the maximum fee"
+        )
+    if blob_gas(transaction) > spec.max_blobs(fork) * GAS_PER_BLOB:
+        raise _rejected(
+            RejectionReason.TOTAL_BLOB_GAS_TOO_HIGH,
+            f"{len(transaction.blob_versioned_hashes)} blobs in one transaction",
         )
     needed = max(
         intrinsic_gas(
@@ -95,11 +107,18 @@ def check_transaction(transaction: Transaction, spec: ChainSpec, fork: Fork) -> 
         raise _rejected(RejectionReason.UPFRONT_COST_EXCEEDS_UINT256, "gas limit times price overflows 256 bits")
 
 
+def _check_hashes(transaction: Transaction) -> None:
+    hashes = transaction.blob_versioned_hashes
+    if not hashes or any(hash_[:1] != BLOB_HASH_VERSION for hash_ in hashes):
+        raise _rejected(RejectionReason.INVALID_BLOBS, "a blob transaction names blobs by hashes of version 1")
+
+
 def check_sender(
     transaction: Transaction, *, nonce: int, balance: int, has_code: bool, future_nonce_allowed: bool = False
 ) -> None:
     """TransactionRejected if the sender's account, as it stands, cannot send `transaction`."""
     cost = transaction.gas_limit * transaction.max_gas_price + transaction.value
+    cost += blob_gas(transaction) * (transaction.max_fee_per_blob_gas or 0)
     if cost > balance:
         raise _rejected(
             RejectionReason.UPFRONT_COST_EXCEEDS_BALANCE, f"it may cost {cost} wei, the sender has {balance}"
@@ -118,6 +137,15 @@ def check_base_fee(transaction: Transaction, base_fee: int | None) -> None:
         raise _rejected(
             RejectionReason.GAS_PRICE_BELOW_CURRENT_BASE_FEE,
             f"it pays at most {transaction.max_gas_price} wei, the base fee is {base_fee}",
+        )
+
+
+def check_blob_fee(transaction: Transaction, blob_base_fee: int) -> None:
+    """TransactionRejected if a blob transaction does not pay `blob_base_fee` (wei per unit of blob gas)."""
+    if transaction.type == BLOB and (transaction.max_fee_per_blob_gas or 0) < blob_base_fee:
+        raise _rejected(
+            RejectionReason.BLOB_GAS_PRICE_BELOW_CURRENT_BLOB_BASE_FEE,
+            f"it pays at most {transaction.max_fee_per_blob_gas} wei for blob gas, the fee is {blob_base_fee}",
         )
 
 

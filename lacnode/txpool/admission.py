@@ -16,7 +16,7 @@ from lacnode.evm.validation import check_chain_id, check_sender, check_transacti
 from lacnode.permissioning.account_permissions import EVERYBODY, AccountPermissions
 from lacnode.permissioning.contract_reader import ContractUnreadable
 from lacnode.primitives.header import BlockHeader
-from lacnode.primitives.transaction import FEE_MARKET, Transaction
+from lacnode.primitives.transaction import BLOB, FEE_MARKET, Transaction
 from lacnode.txpool.settings import PoolSettings
 
 MIN_LONDON_PRICE = 7
@@ -64,6 +64,7 @@ class Admission:
         sender = _sender(transaction)  # 6
         fork = self._spec.forks.fork_at(head.header.number, head.header.timestamp)
         check_transaction(transaction, self._spec, fork)  # 8 to 13
+        _check_has_no_blobs(transaction)
         self._check_against_head(transaction, sender, head, priority=priority)
         return Admitted(sender, priority, head)
 
@@ -120,6 +121,12 @@ class Admission:
             ) from None
         if not decision.allowed:
             raise TransactionRejected(RejectionReason.TX_SENDER_NOT_AUTHORIZED, str(decision), decision.as_json())
+
+
+def _check_has_no_blobs(transaction: Transaction) -> None:
+    """Blob transactions are executed where a block has them, but this node does not keep or pass on blobs."""
+    if transaction.type == BLOB:
+        raise TransactionRejected(RejectionReason.INVALID_BLOBS, "this node takes no blobs")
 
 
 def _sender(transaction: Transaction) -> bytes:

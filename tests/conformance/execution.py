@@ -14,7 +14,7 @@ from lacnode.chainspec.spec import ChainSpec
 from lacnode.crypto.secp256k1 import SignatureError, sender_of
 from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget
 from lacnode.evm.py_evm_engine import PyEvmEngine
-from lacnode.evm.rejection import RejectionReason, TransactionRejected
+from lacnode.evm.rejection import TransactionRejected
 from lacnode.primitives import rlp
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import keccak256
@@ -34,8 +34,6 @@ class Verdict(Enum):
     PASSED = "passed"
     FAILED = "failed"
     TOO_SLOW = "too slow"
-    BLOB = "blob"
-    """The engine refused a blob transaction, which IBFT 2.0 blocks never have, before it came to what the test is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +95,6 @@ def _run(test: StateTest, budget: ExecutionBudget) -> Outcome:
         refused = MALFORMED
     except TransactionRejected as rejection:
         refused = rejection.reason.name
-        if refused == RejectionReason.INVALID_BLOBS.name and not is_expected(refused, test.exception):
-            return Outcome(Verdict.BLOB)
     if refused is not None and not is_expected(refused, test.exception):
         return Outcome(Verdict.FAILED, f"refused with {refused}, expected {test.exception or 'execution'}")
     if refused is None and test.exception is not None:

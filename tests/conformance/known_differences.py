@@ -27,6 +27,18 @@ KNOWN_DIFFERENCES: Sequence[KnownDifference] = (
     KnownDifference(
         "eest-pectra-devnet-*/ext_code_on_*", "of a draft of EIP-7702: EXTCODESIZE and its kin see 23 bytes in Prague"
     ),
+    *(
+        KnownDifference(
+            f"eest-pectra-devnet-*/eip7623_increase_calldata_cost/*/{file}.json",
+            "of a draft of EIP-7623: in Prague refunds come first, and the floor holds after them",
+            name,
+        )
+        for file, name in (
+            ("gas_refunds_from_data_floor", "*"),
+            ("full_gas_consumption", "*with_authorization_refund*"),
+            ("gas_consumption_below_data_floor", "*with_authorization_refund*"),
+        )
+    ),
 )
 
 

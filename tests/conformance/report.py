@@ -20,8 +20,7 @@ _INTRODUCTION = """\
 blocks, and compares the state root, the hash of the logs, and the reason for refusing a transaction.
 
 A cell says how many tests passed; `passed/all` where not all did. A test may take {cpu_seconds:g} s of one core; beyond that
-it is too slow, which says nothing of its result. Tests of blob transactions are not counted: blocks of IBFT 2.0 have none,
-and the engine refuses them.
+it is too slow, which says nothing of its result.
 """
 
 _SAMPLE = "Of each directory at most {sample} files were run, evenly spread.\n"
@@ -44,7 +43,7 @@ def report(results: Sequence[StateTestResult], cpu_seconds: float, sample: int |
 
 def _summary(results: Sequence[StateTestResult]) -> Iterator[str]:
     yield "## Suites\n"
-    yield "| Suite | Files | Passed | Failed | Too slow | Blob |\n|---|---|---|---|---|---|"
+    yield "| Suite | Files | Passed | Failed | Too slow |\n|---|---|---|---|---|"
     suites = sorted({_suite(result) for result in results})
     for suite in suites:
         members = [result for result in results if _suite(result) == suite]
@@ -85,7 +84,7 @@ def _too_slow(results: Sequence[StateTestResult]) -> Iterator[str]:
 
 def _directories(results: Sequence[StateTestResult]) -> Iterator[str]:
     for suite in sorted({_suite(result) for result in results}):
-        members = [r for r in results if _suite(r) == suite and r.fork_name and r.verdict is not Verdict.BLOB]
+        members = [r for r in results if _suite(r) == suite and r.fork_name]
         forks = sorted({FORKS[result.fork_name] for result in members})
         yield f"## {suite}\n"
         yield "| Directory | " + " | ".join(_COLUMNS[fork] for fork in forks) + " |\n|---" + "|---" * len(forks) + "|"

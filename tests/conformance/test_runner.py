@@ -110,16 +110,6 @@ class TestOneTest:
         assert run_state_test(replace(test, exception="TR_RLP_WRONGVALUE")) == Outcome(Verdict.PASSED)
         assert f"refused with {MALFORMED}" in run_state_test(test).reason
 
-    def test_of_a_blob_transaction_counts_apart(self, tmp_path: Path) -> None:
-        fees, to, signature = [b"", b"\1"], [bytes(20), b"", b""], [b"", b"\1", b"\1"]
-        hashes = [b"\1" + bytes(31)]
-        fields: list[rlp.RlpValue] = [b"\1", b"", *fees, b"\x52\x08", *to, [], b"\1", hashes, *signature]
-        blob = replace(read(tmp_path), fork_name="Cancun", transaction=b"\3" + rlp.encode(fields))
-        assert run_state_test(blob) == Outcome(Verdict.BLOB)
-        assert run_state_test(replace(blob, exception="TR_NoFunds")) == Outcome(Verdict.BLOB)
-        assert run_state_test(replace(blob, exception="TR_EMPTYBLOB")) == Outcome(Verdict.PASSED)
-        assert "refused with INVALID_TRANSACTION_FORMAT" in run_state_test(replace(blob, fork_name="Shanghai")).reason
-
     def test_that_runs_too_long_is_stopped(self, tmp_path: Path) -> None:
         test = read(tmp_path, code=ENDLESS)
         assert run_state_test(test, cpu_seconds=0.05).verdict is Verdict.TOO_SLOW
@@ -192,7 +182,7 @@ class TestSuites:
         page = report(results, 5)
         assert report(results[::-1], 5) == page
         assert "| d | 1 | 0/1 | 0/1 |" in page
-        assert "| all | 6 | 2 | 2 | 2 | 0 |" in page
+        assert "| all | 6 | 2 | 2 | 2 |" in page
         assert "- `x/d/1.json`: 1 test\n" in page
 
     def test_a_sample_has_as_many_of_each_directory(self) -> None:

@@ -6,9 +6,13 @@ from typing import Any
 import pytest
 from eth.vm.forks.prague.constants import HISTORY_STORAGE_CONTRACT_CODE
 
-from lacnode.evm.engine import SystemCallError
+from lacnode.crypto.secp256k1 import sign
+from lacnode.evm.engine import ExecutionError, SystemCallError
 from lacnode.evm.py_evm_system_calls import HISTORY_STORAGE_ADDRESS, SYSTEM_ADDRESS
-from tests.integration.evm_network import RICH, Network, push, returned, signed
+from lacnode.primitives import rlp
+from lacnode.primitives.keccak import keccak256
+from lacnode.primitives.transaction import BLOB, Transaction, sign_payload
+from tests.integration.evm_network import CHAIN_ID, RICH, Network, push, returned, signed
 
 WITHDRAWALS, CONSOLIDATIONS, DEPOSITS = b"\x70" * 20, b"\x72" * 20, b"\x61" * 20
 CANCUN: dict[str, Any] = {"londonBlock": 0, "shanghaiTime": 0, "cancunTime": 0, "zeroBaseFee": True}
@@ -129,6 +133,7 @@ class TestRequests:
 class TestBlobPrice:
     BLOB_BASE_FEE = returned(b"\x4a")
     CONTRACT = b"\xc0" * 20
+    HASH = b"\x01" + b"\xbb" * 31
 
     @pytest.mark.parametrize(("zero_base_fee", "price"), [(True, 0), (False, 1)])
     def test_is_the_fee_markets(self, zero_base_fee: bool, price: int) -> None:
@@ -137,3 +142,38 @@ class TestBlobPrice:
         answer = net.call(to=self.CONTRACT)
         assert answer.success
         assert int.from_bytes(answer.output) == price
+
+    @pytest.mark.parametrize(("zero_base_fee", "paid"), [(True, 0), (False, 131_072)])
+    def test_is_what_a_blob_transaction_burns(self, zero_base_fee: bool, paid: int) -> None:
+        first_hash = push(0, 1) + b"\x49"
+        config = {**CANCUN, "zeroBaseFee": zero_base_fee}
+        net = Network({self.CONTRACT: {"code": (store(0, first_hash) + b"\x00").hex()}}, **config)
+        before = net.state.balance(RICH.address)
+        block = net.execute(self.blob_transaction(max_fee_per_blob_gas=1), base_fee=0)
+        assert [receipt.status for receipt in block.receipts] == [1]
+        assert net.state.storage(self.CONTRACT, 0) == int.from_bytes(self.HASH)
+        assert before - net.state.balance(RICH.address) == paid
+
+    def test_must_be_offered(self) -> None:
+        net = Network(**{**CANCUN, "zeroBaseFee": False})
+        with pytest.raises(ExecutionError, match="BLOB_GAS_PRICE_BELOW_CURRENT_BLOB_BASE_FEE"):
+            net.execute(self.blob_transaction(max_fee_per_blob_gas=0), base_fee=0)
+
+    def blob_transaction(self, max_fee_per_blob_gas: int) -> Transaction:
+        fees, gas = [b"", b""], rlp.scalar(100_000)
+        fee = rlp.scalar(max_fee_per_blob_gas)
+        payload: list[rlp.RlpValue] = [
+            rlp.scalar(CHAIN_ID),
+            b"",
+            *fees,
+            gas,
+            self.CONTRACT,
+            b"",
+            b"",
+            [],
+            fee,
+            [self.HASH],
+        ]
+        signature = sign(keccak256(bytes([BLOB]) + rlp.encode(payload)), RICH.private_key)
+        r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64])
+        return Transaction.decode(sign_payload(BLOB, payload, signature[64], r, s))

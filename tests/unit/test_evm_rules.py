@@ -105,9 +105,23 @@ class TestTransactionRules:
     def test_a_set_code_transaction_without_authorizations_sets_none(self) -> None:
         assert self.reason(Fork.PRAGUE, type=SET_CODE) == "EMPTY_CODE_DELEGATION"
 
-    def test_blobs_never_come(self) -> None:
-        assert self.reason(Fork.SHANGHAI, type=BLOB) == "INVALID_TRANSACTION_FORMAT"
-        assert self.reason(Fork.CANCUN, type=BLOB) == "INVALID_BLOBS"
+    @pytest.mark.parametrize(
+        ("fork", "blobs", "expected"),
+        [
+            (Fork.SHANGHAI, 1, "INVALID_TRANSACTION_FORMAT"),
+            (Fork.CANCUN, 0, "INVALID_BLOBS"),
+            (Fork.CANCUN, 6, None),
+            (Fork.CANCUN, 7, "TOTAL_BLOB_GAS_TOO_HIGH"),
+            (Fork.PRAGUE, 9, None),
+            (Fork.PRAGUE, 10, "TOTAL_BLOB_GAS_TOO_HIGH"),
+        ],
+    )
+    def test_blobs_in_a_transaction(self, fork: Fork, blobs: int, expected: str | None) -> None:
+        hashes = (b"\1" + bytes(31),) * blobs
+        assert self.reason(fork, type=BLOB, blob_versioned_hashes=hashes) == expected
+
+    def test_a_blobs_hash_has_version_1(self) -> None:
+        assert self.reason(Fork.CANCUN, type=BLOB, blob_versioned_hashes=(b"\2" + bytes(31),)) == "INVALID_BLOBS"
 
     @pytest.mark.parametrize(
         ("fields", "expected"),
@@ -151,6 +165,11 @@ class TestSenderRules:
         given = transaction(nonce=5, gas_price=2, value=1)
         assert self.reason(given, balance=42_001) is None
         assert self.reason(given, balance=42_000) == "UPFRONT_COST_EXCEEDS_BALANCE"
+
+    def test_blob_gas_costs_too(self) -> None:
+        given = transaction(nonce=5, type=BLOB, blob_versioned_hashes=(bytes(32),), max_fee_per_blob_gas=3)
+        assert self.reason(given, balance=3 * 131_072) is None
+        assert self.reason(given, balance=3 * 131_072 - 1) == "UPFRONT_COST_EXCEEDS_BALANCE"
 
     def test_nonces(self) -> None:
         assert self.reason(transaction(nonce=4)) == "NONCE_TOO_LOW"

@@ -4,12 +4,17 @@ from dataclasses import replace
 
 import pytest
 
+from lacnode.crypto.secp256k1 import sign
 from lacnode.evm.rejection import RejectionReason as Reason
 from lacnode.permissioning.account_permissions import AccountPermissions
 from lacnode.permissioning.decision import Decision
-from lacnode.primitives.transaction import Transaction
+from lacnode.primitives import rlp
+from lacnode.primitives.keccak import keccak256
+from lacnode.primitives.rlp import RlpValue
+from lacnode.primitives.transaction import BLOB, Transaction, sign_payload
 from lacnode.txpool.settings import PoolSettings
 from tests.unit.rpc_chain import (
+    CHAIN_ID,
     CONTRACT_OWNER,
     ETHER,
     FREE,
@@ -190,3 +195,15 @@ class TestNonceDistance:
         assert at.refusal(signed(nonce=199)) is None
         assert at.refusal(signed(nonce=200)) == Reason.NONCE_TOO_FAR_IN_FUTURE_FOR_SENDER
         assert at.pool.statistics.max_size == -1
+
+
+def test_takes_no_blobs_though_blocks_may_have_them() -> None:
+    fees, to = [b"", b""], [RICH.address, b"", b""]
+    hashes = [b"\1" + bytes(31)]
+    payload: list[RlpValue] = [rlp.scalar(CHAIN_ID), b"", *fees, rlp.scalar(100_000), *to, [], b"\1", hashes]
+    signature = sign(keccak256(bytes([BLOB]) + rlp.encode(payload)), RICH.private_key)
+    r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64])
+    blob = Transaction.decode(sign_payload(BLOB, payload, signature[64], r, s))
+    at = node(forks={**LONDON, "zeroBaseFee": True, "shanghaiTime": 0, "cancunTime": 0})
+    assert at.refusal(blob) == Reason.INVALID_BLOBS
+    assert at.pooled == []
