@@ -3,6 +3,7 @@
 from lacnode.chain.blockchain import Head
 from lacnode.chain.history import History
 from lacnode.chain.store import DatabaseNodeStore, StoredChain
+from lacnode.chain.validator_history import ValidatorHistory
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.block_hash import on_chain_hash
 from lacnode.evm.engine import CallRequest, CallResult, ExecutionEngine, OpenBlock, StateView
@@ -23,6 +24,7 @@ class ChainView(History):
             raise StorageCorrupt("the database has no genesis block")
         super().__init__(database, genesis)
         self.spec = spec
+        self._validators = ValidatorHistory(spec.ibft, self)
         self._head = Head(genesis.header, on_chain_hash(genesis.header), genesis.header.difficulty)
         self._engine: ExecutionEngine = PyEvmEngine(spec, DatabaseNodeStore(database))
 
@@ -39,6 +41,10 @@ class ChainView(History):
                 return False
             self._head = Head(header, head_hash, self.total_difficulty_of(header))
         return True
+
+    def validators_after(self, header: BlockHeader) -> tuple[bytes, ...]:
+        """Who agrees on the block after `header`, ascending. `header` is a block of the chain."""
+        return self._validators.tally_after(header).validators
 
     def state_at(self, header: BlockHeader) -> StateView:
         """Accounts after `header`."""

@@ -5,17 +5,19 @@ A method is marked in its registry entry: `Method("eth_call", "ETH", in_reader(e
 function must not touch anything else of the node.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from lacnode.chain.blockchain import Head
 from lacnode.chain.log_filter import LogFilter
-from lacnode.chain.outcome import FoundLog
+from lacnode.chain.outcome import FoundLog, TransactionOutcome
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.engine import CallRequest, CallResult, OpenBlock, StateView
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
+from lacnode.rpc.errors import timeout
 from lacnode.rpc.settings import ApiSettings
 from lacnode.storage.database import Database
 
@@ -33,6 +35,8 @@ class ReadableChain(Protocol):
     def database(self) -> Database: ...
     def hash_at(self, number: int) -> bytes | None: ...
     def block_of(self, hash_: bytes) -> Block | None: ...
+    def outcomes_of(self, hash_: bytes) -> tuple[TransactionOutcome, ...] | None: ...
+    def validators_after(self, header: BlockHeader) -> tuple[bytes, ...]: ...
     def open_block(self, header: BlockHeader) -> OpenBlock: ...
     def header_at(self, number: int) -> BlockHeader | None: ...
     def header_of(self, hash_: bytes) -> BlockHeader | None: ...
@@ -59,6 +63,12 @@ class Reading:
     chain: ReadableChain
     settings: ApiSettings
     deadline: float
+
+
+def check_time(reading: Reading) -> None:
+    """CallTimeoutError if the call has taken too long."""
+    if time.monotonic() > reading.deadline:
+        raise timeout()
 
 
 ReadHandler = Callable[[Reading, Params], object]

@@ -33,9 +33,6 @@ __all__ = ["RpcPortTaken", "RpcServers"]
 
 log = structlog.get_logger("rpc")
 
-THREAD_SECONDS = 2.0
-"""What a heavy call may take where it runs in a thread of this process."""
-
 Listeners = Sequence[trio.SocketListener]
 
 
@@ -55,7 +52,7 @@ class RpcServers:
         self._http = http
         self._websocket = websocket
         self._services = services
-        self._readers = readers or ReaderThreads(services.reading, min(services.settings.call_seconds, THREAD_SECONDS))
+        self._readers = readers or ReaderThreads(services.reading, services.settings.call_seconds)
         self._runner = RequestRunner(self._readers)
         self._trials = Trials()
         filters, private_filters = Filters(), PrivateFilters()

@@ -54,7 +54,7 @@ class WebSocketSettings:
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
     """What methods answer with. Prices in wei, `gas_cap` in gas units; 0 switches a limit off. `call_seconds` is what one
-    call may take in one of the `reader_processes`; without any, heavy calls run in threads of the node, for a shorter time.
+    call may take in one of the `reader_processes`; without any, heavy calls run in a thread of the node.
     """
 
     max_logs_range: int = 5000

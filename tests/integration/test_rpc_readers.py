@@ -21,6 +21,8 @@ from lacnode.rpc.errors import RpcError
 from lacnode.rpc.methods.calls import eth_call, eth_estimateGas
 from lacnode.rpc.methods.eth_state import eth_getProof
 from lacnode.rpc.methods.eth_transactions import eth_getLogs
+from lacnode.rpc.methods.fees import eth_feeHistory
+from lacnode.rpc.methods.ibft import ibft_getSignerMetrics
 from lacnode.rpc.readers.messages import Setup
 from lacnode.rpc.readers.pool import NodeDatabase, ReaderProcesses
 from lacnode.rpc.reading import Params, ReadCall, ReadHandler, Reading
@@ -103,6 +105,8 @@ class TestAnswers:
                 (eth_estimateGas, [{"to": to_hex(LOGGER_ADDRESS), "data": to_hex(bytes(32))}]),
                 (eth_getProof, [to_hex(PAYER.address), ["0x0", "0x1"], "latest"]),
                 (eth_getLogs, [{"fromBlock": "0x0"}]),
+                (eth_feeHistory, ["0x5", "latest", [10, 90]]),
+                (ibft_getSignerMetrics, ["0x0", "latest"]),
             )
             for handler, params in calls:
                 assert await read(handler, *params) == handler(reading, params)

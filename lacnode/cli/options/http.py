@@ -74,7 +74,7 @@ HTTP_OPTIONS = (
         "rpc-reader-processes",
         Kind.INT,
         "1",
-        "Processes for heavy calls; 0 = threads of the node, for 2 seconds at most: lacnode's own option",
+        "Processes for heavy calls; 0 = a thread of the node: lacnode's own option",
     ),
     Option("rpc-tx-feecap", Kind.WEI, "1000000000000000000", "Max gas price accepted from RPC; 0 = off"),
     Option("api-gas-price-blocks", Kind.LONG, "100", "Window of eth_gasPrice"),

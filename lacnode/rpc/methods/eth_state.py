@@ -1,6 +1,5 @@
 """ETH: accounts, code, storage, proofs."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -8,9 +7,9 @@ from lacnode.evm.engine import Proof
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc import results
-from lacnode.rpc.errors import LIMIT_EXCEEDED, SERVER_ERROR, RpcError, invalid_params, timeout
+from lacnode.rpc.errors import LIMIT_EXCEEDED, SERVER_ERROR, RpcError, invalid_params
 from lacnode.rpc.parameters import address, header_by_number_or_hash, required, slot
-from lacnode.rpc.reading import Reading, in_reader
+from lacnode.rpc.reading import Reading, check_time, in_reader
 from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.services import RpcServices
 
@@ -67,8 +66,7 @@ def _proof(reading: Reading, header: BlockHeader, account: bytes, slots: Sequenc
         raise RpcError(SERVER_ERROR, "Account not found")
     storage: list[tuple[int, int, tuple[bytes, ...]]] = []
     for start in range(0, len(slots), PROOF_STEP_SLOTS):
-        if time.monotonic() > reading.deadline:
-            raise timeout()
+        check_time(reading)
         step = state.proof(account, slots[start : start + PROOF_STEP_SLOTS])
         storage += () if step is None else step.storage
     return replace(proof, storage=tuple(storage))

@@ -21,10 +21,9 @@ from lacnode.rpc.errors import (
     observer_refuses,
     range_too_large,
     rejected,
-    timeout,
 )
 from lacnode.rpc.parameters import LogQuery, block_number, data, hash32, log_query, quantity, required
-from lacnode.rpc.reading import Reading, in_reader
+from lacnode.rpc.reading import Reading, check_time, in_reader
 from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.services import RpcServices
 
@@ -139,12 +138,6 @@ def shown_logs(reading: Reading, logs: Iterable[FoundLog]) -> list[results.Json]
         check_time(reading)
         shown.append(results.log(found))
     return shown
-
-
-def check_time(reading: Reading) -> None:
-    """CallTimeoutError if the call has taken too long."""
-    if time.monotonic() > reading.deadline:
-        raise timeout()
 
 
 TRANSACTION_METHODS = (

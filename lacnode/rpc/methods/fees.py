@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from lacnode.primitives.block import Block
+from lacnode.evm.fees import next_base_fee
 from lacnode.primitives.header import BlockHeader
 from lacnode.rpc import results
 from lacnode.rpc.errors import invalid_params
 from lacnode.rpc.parameters import block_number, optional, quantity, required
+from lacnode.rpc.reading import Reading, check_time, in_reader
 from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.services import RpcServices
 
@@ -39,33 +40,38 @@ def eth_maxPriorityFeePerGas(services: RpcServices, params: Params) -> object:
     return "0x0"
 
 
-def eth_feeHistory(services: RpcServices, params: Params) -> object:
+def eth_feeHistory(reading: Reading, params: Params) -> object:
     count = quantity(required(params, 0, "block count"), "block count")
     if not 1 <= count <= MAX_HISTORY:
         raise invalid_params(f"block count: 1 to {MAX_HISTORY} was expected")
-    newest = _newest(services, required(params, 1, "newest block"))
+    newest = _newest(reading, required(params, 1, "newest block"))
     percentiles = _percentiles(optional(params, 2))
     oldest = max(0, newest - count + 1)
-    blocks = [block for n in range(oldest, newest + 1) if (block := services.chain.block_at(n)) is not None]
-    fees = [results.quantity(block.header.base_fee or 0) for block in blocks]
+    headers = [header for n in range(oldest, newest + 1) if (header := _header_in_time(reading, n)) is not None]
+    fees = [results.quantity(header.base_fee or 0) for header in headers]
     history: results.Json = {
         "oldestBlock": results.quantity(oldest),
-        "baseFeePerGas": [*fees, results.quantity(_next_base_fee(services, blocks[-1].header))],
-        "gasUsedRatio": [block.header.gas_used / block.header.gas_limit for block in blocks],
+        "baseFeePerGas": [*fees, results.quantity(_next_base_fee(reading, headers[-1]))],
+        "gasUsedRatio": [header.gas_used / header.gas_limit for header in headers],
     }
     if percentiles is not None:
-        history["reward"] = [_rewards(services, block, percentiles) for block in blocks]
+        history["reward"] = [_rewards(reading, header, percentiles) for header in headers]
     return history
 
 
-def _newest(services: RpcServices, value: object) -> int:
-    head = services.chain.head.header.number
+def _newest(reading: Reading, value: object) -> int:
+    head = reading.chain.head.header.number
     if isinstance(value, str) and value.lower() in ("finalized", "safe"):
         return head
-    newest = block_number(services, value)
+    newest = block_number(reading, value)
     if newest > head:
         raise invalid_params(f"newest block: {newest} is above the head {head}")
     return newest
+
+
+def _header_in_time(reading: Reading, number: int) -> BlockHeader | None:
+    check_time(reading)
+    return reading.chain.header_at(number)
 
 
 def _percentiles(value: object) -> list[float] | None:
@@ -76,27 +82,28 @@ def _percentiles(value: object) -> list[float] | None:
     return sorted(float(item) for item in value)
 
 
-def _next_base_fee(services: RpcServices, header: BlockHeader) -> int:
-    following = services.chain.header_at(header.number + 1)
+def _next_base_fee(reading: Reading, header: BlockHeader) -> int:
+    following = reading.chain.header_at(header.number + 1)
     if following is not None:
         return following.base_fee or 0
-    return services.chain.next_base_fee(header.timestamp) or 0
+    return next_base_fee(reading.chain.spec, header, header.timestamp) or 0
 
 
-def _rewards(services: RpcServices, block: Block, percentiles: Sequence[float]) -> list[str]:
-    """The tip at each percentile of the block's gas."""
-    hash_ = services.chain.hash_at(block.number)
-    outcomes = () if hash_ is None else services.blocks.outcomes(hash_) or ()
-    base_fee = block.header.base_fee or 0
+def _rewards(reading: Reading, header: BlockHeader, percentiles: Sequence[float]) -> list[str]:
+    """The tip at each percentile of the block's gas. One block is in memory at a time."""
+    check_time(reading)
+    hash_ = reading.chain.hash_at(header.number) or b""
+    block, outcomes = reading.chain.block_of(hash_), reading.chain.outcomes_of(hash_) or ()
+    base_fee = header.base_fee or 0
     tips = sorted(
-        (transaction.effective_gas_price(block.header.base_fee) - base_fee, outcome.gas_used)
-        for transaction, outcome in zip(block.transactions, outcomes, strict=True)
+        (transaction.effective_gas_price(header.base_fee) - base_fee, outcome.gas_used)
+        for transaction, outcome in zip(() if block is None else block.transactions, outcomes, strict=True)
     )
     if not tips:
         return ["0x0"] * len(percentiles)
     rewards, position, used = [], 0, tips[0][1]
     for percentile in percentiles:
-        threshold = block.header.gas_used * percentile / 100
+        threshold = header.gas_used * percentile / 100
         while used < threshold and position < len(tips) - 1:
             position += 1
             used += tips[position][1]
@@ -107,5 +114,5 @@ def _rewards(services: RpcServices, block: Block, percentiles: Sequence[float]) 
 FEE_METHODS = (
     Method("eth_gasPrice", "ETH", eth_gasPrice),
     Method("eth_maxPriorityFeePerGas", "ETH", eth_maxPriorityFeePerGas),
-    Method("eth_feeHistory", "ETH", eth_feeHistory),
+    Method("eth_feeHistory", "ETH", in_reader(eth_feeHistory)),
 )

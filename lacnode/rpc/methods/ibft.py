@@ -1,15 +1,14 @@
 """IBFT: validators, votes, and who proposed what."""
 
-import time
-
 from lacnode.consensus.extra_data import ExtraData
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.rlp import RlpError
 from lacnode.rpc import results
-from lacnode.rpc.errors import dangerous_vote, internal_error, invalid_params, timeout
+from lacnode.rpc.errors import dangerous_vote, internal_error, invalid_params
 from lacnode.rpc.parameters import UNSET_TAGS, address, block_number, boolean, hash32, optional, required
 from lacnode.rpc.prospects import dangers_of_vote
+from lacnode.rpc.reading import Reading, check_time, in_reader
 from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.services import RpcServices
 
@@ -56,25 +55,24 @@ def ibft_getPendingVotes(services: RpcServices, params: Params) -> object:
     return {to_hex(recipient): add for recipient, add in services.ballot.wishes.items()}
 
 
-def ibft_getSignerMetrics(services: RpcServices, params: Params) -> object:
+def ibft_getSignerMetrics(reading: Reading, params: Params) -> object:
     """How many of the blocks from the first parameter up to, but without, the second each validator proposed."""
-    head = services.chain.head.header.number
+    head = reading.chain.head.header.number
     start, end = optional(params, 0), optional(params, 1)
-    first = max(0, head - DEFAULT_RANGE) if start is None else _range_number(services, start)
-    last = head if end is None else min(head, _range_number(services, end))
+    first = max(0, head - DEFAULT_RANGE) if start is None else _range_number(reading, start)
+    last = head if end is None else min(head, _range_number(reading, end))
     if first >= last:
         raise invalid_params(f"the range from {first} to {last} is empty")
     counts: dict[bytes, tuple[int, int]] = {}
-    header, deadline = None, time.monotonic() + services.settings.call_seconds
+    header = None
     for number in range(first, last):
-        if time.monotonic() > deadline:
-            raise timeout()
-        header = services.chain.header_at(number)
+        check_time(reading)
+        header = reading.chain.header_at(number)
         if header is None:
             raise internal_error()
         count, _ = counts.get(header.coinbase, (0, 0))
         counts[header.coinbase] = (count + 1, number)
-    for validator in () if header is None else services.chain.validators_after(header):
+    for validator in () if header is None else reading.chain.validators_after(header):
         counts.setdefault(validator, (0, 0))
     return [
         {
@@ -86,10 +84,10 @@ def ibft_getSignerMetrics(services: RpcServices, params: Params) -> object:
     ]
 
 
-def _range_number(services: RpcServices, value: object) -> int:
+def _range_number(reading: Reading, value: object) -> int:
     if isinstance(value, str) and value.lower() in UNSET_TAGS:
         raise internal_error()
-    return block_number(services, value)
+    return block_number(reading, value)
 
 
 IBFT_METHODS = (
@@ -98,5 +96,5 @@ IBFT_METHODS = (
     Method("ibft_proposeValidatorVote", "IBFT", ibft_proposeValidatorVote),
     Method("ibft_discardValidatorVote", "IBFT", ibft_discardValidatorVote),
     Method("ibft_getPendingVotes", "IBFT", ibft_getPendingVotes),
-    Method("ibft_getSignerMetrics", "IBFT", ibft_getSignerMetrics),
+    Method("ibft_getSignerMetrics", "IBFT", in_reader(ibft_getSignerMetrics)),
 )
