@@ -24,6 +24,7 @@ from tests.unit.test_consensus_network import (
     Bench,
     C,
     D,
+    make_block,
     only,
     prepared_by,
     propose,
@@ -141,6 +142,17 @@ def test_a_peer_that_brings_false_bodies_is_not_read_any_more_at_this_height() -
     assert sent(RoundChange, bench.hear(round_change(C, 1))), "what it signs itself is heard"
     bench.hear(honest, via=D.address)
     assert prepares(bench) == [honest.signed.payload.digest]
+
+
+def test_at_the_next_height_that_peer_is_read_again() -> None:
+    bench = Bench(B).start()
+    honest = propose(A, filled(bench.make_block()))
+    for number in range(MAX_FALSE_COPIES):
+        false = with_body(honest.block, BlockBody((transaction(50 + number),)))
+        bench.hear(replace(honest, block=false), via=C.address)
+    bench.new_head(make_block(bench.head, D.address, bench.validators).header)
+    bench.hear(propose(A, bench.make_block()), via=C.address)
+    assert len(prepares(bench)) == 1
 
 
 def test_a_proposer_that_sends_a_false_body_itself_is_to_blame() -> None:

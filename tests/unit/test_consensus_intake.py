@@ -23,7 +23,8 @@ from lacnode.consensus.memory import (
     SeenMessages,
 )
 from lacnode.consensus.messages import Prepare, Proposal, RoundChange, round_id_of
-from lacnode.consensus.payloads import PREPARE, PreparePayload, RoundId
+from lacnode.consensus.payloads import PREPARE, PROPOSAL, PreparePayload, RoundId
+from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
 from tests.unit.test_consensus_network import (
     FOUR,
@@ -148,6 +149,28 @@ def test_garbage_is_noted_and_harmless(code: int, data: bytes) -> None:
     effects = bench.give(MessageReceived(code, data, C.address))
     assert topics(effects) == ["message-malformed"]
     assert sent(Prepare, bench.hear(propose(A, bench.make_block())), B.address)
+
+
+def test_who_passes_on_a_malformed_part_is_not_to_blame_for_it() -> None:
+    """Besu passes on what it can decode, and reads some things that this node refuses."""
+    bench = Bench(B).start()
+    proposal = propose(A, bench.make_block())
+    data = rlp.encode([proposal.signed.fields(), proposal.block.fields(), b"", b"one item more"])
+    effects = bench.give(MessageReceived(PROPOSAL, data, C.address))
+    assert topics(effects) == ["message-malformed"]
+    assert not only(BlamePeer, effects)
+    other = rlp.encode([proposal.signed.fields(), proposal.block.fields(), b"", b"another"])
+    assert [blame.address for blame in only(BlamePeer, bench.give(MessageReceived(PROPOSAL, other, A.address)))] == [
+        A.address
+    ]
+
+
+def test_a_message_that_is_only_too_large_for_us_blames_no_peer() -> None:
+    bench = Bench(B).start()
+    many = rlp.encode([[] for _ in range(rlp.MAX_LISTS + 1)])
+    effects = bench.give(MessageReceived(PROPOSAL, many, C.address))
+    assert topics(effects) == ["message-malformed"]
+    assert not only(BlamePeer, effects)
 
 
 def test_the_note_about_a_malformed_message_names_the_peer() -> None:
