@@ -146,6 +146,16 @@ def test_a_data_directory_of_an_older_version_is_no_loss(data: Path) -> None:
             journal.admit(PreparePayload(RoundId(3, 0), b"\1" * 32))
 
 
+def test_a_chain_without_any_trace_of_a_log_is_a_loss(data: Path) -> None:
+    """As an older version leaves it when its log is deleted, and an import of blocks for a validator that was Besu's."""
+    (data / "consensus.log").unlink()
+    database = LmdbDatabase(data)
+    with database.write() as batch:
+        batch.delete("consensus_log", b"position")
+    database.close()
+    assert "missing" in (opened(data).loss or "")
+
+
 def test_the_log_of_another_key_is_set_aside(data: Path) -> None:
     assert opened(data, OTHER).loss is not None
     assert (data / f"consensus.log.of-0x{OWNER.hex()}").exists()
