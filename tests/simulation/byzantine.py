@@ -6,6 +6,7 @@ send can be refused for its signature alone.
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from lacnode.consensus.block_hash import committed_seal_hash
@@ -26,6 +27,8 @@ from lacnode.consensus.payloads import (
 )
 from lacnode.consensus.validation import Committee
 from lacnode.crypto.signer import KeySigner
+from lacnode.primitives.block import Block, BlockBody
+from tests.simulation.ledger import TRANSACTION
 from tests.simulation.network import Interceptor, Network
 
 P = TypeVar("P", ProposalPayload, PreparePayload, CommitPayload, RoundChangePayload)
@@ -217,6 +220,22 @@ def garbler(network: Network, index: int, rng: random.Random) -> Interceptor:
     return intercept
 
 
+def body_swapper(network: Network, index: int, rng: random.Random) -> Interceptor:
+    """Passes on the blocks of others with another body. Only the digest of a block is signed, so every signature holds."""
+    own = network.addresses[index]
+
+    def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
+        message = decode_message(code, data)
+        if not isinstance(message, Proposal | RoundChange) or message.signed.author == own or message.block is None:
+            return False
+        transactions = (*message.block.transactions, TRANSACTION) if rng.random() < 0.8 else ()
+        swapped = Block(message.block.header, BlockBody(transactions))
+        network.transmit(source, code, replace(message, block=swapped).encode(), recipients)
+        return rng.random() < 0.8
+
+    return intercept
+
+
 BEHAVIOURS: dict[str, Behaviour] = {
     "equivocator": equivocator,
     "withholder": withholder,
@@ -226,4 +245,5 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "hurrier": hurrier,
     "replayer": replayer,
     "garbler": garbler,
+    "body_swapper": body_swapper,
 }

@@ -1,7 +1,7 @@
 """One seed, one life of a network: trouble for a while, then peace, then a block within a stated bound.
 
-Everything is drawn from the seed: size, weather, clocks, crashes, partitions, restarts, liars. Safety is watched all
-the time; liveness is asked for once the trouble is over.
+Everything is drawn from the seed: size, weather, clocks, speeds, crashes, partitions, restarts, liars, lost data. Safety is
+watched all the time; liveness is asked for once the trouble is over.
 """
 
 import random
@@ -12,11 +12,16 @@ from tests.simulation.byzantine import BEHAVIOURS
 from tests.simulation.chain import Speeds
 from tests.simulation.ledger import Rules
 from tests.simulation.links import Weather
+from tests.simulation.misfortunes import MISFORTUNES
 from tests.simulation.network import Network
 from tests.simulation.play import play
+from tests.simulation.sync_liars import SYNC_LIARS
 
 TROUBLE_MS = 30_000
 """Virtual milliseconds of trouble."""
+
+FAULTS = (*sorted(BEHAVIOURS), *sorted(MISFORTUNES), *sorted(SYNC_LIARS))
+"""What may be wrong with one of the f validators that a network can bear."""
 
 
 class Stalled(AssertionError):
@@ -25,12 +30,12 @@ class Stalled(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a seed ended: validators, liars, blocks before healing and at the end, how long the next block took and
-    might have taken, how many deliveries and timers there were, and a hash of all that happened."""
+    """How a seed ended: validators, what is wrong with some, blocks before healing and at the end, how long the next block
+    took and might have taken, how many deliveries and timers there were, and a hash of all that happened."""
 
     seed: int
     validators: int
-    liars: tuple[str, ...]
+    faults: tuple[str, ...]
     blocks_in_trouble: int
     blocks: int
     recovery_ms: int
@@ -63,28 +68,56 @@ async def _life(seed: int) -> Outcome:
     rng = random.Random(seed)
     size = rng.choice((1, 2, 3, 4, 4, 4, 5, 6, 7, 7, 10))
     faulty = (size - 1) // 3
-    liars = {index: rng.choice(sorted(BEHAVIOURS)) for index in rng.sample(range(size), rng.randint(0, faulty))}
+    faulty_ones = {index: rng.choice(FAULTS) for index in rng.sample(range(size), rng.randint(0, faulty))}
     rules = Rules(
-        block_period_ms=rng.choice((1000, 1000, 2000)), request_timeout_ms=rng.choice((2000, 4000)), epoch_length=10
+        block_period_ms=rng.choice((1000, 1000, 2000)),
+        request_timeout_ms=rng.choice((2000, 4000)),
+        epoch_length=10,
+        has_transactions=rng.random() < 0.3,
     )
     skew = rng.choice((0, 0, 200, 400))
+    observers = rng.choice((0, 0, 0, 0, 0, 1, 2))
     network = Network(
-        size,
+        size + observers,
         rng,
         rules=rules,
         weather=_weather(rng),
-        byzantine=frozenset(liars),
-        speeds=lambda index: Speeds(clock_skew_ms=rng.randint(-skew, skew)),
+        validators=size,
+        byzantine=frozenset({*faulty_ones, *range(size, size + observers)}),
+        speeds=lambda index: _speeds(rng, skew),
     )
-    for index, name in sorted(liars.items()):
-        network.interceptors[index] = BEHAVIOURS[name](network, index, rng)
+    for index, name in sorted(faulty_ones.items()):
+        _make_faulty(network, index, name, rng)
+    for index in range(size, size + observers):
+        network.nodes[index].lies = SYNC_LIARS[rng.choice(sorted(SYNC_LIARS))](network.nodes[index])
     _plan_trouble(network, rng)
     network.start()
     await network.run_for(TROUBLE_MS)
     blocks_in_trouble = network.height
     recovery, bound = await _heal(network)
-    names, actions = tuple(liars.values()), network.clock.actions
+    names, actions = tuple(faulty_ones.values()), network.clock.actions
     return Outcome(seed, size, names, blocks_in_trouble, network.height, recovery, bound, actions, network.trace)
+
+
+def _make_faulty(network: Network, index: int, name: str, rng: random.Random) -> None:
+    if name in BEHAVIOURS:
+        network.interceptors[index] = BEHAVIOURS[name](network, index, rng)
+    elif name in MISFORTUNES:
+        MISFORTUNES[name](network, index, rng)
+    else:
+        network.nodes[index].lies = SYNC_LIARS[name](network.nodes[index])
+
+
+def _speeds(rng: random.Random, skew: int) -> Speeds:
+    """Most nodes are fast, some have a slow processor, disk or key."""
+    return Speeds(
+        build_ms=rng.choice((3, 3, 3, 100, 500)),
+        check_ms=rng.choice((3, 3, 3, 100, 500)),
+        import_ms=rng.choice((2, 2, 2, 50, 300)),
+        disk_ms=rng.choice((0, 0, 0, 1, 30)),
+        sign_ms=rng.choice((0, 0, 0, 5, 100)),
+        clock_skew_ms=rng.randint(-skew, skew),
+    )
 
 
 def _weather(rng: random.Random) -> Weather:
@@ -110,6 +143,11 @@ def _plan_trouble(network: Network, rng: random.Random) -> None:
         sides = {index: rng.randrange(2) for index in range(len(network.nodes))}
         network.clock.after(start, lambda sides=sides: network.partition(sides))  # type: ignore[misc]
         network.clock.after(start + length, lambda: network.partition({}))
+    for _ in range(rng.randrange(2)):
+        start, length, lag = rng.randrange(TROUBLE_MS), rng.randrange(1_000, 10_000), rng.randrange(500)
+        loaded, slowness = rng.randrange(len(network.nodes)), rng.choice((5, 20))
+        network.clock.after(start, lambda args=(loaded, slowness, lag): network.steal_cpu(*args))  # type: ignore[misc]
+        network.clock.after(start + length, lambda loaded=loaded: network.steal_cpu(loaded, 1.0, 0))  # type: ignore[misc]
     for _ in range(rng.randrange(3)):
         victims = rng.sample(range(len(network.nodes)), rng.randint(1, len(network.nodes)))
         start, length = rng.randrange(TROUBLE_MS), rng.randrange(100, 12_000)
@@ -122,6 +160,8 @@ async def _heal(network: Network) -> tuple[int, int]:
     network.crash_limit = 0
     network.connections.commit_loss = network.finisher_loss = 0.0
     network.links.weather = network.links.weather.fair
+    for index in range(len(network.nodes)):
+        network.steal_cpu(index, 1.0, 0)
     network.start()
     network.partition({})
     bound = recovery_bound_ms(network)

@@ -5,18 +5,25 @@ It is the durable half of a node: what a crash leaves. Execution has no part in 
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lacnode.consensus.block_hash import on_chain_hash
 from lacnode.consensus.extra_data import ExtraData, Vote
 from lacnode.consensus.validators import VoteTally
+from lacnode.primitives import rlp
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT
+from lacnode.primitives.ordered_root import ordered_root
+from lacnode.primitives.transaction import LEGACY, Transaction, sign_payload
 
 MIX_HASH = bytes.fromhex("63746963616c2062797a616e74696e65206661756c7420746f6c6572616e6365")
 GAS_LIMIT = 10_000_000
+TRANSACTION = Transaction.decode(
+    sign_payload(LEGACY, [b"", b"", rlp.scalar(21_000), bytes(20), rlp.scalar(1), b""], 27, 1, 1)
+)
+ONE_TRANSACTION_ROOT = ordered_root([TRANSACTION.raw])
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +33,8 @@ class Rules:
     block_period_ms: int
     request_timeout_ms: int
     epoch_length: int
+    has_transactions: bool = False
+    """Whether every block has a transaction, the same in each: nothing executes it."""
 
 
 def genesis_block(validators: tuple[bytes, ...], timestamp: int) -> Block:
@@ -114,14 +123,17 @@ class Ledger:
     def make_block(
         self, coinbase: bytes, round_: int, timestamp: int, tag: bytes = b"", vote: Vote | None = None
     ) -> Block:
-        """An empty block on the head. Blocks with different `tag`s differ."""
+        """A block on the head. Blocks with different `tag`s differ."""
         vanity = tag.ljust(32, b"\0")
         extra = ExtraData(vanity=vanity, validators=self.validators, vote=vote, round=round_, seals=())
         return self.block_with(coinbase, timestamp, extra.encode())
 
     def block_with(self, coinbase: bytes, timestamp: int, extra_data: bytes) -> Block:
-        """An empty block on the head with this extra data."""
-        return Block(_header(self.head_hash, coinbase, self.head.number + 1, timestamp, extra_data), BlockBody())
+        """A block on the head with this extra data."""
+        header = _header(self.head_hash, coinbase, self.head.number + 1, timestamp, extra_data)
+        if not self.rules.has_transactions:
+            return Block(header, BlockBody())
+        return Block(replace(header, transactions_root=ONE_TRANSACTION_ROOT), BlockBody((TRANSACTION,)))
 
     def append(self, block: Block, hash_: bytes) -> None:
         """Store `block`, which was verified and has this on-chain hash, as the head."""

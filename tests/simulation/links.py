@@ -1,6 +1,7 @@
 """The wire between simulated nodes: delay, loss, duplication, reordering, partition."""
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -32,6 +33,8 @@ class Links:
         self._rng = rng
         self.permits: Callable[[int, int], bool] = lambda a, b: True
         """Whether node `a` lets a connection to node `b` be, as it sees things now."""
+        self.lag_ms: Counter[int] = Counter()
+        """How much later node `index` gets to what it sends and receives, for want of a processor."""
         self._sides: dict[int, int] = {}
         self._last_arrival: dict[tuple[int, int], int] = {}
 
@@ -51,7 +54,8 @@ class Links:
             return True
         copies = 2 if may_lose and self._rng.random() < self.weather.duplication else 1
         for _ in range(copies):
-            arrival = self._clock.now_ms + self._rng.randint(self.weather.min_delay_ms, self.weather.max_delay_ms)
+            delay = self._rng.randint(self.weather.min_delay_ms, self.weather.max_delay_ms)
+            arrival = self._clock.now_ms + delay + self.lag_ms[source] + self.lag_ms[target]
             if not may_lose or self._rng.random() >= self.weather.reordering:
                 arrival = max(arrival, self._last_arrival.get((source, target), 0))
                 self._last_arrival[source, target] = arrival

@@ -98,7 +98,15 @@ class Network:
         for index in range(len(self.nodes)) if indices is None else indices:
             self._stopped.discard(index)
             if not self.nodes[index].running:
-                self.nodes[index].start()
+                self._start(self.nodes[index])
+
+    def _start(self, node: SimulatedNode) -> None:
+        try:
+            node.start()
+        except StorageError:
+            # A disk that lies can lose a part of a file. The node says so and stays down.
+            if not node.disk.files.forgets_flushes:
+                raise
 
     def stop(self, indices: Sequence[int]) -> None:
         """Crash the named nodes, and do not start them again by themselves."""
@@ -169,6 +177,12 @@ class Network:
         self._check(lambda: self.invariants.imported(index, block))
         if self.finisher_loss > 0 and is_first and self.rng.random() < self.finisher_loss:
             self.clock.after(0, lambda: self._lose_finisher(index))
+
+    def steal_cpu(self, index: int, slowness: float, lag_ms: int) -> None:
+        """From now on node `index` executes `slowness` times slower, and gets to its messages `lag_ms` later: the rest of
+        its processor answers RPC calls."""
+        self.nodes[index].speeds.slowness = slowness
+        self.links.lag_ms[index] = lag_ms
 
     def strike(self, index: int, step: str) -> bool:
         """Whether the power goes on node `index` right before it does `step`, something that lasts."""

@@ -370,6 +370,13 @@ async def test_garbler(size: int, seed: int) -> None:
     await among_liars("garbler", size, seed)
 
 
+@pytest.mark.parametrize(("size", "seed"), LIES)
+@simulated
+async def test_body_swapper(size: int, seed: int) -> None:
+    """The blocks of others with another body, which no signature covers."""
+    await among_liars("body_swapper", size, seed)
+
+
 @simulated
 async def test_silent_proposer_costs_one_round() -> None:
     """A validator whose proposals never arrive delays a block by a round's time, not more."""

@@ -37,7 +37,7 @@ class WatchedSigner:
 
     def sign(self, digest: bytes) -> bytes:
         self._touched("sign")
-        payload, record = self._admitted.pop(digest, (None, b""))
+        payload, record = self._admitted.get(digest, (None, b""))
         if payload is None:
             raise Broken(f"0x{self.address.hex()} signs what its journal has not admitted")
         if not self._is_durable(record):

@@ -1,0 +1,72 @@
+"""Processors, disks and keys that are slow: who is slow costs its own rounds, and nothing is lost."""
+
+import random
+
+import pytest
+
+from tests.simulation.chain import Speeds
+from tests.simulation.network import Network
+from tests.simulation.play import simulated
+from tests.simulation.stage import STEADY, must_reach
+
+SLOW = 1
+
+
+def one_slow(speeds: Speeds) -> Network:
+    """Four validators that run, one of them slow."""
+    network = Network(4, random.Random(1), weather=STEADY, speeds=lambda index: speeds if index == SLOW else Speeds())
+    network.start()
+    return network
+
+
+@pytest.mark.parametrize(
+    "speeds",
+    [
+        Speeds(check_ms=3_000),
+        Speeds(build_ms=3_000),
+        Speeds(import_ms=1_500),
+        Speeds(disk_ms=400),
+        Speeds(sign_ms=1_000),
+    ],
+    ids=["check", "build", "import", "disk", "key"],
+)
+@simulated
+async def test_one_slow_validator_costs_its_own_rounds(speeds: Speeds) -> None:
+    """Of four heights it proposes at one, which may take a second round. The others agree without it."""
+    network = one_slow(speeds)
+    fast = [node for node in network.nodes if node.index != SLOW]
+    cycle_ms = 3 * 1_000 + 1_000 + 2_000 + 2_000
+    assert await network.run_until(lambda: min(node.height for node in fast) >= 20, 5 * cycle_ms + 5_000)
+    network.nodes[SLOW].speeds.check_ms = network.nodes[SLOW].speeds.build_ms = 3
+    network.nodes[SLOW].speeds.import_ms = 2
+    network.nodes[SLOW].speeds.disk_ms = network.nodes[SLOW].speeds.sign_ms = 0
+    await must_reach(network, fast[0].height + 4, 15_000)
+
+
+@pytest.mark.parametrize(
+    "speeds",
+    [Speeds(check_ms=300), Speeds(build_ms=400), Speeds(import_ms=400), Speeds(disk_ms=40), Speeds(sign_ms=100)],
+    ids=["check", "build", "import", "disk", "key"],
+)
+@simulated
+async def test_all_are_slow(speeds: Speeds) -> None:
+    """Slower, but within the first round."""
+    network = Network(4, random.Random(2), weather=STEADY, speeds=lambda index: speeds)
+    network.start()
+    await must_reach(network, 20, 20 * 2_500)
+    assert "round-expired" not in {topic for _, topic in network.notes}
+
+
+@simulated
+async def test_a_processor_busy_with_calls() -> None:
+    """One validator in turn executes fifty times slower and gets to its messages half a second late; blocks go on."""
+    network = Network(4, random.Random(3), weather=STEADY)
+    network.start()
+    await must_reach(network, 3, 10_000)
+    for loaded in range(4):
+        before = max(node.height for node in network.nodes)
+        network.steal_cpu(loaded, 50.0, 500)
+        free = [node for node in network.nodes if node.index != loaded]
+        assert await network.run_until(lambda: min(node.height for node in free) >= before + 8, 8 * 2_000)  # noqa: B023
+        network.steal_cpu(loaded, 1.0, 0)
+        await must_reach(network, before + 10, 12_000)
