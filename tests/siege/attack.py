@@ -27,11 +27,13 @@ class Bounds:
     """What an attack may cost. None means that the value is shown and not judged.
 
     `ratio` compares the p95 of the block interval with the calm network's; `rounds` is the highest round of consensus
-    that a block may need; `call_p95_seconds` is for `eth_blockNumber` at every node; `blocks_waited` is for transfers.
+    that a block may need; `longest_periods` is for the longest wait for a block, in block periods; `call_p95_seconds` is
+    for `eth_blockNumber` at every node; `blocks_waited` is for transfers.
     """
 
     ratio: float | None = 1.25
     rounds: int | None = None
+    longest_periods: float | None = None
     call_p95_seconds: float | None = None
     blocks_waited: int | None = None
     memory_bytes: int = 64 * MEGABYTE
@@ -42,7 +44,10 @@ class Bounds:
 STRANGER = Bounds()
 """For what strangers, RPC callers and senders of transactions send."""
 
-VALIDATOR = Bounds(ratio=None, rounds=1)
+ONE_LOST_ROUND_PERIODS = 4.0
+"""The block period, the time-out of round 0, which is two periods in a devnet, and one for the block of round 1."""
+
+VALIDATOR = Bounds(ratio=None, rounds=1, longest_periods=ONE_LOST_ROUND_PERIODS)
 """For what a validator sends: one lost round."""
 
 
@@ -68,12 +73,14 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long a load attack lasts, how often nodes are killed, how old a stale copy is, how long a chain that rots."""
+    """How long a load attack lasts, how often nodes are killed, how old a stale copy is, how long the chain is that is
+    damaged, and how often."""
 
     seconds: float = 60.0
     kills: int = 200
     stale_blocks: int = 20
     chain_blocks: int = 30
+    damages: int = 3
     seed: int = 1
 
 
@@ -91,6 +98,7 @@ class Exercise:
 class Cost:
     """What a load attack did to the network. Growth is the largest of any node."""
 
+    period: float
     times: BlockTimes
     calm: BlockTimes
     call_p95_seconds: float
@@ -110,6 +118,7 @@ class Cost:
         rows: tuple[tuple[str, float, float | None], ...] = (
             ("block interval p95 / calm p95", self.ratio, bounds.ratio),
             ("rounds of consensus", self.times.highest_round, bounds.rounds),
+            ("longest block interval in periods", self.times.longest / self.period, bounds.longest_periods),
             ("eth_blockNumber p95 in s", self.call_p95_seconds, bounds.call_p95_seconds),
             ("blocks until a transfer is mined", self.blocks_waited, bounds.blocks_waited),
             ("memory growth in MB", self.memory_growth_bytes / MEGABYTE, bounds.memory_bytes / MEGABYTE),

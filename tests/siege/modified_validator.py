@@ -36,6 +36,9 @@ DISTANCE_SECONDS = 0.15
 
 SLOW_SIGNATURE_SECONDS = 1.0
 BEHIND_SECONDS = 3_600
+DEEDS_FILE = "deeds.txt"
+"""Where a validator that attacks writes a line for each thing it does, beside its configuration file."""
+
 HEARD_FILE = "heard.jsonl"
 """Where a validator that records writes what it hears, under its data path."""
 
@@ -50,6 +53,7 @@ def propose_heavy_blocks() -> None:
 
     def build_heavy(self: PoolBlockMaker, *arguments: Any, **options: Any) -> Block:
         block = build(self, *arguments, **options)
+        did("heavy blocks")
         header = block.header.with_changes(
             transactions_root=ordered_root([heavy.raw]), gas_used=block.header.gas_limit, state_root=keccak256(b"guess")
         )
@@ -70,6 +74,7 @@ def swap_bodies() -> None:
     def receive_and_relay(self: Node, peer: Peer, code: int, data: bytes) -> None:
         if code == PROPOSAL:
             for altered in altered_proposals(data):
+                did("altered proposals")
                 for other in self.network.peers:
                     other.send_consensus(PROPOSAL, altered)
         receive(self, peer, code, data)
@@ -109,6 +114,12 @@ def be_far_away() -> None:
     Peer.send_consensus = send_slowly  # type: ignore[method-assign]
 
 
+def did(what: str) -> None:
+    """Write down that this validator has attacked: an attack that does nothing proves nothing."""
+    with (Path(sys.argv[-1]).parent / DEEDS_FILE).open("a", encoding="ascii") as file:
+        file.write(what + "\n")
+
+
 def first_validator(config_file: Path) -> bytes:
     """The address of the devnet's validator-1, by the configuration file of any of its nodes."""
     manifest = json.loads((config_file.parents[2] / FILE_NAME).read_text("utf-8"))
@@ -120,6 +131,7 @@ def sign_slowly() -> None:
     sign = KeySigner.sign
 
     def sign_late(self: KeySigner, digest: bytes) -> bytes:
+        did("slow signatures")
         time.sleep(SLOW_SIGNATURE_SECONDS)
         return sign(self, digest)
 

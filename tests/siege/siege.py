@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from pathlib import Path
 from lacnode.devnet.manifest import DevnetError, DevnetNode
 from tests.siege.attack import Cost, Exercise, LoadAttack, Plan
 from tests.siege.measure import BlockTimes, log_bytes, memory_bytes
+from tests.siege.modified_validator import DEEDS_FILE
 from tests.siege.network import SiegeNetwork, block_hash, height, wait_for
 from tests.siege.watch import Watch
 
@@ -90,9 +92,12 @@ class Siege:
         with Watch(self.network.manifest) as watch:
             self._settle(watch)
             cost = self._measured(attack, watch, calm, facts)
+        deeds = deeds_of(self.network.nodes)
+        facts += [f"modified validators: {number} {deed}" for deed, number in sorted(deeds.items())]
         if not self._recover(was_modified=bool(attack.modified)):
             facts.append("the network did not recover and was replaced by a new one")
-        return Result(attack.name, attack.about, cost, cost.broken(attack.bounds), facts)
+        idle = ["the modified validators did nothing"] if attack.modified and not deeds else []
+        return Result(attack.name, attack.about, cost, [*cost.broken(attack.bounds), *idle], facts)
 
     def _settle(self, watch: Watch) -> None:
         """Give a network that has just started time for its first block; an attacked one may never have it."""
@@ -112,6 +117,7 @@ class Siege:
             stop_seconds, faults = self._stop_one()
         two_blocks = [f"height {number} has two blocks" for number, hashes in watch.hashes.items() if len(hashes) > 1]
         return Cost(
+            period=self.network.block_period,
             times=watch.block_times(begin, end),
             calm=calm,
             call_p95_seconds=watch.call_p95(begin, end),
@@ -201,6 +207,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def deeds_of(nodes: tuple[DevnetNode, ...]) -> dict[str, int]:
+    """How often modified validators did what they are there for, by kind."""
+    files = [node.directory / DEEDS_FILE for node in nodes]
+    return dict(Counter(line for file in files if file.exists() for line in file.read_text("ascii").splitlines()))
 
 
 def described(times: BlockTimes) -> str:

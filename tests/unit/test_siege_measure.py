@@ -20,6 +20,7 @@ CALM = BlockTimes(1.0, 1.0, 1.1, 60, 0)
 
 def cost(times: BlockTimes = CALM, **changes: float) -> Cost:
     given = {
+        "period": 1.0,
         "call_p95_seconds": 0.01,
         "blocks_waited": 1,
         "memory_growth_bytes": 0,
@@ -67,6 +68,7 @@ class TestVerdict:
     def test_a_validator_may_cost_one_round_and_not_two(self) -> None:
         assert cost(BlockTimes(1.0, 3.0, 3.0, 60, 1)).broken(VALIDATOR) == []
         assert cost(BlockTimes(1.0, 3.0, 3.0, 60, 2)).broken(VALIDATOR)
+        assert cost(BlockTimes(60.0, 60.0, 60.0, 0, 0)).broken(VALIDATOR)
 
     def test_the_table_fits_a_terminal_and_says_what_broke(self) -> None:
         results = [Result("heavy-creation", "", cost()), Result("modexp", "", None, ["1 is 0"], ["4 results"])]
