@@ -73,7 +73,7 @@ def save_node_key(path: Path, key: NodeKey) -> None:
     """Write `key` to `path` atomically, mode 0600; KeyFileError if that cannot be done."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(to_hex(key.private_key))

@@ -237,7 +237,7 @@ def _add_permissions(genesis: dict[str, object], manifest: Manifest) -> None:
 
 def write_node_files(manifest: Manifest, node: DevnetNode, key: NodeKey) -> None:
     """The node's directory: key, `config.toml` with Besu's own names, and `static-nodes.json`."""
-    node.directory.mkdir(parents=True, exist_ok=True)
+    node.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     save_node_key(node.directory / "key", key)
     static = [other.enode for other in _static_nodes(manifest, node)]
     if static:

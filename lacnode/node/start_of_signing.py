@@ -21,7 +21,7 @@ LOOK_SECONDS = 0.5
 """Between two looks when nothing happens: what a peer says of its head is no event of ours."""
 
 QUIET_SECONDS = 5.0
-"""How long a validator waits before it says so: after most starts the others are met at once."""
+"""How long a validator waits to meet others before it says so: after most starts they are met at once."""
 
 
 class StartOfSigning:
@@ -69,7 +69,7 @@ class StartOfSigning:
                 await self._record(self._journal.settle_loss(settled))
             if self._rule.may_sign:
                 break
-            if trio.current_time() - began >= QUIET_SECONDS:
+            if self._rule.stage is not Stage.MEETING or trio.current_time() - began >= QUIET_SECONDS:
                 self._say()
             with trio.move_on_after(LOOK_SECONDS):
                 await moved.wait()
