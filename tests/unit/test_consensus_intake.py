@@ -329,7 +329,11 @@ def test_later_heights_are_bounded_in_bytes() -> None:
         keep(future, 2, message_of(MAX_FUTURE_BYTES // 8, number))
     assert future.size == 1 + 7
     keep(future, 2, message_of(MAX_FUTURE_BYTES + 1))
-    assert future.take(2)[0] == message_of(1000, 0, D.address)
+    keep(future, 2, message_of(MAX_FUTURE_BYTES // 8, 50, D.address))
+    kept = future.take(2)
+    assert kept[0] == message_of(1000, 0, D.address)
+    assert kept[-1].sender == D.address, "the peer that brought the most makes room"
+    assert len(kept) == 1 + 6 + 1
 
 
 def test_seen_messages_forget_the_oldest() -> None:

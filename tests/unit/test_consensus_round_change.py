@@ -15,6 +15,7 @@ from lacnode.consensus.effects import (
 from lacnode.consensus.events import BlockTimerExpired, PeerConnected, ProposalChecked, RoundTimerExpired
 from lacnode.consensus.messages import Commit, Prepare, Proposal, RoundChange
 from lacnode.consensus.payloads import ROUND_CHANGE, RoundChangePayload, RoundId
+from lacnode.consensus.round_changes import RoundChangeBook
 from lacnode.consensus.round_clock import MAX_DOUBLINGS, SLICE_MS
 from tests.unit.test_consensus_network import (
     FOUR,
@@ -463,3 +464,20 @@ def test_the_first_early_vote_of_an_author_stays() -> None:
     bench.hear(prepare(C, other), prepare(C, proposal), commit(C, other), commit(C, proposal), proposal)
     status = bench.machine.status
     assert (status.prepared_by, status.committed_by) == ((B.address,), ())
+
+
+def test_the_first_round_change_of_an_author_for_a_round_stays() -> None:
+    """S12."""
+    book = RoundChangeBook()
+    first, second = round_change(A, 2), round_change(A, 2, prepared_by(propose(A, Bench(B).make_block()), C, D))
+    assert book.add(first)
+    assert not book.add(second)
+    assert book.messages(2) == [first]
+
+
+def test_a_message_that_comes_again_is_not_read_again() -> None:
+    bench = Bench(B).start()
+    proposal, other = propose(A, bench.make_block()), propose(A, bench.make_block(vanity=b"other".ljust(32)))
+    bench.hear(proposal)
+    assert topics(bench.hear(prepare(C, other))) == ["prepare-refused"]
+    assert bench.hear(prepare(C, other), via=D.address) == []
