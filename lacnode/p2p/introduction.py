@@ -48,6 +48,8 @@ async def introduce(connection: RlpxConnection, dialled: Enode | None, network: 
     refusal = network.peer_set.refusal(enode.id, dialled is None)
     if refusal is not None:
         raise ConnectionFailed(f"not admitted: {refusal}", refusal)
+    if dialled is None and network.peer_set.comes_too_often(enode.id):
+        raise ConnectionFailed("it comes again and again", DisconnectReason.TOO_MANY_PEERS)
     ours = network.status()
     status = await _exchange_status(connection, table, version, ours)
     outbox = Outbox()

@@ -28,6 +28,7 @@ from lacnode.p2p.peer import Peer
 from lacnode.p2p.peer_set import PeerLimits, PeerSet
 from lacnode.p2p.policy import AllowAll, ConnectionPolicy
 from lacnode.p2p.ports import PortTaken, open_ports
+from lacnode.p2p.rate_limits import RateLimits
 from lacnode.p2p.rlpx import Limits
 from lacnode.p2p.session import READING_SHARES, SERVING_SHARES, run_session
 from lacnode.p2p.wire.discovery import Discovery
@@ -43,6 +44,9 @@ log = structlog.get_logger("p2p")
 CONNECT_SECONDS = 10.0
 HALF_OPEN = 64
 """Accepted connections that may be in their handshake at once."""
+
+CONNECTIONS_PER_SECOND, CONNECTIONS_AT_ONCE = 20, 200
+"""From one address: a handshake costs this node milliseconds, and the other side nothing."""
 
 WORKERS = 2
 """Threads that serve peers and open their large messages."""
@@ -102,6 +106,7 @@ class Network:
         self._turned_away = TurnedAway()
         self.reading = FairShare(READING_SHARES)
         self.serving = FairShare(SERVING_SHARES)
+        self._connections = RateLimits(CONNECTIONS_PER_SECOND, CONNECTIONS_AT_ONCE)
         self._half_open: OrderedDict[trio.CancelScope, None] = OrderedDict()
         self._wake = trio.Event()
         self._machine: Discovery | None = None
@@ -240,7 +245,10 @@ class Network:
                     log.warning("a connection could not be accepted", reason=str(error))
                     await trio.sleep(0.1)
                     continue
-                self._nursery.start_soon(self._accepted, stream)
+                if self._connections.allow(_address_of(stream), trio.current_time()):
+                    self._nursery.start_soon(self._accepted, stream)
+                else:
+                    await trio.aclose_forcefully(stream)
 
     async def _accepted(self, stream: trio.SocketStream) -> None:
         """A session that somebody else began. Those in their handshake have so many places; the newest takes the place
@@ -300,3 +308,11 @@ class Network:
         self._dialer.add(enode, keep=False)
         self._dialer.hurry(enode.id)
         self._wake.set()
+
+
+def _address_of(stream: trio.SocketStream) -> str:
+    """The other side's address; empty where the connection is gone already."""
+    try:
+        return str(stream.socket.getpeername()[0])
+    except OSError:
+        return ""

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 import trio
 
 from lacnode.p2p.peer import Peer
+from lacnode.p2p.rate_limits import RateLimits
 from lacnode.p2p.wire.p2p_messages import DisconnectReason
 
 DENYLIST_SIZE = 500
+
+SESSIONS_PER_SECOND, SESSIONS_AT_ONCE = 0.5, 20
+"""Of one node that dials this one: each session costs an announcement of the pool and a look at the rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,7 @@ class PeerSet:
         self._limits = limits
         self._denied: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
         """By node id: why, and until when on the event loop's clock."""
+        self._sessions = RateLimits(SESSIONS_PER_SECOND, SESSIONS_AT_ONCE)
 
     @property
     def room(self) -> int:
@@ -53,6 +58,10 @@ class PeerSet:
         if len(self.peers) >= self._limits.max_peers or (inbound and self._inbound_full()):
             return DisconnectReason.TOO_MANY_PEERS
         return None
+
+    def comes_too_often(self, id_: bytes) -> bool:
+        """Whether this node dials this one again and again. Call once for each session that it begins."""
+        return id_ not in self.exempt and not self._sessions.allow(id_, trio.current_time())
 
     def _replaces(self, existing: Peer, inbound: bool) -> bool:
         if existing.inbound == inbound:

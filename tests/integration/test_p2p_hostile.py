@@ -10,6 +10,8 @@ import trio
 
 from lacnode.crypto.node_key import NodeKey
 from lacnode.p2p.network import HALF_OPEN
+from lacnode.p2p.peer_set import SESSIONS_AT_ONCE
+from lacnode.p2p.rate_limits import RateLimits
 from lacnode.p2p.rlpx import Limits
 from lacnode.p2p.wire.eth_messages import BlockBodies, BlockHeaders, GetBlockBodies, GetBlockHeaders
 from lacnode.p2p.wire.handshake import Initiator
@@ -67,6 +69,30 @@ class TestStrangers:
             with trio.fail_after(5):
                 await still_serves(node)
             await closed(crowd[0])
+
+    async def test_a_flood_of_connections_from_one_address_is_hung_up_on_and_ends(self) -> None:
+        async with world() as w:
+            node = await w.node()
+            node.network._connections = RateLimits(per_second=1, burst=3)
+            crowd = [await node.visit() for _ in range(5)]
+            for stream in crowd[3:]:
+                await closed(stream)
+            node.network._connections = RateLimits(per_second=20, burst=3)
+            await still_serves(node)
+
+    async def test_a_node_that_comes_again_and_again_is_told_to_wait(self) -> None:
+        async with world() as w:
+            node = await w.node()
+            key = NodeKey.generate()
+            for count in range(SESSIONS_AT_ONCE):
+                client = await Client.connect(node, key=key)
+                await client.become_peer()
+                await node.recorder.wait("joined", count + 1)
+                await client.connection.close(DisconnectReason.REQUESTED)
+                await node.recorder.wait("left", count + 1)
+            client = await Client.connect(node, key=key)
+            assert await client.disconnect_reason() is DisconnectReason.TOO_MANY_PEERS
+            await still_serves(node)
 
     async def test_an_auth_for_somebody_else_is_hung_up_on(self) -> None:
         async with world() as w:
