@@ -18,6 +18,12 @@ from lacnode.http.messages import HOST_REFUSED, JSON, TOO_LARGE, TOO_SLOW, Answe
 READ_SIZE = 65_536
 HEAD_BYTES = 32_768
 
+FREE_PIECES, PIECE_BYTES = 1_000, 256
+"""A body may come in so many chunks, and in one more for so many bytes: to read a chunk takes 20 microseconds."""
+
+PIECES_AT_ONCE = 64
+"""Chunks that are read before other connections have a turn."""
+
 FIRST_SECONDS = 30.0
 """How long a new connection may say nothing."""
 
@@ -127,11 +133,16 @@ class HttpConversation:
             return None
         if self._http.they_are_waiting_for_100_continue:
             await self._stream.send_all(self._http.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
-        body = bytearray()
+        body, pieces = bytearray(), 0
         while isinstance(event := await self._event(), h11.Data):
             body += event.data
+            pieces += 1
             if len(body) > self._max_body:
                 return None
+            if pieces > FREE_PIECES + len(body) // PIECE_BYTES:
+                raise h11.RemoteProtocolError("the chunks of the body are too small")
+            if pieces % PIECES_AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
         return bytes(body)
 
     async def _event(self) -> object:

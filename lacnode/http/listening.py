@@ -54,13 +54,15 @@ def client_of(stream: trio.abc.Stream) -> str:
 
 
 class Door:
-    """Lets at most `limit` clients in at a time; more are turned away at once."""
+    """Lets at most `limit` clients in at a time; more are turned away at once. A client whose address has fewer connections
+    than another's gets the place of that one's oldest connection: one address cannot keep all others out."""
 
     def __init__(self, name: str, limit: int, converse: Converse) -> None:
         self._name = name
         self._limit = limit
         self._converse = converse
-        self._inside = 0
+        self._inside: dict[str, dict[trio.CancelScope, None]] = {}
+        """The connections of each address, oldest first."""
         self._turning_away = False
 
     async def serve(self, listeners: Sequence[trio.SocketListener]) -> None:
@@ -80,21 +82,40 @@ class Door:
             nursery.start_soon(self._client, stream)
 
     async def _client(self, stream: trio.SocketStream) -> None:
-        if self._inside >= self._limit:
+        client = client_of(stream)
+        if sum(map(len, self._inside.values())) >= self._limit and not self._made_room(client):
             if not self._turning_away:
                 log.warning(f"{self._name}: {self._limit} connections, more are turned away")
             self._turning_away = True
             await trio.aclose_forcefully(stream)
             return
         self._turning_away = False
-        self._inside += 1
+        scope = trio.CancelScope()
+        self._inside.setdefault(client, {})[scope] = None
         try:
             stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_KEEPALIVE, 1)
-            await self._converse(stream)
+            with scope:
+                await self._converse(stream)
         except* (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
             log.debug(f"{self._name}: a client went away")
         except* Exception:
             log.exception(f"{self._name}: a connection failed")
         finally:
-            self._inside -= 1
+            self._leave(client, scope)
             await trio.aclose_forcefully(stream)
+
+    def _made_room(self, client: str) -> bool:
+        """Whether a connection of another address, which has more of them, was ended for one of `client`."""
+        most = max(self._inside, key=lambda address: len(self._inside[address]))
+        if len(self._inside[most]) <= len(self._inside.get(client, ())) + 1:
+            return False
+        oldest = next(iter(self._inside[most]))
+        oldest.cancel()
+        self._leave(most, oldest)
+        return True
+
+    def _leave(self, client: str, scope: trio.CancelScope) -> None:
+        own = self._inside.get(client, {})
+        own.pop(scope, None)
+        if not own:
+            self._inside.pop(client, None)

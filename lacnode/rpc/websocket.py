@@ -40,6 +40,9 @@ from lacnode.rpc.subscriptions import Subscriptions
 
 READ_SIZE = 65_536
 FRAMES_PER_MESSAGE = 4
+MAX_PIECES = 1_024
+"""Frames, or parts of frames as they arrive, that a message may be made of: to read a small frame takes 30 microseconds."""
+
 HANDSHAKE_SECONDS = 30.0
 CLOSE_SECONDS = 5.0
 
@@ -105,6 +108,7 @@ class _Conversation:
         self._client = client_of(stream)
         self._message = bytearray()
         self._frame_size = 0
+        self._pieces = 0
 
     async def run(self) -> None:
         upgraded = False
@@ -167,6 +171,7 @@ class _Conversation:
             try:
                 for event in self._socket.events():
                     await self._take(event)
+                    await trio.lowlevel.checkpoint()  # a read may hold thousands of small frames
             except (RemoteProtocolError, LocalProtocolError) as error:
                 self._close(INVALID_DATA, str(error))
             if self._socket.state is not ConnectionState.OPEN:
@@ -180,7 +185,7 @@ class _Conversation:
                 if self._fits(data, event.frame_finished):
                     self._message += data
                     if event.message_finished:
-                        message, self._message = bytes(self._message), bytearray()
+                        message, self._message, self._pieces = bytes(self._message), bytearray(), 0
                         await self._answer(message)
             case Ping() if self._socket.state is ConnectionState.OPEN:
                 self._outgoing.put(self._socket.send(event.response()))
@@ -193,6 +198,10 @@ class _Conversation:
     def _fits(self, data: bytes, frame_finished: bool) -> bool:
         """Whether a part of a message is within the limits; if not, the connection closes."""
         limit = self._service.settings.max_frame
+        self._pieces += 1
+        if self._pieces > MAX_PIECES:
+            self._close(TOO_BIG, f"A message of more than {MAX_PIECES} frames.")
+            return False
         frame = self._frame_size + len(data)
         self._frame_size = 0 if frame_finished else frame
         if frame <= limit and len(self._message) + len(data) <= limit * FRAMES_PER_MESSAGE:

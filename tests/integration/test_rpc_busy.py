@@ -1,6 +1,7 @@
 """A node that is asked for more than it can do: cheap methods go on, and what cannot wait is refused at once."""
 
 import json
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
@@ -10,7 +11,7 @@ from trio_websocket import open_websocket_url
 from lacnode.rpc.fair_limiter import FairLimiter
 from lacnode.rpc.reading import ReadCall
 from lacnode.rpc.requests import WORKERS
-from tests.integration.rpc_node import PATIENCE, call, raw, request, rpc_node
+from tests.integration.rpc_node import PATIENCE, call, http_settings, raw, request, rpc_node
 
 ENDLESS = ({"data": "0x5b600056", "gas": hex(2**63 - 1)}, "latest")
 
@@ -175,3 +176,52 @@ class TestSmuggledRequests:
                 )
                 assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 501 ")), headers
                 assert answer.count(b"HTTP/1.1 ") == 1, headers
+
+
+class TestTinyPieces:
+    """Bodies and messages in pieces of a byte: to take them in costs more than to send them."""
+
+    async def test_of_a_body(self) -> None:
+        async with rpc_node() as node:
+            head = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+            text = json.dumps(request("eth_chainId")).encode()
+            small = b"".join(b"1\r\n%c\r\n" % byte for byte in text.ljust(900)) + b"0\r\n\r\n"
+            assert b'"0x539"' in await raw(node.http_port, head + small + b"GET /nowhere HTTP/1.0\r\n\r\n")
+            assert (await raw(node.http_port, head + b"1\r\n \r\n" * 30_000)).startswith(b"HTTP/1.1 400 ")
+            large = b" " * 300
+            body = (b"%x\r\n%b\r\n" % (len(large), large)) * 10_000
+            chunked = head + b"%x\r\n%b\r\n" % (len(text), text) + body + b"0\r\n\r\n"
+            assert b'"0x539"' in await raw(node.http_port, chunked + b"GET /nowhere HTTP/1.0\r\n\r\n")
+
+
+class TestConnections:
+    async def test_of_one_address_leave_room_for_others(self) -> None:
+        """All the connections that there are, idle, from one address; then a client with another address."""
+        async with rpc_node(http_settings(max_connections=5, host="0.0.0.0")) as node, AsyncExitStack() as stack:
+            idle = [await _connected(node.http_port, "127.0.0.1", stack) for _ in range(5)]
+            assert await _answer(await _connected(node.http_port, "127.0.0.1", stack)) == b""
+            for _ in range(2):
+                other = await _connected(node.http_port, "127.0.0.2", stack)
+                assert b"200" in await _answer(other)
+            assert await idle[0].receive_some() == b""
+            assert await idle[1].receive_some() == b""
+            assert b"200" in await _answer(idle[2])
+            # Now 127.0.0.1 has three of five, and 127.0.0.2 two: one more would only turn it round.
+            assert await _answer(await _connected(node.http_port, "127.0.0.2", stack)) == b""
+
+
+async def _connected(port: int, address: str, stack: AsyncExitStack) -> trio.SocketStream:
+    socket = trio.socket.socket()
+    await socket.bind((address, 0))
+    await socket.connect(("127.0.0.1", port))
+    return await stack.enter_async_context(trio.SocketStream(socket))
+
+
+async def _answer(stream: trio.SocketStream) -> bytes:
+    """The beginning of the answer to a request; empty if the connection is closed."""
+    with trio.fail_after(PATIENCE):
+        try:
+            await stream.send_all(b"GET /liveness HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            return bytes(await stream.receive_some())
+        except trio.BrokenResourceError:
+            return b""

@@ -265,6 +265,13 @@ class TestLimits:
             async with client_of(node) as client:
                 assert await client.call("eth_chainId") == "0x539"
 
+    async def test_messages_have_only_so_many_parts(self) -> None:
+        async with rpc_node() as node:
+            text = json.dumps(request("eth_chainId")).encode()
+            assert b'"0x539"' in await frames_reply(node, [text, *[b" "] * 1_000])
+            refused = await frames_reply(node, [text, *[b" "] * 1_100])
+            assert (refused[0], int.from_bytes(refused[2:4])) == (0x88, 1009)
+
     async def test_a_client_that_does_not_read_is_cut_off_and_nobody_else(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
