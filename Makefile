@@ -36,7 +36,7 @@ sim: setup
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 siege: setup
-	$(BIN)/python -m tests.siege
+	$(BIN)/python -m tests.siege $(ARGS)
 
 bench: setup
 	$(BIN)/python -m benchmarks
