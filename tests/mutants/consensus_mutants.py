@@ -1,0 +1,130 @@
+"""Faults in the agreement on one block: quorums, certificates, locks, seals."""
+
+from tests.mutants.mutant import Mutant
+
+VALIDATION = "lacnode/consensus/validation.py"
+HEADER_RULES = "lacnode/consensus/header_rules.py"
+JOURNAL = "lacnode/consensus/journal.py"
+HEIGHT = "lacnode/consensus/height.py"
+
+CONSENSUS = (
+    Mutant(
+        "quorum-one-too-few",
+        "lacnode/consensus/quorum.py",
+        "return (2 * validators + 2) // 3",
+        "return (2 * validators - 1) // 3",
+        ("tests/simulation/test_faults.py", "-k", "halves"),
+    ),
+    Mutant(
+        "prepares-one-too-few",
+        "lacnode/consensus/quorum.py",
+        "return quorum(validators) - 1",
+        "return quorum(validators) - 2",
+        ("tests/unit/test_consensus_round.py",),
+    ),
+    Mutant(
+        "commit-without-prepares",
+        HEIGHT,
+        "if self.round.is_prepared and (self.prepared is None",
+        "if (self.prepared is None",
+        ("tests/unit/test_consensus_round.py",),
+    ),
+    Mutant(
+        "lowest-prepared-round-in-a-certificate",
+        VALIDATION,
+        "return max(certificates, key=lambda certificate: certificate.round, default=None)",
+        "return min(certificates, key=lambda certificate: certificate.round, default=None)",
+        ("tests/unit/test_consensus_certificates.py",),
+    ),
+    Mutant(
+        "lowest-prepared-round-is-proposed",
+        VALIDATION,
+        "(best is None or certificate.round > best.round)",
+        "(best is None or certificate.round < best.round)",
+        ("tests/unit/test_consensus_certificates.py", "tests/unit/test_consensus_round_change.py"),
+    ),
+    Mutant(
+        "lock-forgotten-across-restart",
+        JOURNAL,
+        "            if prepared.height > self._finished:\n                self._remember_prepared(prepared)",
+        "            if prepared.height < 0:\n                self._remember_prepared(prepared)",
+        ("tests/simulation/test_scenarios.py", "-k", "all_restart"),
+    ),
+    Mutant(
+        "votes-for-a-round-that-was-left",
+        JOURNAL,
+        "if payload.round_id.round < signed.left_before:",
+        "if payload.round_id.round < 0:",
+        ("tests/unit/test_consensus_journal.py",),
+    ),
+    Mutant(
+        "round-change-hides-what-was-prepared",
+        JOURNAL,
+        "if payload.certificate is None or payload.certificate.round < signed.prepared.round:",
+        "if payload.certificate is not None and payload.certificate.round < signed.prepared.round:",
+        ("tests/unit/test_consensus_journal.py",),
+    ),
+    Mutant(
+        "round-timer-never-doubles",
+        "lacnode/consensus/round_clock.py",
+        "self._head.request_timeout_ms * 2 ** min(number, MAX_DOUBLINGS)",
+        "self._head.request_timeout_ms",
+        ("tests/simulation/test_scenarios.py", "-k", "besu_6613"),
+    ),
+    Mutant(
+        "anyone-may-propose",
+        VALIDATION,
+        '_require(signed.author == committee.proposer(round_id.round), f"0x{signed.author.hex()} is not the proposer")',
+        '_require(signed.author in committee.validators, f"0x{signed.author.hex()} is not the proposer")',
+        ("tests/unit/test_consensus_round.py",),
+    ),
+    Mutant(
+        "proposer-stays",
+        "lacnode/consensus/proposer.py",
+        "place = bisect_right(validators, parent_coinbase)",
+        "place = bisect_right(validators, parent_coinbase) - 1",
+        ("tests/unit/test_consensus_network.py",),
+    ),
+    Mutant(
+        "votes-in-certificates-counted-twice",
+        VALIDATION,
+        "_require(len(authors) == len(signed), ",
+        "_require(len(authors) <= len(signed), ",
+        ("tests/unit/test_consensus_certificates.py", "tests/unit/test_consensus_round_change.py"),
+    ),
+    Mutant(
+        "certificate-of-its-own-round",
+        VALIDATION,
+        "_require(0 <= prepared.round < target.round, ",
+        "_require(0 <= prepared.round <= target.round, ",
+        ("tests/unit/test_consensus_certificates.py", "tests/unit/test_consensus_round_change.py"),
+    ),
+    Mutant(
+        "one-round-change-is-followed",
+        HEIGHT,
+        "self.round_changes.wanted_by(self.committee.max_faulty + 1, above=self.round.number)",
+        "self.round_changes.wanted_by(1, above=self.round.number)",
+        ("tests/simulation/test_faults.py", "-k", "a_hurrier"),
+    ),
+    Mutant(
+        "seals-not-counted-at-import",
+        HEADER_RULES,
+        "if len(sealers) < quorum(len(validators)):",
+        "if not sealers:",
+        ("tests/unit/test_consensus_header_rules.py",),
+    ),
+    Mutant(
+        "seals-of-strangers",
+        HEADER_RULES,
+        "    strangers = sealers.difference(validators)\n",
+        "    strangers: set[bytes] = set()\n",
+        ("tests/unit/test_consensus_header_rules.py",),
+    ),
+    Mutant(
+        "body-swap-counts-as-the-proposal",
+        "lacnode/consensus/unsigned_parts.py",
+        "        block = with_seals(block, ())\n    check_body_matches(block)\n",
+        "        block = with_seals(block, ())\n",
+        ("tests/simulation/test_false_copies.py",),
+    ),
+)

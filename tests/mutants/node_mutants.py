@@ -1,0 +1,127 @@
+"""Faults in what surrounds agreement: the order of log and signature, the disk, the lanes, the start, synchronisation."""
+
+from tests.mutants.mutant import Mutant
+
+SIGNING = "lacnode/validator/signing.py"
+DOWNLOAD = "lacnode/sync/download.py"
+
+NODE = (
+    Mutant(
+        "log-after-sign",
+        SIGNING,
+        """        self._records.append(self._journal.admit(payload))
+
+    def sign(self, payload: Payload) -> SignedPayload[Payload]:
+        \"\"\"Sign `payload`, which was admitted; SignerUnavailable if the key does not answer.\"\"\"
+        return sign_payload(payload, self._signer)
+""",
+        """        self._record = self._journal.admit(payload)
+
+    def sign(self, payload: Payload) -> SignedPayload[Payload]:
+        signed = sign_payload(payload, self._signer)
+        self._records.append(self._record)
+        return signed
+""",
+        ("tests/simulation/test_data_directories.py", "-k", "torn"),
+    ),
+    Mutant(
+        "proof-of-a-commit-not-recorded",
+        SIGNING,
+        "self._records.append(self._journal.record_prepared(prepared))",
+        "self._journal.record_prepared(prepared)",
+        ("tests/simulation/test_scenarios.py", "-k", "all_restart"),
+    ),
+    Mutant(
+        "append-without-flush",
+        "lacnode/storage/consensus_log.py",
+        """        try:
+            self._flush(self._descriptor)
+        except OSError as error:
+            self._failed = f"flushing failed before""",
+        """        try:
+            pass
+        except OSError as error:
+            self._failed = f"flushing failed before""",
+        ("tests/simulation/test_data_directories.py", "-k", "torn"),
+    ),
+    Mutant(
+        "renamed-before-flushed",
+        "lacnode/storage/consensus_log.py",
+        """                self._write_all(descriptor, header.encode(size) + frames)
+                self._flush(descriptor)
+""",
+        """                self._write_all(descriptor, header.encode(size) + frames)
+""",
+        ("tests/simulation/test_data_directories.py", "-k", "torn"),
+    ),
+    Mutant(
+        "lost-log-goes-unnoticed",
+        "lacnode/storage/log_pairing.py",
+        "    if known is not None and not log.contains(known):\n",
+        "    if known is not None and log.contains(known):\n",
+        ("tests/simulation/test_data_directories.py",),
+    ),
+    Mutant(
+        "signs-below-the-floor",
+        "lacnode/consensus/journal.py",
+        "if sequence <= self._floor:",
+        "if sequence < self._floor:",
+        ("tests/unit/test_consensus_journal.py",),
+    ),
+    Mutant(
+        "old-copy-signs-at-once",
+        "lacnode/consensus/resumption.py",
+        "        if not self._was_far_behind:\n            self._may_sign = True",
+        "        if self._since_ms is not None:\n            self._may_sign = True",
+        ("tests/unit/test_consensus_resumption.py",),
+    ),
+    Mutant(
+        "a-lane-without-a-bound",
+        "lacnode/validator/intake.py",
+        "return len(lane.messages) < self._lane_messages and lane.bytes",
+        "return lane.bytes",
+        ("tests/unit/test_consensus_intake.py",),
+    ),
+    Mutant(
+        "strangers-have-a-lane",
+        "lacnode/validator/intake.py",
+        "        lane = self._lanes.get(message.sender)\n",
+        "        lane = self._lanes.setdefault(message.sender, _Lane(0.0))\n",
+        ("tests/unit/test_consensus_intake.py",),
+    ),
+    Mutant(
+        "sync-accepts-a-header-that-is-not-linked",
+        "lacnode/consensus/header_rules.py",
+        "if header.parent_hash != (parent_hash or on_chain_hash(parent)):",
+        "if len(header.parent_hash) != 32:",
+        ("tests/unit/test_consensus_header_rules.py",),
+    ),
+    Mutant(
+        "sync-accepts-headers-without-seals",
+        "lacnode/chain/header_chain.py",
+        "seals_known=self._verified.has(header)",
+        "seals_known=True",
+        ("tests/unit/test_sync_synchronizer.py",),
+    ),
+    Mutant(
+        "sync-does-not-compare-bodies",
+        DOWNLOAD,
+        "        await self.check_worker.run(partial(self._check_bodies, blocks))\n",
+        "",
+        ("tests/unit/test_sync_synchronizer.py",),
+    ),
+    Mutant(
+        "a-crawling-peer-has-all-the-time",
+        "lacnode/sync/pace.py",
+        "            self._left_seconds -= waited\n",
+        "",
+        ("tests/unit/test_sync_synchronizer.py",),
+    ),
+    Mutant(
+        "a-liar-is-asked-again-at-once",
+        "lacnode/sync/peer_trust.py",
+        "return record is None or record.barred_until <= now",
+        "return record is None or record.barred_until >= 0",
+        ("tests/simulation/test_sync_liars.py",),
+    ),
+)
