@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SEEDS ?= 2000
 STAMP := $(VENV)/.ready
 
-.PHONY: setup check test conformance sim siege bench devnet lock format clean
+.PHONY: setup check test conformance sim mutants siege bench devnet lock format clean
 .DEFAULT_GOAL := test
 
 setup: $(STAMP)
@@ -34,6 +34,10 @@ conformance: setup
 
 sim: setup
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+# MUTANTS names some of `.venv/bin/python -m tests.mutants --list`; all without it.
+mutants: setup
+	@$(BIN)/python -m tests.mutants $(MUTANTS)
 
 siege: setup
 	$(BIN)/python -m tests.siege $(ARGS)
