@@ -5,12 +5,12 @@ does anything; the worker waits and calls the work again, which goes on from whe
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TypeVar
 
 import trio
 
-from lacnode.evm.budget import ExecutionBudget
+from lacnode.evm.budget import ExecutionBudget, ExecutionInterruptedError
 from tests.simulation.clock import VirtualClock
 
 T = TypeVar("T")
@@ -27,24 +27,29 @@ class TimePasses(BaseException):
 
 
 class Effort:
-    """The time that one piece of work takes, spent little by little. `slowness()` stretches it."""
+    """The time that pieces of work take, each spent little by little. `slowness()` stretches it."""
 
     def __init__(self, slowness: Callable[[], float]) -> None:
         self._slowness = slowness
-        self._work: object = None
-        self._left_ms = 0
+        self._left_ms: dict[Hashable, int] = {}
 
-    def spend(self, work: object, milliseconds: int, budget: ExecutionBudget) -> None:
-        """Return once `milliseconds` have been spent on `work`; TimePasses until then. Other work starts anew.
-        ExecutionInterruptedError when `budget` says so."""
-        budget.check()
-        if self._work != work:
-            self._work, self._left_ms = work, round(milliseconds * self._slowness())
-        if self._left_ms > 0:
-            step = min(self._left_ms, GRAIN_MS)
-            self._left_ms -= step
-            raise TimePasses(step)
-        self._work = None
+    def spend(self, work: Hashable, milliseconds: int, budget: ExecutionBudget) -> None:
+        """Return once `milliseconds` have been spent on `work`; TimePasses until then. ExecutionInterruptedError when
+        `budget` says so, and what was spent is lost."""
+        try:
+            budget.check()
+        except ExecutionInterruptedError:
+            self._left_ms.pop(work, None)
+            raise
+        left = self._left_ms.get(work)
+        if left is None:
+            left = round(milliseconds * self._slowness())
+        if left == 0:
+            self._left_ms.pop(work, None)
+            return
+        step = min(left, GRAIN_MS)
+        self._left_ms[work] = left - step
+        raise TimePasses(step)
 
 
 class VirtualWorker:
