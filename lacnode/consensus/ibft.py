@@ -23,7 +23,7 @@ from lacnode.consensus.messages import Envelope, Message, Proposal, round_id_of
 from lacnode.consensus.payloads import PROPOSAL, ProposalPayload, RoundId
 from lacnode.consensus.unsigned_parts import BodyMismatchError, checked_message
 from lacnode.primitives.keccak import keccak256
-from lacnode.primitives.rlp import RlpError, TooManyListsError
+from lacnode.primitives.rlp import RlpError, TooManyItemsError
 
 MAX_RELAYED, MAX_RELAYED_SECOND_HAND = 256, 64
 """Messages of one author passed on at one height: those that it brought itself, and those that one other validator
@@ -196,7 +196,7 @@ class Ibft:
                 return []
             author = envelope.author
         except RlpError as error:
-            return _malformed(event, error, is_senders=not isinstance(error, TooManyListsError))
+            return _malformed(event, error, is_senders=not isinstance(error, TooManyItemsError))
         if author == self._address:
             return []
         if author not in self._height.committee.validators:

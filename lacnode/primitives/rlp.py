@@ -7,6 +7,7 @@ message of nested lists overflows the native stack, so nesting is measured here 
 Must not know any message: codecs name their fields themselves through `RlpFields`.
 """
 
+import re
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -24,6 +25,13 @@ MAX_DEPTH = 32
 MAX_LISTS = 200_000
 """Lists in one message. A full block has some ten thousand; every one costs memory many times its bytes."""
 
+MAX_ITEMS = 1_000_000
+"""Byte strings and lists in one message. Ten MiB of transfers have 900 thousand items; fifteen million of one byte each
+would hold the interpreter for five seconds and 600 MB."""
+
+_SINGLE_BYTES = re.compile(rb"[\x00-\x80]+")
+"""Items that are one byte long, in a row."""
+
 _HARMLESS_LENGTH = 4_096
 """Below this length not even a message of list headers alone comes near the native stack's end."""
 
@@ -36,8 +44,8 @@ class RlpError(ValueError):
     """Bytes that are not the RLP they should be. The message names the field and what was expected."""
 
 
-class TooManyListsError(RlpError):
-    """More lists than this node reads. Other implementations have no such bound: the bytes may be correct."""
+class TooManyItemsError(RlpError):
+    """More items than this node reads. Other implementations have no such bound: the bytes may be correct."""
 
 
 def encode(value: RlpValue) -> bytes:
@@ -146,19 +154,27 @@ class RlpFields:
 
 
 def _check_depth(data: bytes) -> None:
-    """RlpError if `data` nests deeper than `MAX_DEPTH`; lengths that lie are left for the decoder to refuse."""
-    if len(data) < _HARMLESS_LENGTH or len(data.translate(None, _BELOW_LIST)) < _HARMLESS_LENGTH:
+    """RlpError if `data` nests deeper than `MAX_DEPTH` or has too many items; lengths that lie are left for the decoder to
+    refuse."""
+    if len(data) < _HARMLESS_LENGTH:
+        return
+    if len(data) <= MAX_ITEMS and len(data.translate(None, _BELOW_LIST)) < _HARMLESS_LENGTH:
         return
     ends = [len(data)]
-    position = lists = 0
+    position = lists = items = 0
     while position < len(data):
         while position >= ends[-1]:
             ends.pop()
             if not ends:
                 return
         first = data[position]
-        if first < 0x80:
-            position += 1
+        items += 1
+        if first <= 0x80:
+            # All of the row at once: one by one, a message full of such items would take a second here alone.
+            row = _SINGLE_BYTES.match(data, position, ends[-1])
+            assert row is not None
+            items += row.end() - position - 1
+            position = row.end()
         elif first < 0xB8:
             position += first - 0x7F
         elif first < 0xC0:
@@ -170,7 +186,9 @@ def _check_depth(data: bytes) -> None:
             position += 1 + width
             lists += 1
             if lists > MAX_LISTS:
-                raise TooManyListsError(f"more than {MAX_LISTS} lists in one message")
+                raise TooManyItemsError(f"more than {MAX_LISTS} lists in one message")
             if len(ends) > MAX_DEPTH:
                 raise RlpError(f"lists nested deeper than {MAX_DEPTH}")
             ends.append(min(position + size, ends[-1]))
+        if items > MAX_ITEMS:
+            raise TooManyItemsError(f"more than {MAX_ITEMS} items in one message")

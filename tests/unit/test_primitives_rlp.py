@@ -88,3 +88,15 @@ def test_scalars_are_minimal() -> None:
     assert [rlp.scalar(n) for n in (0, 1, 127, 256)] == [b"", b"\x01", b"\x7f", b"\x01\x00"]
     with pytest.raises(RlpError, match="at most 8 bytes"):
         rlp.as_scalar(b"\x01" * 9, "number", 8)
+
+
+@pytest.mark.parametrize("item", [b"\x80", b"\x00", b"\x7f", b"\x81\x80"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_message_of_millions_of_items_is_refused_before_they_are_made(item: bytes, nested: bool) -> None:
+    def in_a_list(payload: bytes) -> bytes:
+        return b"\xfa" + len(payload).to_bytes(3) + payload
+
+    data = in_a_list(item * (rlp.MAX_ITEMS + 1))
+    with pytest.raises(rlp.TooManyItemsError):
+        rlp.decode(in_a_list(data) if nested else data)
+    assert len(rlp.decode_list(in_a_list(item * (rlp.MAX_ITEMS // 2)), "many")) == rlp.MAX_ITEMS // 2
