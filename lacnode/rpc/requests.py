@@ -22,8 +22,11 @@ from lacnode.rpc.time_share import TimeShare
 WORKERS = 4
 """Steps that run at once, over all connections, of public and of private methods each."""
 
-WORKER_SHARE, WORKER_BURST_SECONDS = 0.5, 0.5
+WORKER_SHARE, WORKER_BURST_SECONDS = 0.3, 1.0
 """What all steps together may take of one processor's time, and how much of it may be saved up."""
+
+REQUEST_SECONDS = 0.0002
+"""What the event loop does for each request besides: it counts for the share, so that a flood of cheap calls waits too."""
 
 _PRIVATE = re.compile(rb'"(?:eea_|privx?_|lac_\w*[pP]riva)')
 
@@ -52,6 +55,7 @@ class RequestRunner:
 
         A batch with one private call is a private one; a name behind escapes counts as public.
         """
+        self._share.spend(REQUEST_SECONDS)
         threads = self._private if _PRIVATE.search(request) else self._public
         resume: Callable[[], ReadCall | Pause] = partial(next, steps)
         while True:
