@@ -16,6 +16,7 @@ import pytest
 import trio
 
 from lacnode.primitives.hexadecimal import to_hex
+from lacnode.privacy.state.private_transaction import private_contract_address
 from lacnode.rpc.envelope import EncodedJson
 from lacnode.rpc.errors import RpcError
 from lacnode.rpc.methods.calls import eth_call, eth_estimateGas
@@ -30,7 +31,9 @@ from lacnode.rpc.settings import ApiSettings
 from lacnode.storage.lmdb_database import LmdbDatabase
 from tests.integration.devnet import until
 from tests.integration.single_node import single_node
+from tests.private_nodes import ALICE, KEEPER, Stage, deploying, private, word
 from tests.unit.test_chain_blockchain import LOGGER_ADDRESS, PAYER, Network, Offer, network, transaction
+from tests.unit.test_rpc_methods_private import GROUP, KEEPER_ADDRESS, b64, send
 
 ENDLESS = {"data": "0x5b600056", "gas": hex(2**63 - 1)}
 NUMBER = {"data": "0x4360005260206000f3"}
@@ -208,7 +211,7 @@ OPTIONS = ("--rpc-call-timeout-seconds=600",)
 def reader_of(node: int) -> int | None:
     """The process id of the reader of a node's process."""
     children = Path(f"/proc/{node}/task").glob("*/children")
-    for child in (int(word) for file in children for word in file.read_text().split()):
+    for child in (int(number) for file in children for number in file.read_text().split()):
         if b"lacnode.rpc.readers.process" in Path(f"/proc/{child}/cmdline").read_bytes():
             return child
     return None
@@ -253,3 +256,39 @@ async def _ask(port: str, method: str, *params: object) -> httpx.Response | None
 def test_a_reader_that_nobody_speaks_to_ends() -> None:
     done = subprocess.run([sys.executable, "-m", "lacnode.rpc.readers.process"], stdin=subprocess.DEVNULL, timeout=60)
     assert done.returncode == 0
+
+
+class TestPrivateCalls:
+    """A member of a private group on LMDB, whose reader executes messages on the group's state."""
+
+    async def test_are_answered_from_the_groups_state_and_end(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        paths = iter([tmp_path / "a", tmp_path / "b", tmp_path / "c"])
+        monkeypatch.setattr("tests.unit.rpc_chain.MemoryDatabase", lambda: LmdbDatabase(next(paths), durable=False))
+        stage = Stage()
+        send(stage.a, private(ALICE, 0, data=deploying(KEEPER)))
+        send(stage.a, private(ALICE, 1, to=KEEPER_ADDRESS, data=word(17)))
+        send(stage.a, private(ALICE, 2, data=deploying(bytes.fromhex("5b600056"))))
+        stage.mine()
+        endless = private_contract_address(ALICE.address, 2, GROUP)
+        chain, services = stage.b.node.chain, stage.b.node.services
+        around = NodeDatabase(lambda: chain.head.hash, lambda: None, lambda: None)
+        readers = ReaderProcesses(Setup(chain.spec, tmp_path / "b", ApiSettings(call_seconds=1.0)), around, 1)
+
+        async def ask(method: str, *params: object) -> object:
+            call = stage.b.node.registry.find(method).handler(services, params)
+            assert isinstance(call, ReadCall)
+            result = await readers.read(call, "10.0.0.1")
+            assert isinstance(result, EncodedJson)
+            return json.loads(result.text)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(readers.run)
+            assert await ask("priv_call", b64(GROUP), {"to": to_hex(KEEPER_ADDRESS)}, "latest") == to_hex(word(17))
+            with pytest.raises(RpcError, match="Timeout expired"):
+                await ask("priv_call", b64(GROUP), {"to": to_hex(endless)}, "latest")
+            assert await ask("priv_getLogs", b64(GROUP), {}) == stage.b.node.call("priv_getLogs", b64(GROUP), {})
+            nursery.cancel_scope.cancel()
+        for member in stage.members:
+            member.node.chain.database.close()
