@@ -20,7 +20,7 @@ log = structlog.get_logger("consensus")
 LOOK_SECONDS = 0.5
 """Between two looks when nothing happens: what a peer says of its head is no event of ours."""
 
-QUIET_SECONDS = 5.0
+QUIET_SECONDS = 3.0
 """How long a validator waits to meet others before it says so: after most starts they are met at once."""
 
 
