@@ -5,21 +5,24 @@ Must not cache answers: it only says what an answer depends on.
 
 import time
 from collections.abc import Callable, Hashable, Iterable
-from functools import lru_cache
 
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.engine import CallExpired, CallRequest, CallResult, ExecutionEngine
 from lacnode.evm.merkle_trie import MissingNode
 from lacnode.evm.rejection import TransactionRejected
-from lacnode.permissioning.contract_reader import ContractReading, ContractUnreadable, NoContract, StateUnavailable
+from lacnode.permissioning.contract_reader import (
+    ContractReading,
+    ContractTimeoutError,
+    ContractUnreadable,
+    NoContract,
+    StateUnavailable,
+)
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_KECCAK
 
-BALANCE, SELFBALANCE = 0x31, 0x47
-BLOCK_OPCODES = frozenset(range(0x40, 0x4B)) | {BALANCE, SELFBALANCE}
-"""Instructions that read the block or a balance: what they decide may change while code and storage do not."""
-
-FIRST_PUSH, LAST_PUSH = 0x60, 0x7F
+RULES_GAS = 10_000_000
+"""Gas that a rules contract may use for one answer, if the block's gas limit is not lower. Whether a block is valid hangs
+on the answers, so the bound must be the same on every machine: it is gas, not time. Rules in use take some 100,000."""
 
 
 class ChainContracts:
@@ -31,11 +34,12 @@ class ChainContracts:
         self._ancestor_hash = ancestor_hash
 
     def read(self, contract: bytes, data: bytes, header: BlockHeader, seconds: float) -> ContractReading:
-        """Call `contract` as Besu's transaction simulator does: from the zero address, with the head's gas limit."""
+        """Call `contract` as Besu's transaction simulator does, from the zero address, with RULES_GAS at most."""
         try:
             if self._engine.accounts(header.state_root).contract(contract)[0] == EMPTY_KECCAK:
                 raise NoContract("does not exist: there is no code at its address")
-            call = CallRequest(to=contract, data=data, gas=header.gas_limit, deadline=time.monotonic() + seconds)
+            gas = min(header.gas_limit, RULES_GAS)
+            call = CallRequest(to=contract, data=data, gas=gas, deadline=time.monotonic() + seconds)
             result = self._engine.call(header.state_root, header, call, self._ancestor_hash)
             if not result.success:
                 how = "reverted" if result.halt == "reverted" else f"failed: {result.halt}"
@@ -44,7 +48,7 @@ class ChainContracts:
         except MissingNode as missing:
             raise StateUnavailable(f"cannot be read: {missing}") from None
         except CallExpired:
-            raise ContractUnreadable(f"gave no answer within {seconds:g} s") from None
+            raise ContractTimeoutError(f"gave no answer within {seconds:g} s") from None
         except TransactionRejected as rejected:
             raise ContractUnreadable(f"could not be called: {rejected}") from None
 
@@ -65,27 +69,5 @@ class ChainContracts:
             output=result.output,
             accounts=result.accounts,
             codes=frozenset(hashes[address] for address in contracts),
-            is_lasting=not any(_reads_block(state.code(address)) for address in contracts),
+            is_lasting=not result.read_block,
         )
-
-
-@lru_cache(maxsize=256)
-def _reads_block(code: bytes) -> bool:
-    """Whether `code` may look at more than code and storage. It is read from its start; data after the code may look like
-    such an instruction, and then the answer is taken for short-lived."""
-    end = len(code) - _metadata_size(code)
-    position = 0
-    while position < end:
-        opcode = code[position]
-        if opcode in BLOCK_OPCODES:
-            return True
-        position += 1 + (opcode - FIRST_PUSH + 1 if FIRST_PUSH <= opcode <= LAST_PUSH else 0)
-    return False
-
-
-def _metadata_size(code: bytes) -> int:
-    """Bytes of what the Solidity compiler appends: CBOR behind an instruction that ends execution, and its length."""
-    size = int.from_bytes(code[-2:]) + 2
-    if 2 < size < len(code) and code[-size] in (0xA1, 0xA2, 0xA3) and code[-size - 1] in (0x00, 0xFE):
-        return size
-    return 0

@@ -125,11 +125,15 @@ class Verifier:
         except ExecutionError as error:
             raise BlockRefused("transaction", str(error)) from None
         check_outcome(block.header, executed)
-        self._check_senders(block, executed.senders, parent)
+        self._check_senders(block, executed.senders, parent, budget)
         return executed
 
-    def _check_senders(self, block: Block, senders: Sequence[bytes], parent: BlockHeader) -> None:
+    def _check_senders(
+        self, block: Block, senders: Sequence[bytes], parent: BlockHeader, budget: ExecutionBudget
+    ) -> None:
         for index, (transaction, sender) in enumerate(zip(block.body.transactions, senders, strict=True)):
+            # One answer is bounded by its gas; a thousand slow ones would outlast the round.
+            budget.check()
             try:
                 decision = self._permissions.may_be_in_block(transaction, sender, parent)
             except ContractUnreadable as unreadable:

@@ -90,6 +90,7 @@ class CallResult:
     `gas_used` is after refunds, `gas_before_refund` before; `max_depth` counts nested calls below the outermost;
     `stipend` is the gas that must be left for the call to run as it did (2300 where storage was written). `touched` are
     addresses and slots that are warm by Berlin's rules, `accounts` all addresses that were looked at, in any fork.
+    `read_block` says whether it looked at the block, a balance or a nonce: at more than code and storage.
     """
 
     success: bool
@@ -101,6 +102,7 @@ class CallResult:
     halt: str | None
     touched: tuple[AccessListEntry, ...]
     accounts: frozenset[bytes]
+    read_block: bool
 
 
 @dataclass(frozen=True, slots=True)

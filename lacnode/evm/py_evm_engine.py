@@ -21,6 +21,7 @@ from lacnode.evm.merkle_trie import prove
 from lacnode.evm.py_evm_accounts import Account, Accounts, hashed, read_account, read_slot
 from lacnode.evm.py_evm_block import PyEvmBlock, gas_used, new_state, revert_reason, run
 from lacnode.evm.py_evm_limits import limit_memory
+from lacnode.evm.py_evm_reads import BlockReads
 from lacnode.evm.py_evm_transaction import EvmTransaction, of_call
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
 from lacnode.evm.validation import MAX_INITCODE_SIZE, floor_gas, initcode_gas
@@ -113,6 +114,7 @@ class PyEvmEngine:
         if call.deadline is not None:
             state.budget = self._budget.with_deadline(call.deadline)
             limit_memory(state)
+        reads = BlockReads(state)
         fork = self._spec.forks.fork_at(header.number, header.timestamp)
         accounts: Accounts = state._account_db
         gas = header.gas_limit if call.gas is None else call.gas
@@ -130,6 +132,7 @@ class PyEvmEngine:
             halt=_halt(computation),
             touched=accounts.touched(),
             accounts=accounts.looked_at(),
+            read_block=reads.happened,
         )
 
     def accounts(self, state_root: bytes) -> "PyEvmStateView":

@@ -4,6 +4,7 @@ The contract is part of what makes a block valid, so every node of a network mus
 this node's own business and never judges a block. Must not look at balances or nonces.
 """
 
+import math
 from typing import Protocol
 
 from lacnode.permissioning.account_contract import RULE, AccountContract
@@ -15,9 +16,12 @@ from lacnode.primitives.header import BlockHeader
 
 NO_RULES = Decision(True, "no-permissioning", "this node", None, "no rules about accounts are configured")
 
-POOL_SECONDS, BUILDING_SECONDS, BLOCK_SECONDS = 2.0, 0.5, 60.0
-"""How long the contract may take for an answer. Judging a block it may take long: a slow machine must not find a block
-invalid that others find valid."""
+POOL_SECONDS, BUILDING_SECONDS = 2.0, 0.5
+"""How long the contract may take for an answer."""
+
+NO_TIME_LIMIT = math.inf
+"""For an answer that a block's validity hangs on: a slow machine must not find a block invalid that others find valid.
+The gas for an answer is bounded."""
 
 
 class LocalAccounts(Protocol):
@@ -46,7 +50,7 @@ class AccountPermissions:
         """For a block on `parent` that somebody built: the state before the block decides, never what it changes."""
         if self._contract is None:
             return NO_RULES
-        return self._by_contract(self._contract, transaction, sender, parent, BLOCK_SECONDS)
+        return self._by_contract(self._contract, transaction, sender, parent, NO_TIME_LIMIT)
 
     def _decide(self, transaction: Sending, sender: bytes, header: BlockHeader, seconds: float) -> Decision:
         local = None if self._local is None else self._local.decide(sender)

@@ -11,6 +11,10 @@ class ContractUnreadable(Exception):
     """A contract that gives no answer; the text says why, in a clause that fits after "the contract"."""
 
 
+class ContractTimeoutError(ContractUnreadable):
+    """The contract gave no answer in the time it had. With more time it might give one, so no block is judged by this."""
+
+
 class NoContract(ContractUnreadable):
     """There is no code at the address."""
 
@@ -35,7 +39,8 @@ class ContractReader(Protocol):
     """Calls contracts on the state after a block of the chain, from nobody, for free, changing nothing."""
 
     def read(self, contract: bytes, data: bytes, header: BlockHeader, seconds: float) -> ContractReading:
-        """Call `contract` with `data`; ContractUnreadable if that fails or takes longer than `seconds`."""
+        """Call `contract` with `data`; ContractUnreadable if that fails, ContractTimeoutError if it takes longer than
+        `seconds`, which may be infinite: the gas for an answer is bounded."""
         ...
 
     def fingerprint(self, accounts: Iterable[bytes], header: BlockHeader) -> Hashable:

@@ -8,6 +8,7 @@ from lacnode.chain.contracts import ChainContracts
 from lacnode.permissioning.account_contract import AccountContract
 from lacnode.permissioning.contract_reader import (
     ContractReading,
+    ContractTimeoutError,
     ContractUnreadable,
     NoContract,
     StateUnavailable,
@@ -15,7 +16,7 @@ from lacnode.permissioning.contract_reader import (
 from lacnode.permissioning.sending import IntendedSending
 from lacnode.primitives.header import BlockHeader
 from tests.integration.contract_network import ACCOUNT_INGRESS, ACCOUNT_RULES, OUTSIDER, Contracts
-from tests.integration.evm_network import RICH, Network, hash_of, push, returned, signed
+from tests.integration.evm_network import GAS_LIMIT, RICH, Network, hash_of, push, returned, signed
 
 PLACE = b"\x77" * 20
 OTHER = b"\x78" * 20
@@ -77,13 +78,38 @@ def test_a_state_that_is_not_there_is_said_so() -> None:
         read(network)
 
 
-@pytest.mark.parametrize(
-    "opcode", ["31", "3b60003131", "40", "41", "42", "43", "44", "45", "46", "47"], ids=lambda code: str(code)
-)
-def test_what_looks_at_block_or_balance_is_good_for_one_block(opcode: str) -> None:
-    code = returned(push(1)) + b"\x00" + bytes.fromhex(opcode)
-    assert read(with_code(code)).is_lasting is False
+@pytest.mark.parametrize("reads", ["41", "42", "43", "44", "45", "46", "47", "600040", "3031", "303f"])
+def test_what_looks_at_block_or_balance_is_good_for_one_block(reads: str) -> None:
+    assert read(with_code(bytes.fromhex(reads) + returned(push(1)))).is_lasting is False
     assert read(with_code(returned(push(1)))).is_lasting is True
+
+
+def test_an_instruction_that_does_not_run_decides_nothing() -> None:
+    assert read(with_code(returned(push(1)) + b"\x42")).is_lasting is True
+
+
+def test_a_read_of_the_time_hidden_in_what_looks_like_data_is_seen() -> None:
+    """The code jumps into what stands where the Solidity compiler writes its metadata."""
+    reads = b"\x5b" + returned(b"\x42")
+    code = bytes([0x60, 5, 0x56, 0xFE, 0xA1]) + reads + (len(reads) + 1).to_bytes(2)
+    reading = read(with_code(code))
+    assert int.from_bytes(reading.output) == Network().header.timestamp
+    assert reading.is_lasting is False
+
+
+@pytest.mark.parametrize(("value", "lasting"), [(0, True), (1, False)])
+def test_a_call_that_carries_value_hangs_on_a_balance(value: int, lasting: bool) -> None:
+    calls = push(0) + push(0) + push(0) + push(0) + push(value) + push(OTHER, 20) + b"\x5a\xf1"
+    assert read(with_code(returned(calls))).is_lasting is lasting
+
+
+def test_an_answer_has_a_bound_in_gas_that_is_the_same_on_every_machine() -> None:
+    """Three megabytes of memory cost more than an answer may and less than a block has."""
+    network = with_code(push(1) + push(3_200_000) + b"\x52" + returned(push(1)))
+    assert network.call(to=PLACE, gas=GAS_LIMIT).success
+    with pytest.raises(ContractUnreadable, match="failed: OutOfGas") as caught:
+        read(network, seconds=600)
+    assert not isinstance(caught.value, ContractTimeoutError)
 
 
 def test_data_after_a_push_is_no_instruction() -> None:

@@ -1,11 +1,17 @@
 """A remembered answer is given as long as it holds, and not a block longer."""
 
+import math
 from collections.abc import Hashable, Iterable
 
 import pytest
 
-from lacnode.permissioning.answers import Answers
-from lacnode.permissioning.contract_reader import ContractReading, ContractUnreadable, StateUnavailable
+from lacnode.permissioning.answers import MAX_OUTPUT_BYTES, MAX_TIMEOUTS, Answers
+from lacnode.permissioning.contract_reader import (
+    ContractReading,
+    ContractTimeoutError,
+    ContractUnreadable,
+    StateUnavailable,
+)
 from lacnode.primitives.header import BlockHeader
 from tests.unit.rpc_chain import node
 
@@ -118,3 +124,36 @@ def test_a_gist_is_asked_about_again_when_the_rules_change() -> None:
     contract.held[RULES] = 1
     answers.ask(b"x", header(3), 1, gist="gist")
     assert answers.ask(b"y", header(3), 1, gist="gist") == b"y\1\1", "it is no longer known code"
+
+
+class TestAContractThatIsTooSlow:
+    def slow(self) -> tuple[Contract, Answers]:
+        contract = Contract()
+        contract.failure = ContractTimeoutError("gave no answer within 1 s")
+        return contract, Answers(contract, RULES)
+
+    def test_is_asked_twice_after_a_block_and_then_after_the_next_one(self) -> None:
+        contract, answers = self.slow()
+        for question in range(10):
+            with pytest.raises(ContractUnreadable):
+                answers.ask(bytes([question]), header(1), 1)
+        assert contract.calls == MAX_TIMEOUTS
+        with pytest.raises(ContractUnreadable):
+            answers.ask(b"x", header(2), 1)
+        assert contract.calls == MAX_TIMEOUTS + 1
+
+    def test_judges_no_block_by_its_slowness(self) -> None:
+        """The node was too busy to have an answer in time. It must not find a block invalid that others find valid."""
+        contract, answers = self.slow()
+        for question in (b"x", b"x", b"y", b"z"):
+            with pytest.raises(ContractTimeoutError):
+                answers.ask(question, header(1), 1)
+        contract.failure = None
+        assert answers.ask(b"x", header(1), math.inf) == b"x\0\0"
+        assert answers.ask(b"z", header(1), math.inf) == b"z\0\0"
+
+
+def test_a_flood_for_an_answer_is_not_kept() -> None:
+    answers = Answers(Contract(), RULES)
+    with pytest.raises(ContractUnreadable, match=r"unexpected answer: 4097 bytes"):
+        answers.ask(bytes(MAX_OUTPUT_BYTES - 1), header(1), 1)

@@ -1,0 +1,57 @@
+"""Whether an execution looked at more than code and storage: at the block, at a balance, at a nonce.
+
+Permission rules are asked again and again. An answer that code and storage alone decided holds until one of them changes.
+Which instructions ran is what counts, not which ones the code holds: code can hide an instruction in what looks like data.
+Must not change what the execution gives.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+CALL, CALLCODE = 0xF1, 0xF2
+WITH_VALUE = (CALL, CALLCODE)
+"""Instructions whose success hangs on a balance if they carry a value."""
+
+READS = (
+    0x31,  # BALANCE
+    0x3F,  # EXTCODEHASH tells an account without code from one that does not exist
+    *range(0x40, 0x4B),  # BLOCKHASH to BLOBBASEFEE; CHAINID and GASLIMIT among them do no harm
+    0xF0,  # CREATE hangs on a nonce
+    0xF5,  # CREATE2 hangs on whether the account exists
+)
+
+
+class BlockReads:
+    """What the computations of one state have looked at. `happened` is whether it was more than code and storage."""
+
+    def __init__(self, state: Any) -> None:
+        self.happened = False
+        base = state.computation_class
+        opcodes = {**base.opcodes}
+        for opcode in READS:
+            if opcode in opcodes:
+                opcodes[opcode] = self._noting(opcodes[opcode])
+        for opcode in WITH_VALUE:
+            opcodes[opcode] = self._noting_value(opcodes[opcode])
+        state.computation_class = type(f"Watched{base.__name__}", (base,), {"opcodes": opcodes})
+
+    def _noting(self, run: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(computation: Any) -> Any:
+            self.happened = True
+            return run(computation)
+
+        return noted
+
+    def _noting_value(self, run: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(computation: Any) -> Any:
+            values = computation._stack.values
+            # Below gas and address lies the value; a stack that is too short fails in the instruction itself.
+            if len(values) >= 3 and _is_positive(values[-3]):
+                self.happened = True
+            return run(computation)
+
+        return noted
+
+
+def _is_positive(word: int | bytes) -> bool:
+    return any(word) if isinstance(word, bytes) else word > 0
