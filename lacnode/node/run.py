@@ -56,6 +56,8 @@ def run_node(config: NodeConfig, manager: TransactionManager | None = None) -> i
         node = open_node(config, manager)
     except StartFailed as failure:
         print(failure, file=sys.stderr)
+        if report is not None:
+            report.close()
         return 1
     status = 0
     try:
