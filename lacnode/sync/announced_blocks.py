@@ -15,6 +15,7 @@ import trio
 from lacnode.chain.blockchain import Blockchain
 from lacnode.chain.refusal import BlockRefused
 from lacnode.consensus.block_hash import on_chain_hash
+from lacnode.evm.budget import ExecutionInterruptedError
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.wire.p2p_messages import DisconnectReason
 from lacnode.primitives.block import Block
@@ -135,8 +136,10 @@ class AnnouncedBlocks:
         if not await self._is_true(announced):
             return
         try:
-            if await self._worker.run(partial(self._chain.import_block, block)):
+            if await self._worker.run(partial(self._chain.import_block, block, self._synchronizer.budget)):
                 self._relay(block, announced.hash)
+        except ExecutionInterruptedError:
+            await trio.sleep_forever()  # the node is stopping, so this is cancelled already
         except BlockRefused as refusal:
             # Consensus or sync may have brought this height meanwhile. Otherwise a quorum sealed what this node cannot
             # execute: sync finds the same, says so, and tries again later.

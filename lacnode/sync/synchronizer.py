@@ -21,6 +21,7 @@ import trio
 
 from lacnode.chain.blockchain import Blockchain
 from lacnode.chain.refusal import BlockRefused
+from lacnode.evm.budget import ExecutionBudget, ExecutionInterruptedError
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.wire.p2p_messages import DisconnectReason
 from lacnode.primitives.block import Block
@@ -71,6 +72,8 @@ class Synchronizer:
         on_caught_up: Callable[[], None] = lambda: None,
     ) -> None:
         self.trust = PeerTrust()
+        self.budget = ExecutionBudget()
+        """Of every import by synchronisation: no deadline, but it ends with `run`, so that a node stops in time."""
         self._chain = chain
         self._peers = peers
         self.worker = worker
@@ -99,7 +102,19 @@ class Synchronizer:
         self._wake.set()
 
     async def run(self) -> None:
-        """Follow peers that are ahead until cancelled."""
+        """Follow peers that are ahead until cancelled. An execution that goes on then is interrupted."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._interrupt_at_the_end)
+            await self._keep_following()
+
+    async def _interrupt_at_the_end(self) -> None:
+        """A cancelled task waits for its thread, and a block may take minutes: the thread has to be told."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            self.budget.cancel()
+
+    async def _keep_following(self) -> None:
         while True:
             self._see_whether_caught_up()
             peer = self._next_peer()
@@ -239,6 +254,8 @@ class Synchronizer:
             done = 0
             while done < len(blocks):
                 done = await self.worker.run(partial(self._import_slice, blocks, done))
+        except ExecutionInterruptedError:
+            await trio.sleep_forever()  # the node is stopping, so this is cancelled already
         finally:
             if many:
                 self._on_importing(False)
@@ -251,7 +268,7 @@ class Synchronizer:
             for index in range(start, len(blocks)):
                 # Consensus may have imported it meanwhile.
                 if blocks[index].number > self._chain.head.header.number:
-                    self._chain.import_block(blocks[index])
+                    self._chain.import_block(blocks[index], self.budget)
                 if time.monotonic() >= ends:
                     return index + 1
         return len(blocks)

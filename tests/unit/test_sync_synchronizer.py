@@ -1,7 +1,10 @@
 """Following peers that keep their word and peers that do not: what is asked, what moves, and how long liars cost."""
 
+import threading
+import time
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import pytest
 import trio
@@ -9,9 +12,12 @@ from trio.testing import MockClock
 
 from lacnode.consensus import header_rules
 from lacnode.consensus.extra_data import Vote, VoteType
+from lacnode.evm.budget import ExecutionBudget
+from lacnode.evm.engine import ExecutedBlock
 from lacnode.p2p.wire.p2p_messages import DisconnectReason
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.header import BlockHeader
+from lacnode.workers.worker import ThreadWorker
 from tests.logs import captured_logs
 from tests.sync_peers import ScriptedPeer, Syncing, invented, sealed_by
 from tests.unit.test_chain_blockchain import ADDRESSES, KEYS, STRANGER, Offer, genesis, network, transaction
@@ -267,3 +273,25 @@ class TestOurOwnTrouble:
         notes = [entry for entry in logs if "clock is behind" in entry["event"]]
         assert len(notes) == 1
         assert notes[0]["log_level"] == "warning"
+
+    async def test_a_long_execution_ends_with_the_synchronizer(self) -> None:
+        """A cancelled task waits for its thread; a node has to stop within two seconds."""
+        net, begun = network(), threading.Event()
+
+        def endless(*arguments: Any) -> ExecutedBlock:
+            budget: ExecutionBudget = arguments[-1]
+            begun.set()
+            while True:
+                budget.check()
+                time.sleep(0.01)
+
+        net.engine.execute = endless  # type: ignore[assignment,method-assign]
+        node = Syncing(net.chain, [honest(full_blocks())])
+        node.synchronizer.worker = ThreadWorker()
+        with trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(node.synchronizer.run)
+                await trio.to_thread.run_sync(begun.wait, 10)
+                assert begun.is_set()
+                nursery.cancel_scope.cancel()
+        assert node.height == 0
