@@ -32,6 +32,7 @@ from lacnode.rpc.envelope import (
 from lacnode.rpc.errors import BusyError, RpcError
 from lacnode.rpc.reading import ReadCall
 from lacnode.rpc.registry import Handler, Method, Registry
+from lacnode.rpc.reply_memory import ReplyMemory
 from lacnode.rpc.services import RpcServices
 from lacnode.rpc.trials import Trials
 from lacnode.rpc.user import Authenticator, User
@@ -102,6 +103,7 @@ class Dispatcher:
         pretty: bool = False,
         authenticator: Authenticator | None = None,
         trials: Trials | None = None,
+        memory: ReplyMemory | None = None,
     ) -> None:
         self._registry = registry
         self._services = services
@@ -109,6 +111,7 @@ class Dispatcher:
         self._max_batch = max_batch
         self._pretty = pretty
         self._trials = trials or Trials()
+        self._memory = memory or ReplyMemory()
 
     def http(self, data: bytes, until: float = math.inf, authorization: str | None = None, client: str = "") -> Steps:
         """Answer the body of an HTTP request. After `until` (monotonic seconds) the rest of a batch is refused.
@@ -173,20 +176,24 @@ class Dispatcher:
         parts: list[bytes] = []
         size = 0
         pause_at = time.monotonic() + STEP_SECONDS
-        for value in values:
-            if time.monotonic() > pause_at:
-                yield Pause.PAUSE
-                pause_at = time.monotonic() + STEP_SECONDS
-            if size > BATCH_REPLY_BYTES:
-                reply = _refusal(value, RpcError(errors.LIMIT_EXCEEDED, "Replies exceed max batch reply size"))
-            elif time.monotonic() > until:
-                reply = _refusal(value, errors.timeout())
-            else:
-                reply = yield from self._batched(value, caller)
-            if reply is not None:
-                parts.append(self._encoded(reply))
-                size += len(parts[-1])
-        return Reply(b"[" + b",".join(parts) + b"]")
+        try:
+            for value in values:
+                if time.monotonic() > pause_at:
+                    yield Pause.PAUSE
+                    pause_at = time.monotonic() + STEP_SECONDS
+                if size > BATCH_REPLY_BYTES or self._memory.is_full:
+                    reply = _refusal(value, RpcError(errors.LIMIT_EXCEEDED, "Replies exceed max batch reply size"))
+                elif time.monotonic() > until:
+                    reply = _refusal(value, errors.timeout())
+                else:
+                    reply = yield from self._batched(value, caller)
+                if reply is not None:
+                    parts.append(self._encoded(reply))
+                    size += len(parts[-1])
+                    self._memory.keep(len(parts[-1]))
+            return Reply(b"[" + b",".join(parts) + b"]")
+        finally:  # also where the client is gone, and the generator with it
+            self._memory.keep(-size)
 
     def _batched(self, value: object, caller: Caller) -> Part[Json | None]:
         """The reply to a call of a batch, whose status HTTP cannot give."""

@@ -20,6 +20,7 @@ from lacnode.rpc.methods import all_methods
 from lacnode.rpc.private_filters import PrivateFilters
 from lacnode.rpc.readers.threads import ReaderThreads
 from lacnode.rpc.registry import Registry
+from lacnode.rpc.reply_memory import ReplyMemory
 from lacnode.rpc.requests import Readers, RequestRunner
 from lacnode.rpc.routes import Routes
 from lacnode.rpc.services import RpcServices
@@ -55,6 +56,7 @@ class RpcServers:
         self._readers = readers or ReaderThreads(services.reading, services.settings.call_seconds)
         self._runner = RequestRunner(self._readers)
         self._trials = Trials()
+        self._memory = ReplyMemory()
         filters, private_filters = Filters(), PrivateFilters()
         self._subscriptions = Subscriptions(services.chain)
         private = None if services.privacy is None else services.privacy.mode
@@ -101,6 +103,7 @@ class RpcServers:
             pretty=settings.pretty,
             authenticator=users,
             trials=self._trials,
+            memory=self._memory,
         )
         routes = Routes(self._http_gate, dispatcher, services, self._runner, settings.timeout, users)
         log.info(f"JSON-RPC service started and listening on {settings.host}:{self.http_port}")
@@ -114,7 +117,9 @@ class RpcServers:
     def _ws_door(self, settings: WebSocketSettings) -> Door:
         registry = Registry(self._methods, settings.groups)
         services = replace(self._services, groups=registry.groups)
-        dispatcher = Dispatcher(registry, services, authenticator=self._ws_users, trials=self._trials)
+        dispatcher = Dispatcher(
+            registry, services, authenticator=self._ws_users, trials=self._trials, memory=self._memory
+        )
         gate = Gate(settings.allowed_hosts, ("*",))
         login = None if self._ws_users is None else LoginRoutes(gate, Login(self._ws_users))
         service = WebSocketService(settings, gate, dispatcher, self._subscriptions, self._runner, login)

@@ -272,6 +272,21 @@ class TestBatches:
         assert ["result" in reply for reply in replies] == [True, True, False]
         assert replies[2]["error"]["code"] == -32005
 
+    def test_unfinished_batches_keep_only_so_much_together(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.rpc.reply_memory.UNFINISHED_BYTES", 1_000)
+        monkeypatch.setattr("lacnode.rpc.dispatch.STEP_SECONDS", -1.0)  # a pause before every call
+        at, calls = dispatcher(), "[" + ",".join([call(params=["a" * 800])] * 3) + "]"
+        waiting = at.http(calls.encode())
+        for _ in range(3):
+            next(waiting)  # two replies are kept
+        assert ["result" in reply for reply in json.loads(finished(at.http(calls.encode())).body)] == [False] * 3
+        waiting.close()
+        assert ["result" in reply for reply in json.loads(finished(at.http(calls.encode())).body)] == [
+            True,
+            True,
+            False,
+        ]
+
 
 class TestOwnMethods:
     def test_a_connections_own_methods_come_before_the_registrys(self) -> None:
