@@ -21,6 +21,7 @@ from lacnode.chain.history import History
 from lacnode.chain.outcome import FoundLog, TransactionOutcome, placed_logs
 from lacnode.chain.refusal import BlockRefused, UnknownParent
 from lacnode.chain.selection import Candidate, SelectionLimits
+from lacnode.chain.speculation import SpeculativeExecutions
 from lacnode.chain.store import StoredChain, write_block, write_state
 from lacnode.chain.validator_history import ValidatorHistory
 from lacnode.chain.verification import Verifier
@@ -97,6 +98,7 @@ class Blockchain(History):
         self._validators = ValidatorHistory(spec.ibft, self)
         self._verified = VerifiedHeaders()
         self._executions = KeptExecutions()
+        self._speculation = SpeculativeExecutions()
         self._listeners: list[Callable[[NewHead], None]] = []
         self._writer = threading.RLock()
         self._head = self._stored_head()
@@ -153,14 +155,14 @@ class Blockchain(History):
 
     def check_proposal(self, block: Block, budget: ExecutionBudget = UNLIMITED) -> None:
         """BlockRefused unless `block`, its seals aside, is a valid next block; ExecutionInterruptedError when `budget`
-        says so. Its execution is kept for its import; nothing is stored."""
-        with self._writer:
-            hash_ = self._hash_of(block)
+        says so, or when the import of another block begins. Its execution is kept for its import; nothing is stored."""
+        hash_ = self._hash_of(block)
+        with self._writer, self._speculation.running(budget, hash_) as own_budget:
             parent = self._parent(block)
             validators = self.validators_after(parent.header)
             self._verifier.check_proposed_header(block.header, parent.header, parent.hash, validators)
             self._verifier.check_body(block)
-            self._executed(hash_, block, parent, budget)
+            self._executed(hash_, block, parent, own_budget)
 
     def import_block(self, block: Block, budget: ExecutionBudget = UNLIMITED) -> bool:
         """Verify `block` in full, store it and make it the head. False if it is known already.
@@ -168,15 +170,16 @@ class Blockchain(History):
         Raises UnknownParent, BlockRefused, StorageError, or ExecutionInterruptedError when `budget` says so, and then
         nothing of it is stored. A block that was decided has no deadline: its budget only stops it with the node.
         """
-        with self._writer:
-            hash_ = self._hash_of(block)
+        hash_ = self._hash_of(block)
+        if self.knows(hash_):
+            return False
+        # Only a block with a quorum's seals may disturb what is being built or checked.
+        self._check_sealed(block, self._parent(block))
+        with self._speculation.importing(hash_), self._writer:
             if self.knows(hash_):
                 return False
             parent = self._parent(block)
-            validators = self.validators_after(parent.header)
-            self._verifier.check_sealed_header(
-                block.header, parent.header, parent.hash, validators, seals_known=self._verified.has(block.header)
-            )
+            self._check_sealed(block, parent)
             if not self._verified.has_body(block):
                 self._verifier.check_body(block)
             executed = self._executed(hash_, block, parent, budget)
@@ -195,10 +198,10 @@ class Blockchain(History):
     ) -> Block:
         """A block on the head with what fits of `candidates`, chosen until `deadline` (monotonic seconds). `extra_data`
         carries the round and no seals. The execution is kept for the import. ExecutionInterruptedError when `budget` is
-        cancelled: then there is no block."""
-        with self._writer:
+        cancelled, or when an import begins: then there is no block."""
+        with self._writer, self._speculation.running(budget) as own_budget:
             head = self._head
-            limits = SelectionLimits(deadline, self.settings.min_occupancy_ratio, budget)
+            limits = SelectionLimits(deadline, self.settings.min_occupancy_ratio, own_budget)
             builder = BlockBuilder(self.spec, self._engine, self.settings.gas_limit_target, self._permissions)
             draft = builder.draft(head.header, head.hash, timestamp, coinbase, extra_data)
             block, executed = builder.build(draft, head.header, candidates, limits, self.hash_at)
@@ -209,8 +212,9 @@ class Blockchain(History):
     def bulk_import(self) -> Iterator[None]:
         """Import many blocks with few flushes: each is still there wholly or not at all, and visible at once, but a
         crash may take back the last ones. For syncing and files: a block that this node helped to agree on waits for
-        the end of it, because the journal forgets what was signed for a block once it is imported."""
-        with self._writer:
+        the end of it, because the journal forgets what was signed for a block once it is imported. The first of
+        them must have been verified: what is being built or checked is given up for it."""
+        with self._speculation.importing(), self._writer:
             try:
                 with self._database.group():
                     yield
@@ -253,6 +257,12 @@ class Blockchain(History):
             raise UnknownParent(block.number, block.header.parent_hash)
         raise BlockRefused(
             "finality", f"block {block.number} competes with a final one; the head is {head.header.number}"
+        )
+
+    def _check_sealed(self, block: Block, parent: Head) -> None:
+        validators = self.validators_after(parent.header)
+        self._verifier.check_sealed_header(
+            block.header, parent.header, parent.hash, validators, seals_known=self._verified.has(block.header)
         )
 
     def _executed(self, hash_: bytes, block: Block, parent: Head, budget: ExecutionBudget) -> ExecutedBlock:

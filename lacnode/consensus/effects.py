@@ -46,10 +46,12 @@ class BuildBlock:
 
 @dataclass(frozen=True, slots=True)
 class CheckProposal:
-    """Check `block` (light header rules, execution, body) and answer with `ProposalChecked(digest, ...)`."""
+    """Check `block` (light header rules, execution, body) and answer with `ProposalChecked(digest, ...)`. It is proposed
+    for `round`: once that round is left, the answer is of no use."""
 
     digest: bytes
     block: Block
+    round: int
 
 
 @dataclass(frozen=True, slots=True)

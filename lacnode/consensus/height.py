@@ -212,7 +212,7 @@ class Height:
         """Our own block is checked like any other: what we would refuse from others we do not propose."""
         digest = committed_seal_hash(block.header)
         self._draft = draft.with_block(block, digest)
-        self._out.append(CheckProposal(digest, block))
+        self._out.append(CheckProposal(digest, block, self.round.number))
 
     def _propose_in_later_round(self, messages: Sequence[RoundChange]) -> None:
         """A quorum wants this round and it is ours: propose the block prepared last, or a new one."""
@@ -253,7 +253,7 @@ class Height:
         """Have the block checked."""
         digest = proposal.signed.payload.digest
         self._checks[digest] = proposal
-        self._out.append(CheckProposal(digest, proposal.block))
+        self._out.append(CheckProposal(digest, proposal.block, round_id_of(proposal).round))
         if len(self._checks) > MAX_PROPOSALS_CHECKED:
             del self._checks[min(self._checks, key=lambda checked: round_id_of(self._checks[checked]).round)]
 

@@ -101,6 +101,13 @@ class Ibft:
         return effects
 
     @property
+    def position(self) -> tuple[int, int]:
+        """The height and the round that the node is in; (0, 0) before there is a head."""
+        if self._head is None:
+            return 0, 0
+        return self._head.header.number + 1, 0 if self._height is None else self._height.round.number
+
+    @property
     def status(self) -> ConsensusStatus:
         """Where agreement stands now."""
         head, height = self._head, self._height

@@ -243,6 +243,7 @@ class Node:
                 self._blocks.announce,
                 self._consensus_peers.blame,
             ),
+            proposal_worker=ThreadWorker(),
             state_worker=self._state_worker,
             log_worker=self._log_worker,
             signing_worker=ThreadWorker(lets_go=True),

@@ -10,6 +10,7 @@ from lacnode.chain.blockchain import Blockchain
 from lacnode.chain.selection import Candidate
 from lacnode.consensus.ballot import Ballot
 from lacnode.consensus.extra_data import VANITY_SIZE, ExtraData
+from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.fees import next_base_fee
 from lacnode.primitives.block import Block
 
@@ -41,8 +42,9 @@ class PoolBlockMaker:
         self._vanity = vanity[:VANITY_SIZE].rjust(VANITY_SIZE, b"\0")
         self._selection_share = selection_share
 
-    def build(self, height: int, round_: int, timestamp: int) -> Block:
-        """The block for (height, round). StaleHeight if the head has moved on meanwhile."""
+    def build(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> Block:
+        """The block for (height, round). StaleHeight if the head has moved on meanwhile, ExecutionCancelledError when
+        `budget` is cancelled."""
         head = self._chain.head
         if head.header.number + 1 != height:
             raise StaleHeight(f"block {height} was to be built, but the head is {head.header.number}")
@@ -56,7 +58,7 @@ class PoolBlockMaker:
         period = self._chain.spec.ibft.at(height).block_period_ms / 1000
         deadline = time.monotonic() + self._selection_share * period
         candidates = self._offer(next_base_fee(self._chain.spec, head.header, timestamp))
-        return self._chain.build_block(timestamp, self._address, extra.encode(), candidates, deadline)
+        return self._chain.build_block(timestamp, self._address, extra.encode(), candidates, deadline, budget)
 
 
 class StaleHeight(Exception):

@@ -50,10 +50,12 @@ from lacnode.consensus.events import (
 from lacnode.consensus.ibft import Ibft
 from lacnode.consensus.journal import Contradiction, Journal
 from lacnode.crypto.signer import Signer
+from lacnode.evm.budget import ExecutionBudget, ExecutionCancelledError, ExecutionInterruptedError
 from lacnode.primitives.block import Block
 from lacnode.rate_limited_log import RateLimitedLog
 from lacnode.validator.block_maker import StaleHeight
 from lacnode.validator.intake import Intake
+from lacnode.validator.proposal_work import ProposalWork
 from lacnode.validator.signing import ConsensusRecords, RecordedSigner, SigningQueue
 from lacnode.validator.timers import Timer
 from lacnode.workers.worker import Worker
@@ -67,7 +69,7 @@ LARGE_MESSAGE_BYTES = 64 * 2**10
 class BlockMaker(Protocol):
     """Builds the block this validator proposes (`validator.block_maker`)."""
 
-    def build(self, height: int, round_: int, timestamp: int) -> Block: ...
+    def build(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> Block: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +90,10 @@ class Outside:
 class Validator:
     """Drives one state machine. `now_ms` is the wall clock.
 
-    `state_worker` builds, checks and imports blocks: the one thread that writes state, shared with the synchronizer.
-    `log_worker` writes the consensus log, so that a signature never waits for an execution, and reads large messages.
-    `signing_worker` waits for the key; it must let go of work that is cancelled.
+    `proposal_worker` builds and checks blocks that are not decided. `state_worker` imports those that are: the one thread
+    that writes state, shared with the synchronizer. `log_worker` writes the consensus log, so that a signature never
+    waits for an execution, and reads large messages. `signing_worker` waits for the key; it must let go of work that is
+    cancelled.
     """
 
     def __init__(
@@ -103,6 +106,7 @@ class Validator:
         chain: Blockchain,
         maker: BlockMaker,
         outside: Outside,
+        proposal_worker: Worker,
         state_worker: Worker,
         log_worker: Worker,
         signing_worker: Worker,
@@ -114,7 +118,9 @@ class Validator:
         self._chain = chain
         self._maker = maker
         self._outside = outside
+        self._proposal_worker = proposal_worker
         self._state_worker = state_worker
+        self._proposal_work = ProposalWork()
         self._log_worker = log_worker
         self._now_ms = now_ms
         self._intake = Intake(message_limit)
@@ -183,6 +189,7 @@ class Validator:
                 answer = await self._carry_out(effect)
                 if answer is not None:
                     events.append(answer)
+            self._proposal_work.reached(*self.machine.position)
 
     async def _effects(self, event: Event) -> list[Effect]:
         """A peer's message can never stop this node: if it finds an error of ours, that is logged and it is dropped.
@@ -249,12 +256,14 @@ class Validator:
     # -- work in threads -------------------------------------------------------------------------------------------
 
     async def _build(self, effect: BuildBlock) -> None:
-        def build() -> Block:
-            return self._maker.build(effect.height, effect.round, effect.timestamp)
-
         try:
-            block = await self._state_worker.run(build)
+            with self._proposal_work.budget(effect.height, effect.round) as budget:
+                build = partial(self._maker.build, effect.height, effect.round, effect.timestamp, budget)
+                block = await self._proposal_worker.run(build)
         except StaleHeight:
+            return
+        except ExecutionInterruptedError as interrupted:
+            log.info("no block built", height=effect.height, round=effect.round, reason=str(interrupted))
             return
         except BlockRefused as error:
             log.error("no block built", height=effect.height, round=effect.round, reason=str(error))
@@ -264,9 +273,12 @@ class Validator:
     async def _check(self, effect: CheckProposal) -> None:
         failure: str | None = None
         try:
-            await self._state_worker.run(partial(self._chain.check_proposal, effect.block))
+            with self._proposal_work.budget(effect.block.number, effect.round) as budget:
+                await self._proposal_worker.run(partial(self._chain.check_proposal, effect.block, budget))
         except BlockRefused as error:
             failure = str(error)
+        except ExecutionInterruptedError as interrupted:
+            failure = f"check-interrupted: {interrupted}, for it did not end within round {effect.round}"
         self._intake.put(ProposalChecked(effect.digest, failure))
 
     async def _import(self, effect: ImportBlock) -> None:
@@ -276,6 +288,8 @@ class Validator:
             log.error("agreed block not imported", number=effect.block.number, reason=str(error))
             self._intake.put(ImportFailed(effect.block.number, effect.digest, str(error)))
             return
+        except ExecutionCancelledError:
+            return  # the node stops, and finds the block again when it starts
         self._outside.finalised(effect.block)
 
     def _current_head(self) -> HeadChanged:
