@@ -126,6 +126,8 @@ def _py_evm_state() -> Any:
 class _Offered:
     """A candidate that must be included."""
 
+    is_last = False
+
     def __init__(self, raw: bytes) -> None:
         self.transaction = Transaction.decode(raw)
         self.sender = SENDER.address
@@ -135,6 +137,9 @@ class _Offered:
 
     def skipped(self) -> None:
         raise AssertionError("skipped")
+
+    def interrupted(self, seconds: float) -> None:
+        raise AssertionError(f"interrupted after {seconds} s")
 
     def dropped(self, reason: RejectionReason) -> None:
         raise AssertionError(reason)

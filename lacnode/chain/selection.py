@@ -40,13 +40,18 @@ class Target(Protocol):
 
 
 class Candidate(Protocol):
-    """A transaction offered for a block. Exactly one of the three methods is called, unless it is never looked at."""
+    """A transaction offered for a block. Exactly one of the four methods is called, unless it is never looked at."""
 
     @property
     def transaction(self) -> Transaction: ...
 
     @property
     def sender(self) -> bytes: ...
+
+    @property
+    def is_last(self) -> bool:
+        """Whether it is offered after all others, for it is likely to take long."""
+        ...
 
     def included(self) -> None:
         """It is in the block."""
@@ -56,9 +61,22 @@ class Candidate(Protocol):
         """Not in this block; it may be in a later one."""
         ...
 
+    def interrupted(self, seconds: float) -> None:
+        """It was executed for `seconds`, which is as much as one transaction gets, and did not end."""
+        ...
+
     def dropped(self, reason: RejectionReason) -> None:
         """It is in no block that follows from this state."""
         ...
+
+
+BLOCK_SHARE = 0.5
+"""The part of the selection time that the chosen transactions may take together. The other validators take as long to
+check the block, and a period must suffice for both."""
+
+TRANSACTION_SHARE = 0.25
+"""The part of the selection time that one transaction may take. One that is offered last may take all that is left to the
+block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,34 +93,64 @@ def select(
     block: Target, gas_limit: int, candidates: Iterable[Candidate], limits: SelectionLimits
 ) -> tuple[Transaction, ...]:
     """Add to `block` what fits of `candidates`; the transactions added, in order."""
-    chosen: list[Transaction] = []
+    selection = _Selection(block, limits)
     for candidate in candidates:
-        if time.monotonic() >= limits.deadline:
+        if selection.is_over or (candidate.is_last and selection.has_interrupted):
             break
         if candidate.transaction.gas_limit > block.gas_left:
             if _full_enough(block, gas_limit, limits.min_occupancy_ratio):
                 break
             candidate.skipped()
-        elif _add(block, candidate, limits.budget.with_deadline(limits.deadline)):
-            chosen.append(candidate.transaction)
-    return tuple(chosen)
+        else:
+            selection.add(candidate)
+    return tuple(selection.chosen)
 
 
 def _full_enough(block: Target, gas_limit: int, ratio: float) -> bool:
     return block.gas_left < SMALLEST_TRANSACTION or gas_limit - block.gas_left >= ratio * gas_limit
 
 
-def _add(block: Target, candidate: Candidate, budget: ExecutionBudget) -> bool:
-    try:
-        block.add(candidate.transaction, candidate.sender, budget)
-    except BudgetExceededError:
-        candidate.dropped(RejectionReason.TX_EVALUATION_TOO_LONG)
-        return False
-    except TransactionRejected as rejected:
-        if rejected.reason in TRANSIENT:
-            candidate.skipped()
+class _Selection:
+    """What was chosen so far, and what time is left."""
+
+    def __init__(self, block: Target, limits: SelectionLimits) -> None:
+        self.chosen: list[Transaction] = []
+        self.has_interrupted = False
+        """Whether a transaction took too long. Of those that are likely to, one a block is enough."""
+        self._block = block
+        self._budget = limits.budget.with_deadline(limits.deadline)
+        seconds = max(0.0, limits.deadline - time.monotonic())
+        self._transaction_seconds = TRANSACTION_SHARE * seconds
+        self._block_seconds_left = BLOCK_SHARE * seconds
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is no time for another transaction."""
+        return self._block_seconds_left <= 0 or time.monotonic() >= self._budget.deadline_seconds
+
+    def add(self, candidate: Candidate) -> None:
+        started = time.monotonic()
+        share = self._block_seconds_left
+        if not candidate.is_last:
+            share = min(share, self._transaction_seconds)
+        try:
+            self._block.add(candidate.transaction, candidate.sender, self._budget.with_deadline(started + share))
+        except BudgetExceededError:
+            self._interrupted(candidate, time.monotonic() - started)
+        except TransactionRejected as rejected:
+            if rejected.reason in TRANSIENT:
+                candidate.skipped()
+            else:
+                candidate.dropped(rejected.reason)
         else:
-            candidate.dropped(rejected.reason)
-        return False
-    candidate.included()
-    return True
+            self._block_seconds_left -= time.monotonic() - started
+            self.chosen.append(candidate.transaction)
+            candidate.included()
+
+    def _interrupted(self, candidate: Candidate, seconds: float) -> None:
+        self.has_interrupted = True
+        if seconds >= self._transaction_seconds:
+            candidate.interrupted(seconds)
+        else:
+            # The block's time was over before the transaction's: that says nothing about it.
+            candidate.skipped()

@@ -233,7 +233,7 @@ class Node:
                 self.chain,
                 self.key.address,
                 self.ballot,
-                self.pool.candidates,
+                lambda base_fee: self.pool.candidates(base_fee, time.time()),
                 vanity=self.config.mining.vanity,
                 selection_share=self.config.mining.selection_share,
             ),

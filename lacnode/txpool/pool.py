@@ -12,10 +12,13 @@ from dataclasses import dataclass, replace
 import structlog
 
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
+from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.transaction import Transaction
+from lacnode.rate_limited_log import RateLimitedLog
 from lacnode.txpool.admission import Admission, Admitted, HeadState
+from lacnode.txpool.long_transactions import LongTransactions
 from lacnode.txpool.order import ImportanceOrder
-from lacnode.txpool.pooled import PoolCandidate, PooledTransaction, Verdict
+from lacnode.txpool.pooled import PoolCandidate, PooledTransaction, Rank, Verdict
 from lacnode.txpool.replacement import may_replace
 from lacnode.txpool.settings import PoolSettings
 
@@ -44,6 +47,9 @@ class TransactionPool:
         self._by_hash: dict[bytes, PooledTransaction] = {}
         self._by_sender: dict[bytes, dict[int, PooledTransaction]] = {}
         self._order = ImportanceOrder()
+        self._long = LongTransactions()
+        self._now = 0.0
+        self._log = RateLimitedLog("txpool", lambda: self._now)
         self._sequence = 0
         self._added: list[Listener] = []
         self._dropped: list[Listener] = []
@@ -70,6 +76,8 @@ class TransactionPool:
         """Pool `transaction`, received at `now` (Unix seconds); TransactionRejected with Besu's reason if it may not
         enter."""
         self._check_new(transaction)
+        self._now = now
+        self._check_not_long(transaction, now)
         admitted = self._admission.check(transaction, local=local)
         with self._lock:
             self._check_new(transaction)
@@ -84,6 +92,14 @@ class TransactionPool:
     def _check_new(self, transaction: Transaction) -> None:
         if transaction.hash in self._by_hash:
             raise TransactionRejected(RejectionReason.TRANSACTION_ALREADY_KNOWN, "it is pooled already")
+
+    def _check_not_long(self, transaction: Transaction, now: float) -> None:
+        seconds = self._long.refused_seconds(transaction.hash, now)
+        if seconds:
+            raise TransactionRejected(
+                RejectionReason.TX_EVALUATION_TOO_LONG,
+                f"its execution took longer than a block has time for; it is tried again in {seconds:.0f} s",
+            )
 
     def _checked_head(self, transaction: Transaction, admitted: Admitted) -> HeadState:
         """The head under the lock, if the nonce suits it: a block may have been imported since admission."""
@@ -155,7 +171,26 @@ class TransactionPool:
                 self._remove(pooled)
         self._tell_dropped(old)
 
-    def _drop(self, pooled: PooledTransaction, reason: RejectionReason) -> None:
+    def interrupted(self, candidate: PoolCandidate, seconds: float) -> None:
+        """The execution of `candidate` was interrupted after `seconds`. If it was offered last, it had all the time that
+        a block has for one, and is dropped; otherwise it is offered last from now on, with its sender's others."""
+        pooled = candidate.pooled
+        with self._lock:
+            self._long.interrupted(pooled.sender, self._now)
+            if candidate.is_last:
+                self._long.dropped(pooled.transaction.hash, self._now)
+            self._log.warning(
+                pooled.sender,
+                "transaction took too long: " + ("dropped" if candidate.is_last else "put off"),
+                hash=to_hex(pooled.transaction.hash),
+                sender=to_hex(pooled.sender),
+                seconds=round(seconds, 2),
+                gas_limit=pooled.transaction.gas_limit,
+            )
+        if candidate.is_last:
+            candidate.dropped(RejectionReason.TX_EVALUATION_TOO_LONG)
+
+    def drop(self, pooled: PooledTransaction, reason: RejectionReason) -> None:
         with self._lock:
             known = self._by_hash.get(pooled.transaction.hash)
             if known is not None:
@@ -181,7 +216,8 @@ class TransactionPool:
     # -- looking -------------------------------------------------------------------------------------------------
 
     def knows(self, hash_: bytes) -> bool:
-        return hash_ in self._by_hash
+        """Whether a peer need not send the transaction with this hash: it is here, or it was dropped for taking too long."""
+        return hash_ in self._by_hash or bool(self._long.refused_seconds(hash_, self._now))
 
     def pooled(self, hash_: bytes) -> PooledTransaction | None:
         """The pooled transaction with this hash."""
@@ -217,24 +253,31 @@ class TransactionPool:
 
     # -- blocks --------------------------------------------------------------------------------------------------
 
-    def candidates(self, base_fee: int | None) -> Iterator[PoolCandidate]:
-        """What a block with `base_fee` may take, best first, each sender's in order of nonce.
+    def candidates(self, base_fee: int | None, now: float) -> Iterator[PoolCandidate]:
+        """What a block with `base_fee` may take at `now` (Unix seconds), best first, each sender's in order of nonce. What
+        is likely to take long comes last.
 
         A transaction that is not included keeps its sender's later ones out of this block.
         """
+        self._now = now
         queues = self._queues()
-        heap = [(queue[-1].rank(base_fee), sender) for sender, queue in queues.items()]
+
+        def turn(pooled: PooledTransaction) -> tuple[bool, Rank, bytes]:
+            is_last = pooled.is_free_and_large(base_fee) or self._long.is_sender_last(pooled.sender, now)
+            return is_last, pooled.rank(base_fee), pooled.sender
+
+        heap = [turn(queue[-1]) for queue in queues.values()]
         heapq.heapify(heap)
         while heap:
-            _, sender = heapq.heappop(heap)
+            is_last, _, sender = heapq.heappop(heap)
             queue = queues[sender]
             pooled = queue.pop()
             if not self._pays(pooled, base_fee):
                 continue
-            candidate = PoolCandidate(pooled, self._drop)
+            candidate = PoolCandidate(pooled, self, is_last=is_last)
             yield candidate
             if candidate.verdict is Verdict.INCLUDED and queue:
-                heapq.heappush(heap, (queue[-1].rank(base_fee), sender))
+                heapq.heappush(heap, turn(queue[-1]))
 
     def _queues(self) -> dict[bytes, list[PooledTransaction]]:
         """For each sender what can be executed from its account nonce on, the first last."""

@@ -1,11 +1,15 @@
 """A transaction in the pool, and one offered to a block."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Protocol
 
 from lacnode.evm.rejection import RejectionReason
 from lacnode.primitives.transaction import Transaction
+
+LARGE_GAS = 300_000
+"""Units of gas: 0.15 s of the slowest instructions. Among transactions that pay nothing, those that announce more are
+offered last."""
 
 Rank = tuple[bool, int, int]
 """Smaller is more important. No two transactions of a pool have the same."""
@@ -23,6 +27,11 @@ class PooledTransaction:
     sequence: int
     added_at: float
 
+    def is_free_and_large(self, base_fee: int | None) -> bool:
+        """Whether it pays nothing and announces more gas than ordinary transactions need. What it announces is all that is
+        known of the time that it may take."""
+        return self.transaction.gas_limit > LARGE_GAS and self.transaction.effective_gas_price(base_fee) == 0
+
     def rank(self, base_fee: int | None) -> Rank:
         """What goes first: priority, then price, then arrival."""
         return (not self.priority, -self.transaction.effective_gas_price(base_fee), self.sequence)
@@ -37,15 +46,23 @@ class Verdict(Enum):
     DROPPED = auto()
 
 
+class Offering(Protocol):
+    """The pool, as its candidates know it."""
+
+    def drop(self, pooled: PooledTransaction, reason: RejectionReason) -> None: ...
+    def interrupted(self, candidate: "PoolCandidate", seconds: float) -> None: ...
+
+
 class PoolCandidate:
     """A transaction offered to a block builder (see `chain.selection.Candidate`)."""
 
-    def __init__(self, pooled: PooledTransaction, drop: Callable[[PooledTransaction, RejectionReason], None]) -> None:
+    def __init__(self, pooled: PooledTransaction, pool: Offering, *, is_last: bool) -> None:
         self.transaction = pooled.transaction
         self.sender = pooled.sender
+        self.pooled = pooled
+        self.is_last = is_last
         self.verdict = Verdict.UNSEEN
-        self._pooled = pooled
-        self._drop = drop
+        self._pool = pool
 
     def included(self) -> None:
         """It is in the block; the pool hears of it again when the block is imported."""
@@ -55,7 +72,12 @@ class PoolCandidate:
         """Not now."""
         self.verdict = Verdict.SKIPPED
 
+    def interrupted(self, seconds: float) -> None:
+        """It took too long."""
+        self.verdict = Verdict.SKIPPED
+        self._pool.interrupted(self, seconds)
+
     def dropped(self, reason: RejectionReason) -> None:
         """Never from this state: it leaves the pool."""
         self.verdict = Verdict.DROPPED
-        self._drop(self._pooled, reason)
+        self._pool.drop(self.pooled, reason)

@@ -217,7 +217,7 @@ class Peerless:
         head = self.chain.head.header
         extra = ExtraData(bytes(32), (VALIDATOR.address,)).encode()
         timestamp = head.timestamp + 1
-        candidates = self.pool.candidates(self.chain.next_base_fee(timestamp))
+        candidates = self.pool.candidates(self.chain.next_base_fee(timestamp), timestamp)
         return self.chain.build_block(timestamp, VALIDATOR.address, extra, candidates, time.monotonic() + 30)
 
     def grow(self, blocks: int = 1) -> Block:

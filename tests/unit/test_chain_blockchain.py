@@ -99,12 +99,16 @@ class Offer:
     transaction: Transaction
     sender: bytes = PAYER.address
     verdict: str | RejectionReason | None = None
+    is_last: bool = False
 
     def included(self) -> None:
         self.verdict = "included"
 
     def skipped(self) -> None:
         self.verdict = "skipped"
+
+    def interrupted(self, seconds: float) -> None:
+        self.verdict = "interrupted"
 
     def dropped(self, reason: RejectionReason) -> None:
         self.verdict = reason

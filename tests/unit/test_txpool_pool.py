@@ -18,10 +18,13 @@ SENDERS = [NodeKey.of(bytes([n]) * 32) for n in range(0x60, 0x70)]
 PAID = PoolSettings(sender_share=1.0)
 
 
+NOW = 1_700_000_000.0
+
+
 def offered(at: Peerless, base_fee: int | None = None) -> list[Transaction]:
     """What a block would take if everything fitted."""
     taken = []
-    for candidate in at.pool.candidates(base_fee):
+    for candidate in at.pool.candidates(base_fee, NOW):
         candidate.included()
         taken.append(candidate.transaction)
     return taken
@@ -187,7 +190,7 @@ class TestOffering:
         at = node()
         at.send(signed(nonce=0), signed(nonce=1), signed(POOR))
         taken = []
-        for candidate in at.pool.candidates(None):
+        for candidate in at.pool.candidates(None, NOW):
             taken.append(candidate.transaction)
             if candidate.sender == RICH.address:
                 candidate.skipped()
@@ -199,7 +202,7 @@ class TestOffering:
     def test_a_dropped_one_leaves_the_pool(self) -> None:
         at = node()
         at.send(signed(nonce=0), signed(nonce=1))
-        for candidate in at.pool.candidates(None):
+        for candidate in at.pool.candidates(None, NOW):
             candidate.dropped(Reason.UPFRONT_COST_EXCEEDS_BALANCE)
         assert at.pooled == [signed(nonce=1)]
         assert at.dropped == [signed(nonce=0)]

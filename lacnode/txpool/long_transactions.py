@@ -1,0 +1,50 @@
+"""Transactions whose execution took longer than a block has time for, and their senders.
+
+The pool drops such a transaction. It is in other nodes' pools, and its sender has it: without memory it would come back
+and cost the next block as much. Holds no lock of its own.
+"""
+
+from collections import OrderedDict
+
+HASHES_REMEMBERED = 4096
+SENDERS_REMEMBERED = 1024
+"""Beyond these, what was remembered first is forgotten first."""
+
+REFUSED_SECONDS = 600
+"""How long a dropped transaction is refused."""
+
+SENDER_LAST_SECONDS = 60
+"""How long the transactions of its sender are offered after all others."""
+
+
+class LongTransactions:
+    """What took too long. Times are in seconds of any one clock."""
+
+    def __init__(self) -> None:
+        self._hashes: OrderedDict[bytes, float] = OrderedDict()
+        self._senders: OrderedDict[bytes, float] = OrderedDict()
+
+    def interrupted(self, sender: bytes, now: float) -> None:
+        """A transaction of `sender` was interrupted."""
+        _remember(self._senders, sender, now + SENDER_LAST_SECONDS, SENDERS_REMEMBERED)
+
+    def dropped(self, hash_: bytes, now: float) -> None:
+        """The transaction with this hash was dropped for it."""
+        _remember(self._hashes, hash_, now + REFUSED_SECONDS, HASHES_REMEMBERED)
+
+    def refused_seconds(self, hash_: bytes, now: float) -> float:
+        """For how long the transaction with this hash is refused from `now` on; 0 if it is not."""
+        # Not longer than from the start: the clock may have been set back.
+        return min(max(0.0, self._hashes.get(hash_, now) - now), REFUSED_SECONDS)
+
+    def is_sender_last(self, sender: bytes, now: float) -> bool:
+        """Whether transactions of `sender` are offered after all others."""
+        until = self._senders.get(sender)
+        return until is not None and now < until
+
+
+def _remember(times: OrderedDict[bytes, float], key: bytes, until: float, most: int) -> None:
+    times[key] = until
+    times.move_to_end(key)
+    if len(times) > most:
+        times.popitem(last=False)

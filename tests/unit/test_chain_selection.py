@@ -1,0 +1,95 @@
+"""Which transactions a block takes when time is short: each has its share, and the block has one."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from lacnode.chain.selection import BLOCK_SHARE, TRANSACTION_SHARE, SelectionLimits, select
+from lacnode.evm.budget import UNLIMITED, ExecutionBudget, ExecutionCancelledError
+from lacnode.primitives.receipt import Receipt
+from lacnode.primitives.transaction import Transaction
+from tests.unit.test_chain_blockchain import Offer, transaction
+
+GAS_LIMIT = 10_000_000
+
+
+@dataclass
+class Clocked:
+    """A block whose transactions take as many seconds of a hand-made clock as their nonce says, in steps of a tenth."""
+
+    now: float = 100.0
+    gas_left: int = GAS_LIMIT
+    taken: list[Transaction] = field(default_factory=list)
+    on_add: Callable[[], None] = lambda: None
+
+    def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
+        self.on_add()
+        for _ in range(10 * transaction.nonce):
+            self.now += 0.1
+            budget.check()
+        self.taken.append(transaction)
+        return Receipt.of(0, 1, None, 21_000, ())
+
+
+@pytest.fixture
+def block(monkeypatch: pytest.MonkeyPatch) -> Clocked:
+    made = Clocked()
+    monkeypatch.setattr(time, "monotonic", lambda: made.now)
+    return made
+
+
+def takes(seconds: int, *, is_last: bool = False) -> Offer:
+    return Offer(transaction(seconds), is_last=is_last)
+
+
+def verdicts(block: Clocked, offers: Sequence[Offer], seconds: float = 40, budget: ExecutionBudget = UNLIMITED) -> list:  # type: ignore[type-arg]
+    select(block, GAS_LIMIT, offers, SelectionLimits(block.now + seconds, 0.8, budget))
+    return [offer.verdict for offer in offers]
+
+
+def test_a_transaction_that_takes_more_than_its_share_is_interrupted_and_the_block_goes_on(block: Clocked) -> None:
+    assert TRANSACTION_SHARE * 40 == 10
+    assert verdicts(block, [takes(1), takes(11), takes(9), takes(1)]) == [
+        "included",
+        "interrupted",
+        "included",
+        "included",
+    ]
+    assert [each.nonce for each in block.taken] == [1, 9, 1]
+
+
+def test_the_chosen_ones_together_take_no_more_than_the_blocks_share(block: Clocked) -> None:
+    assert BLOCK_SHARE * 40 == 20
+    assert verdicts(block, [takes(8), takes(8), takes(8), takes(1)]) == ["included", "included", "skipped", "included"]
+
+
+def test_nothing_is_begun_after_the_deadline(block: Clocked) -> None:
+    offers = [takes(11), takes(11), takes(11), takes(11), takes(1)]
+    assert verdicts(block, offers) == ["interrupted"] * 3 + ["skipped", None]
+    assert block.now < 100 + 41
+
+
+def test_of_those_that_are_offered_last_one_is_interrupted_and_no_more(block: Clocked) -> None:
+    offers = [takes(1), takes(25, is_last=True), takes(1, is_last=True)]
+    assert verdicts(block, offers) == ["included", "interrupted", None]
+    assert verdicts(block, [takes(11), takes(2), takes(1, is_last=True)]) == ["interrupted", "included", None]
+
+
+def test_what_ends_in_time_is_taken_though_it_is_offered_last(block: Clocked) -> None:
+    assert verdicts(block, [takes(2, is_last=True), takes(3, is_last=True)]) == ["included", "included"]
+
+
+def test_a_transaction_that_is_offered_last_has_all_the_time_that_the_block_has_left(block: Clocked) -> None:
+    assert verdicts(block, [takes(2), takes(17, is_last=True)]) == ["included", "included"]
+    assert verdicts(block, [takes(2), takes(19, is_last=True)]) == ["included", "interrupted"]
+
+
+def test_a_selection_that_is_cancelled_ends_at_once(block: Clocked) -> None:
+    budget = ExecutionBudget()
+    block.on_add = budget.cancel
+    offers = [takes(1), takes(1)]
+    with pytest.raises(ExecutionCancelledError):
+        verdicts(block, offers, budget=budget)
+    assert [offer.verdict for offer in offers] == [None, None]

@@ -1,0 +1,118 @@
+"""Transactions that took too long: put off, dropped, and remembered for a while; their senders come last."""
+
+from dataclasses import replace
+
+import pytest
+
+from lacnode.crypto.node_key import NodeKey
+from lacnode.evm.rejection import RejectionReason as Reason
+from lacnode.evm.rejection import TransactionRejected
+from lacnode.primitives.transaction import Transaction
+from lacnode.txpool import long_transactions
+from lacnode.txpool.long_transactions import REFUSED_SECONDS, SENDER_LAST_SECONDS, LongTransactions
+from lacnode.txpool.pooled import LARGE_GAS, PoolCandidate
+from tests.unit.rpc_chain import FREE, POOR, RICH, Peerless, node, signed
+
+NOW = 1_700_000_000.0
+OTHER = NodeKey.of(b"\x77" * 32)
+
+
+def order(at: Peerless, now: float = NOW) -> list[PoolCandidate]:
+    candidates = []
+    for candidate in at.pool.candidates(None, now):
+        candidate.included()
+        candidates.append(candidate)
+    return candidates
+
+
+def transactions(candidates: list[PoolCandidate]) -> list[Transaction]:
+    return [candidate.transaction for candidate in candidates]
+
+
+def large(key: NodeKey = RICH, nonce: int = 0) -> Transaction:
+    return signed(key, nonce=nonce, gas=LARGE_GAS + 1)
+
+
+def test_free_transactions_that_announce_much_gas_come_last() -> None:
+    at = node(FREE)
+    at.send(large(RICH), signed(POOR), signed(OTHER, gas=LARGE_GAS))
+    candidates = order(at)
+    assert transactions(candidates) == [signed(POOR), signed(OTHER, gas=LARGE_GAS), large(RICH)]
+    assert [candidate.is_last for candidate in candidates] == [False, False, True]
+
+
+def test_one_that_pays_keeps_its_place() -> None:
+    at = node(replace(FREE, local_priority=False))
+    paying = signed(RICH, gas=LARGE_GAS + 1, price=5)
+    at.send(signed(POOR), paying)
+    assert transactions(order(at)) == [paying, signed(POOR)]
+
+
+def interrupt(at: Peerless, which: Transaction, now: float = NOW) -> None:
+    for candidate in at.pool.candidates(None, now):
+        if candidate.transaction == which:
+            candidate.interrupted(1.5)
+        else:
+            candidate.included()
+
+
+def test_one_that_was_interrupted_is_put_off_with_its_sender_and_then_dropped() -> None:
+    at = node(FREE)
+    slow = signed(RICH)
+    at.send(slow, signed(RICH, nonce=1), signed(POOR))
+    interrupt(at, slow)
+    assert at.dropped == []
+    candidates = order(at)
+    assert transactions(candidates) == [signed(POOR), slow, signed(RICH, nonce=1)]
+    assert [candidate.is_last for candidate in candidates] == [False, True, True]
+    interrupt(at, slow)
+    assert at.dropped == [slow]
+    assert slow not in at.pooled
+
+
+def test_one_that_was_dropped_does_not_come_back_for_a_while() -> None:
+    at = node(FREE)
+    at.send(large())
+    interrupt(at, large())
+    assert at.dropped == [large()]
+    assert at.pool.knows(large().hash)
+    for local in (True, False):
+        with pytest.raises(TransactionRejected, match=f"tried again in {REFUSED_SECONDS} s") as rejected:
+            at.pool.add(large(), local=local, now=NOW)
+        assert rejected.value.reason is Reason.TX_EVALUATION_TOO_LONG
+    at.send(large(), now=NOW + REFUSED_SECONDS)
+    assert at.pooled == [large()]
+
+
+def test_its_sender_is_told_why() -> None:
+    at = node(FREE)
+    at.send(large())
+    interrupt(at, large(), now=4_000_000_000.0)
+    code, message = at.fails("eth_sendRawTransaction", "0x" + large().raw.hex())
+    assert (code, message) == (-32000, "Transaction took too long to execute")
+
+
+def test_its_sender_comes_last_for_a_while_only() -> None:
+    at = node(FREE)
+    at.send(large(), signed(POOR))
+    interrupt(at, large())
+    at.send(signed(RICH))
+    assert [candidate.is_last for candidate in order(at)] == [False, True]
+    assert [candidate.is_last for candidate in order(at, NOW + SENDER_LAST_SECONDS)] == [False, False]
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(long_transactions, "HASHES_REMEMBERED", 3)
+    monkeypatch.setattr(long_transactions, "SENDERS_REMEMBERED", 3)
+    memory = LongTransactions()
+    for number in range(5):
+        memory.dropped(bytes([number]), NOW)
+        memory.interrupted(bytes([number]), NOW)
+    assert [bool(memory.refused_seconds(bytes([number]), NOW)) for number in range(5)] == [False] * 2 + [True] * 3
+    assert [memory.is_sender_last(bytes([number]), NOW) for number in range(5)] == [False] * 2 + [True] * 3
+
+
+def test_a_clock_that_is_set_back_makes_nothing_last_longer() -> None:
+    memory = LongTransactions()
+    memory.dropped(b"hash", NOW)
+    assert memory.refused_seconds(b"hash", NOW - 10**6) == REFUSED_SECONDS
