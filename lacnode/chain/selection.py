@@ -95,6 +95,7 @@ def select(
     """Add to `block` what fits of `candidates`; the transactions added, in order."""
     selection = _Selection(block, limits)
     for candidate in candidates:
+        limits.budget.check()
         if selection.is_over or (candidate.is_last and selection.has_interrupted):
             break
         if candidate.transaction.gas_limit > block.gas_left:

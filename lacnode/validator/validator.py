@@ -277,8 +277,8 @@ class Validator:
                 await self._proposal_worker.run(partial(self._chain.check_proposal, effect.block, budget))
         except BlockRefused as error:
             failure = str(error)
-        except ExecutionInterruptedError as interrupted:
-            failure = f"check-interrupted: {interrupted}, for it did not end within round {effect.round}"
+        except ExecutionInterruptedError:
+            failure = f"check-interrupted: the check did not end within round {effect.round}"
         self._intake.put(ProposalChecked(effect.digest, failure))
 
     async def _import(self, effect: ImportBlock) -> None:
