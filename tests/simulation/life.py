@@ -97,6 +97,9 @@ class Life:
                 self.exchange.announce,
                 lambda address, fault: self._consensus_peers.blame(address, fault),
             ),
+            proposal_worker=VirtualWorker(
+                clock,
+            ),
             state_worker=state_worker,
             log_worker=self._log_worker,
             signing_worker=VirtualWorker(clock, lambda: node.speeds.sign_ms),

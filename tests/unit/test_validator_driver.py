@@ -62,6 +62,7 @@ class Stage:
             chain=chain,
             maker=nothing,
             outside=Outside(nothing, nothing, nothing, lambda address, fault: self.blamed.append((address, fault))),
+            proposal_worker=ThreadWorker(),
             state_worker=ThreadWorker(),
             log_worker=ThreadWorker(),
             signing_worker=ThreadWorker(lets_go=True),
