@@ -28,6 +28,7 @@ class Machine:
     answer: list[Effect] = field(default_factory=list)
     error: Exception | None = None
     handled: list[tuple[Event, int]] = field(default_factory=list)
+    position: tuple[int, int] = (1, 0)
 
     def handle(self, event: Event, now_ms: int) -> list[Effect]:
         if not isinstance(event, MessageReceived):
