@@ -146,7 +146,6 @@ async def test_besu_6613() -> None:
     await must_reach(network, 4, 4 * (2_000 + 4_000 + 8_000))
 
 
-@pytest.mark.xfail(strict=True, reason="a build that no round waits for any more holds checks and imports up")
 @simulated
 async def test_besu_6732() -> None:
     """What was prepared and not committed is proposed again, the same block, even if nobody can build another."""
