@@ -128,6 +128,7 @@ def _weather(rng: random.Random) -> Weather:
         loss=rng.choice((0.0, 0.0, 0.05, 0.3)),
         duplication=rng.choice((0.0, 0.1)),
         reordering=rng.choice((0.0, 0.3)),
+        bytes_per_ms=rng.choice((0, 0, 0, 20, 200)),
     )
 
 

@@ -69,7 +69,7 @@ class Connections:
         a, b = self._nodes[pair[0]].life, self._nodes[pair[1]].life
         if a is None or b is None or not (a.can_meet and b.can_meet) or not self._links.connected(*pair):
             return
-        session = Session(a, b, self._carry, self._ended)
+        session = Session(a, b, self, self._ended)
         self._sessions[pair] = session
         session.begin()
 
@@ -85,7 +85,12 @@ class Connections:
         until = max(one.denied.get(other.key.public_key, 0), other.denied.get(one.key.public_key, 0))
         return until > self._clock.now_ms
 
-    def _carry(self, end: End, route: Route, deliver: Callable[[], None]) -> None:
+    # -- the wire of a session (`session.Wire`) --------------------------------------------------------------------
+
+    def busy_ms(self, size_bytes: int) -> int:
+        return self._links.busy_ms(size_bytes)
+
+    def carry(self, end: End, route: Route, deliver: Callable[[], None]) -> None:
         source, target = end.life.node.index, end.remote.life.node.index
         is_consensus = route.protocol == "IBF"
         if is_consensus and route.code == COMMIT and self.commit_loss > 0 and self._rng.random() < self.commit_loss:

@@ -10,13 +10,15 @@ from tests.simulation.clock import VirtualClock
 
 @dataclass(slots=True)
 class Weather:
-    """How bad the network is. Delays in milliseconds; the rest are probabilities."""
+    """How bad the network is. Delays in milliseconds; `bytes_per_ms` is what a wire carries each way, 0 for any number; the
+    rest are probabilities."""
 
     min_delay_ms: int = 5
     max_delay_ms: int = 40
     loss: float = 0.0
     duplication: float = 0.0
     reordering: float = 0.0
+    bytes_per_ms: int = 0
 
     @property
     def fair(self) -> "Weather":
@@ -45,6 +47,10 @@ class Links:
     def connected(self, a: int, b: int) -> bool:
         """Whether a message from `a` would reach `b` now."""
         return self._sides.get(a, 0) == self._sides.get(b, 0) and self.permits(a, b) and self.permits(b, a)
+
+    def busy_ms(self, size_bytes: int) -> int:
+        """For how long a message of this size keeps a wire busy."""
+        return size_bytes // self.weather.bytes_per_ms if self.weather.bytes_per_ms else 0
 
     def carry(self, source: int, target: int, deliver: Callable[[], None], *, may_lose: bool) -> bool:
         """Deliver after a while; where the weather may do so, twice or never. False if the wire is cut."""

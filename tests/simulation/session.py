@@ -6,7 +6,7 @@ handed on as `p2p.session` does it.
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
@@ -28,8 +28,16 @@ ETH_VERSION = 68
 TABLE = CapabilityTable.negotiate(CAPABILITIES, CAPABILITIES)
 ROUTES = {id_: route for id_ in range(64) if (route := TABLE.resolve(id_)) is not None}
 
-Carry = Callable[["End", Route, Callable[[], None]], None]
-"""Put something on the wire: the sending end, what it is, and what to do where it arrives."""
+
+class Wire(Protocol):
+    """What a session runs over."""
+
+    def busy_ms(self, size_bytes: int) -> int:
+        """For how long a message of this size keeps the wire busy."""
+
+    def carry(self, end: "End", route: Route, deliver: Callable[[], None]) -> None:
+        """Carry something: the sending end, what it is, and what to do where it arrives."""
+
 
 _decoded = functools.lru_cache(maxsize=512)(decode)
 
@@ -48,13 +56,13 @@ class SimulatedPeer(Peer):
 class End:
     """One end of a session: `life` has `peer`."""
 
-    def __init__(self, life: "Life", other: "Life", carry: Carry, end_session: Callable[[str], None]) -> None:
+    def __init__(self, life: "Life", other: "Life", wire: Wire, end_session: Callable[[str], None]) -> None:
         self.life = life
         self.remote: End
         self.outbox = Outbox()
         self.peer = _peer(other, self.outbox)
         self.peer.on_leave = lambda reason: end_session(f"we disconnected: {reason}")
-        self._carry = carry
+        self._wire = wire
         self._end_session = end_session
         self._requests, self._waiting = trio.open_memory_channel[EthMessage](PENDING_REQUESTS)
         self._scope = trio.CancelScope()
@@ -94,7 +102,10 @@ class End:
             message_id, body = await self.outbox.get()
             route = ROUTES.get(message_id)
             if route is not None:
-                self._carry(self, route, functools.partial(self.remote.arrive, route, body))
+                self._wire.carry(self, route, functools.partial(self.remote.arrive, route, body))
+                busy_ms = self._wire.busy_ms(len(body))
+                if busy_ms > 0:
+                    await self.life.node.clock.sleep(busy_ms)
 
     async def _serve(self) -> None:
         async for request in self._waiting:
@@ -105,10 +116,10 @@ class End:
 class Session:
     """Both ends. `ended(session)` is called when it is over; `is_torn` says that something sent was lost on the way."""
 
-    def __init__(self, a: "Life", b: "Life", carry: Carry, ended: Callable[["Session"], None]) -> None:
+    def __init__(self, a: "Life", b: "Life", wire: Wire, ended: Callable[["Session"], None]) -> None:
         self.is_torn = False
         self.is_open = True
-        self.ends = End(a, b, carry, self.close), End(b, a, carry, self.close)
+        self.ends = End(a, b, wire, self.close), End(b, a, wire, self.close)
         self.ends[0].remote, self.ends[1].remote = self.ends[1], self.ends[0]
         self._ended = ended
 

@@ -5,6 +5,8 @@ import random
 import pytest
 
 from tests.simulation.chain import Speeds
+from tests.simulation.ledger import Rules
+from tests.simulation.links import Weather
 from tests.simulation.network import Network
 from tests.simulation.play import simulated
 from tests.simulation.stage import STEADY, must_reach
@@ -70,3 +72,19 @@ async def test_a_processor_busy_with_calls() -> None:
         assert await network.run_until(lambda: min(node.height for node in free) >= before + 8, 8 * 2_000)  # noqa: B023
         network.steal_cpu(loaded, 1.0, 0)
         await must_reach(network, before + 10, 12_000)
+
+
+@simulated
+async def test_thin_wires() -> None:
+    """A node that fetches a long chain over a wire that is full with it takes part all the same: what agreement needs is
+    sent before what the fetching needs."""
+    weather = Weather(min_delay_ms=5, max_delay_ms=20, bytes_per_ms=100)
+    rules = Rules(block_period_ms=1000, request_timeout_ms=2000, epoch_length=30_000, has_transactions=True)
+    network = Network(5, random.Random(4), rules=rules, weather=weather, validators=4)
+    network.start(range(4))
+    await network.run_for(200_000)
+    before = min(node.height for node in network.nodes[:4])
+    assert before >= 190
+    network.start([4])
+    assert await network.run_until(lambda: network.nodes[4].height >= before, 60_000)
+    assert "round-expired" not in {topic for _, topic in network.notes}
