@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -23,6 +24,10 @@ from tests.mutants.tree import ROOT, Tree, Verdict
 
 MUTANTS = (*CONSENSUS, *NODE, *PERMISSIONING, *PRIVACY)
 T = TypeVar("T")
+
+MIN_LIMIT_SECONDS, LIMIT_FACTOR = 30.0, 5.0
+"""With a fault, tests may take so many times as long as without; then they hang, which is noticed as well."""
+
 ALL_CAUGHT, NOT_ALL_CAUGHT, CUT_SHORT = 0, 1, 3
 
 
@@ -51,19 +56,16 @@ def _try_all(mutants: Sequence[Mutant], processes: int) -> int:
     if stale:
         print(*stale, sep="\n")
         return NOT_ALL_CAUGHT
-    trees = [Tree() for _ in range(min(processes, len(mutants)))]
     verdicts: dict[str, Verdict] = {}
+    limits: dict[tuple[str, ...], float] = {}
     try:
-        for tree in trees:
-            tree.__enter__()
-        if not _tests_pass_without(trees, mutants):
-            return NOT_ALL_CAUGHT
-        _try_in(trees, mutants, verdicts)
+        with ExitStack() as stack:
+            trees = [stack.enter_context(Tree()) for _ in range(min(processes, len(mutants)))]
+            if not _tests_pass_without(trees, mutants, limits):
+                return NOT_ALL_CAUGHT
+            _try_in(trees, mutants, limits, verdicts)
     except Interrupted:
         print("cut short")
-    finally:
-        for tree in trees:
-            tree.__exit__()
     return _summary(mutants, verdicts, time.monotonic() - started)
 
 
@@ -75,11 +77,13 @@ def _staleness(mutant: Mutant) -> str | None:
     return None
 
 
-def _tests_pass_without(trees: Sequence[Tree], mutants: Sequence[Mutant]) -> bool:
-    """A test that fails anyway would catch everything."""
+def _tests_pass_without(trees: Sequence[Tree], mutants: Sequence[Mutant], limits: dict[tuple[str, ...], float]) -> bool:
+    """A test that fails anyway would catch everything. `limits` takes how long each run may take with a fault."""
     commands = list(dict.fromkeys(mutant.tests for mutant in mutants))
     print(f"{len(mutants)} faults; first the {len(commands)} test runs that look for them, without a fault", flush=True)
-    for number, (tests, (verdict, output)) in enumerate(_in_parallel(trees, commands, lambda tree, t: tree.run(t)), 1):
+    runs = _in_parallel(trees, commands, lambda tree, tests: tree.run(tests))
+    for number, (tests, verdict, seconds, output) in enumerate(runs, 1):
+        limits[tests] = max(MIN_LIMIT_SECONDS, LIMIT_FACTOR * seconds)
         if verdict is not Verdict.SURVIVED:
             print(f"these tests do not pass without a fault: {' '.join(tests)}\n{output}")
             return False
@@ -87,8 +91,14 @@ def _tests_pass_without(trees: Sequence[Tree], mutants: Sequence[Mutant]) -> boo
     return True
 
 
-def _try_in(trees: Sequence[Tree], mutants: Sequence[Mutant], verdicts: dict[str, Verdict]) -> None:
-    for mutant, (verdict, output) in _in_parallel(trees, mutants, lambda tree, mutant: tree.verdict(mutant)):
+def _try_in(
+    trees: Sequence[Tree],
+    mutants: Sequence[Mutant],
+    limits: dict[tuple[str, ...], float],
+    verdicts: dict[str, Verdict],
+) -> None:
+    runs = _in_parallel(trees, mutants, lambda tree, mutant: tree.verdict(mutant, limits[mutant.tests]))
+    for mutant, verdict, _, output in runs:
         verdicts[mutant.name] = verdict
         print(f"[{len(verdicts)}/{len(mutants)}] {mutant.name}: {verdict.value}", flush=True)
         if verdict is Verdict.BROKEN:
@@ -97,24 +107,25 @@ def _try_in(trees: Sequence[Tree], mutants: Sequence[Mutant], verdicts: dict[str
 
 def _in_parallel(
     trees: Sequence[Tree], items: Sequence[T], run: Callable[[Tree, T], Verdict]
-) -> Iterator[tuple[T, tuple[Verdict, str]]]:
-    """Each item with the verdict and the output of its run in one of the trees, in the order in which they end."""
+) -> Iterator[tuple[T, Verdict, float, str]]:
+    """Each item with the verdict, the seconds and the output of its run in one of the trees, in the order in which they
+    end."""
     free: SimpleQueue[Tree] = SimpleQueue()
     for tree in trees:
         free.put(tree)
 
-    def attempt(item: T) -> tuple[Verdict, str]:
+    def attempt(item: T) -> tuple[T, Verdict, float, str]:
         tree = free.get()
         try:
-            return run(tree, item), tree.output
+            return item, run(tree, item), tree.seconds, tree.output
         finally:
             free.put(tree)
 
     with ThreadPoolExecutor(len(trees)) as pool:
-        futures = {pool.submit(attempt, item): item for item in items}
+        futures = [pool.submit(attempt, item) for item in items]
         try:
             for future in as_completed(futures):
-                yield futures[future], future.result()
+                yield future.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             for tree in trees:

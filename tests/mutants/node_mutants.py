@@ -80,14 +80,14 @@ NODE = (
         "lacnode/validator/intake.py",
         "return len(lane.messages) < self._lane_messages and lane.bytes",
         "return lane.bytes",
-        ("tests/unit/test_consensus_intake.py",),
+        ("tests/unit/test_validator_intake.py",),
     ),
     Mutant(
         "strangers-have-a-lane",
         "lacnode/validator/intake.py",
         "        lane = self._lanes.get(message.sender)\n",
         "        lane = self._lanes.setdefault(message.sender, _Lane(0.0))\n",
-        ("tests/unit/test_consensus_intake.py",),
+        ("tests/unit/test_validator_intake.py",),
     ),
     Mutant(
         "sync-accepts-a-header-that-is-not-linked",
