@@ -55,6 +55,11 @@ def gobble(reading: Reading, params: Params) -> object:
     return len(bytearray(2**31))
 
 
+def fatten(reading: Reading, params: Params) -> object:
+    """Much memory, but not too much."""
+    return len(bytearray(b"x" * (300 << 20)))
+
+
 def process_id(reading: Reading, params: Params) -> object:
     print("something printed must not get among the answers")
     return os.getpid()
@@ -175,6 +180,13 @@ class TestEnds:
         async with reads(tmp_path) as read:
             assert await read.fails(handler) == (-32603, "Internal error")
             assert await read(eth_call, NUMBER, "latest") == to_hex(bytes(32))
+
+    async def test_a_process_that_has_grown_is_replaced(self, tmp_path: Path) -> None:
+        async with reads(tmp_path) as read:
+            pid = await read(process_id)
+            assert await read(process_id) == pid
+            assert await read(fatten) == 300 << 20
+            assert await read(process_id) != pid
 
     async def test_a_client_that_goes_away_frees_the_reader(self, tmp_path: Path) -> None:
         async with reads(tmp_path, call_seconds=600.0) as read:

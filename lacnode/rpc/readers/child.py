@@ -23,6 +23,7 @@ class ReaderChild:
         self._process = process
         assert process.stdin is not None
         assert process.stdout is not None
+        self._ends = False
         self._to, self._from = process.stdin, process.stdout
 
     @classmethod
@@ -49,12 +50,13 @@ class ReaderChild:
         answer = unpickled(await self._receive(size))
         if not isinstance(answer, Answer):
             raise ReaderDiedError
+        self._ends = answer.is_last
         return answer
 
     @property
     def is_running(self) -> bool:
-        """Whether the process has not ended."""
-        return self._process.poll() is None
+        """Whether the process can be asked once more."""
+        return not self._ends and self._process.poll() is None
 
     async def kill(self) -> None:
         """End the process, whatever it does."""

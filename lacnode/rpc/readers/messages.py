@@ -51,11 +51,12 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a reader says to a task."""
+    """What a reader says to a task. `is_last` if the process ends after it."""
 
     outcome: Outcome
     body: bytes = b""
     error: tuple[int, str, object] | None = None
+    is_last: bool = False
 
 
 def framed(message: Setup | Task | Answer) -> bytes:

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 from typing import BinaryIO
 
 import orjson
@@ -36,7 +37,7 @@ MEMORY_BYTES = 768 * 2**20
 """What a reader may allocate. The database's file, which it maps, does not count."""
 
 RECYCLE_BYTES = 256 * 2**20
-"""A reader that holds so much memory after a call ends, and a new one is started for the next call."""
+"""A reader that has held so much memory ends after its call, and a new one is started for the next call."""
 
 
 WATCH_MILLISECONDS = 500
@@ -85,15 +86,18 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     reader = Reader(setup)
     while isinstance(task := read_message(requests.read), Task):
-        answers.write(framed(reader.answer(task)))
+        answer = reader.answer(task)
+        is_last = _peak_bytes() > RECYCLE_BYTES
+        answers.write(framed(replace(answer, is_last=is_last)))
         answers.flush()
-        if _resident_bytes() > RECYCLE_BYTES:
+        if is_last:
             return
 
 
-def _resident_bytes() -> int:
-    with open("/proc/self/statm", "rb") as statistics:
-        return int(statistics.read().split()[1]) * resource.getpagesize()
+def _peak_bytes() -> int:
+    """The most memory that this process has held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _end_with_node(descriptor: int) -> None:
