@@ -87,7 +87,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     reader = Reader(setup)
     while isinstance(task := read_message(requests.read), Task):
         answer = reader.answer(task)
-        is_last = _peak_bytes() > RECYCLE_BYTES
+        is_last = answer.outcome is not Outcome.BEHIND and _peak_bytes() > RECYCLE_BYTES
         answers.write(framed(replace(answer, is_last=is_last)))
         answers.flush()
         if is_last:
