@@ -72,11 +72,11 @@ CONSENSUS = (
         ("tests/simulation/test_scenarios.py", "-k", "besu_6613"),
     ),
     Mutant(
-        "anyone-may-propose",
+        "certificate-of-a-proposal-out-of-turn",
         VALIDATION,
         '_require(signed.author == committee.proposer(round_id.round), f"0x{signed.author.hex()} is not the proposer")',
         '_require(signed.author in committee.validators, f"0x{signed.author.hex()} is not the proposer")',
-        ("tests/unit/test_consensus_round.py",),
+        ("tests/unit/test_consensus_certificates.py",),
     ),
     Mutant(
         "proposer-stays",

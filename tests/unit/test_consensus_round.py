@@ -34,6 +34,7 @@ from tests.unit.test_consensus_network import (
     C,
     D,
     commit,
+    make_block,
     only,
     prepare,
     propose,
@@ -222,9 +223,11 @@ def test_strangers_do_not_count_and_are_not_passed_on() -> None:
 # -- proposals that are refused --------------------------------------------------------------------------------------
 
 
-def test_a_proposal_out_of_turn_is_refused() -> None:
+@pytest.mark.parametrize("creator", [A, C])
+def test_a_proposal_out_of_turn_is_refused(creator: NodeKey) -> None:
+    """Whether the block is the proposer's or its own."""
     bench = Bench(B).start()
-    effects = bench.hear(propose(C, bench.make_block()))
+    effects = bench.hear(propose(C, make_block(bench.head, creator.address, bench.validators)))
     assert topics(effects) == ["proposal-refused"]
     assert not only(CheckProposal, effects)
 

@@ -36,6 +36,18 @@ class Contract:
         return 0
 
 
+class ContractOfNodes(Contract):
+    """Answers interface 2: it permits the nodes given and no others."""
+
+    def __init__(self, *permitted: Enode) -> None:
+        super().__init__(REFUSED)
+        self._calls = {node_call(enode) for enode in permitted}
+
+    def read(self, contract: bytes, data: bytes, header: BlockHeader, seconds: float) -> ContractReading:
+        self.output = (data in self._calls).to_bytes(32)
+        return super().read(contract, data, header, seconds)
+
+
 class List:
     """A local list of nodes."""
 
@@ -70,6 +82,16 @@ def decided(
 @pytest.mark.parametrize(("answer", "allowed"), [(PERMITTED, True), (REFUSED, False)])
 def test_the_contract_decides_about_strangers(answer: bytes, allowed: bool) -> None:
     assert decided(rules(answer), STRANGER, OWN) == (allowed, "node-contract")
+
+
+@pytest.mark.parametrize(
+    ("permitted", "allowed"), [((OWN, STRANGER), True), ((OWN,), False), ((STRANGER,), False), ((), False)]
+)
+def test_by_interface_2_both_nodes_must_be_permitted(permitted: tuple[Enode, ...], allowed: bool) -> None:
+    contract = NodeContract(ContractOfNodes(*permitted), ADDRESS, version=2)
+    permissions = NodePermissions(OWN.id, contract=contract)
+    for source, destination in ((STRANGER, OWN), (OWN, STRANGER)):
+        assert decided(permissions, source, destination) == (allowed, "node-contract")
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,12 @@ class TestGroups:
         with refused("CreatePrivacyGroupShouldIncludeSelf"):
             network.managers["http://a"].create_group([B1.public, C1.public], A1.public)
 
+    def test_a_key_that_is_no_member_cannot_send_to_a_group_that_its_manager_knows(self, network: Network) -> None:
+        a = network.managers["http://a"]
+        group = a.create_group([A1.public, B1.public], A1.public)
+        with refused("PrivacyGroupNotFound"):
+            a.send_to_group(SECRET, A2.public, group.id)
+
     def test_the_legacy_group_of_the_same_members_is_found_once_beside_it(self, network: Network) -> None:
         a = network.managers["http://a"]
         group = a.create_group([A1.public, B1.public], A1.public, "by name")

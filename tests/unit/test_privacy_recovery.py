@@ -1,7 +1,7 @@
 """Lost and found between managers that call each other: who is served what, and who is not."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import nacl.bindings
 import pytest
@@ -56,13 +56,15 @@ class Two:
         self.managers[B.public] = self._manager(B)
         return self.managers[B.public]
 
-    def request(self, claimed: bytes, secret: bytes, challenge: bytes | None = None) -> bytes:
-        """A request of who says to be `claimed` and has the key `secret`."""
+    def request(
+        self, claimed: bytes, secret: bytes, challenge: bytes | None = None, wanted: Sequence[bytes] = ()
+    ) -> bytes:
+        """A request of who says to be `claimed` and has the key `secret`, for the payloads under the keys `wanted`."""
         if challenge is None:
             challenge = decode_map(
                 self.challenges.give(encode_map({"from": claimed, "to": A.public})), "challenge"
             ).bytes("challenge")
-        inner = encode_map({"challenge": challenge, "after": 0, "wanted": []})
+        inner = encode_map({"challenge": challenge, "after": 0, "wanted": list(wanted)})
         nonce = secrets.token_bytes(24)
         box = nacl.bindings.crypto_box(inner, nonce, A.public, secret)
         return encode_map({"from": claimed, "to": A.public, "nonce": nonce, "box": box})
@@ -126,9 +128,12 @@ class TestRefused:
             two.desk.recover(request)
         two.desk.recover(two.request(C.public, C.private))
 
-    def test_a_third_party_gets_nothing(self, two: Two) -> None:
-        two.managers[A.public].send(b"secret", A.public, [B.public])
-        answer = decode_map(two.desk.recover(two.request(C.public, C.private)), "answer")
+    @pytest.mark.parametrize("by_name", [False, True])
+    def test_a_third_party_gets_nothing(self, two: Two, by_name: bool) -> None:
+        """Not even if it knows the key of the payload, which is public: a marker on the chain has it."""
+        key = two.managers[A.public].send(b"secret", A.public, [B.public])
+        request = two.request(C.public, C.private, wanted=[key] if by_name else [])
+        answer = decode_map(two.desk.recover(request), "answer")
         opened = nacl.bindings.crypto_box_open(answer.bytes("box"), answer.bytes("nonce"), A.public, C.private)
         page = decode_map(opened, "page")
         assert (page.take("payloads", list), page.take("groups", list), page.take("next", int)) == ([], [], 0)
