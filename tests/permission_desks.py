@@ -24,4 +24,4 @@ def desk_without_rules(chain: Blockchain) -> Desk:
     permissions = Permissions(
         PermissioningSettings(), _NoContracts(), own_id=bytes(64), bootnodes=(), static_nodes=()
     )  # fmt: skip
-    return Desk(permissions, lambda: Moment(chain.head.header, (), is_current=True, is_isolated=False))
+    return Desk(permissions, lambda: Moment(chain.head.header, (), is_current=True, is_isolated=False), chain.simulate)

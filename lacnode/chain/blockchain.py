@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from lacnode.chain.building import BlockBuilder
+from lacnode.chain.changed_contracts import ChangedContracts
 from lacnode.chain.executions import KeptExecutions
 from lacnode.chain.genesis import open_genesis
 from lacnode.chain.header_chain import HeaderChain, VerifiedHeaders
@@ -32,6 +33,7 @@ from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import CallRequest, CallResult, ExecutedBlock, ExecutionEngine, OpenBlock, StateView
 from lacnode.evm.fees import next_base_fee
 from lacnode.permissioning.account_permissions import EVERYBODY, AccountPermissions
+from lacnode.permissioning.sending import Sending
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.rlp import RlpError
@@ -133,6 +135,10 @@ class Blockchain(History):
     def open_block(self, header: BlockHeader) -> OpenBlock:
         """A block on the state after `header`, within that block's own surroundings, for private messages."""
         return self._engine.open_block(header.state_root, header, self.hash_at)
+
+    def simulate(self, sending: Sending, sender: bytes, budget: ExecutionBudget) -> ChangedContracts:
+        """The state after a transaction of `sender` on the head. Raises as `ChangedContracts` does."""
+        return ChangedContracts(self.spec, self._engine, self.hash_at, self._head.header, sending, sender, budget)
 
     def on_head(self, listener: Callable[[NewHead], None]) -> None:
         """Have `listener` called after every import, in the importing thread; it must be quick and must not import."""

@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from lacnode.chainspec.alloc import Alloc, AllocError, genesis_accounts
 from lacnode.chainspec.forks import Fork, ForkSchedule
 from lacnode.chainspec.ibft import IbftParameters, IbftSchedule
+from lacnode.chainspec.permissioning import PermissioningSchedule
 from lacnode.chainspec.spec import ChainSpec, GenesisAccount, GenesisBlock, RequestContracts
 from lacnode.chainspec.values import (
     Address,
@@ -84,10 +85,27 @@ class _BlobSchedule(_Section):
     prague: _Blobs = _Blobs()
 
 
+class _Suspension(_Section):
+    fromblock: PositiveLong
+    toblock: PositiveLong
+
+
+class _Permissioning(_Section):
+    adminexemptionblock: Long | None = None
+    suspensions: tuple[_Suspension, ...] = ()
+
+
+class _Lacnode(_Section):
+    """What Besu does not know, and passes over."""
+
+    permissioning: _Permissioning = _Permissioning()
+
+
 class _Config(_Section):
     chainid: Quantity = 1
     ibft2: _Ibft2
     transitions: _Transitions = _Transitions()
+    lacnode: _Lacnode = _Lacnode()
     contractsizelimit: Positive | None = None
     evmstacksize: Annotated[Positive, Field(lt=2**20)] = 1024
     zerobasefee: bool = False
@@ -212,7 +230,18 @@ def parse_genesis(document: Mapping[str, Any]) -> ChainSpec:
         warnings=tuple(_warnings(genesis, lowered)),
         request_contracts=_request_contracts(config),
         blob_maxima=(config.blobschedule.cancun.max or 6, config.blobschedule.prague.max or 9),
+        permissioning=_permissioning(config.lacnode.permissioning),
     )
+
+
+def _permissioning(section: _Permissioning) -> PermissioningSchedule:
+    spans = tuple((step.fromblock, step.toblock) for step in section.suspensions)
+    for first, last in spans:
+        if last < first:
+            raise GenesisError(
+                f"config.lacnode.permissioning.suspensions: toBlock {last} must not be before fromBlock {first}"
+            )
+    return PermissioningSchedule(section.adminexemptionblock, spans)
 
 
 def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -381,6 +410,12 @@ def _warnings(genesis: _Genesis, lowered: Mapping[str, Any]) -> Iterator[str]:
         ("", genesis),
         ("config.", genesis.config),
         ("config.ibft2.", genesis.config.ibft2),
+        ("config.lacnode.", genesis.config.lacnode),
+        ("config.lacnode.permissioning.", genesis.config.lacnode.permissioning),
+        *(
+            ("config.lacnode.permissioning.suspensions.", step)
+            for step in genesis.config.lacnode.permissioning.suspensions
+        ),
         *((f"config.transitions.ibft2 (block {step.block}): ", step) for step in genesis.config.transitions.ibft2),
     ]
     for place, section in sections:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from lacnode.chainspec.forks import Fork, ForkSchedule
 from lacnode.chainspec.ibft import IbftSchedule
+from lacnode.chainspec.permissioning import NO_EXCEPTIONS, PermissioningSchedule
 from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT
@@ -102,6 +103,7 @@ class ChainSpec:
     warnings: tuple[str, ...]
     request_contracts: RequestContracts | None = None
     blob_maxima: tuple[int, int] = (6, 9)
+    permissioning: PermissioningSchedule = NO_EXCEPTIONS
 
     def max_blobs(self, fork: Fork) -> int:
         """The most blobs that a transaction may name in `fork`."""

@@ -62,7 +62,9 @@ def _opened(config: NodeConfig) -> tuple[Blockchain, LmdbDatabase]:
         engine = PyEvmEngine(spec, DatabaseNodeStore(database))
         address = config.permissioning.account_contract
         contracts = ChainContracts(spec, engine, lambda number: chain.hash_at(number))
-        permissions = EVERYBODY if address is None else AccountPermissions(contract=AccountContract(contracts, address))
+        permissions = EVERYBODY
+        if address is not None:
+            permissions = AccountPermissions(contract=AccountContract(contracts, address, spec.permissioning))
         settings = ChainSettings(keep_revert_reasons=config.keep_revert_reasons)
         chain = Blockchain(spec, database, engine, settings=settings, permissions=permissions)
         return chain, database

@@ -4,7 +4,7 @@ An engine is given the state it starts from and the header it works for, and giv
 nothing, and keeps nothing that a later call depends on.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -206,4 +206,8 @@ class ExecutionEngine(Protocol):
 
     def accounts(self, state_root: bytes) -> StateView:
         """The accounts at `state_root`."""
+        ...
+
+    def with_nodes(self, nodes: Mapping[bytes, bytes]) -> "ExecutionEngine":
+        """An engine of the same rules that finds `nodes` (trie nodes and codes by hash) before those of its store."""
         ...

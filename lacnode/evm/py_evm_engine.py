@@ -1,6 +1,6 @@
 """The `ExecutionEngine` on py-evm."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lacnode.chainspec.forks import Fork
@@ -39,6 +39,17 @@ class _NoNodes:
 
     def get(self, key: bytes) -> bytes | None:
         return None
+
+
+class _OverlaidNodes:
+    """A store with more nodes before it."""
+
+    def __init__(self, nodes: Mapping[bytes, bytes], store: NodeStore) -> None:
+        self._nodes = nodes
+        self._store = store
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._nodes.get(key) or self._store.get(key)
 
 
 class PyEvmEngine:
@@ -138,6 +149,10 @@ class PyEvmEngine:
     def accounts(self, state_root: bytes) -> "PyEvmStateView":
         """The accounts at `state_root`."""
         return PyEvmStateView(self._store, state_root)
+
+    def with_nodes(self, nodes: Mapping[bytes, bytes]) -> "PyEvmEngine":
+        """An engine that finds `nodes` before those of its store."""
+        return PyEvmEngine(self._spec, _OverlaidNodes(nodes, self._store), self._budget)
 
 
 def _empty_block(state_root: bytes) -> ExecutedBlock:

@@ -105,6 +105,7 @@ class Node:
             static_nodes=config.p2p.static_nodes,
             local_accounts=self.local_permissions.accounts,
             local_nodes=self.local_permissions.nodes,
+            schedule=parts.spec.permissioning,
         )
         settings = ChainSettings(
             gas_limit_target=config.mining.gas_limit_target,
@@ -275,7 +276,7 @@ class Node:
             pool=self.pool,
             network=self.network if self.config.p2p.enabled else None,
             ballot=self.ballot,
-            permissions=Desk(self.permissions, self._moment),
+            permissions=Desk(self.permissions, self._moment, self.chain.simulate),
             role=lambda: self._role.view,
             takes_transactions=self.duties.takes_transactions,
             sync_status=lambda: self.synchronizer.status,

@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from lacnode.chain.changed_contracts import ChangedContracts
+from lacnode.chainspec.permissioning import NO_EXCEPTIONS, PermissioningSchedule
+from lacnode.evm.budget import ExecutionBudget
 from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.account_contract import RULE as ACCOUNT_RULE
 from lacnode.permissioning.account_contract import AccountContract
@@ -14,6 +17,7 @@ from lacnode.permissioning.account_permissions import AccountPermissions, LocalA
 from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadable
 from lacnode.permissioning.decision import Decision
 from lacnode.permissioning.explanation import Explainer
+from lacnode.permissioning.lockout import ChangeOutlook, RuleHolders
 from lacnode.permissioning.node_contract import RULE as NODE_RULE
 from lacnode.permissioning.node_contract import NodeContract
 from lacnode.permissioning.node_permissions import LocalNodes, Moment, NodePermissions
@@ -41,10 +45,12 @@ class Permissions:
         static_nodes: Sequence[Enode],
         local_accounts: LocalAccounts | None = None,
         local_nodes: LocalNodes | None = None,
+        schedule: PermissioningSchedule = NO_EXCEPTIONS,
     ) -> None:
         self.settings = settings
+        self.schedule = schedule
         self.account_contract = (
-            None if settings.account_contract is None else AccountContract(reader, settings.account_contract)
+            None if settings.account_contract is None else AccountContract(reader, settings.account_contract, schedule)
         )
         self.node_contract = (
             None
@@ -124,12 +130,17 @@ def _explainer(reader: ContractReader, address: bytes | None) -> Explainer | Non
     return None if address is None else Explainer(reader, address)
 
 
+Simulation = Callable[[Sending, bytes, ExecutionBudget], ChangedContracts]
+"""The state after a transaction of a sender on the head. Raises as `ChangedContracts` does."""
+
+
 class Desk:
     """What RPC asks about permissions: the rules, and the chain and network they are applied to."""
 
-    def __init__(self, permissions: Permissions, moment: Callable[[], Moment]) -> None:
+    def __init__(self, permissions: Permissions, moment: Callable[[], Moment], simulate: Simulation) -> None:
         self._permissions = permissions
         self._moment = moment
+        self._simulate = simulate
 
     @property
     def refused(self) -> RefusedConnections:
@@ -143,6 +154,17 @@ class Desk:
     def explain_transaction(self, sending: Sending, sender: bytes) -> Decision:
         """Whether `sender` may send it now, and why not."""
         return self._permissions.explain_transaction(sending, sender, self._moment().header)
+
+    def simulate_change(self, sending: Sending, sender: bytes, budget: ExecutionBudget) -> ChangeOutlook:
+        """What a change of the rules would lead to (see `ChangedContracts` for the errors)."""
+        address = self._permissions.settings.account_contract
+        changed = self._simulate(sending, sender, budget)
+        if address is None:
+            return ChangeOutlook(changed.succeeded, (), can_lock_out=False)
+        contract = AccountContract(changed.reader, address, self._permissions.schedule)
+        holders = RuleHolders(changed.reader, contract, changed.header)
+        accounts = tuple(dict.fromkeys((sender, *holders.admins())))
+        return ChangeOutlook(changed.succeeded, holders.who_can_change(accounts), can_lock_out=holders.has_admins)
 
     def status(self) -> dict[str, object]:
         """For RPC: the rules in force, their troubles, and the counts under the names of Besu's metrics."""

@@ -17,6 +17,9 @@ TRANSACTION_ALLOWED = bytes.fromhex("936421d5")
 GET_CONTRACT_ADDRESS = bytes.fromhex("0d2020dd")
 """`getContractAddress(bytes32)` of an ingress."""
 
+IS_AUTHORIZED = bytes.fromhex("fe9fbb80")
+"""`isAuthorized(address)` of an admin contract, and of an ingress."""
+
 RULES_NAME = b"rules".ljust(32, b"\0")
 ADMIN_NAME = b"administration".ljust(32, b"\0")
 """Names under which contracts are registered in an ingress."""

@@ -6,7 +6,9 @@ lists.
 
 from functools import cache
 
+from lacnode.chainspec.permissioning import NO_EXCEPTIONS, PermissioningSchedule
 from lacnode.permissioning.abi import UnexpectedAnswer, transaction_answer, transaction_call
+from lacnode.permissioning.admin_exemption import AdminExemption
 from lacnode.permissioning.answers import Answers
 from lacnode.permissioning.artifacts import artifact
 from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadable, NoContract
@@ -17,22 +19,28 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
 
 RULE = "account-contract"
+SUSPENSION_RULE, EXEMPTION_RULE = "account-contract-suspended", "admin-exemption"
 NOBODY_HOME = "there is no contract at this address, so that everybody may send"
 
 
 class AccountContract:
     """The account rules behind the contract at an address, usually an ingress."""
 
-    def __init__(self, reader: ContractReader, address: bytes) -> None:
+    def __init__(self, reader: ContractReader, address: bytes, schedule: PermissioningSchedule = NO_EXCEPTIONS) -> None:
         self.address = address
+        self._schedule = schedule
         self._answers = Answers(reader, address, known=_own_codes())
+        self._exemption = AdminExemption(reader, address)
 
     def decide(self, transaction: Sending, sender: bytes, header: BlockHeader, seconds: float) -> Decision:
         """Whether `sender` may send `transaction` on the state after `header`.
 
         A contract that is not there permits, as in Besu: it would otherwise take a network's voice for ever.
-        ContractUnreadable if it is there and gives no answer.
+        ContractUnreadable if it is there and gives no answer. The genesis may make exceptions.
         """
+        exception = self._exception(transaction, sender, header, seconds)
+        if exception is not None:
+            return exception
         try:
             data = transaction_call(transaction, sender)
             gist = (sender, transaction.to, transaction.gas_limit)
@@ -43,6 +51,19 @@ class AccountContract:
             raise ContractUnreadable(f"gives an unexpected answer: {answer}") from None
         verb = "permits" if allowed else "refuses"
         return self._decision(allowed, header, f"the contract {verb} {_described(transaction, sender)}")
+
+    def _exception(self, transaction: Sending, sender: bytes, header: BlockHeader, seconds: float) -> Decision | None:
+        """The decision where the genesis passes over the contract in the block after `header`, else None."""
+        number = header.number + 1
+        if self._schedule.is_suspended(number):
+            reason = f"the genesis suspends the account contract in block {number}"
+            return Decision(True, SUSPENSION_RULE, "genesis", header.number, reason)
+        if not self._schedule.exempts_admins(number):
+            return None
+        if not self._exemption.covers(transaction.to, sender, header, seconds):
+            return None
+        reason = f"{to_hex(sender)} is an administrator and calls a contract that holds the rules"
+        return Decision(True, EXEMPTION_RULE, "genesis", header.number, reason)
 
     def check(self, header: BlockHeader, seconds: float) -> str | None:
         """What is wrong with the contract, None if it answers by its interface."""

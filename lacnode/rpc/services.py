@@ -10,10 +10,12 @@ import trio
 from lacnode.chain.blockchain import Blockchain
 from lacnode.consensus.ballot import Ballot
 from lacnode.consensus.ibft import ConsensusStatus
+from lacnode.evm.budget import ExecutionBudget
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.decision import Decision
 from lacnode.permissioning.local_lists import LocalPermissions
+from lacnode.permissioning.lockout import ChangeOutlook
 from lacnode.permissioning.refused import RefusedConnections
 from lacnode.permissioning.sending import Sending
 from lacnode.privacy.state.room import PrivateRoom
@@ -53,6 +55,7 @@ class PermissionDesk(Protocol):
     def refused(self) -> RefusedConnections: ...
     def explain_connection(self, source: Enode, destination: Enode) -> Decision: ...
     def explain_transaction(self, sending: Sending, sender: bytes) -> Decision: ...
+    def simulate_change(self, sending: Sending, sender: bytes, budget: ExecutionBudget) -> ChangeOutlook: ...
     def status(self) -> dict[str, object]: ...
 
 

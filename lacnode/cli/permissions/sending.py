@@ -31,8 +31,10 @@ class Sender:
         return self._key.address
 
     def send(self, contract: bytes, data: bytes) -> int:
-        """The number of the block that has the transaction; UsageError with the reason if it cannot or did not work."""
+        """The number of the block that has the transaction; UsageError with the reason if it cannot or did not work, or
+        would lock every administrator out."""
         gas = self._gas(contract, data)
+        self._check_way_back(contract, data)
         raw = signed_call(
             self._key,
             chain_id=self._client.quantity("eth_chainId"),
@@ -54,6 +56,19 @@ class Sender:
             return max(LEAST_GAS, GAS_FACTOR * self._client.quantity("eth_estimateGas", request))
         except CallRefused as failure:
             raise UsageError(f"the contract {to_hex(contract)} refuses the change: {_told(failure)}") from None
+
+    def _check_way_back(self, contract: bytes, data: bytes) -> None:
+        """UsageError if no administrator could change the rules after this. A node that cannot say so is believed."""
+        request = {"from": to_hex(self._key.address), "to": to_hex(contract), "data": to_hex(data)}
+        try:
+            outlook = self._client.call("lac_simulatePermissionChange", request)
+        except CallRefused:
+            return
+        if isinstance(outlook, Mapping) and outlook.get("locksOut") is True:
+            raise UsageError(
+                "not sent: after this change no administrator could change the rules any more. First see that another "
+                "administrator may send to the contracts that hold the rules"
+            )
 
     def _wait(self, hash_: str) -> int:
         deadline = time.monotonic() + RECEIPT_SECONDS

@@ -1,11 +1,23 @@
 """LAC: who may connect and send, and why not."""
 
+import time
+from dataclasses import replace
+
+from lacnode.evm.budget import ExecutionBudget, ExecutionInterruptedError
+from lacnode.evm.engine import CallRequest
+from lacnode.evm.rejection import TransactionRejected
 from lacnode.p2p.wire.enode import Enode, EnodeError
 from lacnode.permissioning.sending import IntendedSending
-from lacnode.rpc.errors import invalid_params
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.rpc.errors import invalid_params, rejected, timeout
 from lacnode.rpc.parameters import call_request, optional, required, text
 from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.services import RpcServices
+
+SIMULATION_GAS = 5_000_000
+"""Gas limit of a simulated change."""
+
+SIMULATION_SECONDS = 2.0
 
 
 def lac_permissioningStatus(services: RpcServices, params: Params) -> object:
@@ -34,15 +46,37 @@ def lac_explainConnection(services: RpcServices, params: Params) -> object:
 def lac_explainTransaction(services: RpcServices, params: Params) -> object:
     """May the transaction of a call object be sent? Its `gas` is the head's limit where it is not given."""
     request, _ = call_request(required(params, 0, "transaction"))
-    head = services.chain.head.header
-    sending = IntendedSending(
+    sending = _sending(request, services.chain.head.header.gas_limit)
+    return services.permissions.explain_transaction(sending, request.sender).as_json()
+
+
+def lac_simulatePermissionChange(services: RpcServices, params: Params) -> object:
+    """What the transaction of a call object would do to the rules, without sending it: whether it succeeds, and which
+    administrators could change the rules after it. Nothing is stored."""
+    request, _ = call_request(required(params, 0, "transaction"))
+    budget = ExecutionBudget(time.monotonic() + SIMULATION_SECONDS)
+    try:
+        sending = replace(_sending(request, SIMULATION_GAS), gas_limit=SIMULATION_GAS)
+        outlook = services.permissions.simulate_change(sending, request.sender, budget)
+    except TransactionRejected as rejection:
+        raise rejected(rejection.reason, str(rejection)) from None
+    except ExecutionInterruptedError:
+        raise timeout() from None
+    return {
+        "succeeds": outlook.succeeds,
+        "locksOut": outlook.locks_out,
+        "canChange": [to_hex(account) for account in outlook.can_change],
+    }
+
+
+def _sending(request: CallRequest, gas_limit: int) -> IntendedSending:
+    return IntendedSending(
         to=request.to,
         value=request.value,
         gas_price=request.gas_price or 0,
-        gas_limit=head.gas_limit if request.gas is None else request.gas,
+        gas_limit=gas_limit if request.gas is None else request.gas,
         data=request.data,
     )
-    return services.permissions.explain_transaction(sending, request.sender).as_json()
 
 
 def _enode(value: object) -> Enode:
@@ -57,4 +91,5 @@ LAC_PERMISSION_METHODS = (
     Method("lac_refusedConnections", "LAC", lac_refusedConnections),
     Method("lac_explainConnection", "LAC", lac_explainConnection),
     Method("lac_explainTransaction", "LAC", lac_explainTransaction),
+    Method("lac_simulatePermissionChange", "LAC", lac_simulatePermissionChange),
 )
