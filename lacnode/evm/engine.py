@@ -201,7 +201,8 @@ class ExecutionEngine(Protocol):
     def call(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallResult:
-        """What `call` would do; TransactionRejected if it could not begin, CallExpired if it took too long."""
+        """What `call` would do; TransactionRejected if it could not begin, CallExpired if it took too long,
+        ExecutionCancelledError when the engine is stopped."""
         ...
 
     def accounts(self, state_root: bytes) -> StateView:

@@ -6,7 +6,7 @@ from typing import Any
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec, GenesisAccount
 from lacnode.crypto.secp256k1 import SignatureError, sender_of
-from lacnode.evm.budget import UNLIMITED, ExecutionBudget, ExecutionInterruptedError
+from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget
 from lacnode.evm.engine import (
     AncestorHash,
     CallExpired,
@@ -113,8 +113,8 @@ class PyEvmEngine:
         """What `call` would do (see `engine.ExecutionEngine`)."""
         try:
             return self._call(state_root, header, call, ancestor_hash)
-        except ExecutionInterruptedError as interrupted:
-            raise CallExpired(str(interrupted)) from None
+        except BudgetExceededError as exceeded:
+            raise CallExpired(str(exceeded)) from None
 
     def _call(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash

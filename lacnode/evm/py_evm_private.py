@@ -13,7 +13,7 @@ from eth.exceptions import Revert, VMError
 from eth.vm.message import Message
 from eth_typing import Address
 
-from lacnode.evm.budget import ExecutionBudget, ExecutionInterruptedError
+from lacnode.evm.budget import BudgetExceededError, ExecutionBudget
 from lacnode.evm.engine import CallExpired, NodeStore
 from lacnode.evm.private import PRIVATE_GAS, PrivateMessage, PrivateResult
 from lacnode.evm.py_evm_accounts import Account, Accounts, Checkpoint
@@ -189,8 +189,8 @@ def run_private(
         return _run(public_state, store, root, message, budget, _bound)
     try:
         return _run(public_state, store, root, message, budget.with_deadline(deadline), limit_memory)
-    except ExecutionInterruptedError as interrupted:
-        raise CallExpired(str(interrupted)) from None
+    except BudgetExceededError as exceeded:
+        raise CallExpired(str(exceeded)) from None
 
 
 def _run(

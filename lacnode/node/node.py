@@ -26,6 +26,7 @@ from lacnode.consensus.journal import Journal
 from lacnode.consensus.memory import Limits as ConsensusLimits
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.signer import KeySigner
+from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.rejection import TransactionRejected
 from lacnode.metrics.endpoint import MetricsEndpoint
@@ -96,7 +97,8 @@ class Node:
         self.network_id = parts.spec.network_id if config.network_id is None else config.network_id
         self.local_permissions = parts.local_permissions
         self._parts = parts
-        engine = PyEvmEngine(parts.spec, DatabaseNodeStore(parts.database))
+        self._execution = ExecutionBudget()
+        engine = PyEvmEngine(parts.spec, DatabaseNodeStore(parts.database), self._execution)
         self.permissions = Permissions(
             config.permissioning,
             ChainContracts(parts.spec, engine, lambda number: self.chain.hash_at(number)),
@@ -308,6 +310,7 @@ class Node:
         self.pool.on_added(self._added_in_thread)
         self.pool.on_dropped(self._dropped_in_thread)
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._stop_executing_at_the_end)
             if self.config.p2p.enabled:
                 await nursery.start(self.network.run)
             await nursery.start(self.rpc.run)
@@ -331,6 +334,13 @@ class Node:
             if self.config.faults_file is not None:
                 nursery.start_soon(watch_faults, self.config.faults_file, self._faults, self.network.recheck)
             task_status.started()
+
+    async def _stop_executing_at_the_end(self) -> None:
+        """A cancelled task waits for its thread, and a block may take minutes: the threads have to be told."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            self._execution.cancel()
 
     async def _start_manager(self, nursery: trio.Nursery, private: PrivateSide) -> None:
         """A manager in this process opens its port to its peers, and tells of payloads as they come."""

@@ -15,6 +15,7 @@ import trio
 
 from lacnode.chain.blockchain import Blockchain
 from lacnode.crypto.node_key import load_node_key
+from lacnode.evm.budget import ExecutionCancelledError
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.node.config import PrivacySettings
 from lacnode.primitives.transaction import Transaction
@@ -158,6 +159,8 @@ class PrivateSide:
             while self.room.processor.step() or self.room.repair.step():
                 if time.monotonic() > until:
                     return True
+        except ExecutionCancelledError:
+            log.debug("private execution ends with the node", block=self.room.processor.cursor + 1)
         except Exception:
             log.exception("private execution failed and is tried again", block=self.room.processor.cursor + 1)
         return False
@@ -166,6 +169,8 @@ class PrivateSide:
 def _step(agreement: Agreement) -> None:
     try:
         agreement.step()
+    except ExecutionCancelledError:
+        log.debug("comparing state roots ends with the node")
     except ManagerUnreachable as error:
         log.debug(f"state roots are not compared: {error}")
     except Exception:

@@ -17,6 +17,7 @@ from lacnode import __version__
 from lacnode.chain.refusal import WrongNetwork
 from lacnode.chainspec.genesis import GenesisError, load_genesis
 from lacnode.crypto.node_key import KeyFileError, NodeKey, load_node_key, load_or_create_node_key
+from lacnode.evm.budget import ExecutionCancelledError
 from lacnode.node.config import NodeConfig, PrivacySettings
 from lacnode.node.crash_report import CrashReport
 from lacnode.node.logs import configure_logs
@@ -65,6 +66,8 @@ def run_node(config: NodeConfig, manager: TransactionManager | None = None) -> i
     except* (PortTaken, RpcPortTaken) as taken:
         print(_innermost(taken), file=sys.stderr)
         status = 1
+    except* ExecutionCancelledError:
+        log.debug("executions ended with the node")
     except* StorageError as failure:
         # What cannot be written must not be signed: the disk is the operator's to mend, and the node's files are whole.
         print(f"stopped, for its data cannot be written or read: {_innermost(failure)}", file=sys.stderr)

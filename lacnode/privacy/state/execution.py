@@ -13,6 +13,7 @@ import structlog
 from lacnode.chain.history import History
 from lacnode.chain.outcome import FoundLog
 from lacnode.crypto.secp256k1 import SignatureError
+from lacnode.evm.budget import ExecutionInterruptedError
 from lacnode.evm.engine import ExecutionEngine, NodeStore, OpenBlock
 from lacnode.evm.merkle_trie import MissingNode
 from lacnode.evm.private import PrivateMessage, PrivateResult
@@ -130,8 +131,8 @@ class PrivateRun:
                     ahead = (message.sender, message.nonce)
         except (SignatureError, InvalidPrivateTransaction):
             receipt = PrivateReceipt(PrivateStatus.INVALID)
-        except (StorageError, MissingNode):
-            raise
+        except (StorageError, MissingNode, ExecutionInterruptedError):
+            raise  # none of these is the transaction's fault: what it did is still to be found out
         except Exception as error:  # as Besu has it; one transaction must not hold up its group
             log.error("a private transaction broke the EVM", marker=marker.hash.hex(), error=type(error).__name__)
             receipt = PrivateReceipt(PrivateStatus.INVALID)
