@@ -42,8 +42,8 @@ PERMISSIONING = (
     Mutant(
         "a-local-list-judges-blocks",
         "lacnode/permissioning/account_permissions.py",
-        "        return self._by_contract(self._contract, transaction, sender, parent, BLOCK_SECONDS)\n",
-        "        return self._decide(transaction, sender, parent, BLOCK_SECONDS)\n",
+        "        return self._by_contract(self._contract, transaction, sender, parent, NO_TIME_LIMIT)\n",
+        "        return self._decide(transaction, sender, parent, NO_TIME_LIMIT)\n",
         ACCOUNTS,
     ),
 )
