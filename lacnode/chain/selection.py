@@ -17,6 +17,11 @@ from lacnode.primitives.transaction import Transaction
 SMALLEST_TRANSACTION = 21_000
 """Gas that every transaction costs at least."""
 
+MAX_BLOCK_BYTES = 8 * 2**20
+"""Bytes of the transactions of one block; Ethereum's bound too (EIP-7934). Gas bounds them at 16 gas a byte: 22 MB for
+LACChain's blocks, and 88 MB of zeros. A proposal, or a round change with a prepared block, that is longer than a message of
+devp2p (16 MiB) reaches no validator, and no later proposer could do better."""
+
 TRANSIENT = frozenset(
     {
         RejectionReason.NONCE_TOO_HIGH,
@@ -102,6 +107,10 @@ def select(
             if _full_enough(block, gas_limit, limits.min_occupancy_ratio):
                 break
             candidate.skipped()
+        elif len(candidate.transaction.raw) > MAX_BLOCK_BYTES:
+            candidate.dropped(RejectionReason.EXCEEDS_BLOCK_GAS_LIMIT)
+        elif len(candidate.transaction.raw) > selection.bytes_left:
+            candidate.skipped()
         else:
             selection.add(candidate)
     return tuple(selection.chosen)
@@ -112,12 +121,13 @@ def _full_enough(block: Target, gas_limit: int, ratio: float) -> bool:
 
 
 class _Selection:
-    """What was chosen so far, and what time is left."""
+    """What was chosen so far, and what time and room are left."""
 
     def __init__(self, block: Target, limits: SelectionLimits) -> None:
         self.chosen: list[Transaction] = []
         self.has_interrupted = False
         """Whether a transaction took too long. Of those that are likely to, one a block is enough."""
+        self.bytes_left = MAX_BLOCK_BYTES
         self._block = block
         self._budget = limits.budget.with_deadline(limits.deadline)
         seconds = max(0.0, limits.deadline - time.monotonic())
@@ -145,6 +155,7 @@ class _Selection:
                 candidate.dropped(rejected.reason)
         else:
             self._block_seconds_left -= time.monotonic() - started
+            self.bytes_left -= len(candidate.transaction.raw)
             self.chosen.append(candidate.transaction)
             candidate.included()
 

@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
-from lacnode.chain.selection import BLOCK_SHARE, TRANSACTION_SHARE, SelectionLimits, select
+from lacnode.chain.selection import BLOCK_SHARE, MAX_BLOCK_BYTES, TRANSACTION_SHARE, SelectionLimits, select
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget, ExecutionCancelledError
 from lacnode.primitives.receipt import Receipt
 from lacnode.primitives.transaction import Transaction
@@ -93,3 +93,19 @@ def test_a_selection_that_is_cancelled_ends_at_once(block: Clocked) -> None:
     with pytest.raises(ExecutionCancelledError):
         verdicts(block, offers, budget=budget)
     assert [offer.verdict for offer in offers] == [None, None]
+
+
+def long(size: int) -> Offer:
+    return Offer(replace(transaction(0), raw=bytes(size)))
+
+
+def test_a_block_has_no_more_bytes_than_fit_a_message(block: Clocked) -> None:
+    offers = [long(MAX_BLOCK_BYTES // 2), long(MAX_BLOCK_BYTES // 2 + 1), long(MAX_BLOCK_BYTES // 2), long(1)]
+    assert verdicts(block, offers) == ["included", "skipped", "included", "skipped"]
+    assert sum(len(each.raw) for each in block.taken) == MAX_BLOCK_BYTES
+
+
+def test_a_transaction_that_fits_no_block_is_dropped(block: Clocked) -> None:
+    (verdict,) = verdicts(block, [long(MAX_BLOCK_BYTES + 1)])
+    assert verdict not in (None, "included", "skipped")
+    assert block.taken == []
