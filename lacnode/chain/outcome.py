@@ -29,7 +29,7 @@ class TransactionOutcome:
     @classmethod
     def from_item(cls, item: RlpItem) -> "TransactionOutcome":
         fields = RlpFields(rlp.as_list(item, "outcome"), "outcome")
-        sender, receipt = fields.bytes("sender", 20), Receipt.decode(fields.bytes("receipt"))
+        sender, receipt = fields.bytes("sender", 20), Receipt.decode_stored(fields.bytes("receipt"))
         gas_used, created = fields.scalar("gasUsed"), fields.optional_bytes("created", 20)
         reverted = [rlp.as_bytes(reason, "revertReason") for reason in fields.list("reverted")]
         fields.end()
@@ -43,7 +43,7 @@ def encode_outcomes(outcomes: tuple[TransactionOutcome, ...]) -> bytes:
 
 def decode_outcomes(data: bytes) -> tuple[TransactionOutcome, ...]:
     """The inverse of `encode_outcomes`."""
-    return tuple(TransactionOutcome.from_item(item) for item in rlp.decode_list(data, "outcomes"))
+    return tuple(TransactionOutcome.from_item(item) for item in rlp.decode_stored_list(data, "outcomes"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Executing one private message: on a group's private state, with the public state of a moment visible behind it.
 
 An account that is not empty in the private state is the private one; behind it stands the public one, which can be read
-and called but not changed (Besu, `PrivateMutableWorldStateUpdater`). No gas is bought: a message has 2^63-1 of it.
+and called but not changed (Besu, `PrivateMutableWorldStateUpdater`). No gas is bought: contracts see 2^63-1 of it. A
+message that spends more than the block's gas limit fails, at every member alike.
 """
 
 from dataclasses import dataclass

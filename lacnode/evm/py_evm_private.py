@@ -23,8 +23,9 @@ from lacnode.evm.rejection import RejectionReason, TransactionRejected
 from lacnode.primitives.keccak import EMPTY_KECCAK
 from lacnode.primitives.receipt import Log
 
-MAX_GAS = 500_000_000
-"""Gas after which a private transaction fails here. Besu sets no bound, and a loop without end would never let go."""
+MAX_WORK = 500_000_000
+"""Gas, weighted by `_SLOW_PRECOMPILES`, after which a private transaction fails whatever the block's gas limit is: some
+networks have a limit that no execution reaches in years."""
 
 MAX_MEMORY = 128 * 2**20
 """Bytes of memory of all nested calls together."""
@@ -33,7 +34,7 @@ _CALLS = frozenset(("CALL", "CALLCODE", "DELEGATECALL", "STATICCALL", "CREATE", 
 """Reasons for charges that are mostly what the call may spend, which is counted where it is spent."""
 
 _CALL_COST = 40_000
-"""What a call costs itself, at most."""
+"""What a call that never begins costs itself, at most."""
 
 _FORFEIT = "Zeroing gas"
 _SLOW_PRECOMPILES = (("ECPAIRING", 200), ("Blake2b", 100))
@@ -49,7 +50,7 @@ class NoSuchAccount(VMError):
 
 
 class TooMuchWork(Exception):
-    """The message took more than `MAX_GAS` or `MAX_MEMORY`."""
+    """The message took more gas than the block's limit, or more than `MAX_WORK` or `MAX_MEMORY`."""
 
 
 class PrivateAccounts(Accounts):
@@ -259,29 +260,64 @@ def _private_computation(base: Any) -> Any:
     return PrivateComputation
 
 
+class _SpentGas:
+    """The gas that a message and all its calls have spent. What a call is given counts only where it is spent, and what a
+    failed call forfeits does not count: it is a share of `PRIVATE_GAS`, not work."""
+
+    def __init__(self, gas_limit: int) -> None:
+        self._left = gas_limit
+        self._work_left = MAX_WORK
+        self._charged_for_call: int | None = None
+
+    def consume(self, amount: int, reason: str) -> None:
+        """TooMuchWork if it is more than may be spent."""
+        if self._charged_for_call is not None:
+            self.call_begins(max(0, self._charged_for_call - _CALL_COST))
+        if reason in _CALLS:
+            # How much of it the call is given is known when it begins.
+            self._charged_for_call = amount
+        else:
+            self._count(amount, amount * _slowness(amount, reason))
+
+    def call_begins(self, given: int) -> None:
+        """A call begins with the gas `given`, or does not begin and has it given back."""
+        if self._charged_for_call is None:
+            return
+        cost, self._charged_for_call = max(0, self._charged_for_call - given), None
+        self._count(cost, cost)
+
+    def _count(self, gas: int, work: int) -> None:
+        self._left -= gas
+        self._work_left -= work
+        if self._left < 0 or self._work_left < 0:
+            raise TooMuchWork
+
+
 def _bound(state: Any) -> None:
     """Have every computation of `state` raise TooMuchWork at the same point on every machine."""
     base = state.computation_class
-    spent = held = 0
+    spent, held = _SpentGas(state.gas_limit), 0
 
     class Meter(BudgetMeter):
         def consume_gas(self, amount: int, reason: str) -> None:
-            nonlocal spent
             if amount <= self.gas_remaining and not reason.startswith(_FORFEIT):
-                spent += min(amount, _CALL_COST) if reason in _CALLS else amount * _slowness(amount, reason)
-                if spent > MAX_GAS:
-                    raise TooMuchWork
+                spent.consume(amount, reason)
             super().consume_gas(amount, reason)
+
+        def return_gas(self, amount: int) -> None:
+            spent.call_begins(amount)
+            super().return_gas(amount)
 
     class Bounded(base):  # type: ignore[misc, valid-type]
         def _configure_gas_meter(self) -> Any:
             meter = super()._configure_gas_meter()
+            spent.call_begins(meter.start_gas)
             return Meter(meter.start_gas, meter.refund_strategy, self.state.budget)
 
         def extend_memory(self, start_position: int, size: int) -> None:
             nonlocal held
             before = len(self._memory)
-            super().extend_memory(start_position, size)  # at most 16 MiB at once, for more costs more than MAX_GAS
+            super().extend_memory(start_position, size)  # at most 16 MiB at once, for more costs more than MAX_WORK
             held += len(self._memory) - before
             if held > MAX_MEMORY:
                 raise TooMuchWork

@@ -43,7 +43,8 @@ class BlockBody:
 
     @classmethod
     def decode(cls, data: bytes) -> "BlockBody":
-        return cls.from_items(rlp.decode_list(data, "body"))
+        """The body that this node has stored."""
+        return cls.from_items(rlp.decode_stored_list(data, "body"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,12 @@ class Receipt:
         return cls._from_fields(0, rlp.decode_list(data, "receipt"))
 
     @classmethod
+    def decode_stored(cls, data: bytes) -> "Receipt":
+        """Like `decode`, for a receipt that this node made and stored: it may have more logs than a message holds."""
+        type_ = data[0] if data[:1] and data[0] < 0x80 else 0
+        return cls._from_fields(type_, rlp.decode_stored_list(data[1:] if type_ else data, "receipt"))
+
+    @classmethod
     def from_item(cls, item: RlpItem) -> "Receipt":
         """The receipt of an item of a Receipts message."""
         return cls._from_fields(0, item) if isinstance(item, list) else cls.decode(item)

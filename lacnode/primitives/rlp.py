@@ -29,6 +29,13 @@ MAX_ITEMS = 1_000_000
 """Byte strings and lists in one message. Ten MiB of transfers have 900 thousand items; fifteen million of one byte each
 would hold the interpreter for five seconds and 600 MB."""
 
+MAX_STORED_LISTS = 16_000_000
+"""Lists in one stored value. What a block left behind has two for each log, and a block with the largest gas limit that
+networks have in use has a million logs."""
+
+MAX_STORED_ITEMS = 64_000_000
+"""Byte strings and lists in one stored value."""
+
 _SINGLE_BYTES = re.compile(rb"[\x00-\x80]+")
 """Items that are one byte long, in a row."""
 
@@ -57,7 +64,17 @@ def encode(value: RlpValue) -> bytes:
 def decode(data: bytes) -> RlpItem:
     """The one item that `data` is. Raises RlpError for trailing bytes, non-minimal or truncated encodings, and nesting
     deeper than `MAX_DEPTH`."""
-    _check_depth(data)
+    _check_depth(data, MAX_LISTS, MAX_ITEMS)
+    return _decoded(data)
+
+
+def decode_stored_list(data: bytes, what: str) -> list[RlpItem]:
+    """Like `decode_list`, for what this node made and stored itself: it may have as many items as an execution makes."""
+    _check_depth(data, MAX_STORED_LISTS, MAX_STORED_ITEMS)
+    return as_list(_decoded(data), what)
+
+
+def _decoded(data: bytes) -> RlpItem:
     try:
         item: RlpItem = rusty_rlp.decode_raw(data, True, False)[0]
     except (rusty_rlp.DecodingError, TypeError, IndexError) as error:
@@ -153,12 +170,12 @@ class RlpFields:
             raise RlpError(f"{self._what}: {self.remaining} items more than expected")
 
 
-def _check_depth(data: bytes) -> None:
+def _check_depth(data: bytes, max_lists: int, max_items: int) -> None:
     """RlpError if `data` nests deeper than `MAX_DEPTH` or has too many items; lengths that lie are left for the decoder to
     refuse."""
     if len(data) < _HARMLESS_LENGTH:
         return
-    if len(data) <= MAX_ITEMS and len(data.translate(None, _BELOW_LIST)) < _HARMLESS_LENGTH:
+    if len(data) <= max_items and len(data.translate(None, _BELOW_LIST)) < _HARMLESS_LENGTH:
         return
     ends = [len(data)]
     position = lists = items = 0
@@ -185,10 +202,10 @@ def _check_depth(data: bytes) -> None:
             size = first - 0xC0 if not width else int.from_bytes(data[position + 1 : position + 1 + width])
             position += 1 + width
             lists += 1
-            if lists > MAX_LISTS:
-                raise TooManyItemsError(f"more than {MAX_LISTS} lists in one message")
+            if lists > max_lists:
+                raise TooManyItemsError(f"more than {max_lists} lists in one message")
             if len(ends) > MAX_DEPTH:
                 raise RlpError(f"lists nested deeper than {MAX_DEPTH}")
             ends.append(min(position + size, ends[-1]))
-        if items > MAX_ITEMS:
-            raise TooManyItemsError(f"more than {MAX_ITEMS} items in one message")
+        if items > max_items:
+            raise TooManyItemsError(f"more than {max_items} items in one message")

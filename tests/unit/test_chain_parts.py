@@ -11,6 +11,8 @@ from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.receipt import Log, Receipt
+from lacnode.primitives.rlp import MAX_LISTS
+from lacnode.privacy.state.records import PrivateReceipt, PrivateStatus
 from lacnode.storage.memory_database import MemoryDatabase
 
 A, B = b"\xaa" * 20, b"\xbb" * 20
@@ -75,6 +77,16 @@ OUTCOMES = (
     TransactionOutcome(B, Receipt.of(2, 0, None, 90_000, ()), 69_000, A, b""),
     TransactionOutcome(B, Receipt.of(0, None, T1, 90_000, (Log(B, (T2,), b"y"),)), 0, None, b"reason"),
 )
+
+
+@pytest.mark.parametrize("type_", [0, 2])
+def test_a_block_with_more_logs_than_a_message_has_items_is_read_again(type_: int) -> None:
+    logs = (Log(A, (), b""),) * (MAX_LISTS // 2 + 1)
+    receipt = Receipt(type_, 1, None, 350_000_000, EMPTY_BLOOM, logs)
+    outcomes = (TransactionOutcome(A, receipt, 350_000_000, None, None),)
+    assert len(decode_outcomes(encode_outcomes(outcomes))[0].receipt.logs) == len(logs)
+    private = PrivateReceipt(PrivateStatus.SUCCESSFUL, logs)
+    assert len(PrivateReceipt.decode(private.encode()).logs) == len(logs)
 
 
 def test_outcomes_come_back_as_they_were_stored() -> None:

@@ -100,3 +100,21 @@ def test_a_message_of_millions_of_items_is_refused_before_they_are_made(item: by
     with pytest.raises(rlp.TooManyItemsError):
         rlp.decode(in_a_list(data) if nested else data)
     assert len(rlp.decode_list(in_a_list(item * (rlp.MAX_ITEMS // 2)), "many")) == rlp.MAX_ITEMS // 2
+
+
+def test_what_is_stored_has_a_larger_bound_and_still_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    logs = rlp.encode([[bytes(20), [], b""]] * (rlp.MAX_LISTS // 2 + 1))
+    with pytest.raises(rlp.TooManyItemsError):
+        rlp.decode(logs)
+    assert len(rlp.decode_stored_list(logs, "logs")) == rlp.MAX_LISTS // 2 + 1
+    monkeypatch.setattr(rlp, "MAX_STORED_LISTS", rlp.MAX_LISTS)
+    with pytest.raises(rlp.TooManyItemsError):
+        rlp.decode_stored_list(logs, "logs")
+
+
+def test_what_is_stored_may_not_be_nested_deeper() -> None:
+    data = b""
+    for _ in range(5_000):
+        data = rlp.encode([data]) if not data else b"\xf9" + len(data).to_bytes(2) + data
+    with pytest.raises(rlp.RlpError, match="nested deeper"):
+        rlp.decode_stored_list(data, "logs")

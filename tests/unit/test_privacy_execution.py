@@ -64,6 +64,11 @@ def run(stage: Stage, *data: bytes, to: bytes | None = None) -> PrivateReceipt:
     return receipt
 
 
+def last_marker(stage: Stage) -> bytes:
+    (marker,) = stage.a.node.chain.block_at(stage.a.node.chain.head.header.number).transactions  # type: ignore[union-attr]
+    return marker.hash
+
+
 def deployed(stage: Stage, code: bytes) -> bytes:
     nonce = stage.a.room.nonce(ALICE.address, GROUP)
     assert run(stage, deploying(code)).status is PrivateStatus.SUCCESSFUL
@@ -215,7 +220,8 @@ class TestInvalid:
         assert stage.b.root(group) == EMPTY_TRIE_ROOT
 
     def test_what_never_ends_fails(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("lacnode.evm.py_evm_private.MAX_GAS", 100_000)
+        """In a network whose blocks have gas for years too."""
+        monkeypatch.setattr("lacnode.evm.py_evm_private.MAX_WORK", 100_000)
         loop = deployed(stage, LOOP)
         assert run(stage, b"", to=loop) == PrivateReceipt(PrivateStatus.FAILED)
 
@@ -235,6 +241,22 @@ class TestBounds:
         caller = deployed(stage, bytes.fromhex(call * 200 + "6001600055" + "00"))
         assert run(stage, b"", to=caller).status is PrivateStatus.SUCCESSFUL
         assert slot(stage, caller) == 1
+
+    @pytest.mark.parametrize(
+        ("rounds", "status"), [(380_000, PrivateStatus.SUCCESSFUL), (390_000, PrivateStatus.FAILED)]
+    )
+    def test_a_transaction_may_spend_the_gas_of_a_block(self, stage: Stage, rounds: int, status: PrivateStatus) -> None:
+        """Ten million here; a round of the loop spends 26."""
+        loop = deployed(stage, bytes.fromhex("600035" + "5b" + "600190038060035700"))
+        receipts = [run(stage, word(rounds), to=loop), receipt_of(stage.b, last_marker(stage))]
+        assert [receipt and receipt.status for receipt in receipts] == [status, status]
+
+    def test_many_calls_cost_what_they_spend(self, stage: Stage) -> None:
+        """2,000 calls of next to nothing, which cost 1.5 million gas together."""
+        quiet = deployed(stage, b"\x00")
+        call = "60006000600060006000" + "73" + quiet.hex() + "61ffff" + "f150"
+        caller = deployed(stage, bytes.fromhex("6107d0" + "5b" + call + "600190038060035700"))
+        assert run(stage, b"", to=caller).status is PrivateStatus.SUCCESSFUL
 
     def test_a_call_without_gas_for_its_memory_fails_alone(self, stage: Stage) -> None:
         greedy = deployed(stage, bytes.fromhex("600166" + "ff" * 7 + "5200"))

@@ -131,7 +131,7 @@ class PrivateRun:
                     ahead = (message.sender, message.nonce)
         except (SignatureError, InvalidPrivateTransaction):
             receipt = PrivateReceipt(PrivateStatus.INVALID)
-        except (StorageError, MissingNode, ExecutionInterruptedError):
+        except (StorageError, MissingNode, MemoryError, ExecutionInterruptedError):
             raise  # none of these is the transaction's fault: what it did is still to be found out
         except Exception as error:  # as Besu has it; one transaction must not hold up its group
             log.error("a private transaction broke the EVM", marker=marker.hash.hex(), error=type(error).__name__)

@@ -37,7 +37,7 @@ class PrivateReceipt:
 
     @classmethod
     def decode(cls, data: bytes) -> "PrivateReceipt":
-        fields = RlpFields(rlp.decode_list(data, "private receipt"), "private receipt")
+        fields = RlpFields(rlp.decode_stored_list(data, "private receipt"), "private receipt")
         status = fields.scalar("status", 1)
         if status > PrivateStatus.INVALID:
             raise RlpError(f"private receipt.status: 0, 1 or 2 was expected, found {status}")
@@ -62,7 +62,7 @@ def encode_metadata(roots: Sequence[MarkerRoot]) -> bytes:
 
 def decode_metadata(data: bytes) -> tuple[MarkerRoot, ...]:
     """The inverse of `encode_metadata`."""
-    return tuple(_marker_root(item) for item in rlp.decode_list(data, "private metadata"))
+    return tuple(_marker_root(item) for item in rlp.decode_stored_list(data, "private metadata"))
 
 
 def _marker_root(item: RlpItem) -> MarkerRoot:
