@@ -132,6 +132,11 @@ class MemoryManager:
             raise ManagerError("PrivacyGroupNotFound")
         return self.groups[group_id]
 
+    def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Sequence[bytes] | None:
+        self._check_on()
+        group = self.groups.get(group_id)
+        return None if group is None or group.type is not GroupType.LEGACY else group.members
+
 
 @dataclass
 class Clock:

@@ -86,3 +86,7 @@ class TransactionManager(Protocol):
 
     def retrieve_group(self, group_id: bytes) -> PrivacyGroup:
         """One group; ManagerError `PrivacyGroupNotFound` when unknown."""
+
+    def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Sequence[bytes] | None:
+        """The members of the LEGACY group `group_id`, if the manager finds that they are `named` and more, as
+        `alwayssendto` makes them; None if it does not."""

@@ -10,12 +10,16 @@ import httpx
 import pytest
 import trio
 
+from lacnode.privacy.group_ids import group_id
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.cbor import encode_map
 from lacnode.privacy.manager.network_view import NetworkView, encode_view
+from lacnode.privacy.manager.payload import encode_payload, encrypt
 from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.service.service import ManagerService, ServiceSettings
+from lacnode.privacy.state.private_transaction import to_payload
 from lacnode.privacy.transaction_manager import ManagerError
+from tests.private_nodes import private
 
 PATIENCE = 60.0
 A, B, EVIL, ABSENT = (KeyPair.of(bytes([number]) * 32) for number in (21, 22, 23, 24))
@@ -277,6 +281,17 @@ class TestWhatTheySend:
                 assert (await client.get(path)).status_code == 404
             async with manager(A, url_of(b)) as a:
                 assert await delivers(a, b)
+
+    async def test_a_payload_for_a_group_of_recipients_that_they_are_not_in(self) -> None:
+        """The stranger's own key and signature, and the id of {A, B}, which anyone computes."""
+        sent = to_payload(private(private_from=EVIL.public, private_for=(B.public,)))
+        sealed = encrypt(sent, EVIL, [B.public], group_id((A.public, B.public))).only([0])
+        async with manager(B) as b, httpx.AsyncClient(base_url=url_of(b), headers=CBOR) as client:
+            answer = await client.post("/push", content=encode_payload(sealed))
+            assert (answer.status_code, answer.json()) == (404, {"error": "PrivacyGroupNotFound"})
+            assert not b.manager.has(sealed.key, B.public)
+            own = encrypt(sent, EVIL, [B.public], group_id((EVIL.public, B.public))).only([0])
+            assert (await client.post("/push", content=encode_payload(own))).status_code == 200
 
     async def test_a_body_that_is_compressed_is_not_unfolded(self) -> None:
         async with manager(B) as b, httpx.AsyncClient(base_url=url_of(b)) as client:

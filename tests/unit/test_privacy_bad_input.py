@@ -49,6 +49,10 @@ class Sealing(MemoryManager):
         group: PrivacyGroup = self.real.retrieve_group(group_id)
         return group
 
+    def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Sequence[bytes] | None:
+        members: Sequence[bytes] | None = self.real.widened_members(named, group_id)
+        return members
+
 
 def url_of(key: bytes) -> str:
     return f"http://{KEYS.index(key)}"

@@ -17,6 +17,7 @@ from lacnode.privacy.manager.cbor import CborError
 from lacnode.privacy.manager.database import StoreError
 from lacnode.privacy.manager.delivery import Delivery
 from lacnode.privacy.manager.group_record import GroupRecord, decode_group
+from lacnode.privacy.manager.known_groups import KnownGroups
 from lacnode.privacy.manager.missing import MissingPayloads
 from lacnode.privacy.manager.network_view import NetworkView, decode_view, encode_view
 from lacnode.privacy.manager.payload import (
@@ -76,6 +77,12 @@ class LocalTransactionManager:
         self._proven = proven
         self._tessera = tessera
         self._delivery = Delivery(sender, tessera)
+        self._groups = KnownGroups(
+            lambda group_id: self._guarded(store.group, group_id),
+            lambda record: self._guarded(store.put_group, record),
+            self._always,
+            lambda: self._peers.view.keys,
+        )
         self._listeners: list[Callable[[bytes], None]] = []
 
     def on_kept(self, listener: Callable[[bytes], None]) -> None:
@@ -245,6 +252,10 @@ class LocalTransactionManager:
         """See TransactionManager."""
         return self._active(group_id).group
 
+    def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Sequence[bytes] | None:
+        """See TransactionManager."""
+        return self._groups.widened_members(named, group_id)
+
     def _active(self, group_id: bytes) -> GroupRecord:
         record: GroupRecord | None = self._guarded(self._store.group, group_id)
         if record is None or not record.active:
@@ -270,11 +281,8 @@ class LocalTransactionManager:
         return to_text(payload.key)
 
     def accept(self, payload: EncryptedPayload, spares: Mapping[bytes, bytes] | None = None) -> None:
-        """Keep a payload that a peer pushes, and `spares`. Refused, and never stored: what no own key opens, what a
-        non-member sends to a group, and a second payload under a key that is taken."""
-        record = self._guarded(self._store.group, payload.group_id)
-        if record is not None and payload.sender not in record.members:
-            raise ManagerError("PrivacyGroupNotFound")
+        """Keep a payload that a peer pushes, and `spares`. Refused, and never stored: what no own key opens, and what
+        `keep` refuses."""
         readers = readable_by(payload, self._keys)
         if not readers:
             raise ManagerError("EnclaveKeysCannotDecryptPayload")
@@ -288,7 +296,9 @@ class LocalTransactionManager:
         spares: Mapping[bytes, bytes] | None = None,
     ) -> None:
         """Store a payload that own keys open: their boxes, and `spares` for those that have none here; `event` is for the
-        audit log."""
+        audit log. Refused are what does not belong to the group that it was sent to, and a second payload under a key that
+        is taken: ManagerError `PrivacyGroupNotFound` or `InvalidPayload`."""
+        self._check_ownership(payload, readers)
         own = payload.only(list(readers.values()))
         parties = {reader: position for position, reader in enumerate(readers)}
         # The sender opens its recipient's box too, and so can have the payload back from us.
@@ -310,6 +320,25 @@ class LocalTransactionManager:
         if new:
             for listener in self._listeners:
                 listener(kept.key)
+
+    def keep_recovered(
+        self, payload: EncryptedPayload, readers: Mapping[bytes, int], spares: Mapping[bytes, bytes] | None = None
+    ) -> int:
+        """As `keep`, for a payload that another manager gives back; how many were kept. What is refused is passed over, so
+        that one bad payload keeps no other from coming back."""
+        try:
+            self.keep(payload, readers, "recovered", spares)
+        except ManagerError:
+            return 0
+        return 1
+
+    def _check_ownership(self, payload: EncryptedPayload, readers: Mapping[bytes, int]) -> None:
+        """Before anything is stored: a payload that is kept is given to the node, and to other managers, as its group's."""
+        opened = opened_with(payload, self._keys.sender(next(iter(readers))))
+        why = None if opened is None else self._groups.refusal(payload, opened[1])
+        if why is not None:
+            log.warning(f"a payload of {to_text(payload.sender)} is refused: {why}", payload=to_text(payload.key))
+            raise ManagerError("PrivacyGroupNotFound", why)
 
     def group_pushed(self, body: bytes) -> str:
         """Keep a group that a peer tells of, as `accept_group` does; the text of its id."""

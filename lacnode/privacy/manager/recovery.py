@@ -174,8 +174,7 @@ class Recovery:
         readers = readable_by(kept, KeyRing([own]))
         if not readers or self._manager.has(kept.key, own.public):
             return 0
-        self._manager.keep(kept, readers, "recovered", spares)
-        return 1
+        return self._manager.keep_recovered(kept, readers, spares)
 
     def _keep_group(self, body: bytes, own: KeyPair) -> None:
         if own.public in decode_group(body).members:

@@ -11,6 +11,7 @@ import orjson
 import structlog
 
 from lacnode.privacy.keys import KEY_SIZE, from_text, to_text
+from lacnode.privacy.payload_ownership import is_legacy_group_of
 from lacnode.privacy.service.enclave_tls import EnclaveRefused, EnclaveTls
 from lacnode.privacy.transaction_manager import (
     GroupType,
@@ -125,6 +126,16 @@ class HttpTransactionManager:
     def retrieve_group(self, group_id: bytes) -> PrivacyGroup:
         """See TransactionManager."""
         return _group(self._post("/retrievePrivacyGroup", {"privacyGroupId": to_text(group_id)}))
+
+    def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Sequence[bytes] | None:
+        """See TransactionManager. Orion and Tessera keep the group of what their own client sent; of what they were sent
+        they keep none."""
+        try:
+            group = self.retrieve_group(group_id)
+        except ManagerError:
+            return None
+        is_widened = group.type is GroupType.LEGACY and is_legacy_group_of(group.members, group_id)
+        return group.members if is_widened else None
 
     def _unreachable(self, reason: str) -> ManagerUnreachable:
         """The error to raise; logged when the reason is another than before, since callers ask again and again."""

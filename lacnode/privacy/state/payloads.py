@@ -4,19 +4,23 @@ Must not show what it is given.
 """
 
 import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from lacnode.primitives.rlp import RlpError
 from lacnode.primitives.transaction import Transaction
+from lacnode.privacy.payload_ownership import FLEXIBLE, parties_of, refusal
 from lacnode.privacy.state.execution import PrivateTask
 from lacnode.privacy.state.flexible.history import GroupHistory, from_history_payload
 from lacnode.privacy.state.marker import GroupMode, payload_key_of
 from lacnode.privacy.state.private_transaction import PrivateTransaction, from_versioned_payload
-from lacnode.privacy.transaction_manager import ManagerError, ReceivedPayload, TransactionManager
+from lacnode.privacy.transaction_manager import GroupType, ManagerError, ReceivedPayload, TransactionManager
 
 log = structlog.get_logger("privacy")
+
+GROUP_ID_SIZE = 32
 
 _NOT_OURS = frozenset(("EnclavePayloadNotFound", "EnclaveKeysCannotDecryptPayload"))
 _NOT_OURS_IN_TESSERA = re.compile(
@@ -43,6 +47,10 @@ class UselessPayload(Exception):
     """The payload is there, and nothing can be made of it, now or later. The text does not quote it."""
 
 
+class ForeignPayloadError(UselessPayload):
+    """The payload does not belong to the group that it was sent to, so that it is not for us. The text says why."""
+
+
 class ManagerFails(Exception):
     """The manager answers, but not this."""
 
@@ -54,7 +62,10 @@ def is_not_ours(error: ManagerError) -> bool:
 
 def receive(manager: TransactionManager, key: bytes, to: bytes | None = None) -> Payload:
     """The private transaction under `key`; NoPayload, UselessPayload, ManagerFails or ManagerUnreachable."""
-    received = _received(manager, key, to)
+    return _decoded(_received(manager, key, to))
+
+
+def _decoded(received: ReceivedPayload) -> Payload:
     try:
         private, version = from_versioned_payload(received.payload)
     except RlpError:
@@ -80,29 +91,54 @@ def _received(manager: TransactionManager, key: bytes, to: bytes | None) -> Rece
         raise ManagerFails(error.code[:200]) from None
 
 
+def receive_owned(
+    manager: TransactionManager, key: bytes, mode: GroupMode, to: bytes | None = None, *, unknown_passes: bool = False
+) -> Payload:
+    """The private transaction under `key`, if it belongs to the group that it was sent to (see `payload_ownership`; there
+    also `unknown_passes`). Raises like `receive`, and ForeignPayloadError."""
+    received = _received(manager, key, to)
+    payload = _decoded(received)
+    parties = parties_of(received.payload)
+    if parties is None:
+        raise UselessPayload("it is no private transaction")
+    if mode is GroupMode.OFFCHAIN and len(received.group_id) != GROUP_ID_SIZE:
+        raise ManagerFails("a group id that is not 32 bytes")
+    why = refusal(parties, received.sender, received.group_id, _ManagersGroups(manager), unknown_passes=unknown_passes)
+    if why is None and mode is GroupMode.OFFCHAIN and parties.is_flexible:
+        why = FLEXIBLE
+    if why is not None:
+        raise ForeignPayloadError(why)
+    return payload
+
+
 def task_for(
     manager: TransactionManager, marker: Transaction, index: int, mode: GroupMode, *, admitted: bool = False
 ) -> PrivateTask:
-    """What is to be executed at `marker`; raises like `receive`. Who is `admitted` has been found a member before; of a
-    flexible group's members its contract knows, which is asked each time."""
-    payload = receive(manager, payload_key_of(marker))
+    """What is to be executed at `marker`; raises like `receive_owned`. With `admitted` it was executed before, so the
+    manager may have lost the group's record. Of a flexible group's members its contract knows, which is asked each time."""
+    payload = receive_owned(manager, payload_key_of(marker), mode, unknown_passes=admitted)
     private = payload.private
-    if private.private_from != payload.sender:
-        raise UselessPayload("its privateFrom is not the key that sent it")
-    if mode is GroupMode.FLEXIBLE:
-        if private.group_id is None or payload.version is None:
-            raise UselessPayload("it is for no flexible group")
-        return PrivateTask(index, private, private.group_id, payload.version)
-    if len(payload.group_id) != 32:
-        raise ManagerFails("a group id that is not 32 bytes")
-    if private.private_for is None and not admitted and not _is_member(manager, payload):
-        raise UselessPayload("its sender is no member of the group")
-    return PrivateTask(index, private, payload.group_id)
+    if mode is GroupMode.OFFCHAIN:
+        return PrivateTask(index, private, payload.group_id)
+    if private.group_id is None or payload.version is None:
+        raise UselessPayload("it is for no flexible group")
+    return PrivateTask(index, private, private.group_id, payload.version)
 
 
-def _is_member(manager: TransactionManager, payload: Payload) -> bool:
-    """Besu takes every error of the manager here for a group that is not there."""
-    try:
-        return payload.private.private_from in manager.retrieve_group(payload.group_id).members
-    except ManagerError:
-        return False
+class _ManagersGroups:
+    """GroupKnowledge of a manager. Besu takes every error of the manager here for a group that is not there."""
+
+    def __init__(self, manager: TransactionManager) -> None:
+        self._manager = manager
+
+    def named_members(self, group_id: bytes) -> Collection[bytes] | None:
+        """See GroupKnowledge."""
+        try:
+            group = self._manager.retrieve_group(group_id)
+        except ManagerError:
+            return None
+        return group.members if group.type is GroupType.PANTHEON else ()
+
+    def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Collection[bytes] | None:
+        """See GroupKnowledge."""
+        return self._manager.widened_members(named, group_id)

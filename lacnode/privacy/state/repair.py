@@ -16,7 +16,7 @@ from lacnode.privacy.state.block_records import BlockRecords
 from lacnode.privacy.state.execution import PrivateTask
 from lacnode.privacy.state.flexible.histories import Histories
 from lacnode.privacy.state.marker import payload_key_of
-from lacnode.privacy.state.payloads import ManagerFails, NoPayload, UselessPayload, task_for
+from lacnode.privacy.state.payloads import ForeignPayloadError, ManagerFails, NoPayload, UselessPayload, task_for
 from lacnode.privacy.state.processor import PrivateBlock, PrivateProcessor, next_try
 from lacnode.privacy.state.store import AbsentMarker, Place, PrivateWriter, StoredPrivate
 from lacnode.privacy.state.surroundings import Surroundings
@@ -158,13 +158,18 @@ class Repair:
         self, places: list[Place], found_at: Place, found: PrivateTask
     ) -> Iterator[tuple[int, list[PrivateTask]]]:
         for number, group in groupby(places, lambda place: place.number):
-            yield number, [found if place == found_at else self._again(place) for place in group]
+            tasks = [found if place == found_at else self._again(place) for place in group]
+            yield number, [task for task in tasks if task is not None]
 
-    def _again(self, place: Place) -> PrivateTask:
-        """A private transaction that was executed before."""
+    def _again(self, place: Place) -> PrivateTask | None:
+        """A private transaction that was executed before; None if it does not belong to the group, as versions before the
+        check could not know."""
         transaction = self._transaction(place)
         try:
             return task_for(self._around.manager, transaction, place.index, self._around.mode, admitted=True)
+        except ForeignPayloadError as foreign:
+            log.warning("private transaction ignored", marker=transaction.hash.hex(), why=str(foreign))
+            return None
         except (NoPayload, UselessPayload, ManagerFails):
             told = self._histories.told(transaction.hash)
         if told is None:

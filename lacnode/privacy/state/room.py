@@ -24,7 +24,7 @@ from lacnode.privacy.state.flexible.groups import FlexibleGroups
 from lacnode.privacy.state.flexible.histories import Histories
 from lacnode.privacy.state.flexible.rules import ASK_GAS_PRICE, Ask
 from lacnode.privacy.state.marker import PAYLOAD_KEY_SIZE, PROXY_ADDRESS, GroupMode, MarkerSigner, payload_key_of
-from lacnode.privacy.state.payloads import NoPayload, receive
+from lacnode.privacy.state.payloads import ForeignPayloadError, NoPayload, receive_owned
 from lacnode.privacy.state.private_transaction import PrivateTransaction, to_payload
 from lacnode.privacy.state.processor import PrivateProcessor
 from lacnode.privacy.state.records import PrivateReceipt, PrivateStatus
@@ -230,7 +230,7 @@ class PrivateRoom:
     def find(self, marker_hash: bytes) -> FoundPrivateTransaction | None:
         """The private transaction of a mined marker, if the manager has it for this node's key.
 
-        Raises what `payloads.receive` raises, but for NoPayload.
+        Raises what `payloads.receive_owned` raises, but for NoPayload.
         """
         history = self._around.history
         place = history.transaction_place(marker_hash)
@@ -241,10 +241,19 @@ class PrivateRoom:
         if len(key) != PAYLOAD_KEY_SIZE:
             return None
         try:
-            payload = receive(self.manager, key, self.public_key)
+            payload = receive_owned(self.manager, key, self.mode, self.public_key, unknown_passes=True)
         except NoPayload:
             return self._find_told(marker_hash, key, place)
         return FoundPrivateTransaction(payload.private, payload.group_id, marker_hash, key, place)
+
+    def why_ignored(self, marker_hash: bytes) -> str | None:
+        """Why the private transaction of a mined marker is not executed, though this node's key can read it: it does not
+        belong to the group that it was sent to. None if it does, or if there is none. Raises like `find`."""
+        try:
+            self.find(marker_hash)
+        except ForeignPayloadError as foreign:
+            return str(foreign)
+        return None
 
     def _find_told(self, marker_hash: bytes, key: bytes, place: TransactionPlace) -> FoundPrivateTransaction | None:
         """What a flexible group's history told of a marker."""

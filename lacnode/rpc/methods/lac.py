@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 
 from lacnode.primitives.hexadecimal import to_hex
+from lacnode.privacy.state.payloads import ManagerFails, UselessPayload
 from lacnode.privacy.state.store import Divergence
+from lacnode.privacy.transaction_manager import ManagerUnreachable
 from lacnode.rpc import results
+from lacnode.rpc.errors import internal_error
 from lacnode.rpc.parameters import block_number, hash32, required
 from lacnode.rpc.privacy_parameters import group_id, in_base64, room
 from lacnode.rpc.prospects import pending_votes
@@ -93,11 +96,21 @@ def lac_retryPrivatePayloads(services: RpcServices, params: Params) -> object:
     return room(services).repair.ask_now()
 
 
+def lac_whyPrivateTransactionIgnored(services: RpcServices, params: Params) -> object:
+    """Why a marker's private transaction is executed as not for this node, though its key reads it; null if it is not."""
+    hash_ = hash32(required(params, 0, "transaction hash"))
+    try:
+        return room(services).why_ignored(hash_)
+    except (ManagerFails, ManagerUnreachable, UselessPayload):
+        raise internal_error() from None
+
+
 LAC_METHODS = (
     Method("lac_consensusStatus", "LAC", lac_consensusStatus),
     Method("lac_privacyGroups", "LAC", lac_privacyGroups),
     Method("lac_comparePrivacyGroup", "LAC", lac_comparePrivacyGroup),
     Method("lac_retryPrivatePayloads", "LAC", lac_retryPrivatePayloads),
+    Method("lac_whyPrivateTransactionIgnored", "LAC", lac_whyPrivateTransactionIgnored),
     Method("lac_nodeRole", "LAC", lac_nodeRole),
     Method("lac_pendingVotes", "LAC", lac_pendingVotes),
 )

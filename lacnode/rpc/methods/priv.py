@@ -10,7 +10,7 @@ from lacnode.primitives.bloom import bloom_of
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.privacy.manager.oversight import supervised
 from lacnode.privacy.state.marker import FLEXIBLE_PRIVACY_ADDRESS, PRIVACY_ADDRESS
-from lacnode.privacy.state.payloads import ManagerFails, UselessPayload
+from lacnode.privacy.state.payloads import ForeignPayloadError, ManagerFails, UselessPayload
 from lacnode.privacy.state.private_logs import PrivateLogs
 from lacnode.privacy.state.private_transaction import PrivateTransaction, private_contract_address
 from lacnode.privacy.state.records import PrivateReceipt
@@ -113,6 +113,8 @@ def _found(services: RpcServices, params: Params) -> FoundPrivateTransaction | N
     hash_ = hash32(required(params, 0, "transaction hash"))
     try:
         return room(services).find(hash_)
+    except ForeignPayloadError:
+        return None  # executed as not for us; `lac_whyPrivateTransactionIgnored` says why
     except (ManagerFails, ManagerUnreachable, UselessPayload):
         raise internal_error() from None
 

@@ -32,8 +32,7 @@ class TesseraRecovery:
         readers = readable_by(payload, self._manager.keys)
         if not readers:
             return 0
-        self._manager.keep(payload, readers, "recovered")
-        return 1
+        return self._manager.keep_recovered(payload, readers)
 
 
 def _opened_by_its_sender(found: TesseraPayload, own: KeyPair) -> EncryptedPayload | None:
