@@ -138,7 +138,7 @@ class _Offered:
     def skipped(self) -> None:
         raise AssertionError("skipped")
 
-    def interrupted(self, seconds: float) -> None:
+    def interrupted(self, seconds: float, *, was_held_up: bool) -> None:
         raise AssertionError(f"interrupted after {seconds} s")
 
     def dropped(self, reason: RejectionReason) -> None:

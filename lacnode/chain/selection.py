@@ -66,8 +66,9 @@ class Candidate(Protocol):
         """Not in this block; it may be in a later one."""
         ...
 
-    def interrupted(self, seconds: float) -> None:
-        """It was executed for `seconds`, which is as much as one transaction gets, and did not end."""
+    def interrupted(self, seconds: float, *, was_held_up: bool) -> None:
+        """It was executed for `seconds`, which is as much as one transaction gets, and did not end. `was_held_up` says
+        that the machine did other things for most of that time."""
         ...
 
     def dropped(self, reason: RejectionReason) -> None:
@@ -79,9 +80,12 @@ BLOCK_SHARE = 0.5
 """The part of the selection time that the chosen transactions may take together. The other validators take as long to
 check the block, and a period must suffice for both."""
 
-TRANSACTION_SHARE = 0.25
-"""The part of the selection time that one transaction may take. One that is offered last may take all that is left to the
-block."""
+TRANSACTION_SHARE = 0.2
+"""The part of the selection time that one transaction may take, and all those together that are offered last. Blocks come as
+far apart as one is slower than the one before it, so a slow one now and then costs more than steady load."""
+
+OWN_PROCESSOR = 0.5
+"""An execution that was given less than this part of its time on the processor was held up by others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,7 @@ def select(
     selection = _Selection(block, limits)
     for candidate in candidates:
         limits.budget.check()
-        if selection.is_over or (candidate.is_last and selection.has_interrupted):
+        if selection.is_over(candidate):
             break
         if candidate.transaction.gas_limit > block.gas_left:
             if _full_enough(block, gas_limit, limits.min_occupancy_ratio):
@@ -133,36 +137,41 @@ class _Selection:
         seconds = max(0.0, limits.deadline - time.monotonic())
         self._transaction_seconds = TRANSACTION_SHARE * seconds
         self._block_seconds_left = BLOCK_SHARE * seconds
+        self._last_seconds_left = TRANSACTION_SHARE * seconds
 
-    @property
-    def is_over(self) -> bool:
-        """Whether there is no time for another transaction."""
+    def is_over(self, candidate: Candidate) -> bool:
+        """Whether there is no time for `candidate` and those after it."""
+        if candidate.is_last and (self.has_interrupted or self._last_seconds_left <= 0):
+            return True
         return self._block_seconds_left <= 0 or time.monotonic() >= self._budget.deadline_seconds
 
     def add(self, candidate: Candidate) -> None:
-        started = time.monotonic()
-        share = self._block_seconds_left
-        if not candidate.is_last:
-            share = min(share, self._transaction_seconds)
+        started, started_processor = time.monotonic(), time.thread_time()
+        share = min(self._transaction_seconds, self._block_seconds_left)
+        if candidate.is_last:
+            share = min(share, self._last_seconds_left)
         try:
             self._block.add(candidate.transaction, candidate.sender, self._budget.with_deadline(started + share))
         except BudgetExceededError:
-            self._interrupted(candidate, time.monotonic() - started)
+            self._interrupted(candidate, time.monotonic() - started, time.thread_time() - started_processor)
         except TransactionRejected as rejected:
             if rejected.reason in TRANSIENT:
                 candidate.skipped()
             else:
                 candidate.dropped(rejected.reason)
         else:
-            self._block_seconds_left -= time.monotonic() - started
+            taken = time.monotonic() - started
+            self._block_seconds_left -= taken
+            if candidate.is_last:
+                self._last_seconds_left -= taken
             self.bytes_left -= len(candidate.transaction.raw)
             self.chosen.append(candidate.transaction)
             candidate.included()
 
-    def _interrupted(self, candidate: Candidate, seconds: float) -> None:
+    def _interrupted(self, candidate: Candidate, seconds: float, processor_seconds: float) -> None:
         self.has_interrupted = True
         if seconds >= self._transaction_seconds:
-            candidate.interrupted(seconds)
+            candidate.interrupted(seconds, was_held_up=processor_seconds < OWN_PROCESSOR * seconds)
         else:
             # The block's time was over before the transaction's: that says nothing about it.
             candidate.skipped()

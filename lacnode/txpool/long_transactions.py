@@ -5,6 +5,9 @@ and cost the next block as much. Holds no lock of its own.
 """
 
 from collections import OrderedDict
+from typing import TypeVar
+
+V = TypeVar("V")
 
 HASHES_REMEMBERED = 4096
 SENDERS_REMEMBERED = 1024
@@ -17,19 +20,28 @@ SENDER_LAST_SECONDS = 60
 """How long the transactions of its sender are offered after all others."""
 
 
+MAX_TRIES = 5
+"""Times that a transaction may be interrupted before it is dropped though a busy machine held it up."""
+
+
 class LongTransactions:
     """What took too long. Times are in seconds of any one clock."""
 
     def __init__(self) -> None:
         self._hashes: OrderedDict[bytes, float] = OrderedDict()
+        self._tries: OrderedDict[bytes, int] = OrderedDict()
         self._senders: OrderedDict[bytes, float] = OrderedDict()
 
-    def interrupted(self, sender: bytes, now: float) -> None:
-        """A transaction of `sender` was interrupted."""
+    def interrupted(self, hash_: bytes, sender: bytes, now: float) -> int:
+        """A transaction of `sender` was interrupted; how often it has been by now."""
         _remember(self._senders, sender, now + SENDER_LAST_SECONDS, SENDERS_REMEMBERED)
+        tries = self._tries.get(hash_, 0) + 1
+        _remember(self._tries, hash_, tries, HASHES_REMEMBERED)
+        return tries
 
     def dropped(self, hash_: bytes, now: float) -> None:
         """The transaction with this hash was dropped for it."""
+        self._tries.pop(hash_, None)
         _remember(self._hashes, hash_, now + REFUSED_SECONDS, HASHES_REMEMBERED)
 
     def refused_seconds(self, hash_: bytes, now: float) -> float:
@@ -43,8 +55,8 @@ class LongTransactions:
         return until is not None and now < until
 
 
-def _remember(times: OrderedDict[bytes, float], key: bytes, until: float, most: int) -> None:
-    times[key] = until
-    times.move_to_end(key)
-    if len(times) > most:
-        times.popitem(last=False)
+def _remember(memory: OrderedDict[bytes, V], key: bytes, value: V, most: int) -> None:
+    memory[key] = value
+    memory.move_to_end(key)
+    if len(memory) > most:
+        memory.popitem(last=False)

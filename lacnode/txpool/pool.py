@@ -16,7 +16,7 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.transaction import Transaction
 from lacnode.rate_limited_log import RateLimitedLog
 from lacnode.txpool.admission import Admission, Admitted, HeadState
-from lacnode.txpool.long_transactions import LongTransactions
+from lacnode.txpool.long_transactions import MAX_TRIES, LongTransactions
 from lacnode.txpool.order import ImportanceOrder
 from lacnode.txpool.pooled import PoolCandidate, PooledTransaction, Rank, Verdict
 from lacnode.txpool.replacement import may_replace
@@ -171,23 +171,25 @@ class TransactionPool:
                 self._remove(pooled)
         self._tell_dropped(old)
 
-    def interrupted(self, candidate: PoolCandidate, seconds: float) -> None:
-        """The execution of `candidate` was interrupted after `seconds`. If it was offered last, it had all the time that
-        a block has for one, and is dropped; otherwise it is offered last from now on, with its sender's others."""
+    def interrupted(self, candidate: PoolCandidate, seconds: float, *, was_held_up: bool) -> None:
+        """The execution of `candidate` was interrupted after `seconds`. It is offered last from now on, with its sender's
+        others; if it was already, it is dropped, unless the machine held it up and may not do so the next time."""
         pooled = candidate.pooled
+        hash_ = pooled.transaction.hash
         with self._lock:
-            self._long.interrupted(pooled.sender, self._now)
-            if candidate.is_last:
-                self._long.dropped(pooled.transaction.hash, self._now)
+            tries = self._long.interrupted(hash_, pooled.sender, self._now)
+            is_over = tries >= MAX_TRIES or (candidate.is_last and not was_held_up)
+            if is_over:
+                self._long.dropped(hash_, self._now)
             self._log.warning(
                 pooled.sender,
-                "transaction took too long: " + ("dropped" if candidate.is_last else "put off"),
-                hash=to_hex(pooled.transaction.hash),
+                "transaction took too long: " + ("dropped" if is_over else "put off"),
+                hash=to_hex(hash_),
                 sender=to_hex(pooled.sender),
                 seconds=round(seconds, 2),
                 gas_limit=pooled.transaction.gas_limit,
             )
-        if candidate.is_last:
+        if is_over:
             candidate.dropped(RejectionReason.TX_EVALUATION_TOO_LONG)
 
     def drop(self, pooled: PooledTransaction, reason: RejectionReason) -> None:

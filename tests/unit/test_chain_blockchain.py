@@ -107,8 +107,8 @@ class Offer:
     def skipped(self) -> None:
         self.verdict = "skipped"
 
-    def interrupted(self, seconds: float) -> None:
-        self.verdict = "interrupted"
+    def interrupted(self, seconds: float, *, was_held_up: bool) -> None:
+        self.verdict = "held up" if was_held_up else "interrupted"
 
     def dropped(self, reason: RejectionReason) -> None:
         self.verdict = reason

@@ -9,7 +9,7 @@ from lacnode.evm.rejection import RejectionReason as Reason
 from lacnode.evm.rejection import TransactionRejected
 from lacnode.primitives.transaction import Transaction
 from lacnode.txpool import long_transactions
-from lacnode.txpool.long_transactions import REFUSED_SECONDS, SENDER_LAST_SECONDS, LongTransactions
+from lacnode.txpool.long_transactions import MAX_TRIES, REFUSED_SECONDS, SENDER_LAST_SECONDS, LongTransactions
 from lacnode.txpool.pooled import LARGE_GAS, PoolCandidate
 from tests.unit.rpc_chain import FREE, POOR, RICH, Peerless, node, signed
 
@@ -48,10 +48,10 @@ def test_one_that_pays_keeps_its_place() -> None:
     assert transactions(order(at)) == [paying, signed(POOR)]
 
 
-def interrupt(at: Peerless, which: Transaction, now: float = NOW) -> None:
+def interrupt(at: Peerless, which: Transaction, now: float = NOW, *, was_held_up: bool = False) -> None:
     for candidate in at.pool.candidates(None, now):
         if candidate.transaction == which:
-            candidate.interrupted(1.5)
+            candidate.interrupted(1.5, was_held_up=was_held_up)
         else:
             candidate.included()
 
@@ -68,6 +68,16 @@ def test_one_that_was_interrupted_is_put_off_with_its_sender_and_then_dropped() 
     interrupt(at, slow)
     assert at.dropped == [slow]
     assert slow not in at.pooled
+
+
+def test_one_that_the_machine_held_up_is_tried_a_few_times() -> None:
+    at = node(FREE)
+    at.send(large())
+    for _ in range(MAX_TRIES - 1):
+        interrupt(at, large(), was_held_up=True)
+        assert at.pooled == [large()]
+    interrupt(at, large(), was_held_up=True)
+    assert at.dropped == [large()]
 
 
 def test_one_that_was_dropped_does_not_come_back_for_a_while() -> None:
@@ -107,7 +117,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     memory = LongTransactions()
     for number in range(5):
         memory.dropped(bytes([number]), NOW)
-        memory.interrupted(bytes([number]), NOW)
+        memory.interrupted(bytes([number]), bytes([number]), NOW)
     assert [bool(memory.refused_seconds(bytes([number]), NOW)) for number in range(5)] == [False] * 2 + [True] * 3
     assert [memory.is_sender_last(bytes([number]), NOW) for number in range(5)] == [False] * 2 + [True] * 3
 
