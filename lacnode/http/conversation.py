@@ -6,14 +6,16 @@ time, and how long a response may take to be read.
 
 import gzip
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import h11
 import trio
 
+from lacnode.http.arriving import ArrivingBodies, ArrivingBody
 from lacnode.http.backlog import Backlog
 from lacnode.http.listening import client_of
-from lacnode.http.messages import HOST_REFUSED, JSON, TOO_LARGE, TOO_SLOW, Answering, Request, Response
+from lacnode.http.messages import BUSY, HOST_REFUSED, JSON, TOO_LARGE, TOO_SLOW, Answering, Request, Response
 
 READ_SIZE = 65_536
 HEAD_BYTES = 32_768
@@ -32,6 +34,15 @@ IDLE_SECONDS = 300.0
 
 REQUEST_SECONDS = 60.0
 """How long a request may take to arrive, from its first byte to its last."""
+
+HEAD_SECONDS = 15.0
+"""How long the head of a request may take to arrive."""
+
+BODY_SECONDS, BODY_RATE = 15.0, 16_384
+"""How long a body may take: so many seconds, and one more for so many bytes that have come."""
+
+PORT_REQUEST_BYTES = 128 * 2**20
+"""Bytes of bodies that a port may hold. Beyond that, the address that holds most loses its largest unfinished body."""
 
 RESPONSE_SECONDS, RESPONSE_RATE = 60.0, 50_000
 """How long a response may take to be read: so many seconds, and one more for so many bytes."""
@@ -58,28 +69,35 @@ class _Response:
 
 
 class HttpConversation:
-    """One client, request after request. Raises trio's stream errors when the client goes away. Responses count for
-    `backlog` while they are read."""
+    """One client, request after request. Raises trio's stream errors when the client goes away. `max_body` is the largest
+    body in bytes, for all requests or for each by its head. Responses count for `backlog` while they are read, bodies
+    for `arriving` until they are answered. `client` is the address at the other end, where `stream` does not tell."""
 
     def __init__(
-        self, stream: trio.abc.Stream, routes: Answering, max_body: int, backlog: Backlog | None = None
+        self,
+        stream: trio.abc.Stream,
+        routes: Answering,
+        max_body: int | Callable[[Request], int],
+        backlog: Backlog | None = None,
+        arriving: ArrivingBodies | None = None,
+        client: str | None = None,
     ) -> None:
         self._backlog = backlog or Backlog(PORT_RESPONSE_BYTES)
+        self._arriving = arriving or ArrivingBodies(PORT_REQUEST_BYTES)
         self._stream = stream
         self._routes = routes
         self._max_body = max_body
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
         self._head: Request | None = None
-        self._client = client_of(stream)
+        self._client = client_of(stream) if client is None else client
 
     async def run(self) -> None:
         """Until either side has had enough."""
         idle = FIRST_SECONDS
         while await self._something_arrives(idle):
-            received = await self._receive()
-            if received is None:
+            response = await self._response()
+            if response is None:
                 return
-            response = await self._routes.answer(received) if isinstance(received, Request) else received
             await self._send(response)
             if response.close or self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
                 await self._linger()
@@ -87,6 +105,13 @@ class HttpConversation:
             self._http.start_next_cycle()
             self._head = None
             idle = IDLE_SECONDS
+
+    async def _response(self) -> Response | None:
+        """What to send back to the next request; None if the client left in the middle of it."""
+        with self._arriving.hold(self._client) as body:
+            received = await self._receive(body)
+            body.is_complete = True
+            return await self._routes.answer(received) if isinstance(received, Request) else received
 
     async def _something_arrives(self, seconds: float) -> bool:
         """Whether the client has more to say, and begins within `seconds`."""
@@ -100,23 +125,28 @@ class HttpConversation:
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
-    async def _receive(self) -> Request | Response | None:
+    async def _receive(self, body: ArrivingBody) -> Request | Response | None:
         """The next request; or what to answer without one; None if the client left in the middle."""
         try:
-            with trio.move_on_after(REQUEST_SECONDS):
-                return await self._request()
-            return TOO_SLOW
+            with trio.move_on_after(REQUEST_SECONDS), body.scope:
+                return await self._request(body)
+            return BUSY if body.scope.cancelled_caught else TOO_SLOW
         except h11.RemoteProtocolError as error:
             if "Host" in str(error):
                 return Response(403, HOST_REFUSED, (JSON,), close=True)
             return Response(error.error_status_hint, close=True)
 
-    async def _request(self) -> Request | Response | None:
-        head = await self._event()
+    async def _request(self, arriving: ArrivingBody) -> Request | Response | None:
+        with trio.move_on_after(HEAD_SECONDS) as patience:
+            head = await self._event()
+        if patience.cancelled_caught:
+            return TOO_SLOW
         if not isinstance(head, h11.Request):
             return None
         headers = {name.decode("ascii"): value.decode("latin-1") for name, value in head.headers}
-        request = self._head = Request(head.method.decode("ascii"), head.target.decode("latin-1"), headers)
+        request = self._head = Request(
+            head.method.decode("ascii"), head.target.decode("latin-1"), headers, client=self._client
+        )
         if {"content-length", "transfer-encoding"} <= headers.keys():
             # Whoever stands between us and the client may believe the other header, and take the rest of this body for a
             # request of somebody else (RFC 9112, 6.1): nothing of it may be answered on this connection.
@@ -124,12 +154,19 @@ class HttpConversation:
         refused = self._routes.early(request)
         if refused is not None:
             return refused
-        body = await self._body(headers)
-        return TOO_LARGE if body is None else Request(request.method, request.target, headers, body, self._client)
+        with trio.CancelScope(deadline=trio.current_time() + BODY_SECONDS) as patience:
+            body = await self._body(headers, self._largest_body(request), arriving, patience)
+            return TOO_LARGE if body is None else replace(request, body=body)
+        return TOO_SLOW
 
-    async def _body(self, headers: Mapping[str, str]) -> bytes | None:
+    def _largest_body(self, head: Request) -> int:
+        return self._max_body if isinstance(self._max_body, int) else self._max_body(head)
+
+    async def _body(
+        self, headers: Mapping[str, str], largest: int, arriving: ArrivingBody, patience: trio.CancelScope
+    ) -> bytes | None:
         """The body of the request, None once it is too large: the rest is not kept."""
-        if int(headers.get("content-length", "0")) > self._max_body:
+        if int(headers.get("content-length", "0")) > largest:
             return None
         if self._http.they_are_waiting_for_100_continue:
             await self._stream.send_all(self._http.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
@@ -137,8 +174,10 @@ class HttpConversation:
         while isinstance(event := await self._event(), h11.Data):
             body += event.data
             pieces += 1
-            if len(body) > self._max_body:
+            if len(body) > largest:
                 return None
+            self._arriving.grow(arriving, len(event.data))
+            patience.deadline += len(event.data) / BODY_RATE
             if pieces > FREE_PIECES + len(body) // PIECE_BYTES:
                 raise h11.RemoteProtocolError("the chunks of the body are too small")
             if pieces % PIECES_AT_ONCE == 0:

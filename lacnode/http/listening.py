@@ -1,6 +1,7 @@
 """Ports of the API: bind, accept, count. One connection's failure is its own, and never the node's."""
 
 import errno
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -55,11 +56,13 @@ def client_of(stream: trio.abc.Stream) -> str:
 
 class Door:
     """Lets at most `limit` clients in at a time; more are turned away at once. A client whose address has fewer connections
-    than another's gets the place of that one's oldest connection: one address cannot keep all others out."""
+    than another's gets the place of that one's oldest connection: one address cannot keep all others out. An address with
+    `limit_per_client` connections loses its oldest for a new one."""
 
-    def __init__(self, name: str, limit: int, converse: Converse) -> None:
+    def __init__(self, name: str, limit: int, converse: Converse, limit_per_client: float = math.inf) -> None:
         self._name = name
         self._limit = limit
+        self._limit_per_client = limit_per_client
         self._converse = converse
         self._inside: dict[str, dict[trio.CancelScope, None]] = {}
         """The connections of each address, oldest first."""
@@ -83,6 +86,8 @@ class Door:
 
     async def _client(self, stream: trio.SocketStream) -> None:
         client = client_of(stream)
+        if len(self._inside.get(client, ())) >= self._limit_per_client:
+            self._end_oldest(client)
         if sum(map(len, self._inside.values())) >= self._limit and not self._made_room(client):
             if not self._turning_away:
                 log.warning(f"{self._name}: {self._limit} connections, more are turned away")
@@ -109,10 +114,13 @@ class Door:
         most = max(self._inside, key=lambda address: len(self._inside[address]))
         if len(self._inside[most]) <= len(self._inside.get(client, ())) + 1:
             return False
-        oldest = next(iter(self._inside[most]))
-        oldest.cancel()
-        self._leave(most, oldest)
+        self._end_oldest(most)
         return True
+
+    def _end_oldest(self, client: str) -> None:
+        oldest = next(iter(self._inside[client]))
+        oldest.cancel()
+        self._leave(client, oldest)
 
     def _leave(self, client: str, scope: trio.CancelScope) -> None:
         own = self._inside.get(client, {})

@@ -37,6 +37,7 @@ class Response:
 
 TOO_LARGE = Response(413, b"Request Entity Too Large", close=True)
 TOO_SLOW = Response(408, close=True)
+BUSY = Response(503, close=True)
 
 
 class Answering(Protocol):

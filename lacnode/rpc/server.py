@@ -8,8 +8,9 @@ from dataclasses import replace
 import structlog
 import trio
 
+from lacnode.http.arriving import ArrivingBodies
 from lacnode.http.backlog import Backlog
-from lacnode.http.conversation import PORT_RESPONSE_BYTES, HttpConversation
+from lacnode.http.conversation import PORT_REQUEST_BYTES, PORT_RESPONSE_BYTES, HttpConversation
 from lacnode.http.listening import Door, RpcPortTaken, bind, port_of
 from lacnode.rpc.access import Gate
 from lacnode.rpc.dispatch import Dispatcher
@@ -107,11 +108,11 @@ class RpcServers:
         )
         routes = Routes(self._http_gate, dispatcher, services, self._runner, settings.timeout, users)
         log.info(f"JSON-RPC service started and listening on {settings.host}:{self.http_port}")
-        backlog = Backlog(PORT_RESPONSE_BYTES)
+        backlog, arriving = Backlog(PORT_RESPONSE_BYTES), ArrivingBodies(PORT_REQUEST_BYTES)
         return Door(
             "JSON-RPC",
             settings.max_connections,
-            lambda stream: HttpConversation(stream, routes, settings.max_body, backlog).run(),
+            lambda stream: HttpConversation(stream, routes, settings.max_body, backlog, arriving).run(),
         )
 
     def _ws_door(self, settings: WebSocketSettings) -> Door:

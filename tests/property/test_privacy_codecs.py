@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from lacnode.privacy.group_ids import group_id
 from lacnode.privacy.keys import KeyPair
-from lacnode.privacy.manager.cbor import CborError
+from lacnode.privacy.manager.cbor import CborError, encode_map
+from lacnode.privacy.manager.cbor_reader import MalformedCborError, read
 from lacnode.privacy.manager.group_record import GroupRecord, decode_group, encode_group
 from lacnode.privacy.manager.network_view import NetworkView, decode_view, encode_view
 from lacnode.privacy.manager.payload import (
@@ -95,6 +96,20 @@ def test_truncation_is_refused(payload: EncryptedPayload, data: st.DataObject) -
     whole = encode_payload(payload)
     with pytest.raises(CborError):
         decode_payload(whole[: data.draw(st.integers(0, len(whole) - 1))])
+
+
+@given(SHAPES)
+def test_a_value_of_the_protocol_is_read_as_the_general_library_reads_it(value: object) -> None:
+    encoded = cbor2.dumps(value)
+    with contextlib.suppress(MalformedCborError):
+        assert read(encoded) == cbor2.loads(encoded)
+
+
+@given(
+    st.dictionaries(st.text(max_size=20), st.none() | st.integers(0, 2**64 - 1) | st.text() | st.binary(), max_size=9)
+)
+def test_what_the_encoder_writes_is_read_equally(fields: dict[str, object]) -> None:
+    assert read(encode_map(fields)) == read(cbor2.dumps(fields)) == fields
 
 
 @given(st.binary(max_size=400) | SHAPES.map(cbor2.dumps))

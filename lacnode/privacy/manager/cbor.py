@@ -1,15 +1,14 @@
 """Orion's CBOR: maps of named fields, written with indefinite length as Orion writes them, read in any order and form.
 
-Readers are strict on everything else: no unknown field, no missing one, no other type, bounded nesting. Must not know any
-record.
+Readers are strict on everything else: no unknown field, no missing one, no other type, and the bounds of `cbor_reader`. Must
+not know any record.
 """
 
-import secrets
 from typing import Any
 
 import cbor2
 
-MAX_DEPTH = 6
+from lacnode.privacy.manager.cbor_reader import MalformedCborError, read
 
 
 class CborError(ValueError):
@@ -41,16 +40,11 @@ def _head_size(count: int) -> int:
 
 
 def decode_map(data: bytes, what: str) -> "Fields":
-    """The one map that `data` is; CborError naming `what`."""
+    """The one map that `data` is; CborError naming `what`. See `cbor_reader` for what is read at all."""
     try:
-        end = secrets.token_bytes(16)
-        # The decoder ignores what follows an item: in an array of two, with an end nobody can guess, it shows.
-        value, last = cbor2.loads(b"\x82" + data + cbor2.dumps(end), max_depth=MAX_DEPTH, allow_duplicate_keys=False)
-    except (cbor2.CBORDecodeError, ValueError, TypeError, OverflowError, ArithmeticError, LookupError) as error:
-        raise CborError(f"{what}: malformed CBOR: {type(error).__name__}") from None
-    if last != end:
-        raise CborError(f"{what}: malformed CBOR: bytes follow it")
-    return Fields(value, what)
+        return Fields(read(data), what)
+    except MalformedCborError as error:
+        raise CborError(f"{what}: malformed CBOR: {error}") from None
 
 
 class Fields:

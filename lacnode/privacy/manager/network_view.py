@@ -4,14 +4,21 @@ Views are merged by one rule, Orion's: what is known is never replaced. So whoev
 second manager that claims it is ignored. Must not open a connection.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeGuard
 from urllib.parse import urlsplit
 
 from lacnode.privacy.keys import KEY_SIZE, from_text, to_text
 from lacnode.privacy.manager.cbor import CborError, Encoded, decode_map, encode_map
 
-MAX_URLS, MAX_KEYS, MAX_URL = 4096, 16_384, 2048
+MAX_URLS, MAX_KEYS, MAX_URL = 1024, 2048, 2048
+MAX_VIEW_BYTES = 262_144
+"""Of a view that is told or heard."""
+
+_URL = re.compile(r"https?://[!-~]+", re.IGNORECASE)
+"""Visible ASCII only: a line break would forge lines of the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +43,22 @@ class NetworkView:
 
 def check_url(url: object) -> str:
     """`url` if it is an HTTP URL with a host; ValueError."""
-    if not isinstance(url, str) or len(url) > MAX_URL:
-        raise ValueError("a URL was expected")
+    if not isinstance(url, str) or len(url) > MAX_URL or not _URL.fullmatch(url):
+        raise ValueError("a URL http[s]://host[:port] was expected")
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
         raise ValueError("a URL http[s]://host[:port] was expected")
     _ = parts.port
     return url
+
+
+def is_url(url: object) -> TypeGuard[str]:
+    """Whether `check_url` takes it."""
+    try:
+        check_url(url)
+    except ValueError:
+        return False
+    return True
 
 
 def same_place(one: str, other: str) -> bool:
@@ -60,7 +76,10 @@ def encode_view(view: NetworkView) -> bytes:
 
 
 def decode_view(data: bytes) -> NetworkView:
-    """The view that `data` is; CborError."""
+    """The view that `data` is, without what it says of others' URLs that are none: one bad entry, which a stranger can
+    make a manager pass on, must not cost the rest. CborError."""
+    if len(data) > MAX_VIEW_BYTES:
+        raise CborError(f"network view: at most {MAX_VIEW_BYTES} bytes were expected, found {len(data)}")
     fields = decode_map(data, "network view")
     url, urls = fields.take("url", str, True), fields.take("nodeURLs", list)
     keys = fields.take("nodePKs", dict)
@@ -68,8 +87,8 @@ def decode_view(data: bytes) -> NetworkView:
     if len(urls) > MAX_URLS or len(keys) > MAX_KEYS:
         raise CborError(f"network view: at most {MAX_URLS} URLs and {MAX_KEYS} keys were expected")
     try:
-        known = {from_text(key, KEY_SIZE): check_url(place) for key, place in keys.items()}
-        return NetworkView(check_url(url) if url is not None else None, tuple(map(check_url, urls)), known)
+        known = {from_text(key, KEY_SIZE): place for key, place in keys.items() if is_url(place)}
+        return NetworkView(check_url(url) if url is not None else None, tuple(filter(is_url, urls)), known)
     except ValueError as error:
         raise CborError(f"network view: {error}") from None
 

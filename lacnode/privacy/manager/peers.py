@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from lacnode.privacy.manager.network_view import NetworkView, same_place
+from lacnode.privacy.manager.network_view import NetworkView, is_url, same_place
 
 MAX_RIVALS = 64
 """Claims that wait to be looked at; who still makes one that was left out makes it again within a minute."""
@@ -25,7 +25,7 @@ class Peers:
         self._own = tuple(own)
         self._keep = keep
         self._view = NetworkView(None, tuple(others), {})
-        self._known = dict(known or {})
+        self._known = {key: place for key, place in (known or {}).items() if is_url(place)}
         self._rivals: dict[tuple[bytes, str], None] = {}
         if url is not None:
             self.announce(url)

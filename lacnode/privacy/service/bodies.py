@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
-
 from lacnode.privacy.keys import KEY_SIZE, from_text, public_key_of, to_text
+from lacnode.privacy.manager.bounded_json import read_json
 from lacnode.privacy.transaction_manager import ManagerError, PrivacyGroup
 
 UNREADABLE = "ObjectJsonDeserialization"
@@ -16,8 +15,8 @@ class Body:
 
     def __init__(self, data: bytes, names: Sequence[str]) -> None:
         try:
-            fields = orjson.loads(data)
-        except orjson.JSONDecodeError:
+            fields = read_json(data)
+        except ValueError:
             raise ManagerError(UNREADABLE) from None
         if not isinstance(fields, dict) or not fields.keys() <= set(names):
             raise ManagerError(UNREADABLE)

@@ -3,13 +3,16 @@ each path answers to other managers. Orion's and ours come as CBOR, Tessera's as
 it is strangers'.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
 
-from lacnode.http.messages import Request, Response
+from lacnode.fair_share import FairShare, Shares
+from lacnode.http.messages import BUSY, Request, Response
 from lacnode.privacy.manager.local import LocalTransactionManager
+from lacnode.privacy.manager.network_view import MAX_VIEW_BYTES
 from lacnode.privacy.manager.peer_paths import PARTY_INFO, PUSH, PUSH_GROUP
 from lacnode.privacy.manager.proof import PROVE, ProofDesk
 from lacnode.privacy.manager.proven_requests import CHALLENGE, Challenges
@@ -21,8 +24,31 @@ from lacnode.privacy.manager.tessera.nodes import OCTETS, VALIDATE
 from lacnode.privacy.service.failures import failed, unreachable
 from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
 
+MAX_PAYLOAD_REQUEST_BYTES = 16_777_216
+MAX_GROUP_REQUEST_BYTES = 262_144
+MAX_SMALL_REQUEST_BYTES = 16_384
+"""Bytes of a request: for a payload, for a group, and for a question that has a bounded length by itself."""
+
+_LARGEST = {
+    PUSH: MAX_PAYLOAD_REQUEST_BYTES,
+    PUSH_WITH_SPARES: MAX_PAYLOAD_REQUEST_BYTES,
+    PUSH_GROUP: MAX_GROUP_REQUEST_BYTES,
+    PARTY_INFO: MAX_VIEW_BYTES,
+}
+
+PEERS_SHARE, ADDRESS_SHARE, LEAST_SHARE = 0.5, 0.35, 0.05
+"""Of one processor, for the requests of all peers, of one address, and of one address while all want too much."""
+
+SAVED_SECONDS = 5.0
+"""How long an address may save up its share."""
+
+MAX_WAIT_SECONDS = 10.0
+"""How long a request may wait for its address's share."""
+
 TEXT = ("content-type", "text/plain")
 CBOR = ("content-type", "application/cbor")
+
+Call = Callable[[Request], Response]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +63,20 @@ class Desks:
 
 
 class NodeRoutes:
-    """Answers in worker threads of `limiter`."""
+    """Answers in worker threads of `limiter`, each address within its share of the processor."""
 
     def __init__(self, manager: LocalTransactionManager, desks: Desks, limiter: trio.CapacityLimiter) -> None:
         self._limiter = limiter
-        posts: dict[str, Callable[[bytes], Response]] = {
-            PUSH: lambda body: _text(manager.pushed(body)),
-            PUSH_GROUP: lambda body: _text(manager.group_pushed(body)),
-            PARTY_INFO: lambda body: _cbor(manager.views_exchanged(body)),
-            PUSH_WITH_SPARES: lambda body: _text(manager.pushed_with_spares(body)),
-            PROVE: lambda body: _cbor(desks.proofs.prove(body)),
-            CHALLENGE: lambda body: _cbor(desks.challenges.give(body)),
-            RECOVER: lambda body: _cbor(desks.recovery.recover(body)),
-            ROOTS: lambda body: _cbor(desks.roots.answer(body)),
+        self._share = FairShare(Shares(PEERS_SHARE, ADDRESS_SHARE, LEAST_SHARE, SAVED_SECONDS))
+        posts: dict[str, Call] = {
+            PUSH: lambda request: _text(manager.pushed(request.body)),
+            PUSH_GROUP: lambda request: _text(manager.group_pushed(request.body)),
+            PARTY_INFO: lambda request: _cbor(manager.views_exchanged(request.body)),
+            PUSH_WITH_SPARES: lambda request: _text(manager.pushed_with_spares(request.body)),
+            PROVE: lambda request: _cbor(desks.proofs.prove(request.body)),
+            CHALLENGE: lambda request: _cbor(desks.challenges.give(request.body)),
+            RECOVER: lambda request: _cbor(desks.recovery.recover(request.body)),
+            ROOTS: lambda request: _cbor(desks.roots.answer(request.body)),
         }
         self._posts = {(path, CBOR[1]): answer for path, answer in posts.items()}
         if desks.tessera is not None:
@@ -62,32 +89,56 @@ class NodeRoutes:
         known = head.method == "POST" and _kind(head) in self._posts
         return None if known else Response(404, close=True)
 
+    def largest_body(self, head: Request) -> int:
+        """Bytes that a request may have, by its path."""
+        return _LARGEST.get(head.target, MAX_SMALL_REQUEST_BYTES)
+
     async def answer(self, request: Request) -> Response:
-        """The answer, found in a worker thread."""
+        """The answer, found in a worker thread once the address has a share of the processor left."""
         if request.method == "GET":
             return _text("I'm up!")
+        if not await self._has_its_turn(request.client):
+            return BUSY
+        answer = self._posts[_kind(request)]
         try:
-            return await trio.to_thread.run_sync(self._posts[_kind(request)], request.body, limiter=self._limiter)
+            return await trio.to_thread.run_sync(self._counted, answer, request, limiter=self._limiter)
         except ManagerError as error:
             return failed(error, 404)
         except ManagerUnreachable:
             return unreachable()
+
+    async def _has_its_turn(self, client: str) -> bool:
+        end = trio.current_time() + MAX_WAIT_SECONDS
+        while (wait := self._share.wait_seconds(client, time.monotonic())) > 0.0:
+            if trio.current_time() + wait > end:
+                return False
+            await trio.sleep(wait)
+        return True
+
+    def _counted(self, answer: Call, request: Request) -> Response:
+        """In a worker thread. What it takes counts for the address, whether or not the request is refused."""
+        begin = time.thread_time()
+        try:
+            return answer(request)
+        finally:
+            taken = time.thread_time() - begin
+            trio.from_thread.run_sync(self._share.spend, request.client, taken, time.monotonic())
 
 
 def _kind(request: Request) -> tuple[str, str]:
     return request.target, request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _tessera_posts(desk: TesseraDesk) -> dict[str, Callable[[bytes], Response]]:
-    def group_pushed(body: bytes) -> Response:
-        desk.group_pushed(body)
+def _tessera_posts(desk: TesseraDesk) -> dict[str, Call]:
+    def group_pushed(request: Request) -> Response:
+        desk.group_pushed(request.body)
         return Response(200)
 
     return {
-        PUSH: lambda body: Response(201, desk.pushed(body).encode(), (TEXT,)),
+        PUSH: lambda request: Response(201, desk.pushed(request.body).encode(), (TEXT,)),
         PUSH_GROUP: group_pushed,
-        PARTY_INFO: lambda body: Response(200, desk.party_info(body), (OCTETS,)),
-        VALIDATE: lambda body: Response(200, desk.proof(body), (TEXT,)),
+        PARTY_INFO: lambda request: Response(200, desk.party_info(request.body), (OCTETS,)),
+        VALIDATE: lambda request: Response(200, desk.proof(request.body), (TEXT,)),
     }
 
 

@@ -26,7 +26,7 @@ still leaves a node that waits for its manager Besu's 5 s."""
 SLOWEST = 1_048_576
 """Bytes a second: how long a large body may take beyond that."""
 
-MAX_ANSWER, MAX_PAYLOAD_ANSWER = 4_194_304, 16_777_216
+MAX_ANSWER, MAX_PAYLOAD_ANSWER = 262_144, 16_777_216
 """Bytes; the second where the answer holds payloads, of which one may be as large as a body that is pushed."""
 
 MAX_CALLS = 32

@@ -1,6 +1,7 @@
 """One manager with its ports, its discovery and its recovery, in a trio loop: a process of its own, or part of a node."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
@@ -8,9 +9,11 @@ import structlog
 import trio
 
 from lacnode import __version__
-from lacnode.http.conversation import HttpConversation
-from lacnode.http.listening import Door, bind, port_of
-from lacnode.http.messages import Answering
+from lacnode.http.arriving import ArrivingBodies
+from lacnode.http.backlog import Backlog
+from lacnode.http.conversation import PORT_RESPONSE_BYTES, HttpConversation
+from lacnode.http.listening import Door, bind, client_of, port_of
+from lacnode.http.messages import Answering, Request
 from lacnode.privacy.keys import KeyRing
 from lacnode.privacy.manager.claims import Claims
 from lacnode.privacy.manager.database import StoreError
@@ -37,6 +40,12 @@ log = structlog.get_logger("privacy")
 
 MAX_BODY = 16_777_216
 MAX_CONNECTIONS = 200
+MAX_CONNECTIONS_PER_ADDRESS = 64
+"""A manager makes up to 32 calls at once, and several may share an address."""
+
+ARRIVING_BYTES = 67_108_864
+"""Bytes of requests at one port that arrive or wait for an answer."""
+
 CLIENT_WORKERS, PEER_WORKERS = 8, 4
 """Two pools: peers that keep the manager busy do not keep its own node waiting."""
 
@@ -120,7 +129,8 @@ class ManagerService:
             self._peers.announce(settings.node_url or f"{scheme}://{settings.node_host}:{self.node_port}")
             routes = NodeRoutes(self.manager, self._desks, trio.CapacityLimiter(PEER_WORKERS))
             secured = None if settings.tls is None else settings.tls.server
-            nursery.start_soon(_door("privacy peers", routes, secured).serve, listeners)
+            peers = _door("privacy peers", routes, secured, routes.largest_body, MAX_CONNECTIONS_PER_ADDRESS)
+            nursery.start_soon(peers.serve, listeners)
             if settings.client_port is not None:
                 listeners = await bind(settings.client_host, settings.client_port)
                 for listener in listeners:
@@ -214,15 +224,24 @@ def _tell(count: int) -> None:
         log.info(f"{count} payloads were recovered from other managers")
 
 
-def _door(name: str, routes: Answering, tls: ServerTls | None) -> Door:
+def _door(
+    name: str,
+    routes: Answering,
+    tls: ServerTls | None,
+    max_body: int | Callable[[Request], int] = MAX_BODY,
+    per_address: float = math.inf,
+) -> Door:
+    backlog, arriving = Backlog(PORT_RESPONSE_BYTES), ArrivingBodies(ARRIVING_BYTES)
+
     async def converse(stream: trio.SocketStream) -> None:
+        client = client_of(stream)
         if tls is None:
-            await HttpConversation(stream, routes, MAX_BODY).run()
+            await HttpConversation(stream, routes, max_body, backlog, arriving, client).run()
             return
         secured = SecuredStream(stream, tls)
         with trio.move_on_after(HANDSHAKE_SECONDS) as patience:
             await secured.do_handshake()
         if not patience.cancelled_caught:
-            await HttpConversation(secured, routes, MAX_BODY).run()
+            await HttpConversation(secured, routes, max_body, backlog, arriving, client).run()
 
-    return Door(name, MAX_CONNECTIONS, converse)
+    return Door(name, MAX_CONNECTIONS, converse, per_address)

@@ -3,9 +3,10 @@
 Follows Tessera's PartyInfoParser and PartyInfoResource. Here it is a NetworkView, and as unproven as any.
 """
 
-import orjson
+from typing import Any
 
 from lacnode.privacy.keys import KEY_SIZE, from_text
+from lacnode.privacy.manager.bounded_json import read_json
 from lacnode.privacy.manager.network_view import MAX_KEYS, MAX_URLS, NetworkView, check_url
 from lacnode.privacy.manager.tessera.binary import WIDTH, Fields, TesseraError, array, field
 
@@ -38,7 +39,7 @@ def decode_party_info(data: bytes) -> NetworkView:
 def read_party_info(data: bytes) -> NetworkView:
     """The view in the JSON that a Tessera answers with; TesseraError."""
     try:
-        answer = orjson.loads(data)
+        answer: Any = read_json(data)
         keys = {from_text(entry["key"], KEY_SIZE): check_url(entry["url"]) for entry in answer["keys"]}
         return NetworkView(check_url(answer["url"]), (), keys)
     except (ValueError, LookupError, TypeError, AttributeError):
