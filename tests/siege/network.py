@@ -43,19 +43,19 @@ class SiegeNetwork:
 
     def start(self, node: DevnetNode, change: str | None = None) -> None:
         """Start `node`; with `change` it runs code that `modified_validator.py` has changed so."""
-        if change is None:
-            processes.start(node)
-            return
+        module = ["lacnode"] if change is None else ["tests.siege.modified_validator", change]
         with node.log_file.open("ab") as log:
-            words = [sys.executable, "-m", "tests.siege.modified_validator", change, "--config-file"]
             process = subprocess.Popen(
-                [*words, str(node.config_file)],
+                [sys.executable, "-m", *module, "--config-file", str(node.config_file)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
         replace_text(node.pid_file, f"{process.pid}\n")
+        process.returncode = (
+            0  # It is waited for by its pid file; without this the object would warn that it still runs.
+        )
 
     def start_all(self, modified: Mapping[str, str] | None = None) -> None:
         """Start every node."""
