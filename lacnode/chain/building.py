@@ -106,6 +106,10 @@ class _Guarded:
     def gas_left(self) -> int:
         return self._block.gas_left
 
+    @property
+    def closing_seconds(self) -> float:
+        return self._block.closing_seconds
+
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
         try:
             decision = self._permissions.may_be_selected(transaction, sender, self._parent)

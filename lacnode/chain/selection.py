@@ -38,6 +38,11 @@ class Target(Protocol):
     @property
     def gas_left(self) -> int: ...
 
+    @property
+    def closing_seconds(self) -> float:
+        """About how long the roots of what was added will take."""
+        ...
+
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
         """TransactionRejected if it cannot be in this block, ExecutionInterruptedError when `budget` says so; then
         nothing has changed."""
@@ -146,21 +151,23 @@ class _Selection:
         return self._block_seconds_left <= 0 or time.monotonic() >= self._budget.deadline_seconds
 
     def add(self, candidate: Candidate) -> None:
-        started, started_processor = time.monotonic(), time.thread_time()
+        started, started_processor, closing = time.monotonic(), time.thread_time(), self._block.closing_seconds
         share = min(self._transaction_seconds, self._block_seconds_left)
         if candidate.is_last:
             share = min(share, self._last_seconds_left)
         try:
             self._block.add(candidate.transaction, candidate.sender, self._budget.with_deadline(started + share))
-        except BudgetExceededError:
-            self._interrupted(candidate, time.monotonic() - started, time.thread_time() - started_processor)
+        except BudgetExceededError as exceeded:
+            further = exceeded.further_seconds
+            seconds, processor = time.monotonic() - started, time.thread_time() - started_processor
+            self._interrupted(candidate, seconds + further, processor + further)
         except TransactionRejected as rejected:
             if rejected.reason in TRANSIENT:
                 candidate.skipped()
             else:
                 candidate.dropped(rejected.reason)
         else:
-            taken = time.monotonic() - started
+            taken = time.monotonic() - started + self._block.closing_seconds - closing
             self._block_seconds_left -= taken
             if candidate.is_last:
                 self._last_seconds_left -= taken

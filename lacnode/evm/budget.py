@@ -17,7 +17,9 @@ class ExecutionInterruptedError(Exception):
 
 
 class BudgetExceededError(ExecutionInterruptedError):
-    """The execution took longer than it may, or more memory."""
+    """The execution took longer than it may, or more memory; or it would, with `further_seconds` that it still needed."""
+
+    further_seconds = 0.0
 
 
 class ExecutionCancelledError(ExecutionInterruptedError):
@@ -60,6 +62,14 @@ class ExecutionBudget:
                 raise ExecutionCancelledError("the execution was cancelled")
         if time.monotonic() > self.deadline_seconds:
             raise BudgetExceededError("the execution takes too long")
+
+    def check_further(self, seconds: float) -> None:
+        """Return if there is time for `seconds` of work that is not interrupted; otherwise raise as `check` does."""
+        self.check()
+        if time.monotonic() + seconds > self.deadline_seconds:
+            exceeded = BudgetExceededError(f"the execution has no time for {seconds:.2f} s of further work")
+            exceeded.further_seconds = seconds
+            raise exceeded
 
     def with_deadline(self, deadline_seconds: float) -> "ExecutionBudget":
         """A budget with the earlier of both deadlines. It is cancelled together with this one."""

@@ -140,9 +140,15 @@ class OpenBlock(Protocol):
         """Gas that transactions may still ask for."""
         ...
 
+    @property
+    def closing_seconds(self) -> float:
+        """About how long `close` will take for the transactions that were added."""
+        ...
+
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
         """Execute `transaction`; TransactionRejected if it cannot be in this block, ExecutionInterruptedError when
-        `budget` says so. After an error nothing has changed, and the block goes on."""
+        `budget` says so, or has no time for what the transaction adds to `closing_seconds`. After an error nothing has
+        changed, and the block goes on."""
         ...
 
     def close(self) -> ExecutedBlock:

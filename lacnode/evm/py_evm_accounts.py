@@ -272,6 +272,11 @@ class Accounts:
                 if not entry[3]:
                     self._cleared.discard(entry[1])
 
+    @property
+    def changes(self) -> int:
+        """Accounts and slots that were written since the last `lock_changes`, undone or not."""
+        return len({entry[1:3] if entry[0] == _SLOT else entry[1] for entry in self._undo if entry[0] != _WARM})
+
     def lock_changes(self) -> None:
         """The transaction is over: what it did stays, and what it touched is cold again."""
         self._settle()

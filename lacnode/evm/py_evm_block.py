@@ -27,6 +27,12 @@ from lacnode.primitives.ordered_root import ordered_root
 from lacnode.primitives.receipt import Log, Receipt
 from lacnode.primitives.transaction import BLOB, Transaction
 
+CHANGE_SECONDS = 30e-6
+"""About how long it takes to write one account or slot to the tries."""
+
+LOG_BYTE_SECONDS = 20e-9
+"""About how long it takes to encode, hash and store one byte of a log."""
+
 ANCESTORS = 256
 """Blocks that BLOCKHASH reaches back."""
 
@@ -117,6 +123,12 @@ class PyEvmBlock:
         self._reasons: list[bytes | None] = []
         self._created: list[bytes | None] = []
         self._total_gas = 0
+        self._closing_seconds = 0.0
+
+    @property
+    def closing_seconds(self) -> float:
+        """About how long `close` will take (see `engine.OpenBlock`)."""
+        return self._closing_seconds
 
     @property
     def gas_left(self) -> int:
@@ -131,9 +143,13 @@ class PyEvmBlock:
         self._state.budget.check()
         try:
             computation = run(self._state, evm_transaction)
+            # Roots are reckoned when all transactions are chosen, and nothing interrupts that: its time is taken now.
+            closing_seconds = CHANGE_SECONDS * self._accounts.changes + LOG_BYTE_SECONDS * _log_bytes(computation)
+            self._state.budget.check_further(closing_seconds)
         except BaseException:
             self._accounts.discard_all()
             raise
+        self._closing_seconds += closing_seconds
         self._accounts.lock_changes()
         used, _ = gas_used(evm_transaction, computation, self._fork)
         self._total_gas += used
@@ -231,6 +247,10 @@ def revert_reason(computation: Any) -> bytes | None:
     if computation.is_error and isinstance(computation.error, Revert):
         return bytes(computation.output)
     return None
+
+
+def _log_bytes(computation: Any) -> int:
+    return sum(len(data) for _, _, data in computation.get_log_entries())
 
 
 def created_address(sender: bytes, nonce: int) -> bytes:

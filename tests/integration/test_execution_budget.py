@@ -68,6 +68,28 @@ def test_an_interrupted_transaction_leaves_nothing_behind_and_the_block_goes_on(
     assert interrupted.close() == undisturbed.close()
 
 
+LOG_A_MEGABYTE = bytes.fromhex("621000006000a0")
+WRITE_TEN_SLOTS = b"".join(push(1, 1) + push(slot, 1) + b"\x55" for slot in range(10))
+
+
+def test_a_transaction_whose_logs_take_too_long_to_store_is_interrupted_though_it_ends_in_time() -> None:
+    net = Network(contract(LOG_A_MEGABYTE * 10, balance="0x5"), **FORKS)
+    block, undisturbed = net.open(base_fee=0), net.open(base_fee=0)
+    with pytest.raises(BudgetExceededError, match="further work"):
+        block.add(heavy(), RICH.address, soon())
+    assert block.closing_seconds == undisturbed.closing_seconds
+    assert block.close() == undisturbed.close()
+
+
+def test_what_a_transaction_changes_makes_the_block_slower_to_close() -> None:
+    net = Network(contract(WRITE_TEN_SLOTS), **FORKS)
+    block = net.open(base_fee=0)
+    block.add(signed(RICH, 0, to=FRIEND), RICH.address)
+    transfer = block.closing_seconds
+    block.add(signed(RICH, 1, to=CONTRACT, gas=1_000_000), RICH.address)
+    assert block.closing_seconds - transfer > 3 * transfer > 0
+
+
 def test_transient_storage_of_an_interrupted_transaction_is_gone() -> None:
     """With data the contract stores a transient value and loops; without, it stores what it finds there."""
     find = bytes.fromhex("36600a5760015c60005500")

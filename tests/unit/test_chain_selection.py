@@ -21,6 +21,8 @@ class Clocked:
 
     now: float = 100.0
     gas_left: int = GAS_LIMIT
+    closing_seconds: float = 0.0
+    closing_seconds_of_each: float = 0.0
     taken: list[Transaction] = field(default_factory=list)
     on_add: Callable[[], None] = lambda: None
     processor_share: float = 1.0
@@ -30,6 +32,8 @@ class Clocked:
         for _ in range(10 * transaction.nonce):
             self.now += 0.1
             budget.check()
+        budget.check_further(self.closing_seconds_of_each)
+        self.closing_seconds += self.closing_seconds_of_each
         self.taken.append(transaction)
         return Receipt.of(0, 1, None, 21_000, ())
 
@@ -69,6 +73,18 @@ def test_the_chosen_ones_together_take_no_more_than_the_blocks_share(block: Cloc
     assert BLOCK_SHARE * 40 == 20
     offers = [takes(7), takes(7), takes(7), takes(1)]
     assert verdicts(block, offers) == ["included", "included", "skipped", "included"]
+
+
+def test_the_time_to_close_the_block_is_taken_from_the_blocks_share(block: Clocked) -> None:
+    block.closing_seconds_of_each = 5
+    assert BLOCK_SHARE * 40 == 20
+    assert verdicts(block, [takes(2)] * 2 + [takes(2), takes(0)]) == ["included", "included", "skipped", "included"]
+
+
+def test_a_transaction_that_closes_too_slowly_is_interrupted_though_it_is_executed_fast(block: Clocked) -> None:
+    block.closing_seconds_of_each = TRANSACTION_SHARE * 40 + 0.5
+    assert verdicts(block, [takes(0)]) == ["interrupted"]
+    assert block.taken == []
 
 
 def test_nothing_is_begun_after_the_deadline(block: Clocked) -> None:
