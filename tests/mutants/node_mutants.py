@@ -90,6 +90,13 @@ NODE = (
         ("tests/unit/test_validator_intake.py",),
     ),
     Mutant(
+        "work-for-a-round-that-was-left-goes-on",
+        "lacnode/validator/proposal_work.py",
+        "            if of < self._reached:\n",
+        "            if of > self._reached:\n",
+        ("tests/simulation/test_scenarios.py", "-k", "besu_6732"),
+    ),
+    Mutant(
         "sync-accepts-a-header-that-is-not-linked",
         "lacnode/consensus/header_rules.py",
         "if header.parent_hash != (parent_hash or on_chain_hash(parent)):",

@@ -47,6 +47,7 @@ class Life:
     def __init__(self, node: "SimulatedNode", clock: VirtualClock) -> None:
         self.node = node
         self.is_running = True
+        node.life = self  # from the first write on, so that the power may go while it starts
         self.peers: dict[bytes, Peer] = {}
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
@@ -97,9 +98,7 @@ class Life:
                 self.exchange.announce,
                 lambda address, fault: self._consensus_peers.blame(address, fault),
             ),
-            proposal_worker=VirtualWorker(
-                clock,
-            ),
+            proposal_worker=VirtualWorker(clock),
             state_worker=state_worker,
             log_worker=self._log_worker,
             signing_worker=VirtualWorker(clock, lambda: node.speeds.sign_ms),

@@ -114,8 +114,9 @@ class SimulatedNode:
     def start(self) -> None:
         """Come up with what the disk holds."""
         self.denied.clear()
-        self.life = Life(self, self.clock)
-        self.outside.started(self.index, self.life)
+        life = Life(self, self.clock)
+        if life.is_running:
+            self.outside.started(self.index, life)
 
     def crash(self) -> None:
         """Forget everything but the disk."""
