@@ -94,7 +94,7 @@ NODE = (
         "lacnode/validator/proposal_work.py",
         "            if of < self._reached:\n",
         "            if of > self._reached:\n",
-        ("tests/simulation/test_scenarios.py", "-k", "besu_6732"),
+        ("tests/simulation/test_slow_nodes.py", "-k", "without_end"),
     ),
     Mutant(
         "sync-accepts-a-header-that-is-not-linked",

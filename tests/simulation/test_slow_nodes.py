@@ -60,6 +60,19 @@ async def test_all_are_slow(speeds: Speeds) -> None:
 
 
 @simulated
+async def test_a_build_without_end_ends_with_its_round() -> None:
+    """Whose turn passes without a block takes part in the next rounds again, and is not busy with the last one."""
+    network = one_slow(Speeds(build_ms=3_600_000))
+    observer, slow = network.nodes[0], network.nodes[SLOW]
+    assert await network.run_until(lambda: observer.height >= 6, 60_000)
+
+    def prepares() -> bool:
+        return observer.machine is not None and slow.address in observer.machine.status.prepared_by
+
+    assert await network.run_until(prepares, 5_000)
+
+
+@simulated
 async def test_a_processor_busy_with_calls() -> None:
     """One validator in turn executes fifty times slower and gets to its messages half a second late; blocks go on."""
     network = Network(4, random.Random(3), weather=STEADY)

@@ -1,7 +1,7 @@
 """Work that takes virtual time: executions and writes to a disk.
 
 Blocking work cannot wait for virtual time in its middle. So what takes time says so by raising `TimePasses` before it
-does anything; the worker waits and calls the work again, which goes on from where the time has passed.
+does anything; the worker waits and calls the work again, which then goes on.
 """
 
 from collections import deque
@@ -20,36 +20,30 @@ GRAIN_MS = 100
 
 
 class TimePasses(BaseException):
-    """`milliseconds` must pass before the work can go on. No error, so no `except Exception` takes it for one."""
+    """`milliseconds` must pass before the work can go on, unless `budget` ends it: then `given_up` is called. No error, so
+    no `except Exception` takes it for one."""
 
-    def __init__(self, milliseconds: int) -> None:
+    def __init__(self, milliseconds: int, budget: ExecutionBudget, given_up: Callable[[], None]) -> None:
         self.milliseconds = milliseconds
+        self.budget = budget
+        self.given_up = given_up
 
 
 class Effort:
-    """The time that pieces of work take, each spent little by little. `slowness()` stretches it."""
+    """The time that pieces of work take. `slowness()` stretches it."""
 
     def __init__(self, slowness: Callable[[], float]) -> None:
         self._slowness = slowness
-        self._left_ms: dict[Hashable, int] = {}
+        self._spent: set[Hashable] = set()
 
     def spend(self, work: Hashable, milliseconds: int, budget: ExecutionBudget) -> None:
-        """Return once `milliseconds` have been spent on `work`; TimePasses until then. ExecutionInterruptedError when
-        `budget` says so, and what was spent is lost."""
-        try:
-            budget.check()
-        except ExecutionInterruptedError:
-            self._left_ms.pop(work, None)
-            raise
-        left = self._left_ms.get(work)
-        if left is None:
-            left = round(milliseconds * self._slowness())
-        if left == 0:
-            self._left_ms.pop(work, None)
-            return
-        step = min(left, GRAIN_MS)
-        self._left_ms[work] = left - step
-        raise TimePasses(step)
+        """Return if the time for `work` has passed; TimePasses if not, after which it has."""
+        budget.check()
+        needed = round(milliseconds * self._slowness())
+        if work not in self._spent and needed > 0:
+            self._spent.add(work)
+            raise TimePasses(needed, budget, lambda: self._spent.discard(work))
+        self._spent.discard(work)
 
 
 class VirtualWorker:
@@ -71,10 +65,22 @@ class VirtualWorker:
                 try:
                     return work()
                 except TimePasses as passing:
-                    wait_ms = passing.milliseconds
-                await self._clock.sleep(wait_ms)
+                    time_passes = passing
+                await self._pass_time(time_passes)
         finally:
             self._pass_turn()
+
+    async def _pass_time(self, passing: TimePasses) -> None:
+        """Wait, and look now and then whether the work should stop, as an execution does."""
+        left_ms = passing.milliseconds
+        try:
+            while left_ms > 0:
+                await self._clock.sleep(min(left_ms, GRAIN_MS))
+                left_ms -= GRAIN_MS
+                passing.budget.check()
+        except ExecutionInterruptedError:
+            passing.given_up()
+            raise
 
     async def _take_turn(self) -> None:
         while self._busy:
