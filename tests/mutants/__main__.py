@@ -145,6 +145,9 @@ def _summary(mutants: Sequence[Mutant], verdicts: dict[str, Verdict], seconds: f
 
 
 def _interrupt(number: int, frame: object) -> None:
+    """Once: who ends the run may say so twice."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise Interrupted
 
 

@@ -3,14 +3,23 @@
 from tests.mutants.mutant import Mutant
 
 LOCAL = "lacnode/privacy/manager/local.py"
+OWNERSHIP = "lacnode/privacy/payload_ownership.py"
+OWNERSHIP_TESTS = ("tests/unit/test_privacy_ownership.py",)
 
 PRIVACY = (
     Mutant(
         "payload-of-a-stranger-to-a-group",
-        LOCAL,
-        "if record is not None and payload.sender not in record.members:",
-        "if record is None and payload.sender in ():",
-        ("tests/unit/test_privacy_manager.py",),
+        OWNERSHIP,
+        "    return None if sender in members else NO_MEMBER\n",
+        "    return None\n",
+        OWNERSHIP_TESTS,
+    ),
+    Mutant(
+        "payload-for-another-group",
+        OWNERSHIP,
+        "    if parties.group_id != sent_to:\n",
+        "    if not parties.group_id:\n",
+        OWNERSHIP_TESTS,
     ),
     Mutant(
         "anyone-sends-to-a-group",
@@ -28,17 +37,17 @@ PRIVACY = (
     ),
     Mutant(
         "another-sender-than-private-from",
-        "lacnode/privacy/state/payloads.py",
-        "if private.private_from != payload.sender:",
-        "if not private.private_from:",
-        ("tests/unit/test_privacy_execution.py", "tests/unit/test_privacy_bad_input.py"),
+        OWNERSHIP,
+        "    if parties.private_from != sender:\n",
+        "    if not parties.private_from:\n",
+        OWNERSHIP_TESTS,
     ),
     Mutant(
-        "sender-outside-of-its-group",
-        "lacnode/privacy/state/payloads.py",
-        "if private.private_for is None and not admitted and not _is_member(manager, payload):",
-        "if private.private_for is None and admitted and not _is_member(manager, payload):",
-        ("tests/unit/test_privacy_execution.py", "tests/unit/test_privacy_bad_input.py"),
+        "recipients-of-another-group",
+        OWNERSHIP,
+        "return None if _is_group_of(parties.named, sent_to, groups) else NOT_THE_RECIPIENTS",
+        "return None if parties.named else NOT_THE_RECIPIENTS",
+        OWNERSHIP_TESTS,
     ),
     Mutant(
         "recovery-serves-a-payload-of-others",

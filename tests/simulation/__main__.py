@@ -147,6 +147,9 @@ def _results(pool: ProcessPoolExecutor, seeds: range, at_once: int, report: Repo
 
 
 def _interrupt(number: int, frame: object) -> None:
+    """Once: who ends the run may say so twice."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise Interrupted
 
 

@@ -17,6 +17,7 @@ from lacnode.crypto.node_key import NodeKey
 from lacnode.p2p.eth_server import EthServer
 from lacnode.p2p.wire.eth_messages import EthMessage
 from lacnode.primitives.block import Block
+from lacnode.storage.errors import StorageError
 from tests.simulation.chain import Speeds
 from tests.simulation.clock import VirtualClock
 from tests.simulation.disk import VirtualDisk
@@ -112,9 +113,13 @@ class SimulatedNode:
         return self.clock.now_ms + self.speeds.clock_skew_ms
 
     def start(self) -> None:
-        """Come up with what the disk holds."""
+        """Come up with what the disk holds; StorageError if that cannot be read."""
         self.denied.clear()
-        life = Life(self, self.clock)
+        try:
+            life = Life(self, self.clock)
+        except StorageError:
+            self.life = None
+            raise
         if life.is_running:
             self.outside.started(self.index, life)
 
