@@ -17,7 +17,7 @@ from tests.simulation.network import Network
 from tests.simulation.play import play
 from tests.simulation.sync_liars import SYNC_LIARS
 
-TROUBLE_MS = 20_000
+TROUBLE_MS = 25_000
 """Virtual milliseconds of trouble."""
 
 FAULTS = (*sorted(BEHAVIOURS), *sorted(MISFORTUNES), *sorted(SYNC_LIARS))
