@@ -12,8 +12,10 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
 from lacnode.privacy.roots import Question
 from lacnode.privacy.state.agreement import EVERY
+from lacnode.privacy.state.execution import PrivateTask
 from lacnode.privacy.state.flexible.contracts import ADD_PARTICIPANTS, GET_VERSION, LOCK, REMOVE_PARTICIPANT, UNLOCK
 from lacnode.privacy.state.flexible.contracts import first_accounts as contracts
+from lacnode.privacy.state.flexible.history import PastTransaction, to_history_payload
 from lacnode.privacy.state.marker import FLEXIBLE_PRIVACY_ADDRESS, MANAGEMENT_ADDRESS, PROXY_ADDRESS, GroupMode
 from lacnode.privacy.state.private_transaction import PrivateTransaction, private_contract_address, to_versioned_payload
 from lacnode.privacy.state.processor import LAST_DELAY, MAX_TRIES
@@ -350,6 +352,27 @@ class TestAdding:
         assert status.condition is Condition.DIVERGED
         assert value(groups.c) == 0
         assert value(groups.a) == 5
+
+    def test_nothing_of_a_strangers_past(self, groups: Groups) -> None:
+        """C, no member, leaves B a past of the group from before there was one: it leads where C says."""
+        own = private(BOB, 0, data=deploying(KEEPER), group=GROUP, private_from=KEY_C)
+        early = groups.a.room.announce(own, bytes(32))
+        number = groups.mine().number
+        block, hash_ = groups.b.node.chain.block_at(number), groups.b.node.chain.hash_at(number)
+        assert block is not None
+        assert hash_ is not None
+        groups.make(KEY_A, KEY_B)
+        rehydration = groups.b.room.processor.rehydration
+        run, place = rehydration._run_from(number), rehydration._place(early)
+        assert place is not None
+        records = run.block(block, hash_, [PrivateTask(place.index, own, GROUP)])
+        past = PastTransaction(own, early, records.roots[GROUP][0].root)
+        key = groups.c.manager.send(to_history_payload([past]), KEY_C, [KEY_B])
+        groups.a.room.announce(own, bytes(32) + key)
+        with captured_logs() as logs:
+            groups.mine()
+        assert "a group's history ignored" in [entry["event"] for entry in logs]
+        assert root(groups.b, hex(number)) == to_hex(EMPTY_TRIE_ROOT)
 
     @pytest.mark.parametrize("payload", [b"", b"no base64!", base64.b64encode(b"\xc0"), base64.b64encode(b"\xc1\xc0")])
     def test_what_is_no_past(self, groups: Groups, payload: bytes) -> None:

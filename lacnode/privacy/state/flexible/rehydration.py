@@ -10,6 +10,7 @@ from itertools import groupby
 
 import structlog
 
+from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.block_records import BlockRecords
 from lacnode.privacy.state.execution import PrivateRun, PrivateTask
@@ -96,7 +97,8 @@ class Rehydration:
         return Place(found.number, found.index)
 
     def _unknown(self, group_id: bytes, placed: Sequence[Placed], number: int) -> Sequence[Placed]:
-        """What comes after the last one that was carried out here, with all of its own block."""
+        """What comes after the last one that was carried out here, with all of its own block. UselessPayload if the group
+        has a state here and none of it is in the history: its sender, who shows no root of the group, may be a stranger."""
         with self._around.database.read() as snapshot:
             stored = StoredPrivate(snapshot)
             for at in range(len(placed) - 1, -1, -1):
@@ -105,6 +107,8 @@ class Rehydration:
                 if MarkerRoot(past.marker_hash, past.root) in stored.metadata(block_hash, group_id):
                     start = next((later.number for later, _ in placed[at + 1 :]), number)
                     return [entry for entry in placed if entry[0].number >= start]
+            if stored.root_at(group_id, number) != EMPTY_TRIE_ROOT:
+                raise UselessPayload("it has nothing of what was carried out here in the group")
         return placed
 
     def _carry_out(self, run: PrivateRun, group_id: bytes, number: int, placed: Sequence[Placed]) -> BlockRecords:
