@@ -9,6 +9,7 @@ from lacnode.privacy.manager.peer_paths import PUSH, PUSH_GROUP
 from lacnode.privacy.manager.peer_sender import REFUSED
 from lacnode.privacy.manager.peers import Peers
 from lacnode.privacy.manager.proof import PROVE, ProofDesk
+from lacnode.privacy.manager.proven_group import PUSH_PROVEN_GROUP
 from lacnode.privacy.manager.spare_boxes import PUSH_WITH_SPARES
 from lacnode.privacy.transaction_manager import ManagerError
 
@@ -37,6 +38,7 @@ class Network:
             answers = {
                 PUSH: manager.pushed,
                 PUSH_GROUP: manager.group_pushed,
+                PUSH_PROVEN_GROUP: manager.proven_group_pushed,
                 PUSH_WITH_SPARES: manager.pushed_with_spares,
             }
             return answers[path](body).encode()

@@ -27,7 +27,7 @@ SECRET = b"what only the recipient may read"
 CBOR = {"content-type": "application/cbor"}
 NODE_PATHS = (
     "/push", "/pushPrivacyGroup", "/partyinfo", "/lacnode/push", "/lacnode/challenge", "/lacnode/recover", "/lacnode/prove",
-    "/lacnode/roots",
+    "/lacnode/roots", "/lacnode/group",
 )  # fmt: skip
 MEGABYTE = 2**20
 

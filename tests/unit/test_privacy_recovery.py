@@ -10,7 +10,10 @@ from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.cbor import decode_map, encode_map
 from lacnode.privacy.manager.local import LocalTransactionManager
 from lacnode.privacy.manager.payload_store import PayloadStore
+from lacnode.privacy.manager.peer_paths import PUSH
+from lacnode.privacy.manager.peer_sender import REFUSED
 from lacnode.privacy.manager.peers import Peers
+from lacnode.privacy.manager.proven_group import PUSH_PROVEN_GROUP
 from lacnode.privacy.manager.proven_requests import CHALLENGE, VALID_SECONDS, Allowance, Challenges
 from lacnode.privacy.manager.recovery import RECOVER, REQUESTS, Recovery, RecoveryDesk
 from lacnode.privacy.transaction_manager import ManagerError
@@ -47,7 +50,8 @@ class Two:
             if path == RECOVER:
                 self.asked += 1
                 return {url: self.desk.recover(body)}
-            return {url: (manager.pushed if path == "/push" else manager.group_pushed)(body).encode()}
+            answers = {PUSH: manager.pushed, PUSH_PROVEN_GROUP: manager.proven_group_pushed}
+            return {url: answers[path](body).encode() if path in answers else REFUSED}
         except ManagerError:
             return {url: None}
 

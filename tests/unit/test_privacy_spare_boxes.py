@@ -12,6 +12,7 @@ from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.peer_paths import PUSH, PUSH_GROUP
 from lacnode.privacy.manager.peer_sender import REFUSED
 from lacnode.privacy.manager.peers import Peers
+from lacnode.privacy.manager.proven_group import PUSH_PROVEN_GROUP
 from lacnode.privacy.manager.proven_requests import CHALLENGE, Challenges
 from lacnode.privacy.manager.recovery import RECOVER, Recovery, RecoveryDesk
 from lacnode.privacy.manager.spare_boxes import ENTRY, PUSH_WITH_SPARES, encode_push
@@ -75,6 +76,7 @@ class Members:
             answers = {
                 PUSH: manager.pushed,
                 PUSH_GROUP: manager.group_pushed,
+                PUSH_PROVEN_GROUP: manager.proven_group_pushed,
                 PUSH_WITH_SPARES: manager.pushed_with_spares,
             }
             return answers[path](body).encode()

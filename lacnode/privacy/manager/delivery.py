@@ -11,6 +11,7 @@ from lacnode.privacy.manager.group_record import GroupRecord, encode_group
 from lacnode.privacy.manager.payload import EncryptedPayload, encode_payload
 from lacnode.privacy.manager.peer_paths import PUSH, PUSH_GROUP
 from lacnode.privacy.manager.peer_sender import REFUSED, PeerSender
+from lacnode.privacy.manager.proven_group import PUSH_PROVEN_GROUP, encode_proven_group
 from lacnode.privacy.manager.spare_boxes import PUSH_WITH_SPARES, encode_push
 from lacnode.privacy.manager.tessera.nodes import TesseraNodes
 
@@ -50,12 +51,16 @@ class Delivery:
         reached = {url for url, answer in answers.items() if answer == expected}
         return reached if self._tessera is None else reached | self._tessera.push(sealed, theirs)
 
-    def group(self, record: GroupRecord, urls: Iterable[str]) -> set[str]:
-        """Tell the managers at `urls` of a group."""
-        others = set(urls)
-        theirs = self.tesseras(others)
-        body, expected = encode_group(record), to_text(record.id).encode()
-        answers = self._post(PUSH_GROUP, dict.fromkeys(others - theirs, body))
+    def group(self, record: GroupRecord, own: KeyPair, places: Mapping[bytes, str]) -> set[str]:
+        """Tell the managers at `places` of its members of a group, as `own`, who is one: with a proof to those that take
+        one. An Orion does not know that path, refuses it, and is told without."""
+        theirs = self.tesseras(places.values())
+        others = {url: member for member, url in places.items() if url not in theirs}
+        sealed = {url: encode_proven_group(record, own, member) for url, member in others.items()}
+        expected = to_text(record.id).encode()
+        answers = self._post(PUSH_PROVEN_GROUP, {url: body for url, body in sealed.items() if body is not None})
+        rest = [url for url in others if answers.get(url, REFUSED) == REFUSED]
+        answers = {**answers, **self._post(PUSH_GROUP, dict.fromkeys(rest, encode_group(record)))}
         reached = {url for url, answer in answers.items() if answer == expected}
         return reached if self._tessera is None else reached | self._tessera.push_group(record, sorted(theirs))
 

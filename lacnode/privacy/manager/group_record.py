@@ -37,6 +37,12 @@ class GroupRecord:
         return group_id(self.members, self.seed)
 
     @property
+    def has_the_id_of_recipients(self) -> bool:
+        """Whether a seed that could be a key makes the id that of the LEGACY group of the members and that key."""
+        seed = self.seed
+        return seed is not None and len(seed) == KEY_SIZE and self.id == group_id((*self.members, seed))
+
+    @property
     def group(self) -> PrivacyGroup:
         """As its members know it."""
         return PrivacyGroup(self.id, self.name, self.description, self.type, self.members)

@@ -47,7 +47,9 @@ class KnownGroups:
         """For what no node executes by this group's id: clients may send anything, and what is for a flexible group names
         its group inside."""
         record = self._record_of(payload.group_id)
-        return None if record is None or payload.sender in record.members else NO_MEMBER
+        if record is None or record.has_the_id_of_recipients:
+            return None
+        return None if payload.sender in record.members else NO_MEMBER
 
     def _keep_widened(self, named: Sequence[bytes], group_id: bytes) -> None:
         """A node asks for the group's members later, and the keys that its id was computed from may not be known then."""

@@ -16,6 +16,7 @@ from lacnode.privacy.manager.audit import audit_entry
 from lacnode.privacy.manager.cbor import CborError
 from lacnode.privacy.manager.database import StoreError
 from lacnode.privacy.manager.delivery import Delivery
+from lacnode.privacy.manager.group_acceptance import GroupRefusedError, accepted, recovered
 from lacnode.privacy.manager.group_record import GroupRecord, decode_group
 from lacnode.privacy.manager.known_groups import KnownGroups
 from lacnode.privacy.manager.missing import MissingPayloads
@@ -30,6 +31,7 @@ from lacnode.privacy.manager.payload import (
 from lacnode.privacy.manager.payload_store import PayloadConflict, PayloadStore
 from lacnode.privacy.manager.peer_sender import PeerSender
 from lacnode.privacy.manager.peers import Peers
+from lacnode.privacy.manager.proven_group import decode_proven_group
 from lacnode.privacy.manager.spare_boxes import decode_push
 from lacnode.privacy.manager.tessera.group import is_shareable
 from lacnode.privacy.manager.tessera.nodes import TesseraNodes
@@ -155,8 +157,8 @@ class LocalTransactionManager:
             raise ManagerError("EnclaveEncryptCombineKeys") from None
         parties = {party: position for position, party in enumerate((*recipients, own))}
         self._guarded(self._store.put_payload, sealed, parties)
-        if new is not None and self._guarded(self._store.group, new.id) is None:
-            self._guarded(self._store.put_group, new)
+        if new is not None:
+            self._guarded(self._store.settle_group, new.id, lambda known: _kept_as_legacy(new, known))
         told_of = set(named) & set(recipients)
         reached = self._delivery.payload(sealed, self._keys.sender(own), parties, places, told_of)
         left_out = [member for member, url in places.items() if url not in reached]
@@ -213,10 +215,18 @@ class LocalTransactionManager:
         distinct = tuple(dict.fromkeys(members))
         seed = secrets.token_bytes(SEED_SIZE) if seed is None else seed
         record = GroupRecord(distinct, name, description, True, GroupType.PANTHEON, seed)
-        self._spread(record)
+        self._check_new(record)
+        self._spread(record, own)
         entry = audit_entry("group-created", bytes(32), own, distinct, record.id)
         self._guarded(self._store.put_group, record, entry)
         return record.group
+
+    def _check_new(self, record: GroupRecord) -> None:
+        """A seed that the client gives may make the id of a group that is there."""
+        if record.has_the_id_of_recipients:
+            raise ManagerError("EnclavePrivacyGroupIdCreation", "the seed gives the id of a group of recipients")
+        if self._guarded(self._store.group, record.id) not in (None, record):
+            raise ManagerError("PrivacyGroupNotStored", "the members have a group by this seed, or had it")
 
     def delete_group(self, group_id: bytes, sender: bytes | None) -> bytes:
         """See TransactionManager."""
@@ -224,16 +234,18 @@ class LocalTransactionManager:
         record = self._guarded(self._store.group, group_id)
         if record is None or not record.active or own not in record.members:
             raise ManagerError("PrivacyGroupNotDeleted")
+        if record.type is GroupType.LEGACY:
+            raise ManagerError("PrivacyGroupNotDeleted", "it is a group of recipients, which is there without a record")
         gone = replace(record, active=False)
-        self._spread(gone)
+        self._spread(gone, own)
         entry = audit_entry("group-deleted", bytes(32), own, record.members, group_id)
         self._guarded(self._store.put_group, gone, entry)
         return group_id
 
-    def _spread(self, record: GroupRecord) -> None:
+    def _spread(self, record: GroupRecord, own: bytes) -> None:
         places = {member: self._place(member) for member in record.members if self._keys.pair_of(member) is None}
         self._check_shareable(record, places)
-        reached = self._delivery.group(record, places.values())
+        reached = self._delivery.group(record, self._keys.sender(own), places)
         left_out = [member for member, url in places.items() if url not in reached]
         if left_out:
             raise ManagerError("PrivacyGroupNotPushed", f"not told to {_named(left_out)}")
@@ -346,13 +358,29 @@ class LocalTransactionManager:
         self.accept_group(record)
         return to_text(record.id)
 
-    def accept_group(self, record: GroupRecord) -> None:
-        """Keep a group that a peer tells of. Refused if no own key is a member. A deleted group stays deleted."""
+    def proven_group_pushed(self, body: bytes) -> str:
+        """The same for a group that a member proves to tell of."""
+        told = self._decoded(lambda body: decode_proven_group(body, self._keys), body)
+        self.accept_group(told.record, told.teller)
+        return to_text(told.record.id)
+
+    def accept_group(self, record: GroupRecord, teller: bytes | None = None) -> None:
+        """Keep what is new of a group that a peer tells of (see `group_acceptance`, there also `teller`). ManagerError
+        `PrivacyGroupNotStored` if it is refused, or if no own key is a member."""
+        self._settle_group(record, lambda known: accepted(record, known, teller))
+
+    def group_recovered(self, record: GroupRecord, teller: bytes) -> None:
+        """The same for a group that `teller`, who has proven that key, gives back."""
+        self._settle_group(record, lambda known: recovered(record, known, teller))
+
+    def _settle_group(self, record: GroupRecord, settle: Callable[[GroupRecord | None], GroupRecord | None]) -> None:
         if all(self._keys.pair_of(member) is None for member in record.members):
-            raise ManagerError("PrivacyGroupNotStored")
-        known = self._guarded(self._store.group, record.id)
-        if known is None or known.active:
-            self._guarded(self._store.put_group, record)
+            raise ManagerError("PrivacyGroupNotStored", "no own key is a member")
+        try:
+            self._guarded(self._store.settle_group, record.id, settle)
+        except GroupRefusedError as refused:
+            log.warning(f"a group is refused: {refused}", group=to_text(record.id))
+            raise ManagerError("PrivacyGroupNotStored", str(refused)) from None
 
     def views_exchanged(self, body: bytes) -> bytes:
         """Learn a peer's network view; our own as it was before."""
@@ -371,6 +399,11 @@ class LocalTransactionManager:
         except StoreError as error:
             log.error(f"the manager cannot answer: {error}")
             raise ManagerUnreachable(str(error)) from None
+
+
+def _kept_as_legacy(new: GroupRecord, known: GroupRecord | None) -> GroupRecord | None:
+    """What is kept of a group of recipients: a record of another kind under its id was accepted by an earlier version."""
+    return new if known is None or known.type is not GroupType.LEGACY else None
 
 
 def _named(members: Sequence[bytes]) -> str:

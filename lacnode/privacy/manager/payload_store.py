@@ -6,7 +6,7 @@ and how much, never what.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -168,17 +168,31 @@ class PayloadStore:
 
     def put_group(self, record: GroupRecord, entry: bytes | None = None) -> None:
         """Keep `record` in place of what was known of its group, with `entry` in the audit log."""
+        with self._database.write() as connection:
+            self._put_group(connection, record, entry)
+
+    def _put_group(self, connection: sql.Connection, record: GroupRecord, entry: bytes | None) -> None:
         values: dict[str, Any] = {
             "lookup": lookup_id(record.members),
             "active": record.active,
             "record": encode_group(record),
         }
+        updated = connection.execute(_groups.update().where(_groups.c.id == record.id).values(**values))
+        if updated.rowcount == 0:
+            connection.execute(_groups.insert().values(id=record.id, **values))
+        if entry is not None:
+            self._append(connection, entry)
+
+    def settle_group(
+        self, group_id: bytes, settle: Callable[[GroupRecord | None], GroupRecord | None], entry: bytes | None = None
+    ) -> None:
+        """Keep what `settle` makes of the record that is known of a group, if it is not None, as `put_group` does: nobody
+        writes in between."""
         with self._database.write() as connection:
-            updated = connection.execute(_groups.update().where(_groups.c.id == record.id).values(**values))
-            if updated.rowcount == 0:
-                connection.execute(_groups.insert().values(id=record.id, **values))
-            if entry is not None:
-                self._append(connection, entry)
+            row = connection.execute(sql.select(_groups.c.record).where(_groups.c.id == group_id)).scalar()
+            record = settle(None if row is None else decode_group(bytes(row)))
+            if record is not None:
+                self._put_group(connection, record, entry)
 
     def group(self, group_id: bytes) -> GroupRecord | None:
         """The group of `group_id`, deleted ones too."""

@@ -7,6 +7,7 @@ Must not serve a plaintext, nor trust what it is served further than it can open
 
 from collections import deque
 from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import suppress
 
 import structlog
 
@@ -160,7 +161,7 @@ class Recovery:
         try:
             payloads, groups, following = page.take("payloads", list), page.take("groups", list), page.take("next", int)
             for group in groups:
-                self._keep_group(Fields(group, "recovery.groups").bytes("body"), own)
+                self._keep_group(Fields(group, "recovery.groups").bytes("body"), own, key)
             return sum(self._keep(Fields(item, "recovery"), own, key) for item in payloads), following
         except (CborError, ManagerError) as error:
             log.info(f"{url} answers a recovery with what cannot be used: {error}")
@@ -176,9 +177,12 @@ class Recovery:
             return 0
         return self._manager.keep_recovered(kept, readers, spares)
 
-    def _keep_group(self, body: bytes, own: KeyPair) -> None:
-        if own.public in decode_group(body).members:
-            self._manager.group_pushed(body)
+    def _keep_group(self, body: bytes, own: KeyPair, key: bytes) -> None:
+        """One group that is refused keeps no other from coming back."""
+        record = decode_group(body)
+        if own.public in record.members:
+            with suppress(ManagerError):
+                self._manager.group_recovered(record, key)
 
 
 def _waves(places: Iterable[tuple[bytes, str]]) -> Iterator[list[tuple[bytes, str]]]:

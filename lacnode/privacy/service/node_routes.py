@@ -15,6 +15,7 @@ from lacnode.privacy.manager.local import LocalTransactionManager
 from lacnode.privacy.manager.network_view import MAX_VIEW_BYTES
 from lacnode.privacy.manager.peer_paths import PARTY_INFO, PUSH, PUSH_GROUP
 from lacnode.privacy.manager.proof import PROVE, ProofDesk
+from lacnode.privacy.manager.proven_group import PUSH_PROVEN_GROUP
 from lacnode.privacy.manager.proven_requests import CHALLENGE, Challenges
 from lacnode.privacy.manager.recovery import RECOVER, RecoveryDesk
 from lacnode.privacy.manager.root_exchange import ROOTS, RootDesk
@@ -33,6 +34,7 @@ _LARGEST = {
     PUSH: MAX_PAYLOAD_REQUEST_BYTES,
     PUSH_WITH_SPARES: MAX_PAYLOAD_REQUEST_BYTES,
     PUSH_GROUP: MAX_GROUP_REQUEST_BYTES,
+    PUSH_PROVEN_GROUP: MAX_GROUP_REQUEST_BYTES,
     PARTY_INFO: MAX_VIEW_BYTES,
 }
 
@@ -72,6 +74,7 @@ class NodeRoutes:
             PUSH: lambda request: _text(manager.pushed(request.body)),
             PUSH_GROUP: lambda request: _text(manager.group_pushed(request.body)),
             PARTY_INFO: lambda request: _cbor(manager.views_exchanged(request.body)),
+            PUSH_PROVEN_GROUP: lambda request: _text(manager.proven_group_pushed(request.body)),
             PUSH_WITH_SPARES: lambda request: _text(manager.pushed_with_spares(request.body)),
             PROVE: lambda request: _cbor(desks.proofs.prove(request.body)),
             CHALLENGE: lambda request: _cbor(desks.challenges.give(request.body)),

@@ -1,0 +1,57 @@
+"""A group record as one of its members tells it: in a NaCl box between that member's key and the receiver's, which proves
+who tells. Orion and Tessera have no such form.
+
+A box that is sent again tells the same, which changes nothing. Must not judge the record.
+"""
+
+import secrets
+from dataclasses import dataclass
+
+import nacl.bindings
+import nacl.exceptions
+
+from lacnode.privacy.keys import KEY_SIZE, KeyPair, KeyRing
+from lacnode.privacy.manager.cbor import decode_map, encode_map
+from lacnode.privacy.manager.group_record import GroupRecord, decode_group, encode_group
+from lacnode.privacy.transaction_manager import ManagerError
+
+PUSH_PROVEN_GROUP = "/lacnode/group"
+NONCE_SIZE = 24
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenGroup:
+    """A record, and the 32-byte public key of who proves to tell it."""
+
+    record: GroupRecord
+    teller: bytes
+
+
+def encode_proven_group(record: GroupRecord, own: KeyPair, to: bytes) -> bytes | None:
+    """The message by which `own` tells the key `to` of a group; None if nothing can be sealed for `to`."""
+    nonce = secrets.token_bytes(NONCE_SIZE)
+    try:
+        box = nacl.bindings.crypto_box(encode_map({"group": encode_group(record)}), nonce, to, own.private)
+    except (nacl.exceptions.CryptoError, ValueError, RuntimeError):
+        return None
+    return encode_map({"from": own.public, "to": to, "nonce": nonce, "box": box})
+
+
+def decode_proven_group(body: bytes, keys: KeyRing) -> ProvenGroup:
+    """What a message says that is for one of `keys`. CborError; ManagerError `EnclaveNoMatchingPrivateKey` if it is for
+    another, `EnclaveNotPayloadOwner` if it is not from whom it says."""
+    fields = decode_map(body, "group push")
+    teller, to = fields.bytes("from", KEY_SIZE), fields.bytes("to", KEY_SIZE)
+    nonce, box = fields.bytes("nonce", NONCE_SIZE), fields.bytes("box")
+    fields.end()
+    own = keys.pair_of(to)
+    if own is None:
+        raise ManagerError("EnclaveNoMatchingPrivateKey")
+    try:
+        opened = nacl.bindings.crypto_box_open(box, nonce, teller, own.private)
+    except (nacl.exceptions.CryptoError, ValueError, RuntimeError):
+        raise ManagerError("EnclaveNotPayloadOwner") from None
+    inner = decode_map(opened, "group push")
+    record = decode_group(inner.bytes("group"))
+    inner.end()
+    return ProvenGroup(record, teller)
