@@ -86,8 +86,13 @@ BLOCK_SHARE = 0.5
 check the block, and a period must suffice for both."""
 
 TRANSACTION_SHARE = 0.2
-"""The part of the selection time that one transaction may take, and all those together that are offered last. Blocks come as
-far apart as one is slower than the one before it, so a slow one now and then costs more than steady load."""
+"""The part of the selection time that one transaction may take, and all those together that are offered last, light ones
+aside. Blocks come as far apart as one is slower than the one before it, so a slow one now and then costs more than steady
+load."""
+
+LIGHT_SHARE = 0.02
+"""The part of the selection time that each transaction that is offered last may take once these have used their share. The
+rest of the block's time is theirs as long as they are light; the first one that is not ends the block."""
 
 OWN_PROCESSOR = 0.5
 """An execution that was given less than this part of its time on the processor was held up by others."""
@@ -143,20 +148,19 @@ class _Selection:
         self._transaction_seconds = TRANSACTION_SHARE * seconds
         self._block_seconds_left = BLOCK_SHARE * seconds
         self._last_seconds_left = TRANSACTION_SHARE * seconds
+        self._light_seconds = LIGHT_SHARE * seconds
 
     def is_over(self, candidate: Candidate) -> bool:
         """Whether there is no time for `candidate` and those after it."""
-        if candidate.is_last and (self.has_interrupted or self._last_seconds_left <= 0):
+        if candidate.is_last and self.has_interrupted:
             return True
         return self._block_seconds_left <= 0 or time.monotonic() >= self._budget.deadline_seconds
 
     def add(self, candidate: Candidate) -> None:
         started, started_processor, closing = time.monotonic(), time.thread_time(), self._block.closing_seconds
-        share = min(self._transaction_seconds, self._block_seconds_left)
-        if candidate.is_last:
-            share = min(share, self._last_seconds_left)
+        budget = self._budget.with_deadline(started + self._share(candidate))
         try:
-            self._block.add(candidate.transaction, candidate.sender, self._budget.with_deadline(started + share))
+            self._block.add(candidate.transaction, candidate.sender, budget)
         except BudgetExceededError as exceeded:
             further = exceeded.further_seconds
             seconds, processor = time.monotonic() - started, time.thread_time() - started_processor
@@ -174,6 +178,11 @@ class _Selection:
             self.bytes_left -= len(candidate.transaction.raw)
             self.chosen.append(candidate.transaction)
             candidate.included()
+
+    def _share(self, candidate: Candidate) -> float:
+        """Seconds that `candidate` may take."""
+        share = min(self._transaction_seconds, self._block_seconds_left)
+        return min(share, max(self._last_seconds_left, self._light_seconds)) if candidate.is_last else share
 
     def _interrupted(self, candidate: Candidate, seconds: float, processor_seconds: float) -> None:
         self.has_interrupted = True

@@ -257,15 +257,20 @@ class TransactionPool:
 
     def candidates(self, base_fee: int | None, now: float) -> Iterator[PoolCandidate]:
         """What a block with `base_fee` may take at `now` (Unix seconds), best first, each sender's in order of nonce. What
-        is likely to take long comes last.
+        is likely to take long comes last: free transactions of much gas whose senders have none in the chain yet, and those
+        of senders whose transactions took too long.
 
         A transaction that is not included keeps its sender's later ones out of this block.
         """
         self._now = now
         queues = self._queues()
+        # A queue begins with the account's nonce at the head. A sender in the chain may name as much gas as its network
+        # demands of everyone; a new account costs its maker a transaction that comes last.
+        new_senders = {sender for sender, queue in queues.items() if queue[-1].transaction.nonce == 0}
 
         def turn(pooled: PooledTransaction) -> tuple[bool, Rank, bytes]:
-            is_last = pooled.is_free_and_large(base_fee) or self._long.is_sender_last(pooled.sender, now)
+            is_unknown = pooled.sender in new_senders and pooled.is_free_and_large(base_fee)
+            is_last = is_unknown or self._long.is_sender_last(pooled.sender, now)
             return is_last, pooled.rank(base_fee), pooled.sender
 
         heap = [turn(queue[-1]) for queue in queues.values()]

@@ -8,8 +8,8 @@ from lacnode.evm.rejection import RejectionReason
 from lacnode.primitives.transaction import Transaction
 
 LARGE_GAS = 300_000
-"""Units of gas: 0.15 s of the slowest instructions. Among transactions that pay nothing, those that announce more are
-offered last."""
+"""Units of gas: 0.15 s of the slowest instructions. Transactions that pay nothing and announce more are offered last, unless
+the chain knows their sender."""
 
 Rank = tuple[bool, int, int]
 """Smaller is more important. No two transactions of a pool have the same."""

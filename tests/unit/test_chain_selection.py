@@ -6,7 +6,14 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from lacnode.chain.selection import BLOCK_SHARE, MAX_BLOCK_BYTES, TRANSACTION_SHARE, SelectionLimits, select
+from lacnode.chain.selection import (
+    BLOCK_SHARE,
+    LIGHT_SHARE,
+    MAX_BLOCK_BYTES,
+    TRANSACTION_SHARE,
+    SelectionLimits,
+    select,
+)
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget, ExecutionCancelledError
 from lacnode.primitives.receipt import Receipt
 from lacnode.primitives.transaction import Transaction
@@ -105,6 +112,18 @@ def test_those_that_are_offered_last_have_one_share_together(block: Clocked) -> 
     assert verdicts(block, offers) == ["included", "included"]
     offers = [takes(7), takes(7, is_last=True), takes(2, is_last=True), takes(1, is_last=True)]
     assert verdicts(block, offers) == ["included", "included", "skipped", None]
+
+
+def test_light_ones_that_are_offered_last_may_use_the_rest_of_the_blocks_time(block: Clocked) -> None:
+    assert (BLOCK_SHARE * 400, TRANSACTION_SHARE * 400, LIGHT_SHARE * 400) == (200, 80, 8)
+    lights = [takes(7, is_last=True) for _ in range(20)]
+    assert (
+        verdicts(block, [takes(79, is_last=True), *lights], seconds=400) == ["included"] * 18 + ["skipped"] + [None] * 2
+    )
+    heavier = [takes(7, is_last=True), takes(9, is_last=True), takes(1, is_last=True)]
+    assert verdicts(block, [takes(79, is_last=True), *heavier], 400) == ["included", "included", "skipped", None]
+    # One that took too long ends it, before any other that may.
+    assert verdicts(block, [takes(81), takes(7), takes(7, is_last=True)], 400) == ["interrupted", "included", None]
 
 
 def test_a_selection_that_is_cancelled_ends_at_once(block: Clocked) -> None:

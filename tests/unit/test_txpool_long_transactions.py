@@ -41,6 +41,28 @@ def test_free_transactions_that_announce_much_gas_come_last() -> None:
     assert [candidate.is_last for candidate in candidates] == [False, False, True]
 
 
+def test_a_sender_that_the_chain_knows_may_announce_as_much_as_it_likes() -> None:
+    """Some networks demand much gas of every transaction."""
+    at = node(FREE)
+    at.send(signed(RICH))
+    at.grow()
+    later = [large(RICH, nonce) for nonce in (1, 2)]
+    at.send(*later, signed(POOR), large(OTHER), signed(OTHER, nonce=1))
+    candidates = order(at)
+    assert transactions(candidates) == [*later, signed(POOR), large(OTHER), signed(OTHER, nonce=1)]
+    assert [candidate.is_last for candidate in candidates] == [False, False, False, True, False]
+
+
+def test_until_one_of_its_transactions_takes_too_long() -> None:
+    at = node(FREE)
+    at.send(signed(RICH))
+    at.grow()
+    at.send(large(RICH, 1), large(POOR))
+    interrupt(at, large(RICH, 1))
+    assert [candidate.is_last for candidate in order(at)] == [True, True]
+    assert [candidate.is_last for candidate in order(at, NOW + SENDER_LAST_SECONDS)] == [False, True]
+
+
 def test_one_that_pays_keeps_its_place() -> None:
     at = node(replace(FREE, local_priority=False))
     paying = signed(RICH, gas=LARGE_GAS + 1, price=5)
