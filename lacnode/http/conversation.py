@@ -5,6 +5,7 @@ time, and how long a response may take to be read.
 """
 
 import gzip
+import re
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -19,6 +20,11 @@ from lacnode.http.messages import BUSY, HOST_REFUSED, JSON, TOO_LARGE, TOO_SLOW,
 
 READ_SIZE = 65_536
 HEAD_BYTES = 32_768
+
+HEAD_LINES = 100
+"""A head of thousands of short lines takes 10 milliseconds to read, and nothing else runs meanwhile."""
+
+_HEAD_END = re.compile(rb"\n\r?\n")
 
 FREE_PIECES, PIECE_BYTES = 1_000, 256
 """A body may come in so many chunks, and in one more for so many bytes: to read a chunk takes 20 microseconds."""
@@ -185,9 +191,20 @@ class HttpConversation:
         return bytes(body)
 
     async def _event(self) -> object:
+        self._check_head()
         while (event := self._http.next_event()) is h11.NEED_DATA:
             self._http.receive_data(bytes(await self._stream.receive_some(READ_SIZE)))
+            self._check_head()
         return event
+
+    def _check_head(self) -> None:
+        """RemoteProtocolError if a head is being read that has too many lines."""
+        if self._http.their_state is not h11.IDLE:
+            return
+        data = self._http.trailing_data[0]
+        end = _HEAD_END.search(data)
+        if data.count(b"\n", 0, len(data) if end is None else end.start()) > HEAD_LINES:
+            raise h11.RemoteProtocolError(f"more than {HEAD_LINES} lines in the head", error_status_hint=431)
 
     # -- responses ---------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from lacnode.rpc.envelope import (
     Json,
     Malformed,
     NotJson,
+    TooManyValuesError,
     encode,
     failure,
     parameter_count,
@@ -121,6 +122,10 @@ class Dispatcher:
         caller = self._caller({}, authorization, client)
         try:
             value = parse(data)
+        except TooManyValuesError:
+            if data.lstrip().startswith(b"[") and data.count(b"{") > self._max_batch > 0:
+                return Reply(self._encoded(failure(None, errors.batch_too_large())))
+            return self._refused(errors.parse_error())
         except NotJson:
             return self._refused(errors.parse_error())
         if isinstance(value, dict):

@@ -7,7 +7,7 @@ too much is forgotten rather than poorer: its owner hears "Filter not found" and
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lacnode.chain.blockchain import NewHead
@@ -34,6 +34,10 @@ MAX_FILTER_ITEMS = 100_000
 MAX_GATHERED = 20_000
 """Entries between two polls."""
 
+MAX_GATHERED_BYTES, ENTRY_BYTES = 32 * 2**20, 200
+"""Bytes that all filters together may gather between two polls; each entry takes so many besides its data. Beyond that, the
+filter that has gathered most is forgotten."""
+
 MEMBERS = ("fromBlock", "toBlock", "address", "topics", "blockHash", "blockhash")
 """What a filter's object is read for."""
 
@@ -51,7 +55,17 @@ class KeptFilter:
     wanted: LogFilter = field(default_factory=LogFilter)
     last_block: int | None = None
     gathered: list[str | FoundLog] = field(default_factory=list)
+    gathered_bytes: int = 0
     client: str = ""
+
+    def gather(self, entries: Sequence[str | FoundLog]) -> None:
+        self.gathered += entries
+        self.gathered_bytes += sum(ENTRY_BYTES + (0 if isinstance(e, str) else len(e.log.data)) for e in entries)
+
+    def take(self) -> list[str | FoundLog]:
+        """What was gathered since this was called last."""
+        taken, self.gathered, self.gathered_bytes = self.gathered, [], 0
+        return taken
 
 
 class Filters:
@@ -74,9 +88,10 @@ class Filters:
             self._sweep()
             for filter_ in self._filters.values():
                 if filter_.kind == BLOCKS:
-                    filter_.gathered.append(hash_)
+                    filter_.gather([hash_])
                 elif filter_.kind == LOGS and (filter_.last_block is None or number <= filter_.last_block):
-                    filter_.gathered += [found for found in new_head.logs if filter_.wanted.matches(found.log)]
+                    filter_.gather([found for found in new_head.logs if filter_.wanted.matches(found.log)])
+            self._forget_largest()
 
     def pending_added(self, pooled: PooledTransaction) -> None:
         """A transaction entered the pool."""
@@ -84,7 +99,13 @@ class Filters:
         with self._lock:
             for filter_ in self._filters.values():
                 if filter_.kind == PENDING and len(filter_.gathered) <= MAX_GATHERED:
-                    filter_.gathered.append(hash_)
+                    filter_.gather([hash_])
+
+    def _forget_largest(self) -> None:
+        gathered_bytes = sum(filter_.gathered_bytes for filter_ in self._filters.values())
+        while gathered_bytes > MAX_GATHERED_BYTES:
+            id_ = max(self._filters, key=lambda id_: self._filters[id_].gathered_bytes)
+            gathered_bytes -= self._filters.pop(id_).gathered_bytes
 
     def forget_all(self) -> None:
         """Something happened that could not be told."""
@@ -150,7 +171,7 @@ class Filters:
             filter_ = self._used(params)
             if filter_ is None:
                 raise filter_not_found()
-            gathered, filter_.gathered = filter_.gathered, []
+            gathered = filter_.take()
         return [results.log(entry) if isinstance(entry, FoundLog) else entry for entry in gathered]
 
     def _logs(self, services: RpcServices, params: Params) -> object:

@@ -23,7 +23,7 @@ class PrivateFilters(Filters):
             for filter_ in self._filters.values():
                 if filter_.last_block is None or number <= filter_.last_block:
                     logs = private_block.logs.get(bytes.fromhex(filter_.kind), ())
-                    filter_.gathered += [found for found in logs if filter_.wanted.matches(found.log)]
+                    filter_.gather([found for found in logs if filter_.wanted.matches(found.log)])
 
     def methods(self) -> tuple[Method, ...]:
         """The RPC methods that work on these filters."""
@@ -50,7 +50,7 @@ class PrivateFilters(Filters):
             filter_ = self._own(params)
             if filter_ is None:
                 raise filter_not_found()
-            gathered, filter_.gathered = filter_.gathered, []
+            gathered = filter_.take()
         return [entry if isinstance(entry, str) else shown_log(entry) for entry in gathered]
 
     def _private_logs(self, services: RpcServices, params: Params) -> object:

@@ -5,15 +5,16 @@ Final blocks do not change, so nothing here goes stale. Safe from any thread.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sized
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from lacnode.chain.history import History
 from lacnode.chain.outcome import TransactionOutcome
 from lacnode.primitives.block import Block
 
-MAX_TRANSACTIONS = 20_000
-"""How many transactions are kept decoded, over all blocks; the last block is kept whatever its size."""
+KEPT_BYTES, TRANSACTION_BYTES, LOG_BYTES = 16 * 2**20, 800, 300
+"""Bytes of blocks that are kept decoded, and of their outcomes as many; each transaction and each log takes so many besides
+its data. The last block is kept whatever its size."""
 
 T = TypeVar("T")
 
@@ -22,8 +23,8 @@ class RecentBlocks:
     """The blocks of `history` by hash, and what came of their transactions. None for unknown hashes."""
 
     def __init__(self, history: History) -> None:
-        self._blocks = _Recent(history.block_of, lambda block: block.transactions)
-        self._outcomes = _Recent[tuple[TransactionOutcome, ...]](history.outcomes_of, lambda outcomes: outcomes)
+        self._blocks = _Recent(history.block_of, _block_bytes)
+        self._outcomes = _Recent(history.outcomes_of, _outcomes_bytes)
 
     def block(self, hash_: bytes) -> Block | None:
         return self._blocks.get(hash_)
@@ -32,12 +33,27 @@ class RecentBlocks:
         return self._outcomes.get(hash_)
 
 
-class _Recent(Generic[T]):
-    """The values last used, as many as their parts allow."""
+def _block_bytes(block: Block) -> int:
+    """An empty block takes room too."""
+    return TRANSACTION_BYTES + sum(TRANSACTION_BYTES + len(transaction.raw) for transaction in block.transactions)
 
-    def __init__(self, load: Callable[[bytes], T | None], parts: Callable[[T], Sized]) -> None:
+
+def _outcomes_bytes(outcomes: tuple[TransactionOutcome, ...]) -> int:
+    return TRANSACTION_BYTES + sum(
+        TRANSACTION_BYTES + len(outcome.revert_reason or b"") + _log_bytes(outcome) for outcome in outcomes
+    )
+
+
+def _log_bytes(outcome: TransactionOutcome) -> int:
+    return sum(LOG_BYTES + len(log.data) for log in outcome.receipt.logs)
+
+
+class _Recent(Generic[T]):
+    """The values last used, as many as their bytes allow."""
+
+    def __init__(self, load: Callable[[bytes], T | None], bytes_of: Callable[[T], int]) -> None:
         self._load = load
-        self._parts = parts
+        self._bytes_of = bytes_of
         self._lock = threading.Lock()
         self._values: OrderedDict[bytes, T] = OrderedDict()
         self._size = 0
@@ -57,11 +73,7 @@ class _Recent(Generic[T]):
             if key in self._values:
                 return
             self._values[key] = value
-            self._size += self._weight(value)
-            while self._size > MAX_TRANSACTIONS and len(self._values) > 1:
+            self._size += self._bytes_of(value)
+            while self._size > KEPT_BYTES and len(self._values) > 1:
                 _, oldest = self._values.popitem(last=False)
-                self._size -= self._weight(oldest)
-
-    def _weight(self, value: T) -> int:
-        """An empty block takes room too."""
-        return 20 + len(self._parts(value))
+                self._size -= self._bytes_of(oldest)

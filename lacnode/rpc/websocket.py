@@ -24,7 +24,7 @@ from wsproto.events import (
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from lacnode.http.backlog import Backlog
-from lacnode.http.conversation import HttpConversation
+from lacnode.http.conversation import HEAD_LINES, HttpConversation
 from lacnode.http.listening import client_of
 from lacnode.rpc import errors
 from lacnode.rpc.access import Gate
@@ -121,7 +121,12 @@ class _Conversation:
 
     async def _upgrade(self) -> bool:
         """Become a WebSocket; False if that is not what the client wants, or may have."""
+        lines = 0
         while data := await self._stream.receive_some(READ_SIZE):
+            lines += bytes(data).count(b"\n")
+            if lines > HEAD_LINES:
+                await self._refuse(NOT_A_WEBSOCKET)
+                return False
             try:
                 self._socket.receive_data(data)
                 request = next(self._socket.events(), None)

@@ -60,6 +60,28 @@ class TestGreedy:
             reply = await client.post(node.url, content=batch)
             assert (reply.status_code, error_code(reply.content)) == (200, -32005)
 
+    async def test_many_small_values_are_not_made(self) -> None:
+        async with rpc_node(websocket=None) as node, httpx.AsyncClient(timeout=PATIENCE) as client:
+            before = peak_memory()
+            for body in ("[" + "[]," * 1_700_000 + "[]]", '{"a":[' + "0," * 2_600_000 + "0]}"):
+                reply = await client.post(node.url, content=body)
+                assert (reply.status_code, error_code(reply.content)) == (400, -32700)
+            reply = await client.post(node.url, content="[" + "{}," * 1_700_000 + "{}]")
+            assert (reply.status_code, error_code(reply.content)) == (200, -32005)
+            assert peak_memory() - before < 60 * MEGABYTE
+            topics = ["0x" + number.to_bytes(32).hex() for number in range(30_000)]
+            reply = await client.post(node.url, json=request("eth_getLogs", {"topics": [topics]}))
+            assert error_code(reply.content) != -32700
+
+    async def test_a_head_of_many_lines_is_refused(self) -> None:
+        async with rpc_node(websocket=None) as node:
+            head = b"GET / HTTP/1.1\nHost: localhost\n"
+            for end in (b"\r\n\r\n", b"\n\n"):
+                assert b"HTTP/1.1 431" in await raw(node.http_port, head + b"a:b\n" * 5_000 + end)
+            body = b"\n" * 200 + json.dumps(ONE).encode()
+            post = head.replace(b"GET", b"POST") + b"Connection: close\nContent-Length: %d\n\n" % len(body)
+            assert b"HTTP/1.1 200" in await raw(node.http_port, post + body)
+
     @pytest.mark.parametrize(
         "head", [b"GET /" + b"a" * 40_000, b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 70_000]
     )

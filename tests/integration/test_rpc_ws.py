@@ -301,6 +301,7 @@ class TestHostile:
         async with rpc_node() as node:
             with captured_logs() as logs:
                 assert (await raw(node.ws_port, b"\x16\x03\x01 nonsense\r\n\r\n")).startswith(b"HTTP/1.1 400")
+                assert (await raw(node.ws_port, b"GET / HTTP/1.1\r\n" + b"a:b\r\n" * 2_000)).startswith(b"HTTP/1.1 400")
                 for garbage in (b"\xff" * 100, b"\x81\x05hello", b"\x00" * 50, b"\x89\xfe" + b"\x00" * 200):
                     stream = await trio.open_tcp_stream("127.0.0.1", node.ws_port)
                     async with stream:

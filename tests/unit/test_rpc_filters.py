@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import pytest
@@ -202,6 +202,21 @@ class TestEnds:
         for id_ in (blocks, pending):
             with pytest.raises(RpcError, match="Filter not found"):
                 polling.changes(id_)
+
+    def test_of_long_logs_the_filter_that_has_most_loses_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.rpc.filters.MAX_GATHERED_BYTES", 6_000)
+        polling = Polling()
+        logs, blocks = polling.call("newFilter", {}), polling.call("newBlockFilter")
+        head = polling.log(0)
+        long = replace(head.logs[0], log=replace(head.logs[0].log, data=bytes(2_000)))
+        for _ in range(2):
+            polling.filters.block_added(replace(head, logs=(long,)))
+        assert len(polling.changes(logs)) == 3
+        for _ in range(3):
+            polling.filters.block_added(replace(head, logs=(long,)))
+        with pytest.raises(RpcError, match="Filter not found"):
+            polling.changes(logs)
+        assert len(polling.changes(blocks)) == 6
 
     def test_there_are_only_so_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("lacnode.rpc.filters.MAX_FILTERS", 2)
