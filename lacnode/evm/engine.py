@@ -10,6 +10,7 @@ from typing import Protocol
 
 from lacnode.chainspec.spec import GenesisAccount
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
+from lacnode.evm.overrides import Overrides
 from lacnode.evm.private import PrivateMessage, PrivateResult
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
 from lacnode.primitives.header import BlockHeader
@@ -28,6 +29,10 @@ class ExecutionError(Exception):
 
 class SystemCallError(ExecutionError):
     """A call that every block of its fork makes by itself failed: no block can be made on this state."""
+
+
+REVERTED = "reverted"
+"""The `halt` of a call that ended with REVERT."""
 
 
 class CallExpired(Exception):
@@ -66,8 +71,9 @@ class ExecutedBlock:
 class CallRequest:
     """A call without a signature (`eth_call` and its kin).
 
-    `to` is None for a creation. Prices are in wei, None for free. With `allow_exceeding_balance` the sender pays no gas,
-    but must own `value`. `deadline` is on the monotonic clock, in seconds.
+    `to` is None for a creation. Prices are in wei, None for free. `nonce` is None for the sender's next one; a later one
+    is allowed. `chain_id` counts if the call is of a type later than 0. With `allow_exceeding_balance` the sender pays no
+    gas, but must own `value`. `deadline` is on the monotonic clock, in seconds.
     """
 
     sender: bytes = bytes(20)
@@ -79,27 +85,29 @@ class CallRequest:
     value: int = 0
     data: bytes = b""
     access_list: tuple[AccessListEntry, ...] = ()
+    nonce: int | None = None
+    chain_id: int | None = None
+    overrides: Overrides = ()
     allow_exceeding_balance: bool = True
     deadline: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """How a call ended. `halt` is None on success, `"reverted"` after REVERT, otherwise what stopped it.
+    """How a call ended. `halt` is None on success, `REVERTED` after REVERT, otherwise what stopped it in Besu's words,
+    and `explanation` says more about it.
 
-    `gas_used` is after refunds, `gas_before_refund` before; `max_depth` counts nested calls below the outermost;
-    `stipend` is the gas that must be left for the call to run as it did (2300 where storage was written). `touched` are
-    addresses and slots that are warm by Berlin's rules, `accounts` all addresses that were looked at, in any fork.
-    `read_block` says whether it looked at the block, a balance or a nonce: at more than code and storage.
+    `gas_used` is after refunds, `gas_before_refund` before. `touched` are addresses and slots that are warm by Berlin's
+    rules, `accounts` all addresses that were looked at, in any fork. `read_block` says whether it looked at the block, a
+    balance or a nonce: at more than code and storage.
     """
 
     success: bool
     output: bytes
     gas_used: int
     gas_before_refund: int
-    max_depth: int
-    stipend: int
     halt: str | None
+    explanation: str | None
     touched: tuple[AccessListEntry, ...]
     accounts: frozenset[bytes]
     read_block: bool
@@ -207,8 +215,8 @@ class ExecutionEngine(Protocol):
     def call(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallResult:
-        """What `call` would do; TransactionRejected if it could not begin, CallExpired if it took too long,
-        ExecutionCancelledError when the engine is stopped."""
+        """What `call` would do; TransactionRejected if it could not begin, OverrideError if its overrides cannot be
+        applied, CallExpired if it took too long, ExecutionCancelledError when the engine is stopped."""
         ...
 
     def accounts(self, state_root: bytes) -> StateView:

@@ -63,8 +63,6 @@ class Accounts:
     def __init__(self, store: NodeStore, root: bytes) -> None:
         self.nodes: dict[bytes, bytes] = {}
         """New trie nodes and codes, by hash."""
-        self.wrote_storage = False
-        """Whether any storage slot was written, reverted or not."""
         self._store = store
         self._root = root
         self._accounts: dict[bytes, Account | None] = {}
@@ -198,7 +196,6 @@ class Accounts:
         self._before.setdefault(address, {}).setdefault(slot, before)
         self._undo.append((_SLOT, address, slot, before))
         self._storage[address][slot] = value
-        self.wrote_storage = True
 
     def delete_storage(self, address: bytes) -> None:
         slots = self._storage.get(address, {})

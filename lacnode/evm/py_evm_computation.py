@@ -32,8 +32,6 @@ class FinishedCalls:
 
     def __init__(self, state: Any) -> None:
         self.state = state
-        self.depth = 0
-        """The deepest call that executed instructions, 0 for none."""
         self._refund = 0
         self._deleted: set[bytes] = set()
         self._touched: set[bytes] = set()
@@ -42,8 +40,6 @@ class FinishedCalls:
     def add(self, call: Any) -> None:
         """Take over what counts of `call`, which has just ended."""
         below = call.children[0] if call.children else FinishedCalls(self.state)
-        depth = 0 if call.msg.code_address in call.precompiles else call.msg.depth
-        self.depth = max(self.depth, below.depth, depth)
         if call.is_error:
             if call.msg.to == RIPEMD160 or RIPEMD160 in below._touched:
                 self._touched.add(RIPEMD160)

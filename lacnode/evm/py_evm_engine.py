@@ -1,7 +1,6 @@
 """The `ExecutionEngine` on py-evm."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec, GenesisAccount
@@ -19,19 +18,18 @@ from lacnode.evm.engine import (
 )
 from lacnode.evm.merkle_trie import prove
 from lacnode.evm.py_evm_accounts import Account, Accounts, hashed, read_account, read_slot
-from lacnode.evm.py_evm_block import PyEvmBlock, gas_used, new_state, revert_reason, run
+from lacnode.evm.py_evm_block import PyEvmBlock, gas_used, new_state, run
+from lacnode.evm.py_evm_call_rules import check_call
+from lacnode.evm.py_evm_halts import explanation_of, halt_of
 from lacnode.evm.py_evm_limits import limit_memory
+from lacnode.evm.py_evm_overrides import apply_overrides
 from lacnode.evm.py_evm_reads import BlockReads
-from lacnode.evm.py_evm_transaction import EvmTransaction, of_call
+from lacnode.evm.py_evm_transaction import of_call
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
-from lacnode.evm.validation import MAX_INITCODE_SIZE, floor_gas, initcode_gas
 from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_KECCAK, EMPTY_TRIE_ROOT
-from lacnode.primitives.transaction import Transaction
-
-SSTORE_STIPEND = 2300
-"""Gas that must be left when storage is written, from Istanbul on (EIP-2200)."""
+from lacnode.primitives.transaction import LEGACY, Transaction
 
 
 class _NoNodes:
@@ -125,12 +123,17 @@ class PyEvmEngine:
         if call.deadline is not None:
             state.budget = self._budget.with_deadline(call.deadline)
             limit_memory(state)
+        if call.overrides:
+            apply_overrides(state, call.overrides)
         reads = BlockReads(state)
         fork = self._spec.forks.fork_at(header.number, header.timestamp)
         accounts: Accounts = state._account_db
         gas = header.gas_limit if call.gas is None else call.gas
-        transaction = of_call(call, gas, accounts.get_nonce(call.sender), base_fee, fork)
-        _check_call(transaction, accounts, base_fee, fork)
+        nonce = accounts.get_nonce(call.sender) if call.nonce is None else call.nonce
+        transaction = of_call(call, gas, nonce, base_fee, fork)
+        if call.chain_id not in (None, self._spec.chain_id) and transaction.type_id != LEGACY:
+            raise _wrong_chain(call.chain_id, self._spec.chain_id)
+        check_call(transaction, accounts, base_fee, fork)
         computation = run(state, transaction)
         used, before_refund = gas_used(transaction, computation, fork)
         return CallResult(
@@ -138,9 +141,8 @@ class PyEvmEngine:
             output=bytes(computation.output),
             gas_used=used,
             gas_before_refund=before_refund,
-            max_depth=computation.children[0].depth if computation.children else 0,
-            stipend=SSTORE_STIPEND if accounts.wrote_storage and fork >= Fork.ISTANBUL else 0,
-            halt=_halt(computation),
+            halt=halt_of(computation),
+            explanation=explanation_of(computation, fork),
             touched=accounts.touched(),
             accounts=accounts.looked_at(),
             read_block=reads.happened,
@@ -162,38 +164,11 @@ def _empty_block(state_root: bytes) -> ExecutedBlock:
     )  # fmt: skip
 
 
-def _check_call(call: EvmTransaction, accounts: Accounts, base_fee: int | None, fork: Fork) -> None:
-    """The rules for a transaction that hold for a call too, in Besu's order."""
-    if not call.to and fork >= Fork.SHANGHAI and len(call.data) > MAX_INITCODE_SIZE:
-        raise TransactionRejected(RejectionReason.INITCODE_TOO_LARGE, f"init code of {len(call.data)} bytes")
-    if base_fee is not None and call.max_fee_per_gas < base_fee:
-        raise TransactionRejected(
-            RejectionReason.GAS_PRICE_BELOW_CURRENT_BASE_FEE,
-            f"it pays at most {call.max_fee_per_gas} wei, the base fee is {base_fee}",
-        )
-    if base_fee is not None and call.max_priority_fee_per_gas > call.max_fee_per_gas:
-        raise TransactionRejected(
-            RejectionReason.MAX_PRIORITY_FEE_PER_GAS_EXCEEDS_MAX_FEE_PER_GAS, "the tip is above the maximum fee"
-        )
-    needed = call.intrinsic_gas + (0 if call.to else initcode_gas(call.data, fork))
-    needed = max(needed, floor_gas(call.data, fork))
-    if needed > call.gas:
-        raise TransactionRejected(
-            RejectionReason.INTRINSIC_GAS_EXCEEDS_GAS_LIMIT,
-            f"intrinsic gas {needed} is above the gas limit {call.gas}",
-        )
-    cost = call.gas * call.max_fee_per_gas + call.value
-    balance = accounts.get_balance(call.sender)
-    if cost > balance:
-        raise TransactionRejected(
-            RejectionReason.UPFRONT_COST_EXCEEDS_BALANCE, f"it may cost {cost} wei, the sender has {balance}"
-        )
-
-
-def _halt(computation: Any) -> str | None:
-    if computation.is_success:
-        return None
-    return "reverted" if revert_reason(computation) is not None else type(computation.error).__name__
+def _wrong_chain(found: int | None, expected: int) -> TransactionRejected:
+    return TransactionRejected(
+        RejectionReason.WRONG_CHAIN_ID,
+        f"transaction was meant for chain id {found} and not this chain id {expected}",
+    )
 
 
 class PyEvmStateView:

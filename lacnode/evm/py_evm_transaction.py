@@ -66,12 +66,9 @@ def of_transaction(transaction: Transaction, sender: bytes, fork: Fork) -> EvmTr
 
 def of_call(call: CallRequest, gas: int, nonce: int, base_fee: int | None, fork: Fork) -> EvmTransaction:
     """A call as a transaction that would do the same; free unless the caller names a price."""
-    free = call.allow_exceeding_balance
-    maximum = 0 if free else call.gas_price if call.gas_price is not None else call.max_fee_per_gas or 0
-    tip = 0 if free else call.gas_price if call.gas_price is not None else call.max_priority_fee_per_gas or 0
-    is_fee_market = base_fee is not None and call.gas_price is None
+    maximum, tip = (0, 0) if call.allow_exceeding_balance else _prices_of_call(call, base_fee)
     return EvmTransaction(
-        type_id=FEE_MARKET if is_fee_market else ACCESS_LIST if call.access_list else LEGACY,
+        type_id=_type_of_call(call, base_fee),
         sender=call.sender,
         nonce=nonce,
         gas=gas,
@@ -84,6 +81,25 @@ def of_call(call: CallRequest, gas: int, nonce: int, base_fee: int | None, fork:
         access_list=_slots(call.access_list),
         intrinsic_gas=_upfront_gas(call.data, call.to is None, fork, call.access_list),
     )
+
+
+def _names_fees(call: CallRequest) -> bool:
+    return call.max_fee_per_gas is not None or call.max_priority_fee_per_gas is not None
+
+
+def _prices_of_call(call: CallRequest, base_fee: int | None) -> tuple[int, int]:
+    """The maximum fee and the tip. Besu lets the fees of EIP-1559 go before a gas price, once there is a base fee."""
+    price = call.gas_price or 0
+    if base_fee is None:
+        return price, price
+    maximum, tip = call.max_fee_per_gas, call.max_priority_fee_per_gas
+    return price if maximum is None else maximum, price if tip is None else tip
+
+
+def _type_of_call(call: CallRequest, base_fee: int | None) -> int:
+    if base_fee is not None and (call.gas_price is None or _names_fees(call)):
+        return FEE_MARKET
+    return ACCESS_LIST if call.access_list else LEGACY
 
 
 def _upfront_gas(

@@ -1,6 +1,7 @@
 """JSON-RPC errors with Besu's codes and texts (`RpcErrorType`)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from lacnode.evm.rejection import RejectionReason
 
@@ -52,6 +53,21 @@ def invalid_params(why: str | None = None) -> RpcError:
     return RpcError(INVALID_PARAMS, "Invalid params", why)
 
 
+INVALID_CALL, INVALID_BLOCK = "Invalid call params", "Invalid block param (block not found)"
+"""What Besu says of a parameter that is wrong, by the parameter's kind."""
+
+
+@contextmanager
+def naming_parameter(message: str) -> Iterator[None]:
+    """Have "Invalid params" that is raised within say `message` instead. Decorates functions too."""
+    try:
+        yield
+    except RpcError as error:
+        if error.code != INVALID_PARAMS:
+            raise
+        raise RpcError(INVALID_PARAMS, message, error.data) from None
+
+
 def internal_error() -> RpcError:
     return RpcError(INTERNAL_ERROR, "Internal error")
 
@@ -70,6 +86,21 @@ class BusyError(RpcError):
 
 def unknown_block() -> RpcError:
     return RpcError(-39001, "Unknown block")
+
+
+def reverted(reason: str | None, output: str) -> RpcError:
+    """A call that ended with REVERT, and the text that it gave, where it gave one."""
+    return RpcError(SERVER_ERROR, _with_reason("Execution reverted", reason), output)
+
+
+def halted(how: str | None, explanation: str | None) -> RpcError:
+    """A call that ended neither well nor with REVERT."""
+    message = "Transaction processing could not be completed due to an exception"
+    return RpcError(SERVER_ERROR, _with_reason(message, how), explanation)
+
+
+def _with_reason(message: str, reason: str | None) -> str:
+    return message if reason is None else f"{message} ({reason})"
 
 
 def block_not_found() -> RpcError:
@@ -150,6 +181,12 @@ _REJECTIONS: dict[RejectionReason, tuple[int, str]] = {
     RejectionReason.TOTAL_BLOB_GAS_TOO_HIGH: (SERVER_ERROR, "Total blob gas too high"),
     RejectionReason.INVALID_BLOBS: (INTERNAL_ERROR, "blobs failed kzg validation"),
 }
+
+
+def rejected_call(reason: RejectionReason, text: str) -> RpcError:
+    """What the caller of a call that could not begin is told. Other than for a transaction, `text` is in the message."""
+    code, message = _REJECTIONS.get(reason, (INTERNAL_ERROR, "Internal error"))
+    return RpcError(code, _with_reason(message, text))
 
 
 def rejected(reason: RejectionReason, detail: object | None = None) -> RpcError:

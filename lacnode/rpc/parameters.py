@@ -8,16 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lacnode.chain.log_filter import LogFilter
-from lacnode.evm.engine import CallRequest
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import from_hex
-from lacnode.primitives.transaction import AccessListEntry
 from lacnode.rpc.errors import LIMIT_EXCEEDED, RpcError, block_not_found, invalid_params, unknown_block
 from lacnode.rpc.reading import HasChain, Params
 
 MAX_UINT256 = 2**256 - 1
-MAX_GAS = 2**63 - 1
-"""Besu counts gas in a signed 64-bit number and takes a larger one for this one."""
 
 MAX_ADDRESSES, MAX_TOPICS = 1_000, 1_000
 """What a filter may name: addresses, and topics over all positions. Besu bounds neither."""
@@ -67,7 +63,7 @@ def data(value: object, what: str) -> bytes:
 
 def address(value: object, what: str = "address") -> bytes:
     """20 bytes; as in Besu fewer are filled up with zeros on the left."""
-    return _padded(value, what, 20)
+    return padded(value, what, 20)
 
 
 def hash32(value: object, what: str = "hash") -> bytes:
@@ -78,7 +74,8 @@ def hash32(value: object, what: str = "hash") -> bytes:
     return found
 
 
-def _padded(value: object, what: str, size: int) -> bytes:
+def padded(value: object, what: str, size: int) -> bytes:
+    """Up to `size` bytes of hexadecimal, filled up with zeros on the left."""
     digits = _digits(text(value, what))
     if len(digits) > 2 * size or not _HEXADECIMAL.fullmatch(digits or "0"):
         raise invalid_params(f"{what}: up to {size} bytes of hexadecimal were expected")
@@ -105,12 +102,12 @@ def wei(value: object, what: str) -> int:
     """An amount up to 256 bits. Text is hexadecimal even without 0x, as in Besu's `Wei`."""
     if isinstance(value, int) and not isinstance(value, bool):
         return quantity(value, what)
-    return int.from_bytes(_padded(value, what, 32))
+    return int.from_bytes(padded(value, what, 32))
 
 
 def slot(value: object) -> int:
     """A storage slot: up to 32 bytes of hexadecimal, in any number of digits."""
-    return int.from_bytes(_padded(value, "slot", 32))
+    return int.from_bytes(padded(value, "slot", 32))
 
 
 # -- blocks --------------------------------------------------------------------------------------------------------
@@ -156,7 +153,7 @@ def header_by_number_or_hash(services: HasChain, value: object) -> BlockHeader:
     if isinstance(value, Mapping):
         header = _header_by_object(services, value)
     elif isinstance(value, str) and len(value) >= MIN_HASH_TEXT:
-        header = services.chain.header_of(_padded(value, "block", 32))
+        header = services.chain.header_of(padded(value, "block", 32))
     elif isinstance(value, str) and len(value) > MAX_NUMBER_TEXT:
         raise invalid_params("block: a number of up to 64 bits or a hash was expected")
     else:
@@ -170,60 +167,13 @@ def _header_by_object(services: HasChain, value: Mapping[str, object]) -> BlockH
     """A block by EIP-1898. Every block that is known is canonical, so `requireCanonical` changes nothing."""
     if value.get("blockHash") is not None:
         boolean(value.get("requireCanonical", False), "requireCanonical")
-        return services.chain.header_of(_padded(value["blockHash"], "blockHash", 32))
+        return services.chain.header_of(padded(value["blockHash"], "blockHash", 32))
     if value.get("blockNumber") is not None:
         number = value["blockNumber"]
         if isinstance(number, str):
             number = _java_long(number.lower())
         return services.chain.header_at(_not_negative(quantity(number, "blockNumber")))
     raise invalid_params("block: either blockHash or blockNumber was expected")
-
-
-# -- calls -----------------------------------------------------------------------------------------------------------
-
-
-def call_request(value: object) -> tuple[CallRequest, bool | None]:
-    """A call object, and its `strict` member."""
-    if not isinstance(value, Mapping):
-        raise invalid_params("call: an object was expected")
-    if value.get("data") is not None and value.get("input") is not None:
-        raise invalid_params("call: only one of data and input may be given")
-    gas_price, fee = _wei_member(value, "gasPrice"), _wei_member(value, "maxFeePerGas")
-    tip = _wei_member(value, "maxPriorityFeePerGas")
-    if gas_price is not None and (fee is not None or tip is not None):
-        raise invalid_params("call: gasPrice goes not together with maxFeePerGas and maxPriorityFeePerGas")
-    strict = value.get("strict")
-    payload = value.get("data") if value.get("data") is not None else value.get("input")
-    request = CallRequest(
-        sender=bytes(20) if value.get("from") is None else address(value["from"], "from"),
-        to=None if value.get("to") is None else address(value["to"], "to"),
-        gas=None if value.get("gas") is None else min(quantity(value["gas"], "gas"), MAX_GAS),
-        gas_price=gas_price,
-        max_fee_per_gas=fee,
-        max_priority_fee_per_gas=tip,
-        value=_wei_member(value, "value") or 0,
-        data=b"" if payload is None else data(payload, "data"),
-        access_list=() if value.get("accessList") is None else access_list(value["accessList"]),
-    )
-    return request, None if strict is None else boolean(strict, "strict")
-
-
-def _wei_member(value: Mapping[str, object], name: str) -> int | None:
-    found = value.get(name)
-    return None if found is None else wei(found, name)
-
-
-def access_list(value: object) -> tuple[AccessListEntry, ...]:
-    """EIP-2930's list of addresses with their storage keys."""
-    if not isinstance(value, list):
-        raise invalid_params("accessList: an array was expected")
-    entries = []
-    for entry in value:
-        if not isinstance(entry, Mapping) or not isinstance(entry.get("storageKeys"), list):
-            raise invalid_params("accessList: objects with address and storageKeys were expected")
-        keys = tuple(hash32(key, "storageKey") for key in entry["storageKeys"])
-        entries.append((address(entry.get("address"), "address"), keys))
-    return tuple(entries)
 
 
 # -- logs ------------------------------------------------------------------------------------------------------------

@@ -79,21 +79,7 @@ class TestResults:
             net.call(to=CONTRACT)
 
 
-class TestWhatEstimatesNeed:
-    def test_depth_counts_calls_that_execute_not_precompiles(self) -> None:
-        accounts = contract(calling(OTHER), balance="1")
-        assert Network(contract(b"\x00")).call(to=CONTRACT).max_depth == 0
-        assert Network(contract(calling(b"\x04".rjust(20, b"\0")))).call(to=CONTRACT).max_depth == 0
-        assert Network(accounts).call(to=CONTRACT).max_depth == 1
-        nested = {**accounts, OTHER: {"code": (calling(FRIEND) + b"\xfe").hex()}}
-        assert Network(nested).call(to=CONTRACT).max_depth == 2, "also in calls that fail"
-
-    def test_writing_storage_needs_a_stipend_from_istanbul(self) -> None:
-        code = bytes.fromhex("6001600055")
-        assert Network(contract(code), berlinBlock=0).call(to=CONTRACT).stipend == 2300
-        assert Network(contract(code), constantinopleFixBlock=0).call(to=CONTRACT).stipend == 0
-        assert Network(contract(b"\x00"), berlinBlock=0).call(to=CONTRACT).stipend == 0
-
+class TestWhatIsTouched:
     def test_addresses_and_slots_touched_are_listed(self) -> None:
         net = Network(contract(bytes.fromhex("60055450600754")))
         touched = dict(net.call(to=CONTRACT).touched)
@@ -165,7 +151,7 @@ class TestBounds:
         net = Network(contract(code))
         with ThreadPoolExecutor(1) as pool:
             result = pool.submit(net.call, to=CONTRACT, gas=BEYOND).result()
-        assert (result.success, result.max_depth) == (True, 1024)
+        assert (result.success, result.halt) == (True, None)
 
     def test_jumps_over_megabytes_of_pushes(self) -> None:
         """Nothing but PUSH32 all over, of which every 33rd is one and the others are data."""

@@ -153,7 +153,7 @@ class TestAnswers:
 
     async def test_of_an_error_are_the_clients(self, tmp_path: Path) -> None:
         async with reads(tmp_path) as read:
-            assert await read.fails(eth_call, {"to": 1}, "latest") == (-32602, "Invalid params")
+            assert await read.fails(eth_call, {"to": 1}, "latest") == (-32602, "Invalid call params")
             assert await read.fails(eth_getLogs, {"fromBlock": "0x0", "toBlock": "0x2000"}) == (
                 -32005,
                 "Requested range exceeds maximum RPC range limit",

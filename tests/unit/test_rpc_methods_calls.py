@@ -5,14 +5,15 @@ from eth_abi.abi import encode as abi_encode
 
 from lacnode.primitives.hexadecimal import from_hex, to_hex
 from lacnode.primitives.keccak import EMPTY_KECCAK, keccak256
+from lacnode.rpc.errors import RpcError
 from lacnode.rpc.settings import ApiSettings
 from tests.unit.rpc_chain import (
     CALLER_ADDRESS,
+    CHAIN_ID,
     CONTRACT_OWNER,
     ETHER,
     GAS_ADDRESS,
     GAS_LIMIT,
-    INVALID_ADDRESS,
     LOGGER_ADDRESS,
     LONDON,
     POOR,
@@ -28,6 +29,8 @@ from tests.unit.rpc_chain import (
 )
 
 INVALID = (-32602, "Invalid params")
+INVALID_CALL = (-32602, "Invalid call params")
+INVALID_BLOCK = (-32602, "Invalid block param (block not found)")
 NO_BLOCK = (-32000, "Block not found")
 SLOT_1 = "0x" + "00" * 31 + "01"
 
@@ -116,11 +119,13 @@ class TestBlockParameter:
             ("eth_getStorageAt", ["0x1", "0x0"]),
             ("eth_getProof", ["0x1", []]),
             ("eth_getBlockReceipts", []),
-            ("eth_call", [{}]),
         ],
     )
     def test_is_required(self, at: Peerless, method: str, params: list[object]) -> None:
         assert at.fails(method, *params) == INVALID
+
+    def test_is_required_for_a_call(self, at: Peerless) -> None:
+        assert at.fails("eth_call", {}) == INVALID_BLOCK
 
 
 class TestProof:
@@ -156,6 +161,15 @@ def call(to: bytes | None, **members: object) -> dict[str, object]:
     return {"to": None if to is None else to_hex(to), **members}
 
 
+def too_dear(cost: int, balance: int = 0) -> str:
+    detail = f"transaction up-front cost {cost:#x} exceeds transaction sender account balance {balance:#x}"
+    return f"Upfront cost exceeds account balance ({detail})"
+
+
+def halted(how: str) -> tuple[int, str]:
+    return -32000, f"Transaction processing could not be completed due to an exception ({how})"
+
+
 class TestCall:
     def test_gives_what_was_returned(self, at: Peerless) -> None:
         assert at.call("eth_call", call(RECIPIENT), "latest") == "0x"
@@ -182,11 +196,14 @@ class TestCall:
             assert int(str(left), 16) == 2**63 - 1 - 21_000 - 2
 
     def test_with_no_gas_cannot_begin(self, at: Peerless) -> None:
-        assert at.fails("eth_call", call(RECIPIENT, gas="0x0"), "latest") == (-32003, "Intrinsic gas exceeds gas limit")
+        assert at.fails("eth_call", call(RECIPIENT, gas="0x0"), "latest") == (
+            -32003,
+            "Intrinsic gas exceeds gas limit (intrinsic gas cost 21000 exceeds gas limit 0)",
+        )
 
     def test_costs_nothing_unless_it_names_a_price(self, at: Peerless) -> None:
         poor = to_hex(POOR.address)
-        broke = (-32004, "Upfront cost exceeds account balance")
+        broke = (-32004, too_dear(GAS_LIMIT))
         assert at.call("eth_call", call(RECIPIENT, **{"from": poor}), "latest") == "0x"
         assert at.call("eth_call", call(RECIPIENT, **{"from": poor, "gasPrice": "0x0"}), "latest") == "0x"
         assert at.fails("eth_call", call(RECIPIENT, **{"from": poor, "gasPrice": "0x1"}), "latest") == broke
@@ -194,7 +211,7 @@ class TestCall:
         assert at.call("eth_call", lenient, "latest") == "0x"
 
     def test_must_own_the_value_in_any_case(self, at: Peerless) -> None:
-        broke = (-32004, "Upfront cost exceeds account balance")
+        broke = (-32004, too_dear(1))
         assert at.fails("eth_call", call(RECIPIENT, value="0x1"), "latest") == broke
         assert at.fails("eth_call", call(RECIPIENT, value="0x1", strict=False), "latest") == broke
         rich = call(RECIPIENT, **{"from": to_hex(RICH.address), "value": "0x1"})
@@ -213,9 +230,9 @@ class TestCall:
         [
             (b"", "Execution reverted"),
             (b"\x01\x02", "Execution reverted"),
-            (bytes.fromhex("08c379a0") + abi_encode(["string"], ["not today"]), "Execution reverted: not today"),
-            (bytes.fromhex("08c379a0") + b"\xff" * 40, "Execution reverted: ABI decode error"),
-            (bytes.fromhex("08c379a0"), "Execution reverted: ABI decode error"),
+            (bytes.fromhex("08c379a0") + abi_encode(["string"], ["not today"]), "Execution reverted (not today)"),
+            (bytes.fromhex("08c379a0") + b"\xff" * 40, "Execution reverted (ABI decode error)"),
+            (bytes.fromhex("08c379a0"), "Execution reverted (ABI decode error)"),
             (bytes.fromhex("4e487b71") + (17).to_bytes(32), "Execution reverted"),
         ],
     )
@@ -224,9 +241,32 @@ class TestCall:
             error = at.error(method, call(REVERTER_ADDRESS, data=to_hex(text)), "latest")
             assert (error.code, error.message, error.data) == (-32000, message, to_hex(text)), method
 
-    def test_that_fails_otherwise_does_not(self, at: Peerless) -> None:
-        assert at.fails("eth_call", call(INVALID_ADDRESS), "latest") == (-32603, "Internal error")
-        assert at.fails("eth_estimateGas", call(INVALID_ADDRESS)) == (-32603, "Internal error")
+    @pytest.mark.parametrize(
+        ("code", "how", "explanation"),
+        [
+            ("fe", "Invalid opcode: 0xfe", "InvalidInstruction"),
+            ("623fffff51", "Out of gas", "OutOfGas"),
+            ("01", "Stack underflow", "InsufficientStack"),
+            ("600356", "Bad jump destination", "InvalidJumpDestination"),
+            (
+                "5f",
+                "Invalid opcode: 0x5f",
+                "InvalidInstruction: PUSH0 (0x5f) comes with SHANGHAI; "
+                "the contract was compiled for a later fork than BERLIN",
+            ),
+            (
+                "60015c",
+                "Invalid opcode: 0x5c",
+                "InvalidInstruction: TLOAD (0x5c) comes with CANCUN; "
+                "the contract was compiled for a later fork than BERLIN",
+            ),
+        ],
+    )
+    def test_that_is_stopped_says_what_stopped_it(self, at: Peerless, code: str, how: str, explanation: str) -> None:
+        overrides = {to_hex(POOR.address): {"code": "0x" + code}}
+        for method in ("eth_call", "eth_estimateGas", "eth_createAccessList"):
+            error = at.error(method, call(POOR.address), "latest", overrides)
+            assert ((error.code, error.message), error.data) == (halted(how), explanation)
 
     def test_sees_the_state_of_its_block(self, at: Peerless) -> None:
         code = "0x" + "60" + "00" + "54" + "60005260206000f3"
@@ -242,9 +282,11 @@ class TestCall:
     @pytest.mark.parametrize(
         "members",
         [
-            {"data": "0x", "input": "0x"},
-            {"gasPrice": "0x1", "maxFeePerGas": "0x1"},
-            {"gasPrice": "0x0", "maxPriorityFeePerGas": "0x0"},
+            {"data": "0x01", "input": "0x02"},
+            {"data": "0x", "input": "0x02"},
+            {"nonce": "x"},
+            {"nonce": hex(2**64)},
+            {"chainId": []},
             {"strict": "true"},
             {"data": "0x1"},
             {"data": "0xzz"},
@@ -261,24 +303,51 @@ class TestCall:
         ],
     )
     def test_that_is_malformed_is_refused(self, at: Peerless, members: dict[str, object]) -> None:
-        for method in ("eth_call", "eth_estimateGas"):
-            assert at.fails(method, call(RECIPIENT, **members), "latest") == INVALID
+        for method in ("eth_call", "eth_estimateGas", "eth_createAccessList"):
+            assert at.fails(method, call(RECIPIENT, **members), "latest") == INVALID_CALL
 
     @pytest.mark.parametrize("given", [None, [], "0x", 1])
     def test_is_an_object(self, at: Peerless, given: object) -> None:
-        assert at.fails("eth_call", given, "latest") == INVALID
+        assert at.fails("eth_call", given, "latest") == INVALID_CALL
+
+    def test_may_give_its_data_twice(self, at: Peerless) -> None:
+        same = {"data": "0x0C55699C", "input": "0x0c55699c"}
+        for method in ("eth_call", "eth_estimateGas", "eth_createAccessList"):
+            twice = at.call(method, call(LOGGER_ADDRESS, **same), "latest")
+            assert twice == at.call(method, call(LOGGER_ADDRESS, data=same["data"]), "latest"), method
+        assert at.call("eth_call", call(RECIPIENT, data="0x", input="0x"), "latest") == "0x"
+
+    def test_may_name_a_later_nonce(self, at: Peerless) -> None:
+        rich = {"from": to_hex(RICH.address)}
+        assert at.call("eth_call", call(RECIPIENT, nonce="0x9", **rich), "latest") == "0x"
+        assert at.fails("eth_call", call(RECIPIENT, nonce=0, **rich), "latest") == (
+            -32001,
+            "Nonce too low (transaction nonce 0 below sender account nonce 1)",
+        )
+
+    def test_of_another_chain_is_refused_where_its_type_has_a_chain(self, at: Peerless) -> None:
+        listed = {"accessList": [{"address": to_hex(RECIPIENT), "storageKeys": []}]}
+        assert at.call("eth_call", call(RECIPIENT, chainId="0x1"), "latest") == "0x"
+        assert at.call("eth_call", call(RECIPIENT, chainId=hex(CHAIN_ID), **listed), "latest") == "0x"
+        assert at.fails("eth_call", call(RECIPIENT, chainId="0x1", **listed), "latest") == (
+            -32000,
+            f"Wrong chainId (transaction was meant for chain id 1 and not this chain id {CHAIN_ID})",
+        )
 
     def test_ignores_other_members(self, at: Peerless) -> None:
-        shown = at.call("eth_call", call(RECIPIENT, nonce="x", type=9, chainId=[], input="0x"), "latest")
-        assert shown == "0x"
+        assert at.call("eth_call", call(RECIPIENT, type=9, from_=[], input="0x"), "latest") == "0x"
 
     def test_under_london_is_free_of_the_base_fee(self) -> None:
         london = node(forks=LONDON)
         poor = to_hex(POOR.address)
         assert london.call("eth_call", call(RECIPIENT, **{"from": poor}), "latest") == "0x"
-        assert london.fails("eth_call", call(RECIPIENT, **{"from": poor, "maxFeePerGas": hex(10**10)}), "latest") == (
-            -32004,
-            "Upfront cost exceeds account balance",
+        dear = call(RECIPIENT, **{"from": poor, "maxFeePerGas": hex(10**10)})
+        assert london.fails("eth_call", dear, "latest") == (-32004, too_dear(GAS_LIMIT * 10**10))
+        assert london.fails("eth_call", {**dear, "gasPrice": "0x1"}, "latest") == (-32004, too_dear(GAS_LIMIT * 10**10))
+        cheap = call(RECIPIENT, **{"from": poor, "maxFeePerGas": "0x1"})
+        assert london.fails("eth_call", cheap, "latest") == (
+            -32009,
+            "Gas price below current base fee (gasPrice is less than the current BaseFee)",
         )
         assert london.call("eth_estimateGas", call(RECIPIENT, **{"from": poor})) == hex(21_000)
 
@@ -291,28 +360,49 @@ class TestEstimate:
         assert self.estimate(at, to=to_hex(RECIPIENT)) == 21_000
         assert self.estimate(at, to=to_hex(RECIPIENT), gas="0x1") == 21_000, "the gas given is not looked at"
 
-    def test_looks_at_the_head_whatever_block_is_named(self, at: Peerless) -> None:
-        assert at.call("eth_estimateGas", call(RECIPIENT), "0x99") == hex(21_000)
+    @pytest.mark.parametrize("method", ["eth_estimateGas", "eth_createAccessList"])
+    def test_looks_at_the_block_that_is_named(self, method: str) -> None:
+        """The storer writes 7 over 0 after the genesis, over 7 after block 1."""
+        grown = node()
+        grown.send(signed(to=STORER_ADDRESS, data=(7).to_bytes(32), value=0))
+        grown.grow()
+        store = call(STORER_ADDRESS, data=word(7))
+        first, second = (grown.call(method, store, block) for block in ("earliest", "0x1"))
+        assert first != second
+        assert grown.call(method, store) == grown.call(method, store, "latest") == second
+        assert grown.call(method, store, to_hex(grown.chain.hash_at(0) or b"")) == first
+        assert grown.fails(method, store, "0x9") == NO_BLOCK
+        wrongs: list[object] = ["garbage", -1, [], {}]
+        for wrong in wrongs:
+            assert grown.fails(method, store, wrong) == INVALID_BLOCK
 
-    def test_suffices_for_what_stores_and_a_hair_less_does_not(self, at: Peerless) -> None:
+    @pytest.mark.parametrize(
+        "members",
+        [{"to": to_hex(STORER_ADDRESS), "data": word(9)}, {"to": to_hex(CALLER_ADDRESS)}, {"data": "0x60016000f3"}],
+        ids=["stores", "calls", "creates"],
+    )
+    def test_suffices_and_is_near_what_is_needed(self, at: Peerless, members: dict[str, object]) -> None:
         """EIP-2200 wants 2300 left when storage is written, so what was used is not enough."""
-        members = {"to": to_hex(STORER_ADDRESS), "data": word(9)}
-        gas = self.estimate(at, **members)
-        assert at.call("eth_call", {**members, "gas": hex(gas)}, "latest") == "0x"
-        assert at.fails("eth_call", {**members, "gas": hex(gas - 1)}, "latest") == (-32603, "Internal error")
 
-    def test_suffices_for_what_calls_another(self, at: Peerless) -> None:
-        members = {"to": to_hex(CALLER_ADDRESS)}
-        gas = self.estimate(at, **members)
-        assert at.call("eth_call", {**members, "gas": hex(gas)}, "latest") == "0x"
-        assert at.fails("eth_call", {**members, "gas": hex(gas - 1)}, "latest")[0] in (-32000, -32603)
+        def succeeds(gas: int) -> bool:
+            try:
+                at.call("eth_call", {**members, "gas": hex(gas)}, "latest")
+            except RpcError:
+                return False
+            return True
 
-    def test_of_a_creation_is_what_it_takes(self, at: Peerless) -> None:
-        gas = self.estimate(at, data="0x600160005260206000f3")
-        at.send(signed(nonce=1, to=None, gas=gas, data=bytes.fromhex("600160005260206000f3")))
-        receipt = at.call("eth_getTransactionReceipt", to_hex(at.grow().transactions[0].hash))
-        assert isinstance(receipt, dict)
-        assert (receipt["status"], receipt["gasUsed"]) == ("0x1", hex(gas))
+        gas = self.estimate(at, **members)
+        assert succeeds(gas)
+        assert not succeeds(gas - gas * 2 // 100)
+
+    def test_is_not_above_what_the_operator_allows(self) -> None:
+        capped = node(api=ApiSettings(gas_cap=50_000))
+        loop = {to_hex(POOR.address): {"code": "0x5b600056"}}
+        assert capped.error("eth_estimateGas", call(POOR.address), "latest", loop).data == "OutOfGas"
+        needs_a_third = {to_hex(POOR.address): {"code": "0x614e205a10600a57005bfe"}}  # fails with 20,000 or less
+        assert (
+            41_000 < int(str(capped.call("eth_estimateGas", call(POOR.address), "latest", needs_a_third)), 16) <= 50_000
+        )
 
     def test_lets_the_sender_be_poor_unless_it_is_strict(self, at: Peerless) -> None:
         poor = {"from": to_hex(POOR.address), "to": to_hex(RECIPIENT), "gasPrice": "0x1"}
@@ -329,7 +419,7 @@ class TestAccessList:
         at.send(
             typed(
                 nonce=at.chain.state_at(at.chain.head.header).nonce(RICH.address),
-                gas=int(str(shown["gasUsed"]), 16),
+                gas=int(str(at.call("eth_estimateGas", call(STORER_ADDRESS, data=word(9)))), 16) + 4_300,
                 to=STORER_ADDRESS,
                 data=(9).to_bytes(32),
                 access_list=[(STORER_ADDRESS, (bytes(32),))],

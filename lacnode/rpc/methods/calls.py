@@ -5,23 +5,29 @@ from dataclasses import replace
 from eth_abi.abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
 
-from lacnode.evm.engine import CallExpired, CallRequest, CallResult
+from lacnode.evm.engine import REVERTED, CallExpired, CallRequest, CallResult
 from lacnode.evm.merkle_trie import MissingNode
+from lacnode.evm.overrides import OverrideError
 from lacnode.evm.rejection import TransactionRejected
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.transaction import AccessListEntry
 from lacnode.rpc import results
+from lacnode.rpc.call_parameters import call_request, state_overrides
 from lacnode.rpc.errors import (
-    SERVER_ERROR,
+    INVALID_BLOCK,
+    INVALID_CALL,
+    INVALID_PARAMS,
     CallTimeoutError,
     RpcError,
-    internal_error,
-    rejected,
+    halted,
+    naming_parameter,
+    rejected_call,
+    reverted,
     timeout,
     world_state_unavailable,
 )
-from lacnode.rpc.parameters import call_request, header_by_number_or_hash, required
+from lacnode.rpc.parameters import header_by_number_or_hash, optional, required
 from lacnode.rpc.reading import Params, Reading, in_reader
 from lacnode.rpc.registry import Method
 
@@ -29,40 +35,75 @@ ERROR_SELECTOR = bytes.fromhex("08c379a0")
 """Selector of Solidity's `Error(string)`."""
 
 
+CALL_STIPEND_GAS = 2_300
+"""Gas that a call with value gives away. Writing storage wants as much to be left (EIP-2200)."""
+
+TRANSFER_GAS = 21_000
+"""The least that a transaction takes."""
+
+ESTIMATE_TOLERANCE = 0.015
+"""The part of an estimate by which it may be too high (`--estimate-gas-tolerance-ratio` in Besu): it saves executions."""
+
+
 def eth_call(reading: Reading, params: Params) -> object:
-    call, strict = call_request(required(params, 0, "call"))
-    header = header_by_number_or_hash(reading, required(params, 1, "block"))
+    call, strict = call_request(optional(params, 0))
+    with naming_parameter(INVALID_BLOCK):
+        header = header_by_number_or_hash(reading, required(params, 1, "block"))
     free = call.gas_price in (None, 0)
     if header.base_fee is not None:
         free = free and not call.max_fee_per_gas and not call.max_priority_fee_per_gas
     allowed = free if strict is None else not strict
-    return to_hex(_succeeded(_run(reading, header, replace(call, allow_exceeding_balance=allowed))).output)
+    call = replace(call, allow_exceeding_balance=allowed, overrides=state_overrides(optional(params, 2)))
+    return to_hex(_succeeded(_run(reading, header, call)).output)
 
 
 def eth_estimateGas(reading: Reading, params: Params) -> object:
-    """Besu's own search, so that the same transaction gets the same estimate: the block parameter is not looked at."""
-    call, strict = call_request(required(params, 0, "call"))
-    call = replace(call, allow_exceeding_balance=not strict)
-    header = reading.chain.head.header
+    """Besu's own search, so that the same transaction gets the same estimate."""
+    header, call = _intended(reading, params)
     try:
         return results.quantity(_estimate(reading, header, call))
     except MissingNode:
         raise world_state_unavailable() from None
 
 
+def _intended(reading: Reading, params: Params) -> tuple[BlockHeader, CallRequest]:
+    """The block and the call that an estimate is asked for. The gas of the call object is not looked at."""
+    call, strict = call_request(optional(params, 0))
+    block = optional(params, 1)
+    with naming_parameter(INVALID_BLOCK):
+        header = header_by_number_or_hash(reading, "latest" if block is None else block)
+    overrides = state_overrides(optional(params, 2))
+    gas = _capped(reading, header.gas_limit)
+    return header, replace(call, gas=gas, allow_exceeding_balance=not strict, overrides=overrides)
+
+
 def _estimate(reading: Reading, header: BlockHeader, call: CallRequest) -> int:
-    first = _succeeded(_run(reading, header, replace(call, gas=header.gas_limit)))
-    low = first.gas_before_refund
-    if _suffices(reading, header, call, low):
-        return low
-    high = _upper_bound(first)
-    while low + 1 < high:
+    """Gas with which `call` was seen to succeed. Every failure is taken for want of gas, once all gas has sufficed."""
+    if _is_transfer(reading, header, call):
+        return TRANSFER_GAS
+    first = _succeeded(_run(reading, header, call))
+    low, high = first.gas_before_refund - 1, call.gas or header.gas_limit
+    likely = _likely_gas(first)
+    if likely < high:
+        # The outermost call keeps back one 64th; deeper calls may need more, so the search goes on above.
+        low, high = (low, likely) if _suffices(reading, header, call, likely) else (likely, high)
+    while low + 1 < high and (high - low) / high >= ESTIMATE_TOLERANCE:
         middle = (low + high) // 2
         if _suffices(reading, header, call, middle):
             high = middle
         else:
             low = middle
     return high
+
+
+def _is_transfer(reading: Reading, header: BlockHeader, call: CallRequest) -> bool:
+    """Whether `call` does without any execution: most of what wallets ask for."""
+    return not call.data and _suffices(reading, header, call, TRANSFER_GAS)
+
+
+def _likely_gas(result: CallResult) -> int:
+    """What suffices unless calls are nested deeply: what was used, a stipend, and the 64th kept back (EIP-150)."""
+    return int((result.gas_before_refund + CALL_STIPEND_GAS) * (64 / 63))
 
 
 def _suffices(reading: Reading, header: BlockHeader, call: CallRequest, gas: int) -> bool:
@@ -74,17 +115,12 @@ def _suffices(reading: Reading, header: BlockHeader, call: CallRequest, gas: int
         return False
 
 
-def _upper_bound(result: CallResult) -> int:
-    """What the call needs at most: each level of calls keeps back one 64th."""
-    return int((result.gas_before_refund + result.stipend) * (65 / 64) ** result.max_depth)
-
-
 def eth_createAccessList(reading: Reading, params: Params) -> object:
-    """The slots that a call touches, and what it needs when it says so beforehand."""
-    call, strict = call_request(required(params, 0, "call"))
-    header = reading.chain.head.header
-    call = replace(call, gas=header.gas_limit, allow_exceeding_balance=not strict)
+    """The slots that a call touches, and the gas that it uses when it says so beforehand."""
+    header, call = _intended(reading, params)
     try:
+        if _is_transfer(reading, header, call):
+            return {"accessList": [], "gasUsed": results.quantity(TRANSFER_GAS)}
         result = _succeeded(_run(reading, header, call))
         touched = _with_slots(result)
         if touched and touched != call.access_list:
@@ -96,7 +132,7 @@ def eth_createAccessList(reading: Reading, params: Params) -> object:
             {"address": to_hex(address), "storageKeys": [to_hex(key) for key in keys]}
             for address, keys in _with_slots(result)
         ],
-        "gasUsed": results.quantity(_upper_bound(result)),
+        "gasUsed": results.quantity(result.gas_used),
     }
 
 
@@ -105,15 +141,18 @@ def _with_slots(result: CallResult) -> tuple[AccessListEntry, ...]:
     return tuple((address, keys) for address, keys in result.touched if keys)
 
 
+def _capped(reading: Reading, gas: int) -> int:
+    return min(gas, reading.settings.gas_cap) if reading.settings.gas_cap > 0 else gas
+
+
 def _run(reading: Reading, header: BlockHeader, call: CallRequest) -> CallResult:
-    gas = header.gas_limit if call.gas is None else call.gas
-    if reading.settings.gas_cap > 0:
-        gas = min(gas, reading.settings.gas_cap)
-    call = replace(call, gas=gas, deadline=reading.deadline)
+    gas = _capped(reading, header.gas_limit if call.gas is None else call.gas)
     try:
-        return reading.chain.call(header, call)
+        return reading.chain.call(header, replace(call, gas=gas, deadline=reading.deadline))
     except TransactionRejected as rejection:
-        raise rejected(rejection.reason, str(rejection)) from None
+        raise rejected_call(rejection.reason, str(rejection)) from None
+    except OverrideError as error:
+        raise RpcError(INVALID_PARAMS, INVALID_CALL, str(error)) from None
     except CallExpired:
         raise timeout() from None
 
@@ -122,19 +161,19 @@ def _succeeded(result: CallResult) -> CallResult:
     """`result`, if it is a success; its failure as Besu tells it."""
     if result.success:
         return result
-    if result.halt != "reverted":
-        raise RpcError(internal_error().code, internal_error().message, result.halt)
-    raise RpcError(SERVER_ERROR, _revert_text(result.output), to_hex(result.output))
+    if result.halt != REVERTED:
+        raise halted(result.halt, result.explanation)
+    raise reverted(_revert_reason(result.output), to_hex(result.output))
 
 
-def _revert_text(output: bytes) -> str:
+def _revert_reason(output: bytes) -> str | None:
     if output[:4] != ERROR_SELECTOR:
-        return "Execution reverted"
+        return None
     try:
         (reason,) = abi_decode(["string"], output[4:])
     except (DecodingError, ValueError, OverflowError):
-        return "Execution reverted: ABI decode error"
-    return f"Execution reverted: {reason}"
+        return "ABI decode error"
+    return str(reason)
 
 
 CALL_METHODS = (

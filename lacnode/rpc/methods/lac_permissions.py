@@ -9,8 +9,9 @@ from lacnode.evm.rejection import TransactionRejected
 from lacnode.p2p.wire.enode import Enode, EnodeError
 from lacnode.permissioning.sending import IntendedSending
 from lacnode.primitives.hexadecimal import to_hex
+from lacnode.rpc.call_parameters import call_request
 from lacnode.rpc.errors import invalid_params, rejected, timeout
-from lacnode.rpc.parameters import call_request, optional, required, text
+from lacnode.rpc.parameters import optional, required, text
 from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.services import RpcServices
 
@@ -45,7 +46,7 @@ def lac_explainConnection(services: RpcServices, params: Params) -> object:
 
 def lac_explainTransaction(services: RpcServices, params: Params) -> object:
     """May the transaction of a call object be sent? Its `gas` is the head's limit where it is not given."""
-    request, _ = call_request(required(params, 0, "transaction"))
+    request, _ = call_request(optional(params, 0))
     sending = _sending(request, services.chain.head.header.gas_limit)
     return services.permissions.explain_transaction(sending, request.sender).as_json()
 
@@ -53,7 +54,7 @@ def lac_explainTransaction(services: RpcServices, params: Params) -> object:
 def lac_simulatePermissionChange(services: RpcServices, params: Params) -> object:
     """What the transaction of a call object would do to the rules, without sending it: whether it succeeds, and which
     administrators could change the rules after it. Nothing is stored."""
-    request, _ = call_request(required(params, 0, "transaction"))
+    request, _ = call_request(optional(params, 0))
     budget = ExecutionBudget(time.monotonic() + SIMULATION_SECONDS)
     try:
         sending = replace(_sending(request, SIMULATION_GAS), gas_limit=SIMULATION_GAS)

@@ -18,17 +18,18 @@ from lacnode.privacy.state.room import FoundPrivateTransaction, PrivateRoom
 from lacnode.privacy.state.store import PrivateNodeStore
 from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
 from lacnode.rpc import privacy_errors, results
+from lacnode.rpc.call_parameters import call_request
 from lacnode.rpc.errors import SERVER_ERROR, RpcError, internal_error, invalid_params, timeout
 from lacnode.rpc.methods.eth_transactions import shown_logs
 from lacnode.rpc.parameters import (
     LogQuery,
     address,
     block_number,
-    call_request,
     hash32,
     header_by_number,
     header_by_number_or_hash,
     log_query,
+    optional,
     required,
 )
 from lacnode.rpc.privacy_errors import is_no_group, manager_error, privacy_error
@@ -216,7 +217,7 @@ def priv_getCode(services: RpcServices, params: Params) -> object:
 def priv_call(services: RpcServices, params: Params) -> object:
     private_room = room(services)
     wanted = group_id(required(params, 0, "privacyGroupId"))
-    call, _ = call_request(required(params, 1, "call"))
+    call, _ = call_request(optional(params, 1))
     header = header_by_number(services, required(params, 2, "block"))
     if call.to is None:
         raise invalid_params('call: Missing "to" field in call arguments')

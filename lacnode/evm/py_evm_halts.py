@@ -1,0 +1,62 @@
+"""Why a call ended without success: in Besu's words, and in ours where there is more to say."""
+
+from typing import Any
+
+from eth import exceptions
+
+from lacnode.chainspec.forks import Fork
+from lacnode.evm.engine import REVERTED
+from lacnode.evm.py_evm_block import revert_reason
+from lacnode.evm.py_evm_forks import STATES
+
+_DESCRIPTIONS: dict[type[Exception], str] = {
+    exceptions.OutOfGas: "Out of gas",
+    exceptions.InsufficientStack: "Stack underflow",
+    exceptions.FullStack: "Out of stack",
+    exceptions.InvalidJumpDestination: "Bad jump destination",
+    exceptions.OutOfBoundsRead: "Out of bounds",
+    exceptions.WriteProtection: "Illegal state change",
+    exceptions.ContractCreationCollision: "Illegal state change",
+    exceptions.ReservedBytesInCode: "Code is invalid",
+}
+"""Besu's `ExceptionalHaltReason` for py-evm's errors."""
+
+
+def halt_of(computation: Any) -> str | None:
+    """How `computation` ended: None on success, `REVERTED`, or Besu's description of what stopped it."""
+    if computation.is_success:
+        return None
+    if revert_reason(computation) is not None:
+        return REVERTED
+    if isinstance(computation.error, exceptions.InvalidInstruction):
+        return f"Invalid opcode: 0x{_last_opcode(computation):02x}"
+    return _DESCRIPTIONS.get(type(computation.error), type(computation.error).__name__)
+
+
+def explanation_of(computation: Any, fork: Fork) -> str | None:
+    """What stopped `computation` on a network at `fork`: the error's name, and its probable cause if there is one."""
+    if computation.is_success or revert_reason(computation) is not None:
+        return None
+    name = type(computation.error).__name__
+    if not isinstance(computation.error, exceptions.InvalidInstruction):
+        return name
+    opcode = _last_opcode(computation)
+    first = next((later for later in Fork if later > fork and opcode in _opcodes(later)), None)
+    if first is None:
+        return name
+    instruction = _opcodes(first)[opcode].mnemonic
+    return (
+        f"{name}: {instruction} (0x{opcode:02x}) comes with {first.name}; "
+        f"the contract was compiled for a later fork than {fork.name}"
+    )
+
+
+def _opcodes(fork: Fork) -> dict[int, Any]:
+    opcodes: dict[int, Any] = STATES[fork].computation_class.opcodes if fork in STATES else {}
+    return opcodes
+
+
+def _last_opcode(computation: Any) -> int:
+    """The instruction that was read last."""
+    code = computation.code
+    return int(code._raw_code_bytes[code.program_counter - 1])

@@ -1,0 +1,122 @@
+"""Call objects and state overrides, as Besu 25.5.0 parses them: what fits in no way is -32602."""
+
+from collections.abc import Mapping
+
+from lacnode.evm.engine import CallRequest
+from lacnode.evm.overrides import AccountOverride, Overrides
+from lacnode.primitives.transaction import AccessListEntry
+from lacnode.rpc.errors import INVALID_CALL, LIMIT_EXCEEDED, RpcError, invalid_params, naming_parameter
+from lacnode.rpc.parameters import address, boolean, data, hash32, padded, quantity, wei
+
+MAX_GAS, MAX_NONCE = 2**63 - 1, 2**64 - 1
+"""Besu counts gas in a signed 64-bit number and takes a larger one for this one."""
+
+MAX_OVERRIDDEN_ACCOUNTS, MAX_OVERRIDDEN_SLOTS, MAX_OVERRIDDEN_CODE_BYTES = 1_000, 10_000, 2**20
+"""What the overrides of one call may name, slots and code over all accounts. Besu bounds neither."""
+
+
+@naming_parameter(INVALID_CALL)
+def call_request(value: object) -> tuple[CallRequest, bool | None]:
+    """A call object, and its `strict` member."""
+    if not isinstance(value, Mapping):
+        raise invalid_params("call: an object was expected")
+    strict = value.get("strict")
+    request = CallRequest(
+        sender=bytes(20) if value.get("from") is None else address(value["from"], "from"),
+        to=None if value.get("to") is None else address(value["to"], "to"),
+        gas=None if value.get("gas") is None else min(quantity(value["gas"], "gas"), MAX_GAS),
+        gas_price=_wei_member(value, "gasPrice"),
+        max_fee_per_gas=_wei_member(value, "maxFeePerGas"),
+        max_priority_fee_per_gas=_wei_member(value, "maxPriorityFeePerGas"),
+        value=_wei_member(value, "value") or 0,
+        data=_payload(value),
+        access_list=() if value.get("accessList") is None else access_list(value["accessList"]),
+        nonce=None if value.get("nonce") is None else quantity(value["nonce"], "nonce", MAX_NONCE),
+        chain_id=None if value.get("chainId") is None else quantity(value["chainId"], "chainId"),
+    )
+    return request, None if strict is None else boolean(strict, "strict")
+
+
+def _payload(value: Mapping[str, object]) -> bytes:
+    """`data` or `input`: two names of one thing, so they may both be there if they are equal."""
+    given = {data(value[name], name) for name in ("data", "input") if value.get(name) is not None}
+    if len(given) > 1:
+        raise invalid_params("call: data and input differ")
+    return given.pop() if given else b""
+
+
+def _wei_member(value: Mapping[str, object], name: str) -> int | None:
+    found = value.get(name)
+    return None if found is None else wei(found, name)
+
+
+def access_list(value: object) -> tuple[AccessListEntry, ...]:
+    """EIP-2930's list of addresses with their storage keys."""
+    if not isinstance(value, list):
+        raise invalid_params("accessList: an array was expected")
+    entries = []
+    for entry in value:
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("storageKeys"), list):
+            raise invalid_params("accessList: objects with address and storageKeys were expected")
+        keys = tuple(hash32(key, "storageKey") for key in entry["storageKeys"])
+        entries.append((address(entry.get("address"), "address"), keys))
+    return tuple(entries)
+
+
+# -- state overrides -------------------------------------------------------------------------------------------------
+
+
+@naming_parameter(INVALID_CALL)
+def state_overrides(value: object) -> Overrides:
+    """An object of overrides by address; of an address that is written twice, the last one. None for no overrides."""
+    if value is None:
+        return ()
+    if not isinstance(value, Mapping):
+        raise invalid_params("state overrides: an object was expected")
+    _check_size("accounts", len(value), MAX_OVERRIDDEN_ACCOUNTS)
+    _check_size("slots", sum(_slot_count(override) for override in value.values()), MAX_OVERRIDDEN_SLOTS)
+    overrides = {address(key): _override(override) for key, override in value.items()}
+    code = sum(len(override.code or b"") for override in overrides.values())
+    _check_size("bytes of code", code, MAX_OVERRIDDEN_CODE_BYTES)
+    return tuple(overrides.items())
+
+
+def _check_size(what: str, found: int, maximum: int) -> None:
+    if found > maximum:
+        raise RpcError(LIMIT_EXCEEDED, f"Number of overridden {what} exceeds maximum of {maximum}")
+
+
+def _slot_count(override: object) -> int:
+    if not isinstance(override, Mapping):
+        return 0
+    return sum(len(slots) for name in ("state", "stateDiff") if isinstance(slots := override.get(name), Mapping))
+
+
+def _override(value: object) -> AccountOverride:
+    if not isinstance(value, Mapping):
+        raise invalid_params("state overrides: an object was expected for each address")
+    state, difference = value.get("state"), value.get("stateDiff")
+    if state is not None and difference is not None:
+        raise invalid_params("state overrides: state does not go together with stateDiff")
+    moved = value.get("movePrecompileToAddress")
+    return AccountOverride(
+        balance=_wei_member(value, "balance"),
+        nonce=None if value.get("nonce") is None else quantity(value["nonce"], "nonce", MAX_NONCE),
+        code=None if value.get("code") is None else data(value["code"], "code"),
+        storage=_storage(difference if state is None else state),
+        clears_storage=state is not None,
+        precompile_moved_to=None if moved is None else address(moved, "movePrecompileToAddress"),
+    )
+
+
+def _storage(value: object) -> tuple[tuple[int, int], ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, Mapping):
+        raise invalid_params("state overrides: an object of slots and values was expected")
+    return tuple((_word(slot, "slot"), _word(found, "value of a slot")) for slot, found in value.items())
+
+
+def _word(value: object, what: str) -> int:
+    """Up to 32 bytes of hexadecimal, as a number."""
+    return int.from_bytes(padded(value, what, 32))
