@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from lacnode.evm.block_limits import MAX_BLOCK_BYTES
 from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
 from lacnode.primitives.receipt import Receipt
@@ -16,11 +17,6 @@ from lacnode.primitives.transaction import Transaction
 
 SMALLEST_TRANSACTION = 21_000
 """Gas that every transaction costs at least."""
-
-MAX_BLOCK_BYTES = 8 * 2**20
-"""Bytes of the transactions of one block; Ethereum's bound too (EIP-7934). Gas bounds them at 16 gas a byte: 22 MB for
-LACChain's blocks, and 88 MB of zeros. A proposal, or a round change with a prepared block, that is longer than a message of
-devp2p (16 MiB) reaches no validator, and no later proposer could do better."""
 
 TRANSIENT = frozenset(
     {
@@ -122,7 +118,7 @@ def select(
                 break
             candidate.skipped()
         elif len(candidate.transaction.raw) > MAX_BLOCK_BYTES:
-            candidate.dropped(RejectionReason.EXCEEDS_BLOCK_GAS_LIMIT)
+            candidate.dropped(RejectionReason.TX_TOO_LARGE)
         elif len(candidate.transaction.raw) > selection.bytes_left:
             candidate.skipped()
         else:

@@ -37,6 +37,8 @@ class RejectionReason(Enum):
     TRANSACTION_REPLACEMENT_UNDERPRICED = auto()
     INTERNAL_ERROR = auto()
     TX_EVALUATION_TOO_LONG = auto()
+    TX_TOO_LARGE = auto()
+    """Not Besu's: more bytes, of the transaction or of its logs, than a block that this node builds may hold."""
 
 
 class TransactionRejected(Exception):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.crypto.secp256k1 import SignatureError, sender_of
+from lacnode.evm.block_limits import MAX_BLOCK_BYTES
 from lacnode.evm.engine import StateView
 from lacnode.evm.merkle_trie import MissingNode
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
@@ -57,6 +58,7 @@ class Admission:
 
     def check(self, transaction: Transaction, *, local: bool) -> Admitted:
         """What the pool needs to know of `transaction`, if it may enter; TransactionRejected otherwise."""
+        _check_length(transaction)
         head = self._head()
         priority = self._has_priority(transaction, local)
         self._check_price(transaction, head.header, local=local, priority=priority)
@@ -121,6 +123,16 @@ class Admission:
             ) from None
         if not decision.allowed:
             raise TransactionRejected(RejectionReason.TX_SENDER_NOT_AUTHORIZED, str(decision), decision.as_json())
+
+
+def _check_length(transaction: Transaction) -> None:
+    """Before anything that takes longer the longer the transaction is."""
+    length = len(transaction.raw)
+    if length > MAX_BLOCK_BYTES:
+        raise TransactionRejected(
+            RejectionReason.TX_TOO_LARGE,
+            f"it has {length} bytes, the transactions of a block at most {MAX_BLOCK_BYTES}",
+        )
 
 
 def _check_has_no_blobs(transaction: Transaction) -> None:

@@ -16,20 +16,24 @@ class ImportanceOrder:
     def __init__(self) -> None:
         self._base_fee: int | None = None
         self._ranked: list[Ranked] = []
+        self.raw_bytes = 0
+        """Bytes of all the transactions together."""
 
     def add(self, pooled: PooledTransaction, base_fee: int | None) -> None:
         if base_fee != self._base_fee:
             self._base_fee = base_fee
             self._ranked = sorted((_ranked(other, base_fee) for _, other in self._ranked), key=_rank)
         insort(self._ranked, _ranked(pooled, base_fee), key=_rank)
+        self.raw_bytes += len(pooled.transaction.raw)
 
     def remove(self, pooled: PooledTransaction) -> None:
         """Take out `pooled`, which is in the order."""
         del self._ranked[bisect_left(self._ranked, pooled.rank(self._base_fee), key=_rank)]
+        self.raw_bytes -= len(pooled.transaction.raw)
 
-    def least(self) -> PooledTransaction:
-        """The first to go when there is no room."""
-        return self._ranked[-1][1]
+    def least(self, longer_than: int = 0) -> PooledTransaction:
+        """The first to go when there is no room, of those with more than `longer_than` bytes. There must be one."""
+        return next(pooled for _, pooled in reversed(self._ranked) if len(pooled.transaction.raw) > longer_than)
 
 
 def _ranked(pooled: PooledTransaction, base_fee: int | None) -> Ranked:

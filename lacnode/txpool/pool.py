@@ -20,7 +20,7 @@ from lacnode.txpool.long_transactions import MAX_TRIES, LongTransactions
 from lacnode.txpool.order import ImportanceOrder
 from lacnode.txpool.pooled import PoolCandidate, PooledTransaction, Rank, Verdict
 from lacnode.txpool.replacement import may_replace
-from lacnode.txpool.settings import PoolSettings
+from lacnode.txpool.settings import MAX_POOL_BYTES, PoolSettings
 
 log = structlog.get_logger("txpool")
 
@@ -136,12 +136,13 @@ class TransactionPool:
         self._by_hash[transaction.hash] = pooled
         self._order.add(pooled, base_fee)
         while len(self._by_hash) > self.settings.max_size:
-            gone += self._evict()
+            gone += self._evict(self._order.least())
+        while self._order.raw_bytes > MAX_POOL_BYTES:
+            gone += self._evict(self._order.least(longer_than=MAX_POOL_BYTES // self.settings.max_size))
         return gone
 
-    def _evict(self) -> list[PooledTransaction]:
-        """Take out the least important transaction with every later one of its sender."""
-        least = self._order.least()
+    def _evict(self, least: PooledTransaction) -> list[PooledTransaction]:
+        """Take out `least` with every later one of its sender."""
         nonces = self._by_sender[least.sender]
         victims = [nonces[nonce] for nonce in sorted(nonces, reverse=True) if nonce >= least.transaction.nonce]
         for victim in victims:

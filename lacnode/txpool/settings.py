@@ -5,6 +5,10 @@ from dataclasses import dataclass
 
 LAYERED_FUTURE_NONCES = 200
 
+MAX_POOL_BYTES = 64 * 2**20
+"""Bytes of all pooled transactions together. A transaction that is not longer than its part of them (16 KiB in a pool of
+4,096) never makes room for a longer one: a few long ones cannot keep it out."""
+
 
 @dataclass(frozen=True, slots=True)
 class PoolSettings:

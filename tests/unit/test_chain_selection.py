@@ -9,12 +9,13 @@ import pytest
 from lacnode.chain.selection import (
     BLOCK_SHARE,
     LIGHT_SHARE,
-    MAX_BLOCK_BYTES,
     TRANSACTION_SHARE,
     SelectionLimits,
     select,
 )
+from lacnode.evm.block_limits import MAX_BLOCK_BYTES
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget, ExecutionCancelledError
+from lacnode.evm.rejection import RejectionReason
 from lacnode.primitives.receipt import Receipt
 from lacnode.primitives.transaction import Transaction
 from tests.unit.test_chain_blockchain import Offer, transaction
@@ -146,6 +147,5 @@ def test_a_block_has_no_more_bytes_than_fit_a_message(block: Clocked) -> None:
 
 
 def test_a_transaction_that_fits_no_block_is_dropped(block: Clocked) -> None:
-    (verdict,) = verdicts(block, [long(MAX_BLOCK_BYTES + 1)])
-    assert verdict not in (None, "included", "skipped")
+    assert verdicts(block, [long(MAX_BLOCK_BYTES + 1)]) == [RejectionReason.TX_TOO_LARGE]
     assert block.taken == []

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from lacnode.crypto.secp256k1 import sign
+from lacnode.evm.block_limits import MAX_BLOCK_BYTES
 from lacnode.evm.rejection import RejectionReason as Reason
 from lacnode.permissioning.account_permissions import AccountPermissions
 from lacnode.permissioning.decision import Decision
@@ -31,7 +32,11 @@ from tests.unit.rpc_chain import (
 OTHER_CHAIN = 1
 PAID = PoolSettings(sender_share=1.0)
 
+LONG = replace(signed(chain_id=OTHER_CHAIN), raw=bytes(MAX_BLOCK_BYTES + 1))
+
 ROWS = [
+    pytest.param(FREE, LONG, Reason.TX_TOO_LARGE, id="longer than a block"),
+    pytest.param(FREE, replace(LONG, raw=LONG.raw[1:]), Reason.WRONG_CHAIN_ID, id="as long as a block"),
     pytest.param(FREE, signed(price=2 * ETHER), Reason.TX_FEECAP_EXCEEDED, id="3 fee cap"),
     pytest.param(FREE, signed(chain_id=OTHER_CHAIN), Reason.WRONG_CHAIN_ID, id="5 chain id"),
     pytest.param(FREE, high_s(signed()), Reason.INVALID_SIGNATURE, id="6 high s"),

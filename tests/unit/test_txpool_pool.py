@@ -8,6 +8,7 @@ import pytest
 from lacnode.crypto.node_key import NodeKey
 from lacnode.evm.rejection import RejectionReason as Reason
 from lacnode.primitives.transaction import Transaction
+from lacnode.txpool import pool as txpool_pool
 from lacnode.txpool.order import ImportanceOrder
 from lacnode.txpool.pooled import PooledTransaction
 from lacnode.txpool.replacement import may_replace
@@ -96,6 +97,25 @@ class TestOverflow:
         at.send(dear, cheap, local=False)
         at.send(signed(SENDERS[0]), signed(SENDERS[1]))
         assert at.dropped == [cheap]
+
+    def test_of_too_many_bytes_the_last_long_one_goes_and_short_ones_have_their_place(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(txpool_pool, "MAX_POOL_BYTES", 10_400)
+        at = node(small_pool(10))
+        long = [signed(key, data=bytes(3_000), gas=200_000) for key in SENDERS[:3]]
+        short = [signed(key, data=bytes(800)) for key in SENDERS[3:7]]
+        at.send(*long)
+        assert at.pooled == long
+        at.send(short[0])
+        assert (at.pooled, at.dropped) == ([*long, short[0]], [])
+        at.send(*short[1:])
+        assert (at.pooled, at.dropped) == ([*long[:2], *short], long[2:])
+        at.send(long[2])
+        assert (at.pooled, at.dropped) == ([*long[:2], *short], [long[2], long[2]])
+        at.pool.drop(at.pool.all()[0], Reason.NONCE_TOO_LOW)
+        at.send(long[2])
+        assert at.pooled == [long[1], *short, long[2]]
 
     def test_a_new_base_fee_ranks_everything_anew(self) -> None:
         """A tip counts while the maximum covers it; above that the maximum does."""
