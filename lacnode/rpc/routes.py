@@ -15,7 +15,14 @@ from lacnode.rpc.health import LIVENESS, READINESS, health
 from lacnode.rpc.login import Login
 from lacnode.rpc.requests import RequestRunner
 from lacnode.rpc.services import RpcServices
+from lacnode.rpc.time_share import TimeShare
 from lacnode.rpc.user import Authenticator
+
+PAGE_SECONDS = 0.0003
+"""About what the event loop does for a request that is no call."""
+
+PAGES_SHARE, PAGES_BURST_SECONDS = 0.1, 0.5
+"""What such requests may take of one processor's time, and how much of it may be saved up."""
 
 
 class Routes:
@@ -36,6 +43,7 @@ class Routes:
         self._runner = runner
         self._timeout = timeout
         self._login = Login(authenticator)
+        self._share = TimeShare(PAGES_SHARE, PAGES_BURST_SECONDS)
         self._looking = trio.CapacityLimiter(1)
         """One thread for whoever asks how the node is, so that this waits for no method."""
 
@@ -49,9 +57,17 @@ class Routes:
     async def answer(self, request: Request) -> Response:
         """The answer to a request that was not answered early."""
         cors = self._gate.cors_headers(request.headers)
+        path, _, query = request.target.partition("?")
+        if path == "/" and request.method == "POST":
+            return await self._call(request, cors)
+        self._share.spend(PAGE_SECONDS)
+        await trio.sleep(self._share.delay_seconds())
+        return await self._page(request, path, query, cors)
+
+    async def _page(self, request: Request, path: str, query: str, cors: list[Header]) -> Response:
+        """The answer to a request that is no call."""
         if request.method == "OPTIONS" and {"origin", "access-control-request-method"} <= request.headers.keys():
             return Response(204, headers=(*cors, ("access-control-allow-headers", "*,content-type")))
-        path, _, query = request.target.partition("?")
         if path in (LIVENESS, READINESS) and request.method == "GET":
             return await self._health(path, query, cors)
         if path == "/login" and request.method == "POST":
@@ -60,8 +76,6 @@ class Routes:
             return Response(404, headers=tuple(cors))
         if path == "/" and request.method == "GET":
             return Response(201, headers=tuple(cors))
-        if path == "/" and request.method == "POST":
-            return await self._call(request, cors)
         return Response(405, headers=tuple(cors))
 
     async def _health(self, path: str, query: str, cors: list[Header]) -> Response:

@@ -37,8 +37,15 @@ from lacnode.rpc.requests import RequestRunner
 from lacnode.rpc.settings import WebSocketSettings
 from lacnode.rpc.subscription_methods import SubscriptionMethods
 from lacnode.rpc.subscriptions import Subscriptions
+from lacnode.rpc.time_share import TimeShare
 
 READ_SIZE = 65_536
+FRAME_SECONDS = 0.0001
+"""About what the event loop does for a frame, a Ping's answer with it."""
+
+FRAMES_SHARE, FRAMES_BURST_SECONDS = 0.1, 0.5
+"""What the frames of all clients may take of one processor's time, and how much of it may be saved up."""
+
 FRAMES_PER_MESSAGE = 4
 MAX_PIECES = 1_024
 """Frames, or parts of frames as they arrive, that a message may be made of: to read a small frame takes 30 microseconds."""
@@ -78,6 +85,7 @@ class WebSocketService:
         self.subscriptions = subscriptions
         self.runner = runner
         self.backlog = Backlog(PORT_LIMIT_BYTES)
+        self.share = TimeShare(FRAMES_SHARE, FRAMES_BURST_SECONDS)
         self._login = login
 
     async def converse(self, stream: trio.SocketStream) -> None:
@@ -176,7 +184,8 @@ class _Conversation:
             try:
                 for event in self._socket.events():
                     await self._take(event)
-                    await trio.lowlevel.checkpoint()  # a read may hold thousands of small frames
+                    self._service.share.spend(FRAME_SECONDS)
+                    await trio.sleep(self._service.share.delay_seconds())  # a read may hold thousands of small frames
             except (RemoteProtocolError, LocalProtocolError) as error:
                 self._close(INVALID_DATA, str(error))
             if self._socket.state is not ConnectionState.OPEN:

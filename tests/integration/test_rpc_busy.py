@@ -11,6 +11,8 @@ from trio_websocket import open_websocket_url
 from lacnode.rpc.fair_limiter import FairLimiter
 from lacnode.rpc.reading import ReadCall
 from lacnode.rpc.requests import WORKERS
+from lacnode.rpc.routes import PAGE_SECONDS
+from lacnode.rpc.websocket import FRAME_SECONDS
 from tests.integration.rpc_node import PATIENCE, call, http_settings, raw, request, rpc_node
 
 ENDLESS = ({"data": "0x5b600056", "gas": hex(2**63 - 1)}, "latest")
@@ -38,6 +40,45 @@ async def until_asked(readers: StuckReaders, calls: int) -> None:
     with trio.fail_after(PATIENCE):
         while len(readers.asked) < calls:  # noqa: ASYNC110, a server's tasks tell nobody
             await trio.sleep(0.01)
+
+
+class CountedShare:
+    """A share of the processor that is never used up; `owed` is what was spent and not yet waited for."""
+
+    def __init__(self, *limits: float) -> None:
+        self.spent = 0.0
+        self.owed = 0.0
+
+    def spend(self, seconds: float) -> None:
+        self.spent += seconds
+        self.owed += seconds
+
+    def delay_seconds(self) -> float:
+        self.owed = 0.0
+        return 0.0
+
+
+class TestWhatIsNoCall:
+    async def test_pings_use_up_a_share(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        share = CountedShare()
+        monkeypatch.setattr("lacnode.rpc.websocket.TimeShare", lambda *limits: share)
+        async with rpc_node() as node, open_websocket_url(node.ws_url) as websocket:
+            for _ in range(10):
+                await websocket.ping()
+        assert share.spent >= 10 * FRAME_SECONDS
+        assert share.owed == 0.0
+
+    async def test_pages_use_up_a_share(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        share = CountedShare()
+        monkeypatch.setattr("lacnode.rpc.routes.TimeShare", lambda *limits: share)
+        async with rpc_node(websocket=None) as node, httpx.AsyncClient(timeout=PATIENCE) as client:
+            for path in ("/", "/liveness", "/nothing"):
+                await client.get(node.url.rstrip("/") + path)
+            spent = share.spent
+            assert spent >= 3 * PAGE_SECONDS
+            assert share.owed == 0.0
+            await call(client, node.url, "eth_blockNumber")
+            assert share.spent == spent, "calls are counted elsewhere"
 
 
 class TestHeavyCalls:
