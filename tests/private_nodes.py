@@ -157,7 +157,7 @@ class Member:
 
     def work(self) -> None:
         """Execute privately as far as it goes."""
-        while self.room.processor.step() or self.room.repair.step():
+        while self.room.processor.step() or self.room.repair.step() or self.room.long_execution.step():
             pass
 
     def root(self, group_id: bytes, number: int | None = None) -> bytes:

@@ -11,6 +11,9 @@ import time
 CHECK_INTERVAL_SECONDS = 0.1
 """The longest time that an execution runs without a check of its budget."""
 
+WORKING_SECONDS = 0.005
+"""How long an execution with a share of the time works before it pauses."""
+
 
 class ExecutionInterruptedError(Exception):
     """An execution ended before it was finished. Its result says nothing about what was executed."""
@@ -36,13 +39,16 @@ class _Cancellation:
 
 
 class ExecutionBudget:
-    """How long an execution may run: until `deadline_seconds` on the monotonic clock, or until it is cancelled. Safe to use
-    from several threads."""
+    """How long an execution may run: until `deadline_seconds` on the monotonic clock, or until it is cancelled. With a
+    `share` below 1 it pauses again and again, so that it works for this share of the time at most and leaves the rest to
+    other threads. Safe to use from several threads."""
 
-    __slots__ = ("_cancellations", "deadline_seconds")
+    __slots__ = ("_cancellations", "_resumed_at", "deadline_seconds", "share")
 
-    def __init__(self, deadline_seconds: float = math.inf) -> None:
+    def __init__(self, deadline_seconds: float = math.inf, share: float = 1.0) -> None:
         self.deadline_seconds = deadline_seconds
+        self.share = share
+        self._resumed_at = time.monotonic()
         self._cancellations: tuple[_Cancellation, ...] = (_Cancellation(),)
 
     def cancel(self) -> None:
@@ -62,6 +68,14 @@ class ExecutionBudget:
                 raise ExecutionCancelledError("the execution was cancelled")
         if time.monotonic() > self.deadline_seconds:
             raise BudgetExceededError("the execution takes too long")
+        if self.share < 1:
+            self._pause()
+
+    def _pause(self) -> None:
+        worked = time.monotonic() - self._resumed_at
+        if worked >= WORKING_SECONDS:
+            time.sleep(min(CHECK_INTERVAL_SECONDS, worked / self.share - worked))
+            self._resumed_at = time.monotonic()
 
     def check_further(self, seconds: float) -> None:
         """Return if there is time for `seconds` of work that is not interrupted; otherwise raise as `check` does."""
@@ -73,13 +87,13 @@ class ExecutionBudget:
 
     def with_deadline(self, deadline_seconds: float) -> "ExecutionBudget":
         """A budget with the earlier of both deadlines. It is cancelled together with this one."""
-        budget = ExecutionBudget(min(self.deadline_seconds, deadline_seconds))
+        budget = ExecutionBudget(min(self.deadline_seconds, deadline_seconds), self.share)
         budget._cancellations = self._cancellations
         return budget
 
     def joined_with(self, other: "ExecutionBudget") -> "ExecutionBudget":
-        """A budget with the earlier of both deadlines. Cancelling this one or `other` cancels it."""
-        budget = ExecutionBudget(min(self.deadline_seconds, other.deadline_seconds))
+        """A budget with the earlier of both deadlines and the smaller share. Cancelling this one or `other` cancels it."""
+        budget = ExecutionBudget(min(self.deadline_seconds, other.deadline_seconds), min(self.share, other.share))
         budget._cancellations = tuple(dict.fromkeys(self._cancellations + other._cancellations))
         return budget
 

@@ -1,6 +1,7 @@
 """Private transactions in a running node: what the private room is built of, and the workers that drive it.
 
-One follows the public head, the other compares state roots with the groups' other members; each has a thread of its own.
+One follows the public head, one executes what takes long, one compares state roots with the groups' other members; each
+has a thread of its own.
 Nothing public waits for them, and nothing that goes wrong in them ends the node.
 """
 
@@ -43,6 +44,9 @@ FIRST_PAUSE, LAST_PAUSE = 0.5, 15.0
 
 IDLE = 5.0
 """Seconds between two looks for payloads that are to be asked for again."""
+
+LONG_PAUSE_SECONDS = 0.5
+"""Between two looks for private transactions that take long."""
 
 COMPARING = 2.0
 """Seconds between two looks for groups that are to be compared with their other members."""
@@ -123,6 +127,12 @@ class PrivateSide:
         """Work until cancelled; `tell` is called on the event loop for every block with private logs."""
         token = trio.lowlevel.current_trio_token()
         self.room.processor.on_block(lambda private_block: token.run_sync_soon(tell, private_block))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._follow)
+            nursery.start_soon(self._execute_long)
+
+    async def _follow(self) -> None:
+        """Execute what the public chain announces."""
         limiter = trio.CapacityLimiter(1)
         pause = FIRST_PAUSE
         try:
@@ -140,6 +150,13 @@ class PrivateSide:
                         await self._head_moved.wait()
         finally:
             self.room.processor.save()
+
+    async def _execute_long(self) -> None:
+        """Execute the private transactions that take long, without holding up the others."""
+        limiter = trio.CapacityLimiter(1)
+        while True:
+            if not await trio.to_thread.run_sync(self._long_step, limiter=limiter):
+                await trio.sleep(LONG_PAUSE_SECONDS)
 
     async def compare(self) -> None:
         """Compare state roots with the groups' other members until cancelled."""
@@ -163,6 +180,16 @@ class PrivateSide:
             log.debug("private execution ends with the node", block=self.room.processor.cursor + 1)
         except Exception:
             log.exception("private execution failed and is tried again", block=self.room.processor.cursor + 1)
+        return False
+
+    def _long_step(self) -> bool:
+        """Try one transaction that takes long; whether there may be more."""
+        try:
+            return self.room.long_execution.step()
+        except ExecutionCancelledError:
+            log.debug("a long private execution ends with the node; it begins anew with it")
+        except Exception:
+            log.exception("a long private transaction failed and is tried again")
         return False
 
 

@@ -368,7 +368,8 @@ class TestAdding:
         records = run.block(block, hash_, [PrivateTask(place.index, own, GROUP)])
         past = PastTransaction(own, early, records.roots[GROUP][0].root)
         key = groups.c.manager.send(to_history_payload([past]), KEY_C, [KEY_B])
-        groups.a.room.announce(own, bytes(32) + key)
+        own_key = groups.c.manager.send(to_versioned_payload(own, bytes(32)), KEY_C, [KEY_B])
+        groups.a.room.announce(own, own_key + key)
         with captured_logs() as logs:
             groups.mine()
         assert "a group's history ignored" in [entry["event"] for entry in logs]

@@ -510,6 +510,7 @@ class TestGroups:
             "privacyGroupId": b64(GROUP),
             "status": "current",
             "waitingFor": 0,
+            "waitingReason": None,
             "blockNumber": "0x1",
             "stateRoot": to_hex(stage.a.root(GROUP)),
             "divergedAt": None,

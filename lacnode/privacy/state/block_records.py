@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from lacnode.chain.outcome import FoundLog
+from lacnode.privacy.state.long_transactions import LongTransaction
 from lacnode.privacy.state.records import MarkerRoot, PrivateReceipt
 from lacnode.privacy.state.store import PrivateWriter, StoredMarker
 
@@ -10,7 +11,7 @@ from lacnode.privacy.state.store import PrivateWriter, StoredMarker
 @dataclass(slots=True)
 class BlockRecords:
     """`roots` has only groups that changed; `refused` are the markers' hashes of those private transactions that a
-    flexible group's contract did not let in."""
+    flexible group's contract did not let in, `long` those transactions that are executed apart."""
 
     number: int
     hash: bytes
@@ -19,6 +20,7 @@ class BlockRecords:
     roots: dict[bytes, list[MarkerRoot]] = field(default_factory=dict)
     logs: dict[bytes, list[FoundLog]] = field(default_factory=dict)
     refused: list[bytes] = field(default_factory=list)
+    long: list[LongTransaction] = field(default_factory=list)
 
     def write(self, writer: PrivateWriter) -> None:
         """Put all but the logs, which the receipts have, into the tables."""

@@ -13,8 +13,8 @@ import structlog
 from lacnode.chain.history import History
 from lacnode.chain.outcome import FoundLog
 from lacnode.crypto.secp256k1 import SignatureError
-from lacnode.evm.budget import ExecutionInterruptedError
-from lacnode.evm.engine import ExecutionEngine, NodeStore, OpenBlock
+from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget, ExecutionInterruptedError
+from lacnode.evm.engine import ExecutionEngine, NodeStore
 from lacnode.evm.merkle_trie import MissingNode
 from lacnode.evm.private import PrivateMessage, PrivateResult
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
@@ -24,17 +24,16 @@ from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.block_records import BlockRecords
 from lacnode.privacy.state.flexible.rules import ASK_GAS_PRICE, refusal
 from lacnode.privacy.state.group_genesis import GroupGenesis
+from lacnode.privacy.state.long_transactions import LongTransaction
 from lacnode.privacy.state.marker import PROXY_ADDRESS, payload_key_of
 from lacnode.privacy.state.private_transaction import PrivateTransaction, private_contract_address
+from lacnode.privacy.state.public_block import PublicBlock
 from lacnode.privacy.state.records import MarkerRoot, PrivateReceipt, PrivateStatus
 from lacnode.privacy.state.store import Place, StoredMarker
+from lacnode.privacy.state.time_slices import GroupSlices, TimeSlices
 from lacnode.storage.errors import StorageError
 
 log = structlog.get_logger("privacy")
-
-
-class PublicHistoryMissing(Exception):
-    """A block, or the state before it, that is needed to execute a private transaction is not there."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -73,30 +72,39 @@ class PrivateRun:
         """All new nodes and codes."""
         return self._store.nodes
 
-    def block(self, block: Block, hash_: bytes, tasks: Sequence[PrivateTask]) -> BlockRecords:
-        """Execute the private transactions of one block, given in order."""
+    def block(
+        self, block: Block, hash_: bytes, tasks: Sequence[PrivateTask], budget: ExecutionBudget = UNLIMITED
+    ) -> BlockRecords:
+        """Execute the private transactions of one block, given in order; ExecutionInterruptedError when `budget` says so."""
         records = BlockRecords(block.number, hash_)
-        senders = self._senders(hash_)
-        public = self._open(block)
-        done = 0
+        public = PublicBlock(self._history, self._engine, block, hash_)
         for task in tasks:
-            for index in range(done, task.index):
-                public.add(block.transactions[index], senders[index])
-            done = task.index
-            self._run(records, public, block, task, senders[task.index])
+            public.advance(task.index, budget)
+            self._run(records, public, task, budget)
         return records
 
-    def _senders(self, hash_: bytes) -> tuple[bytes, ...]:
-        outcomes = self._history.outcomes_of(hash_)
-        if outcomes is None:
-            raise PublicHistoryMissing(f"what came of block 0x{hash_.hex()} is not there")
-        return tuple(outcome.sender for outcome in outcomes)
+    def block_in_slices(
+        self, block: Block, hash_: bytes, tasks: Sequence[PrivateTask], slices: GroupSlices
+    ) -> BlockRecords:
+        """The same, but what does not end in its slice is `long` in the records, and so is what its group sends after it."""
+        records = BlockRecords(block.number, hash_)
+        public = PublicBlock(self._history, self._engine, block, hash_)
+        for task in tasks:
+            if not slices.admits(task.group_id) or not self._ends_in_slice(records, public, task, slices.slices):
+                slices.wait(task.group_id)
+                marker = block.transactions[task.index]
+                records.long.append(LongTransaction(task.group_id, Place(block.number, task.index), marker.hash))
+        return records
 
-    def _open(self, block: Block) -> OpenBlock:
-        parent = self._history.header_of(block.header.parent_hash)
-        if parent is None:
-            raise PublicHistoryMissing(f"block {block.number - 1} is not there")
-        return self._engine.open_block(parent.state_root, block.header, self._history.hash_at)
+    def _ends_in_slice(self, records: BlockRecords, public: PublicBlock, task: PrivateTask, slices: TimeSlices) -> bool:
+        try:
+            public.advance(task.index, slices.public_budget())
+            with slices.slice() as budget:
+                self._run(records, public, task, budget)
+        except BudgetExceededError:
+            log.info("a private transaction takes long", block=records.number, index=task.index)
+            return False
+        return True
 
     def _root(self, group_id: bytes) -> bytes:
         if group_id not in self._roots:
@@ -107,24 +115,20 @@ class PrivateRun:
             self._store.nodes.update(nodes)
         return root
 
-    def _run(
-        self, records: BlockRecords, public: OpenBlock, block: Block, task: PrivateTask, marker_sender: bytes
-    ) -> None:
-        marker = block.transactions[task.index]
+    def _run(self, records: BlockRecords, public: PublicBlock, task: PrivateTask, budget: ExecutionBudget) -> None:
+        marker = public.block.transactions[task.index]
         ahead: tuple[bytes, int] | None = None
-        if self._is_refused(public, task, marker, marker_sender):
+        if self._is_refused(public, task, budget):
             records.refused.append(marker.hash)
             self._note(records, task, marker, ahead)
             return
         try:
             message = message_of(task.private, task.group_id, self._chain_id)
             try:
-                result = public.run_privately(
-                    self._store, self._root(task.group_id), message, marker=(marker, marker_sender)
-                )
+                result = public.run_privately(self._store, self._root(task.group_id), message, task.index, budget)
                 receipt = _receipt(result)
                 if result.success:
-                    self._settle(records, block, task, marker, result)
+                    self._settle(records, public.block, task, marker, result)
             except TransactionRejected as rejected:
                 receipt = PrivateReceipt(PrivateStatus.INVALID)
                 if rejected.reason is RejectionReason.NONCE_TOO_HIGH:
@@ -146,19 +150,21 @@ class PrivateRun:
         stored = StoredMarker(place, marker.hash, payload_key_of(marker), ahead)
         records.markers.setdefault(task.group_id, []).append(stored)
 
-    def _is_refused(self, public: OpenBlock, task: PrivateTask, marker: Transaction, marker_sender: bytes) -> bool:
-        """Whether the contract of a flexible group, in the state at the marker, does not let the transaction in."""
+    def _is_refused(self, public: PublicBlock, task: PrivateTask, budget: ExecutionBudget) -> bool:
+        """Whether the contract of a flexible group, in the state at the marker, does not let the transaction in. The
+        contract is its members' work: each answer has the bounds of a private transaction."""
         if task.version is None:
             return False
         root = self._root(task.group_id)
 
         def ask(data: bytes) -> bytes | None:
             question = PrivateMessage(bytes(20), 0, PROXY_ADDRESS, None, data, ASK_GAS_PRICE)
-            result = public.run_privately(self._store, root, question, marker=(marker, marker_sender))
+            result = public.run_privately(self._store, root, question, task.index, budget)
             return result.output if result.success else None
 
         why = refusal(task.private, task.version, ask)
         if why is not None:
+            marker = public.block.transactions[task.index]
             log.info("private transaction not let in", marker=marker.hash.hex(), why=why)
         return why is not None
 

@@ -3,7 +3,8 @@
 Public blocks know nothing of it: they are imported first, and whatever the manager does, they go on. What is done is
 remembered by a cursor, and each block's private results are one commit with it, so that a crash repeats a block or loses
 nothing. While the manager does not answer, the cursor stays; a marker whose payload it does not have, or fails to give,
-is noted and asked for again, and when the payload comes its group is executed anew from there (see `repair`).
+is noted and asked for again, and when the payload comes its group is executed anew from there (see `repair`). A private
+transaction that takes long is noted too, and executed apart (see `long_execution`), while other groups and blocks go on.
 """
 
 import threading
@@ -13,17 +14,22 @@ from dataclasses import dataclass
 import structlog
 
 from lacnode.chain.outcome import FoundLog
+from lacnode.evm.budget import BudgetExceededError
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
+from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.block_records import BlockRecords
 from lacnode.privacy.state.execution import PrivateRun, PrivateTask
 from lacnode.privacy.state.flexible.contracts import first_accounts
 from lacnode.privacy.state.flexible.rehydration import Rehydration
 from lacnode.privacy.state.group_genesis import GroupGenesis
+from lacnode.privacy.state.long_transactions import LongWriter, StoredLong
 from lacnode.privacy.state.marker import GroupMode, history_key_of, payload_key_of
 from lacnode.privacy.state.payloads import ManagerFails, NoPayload, UselessPayload, task_for
 from lacnode.privacy.state.store import AbsentMarker, Place, PrivateNodeStore, PrivateWriter, StoredPrivate
 from lacnode.privacy.state.surroundings import Surroundings
+from lacnode.privacy.state.time_slices import GroupSlices, TimeSlices
 from lacnode.privacy.transaction_manager import ManagerUnreachable
 
 log = structlog.get_logger("privacy")
@@ -73,6 +79,7 @@ class PrivateProcessor:
         self._stalled = False
         self._failures = 0
         self._queued: dict[int, int] = {}
+        self._slices = TimeSlices()
         self._scanned = self._cursor
 
     # -- where it stands ---------------------------------------------------------------------------------------------
@@ -121,8 +128,9 @@ class PrivateProcessor:
         if not any(self._around.mode.may_announce(transaction) for transaction in block.transactions):
             self._move(number, save=number - self._saved >= CURSOR_EVERY)
             return True
+        slices = self._slices_at(number)
         try:
-            tasks, absent = self._tasks(block)
+            tasks, absent = self._tasks(block, slices)
         except ManagerUnreachable:
             self._set_stalled(True)
             self._scan()
@@ -134,51 +142,75 @@ class PrivateProcessor:
             return False
         self._failures = 0
         self._set_stalled(False)
-        self._execute(block, hash_, tasks, absent)
+        run = self.run_from(number)
+        records = run.block_in_slices(block, hash_, tasks, slices) if tasks else BlockRecords(number, hash_)
+        self._finish(block, run, records, absent)
         return True
 
-    def _tasks(self, block: Block) -> tuple[list[PrivateTask], list[AbsentMarker]]:
+    def _tasks(self, block: Block, slices: GroupSlices) -> tuple[list[PrivateTask], list[AbsentMarker]]:
         """What is to be executed in `block`, and what cannot be had for it."""
         tasks: list[PrivateTask] = []
         absent: list[AbsentMarker] = []
         for index, transaction in enumerate(block.transactions):
             if not self._around.mode.may_announce(transaction):
                 continue
-            place, key = Place(block.number, index), payload_key_of(transaction)
+            place = Place(block.number, index)
             try:
-                self.rehydration.prepare(transaction, block.number)
-                tasks.append(task_for(self._around.manager, transaction, index, self._around.mode))
+                task = task_for(self._around.manager, transaction, index, self._around.mode)
+                self._prepare(block, task, slices)
+                tasks.append(task)
             except NoPayload:
-                absent.append(self._absent(place, transaction.hash, key, failing=False))
+                absent.append(self.absent(place, transaction, failing=False))
             except UselessPayload as useless:
                 log.warning("private transaction ignored", marker=transaction.hash.hex(), why=str(useless))
             except ManagerFails as failure:
                 if self._failures + 1 < FAILURES:
                     raise
                 log.warning("the manager fails to give a payload", marker=transaction.hash.hex(), why=str(failure))
-                absent.append(self._absent(place, transaction.hash, key, failing=True))
+                absent.append(self.absent(place, transaction, failing=True))
         return tasks, absent
 
-    def _absent(self, place: Place, marker_hash: bytes, key: bytes, *, failing: bool) -> AbsentMarker:
-        return AbsentMarker(place, marker_hash, key, failing, 0, next_try(self._around.now(), 0))
+    def _prepare(self, block: Block, task: PrivateTask, slices: GroupSlices) -> None:
+        """Take over the past of a flexible group, if its marker announces one, in a slice of time like all execution."""
+        if not slices.admits(task.group_id):
+            return
+        try:
+            with slices.slices.slice() as budget:
+                transaction = block.transactions[task.index]
+                self.rehydration.prepare(transaction, block.number, task.group_id, budget)
+        except BudgetExceededError:
+            slices.wait(task.group_id)
 
-    def _execute(self, block: Block, hash_: bytes, tasks: list[PrivateTask], absent: list[AbsentMarker]) -> None:
-        number = block.number
-        run = self.run_from(number)
-        records = run.block(block, hash_, tasks) if tasks else BlockRecords(number, hash_)
+    def absent(self, place: Place, marker: Transaction, *, failing: bool, key: bytes | None = None) -> AbsentMarker:
+        """A marker whose payload, or the one under `key`, cannot be had, as it is noted at first."""
+        due = next_try(self._around.now(), 0)
+        return AbsentMarker(place, marker.hash, key or payload_key_of(marker), failing, 0, due)
+
+    def _finish(self, block: Block, run: PrivateRun, records: BlockRecords, absent: list[AbsentMarker]) -> None:
+        """Put what came of a block in place, and let the waiting ones go on."""
         with self._around.database.write() as batch:
             writer = PrivateWriter(batch)
             writer.nodes(run.nodes)
             records.write(writer)
+            for long in records.long:
+                LongWriter(batch).waits(long)
             for marker in (*absent, *self.without_history(block, records)):
                 writer.absent(marker)
-            writer.cursor(number)
-        self._saved = number
-        if tasks:
-            log.info("private transactions executed", block=number, count=len(tasks))
+            writer.cursor(block.number)
+        self._saved = block.number
+        if records.markers:
+            count = sum(len(markers) for markers in records.markers.values())
+            log.info("private transactions executed", block=block.number, count=count)
         # Before anybody is given a receipt: where nobody listens yet, a filter made after that does not gather this block.
-        self.tell(PrivateBlock(block.header, hash_, records.logs))
-        self._move(number, save=False)
+        self.tell(PrivateBlock(block.header, records.hash, records.logs))
+        self._move(block.number, save=False)
+
+    def _slices_at(self, number: int) -> GroupSlices:
+        def waits(group_id: bytes) -> bool:
+            with self._around.database.read() as snapshot:
+                return StoredLong(snapshot).is_waiting(group_id)
+
+        return GroupSlices(self._slices, waits, lambda group_id: self.root_at(group_id, number - 1) == EMPTY_TRIE_ROOT)
 
     def without_history(self, block: Block, records: BlockRecords) -> list[AbsentMarker]:
         """Additions to flexible groups that were not let in, perhaps because the group's past is not here: they wait for
@@ -187,7 +219,7 @@ class PrivateProcessor:
         for index, transaction in enumerate(block.transactions):
             key = history_key_of(transaction) if transaction.hash in records.refused else None
             if key is not None and not self.rehydration.has(key):
-                waiting.append(self._absent(Place(block.number, index), transaction.hash, key, failing=False))
+                waiting.append(self.absent(Place(block.number, index), transaction, failing=False, key=key))
         return waiting
 
     def run_from(self, number: int) -> PrivateRun:

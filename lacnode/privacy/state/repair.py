@@ -1,23 +1,24 @@
 """Payloads that came late: each is asked for again, with ever longer pauses, and when it is there its group is executed
 anew from that block on, in order, and put in place by one commit. Until then the old state stands.
 
-Works in the processor's thread, between its steps.
+Works in the processor's thread, between its steps, so it takes no longer than a slice of time: what does not end in it is
+executed apart (see `long_execution`).
 """
 
-from collections.abc import Iterator
+import time
 from dataclasses import replace
-from itertools import groupby, islice
+from itertools import islice
 
 import structlog
 
-from lacnode.primitives.block import Block
+from lacnode.evm.budget import BudgetExceededError, ExecutionBudget
 from lacnode.primitives.transaction import Transaction
-from lacnode.privacy.state.block_records import BlockRecords
 from lacnode.privacy.state.execution import PrivateTask
-from lacnode.privacy.state.flexible.histories import Histories
+from lacnode.privacy.state.long_transactions import LongTransaction, LongWriter, StoredLong
 from lacnode.privacy.state.marker import payload_key_of
-from lacnode.privacy.state.payloads import ForeignPayloadError, ManagerFails, NoPayload, UselessPayload, task_for
-from lacnode.privacy.state.processor import PrivateBlock, PrivateProcessor, next_try
+from lacnode.privacy.state.payloads import ManagerFails, NoPayload, UselessPayload, task_for
+from lacnode.privacy.state.processor import PrivateProcessor, next_try
+from lacnode.privacy.state.rebuilding import CannotRebuild, Rebuilding
 from lacnode.privacy.state.store import AbsentMarker, Place, PrivateWriter, StoredPrivate
 from lacnode.privacy.state.surroundings import Surroundings
 from lacnode.privacy.transaction_manager import ManagerUnreachable
@@ -27,12 +28,11 @@ log = structlog.get_logger("privacy")
 AT_ONCE = 100
 """Absent payloads asked for in one round."""
 
+REBUILDING_SECONDS = 2.0
+"""What executing a group anew may take here."""
+
 RENEWED_AT_ONCE = 5_000
 """Absent markers put to the front in one commit."""
-
-
-class CannotRebuild(Exception):
-    """A payload that a group's history needs is not to be had (again)."""
 
 
 class Repair:
@@ -41,7 +41,7 @@ class Repair:
     def __init__(self, around: Surroundings, processor: PrivateProcessor) -> None:
         self._around = around
         self._processor = processor
-        self._histories = Histories(around)
+        self._rebuilding = Rebuilding(around, processor)
 
     def step(self) -> bool:
         """Ask for the absent payloads that are due; False if none was, or the manager does not answer."""
@@ -90,10 +90,10 @@ class Repair:
         return markers
 
     def _try(self, marker: AbsentMarker) -> None:
-        transaction = self._transaction(marker.place)
+        transaction = self._rebuilding.transaction(marker.place)
         try:
-            self._prepare(marker, transaction)
             task = task_for(self._around.manager, transaction, marker.place.index, self._around.mode)
+            self._execute(marker, transaction, task)
         except NoPayload:
             self._postpone(marker, failing=False)
         except ManagerFails:
@@ -102,18 +102,39 @@ class Repair:
             log.warning("private transaction ignored", marker=transaction.hash.hex(), why=str(useless))
             with self._around.database.write() as batch:
                 PrivateWriter(batch).found(marker.place)
-        else:
-            try:
-                self._rebuild(marker, task)
-            except CannotRebuild as cannot:
-                log.warning("a group's private state cannot be rebuilt yet", block=marker.place.number, why=str(cannot))
-                self._postpone(marker, failing=True)
+        except CannotRebuild as cannot:
+            log.warning("a group's private state cannot be rebuilt yet", block=marker.place.number, why=str(cannot))
+            self._postpone(marker, failing=True)
 
-    def _prepare(self, marker: AbsentMarker, transaction: Transaction) -> None:
+    def _execute(self, marker: AbsentMarker, transaction: Transaction, task: PrivateTask) -> None:
+        """Execute the group anew, or leave it to who executes apart: at once where that one works on the group already."""
+        if self._is_waiting(task.group_id):
+            self._execute_apart(marker, task)
+            return
+        budget = ExecutionBudget(time.monotonic() + REBUILDING_SECONDS)
+        try:
+            self._prepare(marker, transaction, task, budget)
+            self._rebuilding.rebuild(marker.place, task, budget)
+        except BudgetExceededError:
+            self._execute_apart(marker, task)
+
+    def _is_waiting(self, group_id: bytes) -> bool:
+        with self._around.database.read() as snapshot:
+            return StoredLong(snapshot).is_waiting(group_id)
+
+    def _execute_apart(self, marker: AbsentMarker, task: PrivateTask) -> None:
+        with self._around.database.write() as batch:
+            PrivateWriter(batch).found(marker.place)
+            LongWriter(batch).waits(LongTransaction(task.group_id, marker.place, marker.marker_hash))
+
+    def _prepare(
+        self, marker: AbsentMarker, transaction: Transaction, task: PrivateTask, budget: ExecutionBudget
+    ) -> None:
         """Have the past of a group there that its new members are told; NoPayload while this is what is waited for."""
-        self._processor.rehydration.prepare(transaction, marker.place.number)
+        rehydration = self._processor.rehydration
+        rehydration.prepare(transaction, marker.place.number, task.group_id, budget)
         waits_for_history = marker.payload_key != payload_key_of(transaction)
-        if waits_for_history and not self._processor.rehydration.has(marker.payload_key):
+        if waits_for_history and not rehydration.has(marker.payload_key):
             raise NoPayload
 
     def _postpone(self, marker: AbsentMarker, *, failing: bool) -> None:
@@ -121,68 +142,3 @@ class Repair:
         later = replace(marker, failing=failing, tries=tries, due=next_try(self._around.now(), tries))
         with self._around.database.write() as batch:
             PrivateWriter(batch).absent(later)
-
-    # -- executing anew ----------------------------------------------------------------------------------------------
-
-    def _rebuild(self, marker: AbsentMarker, found: PrivateTask) -> None:
-        group_id, start = found.group_id, marker.place.number
-        with self._around.database.read() as snapshot:
-            stored = StoredPrivate(snapshot)
-            places = {*stored.markers(group_id, start), marker.place}
-            changed = list(stored.changes_from(group_id, start))
-            old = [(number, self._block(number)[1]) for number in changed]
-            told = {entry.marker_hash for _, hash_ in old for entry in stored.metadata(hash_, group_id)}
-        run = self._processor.run_from(start)
-        done: list[tuple[Block, BlockRecords]] = []
-        for number, tasks in self._by_block(sorted(places), marker.place, found):
-            block, hash_ = self._block(number)
-            done.append((block, run.block(block, hash_, tasks)))
-        with self._around.database.write() as batch:
-            writer = PrivateWriter(batch)
-            for number, hash_ in old:
-                writer.forget_roots(number, hash_, group_id)
-            writer.nodes(run.nodes)
-            for _, records in done:
-                records.write(writer)
-            writer.found(marker.place)
-            for block, records in done:
-                for waiting in self._processor.without_history(block, records):
-                    writer.absent(waiting)
-            writer.rebuilt(group_id)
-        log.info("a group's private state was rebuilt", block=start, transactions=len(places))
-        for block, records in done:
-            logs = [entry for entry in records.logs.get(group_id, ()) if entry.transaction_hash not in told]
-            self._processor.tell(PrivateBlock(block.header, records.hash, {group_id: logs}))
-
-    def _by_block(
-        self, places: list[Place], found_at: Place, found: PrivateTask
-    ) -> Iterator[tuple[int, list[PrivateTask]]]:
-        for number, group in groupby(places, lambda place: place.number):
-            tasks = [found if place == found_at else self._again(place) for place in group]
-            yield number, [task for task in tasks if task is not None]
-
-    def _again(self, place: Place) -> PrivateTask | None:
-        """A private transaction that was executed before; None if it does not belong to the group, as versions before the
-        check could not know."""
-        transaction = self._transaction(place)
-        try:
-            return task_for(self._around.manager, transaction, place.index, self._around.mode, admitted=True)
-        except ForeignPayloadError as foreign:
-            log.warning("private transaction ignored", marker=transaction.hash.hex(), why=str(foreign))
-            return None
-        except (NoPayload, UselessPayload, ManagerFails):
-            told = self._histories.told(transaction.hash)
-        if told is None:
-            raise CannotRebuild(f"the payload of transaction {place.index} of block {place.number} is lost")
-        group_id, private = told
-        return PrivateTask(place.index, private, group_id)
-
-    def _transaction(self, place: Place) -> Transaction:
-        return self._block(place.number)[0].transactions[place.index]
-
-    def _block(self, number: int) -> tuple[Block, bytes]:
-        hash_ = self._around.history.hash_at(number)
-        block = None if hash_ is None else self._around.history.block_of(hash_)
-        if block is None or hash_ is None:
-            raise CannotRebuild(f"block {number} is not there")
-        return block, hash_

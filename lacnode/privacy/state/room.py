@@ -23,6 +23,8 @@ from lacnode.privacy.state.execution import check_fields
 from lacnode.privacy.state.flexible.groups import FlexibleGroups
 from lacnode.privacy.state.flexible.histories import Histories
 from lacnode.privacy.state.flexible.rules import ASK_GAS_PRICE, Ask
+from lacnode.privacy.state.long_execution import LongExecution
+from lacnode.privacy.state.long_transactions import StoredLong
 from lacnode.privacy.state.marker import PAYLOAD_KEY_SIZE, PROXY_ADDRESS, GroupMode, MarkerSigner, payload_key_of
 from lacnode.privacy.state.payloads import ForeignPayloadError, NoPayload, receive_owned
 from lacnode.privacy.state.private_transaction import PrivateTransaction, to_payload
@@ -62,7 +64,8 @@ class FoundPrivateTransaction:
 
 
 class Condition(Enum):
-    """How a group stands: everything known is executed, payloads are missing, or its members have another state."""
+    """How a group stands: everything known is executed, payloads are missing or a transaction takes long, or its members
+    have another state."""
 
     CURRENT = "current"
     WAITING = "waiting"
@@ -72,7 +75,8 @@ class Condition(Enum):
 @dataclass(frozen=True, slots=True)
 class GroupStatus:
     """`waiting_for` counts the payloads that are, or for want of a manager may be, missing. `number` is the block up to
-    which the group is executed, `root` its state root there."""
+    which the group is executed, `root` its state root there. `is_executing` says that the group waits for a private
+    transaction that takes long."""
 
     group_id: bytes
     condition: Condition
@@ -80,6 +84,7 @@ class GroupStatus:
     number: int
     root: bytes
     divergences: tuple[Divergence, ...]
+    is_executing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,7 @@ class PrivateRoom:
         self.manager = around.manager
         self.processor = PrivateProcessor(around)
         self.repair = Repair(around, self.processor)
+        self.long_execution = LongExecution(around, self.processor)
         self.mode = around.mode
         self.flexible = FlexibleGroups(around, self._contract_of) if around.mode is GroupMode.FLEXIBLE else None
         self._around = around
@@ -272,7 +278,8 @@ class PrivateRoom:
             stored = StoredPrivate(snapshot)
             receipt = stored.receipt(place.block_hash, found.marker_hash)
             absent = stored.absent_at(Place(place.number, place.index))
-        waits = absent is not None and absent.payload_key == found.payload_key
+            is_long = StoredLong(snapshot).is_at(Place(place.number, place.index))
+        waits = is_long or (absent is not None and absent.payload_key == found.payload_key)
         return None if receipt is None and waits else receipt or PrivateReceipt(PrivateStatus.FAILED)
 
     # -- how it stands -----------------------------------------------------------------------------------------------
@@ -295,14 +302,18 @@ class PrivateRoom:
             stored = StoredPrivate(snapshot)
             cursor = max(before, stored.cursor() or 0)  # a block may have been carried out meanwhile
             anyones = queued + stored.failing()
-            return [self._status(stored, group_id, cursor, anyones) for group_id in stored.groups()], anyones
+            long = {first.group_id for first in StoredLong(snapshot).firsts()}
+            groups = sorted({*stored.groups(), *long})
+            return [self._status(stored, group, cursor, anyones, group in long) for group in groups], anyones
 
-    def _status(self, stored: StoredPrivate, group_id: bytes, cursor: int, waiting: int) -> GroupStatus:
+    def _status(
+        self, stored: StoredPrivate, group_id: bytes, cursor: int, waiting: int, is_executing: bool
+    ) -> GroupStatus:
         root, divergences = stored.root_at(group_id, cursor), tuple(stored.divergences(group_id))
         waiting += self._skipped(stored, group_id, root)
-        condition = Condition.WAITING if waiting else Condition.CURRENT
+        condition = Condition.WAITING if waiting or is_executing else Condition.CURRENT
         condition = Condition.DIVERGED if divergences else condition
-        return GroupStatus(group_id, condition, waiting, cursor, root, divergences)
+        return GroupStatus(group_id, condition, waiting, cursor, root, divergences, is_executing)
 
     def _skipped(self, stored: StoredPrivate, group_id: bytes, root: bytes) -> int:
         """Private nonces that were passed over: transactions that the members had and this node did not."""

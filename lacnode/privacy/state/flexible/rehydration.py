@@ -2,7 +2,7 @@
 carried out here too, in order and at the blocks where it was, and put in place if it leads where it is said to.
 
 Follows Besu's `PrivateStateRehydration` and `PrivacyBlockProcessor.maybeRehydrate`. What this node has carried out itself
-is never done again. Works in the processor's thread.
+is never done again. Works in the thread that executes the group.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,6 +10,7 @@ from itertools import groupby
 
 import structlog
 
+from lacnode.evm.budget import ExecutionBudget
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.block_records import BlockRecords
@@ -33,16 +34,20 @@ class Rehydration:
         self._around = around
         self._run_from = run_from
 
-    def prepare(self, marker: Transaction, number: int) -> None:
-        """Take over the history that `marker`, in block `number`, announces, if it does and this node was sent it.
+    def prepare(self, marker: Transaction, number: int, group_id: bytes, budget: ExecutionBudget) -> None:
+        """Take over the history that `marker`, in block `number`, announces to the group of its private transaction, if it
+        does and this node was sent it.
 
-        Raises ManagerFails or ManagerUnreachable.
+        Raises ManagerFails or ManagerUnreachable, and ExecutionInterruptedError when `budget` says so.
         """
         key = history_key_of(marker)
         if key is None or self._around.mode is GroupMode.OFFCHAIN:
             return
         try:
-            self._take_over(receive_history(self._around.manager, key), key, number)
+            history = receive_history(self._around.manager, key)
+            if history.group_id != group_id:
+                raise UselessPayload("it is another group's history")
+            self._take_over(history, key, number, budget)
         except NoPayload:
             return
         except UselessPayload as useless:
@@ -53,7 +58,7 @@ class Rehydration:
         with self._around.database.read() as snapshot:
             return any(key == taken for _, taken in StoredPrivate(snapshot).history_keys())
 
-    def _take_over(self, history: GroupHistory, key: bytes, number: int) -> None:
+    def _take_over(self, history: GroupHistory, key: bytes, number: int, budget: ExecutionBudget) -> None:
         placed = self._placed(history, number)
         new = self._unknown(history.group_id, placed, number)
         if not new:
@@ -61,7 +66,7 @@ class Rehydration:
         start = new[0][0].number
         run = self._run_from(start)
         by_block = groupby(new, lambda entry: entry[0].number)
-        done = [self._carry_out(run, history.group_id, block, list(entries)) for block, entries in by_block]
+        done = [self._carry_out(run, history.group_id, block, list(entries), budget) for block, entries in by_block]
         expected = [MarkerRoot(past.marker_hash, past.root) for _, past in new]
         found = [root for records in done for root in records.roots.get(history.group_id, ())]
         if found != expected:
@@ -111,11 +116,14 @@ class Rehydration:
                 raise UselessPayload("it has nothing of what was carried out here in the group")
         return placed
 
-    def _carry_out(self, run: PrivateRun, group_id: bytes, number: int, placed: Sequence[Placed]) -> BlockRecords:
+    def _carry_out(
+        self, run: PrivateRun, group_id: bytes, number: int, placed: Sequence[Placed], budget: ExecutionBudget
+    ) -> BlockRecords:
         block, hash_ = self._around.history.block_at(number), self._around.history.hash_at(number)
         if block is None or hash_ is None:
             raise UselessPayload(f"block {number} is not there")
-        return run.block(block, hash_, [PrivateTask(place.index, past.private, group_id) for place, past in placed])
+        tasks = [PrivateTask(place.index, past.private, group_id) for place, past in placed]
+        return run.block(block, hash_, tasks, budget)
 
     def _diverged(self, history: GroupHistory, start: int, found: Sequence[MarkerRoot]) -> None:
         """Keep nothing of it, and say so."""

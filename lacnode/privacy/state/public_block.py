@@ -1,0 +1,39 @@
+"""A public block, executed again up to a marker: what private transactions see behind their own state."""
+
+from lacnode.chain.history import History
+from lacnode.evm.budget import UNLIMITED, ExecutionBudget
+from lacnode.evm.engine import ExecutionEngine, NodeStore
+from lacnode.evm.private import PrivateMessage, PrivateResult
+from lacnode.primitives.block import Block
+
+
+class PublicHistoryMissing(Exception):
+    """A block, or the state before it, that is needed to execute a private transaction is not there."""
+
+
+class PublicBlock:
+    """PublicHistoryMissing where the chain lacks what it begins with."""
+
+    def __init__(self, history: History, engine: ExecutionEngine, block: Block, hash_: bytes) -> None:
+        outcomes, parent = history.outcomes_of(hash_), history.header_of(block.header.parent_hash)
+        if outcomes is None:
+            raise PublicHistoryMissing(f"what came of block 0x{hash_.hex()} is not there")
+        if parent is None:
+            raise PublicHistoryMissing(f"block {block.number - 1} is not there")
+        self.block = block
+        self._senders = tuple(outcome.sender for outcome in outcomes)
+        self._open = engine.open_block(parent.state_root, block.header, history.hash_at)
+        self._done = 0
+
+    def advance(self, index: int, budget: ExecutionBudget = UNLIMITED) -> None:
+        """Execute the transactions before `index`; ExecutionInterruptedError keeps what is done."""
+        while self._done < index:
+            self._open.add(self.block.transactions[self._done], self._senders[self._done], budget)
+            self._done += 1
+
+    def run_privately(
+        self, store: NodeStore, root: bytes, message: PrivateMessage, index: int, budget: ExecutionBudget
+    ) -> PrivateResult:
+        """Execute `message` at the marker at `index`, up to which the block is executed (see `engine.OpenBlock`)."""
+        marker = (self.block.transactions[index], self._senders[index])
+        return self._open.run_privately(store, root, message, marker=marker, budget=budget)
