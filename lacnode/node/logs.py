@@ -1,9 +1,12 @@
 """Log lines as operators of Besu know them: time, level, where from, what happened.
 
-One line an event, on standard output. Private keys and payloads never come here: nothing that logs is given one.
+One line an event, on standard output: control characters, which may be a stranger's, are escaped, and the lines of a
+traceback are indented, so that no text can look like another event. Private keys and payloads never come here: nothing that
+logs is given one.
 """
 
 import logging
+import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from typing import Any
@@ -21,6 +24,11 @@ LEVELS: Mapping[str, int] = {
     "ALL": logging.DEBUG,
 }
 """Besu's names for how much is said."""
+
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, line and paragraph separators, marks that turn the direction of text, and halves of characters."""
+
+TRACE_INDENT = "    "
 
 _COLOURS = {"ERROR": "\x1b[31m", "WARN": "\x1b[33m", "INFO": "\x1b[32m"}
 
@@ -63,5 +71,19 @@ class _Line:
         time, text, trace = event.pop("timestamp", ""), event.pop("event", ""), event.pop("exception", None)
         details = " ".join(f"{name}={value}" for name, value in event.items())
         shown = f"{_COLOURS.get(level, '')}{level:<5}\x1b[0m" if self._coloured else f"{level:<5}"
-        line = f"{time} | {shown} | {getattr(logger, 'name', 'lacnode')} | {text}{' | ' if details else ''}{details}"
-        return line if trace is None else f"{line}\n{trace}"
+        whole = escaped(f"{text}{' | ' if details else ''}{details}")
+        line = f"{time} | {shown} | {getattr(logger, 'name', 'lacnode')} | {whole}"
+        return line if trace is None else "\n".join((line, *map(_trace_line, str(trace).split("\n"))))
+
+
+def escaped(text: str) -> str:
+    """`text` on one line, with what a terminal or a reader of lines would act on written as `\\x1b` or `\\u2028`."""
+    return _UNSAFE.sub(lambda found: _escape(ord(found[0])), text)
+
+
+def _escape(code: int) -> str:
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+def _trace_line(line: str) -> str:
+    return TRACE_INDENT + escaped(line)

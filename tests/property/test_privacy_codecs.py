@@ -21,6 +21,7 @@ from lacnode.privacy.manager.payload import (
     opened_with,
     reclaimed,
 )
+from lacnode.privacy.manager.peers import Peers
 from lacnode.privacy.transaction_manager import GroupType
 
 KEYS = st.binary(min_size=32, max_size=32)
@@ -73,13 +74,21 @@ def test_group_round_trip(record: GroupRecord) -> None:
     assert decode_group(encode_group(record)) == record
 
 
-@given(VIEWS, VIEWS)
-def test_view_round_trip_and_merge(view: NetworkView, other: NetworkView) -> None:
+@given(VIEWS)
+def test_view_round_trip(view: NetworkView) -> None:
     assert decode_view(encode_view(view)) == view
-    merged = view.merged(other)
+
+
+@given(VIEWS, VIEWS)
+def test_what_is_known_is_never_replaced_by_what_is_heard(view: NetworkView, other: NetworkView) -> None:
+    peers = Peers(())
+    peers.learn(view)
+    peers.learn(other)
+    merged = peers.view
     assert {**other.keys, **view.keys} == merged.keys
     assert set(merged.urls) >= set(view.urls) | set(other.urls)
-    assert merged.merged(other) == merged
+    peers.learn(merged)
+    assert peers.view == merged
 
 
 @given(PAYLOADS, st.randoms(use_true_random=False))

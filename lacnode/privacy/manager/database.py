@@ -8,6 +8,7 @@ transaction has ended. Errors never quote a value: what a database says of a sta
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
@@ -16,6 +17,9 @@ from sqlalchemy.pool import QueuePool
 
 MEMORY = "sqlite://"
 """A store that forgets, for tests."""
+
+PRIVATE_FILE, OTHERS = 0o600, 0o077
+"""Permissions of the database: the manager's user reads and writes it. It shows who sends what to whom and when."""
 
 WAIT_SECONDS = 5
 """How long a writer waits for another, and a connection for the server."""
@@ -100,6 +104,8 @@ def _sqlite(url: sql.URL) -> sql.Engine:
     if url.database in (None, "", ":memory:"):
         # One connection that threads wait for: it is the database.
         pool = {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0, "connect_args": {"check_same_thread": False}}
+    elif not str(url.database).startswith("file:"):
+        _make_private(Path(str(url.database)))
     engine = sql.create_engine(url, hide_parameters=True, **pool)
 
     @sql.event.listens_for(engine, "connect")
@@ -116,6 +122,17 @@ def _sqlite(url: sql.URL) -> sql.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(WRITES) else "BEGIN")
 
     return engine
+
+
+def _make_private(file: Path) -> None:
+    """Have the file there before SQLite makes it, which lets everybody read it. The files beside it get its permissions."""
+    try:
+        file.touch(PRIVATE_FILE)
+        for one in (file, *(file.with_name(file.name + end) for end in ("-wal", "-shm"))):
+            if one.exists() and one.stat().st_mode & OTHERS:
+                one.chmod(PRIVATE_FILE)
+    except OSError as error:
+        raise StoreError(f"the store cannot be opened: {error.strerror}: {file}") from None
 
 
 def _keep_log_ahead(connection: sqlite3.Connection) -> None:

@@ -20,7 +20,7 @@ from lacnode.privacy.manager.group_acceptance import GroupRefusedError, accepted
 from lacnode.privacy.manager.group_record import GroupRecord, decode_group
 from lacnode.privacy.manager.known_groups import KnownGroups
 from lacnode.privacy.manager.missing import MissingPayloads
-from lacnode.privacy.manager.network_view import NetworkView, decode_view, encode_view
+from lacnode.privacy.manager.network_view import NetworkView, decode_view
 from lacnode.privacy.manager.payload import (
     EncryptedPayload,
     decode_payload,
@@ -382,9 +382,11 @@ class LocalTransactionManager:
             log.warning(f"a group is refused: {refused}", group=to_text(record.id))
             raise ManagerError("PrivacyGroupNotStored", str(refused)) from None
 
-    def views_exchanged(self, body: bytes) -> bytes:
-        """Learn a peer's network view; our own as it was before."""
-        return encode_view(self._peers.learn(self._decoded(decode_view, body)))
+    def views_exchanged(self, body: bytes, source: str = "") -> bytes:
+        """Learn the network view of a peer at the address `source`; our own as it was before."""
+        view, before = self._decoded(decode_view, body), self._peers.encoded_view()
+        self._peers.learn(view, source)
+        return before
 
     def _decoded(self, decode: Callable[[bytes], T], body: bytes) -> T:
         try:

@@ -1,8 +1,4 @@
-"""What a manager knows of the others: where they are, and which key is reached where.
-
-Views are merged by one rule, Orion's: what is known is never replaced. So whoever announces a key first keeps it, and a
-second manager that claims it is ignored. Must not open a connection.
-"""
+"""What a manager knows of the others: where they are, and which key is reached where. Must not open a connection."""
 
 import re
 from collections.abc import Mapping
@@ -17,6 +13,9 @@ MAX_URLS, MAX_KEYS, MAX_URL = 1024, 2048, 2048
 MAX_VIEW_BYTES = 262_144
 """Of a view that is told or heard."""
 
+HEAD_BYTES, KEY_ENTRY_BYTES, URL_ENTRY_BYTES = 64, 50, 4
+"""What an encoded view takes at most besides its URLs: once, for a key and for a URL."""
+
 _URL = re.compile(r"https?://[!-~]+", re.IGNORECASE)
 """Visible ASCII only: a line break would forge lines of the log."""
 
@@ -28,17 +27,6 @@ class NetworkView:
     url: str | None
     urls: tuple[str, ...] = ()
     keys: Mapping[bytes, str] = field(default_factory=dict)
-
-    def merged(self, other: "NetworkView") -> "NetworkView":
-        """This view and what `other` knows besides; no more than the bounds of a view."""
-        offered = dict.fromkeys((*other.urls, *other.keys.values(), *([other.url] if other.url else [])))
-        urls = [*self.urls, *(url for url in offered if url not in self.urls)][: max(MAX_URLS, len(self.urls))]
-        keys = dict(self.keys)
-        for key, url in other.keys.items():
-            if len(keys) >= MAX_KEYS:
-                break
-            keys.setdefault(key, url)
-        return NetworkView(self.url, tuple(urls), keys)
 
 
 def check_url(url: object) -> str:
@@ -65,6 +53,24 @@ def same_place(one: str, other: str) -> bool:
     """Whether two URLs are of the same manager: their paths do not count."""
     first, second = urlsplit(one), urlsplit(other)
     return (first.scheme, first.hostname, first.port) == (second.scheme, second.hostname, second.port)
+
+
+def shortened(view: NetworkView) -> NetworkView:
+    """As many of the first keys and URLs of `view` as others read."""
+    left = MAX_VIEW_BYTES - MAX_URL - HEAD_BYTES
+    keys: dict[bytes, str] = {}
+    for key, url in view.keys.items():
+        left -= len(url) + KEY_ENTRY_BYTES
+        if left < 0 or len(keys) == MAX_KEYS:
+            return NetworkView(view.url, (), keys)
+        keys[key] = url
+    urls: list[str] = []
+    for url in view.urls:
+        left -= len(url) + URL_ENTRY_BYTES
+        if left < 0 or len(urls) == MAX_URLS:
+            break
+        urls.append(url)
+    return NetworkView(view.url, tuple(urls), keys)
 
 
 def encode_view(view: NetworkView) -> bytes:

@@ -2,12 +2,13 @@
 message; keeps no secret, only the names of the files that do."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
+from lacnode.privacy.manager.address_policy import Network
 from lacnode.privacy.manager.network_view import check_url
 
 
@@ -19,7 +20,8 @@ class ConfigError(Exception):
 class ManagerConfig:
     """Orion's keys, by Orion's names. Ours: `clienttokenfile` (the token that clients must show), `alwaysrecover` (ask
     for lost payloads at every start, not only when the store is empty), `onlyprovenkeys` (send only to managers that prove
-    their keys, which Orion does not), `tesseranodes` (the URLs of Tesseras in orion mode to exchange with)."""
+    their keys, which Orion does not), `tesseranodes` (the URLs of Tesseras in orion mode to exchange with),
+    `peerallowednetworks` and `peerdeniednetworks` (where managers that others announce may be called, and where not)."""
 
     nodeurl: str = ""
     nodeport: int = 8080
@@ -59,6 +61,8 @@ class ManagerConfig:
     alwaysrecover: bool = False
     onlyprovenkeys: bool = False
     tesseranodes: tuple[str, ...] = ()
+    peerallowednetworks: tuple[str, ...] = ()
+    peerdeniednetworks: tuple[str, ...] = ()
 
     def path(self, name: str) -> Path:
         """`name` within the working directory."""
@@ -143,6 +147,8 @@ def _check(config: ManagerConfig) -> None:
                 check_url(url)
             except ValueError as error:
                 raise ConfigError(f"{key}: {error}") from None
+    for key in ("peerallowednetworks", "peerdeniednetworks"):
+        networks_of(key, getattr(config, key))
     if config.tls not in ("off", "strict"):
         raise ConfigError(f"tls: off or strict was expected, found {config.tls}")
     for key in ("tlsserverchain", "tlsclientchain", "clientconnectiontlsserverchain"):
@@ -158,6 +164,14 @@ def _check(config: ManagerConfig) -> None:
             "was expected, or clientconnectiontls strict with clientconnectiontlsservertrust whitelist"
         )
     _ = config.store_url
+
+
+def networks_of(key: str, texts: Sequence[str]) -> list[Network]:
+    """The networks that the value of `key` lists; ConfigError."""
+    try:
+        return [ip_network(text, strict=False) for text in texts]
+    except ValueError as error:
+        raise ConfigError(f"{key}: networks such as 10.0.0.0/8 were expected: {error}") from None
 
 
 def _loopback(host: str) -> bool:

@@ -1,10 +1,14 @@
-"""Party info: every known manager is asked for its network view, after 1 s, 2 s, 4 s … 60 s, whether it answers or not."""
+"""Party info: every known manager is asked for its network view, after 1 s, 2 s, 4 s … 60 s, whether it answers or not.
+
+URLs that have only been heard of are strangers' word: they are called at a bounded rate, and ever more rarely.
+"""
 
 import structlog
 import trio
 
+from lacnode.fair_share import Allowance
 from lacnode.privacy.manager.cbor import CborError
-from lacnode.privacy.manager.network_view import decode_view, encode_view
+from lacnode.privacy.manager.network_view import decode_view
 from lacnode.privacy.manager.peer_paths import PARTY_INFO
 from lacnode.privacy.manager.peers import Peers
 from lacnode.privacy.service.peer_client import HttpPeerSender
@@ -12,11 +16,17 @@ from lacnode.privacy.service.peer_client import HttpPeerSender
 log = structlog.get_logger("privacy")
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+LONGEST_UNANSWERED_PAUSE = 600.0
+"""Seconds between two calls of a URL where a manager has answered, or that the operator gave, and of any other."""
+
 LOOK_AGAIN = 1.0
 """Seconds after which URLs that were learnt meanwhile are seen."""
 
 AT_ONCE = 16
 """Calls: half of what there may be, so that strangers' addresses that never answer leave room for payloads."""
+
+UNANSWERED_CALLS_PER_SECOND, UNANSWERED_CALLS_AT_ONCE = 1.0, 60
+"""Calls of URLs where no manager has answered yet."""
 
 
 class Discovery:
@@ -27,22 +37,46 @@ class Discovery:
         self._sender = sender
         self._due: dict[str, tuple[float, float]] = {}
         self._silent: set[str] = set()
+        self._allowance = Allowance(UNANSWERED_CALLS_PER_SECOND, UNANSWERED_CALLS_AT_ONCE)
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
             now = trio.current_time()
-            view = self._peers.view
-            for url in view.urls:
-                if url != view.url:
-                    self._due.setdefault(url, (now, FIRST_PAUSE))
-            await self._ask_all([url for url, (due, _) in self._due.items() if due <= now])
+            self._note_urls(now)
+            await self._ask_all(self._turns(now))
             soonest = min((due for due, _ in self._due.values()), default=now + LOOK_AGAIN)
-            await trio.sleep(max(0.0, min(soonest, trio.current_time() + LOOK_AGAIN) - trio.current_time()))
+            pause = min(soonest, trio.current_time() + LOOK_AGAIN) - trio.current_time()
+            # Never none: URLs may be due that have no turn yet.
+            await trio.sleep(max(FIRST_PAUSE / 10, pause))
+
+    def _note_urls(self, now: float) -> None:
+        """Take up new URLs, and those of managers that called us; let go of those that are not known any more."""
+        view = self._peers.view
+        known = {url for url in view.urls if url != view.url}
+        for url in self._peers.take_met():
+            if not self._peers.has_answered(url):
+                self._due.pop(url, None)
+        self._due = {url: due for url, due in self._due.items() if url in known}
+        self._silent &= known
+        for url in view.urls:
+            if url in known:
+                self._due.setdefault(url, (now, FIRST_PAUSE))
+
+    def _turns(self, now: float) -> list[str]:
+        """What is to be called now: all that is due of the known, and of the others as many as may be."""
+        due = [url for url, (when, _) in self._due.items() if when <= now]
+        turns = [url for url in due if self._peers.has_answered(url)]
+        for url in sorted(set(due).difference(turns), key=lambda url: self._due[url][1]):
+            if self._allowance.wait_seconds(now) > 0.0:
+                break
+            self._allowance.spend(1.0, now)
+            turns.append(url)
+        return turns
 
     async def _ask_all(self, urls: list[str]) -> None:
         """Those first that answered the last time."""
-        body, turn = encode_view(self._peers.view), trio.CapacityLimiter(AT_ONCE)
+        body, turn = self._peers.encoded_view(), trio.CapacityLimiter(AT_ONCE)
 
         async def one(url: str) -> None:
             async with turn:
@@ -56,12 +90,16 @@ class Discovery:
     async def _ask(self, url: str, body: bytes) -> None:
         answer = (await self._sender.post_all(PARTY_INFO, {url: body}))[url]
         pause = self._due[url][1]
-        self._due[url] = (trio.current_time() + pause, min(pause * 2, LONGEST_PAUSE))
+        longest = LONGEST_PAUSE if self._peers.has_answered(url) else LONGEST_UNANSWERED_PAUSE
+        self._due[url] = (trio.current_time() + pause, min(pause * 2, longest))
         self._silent.add(url)
         if answer is None:
+            self._peers.silent(url)
             return
         self._silent.discard(url)
         try:
-            await trio.to_thread.run_sync(self._peers.learn, decode_view(answer))
+            view = await trio.to_thread.run_sync(decode_view, answer)
+            await trio.to_thread.run_sync(self._peers.learn, view, "", url)
         except CborError as error:
+            self._peers.silent(url)
             log.info(f"{url} answers party info with what is none: {error}")

@@ -73,7 +73,7 @@ class NodeRoutes:
         posts: dict[str, Call] = {
             PUSH: lambda request: _text(manager.pushed(request.body)),
             PUSH_GROUP: lambda request: _text(manager.group_pushed(request.body)),
-            PARTY_INFO: lambda request: _cbor(manager.views_exchanged(request.body)),
+            PARTY_INFO: lambda request: _cbor(manager.views_exchanged(request.body, request.client)),
             PUSH_PROVEN_GROUP: lambda request: _text(manager.proven_group_pushed(request.body)),
             PUSH_WITH_SPARES: lambda request: _text(manager.pushed_with_spares(request.body)),
             PROVE: lambda request: _cbor(desks.proofs.prove(request.body)),

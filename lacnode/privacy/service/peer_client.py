@@ -12,9 +12,11 @@ import httpx
 import structlog
 import trio
 
+from lacnode.privacy.manager.address_policy import AddressPolicy
 from lacnode.privacy.manager.peer_sender import REFUSED, PeerCall
 from lacnode.privacy.manager.recovery import RECOVER
 from lacnode.privacy.service.fingerprints import Fingerprints
+from lacnode.privacy.service.permitted_network import PermittedTransport
 from lacnode.privacy.service.tls import ClientTls
 
 log = structlog.get_logger("privacy")
@@ -105,10 +107,12 @@ class _Body(httpx.AsyncByteStream):
 
 
 class HttpPeerSender:
-    """PeerSender for threads, over an event loop that must run elsewhere; `post_all` is for that loop itself."""
+    """PeerSender for threads, over an event loop that must run elsewhere; `post_all` is for that loop itself. `policy`
+    says which addresses may be called; public ones if None."""
 
-    def __init__(self, tls: ClientTls | None = None) -> None:
+    def __init__(self, tls: ClientTls | None = None, policy: AddressPolicy | None = None) -> None:
         self._tls = tls
+        self._policy = policy or AddressPolicy()
         self._token: trio.lowlevel.TrioToken | None = None
         self._nursery: trio.Nursery | None = None
         self._ways: Sequence[_Way] = ()
@@ -120,7 +124,7 @@ class HttpPeerSender:
         contexts = [(tls.by_chain, None), (tls.by_fingerprint, tls.known)]
         async with AsyncExitStack() as stack:
             self._ways = [
-                _Way(await stack.enter_async_context(_client(context)), known)
+                _Way(await stack.enter_async_context(_client(context, self._policy)), known)
                 for context, known in contexts
                 if context is not None
             ]
@@ -214,10 +218,10 @@ def _posts(path: str, bodies: Mapping[str, bytes]) -> list[PeerCall]:
     return [PeerCall("POST", url, path, body, CBOR, path == RECOVER) for url, body in bodies.items()]
 
 
-def _client(context: ssl.SSLContext) -> httpx.AsyncClient:
+def _client(context: ssl.SSLContext, policy: AddressPolicy) -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=MAX_CALLS, max_keepalive_connections=MAX_CALLS)
     timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)
-    return httpx.AsyncClient(timeout=timeout, limits=limits, verify=context, trust_env=False)
+    return httpx.AsyncClient(timeout=timeout, transport=PermittedTransport(context, limits, policy), trust_env=False)
 
 
 def _server(url: str) -> str:

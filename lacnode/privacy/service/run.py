@@ -14,7 +14,7 @@ from lacnode.privacy.keys import KeyRing
 from lacnode.privacy.manager.database import StoreError
 from lacnode.privacy.manager.key_files import MAX_FILE, PrivacyKeyError, load_key_ring, load_public_key
 from lacnode.privacy.manager.payload_store import PayloadStore
-from lacnode.privacy.service.config import ConfigError, ManagerConfig
+from lacnode.privacy.service.config import ConfigError, ManagerConfig, networks_of
 from lacnode.privacy.service.fingerprints import TlsError
 from lacnode.privacy.service.service import ManagerService, ServiceSettings
 from lacnode.privacy.service.tls import ServerTls, Tls, client_tls, server_tls, trust_of
@@ -50,7 +50,7 @@ def open_service(
     config: ManagerConfig, *, with_client_port: bool = True, clear_known_nodes: bool = False
 ) -> ManagerService:
     """The manager of `config` on its files, for a process of its own or, without a client port, for a node's."""
-    config.path(".").mkdir(parents=True, exist_ok=True)
+    config.path(".").mkdir(mode=0o700, parents=True, exist_ok=True)
     keys, store = _keys(config), PayloadStore(config.store_url)
     try:
         if clear_known_nodes:
@@ -85,6 +85,8 @@ def _settings(config: ManagerConfig, store: PayloadStore) -> ServiceSettings:
         client_tls=_tls_for_clients(config) if config.clientconnectiontls == "strict" else None,
         recover=config.alwaysrecover or store.is_empty(),
         only_proven=config.onlyprovenkeys,
+        allowed_networks=networks_of("peerallowednetworks", config.peerallowednetworks),
+        denied_networks=networks_of("peerdeniednetworks", config.peerdeniednetworks),
     )
 
 

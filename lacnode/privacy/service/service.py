@@ -15,6 +15,7 @@ from lacnode.http.conversation import PORT_RESPONSE_BYTES, HttpConversation
 from lacnode.http.listening import Door, bind, client_of, port_of
 from lacnode.http.messages import Answering, Request
 from lacnode.privacy.keys import KeyRing
+from lacnode.privacy.manager.address_policy import AddressPolicy, Network
 from lacnode.privacy.manager.claims import Claims
 from lacnode.privacy.manager.database import StoreError
 from lacnode.privacy.manager.local import LocalTransactionManager
@@ -32,6 +33,7 @@ from lacnode.privacy.service.client_routes import ClientRoutes
 from lacnode.privacy.service.discovery import Discovery
 from lacnode.privacy.service.node_routes import Desks, NodeRoutes
 from lacnode.privacy.service.peer_client import HttpPeerSender
+from lacnode.privacy.service.permitted_network import trust_own_name
 from lacnode.privacy.service.secured_stream import SecuredStream
 from lacnode.privacy.service.tls import ServerTls, Tls
 from lacnode.privacy.transaction_manager import ManagerUnreachable
@@ -72,6 +74,9 @@ class ServiceSettings:
     always_send_to: Sequence[bytes] = ()
     recover: bool = False
     only_proven: bool = False
+    allowed_networks: Sequence[Network] = ()
+    denied_networks: Sequence[Network] = ()
+    """Where peers may be called, besides public addresses and the kinds that the URLs here are of; and where not."""
     tls: Tls | None = None
     client_tls: ServerTls | None = None
 
@@ -83,12 +88,14 @@ class ManagerService:
     def __init__(self, keys: KeyRing, store: PayloadStore, settings: ServiceSettings) -> None:
         self._settings = settings
         self._store = store
-        self._sender = HttpPeerSender(None if settings.tls is None else settings.tls.client)
+        self._policy = _policy(settings)
+        self._sender = HttpPeerSender(None if settings.tls is None else settings.tls.client, self._policy)
         self._peers = Peers(
             keys.public_keys,
             others=settings.other_nodes,
             known=store.known_nodes(),
             keep=self._keep_nodes,
+            may_call=self._policy.permits_url,
         )
         self._missing = MissingPayloads()
         self._tessera = self._open_tessera(keys)
@@ -140,6 +147,7 @@ class ManagerService:
                     _door("privacy clients", self._client_routes(), settings.client_tls).serve, listeners
                 )
             await nursery.start(self._sender.run)
+            nursery.start_soon(trust_own_name, self._policy, settings.node_url)
             nursery.start_soon(Discovery(self._peers, self._sender).run)
             nursery.start_soon(self._recover)
             nursery.start_soon(self._settle_claims)
@@ -217,6 +225,13 @@ class ManagerService:
         if self._tessera is None or not left:
             return count
         return count + TesseraRecovery(self.manager, self._tessera).recover_some(left)
+
+
+def _policy(settings: ServiceSettings) -> AddressPolicy:
+    """Of our own URL and the operator's; without one, our own is the interface that is listened on."""
+    own = settings.node_url or f"http://{settings.node_host}"
+    urls = (own, *settings.other_nodes, *settings.tessera_nodes)
+    return AddressPolicy(urls, settings.allowed_networks, settings.denied_networks)
 
 
 def _tell(count: int) -> None:

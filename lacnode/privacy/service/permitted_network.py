@@ -1,0 +1,108 @@
+"""Connections to those addresses only that may be called, for httpcore.
+
+A name is looked up once, each of its addresses is checked, and the connection is made to the address that was checked: a
+name whose address changes between the look-up and the connection (DNS rebinding) leads nowhere else.
+"""
+
+import ssl
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+import httpcore
+import httpx
+import structlog
+import trio
+
+from lacnode.privacy.manager.address_policy import AddressPolicy
+
+log = structlog.get_logger("privacy")
+
+MAX_ADDRESSES = 4
+"""Of one name that are tried."""
+
+LOOK_UP_AGAIN_SECONDS = 5.0
+
+MAX_TOLD = 256
+"""Refused hosts that are remembered, so that each is logged once."""
+
+
+class PermittedNetwork(httpcore.AsyncNetworkBackend):
+    """Opens TCP connections within `policy`."""
+
+    def __init__(self, policy: AddressPolicy) -> None:
+        self._policy = policy
+        self._network = httpcore.TrioBackend()
+        self._told: set[str] = set()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """See httpcore. httpcore.ConnectError if no address may be called or none answers."""
+        failure: Exception = httpcore.ConnectError("none of its addresses may be called")
+        for address in await self._permitted(host, port):
+            try:
+                return await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure
+
+    async def sleep(self, seconds: float) -> None:
+        """See httpcore."""
+        await trio.sleep(seconds)
+
+    async def _permitted(self, host: str, port: int) -> list[str]:
+        try:
+            found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise httpcore.ConnectError(str(error)) from None
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        if self._policy.is_own(host, port):
+            for address in addresses:
+                self._policy.trust(address)
+        permitted = [address for address in addresses if self._policy.permits(address)]
+        if not permitted:
+            self._tell(host, addresses)
+        return permitted[:MAX_ADDRESSES]
+
+    def _tell(self, host: str, addresses: list[str]) -> None:
+        if host in self._told or len(self._told) >= MAX_TOLD:
+            return
+        self._told.add(host)
+        log.warning(
+            f"{host} ({', '.join(addresses[:MAX_ADDRESSES])}) is not called: peerallowednetworks of the manager's "
+            "configuration allows private and loopback addresses"
+        )
+
+
+async def trust_own_name(policy: AddressPolicy, url: str) -> None:
+    """Look up the host of our own `url`, until that succeeds: it says whether this network is a private one. Nothing else
+    says so to a manager that has no other managers' URLs in its configuration."""
+    host = urlsplit(url).hostname
+    while host:
+        try:
+            found = await trio.socket.getaddrinfo(host, None, type=trio.socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            await trio.sleep(LOOK_UP_AGAIN_SECONDS)
+            continue
+        for entry in found:
+            policy.trust(str(entry[4][0]))
+        return
+
+
+class PermittedTransport(httpx.AsyncHTTPTransport):
+    """httpx's transport over a PermittedNetwork: httpx itself has no argument for one."""
+
+    def __init__(self, context: ssl.SSLContext, limits: httpx.Limits, policy: AddressPolicy) -> None:
+        super().__init__(verify=context, limits=limits, trust_env=False)
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=limits.max_connections,
+            max_keepalive_connections=limits.max_keepalive_connections,
+            keepalive_expiry=limits.keepalive_expiry,
+            network_backend=PermittedNetwork(policy),
+        )
