@@ -5,32 +5,59 @@ Counted by block number: final blocks do not change. Safe from any thread.
 
 import threading
 from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from lacnode.chain.history import History
 from lacnode.primitives.transaction import Transaction
 
 
+@dataclass(frozen=True, slots=True)
+class PriceCounts:
+    """How often each price, in wei, occurs: of gas in transactions of types 0 and 1, and tips in those of later types."""
+
+    gas_prices: Counter[int]
+    tips: Counter[int]
+
+
 class RecentPrices:
-    """Prices of `history`'s transactions that name one: types 0 and 1."""
+    """Prices that `history`'s transactions name."""
 
     def __init__(self, history: History) -> None:
         self._history = history
         self._lock = threading.Lock()
-        self._counts: dict[int, Counter[int]] = {}
+        self._counts: dict[int, PriceCounts] = {}
 
-    def counts(self, first: int, end: int) -> Counter[int]:
-        """How often each price, in wei, occurs in the blocks from `first` up to, but without, `end`. Earlier blocks are
-        forgotten."""
+    def counts(self, first: int, end: int) -> PriceCounts:
+        """The prices of the blocks from `first` up to, but without, `end`. Earlier blocks are forgotten."""
         with self._lock:
             self._counts = {number: counted for number, counted in self._counts.items() if number >= first}
-            total: Counter[int] = Counter()
+            total = PriceCounts(Counter(), Counter())
             for number in range(first, end):
                 if number not in self._counts:
                     block = self._history.block_at(number)
                     self._counts[number] = _counted(() if block is None else block.transactions)
-                total.update(self._counts[number])
+                total.gas_prices.update(self._counts[number].gas_prices)
+                total.tips.update(self._counts[number].tips)
             return total
 
 
-def _counted(transactions: tuple[Transaction, ...]) -> Counter[int]:
-    return Counter(transaction.gas_price for transaction in transactions if transaction.gas_price is not None)
+def price_at_percentile(counts: Mapping[int, int], percent: float) -> int | None:
+    """The price at `percent` of all, in ascending order; None if there is none."""
+    total = sum(counts.values())
+    place = min(total - 1, int(total * percent / 100))
+    for price in sorted(counts):
+        place -= counts[price]
+        if place < 0:
+            return price
+    return None
+
+
+def _counted(transactions: Iterable[Transaction]) -> PriceCounts:
+    counts = PriceCounts(Counter(), Counter())
+    for transaction in transactions:
+        if transaction.gas_price is not None:
+            counts.gas_prices[transaction.gas_price] += 1
+        elif transaction.max_priority_fee_per_gas is not None:
+            counts.tips[transaction.max_priority_fee_per_gas] += 1
+    return counts

@@ -363,13 +363,11 @@ class TestFees:
         assert at.call("eth_gasPrice") == "0x0"
         assert at.call("eth_maxPriorityFeePerGas") == "0x0"
 
-    def test_the_price_is_the_median_of_the_blocks_before_the_head(self) -> None:
+    def test_the_price_is_the_median_of_the_last_blocks(self) -> None:
         at = node()
         at.send(*(signed(nonce=nonce, price=price) for nonce, price in enumerate([50, 10, 40, 20, 30])))
         at.grow()
-        assert at.call("eth_gasPrice") == "0x0", "the head is not counted"
-        at.grow()
-        assert at.call("eth_gasPrice") == hex(30)
+        assert at.call("eth_gasPrice") == hex(30), "the head is counted"
 
     def test_the_price_looks_back_so_many_blocks_and_has_bounds(self) -> None:
         at = node(api=ApiSettings(gas_price_blocks=2, gas_price_max=25))
@@ -379,8 +377,55 @@ class TestFees:
         at.pool.set_block_min_gas_price(60)
         assert at.call("eth_gasPrice") == hex(60)
         at.pool.set_block_min_gas_price(0)
-        at.grow(2)
+        at.grow()
         assert at.call("eth_gasPrice") == "0x0"
+
+    def test_the_price_is_not_below_the_next_base_fee(self) -> None:
+        at = node(forks=LONDON)
+        assert at.call("eth_gasPrice") == hex(at.chain.next_base_fee(0) or 0) != "0x0"
+        at.send(signed(price=3 * 10**9))
+        at.grow()
+        assert at.call("eth_gasPrice") == hex(3 * 10**9)
+        dear = node(forks=LONDON, api=ApiSettings(gas_price_max=1))
+        assert dear.call("eth_gasPrice") == hex(dear.chain.next_base_fee(0) or 0)
+
+    def test_the_tip_is_the_median_of_those_offered_and_not_below_what_the_pool_wants(self) -> None:
+        at = node(forks=LONDON)
+        assert at.call("eth_maxPriorityFeePerGas") == "0x0"
+        base_fee = at.chain.next_base_fee(0) or 0
+        at.send(*(typed(nonce=nonce, fees=(tip, 3 * base_fee)) for nonce, tip in enumerate([7, 1, 5])))
+        at.grow()
+        assert at.call("eth_maxPriorityFeePerGas") == "0x5"
+        at.pool.set_min_priority_fee(9)
+        assert at.call("eth_maxPriorityFeePerGas") == "0x9"
+
+    def test_blob_gas_has_its_least_price_from_cancun_on(self) -> None:
+        cancun = {**LONDON, "shanghaiTime": 0, "cancunTime": 0}
+        assert node(forks=LONDON).call("eth_blobBaseFee") == "0x0"
+        assert node(forks=cancun).call("eth_blobBaseFee") == "0x1"
+        assert node(forks={**cancun, "zeroBaseFee": True}).call("eth_blobBaseFee") == "0x0"
+
+    def test_what_a_proposer_was_paid(self) -> None:
+        at = node(forks=LONDON)
+        base_fee = at.chain.next_base_fee(0) or 0
+        at.send(typed(fees=(3, 3 * base_fee)), signed(nonce=1, price=3 * base_fee))
+        header = at.grow().header
+        above = 3 + 3 * base_fee - (header.base_fee or 0)
+        shown = at.call("eth_getMinerDataByBlockNumber", "latest")
+        assert shown == at.call("eth_getMinerDataByBlockHash", to_hex(at.chain.head.hash))
+        assert shown == {
+            "netBlockReward": to_hex((above * 21_000).to_bytes(32)),
+            "staticBlockReward": to_hex(bytes(32)),
+            "transactionFee": to_hex((above * 21_000).to_bytes(32)),
+            "uncleInclusionReward": to_hex(bytes(32)),
+            "uncleRewards": [],
+            "coinbase": to_hex(header.coinbase),
+            "extraData": to_hex(header.extra_data),
+            "difficulty": to_hex((1).to_bytes(32)),
+            "totalDifficulty": to_hex((2).to_bytes(32)),
+        }
+        assert at.call("eth_getMinerDataByBlockNumber", "0x9") is None
+        assert at.call("eth_getMinerDataByBlockHash", UNKNOWN) is None
 
     def test_history_without_a_base_fee(self, grown: Grown) -> None:
         shown = grown.at.call("eth_feeHistory", "0x5", "latest")

@@ -423,7 +423,7 @@ class TestGroups:
         at = node(groups=("ETH",))
         assert at.fails("eth_sign") == NOT_FOUND
         assert at.fails("personal_unlockAccount") == NOT_FOUND
-        assert at.fails("debug_accountRange") == NOT_FOUND
+        assert at.fails("debug_accountRange") == NOT_ENABLED, "known since Besu 25"
         for method in (
             "net_version",
             "debug_traceCall",
@@ -451,8 +451,45 @@ class TestGroups:
     def test_every_method_belongs_to_a_group_and_is_known_to_besu_or_ours(self) -> None:
         for method in all_methods():
             assert method.group in (*GROUPS, "RPC")
-            assert method.name in KNOWN_METHODS or method.name.startswith("lac_") or method.name in LATER
+            assert method.name in KNOWN_METHODS or method.name.startswith("lac_") or method.name in OF_GETH
 
 
-LATER = {"eth_maxPriorityFeePerGas"}
-"""Methods of later versions of Besu."""
+OF_GETH = {"txpool_status", "txpool_content", "txpool_contentFrom", "txpool_inspect"}
+"""Methods that Besu has not, and tools ask for."""
+
+
+class TestPoolAsGethShowsIt:
+    @pytest.fixture
+    def at(self) -> Peerless:
+        """Nonces 0 and 1 can go into a block; 3 waits for 2."""
+        made = node()
+        for nonce in (3, 0, 1):
+            made.send(signed(nonce=nonce, price=7, to=None if nonce == 3 else RECIPIENT, data=b"", value=nonce))
+        return made
+
+    def test_counts_what_can_go_into_a_block_apart_from_what_waits(self, at: Peerless) -> None:
+        assert at.call("txpool_status") == {"pending": "0x2", "queued": "0x1"}
+        assert node().call("txpool_status") == {"pending": "0x0", "queued": "0x0"}
+
+    def test_shows_transactions_by_sender_and_nonce(self, at: Peerless) -> None:
+        shown = at.call("txpool_content")
+        assert isinstance(shown, dict)
+        rich = to_hex(RICH.address)
+        assert {
+            state: {sender: list(found) for sender, found in senders.items()} for state, senders in shown.items()
+        } == {
+            "pending": {rich: ["0", "1"]},
+            "queued": {rich: ["3"]},
+        }
+        first = shown["pending"][rich]["1"]
+        assert (first["nonce"], first["value"], first["blockHash"]) == ("0x1", "0x1", None)
+        assert at.call("txpool_contentFrom", rich) == {state: senders[rich] for state, senders in shown.items()}
+        assert at.call("txpool_contentFrom", to_hex(POOR.address)) == {"pending": {}, "queued": {}}
+        assert at.fails("txpool_contentFrom")[0] == -32602
+
+    def test_says_in_a_line_what_each_is(self, at: Peerless) -> None:
+        shown = at.call("txpool_inspect")
+        assert isinstance(shown, dict)
+        rich = to_hex(RICH.address)
+        assert shown["pending"][rich]["1"] == f"{to_hex(RECIPIENT)}: 1 wei + 100000 gas \N{MULTIPLICATION SIGN} 7 wei"
+        assert shown["queued"][rich]["3"] == "contract creation: 3 wei + 100000 gas \N{MULTIPLICATION SIGN} 7 wei"

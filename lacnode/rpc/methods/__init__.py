@@ -12,12 +12,14 @@ from lacnode.rpc.methods.ibft import IBFT_METHODS
 from lacnode.rpc.methods.lac import LAC_METHODS
 from lacnode.rpc.methods.lac_permissions import LAC_PERMISSION_METHODS
 from lacnode.rpc.methods.miner import MINER_METHODS
+from lacnode.rpc.methods.miner_data import MINER_DATA_METHODS
 from lacnode.rpc.methods.net import NET_METHODS
 from lacnode.rpc.methods.perm import PERM_METHODS
 from lacnode.rpc.methods.priv import PRIV_GROUP_METHODS, PRIV_METHODS
 from lacnode.rpc.methods.privacy_off import PRIVACY_OFF_METHODS
 from lacnode.rpc.methods.privx import PRIVX_METHODS
 from lacnode.rpc.methods.txpool import TXPOOL_METHODS
+from lacnode.rpc.methods.txpool_content import TXPOOL_CONTENT_METHODS
 from lacnode.rpc.registry import Method
 
 
@@ -29,9 +31,11 @@ def all_methods(*, private: GroupMode | None = None) -> tuple[Method, ...]:
         *TRANSACTION_METHODS,
         *CALL_METHODS,
         *FEE_METHODS,
+        *MINER_DATA_METHODS,
         *NET_METHODS,
         *IBFT_METHODS,
         *TXPOOL_METHODS,
+        *TXPOOL_CONTENT_METHODS,
         *ADMIN_METHODS,
         *MINER_METHODS,
         *PERM_METHODS,

@@ -1,43 +1,48 @@
 """ETH: what transactions pay."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
 
+from lacnode.chainspec.forks import Fork
 from lacnode.evm.fees import next_base_fee
 from lacnode.primitives.header import BlockHeader
 from lacnode.rpc import results
 from lacnode.rpc.errors import invalid_params
 from lacnode.rpc.parameters import block_number, optional, quantity, required
 from lacnode.rpc.reading import Reading, check_time, in_reader
+from lacnode.rpc.recent_prices import PriceCounts, price_at_percentile
 from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.services import RpcServices
 
 MAX_HISTORY = 1024
 
 
+BLOB_BASE_FEE = 1
+"""Wei for a unit of blob gas: the least there is (EIP-4844), since blocks of IBFT 2.0 have no blobs."""
+
+
 def eth_gasPrice(services: RpcServices, params: Params) -> object:
-    """A percentile of what the blocks before the head paid; the head itself is not counted in Besu 24.1."""
-    settings, head = services.settings, services.chain.head.header.number
-    floor = services.pool.settings.block_min_gas_price
-    counts = services.prices.counts(max(0, head - settings.gas_price_blocks), head)
-    total = counts.total()
-    if not total:
-        return results.quantity(floor)
-    place = min(total - 1, int(total * settings.gas_price_percentile / 100))
-    return results.quantity(max(floor, min(_price_at(counts, place), settings.gas_price_max)))
-
-
-def _price_at(counts: Mapping[int, int], place: int) -> int:
-    """The price at `place` in ascending order."""
-    for price in sorted(counts):
-        place -= counts[price]
-        if place < 0:
-            return price
-    raise ValueError("there are fewer prices")
+    """A percentile of what the last blocks paid, and not less than what the next block asks for."""
+    least = max(services.pool.settings.block_min_gas_price, services.chain.next_base_fee(int(time.time())) or 0)
+    found = price_at_percentile(_recent(services).gas_prices, services.settings.gas_price_percentile)
+    return results.quantity(least if found is None else max(least, min(found, services.settings.gas_price_max)))
 
 
 def eth_maxPriorityFeePerGas(services: RpcServices, params: Params) -> object:
-    """Later Besu has it, and wallets ask for it: nothing is needed to be included."""
-    return "0x0"
+    """A percentile of the tips that the last blocks' transactions offered."""
+    found = price_at_percentile(_recent(services).tips, services.settings.gas_price_percentile)
+    return results.quantity(max(services.pool.settings.min_priority_fee, found or 0))
+
+
+def _recent(services: RpcServices) -> PriceCounts:
+    head = services.chain.head.header.number
+    return services.prices.counts(max(0, head - services.settings.gas_price_blocks + 1), head + 1)
+
+
+def eth_blobBaseFee(services: RpcServices, params: Params) -> object:
+    spec, head = services.chain.spec, services.chain.head.header
+    has_price = spec.forks.fork_at(head.number + 1, head.timestamp) >= Fork.CANCUN and not spec.zero_base_fee
+    return results.quantity(BLOB_BASE_FEE if has_price else 0)
 
 
 def eth_feeHistory(reading: Reading, params: Params) -> object:
@@ -114,5 +119,6 @@ def _rewards(reading: Reading, header: BlockHeader, percentiles: Sequence[float]
 FEE_METHODS = (
     Method("eth_gasPrice", "ETH", eth_gasPrice),
     Method("eth_maxPriorityFeePerGas", "ETH", eth_maxPriorityFeePerGas),
+    Method("eth_blobBaseFee", "ETH", eth_blobBaseFee),
     Method("eth_feeHistory", "ETH", in_reader(eth_feeHistory)),
 )

@@ -1,0 +1,58 @@
+"""ETH: what the proposer of a block was paid. Besu calls these methods deprecated since 24.12."""
+
+from lacnode.primitives.block import Block
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.rpc import results
+from lacnode.rpc.parameters import block_number, hash32, required
+from lacnode.rpc.registry import Method, Params
+from lacnode.rpc.services import RpcServices
+
+
+def eth_getMinerDataByBlockHash(services: RpcServices, params: Params) -> object:
+    return _of_block(services, hash32(required(params, 0, "block hash")))
+
+
+def eth_getMinerDataByBlockNumber(services: RpcServices, params: Params) -> object:
+    return _of_block(services, services.chain.hash_at(block_number(services, required(params, 0, "block"))))
+
+
+def _of_block(services: RpcServices, hash_: bytes | None) -> results.Json | None:
+    block = None if hash_ is None else services.chain.block_of(hash_)
+    return None if block is None or hash_ is None else _miner_data(services, block, hash_)
+
+
+def _miner_data(services: RpcServices, block: Block, hash_: bytes) -> results.Json:
+    """Amounts in wei, of 32 bytes. IBFT 2.0 has no uncles."""
+    header = block.header
+    reward = services.chain.spec.ibft.at(header.number).block_reward if header.number else 0
+    fees = _fees(services, block, hash_)
+    return {
+        "netBlockReward": _word(reward + fees),
+        "staticBlockReward": _word(reward),
+        "transactionFee": _word(fees),
+        "uncleInclusionReward": _word(0),
+        "uncleRewards": [],
+        "coinbase": to_hex(header.coinbase),
+        "extraData": to_hex(header.extra_data),
+        "difficulty": _word(header.difficulty),
+        "totalDifficulty": _word(services.chain.total_difficulty_of(header)),
+    }
+
+
+def _fees(services: RpcServices, block: Block, hash_: bytes) -> int:
+    """What the transactions paid above the base fee."""
+    base_fee = block.header.base_fee
+    return sum(
+        (transaction.effective_gas_price(base_fee) - (base_fee or 0)) * outcome.gas_used
+        for transaction, outcome in zip(block.transactions, services.chain.outcomes_of(hash_) or (), strict=True)
+    )
+
+
+def _word(amount: int) -> str:
+    return to_hex(amount.to_bytes(32))
+
+
+MINER_DATA_METHODS = (
+    Method("eth_getMinerDataByBlockHash", "ETH", eth_getMinerDataByBlockHash),
+    Method("eth_getMinerDataByBlockNumber", "ETH", eth_getMinerDataByBlockNumber),
+)

@@ -1,0 +1,78 @@
+"""TXPOOL: the pool as geth shows it. Besu has none of these methods; Foundry's `cast tx-pool` and explorers ask for them.
+
+A transaction is pending if a block could have it next after those of its sender, and queued if a nonce before it is missing.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.rpc import results
+from lacnode.rpc.parameters import address, required
+from lacnode.rpc.registry import Method, Params
+from lacnode.rpc.services import RpcServices
+from lacnode.txpool.pooled import PooledTransaction
+
+BySender = dict[str, dict[str, PooledTransaction]]
+"""Transactions by the sender's address and by nonce, as text in decimal digits."""
+
+
+def txpool_status(services: RpcServices, params: Params) -> object:
+    pending, queued = _sorted(services)
+    return {"pending": results.quantity(_count(pending)), "queued": results.quantity(_count(queued))}
+
+
+def txpool_content(services: RpcServices, params: Params) -> object:
+    return _shown(services, results.pending_transaction)
+
+
+def txpool_contentFrom(services: RpcServices, params: Params) -> object:
+    sender = to_hex(address(required(params, 0, "address")))
+    shown = _shown(services, results.pending_transaction)
+    return {name: by_sender.get(sender, {}) for name, by_sender in shown.items()}
+
+
+def txpool_inspect(services: RpcServices, params: Params) -> object:
+    return _shown(services, _summary)
+
+
+def _summary(pooled: PooledTransaction) -> str:
+    transaction = pooled.transaction
+    to = "contract creation" if transaction.to is None else to_hex(transaction.to)
+    price = f"{transaction.gas_limit} gas \N{MULTIPLICATION SIGN} {transaction.max_gas_price} wei"
+    return f"{to}: {transaction.value} wei + {price}"
+
+
+def _shown(services: RpcServices, show: Callable[[PooledTransaction], object]) -> dict[str, dict[str, object]]:
+    pending, queued = _sorted(services)
+    return {
+        name: {sender: {nonce: show(one) for nonce, one in by_nonce.items()} for sender, by_nonce in found.items()}
+        for name, found in (("pending", pending), ("queued", queued))
+    }
+
+
+def _sorted(services: RpcServices) -> tuple[BySender, BySender]:
+    """What is pending, and what is queued."""
+    pending: BySender = defaultdict(dict)
+    queued: BySender = defaultdict(dict)
+    state = services.chain.state_at(services.chain.head.header)
+    following: dict[bytes, int] = {}
+    for pooled in sorted(services.pool.all(), key=lambda pooled: pooled.transaction.nonce):
+        sender, nonce = pooled.sender, pooled.transaction.nonce
+        expected = following[sender] if sender in following else state.nonce(sender)
+        is_next = nonce <= expected
+        following[sender] = max(expected, nonce + 1) if is_next else expected
+        (pending if is_next else queued)[to_hex(sender)][str(nonce)] = pooled
+    return pending, queued
+
+
+def _count(found: BySender) -> int:
+    return sum(map(len, found.values()))
+
+
+TXPOOL_CONTENT_METHODS = (
+    Method("txpool_status", "TXPOOL", txpool_status),
+    Method("txpool_content", "TXPOOL", txpool_content),
+    Method("txpool_contentFrom", "TXPOOL", txpool_contentFrom),
+    Method("txpool_inspect", "TXPOOL", txpool_inspect),
+)
