@@ -80,6 +80,22 @@ class TestCalls:
         async with rpc_node() as node, client_of(node) as client:
             assert len(await client.reply([request("eth_chainId")] * 2_000)) == 2_000
 
+    async def test_a_call_may_give_its_data_twice_by_either_port_and_in_batches(self) -> None:
+        """As Foundry does. Where the two differ, the call alone is refused."""
+        same, other = "0x0c55699c", "0x0c55699d"
+        params = [[{"to": to_hex(LOGGER_ADDRESS), "data": same, "input": input_}, "latest"] for input_ in (same, other)]
+        batch = [
+            request(method, *p) for method in ("eth_call", "eth_estimateGas", "eth_createAccessList") for p in params
+        ]
+        async with rpc_node() as node, client_of(node) as client, httpx.AsyncClient() as http:
+            answers = [
+                await client.reply(batch),
+                (await http.post(node.url, json=batch, timeout=PATIENCE)).json(),
+                [await client.reply(one) for one in batch],
+            ]
+        for answered in answers:
+            assert [answer.get("error", {}).get("code") for answer in answered] == [None, -32602] * 3
+
     async def test_calls_are_answered_in_order(self) -> None:
         async with rpc_node() as node, open_websocket_url(node.ws_url) as connection:
             for id_ in range(50):

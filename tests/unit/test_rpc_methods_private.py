@@ -386,6 +386,13 @@ class TestState:
     def test_calls_without_sense(self, stage: Stage, params: tuple[object, ...]) -> None:
         assert stage.b.node.fails("priv_call", *params) == (-32602, "Invalid params")
 
+    def test_calls_may_give_their_data_twice(self, stage: Stage) -> None:
+        deploy(stage)
+        twice = {"to": to_hex(KEEPER_ADDRESS), "data": "0x", "input": "0x"}
+        assert stage.b.node.call("priv_call", b64(GROUP), twice, "latest") == to_hex(word(0))
+        error = stage.b.node.error("priv_call", b64(GROUP), {**twice, "input": "0x01"}, "latest")
+        assert (error.code, error.data) == (-32602, "call: data and input differ")
+
     def test_calls_move_no_value(self, stage: Stage) -> None:
         deploy(stage)
         call = {"to": to_hex(KEEPER_ADDRESS), "value": "0x1"}
