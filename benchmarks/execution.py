@@ -138,8 +138,8 @@ class _Offered:
     def skipped(self) -> None:
         raise AssertionError("skipped")
 
-    def interrupted(self, seconds: float, *, was_held_up: bool) -> None:
-        raise AssertionError(f"interrupted after {seconds} s")
+    def interrupted(self, seconds: float, cause: str, *, was_held_up: bool) -> None:
+        raise AssertionError(f"interrupted after {seconds} s: {cause}")
 
     def dropped(self, reason: RejectionReason) -> None:
         raise AssertionError(reason)

@@ -51,7 +51,7 @@ class BlockBuilder:
     ) -> tuple[Block, ExecutedBlock]:
         """The block that begins as `draft`, and its execution; BlockRefused if a system call fails."""
         try:
-            opened = self._engine.open_block(parent.state_root, draft, ancestor_hash)
+            opened = self._engine.open_block(parent.state_root, draft, ancestor_hash, within_limits=True)
             transactions = select(_Guarded(opened, self._permissions, parent), draft.gas_limit, candidates, limits)
             executed = opened.close()
         except SystemCallError as error:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lacnode.evm.block_limits import MAX_BLOCK_BYTES
-from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget
+from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget, SizeExceededError
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
 from lacnode.primitives.receipt import Receipt
 from lacnode.primitives.transaction import Transaction
@@ -67,9 +67,9 @@ class Candidate(Protocol):
         """Not in this block; it may be in a later one."""
         ...
 
-    def interrupted(self, seconds: float, *, was_held_up: bool) -> None:
-        """It was executed for `seconds`, which is as much as one transaction gets, and did not end. `was_held_up` says
-        that the machine did other things for most of that time."""
+    def interrupted(self, seconds: float, cause: str, *, was_held_up: bool) -> None:
+        """It was executed for `seconds`, which is as much as one transaction gets, and did not end; or it exceeded another
+        bound. `cause` says which. `was_held_up` says that the machine did other things for most of that time."""
         ...
 
     def dropped(self, reason: RejectionReason) -> None:
@@ -160,7 +160,7 @@ class _Selection:
         except BudgetExceededError as exceeded:
             further = exceeded.further_seconds
             seconds, processor = time.monotonic() - started, time.thread_time() - started_processor
-            self._interrupted(candidate, seconds + further, processor + further)
+            self._interrupted(candidate, exceeded, seconds + further, processor + further)
         except TransactionRejected as rejected:
             if rejected.reason in TRANSIENT:
                 candidate.skipped()
@@ -180,10 +180,15 @@ class _Selection:
         share = min(self._transaction_seconds, self._block_seconds_left)
         return min(share, max(self._last_seconds_left, self._light_seconds)) if candidate.is_last else share
 
-    def _interrupted(self, candidate: Candidate, seconds: float, processor_seconds: float) -> None:
+    def _interrupted(
+        self, candidate: Candidate, exceeded: BudgetExceededError, seconds: float, processor_seconds: float
+    ) -> None:
         self.has_interrupted = True
-        if seconds >= self._transaction_seconds:
-            candidate.interrupted(seconds, was_held_up=processor_seconds < OWN_PROCESSOR * seconds)
+        if isinstance(exceeded, SizeExceededError):
+            candidate.interrupted(seconds, str(exceeded), was_held_up=False)
+        elif seconds >= self._transaction_seconds:
+            was_held_up = processor_seconds < OWN_PROCESSOR * seconds
+            candidate.interrupted(seconds, str(exceeded), was_held_up=was_held_up)
         else:
-            # The block's time was over before the transaction's: that says nothing about it.
+            # The block's time, or its place for logs, was over before the transaction's: that says nothing about it.
             candidate.skipped()

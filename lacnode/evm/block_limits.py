@@ -7,3 +7,16 @@ MAX_BLOCK_BYTES = 8 * 2**20
 """Bytes of the transactions of one block; Ethereum's bound too (EIP-7934). Gas bounds them at 16 gas a byte: 22 MB for
 LACChain's blocks, and 88 MB of zeros. A proposal, or a round change with a prepared block, that is longer than a message of
 devp2p (16 MiB) reaches no validator, and no later proposer could do better."""
+
+MAX_BLOCK_LOG_BYTES = 4 * 2**20
+"""Bytes of the logs of one block (see `log_bytes`). Gas bounds them at 8 gas a byte: 44 MB for LACChain's blocks. Every
+node encodes, hashes, stores and serves them."""
+
+MAX_TRANSACTION_MEMORY_BYTES = 32 * 2**20
+"""Bytes of the memory of all nested calls of one transaction. For the gas of LACChain's blocks one call alone gets 14 MB,
+and eight hundred get 400 KB each, all at once."""
+
+
+def log_bytes(topics: int, data: bytes) -> int:
+    """About how many bytes a log with so many topics takes in a receipt."""
+    return 20 + 32 * topics + len(data)

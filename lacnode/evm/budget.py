@@ -20,9 +20,14 @@ class ExecutionInterruptedError(Exception):
 
 
 class BudgetExceededError(ExecutionInterruptedError):
-    """The execution took longer than it may, or more memory; or it would, with `further_seconds` that it still needed."""
+    """The execution took longer than it may, or the block has no place for it; or it would take longer, with
+    `further_seconds` that it still needed."""
 
     further_seconds = 0.0
+
+
+class SizeExceededError(BudgetExceededError):
+    """The execution needs more memory, or writes more logs, than it may, however much time it has."""
 
 
 class ExecutionCancelledError(ExecutionInterruptedError):

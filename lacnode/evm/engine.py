@@ -207,9 +207,17 @@ class ExecutionEngine(Protocol):
         when `budget` says so."""
         ...
 
-    def open_block(self, parent_state_root: bytes, header: BlockHeader, ancestor_hash: AncestorHash) -> OpenBlock:
+    def open_block(
+        self,
+        parent_state_root: bytes,
+        header: BlockHeader,
+        ancestor_hash: AncestorHash,
+        *,
+        within_limits: bool = False,
+    ) -> OpenBlock:
         """Begin a block with the number, timestamp, coinbase, gas limit and base fee of `header`; SystemCallError if a
-        call that begins every block fails."""
+        call that begins every block fails. `within_limits`: it takes only what fits the memory and the logs of
+        `block_limits`. SizeExceededError if a transaction fits no such block, BudgetExceededError if not this one."""
         ...
 
     def call(

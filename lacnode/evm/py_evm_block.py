@@ -14,6 +14,7 @@ from lacnode.evm.engine import AncestorHash, ExecutedBlock, NodeStore
 from lacnode.evm.private import PrivateMessage, PrivateResult
 from lacnode.evm.py_evm_accounts import Accounts
 from lacnode.evm.py_evm_forks import state_class
+from lacnode.evm.py_evm_limits import TransactionLimits
 from lacnode.evm.py_evm_private import run_private
 from lacnode.evm.py_evm_system_calls import begin_block, end_block
 from lacnode.evm.py_evm_transaction import EvmTransaction, of_transaction
@@ -107,6 +108,8 @@ class PyEvmBlock:
         header: BlockHeader,
         ancestor_hash: AncestorHash,
         engine_budget: ExecutionBudget = UNLIMITED,
+        *,
+        within_limits: bool = False,
     ) -> None:
         self._spec = spec
         self._engine_budget = engine_budget
@@ -116,6 +119,7 @@ class PyEvmBlock:
         self._accounts: Accounts = self._state._account_db
         self._state.budget = engine_budget
         begin_block(self._state, self._fork, header.parent_hash)
+        self._limits = TransactionLimits(self._state, are_applied=within_limits)
         self._transactions: list[Transaction] = []
         self._senders: list[bytes] = []
         self._receipts: list[Receipt] = []
@@ -141,14 +145,17 @@ class PyEvmBlock:
         evm_transaction = of_transaction(transaction, sender, self._fork)
         self._state.budget = budget.joined_with(self._engine_budget)
         self._state.budget.check()
+        self._limits.begin()
         try:
             computation = run(self._state, evm_transaction)
             # Roots are reckoned when all transactions are chosen, and nothing interrupts that: its time is taken now.
             closing_seconds = CHANGE_SECONDS * self._accounts.changes + LOG_BYTE_SECONDS * _log_bytes(computation)
             self._state.budget.check_further(closing_seconds)
+            self._limits.check_logs()
         except BaseException:
             self._accounts.discard_all()
             raise
+        self._limits.added()
         self._closing_seconds += closing_seconds
         self._accounts.lock_changes()
         used, _ = gas_used(evm_transaction, computation, self._fork)
@@ -165,6 +172,7 @@ class PyEvmBlock:
     def close(self) -> ExecutedBlock:
         """Make the calls that end a block, pay its reward and reckon the roots."""
         self._state.budget = self._engine_budget
+        self._limits.begin()
         end_block(self._state, self._fork, self._spec)
         reward = self._spec.ibft.at(self._header.number).block_reward
         if reward:

@@ -101,9 +101,25 @@ class PyEvmEngine:
         fork = self._spec.forks.fork_at(header.number, header.timestamp)
         return fork < Fork.PRAGUE and not self._spec.ibft.at(header.number).block_reward
 
-    def open_block(self, parent_state_root: bytes, header: BlockHeader, ancestor_hash: AncestorHash) -> PyEvmBlock:
-        """Begin a block with the number, timestamp, coinbase, gas limit and base fee of `header`."""
-        return PyEvmBlock(self._spec, self._store, parent_state_root, header, ancestor_hash, self._budget)
+    def open_block(
+        self,
+        parent_state_root: bytes,
+        header: BlockHeader,
+        ancestor_hash: AncestorHash,
+        *,
+        within_limits: bool = False,
+    ) -> PyEvmBlock:
+        """Begin a block with the number, timestamp, coinbase, gas limit and base fee of `header` (see
+        `engine.ExecutionEngine`)."""
+        return PyEvmBlock(
+            self._spec,
+            self._store,
+            parent_state_root,
+            header,
+            ancestor_hash,
+            self._budget,
+            within_limits=within_limits,
+        )
 
     def call(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash

@@ -1,30 +1,90 @@
-"""A bound on the memory of an execution that nobody paid for (`eth_call` and its kin)."""
+"""Bounds on the memory and the logs of an execution that does not have to be done: of `eth_call` and its kin, and of a
+transaction that this node may leave out of a block.
+
+Gas bounds both only as far as gas itself is bounded.
+"""
 
 from typing import Any
 
-from lacnode.evm.budget import BudgetExceededError
+from eth._utils.numeric import ceil32
+from eth.vm.computation import memory_gas_cost
+
+from lacnode.evm.block_limits import MAX_BLOCK_LOG_BYTES, MAX_TRANSACTION_MEMORY_BYTES, log_bytes
+from lacnode.evm.budget import BudgetExceededError, SizeExceededError
 
 MAX_MEMORY_BYTES = 128 * 2**20
-"""Of all nested calls together; gas bounds it only as far as gas itself is bounded."""
+"""Of all nested calls of a call together, and of its logs."""
+
+
+class HeldBytes:
+    """What the current execution holds."""
+
+    def __init__(self) -> None:
+        self.memory = 0
+        self.logs = 0
 
 
 def limit_memory(state: Any) -> None:
-    """Make every computation of `state` raise BudgetExceededError when memory runs over."""
+    """Make every computation of `state` raise SizeExceededError when the memory of a call runs over."""
+    limit_bytes(state, MAX_MEMORY_BYTES, MAX_MEMORY_BYTES)
+
+
+def limit_bytes(state: Any, max_memory: int, max_logs: int) -> HeldBytes:
+    """Make every computation of `state` raise SizeExceededError when all memory together, or all logs, have more bytes than
+    these. What is returned must be set to 0 before each execution."""
     base = state.computation_class
-    held = 0
+    held = HeldBytes()
 
     class Limited(base):  # type: ignore[misc, valid-type]
         def extend_memory(self, start_position: int, size: int) -> None:
-            nonlocal held
             before = len(self._memory)
-            if size and held + start_position + size - before > MAX_MEMORY_BYTES:
-                raise BudgetExceededError(f"the execution needs more than {MAX_MEMORY_BYTES} bytes of memory")
+            end = start_position + size
+            if not size or end <= before:
+                return
+            # What gas does not suffice for runs out of gas, as it does in a block of another node.
+            if held.memory + end - before > max_memory and _can_pay(self, before, end):
+                raise SizeExceededError(f"it needs more than {max_memory} bytes of memory")
             super().extend_memory(start_position, size)
-            held += len(self._memory) - before
+            held.memory += len(self._memory) - before
+
+        def add_log_entry(self, account: Any, topics: tuple[int, ...], data: bytes) -> None:
+            held.logs += log_bytes(len(topics), data)
+            if held.logs > max_logs:
+                raise SizeExceededError(f"it writes more than {max_logs} bytes of logs")
+            super().add_log_entry(account, topics, data)
 
         def add_child_computation(self, child_computation: Any) -> None:
-            nonlocal held
-            held -= len(child_computation._memory)
+            held.memory -= len(child_computation._memory)
             super().add_child_computation(child_computation)
 
     state.computation_class = Limited
+    return held
+
+
+class TransactionLimits:
+    """Those of `block_limits` for the transactions of one block, which is executed on `state`."""
+
+    def __init__(self, state: Any, *, are_applied: bool) -> None:
+        self._held = HeldBytes()
+        self._log_bytes = 0
+        if are_applied:
+            self._held = limit_bytes(state, MAX_TRANSACTION_MEMORY_BYTES, MAX_BLOCK_LOG_BYTES)
+
+    def begin(self) -> None:
+        """A transaction begins, or a call that the block makes by itself."""
+        self._held.memory = self._held.logs = 0
+
+    def check_logs(self) -> None:
+        """Return if the logs of the transaction that has ended fit the block; BudgetExceededError otherwise."""
+        if self._log_bytes + self._held.logs > MAX_BLOCK_LOG_BYTES:
+            raise BudgetExceededError("the block has no place for its logs")
+
+    def added(self) -> None:
+        """The transaction is in the block."""
+        self._log_bytes += self._held.logs
+
+
+def _can_pay(computation: Any, before: int, end: int) -> bool:
+    """Whether its gas suffices for memory that grows from `before` to `end` bytes."""
+    cost = memory_gas_cost(ceil32(end)) - memory_gas_cost(ceil32(before))
+    return bool(cost <= computation._gas_meter.gas_remaining)

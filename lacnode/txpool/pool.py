@@ -98,7 +98,8 @@ class TransactionPool:
         if seconds:
             raise TransactionRejected(
                 RejectionReason.TX_EVALUATION_TOO_LONG,
-                f"its execution took longer than a block has time for; it is tried again in {seconds:.0f} s",
+                "its execution took more time, memory or logs than a block has for one transaction; "
+                f"it may be sent again in {seconds:.0f} s",
             )
 
     def _checked_head(self, transaction: Transaction, admitted: Admitted) -> HeadState:
@@ -172,9 +173,10 @@ class TransactionPool:
                 self._remove(pooled)
         self._tell_dropped(old)
 
-    def interrupted(self, candidate: PoolCandidate, seconds: float, *, was_held_up: bool) -> None:
-        """The execution of `candidate` was interrupted after `seconds`. It is offered last from now on, with its sender's
-        others; if it was already, it is dropped, unless the machine held it up and may not do so the next time."""
+    def interrupted(self, candidate: PoolCandidate, seconds: float, cause: str, *, was_held_up: bool) -> None:
+        """The execution of `candidate` was interrupted after `seconds` for `cause`. It is offered last from now on, with
+        its sender's others; if it was already, it is dropped, unless the machine held it up and may not do so the next
+        time."""
         pooled = candidate.pooled
         hash_ = pooled.transaction.hash
         with self._lock:
@@ -184,7 +186,8 @@ class TransactionPool:
                 self._long.dropped(hash_, self._now)
             self._log.warning(
                 pooled.sender,
-                "transaction took too long: " + ("dropped" if is_over else "put off"),
+                "transaction takes more than a block has: " + ("dropped" if is_over else "put off"),
+                why=cause,
                 hash=to_hex(hash_),
                 sender=to_hex(pooled.sender),
                 seconds=round(seconds, 2),

@@ -50,7 +50,7 @@ class Offering(Protocol):
     """The pool, as its candidates know it."""
 
     def drop(self, pooled: PooledTransaction, reason: RejectionReason) -> None: ...
-    def interrupted(self, candidate: "PoolCandidate", seconds: float, *, was_held_up: bool) -> None: ...
+    def interrupted(self, candidate: "PoolCandidate", seconds: float, cause: str, *, was_held_up: bool) -> None: ...
 
 
 class PoolCandidate:
@@ -72,10 +72,10 @@ class PoolCandidate:
         """Not now."""
         self.verdict = Verdict.SKIPPED
 
-    def interrupted(self, seconds: float, *, was_held_up: bool) -> None:
-        """It took too long."""
+    def interrupted(self, seconds: float, cause: str, *, was_held_up: bool) -> None:
+        """It took too long, or too much memory."""
         self.verdict = Verdict.SKIPPED
-        self._pool.interrupted(self, seconds, was_held_up=was_held_up)
+        self._pool.interrupted(self, seconds, cause, was_held_up=was_held_up)
 
     def dropped(self, reason: RejectionReason) -> None:
         """Never from this state: it leaves the pool."""

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from py_arkworks_bls12381 import G1Point, G2Point
 
-from lacnode.evm.budget import BudgetExceededError, ExecutionBudget, ExecutionCancelledError
+from lacnode.evm.budget import BudgetExceededError, ExecutionBudget, ExecutionCancelledError, SizeExceededError
 from lacnode.evm.engine import CallExpired
 from lacnode.evm.private import PrivateMessage
+from lacnode.evm.py_evm_block import PyEvmBlock
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.transaction import Transaction
@@ -79,6 +80,50 @@ def test_a_transaction_whose_logs_take_too_long_to_store_is_interrupted_though_i
         block.add(heavy(), RICH.address, soon())
     assert block.closing_seconds == undisturbed.closing_seconds
     assert block.close() == undisturbed.close()
+
+
+def limited(net: Network) -> PyEvmBlock:
+    return net.engine.open_block(net.header.state_root, net.next_header(base_fee=0), hash_of, within_limits=True)
+
+
+ENDLESS_CALLS_WITH_MEMORY = bytes.fromhex("6000620600005260006000600060006000305af100")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [LOG_A_MEGABYTE * 5, ENDLESS_CALLS_WITH_MEMORY],
+    ids=["5 MB of logs", "400 KB of memory in each nested call"],
+)
+def test_a_block_of_this_node_has_bounds_on_logs_and_memory_and_that_of_a_quorum_is_executed(code: bytes) -> None:
+    net = Network(contract(code, balance="0x5"), **FORKS)
+    block, undisturbed = limited(net), limited(net)
+    with pytest.raises(SizeExceededError):
+        block.add(heavy(), RICH.address)
+    for each in (block, undisturbed):
+        each.add(signed(RICH, 0, to=FRIEND), RICH.address)
+    assert block.close() == undisturbed.close()
+    assert net.execute(heavy(), base_fee=0).receipts[0].status == 1
+
+
+def test_the_logs_of_a_blocks_transactions_are_bounded_together() -> None:
+    net = Network(contract(LOG_A_MEGABYTE), **FORKS)
+    block = limited(net)
+    for nonce in range(3):
+        block.add(signed(RICH, nonce, to=CONTRACT, gas=12_000_000), RICH.address)
+    with pytest.raises(BudgetExceededError, match="no place for its logs") as exceeded:
+        block.add(signed(RICH, 3, to=CONTRACT, gas=12_000_000), RICH.address)
+    assert not isinstance(exceeded.value, SizeExceededError), "a later block has place for it"
+
+
+def test_memory_that_gas_does_not_suffice_for_is_out_of_gas_as_everywhere() -> None:
+    net = Network(contract(bytes.fromhex("600065ffffffffffff5200")), **FORKS)
+    assert limited(net).add(heavy(), RICH.address).status == 0
+
+
+def test_memory_that_was_given_back_is_not_counted() -> None:
+    uses_a_megabyte = bytes.fromhex("6000621000005200")
+    net = Network(contract((calling(OTHER) + b"\x50") * 40) | {OTHER: {"code": uses_a_megabyte.hex()}}, **FORKS)
+    assert limited(net).add(heavy(), RICH.address).status == 1
 
 
 def test_what_a_transaction_changes_makes_the_block_slower_to_close() -> None:

@@ -107,7 +107,7 @@ class Offer:
     def skipped(self) -> None:
         self.verdict = "skipped"
 
-    def interrupted(self, seconds: float, *, was_held_up: bool) -> None:
+    def interrupted(self, seconds: float, cause: str, *, was_held_up: bool) -> None:
         self.verdict = "held up" if was_held_up else "interrupted"
 
     def dropped(self, reason: RejectionReason) -> None:

@@ -14,7 +14,13 @@ from lacnode.chain.selection import (
     select,
 )
 from lacnode.evm.block_limits import MAX_BLOCK_BYTES
-from lacnode.evm.budget import UNLIMITED, ExecutionBudget, ExecutionCancelledError
+from lacnode.evm.budget import (
+    UNLIMITED,
+    BudgetExceededError,
+    ExecutionBudget,
+    ExecutionCancelledError,
+    SizeExceededError,
+)
 from lacnode.evm.rejection import RejectionReason
 from lacnode.primitives.receipt import Receipt
 from lacnode.primitives.transaction import Transaction
@@ -93,6 +99,17 @@ def test_a_transaction_that_closes_too_slowly_is_interrupted_though_it_is_execut
     block.closing_seconds_of_each = TRANSACTION_SHARE * 40 + 0.5
     assert verdicts(block, [takes(0)]) == ["interrupted"]
     assert block.taken == []
+
+
+def test_one_that_needs_too_much_memory_is_interrupted_however_fast_it_does(block: Clocked) -> None:
+    def exceed() -> None:
+        raise error
+
+    block.on_add = exceed
+    error: BudgetExceededError = SizeExceededError("it needs more memory")
+    assert verdicts(block, [takes(1), takes(1, is_last=True)]) == ["interrupted", None]
+    error = BudgetExceededError("the block has no place for its logs")
+    assert verdicts(block, [takes(1), takes(1, is_last=True)]) == ["skipped", None]
 
 
 def test_nothing_is_begun_after_the_deadline(block: Clocked) -> None:

@@ -73,7 +73,7 @@ def test_one_that_pays_keeps_its_place() -> None:
 def interrupt(at: Peerless, which: Transaction, now: float = NOW, *, was_held_up: bool = False) -> None:
     for candidate in at.pool.candidates(None, now):
         if candidate.transaction == which:
-            candidate.interrupted(1.5, was_held_up=was_held_up)
+            candidate.interrupted(1.5, "too long", was_held_up=was_held_up)
         else:
             candidate.included()
 
@@ -109,7 +109,7 @@ def test_one_that_was_dropped_does_not_come_back_for_a_while() -> None:
     assert at.dropped == [large()]
     assert at.pool.knows(large().hash)
     for local in (True, False):
-        with pytest.raises(TransactionRejected, match=f"tried again in {REFUSED_SECONDS} s") as rejected:
+        with pytest.raises(TransactionRejected, match=f"sent again in {REFUSED_SECONDS} s") as rejected:
             at.pool.add(large(), local=local, now=NOW)
         assert rejected.value.reason is Reason.TX_EVALUATION_TOO_LONG
     at.send(large(), now=NOW + REFUSED_SECONDS)
