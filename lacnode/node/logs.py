@@ -9,6 +9,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from functools import partial
 from typing import Any
 
 import structlog
@@ -45,21 +46,35 @@ def configure_logs(level: str, colour: bool | None = None) -> None:
             _Line(coloured),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=_loggers,
+        logger_factory=partial(_Logger, _Output()),
         cache_logger_on_first_use=False,
     )
 
 
-def _loggers(name: str = "lacnode") -> Any:
-    return _Logger(name)
+class _Output:
+    """Standard output, where a full disk or a reader that is gone costs lines and nothing else."""
+
+    def __init__(self) -> None:
+        self._lost_lines = 0
+
+    def write(self, line: str) -> None:
+        lost = f"{self._lost_lines} lines of this log could not be written\n" if self._lost_lines else ""
+        try:
+            sys.stdout.write(f"{lost}{line}\n")
+            sys.stdout.flush()
+        except (OSError, ValueError):
+            # It may be anywhere in the node that a line is logged: an error would end what logs it.
+            self._lost_lines += 1
+        else:
+            self._lost_lines = 0
 
 
-class _Logger(structlog.PrintLogger):
-    """A print logger that knows its name."""
+class _Logger:
+    """Writes lines, and knows its name."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(sys.stdout)
+    def __init__(self, output: _Output, name: str = "lacnode") -> None:
         self.name = name
+        self.debug = self.info = self.warning = self.error = self.critical = output.write
 
 
 class _Line:

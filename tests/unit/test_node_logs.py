@@ -1,5 +1,6 @@
-"""Log lines: one an event, whatever strangers put into a text."""
+"""Log lines: one an event, whatever strangers put into a text; and what happens to those that cannot be written."""
 
+import io
 import sys
 
 import pytest
@@ -49,3 +50,48 @@ def test_ordinary_text_stays(capsys: pytest.CaptureFixture[str]) -> None:
     structlog.get_logger("privacy").info(text)
     assert text in capsys.readouterr().out
     assert sys.stdout.encoding
+
+
+class Disk(io.StringIO):
+    """A file on a disk that may be full."""
+
+    is_full = False
+
+    def write(self, text: str) -> int:
+        if self.is_full:
+            raise OSError(28, "No space left on device")
+        return super().write(text)
+
+
+def disk_of_the_log(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    made = Disk()
+    monkeypatch.setattr(sys, "stdout", made)
+    return made
+
+
+def test_lines_are_lost_on_a_full_disk_and_counted_when_it_has_room_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    disk = disk_of_the_log(monkeypatch)
+    log = structlog.get_logger("chain")
+    log.info("first")
+    disk.is_full = True
+    for text in ("second", "third"):
+        log.warning(text)
+    disk.is_full = False
+    log.error("fourth")
+    log.info("fifth")
+    assert [line.rpartition("| ")[2] for line in disk.getvalue().splitlines()] == [
+        "first",
+        "2 lines of this log could not be written",
+        "fourth",
+        "fifth",
+    ]
+
+
+def test_a_reader_that_is_gone_does_not_end_the_one_that_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk_of_the_log(monkeypatch).close()
+    try:
+        raise KeyError("a mistake")
+    except KeyError:
+        structlog.get_logger("chain").exception("a method failed")
