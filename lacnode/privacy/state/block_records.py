@@ -29,7 +29,10 @@ class BlockRecords:
         for marker_hash in self.refused:
             writer.forget_receipt(self.hash, marker_hash)
         for group_id, markers in self.markers.items():
+            successful = {root.marker_hash for root in self.roots.get(group_id, ())}
             for marker in markers:
                 writer.marker(group_id, marker)
+                if marker.marker_hash in successful:
+                    writer.carried_out(marker)
         for group_id, roots in self.roots.items():
             writer.roots(self.number, self.hash, group_id, tuple(roots))

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 import structlog
 
 from lacnode.chain.outcome import FoundLog
+from lacnode.crypto.secp256k1 import sender_of
 from lacnode.evm.budget import BudgetExceededError
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.transaction import Transaction
+from lacnode.privacy.state.absent_bound import AbsentBound
 from lacnode.privacy.state.block_records import BlockRecords
 from lacnode.privacy.state.execution import PrivateRun, PrivateTask
 from lacnode.privacy.state.flexible.contracts import first_accounts
@@ -80,6 +82,7 @@ class PrivateProcessor:
         self._failures = 0
         self._queued: dict[int, int] = {}
         self._slices = TimeSlices()
+        self._absent_bound = AbsentBound(around.database)
         self._scanned = self._cursor
 
     # -- where it stands ---------------------------------------------------------------------------------------------
@@ -184,7 +187,9 @@ class PrivateProcessor:
     def absent(self, place: Place, marker: Transaction, *, failing: bool, key: bytes | None = None) -> AbsentMarker:
         """A marker whose payload, or the one under `key`, cannot be had, as it is noted at first."""
         due = next_try(self._around.now(), 0)
-        return AbsentMarker(place, marker.hash, key or payload_key_of(marker), failing, 0, due)
+        with self._around.database.read() as snapshot:
+            is_preferred = StoredPrivate(snapshot).is_known_signer(sender_of(marker))
+        return AbsentMarker(place, marker.hash, key or payload_key_of(marker), failing, 0, due, is_preferred)
 
     def _finish(self, block: Block, run: PrivateRun, records: BlockRecords, absent: list[AbsentMarker]) -> None:
         """Put what came of a block in place, and let the waiting ones go on."""
@@ -194,10 +199,13 @@ class PrivateProcessor:
             records.write(writer)
             for long in records.long:
                 LongWriter(batch).waits(long)
+            for place in (stored.place for markers in records.markers.values() for stored in markers):
+                writer.signer(sender_of(block.transactions[place.index]))
             for marker in (*absent, *self.without_history(block, records)):
                 writer.absent(marker)
             writer.cursor(block.number)
         self._saved = block.number
+        self._absent_bound.added(len(absent))
         if records.markers:
             count = sum(len(markers) for markers in records.markers.values())
             log.info("private transactions executed", block=block.number, count=count)

@@ -7,7 +7,8 @@ executed apart (see `long_execution`).
 
 import time
 from dataclasses import replace
-from itertools import islice
+from heapq import nsmallest
+from itertools import islice, takewhile
 
 import structlog
 
@@ -31,6 +32,9 @@ AT_ONCE = 100
 REBUILDING_SECONDS = 2.0
 """What executing a group anew may take here."""
 
+ARRIVED = 0
+"""When a payload that has come is due: before all others."""
+
 RENEWED_AT_ONCE = 5_000
 """Absent markers put to the front in one commit."""
 
@@ -45,12 +49,14 @@ class Repair:
 
     def step(self) -> bool:
         """Ask for the absent payloads that are due; False if none was, or the manager does not answer."""
-        due = self._due()
+        due, waiting = self._due(), list[AbsentMarker]()
         try:
             for marker in due:
-                self._try(marker)
+                waiting.extend(self._try(marker))
         except ManagerUnreachable:
             return False
+        finally:
+            self._wait_on(waiting)
         return bool(due)
 
     def ask_now(self) -> int:
@@ -73,38 +79,37 @@ class Repair:
                 return False
         with self._around.database.write() as batch:
             for marker in list(StoredPrivate(batch).awaited(payload_key)):
-                PrivateWriter(batch).absent(replace(marker, due=int(self._around.now())))
+                PrivateWriter(batch).absent(replace(marker, due=ARRIVED, is_preferred=True))
         return True
 
     def _due(self) -> list[AbsentMarker]:
+        """What is asked for next: what has come, then what a known signer announced, then what waits longest."""
         now = self._around.now()
-        markers: list[AbsentMarker] = []
         with self._around.database.read() as snapshot:
             stored = StoredPrivate(snapshot)
-            for due, place in stored.due():
-                marker = stored.absent_at(place)
-                if due > now or len(markers) == AT_ONCE:
-                    break
-                if marker is not None:
-                    markers.append(marker)
-        return markers
+            due = takewhile(lambda entry: entry[0] <= now, stored.due())
+            next_ones = nsmallest(AT_ONCE, due, key=lambda entry: (not entry[1], entry[0], entry[2]))
+            markers = [stored.absent_at(place) for _, _, place in next_ones]
+        return [marker for marker in markers if marker is not None]
 
-    def _try(self, marker: AbsentMarker) -> None:
+    def _try(self, marker: AbsentMarker) -> list[AbsentMarker]:
+        """The marker as it waits on, if it does."""
         transaction = self._rebuilding.transaction(marker.place)
         try:
             task = task_for(self._around.manager, transaction, marker.place.index, self._around.mode)
             self._execute(marker, transaction, task)
         except NoPayload:
-            self._postpone(marker, failing=False)
+            return [self._postponed(marker, failing=False)]
         except ManagerFails:
-            self._postpone(marker, failing=True)
+            return [self._postponed(marker, failing=True)]
         except UselessPayload as useless:
             log.warning("private transaction ignored", marker=transaction.hash.hex(), why=str(useless))
             with self._around.database.write() as batch:
                 PrivateWriter(batch).found(marker.place)
         except CannotRebuild as cannot:
             log.warning("a group's private state cannot be rebuilt yet", block=marker.place.number, why=str(cannot))
-            self._postpone(marker, failing=True)
+            return [self._postponed(marker, failing=True)]
+        return []
 
     def _execute(self, marker: AbsentMarker, transaction: Transaction, task: PrivateTask) -> None:
         """Execute the group anew, or leave it to who executes apart: at once where that one works on the group already."""
@@ -137,8 +142,13 @@ class Repair:
         if waits_for_history and not rehydration.has(marker.payload_key):
             raise NoPayload
 
-    def _postpone(self, marker: AbsentMarker, *, failing: bool) -> None:
+    def _postponed(self, marker: AbsentMarker, *, failing: bool) -> AbsentMarker:
         tries = marker.tries + 1
-        later = replace(marker, failing=failing, tries=tries, due=next_try(self._around.now(), tries))
-        with self._around.database.write() as batch:
-            PrivateWriter(batch).absent(later)
+        return replace(marker, failing=failing, tries=tries, due=next_try(self._around.now(), tries))
+
+    def _wait_on(self, waiting: list[AbsentMarker]) -> None:
+        """In one commit: most payloads that are asked for are others' and never come."""
+        if waiting:
+            with self._around.database.write() as batch:
+                for marker in waiting:
+                    PrivateWriter(batch).absent(marker)

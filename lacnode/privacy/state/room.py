@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from lacnode.chain.store import TransactionPlace
@@ -281,6 +281,23 @@ class PrivateRoom:
             is_long = StoredLong(snapshot).is_at(Place(place.number, place.index))
         waits = is_long or (absent is not None and absent.payload_key == found.payload_key)
         return None if receipt is None and waits else receipt or PrivateReceipt(PrivateStatus.FAILED)
+
+    def executed_at(self, found: FoundPrivateTransaction) -> FoundPrivateTransaction:
+        """`found` at the marker that had it carried out, where that is another one with the same payload: anybody may send
+        one first, and then this marker's own receipt says only that the nonce is used up. `found` itself otherwise."""
+        with self._around.database.read() as snapshot:
+            stored = StoredPrivate(snapshot)
+            own, first = (
+                stored.receipt(found.place.block_hash, found.marker_hash),
+                stored.first_marker(found.payload_key),
+            )
+            if own is None or own.status is not PrivateStatus.INVALID or first is None or first[1] == found.marker_hash:
+                return found
+            place = self._around.history.transaction_place(first[1])
+            before = None if place is None else stored.receipt(place.block_hash, first[1])
+        if place is None or before is None or before.status is not PrivateStatus.SUCCESSFUL:
+            return found
+        return replace(found, marker_hash=first[1], place=place)
 
     # -- how it stands -----------------------------------------------------------------------------------------------
 

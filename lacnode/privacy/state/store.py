@@ -10,8 +10,8 @@
 | private_ahead | group id, number (8), index (4) | sender (20), nonce: a private transaction that came too early |
 | private_absent | number (8), index (4) | a marker whose payload could not be had (`AbsentMarker`) |
 | private_failing | number (8), index (4) | nothing: which of these the manager has and fails to give |
-| private_awaited | payload key (32), number (8), index (4) | nothing: where an absent payload is waited for |
-| private_due | due time (8), number (8), index (4) | nothing: when to ask for an absent payload again |
+| private_awaited | payload key (32), number (8), index (4) | marker hash: where an absent payload is waited for |
+| private_due | due time (8), number (8), index (4) | `2` where it is asked for before others, `1` else: when to ask again |
 | private_meta | `cursor` | number of the last block done |
 | private_meta | `history`, group id | key of the payload in which the group's past was told |
 | private_meta | `diverged`, group id, a member's key (or nothing) | number, the root expected there and the one found |
@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.rlp import RlpFields
+from lacnode.privacy.state.announced_payloads import first_marker, is_known_signer, note_carried_out, note_signer
 from lacnode.privacy.state.records import MarkerRoot, PrivateReceipt, decode_metadata, encode_metadata
 from lacnode.storage.database import Batch, Database, Snapshot
 
@@ -35,6 +36,7 @@ MARKERS, AHEAD, ABSENT, FAILING = "private_markers", "private_ahead", "private_a
 AWAITED, DUE, META = "private_awaited", "private_due", "private_meta"
 CURSOR, DIVERGED, HISTORY, REVISION = b"cursor", b"diverged", b"history", b"revision"
 _LAST = 2**64 - 1
+_BEFORE_OTHERS = b"\x02"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -66,7 +68,8 @@ class StoredMarker:
 @dataclass(frozen=True, slots=True)
 class AbsentMarker:
     """A marker without a payload: the manager has none (mostly, for it is none of ours), or `failing` to give it. It is
-    asked for again at `due` (Unix seconds), for the time after `tries`; never by itself where `due` is None."""
+    asked for again at `due` (Unix seconds), for the time after `tries`; never by itself where `due` is None. What
+    `is_preferred`, for its signer is known to announce payloads of ours, is asked for before others."""
 
     place: Place
     marker_hash: bytes
@@ -74,19 +77,21 @@ class AbsentMarker:
     failing: bool
     tries: int
     due: int | None
+    is_preferred: bool = False
 
     def encode(self) -> bytes:
         due = b"" if self.due is None else self.due.to_bytes(8)
-        return rlp.encode(
-            [self.marker_hash, self.payload_key, rlp.scalar(int(self.failing)), rlp.scalar(self.tries), due]
-        )
+        flags = [rlp.scalar(int(self.failing)), rlp.scalar(self.tries), due, rlp.scalar(int(self.is_preferred))]
+        return rlp.encode([self.marker_hash, self.payload_key, *flags])
 
     @classmethod
     def decode(cls, place: Place, data: bytes) -> "AbsentMarker":
         fields = RlpFields(rlp.decode_list(data, "absent marker"), "absent marker")
         marker_hash, payload_key = fields.bytes("hash", 32), fields.bytes("payload key", 32)
         failing, tries, due = bool(fields.scalar("failing")), fields.scalar("tries"), fields.optional_bytes("due", 8)
-        return cls(place, marker_hash, payload_key, failing, tries, None if due is None else int.from_bytes(due))
+        is_preferred = bool(fields.scalar("preferred")) if fields.remaining else False
+        when = None if due is None else int.from_bytes(due)
+        return cls(place, marker_hash, payload_key, failing, tries, when, is_preferred)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +168,15 @@ class StoredPrivate:
                 return
             yield data[:20], int.from_bytes(data[20:])
 
+    def first_marker(self, payload_key: bytes) -> tuple[Place, bytes] | None:
+        """Where the payload was carried out first, and that marker's hash."""
+        found = first_marker(self._snapshot, payload_key)
+        return None if found is None else (Place.of(found[0]), found[1])
+
+    def is_known_signer(self, address: bytes) -> bool:
+        """Whether `address` signed a marker of a payload that is ours."""
+        return is_known_signer(self._snapshot, address)
+
     def absent_at(self, place: Place) -> AbsentMarker | None:
         data = self._snapshot.get(ABSENT, place.key())
         return None if data is None else AbsentMarker.decode(place, data)
@@ -173,22 +187,21 @@ class StoredPrivate:
             yield AbsentMarker.decode(Place.of(key), data)
 
     def awaited(self, payload_key: bytes) -> Iterator[AbsentMarker]:
-        """The absent markers that wait for this payload."""
-        for key, _ in self._snapshot.items(AWAITED, payload_key):
+        """The absent markers that wait for this payload, those that are not asked for too."""
+        for key, marker_hash in self._snapshot.items(AWAITED, payload_key):
             if not key.startswith(payload_key):
                 return
-            marker = self.absent_at(Place.of(key[32:]))
-            if marker is not None:
-                yield marker
+            place = Place.of(key[32:])
+            yield self.absent_at(place) or AbsentMarker(place, marker_hash, payload_key, False, 0, None)
 
     def failing(self) -> int:
         """How many absent markers have a payload that the manager fails to give."""
         return sum(1 for _ in self._snapshot.items(FAILING))
 
-    def due(self) -> Iterator[tuple[int, Place]]:
-        """Which absent payload is to be asked for when (Unix seconds), the next first."""
-        for key, _ in self._snapshot.items(DUE):
-            yield int.from_bytes(key[:8]), Place.of(key[8:])
+    def due(self) -> Iterator[tuple[int, bool, Place]]:
+        """Which absent payload is to be asked for when (Unix seconds), the next first, and whether before others."""
+        for key, value in self._snapshot.items(DUE):
+            yield int.from_bytes(key[:8]), value == _BEFORE_OTHERS, Place.of(key[8:])
 
     def history_keys(self) -> Iterator[tuple[bytes, bytes]]:
         """The flexible groups whose past was told, with the key of the payload that tells it."""
@@ -254,15 +267,28 @@ class PrivateWriter:
             sender, nonce = marker.ahead
             self._batch.put(AHEAD, key, sender + rlp.scalar(nonce))
 
+    def carried_out(self, marker: StoredMarker) -> None:
+        """The private transaction of this marker succeeded."""
+        note_carried_out(self._batch, marker.payload_key, marker.place.key(), marker.marker_hash)
+
+    def signer(self, address: bytes) -> None:
+        """`address` signed the marker of a payload that is ours."""
+        note_signer(self._batch, address)
+
     def absent(self, marker: AbsentMarker) -> None:
         """Note an absent marker, in the place of what stood of it."""
         self.found(marker.place)
         self._batch.put(ABSENT, marker.place.key(), marker.encode())
-        self._batch.put(AWAITED, marker.payload_key + marker.place.key(), b"\x01")
+        self._batch.put(AWAITED, marker.payload_key + marker.place.key(), marker.marker_hash)
         if marker.failing:
             self._batch.put(FAILING, marker.place.key(), b"\x01")
         if marker.due is not None:
-            self._batch.put(DUE, marker.due.to_bytes(8) + marker.place.key(), b"\x01")
+            self._batch.put(DUE, _due_key(marker), _BEFORE_OTHERS if marker.is_preferred else b"\x01")
+
+    def not_asked(self, marker: AbsentMarker) -> None:
+        """Ask for it no more; it is found when it comes."""
+        self.found(marker.place)
+        self._batch.put(AWAITED, marker.payload_key + marker.place.key(), marker.marker_hash)
 
     def found(self, place: Place) -> None:
         """The marker there is absent no more."""
@@ -270,7 +296,7 @@ class PrivateWriter:
         if before is None:
             return
         if before.due is not None:
-            self._batch.delete(DUE, before.due.to_bytes(8) + place.key())
+            self._batch.delete(DUE, _due_key(before))
         self._batch.delete(FAILING, place.key())
         self._batch.delete(AWAITED, before.payload_key + place.key())
         self._batch.delete(ABSENT, place.key())
@@ -305,6 +331,10 @@ class PrivateNodeStore:
     def get(self, key: bytes) -> bytes | None:
         with self._database.read() as snapshot:
             return snapshot.get(STATE, key)
+
+
+def _due_key(marker: AbsentMarker) -> bytes:
+    return (marker.due or 0).to_bytes(8) + marker.place.key()
 
 
 def _root_key(group_id: bytes, number: int) -> bytes:

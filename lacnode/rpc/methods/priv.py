@@ -106,8 +106,11 @@ def priv_getPrivateTransaction(services: RpcServices, params: Params) -> object:
 
 def priv_getTransactionReceipt(services: RpcServices, params: Params) -> object:
     found = _found(services, params)
-    receipt = None if found is None else room(services).receipt(found)
-    return None if found is None or receipt is None else _receipt(found, receipt)
+    if found is None or room(services).receipt(found) is None:
+        return None
+    executed = room(services).executed_at(found)
+    receipt = room(services).receipt(executed)
+    return None if receipt is None else _receipt(found, receipt, executed)
 
 
 def _found(services: RpcServices, params: Params) -> FoundPrivateTransaction | None:
@@ -147,8 +150,8 @@ def _parties(private: PrivateTransaction) -> Json:
     return shown
 
 
-def _receipt(found: FoundPrivateTransaction, receipt: PrivateReceipt) -> Json:
-    """Members that have no value are left out."""
+def _receipt(found: FoundPrivateTransaction, receipt: PrivateReceipt, executed: FoundPrivateTransaction) -> Json:
+    """Members that have no value are left out. What was `executed` at another marker has its result, and says so."""
     private, place, sender = found.private, found.place, found.private.sender()
     group = found.group_id if private.group_id is None else private.group_id
     shown: Json = {}
@@ -162,6 +165,8 @@ def _receipt(found: FoundPrivateTransaction, receipt: PrivateReceipt) -> Json:
     shown.update(_parties(private))
     shown["privacyGroupId"] = in_base64(private.determined_group_id())
     shown["status"] = results.quantity(receipt.status)
+    if executed.marker_hash != found.marker_hash:  # ours: Besu shows status 0x2 alone
+        shown["executedAtMarker"] = to_hex(executed.marker_hash)
     if receipt.revert_reason is not None:
         shown["revertReason"] = to_hex(receipt.revert_reason)
     shown["logs"] = [
@@ -169,10 +174,10 @@ def _receipt(found: FoundPrivateTransaction, receipt: PrivateReceipt) -> Json:
             "address": to_hex(entry.address),
             "topics": [to_hex(topic) for topic in entry.topics],
             "data": to_hex(entry.data),
-            "blockNumber": results.quantity(place.number),
-            "transactionHash": to_hex(found.marker_hash),
-            "transactionIndex": results.quantity(place.index),
-            "blockHash": to_hex(place.block_hash),
+            "blockNumber": results.quantity(executed.place.number),
+            "transactionHash": to_hex(executed.marker_hash),
+            "transactionIndex": results.quantity(executed.place.index),
+            "blockHash": to_hex(executed.place.block_hash),
             "logIndex": results.quantity(position),
             "removed": False,
         }
