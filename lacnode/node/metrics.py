@@ -12,6 +12,7 @@ from lacnode.node.permissions import Permissions
 from lacnode.p2p.network import Network
 from lacnode.permissioning.counts import CheckCounts
 from lacnode.permissioning.node_permissions import Moment
+from lacnode.privacy.manager.quota import Quota
 from lacnode.privacy.state.room import PrivateRoom
 
 
@@ -73,6 +74,14 @@ def privacy_series(room: PrivateRoom) -> Iterator[Series]:
         "Private payloads that this node waits for",
         lambda: room.standing().missing,
     )
+
+
+def manager_series(quota: Quota) -> Iterator[Series]:
+    """How much the transaction manager in this node keeps of what others push."""
+    usage = quota.usage
+    kept = "Bytes of payloads that others pushed"
+    yield _gauge(Category.PRIVACY, "pushed_bytes_known_keys", f"{kept}, of known keys", lambda: usage.known_bytes)
+    yield _gauge(Category.PRIVACY, "pushed_bytes_unknown_keys", f"{kept}, of unknown keys", lambda: usage.unknown_bytes)
 
 
 def _gauge(category: Category, name: str, text: str, value: Callable[[], float]) -> Series:

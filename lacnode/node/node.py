@@ -37,7 +37,7 @@ from lacnode.node.consensus_peers import ConsensusPeers
 from lacnode.node.database_repair import DatabaseRepair
 from lacnode.node.faults import watch_faults
 from lacnode.node.known_nodes import KnownNodes
-from lacnode.node.metrics import chain_series, permission_series, privacy_series
+from lacnode.node.metrics import chain_series, manager_series, permission_series, privacy_series
 from lacnode.node.opened_manager import OpenedManager
 from lacnode.node.permissions import Desk, Permissions
 from lacnode.node.privacy import PrivateSide, PublicRooms
@@ -257,10 +257,12 @@ class Node:
     def _make_metrics(self) -> MetricsEndpoint | None:
         if self.config.metrics is None:
             return None
+        hosted = None if self._parts.manager is None else self._parts.manager.hosted
         series = [
             *chain_series(self.chain, self.network),
             *permission_series(self.permissions, self._moment),
             *(() if self.private is None else privacy_series(self.private.room)),
+            *(() if hosted is None else manager_series(hosted.quota)),
         ]
         return MetricsEndpoint(self.config.metrics, series)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import sqlalchemy as sql
 
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.audit import AuditBroken, audit_entry, exported
@@ -31,6 +32,10 @@ from tests.postgresql import ABSENT, PostgresqlServer, running_server
 DEADLINE = 30.0
 SECRET = b"the plaintext of an agreement"
 A, B, C, D = (KeyPair.of(bytes([number]) * 32) for number in range(1, 5))
+
+
+def all_groups(store: PayloadStore) -> list[GroupRecord]:
+    return store._groups_where(sql.true())
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +128,7 @@ class TestContract:
             store.put_group(record)
         store.put_group(replace(one, active=False))
         assert store.groups_of([B.public, A.public]) == [two]
-        assert [record.name for record in store.all_groups()] == ["one", "two", "one"]
+        assert [record.name for record in all_groups(store)] == ["one", "two", "one"]
         assert (store.group(one.id), store.group(bytes(32))) == (replace(one, active=False), None)
 
     def test_known_managers_are_replaced_as_a_whole(self, url: str, opened: Opened) -> None:
@@ -153,7 +158,7 @@ class TestContract:
             store.put_payload(payload, {B.public: 0}, entry)
         with pytest.raises(StoreError):
             store.put_group(group, entry)
-        assert (store.payload(payload.key), store.all_groups()) == (None, [])
+        assert (store.payload(payload.key), all_groups(store)) == (None, [])
         with store._database.write() as connection:
             connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO audit")
         assert store.put_payload(payload, {B.public: 0}, entry)
@@ -171,7 +176,7 @@ class TestContract:
         before = store.payload(payload.key)
         store.close()
         again = opened(url)
-        assert (again.payload(payload.key), again.all_groups()) == (before, [group])
+        assert (again.payload(payload.key), all_groups(again)) == (before, [group])
         assert again.known_nodes() == {B.public: "http://b"}
         assert len(list(exported(again))) == 1
 
@@ -200,7 +205,7 @@ class TestAtOnce:
             monkeypatch.setattr("lacnode.privacy.manager.database.sleep", lambda seconds: other.execute("COMMIT"))
             store = opened(f"sqlite:///{tmp_path / 'store'}")
             assert not other.in_transaction
-        assert store.all_groups() == []
+        assert all_groups(store) == []
 
     def test_an_opening_does_not_wait_for_ever(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("lacnode.privacy.manager.database.WAIT_SECONDS", 0)
@@ -237,7 +242,7 @@ class TestAtOnce:
             for reader in readers:
                 mine = stored.payload.only([stored.parties[reader.public]])
                 assert opened_with(mine, reader) == (0, number.to_bytes(4))
-        assert look.all_groups() == [group]
+        assert all_groups(look) == [group]
         assert len(look.known_nodes()) == 1
         assert len(list(exported(look))) == WRITERS * PAYLOADS
 

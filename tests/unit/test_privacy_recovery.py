@@ -8,6 +8,7 @@ import pytest
 
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.cbor import decode_map, encode_map
+from lacnode.privacy.manager.group_record import GroupRecord
 from lacnode.privacy.manager.local import LocalTransactionManager
 from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.peer_paths import PUSH
@@ -15,8 +16,8 @@ from lacnode.privacy.manager.peer_sender import REFUSED
 from lacnode.privacy.manager.peers import Peers
 from lacnode.privacy.manager.proven_group import PUSH_PROVEN_GROUP
 from lacnode.privacy.manager.proven_requests import CHALLENGE, VALID_SECONDS, Allowance, Challenges
-from lacnode.privacy.manager.recovery import RECOVER, REQUESTS, Recovery, RecoveryDesk
-from lacnode.privacy.transaction_manager import ManagerError
+from lacnode.privacy.manager.recovery import GROUPS_PAGE, MAX_PAGE_BYTES, RECOVER, REQUESTS, Recovery, RecoveryDesk
+from lacnode.privacy.transaction_manager import GroupType, ManagerError
 
 A, B, C = (KeyPair.of(bytes([number]) * 32) for number in (1, 2, 3))
 
@@ -92,6 +93,41 @@ def test_received_sent_and_groups_come_back_with_no_boxes_but_the_recipients(two
     assert [stored and set(stored.parties) for stored in held] == [{A.public, B.public}] * 2
     assert [stored and len(stored.payload.boxes) for stored in held] == [1, 2]
     assert Recovery(lost, two).recover_from({A.public}) == (0, {A.public})
+
+
+@pytest.mark.parametrize("text", [60_000, 10])
+def test_however_many_groups_strangers_pushed_everything_comes_back(two: Two, text: int) -> None:
+    """Each page is one that is read: the bytes of its groups and their number are bounded, wherever the payloads end."""
+    a, pages = two.managers[A.public], list[int]()
+    keys = [a.send(bytes([number]), A.public, [B.public]) for number in range(3)]
+    count = 60 if text > 1_000 else GROUPS_PAGE + 300
+    with two.stores[A.public]._database.write() as connection:
+        for number in range(count):
+            seed = number.to_bytes(20)
+            record = GroupRecord((A.public, B.public), "x" * text, "", True, GroupType.PANTHEON, seed)
+            two.stores[A.public]._put_group(connection, record, None)
+    recover = two.desk.recover
+
+    def measured(body: bytes) -> bytes:
+        answer = recover(body)
+        pages.append(len(answer))
+        return answer
+
+    two.desk.recover = measured  # type: ignore[method-assign]
+    lost = two.lose()
+    assert Recovery(lost, two).recover_from({A.public}) == (3, {A.public})
+    assert all(lost.receive(key) for key in keys)
+    assert len(lost.find_groups([A.public, B.public])) == count + 1
+    assert len(pages) >= 2
+    assert max(pages) < MAX_PAGE_BYTES + 200_000
+
+
+def test_large_payloads_are_not_read_together(two: Two) -> None:
+    store = two.stores[A.public]
+    for _ in range(6):
+        two.managers[A.public].send(secrets.token_bytes(1_000_000), A.public, [B.public])
+    assert len(store.payloads_of(B.public, 0, 64, MAX_PAGE_BYTES)) == 3
+    assert Recovery(two.lose(), two).recover_from({A.public}) == (6, {A.public})
 
 
 def test_one_payload_is_asked_for_by_its_key(two: Two) -> None:

@@ -22,6 +22,7 @@ from lacnode.privacy.manager.known_groups import KnownGroups
 from lacnode.privacy.manager.missing import MissingPayloads
 from lacnode.privacy.manager.network_view import NetworkView, decode_view
 from lacnode.privacy.manager.payload import (
+    MAC_SIZE,
     EncryptedPayload,
     decode_payload,
     encrypt,
@@ -32,6 +33,7 @@ from lacnode.privacy.manager.payload_store import PayloadConflict, PayloadStore
 from lacnode.privacy.manager.peer_sender import PeerSender
 from lacnode.privacy.manager.peers import Peers
 from lacnode.privacy.manager.proven_group import decode_proven_group
+from lacnode.privacy.manager.quota import QuotaExceededError
 from lacnode.privacy.manager.spare_boxes import decode_push
 from lacnode.privacy.manager.tessera.group import is_shareable
 from lacnode.privacy.manager.tessera.nodes import TesseraNodes
@@ -310,6 +312,9 @@ class LocalTransactionManager:
         """Store a payload that own keys open: their boxes, and `spares` for those that have none here; `event` is for the
         audit log. Refused are what does not belong to the group that it was sent to, and a second payload under a key that
         is taken: ManagerError `PrivacyGroupNotFound` or `InvalidPayload`."""
+        if len(payload.cipher_text) > MAX_PAYLOAD + MAC_SIZE:
+            # It could not be given back: no answer of a recovery is so long.
+            raise ManagerError("InvalidPayload")
         self._check_ownership(payload, readers)
         own = payload.only(list(readers.values()))
         parties = {reader: position for position, reader in enumerate(readers)}
@@ -324,9 +329,12 @@ class LocalTransactionManager:
         parties |= {party: position for position, party in enumerate(others, len(own.boxes))}
         entry = audit_entry(event, kept.key, kept.sender, list(readers), kept.group_id)
         try:
-            new = self._guarded(self._store.put_payload, kept, parties, entry)
+            new = self._guarded(self._store.put_payload, kept, parties, entry, is_pushed=event == "received")
         except PayloadConflict:
             raise ManagerError("InvalidPayload") from None
+        except QuotaExceededError as error:
+            log.warning(f"a payload of {to_text(payload.sender)} is refused: {error}")
+            raise ManagerError("StorageQuotaExceeded", str(error)) from None
         if self._missing is not None:
             self._missing.found(payload.key)
         if new:
@@ -367,18 +375,24 @@ class LocalTransactionManager:
     def accept_group(self, record: GroupRecord, teller: bytes | None = None) -> None:
         """Keep what is new of a group that a peer tells of (see `group_acceptance`, there also `teller`). ManagerError
         `PrivacyGroupNotStored` if it is refused, or if no own key is a member."""
-        self._settle_group(record, lambda known: accepted(record, known, teller))
+        self._settle_group(record, lambda known: accepted(record, known, teller), is_pushed=True)
 
     def group_recovered(self, record: GroupRecord, teller: bytes) -> None:
         """The same for a group that `teller`, who has proven that key, gives back."""
-        self._settle_group(record, lambda known: recovered(record, known, teller))
+        self._settle_group(record, lambda known: recovered(record, known, teller), is_pushed=False)
 
-    def _settle_group(self, record: GroupRecord, settle: Callable[[GroupRecord | None], GroupRecord | None]) -> None:
+    def _settle_group(
+        self,
+        record: GroupRecord,
+        settle: Callable[[GroupRecord | None], GroupRecord | None],
+        *,
+        is_pushed: bool,
+    ) -> None:
         if all(self._keys.pair_of(member) is None for member in record.members):
             raise ManagerError("PrivacyGroupNotStored", "no own key is a member")
         try:
-            self._guarded(self._store.settle_group, record.id, settle)
-        except GroupRefusedError as refused:
+            self._guarded(self._store.settle_group, record.id, settle, is_pushed=is_pushed)
+        except (GroupRefusedError, QuotaExceededError) as refused:
             log.warning(f"a group is refused: {refused}", group=to_text(record.id))
             raise ManagerError("PrivacyGroupNotStored", str(refused)) from None
 

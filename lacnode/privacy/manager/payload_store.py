@@ -6,6 +6,7 @@ and how much, never what.
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,10 +14,12 @@ from typing import Any
 import sqlalchemy as sql
 
 from lacnode.privacy.group_ids import lookup_id
+from lacnode.privacy.keys import to_text
 from lacnode.privacy.manager.cbor import CborError
 from lacnode.privacy.manager.database import MEMORY, Database, StoreError
 from lacnode.privacy.manager.group_record import GroupRecord, decode_group, encode_group
 from lacnode.privacy.manager.payload import MAX_BOXES, EncryptedPayload, decode_payload, encode_payload
+from lacnode.privacy.manager.quota import MAX_STORED_GROUP_BYTES, MAX_STORED_GROUPS, Quota, QuotaExceededError
 
 _tables = sql.MetaData()
 _SEQUENCE = sql.BigInteger().with_variant(sql.Integer, "sqlite")
@@ -58,6 +61,15 @@ _audit = sql.Table(
     sql.Column("hash", sql.LargeBinary(32), nullable=False),
 )
 
+_senders = sql.Table(
+    "senders",
+    _tables,
+    sql.Column("sender", sql.LargeBinary(32), primary_key=True),
+    sql.Column("known", sql.Boolean, nullable=False),
+    sql.Column("bytes", sql.BigInteger, nullable=False),
+)
+"""What was pushed here, by the key that sent it."""
+
 AUDIT_START = bytes(32)
 """What the first entry of the audit log is chained to."""
 
@@ -75,12 +87,30 @@ class StoredPayload:
     parties: Mapping[bytes, int]
 
 
+@dataclass(frozen=True, slots=True)
+class GroupPage:
+    """Encoded records, the number of the last group that was looked at, and whether there are more."""
+
+    records: tuple[bytes, ...]
+    last: int
+    has_more: bool
+
+
 class PayloadStore:
     """One database, for any number of threads and processes. StoreError from every method when it fails; what is then
     tried again has the same result, whether or not the first attempt was kept."""
 
     def __init__(self, url: str = MEMORY) -> None:
         self._database = Database(url, _tables)
+        self._quota = Quota()
+
+    def limit(self, quota: Quota) -> None:
+        """Let `quota` decide about what others push from now on."""
+        query = sql.select(_senders.c.known, sql.func.sum(_senders.c.bytes)).group_by(_senders.c.known)
+        with self._database.read() as connection:
+            for known, size in connection.execute(query):
+                quota.count(known, int(size))
+        self._quota = quota
 
     def close(self) -> None:
         """Let go of every connection."""
@@ -88,16 +118,25 @@ class PayloadStore:
 
     # -- payloads ----------------------------------------------------------------------------------------------------
 
-    def put_payload(self, payload: EncryptedPayload, parties: Mapping[bytes, int], entry: bytes | None = None) -> bool:
+    def put_payload(
+        self,
+        payload: EncryptedPayload,
+        parties: Mapping[bytes, int],
+        entry: bytes | None = None,
+        *,
+        is_pushed: bool = False,
+    ) -> bool:
         """Keep `payload`, with `entry` in the audit log; False if it was here already: then the boxes it brings are added
         and there is no entry. PayloadConflict if what is here under its key differs in sender, nonce or group, or if it
-        would have more than `MAX_BOXES` boxes."""
+        would have more than `MAX_BOXES` boxes. QuotaExceededError if it `is_pushed` and is too much."""
         if len(payload.boxes) > MAX_BOXES:
             raise PayloadConflict
         with self._database.write() as connection:
             found = self._payload(connection, _payloads.c.key == payload.key)
             if found is None:
                 body = encode_payload(payload)
+                if is_pushed:
+                    self._count(connection, payload.sender, len(body))
                 row = connection.execute(
                     _payloads.insert().values(key=payload.key, body=body).returning(_payloads.c.number)
                 )
@@ -123,13 +162,25 @@ class PayloadStore:
                 self._insert_parties(connection, found.number, new)
             return False
 
+    def _count(self, connection: sql.Connection, sender: bytes, size: int) -> None:
+        """Before a payload is written: a transaction that is refused leaves nothing."""
+        here = _senders.c.sender == sender
+        before = connection.execute(sql.select(_senders.c.bytes).where(here)).scalar()
+        known = self._quota.check(sender, before or 0, size)
+        if before is None:
+            connection.execute(_senders.insert().values(sender=sender, known=known, bytes=size))
+        else:
+            connection.execute(_senders.update().where(here).values(bytes=before + size))
+        self._quota.count(known, size)
+
     def payload(self, key: bytes) -> StoredPayload | None:
         """The payload of `key`."""
         with self._database.read() as connection:
             return self._payload(connection, _payloads.c.key == key)
 
-    def payloads_of(self, party: bytes, after: int, limit: int) -> list[StoredPayload]:
-        """Payloads that `party` is a party of, in the order they came, from the first after number `after`."""
+    def payloads_of(self, party: bytes, after: int, limit: int, limit_bytes: float = math.inf) -> list[StoredPayload]:
+        """Payloads that `party` is a party of, in the order they came, from the first after number `after`: up to `limit`,
+        and no more once they have `limit_bytes`."""
         query = (
             sql.select(_parties.c.payload)
             .where(_parties.c.party == party, _parties.c.payload > after)
@@ -137,9 +188,15 @@ class PayloadStore:
             .limit(limit)
         )
         with self._database.read() as connection:
-            numbers = list(connection.execute(query).scalars())
-            found = (self._payload(connection, _payloads.c.number == number) for number in numbers)
-            return [stored for stored in found if stored is not None]
+            found, size = [], 0
+            for number in list(connection.execute(query).scalars()):
+                stored = self._payload(connection, _payloads.c.number == number)
+                if stored is not None:
+                    found.append(stored)
+                    size += len(stored.payload.cipher_text)
+                if size >= limit_bytes:
+                    break
+            return found
 
     def _insert_parties(self, connection: sql.Connection, number: int, parties: Mapping[bytes, int]) -> None:
         rows = [{"payload": number, "party": party, "position": position} for party, position in parties.items()]
@@ -184,15 +241,28 @@ class PayloadStore:
             self._append(connection, entry)
 
     def settle_group(
-        self, group_id: bytes, settle: Callable[[GroupRecord | None], GroupRecord | None], entry: bytes | None = None
+        self,
+        group_id: bytes,
+        settle: Callable[[GroupRecord | None], GroupRecord | None],
+        entry: bytes | None = None,
+        *,
+        is_pushed: bool = False,
     ) -> None:
         """Keep what `settle` makes of the record that is known of a group, if it is not None, as `put_group` does: nobody
-        writes in between."""
+        writes in between. QuotaExceededError if a new one `is_pushed` and there are too many."""
         with self._database.write() as connection:
             row = connection.execute(sql.select(_groups.c.record).where(_groups.c.id == group_id)).scalar()
             record = settle(None if row is None else decode_group(bytes(row)))
             if record is not None:
+                if is_pushed and row is None:
+                    self._check_group_quota(connection, len(encode_group(record)))
                 self._put_group(connection, record, entry)
+
+    def _check_group_quota(self, connection: sql.Connection, size: int) -> None:
+        query = sql.select(sql.func.count(), sql.func.sum(sql.func.length(_groups.c.record)))
+        count, used = connection.execute(query).one()
+        if count >= MAX_STORED_GROUPS or int(used or 0) + size > MAX_STORED_GROUP_BYTES:
+            raise QuotaExceededError("no more groups of others are kept")
 
     def group(self, group_id: bytes) -> GroupRecord | None:
         """The group of `group_id`, deleted ones too."""
@@ -205,9 +275,22 @@ class PayloadStore:
         where = sql.and_(_groups.c.lookup == lookup_id(members), _groups.c.active)
         return self._groups_where(where)
 
-    def all_groups(self) -> list[GroupRecord]:
-        """Every group, deleted ones too, oldest first."""
-        return self._groups_where(sql.true())
+    def groups_with(self, member: bytes, after: int, limit: int, limit_bytes: int) -> "GroupPage":
+        """Records of the groups that `member` is in, deleted ones too, oldest first, from the first after number `after`:
+        up to `limit`, and no more once they have `limit_bytes`."""
+        name, found, size = to_text(member).encode(), list[bytes](), 0
+        query = sql.select(_groups.c.number, _groups.c.record).where(_groups.c.number > after)
+        last = after
+        with self._database.read() as connection:
+            for number, record in connection.execute(query.order_by(_groups.c.number)):
+                data = bytes(record)
+                if name in data and member in decode_group(data).members:
+                    if found and (len(found) == limit or size + len(data) > limit_bytes):
+                        return GroupPage(tuple(found), last, True)
+                    found.append(data)
+                    size += len(data)
+                last = number
+        return GroupPage(tuple(found), last, False)
 
     def _groups_where(self, where: sql.ColumnElement[bool]) -> list[GroupRecord]:
         with self._database.read() as connection:

@@ -116,6 +116,12 @@ class Peers:
             standing = self._urls.standing(url)
             return standing is not None and standing >= Standing.KEPT
 
+    def has_answered_for(self, key: bytes) -> bool:
+        """Whether a manager said itself, when it was called, that it has `key`, now or before a restart."""
+        with self._lock:
+            standing = self._keys.standing(key)
+            return standing is not None and standing >= Standing.KEPT
+
     def take_met(self) -> list[str]:
         """URLs of managers that have called us since the last time."""
         with self._lock:

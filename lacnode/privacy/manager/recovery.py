@@ -13,7 +13,7 @@ import structlog
 
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.cbor import CborError, Fields, encode_array, encode_map
-from lacnode.privacy.manager.group_record import decode_group, encode_group
+from lacnode.privacy.manager.group_record import decode_group
 from lacnode.privacy.manager.local import LocalTransactionManager
 from lacnode.privacy.manager.payload import decode_payload, encode_payload, readable_by, reclaimed
 from lacnode.privacy.manager.payload_store import PayloadStore, StoredPayload
@@ -27,6 +27,15 @@ log = structlog.get_logger("privacy")
 RECOVER = "/lacnode/recover"
 PAGE, MAX_WANTED = 64, 64
 MAX_PAGE_BYTES = 2_097_152
+FIRST_GROUPS_BYTES = 262_144
+"""Bytes of groups that come with the first page, which may have one payload of the largest size."""
+
+GROUPS_PAGE = 1_000
+"""Groups on one page."""
+
+GROUPS_FROM = 1 << 60
+"""Pages that begin after this number, and more, are of groups: whoever asks hands back what `next` says."""
+
 MAX_PAGES = 10_000
 ASKED_AT_ONCE = 8
 """Managers that are asked for the same payloads: their answers may be large."""
@@ -58,10 +67,36 @@ class RecoveryDesk:
         return proven.seal(self._page(proven.requester, proven.own.public, after, wanted))
 
     def _page(self, requester: bytes, own: bytes, after: int, wanted: Sequence[bytes]) -> bytes:
+        """Groups come with the first page, and those that it has no room for on pages of their own behind the payloads:
+        whatever strangers have pushed, a page is never longer than its reader takes."""
+        if after >= GROUPS_FROM:
+            return self._group_page(requester, after - GROUPS_FROM)
+        payloads, last = self._payloads(requester, own, self._found(requester, after, wanted))
         if wanted:
-            found = [stored for key in wanted if (stored := self._store.payload(key)) and requester in stored.parties]
-        else:
-            found = self._store.payloads_of(requester, after, PAGE)
+            return _encoded(payloads, (), 0)
+        if payloads and after:
+            return _encoded(payloads, (), last)
+        groups = self._store.groups_with(requester, 0, GROUPS_PAGE, FIRST_GROUPS_BYTES)
+        if after and groups.has_more:
+            return self._group_page(requester, groups.last)
+        following = last if payloads else GROUPS_FROM + groups.last if groups.has_more else 0
+        return _encoded(payloads, () if after else groups.records, following)
+
+    def _group_page(self, requester: bytes, after: int) -> bytes:
+        groups = self._store.groups_with(requester, after, GROUPS_PAGE, MAX_PAGE_BYTES)
+        return _encoded((), groups.records, GROUPS_FROM + groups.last if groups.has_more else 0)
+
+    def _found(self, requester: bytes, after: int, wanted: Sequence[bytes]) -> Iterator[StoredPayload]:
+        """One at a time where they are named: many large ones are not in memory together."""
+        if not wanted:
+            yield from self._store.payloads_of(requester, after, PAGE, MAX_PAGE_BYTES)
+        for key in wanted:
+            stored = self._store.payload(key)
+            if stored is not None and requester in stored.parties:
+                yield stored
+
+    def _payloads(self, requester: bytes, own: bytes, found: Iterable[StoredPayload]) -> tuple[list[bytes], int]:
+        """Entries of one page, and the number of the last."""
         payloads: list[bytes] = []
         size = last = 0
         for stored in found:
@@ -70,14 +105,7 @@ class RecoveryDesk:
                 break
             payloads.append(entry)
             size, last = size + len(entry), stored.number
-        groups = [] if after or wanted else [g for g in self._store.all_groups() if requester in g.members]
-        return encode_map(
-            {
-                "payloads": encode_array(payloads),
-                "groups": encode_array([encode_map({"body": encode_group(group)}) for group in groups]),
-                "next": 0 if wanted or not payloads else last,
-            }
-        )
+        return payloads, last
 
     def _entry(self, stored: StoredPayload, requester: bytes, own: bytes) -> bytes:
         """What it is given of one payload: its own box, and what is kept here of others' to keep for them."""
@@ -91,6 +119,11 @@ class RecoveryDesk:
         if requester == stored.payload.sender and own in stored.parties:
             position = stored.parties[own]
         return encode_payload(stored.payload.only([position]))
+
+
+def _encoded(payloads: Sequence[bytes], groups: Iterable[bytes], following: int) -> bytes:
+    records = [encode_map({"body": record}) for record in groups]
+    return encode_map({"payloads": encode_array(list(payloads)), "groups": encode_array(records), "next": following})
 
 
 class Recovery:

@@ -21,7 +21,8 @@ class ManagerConfig:
     """Orion's keys, by Orion's names. Ours: `clienttokenfile` (the token that clients must show), `alwaysrecover` (ask
     for lost payloads at every start, not only when the store is empty), `onlyprovenkeys` (send only to managers that prove
     their keys, which Orion does not), `tesseranodes` (the URLs of Tesseras in orion mode to exchange with),
-    `peerallowednetworks` and `peerdeniednetworks` (where managers that others announce may be called, and where not)."""
+    `peerallowednetworks` and `peerdeniednetworks` (where managers that others announce may be called, and where not),
+    `knownkeysmegabytes`, `unknownkeysmegabytes` and `diskreservemegabytes` (how much is kept of what others push)."""
 
     nodeurl: str = ""
     nodeport: int = 8080
@@ -63,6 +64,9 @@ class ManagerConfig:
     tesseranodes: tuple[str, ...] = ()
     peerallowednetworks: tuple[str, ...] = ()
     peerdeniednetworks: tuple[str, ...] = ()
+    knownkeysmegabytes: int = 65_536
+    unknownkeysmegabytes: int = 1_024
+    diskreservemegabytes: int = 1_024
 
     def path(self, name: str) -> Path:
         """`name` within the working directory."""
@@ -147,6 +151,9 @@ def _check(config: ManagerConfig) -> None:
                 check_url(url)
             except ValueError as error:
                 raise ConfigError(f"{key}: {error}") from None
+    for key in ("knownkeysmegabytes", "unknownkeysmegabytes", "diskreservemegabytes"):
+        if getattr(config, key) < 0:
+            raise ConfigError(f"{key}: a number of MiB from 0 was expected, found {getattr(config, key)}")
     for key in ("peerallowednetworks", "peerdeniednetworks"):
         networks_of(key, getattr(config, key))
     if config.tls not in ("off", "strict"):

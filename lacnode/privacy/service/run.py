@@ -14,6 +14,7 @@ from lacnode.privacy.keys import KeyRing
 from lacnode.privacy.manager.database import StoreError
 from lacnode.privacy.manager.key_files import MAX_FILE, PrivacyKeyError, load_key_ring, load_public_key
 from lacnode.privacy.manager.payload_store import PayloadStore
+from lacnode.privacy.manager.quota import MEGABYTE, QuotaSettings
 from lacnode.privacy.service.config import ConfigError, ManagerConfig, networks_of
 from lacnode.privacy.service.fingerprints import TlsError
 from lacnode.privacy.service.service import ManagerService, ServiceSettings
@@ -86,6 +87,12 @@ def _settings(config: ManagerConfig, store: PayloadStore) -> ServiceSettings:
         recover=config.alwaysrecover or store.is_empty(),
         only_proven=config.onlyprovenkeys,
         allowed_networks=networks_of("peerallowednetworks", config.peerallowednetworks),
+        quota=QuotaSettings(
+            config.knownkeysmegabytes * MEGABYTE,
+            config.unknownkeysmegabytes * MEGABYTE,
+            config.diskreservemegabytes * MEGABYTE,
+        ),
+        directory=config.path("."),
         denied_networks=networks_of("peerdeniednetworks", config.peerdeniednetworks),
     )
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 import trio
@@ -24,6 +25,7 @@ from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.peers import Peers
 from lacnode.privacy.manager.proof import ProofDesk
 from lacnode.privacy.manager.proven_requests import Challenges
+from lacnode.privacy.manager.quota import Quota, QuotaSettings
 from lacnode.privacy.manager.recovery import MAX_WANTED, Recovery, RecoveryDesk
 from lacnode.privacy.manager.root_exchange import RootDesk, RootEnquiry
 from lacnode.privacy.manager.tessera.desk import TesseraDesk
@@ -77,6 +79,10 @@ class ServiceSettings:
     allowed_networks: Sequence[Network] = ()
     denied_networks: Sequence[Network] = ()
     """Where peers may be called, besides public addresses and the kinds that the URLs here are of; and where not."""
+
+    quota: QuotaSettings = field(default_factory=QuotaSettings)
+    directory: Path | None = None
+    """What is kept of what others push; and where the store is, to see whether its disk has room."""
     tls: Tls | None = None
     client_tls: ServerTls | None = None
 
@@ -97,6 +103,8 @@ class ManagerService:
             keep=self._keep_nodes,
             may_call=self._policy.permits_url,
         )
+        self.quota = Quota(settings.quota, self._is_known, settings.directory)
+        store.limit(self.quota)
         self._missing = MissingPayloads()
         self._tessera = self._open_tessera(keys)
         self._claims = Claims(keys, self._peers, self._sender)
@@ -163,6 +171,10 @@ class ManagerService:
     def _open_tessera(self, keys: KeyRing) -> TesseraNodes | None:
         urls = self._settings.tessera_nodes
         return TesseraNodes(keys, urls, self._sender, lambda: self._peers.view.url) if urls else None
+
+    def _is_known(self, key: bytes) -> bool:
+        """Whether a manager has said, when it was called, that it has `key`."""
+        return self._peers.has_answered_for(key) or (self._tessera is not None and key in self._tessera.places)
 
     def _client_routes(self) -> ClientRoutes:
         token = self._settings.token
