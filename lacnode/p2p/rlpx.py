@@ -27,7 +27,7 @@ class Limits:
     handshake: float = 10.0
     silence: float = 15.0
     sending: float = 30.0
-    farewell: float = 2.0
+    farewell: float = 1.0
 
 
 class ConnectionFailed(Exception):
