@@ -53,7 +53,7 @@ class BlockBuilder:
         try:
             opened = self._engine.open_block(parent.state_root, draft, ancestor_hash, within_limits=True)
             transactions = select(_Guarded(opened, self._permissions, parent), draft.gas_limit, candidates, limits)
-            executed = opened.close()
+            executed = opened.close(limits.budget)
         except SystemCallError as error:
             raise BlockRefused("system-call", str(error)) from None
         header = draft.with_changes(

@@ -36,7 +36,7 @@ class ChangedContracts:
         nonce = engine.accounts(header.state_root).nonce(sender)
         block = engine.open_block(header.state_root, next_header, ancestor_hash)
         receipt = block.add(_unsigned(sending, nonce, header.base_fee or 0), sender, budget)
-        executed = block.close()
+        executed = block.close(budget)
         self.succeeded = receipt.status == 1
         """Whether the transaction did what it was to do."""
         self.header = next_header.with_changes(state_root=executed.state_root)

@@ -159,9 +159,9 @@ class OpenBlock(Protocol):
         changed, and the block goes on."""
         ...
 
-    def close(self) -> ExecutedBlock:
+    def close(self, budget: ExecutionBudget = UNLIMITED) -> ExecutedBlock:
         """Pay the block's reward and reckon the roots. The block takes no more transactions. SystemCallError if a call that
-        ends every block fails."""
+        ends every block fails, ExecutionInterruptedError when `budget` says so."""
         ...
 
     def run_privately(

@@ -10,6 +10,7 @@ refers to a node is its hash, or the node itself when its encoding is shorter th
 
 from collections.abc import Callable, Mapping, Sequence
 
+from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
 from lacnode.primitives.rlp import RlpItem
@@ -18,6 +19,9 @@ Node = list[RlpItem]
 ReadNode = Callable[[bytes], bytes | None]
 Change = tuple[bytes, bytes]
 """Nibbles of a key (one a byte) and its new value, empty to delete."""
+
+CHECK_EVERY_BRANCHES = 100
+"""Branches that are changed between two looks at the budget: about a thousand nodes, 20 ms."""
 
 _NIBBLES = [bytes([byte >> 4, byte & 15]) for byte in range(256)]
 
@@ -67,11 +71,15 @@ def _walk(root: bytes, path: bytes, read: ReadNode) -> tuple[bytes, list[bytes]]
     return b"", nodes
 
 
-def update(root: bytes, changes: Mapping[bytes, bytes], read: ReadNode) -> tuple[bytes, dict[bytes, bytes]]:
-    """The root after `changes` (key to value, empty deletes), and the new nodes by hash."""
+def update(
+    root: bytes, changes: Mapping[bytes, bytes], read: ReadNode, budget: ExecutionBudget = UNLIMITED
+) -> tuple[bytes, dict[bytes, bytes]]:
+    """The root after `changes` (key to value, empty deletes), and the new nodes by hash; ExecutionInterruptedError when
+    `budget` says so."""
+    budget.check()
     if not changes:
         return root, {}
-    writer = _Writer(read)
+    writer = _Writer(read, budget)
     batch = sorted((nibbles_of(key), value) for key, value in changes.items())
     node = writer.changed(None if root == EMPTY_TRIE_ROOT else writer.load(root), batch, 0)
     return writer.finish(node), writer.nodes
@@ -80,9 +88,11 @@ def update(root: bytes, changes: Mapping[bytes, bytes], read: ReadNode) -> tuple
 class _Writer:
     """One batch. `Node` values not yet referred to are kept as lists; `refer` turns one into a reference."""
 
-    def __init__(self, read: ReadNode) -> None:
+    def __init__(self, read: ReadNode, budget: ExecutionBudget) -> None:
         self.nodes: dict[bytes, bytes] = {}
         self._read = read
+        self._budget = budget
+        self._branches = 0
 
     def load(self, reference: RlpItem) -> Node:
         """The node behind a reference."""
@@ -137,6 +147,9 @@ class _Writer:
         return branch
 
     def _changed_branch(self, branch: Node, changes: Sequence[Change], depth: int) -> Node | None:
+        self._branches += 1
+        if self._branches % CHECK_EVERY_BRANCHES == 0:
+            self._budget.check()
         fresh: dict[int, Node | None] = {}
         position = 0
         if len(changes[0][0]) == depth:

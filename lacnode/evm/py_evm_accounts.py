@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
+from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import NodeStore
 from lacnode.evm.merkle_trie import lookup, update
 from lacnode.primitives import rlp
@@ -312,13 +313,14 @@ class Accounts:
         if root != self._root:
             raise ValueError("a state root is made, not set")
 
-    def make_state_root(self) -> bytes:
-        """Write what changed to the tries; the new root. Nothing done before can be undone after it."""
+    def make_state_root(self, budget: ExecutionBudget = UNLIMITED) -> bytes:
+        """Write what changed to the tries; the new root. Nothing done before can be undone after it. After
+        ExecutionInterruptedError, when `budget` says so, the accounts are of no use any more."""
         self._settle()
         for address in self._changed_slots.keys() | self._cleared:
-            self._write_storage(address)
+            self._write_storage(address, budget)
         changes = {hashed(address): self._encoded(address) for address in self._changed}
-        self._root, nodes = update(self._root, changes, self.get)
+        self._root, nodes = update(self._root, changes, self.get, budget)
         self.nodes.update(nodes)
         self._changed.clear()
         self._changed_slots.clear()
@@ -329,13 +331,13 @@ class Accounts:
         account = self._accounts[address]
         return b"" if account is None else account.encode()
 
-    def _write_storage(self, address: bytes) -> None:
+    def _write_storage(self, address: bytes, budget: ExecutionBudget) -> None:
         account = self._read(address)
         if account is None:
             return
         base = EMPTY_TRIE_ROOT if address in self._cleared else account.storage_root
         changes = self._slot_changes(address, self._changed_slots.get(address, ()))
-        root, nodes = update(base, changes, self.get)
+        root, nodes = update(base, changes, self.get, budget)
         self.nodes.update(nodes)
         if root != account.storage_root:
             self._accounts[address] = account._replace(storage_root=root)

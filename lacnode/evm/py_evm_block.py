@@ -169,19 +169,20 @@ class PyEvmBlock:
         self._created.append(created_address(sender, transaction.nonce) if transaction.is_creation else None)
         return receipt
 
-    def close(self) -> ExecutedBlock:
-        """Make the calls that end a block, pay its reward and reckon the roots."""
-        self._state.budget = self._engine_budget
+    def close(self, budget: ExecutionBudget = UNLIMITED) -> ExecutedBlock:
+        """Make the calls that end a block, pay its reward and reckon the roots (see `engine.OpenBlock`)."""
+        budget = budget.joined_with(self._engine_budget)
+        self._state.budget = budget
         self._limits.begin()
         end_block(self._state, self._fork, self._spec)
         reward = self._spec.ibft.at(self._header.number).block_reward
         if reward:
             self._state.delta_balance(self._state.coinbase, reward)
-        root = self._accounts.make_state_root()
+        root = self._accounts.make_state_root(budget)
         return ExecutedBlock(
             state_root=root,
-            transactions_root=ordered_root([transaction.raw for transaction in self._transactions]),
-            receipts_root=ordered_root([receipt.encode() for receipt in self._receipts]),
+            transactions_root=ordered_root([transaction.raw for transaction in self._transactions], budget.check),
+            receipts_root=ordered_root([_encoded(receipt, budget) for receipt in self._receipts], budget.check),
             logs_bloom=union(receipt.logs_bloom for receipt in self._receipts),
             gas_used=self._total_gas,
             receipts=tuple(self._receipts),
@@ -255,6 +256,11 @@ def revert_reason(computation: Any) -> bytes | None:
     if computation.is_error and isinstance(computation.error, Revert):
         return bytes(computation.output)
     return None
+
+
+def _encoded(receipt: Receipt, budget: ExecutionBudget) -> bytes:
+    budget.check()
+    return receipt.encode()
 
 
 def _log_bytes(computation: Any) -> int:

@@ -94,7 +94,7 @@ class PyEvmEngine:
                 raise ExecutionError(
                     f"transaction {index} (0x{transaction.hash.hex()}): {rejected.reason.name}, {rejected}"
                 ) from None
-        return block.close()
+        return block.close(budget)
 
     def _changes_nothing(self, header: BlockHeader) -> bool:
         """Whether a block without transactions leaves the state as it is: no reward, no system calls."""

@@ -4,7 +4,7 @@ It is the root of the Merkle Patricia trie that holds each value under its RLP-e
 computed and nothing is kept, so that consensus can compare a body with its header without knowing any store.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
@@ -14,15 +14,20 @@ _Entry = tuple[str, bytes]
 """The nibbles of a position as hexadecimal digits, and the value there."""
 
 
-def ordered_root(values: Sequence[bytes]) -> bytes:
-    """The 32-byte root of `values`, none of which is empty."""
+def _go_on() -> None:
+    """Nothing interrupts it."""
+
+
+def ordered_root(values: Sequence[bytes], check: Callable[[], None] = _go_on) -> bytes:
+    """The 32-byte root of `values`, none of which is empty. `check` is called for every few of them: what it raises ends
+    the work."""
     if not values:
         return EMPTY_TRIE_ROOT
     entries = sorted((rlp.encode(rlp.scalar(position)).hex(), value) for position, value in enumerate(values))
-    return keccak256(rlp.encode(_node(entries, 0)))
+    return keccak256(rlp.encode(_node(entries, 0, check)))
 
 
-def _node(entries: Sequence[_Entry], depth: int) -> RlpValue:
+def _node(entries: Sequence[_Entry], depth: int, check: Callable[[], None]) -> RlpValue:
     """The node above `entries`, which are sorted and share their first `depth` nibbles."""
     first, last = entries[0][0], entries[-1][0]
     if len(entries) == 1:
@@ -30,12 +35,13 @@ def _node(entries: Sequence[_Entry], depth: int) -> RlpValue:
     shared = depth
     while first[shared] == last[shared]:
         shared += 1
-    branch = _branch(entries, shared)
+    branch = _branch(entries, shared, check)
     return branch if shared == depth else [_packed(first[depth:shared], is_leaf=False), _reference(branch)]
 
 
-def _branch(entries: Sequence[_Entry], depth: int) -> RlpValue:
+def _branch(entries: Sequence[_Entry], depth: int, check: Callable[[], None]) -> RlpValue:
     """A node with a child for each nibble at `depth`. No position's encoding begins another's, so it has no value."""
+    check()
     children: list[RlpValue] = [b""] * 17
     begin = 0
     while begin < len(entries):
@@ -43,7 +49,7 @@ def _branch(entries: Sequence[_Entry], depth: int) -> RlpValue:
         end = begin + 1
         while end < len(entries) and entries[end][0][depth] == nibble:
             end += 1
-        children[int(nibble, 16)] = _reference(_node(entries[begin:end], depth + 1))
+        children[int(nibble, 16)] = _reference(_node(entries[begin:end], depth + 1, check))
         begin = end
     return children
 

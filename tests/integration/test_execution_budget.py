@@ -126,6 +126,18 @@ def test_memory_that_was_given_back_is_not_counted() -> None:
     assert limited(net).add(heavy(), RICH.address).status == 1
 
 
+def test_a_block_that_is_cancelled_is_not_closed() -> None:
+    net, budget, stopping = Network(), ExecutionBudget(), ExecutionBudget()
+    engine = PyEvmEngine(net.spec, net.store, stopping)
+    for cancelled in (budget, stopping):
+        block = engine.open_block(net.header.state_root, net.next_header(), hash_of)
+        block.add(signed(RICH, 0, to=FRIEND), RICH.address, budget)
+        cancelled.cancel()
+        with pytest.raises(ExecutionCancelledError):
+            block.close(budget if cancelled is budget else ExecutionBudget())
+        budget = ExecutionBudget()
+
+
 def test_what_a_transaction_changes_makes_the_block_slower_to_close() -> None:
     net = Network(contract(WRITE_TEN_SLOTS), **FORKS)
     block = net.open(base_fee=0)

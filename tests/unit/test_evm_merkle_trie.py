@@ -1,5 +1,7 @@
 """The batch trie against the `trie` package, which is py-evm's own."""
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trie.hexary import HexaryTrie
 
+from lacnode.evm.budget import ExecutionBudget, ExecutionCancelledError
 from lacnode.evm.merkle_trie import MissingNode, lookup, prove, update
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
@@ -48,6 +51,35 @@ def test_ordered_roots_are_those_of_transactions_and_receipts(values: list[bytes
     for index, value in enumerate(values):
         oracle.set(rlp.encode(rlp.scalar(index)), value)
     assert ordered_root(values) == oracle.root_hash
+
+
+class Counted(ExecutionBudget):
+    """A budget that ends at a certain look."""
+
+    def __init__(self, last: float) -> None:
+        super().__init__()
+        self.looks, self.last = 0, last
+
+    def check(self) -> None:
+        self.looks += 1
+        if self.looks > self.last:
+            raise ExecutionCancelledError
+
+
+def test_work_on_a_trie_looks_at_its_budget_now_and_then_and_ends_with_it() -> None:
+    changes = {keccak256(n.to_bytes(2)): b"v" for n in range(5_000)}
+    values = list(changes)
+    kinds: list[Callable[[Counted], object]] = [
+        lambda budget: update(EMPTY_TRIE_ROOT, changes, dict[bytes, bytes]().get, budget),
+        lambda budget: ordered_root(values, budget.check),
+    ]
+    for work in kinds:
+        whole = Counted(math.inf)
+        work(whole)
+        assert whole.looks >= len(changes) // 1_000
+        for last in (0, whole.looks // 2, whole.looks - 1):
+            with pytest.raises(ExecutionCancelledError):
+                work(Counted(last))
 
 
 def test_old_roots_stay_readable() -> None:
