@@ -103,12 +103,18 @@ async def stranger() -> AsyncIterator[Stranger]:
 
 @asynccontextmanager
 async def manager(
-    pair: KeyPair, *others: str, known: dict[bytes, str] | None = None, recover: bool = False
+    pair: KeyPair,
+    *others: str,
+    known: dict[bytes, str] | None = None,
+    recover: bool = False,
+    only_proven: bool | None = None,
 ) -> AsyncIterator[ManagerService]:
     """A running one with both ports."""
     store = PayloadStore()
     store.put_known_nodes(known or {})
-    service = ManagerService(KeyRing([pair]), store, ServiceSettings(other_nodes=others, recover=recover))
+    service = ManagerService(
+        KeyRing([pair]), store, ServiceSettings(other_nodes=others, recover=recover, only_proven=only_proven)
+    )
     async with trio.open_nursery() as nursery:
         await nursery.start(service.run)
         yield service
@@ -164,7 +170,7 @@ class TestWhatTheyAnswer:
     async def test_to_a_payload_is_no_delivery(
         self, answer: bytes | Callable[[trio.SocketStream], Awaitable[None]]
     ) -> None:
-        async with stranger() as evil, manager(A, known={EVIL.public: evil.url}) as a:
+        async with stranger() as evil, manager(A, known={EVIL.public: evil.url}, only_proven=False) as a:
             evil.answers["/push"] = answer
             assert await refusal(a, EVIL) == "NodePropagatingToAllPeers"
 
@@ -183,12 +189,16 @@ class TestWhatTheyAnswer:
         """As an Orion must, which knows no path of ours; who does not answer at all is not called twice."""
         async with stranger() as other, manager(B) as b:
             other.answers |= {"/lacnode/push": answer, "/push": response(b"another digest")}
-            async with manager(A, known={EVIL.public: other.url, B.public: url_of(b)}) as a:
+            async with manager(A, known={EVIL.public: other.url, B.public: url_of(b)}, only_proven=False) as a:
                 assert await refusal(a, EVIL, B) == "NodePropagatingToAllPeers"
             assert [path for path in other.asked if path.endswith("/push")] == asked
 
     async def test_that_the_answer_is_elsewhere_is_not_followed(self) -> None:
-        async with stranger() as evil, stranger() as inner, manager(A, known={EVIL.public: evil.url}) as a:
+        async with (
+            stranger() as evil,
+            stranger() as inner,
+            manager(A, known={EVIL.public: evil.url}, only_proven=False) as a,
+        ):
             evil.answers["/push"] = response(b"", f"Location: {inner.url}/push", status="307 Temporary Redirect")
             assert await refusal(a, EVIL) == "NodePropagatingToAllPeers"
             assert "/push" not in inner.asked
@@ -264,6 +274,18 @@ class TestWhatTheyAnnounce:
                 async with manager(B, url_of(a)) as b:
                     assert await delivers(a, b)
                     assert "/push" not in evil.asked
+
+    async def test_a_key_before_its_owner_comes_gets_them_nothing(self) -> None:
+        """The stranger answers a push as whoever has it would, and knows no path of ours, like an Orion."""
+        async with stranger() as evil:
+            evil.announces(B.public)
+            unknown = response(b"", status="404 Not Found")
+            evil.answers |= {"/lacnode/prove": unknown, "/lacnode/push": unknown, "/push": response(b"a digest")}
+            async with manager(A) as a:
+                a._peers.learn(NetworkView(evil.url, (evil.url,), {B.public: evil.url}))
+                assert await refusal(a, B) == "NodeMissingPeerUrl"
+                assert "/lacnode/prove" in evil.asked
+                assert not {"/push", "/lacnode/push"} & set(evil.asked)
 
 
 class TestWhatTheySend:

@@ -1,18 +1,26 @@
 """Two managers that say to have one key: who proves it has it, and who is asked for proofs."""
 
+from collections.abc import Mapping
+
 import nacl.bindings
 import pytest
 
 from lacnode.privacy.keys import KeyPair, KeyRing, to_text
+from lacnode.privacy.manager.audit import exported
 from lacnode.privacy.manager.cbor import decode_map, encode_map
 from lacnode.privacy.manager.claims import LOOK_AGAIN, Claims
+from lacnode.privacy.manager.group_record import GroupRecord, encode_group
+from lacnode.privacy.manager.key_proofs import PROVEN_SECONDS, KeyProofs, KeyStanding
 from lacnode.privacy.manager.local import LocalTransactionManager
 from lacnode.privacy.manager.network_view import NetworkView
-from lacnode.privacy.manager.payload import BOX_SIZE
+from lacnode.privacy.manager.payload import BOX_SIZE, decode_payload
 from lacnode.privacy.manager.payload_store import PayloadStore
+from lacnode.privacy.manager.peer_paths import PUSH
+from lacnode.privacy.manager.peer_sender import REFUSED
 from lacnode.privacy.manager.peers import MAX_RIVALS, Peers
 from lacnode.privacy.manager.proof import PROVE, ProofDesk, is_proven
-from lacnode.privacy.transaction_manager import ManagerError
+from lacnode.privacy.manager.proven_group import encode_proven_group
+from lacnode.privacy.transaction_manager import GroupType, ManagerError
 from tests.logs import logs_of_this_thread
 from tests.manager_network import Network
 
@@ -167,7 +175,7 @@ class TestOnlyProven:
     def test_nothing_is_sent_to_who_does_not_prove_the_recipients_key(self) -> None:
         scene = Scene(ELSEWHERE)
         a = LocalTransactionManager(
-            KeyRing([A]), PayloadStore(), scene.peers, scene.network, proven=scene.claims.is_proven
+            KeyRing([A]), PayloadStore(), scene.peers, scene.network, proofs=KeyProofs(KeyRing([A]), scene.network)
         )
         with pytest.raises(ManagerError, match=r"^NodeMissingPeerUrl$") as refused:
             a.send(b"secret", None, [B.public])
@@ -185,7 +193,99 @@ class TestOnlyProven:
                 asked.append(path)
                 return scene.network._one(url, path, body)
 
-        claims = Claims(KeyRing([A]), scene.peers, Counting())
-        assert claims.is_proven(B.public, HOME)
-        assert claims.is_proven(B.public, HOME)
+        now = [1000.0]
+        proofs = KeyProofs(KeyRing([A]), Counting(), clock=lambda: now[0])
+        for _ in range(2):
+            assert proofs.standings({B.public: HOME}) == {B.public: KeyStanding.PROVEN}
         assert asked == [PROVE]
+        now[0] += PROVEN_SECONDS
+        proofs.standings({B.public: HOME})
+        assert asked == [PROVE, PROVE]
+
+    def test_by_default_who_claims_a_key_first_confirms_nothing(self) -> None:
+        """Attack: a key that is not there yet, claimed by who knows no path of ours, as an Orion, and confirms pushes."""
+        scene = Confirming(ELSEWHERE)
+        with pytest.raises(ManagerError, match=r"^NodeMissingPeerUrl$"):
+            scene.sender().send(b"secret", None, [B.public])
+        assert scene.pushed == []
+
+    def test_an_orion_that_the_operator_names_needs_no_proof_and_is_told_of(self) -> None:
+        scene = Confirming(ELSEWHERE)
+        store = PayloadStore()
+        with logs_of_this_thread() as logs:
+            scene.sender(ELSEWHERE + "/", store=store).send(b"secret", None, [B.public])
+        assert scene.pushed == [PUSH]
+        assert any("gives no proof of its key" in entry["event"] for entry in logs)
+        (entry,) = exported(store)
+        assert (entry["result"], entry["unproven"]) == ("ok", [to_text(B.public)])
+
+    def test_a_lacnode_proves_its_keys_wherever_it_is(self) -> None:
+        """Named by the operator or not: who gives a false proof is no Orion. A lacnode that does not have the key confirms
+        nothing that is sent to it."""
+        scene = Scene(ELSEWHERE)
+
+        class Lying(Network):
+            def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
+                return dict.fromkeys(bodies, encode_map({"nonce": bytes(24), "box": bytes(100)}))
+
+        assert KeyProofs(KeyRing([A]), Lying(), (ELSEWHERE,)).standings({B.public: ELSEWHERE}) == {
+            B.public: KeyStanding.REFUSED
+        }
+        proofs = KeyProofs(KeyRing([A]), scene.network, (HOME, ELSEWHERE))
+        assert proofs.standings({B.public: HOME}) == {B.public: KeyStanding.PROVEN}
+        a = LocalTransactionManager(KeyRing([A]), PayloadStore(), scene.peers, scene.network, proofs=proofs)
+        with pytest.raises(ManagerError, match=r"^NodePropagatingToAllPeers$"):
+            a.send(b"secret", None, [B.public])
+
+    def test_of_what_is_proven_the_audit_says_nothing(self) -> None:
+        scene, store = Scene(HOME), PayloadStore()
+        proofs = KeyProofs(KeyRing([A]), scene.network)
+        LocalTransactionManager(KeyRing([A]), store, scene.peers, scene.network, proofs=proofs).send(
+            b"x", None, [B.public]
+        )
+        (entry,) = exported(store)
+        assert "unproven" not in entry
+
+    def test_a_manager_that_is_away_is_sent_nothing_and_the_payload_is_kept_for_it(self) -> None:
+        scene, store = Scene(HOME), PayloadStore()
+        proofs = KeyProofs(KeyRing([A]), scene.network)
+        a = LocalTransactionManager(KeyRing([A]), store, scene.peers, scene.network, proofs=proofs)
+        scene.network.down.add(HOME)
+        with pytest.raises(ManagerError, match=r"^NodePropagatingToAllPeers$"):
+            a.send(b"secret", None, [B.public])
+        (kept,) = store.payloads_of(B.public, 0, 10)
+        scene.network.down.clear()
+        a.send(b"again", None, [B.public])
+        assert B.public in kept.parties
+
+    def test_groups_are_told_with_a_proof_unless_a_member_may_have_an_orion(self) -> None:
+        record = GroupRecord((A.public, B.public), "", "", True, GroupType.PANTHEON, b"seed")
+        scene = Confirming(ELSEWHERE)
+        with pytest.raises(ManagerError, match="PrivacyGroupNotStored"):
+            scene.sender().group_pushed(encode_group(record))
+        scene.sender(ELSEWHERE).group_pushed(encode_group(record))
+        body = encode_proven_group(record, B, A.public)
+        assert body is not None
+        scene.sender().proven_group_pushed(body)
+
+
+class Confirming(Scene):
+    """Whoever is at ELSEWHERE knows no path of ours and confirms every payload, without being able to read it."""
+
+    def __init__(self, known: str) -> None:
+        super().__init__(known)
+        self.pushed: list[str] = []
+
+    def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
+        return {url: self.confirmed(path, body) for url, body in bodies.items()}
+
+    def confirmed(self, path: str, body: bytes) -> bytes:
+        if path != PUSH:
+            return REFUSED
+        self.pushed.append(path)
+        return to_text(decode_payload(body).key).encode()
+
+    def sender(self, *named: str, store: PayloadStore | None = None) -> LocalTransactionManager:
+        """A's manager, whose operator names the URLs `named`."""
+        proofs = KeyProofs(KeyRing([A]), self, named)
+        return LocalTransactionManager(KeyRing([A]), store or PayloadStore(), self.peers, self, proofs=proofs)

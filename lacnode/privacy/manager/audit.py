@@ -16,11 +16,17 @@ class AuditBroken(Exception):
 
 
 def audit_entry(
-    event: str, digest: bytes, sender: bytes, recipients: Sequence[bytes], group: bytes, result: str = "ok"
+    event: str,
+    digest: bytes,
+    sender: bytes,
+    recipients: Sequence[bytes],
+    group: bytes,
+    result: str = "ok",
+    unproven: Sequence[bytes] = (),
 ) -> bytes:
     """One line, as of now: `event` is sent, received, group-created, group-deleted or recovered; digest and group are 32
-    bytes."""
-    line = {
+    bytes. `unproven` are the recipients whose managers have not proven their keys; there is no such field without any."""
+    line: dict[str, Any] = {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "event": event,
         "digest": to_text(digest),
@@ -29,6 +35,8 @@ def audit_entry(
         "privacyGroupId": to_text(group),
         "result": result,
     }
+    if unproven:
+        line["unproven"] = [to_text(key) for key in unproven]
     return json.dumps(line, separators=(",", ":")).encode()
 
 

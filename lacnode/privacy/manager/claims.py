@@ -35,27 +35,12 @@ class Claims:
         self._clock = clock
         self._lock = threading.Lock()
         self._seen: dict[tuple[bytes, str], float] = {}
-        self._proven: set[tuple[bytes, str]] = set()
 
     def settle(self) -> None:
         """Look at what was claimed since the last time."""
         for key, url in self._peers.take_rivals():
             if self._is_due(key, url):
                 self._look_at(key, url)
-
-    def is_proven(self, key: bytes, url: str) -> bool:
-        """Whether the manager at `url` has proven `key`, now or before."""
-        place = (key, url)
-        with self._lock:
-            if place in self._proven:
-                return True
-        if not is_proven(self._keys.sender(None), key, url, self._sender):
-            return False
-        with self._lock:
-            if len(self._proven) >= MAX_REMEMBERED:
-                self._proven.clear()
-            self._proven.add(place)
-        return True
 
     def _is_due(self, key: bytes, url: str) -> bool:
         with self._lock:

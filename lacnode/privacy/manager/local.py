@@ -5,20 +5,22 @@ be opened. Must not hold plaintext longer than a call, nor log it.
 """
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
 import structlog
 
-from lacnode.privacy.keys import KEY_SIZE, KeyRing, to_text
+from lacnode.privacy.keys import KeyRing, to_text
 from lacnode.privacy.manager.audit import audit_entry
 from lacnode.privacy.manager.cbor import CborError
 from lacnode.privacy.manager.database import StoreError
 from lacnode.privacy.manager.delivery import Delivery
 from lacnode.privacy.manager.group_acceptance import GroupRefusedError, accepted, recovered
 from lacnode.privacy.manager.group_record import GroupRecord, decode_group
+from lacnode.privacy.manager.key_proofs import KeyProofs
 from lacnode.privacy.manager.known_groups import KnownGroups
+from lacnode.privacy.manager.member_places import MemberPlaces, NoPlaceError, Places
 from lacnode.privacy.manager.missing import MissingPayloads
 from lacnode.privacy.manager.network_view import NetworkView, decode_view
 from lacnode.privacy.manager.payload import (
@@ -59,8 +61,8 @@ NAMED_AT_MOST = 10
 
 
 class LocalTransactionManager:
-    """A TransactionManager, and the answers to its peers. ManagerUnreachable stands for a store that fails. With `proven`,
-    nothing is sent to a manager that has not proven the recipient's key."""
+    """A TransactionManager, and the answers to its peers. ManagerUnreachable stands for a store that fails. With `proofs`,
+    nothing is sent to a manager that should prove the recipient's key and does not."""
 
     def __init__(
         self,
@@ -70,7 +72,7 @@ class LocalTransactionManager:
         sender: PeerSender,
         always_send_to: Sequence[bytes] = (),
         missing: MissingPayloads | None = None,
-        proven: Callable[[bytes, str], bool] | None = None,
+        proofs: KeyProofs | None = None,
         tessera: TesseraNodes | None = None,
     ) -> None:
         self._keys = keys
@@ -78,8 +80,8 @@ class LocalTransactionManager:
         self._peers = peers
         self._always = tuple(always_send_to)
         self._missing = missing
-        self._proven = proven
         self._tessera = tessera
+        self._places = MemberPlaces(peers, tessera, proofs)
         self._delivery = Delivery(sender, tessera)
         self._groups = KnownGroups(
             lambda group_id: self._guarded(store.group, group_id),
@@ -150,9 +152,9 @@ class LocalTransactionManager:
         if not 0 < len(payload) <= MAX_PAYLOAD:
             raise ManagerError("InvalidPayload", f"from 1 to {MAX_PAYLOAD} bytes were expected, found {len(payload)}")
         recipients = [member for member in dict.fromkeys(members) if member != own]
-        places = {member: self._place(member) for member in recipients if self._keys.pair_of(member) is None}
+        places = self._placed(recipients)
         if new is not None:
-            self._check_shareable(new, places)
+            self._check_shareable(new, places.urls)
         try:
             sealed = encrypt(payload, self._keys.sender(own), recipients, group_id)
         except (ValueError, RuntimeError):
@@ -162,28 +164,22 @@ class LocalTransactionManager:
         if new is not None:
             self._guarded(self._store.settle_group, new.id, lambda known: _kept_as_legacy(new, known))
         told_of = set(named) & set(recipients)
-        reached = self._delivery.payload(sealed, self._keys.sender(own), parties, places, told_of)
-        left_out = [member for member, url in places.items() if url not in reached]
+        reached = self._delivery.payload(sealed, self._keys.sender(own), parties, places.answering, told_of)
+        left_out = places.not_in(reached)
         result = "not delivered to all" if left_out else "ok"
-        entry = audit_entry("sent", sealed.key, own, recipients, group_id, result)
+        entry = audit_entry("sent", sealed.key, own, recipients, group_id, result, places.unproven)
         self._guarded(self._store.append_audit, entry)
         if left_out:
             raise ManagerError("NodePropagatingToAllPeers", f"not delivered to {_named(left_out)}")
         return sealed.key
 
-    def _place(self, member: bytes) -> str:
-        if len(member) != KEY_SIZE:
-            raise ManagerError("EnclaveDecodePublicKey", f"a key of {KEY_SIZE} bytes was expected, found {len(member)}")
-        url = self._peers.url_of(member)
-        if url is None and self._tessera is not None:
-            url = self._tessera.url_of(member)
-            if url is not None:
-                return url
-        if url is None:
-            raise ManagerError("NodeMissingPeerUrl", f"no manager has said that it has the key {to_text(member)}")
-        if self._proven is not None and not self._proven(member, url):
-            raise ManagerError("NodeMissingPeerUrl", f"the manager at {url} does not prove its key {to_text(member)}")
-        return url
+    def _placed(self, members: Iterable[bytes]) -> Places:
+        """Where the managers of `members` are that are not own keys, and how far that is proven; ManagerError."""
+        others = [member for member in members if self._keys.pair_of(member) is None]
+        try:
+            return self._places.of(others)
+        except NoPlaceError as error:
+            raise ManagerError(error.code, str(error)) from None
 
     def receive(self, key: bytes, to: bytes | None = None) -> ReceivedPayload:
         """See TransactionManager."""
@@ -218,8 +214,8 @@ class LocalTransactionManager:
         seed = secrets.token_bytes(SEED_SIZE) if seed is None else seed
         record = GroupRecord(distinct, name, description, True, GroupType.PANTHEON, seed)
         self._check_new(record)
-        self._spread(record, own)
-        entry = audit_entry("group-created", bytes(32), own, distinct, record.id)
+        unproven = self._spread(record, own)
+        entry = audit_entry("group-created", bytes(32), own, distinct, record.id, unproven=unproven)
         self._guarded(self._store.put_group, record, entry)
         return record.group
 
@@ -239,18 +235,20 @@ class LocalTransactionManager:
         if record.type is GroupType.LEGACY:
             raise ManagerError("PrivacyGroupNotDeleted", "it is a group of recipients, which is there without a record")
         gone = replace(record, active=False)
-        self._spread(gone, own)
-        entry = audit_entry("group-deleted", bytes(32), own, record.members, group_id)
+        unproven = self._spread(gone, own)
+        entry = audit_entry("group-deleted", bytes(32), own, record.members, group_id, unproven=unproven)
         self._guarded(self._store.put_group, gone, entry)
         return group_id
 
-    def _spread(self, record: GroupRecord, own: bytes) -> None:
-        places = {member: self._place(member) for member in record.members if self._keys.pair_of(member) is None}
-        self._check_shareable(record, places)
-        reached = self._delivery.group(record, self._keys.sender(own), places)
-        left_out = [member for member, url in places.items() if url not in reached]
+    def _spread(self, record: GroupRecord, own: bytes) -> Sequence[bytes]:
+        """Tell the other members' managers of a group; the members that these do not prove."""
+        places = self._placed(record.members)
+        self._check_shareable(record, places.urls)
+        reached = self._delivery.group(record, self._keys.sender(own), places.answering)
+        left_out = places.not_in(reached)
         if left_out:
             raise ManagerError("PrivacyGroupNotPushed", f"not told to {_named(left_out)}")
+        return places.unproven
 
     def _check_shareable(self, record: GroupRecord, places: Mapping[bytes, str]) -> None:
         if self._delivery.tesseras(places.values()) and not is_shareable(record.members, record.seed):
@@ -375,6 +373,8 @@ class LocalTransactionManager:
     def accept_group(self, record: GroupRecord, teller: bytes | None = None) -> None:
         """Keep what is new of a group that a peer tells of (see `group_acceptance`, there also `teller`). ManagerError
         `PrivacyGroupNotStored` if it is refused, or if no own key is a member."""
+        if teller is None and not self._places.may_tell_without_proof(record.members):
+            raise ManagerError("PrivacyGroupNotStored", "who tells it proves no key, and every member's manager could")
         self._settle_group(record, lambda known: accepted(record, known, teller), is_pushed=True)
 
     def group_recovered(self, record: GroupRecord, teller: bytes) -> None:

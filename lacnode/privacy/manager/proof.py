@@ -7,7 +7,8 @@ as long as a key, so that no payload can be made of it. Orion answers with 404. 
 
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from enum import Enum
 
 import nacl.bindings
 import nacl.exceptions
@@ -52,19 +53,47 @@ class ProofDesk:
         return encode_map({"nonce": nonce, "box": box})
 
 
+class ProofAnswer(Enum):
+    """What a manager does that is asked for a proof: it gives one, gives a false one, refuses as one that does not know the
+    path, or does not answer."""
+
+    PROVES = "proves"
+    REFUSES = "refuses"
+    FAILS = "fails"
+    SILENT = "silent"
+
+
+def ask_proofs(own: KeyPair, places: Mapping[bytes, str], sender: PeerSender) -> dict[bytes, ProofAnswer]:
+    """How the manager at the URL of each key proves to `own` that it has the private key. Each URL is asked for one key at
+    a time, all URLs at once: as long as a call takes for each key of one manager."""
+    answers: dict[bytes, ProofAnswer] = {}
+    while left := {key: url for key, url in places.items() if key not in answers}:
+        questions = {url: (key, secrets.token_bytes(KEY_SIZE)) for key, url in left.items()}
+        requests = {
+            url: encode_map({"from": own.public, "of": key, "challenge": challenge})
+            for url, (key, challenge) in questions.items()
+        }
+        found = sender.post(PROVE, requests)
+        for url, (key, challenge) in questions.items():
+            answers[key] = _judged(found.get(url), own, key, url, challenge)
+    return answers
+
+
 def is_proven(own: KeyPair, key: bytes, url: str, sender: PeerSender) -> bool:
     """Whether the manager at `url` proves to `own` that it has the private key of `key`. As long as a call takes."""
-    challenge = secrets.token_bytes(KEY_SIZE)
-    request = encode_map({"from": own.public, "of": key, "challenge": challenge})
-    answer = sender.post(PROVE, {url: request}).get(url)
+    return ask_proofs(own, {key: url}, sender)[key] is ProofAnswer.PROVES
+
+
+def _judged(answer: bytes | None, own: KeyPair, key: bytes, url: str, challenge: bytes) -> ProofAnswer:
     if not answer:
-        return False
+        return ProofAnswer.SILENT if answer is None else ProofAnswer.REFUSES
     try:
         sealed = decode_map(answer, "proof")
         box, nonce = sealed.bytes("box"), sealed.bytes("nonce", NONCE_SIZE)
         said = decode_map(nacl.bindings.crypto_box_open(box, nonce, key, own.private), "proof")
         proven, at = said.bytes("proves", KEY_SIZE), said.take("at", str)
-        return hmac.compare_digest(proven, challenge) and same_place(at, url)
+        is_right = hmac.compare_digest(proven, challenge) and same_place(at, url)
     except (CborError, nacl.exceptions.CryptoError, ValueError) as error:
         log.info(f"{url} proves nothing: {type(error).__name__}")
-        return False
+        return ProofAnswer.FAILS
+    return ProofAnswer.PROVES if is_right else ProofAnswer.FAILS

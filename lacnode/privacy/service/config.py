@@ -19,10 +19,11 @@ class ConfigError(Exception):
 @dataclass(frozen=True, slots=True)
 class ManagerConfig:
     """Orion's keys, by Orion's names. Ours: `clienttokenfile` (the token that clients must show), `alwaysrecover` (ask
-    for lost payloads at every start, not only when the store is empty), `onlyprovenkeys` (send only to managers that prove
-    their keys, which Orion does not), `tesseranodes` (the URLs of Tesseras in orion mode to exchange with),
-    `peerallowednetworks` and `peerdeniednetworks` (where managers that others announce may be called, and where not),
-    `knownkeysmegabytes`, `unknownkeysmegabytes` and `diskreservemegabytes` (how much is kept of what others push)."""
+    for lost payloads at every start, not only when the store is empty), `onlyprovenkeys` (which managers must prove their
+    keys before anything is sent to them: all, none, or, unless it is given, all but the Orions in `othernodes`),
+    `tesseranodes` (the URLs of Tesseras in orion mode to exchange with), `peerallowednetworks` and `peerdeniednetworks`
+    (where managers that others announce may be called, and where not), `knownkeysmegabytes`, `unknownkeysmegabytes` and
+    `diskreservemegabytes` (how much is kept of what others push)."""
 
     nodeurl: str = ""
     nodeport: int = 8080
@@ -44,23 +45,23 @@ class ManagerConfig:
     tlsservercert: str = "tls-server-cert.pem"
     tlsserverkey: str = "tls-server-key.pem"
     tlsserverchain: tuple[str, ...] = ()
-    tlsservertrust: str = "tofu"
+    tlsservertrust: str = "whitelist"
     tlsknownclients: str = "tls-known-clients"
     tlsclientcert: str = "tls-client-cert.pem"
     tlsclientkey: str = "tls-client-key.pem"
     tlsclientchain: tuple[str, ...] = ()
-    tlsclienttrust: str = "ca-or-tofu"
+    tlsclienttrust: str = "ca-or-whitelist"
     tlsknownservers: str = "tls-known-servers"
     clientconnectiontls: str = "off"
     clientconnectiontlsservercert: str = "client-connection-tls-server-cert.pem"
     clientconnectiontlsserverkey: str = "client-connection-tls-server-key.pem"
     clientconnectiontlsserverchain: tuple[str, ...] = ()
-    clientconnectiontlsservertrust: str = "tofu"
+    clientconnectiontlsservertrust: str = "whitelist"
     clientconnectiontlsknownclients: str = "client-connection-tls-known-clients"
     verbosity: int = 1
     clienttokenfile: str = ""
     alwaysrecover: bool = False
-    onlyprovenkeys: bool = False
+    onlyprovenkeys: bool | None = None
     tesseranodes: tuple[str, ...] = ()
     peerallowednetworks: tuple[str, ...] = ()
     peerdeniednetworks: tuple[str, ...] = ()
@@ -87,7 +88,9 @@ class ManagerConfig:
         raise ConfigError("storage: leveldb[:name], mapdb[:name], sql:<url> or memory was expected")
 
 
-_TYPES: dict[str, Any] = {field.name: field.type for field in fields(ManagerConfig)}
+_TYPES: dict[str, Any] = {
+    field.name: bool if field.type == bool | None else field.type for field in fields(ManagerConfig)
+}
 _PORTS = ("nodeport", "clientport")
 
 

@@ -19,6 +19,7 @@ from lacnode.privacy.keys import KeyRing
 from lacnode.privacy.manager.address_policy import AddressPolicy, Network
 from lacnode.privacy.manager.claims import Claims
 from lacnode.privacy.manager.database import StoreError
+from lacnode.privacy.manager.key_proofs import KeyProofs
 from lacnode.privacy.manager.local import LocalTransactionManager
 from lacnode.privacy.manager.missing import MissingPayloads
 from lacnode.privacy.manager.payload_store import PayloadStore
@@ -75,7 +76,7 @@ class ServiceSettings:
     tessera_nodes: Sequence[str] = ()
     always_send_to: Sequence[bytes] = ()
     recover: bool = False
-    only_proven: bool = False
+    only_proven: bool | None = None
     allowed_networks: Sequence[Network] = ()
     denied_networks: Sequence[Network] = ()
     """Where peers may be called, besides public addresses and the kinds that the URLs here are of; and where not."""
@@ -115,7 +116,7 @@ class ManagerService:
             self._sender,
             settings.always_send_to,
             self._missing,
-            self._claims.is_proven if settings.only_proven else None,
+            self._proofs(keys),
             self._tessera,
         )
         challenges = Challenges(keys)
@@ -167,6 +168,12 @@ class ManagerService:
     def close(self) -> None:
         """Let go of the store; call after `run` has ended."""
         self._store.close()
+
+    def _proofs(self, keys: KeyRing) -> KeyProofs | None:
+        """None if no key needs a proof. Unless every key needs one, those at the `other_nodes` that are Orions do not."""
+        if self._settings.only_proven is False:
+            return None
+        return KeyProofs(keys, self._sender, () if self._settings.only_proven else self._settings.other_nodes)
 
     def _open_tessera(self, keys: KeyRing) -> TesseraNodes | None:
         urls = self._settings.tessera_nodes

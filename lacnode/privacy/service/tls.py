@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
+import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -21,6 +22,8 @@ from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 
 from lacnode.privacy.service.fingerprints import Fingerprints, TlsError
+
+log = structlog.get_logger("privacy")
 
 CHAIN, LIST, FIRST_USE = "ca", "whitelist", "tofu"
 MODES = {
@@ -77,6 +80,11 @@ def trust_of(option: str, mode: str, file: Path) -> Trust:
     if mode not in MODES:
         raise TlsError(f"{option}: {', '.join(MODES)} was expected, found {mode}")
     chains, record = MODES[mode]
+    if record:
+        log.warning(
+            f"{option}: {mode} TRUSTS WHOEVER COMES FIRST: anyone with a new name is let in and remembered in {file}. "
+            f"Once everybody is in that file, {mode.replace(FIRST_USE, LIST)} keeps them and lets nobody else in"
+        )
     return Trust(chains, None if record is None else Fingerprints(file, record))
 
 
