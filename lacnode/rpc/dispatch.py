@@ -243,7 +243,8 @@ class Dispatcher:
         if self._authenticator is not None and not self._authenticator.permits(caller.user, call.method):
             raise errors.unauthorized()
         if method.arity is not None and parameter_count(call.params) != method.arity:
-            raise errors.invalid_params(f"exactly {method.arity} parameter(s) were expected")
+            expected = f"exactly {method.arity} parameter(s) were expected"
+            raise errors.RpcError(errors.INVALID_PARAMS, errors.INVALID_COUNT, expected)
         return method.handler
 
     def _services_for(self, caller: Caller, method: str) -> RpcServices:

@@ -54,6 +54,8 @@ def invalid_params(why: str | None = None) -> RpcError:
 
 
 INVALID_CALL, INVALID_BLOCK = "Invalid call params", "Invalid block param (block not found)"
+INVALID_BLOCK_NUMBER, INVALID_FILTER = "Invalid block number params", "Invalid filter params"
+INVALID_TRANSACTION_HASH, INVALID_COUNT = "Invalid transaction hash params", "Invalid number of params"
 """What Besu says of a parameter that is wrong, by the parameter's kind."""
 
 

@@ -10,7 +10,19 @@ from dataclasses import dataclass
 from lacnode.chain.log_filter import LogFilter
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import from_hex
-from lacnode.rpc.errors import LIMIT_EXCEEDED, RpcError, block_not_found, invalid_params, unknown_block
+from lacnode.rpc.errors import (
+    INVALID_BLOCK,
+    INVALID_BLOCK_NUMBER,
+    INVALID_FILTER,
+    INVALID_PARAMS,
+    INVALID_TRANSACTION_HASH,
+    LIMIT_EXCEEDED,
+    RpcError,
+    block_not_found,
+    invalid_params,
+    naming_parameter,
+    unknown_block,
+)
 from lacnode.rpc.reading import HasChain, Params
 
 MAX_UINT256 = 2**256 - 1
@@ -28,11 +40,43 @@ _NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
 _JAVA_LONG = re.compile(r"(?:0x|#)(?P<hexadecimal>[0-9a-f]+)|0(?P<octal>[0-7]+)|(?P<decimal>0|[1-9][0-9]*)")
 
 
+_MESSAGES = {
+    "block": INVALID_BLOCK,
+    "newest block": INVALID_BLOCK,
+    "blockHash": INVALID_BLOCK,
+    "blockNumber": INVALID_BLOCK,
+    "requireCanonical": INVALID_BLOCK,
+    "block hash": "Invalid block hash params",
+    "block count": "Invalid block count params",
+    "reward percentiles": "Invalid reward percentiles params",
+    "transaction hash": INVALID_TRANSACTION_HASH,
+    "index": "Invalid transaction id params",
+    "address": "Invalid address params",
+    "slot": "Invalid position params",
+    "slots": "Invalid storage keys params",
+    "filter": INVALID_FILTER,
+    "full transactions": "Invalid return complete transaction params",
+    "enode": "Invalid enode params",
+    "add": "Invalid vote type params",
+    "privacyGroupId": "Invalid privacy group params",
+}
+"""What Besu 25.5.0 says of a parameter that is wrong. Of the others it says "Invalid params"."""
+
+
+def _message(what: str) -> str:
+    return _MESSAGES.get(what, "Invalid params")
+
+
+def wrong_parameter(what: str, why: str) -> RpcError:
+    """The error for parameter `what`, whose message is Besu's. `why` goes into `data`."""
+    return RpcError(INVALID_PARAMS, _message(what), f"{what}: {why}")
+
+
 def required(params: Params, index: int, what: str) -> object:
     """The parameter at `index`, which must be there and not null."""
     value = params[index] if index < len(params) else None
     if value is None:
-        raise invalid_params(f"parameter {index} ({what}) is missing")
+        raise RpcError(INVALID_PARAMS, _message(what), f"parameter {index} ({what}) is missing")
     return value
 
 
@@ -43,13 +87,13 @@ def optional(params: Params, index: int) -> object | None:
 
 def text(value: object, what: str) -> str:
     if not isinstance(value, str):
-        raise invalid_params(f"{what}: text was expected")
+        raise wrong_parameter(what, "text was expected")
     return value
 
 
 def boolean(value: object, what: str) -> bool:
     if not isinstance(value, bool):
-        raise invalid_params(f"{what}: true or false was expected")
+        raise wrong_parameter(what, "true or false was expected")
     return value
 
 
@@ -58,7 +102,7 @@ def data(value: object, what: str) -> bytes:
     try:
         return from_hex(text(value, what))
     except ValueError as error:
-        raise invalid_params(f"{what}: {error}") from None
+        raise wrong_parameter(what, str(error)) from None
 
 
 def address(value: object, what: str = "address") -> bytes:
@@ -70,7 +114,7 @@ def hash32(value: object, what: str = "hash") -> bytes:
     """Exactly 32 bytes."""
     found = data(value, what)
     if len(found) != 32:
-        raise invalid_params(f"{what}: 32 bytes were expected, found {len(found)}")
+        raise wrong_parameter(what, f"32 bytes were expected, found {len(found)}")
     return found
 
 
@@ -78,7 +122,7 @@ def padded(value: object, what: str, size: int) -> bytes:
     """Up to `size` bytes of hexadecimal, filled up with zeros on the left."""
     digits = _digits(text(value, what))
     if len(digits) > 2 * size or not _HEXADECIMAL.fullmatch(digits or "0"):
-        raise invalid_params(f"{what}: up to {size} bytes of hexadecimal were expected")
+        raise wrong_parameter(what, f"up to {size} bytes of hexadecimal were expected")
     return bytes.fromhex(digits.rjust(2 * size, "0"))
 
 
@@ -94,7 +138,7 @@ def quantity(value: object, what: str, maximum: int = MAX_UINT256) -> int:
     elif isinstance(value, str) and len(value) <= 78 and _NUMBER.fullmatch(value):
         number = int(value, 16 if value[:2].lower() == "0x" else 10)
     if number is None or not 0 <= number <= maximum:
-        raise invalid_params(f"{what}: a quantity was expected")
+        raise wrong_parameter(what, "a quantity was expected")
     return number
 
 
@@ -130,17 +174,18 @@ def block_number(services: HasChain, value: object) -> int:
 
 def _not_negative(number: int) -> int:
     if not 0 <= number < 2**63:
-        raise invalid_params("block: a number that is not negative was expected")
+        raise RpcError(INVALID_PARAMS, INVALID_BLOCK_NUMBER, "block: a number that is not negative was expected")
     return number
 
 
 def _java_long(word: str) -> int:
-    """Java's `Long.decode`: decimal, 0x or # hexadecimal, leading 0 octal."""
-    if len(word) <= 19 and (match := _JAVA_LONG.fullmatch(word)):
+    """Java's `Long.decode`: decimal, 0x or # hexadecimal, leading 0 octal, and a sign before them."""
+    sign, digits = (-1, word[1:]) if word[:1] == "-" else (1, word)
+    if len(digits) <= 19 and (match := _JAVA_LONG.fullmatch(digits)):
         for name, base in (("hexadecimal", 16), ("octal", 8), ("decimal", 10)):
             if match[name] is not None:
-                return int(match[name], base)
-    raise invalid_params("block: a number, a hash, or one of latest, earliest, pending was expected")
+                return sign * int(match[name], base)
+    raise wrong_parameter("block", "a number, a hash, or one of latest, earliest, pending was expected")
 
 
 def header_by_number(services: HasChain, value: object) -> BlockHeader | None:
@@ -155,7 +200,7 @@ def header_by_number_or_hash(services: HasChain, value: object) -> BlockHeader:
     elif isinstance(value, str) and len(value) >= MIN_HASH_TEXT:
         header = services.chain.header_of(padded(value, "block", 32))
     elif isinstance(value, str) and len(value) > MAX_NUMBER_TEXT:
-        raise invalid_params("block: a number of up to 64 bits or a hash was expected")
+        raise wrong_parameter("block", "a number of up to 64 bits or a hash was expected")
     else:
         header = header_by_number(services, value)
     if header is None:
@@ -173,7 +218,7 @@ def _header_by_object(services: HasChain, value: Mapping[str, object]) -> BlockH
         if isinstance(number, str):
             number = _java_long(number.lower())
         return services.chain.header_at(_not_negative(quantity(number, "blockNumber")))
-    raise invalid_params("block: either blockHash or blockNumber was expected")
+    raise wrong_parameter("block", "either blockHash or blockNumber was expected")
 
 
 # -- logs ------------------------------------------------------------------------------------------------------------
@@ -192,6 +237,7 @@ class LogQuery:
     fixed_to: bool = False
 
 
+@naming_parameter(INVALID_FILTER)
 def log_query(services: HasChain, value: object) -> LogQuery:
     """A filter object."""
     if not isinstance(value, Mapping):

@@ -384,7 +384,7 @@ class TestState:
         "params", [("x", {"to": "0x01"}, "latest"), (b64(GROUP), {}, "latest"), (b64(GROUP), {"to": "0x01"})]
     )
     def test_calls_without_sense(self, stage: Stage, params: tuple[object, ...]) -> None:
-        assert stage.b.node.fails("priv_call", *params) == (-32602, "Invalid params")
+        assert stage.b.node.fails("priv_call", *params)[0] == -32602
 
     def test_calls_may_give_their_data_twice(self, stage: Stage) -> None:
         deploy(stage)

@@ -15,13 +15,11 @@ from lacnode.primitives.transaction import AccessListEntry
 from lacnode.rpc import results
 from lacnode.rpc.call_parameters import call_request, state_overrides
 from lacnode.rpc.errors import (
-    INVALID_BLOCK,
     INVALID_CALL,
     INVALID_PARAMS,
     CallTimeoutError,
     RpcError,
     halted,
-    naming_parameter,
     rejected_call,
     reverted,
     timeout,
@@ -46,9 +44,8 @@ ESTIMATE_TOLERANCE = 0.015
 
 
 def eth_call(reading: Reading, params: Params) -> object:
+    header = header_by_number_or_hash(reading, required(params, 1, "block"))
     call, strict = call_request(optional(params, 0))
-    with naming_parameter(INVALID_BLOCK):
-        header = header_by_number_or_hash(reading, required(params, 1, "block"))
     free = call.gas_price in (None, 0)
     if header.base_fee is not None:
         free = free and not call.max_fee_per_gas and not call.max_priority_fee_per_gas
@@ -68,10 +65,9 @@ def eth_estimateGas(reading: Reading, params: Params) -> object:
 
 def _intended(reading: Reading, params: Params) -> tuple[BlockHeader, CallRequest]:
     """The block and the call that an estimate is asked for. The gas of the call object is not looked at."""
-    call, strict = call_request(optional(params, 0))
     block = optional(params, 1)
-    with naming_parameter(INVALID_BLOCK):
-        header = header_by_number_or_hash(reading, "latest" if block is None else block)
+    header = header_by_number_or_hash(reading, "latest" if block is None else block)
+    call, strict = call_request(optional(params, 0))
     overrides = state_overrides(optional(params, 2))
     gas = _capped(reading, header.gas_limit)
     return header, replace(call, gas=gas, allow_exceeding_balance=not strict, overrides=overrides)

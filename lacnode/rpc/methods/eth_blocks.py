@@ -2,7 +2,7 @@
 
 from lacnode.primitives.block import Block
 from lacnode.rpc import results
-from lacnode.rpc.errors import block_not_found, internal_error
+from lacnode.rpc.errors import INVALID_BLOCK_NUMBER, block_not_found, internal_error, naming_parameter
 from lacnode.rpc.parameters import (
     block_number,
     boolean,
@@ -24,7 +24,7 @@ def _by_number(services: RpcServices, params: Params) -> tuple[Block, bytes] | N
 
 
 def _by_hash(services: RpcServices, params: Params) -> tuple[Block, bytes] | None:
-    hash_ = hash32(required(params, 0, "block hash"))
+    hash_ = hash32(required(params, 0, "block hash"), "block hash")
     found = services.blocks.block(hash_)
     return None if found is None else (found, hash_)
 
@@ -34,14 +34,15 @@ def eth_blockNumber(services: RpcServices, params: Params) -> object:
 
 
 def eth_getBlockByNumber(services: RpcServices, params: Params) -> object:
+    with naming_parameter(INVALID_BLOCK_NUMBER):
+        found = _by_number(services, params)
     full = boolean(required(params, 1, "full transactions"), "full transactions")
-    found = _by_number(services, params)
     return None if found is None else results.block(services.chain, *found, full)
 
 
 def eth_getBlockByHash(services: RpcServices, params: Params) -> object:
-    full = boolean(required(params, 1, "full transactions"), "full transactions")
     found = _by_hash(services, params)
+    full = boolean(required(params, 1, "full transactions"), "full transactions")
     return None if found is None else results.block(services.chain, *found, full)
 
 

@@ -7,8 +7,8 @@ from lacnode.evm.engine import Proof
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc import results
-from lacnode.rpc.errors import LIMIT_EXCEEDED, SERVER_ERROR, RpcError, invalid_params
-from lacnode.rpc.parameters import address, header_by_number_or_hash, required, slot
+from lacnode.rpc.errors import LIMIT_EXCEEDED, SERVER_ERROR, RpcError
+from lacnode.rpc.parameters import address, header_by_number_or_hash, required, slot, wrong_parameter
 from lacnode.rpc.reading import Reading, check_time, in_reader
 from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.services import RpcServices
@@ -21,25 +21,25 @@ PROOF_STEP_SLOTS = 16
 
 
 def eth_getBalance(services: RpcServices, params: Params) -> object:
-    account = address(required(params, 0, "address"))
     header = header_by_number_or_hash(services, required(params, 1, "block"))
+    account = address(required(params, 0, "address"))
     return results.quantity(services.chain.state_at(header).balance(account))
 
 
 def eth_getCode(services: RpcServices, params: Params) -> object:
-    account = address(required(params, 0, "address"))
     header = header_by_number_or_hash(services, required(params, 1, "block"))
+    account = address(required(params, 0, "address"))
     return to_hex(services.chain.state_at(header).code(account))
 
 
 def eth_getStorageAt(services: RpcServices, params: Params) -> object:
-    account, place = address(required(params, 0, "address")), slot(required(params, 1, "slot"))
     header = header_by_number_or_hash(services, required(params, 2, "block"))
+    account, place = address(required(params, 0, "address")), slot(required(params, 1, "slot"))
     return to_hex(services.chain.state_at(header).storage(account, place).to_bytes(32))
 
 
 def eth_getTransactionCount(services: RpcServices, params: Params) -> object:
-    account, block = address(required(params, 0, "address")), required(params, 1, "block")
+    block, account = required(params, 1, "block"), address(required(params, 0, "address"))
     pending = isinstance(block, str) and block.lower() == "pending"
     # The pool first: what leaves it for a block between the two looks is then counted in the state.
     pooled = (services.pool.next_nonce(account) or 0) if pending else 0
@@ -48,13 +48,13 @@ def eth_getTransactionCount(services: RpcServices, params: Params) -> object:
 
 
 def eth_getProof(reading: Reading, params: Params) -> object:
+    header = header_by_number_or_hash(reading, required(params, 2, "block"))
     account, wanted = address(required(params, 0, "address")), required(params, 1, "slots")
     if not isinstance(wanted, list):
-        raise invalid_params("slots: an array was expected")
+        raise wrong_parameter("slots", "an array was expected")
     if len(wanted) > MAX_PROOF_SLOTS:
         raise RpcError(LIMIT_EXCEEDED, f"Number of slots exceeds maximum of {MAX_PROOF_SLOTS}")
     slots = [slot(item) for item in wanted]
-    header = header_by_number_or_hash(reading, required(params, 2, "block"))
     return _shown_proof(account, _proof(reading, header, account, slots))
 
 

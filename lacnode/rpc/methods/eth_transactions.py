@@ -14,10 +14,12 @@ from lacnode.primitives.rlp import RlpError
 from lacnode.primitives.transaction import Transaction
 from lacnode.rpc import results
 from lacnode.rpc.errors import (
+    INVALID_TRANSACTION_HASH,
     METHOD_NOT_ENABLED,
     RpcError,
     internal_error,
     invalid_params,
+    naming_parameter,
     observer_refuses,
     range_too_large,
     rejected,
@@ -68,7 +70,7 @@ def eth_sendTransaction(services: RpcServices, params: Params) -> object:
 
 
 def eth_getTransactionByHash(services: RpcServices, params: Params) -> object:
-    hash_ = hash32(required(params, 0, "transaction hash"))
+    hash_ = hash32(required(params, 0, "transaction hash"), "transaction hash")
     pooled = services.pool.pooled(hash_)
     if pooled is not None:
         return results.pending_transaction(pooled)
@@ -77,13 +79,15 @@ def eth_getTransactionByHash(services: RpcServices, params: Params) -> object:
 
 
 def eth_getTransactionByBlockHashAndIndex(services: RpcServices, params: Params) -> object:
-    hash_ = hash32(required(params, 0, "block hash"))
+    with naming_parameter(INVALID_TRANSACTION_HASH):  # so says Besu of the block's hash
+        hash_ = hash32(required(params, 0, "block hash"), "block hash")
     return _at(services, hash_, quantity(required(params, 1, "index"), "index"))
 
 
 def eth_getTransactionByBlockNumberAndIndex(services: RpcServices, params: Params) -> object:
     hash_ = services.chain.hash_at(block_number(services, required(params, 0, "block")))
-    index = quantity(required(params, 1, "index"), "index")
+    with naming_parameter("Invalid transaction index params"):
+        index = quantity(required(params, 1, "index"), "index")
     return None if hash_ is None else _at(services, hash_, index)
 
 
@@ -96,7 +100,9 @@ def _at(services: RpcServices, block_hash: bytes, index: int) -> object:
 
 
 def eth_getTransactionReceipt(services: RpcServices, params: Params) -> object:
-    place: TransactionPlace | None = services.chain.transaction_place(hash32(required(params, 0, "transaction hash")))
+    place: TransactionPlace | None = services.chain.transaction_place(
+        hash32(required(params, 0, "transaction hash"), "transaction hash")
+    )
     if place is None:
         return None
     found: Block | None = services.blocks.block(place.block_hash)

@@ -7,8 +7,8 @@ from lacnode.chainspec.forks import Fork
 from lacnode.evm.fees import next_base_fee
 from lacnode.primitives.header import BlockHeader
 from lacnode.rpc import results
-from lacnode.rpc.errors import invalid_params
-from lacnode.rpc.parameters import block_number, optional, quantity, required
+from lacnode.rpc.errors import INVALID_BLOCK_NUMBER, INVALID_PARAMS, RpcError
+from lacnode.rpc.parameters import block_number, optional, quantity, required, wrong_parameter
 from lacnode.rpc.reading import Reading, check_time, in_reader
 from lacnode.rpc.recent_prices import PriceCounts, price_at_percentile
 from lacnode.rpc.registry import Method, Params
@@ -48,7 +48,7 @@ def eth_blobBaseFee(services: RpcServices, params: Params) -> object:
 def eth_feeHistory(reading: Reading, params: Params) -> object:
     count = quantity(required(params, 0, "block count"), "block count")
     if not 1 <= count <= MAX_HISTORY:
-        raise invalid_params(f"block count: 1 to {MAX_HISTORY} was expected")
+        raise wrong_parameter("block count", f"1 to {MAX_HISTORY} was expected")
     newest = _newest(reading, required(params, 1, "newest block"))
     percentiles = _percentiles(optional(params, 2))
     oldest = max(0, newest - count + 1)
@@ -70,7 +70,7 @@ def _newest(reading: Reading, value: object) -> int:
         return head
     newest = block_number(reading, value)
     if newest > head:
-        raise invalid_params(f"newest block: {newest} is above the head {head}")
+        raise RpcError(INVALID_PARAMS, INVALID_BLOCK_NUMBER, f"newest block: {newest} is above the head {head}")
     return newest
 
 
@@ -83,7 +83,7 @@ def _percentiles(value: object) -> list[float] | None:
     if value is None:
         return None
     if not isinstance(value, list) or not all(isinstance(item, int | float) for item in value) or len(value) > 100:
-        raise invalid_params("reward percentiles: an array of numbers was expected")
+        raise wrong_parameter("reward percentiles", "an array of numbers was expected")
     return sorted(float(item) for item in value)
 
 

@@ -21,7 +21,7 @@ def ibft_getValidatorsByBlockNumber(services: RpcServices, params: Params) -> ob
 
 
 def ibft_getValidatorsByBlockHash(services: RpcServices, params: Params) -> object:
-    return _validators(services.chain.header_of(hash32(required(params, 0, "block hash"))))
+    return _validators(services.chain.header_of(hash32(required(params, 0, "block hash"), "block hash")))
 
 
 def _validators(header: BlockHeader | None) -> object:

@@ -88,7 +88,10 @@ def _members(divergences: Sequence[Divergence]) -> list[str]:
 def lac_comparePrivacyGroup(services: RpcServices, params: Params) -> object:
     """Whether another member's state root of a group after a block is this node's; one that is not marks the group."""
     wanted = group_id(required(params, 0, "privacyGroupId"))
-    number, root = block_number(services, required(params, 1, "block")), hash32(required(params, 2, "state root"))
+    number, root = (
+        block_number(services, required(params, 1, "block")),
+        hash32(required(params, 2, "state root"), "state root"),
+    )
     return room(services).compare(wanted, number, root)
 
 
@@ -99,7 +102,7 @@ def lac_retryPrivatePayloads(services: RpcServices, params: Params) -> object:
 
 def lac_whyPrivateTransactionIgnored(services: RpcServices, params: Params) -> object:
     """Why a marker's private transaction is executed as not for this node, though its key reads it; null if it is not."""
-    hash_ = hash32(required(params, 0, "transaction hash"))
+    hash_ = hash32(required(params, 0, "transaction hash"), "transaction hash")
     try:
         return room(services).why_ignored(hash_)
     except (ManagerFails, ManagerUnreachable, UselessPayload):

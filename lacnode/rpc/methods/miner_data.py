@@ -9,7 +9,7 @@ from lacnode.rpc.services import RpcServices
 
 
 def eth_getMinerDataByBlockHash(services: RpcServices, params: Params) -> object:
-    return _of_block(services, hash32(required(params, 0, "block hash")))
+    return _of_block(services, hash32(required(params, 0, "block hash"), "block hash"))
 
 
 def eth_getMinerDataByBlockNumber(services: RpcServices, params: Params) -> object:

@@ -114,7 +114,7 @@ def priv_getTransactionReceipt(services: RpcServices, params: Params) -> object:
 
 
 def _found(services: RpcServices, params: Params) -> FoundPrivateTransaction | None:
-    hash_ = hash32(required(params, 0, "transaction hash"))
+    hash_ = hash32(required(params, 0, "transaction hash"), "transaction hash")
     try:
         return room(services).find(hash_)
     except ForeignPayloadError:
