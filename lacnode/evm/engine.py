@@ -150,7 +150,7 @@ class OpenBlock(Protocol):
 
     @property
     def closing_seconds(self) -> float:
-        """About how long `close` will take for the transactions that were added."""
+        """About how long `close`, and reading the transactions, will take for those that were added."""
         ...
 
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:

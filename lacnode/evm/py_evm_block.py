@@ -34,6 +34,10 @@ CHANGE_SECONDS = 30e-6
 LOG_BYTE_SECONDS = 20e-9
 """About how long it takes to encode, hash and store one byte of a log."""
 
+ACCESS_ITEM_SECONDS = 10e-6
+"""About how long each validator takes to read an address or a slot of an access list, and to encode it again for the
+sender's signature."""
+
 ANCESTORS = 256
 """Blocks that BLOCKHASH reaches back."""
 
@@ -150,6 +154,7 @@ class PyEvmBlock:
             computation = run(self._state, evm_transaction)
             # Roots are reckoned when all transactions are chosen, and nothing interrupts that: its time is taken now.
             closing_seconds = CHANGE_SECONDS * self._accounts.changes + LOG_BYTE_SECONDS * _log_bytes(computation)
+            closing_seconds += ACCESS_ITEM_SECONDS * _access_items(transaction)
             self._state.budget.check_further(closing_seconds)
             self._limits.check_logs()
         except BaseException:
@@ -261,6 +266,10 @@ def revert_reason(computation: Any) -> bytes | None:
 def _encoded(receipt: Receipt, budget: ExecutionBudget) -> bytes:
     budget.check()
     return receipt.encode()
+
+
+def _access_items(transaction: Transaction) -> int:
+    return sum(1 + len(slots) for _, slots in transaction.access_list)
 
 
 def _log_bytes(computation: Any) -> int:

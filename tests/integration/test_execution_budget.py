@@ -138,6 +138,15 @@ def test_a_block_that_is_cancelled_is_not_closed() -> None:
         budget = ExecutionBudget()
 
 
+def test_a_transaction_whose_access_list_takes_long_to_read_is_interrupted() -> None:
+    net = Network(**FORKS)
+    block = net.open(base_fee=0)
+    access_list = [{"address": "0x" + number.to_bytes(20).hex(), "storageKeys": []} for number in range(1, 20_002)]
+    long = signed(RICH, 0, to=FRIEND, gas=60_000_000, accessList=access_list, type=1)
+    with pytest.raises(BudgetExceededError, match="further work"):
+        block.add(long, RICH.address, soon())
+
+
 def test_what_a_transaction_changes_makes_the_block_slower_to_close() -> None:
     net = Network(contract(WRITE_TEN_SLOTS), **FORKS)
     block = net.open(base_fee=0)
