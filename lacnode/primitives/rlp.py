@@ -61,6 +61,20 @@ def encode(value: RlpValue) -> bytes:
     return encoded
 
 
+def content_of_list(encoded: bytes) -> bytes:
+    """What stands after the header of `encoded`, a list that was decoded before."""
+    return encoded[1 + max(0, encoded[0] - 0xF7) :]
+
+
+def list_of_content(content: bytes) -> bytes:
+    """The list of the encoded items in `content`."""
+    length = len(content)
+    if length < 56:
+        return bytes([0xC0 + length]) + content
+    size = (length.bit_length() + 7) // 8
+    return bytes([0xF7 + size]) + length.to_bytes(size) + content
+
+
 def decode(data: bytes) -> RlpItem:
     """The one item that `data` is. Raises RlpError for trailing bytes, non-minimal or truncated encodings, and nesting
     deeper than `MAX_DEPTH`."""

@@ -10,6 +10,13 @@ from lacnode.primitives.rlp import RlpError, RlpFields
 values = st.recursive(st.binary(max_size=80), lambda inner: st.lists(inner, max_size=5), max_leaves=30)
 
 
+@given(st.lists(st.binary(max_size=300), max_size=300))
+def test_a_list_is_its_header_and_its_content(values: list[bytes]) -> None:
+    content = b"".join(rlp.encode(value) for value in values)
+    assert rlp.list_of_content(content) == rlp.encode(values)
+    assert rlp.content_of_list(rlp.encode(values)) == content
+
+
 @given(values)
 def test_what_is_encoded_decodes_to_itself(value: rlp.RlpValue) -> None:
     assert rlp.decode(rlp.encode(value)) == value

@@ -45,6 +45,16 @@ def test_a_wallets_transaction_decodes_with_its_sender_and_hash(fields: dict[str
     assert transaction.is_creation == (fields["to"] == "")
 
 
+@pytest.mark.parametrize(
+    "fields", [{"gasPrice": 3}, {"gasPrice": 3, "type": 1, "accessList": ACCESS}, FEES | {"type": 2}]
+)
+@pytest.mark.parametrize("length", [0, 1, 12, 13, 20, 21, 52, 53, 54, 200, 256, 65_500, 65_536])
+def test_a_transaction_of_any_length_has_its_sender(fields: dict[str, object], length: int) -> None:
+    """The header of the list that was signed has another length than that of the list with the signature."""
+    signed = Account.sign_transaction({**FIELDS, **fields, "to": "", "data": bytes(length)}, KEY)
+    assert to_hex(sender_of(Transaction.decode(bytes(signed.raw_transaction)))) == ADDRESS.lower()
+
+
 def test_a_legacy_transaction_without_chain_id_keeps_its_sender() -> None:
     fields = {name: value for name, value in FIELDS.items() if name != "chainId"}
     signed = Account.sign_transaction({**fields, "gasPrice": 0}, KEY)
