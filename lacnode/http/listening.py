@@ -8,6 +8,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 import structlog
 import trio
 
+from lacnode.rate_limited_log import RateLimitedLog
+
 log = structlog.get_logger("rpc")
 
 ACCEPT_PAUSE = 0.1
@@ -66,7 +68,7 @@ class Door:
         self._converse = converse
         self._inside: dict[str, dict[trio.CancelScope, None]] = {}
         """The connections of each address, oldest first."""
-        self._turning_away = False
+        self._log = RateLimitedLog("rpc", trio.current_time)
 
     async def serve(self, listeners: Sequence[trio.SocketListener]) -> None:
         """Accept until cancelled, and then close every connection."""
@@ -79,7 +81,7 @@ class Door:
             try:
                 stream = await listener.accept()
             except OSError as error:
-                log.warning(f"{self._name}: no connection could be accepted: {error}")
+                self._log.warning("accept", f"{self._name}: no connection could be accepted: {error}")
                 await trio.sleep(ACCEPT_PAUSE)
                 continue
             nursery.start_soon(self._client, stream)
@@ -89,12 +91,9 @@ class Door:
         if len(self._inside.get(client, ())) >= self._limit_per_client:
             self._end_oldest(client)
         if sum(map(len, self._inside.values())) >= self._limit and not self._made_room(client):
-            if not self._turning_away:
-                log.warning(f"{self._name}: {self._limit} connections, more are turned away")
-            self._turning_away = True
+            self._log.warning("limit", f"{self._name}: {self._limit} connections, more are turned away")
             await trio.aclose_forcefully(stream)
             return
-        self._turning_away = False
         scope = trio.CancelScope()
         self._inside.setdefault(client, {})[scope] = None
         try:
@@ -104,7 +103,7 @@ class Door:
         except* (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
             log.debug(f"{self._name}: a client went away")
         except* Exception:
-            log.exception(f"{self._name}: a connection failed")
+            self._log.exception("failure", f"{self._name}: a connection failed")
         finally:
             self._leave(client, scope)
             await trio.aclose_forcefully(stream)

@@ -36,6 +36,7 @@ from lacnode.p2p.wire.eth_messages import (
 from lacnode.p2p.wire.frame import Frame
 from lacnode.p2p.wire.p2p_messages import EMPTY_LIST, PING, PONG, DisconnectReason
 from lacnode.primitives.rlp import RlpError
+from lacnode.rate_limited_log import RateLimitedLog
 
 log = structlog.get_logger("p2p")
 
@@ -170,12 +171,13 @@ async def _leave_when_asked(peer: Peer) -> None:
 
 
 async def _write(admitted: Admitted) -> None:
+    limited_log = RateLimitedLog("p2p", trio.current_time)
     while True:
         message_id, body = await admitted.outbox.get()
         try:
             await admitted.connection.send(message_id, body)
         except ValueError as error:
-            log.warning("message not sent", peer=admitted.peer.enode_text, reason=str(error))
+            limited_log.warning("length", "message not sent", peer=admitted.peer.enode_text, reason=str(error))
 
 
 async def _serve(admitted: Admitted, network: Surroundings, requests: trio.MemoryReceiveChannel[EthMessage]) -> None:

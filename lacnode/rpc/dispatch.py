@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import structlog
 
+from lacnode.rate_limited_log import RateLimitedLog
 from lacnode.rpc import errors
 from lacnode.rpc.envelope import (
     Call,
@@ -113,6 +114,7 @@ class Dispatcher:
         self._pretty = pretty
         self._trials = trials or Trials()
         self._memory = memory or ReplyMemory()
+        self._log = RateLimitedLog("rpc", time.monotonic)
 
     def http(self, data: bytes, until: float = math.inf, authorization: str | None = None, client: str = "") -> Steps:
         """Answer the body of an HTTP request. After `until` (monotonic seconds) the rest of a batch is refused.
@@ -234,7 +236,7 @@ class Dispatcher:
         except RpcError:
             raise
         except Exception:
-            log.exception("a method failed", method=call.method)
+            self._log.exception(call.method, "a method failed", method=call.method)
             raise errors.internal_error() from None
 
     def _handler(self, call: Call, caller: Caller) -> Handler:

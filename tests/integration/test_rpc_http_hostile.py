@@ -205,6 +205,16 @@ class TestMany:
                 while not await accepted(node.http_port):
                     await trio.lowlevel.checkpoint()
 
+    async def test_a_client_that_comes_and_goes_at_the_limit_writes_one_line(self) -> None:
+        async with rpc_node(http_settings(max_connections=1), None) as node:
+            with trio.fail_after(PATIENCE), captured_logs() as logs:
+                for _ in range(5):
+                    while (inside := await admitted(node.http_port)) is None:
+                        await trio.lowlevel.checkpoint()
+                    assert not await accepted(node.http_port)
+                    await inside.aclose()
+        assert sum("turned away" in str(line["event"]) for line in logs) == 1
+
     async def test_the_loop_stays_free_while_every_worker_is_busy(self) -> None:
         batch = [request("eth_getBlockByNumber", "latest", True)] * 1000
         turns = 0
@@ -226,6 +236,19 @@ class TestMany:
                     asking.start_soon(post, client, node.url, batch)
             nursery.cancel_scope.cancel()
         assert turns > 1
+
+
+async def admitted(port: int) -> trio.SocketStream | None:
+    """A connection whose first request was answered; None if it was turned away."""
+    stream = await trio.open_tcp_stream("127.0.0.1", port)
+    try:
+        await stream.send_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        if await stream.receive_some():
+            return stream
+    except trio.BrokenResourceError:
+        pass
+    await stream.aclose()
+    return None
 
 
 async def raw_start(port: int, data: bytes) -> bytes:
