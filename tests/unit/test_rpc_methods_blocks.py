@@ -404,6 +404,13 @@ class TestFees:
         assert node(forks=LONDON).call("eth_blobBaseFee") == "0x0"
         assert node(forks=cancun).call("eth_blobBaseFee") == "0x1"
         assert node(forks={**cancun, "zeroBaseFee": True}).call("eth_blobBaseFee") == "0x0"
+        at = node(forks=cancun)
+        at.grow()
+        history = at.call("eth_feeHistory", 2, "latest")
+        assert (member(history, "baseFeePerBlobGas"), member(history, "blobGasUsedRatio")) == (
+            ["0x0", "0x1", "0x1"],
+            [0.0, 0.0],
+        )
 
     def test_what_a_proposer_was_paid(self) -> None:
         at = node(forks=LONDON)
@@ -429,13 +436,17 @@ class TestFees:
 
     def test_history_without_a_base_fee(self, grown: Grown) -> None:
         shown = grown.at.call("eth_feeHistory", "0x5", "latest")
-        assert members(shown) == ["oldestBlock", "baseFeePerGas", "gasUsedRatio"]
         header = grown.block.header
         assert shown == {
             "oldestBlock": "0x0",
             "baseFeePerGas": ["0x0", "0x0", "0x0"],
+            "baseFeePerBlobGas": ["0x0", "0x0", "0x0"],
             "gasUsedRatio": [0.0, header.gas_used / header.gas_limit],
+            "blobGasUsedRatio": [0.0, 0.0],
         }
+        assert members(shown) == [
+            "oldestBlock", "baseFeePerGas", "baseFeePerBlobGas", "gasUsedRatio", "blobGasUsedRatio",
+        ]  # fmt: skip
 
     def test_history_under_london_tells_the_next_base_fee_and_rewards(self) -> None:
         at = node(forks=LONDON)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 
 from lacnode.chainspec.forks import Fork
+from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.fees import next_base_fee
 from lacnode.primitives.header import BlockHeader
 from lacnode.rpc import results
@@ -40,8 +41,13 @@ def _recent(services: RpcServices) -> PriceCounts:
 
 
 def eth_blobBaseFee(services: RpcServices, params: Params) -> object:
-    spec, head = services.chain.spec, services.chain.head.header
-    has_price = spec.forks.fork_at(head.number + 1, head.timestamp) >= Fork.CANCUN and not spec.zero_base_fee
+    head = services.chain.head.header
+    return _blob_base_fee(services.chain.spec, head.number + 1, head.timestamp)
+
+
+def _blob_base_fee(spec: ChainSpec, number: int, timestamp: int) -> str:
+    """The price of blob gas in block `number` with `timestamp`. The genesis has none."""
+    has_price = number > 0 and spec.forks.fork_at(number, timestamp) >= Fork.CANCUN and not spec.zero_base_fee
     return results.quantity(BLOB_BASE_FEE if has_price else 0)
 
 
@@ -57,11 +63,22 @@ def eth_feeHistory(reading: Reading, params: Params) -> object:
     history: results.Json = {
         "oldestBlock": results.quantity(oldest),
         "baseFeePerGas": [*fees, results.quantity(_next_base_fee(reading, headers[-1]))],
+        "baseFeePerBlobGas": _blob_base_fees(reading, headers),
         "gasUsedRatio": [header.gas_used / header.gas_limit for header in headers],
+        "blobGasUsedRatio": [0.0] * len(headers),
     }
     if percentiles is not None:
         history["reward"] = [_rewards(reading, header, percentiles) for header in headers]
     return history
+
+
+def _blob_base_fees(reading: Reading, headers: Sequence[BlockHeader]) -> list[str]:
+    """What blob gas cost in each block, and what it costs in the one after them."""
+    spec, last = reading.chain.spec, headers[-1]
+    following = reading.chain.header_at(last.number + 1)
+    timestamp = int(time.time()) if following is None else following.timestamp
+    fees = [_blob_base_fee(spec, header.number, header.timestamp) for header in headers]
+    return [*fees, _blob_base_fee(spec, last.number + 1, timestamp)]
 
 
 def _newest(reading: Reading, value: object) -> int:
