@@ -273,6 +273,7 @@ def _api(read: Reader) -> ApiSettings:
         gas_price_blocks=read.number("api-gas-price-blocks"),
         gas_price_percentile=read.real("api-gas-price-percentile"),
         gas_price_max=read.number("api-gas-price-max"),
+        estimate_tolerance=read.real("estimate-gas-tolerance-ratio"),
     )
 
 

@@ -74,7 +74,11 @@ def _ranges(read: Reader) -> Iterator[str]:
             yield f"Invalid value for option '--{option.name}': {value} is negative"
     if read.number("rpc-call-timeout-seconds") < 1:
         yield "Invalid value for option '--rpc-call-timeout-seconds': a number from 1 was expected, not 0"
-    for name, highest in (("min-block-occupancy-ratio", 1), ("api-gas-price-percentile", 100)):
+    for name, highest in (
+        ("min-block-occupancy-ratio", 1),
+        ("api-gas-price-percentile", 100),
+        ("estimate-gas-tolerance-ratio", 1),
+    ):
         if read.real(name) > highest:
             yield f"Invalid value for option '--{name}': a number from 0 to {highest} was expected, not {read.real(name)}"
 

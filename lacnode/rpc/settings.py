@@ -53,8 +53,9 @@ class WebSocketSettings:
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """What methods answer with. Prices in wei, `gas_cap` in gas units; 0 switches a limit off. `call_seconds` is what one
-    call may take in one of the `reader_processes`; without any, heavy calls run in a thread of the node.
+    """What methods answer with. Prices in wei, `gas_cap` in gas units; 0 switches a limit off. `estimate_tolerance` is the
+    part of an estimate by which it may be too high, which saves executions. `call_seconds` is what one call may take in
+    one of the `reader_processes`; without any, heavy calls run in a thread of the node.
     """
 
     max_logs_range: int = 5000
@@ -62,5 +63,6 @@ class ApiSettings:
     gas_price_blocks: int = 100
     gas_price_percentile: float = 50.0
     gas_price_max: int = 500_000_000_000
+    estimate_tolerance: float = 0.015
     call_seconds: float = 5.0
     reader_processes: int = 1

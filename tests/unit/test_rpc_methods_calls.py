@@ -396,6 +396,13 @@ class TestEstimate:
         assert succeeds(gas)
         assert not succeeds(gas - gas * 2 // 100)
 
+    def test_is_exact_where_the_operator_wants_it(self) -> None:
+        exact = node(api=ApiSettings(estimate_tolerance=0.0))
+        members = {"to": to_hex(STORER_ADDRESS), "data": word(9)}
+        gas = self.estimate(exact, **members)
+        assert exact.call("eth_call", {**members, "gas": hex(gas)}, "latest") == "0x"
+        assert exact.error("eth_call", {**members, "gas": hex(gas - 1)}, "latest").data == "OutOfGas"
+
     def test_is_not_above_what_the_operator_allows(self) -> None:
         capped = node(api=ApiSettings(gas_cap=50_000))
         loop = {to_hex(POOR.address): {"code": "0x5b600056"}}

@@ -79,6 +79,7 @@ HTTP_OPTIONS = (
     Option("rpc-tx-feecap", Kind.WEI, "1000000000000000000", "Max gas price accepted from RPC; 0 = off"),
     Option("api-gas-price-blocks", Kind.LONG, "100", "Window of eth_gasPrice"),
     Option("api-gas-price-percentile", Kind.DOUBLE, "50.0", "Percentile"),
+    Option("estimate-gas-tolerance-ratio", Kind.DOUBLE, "0.015", "How much too high an estimate may be; 0 = exact"),
     Option("api-gas-price-max", Kind.LONG, "500000000000", "Upper clamp, wei"),
     Option(
         "api-gas-and-priority-fee-limiting-enabled",

@@ -39,9 +39,6 @@ CALL_STIPEND_GAS = 2_300
 TRANSFER_GAS = 21_000
 """The least that a transaction takes."""
 
-ESTIMATE_TOLERANCE = 0.015
-"""The part of an estimate by which it may be too high (`--estimate-gas-tolerance-ratio` in Besu): it saves executions."""
-
 
 def eth_call(reading: Reading, params: Params) -> object:
     header = header_by_number_or_hash(reading, required(params, 1, "block"))
@@ -83,7 +80,7 @@ def _estimate(reading: Reading, header: BlockHeader, call: CallRequest) -> int:
     if likely < high:
         # The outermost call keeps back one 64th; deeper calls may need more, so the search goes on above.
         low, high = (low, likely) if _suffices(reading, header, call, likely) else (likely, high)
-    while low + 1 < high and (high - low) / high >= ESTIMATE_TOLERANCE:
+    while low + 1 < high and (high - low) / high >= reading.settings.estimate_tolerance:
         middle = (low + high) // 2
         if _suffices(reading, header, call, middle):
             high = middle
