@@ -1,5 +1,6 @@
 """The node API among strangers: managers that lie, drip, flood or never answer, and one of ours in between that goes on."""
 
+import contextlib
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -23,6 +24,9 @@ from lacnode.privacy.transaction_manager import ManagerError
 from tests.private_nodes import private
 
 PATIENCE = 60.0
+DECIMAL_FRACTION = b"\xa1\x61a\xc4\x82\x00\xc2\x5a" + (200_000).to_bytes(4) + b"\xff" * 200_000
+"""Quadratic work for a library that reads tags."""
+
 A, B, EVIL, ABSENT = (KeyPair.of(bytes([number]) * 32) for number in (21, 22, 23, 24))
 SECRET = b"what only the recipient may read"
 CBOR = {"content-type": "application/cbor"}
@@ -336,6 +340,36 @@ class TestWhatTheySend:
             for stream in (*streams, fourth):
                 await stream.aclose()
             nursery.cancel_scope.cancel()
+
+    async def test_half_sent_requests_of_one_address_close_the_port_to_nobody(self) -> None:
+        async with manager(B) as b:
+            assert b.node_port is not None
+            half = b"POST /push HTTP/1.1\r\nHost: a\r\nContent-Type: application/cbor\r\nContent-Length: 9\r\n\r\nx"
+            streams = []
+            for _ in range(260):
+                streams.append(await trio.open_tcp_stream("127.0.0.1", b.node_port))
+                with contextlib.suppress(trio.BrokenResourceError):
+                    await streams[-1].send_all(half)
+            async with manager(A, url_of(b)) as a:
+                assert await delivers(a, b)
+            for stream in streams:
+                await stream.aclose()
+
+    async def test_bombs_on_every_path_are_refused_at_once(self) -> None:
+        async with manager(B) as b, httpx.AsyncClient(base_url=url_of(b), headers=CBOR, timeout=PATIENCE) as client:
+            for path in NODE_PATHS:
+                for bomb in (DECIMAL_FRACTION, b"\x9f" + b"\x80" * 200_000 + b"\xff"):
+                    answer = await client.post(path, content=bomb)
+                    assert answer.status_code in (413, 500)
+            async with manager(A, url_of(b)) as a:
+                assert await delivers(a, b)
+
+    async def test_a_bomb_as_an_answer_to_party_info(self) -> None:
+        async with stranger() as evil:
+            evil.answers["/partyinfo"] = response(DECIMAL_FRACTION)
+            async with manager(B) as b, manager(A, evil.url, url_of(b)) as a:
+                await until(lambda: evil.asked.count("/partyinfo") >= 2, "it is asked again")
+                assert await delivers(a, b)
 
     async def test_pushes_that_take_long_leave_the_clients_their_own_workers(
         self, monkeypatch: pytest.MonkeyPatch

@@ -36,6 +36,9 @@ class Bounds:
     longest_periods: float | None = None
     call_p95_seconds: float | None = None
     blocks_waited: int | None = None
+    private_ratio: float | None = None
+    """Of the p95 of the seconds until a private receipt, with the calm network's."""
+
     memory_bytes: int = 64 * MEGABYTE
     log_bytes_per_minute: float = MEGABYTE
     stop_seconds: float = 2.0
@@ -54,13 +57,14 @@ VALIDATOR = Bounds(ratio=None, rounds=1, longest_periods=ONE_LOST_ROUND_PERIODS)
 @dataclass(frozen=True, slots=True)
 class LoadAttack:
     """`carry_out(manifest, sent)` attacks until it is cancelled. `modified` names validators that run changed code
-    (`modified_validator.py`), by the name of the change."""
+    (`modified_validator.py`), by the name of the change. A `private` one is of two writers with transaction managers."""
 
     name: str
     about: str
     carry_out: Callable[[Manifest, Sent], Awaitable[None]]
     bounds: Bounds = STRANGER
     modified: Mapping[str, str] = field(default_factory=dict)
+    private: bool = False
 
 
 @dataclass
@@ -107,6 +111,7 @@ class Cost:
     log_bytes_per_minute: float
     stop_seconds: float | None
     faults: tuple[str, ...] = ()
+    private_ratio: float = 0.0
 
     @property
     def ratio(self) -> float:
@@ -120,6 +125,7 @@ class Cost:
             ("rounds of consensus", self.times.highest_round, bounds.rounds),
             ("longest block interval in periods", self.times.longest / self.period, bounds.longest_periods),
             ("eth_blockNumber p95 in s", self.call_p95_seconds, bounds.call_p95_seconds),
+            ("private receipt p95 / calm p95", self.private_ratio, bounds.private_ratio),
             ("blocks until a transfer is mined", self.blocks_waited, bounds.blocks_waited),
             ("memory growth in MB", self.memory_growth_bytes / MEGABYTE, bounds.memory_bytes / MEGABYTE),
             ("log growth in MB/min", self.log_bytes_per_minute / MEGABYTE, bounds.log_bytes_per_minute / MEGABYTE),

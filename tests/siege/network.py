@@ -1,4 +1,5 @@
-"""The network under attack: four validators as processes, on ports and under a path of its own."""
+"""The network under attack: four validators as processes, and two writers where it is private, on ports and under a path of
+its own."""
 
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from lacnode.devnet.ports import claimed_ports
 from lacnode.rpc.client import CallRefused, NodeSilent, call
 from lacnode.storage.whole_file import replace_text
 
-VALIDATORS = 4
+VALIDATORS, WRITERS = 4, 2
 START_SECONDS = 60.0
 HEALTH_SECONDS = 30.0
 """How long a network may take to make blocks as usual when an attack is over."""
@@ -36,6 +37,7 @@ class SiegeNetwork:
     port_offset: int
     manifest: Manifest
     generation: int = 0
+    is_private: bool = False
 
     @property
     def nodes(self) -> tuple[DevnetNode, ...]:
@@ -70,12 +72,15 @@ class SiegeNetwork:
         """Stop every node; kill those that do not stop."""
         processes.stop_all(self.nodes)
 
-    def renew(self, modified: Mapping[str, str] | None = None, *, waiting: bool = True) -> None:
-        """Replace the network by a new one, without history, on the same ports. DevnetError if it makes no block, where
-        that is waited for."""
+    def renew(
+        self, modified: Mapping[str, str] | None = None, *, waiting: bool = True, is_private: bool = False
+    ) -> None:
+        """Replace the network by a new one, without history, on the same ports, where `is_private` with writers that have
+        transaction managers. DevnetError if it makes no block, where that is waited for."""
         self.kill_all()
         self.generation += 1
-        self.manifest = _made(self.root, self.generation, self.block_period, self.port_offset)
+        self.is_private = is_private
+        self.manifest = _made(self.root, self.generation, self.block_period, self.port_offset, is_private)
         self.start_all(modified)
         if waiting:
             self.wait_for_first_block()
@@ -146,7 +151,10 @@ def wait_for(node: DevnetNode, number: int, seconds: float) -> bool:
 @contextmanager
 def running_network(block_period: float = 1.0) -> Iterator[SiegeNetwork]:
     """A new network that runs, and is stopped however the block ends."""
-    with tempfile.TemporaryDirectory(prefix="lacnode-siege-") as directory, claimed_ports(VALIDATORS) as port_offset:
+    with (
+        tempfile.TemporaryDirectory(prefix="lacnode-siege-") as directory,
+        claimed_ports(VALIDATORS + WRITERS) as port_offset,
+    ):
         root = Path(directory)
         manifest = _made(root, 0, block_period, port_offset)
         network = SiegeNetwork(root, block_period, port_offset, manifest)
@@ -158,5 +166,6 @@ def running_network(block_period: float = 1.0) -> Iterator[SiegeNetwork]:
             network.stop_all()
 
 
-def _made(root: Path, generation: int, block_period: float, port_offset: int) -> Manifest:
-    return make_devnet(root / f"network-{generation}", Shape(VALIDATORS), block_period, port_offset)
+def _made(root: Path, generation: int, block_period: float, port_offset: int, is_private: bool = False) -> Manifest:
+    shape = Shape(VALIDATORS, writers=WRITERS, privacy=True) if is_private else Shape(VALIDATORS)
+    return make_devnet(root / f"network-{generation}", shape, block_period, port_offset)

@@ -20,6 +20,7 @@ from tests.siege.attack import Cost, Exercise, LoadAttack, Plan
 from tests.siege.measure import BlockTimes, log_bytes, memory_bytes
 from tests.siege.modified_validator import DEEDS_FILE
 from tests.siege.network import SiegeNetwork, block_hash, height, wait_for
+from tests.siege.private_watch import PrivateWatch
 from tests.siege.watch import Watch
 
 SETTLE_SECONDS = 5.0
@@ -86,7 +87,9 @@ class Siege:
 
     def _attack(self, attack: LoadAttack) -> Result:
         calm = self.calm or self.measure_calm()
-        if attack.modified:
+        if attack.private:
+            return self._private_attack(attack)
+        if attack.modified or self.network.is_private:
             self.network.renew(attack.modified, waiting=False)
         facts: list[str] = []
         with Watch(self.network.manifest) as watch:
@@ -99,6 +102,25 @@ class Siege:
         idle = ["the modified validators did nothing"] if attack.modified and not deeds else []
         return Result(attack.name, attack.about, cost, [*cost.broken(attack.bounds), *idle], facts)
 
+    def _private_attack(self, attack: LoadAttack) -> Result:
+        """The calm before is measured on the same network: more processes, and private transactions, share the machine."""
+        if not self.network.is_private:
+            self.network.renew(is_private=True)
+        facts: list[str] = []
+        with Watch(self.network.manifest) as watch, PrivateWatch(self.network.manifest) as private:
+            self._settle(watch)
+            begin = time.monotonic()
+            time.sleep(self.plan.seconds)
+            end = time.monotonic()
+            calm, calm_private = watch.block_times(begin, end), private.p95(begin, end)
+            cost = self._measured(attack, watch, calm, facts, lambda begin, end: private.p95(begin, end) / calm_private)
+        facts.append(
+            f"private receipt p95 {calm_private:.2f} s when calm, {cost.private_ratio:.2f} times that under attack"
+        )
+        if not self.network.is_healthy():
+            self.network.renew(is_private=True)
+        return Result(attack.name, attack.about, cost, cost.broken(attack.bounds), facts)
+
     def _settle(self, watch: Watch) -> None:
         """Give a network that has just started time for its first block; an attacked one may never have it."""
         deadline = time.monotonic() + FIRST_BLOCK_SECONDS
@@ -106,7 +128,14 @@ class Siege:
             time.sleep(SAMPLE_SECONDS)
         time.sleep(SETTLE_SECONDS)
 
-    def _measured(self, attack: LoadAttack, watch: Watch, calm: BlockTimes, facts: list[str]) -> Cost:
+    def _measured(
+        self,
+        attack: LoadAttack,
+        watch: Watch,
+        calm: BlockTimes,
+        facts: list[str],
+        private_ratio: Callable[[float, float], float] = lambda begin, end: 0.0,
+    ) -> Cost:
         growth = Growth(self.network.nodes)
         with attacking(attack, self.network, facts):
             begin = time.monotonic()
@@ -114,6 +143,7 @@ class Siege:
                 time.sleep(SAMPLE_SECONDS)
                 growth.sample()
             log_rate = growth.log_rate(end - begin)
+            private = private_ratio(begin, end)
             stop_seconds, faults = self._stop_one()
         two_blocks = [f"height {number} has two blocks" for number, hashes in watch.hashes.items() if len(hashes) > 1]
         return Cost(
@@ -126,6 +156,7 @@ class Siege:
             log_bytes_per_minute=log_rate,
             stop_seconds=stop_seconds,
             faults=(*faults, *two_blocks),
+            private_ratio=private,
         )
 
     def _stop_one(self) -> tuple[float, list[str]]:

@@ -48,7 +48,7 @@ MAX_CONNECTIONS = 200
 MAX_CONNECTIONS_PER_ADDRESS = 64
 """A manager makes up to 32 calls at once, and several may share an address."""
 
-ARRIVING_BYTES = 67_108_864
+ARRIVING_BYTES = 33_554_432
 """Bytes of requests at one port that arrive or wait for an answer."""
 
 CLIENT_WORKERS, PEER_WORKERS = 8, 4

@@ -9,6 +9,7 @@ from tests.siege.attacks import (
     heavy_transactions,
     kills,
     large_messages,
+    manager_ports,
     rpc_starvation,
     signing_state,
     swapped_bodies,
@@ -29,6 +30,7 @@ ATTACKS: tuple[LoadAttack | Exercise, ...] = (
     *signing_state.ATTACKS,
     *kills.ATTACKS,
     *files.ATTACKS,
+    *manager_ports.ATTACKS,
 )
 
 
