@@ -18,6 +18,7 @@ _DESCRIPTIONS: dict[type[Exception], str] = {
     exceptions.WriteProtection: "Illegal state change",
     exceptions.ContractCreationCollision: "Illegal state change",
     exceptions.ReservedBytesInCode: "Code is invalid",
+    exceptions.VMError: "Precompile error",
 }
 """Besu's `ExceptionalHaltReason` for py-evm's errors."""
 

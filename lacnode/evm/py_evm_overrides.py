@@ -3,15 +3,17 @@
 from collections.abc import Callable
 from typing import Any
 
+from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.overrides import AccountOverride, OverrideError, Overrides
 from lacnode.evm.py_evm_accounts import Accounts
 
 
 def apply_overrides(state: Any, overrides: Overrides) -> None:
-    """Make `state` look as `overrides` say; OverrideError if a precompile cannot be moved."""
+    """Make `state` look as `overrides` say; OverrideError if a precompile cannot be moved, ExecutionInterruptedError when
+    the state's budget says so."""
     accounts: Accounts = state._account_db
     for address, override in overrides:
-        _apply(accounts, address, override)
+        _apply(accounts, address, override, state.budget)
     # Now they count as what was there before the transaction: SSTORE's price hangs on that (EIP-2200).
     accounts.lock_changes()
     moves = {address: o.precompile_moved_to for address, o in overrides if o.precompile_moved_to is not None}
@@ -21,7 +23,7 @@ def apply_overrides(state: Any, overrides: Overrides) -> None:
         state.computation_class = type(f"Moved{base.__name__}", (base,), members)
 
 
-def _apply(accounts: Accounts, address: bytes, override: AccountOverride) -> None:
+def _apply(accounts: Accounts, address: bytes, override: AccountOverride, budget: ExecutionBudget) -> None:
     accounts.touch_account(address)
     if override.nonce is not None:
         accounts.set_nonce(address, override.nonce)
@@ -32,6 +34,7 @@ def _apply(accounts: Accounts, address: bytes, override: AccountOverride) -> Non
     if override.clears_storage:
         accounts.delete_storage(address)
     for slot, value in override.storage:
+        budget.check()  # the slot's value before is read from the database
         accounts.set_storage(address, slot, value)
 
 

@@ -1,6 +1,6 @@
 """Call objects and state overrides, as Besu 25.5.0 parses them: what fits in no way is -32602."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from lacnode.evm.engine import CallRequest
 from lacnode.evm.overrides import AccountOverride, Overrides
@@ -67,15 +67,16 @@ def access_list(value: object) -> tuple[AccessListEntry, ...]:
 
 
 @naming_parameter(INVALID_CALL)
-def state_overrides(value: object) -> Overrides:
-    """An object of overrides by address; of an address that is written twice, the last one. None for no overrides."""
+def state_overrides(value: object, check: Callable[[], None]) -> Overrides:
+    """An object of overrides by address; of an address that is written twice, the last one. None for no overrides. `check`
+    is called again and again, and raises when the time is over."""
     if value is None:
         return ()
     if not isinstance(value, Mapping):
         raise invalid_params("state overrides: an object was expected")
     _check_size("accounts", len(value), MAX_OVERRIDDEN_ACCOUNTS)
     _check_size("slots", sum(_slot_count(override) for override in value.values()), MAX_OVERRIDDEN_SLOTS)
-    overrides = {address(key): _override(override) for key, override in value.items()}
+    overrides = {address(key): _override(override, check) for key, override in value.items()}
     code = sum(len(override.code or b"") for override in overrides.values())
     _check_size("bytes of code", code, MAX_OVERRIDDEN_CODE_BYTES)
     return tuple(overrides.items())
@@ -92,7 +93,8 @@ def _slot_count(override: object) -> int:
     return sum(len(slots) for name in ("state", "stateDiff") if isinstance(slots := override.get(name), Mapping))
 
 
-def _override(value: object) -> AccountOverride:
+def _override(value: object, check: Callable[[], None]) -> AccountOverride:
+    check()
     if not isinstance(value, Mapping):
         raise invalid_params("state overrides: an object was expected for each address")
     state, difference = value.get("state"), value.get("stateDiff")
@@ -103,18 +105,22 @@ def _override(value: object) -> AccountOverride:
         balance=_wei_member(value, "balance"),
         nonce=None if value.get("nonce") is None else quantity(value["nonce"], "nonce", MAX_NONCE),
         code=None if value.get("code") is None else data(value["code"], "code"),
-        storage=_storage(difference if state is None else state),
+        storage=_storage(difference if state is None else state, check),
         clears_storage=state is not None,
         precompile_moved_to=None if moved is None else address(moved, "movePrecompileToAddress"),
     )
 
 
-def _storage(value: object) -> tuple[tuple[int, int], ...]:
+def _storage(value: object, check: Callable[[], None]) -> tuple[tuple[int, int], ...]:
     if value is None:
         return ()
     if not isinstance(value, Mapping):
         raise invalid_params("state overrides: an object of slots and values was expected")
-    return tuple((_word(slot, "slot"), _word(found, "value of a slot")) for slot, found in value.items())
+    slots = []
+    for slot, found in value.items():
+        check()
+        slots.append((_word(slot, "slot"), _word(found, "value of a slot")))
+    return tuple(slots)
 
 
 def _word(value: object, what: str) -> int:

@@ -268,6 +268,10 @@ class TestCall:
             error = at.error(method, call(POOR.address), "latest", overrides)
             assert ((error.code, error.message), error.data) == (halted(how), explanation)
 
+    def test_of_a_precompile_that_fails_says_so(self, at: Peerless) -> None:
+        pairing = bytes(19) + b"\x08"
+        assert at.fails("eth_call", call(pairing, data="0x01"), "latest") == halted("Precompile error")
+
     def test_sees_the_state_of_its_block(self, at: Peerless) -> None:
         code = "0x" + "60" + "00" + "54" + "60005260206000f3"
         assert at.call("eth_call", call(None, data=code), "latest") == word(0)

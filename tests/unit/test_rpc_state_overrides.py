@@ -3,6 +3,7 @@
 import pytest
 
 from lacnode.primitives.hexadecimal import to_hex
+from lacnode.rpc.settings import ApiSettings
 from tests.unit.rpc_chain import POOR, RECIPIENT, STORER, STORER_ADDRESS, Peerless, node, signed
 
 INVALID_CALL = (-32602, "Invalid call params")
@@ -125,3 +126,8 @@ class TestOverrides:
     )
     def test_have_a_bound(self, at: Peerless, overrides: object) -> None:
         assert at.fails("eth_call", call(RECIPIENT), "latest", overrides)[0] == -32005
+
+    def test_count_in_the_time_of_the_call(self) -> None:
+        slow = node(api=ApiSettings(call_seconds=0.0))
+        told = {to_hex(POOR.address): {"state": slots(1)}}
+        assert slow.fails("eth_call", call(RECIPIENT), "latest", told) == (-32603, "Timeout expired")

@@ -1,13 +1,14 @@
 """ETH: what a transaction would do, without sending one."""
 
 from dataclasses import replace
+from functools import partial
 
 from eth_abi.abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
 
 from lacnode.evm.engine import REVERTED, CallExpired, CallRequest, CallResult
 from lacnode.evm.merkle_trie import MissingNode
-from lacnode.evm.overrides import OverrideError
+from lacnode.evm.overrides import OverrideError, Overrides
 from lacnode.evm.rejection import TransactionRejected
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
@@ -26,7 +27,7 @@ from lacnode.rpc.errors import (
     world_state_unavailable,
 )
 from lacnode.rpc.parameters import header_by_number_or_hash, optional, required
-from lacnode.rpc.reading import Params, Reading, in_reader
+from lacnode.rpc.reading import Params, Reading, check_time, in_reader
 from lacnode.rpc.registry import Method
 
 ERROR_SELECTOR = bytes.fromhex("08c379a0")
@@ -47,8 +48,12 @@ def eth_call(reading: Reading, params: Params) -> object:
     if header.base_fee is not None:
         free = free and not call.max_fee_per_gas and not call.max_priority_fee_per_gas
     allowed = free if strict is None else not strict
-    call = replace(call, allow_exceeding_balance=allowed, overrides=state_overrides(optional(params, 2)))
+    call = replace(call, allow_exceeding_balance=allowed, overrides=_overrides(reading, params))
     return to_hex(_succeeded(_run(reading, header, call)).output)
+
+
+def _overrides(reading: Reading, params: Params) -> Overrides:
+    return state_overrides(optional(params, 2), partial(check_time, reading))
 
 
 def eth_estimateGas(reading: Reading, params: Params) -> object:
@@ -65,7 +70,7 @@ def _intended(reading: Reading, params: Params) -> tuple[BlockHeader, CallReques
     block = optional(params, 1)
     header = header_by_number_or_hash(reading, "latest" if block is None else block)
     call, strict = call_request(optional(params, 0))
-    overrides = state_overrides(optional(params, 2))
+    overrides = _overrides(reading, params)
     gas = _capped(reading, header.gas_limit)
     return header, replace(call, gas=gas, allow_exceeding_balance=not strict, overrides=overrides)
 
