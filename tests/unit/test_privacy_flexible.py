@@ -2,12 +2,16 @@
 contract, with Besu's answers; and a past that is told to whoever comes in late."""
 
 import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from eth_abi.abi import encode
 
 from lacnode.crypto.node_key import NodeKey
+from lacnode.evm.budget import ExecutionBudget
+from lacnode.evm.engine import CallExpired
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
 from lacnode.privacy.roots import Question
@@ -16,10 +20,12 @@ from lacnode.privacy.state.execution import PrivateTask
 from lacnode.privacy.state.flexible.contracts import ADD_PARTICIPANTS, GET_VERSION, LOCK, REMOVE_PARTICIPANT, UNLOCK
 from lacnode.privacy.state.flexible.contracts import first_accounts as contracts
 from lacnode.privacy.state.flexible.history import PastTransaction, to_history_payload
+from lacnode.privacy.state.flexible.rules import Ask
 from lacnode.privacy.state.marker import FLEXIBLE_PRIVACY_ADDRESS, MANAGEMENT_ADDRESS, PROXY_ADDRESS, GroupMode
 from lacnode.privacy.state.private_transaction import PrivateTransaction, private_contract_address, to_versioned_payload
 from lacnode.privacy.state.processor import LAST_DELAY, MAX_TRIES
 from lacnode.privacy.state.room import Condition
+from lacnode.privacy.state.time_slices import TimeSlices
 from lacnode.privacy.transaction_manager import ReceivedPayload
 from lacnode.rpc.errors import RpcError
 from tests.logs import captured_logs
@@ -107,6 +113,14 @@ class Groups(Stage):
         assert self.done(adding(*keys)) == "0x1"
 
 
+class NoSlices(TimeSlices):
+    """Time for nothing."""
+
+    @contextmanager
+    def slice(self) -> Iterator[ExecutionBudget]:
+        yield ExecutionBudget(0.0)
+
+
 def receipt(member: Member, marker: str) -> Any:
     return member.node.call("priv_getTransactionReceipt", marker)
 
@@ -151,6 +165,40 @@ class TestMaking:
         ]
         assert found(groups.a, KEY_A, KEY_B) == found(groups.b, KEY_B, KEY_A) == found(groups.b, KEY_A) == expected
         assert found(groups.a, KEY_A, KEY_C) == found(groups.c, KEY_A, KEY_B) == []
+
+    def test_is_found_beside_one_whose_contract_never_answers(
+        self, groups: Groups, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        groups.make(KEY_A)
+        groups.make(KEY_A, group=bytes(31) + b"\x07")
+        flexible = groups.a.room.flexible
+        assert flexible is not None
+        before = found(groups.a, KEY_A)
+        contract_of = flexible._contract_of
+
+        def asked(group_id: bytes, number: int | None) -> Ask:
+            if group_id != GROUP:
+                raise CallExpired("it loops")
+            return contract_of(group_id, number)
+
+        monkeypatch.setattr(flexible, "_contract_of", asked)
+        assert found(groups.a, KEY_A) == [group for group in before if group["privacyGroupId"] == b64(GROUP)] != []
+
+    def test_answers_of_its_contract_count_to_the_slice(self, groups: Groups, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One that loops holds up its own group alone."""
+        groups.b.room.processor._slices = NoSlices()
+        groups.send(adding(KEY_A, KEY_B), nonce=0)
+        groups.mine(work=False)
+        with monkeypatch.context() as patched:
+            patched.setattr("lacnode.privacy.state.execution.message_of", None)  # it does not come to that
+            while groups.b.room.processor.step():
+                pass
+        assert groups.b.room.processor.cursor == groups.b.node.chain.head.header.number
+        (status,) = groups.b.room.statuses()
+        assert (status.condition, status.is_executing) == (Condition.WAITING, True)
+        for member in groups.members:
+            member.work()
+        assert groups.a.root(GROUP) == groups.b.root(GROUP) != EMPTY_TRIE_ROOT
 
     @pytest.mark.parametrize("name", ["privx_findOnchainPrivacyGroup", "privx_findOnChainPrivacyGroup"])
     def test_is_found_under_the_methods_older_names(self, groups: Groups, name: str) -> None:

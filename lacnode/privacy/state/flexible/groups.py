@@ -6,6 +6,7 @@ Follows Besu's `FlexiblePrivacyController`. Must not announce anything on the ch
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from lacnode.evm.engine import CallExpired
 from lacnode.privacy.state.flexible.contracts import added_members, is_addition
 from lacnode.privacy.state.flexible.histories import Histories
 from lacnode.privacy.state.flexible.history import PastTransaction, to_history_payload
@@ -51,8 +52,16 @@ class FlexibleGroups:
         """Every group that has all of `keys` among its members."""
         with self._around.database.read() as snapshot:
             ids = list(StoredPrivate(snapshot).groups())
-        found = [group for group in map(self.find, ids) if group is not None]
+        found = [group for group in map(self._find_in_time, ids) if group is not None]
         return [group for group in found if set(keys) <= set(group.members)]
+
+    def _find_in_time(self, group_id: bytes) -> FlexibleGroup | None:
+        """None for a group whose contract does not answer in time too: its members may have made it so, and others' groups
+        are asked for."""
+        try:
+            return self.find(group_id)
+        except CallExpired:
+            return None
 
     def recipients(self, private: PrivateTransaction) -> FlexibleGroup:
         """The group that `private` is for, with whom it adds; NoGroupId or NoSuchGroup."""
