@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from lacnode.privacy.keys import KeyPair, KeyRing
+from lacnode.privacy.manager.address_policy import AddressPolicy
 from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.service.fingerprints import Fingerprints, TlsError
 from lacnode.privacy.service.peer_client import HttpPeerSender
@@ -139,7 +140,7 @@ async def test_a_call_given_up_while_a_certificate_is_looked_at_leaves_no_connec
 
     a, b = tls(certificates, "a", "tofu"), tls(certificates, "b", "ca")
     server = ManagerService(KeyRing([B]), PayloadStore(), ServiceSettings(client_port=None, tls=b))
-    sender = HttpPeerSender(a.client)
+    sender = HttpPeerSender(a.client, AddressPolicy(["https://127.0.0.1"]))
     with trio.fail_after(DEADLINE):
         async with trio.open_nursery() as nursery:
             await nursery.start(server.run)

@@ -30,9 +30,9 @@ PRIVACY = (
     ),
     Mutant(
         "a-deleted-group-comes-back",
-        LOCAL,
-        "if known is None or known.active:",
-        "if known is None or known.members:",
+        "lacnode/privacy/manager/group_acceptance.py",
+        "    if not known.active:\n        return None\n    if not record.active:",
+        "    if not known.active:\n        return record\n    if not record.active:",
         ("tests/unit/test_privacy_manager.py",),
     ),
     Mutant(
@@ -52,15 +52,36 @@ PRIVACY = (
     Mutant(
         "recovery-serves-a-payload-of-others",
         "lacnode/privacy/manager/recovery.py",
-        "(stored := self._store.payload(key)) and requester in stored.parties]",
-        "(stored := self._store.payload(key))]",
+        "if stored is not None and requester in stored.parties:",
+        "if stored is not None:",
         ("tests/unit/test_privacy_recovery.py",),
+    ),
+    Mutant(
+        "tags-are-read",
+        "lacnode/privacy/manager/cbor_reader.py",
+        "        if first not in _SIMPLE_VALUES:",
+        "        if kind == 6:\n            return self.value(depth)\n        if first not in _SIMPLE_VALUES:",
+        ("tests/unit/test_privacy_cbor.py",),
+    ),
+    Mutant(
+        "what-was-heard-takes-the-place-of-what-answered",
+        "lacnode/privacy/manager/bounded_table.py",
+        "            if lower > standing or not sources:",
+        "            if not sources:",
+        ("tests/unit/test_privacy_peers.py",),
+    ),
+    Mutant(
+        "a-private-address-is-called",
+        "lacnode/privacy/manager/address_policy.py",
+        "return reach_of(address) in self._open or _is_in(address, self._allowed)",
+        "return reach_of(address) is not Reach.LOOPBACK or _is_in(address, self._allowed)",
+        ("tests/unit/test_privacy_addresses.py",),
     ),
     Mutant(
         "proof-of-a-key-at-another-place",
         "lacnode/privacy/manager/proof.py",
-        "return hmac.compare_digest(proven, challenge) and same_place(at, url)",
-        "return hmac.compare_digest(proven, challenge)",
+        "is_right = hmac.compare_digest(proven, challenge) and same_place(at, url)",
+        "is_right = hmac.compare_digest(proven, challenge)",
         ("tests/unit/test_privacy_claims.py",),
     ),
 )
