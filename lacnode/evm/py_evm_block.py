@@ -35,8 +35,8 @@ LOG_BYTE_SECONDS = 20e-9
 """About how long it takes to encode, hash and store one byte of a log."""
 
 ACCESS_ITEM_SECONDS = 10e-6
-"""About how long each validator takes to read an address or a slot of an access list, and to encode it again for the
-sender's signature."""
+"""About how long each validator takes to read an address or a slot of an access list, in the proposal and in the block that
+is announced."""
 
 ANCESTORS = 256
 """Blocks that BLOCKHASH reaches back."""

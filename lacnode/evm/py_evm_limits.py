@@ -36,6 +36,10 @@ def limit_bytes(state: Any, max_memory: int, max_logs: int) -> HeldBytes:
     held = HeldBytes()
 
     class Limited(base):  # type: ignore[misc, valid-type]
+        def __init__(self, state: Any, message: Any, context: Any) -> None:
+            super().__init__(state, message, context)
+            held.memory += len(message.data)
+
         def extend_memory(self, start_position: int, size: int) -> None:
             before = len(self._memory)
             end = start_position + size
@@ -54,8 +58,9 @@ def limit_bytes(state: Any, max_memory: int, max_logs: int) -> HeldBytes:
             super().add_log_entry(account, topics, data)
 
         def add_child_computation(self, child_computation: Any) -> None:
-            held.memory -= len(child_computation._memory)
+            before = len(self.return_data)
             super().add_child_computation(child_computation)
+            held.memory += len(self.return_data) - before - _bytes_of(child_computation)
 
     state.computation_class = Limited
     return held
@@ -82,6 +87,11 @@ class TransactionLimits:
     def added(self) -> None:
         """The transaction is in the block."""
         self._log_bytes += self._held.logs
+
+
+def _bytes_of(computation: Any) -> int:
+    """What it holds that its caller does not: its memory, and copies of others' memory."""
+    return len(computation._memory) + len(computation.msg.data) + len(computation.return_data)
 
 
 def _can_pay(computation: Any, before: int, end: int) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from py_arkworks_bls12381 import G1Point, G2Point
 
+from lacnode.evm import py_evm_block
 from lacnode.evm.budget import BudgetExceededError, ExecutionBudget, ExecutionCancelledError, SizeExceededError
 from lacnode.evm.engine import CallExpired
 from lacnode.evm.private import PrivateMessage
@@ -105,6 +106,27 @@ def test_a_block_of_this_node_has_bounds_on_logs_and_memory_and_that_of_a_quorum
     assert net.execute(heavy(), base_fee=0).receipts[0].status == 1
 
 
+MEMORY, SELF_CALL = bytes.fromhex("60006206000052"), bytes.fromhex("305af1")
+CALLS = {
+    "memory": (MEMORY + push(0, 1) * 5 + SELF_CALL, True),
+    "and input": (MEMORY + push(0, 1) * 2 + push(0x60000, 3) + push(0, 1) * 2 + SELF_CALL, False),
+    "and output": (MEMORY + calling(OTHER) + push(0, 1) * 5 + SELF_CALL, False),
+}
+
+
+@pytest.mark.parametrize(("code", "fits"), CALLS.values(), ids=CALLS)
+def test_copies_of_memory_count_as_memory(code: bytes, fits: bool) -> None:
+    """More than fifty calls in each other, each with 400 KB."""
+    returns_memory = bytes.fromhex("620600006000f3")
+    net = Network(contract(code) | {OTHER: {"code": returns_memory.hex(), "balance": "0x0"}}, **FORKS)
+    transaction = signed(RICH, 0, to=CONTRACT, gas=60_000_000 if OTHER in code else 30_000_000)
+    if fits:
+        assert limited(net).add(transaction, RICH.address).status == 1
+    else:
+        with pytest.raises(SizeExceededError):
+            limited(net).add(transaction, RICH.address)
+
+
 def test_the_logs_of_a_blocks_transactions_are_bounded_together() -> None:
     net = Network(contract(LOG_A_MEGABYTE), **FORKS)
     block = limited(net)
@@ -138,13 +160,14 @@ def test_a_block_that_is_cancelled_is_not_closed() -> None:
         budget = ExecutionBudget()
 
 
-def test_a_transaction_whose_access_list_takes_long_to_read_is_interrupted() -> None:
+def test_a_transaction_whose_access_list_takes_long_to_read_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(py_evm_block, "ACCESS_ITEM_SECONDS", 100.0)
     net = Network(**FORKS)
     block = net.open(base_fee=0)
-    access_list = [{"address": "0x" + number.to_bytes(20).hex(), "storageKeys": []} for number in range(1, 20_002)]
-    long = signed(RICH, 0, to=FRIEND, gas=60_000_000, accessList=access_list, type=1)
+    access_list = [{"address": "0x" + number.to_bytes(20).hex(), "storageKeys": []} for number in range(1, 3)]
+    long = signed(RICH, 0, to=FRIEND, accessList=access_list, type=1)
     with pytest.raises(BudgetExceededError, match="further work"):
-        block.add(long, RICH.address, soon())
+        block.add(long, RICH.address, ExecutionBudget(time.monotonic() + 150))
 
 
 def test_what_a_transaction_changes_makes_the_block_slower_to_close() -> None:
