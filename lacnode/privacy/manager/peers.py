@@ -6,6 +6,7 @@ What is known is never replaced by what is heard, as in Orion. How much is kept 
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from urllib.parse import urlsplit
 
 from lacnode.privacy.manager.bounded_table import BoundedTable, Standing
@@ -24,6 +25,9 @@ MAX_RIVALS = 64
 
 MAX_URLS_PER_SOURCE, MAX_KEYS_PER_SOURCE = 512, 1024
 """Of what one address says, or of what the managers at one host say of themselves."""
+
+MAX_HEARD_AT_ONCE = 128
+"""URLs, and keys, that are taken of what a manager says unasked. It is called, and then tells the rest."""
 
 
 class Peers:
@@ -91,6 +95,8 @@ class Peers:
         """Merge what a peer says; the view as it was before. `source` is the address that says it, `answered` the URL that
         was called for it. Keys of its own that others are known to have are rivals."""
         before = self.view
+        if answered is None:
+            other = _beginning(other)
         with self._lock:
             kept = self._kept()
             source = source if answered is None else _host(answered)
@@ -190,6 +196,13 @@ class Peers:
     def _keep_known(self, kept: Mapping[bytes, str]) -> None:
         if self._keep is not None:
             self._keep(kept)
+
+
+def _beginning(view: NetworkView) -> NetworkView:
+    """As much of `view` as is taken unasked, the manager's own keys first."""
+    own = {key: url for key, url in view.keys.items() if url == view.url}
+    keys = islice({**own, **view.keys}.items(), MAX_HEARD_AT_ONCE)
+    return NetworkView(view.url, view.urls[:MAX_HEARD_AT_ONCE], dict(keys))
 
 
 def _host(url: str) -> str:

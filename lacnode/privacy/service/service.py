@@ -201,7 +201,8 @@ class ManagerService:
         while True:
             if self._settings.recover:
                 for key in self.manager.view.keys:
-                    if self.manager.keys.pair_of(key) is None and key not in asked:
+                    # Not of managers that were only heard of: to ask thousands of them would leave payloads no calls.
+                    if self.manager.keys.pair_of(key) is None and key not in asked and self._is_known(key):
                         strangers.add(key)
                 asked |= await self._ask_for_everything(set(strangers.take_due(MAX_WANTED)))
                 for key in asked:
