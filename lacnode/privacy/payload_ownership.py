@@ -19,6 +19,10 @@ TRANSACTION_FIELDS = 12
 PRIVATE_FROM, RECIPIENTS = 9, 10
 """Places of the sender's key, and of the recipients' keys or the group, in a private transaction's RLP list."""
 
+MAX_RECIPIENTS, MAX_KEY_BYTES = 4_096, 91
+"""Keys that a private transaction may name, as many as a payload has boxes, and bytes of each. Groups' ids are computed from
+these keys byte by byte: without a bound one push would hold the interpreter for minutes."""
+
 NOT_THE_SENDER = "its privateFrom is not the key that sent it"
 ANOTHER_GROUP = "its privacyGroupId is not the group that it was sent to"
 NO_MEMBER = "its sender is no member of the group"
@@ -54,7 +58,8 @@ class GroupKnowledge(Protocol):
 
 
 def parties_of(payload: bytes) -> PayloadParties | None:
-    """Whom the private transaction in a decrypted `payload` names; None if there is no private transaction in it."""
+    """Whom the private transaction in a decrypted `payload` names; None if there is no private transaction in it, or one
+    that names too many keys or too long ones."""
     try:
         item = rlp.decode(base64.b64decode(payload, validate=True))
     except (binascii.Error, RlpError):
@@ -72,7 +77,9 @@ def _parties(item: RlpItem, *, is_flexible: bool) -> PayloadParties | None:
         return None
     if isinstance(recipients, bytes):
         return PayloadParties(private_from, None, recipients, is_flexible)
-    keys = tuple(key for key in recipients if isinstance(key, bytes))
+    if len(recipients) > MAX_RECIPIENTS:
+        return None
+    keys = tuple(key for key in recipients if isinstance(key, bytes) and len(key) <= MAX_KEY_BYTES)
     return PayloadParties(private_from, keys, None, is_flexible) if len(keys) == len(recipients) else None
 
 

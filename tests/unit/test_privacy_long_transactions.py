@@ -14,6 +14,7 @@ from lacnode.privacy.state.private_transaction import legacy_group_id, private_c
 from lacnode.privacy.state.records import PrivateReceipt, PrivateStatus
 from lacnode.privacy.state.room import Condition
 from lacnode.privacy.state.time_slices import LEAST_SECONDS, SLICE_SECONDS, GroupSlices, TimeSlices
+from lacnode.privacy.transaction_manager import ReceivedPayload
 from tests.private_nodes import (
     ALICE,
     BOB,
@@ -63,6 +64,13 @@ class ShortSlices(TimeSlices):
         yield short_budget()
 
 
+class LostSlices(TimeSlices):
+    """As after transactions that did not end in theirs."""
+
+    def lost_seconds(self) -> float:
+        return SLICE_SECONDS
+
+
 @pytest.fixture
 def stage() -> Stage:
     """B has short slices; A and C take what they need."""
@@ -86,6 +94,20 @@ def mine(stage: Stage) -> None:
     stage.a.work()
     stage.c.work()
     follow(stage.b)
+
+
+def late(stage: Stage) -> dict[bytes, ReceivedPayload]:
+    """Mine what was sent while B's manager has none of it; what it is to be given later."""
+    payloads = dict(stage.b.manager.payloads)
+    stage.b.manager.payloads.clear()
+    mine(stage)
+    return payloads
+
+
+def arrive(stage: Stage, payloads: dict[bytes, ReceivedPayload]) -> None:
+    stage.b.manager.payloads.update(payloads)
+    for key in payloads:
+        assert stage.b.room.repair.arrived(key)
 
 
 def condition(member: Member, group: bytes) -> tuple[Condition, bool]:
@@ -195,20 +217,37 @@ class TestHeavy:
         assert stage.b.root(HOSTILE) == stage.c.root(HOSTILE) != EMPTY_TRIE_ROOT
         assert receipt_of(stage.b, first) == receipt_of(stage.c, first)
 
-    def test_a_late_payload_that_takes_long_is_left_to_the_other_thread(
-        self, stage: Stage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_late_payload_that_takes_long_is_left_to_the_other_thread(self, stage: Stage) -> None:
         heavy = hostile(stage, HEAVY)
         lost = stage.b.manager.payloads.popitem()
         mine(stage)
         stage.b.manager.payloads[lost[0]] = lost[1]
-        monkeypatch.setattr("lacnode.privacy.state.repair.ExecutionBudget", lambda deadline: short_budget())
         assert stage.b.room.repair.arrived(lost[0])
         follow(stage.b)
         assert is_pending(stage.b, heavy)
         assert condition(stage.b, HOSTILE) == (Condition.WAITING, True)
         stage.b.work()
         assert receipt_of(stage.b, heavy) == PrivateReceipt(PrivateStatus.SUCCESSFUL)
+
+    def test_late_payloads_of_new_groups_are_executed_apart_while_time_is_lost(self, stage: Stage) -> None:
+        """Anybody may send a hundred markers first, and all their endless payloads later."""
+        stage.b.room.processor._slices = LostSlices()
+        sent = hostile(stage, deploying(KEEPER))
+        arrive(stage, late(stage))
+        follow(stage.b)
+        assert is_pending(stage.b, sent)
+        stage.b.work()
+        assert stage.b.root(HOSTILE) == stage.c.root(HOSTILE) != EMPTY_TRIE_ROOT
+
+    def test_new_blocks_go_before_late_payloads(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.privacy.state.repair.STEP_SECONDS", -1.0)
+        sent = [hostile(stage, deploying(KEEPER), nonce) for nonce in range(2)]
+        payloads = late(stage)
+        arrive(stage, payloads)
+        assert stage.b.room.repair.step(), "there may be more"
+        assert sorted(is_pending(stage.b, marker) for marker in sent) == [False, True]
+        follow(stage.b)
+        assert stage.b.root(HOSTILE) == stage.c.root(HOSTILE)
 
     def test_public_transactions_before_the_marker_are_bounded_too(
         self, stage: Stage, monkeypatch: pytest.MonkeyPatch

@@ -1,5 +1,6 @@
 """Whose a payload is: a stranger writes into no group, on no path, and what honest members send is still theirs."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.privacy.group_ids import group_id, tessera_group_id
 from lacnode.privacy.keys import KeyPair, KeyRing
-from lacnode.privacy.manager.known_groups import MAX_WIDENING_KEYS, KnownGroups
+from lacnode.privacy.manager.known_groups import MAX_WIDENING_KEYS, MAX_WIDENING_WORK, KnownGroups
 from lacnode.privacy.manager.local import LocalTransactionManager
 from lacnode.privacy.manager.payload import encode_payload, encrypt, readable_by
 from lacnode.privacy.manager.payload_store import PayloadStore
@@ -19,6 +20,8 @@ from lacnode.privacy.manager.tessera.payload import encode_payload as encode_for
 from lacnode.privacy.payload_ownership import (
     ANOTHER_GROUP,
     FLEXIBLE,
+    MAX_KEY_BYTES,
+    MAX_RECIPIENTS,
     NO_MEMBER,
     NOT_THE_RECIPIENTS,
     NOT_THE_SENDER,
@@ -184,6 +187,19 @@ class TestWidenedGroups:
         assert groups.widened_members([A.public], group_id((A.public, last))) == (A.public, last)
         assert groups.widened_members([A.public], group_id((A.public, beyond))) is None
 
+    def test_the_more_keys_are_named_the_fewer_are_tried(self) -> None:
+        """Or 30 kB of keys, and as many false keys as strangers can announce, hold the interpreter for seconds."""
+        named = [number.to_bytes(32) for number in range(1_000)]
+        taken: list[bytes] = []
+
+        def keys() -> Iterator[bytes]:
+            for number in range(5_000, 5_000 + MAX_WIDENING_KEYS):
+                taken.append(number.to_bytes(32))
+                yield taken[-1]
+
+        assert KnownGroups(lambda _: None, lambda _: None, (), keys).widened_members(named, bytes(32)) is None
+        assert 0 < len(taken) * len(named) <= MAX_WIDENING_WORK
+
 
 def store_at(stage: Stage, key: bytes, plaintext: bytes, sender: bytes, sent_to: bytes) -> bytes:
     """Leave a payload under `key` at B's manager, as an older version's has it; the key."""
@@ -269,6 +285,14 @@ class TestParties:
     @pytest.mark.parametrize("garbage", [b"", b"not base64!", b"AAAA", b"wA==", b"\xff" * 4000])
     def test_of_garbage_are_none(self, garbage: bytes) -> None:
         assert parties_of(garbage) is None
+
+    def test_of_more_keys_or_longer_ones_than_groups_have_are_none(self) -> None:
+        """Ids of groups are computed byte by byte: a push of 10 MB would take minutes."""
+        many = [number.to_bytes(32) for number in range(MAX_RECIPIENTS + 1)]
+        assert parties_of(to_payload(private(private_for=many[:-1]))) is not None
+        assert parties_of(to_payload(private(private_for=many))) is None
+        assert parties_of(to_payload(private(private_for=[bytes(MAX_KEY_BYTES)]))) is not None
+        assert parties_of(to_payload(private(private_for=[bytes(MAX_KEY_BYTES + 1)]))) is None
 
     def test_are_those_that_the_state_reads(self) -> None:
         """One reading for the manager and for the state: what the one passes over the other must not execute."""

@@ -13,6 +13,10 @@ from lacnode.privacy.transaction_manager import GroupType
 MAX_WIDENING_KEYS = 1024
 """Known keys of which each is tried as the one that a sender's `alwayssendto` adds."""
 
+MAX_WIDENING_WORK = 16_384
+"""Keys that ids are computed from in one search: the more a sender names, the fewer known keys are tried. Strangers choose
+both the keys that are named and those that are known."""
+
 
 class KnownGroups:
     """A GroupKnowledge. `record_of` gives a kept record, deleted ones too; `keep_record` keeps a new one; `always` are this
@@ -78,6 +82,7 @@ class KnownGroups:
     def _widened(self, named: Sequence[bytes]) -> Iterator[tuple[bytes, ...]]:
         if self._always:
             yield (*named, *self._always)
-        for key in islice(self._known_keys(), MAX_WIDENING_KEYS):
+        tries = min(MAX_WIDENING_KEYS, MAX_WIDENING_WORK // (len(named) + 1))
+        for key in islice(self._known_keys(), tries):
             if key not in named:
                 yield (*named, key)

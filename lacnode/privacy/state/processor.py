@@ -131,7 +131,7 @@ class PrivateProcessor:
         if not any(self._around.mode.may_announce(transaction) for transaction in block.transactions):
             self._move(number, save=number - self._saved >= CURSOR_EVERY)
             return True
-        slices = self._slices_at(number)
+        slices = self.slices_at(number)
         try:
             tasks, absent = self._tasks(block, slices)
         except ManagerUnreachable:
@@ -213,7 +213,9 @@ class PrivateProcessor:
         self.tell(PrivateBlock(block.header, records.hash, records.logs))
         self._move(block.number, save=False)
 
-    def _slices_at(self, number: int) -> GroupSlices:
+    def slices_at(self, number: int) -> GroupSlices:
+        """The slices of time of what is executed at block `number`, now or late; in the working thread."""
+
         def waits(group_id: bytes) -> bool:
             with self._around.database.read() as snapshot:
                 return StoredLong(snapshot).is_waiting(group_id)

@@ -1,8 +1,9 @@
 """Payloads that came late: each is asked for again, with ever longer pauses, and when it is there its group is executed
 anew from that block on, in order, and put in place by one commit. Until then the old state stands.
 
-Works in the processor's thread, between its steps, so it takes no longer than a slice of time: what does not end in it is
-executed apart (see `long_execution`).
+Works in the processor's thread, between its steps. A late payload has a slice of time, like one that came in time, and what
+does not end in it is executed apart (see `long_execution`). After `STEP_SECONDS` new blocks go first: anybody can send many
+markers, and the payloads that take long later.
 """
 
 import time
@@ -15,7 +16,7 @@ import structlog
 from lacnode.evm.budget import BudgetExceededError, ExecutionBudget
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.execution import PrivateTask
-from lacnode.privacy.state.long_transactions import LongTransaction, LongWriter, StoredLong
+from lacnode.privacy.state.long_transactions import LongTransaction, LongWriter
 from lacnode.privacy.state.marker import payload_key_of
 from lacnode.privacy.state.payloads import ManagerFails, NoPayload, UselessPayload, task_for
 from lacnode.privacy.state.processor import PrivateProcessor, next_try
@@ -29,8 +30,8 @@ log = structlog.get_logger("privacy")
 AT_ONCE = 100
 """Absent payloads asked for in one round."""
 
-REBUILDING_SECONDS = 2.0
-"""What executing a group anew may take here."""
+STEP_SECONDS = 0.5
+"""After which no more payloads are asked for in one step."""
 
 ARRIVED = 0
 """When a payload that has come is due: before all others."""
@@ -51,8 +52,11 @@ class Repair:
         """Ask for the absent payloads that are due; False if none was, or the manager does not answer."""
         due, waiting = self._due(), list[AbsentMarker]()
         try:
+            until = time.monotonic() + STEP_SECONDS
             for marker in due:
                 waiting.extend(self._try(marker))
+                if time.monotonic() > until:
+                    break
         except ManagerUnreachable:
             return False
         finally:
@@ -113,19 +117,16 @@ class Repair:
 
     def _execute(self, marker: AbsentMarker, transaction: Transaction, task: PrivateTask) -> None:
         """Execute the group anew, or leave it to who executes apart: at once where that one works on the group already."""
-        if self._is_waiting(task.group_id):
+        slices = self._processor.slices_at(marker.place.number)
+        if not slices.admits(task.group_id):
             self._execute_apart(marker, task)
             return
-        budget = ExecutionBudget(time.monotonic() + REBUILDING_SECONDS)
         try:
-            self._prepare(marker, transaction, task, budget)
-            self._rebuilding.rebuild(marker.place, task, budget)
+            with slices.slices.slice() as budget:
+                self._prepare(marker, transaction, task, budget)
+                self._rebuilding.rebuild(marker.place, task, budget)
         except BudgetExceededError:
             self._execute_apart(marker, task)
-
-    def _is_waiting(self, group_id: bytes) -> bool:
-        with self._around.database.read() as snapshot:
-            return StoredLong(snapshot).is_waiting(group_id)
 
     def _execute_apart(self, marker: AbsentMarker, task: PrivateTask) -> None:
         with self._around.database.write() as batch:
