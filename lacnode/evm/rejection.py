@@ -38,7 +38,7 @@ class RejectionReason(Enum):
     INTERNAL_ERROR = auto()
     TX_EVALUATION_TOO_LONG = auto()
     TX_TOO_LARGE = auto()
-    """Not Besu's: more bytes, of the transaction or of its logs, than a block that this node builds may hold."""
+    """Not Besu's: more bytes than the transactions of a block that this node builds may have together."""
 
 
 class TransactionRejected(Exception):
