@@ -32,7 +32,7 @@ from lacnode.privacy.transaction_manager import (
 from lacnode.rpc.methods import all_methods
 from lacnode.rpc.private_filters import PrivateFilters
 from lacnode.rpc.registry import GROUPS, Registry
-from tests.unit.rpc_chain import CHAIN_ID, VALIDATOR, Peerless, node
+from tests.unit.rpc_chain import CHAIN_ID, GAS_LIMIT, VALIDATOR, Peerless, node
 
 ALICE, BOB = NodeKey.of(keccak256(b"alice")), NodeKey.of(keccak256(b"bob"))
 
@@ -180,6 +180,7 @@ class Stage:
         genesis: PrivateGenesis | None = None,
         tenants: tuple[bytes, ...] = (),
         manager: "Callable[[bytes, dict[bytes, MemoryManager]], MemoryManager]" = MemoryManager,
+        gas_limit: int = GAS_LIMIT,
     ) -> None:
         """With `tenants` the first node is theirs: its manager has their keys, and they say whose they use."""
         self.mode = mode
@@ -189,12 +190,13 @@ class Stage:
         self._forks = forks
         self._tenants = tenants
         self._manager = manager
+        self._gas_limit = gas_limit
         self.members = [self._member(key, signer or RandomKeySigner()) for key in keys]
         self.a, self.b, self.c = self.members
         self.managers.update(dict.fromkeys(tenants, self.a.manager))
 
     def _member(self, key: bytes, signer: MarkerSigner) -> Member:
-        peerless = node(forks=self._forks)
+        peerless = node(forks=self._forks, gas_limit=self._gas_limit)
         manager = self.managers[key] = self._manager(key, self.managers)
         chain, pool = peerless.chain, peerless.pool
         database = chain._database

@@ -72,7 +72,7 @@ CALLER = bytes.fromhex("60006000602060006000" + "73" + STORER_ADDRESS.hex() + "5
 """Has the storer store a zero, and reverts if that fails."""
 
 
-def genesis_document(forks: Mapping[str, object]) -> dict[str, object]:
+def genesis_document(forks: Mapping[str, object], gas_limit: int = GAS_LIMIT) -> dict[str, object]:
     code = {
         LOGGER_ADDRESS: LOGGER,
         REVERTER_ADDRESS: REVERTER,
@@ -90,7 +90,7 @@ def genesis_document(forks: Mapping[str, object]) -> dict[str, object]:
         "nonce": "0x0",
         "timestamp": hex(GENESIS_TIME),
         "extraData": to_hex(ExtraData(bytes(32), (VALIDATOR.address,)).encode()),
-        "gasLimit": hex(GAS_LIMIT),
+        "gasLimit": hex(gas_limit),
         "difficulty": "0x1",
         "mixHash": "0x63746963616c2062797a616e74696e65206661756c7420746f6c6572616e6365",
         "coinbase": "0x0000000000000000000000000000000000000000",
@@ -246,9 +246,11 @@ def node(
     permissions: AccountPermissions = EVERYBODY,
     network: NetworkView | None = None,
     sync_status: Callable[[], SyncView | None] = lambda: None,
+    gas_limit: int = GAS_LIMIT,
 ) -> Peerless:
     """A node whose genesis is Berlin's, without a base fee, unless `forks` says otherwise."""
-    spec, database = parse_genesis(genesis_document(BERLIN if forks is None else forks)), MemoryDatabase()
+    document = genesis_document(BERLIN if forks is None else forks, gas_limit)
+    spec, database = parse_genesis(document), MemoryDatabase()
     engine = PyEvmEngine(spec, DatabaseNodeStore(database))
     blockchain = Blockchain(spec, database, engine, settings=chain, now=lambda: GENESIS_TIME + 1e6)
 
