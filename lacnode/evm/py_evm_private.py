@@ -13,6 +13,7 @@ from eth.exceptions import Revert, VMError
 from eth.vm.message import Message
 from eth_typing import Address
 
+from lacnode.evm.block_limits import log_bytes
 from lacnode.evm.budget import BudgetExceededError, ExecutionBudget
 from lacnode.evm.engine import CallExpired, NodeStore
 from lacnode.evm.private import PRIVATE_GAS, PrivateMessage, PrivateResult
@@ -29,6 +30,9 @@ networks have a limit that no execution reaches in years."""
 
 MAX_MEMORY = 128 * 2**20
 """Bytes of memory of all nested calls together."""
+
+MAX_LOG_BYTES = 4 * 2**20
+"""Bytes of all logs together. Gas alone would allow 40 MiB in a block of 350 million, and they are kept for good."""
 
 _CALLS = frozenset(("CALL", "CALLCODE", "DELEGATECALL", "STATICCALL", "CREATE", "CREATE2"))
 """Reasons for charges that are mostly what the call may spend, which is counted where it is spent."""
@@ -50,7 +54,7 @@ class NoSuchAccount(VMError):
 
 
 class TooMuchWork(Exception):
-    """The message took more gas than the block's limit, or more than `MAX_WORK` or `MAX_MEMORY`."""
+    """The message took more gas than the block's limit, or more than `MAX_WORK`, `MAX_MEMORY` or `MAX_LOG_BYTES`."""
 
 
 class PrivateAccounts(Accounts):
@@ -296,7 +300,7 @@ class _SpentGas:
 def _bound(state: Any) -> None:
     """Have every computation of `state` raise TooMuchWork at the same point on every machine."""
     base = state.computation_class
-    spent, held = _SpentGas(state.gas_limit), 0
+    spent, held, logged = _SpentGas(state.gas_limit), 0, 0
 
     class Meter(BudgetMeter):
         def consume_gas(self, amount: int, reason: str) -> None:
@@ -321,6 +325,13 @@ def _bound(state: Any) -> None:
             held += len(self._memory) - before
             if held > MAX_MEMORY:
                 raise TooMuchWork
+
+        def add_log_entry(self, account: Any, topics: tuple[int, ...], data: bytes) -> None:
+            nonlocal logged
+            logged += log_bytes(len(topics), data)
+            if logged > MAX_LOG_BYTES:
+                raise TooMuchWork
+            super().add_log_entry(account, topics, data)
 
         def add_child_computation(self, child_computation: Any) -> None:
             nonlocal held

@@ -272,6 +272,13 @@ class TestBounds:
         hoarder = deployed(stage, bytes.fromhex("6001610400" + "52" + self.CALL_SELF + "00"))
         assert run(stage, b"", to=hoarder) == PrivateReceipt(PrivateStatus.FAILED)
 
+    def test_bytes_of_all_logs_together(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.evm.py_evm_private.MAX_LOG_BYTES", 5_000)
+        log = "611000" + "6000" + "a0"
+        once, twice = deployed(stage, bytes.fromhex(log + "00")), deployed(stage, bytes.fromhex(log + log + "00"))
+        assert run(stage, b"", to=once).status is PrivateStatus.SUCCESSFUL
+        assert run(stage, b"", to=twice) == PrivateReceipt(PrivateStatus.FAILED)
+
 
 class TestPublicAccounts:
     def test_are_read(self, stage: Stage) -> None:

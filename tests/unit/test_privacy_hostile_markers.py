@@ -1,11 +1,15 @@
 """Markers that strangers send: junk that names payloads of nobody, and another's payload announced first."""
 
+from weakref import WeakSet
+
 import pytest
 
 from lacnode.crypto.node_key import NodeKey
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.transaction import Transaction
+from lacnode.privacy.state import payloads
+from lacnode.privacy.state.execution import PrivateTask
 from lacnode.privacy.state.marker import PRIVACY_ADDRESS, FixedKeySigner
 from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address
 from lacnode.privacy.state.records import PrivateReceipt, PrivateStatus
@@ -129,3 +133,30 @@ class TestAnotherMarkerFirst:
         assert isinstance(shown, dict)
         assert shown["status"] == "0x2"
         assert "executedAtMarker" not in shown
+
+
+def test_payloads_of_one_block_are_held_one_at_a_time(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One payload of 11 MB and hundreds of markers in a block would take gigabytes."""
+    held, most = WeakSet[_Held](), 0
+
+    def task_for(*arguments: object, **named: object) -> PrivateTask:
+        nonlocal most
+        task = original(*arguments, **named)  # type: ignore[arg-type]
+        holder = _Held(task.index, task.private, task.group_id)
+        held.add(holder)
+        most = max(most, len(held))
+        return holder
+
+    original = payloads.task_for
+    monkeypatch.setattr("lacnode.privacy.state.processor.task_for", task_for)
+    for nonce in range(5):
+        stage.a.send(private(ALICE, nonce))
+    stage.mine(work=False)
+    assert stage.b.room.processor.step()
+    assert most == 2, "the one that is executed, and the next"
+
+
+class _Held(PrivateTask):
+    """A task that weak references can be made to."""
+
+    __hash__ = object.__hash__

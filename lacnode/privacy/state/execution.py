@@ -5,7 +5,7 @@ Follows Besu's `PrivacyPrecompiledContract` and `PrivateTransactionProcessor`: t
 sees is the one at its marker, in the midst of the block.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -84,7 +84,7 @@ class PrivateRun:
         return records
 
     def block_in_slices(
-        self, block: Block, hash_: bytes, tasks: Sequence[PrivateTask], slices: GroupSlices
+        self, block: Block, hash_: bytes, tasks: Iterable[PrivateTask], slices: GroupSlices
     ) -> BlockRecords:
         """The same, but what does not end in its slice is `long` in the records, and so is what its group sends after it."""
         records = BlockRecords(block.number, hash_)

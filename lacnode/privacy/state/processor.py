@@ -8,7 +8,7 @@ transaction that takes long is noted too, and executed apart (see `long_executio
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -132,8 +132,11 @@ class PrivateProcessor:
             self._move(number, save=number - self._saved >= CURSOR_EVERY)
             return True
         slices = self.slices_at(number)
+        absent: list[AbsentMarker] = []
+        run = self.run_from(number)
         try:
-            tasks, absent = self._tasks(block, slices)
+            self._prepare(block, absent, slices)
+            records = run.block_in_slices(block, hash_, self._tasks(block, absent), slices)
         except ManagerUnreachable:
             self._set_stalled(True)
             self._scan()
@@ -145,36 +148,48 @@ class PrivateProcessor:
             return False
         self._failures = 0
         self._set_stalled(False)
-        run = self.run_from(number)
-        records = run.block_in_slices(block, hash_, tasks, slices) if tasks else BlockRecords(number, hash_)
         self._finish(block, run, records, absent)
         return True
 
-    def _tasks(self, block: Block, slices: GroupSlices) -> tuple[list[PrivateTask], list[AbsentMarker]]:
-        """What is to be executed in `block`, and what cannot be had for it."""
-        tasks: list[PrivateTask] = []
-        absent: list[AbsentMarker] = []
+    def _tasks(self, block: Block, absent: list[AbsentMarker]) -> Iterator[PrivateTask]:
+        """What is to be executed in `block`, in order; what cannot be had for it is put into `absent`. One at a time:
+        anybody can send hundreds of markers in one block of a payload that takes fifty megabytes when it is decoded."""
+        without = {marker.place.index for marker in absent}
         for index, transaction in enumerate(block.transactions):
-            if not self._around.mode.may_announce(transaction):
+            if not self._around.mode.may_announce(transaction) or index in without:
                 continue
             place = Place(block.number, index)
             try:
-                task = task_for(self._around.manager, transaction, index, self._around.mode)
-                self._prepare(block, task, slices)
-                tasks.append(task)
+                yield task_for(self._around.manager, transaction, index, self._around.mode)
             except NoPayload:
                 absent.append(self.absent(place, transaction, failing=False))
             except UselessPayload as useless:
                 log.warning("private transaction ignored", marker=transaction.hash.hex(), why=str(useless))
             except ManagerFails as failure:
-                if self._failures + 1 < FAILURES:
-                    raise
-                log.warning("the manager fails to give a payload", marker=transaction.hash.hex(), why=str(failure))
-                absent.append(self.absent(place, transaction, failing=True))
-        return tasks, absent
+                absent.append(self._failing(place, transaction, failure))
 
-    def _prepare(self, block: Block, task: PrivateTask, slices: GroupSlices) -> None:
-        """Take over the past of a flexible group, if its marker announces one, in a slice of time like all execution."""
+    def _failing(self, place: Place, marker: Transaction, failure: ManagerFails) -> AbsentMarker:
+        """The marker as it is noted when the manager fails to give its payload again and again; `failure` before."""
+        if self._failures + 1 < FAILURES:
+            raise failure
+        log.warning("the manager fails to give a payload", marker=marker.hash.hex(), why=str(failure))
+        return self.absent(place, marker, failing=True)
+
+    def _prepare(self, block: Block, absent: list[AbsentMarker], slices: GroupSlices) -> None:
+        """Take over the pasts of flexible groups that markers announce, before anything of the block is executed."""
+        for index, transaction in enumerate(block.transactions):
+            if not self._around.mode.may_announce(transaction) or history_key_of(transaction) is None:
+                continue
+            try:
+                task = task_for(self._around.manager, transaction, index, self._around.mode)
+                self._take_over(block, task, slices)
+            except (NoPayload, UselessPayload):
+                continue  # `_tasks` says so
+            except ManagerFails as failure:
+                absent.append(self._failing(Place(block.number, index), transaction, failure))
+
+    def _take_over(self, block: Block, task: PrivateTask, slices: GroupSlices) -> None:
+        """Take over the past of a flexible group, in a slice of time like all execution."""
         if not slices.admits(task.group_id):
             return
         try:
