@@ -107,7 +107,7 @@ def test_an_answer_has_a_bound_in_gas_that_is_the_same_on_every_machine() -> Non
     """Three megabytes of memory cost more than an answer may and less than a block has."""
     network = with_code(push(1) + push(3_200_000) + b"\x52" + returned(push(1)))
     assert network.call(to=PLACE, gas=GAS_LIMIT).success
-    with pytest.raises(ContractUnreadable, match="failed: OutOfGas") as caught:
+    with pytest.raises(ContractUnreadable, match="failed: Out of gas") as caught:
         read(network, seconds=600)
     assert not isinstance(caught.value, ContractTimeoutError)
 

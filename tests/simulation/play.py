@@ -5,10 +5,12 @@ seed, in the way in which trio itself lets Hypothesis do it (`trio._core._run._h
 """
 
 import functools
+import random
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import trio
 
@@ -77,16 +79,30 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
+class _Order:
+    """Trio's source of chance: from a seed in this thread, the ordinary one in every other. Another event loop may run in
+    this process, for a network that several tests share; it must not take from the story's."""
+
+    def __init__(self, ordinary: random.Random) -> None:
+        self._ordinary = ordinary
+        self._seeded = random.Random(0)
+        self._thread = threading.get_ident()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._seeded if threading.get_ident() == self._thread else self._ordinary, name)
+
+
 @contextmanager
 def _one_order_of_tasks() -> Iterator[None]:
     scheduler = trio._core._run
-    was = scheduler._ALLOW_DETERMINISTIC_SCHEDULING
+    was, ordinary = scheduler._ALLOW_DETERMINISTIC_SCHEDULING, scheduler._r
     scheduler._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
-    scheduler._r.seed(0)
+    scheduler._r = _Order(ordinary)  # type: ignore[assignment]
     try:
         yield
     finally:
         scheduler._ALLOW_DETERMINISTIC_SCHEDULING = was  # type: ignore[misc]
+        scheduler._r = ordinary
 
 
 @contextmanager

@@ -112,10 +112,12 @@ class TestHonestPeers:
 
     async def test_seals_are_verified_once(self, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
         blocks, recovered = empty_blocks(50), list[int]()
+        own = {block.header for block in blocks}
         original = header_rules.check_seals
 
         def counted(header: BlockHeader, validators: tuple[bytes, ...]) -> None:
-            recovered.append(header.number)
+            if header in own:  # another test's network may run in a thread of this process
+                recovered.append(header.number)
             original(header, validators)
 
         monkeypatch.setattr(header_rules, "check_seals", counted)
