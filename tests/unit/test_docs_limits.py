@@ -10,6 +10,7 @@ import pytest
 
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.cli.options import OPTIONS
+from lacnode.rpc.errors import batch_too_large
 
 PAGE = Path(__file__).parents[2] / "docs" / "operators" / "limits.md"
 UNITS = {"": 1.0, "s": 1.0, "ms": 1.0, "%": 0.01, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
@@ -127,3 +128,8 @@ def test_every_maximum_of_the_node_is_on_the_page() -> None:
                 found |= {f"{module}:{name}" for name in names.split(", ") if name.startswith("MAX_")}
     assert found - {row.code.strip("`") for row in ROWS} - NO_LIMIT_OF_INPUT == set()
     assert found >= NO_LIMIT_OF_INPUT
+
+
+def test_a_batch_that_is_too_long_has_the_error_of_the_page() -> None:
+    (row,) = (row for row in ROWS if row.code.strip("`") == "lacnode.rpc.settings:HttpSettings.max_batch")
+    assert str(batch_too_large().code) in row.beyond
