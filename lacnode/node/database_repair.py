@@ -5,6 +5,7 @@ the node. Must not decide what proves a value, which is `chain.block_repair`'s.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -13,6 +14,7 @@ import trio
 from lacnode.chain.block_repair import BlockRepair, NotProvenError
 from lacnode.chain.store import BODIES, HEADERS
 from lacnode.p2p.peer import Peer, RequestFailed
+from lacnode.storage.database import Database
 from lacnode.storage.errors import DamagedValueError, StorageError
 from lacnode.workers.worker import Worker
 
@@ -27,6 +29,12 @@ AGAIN_SECONDS = 60.0
 PEERS_ASKED = 5
 
 REMEMBERED_DAMAGES = 1024
+
+
+def read_again(database: Database, table: str, key: bytes) -> None:
+    """Read a value that a reader process found damaged. The database tells its listener if it is, and so it is repaired."""
+    with suppress(StorageError), database.read() as snapshot:
+        snapshot.get(table, key)
 
 
 class DatabaseRepair:

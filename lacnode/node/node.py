@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -34,7 +35,7 @@ from lacnode.node.block_exchange import BlockExchange
 from lacnode.node.config import NodeConfig
 from lacnode.node.connection_policy import PermissionPolicy
 from lacnode.node.consensus_peers import ConsensusPeers
-from lacnode.node.database_repair import DatabaseRepair
+from lacnode.node.database_repair import DatabaseRepair, read_again
 from lacnode.node.faults import watch_faults
 from lacnode.node.known_nodes import KnownNodes
 from lacnode.node.metrics import chain_series, manager_series, permission_series, privacy_series
@@ -271,7 +272,12 @@ class Node:
         if not isinstance(database, LmdbDatabase) or self.config.api.reader_processes < 1:
             return None
         setup = Setup(self.spec, database.directory.absolute(), self.config.api)
-        around = NodeDatabase(lambda: self.chain.head.hash, database.flush, database.forget_dead_readers)
+        around = NodeDatabase(
+            lambda: self.chain.head.hash,
+            database.flush,
+            database.forget_dead_readers,
+            partial(read_again, database),
+        )
         return ReaderProcesses(setup, around, self.config.api.reader_processes)
 
     def _services(self) -> RpcServices:

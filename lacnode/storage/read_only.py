@@ -12,6 +12,7 @@ from pathlib import Path
 import lmdb
 
 from lacnode.storage.checksum_upgrade import table_names
+from lacnode.storage.checksums import DamageListener, ignore_damage
 from lacnode.storage.database import Batch, Snapshot
 from lacnode.storage.environment import MAX_READERS, MAX_TABLES, Pages, Table, translated
 from lacnode.storage.errors import StorageError
@@ -39,6 +40,7 @@ class ReadOnlyDatabase:
             raise translated(self._path, error) from None
         self._tables: dict[str, Table] = {}
         self._entries_seen = 0
+        self._on_damage: DamageListener = ignore_damage
         self._pages: Pages | None = None
 
     def refresh(self) -> None:
@@ -68,6 +70,10 @@ class ReadOnlyDatabase:
     def group(self) -> AbstractContextManager[None]:
         raise StorageError("a database that is open for reading cannot be written")
 
+    def on_damage(self, listener: DamageListener) -> None:
+        """Have `listener` told of every damaged value that is met, before it is raised."""
+        self._on_damage = listener
+
     def close(self) -> None:
         self.release()
         self._env.close()
@@ -81,7 +87,8 @@ class ReadOnlyDatabase:
             entries = self._entries()
         if entries != self._entries_seen:
             for name in set(table_names(self._env)) - self._tables.keys():
-                self._tables[name] = Table(self._path, name, self._env.open_db(name.encode(), create=False))
+                handle = self._env.open_db(name.encode(), create=False)
+                self._tables[name] = Table(self._path, name, handle, lambda error: self._on_damage(error))
             self._entries_seen = entries
         return Pages(self._env.begin(), dict(self._tables), self._path)
 

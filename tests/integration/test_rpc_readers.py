@@ -9,12 +9,15 @@ import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 import trio
 
+from lacnode.chain.store import NUMBERS, OUTCOMES
+from lacnode.node.database_repair import read_again
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.privacy.state.private_transaction import private_contract_address
 from lacnode.rpc.envelope import EncodedJson
@@ -28,9 +31,11 @@ from lacnode.rpc.readers.messages import Setup
 from lacnode.rpc.readers.pool import NodeDatabase, ReaderProcesses
 from lacnode.rpc.reading import Params, ReadCall, ReadHandler, Reading
 from lacnode.rpc.settings import ApiSettings
+from lacnode.storage.errors import DamagedValueError
 from lacnode.storage.lmdb_database import LmdbDatabase
 from tests.integration.devnet import until
 from tests.integration.single_node import single_node
+from tests.integration.test_database_repair import DAMAGED, damage, grown, stored_value
 from tests.private_nodes import ALICE, KEEPER, Stage, deploying, private, word
 from tests.unit.test_chain_blockchain import LOGGER_ADDRESS, PAYER, Network, Offer, network, transaction
 from tests.unit.test_rpc_methods_private import GROUP, KEEPER_ADDRESS, b64, send
@@ -68,8 +73,9 @@ def process_id(reading: Reading, params: Params) -> object:
 class Reads:
     """Reader processes on the chain of a node."""
 
-    def __init__(self, made: Network, readers: ReaderProcesses) -> None:
+    def __init__(self, made: Network, readers: ReaderProcesses, database: LmdbDatabase) -> None:
         self.made = made
+        self.database = database
         self.readers = readers
 
     async def __call__(self, handler: ReadHandler, *params: object, client: str = "10.0.0.1") -> object:
@@ -83,15 +89,21 @@ class Reads:
         return failure.value.code, failure.value.message
 
 
+def _around(made: Network, database: LmdbDatabase) -> NodeDatabase:
+    return NodeDatabase(
+        lambda: made.chain.head.hash, database.flush, database.forget_dead_readers, partial(read_again, database)
+    )
+
+
 @asynccontextmanager
 async def reads(path: Path, *, call_seconds: float = 5.0, processes: int = 1) -> AsyncIterator[Reads]:
     database = LmdbDatabase(path, durable=False)
     made = network(database=database)
-    around = NodeDatabase(lambda: made.chain.head.hash, database.flush, database.forget_dead_readers)
+    around = _around(made, database)
     readers = ReaderProcesses(Setup(made.chain.spec, path, ApiSettings(call_seconds=call_seconds)), around, processes)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(readers.run)
-        yield Reads(made, readers)
+        yield Reads(made, readers, database)
         nursery.cancel_scope.cancel()
     database.close()
 
@@ -138,9 +150,9 @@ class TestAnswers:
     async def test_follow_a_database_that_grows(self, tmp_path: Path) -> None:
         database = LmdbDatabase(tmp_path, durable=False, initial_map_size=1 << 18)
         made = network(database=database)
-        around = NodeDatabase(lambda: made.chain.head.hash, database.flush, database.forget_dead_readers)
+        around = _around(made, database)
         readers = ReaderProcesses(Setup(made.chain.spec, tmp_path, ApiSettings()), around, 1)
-        read = Reads(made, readers)
+        read = Reads(made, readers, database)
         for _ in range(3):
             with database.write() as batch:
                 batch.put("ballast", os.urandom(8), bytes(1 << 18))
@@ -289,7 +301,7 @@ class TestPrivateCalls:
         stage.mine()
         endless = private_contract_address(ALICE.address, 2, GROUP)
         chain, services = stage.b.node.chain, stage.b.node.services
-        around = NodeDatabase(lambda: chain.head.hash, lambda: None, lambda: None)
+        around = NodeDatabase(lambda: chain.head.hash, lambda: None, lambda: None, lambda *_: None)
         readers = ReaderProcesses(Setup(chain.spec, tmp_path / "b", ApiSettings(call_seconds=1.0)), around, 1)
 
         async def ask(method: str, *params: object) -> object:
@@ -308,3 +320,17 @@ class TestPrivateCalls:
             nursery.cancel_scope.cancel()
         for member in stage.members:
             member.node.chain.database.close()
+
+
+class TestDamage:
+    async def test_that_a_reader_meets_is_told_to_the_node(self, tmp_path: Path) -> None:
+        grown(tmp_path)
+        hash_ = stored_value(tmp_path, NUMBERS, DAMAGED.to_bytes(8))
+        damage(tmp_path, OUTCOMES, hash_)
+        met: list[DamagedValueError] = []
+        async with reads(tmp_path) as read:
+            read.database.on_damage(met.append)
+            assert await read.fails(eth_getLogs, {"blockHash": to_hex(hash_)}) == (-32603, "Internal error")
+            assert [(error.table, error.key) for error in met] == [(OUTCOMES, hash_)]
+            assert await read(eth_getLogs, {"fromBlock": "0x1", "toBlock": "0x1"})
+        assert len(met) == 1

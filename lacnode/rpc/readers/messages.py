@@ -17,6 +17,9 @@ LENGTH_BYTES = 4
 MAX_MESSAGE_BYTES = 48 * 2**20
 """A request's parameters are at most a body of HTTP long, a result at most `process.MAX_RESULT_BYTES`."""
 
+MAX_DAMAGED_VALUES = 16
+"""Damaged values that one answer names."""
+
 
 @dataclass(frozen=True, slots=True)
 class Setup:
@@ -51,12 +54,14 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a reader says to a task. `is_last` if the process ends after it."""
+    """What a reader says to a task. `is_last` if the process ends after it. `damaged` are table and key of the damaged
+    values that it met, at most `MAX_DAMAGED_VALUES`."""
 
     outcome: Outcome
     body: bytes = b""
     error: tuple[int, str, object] | None = None
     is_last: bool = False
+    damaged: tuple[tuple[str, bytes], ...] = ()
 
 
 def framed(message: Setup | Task | Answer) -> bytes:

@@ -39,11 +39,13 @@ IDLE_SECONDS = 120.0
 @dataclass(frozen=True, slots=True)
 class NodeDatabase:
     """What readers need of the node. `head_hash` is the head's. `flush` commits what only the memory of the node shows.
-    `forget_dead_readers` frees what a killed process held in the database. Both are called in a worker thread."""
+    `forget_dead_readers` frees what a killed process held in the database. `read_again` reads the value of a table and a
+    key, so that the node meets the damage that a reader met, and repairs it. All three are called in a worker thread."""
 
     head_hash: Callable[[], bytes]
     flush: Callable[[], None]
     forget_dead_readers: Callable[[], None]
+    read_again: Callable[[str, bytes], None]
 
 
 @dataclass(slots=True)
@@ -93,6 +95,8 @@ class ReaderProcesses:
         if answer.outcome is Outcome.BEHIND:  # a bulk import keeps its last blocks in memory
             await trio.to_thread.run_sync(self._database.flush)
             answer = await child.ask(Task(call, head_hash, seconds))
+        for table, key in answer.damaged:
+            await trio.to_thread.run_sync(self._database.read_again, table, key)
         return answer
 
     @asynccontextmanager

@@ -22,8 +22,9 @@ import structlog
 from lacnode.chain.view import ChainView
 from lacnode.evm.merkle_trie import MissingNode
 from lacnode.rpc.errors import RpcError, internal_error, range_too_large
-from lacnode.rpc.readers.messages import Answer, Outcome, Setup, Task, framed, read_message
+from lacnode.rpc.readers.messages import MAX_DAMAGED_VALUES, Answer, Outcome, Setup, Task, framed, read_message
 from lacnode.rpc.reading import Reading
+from lacnode.storage.errors import DamagedValueError
 from lacnode.storage.read_only import ReadOnlyDatabase
 
 log = structlog.get_logger("reader")
@@ -51,10 +52,21 @@ class Reader:
     def __init__(self, setup: Setup) -> None:
         self._settings = setup.settings
         self._database = ReadOnlyDatabase(setup.directory)
+        self._damaged: list[tuple[str, bytes]] = []
+        self._database.on_damage(self._note_damage)
         self._chain = ChainView(setup.spec, self._database)
 
     def answer(self, task: Task) -> Answer:
-        """The result or the error of a task; never raises."""
+        """The result or the error of a task, with the damaged values that were met; never raises."""
+        answer = self._answered(task)
+        damaged, self._damaged = tuple(self._damaged), []
+        return replace(answer, damaged=damaged)
+
+    def _note_damage(self, error: DamagedValueError) -> None:
+        if len(self._damaged) < MAX_DAMAGED_VALUES:
+            self._damaged.append((error.table, error.key))
+
+    def _answered(self, task: Task) -> Answer:
         deadline = time.monotonic() + task.seconds
         try:
             self._database.refresh()
