@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from lacnode import __version__
 from lacnode.cli.errors import UsageError
 from lacnode.cli.help import help_text
+from lacnode.cli.path_access import paths_without_access
+from lacnode.cli.reading import Reader
 from lacnode.cli.sources import Settings, gather, parse_command_line
 
 COMMANDS = {
@@ -64,6 +66,9 @@ def _main(words: list[str]) -> int:
     if command:
         raise UsageError(f"Unmatched argument: '{command[0]}'", 2)
     settings = gather(options, os.environ)
+    if settings.is_set("print-paths-and-exit"):
+        print("".join(f"{line}\n" for line in paths_without_access(Reader(settings))), end="")
+        return 0
     config = importlib.import_module("lacnode.cli.node_config").node_config(settings)
     return int(importlib.import_module("lacnode.node.run").run_node(config))
 

@@ -35,7 +35,7 @@ _PERMISSION_SWITCHES = tuple(
 )
 
 _OWN_TEXT = frozenset(("privacy-url", "privacy-public-key-file"))
-_UNBUILT_GROUPS = frozenset(("DEBUG", "TRACE", "MINER", "PLUGINS", "CLIQUE", "QBFT", "ENGINE"))
+_UNBUILT_GROUPS = frozenset(("DEBUG", "TRACE", "MINER", "PLUGINS", "CLIQUE", "QBFT", "ENGINE", "GOQUORUM"))
 
 
 def notices(read: Reader, spec: ChainSpec, groups: tuple[str, ...]) -> Iterator[str]:
@@ -75,7 +75,7 @@ def _without_effect(read: Reader, waiting: set[str]) -> Iterator[str]:
         for option in OPTIONS
         if option.behaviour is Behaviour.IGNORED
         and read.is_set(option.name)
-        and str(read.settings.get(option.name)).lower() != option.default.lower()
+        and str(read.settings.get(option.name)).lower() != (option.default or "false").lower()
         and (option.name, read.settings.get(option.name)) != ("nat-method", "NONE")
         and option.name not in waiting | _OWN_TEXT
     ]

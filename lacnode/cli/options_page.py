@@ -9,11 +9,11 @@ _INTRODUCTION = """\
 
 Made from the table in `lacnode/cli/options/` by `python -m lacnode.cli.options_page`; do not edit by hand.
 
-Names, defaults and meanings are those of Besu 24.1.0. An option is looked for on the command line (`--name=value` or
-`--name value`), then in the environment, then in the TOML file given by `--config-file` (or `BESU_CONFIG_FILE`), then in
-`--profile`; the first that has it wins, and lists are not put together. In the environment `BESU_` may also be
-`LACNODE_`, which counts first, or `PANTHEON_`, which counts last. In the TOML file the key is the name without dashes,
-and table headings mean nothing.
+Names and meanings are those of Besu 25.5.0; every option of every release from 21.7.4 to 25.5.0 is known. An option is
+looked for on the command line (`--name=value` or `--name value`), then in the environment, then in the TOML file given by
+`--config-file` (or `BESU_CONFIG_FILE`), then in `--profile`; the first that has it wins, and lists are not put together.
+In the environment `BESU_` may also be `LACNODE_`, which counts first, or `PANTHEON_`, which counts last. In the TOML file
+the key is the name without dashes, and table headings mean nothing.
 
 *honoured* options do what they say. *no effect*: accepted, and one warning at the start says so. *not yet*: switching it
 on stops the start, because the node would otherwise run without what was asked for. Options in *italics* are hidden from

@@ -19,8 +19,8 @@ from lacnode.cli.values import Value, convert
 PREFIXES = ("LACNODE_", "BESU_", "PANTHEON_")
 """Of environment variables, the first that is set wins."""
 
-_MAY_BE_BARE = frozenset(("bootnodes",))
-"""Lists that are empty when no value follows; the others need one."""
+_MAY_BE_BARE = frozenset(("bootnodes", "print-paths-and-exit"))
+"""Options that are empty when no value follows; the others need one."""
 
 MAX_TOML = 2**20
 _ARRAY_OR_STRING = frozenset(("host-allowlist", "host-whitelist", "rpc-http-cors-origins", "graphql-http-cors-origins"))
@@ -71,10 +71,12 @@ def _one(arguments: Sequence[str], position: int, commands: Collection[str]) -> 
         if following and following[0].lower() in ("true", "false"):
             return option, following[0], position + 1
         return option, "true", position
-    if option.kind is Kind.LIST and (following or option.name in _MAY_BE_BARE):
+    if option.kind is Kind.LIST and following:
         return option, ",".join(following), position + len(following)
     if following:
         return option, following[0], position + 1
+    if option.name in _MAY_BE_BARE:
+        return option, "", position
     raise UsageError(f"Missing required parameter for option '--{option.name}' (<{option.kind.value}>)", 2)
 
 

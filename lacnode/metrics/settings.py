@@ -23,6 +23,7 @@ class Category(Enum):
     SYNCHRONIZER = "besu_synchronizer_"
     TRANSACTION_POOL = "besu_transaction_pool_"
     STRATUM = "besu_stratum_"
+    BLOCK_PROCESSING = "besu_block_processing_"
     JVM = "jvm_"
     PROCESS = "process_"
     PRIVACY = "lacnode_privacy_"

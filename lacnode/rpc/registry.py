@@ -24,8 +24,8 @@ class Method:
 
 
 GROUPS = (
-    "ADMIN", "CLIQUE", "DEBUG", "EEA", "ENGINE", "ETH", "IBFT", "LAC", "MINER", "NET", "PERM", "PLUGINS", "PRIV", "QBFT",
-    "TRACE", "TXPOOL", "WEB3",
+    "ADMIN", "CLIQUE", "DEBUG", "EEA", "ENGINE", "ETH", "GOQUORUM", "IBFT", "LAC", "MINER", "NET", "PERM", "PLUGINS",
+    "PRIV", "QBFT", "TRACE", "TXPOOL", "WEB3",
 )  # fmt: skip
 """API groups that an operator may name."""
 

@@ -28,6 +28,11 @@ PROTECTIONS = [
     "net-restrict",
     "override-genesis-config",
     "security-module",
+    "rpc-ws-ssl-enabled",
+    "rpc-ws-ssl-client-auth-enabled",
+    "graphql-tls-enabled",
+    "graphql-mtls-enabled",
+    "privacy-nonce-always-increments",
 ]
 
 
@@ -68,6 +73,28 @@ class TestTheTable:
             option = BY_NAME[re.findall(r"`--([A-Za-z0-9-]+)`", cells[1])[0]]
             if option.behaviour is Behaviour.HONOURED and re.fullmatch(r"[0-9.]+|true|false|[A-Z0-9,]+", cells[5]):
                 assert option.default == LATER_DEFAULTS.get(option.name, cells[5]), option.name
+
+    def test_has_every_option_of_every_release_from_21_7_4_to_25_5_0(self) -> None:
+        """The names are those that `tools/compare_options.py` finds in Besu's sources."""
+        lines = (Path(__file__).parent / "besu_options.txt").read_text("utf-8").splitlines()
+        names = [line.split()[0] for line in lines]
+        assert len(names) > 330
+        assert [name for name in names if name not in BY_NAME] == []
+
+    @pytest.mark.parametrize(
+        ("name", "texts"),
+        [
+            ("sync-mode", "FULL FAST SNAP CHECKPOINT X_SNAP X_CHECKPOINT"),
+            ("data-storage-format", "FOREST BONSAI"),
+            ("tx-pool", "LEGACY SEQUENCED LAYERED"),
+            ("nat-method", "UPNP UPNPP2PONLY DOCKER KUBERNETES AUTO NONE"),
+            ("network", "MAINNET RINKEBY ROPSTEN KILN CALAVERAS ASTOR LUKSO EPHEMERY HOODI HOLESKY"),
+            ("profile", "STAKER MINIMALIST_STAKER ENTERPRISE PRIVATE DEV PERFORMANCE PERFORMANCE_RPC"),
+        ],
+    )
+    def test_has_every_value_of_every_release(self, name: str, texts: str) -> None:
+        for text in texts.split():
+            assert convert(BY_NAME[name], text.lower()) == text
 
     def test_has_no_name_twice(self) -> None:
         assert len(BY_NAME) == sum(len(option.names) for option in OPTIONS)

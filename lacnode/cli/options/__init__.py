@@ -5,6 +5,7 @@ from lacnode.cli.options.metrics import METRICS_OPTIONS
 from lacnode.cli.options.mining import MINING_OPTIONS
 from lacnode.cli.options.node import NODE_OPTIONS
 from lacnode.cli.options.option import Option
+from lacnode.cli.options.other_releases import OTHER_RELEASES_OPTIONS
 from lacnode.cli.options.p2p import P2P_OPTIONS
 from lacnode.cli.options.pool import POOL_OPTIONS
 from lacnode.cli.options.protection import PROTECTION_OPTIONS
@@ -21,6 +22,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
     "Permissioning and privacy": PROTECTION_OPTIONS,
     "Metrics": METRICS_OPTIONS,
     "Hidden": UNSTABLE_OPTIONS,
+    "Of earlier and later releases": OTHER_RELEASES_OPTIONS,
 }
 OPTIONS: tuple[Option, ...] = tuple(option for group in GROUPS.values() for option in group)
 BY_NAME: dict[str, Option] = {name: option for option in OPTIONS for name in option.names}

@@ -13,15 +13,9 @@ NODE_OPTIONS = (
         "A public network; this node runs IBFT 2.0 networks, given by --genesis-file",
         Behaviour.REFUSED,
         values=(
-            "MAINNET",
-            "SEPOLIA",
-            "GOERLI",
-            "HOLESKY",
-            "DEV",
-            "FUTURE_EIPS",
-            "EXPERIMENTAL_EIPS",
-            "CLASSIC",
-            "MORDOR",
+            *("MAINNET", "SEPOLIA", "HOLESKY", "HOODI", "EPHEMERY", "LUKSO", "GOERLI", "RINKEBY", "ROPSTEN", "KILN"),
+            *("CALAVERAS", "DEV", "FUTURE_EIPS", "EXPERIMENTAL_EIPS", "CLASSIC", "MORDOR", "KOTTI", "ECIP1049_DEV"),
+            "ASTOR",
         ),
     ),
     Option(
@@ -58,6 +52,8 @@ NODE_OPTIONS = (
         values=(
             "FULL",
             "FAST",
+            "SNAP",
+            "CHECKPOINT",
             "X_SNAP",
             "X_CHECKPOINT",
         ),

@@ -1,0 +1,47 @@
+"""`--print-paths-and-exit`: what a start script must hand over to the user that the node will run as.
+
+Besu's container starts as root, asks for these lines, changes the owner of each path, and only then becomes that user.
+"""
+
+import grp
+import os
+import pwd
+import stat
+from pathlib import Path
+
+from lacnode.cli.reading import Reader
+
+DEFAULT_USER = "besu"
+
+
+def paths_without_access(read: Reader) -> list[str]:
+    """One line for each of data path and genesis file that the user of the option may not use, in Besu's words."""
+    user = read.said("print-paths-and-exit") or DEFAULT_USER
+    wanted = [(read.data_path, True)]
+    genesis = read.path("genesis-file")
+    if genesis is not None:
+        wanted.append((genesis, False))
+    return [line for path, written in wanted if (line := _line(path.absolute(), user, written))]
+
+
+def _line(path: Path, user: str, written: bool) -> str:
+    try:
+        found = path.stat()
+    except OSError as error:
+        return f"Error: Failed checking permissions for path: {path}. Reason: {error.strerror}"
+    rights = stat.S_IMODE(found.st_mode) >> _shift(found, user)
+    if rights & 4 and (rights & 2 or not written):
+        return ""
+    return f"PERMISSION_CHECK_PATH:{path}:{'READ_WRITE' if written else 'READ'}"
+
+
+def _shift(found: os.stat_result, user: str) -> int:
+    """Where the rights of `user` stand in the mode: as the owner, as one of the group, or as any other."""
+    try:
+        account = pwd.getpwnam(user)
+    except KeyError:
+        return 0
+    if account.pw_uid == found.st_uid:
+        return 6
+    members = {account.pw_gid, *(group.gr_gid for group in grp.getgrall() if user in group.gr_mem)}
+    return 3 if found.st_gid in members else 0
