@@ -64,6 +64,11 @@ def parties_of(payload: bytes) -> PayloadParties | None:
         item = rlp.decode(base64.b64decode(payload, validate=True))
     except (binascii.Error, RlpError):
         return None
+    return parties_of_item(item)
+
+
+def parties_of_item(item: RlpItem) -> PayloadParties | None:
+    """The same for the RLP item in a payload."""
     if isinstance(item, list) and item and isinstance(item[0], list):
         return _parties(item[0], is_flexible=True)
     return _parties(item, is_flexible=False)

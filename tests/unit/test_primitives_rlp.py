@@ -31,6 +31,30 @@ def test_any_bytes_decode_or_are_refused(data: bytes) -> None:
     assert rlp.encode(item) == data, "only the one canonical encoding of an item is accepted"
 
 
+@given(st.one_of(values.map(rlp.encode), st.binary(min_size=1, max_size=300)), st.data())
+def test_few_large_items_are_read_by_the_same_rules(data: bytes, drawn: st.DataObject) -> None:
+    """Large items are cut out by another function than small ones."""
+    at = drawn.draw(st.integers(0, len(data) - 1))
+    for read in (data, data[:at], data[:at] + drawn.draw(st.binary(max_size=2)) + data[at + 1 :]):
+        assert outcome(read, is_large=True) == outcome(read, is_large=False)
+
+
+def outcome(data: bytes, *, is_large: bool) -> object:
+    """None for what is refused."""
+    try:
+        return rlp._decoded(data, is_large=is_large)
+    except RlpError:
+        return None
+
+
+def test_a_large_item_is_not_copied_byte_by_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The decoder would hold the interpreter for a third of a second for eleven megabytes."""
+    message: list[rlp.RlpValue] = [b"\x01", bytes(11_000_000), [b"key"], b""]
+    encoded = rlp.encode(message)
+    monkeypatch.setattr("lacnode.primitives.rlp.rusty_rlp.decode_raw", None)
+    assert rlp.decode(encoded) == message
+
+
 @pytest.mark.parametrize(
     ("data", "why"),
     [

@@ -5,12 +5,13 @@ from weakref import WeakSet
 import pytest
 
 from lacnode.crypto.node_key import NodeKey
+from lacnode.primitives import rlp
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state import payloads
 from lacnode.privacy.state.execution import PrivateTask
-from lacnode.privacy.state.marker import PRIVACY_ADDRESS, FixedKeySigner
+from lacnode.privacy.state.marker import PRIVACY_ADDRESS, FixedKeySigner, GroupMode
 from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address
 from lacnode.privacy.state.records import PrivateReceipt, PrivateStatus
 from lacnode.privacy.state.store import StoredPrivate
@@ -160,3 +161,18 @@ class _Held(PrivateTask):
     """A task that weak references can be made to."""
 
     __hash__ = object.__hash__
+
+
+def test_a_payload_is_decoded_once_for_its_marker(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose it is, is read out of the same item as what it does: decoding holds the interpreter of the whole node."""
+    stage.a.send(private(ALICE, 0, data=deploying(KEEPER) + bytes(2**20)))
+    block, decoded = stage.mine(work=False), list[int]()
+
+    def counted(data: bytes) -> rlp.RlpItem:
+        decoded.append(len(data))
+        return decode(data)
+
+    decode = rlp.decode
+    monkeypatch.setattr(rlp, "decode", counted)
+    payloads.task_for(stage.b.manager, block.transactions[0], 0, GroupMode.OFFCHAIN)
+    assert sum(length > 2**20 for length in decoded) == 1

@@ -155,7 +155,11 @@ def from_payload(payload: bytes) -> PrivateTransaction:
 
 def from_versioned_payload(payload: bytes) -> tuple[PrivateTransaction, bytes | None]:
     """The same with the group's version; None where there is none, or one that cannot be."""
-    item = payload_item(payload)
+    return from_versioned_item(payload_item(payload))
+
+
+def from_versioned_item(item: RlpItem) -> tuple[PrivateTransaction, bytes | None]:
+    """The same for the RLP item in a payload."""
     if not (isinstance(item, list) and item and isinstance(item[0], list)):
         return PrivateTransaction.from_item(item), None
     version = item[1] if len(item) == 2 else None
