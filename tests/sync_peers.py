@@ -1,5 +1,6 @@
 """Peers as synchronisation sees them, each following a script, and a chain for them to give or to falsify."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
@@ -30,12 +31,14 @@ class InlineWorker:
 
 @dataclass(eq=False)
 class ScriptedPeer:
-    """Claims a head, and answers from `blocks` as `delay` and the hooks say. `asked` remembers the questions."""
+    """Claims a head, and answers from `blocks` as `delay`, the speed of its wire and the hooks say. `asked` remembers the
+    questions."""
 
     name: str
     blocks: Sequence[Block] = ()
     claims: int = 0
     delay: float = 0.01
+    bytes_per_second: float = math.inf
     inbound: bool = True
     host: str = "127.0.0.1"
     address: bytes = b""
@@ -58,17 +61,19 @@ class ScriptedPeer:
     async def headers(self, start: int, limit: int) -> Sequence[BlockHeader]:
         self.asked.append((trio.current_time(), "headers", start))
         found = [block.header for block in self.blocks if start <= block.number < start + limit]
-        return await self._late(self.give_headers(found))
+        given = self.give_headers(found)
+        return await self._late(given, sum(len(header.encode()) for header in given))
 
     async def bodies(self, hashes: Sequence[bytes]) -> Sequence[BlockBody]:
         self.asked.append((trio.current_time(), "bodies", len(hashes)))
         found = {on_chain_hash(block.header): block.body for block in self.blocks}
-        return await self._late(self.give_bodies([found[hash_] for hash_ in hashes if hash_ in found]))
+        given = self.give_bodies([found[hash_] for hash_ in hashes if hash_ in found])
+        return await self._late(given, sum(len(body.encode()) for body in given))
 
-    async def _late(self, answer: T) -> T:
+    async def _late(self, answer: T, size_bytes: int) -> T:
         try:
             with trio.fail_after(TIMEOUT):
-                await trio.sleep(self.delay)
+                await trio.sleep(self.delay + size_bytes / self.bytes_per_second)
         except trio.TooSlowError:
             raise RequestFailed("no answer") from None
         return answer

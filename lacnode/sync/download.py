@@ -4,9 +4,10 @@ The order is the defence. A header without a quorum's seals is refused before a 
 with its header before anything is executed, so that whatever is wrong is known to be this peer's fault. Must not import.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 import trio
 
@@ -19,34 +20,41 @@ from lacnode.p2p.wire.p2p_messages import DisconnectReason
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
-from lacnode.sync.pace import Pace, PeerFailedError
+from lacnode.sync.pace import Pace, PeerFailedError, QuestionSize
 from lacnode.sync.peer_trust import Fault
 from lacnode.workers.worker import Worker
 
-BATCH_BLOCKS = 192
-"""Headers asked for at once: the most that Besu up to 24.3 serves."""
+FIRST_BATCH_BLOCKS, BATCH_BLOCKS = 24, 192
+"""Headers asked for at once: at first, and at most. 192 are the most that Besu up to 24.3 serves."""
 
 BODIES_PER_REQUEST = 128
 """The most that Besu serves."""
 
-GAS_PER_REQUEST = 60_000_000
-"""Gas of the blocks whose bodies are asked for at once: about 4 MB of call data. One block in any case."""
+FIRST_GAS_PER_REQUEST, GAS_PER_REQUEST = 250_000, 60_000_000
+"""Gas of the blocks whose bodies are asked for at once: at first, and at most (about 4 MB of call data). One block in
+any case."""
 
 _BREACH = DisconnectReason.BREACH_OF_PROTOCOL
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class Download:
-    """What `peer` has above the head of `chain`. `check_worker` verifies; `on_verified` hears of each verified height."""
+    """What `peer` has above the head of `chain`. `check_worker` verifies; `on_verified` hears of each verified height.
+    `has_faster` says whether another peer may be faster."""
 
     chain: Blockchain
     peer: Peer
     pace: Pace
     check_worker: Worker
     on_verified: Callable[[int], None]
+    has_faster: Callable[[], bool] = lambda: False
+    _headers_at_once: QuestionSize = field(default_factory=lambda: QuestionSize(FIRST_BATCH_BLOCKS, BATCH_BLOCKS))
+    _gas_at_once: QuestionSize = field(default_factory=lambda: QuestionSize(FIRST_GAS_PER_REQUEST, GAS_PER_REQUEST))
 
     async def run(self, out: trio.MemorySendChannel[list[Block]]) -> None:
-        """Send verified blocks in order, not yet executed, until the peer has no more; PeerFailedError.
+        """Send verified blocks in order, not yet executed, until the peer has no more or gives way; PeerFailedError.
 
         Waiting for `out` is not the peer's time.
         """
@@ -61,25 +69,27 @@ class Download:
                 blocks = await self._blocks(headers[at:])
                 at += len(blocks)
                 await out.send(blocks)
+                if self.pace.gives_way and self.has_faster():
+                    return
 
     async def _headers(self, chain: HeaderChain) -> Sequence[BlockHeader]:
         """The next headers, verified; none where the peer has shown all that it has."""
-        start = chain.last.number + 1
-        headers = await self.pace.answer(self.peer.headers(start, BATCH_BLOCKS))
+        start, count = chain.last.number + 1, self._headers_at_once.now
+        headers = await self._answer(self._headers_at_once, self.peer.headers(start, count))
         if not headers:
             text = f"it claims block {self.peer.head_number} but gives no header from {start} on"
             self.peer.reaches_only(start - 1)
             if not self.pace.blocks:
                 raise PeerFailedError(text, Fault.LATE)
             return ()
-        if len(headers) > BATCH_BLOCKS:
-            raise PeerFailedError(f"{len(headers)} headers came for {BATCH_BLOCKS}", Fault.FALSE, _BREACH)
+        if len(headers) > count:
+            raise PeerFailedError(f"{len(headers)} headers came for {count}", Fault.FALSE, _BREACH)
         await self.check_worker.run(partial(_verify, chain, headers))
         return headers
 
     async def _blocks(self, headers: Sequence[BlockHeader]) -> list[Block]:
         """The blocks of the first of `headers`, as many as one question brings. An empty block needs no question."""
-        window = _window(headers)
+        window = _window(headers, self._gas_at_once.now)
         wanted = [header for header in window if not _is_empty(header)]
         bodies = await self._bodies(wanted) if wanted else ()
         blocks = _joined(window, bodies)
@@ -90,12 +100,19 @@ class Download:
     async def _bodies(self, headers: Sequence[BlockHeader]) -> Sequence[BlockBody]:
         """Bodies for some of `headers`, from the first on: the peer may give fewer than it was asked for."""
         hashes = await self.check_worker.run(lambda: [on_chain_hash(header) for header in headers])
-        bodies = await self.pace.answer(self.peer.bodies(hashes))
+        bodies = await self._answer(self._gas_at_once, self.peer.bodies(hashes))
         if not bodies:
             raise PeerFailedError(f"no body came for {len(headers)} headers that it gave itself", Fault.LATE)
         if len(bodies) > len(headers):
             raise PeerFailedError(f"{len(bodies)} bodies came for {len(headers)} headers", Fault.FALSE, _BREACH)
         return bodies
+
+    async def _answer(self, size: QuestionSize, answer: Awaitable[T]) -> T:
+        """The answer to a question of `size`, which the next one has a better size for."""
+        began = trio.current_time()
+        given = await self.pace.answer(answer)
+        size.answered(trio.current_time() - began)
+        return given
 
     def _check_bodies(self, blocks: Sequence[Block]) -> None:
         for block in blocks:
@@ -124,13 +141,13 @@ def _verify(chain: HeaderChain, headers: Sequence[BlockHeader]) -> None:
             raise PeerFailedError(text, Fault.FALSE, _BREACH) from None
 
 
-def _window(headers: Sequence[BlockHeader]) -> Sequence[BlockHeader]:
-    """The first of `headers`, up to what one question for bodies may cover. One header in any case."""
+def _window(headers: Sequence[BlockHeader], max_gas: int) -> Sequence[BlockHeader]:
+    """The first of `headers`, up to what one question for bodies of so much gas may cover. One header in any case."""
     gas, asked = 0, 0
     for index, header in enumerate(headers):
         gas += header.gas_used
         asked += not _is_empty(header)
-        if index and (gas > GAS_PER_REQUEST or asked > BODIES_PER_REQUEST):
+        if index and (gas > max_gas or asked > BODIES_PER_REQUEST):
             return headers[:index]
     return headers
 
@@ -156,4 +173,4 @@ def _empty_body(header: BlockHeader) -> BlockBody:
 
 
 def _size_bytes(block: Block) -> int:
-    return sum(len(transaction.raw) for transaction in block.transactions)
+    return len(block.header.encode()) + sum(len(transaction.raw) for transaction in block.transactions)

@@ -1,7 +1,9 @@
-"""How long a peer may take for everything it is asked, counted together.
+"""How long a peer may take for everything it is asked, counted together, and how much it is asked for at once.
 
 A time limit for each answer is not enough: a peer that gives a little just before each limit would hold this node for
-ever. Here the time of all answers is added up, and only verified blocks buy more of it.
+ever. Here the time of all answers is added up, and only verified blocks buy more of it. The least speed is that of an
+honest node behind a slow line, and more is asked for at once only while answers are quick: a long answer on such a line
+would look like none. A peer with the least speed does not hold this node either: after a while it gives way to others.
 """
 
 from collections.abc import Awaitable
@@ -17,8 +19,17 @@ GRACE_SECONDS = 4.0
 """For the first answers, before anything was delivered."""
 
 MIN_BLOCKS_PER_SECOND = 20
-MIN_BYTES_PER_SECOND = 64 * 1024
-"""A peer must be as fast as one of the two."""
+MIN_BYTES_PER_SECOND = 8 * 1024
+"""A peer must be as fast as one of the two. Headers count as well."""
+
+FAST_BYTES_PER_SECOND = 64 * 1024
+"""A peer with fewer bytes, and with fewer blocks than it must deliver, is slow."""
+
+SLOW_SECONDS = 10.0
+"""For which a slow peer is followed before another one is tried that may be faster."""
+
+QUICK_SECONDS, LONG_SECONDS = 0.5, 3.0
+"""Less than the first: an answer was quick. More than the second: it was long. A question has five seconds."""
 
 MAX_CREDIT_SECONDS = 8.0
 """That a peer can have saved up, whatever it has delivered."""
@@ -41,16 +52,27 @@ class Pace:
     def __init__(self) -> None:
         self.used_seconds = 0.0
         self.blocks = 0
+        self.size_bytes = 0
         self._left_seconds = GRACE_SECONDS
 
     @property
     def is_slow(self) -> bool:
-        """Whether the peer needed more than the grace and delivered at less than the least speed."""
-        return self.used_seconds > GRACE_SECONDS / 2 and self.blocks < self.used_seconds * MIN_BLOCKS_PER_SECOND
+        """Whether the peer needed more than half of the grace, and delivered neither many blocks nor many bytes."""
+        return (
+            self.used_seconds > GRACE_SECONDS / 2
+            and self.blocks < self.used_seconds * MIN_BLOCKS_PER_SECOND
+            and self.size_bytes < self.used_seconds * FAST_BYTES_PER_SECOND
+        )
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether another peer should be tried, if there is one that may be faster."""
+        return self.is_slow and self.used_seconds > SLOW_SECONDS
 
     def earn(self, blocks: int, size_bytes: int) -> None:
         """So many verified blocks, of so many bytes together, were delivered."""
         self.blocks += blocks
+        self.size_bytes += size_bytes
         earned = max(blocks / MIN_BLOCKS_PER_SECOND, size_bytes / MIN_BYTES_PER_SECOND)
         self._left_seconds = min(MAX_CREDIT_SECONDS, self._left_seconds + earned)
 
@@ -75,3 +97,18 @@ class Pace:
 
     def _waited(self, began: float) -> float:
         return self.used_seconds + trio.current_time() - began
+
+
+class QuestionSize:
+    """How much to ask for at once: from `first` up to `largest`, by how long the answers take."""
+
+    def __init__(self, first: int, largest: int) -> None:
+        self.now = first
+        self._largest = largest
+
+    def answered(self, seconds: float) -> None:
+        """An answer to a question of this size took so long."""
+        if seconds > LONG_SECONDS:
+            self.now = max(1, self.now // 2)
+        elif seconds < LONG_SECONDS / 2:
+            self.now = min(self._largest, self.now * (4 if seconds < QUICK_SECONDS else 2))

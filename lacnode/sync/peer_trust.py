@@ -102,6 +102,11 @@ class PeerTrust:
         """
         return min(peers, key=lambda peer: self._rank(peer, peer.address in validators, now), default=None)
 
+    def may_be_fast(self, peer: AskedPeer) -> bool:
+        """Whether `peer` has neither failed nor been slow, as far as is known."""
+        record = self._nodes.get(peer.id)
+        return record is None or not (record.failures or record.is_slow)
+
     def next_release(self, now: float) -> float:
         """Seconds until a barred peer may be asked again; MAX_WAIT_SECONDS where none is barred."""
         waits = (record.barred_until - now for record in self._nodes.values() if record.barred_until > now)

@@ -144,6 +144,10 @@ class Synchronizer:
         addresses = frozenset(self._chain.validators_after(self._chain.head.header))
         return self.trust.best(candidates, addresses, trio.current_time())
 
+    def _has_faster(self, slow: Peer) -> bool:
+        """Whether a candidate besides `slow` has neither failed nor been slow."""
+        return any(peer is not slow and self.trust.may_be_fast(peer) for peer in self._candidates())
+
     def _see_whether_caught_up(self) -> None:
         """A peer that has failed cannot keep the node from counting as caught up."""
         now, head = trio.current_time(), self._chain.head.header.number
@@ -216,7 +220,14 @@ class Synchronizer:
         """Import everything `peer` has above our head. PeerFailedError if it does not deliver, BlockRefused if this node
         cannot execute what a quorum sealed."""
         pace = Pace()
-        download = Download(self._chain, peer, pace, self.check_worker, partial(self._verified, peer))
+        download = Download(
+            self._chain,
+            peer,
+            pace,
+            self.check_worker,
+            on_verified=partial(self._verified, peer),
+            has_faster=partial(self._has_faster, peer),
+        )
         into, groups = trio.open_memory_channel[list[Block]](0)
         failure: PeerFailedError | BlockRefused | None = None
         async with trio.open_nursery() as nursery:

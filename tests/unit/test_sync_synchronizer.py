@@ -17,6 +17,7 @@ from lacnode.evm.engine import ExecutedBlock
 from lacnode.p2p.wire.p2p_messages import DisconnectReason
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.header import BlockHeader
+from lacnode.sync.peer_trust import Fault
 from lacnode.workers.worker import ThreadWorker
 from tests.logs import captured_logs
 from tests.sync_peers import ScriptedPeer, Syncing, invented, sealed_by
@@ -24,6 +25,8 @@ from tests.unit.test_chain_blockchain import ADDRESSES, KEYS, STRANGER, Offer, g
 
 HUGE = 2**60
 LONG = 400
+SLOW_WIRE = 16 * 1024
+"""Bytes a second."""
 
 
 @cache
@@ -37,6 +40,20 @@ def full_blocks(count: int = 24) -> tuple[Block, ...]:
     """Each with a transaction, so that each body has to be asked for."""
     net = network()
     return tuple(net.grow([Offer(transaction(nonce))]) for nonce in range(count))
+
+
+@cache
+def transfer_blocks(count: int = 40) -> tuple[Block, ...]:
+    """Each with ten transfers: about 2 KB."""
+    net = network()
+    return tuple(net.grow([Offer(transaction(10 * block + n)) for n in range(10)]) for block in range(count))
+
+
+@cache
+def data_blocks(count: int = 40) -> tuple[Block, ...]:
+    """Each with 8 KB of call data, of zeros: few units of gas for many bytes."""
+    net = network()
+    return tuple(net.grow([Offer(transaction(nonce, data=bytes(8_000)))]) for nonce in range(count))
 
 
 def honest(blocks: Sequence[Block], name: str = "honest", **script: object) -> ScriptedPeer:
@@ -78,6 +95,29 @@ class TestHonestPeers:
         peer = honest(blocks)
         await syncing(peer).seconds_to(20, within=5)
         assert [count for _, kind, count in peer.asked if kind == "bodies"] == [10]
+
+    @pytest.mark.parametrize("kind", ["empty", "transfers", "data"])
+    async def test_a_wire_of_16_kib_a_second_is_enough_for_small_blocks(
+        self, autojump_clock: MockClock, kind: str
+    ) -> None:
+        blocks = {"empty": empty_blocks, "transfers": transfer_blocks, "data": data_blocks}[kind]()
+        size = sum(len(block.encode()) for block in blocks)
+        peer = honest(blocks, delay=0.2, bytes_per_second=SLOW_WIRE)
+        node = syncing(peer)
+        assert await node.seconds_to(len(blocks), within=600) < 2 * size / SLOW_WIRE
+        assert peer.left_for is None
+        assert node.synchronizer.trust.failed(peer, Fault.LATE, 0.0) == 1
+
+    async def test_a_slow_wire_gives_way_to_a_fast_one(self, autojump_clock: MockClock) -> None:
+        slow = honest(empty_blocks(), "slow", inbound=False, bytes_per_second=SLOW_WIRE)
+        node = syncing(slow, honest(empty_blocks()))
+        assert await node.seconds_to(LONG, within=600) < 16
+        assert slow.left_for is None
+
+    async def test_a_slow_wire_is_followed_when_no_other_peer_delivers(self, autojump_clock: MockClock) -> None:
+        liars = [ScriptedPeer(f"liar {n}", claims=HUGE, delay=4.9) for n in range(4)]
+        node = syncing(honest(empty_blocks(), inbound=False, bytes_per_second=SLOW_WIRE), *liars)
+        assert await node.seconds_to(LONG, within=600) < 4.5 * len(liars) + 40
 
     async def test_validators_change_inside_a_batch(self, autojump_clock: MockClock) -> None:
         net = network()
