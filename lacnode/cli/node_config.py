@@ -12,7 +12,7 @@ from lacnode.cli.privacy import privacy_settings
 from lacnode.cli.reading import Reader
 from lacnode.cli.rules import check_against_chain, check_rules, pool_kind
 from lacnode.cli.sources import Settings
-from lacnode.metrics.settings import DEFAULT_CATEGORIES, Category, MetricsSettings
+from lacnode.metrics.settings import DEFAULT_CATEGORIES, Category, MetricsSettings, PushSettings
 from lacnode.node.config import MiningSettings, NodeConfig, P2pSettings
 from lacnode.node.role import Role
 from lacnode.p2p.names import NameUnknown, resolved
@@ -48,6 +48,7 @@ def node_config(settings: Settings) -> NodeConfig:
         http=http,
         websocket=websocket,
         metrics=_metrics(read),
+        metrics_push=_metrics_push(read),
         api=_api(read),
         permissioning=_permissioning(read),
         pool=_pool(read, spec),
@@ -279,13 +280,25 @@ def _api(read: Reader) -> ApiSettings:
 
 def _metrics(read: Reader) -> MetricsSettings | None:
     categories, hosts = _categories(read), _hosts(read)
-    if not read.flag("metrics-enabled"):
+    if not read.flag("metrics-enabled") or read.text("metrics-protocol") == "NONE":
         return None
     return MetricsSettings(
         host=read.text("metrics-host"),
         port=read.number("metrics-port"),
         categories=categories,
         allowed_hosts=hosts,
+    )
+
+
+def _metrics_push(read: Reader) -> PushSettings | None:
+    if not read.flag("metrics-push-enabled") or read.text("metrics-protocol") == "NONE":
+        return None
+    return PushSettings(
+        host=read.text("metrics-push-host"),
+        port=read.number("metrics-push-port"),
+        interval_seconds=read.number("metrics-push-interval"),
+        job=read.text("metrics-push-prometheus-job"),
+        categories=_categories(read),
     )
 
 

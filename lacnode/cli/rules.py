@@ -148,8 +148,15 @@ def _observation(read: Reader) -> Iterator[str]:
     if read.flag("metrics-enabled") and read.flag("metrics-push-enabled"):
         yield f"--metrics-enabled option and --metrics-push-enabled option can't be used at the same time.  {_SEE}"
     protocol = read.text("metrics-protocol")
-    if read.flag("metrics-enabled") and protocol != "PROMETHEUS":
+    if (read.flag("metrics-enabled") or read.flag("metrics-push-enabled")) and protocol == "OPENTELEMETRY":
         yield f"--metrics-protocol={protocol}: this release of lacnode has PROMETHEUS only, and does not start without it"
+    if read.flag("metrics-push-enabled") and not 1 <= read.number("metrics-push-port") <= 65_535:
+        yield (
+            "Invalid value for option '--metrics-push-port': a port from 1 to 65535 was expected, "
+            f"not {read.number('metrics-push-port')}"
+        )
+    if read.number("metrics-push-interval") < 1:
+        yield "Invalid value for option '--metrics-push-interval': a number of seconds from 1 was expected, not 0"
     if read.is_set("ethstats-contact") and not read.is_set("ethstats"):
         yield (
             "The `--ethstats-contact` requires ethstats server URL to be provided. Either remove --ethstats-contact "

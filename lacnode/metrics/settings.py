@@ -41,3 +41,14 @@ class MetricsSettings:
     port: int = 9545
     categories: frozenset[Category] = DEFAULT_CATEGORIES
     allowed_hosts: tuple[str, ...] = ("localhost", "127.0.0.1")
+
+
+@dataclass(frozen=True, slots=True)
+class PushSettings:
+    """The push gateway to write to, how often (seconds), under which job, and which categories."""
+
+    host: str = "127.0.0.1"
+    port: int = 9001
+    interval_seconds: float = 15
+    job: str = "besu-client"
+    categories: frozenset[Category] = DEFAULT_CATEGORIES

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lacnode.metrics.settings import MetricsSettings
+from lacnode.metrics.settings import MetricsSettings, PushSettings
 from lacnode.node.role import Role
 from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.settings import PermissioningSettings
@@ -60,8 +60,9 @@ class PrivacySettings:
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
-    """One node. `http`, `websocket`, `metrics` and `privacy` are None where they are off. `host_names` allows names in the
-    place of IP addresses in enode URLs, and `host_names_update` lets them change their addresses while the node runs.
+    """One node. `http`, `websocket`, `metrics`, `metrics_push` and `privacy` are None where they are off. `host_names`
+    allows names in the place of IP addresses in enode URLs, and `host_names_update` lets them change their addresses while
+    the node runs.
     `reset_signing_state` has a validator sign although it may have forgotten what it signed before."""
 
     data_path: Path
@@ -74,6 +75,7 @@ class NodeConfig:
     http: HttpSettings | None = None
     websocket: WebSocketSettings | None = None
     metrics: MetricsSettings | None = None
+    metrics_push: PushSettings | None = None
     api: ApiSettings = field(default_factory=ApiSettings)
     permissioning: PermissioningSettings = field(default_factory=PermissioningSettings)
     pool: PoolSettings = field(default_factory=PoolSettings)

@@ -31,6 +31,8 @@ from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.rejection import TransactionRejected
 from lacnode.metrics.endpoint import MetricsEndpoint
+from lacnode.metrics.push import MetricsPush
+from lacnode.metrics.series import Series
 from lacnode.node.block_exchange import BlockExchange
 from lacnode.node.config import NodeConfig
 from lacnode.node.connection_policy import PermissionPolicy
@@ -175,7 +177,8 @@ class Node:
             lambda record: self._log_worker.run(lambda: parts.records.append(record)),
         )
         self.rpc = RpcServers(config.http, config.websocket, self._services(), self._make_readers(parts.database))
-        self.metrics = self._make_metrics()
+        self.metrics = None if config.metrics is None else MetricsEndpoint(config.metrics, self._series())
+        self._metrics_push = None if config.metrics_push is None else MetricsPush(config.metrics_push, self._series())
 
     # -- putting it together -----------------------------------------------------------------------------------------
 
@@ -255,17 +258,14 @@ class Node:
             message_limit=parameters.message_queue_limit,
         )
 
-    def _make_metrics(self) -> MetricsEndpoint | None:
-        if self.config.metrics is None:
-            return None
+    def _series(self) -> list[Series]:
         hosted = None if self._parts.manager is None else self._parts.manager.hosted
-        series = [
+        return [
             *chain_series(self.chain, self.network),
             *permission_series(self.permissions, self._moment),
             *(() if self.private is None else privacy_series(self.private.room)),
             *(() if hosted is None else manager_series(hosted.quota)),
         ]
-        return MetricsEndpoint(self.config.metrics, series)
 
     def _make_readers(self, database: CheckedDatabase) -> ReaderProcesses | None:
         """Processes that answer heavy calls; None where no other process can read the database, or none is wanted."""
@@ -324,6 +324,8 @@ class Node:
             await nursery.start(self.rpc.run)
             if self.metrics is not None:
                 await nursery.start(self.metrics.run)
+            if self._metrics_push is not None:
+                nursery.start_soon(self._metrics_push.run)
             nursery.start_soon(self.synchronizer.run)
             nursery.start_soon(self._policy.run)
             nursery.start_soon(self._role.run, lambda: self._moved)

@@ -272,7 +272,6 @@ class TestRefusals:
         ("option", "value"),
         [
             ("graphql-http-enabled", "true"),
-            ("metrics-push-enabled", "true"),
             ("ethstats", "name:secret@host:3000"),
             ("Xrpc-ipc-enabled", "true"),
             ("Xp2p-tls-enabled", "true"),
@@ -291,9 +290,9 @@ class TestRefusals:
         configure(privacy_enabled="false", ethstats="", security_module="localfile")
 
     def test_all_are_named_at_once(self, configure: Configure) -> None:
-        text = refused(configure, graphql_http_enabled="true", metrics_push_enabled="true")
-        assert "--graphql-http-enabled" in text
-        assert "--metrics-push-enabled" in text
+        text = refused(configure, Xrpc_ipc_enabled="true", net_restrict="10.0.0.0/8")
+        assert "--Xrpc-ipc-enabled" in text
+        assert "--net-restrict" in text
 
 
 class TestMetrics:

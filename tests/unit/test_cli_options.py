@@ -18,7 +18,6 @@ SHEET = ROOT.parent / "shared" / "reference" / "cli-config-besu.md"
 
 PROTECTIONS = [
     "graphql-http-enabled",
-    "metrics-push-enabled",
     "ethstats",
     "rpc-http-tls-enabled",
     "Xp2p-tls-enabled",

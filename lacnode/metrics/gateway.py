@@ -1,0 +1,91 @@
+"""One request to a Prometheus push gateway, over HTTP.
+
+Whatever the gateway does ends within `REQUEST_SECONDS`; of its answer, only the status is read. Must not know what is
+counted.
+"""
+
+from base64 import urlsafe_b64encode
+from urllib.parse import quote
+
+import h11
+import trio
+
+REQUEST_SECONDS = 10.0
+"""What one request may take, from the look-up of the name to the status of the answer."""
+
+MAX_HEAD_BYTES = 16 * 2**10
+"""Bytes of the head of an answer; a gateway's has a few hundred."""
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class GatewayError(Exception):
+    """The gateway did not take a request; one sentence."""
+
+
+class PushGateway:
+    """The gateway at `host`:`port`, for the group of series of `job`."""
+
+    def __init__(self, host: str, port: int, job: str) -> None:
+        self._host = host
+        self._port = port
+        self._target = f"/metrics/{_job_path(job)}"
+
+    @property
+    def url(self) -> str:
+        """Where the series are written."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}{self._target}"
+
+    async def add(self, text: bytes) -> None:
+        """Replace the series of the job that are named in `text`, in the text format; GatewayError."""
+        await self._request("POST", text)
+
+    async def delete(self) -> None:
+        """Remove every series of the job; GatewayError."""
+        await self._request("DELETE", b"")
+
+    async def _request(self, method: str, body: bytes) -> None:
+        try:
+            with trio.fail_after(REQUEST_SECONDS):
+                status = await self._status(method, body)
+        except trio.TooSlowError:
+            raise GatewayError(f"no answer within {REQUEST_SECONDS:.0f} s") from None
+        except (OSError, UnicodeError, trio.BrokenResourceError) as error:
+            raise GatewayError(str(error.__cause__ or error)) from None
+        except h11.ProtocolError as error:
+            raise GatewayError(f"an answer that is not HTTP: {error}") from None
+        if not 200 <= status < 300:
+            raise GatewayError(f"HTTP status {status}")
+
+    async def _status(self, method: str, body: bytes) -> int:
+        connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
+        headers = [
+            ("Host", f"{self._host}:{self._port}"),
+            ("Content-Type", TEXT),
+            ("Content-Length", str(len(body))),
+            ("Connection", "close"),
+        ]
+        async with await trio.open_tcp_stream(self._host, self._port) as stream:
+            sent = connection.send(h11.Request(method=method, target=self._target, headers=headers))
+            sent += connection.send(h11.Data(data=body)) + connection.send(h11.EndOfMessage())
+            await stream.send_all(sent)
+            return await _final_status(connection, stream)
+
+
+async def _final_status(connection: h11.Connection, stream: trio.SocketStream) -> int:
+    while True:
+        event = connection.next_event()
+        if event is h11.NEED_DATA:
+            connection.receive_data(await stream.receive_some(MAX_HEAD_BYTES))
+        elif isinstance(event, h11.Response):
+            return event.status_code
+        elif not isinstance(event, h11.InformationalResponse):
+            raise h11.RemoteProtocolError("it ended before its status")
+
+
+def _job_path(job: str) -> str:
+    """The job as the gateway reads it in a path; one with a slash goes in base64."""
+    if "/" not in job:
+        return f"job/{quote(job, safe='')}"
+    return f"job@base64/{urlsafe_b64encode(job.encode()).decode()}"
