@@ -7,12 +7,15 @@ low-s, as Besu makes them.
 
 import coincurve
 
+from lacnode.crypto.recent_senders import RecentSenders
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.transaction import Transaction
 
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 HALF_CURVE_ORDER = CURVE_ORDER // 2
 SIGNATURE_SIZE = 65
+
+_RECENT_SENDERS = RecentSenders()
 
 
 class SignatureError(ValueError):
@@ -62,7 +65,17 @@ def is_low_s(signature: bytes) -> bool:
 
 
 def sender_of(transaction: Transaction) -> bytes:
-    """The 20-byte address that signed `transaction`; SignatureError for a malformed or high-s signature."""
+    """The 20-byte address that signed `transaction`; SignatureError for a malformed or high-s signature. The last ones are
+    remembered."""
+    known = _RECENT_SENDERS.get(transaction.hash)
+    if known is not None:
+        return known
+    sender = _recovered_sender(transaction)
+    _RECENT_SENDERS.keep(transaction.hash, sender)
+    return sender
+
+
+def _recovered_sender(transaction: Transaction) -> bytes:
     if not (0 < transaction.r < CURVE_ORDER and 0 < transaction.s <= HALF_CURVE_ORDER):
         raise SignatureError("transaction signature out of range")
     signature = transaction.r.to_bytes(32) + transaction.s.to_bytes(32) + bytes([transaction.y_parity])

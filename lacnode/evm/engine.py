@@ -13,9 +13,10 @@ from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.overrides import Overrides
 from lacnode.evm.private import PrivateMessage, PrivateResult
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
+from lacnode.primitives.access_list import AccessListEntry
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.receipt import Receipt
-from lacnode.primitives.transaction import AccessListEntry, Transaction
+from lacnode.primitives.transaction import Transaction
 
 __all__ = ["RejectionReason", "TransactionRejected"]
 

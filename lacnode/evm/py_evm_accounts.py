@@ -13,9 +13,9 @@ from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import NodeStore
 from lacnode.evm.merkle_trie import lookup, update
 from lacnode.primitives import rlp
+from lacnode.primitives.access_list import AccessListEntry
 from lacnode.primitives.keccak import EMPTY_KECCAK, EMPTY_TRIE_ROOT, keccak256
 from lacnode.primitives.rlp import RlpFields
-from lacnode.primitives.transaction import AccessListEntry
 
 hashed = lru_cache(maxsize=16_384)(keccak256)
 """Trie keys: the same addresses and slots come again and again."""

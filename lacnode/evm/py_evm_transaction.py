@@ -10,7 +10,8 @@ from eth.vm.forks.prague.transactions import Authorization
 from lacnode.chainspec.forks import Fork
 from lacnode.evm.engine import CallRequest
 from lacnode.evm.validation import initcode_gas, intrinsic_gas
-from lacnode.primitives.transaction import ACCESS_LIST, FEE_MARKET, LEGACY, AccessListEntry, Transaction
+from lacnode.primitives.access_list import AccessListEntry
+from lacnode.primitives.transaction import ACCESS_LIST, FEE_MARKET, LEGACY, Transaction
 
 
 @dataclass(slots=True)

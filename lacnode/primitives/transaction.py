@@ -6,15 +6,22 @@ recovering one is `lacnode.crypto`'s.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 from lacnode.primitives import rlp
+from lacnode.primitives.access_list import AccessListEntry, read_access_list, split_at
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
 
 LEGACY, ACCESS_LIST, FEE_MARKET, BLOB, SET_CODE = 0, 1, 2, 3, 4
 
-AccessListEntry = tuple[bytes, tuple[bytes, ...]]
-"""An address and the 32-byte storage keys under it."""
+AccessList = tuple[AccessListEntry, ...]
+
+LONG_BYTES = 4_096
+"""Length from which a transaction is long: it is not read again while it is in memory, and its access list is read apart."""
+
+_ACCESS_LIST_INDEX = {ACCESS_LIST: 7, FEE_MARKET: 8, BLOB: 8, SET_CODE: 8}
+"""Which item of a transaction the access list is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +36,7 @@ class Authorization:
     s: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Transaction:
     """A signed transaction. Values in wei, gas in gas units; `to` is None for contract creation.
 
@@ -107,15 +114,18 @@ class Transaction:
 
     @classmethod
     def decode(cls, raw: bytes) -> "Transaction":
-        """The transaction of its canonical encoding; RlpError if it is none of the known types."""
-        if not raw:
-            raise RlpError("transaction: no bytes")
-        if raw[0] >= 0xC0:
-            return _decode_legacy(rlp.decode_list(raw, "transaction"), raw)
-        decoder = _TYPED_DECODERS.get(raw[0])
-        if decoder is None:
-            raise RlpError(f"transaction: unknown type {raw[0]:#04x}")
-        return decoder(RlpFields(rlp.decode_list(raw[1:], "transaction"), "transaction"), raw)
+        """The transaction of its canonical encoding; RlpError if it is none of the known types.
+
+        A long transaction that is in memory, in the pool for example, is given again: its copies come with every
+        announcement and proposal.
+        """
+        if len(raw) < LONG_BYTES:
+            return _decoded(raw)
+        known = _LONG_IN_MEMORY.get(keccak256(raw))
+        if known is None:
+            known = _decoded(raw)
+            _LONG_IN_MEMORY[known.hash] = known
+        return known
 
     @classmethod
     def from_item(cls, item: RlpItem) -> "Transaction":
@@ -133,6 +143,33 @@ def sign_payload(type_: int, payload: Sequence[RlpValue], v: int, r: int, s: int
     return body if type_ == LEGACY else bytes([type_]) + body
 
 
+_LONG_IN_MEMORY: WeakValueDictionary[bytes, Transaction] = WeakValueDictionary()
+"""Long transactions that something holds, by their hash. It names all bytes, so that they are the same for every reader."""
+
+
+def _decoded(raw: bytes) -> Transaction:
+    if not raw:
+        raise RlpError("transaction: no bytes")
+    if raw[0] >= 0xC0:
+        return _decode_legacy(rlp.decode_list(raw, "transaction"), raw)
+    if raw[0] not in _ACCESS_LIST_INDEX:
+        raise RlpError(f"transaction: unknown type {raw[0]:#04x}")
+    payload = raw[1:]
+    apart = _access_list_apart(raw[0], payload) if len(raw) >= LONG_BYTES else None
+    access_list, rest = (None, payload) if apart is None else apart
+    return _decode_typed(raw[0], RlpFields(rlp.decode_list(rest, "transaction"), "transaction"), raw, access_list)
+
+
+def _access_list_apart(type_: int, payload: bytes) -> tuple[AccessList, bytes] | None:
+    """The access list of a typed transaction's payload, and the payload with an empty one. None where the access list is not
+    regular: then all of the payload has to be decoded, which says what is wrong."""
+    parts = split_at(payload, _ACCESS_LIST_INDEX[type_])
+    access_list = None if parts is None else read_access_list(parts[1])
+    if parts is None or access_list is None:
+        return None
+    return access_list, rlp.list_of_content(parts[0] + rlp.encode([]) + parts[2])
+
+
 def _decode_legacy(items: list[RlpItem], raw: bytes) -> Transaction:
     fields = RlpFields(items, "transaction")
     nonce, gas_price, gas_limit = fields.scalar("nonce", 8), fields.scalar("gasPrice"), fields.scalar("gasLimit", 8)
@@ -148,34 +185,27 @@ def _decode_legacy(items: list[RlpItem], raw: bytes) -> Transaction:
     return _transaction(LEGACY, raw, chain_id, nonce, gas_limit, to, value, data, (v, r, s), gas_price=gas_price)
 
 
-def _decode_access_list(fields: RlpFields, raw: bytes) -> Transaction:
-    chain_id, nonce, gas_price = fields.scalar("chainId"), fields.scalar("nonce", 8), fields.scalar("gasPrice")
-    gas_limit, to = fields.scalar("gasLimit", 8), fields.optional_bytes("to", 20)
-    value, data, access = fields.scalar("value"), fields.bytes("data"), _access_list(fields)
-    return _transaction(
-        ACCESS_LIST, raw, chain_id, nonce, gas_limit, to, value, data, _signature(fields), access, gas_price=gas_price
-    )
-
-
-def _decode_fee_market(fields: RlpFields, raw: bytes) -> Transaction:
+def _decode_typed(type_: int, fields: RlpFields, raw: bytes, apart: AccessList | None) -> Transaction:
+    """The transaction of the fields of a typed one. `apart` is its access list, where it was read before."""
     chain_id, nonce = fields.scalar("chainId"), fields.scalar("nonce", 8)
-    fees = (fields.scalar("maxPriorityFeePerGas"), fields.scalar("maxFeePerGas"))
-    gas_limit, to = fields.scalar("gasLimit", 8), fields.optional_bytes("to", 20)
-    value, data, access = fields.scalar("value"), fields.bytes("data"), _access_list(fields)
+    gas_price, fees = None, None
+    if type_ == ACCESS_LIST:
+        gas_price = fields.scalar("gasPrice")
+    else:
+        fees = (fields.scalar("maxPriorityFeePerGas"), fields.scalar("maxFeePerGas"))
+    gas_limit = fields.scalar("gasLimit", 8)
+    to = fields.optional_bytes("to", 20) if type_ in (ACCESS_LIST, FEE_MARKET) else fields.bytes("to", 20)
+    value, data, access_list = fields.scalar("value"), fields.bytes("data"), _access_list(fields, apart)
+    blob_fee: int | None = None
+    blob_hashes: tuple[bytes, ...] = ()
+    authorizations: tuple[Authorization, ...] = ()
+    if type_ == BLOB:
+        blob_fee = fields.scalar("maxFeePerBlobGas")
+        blob_hashes = tuple(rlp.as_bytes(item, "blobVersionedHash", 32) for item in fields.list("blobVersionedHashes"))
+    if type_ == SET_CODE:
+        authorizations = tuple(_authorization(item) for item in fields.list("authorizationList"))
     return _transaction(
-        FEE_MARKET, raw, chain_id, nonce, gas_limit, to, value, data, _signature(fields), access, fees=fees
-    )
-
-
-def _decode_blob(fields: RlpFields, raw: bytes) -> Transaction:
-    chain_id, nonce = fields.scalar("chainId"), fields.scalar("nonce", 8)
-    fees = (fields.scalar("maxPriorityFeePerGas"), fields.scalar("maxFeePerGas"))
-    gas_limit, to = fields.scalar("gasLimit", 8), fields.bytes("to", 20)
-    value, data, access = fields.scalar("value"), fields.bytes("data"), _access_list(fields)
-    blob_fee = fields.scalar("maxFeePerBlobGas")
-    hashes = tuple(rlp.as_bytes(item, "blobVersionedHash", 32) for item in fields.list("blobVersionedHashes"))
-    return _transaction(
-        BLOB,
+        type_,
         raw,
         chain_id,
         nonce,
@@ -184,46 +214,21 @@ def _decode_blob(fields: RlpFields, raw: bytes) -> Transaction:
         value,
         data,
         _signature(fields),
-        access,
+        access_list,
+        gas_price=gas_price,
         fees=fees,
         blob_fee=blob_fee,
-        blob_hashes=hashes,
-    )
-
-
-def _decode_set_code(fields: RlpFields, raw: bytes) -> Transaction:
-    chain_id, nonce = fields.scalar("chainId"), fields.scalar("nonce", 8)
-    fees = (fields.scalar("maxPriorityFeePerGas"), fields.scalar("maxFeePerGas"))
-    gas_limit, to = fields.scalar("gasLimit", 8), fields.bytes("to", 20)
-    value, data, access = fields.scalar("value"), fields.bytes("data"), _access_list(fields)
-    authorizations = tuple(_authorization(item) for item in fields.list("authorizationList"))
-    return _transaction(
-        SET_CODE,
-        raw,
-        chain_id,
-        nonce,
-        gas_limit,
-        to,
-        value,
-        data,
-        _signature(fields),
-        access,
-        fees=fees,
+        blob_hashes=blob_hashes,
         authorizations=authorizations,
     )
 
 
-_TYPED_DECODERS = {
-    ACCESS_LIST: _decode_access_list,
-    FEE_MARKET: _decode_fee_market,
-    BLOB: _decode_blob,
-    SET_CODE: _decode_set_code,
-}
-
-
-def _access_list(fields: RlpFields) -> tuple[AccessListEntry, ...]:
+def _access_list(fields: RlpFields, read_apart: AccessList | None) -> AccessList:
+    items = fields.list("accessList")
+    if read_apart is not None:
+        return read_apart
     entries = []
-    for item in fields.list("accessList"):
+    for item in items:
         entry = RlpFields(rlp.as_list(item, "accessListEntry"), "accessListEntry")
         address = entry.bytes("address", 20)
         keys = tuple(rlp.as_bytes(key, "storageKey", 32) for key in entry.list("storageKeys"))

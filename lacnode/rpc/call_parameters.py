@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from lacnode.evm.engine import CallRequest
 from lacnode.evm.overrides import AccountOverride, Overrides
-from lacnode.primitives.transaction import AccessListEntry
+from lacnode.primitives.access_list import AccessListEntry
 from lacnode.rpc.errors import INVALID_CALL, LIMIT_EXCEEDED, RpcError, invalid_params, naming_parameter
 from lacnode.rpc.parameters import address, boolean, data, hash32, padded, quantity, wei
 

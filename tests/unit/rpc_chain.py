@@ -18,11 +18,12 @@ from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.rejection import RejectionReason, TransactionRejected
 from lacnode.permissioning.account_permissions import EVERYBODY, AccountPermissions
 from lacnode.primitives import rlp
+from lacnode.primitives.access_list import AccessListEntry
 from lacnode.primitives.block import Block
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpValue
-from lacnode.primitives.transaction import AccessListEntry, Transaction, sign_payload
+from lacnode.primitives.transaction import Transaction, sign_payload
 from lacnode.rpc.dispatch import Reply, Steps
 from lacnode.rpc.errors import RpcError
 from lacnode.rpc.methods import all_methods

@@ -17,7 +17,7 @@ from lacnode.chainspec.genesis import parse_genesis
 from lacnode.consensus.block_hash import committed_seal_hash, on_chain_hash, with_round, with_seals
 from lacnode.consensus.extra_data import ExtraData, Vote, VoteType
 from lacnode.crypto.node_key import NodeKey
-from lacnode.crypto.secp256k1 import sign
+from lacnode.crypto.secp256k1 import recover_address, sender_of, sign
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import AncestorHash, ExecutedBlock
 from lacnode.evm.py_evm_engine import PyEvmEngine
@@ -185,6 +185,25 @@ class TestOpening:
 
 
 class TestImport:
+    def test_a_sender_is_recovered_once_from_the_pool_to_the_import(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        recovered = list[bytes]()
+
+        def counted(digest: bytes, signature: bytes) -> bytes:
+            recovered.append(digest)
+            return recover_address(digest, signature)
+
+        monkeypatch.setattr("lacnode.crypto.secp256k1.recover_address", counted)
+        sent = [transaction(nonce, data=b"recovered once") for nonce in range(3)]
+        assert [sender_of(each) for each in sent] == [PAYER.address] * 3
+        assert recovered == [each.signing_hash() for each in sent]
+        net = network()
+        block = Block.decode(net.build([Offer(each) for each in sent]).encode())
+        net.chain.check_proposal(block)
+        assert net.chain.import_block(sealed(block, net.chain))
+        late = network()
+        assert late.chain.import_block(sealed(block, late.chain))
+        assert len(recovered) == 3
+
     def test_a_proposal_is_executed_once_until_it_is_imported(self) -> None:
         proposer, other = network(), network()
         block = proposer.build([Offer(transaction(0))])

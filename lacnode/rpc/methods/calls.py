@@ -10,9 +10,9 @@ from lacnode.evm.engine import REVERTED, CallExpired, CallRequest, CallResult
 from lacnode.evm.merkle_trie import MissingNode
 from lacnode.evm.overrides import OverrideError, Overrides
 from lacnode.evm.rejection import TransactionRejected
+from lacnode.primitives.access_list import AccessListEntry
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
-from lacnode.primitives.transaction import AccessListEntry
 from lacnode.rpc import results
 from lacnode.rpc.call_parameters import call_request, state_overrides
 from lacnode.rpc.errors import (
