@@ -5,6 +5,7 @@ traceback are indented, so that no text can look like another event. Private key
 logs is given one.
 """
 
+import atexit
 import logging
 import re
 import sys
@@ -13,6 +14,8 @@ from functools import partial
 from typing import Any
 
 import structlog
+
+from lacnode.node.line_writer import LineWriter
 
 LEVELS: Mapping[str, int] = {
     "OFF": 100,
@@ -31,6 +34,15 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\
 
 TRACE_INDENT = "    "
 
+OUTPUT = LineWriter(lambda: sys.stdout)
+"""Standard output, where a full disk, a reader that is gone and one that does not read cost lines and nothing else."""
+
+ERRORS = LineWriter(lambda: sys.stderr)
+"""Standard error, for the last words of a process."""
+
+for _writer in (OUTPUT, ERRORS):
+    atexit.register(_writer.flush)
+
 _COLOURS = {"ERROR": "\x1b[31m", "WARN": "\x1b[33m", "INFO": "\x1b[32m"}
 
 
@@ -46,33 +58,15 @@ def configure_logs(level: str, colour: bool | None = None) -> None:
             _Line(coloured),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=partial(_Logger, _Output()),
+        logger_factory=partial(_Logger, OUTPUT),
         cache_logger_on_first_use=False,
     )
-
-
-class _Output:
-    """Standard output, where a full disk or a reader that is gone costs lines and nothing else."""
-
-    def __init__(self) -> None:
-        self._lost_lines = 0
-
-    def write(self, line: str) -> None:
-        lost = f"{self._lost_lines} lines of this log could not be written\n" if self._lost_lines else ""
-        try:
-            sys.stdout.write(f"{lost}{line}\n")
-            sys.stdout.flush()
-        except (OSError, ValueError):
-            # It may be anywhere in the node that a line is logged: an error would end what logs it.
-            self._lost_lines += 1
-        else:
-            self._lost_lines = 0
 
 
 class _Logger:
     """Writes lines, and knows its name."""
 
-    def __init__(self, output: _Output, name: str = "lacnode") -> None:
+    def __init__(self, output: LineWriter, name: str = "lacnode") -> None:
         self.name = name
         self.debug = self.info = self.warning = self.error = self.critical = output.write
 

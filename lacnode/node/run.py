@@ -7,8 +7,10 @@ import importlib
 import os
 import signal
 import sys
+import traceback
 from contextlib import ExitStack, closing
 from pathlib import Path
+from types import TracebackType
 
 import structlog
 import trio
@@ -20,7 +22,7 @@ from lacnode.crypto.node_key import KeyFileError, NodeKey, load_node_key, load_o
 from lacnode.evm.budget import ExecutionCancelledError
 from lacnode.node.config import NodeConfig, PrivacySettings
 from lacnode.node.crash_report import CrashReport
-from lacnode.node.logs import configure_logs
+from lacnode.node.logs import ERRORS, configure_logs
 from lacnode.node.node import Node, Parts
 from lacnode.node.opened_manager import ManagerFailed, OpenedManager
 from lacnode.node.signing_state import open_signing_state
@@ -56,11 +58,12 @@ class StartFailed(Exception):
 def run_node(config: NodeConfig, manager: TransactionManager | None = None) -> int:
     """Run the node of `config`, with `manager` for private transactions, until SIGINT or SIGTERM; the exit status."""
     configure_logs(config.logging, config.colour)
+    sys.excepthook = _say_crash
     report = _crash_report(config)
     try:
         node = open_node(config, manager)
     except StartFailed as failure:
-        print(failure, file=sys.stderr)
+        ERRORS.write(str(failure))
         if report is not None:
             report.close()
         return 1
@@ -69,13 +72,13 @@ def run_node(config: NodeConfig, manager: TransactionManager | None = None) -> i
     try:
         trio.run(_run, node)
     except* (PortTaken, RpcPortTaken) as taken:
-        print(_innermost(taken), file=sys.stderr)
+        ERRORS.write(str(_innermost(taken)))
         status = 1
     except* ExecutionCancelledError:
         log.debug("executions ended with the node")
     except* StorageError as failure:
         # What cannot be written must not be signed: the disk is the operator's to mend, and the node's files are whole.
-        print(f"stopped, for its data cannot be written or read: {_innermost(failure)}", file=sys.stderr)
+        ERRORS.write(f"stopped, for its data cannot be written or read: {_innermost(failure)}")
         status = 1
     finally:
         node.close()
@@ -84,6 +87,11 @@ def run_node(config: NodeConfig, manager: TransactionManager | None = None) -> i
             report.close()
     log.info("stopped")
     return status
+
+
+def _say_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What Python would print itself, on an output that may not take it."""
+    ERRORS.write("".join(traceback.format_exception(kind, error, trace)).rstrip())
 
 
 def _crash_report(config: NodeConfig) -> CrashReport | None:

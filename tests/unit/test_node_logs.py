@@ -1,11 +1,16 @@
 """Log lines: one an event, whatever strangers put into a text; and what happens to those that cannot be written."""
 
 import io
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TextIO
 
 import pytest
 import structlog
 
+from lacnode.node.line_writer import MAX_WAITING_BYTES, LineWriter
 from lacnode.node.logs import configure_logs, escaped
 
 
@@ -95,3 +100,59 @@ def test_a_reader_that_is_gone_does_not_end_the_one_that_logs(monkeypatch: pytes
         raise KeyError("a mistake")
     except KeyError:
         structlog.get_logger("chain").exception("a method failed")
+
+
+class TestAPipe:
+    """`LineWriter` on a pipe that takes nothing until it is read."""
+
+    @pytest.fixture
+    def pipe(self) -> Iterator[tuple[int, TextIO]]:
+        read_end, write_end = os.pipe()
+        os.set_blocking(write_end, False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(write_end, b"\0" * 4_096)
+        os.set_blocking(write_end, True)
+        with os.fdopen(write_end, "w", encoding="utf-8") as stream:
+            yield read_end, stream
+        os.close(read_end)
+
+    def text(self, read_end: int, end: str) -> str:
+        """What comes until `end`."""
+        read = b""
+        while end.encode() not in read:
+            read += os.read(read_end, 65_536)
+        return read.replace(b"\0", b"").decode()
+
+    def test_lines_keep_their_order_and_none_is_lost(self, pipe: tuple[int, TextIO]) -> None:
+        read_end, stream = pipe
+        writer = LineWriter(lambda: stream)
+        written = [f"line {number}" + "." * (number * 100) for number in range(100)]
+        for line in written:
+            writer.write(line)
+        assert self.text(read_end, f"{written[-1]}\n").splitlines() == written
+        writer.flush()
+        writer.write("at once")
+        assert self.text(read_end, "\n") == "at once\n"
+
+    def test_what_is_too_much_is_lost_and_counted(self, pipe: tuple[int, TextIO]) -> None:
+        read_end, stream = pipe
+        writer = LineWriter(lambda: stream)
+        sent = 30
+        for number in range(sent):
+            writer.write(f"{number:02} " + "." * (MAX_WAITING_BYTES // 20))
+        lines = self.text(read_end, "could not be written\n").splitlines()
+        kept = [int(line.split()[0]) for line in lines[:-1]]
+        assert kept == list(range(len(kept)))
+        assert 0 < len(kept) < sent
+        assert lines[-1] == f"{sent - len(kept)} lines of this log could not be written"
+
+    def test_the_end_does_not_wait_for_it_for_ever(
+        self, pipe: tuple[int, TextIO], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("lacnode.node.line_writer.STUCK_SECONDS", 0.05)
+        read_end, stream = pipe
+        writer = LineWriter(lambda: stream)
+        writer.write("a line")
+        writer.flush()
+        assert self.text(read_end, "\n") == "a line\n"
