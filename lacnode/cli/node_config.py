@@ -12,6 +12,7 @@ from lacnode.cli.privacy import privacy_settings
 from lacnode.cli.reading import Reader
 from lacnode.cli.rules import check_against_chain, check_rules, pool_kind
 from lacnode.cli.sources import Settings
+from lacnode.graphql.settings import GraphQlSettings
 from lacnode.metrics.settings import DEFAULT_CATEGORIES, Category, MetricsSettings, PushSettings
 from lacnode.node.config import MiningSettings, NodeConfig, P2pSettings
 from lacnode.node.role import Role
@@ -47,6 +48,7 @@ def node_config(settings: Settings) -> NodeConfig:
         p2p=_p2p(read, spec),
         http=http,
         websocket=websocket,
+        graphql=_graphql(read),
         metrics=_metrics(read),
         metrics_push=_metrics_push(read),
         api=_api(read),
@@ -179,7 +181,8 @@ def _permissions_contract(read: Reader, kind: str) -> bytes | None:
 
 
 def _http(read: Reader) -> HttpSettings | None:
-    groups, hosts, origins = _groups(read, "rpc-http-api"), _hosts(read), _origins(read)
+    groups, hosts = _groups(read, "rpc-http-api"), _hosts(read)
+    origins = _origins(read, "rpc-http-cors-origins")
     if not read.flag("rpc-http-enabled"):
         return None
     return HttpSettings(
@@ -210,6 +213,19 @@ def _websocket(read: Reader) -> WebSocketSettings | None:
         max_frame=read.number("rpc-ws-max-frame-size"),
         timeout=read.real("Xws-timeout-seconds"),
         authentication=_authentication(read, "ws"),
+    )
+
+
+def _graphql(read: Reader) -> GraphQlSettings | None:
+    origins, hosts = _origins(read, "graphql-http-cors-origins"), _hosts(read)
+    if not read.flag("graphql-http-enabled"):
+        return None
+    return GraphQlSettings(
+        host=read.text("graphql-http-host"),
+        port=read.number("graphql-http-port"),
+        cors_origins=origins,
+        allowed_hosts=hosts,
+        timeout=read.real("Xhttp-timeout-seconds"),
     )
 
 
@@ -244,8 +260,8 @@ def _hosts(read: Reader) -> tuple[str, ...]:
     return () if hosts == ("none",) else hosts
 
 
-def _origins(read: Reader) -> tuple[str, ...]:
-    origins = read.items("rpc-http-cors-origins")
+def _origins(read: Reader, name: str) -> tuple[str, ...]:
+    origins = read.items(name)
     _check_names("Domain", "domains", origins)
     for origin in origins:
         if origin not in ("*", "all", "none"):

@@ -88,6 +88,7 @@ def _ports(read: Reader) -> Iterator[str]:
         ("p2p-enabled", "p2p-port"),
         ("rpc-http-enabled", "rpc-http-port"),
         ("rpc-ws-enabled", "rpc-ws-port"),
+        ("graphql-http-enabled", "graphql-http-port"),
         ("metrics-enabled", "metrics-port"),
     )
     ports = [(name, read.number(name)) for switch, name in switches if read.flag(switch)]

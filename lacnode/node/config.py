@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lacnode.graphql.settings import GraphQlSettings
 from lacnode.metrics.settings import MetricsSettings, PushSettings
 from lacnode.node.role import Role
 from lacnode.p2p.wire.enode import Enode
@@ -60,10 +61,10 @@ class PrivacySettings:
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
-    """One node. `http`, `websocket`, `metrics`, `metrics_push` and `privacy` are None where they are off. `host_names`
-    allows names in the place of IP addresses in enode URLs, and `host_names_update` lets them change their addresses while
-    the node runs.
-    `reset_signing_state` has a validator sign although it may have forgotten what it signed before."""
+    """One node. `http`, `websocket`, `graphql`, `metrics`, `metrics_push` and `privacy` are None where they are off.
+    `host_names` allows names in the place of IP addresses in enode URLs, and `host_names_update` lets them change their
+    addresses while the node runs. `reset_signing_state` has a validator sign although it may have forgotten what it signed
+    before."""
 
     data_path: Path
     genesis_file: Path
@@ -74,6 +75,7 @@ class NodeConfig:
     p2p: P2pSettings = field(default_factory=P2pSettings)
     http: HttpSettings | None = None
     websocket: WebSocketSettings | None = None
+    graphql: GraphQlSettings | None = None
     metrics: MetricsSettings | None = None
     metrics_push: PushSettings | None = None
     api: ApiSettings = field(default_factory=ApiSettings)

@@ -30,6 +30,7 @@ from lacnode.crypto.signer import KeySigner
 from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.rejection import TransactionRejected
+from lacnode.graphql.server import GraphQlServer
 from lacnode.metrics.endpoint import MetricsEndpoint
 from lacnode.metrics.push import MetricsPush
 from lacnode.metrics.series import Series
@@ -176,7 +177,13 @@ class Node:
             journal,
             lambda record: self._log_worker.run(lambda: parts.records.append(record)),
         )
-        self.rpc = RpcServers(config.http, config.websocket, self._services(), self._make_readers(parts.database))
+        services = self._services()
+        self.rpc = RpcServers(config.http, config.websocket, services, self._make_readers(parts.database))
+        self.graphql = (
+            None
+            if config.graphql is None
+            else GraphQlServer(config.graphql, services, self.rpc.runner, self.rpc.trials)
+        )
         self.metrics = None if config.metrics is None else MetricsEndpoint(config.metrics, self._series())
         self._metrics_push = None if config.metrics_push is None else MetricsPush(config.metrics_push, self._series())
 
@@ -322,6 +329,8 @@ class Node:
             if self.config.p2p.enabled:
                 await nursery.start(self.network.run)
             await nursery.start(self.rpc.run)
+            if self.graphql is not None:
+                await nursery.start(self.graphql.run)
             if self.metrics is not None:
                 await nursery.start(self.metrics.run)
             if self._metrics_push is not None:

@@ -182,6 +182,7 @@ def _say_hello(node: Node) -> None:
         enode=node.network.local_enode if node.config.p2p.enabled else "off",
         rpc_http=node.rpc.http_port or "off",
         rpc_ws=node.rpc.ws_port or "off",
+        graphql="off" if node.graphql is None else node.graphql.port,
         metrics="off" if node.metrics is None else node.metrics.port,
     )
 
@@ -196,6 +197,8 @@ def _write_runtime_files(node: Node) -> None:
     """What Besu leaves for scripts to read: ports, addresses, process id. StorageError if they cannot be written."""
     config = node.config
     ports = {"json-rpc": node.rpc.http_port, "ws-rpc": node.rpc.ws_port}
+    if node.graphql is not None:
+        ports["graphql-http"] = node.graphql.port
     if node.metrics is not None:
         ports["metrics"] = node.metrics.port
     if config.p2p.enabled:

@@ -13,6 +13,7 @@ from typing import Protocol
 from lacnode.chain.blockchain import Head
 from lacnode.chain.log_filter import LogFilter
 from lacnode.chain.outcome import FoundLog, TransactionOutcome
+from lacnode.chain.store import TransactionPlace
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.engine import CallRequest, CallResult, OpenBlock, StateView
 from lacnode.primitives.block import Block
@@ -45,6 +46,8 @@ class ReadableChain(Protocol):
     def logs(
         self, from_number: int, to_number: int, wanted: LogFilter, check: Callable[[], None]
     ) -> Iterator[FoundLog]: ...
+    def total_difficulty_of(self, header: BlockHeader) -> int: ...
+    def transaction_place(self, transaction_hash: bytes) -> TransactionPlace | None: ...
     def logs_of_block(self, hash_: bytes, wanted: LogFilter) -> tuple[FoundLog, ...]: ...
 
 

@@ -40,7 +40,8 @@ Listeners = Sequence[trio.SocketListener]
 
 class RpcServers:
     """HTTP and WebSocket, each where it is switched on. `http_port` and `ws_port` are the real ones once it runs. `readers`
-    answer calls that only read; without them, threads of this process do.
+    answer calls that only read; without them, threads of this process do. `runner` and `trials` are for every other port
+    that answers such calls.
     BadOrigin if a CORS origin cannot be used, CannotAuthenticate if a file about users or tokens cannot
     be."""
 
@@ -55,8 +56,8 @@ class RpcServers:
         self._websocket = websocket
         self._services = services
         self._readers = readers or ReaderThreads(services.reading, services.settings.call_seconds)
-        self._runner = RequestRunner(self._readers)
-        self._trials = Trials()
+        self.runner = RequestRunner(self._readers)
+        self.trials = Trials()
         self._memory = ReplyMemory()
         filters, private_filters = Filters(), PrivateFilters()
         self._subscriptions = Subscriptions(services.chain)
@@ -103,10 +104,10 @@ class RpcServers:
             max_batch=settings.max_batch,
             pretty=settings.pretty,
             authenticator=users,
-            trials=self._trials,
+            trials=self.trials,
             memory=self._memory,
         )
-        routes = Routes(self._http_gate, dispatcher, services, self._runner, settings.timeout, users)
+        routes = Routes(self._http_gate, dispatcher, services, self.runner, settings.timeout, users)
         log.info(f"JSON-RPC service started and listening on {settings.host}:{self.http_port}")
         backlog, arriving = Backlog(PORT_RESPONSE_BYTES), ArrivingBodies(PORT_REQUEST_BYTES)
         return Door(
@@ -119,11 +120,11 @@ class RpcServers:
         registry = Registry(self._methods, settings.groups)
         services = replace(self._services, groups=registry.groups)
         dispatcher = Dispatcher(
-            registry, services, authenticator=self._ws_users, trials=self._trials, memory=self._memory
+            registry, services, authenticator=self._ws_users, trials=self.trials, memory=self._memory
         )
         gate = Gate(settings.allowed_hosts, ("*",))
         login = None if self._ws_users is None else LoginRoutes(gate, Login(self._ws_users))
-        service = WebSocketService(settings, gate, dispatcher, self._subscriptions, self._runner, login)
+        service = WebSocketService(settings, gate, dispatcher, self._subscriptions, self.runner, login)
         log.info(f"Websocket service started and listening on {settings.host}:{self.ws_port}")
         return Door("WebSocket", settings.max_connections, service.converse)
 

@@ -271,7 +271,6 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("option", "value"),
         [
-            ("graphql-http-enabled", "true"),
             ("ethstats", "name:secret@host:3000"),
             ("Xrpc-ipc-enabled", "true"),
             ("Xp2p-tls-enabled", "true"),

@@ -49,7 +49,7 @@ def eth_call(reading: Reading, params: Params) -> object:
         free = free and not call.max_fee_per_gas and not call.max_priority_fee_per_gas
     allowed = free if strict is None else not strict
     call = replace(call, allow_exceeding_balance=allowed, overrides=_overrides(reading, params))
-    return to_hex(_succeeded(_run(reading, header, call)).output)
+    return to_hex(_succeeded(result_of_call(reading, header, call)).output)
 
 
 def _overrides(reading: Reading, params: Params) -> Overrides:
@@ -60,7 +60,7 @@ def eth_estimateGas(reading: Reading, params: Params) -> object:
     """Besu's own search, so that the same transaction gets the same estimate."""
     header, call = _intended(reading, params)
     try:
-        return results.quantity(_estimate(reading, header, call))
+        return results.quantity(estimated_gas(reading, header, call))
     except MissingNode:
         raise world_state_unavailable() from None
 
@@ -75,11 +75,11 @@ def _intended(reading: Reading, params: Params) -> tuple[BlockHeader, CallReques
     return header, replace(call, gas=gas, allow_exceeding_balance=not strict, overrides=overrides)
 
 
-def _estimate(reading: Reading, header: BlockHeader, call: CallRequest) -> int:
+def estimated_gas(reading: Reading, header: BlockHeader, call: CallRequest) -> int:
     """Gas with which `call` was seen to succeed. Every failure is taken for want of gas, once all gas has sufficed."""
     if _is_transfer(reading, header, call):
         return TRANSFER_GAS
-    first = _succeeded(_run(reading, header, call))
+    first = _succeeded(result_of_call(reading, header, call))
     low, high = first.gas_before_refund - 1, call.gas or header.gas_limit
     likely = _likely_gas(first)
     if likely < high:
@@ -106,7 +106,7 @@ def _likely_gas(result: CallResult) -> int:
 
 def _suffices(reading: Reading, header: BlockHeader, call: CallRequest, gas: int) -> bool:
     try:
-        return _run(reading, header, replace(call, gas=gas)).success
+        return result_of_call(reading, header, replace(call, gas=gas)).success
     except CallTimeoutError:
         raise
     except RpcError:
@@ -119,10 +119,10 @@ def eth_createAccessList(reading: Reading, params: Params) -> object:
     try:
         if _is_transfer(reading, header, call):
             return {"accessList": [], "gasUsed": results.quantity(TRANSFER_GAS)}
-        result = _succeeded(_run(reading, header, call))
+        result = _succeeded(result_of_call(reading, header, call))
         touched = _with_slots(result)
         if touched and touched != call.access_list:
-            result = _succeeded(_run(reading, header, replace(call, access_list=touched)))
+            result = _succeeded(result_of_call(reading, header, replace(call, access_list=touched)))
     except MissingNode:
         raise world_state_unavailable() from None
     return {
@@ -143,7 +143,9 @@ def _capped(reading: Reading, gas: int) -> int:
     return min(gas, reading.settings.gas_cap) if reading.settings.gas_cap > 0 else gas
 
 
-def _run(reading: Reading, header: BlockHeader, call: CallRequest) -> CallResult:
+def result_of_call(reading: Reading, header: BlockHeader, call: CallRequest) -> CallResult:
+    """What `call` does on the state after `header`, with the gas that it names or else all of the block's; RpcError if it
+    cannot begin, or takes too long."""
     gas = _capped(reading, header.gas_limit if call.gas is None else call.gas)
     try:
         return reading.chain.call(header, replace(call, gas=gas, deadline=reading.deadline))

@@ -1,0 +1,34 @@
+"""Accounts after a block."""
+
+from lacnode.graphql.run import Run
+from lacnode.primitives.header import BlockHeader
+from lacnode.rpc.errors import block_not_found
+
+
+class Account:
+    """The account at `address` after the block of `header`. One that does not exist looks empty."""
+
+    def __init__(self, run: Run, address: bytes, header: BlockHeader) -> None:
+        self.address = address
+        self._run = run
+        self._header = header
+
+    def balance(self) -> int:
+        return self._run.chain.state_at(self._header).balance(self.address)
+
+    def transactionCount(self) -> int:
+        return self._run.chain.state_at(self._header).nonce(self.address)
+
+    def code(self) -> bytes:
+        return self._run.chain.state_at(self._header).code(self.address)
+
+    def storage(self, slot: bytes) -> bytes:
+        return self._run.chain.state_at(self._header).storage(self.address, int.from_bytes(slot)).to_bytes(32)
+
+
+def account_at(run: Run, address: bytes, number: int | None, own: BlockHeader) -> Account:
+    """The account after block `number`, or else after the block of `own`; RpcError if there is no such block."""
+    header = own if number is None else run.chain.header_at(number)
+    if header is None:
+        raise block_not_found()
+    return Account(run, address, header)

@@ -1,0 +1,110 @@
+"""Blocks."""
+
+from functools import cached_property
+
+from lacnode.evm.fees import next_base_fee
+from lacnode.graphql.objects.account import Account, account_at
+from lacnode.graphql.objects.call import CallData, CallOutcome, call, estimate
+from lacnode.graphql.objects.logs import Filter, Log, log_filter, shown_logs
+from lacnode.graphql.objects.transaction import MinedTransaction
+from lacnode.graphql.run import Run
+from lacnode.primitives import rlp
+from lacnode.primitives.block import Block
+from lacnode.primitives.header import BlockHeader
+from lacnode.rpc.errors import block_not_found
+
+WITHDRAWAL_FIELDS = ("index", "validator", "address", "amount")
+
+
+class BlockObject:
+    """The block of `header`, whose hash is `hash_`. Its body is read when a field needs it."""
+
+    ommerCount = 0
+    """Blocks of IBFT 2.0 have no ommers."""
+
+    def __init__(self, run: Run, header: BlockHeader, hash_: bytes) -> None:
+        self._run = run
+        self._header = header
+        self.number = header.number
+        self.hash = hash_
+        self.nonce = header.nonce
+        self.transactionsRoot = header.transactions_root
+        self.stateRoot = header.state_root
+        self.receiptsRoot = header.receipts_root
+        self.extraData = header.extra_data
+        self.gasLimit = header.gas_limit
+        self.gasUsed = header.gas_used
+        self.baseFeePerGas = header.base_fee
+        self.timestamp = header.timestamp
+        self.logsBloom = header.logs_bloom
+        self.mixHash = header.mix_hash
+        self.difficulty = header.difficulty
+        self.ommerHash = header.ommers_hash
+        self.withdrawalsRoot = header.withdrawals_root
+        self.blobGasUsed = header.blob_gas_used
+        self.excessBlobGas = header.excess_blob_gas
+
+    @cached_property
+    def _block(self) -> Block:
+        found = self._run.chain.block_of(self.hash)
+        if found is None:
+            raise block_not_found()
+        return found
+
+    def parent(self) -> "BlockObject | None":
+        header = self._run.chain.header_of(self._header.parent_hash)
+        return None if header is None else BlockObject(self._run, header, self._header.parent_hash)
+
+    def transactionCount(self) -> int:
+        return len(self._block.transactions)
+
+    def totalDifficulty(self) -> int:
+        return self._run.chain.total_difficulty_of(self._header)
+
+    def nextBaseFeePerGas(self) -> int | None:
+        return next_base_fee(self._run.chain.spec, self._header, self._header.timestamp)
+
+    def miner(self, block: int | None = None) -> Account:
+        return account_at(self._run, self._header.coinbase, block, self._header)
+
+    def ommers(self) -> list[object]:
+        return []
+
+    def ommerAt(self, index: int) -> None:
+        return None
+
+    def transactions(self) -> list[MinedTransaction]:
+        return [MinedTransaction(self._run, self.hash, index) for index in range(len(self._block.transactions))]
+
+    def transactionAt(self, index: int) -> MinedTransaction | None:
+        within = index < len(self._block.transactions)
+        return MinedTransaction(self._run, self.hash, index) if within else None
+
+    def logs(self, filter: Filter) -> list[Log]:
+        found = self._run.chain.logs_of_block(self.hash, log_filter(filter))
+        return shown_logs(self._run, found)
+
+    def account(self, address: bytes) -> Account:
+        return Account(self._run, address, self._header)
+
+    def call(self, data: CallData) -> CallOutcome:
+        return call(self._run, self._header, data)
+
+    def estimateGas(self, data: CallData) -> int:
+        return estimate(self._run, self._header, data)
+
+    def rawHeader(self) -> bytes:
+        return self._header.encode()
+
+    def raw(self) -> bytes:
+        return self._block.encode()
+
+    def withdrawals(self) -> list[dict[str, object]] | None:
+        found = self._block.body.withdrawals
+        return None if found is None else [_withdrawal(encoded) for encoded in found]
+
+
+def _withdrawal(encoded: bytes) -> dict[str, object]:
+    index, validator, address, amount = (bytes(field) for field in rlp.as_list(rlp.decode(encoded), "withdrawal"))  # type: ignore[arg-type]
+    values = (int.from_bytes(index), int.from_bytes(validator), address, int.from_bytes(amount))
+    return dict(zip(WITHDRAWAL_FIELDS, values, strict=True))

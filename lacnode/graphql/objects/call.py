@@ -1,0 +1,64 @@
+"""Calls and estimates on the state after a block."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from lacnode.evm.engine import CallRequest, CallResult
+from lacnode.graphql.run import Run
+from lacnode.primitives.header import BlockHeader
+from lacnode.rpc.methods.calls import estimated_gas, result_of_call
+
+CallData = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class CallOutcome:
+    """How a call ended."""
+
+    data: bytes
+    gasUsed: int
+    status: int
+
+
+def call(run: Run, header: BlockHeader, data: CallData) -> CallOutcome:
+    """What the call `data` would do; a call that fails is an outcome like any other. RpcError if it cannot begin."""
+    result = result_of_call(run.reading, header, _request(data))
+    return CallOutcome(result.output, result.gas_used, int(result.success))
+
+
+def estimate(run: Run, header: BlockHeader, data: CallData) -> int:
+    """Gas with which the call was seen to succeed: what it used where that suffices, as Besu says, and else what JSON-RPC
+    estimates. RpcError if it does not succeed with any."""
+    request = replace(_request(data), gas=None)
+    first = result_of_call(run.reading, header, request)
+    if first.success and _suffices(run, header, request, first):
+        return first.gas_used
+    return estimated_gas(run.reading, header, request)
+
+
+def _suffices(run: Run, header: BlockHeader, request: CallRequest, first: CallResult) -> bool:
+    if first.gas_used < first.gas_before_refund:
+        return False  # the refund comes at the end, and the gas is needed before
+    return result_of_call(run.reading, header, replace(request, gas=first.gas_used)).success
+
+
+def _request(data: CallData) -> CallRequest:
+    def number(name: str) -> int | None:
+        value = data.get(name)
+        return value if isinstance(value, int) else None
+
+    def octets(name: str) -> bytes | None:
+        value = data.get(name)
+        return value if isinstance(value, bytes) else None
+
+    return CallRequest(
+        sender=octets("from") or bytes(20),
+        to=octets("to"),
+        gas=number("gas"),
+        gas_price=number("gasPrice"),
+        max_fee_per_gas=number("maxFeePerGas"),
+        max_priority_fee_per_gas=number("maxPriorityFeePerGas"),
+        value=number("value") or 0,
+        data=octets("data") or b"",
+        allow_exceeding_balance=True,
+    )

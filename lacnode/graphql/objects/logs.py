@@ -1,0 +1,58 @@
+"""Logs, and the filters that choose them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
+
+from lacnode.chain.log_filter import LogFilter
+from lacnode.chain.outcome import FoundLog
+from lacnode.graphql.objects.account import Account, account_at
+from lacnode.graphql.run import QueryEndedError, Run
+from lacnode.rpc.errors import LIMIT_EXCEEDED, RpcError, block_not_found
+from lacnode.rpc.methods.eth_transactions import LOG_OVERHEAD_BYTES, MAX_LOGS, MAX_LOGS_BYTES
+from lacnode.rpc.parameters import MAX_ADDRESSES, MAX_TOPICS
+
+Filter = Mapping[str, object]
+
+
+class Log:
+    """A log of a block."""
+
+    def __init__(self, run: Run, found: FoundLog) -> None:
+        self._run = run
+        self._found = found
+        self.index = found.log_index
+        self.topics = found.log.topics
+        self.data = found.log.data
+
+    def account(self, block: int | None = None) -> Account:
+        header = self._run.chain.header_of(self._found.block_hash)
+        if header is None:
+            raise block_not_found()
+        return account_at(self._run, self._found.log.address, block, header)
+
+    def transaction(self) -> object:
+        return self._run.transaction(self._found.block_hash, self._found.transaction_index)
+
+
+def log_filter(criteria: Filter) -> LogFilter:
+    """Which logs are wanted; RpcError if too much is named."""
+    addresses = cast("Sequence[bytes]", criteria.get("addresses") or ())
+    topics = cast("Sequence[Sequence[bytes]]", criteria.get("topics") or ())
+    if len(addresses) > MAX_ADDRESSES:
+        raise RpcError(LIMIT_EXCEEDED, f"Number of addresses exceeds maximum of {MAX_ADDRESSES}")
+    if len(topics) + sum(map(len, topics)) > MAX_TOPICS:
+        raise RpcError(LIMIT_EXCEEDED, f"Number of topics exceeds maximum of {MAX_TOPICS}")
+    return LogFilter(tuple(addresses), tuple(tuple(position) for position in topics))
+
+
+def shown_logs(run: Run, found: Iterable[FoundLog]) -> list[Log]:
+    """`found` as objects; the question ends if they are too many, by JSON-RPC's bounds."""
+    shown: list[Log] = []
+    size = 0
+    for log in found:
+        run.check()
+        size += LOG_OVERHEAD_BYTES + 2 * len(log.log.data)
+        if len(shown) == MAX_LOGS or size > MAX_LOGS_BYTES:
+            raise QueryEndedError(run.too_much(f"more than {MAX_LOGS} logs or {MAX_LOGS_BYTES} bytes match"))
+        shown.append(Log(run, log))
+    return shown

@@ -1,0 +1,115 @@
+"""What a question begins with."""
+
+from dataclasses import dataclass
+
+from lacnode.graphql.errors import NotFoundError
+from lacnode.graphql.objects.account import Account
+from lacnode.graphql.objects.block import BlockObject
+from lacnode.graphql.objects.call import CallData, CallOutcome, call, estimate
+from lacnode.graphql.objects.logs import Filter, Log, log_filter, shown_logs
+from lacnode.graphql.objects.transaction import MinedTransaction, WaitingTransaction
+from lacnode.graphql.run import QueryEndedError, Run
+from lacnode.rpc.errors import invalid_params, range_too_large
+
+
+@dataclass(frozen=True, slots=True)
+class SyncState:
+    """How far a synchronisation is."""
+
+    startingBlock: int
+    currentBlock: int
+    highestBlock: int
+
+
+class Pending:
+    """The transactions that wait, and accounts and calls on the state of the last block."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.transactionCount = run.live.pending_count
+
+    def transactions(self) -> list[WaitingTransaction]:
+        return [WaitingTransaction(self._run, pending) for pending in self._run.live.pending]
+
+    def account(self, address: bytes) -> Account:
+        return Account(self._run, address, self._run.chain.head.header)
+
+    def call(self, data: CallData) -> CallOutcome:
+        return call(self._run, self._run.chain.head.header, data)
+
+    def estimateGas(self, data: CallData) -> int:
+        return estimate(self._run, self._run.chain.head.header, data)
+
+
+class Query:
+    """The root of every question."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def block(self, number: int | None = None, hash: bytes | None = None) -> BlockObject:
+        if number is not None and hash is not None:
+            raise invalid_params()
+        if number is not None:
+            return self._block_at(number)
+        head = self._run.chain.head
+        found, hash_ = (head.header, head.hash) if hash is None else (self._run.chain.header_of(hash), hash)
+        if found is None:
+            raise NotFoundError(f"Block hash 0x{hash_.hex()} was not found")
+        return BlockObject(self._run, found, hash_)
+
+    def _block_at(self, number: int) -> BlockObject:
+        hash_ = self._run.chain.hash_at(number)
+        header = None if hash_ is None else self._run.chain.header_of(hash_)
+        if header is None or hash_ is None:
+            raise NotFoundError(f"Block number {number} was not found")
+        return BlockObject(self._run, header, hash_)
+
+    def blocks(self, **ends: int | None) -> list[BlockObject]:
+        head = self._run.chain.head.header.number
+        first, last = ends.get("from"), ends.get("to")
+        first, last = head if first is None else first, head if last is None else last
+        if first > last:
+            raise invalid_params()
+        self._check_range(first, min(last, head))
+        return [self._counted(self._block_at(number)) for number in range(first, min(last, head) + 1)]
+
+    def _counted(self, block: BlockObject) -> BlockObject:
+        self._run.check()
+        return block
+
+    def pending(self) -> Pending:
+        return Pending(self._run)
+
+    def transaction(self, hash: bytes) -> MinedTransaction | None:
+        place = self._run.chain.transaction_place(hash)
+        return None if place is None else MinedTransaction(self._run, place.block_hash, place.index)
+
+    def logs(self, filter: Filter) -> list[Log]:
+        head = self._run.chain.head.header.number
+        first, last = (filter.get(name) for name in ("fromBlock", "toBlock"))
+        first = first if isinstance(first, int) else head
+        last = last if isinstance(last, int) else head
+        if first > last:
+            raise invalid_params()
+        self._check_range(first, last)
+        found = self._run.chain.logs(first, min(last, head), log_filter(filter), self._run.check)
+        return shown_logs(self._run, found)
+
+    def _check_range(self, first: int, last: int) -> None:
+        limit = self._run.reading.settings.max_logs_range
+        if 0 < limit < last - first:
+            raise QueryEndedError(range_too_large())
+
+    def gasPrice(self) -> int:
+        return self._run.live.gas_price
+
+    def maxPriorityFeePerGas(self) -> int:
+        return self._run.live.priority_fee
+
+    def syncing(self) -> SyncState | None:
+        syncing = self._run.live.syncing
+        return None if syncing is None else SyncState(*syncing)
+
+    def chainID(self) -> int:
+        return self._run.chain.spec.chain_id

@@ -1,0 +1,147 @@
+"""Transactions, of a block or waiting for one."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from lacnode.chain.outcome import TransactionOutcome, placed_logs
+from lacnode.evm.validation import blob_gas
+from lacnode.graphql.live import PendingTransaction
+from lacnode.graphql.objects.account import Account, account_at
+from lacnode.graphql.objects.logs import Log, shown_logs
+from lacnode.graphql.run import Run
+from lacnode.primitives.block import Block
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.transaction import BLOB, LEGACY, Transaction
+from lacnode.rpc.errors import block_not_found
+from lacnode.rpc.methods.fees import BLOB_BASE_FEE
+
+
+@dataclass(frozen=True, slots=True)
+class AccessTuple:
+    """An entry of an access list."""
+
+    address: bytes
+    storageKeys: tuple[bytes, ...]
+
+
+class Signed:
+    """What every transaction has, wherever it is."""
+
+    def __init__(self, run: Run, transaction: Transaction) -> None:
+        self._run = run
+        self._signed = transaction
+        self.hash = transaction.hash
+        self.nonce = transaction.nonce
+        self.value = transaction.value
+        self.gasPrice = transaction.gas_price or 0
+        self.maxFeePerGas = transaction.max_fee_per_gas
+        self.maxPriorityFeePerGas = transaction.max_priority_fee_per_gas
+        self.maxFeePerBlobGas = transaction.max_fee_per_blob_gas
+        self.gas = transaction.gas_limit
+        self.inputData = transaction.data
+        self.r, self.s = transaction.r, transaction.s
+        self.v = None if transaction.type >= BLOB else transaction.v
+        self.yParity = None if transaction.type == LEGACY else transaction.y_parity
+        self.type = transaction.type
+        self.raw = transaction.raw
+        self.blobVersionedHashes = transaction.blob_versioned_hashes
+
+    def accessList(self) -> list[AccessTuple]:
+        return [AccessTuple(address, keys) for address, keys in self._signed.access_list]
+
+    def _receiver(self, number: int | None, own: BlockHeader) -> Account | None:
+        to = self._signed.to
+        return None if to is None else account_at(self._run, to, number, own)
+
+
+class WaitingTransaction(Signed):
+    """A transaction of the pool: what only a block gives it is null."""
+
+    index = block = status = gasUsed = cumulativeGasUsed = effectiveGasPrice = effectiveTip = None
+    blobGasUsed = blobGasPrice = logs = revertReason = None
+    rawReceipt = b""
+
+    def __init__(self, run: Run, pending: PendingTransaction) -> None:
+        super().__init__(run, Transaction.decode(pending.raw))
+        self._sender = pending.sender
+
+    def from_(self, block: int | None = None) -> Account:
+        return account_at(self._run, self._sender, block, self._run.chain.head.header)
+
+    def to(self, block: int | None = None) -> Account | None:
+        return self._receiver(block, self._run.chain.head.header)
+
+    def createdContract(self, block: int | None = None) -> None:
+        return None
+
+
+class MinedTransaction(Signed):
+    """The transaction at `index` of the block with `block_hash`."""
+
+    def __init__(self, run: Run, block_hash: bytes, index: int) -> None:
+        found = run.chain.block_of(block_hash)
+        if found is None or index >= len(found.transactions):
+            raise block_not_found()
+        super().__init__(run, found.transactions[index])
+        self._block: Block = found
+        self._block_hash = block_hash
+        self.index = index
+
+    @cached_property
+    def _outcomes(self) -> tuple[TransactionOutcome, ...]:
+        return self._run.chain.outcomes_of(self._block_hash) or ()
+
+    @property
+    def _outcome(self) -> TransactionOutcome:
+        return self._outcomes[self.index]
+
+    @property
+    def _header(self) -> BlockHeader:
+        return self._block.header
+
+    def from_(self, block: int | None = None) -> Account:
+        return account_at(self._run, self._outcome.sender, block, self._header)
+
+    def to(self, block: int | None = None) -> Account | None:
+        return self._receiver(block, self._header)
+
+    def createdContract(self, block: int | None = None) -> Account | None:
+        created = self._outcome.created
+        return None if created is None else account_at(self._run, created, block, self._header)
+
+    def block(self) -> object:
+        return self._run.block(self._header, self._block_hash)
+
+    def status(self) -> int | None:
+        return self._outcome.receipt.status
+
+    def gasUsed(self) -> int:
+        return self._outcome.gas_used
+
+    def cumulativeGasUsed(self) -> int:
+        return self._outcome.receipt.cumulative_gas_used
+
+    def effectiveGasPrice(self) -> int:
+        return self._signed.effective_gas_price(self._header.base_fee)
+
+    def effectiveTip(self) -> int:
+        return self.effectiveGasPrice() - (self._header.base_fee or 0)
+
+    def blobGasUsed(self) -> int | None:
+        return blob_gas(self._signed) if self._signed.type == BLOB else None
+
+    def blobGasPrice(self) -> int | None:
+        if self._signed.type != BLOB:
+            return None
+        return 0 if self._run.chain.spec.zero_base_fee else BLOB_BASE_FEE
+
+    def logs(self) -> list[Log]:
+        header = self._header
+        found = placed_logs(header.number, self._block_hash, header.timestamp, self._block.transactions, self._outcomes)
+        return shown_logs(self._run, (log for log in found if log.transaction_index == self.index))
+
+    def rawReceipt(self) -> bytes:
+        return self._outcome.receipt.encode()
+
+    def revertReason(self) -> bytes | None:
+        return self._outcome.revert_reason

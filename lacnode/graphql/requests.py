@@ -1,0 +1,140 @@
+"""What an HTTP request asks, and the steps of its answer (`rpc.requests` runs them beside JSON-RPC's, within one share).
+
+A short question is tried for a moment in this process, as JSON-RPC's calls are; a longer one goes to a reader at once,
+because checking its text takes time that no deadline bounds.
+"""
+
+import importlib
+import re
+import time
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+import orjson
+
+from lacnode.evm.merkle_trie import MissingNode
+from lacnode.http.messages import Request
+from lacnode.rate_limited_log import RateLimitedLog
+from lacnode.rpc.dispatch import RETRY_AFTER_SECONDS, Reply, Steps
+from lacnode.rpc.envelope import EncodedJson
+from lacnode.rpc.errors import BusyError, RpcError, internal_error, world_state_unavailable
+from lacnode.rpc.reading import ReadCall
+from lacnode.rpc.services import RpcServices
+from lacnode.rpc.trials import Trials
+
+SHORT_QUERY_CHARACTERS = 2_000
+"""Of the text of a question that is tried in this process."""
+
+_MUTATION = re.compile(r"\bmutation\b")
+_FAILED = b'{"errors"'
+
+
+class MalformedRequestError(ValueError):
+    """An HTTP request that asks nothing; one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The text of a query, which of its operations is meant, and its variables."""
+
+    text: str
+    operation: str | None = None
+    variables: Mapping[str, object] | None = None
+
+
+def question_of(request: Request) -> Question:
+    """What a GET or a POST asks; MalformedRequestError. A body that is not JSON by its type is the text itself."""
+    if request.method == "GET":
+        return _of_address(request.target.partition("?")[2])
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
+        return _of_json(request.body)
+    try:
+        return Question(request.body.decode("utf-8").strip())
+    except UnicodeDecodeError:
+        raise MalformedRequestError("the body is not UTF-8 text") from None
+
+
+def _of_address(query: str) -> Question:
+    found = {name: values[0] for name, values in parse_qs(query, max_num_fields=20).items()}
+    variables = _json(found["variables"].encode()) if found.get("variables") else None
+    return _question({"query": found.get("query"), "operationName": found.get("operationName"), "variables": variables})
+
+
+def _of_json(body: bytes) -> Question:
+    members = _json(body)
+    if not isinstance(members, Mapping):
+        raise MalformedRequestError("a JSON object was expected")
+    return _question(members)
+
+
+def _question(members: Mapping[str, object]) -> Question:
+    text, operation, variables = (members.get(name) for name in ("query", "operationName", "variables"))
+    if not isinstance(text, str | None) or not isinstance(operation, str | None):
+        raise MalformedRequestError("query and operationName must be text")
+    if not isinstance(variables, Mapping | None):
+        raise MalformedRequestError("variables must be an object")
+    return Question(text or "", operation or None, variables)
+
+
+def _json(text: bytes) -> object:
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        raise MalformedRequestError("the body, or its variables, are not JSON") from None
+
+
+class Answerer:
+    """Answers questions; `trials` are shared with JSON-RPC. graphql-core is loaded by the first one that needs it here."""
+
+    def __init__(self, services: RpcServices, trials: Trials) -> None:
+        self._services = services
+        self._trials = trials
+        self._log = RateLimitedLog("graphql", time.monotonic)
+
+    def steps(self, question: Question, client: str) -> Steps:
+        """The steps of the answer to the address `client`."""
+        services = copy(self._services)
+        services.client = client
+        try:
+            return (yield from self._answered(question, services))
+        except BusyError as error:
+            return Reply(_error_text(error), error.status, RETRY_AFTER_SECONDS)
+        except MissingNode:
+            return Reply(_error_text(world_state_unavailable()), 400)
+        except RpcError as error:
+            return Reply(_error_text(error), 400)
+        except Exception:
+            self._log.exception("failure", "a GraphQL query failed")
+            return Reply(_error_text(internal_error()), 500)
+
+    def _answered(self, question: Question, services: RpcServices) -> Steps:
+        if _MUTATION.search(question.text):
+            answer = _modules().carry_out_if_mutation(services, question.text, question.operation, question.variables)
+            if answer is not None:
+                return _reply(orjson.dumps(answer))
+        gathered = importlib.import_module("lacnode.graphql.live").gather(services, question.text)
+        handler = _modules().answer_query
+        call = ReadCall(handler, [question.text, question.operation, question.variables, gathered])
+        done, result = False, None
+        if len(question.text) <= SHORT_QUERY_CHARACTERS:
+            done, result = self._trials.answer(call, services, services.client)
+        if not done:
+            result = yield call
+        return _reply(result.text if isinstance(result, EncodedJson) else orjson.dumps(result))
+
+
+def _modules() -> Any:
+    """What needs graphql-core, which costs a start a fifth of a second."""
+    return importlib.import_module("lacnode.graphql.answer")
+
+
+def _reply(text: bytes) -> Reply:
+    return Reply(text, 400 if text.startswith(_FAILED) else 200)
+
+
+def _error_text(error: RpcError) -> bytes:
+    extensions = {"errorCode": error.code, "errorMessage": error.message, "classification": "ExecutionAborted"}
+    return orjson.dumps({"errors": [{"message": error.message, "extensions": extensions}]})

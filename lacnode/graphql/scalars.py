@@ -1,0 +1,112 @@
+"""The five scalars: what they take as input, as text or as a number, and how they are written.
+
+A function that reads input raises ScalarError with Besu's words for what does not fit.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+
+from graphql import IntValueNode, StringValueNode, ValueNode
+
+_HEXADECIMAL = re.compile(r"[0-9a-fA-F]*")
+_DECIMAL = re.compile(r"-?[0-9]{1,78}")
+
+
+class ScalarError(ValueError):
+    """A value that its scalar does not take."""
+
+
+Reader = Callable[[object], object]
+
+
+def read_address(value: object) -> bytes:
+    """20 bytes of hexadecimal, `0x` optional."""
+    digits = value.removeprefix("0x") if isinstance(value, str) else ""
+    if len(digits) != 40 or not _HEXADECIMAL.fullmatch(digits):
+        raise _not_any("Address", value)
+    return bytes.fromhex(digits)
+
+
+def read_bytes(value: object) -> bytes:
+    """Hexadecimal behind `0x`; an odd first digit stands alone."""
+    return _prefixed("Bytes", value)
+
+
+def read_bytes32(value: object) -> bytes:
+    """At most 32 bytes of hexadecimal behind `0x`, filled up with zeros on the left."""
+    found = _prefixed("Bytes32", value)
+    if len(found) > 32:
+        raise _not_any("Bytes32", value)
+    return found.rjust(32, b"\0")
+
+
+def read_big_int(value: object) -> int:
+    """A number from 0 to 2^256 - 1."""
+    return _number("BigInt", value, 2**256)
+
+
+def read_long(value: object) -> int:
+    """A number from 0 to 2^63 - 1."""
+    return _number("Long", value, 2**63)
+
+
+READERS: Mapping[str, Reader] = {
+    "Address": read_address,
+    "Bytes": read_bytes,
+    "Bytes32": read_bytes32,
+    "BigInt": read_big_int,
+    "Long": read_long,
+}
+
+
+def read_literal(name: str, node: ValueNode) -> object:
+    """The value of the scalar `name` that stands in the text of a query."""
+    if isinstance(node, StringValueNode):
+        return READERS[name](node.value)
+    if isinstance(node, IntValueNode) and name in ("BigInt", "Long"):
+        return READERS[name](node.value)
+    raise _not_any(name, getattr(node, "value", ""))
+
+
+def write(value: object) -> str:
+    """A value of the chain as every scalar is written: hexadecimal behind `0x`."""
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if isinstance(value, int):
+        return hex(value)
+    raise TypeError("a number or bytes were expected")
+
+
+def _prefixed(name: str, value: object) -> bytes:
+    if not isinstance(value, str):
+        raise _not_any(name, value)
+    if not value.startswith("0x"):
+        raise ScalarError(f"{name} value '{value[:200]}' is not prefixed with 0x")
+    digits = value[2:]
+    if not _HEXADECIMAL.fullmatch(digits):
+        raise _not_any(name, value)
+    return bytes.fromhex(digits if len(digits) % 2 == 0 else "0" + digits)
+
+
+def _number(name: str, value: object, end: int) -> int:
+    number = _whole(value)
+    if number is None or not 0 <= number < end:
+        raise _not_any(name, value)
+    return number
+
+
+def _whole(value: object) -> int | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if not isinstance(value, str):
+        return None
+    text = value.lower()
+    if text.startswith("0x"):
+        return int(text[2:] or "0", 16) if len(text) <= 66 and _HEXADECIMAL.fullmatch(text[2:]) else None
+    return int(text) if _DECIMAL.fullmatch(text) else None
+
+
+def _not_any(name: str, value: object) -> ScalarError:
+    return ScalarError(f"Value is not any {name} : '{str(value)[:200]}'")

@@ -1,0 +1,112 @@
+"""The port of GraphQL: paths, codes and bodies as Besu's `GraphQLHttpService` has them."""
+
+import importlib
+from contextlib import AsyncExitStack
+
+import orjson
+import structlog
+import trio
+
+from lacnode.graphql.requests import Answerer, MalformedRequestError, question_of
+from lacnode.graphql.settings import GraphQlSettings
+from lacnode.http.arriving import ArrivingBodies
+from lacnode.http.backlog import Backlog
+from lacnode.http.conversation import PORT_REQUEST_BYTES, PORT_RESPONSE_BYTES, HttpConversation
+from lacnode.http.listening import Door, bind, port_of
+from lacnode.http.messages import JSON, Header, Request, Response
+from lacnode.rpc.access import Gate
+from lacnode.rpc.requests import RequestRunner
+from lacnode.rpc.routes import PAGE_SECONDS, PAGES_BURST_SECONDS, PAGES_SHARE
+from lacnode.rpc.services import RpcServices
+from lacnode.rpc.time_share import TimeShare
+from lacnode.rpc.trials import Trials
+
+log = structlog.get_logger("graphql")
+
+MAX_CONNECTIONS = 80
+MAX_BODY_BYTES = 2 * 2**20
+"""Of a request: a text and its variables, in which the longest transaction has room."""
+
+PATH, SCHEMA_PATH = "/graphql", "/graphql/schema.graphql"
+
+
+class GraphQlServer:
+    """Answers questions over HTTP. `runner` and `trials` are JSON-RPC's, so that both have one share of the time. `port` is
+    the real one once it runs. BadOrigin if a CORS origin cannot be used."""
+
+    def __init__(self, settings: GraphQlSettings, services: RpcServices, runner: RequestRunner, trials: Trials) -> None:
+        self._settings = settings
+        self._routes = Routes(settings, Answerer(services, trials), runner)
+        self.port: int | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled; started when the port is open. RpcPortTaken if it cannot be had."""
+        # The library is loaded in a thread now, so that the first question does not wait for it.
+        await trio.to_thread.run_sync(importlib.import_module, "lacnode.graphql.answer")
+        backlog, arriving = Backlog(PORT_RESPONSE_BYTES), ArrivingBodies(PORT_REQUEST_BYTES)
+        async with AsyncExitStack() as stack:
+            listeners = await bind(self._settings.host, self._settings.port)
+            for listener in listeners:
+                await stack.enter_async_context(listener)
+            self.port = port_of(listeners)
+            log.info(f"GraphQL HTTP service started and listening on {self._settings.host}:{self.port}")
+            door = Door(
+                "GraphQL",
+                MAX_CONNECTIONS,
+                lambda stream: HttpConversation(stream, self._routes, MAX_BODY_BYTES, backlog, arriving).run(),
+            )
+            task_status.started()
+            await door.serve(listeners)
+
+
+class Routes:
+    """What each path answers. Knows no socket."""
+
+    def __init__(self, settings: GraphQlSettings, answerer: Answerer, runner: RequestRunner) -> None:
+        self._gate = Gate(settings.allowed_hosts, settings.cors_origins)
+        self._timeout = settings.timeout
+        self._answerer = answerer
+        self._runner = runner
+        self._share = TimeShare(PAGES_SHARE, PAGES_BURST_SECONDS)
+
+    def early(self, head: Request) -> Response | None:
+        """The answer to a request whose body need not be read, None if it must be."""
+        refusal = self._gate.refusal(head.headers)
+        if refusal is None:
+            return None
+        return Response(refusal.status, refusal.body, (JSON,) if refusal.body else (), close=True)
+
+    async def answer(self, request: Request) -> Response:
+        """The answer to a request that was not answered early."""
+        cors = self._gate.cors_headers(request.headers)
+        path = request.target.partition("?")[0]
+        if path == PATH and request.method in ("GET", "POST"):
+            return await self._question(request, cors)
+        self._share.spend(PAGE_SECONDS)
+        await trio.sleep(self._share.delay_seconds())
+        return await _page(request, path, cors)
+
+    async def _question(self, request: Request, cors: list[Header]) -> Response:
+        try:
+            question = question_of(request)
+        except MalformedRequestError as error:
+            return Response(400, orjson.dumps({"errors": [{"message": str(error)}]}), (JSON, *cors))
+        steps = self._answerer.steps(question, request.client)
+        with trio.move_on_after(self._timeout):
+            reply = await self._runner.run(b"", steps, request.client)
+            retry = (("retry-after", str(reply.retry_after)),) if reply.retry_after else ()
+            return Response(reply.status, reply.body, (JSON, *retry, *cors))
+        return Response(504, orjson.dumps({"errors": [{"message": "Timeout expired"}]}), (JSON, *cors), close=True)
+
+
+async def _page(request: Request, path: str, cors: list[Header]) -> Response:
+    """The answer to a request that asks nothing of the chain."""
+    if request.method == "OPTIONS" and {"origin", "access-control-request-method"} <= request.headers.keys():
+        return Response(204, headers=(*cors, ("access-control-allow-headers", "*,content-type")))
+    if path == "/" and request.method in ("GET", "POST"):
+        return Response(308, headers=(("location", PATH), *cors))
+    if path == SCHEMA_PATH and request.method == "GET":
+        module = importlib.import_module("lacnode.graphql.schema")
+        text = await trio.to_thread.run_sync(module.schema_text)
+        return Response(200, text.encode(), (("content-type", "text/plain; charset=utf-8"), *cors))
+    return Response(405 if path in ("/", PATH, SCHEMA_PATH) else 404, headers=tuple(cors))
