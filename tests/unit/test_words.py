@@ -1,0 +1,96 @@
+"""The project's own rules for names and sentences, applied to every file, and tried on texts that break them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tests.support import plain_language
+from tests.support.plain_language import Finding
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = [(path.relative_to(ROOT), path.read_text("utf-8")) for path in sorted((ROOT / "lacnode").rglob("*.py"))]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+GLOSSARY = Path("docs/developers/words.md")
+HERE = Path("example.py")
+
+
+def _report(findings: Iterable[Finding]) -> str:
+    return "\n".join(map(str, sorted(findings)))
+
+
+@pytest.mark.parametrize("check", plain_language.CHECKS)
+def test_every_file_follows(check: plain_language.Check) -> None:
+    report = _report(finding for path, source in SOURCES for finding in check(path, source))
+    assert not report, f"\n{report}"
+
+
+def test_every_page_follows() -> None:
+    pages = [(page.relative_to(ROOT), page.read_text("utf-8")) for page in PAGES]
+    findings = [f for path, text in pages if path != GLOSSARY for f in plain_language.banned_words_in_text(path, text)]
+    assert not findings, f"\n{_report(findings)}"
+
+
+def test_public_class_names_are_unique() -> None:
+    report = _report(plain_language.repeated_class_names(SOURCES))
+    assert not report, f"\n{report}"
+
+
+class TestChecks:
+    """A check that finds nothing is worth nothing."""
+
+    @pytest.mark.parametrize(
+        ("check", "source"),
+        [
+            (plain_language.banned_words, '"""Told by nobody."""'),
+            (plain_language.banned_words, "size = 1  # whoever asks"),
+            (plain_language.banned_words, "log('the peer is let go of now')"),
+            (plain_language.joined_sentences, '"""One fact; another."""'),
+            (plain_language.exceptions_without_error, "class Refused(Exception): ..."),
+            (plain_language.exceptions_without_error, "class A(B): ...\nclass B(ValueError): ..."),
+            (plain_language.constants_without_unit, "AGAIN = 2.5"),
+            (plain_language.constants_without_unit, "MAX_FILE = 2 * 1024 * 1024"),
+            (plain_language.constants_without_unit, "MAX_FILE = 2 << 20"),
+            (plain_language.constants_without_unit, "FIRST, ANSWER_TIMEOUT = 1, 5"),
+            (plain_language.undocumented_errors, 'def read():\n    """Read."""\n    raise PathError("no such file")'),
+            (
+                plain_language.undocumented_errors,
+                'class File:\n    def read(self):\n        """Read."""\n        if 1:\n            raise PathError',
+            ),
+        ],
+    )
+    def test_finds(self, check: plain_language.Check, source: str) -> None:
+        assert list(check(HERE, source))
+
+    @pytest.mark.parametrize(
+        ("check", "source"),
+        [
+            (plain_language.banned_words, '"""The name `desk` is a name."""'),
+            (plain_language.banned_words, "nobody = 1"),
+            (plain_language.joined_sentences, '"""One fact. Another: `a; b`."""'),
+            (plain_language.exceptions_without_error, "class RefusedError(Exception): ...\nclass Other: ..."),
+            (plain_language.constants_without_unit, "MAX_PEERS = 25\nRETRY_SECONDS = 2.5\nMAX_FILE_BYTES = 2 << 20"),
+            (
+                plain_language.undocumented_errors,
+                'def read():\n    """Read. PathError if absent."""\n    raise PathError',
+            ),
+            (plain_language.undocumented_errors, "def _read():\n    raise PathError"),
+        ],
+    )
+    def test_lets_pass(self, check: plain_language.Check, source: str) -> None:
+        assert not list(check(HERE, source))
+
+    def test_finds_a_class_name_that_stands_in_two_files(self) -> None:
+        sources = [(Path("a.py"), "class Peer: ..."), (Path("b.py"), "class Peer: ...\nclass _Own: ...")]
+        assert [finding.path for finding in plain_language.repeated_class_names(sources)] == [Path("b.py")]
+
+    def test_names_the_line(self) -> None:
+        source = dedent('''
+            def read():
+                """Read.
+
+                Used by somebody.
+                """
+        ''')
+        assert [finding.line for finding in plain_language.banned_words(HERE, source)] == [5]
