@@ -7,6 +7,7 @@ are explained to people in `docs/developers/words.md`.
 import ast
 import io
 import re
+import sys
 import tokenize
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -110,8 +111,7 @@ def _is_exception(base: ast.expr, known: set[str]) -> bool:
 def constants_without_unit(path: Path, source: str) -> Iterator[Finding]:
     """Find constants of a module whose name leaves their unit open.
 
-    A float, a multiple of 1024, and a name such as `TIMEOUT` or `SIZE` need a unit. Other whole numbers are counts. Their name
-    says what is counted.
+    A float, a multiple of 1024, and a name such as `TIMEOUT` or `SIZE` need a unit. Other whole numbers are counts.
     """
     for name, value, line in _numbers(ast.parse(source)):
         units = (*TIME_UNITS, *OTHER_UNITS)
@@ -225,3 +225,17 @@ CHECKS: tuple[Check, ...] = (
     undocumented_errors,
 )
 """The checks that read one file."""
+
+
+def main(arguments: list[str]) -> int:
+    """Print what the checks find in the files and folders of `arguments`. Return 1 if they find something."""
+    files = [
+        file for name in arguments for file in ([Path(name)] if name.endswith(".py") else Path(name).rglob("*.py"))
+    ]
+    found = sorted(finding for file in files for check in CHECKS for finding in check(file, file.read_text("utf-8")))
+    print("\n".join(map(str, found)))
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
