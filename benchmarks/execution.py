@@ -21,20 +21,20 @@ from eth_typing import Address, BlockNumber, Hash32
 
 from benchmarks.measure import Measure
 from lacnode.chain.blockchain import Blockchain
-from lacnode.chain.store import DatabaseNodeStore
+from lacnode.chain.chain_store import DatabaseNodeStore
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.block_hash import committed_seal_hash, with_seals
 from lacnode.consensus.extra_data import ExtraData
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import sign
-from lacnode.devnet.accounts import Account as FundedAccount
-from lacnode.devnet.genesis import devnet_genesis
+from lacnode.devnet.accounts import DevnetAccount
+from lacnode.devnet.devnet_genesis import devnet_genesis
 from lacnode.evm.engine import ExecutionEngine
 from lacnode.evm.py_evm_block import created_address
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.rejection import RejectionReason
-from lacnode.permissioning.account_permissions import EVERYBODY, AccountPermissions
+from lacnode.permissioning.account_permissions import ALLOW_ALL_ACCOUNTS, AccountPermissions
 from lacnode.primitives.block import Block
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
@@ -62,7 +62,7 @@ def measure() -> list[Measure]:
     return measures
 
 
-SENDER = NodeKey.of(keccak256(b"benchmark sender"))
+SENDER = NodeKey.from_private_key(keccak256(b"benchmark sender"))
 
 
 def _signed(nonce: int, to: bytes | None, value: int, data: bytes, gas: int) -> bytes:
@@ -146,7 +146,7 @@ class _Offered:
 
 
 def _ours(setup: Sequence[bytes], block: Sequence[bytes]) -> float:
-    genesis = devnet_genesis([SENDER.address], [FundedAccount(to_hex(SENDER.address), "")], 1.0, 1)
+    genesis = devnet_genesis([SENDER.address], [DevnetAccount(to_hex(SENDER.address), "")], 1.0, 1)
     return import_seconds(parse_genesis(genesis), [setup, block] if setup else [block])
 
 
@@ -158,7 +158,7 @@ def unguarded(
     spec: ChainSpec, engine: ExecutionEngine, ancestor_hash: Callable[[int], bytes | None]
 ) -> AccountPermissions:
     """Everybody may send."""
-    return EVERYBODY
+    return ALLOW_ALL_ACCOUNTS
 
 
 def import_seconds(spec: ChainSpec, contents: Sequence[Sequence[bytes]], guard: Guard = unguarded) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.measure import Measure
 from lacnode.chain.blockchain import Blockchain
-from lacnode.chain.store import DatabaseNodeStore
+from lacnode.chain.chain_store import DatabaseNodeStore
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.block_hash import committed_seal_hash, with_seals
@@ -33,7 +33,9 @@ AIM = 400.0
 
 def measure(blocks: int = BLOCKS) -> list[Measure]:
     """Blocks a second, flushed in groups as when syncing, and each by itself as when agreeing on them."""
-    keys = sorted((NodeKey.of(bytes([n]) * 32) for n in range(1, VALIDATORS + 1)), key=lambda key: key.address)
+    keys = sorted(
+        (NodeKey.from_private_key(bytes([n]) * 32) for n in range(1, VALIDATORS + 1)), key=lambda key: key.address
+    )
     spec = parse_genesis(_genesis(keys))
     chain = _sealed_chain(spec, keys, blocks)
     note = f"{blocks} empty blocks, {VALIDATORS} validators' seals, full verification, LMDB"

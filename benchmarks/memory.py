@@ -6,7 +6,7 @@ import psutil  # type: ignore[import-untyped]
 
 from benchmarks.measure import Measure
 from benchmarks.networks import devnet
-from lacnode.rpc.client import block_number
+from lacnode.rpc.json_rpc_client import block_number
 
 BLOCKS = 200
 

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 from benchmarks.execution import ROUNDS, SENDER, import_seconds, token_transfers
 from benchmarks.measure import Measure
-from lacnode.chain.contracts import ChainContracts
+from lacnode.chain.chain_contracts import ChainContracts
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.chainspec.spec import ChainSpec
-from lacnode.devnet.accounts import Account
-from lacnode.devnet.genesis import devnet_genesis
+from lacnode.devnet.accounts import DevnetAccount
+from lacnode.devnet.devnet_genesis import devnet_genesis
 from lacnode.devnet.permissioned_genesis import ACCOUNT_INGRESS, permissioned_accounts
 from lacnode.evm.engine import ExecutionEngine
 from lacnode.permissioning.account_contract import AccountContract
@@ -22,7 +22,7 @@ from lacnode.primitives.hexadecimal import to_hex
 
 def measure() -> list[Measure]:
     """The ratio of the times, best of a few rounds each, taken in turn."""
-    genesis = devnet_genesis([SENDER.address], [Account(to_hex(SENDER.address), "")], 1.0, 1)
+    genesis = devnet_genesis([SENDER.address], [DevnetAccount(to_hex(SENDER.address), "")], 1.0, 1)
     alloc = genesis["alloc"]
     assert isinstance(alloc, dict)
     alloc.update(permissioned_accounts([SENDER.address], [], [SENDER.address]))

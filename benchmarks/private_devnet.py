@@ -16,11 +16,11 @@ from typing import Any
 from benchmarks.measure import Measure
 from benchmarks.networks import devnet
 from lacnode.crypto.node_key import NodeKey
-from lacnode.devnet.genesis import CHAIN_ID
+from lacnode.devnet.devnet_genesis import CHAIN_ID
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address
-from lacnode.rpc.client import call
-from tests.private_nodes import KEEPER, deploying, private, word
+from lacnode.rpc.json_rpc_client import call
+from tests.support.private_nodes import KEEPER, deploying, private, word
 
 BLOCK_PERIOD = 1.0
 AIM = BLOCK_PERIOD + 0.3

@@ -17,8 +17,8 @@ import structlog
 from benchmarks.measure import Measure
 from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address
 from lacnode.storage.lmdb_database import LmdbDatabase
-from tests.private_nodes import ALICE, BOB, KEEPER, KEY_A, KEY_B, Stage, deploying, private, word
-from tests.unit.rpc_chain import signed
+from tests.support.private_nodes import ALICE, BOB, KEEPER, KEY_A, KEY_B, PrivateTestNetwork, deploying, private, word
+from tests.support.rpc_chain import signed
 
 GROUP = legacy_group_id(KEY_A, (KEY_B,))
 KEEPER_ADDRESS = private_contract_address(ALICE.address, 0, GROUP)
@@ -36,8 +36,8 @@ def measure() -> list[Measure]:
             made.append(LmdbDatabase(Path(directory) / str(len(made))))
             return made[-1]
 
-        with patch("tests.unit.rpc_chain.MemoryDatabase", database):
-            stage = Stage()
+        with patch("tests.support.rpc_chain.MemoryDatabase", database):
+            stage = PrivateTestNetwork()
         try:
             return [_calls(stage), _catching_up(stage)]
         finally:
@@ -45,16 +45,16 @@ def measure() -> list[Measure]:
                 opened.close()
 
 
-def _calls(stage: Stage) -> Measure:
+def _calls(stage: PrivateTestNetwork) -> Measure:
     public = signed(BOB, 0, to=None, data=deploying(KEEPER), gas=1_000_000)
     stage.a.send(private(ALICE, 0, data=deploying(KEEPER)))
     stage.mine(public)
     chain, call = stage.a.node.chain, stage.a.node.call
-    place = chain.transaction_place(public.hash)
-    outcomes = None if place is None else chain.outcomes_of(place.block_hash)
+    place = chain.transaction_location(public.hash)
+    receipt_records = None if place is None else chain.receipt_records_of(place.block_hash)
     assert place is not None
-    assert outcomes is not None
-    address = "0x" + (outcomes[place.index].created or b"").hex()
+    assert receipt_records is not None
+    address = "0x" + (receipt_records[place.index].created or b"").hex()
     group, own = base64.b64encode(GROUP).decode(), "0x" + KEEPER_ADDRESS.hex()
     publicly = _seconds(lambda: call("eth_call", {"to": address}, "latest"))
     privately = _seconds(lambda: call("priv_call", group, {"to": own}, "latest"))
@@ -73,7 +73,7 @@ def _seconds(work: Callable[[], object]) -> float:
     return best
 
 
-def _catching_up(stage: Stage) -> Measure:
+def _catching_up(stage: PrivateTestNetwork) -> Measure:
     nonce = 1
     for _ in range(BLOCKS):
         stage.b.manager.is_off = False

@@ -4,7 +4,7 @@ import time
 
 from benchmarks.measure import Measure
 from benchmarks.networks import devnet
-from lacnode.rpc.client import NodeSilent, block_number
+from lacnode.rpc.json_rpc_client import NodeUnreachableError, block_number
 
 DOWN_SECONDS = 60.0
 TIMEOUT = 2.0
@@ -42,5 +42,5 @@ def _settled(url: str) -> int:
 def _height(url: str) -> int:
     try:
         return block_number(url)
-    except NodeSilent:
+    except NodeUnreachableError:
         return -1

@@ -21,7 +21,7 @@ from eth_utils.address import to_checksum_address
 from benchmarks.measure import Measure
 from benchmarks.networks import Network, devnet
 from lacnode.primitives.keccak import keccak256
-from lacnode.rpc.client import block_number, call_all
+from lacnode.rpc.json_rpc_client import block_number, call_all
 
 SECONDS = 60.0
 MAX_INTERVAL = 2.5

@@ -15,7 +15,7 @@ MAX_USERS = 1_024
 ago is forgotten first."""
 
 
-class Allowance:
+class TokenBucket:
     """Grows by `share` seconds a second, up to `burst_seconds`; may be overdrawn, and is then waited for."""
 
     def __init__(self, share: float, burst_seconds: float) -> None:
@@ -43,8 +43,8 @@ class Shares:
     least: float
     burst_seconds: float
 
-    def allowance(self, share: float) -> Allowance:
-        return Allowance(share, share * self.burst_seconds)
+    def allowance(self, share: float) -> TokenBucket:
+        return TokenBucket(share, share * self.burst_seconds)
 
 
 class FairShare:
@@ -53,7 +53,7 @@ class FairShare:
     def __init__(self, shares: Shares) -> None:
         self._shares = shares
         self._total = shares.allowance(shares.total)
-        self._users: OrderedDict[Hashable, tuple[Allowance, Allowance]] = OrderedDict()
+        self._users: OrderedDict[Hashable, tuple[TokenBucket, TokenBucket]] = OrderedDict()
 
     def spend(self, user: Hashable, seconds: float, now: float) -> None:
         """`user` made this node work for so long."""
@@ -67,7 +67,7 @@ class FairShare:
         most, least = self._of(user)
         return max(most.wait_seconds(now), min(self._total.wait_seconds(now), least.wait_seconds(now)))
 
-    def _of(self, user: Hashable) -> tuple[Allowance, Allowance]:
+    def _of(self, user: Hashable) -> tuple[TokenBucket, TokenBucket]:
         allowances = self._users.pop(user, None)
         if allowances is None:
             allowances = self._shares.allowance(self._shares.most), self._shares.allowance(self._shares.least)

@@ -8,7 +8,7 @@ import hypothesis
 import pytest
 import structlog
 
-from tests.logs import NETWORK_THREAD
+from tests.support.logs import NETWORK_THREAD
 
 hypothesis.settings.register_profile("lacnode", deadline=None)
 hypothesis.settings.load_profile("lacnode")

@@ -12,8 +12,7 @@ from typing import Any
 
 from trie.hexary import HexaryTrie
 
-from lacnode.chain.outcome import TransactionOutcome, encode_outcomes
-from lacnode.chain.store import (
+from lacnode.chain.chain_store import (
     BLOOMS,
     BODIES,
     HEAD,
@@ -25,7 +24,8 @@ from lacnode.chain.store import (
     write_genesis_hash,
     write_state,
 )
-from lacnode.chain.view import ChainView
+from lacnode.chain.read_only_chain import ReadOnlyChain
+from lacnode.chain.receipt_record import ReceiptRecord, encode_receipt_records
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.engine import ExecutedBlock
@@ -43,7 +43,7 @@ EMPTY_ACCOUNT = rlp.encode([b"", b"", EMPTY_TRIE_ROOT, keccak256(b"")])
 FIRST_WITHOUT_REWARD = 33
 
 
-class HiveChain(ChainView):
+class HiveChain(ReadOnlyChain):
     """The chain as a reader sees it, with the difficulties of proof of work."""
 
     difficulties: Mapping[int, int]
@@ -150,7 +150,7 @@ def _store(database: MemoryDatabase, block: Block, hash_: bytes, executed: Execu
     with database.write() as batch:
         batch.put(HEADERS, hash_, block.header.encode())
         batch.put(BODIES, hash_, block.body.encode())
-        batch.put(OUTCOMES, hash_, encode_outcomes(() if executed is None else _outcomes(executed)))
+        batch.put(OUTCOMES, hash_, encode_receipt_records(() if executed is None else _outcomes(executed)))
         batch.put(NUMBERS, number, hash_)
         for index, transaction in enumerate(block.transactions):
             batch.put(TRANSACTIONS, transaction.hash, number + index.to_bytes(4))
@@ -159,6 +159,6 @@ def _store(database: MemoryDatabase, block: Block, hash_: bytes, executed: Execu
         batch.put(META, HEAD, hash_)
 
 
-def _outcomes(executed: ExecutedBlock) -> tuple[TransactionOutcome, ...]:
+def _outcomes(executed: ExecutedBlock) -> tuple[ReceiptRecord, ...]:
     parts = (executed.senders, executed.receipts, executed.gas_used_by, executed.created, executed.revert_reasons)
-    return tuple(TransactionOutcome(*each) for each in zip(*parts, strict=True))
+    return tuple(ReceiptRecord(*each) for each in zip(*parts, strict=True))

@@ -2,7 +2,7 @@
 
 `python -m tools.compare_options REPOSITORY` reads every release from 21.7.4 to 25.5.0 out of a git repository that holds
 Besu's tags, and prints the names that `lacnode/cli/options` does not know; the exit status is 1 if there are any.
-`--write` also writes the list of names, each with its first and its last release, to `tests/unit/besu_options.txt`.
+`--write` also writes the list of names, each with its first and its last release, to `tests/unit/cli/besu_options.txt`.
 Nothing of Besu's sources is kept but the names.
 """
 

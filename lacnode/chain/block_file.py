@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.chain.blockchain import Blockchain
-from lacnode.chain.refusal import BlockRefused
 from lacnode.consensus.block_hash import on_chain_hash
 from lacnode.primitives.block import Block
 from lacnode.primitives.rlp import RlpError
 
-MAX_BLOCK_SIZE = 128 << 20
+MAX_FILE_BLOCK_BYTES = 128 << 20
 """Bytes: more than a block of 350 million gas can hold."""
 
 
@@ -23,7 +23,7 @@ class BlockFileError(Exception):
     """A file that cannot be read or written, or a range that makes no sense."""
 
 
-class ImportStopped(Exception):
+class ImportStoppedError(Exception):
     """The block at which an import stopped: its number (the one expected, if it has none), the rule it breaks, and the
     byte in the file where it starts. Nothing of it was stored; everything before it was."""
 
@@ -50,8 +50,8 @@ class _Place:
     offset: int
     number: int
 
-    def stopped(self, rule: str, text: str) -> ImportStopped:
-        return ImportStopped(self.path, self.offset, self.number, rule, text)
+    def stopped(self, rule: str, text: str) -> ImportStoppedError:
+        return ImportStoppedError(self.path, self.offset, self.number, rule, text)
 
 
 def import_blocks(
@@ -64,7 +64,7 @@ def import_blocks(
 ) -> ImportReport:
     """Import the blocks `start` <= number < `end` of the file, fully verified, skipping those that are known.
 
-    `progress` gets each imported block's number. Raises ImportStopped at the first bad block, BlockFileError if the
+    `progress` gets each imported block's number. Raises ImportStoppedError at the first bad block, BlockFileError if the
     file cannot be read, StorageError if the database fails.
     """
     imported = skipped = 0
@@ -120,7 +120,7 @@ def _import(chain: Blockchain, block: Block, place: _Place) -> bool:
             _check_genesis(chain, block)
             return False
         return chain.import_block(block)
-    except BlockRefused as refusal:
+    except BlockRefusedError as refusal:
         raise place.stopped(refusal.rule, str(refusal)) from None
 
 
@@ -128,9 +128,9 @@ def _check_genesis(chain: Blockchain, block: Block) -> None:
     found = on_chain_hash(block.header)
     if found != chain.genesis_hash:
         text = f"its hash is 0x{found.hex()}, this network's genesis has 0x{chain.genesis_hash.hex()}"
-        raise BlockRefused("genesis", text)
+        raise BlockRefusedError("genesis", text)
     if block.encode() != chain.genesis.encode():
-        raise BlockRefused("genesis", "the body of a genesis block is empty")
+        raise BlockRefusedError("genesis", "the body of a genesis block is empty")
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -145,7 +145,7 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _blocks(file: BinaryIO, path: Path, start: int) -> Iterator[tuple[_Place, Block]]:
-    """Each block with its place; ImportStopped for what is none."""
+    """Each block with its place; ImportStoppedError for what is none."""
     size = path.stat().st_size
     place, previous = _Place(path, 0, start), None
     while place.offset < size:
@@ -171,6 +171,6 @@ def _item(file: BinaryIO, remaining: int) -> bytes:
     length = int.from_bytes(length_bytes) if width else prefix[0] - 0xC0
     if 1 + width + length > remaining:
         raise RlpError(f"a block of {length} bytes was announced, the file ends after {remaining}")
-    if length > MAX_BLOCK_SIZE:
-        raise RlpError(f"a block of {length} bytes was announced, more than the {MAX_BLOCK_SIZE} accepted")
+    if length > MAX_FILE_BLOCK_BYTES:
+        raise RlpError(f"a block of {length} bytes was announced, more than the {MAX_FILE_BLOCK_BYTES} accepted")
     return prefix + length_bytes + file.read(length)

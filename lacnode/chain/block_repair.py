@@ -4,13 +4,13 @@ A header is proven by its hash and its seals, a body by the roots in its header,
 by the block that follows. Nothing else is put back. Must not ask peers: it judges what they gave.
 """
 
+from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.chain.blockchain import Blockchain
+from lacnode.chain.chain_store import BODIES, HEADERS, NUMBERS, OUTCOMES
 from lacnode.chain.database_check import body_root
-from lacnode.chain.outcome import encode_outcomes
-from lacnode.chain.refusal import BlockRefused
-from lacnode.chain.store import BODIES, HEADERS, NUMBERS, OUTCOMES
+from lacnode.chain.receipt_record import encode_receipt_records
 from lacnode.consensus.block_hash import on_chain_hash
-from lacnode.consensus.header_rules import HeaderRefused, check_seals
+from lacnode.consensus.header_rules import HeaderRefusedError, check_seals
 from lacnode.primitives.block import BlockBody
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT
@@ -30,7 +30,7 @@ class BlockRepair:
         self._chain = chain
         self._database = database
 
-    def put_header(self, hash_: bytes, header: BlockHeader) -> None:
+    def store_header(self, hash_: bytes, header: BlockHeader) -> None:
         """Store `header`, which a peer gave for `hash_`."""
         try:
             if on_chain_hash(header) != hash_:
@@ -39,11 +39,11 @@ class BlockRepair:
             if parent is None:
                 raise NotProvenError("its parent is not in the chain")
             check_seals(header, self._chain.validators_after(parent))
-        except (RlpError, HeaderRefused) as error:
+        except (RlpError, HeaderRefusedError) as error:
             raise NotProvenError(str(error)) from None
         self._put(HEADERS, hash_, header.encode())
 
-    def put_body(self, hash_: bytes, body: BlockBody) -> None:
+    def store_body(self, hash_: bytes, body: BlockBody) -> None:
         """Store `body`, which a peer gave for the block with `hash_`."""
         header = self._header(hash_)
         withdrawals_root = None if body.withdrawals is None else EMPTY_TRIE_ROOT
@@ -67,10 +67,10 @@ class BlockRepair:
         if block is None:
             raise NotProvenError("the block is not in the chain")
         try:
-            outcomes = self._chain.execute_again(block)
-        except BlockRefused as refused:
+            receipt_records = self._chain.reexecute(block)
+        except BlockRefusedError as refused:
             raise NotProvenError(str(refused)) from None
-        self._put(OUTCOMES, hash_, encode_outcomes(outcomes))
+        self._put(OUTCOMES, hash_, encode_receipt_records(receipt_records))
 
     def _derive_number(self, number: int) -> None:
         """The block after `number` names it."""

@@ -13,32 +13,32 @@ from dataclasses import dataclass
 
 import structlog
 
-from lacnode.chain.building import BlockBuilder
-from lacnode.chain.changed_contracts import ChangedContracts
-from lacnode.chain.executions import KeptExecutions
-from lacnode.chain.genesis import open_genesis
-from lacnode.chain.header_chain import HeaderChain, VerifiedHeaders
-from lacnode.chain.history import History
-from lacnode.chain.outcome import FoundLog, TransactionOutcome, placed_logs
-from lacnode.chain.refusal import BlockRefused, UnknownParent
-from lacnode.chain.selection import Candidate, SelectionLimits
-from lacnode.chain.speculation import SpeculativeExecutions
-from lacnode.chain.store import StoredChain, write_block, write_state
+from lacnode.chain.block_builder import BlockBuilder
+from lacnode.chain.block_errors import BlockRefusedError, UnknownParentError
+from lacnode.chain.block_verifier import BlockVerifier
+from lacnode.chain.chain_history import ChainHistory
+from lacnode.chain.chain_store import StoredChain, write_block, write_state
+from lacnode.chain.execution_cache import ExecutionCache
+from lacnode.chain.header_chain import VerifiedHeaderChain, VerifiedHeaders
+from lacnode.chain.receipt_record import LogWithMetadata, ReceiptRecord, logs_with_metadata
+from lacnode.chain.simulated_contracts import SimulatedContracts
+from lacnode.chain.speculative_executions import SpeculativeExecutions
+from lacnode.chain.stored_genesis import open_or_store_genesis
+from lacnode.chain.transaction_selection import SelectionLimits, TransactionCandidate
 from lacnode.chain.validator_history import ValidatorHistory
-from lacnode.chain.verification import Verifier
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.block_hash import on_chain_hash
-from lacnode.consensus.validators import VoteTally
+from lacnode.consensus.vote_tally import VoteTally
+from lacnode.evm.base_fee import next_base_fee
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import CallRequest, CallResult, ExecutedBlock, ExecutionEngine, OpenBlock, StateView
-from lacnode.evm.fees import next_base_fee
-from lacnode.permissioning.account_permissions import EVERYBODY, AccountPermissions
-from lacnode.permissioning.sending import Sending
+from lacnode.permissioning.account_permissions import ALLOW_ALL_ACCOUNTS, AccountPermissions
+from lacnode.permissioning.transaction_call import TransactionCall
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.rlp import RlpError
 from lacnode.storage.database import Database
-from lacnode.storage.errors import StorageCorrupt, StorageError
+from lacnode.storage.storage_errors import StorageCorruptError, StorageError
 
 log = structlog.get_logger("chain")
 
@@ -59,8 +59,8 @@ class NewHead:
     header: BlockHeader
     hash: bytes
     block: Block
-    outcomes: tuple[TransactionOutcome, ...]
-    logs: tuple[FoundLog, ...]
+    receipt_records: tuple[ReceiptRecord, ...]
+    logs: tuple[LogWithMetadata, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +73,11 @@ class ChainSettings:
     keep_revert_reasons: bool = False
 
 
-class Blockchain(History):
+class Blockchain(ChainHistory):
     """The chain of `spec` in `database`, executed by `engine`; `permissions` say who may send, `now` is the wall clock in
     Unix seconds.
 
-    Raises WrongNetwork if the database holds another chain, StorageError if it cannot be read.
+    Raises WrongGenesisError if the database holds another chain, StorageError if it cannot be read.
     """
 
     def __init__(
@@ -87,19 +87,19 @@ class Blockchain(History):
         engine: ExecutionEngine,
         *,
         settings: ChainSettings | None = None,
-        permissions: AccountPermissions = EVERYBODY,
+        permissions: AccountPermissions = ALLOW_ALL_ACCOUNTS,
         now: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(database, open_genesis(spec, database, engine))
+        super().__init__(database, open_or_store_genesis(spec, database, engine))
         self.spec = spec
         self.genesis_hash = on_chain_hash(self.genesis.header)
         self.settings = settings or ChainSettings()
         self._engine = engine
         self._permissions = permissions
-        self._verifier = Verifier(spec, engine, now, permissions)
+        self._verifier = BlockVerifier(spec, engine, now, permissions)
         self._validators = ValidatorHistory(spec.ibft, self)
         self._verified = VerifiedHeaders()
-        self._executions = KeptExecutions()
+        self._executions = ExecutionCache()
         self._speculation = SpeculativeExecutions()
         self._listeners: list[Callable[[NewHead], None]] = []
         self._writer = threading.RLock()
@@ -136,9 +136,9 @@ class Blockchain(History):
         """A block on the state after `header`, within that block's own surroundings, for private messages."""
         return self._engine.open_block(header.state_root, header, self.hash_at)
 
-    def simulate(self, sending: Sending, sender: bytes, budget: ExecutionBudget) -> ChangedContracts:
-        """The state after a transaction of `sender` on the head. Raises as `ChangedContracts` does."""
-        return ChangedContracts(self.spec, self._engine, self.hash_at, self._head.header, sending, sender, budget)
+    def simulate(self, sending: TransactionCall, sender: bytes, budget: ExecutionBudget) -> SimulatedContracts:
+        """The state after a transaction of `sender` on the head. Raises as `SimulatedContracts` does."""
+        return SimulatedContracts(self.spec, self._engine, self.hash_at, self._head.header, sending, sender, budget)
 
     def on_head(self, listener: Callable[[NewHead], None]) -> None:
         """Have `listener` called after every import, in the importing thread; it must be quick and must not import."""
@@ -146,21 +146,21 @@ class Blockchain(History):
 
     # -- verifying ahead of the head -----------------------------------------------------------------------------------
 
-    def header_chain(self) -> HeaderChain:
+    def header_chain(self) -> VerifiedHeaderChain:
         """What may follow the head, to be verified header by header. What it verifies, an import does not verify again."""
         head = self._head
         tally = self.tally_after(head.header)
-        return HeaderChain(head.header, head.hash, tally, self.spec.ibft, self._verifier, self._verified)
+        return VerifiedHeaderChain(head.header, head.hash, tally, self.spec.ibft, self._verifier, self._verified)
 
     def check_body(self, block: Block) -> None:
-        """BlockRefused unless the body belongs to the header. Besides importing; safe from any thread."""
+        """BlockRefusedError unless the body belongs to the header. Besides importing; safe from any thread."""
         self._verifier.check_body(block)
         self._verified.add_body(block)
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
     def check_proposal(self, block: Block, budget: ExecutionBudget = UNLIMITED) -> None:
-        """BlockRefused unless `block`, its seals aside, is a valid next block; ExecutionInterruptedError when `budget`
+        """BlockRefusedError unless `block`, its seals aside, is a valid next block; ExecutionInterruptedError when `budget`
         says so, or when the import of another block begins. Its execution is kept for its import; nothing is stored."""
         hash_ = self._hash_of(block)
         with self._writer, self._speculation.running(budget, hash_) as own_budget:
@@ -173,7 +173,8 @@ class Blockchain(History):
     def import_block(self, block: Block, budget: ExecutionBudget = UNLIMITED) -> bool:
         """Verify `block` in full, store it and make it the head. False if it is known already.
 
-        Raises UnknownParent, BlockRefused, StorageError, or ExecutionInterruptedError when `budget` says so, and then
+        Raises UnknownParentError, BlockRefusedError, StorageError, or ExecutionInterruptedError when `budget` says so,
+        and then
         nothing of it is stored. A block that was decided has no deadline: its budget only stops it with the node.
         """
         hash_ = self._hash_of(block)
@@ -189,7 +190,7 @@ class Blockchain(History):
             if not self._verified.has_body(block):
                 self._verifier.check_body(block)
             executed = self._executed(hash_, block, parent, budget)
-            self._tell(self._store(block, hash_, executed))
+            self._notify_listeners(self._store(block, hash_, executed))
             self._verified.remove(block.header)
             return True
 
@@ -198,7 +199,7 @@ class Blockchain(History):
         timestamp: int,
         coinbase: bytes,
         extra_data: bytes,
-        candidates: Iterable[Candidate],
+        candidates: Iterable[TransactionCandidate],
         deadline: float,
         budget: ExecutionBudget = UNLIMITED,
     ) -> Block:
@@ -211,7 +212,7 @@ class Blockchain(History):
             builder = BlockBuilder(self.spec, self._engine, self.settings.gas_limit_target, self._permissions)
             draft = builder.draft(head.header, head.hash, timestamp, coinbase, extra_data)
             block, executed = builder.build(draft, head.header, candidates, limits, self.hash_at)
-            self._executions.keep(on_chain_hash(block.header), block, executed)
+            self._executions.put(on_chain_hash(block.header), block, executed)
             return block
 
     @contextmanager
@@ -228,13 +229,14 @@ class Blockchain(History):
                 self._head = self._stored_head()
                 raise
 
-    def execute_again(self, block: Block) -> tuple[TransactionOutcome, ...]:
-        """What executing `block`, which is in the chain, comes to. Nothing is stored. BlockRefused if it is not what the
+    def reexecute(self, block: Block) -> tuple[ReceiptRecord, ...]:
+        """What executing `block`, which is in the chain, comes to. Nothing is stored. BlockRefusedError if it is not
+        what the
         header says, StorageError if the state before it cannot be read."""
         with self._writer:
             parent = self.header_of(block.header.parent_hash)
             if parent is None:
-                raise UnknownParent(block.number, block.header.parent_hash)
+                raise UnknownParentError(block.number, block.header.parent_hash)
             return self._outcomes(self._verifier.execute(block, parent, self.hash_at, UNLIMITED))
 
     # -- parts of it -------------------------------------------------------------------------------------------------
@@ -245,14 +247,14 @@ class Blockchain(History):
             hash_ = chain.head_hash() or b""
             header = chain.header_of(hash_)
         if header is None:
-            raise StorageCorrupt("the database names no head, or one that is not there")
+            raise StorageCorruptError("the database names no head, or one that is not there")
         return Head(header, hash_, self.total_difficulty_of(header))
 
     def _hash_of(self, block: Block) -> bytes:
         try:
             return on_chain_hash(block.header)
         except RlpError as error:
-            raise BlockRefused("extra-data", str(error)) from None
+            raise BlockRefusedError("extra-data", str(error)) from None
 
     def _parent(self, block: Block) -> Head:
         """The head, if `block` follows it."""
@@ -260,8 +262,8 @@ class Blockchain(History):
         if block.header.parent_hash == head.hash:
             return head
         if not self.knows(block.header.parent_hash):
-            raise UnknownParent(block.number, block.header.parent_hash)
-        raise BlockRefused(
+            raise UnknownParentError(block.number, block.header.parent_hash)
+        raise BlockRefusedError(
             "finality", f"block {block.number} competes with a final one; the head is {head.header.number}"
         )
 
@@ -275,33 +277,33 @@ class Blockchain(History):
         executed = self._executions.get(hash_, block)
         if executed is None:
             executed = self._verifier.execute(block, parent.header, self.hash_at, budget)
-            self._executions.keep(hash_, block, executed)
+            self._executions.put(hash_, block, executed)
         return executed
 
     def _store(self, block: Block, hash_: bytes, executed: ExecutedBlock) -> NewHead:
-        outcomes = self._outcomes(executed)
+        receipt_records = self._outcomes(executed)
         try:
             with self._database.write() as batch:
                 write_state(batch, executed.nodes)
-                write_block(batch, block, hash_, outcomes)
+                write_block(batch, block, hash_, receipt_records)
         except StorageError:
             self._head = self._stored_head()
             raise
         self._head = Head(block.header, hash_, self.total_difficulty_of(block.header))
         self._executions.clear()
-        logs = placed_logs(block.number, hash_, block.header.timestamp, block.transactions, outcomes)
-        return NewHead(block.header, hash_, block, outcomes, logs)
+        logs = logs_with_metadata(block.number, hash_, block.header.timestamp, block.transactions, receipt_records)
+        return NewHead(block.header, hash_, block, receipt_records, logs)
 
-    def _outcomes(self, executed: ExecutedBlock) -> tuple[TransactionOutcome, ...]:
+    def _outcomes(self, executed: ExecutedBlock) -> tuple[ReceiptRecord, ...]:
         reasons = executed.revert_reasons if self.settings.keep_revert_reasons else [None] * len(executed.receipts)
         return tuple(
-            TransactionOutcome(sender, receipt, gas_used, created, reason)
+            ReceiptRecord(sender, receipt, gas_used, created, reason)
             for sender, receipt, gas_used, created, reason in zip(
                 executed.senders, executed.receipts, executed.gas_used_by, executed.created, reasons, strict=True
             )
         )
 
-    def _tell(self, new_head: NewHead) -> None:
+    def _notify_listeners(self, new_head: NewHead) -> None:
         for listener in self._listeners:
             try:
                 listener(new_head)

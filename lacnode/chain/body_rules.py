@@ -3,7 +3,7 @@
 Each rule has a name of its own. Must not execute anything.
 """
 
-from lacnode.chain.refusal import BlockRefused
+from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.chainspec.forks import Fork
 from lacnode.evm.engine import ExecutedBlock
 from lacnode.primitives.block import Block
@@ -13,34 +13,34 @@ from lacnode.primitives.ordered_root import ordered_root
 
 
 def check_body(block: Block, fork: Fork) -> None:
-    """BlockRefused unless `block` has the parts its fork knows and no others, no ommers or withdrawals, and the
+    """BlockRefusedError unless `block` has the parts its fork knows and no others, no ommers or withdrawals, and the
     transactions that its header names.
 
     Headers of Besu 25.5 end with the base fee in every fork from London on. From Shanghai on an empty list of withdrawals
     is accepted, and with it blob gas of 0 from Cancun on: Besu 24.2 to 24.5.1 made such blocks.
     """
     if block.body.ommers:
-        raise BlockRefused("ommers", f"{len(block.body.ommers)} ommers in a block of IBFT 2.0, which has none")
+        raise BlockRefusedError("ommers", f"{len(block.body.ommers)} ommers in a block of IBFT 2.0, which has none")
     _check_withdrawals(block, fork)
     header = block.header
     if (header.base_fee is not None) != (fork >= Fork.LONDON):
         text = "base fee is missing from the header" if header.base_fee is None else "base fee before London"
-        raise BlockRefused("base-fee-presence", text)
+        raise BlockRefusedError("base-fee-presence", text)
     _check_blob_gas(header, fork)
     for rule, name, value in (
         ("beacon-root-presence", "parent beacon block root", header.parent_beacon_block_root),
         ("requests-presence", "requests hash", header.requests_hash),
     ):
         if value is not None:
-            raise BlockRefused(rule, f"{name} in the header of a block of IBFT 2.0, which has none")
+            raise BlockRefusedError(rule, f"{name} in the header of a block of IBFT 2.0, which has none")
     root = ordered_root([transaction.raw for transaction in block.transactions])
     if root != header.transactions_root:
         text = f"the header says {_shown(header.transactions_root)}, the transactions give {_shown(root)}"
-        raise BlockRefused("transactions-root", text)
+        raise BlockRefusedError("transactions-root", text)
 
 
 def check_outcome(header: BlockHeader, executed: ExecutedBlock) -> None:
-    """BlockRefused where execution gave something else than `header` says."""
+    """BlockRefusedError where execution gave something else than `header` says."""
     for rule, stated, found in (
         ("gas-used", header.gas_used, executed.gas_used),
         ("receipts-root", header.receipts_root, executed.receipts_root),
@@ -48,7 +48,7 @@ def check_outcome(header: BlockHeader, executed: ExecutedBlock) -> None:
         ("state-root", header.state_root, executed.state_root),
     ):
         if stated != found:
-            raise BlockRefused(rule, f"the header says {_shown(stated)}, execution gives {_shown(found)}")
+            raise BlockRefusedError(rule, f"the header says {_shown(stated)}, execution gives {_shown(found)}")
 
 
 def _check_withdrawals(block: Block, fork: Fork) -> None:
@@ -56,12 +56,12 @@ def _check_withdrawals(block: Block, fork: Fork) -> None:
     if root is None and withdrawals is None:
         return
     if fork < Fork.SHANGHAI:
-        raise BlockRefused("withdrawals", "withdrawals before Shanghai")
+        raise BlockRefusedError("withdrawals", "withdrawals before Shanghai")
     # Besu would pay what a list says, and no stake stands behind it: a proposer could make money out of nothing.
     if withdrawals != ():
-        raise BlockRefused("withdrawals", "no withdrawals, or an empty list, were expected")
+        raise BlockRefusedError("withdrawals", "no withdrawals, or an empty list, were expected")
     if root != EMPTY_TRIE_ROOT:
-        raise BlockRefused("withdrawals", "the withdrawals root is not that of an empty list")
+        raise BlockRefusedError("withdrawals", "the withdrawals root is not that of an empty list")
 
 
 def _check_blob_gas(header: BlockHeader, fork: Fork) -> None:
@@ -69,9 +69,11 @@ def _check_blob_gas(header: BlockHeader, fork: Fork) -> None:
     if used is None and excess is None:
         return
     if fork < Fork.CANCUN:
-        raise BlockRefused("blob-gas-presence", "blob gas before Cancun")
+        raise BlockRefusedError("blob-gas-presence", "blob gas before Cancun")
     if (used, excess) != (0, 0):
-        raise BlockRefused("blob-gas", f"blob gas used {used}, in excess {excess}: blocks of IBFT 2.0 have no blobs")
+        raise BlockRefusedError(
+            "blob-gas", f"blob gas used {used}, in excess {excess}: blocks of IBFT 2.0 have no blobs"
+        )
 
 
 def _shown(value: bytes | int) -> str:

@@ -8,8 +8,8 @@ not change anything.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from lacnode.chain.state_check import missing_nodes
-from lacnode.chain.store import BODIES, HEADERS, NUMBERS, OUTCOMES, STATE, TRANSACTIONS, StoredChain
+from lacnode.chain.chain_store import BODIES, HEADERS, NUMBERS, OUTCOMES, STATE, TRANSACTIONS, StoredChain
+from lacnode.chain.state_check import find_missing_nodes
 from lacnode.consensus.block_hash import on_chain_hash
 from lacnode.evm.engine import ExecutedBlock
 from lacnode.primitives.block import BlockBody
@@ -17,68 +17,68 @@ from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.ordered_root import ordered_root
 from lacnode.primitives.rlp import RlpError
-from lacnode.storage.environment import Pages
-from lacnode.storage.errors import DamagedValueError, StorageCorrupt
+from lacnode.storage.environment import LmdbSnapshot
+from lacnode.storage.storage_errors import DamagedValueError, StorageCorruptError
 
-Progress = Callable[[str, int], None]
+ProgressListener = Callable[[str, int], None]
 """Is told what is being checked and how many of it have been."""
 
 
 @dataclass(frozen=True, slots=True)
-class Damage:
+class DamageFinding:
     """One finding: `place` names table and key, or the block; `text` says what is wrong."""
 
     place: str
     text: str
 
 
-def check_values(pages: Pages, progress: Progress) -> Iterator[Damage]:
+def check_values(pages: LmdbSnapshot, progress: ProgressListener) -> Iterator[DamageFinding]:
     """Every value of every table by its checksum, trie nodes and code by their hash as well."""
     for table in pages.table_names:
         try:
             for count, (key, value) in enumerate(pages.checked_items(table), 1):
                 if value is None:
-                    yield Damage(f"table {table}, key 0x{key.hex()}", "the value was altered")
+                    yield DamageFinding(f"table {table}, key 0x{key.hex()}", "the value was altered")
                 elif table == STATE and keccak256(value) != key:
-                    yield Damage(f"table {table}, key 0x{key.hex()}", "the node or code has another hash")
+                    yield DamageFinding(f"table {table}, key 0x{key.hex()}", "the node or code has another hash")
                 progress(f"values of table {table}", count)
-        except StorageCorrupt as error:
-            yield Damage(f"table {table}", str(error))
+        except StorageCorruptError as error:
+            yield DamageFinding(f"table {table}", str(error))
 
 
-def check_blocks(pages: Pages, progress: Progress) -> Iterator[Damage]:
+def check_blocks(pages: LmdbSnapshot, progress: ProgressListener) -> Iterator[DamageFinding]:
     """Every block from the genesis to the head."""
     chain = StoredChain(pages)
     try:
         head = chain.header_of(chain.head_hash() or b"")
-    except (StorageCorrupt, RlpError) as error:
-        yield Damage("the head", str(error))
+    except (StorageCorruptError, RlpError) as error:
+        yield DamageFinding("the head", str(error))
         return
     if head is None:
-        yield Damage("the head", "the database names none, or one that is not there")
+        yield DamageFinding("the head", "the database names none, or one that is not there")
         return
     parent: bytes | None = None
     for number in range(head.number + 1):
         checked = _BlockCheck(chain, number)
-        yield from (Damage(f"block {number}", text) for text in checked.findings(parent))
+        yield from (DamageFinding(f"block {number}", text) for text in checked.find_damages(parent))
         parent = checked.hash
         progress("blocks", number + 1)
 
 
-def check_state(pages: Pages, progress: Progress) -> Iterator[Damage]:
+def check_state(pages: LmdbSnapshot, progress: ProgressListener) -> Iterator[DamageFinding]:
     """Every account, storage slot and code of the head's state, from its root."""
     chain = StoredChain(pages)
     try:
         head = chain.header_of(chain.head_hash() or b"")
         if head is None:
             return
-        for hash_, text in missing_nodes(head.state_root, lambda key: _whole_node(pages, key), progress):
-            yield Damage(f"state of block {head.number}, node 0x{hash_.hex()}", text)
-    except (StorageCorrupt, RlpError) as error:
-        yield Damage("the state of the head", str(error))
+        for hash_, text in find_missing_nodes(head.state_root, lambda key: _whole_node(pages, key), progress):
+            yield DamageFinding(f"state of block {head.number}, node 0x{hash_.hex()}", text)
+    except (StorageCorruptError, RlpError) as error:
+        yield DamageFinding("the state of the head", str(error))
 
 
-def _whole_node(pages: Pages, key: bytes) -> bytes | None:
+def _whole_node(pages: LmdbSnapshot, key: bytes) -> bytes | None:
     """The node or code with that hash; None if it is missing or altered."""
     try:
         return pages.get(STATE, key)
@@ -86,7 +86,7 @@ def _whole_node(pages: Pages, key: bytes) -> bytes | None:
         return None
 
 
-def differences(header: BlockHeader, executed: ExecutedBlock) -> Iterator[str]:
+def find_differences(header: BlockHeader, executed: ExecutedBlock) -> Iterator[str]:
     """In what an execution differs from the header of its block."""
     for name, stated, found in (
         ("state root", header.state_root, executed.state_root),
@@ -108,12 +108,12 @@ class _BlockCheck:
         self._number = number
         self.hash: bytes | None = None
 
-    def findings(self, parent: bytes | None) -> Iterator[str]:
+    def find_damages(self, parent: bytes | None) -> Iterator[str]:
         """What is wrong with it; `parent` is the hash of the block before, None if that is not known."""
         for part in (self._header, self._body, self._outcomes):
             try:
                 yield from part(parent)
-            except (StorageCorrupt, RlpError, ValueError) as error:
+            except (StorageCorruptError, RlpError, ValueError) as error:
                 yield str(error)
 
     def _header(self, parent: bytes | None) -> Iterator[str]:
@@ -136,14 +136,14 @@ class _BlockCheck:
                 yield f"table {TRANSACTIONS}: transaction 0x{transaction.hash.hex()} is not found where it is"
 
     def _outcomes(self, parent: bytes | None) -> Iterator[str]:
-        header, outcomes = self._stored_header(), self._chain.outcomes_of(self.hash or b"")
-        assert outcomes is not None
-        if ordered_root([outcome.receipt.encode() for outcome in outcomes]) != header.receipts_root:
+        header, receipt_records = self._stored_header(), self._chain.receipt_records_of(self.hash or b"")
+        assert receipt_records is not None
+        if ordered_root([outcome.receipt.encode() for outcome in receipt_records]) != header.receipts_root:
             yield f"table {OUTCOMES}: the receipts give another root than the header's"
 
     def _stored_header(self) -> BlockHeader:
         if self.hash is None:
-            raise StorageCorrupt(f"table {NUMBERS}: the block's hash is missing")
+            raise StorageCorruptError(f"table {NUMBERS}: the block's hash is missing")
         header = self._chain.header_at(self._number)
         assert header is not None
         return header

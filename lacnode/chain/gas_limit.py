@@ -5,7 +5,7 @@ others: that is a header rule's.
 """
 
 MAX_STEP = 1024
-ELASTICITY = 2
+ELASTICITY_MULTIPLIER = 2
 """EIP-1559: the limit doubles in the block in which the base fee begins."""
 
 
@@ -16,4 +16,4 @@ def next_gas_limit(parent_limit: int, target: int | None, *, base_fee_begins: bo
     if target is not None:
         step = max(0, min(MAX_STEP, parent_limit // 1024 - 1))
         limit += max(-step, min(step, target - parent_limit))
-    return limit * ELASTICITY if base_fee_begins else limit
+    return limit * ELASTICITY_MULTIPLIER if base_fee_begins else limit

@@ -8,17 +8,17 @@ them. Must not execute, store or know a peer.
 from collections import OrderedDict
 from threading import Lock
 
-from lacnode.chain.refusal import BlockRefused
-from lacnode.chain.validator_history import tally_following
-from lacnode.chain.verification import Verifier
-from lacnode.chainspec.ibft import IbftSchedule
+from lacnode.chain.block_errors import BlockRefusedError
+from lacnode.chain.block_verifier import BlockVerifier
+from lacnode.chain.validator_history import next_tally
+from lacnode.chainspec.ibft_schedule import IbftSchedule
 from lacnode.consensus.block_hash import on_chain_hash
-from lacnode.consensus.validators import VoteTally
+from lacnode.consensus.vote_tally import VoteTally
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.rlp import RlpError
 
-REMEMBERED_HEADERS = 1_024
+MAX_VERIFIED_HEADERS = 1_024
 """Verified headers that wait for their import. A header that was forgotten is verified again."""
 
 
@@ -36,7 +36,7 @@ class VerifiedHeaders:
     def add(self, header: BlockHeader) -> None:
         with self._lock:
             self._bodies.setdefault(header, None)
-            if len(self._bodies) > REMEMBERED_HEADERS:
+            if len(self._bodies) > MAX_VERIFIED_HEADERS:
                 self._bodies.popitem(last=False)
 
     def add_body(self, block: Block) -> None:
@@ -57,7 +57,7 @@ class VerifiedHeaders:
             self._bodies.pop(header, None)
 
 
-class HeaderChain:
+class VerifiedHeaderChain:
     """The headers that follow `header` (with on-chain hash `hash_`), as far as they have been taken.
 
     `tally` is the one after `header`. For one thread at a time.
@@ -69,7 +69,7 @@ class HeaderChain:
         hash_: bytes,
         tally: VoteTally,
         schedule: IbftSchedule,
-        verifier: Verifier,
+        verifier: BlockVerifier,
         verified: VerifiedHeaders,
     ) -> None:
         self.last = header
@@ -79,16 +79,16 @@ class HeaderChain:
         self._verifier = verifier
         self._verified = verified
 
-    def take(self, header: BlockHeader) -> bytes:
-        """Add the next header, verified with its seals; its on-chain hash. BlockRefused if it is not the next one."""
+    def add_header(self, header: BlockHeader) -> bytes:
+        """Add the next header, verified with its seals; its on-chain hash. BlockRefusedError if it is not the next one."""
         try:
             hash_ = on_chain_hash(header)
         except RlpError as error:
-            raise BlockRefused("extra-data", str(error)) from None
+            raise BlockRefusedError("extra-data", str(error)) from None
         self._verifier.check_sealed_header(
             header, self.last, self.last_hash, self._tally.validators, seals_known=self._verified.has(header)
         )
         self._verified.add(header)
-        self._tally = tally_following(self._tally, header, self._schedule)
+        self._tally = next_tally(self._tally, header, self._schedule)
         self.last, self.last_hash = header, hash_
         return hash_

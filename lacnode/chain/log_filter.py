@@ -28,7 +28,7 @@ class LogFilter:
             return False
         return all(not wanted or topic in wanted for wanted, topic in zip(self.topics, log.topics, strict=False))
 
-    def bloom_test(self) -> "BloomTest":
+    def to_bloom_test(self) -> "BloomTest":
         """The same question to a bloom, answered yes too often but never no wrongly."""
         return BloomTest([self.addresses, *self.topics])
 

@@ -15,7 +15,7 @@ LEAF_FLAG = 0x20
 """In the first byte of a short node's path."""
 
 
-def missing_nodes(
+def find_missing_nodes(
     root: bytes, read: Callable[[bytes], bytes | None], progress: Callable[[str, int], None]
 ) -> Iterator[tuple[bytes, str]]:
     """Hashes of what `read` does not find of the state at `root`, and what it is."""
@@ -27,9 +27,9 @@ def missing_nodes(
         storage_root, code_hash = fields.bytes("root"), fields.bytes("code")
         for _ in walk.leaves(storage_root, "storage"):
             pass
-        walk.look_for_code(code_hash)
-        yield from walk.take_missing()
-    yield from walk.take_missing()
+        walk.check_code(code_hash)
+        yield from walk.pop_missing()
+    yield from walk.pop_missing()
 
 
 class _Walk:
@@ -40,11 +40,11 @@ class _Walk:
         self._missing: list[tuple[bytes, str]] = []
         self._count = 0
 
-    def take_missing(self) -> list[tuple[bytes, str]]:
+    def pop_missing(self) -> list[tuple[bytes, str]]:
         missing, self._missing = self._missing, []
         return missing
 
-    def look_for_code(self, code_hash: bytes) -> None:
+    def check_code(self, code_hash: bytes) -> None:
         if code_hash not in self._seen:
             self._seen.add(code_hash)
             self._load(code_hash, "code")

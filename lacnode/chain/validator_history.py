@@ -10,32 +10,32 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Protocol
 
-from lacnode.chainspec.ibft import IbftSchedule
+from lacnode.chainspec.ibft_schedule import IbftSchedule
 from lacnode.consensus.extra_data import ExtraData
-from lacnode.consensus.validators import VoteTally
+from lacnode.consensus.vote_tally import VoteTally
 from lacnode.primitives.header import BlockHeader
 
-REMEMBERED = 128
+CACHED_TALLIES = 128
 """Tallies kept, as many blocks."""
 
 
-class StoredVotes(Protocol):
-    """Where headers and the numbers of those with votes are found (`chain.history.History`)."""
+class VoteSource(Protocol):
+    """Where headers and the numbers of those with votes are found (`chain.history.ChainHistory`)."""
 
     def header_at(self, number: int) -> BlockHeader | None: ...
 
-    def heights_with_votes(self, start: int, end: int) -> Sequence[int]:
+    def numbers_with_votes(self, start: int, end: int) -> Sequence[int]:
         """Ascending, both ends included."""
         ...
 
 
-def tally_following(tally: VoteTally, header: BlockHeader, schedule: IbftSchedule) -> VoteTally:
+def next_tally(tally: VoteTally, header: BlockHeader, schedule: IbftSchedule) -> VoteTally:
     """The tally after `header`, where `tally` is the one before it. Needs no stored block: the votes are in headers."""
     override = schedule.validators_override(header.number + 1)
     epoch_length = schedule.at(header.number).epoch_length
     if override is None:
         return tally.after(header, epoch_length)
-    fresh, vote = VoteTally.of(override), ExtraData.decode(header.extra_data).vote
+    fresh, vote = VoteTally.from_validators(override), ExtraData.decode(header.extra_data).vote
     if vote is None or header.number % epoch_length == 0:
         return fresh
     return fresh.with_vote(header.coinbase, vote)
@@ -44,7 +44,7 @@ def tally_following(tally: VoteTally, header: BlockHeader, schedule: IbftSchedul
 class ValidatorHistory:
     """Tallies of the chain in `stored`."""
 
-    def __init__(self, schedule: IbftSchedule, stored: StoredVotes) -> None:
+    def __init__(self, schedule: IbftSchedule, stored: VoteSource) -> None:
         self._schedule = schedule
         self._stored = stored
         self._tallies: OrderedDict[int, VoteTally] = OrderedDict()
@@ -57,7 +57,7 @@ class ValidatorHistory:
         fresh = max(self._last_epoch(number), self._last_override(number))
         if tally is None or start < fresh:
             start, tally = fresh, self._fresh_tally(fresh)
-        for height in self._stored.heights_with_votes(start + 1, number):
+        for height in self._stored.numbers_with_votes(start + 1, number):
             tally = tally.after(self._header(height), self._schedule.at(height).epoch_length)
         self._remember(number, tally)
         return tally
@@ -69,8 +69,8 @@ class ValidatorHistory:
         """
         header = self._header(number)
         if self._schedule.validators_override(number + 1) is None:
-            return VoteTally.of(ExtraData.decode(header.extra_data).validators)
-        return tally_following(VoteTally.of(()), header, self._schedule)
+            return VoteTally.from_validators(ExtraData.decode(header.extra_data).validators)
+        return next_tally(VoteTally.from_validators(()), header, self._schedule)
 
     def _last_epoch(self, number: int) -> int:
         """The highest epoch block up to `number`; the epoch's length may have changed on the way."""
@@ -101,5 +101,5 @@ class ValidatorHistory:
         with self._lock:
             self._tallies[number] = tally
             self._tallies.move_to_end(number)
-            while len(self._tallies) > REMEMBERED:
+            while len(self._tallies) > CACHED_TALLIES:
                 self._tallies.popitem(last=False)

@@ -13,12 +13,9 @@ from typing import Annotated, Any
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from lacnode.chainspec.alloc import Alloc, AllocError, genesis_accounts
+from lacnode.chainspec.alloc import GenesisAllocation, GenesisAllocationError, genesis_accounts
 from lacnode.chainspec.forks import Fork, ForkSchedule
-from lacnode.chainspec.ibft import IbftParameters, IbftSchedule
-from lacnode.chainspec.permissioning import PermissioningSchedule
-from lacnode.chainspec.spec import ChainSpec, GenesisAccount, GenesisBlock, RequestContracts
-from lacnode.chainspec.values import (
+from lacnode.chainspec.genesis_values import (
     Address,
     Count,
     Data,
@@ -32,11 +29,14 @@ from lacnode.chainspec.values import (
     Word,
     integer,
 )
+from lacnode.chainspec.ibft_schedule import IbftParameters, IbftSchedule
+from lacnode.chainspec.permissioning_schedule import PermissioningSchedule
+from lacnode.chainspec.spec import ChainSpec, GenesisAccount, GenesisBlock, RequestContracts
 
-MAX_FILE_SIZE = 512 * 2**20
+MAX_GENESIS_FILE_BYTES = 512 * 2**20
 """Bytes of the largest genesis read: one with a large alloc has hundreds of megabytes."""
 
-INITIAL_BASE_FEE = 1_000_000_000
+INITIAL_BASE_FEE_WEI = 1_000_000_000
 
 
 class GenesisError(Exception):
@@ -147,7 +147,7 @@ class _Genesis(_Section):
     blobgasused: JavaLong = 0
     excessblobgas: JavaLong = 0
     parentbeaconblockroot: Word = bytes(32)
-    alloc: dict[str, Alloc] = {}
+    alloc: dict[str, GenesisAllocation] = {}
 
 
 _BLOCK_FORKS: tuple[tuple[str, Fork], ...] = (
@@ -184,8 +184,8 @@ _HARMLESS = frozenset(
 def load_genesis(path: Path) -> ChainSpec:
     """The chain of the genesis file at `path`; GenesisError naming the file if it is not one."""
     try:
-        if path.stat().st_size > MAX_FILE_SIZE:
-            raise GenesisError(f"{path}: larger than {MAX_FILE_SIZE} bytes")
+        if path.stat().st_size > MAX_GENESIS_FILE_BYTES:
+            raise GenesisError(f"{path}: larger than {MAX_GENESIS_FILE_BYTES} bytes")
         text = path.read_text("utf-8")
         orjson.loads(text)  # refuses what is nested without end, which would crash Python's own reader
         document = json.loads(text, object_pairs_hook=_unambiguous)  # keeps numbers of more than 64 bits
@@ -385,7 +385,11 @@ def _block(genesis: _Genesis) -> GenesisBlock:
         extra_data=genesis.extradata,
         mix_hash=genesis.mixhash,
         nonce=genesis.nonce.to_bytes(8),
-        base_fee=genesis.basefeepergas if genesis.basefeepergas is not None else INITIAL_BASE_FEE if london else None,
+        base_fee=genesis.basefeepergas
+        if genesis.basefeepergas is not None
+        else INITIAL_BASE_FEE_WEI
+        if london
+        else None,
         shanghai=active(config.shanghaitime),
         cancun=active(config.cancuntime),
         prague=active(config.praguetime),
@@ -396,10 +400,10 @@ def _block(genesis: _Genesis) -> GenesisBlock:
     )
 
 
-def _alloc(alloc: Mapping[str, Alloc]) -> tuple[GenesisAccount, ...]:
+def _alloc(alloc: Mapping[str, GenesisAllocation]) -> tuple[GenesisAccount, ...]:
     try:
         return genesis_accounts(alloc)
-    except AllocError as error:
+    except GenesisAllocationError as error:
         raise GenesisError(str(error)) from None
 
 

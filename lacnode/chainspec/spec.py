@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lacnode.chainspec.forks import Fork, ForkSchedule
-from lacnode.chainspec.ibft import IbftSchedule
-from lacnode.chainspec.permissioning import NO_EXCEPTIONS, PermissioningSchedule
+from lacnode.chainspec.ibft_schedule import IbftSchedule
+from lacnode.chainspec.permissioning_schedule import NO_EXCEPTIONS, PermissioningSchedule
 from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT

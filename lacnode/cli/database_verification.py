@@ -8,18 +8,18 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from lacnode.chain.block_errors import WrongGenesisError
 from lacnode.chain.blockchain import Blockchain
-from lacnode.chain.database_check import Damage, check_blocks, check_state, check_values, differences
-from lacnode.chain.refusal import WrongNetwork
-from lacnode.chain.store import DatabaseNodeStore
+from lacnode.chain.chain_store import DatabaseNodeStore
+from lacnode.chain.database_check import DamageFinding, check_blocks, check_state, check_values, find_differences
 from lacnode.chainspec.genesis import GenesisError, load_genesis
 from lacnode.cli.errors import UsageError
 from lacnode.evm.engine import ExecutionError
 from lacnode.evm.py_evm_engine import PyEvmEngine
-from lacnode.storage.errors import RESYNC, StorageCorrupt, StorageError
 from lacnode.storage.lmdb_database import LmdbDatabase
+from lacnode.storage.storage_errors import RESYNC_ADVICE, StorageCorruptError, StorageError
 
-SHOWN_DAMAGES = 100
+MAX_LISTED_DAMAGES = 100
 PROGRESS_SECONDS = 1.0
 
 
@@ -29,28 +29,28 @@ def verify(data_path: Path, genesis: Path | None, blocks: range | None) -> int:
     count = 0
     try:
         database = LmdbDatabase(data_path)
-    except StorageCorrupt as error:
-        print(f"{error}\n{RESYNC}", file=sys.stderr)
+    except StorageCorruptError as error:
+        print(f"{error}\n{RESYNC_ADVICE}", file=sys.stderr)
         return 1
     except StorageError as error:
         raise UsageError(str(error)) from None
     try:
         for damage in _damages(database, genesis, blocks, progress):
             count += 1
-            progress.damage(damage, is_shown=count <= SHOWN_DAMAGES)
+            progress.damage(damage, is_shown=count <= MAX_LISTED_DAMAGES)
     finally:
         progress.end()
         database.close()
     if not count:
         print("The database is whole.")
         return 0
-    print(f"{count} damages found.\n{RESYNC}")
+    print(f"{count} damages found.\n{RESYNC_ADVICE}")
     return 1
 
 
 def _damages(
     database: LmdbDatabase, genesis: Path | None, blocks: range | None, progress: "_Progress"
-) -> Iterator[Damage]:
+) -> Iterator[DamageFinding]:
     with database.pages() as pages:
         yield from check_values(pages, progress)
         yield from check_blocks(pages, progress)
@@ -59,16 +59,16 @@ def _damages(
         yield from _execute(database, genesis, blocks, progress)
 
 
-def _execute(database: LmdbDatabase, genesis: Path, blocks: range, progress: "_Progress") -> Iterator[Damage]:
+def _execute(database: LmdbDatabase, genesis: Path, blocks: range, progress: "_Progress") -> Iterator[DamageFinding]:
     """Execute `blocks` again and compare with their headers."""
     try:
         spec = load_genesis(genesis)
         engine = PyEvmEngine(spec, DatabaseNodeStore(database))
         chain = Blockchain(spec, database, engine)
-    except (GenesisError, WrongNetwork) as error:
+    except (GenesisError, WrongGenesisError) as error:
         raise UsageError(str(error)) from None
-    except StorageCorrupt as error:
-        yield Damage("the chain", str(error))
+    except StorageCorruptError as error:
+        yield DamageFinding("the chain", str(error))
         return
     for number in blocks:
         if number > chain.head.header.number:
@@ -78,9 +78,9 @@ def _execute(database: LmdbDatabase, genesis: Path, blocks: range, progress: "_P
             assert parent is not None
             assert block is not None
             executed = engine.execute(parent.state_root, block.header, block.transactions, chain.hash_at)
-            yield from (Damage(f"block {number}", text) for text in differences(block.header, executed))
-        except (StorageCorrupt, ExecutionError) as error:
-            yield Damage(f"block {number}", f"it cannot be executed: {error}")
+            yield from (DamageFinding(f"block {number}", text) for text in find_differences(block.header, executed))
+        except (StorageCorruptError, ExecutionError) as error:
+            yield DamageFinding(f"block {number}", f"it cannot be executed: {error}")
         progress("executed blocks", number - blocks.start + 1)
 
 
@@ -102,7 +102,7 @@ class _Progress:
             self._shown_at = time.monotonic()
             print(f"\r{what}: {count:,}", end="", flush=True)
 
-    def damage(self, damage: Damage, *, is_shown: bool) -> None:
+    def damage(self, damage: DamageFinding, *, is_shown: bool) -> None:
         if is_shown:
             print(f"{self._start}DAMAGED {damage.place}: {damage.text}", flush=True)
 

@@ -3,7 +3,7 @@
 import textwrap
 
 from lacnode.cli.options import GROUPS
-from lacnode.cli.options.option import Behaviour, Kind, Option
+from lacnode.cli.options.option import Option, OptionBehaviour, OptionKind
 
 COMMANDS = {
     "blocks import|export": "blocks from or to a file of concatenated RLP",
@@ -39,12 +39,12 @@ def help_text(hidden: bool = False) -> str:
 
 
 def _described(option: Option) -> list[str]:
-    value = "[=<BOOLEAN>]" if option.kind is Kind.BOOL else f"=<{option.kind.value}>"
+    value = "[=<BOOLEAN>]" if option.kind is OptionKind.BOOL else f"=<{option.kind.value}>"
     names = ", ".join(f"--{name}" for name in option.names)
     text = option.description
     if option.default:
         text += f" (default: {option.default})"
-    if option.behaviour is not Behaviour.HONOURED:
+    if option.behaviour is not OptionBehaviour.HONOURED:
         text += f" [{option.behaviour.value}]"
     wrapped = textwrap.wrap(text, 90) or [""]
     return [f"  {names}{value}", *(f"        {line}" for line in wrapped)]

@@ -13,25 +13,25 @@ from lacnode import __version__
 from lacnode.cli.errors import UsageError
 from lacnode.cli.help import help_text
 from lacnode.cli.path_access import paths_without_access
-from lacnode.cli.reading import Reader
-from lacnode.cli.sources import Settings, gather, parse_command_line
+from lacnode.cli.settings_reader import SettingsReader
+from lacnode.cli.sources import Settings, collect_settings, parse_command_line
 
 COMMANDS = {
-    "blocks": "lacnode.cli.blocks",
-    "database": "lacnode.cli.database",
-    "public-key": "lacnode.cli.public_key",
-    "password": "lacnode.cli.password",
-    "operator": "lacnode.cli.operator",
-    "rlp": "lacnode.cli.rlp",
-    "validate-config": "lacnode.cli.validate_config",
+    "blocks": "lacnode.cli.blocks_command",
+    "database": "lacnode.cli.database_command",
+    "public-key": "lacnode.cli.public_key_command",
+    "password": "lacnode.cli.password_command",
+    "operator": "lacnode.cli.operator_command",
+    "rlp": "lacnode.cli.rlp_command",
+    "validate-config": "lacnode.cli.validate_config_command",
 }
 """Sub-commands and the modules whose `run(words, settings)` carries them out."""
 
 
 PROGRAMS = {
-    "devnet": "lacnode.devnet.command",
-    "permissions": "lacnode.cli.permissions.command",
-    "privacy-manager": "lacnode.cli.privacy_manager",
+    "devnet": "lacnode.devnet.devnet_command",
+    "permissions": "lacnode.cli.permissions.permissions_command",
+    "privacy-manager": "lacnode.cli.privacy_manager_command",
 }
 """Sub-commands with options and help of their own, and the modules whose `main(words)` runs them."""
 
@@ -61,16 +61,16 @@ def _main(words: list[str]) -> int:
     options, command = parse_command_line(words, (*COMMANDS, *PROGRAMS))
     if command and command[0] in COMMANDS:
         # A command that has a config file of its own reads it itself; the rest need the node's settings.
-        settings = Settings() if command[0] == "validate-config" else gather(options, os.environ)
+        settings = Settings() if command[0] == "validate-config" else collect_settings(options, os.environ)
         return int(importlib.import_module(COMMANDS[command[0]]).run(command[1:], settings))
     if command:
         raise UsageError(f"Unmatched argument: '{command[0]}'", 2)
-    settings = gather(options, os.environ)
+    settings = collect_settings(options, os.environ)
     if settings.is_set("print-paths-and-exit"):
-        print("".join(f"{line}\n" for line in paths_without_access(Reader(settings))), end="")
+        print("".join(f"{line}\n" for line in paths_without_access(SettingsReader(settings))), end="")
         return 0
     config = importlib.import_module("lacnode.cli.node_config").node_config(settings)
-    return int(importlib.import_module("lacnode.node.run").run_node(config))
+    return int(importlib.import_module("lacnode.node.run_node").run_node(config))
 
 
 def entry_point() -> None:

@@ -23,7 +23,7 @@ GENESIS_FILE, EXPECTED_FILE = "genesis.json", "expected.json"
 MAX_ENTRIES = 1000
 
 
-class ListedNode(BaseModel):
+class NodeEntryModel(BaseModel):
     """A node of the permission list."""
 
     model_config = ConfigDict(extra="forbid")
@@ -33,22 +33,22 @@ class ListedNode(BaseModel):
     organization: str = ""
 
 
-class Permissions(BaseModel):
+class PermissionsModel(BaseModel):
     """What the permissioning contracts begin with."""
 
     model_config = ConfigDict(extra="forbid")
     admins: list[str] = Field(min_length=1, max_length=MAX_ENTRIES)
-    nodes: list[ListedNode] = Field(default=[], max_length=MAX_ENTRIES)
+    nodes: list[NodeEntryModel] = Field(default=[], max_length=MAX_ENTRIES)
     accounts: list[str] = Field(default=[], max_length=MAX_ENTRIES)
 
 
-class Network(BaseModel):
+class NetworkModel(BaseModel):
     """The file: a genesis as Besu has it, its first validators, and permissions."""
 
     model_config = ConfigDict(extra="forbid")
     genesis: dict[str, Any]
     validators: list[str] = Field(min_length=1, max_length=MAX_ENTRIES)
-    permissions: Permissions | None = None
+    permissions: PermissionsModel | None = None
 
 
 def write_network(file: Path, directory: Path) -> int:
@@ -72,7 +72,7 @@ def write_network(file: Path, directory: Path) -> int:
     return 0
 
 
-def make_network(network: Network) -> tuple[dict[str, Any], dict[str, str]]:
+def make_network(network: NetworkModel) -> tuple[dict[str, Any], dict[str, str]]:
     """The genesis document, and the block hash and state root that it must give."""
     validators = tuple(sorted(_address(text) for text in network.validators))
     genesis = {**network.genesis, "extraData": to_hex(ExtraData(bytes(32), validators).encode())}
@@ -82,9 +82,9 @@ def make_network(network: Network) -> tuple[dict[str, Any], dict[str, str]]:
     return genesis, _expected(genesis)
 
 
-def _read(file: Path) -> Network:
+def _read(file: Path) -> NetworkModel:
     try:
-        return Network.model_validate_json(file.read_bytes())
+        return NetworkModel.model_validate_json(file.read_bytes())
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from None
     except ValidationError as error:
@@ -104,7 +104,7 @@ def _expected(genesis: dict[str, Any]) -> dict[str, str]:
     return {"hash": to_hex(on_chain_hash(spec.genesis.header(root))), "stateRoot": to_hex(root)}
 
 
-def _contracts(permissions: Permissions) -> dict[str, Any]:
+def _contracts(permissions: PermissionsModel) -> dict[str, Any]:
     module = importlib.import_module("lacnode.devnet.permissioned_genesis")
     entries = [
         module.NodeEntry(_enode(node.enode), _type(node.role), node.name, node.organization)

@@ -8,31 +8,31 @@ from lacnode.chainspec.genesis import GenesisError, load_genesis
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.cli.errors import UsageError
 from lacnode.cli.notices import notices
-from lacnode.cli.privacy import privacy_settings
-from lacnode.cli.reading import Reader
-from lacnode.cli.rules import check_against_chain, check_rules, pool_kind
+from lacnode.cli.option_rules import check_against_chain, check_rules, pool_kind
+from lacnode.cli.privacy_options import privacy_settings
+from lacnode.cli.settings_reader import SettingsReader
 from lacnode.cli.sources import Settings
 from lacnode.graphql.settings import GraphQlSettings
-from lacnode.metrics.settings import DEFAULT_CATEGORIES, Category, MetricsSettings, PushSettings
-from lacnode.node.config import MiningSettings, NodeConfig, P2pSettings
-from lacnode.node.role import Role
-from lacnode.p2p.names import NameUnknown, resolved
+from lacnode.metrics.metrics_settings import DEFAULT_CATEGORIES, MetricCategory, MetricsSettings, PushSettings
+from lacnode.node.configuration import MiningSettings, NodeConfig, P2pSettings
+from lacnode.node.role import NodeRole
+from lacnode.p2p.name_resolution import UnknownHostError, resolve_enode
 from lacnode.p2p.wire.enode import Enode, EnodeError, parse_static_nodes
 from lacnode.permissioning.settings import PermissioningSettings
 from lacnode.primitives.hexadecimal import address_from_hex, fixed_from_hex, from_hex
-from lacnode.rpc.registry import GROUPS
+from lacnode.rpc.method_registry import GROUPS
 from lacnode.rpc.settings import ApiSettings, AuthenticationSettings, HttpSettings, WebSocketSettings
-from lacnode.txpool.settings import PoolSettings
+from lacnode.txpool.pool_settings import PoolSettings
 
 PERMISSIONS_FILE = "permissions_config.toml"
 
-MAX_STATIC_NODES_FILE = 2**24
+MAX_STATIC_NODES_FILE_BYTES = 2**24
 """Bytes: more than the longest list that is accepted."""
 
 
 def node_config(settings: Settings) -> NodeConfig:
     """The configuration that `settings` mean; UsageError for what cannot be, or is not built yet."""
-    read = Reader(settings)
+    read = SettingsReader(settings)
     check_rules(read)
     http, websocket = _http(read), _websocket(read)
     spec = _chain(read)
@@ -43,8 +43,8 @@ def node_config(settings: Settings) -> NodeConfig:
         genesis_file=Path(read.text("genesis-file")),
         key_file=read.path("node-private-key-file"),
         network_id=read.number("network-id") if read.is_set("network-id") else None,
-        identity=read.said("identity"),
-        role=Role[read.text("node-role")] if read.is_set("node-role") else None,
+        identity=read.text_or_none("identity"),
+        role=NodeRole[read.text("node-role")] if read.is_set("node-role") else None,
         p2p=_p2p(read, spec),
         http=http,
         websocket=websocket,
@@ -68,7 +68,7 @@ def node_config(settings: Settings) -> NodeConfig:
     )
 
 
-def _chain(read: Reader) -> ChainSpec:
+def _chain(read: SettingsReader) -> ChainSpec:
     try:
         return load_genesis(Path(read.text("genesis-file")))
     except GenesisError as error:
@@ -78,7 +78,7 @@ def _chain(read: Reader) -> ChainSpec:
 # -- the network ---------------------------------------------------------------------------------------------------
 
 
-def _p2p(read: Reader, spec: ChainSpec) -> P2pSettings:
+def _p2p(read: SettingsReader, spec: ChainSpec) -> P2pSettings:
     limited = read.flag("remote-connections-limit-enabled")
     return P2pSettings(
         enabled=read.flag("p2p-enabled"),
@@ -94,7 +94,7 @@ def _p2p(read: Reader, spec: ChainSpec) -> P2pSettings:
     )
 
 
-def _bootnodes(read: Reader, spec: ChainSpec) -> tuple[Enode, ...]:
+def _bootnodes(read: SettingsReader, spec: ChainSpec) -> tuple[Enode, ...]:
     """What was said, else what the genesis file's `config.discovery.bootnodes` says."""
     texts: object = read.settings.get("bootnodes")
     origin = ""
@@ -116,7 +116,7 @@ def _member(document: Mapping[str, object], name: str) -> object:
     return next((value for key, value in document.items() if key.lower() == name), None)
 
 
-def _static_nodes(read: Reader) -> tuple[Enode, ...]:
+def _static_nodes(read: SettingsReader) -> tuple[Enode, ...]:
     given = read.path("static-nodes-file")
     file = given or read.data_path / "static-nodes.json"
     if not file.exists():
@@ -124,14 +124,14 @@ def _static_nodes(read: Reader) -> tuple[Enode, ...]:
             raise UsageError(f"Static nodes file {given} does not exist")
         return ()
     try:
-        if file.stat().st_size > MAX_STATIC_NODES_FILE:
-            raise UsageError(f"Static nodes file {file}: larger than {MAX_STATIC_NODES_FILE} bytes")
+        if file.stat().st_size > MAX_STATIC_NODES_FILE_BYTES:
+            raise UsageError(f"Static nodes file {file}: larger than {MAX_STATIC_NODES_FILE_BYTES} bytes")
         return _looked_up(read, parse_static_nodes(file.read_text("utf-8"), allow_names=read.flag("Xdns-enabled")))
     except (OSError, UnicodeDecodeError, EnodeError) as error:
         raise UsageError(f"Static nodes file {file}: {error}") from None
 
 
-def _looked_up(read: Reader, enodes: Sequence[Enode]) -> tuple[Enode, ...]:
+def _looked_up(read: SettingsReader, enodes: Sequence[Enode]) -> tuple[Enode, ...]:
     """The enodes with their host names resolved once and for all, unless they are to be looked up at each use."""
     if read.flag("Xdns-update-enabled"):
         return tuple(enodes)
@@ -140,8 +140,8 @@ def _looked_up(read: Reader, enodes: Sequence[Enode]) -> tuple[Enode, ...]:
 
 def _resolved(enode: Enode) -> Enode:
     try:
-        return resolved(enode)
-    except NameUnknown as unknown:
+        return resolve_enode(enode)
+    except UnknownHostError as unknown:
         raise EnodeError(
             f"Invalid IP address '{enode}' (or DNS query resolved an invalid IP). --Xdns-enabled is true but "
             f"--Xdns-update-enabled flag is false. {unknown}"
@@ -155,7 +155,7 @@ def _node_id(text: str) -> bytes:
         raise UsageError(f"Invalid ids supplied to '--banned-node-ids'. {error}") from None
 
 
-def _permissioning(read: Reader) -> PermissioningSettings:
+def _permissioning(read: SettingsReader) -> PermissioningSettings:
     return PermissioningSettings(
         accounts_file=_permissions_file(read, "accounts"),
         nodes_file=_permissions_file(read, "nodes"),
@@ -165,13 +165,13 @@ def _permissioning(read: Reader) -> PermissioningSettings:
     )
 
 
-def _permissions_file(read: Reader, kind: str) -> Path | None:
+def _permissions_file(read: SettingsReader, kind: str) -> Path | None:
     if not read.flag(f"permissions-{kind}-config-file-enabled"):
         return None
     return read.path(f"permissions-{kind}-config-file") or read.data_path / PERMISSIONS_FILE
 
 
-def _permissions_contract(read: Reader, kind: str) -> bytes | None:
+def _permissions_contract(read: SettingsReader, kind: str) -> bytes | None:
     if not read.flag(f"permissions-{kind}-contract-enabled"):
         return None
     return from_hex(read.text(f"permissions-{kind}-contract-address"))
@@ -180,7 +180,7 @@ def _permissions_contract(read: Reader, kind: str) -> bytes | None:
 # -- JSON-RPC ------------------------------------------------------------------------------------------------------
 
 
-def _http(read: Reader) -> HttpSettings | None:
+def _http(read: SettingsReader) -> HttpSettings | None:
     groups, hosts = _groups(read, "rpc-http-api"), _hosts(read)
     origins = _origins(read, "rpc-http-cors-origins")
     if not read.flag("rpc-http-enabled"):
@@ -200,7 +200,7 @@ def _http(read: Reader) -> HttpSettings | None:
     )
 
 
-def _websocket(read: Reader) -> WebSocketSettings | None:
+def _websocket(read: SettingsReader) -> WebSocketSettings | None:
     groups = _groups(read, "rpc-ws-api")
     if not read.flag("rpc-ws-enabled"):
         return None
@@ -216,7 +216,7 @@ def _websocket(read: Reader) -> WebSocketSettings | None:
     )
 
 
-def _graphql(read: Reader) -> GraphQlSettings | None:
+def _graphql(read: SettingsReader) -> GraphQlSettings | None:
     origins, hosts = _origins(read, "graphql-http-cors-origins"), _hosts(read)
     if not read.flag("graphql-http-enabled"):
         return None
@@ -229,7 +229,7 @@ def _graphql(read: Reader) -> GraphQlSettings | None:
     )
 
 
-def _authentication(read: Reader, kind: str) -> AuthenticationSettings | None:
+def _authentication(read: SettingsReader, kind: str) -> AuthenticationSettings | None:
     if not read.flag(f"rpc-{kind}-authentication-enabled"):
         return None
     return AuthenticationSettings(
@@ -241,7 +241,7 @@ def _authentication(read: Reader, kind: str) -> AuthenticationSettings | None:
     )
 
 
-def _groups(read: Reader, name: str) -> tuple[str, ...]:
+def _groups(read: SettingsReader, name: str) -> tuple[str, ...]:
     groups = read.items(name)
     unknown = [group for group in groups if group not in GROUPS]
     if unknown:
@@ -249,7 +249,7 @@ def _groups(read: Reader, name: str) -> tuple[str, ...]:
     return groups
 
 
-def _hosts(read: Reader) -> tuple[str, ...]:
+def _hosts(read: SettingsReader) -> tuple[str, ...]:
     """The old name's values join the new one's, and drop its default."""
     if read.is_set("host-whitelist") and not read.is_set("host-allowlist"):
         hosts = read.items("host-whitelist")
@@ -260,7 +260,7 @@ def _hosts(read: Reader) -> tuple[str, ...]:
     return () if hosts == ("none",) else hosts
 
 
-def _origins(read: Reader, name: str) -> tuple[str, ...]:
+def _origins(read: SettingsReader, name: str) -> tuple[str, ...]:
     origins = read.items(name)
     _check_names("Domain", "domains", origins)
     for origin in origins:
@@ -281,7 +281,7 @@ def _check_names(one: str, many: str, names: tuple[str, ...]) -> None:
         raise UsageError(f"Values '*' or 'all' can't be used with other {many}")
 
 
-def _api(read: Reader) -> ApiSettings:
+def _api(read: SettingsReader) -> ApiSettings:
     return ApiSettings(
         max_logs_range=read.number("rpc-max-logs-range"),
         gas_cap=read.number("rpc-gas-cap"),
@@ -294,7 +294,7 @@ def _api(read: Reader) -> ApiSettings:
     )
 
 
-def _metrics(read: Reader) -> MetricsSettings | None:
+def _metrics(read: SettingsReader) -> MetricsSettings | None:
     categories, hosts = _categories(read), _hosts(read)
     if not read.flag("metrics-enabled") or read.text("metrics-protocol") == "NONE":
         return None
@@ -306,7 +306,7 @@ def _metrics(read: Reader) -> MetricsSettings | None:
     )
 
 
-def _metrics_push(read: Reader) -> PushSettings | None:
+def _metrics_push(read: SettingsReader) -> PushSettings | None:
     if not read.flag("metrics-push-enabled") or read.text("metrics-protocol") == "NONE":
         return None
     return PushSettings(
@@ -318,18 +318,18 @@ def _metrics_push(read: Reader) -> PushSettings | None:
     )
 
 
-def _categories(read: Reader) -> frozenset[Category]:
+def _categories(read: SettingsReader) -> frozenset[MetricCategory]:
     names = read.items("metrics-category")
-    unknown = [name for name in names if name not in Category.__members__]
+    unknown = [name for name in names if name not in MetricCategory.__members__]
     if unknown:
         raise UsageError(f"Invalid value for option '--metrics-category': Unknown category: {', '.join(unknown)}")
-    return frozenset(Category[name] for name in names) if names else DEFAULT_CATEGORIES
+    return frozenset(MetricCategory[name] for name in names) if names else DEFAULT_CATEGORIES
 
 
 # -- transactions and blocks ---------------------------------------------------------------------------------------
 
 
-def _pool(read: Reader, spec: ChainSpec) -> PoolSettings:
+def _pool(read: SettingsReader, spec: ChainSpec) -> PoolSettings:
     floor = read.number("min-gas-price")
     return PoolSettings(
         max_size=max(1, read.number("tx-pool-max-size")),
@@ -354,7 +354,7 @@ def _sender(text: str) -> bytes:
         raise UsageError(f"Invalid value for option '--tx-pool-priority-senders': {error}") from None
 
 
-def _mining(read: Reader) -> MiningSettings:
+def _mining(read: SettingsReader) -> MiningSettings:
     return MiningSettings(
         vanity=from_hex(read.text("miner-extra-data")),
         gas_limit_target=read.number("target-gas-limit") if read.is_set("target-gas-limit") else None,

@@ -6,10 +6,10 @@ They go to the log. The texts are Besu's where Besu has one.
 from collections.abc import Iterator
 
 from lacnode.chainspec.spec import ChainSpec
+from lacnode.cli.option_rules import join_option_names
 from lacnode.cli.options import OPTIONS
-from lacnode.cli.options.option import Behaviour
-from lacnode.cli.reading import Reader
-from lacnode.cli.rules import joined
+from lacnode.cli.options.option import OptionBehaviour
+from lacnode.cli.settings_reader import SettingsReader
 
 _DEPENDENT: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
@@ -38,17 +38,17 @@ _OWN_TEXT = frozenset(("privacy-url", "privacy-public-key-file"))
 _UNBUILT_GROUPS = frozenset(("DEBUG", "TRACE", "MINER", "PLUGINS", "CLIQUE", "QBFT", "ENGINE", "GOQUORUM"))
 
 
-def notices(read: Reader, spec: ChainSpec, groups: tuple[str, ...]) -> Iterator[str]:
+def notices(read: SettingsReader, spec: ChainSpec, groups: tuple[str, ...]) -> Iterator[str]:
     """One sentence each; `groups` are the API groups that are served."""
     waiting = _waiting(read)
     for switch, names in waiting.items():
-        yield f"{joined(names)} has been ignored because --{switch} was not defined on the command line."
+        yield f"{join_option_names(names)} has been ignored because --{switch} was not defined on the command line."
     yield from _without_effect(read, {name for names in waiting.values() for name in names})
     yield from _permissions(read)
     yield from _privacy(read)
     yield from _prices(read, spec)
-    if read.said("sync-mode") not in (None, "FULL"):
-        yield f"--sync-mode={read.said('sync-mode')}: IBFT 2.0 networks are synchronised in full"
+    if read.text_or_none("sync-mode") not in (None, "FULL"):
+        yield f"--sync-mode={read.text_or_none('sync-mode')}: IBFT 2.0 networks are synchronised in full"
     if not read.flag("discovery-enabled") and read.is_set("bootnodes"):
         yield "Discovery disabled: bootnodes will be ignored."
     if read.text("logging") == "FATAL":
@@ -56,7 +56,7 @@ def notices(read: Reader, spec: ChainSpec, groups: tuple[str, ...]) -> Iterator[
     yield from _groups(read, groups)
 
 
-def _waiting(read: Reader) -> dict[str, list[str]]:
+def _waiting(read: SettingsReader) -> dict[str, list[str]]:
     """For each switch that is off, the options that wait for it."""
     found: dict[str, list[str]] = {}
     for option in OPTIONS:
@@ -69,41 +69,41 @@ def _waiting(read: Reader) -> dict[str, list[str]]:
     return found
 
 
-def _without_effect(read: Reader, waiting: set[str]) -> Iterator[str]:
+def _without_effect(read: SettingsReader, waiting: set[str]) -> Iterator[str]:
     names = [
         option.name
         for option in OPTIONS
-        if option.behaviour is Behaviour.IGNORED
+        if option.behaviour is OptionBehaviour.IGNORED
         and read.is_set(option.name)
         and str(read.settings.get(option.name)).lower() != (option.default or "false").lower()
         and (option.name, read.settings.get(option.name)) != ("nat-method", "NONE")
         and option.name not in waiting | _OWN_TEXT
     ]
     if names:
-        yield f"accepted, no effect in lacnode: {joined(names)}"
+        yield f"accepted, no effect in lacnode: {join_option_names(names)}"
 
 
-def _permissions(read: Reader) -> Iterator[str]:
+def _permissions(read: SettingsReader) -> Iterator[str]:
     for kind, what in (("nodes", "Node"), ("accounts", "Account")):
-        address = read.said(f"permissions-{kind}-contract-address")
+        address = read.text_or_none(f"permissions-{kind}-contract-address")
         if address is not None and not read.flag(f"permissions-{kind}-contract-enabled"):
             yield (
                 f"{what} permissioning smart contract address set {address} "
                 f"but smart contract {what.lower()} permissioning is disabled."
             )
-        file = read.said(f"permissions-{kind}-config-file")
+        file = read.text_or_none(f"permissions-{kind}-config-file")
         if file is not None and not read.flag(f"permissions-{kind}-config-file-enabled"):
             yield f"{what} permissioning config file set {file} but no permissions enabled"
 
 
-def _privacy(read: Reader) -> Iterator[str]:
+def _privacy(read: SettingsReader) -> Iterator[str]:
     if any(read.is_set(name) for name in _OWN_TEXT) and not read.flag("privacy-enabled"):
         yield ("--privacy-url and/or --privacy-public-key-file ignored because none of --privacy-enabled was defined.")
     if read.flag("privacy-onchain-groups-enabled"):
         yield ("--privacy-onchain-groups-enabled has been deprecated, use --privacy-flexible-groups-enabled instead.")
 
 
-def _prices(read: Reader, spec: ChainSpec) -> Iterator[str]:
+def _prices(read: SettingsReader, spec: ChainSpec) -> Iterator[str]:
     floor = read.number("min-gas-price")
     if spec.zero_base_fee:
         yield "Forcing price bump for transaction replacement to 0, since we are on a zero basefee network"
@@ -113,7 +113,7 @@ def _prices(read: Reader, spec: ChainSpec) -> Iterator[str]:
         yield (f"Forcing tx-pool-min-gas-price={floor}, since it cannot be greater than the value of min-gas-price")
 
 
-def _groups(read: Reader, groups: tuple[str, ...]) -> Iterator[str]:
+def _groups(read: SettingsReader, groups: tuple[str, ...]) -> Iterator[str]:
     if "PERM" in groups and not any(read.flag(switch) for switch in _PERMISSION_SWITCHES):
         yield "Permissions are disabled. Cannot enable PERM APIs when not using Permissions."
     if {"EEA", "PRIV"} & set(groups) and not read.flag("privacy-enabled"):

@@ -1,7 +1,7 @@
 """`docs/operators/options.md`, made from the table: `python -m lacnode.cli.options_page > docs/operators/options.md`."""
 
 from lacnode.cli.options import GROUPS
-from lacnode.cli.options.option import Kind, Option
+from lacnode.cli.options.option import Option, OptionKind
 from lacnode.cli.sources import environment_name
 
 _INTRODUCTION = """\
@@ -40,7 +40,7 @@ def page() -> str:
 
 def _row(option: Option) -> str:
     names = " ".join(f"`--{name}`" for name in option.names)
-    value = "\\|".join(option.values) if option.kind is Kind.ENUM else option.kind.value.lower()
+    value = "\\|".join(option.values) if option.kind is OptionKind.ENUM else option.kind.value.lower()
     default = f"`{option.default}`" if option.default else ""
     cells = (
         f"*{names}*" if option.hidden else names,

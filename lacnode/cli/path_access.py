@@ -9,14 +9,14 @@ import pwd
 import stat
 from pathlib import Path
 
-from lacnode.cli.reading import Reader
+from lacnode.cli.settings_reader import SettingsReader
 
 DEFAULT_USER = "besu"
 
 
-def paths_without_access(read: Reader) -> list[str]:
+def paths_without_access(read: SettingsReader) -> list[str]:
     """One line for each of data path and genesis file that the user of the option may not use, in Besu's words."""
-    user = read.said("print-paths-and-exit") or DEFAULT_USER
+    user = read.text_or_none("print-paths-and-exit") or DEFAULT_USER
     wanted = [(read.data_path, True)]
     genesis = read.path("genesis-file")
     if genesis is not None:

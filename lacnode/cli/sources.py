@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from lacnode.cli.errors import UsageError
+from lacnode.cli.option_values import Value, parse_option_value
 from lacnode.cli.options import BY_NAME, OPTIONS
-from lacnode.cli.options.option import Kind, Option
+from lacnode.cli.options.option import Option, OptionKind
 from lacnode.cli.profiles import profile_defaults
-from lacnode.cli.values import Value, convert
 
 PREFIXES = ("LACNODE_", "BESU_", "PANTHEON_")
 """Of environment variables, the first that is set wins."""
@@ -22,7 +22,7 @@ PREFIXES = ("LACNODE_", "BESU_", "PANTHEON_")
 _MAY_BE_BARE = frozenset(("bootnodes", "print-paths-and-exit"))
 """Options that are empty when no value follows; the others need one."""
 
-MAX_TOML = 2**20
+MAX_TOML_BYTES = 2**20
 _ARRAY_OR_STRING = frozenset(("host-allowlist", "host-whitelist", "rpc-http-cors-origins", "graphql-http-cors-origins"))
 
 
@@ -48,7 +48,7 @@ def parse_command_line(arguments: Sequence[str], commands: Collection[str] = ())
     position = 0
     while position < len(arguments) and arguments[position].startswith("-"):
         option, text, position = _one(arguments, position, commands)
-        if option.kind is Kind.LIST and option.name in found:
+        if option.kind is OptionKind.LIST and option.name in found:
             text = f"{found[option.name]},{text}"
         elif option.name in found:
             raise UsageError(f"option '--{option.name}' should be specified only once", 2)
@@ -66,12 +66,12 @@ def _one(arguments: Sequence[str], position: int, commands: Collection[str]) -> 
     position += 1
     if equals:
         return option, text, position
-    following = _following(arguments, position, () if option.kind is not Kind.LIST else commands)
-    if option.kind is Kind.BOOL:
+    following = _following(arguments, position, () if option.kind is not OptionKind.LIST else commands)
+    if option.kind is OptionKind.BOOL:
         if following and following[0].lower() in ("true", "false"):
             return option, following[0], position + 1
         return option, "true", position
-    if option.kind is Kind.LIST and following:
+    if option.kind is OptionKind.LIST and following:
         return option, ",".join(following), position + len(following)
     if following:
         return option, following[0], position + 1
@@ -101,7 +101,7 @@ def environment_name(name: str) -> str:
     return name.replace("-", "_").upper()
 
 
-def from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+def read_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Options set by variables; unknown variables are somebody else's."""
     found: dict[str, str] = {}
     for option in OPTIONS:
@@ -113,7 +113,7 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def from_toml(path: Path) -> dict[str, str]:
+def read_toml(path: Path) -> dict[str, str]:
     """Options of a TOML file; UsageError for anything that is not one of ours."""
     document = _read_toml(path)
     flat = _flattened(document)
@@ -134,8 +134,8 @@ def from_toml(path: Path) -> dict[str, str]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > MAX_TOML:
-            raise UsageError(f"Unable to read TOML configuration file {path}: larger than {MAX_TOML} bytes")
+        if path.stat().st_size > MAX_TOML_BYTES:
+            raise UsageError(f"Unable to read TOML configuration file {path}: larger than {MAX_TOML_BYTES} bytes")
         text = path.read_text("utf-8")
     except FileNotFoundError:
         raise UsageError(f"Unable to read TOML configuration, file not found. {path}") from None
@@ -166,17 +166,17 @@ def _flattened(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _toml_text(option: Option, value: object) -> str:
     """The value as the command line would have it; ValueError if TOML's type does not fit the option's."""
-    if option.kind is Kind.BOOL:
+    if option.kind is OptionKind.BOOL:
         if isinstance(value, bool):
             return "true" if value else "false"
         raise _wrong_type(value, "a TOML boolean")
-    if option.kind is Kind.LIST:
+    if option.kind is OptionKind.LIST:
         if isinstance(value, list) and not any(isinstance(item, list | dict) for item in value):
             return ",".join(str(item) for item in value)
         if isinstance(value, str) and option.name in _ARRAY_OR_STRING:
             return value
         raise _wrong_type(value, "a TOML array of strings")
-    if option.kind in (Kind.STRING, Kind.PATH, Kind.ADDRESS, Kind.HEX, Kind.ENUM):
+    if option.kind in (OptionKind.STRING, OptionKind.PATH, OptionKind.ADDRESS, OptionKind.HEX, OptionKind.ENUM):
         if isinstance(value, str):
             return value
         raise _wrong_type(value, "a TOML string")
@@ -189,19 +189,19 @@ def _wrong_type(value: object, expected: str) -> ValueError:
     return ValueError(f"{expected} was expected, found {str(value)[:80]!r}")
 
 
-FOR_ONE_START = ("reset-signing-state",)
+COMMAND_LINE_ONLY = ("reset-signing-state",)
 """Options that would be dangerous if they were forgotten in a file."""
 
 
-def gather(command_line: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
+def collect_settings(command_line: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
     """Every option that is set somewhere, by the order of precedence."""
     settings = Settings()
     _put(settings, command_line, 2, "")
-    from_variables = from_environment(environment)
+    from_variables = read_environment(environment)
     file = _config_file(command_line, environment)
     _put(settings, from_variables, 1, "the environment")
     if file is not None:
-        _put(settings, from_toml(file), 1, str(file))
+        _put(settings, read_toml(file), 1, str(file))
     profile = settings.get("profile")
     if profile is not None:
         _put(settings, profile_defaults(str(profile)), 1, f"profile {profile}")
@@ -212,7 +212,7 @@ def gather(command_line: Mapping[str, str], environment: Mapping[str, str]) -> S
 
 def _check_for_one_start(settings: Settings, command_line: Mapping[str, str]) -> None:
     """What is for one start may stand where it would count for every start: there it is refused."""
-    for name in FOR_ONE_START:
+    for name in COMMAND_LINE_ONLY:
         if settings.is_set(name) and name not in command_line:
             raise UsageError(
                 f"--{name} is for one start: give it on the command line, not in a file or the environment"
@@ -245,4 +245,4 @@ def _config_file(command_line: Mapping[str, str], environment: Mapping[str, str]
 def _put(settings: Settings, texts: Mapping[str, str], status: int, origin: str) -> None:
     for name, text in texts.items():
         if name not in settings.values:
-            settings.values[name] = convert(BY_NAME[name], text, status, origin)
+            settings.values[name] = parse_option_value(BY_NAME[name], text, status, origin)

@@ -11,10 +11,10 @@ For people only: nothing in consensus may depend on it. A liar can give itself a
 from collections import deque
 from statistics import median_low
 
-SAMPLES = 8
+SAMPLE_COUNT = 8
 """Proposals per validator that are remembered: the largest difference is the least delayed one."""
 
-SKEWED_MS = 700
+CLOCK_SKEW_LIMIT_MS = 700
 """Offset from which a clock counts as off. Blocks more than a second ahead are refused."""
 
 MIN_CLOCKS = 3
@@ -33,9 +33,9 @@ class ClockSkew:
         clock, or signed then if it is our own. Only the first one at a height counts."""
         if height > self._last_height.get(author, -1):
             self._last_height[author] = height
-            self._seen.setdefault(author, deque(maxlen=SAMPLES)).append(1000 * timestamp - now_ms)
+            self._seen.setdefault(author, deque(maxlen=SAMPLE_COUNT)).append(1000 * timestamp - now_ms)
 
-    def keep(self, validators: tuple[bytes, ...]) -> None:
+    def retain_only(self, validators: tuple[bytes, ...]) -> None:
         """Forget everybody else."""
         self._seen = {author: seen for author, seen in self._seen.items() if author in validators}
         self._last_height = {author: last for author, last in self._last_height.items() if author in self._seen}
@@ -52,4 +52,4 @@ class ClockSkew:
     @property
     def skewed(self) -> dict[bytes, int]:
         """Those of `offsets_ms` that are too large."""
-        return {author: offset for author, offset in self.offsets_ms.items() if abs(offset) >= SKEWED_MS}
+        return {author: offset for author, offset in self.offsets_ms.items() if abs(offset) >= CLOCK_SKEW_LIMIT_MS}

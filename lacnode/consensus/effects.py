@@ -6,9 +6,9 @@ one cancels its predecessor.
 
 from dataclasses import dataclass
 
-from lacnode.consensus.draft import Draft
-from lacnode.consensus.payloads import Payload, RoundId
-from lacnode.consensus.prepared import PreparedBlock
+from lacnode.consensus.ibft_payloads import Payload, RoundId
+from lacnode.consensus.prepared_block import PreparedBlock
+from lacnode.consensus.proposal_draft import ProposalDraft
 from lacnode.primitives.block import Block
 
 
@@ -68,7 +68,7 @@ class RecordDraft:
     is proposed again, byte for byte."""
 
     round_id: RoundId
-    draft: Draft
+    draft: ProposalDraft
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class SignPayload:
 
 
 @dataclass(frozen=True, slots=True)
-class Send:
+class SendMessage:
     """Send the message to every connected peer whose address is in `recipients`. Never waited for."""
 
     code: int
@@ -113,7 +113,7 @@ class BlamePeer:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class WriteLogLine:
     """Something an operator may want explained: a message or proposal refused, a round given up, a contradiction.
 
     `topic` is a stable name (`proposal-refused`, `round-expired`, ...), `text` one sentence. `sender` is the address of
@@ -134,9 +134,9 @@ Effect = (
     | RecordPrepared
     | RecordDraft
     | SignPayload
-    | Send
+    | SendMessage
     | ImportBlock
     | PeerIsAhead
     | BlamePeer
-    | Note
+    | WriteLogLine
 )

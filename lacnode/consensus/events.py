@@ -7,7 +7,7 @@ to a question that no longer matters is ignored.
 
 from dataclasses import dataclass
 
-from lacnode.consensus.payloads import Payload, SignedPayload
+from lacnode.consensus.ibft_payloads import Payload, SignedPayload
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 

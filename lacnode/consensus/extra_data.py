@@ -12,9 +12,9 @@ from lacnode.crypto.secp256k1 import CURVE_ORDER
 from lacnode.primitives import rlp
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
 
-VANITY_SIZE = 32
-SEAL_SIZE = 65
-REMEMBERED_SIZE = 32 * 1024
+VANITY_BYTES = 32
+SEAL_BYTES = 65
+CACHED_EXTRA_DATA_BYTES = 32 * 1024
 """Longest extra data whose decoding is remembered: there is no rule on its length, so a stranger may send megabytes."""
 
 
@@ -68,7 +68,7 @@ class ExtraData:
     @classmethod
     def decode(cls, data: bytes) -> "ExtraData":
         """The extra data of these bytes; RlpError if Besu would refuse them."""
-        return _remembered(data) if len(data) <= REMEMBERED_SIZE else _decode(data)
+        return _remembered(data) if len(data) <= CACHED_EXTRA_DATA_BYTES else _decode(data)
 
 
 @lru_cache(maxsize=512)
@@ -81,7 +81,7 @@ def _decode(data: bytes) -> ExtraData:
     extra = ExtraData(
         vanity=fields.bytes("vanity"),
         validators=tuple(rlp.as_bytes(item, "validator", 20) for item in fields.list("validators")),
-        vote=_vote(fields.take("vote")),
+        vote=_vote(fields.item("vote")),
         round=int.from_bytes(fields.bytes("round", 4), signed=True),
         seals=tuple(_seal(item) for item in fields.list("seals")),
     )
@@ -106,7 +106,7 @@ def _vote(item: RlpItem) -> Vote | None:
 
 
 def _seal(item: RlpItem) -> bytes:
-    seal = rlp.as_bytes(item, "seal", SEAL_SIZE)
+    seal = rlp.as_bytes(item, "seal", SEAL_BYTES)
     r, s = int.from_bytes(seal[:32]), int.from_bytes(seal[32:64])
     if not (0 < r < CURVE_ORDER and 0 < s < CURVE_ORDER and seal[64] <= 1):
         raise RlpError("seal: r and s between 1 and the curve's order, and v 0 or 1, were expected")

@@ -21,69 +21,69 @@ MIN_GAS_LIMIT, MAX_GAS_LIMIT = 5000, 2**63 - 1
 CLOCK_TOLERANCE_SECONDS = 1
 
 
-class HeaderRefused(Exception):
+class HeaderRefusedError(Exception):
     """A header that breaks a rule. `rule` is the rule's stable name; the text says what was found and expected."""
 
     rule: ClassVar[str] = "header"
 
 
-class UnknownAncestry(HeaderRefused):
+class UnknownAncestryError(HeaderRefusedError):
     rule = "ancestry"
 
 
-class GasUsedAboveLimit(HeaderRefused):
+class GasUsedAboveLimitError(HeaderRefusedError):
     rule = "gas-used"
 
 
-class GasLimitOutOfRange(HeaderRefused):
+class GasLimitOutOfRangeError(HeaderRefusedError):
     rule = "gas-limit-range"
 
 
-class GasLimitChangedTooMuch(HeaderRefused):
+class GasLimitChangedTooMuchError(HeaderRefusedError):
     rule = "gas-limit-delta"
 
 
-class BaseFeeWithoutMarket(HeaderRefused):
+class UnexpectedBaseFeeError(HeaderRefusedError):
     rule = "base-fee-presence"
 
 
-class FromTheFuture(HeaderRefused):
+class FutureTimestampError(HeaderRefusedError):
     rule = "timestamp-future"
 
 
-class TooSoon(HeaderRefused):
+class TimestampTooEarlyError(HeaderRefusedError):
     rule = "timestamp-spacing"
 
 
-class WrongMixHash(HeaderRefused):
+class WrongMixHashError(HeaderRefusedError):
     rule = "mix-hash"
 
 
-class OmmersNotEmpty(HeaderRefused):
+class OmmersNotEmptyError(HeaderRefusedError):
     rule = "ommers-hash"
 
 
-class WrongDifficulty(HeaderRefused):
+class WrongDifficultyError(HeaderRefusedError):
     rule = "difficulty"
 
 
-class WrongNonce(HeaderRefused):
+class WrongNonceError(HeaderRefusedError):
     rule = "nonce"
 
 
-class ExtraDataMalformed(HeaderRefused):
+class MalformedExtraDataError(HeaderRefusedError):
     rule = "extra-data"
 
 
-class WrongValidators(HeaderRefused):
+class WrongValidatorsError(HeaderRefusedError):
     rule = "validators"
 
 
-class CoinbaseNoValidator(HeaderRefused):
+class CoinbaseNotValidatorError(HeaderRefusedError):
     rule = "coinbase"
 
 
-class WrongSeals(HeaderRefused):
+class WrongSealsError(HeaderRefusedError):
     rule = "commit-seals"
 
 
@@ -98,7 +98,7 @@ def check_light(
     london_activation: bool = False,
     parent_hash: bytes | None = None,
 ) -> None:
-    """Raise the HeaderRefused of the first rule that `header` breaks; seals are not looked at.
+    """Raise the HeaderRefusedError of the first rule that `header` breaks; seals are not looked at.
 
     `validators` is the set after `parent`; `now` Unix seconds; `parent_hash` the parent's on-chain hash if it is known
     already. `base_fee_market`: London is active at this height; `london_activation`: it begins here.
@@ -159,7 +159,7 @@ def check_sealed(
     _check_validators(header, validators)
 
 
-def seconds_ahead(header: BlockHeader, now: float) -> float:
+def timestamp_seconds_ahead(header: BlockHeader, now: float) -> float:
     """Seconds by which the timestamp is later than a proposal's may be at `now` (Unix seconds); 0.0 if it is not."""
     return max(0.0, header.timestamp - (int(now) + CLOCK_TOLERANCE_SECONDS))
 
@@ -169,43 +169,43 @@ def check_seals(header: BlockHeader, validators: tuple[bytes, ...]) -> None:
     seals = ExtraData.decode(header.extra_data).seals
     if len(seals) > len(validators):
         # Before any recovery: a header may carry thousands of seals, and each costs a recovery of its own.
-        raise WrongSeals(f"{len(seals)} commit seals where there are {len(validators)} validators")
+        raise WrongSealsError(f"{len(seals)} commit seals where there are {len(validators)} validators")
     digest = committed_seal_hash(header)
     try:
         sealers = {recover_address(digest, seal) for seal in seals}
     except SignatureError as error:
-        raise WrongSeals(f"a commit seal recovers to nobody: {error}") from None
+        raise WrongSealsError(f"a commit seal recovers to nobody: {error}") from None
     if len(sealers) != len(seals):
-        raise WrongSeals("one validator sealed twice")
+        raise WrongSealsError("one validator sealed twice")
     strangers = sealers.difference(validators)
     if strangers:
-        raise WrongSeals(f"sealed by 0x{min(strangers).hex()}, which is no validator of this height")
+        raise WrongSealsError(f"sealed by 0x{min(strangers).hex()}, which is no validator of this height")
     if len(sealers) < quorum(len(validators)):
-        raise WrongSeals(f"{len(sealers)} commit seals where {quorum(len(validators))} are needed")
+        raise WrongSealsError(f"{len(sealers)} commit seals where {quorum(len(validators))} are needed")
 
 
 def _check_ancestry(header: BlockHeader, parent: BlockHeader, parent_hash: bytes | None) -> None:
     if header.number != parent.number + 1:
-        raise UnknownAncestry(f"number {header.number} does not follow the parent's {parent.number}")
+        raise UnknownAncestryError(f"number {header.number} does not follow the parent's {parent.number}")
     if header.parent_hash != (parent_hash or on_chain_hash(parent)):
-        raise UnknownAncestry(f"parent hash 0x{header.parent_hash.hex()} is not that of block {parent.number}")
+        raise UnknownAncestryError(f"parent hash 0x{header.parent_hash.hex()} is not that of block {parent.number}")
 
 
 def _check_gas(header: BlockHeader, parent: BlockHeader, base_fee_market: bool, london_activation: bool) -> None:
     if header.gas_used > header.gas_limit:
-        raise GasUsedAboveLimit(f"gas used {header.gas_used} is above the gas limit {header.gas_limit}")
+        raise GasUsedAboveLimitError(f"gas used {header.gas_used} is above the gas limit {header.gas_limit}")
     if not MIN_GAS_LIMIT <= header.gas_limit <= MAX_GAS_LIMIT:
-        raise GasLimitOutOfRange(f"gas limit {header.gas_limit} is not between {MIN_GAS_LIMIT} and 2^63-1")
+        raise GasLimitOutOfRangeError(f"gas limit {header.gas_limit} is not between {MIN_GAS_LIMIT} and 2^63-1")
     reference = parent.gas_limit * 2 if london_activation else parent.gas_limit
     if abs(header.gas_limit - reference) >= reference // 1024:
-        raise GasLimitChangedTooMuch(f"gas limit {header.gas_limit} is 1/1024 or more away from {reference}")
+        raise GasLimitChangedTooMuchError(f"gas limit {header.gas_limit} is 1/1024 or more away from {reference}")
     if header.base_fee is not None and not base_fee_market:
-        raise BaseFeeWithoutMarket("a base fee before London")
+        raise UnexpectedBaseFeeError("a base fee before London")
 
 
 def _check_clock(header: BlockHeader, now: float) -> None:
-    if seconds_ahead(header, now) > 0:
-        raise FromTheFuture(
+    if timestamp_seconds_ahead(header, now) > 0:
+        raise FutureTimestampError(
             f"timestamp {header.timestamp} is {header.timestamp - now:.1f} s ahead of this node's clock; "
             "one of the two clocks is wrong"
         )
@@ -214,33 +214,35 @@ def _check_clock(header: BlockHeader, now: float) -> None:
 def _check_spacing(header: BlockHeader, parent: BlockHeader, block_period_ms: int) -> None:
     spacing = block_period_ms // 1000
     if header.timestamp < parent.timestamp + spacing:
-        raise TooSoon(f"timestamp {header.timestamp} is less than {spacing} s after the parent's {parent.timestamp}")
+        raise TimestampTooEarlyError(
+            f"timestamp {header.timestamp} is less than {spacing} s after the parent's {parent.timestamp}"
+        )
 
 
 def _check_constants(header: BlockHeader) -> None:
     if header.mix_hash != MIX_HASH:
-        raise WrongMixHash(f"mix hash 0x{header.mix_hash.hex()} is not IBFT 2.0's constant")
+        raise WrongMixHashError(f"mix hash 0x{header.mix_hash.hex()} is not IBFT 2.0's constant")
     if header.ommers_hash != EMPTY_OMMERS_HASH:
-        raise OmmersNotEmpty("the ommers hash is not that of an empty list")
+        raise OmmersNotEmptyError("the ommers hash is not that of an empty list")
     if header.difficulty != 1:
-        raise WrongDifficulty(f"difficulty {header.difficulty} is not 1")
+        raise WrongDifficultyError(f"difficulty {header.difficulty} is not 1")
     if header.nonce != bytes(8):
-        raise WrongNonce(f"nonce 0x{header.nonce.hex()} is not 0")
+        raise WrongNonceError(f"nonce 0x{header.nonce.hex()} is not 0")
 
 
 def _check_validators(header: BlockHeader, validators: tuple[bytes, ...]) -> None:
     try:
         listed = ExtraData.decode(header.extra_data).validators
     except RlpError as error:
-        raise ExtraDataMalformed(str(error)) from None
+        raise MalformedExtraDataError(str(error)) from None
     if any(first >= second for first, second in pairwise(listed)):
-        raise WrongValidators("the validators in the extra data are not ascending without duplicates")
+        raise WrongValidatorsError("the validators in the extra data are not ascending without duplicates")
     if listed != validators:
-        raise WrongValidators(
+        raise WrongValidatorsError(
             f"the extra data lists {_shown(listed)}, the votes up to the parent give {_shown(validators)}"
         )
     if header.coinbase not in validators:
-        raise CoinbaseNoValidator(f"the coinbase 0x{header.coinbase.hex()} is no validator of this height")
+        raise CoinbaseNotValidatorError(f"the coinbase 0x{header.coinbase.hex()} is no validator of this height")
 
 
 def _shown(addresses: tuple[bytes, ...]) -> str:

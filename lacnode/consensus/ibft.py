@@ -1,7 +1,7 @@
 """The IBFT 2.0 state machine: events in, effects out (Besu's `BaseBftController` and `IbftController`).
 
 This file decides whether a message is heard at all: new, well-formed, for this height, by a validator. It relays what
-other validators should hear too, keeps what is early for its height, and starts a `Height` whenever the head changes.
+other validators should hear too, keeps what is early for its height, and starts a `HeightManager` whenever the head changes.
 Everything about agreeing on one block is in `height`.
 
 It does not know time but for the `now_ms` it is given, nor who is connected, nor whether what it asks for succeeds: it
@@ -14,18 +14,18 @@ from dataclasses import dataclass, field, replace
 
 from lacnode.consensus.block_hash import on_chain_hash
 from lacnode.consensus.clock_skew import ClockSkew
-from lacnode.consensus.effects import BlamePeer, Effect, Note, PeerIsAhead, Send, StopTimers
+from lacnode.consensus.effects import BlamePeer, Effect, PeerIsAhead, SendMessage, StopTimers, WriteLogLine
 from lacnode.consensus.events import Event, HeadChanged, MessageReceived, PayloadSigned
-from lacnode.consensus.height import Height
+from lacnode.consensus.height_manager import HeightManager
+from lacnode.consensus.ibft_messages import Envelope, Message, Proposal, round_id_of
+from lacnode.consensus.ibft_payloads import PROPOSAL, ProposalPayload, RoundId
 from lacnode.consensus.journal import Journal
-from lacnode.consensus.memory import FutureMessages, Limits, SeenMessages
-from lacnode.consensus.messages import Envelope, Message, Proposal, round_id_of
-from lacnode.consensus.payloads import PROPOSAL, ProposalPayload, RoundId
-from lacnode.consensus.unsigned_parts import BodyMismatchError, checked_message
+from lacnode.consensus.message_buffers import FutureMessageBuffer, MessageLimits, MessageTracker
+from lacnode.consensus.unsigned_content import BodyMismatchError, check_message
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, TooManyItemsError
 
-MAX_RELAYED, MAX_RELAYED_SECOND_HAND = 256, 64
+MAX_RELAYED_MESSAGES, MAX_RELAYED_INDIRECT_MESSAGES = 256, 64
 """Messages of one author passed on at one height: those that it brought itself, and those that one other validator
 brought (all strangers count as one). A validator that talks without end is not helped by all others; and whoever varies
 what an author's signature does not cover uses up what is his, not what the author or the honest need. An honest
@@ -35,7 +35,7 @@ MAX_FALSE_COPIES = 3
 """Messages of others with a false body that one peer may bring at one height. After that, what it passes on is dropped
 before it is read: each false copy costs the reading of a block."""
 
-SKEW_NOTE_EVERY = 100
+SKEW_LOG_INTERVAL_BLOCKS = 100
 """Heights between two notes about one validator's clock."""
 
 
@@ -69,15 +69,15 @@ class ConsensusStatus:
 class Ibft:
     """One node's part in consensus. `journal` is read when a height starts; only the driver writes to it."""
 
-    def __init__(self, address: bytes, journal: Journal, limits: Limits | None = None) -> None:
-        limits = limits or Limits()
+    def __init__(self, address: bytes, journal: Journal, limits: MessageLimits | None = None) -> None:
+        limits = limits or MessageLimits()
         self._address = address
         self._journal = journal
         self._head: HeadChanged | None = None
-        self._height: Height | None = None
-        self._future = FutureMessages(limits)
-        self._received = SeenMessages(limits.duplicate_messages)
-        self._sent = SeenMessages(limits.gossiped_history)
+        self._height: HeightManager | None = None
+        self._future = FutureMessageBuffer(limits)
+        self._received = MessageTracker(limits.duplicate_messages)
+        self._sent = MessageTracker(limits.gossiped_history)
         self._relayed: Counter[tuple[bytes | None, bytes]] = Counter()
         self._false_copies: Counter[bytes] = Counter()
         """By the peer that brought them, at this height."""
@@ -96,7 +96,7 @@ class Ibft:
         if isinstance(event, PayloadSigned) and isinstance(event.signed.payload, ProposalPayload):
             self._watch_clock(self._height.round.proposal, now_ms)
         for effect in effects:
-            if isinstance(effect, Send):
+            if isinstance(effect, SendMessage):
                 self._sent.add(keccak256(effect.data))
         return effects
 
@@ -144,11 +144,11 @@ class Ibft:
         self._head = head
         self._relayed.clear()
         self._false_copies.clear()
-        early = self._future.take(head.header.number + 1)
+        early = self._future.pop_up_to(head.header.number + 1)
         if self._address not in head.validators:
             self._height = None
             return [StopTimers()]
-        self._height = Height(self._address, head, self._journal.at(head.header.number + 1))
+        self._height = HeightManager(self._address, head, self._journal.at(head.header.number + 1))
         effects: list[Effect] = [StopTimers(), *self._skew_notes(head), *self._height.begin(now_ms)]
         for message in early:
             effects += self._receive(message, now_ms)
@@ -157,7 +157,7 @@ class Ibft:
     def _ignore_old_head(self, head: HeadChanged, current: HeadChanged) -> list[Effect]:
         same_height = head.header.number == current.header.number
         if same_height and on_chain_hash(head.header) != on_chain_hash(current.header):
-            return [Note("fork", f"two different blocks {head.header.number} were given as head")]
+            return [WriteLogLine("fork", f"two different blocks {head.header.number} were given as head")]
         return []
 
     # -- clocks --------------------------------------------------------------------------------------------------
@@ -170,15 +170,15 @@ class Ibft:
 
     def _skew_notes(self, head: HeadChanged) -> list[Effect]:
         """Say whose clock is off, now and then."""
-        self._clocks.keep(head.validators)
+        self._clocks.retain_only(head.validators)
         notes: list[Effect] = []
         for author, offset in self._clocks.skewed.items():
-            if head.header.number - self._skew_noted.get(author, -SKEW_NOTE_EVERY) >= SKEW_NOTE_EVERY:
+            if head.header.number - self._skew_noted.get(author, -SKEW_LOG_INTERVAL_BLOCKS) >= SKEW_LOG_INTERVAL_BLOCKS:
                 self._skew_noted[author] = head.header.number
                 whose = "this node's clock" if author == self._address else f"the clock of 0x{author.hex()}"
                 side = "ahead of" if offset > 0 else "behind"
                 text = f"{whose} is about {abs(offset) / 1000:.1f} s {side} those of the other validators"
-                notes.append(Note("clock-skew", text))
+                notes.append(WriteLogLine("clock-skew", text))
         return notes
 
     # -- messages ------------------------------------------------------------------------------------------------
@@ -217,24 +217,24 @@ class Ibft:
         return self._read(event, envelope, author, self._height, now_ms)
 
     def _read(
-        self, event: MessageReceived, envelope: Envelope, author: bytes, height: Height, now_ms: int
+        self, event: MessageReceived, envelope: Envelope, author: bytes, height: HeightManager, now_ms: int
     ) -> list[Effect]:
         """The rest of a message that a validator of this height signed: pass it on, and take it."""
         try:
-            message = checked_message(envelope.message(height.committee.validators.__contains__))
+            message = check_message(envelope.message(height.committee.validators.__contains__))
         except RlpError as error:
             return _malformed(event, error, is_senders=author == event.sender)
         except BodyMismatchError as mismatch:
             return self._false_copy(event, author, mismatch)
         self._watch_clock(message, now_ms)
-        return [*self._relay(event, author), *_caused_by(event.sender, height.hear(message, now_ms))]
+        return [*self._relay(event, author), *_caused_by(event.sender, height.handle_message(message, now_ms))]
 
     def _false_copy(self, event: MessageReceived, author: bytes, mismatch: BodyMismatchError) -> list[Effect]:
         """The message does not count, and the author can still be heard. It is not passed on either: those who hear it
         from us would hold us for the forger."""
         self._false_copies[event.sender] += 1
         text = f"a block of 0x{author.hex()} with a false body came from 0x{event.sender.hex()}: {mismatch}"
-        effects: list[Effect] = [Note("false-body", text, event.sender)]
+        effects: list[Effect] = [WriteLogLine("false-body", text, event.sender)]
         if author == event.sender:
             effects.append(BlamePeer(event.sender, f"a block that it signed has a false body: {mismatch}"))
         return effects
@@ -243,18 +243,18 @@ class Ibft:
         """Pass a message on, unchanged and once, to the validators who may lack it."""
         assert self._head is not None
         others = frozenset(self._head.validators) - {self._address, event.sender, author}
-        limit = MAX_RELAYED if event.sender == author else MAX_RELAYED_SECOND_HAND
+        limit = MAX_RELAYED_MESSAGES if event.sender == author else MAX_RELAYED_INDIRECT_MESSAGES
         budget = event.sender if event.sender in self._head.validators else None, author
         if not others or self._relayed[budget] >= limit or not self._sent.add(keccak256(event.data)):
             return []
         self._relayed[budget] += 1
-        return [Send(event.code, event.data, others)]
+        return [SendMessage(event.code, event.data, others)]
 
 
 def _malformed(event: MessageReceived, error: RlpError, *, is_senders: bool) -> list[Effect]:
     """What follows from bytes that cannot be read; `is_senders` says whether the peer that brought them is to blame."""
     effects: list[Effect] = [
-        Note("message-malformed", f"malformed message from 0x{event.sender.hex()}: {error}", event.sender)
+        WriteLogLine("message-malformed", f"malformed message from 0x{event.sender.hex()}: {error}", event.sender)
     ]
     if is_senders:
         effects.append(BlamePeer(event.sender, f"a malformed message: {error}"))
@@ -264,14 +264,14 @@ def _malformed(event: MessageReceived, error: RlpError, *, is_senders: bool) -> 
 def _out_of_turn(event: MessageReceived, round_id: RoundId, author: bytes) -> list[Effect]:
     """A proposal of another than the round's proposer is not read: any validator could send large blocks in its name."""
     text = f"Proposal of 0x{author.hex()} for {round_id} refused: 0x{author.hex()} is not the proposer"
-    return list(_caused_by(event.sender, [Note("proposal-refused", text), BlamePeer(author, text)]))
+    return list(_caused_by(event.sender, [WriteLogLine("proposal-refused", text), BlamePeer(author, text)]))
 
 
 def _caused_by(sender: bytes, effects: Iterable[Effect]) -> list[Effect]:
     """`effects` of a message that the peer `sender` brought. Notes are marked with it. An author is blamed only for what
     it brought itself: what is not signed may have been changed on the way."""
     return [
-        replace(effect, sender=sender) if isinstance(effect, Note) else effect
+        replace(effect, sender=sender) if isinstance(effect, WriteLogLine) else effect
         for effect in effects
         if not isinstance(effect, BlamePeer) or effect.address == sender
     ]

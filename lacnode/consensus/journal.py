@@ -21,8 +21,7 @@ records are missing; `[5, number]` settles it: what was signed and forgotten is 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from lacnode.consensus.draft import Draft
-from lacnode.consensus.payloads import (
+from lacnode.consensus.ibft_payloads import (
     COMMIT,
     PREPARE,
     PROPOSAL,
@@ -32,19 +31,20 @@ from lacnode.consensus.payloads import (
     RoundChangePayload,
     RoundId,
 )
-from lacnode.consensus.prepared import PreparedBlock
+from lacnode.consensus.prepared_block import PreparedBlock
+from lacnode.consensus.proposal_draft import ProposalDraft
 from lacnode.primitives import rlp
 from lacnode.primitives.rlp import RlpFields
 
 _SIGNED, _PREPARED, _FINISHED, _DRAFT, _LOST, _FLOOR = b"", b"\x01", b"\x02", b"\x03", b"\x04", b"\x05"
 
 
-def loss_record(reason: str) -> bytes:
+def encode_loss(reason: str) -> bytes:
     """The record that says that records are missing: why, in words. Also the first one of a log that replaces a lost one."""
     return rlp.encode([_LOST, reason.encode()])
 
 
-class Contradiction(Exception):
+class ContradictionError(Exception):
     """The payload contradicts what was signed before; it must never be signed. The text says how."""
 
 
@@ -56,10 +56,10 @@ class SignedAtHeight:
 
     contents: dict[tuple[int, int], bytes] = field(default_factory=dict)
     prepared: PreparedBlock | None = None
-    draft: tuple[int, Draft] | None = None
+    draft: tuple[int, ProposalDraft] | None = None
 
     @property
-    def left_before(self) -> int:
+    def highest_requested_round(self) -> int:
         """The highest round asked for by a round change: rounds below it have been left."""
         return max((round_ for code, round_ in self.contents if code == ROUND_CHANGE), default=0)
 
@@ -73,7 +73,7 @@ class SignedAtHeight:
         """What was signed for (code, round), if anything."""
         return self.contents.get((code, round_))
 
-    def signed_draft(self, round_: int) -> Draft | None:
+    def signed_draft(self, round_: int) -> ProposalDraft | None:
         """What was proposed in `round_`, if its proposal was signed and its block recorded."""
         if self.draft is None or self.draft[0] != round_ or self.draft[1].digest != self.digest(PROPOSAL, round_):
             return None
@@ -118,16 +118,16 @@ class Journal:
         """
         sequence, round_ = payload.round_id.sequence, payload.round_id.round
         if sequence <= self._finished:
-            raise Contradiction(f"block {sequence} is final")
+            raise ContradictionError(f"block {sequence} is final")
         if self._loss is not None:
-            raise Contradiction(f"what was signed before is not known: {self._loss}")
+            raise ContradictionError(f"what was signed before is not known: {self._loss}")
         if sequence <= self._floor:
-            raise Contradiction(f"another message may have been signed for block {sequence} and forgotten")
+            raise ContradictionError(f"another message may have been signed for block {sequence} and forgotten")
         signed = self.at(sequence)
         content = _content(payload)
         before = signed.digest(payload.code, round_)
         if before is not None and before != content:
-            raise Contradiction(f"another message of this kind was signed for {payload.round_id}")
+            raise ContradictionError(f"another message of this kind was signed for {payload.round_id}")
         if before is None:
             self._check_left(signed, payload)
             self._check_vote(signed, payload, content)
@@ -141,7 +141,7 @@ class Journal:
         self._remember_prepared(prepared)
         return rlp.encode([_PREPARED, prepared.encode()])
 
-    def record_draft(self, round_id: RoundId, draft: Draft) -> bytes:
+    def record_draft(self, round_id: RoundId, draft: ProposalDraft) -> bytes:
         """The record to make durable before the proposal of `draft` is signed."""
         self._heights.setdefault(round_id.sequence, SignedAtHeight()).draft = (round_id.round, draft)
         return rlp.encode([_DRAFT, *round_id.fields(), draft.encode()])
@@ -149,9 +149,9 @@ class Journal:
     def record_loss(self, reason: str) -> bytes:
         """The record to make durable when records turn out to be missing. Nothing is signed until it is settled."""
         self._loss = reason
-        return loss_record(reason)
+        return encode_loss(reason)
 
-    def settle_loss(self, floor: int) -> bytes:
+    def resolve_loss(self, floor: int) -> bytes:
         """The record to make durable before anything is signed after a loss: nothing up to height `floor` ever will be."""
         self._loss, self._floor = None, floor
         return rlp.encode([_FLOOR, rlp.scalar(floor)])
@@ -164,7 +164,7 @@ class Journal:
         if self._floor > self._finished:
             records.append(rlp.encode([_FLOOR, rlp.scalar(self._floor)]))
         if self._loss is not None:
-            records.append(loss_record(self._loss))
+            records.append(encode_loss(self._loss))
         for height, signed in sorted(self._heights.items()):
             if signed.prepared is not None:
                 records.append(rlp.encode([_PREPARED, signed.prepared.encode()]))
@@ -177,14 +177,16 @@ class Journal:
     # -- rules ---------------------------------------------------------------------------------------------------
 
     def _check_left(self, signed: SignedAtHeight, payload: Payload) -> None:
-        if payload.round_id.round < signed.left_before:
-            raise Contradiction(f"round {signed.left_before} was asked for, {payload.round_id} is behind it")
+        if payload.round_id.round < signed.highest_requested_round:
+            raise ContradictionError(
+                f"round {signed.highest_requested_round} was asked for, {payload.round_id} is behind it"
+            )
 
     def _check_vote(self, signed: SignedAtHeight, payload: Payload, content: bytes) -> None:
         """A prepare and a commit of one round are for one block."""
         other = {PREPARE: COMMIT, COMMIT: PREPARE}.get(payload.code)
         if other is not None and signed.digest(other, payload.round_id.round) not in (None, content):
-            raise Contradiction(f"another block was prepared or committed in {payload.round_id}")
+            raise ContradictionError(f"another block was prepared or committed in {payload.round_id}")
 
     def _check_commit(self, signed: SignedAtHeight, payload: Payload) -> None:
         """A commit is remembered by its proof: after a restart its author shows the block in its round changes."""
@@ -192,13 +194,15 @@ class Journal:
             return
         shown = None if signed.prepared is None else signed.prepared.certificate.proposal.payload
         if shown is None or (shown.round_id, shown.digest) != (payload.round_id, payload.digest):
-            raise Contradiction(f"the block to commit in {payload.round_id} has not been recorded as prepared")
+            raise ContradictionError(f"the block to commit in {payload.round_id} has not been recorded as prepared")
 
     def _check_prepared(self, signed: SignedAtHeight, payload: Payload) -> None:
         if not isinstance(payload, RoundChangePayload) or signed.prepared is None:
             return
         if payload.certificate is None or payload.certificate.round < signed.prepared.round:
-            raise Contradiction(f"a block prepared in round {signed.prepared.round} is missing from the round change")
+            raise ContradictionError(
+                f"a block prepared in round {signed.prepared.round} is missing from the round change"
+            )
 
     # -- memory --------------------------------------------------------------------------------------------------
 
@@ -213,7 +217,7 @@ class Journal:
     def _replay(self, fields: RlpFields) -> None:
         kind = fields.bytes("kind")
         if kind == _SIGNED:
-            code, round_id = fields.scalar("code", 1), RoundId.take(fields)
+            code, round_id = fields.scalar("code", 1), RoundId.from_fields(fields)
             if round_id.sequence > self._finished:
                 self._remember(code, round_id, fields.bytes("content"))
         elif kind == _PREPARED:
@@ -221,13 +225,13 @@ class Journal:
             if prepared.height > self._finished:
                 self._remember_prepared(prepared)
         elif kind == _DRAFT:
-            round_id = RoundId.take(fields)
+            round_id = RoundId.from_fields(fields)
             if round_id.sequence > self._finished:
-                self.record_draft(round_id, Draft.decode(fields.bytes("draft")))
+                self.record_draft(round_id, ProposalDraft.decode(fields.bytes("draft")))
         elif kind == _LOST:
             self._loss = fields.bytes("reason").decode("utf-8", "replace")
         elif kind == _FLOOR:
-            self.settle_loss(fields.scalar("number", 8))
+            self.resolve_loss(fields.scalar("number", 8))
         else:
             self.head_changed(fields.scalar("number", 8))
 

@@ -16,10 +16,10 @@ from enum import Enum
 
 from lacnode.consensus.quorum import quorum
 
-MEETING_MS = 10_000
+MAX_MEETING_MS = 10_000
 """How long a validator without a known loss waits for as many others as are needed, when it has met some."""
 
-PASSING_MS = 5_000
+MAX_PASSING_MS = 5_000
 """How long a validator that was far behind, without a known loss, waits for blocks to be decided without it."""
 
 FORGOTTEN_BLOCKS = 2
@@ -31,7 +31,7 @@ FAR_BEHIND_BLOCKS = 2
 """A head so far below another validator's may be an old copy's. Validators that stop together differ by one block."""
 
 
-class Stage(Enum):
+class ResumptionStage(Enum):
     """What a validator that does not sign yet waits for."""
 
     MEMBERSHIP = "to be a validator"
@@ -41,7 +41,7 @@ class Stage(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class NetworkObservation:
     """What a validator sees at one moment: its own head's number, the validators after it (20-byte addresses), and the head
     number that each connected validator claims."""
 
@@ -50,7 +50,7 @@ class Surroundings:
     claimed_heads: Mapping[bytes, int]
 
 
-def others_needed(validators: int, head: int, *, is_late: bool = False) -> int:
+def required_other_validators(validators: int, head: int, *, is_late: bool = False) -> int:
     """How many other validators have to be met before a validator of `validators` on block `head` signs. Before block 1,
     and unless it is late, it is all of them: validators that lost their data are a quorum without memory
     (docs/adr/0005-meet-before-block-1.md)."""
@@ -59,7 +59,7 @@ def others_needed(validators: int, head: int, *, is_late: bool = False) -> int:
     return min(validators - quorum(validators) + 1, quorum(validators) - 1)
 
 
-class Resumption:
+class SigningResumption:
     """One start of the validator at `address`. `has_loss` says that records of its journal are missing, `floor` up to which
     height it must not sign for that reason (-1 for none)."""
 
@@ -72,7 +72,7 @@ class Resumption:
         self._may_sign = False
         self._waits_until_ms: int | None = None
         self._waits_for = -1
-        self.stage = Stage.MEMBERSHIP
+        self.stage = ResumptionStage.MEMBERSHIP
         self.waiting_for = "it is no validator yet"
         """What is missing before this validator signs, in words."""
 
@@ -80,40 +80,40 @@ class Resumption:
     def may_sign(self) -> bool:
         return self._may_sign
 
-    def look(self, around: Surroundings, now_ms: int) -> int | None:
+    def observe(self, observation: NetworkObservation, now_ms: int) -> int | None:
         """Take in what can be seen at `now_ms` (monotonic). After a loss, once the others were met, the floor to record: the
         highest height at which something may have been signed and forgotten. None otherwise."""
-        if self._may_sign or self._address not in around.validators:
+        if self._may_sign or self._address not in observation.validators:
             return None
         if self._since_ms is None:
             self._since_ms = now_ms
-        others = set(around.validators) - {self._address}
-        heads = {address: head for address, head in around.claimed_heads.items() if address in others}
-        self._was_far_behind |= any(head >= around.head + FAR_BEHIND_BLOCKS for head in heads.values())
+        others = set(observation.validators) - {self._address}
+        heads = {address: head for address, head in observation.claimed_heads.items() if address in others}
+        self._was_far_behind |= any(head >= observation.head + FAR_BEHIND_BLOCKS for head in heads.values())
         settled: int | None = None
         if self._has_loss:
-            if not self._has_met(around, heads, now_ms):
+            if not self._has_met(observation, heads, now_ms):
                 return None
-            settled = self._floor = around.head + FORGOTTEN_BLOCKS
+            settled = self._floor = observation.head + FORGOTTEN_BLOCKS
             self._has_loss = self._was_far_behind = False
-        if self._floor > around.head:
-            self._wait(Stage.FORGOTTEN, f"block {self._floor} has to be decided without this validator")
-        elif self._has_met(around, heads, now_ms):
-            self._sign_after_blocks(around.head, now_ms)
+        if self._floor > observation.head:
+            self._wait(ResumptionStage.FORGOTTEN, f"block {self._floor} has to be decided without this validator")
+        elif self._has_met(observation, heads, now_ms):
+            self._sign_after_blocks(observation.head, now_ms)
         return settled
 
-    def _has_met(self, around: Surroundings, heads: Mapping[bytes, int], now_ms: int) -> bool:
+    def _has_met(self, observation: NetworkObservation, heads: Mapping[bytes, int], now_ms: int) -> bool:
         """Whether enough others are not above our head; or, without a loss, all that could be met in a while, if any."""
         if self._waits_until_ms is not None:
             return True
-        level = sum(head <= around.head for head in heads.values())
+        level = sum(head <= observation.head for head in heads.values())
         assert self._since_ms is not None
-        is_late = now_ms - self._since_ms >= MEETING_MS and not self._has_loss
-        needed = others_needed(len(around.validators), around.head, is_late=is_late)
+        is_late = now_ms - self._since_ms >= MAX_MEETING_MS and not self._has_loss
+        needed = required_other_validators(len(observation.validators), observation.head, is_late=is_late)
         if level >= needed or (is_late and heads and level == len(heads)):
             return True
-        what = f"{needed} other validators have to be met whose heads are not above {around.head}, and {level} are"
-        self._wait(Stage.MEETING, what)
+        what = f"{needed} other validators have to be met whose heads are not above {observation.head}, and {level} are"
+        self._wait(ResumptionStage.MEETING, what)
         return False
 
     def _sign_after_blocks(self, head: int, now_ms: int) -> None:
@@ -122,11 +122,11 @@ class Resumption:
         if not self._was_far_behind:
             self._may_sign = True
         elif self._waits_until_ms is None:
-            self._waits_until_ms, self._waits_for = now_ms + PASSING_MS, head + FORGOTTEN_BLOCKS
-            what = f"the network was ahead: block {self._waits_for} or {PASSING_MS // 1000} s have to pass"
-            self._wait(Stage.PASSING, what)
+            self._waits_until_ms, self._waits_for = now_ms + MAX_PASSING_MS, head + FORGOTTEN_BLOCKS
+            what = f"the network was ahead: block {self._waits_for} or {MAX_PASSING_MS // 1000} s have to pass"
+            self._wait(ResumptionStage.PASSING, what)
         else:
             self._may_sign = head >= self._waits_for or now_ms >= self._waits_until_ms
 
-    def _wait(self, stage: Stage, what: str) -> None:
+    def _wait(self, stage: ResumptionStage, what: str) -> None:
         self.stage, self.waiting_for = stage, what

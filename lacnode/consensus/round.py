@@ -6,15 +6,15 @@ fit it are dropped. The first message of an author stays.
 
 from enum import Enum
 
-from lacnode.consensus.messages import Proposal
-from lacnode.consensus.payloads import (
+from lacnode.consensus.ibft_messages import Proposal
+from lacnode.consensus.ibft_payloads import (
     CommitPayload,
     PreparedCertificate,
     PreparePayload,
     SignedPayload,
 )
-from lacnode.consensus.prepared import PreparedBlock
-from lacnode.consensus.validation import Committee, MessageRefused, check_commit, check_prepare
+from lacnode.consensus.message_validation import Committee, MessageRefusedError, check_commit, check_prepare
+from lacnode.consensus.prepared_block import PreparedBlock
 
 
 class Phase(Enum):
@@ -88,7 +88,7 @@ class Round:
             if self.digest is not None:
                 try:
                     check_prepare(self._committee, signed, self.id, self.digest)
-                except MessageRefused as refusal:
+                except MessageRefusedError as refusal:
                     return str(refusal)
             self.prepares[signed.author] = signed
         return None
@@ -99,7 +99,7 @@ class Round:
             if self.digest is not None:
                 try:
                     check_commit(self._committee, signed, self.id, self.digest)
-                except MessageRefused as refusal:
+                except MessageRefusedError as refusal:
                     return str(refusal)
             self.commits[signed.author] = signed
         return None

@@ -26,7 +26,7 @@ class NodeKey:
     address: bytes
 
     @classmethod
-    def of(cls, private_key: bytes) -> "NodeKey":
+    def from_private_key(cls, private_key: bytes) -> "NodeKey":
         """The key of 32 private bytes; ValueError outside 1 .. order-1."""
         if len(private_key) != 32 or not 0 < int.from_bytes(private_key) < CURVE_ORDER:
             raise ValueError("a private key is 32 bytes, between 1 and the curve's order")
@@ -38,7 +38,7 @@ class NodeKey:
         """A new random key."""
         while True:
             try:
-                return cls.of(secrets.token_bytes(32))
+                return cls.from_private_key(secrets.token_bytes(32))
             except ValueError:
                 continue
 
@@ -52,7 +52,7 @@ def load_node_key(path: Path) -> NodeKey:
     except (OSError, UnicodeDecodeError) as error:
         raise KeyFileError(f"Private key cannot be loaded from file {path}: {_reason(error)}") from None
     try:
-        return NodeKey.of(from_hex(text.strip()))
+        return NodeKey.from_private_key(from_hex(text.strip()))
     except ValueError:
         raise KeyFileError(
             f"Private key cannot be loaded from file {path}: expected one line of 64 hexadecimal digits, "

@@ -13,7 +13,7 @@ from lacnode.primitives.transaction import Transaction
 
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 HALF_CURVE_ORDER = CURVE_ORDER // 2
-SIGNATURE_SIZE = 65
+SIGNATURE_BYTES = 65
 
 _RECENT_SENDERS = RecentSenders()
 
@@ -29,7 +29,7 @@ def sign(digest: bytes, private_key: bytes) -> bytes:
 
 def recover(digest: bytes, signature: bytes) -> bytes:
     """The 64-byte public key (X || Y) that signed the 32-byte `digest`; SignatureError if there is none."""
-    if len(signature) != SIGNATURE_SIZE or signature[64] > 1:
+    if len(signature) != SIGNATURE_BYTES or signature[64] > 1:
         raise SignatureError("a signature of 65 bytes ending in 0 or 1 was expected")
     try:
         point = coincurve.PublicKey.from_signature_and_message(signature, digest, hasher=None)
@@ -64,7 +64,7 @@ def is_low_s(signature: bytes) -> bool:
     return int.from_bytes(signature[32:64]) <= HALF_CURVE_ORDER
 
 
-def sender_of(transaction: Transaction) -> bytes:
+def recover_sender(transaction: Transaction) -> bytes:
     """The 20-byte address that signed `transaction`; SignatureError for a malformed or high-s signature. The last ones are
     remembered."""
     known = _RECENT_SENDERS.get(transaction.hash)

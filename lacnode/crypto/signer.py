@@ -10,7 +10,7 @@ from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import sign
 
 
-class SignerUnavailable(Exception):
+class SignerUnavailableError(Exception):
     """The key's keeper did not answer. The message is not sent; the state machine goes on."""
 
 
@@ -23,7 +23,7 @@ class Signer(Protocol):
         ...
 
     def sign(self, digest: bytes) -> bytes:
-        """The 65-byte low-s signature `r || s || v` of a 32-byte digest; SignerUnavailable if it cannot be had."""
+        """The 65-byte low-s signature `r || s || v` of a 32-byte digest; SignerUnavailableError if it cannot be had."""
         ...
 
 

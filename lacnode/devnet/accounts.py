@@ -9,19 +9,21 @@ from lacnode.crypto.node_key import NodeKey
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
 
-BALANCE = 10**27
+BALANCE_WEI = 10**27
 """Wei that each account starts with: a billion ether."""
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class DevnetAccount:
     """A funded account: hexadecimal address and private key, `0x` each."""
 
     address: str
     private_key: str
 
 
-def funded_accounts(count: int = 5) -> tuple[Account, ...]:
+def funded_accounts(count: int = 5) -> tuple[DevnetAccount, ...]:
     """The first `count` accounts."""
-    keys = (NodeKey.of(keccak256(b"lacnode devnet account %d" % number)) for number in range(1, count + 1))
-    return tuple(Account(to_hex(key.address), to_hex(key.private_key)) for key in keys)
+    keys = (
+        NodeKey.from_private_key(keccak256(b"lacnode devnet account %d" % number)) for number in range(1, count + 1)
+    )
+    return tuple(DevnetAccount(to_hex(key.address), to_hex(key.private_key)) for key in keys)

@@ -16,18 +16,18 @@ import trio
 
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.crypto.node_key import NodeKey
-from lacnode.devnet.accounts import Account, funded_accounts
-from lacnode.devnet.genesis import devnet_genesis
-from lacnode.devnet.ports import NodePorts, node_ports
-from lacnode.node.config import NodeConfig, P2pSettings
+from lacnode.devnet.accounts import DevnetAccount, funded_accounts
+from lacnode.devnet.devnet_genesis import devnet_genesis
+from lacnode.devnet.devnet_ports import NodePorts, node_ports
+from lacnode.node.configuration import NodeConfig, P2pSettings
 from lacnode.node.logs import configure_logs
-from lacnode.node.node import Node, Parts
+from lacnode.node.node import Node, NodeResources
 from lacnode.p2p.wire.enode import Enode
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc.settings import HttpSettings, WebSocketSettings
 from lacnode.storage.consensus_log import MemoryConsensusLog
 from lacnode.storage.memory_database import MemoryDatabase
-from lacnode.txpool.settings import PoolSettings
+from lacnode.txpool.pool_settings import PoolSettings
 
 GROUPS = ("ADMIN", "ETH", "IBFT", "LAC", "NET", "TXPOOL", "WEB3")
 NOWHERE = Path("in-memory")
@@ -39,7 +39,7 @@ class MemoryNetwork:
     """Nodes that have been built and not started, and the accounts of their genesis."""
 
     nodes: tuple[Node, ...]
-    accounts: tuple[Account, ...]
+    accounts: tuple[DevnetAccount, ...]
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled; started once every port is open."""
@@ -84,7 +84,7 @@ def build_network(validators: int, block_period: float, port_offset: int) -> Mem
     nodes = []
     for key, place in zip(keys, ports, strict=True):
         others = tuple(enode for enode in enodes if enode.id != key.public_key)
-        parts = Parts(spec, key, MemoryDatabase(), MemoryConsensusLog())
+        parts = NodeResources(spec, key, MemoryDatabase(), MemoryConsensusLog())
         nodes.append(Node(_config(place, others), parts))
     return MemoryNetwork(tuple(nodes), accounts)
 

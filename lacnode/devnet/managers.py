@@ -9,19 +9,19 @@ from collections.abc import Collection, Iterable, Mapping
 
 from lacnode.devnet.manifest import DevnetError, DevnetNode
 from lacnode.devnet.processes import log_tail
-from lacnode.privacy.keys import from_text
-from lacnode.privacy.manager.cbor import CborError
-from lacnode.privacy.manager.network_view import NetworkView, decode_view, encode_view
-from lacnode.privacy.manager.peer_paths import PARTY_INFO
+from lacnode.privacy.keys import from_base64
+from lacnode.privacy.manager.cbor_records import CborError
+from lacnode.privacy.manager.orion_party_info import PartyInfo, decode_orion_party_info, encode_orion_party_info
+from lacnode.privacy.manager.peer_paths import PARTY_INFO_PATH
 
-NOTHING = encode_view(NetworkView(None))
-MAX_VIEW = 1024 * 1024
+EMPTY_PARTY_INFO = encode_orion_party_info(PartyInfo(None))
+MAX_PARTY_INFO_REPLY_BYTES = 1024 * 1024
 ANSWER_SECONDS, POLL_SECONDS = 5.0, 0.02
 
 
 def wait_for_managers(nodes: Iterable[DevnetNode], seconds: float) -> None:
     """Return once the manager of every node that has one knows where the others are; DevnetError after `seconds`."""
-    members = {node: from_text(node.privacy_key) for node in nodes if node.privacy_key is not None}
+    members = {node: from_base64(node.privacy_key) for node in nodes if node.privacy_key is not None}
     deadline = time.monotonic() + seconds
     for node in members:
         while strangers := _strangers(node, members):
@@ -43,8 +43,8 @@ def _strangers(node: DevnetNode, members: Mapping[DevnetNode, bytes]) -> list[st
 def _known_keys(port: int) -> Collection[bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
     try:
-        connection.request("POST", PARTY_INFO, NOTHING, {"Content-Type": "application/cbor"})
-        return decode_view(connection.getresponse().read(MAX_VIEW)).keys
+        connection.request("POST", PARTY_INFO_PATH, EMPTY_PARTY_INFO, {"Content-Type": "application/cbor"})
+        return decode_orion_party_info(connection.getresponse().read(MAX_PARTY_INFO_REPLY_BYTES)).keys
     except (OSError, http.client.HTTPException, CborError):
         return ()
     finally:

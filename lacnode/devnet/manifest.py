@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lacnode.crypto.node_key import NodeKey, save_node_key
-from lacnode.devnet.accounts import Account, funded_accounts
-from lacnode.devnet.genesis import CHAIN_ID, devnet_genesis
-from lacnode.devnet.ports import MAX_NODES, NodePorts, node_ports
-from lacnode.devnet.privacy import make_manager_key, privacy_settings, write_manager_config
+from lacnode.devnet.accounts import DevnetAccount, funded_accounts
+from lacnode.devnet.devnet_genesis import CHAIN_ID, devnet_genesis
+from lacnode.devnet.devnet_ports import MAX_DEVNET_NODES, NodePorts, node_ports
+from lacnode.devnet.manager_files import make_manager_key, privacy_settings, write_manager_config
 from lacnode.primitives.hexadecimal import address_from_hex, from_hex, to_hex
-from lacnode.storage.whole_file import replace_text
+from lacnode.storage.atomic_file import replace_text
 
 FILE_NAME = "devnet.json"
 FORMAT = 1
@@ -93,7 +93,7 @@ class DevnetNode:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class NetworkShape:
     """How many nodes of each role a devnet begins with, and whether contracts decide who may connect and send."""
 
     validators: int = 4
@@ -122,7 +122,7 @@ class Manifest:
     permissioned: bool
     flexible_groups: bool
     nodes: tuple[DevnetNode, ...]
-    accounts: tuple[Account, ...]
+    accounts: tuple[DevnetAccount, ...]
 
     @property
     def genesis_file(self) -> Path:
@@ -133,7 +133,7 @@ class Manifest:
         """The private key of the first account, which may change the rules of a permissioned devnet."""
         return self.path / "admin.key"
 
-    def of_role(self, *roles: str) -> list[DevnetNode]:
+    def nodes_with_role(self, *roles: str) -> list[DevnetNode]:
         """The nodes with one of `roles`."""
         return [node for node in self.nodes if node.role in roles]
 
@@ -159,7 +159,7 @@ def load_manifest(path: Path) -> Manifest | None:
             permissioned=bool(document["permissioned"]),
             flexible_groups=bool(document.get("flexible_groups", False)),
             nodes=tuple(DevnetNode(**node) for node in document["nodes"]),
-            accounts=tuple(Account(**account) for account in document["accounts"]),
+            accounts=tuple(DevnetAccount(**account) for account in document["accounts"]),
         )
     except FileNotFoundError:
         return None
@@ -167,7 +167,7 @@ def load_manifest(path: Path) -> Manifest | None:
         raise DevnetError(f"{file} is damaged ({error}); remove {path} to start anew") from None
 
 
-def check_network(shape: Shape, block_period: float) -> None:
+def check_network(shape: NetworkShape, block_period: float) -> None:
     """Raise DevnetError unless a devnet may have that shape and that many seconds between blocks."""
     for name, count, least in (
         ("validators", shape.validators, 1),
@@ -175,17 +175,17 @@ def check_network(shape: Shape, block_period: float) -> None:
         ("writers", shape.writers, 0),
         ("observers", shape.observers, 0),
     ):
-        if not least <= count <= MAX_NODES:
-            raise DevnetError(f"--{name} must be between {least} and {MAX_NODES}, not {count}")
-    if len(shape.roles()) > MAX_NODES:
-        raise DevnetError(f"a devnet holds at most {MAX_NODES} nodes, and {len(shape.roles())} were asked for")
+        if not least <= count <= MAX_DEVNET_NODES:
+            raise DevnetError(f"--{name} must be between {least} and {MAX_DEVNET_NODES}, not {count}")
+    if len(shape.roles()) > MAX_DEVNET_NODES:
+        raise DevnetError(f"a devnet holds at most {MAX_DEVNET_NODES} nodes, and {len(shape.roles())} were asked for")
     if shape.flexible_groups and not shape.privacy:
         raise DevnetError("--flexible-groups needs --privacy")
     if not 0.05 <= block_period <= 3600:
         raise DevnetError(f"--block-period must be between 0.05 and 3600 seconds, not {block_period}")
 
 
-def make_devnet(path: Path, shape: Shape, block_period: float, port_offset: int) -> Manifest:
+def make_devnet(path: Path, shape: NetworkShape, block_period: float, port_offset: int) -> Manifest:
     """Make keys, genesis, configuration and manifest under `path`."""
     roles = shape.roles()
     keys = [NodeKey.generate() for _ in roles]
@@ -211,7 +211,7 @@ def make_devnet(path: Path, shape: Shape, block_period: float, port_offset: int)
         _add_permissions(genesis, manifest)
     path.mkdir(parents=True, exist_ok=True)
     manifest.genesis_file.write_text(json.dumps(genesis, indent=2) + "\n", "utf-8")
-    save_node_key(manifest.admin_key_file, NodeKey.of(from_hex(manifest.accounts[0].private_key)))
+    save_node_key(manifest.admin_key_file, NodeKey.from_private_key(from_hex(manifest.accounts[0].private_key)))
     for node, key in zip(nodes, keys, strict=True):
         write_node_files(manifest, node, key)
     _write_manifest(manifest)
@@ -252,12 +252,12 @@ def _static_nodes(manifest: Manifest, node: DevnetNode) -> list[DevnetNode]:
     """Validators know each other, so that a network is up at once; everybody else finds its way from a boot node."""
     if node.role != "validator":
         return []
-    return [other for other in manifest.of_role("validator") if other.name != node.name]
+    return [other for other in manifest.nodes_with_role("validator") if other.name != node.name]
 
 
 def _bootnodes(manifest: Manifest, node: DevnetNode) -> list[DevnetNode]:
     """The boot nodes; the first validator where there are none. Nodes that join find everybody through them."""
-    boots = manifest.of_role("boot") or manifest.of_role("validator")[:1]
+    boots = manifest.nodes_with_role("boot") or manifest.nodes_with_role("validator")[:1]
     return [boot for boot in boots if boot.name != node.name]
 
 
@@ -267,8 +267,8 @@ def join_devnet(manifest: Manifest, name: str) -> tuple[Manifest, DevnetNode]:
         raise DevnetError(f"{name!r} is no name for a node: letters, digits, - and _ are")
     if any(node.name == name for node in manifest.nodes):
         raise DevnetError(f"there is a node called {name} already")
-    if len(manifest.nodes) == MAX_NODES:
-        raise DevnetError(f"a devnet holds at most {MAX_NODES} nodes")
+    if len(manifest.nodes) == MAX_DEVNET_NODES:
+        raise DevnetError(f"a devnet holds at most {MAX_DEVNET_NODES} nodes")
     ports = node_ports(len(manifest.nodes), manifest.port_offset)
     if not ports.are_free():
         raise DevnetError(f"{name} would listen on {', '.join(map(str, ports))}, and one of them is in use")

@@ -28,7 +28,7 @@ NODE_RULES = bytes.fromhex("9998".rjust(40, "0"))
 ADMIN = bytes.fromhex("9997".rjust(40, "0"))
 """The ingresses are where every LACChain network has them; the others stand beside them."""
 
-GAS = 20_000_000
+SETUP_GAS = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class _Workshop:
         storage and returns the code to keep."""
         self._code[address] = artifact(name).bytecode + argument
         self._storage[address] = {}
-        self._code[address] = self._execute(address, b"", SOMEBODY)
+        self._code[address] = self._execute(address, b"", ANY_ADDRESS)
 
     def call(self, contract: bytes, signature: str, values: tuple[object, ...], sender: bytes) -> None:
         """Have `sender` change `contract`."""
@@ -141,7 +141,9 @@ class _Workshop:
         root, made = engine.genesis_state()
         nodes.update(made)
         header = spec.genesis.header(root)
-        result = engine.call(root, header, CallRequest(sender=sender, to=contract, gas=GAS, data=data), _no_ancestor)
+        result = engine.call(
+            root, header, CallRequest(sender=sender, to=contract, gas=SETUP_GAS, data=data), _no_ancestor
+        )
         if not result.success:
             raise AssertionError(f"set-up of {to_hex(contract)} failed: {result.halt}, 0x{result.output.hex()}")
         block = engine.open_block(root, header, _no_ancestor)
@@ -162,7 +164,7 @@ class _Workshop:
                     self._storage[address].pop(slot, None)
 
 
-SOMEBODY = bytes(19) + b"\x01"
+ANY_ADDRESS = bytes(19) + b"\x01"
 """Runs the constructors, which do not look at it."""
 
 
@@ -170,14 +172,14 @@ def _genesis(alloc: Mapping[str, object]) -> dict[str, object]:
     return {
         "config": {"chainId": 1, "berlinBlock": 0, "contractSizeLimit": 1_000_000, "ibft2": {}},
         "difficulty": "0x1",
-        "gasLimit": hex(GAS),
+        "gasLimit": hex(SETUP_GAS),
         "alloc": alloc,
     }
 
 
 def _transaction(contract: bytes, data: bytes) -> Transaction:
     """A free transaction that nobody has signed: the sender is said where it is executed."""
-    fields: list[rlp.RlpValue] = [b"", b"", rlp.scalar(GAS), contract, b"", data]
+    fields: list[rlp.RlpValue] = [b"", b"", rlp.scalar(SETUP_GAS), contract, b"", data]
     return Transaction.decode(sign_payload(LEGACY, fields, 27, 1, 1))
 
 

@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from lacnode.devnet.manifest import DevnetError, DevnetNode, Manifest
-from lacnode.rpc.client import NodeSilent, call_all
-from lacnode.storage.whole_file import replace_text
+from lacnode.rpc.json_rpc_client import NodeUnreachableError, call_all
+from lacnode.storage.atomic_file import replace_text
 
 STOP_SECONDS = 20.0
 """How long a node may take to stop before it is killed, and to pause."""
@@ -27,7 +27,7 @@ KILL_SECONDS = 20.0
 POLL_SECONDS = 0.02
 
 
-def pid_of(node: DevnetNode) -> int | None:
+def find_pid(node: DevnetNode) -> int | None:
     """The process id of `node` if it runs (paused counts), else None."""
     try:
         pid = int(node.pid_file.read_text("ascii"))
@@ -41,7 +41,7 @@ def pid_of(node: DevnetNode) -> int | None:
 
 def start(node: DevnetNode) -> None:
     """Start `node`; DevnetError if it already runs."""
-    if pid_of(node) is not None:
+    if find_pid(node) is not None:
         raise DevnetError(f"{node.name} already runs")
     with node.log_file.open("ab") as log:
         process = subprocess.Popen(
@@ -56,7 +56,7 @@ def start(node: DevnetNode) -> None:
 
 def stop_all(nodes: Iterable[DevnetNode]) -> None:
     """Ask every node to stop, wait, and kill what has not stopped in time; DevnetError if one is not gone even so."""
-    running = [(node, pid) for node in nodes if (pid := pid_of(node)) is not None]
+    running = [(node, pid) for node in nodes if (pid := find_pid(node)) is not None]
     for _, pid in running:
         _signal(pid, signal.SIGTERM)
         _signal(pid, signal.SIGCONT)
@@ -94,7 +94,7 @@ def resume(node: DevnetNode) -> None:
 
 def is_paused(node: DevnetNode) -> bool:
     """Whether the node runs but has been paused."""
-    pid = pid_of(node)
+    pid = find_pid(node)
     return pid is not None and _state(pid)[0] == "T"
 
 
@@ -129,7 +129,7 @@ def wait_for_block(
             progress(f"{node.name} has block {number}")
             waiting.pop(0)
             continue
-        if pid_of(node) is None:
+        if find_pid(node) is None:
             raise DevnetError(f"{node.name} stopped while starting:\n{log_tail(node)}")
         if time.monotonic() > deadline:
             raise DevnetError(
@@ -142,7 +142,7 @@ def _height(node: DevnetNode) -> int:
     """The head of `node`, -1 while it does not answer; a stranger that sits on its port does not answer for it."""
     try:
         number, enode = call_all(node.rpc_url, [("eth_blockNumber", []), ("net_enode", [])])
-    except NodeSilent:
+    except NodeUnreachableError:
         return -1
     is_ours = isinstance(enode, str) and node.node_id in enode
     return int(number, 16) if is_ours and isinstance(number, str) else -1
@@ -159,7 +159,7 @@ def log_tail(node: DevnetNode, lines: int = 15) -> str:
 
 
 def _running_pid(node: DevnetNode) -> int:
-    pid = pid_of(node)
+    pid = find_pid(node)
     if pid is None:
         raise DevnetError(f"{node.name} does not run")
     return pid
@@ -175,7 +175,7 @@ def _signal(pid: int, number: signal.Signals) -> None:
 def _wait_until_gone(node: DevnetNode, deadline: float) -> bool:
     def is_gone() -> bool:
         _reap_children()
-        return pid_of(node) is None
+        return find_pid(node) is None
 
     return _comes_true(is_gone, deadline)
 

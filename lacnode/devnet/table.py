@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from lacnode.devnet.manifest import DevnetNode
-from lacnode.devnet.processes import is_paused, pid_of
-from lacnode.rpc.client import NodeSilent, call_all
+from lacnode.devnet.processes import find_pid, is_paused
+from lacnode.rpc.json_rpc_client import NodeUnreachableError, call_all
 
-RATE_WINDOW = 10.0
+RATE_WINDOW_SECONDS = 10.0
 """Seconds over which blocks a second are averaged."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class NodeRow:
     """What one node says of itself now. Everything but the state is None while it does not answer."""
 
     node: DevnetNode
@@ -28,12 +28,12 @@ class Row:
     pending: int | None = None
 
 
-def read_row(node: DevnetNode, timeout: float = 1.0) -> Row:
+def read_row(node: DevnetNode, timeout: float = 1.0) -> NodeRow:
     """Ask `node`."""
-    if pid_of(node) is None:
-        return Row(node, "down")
+    if find_pid(node) is None:
+        return NodeRow(node, "down")
     if is_paused(node):
-        return Row(node, "paused")
+        return NodeRow(node, "paused")
     calls: list[tuple[str, list[object]]] = [
         ("eth_blockNumber", []),
         ("net_peerCount", []),
@@ -42,9 +42,9 @@ def read_row(node: DevnetNode, timeout: float = 1.0) -> Row:
     ]
     try:
         height, peers, pool, consensus = call_all(node.rpc_url, calls, timeout)
-    except NodeSilent:
-        return Row(node, "starting")
-    return Row(
+    except NodeUnreachableError:
+        return NodeRow(node, "starting")
+    return NodeRow(
         node,
         "up",
         height=_quantity(height),
@@ -56,25 +56,25 @@ def read_row(node: DevnetNode, timeout: float = 1.0) -> Row:
 
 
 class BlockRate:
-    """Blocks a second over the last `RATE_WINDOW` seconds, per node."""
+    """Blocks a second over the last `RATE_WINDOW_SECONDS` seconds, per node."""
 
     def __init__(self) -> None:
         self._seen: dict[str, deque[tuple[float, int]]] = {}
 
-    def add(self, row: Row) -> float | None:
+    def add(self, row: NodeRow) -> float | None:
         """Take note of the row's height; the rate, once there is one."""
         if row.height is None:
             return None
         now = time.monotonic()
         seen = self._seen.setdefault(row.node.name, deque())
         seen.append((now, row.height))
-        while seen[0][0] < now - RATE_WINDOW:
+        while seen[0][0] < now - RATE_WINDOW_SECONDS:
             seen.popleft()
         (first_time, first_height), (last_time, last_height) = seen[0], seen[-1]
         return (last_height - first_height) / (last_time - first_time) if last_time > first_time else None
 
 
-def render(rows: Sequence[Row], rates: Sequence[float | None]) -> Table:
+def render(rows: Sequence[NodeRow], rates: Sequence[float | None]) -> Table:
     """The table that `make devnet` shows."""
     table = Table(box=None, pad_edge=False)
     for name in ("node", "role", "address", "state"):

@@ -11,14 +11,14 @@ from typing import Protocol
 from lacnode.chainspec.spec import GenesisAccount
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.overrides import Overrides
-from lacnode.evm.private import PrivateMessage, PrivateResult
-from lacnode.evm.rejection import RejectionReason, TransactionRejected
+from lacnode.evm.private_message import PrivateMessage, PrivateResult
+from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.primitives.access_list import AccessListEntry
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.receipt import Receipt
 from lacnode.primitives.transaction import Transaction
 
-__all__ = ["RejectionReason", "TransactionRejected"]
+__all__ = ["RejectionReason", "TransactionRejectedError"]
 
 AncestorHash = Callable[[int], bytes | None]
 """The on-chain hash of the block with a number below the current one's, for BLOCKHASH."""
@@ -36,7 +36,7 @@ REVERTED = "reverted"
 """The `halt` of a call that ended with REVERT."""
 
 
-class CallExpired(Exception):
+class CallExpiredError(Exception):
     """A call that took longer than its deadline, or more memory than any call may."""
 
 
@@ -115,7 +115,7 @@ class CallResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class AccountProof:
     """EIP-1186: an account and some of its slots with the trie nodes that prove them. None for no such account."""
 
     nonce: int
@@ -138,7 +138,7 @@ class StateView(Protocol):
         ...
 
     def storage(self, address: bytes, slot: int) -> int: ...
-    def proof(self, address: bytes, slots: Sequence[int]) -> Proof | None: ...
+    def proof(self, address: bytes, slots: Sequence[int]) -> AccountProof | None: ...
 
 
 class OpenBlock(Protocol):
@@ -155,7 +155,7 @@ class OpenBlock(Protocol):
         ...
 
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
-        """Execute `transaction`; TransactionRejected if it cannot be in this block, ExecutionInterruptedError when
+        """Execute `transaction`; TransactionRejectedError if it cannot be in this block, ExecutionInterruptedError when
         `budget` says so, or has no time for what the transaction adds to `closing_seconds`. After an error nothing has
         changed, and the block goes on."""
         ...
@@ -165,7 +165,7 @@ class OpenBlock(Protocol):
         ends every block fails, ExecutionInterruptedError when `budget` says so."""
         ...
 
-    def run_privately(
+    def execute_private(
         self,
         store: NodeStore,
         root: bytes,
@@ -179,7 +179,8 @@ class OpenBlock(Protocol):
         this block now behind it, or as they are while `marker` (a transaction and its sender) is being executed.
         Nothing of the block changes.
 
-        TransactionRejected for a wrong nonce; CallExpired after `deadline` (monotonic seconds), where there is one;
+        TransactionRejectedError for a wrong nonce; CallExpiredError after `deadline` (monotonic seconds), where there
+        is one;
         ExecutionInterruptedError when `budget` says so.
         """
         ...
@@ -224,8 +225,8 @@ class ExecutionEngine(Protocol):
     def call(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallResult:
-        """What `call` would do; TransactionRejected if it could not begin, OverrideError if its overrides cannot be
-        applied, CallExpired if it took too long, ExecutionCancelledError when the engine is stopped."""
+        """What `call` would do; TransactionRejectedError if it could not begin, OverrideError if its overrides cannot be
+        applied, CallExpiredError if it took too long, ExecutionCancelledError when the engine is stopped."""
         ...
 
     def accounts(self, state_root: bytes) -> StateView:

@@ -26,24 +26,24 @@ CHECK_EVERY_BRANCHES = 100
 _NIBBLES = [bytes([byte >> 4, byte & 15]) for byte in range(256)]
 
 
-class MissingNode(KeyError):
+class MissingNodeError(KeyError):
     """A node that the trie refers to is not in the store."""
 
 
-def nibbles_of(key: bytes) -> bytes:
+def to_nibbles(key: bytes) -> bytes:
     """One nibble a byte."""
     return b"".join([_NIBBLES[byte] for byte in key])
 
 
 def lookup(root: bytes, key: bytes, read: ReadNode) -> bytes:
-    """The value of `key`, empty if it has none; MissingNode if the trie is not whole."""
-    value, _ = _walk(root, nibbles_of(key), read)
+    """The value of `key`, empty if it has none; MissingNodeError if the trie is not whole."""
+    value, _ = _walk(root, to_nibbles(key), read)
     return value
 
 
 def prove(root: bytes, key: bytes, read: ReadNode) -> tuple[bytes, ...]:
     """The encoded nodes from the root towards `key` that prove its value, or that it has none."""
-    _, nodes = _walk(root, nibbles_of(key), read)
+    _, nodes = _walk(root, to_nibbles(key), read)
     return tuple(nodes)
 
 
@@ -80,7 +80,7 @@ def update(
     if not changes:
         return root, {}
     writer = _Writer(read, budget)
-    batch = sorted((nibbles_of(key), value) for key, value in changes.items())
+    batch = sorted((to_nibbles(key), value) for key, value in changes.items())
     node = writer.changed(None if root == EMPTY_TRIE_ROOT else writer.load(root), batch, 0)
     return writer.finish(node), writer.nodes
 
@@ -203,7 +203,7 @@ class _Writer:
 def _encoded(reference: bytes, read: ReadNode) -> bytes:
     encoded = read(reference)
     if encoded is None:
-        raise MissingNode(f"trie node 0x{reference.hex()} is missing")
+        raise MissingNodeError(f"trie node 0x{reference.hex()} is missing")
     return encoded
 
 
@@ -219,5 +219,5 @@ def _packed(path: bytes, is_leaf: bool) -> bytes:
 
 def _unpacked(packed: bytes) -> tuple[bytes, bool]:
     """The path of a leaf or extension, and whether it is a leaf."""
-    nibbles = nibbles_of(packed)
+    nibbles = to_nibbles(packed)
     return nibbles[1 if nibbles[0] & 1 else 2 :], nibbles[0] >= 2

@@ -48,7 +48,7 @@ def read_slot(storage_root: bytes, slot: int, store: NodeStore) -> int:
     return int.from_bytes(rlp.as_bytes(rlp.decode(encoded), "slot")) if encoded else 0
 
 
-CODES_KEPT = 32 * 2**20
+MAX_CACHED_CODE_BYTES = 32 * 2**20
 """Bytes of code kept while a block is executed, lest a contract called in a loop be read from the store each time."""
 
 Checkpoint = tuple[int, int]
@@ -155,7 +155,7 @@ class Accounts:
         if code is None:
             raise KeyError(f"code 0x{code_hash.hex()} is missing")
         self._codes_size += len(code)
-        if self._codes_size > CODES_KEPT:
+        if self._codes_size > MAX_CACHED_CODE_BYTES:
             self._codes.clear()
             self._codes_size = len(code)
         return code
@@ -231,7 +231,7 @@ class Accounts:
                 slots.setdefault(key[:20], []).append(key[20:])
         return tuple((address, tuple(sorted(keys))) for address, keys in sorted(slots.items()))
 
-    def looked_at(self) -> frozenset[bytes]:
+    def accessed_addresses(self) -> frozenset[bytes]:
         """Addresses whose account was read."""
         return frozenset(self._accounts)
 

@@ -11,15 +11,15 @@ from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import AncestorHash, ExecutedBlock, NodeStore
-from lacnode.evm.private import PrivateMessage, PrivateResult
+from lacnode.evm.private_message import PrivateMessage, PrivateResult
 from lacnode.evm.py_evm_accounts import Accounts
 from lacnode.evm.py_evm_forks import state_class
 from lacnode.evm.py_evm_limits import TransactionLimits
 from lacnode.evm.py_evm_private import run_private
 from lacnode.evm.py_evm_system_calls import begin_block, end_block
-from lacnode.evm.py_evm_transaction import EvmTransaction, of_transaction
-from lacnode.evm.rejection import RejectionReason, TransactionRejected
-from lacnode.evm.validation import check_base_fee, check_blob_fee, check_sender, check_transaction
+from lacnode.evm.py_evm_transaction import EvmTransaction, from_transaction
+from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
+from lacnode.evm.transaction_validation import check_base_fee, check_blob_fee, check_sender, check_transaction
 from lacnode.primitives import rlp
 from lacnode.primitives.bloom import union
 from lacnode.primitives.header import BlockHeader
@@ -38,10 +38,10 @@ ACCESS_ITEM_SECONDS = 10e-6
 """About how long each validator takes to read an address or a slot of an access list, in the proposal and in the block that
 is announced."""
 
-ANCESTORS = 256
+ANCESTOR_BLOCKS = 256
 """Blocks that BLOCKHASH reaches back."""
 
-DELEGATION = b"\xef\x01\x00"
+DELEGATION_PREFIX = b"\xef\x01\x00"
 """What stands before the address in the code of an account that delegates (EIP-7702)."""
 
 
@@ -74,7 +74,7 @@ def new_state(
 
 
 def _ancestors(number: int, ancestor_hash: AncestorHash) -> Iterator[Hash32]:
-    for ancestor in range(number - 1, max(-1, number - 1 - ANCESTORS), -1):
+    for ancestor in range(number - 1, max(-1, number - 1 - ANCESTOR_BLOCKS), -1):
         hash_ = ancestor_hash(ancestor)
         if hash_ is None:
             return
@@ -146,7 +146,7 @@ class PyEvmBlock:
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
         """Execute `transaction` (see `engine.OpenBlock`)."""
         self._check(transaction, sender)
-        evm_transaction = of_transaction(transaction, sender, self._fork)
+        evm_transaction = from_transaction(transaction, sender, self._fork)
         self._state.budget = budget.joined_with(self._engine_budget)
         self._state.budget.check()
         self._limits.begin()
@@ -198,7 +198,7 @@ class PyEvmBlock:
             nodes=self._accounts.nodes,
         )
 
-    def run_privately(
+    def execute_private(
         self,
         store: NodeStore,
         root: bytes,
@@ -227,7 +227,7 @@ class PyEvmBlock:
     def _check(self, transaction: Transaction, sender: bytes) -> None:
         check_transaction(transaction, self._spec, self._fork)
         if transaction.gas_limit > self.gas_left:
-            raise TransactionRejected(
+            raise TransactionRejectedError(
                 RejectionReason.EXCEEDS_BLOCK_GAS_LIMIT,
                 f"gas limit {transaction.gas_limit}, the block has {self.gas_left} left",
             )
@@ -244,7 +244,7 @@ class PyEvmBlock:
 
     def _is_delegated(self, sender: bytes) -> bool:
         """Whether `sender` is no contract but runs another's code by its own will (EIP-7702)."""
-        return self._fork >= Fork.PRAGUE and self._accounts.get_code(sender)[:3] == DELEGATION
+        return self._fork >= Fork.PRAGUE and self._accounts.get_code(sender)[:3] == DELEGATION_PREFIX
 
     def _receipt(self, transaction: Transaction, computation: Any) -> Receipt:
         logs = tuple(
@@ -252,8 +252,12 @@ class PyEvmBlock:
             for address, topics, data in computation.get_log_entries()
         )
         if self._fork >= Fork.BYZANTIUM:
-            return Receipt.of(transaction.type, int(computation.is_success), None, self._total_gas, logs)
-        return Receipt.of(transaction.type, None, self._accounts.make_state_root(), self._total_gas, logs)
+            return Receipt.with_computed_bloom(
+                transaction.type, int(computation.is_success), None, self._total_gas, logs
+            )
+        return Receipt.with_computed_bloom(
+            transaction.type, None, self._accounts.make_state_root(), self._total_gas, logs
+        )
 
 
 def revert_reason(computation: Any) -> bytes | None:

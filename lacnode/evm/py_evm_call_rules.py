@@ -3,18 +3,18 @@
 from lacnode.chainspec.forks import Fork
 from lacnode.evm.py_evm_accounts import Accounts
 from lacnode.evm.py_evm_transaction import EvmTransaction
-from lacnode.evm.rejection import RejectionReason, TransactionRejected
-from lacnode.evm.validation import MAX_INITCODE_SIZE, MAX_NONCE, floor_gas, initcode_gas
+from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
+from lacnode.evm.transaction_validation import MAX_INITCODE_BYTES, MAX_NONCE, floor_gas, initcode_gas
 
 
 def check_call(call: EvmTransaction, accounts: Accounts, base_fee: int | None, fork: Fork) -> None:
-    """TransactionRejected if `call` could not begin. Its text is what Besu tells the caller."""
+    """TransactionRejectedError if `call` could not begin. Its text is what Besu tells the caller."""
     if call.nonce == MAX_NONCE:
-        raise TransactionRejected(RejectionReason.NONCE_OVERFLOW, "Nonce must be less than 2^64-1")
-    if not call.to and fork >= Fork.SHANGHAI and len(call.data) > MAX_INITCODE_SIZE:
-        raise TransactionRejected(
+        raise TransactionRejectedError(RejectionReason.NONCE_OVERFLOW, "Nonce must be less than 2^64-1")
+    if not call.to and fork >= Fork.SHANGHAI and len(call.data) > MAX_INITCODE_BYTES:
+        raise TransactionRejectedError(
             RejectionReason.INITCODE_TOO_LARGE,
-            f"Initcode size of {len(call.data)} exceeds maximum size of {MAX_INITCODE_SIZE}",
+            f"Initcode size of {len(call.data)} exceeds maximum size of {MAX_INITCODE_BYTES}",
         )
     _check_fees(call, base_fee)
     _check_gas(call, fork)
@@ -25,11 +25,11 @@ def _check_fees(call: EvmTransaction, base_fee: int | None) -> None:
     if base_fee is None:
         return
     if call.max_fee_per_gas < base_fee:
-        raise TransactionRejected(
+        raise TransactionRejectedError(
             RejectionReason.GAS_PRICE_BELOW_CURRENT_BASE_FEE, "gasPrice is less than the current BaseFee"
         )
     if call.max_priority_fee_per_gas > call.max_fee_per_gas:
-        raise TransactionRejected(
+        raise TransactionRejectedError(
             RejectionReason.MAX_PRIORITY_FEE_PER_GAS_EXCEEDS_MAX_FEE_PER_GAS,
             "max priority fee per gas cannot be greater than max fee per gas",
         )
@@ -39,12 +39,12 @@ def _check_gas(call: EvmTransaction, fork: Fork) -> None:
     needed = call.intrinsic_gas + (0 if call.to else initcode_gas(call.data, fork))
     needed = max(needed, floor_gas(call.data, fork))
     if needed > call.gas:
-        raise TransactionRejected(
+        raise TransactionRejectedError(
             RejectionReason.INTRINSIC_GAS_EXCEEDS_GAS_LIMIT,
             f"intrinsic gas cost {needed} exceeds gas limit {call.gas}",
         )
     if call.gas * call.max_fee_per_gas >= 2**256:
-        raise TransactionRejected(
+        raise TransactionRejectedError(
             RejectionReason.UPFRONT_COST_EXCEEDS_UINT256, "Upfront gas cost cannot exceed 2^256 Wei"
         )
 
@@ -52,12 +52,12 @@ def _check_gas(call: EvmTransaction, fork: Fork) -> None:
 def _check_sender(call: EvmTransaction, accounts: Accounts) -> None:
     cost, balance = call.gas * call.max_fee_per_gas + call.value, accounts.get_balance(call.sender)
     if cost > balance:
-        raise TransactionRejected(
+        raise TransactionRejectedError(
             RejectionReason.UPFRONT_COST_EXCEEDS_BALANCE,
             f"transaction up-front cost {cost:#x} exceeds transaction sender account balance {balance:#x}",
         )
     nonce = accounts.get_nonce(call.sender)
     if call.nonce < nonce:
-        raise TransactionRejected(
+        raise TransactionRejectedError(
             RejectionReason.NONCE_TOO_LOW, f"transaction nonce {call.nonce} below sender account nonce {nonce}"
         )

@@ -10,7 +10,7 @@ from threading import Lock
 
 from eth.vm.code_stream import CodeStream
 
-CACHE_BYTES = 16 * 2**20
+MAX_CACHED_ANALYSIS_BYTES = 16 * 2**20
 """Of code whose jump targets are remembered; as much again for what is remembered."""
 
 _PUSHES = re.compile(b"|".join(re.escape(bytes([0x5F + size])) + b".{0,%d}" % size for size in range(1, 33)), re.DOTALL)
@@ -33,7 +33,7 @@ class Code(CodeStream):
         return position < len(self._pushed) and not self._pushed[position]
 
 
-def pushed_data(code: bytes) -> bytes:
+def find_pushed_data(code: bytes) -> bytes:
     """For each byte of `code`, 1 where it is data of a PUSH, otherwise 0."""
     marks = bytearray(len(code))
     for push in _PUSHES.finditer(code):
@@ -55,12 +55,12 @@ class _Analyses:
             if code in self._known:
                 self._known.move_to_end(code)
                 return self._known[code]
-        marks = pushed_data(code)
+        marks = find_pushed_data(code)
         with self._lock:
-            if code not in self._known and len(code) <= CACHE_BYTES:
+            if code not in self._known and len(code) <= MAX_CACHED_ANALYSIS_BYTES:
                 self._known[code] = marks
                 self._size += len(code)
-            while self._size > CACHE_BYTES:
+            while self._size > MAX_CACHED_ANALYSIS_BYTES:
                 self._size -= len(self._known.popitem(last=False)[0])
         return marks
 

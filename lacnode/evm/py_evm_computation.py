@@ -11,12 +11,12 @@ from eth.exceptions import FullStack, InsufficientStack, OutOfGas
 from eth.vm.stack import Stack
 
 from lacnode.chainspec.forks import Fork
-from lacnode.evm.precompiles.py_evm_precompiles import replaced
+from lacnode.evm.precompiles.py_evm_precompiles import replace_precompiles
 from lacnode.evm.py_evm_code import Code
 from lacnode.evm.py_evm_meter import BudgetMeter
 
-DEFAULT_CODE_SIZE_LIMIT = 24_576
-DEFAULT_STACK_SIZE = 1024
+MAX_CODE_BYTES = 24_576
+DEFAULT_STACK_ITEMS = 1024
 
 RIPEMD160 = bytes(19) + b"\x03"
 """The precompile that stays touched even by a call that failed: an accident of history that Besu keeps."""
@@ -75,12 +75,12 @@ def computation_class(base: Any, fork: Fork, code_size_limit: int | None, stack_
     """`base`, a fork's computation class, with a network's limits (`code_size_limit` None for the fork's own)."""
 
     class NetworkComputation(base):  # type: ignore[misc]
-        _precompiles = replaced(base.get_precompiles(), fork)
+        _precompiles = replace_precompiles(base.get_precompiles(), fork)
 
         def __init__(self, state: Any, message: Any, context: Any) -> None:
             super().__init__(state, message, context)
             self.code = Code(message.code)
-            if stack_size != DEFAULT_STACK_SIZE:
+            if stack_size != DEFAULT_STACK_ITEMS:
                 self._stack = LimitedStack(stack_size)
 
         def _configure_gas_meter(self) -> Any:
@@ -94,7 +94,7 @@ def computation_class(base: Any, fork: Fork, code_size_limit: int | None, stack_
                 self.children.append(FinishedCalls(self.state))
             self.children[0].add(child_computation)
 
-    if code_size_limit not in (None, DEFAULT_CODE_SIZE_LIMIT):
+    if code_size_limit not in (None, MAX_CODE_BYTES):
         NetworkComputation.validate_contract_code = _code_rule(code_size_limit, fork)
     return NetworkComputation
 

@@ -4,28 +4,28 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec, GenesisAccount
-from lacnode.crypto.secp256k1 import SignatureError, sender_of
+from lacnode.crypto.secp256k1 import SignatureError, recover_sender
 from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget
 from lacnode.evm.engine import (
+    AccountProof,
     AncestorHash,
-    CallExpired,
+    CallExpiredError,
     CallRequest,
     CallResult,
     ExecutedBlock,
     ExecutionError,
     NodeStore,
-    Proof,
 )
 from lacnode.evm.merkle_trie import prove
 from lacnode.evm.py_evm_accounts import Account, Accounts, hashed, read_account, read_slot
 from lacnode.evm.py_evm_block import PyEvmBlock, gas_used, new_state, run
 from lacnode.evm.py_evm_call_rules import check_call
-from lacnode.evm.py_evm_halts import explanation_of, halt_of
+from lacnode.evm.py_evm_halts import describe_halt, explain_halt
 from lacnode.evm.py_evm_limits import limit_memory
 from lacnode.evm.py_evm_overrides import apply_overrides
-from lacnode.evm.py_evm_reads import BlockReads
-from lacnode.evm.py_evm_transaction import of_call
-from lacnode.evm.rejection import RejectionReason, TransactionRejected
+from lacnode.evm.py_evm_reads import EnvironmentReads
+from lacnode.evm.py_evm_transaction import from_call
+from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_KECCAK, EMPTY_TRIE_ROOT
@@ -87,10 +87,10 @@ class PyEvmEngine:
         block = self.open_block(parent_state_root, header, ancestor_hash)
         for index, transaction in enumerate(transactions):
             try:
-                block.add(transaction, sender_of(transaction), budget)
+                block.add(transaction, recover_sender(transaction), budget)
             except SignatureError as error:
                 raise ExecutionError(f"transaction {index} (0x{transaction.hash.hex()}): {error}") from None
-            except TransactionRejected as rejected:
+            except TransactionRejectedError as rejected:
                 raise ExecutionError(
                     f"transaction {index} (0x{transaction.hash.hex()}): {rejected.reason.name}, {rejected}"
                 ) from None
@@ -128,7 +128,7 @@ class PyEvmEngine:
         try:
             return self._call(state_root, header, call, ancestor_hash)
         except BudgetExceededError as exceeded:
-            raise CallExpired(str(exceeded)) from None
+            raise CallExpiredError(str(exceeded)) from None
 
     def _call(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
@@ -141,12 +141,12 @@ class PyEvmEngine:
             limit_memory(state)
         if call.overrides:
             apply_overrides(state, call.overrides)
-        reads = BlockReads(state)
+        reads = EnvironmentReads(state)
         fork = self._spec.forks.fork_at(header.number, header.timestamp)
         accounts: Accounts = state._account_db
         gas = header.gas_limit if call.gas is None else call.gas
         nonce = accounts.get_nonce(call.sender) if call.nonce is None else call.nonce
-        transaction = of_call(call, gas, nonce, base_fee, fork)
+        transaction = from_call(call, gas, nonce, base_fee, fork)
         if call.chain_id not in (None, self._spec.chain_id) and transaction.type_id != LEGACY:
             raise _wrong_chain(call.chain_id, self._spec.chain_id)
         check_call(transaction, accounts, base_fee, fork)
@@ -157,10 +157,10 @@ class PyEvmEngine:
             output=bytes(computation.output),
             gas_used=used,
             gas_before_refund=before_refund,
-            halt=halt_of(computation),
-            explanation=explanation_of(computation, fork),
+            halt=describe_halt(computation),
+            explanation=explain_halt(computation, fork),
             touched=accounts.touched(),
-            accounts=accounts.looked_at(),
+            accounts=accounts.accessed_addresses(),
             read_block=reads.happened,
         )
 
@@ -180,8 +180,8 @@ def _empty_block(state_root: bytes) -> ExecutedBlock:
     )  # fmt: skip
 
 
-def _wrong_chain(found: int | None, expected: int) -> TransactionRejected:
-    return TransactionRejected(
+def _wrong_chain(found: int | None, expected: int) -> TransactionRejectedError:
+    return TransactionRejectedError(
         RejectionReason.WRONG_CHAIN_ID,
         f"transaction was meant for chain id {found} and not this chain id {expected}",
     )
@@ -215,12 +215,12 @@ class PyEvmStateView:
     def storage(self, address: bytes, slot: int) -> int:
         return read_slot(self._account(address).storage_root, slot, self._store)
 
-    def proof(self, address: bytes, slots: Sequence[int]) -> Proof | None:
+    def proof(self, address: bytes, slots: Sequence[int]) -> AccountProof | None:
         """EIP-1186; None if there is no such account."""
         account = read_account(self._root, address, self._store)
         if account is None:
             return None
-        return Proof(
+        return AccountProof(
             nonce=account.nonce,
             balance=account.balance,
             storage_root=account.storage_root,

@@ -23,7 +23,7 @@ _DESCRIPTIONS: dict[type[Exception], str] = {
 """Besu's `ExceptionalHaltReason` for py-evm's errors."""
 
 
-def halt_of(computation: Any) -> str | None:
+def describe_halt(computation: Any) -> str | None:
     """How `computation` ended: None on success, `REVERTED`, or Besu's description of what stopped it."""
     if computation.is_success:
         return None
@@ -34,7 +34,7 @@ def halt_of(computation: Any) -> str | None:
     return _DESCRIPTIONS.get(type(computation.error), type(computation.error).__name__)
 
 
-def explanation_of(computation: Any, fork: Fork) -> str | None:
+def explain_halt(computation: Any, fork: Fork) -> str | None:
     """What stopped `computation` on a network at `fork`: the error's name, and its probable cause if there is one."""
     if computation.is_success or revert_reason(computation) is not None:
         return None

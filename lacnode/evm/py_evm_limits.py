@@ -12,7 +12,7 @@ from eth.vm.computation import memory_gas_cost
 from lacnode.evm.block_limits import MAX_BLOCK_LOG_BYTES, MAX_TRANSACTION_MEMORY_BYTES, log_bytes
 from lacnode.evm.budget import BudgetExceededError, SizeExceededError
 
-MAX_MEMORY_BYTES = 128 * 2**20
+MAX_CALL_MEMORY_BYTES = 128 * 2**20
 """Of all nested calls of a call together, and of its logs."""
 
 
@@ -26,7 +26,7 @@ class HeldBytes:
 
 def limit_memory(state: Any) -> None:
     """Make every computation of `state` raise SizeExceededError when the memory of a call runs over."""
-    limit_bytes(state, MAX_MEMORY_BYTES, MAX_MEMORY_BYTES)
+    limit_bytes(state, MAX_CALL_MEMORY_BYTES, MAX_CALL_MEMORY_BYTES)
 
 
 def limit_bytes(state: Any, max_memory: int, max_logs: int) -> HeldBytes:

@@ -22,18 +22,18 @@ class BudgetMeter(GasMeter):
         super().__init__(start_gas, refund_strategy)
         self._budget = budget
         # The first charge looks: a loop of short calls has no other.
-        self._look_below = start_gas
+        self._check_below_gas = start_gas
 
     def consume_gas(self, amount: int, reason: str) -> None:
         remaining = self.gas_remaining - amount
         if remaining < 0:
             raise OutOfGas(f"Out of gas: Needed {amount} - Remaining {self.gas_remaining} - Reason: {reason}")
         self.gas_remaining = remaining
-        if remaining < self._look_below:
+        if remaining < self._check_below_gas:
             self._budget.check()
-            self._look_below = remaining - CHECK_EVERY_GAS
+            self._check_below_gas = remaining - CHECK_EVERY_GAS
 
     def return_gas(self, amount: int) -> None:
         super().return_gas(amount)
         # Otherwise a call that gives its gas back would buy as much time without a look.
-        self._look_below = max(self._look_below, self.gas_remaining - CHECK_EVERY_GAS)
+        self._check_below_gas = max(self._check_below_gas, self.gas_remaining - CHECK_EVERY_GAS)

@@ -15,29 +15,29 @@ from eth_typing import Address
 
 from lacnode.evm.block_limits import log_bytes
 from lacnode.evm.budget import BudgetExceededError, ExecutionBudget
-from lacnode.evm.engine import CallExpired, NodeStore
-from lacnode.evm.private import PRIVATE_GAS, PrivateMessage, PrivateResult
+from lacnode.evm.engine import CallExpiredError, NodeStore
+from lacnode.evm.private_message import PRIVATE_GAS, PrivateMessage, PrivateResult
 from lacnode.evm.py_evm_accounts import Account, Accounts, Checkpoint
 from lacnode.evm.py_evm_limits import limit_memory
 from lacnode.evm.py_evm_meter import BudgetMeter
-from lacnode.evm.rejection import RejectionReason, TransactionRejected
+from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.primitives.keccak import EMPTY_KECCAK
 from lacnode.primitives.receipt import Log
 
-MAX_WORK = 500_000_000
+MAX_WORK_GAS = 500_000_000
 """Gas, weighted by `_SLOW_PRECOMPILES`, after which a private transaction fails whatever the block's gas limit is: some
 networks have a limit that no execution reaches in years."""
 
-MAX_MEMORY = 128 * 2**20
+MAX_PRIVATE_MEMORY_BYTES = 128 * 2**20
 """Bytes of memory of all nested calls together."""
 
-MAX_LOG_BYTES = 4 * 2**20
+MAX_PRIVATE_LOG_BYTES = 4 * 2**20
 """Bytes of all logs together. Gas alone would allow 40 MiB in a block of 350 million, and they are kept for good."""
 
 _CALLS = frozenset(("CALL", "CALLCODE", "DELEGATECALL", "STATICCALL", "CREATE", "CREATE2"))
 """Reasons for charges that are mostly what the call may spend, which is counted where it is spent."""
 
-_CALL_COST = 40_000
+_CALL_COST_GAS = 40_000
 """What a call that never begins costs itself, at most."""
 
 _FORFEIT = "Zeroing gas"
@@ -45,16 +45,17 @@ _SLOW_PRECOMPILES = (("ECPAIRING", 200), ("Blake2b", 100))
 """Reasons for charges whose work takes so many times longer, in Python, than their gas says."""
 
 
-class PublicAccountWritten(Revert):
+class PublicAccountWriteError(Revert):
     """A private message tried to change a public account: that call is reverted."""
 
 
-class NoSuchAccount(VMError):
+class AccountGoneError(VMError):
     """Storage was written to an account that is not there any more (see the module's note)."""
 
 
-class TooMuchWork(Exception):
-    """The message took more gas than the block's limit, or more than `MAX_WORK`, `MAX_MEMORY` or `MAX_LOG_BYTES`."""
+class WorkLimitExceededError(Exception):
+    """The message took more gas than the block's limit, or more than `MAX_WORK_GAS`, `MAX_PRIVATE_MEMORY_BYTES` or
+    `MAX_PRIVATE_LOG_BYTES`."""
 
 
 class PrivateAccounts(Accounts):
@@ -76,7 +77,7 @@ class PrivateAccounts(Accounts):
 
     def _check_writable(self, address: bytes) -> None:
         if not self._is_private(address):
-            raise PublicAccountWritten("a private call cannot change a public account")
+            raise PublicAccountWriteError("a private call cannot change a public account")
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -138,15 +139,15 @@ class PrivateAccounts(Accounts):
     def set_storage(self, address: bytes, slot: int, value: int) -> None:
         self._check_writable(address)
         if self._read(address) is None:
-            raise NoSuchAccount("storage of an account that is not there")
+            raise AccountGoneError("storage of an account that is not there")
         super().set_storage(address, slot, value)
 
     def begin(self, sender: bytes, nonce: int) -> None:
-        """Use up the sender's private nonce, whatever its public account; TransactionRejected unless it is `nonce`."""
+        """Use up the sender's private nonce, whatever its public account; TransactionRejectedError unless it is `nonce`."""
         account = self._read(sender) or Account()
         if nonce != account.nonce:
             reason = RejectionReason.NONCE_TOO_LOW if nonce < account.nonce else RejectionReason.NONCE_TOO_HIGH
-            raise TransactionRejected(reason, f"private nonce {nonce}, the account's is {account.nonce}")
+            raise TransactionRejectedError(reason, f"private nonce {nonce}, the account's is {account.nonce}")
         super().set_nonce(sender, nonce + 1)
 
     # -- undoing -------------------------------------------------------------------------------------------------
@@ -187,7 +188,7 @@ def run_private(
 ) -> PrivateResult:
     """Execute `message` on the private state at `root`, before the accounts of `public_state`, which stay as they are.
 
-    TransactionRejected for a wrong nonce; CallExpired after `deadline` (monotonic seconds), if there is one;
+    TransactionRejectedError for a wrong nonce; CallExpiredError after `deadline` (monotonic seconds), if there is one;
     ExecutionInterruptedError when `budget` says so.
     """
     if deadline is None:
@@ -195,7 +196,7 @@ def run_private(
     try:
         return _run(public_state, store, root, message, budget.with_deadline(deadline), limit_memory)
     except BudgetExceededError as exceeded:
-        raise CallExpired(str(exceeded)) from None
+        raise CallExpiredError(str(exceeded)) from None
 
 
 def _run(
@@ -214,7 +215,7 @@ def _run(
     bound(state)
     try:
         computation = _computed(state, message)
-    except (VMError, TooMuchWork):
+    except (VMError, WorkLimitExceededError):
         return PrivateResult(False, root)
     if computation is None or computation.is_error:
         return PrivateResult(False, root, revert_reason=_reason(computation))
@@ -245,7 +246,7 @@ def _reason(computation: Any) -> bytes | None:
     """What REVERT gave back; None if the message did not end by one."""
     if computation is None or not isinstance(computation.error, Revert):
         return None
-    return None if isinstance(computation.error, PublicAccountWritten) else bytes(computation.output)
+    return None if isinstance(computation.error, PublicAccountWriteError) else bytes(computation.output)
 
 
 @lru_cache(maxsize=64)
@@ -270,13 +271,13 @@ class _SpentGas:
 
     def __init__(self, gas_limit: int) -> None:
         self._left = gas_limit
-        self._work_left = MAX_WORK
+        self._work_left = MAX_WORK_GAS
         self._charged_for_call: int | None = None
 
     def consume(self, amount: int, reason: str) -> None:
-        """TooMuchWork if it is more than may be spent."""
+        """WorkLimitExceededError if it is more than may be spent."""
         if self._charged_for_call is not None:
-            self.call_begins(max(0, self._charged_for_call - _CALL_COST))
+            self.call_begins(max(0, self._charged_for_call - _CALL_COST_GAS))
         if reason in _CALLS:
             # How much of it the call is given is known when it begins.
             self._charged_for_call = amount
@@ -294,11 +295,11 @@ class _SpentGas:
         self._left -= gas
         self._work_left -= work
         if self._left < 0 or self._work_left < 0:
-            raise TooMuchWork
+            raise WorkLimitExceededError
 
 
 def _bound(state: Any) -> None:
-    """Have every computation of `state` raise TooMuchWork at the same point on every machine."""
+    """Have every computation of `state` raise WorkLimitExceededError at the same point on every machine."""
     base = state.computation_class
     spent, held, logged = _SpentGas(state.gas_limit), 0, 0
 
@@ -321,16 +322,16 @@ def _bound(state: Any) -> None:
         def extend_memory(self, start_position: int, size: int) -> None:
             nonlocal held
             before = len(self._memory)
-            super().extend_memory(start_position, size)  # at most 16 MiB at once, for more costs more than MAX_WORK
+            super().extend_memory(start_position, size)  # at most 16 MiB at once, for more costs more than MAX_WORK_GAS
             held += len(self._memory) - before
-            if held > MAX_MEMORY:
-                raise TooMuchWork
+            if held > MAX_PRIVATE_MEMORY_BYTES:
+                raise WorkLimitExceededError
 
         def add_log_entry(self, account: Any, topics: tuple[int, ...], data: bytes) -> None:
             nonlocal logged
             logged += log_bytes(len(topics), data)
-            if logged > MAX_LOG_BYTES:
-                raise TooMuchWork
+            if logged > MAX_PRIVATE_LOG_BYTES:
+                raise WorkLimitExceededError
             super().add_log_entry(account, topics, data)
 
         def add_child_computation(self, child_computation: Any) -> None:

@@ -21,7 +21,7 @@ READS = (
 )
 
 
-class BlockReads:
+class EnvironmentReads:
     """What the computations of one state have looked at. `happened` is whether it was more than code and storage."""
 
     def __init__(self, state: Any) -> None:

@@ -9,7 +9,7 @@ from eth.vm.forks.prague.transactions import Authorization
 
 from lacnode.chainspec.forks import Fork
 from lacnode.evm.engine import CallRequest
-from lacnode.evm.validation import initcode_gas, intrinsic_gas
+from lacnode.evm.transaction_validation import initcode_gas, intrinsic_gas
 from lacnode.primitives.access_list import AccessListEntry
 from lacnode.primitives.transaction import ACCESS_LIST, FEE_MARKET, LEGACY, Transaction
 
@@ -40,7 +40,7 @@ class EvmTransaction:
     y_parity: int = 0
 
 
-def of_transaction(transaction: Transaction, sender: bytes, fork: Fork) -> EvmTransaction:
+def from_transaction(transaction: Transaction, sender: bytes, fork: Fork) -> EvmTransaction:
     """`transaction`, signed by `sender`, for `fork`."""
     price = transaction.gas_price
     return EvmTransaction(
@@ -65,7 +65,7 @@ def of_transaction(transaction: Transaction, sender: bytes, fork: Fork) -> EvmTr
     )
 
 
-def of_call(call: CallRequest, gas: int, nonce: int, base_fee: int | None, fork: Fork) -> EvmTransaction:
+def from_call(call: CallRequest, gas: int, nonce: int, base_fee: int | None, fork: Fork) -> EvmTransaction:
     """A call as a transaction that would do the same; free unless the caller names a price."""
     maximum, tip = (0, 0) if call.allow_exceeding_balance else _prices_of_call(call, base_fee)
     return EvmTransaction(

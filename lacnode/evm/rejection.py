@@ -41,7 +41,7 @@ class RejectionReason(Enum):
     """Not Besu's: more bytes than the transactions of a block that this node builds may have together."""
 
 
-class TransactionRejected(Exception):
+class TransactionRejectedError(Exception):
     """A transaction that cannot be executed here. The state is as it was before it. `details` explain more than the text
     does, in terms that JSON has."""
 

@@ -16,7 +16,7 @@ from lacnode.graphql.run import Makers, QueryEndedError, Run
 from lacnode.graphql.schema import schema
 from lacnode.rpc.errors import RpcError, invalid_params
 from lacnode.rpc.methods.eth_transactions import eth_sendRawTransaction
-from lacnode.rpc.reading import Params, Reading
+from lacnode.rpc.read_calls import Params, ReadContext
 from lacnode.rpc.services import RpcServices
 
 _KEYWORDS = {"from": "from_"}
@@ -34,7 +34,7 @@ _WORDS = {
 _MAKERS = Makers(BlockObject, MinedTransaction)
 
 
-def answer_query(reading: Reading, params: Params) -> object:
+def answer_query(reading: ReadContext, params: Params) -> object:
     """The answer to a question; `params` are its text, the name of the operation, its variables and what is `Live`.
     RpcError if the question ended before its answer."""
     text, operation, variables, live = params

@@ -4,7 +4,7 @@ goes to the reader with it.
 
 from dataclasses import dataclass
 
-from lacnode.rpc.methods.fees import eth_gasPrice, eth_maxPriorityFeePerGas
+from lacnode.rpc.methods.gas_prices import eth_gasPrice, eth_maxPriorityFeePerGas
 from lacnode.rpc.services import RpcServices
 
 MAX_PENDING = 5_000

@@ -15,15 +15,15 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from lacnode.evm.merkle_trie import MissingNode
-from lacnode.http.messages import Request
+from lacnode.evm.merkle_trie import MissingNodeError
+from lacnode.http.http_messages import Request
 from lacnode.rate_limited_log import RateLimitedLog
 from lacnode.rpc.dispatch import RETRY_AFTER_SECONDS, Reply, Steps
 from lacnode.rpc.envelope import EncodedJson
 from lacnode.rpc.errors import BusyError, RpcError, internal_error, world_state_unavailable
-from lacnode.rpc.reading import ReadCall
+from lacnode.rpc.read_calls import ReadCall
 from lacnode.rpc.services import RpcServices
-from lacnode.rpc.trials import Trials
+from lacnode.rpc.short_read_trials import ShortReadTrials
 
 SHORT_QUERY_CHARACTERS = 2_000
 """Of the text of a question that is tried in this process."""
@@ -89,7 +89,7 @@ def _json(text: bytes) -> object:
 class Answerer:
     """Answers questions; `trials` are shared with JSON-RPC. graphql-core is loaded by the first one that needs it here."""
 
-    def __init__(self, services: RpcServices, trials: Trials) -> None:
+    def __init__(self, services: RpcServices, trials: ShortReadTrials) -> None:
         self._services = services
         self._trials = trials
         self._log = RateLimitedLog("graphql", time.monotonic)
@@ -102,7 +102,7 @@ class Answerer:
             return (yield from self._answered(question, services))
         except BusyError as error:
             return Reply(_error_text(error), error.status, RETRY_AFTER_SECONDS)
-        except MissingNode:
+        except MissingNodeError:
             return Reply(_error_text(world_state_unavailable()), 400)
         except RpcError as error:
             return Reply(_error_text(error), 400)

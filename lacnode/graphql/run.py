@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lacnode.graphql.live import Live
 from lacnode.primitives.header import BlockHeader
 from lacnode.rpc.errors import RpcError, range_too_large, timeout
-from lacnode.rpc.reading import ReadableChain, Reading
+from lacnode.rpc.read_calls import ReadableChain, ReadContext
 
 MAX_VALUES = 100_000
 """Fields and members of lists in one answer."""
@@ -36,7 +36,7 @@ class Run:
     """A question that reads `reading`; `live` is what only the node knows. `makers` make the objects that others lead back
     to. Raises QueryEndedError once it has taken too much."""
 
-    def __init__(self, reading: Reading, live: Live, makers: "Makers") -> None:
+    def __init__(self, reading: ReadContext, live: Live, makers: "Makers") -> None:
         self.reading = reading
         self.live = live
         self._makers = makers

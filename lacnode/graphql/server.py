@@ -9,17 +9,17 @@ import trio
 
 from lacnode.graphql.requests import Answerer, MalformedRequestError, question_of
 from lacnode.graphql.settings import GraphQlSettings
-from lacnode.http.arriving import ArrivingBodies
-from lacnode.http.backlog import Backlog
-from lacnode.http.conversation import PORT_REQUEST_BYTES, PORT_RESPONSE_BYTES, HttpConversation
-from lacnode.http.listening import Door, bind, port_of
-from lacnode.http.messages import JSON, Header, Request, Response
-from lacnode.rpc.access import Gate
-from lacnode.rpc.requests import RequestRunner
-from lacnode.rpc.routes import PAGE_SECONDS, PAGES_BURST_SECONDS, PAGES_SHARE
+from lacnode.http.arriving_bodies import ArrivingBodies
+from lacnode.http.connection_server import ConnectionServer, bind, bound_port
+from lacnode.http.http_connection import MAX_PORT_REQUEST_BYTES, MAX_PORT_RESPONSE_BYTES, HttpConnection
+from lacnode.http.http_messages import JSON, Header, Request, Response
+from lacnode.http.send_backlog import SendBacklog
+from lacnode.rpc.host_cors_filter import HostAndCorsFilter
+from lacnode.rpc.http_routes import PAGE_SECONDS, PAGES_BURST_SECONDS, PAGES_SHARE
+from lacnode.rpc.request_runner import RequestRunner
 from lacnode.rpc.services import RpcServices
+from lacnode.rpc.short_read_trials import ShortReadTrials
 from lacnode.rpc.time_share import TimeShare
-from lacnode.rpc.trials import Trials
 
 log = structlog.get_logger("graphql")
 
@@ -32,28 +32,30 @@ PATH, SCHEMA_PATH = "/graphql", "/graphql/schema.graphql"
 
 class GraphQlServer:
     """Answers questions over HTTP. `runner` and `trials` are JSON-RPC's, so that both have one share of the time. `port` is
-    the real one once it runs. BadOrigin if a CORS origin cannot be used."""
+    the real one once it runs. InvalidCorsOriginError if a CORS origin cannot be used."""
 
-    def __init__(self, settings: GraphQlSettings, services: RpcServices, runner: RequestRunner, trials: Trials) -> None:
+    def __init__(
+        self, settings: GraphQlSettings, services: RpcServices, runner: RequestRunner, trials: ShortReadTrials
+    ) -> None:
         self._settings = settings
         self._routes = Routes(settings, Answerer(services, trials), runner)
         self.port: int | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled; started when the port is open. RpcPortTaken if it cannot be had."""
+        """Serve until cancelled; started when the port is open. RpcPortTakenError if it cannot be had."""
         # The library is loaded in a thread now, so that the first question does not wait for it.
         await trio.to_thread.run_sync(importlib.import_module, "lacnode.graphql.answer")
-        backlog, arriving = Backlog(PORT_RESPONSE_BYTES), ArrivingBodies(PORT_REQUEST_BYTES)
+        backlog, arriving = SendBacklog(MAX_PORT_RESPONSE_BYTES), ArrivingBodies(MAX_PORT_REQUEST_BYTES)
         async with AsyncExitStack() as stack:
             listeners = await bind(self._settings.host, self._settings.port)
             for listener in listeners:
                 await stack.enter_async_context(listener)
-            self.port = port_of(listeners)
+            self.port = bound_port(listeners)
             log.info(f"GraphQL HTTP service started and listening on {self._settings.host}:{self.port}")
-            door = Door(
+            door = ConnectionServer(
                 "GraphQL",
                 MAX_CONNECTIONS,
-                lambda stream: HttpConversation(stream, self._routes, MAX_BODY_BYTES, backlog, arriving).run(),
+                lambda stream: HttpConnection(stream, self._routes, MAX_BODY_BYTES, backlog, arriving).run(),
             )
             task_status.started()
             await door.serve(listeners)
@@ -63,13 +65,13 @@ class Routes:
     """What each path answers. Knows no socket."""
 
     def __init__(self, settings: GraphQlSettings, answerer: Answerer, runner: RequestRunner) -> None:
-        self._gate = Gate(settings.allowed_hosts, settings.cors_origins)
+        self._gate = HostAndCorsFilter(settings.allowed_hosts, settings.cors_origins)
         self._timeout = settings.timeout
         self._answerer = answerer
         self._runner = runner
         self._share = TimeShare(PAGES_SHARE, PAGES_BURST_SECONDS)
 
-    def early(self, head: Request) -> Response | None:
+    def answer_head(self, head: Request) -> Response | None:
         """The answer to a request whose body need not be read, None if it must be."""
         refusal = self._gate.refusal(head.headers)
         if refusal is None:

@@ -6,7 +6,7 @@ Must not decide anything else about a request.
 import re
 from collections.abc import Iterable
 
-from lacnode.http.messages import Headers
+from lacnode.http.http_messages import Headers
 
 ANY = frozenset(("*", "all"))
 _HOST = re.compile(r"(?P<host>[^:\s]+|\[[0-9a-fA-F:.]+\])(:(?P<port>[0-9]{1,5}))?")

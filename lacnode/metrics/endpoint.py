@@ -9,57 +9,59 @@ import structlog
 import trio
 
 from lacnode.http.allowed_hosts import AllowedHosts
-from lacnode.http.conversation import HttpConversation
-from lacnode.http.listening import Door, bind, port_of
-from lacnode.http.messages import HOST_REFUSED, JSON, Request, Response
-from lacnode.metrics.series import Family, Registry, Series
-from lacnode.metrics.settings import MetricsSettings
+from lacnode.http.connection_server import ConnectionServer, bind, bound_port
+from lacnode.http.http_connection import HttpConnection
+from lacnode.http.http_messages import HOST_REFUSED, JSON, Request, Response
+from lacnode.metrics.metrics_settings import MetricsSettings
+from lacnode.metrics.series import MetricFamily, MetricSeries, MetricsRegistry
 
 log = structlog.get_logger("metrics")
 
 TEXT = ("content-type", "text/plain; version=0.0.4; charset=utf-8")
 MAX_CONNECTIONS = 20
-MAX_BODY = 4096
+MAX_REQUEST_BODY_BYTES = 4096
 """Bytes: nobody has anything to send."""
 
 
-Writer = Callable[[Iterable[Family]], bytes]
+Writer = Callable[[Iterable[MetricFamily]], bytes]
 
 
 class MetricsEndpoint:
     """Serves `series` over HTTP. `port` is the real one once it runs."""
 
-    def __init__(self, settings: MetricsSettings, series: Iterable[Series]) -> None:
+    def __init__(self, settings: MetricsSettings, series: Iterable[MetricSeries]) -> None:
         self._settings = settings
-        self._registry = Registry(series, settings.categories)
+        self._registry = MetricsRegistry(series, settings.categories)
         self.port: int | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled; started when the port is open. RpcPortTaken if it cannot be had."""
+        """Serve until cancelled; started when the port is open. RpcPortTakenError if it cannot be had."""
         # The writer is loaded in a thread, since consensus may be under way already.
-        text = await trio.to_thread.run_sync(importlib.import_module, "lacnode.metrics.text")
-        routes = Routes(self._registry, AllowedHosts(self._settings.allowed_hosts), text.written)
+        text = await trio.to_thread.run_sync(importlib.import_module, "lacnode.metrics.prometheus_text")
+        routes = MetricsRoutes(self._registry, AllowedHosts(self._settings.allowed_hosts), text.written)
         async with AsyncExitStack() as stack:
             listeners = await bind(self._settings.host, self._settings.port)
             for listener in listeners:
                 await stack.enter_async_context(listener)
-            self.port = port_of(listeners)
+            self.port = bound_port(listeners)
             log.info(f"Metrics service started and listening on {self._settings.host}:{self.port}")
             task_status.started()
-            door = Door("Metrics", MAX_CONNECTIONS, lambda stream: HttpConversation(stream, routes, MAX_BODY).run())
+            door = ConnectionServer(
+                "Metrics", MAX_CONNECTIONS, lambda stream: HttpConnection(stream, routes, MAX_REQUEST_BODY_BYTES).run()
+            )
             await door.serve(listeners)
 
 
-class Routes:
+class MetricsRoutes:
     """What each path answers. Reading is done in one thread at a time, so that many readers cost no more than one."""
 
-    def __init__(self, registry: Registry, hosts: AllowedHosts, written: Writer) -> None:
+    def __init__(self, registry: MetricsRegistry, hosts: AllowedHosts, written: Writer) -> None:
         self._registry = registry
         self._hosts = hosts
         self._written = written
         self._reading = trio.CapacityLimiter(1)
 
-    def early(self, head: Request) -> Response | None:
+    def answer_head(self, head: Request) -> Response | None:
         """The answer to a request whose body need not be read, None if it must be."""
         return None if self._hosts.admit(head.headers) else Response(403, HOST_REFUSED, (JSON,), close=True)
 

@@ -11,8 +11,8 @@ import structlog
 import trio
 
 from lacnode.metrics.gateway import GatewayError, PushGateway
-from lacnode.metrics.series import Family, Registry, Series
-from lacnode.metrics.settings import PushSettings
+from lacnode.metrics.metrics_settings import PushSettings
+from lacnode.metrics.series import MetricFamily, MetricSeries, MetricsRegistry
 
 log = structlog.get_logger("metrics")
 
@@ -26,9 +26,9 @@ FAREWELL_SECONDS = 1.0
 class MetricsPush:
     """Pushes `series` until it is cancelled."""
 
-    def __init__(self, settings: PushSettings, series: Iterable[Series]) -> None:
+    def __init__(self, settings: PushSettings, series: Iterable[MetricSeries]) -> None:
         self._settings = settings
-        self._registry = Registry(series, settings.categories)
+        self._registry = MetricsRegistry(series, settings.categories)
         self._gateway = PushGateway(settings.host, settings.port, settings.job)
         self._failures = 0
         self._pushed = False
@@ -36,7 +36,7 @@ class MetricsPush:
 
     async def run(self) -> None:
         """Push every interval, for the first time after half of one; at the end, let the gateway forget the series."""
-        text = await trio.to_thread.run_sync(importlib.import_module, "lacnode.metrics.text")
+        text = await trio.to_thread.run_sync(importlib.import_module, "lacnode.metrics.prometheus_text")
         log.info(f"Metrics are pushed to {self._gateway.url} every {self._settings.interval_seconds:g} s")
         await trio.sleep(self._settings.interval_seconds / 2)
         try:
@@ -46,7 +46,7 @@ class MetricsPush:
         finally:
             await self._say_farewell()
 
-    async def _push(self, written: Callable[[Iterable[Family]], bytes]) -> None:
+    async def _push(self, written: Callable[[Iterable[MetricFamily]], bytes]) -> None:
         try:
             body = await trio.to_thread.run_sync(lambda: written(self._registry.read(())), limiter=self._reading)
             await self._gateway.add(body)

@@ -1,16 +1,16 @@
 """Series: a name that stays the same for years, and a function that gives its values whenever somebody reads them.
 
-Nothing is counted here. To add a series, make one where its values are and hand it to the node's `Registry`.
+Nothing is counted here. To add a series, make one where its values are and hand it to the node's `MetricsRegistry`.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from lacnode.metrics.settings import Category
+from lacnode.metrics.metrics_settings import MetricCategory
 
 
-class Kind(Enum):
+class MetricType(Enum):
     """What a value does: a counter only grows while the node runs, a gauge is what it is."""
 
     COUNTER = "counter"
@@ -18,7 +18,7 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class MetricSample:
     """One value, and the labels that tell it from others of its series."""
 
     value: float
@@ -26,33 +26,33 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class MetricSeries:
     """`name` is whole, as it is written. `read` is called in a worker thread, once for every time somebody reads; labels
     must take few values, since a reader keeps every one it has seen."""
 
-    category: Category
+    category: MetricCategory
     name: str
-    kind: Kind
+    kind: MetricType
     text: str
-    read: Callable[[], Iterable[Sample]]
+    read: Callable[[], Iterable[MetricSample]]
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class MetricFamily:
     """A series with its values of a moment."""
 
-    series: Series
-    samples: tuple[Sample, ...]
+    series: MetricSeries
+    samples: tuple[MetricSample, ...]
 
 
-class Registry:
+class MetricsRegistry:
     """The series of one node, of the categories that its operator wants."""
 
-    def __init__(self, series: Iterable[Series], categories: Collection[Category]) -> None:
+    def __init__(self, series: Iterable[MetricSeries], categories: Collection[MetricCategory]) -> None:
         self._series = [one for one in series if one.category in categories]
 
-    def read(self, names: Collection[str]) -> list[Family]:
+    def read(self, names: Collection[str]) -> list[MetricFamily]:
         """Every series, or those of `names` where there are any, without those that have no value yet."""
         wanted = [series for series in self._series if not names or series.name in names]
-        families = (Family(series, tuple(series.read())) for series in wanted)
+        families = (MetricFamily(series, tuple(series.read())) for series in wanted)
         return [family for family in families if family.samples]

@@ -59,8 +59,8 @@ class BlockExchange:
         """The peer at `address` speaks of heights above block `number`."""
         for peer in self._peers():
             if peer.address == address:
-                peer.reaches(number)
-        self._synchronizer.hint()
+                peer.raise_head_number(number)
+        self._synchronizer.wake()
 
     def announce(self, block: Block) -> None:
         """This node's consensus has made `block` final: tell every peer."""

@@ -11,11 +11,11 @@ from typing import BinaryIO
 import structlog
 
 from lacnode.storage.disk import PRIVATE_FILE
-from lacnode.storage.errors import VERIFY_FIRST
+from lacnode.storage.storage_errors import VERIFY_DATABASE_ADVICE
 
 log = structlog.get_logger("node")
 
-REPORT, OLD_REPORT = "crash.txt", "crash.txt.old"
+REPORT_FILE, OLD_REPORT_FILE = "crash.txt", "crash.txt.old"
 
 
 class CrashReport:
@@ -23,8 +23,8 @@ class CrashReport:
 
     def __init__(self, directory: Path) -> None:
         """Says first what the run before left."""
-        self._path = directory / REPORT
-        self._say_what_happened()
+        self._path = directory / REPORT_FILE
+        self._log_previous_crash()
         self._path.touch(PRIVATE_FILE)
         self._file: BinaryIO = self._path.open("wb")
         faulthandler.enable(self._file)
@@ -35,9 +35,12 @@ class CrashReport:
         self._file.close()
         self._path.unlink(missing_ok=True)
 
-    def _say_what_happened(self) -> None:
+    def _log_previous_crash(self) -> None:
         if self._path.exists() and self._path.stat().st_size:
-            kept = self._path.with_name(OLD_REPORT)
+            kept = self._path.with_name(OLD_REPORT_FILE)
             self._path.replace(kept)
             first = kept.read_text("utf-8", "replace").splitlines()[0]
-            log.error(f"the last run crashed ({first}): the database may be damaged; {VERIFY_FIRST}", report=str(kept))
+            log.error(
+                f"the last run crashed ({first}): the database may be damaged; {VERIFY_DATABASE_ADVICE}",
+                report=str(kept),
+            )

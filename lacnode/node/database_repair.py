@@ -12,23 +12,23 @@ import structlog
 import trio
 
 from lacnode.chain.block_repair import BlockRepair, NotProvenError
-from lacnode.chain.store import BODIES, HEADERS
-from lacnode.p2p.peer import Peer, RequestFailed
+from lacnode.chain.chain_store import BODIES, HEADERS
+from lacnode.p2p.peer import Peer, RequestFailedError
 from lacnode.storage.database import Database
-from lacnode.storage.errors import DamagedValueError, StorageError
+from lacnode.storage.storage_errors import DamagedValueError, StorageError
 from lacnode.workers.worker import Worker
 
 log = structlog.get_logger("database")
 
-WAITING_DAMAGES = 64
+MAX_WAITING_DAMAGES = 64
 """Damaged values that wait to be repaired; more are met again when they are read again."""
 
-AGAIN_SECONDS = 60.0
+RETRY_INTERVAL_SECONDS = 60.0
 """Before a value that could not be repaired is tried again."""
 
-PEERS_ASKED = 5
+MAX_PEERS_ASKED = 5
 
-REMEMBERED_DAMAGES = 1024
+MAX_REMEMBERED_DAMAGES = 1024
 
 
 def read_again(database: Database, table: str, key: bytes) -> None:
@@ -45,16 +45,16 @@ class DatabaseRepair:
         self._peers = peers
         self._worker = worker
         self._met: dict[tuple[str, bytes], float] = {}
-        self._in, self._out = trio.open_memory_channel[DamagedValueError](WAITING_DAMAGES)
+        self._in, self._out = trio.open_memory_channel[DamagedValueError](MAX_WAITING_DAMAGES)
 
     def damaged(self, error: DamagedValueError) -> None:
         """A damaged value was met. Call on the event loop."""
         place, now = (error.table, error.key), trio.current_time()
         if now < self._met.get(place, 0.0):
             return
-        if len(self._met) >= REMEMBERED_DAMAGES:
+        if len(self._met) >= MAX_REMEMBERED_DAMAGES:
             self._met.clear()
-        self._met[place] = now + AGAIN_SECONDS
+        self._met[place] = now + RETRY_INTERVAL_SECONDS
         log.error(str(error))
         try:
             self._in.send_nowait(error)
@@ -83,10 +83,10 @@ class DatabaseRepair:
 
     async def _from_peers(self, take: Callable[[Peer], Awaitable[None]]) -> None:
         reason = "no peer is connected"
-        for peer in list(self._peers())[:PEERS_ASKED]:
+        for peer in list(self._peers())[:MAX_PEERS_ASKED]:
             try:
                 await take(peer)
-            except (NotProvenError, RequestFailed) as failure:
+            except (NotProvenError, RequestFailedError) as failure:
                 reason = f"the last peer that was asked did not help: {failure}"
             else:
                 return
@@ -96,10 +96,10 @@ class DatabaseRepair:
         headers = await peer.headers(hash_, 1)
         if not headers:
             raise NotProvenError("it does not have the header")
-        await self._worker.run(partial(self._repair.put_header, hash_, headers[0]))
+        await self._worker.run(partial(self._repair.store_header, hash_, headers[0]))
 
     async def _body_from(self, peer: Peer, hash_: bytes) -> None:
         bodies = await peer.bodies([hash_])
         if not bodies:
             raise NotProvenError("it does not have the body")
-        await self._worker.run(partial(self._repair.put_body, hash_, bodies[0]))
+        await self._worker.run(partial(self._repair.store_body, hash_, bodies[0]))

@@ -10,15 +10,15 @@ from pathlib import Path
 import structlog
 import trio
 
-from lacnode.p2p.policy import DenyNodes
+from lacnode.p2p.connection_policies import DenyListPolicy
 
 log = structlog.get_logger("faults")
 
-LOOK_SECONDS = 0.1
-MAX_FILE = 2**20
+FAULTS_POLL_SECONDS = 0.1
+MAX_FAULTS_FILE_BYTES = 2**20
 
 
-async def watch_faults(path: Path, policy: DenyNodes, changed: Callable[[], None]) -> None:
+async def watch_faults(path: Path, policy: DenyListPolicy, changed: Callable[[], None]) -> None:
     """Keep `policy` in step with the file at `path`, calling `changed` after each change, until cancelled."""
     while True:
         denied = _read(path)
@@ -26,13 +26,13 @@ async def watch_faults(path: Path, policy: DenyNodes, changed: Callable[[], None
             policy.denied = denied
             log.warning("cut off from other nodes on request", nodes=len(denied))
             changed()
-        await trio.sleep(LOOK_SECONDS)
+        await trio.sleep(FAULTS_POLL_SECONDS)
 
 
 def _read(path: Path) -> frozenset[bytes] | None:
     """The ids in the file; None if it cannot be read just now."""
     try:
-        if path.stat().st_size > MAX_FILE:
+        if path.stat().st_size > MAX_FAULTS_FILE_BYTES:
             return None
         return frozenset(bytes.fromhex(id_) for id_ in json.loads(path.read_text("ascii")))
     except FileNotFoundError:

@@ -15,8 +15,8 @@ from lacnode.storage.database import Database
 log = structlog.get_logger("node")
 
 TABLE, KEY = "known_nodes", b"enodes"
-MAX_KNOWN = 128
-PAUSE = 1.0
+MAX_KNOWN_NODES = 128
+WRITE_INTERVAL_SECONDS = 1.0
 """Seconds between two writes."""
 
 
@@ -39,7 +39,7 @@ class KnownNodes:
             return
         self._nodes[enode.id] = enode
         self._nodes.move_to_end(enode.id)
-        if len(self._nodes) > MAX_KNOWN:
+        if len(self._nodes) > MAX_KNOWN_NODES:
             self._nodes.popitem(last=False)
         self._changed.set()
 
@@ -49,7 +49,7 @@ class KnownNodes:
             await self._changed.wait()
             self._changed = trio.Event()
             await trio.to_thread.run_sync(_write, self._database, list(self._nodes.values()))
-            await trio.sleep(PAUSE)
+            await trio.sleep(WRITE_INTERVAL_SECONDS)
 
 
 def _read(database: Database) -> Sequence[Enode]:

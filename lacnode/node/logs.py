@@ -80,12 +80,12 @@ class _Line:
         time, text, trace = event.pop("timestamp", ""), event.pop("event", ""), event.pop("exception", None)
         details = " ".join(f"{name}={value}" for name, value in event.items())
         shown = f"{_COLOURS.get(level, '')}{level:<5}\x1b[0m" if self._coloured else f"{level:<5}"
-        whole = escaped(f"{text}{' | ' if details else ''}{details}")
+        whole = escape_control_characters(f"{text}{' | ' if details else ''}{details}")
         line = f"{time} | {shown} | {getattr(logger, 'name', 'lacnode')} | {whole}"
         return line if trace is None else "\n".join((line, *map(_trace_line, str(trace).split("\n"))))
 
 
-def escaped(text: str) -> str:
+def escape_control_characters(text: str) -> str:
     """`text` on one line, with what a terminal or a reader of lines would act on written as `\\x1b` or `\\u2028`."""
     return _UNSAFE.sub(lambda found: _escape(ord(found[0])), text)
 
@@ -95,4 +95,4 @@ def _escape(code: int) -> str:
 
 
 def _trace_line(line: str) -> str:
-    return TRACE_INDENT + escaped(line)
+    return TRACE_INDENT + escape_control_characters(line)

@@ -18,48 +18,48 @@ import trio
 from lacnode import __version__
 from lacnode.chain.block_repair import BlockRepair
 from lacnode.chain.blockchain import Blockchain, ChainSettings, NewHead
-from lacnode.chain.contracts import ChainContracts
-from lacnode.chain.store import DatabaseNodeStore
+from lacnode.chain.chain_contracts import ChainContracts
+from lacnode.chain.chain_store import DatabaseNodeStore
 from lacnode.chainspec.spec import ChainSpec
-from lacnode.consensus.ballot import Ballot
 from lacnode.consensus.ibft import Ibft
 from lacnode.consensus.journal import Journal
-from lacnode.consensus.memory import Limits as ConsensusLimits
+from lacnode.consensus.message_buffers import MessageLimits as ConsensusLimits
+from lacnode.consensus.vote_proposer import VoteProposer
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.signer import KeySigner
 from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.py_evm_engine import PyEvmEngine
-from lacnode.evm.rejection import TransactionRejected
+from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.graphql.server import GraphQlServer
 from lacnode.metrics.endpoint import MetricsEndpoint
 from lacnode.metrics.push import MetricsPush
-from lacnode.metrics.series import Series
+from lacnode.metrics.series import MetricSeries
 from lacnode.node.block_exchange import BlockExchange
-from lacnode.node.config import NodeConfig
-from lacnode.node.connection_policy import PermissionPolicy
+from lacnode.node.configuration import NodeConfig
 from lacnode.node.consensus_peers import ConsensusPeers
 from lacnode.node.database_repair import DatabaseRepair, read_again
 from lacnode.node.faults import watch_faults
 from lacnode.node.known_nodes import KnownNodes
-from lacnode.node.metrics import chain_series, manager_series, permission_series, privacy_series
+from lacnode.node.node_metrics import chain_series, manager_series, permission_series, privacy_series
 from lacnode.node.opened_manager import OpenedManager
-from lacnode.node.permissions import Desk, Permissions
-from lacnode.node.privacy import PrivateSide, PublicRooms
+from lacnode.node.permissioning_policy import PermissioningPolicy
+from lacnode.node.permissioning_rules import PermissioningRules, PermissionQueries
+from lacnode.node.privacy_service import PrivacyService, PublicChain
 from lacnode.node.role import DUTIES
-from lacnode.node.role_watch import RoleWatch
-from lacnode.node.start_of_signing import StartOfSigning
+from lacnode.node.role_monitor import RoleMonitor
+from lacnode.node.signing_wait import SigningWait
 from lacnode.p2p.chain_reader import LocalStatus, NoTransactions
-from lacnode.p2p.network import Network, NetworkConfig
+from lacnode.p2p.connection_policies import CombinedPolicy, DenyListPolicy
+from lacnode.p2p.p2p_network import P2pNetwork, P2pNetworkConfig
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.peer_set import PeerLimits
-from lacnode.p2p.policy import AllOf, DenyNodes
-from lacnode.permissioning.host_names import AGAIN_SECONDS
-from lacnode.permissioning.local_lists import LocalPermissions, NodeList
-from lacnode.permissioning.node_permissions import Moment
+from lacnode.permissioning.host_names import LOOK_UP_INTERVAL_SECONDS
+from lacnode.permissioning.local_allowlists import LocalPermissions, NodeAllowlist
+from lacnode.permissioning.node_permissions import PermissioningContext
 from lacnode.primitives.block import Block
 from lacnode.primitives.transaction import Transaction
-from lacnode.rpc.readers.messages import Setup
-from lacnode.rpc.readers.pool import NodeDatabase, ReaderProcesses
+from lacnode.rpc.readers.reader_messages import ReaderSetup
+from lacnode.rpc.readers.reader_processes import NodeDatabase, ReaderProcesses
 from lacnode.rpc.server import RpcServers
 from lacnode.rpc.services import RpcServices
 from lacnode.storage.consensus_log import ConsensusLog, MemoryConsensusLog
@@ -67,11 +67,11 @@ from lacnode.storage.database import CheckedDatabase
 from lacnode.storage.lmdb_database import LmdbDatabase
 from lacnode.sync.synchronizer import Synchronizer
 from lacnode.sync.transaction_gossip import TransactionGossip
-from lacnode.txpool.admission import Admission, HeadState
-from lacnode.txpool.pool import TransactionPool
-from lacnode.txpool.pooled import PooledTransaction
-from lacnode.validator.block_maker import PoolBlockMaker
-from lacnode.validator.validator import Outside, Validator
+from lacnode.txpool.admission import HeadState, TransactionAdmission
+from lacnode.txpool.pooled_transaction import PooledTransaction
+from lacnode.txpool.transaction_pool import TransactionPool
+from lacnode.validator.block_creator import PoolBlockCreator
+from lacnode.validator.validator import ConsensusNetwork, Validator
 from lacnode.workers.worker import ThreadWorker
 
 log = structlog.get_logger("node")
@@ -80,7 +80,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class NodeResources:
     """What a node stands on, opened and checked. `manager` is None where private transactions are off."""
 
     spec: ChainSpec
@@ -94,7 +94,7 @@ class Parts:
 class Node:
     """A node that runs in whatever nursery it is given. `started` is when it was made, in Unix seconds."""
 
-    def __init__(self, config: NodeConfig, parts: Parts) -> None:
+    def __init__(self, config: NodeConfig, parts: NodeResources) -> None:
         self.config = config
         self.spec = parts.spec
         self.key = parts.key
@@ -103,7 +103,7 @@ class Node:
         self._parts = parts
         self._execution = ExecutionBudget()
         engine = PyEvmEngine(parts.spec, DatabaseNodeStore(parts.database), self._execution)
-        self.permissions = Permissions(
+        self.permissions = PermissioningRules(
             config.permissioning,
             ChainContracts(parts.spec, engine, lambda number: self.chain.hash_at(number)),
             own_id=parts.key.public_key,
@@ -121,20 +121,20 @@ class Node:
         self.chain = Blockchain(
             parts.spec, parts.database, engine, settings=settings, permissions=self.permissions.accounts
         )
-        admission = Admission(parts.spec, config.pool, self._head_state, self.permissions.accounts)
+        admission = TransactionAdmission(parts.spec, config.pool, self._head_state, self.permissions.accounts)
         self.pool = TransactionPool(config.pool, admission, self._head_state)
         self.private = self._make_private(engine)
         self.duties = DUTIES[config.role]
-        self._role = RoleWatch(config.role, self.key.address, self.chain, self.permissions)
-        self.ballot = Ballot()
+        self._role = RoleMonitor(config.role, self.key.address, self.chain, self.permissions)
+        self.vote_proposer = VoteProposer()
         self._state_worker = ThreadWorker()
         self._rng = random.Random()
-        self._faults = DenyNodes("cut off on request")
+        self._faults = DenyListPolicy("cut off on request")
         self._known_nodes = KnownNodes(parts.database)
-        self._policy = PermissionPolicy(
+        self._policy = PermissioningPolicy(
             self.permissions,
             own=lambda: self.network.local_enode,
-            moment=self._moment,
+            context=self._permissioning_context,
             changed=lambda: self.network.recheck(),
         )
         self.network = self._make_network()
@@ -145,7 +145,7 @@ class Node:
             check_worker=ThreadWorker(),
             on_syncing=lambda _: self.rpc.subscriptions.sync_changed(self.synchronizer.status),
             on_importing=lambda importing: self.validator.importing_changed(importing),
-            on_caught_up=self._policy.stale,
+            on_caught_up=self._policy.mark_stale,
         )
         self._blocks = BlockExchange(
             self.chain, lambda: self.network.peers, self.synchronizer, parts.spec.genesis.difficulty
@@ -153,7 +153,7 @@ class Node:
         self._consensus_peers = ConsensusPeers(
             lambda: self.network.peers,
             receive=lambda code, data, sender: self.validator.message_received(code, data, sender),
-            is_validator=lambda address: self.duties.takes_part and self.validator.is_validator(address),
+            is_validator=lambda address: self.duties.runs_validator and self.validator.is_validator(address),
             deny=lambda id_, reason, seconds: self.network.peer_set.deny(id_, reason, seconds),
         )
         self.gossip = TransactionGossip(
@@ -169,11 +169,11 @@ class Node:
         self._log_worker = ThreadWorker()
         journal = Journal.restore(parts.records.records())
         self.validator = self._make_validator(journal)
-        self._start_of_signing = StartOfSigning(
+        self._start_of_signing = SigningWait(
             self.chain,
             lambda: self.network.peers,
             self.key.address,
-            lambda: self._moved,
+            lambda: self._state_changed,
             journal,
             lambda record: self._log_worker.run(lambda: parts.records.append(record)),
         )
@@ -197,11 +197,11 @@ class Node:
         runtime = f"python-{platform.python_version()}"
         return f"lacnode/{identity}v{__version__}/{system}/{runtime}"
 
-    def _make_network(self) -> Network:
+    def _make_network(self) -> P2pNetwork:
         p2p = self.config.p2p
-        permissioned = [self._policy] if self.permissions.nodes.are_on else []
-        return Network(
-            NetworkConfig(
+        permissioned = [self._policy] if self.permissions.nodes.are_enabled else []
+        return P2pNetwork(
+            P2pNetworkConfig(
                 client_id=self.client_version,
                 host=p2p.host,
                 interface=p2p.interface,
@@ -218,16 +218,18 @@ class Node:
             chain=self.chain,
             pool=self.pool if self.duties.relays_transactions else NoTransactions(),
             handler=self,
-            policy=AllOf([DenyNodes("banned by --banned-node-ids", p2p.banned_ids), self._faults, *permissioned]),
+            policy=CombinedPolicy(
+                [DenyListPolicy("banned by --banned-node-ids", p2p.banned_ids), self._faults, *permissioned]
+            ),
             rng=self._rng,
         )
 
-    def _make_private(self, engine: PyEvmEngine) -> PrivateSide | None:
+    def _make_private(self, engine: PyEvmEngine) -> PrivacyService | None:
         settings, manager = self.config.privacy, self._parts.manager
         if settings is None or manager is None:
             return None
-        public = PublicRooms(self.chain, engine, self._parts.database, self.pool)
-        return PrivateSide(settings, manager.manager, public, manager.hosted)
+        public = PublicChain(self.chain, engine, self._parts.database, self.pool)
+        return PrivacyService(settings, manager.manager, public, manager.hosted)
 
     def _make_validator(self, journal: Journal) -> Validator:
         parameters = self.spec.ibft.at(0)
@@ -243,15 +245,15 @@ class Node:
             records=self._parts.records,
             signer=KeySigner(self.key),
             chain=self.chain,
-            maker=PoolBlockMaker(
+            maker=PoolBlockCreator(
                 self.chain,
                 self.key.address,
-                self.ballot,
+                self.vote_proposer,
                 lambda base_fee: self.pool.candidates(base_fee, time.time()),
                 vanity=self.config.mining.vanity,
                 selection_share=self.config.mining.selection_share,
             ),
-            outside=Outside(
+            outside=ConsensusNetwork(
                 self._blocks.send_consensus,
                 self._blocks.peer_is_ahead,
                 self._blocks.announce,
@@ -260,17 +262,17 @@ class Node:
             proposal_worker=ThreadWorker(),
             state_worker=self._state_worker,
             log_worker=self._log_worker,
-            signing_worker=ThreadWorker(lets_go=True),
+            signing_worker=ThreadWorker(abandons_on_cancel=True),
             now_ms=lambda: int(time.time() * 1000),
             message_limit=parameters.message_queue_limit,
         )
 
-    def _series(self) -> list[Series]:
+    def _series(self) -> list[MetricSeries]:
         hosted = None if self._parts.manager is None else self._parts.manager.hosted
         return [
             *chain_series(self.chain, self.network),
-            *permission_series(self.permissions, self._moment),
-            *(() if self.private is None else privacy_series(self.private.room)),
+            *permission_series(self.permissions, self._permissioning_context),
+            *(() if self.private is None else privacy_series(self.private.privacy_controller)),
             *(() if hosted is None else manager_series(hosted.quota)),
         ]
 
@@ -278,7 +280,7 @@ class Node:
         """Processes that answer heavy calls; None where no other process can read the database, or none is wanted."""
         if not isinstance(database, LmdbDatabase) or self.config.api.reader_processes < 1:
             return None
-        setup = Setup(self.spec, database.directory.absolute(), self.config.api)
+        setup = ReaderSetup(self.spec, database.directory.absolute(), self.config.api)
         around = NodeDatabase(
             lambda: self.chain.head.hash,
             database.flush,
@@ -292,10 +294,10 @@ class Node:
             chain=self.chain,
             pool=self.pool,
             network=self.network if self.config.p2p.enabled else None,
-            ballot=self.ballot,
-            permissions=Desk(self.permissions, self._moment, self.chain.simulate),
+            vote_proposer=self.vote_proposer,
+            permissions=PermissionQueries(self.permissions, self._permissioning_context, self.chain.simulate),
             role=lambda: self._role.view,
-            takes_transactions=self.duties.takes_transactions,
+            accepts_transactions=self.duties.accepts_transactions,
             sync_status=lambda: self.synchronizer.status,
             consensus_status=lambda: (
                 self.validator.machine.status if self._start_of_signing.is_over else self._start_of_signing.status
@@ -304,7 +306,7 @@ class Node:
             client_version=self.client_version,
             coinbase=self.key.address,
             settings=self.config.api,
-            privacy=None if self.private is None else self.private.room,
+            privacy=None if self.private is None else self.private.privacy_controller,
             local_permissions=self.local_permissions,
         )
 
@@ -313,19 +315,19 @@ class Node:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled. Started means that every port is open."""
         self._token = trio.lowlevel.current_trio_token()
-        self._moved = trio.Event()
+        self._state_changed = trio.Event()
         head = self.chain.head.header
-        for trouble in await trio.to_thread.run_sync(self.permissions.what_is_wrong, head):
+        for trouble in await trio.to_thread.run_sync(self.permissions.find_contract_errors, head):
             log.error(trouble)
         local_nodes = self.local_permissions.nodes
         if local_nodes is not None:
-            local_nodes.on_change(lambda: self._on_loop(lambda _: self._policy.stale(), None))
+            local_nodes.on_change(lambda: self._on_loop(lambda _: self._policy.mark_stale(), None))
         self._parts.database.on_damage(lambda error: self._on_loop(self._database_repair.damaged, error))
         self.chain.on_head(self._head_in_thread)
         self.pool.on_added(self._added_in_thread)
         self.pool.on_dropped(self._dropped_in_thread)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._stop_executing_at_the_end)
+            nursery.start_soon(self._cancel_execution_on_exit)
             if self.config.p2p.enabled:
                 await nursery.start(self.network.run)
             await nursery.start(self.rpc.run)
@@ -337,15 +339,15 @@ class Node:
                 nursery.start_soon(self._metrics_push.run)
             nursery.start_soon(self.synchronizer.run)
             nursery.start_soon(self._policy.run)
-            nursery.start_soon(self._role.run, lambda: self._moved)
-            nursery.start_soon(self._take_part)
+            nursery.start_soon(self._role.run, lambda: self._state_changed)
+            nursery.start_soon(self._run_validator)
             nursery.start_soon(self.gossip.run)
             nursery.start_soon(self._blocks.run)
             nursery.start_soon(self._expire_pool)
             nursery.start_soon(self._known_nodes.run)
             nursery.start_soon(self._database_repair.run)
-            if local_nodes is not None and local_nodes.looks_names_up_again:
-                nursery.start_soon(self._look_names_up, local_nodes)
+            if local_nodes is not None and local_nodes.refreshes_addresses:
+                nursery.start_soon(self._refresh_host_names, local_nodes)
             if self.private is not None:
                 await self._start_manager(nursery, self.private)
                 nursery.start_soon(self.private.run, self.rpc.subscriptions.private_block_added)
@@ -354,24 +356,24 @@ class Node:
                 nursery.start_soon(watch_faults, self.config.faults_file, self._faults, self.network.recheck)
             task_status.started()
 
-    async def _stop_executing_at_the_end(self) -> None:
+    async def _cancel_execution_on_exit(self) -> None:
         """A cancelled task waits for its thread, and a block may take minutes: the threads have to be told."""
         try:
             await trio.sleep_forever()
         finally:
             self._execution.cancel()
 
-    async def _start_manager(self, nursery: trio.Nursery, private: PrivateSide) -> None:
+    async def _start_manager(self, nursery: trio.Nursery, private: PrivacyService) -> None:
         """A manager in this process opens its port to its peers, and tells of payloads as they come."""
         hosted = None if self._parts.manager is None else self._parts.manager.hosted
         if hosted is not None:
-            hosted.manager.on_kept(lambda key: self._on_loop(private.payload_arrived, key))
+            hosted.manager.on_payload_stored(lambda key: self._on_loop(private.payload_arrived, key))
             await nursery.start(hosted.run)
 
     async def wait_for_block(self, number: int) -> None:
         """Return once the chain has block `number`; call while the node runs."""
         while self.chain.head.header.number < number:
-            await self._moved.wait()
+            await self._state_changed.wait()
 
     def close(self) -> None:
         """Let go of the files; call after `run` has ended."""
@@ -380,39 +382,39 @@ class Node:
         if self._parts.manager is not None and self._parts.manager.hosted is not None:
             self._parts.manager.hosted.close()
 
-    async def _take_part(self) -> None:
+    async def _run_validator(self) -> None:
         """Be a validator."""
-        if self.duties.takes_part:
+        if self.duties.runs_validator:
             await self._start_of_signing.wait()
             await self.validator.run()
 
-    def _look_again(self) -> None:
+    def _wake_waiting_tasks(self) -> None:
         """A peer has joined or left, or the head has moved: wake those who wait for it."""
-        self._moved.set()
-        self._moved = trio.Event()
+        self._state_changed.set()
+        self._state_changed = trio.Event()
 
     async def _expire_pool(self) -> None:
         while True:
             await trio.sleep(60)
             await trio.to_thread.run_sync(self.pool.expire, time.time())
 
-    async def _look_names_up(self, local_nodes: NodeList) -> None:
+    async def _refresh_host_names(self, local_nodes: NodeAllowlist) -> None:
         """Follow the host names of the local list to their new addresses."""
         while True:
-            await trio.sleep(AGAIN_SECONDS)
-            await trio.to_thread.run_sync(local_nodes.look_again, abandon_on_cancel=True)
+            await trio.sleep(LOOK_UP_INTERVAL_SECONDS)
+            await trio.to_thread.run_sync(local_nodes.refresh_addresses, abandon_on_cancel=True)
 
     # -- what the chain and the pool say, from their threads ---------------------------------------------------------
 
     def _head_in_thread(self, new_head: NewHead) -> None:
-        senders = [outcome.sender for outcome in new_head.outcomes]
+        senders = [outcome.sender for outcome in new_head.receipt_records]
         self.pool.block_imported(new_head.block.transactions, senders)
         self._on_loop(self._new_head, new_head)
 
     def _new_head(self, new_head: NewHead) -> None:
-        self._look_again()
+        self._wake_waiting_tasks()
         self.validator.head_changed()
-        self._policy.stale()
+        self._policy.mark_stale()
         self.rpc.subscriptions.block_added(new_head)
         if self.private is not None:
             self.private.head_moved()
@@ -447,7 +449,7 @@ class Node:
         for transaction in transactions:
             try:
                 self.pool.add(transaction, local=False, now=now)
-            except TransactionRejected as rejected:
+            except TransactionRejectedError as rejected:
                 log.debug("gossiped transaction refused", hash=transaction.hash.hex(), reason=rejected.reason.name)
 
     # -- what the network says ---------------------------------------------------------------------------------------
@@ -455,17 +457,17 @@ class Node:
     def peer_joined(self, peer: Peer) -> None:
         """A session has begun."""
         self._known_nodes.met(peer.enode)
-        self._look_again()
-        self._policy.stale()
+        self._wake_waiting_tasks()
+        self._policy.mark_stale()
         if self.duties.relays_transactions:
             self.gossip.peer_joined(peer)
         self.validator.peer_connected(peer.address)
-        self.synchronizer.hint()
+        self.synchronizer.wake()
 
     def peer_left(self, peer: Peer, reason: str) -> None:
         """A session has ended."""
-        self._look_again()
-        self._policy.stale()
+        self._wake_waiting_tasks()
+        self._policy.mark_stale()
         self.gossip.peer_left(peer)
         self._blocks.peer_left(peer)
         log.debug("peer left", peer=peer.enode_text, reason=reason)
@@ -492,12 +494,12 @@ class Node:
         if self.duties.relays_transactions:
             self.gossip.hashes_received(peer, hashes)
 
-    def _moment(self) -> Moment:
+    def _permissioning_context(self) -> PermissioningContext:
         """What the rules about connections look at."""
         header = self.chain.head.header
         validators = self.chain.validators_after(header)
         peers = self.network.peers
-        return Moment(
+        return PermissioningContext(
             header=header,
             validators=validators,
             is_current=self.synchronizer.has_caught_up or self.key.address in validators,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from lacnode.privacy.transaction_manager import TransactionManager
 
 if TYPE_CHECKING:
-    from lacnode.privacy.service.service import ManagerService
+    from lacnode.privacy.service.manager_service import ManagerService
 
 
-class ManagerFailed(Exception):
+class ManagerStartError(Exception):
     """No manager can be had; one message naming the option or file."""
 
 

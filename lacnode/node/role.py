@@ -10,7 +10,7 @@ from enum import Enum
 from lacnode.permissioning.topology import NodeType
 
 
-class Role(Enum):
+class NodeRole(Enum):
     """`--node-role`."""
 
     VALIDATOR = "validator"
@@ -20,38 +20,44 @@ class Role(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Duties:
+class RoleDuties:
     """What a node does. `dials_discovered`: it connects to nodes that discovery finds, not only to those it was told."""
 
-    takes_part: bool
-    takes_transactions: bool
+    runs_validator: bool
+    accepts_transactions: bool
     relays_transactions: bool
     dials_discovered: bool
 
 
 DUTIES = {
-    None: Duties(takes_part=True, takes_transactions=True, relays_transactions=True, dials_discovered=True),
-    Role.VALIDATOR: Duties(takes_part=True, takes_transactions=True, relays_transactions=True, dials_discovered=True),
-    Role.BOOT: Duties(takes_part=False, takes_transactions=True, relays_transactions=True, dials_discovered=True),
-    Role.WRITER: Duties(takes_part=False, takes_transactions=True, relays_transactions=True, dials_discovered=True),
-    Role.OBSERVER: Duties(
-        takes_part=False, takes_transactions=False, relays_transactions=False, dials_discovered=False
+    None: RoleDuties(runs_validator=True, accepts_transactions=True, relays_transactions=True, dials_discovered=True),
+    NodeRole.VALIDATOR: RoleDuties(
+        runs_validator=True, accepts_transactions=True, relays_transactions=True, dials_discovered=True
+    ),
+    NodeRole.BOOT: RoleDuties(
+        runs_validator=False, accepts_transactions=True, relays_transactions=True, dials_discovered=True
+    ),
+    NodeRole.WRITER: RoleDuties(
+        runs_validator=False, accepts_transactions=True, relays_transactions=True, dials_discovered=True
+    ),
+    NodeRole.OBSERVER: RoleDuties(
+        runs_validator=False, accepts_transactions=False, relays_transactions=False, dials_discovered=False
     ),
 }
 """By role; None is a node whose operator said nothing, and which is whatever the validator set makes of it."""
 
 
-def role_conflicts(role: Role | None, is_validator: bool, listed: NodeType | None) -> list[str]:
+def role_conflicts(role: NodeRole | None, is_validator: bool, listed: NodeType | None) -> list[str]:
     """Sentences about a configured role that the chain contradicts: by its validator set, or by the node type that the
     contract lists this node with (None where it lists none)."""
     if role is None:
         return []
     conflicts = []
-    if is_validator and role is not Role.VALIDATOR:
+    if is_validator and role is not NodeRole.VALIDATOR:
         conflicts.append(
             f"this node is configured as {role.value}, but its key is in the validator set: it does not sign"
         )
-    if role is Role.VALIDATOR and not is_validator:
+    if role is NodeRole.VALIDATOR and not is_validator:
         conflicts.append("this node is configured as validator, but its key is not in the validator set")
     if listed is not None and listed is not NodeType.OTHER and listed.word != role.value:
         conflicts.append(f"this node is configured as {role.value}, but the node contract lists it as {listed.word}")

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import structlog
 
-from lacnode.chain.store import StoredChain
-from lacnode.consensus.journal import Journal, loss_record
+from lacnode.chain.chain_store import StoredChain
+from lacnode.consensus.journal import Journal, encode_loss
 from lacnode.storage.consensus_log import ConsensusLog
 from lacnode.storage.disk import REAL_DISK, Disk
-from lacnode.storage.log_pairing import PairedDatabase, known_position, loss_in, pair
+from lacnode.storage.log_pairing import PairedDatabase, find_loss, pair_log, read_known_position
 
 log = structlog.get_logger("consensus")
 
 LOG_FILE = "consensus.log"
-MISSING = "consensus.log was missing, but the database has a chain"
-WAY_OUT = (
+MISSING_LOG = "consensus.log was missing, but the database has a chain"
+RESET_ADVICE = (
     "on a network that cannot go on without this validator, start it once with --reset-signing-state; it may then "
     "contradict what it signed before, and two blocks at one height can become final"
 )
@@ -29,17 +29,17 @@ def open_signing_state(
 ) -> ConsensusLog:
     """The consensus log of the validator with address `owner` in the data directory, paired with `database`. Its journal
     has a loss on record if anything is missing, unless `reset` settles that. StorageError; RlpError for damaged records."""
-    known = known_position(database)
-    if_missing = [loss_record(MISSING)] if known is not None or _has_chain(database) else []
+    known = read_known_position(database)
+    if_missing = [encode_loss(MISSING_LOG)] if known is not None or _has_chain(database) else []
     records = ConsensusLog(directory / LOG_FILE, owner=owner, if_missing=if_missing, disk=disk)
     try:
-        _say_what_was_found(records)
+        _log_findings(records)
         journal = Journal.restore(records.records())
-        loss = loss_in(records, known)
+        loss = find_loss(records, known)
         if loss is not None and journal.loss is None:
             records.append(journal.record_loss(loss))
-        pair(database, records)
-        _reset_or_say(journal, records, reset=reset)
+        pair_log(database, records)
+        _reset_or_warn(journal, records, reset=reset)
     except BaseException:
         records.close()
         raise
@@ -53,7 +53,7 @@ def _has_chain(database: PairedDatabase) -> bool:
         return chain.head_hash() != chain.genesis_hash()
 
 
-def _say_what_was_found(records: ConsensusLog) -> None:
+def _log_findings(records: ConsensusLog) -> None:
     if records.torn_bytes:
         log.warning(
             "the last record of consensus.log was torn and is dropped: it was never acted on", bytes=records.torn_bytes
@@ -62,10 +62,10 @@ def _say_what_was_found(records: ConsensusLog) -> None:
         log.warning("consensus.log belongs to another node key and is set aside", file=str(records.set_aside))
 
 
-def _reset_or_say(journal: Journal, records: ConsensusLog, *, reset: bool) -> None:
+def _reset_or_warn(journal: Journal, records: ConsensusLog, *, reset: bool) -> None:
     loss, floor = journal.loss, journal.floor
     if reset and (loss is not None or floor > 0):
-        records.append(journal.settle_loss(0))
+        records.append(journal.resolve_loss(0))
         log.warning(
             "the signing state was reset: this validator may contradict what it signed before",
             lost=loss or f"what was signed up to block {floor}",
@@ -73,4 +73,4 @@ def _reset_or_say(journal: Journal, records: ConsensusLog, *, reset: bool) -> No
     elif reset:
         log.warning("--reset-signing-state has no effect: nothing is missing. Take the option out")
     elif loss is not None:
-        log.warning(f"this node does not sign as a validator: {loss}. It follows the network; {WAY_OUT}")
+        log.warning(f"this node does not sign as a validator: {loss}. It follows the network; {RESET_ADVICE}")

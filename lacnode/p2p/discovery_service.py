@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 import structlog
 import trio
 
-from lacnode.p2p.wire.discovery import Action, Discovery, Found, Send
+from lacnode.p2p.wire.discovery import Action, Discovery, NodeFound, SendDatagram
 from lacnode.p2p.wire.enode import Enode
 
 log = structlog.get_logger("discovery")
 
-MAX_DATAGRAM = 1600
+MAX_DATAGRAM_BYTES = 1600
 """Bytes that Besu reads; devp2p allows 1280."""
 
 TICK_SECONDS = 0.5
@@ -54,7 +54,7 @@ class DiscoveryService:
             data, source = await self._receive()
             if trio.current_time() >= slice_end:
                 slice_end, left = trio.current_time() + SLICE_SECONDS, DATAGRAMS_PER_SLICE
-            if len(data) <= MAX_DATAGRAM:
+            if len(data) <= MAX_DATAGRAM_BYTES:
                 await self._act(self._machine.handle_datagram(data, (source[0], source[1]), time.time()))
             left -= 1
             if left <= 0:
@@ -63,7 +63,7 @@ class DiscoveryService:
     async def _receive(self) -> tuple[bytes, tuple[str, int]]:
         while True:
             try:
-                data, source = await self._udp.recvfrom(MAX_DATAGRAM + 1)
+                data, source = await self._udp.recvfrom(MAX_DATAGRAM_BYTES + 1)
             except OSError as error:
                 log.debug("a datagram was not received", reason=str(error))
                 await trio.sleep(0.1)
@@ -79,10 +79,10 @@ class DiscoveryService:
     async def _act(self, actions: Sequence[Action]) -> None:
         for action in actions:
             match action:
-                case Send():
+                case SendDatagram():
                     try:
                         await self._udp.sendto(action.datagram, action.address)
                     except OSError as error:
                         log.debug("a datagram was not sent", to=action.address, reason=str(error))
-                case Found():
+                case NodeFound():
                     self._found(action.enode)

@@ -28,10 +28,10 @@ from lacnode.primitives.receipt import Receipt
 from lacnode.primitives.transaction import Transaction
 
 MAX_HEADERS, MAX_BODIES, MAX_RECEIPTS, MAX_TRANSACTIONS = 512, 128, 256, 256
-MAX_ANSWER = 8 * 2**20
+MAX_ETH_ANSWER_BYTES = 8 * 2**20
 """Bytes at which an answer stops growing; Besu stops before 10 MiB."""
 
-REQUESTS = (GetBlockHeaders, GetBlockBodies, GetReceipts, GetPooledTransactions, GetNodeData)
+REQUEST_MESSAGES = (GetBlockHeaders, GetBlockBodies, GetReceipts, GetPooledTransactions, GetNodeData)
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ class EthServer:
         self._pool = pool
 
     def answer(self, request: EthMessage) -> EthMessage:
-        """The answer to one of `REQUESTS`."""
+        """The answer to one of `REQUEST_MESSAGES`."""
         match request:
             case GetBlockHeaders():
                 headers = _bounded(self._headers(request), _header_size)
@@ -92,7 +92,7 @@ def _bounded(items: Iterable[T], size_of: Callable[[T], int]) -> Iterator[T]:
     total = 0
     for item in items:
         total += size_of(item)
-        if total > MAX_ANSWER and total > size_of(item):
+        if total > MAX_ETH_ANSWER_BYTES and total > size_of(item):
             return
         yield item
 

@@ -11,8 +11,8 @@ from typing import TypeVar
 import trio
 
 from lacnode.crypto.secp256k1 import address_of
-from lacnode.p2p.outbox import Outbox, OutboxFull
-from lacnode.p2p.requests import PeerLeftError, RequestFailed, Requests
+from lacnode.p2p.peer_requests import PeerLeftError, PendingRequests, RequestFailedError
+from lacnode.p2p.send_queue import SendQueue, SendQueueFullError
 from lacnode.p2p.wire.capabilities import CapabilityTable
 from lacnode.p2p.wire.enode import Enode
 from lacnode.p2p.wire.eth_messages import (
@@ -36,19 +36,19 @@ from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.receipt import Receipt
 from lacnode.primitives.transaction import Transaction
 
-__all__ = ["Peer", "PeerLeftError", "RequestFailed"]
+__all__ = ["Peer", "PeerLeftError", "RequestFailedError"]
 
-KNOWN_BLOCKS = 300
-KNOWN_TRANSACTIONS = 32_768
-TRANSACTIONS_BYTES = 2**20
+MAX_KNOWN_BLOCKS = 300
+MAX_KNOWN_TRANSACTIONS = 32_768
+MAX_TRANSACTIONS_MESSAGE_BYTES = 2**20
 """Bytes of transactions in one message."""
 
-HASHES_PER_MESSAGE = 4096
+MAX_HASHES_PER_MESSAGE = 4096
 
 M = TypeVar("M", bound=EthMessage)
 
 
-class _Known:
+class _KnownHashes:
     """The last `limit` hashes that the peer is known to have."""
 
     def __init__(self, limit: int) -> None:
@@ -79,7 +79,7 @@ class Peer:
         addresses: tuple[tuple[str, int], tuple[str, int]],
         status: Status,
         genesis_difficulty: int,
-        outbox: Outbox,
+        outbox: SendQueue,
     ) -> None:
         self.id = enode.id
         self.address = address_of(enode.id)
@@ -94,14 +94,14 @@ class Peer:
         self.head_hash = status.best_hash
         self.total_difficulty = status.total_difficulty
         self.head_number = min(2**63, max(0, status.total_difficulty - genesis_difficulty))
-        self.requests = Requests(eth_version)
+        self.requests = PendingRequests(eth_version)
         self.leaving: DisconnectReason | None = None
         self.left = trio.Event()
         self._genesis_difficulty = genesis_difficulty
         self._table = table
         self._outbox = outbox
-        self._known_blocks = _Known(KNOWN_BLOCKS)
-        self._known_transactions = _Known(KNOWN_TRANSACTIONS)
+        self._known_blocks = _KnownHashes(MAX_KNOWN_BLOCKS)
+        self._known_transactions = _KnownHashes(MAX_KNOWN_TRANSACTIONS)
         self._close = trio.Event()
 
     @property
@@ -116,25 +116,25 @@ class Peer:
 
     # -- what it has ---------------------------------------------------------------------------------------------
 
-    def has_block(self, hash_: bytes, number: int) -> None:
+    def record_known_block(self, hash_: bytes, number: int) -> None:
         """The peer says that it has this block."""
         self._known_blocks.add(hash_)
-        self.reaches(number)
+        self.raise_head_number(number)
         if number >= self.head_number:
             self.head_hash = hash_
 
-    def reaches(self, number: int) -> None:
+    def raise_head_number(self, number: int) -> None:
         """The peer's chain has at least block `number`."""
         if number > self.head_number:
             self.head_number = number
             self.total_difficulty = max(self.total_difficulty, self._genesis_difficulty + number)
 
-    def reaches_only(self, number: int) -> None:
+    def lower_head_number(self, number: int) -> None:
         """The peer was asked and did not show a block above `number`: what it said of its chain counts no more."""
         self.head_number = min(self.head_number, number)
         self.total_difficulty = min(self.total_difficulty, self._genesis_difficulty + number)
 
-    def knows_transaction(self, hash_: bytes) -> None:
+    def record_known_transaction(self, hash_: bytes) -> None:
         """The peer has this transaction."""
         self._known_transactions.add(hash_)
 
@@ -145,14 +145,14 @@ class Peer:
         try:
             message_id = self._table.message_id("eth", message.CODE)
             self._outbox.put(message_id, message.encode(self.eth_version), droppable=droppable)
-        except OutboxFull:
+        except SendQueueFullError:
             self.leave(DisconnectReason.USELESS_PEER)
 
     def send_urgent(self, message_id: int, body: bytes) -> None:
         """Send a message of any protocol, by its absolute id, before anything else that waits."""
         try:
             self._outbox.put_urgent(message_id, body)
-        except OutboxFull:
+        except SendQueueFullError:
             self.leave(DisconnectReason.USELESS_PEER)
 
     def send_consensus(self, code: int, data: bytes) -> None:
@@ -172,7 +172,7 @@ class Peer:
         for transaction in transactions:
             if not self._known_transactions.add(transaction.hash):
                 continue
-            if batch and size + len(transaction.raw) > TRANSACTIONS_BYTES:
+            if batch and size + len(transaction.raw) > MAX_TRANSACTIONS_MESSAGE_BYTES:
                 self.send(Transactions(tuple(batch)), droppable=True)
                 batch, size = [], 0
             batch.append(transaction)
@@ -183,8 +183,8 @@ class Peer:
     def send_transaction_hashes(self, transactions: Sequence[Transaction]) -> None:
         """Announce transactions that the peer is not known to have."""
         new = [transaction for transaction in transactions if self._known_transactions.add(transaction.hash)]
-        for start in range(0, len(new), HASHES_PER_MESSAGE):
-            message = NewPooledTransactionHashes.announcing(new[start : start + HASHES_PER_MESSAGE])
+        for start in range(0, len(new), MAX_HASHES_PER_MESSAGE):
+            message = NewPooledTransactionHashes.from_transactions(new[start : start + MAX_HASHES_PER_MESSAGE])
             self.send(message, droppable=True)
 
     # -- asking --------------------------------------------------------------------------------------------------
@@ -192,48 +192,48 @@ class Peer:
     async def headers(
         self, start: bytes | int, limit: int, skip: int = 0, reverse: bool = False
     ) -> Sequence[BlockHeader]:
-        """Up to `limit` headers from a number or hash on; RequestFailed if no answer comes."""
+        """Up to `limit` headers from a number or hash on; RequestFailedError if no answer comes."""
         return (await self._ask(BlockHeaders, lambda id_: GetBlockHeaders(id_, start, limit, skip, reverse))).headers
 
     async def bodies(self, hashes: Sequence[bytes]) -> Sequence[BlockBody]:
-        """Bodies of blocks by hash, as many as the peer gives; RequestFailed if no answer comes."""
+        """Bodies of blocks by hash, as many as the peer gives; RequestFailedError if no answer comes."""
         return (await self._ask(BlockBodies, lambda id_: GetBlockBodies(id_, tuple(hashes)))).bodies
 
     async def pooled_transactions(self, hashes: Sequence[bytes]) -> Sequence[Transaction]:
-        """Pooled transactions by hash; RequestFailed if no answer comes."""
+        """Pooled transactions by hash; RequestFailedError if no answer comes."""
         answer = await self._ask(PooledTransactions, lambda id_: GetPooledTransactions(id_, tuple(hashes)))
         return answer.transactions
 
     async def receipts(self, hashes: Sequence[bytes]) -> Sequence[Sequence[Receipt]]:
-        """Receipts of blocks by hash; RequestFailed if no answer comes."""
+        """Receipts of blocks by hash; RequestFailedError if no answer comes."""
         return (await self._ask(Receipts, lambda id_: GetReceipts(id_, tuple(hashes)))).receipts
 
     def answered(self, answer: BlockHeaders | BlockBodies | PooledTransactions | Receipts) -> None:
         """An answer came from the peer."""
         if not self.requests.deliver(answer.CODE, answer.request_id, answer):
-            self.useless_answer()
+            self.report_useless_answer()
 
-    def useless_answer(self) -> None:
+    def report_useless_answer(self) -> None:
         """The peer's answer was of no use: not what was asked for. Several within a minute end the session."""
         self.requests.reputation.useless(trio.current_time())
         self._judge()
 
     async def _ask(self, kind: type[M], request: Callable[[int], EthMessage]) -> M:
-        async with self.requests.room():
+        async with self.requests.slot_limiter():
             question = self.requests.begin(kind.CODE)
             self.send(request(question.id))
             try:
                 answer = await self.requests.answer(question)
-            except RequestFailed:
+            except RequestFailedError:
                 self._judge()
                 raise
         assert isinstance(answer, kind)
         return answer
 
     def _judge(self) -> None:
-        verdict = self.requests.reputation.verdict
-        if verdict is not None:
-            self.leave(verdict)
+        disconnect_reason = self.requests.reputation.disconnect_reason
+        if disconnect_reason is not None:
+            self.leave(disconnect_reason)
 
     # -- leaving -------------------------------------------------------------------------------------------------
 
@@ -248,7 +248,7 @@ class Peer:
         self.leave(reason)
         await self.left.wait()
 
-    async def asked_to_leave(self) -> DisconnectReason:
+    async def wait_for_leave(self) -> DisconnectReason:
         """Wait until somebody wants this session to end."""
         await self._close.wait()
         assert self.leaving is not None

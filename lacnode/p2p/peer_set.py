@@ -10,7 +10,7 @@ from lacnode.p2p.peer import Peer
 from lacnode.p2p.rate_limits import RateLimits
 from lacnode.p2p.wire.p2p_messages import DisconnectReason
 
-DENYLIST_SIZE = 500
+MAX_DENIED_NODES = 500
 
 SESSIONS_PER_SECOND, SESSIONS_AT_ONCE = 0.5, 20
 """Of one node that dials this one: each session costs an announcement of the pool and a look at the rules."""
@@ -38,7 +38,7 @@ class PeerSet:
         self._sessions = RateLimits(SESSIONS_PER_SECOND, SESSIONS_AT_ONCE)
 
     @property
-    def room(self) -> int:
+    def free_slots(self) -> int:
         """How many more peers of our own choice there may be."""
         return max(0, self._limits.max_peers - len(self.peers))
 
@@ -59,7 +59,7 @@ class PeerSet:
             return DisconnectReason.TOO_MANY_PEERS
         return None
 
-    def comes_too_often(self, id_: bytes) -> bool:
+    def exceeds_session_rate(self, id_: bytes) -> bool:
         """Whether this node dials this one again and again. Call once for each session that it begins."""
         return id_ not in self.exempt and not self._sessions.allow(id_, trio.current_time())
 
@@ -80,10 +80,10 @@ class PeerSet:
         if id_ not in self.exempt:
             until = seconds if seconds == math.inf else trio.current_time() + seconds
             self._denied[id_] = reason, until
-            if len(self._denied) > DENYLIST_SIZE:
+            if len(self._denied) > MAX_DENIED_NODES:
                 self._denied.popitem(last=False)
 
-    def denial(self, id_: bytes) -> str | None:
+    def denial_reason(self, id_: bytes) -> str | None:
         """Why this node is denied, None if it is not."""
         reason, until = self._denied.get(id_, ("", -math.inf))
         if id_ in self.exempt or until == -math.inf:

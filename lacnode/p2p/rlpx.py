@@ -1,6 +1,6 @@
 """An RLPx connection on a byte stream: handshake, Hellos, then messages.
 
-Every wait has a bound; every malformed byte ends in `ConnectionFailed`. Knows no sub-protocol.
+Every wait has a bound; every malformed byte ends in `ConnectionFailedError`. Knows no sub-protocol.
 """
 
 import os
@@ -16,11 +16,11 @@ from lacnode.p2p.wire.handshake import HandshakeError, Initiator, Responder
 from lacnode.p2p.wire.p2p_messages import DISCONNECT, HELLO, Disconnect, DisconnectReason, Hello
 from lacnode.primitives.rlp import RlpError
 
-READ_SIZE = 65_536
+READ_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ConnectionTimeouts:
     """Seconds, as Besu has them: from TCP connection to Status exchanged; without a message before a Ping, and again
     before giving up; for a message to be taken by the other side; for the last goodbye."""
 
@@ -30,7 +30,7 @@ class Limits:
     farewell: float = 1.0
 
 
-class ConnectionFailed(Exception):
+class ConnectionFailedError(Exception):
     """The connection is of no use any more. `reason` is what the other side is told, None if nothing can be said."""
 
     def __init__(self, text: str, reason: DisconnectReason | None = None) -> None:
@@ -38,7 +38,7 @@ class ConnectionFailed(Exception):
         self.reason = reason
 
 
-class PeerDisconnected(ConnectionFailed):
+class PeerDisconnectedError(ConnectionFailedError):
     """The other side said goodbye, or hung up."""
 
     def __init__(self, text: str, theirs: DisconnectReason | None = None) -> None:
@@ -50,7 +50,12 @@ class RlpxConnection:
     """One connection after its handshake. `leftover` is what was read behind the handshake."""
 
     def __init__(
-        self, stream: trio.SocketStream, codec: FrameCodec, remote_id: bytes, leftover: bytes, limits: Limits
+        self,
+        stream: trio.SocketStream,
+        codec: FrameCodec,
+        remote_id: bytes,
+        leftover: bytes,
+        limits: ConnectionTimeouts,
     ) -> None:
         self.remote_id = remote_id
         self._stream = stream
@@ -63,49 +68,51 @@ class RlpxConnection:
 
     @property
     def addresses(self) -> tuple[tuple[str, int], tuple[str, int]]:
-        """Ours and theirs: IP literal and port each; ConnectionFailed if the connection is gone."""
+        """Ours and theirs: IP literal and port each; ConnectionFailedError if the connection is gone."""
         try:
             ours, theirs = self._stream.socket.getsockname(), self._stream.socket.getpeername()
         except OSError as error:
-            raise PeerDisconnected(f"connection lost: {error}") from None
+            raise PeerDisconnectedError(f"connection lost: {error}") from None
         return (_plain(ours[0]), int(ours[1])), (_plain(theirs[0]), int(theirs[1]))
 
     async def exchange_hellos(self, hello: Hello) -> Hello:
-        """Send ours, read theirs; ConnectionFailed if something else comes."""
+        """Send ours, read theirs; ConnectionFailedError if something else comes."""
         await self.send(HELLO, hello.encode())
         frame = await self.receive()
         try:
             if frame.message_id == DISCONNECT:
                 reason = Disconnect.decode(frame.body).reason
-                raise PeerDisconnected(f"disconnected before Hello: {reason}", reason)
+                raise PeerDisconnectedError(f"disconnected before Hello: {reason}", reason)
             if frame.message_id != HELLO:
-                raise ConnectionFailed(f"message {frame.message_id} before Hello", _BREACH)
+                raise ConnectionFailedError(f"message {frame.message_id} before Hello", _BREACH)
             theirs = Hello.decode(frame.body)
         except RlpError as error:
-            raise ConnectionFailed(str(error), _BREACH) from None
+            raise ConnectionFailedError(str(error), _BREACH) from None
         if theirs.compresses:
             self._codec.enable_snappy()
         return theirs
 
     async def send(self, message_id: int, body: bytes) -> None:
-        """Send one message; ConnectionFailed if the connection is gone or the other side does not read, ValueError if
+        """Send one message; ConnectionFailedError if the connection is gone or the other side does not read, ValueError if
         the message is too large."""
         async with self._sending:
             if self._torn:
-                raise PeerDisconnected("connection lost in the middle of a message")
+                raise PeerDisconnectedError("connection lost in the middle of a message")
             data = self._codec.encode(message_id, body)
             self._torn = True
             try:
                 with trio.fail_after(self._limits.sending):
                     await self._stream.send_all(data)
             except trio.TooSlowError:
-                raise ConnectionFailed(f"it does not read what it is sent for {self._limits.sending:.0f} s") from None
+                raise ConnectionFailedError(
+                    f"it does not read what it is sent for {self._limits.sending:.0f} s"
+                ) from None
             except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-                raise PeerDisconnected(f"connection lost: {error}") from None
+                raise PeerDisconnectedError(f"connection lost: {error}") from None
             self._torn = False
 
     async def receive(self) -> Frame:
-        """The next message; ConnectionFailed if there will be none. Reads no further than it must, so that a peer that
+        """The next message; ConnectionFailedError if there will be none. Reads no further than it must, so that a peer that
         sends more than is taken has to wait."""
         while True:
             data, self._unread = self._unread, b""
@@ -113,24 +120,24 @@ class RlpxConnection:
             try:
                 frame = next(self._codec.feed(data), None)
             except FrameError as error:
-                raise ConnectionFailed(str(error), _BREACH) from None
+                raise ConnectionFailedError(str(error), _BREACH) from None
             self._opening_seconds += time.thread_time() - began
             if frame is not None:
                 return frame
             self._unread = await self._read()
 
-    def take_opening_seconds(self) -> float:
+    def pop_opening_seconds(self) -> float:
         """The processor time that went into decrypting and decompressing since the last call."""
         seconds, self._opening_seconds = self._opening_seconds, 0.0
         return seconds
 
     async def _read(self) -> bytes:
         try:
-            data = bytes(await self._stream.receive_some(READ_SIZE))
+            data = bytes(await self._stream.receive_some(READ_BYTES))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise PeerDisconnected(f"connection lost: {error}") from None
+            raise PeerDisconnectedError(f"connection lost: {error}") from None
         if not data:
-            raise PeerDisconnected("the other side hung up")
+            raise PeerDisconnectedError("the other side hung up")
         return data
 
     async def close(self, reason: DisconnectReason | None) -> None:
@@ -145,9 +152,9 @@ class RlpxConnection:
                 try:
                     await self.send(DISCONNECT, Disconnect(reason).encode())
                     await self._stream.send_eof()
-                    while await self._stream.receive_some(READ_SIZE):
+                    while await self._stream.receive_some(READ_BYTES):
                         pass
-                except (ConnectionFailed, OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+                except (ConnectionFailedError, OSError, trio.BrokenResourceError, trio.ClosedResourceError):
                     pass
         await trio.aclose_forcefully(self._stream)
 
@@ -159,20 +166,24 @@ def _plain(host: str) -> str:
     return str(mapped or address)
 
 
-async def open_rlpx(stream: trio.SocketStream, key: NodeKey, remote_id: bytes | None, limits: Limits) -> RlpxConnection:
+async def open_rlpx(
+    stream: trio.SocketStream, key: NodeKey, remote_id: bytes | None, limits: ConnectionTimeouts
+) -> RlpxConnection:
     """The encrypted connection on `stream`: as initiator towards `remote_id`, as responder where that is None.
-    ConnectionFailed if the other side does not know how; the caller bounds the time."""
+    ConnectionFailedError if the other side does not know how; the caller bounds the time."""
     try:
         if remote_id is None:
             return await _respond(stream, key, limits)
         return await _initiate(stream, key, remote_id, limits)
     except HandshakeError as error:
-        raise ConnectionFailed(f"RLPx handshake: {error}") from None
+        raise ConnectionFailedError(f"RLPx handshake: {error}") from None
     except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-        raise PeerDisconnected(f"connection lost in the handshake: {error}") from None
+        raise PeerDisconnectedError(f"connection lost in the handshake: {error}") from None
 
 
-async def _initiate(stream: trio.SocketStream, key: NodeKey, remote_id: bytes, limits: Limits) -> RlpxConnection:
+async def _initiate(
+    stream: trio.SocketStream, key: NodeKey, remote_id: bytes, limits: ConnectionTimeouts
+) -> RlpxConnection:
     initiator = Initiator(key, remote_id, random_bytes=os.urandom)
     await stream.send_all(initiator.auth)
     while initiator.secrets is None:
@@ -180,7 +191,7 @@ async def _initiate(stream: trio.SocketStream, key: NodeKey, remote_id: bytes, l
     return RlpxConnection(stream, FrameCodec(initiator.secrets), remote_id, initiator.leftover, limits)
 
 
-async def _respond(stream: trio.SocketStream, key: NodeKey, limits: Limits) -> RlpxConnection:
+async def _respond(stream: trio.SocketStream, key: NodeKey, limits: ConnectionTimeouts) -> RlpxConnection:
     responder = Responder(key, random_bytes=os.urandom)
     ack: bytes | None = None
     while ack is None:
@@ -192,9 +203,9 @@ async def _respond(stream: trio.SocketStream, key: NodeKey, limits: Limits) -> R
 
 
 async def _some(stream: trio.SocketStream) -> bytes:
-    data = bytes(await stream.receive_some(READ_SIZE))
+    data = bytes(await stream.receive_some(READ_BYTES))
     if not data:
-        raise PeerDisconnected("the other side hung up in the handshake")
+        raise PeerDisconnectedError("the other side hung up in the handshake")
     return data
 
 

@@ -11,12 +11,12 @@ import structlog
 import trio
 
 from lacnode.fair_share import Shares
-from lacnode.p2p.eth_server import REQUESTS
+from lacnode.p2p.eth_server import REQUEST_MESSAGES
 from lacnode.p2p.handler import NetworkHandler
-from lacnode.p2p.introduction import Admitted, introduce, route_of
 from lacnode.p2p.peer import Peer
-from lacnode.p2p.rlpx import ConnectionFailed, PeerDisconnected, RlpxConnection, open_rlpx
-from lacnode.p2p.surroundings import Surroundings
+from lacnode.p2p.peer_handshake import EstablishedSession, perform_handshake, resolve_route
+from lacnode.p2p.rlpx import ConnectionFailedError, PeerDisconnectedError, RlpxConnection, open_rlpx
+from lacnode.p2p.session_context import SessionContext
 from lacnode.p2p.wire.capabilities import Route
 from lacnode.p2p.wire.enode import Enode
 from lacnode.p2p.wire.eth_messages import (
@@ -40,10 +40,10 @@ from lacnode.rate_limited_log import RateLimitedLog
 
 log = structlog.get_logger("p2p")
 
-PENDING_REQUESTS = 16
+MAX_PENDING_REQUESTS = 16
 """Requests of one peer that may wait for their answer; one more is a breach of protocol."""
 
-LARGE_BODY = 64 * 1024
+LARGE_BODY_BYTES = 64 * 1024
 """Bytes from which a message is opened in a worker thread, so that it holds nobody else up."""
 
 READING_SHARE, READING_SHARE_OF_PEER = 0.4, 0.1
@@ -61,23 +61,23 @@ _BREACH = DisconnectReason.BREACH_OF_PROTOCOL
 
 
 async def run_session(
-    stream: trio.SocketStream, dialled: Enode | None, network: Surroundings, introduced: Callable[[], object]
+    stream: trio.SocketStream, dialled: Enode | None, network: SessionContext, introduced: Callable[[], object]
 ) -> bool:
     """Live through a session on `stream`, which this node has `dialled`, or accepted where that is None. True if it got
     as far as being a peer; `introduced` is called when the handshakes are over. Whatever goes wrong in it stays in it."""
     connection: RlpxConnection | None = None
-    admitted: Admitted | None = None
+    admitted: EstablishedSession | None = None
     farewell: DisconnectReason | None = DisconnectReason.CLIENT_QUITTING  # unless something else ends it first
     try:
         with trio.fail_after(network.limits.handshake):
             connection = await open_rlpx(stream, network.key, None if dialled is None else dialled.id, network.limits)
-            admitted = await introduce(connection, dialled, network)
+            admitted = await perform_handshake(connection, dialled, network)
         introduced()
-        await _live(admitted, network)
+        await _run_as_peer(admitted, network)
     except trio.TooSlowError:
         farewell = None
         log.debug("handshake too slow", peer=_name(connection, dialled))
-    except ConnectionFailed as failure:
+    except ConnectionFailedError as failure:
         farewell = failure.reason
         _remember(failure, connection, network)
         log.debug("session ended", peer=_name(connection, dialled), reason=str(failure))
@@ -100,16 +100,16 @@ def _name(connection: RlpxConnection | None, dialled: Enode | None) -> str:
     return "unknown" if dialled is None else str(dialled)
 
 
-def _remember(failure: ConnectionFailed, connection: RlpxConnection | None, network: Surroundings) -> None:
+def _remember(failure: ConnectionFailedError, connection: RlpxConnection | None, network: SessionContext) -> None:
     """A breach of protocol, or their word that they speak another version, keeps a node out until restart."""
-    theirs = failure.theirs if isinstance(failure, PeerDisconnected) else None
+    theirs = failure.theirs if isinstance(failure, PeerDisconnectedError) else None
     incompatible = theirs is DisconnectReason.INCOMPATIBLE_P2P_VERSION
     if connection is not None and (failure.reason is _BREACH or incompatible):
         network.peer_set.deny(connection.remote_id, str(failure))
 
 
-async def _live(admitted: Admitted, network: Surroundings) -> None:
-    """Be a peer until somebody ends it, which is always by ConnectionFailed."""
+async def _run_as_peer(admitted: EstablishedSession, network: SessionContext) -> None:
+    """Be a peer until somebody ends it, which is always by ConnectionFailedError."""
     peer = admitted.peer
     await _join(peer, network)
     log.debug("peer joined", peer=peer.enode_text, client=peer.client_id, inbound=peer.inbound)
@@ -117,7 +117,7 @@ async def _live(admitted: Admitted, network: Surroundings) -> None:
     try:
         network.handler.peer_joined(peer)
         await _exchange(admitted, network)
-    except ConnectionFailed as failure:
+    except ConnectionFailedError as failure:
         reason = str(failure)
         raise
     finally:
@@ -128,16 +128,16 @@ async def _live(admitted: Admitted, network: Surroundings) -> None:
         network.handler.peer_left(peer, reason)
 
 
-async def _join(peer: Peer, network: Surroundings) -> None:
+async def _join(peer: Peer, network: SessionContext) -> None:
     """Take a place among the peers. What was true before Status is asked again: others may have come meanwhile."""
     while True:
         await network.policy.consult(peer.enode, peer.inbound)
-        verdict = network.policy.may_stay(peer.enode, peer.inbound)
-        if not verdict.allowed:
-            raise ConnectionFailed(f"no longer permitted: {verdict.reason}", DisconnectReason.REQUESTED)
+        decision = network.policy.may_stay(peer.enode, peer.inbound)
+        if not decision.allowed:
+            raise ConnectionFailedError(f"no longer permitted: {decision.reason}", DisconnectReason.REQUESTED)
         refusal = network.peer_set.refusal(peer.id, peer.inbound)
         if refusal is not None:
-            raise ConnectionFailed(f"not admitted: {refusal}", refusal)
+            raise ConnectionFailedError(f"not admitted: {refusal}", refusal)
         older = network.peer_set.peers.get(peer.id)
         if older is None:
             network.peer_set.peers[peer.id] = peer
@@ -145,32 +145,32 @@ async def _join(peer: Peer, network: Surroundings) -> None:
         await older.disconnect(DisconnectReason.ALREADY_CONNECTED)
 
 
-async def _exchange(admitted: Admitted, network: Surroundings) -> None:
-    requests_in, requests_out = trio.open_memory_channel[EthMessage](PENDING_REQUESTS)
-    failure: ConnectionFailed | None = None
+async def _exchange(admitted: EstablishedSession, network: SessionContext) -> None:
+    requests_in, requests_out = trio.open_memory_channel[EthMessage](MAX_PENDING_REQUESTS)
+    failure: ConnectionFailedError | None = None
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_read, admitted, network, requests_in)
             nursery.start_soon(_write, admitted)
             nursery.start_soon(_serve, admitted, network, requests_out)
             nursery.start_soon(_leave_when_asked, admitted.peer)
-    except* ConnectionFailed as group:
+    except* ConnectionFailedError as group:
         failure = _first(group)
     if failure is not None:
         raise failure
 
 
-def _first(group: BaseExceptionGroup[ConnectionFailed]) -> ConnectionFailed:
+def _first(group: BaseExceptionGroup[ConnectionFailedError]) -> ConnectionFailedError:
     inner = group.exceptions[0]
     return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
 async def _leave_when_asked(peer: Peer) -> None:
-    reason = await peer.asked_to_leave()
-    raise ConnectionFailed(f"we disconnected: {reason}", reason)
+    reason = await peer.wait_for_leave()
+    raise ConnectionFailedError(f"we disconnected: {reason}", reason)
 
 
-async def _write(admitted: Admitted) -> None:
+async def _write(admitted: EstablishedSession) -> None:
     limited_log = RateLimitedLog("p2p", trio.current_time)
     while True:
         message_id, body = await admitted.outbox.get()
@@ -180,7 +180,9 @@ async def _write(admitted: Admitted) -> None:
             limited_log.warning("length", "message not sent", peer=admitted.peer.enode_text, reason=str(error))
 
 
-async def _serve(admitted: Admitted, network: Surroundings, requests: trio.MemoryReceiveChannel[EthMessage]) -> None:
+async def _serve(
+    admitted: EstablishedSession, network: SessionContext, requests: trio.MemoryReceiveChannel[EthMessage]
+) -> None:
     """Answer one request after the other, no faster than the peer reads and than its share allows."""
 
     def answer(request: EthMessage) -> tuple[EthMessage, float]:
@@ -201,7 +203,9 @@ async def _sleep(seconds: float) -> None:
         await trio.sleep(seconds)
 
 
-async def _read(admitted: Admitted, network: Surroundings, requests: trio.MemorySendChannel[EthMessage]) -> None:
+async def _read(
+    admitted: EstablishedSession, network: SessionContext, requests: trio.MemorySendChannel[EthMessage]
+) -> None:
     """Take messages; ping when it is quiet, and give up when it stays quiet."""
     connection, peer, silence = admitted.connection, admitted.peer, network.limits.silence
     pinged = False
@@ -211,26 +215,26 @@ async def _read(admitted: Admitted, network: Surroundings, requests: trio.Memory
             frame = await connection.receive()
         if frame is None:
             if pinged:
-                raise ConnectionFailed(f"silent for {2 * silence:.0f} s", DisconnectReason.TIMEOUT)
+                raise ConnectionFailedError(f"silent for {2 * silence:.0f} s", DisconnectReason.TIMEOUT)
             peer.send_urgent(PING, EMPTY_LIST)
             pinged = True
             continue
         pinged = False
-        seconds = connection.take_opening_seconds() + await _heard(frame, admitted, network, requests)
+        seconds = connection.pop_opening_seconds() + await _heard(frame, admitted, network, requests)
         network.reading.spend(peer.id, seconds, trio.current_time())
         # A peer that made this node work too much is not read for a while. Its messages wait in its own socket.
         await _sleep(network.reading.wait_seconds(peer.id, trio.current_time()))
 
 
 async def _heard(
-    frame: Frame, admitted: Admitted, network: Surroundings, requests: trio.MemorySendChannel[EthMessage]
+    frame: Frame, admitted: EstablishedSession, network: SessionContext, requests: trio.MemorySendChannel[EthMessage]
 ) -> float:
     """Act on a message; the processor time that it took, in seconds."""
     peer, began = admitted.peer, time.thread_time()
     if frame.message_id == PING:
         peer.send_urgent(PONG, EMPTY_LIST)
         return time.thread_time() - began
-    route = route_of(frame, admitted.table)
+    route = resolve_route(frame, admitted.table)
     if route is None:
         return time.thread_time() - began
     if route.protocol == "IBF":
@@ -238,15 +242,15 @@ async def _heard(
         return time.thread_time() - began
     if route.code in ANSWERS and not peer.requests.expects(route.code):
         # Nothing was asked: opening it could cost seconds and hundreds of megabytes.
-        peer.useless_answer()
+        peer.report_useless_answer()
         return time.thread_time() - began
     message, seconds = await _opened(route, frame.body, network)
     began = time.thread_time()
-    take_message(message, peer, network.handler, requests)
+    unpack_message(message, peer, network.handler, requests)
     return seconds + time.thread_time() - began
 
 
-async def _opened(route: Route, body: bytes, network: Surroundings) -> tuple[EthMessage, float]:
+async def _opened(route: Route, body: bytes, network: SessionContext) -> tuple[EthMessage, float]:
     """The message and the processor time, in seconds, that opening it took."""
 
     def opened() -> tuple[EthMessage, float]:
@@ -254,17 +258,17 @@ async def _opened(route: Route, body: bytes, network: Surroundings) -> tuple[Eth
         return decode(route.version, route.code, body), time.thread_time() - began
 
     try:
-        if len(body) < LARGE_BODY:
+        if len(body) < LARGE_BODY_BYTES:
             return opened()
         return await trio.to_thread.run_sync(opened, limiter=network.workers)
     except RlpError as error:
-        raise ConnectionFailed(f"eth message {route.code:#04x}: {error}", _BREACH) from None
+        raise ConnectionFailedError(f"eth message {route.code:#04x}: {error}", _BREACH) from None
 
 
-def take_message(
+def unpack_message(
     message: EthMessage, peer: Peer, handler: NetworkHandler, requests: trio.MemorySendChannel[EthMessage]
 ) -> None:
-    """Hand `message`, which came from `peer`, to who waits for it; ConnectionFailed if the peer may not send it."""
+    """Hand `message`, which came from `peer`, to who waits for it; ConnectionFailedError if the peer may not send it."""
     match message:
         case BlockHeaders() | BlockBodies() | Receipts() | PooledTransactions():
             peer.answered(message)
@@ -274,24 +278,24 @@ def take_message(
             handler.block_hashes_received(peer, blocks)
         case Transactions(transactions):
             for transaction in transactions:
-                peer.knows_transaction(transaction.hash)
+                peer.record_known_transaction(transaction.hash)
             handler.transactions_received(peer, transactions)
         case NewPooledTransactionHashes(hashes):
             for hash_ in hashes:
-                peer.knows_transaction(hash_)
+                peer.record_known_transaction(hash_)
             handler.transaction_hashes_received(peer, hashes)
         case Status():
-            raise ConnectionFailed("a second Status", _BREACH)
+            raise ConnectionFailedError("a second Status", _BREACH)
         case NodeData():
-            peer.useless_answer()
+            peer.report_useless_answer()
         case _:
             _queue(message, requests)
 
 
 def _queue(message: EthMessage, requests: trio.MemorySendChannel[EthMessage]) -> None:
-    if not isinstance(message, REQUESTS):
-        raise ConnectionFailed(f"unexpected {type(message).__name__}", _BREACH)
+    if not isinstance(message, REQUEST_MESSAGES):
+        raise ConnectionFailedError(f"unexpected {type(message).__name__}", _BREACH)
     try:
         requests.send_nowait(message)
     except trio.WouldBlock:
-        raise ConnectionFailed(f"more than {PENDING_REQUESTS} requests at once", _BREACH) from None
+        raise ConnectionFailedError(f"more than {MAX_PENDING_REQUESTS} requests at once", _BREACH) from None

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from eth_abi.abi import encode
 
 from lacnode.p2p.wire.enode import Enode, url_host
-from lacnode.permissioning.sending import Sending
+from lacnode.permissioning.transaction_call import TransactionCall
 
 CONNECTION_ALLOWED_V1 = bytes.fromhex("3620b1df")
 CONNECTION_ALLOWED_V2 = bytes.fromhex("45a59e5b")
@@ -32,16 +32,16 @@ PERMITTED, REFUSED = b"\xff" * 32, b"\x7f" + b"\xff" * 31
 """Interface 1's answers: its top bit decides, all others are ones."""
 
 
-class UnexpectedAnswer(Exception):
+class UnexpectedAnswerError(Exception):
     """Bytes that are no answer of this interface. The text is Besu's."""
 
 
-class UnaskableNode(Exception):
+class UnsupportedNodeError(Exception):
     """A node that the interface cannot express."""
 
 
-def connection_call(source: Enode, destination: Enode) -> bytes:
-    """Interface 1: may `source` connect to `destination`? UnaskableNode for a host that is no IP address."""
+def encode_connection_call(source: Enode, destination: Enode) -> bytes:
+    """Interface 1: may `source` connect to `destination`? UnsupportedNodeError for a host that is no IP address."""
     return CONNECTION_ALLOWED_V1 + split_enode(source) + split_enode(destination)
 
 
@@ -55,7 +55,7 @@ def ip_bytes(host: str) -> bytes:
     try:
         address = ip_address(host)
     except ValueError:
-        raise UnaskableNode(f"{host!r} is no IP address, and interface 1 knows nothing else") from None
+        raise UnsupportedNodeError(f"{host!r} is no IP address, and interface 1 knows nothing else") from None
     if isinstance(address, IPv4Address):
         return bytes(10) + b"\xff\xff" + address.packed
     return address.packed
@@ -67,31 +67,31 @@ def ip_text(packed: bytes) -> str:
     return str(address.ipv4_mapped or address)
 
 
-def connection_answer(output: bytes) -> bool:
+def decode_connection_answer(output: bytes) -> bool:
     """Interface 1's answer."""
     if len(output) != 32:
-        raise UnexpectedAnswer(f"Unexpected result size: {len(output)} bytes instead of 32")
+        raise UnexpectedAnswerError(f"Unexpected result size: {len(output)} bytes instead of 32")
     if output not in (PERMITTED, REFUSED):
-        raise UnexpectedAnswer(f"Unexpected result form: 0x{output.hex()}")
+        raise UnexpectedAnswerError(f"Unexpected result form: 0x{output.hex()}")
     return output == PERMITTED
 
 
-def node_call(enode: Enode) -> bytes:
+def encode_node_call(enode: Enode) -> bytes:
     """Interface 2: is this one node permitted? Besu gives the host as it stands in the URL (`EnodeURLImpl.getHost`)."""
     arguments = encode(["string", "string", "uint16"], [enode.id.hex(), url_host(enode.host), enode.tcp])
     return CONNECTION_ALLOWED_V2 + arguments
 
 
-def node_answer(output: bytes) -> bool:
+def decode_node_answer(output: bytes) -> bool:
     """Interface 2's answer."""
     if len(output) != 32 or output[:31] != bytes(31) or output[31] > 1:
-        raise UnexpectedAnswer(
+        raise UnexpectedAnswerError(
             f"Unexpected result from node permissioning smart contract: 0x{output[:64].hex()} ({len(output)} bytes)"
         )
     return output[31] == 1
 
 
-def transaction_call(transaction: Sending, sender: bytes) -> bytes:
+def encode_transaction_call(transaction: TransactionCall, sender: bytes) -> bytes:
     """May `sender` send this? The payload is padded as Besu does, by a whole word where it needs none."""
     words = (
         int.from_bytes(sender, "big"),
@@ -106,22 +106,22 @@ def transaction_call(transaction: Sending, sender: bytes) -> bytes:
     return TRANSACTION_ALLOWED + b"".join(word.to_bytes(32, "big") for word in words) + transaction.data + padding
 
 
-def transaction_answer(output: bytes) -> bool:
+def decode_transaction_answer(output: bytes) -> bool:
     """The account contract's answer."""
     if len(output) != 32:
-        raise UnexpectedAnswer(f"Unexpected result size: {len(output)} bytes instead of 32")
+        raise UnexpectedAnswerError(f"Unexpected result size: {len(output)} bytes instead of 32")
     if output[:31] != bytes(31) or output[31] > 1:
-        raise UnexpectedAnswer(f"Unexpected result form: 0x{output.hex()}")
+        raise UnexpectedAnswerError(f"Unexpected result form: 0x{output.hex()}")
     return output[31] == 1
 
 
-def registered_call(name: bytes) -> bytes:
+def encode_registered_call(name: bytes) -> bytes:
     """Which contract is registered in an ingress under `name` (32 bytes)?"""
     return GET_CONTRACT_ADDRESS + name
 
 
-def address_answer(output: bytes) -> bytes | None:
+def decode_address(output: bytes) -> bytes | None:
     """An address of 20 bytes, None for the zero address."""
     if len(output) != 32 or output[:12] != bytes(12):
-        raise UnexpectedAnswer(f"an address was expected, not 0x{output[:64].hex()} ({len(output)} bytes)")
+        raise UnexpectedAnswerError(f"an address was expected, not 0x{output[:64].hex()} ({len(output)} bytes)")
     return output[12:] if any(output) else None

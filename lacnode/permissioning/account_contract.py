@@ -6,21 +6,21 @@ lists.
 
 from functools import cache
 
-from lacnode.chainspec.permissioning import NO_EXCEPTIONS, PermissioningSchedule
-from lacnode.permissioning.abi import UnexpectedAnswer, transaction_answer, transaction_call
+from lacnode.chainspec.permissioning_schedule import NO_EXCEPTIONS, PermissioningSchedule
+from lacnode.permissioning.abi import UnexpectedAnswerError, decode_transaction_answer, encode_transaction_call
 from lacnode.permissioning.admin_exemption import AdminExemption
-from lacnode.permissioning.answers import Answers
 from lacnode.permissioning.artifacts import artifact
-from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadable, NoContract
+from lacnode.permissioning.contract_answer_cache import ContractAnswerCache
+from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadableError, NoContractError
 from lacnode.permissioning.decision import Decision
-from lacnode.permissioning.sending import IntendedSending, Sending
+from lacnode.permissioning.transaction_call import TransactionCall, UnsignedTransaction
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
 
 RULE = "account-contract"
 SUSPENSION_RULE, EXEMPTION_RULE = "account-contract-suspended", "admin-exemption"
-NOBODY_HOME = "there is no contract at this address, so that everybody may send"
+NO_CONTRACT_REASON = "there is no contract at this address, so that everybody may send"
 
 
 class AccountContract:
@@ -29,30 +29,32 @@ class AccountContract:
     def __init__(self, reader: ContractReader, address: bytes, schedule: PermissioningSchedule = NO_EXCEPTIONS) -> None:
         self.address = address
         self._schedule = schedule
-        self._answers = Answers(reader, address, known=_own_codes())
+        self._answers = ContractAnswerCache(reader, address, known=_own_codes())
         self._exemption = AdminExemption(reader, address)
 
-    def decide(self, transaction: Sending, sender: bytes, header: BlockHeader, seconds: float) -> Decision:
+    def decide(self, transaction: TransactionCall, sender: bytes, header: BlockHeader, seconds: float) -> Decision:
         """Whether `sender` may send `transaction` on the state after `header`.
 
         A contract that is not there permits, as in Besu: it would otherwise take a network's voice for ever.
-        ContractUnreadable if it is there and gives no answer. The genesis may make exceptions.
+        ContractUnreadableError if it is there and gives no answer. The genesis may make exceptions.
         """
         exception = self._exception(transaction, sender, header, seconds)
         if exception is not None:
             return exception
         try:
-            data = transaction_call(transaction, sender)
+            data = encode_transaction_call(transaction, sender)
             gist = (sender, transaction.to, transaction.gas_limit)
-            allowed = transaction_answer(self._answers.ask(data, header, seconds, gist))
-        except NoContract:
-            return self._decision(True, header, NOBODY_HOME)
-        except UnexpectedAnswer as answer:
-            raise ContractUnreadable(f"gives an unexpected answer: {answer}") from None
+            allowed = decode_transaction_answer(self._answers.ask(data, header, seconds, gist))
+        except NoContractError:
+            return self._decision(True, header, NO_CONTRACT_REASON)
+        except UnexpectedAnswerError as answer:
+            raise ContractUnreadableError(f"gives an unexpected answer: {answer}") from None
         verb = "permits" if allowed else "refuses"
         return self._decision(allowed, header, f"the contract {verb} {_described(transaction, sender)}")
 
-    def _exception(self, transaction: Sending, sender: bytes, header: BlockHeader, seconds: float) -> Decision | None:
+    def _exception(
+        self, transaction: TransactionCall, sender: bytes, header: BlockHeader, seconds: float
+    ) -> Decision | None:
         """The decision where the genesis passes over the contract in the block after `header`, else None."""
         number = header.number + 1
         if self._schedule.is_suspended(number):
@@ -69,9 +71,9 @@ class AccountContract:
         """What is wrong with the contract, None if it answers by its interface."""
         place = f"account permissioning contract at address {to_hex(self.address)}"
         try:
-            if self.decide(IntendedSending(), bytes(20), header, seconds).reason == NOBODY_HOME:
+            if self.decide(UnsignedTransaction(), bytes(20), header, seconds).reason == NO_CONTRACT_REASON:
                 return f"{place} does not exist: everybody may send"
-        except ContractUnreadable as unreadable:
+        except ContractUnreadableError as unreadable:
             return f"{place} {unreadable}: nobody can send"
         return None
 
@@ -85,6 +87,6 @@ def _own_codes() -> frozenset[bytes]:
     return frozenset(keccak256(artifact(name).runtime_bytecode) for name in ("AccountIngress", "AccountRules"))
 
 
-def _described(transaction: Sending, sender: bytes) -> str:
+def _described(transaction: TransactionCall, sender: bytes) -> str:
     act = "creates a contract" if transaction.to is None else f"is sent to {to_hex(transaction.to)}"
     return f"a transaction of {to_hex(sender)} that {act}"

@@ -8,16 +8,16 @@ from lacnode.permissioning.abi import (
     ADMIN_NAME,
     IS_AUTHORIZED,
     RULES_NAME,
-    UnexpectedAnswer,
-    address_answer,
-    node_answer,
-    registered_call,
+    UnexpectedAnswerError,
+    decode_address,
+    decode_node_answer,
+    encode_registered_call,
 )
-from lacnode.permissioning.answers import Answers
-from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadable
+from lacnode.permissioning.contract_answer_cache import ContractAnswerCache
+from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadableError
 from lacnode.primitives.header import BlockHeader
 
-MAX_ANSWERS = 4096
+MAX_ADMIN_ANSWERS = 4096
 
 
 class AdminExemption:
@@ -25,8 +25,8 @@ class AdminExemption:
 
     def __init__(self, reader: ContractReader, ingress: bytes) -> None:
         self._reader = reader
-        self._ingress = Answers(reader, ingress, MAX_ANSWERS)
-        self._admins: dict[bytes, Answers] = {}
+        self._ingress = ContractAnswerCache(reader, ingress, MAX_ADMIN_ANSWERS)
+        self._admins: dict[bytes, ContractAnswerCache] = {}
 
     def covers(self, target: bytes | None, sender: bytes, header: BlockHeader, seconds: float) -> bool:
         """Whether `sender` is an administrator after the block of `header`, and `target` holds rules. No answer is a no."""
@@ -38,15 +38,17 @@ class AdminExemption:
                 self._ingress.contract, admin, self._registered(RULES_NAME, header, seconds)
             ):  # fmt: skip
                 return False
-            return node_answer(self._answers_of(admin).ask(IS_AUTHORIZED + sender.rjust(32, b"\0"), header, seconds))
-        except (ContractUnreadable, UnexpectedAnswer):
+            return decode_node_answer(
+                self._answers_of(admin).ask(IS_AUTHORIZED + sender.rjust(32, b"\0"), header, seconds)
+            )
+        except (ContractUnreadableError, UnexpectedAnswerError):
             return False
 
     def _registered(self, name: bytes, header: BlockHeader, seconds: float) -> bytes | None:
-        return address_answer(self._ingress.ask(registered_call(name), header, seconds))
+        return decode_address(self._ingress.ask(encode_registered_call(name), header, seconds))
 
-    def _answers_of(self, admin: bytes) -> Answers:
+    def _answers_of(self, admin: bytes) -> ContractAnswerCache:
         """One contract at a time: the registered one."""
         if admin not in self._admins:
-            self._admins = {admin: Answers(self._reader, admin, MAX_ANSWERS)}
+            self._admins = {admin: ContractAnswerCache(self._reader, admin, MAX_ADMIN_ANSWERS)}
         return self._admins[admin]

@@ -7,19 +7,19 @@ from typing import Protocol
 from lacnode.primitives.header import BlockHeader
 
 
-class ContractUnreadable(Exception):
+class ContractUnreadableError(Exception):
     """A contract that gives no answer; the text says why, in a clause that fits after "the contract"."""
 
 
-class ContractTimeoutError(ContractUnreadable):
+class ContractTimeoutError(ContractUnreadableError):
     """The contract gave no answer in the time it had. With more time it might give one, so no block is judged by this."""
 
 
-class NoContract(ContractUnreadable):
+class NoContractError(ContractUnreadableError):
     """There is no code at the address."""
 
 
-class StateUnavailable(ContractUnreadable):
+class StateUnavailableError(ContractUnreadableError):
     """The state after the block cannot be read."""
 
 
@@ -39,7 +39,7 @@ class ContractReader(Protocol):
     """Calls contracts on the state after a block of the chain, from nobody, for free, changing nothing."""
 
     def read(self, contract: bytes, data: bytes, header: BlockHeader, seconds: float) -> ContractReading:
-        """Call `contract` with `data`; ContractUnreadable if that fails, ContractTimeoutError if it takes longer than
+        """Call `contract` with `data`; ContractUnreadableError if that fails, ContractTimeoutError if it takes longer than
         `seconds`, which may be infinite: the gas for an answer is bounded."""
         ...
 

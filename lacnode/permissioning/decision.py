@@ -21,7 +21,7 @@ class Decision:
     block: int | None
     reason: str
 
-    def as_json(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, object]:
         """For an RPC result or an error's data."""
         return {
             "allowed": self.allowed,

@@ -12,11 +12,11 @@ from queue import Empty, SimpleQueue
 
 from lacnode.p2p.wire.enode import Enode
 
-AGAIN_SECONDS = 30.0
+LOOK_UP_INTERVAL_SECONDS = 30.0
 """How old an address may become where names are looked up again: what Java remembers one for."""
 LOOK_UP_SECONDS = 10.0
 """What all names of a list together may take; those that take longer have no address for now."""
-WORKERS = 16
+LOOK_UP_THREADS = 16
 
 Answer = tuple[str, str | None]
 
@@ -51,7 +51,7 @@ class HostNames:
         answers: SimpleQueue[Answer] = SimpleQueue()
         for name in names:
             waiting.put(name)
-        for _ in range(min(WORKERS, len(names))):
+        for _ in range(min(LOOK_UP_THREADS, len(names))):
             threading.Thread(target=self._work, args=(waiting, answers), daemon=True).start()
         found: dict[str, str] = {}
         deadline = time.monotonic() + LOOK_UP_SECONDS

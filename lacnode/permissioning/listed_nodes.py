@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 GET_SIZE, GET_BY_INDEX = bytes.fromhex("de8fa431"), bytes.fromhex("2d883a73")
 """getSize(), getByIndex(uint256)"""
 
-MAX_LISTED = 500
+MAX_LISTED_NODES = 500
 """Entries that are looked at: each is a call."""
 
 Ask = Callable[[bytes], bytes | None]
@@ -21,7 +21,7 @@ def size(ask: Ask) -> int:
 
 def entries(ask: Ask) -> Iterator[bytes]:
     """The entries as the contract encodes them, up to one that it does not give."""
-    for index in range(min(size(ask), MAX_LISTED)):
+    for index in range(min(size(ask), MAX_LISTED_NODES)):
         entry = ask(GET_BY_INDEX + index.to_bytes(32))
         if entry is None:
             return

@@ -13,14 +13,14 @@ from lacnode.permissioning.abi import (
     ADMIN_NAME,
     IS_AUTHORIZED,
     RULES_NAME,
-    UnexpectedAnswer,
-    address_answer,
-    node_answer,
-    registered_call,
+    UnexpectedAnswerError,
+    decode_address,
+    decode_node_answer,
+    encode_registered_call,
 )
 from lacnode.permissioning.account_contract import AccountContract
-from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadable
-from lacnode.permissioning.sending import IntendedSending
+from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadableError
+from lacnode.permissioning.transaction_call import UnsignedTransaction
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import keccak256
 
@@ -35,7 +35,7 @@ _LISTS = (keccak256(b"getAdmins()")[:4], keccak256(b"getOwners()")[:4])
 
 
 @dataclass(frozen=True, slots=True)
-class ChangeOutlook:
+class ChangeSimulation:
     """What a change of the rules would lead to: whether its transaction succeeds, and which administrators could still
     change the rules after it. `can_lock_out` is False where there is no admin contract, so that nobody can be locked out."""
 
@@ -49,7 +49,7 @@ class ChangeOutlook:
         return self.succeeds and self.can_lock_out and not self.can_change
 
 
-class RuleHolders:
+class PermissionContracts:
     """The ingress at an address and the contracts that are registered in it, as of the state after `header`."""
 
     def __init__(self, reader: ContractReader, contract: AccountContract, header: BlockHeader) -> None:
@@ -75,31 +75,31 @@ class RuleHolders:
             return tuple(bytes.fromhex(text[2:]) for text in found[:MAX_ADMINS])
         return ()
 
-    def who_can_change(self, accounts: Sequence[bytes]) -> tuple[bytes, ...]:
+    def find_accounts_able_to_change(self, accounts: Sequence[bytes]) -> tuple[bytes, ...]:
         """Those of `accounts` that are administrators and may call every contract that holds rules."""
         return tuple(account for account in accounts if self._is_admin(account) and self._may_call_all(account))
 
     def _is_admin(self, account: bytes) -> bool:
         try:
-            return node_answer(self._ask(self._admin, IS_AUTHORIZED + account.rjust(32, b"\0")) or b"")
-        except UnexpectedAnswer:
+            return decode_node_answer(self._ask(self._admin, IS_AUTHORIZED + account.rjust(32, b"\0")) or b"")
+        except UnexpectedAnswerError:
             return False
 
     def _may_call_all(self, account: bytes) -> bool:
         try:
             return all(
                 self._contract.decide(
-                    IntendedSending(to=holder, gas_limit=CHANGE_GAS), account, self._header, ANSWER_SECONDS
+                    UnsignedTransaction(to=holder, gas_limit=CHANGE_GAS), account, self._header, ANSWER_SECONDS
                 ).allowed
                 for holder in self._holders
             )
-        except ContractUnreadable:
+        except ContractUnreadableError:
             return False
 
     def _registered(self, name: bytes) -> bytes | None:
         try:
-            return address_answer(self._ask(self._contract.address, registered_call(name)) or b"")
-        except UnexpectedAnswer:
+            return decode_address(self._ask(self._contract.address, encode_registered_call(name)) or b"")
+        except UnexpectedAnswerError:
             return None
 
     def _ask(self, contract: bytes | None, data: bytes) -> bytes | None:
@@ -107,5 +107,5 @@ class RuleHolders:
             return None
         try:
             return self._reader.read(contract, data, self._header, ANSWER_SECONDS).output
-        except ContractUnreadable:
+        except ContractUnreadableError:
             return None

@@ -8,25 +8,25 @@ from collections.abc import Callable
 from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.abi import (
     RULES_NAME,
-    UnaskableNode,
-    UnexpectedAnswer,
-    address_answer,
-    connection_answer,
-    connection_call,
-    node_answer,
-    node_call,
-    registered_call,
+    UnexpectedAnswerError,
+    UnsupportedNodeError,
+    decode_address,
+    decode_connection_answer,
+    decode_node_answer,
+    encode_connection_call,
+    encode_node_call,
+    encode_registered_call,
 )
-from lacnode.permissioning.answers import Answers
-from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadable
+from lacnode.permissioning.contract_answer_cache import ContractAnswerCache
+from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadableError
 from lacnode.permissioning.decision import Decision
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
 
 RULE = "node-contract"
-MAX_ANSWERS = 4096
-VERSIONS = (1, 2)
+MAX_NODE_ANSWERS = 4096
+INTERFACE_VERSIONS = (1, 2)
 
 NODE_DENIED = keccak256(b"nodeDenied(bytes32,bytes32)")[:4]
 
@@ -48,15 +48,15 @@ class NodeContract:
         self.version = version
         self._names = names
         self._reader = reader
-        self._answers = Answers(reader, address, MAX_ANSWERS)
-        self._of_rules: dict[bytes, Answers] = {}
+        self._answers = ContractAnswerCache(reader, address, MAX_NODE_ANSWERS)
+        self._of_rules: dict[bytes, ContractAnswerCache] = {}
 
     def decide(self, source: Enode, destination: Enode, header: BlockHeader, seconds: float) -> Decision:
         """Whether `source` may connect to `destination` after the block of `header`. A contract that gives no answer
         permits nobody."""
         try:
             refused = self._refused(source, destination, header, seconds)
-        except (UnaskableNode, UnexpectedAnswer, ContractUnreadable) as trouble:
+        except (UnsupportedNodeError, UnexpectedAnswerError, ContractUnreadableError) as trouble:
             return self._decision(False, header, f"the contract {_trouble(trouble)}, which permits nobody")
         if refused is None:
             return self._decision(True, header, "the contract permits this connection")
@@ -65,12 +65,12 @@ class NodeContract:
     def denies(self, enode: Enode, header: BlockHeader, seconds: float) -> bool:
         """Whether the rules behind this contract name `enode` as denied; only lacnode's own can."""
         try:
-            rules = address_answer(self._answers.ask(registered_call(RULES_NAME), header, seconds))
+            rules = decode_address(self._answers.ask(encode_registered_call(RULES_NAME), header, seconds))
             if rules is None:
                 return False
-            answers = self._of_rules.setdefault(rules, Answers(self._reader, rules, MAX_ANSWERS))
-            return node_answer(answers.ask(NODE_DENIED + enode.id, header, seconds))
-        except (ContractUnreadable, UnexpectedAnswer):
+            answers = self._of_rules.setdefault(rules, ContractAnswerCache(self._reader, rules, MAX_NODE_ANSWERS))
+            return decode_node_answer(answers.ask(NODE_DENIED + enode.id, header, seconds))
+        except (ContractUnreadableError, UnexpectedAnswerError):
             return False
 
     def answers(self, source: Enode, destination: Enode, header: BlockHeader, seconds: float) -> bool:
@@ -78,24 +78,24 @@ class NodeContract:
         to it is no fault of the contract."""
         try:
             self._refused(source, destination, header, seconds)
-        except (UnexpectedAnswer, ContractUnreadable):
+        except (UnexpectedAnswerError, ContractUnreadableError):
             return False
-        except UnaskableNode:
+        except UnsupportedNodeError:
             pass
         return True
 
-    def can_be_asked(self, source: Enode, destination: Enode) -> bool:
+    def can_express(self, source: Enode, destination: Enode) -> bool:
         """Whether the interface can express the question: the first one knows no host names."""
         try:
-            return self.version != 1 or bool(connection_call(source, destination))
-        except UnaskableNode:
+            return self.version != 1 or bool(encode_connection_call(source, destination))
+        except UnsupportedNodeError:
             return False
 
     def check(self, header: BlockHeader, seconds: float) -> str | None:
         """What is wrong with the contract, None if it answers by its interface."""
         try:
             self._refused(_SOMEBODY, _SOMEBODY, header, seconds)
-        except (UnexpectedAnswer, ContractUnreadable) as trouble:
+        except (UnexpectedAnswerError, ContractUnreadableError) as trouble:
             return (
                 f"node permissioning contract at address {to_hex(self.address)} does not match the expected interface "
                 f"version {self.version}: it {_trouble(trouble)}"
@@ -104,8 +104,10 @@ class NodeContract:
 
     def _refused(self, source: Enode, destination: Enode, header: BlockHeader, seconds: float) -> str | None:
         if self.version == 1:
-            output = self._answers.ask(connection_call(source, destination), header, seconds)
-            return None if connection_answer(output) else f"the contract refuses {source} a connection to {destination}"
+            output = self._answers.ask(encode_connection_call(source, destination), header, seconds)
+            if decode_connection_answer(output):
+                return None
+            return f"the contract refuses {source} a connection to {destination}"
         for enode in (source, destination):
             if not self._is_permitted(enode, header, seconds):
                 return f"the contract does not permit {enode}"
@@ -113,17 +115,17 @@ class NodeContract:
 
     def _is_permitted(self, enode: Enode, header: BlockHeader, seconds: float) -> bool:
         hosts = (enode.host, *self._names(enode.host))
-        calls = (node_call(Enode(enode.id, host, enode.tcp, None)) for host in hosts)
-        return any(node_answer(self._answers.ask(call, header, seconds)) for call in calls)
+        calls = (encode_node_call(Enode(enode.id, host, enode.tcp, None)) for host in hosts)
+        return any(decode_node_answer(self._answers.ask(call, header, seconds)) for call in calls)
 
     def _decision(self, allowed: bool, header: BlockHeader, reason: str) -> Decision:
         return Decision(allowed, RULE, to_hex(self.address), header.number, reason)
 
 
 def _trouble(error: Exception) -> str:
-    if isinstance(error, UnexpectedAnswer):
+    if isinstance(error, UnexpectedAnswerError):
         return f"gives an unexpected answer: {error}"
-    return f"cannot be asked: {error}" if isinstance(error, UnaskableNode) else str(error)
+    return f"cannot be asked: {error}" if isinstance(error, UnsupportedNodeError) else str(error)
 
 
 _SOMEBODY = Enode(

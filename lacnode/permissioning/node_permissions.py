@@ -11,7 +11,7 @@ from typing import Protocol
 
 from lacnode.crypto.secp256k1 import address_of
 from lacnode.p2p.wire.enode import Enode
-from lacnode.permissioning.counts import NODE_CONTRACT, NODE_LOCAL, SYNC_STATUS, CheckCounts
+from lacnode.permissioning.check_counters import NODE_CONTRACT, NODE_LOCAL, SYNC_STATUS, CheckCounters
 from lacnode.permissioning.decision import Decision
 from lacnode.permissioning.node_contract import NodeContract
 from lacnode.primitives.header import BlockHeader
@@ -27,7 +27,7 @@ class LocalNodes(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class PermissioningContext:
     """What the rules look at besides the two nodes.
 
     `header` is the head's and `validators` are the addresses that agree on the block after it. `is_current` says that
@@ -53,7 +53,7 @@ class NodePermissions:
         bootnodes: Collection[bytes] = (),
         fixed: Collection[bytes] = (),
     ) -> None:
-        self.counts = CheckCounts(NODE_CONTRACT, NODE_LOCAL, SYNC_STATUS)
+        self.counts = CheckCounters(NODE_CONTRACT, NODE_LOCAL, SYNC_STATUS)
         self._own_id = own_id
         self._local = local
         self._contract = contract
@@ -61,7 +61,7 @@ class NodePermissions:
         self._fixed = frozenset(fixed)
 
     @property
-    def are_on(self) -> bool:
+    def are_enabled(self) -> bool:
         """Whether there is anything to decide."""
         return self._local is not None or self._contract is not None
 
@@ -73,38 +73,38 @@ class NodePermissions:
         """Whether one of `nodes` is this node."""
         return any(enode.id == self._own_id for enode in nodes)
 
-    def decide(self, source: Enode, destination: Enode, moment: Moment, seconds: float) -> Decision:
+    def decide(self, source: Enode, destination: Enode, context: PermissioningContext, seconds: float) -> Decision:
         """Whether `source` may connect to `destination`; a contract has so many seconds for its answer."""
-        return self.counts.add_decision(self._decide(source, destination, moment, seconds))
+        return self.counts.add_decision(self._decide(source, destination, context, seconds))
 
-    def _decide(self, source: Enode, destination: Enode, moment: Moment, seconds: float) -> Decision:
+    def _decide(self, source: Enode, destination: Enode, context: PermissioningContext, seconds: float) -> Decision:
         if self._contract is not None:
-            exception = self._despite_the_contract(self._contract, source, destination, moment, seconds)
+            exception = self._despite_the_contract(self._contract, source, destination, context, seconds)
             if exception is not None:
                 return exception
-        return self._by_the_rules(source, destination, moment, seconds)
+        return self._by_the_rules(source, destination, context, seconds)
 
     def _despite_the_contract(
-        self, contract: NodeContract, source: Enode, destination: Enode, moment: Moment, seconds: float
+        self, contract: NodeContract, source: Enode, destination: Enode, context: PermissioningContext, seconds: float
     ) -> Decision | None:
-        number = moment.header.number
-        if all(address_of(enode.id) in moment.validators for enode in (source, destination)):
+        number = context.header.number
+        if all(address_of(enode.id) in context.validators for enode in (source, destination)):
             # Who is denied by name is denied, be it by the operator of this node or by the network's administrators.
-            if any(contract.denies(enode, moment.header, seconds) for enode in (source, destination)):
+            if any(contract.denies(enode, context.header, seconds) for enode in (source, destination)):
                 return None
             return self._local_refusal(source, destination) or _exception(
                 "validators-of-the-state", number, "both are validators, and validators always admit one another"
             )
-        if not moment.is_current and destination.id in self._fixed:
+        if not context.is_current and destination.id in self._fixed:
             self.counts.add(SYNC_STATUS, True)
             return _exception(
                 "not-synchronised", number, "this node is still synchronising, and the other is one of its fixed nodes"
             )
-        if moment.is_isolated and {source.id, destination.id} <= {self._own_id, *self._bootnodes}:
+        if context.is_isolated and {source.id, destination.id} <= {self._own_id, *self._bootnodes}:
             return _exception(
                 "insufficient-peers", number, "this node has no peers but bootnodes, and the other is a bootnode"
             )
-        if not moment.is_current and self._fixed:
+        if not context.is_current and self._fixed:
             self.counts.add(SYNC_STATUS, False)
             return Decision(
                 False,
@@ -115,16 +115,18 @@ class NodePermissions:
             )
         return None
 
-    def _by_the_rules(self, source: Enode, destination: Enode, moment: Moment, seconds: float) -> Decision:
+    def _by_the_rules(
+        self, source: Enode, destination: Enode, context: PermissioningContext, seconds: float
+    ) -> Decision:
         refusal = self._local_refusal(source, destination)
         if refusal is not None:
             return refusal
         if self._contract is not None:
-            decision = self._contract.decide(source, destination, moment.header, seconds)
-            if not decision.allowed and self._is_way_back(self._contract, source, destination, moment, seconds):
+            decision = self._contract.decide(source, destination, context.header, seconds)
+            if not decision.allowed and self._is_way_back(self._contract, source, destination, context, seconds):
                 return _exception(
                     "validators-of-the-state",
-                    moment.header.number,
+                    context.header.number,
                     "the contract gives no answer, and the other node is a validator, which may have better news of it",
                 )
             self.counts.add(NODE_CONTRACT, decision.allowed)
@@ -132,14 +134,14 @@ class NodePermissions:
         return NO_RULES if self._local is None else self._local.decide(destination)
 
     def _is_way_back(
-        self, contract: NodeContract, source: Enode, destination: Enode, moment: Moment, seconds: float
+        self, contract: NodeContract, source: Enode, destination: Enode, context: PermissioningContext, seconds: float
     ) -> bool:
         """A broken contract is mended in a block that this node must be able to hear of: from a validator, if at all."""
         others = [enode for enode in (source, destination) if enode.id != self._own_id]
         return (
             len(others) == 1
-            and address_of(others[0].id) in moment.validators
-            and not contract.answers(source, destination, moment.header, seconds)
+            and address_of(others[0].id) in context.validators
+            and not contract.answers(source, destination, context.header, seconds)
         )
 
     def _local_refusal(self, source: Enode, destination: Enode) -> Decision | None:

@@ -1,27 +1,27 @@
 """Which role a node contract gives a node: lacnode's own rules say it, LACChain's list shows it, others know none."""
 
-from lacnode.permissioning.abi import RULES_NAME, UnexpectedAnswer, address_answer, registered_call
-from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadable
+from lacnode.permissioning.abi import RULES_NAME, UnexpectedAnswerError, decode_address, encode_registered_call
+from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadableError
 from lacnode.permissioning.listed_nodes import entries
 from lacnode.permissioning.topology import NodeType
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import keccak256
 
-SECONDS = 2.0
+NODE_TYPE_SECONDS = 2.0
 NODE_OF = keccak256(b"nodeOf(bytes32,bytes32)")[:4]
 LACCHAIN_ENTRY = 10 * 32
 """Bytes that an entry of LACChain's list has at least: the node type is its fifth word."""
 
 
-def listed_type(reader: ContractReader, ingress: bytes, node_id: bytes, header: BlockHeader) -> NodeType | None:
+def read_node_type(reader: ContractReader, ingress: bytes, node_id: bytes, header: BlockHeader) -> NodeType | None:
     """The type that the rules behind `ingress` list the node with, None if they list it with none."""
     try:
-        rules = address_answer(_read(reader, ingress, registered_call(RULES_NAME), header)) or ingress
+        rules = decode_address(_read(reader, ingress, encode_registered_call(RULES_NAME), header)) or ingress
         own = _asked(reader, rules, NODE_OF + node_id, header)
         if own is not None and len(own) == 5 * 32:
             return _type(own[32:64]) if any(own[:32]) else None
         return _found(reader, rules, node_id, header)
-    except (ContractUnreadable, UnexpectedAnswer):
+    except (ContractUnreadableError, UnexpectedAnswerError):
         return None
 
 
@@ -42,9 +42,9 @@ def _type(word: bytes) -> NodeType | None:
 def _asked(reader: ContractReader, contract: bytes, data: bytes, header: BlockHeader) -> bytes | None:
     try:
         return _read(reader, contract, data, header)
-    except ContractUnreadable:
+    except ContractUnreadableError:
         return None
 
 
 def _read(reader: ContractReader, contract: bytes, data: bytes, header: BlockHeader) -> bytes:
-    return reader.read(contract, data, header, SECONDS).output
+    return reader.read(contract, data, header, NODE_TYPE_SECONDS).output

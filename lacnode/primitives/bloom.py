@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from lacnode.primitives.keccak import keccak256
 
-BLOOM_SIZE = 256
+BLOOM_BYTES = 256
 """Bytes of a bloom filter."""
 
-EMPTY_BLOOM = bytes(BLOOM_SIZE)
+EMPTY_BLOOM = bytes(BLOOM_BYTES)
 
 
 def bloom_bits(item: bytes) -> int:
@@ -24,7 +24,7 @@ def bloom_of(items: Iterable[bytes]) -> bytes:
     bits = 0
     for item in items:
         bits |= bloom_bits(item)
-    return bits.to_bytes(BLOOM_SIZE)
+    return bits.to_bytes(BLOOM_BYTES)
 
 
 def union(blooms: Iterable[bytes]) -> bytes:
@@ -32,10 +32,10 @@ def union(blooms: Iterable[bytes]) -> bytes:
     bits = 0
     for bloom in blooms:
         bits |= int.from_bytes(bloom)
-    return bits.to_bytes(BLOOM_SIZE)
+    return bits.to_bytes(BLOOM_BYTES)
 
 
-def may_contain(bloom: bytes, item: bytes) -> bool:
+def bloom_may_contain(bloom: bytes, item: bytes) -> bool:
     """False only if `item` is certainly not in `bloom`."""
     bits = bloom_bits(item)
     return int.from_bytes(bloom) & bits == bits

@@ -41,7 +41,7 @@ class Receipt:
     logs: tuple[Log, ...]
 
     @classmethod
-    def of(
+    def with_computed_bloom(
         cls, type_: int, status: int | None, state_root: bytes | None, cumulative_gas_used: int, logs: tuple[Log, ...]
     ) -> "Receipt":
         """A receipt with its bloom computed from `logs`."""

@@ -65,12 +65,12 @@ def encode(value: RlpValue) -> bytes:
     return encoded
 
 
-def content_of_list(encoded: bytes) -> bytes:
+def list_content(encoded: bytes) -> bytes:
     """What stands after the header of `encoded`, a list that was decoded before."""
     return encoded[1 + max(0, encoded[0] - 0xF7) :]
 
 
-def list_of_content(content: bytes) -> bytes:
+def wrap_list(content: bytes) -> bytes:
     """The list of the encoded items in `content`."""
     length = len(content)
     if length < 56:
@@ -194,7 +194,7 @@ class RlpFields:
         """How many items have not been taken."""
         return len(self._items) - self._next
 
-    def take(self, name: str) -> RlpItem:
+    def item(self, name: str) -> RlpItem:
         """The next item as it is, or RlpError if the list has ended."""
         if self._next >= len(self._items):
             raise RlpError(f"{self._what}: list of {len(self._items)} ends before {name}")
@@ -204,19 +204,19 @@ class RlpFields:
 
     def bytes(self, name: str, size: int | None = None) -> bytes:
         """The next item as a byte string (see `as_bytes`)."""
-        return as_bytes(self.take(name), f"{self._what}.{name}", size)
+        return as_bytes(self.item(name), f"{self._what}.{name}", size)
 
     def scalar(self, name: str, max_size: int = 32) -> int:
         """The next item as an integer (see `as_scalar`)."""
-        return as_scalar(self.take(name), f"{self._what}.{name}", max_size)
+        return as_scalar(self.item(name), f"{self._what}.{name}", max_size)
 
     def list(self, name: str) -> "list[RlpItem]":
         """The next item as a list (see `as_list`)."""
-        return as_list(self.take(name), f"{self._what}.{name}")
+        return as_list(self.item(name), f"{self._what}.{name}")
 
     def optional_bytes(self, name: str, size: int) -> "_OptionalBytes":
         """The next item as exactly `size` bytes, or None where it is the empty string."""
-        data = as_bytes(self.take(name), f"{self._what}.{name}")
+        data = as_bytes(self.item(name), f"{self._what}.{name}")
         return None if not data else as_bytes(data, f"{self._what}.{name}", size)
 
     def end(self) -> None:

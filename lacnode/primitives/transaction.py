@@ -99,14 +99,14 @@ class Transaction:
     def signing_hash(self) -> bytes:
         """The 32 bytes that the sender signed (EIP-155, EIP-2718)."""
         # What was signed stands in `raw`, before the signature. To encode it again takes 0.3 s for a long access list.
-        content = rlp.content_of_list(self.raw if self.type == LEGACY else self.raw[1:])
+        content = rlp.list_content(self.raw if self.type == LEGACY else self.raw[1:])
         signature = sum(len(rlp.encode(rlp.scalar(number))) for number in (self.v, self.r, self.s))
         payload = content[:-signature]
         if self.type != LEGACY:
-            return keccak256(bytes([self.type]) + rlp.list_of_content(payload))
+            return keccak256(bytes([self.type]) + rlp.wrap_list(payload))
         if self.chain_id is not None:
             payload += rlp.encode(rlp.scalar(self.chain_id)) + rlp.encode(b"") * 2
-        return keccak256(rlp.list_of_content(payload))
+        return keccak256(rlp.wrap_list(payload))
 
     def to_item(self) -> RlpItem:
         """How a block body holds it: a list for legacy, a byte string for typed transactions."""
@@ -167,7 +167,7 @@ def _access_list_apart(type_: int, payload: bytes) -> tuple[AccessList, bytes] |
     access_list = None if parts is None else read_access_list(parts[1])
     if parts is None or access_list is None:
         return None
-    return access_list, rlp.list_of_content(parts[0] + rlp.encode([]) + parts[2])
+    return access_list, rlp.wrap_list(parts[0] + rlp.encode([]) + parts[2])
 
 
 def _decode_legacy(items: list[RlpItem], raw: bytes) -> Transaction:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import nacl.bindings
 
-from lacnode.privacy.transaction_manager import ManagerError
+from lacnode.privacy.transaction_manager import EnclaveError
 
-KEY_SIZE = 32
+KEY_BYTES = 32
 """Bytes of a key, public or private, and of a group id and a payload key."""
 
 
@@ -28,14 +28,14 @@ class KeyPair:
     @classmethod
     def of(cls, private: bytes) -> "KeyPair":
         """The pair of 32 private bytes; ValueError for any other size."""
-        if len(private) != KEY_SIZE:
-            raise ValueError(f"a private key of {KEY_SIZE} bytes was expected, found {len(private)}")
+        if len(private) != KEY_BYTES:
+            raise ValueError(f"a private key of {KEY_BYTES} bytes was expected, found {len(private)}")
         return cls(private, nacl.bindings.crypto_scalarmult_base(private))
 
     @classmethod
     def generate(cls) -> "KeyPair":
         """A new random pair."""
-        return cls.of(secrets.token_bytes(KEY_SIZE))
+        return cls.of(secrets.token_bytes(KEY_BYTES))
 
 
 class KeyRing:
@@ -49,7 +49,7 @@ class KeyRing:
         """In the order of the configuration."""
         return tuple(pair.public for pair in self._pairs)
 
-    def pair_of(self, public: bytes) -> KeyPair | None:
+    def find_pair(self, public: bytes) -> KeyPair | None:
         """The own pair with this public key, None if it is somebody else's. Takes the same time for any key."""
         found = None
         for pair in self._pairs:
@@ -58,23 +58,23 @@ class KeyRing:
         return found
 
     def sender(self, public: bytes | None) -> KeyPair:
-        """The pair to send with. ManagerError `NoSenderKey` or `EnclaveNoMatchingPrivateKey`."""
+        """The pair to send with. EnclaveError `NoSenderKey` or `EnclaveNoMatchingPrivateKey`."""
         if public is None:
             if not self._pairs:
-                raise ManagerError("NoSenderKey")
+                raise EnclaveError("NoSenderKey")
             return self._pairs[0]
-        pair = self.pair_of(public)
+        pair = self.find_pair(public)
         if pair is None:
-            raise ManagerError("EnclaveNoMatchingPrivateKey")
+            raise EnclaveError("EnclaveNoMatchingPrivateKey")
         return pair
 
 
-def to_text(data: bytes) -> str:
+def to_base64(data: bytes) -> str:
     """Standard padded base64."""
     return base64.b64encode(data).decode("ascii")
 
 
-def from_text(text: object, size: int | None = None) -> bytes:
+def from_base64(text: object, size: int | None = None) -> bytes:
     """The bytes of standard padded base64; ValueError for anything else, or for another size than `size`."""
     if not isinstance(text, str):
         raise ValueError(f"base64 text was expected, found {type(text).__name__}")
@@ -88,8 +88,8 @@ def from_text(text: object, size: int | None = None) -> bytes:
 
 
 def public_key_of(text: object) -> bytes:
-    """The public key written as `text`; ManagerError `EnclaveDecodePublicKey`."""
+    """The public key written as `text`; EnclaveError `EnclaveDecodePublicKey`."""
     try:
-        return from_text(text, KEY_SIZE)
+        return from_base64(text, KEY_BYTES)
     except ValueError:
-        raise ManagerError("EnclaveDecodePublicKey") from None
+        raise EnclaveError("EnclaveDecodePublicKey") from None

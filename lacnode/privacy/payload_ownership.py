@@ -57,7 +57,7 @@ class GroupKnowledge(Protocol):
         them. The id must have been computed from them."""
 
 
-def parties_of(payload: bytes) -> PayloadParties | None:
+def read_parties(payload: bytes) -> PayloadParties | None:
     """Whom the private transaction in a decrypted `payload` names; None if there is no private transaction in it, or one
     that names too many keys or too long ones."""
     try:

@@ -10,11 +10,11 @@ from enum import Enum
 from typing import Protocol
 
 
-class ManagerUnreachable(Exception):
+class EnclaveUnreachableError(Exception):
     """Nobody answers: the manager is down, or too slow."""
 
 
-class ManagerError(Exception):
+class EnclaveError(Exception):
     """The manager answered with an error; `code` is Orion's code word or, where none fits, Tessera's text. `detail` is for
     whoever called: what Orion does not say, and never a payload."""
 
@@ -57,7 +57,7 @@ class PrivacyGroup:
 
 class TransactionManager(Protocol):
     """Keeps and sends payloads. Every method is synchronous, bounded in time, safe to call from several threads, and
-    raises ManagerUnreachable or ManagerError."""
+    raises EnclaveUnreachableError or EnclaveError."""
 
     def is_up(self) -> bool:
         """Whether the manager answers. Raises nothing."""
@@ -70,7 +70,7 @@ class TransactionManager(Protocol):
         """The same for the members of a group."""
 
     def receive(self, key: bytes, to: bytes | None = None) -> ReceivedPayload:
-        """The payload of `key`, read with the private key of `to` or of any own key. ManagerError
+        """The payload of `key`, read with the private key of `to` or of any own key. EnclaveError
         `EnclavePayloadNotFound` when there is none."""
 
     def create_group(
@@ -85,7 +85,7 @@ class TransactionManager(Protocol):
         """Groups with exactly these members, whatever their order."""
 
     def retrieve_group(self, group_id: bytes) -> PrivacyGroup:
-        """One group; ManagerError `PrivacyGroupNotFound` when unknown."""
+        """One group; EnclaveError `PrivacyGroupNotFound` when unknown."""
 
     def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Sequence[bytes] | None:
         """The members of the LEGACY group `group_id`, if the manager finds that they are `named` and more, as

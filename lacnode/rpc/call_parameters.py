@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from lacnode.evm.engine import CallRequest
 from lacnode.evm.overrides import AccountOverride, Overrides
 from lacnode.primitives.access_list import AccessListEntry
-from lacnode.rpc.errors import INVALID_CALL, LIMIT_EXCEEDED, RpcError, invalid_params, naming_parameter
+from lacnode.rpc.errors import INVALID_CALL, LIMIT_EXCEEDED, RpcError, invalid_params, with_error_message
 from lacnode.rpc.parameters import address, boolean, data, hash32, padded, quantity, wei
 
 MAX_GAS, MAX_NONCE = 2**63 - 1, 2**64 - 1
@@ -15,7 +15,7 @@ MAX_OVERRIDDEN_ACCOUNTS, MAX_OVERRIDDEN_SLOTS, MAX_OVERRIDDEN_CODE_BYTES = 1_000
 """What the overrides of one call may name, slots and code over all accounts. Besu bounds neither."""
 
 
-@naming_parameter(INVALID_CALL)
+@with_error_message(INVALID_CALL)
 def call_request(value: object) -> tuple[CallRequest, bool | None]:
     """A call object, and its `strict` member."""
     if not isinstance(value, Mapping):
@@ -66,7 +66,7 @@ def access_list(value: object) -> tuple[AccessListEntry, ...]:
 # -- state overrides -------------------------------------------------------------------------------------------------
 
 
-@naming_parameter(INVALID_CALL)
+@with_error_message(INVALID_CALL)
 def state_overrides(value: object, check: Callable[[], None]) -> Overrides:
     """An object of overrides by address; of an address that is written twice, the last one. None for no overrides. `check`
     is called again and again, and raises when the time is over."""

@@ -21,8 +21,8 @@ from lacnode.rpc import errors
 from lacnode.rpc.envelope import (
     Call,
     Json,
-    Malformed,
-    NotJson,
+    MalformedCallError,
+    NotJsonError,
     TooManyValuesError,
     encode,
     failure,
@@ -32,11 +32,11 @@ from lacnode.rpc.envelope import (
     success,
 )
 from lacnode.rpc.errors import BusyError, RpcError
-from lacnode.rpc.reading import ReadCall
-from lacnode.rpc.registry import Handler, Method, Registry
+from lacnode.rpc.method_registry import Handler, Method, MethodRegistry
+from lacnode.rpc.read_calls import ReadCall
 from lacnode.rpc.reply_memory import ReplyMemory
 from lacnode.rpc.services import RpcServices
-from lacnode.rpc.trials import Trials
+from lacnode.rpc.short_read_trials import ShortReadTrials
 from lacnode.rpc.user import Authenticator, User
 
 log = structlog.get_logger("rpc")
@@ -98,13 +98,13 @@ class Dispatcher:
 
     def __init__(
         self,
-        registry: Registry,
+        registry: MethodRegistry,
         services: RpcServices,
         *,
         max_batch: int = 0,
         pretty: bool = False,
         authenticator: Authenticator | None = None,
-        trials: Trials | None = None,
+        trials: ShortReadTrials | None = None,
         memory: ReplyMemory | None = None,
     ) -> None:
         self._registry = registry
@@ -112,14 +112,14 @@ class Dispatcher:
         self._authenticator = authenticator
         self._max_batch = max_batch
         self._pretty = pretty
-        self._trials = trials or Trials()
+        self._trials = trials or ShortReadTrials()
         self._memory = memory or ReplyMemory()
         self._log = RateLimitedLog("rpc", time.monotonic)
 
     def http(self, data: bytes, until: float = math.inf, authorization: str | None = None, client: str = "") -> Steps:
         """Answer the body of an HTTP request. After `until` (monotonic seconds) the rest of a batch is refused.
         `authorization` is the header that says who calls, `client` the address."""
-        if self._authenticator is not None and authorization is None and self._authenticator.demands_token():
+        if self._authenticator is not None and authorization is None and self._authenticator.requires_token():
             return Reply(self._encoded(failure(None, errors.unauthorized())), 401)
         caller = self._caller({}, authorization, client)
         try:
@@ -128,7 +128,7 @@ class Dispatcher:
             if data.lstrip().startswith(b"[") and data.count(b"{") > self._max_batch > 0:
                 return Reply(self._encoded(failure(None, errors.batch_too_large())))
             return self._refused(errors.parse_error())
-        except NotJson:
+        except NotJsonError:
             return self._refused(errors.parse_error())
         if isinstance(value, dict):
             return (yield from self._single(value, caller))
@@ -149,7 +149,7 @@ class Dispatcher:
             return self._refused(errors.invalid_request())
         try:
             value = parse(data)
-        except NotJson:
+        except NotJsonError:
             return self._refused(errors.internal_error())
         if isinstance(value, dict):
             return (yield from self._single(value, self._caller(own, authorization, client)))
@@ -158,7 +158,7 @@ class Dispatcher:
         return self._refused(errors.internal_error())
 
     def _caller(self, own: Own, authorization: str | None, client: str) -> Caller:
-        user = None if self._authenticator is None else self._authenticator.user_of(authorization)
+        user = None if self._authenticator is None else self._authenticator.find_user(authorization)
         services = self._services
         if client:
             services = copy(services)
@@ -213,7 +213,7 @@ class Dispatcher:
         """The reply to one call, None for a notification. BusyError if it cannot be carried out now."""
         try:
             call = read_call(value)
-        except Malformed as malformed:
+        except MalformedCallError as malformed:
             return failure(malformed.id, errors.invalid_request())
         if not call.wants_reply:
             return None
@@ -259,7 +259,7 @@ class Dispatcher:
         if caller.user.privacy_key is None:
             raise errors.invalid_request()
         services = copy(caller.services)
-        services.privacy = room.of_tenant(caller.user.privacy_key)
+        services.privacy = room.for_tenant(caller.user.privacy_key)
         return services
 
     # -- replies -----------------------------------------------------------------------------------------------------
@@ -279,6 +279,6 @@ def _refusal(value: object, error: RpcError) -> Json | None:
     """The reply to a call that is not carried out."""
     try:
         call = read_call(value)
-    except Malformed as malformed:
+    except MalformedCallError as malformed:
         return failure(malformed.id, errors.invalid_request())
     return failure(call.id, error) if call.wants_reply else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import orjson
 
 from lacnode.rpc.errors import RpcError
-from lacnode.rpc.registry import Params
+from lacnode.rpc.method_registry import Params
 
 Json = Mapping[str, object]
 
@@ -29,15 +29,15 @@ class Call:
     wants_reply: bool
 
 
-class NotJson(Exception):
+class NotJsonError(Exception):
     """The text is not one JSON value, or one that is nested too deeply to read."""
 
 
-class TooManyValuesError(NotJson):
+class TooManyValuesError(NotJsonError):
     """The text may be JSON, but has more values than are read."""
 
 
-class Malformed(Exception):
+class MalformedCallError(Exception):
     """JSON, but not a call. `id` is what the reply carries."""
 
     def __init__(self, id_: object) -> None:
@@ -46,7 +46,8 @@ class Malformed(Exception):
 
 
 def parse(data: bytes) -> object:
-    """The value of one JSON text; NotJson if it is none, or has too many values. Ids that are whole numbers keep all their
+    """The value of one JSON text; NotJsonError if it is none, or has too many values. Ids that are whole numbers keep
+    all their
     digits."""
     if sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
         raise TooManyValuesError
@@ -55,7 +56,7 @@ def parse(data: bytes) -> object:
         calls = value if isinstance(value, list) else [value]
         return json.loads(data) if any(_lost_digits(call) for call in calls) else value
     except (ValueError, RecursionError):
-        raise NotJson from None
+        raise NotJsonError from None
 
 
 def _lost_digits(call: object) -> bool:
@@ -67,14 +68,14 @@ def _lost_digits(call: object) -> bool:
 def read_call(value: object) -> Call:
     """The call in a JSON value; Malformed if it is none. `jsonrpc` and unknown members are not looked at."""
     if not isinstance(value, dict):
-        raise Malformed(None)
+        raise MalformedCallError(None)
     id_, method, params = value.get("id"), value.get("method"), value.get("params")
     if isinstance(id_, bool | list | dict):
-        raise Malformed(None)
+        raise MalformedCallError(None)
     if isinstance(method, int | float):
         method = orjson.dumps(method).decode()  # Jackson makes text of any scalar: it is then merely not found
     if not isinstance(method, str) or not (params is None or isinstance(params, list)):
-        raise Malformed(_java_int(id_))
+        raise MalformedCallError(_java_int(id_))
     return Call(method, params or [], id_, "id" in value)
 
 

@@ -60,7 +60,7 @@ INVALID_TRANSACTION_HASH, INVALID_COUNT = "Invalid transaction hash params", "In
 
 
 @contextmanager
-def naming_parameter(message: str) -> Iterator[None]:
+def with_error_message(message: str) -> Iterator[None]:
     """Have "Invalid params" that is raised within say `message` instead. Decorates functions too."""
     try:
         yield

@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 
 from lacnode.chain.blockchain import NewHead
 from lacnode.chain.log_filter import LogFilter
-from lacnode.chain.outcome import FoundLog
+from lacnode.chain.receipt_record import LogWithMetadata
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc import results
 from lacnode.rpc.errors import LIMIT_EXCEEDED, RpcError, filter_not_found, invalid_params, logs_filter_not_found
-from lacnode.rpc.methods.eth_transactions import logs_of_filter
+from lacnode.rpc.method_registry import Method, Params
+from lacnode.rpc.methods.eth_transactions import read_filter_logs
 from lacnode.rpc.parameters import log_query, required, text
-from lacnode.rpc.reading import ReadCall
-from lacnode.rpc.registry import Method, Params
+from lacnode.rpc.read_calls import ReadCall
 from lacnode.rpc.services import RpcServices
-from lacnode.txpool.pooled import PooledTransaction
+from lacnode.txpool.pooled_transaction import PooledTransaction
 
 EXPIRY_SECONDS = 600.0
 MAX_FILTERS = 1_000
@@ -31,21 +31,21 @@ MAX_FILTERS_OF_CLIENT = 250
 MAX_FILTER_ITEMS = 100_000
 """Addresses and topics that all filters together may name."""
 
-MAX_GATHERED = 20_000
+MAX_GATHERED_ENTRIES = 20_000
 """Entries between two polls."""
 
 MAX_GATHERED_BYTES, ENTRY_BYTES = 32 * 2**20, 200
 """Bytes that all filters together may gather between two polls; each entry takes so many besides its data. Beyond that, the
 filter that has gathered most is forgotten."""
 
-MEMBERS = ("fromBlock", "toBlock", "address", "topics", "blockHash", "blockhash")
+FILTER_MEMBERS = ("fromBlock", "toBlock", "address", "topics", "blockHash", "blockhash")
 """What a filter's object is read for."""
 
 BLOCKS, PENDING, LOGS = "blocks", "pending", "logs"
 
 
 @dataclass(slots=True)
-class KeptFilter:
+class PollingFilter:
     """A filter with what it has gathered. `document` is the filter object of a log filter; `last_block` the block after
     which it gathers no more."""
 
@@ -54,27 +54,27 @@ class KeptFilter:
     document: object = None
     wanted: LogFilter = field(default_factory=LogFilter)
     last_block: int | None = None
-    gathered: list[str | FoundLog] = field(default_factory=list)
+    gathered: list[str | LogWithMetadata] = field(default_factory=list)
     gathered_bytes: int = 0
     client: str = ""
 
-    def gather(self, entries: Sequence[str | FoundLog]) -> None:
+    def gather(self, entries: Sequence[str | LogWithMetadata]) -> None:
         self.gathered += entries
         self.gathered_bytes += sum(ENTRY_BYTES + (0 if isinstance(e, str) else len(e.log.data)) for e in entries)
 
-    def take(self) -> list[str | FoundLog]:
+    def take(self) -> list[str | LogWithMetadata]:
         """What was gathered since this was called last."""
         taken, self.gathered, self.gathered_bytes = self.gathered, [], 0
         return taken
 
 
-class Filters:
+class PollingFilters:
     """All polling filters of a node, safe to use from several threads; `now` is a monotonic clock in seconds."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._lock = threading.Lock()
-        self._filters: dict[str, KeptFilter] = {}
+        self._filters: dict[str, PollingFilter] = {}
 
     def __len__(self) -> int:
         return len(self._filters)
@@ -98,7 +98,7 @@ class Filters:
         hash_ = to_hex(pooled.transaction.hash)
         with self._lock:
             for filter_ in self._filters.values():
-                if filter_.kind == PENDING and len(filter_.gathered) <= MAX_GATHERED:
+                if filter_.kind == PENDING and len(filter_.gathered) <= MAX_GATHERED_ENTRIES:
                     filter_.gather([hash_])
 
     def _forget_largest(self) -> None:
@@ -117,7 +117,7 @@ class Filters:
         self._filters = {
             id_: filter_
             for id_, filter_ in self._filters.items()
-            if filter_.last_used >= oldest and len(filter_.gathered) <= MAX_GATHERED
+            if filter_.last_used >= oldest and len(filter_.gathered) <= MAX_GATHERED_ENTRIES
         }
 
     # -- methods -----------------------------------------------------------------------------------------------------
@@ -134,18 +134,18 @@ class Filters:
         )
 
     def _new_block_filter(self, services: RpcServices, params: Params) -> object:
-        return self._add(services, KeptFilter(BLOCKS, self._now()))
+        return self._add(services, PollingFilter(BLOCKS, self._now()))
 
     def _new_pending_filter(self, services: RpcServices, params: Params) -> object:
-        return self._add(services, KeptFilter(PENDING, self._now()))
+        return self._add(services, PollingFilter(PENDING, self._now()))
 
     def _new_log_filter(self, services: RpcServices, params: Params) -> object:
         document = required(params, 0, "filter")
         query = log_query(services, document)
         last_block = query.to_block if query.fixed_to else None
-        return self._add(services, KeptFilter(LOGS, self._now(), kept_members(document), query.wanted, last_block))
+        return self._add(services, PollingFilter(LOGS, self._now(), kept_members(document), query.wanted, last_block))
 
-    def _add(self, services: RpcServices, filter_: KeptFilter) -> str:
+    def _add(self, services: RpcServices, filter_: PollingFilter) -> str:
         filter_.client = services.client
         id_ = hex(int.from_bytes(secrets.token_bytes(16)))
         with self._lock:
@@ -154,7 +154,7 @@ class Filters:
             self._filters[id_] = filter_
         return id_
 
-    def _check_limits(self, added: KeptFilter) -> None:
+    def _check_limits(self, added: PollingFilter) -> None:
         filters = self._filters.values()
         if len(filters) >= MAX_FILTERS:
             raise RpcError(LIMIT_EXCEEDED, f"More than {MAX_FILTERS} filters")
@@ -172,20 +172,20 @@ class Filters:
             if filter_ is None:
                 raise filter_not_found()
             gathered = filter_.take()
-        return [results.log(entry) if isinstance(entry, FoundLog) else entry for entry in gathered]
+        return [results.log(entry) if isinstance(entry, LogWithMetadata) else entry for entry in gathered]
 
     def _logs(self, services: RpcServices, params: Params) -> object:
         with self._lock:
             filter_ = self._used(params)
         if filter_ is None or filter_.kind != LOGS:
             raise logs_filter_not_found()
-        return ReadCall(logs_of_filter, [filter_.document])
+        return ReadCall(read_filter_logs, [filter_.document])
 
     def _uninstall(self, services: RpcServices, params: Params) -> object:
         with self._lock:
             return self._filters.pop(filter_id(params), None) is not None
 
-    def _used(self, params: Params, index: int = 0) -> KeptFilter | None:
+    def _used(self, params: Params, index: int = 0) -> PollingFilter | None:
         self._sweep()
         filter_ = self._filters.get(filter_id(params, index))
         if filter_ is not None:
@@ -196,7 +196,7 @@ class Filters:
 def kept_members(document: object) -> dict[str, object]:
     """What is needed of a filter's object: a client may have put in megabytes besides."""
     members = document if isinstance(document, Mapping) else {}
-    return {name: members[name] for name in MEMBERS if name in members}
+    return {name: members[name] for name in FILTER_MEMBERS if name in members}
 
 
 def filter_id(params: Params, index: int = 0) -> str:

@@ -4,7 +4,7 @@ import json
 import re
 from urllib.parse import parse_qsl
 
-from lacnode.privacy.state.room import Standing
+from lacnode.privacy.state.privacy_controller import PrivacyHealth
 from lacnode.rpc.services import RpcServices
 
 LIVENESS, READINESS = "/liveness", "/readiness"
@@ -12,7 +12,7 @@ MIN_PEERS, MAX_BLOCKS_BEHIND = 1, 2
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
-def health(services: RpcServices, path: str, query: str, standing: Standing | None) -> tuple[int, bytes]:
+def health(services: RpcServices, path: str, query: str, standing: PrivacyHealth | None) -> tuple[int, bytes]:
     """Status and body for one of the two paths. On the event loop, where peers are counted.
 
     The body is Besu's, with what is wrong with this node's role, if anything is, and with how its privacy groups stand

@@ -3,14 +3,14 @@
 import orjson
 import trio
 
-from lacnode.http.messages import JSON, Header, Request, Response
-from lacnode.rpc.access import Gate
-from lacnode.rpc.user import Authenticator, LoginRefused
+from lacnode.http.http_messages import JSON, Header, Request, Response
+from lacnode.rpc.host_cors_filter import HostAndCorsFilter
+from lacnode.rpc.user import Authenticator, LoginRefusedError
 
-MAX_BODY = 16_384
+MAX_LOGIN_BYTES = 16_384
 """Bytes of a name and a password."""
 
-AT_ONCE = 1
+MAX_LOGINS_AT_ONCE = 1
 """Logins looked at together: comparing a password is slow on purpose, and consensus needs the processor too."""
 
 
@@ -22,16 +22,16 @@ class Login:
 
     def __init__(self, authenticator: Authenticator | None) -> None:
         self._authenticator = authenticator
-        self._limiter = trio.CapacityLimiter(AT_ONCE)
+        self._limiter = trio.CapacityLimiter(MAX_LOGINS_AT_ONCE)
 
     async def answer(self, request: Request, cors: list[Header]) -> Response:
         """The answer to a request to log in."""
         if self._authenticator is None:
             return Response(400, headers=tuple(cors), reason="Authentication not enabled")
-        body = request.body if len(request.body) <= MAX_BODY else b""
+        body = request.body if len(request.body) <= MAX_LOGIN_BYTES else b""
         try:
             token = await trio.to_thread.run_sync(self._authenticator.log_in, body, limiter=self._limiter)
-        except LoginRefused as refused:
+        except LoginRefusedError as refused:
             return Response(refused.status, refused.text.encode(), tuple(cors), reason=refused.reason)
         return Response(200, orjson.dumps({"token": token}), (JSON, *cors))
 
@@ -39,17 +39,17 @@ class Login:
 class LoginRoutes:
     """What the WebSocket port answers to HTTP: logins, and that it takes nothing else."""
 
-    def __init__(self, gate: Gate, login: Login) -> None:
+    def __init__(self, gate: HostAndCorsFilter, login: Login) -> None:
         self._gate = gate
         self._login = login
 
-    def early(self, head: Request) -> Response | None:
-        """See `http.messages.Answering`."""
+    def answer_head(self, head: Request) -> Response | None:
+        """See `http.messages.RequestHandler`."""
         refusal = self._gate.refusal(head.headers)
         return None if refusal is None else Response(refusal.status, refusal.body, (JSON,), close=True)
 
     async def answer(self, request: Request) -> Response:
-        """See `http.messages.Answering`."""
+        """See `http.messages.RequestHandler`."""
         if request.method == "POST" and request.target.partition("?")[0] == "/login":
             return await self._login.answer(request, [])
         return Response(400, NO_HTTP, close=True)

@@ -20,10 +20,10 @@ from lacnode.rpc.errors import (
     RpcError,
     block_not_found,
     invalid_params,
-    naming_parameter,
     unknown_block,
+    with_error_message,
 )
-from lacnode.rpc.reading import HasChain, Params
+from lacnode.rpc.read_calls import HasChain, Params
 
 MAX_UINT256 = 2**256 - 1
 
@@ -32,7 +32,7 @@ MAX_ADDRESSES, MAX_TOPICS = 1_000, 1_000
 
 LATEST_TAGS = frozenset(("latest", "pending"))
 UNSET_TAGS = frozenset(("finalized", "safe"))
-MIN_HASH_TEXT, MAX_NUMBER_TEXT = 65, 16
+MIN_HASH_CHARACTERS, MAX_NUMBER_CHARACTERS = 65, 16
 """Where Besu draws the line between a block's hash and its number, in characters."""
 
 _HEXADECIMAL = re.compile(r"[0-9a-fA-F]+")
@@ -197,9 +197,9 @@ def header_by_number_or_hash(services: HasChain, value: object) -> BlockHeader:
     """The header that a "number or hash" parameter means; "Block not found" if there is none."""
     if isinstance(value, Mapping):
         header = _header_by_object(services, value)
-    elif isinstance(value, str) and len(value) >= MIN_HASH_TEXT:
+    elif isinstance(value, str) and len(value) >= MIN_HASH_CHARACTERS:
         header = services.chain.header_of(padded(value, "block", 32))
-    elif isinstance(value, str) and len(value) > MAX_NUMBER_TEXT:
+    elif isinstance(value, str) and len(value) > MAX_NUMBER_CHARACTERS:
         raise wrong_parameter("block", "a number of up to 64 bits or a hash was expected")
     else:
         header = header_by_number(services, value)
@@ -237,7 +237,7 @@ class LogQuery:
     fixed_to: bool = False
 
 
-@naming_parameter(INVALID_FILTER)
+@with_error_message(INVALID_FILTER)
 def log_query(services: HasChain, value: object) -> LogQuery:
     """A filter object."""
     if not isinstance(value, Mapping):

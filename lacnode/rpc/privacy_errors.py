@@ -2,10 +2,10 @@
 
 import re
 
-from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
+from lacnode.privacy.transaction_manager import EnclaveError, EnclaveUnreachableError
 from lacnode.rpc.errors import RpcError
 
-PRIVACY, MANAGER = -50100, -50200
+PRIVACY_ERROR_CODE, ENCLAVE_ERROR_CODE = -50100, -50200
 
 ENCLAVE_ERROR = "Error communicating with enclave"
 UNSUPPORTED_TYPE = "Unsupported private transaction type"
@@ -43,19 +43,19 @@ _NO_GROUP = re.compile(r"PrivacyGroupNotFound|Privacy group.*not found")
 
 def privacy_error(message: str) -> RpcError:
     """An error of the privacy methods themselves."""
-    return RpcError(PRIVACY, message)
+    return RpcError(PRIVACY_ERROR_CODE, message)
 
 
-def manager_error(error: ManagerError | ManagerUnreachable) -> RpcError:
+def manager_error(error: EnclaveError | EnclaveUnreachableError) -> RpcError:
     """What a client is told of the manager's failure, with our own manager's explanation as `data`. Tessera names keys in
     its texts, which are cut out."""
-    if isinstance(error, ManagerError):
+    if isinstance(error, EnclaveError):
         word = _KEY.sub("", error.code).strip()
         if word in _PASSED_THROUGH:
-            return RpcError(MANAGER, word, error.detail)
+            return RpcError(ENCLAVE_ERROR_CODE, word, error.detail)
     return privacy_error(ENCLAVE_ERROR)
 
 
-def is_no_group(error: ManagerError) -> bool:
+def is_no_group(error: EnclaveError) -> bool:
     """Whether the manager says that there is no such group."""
     return _NO_GROUP.fullmatch(error.code) is not None

@@ -4,30 +4,30 @@ import base64
 import binascii
 from collections.abc import Mapping
 
-from lacnode.privacy.state.room import PrivateRoom
-from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
+from lacnode.privacy.state.privacy_controller import PrivacyController
+from lacnode.privacy.transaction_manager import EnclaveError, EnclaveUnreachableError
 from lacnode.rpc.errors import invalid_params, privacy_disabled, unauthorized
 from lacnode.rpc.parameters import text
 from lacnode.rpc.services import RpcServices
 
-MAX_KEYS = 10_000
+MAX_KEYS_IN_LIST = 10_000
 """Keys in one list."""
 
 
-def room(services: RpcServices) -> PrivateRoom:
+def privacy_controller(services: RpcServices) -> PrivacyController:
     """The private side of the node; "Privacy is not enabled" if it has none."""
     if services.privacy is None:
         raise privacy_disabled()
     return services.privacy
 
 
-def check_member(private_room: PrivateRoom, group: bytes, number: int | None = None) -> None:
+def check_member(controller: PrivacyController, group: bytes, number: int | None = None) -> None:
     """ "Unauthorized" for a tenant that is no member of the group, as of block `number` or the head."""
     try:
-        sees = private_room.sees(group, number)
-    except (ManagerError, ManagerUnreachable):
-        sees = False
-    if not sees:
+        may_see_group = controller.may_see_group(group, number)
+    except (EnclaveError, EnclaveUnreachableError):
+        may_see_group = False
+    if not may_see_group:
         raise unauthorized()
 
 
@@ -41,7 +41,7 @@ def key(value: object, what: str) -> bytes:
 
 def keys(value: object, what: str) -> tuple[bytes, ...]:
     """A list of public keys."""
-    if not isinstance(value, list) or len(value) > MAX_KEYS:
+    if not isinstance(value, list) or len(value) > MAX_KEYS_IN_LIST:
         raise invalid_params(f"{what}: an array of keys in base64 was expected")
     return tuple(key(item, what) for item in value)
 

@@ -3,16 +3,16 @@ each answers for its own group only."""
 
 from lacnode.privacy.state.processor import PrivateBlock
 from lacnode.rpc.errors import filter_not_found, logs_filter_not_found
-from lacnode.rpc.filters import Filters, KeptFilter, filter_id, kept_members
+from lacnode.rpc.filters import PollingFilter, PollingFilters, filter_id, kept_members
+from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.methods.priv import matching_private_logs
 from lacnode.rpc.parameters import log_query, required
-from lacnode.rpc.privacy_parameters import check_member, group_id, room
-from lacnode.rpc.registry import Method, Params
+from lacnode.rpc.privacy_parameters import check_member, group_id, privacy_controller
 from lacnode.rpc.results import log as shown_log
 from lacnode.rpc.services import RpcServices
 
 
-class PrivateFilters(Filters):
+class PrivateFilters(PollingFilters):
     """All filters for private logs of a node, safe to use from several threads. A filter's kind is its group."""
 
     def private_block_added(self, private_block: PrivateBlock) -> None:
@@ -36,16 +36,16 @@ class PrivateFilters(Filters):
 
     def _new_private_filter(self, services: RpcServices, params: Params) -> object:
         group = group_id(required(params, 0, "privacyGroupId"))
-        check_member(room(services), group)
+        check_member(privacy_controller(services), group)
         document = required(params, 1, "filter")
         query = log_query(services, document)
         last_block = query.to_block if query.fixed_to else None
         return self._add(
-            services, KeptFilter(group.hex(), self._now(), kept_members(document), query.wanted, last_block)
+            services, PollingFilter(group.hex(), self._now(), kept_members(document), query.wanted, last_block)
         )
 
     def _private_changes(self, services: RpcServices, params: Params) -> object:
-        check_member(room(services), group_id(required(params, 0, "privacyGroupId")))
+        check_member(privacy_controller(services), group_id(required(params, 0, "privacyGroupId")))
         with self._lock:
             filter_ = self._own(params)
             if filter_ is None:
@@ -54,20 +54,20 @@ class PrivateFilters(Filters):
         return [entry if isinstance(entry, str) else shown_log(entry) for entry in gathered]
 
     def _private_logs(self, services: RpcServices, params: Params) -> object:
-        check_member(room(services), group_id(required(params, 0, "privacyGroupId")))
+        check_member(privacy_controller(services), group_id(required(params, 0, "privacyGroupId")))
         with self._lock:
             filter_ = self._own(params)
         if filter_ is None:
             raise logs_filter_not_found()
         query = log_query(services, filter_.document)
-        return matching_private_logs(services, room(services), bytes.fromhex(filter_.kind), query)
+        return matching_private_logs(services, privacy_controller(services), bytes.fromhex(filter_.kind), query)
 
     def _private_uninstall(self, services: RpcServices, params: Params) -> object:
-        check_member(room(services), group_id(required(params, 0, "privacyGroupId")))
+        check_member(privacy_controller(services), group_id(required(params, 0, "privacyGroupId")))
         with self._lock:
             return self._own(params) is not None and self._filters.pop(filter_id(params, 1), None) is not None
 
-    def _own(self, params: Params) -> KeptFilter | None:
+    def _own(self, params: Params) -> PollingFilter | None:
         """The filter of the group that is asked for."""
         group = group_id(required(params, 0, "privacyGroupId"))
         filter_ = self._used(params, 1)

@@ -8,8 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from lacnode.chain.history import History
-from lacnode.chain.outcome import TransactionOutcome
+from lacnode.chain.chain_history import ChainHistory
+from lacnode.chain.receipt_record import ReceiptRecord
 from lacnode.primitives.block import Block
 
 KEPT_BYTES, TRANSACTION_BYTES, LOG_BYTES = 16 * 2**20, 800, 300
@@ -22,14 +22,14 @@ T = TypeVar("T")
 class RecentBlocks:
     """The blocks of `history` by hash, and what came of their transactions. None for unknown hashes."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: ChainHistory) -> None:
         self._blocks = _Recent(history.block_of, _block_bytes)
-        self._outcomes = _Recent(history.outcomes_of, _outcomes_bytes)
+        self._outcomes = _Recent(history.receipt_records_of, _outcomes_bytes)
 
     def block(self, hash_: bytes) -> Block | None:
         return self._blocks.get(hash_)
 
-    def outcomes(self, hash_: bytes) -> tuple[TransactionOutcome, ...] | None:
+    def receipt_records(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None:
         return self._outcomes.get(hash_)
 
 
@@ -38,13 +38,13 @@ def _block_bytes(block: Block) -> int:
     return TRANSACTION_BYTES + sum(TRANSACTION_BYTES + len(transaction.raw) for transaction in block.transactions)
 
 
-def _outcomes_bytes(outcomes: tuple[TransactionOutcome, ...]) -> int:
+def _outcomes_bytes(receipt_records: tuple[ReceiptRecord, ...]) -> int:
     return TRANSACTION_BYTES + sum(
-        TRANSACTION_BYTES + len(outcome.revert_reason or b"") + _log_bytes(outcome) for outcome in outcomes
+        TRANSACTION_BYTES + len(outcome.revert_reason or b"") + _log_bytes(outcome) for outcome in receipt_records
     )
 
 
-def _log_bytes(outcome: TransactionOutcome) -> int:
+def _log_bytes(outcome: ReceiptRecord) -> int:
     return sum(LOG_BYTES + len(log.data) for log in outcome.receipt.logs)
 
 

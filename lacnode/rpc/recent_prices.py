@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from lacnode.chain.history import History
+from lacnode.chain.chain_history import ChainHistory
 from lacnode.primitives.transaction import Transaction
 
 
@@ -23,7 +23,7 @@ class PriceCounts:
 class RecentPrices:
     """Prices that `history`'s transactions name."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: ChainHistory) -> None:
         self._history = history
         self._lock = threading.Lock()
         self._counts: dict[int, PriceCounts] = {}

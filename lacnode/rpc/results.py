@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from lacnode.chain.blockchain import Blockchain
-from lacnode.chain.outcome import FoundLog, TransactionOutcome
+from lacnode.chain.receipt_record import LogWithMetadata, ReceiptRecord
 from lacnode.crypto.secp256k1 import recover
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.transaction import BLOB, LEGACY, Transaction
-from lacnode.txpool.pooled import PooledTransaction
+from lacnode.txpool.pooled_transaction import PooledTransaction
 
 Json = dict[str, object]
 
@@ -74,10 +74,10 @@ def _header_first(header: BlockHeader, hash_: bytes, total_difficulty: int) -> J
 
 
 def _block_transactions(chain: Blockchain, found: Block, hash_: bytes) -> list[Json]:
-    outcomes = chain.outcomes_of(hash_) or ()
+    receipt_records = chain.receipt_records_of(hash_) or ()
     return [
         mined_transaction(transaction, outcome.sender, found.header, hash_, index)
-        for index, (transaction, outcome) in enumerate(zip(found.transactions, outcomes, strict=True))
+        for index, (transaction, outcome) in enumerate(zip(found.transactions, receipt_records, strict=True))
     ]
 
 
@@ -175,10 +175,10 @@ def _public_key(transaction: Transaction) -> bytes:
 # -- receipts and logs ---------------------------------------------------------------------------------------------
 
 
-def receipt(found: Block, hash_: bytes, outcomes: Sequence[TransactionOutcome], index: int) -> Json:
+def receipt(found: Block, hash_: bytes, receipt_records: Sequence[ReceiptRecord], index: int) -> Json:
     """The receipt of the transaction at `index`."""
-    transaction, outcome, header = found.transactions[index], outcomes[index], found.header
-    first_log = sum(len(earlier.receipt.logs) for earlier in outcomes[:index])
+    transaction, outcome, header = found.transactions[index], receipt_records[index], found.header
+    first_log = sum(len(earlier.receipt.logs) for earlier in receipt_records[:index])
     shown: Json = {
         "blockHash": to_hex(hash_),
         "blockNumber": quantity(header.number),
@@ -216,7 +216,7 @@ def receipt(found: Block, hash_: bytes, outcomes: Sequence[TransactionOutcome], 
     return shown
 
 
-def log(found: FoundLog) -> Json:
+def log(found: LogWithMetadata) -> Json:
     """A log of a query, a filter or a subscription."""
     return {
         "logIndex": quantity(found.log_index),

@@ -8,30 +8,30 @@ from dataclasses import replace
 import structlog
 import trio
 
-from lacnode.http.arriving import ArrivingBodies
-from lacnode.http.backlog import Backlog
-from lacnode.http.conversation import PORT_REQUEST_BYTES, PORT_RESPONSE_BYTES, HttpConversation
-from lacnode.http.listening import Door, RpcPortTaken, bind, port_of
-from lacnode.rpc.access import Gate
+from lacnode.http.arriving_bodies import ArrivingBodies
+from lacnode.http.connection_server import ConnectionServer, RpcPortTakenError, bind, bound_port
+from lacnode.http.http_connection import MAX_PORT_REQUEST_BYTES, MAX_PORT_RESPONSE_BYTES, HttpConnection
+from lacnode.http.send_backlog import SendBacklog
 from lacnode.rpc.dispatch import Dispatcher
-from lacnode.rpc.feeds import Feeds
-from lacnode.rpc.filters import Filters
+from lacnode.rpc.filters import PollingFilters
+from lacnode.rpc.host_cors_filter import HostAndCorsFilter
+from lacnode.rpc.http_routes import HttpRoutes
 from lacnode.rpc.login import Login, LoginRoutes
+from lacnode.rpc.method_registry import MethodRegistry
 from lacnode.rpc.methods import all_methods
 from lacnode.rpc.private_filters import PrivateFilters
-from lacnode.rpc.readers.threads import ReaderThreads
-from lacnode.rpc.registry import Registry
+from lacnode.rpc.readers.reader_threads import ReaderThreads
 from lacnode.rpc.reply_memory import ReplyMemory
-from lacnode.rpc.requests import Readers, RequestRunner
-from lacnode.rpc.routes import Routes
+from lacnode.rpc.request_runner import Readers, RequestRunner
 from lacnode.rpc.services import RpcServices
 from lacnode.rpc.settings import HttpSettings, WebSocketSettings
+from lacnode.rpc.short_read_trials import ShortReadTrials
+from lacnode.rpc.subscription_feeds import SubscriptionFeeds
 from lacnode.rpc.subscriptions import Subscriptions
-from lacnode.rpc.trials import Trials
 from lacnode.rpc.user import Authenticator
 from lacnode.rpc.websocket import WebSocketService
 
-__all__ = ["RpcPortTaken", "RpcServers"]
+__all__ = ["RpcPortTakenError", "RpcServers"]
 
 log = structlog.get_logger("rpc")
 
@@ -42,7 +42,7 @@ class RpcServers:
     """HTTP and WebSocket, each where it is switched on. `http_port` and `ws_port` are the real ones once it runs. `readers`
     answer calls that only read; without them, threads of this process do. `runner` and `trials` are for every other port
     that answers such calls.
-    BadOrigin if a CORS origin cannot be used, CannotAuthenticate if a file about users or tokens cannot
+    InvalidCorsOriginError if a CORS origin cannot be used, AuthenticationSetupError if a file about users or tokens cannot
     be."""
 
     def __init__(
@@ -57,34 +57,36 @@ class RpcServers:
         self._services = services
         self._readers = readers or ReaderThreads(services.reading, services.settings.call_seconds)
         self.runner = RequestRunner(self._readers)
-        self.trials = Trials()
+        self.trials = ShortReadTrials()
         self._memory = ReplyMemory()
-        filters, private_filters = Filters(), PrivateFilters()
+        filters, private_filters = PollingFilters(), PrivateFilters()
         self._subscriptions = Subscriptions(services.chain)
         private = None if services.privacy is None else services.privacy.mode
         self._methods = (*all_methods(private=private), *filters.methods())
         if private is not None:
             self._methods += private_filters.methods()
         self._http_users, self._ws_users = _authenticator(http), _authenticator(websocket)
-        self._http_gate = Gate(http.allowed_hosts, http.cors_origins) if http is not None else Gate((), ())
-        self.subscriptions = Feeds(filters, self._subscriptions, private_filters)
+        self._http_gate = (
+            HostAndCorsFilter(http.allowed_hosts, http.cors_origins) if http is not None else HostAndCorsFilter((), ())
+        )
+        self.subscriptions = SubscriptionFeeds(filters, self._subscriptions, private_filters)
         self.http_port: int | None = None
         self.ws_port: int | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled; started when both ports are open. RpcPortTaken if one cannot be had."""
+        """Serve until cancelled; started when both ports are open. RpcPortTakenError if one cannot be had."""
         self._services.token = trio.lowlevel.current_trio_token()
         self._services.endpoints = endpoints = {}
-        doors: list[tuple[Door, Listeners]] = []
+        doors: list[tuple[ConnectionServer, Listeners]] = []
         async with AsyncExitStack() as stack:
             if self._http is not None:
                 listeners = await _opened(self._http, stack)
-                self.http_port = port_of(listeners)
+                self.http_port = bound_port(listeners)
                 endpoints["jsonrpc"] = (self._http.host, self.http_port)
                 doors.append((self._http_door(self._http), listeners))
             if self._websocket is not None:
                 listeners = await _opened(self._websocket, stack)
-                self.ws_port = port_of(listeners)
+                self.ws_port = bound_port(listeners)
                 endpoints["ws"] = (self._websocket.host, self.ws_port)
                 doors.append((self._ws_door(self._websocket), listeners))
             async with trio.open_nursery() as nursery:
@@ -94,9 +96,9 @@ class RpcServers:
                     nursery.start_soon(door.serve, listeners)
                 task_status.started()
 
-    def _http_door(self, settings: HttpSettings) -> Door:
+    def _http_door(self, settings: HttpSettings) -> ConnectionServer:
         users = self._http_users
-        registry = Registry(self._methods, settings.groups)
+        registry = MethodRegistry(self._methods, settings.groups)
         services = replace(self._services, groups=registry.groups)
         dispatcher = Dispatcher(
             registry,
@@ -107,26 +109,26 @@ class RpcServers:
             trials=self.trials,
             memory=self._memory,
         )
-        routes = Routes(self._http_gate, dispatcher, services, self.runner, settings.timeout, users)
+        routes = HttpRoutes(self._http_gate, dispatcher, services, self.runner, settings.timeout, users)
         log.info(f"JSON-RPC service started and listening on {settings.host}:{self.http_port}")
-        backlog, arriving = Backlog(PORT_RESPONSE_BYTES), ArrivingBodies(PORT_REQUEST_BYTES)
-        return Door(
+        backlog, arriving = SendBacklog(MAX_PORT_RESPONSE_BYTES), ArrivingBodies(MAX_PORT_REQUEST_BYTES)
+        return ConnectionServer(
             "JSON-RPC",
             settings.max_connections,
-            lambda stream: HttpConversation(stream, routes, settings.max_body, backlog, arriving).run(),
+            lambda stream: HttpConnection(stream, routes, settings.max_body, backlog, arriving).run(),
         )
 
-    def _ws_door(self, settings: WebSocketSettings) -> Door:
-        registry = Registry(self._methods, settings.groups)
+    def _ws_door(self, settings: WebSocketSettings) -> ConnectionServer:
+        registry = MethodRegistry(self._methods, settings.groups)
         services = replace(self._services, groups=registry.groups)
         dispatcher = Dispatcher(
             registry, services, authenticator=self._ws_users, trials=self.trials, memory=self._memory
         )
-        gate = Gate(settings.allowed_hosts, ("*",))
+        gate = HostAndCorsFilter(settings.allowed_hosts, ("*",))
         login = None if self._ws_users is None else LoginRoutes(gate, Login(self._ws_users))
         service = WebSocketService(settings, gate, dispatcher, self._subscriptions, self.runner, login)
         log.info(f"Websocket service started and listening on {settings.host}:{self.ws_port}")
-        return Door("WebSocket", settings.max_connections, service.converse)
+        return ConnectionServer("WebSocket", settings.max_connections, service.handle_connection)
 
 
 def _authenticator(settings: HttpSettings | WebSocketSettings | None) -> Authenticator | None:

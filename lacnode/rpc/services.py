@@ -8,22 +8,22 @@ from typing import Protocol
 import trio
 
 from lacnode.chain.blockchain import Blockchain
-from lacnode.consensus.ballot import Ballot
 from lacnode.consensus.ibft import ConsensusStatus
+from lacnode.consensus.vote_proposer import VoteProposer
 from lacnode.evm.budget import ExecutionBudget
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.decision import Decision
-from lacnode.permissioning.local_lists import LocalPermissions
-from lacnode.permissioning.lockout import ChangeOutlook
-from lacnode.permissioning.refused import RefusedConnections
-from lacnode.permissioning.sending import Sending
-from lacnode.privacy.state.room import PrivateRoom
-from lacnode.rpc.reading import Reading
+from lacnode.permissioning.local_allowlists import LocalPermissions
+from lacnode.permissioning.lockout import ChangeSimulation
+from lacnode.permissioning.refused_connections import RefusedConnections
+from lacnode.permissioning.transaction_call import TransactionCall
+from lacnode.privacy.state.privacy_controller import PrivacyController
+from lacnode.rpc.read_calls import ReadContext
 from lacnode.rpc.recent_blocks import RecentBlocks
 from lacnode.rpc.recent_prices import RecentPrices
 from lacnode.rpc.settings import ApiSettings
-from lacnode.txpool.pool import TransactionPool
+from lacnode.txpool.transaction_pool import TransactionPool
 
 
 class NetworkView(Protocol):
@@ -48,14 +48,14 @@ class SyncView(Protocol):
     def highest_block(self) -> int: ...
 
 
-class PermissionDesk(Protocol):
+class PermissionView(Protocol):
     """Where methods ask for permissions and the reasons for them. Safe to use from several threads."""
 
     @property
     def refused(self) -> RefusedConnections: ...
     def explain_connection(self, source: Enode, destination: Enode) -> Decision: ...
-    def explain_transaction(self, sending: Sending, sender: bytes) -> Decision: ...
-    def simulate_change(self, sending: Sending, sender: bytes, budget: ExecutionBudget) -> ChangeOutlook: ...
+    def explain_transaction(self, sending: TransactionCall, sender: bytes) -> Decision: ...
+    def simulate_change(self, sending: TransactionCall, sender: bytes, budget: ExecutionBudget) -> ChangeSimulation: ...
     def status(self) -> dict[str, object]: ...
 
 
@@ -77,10 +77,10 @@ class RpcServices:
     chain: Blockchain
     pool: TransactionPool
     network: NetworkView | None
-    ballot: Ballot
-    permissions: PermissionDesk
+    vote_proposer: VoteProposer
+    permissions: PermissionView
     role: Callable[[], RoleView]
-    takes_transactions: bool
+    accepts_transactions: bool
     sync_status: Callable[[], SyncView | None]
     consensus_status: Callable[[], ConsensusStatus]
     network_id: int
@@ -91,7 +91,7 @@ class RpcServices:
     groups: tuple[str, ...] = ()
     endpoints: dict[str, tuple[str, int]] | None = None
     token: trio.lowlevel.TrioToken | None = None
-    privacy: PrivateRoom | None = None
+    privacy: PrivacyController | None = None
     client: str = ""
     blocks: RecentBlocks = field(init=False)
     prices: RecentPrices = field(init=False)
@@ -100,11 +100,11 @@ class RpcServices:
         self.blocks = RecentBlocks(self.chain)
         self.prices = RecentPrices(self.chain)
 
-    def reading(self, seconds: float) -> Reading:
+    def reading(self, seconds: float) -> ReadContext:
         """What a read-only method may touch, for so many seconds from now."""
-        return Reading(self.chain, self.settings, time.monotonic() + seconds)
+        return ReadContext(self.chain, self.settings, time.monotonic() + seconds)
 
-    def on_loop(self, work: Callable[[], bool]) -> bool:
+    def run_on_event_loop(self, work: Callable[[], bool]) -> bool:
         """Run `work` on the event loop, where the network lives, from a method's thread."""
         if self.token is None:
             return work()

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from lacnode.rpc.errors import INVALID_REQUEST, RpcError, internal_error, method_not_enabled
+from lacnode.rpc.method_registry import Handler, Params
 from lacnode.rpc.notice import Listener
 from lacnode.rpc.parameters import LogQuery, boolean, log_query, optional, quantity, required, text
-from lacnode.rpc.privacy_parameters import check_member, group_id, room
-from lacnode.rpc.registry import Handler, Params
+from lacnode.rpc.privacy_parameters import check_member, group_id, privacy_controller
 from lacnode.rpc.services import RpcServices
 from lacnode.rpc.subscriptions import LOGS, PRIVATE_LOGS, TYPES, Subscriptions
 
@@ -46,9 +46,9 @@ class SubscriptionMethods:
         whole: bool,
         query: LogQuery | None,
         group: bytes | None,
-        may_know: Callable[[], bool] | None = None,
+        may_receive: Callable[[], bool] | None = None,
     ) -> str:
-        number = self._subscriptions.add(kind, whole, query, self._listener, group, may_know)
+        number = self._subscriptions.add(kind, whole, query, self._listener, group, may_receive)
         if self._gone.is_set():
             self._subscriptions.forget(self._listener)
             raise internal_error()
@@ -71,11 +71,11 @@ class SubscriptionMethods:
             query = log_query(services, required(params, 2, "filter"))
         except RpcError as error:
             raise RpcError(INVALID_REQUEST, "Invalid Request", error.data) from None
-        private_room = room(services)
-        check_member(private_room, group)
-        is_lasting = private_room.flexible is None or not private_room.has_tenants
-        may_know = None if is_lasting else partial(private_room.sees, group)
-        return self._added(PRIVATE_LOGS, False, query, group, may_know)
+        controller = privacy_controller(services)
+        check_member(controller, group)
+        is_lasting = controller.flexible is None or not controller.has_tenants
+        may_receive = None if is_lasting else partial(controller.may_see_group, group)
+        return self._added(PRIVATE_LOGS, False, query, group, may_receive)
 
     def _unsubscribe_privately(self, services: RpcServices, params: Params) -> object:
         _check_private(services)
@@ -84,7 +84,7 @@ class SubscriptionMethods:
             number = quantity(required(params, 1, "subscription id"), "subscription id", 2**63 - 1)
         except RpcError as error:
             raise RpcError(INVALID_REQUEST, "Invalid Request", error.data) from None
-        check_member(room(services), group)
+        check_member(privacy_controller(services), group)
         self._subscriptions.remove(number, self._listener, group)
         return True
 
@@ -93,7 +93,7 @@ def _check_private(services: RpcServices) -> None:
     """These come before the registry's methods, so the group they belong to is looked at here."""
     if "PRIV" not in services.groups:
         raise method_not_enabled()
-    room(services)
+    privacy_controller(services)
 
 
 def _wish(services: RpcServices, params: Params) -> tuple[str, bool, LogQuery | None]:

@@ -14,7 +14,7 @@ import orjson
 
 from lacnode.chain.blockchain import Blockchain, NewHead
 from lacnode.chain.log_filter import LogFilter
-from lacnode.chain.outcome import FoundLog
+from lacnode.chain.receipt_record import LogWithMetadata
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.privacy.state.processor import PrivateBlock
 from lacnode.rpc import results
@@ -22,17 +22,17 @@ from lacnode.rpc.errors import LIMIT_EXCEEDED, RpcError, subscription_not_found
 from lacnode.rpc.notice import Listener, Notice
 from lacnode.rpc.parameters import LogQuery
 from lacnode.rpc.services import SyncView
-from lacnode.txpool.pooled import PooledTransaction
+from lacnode.txpool.pooled_transaction import PooledTransaction
 
 NEW_HEADS, LOGS, SYNCING = "newHeads", "logs", "syncing"
 PENDING, DROPPED = "newPendingTransactions", "droppedPendingTransactions"
 PRIVATE_LOGS = "private logs"
 TYPES = (NEW_HEADS, LOGS, PENDING, DROPPED, SYNCING)
 
-PER_CONNECTION = 1_000
+MAX_SUBSCRIPTIONS_PER_CONNECTION = 1_000
 """Subscriptions that one connection may hold."""
 
-FILTER_ITEMS_PER_CONNECTION = 4_000
+MAX_FILTER_ITEMS_PER_CONNECTION = 4_000
 """Addresses and topics that all subscriptions of one connection may name."""
 
 
@@ -47,7 +47,7 @@ class Subscription:
     listener: Listener
     active: bool = False
     group: bytes | None = None
-    may_know: Callable[[], bool] | None = None
+    may_receive: Callable[[], bool] | None = None
     """Whether its tenant is still a member of the group."""
 
 
@@ -72,14 +72,14 @@ class Subscriptions:
         query: LogQuery | None,
         listener: Listener,
         group: bytes | None = None,
-        may_know: Callable[[], bool] | None = None,
+        may_receive: Callable[[], bool] | None = None,
     ) -> int:
         """A new subscription, silent until `activate`; its number."""
         with self._lock:
             own = self._of_listener.setdefault(listener, {})
             _check_limits(own.values(), query)
             number = next(self._numbers)
-            own[number] = Subscription(number, kind, whole, query, listener, group=group, may_know=may_know)
+            own[number] = Subscription(number, kind, whole, query, listener, group=group, may_receive=may_receive)
             self._count_of_kind[kind] += 1
         return number
 
@@ -138,7 +138,7 @@ class Subscriptions:
         if new_head.logs:
             yield from self._notices_of_logs(new_head.logs, new_head.header.number)
 
-    def _notices_of_logs(self, logs: Sequence[FoundLog], block_number: int) -> Iterator[Notice]:
+    def _notices_of_logs(self, logs: Sequence[LogWithMetadata], block_number: int) -> Iterator[Notice]:
         """Filters that are equal are matched once."""
         wanted: dict[LogFilter, list[tuple[Listener, tuple[int, ...]]]] = {}
         for listener, subscriptions in self._of(LOGS):
@@ -159,7 +159,7 @@ class Subscriptions:
                 if group is None or query is None or not _within(query, number):
                     continue
                 logs = private_block.logs.get(group, ())
-                if logs and subscription.may_know is not None and not subscription.may_know():
+                if logs and subscription.may_receive is not None and not subscription.may_receive():
                     continue
                 for found in logs:
                     if query.wanted.matches(found.log):
@@ -199,12 +199,12 @@ class Subscriptions:
 
 def _check_limits(own: Collection[Subscription], query: LogQuery | None) -> None:
     """RpcError if a connection with the subscriptions `own` may not have one more."""
-    if len(own) >= PER_CONNECTION:
-        raise RpcError(LIMIT_EXCEEDED, f"More than {PER_CONNECTION} subscriptions")
+    if len(own) >= MAX_SUBSCRIPTIONS_PER_CONNECTION:
+        raise RpcError(LIMIT_EXCEEDED, f"More than {MAX_SUBSCRIPTIONS_PER_CONNECTION} subscriptions")
     if query is not None and query.wanted.items:
         items = sum(subscription.query.wanted.items for subscription in own if subscription.query is not None)
-        if items + query.wanted.items > FILTER_ITEMS_PER_CONNECTION:
-            raise RpcError(LIMIT_EXCEEDED, f"More than {FILTER_ITEMS_PER_CONNECTION} addresses and topics")
+        if items + query.wanted.items > MAX_FILTER_ITEMS_PER_CONNECTION:
+            raise RpcError(LIMIT_EXCEEDED, f"More than {MAX_FILTER_ITEMS_PER_CONNECTION} addresses and topics")
 
 
 def _by_filter(subscriptions: Sequence[Subscription], block_number: int) -> dict[LogFilter, list[int]]:

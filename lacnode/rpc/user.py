@@ -18,11 +18,11 @@ class User:
         return not self.permissions.isdisjoint(("*:*", f"{group}:*", method.replace("_", ":")))
 
 
-class CannotAuthenticate(Exception):
+class AuthenticationSetupError(Exception):
     """A file that says who may call, or whose tokens count, cannot be used; names it and what was expected."""
 
 
-class LoginRefused(Exception):
+class LoginRefusedError(Exception):
     """No token: the HTTP status, its reason and the text, as Besu gives them."""
 
     def __init__(self, status: int, reason: str, text: str = "") -> None:
@@ -35,14 +35,14 @@ class LoginRefused(Exception):
 class Authenticator(Protocol):
     """How one port finds out who calls. Safe from any thread."""
 
-    def demands_token(self) -> bool:
+    def requires_token(self) -> bool:
         """Whether there is no method at all that may be called without one."""
 
-    def user_of(self, authorization: str | None) -> User | None:
+    def find_user(self, authorization: str | None) -> User | None:
         """Who sent a request with this `Authorization` header, None for nobody in particular."""
 
     def permits(self, user: User | None, method: str) -> bool:
         """Whether `user` may call `method`."""
 
     def log_in(self, body: bytes) -> str:
-        """A token for the name and password in a JSON text; LoginRefused."""
+        """A token for the name and password in a JSON text; LoginRefusedError."""

@@ -23,23 +23,23 @@ from wsproto.events import (
 )
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from lacnode.http.backlog import Backlog
-from lacnode.http.conversation import HEAD_LINES, HttpConversation
-from lacnode.http.listening import client_of
+from lacnode.http.connection_server import client_address
+from lacnode.http.http_connection import MAX_HEAD_LINES, HttpConnection
+from lacnode.http.send_backlog import SendBacklog
 from lacnode.rpc import errors
-from lacnode.rpc.access import Gate
 from lacnode.rpc.dispatch import Dispatcher
 from lacnode.rpc.envelope import failure
-from lacnode.rpc.login import MAX_BODY, NO_HTTP, LoginRoutes
+from lacnode.rpc.host_cors_filter import HostAndCorsFilter
+from lacnode.rpc.login import MAX_LOGIN_BYTES, NO_HTTP, LoginRoutes
 from lacnode.rpc.notice import Notice
-from lacnode.rpc.outgoing import PORT_LIMIT_BYTES, Outgoing
-from lacnode.rpc.requests import RequestRunner
+from lacnode.rpc.outgoing_queue import PORT_LIMIT_BYTES, OutgoingQueue
+from lacnode.rpc.request_runner import RequestRunner
 from lacnode.rpc.settings import WebSocketSettings
 from lacnode.rpc.subscription_methods import SubscriptionMethods
 from lacnode.rpc.subscriptions import Subscriptions
 from lacnode.rpc.time_share import TimeShare
 
-READ_SIZE = 65_536
+READ_BYTES = 65_536
 FRAME_SECONDS = 0.0001
 """About what the event loop does for a frame, a Ping's answer with it."""
 
@@ -47,19 +47,19 @@ FRAMES_SHARE, FRAMES_BURST_SECONDS = 0.1, 0.5
 """What the frames of all clients may take of one processor's time, and how much of it may be saved up."""
 
 FRAMES_PER_MESSAGE = 4
-MAX_PIECES = 1_024
+MAX_FRAME_PARTS = 1_024
 """Frames, or parts of frames as they arrive, that a message may be made of: to read a small frame takes 30 microseconds."""
 
 HANDSHAKE_SECONDS = 30.0
 CLOSE_SECONDS = 5.0
 
-KERNEL_BYTES = 2**18
+KERNEL_BUFFER_BYTES = 2**18
 """What the system may keep for a client that does not read."""
 
-SEND_SECONDS, SEND_RATE = 60.0, 50_000
+SEND_SECONDS, SEND_BYTES_PER_SECOND = 60.0, 50_000
 """How long a message may take to be read: so many seconds, and one more for so many bytes."""
 
-INVALID_DATA, TOO_BIG = 1007, 1009
+INVALID_DATA_CODE, TOO_BIG_CODE = 1007, 1009
 NOT_A_WEBSOCKET = b"HTTP/1.1 400 Bad Request\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b" % (
     len(NO_HTTP),
     NO_HTTP,
@@ -73,7 +73,7 @@ class WebSocketService:
     def __init__(
         self,
         settings: WebSocketSettings,
-        gate: Gate,
+        gate: HostAndCorsFilter,
         dispatcher: Dispatcher,
         subscriptions: Subscriptions,
         runner: RequestRunner,
@@ -84,15 +84,15 @@ class WebSocketService:
         self.dispatcher = dispatcher
         self.subscriptions = subscriptions
         self.runner = runner
-        self.backlog = Backlog(PORT_LIMIT_BYTES)
+        self.backlog = SendBacklog(PORT_LIMIT_BYTES)
         self.share = TimeShare(FRAMES_SHARE, FRAMES_BURST_SECONDS)
         self._login = login
 
-    async def converse(self, stream: trio.SocketStream) -> None:
+    async def handle_connection(self, stream: trio.SocketStream) -> None:
         """One client, from upgrade to close. Raises trio's stream errors when it goes away."""
-        stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, KERNEL_BYTES)
+        stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
         if self._login is not None and await _posts(stream):
-            await HttpConversation(stream, self._login, MAX_BODY).run()
+            await HttpConnection(stream, self._login, MAX_LOGIN_BYTES).run()
         else:
             await _Conversation(stream, self).run()
 
@@ -110,10 +110,10 @@ class _Conversation:
         self._service = service
         self._socket = wsproto.WSConnection(wsproto.ConnectionType.SERVER)
         self._scope = trio.CancelScope()
-        self._outgoing = Outgoing(service.backlog, self.cut)
+        self._outgoing = OutgoingQueue(service.backlog, self.cut)
         self._methods = SubscriptionMethods(service.subscriptions, self)
         self._authorization: str | None = None
-        self._client = client_of(stream)
+        self._client = client_address(stream)
         self._message = bytearray()
         self._frame_size = 0
         self._pieces = 0
@@ -130,9 +130,9 @@ class _Conversation:
     async def _upgrade(self) -> bool:
         """Become a WebSocket; False if that is not what the client wants, or may have."""
         lines = 0
-        while data := await self._stream.receive_some(READ_SIZE):
+        while data := await self._stream.receive_some(READ_BYTES):
             lines += bytes(data).count(b"\n")
-            if lines > HEAD_LINES:
+            if lines > MAX_HEAD_LINES:
                 await self._refuse(NOT_A_WEBSOCKET)
                 return False
             try:
@@ -187,10 +187,10 @@ class _Conversation:
                     self._service.share.spend(FRAME_SECONDS)
                     await trio.sleep(self._service.share.delay_seconds())  # a read may hold thousands of small frames
             except (RemoteProtocolError, LocalProtocolError) as error:
-                self._close(INVALID_DATA, str(error))
+                self._close(INVALID_DATA_CODE, str(error))
             if self._socket.state is not ConnectionState.OPEN:
                 return
-            self._socket.receive_data(await self._stream.receive_some(READ_SIZE) or None)
+            self._socket.receive_data(await self._stream.receive_some(READ_BYTES) or None)
 
     async def _take(self, event: Event) -> None:
         match event:
@@ -213,14 +213,14 @@ class _Conversation:
         """Whether a part of a message is within the limits; if not, the connection closes."""
         limit = self._service.settings.max_frame
         self._pieces += 1
-        if self._pieces > MAX_PIECES:
-            self._close(TOO_BIG, f"A message of more than {MAX_PIECES} frames.")
+        if self._pieces > MAX_FRAME_PARTS:
+            self._close(TOO_BIG_CODE, f"A message of more than {MAX_FRAME_PARTS} frames.")
             return False
         frame = self._frame_size + len(data)
         self._frame_size = 0 if frame_finished else frame
         if frame <= limit and len(self._message) + len(data) <= limit * FRAMES_PER_MESSAGE:
             return True
-        self._close(TOO_BIG, f"Max frame length of {limit} has been exceeded.")
+        self._close(TOO_BIG_CODE, f"Max frame length of {limit} has been exceeded.")
         return False
 
     async def _answer(self, message: bytes) -> None:
@@ -243,7 +243,7 @@ class _Conversation:
         """See `notice.Listener`."""
         if self._socket.state is not ConnectionState.OPEN or self._scope.cancel_called:
             return
-        if not self._outgoing.offer(notice, text_frame):
+        if not self._outgoing.try_put(notice, text_frame):
             self.cut()
 
     def cut(self) -> None:
@@ -257,7 +257,7 @@ class _Conversation:
     async def _send_outgoing(self) -> None:
         while True:
             chunk = await self._outgoing.chunk()
-            with trio.move_on_after(SEND_SECONDS + len(chunk) / SEND_RATE) as reading:
+            with trio.move_on_after(SEND_SECONDS + len(chunk) / SEND_BYTES_PER_SECOND) as reading:
                 await self._stream.send_all(chunk)
             if reading.cancelled_caught:
                 self.cut()
@@ -267,7 +267,7 @@ class _Conversation:
         """Let the client read our last words before the connection breaks under what it still sends."""
         with trio.move_on_after(CLOSE_SECONDS):
             await self._stream.send_eof()
-            while await self._stream.receive_some(READ_SIZE):
+            while await self._stream.receive_some(READ_BYTES):
                 pass
 
 

@@ -49,7 +49,7 @@ def _add_to_table(environment: Any, marks: Any, checksums: TableChecksums, name:
         with environment.begin(write=True) as transaction:
             values, last = _next_values(transaction, handle, last)
             for key, value in values:
-                transaction.put(key, checksums.sealed(key, value), db=handle)
+                transaction.put(key, checksums.add_checksum(key, value), db=handle)
             if last is not None:
                 transaction.put(PROGRESS, name + b"\0" + last, db=marks)
 

@@ -7,7 +7,7 @@ damaged index page gives for another key does not fit. LMDB itself has no checks
 import zlib
 from collections.abc import Callable
 
-from lacnode.storage.errors import DamagedValueError
+from lacnode.storage.storage_errors import DamagedValueError
 
 CHECKSUM_BYTES = 4
 
@@ -31,11 +31,11 @@ class TableChecksums:
         self._table = table
         self._start = zlib.crc32(table.encode())
 
-    def sealed(self, key: bytes, value: bytes) -> bytes:
+    def add_checksum(self, key: bytes, value: bytes) -> bytes:
         """`value` with its checksum."""
         return value + zlib.crc32(value, zlib.crc32(key, self._start)).to_bytes(CHECKSUM_BYTES)
 
-    def opened(self, key: bytes, stored: bytes) -> bytes:
+    def verify_checksum(self, key: bytes, stored: bytes) -> bytes:
         """The value in `stored`; DamagedValueError if the checksum does not fit."""
         value = stored[:-CHECKSUM_BYTES]
         if zlib.crc32(value, zlib.crc32(key, self._start)).to_bytes(CHECKSUM_BYTES) != stored[-CHECKSUM_BYTES:]:

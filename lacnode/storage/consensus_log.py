@@ -13,14 +13,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lacnode.storage.disk import REAL_DISK, Disk
-from lacnode.storage.errors import StorageCorrupt, StorageError, storage_error
 from lacnode.storage.log_header import HEADER_BYTES, MAGIC, SIZE_PLACES, UNKNOWN_OWNER, LogHeader, LogPosition
+from lacnode.storage.storage_errors import StorageCorruptError, StorageError, storage_error
 
 FRAME_HEADER_BYTES = 8
-MAX_RECORD_SIZE = 64 << 20
+MAX_LOG_RECORD_BYTES = 64 << 20
 """Bytes: more than any block that fits a devp2p message."""
 
-MOVE_AWAY = (
+MOVE_LOG_ADVICE = (
     "to go on without it, move the file away: the validator then follows the network, and signs again after a block "
     "that was decided without it"
 )
@@ -28,7 +28,7 @@ MOVE_AWAY = (
 
 
 class ConsensusLog:
-    """The log in the file at `path`; StorageLocked if another validator has it open.
+    """The log in the file at `path`; StorageLockedError if another validator has it open.
 
     `owner` (20 bytes) is the address whose words it keeps. A log of another owner is set aside under another name; None
     takes any. Where there is no log, one is made with the records `if_missing`, all or nothing. A log without a header, as
@@ -72,7 +72,7 @@ class ConsensusLog:
     def append(self, record: bytes) -> None:
         """Add `record` (1 byte to 64 MiB); it is on the disk on return.
 
-        Raises StorageFull or StorageError with nothing added. After a failed flush nobody knows what the disk holds:
+        Raises StorageFullError or StorageError with nothing added. After a failed flush nobody knows what the disk holds:
         every later append fails until the log is opened again.
         """
         frame = _frame(record)
@@ -151,7 +151,7 @@ class ConsensusLog:
             return None
         header = LogHeader.decode(found)
         if header is None or len(found) < HEADER_BYTES:
-            raise StorageCorrupt(f"the header of the consensus log {self._path} is damaged; {MOVE_AWAY}")
+            raise StorageCorruptError(f"the header of the consensus log {self._path} is damaged; {MOVE_LOG_ADVICE}")
         return header
 
     def _take(self, header: LogHeader, found: bytes) -> None:
@@ -247,8 +247,8 @@ class MemoryConsensusLog:
 
 
 def _checked(record: bytes) -> bytes:
-    if not 0 < len(record) <= MAX_RECORD_SIZE:
-        raise ValueError(f"a record of 1 to {MAX_RECORD_SIZE} bytes was expected, found {len(record)}")
+    if not 0 < len(record) <= MAX_LOG_RECORD_BYTES:
+        raise ValueError(f"a record of 1 to {MAX_LOG_RECORD_BYTES} bytes was expected, found {len(record)}")
     return record
 
 
@@ -261,7 +261,7 @@ def _frame_end(data: bytes, start: int) -> int | None:
     """Where the frame at `start` ends, or None if there is no whole one."""
     length = int.from_bytes(data[start : start + 4])
     end = start + FRAME_HEADER_BYTES + length
-    if not 0 < length <= MAX_RECORD_SIZE or end > len(data):
+    if not 0 < length <= MAX_LOG_RECORD_BYTES or end > len(data):
         return None
     checksum = zlib.crc32(memoryview(data)[start + FRAME_HEADER_BYTES : end], zlib.crc32(data[start : start + 4]))
     return end if checksum == int.from_bytes(data[start + 4 : start + FRAME_HEADER_BYTES]) else None
@@ -275,12 +275,12 @@ def _frames(data: bytes, start: int) -> Iterator[tuple[int, int]]:
 
 
 def _whole_size(data: bytes, first: int, path: Path) -> int:
-    """Where the last whole frame ends, the first being at byte `first`; StorageCorrupt if what follows is more than one
+    """Where the last whole frame ends, the first being at byte `first`; StorageCorruptError if what follows is more than one
     torn frame."""
     size = max((end for _, end in _frames(data, first)), default=first)
     for start in range(size + 1, len(data) - FRAME_HEADER_BYTES):
         if _frame_end(data, start) is not None:
-            raise StorageCorrupt(
-                f"the consensus log {path} is damaged at byte {size}, before records that are whole; {MOVE_AWAY}"
+            raise StorageCorruptError(
+                f"the consensus log {path} is damaged at byte {size}, before records that are whole; {MOVE_LOG_ADVICE}"
             )
     return size

@@ -46,7 +46,7 @@ class Database(Protocol):
     def write(self) -> AbstractContextManager[Batch]:
         """A batch that commits on a clean exit and vanishes on an exception. Batches of other threads wait.
 
-        Raises StorageFull, StorageCorrupt or StorageError at the exit, with nothing of the batch kept.
+        Raises StorageFullError, StorageCorruptError or StorageError at the exit, with nothing of the batch kept.
         """
         ...
 

@@ -25,7 +25,7 @@ class Disk(Protocol):
     once they are flushed, not before."""
 
     def lock(self, path: Path, what: str) -> Lock:
-        """Make sure that this process alone uses what `path` stands for; StorageLocked naming `what` otherwise."""
+        """Make sure that this process alone uses what `path` stands for; StorageLockedError naming `what` otherwise."""
 
     def open(self, path: Path, *, empty: bool = False) -> int:
         """A descriptor of the file, made if it is missing, emptied if `empty`."""

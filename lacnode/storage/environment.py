@@ -16,19 +16,19 @@ import lmdb
 from lacnode.storage.checksum_upgrade import add_checksums, table_names
 from lacnode.storage.checksums import DamageListener, TableChecksums, ignore_damage
 from lacnode.storage.disk import PRIVATE_FILE
-from lacnode.storage.errors import (
-    VERIFY_FIRST,
+from lacnode.storage.layers import Layer
+from lacnode.storage.storage_errors import (
+    VERIFY_DATABASE_ADVICE,
     DamagedValueError,
-    StorageCorrupt,
+    StorageCorruptError,
     StorageError,
-    StorageFull,
+    StorageFullError,
     storage_error,
 )
-from lacnode.storage.layers import Layer
 
 MAX_TABLES = 64
 MAX_READERS = 512
-GROWTH_PATIENCE = 30.0
+MAP_GROWTH_TIMEOUT_SECONDS = 30.0
 """Seconds that growing waits for open snapshots to be closed."""
 
 _DAMAGE = (
@@ -50,7 +50,7 @@ _DAMAGE = (
 _FAILURES = (lmdb.Error, *_DAMAGE)
 
 
-class Table:
+class LmdbTable:
     """One table: LMDB's handle, and its checksums."""
 
     __slots__ = ("checksums", "handle")
@@ -60,10 +60,10 @@ class Table:
         self.checksums = TableChecksums(str(path), name, listener)
 
 
-class Pages:
+class LmdbSnapshot:
     """One read transaction as a `Snapshot`. Tables made after it was opened are not in it."""
 
-    def __init__(self, transaction: Any, tables: dict[str, Table], path: Path) -> None:
+    def __init__(self, transaction: Any, tables: dict[str, LmdbTable], path: Path) -> None:
         self.transaction = transaction
         self._tables = tables
         self._path = path
@@ -75,14 +75,14 @@ class Pages:
         try:
             stored: bytes | None = self.transaction.get(key, db=found.handle)
         except _FAILURES as error:
-            raise translated(self._path, error) from None
-        return None if stored is None else found.checksums.opened(key, stored)
+            raise translate_lmdb_error(self._path, error) from None
+        return None if stored is None else found.checksums.verify_checksum(key, stored)
 
     def items(self, table: str, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         found = self._tables.get(table)
         if found is not None:
             for key, stored in self._stored_items(table, found, start):
-                yield key, found.checksums.opened(key, stored)
+                yield key, found.checksums.verify_checksum(key, stored)
 
     def checked_items(self, table: str) -> Iterator[tuple[bytes, bytes | None]]:
         """As `items`, but goes on after a damaged value, which is None."""
@@ -90,7 +90,7 @@ class Pages:
         if found is not None:
             for key, stored in self._stored_items(table, found, b""):
                 try:
-                    yield key, found.checksums.opened(key, stored)
+                    yield key, found.checksums.verify_checksum(key, stored)
                 except DamagedValueError:
                     yield key, None
 
@@ -99,7 +99,7 @@ class Pages:
         """The tables that there are, ascending."""
         return tuple(sorted(self._tables))
 
-    def _stored_items(self, table: str, found: Table, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def _stored_items(self, table: str, found: LmdbTable, start: bytes) -> Iterator[tuple[bytes, bytes]]:
         last: bytes | None = None
         try:
             with self.transaction.cursor(db=found.handle) as cursor:
@@ -111,7 +111,7 @@ class Pages:
                     last = key
                     yield key, stored
         except _FAILURES as error:
-            raise translated(self._path, error) from None
+            raise translate_lmdb_error(self._path, error) from None
 
 
 class Environment:
@@ -143,7 +143,7 @@ class Environment:
             add_checksums(path, self._env)
             self._tables = self._existing_tables()
 
-    def open_pages(self) -> Pages:
+    def open_pages(self) -> LmdbSnapshot:
         """A read transaction; close it with `close_pages`."""
         with self._gate:
             if self._readers_wait:
@@ -151,13 +151,13 @@ class Environment:
             if self._closed:
                 raise StorageError(f"the database in {self._path} is closed")
             try:
-                pages = Pages(self._env.begin(), self._tables, self._path)
+                pages = LmdbSnapshot(self._env.begin(), self._tables, self._path)
             except lmdb.Error as error:
-                raise translated(self._path, error) from None
+                raise translate_lmdb_error(self._path, error) from None
             self._open_pages += 1
             return pages
 
-    def close_pages(self, pages: Pages) -> None:
+    def close_pages(self, pages: LmdbSnapshot) -> None:
         with self._gate:
             pages.transaction.abort()
             self._open_pages -= 1
@@ -179,7 +179,7 @@ class Environment:
     def close(self) -> None:
         """Closing twice is harmless. A snapshot still open elsewhere keeps this waiting for a while, then is lost."""
         with self._gate:
-            self._gate.wait_for(lambda: not self._open_pages, GROWTH_PATIENCE)
+            self._gate.wait_for(lambda: not self._open_pages, MAP_GROWTH_TIMEOUT_SECONDS)
             self._closed = True
             self._env.close()
 
@@ -198,14 +198,14 @@ class Environment:
         self._tables = tables
         return True
 
-    def _put(self, transaction: Any, layers: Sequence[Layer]) -> dict[str, Table]:
+    def _put(self, transaction: Any, layers: Sequence[Layer]) -> dict[str, LmdbTable]:
         """The tables, new ones included, after putting `layers` into them."""
         tables = dict(self._tables)
         for layer in layers:
             for table, changes in layer.items():
                 if table not in tables:
                     handle = self._env.open_db(table.encode(), txn=transaction)
-                    tables[table] = Table(self._path, table, handle, self._damage_listener)
+                    tables[table] = LmdbTable(self._path, table, handle, self._damage_listener)
                 _put_all(transaction, tables[table], changes)
         return tables
 
@@ -218,7 +218,7 @@ class Environment:
         with self._gate:
             self._readers_wait = True
             try:
-                quiet = self._gate.wait_for(lambda: not self._open_pages, GROWTH_PATIENCE)
+                quiet = self._gate.wait_for(lambda: not self._open_pages, MAP_GROWTH_TIMEOUT_SECONDS)
                 transaction.abort()
                 if grow and not quiet:
                     raise StorageError(f"the database in {self._path} has to grow, but a snapshot is kept open")
@@ -228,29 +228,29 @@ class Environment:
                 self._readers_wait = False
                 self._gate.notify_all()
 
-    def _existing_tables(self) -> dict[str, Table]:
+    def _existing_tables(self) -> dict[str, LmdbTable]:
         return {
-            name: Table(self._path, name, self._env.open_db(name.encode(), create=False), self._damage_listener)
+            name: LmdbTable(self._path, name, self._env.open_db(name.encode(), create=False), self._damage_listener)
             for name in table_names(self._env)
         }
 
 
-def _put_all(transaction: Any, table: Table, changes: Mapping[bytes, bytes | None]) -> None:
-    sealed = table.checksums.sealed
+def _put_all(transaction: Any, table: LmdbTable, changes: Mapping[bytes, bytes | None]) -> None:
+    add_checksum = table.checksums.add_checksum
     for key, value in sorted(changes.items()):
         if value is None:
             transaction.delete(key, db=table.handle)
         else:
-            transaction.put(key, sealed(key, value), db=table.handle)
+            transaction.put(key, add_checksum(key, value), db=table.handle)
 
 
-def translated(path: Path, error: Exception) -> StorageError:
+def translate_lmdb_error(path: Path, error: Exception) -> StorageError:
     """LMDB's `error` in this room's words."""
     text = f"the database in {path}: {str(error) or type(error).__name__}"
     if isinstance(error, _DAMAGE):
-        return StorageCorrupt(f"{text}; the files are damaged: {VERIFY_FIRST}")
+        return StorageCorruptError(f"{text}; the files are damaged: {VERIFY_DATABASE_ADVICE}")
     if isinstance(error, lmdb.DiskError) or ("Input/output error" in str(error) and _is_full(path)):
-        return StorageFull(f"{text}; free some disk space")
+        return StorageFullError(f"{text}; free some disk space")
     return StorageError(text)
 
 
@@ -260,7 +260,7 @@ def _is_full(path: Path) -> bool:
     try:
         probe.write_bytes(bytes(1 << 20))
     except OSError as error:
-        return isinstance(storage_error(path, "probing", error), StorageFull)
+        return isinstance(storage_error(path, "probing", error), StorageFullError)
     finally:
         probe.unlink(missing_ok=True)
     return False
@@ -271,7 +271,7 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except (*_FAILURES, OSError) as error:
-        raise translated(path, error) from None
+        raise translate_lmdb_error(path, error) from None
 
 
 def _map_size_for(path: Path, wanted: int) -> int:

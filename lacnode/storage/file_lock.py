@@ -8,11 +8,11 @@ import fcntl
 import os
 from pathlib import Path
 
-from lacnode.storage.errors import StorageLocked, storage_error
+from lacnode.storage.storage_errors import StorageLockedError, storage_error
 
 
 class FileLock:
-    """An exclusive lock on the file at `path`, taken at once or refused with StorageLocked."""
+    """An exclusive lock on the file at `path`, taken at once or refused with StorageLockedError."""
 
     def __init__(self, path: Path, what: str) -> None:
         """`what` names in the error what is guarded."""
@@ -26,7 +26,9 @@ class FileLock:
             owner = os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip()
             os.close(self._descriptor)
             by = f"process {owner}" if owner else "another process"
-            raise StorageLocked(f"{what} is in use by {by}; a second node cannot open it (lock file {path})") from None
+            raise StorageLockedError(
+                f"{what} is in use by {by}; a second node cannot open it (lock file {path})"
+            ) from None
         os.truncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 

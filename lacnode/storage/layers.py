@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from lacnode.storage.database import Snapshot
 
-MAX_KEY_SIZE = 511
+MAX_DATABASE_KEY_BYTES = 511
 """Bytes; LMDB's limit, and so everybody's."""
 
 Layer: TypeAlias = Mapping[str, Mapping[bytes, bytes | None]]
@@ -47,8 +47,8 @@ class LayeredBatch(LayeredSnapshot):
         self._newest_first.insert(0, self.changes)
 
     def put(self, table: str, key: bytes, value: bytes) -> None:
-        if not 0 < len(key) <= MAX_KEY_SIZE:
-            raise ValueError(f"a key of 1 to {MAX_KEY_SIZE} bytes was expected, found {len(key)}")
+        if not 0 < len(key) <= MAX_DATABASE_KEY_BYTES:
+            raise ValueError(f"a key of 1 to {MAX_DATABASE_KEY_BYTES} bytes was expected, found {len(key)}")
         self.changes.setdefault(table, {})[key] = value
 
     def delete(self, table: str, key: bytes) -> None:

@@ -16,20 +16,20 @@ from types import TracebackType
 
 from lacnode.storage.checksums import DamageListener, ignore_damage
 from lacnode.storage.database import Batch, Snapshot
+from lacnode.storage.database_metadata import claim_directory
 from lacnode.storage.disk import PRIVATE_DIRECTORY
-from lacnode.storage.environment import Environment, Pages
-from lacnode.storage.errors import StorageError, storage_error
+from lacnode.storage.environment import Environment, LmdbSnapshot
 from lacnode.storage.file_lock import FileLock
 from lacnode.storage.layers import Layer, LayeredBatch, LayeredSnapshot
-from lacnode.storage.marker import claim_directory
+from lacnode.storage.storage_errors import StorageError, storage_error
 
-GROUP_LIMIT = 64
+GROUP_BATCHES = 64
 """Batches that may wait in a group before they are written."""
 
 GROUP_BYTES = 16 << 20
 """Bytes of values that may wait in a group."""
 
-INITIAL_MAP_SIZE = 16 << 30
+INITIAL_MAP_BYTES = 16 << 30
 """Bytes of address space, not of disk: the file grows only with what is in it."""
 
 
@@ -37,10 +37,10 @@ class LmdbDatabase:
     """The database in `directory` (a node's data directory): its `database/` and the marker beside it.
 
     `durable=False` leaves flushing to the operating system: for tests, which do not pull the plug. Raises
-    StorageLocked, StorageForeign, StorageCorrupt, StorageFull or StorageError, naming the directory.
+    StorageLockedError, StorageForeignError, StorageCorruptError, StorageFullError or StorageError, naming the directory.
     """
 
-    def __init__(self, directory: Path, *, durable: bool = True, initial_map_size: int = INITIAL_MAP_SIZE) -> None:
+    def __init__(self, directory: Path, *, durable: bool = True, initial_map_size: int = INITIAL_MAP_BYTES) -> None:
         self.directory = directory
         files = directory / "database"
         self._on_damage: DamageListener = ignore_damage
@@ -97,7 +97,7 @@ class LmdbDatabase:
         self._environment.forget_dead_readers()
 
     @contextmanager
-    def pages(self) -> Iterator[Pages]:
+    def pages(self) -> Iterator[LmdbSnapshot]:
         """What is on the disk, table by table, for a check of everything."""
         pages = self._environment.open_pages()
         try:
@@ -109,7 +109,7 @@ class LmdbDatabase:
         """Have `listener` told of every damaged value that is met, in the thread that meets it."""
         self._on_damage = listener
 
-    def store_with_every_commit(self, table: str, values: Callable[[], Mapping[bytes, bytes]]) -> None:
+    def add_commit_values(self, table: str, values: Callable[[], Mapping[bytes, bytes]]) -> None:
         """Put what `values` gives at that moment into `table` with each commit to the disk. It is called in any thread."""
         with self._writer:
             self._companions[table] = values
@@ -122,7 +122,7 @@ class LmdbDatabase:
     def _commit(self, changes: Layer) -> None:
         layers = (*self._layers, changes)
         self._waiting += sum(len(value or b"") for table in changes.values() for value in table.values())
-        if self._groups and len(layers) < GROUP_LIMIT and self._waiting < GROUP_BYTES:
+        if self._groups and len(layers) < GROUP_BATCHES and self._waiting < GROUP_BYTES:
             with self._state:
                 self._layers = layers
         else:
@@ -145,7 +145,7 @@ class _Reading:
 
     __slots__ = ("_environment", "_layers", "_pages")
 
-    def __init__(self, environment: Environment, pages: Pages, layers: tuple[Layer, ...]) -> None:
+    def __init__(self, environment: Environment, pages: LmdbSnapshot, layers: tuple[Layer, ...]) -> None:
         self._environment = environment
         self._pages = pages
         self._layers = layers

@@ -20,19 +20,19 @@ TABLE, POSITION = "consensus_log", b"position"
 class PairedDatabase(Database, Protocol):
     """A database that can remember something with every commit (`LmdbDatabase`)."""
 
-    def store_with_every_commit(self, table: str, values: Callable[[], Mapping[bytes, bytes]]) -> None:
+    def add_commit_values(self, table: str, values: Callable[[], Mapping[bytes, bytes]]) -> None:
         """Put what `values` gives at that moment into `table` with each commit to the disk."""
         ...
 
 
-def known_position(database: Database) -> LogPosition | None:
+def read_known_position(database: Database) -> LogPosition | None:
     """How far the log had come at the database's last commit; None if the database has not seen one."""
     with database.read() as snapshot:
         stored = snapshot.get(TABLE, POSITION)
     return None if stored is None else LogPosition.decode(stored)
 
 
-def loss_in(log: ConsensusLog, known: LogPosition | None) -> str | None:
+def find_loss(log: ConsensusLog, known: LogPosition | None) -> str | None:
     """What is wrong with `log`, of which the database knew `known`; None if no record can be missing."""
     if known is not None and not log.contains(known):
         found = log.position
@@ -44,8 +44,8 @@ def loss_in(log: ConsensusLog, known: LogPosition | None) -> str | None:
     return "consensus.log was cut short" if log.shortened else None
 
 
-def pair(database: PairedDatabase, log: ConsensusLog) -> None:
+def pair_log(database: PairedDatabase, log: ConsensusLog) -> None:
     """Have the database remember the log from now on, with every commit."""
-    database.store_with_every_commit(TABLE, lambda: {POSITION: log.position.encode()})
+    database.add_commit_values(TABLE, lambda: {POSITION: log.position.encode()})
     with database.write() as batch:
         batch.put(TABLE, POSITION, log.position.encode())

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 from lacnode.storage.checksums import DamageListener
 from lacnode.storage.database import Batch, Snapshot
-from lacnode.storage.errors import StorageError
 from lacnode.storage.layers import Layer, LayeredBatch, LayeredSnapshot
+from lacnode.storage.storage_errors import StorageError
 
 
 class _Tables:

@@ -14,8 +14,8 @@ import lmdb
 from lacnode.storage.checksum_upgrade import table_names
 from lacnode.storage.checksums import DamageListener, ignore_damage
 from lacnode.storage.database import Batch, Snapshot
-from lacnode.storage.environment import MAX_READERS, MAX_TABLES, Pages, Table, translated
-from lacnode.storage.errors import StorageError
+from lacnode.storage.environment import MAX_READERS, MAX_TABLES, LmdbSnapshot, LmdbTable, translate_lmdb_error
+from lacnode.storage.storage_errors import StorageError
 
 
 class ReadOnlyDatabase:
@@ -37,11 +37,11 @@ class ReadOnlyDatabase:
                 max_spare_txns=1,
             )
         except lmdb.Error as error:
-            raise translated(self._path, error) from None
-        self._tables: dict[str, Table] = {}
+            raise translate_lmdb_error(self._path, error) from None
+        self._tables: dict[str, LmdbTable] = {}
         self._entries_seen = 0
         self._on_damage: DamageListener = ignore_damage
-        self._pages: Pages | None = None
+        self._pages: LmdbSnapshot | None = None
 
     def refresh(self) -> None:
         """Show what was committed up to now."""
@@ -49,7 +49,7 @@ class ReadOnlyDatabase:
         try:
             self._pages = self._opened()
         except lmdb.Error as error:
-            raise translated(self._path, error) from None
+            raise translate_lmdb_error(self._path, error) from None
 
     def release(self) -> None:
         """End the snapshot. The node cannot use pages again that an old snapshot still shows."""
@@ -78,7 +78,7 @@ class ReadOnlyDatabase:
         self.release()
         self._env.close()
 
-    def _opened(self) -> Pages:
+    def _opened(self) -> LmdbSnapshot:
         """A snapshot with the tables that there are now: the node makes a table when it first writes to it."""
         try:
             entries = self._entries()
@@ -88,9 +88,9 @@ class ReadOnlyDatabase:
         if entries != self._entries_seen:
             for name in set(table_names(self._env)) - self._tables.keys():
                 handle = self._env.open_db(name.encode(), create=False)
-                self._tables[name] = Table(self._path, name, handle, lambda error: self._on_damage(error))
+                self._tables[name] = LmdbTable(self._path, name, handle, lambda error: self._on_damage(error))
             self._entries_seen = entries
-        return Pages(self._env.begin(), dict(self._tables), self._path)
+        return LmdbSnapshot(self._env.begin(), dict(self._tables), self._path)
 
     def _entries(self) -> int:
         """How many tables there are."""

@@ -12,8 +12,8 @@ from functools import partial
 
 import trio
 
+from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.chain.blockchain import Blockchain
-from lacnode.chain.refusal import BlockRefused
 from lacnode.consensus.block_hash import on_chain_hash
 from lacnode.evm.budget import ExecutionInterruptedError
 from lacnode.p2p.peer import Peer
@@ -21,15 +21,15 @@ from lacnode.p2p.wire.p2p_messages import DisconnectReason
 from lacnode.primitives.block import Block
 from lacnode.primitives.rlp import RlpError
 from lacnode.rate_limited_log import RateLimitedLog
-from lacnode.sync.peer_trust import Fault
+from lacnode.sync.peer_trust import PeerFault
 from lacnode.sync.synchronizer import Synchronizer
 
-WAITING_BLOCKS_PER_PEER = 2
-WAITING_BLOCKS = 32
-WAITING_BYTES = 32 * 2**20
+MAX_ANNOUNCED_BLOCKS_PER_PEER = 2
+MAX_ANNOUNCED_BLOCKS = 32
+MAX_ANNOUNCED_BYTES = 32 * 2**20
 """Of transactions in waiting blocks of all peers together. One block may wait whatever its size."""
 
-WINDOW_BLOCKS = 2
+MAX_BLOCKS_ABOVE_HEAD = 2
 """Above the head in which a block is kept; later ones are left to sync."""
 
 MAX_EXTRA_DATA_BYTES = 256 * 1024
@@ -60,7 +60,7 @@ class AnnouncedBlocks:
         self._waiting_by_peer: Counter[bytes] = Counter()
         self._waiting_bytes = 0
         self._false_bodies: Counter[Peer] = Counter()
-        self._something = trio.Event()
+        self._not_empty = trio.Event()
         self._log = RateLimitedLog("sync", trio.current_time)
 
     # -- told by the node, on the event loop ----------------------------------------------------------------------
@@ -68,31 +68,31 @@ class AnnouncedBlocks:
     def received(self, peer: Peer, block: Block) -> None:
         """`peer` announced `block` whole."""
         if len(block.header.extra_data) > MAX_EXTRA_DATA_BYTES:
-            peer.useless_answer()
+            peer.report_useless_answer()
             return
         try:
             hash_ = on_chain_hash(block.header)
         except RlpError:
-            peer.useless_answer()
+            peer.report_useless_answer()
             return
-        peer.has_block(hash_, block.number)
+        peer.record_known_block(hash_, block.number)
         head = self._chain.head.header.number
         if block.number <= head:
             return
         size_bytes = sum(len(transaction.raw) for transaction in block.transactions)
-        if block.number > head + WINDOW_BLOCKS or not self._has_room(peer, size_bytes):
-            self._synchronizer.hint()
+        if block.number > head + MAX_BLOCKS_ABOVE_HEAD or not self._has_room(peer, size_bytes):
+            self._synchronizer.wake()
             return
         self._waiting.append(_Announced(peer, block, hash_, size_bytes))
         self._waiting_by_peer[peer.id] += 1
         self._waiting_bytes += size_bytes
-        self._something.set()
+        self._not_empty.set()
 
     def hashes_received(self, peer: Peer, blocks: Sequence[tuple[bytes, int]]) -> None:
         """`peer` announced blocks by hash and number."""
         for hash_, number in blocks:
-            peer.has_block(hash_, number)
-        self._synchronizer.hint()
+            peer.record_known_block(hash_, number)
+        self._synchronizer.wake()
 
     def peer_left(self, peer: Peer) -> None:
         """The session with `peer` has ended."""
@@ -104,8 +104,8 @@ class AnnouncedBlocks:
         """Take announced blocks, one after the other, until cancelled."""
         while True:
             while not self._waiting:
-                self._something = trio.Event()
-                await self._something.wait()
+                self._not_empty = trio.Event()
+                await self._not_empty.wait()
             announced = self._waiting.popleft()
             try:
                 await self._take(announced)
@@ -116,9 +116,9 @@ class AnnouncedBlocks:
         if not self._waiting:
             return True
         return (
-            len(self._waiting) < WAITING_BLOCKS
-            and self._waiting_by_peer[peer.id] < WAITING_BLOCKS_PER_PEER
-            and self._waiting_bytes + size_bytes <= WAITING_BYTES
+            len(self._waiting) < MAX_ANNOUNCED_BLOCKS
+            and self._waiting_by_peer[peer.id] < MAX_ANNOUNCED_BLOCKS_PER_PEER
+            and self._waiting_bytes + size_bytes <= MAX_ANNOUNCED_BYTES
         )
 
     def _forget(self, announced: _Announced) -> None:
@@ -131,7 +131,7 @@ class AnnouncedBlocks:
         block = announced.block
         if not self._is_next(block):
             if block.number > self._chain.head.header.number:
-                self._synchronizer.hint()
+                self._synchronizer.wake()
             return
         if not await self._is_true(announced):
             return
@@ -140,28 +140,28 @@ class AnnouncedBlocks:
                 self._relay(block, announced.hash)
         except ExecutionInterruptedError:
             await trio.sleep_forever()  # the node is stopping, so this is cancelled already
-        except BlockRefused as refusal:
+        except BlockRefusedError as refusal:
             # Consensus or sync may have brought this height meanwhile. Otherwise a quorum sealed what this node cannot
             # execute: sync finds the same, says so, and tries again later.
             if block.number > self._chain.head.header.number:
                 self._note(announced, refusal)
-                self._synchronizer.hint()
+                self._synchronizer.wake()
 
     async def _is_true(self, announced: _Announced) -> bool:
         """Whether a quorum sealed the block and the body is its header's; the peer is charged where it is not so."""
         try:
             sealed = await self._check_worker.run(partial(self._is_sealed, announced.block))
-        except BlockRefused as refusal:
+        except BlockRefusedError as refusal:
             # An honest node passes on no block whose seals it has not verified.
             self._note(announced, refusal)
-            self._synchronizer.trust.failed(announced.peer, Fault.FALSE, trio.current_time())
+            self._synchronizer.trust.failed(announced.peer, PeerFault.FALSE, trio.current_time())
             announced.peer.leave(DisconnectReason.BREACH_OF_PROTOCOL)
             return False
         if not sealed:
             return False
         try:
             await self._check_worker.run(partial(self._chain.check_body, announced.block))
-        except BlockRefused as refusal:
+        except BlockRefusedError as refusal:
             self._note(announced, refusal)
             self._false_bodies[announced.peer] += 1
             if self._false_bodies[announced.peer] >= MAX_FALSE_BODIES:
@@ -170,18 +170,18 @@ class AnnouncedBlocks:
         return True
 
     def _is_sealed(self, block: Block) -> bool:
-        """False where the head has moved on; BlockRefused where the header is not the next one."""
+        """False where the head has moved on; BlockRefusedError where the header is not the next one."""
         chain = self._chain.header_chain()
         if block.header.parent_hash != chain.last_hash:
             return False
-        chain.take(block.header)
+        chain.add_header(block.header)
         return True
 
     def _is_next(self, block: Block) -> bool:
         head = self._chain.head
         return block.number == head.header.number + 1 and block.header.parent_hash == head.hash
 
-    def _note(self, announced: _Announced, refusal: BlockRefused) -> None:
+    def _note(self, announced: _Announced, refusal: BlockRefusedError) -> None:
         text = "announced block refused"
         self._log.warning(
             (text, announced.peer.id),

@@ -11,17 +11,17 @@ from typing import TypeVar
 
 import trio
 
+from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.chain.blockchain import Blockchain
-from lacnode.chain.header_chain import HeaderChain
-from lacnode.chain.refusal import BlockRefused
+from lacnode.chain.header_chain import VerifiedHeaderChain
 from lacnode.consensus.block_hash import on_chain_hash
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.wire.p2p_messages import DisconnectReason
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
-from lacnode.sync.pace import Pace, PeerFailedError, QuestionSize
-from lacnode.sync.peer_trust import Fault
+from lacnode.sync.download_pace import DownloadPace, PeerFailedError, QuestionSize
+from lacnode.sync.peer_trust import PeerFault
 from lacnode.workers.worker import Worker
 
 FIRST_BATCH_BLOCKS, BATCH_BLOCKS = 24, 192
@@ -40,13 +40,13 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Download:
+class BlockDownload:
     """What `peer` has above the head of `chain`. `check_worker` verifies; `on_verified` hears of each verified height.
     `has_faster` says whether another peer may be faster."""
 
     chain: Blockchain
     peer: Peer
-    pace: Pace
+    pace: DownloadPace
     check_worker: Worker
     on_verified: Callable[[int], None]
     has_faster: Callable[[], bool] = lambda: False
@@ -72,18 +72,18 @@ class Download:
                 if self.pace.gives_way and self.has_faster():
                     return
 
-    async def _headers(self, chain: HeaderChain) -> Sequence[BlockHeader]:
+    async def _headers(self, chain: VerifiedHeaderChain) -> Sequence[BlockHeader]:
         """The next headers, verified; none where the peer has shown all that it has."""
         start, count = chain.last.number + 1, self._headers_at_once.now
         headers = await self._answer(self._headers_at_once, self.peer.headers(start, count))
         if not headers:
             text = f"it claims block {self.peer.head_number} but gives no header from {start} on"
-            self.peer.reaches_only(start - 1)
+            self.peer.lower_head_number(start - 1)
             if not self.pace.blocks:
-                raise PeerFailedError(text, Fault.LATE)
+                raise PeerFailedError(text, PeerFault.LATE)
             return ()
         if len(headers) > count:
-            raise PeerFailedError(f"{len(headers)} headers came for {count}", Fault.FALSE, _BREACH)
+            raise PeerFailedError(f"{len(headers)} headers came for {count}", PeerFault.FALSE, _BREACH)
         await self.check_worker.run(partial(_verify, chain, headers))
         return headers
 
@@ -94,7 +94,7 @@ class Download:
         bodies = await self._bodies(wanted) if wanted else ()
         blocks = _joined(window, bodies)
         await self.check_worker.run(partial(self._check_bodies, blocks))
-        self.pace.earn(len(blocks), sum(_size_bytes(block) for block in blocks))
+        self.pace.add_delivery(len(blocks), sum(_size_bytes(block) for block in blocks))
         return blocks
 
     async def _bodies(self, headers: Sequence[BlockHeader]) -> Sequence[BlockBody]:
@@ -102,9 +102,9 @@ class Download:
         hashes = await self.check_worker.run(lambda: [on_chain_hash(header) for header in headers])
         bodies = await self._answer(self._gas_at_once, self.peer.bodies(hashes))
         if not bodies:
-            raise PeerFailedError(f"no body came for {len(headers)} headers that it gave itself", Fault.LATE)
+            raise PeerFailedError(f"no body came for {len(headers)} headers that it gave itself", PeerFault.LATE)
         if len(bodies) > len(headers):
-            raise PeerFailedError(f"{len(bodies)} bodies came for {len(headers)} headers", Fault.FALSE, _BREACH)
+            raise PeerFailedError(f"{len(bodies)} bodies came for {len(headers)} headers", PeerFault.FALSE, _BREACH)
         return bodies
 
     async def _answer(self, size: QuestionSize, answer: Awaitable[T]) -> T:
@@ -118,27 +118,27 @@ class Download:
         for block in blocks:
             try:
                 self.chain.check_body(block)
-            except BlockRefused as refusal:
+            except BlockRefusedError as refusal:
                 text = f"the body of block {block.number} is not its header's, by rule {refusal.rule}: {refusal}"
-                raise PeerFailedError(text, Fault.FALSE, _BREACH) from None
+                raise PeerFailedError(text, PeerFault.FALSE, _BREACH) from None
 
 
-def _verify(chain: HeaderChain, headers: Sequence[BlockHeader]) -> None:
+def _verify(chain: VerifiedHeaderChain, headers: Sequence[BlockHeader]) -> None:
     """Take `headers`. The first one that breaks a rule ends it, so that invented headers cost one check."""
     start = chain.last.number + 1
     for number, header in enumerate(headers, start):
         if header.number != number:
             text = f"header {header.number} came where {number} was expected"
-            raise PeerFailedError(text, Fault.FALSE, _BREACH)
+            raise PeerFailedError(text, PeerFault.FALSE, _BREACH)
         if header.parent_hash != chain.last_hash:
             text = f"its block {number} does not follow from our block {number - 1}: another chain"
             reason = DisconnectReason.SUBPROTOCOL_REASON if number == start else _BREACH
-            raise PeerFailedError(text, Fault.FALSE, reason)
+            raise PeerFailedError(text, PeerFault.FALSE, reason)
         try:
-            chain.take(header)
-        except BlockRefused as refusal:
+            chain.add_header(header)
+        except BlockRefusedError as refusal:
             text = f"its header {number} is refused by rule {refusal.rule}: {refusal}"
-            raise PeerFailedError(text, Fault.FALSE, _BREACH) from None
+            raise PeerFailedError(text, PeerFault.FALSE, _BREACH) from None
 
 
 def _window(headers: Sequence[BlockHeader], max_gas: int) -> Sequence[BlockHeader]:

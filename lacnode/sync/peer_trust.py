@@ -16,11 +16,11 @@ from typing import Protocol, TypeVar
 MAX_RECORDS = 4_096
 """Node ids, and networks, that are remembered; the one that failed or delivered longest ago is forgotten."""
 
-WAIT_FACTOR = 3
+RETRY_BACKOFF_FACTOR = 3
 """By which the next failure's wait is longer than the last one's."""
 
 MAX_WAIT_SECONDS = 4 * 3600.0
-STRUCK_NETWORK_SECONDS = 3600.0
+NETWORK_PENALTY_SECONDS = 3600.0
 """For which the last failure of an address counts against others in its network."""
 
 MAX_FAILURES_IN_SESSION = 3
@@ -29,7 +29,7 @@ MAX_FAILURES_IN_SESSION = 3
 IPV4_PREFIX_BITS, IPV6_PREFIX_BITS = 24, 48
 
 
-class Fault(Enum):
+class PeerFault(Enum):
     """How a peer failed; the value is the wait in seconds after the first failure."""
 
     LEFT = 2.0
@@ -40,7 +40,7 @@ class Fault(Enum):
     """Proven: headers without seals, bodies that do not belong to their headers."""
 
 
-class AskedPeer(Protocol):
+class SyncPeer(Protocol):
     """What is looked at of a peer."""
 
     id: bytes
@@ -50,13 +50,13 @@ class AskedPeer(Protocol):
     remote_address: tuple[str, int]
 
 
-P = TypeVar("P", bound=AskedPeer)
+P = TypeVar("P", bound=SyncPeer)
 
 
 @dataclass(slots=True)
 class _Record:
     failures: int = 0
-    barred_until: float = 0.0
+    blocked_until: float = 0.0
     has_delivered: bool = False
     is_slow: bool = False
 
@@ -66,28 +66,28 @@ class PeerTrust:
 
     def __init__(self) -> None:
         self._nodes: OrderedDict[bytes, _Record] = OrderedDict()
-        self._struck: OrderedDict[str, float] = OrderedDict()
+        self._failed_networks: OrderedDict[str, float] = OrderedDict()
 
-    def may_be_asked(self, peer: AskedPeer, now: float) -> bool:
+    def may_be_asked(self, peer: SyncPeer, now: float) -> bool:
         """Whether `peer` is not barred at `now`."""
         record = self._nodes.get(peer.id)
-        return record is None or record.barred_until <= now
+        return record is None or record.blocked_until <= now
 
-    def failed(self, peer: AskedPeer, fault: Fault, now: float) -> int:
+    def failed(self, peer: SyncPeer, fault: PeerFault, now: float) -> int:
         """`peer` failed; its failures in a row."""
         record = self._record(peer.id)
         record.failures += 1
-        wait = fault.value * WAIT_FACTOR ** min(record.failures - 1, 20)
-        record.barred_until = now + min(MAX_WAIT_SECONDS, wait)
-        if fault is not Fault.LEFT:
+        wait = fault.value * RETRY_BACKOFF_FACTOR ** min(record.failures - 1, 20)
+        record.blocked_until = now + min(MAX_WAIT_SECONDS, wait)
+        if fault is not PeerFault.LEFT:
             network = _network_of(peer)
-            self._struck[network] = now
-            self._struck.move_to_end(network)
-            if len(self._struck) > MAX_RECORDS:
-                self._struck.popitem(last=False)
+            self._failed_networks[network] = now
+            self._failed_networks.move_to_end(network)
+            if len(self._failed_networks) > MAX_RECORDS:
+                self._failed_networks.popitem(last=False)
         return record.failures
 
-    def delivered(self, peer: AskedPeer, *, slow: bool) -> None:
+    def delivered(self, peer: SyncPeer, *, slow: bool) -> None:
         """`peer` gave blocks that were verified. One delivery takes one failure back, not all of them."""
         record = self._record(peer.id)
         record.failures = max(0, record.failures - 1)
@@ -102,24 +102,24 @@ class PeerTrust:
         """
         return min(peers, key=lambda peer: self._rank(peer, peer.address in validators, now), default=None)
 
-    def may_be_fast(self, peer: AskedPeer) -> bool:
+    def may_be_fast(self, peer: SyncPeer) -> bool:
         """Whether `peer` has neither failed nor been slow, as far as is known."""
         record = self._nodes.get(peer.id)
         return record is None or not (record.failures or record.is_slow)
 
-    def next_release(self, now: float) -> float:
+    def seconds_to_next_release(self, now: float) -> float:
         """Seconds until a barred peer may be asked again; MAX_WAIT_SECONDS where none is barred."""
-        waits = (record.barred_until - now for record in self._nodes.values() if record.barred_until > now)
+        waits = (record.blocked_until - now for record in self._nodes.values() if record.blocked_until > now)
         return min(waits, default=MAX_WAIT_SECONDS)
 
-    def _rank(self, peer: AskedPeer, is_validator: bool, now: float) -> tuple[int, int, int]:
+    def _rank(self, peer: SyncPeer, is_validator: bool, now: float) -> tuple[int, int, int]:
         record = self._nodes.get(peer.id) or _Record()
         if record.failures or record.is_slow:
             return 3, record.failures, 0
         if record.has_delivered or is_validator:
             return 0, 0, -peer.head_number
-        struck_at = self._struck.get(_network_of(peer))
-        if struck_at is not None and now - struck_at < STRUCK_NETWORK_SECONDS:
+        struck_at = self._failed_networks.get(_network_of(peer))
+        if struck_at is not None and now - struck_at < NETWORK_PENALTY_SECONDS:
             return 2, int(peer.inbound), 0
         return 1, int(peer.inbound), 0
 
@@ -131,7 +131,7 @@ class PeerTrust:
         return record
 
 
-def _network_of(peer: AskedPeer) -> str:
+def _network_of(peer: SyncPeer) -> str:
     """The network that the peer's address is in: one host can have many addresses."""
     address = ip_address(peer.remote_address[0])
     bits = IPV4_PREFIX_BITS if address.version == 4 else IPV6_PREFIX_BITS

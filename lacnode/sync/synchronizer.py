@@ -19,15 +19,15 @@ from functools import partial
 import structlog
 import trio
 
+from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.chain.blockchain import Blockchain
-from lacnode.chain.refusal import BlockRefused
 from lacnode.evm.budget import ExecutionBudget, ExecutionInterruptedError
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.wire.p2p_messages import DisconnectReason
 from lacnode.primitives.block import Block
-from lacnode.sync.download import Download
-from lacnode.sync.pace import Pace, PeerFailedError
-from lacnode.sync.peer_trust import MAX_FAILURES_IN_SESSION, Fault, PeerTrust
+from lacnode.sync.download import BlockDownload
+from lacnode.sync.download_pace import DownloadPace, PeerFailedError
+from lacnode.sync.peer_trust import MAX_FAILURES_IN_SESSION, PeerFault, PeerTrust
 from lacnode.sync.sync_status import SyncStatus
 from lacnode.workers.worker import Worker
 
@@ -35,13 +35,13 @@ __all__ = ["SyncStatus", "Synchronizer"]
 
 log = structlog.get_logger("sync")
 
-GRACE_SECONDS = 0.4
+MISSING_BLOCK_GRACE_SECONDS = 0.4
 """For which a block may be missing before it is asked for: it is usually just being agreed on or on its way."""
 
-LOOK_SECONDS = 15.0
+PEER_CHECK_INTERVAL_SECONDS = 15.0
 """Between two looks at the peers where nothing happens."""
 
-FAR_BLOCKS = 3
+MIN_SYNC_BLOCKS = 3
 """Blocks behind from which the node asks at once, and blocks to import from which consensus is passed over."""
 
 SLICE_SECONDS = 0.2
@@ -97,17 +97,17 @@ class Synchronizer:
         head = self._chain.head.header.number
         return SyncStatus(self._started_at, head, max(head, self._highest))
 
-    def hint(self) -> None:
+    def wake(self) -> None:
         """Something changed: a peer joined, or says that it has more blocks. Call from the event loop."""
         self._wake.set()
 
     async def run(self) -> None:
         """Follow peers that are ahead until cancelled. An execution that goes on then is interrupted."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._interrupt_at_the_end)
+            nursery.start_soon(self._cancel_budget_on_exit)
             await self._keep_following()
 
-    async def _interrupt_at_the_end(self) -> None:
+    async def _cancel_budget_on_exit(self) -> None:
         """A cancelled task waits for its thread, and a block may take minutes: the thread has to be told."""
         try:
             await trio.sleep_forever()
@@ -116,18 +116,18 @@ class Synchronizer:
 
     async def _keep_following(self) -> None:
         while True:
-            self._see_whether_caught_up()
+            self._check_caught_up()
             peer = self._next_peer()
-            wait = self._patience(peer)
+            wait = self._wait_seconds(peer)
             if peer is None or wait > 0:
-                await self._rest(wait)
+                await self._wait(wait)
                 continue
             try:
                 await self._follow(peer)
             except PeerFailedError as failure:
-                await self._distrust(peer, failure)
-            except BlockRefused as refusal:
-                self._doubt_ourselves(refusal)
+                await self._penalise_peer(peer, failure)
+            except BlockRefusedError as refusal:
+                self._pause_after_refusal(refusal)
             self._finish()
 
     # -- choosing ------------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ class Synchronizer:
         """Whether a candidate besides `slow` has neither failed nor been slow."""
         return any(peer is not slow and self.trust.may_be_fast(peer) for peer in self._candidates())
 
-    def _see_whether_caught_up(self) -> None:
+    def _check_caught_up(self) -> None:
         """A peer that has failed cannot keep the node from counting as caught up."""
         now, head = trio.current_time(), self._chain.head.header.number
         heads = [peer.head_number for peer in self._peers() if self.trust.may_be_asked(peer, now)]
@@ -156,20 +156,22 @@ class Synchronizer:
             self.has_caught_up = True
             self._on_caught_up()
 
-    def _patience(self, peer: Peer | None) -> float:
+    def _wait_seconds(self, peer: Peer | None) -> float:
         """Seconds to wait before `peer` is asked for what we lack."""
         now = trio.current_time()
         if peer is None:
             self._behind_since = None
-            return min(LOOK_SECONDS, max(GRACE_SECONDS, self.trust.next_release(now)))
+            return min(
+                PEER_CHECK_INTERVAL_SECONDS, max(MISSING_BLOCK_GRACE_SECONDS, self.trust.seconds_to_next_release(now))
+            )
         if self._behind_since is None:
             self._behind_since = now
         head = self._chain.head.header.number
-        if head == 0 or peer.head_number - head >= FAR_BLOCKS:
+        if head == 0 or peer.head_number - head >= MIN_SYNC_BLOCKS:
             return max(0.0, self._paused_until - now)
-        return max(0.0, self._paused_until - now, self._behind_since + GRACE_SECONDS - now)
+        return max(0.0, self._paused_until - now, self._behind_since + MISSING_BLOCK_GRACE_SECONDS - now)
 
-    async def _rest(self, seconds: float) -> None:
+    async def _wait(self, seconds: float) -> None:
         with trio.move_on_after(seconds):
             await self._wake.wait()
         self._wake = trio.Event()
@@ -188,21 +190,21 @@ class Synchronizer:
         if self._started_at is None or self._candidates():
             return
         gained = self._chain.head.header.number - self._started_at
-        if gained >= FAR_BLOCKS:
+        if gained >= MIN_SYNC_BLOCKS:
             log.info("synchronised", head=self._chain.head.header.number, blocks=gained)
         self._started_at = None
         self._on_syncing(False)
 
-    async def _distrust(self, peer: Peer, failure: PeerFailedError) -> None:
+    async def _penalise_peer(self, peer: Peer, failure: PeerFailedError) -> None:
         failures = self.trust.failed(peer, failure.fault, trio.current_time())
         log.warning("sync peer failed", peer=peer.enode_text, reason=str(failure), failures=failures)
-        peer.reaches_only(self._chain.head.header.number)
+        peer.lower_head_number(self._chain.head.header.number)
         if failure.reason is not None:
             await peer.disconnect(failure.reason)
-        elif failures >= MAX_FAILURES_IN_SESSION and failure.fault is Fault.LATE:
+        elif failures >= MAX_FAILURES_IN_SESSION and failure.fault is PeerFault.LATE:
             await peer.disconnect(DisconnectReason.USELESS_PEER)
 
-    def _doubt_ourselves(self, refusal: BlockRefused) -> None:
+    def _pause_after_refusal(self, refusal: BlockRefusedError) -> None:
         """A quorum sealed this block, and its body is its header's: no peer is to blame. Trying again at once, or with
         another peer, would give the same answer."""
         log.error(
@@ -217,10 +219,11 @@ class Synchronizer:
     # -- following -----------------------------------------------------------------------------------------------
 
     async def _follow(self, peer: Peer) -> None:
-        """Import everything `peer` has above our head. PeerFailedError if it does not deliver, BlockRefused if this node
+        """Import everything `peer` has above our head. PeerFailedError if it does not deliver, BlockRefusedError if
+        this node
         cannot execute what a quorum sealed."""
-        pace = Pace()
-        download = Download(
+        pace = DownloadPace()
+        download = BlockDownload(
             self._chain,
             peer,
             pace,
@@ -229,7 +232,7 @@ class Synchronizer:
             has_faster=partial(self._has_faster, peer),
         )
         into, groups = trio.open_memory_channel[list[Block]](0)
-        failure: PeerFailedError | BlockRefused | None = None
+        failure: PeerFailedError | BlockRefusedError | None = None
         async with trio.open_nursery() as nursery:
 
             async def fetch() -> None:
@@ -244,7 +247,7 @@ class Synchronizer:
             try:
                 async for blocks in groups:
                     await self._import(blocks)
-            except BlockRefused as refusal:
+            except BlockRefusedError as refusal:
                 failure = refusal
                 nursery.cancel_scope.cancel()
         if pace.blocks:
@@ -258,7 +261,7 @@ class Synchronizer:
         Heads on the way are of no use to consensus, since a quorum has decided the blocks above them. It hears of the
         last one; nothing remote can hold that up, as nothing is waited for.
         """
-        many = len(blocks) > FAR_BLOCKS
+        many = len(blocks) > MIN_SYNC_BLOCKS
         if many:
             self._on_importing(True)
         try:

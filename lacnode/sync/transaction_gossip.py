@@ -11,25 +11,25 @@ from collections.abc import Callable, Iterable, Sequence
 import structlog
 import trio
 
-from lacnode.p2p.peer import Peer, RequestFailed
+from lacnode.p2p.peer import Peer, RequestFailedError
 from lacnode.primitives.transaction import Transaction
 from lacnode.sync.transaction_intake import TransactionIntake
 
 log = structlog.get_logger("gossip")
 
-SEND_WINDOW = 0.02
+SEND_WINDOW_SECONDS = 0.02
 """Seconds without a new transaction after which what was gathered is sent."""
 
-MAX_SEND_DELAY = 0.5
+MAX_SEND_DELAY_SECONDS = 0.5
 """Seconds for which transactions are gathered where more and more come."""
 
-FETCH_WINDOW = 0.1
+FETCH_WINDOW_SECONDS = 0.1
 """Seconds during which announced hashes are gathered into one request; Besu waits 0.5."""
 
-MAX_FETCH = 256
+MAX_HASHES_PER_REQUEST = 256
 """Hashes in one request: what Besu serves."""
 
-MAX_ANNOUNCED = 4096
+MAX_ANNOUNCED_HASHES = 4096
 """Hashes waiting to be fetched per peer, and sent in one announcement. More are forgotten: others announce them too."""
 
 
@@ -55,8 +55,8 @@ class TransactionGossip:
         self._rng = rng
         self._outgoing: list[Transaction] = []
         self._announced: dict[Peer, dict[bytes, None]] = {}
-        self._something_to_send = trio.Event()
-        self._something_to_fetch = trio.Event()
+        self._send_needed = trio.Event()
+        self._fetch_needed = trio.Event()
         self._fetching: set[Peer] = set()
         self._intake = TransactionIntake(admit)
 
@@ -72,11 +72,11 @@ class TransactionGossip:
     def pending_added(self, transaction: Transaction) -> None:
         """The pool has a new transaction. Call from the event loop."""
         self._outgoing.append(transaction)
-        self._something_to_send.set()
+        self._send_needed.set()
 
     def peer_joined(self, peer: Peer) -> None:
         """Announce the pool to a new peer."""
-        pooled = self._pooled()[:MAX_ANNOUNCED]
+        pooled = self._pooled()[:MAX_ANNOUNCED_HASHES]
         if pooled:
             peer.send_transaction_hashes(pooled)
 
@@ -91,30 +91,30 @@ class TransactionGossip:
         """Remember what `peer` says it has and we lack."""
         waiting = self._announced.setdefault(peer, {})
         for hash_ in hashes:
-            if len(waiting) >= MAX_ANNOUNCED:
+            if len(waiting) >= MAX_ANNOUNCED_HASHES:
                 break
             if not self._known(hash_):
                 waiting[hash_] = None
         if waiting:
-            self._something_to_fetch.set()
+            self._fetch_needed.set()
 
     # -- loops ---------------------------------------------------------------------------------------------------
 
     async def _send_loop(self) -> None:
         while True:
-            await self._something_to_send.wait()
+            await self._send_needed.wait()
             await self._gather()
-            self._something_to_send = trio.Event()
+            self._send_needed = trio.Event()
             batch, self._outgoing = self._outgoing, []
             self._propagate(batch)
 
     async def _gather(self) -> None:
         """Wait for what comes with the first transaction: a thousand that arrive together go out in few messages."""
-        latest = trio.current_time() + MAX_SEND_DELAY
+        latest = trio.current_time() + MAX_SEND_DELAY_SECONDS
         count = 0
         while (count < len(self._outgoing) or self._intake.is_busy) and trio.current_time() < latest:
             count = len(self._outgoing)
-            await trio.sleep(SEND_WINDOW)
+            await trio.sleep(SEND_WINDOW_SECONDS)
 
     def _propagate(self, transactions: Sequence[Transaction]) -> None:
         peers = list(self._peers())
@@ -130,9 +130,9 @@ class TransactionGossip:
         """Each peer is asked by a task of its own, so that one that answers late holds up what others announced in no
         way."""
         while True:
-            await self._something_to_fetch.wait()
-            await trio.sleep(FETCH_WINDOW)
-            self._something_to_fetch = trio.Event()
+            await self._fetch_needed.wait()
+            await trio.sleep(FETCH_WINDOW_SECONDS)
+            self._fetch_needed = trio.Event()
             for peer in [peer for peer in self._announced if peer not in self._fetching]:
                 self._fetching.add(peer)
                 nursery.start_soon(self._fetch_from, peer)
@@ -142,18 +142,18 @@ class TransactionGossip:
         try:
             while hashes := self._announced.pop(peer, None):
                 await self._fetch(peer, list(hashes))
-        except RequestFailed as error:
+        except RequestFailedError as error:
             log.debug("announced transactions not delivered", peer=peer.enode_text, reason=str(error))
         finally:
             self._fetching.discard(peer)
 
     async def _fetch(self, peer: Peer, hashes: Sequence[bytes]) -> None:
-        for start in range(0, len(hashes), MAX_FETCH):
-            wanted = {hash_ for hash_ in hashes[start : start + MAX_FETCH] if not self._known(hash_)}
+        for start in range(0, len(hashes), MAX_HASHES_PER_REQUEST):
+            wanted = {hash_ for hash_ in hashes[start : start + MAX_HASHES_PER_REQUEST] if not self._known(hash_)}
             if not wanted:
                 continue
             transactions = await peer.pooled_transactions(list(wanted))
             asked_for = [transaction for transaction in transactions if transaction.hash in wanted]
             if len(asked_for) < len(transactions):
-                peer.useless_answer()
+                peer.report_useless_answer()
             self.received(peer, asked_for)

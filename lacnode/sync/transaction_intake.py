@@ -14,14 +14,14 @@ import trio
 from lacnode.fair_share import FairShare, Shares
 from lacnode.primitives.transaction import Transaction
 
-LANE_BYTES = 4 * 2**20
+MAX_PEER_QUEUE_BYTES = 4 * 2**20
 """Of transactions of one peer that wait. A single one may be larger where nothing else of that peer waits."""
 
-LANE_TRANSACTIONS = 8_192
-WAITING_BYTES = 32 * 2**20
+MAX_PEER_QUEUE_TRANSACTIONS = 8_192
+MAX_WAITING_BYTES = 32 * 2**20
 """Of transactions of all peers that wait."""
 
-TURN_TRANSACTIONS = 64
+TRANSACTIONS_PER_TURN = 64
 """Of one peer that the pool looks at before it is the next peer's turn."""
 
 ADMISSION_SHARE, ADMISSION_SHARE_OF_PEER = 0.5, 0.3
@@ -45,7 +45,7 @@ class TransactionIntake:
         self._size_bytes = 0
         self._shares = FairShare(ADMISSION_SHARES)
         self._limiter = trio.CapacityLimiter(1)
-        self._something = trio.Event()
+        self._not_empty = trio.Event()
         self.dropped = 0
         """Transactions that found no room, since the start."""
 
@@ -61,19 +61,19 @@ class TransactionIntake:
                 self.dropped += len(transactions) - position
                 break
         if self._lanes:
-            self._something.set()
+            self._not_empty.set()
 
     async def run(self) -> None:
         """Let each peer have its turn, until cancelled."""
         while True:
             while not self._lanes:
-                self._something = trio.Event()
-                await self._something.wait()
+                self._not_empty = trio.Event()
+                await self._not_empty.wait()
             peer_id, wait = self._next_peer()
             if wait > 0:
                 with trio.move_on_after(wait):
-                    self._something = trio.Event()
-                    await self._something.wait()
+                    self._not_empty = trio.Event()
+                    await self._not_empty.wait()
                 continue
             seconds = await trio.to_thread.run_sync(self._look_at, self._taken(peer_id), limiter=self._limiter)
             self._shares.spend(peer_id, seconds, trio.current_time())
@@ -82,13 +82,13 @@ class TransactionIntake:
         size = len(transaction.raw)
         lane = self._lanes.get(peer_id)
         if lane is None:
-            if self._lanes and self._size_bytes + size > WAITING_BYTES:
+            if self._lanes and self._size_bytes + size > MAX_WAITING_BYTES:
                 return False
             lane = self._lanes[peer_id] = _Lane()
         elif (
-            lane.size_bytes + size > LANE_BYTES
-            or len(lane.transactions) >= LANE_TRANSACTIONS
-            or self._size_bytes + size > WAITING_BYTES
+            lane.size_bytes + size > MAX_PEER_QUEUE_BYTES
+            or len(lane.transactions) >= MAX_PEER_QUEUE_TRANSACTIONS
+            or self._size_bytes + size > MAX_WAITING_BYTES
         ):
             return False
         lane.transactions.append(transaction)
@@ -106,7 +106,7 @@ class TransactionIntake:
     def _taken(self, peer_id: bytes) -> list[Transaction]:
         """The next transactions of a peer, which goes to the end of the row."""
         lane = self._lanes.pop(peer_id)
-        count = min(TURN_TRANSACTIONS, len(lane.transactions))
+        count = min(TRANSACTIONS_PER_TURN, len(lane.transactions))
         taken = [lane.transactions.popleft() for _ in range(count)]
         size = sum(len(transaction.raw) for transaction in taken)
         lane.size_bytes -= size

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from lacnode.testing.network import RunningNetwork
+    from lacnode.testing.running_network import RunningNetwork
 
 
 @pytest.fixture(scope="session")
 def lacnode_network() -> "Iterator[RunningNetwork]":
     """Four validators with a block every 0.2 s, shared by the whole session."""
-    network = importlib.import_module("lacnode.testing.network")
+    network = importlib.import_module("lacnode.testing.running_network")
     with network.running_network() as running:
         yield running

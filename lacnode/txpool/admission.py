@@ -8,19 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lacnode.chainspec.spec import ChainSpec
-from lacnode.crypto.secp256k1 import SignatureError, sender_of
+from lacnode.crypto.secp256k1 import SignatureError, recover_sender
 from lacnode.evm.block_limits import MAX_BLOCK_BYTES
 from lacnode.evm.engine import StateView
-from lacnode.evm.merkle_trie import MissingNode
-from lacnode.evm.rejection import RejectionReason, TransactionRejected
-from lacnode.evm.validation import check_chain_id, check_sender, check_transaction
-from lacnode.permissioning.account_permissions import EVERYBODY, AccountPermissions
-from lacnode.permissioning.contract_reader import ContractUnreadable
+from lacnode.evm.merkle_trie import MissingNodeError
+from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
+from lacnode.evm.transaction_validation import check_chain_id, check_sender, check_transaction
+from lacnode.permissioning.account_permissions import ALLOW_ALL_ACCOUNTS, AccountPermissions
+from lacnode.permissioning.contract_reader import ContractUnreadableError
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.transaction import BLOB, FEE_MARKET, Transaction
-from lacnode.txpool.settings import PoolSettings
+from lacnode.txpool.pool_settings import PoolSettings
 
-MIN_LONDON_PRICE = 7
+MIN_LONDON_GAS_PRICE_WEI = 7
 """Wei: below it a base fee cannot fall, so nothing cheaper is ever included."""
 
 
@@ -33,7 +33,7 @@ class HeadState:
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
+class AdmittedTransaction:
     """A transaction's sender, whether it goes before others, and the head it was judged by."""
 
     sender: bytes
@@ -41,7 +41,7 @@ class Admitted:
     head: HeadState
 
 
-class Admission:
+class TransactionAdmission:
     """The pool's door."""
 
     def __init__(
@@ -49,15 +49,15 @@ class Admission:
         spec: ChainSpec,
         settings: PoolSettings,
         head: Callable[[], HeadState],
-        permissions: AccountPermissions = EVERYBODY,
+        permissions: AccountPermissions = ALLOW_ALL_ACCOUNTS,
     ) -> None:
         self._spec = spec
         self._settings = settings
         self._head = head
         self._permissions = permissions
 
-    def check(self, transaction: Transaction, *, local: bool) -> Admitted:
-        """What the pool needs to know of `transaction`, if it may enter; TransactionRejected otherwise."""
+    def check(self, transaction: Transaction, *, local: bool) -> AdmittedTransaction:
+        """What the pool needs to know of `transaction`, if it may enter; TransactionRejectedError otherwise."""
         _check_length(transaction)
         head = self._head()
         priority = self._has_priority(transaction, local)
@@ -68,7 +68,7 @@ class Admission:
         check_transaction(transaction, self._spec, fork)  # 8 to 13
         _check_has_no_blobs(transaction)
         self._check_against_head(transaction, sender, head, priority=priority)
-        return Admitted(sender, priority, head)
+        return AdmittedTransaction(sender, priority, head)
 
     def _has_priority(self, transaction: Transaction, local: bool) -> bool:
         """Local transactions go first, unless switched off, and so do those of chosen senders."""
@@ -80,33 +80,33 @@ class Admission:
     def _check_price(self, transaction: Transaction, header: BlockHeader, *, local: bool, priority: bool) -> None:
         price = transaction.max_gas_price
         if local and 0 < self._settings.fee_cap < price:  # 3
-            raise TransactionRejected(
+            raise TransactionRejectedError(
                 RejectionReason.TX_FEECAP_EXCEEDED, f"price {price} wei is above the cap {self._settings.fee_cap}"
             )
         if priority:  # 4a
             free = header.base_fee is None or self._spec.zero_base_fee or self._spec.genesis.base_fee == 0
-            floor = 0 if free else MIN_LONDON_PRICE
+            floor = 0 if free else MIN_LONDON_GAS_PRICE_WEI
         else:  # 4b
             floor = self._settings.min_gas_price
         if price < floor:
-            raise TransactionRejected(RejectionReason.GAS_PRICE_TOO_LOW, f"price {price} wei is below {floor}")
+            raise TransactionRejectedError(RejectionReason.GAS_PRICE_TOO_LOW, f"price {price} wei is below {floor}")
 
     def _check_against_head(self, transaction: Transaction, sender: bytes, head: HeadState, *, priority: bool) -> None:
         if priority and self._settings.strict_replay_protection and transaction.chain_id is None:  # 14
-            raise TransactionRejected(RejectionReason.REPLAY_PROTECTED_SIGNATURE_REQUIRED, "it names no chain id")
+            raise TransactionRejectedError(RejectionReason.REPLAY_PROTECTED_SIGNATURE_REQUIRED, "it names no chain id")
         if transaction.gas_limit > head.header.gas_limit:  # 15
-            raise TransactionRejected(
+            raise TransactionRejectedError(
                 RejectionReason.EXCEEDS_BLOCK_GAS_LIMIT,
                 f"gas limit {transaction.gas_limit} is above the block's {head.header.gas_limit}",
             )
         if transaction.type == FEE_MARKET and head.header.base_fee is None:  # 16
-            raise TransactionRejected(RejectionReason.INVALID_TRANSACTION_FORMAT, "type 2 without a base fee")
+            raise TransactionRejectedError(RejectionReason.INVALID_TRANSACTION_FORMAT, "type 2 without a base fee")
         self._check_permission(transaction, sender, head.header)  # 18
         try:
             nonce, balance = head.accounts.nonce(sender), head.accounts.balance(sender)
             has_code = bool(head.accounts.code(sender))
-        except MissingNode as missing:  # 22
-            raise TransactionRejected(
+        except MissingNodeError as missing:  # 22
+            raise TransactionRejectedError(
                 RejectionReason.CHAIN_HEAD_WORLD_STATE_NOT_AVAILABLE, f"the sender's account cannot be read: {missing}"
             ) from None
         check_sender(
@@ -116,20 +116,20 @@ class Admission:
     def _check_permission(self, transaction: Transaction, sender: bytes, header: BlockHeader) -> None:
         try:
             decision = self._permissions.may_enter_pool(transaction, sender, header)
-        except ContractUnreadable as unreadable:
+        except ContractUnreadableError as unreadable:
             # Besu's reason, whose text speaks of a synchronisation: what is known of the cause goes with it.
-            raise TransactionRejected(
+            raise TransactionRejectedError(
                 RejectionReason.CHAIN_HEAD_WORLD_STATE_NOT_AVAILABLE, f"the account contract {unreadable}"
             ) from None
         if not decision.allowed:
-            raise TransactionRejected(RejectionReason.TX_SENDER_NOT_AUTHORIZED, str(decision), decision.as_json())
+            raise TransactionRejectedError(RejectionReason.TX_SENDER_NOT_AUTHORIZED, str(decision), decision.to_json())
 
 
 def _check_length(transaction: Transaction) -> None:
     """Before anything that takes longer the longer the transaction is."""
     length = len(transaction.raw)
     if length > MAX_BLOCK_BYTES:
-        raise TransactionRejected(
+        raise TransactionRejectedError(
             RejectionReason.TX_TOO_LARGE,
             f"it has {length} bytes, the transactions of a block at most {MAX_BLOCK_BYTES}",
         )
@@ -138,11 +138,11 @@ def _check_length(transaction: Transaction) -> None:
 def _check_has_no_blobs(transaction: Transaction) -> None:
     """Blob transactions are executed where a block has them, but this node does not keep or pass on blobs."""
     if transaction.type == BLOB:
-        raise TransactionRejected(RejectionReason.INVALID_BLOBS, "this node takes no blobs")
+        raise TransactionRejectedError(RejectionReason.INVALID_BLOBS, "this node takes no blobs")
 
 
 def _sender(transaction: Transaction) -> bytes:
     try:
-        return sender_of(transaction)
+        return recover_sender(transaction)
     except SignatureError as error:
-        raise TransactionRejected(RejectionReason.INVALID_SIGNATURE, str(error)) from None
+        raise TransactionRejectedError(RejectionReason.INVALID_SIGNATURE, str(error)) from None

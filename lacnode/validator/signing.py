@@ -14,18 +14,18 @@ from typing import Protocol
 
 import trio
 
-from lacnode.consensus.draft import Draft
 from lacnode.consensus.events import Event, PayloadSigned, SigningRefused
+from lacnode.consensus.ibft_payloads import Payload, RoundId, SignedPayload, sign_payload
 from lacnode.consensus.journal import Journal
-from lacnode.consensus.payloads import Payload, RoundId, SignedPayload, sign_payload
-from lacnode.consensus.prepared import PreparedBlock
-from lacnode.crypto.signer import Signer, SignerUnavailable
+from lacnode.consensus.prepared_block import PreparedBlock
+from lacnode.consensus.proposal_draft import ProposalDraft
+from lacnode.crypto.signer import Signer, SignerUnavailableError
 from lacnode.workers.worker import Worker
 
-SIGNING_SECONDS = 10.0
+SIGNING_TIMEOUT_SECONDS = 10.0
 """How long the key may take for one message. After that the message is not signed, as if the key had refused."""
 
-COMPACT_EVERY_BLOCKS = 100
+COMPACTION_INTERVAL_BLOCKS = 100
 """Blocks between two compactions of the records: rewriting them costs a flush."""
 
 
@@ -53,10 +53,10 @@ class RecordedSigner:
         self._records.append(self._journal.admit(payload))
 
     def sign(self, payload: Payload) -> SignedPayload[Payload]:
-        """Sign `payload`, which was admitted; SignerUnavailable if the key does not answer."""
+        """Sign `payload`, which was admitted; SignerUnavailableError if the key does not answer."""
         return sign_payload(payload, self._signer)
 
-    def record_draft(self, round_id: RoundId, draft: Draft) -> None:
+    def record_draft(self, round_id: RoundId, draft: ProposalDraft) -> None:
         """Put on record the block of the proposal that comes next."""
         self._records.append(self._journal.record_draft(round_id, draft))
 
@@ -67,7 +67,7 @@ class RecordedSigner:
     def head_changed(self, number: int) -> None:
         """Block `number` is final. The journal forgets it at once, the records now and then."""
         records = self._journal.head_changed(number)
-        if number - self._compacted_at >= COMPACT_EVERY_BLOCKS:
+        if number - self._compacted_at >= COMPACTION_INTERVAL_BLOCKS:
             self._compacted_at = number
             self._records.rewrite(records)
 
@@ -99,9 +99,9 @@ class SigningQueue:
             self._deliver(await self._signed(self._waiting.popleft()))
 
     async def _signed(self, payload: Payload) -> Event:
-        with trio.move_on_after(SIGNING_SECONDS):
+        with trio.move_on_after(SIGNING_TIMEOUT_SECONDS):
             try:
                 return PayloadSigned(await self._worker.run(partial(self._signer.sign, payload)))
-            except SignerUnavailable as unavailable:
+            except SignerUnavailableError as unavailable:
                 return SigningRefused(payload, str(unavailable))
-        return SigningRefused(payload, f"the signer did not answer within {SIGNING_SECONDS:.0f} s")
+        return SigningRefused(payload, f"the signer did not answer within {SIGNING_TIMEOUT_SECONDS:.0f} s")

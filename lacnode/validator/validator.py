@@ -17,23 +17,23 @@ from typing import Protocol
 import structlog
 import trio
 
+from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.chain.blockchain import Blockchain
-from lacnode.chain.refusal import BlockRefused
 from lacnode.consensus.effects import (
     BlamePeer,
     BuildBlock,
     CheckProposal,
     Effect,
     ImportBlock,
-    Note,
     PeerIsAhead,
     RecordDraft,
     RecordPrepared,
-    Send,
+    SendMessage,
     SignPayload,
     StartBlockTimer,
     StartRoundTimer,
     StopTimers,
+    WriteLogLine,
 )
 from lacnode.consensus.events import (
     BlockBuilt,
@@ -48,14 +48,14 @@ from lacnode.consensus.events import (
     SigningRefused,
 )
 from lacnode.consensus.ibft import Ibft
-from lacnode.consensus.journal import Contradiction, Journal
+from lacnode.consensus.journal import ContradictionError, Journal
 from lacnode.crypto.signer import Signer
 from lacnode.evm.budget import ExecutionBudget, ExecutionCancelledError, ExecutionInterruptedError
 from lacnode.primitives.block import Block
 from lacnode.rate_limited_log import RateLimitedLog
-from lacnode.validator.block_maker import StaleHeight
-from lacnode.validator.intake import Intake
-from lacnode.validator.proposal_work import ProposalWork
+from lacnode.validator.block_creator import StaleHeightError
+from lacnode.validator.event_queue import ConsensusEventQueue
+from lacnode.validator.proposal_budgets import ProposalBudgets
 from lacnode.validator.signing import ConsensusRecords, RecordedSigner, SigningQueue
 from lacnode.validator.timers import Timer
 from lacnode.workers.worker import Worker
@@ -66,14 +66,14 @@ LARGE_MESSAGE_BYTES = 64 * 2**10
 """Bytes from which a consensus message is read in a thread: reading takes some milliseconds."""
 
 
-class BlockMaker(Protocol):
+class BlockCreator(Protocol):
     """Builds the block this validator proposes (`validator.block_maker`)."""
 
     def build(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> Block: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
+class ConsensusNetwork:
     """What the validator tells the rest of the node; all called on the event loop, none may block.
 
     `send(code, data, recipients)` multicasts to connected validators; `peer_is_ahead(address, number)` hints at sync;
@@ -104,8 +104,8 @@ class Validator:
         records: ConsensusRecords,
         signer: Signer,
         chain: Blockchain,
-        maker: BlockMaker,
-        outside: Outside,
+        maker: BlockCreator,
+        outside: ConsensusNetwork,
         proposal_worker: Worker,
         state_worker: Worker,
         log_worker: Worker,
@@ -116,19 +116,19 @@ class Validator:
         self.machine = machine
         self._signer = RecordedSigner(journal, records, signer)
         self._chain = chain
-        self._maker = maker
-        self._outside = outside
+        self._block_creator = maker
+        self._network = outside
         self._proposal_worker = proposal_worker
         self._state_worker = state_worker
-        self._proposal_work = ProposalWork()
+        self._proposal_work = ProposalBudgets()
         self._log_worker = log_worker
         self._now_ms = now_ms
-        self._intake = Intake(message_limit)
+        self._intake = ConsensusEventQueue(message_limit)
         self._signing = SigningQueue(self._signer, signing_worker, self._intake.put)
         self._message_log = RateLimitedLog("consensus", trio.current_time)
         self._importing = False
         self._is_running = False
-        self._intake.admit_only(self._current_head().validators)
+        self._intake.set_senders(self._current_head().validators)
 
     # -- told by the node, on the event loop ----------------------------------------------------------------------
 
@@ -136,13 +136,13 @@ class Validator:
         """The chain has a new head. While blocks that a quorum sealed are imported, the heads on the way are passed over:
         the next block is decided already."""
         head = self._current_head()
-        self._intake.admit_only(head.validators)
+        self._intake.set_senders(head.validators)
         if self._is_running and not self._importing:
             self._intake.put(head)
 
     def is_validator(self, address: bytes) -> bool:
         """Whether the peer at this 20-byte address is a validator of the current height: others are not heard."""
-        return self._intake.admits(address)
+        return self._intake.has_queue_for(address)
 
     @property
     def refused_messages(self) -> int:
@@ -217,8 +217,8 @@ class Validator:
                 await self._log_worker.run(partial(self._signer.record_draft, effect.round_id, effect.draft))
             case RecordPrepared():
                 await self._log_worker.run(partial(self._signer.record_prepared, effect.prepared))
-            case Send():
-                self._outside.send(effect.code, effect.data, effect.recipients)
+            case SendMessage():
+                self._network.send(effect.code, effect.data, effect.recipients)
             case StartRoundTimer():
                 self._round_timer.start(effect.delay_ms / 1000, RoundTimerExpired(effect.height, effect.round))
             case StartBlockTimer():
@@ -234,12 +234,12 @@ class Validator:
             case ImportBlock():
                 self._nursery.start_soon(self._import, effect)
             case PeerIsAhead():
-                self._outside.peer_is_ahead(effect.address, effect.number)
+                self._network.peer_is_ahead(effect.address, effect.number)
             case BlamePeer():
-                self._outside.blame(effect.address, effect.fault)
-            case Note(topic, text, None):
+                self._network.blame(effect.address, effect.fault)
+            case WriteLogLine(topic, text, None):
                 log.info(text, topic=topic)
-            case Note(topic, text, sender):
+            case WriteLogLine(topic, text, sender):
                 self._message_log.info((topic, sender), text, topic=topic)
         return None
 
@@ -247,7 +247,7 @@ class Validator:
         """Have a payload signed; the answer comes later, unless the journal refuses."""
         try:
             await self._log_worker.run(partial(self._signer.admit, effect.payload))
-        except Contradiction as refusal:
+        except ContradictionError as refusal:
             log.error("not signed", payload=str(effect.payload), reason=str(refusal))
             return SigningRefused(effect.payload, str(refusal))
         self._signing.put(effect.payload)
@@ -258,14 +258,14 @@ class Validator:
     async def _build(self, effect: BuildBlock) -> None:
         try:
             with self._proposal_work.budget(effect.height, effect.round) as budget:
-                build = partial(self._maker.build, effect.height, effect.round, effect.timestamp, budget)
+                build = partial(self._block_creator.build, effect.height, effect.round, effect.timestamp, budget)
                 block = await self._proposal_worker.run(build)
-        except StaleHeight:
+        except StaleHeightError:
             return
         except ExecutionInterruptedError as interrupted:
             log.info("no block built", height=effect.height, round=effect.round, reason=str(interrupted))
             return
-        except BlockRefused as error:
+        except BlockRefusedError as error:
             log.error("no block built", height=effect.height, round=effect.round, reason=str(error))
             return
         self._intake.put(BlockBuilt(effect.height, effect.round, block))
@@ -275,7 +275,7 @@ class Validator:
         try:
             with self._proposal_work.budget(effect.block.number, effect.round) as budget:
                 await self._proposal_worker.run(partial(self._chain.check_proposal, effect.block, budget))
-        except BlockRefused as error:
+        except BlockRefusedError as error:
             failure = str(error)
         except ExecutionInterruptedError:
             failure = f"check-interrupted: the check did not end within round {effect.round}"
@@ -284,13 +284,13 @@ class Validator:
     async def _import(self, effect: ImportBlock) -> None:
         try:
             await self._state_worker.run(partial(self._chain.import_block, effect.block))
-        except BlockRefused as error:
+        except BlockRefusedError as error:
             log.error("agreed block not imported", number=effect.block.number, reason=str(error))
             self._intake.put(ImportFailed(effect.block.number, effect.digest, str(error)))
             return
         except ExecutionCancelledError:
             return  # the node stops, and finds the block again when it starts
-        self._outside.finalised(effect.block)
+        self._network.finalised(effect.block)
 
     def _current_head(self) -> HeadChanged:
         header = self._chain.head.header

@@ -1,7 +1,7 @@
-"""One place where blocking work runs, given to the part of the node that has the work.
+"""Workers run blocking work outside the event loop.
 
-A node gives threads; the simulator gives a worker that runs the work at once after a virtual delay. Must not decide what
-runs, and must not reorder: work that waits for one worker starts in the order in which it was given.
+A node uses threads. The simulator uses a worker that runs the work at once after a virtual delay. A worker does not choose
+work and does not reorder it: work starts in the order in which it was given.
 """
 
 from collections.abc import Callable
@@ -16,17 +16,22 @@ class Worker(Protocol):
     """Runs blocking work, one piece after the other."""
 
     async def run(self, work: Callable[[], T]) -> T:
-        """What `work` returns or raises. A cancelled caller waits until `work` has ended, unless it had not begun or the
-        worker lets go of work."""
+        """Run `work` and return its result, or raise its error.
+
+        A cancelled caller waits until `work` has ended, unless `work` had not begun or the worker abandons work on cancel.
+        """
 
 
 class ThreadWorker:
-    """A worker that is one thread. With `lets_go` a cancelled caller does not wait: the work goes on, its result is
-    lost, and the next work waits until it has ended."""
+    """A worker with one thread.
 
-    def __init__(self, *, lets_go: bool = False) -> None:
+    With `abandons_on_cancel` a cancelled caller does not wait. The work goes on in its thread, its result is dropped, and
+    the next work waits until it has ended.
+    """
+
+    def __init__(self, *, abandons_on_cancel: bool = False) -> None:
         self._limiter = trio.CapacityLimiter(1)
-        self._lets_go = lets_go
+        self._abandons_on_cancel = abandons_on_cancel
 
     async def run(self, work: Callable[[], T]) -> T:
-        return await trio.to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=self._lets_go)
+        return await trio.to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=self._abandons_on_cancel)

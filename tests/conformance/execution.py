@@ -11,10 +11,10 @@ from functools import lru_cache
 from lacnode.chainspec.forks import Fork, ForkSchedule
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.chainspec.spec import ChainSpec
-from lacnode.crypto.secp256k1 import SignatureError, sender_of
+from lacnode.crypto.secp256k1 import SignatureError, recover_sender
 from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget
 from lacnode.evm.py_evm_engine import PyEvmEngine
-from lacnode.evm.rejection import TransactionRejected
+from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.primitives import rlp
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import keccak256
@@ -90,10 +90,10 @@ def _run(test: StateTest, budget: ExecutionBudget) -> Outcome:
     refused: str | None = None
     try:
         transaction = Transaction.decode(test.transaction)
-        logs = block.add(transaction, sender_of(transaction), budget).logs
+        logs = block.add(transaction, recover_sender(transaction), budget).logs
     except (RlpError, SignatureError):
         refused = MALFORMED
-    except TransactionRejected as rejection:
+    except TransactionRejectedError as rejection:
         refused = rejection.reason.name
     if refused is not None and not is_expected(refused, test.exception):
         return Outcome(Verdict.FAILED, f"refused with {refused}, expected {test.exception or 'execution'}")

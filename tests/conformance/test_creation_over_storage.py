@@ -11,7 +11,7 @@ import pytest
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import GenesisAccount
 from lacnode.crypto.node_key import NodeKey
-from lacnode.crypto.secp256k1 import sender_of, sign
+from lacnode.crypto.secp256k1 import recover_sender, sign
 from lacnode.evm.engine import ExecutedBlock
 from lacnode.evm.py_evm_block import created_address
 from lacnode.evm.py_evm_engine import PyEvmEngine, PyEvmStateView
@@ -19,9 +19,9 @@ from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.transaction import LEGACY, Transaction, sign_payload
 from tests.conformance.execution import network
-from tests.integration.evm_network import push
+from tests.support.evm_network import push
 
-SENDER = NodeKey.of(keccak256(b"sender"))
+SENDER = NodeKey.from_private_key(keccak256(b"sender"))
 CREATOR = b"\xc0" * 20
 GAS = 10_000_000
 STORES = bytes.fromhex("60016001550000")
@@ -71,7 +71,7 @@ def execute(
     signature = sign(keccak256(rlp.encode(payload)), SENDER.private_key)
     r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64])
     transaction = Transaction.decode(sign_payload(LEGACY, payload, 27 + signature[64], r, s))
-    assert sender_of(transaction) == SENDER.address
+    assert recover_sender(transaction) == SENDER.address
     executed = engine.execute(root, header, [transaction], lambda _: None)
     nodes.update(executed.nodes)
     return executed, engine.accounts(executed.state_root)

@@ -20,7 +20,7 @@ from tests.conformance.report import report
 from tests.conformance.results import StateTestResult, read_results, run_file, write_results
 
 KEY = keccak256(b"sender")
-SENDER = "0x" + NodeKey.of(KEY).address.hex()
+SENDER = "0x" + NodeKey.from_private_key(KEY).address.hex()
 CONTRACT = "0x" + "c0" * 20
 NO_LOGS = "0x" + keccak256(rlp.encode([])).hex()
 UNKNOWN_ROOT = "0x" + bytes(32).hex()

@@ -5,20 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from lacnode.chain.block_file import ImportStopped, import_blocks
+from lacnode.chain.block_file import ImportStoppedError, import_blocks
 from lacnode.chain.blockchain import Blockchain
-from lacnode.chain.contracts import ChainContracts
-from lacnode.chain.store import DatabaseNodeStore
+from lacnode.chain.chain_contracts import ChainContracts
+from lacnode.chain.chain_store import DatabaseNodeStore
 from lacnode.chainspec.genesis import load_genesis
 from lacnode.evm.engine import CallRequest
 from lacnode.evm.py_evm_engine import PyEvmEngine
-from lacnode.permissioning.abi import RULES_NAME, address_answer, registered_call, transaction_call
+from lacnode.permissioning.abi import RULES_NAME, decode_address, encode_registered_call, encode_transaction_call
 from lacnode.permissioning.account_contract import AccountContract
 from lacnode.permissioning.account_permissions import AccountPermissions
 from lacnode.permissioning.node_contract import NodeContract
 from lacnode.primitives.transaction import Transaction
 from lacnode.storage.memory_database import MemoryDatabase
-from tests.unit.rpc_chain import signed
+from tests.support.rpc_chain import signed
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data" / "lacnet-local"
@@ -53,7 +53,7 @@ class Network:
         return result.output
 
     def rules_contract(self, number: int) -> bytes | None:
-        return address_answer(self.called(ACCOUNT_INGRESS, registered_call(RULES_NAME), number))
+        return decode_address(self.called(ACCOUNT_INGRESS, encode_registered_call(RULES_NAME), number))
 
     def transactions(self) -> list[tuple[Transaction, bytes]]:
         """Every transaction of the chain, with its sender."""
@@ -63,9 +63,11 @@ class Network:
             assert block is not None
             hash_ = self.chain.hash_at(number)
             assert hash_ is not None
-            outcomes = self.chain.outcomes_of(hash_)
-            assert outcomes is not None
-            found += [(tx, outcome.sender) for tx, outcome in zip(block.body.transactions, outcomes, strict=True)]
+            receipt_records = self.chain.receipt_records_of(hash_)
+            assert receipt_records is not None
+            found += [
+                (tx, outcome.sender) for tx, outcome in zip(block.body.transactions, receipt_records, strict=True)
+            ]
         return found
 
 
@@ -83,7 +85,7 @@ def test_with_the_contract_in_force_a_block_that_breaks_its_rules_is_refused() -
     permissions = AccountPermissions(contract=AccountContract(contracts, ACCOUNT_INGRESS))
     chain = Blockchain(spec, database, engine, permissions=permissions)
     with pytest.raises(
-        ImportStopped, match=r"block 110.*account-permission.*Sender 0xbceda2ba.* is not on the Account"
+        ImportStoppedError, match=r"block 110.*account-permission.*Sender 0xbceda2ba.* is not on the Account"
     ):
         import_blocks(chain, BLOCKS)
     assert chain.head.header.number == 109
@@ -102,7 +104,7 @@ def test_it_answers_as_the_rules_called_directly(network: Network, number: int) 
     senders = {sender for _, sender in network.transactions()} | {LISTED, bytes(19) + b"\x07"}
     seen = set()
     for transaction, sender in product(made + meant, sorted(senders)):
-        direct = network.called(rules, transaction_call(transaction, sender), number)
+        direct = network.called(rules, encode_transaction_call(transaction, sender), number)
         decision = network.rules.decide(transaction, sender, header, 60)
         assert decision.allowed == (direct == (1).to_bytes(32)), str(decision)
         assert decision.block == number

@@ -14,9 +14,9 @@ import pytest
 
 from lacnode.crypto.node_key import NodeKey, save_node_key
 from lacnode.devnet.accounts import funded_accounts
-from lacnode.devnet.genesis import devnet_genesis
-from lacnode.devnet.ports import claimed_ports, node_ports
-from tests.integration.devnet import DEADLINE, height, until
+from lacnode.devnet.devnet_genesis import devnet_genesis
+from lacnode.devnet.devnet_ports import claimed_ports, node_ports
+from tests.support.devnet import DEADLINE, height, until
 
 PIPE_BYTES = 4_096
 FILLER = b"filler\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lacnode.primitives.keccak import keccak256
-from tests.integration.devnet import ask, running_devnet
+from tests.support.devnet import ask, running_devnet
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = (b"AEO-2041", b"AEO-7730", b"coffee exporter")

@@ -17,7 +17,7 @@ from lacnode.primitives.hexadecimal import to_hex
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 LACNET, LOCAL = SHARED / "lacnet-configs", SHARED / "lacnet-local"
-KEY = NodeKey.of(bytes(31) + b"\x01")
+KEY = NodeKey.from_private_key(bytes(31) + b"\x01")
 HINT = "\n\nTo display full help:\nlacnode [COMMAND] --help\n"
 
 GENESIS = {
@@ -184,7 +184,7 @@ class TestGenerateBlockchainConfig:
         assert load_genesis(tmp_path / "out" / "genesis.json").chain_id == 1337
 
     def test_keeps_the_order_of_given_keys(self, tmp_path: Path) -> None:
-        keys = [NodeKey.of(bytes(31) + bytes([number])) for number in (9, 3, 7)]
+        keys = [NodeKey.from_private_key(bytes(31) + bytes([number])) for number in (9, 3, 7)]
         nodes = {"generate": False, "keys": [to_hex(key.public_key) for key in keys]}
         names = ["--genesis-file-name=g.json", "--public-key-file-name=pub"]
         assert self.run(tmp_path, {"genesis": GENESIS, "blockchain": {"nodes": nodes}}, *names) == 0

@@ -4,19 +4,19 @@ from collections.abc import Hashable, Iterable
 
 import pytest
 
-from lacnode.chain.contracts import ChainContracts
+from lacnode.chain.chain_contracts import ChainContracts
 from lacnode.permissioning.account_contract import AccountContract
 from lacnode.permissioning.contract_reader import (
     ContractReading,
     ContractTimeoutError,
-    ContractUnreadable,
-    NoContract,
-    StateUnavailable,
+    ContractUnreadableError,
+    NoContractError,
+    StateUnavailableError,
 )
-from lacnode.permissioning.sending import IntendedSending
+from lacnode.permissioning.transaction_call import UnsignedTransaction
 from lacnode.primitives.header import BlockHeader
-from tests.integration.contract_network import ACCOUNT_INGRESS, ACCOUNT_RULES, OUTSIDER, Contracts
-from tests.integration.evm_network import GAS_LIMIT, RICH, Network, hash_of, push, returned, signed
+from tests.support.contract_network import ACCOUNT_INGRESS, ACCOUNT_RULES, OUTSIDER, Contracts
+from tests.support.evm_network import GAS_LIMIT, RICH, Network, hash_of, push, returned, signed
 
 PLACE = b"\x77" * 20
 OTHER = b"\x78" * 20
@@ -38,14 +38,14 @@ def read(network: Network, seconds: float = 5) -> ContractReading:
 
 
 def test_where_there_is_no_code_there_is_no_contract() -> None:
-    with pytest.raises(NoContract):
+    with pytest.raises(NoContractError):
         read(Network())
 
 
 def test_a_contract_that_destroyed_itself_is_none() -> None:
     network = with_code(push(0) + b"\xff")
     network.execute(signed(RICH, 0, to=PLACE))
-    with pytest.raises(NoContract):
+    with pytest.raises(NoContractError):
         read(network)
 
 
@@ -61,7 +61,7 @@ def test_a_contract_that_destroyed_itself_is_none() -> None:
     ids=["reverts", "burns its gas", "empty stack", "runs for ever", "calls itself for ever"],
 )
 def test_one_that_gives_no_answer_is_unreadable(code: bytes, seconds: float, told: str) -> None:
-    with pytest.raises(ContractUnreadable, match=told):
+    with pytest.raises(ContractUnreadableError, match=told):
         read(with_code(code), seconds=seconds)
 
 
@@ -74,7 +74,7 @@ def test_an_answer_of_any_size_is_handed_on_as_it_is(size: int) -> None:
 def test_a_state_that_is_not_there_is_said_so() -> None:
     network = with_code(returned(push(1)))
     network.store.clear()
-    with pytest.raises(StateUnavailable):
+    with pytest.raises(StateUnavailableError):
         read(network)
 
 
@@ -107,7 +107,7 @@ def test_an_answer_has_a_bound_in_gas_that_is_the_same_on_every_machine() -> Non
     """Three megabytes of memory cost more than an answer may and less than a block has."""
     network = with_code(push(1) + push(3_200_000) + b"\x52" + returned(push(1)))
     assert network.call(to=PLACE, gas=GAS_LIMIT).success
-    with pytest.raises(ContractUnreadable, match="failed: Out of gas") as caught:
+    with pytest.raises(ContractUnreadableError, match="failed: Out of gas") as caught:
         read(network, seconds=600)
     assert not isinstance(caught.value, ContractTimeoutError)
 
@@ -144,7 +144,7 @@ def test_no_stale_answer_survives_a_change_of_rules() -> None:
     contracts = Contracts()
     reader = Counting(contracts.network)
     rules = AccountContract(reader, ACCOUNT_INGRESS)
-    call = IntendedSending(to=PLACE, gas_limit=21_000)
+    call = UnsignedTransaction(to=PLACE, gas_limit=21_000)
 
     def allowed() -> bool:
         return rules.decide(call, OUTSIDER.address, contracts.network.header, 5).allowed
@@ -170,6 +170,6 @@ def test_one_answer_is_good_for_all_payloads_under_our_own_contracts() -> None:
     reader = Counting(contracts.network)
     rules = AccountContract(reader, ACCOUNT_INGRESS)
     for number in range(20):
-        call = IntendedSending(to=PLACE, gas_limit=21_000, value=number, data=bytes([number]))
+        call = UnsignedTransaction(to=PLACE, gas_limit=21_000, value=number, data=bytes([number]))
         assert rules.decide(call, RICH.address, contracts.network.header, 5).allowed
     assert reader.calls == 1

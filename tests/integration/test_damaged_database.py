@@ -18,7 +18,7 @@ ROWS = 600
 READER = """
 import random, sys
 from pathlib import Path
-from lacnode.storage.errors import StorageCorrupt, StorageError
+from lacnode.storage.storage_errors import StorageCorruptError, StorageError
 from lacnode.storage.lmdb_database import LmdbDatabase
 from tests.integration.test_damaged_database import TABLES, rows
 
@@ -31,14 +31,14 @@ try:
                 try:
                     found = snapshot.get(table, key)
                     outcomes.add("missing" if found is None else "same" if found == value else "altered")
-                except StorageCorrupt as error:
+                except StorageCorruptError as error:
                     assert "lacnode database verify" in str(error) and sys.argv[1] in str(error)
                     outcomes.add("named")
         with database.read() as snapshot:
             try:
                 if any(rows(table).get(key) != value for key, value in snapshot.items(table)):
                     outcomes.add("altered")
-            except StorageCorrupt:
+            except StorageCorruptError:
                 outcomes.add("named")
 except StorageError:
     outcomes.add("named")

@@ -11,16 +11,16 @@ import trio
 
 from lacnode.chain.block_repair import BlockRepair, NotProvenError
 from lacnode.chain.blockchain import Blockchain
-from lacnode.chain.store import BODIES, HEADERS, NUMBERS, OUTCOMES, STATE
+from lacnode.chain.chain_store import BODIES, HEADERS, NUMBERS, OUTCOMES, STATE
 from lacnode.consensus.block_hash import with_seals
 from lacnode.node.database_repair import DatabaseRepair
 from lacnode.p2p.peer import Peer
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.header import BlockHeader
-from lacnode.storage.errors import DamagedValueError
 from lacnode.storage.lmdb_database import LmdbDatabase
+from lacnode.storage.storage_errors import DamagedValueError
 from lacnode.workers.worker import ThreadWorker
-from tests.unit.test_chain_blockchain import LOGGER_ADDRESS, Network, Offer, network, transaction
+from tests.unit.chain.test_blockchain import LOGGER_ADDRESS, Network, Offer, network, transaction
 
 DEADLINE = 20.0
 DAMAGED = 3
@@ -146,15 +146,15 @@ def test_what_is_not_proven_is_not_stored(tmp_path: Path) -> None:
     assert hash_ is not None
     repair = BlockRepair(chain.chain, database)
     with pytest.raises(NotProvenError, match="another hash"):
-        repair.put_header(hash_, other.header)
+        repair.store_header(hash_, other.header)
     with pytest.raises(NotProvenError, match="seal"):
-        repair.put_header(hash_, with_seals(block, ()).header)
+        repair.store_header(hash_, with_seals(block, ()).header)
     with pytest.raises(NotProvenError, match="roots"):
-        repair.put_body(hash_, other.body)
+        repair.store_body(hash_, other.body)
     with pytest.raises(NotProvenError, match="parts"):
-        repair.put_body(hash_, replace(block.body, withdrawals=(b"",)))
+        repair.store_body(hash_, replace(block.body, withdrawals=(b"",)))
     with pytest.raises(NotProvenError, match="cannot be put back"):
         repair.derive(STATE, bytes(32))
-    repair.put_header(hash_, block.header)
-    repair.put_body(hash_, block.body)
+    repair.store_header(hash_, block.header)
+    repair.store_body(hash_, block.body)
     database.close()

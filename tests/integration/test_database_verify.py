@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from lacnode.chain.store import BODIES, HEADERS, OUTCOMES, STATE, TRANSACTIONS
+from lacnode.chain.chain_store import BODIES, HEADERS, OUTCOMES, STATE, TRANSACTIONS
 from lacnode.storage.lmdb_database import LmdbDatabase
 from tests.integration.test_damaged_database import flip_bits
-from tests.unit.test_chain_blockchain import LOGGER_ADDRESS, Offer, genesis, network, transaction
+from tests.unit.chain.test_blockchain import LOGGER_ADDRESS, Offer, genesis, network, transaction
 
 BLOCKS = 12
 

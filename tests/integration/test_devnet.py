@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lacnode.devnet.ports import FIRST_RPC_PORT
-from tests.integration.devnet import Devnet, ask, height, running_devnet, until
+from lacnode.devnet.devnet_ports import FIRST_RPC_PORT
+from tests.support.devnet import Devnet, ask, height, running_devnet, until
 
 FAST = ("--block-period", "0.5")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from lacnode.devnet import processes
-from lacnode.devnet.manifest import DevnetError, DevnetNode, Shape, make_devnet
-from tests.integration.devnet import until
+from lacnode.devnet.manifest import DevnetError, DevnetNode, NetworkShape, make_devnet
+from tests.support.devnet import until
 
 WITHOUT_ITS_FIRST_THREAD = """
 import ctypes, fcntl, os, sys, threading
@@ -28,7 +28,7 @@ EXIT_ONE_THREAD = {"x86_64": 60, "aarch64": 93}
 
 @pytest.fixture
 def node(tmp_path: Path) -> DevnetNode:
-    return make_devnet(tmp_path / "net", Shape(validators=1), 1.0, 0).nodes[0]
+    return make_devnet(tmp_path / "net", NetworkShape(validators=1), 1.0, 0).nodes[0]
 
 
 @pytest.fixture
@@ -52,10 +52,10 @@ def halved(tmp_path: Path) -> Iterator[int]:
 def test_a_killed_node_is_gone_when_its_last_thread_is(node: DevnetNode, halved: int, tmp_path: Path) -> None:
     """A thread in the middle of a write outlives the first one, and the database is locked until it has ended too."""
     node.pid_file.write_text(str(halved))
-    assert processes.pid_of(node) == halved
+    assert processes.find_pid(node) == halved
     with pytest.raises(DevnetError, match="already runs"):
         processes.start(node)
     processes.kill(node)
-    assert processes.pid_of(node) is None
+    assert processes.find_pid(node) is None
     with (tmp_path / "lock").open("r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

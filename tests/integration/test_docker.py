@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lacnode.cli.sources import gather, parse_command_line
-from tests.integration.devnet import running_devnet, until
+from lacnode.cli.sources import collect_settings, parse_command_line
+from tests.support.devnet import running_devnet, until
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
@@ -115,7 +115,7 @@ def _health(url: str) -> int:
 def test_every_command_of_the_compose_file_is_one_the_node_takes(name: str) -> None:
     service = COMPOSE["services"][name]
     options, rest = parse_command_line(service["command"])
-    settings = gather(options, {})
+    settings = collect_settings(options, {})
     assert rest == []
     assert settings.get("data-path") == "/data"
     mounted = {volume.split(":")[1] for volume in service["volumes"]}

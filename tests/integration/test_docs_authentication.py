@@ -13,14 +13,14 @@ import httpx
 import pytest
 
 from lacnode.crypto.node_key import NodeKey
-from lacnode.devnet.genesis import CHAIN_ID
+from lacnode.devnet.devnet_genesis import CHAIN_ID
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
-from lacnode.privacy.keys import KeyPair, to_text
+from lacnode.privacy.keys import KeyPair, to_base64
 from lacnode.privacy.manager.key_files import save_key_pair
-from tests.integration.devnet import until
-from tests.integration.single_node import single_node
-from tests.private_nodes import deploying, private
+from tests.support.devnet import until
+from tests.support.private_nodes import deploying, private
+from tests.support.single_node import single_node
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "operators" / "authentication.md").read_text("utf-8")
 HASH_PASSWORD, LOG_IN, CALL = re.findall(r"```sh\n(.*?)\n```", PAGE, re.S)
@@ -70,7 +70,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     keys = [KeyPair.generate() for _ in range(2)]
     for number, pair in enumerate(keys):
         save_key_pair(path / f"tenant-{number}", pair)
-    first, second = (f'privacyPublicKey = "{to_text(pair.public)}"' for pair in keys)
+    first, second = (f'privacyPublicKey = "{to_base64(pair.public)}"' for pair in keys)
     users = re.sub('privacyPublicKey = ".*"', first, USERS).replace("$2a$10$…", hashed)
     users = users.replace("[Users.explorer]", f"[Users.explorer]\n{second}")
     users += f'\n[Users.bank]\npassword = "{hashed}"\npermissions = ["*:*"]\n{second}\n'
@@ -97,7 +97,7 @@ def test_the_pages_commands(node: Node) -> None:
 
 def test_tenants_send_by_their_own_keys_and_see_their_own_groups(node: Node) -> None:
     customs, bank = node.token("customs", "change-me"), node.token("bank", "change-me")
-    sender, own, other = NodeKey.of(keccak256(b"a sender")), node.keys[0].public, node.keys[1].public
+    sender, own, other = NodeKey.from_private_key(keccak256(b"a sender")), node.keys[0].public, node.keys[1].public
 
     def sent(token: str, private_from: bytes, private_for: bytes) -> str:
         named: dict[str, Any] = {"private_from": private_from, "private_for": (private_for,)}

@@ -11,7 +11,7 @@ import pytest
 from eth_account import Account
 
 from lacnode.crypto.node_key import NodeKey
-from tests.integration.devnet import ask, running_devnet, until
+from tests.support.devnet import ask, running_devnet, until
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operators" / "permissioning.md"
 COMMANDS = [

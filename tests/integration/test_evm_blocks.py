@@ -9,10 +9,10 @@ from lacnode.chainspec.genesis import load_genesis
 from lacnode.evm.engine import ExecutionError
 from lacnode.evm.py_evm_block import created_address
 from lacnode.evm.py_evm_engine import PyEvmEngine
-from lacnode.evm.rejection import TransactionRejected
+from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.primitives.block import Block
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
-from tests.integration.evm_network import (
+from tests.support.evm_network import (
     COINBASE,
     FRIEND,
     POOR,
@@ -172,7 +172,7 @@ class TestRejections:
             net.execute(bad)
         good = signed(RICH, 0, to=FRIEND, value=1)
         block = net.open()
-        with pytest.raises(TransactionRejected) as rejected:
+        with pytest.raises(TransactionRejectedError) as rejected:
             block.add(bad, sender.address)
         assert rejected.value.reason.name == reason
         block.add(good, RICH.address)
@@ -188,7 +188,7 @@ class TestRejections:
         block = net.open()
         block.add(signed(RICH, 0, to=FRIEND, gas=100_000_000), RICH.address)
         assert block.gas_left == 100_000_000 - 21_000
-        with pytest.raises(TransactionRejected, match="99979000 left"):
+        with pytest.raises(TransactionRejectedError, match="99979000 left"):
             block.add(signed(RICH, 1, to=FRIEND, gas=99_979_001), RICH.address)
         block.add(signed(RICH, 1, to=FRIEND, gas=99_979_000), RICH.address)
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from trie.hexary import HexaryTrie
 
-from lacnode.evm.engine import CallExpired
-from lacnode.evm.merkle_trie import MissingNode
-from lacnode.evm.rejection import TransactionRejected
+from lacnode.evm.engine import CallExpiredError
+from lacnode.evm.merkle_trie import MissingNodeError
+from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import EMPTY_KECCAK, EMPTY_TRIE_ROOT, keccak256
-from tests.integration.evm_network import COINBASE, FRIEND, GAS_LIMIT, POOR, RICH, Network, push, returned, signed
+from tests.support.evm_network import COINBASE, FRIEND, GAS_LIMIT, POOR, RICH, Network, push, returned, signed
 
 CONTRACT, OTHER = b"\xcc" * 20, b"\xdd" * 20
 LOOP = bytes.fromhex("5b600056")
@@ -35,7 +35,7 @@ def soon() -> float:
 
 
 def rejection(net: Network, **request: Any) -> str:
-    with pytest.raises(TransactionRejected) as rejected:
+    with pytest.raises(TransactionRejectedError) as rejected:
         net.call(**request)
     return rejected.value.reason.name
 
@@ -75,7 +75,7 @@ class TestResults:
     def test_a_state_that_is_not_there_is_told(self) -> None:
         net = Network()
         net.store.clear()
-        with pytest.raises(MissingNode):
+        with pytest.raises(MissingNodeError):
             net.call(to=CONTRACT)
 
 
@@ -135,7 +135,7 @@ class TestBounds:
     )  # fmt: skip
     def test_a_call_ends_when_its_time_is_over_or_its_memory_too_much(self, code: bytes) -> None:
         net = Network(contract(code))
-        with pytest.raises(CallExpired):
+        with pytest.raises(CallExpiredError):
             net.call(to=CONTRACT, gas=BEYOND, deadline=soon())
 
     def test_memory_of_calls_that_are_over_counts_no_more(self) -> None:

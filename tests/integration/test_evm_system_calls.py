@@ -12,7 +12,7 @@ from lacnode.evm.py_evm_system_calls import HISTORY_STORAGE_ADDRESS, SYSTEM_ADDR
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.transaction import BLOB, Transaction, sign_payload
-from tests.integration.evm_network import CHAIN_ID, RICH, Network, push, returned, signed
+from tests.support.evm_network import CHAIN_ID, RICH, Network, push, returned, signed
 
 WITHDRAWALS, CONSOLIDATIONS, DEPOSITS = b"\x70" * 20, b"\x72" * 20, b"\x61" * 20
 CANCUN: dict[str, Any] = {"londonBlock": 0, "shanghaiTime": 0, "cancunTime": 0, "zeroBaseFee": True}

@@ -11,15 +11,15 @@ from py_arkworks_bls12381 import G1Point, G2Point
 
 from lacnode.evm import py_evm_block
 from lacnode.evm.budget import BudgetExceededError, ExecutionBudget, ExecutionCancelledError, SizeExceededError
-from lacnode.evm.engine import CallExpired
-from lacnode.evm.private import PrivateMessage
+from lacnode.evm.engine import CallExpiredError
+from lacnode.evm.private_message import PrivateMessage
 from lacnode.evm.py_evm_block import PyEvmBlock
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.transaction import Transaction
-from tests.integration.evm_network import FRIEND, GAS_LIMIT, POOR, RICH, Network, hash_of, push, signed
 from tests.integration.test_evm_calls import CONTRACT, OTHER, calling, contract
-from tests.unit.test_evm_precompiles import GENERATOR, GENERATOR2, bls_point
+from tests.support.evm_network import FRIEND, GAS_LIMIT, POOR, RICH, Network, hash_of, push, signed
+from tests.unit.evm.test_precompiles import GENERATOR, GENERATOR2, bls_point
 
 FORKS: dict[str, Any] = {"berlinBlock": 0, "londonBlock": 0, "zeroBaseFee": True, "shanghaiTime": 0, "cancunTime": 0}
 
@@ -251,7 +251,7 @@ class TestEveryWayToExecute:
         executions: list[Callable[[], object]] = [
             lambda: engine.execute(root, header, [heavy()], hash_of),
             lambda: engine.open_block(root, header, hash_of).add(heavy(), RICH.address),
-            lambda: engine.open_block(root, header, hash_of).run_privately({}, EMPTY_TRIE_ROOT, message),
+            lambda: engine.open_block(root, header, hash_of).execute_private({}, EMPTY_TRIE_ROOT, message),
         ]
         with cancelled_soon(stopping):
             for execution in executions:
@@ -261,5 +261,5 @@ class TestEveryWayToExecute:
     def test_a_private_call_ends_at_its_deadline(self, code: bytes) -> None:
         net = Network(contract(code))
         message = PrivateMessage(RICH.address, 0, CONTRACT, None, b"")
-        with pytest.raises(CallExpired):
-            net.open().run_privately({}, EMPTY_TRIE_ROOT, message, deadline=time.monotonic() + 0.2)
+        with pytest.raises(CallExpiredError):
+            net.open().execute_private({}, EMPTY_TRIE_ROOT, message, deadline=time.monotonic() + 0.2)

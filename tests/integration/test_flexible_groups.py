@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.devnet import Devnet, ask, running_devnet, until
+from tests.support.devnet import Devnet, ask, running_devnet, until
 
 ROOT = Path(__file__).resolve().parents[2]
 

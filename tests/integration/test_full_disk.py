@@ -17,9 +17,9 @@ import pytest
 
 from lacnode.crypto.node_key import NodeKey, save_node_key
 from lacnode.devnet.accounts import funded_accounts
-from lacnode.devnet.genesis import devnet_genesis
-from lacnode.devnet.ports import claimed_ports, node_ports
-from tests.integration.devnet import DEADLINE, ask, height, until
+from lacnode.devnet.devnet_genesis import devnet_genesis
+from lacnode.devnet.devnet_ports import claimed_ports, node_ports
+from tests.support.devnet import DEADLINE, ask, height, until
 
 SIZE = "24m"
 

@@ -14,10 +14,10 @@ from lacnode.graphql import document, run
 from lacnode.graphql.server import GraphQlServer
 from lacnode.graphql.settings import GraphQlSettings
 from lacnode.rpc.settings import ApiSettings
-from tests.integration.devnet import until
-from tests.integration.rpc_node import RpcNode, call, rpc_node
-from tests.integration.single_node import single_node
-from tests.unit.test_chain_blockchain import LOGGER_ADDRESS, PAYER, TOPIC, transaction
+from tests.support.devnet import until
+from tests.support.rpc_node import RpcNode, call, rpc_node
+from tests.support.single_node import single_node
+from tests.unit.chain.test_blockchain import LOGGER_ADDRESS, PAYER, TOPIC, transaction
 
 NUMBER = "{ block { number } }"
 

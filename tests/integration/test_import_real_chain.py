@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from lacnode.chain.block_file import BlockFileError, ImportReport, ImportStopped, export_blocks, import_blocks
+from lacnode.chain.block_file import BlockFileError, ImportReport, ImportStoppedError, export_blocks, import_blocks
 from lacnode.chain.blockchain import Blockchain
-from lacnode.chain.store import STATE, DatabaseNodeStore
+from lacnode.chain.chain_store import STATE, DatabaseNodeStore
 from lacnode.chainspec.genesis import load_genesis
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.primitives.block import Block
@@ -74,14 +74,14 @@ class TestWholeChain:
         for number in range(119):
             block = imported.block_at(number)
             assert block is not None
-            outcomes = imported.outcomes_of(imported.hash_at(number) or b"")
-            assert outcomes is not None
+            receipt_records = imported.receipt_records_of(imported.hash_at(number) or b"")
+            assert receipt_records is not None
             for index, transaction in enumerate(block.transactions):
                 count += 1
-                place = imported.transaction_place(transaction.hash)
+                place = imported.transaction_location(transaction.hash)
                 assert place is not None
                 assert (place.number, place.index, place.block_hash) == (number, index, imported.hash_at(number))
-            assert sum(outcome.gas_used for outcome in outcomes) == block.header.gas_used
+            assert sum(outcome.gas_used for outcome in receipt_records) == block.header.gas_used
         assert count == 12
 
     def test_exports_byte_for_byte_what_was_imported(self, imported: Blockchain, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ class TestRanges:
         seen: list[int] = []
         assert import_blocks(chain, BLOCKS, start=5, end=13, progress=seen.append).imported == 3
         assert seen == [10, 11, 12]
-        with pytest.raises(ImportStopped) as stopped:
+        with pytest.raises(ImportStoppedError) as stopped:
             import_blocks(chain, BLOCKS, start=20)
         assert stopped.value.rule == "unknown-parent"
         assert stopped.value.number == 20
@@ -200,8 +200,8 @@ def written(directory: Path, data: bytes) -> Path:
     return path
 
 
-def stops(chain: Blockchain, directory: Path, good: list[bytes], bad: bytes) -> ImportStopped:
-    with pytest.raises(ImportStopped) as stopped:
+def stops(chain: Blockchain, directory: Path, good: list[bytes], bad: bytes) -> ImportStoppedError:
+    with pytest.raises(ImportStoppedError) as stopped:
         import_blocks(chain, written(directory, b"".join(good) + bad))
     return stopped.value
 
@@ -211,7 +211,7 @@ import sys
 from pathlib import Path
 from lacnode.chain.block_file import import_blocks
 from lacnode.chain.blockchain import Blockchain
-from lacnode.chain.store import DatabaseNodeStore
+from lacnode.chain.chain_store import DatabaseNodeStore
 from lacnode.chainspec.genesis import load_genesis
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.storage.lmdb_database import LmdbDatabase

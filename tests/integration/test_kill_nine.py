@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.integration.devnet import Devnet, ask, height, running_devnet, until
+from tests.support.devnet import Devnet, ask, height, running_devnet, until
 
 NAMES = [f"validator-{number}" for number in range(1, 5)]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.devnet import ask, height, running_devnet, until
+from tests.support.devnet import ask, height, running_devnet, until
 
 pytestmark = pytest.mark.xdist_group("permissioned-devnet")
 

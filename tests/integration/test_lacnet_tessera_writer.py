@@ -18,12 +18,12 @@ import pytest
 import trio
 from trio_websocket import open_websocket_url
 
-from lacnode.devnet.ports import claimed_ports, node_ports
-from lacnode.privacy.keys import to_text
+from lacnode.devnet.devnet_ports import claimed_ports, node_ports
+from lacnode.privacy.keys import to_base64
 from lacnode.privacy.service.http_manager import HttpTransactionManager
-from tests.integration.devnet import height, until
-from tests.integration.managers import OwnManager, TesseraManager, needs_tessera
-from tests.private_nodes import ALICE, private
+from tests.support.devnet import height, until
+from tests.support.managers import OwnManager, TesseraManager, needs_tessera
+from tests.support.private_nodes import ALICE, private
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 WRITER = DATA / "lacnet-configs" / "tessera-writer.toml"
@@ -127,7 +127,7 @@ def test_a_private_transaction_is_in_the_partners_manager(log: Path, managers: l
 
 
 def test_groups_are_the_managers(log: Path, managers: list[Manager]) -> None:
-    keys = [to_text(manager.key) for manager in managers]
+    keys = [to_base64(manager.key) for manager in managers]
     group = result("priv_createPrivacyGroup", {"addresses": keys, "name": "customs", "description": "two"})
     (found,) = (one for one in result("priv_findPrivacyGroup", keys) if one["privacyGroupId"] == group)
     assert (found["name"], sorted(found["members"])) == ("customs", sorted(keys))

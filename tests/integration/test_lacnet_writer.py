@@ -11,8 +11,8 @@ import httpx
 import pytest
 from eth_account import Account
 
-from lacnode.devnet.ports import claimed_ports, node_ports
-from tests.integration.devnet import ask, height, until
+from lacnode.devnet.devnet_ports import claimed_ports, node_ports
+from tests.support.devnet import ask, height, until
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"

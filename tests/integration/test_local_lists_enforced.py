@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.devnet import Devnet, ask, running_devnet, until
+from tests.support.devnet import Devnet, ask, running_devnet, until
 
 
 def add_settings(node: dict[str, str], **settings: object) -> None:

@@ -13,13 +13,12 @@ from eth_account import Account
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from lacnode.devnet.accounts import Account as FundedAccount
-from lacnode.devnet.accounts import funded_accounts
-from lacnode.devnet.genesis import CHAIN_ID
-from lacnode.privacy.state.marker import PRIVACY_ADDRESS
-from lacnode.rpc.client import CallRefused, call
-from tests.integration.devnet import until
-from tests.integration.single_node import single_node
+from lacnode.devnet.accounts import DevnetAccount, funded_accounts
+from lacnode.devnet.devnet_genesis import CHAIN_ID
+from lacnode.privacy.state.privacy_marker import PRIVACY_ADDRESS
+from lacnode.rpc.json_rpc_client import CallRefusedError, call
+from tests.support.devnet import until
+from tests.support.single_node import single_node
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operators" / "metrics.md"
 LISTED, STRANGER = funded_accounts()[:2]
@@ -53,7 +52,7 @@ class Running:
                 return float(found[3])
         return 0.0
 
-    def send(self, account: FundedAccount, to: bytes, data: bytes = b"") -> None:
+    def send(self, account: DevnetAccount, to: bytes, data: bytes = b"") -> None:
         nonce = int(str(call(self.url, "eth_getTransactionCount", [account.address, "pending"])), 16)
         fields = {
             "nonce": nonce,
@@ -129,7 +128,7 @@ def test_decisions_about_transactions_are_counted(node: Running) -> None:
     names = (check, f"{check}_permitted", f"{check}_unpermitted")
     before = [node.value(name) for name in names]
     refused = node.value(DECISIONS, about="transaction", rule="local-accounts", permitted="no")
-    with pytest.raises(CallRefused):
+    with pytest.raises(CallRefusedError):
         node.send(STRANGER, SOMEBODY)
     assert node.value(DECISIONS, about="transaction", rule="local-accounts", permitted="no") == refused + 1
     assert node.value(names[2]) == before[2] + 1

@@ -8,16 +8,16 @@ import trio
 
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.crypto.node_key import NodeKey
-from lacnode.devnet.genesis import devnet_genesis
-from lacnode.node.config import NodeConfig, P2pSettings
-from lacnode.node.node import Node, Parts
+from lacnode.devnet.devnet_genesis import devnet_genesis
+from lacnode.node.configuration import NodeConfig, P2pSettings
+from lacnode.node.node import Node, NodeResources
 from lacnode.p2p.chain_reader import LocalStatus
-from lacnode.p2p.network import Network, NetworkConfig
+from lacnode.p2p.p2p_network import P2pNetwork, P2pNetworkConfig
 from lacnode.p2p.wire.enode import Enode
 from lacnode.primitives.keccak import keccak256
 from lacnode.storage.consensus_log import MemoryConsensusLog
 from lacnode.storage.memory_database import MemoryDatabase
-from tests.integration.p2p_nodes import DEADLINE, Recorder
+from tests.support.p2p_nodes import DEADLINE, Recorder
 
 KEYS = [NodeKey.generate() for _ in range(2)]
 
@@ -27,7 +27,7 @@ def validator(key: NodeKey, *static: Enode) -> Node:
     genesis = parse_genesis(devnet_genesis([each.address for each in KEYS], (), 0.2, 1))
     p2p = P2pSettings(interface="127.0.0.1", port=0, discovery=False, static_nodes=static)
     config = NodeConfig(data_path=Path("in-memory"), genesis_file=Path("in-memory"), p2p=p2p)
-    return Node(config, Parts(genesis, key, MemoryDatabase(), MemoryConsensusLog()))
+    return Node(config, NodeResources(genesis, key, MemoryDatabase(), MemoryConsensusLog()))
 
 
 async def has_taken_part_after(claimed: int, seconds: float) -> bool:
@@ -39,8 +39,8 @@ async def has_taken_part_after(claimed: int, seconds: float) -> bool:
         ahead = replace(own, head_number=claimed, total_difficulty=own.total_difficulty + claimed)
         return replace(ahead, head_hash=keccak256(b"a head")) if claimed else own
 
-    config = NetworkConfig(client_id="silent", interface="127.0.0.1", port=0, discovery=False)
-    network = Network(config, KEYS[1], status=status, chain=silent.chain, pool=silent.pool, handler=said)
+    config = P2pNetworkConfig(client_id="silent", interface="127.0.0.1", port=0, discovery=False)
+    network = P2pNetwork(config, KEYS[1], status=status, chain=silent.chain, pool=silent.pool, handler=said)
     with trio.fail_after(DEADLINE):
         async with trio.open_nursery() as nursery:
             place = await nursery.start(network.run)
@@ -52,10 +52,10 @@ async def has_taken_part_after(claimed: int, seconds: float) -> bool:
 
 
 async def test_at_once_where_everybody_is_at_genesis(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lacnode.consensus.resumption.MEETING_MS", 2_000 * DEADLINE)
+    monkeypatch.setattr("lacnode.consensus.resumption.MAX_MEETING_MS", 2_000 * DEADLINE)
     assert await has_taken_part_after(0, DEADLINE - 1)
 
 
 async def test_not_while_the_only_other_validator_has_a_chain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lacnode.consensus.resumption.MEETING_MS", 1_000)
+    monkeypatch.setattr("lacnode.consensus.resumption.MAX_MEETING_MS", 1_000)
     assert not await has_taken_part_after(7, 4.0)

@@ -16,11 +16,11 @@ from eth_account import Account
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.accounts import funded_accounts
-from lacnode.devnet.genesis import CHAIN_ID, devnet_genesis
-from lacnode.node.config import NodeConfig, P2pSettings
-from lacnode.node.node import Node, Parts
-from lacnode.node.role import DUTIES, Role, role_conflicts
-from lacnode.p2p.network import Network, NetworkConfig
+from lacnode.devnet.devnet_genesis import CHAIN_ID, devnet_genesis
+from lacnode.node.configuration import NodeConfig, P2pSettings
+from lacnode.node.node import Node, NodeResources
+from lacnode.node.role import DUTIES, NodeRole, role_conflicts
+from lacnode.p2p.p2p_network import P2pNetwork, P2pNetworkConfig
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.topology import NodeType
@@ -28,11 +28,11 @@ from lacnode.primitives.transaction import Transaction
 from lacnode.rpc.settings import HttpSettings
 from lacnode.storage.consensus_log import MemoryConsensusLog
 from lacnode.storage.memory_database import MemoryDatabase
-from lacnode.txpool.settings import PoolSettings
-from tests.integration.p2p_nodes import Recorder
+from lacnode.txpool.pool_settings import PoolSettings
+from tests.support.p2p_nodes import Recorder
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operators" / "roles.md"
-COLUMNS = [None, Role.VALIDATOR, Role.BOOT, Role.WRITER, Role.OBSERVER]
+COLUMNS = [None, NodeRole.VALIDATOR, NodeRole.BOOT, NodeRole.WRITER, NodeRole.OBSERVER]
 PATIENCE = 30
 BLOCK_PERIOD = 0.2
 KEYS = [NodeKey.generate() for _ in range(3)]
@@ -47,8 +47,8 @@ def page_rows() -> dict[str, list[bool]]:
 @pytest.mark.parametrize(
     ("row", "duty"),
     [
-        ("takes part in consensus, if in the validator set", "takes_part"),
-        ("takes transactions by RPC", "takes_transactions"),
+        ("takes part in consensus, if in the validator set", "runs_validator"),
+        ("takes transactions by RPC", "accepts_transactions"),
         ("takes, pools and relays its peers' transactions", "relays_transactions"),
         ("dials nodes that discovery finds", "dials_discovered"),
     ],
@@ -68,23 +68,25 @@ def test_the_page_says_what_everybody_does(row: str) -> None:
     ("role", "is_validator", "listed", "told"),
     [
         (None, True, NodeType.BOOT, []),
-        (Role.VALIDATOR, True, NodeType.VALIDATOR, []),
-        (Role.VALIDATOR, True, None, []),
-        (Role.OBSERVER, False, NodeType.OTHER, []),
-        (Role.VALIDATOR, False, None, ["its key is not in the validator set"]),
-        (Role.BOOT, True, None, ["its key is in the validator set: it does not sign"]),
-        (Role.WRITER, False, NodeType.OBSERVER, ["the node contract lists it as observer"]),
-        (Role.WRITER, True, NodeType.VALIDATOR, ["does not sign", "the node contract lists it as validator"]),
+        (NodeRole.VALIDATOR, True, NodeType.VALIDATOR, []),
+        (NodeRole.VALIDATOR, True, None, []),
+        (NodeRole.OBSERVER, False, NodeType.OTHER, []),
+        (NodeRole.VALIDATOR, False, None, ["its key is not in the validator set"]),
+        (NodeRole.BOOT, True, None, ["its key is in the validator set: it does not sign"]),
+        (NodeRole.WRITER, False, NodeType.OBSERVER, ["the node contract lists it as observer"]),
+        (NodeRole.WRITER, True, NodeType.VALIDATOR, ["does not sign", "the node contract lists it as validator"]),
     ],
 )
-def test_conflicts_are_told(role: Role | None, is_validator: bool, listed: NodeType | None, told: list[str]) -> None:
+def test_conflicts_are_told(
+    role: NodeRole | None, is_validator: bool, listed: NodeType | None, told: list[str]
+) -> None:
     conflicts = role_conflicts(role, is_validator, listed)
     assert len(conflicts) == len(told)
     assert all(text in conflict for text, conflict in zip(told, conflicts, strict=True))
 
 
 def make(
-    key: NodeKey, role: Role | None, static: tuple[Enode, ...] = (), bootnodes: tuple[Enode, ...] | None = None
+    key: NodeKey, role: NodeRole | None, static: tuple[Enode, ...] = (), bootnodes: tuple[Enode, ...] | None = None
 ) -> Node:
     """A node of a network whose only validator is the first key. It discovers others if it is given bootnodes."""
     genesis = devnet_genesis([KEYS[0].address], funded_accounts(), BLOCK_PERIOD, 1)
@@ -102,7 +104,7 @@ def make(
         http=HttpSettings(port=0, groups=("ETH", "IBFT", "LAC", "NET", "TXPOOL"), allowed_hosts=("*",)),
         pool=PoolSettings(sender_share=1.0, min_gas_price=0, block_min_gas_price=0, price_bump=0),
     )
-    return Node(config, Parts(parse_genesis(genesis), key, MemoryDatabase(), MemoryConsensusLog()))
+    return Node(config, NodeResources(parse_genesis(genesis), key, MemoryDatabase(), MemoryConsensusLog()))
 
 
 @asynccontextmanager
@@ -134,36 +136,36 @@ def raw_transfer(nonce: int) -> str:
 
 
 @pytest.mark.parametrize("role", COLUMNS)
-async def test_only_without_a_role_or_as_validator_does_a_validator_make_blocks(role: Role | None) -> None:
+async def test_only_without_a_role_or_as_validator_does_a_validator_make_blocks(role: NodeRole | None) -> None:
     node = make(KEYS[0], role)
     async with running(node) as client:
-        with trio.move_on_after(PATIENCE if DUTIES[role].takes_part else 10 * BLOCK_PERIOD):
+        with trio.move_on_after(PATIENCE if DUTIES[role].runs_validator else 10 * BLOCK_PERIOD):
             await node.wait_for_block(1)
-        assert (node.chain.head.header.number >= 1) is DUTIES[role].takes_part
+        assert (node.chain.head.header.number >= 1) is DUTIES[role].runs_validator
         for path, status in (("/liveness", 200), ("/readiness", 503)):
             answer = await client.get(f"http://127.0.0.1:{node.rpc.http_port}{path}")
             assert answer.status_code == status, "alone it is alive and not ready"
-            assert ("conflicts" in answer.json()) is (role not in (None, Role.VALIDATOR))
+            assert ("conflicts" in answer.json()) is (role not in (None, NodeRole.VALIDATOR))
         view = (await ask(client, node, "lac_nodeRole"))["result"]
         assert view["configured"] == (None if role is None else role.value)
         assert view["isValidator"] is True
 
 
 @pytest.mark.parametrize("role", COLUMNS)
-async def test_who_takes_transactions_by_rpc(role: Role | None) -> None:
+async def test_who_takes_transactions_by_rpc(role: NodeRole | None) -> None:
     node = make(KEYS[1], role)
     async with running(node) as client:
         answer = await ask(client, node, "eth_sendRawTransaction", raw_transfer(0))
-        assert ("result" in answer) is DUTIES[role].takes_transactions
-        if not DUTIES[role].takes_transactions:
+        assert ("result" in answer) is DUTIES[role].accepts_transactions
+        if not DUTIES[role].accepts_transactions:
             assert answer["error"]["code"] == -32000
             assert "observer" in answer["error"]["message"]
 
 
 @pytest.mark.parametrize("role", COLUMNS)
-async def test_who_relays_and_what_everybody_serves(role: Role | None) -> None:
+async def test_who_relays_and_what_everybody_serves(role: NodeRole | None) -> None:
     """Client -> first -> the node in question -> third: the third hears of the transaction only from a node that relays."""
-    first = make(KEYS[2], Role.WRITER)
+    first = make(KEYS[2], NodeRole.WRITER)
     async with running(first) as client:
         middle = make(KEYS[1], role, static=(place_of(first),))
         async with trio.open_nursery() as nursery:
@@ -186,7 +188,7 @@ async def test_who_relays_and_what_everybody_serves(role: Role | None) -> None:
 
 
 @pytest.mark.parametrize("role", COLUMNS)
-async def test_who_hands_on_what_stands_in_its_own_pool(role: Role | None) -> None:
+async def test_who_hands_on_what_stands_in_its_own_pool(role: NodeRole | None) -> None:
     """Neither in answer to a request nor unasked, to a new peer or an old one, does an observer."""
     node = make(KEYS[1], role)
     async with running(node):
@@ -204,7 +206,7 @@ async def test_who_hands_on_what_stands_in_its_own_pool(role: Role | None) -> No
 
 
 @pytest.mark.parametrize("role", COLUMNS[1:])
-async def test_everybody_passes_blocks_on(role: Role) -> None:
+async def test_everybody_passes_blocks_on(role: NodeRole) -> None:
     """The peer is connected to the node in question alone, and asks it for nothing."""
     validator = make(KEYS[0], None)
     async with running(validator):
@@ -219,11 +221,11 @@ async def test_everybody_passes_blocks_on(role: Role) -> None:
 
 
 @pytest.mark.parametrize("role", COLUMNS)
-async def test_who_dials_nodes_that_discovery_finds(role: Role | None) -> None:
+async def test_who_dials_nodes_that_discovery_finds(role: NodeRole | None) -> None:
     """Both know the boot node alone. The other one is an observer, so it does not dial whom it discovers."""
-    boot = make(KEYS[2], Role.BOOT, bootnodes=())
+    boot = make(KEYS[2], NodeRole.BOOT, bootnodes=())
     async with running(boot):
-        other = make(NodeKey.generate(), Role.OBSERVER, bootnodes=(boot.network.local_enode,))
+        other = make(NodeKey.generate(), NodeRole.OBSERVER, bootnodes=(boot.network.local_enode,))
         node = make(KEYS[1], role, bootnodes=(boot.network.local_enode,))
         async with trio.open_nursery() as nursery:
             await nursery.start(other.run)
@@ -250,10 +252,10 @@ def peers_of(node: Node) -> set[bytes]:
 async def network_of(node: Node) -> AsyncIterator[tuple[Peer, Recorder]]:
     """A stranger's connection to `node` that asks for nothing, and what it hears."""
     visitor, heard = make(NodeKey.generate(), None), Recorder()
-    config = NetworkConfig(
+    config = P2pNetworkConfig(
         client_id="visitor", interface="127.0.0.1", port=0, discovery=False, static_nodes=(place_of(node),)
     )
-    network = Network(
+    network = P2pNetwork(
         config, visitor.key, status=visitor.local_status, chain=visitor.chain, pool=visitor.pool, handler=heard
     )
     async with trio.open_nursery() as nursery:
@@ -267,4 +269,4 @@ def test_the_conflict_stands_in_json() -> None:
     shown = re.search(r"```json\n(.*?)```", PAGE.read_text("utf-8"), re.S)
     assert shown is not None
     document = json.loads(shown.group(1))
-    assert document["conflicts"] == role_conflicts(Role.BOOT, False, NodeType.WRITER)
+    assert document["conflicts"] == role_conflicts(NodeRole.BOOT, False, NodeType.WRITER)

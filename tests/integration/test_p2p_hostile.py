@@ -9,14 +9,14 @@ import pytest
 import trio
 
 from lacnode.crypto.node_key import NodeKey
-from lacnode.p2p.network import HALF_OPEN
+from lacnode.p2p.p2p_network import MAX_HALF_OPEN_CONNECTIONS
 from lacnode.p2p.peer_set import SESSIONS_AT_ONCE
 from lacnode.p2p.rate_limits import RateLimits
-from lacnode.p2p.rlpx import Limits
+from lacnode.p2p.rlpx import ConnectionTimeouts
 from lacnode.p2p.wire.eth_messages import BlockBodies, BlockHeaders, GetBlockBodies, GetBlockHeaders
 from lacnode.p2p.wire.handshake import Initiator
 from lacnode.p2p.wire.p2p_messages import DISCONNECT, EMPTY_LIST, PING, DisconnectReason
-from tests.integration.p2p_nodes import DEADLINE, Client, Node, block, closed, connected, transaction, world
+from tests.support.p2p_nodes import DEADLINE, Client, Node, block, closed, connected, transaction, world
 
 
 async def still_serves(node: Node) -> None:
@@ -35,22 +35,22 @@ class TestStrangers:
         if seed % 2:
             garbage = rng.choice([b"\x04", b"\x01\x33", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01"]) + garbage
         async with world() as w:
-            node = await w.node(limits=Limits(handshake=0.5))
+            node = await w.node(limits=ConnectionTimeouts(handshake=0.5))
             stream = await node.visit()
             with contextlib.suppress(trio.BrokenResourceError):
                 await stream.send_all(garbage)
             await closed(stream)
-            node.network.limits = Limits()
+            node.network.limits = ConnectionTimeouts()
             await still_serves(node)
 
     async def test_silence_is_hung_up_on(self) -> None:
         async with world() as w:
-            node = await w.node(limits=Limits(handshake=0.3))
+            node = await w.node(limits=ConnectionTimeouts(handshake=0.3))
             await closed(await node.visit())
 
     async def test_a_byte_at_a_time_does_not_buy_time(self) -> None:
         async with world() as w:
-            node = await w.node(limits=Limits(handshake=0.5))
+            node = await w.node(limits=ConnectionTimeouts(handshake=0.5))
             stream = await node.visit()
             auth = Initiator(NodeKey.generate(), node.id, random_bytes=os.urandom).auth
 
@@ -65,7 +65,7 @@ class TestStrangers:
     async def test_a_crowd_of_silent_strangers_keeps_nobody_out(self) -> None:
         async with world() as w:
             node = await w.node()
-            crowd = [await node.visit() for _ in range(HALF_OPEN + 20)]
+            crowd = [await node.visit() for _ in range(MAX_HALF_OPEN_CONNECTIONS + 20)]
             with trio.fail_after(5):
                 await still_serves(node)
             await closed(crowd[0])
@@ -96,7 +96,7 @@ class TestStrangers:
 
     async def test_an_auth_for_somebody_else_is_hung_up_on(self) -> None:
         async with world() as w:
-            node = await w.node(limits=Limits(handshake=0.5))
+            node = await w.node(limits=ConnectionTimeouts(handshake=0.5))
             stream = await node.visit()
             await stream.send_all(
                 Initiator(NodeKey.generate(), NodeKey.generate().public_key, random_bytes=os.urandom).auth
@@ -138,7 +138,7 @@ class TestPeers:
             client = await self.peer(await w.node())
             codec = client.connection._codec
             header = codec._encryptor.update(b"\xff\xff\xff\xc2\x80\x80".ljust(16, b"\0"))
-            await client.connection._stream.send_all(header + codec._egress.of_header(header))
+            await client.connection._stream.send_all(header + codec._egress.update_with_header(header))
             assert await client.disconnect_reason() is DisconnectReason.BREACH_OF_PROTOCOL
 
     async def test_a_small_message_that_unpacks_to_much_is_a_breach(self) -> None:
@@ -149,7 +149,9 @@ class TestPeers:
             size = 1 + len(bomb)
             header = codec._encryptor.update(size.to_bytes(3) + b"\xc2\x80\x80".ljust(13, b"\0"))
             content = codec._encryptor.update(b"\x10" + bomb + bytes(-size % 16))
-            packet = header + codec._egress.of_header(header) + content + codec._egress.of_content(content)
+            packet = (
+                header + codec._egress.update_with_header(header) + content + codec._egress.update_with_content(content)
+            )
             await client.connection._stream.send_all(packet)
             assert await client.disconnect_reason() is DisconnectReason.BREACH_OF_PROTOCOL
 
@@ -171,7 +173,7 @@ class TestPeers:
 
     async def test_a_peer_that_never_reads_is_left_after_a_while(self) -> None:
         async with world() as w:
-            node = await w.node(limits=Limits(sending=0.3))
+            node = await w.node(limits=ConnectionTimeouts(sending=0.3))
             await self.peer(node)
             # More than fits into the buffers of both sides' sockets, and no more than one message may have.
             large = block(9, bytes(32), [transaction(1, random.Random(1).randbytes(15 * 2**20))])

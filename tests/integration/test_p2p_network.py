@@ -10,16 +10,16 @@ import pytest
 import trio
 
 from lacnode.crypto.node_key import NodeKey
-from lacnode.devnet.ports import claimed_ports, node_ports
-from lacnode.p2p.names import resolved
-from lacnode.p2p.network import PortTaken
+from lacnode.devnet.devnet_ports import claimed_ports, node_ports
+from lacnode.p2p.connection_policies import ConnectionDecision, DenyListPolicy
+from lacnode.p2p.name_resolution import resolve_enode
+from lacnode.p2p.p2p_network import PortInUseError
 from lacnode.p2p.peer_set import PeerLimits
-from lacnode.p2p.policy import DenyNodes, Verdict
-from lacnode.p2p.rlpx import PeerDisconnected
+from lacnode.p2p.rlpx import PeerDisconnectedError
 from lacnode.p2p.wire.enode import Enode, parse_static_nodes
 from lacnode.p2p.wire.eth_messages import BlockHeaders, GetBlockHeaders
 from lacnode.p2p.wire.p2p_messages import DisconnectReason
-from tests.integration.p2p_nodes import DEADLINE, Client, Node, connected, world
+from tests.support.p2p_nodes import DEADLINE, Client, Node, connected, world
 
 
 def smaller_and_larger() -> tuple[NodeKey, NodeKey]:
@@ -38,7 +38,7 @@ async def refusal(client: Client) -> DisconnectReason | None:
     """Try to become a peer; what the node says instead."""
     try:
         await client.become_peer()
-    except PeerDisconnected as ended:
+    except PeerDisconnectedError as ended:
         return ended.theirs
     return await client.disconnect_reason()
 
@@ -193,18 +193,18 @@ class TestDialling:
             await node.recorder.wait("joined", 2)
 
 
-class Wall(DenyNodes):
+class Wall(DenyListPolicy):
     """Tells that somebody was not let in."""
 
     def __init__(self) -> None:
         super().__init__("not on the list")
         self.knocked = trio.Event()
 
-    def may_accept(self, enode: Enode) -> Verdict:
-        verdict = super().may_accept(enode)
-        if not verdict.allowed:
+    def may_accept(self, enode: Enode) -> ConnectionDecision:
+        decision = super().may_accept(enode)
+        if not decision.allowed:
             self.knocked.set()
-        return verdict
+        return decision
 
 
 class TestPermission:
@@ -224,14 +224,14 @@ class TestPermission:
     async def test_a_denied_node_is_turned_away_before_status(self) -> None:
         async with world() as w:
             key = NodeKey.generate()
-            node = await w.node(policy=DenyNodes("not on the list", [key.public_key]))
+            node = await w.node(policy=DenyListPolicy("not on the list", [key.public_key]))
             client = await Client.connect(node, key=key)
             assert await client.disconnect_reason() is DisconnectReason.UNKNOWN
             assert node.recorder.events == []
 
     async def test_a_partition_ends_sessions_and_healing_brings_them_back(self) -> None:
         async with world() as w:
-            wall = DenyNodes("partition")
+            wall = DenyListPolicy("partition")
             one, other = await w.node(policy=wall), await w.node()
             await connected(one, other)
             wall.denied = frozenset({other.id})
@@ -309,10 +309,10 @@ class TestDiscovery:
 
         def look_up(enode: Enode) -> Enode:
             assert not enode.is_named or ended.wait(DEADLINE)
-            return resolved(enode)
+            return resolve_enode(enode)
 
-        monkeypatch.setattr("lacnode.p2p.network.resolved", look_up)
-        monkeypatch.setattr("lacnode.p2p.network.NAME_SECONDS", 0.1)
+        monkeypatch.setattr("lacnode.p2p.p2p_network.resolve_enode", look_up)
+        monkeypatch.setattr("lacnode.p2p.p2p_network.NAME_LOOKUP_TIMEOUT_SECONDS", 0.1)
         async with world() as w:
             boot = await w.node(discovery=True)
             slow = Enode(NodeKey.generate().public_key, "localhost", 1, 1)
@@ -325,7 +325,7 @@ class TestDiscovery:
             boot = await w.node(discovery=True)
             denied = await w.node(discovery=True, bootnodes=(boot.enode,))
             node = await w.node(
-                discovery=True, bootnodes=(boot.enode,), policy=DenyNodes("not on the list", [denied.id])
+                discovery=True, bootnodes=(boot.enode,), policy=DenyListPolicy("not on the list", [denied.id])
             )
             await node.peers_are(boot)
             await denied.peers_are(boot)
@@ -341,7 +341,7 @@ class TestPorts:
             with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as udp:
                 await udp.bind(("127.0.0.1", 0))
                 port = udp.getsockname()[1] if discovery else node.enode.tcp
-                with pytest.raises(PortTaken) as caught:
+                with pytest.raises(PortInUseError) as caught:
                     await w.prepared(port=port, discovery=discovery).network.run()
             text = f"Port(s) '[{port}]' already in use. Check for other processes using the port(s)."
             assert str(caught.value) == text

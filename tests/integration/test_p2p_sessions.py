@@ -7,8 +7,8 @@ import trio
 
 from lacnode.chainspec.forks import ForkId
 from lacnode.crypto.node_key import NodeKey
-from lacnode.p2p.peer import RequestFailed
-from lacnode.p2p.rlpx import ConnectionFailed, Limits, PeerDisconnected
+from lacnode.p2p.peer import RequestFailedError
+from lacnode.p2p.rlpx import ConnectionFailedError, ConnectionTimeouts, PeerDisconnectedError
 from lacnode.p2p.wire.capabilities import Capability
 from lacnode.p2p.wire.eth_messages import (
     BlockBodies,
@@ -24,7 +24,7 @@ from lacnode.p2p.wire.eth_messages import (
     Transactions,
 )
 from lacnode.p2p.wire.p2p_messages import EMPTY_LIST, PING, PONG, DisconnectReason
-from tests.integration.p2p_nodes import (
+from tests.support.p2p_nodes import (
     NETWORK_ID,
     Client,
     MemoryChain,
@@ -110,9 +110,9 @@ class TestIntroduction:
 
     async def test_a_peer_that_says_nothing_after_hello_is_not_waited_for(self) -> None:
         async with world() as w:
-            node = await w.node(limits=Limits(handshake=2.0))
+            node = await w.node(limits=ConnectionTimeouts(handshake=2.0))
             client = await Client.connect(node)
-            with pytest.raises(PeerDisconnected, match=r"hung up|lost"):
+            with pytest.raises(PeerDisconnectedError, match=r"hung up|lost"):
                 await client.disconnect_reason()
 
 
@@ -188,13 +188,13 @@ class TestQuestions:
             async with trio.open_nursery() as nursery:
 
                 async def ask() -> None:
-                    with pytest.raises(RequestFailed, match="left"):
+                    with pytest.raises(RequestFailedError, match="left"):
                         await peer.headers(1, 1)
 
                 nursery.start_soon(ask)
                 await client.message()
                 await client.connection.close(DisconnectReason.CLIENT_QUITTING)
-            with pytest.raises(RequestFailed, match="left"):
+            with pytest.raises(RequestFailedError, match="left"):
                 await peer.headers(1, 1)
 
     async def test_answers_that_nobody_asked_for_end_the_session_after_some(self) -> None:
@@ -310,7 +310,7 @@ class TestStaying:
 
     async def test_a_silent_peer_is_pinged_and_then_left(self) -> None:
         async with world() as w:
-            client = await Client.connect(await w.node(limits=Limits(silence=1.0)))
+            client = await Client.connect(await w.node(limits=ConnectionTimeouts(silence=1.0)))
             await client.become_peer()
             assert (await client.frame()).message_id == PING
             await client.connection.send(PONG, EMPTY_LIST)
@@ -319,7 +319,10 @@ class TestStaying:
 
     async def test_idle_nodes_stay_connected(self) -> None:
         async with world() as w:
-            one, other = await w.node(limits=Limits(silence=1.0)), await w.node(limits=Limits(silence=1.0))
+            one, other = (
+                await w.node(limits=ConnectionTimeouts(silence=1.0)),
+                await w.node(limits=ConnectionTimeouts(silence=1.0)),
+            )
             await connected(one, other)
             await trio.sleep(3)
             assert len(one.recorder.events) == len(other.recorder.events) == 1
@@ -378,7 +381,7 @@ class TestBreaches:
     async def test_a_second_status_is_a_breach(self) -> None:
         async with world() as w:
             client = await self.peer(await w.node())
-            with pytest.raises(PeerDisconnected, match="breach"):
+            with pytest.raises(PeerDisconnectedError, match="breach"):
                 await client.become_peer()
 
     async def test_a_flood_of_requests_is_a_breach(self) -> None:
@@ -390,7 +393,7 @@ class TestBreaches:
                 for id_ in range(100_000):
                     await client.send(GetBlockHeaders(id_, 0, 512))
 
-            with pytest.raises(ConnectionFailed):
+            with pytest.raises(ConnectionFailedError):
                 await flood()
             assert "requests at once" in (await node.recorder.wait("left")).content
 

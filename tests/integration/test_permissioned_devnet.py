@@ -12,7 +12,7 @@ import pytest
 from eth_account import Account
 
 from lacnode.crypto.node_key import NodeKey
-from tests.integration.devnet import Devnet, ask, height, running_devnet, until
+from tests.support.devnet import Devnet, ask, height, running_devnet, until
 
 SHAPE = ("--permissioned", "--validators", "4", "--boots", "1", "--writers", "2", "--observers", "1")
 SLOWLY = ("--block-period", "2")

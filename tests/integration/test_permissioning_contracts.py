@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from eth_abi.abi import decode
 
-from lacnode.chain.contracts import ChainContracts
+from lacnode.chain.chain_contracts import ChainContracts
 from lacnode.crypto.secp256k1 import address_of
 from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.abi import (
@@ -17,20 +17,20 @@ from lacnode.permissioning.abi import (
     PERMITTED,
     REFUSED,
     RULES_NAME,
-    connection_call,
-    node_call,
+    encode_connection_call,
+    encode_node_call,
+    encode_transaction_call,
     split_enode,
-    transaction_call,
 )
 from lacnode.permissioning.artifacts import NAMES, artifact
-from lacnode.permissioning.explanation import Explainer
 from lacnode.permissioning.node_contract import NodeContract
-from lacnode.permissioning.node_permissions import Moment, NodePermissions
-from lacnode.permissioning.sending import IntendedSending
+from lacnode.permissioning.node_permissions import NodePermissions, PermissioningContext
+from lacnode.permissioning.refusal_explanation import RefusalExplainer
 from lacnode.permissioning.topology import CONNECTIONS, GROUPS, NodeType
+from lacnode.permissioning.transaction_call import UnsignedTransaction
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
-from tests.integration.contract_network import (
+from tests.support.contract_network import (
     ACCOUNT_INGRESS,
     ACCOUNT_RULES,
     ADMIN,
@@ -41,7 +41,7 @@ from tests.integration.contract_network import (
     Contracts,
     enode,
 )
-from tests.integration.evm_network import RICH, hash_of, signed
+from tests.support.evm_network import RICH, hash_of, signed
 
 SOURCES = Path(__file__).resolve().parents[2] / "lacnode" / "permissioning" / "contracts"
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "cadena" / "contracts"
@@ -66,14 +66,14 @@ def entry(word: str, type_: NodeType = NodeType.WRITER) -> tuple[object, ...]:
 
 def connected(contracts: Contracts, source: Enode, destination: Enode) -> bool:
     """Interface 1 through the ingress."""
-    output = contracts.network.call(to=NODE_INGRESS, data=connection_call(source, destination), gas=GAS).output
+    output = contracts.network.call(to=NODE_INGRESS, data=encode_connection_call(source, destination), gas=GAS).output
     assert output in (PERMITTED, REFUSED)
     return output == PERMITTED
 
 
 def permitted(contracts: Contracts, node: Enode) -> bool:
     """Interface 2 through the ingress."""
-    output = contracts.network.call(to=NODE_INGRESS, data=node_call(node), gas=GAS).output
+    output = contracts.network.call(to=NODE_INGRESS, data=encode_node_call(node), gas=GAS).output
     assert output in (bytes(32), bytes(31) + b"\1")
     return output != bytes(32)
 
@@ -82,7 +82,7 @@ def allowed(
     contracts: Contracts, sender: bytes, to: bytes | None = b"\x42" * 20, gas: int = 21_000
 ) -> tuple[bool, str]:
     """Through the ingress, and the rule that the rules contract names."""
-    data = transaction_call(IntendedSending(to=to, gas_limit=gas, data=b"payload"), sender)
+    data = encode_transaction_call(UnsignedTransaction(to=to, gas_limit=gas, data=b"payload"), sender)
     output = contracts.network.call(to=ACCOUNT_INGRESS, data=data, gas=GAS).output
     assert output in (bytes(32), bytes(31) + b"\1")
     decided, rule = contracts.ask(
@@ -164,7 +164,7 @@ class TestNodeRules:
         listed = Enode(enode("moved").id, host, 30303, None)
         contracts.send(NODE_RULES, f"addEnode({ENTRY})", *split(listed), *entry("moved")[4:])
         network = contracts.network
-        explainer = Explainer(ChainContracts(network.spec, network.engine, hash_of), NODE_INGRESS)
+        explainer = RefusalExplainer(ChainContracts(network.spec, network.engine, hash_of), NODE_INGRESS)
         assert explainer.moved(enode("moved"), network.header) == place
         assert explainer.moved(listed, network.header) is None
 
@@ -201,8 +201,8 @@ class TestNodeRules:
             network = contracts.network
             reader = ChainContracts(network.spec, network.engine, hash_of)
             rules = NodePermissions(one.id, contract=NodeContract(reader, NODE_INGRESS))
-            moment = Moment(network.header, validators, is_current=True, is_isolated=False)
-            return rules.decide(other, one, moment, 5).rule
+            context = PermissioningContext(network.header, validators, is_current=True, is_isolated=False)
+            return rules.decide(other, one, context, 5).rule
 
         assert decided() == "validators-of-the-state"
         contracts.send(NODE_RULES, "denyNode(bytes32,bytes32)", *split(other)[:2])
@@ -463,7 +463,7 @@ class TestTheWayBack:
 
     def may_call(self, contracts: Contracts, sender: bytes, target: bytes | None) -> bool:
         """What nodes are told, with a high gas limit."""
-        data = transaction_call(IntendedSending(to=target, gas_limit=GAS), sender)
+        data = encode_transaction_call(UnsignedTransaction(to=target, gas_limit=GAS), sender)
         return contracts.network.call(to=ACCOUNT_INGRESS, data=data, gas=GAS).output == bytes(31) + b"\1"
 
     def test_who_is_no_admin_gains_nothing_by_it(self) -> None:
@@ -527,7 +527,7 @@ class TestIngress:
             assert contracts.send(ingress, "removeContract(bytes32)", RULES_NAME)
         assert not connected(contracts, enode("boot"), enode("boot"))
         assert not permitted(contracts, enode("boot"))
-        data = transaction_call(IntendedSending(), OUTSIDER.address)
+        data = encode_transaction_call(UnsignedTransaction(), OUTSIDER.address)
         assert contracts.network.call(to=ACCOUNT_INGRESS, data=data, gas=GAS).output == bytes(31) + b"\1"
 
     def test_only_the_rules_announce_a_change_of_rules(self) -> None:

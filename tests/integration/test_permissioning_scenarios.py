@@ -7,9 +7,9 @@ from eth_account import Account
 
 from lacnode.devnet.permissioned_genesis import NODE_INGRESS
 from lacnode.permissioning.abi import RULES_NAME
-from lacnode.rpc.client import call
-from tests.integration.contract_network import call_data
-from tests.integration.devnet import Devnet, ask, height, running_devnet, until
+from lacnode.rpc.json_rpc_client import call
+from tests.support.contract_network import call_data
+from tests.support.devnet import Devnet, ask, height, running_devnet, until
 
 FAST = ("--block-period", "0.5")
 CHAIN_ID = 648_555

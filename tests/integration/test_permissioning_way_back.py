@@ -6,19 +6,19 @@ from typing import Any
 
 import pytest
 
-from lacnode.chain.changed_contracts import ChangedContracts
-from lacnode.chain.contracts import ChainContracts
+from lacnode.chain.chain_contracts import ChainContracts
+from lacnode.chain.simulated_contracts import SimulatedContracts
 from lacnode.chainspec.genesis import GenesisError, parse_genesis
-from lacnode.chainspec.permissioning import NO_EXCEPTIONS, PermissioningSchedule
+from lacnode.chainspec.permissioning_schedule import NO_EXCEPTIONS, PermissioningSchedule
 from lacnode.crypto.node_key import NodeKey
 from lacnode.evm.budget import UNLIMITED, BudgetExceededError
-from lacnode.evm.rejection import TransactionRejected
+from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.permissioning.account_contract import AccountContract
 from lacnode.permissioning.account_permissions import AccountPermissions
-from lacnode.permissioning.lockout import RuleHolders
-from lacnode.permissioning.sending import IntendedSending
-from tests.integration.contract_network import ACCOUNT_RULES, ADMIN, GAS, OUTSIDER, Contracts, call_data
-from tests.integration.evm_network import RICH, hash_of
+from lacnode.permissioning.lockout import PermissionContracts
+from lacnode.permissioning.transaction_call import UnsignedTransaction
+from tests.support.contract_network import ACCOUNT_RULES, ADMIN, GAS, OUTSIDER, Contracts, call_data
+from tests.support.evm_network import RICH, hash_of
 
 
 def push(data: bytes) -> bytes:
@@ -57,20 +57,20 @@ class Foreign:
     def decision(self, sender: NodeKey, to: bytes | None, gas: int = GAS) -> tuple[bool, str]:
         header = self.contracts.network.header
         decision = AccountPermissions(contract=self.contract).may_be_in_block(
-            IntendedSending(to=to, gas_limit=gas), sender.address, header
+            UnsignedTransaction(to=to, gas_limit=gas), sender.address, header
         )
         return decision.allowed, decision.rule
 
     def outlook(self, contract: bytes, signature: str, *values: Any, by: NodeKey = RICH) -> tuple[bool, list[NodeKey]]:
         """Whether a change succeeds, and who of RICH and OUTSIDER could change the rules after it."""
         network = self.contracts.network
-        sending = IntendedSending(to=contract, gas_limit=GAS, data=call_data(signature, *values))
-        changed = ChangedContracts(
+        sending = UnsignedTransaction(to=contract, gas_limit=GAS, data=call_data(signature, *values))
+        changed = SimulatedContracts(
             network.spec, network.engine, hash_of, network.header, sending, by.address, UNLIMITED
         )
         after = AccountContract(changed.reader, self.ingress, self.schedule)
-        holders = RuleHolders(changed.reader, after, changed.header)
-        can_change = holders.who_can_change([RICH.address, OUTSIDER.address])
+        holders = PermissionContracts(changed.reader, after, changed.header)
+        can_change = holders.find_accounts_able_to_change([RICH.address, OUTSIDER.address])
         return changed.succeeded, [key for key in (RICH, OUTSIDER) if key.address in can_change]
 
 
@@ -98,7 +98,7 @@ class TestAdminExemption:
         ingress = foreign.contracts.create(foreign_ingress(admin=broken))
         network = foreign.contracts.network
         contract = AccountContract(ChainContracts(network.spec, network.engine, hash_of), ingress, foreign.schedule)
-        decision = contract.decide(IntendedSending(to=broken, gas_limit=GAS), OUTSIDER.address, network.header, 1)
+        decision = contract.decide(UnsignedTransaction(to=broken, gas_limit=GAS), OUTSIDER.address, network.header, 1)
         assert not decision.allowed
 
 
@@ -172,21 +172,21 @@ class TestOutlook:
         endless = foreign.contracts.create(bytes.fromhex("5b600056"))
         network = foreign.contracts.network
         budget = UNLIMITED.with_deadline(time.monotonic() + 0.2)
-        sending = IntendedSending(to=endless, gas_limit=100_000_000)
+        sending = UnsignedTransaction(to=endless, gas_limit=100_000_000)
         with pytest.raises(BudgetExceededError):
-            ChangedContracts(network.spec, network.engine, hash_of, network.header, sending, RICH.address, budget)
+            SimulatedContracts(network.spec, network.engine, hash_of, network.header, sending, RICH.address, budget)
 
     def test_of_a_transaction_that_cannot_be_in_a_block_says_so(self) -> None:
         foreign = Foreign()
         network = foreign.contracts.network
-        sending = IntendedSending(to=ADMIN, gas_limit=10**12)
-        with pytest.raises(TransactionRejected):
-            ChangedContracts(network.spec, network.engine, hash_of, network.header, sending, RICH.address, UNLIMITED)
+        sending = UnsignedTransaction(to=ADMIN, gas_limit=10**12)
+        with pytest.raises(TransactionRejectedError):
+            SimulatedContracts(network.spec, network.engine, hash_of, network.header, sending, RICH.address, UNLIMITED)
 
 
 def test_judging_a_block_waits_for_an_answer_as_long_as_its_gas_lasts() -> None:
     foreign = Foreign(PermissioningSchedule(admin_exemption_block=0))
     decision = foreign.contract.decide(
-        IntendedSending(to=ADMIN, gas_limit=GAS), RICH.address, foreign.contracts.network.header, math.inf
+        UnsignedTransaction(to=ADMIN, gas_limit=GAS), RICH.address, foreign.contracts.network.header, math.inf
     )
     assert decision.allowed

@@ -17,25 +17,25 @@ import trio
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from lacnode.devnet.ports import claimed_ports, node_ports
-from lacnode.http.conversation import HttpConversation
-from lacnode.http.listening import Door, bind, port_of
-from lacnode.http.messages import Request, Response
-from lacnode.node.config import PrivacySettings
-from lacnode.node.manager_opening import open_manager
-from lacnode.node.opened_manager import ManagerFailed
-from lacnode.privacy.keys import KeyPair, KeyRing, to_text
+from lacnode.devnet.devnet_ports import claimed_ports, node_ports
+from lacnode.http.connection_server import ConnectionServer, bind, bound_port
+from lacnode.http.http_connection import HttpConnection
+from lacnode.http.http_messages import Request, Response
+from lacnode.node.configuration import PrivacySettings
+from lacnode.node.manager_start import open_manager
+from lacnode.node.opened_manager import ManagerStartError
+from lacnode.privacy.keys import KeyPair, KeyRing, to_base64
 from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.service.client_routes import ClientRoutes
 from lacnode.privacy.service.enclave_files import EnclaveTlsFiles
 from lacnode.privacy.service.enclave_tls import EnclaveTls
 from lacnode.privacy.service.http_manager import HttpTransactionManager
-from lacnode.privacy.service.service import ManagerService, ServiceSettings
-from lacnode.privacy.transaction_manager import ManagerUnreachable
-from tests.certificates import certificate, fingerprint, keystore
-from tests.integration.devnet import ask, until
-from tests.integration.managers import OwnManager
-from tests.logs import logs_of_this_thread
+from lacnode.privacy.service.manager_service import ManagerService, ServiceSettings
+from lacnode.privacy.transaction_manager import EnclaveUnreachableError
+from tests.support.certificates import certificate, fingerprint, keystore
+from tests.support.devnet import ask, until
+from tests.support.logs import logs_of_this_thread
+from tests.support.managers import OwnManager
 
 ROOT = Path(__file__).resolve().parents[2]
 A, B = KeyPair.of(b"\1" * 32), KeyPair.of(b"\2" * 32)
@@ -57,9 +57,9 @@ class Enclave:
 class _Counting(ClientRoutes):
     heads: list[str]
 
-    def early(self, head: Request) -> Response | None:
+    def answer_head(self, head: Request) -> Response | None:
         self.heads.append(head.target)
-        return super().early(head)
+        return super().answer_head(head)
 
 
 @asynccontextmanager
@@ -72,18 +72,18 @@ async def enclave(path: Path, shown: str = "enclave") -> AsyncIterator[Enclave]:
     service = ManagerService(KeyRing([A, B]), PayloadStore(), ServiceSettings(client_port=None))
     routes = _Counting(service.manager, "test", trio.CapacityLimiter(1))
     listeners = await bind("127.0.0.1", 0)
-    found = Enclave(port_of(listeners))
+    found = Enclave(bound_port(listeners))
     routes.heads = found.heads
 
-    async def converse(stream: trio.SocketStream) -> None:
+    async def handle_connection(stream: trio.SocketStream) -> None:
         secured = trio.SSLStream(stream, context, server_side=True, https_compatible=True)
         await secured.do_handshake()
-        await HttpConversation(secured, routes, 1_000_000).run()
+        await HttpConnection(secured, routes, 1_000_000).run()
 
     try:
         with trio.fail_after(DEADLINE):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(Door("enclave", 10, converse).serve, listeners)
+                nursery.start_soon(ConnectionServer("enclave", 10, handle_connection).serve, listeners)
                 yield found
                 nursery.cancel_scope.cancel()
     finally:
@@ -137,7 +137,7 @@ async def test_another_than_the_known_manager_is_sent_nothing(files: Path) -> No
             "",
         ):
             known(files, line)
-            with pytest.raises(ManagerUnreachable) as refused:
+            with pytest.raises(EnclaveUnreachableError) as refused:
                 await asked(files, manager.url())
             assert f"the certificate of 127.0.0.1:{manager.port} is not the one in {files / 'known'}" in str(
                 refused.value
@@ -150,7 +150,7 @@ async def test_the_known_manager_out_of_its_time_is_sent_nothing(files: Path) ->
     certificate(files, "old", days=-1)
     async with enclave(files, "old") as manager:
         known(files, f"127.0.0.1:{manager.port} {fingerprint(files, 'old')}")
-        with pytest.raises(ManagerUnreachable, match=r"127\.0\.0\.1:\d+ is out of its time: \d{4}-"):
+        with pytest.raises(EnclaveUnreachableError, match=r"127\.0\.0\.1:\d+ is out of its time: \d{4}-"):
             await asked(files, manager.url())
         assert manager.heads == []
 
@@ -185,7 +185,7 @@ def test_a_node_that_the_manager_does_not_know_is_told_why_and_logs_it_once(file
         known(files, f"{url.removeprefix('https://')} {fingerprint(files, 'enclave')}")
         with HttpTransactionManager(url, tls=EnclaveTls(tls_files(files), url)) as manager:
             for _ in range(3):
-                with pytest.raises(ManagerUnreachable, match="ALERT_UNKNOWN_CA"):
+                with pytest.raises(EnclaveUnreachableError, match="ALERT_UNKNOWN_CA"):
                     manager.receive(bytes(32))
     said = [entry["event"] for entry in logs if entry["log_level"] == "warning"]
     assert len(said) == 1
@@ -238,7 +238,7 @@ def test_files_that_cannot_be_used_are_named_and_the_node_does_not_start(
     known(files, f"127.0.0.1:8888 {fingerprint(files, 'enclave')}")
     spoil(files)
     settings = PrivacySettings(A.public, "https://127.0.0.1:8888", tls_files(files))
-    with pytest.raises(ManagerFailed) as refused:
+    with pytest.raises(ManagerStartError) as refused:
         open_manager(settings)
     assert str(refused.value).startswith("--privacy-tls-enabled: " + text.format(files))
     assert "battery" not in str(refused.value)
@@ -260,7 +260,7 @@ def test_our_own_manager_lets_in_whom_its_list_names(files: Path, listed: str) -
             if listed == "node":
                 assert client.receive(client.send(b"over tls", manager.key, [])).payload == b"over tls"
             else:
-                with pytest.raises(ManagerUnreachable):
+                with pytest.raises(EnclaveUnreachableError):
                     client.send(b"over tls", manager.key, [])
     finally:
         assert manager.stop() == 0
@@ -269,9 +269,9 @@ def test_our_own_manager_lets_in_whom_its_list_names(files: Path, listed: str) -
 async def test_a_node_process_uses_it_by_its_options(files: Path) -> None:
     async with enclave(files) as manager:
         known(files, f"127.0.0.1:{manager.port} {fingerprint(files, 'enclave')}")
-        (files / "key.pub").write_text(to_text(A.public))
+        (files / "key.pub").write_text(to_base64(A.public))
         groups = await trio.to_thread.run_sync(_group_by_node, files, manager.url())
-        assert groups == [sorted([to_text(A.public), to_text(B.public)])]
+        assert groups == [sorted([to_base64(A.public), to_base64(B.public)])]
         assert "/createPrivacyGroup" in manager.heads
     held = b"".join(file.read_bytes() for file in (files / "data").rglob("*") if file.is_file())
     assert PASSWORD.encode() not in held + (files / "log").read_bytes()
@@ -295,7 +295,7 @@ def _group_by_node(path: Path, url: str) -> list[list[str]]:
                 rpc = f"http://127.0.0.1:{ports.rpc}"
                 until(lambda: node.poll() is not None or _is_up(rpc), "the node's port")
                 assert node.poll() is None, (path / "log").read_text()
-                members = [to_text(A.public), to_text(B.public)]
+                members = [to_base64(A.public), to_base64(B.public)]
                 ask(rpc, "priv_createPrivacyGroup", {"addresses": members})
                 return [sorted(group["members"]) for group in ask(rpc, "priv_findPrivacyGroup", members)]
             finally:

@@ -13,15 +13,15 @@ import trio
 
 from lacnode.privacy.group_ids import group_id
 from lacnode.privacy.keys import KeyPair, KeyRing
-from lacnode.privacy.manager.cbor import encode_map
-from lacnode.privacy.manager.network_view import NetworkView, encode_view, is_url
-from lacnode.privacy.manager.payload import encode_payload, encrypt
+from lacnode.privacy.manager.cbor_records import encode_map
+from lacnode.privacy.manager.encrypted_payload import encode_payload, encrypt
+from lacnode.privacy.manager.orion_party_info import PartyInfo, encode_orion_party_info, is_url
 from lacnode.privacy.manager.payload_store import PayloadStore
-from lacnode.privacy.manager.peers import MAX_URLS_PER_SOURCE
-from lacnode.privacy.service.service import ManagerService, ServiceSettings
-from lacnode.privacy.state.private_transaction import to_payload
-from lacnode.privacy.transaction_manager import ManagerError
-from tests.private_nodes import private
+from lacnode.privacy.manager.peer_directory import MAX_URLS_PER_SOURCE
+from lacnode.privacy.service.manager_service import ManagerService, ServiceSettings
+from lacnode.privacy.state.private_transaction import encode_payload_text
+from lacnode.privacy.transaction_manager import EnclaveError
+from tests.support.private_nodes import private
 
 PATIENCE = 60.0
 DECIMAL_FRACTION = b"\xa1\x61a\xc4\x82\x00\xc2\x5a" + (200_000).to_bytes(4) + b"\xff" * 200_000
@@ -52,8 +52,8 @@ class Stranger:
 
     def announces(self, *keys: bytes, urls: Sequence[str] = ()) -> None:
         """Party info of its own: it has these keys."""
-        view = NetworkView(self.url, (self.url, *urls), dict.fromkeys(keys, self.url))
-        self.answers["/partyinfo"] = response(encode_view(view))
+        view = PartyInfo(self.url, (self.url, *urls), dict.fromkeys(keys, self.url))
+        self.answers["/partyinfo"] = response(encode_orion_party_info(view))
 
     async def serve(self, stream: trio.SocketStream) -> None:
         async with stream:
@@ -151,7 +151,7 @@ async def delivers(sender: ManagerService, receiver: ManagerService, payload: by
 
 async def refusal(service: ManagerService, *recipients: KeyPair) -> str:
     keys = [recipient.public for recipient in recipients]
-    with pytest.raises(ManagerError) as error, trio.fail_after(PATIENCE):
+    with pytest.raises(EnclaveError) as error, trio.fail_after(PATIENCE):
         await trio.to_thread.run_sync(service.manager.send, SECRET, None, keys, abandon_on_cancel=True)
     return error.value.code
 
@@ -233,7 +233,9 @@ class TestWhatTheyAnnounce:
         """As an address, and as that of a key, which outlives a restart."""
         bad = f"http://{host}:1"
         async with stranger() as evil, manager(B) as b:
-            evil.answers["/partyinfo"] = response(encode_view(NetworkView(evil.url, (bad,), {EVIL.public: bad})))
+            evil.answers["/partyinfo"] = response(
+                encode_orion_party_info(PartyInfo(evil.url, (bad,), {EVIL.public: bad}))
+            )
             async with manager(A, evil.url, url_of(b), known={EVIL.public: bad, ABSENT.public: bad}) as a:
                 await until(lambda: evil.asked.count("/partyinfo") >= 2, "it is asked again")
                 expected = "NodePropagatingToAllPeers" if is_url(bad) else "NodeMissingPeerUrl"
@@ -254,19 +256,19 @@ class TestWhatTheyAnnounce:
             key = await trio.to_thread.run_sync(self.sent_and_lost, a)
             places = [evil.url] * 80 + [f"http://127.0.1.{number}:{evil.port}" for number in range(1, 13)]
             tarpits = {KeyPair.of(bytes([7, number]) * 16).public: place for number, place in enumerate(places)}
-            b._peers.learn(NetworkView(evil.url, (), tarpits))
-            b._peers.learn(NetworkView(None, (), {A.public: url_of(a)}))
+            b._peers.learn(PartyInfo(evil.url, (), tarpits))
+            b._peers.learn(PartyInfo(None, (), {A.public: url_of(a)}))
             await trio.to_thread.run_sync(self.missed, b, key)
             await until(lambda: b.manager.has(key, B.public), "the payload is back")
 
     def sent_and_lost(self, a: ManagerService) -> bytes:
         """B's manager, which A does not know yet, never got it."""
-        with pytest.raises(ManagerError):
+        with pytest.raises(EnclaveError):
             a.manager.send(SECRET, None, [B.public])
         return a._store.payloads_of(A.public, 0, 1)[0].payload.key
 
     def missed(self, b: ManagerService, key: bytes) -> None:
-        with pytest.raises(ManagerError, match="EnclavePayloadNotFound"):
+        with pytest.raises(EnclaveError, match="EnclavePayloadNotFound"):
             b.manager.receive(key)
 
     async def test_a_key_before_its_owner_comes(self) -> None:
@@ -286,7 +288,7 @@ class TestWhatTheyAnnounce:
             unknown = response(b"", status="404 Not Found")
             evil.answers |= {"/lacnode/prove": unknown, "/lacnode/push": unknown, "/push": response(b"a digest")}
             async with manager(A) as a:
-                a._peers.learn(NetworkView(evil.url, (evil.url,), {B.public: evil.url}))
+                a._peers.learn(PartyInfo(evil.url, (evil.url,), {B.public: evil.url}))
                 assert await refusal(a, B) == "NodeMissingPeerUrl"
                 assert "/lacnode/prove" in evil.asked
                 assert not {"/push", "/lacnode/push"} & set(evil.asked)
@@ -312,7 +314,7 @@ class TestWhatTheySend:
 
     async def test_a_payload_for_a_group_of_recipients_that_they_are_not_in(self) -> None:
         """The stranger's own key and signature, and the id of {A, B}, which anyone computes."""
-        sent = to_payload(private(private_from=EVIL.public, private_for=(B.public,)))
+        sent = encode_payload_text(private(private_from=EVIL.public, private_for=(B.public,)))
         sealed = encrypt(sent, EVIL, [B.public], group_id((A.public, B.public))).only([0])
         async with manager(B) as b, httpx.AsyncClient(base_url=url_of(b), headers=CBOR) as client:
             answer = await client.post("/push", content=encode_payload(sealed))
@@ -328,7 +330,7 @@ class TestWhatTheySend:
             assert answer.status_code >= 400
 
     async def test_connections_of_strangers_leave_the_clients_their_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("lacnode.privacy.service.service.MAX_CONNECTIONS", 3)
+        monkeypatch.setattr("lacnode.privacy.service.manager_service.MAX_CONNECTIONS", 3)
         async with manager(B) as b, trio.open_nursery() as nursery:
             assert b.node_port is not None
             streams = [await trio.open_tcp_stream("127.0.0.1", b.node_port) for _ in range(3)]

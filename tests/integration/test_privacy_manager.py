@@ -13,14 +13,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lacnode.privacy.keys import KeyPair, to_text
+from lacnode.privacy.keys import KeyPair, to_base64
+from lacnode.privacy.manager.encrypted_payload import encode_payload, encrypt
 from lacnode.privacy.manager.key_files import save_key_pair
-from lacnode.privacy.manager.network_view import NetworkView, decode_view, encode_view
-from lacnode.privacy.manager.payload import encode_payload, encrypt
+from lacnode.privacy.manager.orion_party_info import PartyInfo, decode_orion_party_info, encode_orion_party_info
 from lacnode.privacy.service.http_manager import HttpTransactionManager, error_code
-from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
-from tests.integration.devnet import until
-from tests.integration.managers import DEADLINE, OwnManager
+from lacnode.privacy.transaction_manager import EnclaveError, EnclaveUnreachableError
+from tests.support.devnet import until
+from tests.support.managers import DEADLINE, OwnManager
 
 SECRET = b"status of an authorised economic operator"
 CBOR = {"content-type": "application/cbor"}
@@ -58,16 +58,16 @@ class TestClientApi:
         assert a.is_up()
         digest = a.send(SECRET, key_a, [key_b])
         assert (b.receive(digest).payload, b.receive(digest, key_b).sender) == (SECRET, key_a)
-        with pytest.raises(ManagerError, match=r"^EnclavePayloadNotFound$"):
+        with pytest.raises(EnclaveError, match=r"^EnclavePayloadNotFound$"):
             c.receive(digest)
         group = a.create_group([key_a, key_b], key_a, "name", "text", b"seed")
         assert b.retrieve_group(group.id) == group
         assert group in b.find_groups([key_b, key_a])
         assert a.receive(b.send_to_group(SECRET, key_b, group.id)).group_id == group.id
         assert b.delete_group(group.id, key_b) == group.id
-        with pytest.raises(ManagerError, match=r"^PrivacyGroupNotFound$"):
+        with pytest.raises(EnclaveError, match=r"^PrivacyGroupNotFound$"):
             a.retrieve_group(group.id)
-        with pytest.raises(ManagerError, match=r"^NodeMissingPeerUrl$"):
+        with pytest.raises(EnclaveError, match=r"^NodeMissingPeerUrl$"):
             a.send(SECRET, key_a, [bytes(32)])
 
     def test_paths_types_and_error_bodies(self, trio_of_managers: list[OwnManager]) -> None:
@@ -82,7 +82,7 @@ class TestClientApi:
                 answer = http.post("/send", content=body, headers={"content-type": "application/json"})
                 assert answer.status_code == 500
                 assert answer.json()["error"] in ("ObjectJsonDeserialization", "InvalidPayload")
-            missing = http.post("/receive", json={"key": to_text(bytes(32))})
+            missing = http.post("/receive", json={"key": to_base64(bytes(32))})
             assert (missing.status_code, missing.json()) == (404, {"error": "EnclavePayloadNotFound"})
             assert http.post("/retrievePrivacyGroup", json={}).status_code == 400
             wrong = http.post("/send", json={"payload": "aGk=", "from": "c2hvcnQ=", "to": []})
@@ -91,13 +91,13 @@ class TestClientApi:
                 ("c2hvcnQ=", None, "EnclaveDecodePublicKey"),
                 ("not base64", None, "EnclaveDecodePublicKey"),
                 (None, "", "PrivacyGroupNotFound"),
-                (None, to_text(bytes(32)), "PrivacyGroupNotFound"),
+                (None, to_base64(bytes(32)), "PrivacyGroupNotFound"),
             ):
                 fields = {"payload": "aGk=", "to": [recipient] if recipient else None, "privacyGroupId": group}
                 wrong = http.post("/send", json=fields)
                 assert (wrong.status_code, wrong.json()) == (500, {"error": code})
             headers = {"content-type": "application/octet-stream"}
-            sent = http.post("/sendraw", content=SECRET, headers={**headers, "c11n-to": to_text(b.key)})
+            sent = http.post("/sendraw", content=SECRET, headers={**headers, "c11n-to": to_base64(b.key)})
             raw = httpx.post(f"{b.client_url}/receiveraw", headers={**headers, "c11n-key": sent.text})
             assert raw.content == SECRET
 
@@ -133,14 +133,18 @@ class TestNodeApi:
     def test_party_info_answers_the_view_from_before(self, trio_of_managers: list[OwnManager]) -> None:
         a = trio_of_managers[0]
         stranger = KeyPair.generate()
-        mine = NetworkView("http://127.0.0.1:1", (), {stranger.public: "http://127.0.0.1:1", a.key: "http://evil"})
-        before = decode_view(httpx.post(f"{a.node_url}/partyinfo", content=encode_view(mine), headers=CBOR).content)
+        mine = PartyInfo("http://127.0.0.1:1", (), {stranger.public: "http://127.0.0.1:1", a.key: "http://evil"})
+        before = decode_orion_party_info(
+            httpx.post(f"{a.node_url}/partyinfo", content=encode_orion_party_info(mine), headers=CBOR).content
+        )
         assert stranger.public not in before.keys
-        after = decode_view(httpx.post(f"{a.node_url}/partyinfo", content=encode_view(mine), headers=CBOR).content)
+        after = decode_orion_party_info(
+            httpx.post(f"{a.node_url}/partyinfo", content=encode_orion_party_info(mine), headers=CBOR).content
+        )
         assert (after.keys[stranger.public], after.keys[a.key]) == ("http://127.0.0.1:1", a.node_url)
         with (
             HttpTransactionManager(a.client_url) as client,
-            pytest.raises(ManagerError, match="NodePropagatingToAllPeers"),
+            pytest.raises(EnclaveError, match="NodePropagatingToAllPeers"),
         ):
             client.send(SECRET, None, [stranger.public])
 
@@ -165,13 +169,13 @@ def test_tessera_579_a_member_that_lost_its_store_has_everything_back(
             return all(client_b.receive(key).payload.startswith(SECRET) for key in received) and bool(
                 client_b.receive(sent)
             )
-        except (ManagerError, ManagerUnreachable):
+        except (EnclaveError, EnclaveUnreachableError):
             return False
 
     until(back, "payloads are back")
     assert client_b.receive(sent).payload == b"from the one that will lose it"
     assert client_b.retrieve_group(group.id) == group
-    with pytest.raises(ManagerError, match="EnclavePayloadNotFound"):
+    with pytest.raises(EnclaveError, match="EnclavePayloadNotFound"):
         client_b.receive(foreign)
     shutil.copytree(b.path, tmp_path / "b")
     held = b"".join(file.read_bytes() for file in (tmp_path / "b").iterdir())
@@ -195,7 +199,7 @@ def test_a_member_that_lost_its_store_has_a_payload_back_from_another_recipient_
         def back() -> bool:
             try:
                 return client_b.receive(key).payload == SECRET
-            except (ManagerError, ManagerUnreachable):
+            except (EnclaveError, EnclaveUnreachableError):
                 return False
 
         until(back, "the payload is back")
@@ -212,8 +216,8 @@ def test_audit_export_names_who_what_whom_and_no_contents(trio_of_managers: list
     words = [sys.executable, "-m", "lacnode", "privacy-manager", "audit", str(a.path / "orion.toml")]
     output = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     last = json.loads(output.splitlines()[-1])
-    assert (last["event"], last["digest"], last["sender"]) == ("sent", to_text(digest), to_text(a.key))
-    assert (last["recipients"], last["result"]) == ([to_text(b.key)], "ok")
+    assert (last["event"], last["digest"], last["sender"]) == ("sent", to_base64(digest), to_base64(a.key))
+    assert (last["recipients"], last["result"]) == ([to_base64(b.key)], "ok")
     assert SECRET.decode() not in output
 
 
@@ -300,5 +304,5 @@ def test_nobody_there_is_unreachable() -> None:
         taken.bind(("127.0.0.1", 0))
         with HttpTransactionManager(f"http://127.0.0.1:{taken.getsockname()[1]}") as client:
             assert not client.is_up()
-            with pytest.raises(ManagerUnreachable):
+            with pytest.raises(EnclaveUnreachableError):
                 client.receive(bytes(32))

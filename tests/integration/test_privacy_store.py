@@ -16,18 +16,18 @@ import pytest
 import sqlalchemy as sql
 
 from lacnode.privacy.keys import KeyPair, KeyRing
-from lacnode.privacy.manager.audit import AuditBroken, audit_entry, exported
-from lacnode.privacy.manager.database import MEMORY, WRITE_LOCK, StoreError
+from lacnode.privacy.manager.audit_log import AuditLogError, audit_entry, export_audit_log
+from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, decrypt_with, encrypt
 from lacnode.privacy.manager.group_record import GroupRecord
 from lacnode.privacy.manager.key_files import save_key_pair
-from lacnode.privacy.manager.local import LocalTransactionManager
-from lacnode.privacy.manager.payload import EncryptedPayload, encrypt, opened_with
-from lacnode.privacy.manager.payload_store import PayloadConflict, PayloadStore
-from lacnode.privacy.manager.peers import Peers
-from lacnode.privacy.service.config import load_config
-from lacnode.privacy.service.run import open_service
-from lacnode.privacy.transaction_manager import GroupType, ManagerUnreachable
-from tests.postgresql import ABSENT, PostgresqlServer, running_server
+from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
+from lacnode.privacy.manager.payload_store import PayloadConflictError, PayloadStore
+from lacnode.privacy.manager.peer_directory import PeerDirectory
+from lacnode.privacy.manager.sql_database import MEMORY, WRITE_LOCK, StoreError
+from lacnode.privacy.service.manager_config import load_config
+from lacnode.privacy.service.run_manager import open_service
+from lacnode.privacy.transaction_manager import EnclaveUnreachableError, GroupType
+from tests.support.postgresql import ABSENT, PostgresqlServer, running_server
 
 DEADLINE = 30.0
 SECRET = b"the plaintext of an agreement"
@@ -93,7 +93,7 @@ class TestContract:
         assert stored is not None
         assert (set(stored.parties), len(stored.payload.boxes)) == ({B.public, C.public}, 2)
         for reader in (B, C):
-            opened_at = opened_with(stored.payload.only([stored.parties[reader.public]]), reader)
+            opened_at = decrypt_with(stored.payload.only([stored.parties[reader.public]]), reader)
             assert opened_at == (0, (1).to_bytes(4))
         assert store.payload(bytes(32)) is None
         assert not store.is_empty()
@@ -105,7 +105,7 @@ class TestContract:
         store, payload = opened(url), sealed(1, B)
         store.put_payload(*share(payload, 0, B))
         before = store.payload(payload.key)
-        with pytest.raises(PayloadConflict):
+        with pytest.raises(PayloadConflictError):
             store.put_payload(replace(payload, **change), {C.public: 0})
         assert store.payload(payload.key) == before
 
@@ -143,11 +143,11 @@ class TestContract:
         store = opened(url)
         for number in range(3):
             store.append_audit(audit_entry("sent", bytes([number]) * 32, A.public, [B.public], bytes(32)))
-        assert [entry["number"] for entry in exported(store)] == [1, 2, 3]
+        assert [entry["number"] for entry in export_audit_log(store)] == [1, 2, 3]
         with store._database.write() as connection:
             connection.exec_driver_sql("DELETE FROM audit WHERE number = 2")
-        with pytest.raises(AuditBroken, match="entry 2"):
-            list(exported(store))
+        with pytest.raises(AuditLogError, match="entry 2"):
+            list(export_audit_log(store))
 
     def test_what_the_audit_log_says_is_kept_with_what_it_is_of_or_neither_is(self, url: str, opened: Opened) -> None:
         store, payload, group = opened(url), sealed(1, B), GroupRecord.legacy((A.public, B.public))
@@ -164,7 +164,7 @@ class TestContract:
         assert store.put_payload(payload, {B.public: 0}, entry)
         assert not store.put_payload(payload, {B.public: 0}, entry), "no second entry either"
         store.put_group(group, entry)
-        assert [entry["number"] for entry in exported(store)] == [1, 2]
+        assert [entry["number"] for entry in export_audit_log(store)] == [1, 2]
 
     def test_another_opening_finds_everything(self, url: str, opened: Opened) -> None:
         store, payload = opened(url), sealed(1, B)
@@ -178,7 +178,7 @@ class TestContract:
         again = opened(url)
         assert (again.payload(payload.key), all_groups(again)) == (before, [group])
         assert again.known_nodes() == {B.public: "http://b"}
-        assert len(list(exported(again))) == 1
+        assert len(list(export_audit_log(again))) == 1
 
 
 WRITERS, PAYLOADS = 4, 12
@@ -188,7 +188,7 @@ class TestAtOnce:
     @pytest.fixture(autouse=True)
     def _patient(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """SQLite's writers do not queue: who waits may do so for all that the others write without a pause."""
-        monkeypatch.setattr("lacnode.privacy.manager.database.WAIT_SECONDS", int(DEADLINE))
+        monkeypatch.setattr("lacnode.privacy.manager.sql_database.WAIT_SECONDS", int(DEADLINE))
 
     def test_writers_through_two_openings_lose_nothing_of_each_other(self, url: str, opened: Opened) -> None:
         with ThreadPoolExecutor(2) as pool:  # two managers that start on one empty database
@@ -202,13 +202,13 @@ class TestAtOnce:
         with closing(sqlite3.connect(tmp_path / "store", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             other.execute("CREATE TABLE made_first (number INTEGER)")
-            monkeypatch.setattr("lacnode.privacy.manager.database.sleep", lambda seconds: other.execute("COMMIT"))
+            monkeypatch.setattr("lacnode.privacy.manager.sql_database.sleep", lambda seconds: other.execute("COMMIT"))
             store = opened(f"sqlite:///{tmp_path / 'store'}")
             assert not other.in_transaction
         assert all_groups(store) == []
 
     def test_an_opening_does_not_wait_for_ever(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("lacnode.privacy.manager.database.WAIT_SECONDS", 0)
+        monkeypatch.setattr("lacnode.privacy.manager.sql_database.WAIT_SECONDS", 0)
         with closing(sqlite3.connect(tmp_path / "store", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             other.execute("CREATE TABLE made_first (number INTEGER)")
@@ -241,10 +241,10 @@ class TestAtOnce:
             assert len(stored.payload.boxes) == WRITERS
             for reader in readers:
                 mine = stored.payload.only([stored.parties[reader.public]])
-                assert opened_with(mine, reader) == (0, number.to_bytes(4))
+                assert decrypt_with(mine, reader) == (0, number.to_bytes(4))
         assert all_groups(look) == [group]
         assert len(look.known_nodes()) == 1
-        assert len(list(exported(look))) == WRITERS * PAYLOADS
+        assert len(list(export_audit_log(look))) == WRITERS * PAYLOADS
 
     def test_who_reads_page_by_page_meanwhile_misses_none(self, url: str, opened: Opened) -> None:
         store, expected = opened(url), WRITERS * PAYLOADS
@@ -280,7 +280,7 @@ class TestAtOnce:
 
 
 def manager_on(store: PayloadStore) -> LocalTransactionManager:
-    return LocalTransactionManager(KeyRing([A]), store, Peers([A.public], "http://a"), NoPeers())
+    return LocalTransactionManager(KeyRing([A]), store, PeerDirectory([A.public], "http://a"), NoPeers())
 
 
 class NoPeers:
@@ -320,7 +320,7 @@ class TestLostConnection:
     def test_a_writer_does_not_wait_for_ever(
         self, server: PostgresqlServer, opened: Opened, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("lacnode.privacy.manager.database.WAIT_SECONDS", 1)
+        monkeypatch.setattr("lacnode.privacy.manager.sql_database.WAIT_SECONDS", 1)
         name = server.new_database()
         store = opened(server.url(name))
         with server.connect(name) as other:
@@ -338,14 +338,14 @@ class TestLostConnection:
         server.stop()
         try:
             assert not manager.is_up()
-            with pytest.raises(ManagerUnreachable, match="its database is not reached"):
+            with pytest.raises(EnclaveUnreachableError, match="its database is not reached"):
                 manager.send(SECRET, A.public, [])
         finally:
             server.start()
         assert manager.is_up()
         second = manager.send(SECRET, A.public, [])
         assert [manager.receive(key).payload for key in (first, second)] == [SECRET, SECRET]
-        assert len(list(exported(store))) == 2
+        assert len(list(export_audit_log(store))) == 2
 
     def test_what_was_given_out_survives_a_crash_of_a_server_that_confirms_early(
         self, server: PostgresqlServer, opened: Opened

@@ -15,12 +15,12 @@ from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.address_policy import AddressPolicy
 from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.service.fingerprints import Fingerprints, TlsError
+from lacnode.privacy.service.manager_service import ManagerService, ServiceSettings
 from lacnode.privacy.service.peer_client import HttpPeerSender
-from lacnode.privacy.service.service import ManagerService, ServiceSettings
-from lacnode.privacy.service.tls import Tls, client_tls, server_tls, trust_of
-from lacnode.privacy.transaction_manager import ManagerError
-from tests.certificates import certificate, fingerprint, issuer
-from tests.logs import captured_logs
+from lacnode.privacy.service.tls import Tls, client_tls, parse_trust, server_tls
+from lacnode.privacy.transaction_manager import EnclaveError
+from tests.support.certificates import certificate, fingerprint, issuer
+from tests.support.logs import captured_logs
 
 DEADLINE = 20.0
 A, B = KeyPair.of(b"\1" * 32), KeyPair.of(b"\2" * 32)
@@ -39,8 +39,8 @@ def certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def tls(path: Path, name: str, servers: str, clients: str = "ca", shown: str | None = None) -> Tls:
     """Of a manager that trusts servers and clients in these modes, and shows `shown` where it is the client."""
-    of_clients = trust_of("tlsservertrust", clients, path / f"{name}-clients")
-    of_servers = trust_of("tlsclienttrust", servers, path / f"{name}-servers")
+    of_clients = parse_trust("tlsservertrust", clients, path / f"{name}-clients")
+    of_servers = parse_trust("tlsclienttrust", servers, path / f"{name}-servers")
     shown = shown or name
     return Tls(
         server_tls(path / f"{name}.pem", path / f"{name}.key", of_clients, "127.0.0.1"),
@@ -64,7 +64,7 @@ async def delivered(a_tls: Tls, b_tls: Tls, payload: bytes = b"over tls") -> boo
                 key = await trio.to_thread.run_sync(a.manager.send, payload, A.public, [B.public])
                 got = await trio.to_thread.run_sync(b.manager.receive, key)
                 result = got.payload == payload
-            except ManagerError:
+            except EnclaveError:
                 result = False
             nursery.cancel_scope.cancel()
     return result
@@ -200,7 +200,7 @@ def test_first_use_is_remembered_and_then_pinned(tmp_path: Path) -> None:
 
 def test_a_mode_that_trusts_everybody_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TlsError, match=r"tlsservertrust: ca, whitelist, .* was expected, found insecure-record"):
-        trust_of("tlsservertrust", "insecure-record", tmp_path / "known")
+        parse_trust("tlsservertrust", "insecure-record", tmp_path / "known")
 
 
 async def test_certificates_are_made_where_there_are_none(certificates: Path) -> None:

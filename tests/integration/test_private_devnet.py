@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from lacnode.primitives.keccak import keccak256
-from lacnode.privacy.state.store import ROOTS
+from lacnode.privacy.state.private_store import ROOTS
 from lacnode.storage.lmdb_database import LmdbDatabase
-from tests.integration.devnet import PATIENCE, Devnet, ask, height, running_devnet, until
+from tests.support.devnet import PATIENCE, Devnet, ask, height, running_devnet, until
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "private_deployment.py"

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from lacnode.crypto.node_key import NodeKey
-from lacnode.devnet.manifest import Shape, make_devnet
-from lacnode.devnet.ports import claimed_ports
+from lacnode.devnet.devnet_ports import claimed_ports
+from lacnode.devnet.manifest import NetworkShape, make_devnet
 from lacnode.primitives.hexadecimal import to_hex
-from tests.integration.devnet import NODES, Devnet, ask, until
-from tests.private_nodes import ALICE, BOB, KEEPER, LOOP, deploying, private
+from tests.support.devnet import NODES, Devnet, ask, until
+from tests.support.private_nodes import ALICE, BOB, KEEPER, LOOP, deploying, private
 
 pytestmark = pytest.mark.xdist_group("private-devnet")
 
@@ -32,7 +32,7 @@ STOPPING_SECONDS = 10.0
 @pytest.fixture
 def network(tmp_path: Path) -> Iterator[Devnet]:
     with claimed_ports(NODES) as port_offset:
-        manifest = make_devnet(tmp_path / "net", Shape(1, writers=3, privacy=True), 0.5, port_offset)
+        manifest = make_devnet(tmp_path / "net", NetworkShape(1, writers=3, privacy=True), 0.5, port_offset)
         genesis = json.loads(manifest.genesis_file.read_text())
         manifest.genesis_file.write_text(json.dumps({**genesis, "gasLimit": hex(GAS_LIMIT)}))
         network = Devnet(tmp_path / "net")

@@ -14,8 +14,8 @@ import pytest
 
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.privacy.state.private_transaction import private_contract_address
-from tests.integration.devnet import Devnet, ask, running_devnet, until
-from tests.private_nodes import ALICE, KEEPER, deploying, private
+from tests.support.devnet import Devnet, ask, running_devnet, until
+from tests.support.private_nodes import ALICE, KEEPER, deploying, private
 
 pytestmark = pytest.mark.xdist_group("private-devnet")
 

@@ -14,19 +14,19 @@ import pytest
 import trio
 from trio_websocket import open_websocket_url
 
+from lacnode.devnet.devnet_ports import claimed_ports
 from lacnode.devnet.in_process import MemoryNetwork, build_network
-from lacnode.devnet.ports import claimed_ports
-from lacnode.devnet.privacy import make_manager_key, write_manager_config
-from lacnode.node.config import NodeConfig, PrivacySettings
+from lacnode.devnet.manager_files import make_manager_key, write_manager_config
+from lacnode.node.configuration import NodeConfig, PrivacySettings
 from lacnode.node.node import Node
 from lacnode.node.opened_manager import OpenedManager
-from lacnode.node.run import StartFailed, open_node
+from lacnode.node.run_node import NodeStartError, open_node
 from lacnode.primitives.hexadecimal import to_hex
-from lacnode.privacy.keys import KEY_SIZE, from_text
+from lacnode.privacy.keys import KEY_BYTES, from_base64
 from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address
 from lacnode.privacy.transaction_manager import ReceivedPayload
 from lacnode.rpc.privacy_parameters import in_base64
-from tests.private_nodes import (
+from tests.support.private_nodes import (
     ALICE,
     KEEPER,
     KEY_A,
@@ -280,17 +280,17 @@ def test_private_logs_as_they_happen() -> None:
 def test_a_node_without_a_manager_does_not_start(tmp_path: Path) -> None:
     genesis = Path(__file__).resolve().parents[2] / "genesis" / "free-gas" / "genesis.json"
     config = NodeConfig(data_path=tmp_path, genesis_file=genesis, privacy=PrivacySettings(KEY_A))
-    with pytest.raises(StartFailed, match="no transaction manager"):
+    with pytest.raises(NodeStartError, match="no transaction manager"):
         open_node(config)
     missing = replace(config, privacy=PrivacySettings(KEY_A, manager_config=tmp_path / "manager.toml"))
-    with pytest.raises(StartFailed, match=r"--privacy-manager-config-file=.* cannot be read"):
+    with pytest.raises(NodeStartError, match=r"--privacy-manager-config-file=.* cannot be read"):
         open_node(missing)
 
 
 @pytest.mark.skipif(not OPEN_FILES.exists(), reason="open files are looked up in Linux's /proc")
 def test_a_node_that_does_not_start_leaves_its_managers_store(tmp_path: Path) -> None:
     genesis = Path(__file__).resolve().parents[2] / "genesis" / "free-gas" / "genesis.json"
-    key = from_text(make_manager_key(tmp_path / "manager"), KEY_SIZE)
+    key = from_base64(make_manager_key(tmp_path / "manager"), KEY_BYTES)
     write_manager_config(tmp_path / "manager", 0, [])
     settings = PrivacySettings(key, manager_config=tmp_path / "manager" / "manager.toml")
     config = NodeConfig(data_path=tmp_path / "node", genesis_file=genesis, privacy=settings)
@@ -301,7 +301,7 @@ def test_a_node_that_does_not_start_leaves_its_managers_store(tmp_path: Path) ->
 
     node = open_node(config)
     assert held()
-    with pytest.raises(StartFailed):
+    with pytest.raises(NodeStartError):
         open_node(config)
     node.close()
     assert not held()

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from lacnode.chain.blockchain import Blockchain
-from lacnode.chain.contracts import ChainContracts
-from lacnode.chain.store import DatabaseNodeStore
+from lacnode.chain.chain_contracts import ChainContracts
+from lacnode.chain.chain_store import DatabaseNodeStore
 from lacnode.chainspec.genesis import load_genesis
 from lacnode.cli.main import main
 from lacnode.evm.py_evm_engine import PyEvmEngine

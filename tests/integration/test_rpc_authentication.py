@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from trio_websocket import open_websocket_url
 
 from lacnode.rpc.settings import AuthenticationSettings
-from lacnode.rpc.user import CannotAuthenticate
-from tests.integration.rpc_node import PATIENCE, http_settings, request, rpc_node, ws_settings
-from tests.logs import captured_logs
+from lacnode.rpc.user import AuthenticationSetupError
+from tests.support.logs import captured_logs
+from tests.support.rpc_node import PATIENCE, http_settings, request, rpc_node, ws_settings
 
 PASSWORD = "pegasys"
 HASH = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
@@ -240,7 +240,7 @@ class TestForeignTokens:
         if content is not None:
             file.write_bytes(content)
         http = http_settings(authentication=AuthenticationSettings(public_key_file=file, algorithm=algorithm))
-        with pytest.raises(CannotAuthenticate, match=why) as refused:
+        with pytest.raises(AuthenticationSetupError, match=why) as refused:
             async with rpc_node(http, None):
                 pass
         assert str(file) in str(refused.value)
@@ -263,13 +263,13 @@ class TestUsersFile:
         file = tmp_path / "users.toml"
         if content is not None:
             file.write_text(content)
-        with pytest.raises(CannotAuthenticate, match=why):
+        with pytest.raises(AuthenticationSetupError, match=why):
             async with rpc_node(http_settings(authentication=settings(file)), None):
                 pass
 
     async def test_tenants_need_keys(self, users: Path) -> None:
         tenants = AuthenticationSettings(users, privacy_keys=True)
-        with pytest.raises(CannotAuthenticate, match=r"Users\.all\.privacyPublicKey: a public key of 32 bytes"):
+        with pytest.raises(AuthenticationSetupError, match=r"Users\.all\.privacyPublicKey: a public key of 32 bytes"):
             async with rpc_node(http_settings(authentication=tenants), None):
                 pass
 

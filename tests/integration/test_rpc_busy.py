@@ -9,11 +9,11 @@ import trio
 from trio_websocket import open_websocket_url
 
 from lacnode.rpc.fair_limiter import FairLimiter
-from lacnode.rpc.reading import ReadCall
-from lacnode.rpc.requests import WORKERS
-from lacnode.rpc.routes import PAGE_SECONDS
+from lacnode.rpc.http_routes import PAGE_SECONDS
+from lacnode.rpc.read_calls import ReadCall
+from lacnode.rpc.request_runner import WORKER_THREADS
 from lacnode.rpc.websocket import FRAME_SECONDS
-from tests.integration.rpc_node import PATIENCE, call, http_settings, raw, request, rpc_node
+from tests.support.rpc_node import PATIENCE, call, http_settings, raw, request, rpc_node
 
 ENDLESS = ({"data": "0x5b600056", "gas": hex(2**63 - 1)}, "latest")
 
@@ -70,7 +70,7 @@ class TestWhatIsNoCall:
 
     async def test_pages_use_up_a_share(self, monkeypatch: pytest.MonkeyPatch) -> None:
         share = CountedShare()
-        monkeypatch.setattr("lacnode.rpc.routes.TimeShare", lambda *limits: share)
+        monkeypatch.setattr("lacnode.rpc.http_routes.TimeShare", lambda *limits: share)
         async with rpc_node(websocket=None) as node, httpx.AsyncClient(timeout=PATIENCE) as client:
             for path in ("/", "/liveness", "/nothing"):
                 await client.get(node.url.rstrip("/") + path)
@@ -171,7 +171,7 @@ class TestLongBatches:
 
             async with trio.open_nursery() as nursery:
                 batch = [request("eth_getBlockByNumber", "0x0", True, id_=number) for number in range(1_024)]
-                for _ in range(2 * WORKERS):
+                for _ in range(2 * WORKER_THREADS):
                     nursery.start_soon(send, "batch", batch)
                 with trio.fail_after(PATIENCE):
                     while not begun:  # noqa: ASYNC110, threads tell nobody

@@ -9,10 +9,10 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 import trio
 
-from lacnode.http.listening import RpcPortTaken
-from lacnode.rpc.access import BadOrigin
+from lacnode.http.connection_server import RpcPortTakenError
+from lacnode.rpc.host_cors_filter import InvalidCorsOriginError
 from lacnode.rpc.methods import eth_blocks
-from tests.integration.rpc_node import (
+from tests.support.rpc_node import (
     HTTP,
     PATIENCE,
     Sync,
@@ -23,7 +23,7 @@ from tests.integration.rpc_node import (
     request,
     rpc_node,
 )
-from tests.unit.test_chain_blockchain import transaction
+from tests.unit.chain.test_blockchain import transaction
 
 ONE = request("eth_blockNumber")
 
@@ -166,7 +166,7 @@ class TestOrigins:
             assert (await client.options(node.url, headers={"origin": "http://bar.me", **asks})).status_code == 403
 
     async def test_what_is_no_regular_expression_is_named_before_a_port_is_opened(self) -> None:
-        with pytest.raises(BadOrigin, match=r"CORS origin '\*\.example\.com'"):
+        with pytest.raises(InvalidCorsOriginError, match=r"CORS origin '\*\.example\.com'"):
             async with rpc_node(http_settings(cors_origins=("*.example.com",)), None):
                 pass
 
@@ -262,7 +262,9 @@ class TestConnections:
     async def test_a_taken_port_is_named(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
-            with pytest.RaisesGroup(pytest.RaisesExc(RpcPortTaken, match=rf"Port\(s\) '\[{port}\]' already in use")):
+            with pytest.RaisesGroup(
+                pytest.RaisesExc(RpcPortTakenError, match=rf"Port\(s\) '\[{port}\]' already in use")
+            ):
                 async with rpc_node(http_settings(port=port), None):
                     pass
 

@@ -10,8 +10,8 @@ import httpx
 import pytest
 import trio
 
-from tests.integration.rpc_node import PATIENCE, error_code, http_settings, raw, read_to_end, request, rpc_node
-from tests.logs import captured_logs
+from tests.support.logs import captured_logs
+from tests.support.rpc_node import PATIENCE, error_code, http_settings, raw, read_to_end, request, rpc_node
 
 ONE = request("eth_blockNumber")
 MEGABYTE = 2**20
@@ -128,7 +128,7 @@ class TestNotHttp:
 
 class TestSlow:
     async def test_a_request_that_drips_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("lacnode.http.conversation.REQUEST_SECONDS", 0.3)
+        monkeypatch.setattr("lacnode.http.http_connection.REQUEST_SECONDS", 0.3)
         async with rpc_node(websocket=None) as node:
             with trio.fail_after(PATIENCE):
                 stream = await trio.open_tcp_stream("127.0.0.1", node.http_port)
@@ -150,16 +150,16 @@ class TestSlow:
             assert replies[0].startswith(b"HTTP/1.1 408")
 
     async def test_a_connection_that_says_nothing_is_closed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("lacnode.http.conversation.IDLE_SECONDS", 0.1)
+        monkeypatch.setattr("lacnode.http.http_connection.IDLE_SECONDS", 0.1)
         async with rpc_node(websocket=None) as node:
             with monkeypatch.context() as at_first:
-                at_first.setattr("lacnode.http.conversation.FIRST_SECONDS", 0.1)
+                at_first.setattr("lacnode.http.http_connection.FIRST_REQUEST_SECONDS", 0.1)
                 assert await raw(node.http_port, b"") == b""
             assert b"HTTP/1.1 201" in await raw(node.http_port, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
     async def test_a_client_that_does_not_read_is_dropped(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("lacnode.http.conversation.RESPONSE_SECONDS", 0.1)
-        monkeypatch.setattr("lacnode.http.conversation.RESPONSE_RATE", 2**40)
+        monkeypatch.setattr("lacnode.http.http_connection.RESPONSE_SECONDS", 0.1)
+        monkeypatch.setattr("lacnode.http.http_connection.RESPONSE_BYTES_PER_SECOND", 2**40)
         body = json.dumps([request("eth_getBlockByNumber", "latest", False)] * 1000).encode()
         head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
         async with rpc_node(http_settings(max_connections=1), None) as node:

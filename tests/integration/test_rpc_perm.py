@@ -14,23 +14,24 @@ import trio
 
 from lacnode.cli.main import main
 from lacnode.crypto.node_key import NodeKey
-from lacnode.devnet.genesis import devnet_genesis
-from lacnode.node.config import NodeConfig, P2pSettings
+from lacnode.devnet.devnet_genesis import devnet_genesis
+from lacnode.node.configuration import NodeConfig, P2pSettings
 from lacnode.node.node import Node
-from lacnode.node.run import StartFailed, open_node
+from lacnode.node.run_node import NodeStartError, open_node
 from lacnode.p2p.wire.enode import Enode
-from lacnode.permissioning.local_lists import open_local_permissions
+from lacnode.permissioning.local_allowlists import open_local_permissions
 from lacnode.permissioning.settings import PermissioningSettings
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc.settings import HttpSettings
-from tests.integration.rpc_node import PATIENCE, request
-from tests.unit.rpc_chain import signed
+from tests.support.rpc_chain import signed
+from tests.support.rpc_node import PATIENCE, request
 
-KEY = NodeKey.of(b"\x31" * 32)
+KEY = NodeKey.from_private_key(b"\x31" * 32)
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operators" / "local-permissioning.md"
 A, B = "0x" + "aa" * 20, "0x" + "bb" * 20
 BOOT, N1, N2 = (
-    f"enode://{NodeKey.of(bytes([index]) * 32).public_key.hex()}@127.0.0.{index}:30303" for index in (2, 3, 4)
+    f"enode://{NodeKey.from_private_key(bytes([index]) * 32).public_key.hex()}@127.0.0.{index}:30303"
+    for index in (2, 3, 4)
 )
 NAMES = ("Allowlist", "Whitelist")
 RELOAD_ERROR = (
@@ -212,7 +213,7 @@ class TestPage:
 class TestSending:
     async def test_follows_the_account_list_as_it_changes(self, config: NodeConfig) -> None:
         document = json.loads(config.genesis_file.read_text())
-        sender = NodeKey.of(b"\x33" * 32)
+        sender = NodeKey.from_private_key(b"\x33" * 32)
         sent = [to_hex(signed(sender, nonce, chain_id=document["config"]["chainId"]).raw) for nonce in range(3)]
         pool = replace(config.pool, min_gas_price=0, block_min_gas_price=0, price_bump=0, sender_share=1.0)
         refused = (-32007, "Sender account not authorized to send transactions")
@@ -242,7 +243,7 @@ class TestStart:
     def test_a_bad_file_stops_it(self, config: NodeConfig, text: str | None, message: str) -> None:
         path = lists_of(config)
         path.unlink() if text is None else path.write_text(text)
-        with pytest.raises(StartFailed) as error:
+        with pytest.raises(NodeStartError) as error:
             open_node(config)
         assert str(error.value).startswith(message.format(path=path))
 

@@ -16,7 +16,7 @@ import httpx
 import pytest
 import trio
 
-from lacnode.chain.store import NUMBERS, OUTCOMES
+from lacnode.chain.chain_store import NUMBERS, OUTCOMES
 from lacnode.node.database_repair import read_again
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.privacy.state.private_transaction import private_contract_address
@@ -25,47 +25,47 @@ from lacnode.rpc.errors import RpcError
 from lacnode.rpc.methods.calls import eth_call, eth_estimateGas
 from lacnode.rpc.methods.eth_state import eth_getProof
 from lacnode.rpc.methods.eth_transactions import eth_getLogs
-from lacnode.rpc.methods.fees import eth_feeHistory
+from lacnode.rpc.methods.gas_prices import eth_feeHistory
 from lacnode.rpc.methods.ibft import ibft_getSignerMetrics
-from lacnode.rpc.readers.messages import Setup
-from lacnode.rpc.readers.pool import NodeDatabase, ReaderProcesses
-from lacnode.rpc.reading import Params, ReadCall, ReadHandler, Reading
+from lacnode.rpc.read_calls import Params, ReadCall, ReadContext, ReadHandler
+from lacnode.rpc.readers.reader_messages import ReaderSetup
+from lacnode.rpc.readers.reader_processes import NodeDatabase, ReaderProcesses
 from lacnode.rpc.settings import ApiSettings
-from lacnode.storage.errors import DamagedValueError
 from lacnode.storage.lmdb_database import LmdbDatabase
-from tests.integration.devnet import until
-from tests.integration.single_node import single_node
+from lacnode.storage.storage_errors import DamagedValueError
 from tests.integration.test_database_repair import DAMAGED, damage, grown, stored_value
-from tests.private_nodes import ALICE, KEEPER, Stage, deploying, private, word
-from tests.unit.test_chain_blockchain import LOGGER_ADDRESS, PAYER, Network, Offer, network, transaction
-from tests.unit.test_rpc_methods_private import GROUP, KEEPER_ADDRESS, b64, send
+from tests.support.devnet import until
+from tests.support.private_nodes import ALICE, KEEPER, PrivateTestNetwork, deploying, private, word
+from tests.support.single_node import single_node
+from tests.unit.chain.test_blockchain import LOGGER_ADDRESS, PAYER, Network, Offer, network, transaction
+from tests.unit.rpc.test_methods_private import GROUP, KEEPER_ADDRESS, b64, send
 
 ENDLESS = {"data": "0x5b600056", "gas": hex(2**63 - 1)}
 NUMBER = {"data": "0x4360005260206000f3"}
 """Init code that returns the number of the block."""
 
 
-def hang(reading: Reading, params: Params) -> object:
+def hang(reading: ReadContext, params: Params) -> object:
     """A call that nothing interrupts."""
     threading.Event().wait()
     return None
 
 
-def die(reading: Reading, params: Params) -> object:
+def die(reading: ReadContext, params: Params) -> object:
     os.kill(os.getpid(), signal.SIGKILL)
     return None
 
 
-def gobble(reading: Reading, params: Params) -> object:
+def gobble(reading: ReadContext, params: Params) -> object:
     return len(bytearray(2**31))
 
 
-def fatten(reading: Reading, params: Params) -> object:
+def fatten(reading: ReadContext, params: Params) -> object:
     """Much memory, but not too much."""
     return len(bytearray(b"x" * (300 << 20)))
 
 
-def process_id(reading: Reading, params: Params) -> object:
+def process_id(reading: ReadContext, params: Params) -> object:
     print("something printed must not get among the answers")
     return os.getpid()
 
@@ -100,7 +100,9 @@ async def reads(path: Path, *, call_seconds: float = 5.0, processes: int = 1) ->
     database = LmdbDatabase(path, durable=False)
     made = network(database=database)
     around = _around(made, database)
-    readers = ReaderProcesses(Setup(made.chain.spec, path, ApiSettings(call_seconds=call_seconds)), around, processes)
+    readers = ReaderProcesses(
+        ReaderSetup(made.chain.spec, path, ApiSettings(call_seconds=call_seconds)), around, processes
+    )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(readers.run)
         yield Reads(made, readers, database)
@@ -118,7 +120,7 @@ class TestAnswers:
     async def test_are_those_of_the_node(self, tmp_path: Path) -> None:
         async with reads(tmp_path) as read:
             read.made.grow([Offer(transaction(0, LOGGER_ADDRESS, data=bytes(32)))])
-            reading = Reading(read.made.chain, ApiSettings(), time.monotonic() + 60)
+            reading = ReadContext(read.made.chain, ApiSettings(), time.monotonic() + 60)
             calls: Sequence[tuple[ReadHandler, Params]] = (
                 (eth_call, [NUMBER, "latest"]),
                 (eth_call, [NUMBER, "0x0"]),
@@ -151,7 +153,7 @@ class TestAnswers:
         database = LmdbDatabase(tmp_path, durable=False, initial_map_size=1 << 18)
         made = network(database=database)
         around = _around(made, database)
-        readers = ReaderProcesses(Setup(made.chain.spec, tmp_path, ApiSettings()), around, 1)
+        readers = ReaderProcesses(ReaderSetup(made.chain.spec, tmp_path, ApiSettings()), around, 1)
         read = Reads(made, readers, database)
         for _ in range(3):
             with database.write() as batch:
@@ -183,7 +185,7 @@ class TestEnds:
     async def test_a_call_that_nothing_interrupts_ends_with_its_process(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("lacnode.rpc.readers.pool.GRACE_SECONDS", 0.5)
+        monkeypatch.setattr("lacnode.rpc.readers.reader_processes.GRACE_SECONDS", 0.5)
         async with reads(tmp_path, call_seconds=0.5) as read:
             pid = await read(process_id)
             assert isinstance(pid, int)
@@ -214,7 +216,7 @@ class TestEnds:
     async def test_the_node_can_reuse_what_a_killed_reader_looked_at(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("lacnode.rpc.readers.pool.GRACE_SECONDS", 0.2)
+        monkeypatch.setattr("lacnode.rpc.readers.reader_processes.GRACE_SECONDS", 0.2)
         async with reads(tmp_path, call_seconds=0.2) as read:
             await read(process_id)
             await read.fails(hang)
@@ -224,7 +226,7 @@ class TestEnds:
             assert (tmp_path / "database" / "data.mdb").stat().st_size < 8 << 20
 
     async def test_an_idle_process_ends(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("lacnode.rpc.readers.pool.IDLE_SECONDS", 0.2)
+        monkeypatch.setattr("lacnode.rpc.readers.reader_processes.IDLE_SECONDS", 0.2)
         async with reads(tmp_path) as read:
             pid = await read(process_id)
             assert isinstance(pid, int)
@@ -240,7 +242,7 @@ def reader_of(node: int) -> int | None:
     """The process id of the reader of a node's process."""
     children = Path(f"/proc/{node}/task").glob("*/children")
     for child in (int(number) for file in children for number in file.read_text().split()):
-        if b"lacnode.rpc.readers.process" in Path(f"/proc/{child}/cmdline").read_bytes():
+        if b"lacnode.rpc.readers.reader_main" in Path(f"/proc/{child}/cmdline").read_bytes():
             return child
     return None
 
@@ -282,7 +284,9 @@ async def _ask(port: str, method: str, *params: object) -> httpx.Response | None
 
 
 def test_a_reader_that_nobody_speaks_to_ends() -> None:
-    done = subprocess.run([sys.executable, "-m", "lacnode.rpc.readers.process"], stdin=subprocess.DEVNULL, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "lacnode.rpc.readers.reader_main"], stdin=subprocess.DEVNULL, timeout=60
+    )
     assert done.returncode == 0
 
 
@@ -293,8 +297,8 @@ class TestPrivateCalls:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         paths = iter([tmp_path / "a", tmp_path / "b", tmp_path / "c"])
-        monkeypatch.setattr("tests.unit.rpc_chain.MemoryDatabase", lambda: LmdbDatabase(next(paths), durable=False))
-        stage = Stage()
+        monkeypatch.setattr("tests.support.rpc_chain.MemoryDatabase", lambda: LmdbDatabase(next(paths), durable=False))
+        stage = PrivateTestNetwork()
         send(stage.a, private(ALICE, 0, data=deploying(KEEPER)))
         send(stage.a, private(ALICE, 1, to=KEEPER_ADDRESS, data=word(17)))
         send(stage.a, private(ALICE, 2, data=deploying(bytes.fromhex("5b600056"))))
@@ -302,7 +306,7 @@ class TestPrivateCalls:
         endless = private_contract_address(ALICE.address, 2, GROUP)
         chain, services = stage.b.node.chain, stage.b.node.services
         around = NodeDatabase(lambda: chain.head.hash, lambda: None, lambda: None, lambda *_: None)
-        readers = ReaderProcesses(Setup(chain.spec, tmp_path / "b", ApiSettings(call_seconds=1.0)), around, 1)
+        readers = ReaderProcesses(ReaderSetup(chain.spec, tmp_path / "b", ApiSettings(call_seconds=1.0)), around, 1)
 
         async def ask(method: str, *params: object) -> object:
             call = stage.b.node.registry.find(method).handler(services, params)

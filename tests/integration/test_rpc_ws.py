@@ -14,9 +14,9 @@ from web3 import AsyncWeb3, WebSocketProvider
 from web3.middleware import ExtraDataToPOAMiddleware
 
 from lacnode.primitives.hexadecimal import to_hex
-from tests.integration.rpc_node import PATIENCE, RpcNode, Sync, call, error_code, raw, request, rpc_node, ws_settings
-from tests.logs import captured_logs
-from tests.unit.test_chain_blockchain import LOGGER_ADDRESS, TOPIC, transaction
+from tests.support.logs import captured_logs
+from tests.support.rpc_node import PATIENCE, RpcNode, Sync, call, error_code, raw, request, rpc_node, ws_settings
+from tests.unit.chain.test_blockchain import LOGGER_ADDRESS, TOPIC, transaction
 
 
 class Client:
@@ -171,7 +171,7 @@ class TestSubscribing:
             assert client.notices == []
 
     async def test_one_connection_may_hold_so_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("lacnode.rpc.subscriptions.PER_CONNECTION", 2)
+        monkeypatch.setattr("lacnode.rpc.subscriptions.MAX_SUBSCRIPTIONS_PER_CONNECTION", 2)
         async with rpc_node() as node, client_of(node) as client, client_of(node) as other:
             for _ in range(2):
                 await client.call("eth_subscribe", "newHeads")
@@ -291,7 +291,7 @@ class TestLimits:
     async def test_a_client_that_does_not_read_is_cut_off_and_nobody_else(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("lacnode.rpc.outgoing.LIMIT_BYTES", 10_000)
+        monkeypatch.setattr("lacnode.rpc.outgoing_queue.CONNECTION_LIMIT_BYTES", 10_000)
         async with rpc_node(websocket=ws_settings(max_connections=2)) as node, client_of(node) as good:
             await good.call("eth_subscribe", "syncing")
             deaf = await trio.open_tcp_stream("127.0.0.1", node.ws_port)

@@ -8,11 +8,11 @@ from eth_account import Account
 
 from lacnode.consensus.extra_data import ExtraData
 from lacnode.crypto.node_key import NodeKey
-from lacnode.devnet.genesis import CHAIN_ID
+from lacnode.devnet.devnet_genesis import CHAIN_ID
 from lacnode.primitives.hexadecimal import from_hex
 from lacnode.primitives.transaction import Transaction
-from tests.integration.devnet import ask, height, running_devnet, until
-from tests.unit.rpc_chain import GAS_LIMIT, LOGGER_ADDRESS, LONDON, POOR, RICH, node, signed, typed
+from tests.support.devnet import ask, height, running_devnet, until
+from tests.support.rpc_chain import GAS_LIMIT, LOGGER_ADDRESS, LONDON, POOR, RICH, node, signed, typed
 
 QUEUED = 800
 

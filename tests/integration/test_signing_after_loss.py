@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.integration.devnet import DEADLINE, ask, height, running_devnet, until
-from tests.integration.single_node import single_node
+from tests.support.devnet import DEADLINE, ask, height, running_devnet, until
+from tests.support.single_node import single_node
 
 
 def test_a_validator_that_lost_its_log_follows_and_signs_again_by_itself(tmp_path: Path) -> None:

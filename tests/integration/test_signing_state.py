@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 
 from lacnode.chain.blockchain import Blockchain
-from lacnode.chain.store import DatabaseNodeStore
+from lacnode.chain.chain_store import DatabaseNodeStore
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.cli.errors import UsageError
-from lacnode.cli.sources import gather
-from lacnode.consensus.journal import Contradiction, Journal
-from lacnode.consensus.payloads import PREPARE, PreparePayload, RoundId
+from lacnode.cli.sources import collect_settings
+from lacnode.consensus.ibft_payloads import PREPARE, PreparePayload, RoundId
+from lacnode.consensus.journal import ContradictionError, Journal
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.node.signing_state import open_signing_state
 from lacnode.storage.lmdb_database import LmdbDatabase
 from lacnode.storage.log_header import HEADER_BYTES
-from tests.unit.test_chain_blockchain import NOW, genesis, network
+from tests.unit.chain.test_blockchain import NOW, genesis, network
 
 OWNER, OTHER = b"\1" * 20, b"\2" * 20
 
@@ -109,7 +109,7 @@ def test_a_loss_is_recognised_and_stays_on_record(
     for _ in range(3):
         journal = opened(data)
         assert reason in (journal.loss or "")
-        with pytest.raises(Contradiction, match="not known"):
+        with pytest.raises(ContradictionError, match="not known"):
             journal.admit(PreparePayload(RoundId(9, 0), bytes(32)))
 
 
@@ -123,7 +123,7 @@ def test_a_new_directory_an_ordinary_restart_and_an_older_database_are_no_loss(d
     shutil.copytree(old / "database", data / "database")
     journal = opened(data)
     assert journal.loss is None
-    with pytest.raises(Contradiction):
+    with pytest.raises(ContradictionError):
         journal.admit(PreparePayload(RoundId(5, 0), b"\1" * 32))
 
 
@@ -142,7 +142,7 @@ def test_a_data_directory_of_an_older_version_is_no_loss(data: Path) -> None:
     for _ in range(2):
         journal = opened(data)
         assert journal.loss is None
-        with pytest.raises(Contradiction):
+        with pytest.raises(ContradictionError):
             journal.admit(PreparePayload(RoundId(3, 0), b"\1" * 32))
 
 
@@ -175,7 +175,7 @@ def test_a_reset_is_for_one_start(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text("reset-signing-state=true\n")
     with pytest.raises(UsageError, match="for one start"):
-        gather({"config-file": str(file)}, {})
+        collect_settings({"config-file": str(file)}, {})
     with pytest.raises(UsageError, match="for one start"):
-        gather({}, {"BESU_RESET_SIGNING_STATE": "true"})
-    assert gather({"reset-signing-state": "true"}, {}).get("reset-signing-state") is True
+        collect_settings({}, {"BESU_RESET_SIGNING_STATE": "true"})
+    assert collect_settings({"reset-signing-state": "true"}, {}).get("reset-signing-state") is True

@@ -21,20 +21,20 @@ from lacnode.consensus.extra_data import ExtraData
 from lacnode.crypto.node_key import NodeKey, save_node_key
 from lacnode.crypto.secp256k1 import sign
 from lacnode.devnet.accounts import funded_accounts
-from lacnode.devnet.genesis import devnet_genesis
+from lacnode.devnet.devnet_genesis import devnet_genesis
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.p2p.wire.eth_messages import NewBlock
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.ordered_root import ordered_root
-from tests.integration.devnet import DEADLINE, ask, until
 from tests.siege.init_codes import ENDLESS_CALL, blake2, precompile_loop
 from tests.siege.stranger import Stranger
-from tests.siege.transactions import Sender
+from tests.siege.transactions import SiegeSender
+from tests.support.devnet import DEADLINE, ask, until
 
 STOP_SECONDS = 10.0
 """Two seconds on an idle machine. The blocks here would take minutes."""
 
-VALIDATOR, SENDER = NodeKey.of((7).to_bytes(32)), NodeKey.of((9).to_bytes(32))
+VALIDATOR, SENDER = NodeKey.from_private_key((7).to_bytes(32)), NodeKey.from_private_key((9).to_bytes(32))
 
 
 class RunningNode:
@@ -75,7 +75,7 @@ class RunningNode:
 
 @contextmanager
 def running(path: Path) -> Iterator[RunningNode]:
-    key = NodeKey.of((8).to_bytes(32))
+    key = NodeKey.from_private_key((8).to_bytes(32))
     save_node_key(path / "key", key)
     options = [
         "--rpc-http-enabled",
@@ -102,7 +102,7 @@ def sealed_block(path: Path, init_code: bytes) -> Block:
     spec = load_genesis(path / "genesis.json")
     root, _ = PyEvmEngine(spec, {}).genesis_state()
     parent = spec.genesis.header(root)
-    heavy = Sender(SENDER).sign(to=None, data=init_code)
+    heavy = SiegeSender(SENDER).sign(to=None, data=init_code)
     header = parent.with_changes(
         parent_hash=on_chain_hash(parent),
         number=1,

@@ -10,11 +10,11 @@ import trio
 
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.crypto.node_key import NodeKey
-from lacnode.devnet.genesis import devnet_genesis
-from lacnode.node.config import NodeConfig, P2pSettings
-from lacnode.node.node import Node, Parts
-from lacnode.p2p.introduction import CAPABILITIES
-from lacnode.p2p.rlpx import ConnectionFailed, Limits, open_rlpx
+from lacnode.devnet.devnet_genesis import devnet_genesis
+from lacnode.node.configuration import NodeConfig, P2pSettings
+from lacnode.node.node import Node, NodeResources
+from lacnode.p2p.peer_handshake import CAPABILITIES
+from lacnode.p2p.rlpx import ConnectionFailedError, ConnectionTimeouts, open_rlpx
 from lacnode.p2p.wire.capabilities import CapabilityTable
 from lacnode.p2p.wire.enode import Enode
 from lacnode.p2p.wire.eth_messages import (
@@ -29,8 +29,8 @@ from lacnode.p2p.wire.p2p_messages import P2P_VERSION, Hello
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.storage.consensus_log import MemoryConsensusLog
 from lacnode.storage.memory_database import MemoryDatabase
-from tests.integration.p2p_nodes import Client, MemoryChain, transaction
-from tests.sync_peers import invented
+from tests.support.p2p_nodes import Client, MemoryChain, transaction
+from tests.support.sync_peers import invented
 
 KEYS = [NodeKey.generate() for _ in range(2)]
 LIARS = 4
@@ -59,14 +59,14 @@ class Liar:
                 async with await trio.open_tcp_stream("127.0.0.1", self.node.network.local_enode.tcp) as stream:
                     await self._meet(stream)
                     await manner(self)
-            except* (ConnectionFailed, OSError, trio.BrokenResourceError):
+            except* (ConnectionFailedError, OSError, trio.BrokenResourceError):
                 pass
             await trio.sleep(0.5)
 
     async def _meet(self, stream: trio.SocketStream) -> None:
         enode = self.node.network.local_enode
         key = NodeKey.generate()
-        connection = await open_rlpx(stream, key, enode.id, Limits())
+        connection = await open_rlpx(stream, key, enode.id, ConnectionTimeouts())
         theirs = await connection.exchange_hellos(Hello(P2P_VERSION, "liar", CAPABILITIES, 0, key.public_key))
         table = CapabilityTable.negotiate(CAPABILITIES, theirs.capabilities)
         self.client = Client(connection, table, cast(MemoryChain, _Claims(self.node)))
@@ -134,7 +134,7 @@ def validator(key: NodeKey, *static: Enode) -> Node:
     genesis = parse_genesis(devnet_genesis([each.address for each in KEYS], (), 0.5, 1))
     p2p = P2pSettings(interface="127.0.0.1", port=0, discovery=False, static_nodes=static)
     config = NodeConfig(data_path=Path("in-memory"), genesis_file=Path("in-memory"), p2p=p2p)
-    return Node(config, Parts(genesis, key, MemoryDatabase(), MemoryConsensusLog()))
+    return Node(config, NodeResources(genesis, key, MemoryDatabase(), MemoryConsensusLog()))
 
 
 @asynccontextmanager

@@ -13,14 +13,14 @@ import pytest
 
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.privacy.group_ids import group_id
-from lacnode.privacy.keys import KeyPair, to_text
+from lacnode.privacy.keys import KeyPair, to_base64
 from lacnode.privacy.service.http_manager import HttpTransactionManager
 from lacnode.privacy.state.private_transaction import private_contract_address
-from lacnode.privacy.transaction_manager import GroupType, ManagerError
+from lacnode.privacy.transaction_manager import EnclaveError, GroupType
 from lacnode.rpc.privacy_errors import manager_error
-from tests.integration.devnet import Devnet, ask, running_devnet, until
-from tests.integration.managers import OwnManager, TesseraManager, locked_keys, needs_tessera, needs_tessera_jar
-from tests.private_nodes import ALICE, KEEPER, deploying, private
+from tests.support.devnet import Devnet, ask, running_devnet, until
+from tests.support.managers import OwnManager, TesseraManager, locked_keys, needs_tessera, needs_tessera_jar
+from tests.support.private_nodes import ALICE, KEEPER, deploying, private
 
 pytestmark = [needs_tessera, pytest.mark.xdist_group("tessera")]
 
@@ -65,9 +65,9 @@ class TestClientApi:
             assert (received.payload, received.sender, received.group_id) == (SECRET, keys[0], group_id(keys))
         own = a.send(SECRET, keys[0], [])
         assert a.receive(own).group_id == group_id(keys[:1])
-        with pytest.raises(ManagerError, match=r"^EnclavePayloadNotFound$"):
+        with pytest.raises(EnclaveError, match=r"^EnclavePayloadNotFound$"):
             b.receive(own)
-        with pytest.raises(ManagerError, match=r"^EnclaveKeysCannotDecryptPayload$"):
+        with pytest.raises(EnclaveError, match=r"^EnclaveKeysCannotDecryptPayload$"):
             b.receive(key, KeyPair.generate().public)
 
     def test_a_large_payload(self, clients: list[HttpTransactionManager], keys: list[bytes]) -> None:
@@ -89,22 +89,22 @@ class TestClientApi:
         assert (received.payload, received.sender, received.group_id) == (SECRET, keys[1], group.id)
         assert b.delete_group(group.id, keys[1]) == group.id
         for client in clients:
-            with pytest.raises(ManagerError, match=r"^PrivacyGroupNotFound$"):
+            with pytest.raises(EnclaveError, match=r"^PrivacyGroupNotFound$"):
                 client.retrieve_group(group.id)
-            with pytest.raises(ManagerError, match=r"^PrivacyGroupNotFound$"):
+            with pytest.raises(EnclaveError, match=r"^PrivacyGroupNotFound$"):
                 client.send_to_group(SECRET, keys[0], group.id)
 
     def test_refusals(self, clients: list[HttpTransactionManager], keys: list[bytes]) -> None:
         a, stranger = clients[0], KeyPair.generate().public
-        with pytest.raises(ManagerError, match=r"^Recipient not found for key:$"):
+        with pytest.raises(EnclaveError, match=r"^Recipient not found for key:$"):
             a.send(SECRET, keys[0], [stranger])
-        with pytest.raises(ManagerError, match=r"^Recipient not found for key:$"):
+        with pytest.raises(EnclaveError, match=r"^Recipient not found for key:$"):
             a.create_group([keys[0], stranger], keys[0])
-        with pytest.raises(ManagerError, match=r"^The list of members in a privacy group should include self$"):
+        with pytest.raises(EnclaveError, match=r"^The list of members in a privacy group should include self$"):
             a.create_group([keys[1]], keys[0])
-        with pytest.raises(ManagerError, match=r"^EnclavePayloadNotFound$"):
+        with pytest.raises(EnclaveError, match=r"^EnclavePayloadNotFound$"):
             a.receive(bytes(32))
-        with pytest.raises(ManagerError, match=r"not found"):
+        with pytest.raises(EnclaveError, match=r"not found"):
             a.send(SECRET, keys[1], [keys[0]])
 
 
@@ -161,14 +161,14 @@ def test_two_nodes_with_tesseras_execute_one_private_contract(network: Devnet, t
     contract = bytes.fromhex(receipts[0]["contractAddress"][2:])
     second = sent(network, WRITERS[1], 1, data=SECRET, to=contract, private_from=two, private_for=[one])
     assert executed(network, WRITERS[0], second) == executed(network, WRITERS[1], second)
-    group = to_text(group_id([one, two]))
+    group = to_base64(group_id([one, two]))
     for name in WRITERS[:2]:
         assert ask(network.url(name), "priv_call", group, {"to": to_hex(contract)}, "latest") == to_hex(SECRET)
     assert ask(network.url("writer-3"), "priv_getTransactionReceipt", first) is None
 
 
 def test_nodes_with_tesseras_share_a_group_by_name(network: Devnet, tesseras: list[TesseraManager]) -> None:
-    keys = [to_text(tessera.key) for tessera in tesseras]
+    keys = [to_base64(tessera.key) for tessera in tesseras]
     group = ask(network.url(WRITERS[0]), "priv_createPrivacyGroup", {"addresses": keys, "name": "customs"})
     assert group in [found["privacyGroupId"] for found in ask(network.url(WRITERS[1]), "priv_findPrivacyGroup", keys)]
     raw_group = base64.b64decode(group)
@@ -247,7 +247,7 @@ class TestPeerProtocol:
             key = other.send_to_group(SECRET, to, group.id)
             assert (maker.receive(key).payload, maker.receive(key).group_id) == (SECRET, group.id)
             assert other.delete_group(group.id, to) == group.id
-            with pytest.raises(ManagerError, match=r"^PrivacyGroupNotFound$"):
+            with pytest.raises(EnclaveError, match=r"^PrivacyGroupNotFound$"):
                 maker.retrieve_group(group.id)
 
     def test_what_is_lost_here_comes_back_from_a_tessera(
@@ -268,7 +268,7 @@ class TestPeerProtocol:
     ) -> None:
         tesseras[0].stop()
         try:
-            with pytest.raises(ManagerError, match=r"^NodePropagatingToAllPeers$"):
+            with pytest.raises(EnclaveError, match=r"^NodePropagatingToAllPeers$"):
                 pair.ours.send(SECRET, own.key, [pair.their_key])
             with HttpTransactionManager(tesseras[1].client_url) as another:
                 until(
@@ -296,7 +296,7 @@ def test_over_tls_each_trusts_the_other_on_first_use(tmp_path: Path) -> None:
         def is_sent() -> bool:
             try:
                 sent.append(theirs.send(SECRET, None, [own.key]))
-            except ManagerError:
+            except EnclaveError:
                 return False
             return True
 
@@ -343,7 +343,7 @@ def test_our_manager_takes_the_place_of_a_tessera(tesseras: list[TesseraManager]
 
 def refusal(client: HttpTransactionManager, key: bytes) -> str:
     """What a client is told that sends to `key`."""
-    with pytest.raises(ManagerError) as error:
+    with pytest.raises(EnclaveError) as error:
         client.send(SECRET, None, [key])
     told = manager_error(error.value).message
     assert told in ("Error communicating with enclave", "Recipient not found for key:")
@@ -353,7 +353,7 @@ def refusal(client: HttpTransactionManager, key: bytes) -> str:
 def is_there(client: HttpTransactionManager, key: bytes) -> bool:
     try:
         return bool(client.receive(key))
-    except ManagerError:
+    except EnclaveError:
         return False
 
 
@@ -367,7 +367,7 @@ def test_a_private_contract_of_nodes_with_either_manager(
     contract = bytes.fromhex(receipts[0]["contractAddress"][2:])
     second = sent(network, "writer-1", 1, data=SECRET, to=contract, private_from=theirs, private_for=[own.key])
     assert executed(network, "writer-1", second) == executed(network, "writer-3", second)
-    group = to_text(group_id([theirs, own.key]))
+    group = to_base64(group_id([theirs, own.key]))
     for name in ("writer-1", "writer-3"):
         assert ask(network.url(name), "priv_call", group, {"to": to_hex(contract)}, "latest") == to_hex(SECRET)
     roots = [ask(network.url(name), "priv_debugGetStateRoot", group, "latest") for name in ("writer-1", "writer-3")]

@@ -8,20 +8,20 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lacnode.privacy.keys import KeyPair, to_text
+from lacnode.privacy.keys import KeyPair, to_base64
+from lacnode.privacy.manager.encrypted_payload import encrypt
 from lacnode.privacy.manager.group_record import GroupRecord
-from lacnode.privacy.manager.network_view import NetworkView
-from lacnode.privacy.manager.payload import encrypt
+from lacnode.privacy.manager.orion_party_info import PartyInfo
 from lacnode.privacy.manager.peer_sender import PeerCall
-from lacnode.privacy.manager.tessera.group import encode_group
-from lacnode.privacy.manager.tessera.party_info import decode_party_info, encode_party_info
-from lacnode.privacy.manager.tessera.payload import encode_payload
-from lacnode.privacy.manager.tessera.proof import Challenge
+from lacnode.privacy.manager.tessera.tessera_group import encode_group
+from lacnode.privacy.manager.tessera.tessera_key_challenge import TesseraKeyChallenge
+from lacnode.privacy.manager.tessera.tessera_party_info import decode_party_info, encode_party_info
+from lacnode.privacy.manager.tessera.tessera_payload import encode_payload
 from lacnode.privacy.service.http_manager import HttpTransactionManager
 from lacnode.privacy.transaction_manager import GroupType
-from tests.fake_tessera import FakeTessera
-from tests.integration.devnet import until
-from tests.integration.managers import OwnManager
+from tests.support.devnet import until
+from tests.support.fake_tessera import FakeTessera
+from tests.support.managers import OwnManager
 
 SECRET = b"certificate ES-0001 is suspended"
 THEIRS = KeyPair.of(b"\2" * 32)
@@ -85,7 +85,7 @@ def test_what_is_sent_reaches_the_tessera_and_what_is_lost_comes_back(own: OwnMa
         file.unlink()
     own.start()
     with HttpTransactionManager(own.client_url) as client:
-        asked = {"key": to_text(key)}
+        asked = {"key": to_base64(key)}
         until(lambda: httpx.post(f"{own.client_url}/receive", json=asked).status_code == 200, "the payload is back")
         assert client.receive(key).payload == SECRET
     until(lambda: own.knows(THEIRS.public), "our manager knows the Tessera's key again")
@@ -93,9 +93,9 @@ def test_what_is_sent_reaches_the_tessera_and_what_is_lost_comes_back(own: OwnMa
 
 def test_what_a_tessera_asks_and_pushes(own: OwnManager, tessera: FakeTessera) -> None:
     with httpx.Client(base_url=own.node_url, headers=OCTETS) as http:
-        said = http.post("/partyinfo", content=encode_party_info(NetworkView(tessera.at)))
-        assert (said.status_code, decode_party_info(said.content)) == (200, NetworkView(own.node_url))
-        question = Challenge(THEIRS, own.key)
+        said = http.post("/partyinfo", content=encode_party_info(PartyInfo(tessera.at)))
+        assert (said.status_code, decode_party_info(said.content)) == (200, PartyInfo(own.node_url))
+        question = TesseraKeyChallenge(THEIRS, own.key)
         assert question.is_answered_by(http.post("/partyinfo/validate", content=question.body).content)
 
         record = GroupRecord((THEIRS.public, own.key), "customs", "", True, GroupType.PANTHEON, bytes(20))
@@ -103,7 +103,7 @@ def test_what_a_tessera_asks_and_pushes(own: OwnManager, tessera: FakeTessera) -
         assert (told.status_code, told.content) == (200, b"")
         payload = encrypt(SECRET, THEIRS, [own.key], record.id).only([0])
         pushed = http.post("/push", content=encode_payload(payload, [own.key]))
-        assert (pushed.status_code, pushed.text) == (201, to_text(payload.key))
+        assert (pushed.status_code, pushed.text) == (201, to_base64(payload.key))
         with HttpTransactionManager(own.client_url) as client:
             received = client.receive(payload.key)
             assert (received.payload, received.sender, received.group_id) == (SECRET, THEIRS.public, record.id)

@@ -7,12 +7,12 @@ from typing import Any
 import trio
 
 from lacnode.node.node import Node
-from lacnode.p2p.network import Network, NetworkConfig
+from lacnode.p2p.p2p_network import P2pNetwork, P2pNetworkConfig
 from lacnode.p2p.wire.enode import Enode
 from lacnode.primitives.hexadecimal import to_hex
-from lacnode.rpc.attendance import RECENT
-from tests.integration.p2p_nodes import Recorder
+from lacnode.rpc.connected_validators import VALIDATOR_LAG_BLOCKS
 from tests.integration.test_node_roles import KEYS, PATIENCE, ask, connected, make, place_of, running
+from tests.support.p2p_nodes import Recorder
 
 VALIDATOR, CANDIDATE, STRANGER = KEYS
 ALONE = "2 of 2 validators must agree and 1 are here: no block would be made"
@@ -21,8 +21,10 @@ ALONE = "2 of 2 validators must agree and 1 are here: no block would be made"
 @asynccontextmanager
 async def stuck_at_genesis(node: Node, place: Enode) -> AsyncIterator[None]:
     """The node's network alone, with nothing behind it that imports blocks: connected to `place`, and behind for ever."""
-    config = NetworkConfig(client_id="stuck", interface="127.0.0.1", port=0, discovery=False, static_nodes=(place,))
-    network = Network(config, node.key, status=node.local_status, chain=node.chain, pool=node.pool, handler=Recorder())
+    config = P2pNetworkConfig(client_id="stuck", interface="127.0.0.1", port=0, discovery=False, static_nodes=(place,))
+    network = P2pNetwork(
+        config, node.key, status=node.local_status, chain=node.chain, pool=node.pool, handler=Recorder()
+    )
     async with trio.open_nursery() as nursery:
         await nursery.start(network.run)
         yield
@@ -41,7 +43,7 @@ async def warnings_of(client: Any, node: Node, *params: object) -> list[str]:
 async def test_a_newcomer_is_voted_for_when_it_has_come_and_caught_up() -> None:
     voter, recipient = make(VALIDATOR, None), to_hex(CANDIDATE.address)
     async with running(voter) as client:
-        await voter.wait_for_block(RECENT + 2)
+        await voter.wait_for_block(VALIDATOR_LAG_BLOCKS + 2)
         absent, halt = await warnings_of(client, voter, recipient, True)
         assert absent == f"{recipient} is not connected to this node"
         assert ALONE in halt

@@ -10,8 +10,8 @@ from web3.exceptions import Web3RPCError
 from web3.types import Wei
 from websockets.sync.client import connect
 
-from lacnode.testing.network import RunningNetwork
-from tests.integration.devnet import until
+from lacnode.testing.running_network import RunningNetwork
+from tests.support.devnet import until
 
 CONTRACTS = Path(__file__).resolve().parents[2] / "examples" / "contracts"
 TOKEN = json.loads((CONTRACTS / "Token.json").read_text())

@@ -12,8 +12,8 @@ import trio
 
 from lacnode.p2p.wire.enode import Enode
 from lacnode.primitives.hexadecimal import from_hex, to_hex
-from tests.integration.p2p_nodes import DEADLINE, Node, transaction, world
 from tests.interop.node_packages import install_packages
+from tests.support.p2p_nodes import DEADLINE, Node, transaction, world
 
 pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("ethereumjs")]
 

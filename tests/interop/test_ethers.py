@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lacnode.testing.network import RunningNetwork
+from lacnode.testing.running_network import RunningNetwork
 from tests.interop.node_packages import install_packages
 
 pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("ethereumjs")]

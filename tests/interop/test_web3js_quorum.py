@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.devnet import Devnet, running_devnet
 from tests.interop.node_packages import install_packages
+from tests.support.devnet import Devnet, running_devnet
 
 pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("private-devnet")]
 

@@ -2,10 +2,10 @@
 
 from tests.mutants.mutant import Mutant
 
-VALIDATION = "lacnode/consensus/validation.py"
+VALIDATION = "lacnode/consensus/message_validation.py"
 HEADER_RULES = "lacnode/consensus/header_rules.py"
 JOURNAL = "lacnode/consensus/journal.py"
-HEIGHT = "lacnode/consensus/height.py"
+HEIGHT = "lacnode/consensus/height_manager.py"
 
 CONSENSUS = (
     Mutant(
@@ -20,28 +20,28 @@ CONSENSUS = (
         "lacnode/consensus/quorum.py",
         "return quorum(validators) - 1",
         "return quorum(validators) - 2",
-        ("tests/unit/test_consensus_round.py",),
+        ("tests/unit/consensus/test_round.py",),
     ),
     Mutant(
         "commit-without-prepares",
         HEIGHT,
         "if self.round.is_prepared and (self.prepared is None",
         "if (self.prepared is None",
-        ("tests/unit/test_consensus_round.py",),
+        ("tests/unit/consensus/test_round.py",),
     ),
     Mutant(
         "lowest-prepared-round-in-a-certificate",
         VALIDATION,
         "return max(certificates, key=lambda certificate: certificate.round, default=None)",
         "return min(certificates, key=lambda certificate: certificate.round, default=None)",
-        ("tests/unit/test_consensus_certificates.py",),
+        ("tests/unit/consensus/test_certificates.py",),
     ),
     Mutant(
         "lowest-prepared-round-is-proposed",
         VALIDATION,
         "(best is None or certificate.round > best.round)",
         "(best is None or certificate.round < best.round)",
-        ("tests/unit/test_consensus_certificates.py", "tests/unit/test_consensus_round_change.py"),
+        ("tests/unit/consensus/test_certificates.py", "tests/unit/consensus/test_round_change.py"),
     ),
     Mutant(
         "lock-forgotten-across-restart",
@@ -53,20 +53,20 @@ CONSENSUS = (
     Mutant(
         "votes-for-a-round-that-was-left",
         JOURNAL,
-        "if payload.round_id.round < signed.left_before:",
+        "if payload.round_id.round < signed.highest_requested_round:",
         "if payload.round_id.round < 0:",
-        ("tests/unit/test_consensus_journal.py",),
+        ("tests/unit/consensus/test_journal.py",),
     ),
     Mutant(
         "round-change-hides-what-was-prepared",
         JOURNAL,
         "if payload.certificate is None or payload.certificate.round < signed.prepared.round:",
         "if payload.certificate is not None and payload.certificate.round < signed.prepared.round:",
-        ("tests/unit/test_consensus_journal.py",),
+        ("tests/unit/consensus/test_journal.py",),
     ),
     Mutant(
         "round-timer-never-doubles",
-        "lacnode/consensus/round_clock.py",
+        "lacnode/consensus/round_timers.py",
         "self._head.request_timeout_ms * 2 ** min(number, MAX_DOUBLINGS)",
         "self._head.request_timeout_ms",
         ("tests/simulation/test_scenarios.py", "-k", "besu_6613"),
@@ -76,28 +76,28 @@ CONSENSUS = (
         VALIDATION,
         '_require(signed.author == committee.proposer(round_id.round), f"0x{signed.author.hex()} is not the proposer")',
         '_require(signed.author in committee.validators, f"0x{signed.author.hex()} is not the proposer")',
-        ("tests/unit/test_consensus_certificates.py",),
+        ("tests/unit/consensus/test_certificates.py",),
     ),
     Mutant(
         "proposer-stays",
         "lacnode/consensus/proposer.py",
         "place = bisect_right(validators, parent_coinbase)",
         "place = bisect_right(validators, parent_coinbase) - 1",
-        ("tests/unit/test_consensus_network.py",),
+        ("tests/unit/consensus/test_network.py",),
     ),
     Mutant(
         "votes-in-certificates-counted-twice",
         VALIDATION,
         "_require(len(authors) == len(signed), ",
         "_require(len(authors) <= len(signed), ",
-        ("tests/unit/test_consensus_certificates.py", "tests/unit/test_consensus_round_change.py"),
+        ("tests/unit/consensus/test_certificates.py", "tests/unit/consensus/test_round_change.py"),
     ),
     Mutant(
         "certificate-of-its-own-round",
         VALIDATION,
         "_require(0 <= prepared.round < target.round, ",
         "_require(0 <= prepared.round <= target.round, ",
-        ("tests/unit/test_consensus_certificates.py", "tests/unit/test_consensus_round_change.py"),
+        ("tests/unit/consensus/test_certificates.py", "tests/unit/consensus/test_round_change.py"),
     ),
     Mutant(
         "one-round-change-is-followed",
@@ -111,18 +111,18 @@ CONSENSUS = (
         HEADER_RULES,
         "if len(sealers) < quorum(len(validators)):",
         "if not sealers:",
-        ("tests/unit/test_consensus_header_rules.py",),
+        ("tests/unit/consensus/test_header_rules.py",),
     ),
     Mutant(
         "seals-of-strangers",
         HEADER_RULES,
         "    strangers = sealers.difference(validators)\n",
         "    strangers: set[bytes] = set()\n",
-        ("tests/unit/test_consensus_header_rules.py",),
+        ("tests/unit/consensus/test_header_rules.py",),
     ),
     Mutant(
         "body-swap-counts-as-the-proposal",
-        "lacnode/consensus/unsigned_parts.py",
+        "lacnode/consensus/unsigned_content.py",
         "        block = with_seals(block, ())\n    check_body_matches(block)\n",
         "        block = with_seals(block, ())\n",
         ("tests/simulation/test_false_copies.py",),

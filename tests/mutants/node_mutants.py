@@ -12,7 +12,7 @@ NODE = (
         """        self._records.append(self._journal.admit(payload))
 
     def sign(self, payload: Payload) -> SignedPayload[Payload]:
-        \"\"\"Sign `payload`, which was admitted; SignerUnavailable if the key does not answer.\"\"\"
+        \"\"\"Sign `payload`, which was admitted; SignerUnavailableError if the key does not answer.\"\"\"
         return sign_payload(payload, self._signer)
 """,
         """        self._record = self._journal.admit(payload)
@@ -66,32 +66,32 @@ NODE = (
         "lacnode/consensus/journal.py",
         "if sequence <= self._floor:",
         "if sequence < self._floor:",
-        ("tests/unit/test_consensus_journal.py",),
+        ("tests/unit/consensus/test_journal.py",),
     ),
     Mutant(
         "old-copy-signs-at-once",
         "lacnode/consensus/resumption.py",
         "        if not self._was_far_behind:\n            self._may_sign = True",
         "        if self._since_ms is not None:\n            self._may_sign = True",
-        ("tests/unit/test_consensus_resumption.py",),
+        ("tests/unit/consensus/test_resumption.py",),
     ),
     Mutant(
         "a-lane-without-a-bound",
-        "lacnode/validator/intake.py",
+        "lacnode/validator/event_queue.py",
         "return len(lane.messages) < self._lane_messages and lane.bytes",
         "return lane.bytes",
-        ("tests/unit/test_validator_intake.py",),
+        ("tests/unit/validator/test_intake.py",),
     ),
     Mutant(
         "strangers-have-a-lane",
-        "lacnode/validator/intake.py",
+        "lacnode/validator/event_queue.py",
         "        lane = self._lanes.get(message.sender)\n",
         "        lane = self._lanes.setdefault(message.sender, _Lane(0.0))\n",
-        ("tests/unit/test_validator_intake.py",),
+        ("tests/unit/validator/test_intake.py",),
     ),
     Mutant(
         "work-for-a-round-that-was-left-goes-on",
-        "lacnode/validator/proposal_work.py",
+        "lacnode/validator/proposal_budgets.py",
         "            if of < self._reached:\n",
         "            if of > self._reached:\n",
         ("tests/simulation/test_slow_nodes.py", "-k", "without_end"),
@@ -101,34 +101,34 @@ NODE = (
         "lacnode/consensus/header_rules.py",
         "if header.parent_hash != (parent_hash or on_chain_hash(parent)):",
         "if len(header.parent_hash) != 32:",
-        ("tests/unit/test_consensus_header_rules.py",),
+        ("tests/unit/consensus/test_header_rules.py",),
     ),
     Mutant(
         "sync-accepts-headers-without-seals",
         "lacnode/chain/header_chain.py",
         "seals_known=self._verified.has(header)",
         "seals_known=True",
-        ("tests/unit/test_sync_synchronizer.py",),
+        ("tests/unit/sync/test_synchronizer.py",),
     ),
     Mutant(
         "sync-does-not-compare-bodies",
         DOWNLOAD,
         "        await self.check_worker.run(partial(self._check_bodies, blocks))\n",
         "",
-        ("tests/unit/test_sync_synchronizer.py",),
+        ("tests/unit/sync/test_synchronizer.py",),
     ),
     Mutant(
         "a-crawling-peer-has-all-the-time",
-        "lacnode/sync/pace.py",
+        "lacnode/sync/download_pace.py",
         "            self._left_seconds -= waited\n",
         "",
-        ("tests/unit/test_sync_synchronizer.py",),
+        ("tests/unit/sync/test_synchronizer.py",),
     ),
     Mutant(
         "a-liar-is-asked-again-at-once",
         "lacnode/sync/peer_trust.py",
-        "return record is None or record.barred_until <= now",
-        "return record is None or record.barred_until >= 0",
+        "return record is None or record.blocked_until <= now",
+        "return record is None or record.blocked_until >= 0",
         ("tests/simulation/test_sync_liars.py",),
     ),
 )

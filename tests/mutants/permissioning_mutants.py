@@ -2,15 +2,15 @@
 
 from tests.mutants.mutant import Mutant
 
-NODES = ("tests/unit/test_permissioning_nodes.py",)
-ACCOUNTS = ("tests/unit/test_permissioning_accounts.py",)
+NODES = ("tests/unit/permissioning/test_nodes.py",)
+ACCOUNTS = ("tests/unit/permissioning/test_accounts.py",)
 
 PERMISSIONING = (
     Mutant(
         "connection-decision-inverted",
         "lacnode/permissioning/node_contract.py",
-        "return None if connection_answer(output) else f",
-        "return None if not connection_answer(output) else f",
+        "if decode_connection_answer(output):",
+        "if not decode_connection_answer(output):",
         NODES,
     ),
     Mutant(

@@ -2,9 +2,9 @@
 
 from tests.mutants.mutant import Mutant
 
-LOCAL = "lacnode/privacy/manager/local.py"
+LOCAL = "lacnode/privacy/manager/local_transaction_manager.py"
 OWNERSHIP = "lacnode/privacy/payload_ownership.py"
-OWNERSHIP_TESTS = ("tests/unit/test_privacy_ownership.py",)
+OWNERSHIP_TESTS = ("tests/unit/privacy/test_ownership.py",)
 
 PRIVACY = (
     Mutant(
@@ -24,16 +24,16 @@ PRIVACY = (
     Mutant(
         "anyone-sends-to-a-group",
         LOCAL,
-        '        if own not in record.members:\n            raise ManagerError("PrivacyGroupNotFound")',
-        '        if not own:\n            raise ManagerError("PrivacyGroupNotFound")',
-        ("tests/unit/test_privacy_manager.py",),
+        '        if own not in record.members:\n            raise EnclaveError("PrivacyGroupNotFound")',
+        '        if not own:\n            raise EnclaveError("PrivacyGroupNotFound")',
+        ("tests/unit/privacy/test_manager.py",),
     ),
     Mutant(
         "a-deleted-group-comes-back",
         "lacnode/privacy/manager/group_acceptance.py",
         "    if not known.active:\n        return None\n    if not record.active:",
         "    if not known.active:\n        return record\n    if not record.active:",
-        ("tests/unit/test_privacy_manager.py",),
+        ("tests/unit/privacy/test_manager.py",),
     ),
     Mutant(
         "another-sender-than-private-from",
@@ -51,37 +51,37 @@ PRIVACY = (
     ),
     Mutant(
         "recovery-serves-a-payload-of-others",
-        "lacnode/privacy/manager/recovery.py",
+        "lacnode/privacy/manager/payload_recovery.py",
         "if stored is not None and requester in stored.parties:",
         "if stored is not None:",
-        ("tests/unit/test_privacy_recovery.py",),
+        ("tests/unit/privacy/test_recovery.py",),
     ),
     Mutant(
         "tags-are-read",
         "lacnode/privacy/manager/cbor_reader.py",
         "        if first not in _SIMPLE_VALUES:",
         "        if kind == 6:\n            return self.value(depth)\n        if first not in _SIMPLE_VALUES:",
-        ("tests/unit/test_privacy_cbor.py",),
+        ("tests/unit/privacy/test_cbor.py",),
     ),
     Mutant(
         "what-was-heard-takes-the-place-of-what-answered",
         "lacnode/privacy/manager/bounded_table.py",
         "            if lower > standing or not sources:",
         "            if not sources:",
-        ("tests/unit/test_privacy_peers.py",),
+        ("tests/unit/privacy/test_peers.py",),
     ),
     Mutant(
         "a-private-address-is-called",
         "lacnode/privacy/manager/address_policy.py",
         "return reach_of(address) in self._open or _is_in(address, self._allowed)",
         "return reach_of(address) is not Reach.LOOPBACK or _is_in(address, self._allowed)",
-        ("tests/unit/test_privacy_addresses.py",),
+        ("tests/unit/privacy/test_addresses.py",),
     ),
     Mutant(
         "proof-of-a-key-at-another-place",
-        "lacnode/privacy/manager/proof.py",
-        "is_right = hmac.compare_digest(proven, challenge) and same_place(at, url)",
+        "lacnode/privacy/manager/key_proof_exchange.py",
+        "is_right = hmac.compare_digest(proven, challenge) and is_same_manager(at, url)",
         "is_right = hmac.compare_digest(proven, challenge)",
-        ("tests/unit/test_privacy_claims.py",),
+        ("tests/unit/privacy/test_claims.py",),
     ),
 )

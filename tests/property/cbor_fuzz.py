@@ -11,34 +11,34 @@ from collections.abc import Callable
 
 from lacnode.privacy.keys import KeyPair
 from lacnode.privacy.manager.bounded_json import read_json
-from lacnode.privacy.manager.cbor import CborError, encode_array, encode_map
-from lacnode.privacy.manager.cbor_reader import MalformedCborError, read
+from lacnode.privacy.manager.cbor_reader import MalformedCborError, read_cbor
+from lacnode.privacy.manager.cbor_records import CborError, encode_array, encode_map
+from lacnode.privacy.manager.encrypted_payload import decode_payload, encode_payload, encrypt
 from lacnode.privacy.manager.group_record import GroupRecord, decode_group, encode_group
-from lacnode.privacy.manager.network_view import NetworkView, decode_view, encode_view
-from lacnode.privacy.manager.payload import decode_payload, encode_payload, encrypt
-from lacnode.privacy.manager.tessera.binary import TesseraError
-from lacnode.privacy.manager.tessera.group import decode_group as decode_tessera_group
-from lacnode.privacy.manager.tessera.party_info import decode_party_info, encode_party_info, read_party_info
-from lacnode.privacy.manager.tessera.payload import decode_payload as decode_tessera_payload
-from lacnode.privacy.manager.tessera.payload import encode_payload as encode_tessera_payload
+from lacnode.privacy.manager.orion_party_info import PartyInfo, decode_orion_party_info, encode_orion_party_info
+from lacnode.privacy.manager.tessera.tessera_encoding import TesseraError
+from lacnode.privacy.manager.tessera.tessera_group import decode_group as decode_tessera_group
+from lacnode.privacy.manager.tessera.tessera_party_info import decode_party_info, encode_party_info, read_party_info
+from lacnode.privacy.manager.tessera.tessera_payload import decode_payload as decode_tessera_payload
+from lacnode.privacy.manager.tessera.tessera_payload import encode_payload as encode_tessera_payload
 
 A, B = (KeyPair.of(bytes([number]) * 32) for number in (1, 2))
 SEALED = encrypt(b"a payload", A, [B.public], bytes(32))
-VIEW = NetworkView("http://a", ("http://a", "http://b:8080"), {A.public: "http://a", B.public: "http://b:8080"})
+VIEW = PartyInfo("http://a", ("http://a", "http://b:8080"), {A.public: "http://a", B.public: "http://b:8080"})
 RECORDS = (
     encode_payload(SEALED),
     encode_group(GroupRecord.legacy((A.public, B.public))),
-    encode_view(VIEW),
+    encode_orion_party_info(VIEW),
     encode_map({"id": bytes(16), "states": encode_array([encode_map({"number": 7, "root": bytes(32)})])}),
     encode_party_info(VIEW),
     encode_tessera_payload(SEALED, [B.public, A.public]),
     b'{"keys": [{"key": "", "url": "http://a"}], "url": "http://a"}',
 )
 READERS: tuple[Callable[[bytes], object], ...] = (
-    read,
+    read_cbor,
     decode_payload,
     decode_group,
-    decode_view,
+    decode_orion_party_info,
     decode_party_info,
     read_party_info,
     decode_tessera_payload,

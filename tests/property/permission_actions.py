@@ -17,12 +17,12 @@ from typing import Any
 from eth_abi.abi import encode
 
 from lacnode.crypto.node_key import NodeKey
-from lacnode.permissioning.abi import ADMIN_NAME, NODE_INGRESS_NAME, RULES_NAME, transaction_call
+from lacnode.permissioning.abi import ADMIN_NAME, NODE_INGRESS_NAME, RULES_NAME, encode_transaction_call
 from lacnode.permissioning.artifacts import artifact
-from lacnode.permissioning.sending import IntendedSending
+from lacnode.permissioning.transaction_call import UnsignedTransaction
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import keccak256
-from tests.integration.contract_network import (
+from tests.support.contract_network import (
     ACCOUNT_INGRESS,
     ACCOUNT_RULES,
     ADMIN,
@@ -33,9 +33,9 @@ from tests.integration.contract_network import (
     Contracts,
     call_data,
 )
-from tests.integration.evm_network import RICH, Network, signed
+from tests.support.evm_network import RICH, Network, signed
 
-THIRD = NodeKey.of(keccak256(b"third"))
+THIRD = NodeKey.from_private_key(keccak256(b"third"))
 KEYS = (RICH, OUTSIDER, THIRD)
 YES = bytes(31) + b"\x01"
 
@@ -149,7 +149,10 @@ class Walk:
 
     def _may_send(self, sender: bytes, target: bytes) -> bool:
         """What a node asks before it takes a transaction."""
-        return self._ask(ACCOUNT_INGRESS, transaction_call(IntendedSending(to=target, gas_limit=GAS), sender)) == YES
+        return (
+            self._ask(ACCOUNT_INGRESS, encode_transaction_call(UnsignedTransaction(to=target, gas_limit=GAS), sender))
+            == YES
+        )
 
     def _ask(self, contract: bytes, data: bytes) -> bytes:
         result = self._network.call(to=contract, data=data, gas=GAS)

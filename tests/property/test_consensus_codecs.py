@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lacnode.consensus.extra_data import ExtraData, Vote, VoteType
-from lacnode.consensus.journal import Journal
-from lacnode.consensus.messages import (
+from lacnode.consensus.ibft_messages import (
     Commit,
     Message,
     Prepare,
@@ -16,11 +15,12 @@ from lacnode.consensus.messages import (
     decode_message,
     round_id_of,
 )
-from lacnode.consensus.payloads import CommitPayload, PreparePayload, RoundChangePayload, RoundId
+from lacnode.consensus.ibft_payloads import CommitPayload, PreparePayload, RoundChangePayload, RoundId
+from lacnode.consensus.journal import Journal
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import CURVE_ORDER
 from lacnode.primitives.rlp import RlpError
-from tests.unit.test_consensus_network import (
+from tests.unit.consensus.test_network import (
     FOUR,
     A,
     C,

@@ -15,9 +15,9 @@ from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc.errors import RpcError
 from lacnode.rpc.methods.calls import eth_estimateGas
-from lacnode.rpc.reading import Reading
+from lacnode.rpc.read_calls import ReadContext
 from lacnode.rpc.settings import ApiSettings
-from tests.integration.evm_network import RICH, Network, push, signed, statuses
+from tests.support.evm_network import RICH, Network, push, signed, statuses
 
 GAS_CAP = 5_000_000
 BASE_FEE = 7
@@ -103,7 +103,7 @@ class CountingChain:
         return self.net.engine.call(header.state_root, header, call, lambda number: None)
 
     def estimate(self, members: dict[str, object]) -> int:
-        reading = Reading(cast(Any, self), ApiSettings(gas_cap=GAS_CAP), time.monotonic() + 60)
+        reading = ReadContext(cast(Any, self), ApiSettings(gas_cap=GAS_CAP), time.monotonic() + 60)
         return int(str(eth_estimateGas(reading, [members])), 16)
 
 

@@ -9,19 +9,19 @@ from hypothesis import strategies as st
 
 from lacnode.privacy.group_ids import group_id
 from lacnode.privacy.keys import KeyPair
-from lacnode.privacy.manager.cbor import CborError, encode_map
-from lacnode.privacy.manager.cbor_reader import MalformedCborError, read
-from lacnode.privacy.manager.group_record import GroupRecord, decode_group, encode_group
-from lacnode.privacy.manager.network_view import NetworkView, decode_view, encode_view
-from lacnode.privacy.manager.payload import (
+from lacnode.privacy.manager.cbor_reader import MalformedCborError, read_cbor
+from lacnode.privacy.manager.cbor_records import CborError, encode_map
+from lacnode.privacy.manager.encrypted_payload import (
     EncryptedPayload,
     decode_payload,
+    decrypt_with,
     encode_payload,
     encrypt,
-    opened_with,
-    reclaimed,
+    restore_own_box,
 )
-from lacnode.privacy.manager.peers import Peers
+from lacnode.privacy.manager.group_record import GroupRecord, decode_group, encode_group
+from lacnode.privacy.manager.orion_party_info import PartyInfo, decode_orion_party_info, encode_orion_party_info
+from lacnode.privacy.manager.peer_directory import PeerDirectory
 from lacnode.privacy.transaction_manager import GroupType
 
 KEYS = st.binary(min_size=32, max_size=32)
@@ -44,7 +44,7 @@ RECORDS = st.builds(
     st.binary(max_size=20),
 )
 VIEWS = st.builds(
-    NetworkView,
+    PartyInfo,
     st.none() | st.just("http://a:1/"),
     st.lists(st.integers(1, 65535).map(lambda port: f"http://127.0.0.1:{port}"), max_size=4).map(tuple),
     st.dictionaries(KEYS, st.just("https://b"), max_size=4),
@@ -75,13 +75,13 @@ def test_group_round_trip(record: GroupRecord) -> None:
 
 
 @given(VIEWS)
-def test_view_round_trip(view: NetworkView) -> None:
-    assert decode_view(encode_view(view)) == view
+def test_view_round_trip(view: PartyInfo) -> None:
+    assert decode_orion_party_info(encode_orion_party_info(view)) == view
 
 
 @given(VIEWS, VIEWS)
-def test_what_is_known_is_never_replaced_by_what_is_heard(view: NetworkView, other: NetworkView) -> None:
-    peers = Peers(())
+def test_what_is_known_is_never_replaced_by_what_is_heard(view: PartyInfo, other: PartyInfo) -> None:
+    peers = PeerDirectory(())
     peers.learn(view)
     peers.learn(other)
     merged = peers.view
@@ -111,19 +111,19 @@ def test_truncation_is_refused(payload: EncryptedPayload, data: st.DataObject) -
 def test_a_value_of_the_protocol_is_read_as_the_general_library_reads_it(value: object) -> None:
     encoded = cbor2.dumps(value)
     with contextlib.suppress(MalformedCborError):
-        assert read(encoded) == cbor2.loads(encoded)
+        assert read_cbor(encoded) == cbor2.loads(encoded)
 
 
 @given(
     st.dictionaries(st.text(max_size=20), st.none() | st.integers(0, 2**64 - 1) | st.text() | st.binary(), max_size=9)
 )
 def test_what_the_encoder_writes_is_read_equally(fields: dict[str, object]) -> None:
-    assert read(encode_map(fields)) == read(cbor2.dumps(fields)) == fields
+    assert read_cbor(encode_map(fields)) == read_cbor(cbor2.dumps(fields)) == fields
 
 
 @given(st.binary(max_size=400) | SHAPES.map(cbor2.dumps))
 def test_garbage_is_refused(data: bytes) -> None:
-    for decode in (decode_payload, decode_group, decode_view):
+    for decode in (decode_payload, decode_group, decode_orion_party_info):
         with contextlib.suppress(CborError):
             decode(data)
 
@@ -132,12 +132,12 @@ def test_garbage_is_refused(data: bytes) -> None:
 def test_only_parties_read_and_a_sender_can_reclaim(plaintext: bytes) -> None:
     sender, recipient, stranger = NODES
     sealed = encrypt(plaintext, sender, [recipient.public], bytes(32))
-    assert opened_with(sealed, recipient) == (0, plaintext)
-    assert opened_with(sealed, stranger) is None
-    back = reclaimed(sealed.only([0]), recipient.public, sender)
+    assert decrypt_with(sealed, recipient) == (0, plaintext)
+    assert decrypt_with(sealed, stranger) is None
+    back = restore_own_box(sealed.only([0]), recipient.public, sender)
     assert back is not None
-    assert opened_with(back, sender) == (0, plaintext)
-    assert reclaimed(sealed.only([0]), recipient.public, stranger) is None
+    assert decrypt_with(back, sender) == (0, plaintext)
+    assert restore_own_box(sealed.only([0]), recipient.public, stranger) is None
 
 
 @given(st.lists(KEYS, min_size=1, max_size=6), st.permutations(range(6)))

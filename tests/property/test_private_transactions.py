@@ -10,9 +10,15 @@ from lacnode.crypto.node_key import NodeKey
 from lacnode.primitives import rlp
 from lacnode.primitives.receipt import Log
 from lacnode.primitives.rlp import RlpError
-from lacnode.privacy.state.private_transaction import PrivateTransaction, from_payload, to_payload
-from lacnode.privacy.state.records import MarkerRoot, PrivateReceipt, PrivateStatus, decode_metadata, encode_metadata
-from tests.private_nodes import private
+from lacnode.privacy.state.private_records import (
+    MarkerRoot,
+    PrivateReceipt,
+    PrivateStatus,
+    decode_metadata,
+    encode_metadata,
+)
+from lacnode.privacy.state.private_transaction import PrivateTransaction, decode_payload_text, encode_payload_text
+from tests.support.private_nodes import private
 
 ADDRESS, HASH = st.binary(min_size=20, max_size=20), st.binary(min_size=32, max_size=32)
 KEYS = st.lists(HASH, max_size=4)
@@ -22,7 +28,7 @@ LOGS = st.builds(Log, ADDRESS, st.lists(HASH, max_size=4).map(tuple), st.binary(
 
 @st.composite
 def transactions(draw: st.DrawFn) -> PrivateTransaction:
-    key = NodeKey.of(draw(st.integers(1, 2**250)).to_bytes(32))
+    key = NodeKey.from_private_key(draw(st.integers(1, 2**250)).to_bytes(32))
     return private(
         key,
         draw(st.integers(0, 2**63 - 1)),
@@ -39,7 +45,7 @@ def transactions(draw: st.DrawFn) -> PrivateTransaction:
 
 @given(transactions())
 def test_a_transaction_survives_the_manager(transaction: PrivateTransaction) -> None:
-    again = from_payload(to_payload(transaction))
+    again = decode_payload_text(encode_payload_text(transaction))
     assert (again.raw, again.sender(), again.group_id) == (transaction.raw, transaction.sender(), transaction.group_id)
 
 
@@ -60,7 +66,7 @@ def test_one_bit_flipped_is_another_sender_or_nothing(transaction: PrivateTransa
 def test_any_bytes_are_refused_alike(data: bytes) -> None:
     for payload in (data, base64.b64encode(data)):
         with suppress(RlpError):
-            from_payload(payload)
+            decode_payload_text(payload)
 
 
 @given(st.sampled_from(PrivateStatus), st.lists(LOGS, max_size=3).map(tuple), st.binary(), st.none() | st.binary())

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lacnode.privacy.keys import KeyPair, KeyRing
+from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, decrypt_with, encrypt
 from lacnode.privacy.manager.group_record import GroupRecord
-from lacnode.privacy.manager.network_view import NetworkView
-from lacnode.privacy.manager.payload import EncryptedPayload, encrypt, opened_with
-from lacnode.privacy.manager.tessera.binary import TesseraError
-from lacnode.privacy.manager.tessera.group import decode_group, encode_group, is_shareable
-from lacnode.privacy.manager.tessera.party_info import decode_party_info, encode_party_info, read_party_info
-from lacnode.privacy.manager.tessera.payload import NO_GROUP, decode_payload, encode_payload
-from lacnode.privacy.manager.tessera.proof import proof
+from lacnode.privacy.manager.orion_party_info import PartyInfo
+from lacnode.privacy.manager.tessera.tessera_encoding import TesseraError
+from lacnode.privacy.manager.tessera.tessera_group import decode_group, encode_group, has_tessera_id
+from lacnode.privacy.manager.tessera.tessera_key_challenge import proof
+from lacnode.privacy.manager.tessera.tessera_party_info import decode_party_info, encode_party_info, read_party_info
+from lacnode.privacy.manager.tessera.tessera_payload import NO_GROUP, decode_payload, encode_payload
 from lacnode.privacy.transaction_manager import GroupType
 
 KEYS = st.binary(min_size=32, max_size=32)
@@ -40,7 +40,7 @@ RECORDS = st.builds(
 )  # fmt: skip
 URLS = st.integers(1, 65535).map(lambda port: f"http://127.0.0.1:{port}/")
 VIEWS = st.builds(
-    NetworkView, URLS, st.lists(URLS, max_size=4).map(tuple), st.dictionaries(KEYS, URLS, max_size=4)
+    PartyInfo, URLS, st.lists(URLS, max_size=4).map(tuple), st.dictionaries(KEYS, URLS, max_size=4)
 )  # fmt: skip
 FORMS: list[tuple[Callable[[bytes], object], bytes]] = [
     (
@@ -48,7 +48,7 @@ FORMS: list[tuple[Callable[[bytes], object], bytes]] = [
         encode_payload(EncryptedPayload(bytes(32), bytes(24), (bytes(48),), bytes(16), bytes(32)), [bytes(32)]),
     ),
     (decode_group, encode_group(GroupRecord((bytes(32),), "a", "b", True, GroupType.PANTHEON, b"seed"))),
-    (decode_party_info, encode_party_info(NetworkView("http://a", ("http://b",), {bytes(32): "http://a"}))),
+    (decode_party_info, encode_party_info(PartyInfo("http://a", ("http://b",), {bytes(32): "http://a"}))),
 ]
 
 
@@ -68,7 +68,7 @@ def test_group_round_trip(record: GroupRecord) -> None:
 
 
 @given(VIEWS)
-def test_party_info_round_trip(view: NetworkView) -> None:
+def test_party_info_round_trip(view: PartyInfo) -> None:
     assert decode_party_info(encode_party_info(view)) == view
 
 
@@ -124,13 +124,13 @@ def test_ours_in_their_form_opens_as_before(plaintext: bytes) -> None:
     sealed = encrypt(plaintext, OWN, [OTHER.public], bytes(32)).only([0])
     found = decode_payload(encode_payload(sealed, [OTHER.public])).payload
     assert found.key == sealed.key
-    assert opened_with(found, OTHER) == (0, plaintext)
+    assert decrypt_with(found, OTHER) == (0, plaintext)
 
 
 @given(st.lists(KEYS, min_size=1, max_size=10, unique=True))
 def test_up_to_seven_members_are_shareable(members: list[bytes]) -> None:
-    assert is_shareable(members) == (len(members) <= 7)
-    assert is_shareable(members, bytes(range(20))) == (len(members) <= 7)
+    assert has_tessera_id(members) == (len(members) <= 7)
+    assert has_tessera_id(members, bytes(range(20))) == (len(members) <= 7)
     if len(members) > 7:
         record = GroupRecord(tuple(members), "", "", True, GroupType.PANTHEON, bytes(20))
         with pytest.raises(TesseraError, match="another id"):

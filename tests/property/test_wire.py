@@ -23,7 +23,7 @@ from lacnode.p2p.wire.discv4 import (
     decode_packet,
     encode_packet,
 )
-from lacnode.p2p.wire.ecies import EciesError, seal, unseal
+from lacnode.p2p.wire.ecies import EciesError, open_sealed, seal
 from lacnode.p2p.wire.enode import Enode, EnodeError, parse_static_nodes
 from lacnode.p2p.wire.enr import NodeRecord, RecordError
 from lacnode.p2p.wire.eth_messages import GetBlockHeaders, NewBlockHashes, Status, decode
@@ -34,8 +34,8 @@ from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError
 
-KEY = NodeKey.of(b"\7" * 32)
-OTHER = NodeKey.of(b"\x08" * 32)
+KEY = NodeKey.from_private_key(b"\7" * 32)
+OTHER = NodeKey.from_private_key(b"\x08" * 32)
 LOCAL = Endpoint("10.0.0.1", 30303, 30303)
 
 hashes = st.binary(min_size=32, max_size=32)
@@ -67,12 +67,12 @@ class TestGarbage:
             parse_static_nodes(text)
 
     @given(st.lists(st.binary(max_size=700), max_size=6), st.booleans())
-    def test_handshakes(self, pieces: list[bytes], old_form: bool) -> None:
+    def test_handshakes(self, pieces: list[bytes], is_pre_eip8: bool) -> None:
         responder = Responder(KEY, random_bytes=os.urandom)
         initiator = Initiator(KEY, OTHER.public_key, random_bytes=os.urandom)
         for machine in (responder, initiator):
             with pytest.raises(HandshakeError):  # noqa: PT012
-                for piece in [b"\4" if old_form else b"\1", *pieces, bytes(3_000)]:
+                for piece in [b"\4" if is_pre_eip8 else b"\1", *pieces, bytes(3_000)]:
                     machine.receive(piece)
 
     @given(garbage, st.booleans())
@@ -88,7 +88,7 @@ class TestGarbage:
     @given(st.binary(max_size=300))
     def test_sealed_messages(self, body: bytes) -> None:
         with pytest.raises(EciesError):
-            unseal(body, KEY.private_key, b"")
+            open_sealed(body, KEY.private_key, b"")
 
     @given(st.binary(min_size=32, max_size=500))
     def test_frames(self, data: bytes) -> None:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from lacnode.consensus.payloads import ROUND_CHANGE
+from lacnode.consensus.ibft_payloads import ROUND_CHANGE
 from lacnode.devnet.manifest import DevnetNode
 from tests.siege.modified_validator import HEARD_FILE
 
@@ -16,7 +16,7 @@ RECORDERS = {f"validator-{number}": "recorder" for number in range(1, 5)}
 """The modification of a network in which every node records."""
 
 
-class Heard(NamedTuple):
+class RecordedMessage(NamedTuple):
     """One signed message: addresses and digests as hexadecimal text."""
 
     author: str
@@ -26,20 +26,20 @@ class Heard(NamedTuple):
     digest: str
 
 
-def heard_by(nodes: Iterable[DevnetNode]) -> set[Heard]:
+def heard_by(nodes: Iterable[DevnetNode]) -> set[RecordedMessage]:
     """Every message that came to one of `nodes`; a last line that is cut off is left out."""
-    messages: set[Heard] = set()
+    messages: set[RecordedMessage] = set()
     for node in nodes:
         file = node.directory / HEARD_FILE
         for line in file.read_text("ascii").splitlines() if file.exists() else ():
             try:
-                messages.add(Heard(**json.loads(line)))
+                messages.add(RecordedMessage(**json.loads(line)))
             except (ValueError, TypeError):
                 continue
     return messages
 
 
-def contradictions(messages: Iterable[Heard]) -> list[str]:
+def contradictions(messages: Iterable[RecordedMessage]) -> list[str]:
     """One sentence for each pair of messages that no honest validator signs."""
     said: dict[tuple[str, int, int, int], str] = {}
     found = []
@@ -55,6 +55,6 @@ def contradictions(messages: Iterable[Heard]) -> list[str]:
     return found
 
 
-def last_height_of(author: str, messages: Iterable[Heard]) -> int:
+def last_height_of(author: str, messages: Iterable[RecordedMessage]) -> int:
     """The highest height at which `author` (hexadecimal, 0x) was heard, -1 if it was not."""
     return max((message.height for message in messages if "0x" + message.author == author), default=-1)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import trio
 
-READ_SIZE = 65_536
+READ_BYTES = 65_536
 
 
 def request(method: str, *params: object) -> dict[str, object]:
@@ -27,8 +27,8 @@ async def exchange(port: int, document: object) -> bytes:
         stream = await trio.open_tcp_stream("127.0.0.1", port)
         async with stream:
             await stream.send_all(post(body, "Connection: close"))
-            while data := await stream.receive_some(READ_SIZE):
-                received = (received + data)[-READ_SIZE:]
+            while data := await stream.receive_some(READ_BYTES):
+                received = (received + data)[-READ_BYTES:]
     except OSError:
         return received
     except trio.BrokenResourceError:

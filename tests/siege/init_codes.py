@@ -1,6 +1,6 @@
 """Init codes that do not end before their gas does, each heavy in another way."""
 
-from lacnode.devnet.genesis import GAS_LIMIT
+from lacnode.devnet.devnet_genesis import GAS_LIMIT
 
 ENDLESS_CALL = bytes.fromhex("5b600056")
 """JUMPDEST, PUSH1 0, JUMP."""

@@ -60,7 +60,7 @@ def memory_bytes(node: DevnetNode) -> int:
 
     Pages of the database file belong to the system and are left out; pages that several processes share count once.
     """
-    pid = processes.pid_of(node)
+    pid = processes.find_pid(node)
     return 0 if pid is None else sum(map(_private_bytes, _with_children(pid)))
 
 

@@ -15,8 +15,8 @@ import trio
 
 from lacnode.chain.blockchain import Blockchain
 from lacnode.cli.main import main
-from lacnode.consensus.messages import Proposal, decode_envelope, decode_message
-from lacnode.consensus.payloads import PROPOSAL, RoundChangePayload
+from lacnode.consensus.ibft_messages import Proposal, decode_envelope, decode_message
+from lacnode.consensus.ibft_payloads import PROPOSAL, RoundChangePayload
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.signer import KeySigner
 from lacnode.devnet.manifest import FILE_NAME
@@ -27,9 +27,9 @@ from lacnode.primitives.hexadecimal import address_from_hex
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.ordered_root import ordered_root
 from lacnode.primitives.rlp import RlpError
-from lacnode.validator.block_maker import PoolBlockMaker
+from lacnode.validator.block_creator import PoolBlockCreator
 from tests.siege.init_codes import JUMPDESTS
-from tests.siege.transactions import Sender
+from tests.siege.transactions import SiegeSender
 
 DISTANCE_SECONDS = 0.15
 """How long a proposal travels between two validators that are far apart."""
@@ -42,16 +42,16 @@ DEEDS_FILE = "deeds.txt"
 HEARD_FILE = "heard.jsonl"
 """Where a validator that records writes what it hears, under its data path."""
 
-FIRST_SENDER = Sender(NodeKey.of(keccak256(b"siege: the sender of a heavy transaction")))
+FIRST_SENDER = SiegeSender(NodeKey.from_private_key(keccak256(b"siege: the sender of a heavy transaction")))
 
 
 def propose_heavy_blocks() -> None:
     """Every block of this validator has a transaction that never ends. It is not executed here: the state root is a
     guess, so that the block costs its author nothing."""
-    build, check = PoolBlockMaker.build, Blockchain.check_proposal
+    build, check = PoolBlockCreator.build, Blockchain.check_proposal
     heavy = FIRST_SENDER.sign(to=None, data=JUMPDESTS)
 
-    def build_heavy(self: PoolBlockMaker, *arguments: Any, **options: Any) -> Block:
+    def build_heavy(self: PoolBlockCreator, *arguments: Any, **options: Any) -> Block:
         block = build(self, *arguments, **options)
         did("heavy blocks")
         header = block.header.with_changes(
@@ -63,7 +63,7 @@ def propose_heavy_blocks() -> None:
         if heavy not in block.transactions:
             check(self, block, *arguments, **options)
 
-    PoolBlockMaker.build = build_heavy  # type: ignore[method-assign]
+    PoolBlockCreator.build = build_heavy  # type: ignore[method-assign]
     Blockchain.check_proposal = check_others  # type: ignore[method-assign]
 
 
@@ -89,7 +89,7 @@ def altered_proposals(data: bytes) -> list[bytes]:
     except RlpError:
         return []
     assert isinstance(proposal, Proposal)
-    extra = Sender().transfer()
+    extra = SiegeSender().transfer()
     doubled = (*proposal.block.transactions, *proposal.block.transactions[-1:])
     bodies = [BlockBody((*proposal.block.transactions, extra)), BlockBody((*doubled, extra))]
     swapped = [replace(proposal, block=Block(proposal.block.header, body)).encode() for body in bodies]

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lacnode.devnet import processes
-from lacnode.devnet.manifest import DevnetNode, Manifest, Shape, make_devnet
-from lacnode.devnet.ports import claimed_ports
-from lacnode.rpc.client import CallRefused, NodeSilent, call
-from lacnode.storage.whole_file import replace_text
+from lacnode.devnet.devnet_ports import claimed_ports
+from lacnode.devnet.manifest import DevnetNode, Manifest, NetworkShape, make_devnet
+from lacnode.rpc.json_rpc_client import CallRefusedError, NodeUnreachableError, call
+from lacnode.storage.atomic_file import replace_text
 
 VALIDATORS, WRITERS = 4, 2
 START_SECONDS = 60.0
@@ -88,20 +88,20 @@ class SiegeNetwork:
     def kill_all(self) -> None:
         """`kill -9` every node that runs."""
         for node in self.nodes:
-            if processes.pid_of(node) is not None:
+            if processes.find_pid(node) is not None:
                 processes.kill(node)
 
     def stop_in(self, node: DevnetNode) -> float:
         """Send SIGTERM; the seconds until the node is gone. It is killed if that takes longer than the patience."""
-        pid = processes.pid_of(node)
+        pid = processes.find_pid(node)
         assert pid is not None, f"{node.name} does not run"
         begin = time.monotonic()
         subprocess.run(["kill", "-TERM", str(pid)], check=True)
-        while processes.pid_of(node) is not None and time.monotonic() - begin < STOP_PATIENCE_SECONDS:
+        while processes.find_pid(node) is not None and time.monotonic() - begin < STOP_PATIENCE_SECONDS:
             processes._reap_children()
             time.sleep(processes.POLL_SECONDS)
         taken = time.monotonic() - begin
-        if processes.pid_of(node) is not None:
+        if processes.find_pid(node) is not None:
             processes.kill(node)
         return taken
 
@@ -134,7 +134,7 @@ def ask(node: DevnetNode, method: str, *params: object, timeout: float = 10.0) -
     """The result of a call, None if it ends in an error or no answer comes."""
     try:
         return call(node.rpc_url, method, params, timeout)
-    except (NodeSilent, CallRefused):
+    except (NodeUnreachableError, CallRefusedError):
         return None
 
 
@@ -167,5 +167,5 @@ def running_network(block_period: float = 1.0) -> Iterator[SiegeNetwork]:
 
 
 def _made(root: Path, generation: int, block_period: float, port_offset: int, is_private: bool = False) -> Manifest:
-    shape = Shape(VALIDATORS, writers=WRITERS, privacy=True) if is_private else Shape(VALIDATORS)
+    shape = NetworkShape(VALIDATORS, writers=WRITERS, privacy=True) if is_private else NetworkShape(VALIDATORS)
     return make_devnet(root / f"network-{generation}", shape, block_period, port_offset)

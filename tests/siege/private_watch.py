@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.manifest import Manifest
 from lacnode.primitives.hexadecimal import to_hex
-from lacnode.privacy.keys import from_text
-from tests.private_nodes import private
+from lacnode.privacy.keys import from_base64
 from tests.siege.measure import percentile
 from tests.siege.network import ask
+from tests.support.private_nodes import private
 
 PAUSE_SECONDS = 1.0
 POLL_SECONDS = 0.05
@@ -43,7 +43,7 @@ class PrivateWatch:
     def _run(self) -> None:
         sender, receiver = (node for node in self.manifest.nodes if node.privacy_key is not None)
         chain_id = int(str(ask(sender, "eth_chainId")), 16)
-        keys = [from_text(str(node.privacy_key)) for node in (sender, receiver)]
+        keys = [from_base64(str(node.privacy_key)) for node in (sender, receiver)]
         while not self._is_over.is_set():
             one = private(
                 NodeKey.generate(), data=b"\0", private_from=keys[0], private_for=[keys[1]], chain_id=chain_id

@@ -7,8 +7,8 @@ import trio
 
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.manifest import DevnetNode
-from lacnode.p2p.introduction import CAPABILITIES
-from lacnode.p2p.rlpx import Limits, PeerDisconnected, RlpxConnection, open_rlpx
+from lacnode.p2p.peer_handshake import CAPABILITIES
+from lacnode.p2p.rlpx import ConnectionTimeouts, PeerDisconnectedError, RlpxConnection, open_rlpx
 from lacnode.p2p.wire.capabilities import Capability, CapabilityTable
 from lacnode.p2p.wire.eth_messages import EthMessage, Status, decode
 from lacnode.p2p.wire.p2p_messages import DISCONNECT, EMPTY_LIST, P2P_VERSION, PING, PONG, Disconnect, Hello
@@ -38,17 +38,17 @@ class Stranger:
     ) -> "Stranger":
         """Connect to `node`; `claims` are fields of our Status, which otherwise repeats the node's own.
 
-        ConnectionFailed or OSError if the node does not take us.
+        ConnectionFailedError or OSError if the node does not take us.
         """
         key = key or NodeKey.generate()
         stream = await trio.open_tcp_stream("127.0.0.1", node.p2p_port)
-        connection = await open_rlpx(stream, key, bytes.fromhex(node.node_id), Limits())
+        connection = await open_rlpx(stream, key, bytes.fromhex(node.node_id), ConnectionTimeouts())
         hello = await connection.exchange_hellos(Hello(P2P_VERSION, "siege", capabilities, 0, key.public_key))
         table = CapabilityTable.negotiate(capabilities, hello.capabilities)
         self = cls(connection, table, Status(0, 0, 0, bytes(32), bytes(32), None))
         theirs = await self.receive()
         if not isinstance(theirs, Status):
-            raise PeerDisconnected(f"{type(theirs).__name__} came before Status")
+            raise PeerDisconnectedError(f"{type(theirs).__name__} came before Status")
         self.theirs = theirs
         await self.send(replace(theirs, **claims))
         return self
@@ -70,12 +70,12 @@ class Stranger:
         await self.connection.send(self._table.message_id("IBF", code), data)
 
     async def receive(self) -> EthMessage:
-        """The next `eth` message that can be read; ConnectionFailed when the session ends."""
+        """The next `eth` message that can be read; ConnectionFailedError when the session ends."""
         while True:
             frame = await self.connection.receive()
             if frame.message_id == DISCONNECT:
                 reason = Disconnect.decode(frame.body).reason
-                raise PeerDisconnected(f"the node disconnected: {reason}", reason)
+                raise PeerDisconnectedError(f"the node disconnected: {reason}", reason)
             if frame.message_id == PING:
                 await self.connection.send(PONG, EMPTY_LIST)
                 continue

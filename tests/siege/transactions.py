@@ -6,13 +6,13 @@ from typing import Any
 from eth_account import Account
 
 from lacnode.crypto.node_key import NodeKey
-from lacnode.devnet.genesis import CHAIN_ID, GAS_LIMIT
+from lacnode.devnet.devnet_genesis import CHAIN_ID, GAS_LIMIT
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.transaction import Transaction
 
 
 @dataclass
-class Sender:
+class SiegeSender:
     """An account with a key of its own; it counts its nonces itself."""
 
     key: NodeKey = field(default_factory=NodeKey.generate)

@@ -13,14 +13,14 @@ import trio
 from lacnode.consensus.block_hash import on_chain_hash
 from lacnode.consensus.extra_data import ExtraData
 from lacnode.devnet.manifest import DevnetNode, Manifest
-from lacnode.p2p.rlpx import ConnectionFailed
+from lacnode.p2p.rlpx import ConnectionFailedError
 from lacnode.p2p.wire.eth_messages import NewBlock
 from lacnode.primitives.block import Block
 from lacnode.primitives.rlp import RlpError
-from lacnode.rpc.client import CallRefused, NodeSilent, call
+from lacnode.rpc.json_rpc_client import CallRefusedError, NodeUnreachableError, call
 from tests.siege.measure import BlockTimes, percentile
 from tests.siege.stranger import ETH_ONLY, Stranger
-from tests.siege.transactions import Sender, raw
+from tests.siege.transactions import SiegeSender, raw
 
 CALL_PAUSE_SECONDS = 0.25
 CALL_TIMEOUT_SECONDS = 10.0
@@ -107,7 +107,7 @@ class Watch:
         while True:
             try:
                 await self._listen_once(await Stranger.meet(node, capabilities=ETH_ONLY))
-            except (ConnectionFailed, OSError, RlpError):
+            except (ConnectionFailedError, OSError, RlpError):
                 await trio.sleep(RECONNECT_SECONDS)
 
     async def _listen_once(self, stranger: Stranger) -> None:
@@ -143,7 +143,7 @@ class Watch:
             await trio.sleep(TRANSFER_PAUSE_SECONDS)
 
     async def _send_transfer(self, node: DevnetNode) -> None:
-        transaction = Sender().transfer()
+        transaction = SiegeSender().transfer()
         self.transfers[transaction.hash] = Transfer(time.monotonic(), self.head)
         if not await self._ask(node, "eth_sendRawTransaction", raw(transaction)):
             del self.transfers[transaction.hash]
@@ -155,7 +155,7 @@ class Watch:
         def ask() -> bool:
             try:
                 call(node.rpc_url, method, params, CALL_TIMEOUT_SECONDS)
-            except (NodeSilent, CallRefused):
+            except (NodeUnreachableError, CallRefusedError):
                 return False
             return True
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from lacnode.consensus.block_hash import committed_seal_hash
-from lacnode.consensus.messages import Commit, Prepare, Proposal, RoundChange, decode_envelope, decode_message
-from lacnode.consensus.payloads import (
+from lacnode.consensus.ibft_messages import Commit, Prepare, Proposal, RoundChange, decode_envelope, decode_message
+from lacnode.consensus.ibft_payloads import (
     COMMIT,
     PREPARE,
     PROPOSAL,
@@ -25,18 +25,18 @@ from lacnode.consensus.payloads import (
     SignedPayload,
     sign_payload,
 )
-from lacnode.consensus.validation import Committee
+from lacnode.consensus.message_validation import Committee
 from lacnode.crypto.signer import KeySigner
 from lacnode.primitives.block import Block, BlockBody
 from tests.simulation.ledger import TRANSACTION
-from tests.simulation.network import Interceptor, Network
+from tests.simulation.network import Interceptor, SimulatedNetwork
 
 P = TypeVar("P", ProposalPayload, PreparePayload, CommitPayload, RoundChangePayload)
 
-Behaviour = Callable[[Network, int, random.Random], Interceptor]
+Behaviour = Callable[[SimulatedNetwork, int, random.Random], Interceptor]
 
 
-def equivocator(network: Network, index: int, rng: random.Random) -> Interceptor:
+def equivocator(network: SimulatedNetwork, index: int, rng: random.Random) -> Interceptor:
     """Proposes two blocks to two halves, and prepares and commits whatever it hears of."""
     node = network.nodes[index]
     signer = KeySigner(node.key)
@@ -63,7 +63,7 @@ def equivocator(network: Network, index: int, rng: random.Random) -> Interceptor
     return intercept
 
 
-def _vote_for(network: Network, index: int, payload: ProposalPayload, recipients: frozenset[bytes]) -> None:
+def _vote_for(network: SimulatedNetwork, index: int, payload: ProposalPayload, recipients: frozenset[bytes]) -> None:
     """Send a Commit for a proposal of our own to `recipients`."""
     signer = KeySigner(network.nodes[index].key)
     commit = Commit(signed_by(CommitPayload(payload.round_id, payload.digest), signer))
@@ -77,7 +77,7 @@ def signed_by(payload: P, signer: KeySigner) -> SignedPayload[P]:
     return SignedPayload(signed.payload, signed.signature, signed.author)
 
 
-def withholder(network: Network, index: int, rng: random.Random) -> Interceptor:
+def withholder(network: SimulatedNetwork, index: int, rng: random.Random) -> Interceptor:
     """Keeps back commits, or everything, as it likes."""
 
     def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
@@ -90,7 +90,7 @@ def withholder(network: Network, index: int, rng: random.Random) -> Interceptor:
     return intercept
 
 
-def forger(network: Network, index: int, rng: random.Random) -> Interceptor:
+def forger(network: SimulatedNetwork, index: int, rng: random.Random) -> Interceptor:
     """Sends round changes with certificates it made up or that are stale, to any round, besides the true ones."""
     node = network.nodes[index]
     signer = KeySigner(node.key)
@@ -117,7 +117,7 @@ def forger(network: Network, index: int, rng: random.Random) -> Interceptor:
     return intercept
 
 
-def usurper(network: Network, index: int, rng: random.Random) -> Interceptor:
+def usurper(network: SimulatedNetwork, index: int, rng: random.Random) -> Interceptor:
     """In rounds that are justified by round changes it proposes a block of its own, with too few of them."""
     node = network.nodes[index]
     signer = KeySigner(node.key)
@@ -139,7 +139,7 @@ def usurper(network: Network, index: int, rng: random.Random) -> Interceptor:
     return intercept
 
 
-def pretender(network: Network, index: int, rng: random.Random) -> Interceptor:
+def pretender(network: SimulatedNetwork, index: int, rng: random.Random) -> Interceptor:
     """Claims in its round changes that a block of its own was prepared, later than any other and by nobody."""
     node = network.nodes[index]
     signer = KeySigner(node.key)
@@ -160,7 +160,7 @@ def pretender(network: Network, index: int, rng: random.Random) -> Interceptor:
     return intercept
 
 
-def hurrier(network: Network, index: int, rng: random.Random) -> Interceptor:
+def hurrier(network: SimulatedNetwork, index: int, rng: random.Random) -> Interceptor:
     """Answers everything with a round change to a far round, one that lasts for hours and is its own to propose in."""
     node = network.nodes[index]
     signer = KeySigner(node.key)
@@ -178,7 +178,7 @@ def hurrier(network: Network, index: int, rng: random.Random) -> Interceptor:
     return intercept
 
 
-def replayer(network: Network, index: int, rng: random.Random) -> Interceptor:
+def replayer(network: SimulatedNetwork, index: int, rng: random.Random) -> Interceptor:
     """Sends again what was once said, whoever said it."""
     heard: list[tuple[int, bytes]] = []
     node = network.nodes[index]
@@ -200,7 +200,7 @@ def replayer(network: Network, index: int, rng: random.Random) -> Interceptor:
     return intercept
 
 
-def garbler(network: Network, index: int, rng: random.Random) -> Interceptor:
+def garbler(network: SimulatedNetwork, index: int, rng: random.Random) -> Interceptor:
     """Bytes flipped, cut, grown; codes exchanged; votes of its own for digests of nothing."""
     signer = KeySigner(network.nodes[index].key)
 
@@ -220,7 +220,7 @@ def garbler(network: Network, index: int, rng: random.Random) -> Interceptor:
     return intercept
 
 
-def body_swapper(network: Network, index: int, rng: random.Random) -> Interceptor:
+def body_swapper(network: SimulatedNetwork, index: int, rng: random.Random) -> Interceptor:
     """Passes on the blocks of others with another body. Only the digest of a block is signed, so every signature holds."""
     own = network.addresses[index]
 

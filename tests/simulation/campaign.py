@@ -7,13 +7,13 @@ watched all the time; liveness is asked for once the trouble is over.
 import random
 from dataclasses import dataclass
 
-from lacnode.consensus.round_clock import MAX_DOUBLINGS
+from lacnode.consensus.round_timers import MAX_DOUBLINGS
 from tests.simulation.byzantine import BEHAVIOURS
 from tests.simulation.chain import Speeds
 from tests.simulation.ledger import Rules
 from tests.simulation.links import Weather
 from tests.simulation.misfortunes import MISFORTUNES
-from tests.simulation.network import Network
+from tests.simulation.network import SimulatedNetwork
 from tests.simulation.play import play
 from tests.simulation.sync_liars import SYNC_LIARS
 
@@ -44,7 +44,7 @@ class Outcome:
     trace: str
 
 
-def recovery_bound_ms(network: Network) -> int:
+def recovery_bound_ms(network: SimulatedNetwork) -> int:
     """How long the next block may take once every node runs and every message arrives.
 
     The highest round reached so far lasts `timeout * 2^round`. With the jump at f+1 and the round change that is sent
@@ -77,7 +77,7 @@ async def _life(seed: int) -> Outcome:
     )
     skew = rng.choice((0, 0, 200, 400))
     observers = rng.choice((0, 0, 0, 0, 0, 1, 2))
-    network = Network(
+    network = SimulatedNetwork(
         size + observers,
         rng,
         rules=rules,
@@ -99,7 +99,7 @@ async def _life(seed: int) -> Outcome:
     return Outcome(seed, size, names, blocks_in_trouble, network.height, recovery, bound, actions, network.trace)
 
 
-def _make_faulty(network: Network, index: int, name: str, rng: random.Random) -> None:
+def _make_faulty(network: SimulatedNetwork, index: int, name: str, rng: random.Random) -> None:
     if name in BEHAVIOURS:
         network.interceptors[index] = BEHAVIOURS[name](network, index, rng)
     elif name in MISFORTUNES:
@@ -132,7 +132,7 @@ def _weather(rng: random.Random) -> Weather:
     )
 
 
-def _plan_trouble(network: Network, rng: random.Random) -> None:
+def _plan_trouble(network: SimulatedNetwork, rng: random.Random) -> None:
     """Schedule partitions and restarts, and let crashes strike."""
     network.crash_chance = rng.choice((0.0, 0.002, 0.02))
     network.crash_limit = 20
@@ -156,7 +156,7 @@ def _plan_trouble(network: Network, rng: random.Random) -> None:
         network.clock.after(start + length, lambda victims=victims: network.start(victims))  # type: ignore[misc]
 
 
-async def _heal(network: Network) -> tuple[int, int]:
+async def _heal(network: SimulatedNetwork) -> tuple[int, int]:
     """End all trouble; milliseconds until every honest node has two more blocks than any had, and the bound."""
     network.crash_limit = 0
     network.connections.commit_loss = network.finisher_loss = 0.0

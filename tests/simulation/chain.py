@@ -1,6 +1,6 @@
 """A `Ledger` with the face of `chain.Blockchain`, as far as validator, synchronizer and peers look at it.
 
-Headers, seals and bodies are verified by the production `Verifier`. There is no execution, only the time that it takes.
+Headers, seals and bodies are verified by the production `BlockVerifier`. There is no execution, only the time that it takes.
 """
 
 import functools
@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
+from lacnode.chain.block_errors import BlockRefusedError, UnknownParentError
+from lacnode.chain.block_verifier import BlockVerifier
 from lacnode.chain.blockchain import Head
-from lacnode.chain.header_chain import HeaderChain, VerifiedHeaders
-from lacnode.chain.refusal import BlockRefused, UnknownParent
-from lacnode.chain.verification import Verifier
+from lacnode.chain.header_chain import VerifiedHeaderChain, VerifiedHeaders
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.block_hash import on_chain_hash
-from lacnode.consensus.validators import VoteTally
+from lacnode.consensus.vote_tally import VoteTally
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import ExecutionEngine
 from lacnode.primitives.block import Block
@@ -68,7 +68,7 @@ class SimulatedChain:
         self.spec = spec_of(ledger.rules)
         self.genesis_hash = _hash_of(ledger.blocks[0])
         self._speeds = speeds
-        self._verifier = Verifier(self.spec, cast(ExecutionEngine, None), lambda: now_ms() / 1000)
+        self._verifier = BlockVerifier(self.spec, cast(ExecutionEngine, None), lambda: now_ms() / 1000)
         self._verified = VerifiedHeaders()
         self._touched = touched
         self._imported = imported
@@ -106,10 +106,10 @@ class SimulatedChain:
 
     # -- verifying ahead of the head -----------------------------------------------------------------------------------
 
-    def header_chain(self) -> HeaderChain:
+    def header_chain(self) -> VerifiedHeaderChain:
         head = self.head
         tally = self.tally_after(head.header)
-        return HeaderChain(head.header, head.hash, tally, self.spec.ibft, self._verifier, self._verified)
+        return VerifiedHeaderChain(head.header, head.hash, tally, self.spec.ibft, self._verifier, self._verified)
 
     def check_body(self, block: Block) -> None:
         self._verifier.check_body(block)
@@ -176,12 +176,12 @@ class SimulatedChain:
         if block.header.parent_hash == self.ledger.head_hash:
             return hash_
         if self.ledger.number_of(block.header.parent_hash) is None:
-            raise UnknownParent(block.number, block.header.parent_hash)
-        raise BlockRefused("finality", f"block {block.number} competes with a final one")
+            raise UnknownParentError(block.number, block.header.parent_hash)
+        raise BlockRefusedError("finality", f"block {block.number} competes with a final one")
 
 
 def _hash_of(block: Block) -> bytes:
     try:
         return on_chain_hash(block.header)
     except RlpError as error:
-        raise BlockRefused("extra-data", str(error)) from None
+        raise BlockRefusedError("extra-data", str(error)) from None

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lacnode.storage.disk import Lock
-from lacnode.storage.errors import StorageLocked
+from lacnode.storage.storage_errors import StorageLockedError
 
 NEAR_BYTES = 1 << 18
 """How far from the end of a file `is_durable` looks."""
@@ -80,7 +80,7 @@ class VirtualDisk:
 
     def lock(self, path: Path, what: str) -> Lock:
         if path in self._locks:
-            raise StorageLocked(f"{what} is in use")
+            raise StorageLockedError(f"{what} is in use")
         self._locks.add(path)
         return _Lock(self._locks, path)
 

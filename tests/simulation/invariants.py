@@ -8,7 +8,7 @@ import math
 
 from lacnode.consensus.block_hash import committed_seal_hash, on_chain_hash
 from lacnode.consensus.extra_data import ExtraData
-from lacnode.consensus.payloads import (
+from lacnode.consensus.ibft_payloads import (
     CommitPayload,
     Payload,
     PreparePayload,

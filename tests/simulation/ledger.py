@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from lacnode.consensus.block_hash import on_chain_hash
 from lacnode.consensus.extra_data import ExtraData, Vote
-from lacnode.consensus.validators import VoteTally
+from lacnode.consensus.vote_tally import VoteTally
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.bloom import EMPTY_BLOOM
@@ -74,7 +74,7 @@ class Ledger:
         self.blocks = [genesis]
         self.bulk_from: int | None = None
         validators = ExtraData.decode(genesis.header.extra_data).validators
-        self._tallies = [VoteTally.of(validators)]
+        self._tallies = [VoteTally.from_validators(validators)]
         self._hashes = [on_chain_hash(genesis.header)]
         self._numbers = {self._hashes[0]: 0}
         self._log_positions: list[bytes | None] = [None]

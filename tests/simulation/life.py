@@ -18,7 +18,7 @@ from lacnode.consensus.journal import Journal
 from lacnode.node.block_exchange import BlockExchange
 from lacnode.node.consensus_peers import ConsensusPeers
 from lacnode.node.signing_state import open_signing_state
-from lacnode.node.start_of_signing import StartOfSigning
+from lacnode.node.signing_wait import SigningWait
 from lacnode.p2p.chain_reader import LocalStatus, NoTransactions
 from lacnode.p2p.eth_server import EthServer
 from lacnode.p2p.peer import Peer
@@ -26,8 +26,8 @@ from lacnode.p2p.wire.eth_messages import EthMessage
 from lacnode.primitives.block import Block
 from lacnode.primitives.transaction import Transaction
 from lacnode.sync.synchronizer import Synchronizer
-from lacnode.validator.block_maker import PoolBlockMaker
-from lacnode.validator.validator import Outside, Validator
+from lacnode.validator.block_creator import PoolBlockCreator
+from lacnode.validator.validator import ConsensusNetwork, Validator
 from tests.simulation.chain import SimulatedChain
 from tests.simulation.clock import VirtualClock
 from tests.simulation.paired_database import LedgerDatabase
@@ -91,8 +91,8 @@ class Life:
             records=self._records,
             signer=signer,
             chain=chain,
-            maker=PoolBlockMaker(chain, node.address, node.ballot, lambda base_fee: ()),
-            outside=Outside(
+            maker=PoolBlockCreator(chain, node.address, node.vote_proposer, lambda base_fee: ()),
+            outside=ConsensusNetwork(
                 self._send,
                 self.exchange.peer_is_ahead,
                 self.exchange.announce,
@@ -138,7 +138,7 @@ class Life:
             self.node.crash()
 
     async def _take_part(self) -> None:
-        start = StartOfSigning(
+        start = SigningWait(
             cast(Blockchain, self.chain),
             lambda: list(self.peers.values()),
             self.node.address,
@@ -175,7 +175,7 @@ class Life:
     def peer_joined(self, peer: Peer) -> None:
         self._changed()
         self.validator.peer_connected(peer.address)
-        self.synchronizer.hint()
+        self.synchronizer.wake()
 
     def peer_left(self, peer: Peer, reason: str) -> None:
         self._changed()

@@ -7,13 +7,13 @@ import random
 from collections.abc import Callable
 
 from tests.simulation.disk import VirtualDisk
-from tests.simulation.network import Network
+from tests.simulation.network import SimulatedNetwork
 from tests.simulation.node import NodeDisk
 
-Misfortune = Callable[[Network, int, random.Random], None]
+Misfortune = Callable[[SimulatedNetwork, int, random.Random], None]
 
 
-def stale_copy(network: Network, index: int, rng: random.Random) -> None:
+def stale_copy(network: SimulatedNetwork, index: int, rng: random.Random) -> None:
     """The directory is replaced by a copy that was made some time before, while the node ran."""
     copied_at, stopped_at = sorted((rng.randrange(20_000), rng.randrange(20_000)))
     copies: list[NodeDisk] = []
@@ -21,27 +21,29 @@ def stale_copy(network: Network, index: int, rng: random.Random) -> None:
     _while_down(network, index, stopped_at, rng, lambda: restore(network, index, copies[0]))
 
 
-def lost_log(network: Network, index: int, rng: random.Random) -> None:
+def lost_log(network: SimulatedNetwork, index: int, rng: random.Random) -> None:
     """The consensus log is gone, the chain is not."""
     _while_down(network, index, rng.randrange(20_000), rng, lambda: lose_log(network, index))
 
 
-def lying_disk(network: Network, index: int, rng: random.Random) -> None:
+def lying_disk(network: SimulatedNetwork, index: int, rng: random.Random) -> None:
     """The disk says that it has flushed what it loses when the power goes."""
     network.nodes[index].disk.files.forgets_flushes = True
 
 
-def restore(network: Network, index: int, copy: NodeDisk) -> None:
+def restore(network: SimulatedNetwork, index: int, copy: NodeDisk) -> None:
     """Replace the data directory of a node that is stopped."""
     network.nodes[index].disk = copy
 
 
-def lose_log(network: Network, index: int) -> None:
+def lose_log(network: SimulatedNetwork, index: int) -> None:
     """Remove the consensus log of a node that is stopped."""
     network.nodes[index].disk.files = VirtualDisk()
 
 
-def _while_down(network: Network, index: int, after_ms: int, rng: random.Random, what: Callable[[], None]) -> None:
+def _while_down(
+    network: SimulatedNetwork, index: int, after_ms: int, rng: random.Random, what: Callable[[], None]
+) -> None:
     """Stop the node, do `what`, and start it again some time later."""
 
     def go_down() -> None:

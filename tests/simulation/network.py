@@ -5,11 +5,11 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from lacnode.consensus.payloads import Payload, SignedPayload
+from lacnode.consensus.ibft_payloads import Payload, SignedPayload
 from lacnode.crypto.node_key import NodeKey
 from lacnode.primitives.block import Block
 from lacnode.primitives.keccak import keccak256
-from lacnode.storage.errors import StorageError
+from lacnode.storage.storage_errors import StorageError
 from tests.simulation.chain import Speeds
 from tests.simulation.connections import Connections
 from tests.simulation.disk import VirtualDisk
@@ -32,7 +32,7 @@ Interceptor = Callable[[int, int, bytes, frozenset[bytes]], bool]
 """Called for what a Byzantine node sends; True if it has dealt with the message itself."""
 
 
-class Network:
+class SimulatedNetwork:
     """`size` nodes, of which the first `validators` (all, if not given) are the validators of the genesis. Those whose
     numbers are in `byzantine` may lie: their promises are not checked. Made inside a story (`play`), with which it ends."""
 
@@ -52,7 +52,9 @@ class Network:
         self.clock = virtual_clock()
         self.links = Links(self.clock, rng, weather or Weather())
         self.byzantine = byzantine
-        keys = sorted((NodeKey.of(keccak256(b"validator %d" % i)) for i in range(size)), key=lambda key: key.address)
+        keys = sorted(
+            (NodeKey.from_private_key(keccak256(b"validator %d" % i)) for i in range(size)), key=lambda key: key.address
+        )
         self.addresses = tuple(key.address for key in keys)
         self.genesis = genesis_block(self.addresses[:validators], START_MS // 1000 - 1)
         self.invariants = Invariants(self.addresses, byzantine)

@@ -9,15 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lacnode.consensus.ballot import Ballot
 from lacnode.consensus.ibft import Ibft
-from lacnode.consensus.payloads import Payload, SignedPayload
-from lacnode.consensus.prepared import PreparedBlock
+from lacnode.consensus.ibft_payloads import Payload, SignedPayload
+from lacnode.consensus.prepared_block import PreparedBlock
+from lacnode.consensus.vote_proposer import VoteProposer
 from lacnode.crypto.node_key import NodeKey
 from lacnode.p2p.eth_server import EthServer
 from lacnode.p2p.wire.eth_messages import EthMessage
 from lacnode.primitives.block import Block
-from lacnode.storage.errors import StorageError
+from lacnode.storage.storage_errors import StorageError
 from tests.simulation.chain import Speeds
 from tests.simulation.clock import VirtualClock
 from tests.simulation.disk import VirtualDisk
@@ -77,7 +77,7 @@ class SimulatedNode:
         self.disk = disk
         self.speeds = speeds
         self.outside = outside
-        self.ballot = Ballot()
+        self.vote_proposer = VoteProposer()
         self.lies: SyncLies | None = None
         self.denied: dict[bytes, float] = {}
         """Ids of nodes that are kept out, and until when (Unix milliseconds)."""

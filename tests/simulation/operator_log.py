@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 Notes = Counter[tuple[int, str]]
-"""How often node `index` said something on a topic of `effects.Note`."""
+"""How often node `index` said something on a topic of `effects.WriteLogLine`."""
 
 _node: ContextVar[tuple[int, Notes] | None] = ContextVar("simulated_node", default=None)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from lacnode.chain.store import GENESIS, HEAD, META
+from lacnode.chain.chain_store import GENESIS, HEAD, META
 from lacnode.storage.log_pairing import POSITION, TABLE
 from tests.simulation.ledger import Ledger
 
@@ -44,7 +44,7 @@ class LedgerDatabase:
     def group(self) -> Iterator[None]:
         yield
 
-    def store_with_every_commit(self, table: str, values: Callable[[], Mapping[bytes, bytes]]) -> None:
+    def add_commit_values(self, table: str, values: Callable[[], Mapping[bytes, bytes]]) -> None:
         assert table == TABLE
         self._ledger.log_position = lambda: values()[POSITION]
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from lacnode.p2p.introduction import CAPABILITIES
-from lacnode.p2p.outbox import Outbox
 from lacnode.p2p.peer import Peer
-from lacnode.p2p.rlpx import ConnectionFailed
-from lacnode.p2p.session import PENDING_REQUESTS, take_message
+from lacnode.p2p.peer_handshake import CAPABILITIES
+from lacnode.p2p.rlpx import ConnectionFailedError
+from lacnode.p2p.send_queue import SendQueue
+from lacnode.p2p.session import MAX_PENDING_REQUESTS, unpack_message
 from lacnode.p2p.wire.capabilities import CapabilityTable, Route
 from lacnode.p2p.wire.enode import Enode
 from lacnode.p2p.wire.eth_messages import EthMessage, Status, decode
@@ -59,12 +59,12 @@ class End:
     def __init__(self, life: "Life", other: "Life", wire: Wire, end_session: Callable[[str], None]) -> None:
         self.life = life
         self.remote: End
-        self.outbox = Outbox()
+        self.outbox = SendQueue()
         self.peer = _peer(other, self.outbox)
         self.peer.on_leave = lambda reason: end_session(f"we disconnected: {reason}")
         self._wire = wire
         self._end_session = end_session
-        self._requests, self._waiting = trio.open_memory_channel[EthMessage](PENDING_REQUESTS)
+        self._requests, self._waiting = trio.open_memory_channel[EthMessage](MAX_PENDING_REQUESTS)
         self._scope = trio.CancelScope()
 
     async def run(self) -> None:
@@ -92,8 +92,8 @@ class End:
             self.life.consensus_received(self.peer, route.code, body)
             return
         try:
-            take_message(_decoded(ETH_VERSION, route.code, body), self.peer, self.life, self._requests)
-        except (ConnectionFailed, RlpError) as failure:
+            unpack_message(_decoded(ETH_VERSION, route.code, body), self.peer, self.life, self._requests)
+        except (ConnectionFailedError, RlpError) as failure:
             self.life.breached(self.peer, str(failure))
             self._end_session(str(failure))
 
@@ -140,7 +140,7 @@ class Session:
             self._ended(self)
 
 
-def _peer(other: "Life", outbox: Outbox) -> SimulatedPeer:
+def _peer(other: "Life", outbox: SendQueue) -> SimulatedPeer:
     """`other` as it introduces itself."""
     status = other.status()
     enode = Enode(other.node.key.public_key, f"10.0.0.{other.node.index + 1}", 30303, None)

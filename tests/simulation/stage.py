@@ -4,25 +4,25 @@ import random
 from collections.abc import Callable
 
 from lacnode.consensus.block_hash import on_chain_hash
-from lacnode.consensus.messages import decode_envelope
-from lacnode.consensus.payloads import COMMIT
+from lacnode.consensus.ibft_messages import decode_envelope
+from lacnode.consensus.ibft_payloads import COMMIT
 from tests.simulation.campaign import Stalled, recovery_bound_ms
 from tests.simulation.chain import Speeds
 from tests.simulation.invariants import Broken
 from tests.simulation.links import Weather
-from tests.simulation.network import Interceptor, Network
+from tests.simulation.network import Interceptor, SimulatedNetwork
 
 STEADY = Weather(min_delay_ms=5, max_delay_ms=5)
 
 
-def started(size: int, speeds: Speeds | None = None, weather: Weather = STEADY) -> Network:
+def started(size: int, speeds: Speeds | None = None, weather: Weather = STEADY) -> SimulatedNetwork:
     """A network of honest validators that run."""
-    network = Network(size, random.Random(size), weather=weather, speeds=lambda index: speeds or Speeds())
+    network = SimulatedNetwork(size, random.Random(size), weather=weather, speeds=lambda index: speeds or Speeds())
     network.start()
     return network
 
 
-async def must_reach(network: Network, height: int, within_ms: int) -> None:
+async def must_reach(network: SimulatedNetwork, height: int, within_ms: int) -> None:
     """Every honest node gets to `height` in time, or Stalled; and all have the same chain."""
     if not await network.run_until(lambda: network.height >= height, within_ms):
         states = [(node.height, node.machine and node.machine.status.round) for node in network.nodes]
@@ -31,7 +31,7 @@ async def must_reach(network: Network, height: int, within_ms: int) -> None:
     assert len(chains) == 1
 
 
-def every(network: Network, interceptor: Interceptor | None) -> None:
+def every(network: SimulatedNetwork, interceptor: Interceptor | None) -> None:
     """Put `interceptor` on all nodes, or take it off."""
     for index in range(len(network.nodes)):
         if interceptor is None:
@@ -50,14 +50,14 @@ def keeping_back(code: int, height: int, round_: int) -> Interceptor:
     return intercept
 
 
-def prepared_hash(network: Network, index: int) -> bytes:
+def prepared_hash(network: SimulatedNetwork, index: int) -> bytes:
     """Of the block that node `index` is bound to."""
     prepared = network.nodes[index].prepared
     assert prepared is not None
     return on_chain_hash(prepared.block.header)
 
 
-def all_prepared(network: Network, height: int) -> Callable[[], bool]:
+def all_prepared(network: SimulatedNetwork, height: int) -> Callable[[], bool]:
     """Whether every node is bound to a block at `height`."""
 
     def reached() -> bool:

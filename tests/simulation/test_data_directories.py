@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
-from lacnode.consensus.payloads import COMMIT
+from lacnode.consensus.ibft_payloads import COMMIT
 from tests.simulation.campaign import recovery_bound_ms
 from tests.simulation.links import Weather
 from tests.simulation.misfortunes import lose_log, restore
-from tests.simulation.network import Network
+from tests.simulation.network import SimulatedNetwork
 from tests.simulation.node import NodeDisk
 from tests.simulation.play import play, simulated
 from tests.simulation.stage import STEADY, all_prepared, every, keeping_back, must_reach, started
@@ -22,14 +22,14 @@ START_OF_SIGNING_MS = 20_000
 """What a validator that lost something may wait before it signs again, while the network goes on without it."""
 
 
-def others_reach(network: Network, more: int) -> Callable[[], bool]:
+def others_reach(network: SimulatedNetwork, more: int) -> Callable[[], bool]:
     """Whether the others have so many blocks more than now."""
     others = [node for node in network.nodes if node.index != VICTIM]
     target = max(node.height for node in others) + more
     return lambda: min(node.height for node in others) >= target
 
 
-def signs_again(network: Network) -> Callable[[], bool]:
+def signs_again(network: SimulatedNetwork) -> Callable[[], bool]:
     """Whether the victim takes part in agreement."""
     address = network.addresses[VICTIM]
 
@@ -40,7 +40,7 @@ def signs_again(network: Network) -> Callable[[], bool]:
     return reached
 
 
-async def comes_back(change: Callable[[Network, NodeDisk], None]) -> None:
+async def comes_back(change: Callable[[SimulatedNetwork, NodeDisk], None]) -> None:
     """The victim stops, `change` is done to its disk, of which a copy was made 20 blocks earlier, and it starts again."""
     network = started(4)
     await must_reach(network, 3, 20_000)
@@ -57,30 +57,30 @@ async def comes_back(change: Callable[[Network, NodeDisk], None]) -> None:
     await must_reach(network, network.nodes[0].height + 3, recovery_bound_ms(network))
 
 
-def an_old_copy(network: Network, copy: NodeDisk) -> None:
+def an_old_copy(network: SimulatedNetwork, copy: NodeDisk) -> None:
     restore(network, VICTIM, copy)
 
 
-def a_lost_log(network: Network, copy: NodeDisk) -> None:
+def a_lost_log(network: SimulatedNetwork, copy: NodeDisk) -> None:
     lose_log(network, VICTIM)
 
 
-def an_old_log(network: Network, copy: NodeDisk) -> None:
+def an_old_log(network: SimulatedNetwork, copy: NodeDisk) -> None:
     network.nodes[VICTIM].disk.files = copy.files
 
 
-def an_old_chain(network: Network, copy: NodeDisk) -> None:
+def an_old_chain(network: SimulatedNetwork, copy: NodeDisk) -> None:
     network.nodes[VICTIM].disk.ledger = copy.ledger
 
 
 @pytest.mark.parametrize("change", [an_old_copy, a_lost_log, an_old_log, an_old_chain])
-def test_a_validator_comes_back_with(change: Callable[[Network, NodeDisk], None]) -> None:
+def test_a_validator_comes_back_with(change: Callable[[SimulatedNetwork, NodeDisk], None]) -> None:
     play(comes_back, change)
 
 
 @pytest.mark.parametrize("change", [a_lost_log, an_old_log])
 @simulated
-async def test_the_proof_of_a_commit_is_lost(change: Callable[[Network, NodeDisk], None]) -> None:
+async def test_the_proof_of_a_commit_is_lost(change: Callable[[SimulatedNetwork, NodeDisk], None]) -> None:
     """All have prepared block 3 and say so in commits that get lost. One then forgets it: it must not say otherwise."""
     network = started(4)
     await must_reach(network, 1, 20_000)
@@ -97,7 +97,7 @@ async def test_the_proof_of_a_commit_is_lost(change: Callable[[Network, NodeDisk
     await must_reach(network, 8, recovery_bound_ms(network) + START_OF_SIGNING_MS)
 
 
-class LosingPower(Network):
+class LosingPower(SimulatedNetwork):
     """One validator loses power at every `every`-th flush, before anything is flushed."""
 
     def __init__(self, seed: int, every: int) -> None:
@@ -126,7 +126,7 @@ async def test_writes_are_torn_again_and_again(seed: int, every_flushes: int) ->
 @simulated
 async def test_a_disk_that_lies() -> None:
     """It says that it has flushed, and forgets when the power goes. Its validator counts as faulty; the others go on."""
-    network = Network(4, random.Random(3), weather=STEADY, byzantine=frozenset({VICTIM}))
+    network = SimulatedNetwork(4, random.Random(3), weather=STEADY, byzantine=frozenset({VICTIM}))
     network.nodes[VICTIM].disk.files.forgets_flushes = True
     network.start()
     for _ in range(5):

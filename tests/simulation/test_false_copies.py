@@ -11,13 +11,13 @@ import pytest
 
 from lacnode.consensus.block_hash import with_seals
 from lacnode.consensus.extra_data import ExtraData
-from lacnode.consensus.messages import Proposal, RoundChange, decode_message
-from lacnode.consensus.payloads import COMMIT, PROPOSAL, ROUND_CHANGE
+from lacnode.consensus.ibft_messages import Proposal, RoundChange, decode_message
+from lacnode.consensus.ibft_payloads import COMMIT, PROPOSAL, ROUND_CHANGE
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.transaction import LEGACY, Transaction, sign_payload
 from tests.simulation.campaign import recovery_bound_ms
-from tests.simulation.network import Network
+from tests.simulation.network import SimulatedNetwork
 from tests.simulation.play import simulated
 from tests.simulation.stage import all_prepared, every, keeping_back, must_reach, started
 
@@ -44,7 +44,7 @@ def seals_of_nobody(block: Block) -> Block:
 FALSE = [one_transaction_more, an_ommer_more, seals_of_nobody]
 
 
-def swap_blocks(network: Network, change: Callable[[Block], Block]) -> None:
+def swap_blocks(network: SimulatedNetwork, change: Callable[[Block], Block]) -> None:
     """From now on the liar passes on every block `change`d, and blocks of the others reach the rest later than that."""
     liar = network.addresses[LIAR]
 
@@ -67,7 +67,7 @@ def swap_blocks(network: Network, change: Callable[[Block], Block]) -> None:
     network.byzantine = network.byzantine | {LIAR}
 
 
-def rounds(network: Network) -> list[int]:
+def rounds(network: SimulatedNetwork) -> list[int]:
     """In which round each block was agreed on."""
     blocks = network.nodes[0].disk.ledger.blocks[1:]
     return [ExtraData.decode(block.header.extra_data).round for block in blocks]

@@ -10,11 +10,10 @@ from dataclasses import replace
 
 import pytest
 
-from lacnode.chain import verification
-from lacnode.consensus import header_rules, quorum, validation
-from lacnode.consensus.journal import Journal
-from lacnode.consensus.messages import Commit, Prepare, decode_message
-from lacnode.consensus.payloads import (
+from lacnode.chain import block_verifier
+from lacnode.consensus import header_rules, message_validation, quorum
+from lacnode.consensus.ibft_messages import Commit, Prepare, decode_message
+from lacnode.consensus.ibft_payloads import (
     COMMIT,
     PROPOSAL,
     CommitPayload,
@@ -22,15 +21,16 @@ from lacnode.consensus.payloads import (
     RoundId,
     SignedPayload,
 )
+from lacnode.consensus.journal import Journal
 from lacnode.consensus.round import Round
-from lacnode.consensus.round_changes import RoundChangeBook
+from lacnode.consensus.round_change_manager import RoundChangeManager
 from lacnode.crypto.secp256k1 import CURVE_ORDER
 from lacnode.crypto.signer import KeySigner
 from tests.simulation.byzantine import Behaviour, hurrier, pretender, signed_by, usurper
 from tests.simulation.campaign import Stalled, recovery_bound_ms, run_seed
 from tests.simulation.clock import Storm
 from tests.simulation.invariants import Broken
-from tests.simulation.network import Interceptor, Network
+from tests.simulation.network import Interceptor, SimulatedNetwork
 from tests.simulation.play import play
 from tests.simulation.stage import all_prepared, all_restart, every, keeping_back, must_reach, started
 
@@ -55,9 +55,9 @@ def one_vote_more_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _change_quorum(monkeypatch: pytest.MonkeyPatch, change: int) -> None:
-    monkeypatch.setattr(validation, "quorum", lambda n: quorum.quorum(n) + change)
+    monkeypatch.setattr(message_validation, "quorum", lambda n: quorum.quorum(n) + change)
     monkeypatch.setattr(header_rules, "quorum", lambda n: quorum.quorum(n) + change)
-    monkeypatch.setattr(validation, "prepares_needed", lambda n: quorum.prepares_needed(n) + change)
+    monkeypatch.setattr(message_validation, "prepares_needed", lambda n: quorum.prepares_needed(n) + change)
 
 
 def everything_is_forgotten_on_restart(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,11 +78,11 @@ def the_prepared_block_is_forgotten_on_restart(monkeypatch: pytest.MonkeyPatch) 
 
 
 def prepared_certificates_are_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(validation, "check_prepared_certificate", lambda *_: None)
+    monkeypatch.setattr(message_validation, "check_prepared_certificate", lambda *_: None)
 
 
 def round_change_certificates_are_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(validation, "_check_round_change_certificate", lambda *_: None)
+    monkeypatch.setattr(message_validation, "_check_round_change_certificate", lambda *_: None)
 
 
 def repeated_prepares_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,13 +106,13 @@ def repeated_commits_count(monkeypatch: pytest.MonkeyPatch) -> None:
         return None
 
     monkeypatch.setattr(Round, "add_commit", add_commit)
-    monkeypatch.setattr(verification, "check_full", header_rules.check_light)
+    monkeypatch.setattr(block_verifier, "check_full", header_rules.check_light)
 
 
 def one_vote_takes_us_along(monkeypatch: pytest.MonkeyPatch) -> None:
     """A single round change for a later round is followed, instead of f+1."""
-    wanted_by = RoundChangeBook.wanted_by
-    monkeypatch.setattr(RoundChangeBook, "wanted_by", lambda book, count, above: wanted_by(book, 1, above))
+    wanted_by = RoundChangeManager.wanted_by
+    monkeypatch.setattr(RoundChangeManager, "wanted_by", lambda book, count, above: wanted_by(book, 1, above))
 
 
 # -- scenarios that hold without them --------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ async def finishing_proposer_returns_last() -> None:
     await all_restart(PROPOSER)
 
 
-async def with_liar(index: int, behaviour: Behaviour) -> Network:
+async def with_liar(index: int, behaviour: Behaviour) -> SimulatedNetwork:
     """Four validators at height 3, one of which turns into a liar now."""
     network = started(4)
     await must_reach(network, 2, 20_000)
@@ -155,7 +155,7 @@ async def with_liar(index: int, behaviour: Behaviour) -> Network:
     return network
 
 
-def turn_liar(network: Network, index: int, behaviour: Behaviour) -> None:
+def turn_liar(network: SimulatedNetwork, index: int, behaviour: Behaviour) -> None:
     network.byzantine = frozenset({index})
     network.invariants.trust_no_more(network.addresses[index])
     network.interceptors[index] = behaviour(network, index, network.rng)
@@ -203,7 +203,7 @@ async def a_repeater() -> None:
 
 
 def _only_to(
-    network: Network, few: set[bytes], which: Interceptor, sent: tuple[int, int, bytes, frozenset[bytes]]
+    network: SimulatedNetwork, few: set[bytes], which: Interceptor, sent: tuple[int, int, bytes, frozenset[bytes]]
 ) -> bool:
     source, code, data, recipients = sent
     if which(*sent):
@@ -212,7 +212,7 @@ def _only_to(
     return False
 
 
-def repeater(network: Network, index: int, rng: random.Random) -> Interceptor:
+def repeater(network: SimulatedNetwork, index: int, rng: random.Random) -> Interceptor:
     """Prepares and commits what it hears of in round 0 of height 3, both twice, and only the proposer is told."""
     node = network.nodes[index]
     signer = KeySigner(node.key)

@@ -7,23 +7,23 @@ from collections.abc import Callable
 
 import pytest
 
-from lacnode.consensus.round_clock import SLICE_MS
+from lacnode.consensus.round_timers import RESEND_INTERVAL_MS
 from lacnode.crypto.node_key import NodeKey
 from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.abi import PERMITTED, REFUSED
-from lacnode.permissioning.contract_reader import ContractReading, ContractUnreadable
+from lacnode.permissioning.contract_reader import ContractReading, ContractUnreadableError
 from lacnode.permissioning.node_contract import NodeContract
-from lacnode.permissioning.node_permissions import Moment, NodePermissions
+from lacnode.permissioning.node_permissions import NodePermissions, PermissioningContext
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import keccak256
 from tests.simulation.campaign import recovery_bound_ms
-from tests.simulation.network import Network
+from tests.simulation.network import SimulatedNetwork
 from tests.simulation.play import simulated
 from tests.simulation.stage import must_reach, started
 
 SIZE = 4
 Answer = Callable[[int], bytes]
-"""What the contract answers after the block with a number; may raise ContractUnreadable."""
+"""What the contract answers after the block with a number; may raise ContractUnreadableError."""
 
 
 class _Contract:
@@ -32,16 +32,18 @@ class _Contract:
 
     def read(self, contract: bytes, data: bytes, header: BlockHeader, seconds: float) -> ContractReading:
         if len(data) != 260:
-            raise ContractUnreadable("reverted")
+            raise ContractUnreadableError("reverted")
         return ContractReading(self._answer(header.number), frozenset(), frozenset(), False)
 
     def fingerprint(self, accounts: object, header: BlockHeader) -> int:
         return header.number
 
 
-def permission(network: Network, answer: Answer, rule_of_validators: bool = True) -> None:
+def permission(network: SimulatedNetwork, answer: Answer, rule_of_validators: bool = True) -> None:
     """From now on every node permits connections by the contract, asked at its own head."""
-    keys = sorted((NodeKey.of(keccak256(b"validator %d" % i)) for i in range(SIZE)), key=lambda key: key.address)
+    keys = sorted(
+        (NodeKey.from_private_key(keccak256(b"validator %d" % i)) for i in range(SIZE)), key=lambda key: key.address
+    )
     enodes = [Enode(key.public_key, f"10.0.0.{n}", 30303, None) for n, key in enumerate(keys, 1)]
     contract = NodeContract(_Contract(answer), bytes(18) + b"\x99\x99")
     rules = [NodePermissions(enode.id, contract=contract) for enode in enodes]
@@ -49,14 +51,14 @@ def permission(network: Network, answer: Answer, rule_of_validators: bool = True
     def permits(a: int, b: int) -> bool:
         ledger = network.nodes[a].disk.ledger
         validators = ledger.validators if rule_of_validators else ()
-        moment = Moment(ledger.head, validators, is_current=True, is_isolated=False)
-        return rules[a].decide(enodes[a], enodes[b], moment, 1).allowed
+        context = PermissioningContext(ledger.head, validators, is_current=True, is_isolated=False)
+        return rules[a].decide(enodes[a], enodes[b], context, 1).allowed
 
     network.links.permits = permits
 
 
 def broken(number: int) -> bytes:
-    raise ContractUnreadable("reverted")
+    raise ContractUnreadableError("reverted")
 
 
 def unregistered(number: int) -> bytes:
@@ -96,7 +98,7 @@ async def test_besu_4319() -> None:
     network.stop([0])
     assert await network.run_until(lambda: network.nodes[1].height >= 105, 300_000)
     network.start([0])
-    await must_reach(network, 107, SLICE_MS + 10_000)
+    await must_reach(network, 107, RESEND_INTERVAL_MS + 10_000)
 
 
 @simulated

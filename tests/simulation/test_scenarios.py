@@ -9,15 +9,15 @@ import random
 import pytest
 
 from lacnode.consensus.block_hash import on_chain_hash
-from lacnode.consensus.messages import decode_envelope
-from lacnode.consensus.payloads import COMMIT, PROPOSAL
-from lacnode.consensus.round_clock import SLICE_MS
-from lacnode.consensus.set_changes import SetChange
+from lacnode.consensus.ibft_messages import decode_envelope
+from lacnode.consensus.ibft_payloads import COMMIT, PROPOSAL
+from lacnode.consensus.round_timers import RESEND_INTERVAL_MS
+from lacnode.consensus.validator_set_change import ValidatorSetChange
 from tests.simulation.byzantine import BEHAVIOURS
 from tests.simulation.campaign import recovery_bound_ms
 from tests.simulation.chain import Speeds
 from tests.simulation.links import Weather
-from tests.simulation.network import Network
+from tests.simulation.network import SimulatedNetwork
 from tests.simulation.play import play, simulated
 from tests.simulation.stage import (
     STEADY,
@@ -67,7 +67,7 @@ async def test_besu_1734(offset_ms: int, import_ms: int, reached: int) -> None:
 async def test_besu_740() -> None:
     """Four absent validators are voted in, one after another: every vote is warned of, the one that stops the network as
     such, and it stops with that one. One of the absent comes, and the network goes on by itself."""
-    network = Network(8, random.Random(740), weather=STEADY, validators=4)
+    network = SimulatedNetwork(8, random.Random(740), weather=STEADY, validators=4)
     here, absent = network.nodes[:4], list(network.addresses[4:])
     network.start(range(4))
 
@@ -77,31 +77,31 @@ async def test_besu_740() -> None:
     assert await reach(2)
     for newcomer, then in zip(absent, ["one more failure", "one more failure", "no block"], strict=False):
         validators = here[0].disk.ledger.validators
-        (warning,) = SetChange(validators, newcomer, True, frozenset(network.addresses[:4])).warnings()
+        (warning,) = ValidatorSetChange(validators, newcomer, True, frozenset(network.addresses[:4])).warnings()
         assert then in warning
         for node in here:
-            node.ballot.propose(newcomer, True)
+            node.vote_proposer.propose(newcomer, True)
         assert await network.run_until(lambda new=newcomer: new in here[0].disk.ledger.validators, 60_000)  # type: ignore[misc]
         halted = not await reach(here[0].height + 2)
         assert halted is (then == "no block")
     halted_at = max(node.height for node in here)
     network.start([6])
-    assert await reach(halted_at + 2, SLICE_MS + 10_000)
+    assert await reach(halted_at + 2, RESEND_INTERVAL_MS + 10_000)
 
 
 @simulated
 async def test_besu_740_does_not_happen_to_who_heeds_the_warnings() -> None:
     """Operators who cast no vote that they are warned of get the newcomers that have come, and one more that has not:
     of seven, one may still fail. The eighth would take that reserve."""
-    network = Network(8, random.Random(741), weather=STEADY, validators=4)
+    network = SimulatedNetwork(8, random.Random(741), weather=STEADY, validators=4)
     network.start(range(6))
     ledger = network.nodes[0].disk.ledger
     for newcomer in network.addresses[4:]:
         present = frozenset(node.address for node in network.nodes if node.running)
-        if SetChange(ledger.validators, newcomer, True, present).warnings():
+        if ValidatorSetChange(ledger.validators, newcomer, True, present).warnings():
             continue
         for node in network.nodes[:4]:
-            node.ballot.propose(newcomer, True)
+            node.vote_proposer.propose(newcomer, True)
         assert await network.run_until(lambda new=newcomer: new in ledger.validators, 60_000)  # type: ignore[misc]
     assert set(ledger.validators) == set(network.addresses[:7])
     network.stop([5])
@@ -119,7 +119,7 @@ async def test_besu_611(size: int, offline: int) -> None:
     await network.run_for(3 * HOUR_MS)
     before = max(node.height for node in network.nodes)
     network.start()
-    await must_reach(network, before + 1, SLICE_MS + 10_000)
+    await must_reach(network, before + 1, RESEND_INTERVAL_MS + 10_000)
 
 
 @pytest.mark.parametrize("apart_ms", [10_000, 100_000, HOUR_MS])
@@ -136,7 +136,7 @@ async def test_polygon_edge_185(apart_ms: int) -> None:
     network.start([2, 3])
     await network.run_for(3_000)
     network.partition({})
-    await must_reach(network, before + 1, SLICE_MS + 10_000)
+    await must_reach(network, before + 1, RESEND_INTERVAL_MS + 10_000)
 
 
 @simulated
@@ -174,7 +174,7 @@ async def test_besu_8307() -> None:
     await network.run_for(60_000)
     before = max(node.height for node in network.nodes)
     network.start()
-    await must_reach(network, before + 2, SLICE_MS + 10_000)
+    await must_reach(network, before + 2, RESEND_INTERVAL_MS + 10_000)
 
 
 @simulated
@@ -194,7 +194,7 @@ async def test_besu_10024() -> None:
         network.start([index])
         node = network.nodes[index]
         assert await network.run_until(lambda node=node: node.height >= before, 10_000)  # type: ignore[misc]
-    await must_reach(network, before + 2, SLICE_MS + 10_000)
+    await must_reach(network, before + 2, RESEND_INTERVAL_MS + 10_000)
 
 
 @simulated
@@ -212,7 +212,7 @@ async def test_besu_6457() -> None:
 @simulated
 async def test_besu_2241(skew_ms: int) -> None:
     """One clock is a second off: every proposal is valid all the same, and no round is lost."""
-    network = Network(
+    network = SimulatedNetwork(
         4, random.Random(4), weather=STEADY, speeds=lambda index: Speeds(clock_skew_ms=skew_ms if index == 1 else 0)
     )
     network.start()
@@ -231,7 +231,7 @@ async def test_besu_2241(skew_ms: int) -> None:
 @simulated
 async def test_clocks_that_agree_are_not_reported() -> None:
     """Half a second off, over a network that delays and reorders: nobody is blamed."""
-    network = Network(4, random.Random(5), speeds=lambda index: Speeds(clock_skew_ms=(-250, 0, 0, 250)[index]))
+    network = SimulatedNetwork(4, random.Random(5), speeds=lambda index: Speeds(clock_skew_ms=(-250, 0, 0, 250)[index]))
     network.start()
     await must_reach(network, 30, 30 * 4_000)
     assert "clock-skew" not in {topic for _, topic in network.notes}
@@ -240,7 +240,7 @@ async def test_clocks_that_agree_are_not_reported() -> None:
 @simulated
 async def test_slow_builders_are_not_taken_for_slow_clocks() -> None:
     """Under load every block comes late, our own too."""
-    network = Network(4, random.Random(6), weather=STEADY, speeds=lambda index: Speeds(build_ms=900))
+    network = SimulatedNetwork(4, random.Random(6), weather=STEADY, speeds=lambda index: Speeds(build_ms=900))
     network.start()
     await must_reach(network, 20, 20 * 3_000)
     assert "clock-skew" not in {topic for _, topic in network.notes}
@@ -249,7 +249,7 @@ async def test_slow_builders_are_not_taken_for_slow_clocks() -> None:
 # -- crashes -------------------------------------------------------------------------------------------------------
 
 
-class CrashingNetwork(Network):
+class CrashingNetwork(SimulatedNetwork):
     """Four validators of which one dies right before the `step`-th thing it does that lasts."""
 
     def __init__(self, victim: int, step: int | None) -> None:
@@ -322,7 +322,7 @@ async def among_liars(name: str, size: int, seed: int) -> None:
     rng = random.Random(seed)
     liars = frozenset(rng.sample(range(size), (size - 1) // 3))
     weather = Weather(min_delay_ms=1, max_delay_ms=60, loss=0.1, reordering=0.2)
-    network = Network(size, rng, weather=weather, byzantine=liars)
+    network = SimulatedNetwork(size, rng, weather=weather, byzantine=liars)
     for index in sorted(liars):
         network.interceptors[index] = BEHAVIOURS[name](network, index, rng)
     network.start()

@@ -7,16 +7,18 @@ import pytest
 from tests.simulation.chain import Speeds
 from tests.simulation.ledger import Rules
 from tests.simulation.links import Weather
-from tests.simulation.network import Network
+from tests.simulation.network import SimulatedNetwork
 from tests.simulation.play import simulated
 from tests.simulation.stage import STEADY, must_reach
 
 SLOW = 1
 
 
-def one_slow(speeds: Speeds) -> Network:
+def one_slow(speeds: Speeds) -> SimulatedNetwork:
     """Four validators that run, one of them slow."""
-    network = Network(4, random.Random(1), weather=STEADY, speeds=lambda index: speeds if index == SLOW else Speeds())
+    network = SimulatedNetwork(
+        4, random.Random(1), weather=STEADY, speeds=lambda index: speeds if index == SLOW else Speeds()
+    )
     network.start()
     return network
 
@@ -53,7 +55,7 @@ async def test_one_slow_validator_costs_its_own_rounds(speeds: Speeds) -> None:
 @simulated
 async def test_all_are_slow(speeds: Speeds) -> None:
     """Slower, but within the first round."""
-    network = Network(4, random.Random(2), weather=STEADY, speeds=lambda index: speeds)
+    network = SimulatedNetwork(4, random.Random(2), weather=STEADY, speeds=lambda index: speeds)
     network.start()
     await must_reach(network, 20, 20 * 2_500)
     assert "round-expired" not in {topic for _, topic in network.notes}
@@ -75,7 +77,7 @@ async def test_a_build_without_end_ends_with_its_round() -> None:
 @simulated
 async def test_a_processor_busy_with_calls() -> None:
     """One validator in turn executes fifty times slower and gets to its messages half a second late; blocks go on."""
-    network = Network(4, random.Random(3), weather=STEADY)
+    network = SimulatedNetwork(4, random.Random(3), weather=STEADY)
     network.start()
     await must_reach(network, 3, 10_000)
     for loaded in range(4):
@@ -93,7 +95,7 @@ async def test_thin_wires() -> None:
     sent before what the fetching needs."""
     weather = Weather(min_delay_ms=5, max_delay_ms=20, bytes_per_ms=100)
     rules = Rules(block_period_ms=1000, request_timeout_ms=2000, epoch_length=30_000, has_transactions=True)
-    network = Network(5, random.Random(4), rules=rules, weather=weather, validators=4)
+    network = SimulatedNetwork(5, random.Random(4), rules=rules, weather=weather, validators=4)
     network.start(range(4))
     await network.run_for(200_000)
     before = min(node.height for node in network.nodes[:4])

@@ -6,7 +6,7 @@ import pytest
 
 from tests.simulation.chain import Speeds
 from tests.simulation.ledger import Rules
-from tests.simulation.network import Network
+from tests.simulation.network import SimulatedNetwork
 from tests.simulation.play import simulated
 from tests.simulation.stage import STEADY, must_reach
 from tests.simulation.sync_liars import SYNC_LIARS
@@ -15,11 +15,13 @@ VALIDATORS, LIARS = 4, 4
 RULES = Rules(block_period_ms=1000, request_timeout_ms=2000, epoch_length=30_000, has_transactions=True)
 
 
-def network_with_liars(name: str) -> Network:
+def network_with_liars(name: str) -> SimulatedNetwork:
     """Four validators, and as many nodes besides that lie."""
     size = VALIDATORS + LIARS
     liars = frozenset(range(VALIDATORS, size))
-    network = Network(size, random.Random(8), rules=RULES, weather=STEADY, validators=VALIDATORS, byzantine=liars)
+    network = SimulatedNetwork(
+        size, random.Random(8), rules=RULES, weather=STEADY, validators=VALIDATORS, byzantine=liars
+    )
     for index in liars:
         network.nodes[index].lies = SYNC_LIARS[name](network.nodes[index])
     return network

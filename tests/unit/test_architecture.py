@@ -157,6 +157,6 @@ def _resolved(name: str, names: dict[str, Path]) -> str | None:
 
 def test_a_node_does_not_load_what_private_transactions_and_graphql_need() -> None:
     """A fifth of the time to start, and 20 MB."""
-    look = "import sys, lacnode.node.run; print(*{'sqlalchemy', 'httpx', 'OpenSSL', 'graphql'} & set(sys.modules))"
+    look = "import sys, lacnode.node.run_node; print(*{'sqlalchemy', 'httpx', 'OpenSSL', 'graphql'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split() == []

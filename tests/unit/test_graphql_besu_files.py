@@ -10,19 +10,19 @@ from typing import Any, cast
 
 import pytest
 
-from lacnode.evm.fees import next_base_fee
-from lacnode.evm.rejection import RejectionReason, TransactionRejected
+from lacnode.evm.base_fee import next_base_fee
+from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.graphql.answer import answer_query, carry_out_if_mutation
 from lacnode.graphql.live import Live, PendingTransaction
 from lacnode.primitives.transaction import Transaction
-from lacnode.rpc.methods.fees import eth_gasPrice, eth_maxPriorityFeePerGas
-from lacnode.rpc.reading import Reading
+from lacnode.rpc.methods.gas_prices import eth_gasPrice, eth_maxPriorityFeePerGas
+from lacnode.rpc.read_calls import ReadContext
 from lacnode.rpc.recent_prices import RecentPrices
 from lacnode.rpc.services import RpcServices
 from lacnode.rpc.settings import ApiSettings
-from lacnode.txpool.settings import PoolSettings
+from lacnode.txpool.pool_settings import PoolSettings
 from tests.hive_chain import DATA, HiveChain, hive_chain
-from tests.unit.rpc_chain import RICH, signed
+from tests.support.rpc_chain import RICH, signed
 
 RELEASES = ("24.1.0", "25.5.0")
 FILES = [path for release in RELEASES for path in sorted((DATA / release / "graphql").glob("*.json"))]
@@ -50,9 +50,9 @@ class Pool:
 
     def add(self, transaction: Transaction, *, local: bool, now: float) -> None:
         if transaction.nonce == NONCE_OF_THE_CHAIN:
-            raise TransactionRejected(RejectionReason.NONCE_TOO_LOW, "the nonce of a transaction of the chain")
+            raise TransactionRejectedError(RejectionReason.NONCE_TOO_LOW, "the nonce of a transaction of the chain")
         if not transaction.r:
-            raise TransactionRejected(RejectionReason.INVALID_SIGNATURE, "no signature")
+            raise TransactionRejectedError(RejectionReason.INVALID_SIGNATURE, "no signature")
 
 
 def services_of(chain: HiveChain) -> RpcServices:
@@ -61,7 +61,7 @@ def services_of(chain: HiveChain) -> RpcServices:
     return cast(
         RpcServices,
         SimpleNamespace(
-            takes_transactions=True,
+            accepts_transactions=True,
             pool=Pool(),
             settings=ApiSettings(),
             prices=RecentPrices(cast(Any, chain)),
@@ -91,7 +91,7 @@ def answered(release: str, text: str, variables: object) -> dict[str, Any]:
     services = services_of(chain)
     answer: object = carry_out_if_mutation(services, text, None, variables) if "mutation" in text else None
     if answer is None:
-        reading = Reading(chain, ApiSettings(), time.monotonic() + 60)
+        reading = ReadContext(chain, ApiSettings(), time.monotonic() + 60)
         answer = answer_query(reading, [text, None, variables, live_of(services)])
     return cast("dict[str, Any]", json.loads(json.dumps(answer)))
 

@@ -10,13 +10,15 @@ import trio
 
 from lacnode.metrics import gateway as gateway_module
 from lacnode.metrics import push as push_module
+from lacnode.metrics.metrics_settings import MetricCategory, PushSettings
 from lacnode.metrics.push import MetricsPush
-from lacnode.metrics.series import Kind, Sample, Series
-from lacnode.metrics.settings import Category, PushSettings
-from tests.logs import captured_logs
+from lacnode.metrics.series import MetricSample, MetricSeries, MetricType
+from tests.support.logs import captured_logs
 
-HEIGHT = Series(Category.ETHEREUM, "ethereum_blockchain_height", Kind.GAUGE, "a text", lambda: [Sample(7)])
-OTHER = Series(Category.RPC, "besu_rpc_calls", Kind.GAUGE, "a text", lambda: [Sample(1)])
+HEIGHT = MetricSeries(
+    MetricCategory.ETHEREUM, "ethereum_blockchain_height", MetricType.GAUGE, "a text", lambda: [MetricSample(7)]
+)
+OTHER = MetricSeries(MetricCategory.RPC, "besu_rpc_calls", MetricType.GAUGE, "a text", lambda: [MetricSample(1)])
 ACCEPTED = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 DEADLINE_SECONDS = 20.0
 
@@ -102,7 +104,7 @@ def first_line(request: bytes) -> str:
 
 
 async def test_series_are_added_to_their_job_and_removed_at_the_end() -> None:
-    async with pushing(accept, categories=frozenset([Category.ETHEREUM])) as gateway:
+    async with pushing(accept, categories=frozenset([MetricCategory.ETHEREUM])) as gateway:
         await gateway.heard(2)
     assert {first_line(request) for request in gateway.requests[:2]} == {"POST /metrics/job/a%20job HTTP/1.1"}
     assert first_line(gateway.requests[-1]) == "DELETE /metrics/job/a%20job HTTP/1.1"

@@ -63,7 +63,7 @@ def test_neighbors_of_both_address_families() -> None:
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_signature_is_that_of_the_signers_key(name: str) -> None:
-    key = NodeKey.of(from_hex(DOCUMENT["signer_private_key"]))
+    key = NodeKey.from_private_key(from_hex(DOCUMENT["signer_private_key"]))
     assert key.public_key == from_hex(DOCUMENT["signer_node_id"])[-64:]
     assert keccak256(key.public_key) == from_hex(DOCUMENT["signer_node_id_keccak"])
     packet = decode_packet(encode_packet(EXPECTED[name], key))
@@ -78,7 +78,7 @@ def test_hello_with_extra_elements() -> None:
 
 def test_node_record_of_the_specification() -> None:
     vector = DOCUMENT["enr"]
-    key = NodeKey.of(from_hex(vector["private_key"]))
+    key = NodeKey.from_private_key(from_hex(vector["private_key"]))
     record = NodeRecord.parse(vector["text"])
     assert record.encode() == from_hex(vector["record_rlp"])
     assert (record.seq, record.signature) == (vector["seq"], from_hex(vector["signature"]))

@@ -9,8 +9,8 @@ import pytest
 from lacnode.consensus.block_hash import committed_seal_hash, on_chain_hash
 from lacnode.consensus.extra_data import ExtraData
 from lacnode.consensus.header_rules import check_seals
-from lacnode.consensus.messages import Proposal, RoundChange, decode_envelope, decode_message
-from lacnode.consensus.payloads import (
+from lacnode.consensus.ibft_messages import Proposal, RoundChange, decode_envelope, decode_message
+from lacnode.consensus.ibft_payloads import (
     PREPARE,
     PreparedCertificate,
     PreparePayload,
@@ -19,8 +19,8 @@ from lacnode.consensus.payloads import (
     sign_payload,
     signature_hash,
 )
+from lacnode.consensus.message_validation import Committee, check_proposal, check_round_change
 from lacnode.consensus.proposer import proposer_for
-from lacnode.consensus.validation import Committee, check_proposal, check_round_change
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import recover_address, sign
 from lacnode.crypto.signer import KeySigner
@@ -33,7 +33,7 @@ FILE = Path(__file__).resolve().parents[3] / "shared" / "vectors" / "ibft2-messa
 VECTORS: list[dict[str, Any]] = json.loads(FILE.read_text()) if FILE.exists() else []
 pytestmark = pytest.mark.skipif(not VECTORS, reason="the folder `shared` beside the repository is absent")
 
-VALIDATORS = tuple(sorted(NodeKey.of(number.to_bytes(32)).address for number in range(1, 5)))
+VALIDATORS = tuple(sorted(NodeKey.from_private_key(number.to_bytes(32)).address for number in range(1, 5)))
 COMMITTEE = Committee(1, VALIDATORS, bytes(20))
 SINGULAR = {0: "address book", 20: "certificate", 23: "payload", 26: "proposers"}
 
@@ -76,7 +76,7 @@ def test_no_vector_is_left_out() -> None:
 def test_addresses() -> None:
     fields = VECTORS[0]["fields"]
     for number in range(1, 5):
-        key = NodeKey.of(number.to_bytes(32))
+        key = NodeKey.from_private_key(number.to_bytes(32))
         assert key.address == from_hex(fields[str(number)]["address"])
         assert key.public_key == from_hex(fields[str(number)]["public_key"])
     assert tuple(map(from_hex, fields["sorted_validators"])) == VALIDATORS
@@ -145,7 +145,7 @@ def test_messages(vector: dict[str, Any]) -> None:
     assert message.signed.author == from_hex(fields["author"])
     assert signature_hash(payload) == from_hex(vector["hash_hex"])
     assert encode_payload(payload) == from_hex(fields["payload_rlp"])
-    again = sign_payload(payload, KeySigner(NodeKey.of(from_hex(vector["private_key"]))))
+    again = sign_payload(payload, KeySigner(NodeKey.from_private_key(from_hex(vector["private_key"]))))
     assert again.signature == message.signed.signature == from_hex(fields["signature"])
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from lacnode.crypto.node_key import NodeKey
 from lacnode.primitives.hexadecimal import to_hex
-from tests.private_nodes import Stage, private, word
+from tests.support.private_nodes import PrivateTestNetwork, private, word
 
 FILE = Path(__file__).parents[3] / "shared" / "vectors" / "privacy.json"
 VECTORS: dict[str, Any] = json.loads(FILE.read_text()) if FILE.exists() else {}
@@ -32,7 +32,7 @@ def public_key(name: str) -> bytes:
 
 @pytest.fixture
 def deployer() -> NodeKey:
-    return NodeKey.of(bytes.fromhex(transaction("group_create_chain1337")["privateKey"][2:]))
+    return NodeKey.from_private_key(bytes.fromhex(transaction("group_create_chain1337")["privateKey"][2:]))
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def event_emitter() -> bytes:
 
 def test_event_emitter(deployer: NodeKey, event_emitter: bytes) -> None:
     keys = (public_key("key1"), public_key("key2"), public_key("key3"))
-    stage = Stage(keys=keys)
+    stage = PrivateTestNetwork(keys=keys)
     group: dict[str, Any] = {"private_from": keys[0], "private_for": [keys[1]]}
 
     def sent(nonce: int, to: bytes | None, data: bytes) -> tuple[Any, Any, Any]:
@@ -80,7 +80,7 @@ def test_event_emitter(deployer: NodeKey, event_emitter: bytes) -> None:
 
 def test_a_node_outside_the_group_may_be_stopped(deployer: NodeKey, event_emitter: bytes) -> None:
     keys = (public_key("key1"), public_key("key2"), public_key("key3"))
-    stage = Stage(keys=keys)
+    stage = PrivateTestNetwork(keys=keys)
     stage.c.manager.is_off = True
     addresses = []
     for nonce in range(2):
@@ -101,7 +101,7 @@ def test_a_node_outside_the_group_may_be_stopped(deployer: NodeKey, event_emitte
 def test_members_of_two_groups_keep_them_apart(deployer: NodeKey, event_emitter: bytes) -> None:
     """Besu's `canInteractWithMultiplePrivacyGroups`."""
     a, b, c = keys = (public_key("key1"), public_key("key2"), public_key("besu_enclave_key_2"))
-    stage = Stage(keys=keys)
+    stage = PrivateTestNetwork(keys=keys)
 
     def receipts(sender: int, recipients: list[bytes], key: NodeKey, to: bytes | None, data: bytes) -> list[Any]:
         parties: dict[str, Any] = {"private_from": keys[sender], "private_for": recipients}
@@ -113,7 +113,7 @@ def test_members_of_two_groups_keep_them_apart(deployer: NodeKey, event_emitter:
     for_all = receipts(0, [b, c], deployer, None, event_emitter)
     assert [receipt["contractAddress"] for receipt in for_all] == ["0xff206d21150a8da5b83629d8a722f3135ed532b1"] * 3
     address = bytes.fromhex(for_all[0]["contractAddress"][2:])
-    stored = receipts(2, [a, b], NodeKey.of(b"\x03" * 32), address, STORE + word(5))
+    stored = receipts(2, [a, b], NodeKey.from_private_key(b"\x03" * 32), address, STORE + word(5))
     assert [(receipt["status"], len(receipt["logs"])) for receipt in stored] == [("0x1", 1)] * 3
     for_two = receipts(0, [b], deployer, None, event_emitter)
     assert [receipt and receipt["contractAddress"] for receipt in for_two] == [
@@ -122,5 +122,5 @@ def test_members_of_two_groups_keep_them_apart(deployer: NodeKey, event_emitter:
         None,
     ]
     address = bytes.fromhex(for_two[0]["contractAddress"][2:])
-    stored = receipts(1, [a], NodeKey.of(b"\x02" * 32), address, STORE + word(6))
+    stored = receipts(1, [a], NodeKey.from_private_key(b"\x02" * 32), address, STORE + word(6))
     assert [receipt and receipt["status"] for receipt in stored] == ["0x1", "0x1", None]

@@ -8,20 +8,20 @@ from typing import Any
 import pytest
 
 from lacnode.crypto.node_key import NodeKey
-from lacnode.crypto.secp256k1 import sender_of
+from lacnode.crypto.secp256k1 import recover_sender
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
 from lacnode.primitives.rlp import RlpError
 from lacnode.primitives.transaction import Transaction
-from lacnode.privacy.state import marker
+from lacnode.privacy.state import privacy_marker
+from lacnode.privacy.state.private_records import MarkerRoot, PrivateReceipt, decode_metadata, encode_metadata
 from lacnode.privacy.state.private_transaction import (
     PrivateTransaction,
-    from_payload,
+    decode_payload_text,
+    encode_payload_text,
     legacy_group_id,
     private_contract_address,
-    to_payload,
 )
-from lacnode.privacy.state.records import MarkerRoot, PrivateReceipt, decode_metadata, encode_metadata
 
 FILE = Path(__file__).parents[3] / "shared" / "vectors" / "privacy.json"
 VECTORS: dict[str, Any] = json.loads(FILE.read_text()) if FILE.exists() else {}
@@ -69,7 +69,7 @@ class TestPrivateTransaction:
     def test_round_trip_alone_and_as_payload(self, case: dict[str, Any]) -> None:
         found = PrivateTransaction.decode(unhex(case["rlp"]))
         assert found.raw == unhex(case["rlp"])
-        assert from_payload(to_payload(found)).raw == found.raw
+        assert decode_payload_text(encode_payload_text(found)).raw == found.raw
 
     def test_what_was_signed_and_by_whom(self, case: dict[str, Any]) -> None:
         found = PrivateTransaction.decode(unhex(case["rlp"]))
@@ -94,15 +94,15 @@ def test_payload_is_base64_of_the_rlp() -> None:
     exchange = VECTORS["enclave_exchange"]
     found = PrivateTransaction.decode(unhex(exchange["privateTransactionRlp"]))
     for request in ("sendRequestLegacy", "sendRequestGroup"):
-        assert base64.b64encode(to_payload(found)).decode() == exchange[request]["payload"]
+        assert base64.b64encode(encode_payload_text(found)).decode() == exchange[request]["payload"]
     received = unbase64(exchange["receiveResponse"]["payload"])
-    assert from_payload(received).raw == found.raw
+    assert decode_payload_text(received).raw == found.raw
 
 
 def test_payload_of_a_flexible_group_has_a_version_after_it() -> None:
     case = VECTORS["flexible_groups"]["enclavePayloadRlp"]
     item = rlp.decode_list(unhex(case["rlp"]), "payload")
-    assert from_payload(base64.b64encode(unhex(case["rlp"]))).raw == rlp.encode(item[0])
+    assert decode_payload_text(base64.b64encode(unhex(case["rlp"]))).raw == rlp.encode(item[0])
 
 
 def test_legacy_group_ids() -> None:
@@ -121,11 +121,11 @@ def test_private_contract_addresses() -> None:
 
 def test_reserved_addresses() -> None:
     expected = VECTORS["precompile_addresses"]
-    assert unhex(expected["default"]) == marker.PRIVACY_ADDRESS
-    assert unhex(expected["flexible"]) == marker.FLEXIBLE_PRIVACY_ADDRESS
-    assert unhex(expected["flexibleProxyContract"]) == marker.PROXY_ADDRESS
-    assert unhex(expected["defaultFlexibleManagementContract"]) == marker.MANAGEMENT_ADDRESS
-    assert unhex(expected["plugin"]) == marker.PLUGIN_PRIVACY_ADDRESS
+    assert unhex(expected["default"]) == privacy_marker.PRIVACY_ADDRESS
+    assert unhex(expected["flexible"]) == privacy_marker.FLEXIBLE_PRIVACY_ADDRESS
+    assert unhex(expected["flexibleProxyContract"]) == privacy_marker.PROXY_ADDRESS
+    assert unhex(expected["defaultFlexibleManagementContract"]) == privacy_marker.MANAGEMENT_ADDRESS
+    assert unhex(expected["plugin"]) == privacy_marker.PLUGIN_PRIVACY_ADDRESS
 
 
 class TestMarkers:
@@ -133,7 +133,7 @@ class TestMarkers:
         for case in VECTORS["privacy_marker_transactions"]:
             found = Transaction.decode(unhex(case["raw"]))
             assert found.hash == unhex(case["hash"])
-            assert sender_of(found) == unhex(case["signer"])
+            assert recover_sender(found) == unhex(case["signer"])
             assert (found.to, found.data, found.chain_id) == (unhex(case["to"]), unhex(case["payload"]), None)
 
     def test_is_signed_byte_for_byte_as_besu_does(self) -> None:
@@ -146,8 +146,12 @@ class TestMarkers:
             if (number(transaction["gasPrice"]), number(transaction["gasLimit"]))
             == (case["gasPrice"], case["gasLimit"])
         )
-        made = marker.marker(
-            NodeKey.of(private_key), case["nonce"], private, marker.GroupMode.OFFCHAIN, unhex(case["payload"])
+        made = privacy_marker.marker(
+            NodeKey.from_private_key(private_key),
+            case["nonce"],
+            private,
+            privacy_marker.GroupMode.OFFCHAIN,
+            unhex(case["payload"]),
         )
         assert made.raw == unhex(case["raw"])
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from lacnode.privacy.keys import KeyPair, KeyRing, from_text
+from lacnode.privacy.keys import KeyPair, KeyRing, from_base64
+from lacnode.privacy.manager.encrypted_payload import decrypt_with
 from lacnode.privacy.manager.group_record import GroupRecord
-from lacnode.privacy.manager.payload import opened_with
-from lacnode.privacy.manager.tessera.group import decode_group, encode_group
-from lacnode.privacy.manager.tessera.party_info import decode_party_info, encode_party_info, read_party_info
-from lacnode.privacy.manager.tessera.payload import NO_GROUP, decode_payload, encode_payload
-from lacnode.privacy.manager.tessera.proof import proof
+from lacnode.privacy.manager.tessera.tessera_group import decode_group, encode_group
+from lacnode.privacy.manager.tessera.tessera_key_challenge import proof
+from lacnode.privacy.manager.tessera.tessera_party_info import decode_party_info, encode_party_info, read_party_info
+from lacnode.privacy.manager.tessera.tessera_payload import NO_GROUP, decode_payload, encode_payload
 from lacnode.privacy.transaction_manager import GroupType
 
 RECORDED: dict[str, str] = json.loads((Path(__file__).parent / "tessera.json").read_text())
@@ -29,7 +29,7 @@ def test_payload(name: str) -> None:
     found = decode_payload(recorded(name))
     assert (found.payload.sender, found.recipients) == (TESSERA.public, (OWN.public,))
     assert found.payload.key == recorded("payloadKey")
-    assert opened_with(found.payload, OWN) == (0, recorded("payload"))
+    assert decrypt_with(found.payload, OWN) == (0, recorded("payload"))
     assert encode_payload(found.payload, found.recipients) == recorded(name)
 
 
@@ -55,12 +55,12 @@ def test_party_info_in_both_forms() -> None:
 def test_its_question_for_a_key_is_answered() -> None:
     question = decode_payload(recorded("validate"))
     assert question.payload.group_id == NO_GROUP
-    opened = opened_with(question.payload, OWN)
+    opened = decrypt_with(question.payload, OWN)
     assert opened is not None
     assert proof(recorded("validate"), KeyRing([TESSERA, OWN])) == opened[1]
 
 
 def test_the_key_pairs_are_those_of_the_recording() -> None:
     """The JSON names them; nobody else's keys are in the file."""
-    keys = {from_text(entry["key"]) for entry in json.loads(RECORDED["partyInfoJson"])["keys"]}
+    keys = {from_base64(entry["key"]) for entry in json.loads(RECORDED["partyInfoJson"])["keys"]}
     assert keys == {TESSERA.public, OWN.public}

@@ -1,16 +1,16 @@
 """The one table of options."""
 
-from lacnode.cli.options.http import HTTP_OPTIONS
-from lacnode.cli.options.metrics import METRICS_OPTIONS
-from lacnode.cli.options.mining import MINING_OPTIONS
-from lacnode.cli.options.node import NODE_OPTIONS
+from lacnode.cli.options.http_options import HTTP_OPTIONS
+from lacnode.cli.options.metrics_options import METRICS_OPTIONS
+from lacnode.cli.options.mining_options import MINING_OPTIONS
+from lacnode.cli.options.node_options import NODE_OPTIONS
 from lacnode.cli.options.option import Option
-from lacnode.cli.options.other_releases import OTHER_RELEASES_OPTIONS
-from lacnode.cli.options.p2p import P2P_OPTIONS
-from lacnode.cli.options.pool import POOL_OPTIONS
-from lacnode.cli.options.protection import PROTECTION_OPTIONS
-from lacnode.cli.options.unstable import UNSTABLE_OPTIONS
-from lacnode.cli.options.websocket import WEBSOCKET_OPTIONS
+from lacnode.cli.options.other_releases_options import OTHER_RELEASES_OPTIONS
+from lacnode.cli.options.p2p_options import P2P_OPTIONS
+from lacnode.cli.options.pool_options import POOL_OPTIONS
+from lacnode.cli.options.protection_options import PROTECTION_OPTIONS
+from lacnode.cli.options.unstable_options import UNSTABLE_OPTIONS
+from lacnode.cli.options.websocket_options import WEBSOCKET_OPTIONS
 
 GROUPS: dict[str, tuple[Option, ...]] = {
     "Node, chain, data, logs": NODE_OPTIONS,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Kind(Enum):
+class OptionKind(Enum):
     """How an option's text is read; the value is what help calls it."""
 
     BOOL = "BOOLEAN"
@@ -23,7 +23,7 @@ class Kind(Enum):
     LIST = "LIST"
 
 
-class Behaviour(Enum):
+class OptionBehaviour(Enum):
     """What this node does with an option."""
 
     HONOURED = "honoured"
@@ -36,10 +36,10 @@ class Option:
     """`name` without dashes; `default` as text, empty for none; `values` of an enum."""
 
     name: str
-    kind: Kind
+    kind: OptionKind
     default: str
     description: str
-    behaviour: Behaviour = Behaviour.HONOURED
+    behaviour: OptionBehaviour = OptionBehaviour.HONOURED
     aliases: tuple[str, ...] = ()
     hidden: bool = False
     values: tuple[str, ...] = ()

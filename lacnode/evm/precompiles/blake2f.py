@@ -13,10 +13,10 @@ import blake2b
 
 from lacnode.evm.budget import CHECK_INTERVAL_SECONDS
 
-INPUT_SIZE = 213
+INPUT_BYTES = 213
 """Bytes: rounds, state, message block, two counters, flag."""
 
-ROUNDS_HERE = 500_000
+MAX_IN_PROCESS_ROUNDS = 500_000
 """Rounds up to which the work is done in this process: 10 ms, less than what it takes to start another."""
 
 _CHILD = """
@@ -35,7 +35,7 @@ _LIBRARY = str(Path(blake2b.__file__).parents[1])
 def blake2f(data: bytes, check: Callable[[], None]) -> bytes:
     """The 64 bytes of output for `data`, a valid input. `check` is called every now and then and may raise."""
     check()
-    if int.from_bytes(data[:4]) <= ROUNDS_HERE:
+    if int.from_bytes(data[:4]) <= MAX_IN_PROCESS_ROUNDS:
         return _compress(data)
     return _compress_apart(data, check) or _compress(data)
 

@@ -11,12 +11,12 @@ from py_arkworks_bls12381 import GT, G1Point, G2Point, Scalar
 
 Check = Callable[[], None]
 
-FIELD_SIZE, PADDED_SIZE = 48, 64
+FIELD_BYTES, PADDED_FIELD_BYTES = 48, 64
 """Bytes of a field element, and of one in the input: zeros come first."""
 
-G1_SIZE, G2_SIZE, SCALAR_SIZE = 2 * PADDED_SIZE, 4 * PADDED_SIZE, 32
+G1_BYTES, G2_BYTES, SCALAR_BYTES = 2 * PADDED_FIELD_BYTES, 4 * PADDED_FIELD_BYTES, 32
 
-AT_ONCE = 16
+POINTS_PER_CALL = 16
 """Points that one call of the library works on: 10 ms."""
 
 FIELD_PRIME = 0x1A0111EA397FE69A4B1BA7B6434BACD764774B84F38512BF6730D2A0F6B0F6241EABFFFEB153FFFFB9FEFFFFFFFFAAAB
@@ -26,7 +26,7 @@ ONE = bytes(31) + b"\x01"
 """The output of a pairing check that holds."""
 
 FIELD_ELEMENTS_PER_BLOB = 4096
-POINT_EVALUATION_SIZE, COMMITMENT_HASH_VERSION = 192, b"\x01"
+POINT_EVALUATION_BYTES, COMMITMENT_HASH_VERSION = 192, b"\x01"
 TAU_G2 = bytes.fromhex(
     "b5bfd7dd8cdeb128843bc287230af38926187075cbfbefa81009a2ce615ac53d2914e5870cb452d2afaaab24f3499f72"
     "185cbfee53492714734429b7b38608e23926c911cceceac9a36851477ba4c60b087041de621000edc98edada20c1def2"
@@ -36,62 +36,62 @@ TAU_G2 = bytes.fromhex(
 
 def g1_add(data: bytes) -> bytes:
     """The sum of two points of the curve."""
-    left, right = (_g1(part, in_group=False) for part in _parts(data, G1_SIZE, count=2))
+    left, right = (_g1(part, in_group=False) for part in _parts(data, G1_BYTES, count=2))
     return _padded((left + right).to_xy_bytes_be())
 
 
 def g2_add(data: bytes) -> bytes:
     """The sum of two points of the twist."""
-    left, right = (_g2(part, in_group=False) for part in _parts(data, G2_SIZE, count=2))
+    left, right = (_g2(part, in_group=False) for part in _parts(data, G2_BYTES, count=2))
     return _padded((left + right).to_xy_bytes_be())
 
 
 def g1_msm(data: bytes, check: Check) -> bytes:
     """The sum of products of points of G1 and scalars."""
     total = G1Point.identity()
-    for group in _groups(data, G1_SIZE + SCALAR_SIZE):
+    for group in _groups(data, G1_BYTES + SCALAR_BYTES):
         check()
-        points = [_g1(part[:G1_SIZE], in_group=True) for part in group]
-        total = total + G1Point.multiexp_unchecked(points, [_scalar(part[G1_SIZE:]) for part in group])
+        points = [_g1(part[:G1_BYTES], in_group=True) for part in group]
+        total = total + G1Point.multiexp_unchecked(points, [_scalar(part[G1_BYTES:]) for part in group])
     return _padded(total.to_xy_bytes_be())
 
 
 def g2_msm(data: bytes, check: Check) -> bytes:
     """The sum of products of points of G2 and scalars."""
     total = G2Point.identity()
-    for group in _groups(data, G2_SIZE + SCALAR_SIZE):
+    for group in _groups(data, G2_BYTES + SCALAR_BYTES):
         check()
-        points = [_g2(part[:G2_SIZE], in_group=True) for part in group]
-        total = total + G2Point.multiexp_unchecked(points, [_scalar(part[G2_SIZE:]) for part in group])
+        points = [_g2(part[:G2_BYTES], in_group=True) for part in group]
+        total = total + G2Point.multiexp_unchecked(points, [_scalar(part[G2_BYTES:]) for part in group])
     return _padded(total.to_xy_bytes_be())
 
 
 def pairing_check(data: bytes, check: Check) -> bytes:
     """One if the product of the pairings is one, otherwise zero, in 32 bytes."""
     total = GT.one()
-    for group in _groups(data, G1_SIZE + G2_SIZE):
+    for group in _groups(data, G1_BYTES + G2_BYTES):
         check()
-        left = [_g1(part[:G1_SIZE], in_group=True) for part in group]
-        total = total * GT.multi_pairing(left, [_g2(part[G1_SIZE:], in_group=True) for part in group])
+        left = [_g1(part[:G1_BYTES], in_group=True) for part in group]
+        total = total * GT.multi_pairing(left, [_g2(part[G1_BYTES:], in_group=True) for part in group])
     return ONE if total == GT.one() else bytes(32)
 
 
 def map_to_g1(data: bytes) -> bytes:
     """The point of G1 that a field element is mapped to."""
-    (element,) = _parts(data, PADDED_SIZE, count=1)
+    (element,) = _parts(data, PADDED_FIELD_BYTES, count=1)
     return _padded(G1Point.map_from_fp_be(_field_element(element)).to_xy_bytes_be())
 
 
 def map_to_g2(data: bytes) -> bytes:
     """The point of G2 that an element of the extended field is mapped to."""
-    elements = _parts(data, PADDED_SIZE, count=2)
+    elements = _parts(data, PADDED_FIELD_BYTES, count=2)
     return _padded(G2Point.map_from_fp2_be(b"".join(map(_field_element, elements))).to_xy_bytes_be())
 
 
 def point_evaluation(data: bytes) -> bytes:
     """EIP-4844: verify that a blob's polynomial has a value at a point; the field's facts, which are all of the output."""
-    if len(data) != POINT_EVALUATION_SIZE:
-        raise ValueError(f"{POINT_EVALUATION_SIZE} bytes were expected")
+    if len(data) != POINT_EVALUATION_BYTES:
+        raise ValueError(f"{POINT_EVALUATION_BYTES} bytes were expected")
     versioned_hash, commitment = data[:32], data[96:144]
     if versioned_hash != COMMITMENT_HASH_VERSION + sha256(commitment).digest()[1:]:
         raise ValueError("the commitment is not the versioned hash's")
@@ -115,28 +115,28 @@ def _parts(data: bytes, size: int, *, count: int) -> list[bytes]:
 
 
 def _groups(data: bytes, size: int) -> Iterator[list[bytes]]:
-    """`AT_ONCE` parts of `size` bytes at a time."""
+    """`POINTS_PER_CALL` parts of `size` bytes at a time."""
     if not data or len(data) % size:
         raise ValueError(f"a multiple of {size} bytes was expected")
-    for start in range(0, len(data), AT_ONCE * size):
-        group = data[start : start + AT_ONCE * size]
+    for start in range(0, len(data), POINTS_PER_CALL * size):
+        group = data[start : start + POINTS_PER_CALL * size]
         yield _parts(group, size, count=len(group) // size)
 
 
 def _g1(data: bytes, *, in_group: bool) -> G1Point:
-    coordinates = b"".join(map(_field_element, _parts(data, PADDED_SIZE, count=2)))
+    coordinates = b"".join(map(_field_element, _parts(data, PADDED_FIELD_BYTES, count=2)))
     return G1Point.from_xy_bytes_be(coordinates) if in_group else G1Point.from_xy_bytes_unchecked_be(coordinates)
 
 
 def _g2(data: bytes, *, in_group: bool) -> G2Point:
-    coordinates = b"".join(map(_field_element, _parts(data, PADDED_SIZE, count=4)))
+    coordinates = b"".join(map(_field_element, _parts(data, PADDED_FIELD_BYTES, count=4)))
     return G2Point.from_xy_bytes_be(coordinates) if in_group else G2Point.from_xy_bytes_unchecked_be(coordinates)
 
 
 def _field_element(data: bytes) -> bytes:
     if int.from_bytes(data) >= FIELD_PRIME:
         raise ValueError("a coordinate is not below the field's prime")
-    return data[PADDED_SIZE - FIELD_SIZE :]
+    return data[PADDED_FIELD_BYTES - FIELD_BYTES :]
 
 
 def _scalar(data: bytes) -> Scalar:
@@ -151,7 +151,7 @@ def _compressed(data: bytes) -> G1Point:
 
 
 def _padded(coordinates: bytes) -> bytes:
-    padding = bytes(PADDED_SIZE - FIELD_SIZE)
+    padding = bytes(PADDED_FIELD_BYTES - FIELD_BYTES)
     return b"".join(
-        padding + coordinates[start : start + FIELD_SIZE] for start in range(0, len(coordinates), FIELD_SIZE)
+        padding + coordinates[start : start + FIELD_BYTES] for start in range(0, len(coordinates), FIELD_BYTES)
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import gmpy2
 
-HEADER_SIZE = 96
+MODEXP_HEADER_BYTES = 96
 """Bytes of the three lengths before the numbers."""
 
 STEP_WORK, WORK_PER_BIT = 20_000_000, 200
@@ -22,14 +22,14 @@ def modexp(data: bytes, check: Callable[[], None]) -> bytes:
     base_size, exponent_size, modulus_size = (_length(data, index) for index in range(3))
     if modulus_size == 0:
         return b""
-    exponent_start = HEADER_SIZE + base_size
+    exponent_start = MODEXP_HEADER_BYTES + base_size
     modulus_start = exponent_start + exponent_size
     given = data[modulus_start : modulus_start + modulus_size]
     modulus = gmpy2.mpz(int.from_bytes(given)) << 8 * (modulus_size - len(given)) if given else 0
     if modulus <= 1:
         return bytes(modulus_size)
     # The modulus is not zero, so the input reaches at least into it: base and exponent are there whole.
-    base = gmpy2.mpz(int.from_bytes(data[HEADER_SIZE:exponent_start]))
+    base = gmpy2.mpz(int.from_bytes(data[MODEXP_HEADER_BYTES:exponent_start]))
     with gmpy2.context(allow_release_gil=True):
         power = _power(base, data[exponent_start:modulus_start], modulus, check)
     return int(power).to_bytes(modulus_size)

@@ -26,11 +26,11 @@ Precompile = Callable[[Any], None]
 Work = Callable[[bytes, Callable[[], None]], bytes]
 """The output for an input. The callback is called every now and then, and may raise."""
 
-PAIR_SIZE = 192
+PAIR_BYTES = 192
 """Bytes of two points in the input of alt_bn128's pairing check."""
 
 
-def replaced(precompiles: dict[bytes, Precompile], fork: Fork) -> dict[bytes, Precompile]:
+def replace_precompiles(precompiles: dict[bytes, Precompile], fork: Fork) -> dict[bytes, Precompile]:
     """`precompiles`, py-evm's of `fork` by their address, with ours among them."""
     ours: dict[int, Precompile] = {}
     if fork >= Fork.BYZANTIUM:
@@ -80,9 +80,9 @@ def _since_byzantium(*, is_istanbul: bool) -> dict[int, Precompile]:
     add, multiply, base, each = (150, 6_000, 45_000, 34_000) if is_istanbul else (500, 40_000, 100_000, 80_000)
 
     def pairing_price(data: bytes) -> int:
-        if len(data) % PAIR_SIZE:
+        if len(data) % PAIR_BYTES:
             raise VMError("Invalid ECPAIRING input: not a multiple of 192 bytes")
-        return base + each * (len(data) // PAIR_SIZE)
+        return base + each * (len(data) // PAIR_BYTES)
 
     return {
         6: _fixed("ECADD", add, _add),
@@ -111,7 +111,7 @@ def _multiply(data: bytes) -> bytes:
 
 
 def _pairing(data: bytes, check: Callable[[], None]) -> bytes:
-    pairs = (_pair(data[start : start + PAIR_SIZE], check) for start in range(0, len(data), PAIR_SIZE))
+    pairs = (_pair(data[start : start + PAIR_BYTES], check) for start in range(0, len(data), PAIR_BYTES))
     return int(alt_bn128_pairing.pairing_check(pairs, check)).to_bytes(32)
 
 
@@ -139,7 +139,7 @@ def _msm_price(size: int, each: int, discounts: list[int], last_discount: int) -
 
 
 def _bls_pairing_price(data: bytes) -> int:
-    return 37_700 + 32_600 * (len(data) // (bls12_381.G1_SIZE + bls12_381.G2_SIZE))
+    return 37_700 + 32_600 * (len(data) // (bls12_381.G1_BYTES + bls12_381.G2_BYTES))
 
 
 _BLS12_381: dict[int, Precompile] = {

@@ -5,7 +5,7 @@ from lacnode.primitives.header import BlockHeader
 from lacnode.rpc.errors import block_not_found
 
 
-class Account:
+class GraphQlAccount:
     """The account at `address` after the block of `header`. One that does not exist looks empty."""
 
     def __init__(self, run: Run, address: bytes, header: BlockHeader) -> None:
@@ -26,9 +26,9 @@ class Account:
         return self._run.chain.state_at(self._header).storage(self.address, int.from_bytes(slot)).to_bytes(32)
 
 
-def account_at(run: Run, address: bytes, number: int | None, own: BlockHeader) -> Account:
+def account_at(run: Run, address: bytes, number: int | None, own: BlockHeader) -> GraphQlAccount:
     """The account after block `number`, or else after the block of `own`; RpcError if there is no such block."""
     header = own if number is None else run.chain.header_at(number)
     if header is None:
         raise block_not_found()
-    return Account(run, address, header)
+    return GraphQlAccount(run, address, header)

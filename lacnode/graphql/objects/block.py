@@ -2,10 +2,10 @@
 
 from functools import cached_property
 
-from lacnode.evm.fees import next_base_fee
-from lacnode.graphql.objects.account import Account, account_at
+from lacnode.evm.base_fee import next_base_fee
+from lacnode.graphql.objects.account import GraphQlAccount, account_at
 from lacnode.graphql.objects.call import CallData, CallOutcome, call, estimate
-from lacnode.graphql.objects.logs import Filter, Log, log_filter, shown_logs
+from lacnode.graphql.objects.logs import Filter, GraphQlLog, log_filter, logs_to_json
 from lacnode.graphql.objects.transaction import MinedTransaction
 from lacnode.graphql.run import Run
 from lacnode.primitives import rlp
@@ -64,7 +64,7 @@ class BlockObject:
     def nextBaseFeePerGas(self) -> int | None:
         return next_base_fee(self._run.chain.spec, self._header, self._header.timestamp)
 
-    def miner(self, block: int | None = None) -> Account:
+    def miner(self, block: int | None = None) -> GraphQlAccount:
         return account_at(self._run, self._header.coinbase, block, self._header)
 
     def ommers(self) -> list[object]:
@@ -80,12 +80,12 @@ class BlockObject:
         within = index < len(self._block.transactions)
         return MinedTransaction(self._run, self.hash, index) if within else None
 
-    def logs(self, filter: Filter) -> list[Log]:
+    def logs(self, filter: Filter) -> list[GraphQlLog]:
         found = self._run.chain.logs_of_block(self.hash, log_filter(filter))
-        return shown_logs(self._run, found)
+        return logs_to_json(self._run, found)
 
-    def account(self, address: bytes) -> Account:
-        return Account(self._run, address, self._header)
+    def account(self, address: bytes) -> GraphQlAccount:
+        return GraphQlAccount(self._run, address, self._header)
 
     def call(self, data: CallData) -> CallOutcome:
         return call(self._run, self._header, data)

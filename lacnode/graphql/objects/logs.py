@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from lacnode.chain.log_filter import LogFilter
-from lacnode.chain.outcome import FoundLog
-from lacnode.graphql.objects.account import Account, account_at
+from lacnode.chain.receipt_record import LogWithMetadata
+from lacnode.graphql.objects.account import GraphQlAccount, account_at
 from lacnode.graphql.run import QueryEndedError, Run
 from lacnode.rpc.errors import LIMIT_EXCEEDED, RpcError, block_not_found
 from lacnode.rpc.methods.eth_transactions import LOG_OVERHEAD_BYTES, MAX_LOGS, MAX_LOGS_BYTES
@@ -14,17 +14,17 @@ from lacnode.rpc.parameters import MAX_ADDRESSES, MAX_TOPICS
 Filter = Mapping[str, object]
 
 
-class Log:
+class GraphQlLog:
     """A log of a block."""
 
-    def __init__(self, run: Run, found: FoundLog) -> None:
+    def __init__(self, run: Run, found: LogWithMetadata) -> None:
         self._run = run
         self._found = found
         self.index = found.log_index
         self.topics = found.log.topics
         self.data = found.log.data
 
-    def account(self, block: int | None = None) -> Account:
+    def account(self, block: int | None = None) -> GraphQlAccount:
         header = self._run.chain.header_of(self._found.block_hash)
         if header is None:
             raise block_not_found()
@@ -45,14 +45,14 @@ def log_filter(criteria: Filter) -> LogFilter:
     return LogFilter(tuple(addresses), tuple(tuple(position) for position in topics))
 
 
-def shown_logs(run: Run, found: Iterable[FoundLog]) -> list[Log]:
+def logs_to_json(run: Run, found: Iterable[LogWithMetadata]) -> list[GraphQlLog]:
     """`found` as objects; the question ends if they are too many, by JSON-RPC's bounds."""
-    shown: list[Log] = []
+    shown: list[GraphQlLog] = []
     size = 0
     for log in found:
         run.check()
         size += LOG_OVERHEAD_BYTES + 2 * len(log.log.data)
         if len(shown) == MAX_LOGS or size > MAX_LOGS_BYTES:
             raise QueryEndedError(run.too_much(f"more than {MAX_LOGS} logs or {MAX_LOGS_BYTES} bytes match"))
-        shown.append(Log(run, log))
+        shown.append(GraphQlLog(run, log))
     return shown

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from lacnode.graphql.errors import NotFoundError
-from lacnode.graphql.objects.account import Account
+from lacnode.graphql.objects.account import GraphQlAccount
 from lacnode.graphql.objects.block import BlockObject
 from lacnode.graphql.objects.call import CallData, CallOutcome, call, estimate
-from lacnode.graphql.objects.logs import Filter, Log, log_filter, shown_logs
+from lacnode.graphql.objects.logs import Filter, GraphQlLog, log_filter, logs_to_json
 from lacnode.graphql.objects.transaction import MinedTransaction, WaitingTransaction
 from lacnode.graphql.run import QueryEndedError, Run
 from lacnode.rpc.errors import invalid_params, range_too_large
@@ -31,8 +31,8 @@ class Pending:
     def transactions(self) -> list[WaitingTransaction]:
         return [WaitingTransaction(self._run, pending) for pending in self._run.live.pending]
 
-    def account(self, address: bytes) -> Account:
-        return Account(self._run, address, self._run.chain.head.header)
+    def account(self, address: bytes) -> GraphQlAccount:
+        return GraphQlAccount(self._run, address, self._run.chain.head.header)
 
     def call(self, data: CallData) -> CallOutcome:
         return call(self._run, self._run.chain.head.header, data)
@@ -82,10 +82,10 @@ class Query:
         return Pending(self._run)
 
     def transaction(self, hash: bytes) -> MinedTransaction | None:
-        place = self._run.chain.transaction_place(hash)
+        place = self._run.chain.transaction_location(hash)
         return None if place is None else MinedTransaction(self._run, place.block_hash, place.index)
 
-    def logs(self, filter: Filter) -> list[Log]:
+    def logs(self, filter: Filter) -> list[GraphQlLog]:
         head = self._run.chain.head.header.number
         first, last = (filter.get(name) for name in ("fromBlock", "toBlock"))
         first = first if isinstance(first, int) else head
@@ -94,7 +94,7 @@ class Query:
             raise invalid_params()
         self._check_range(first, last)
         found = self._run.chain.logs(first, min(last, head), log_filter(filter), self._run.check)
-        return shown_logs(self._run, found)
+        return logs_to_json(self._run, found)
 
     def _check_range(self, first: int, last: int) -> None:
         limit = self._run.reading.settings.max_logs_range

@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from lacnode.chain.outcome import TransactionOutcome, placed_logs
-from lacnode.evm.validation import blob_gas
+from lacnode.chain.receipt_record import ReceiptRecord, logs_with_metadata
+from lacnode.evm.transaction_validation import blob_gas
 from lacnode.graphql.live import PendingTransaction
-from lacnode.graphql.objects.account import Account, account_at
-from lacnode.graphql.objects.logs import Log, shown_logs
+from lacnode.graphql.objects.account import GraphQlAccount, account_at
+from lacnode.graphql.objects.logs import GraphQlLog, logs_to_json
 from lacnode.graphql.run import Run
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.transaction import BLOB, LEGACY, Transaction
 from lacnode.rpc.errors import block_not_found
-from lacnode.rpc.methods.fees import BLOB_BASE_FEE
+from lacnode.rpc.methods.gas_prices import BLOB_BASE_FEE
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Signed:
     def accessList(self) -> list[AccessTuple]:
         return [AccessTuple(address, keys) for address, keys in self._signed.access_list]
 
-    def _receiver(self, number: int | None, own: BlockHeader) -> Account | None:
+    def _receiver(self, number: int | None, own: BlockHeader) -> GraphQlAccount | None:
         to = self._signed.to
         return None if to is None else account_at(self._run, to, number, own)
 
@@ -65,10 +65,10 @@ class WaitingTransaction(Signed):
         super().__init__(run, Transaction.decode(pending.raw))
         self._sender = pending.sender
 
-    def from_(self, block: int | None = None) -> Account:
+    def from_(self, block: int | None = None) -> GraphQlAccount:
         return account_at(self._run, self._sender, block, self._run.chain.head.header)
 
-    def to(self, block: int | None = None) -> Account | None:
+    def to(self, block: int | None = None) -> GraphQlAccount | None:
         return self._receiver(block, self._run.chain.head.header)
 
     def createdContract(self, block: int | None = None) -> None:
@@ -88,24 +88,24 @@ class MinedTransaction(Signed):
         self.index = index
 
     @cached_property
-    def _outcomes(self) -> tuple[TransactionOutcome, ...]:
-        return self._run.chain.outcomes_of(self._block_hash) or ()
+    def _outcomes(self) -> tuple[ReceiptRecord, ...]:
+        return self._run.chain.receipt_records_of(self._block_hash) or ()
 
     @property
-    def _outcome(self) -> TransactionOutcome:
+    def _outcome(self) -> ReceiptRecord:
         return self._outcomes[self.index]
 
     @property
     def _header(self) -> BlockHeader:
         return self._block.header
 
-    def from_(self, block: int | None = None) -> Account:
+    def from_(self, block: int | None = None) -> GraphQlAccount:
         return account_at(self._run, self._outcome.sender, block, self._header)
 
-    def to(self, block: int | None = None) -> Account | None:
+    def to(self, block: int | None = None) -> GraphQlAccount | None:
         return self._receiver(block, self._header)
 
-    def createdContract(self, block: int | None = None) -> Account | None:
+    def createdContract(self, block: int | None = None) -> GraphQlAccount | None:
         created = self._outcome.created
         return None if created is None else account_at(self._run, created, block, self._header)
 
@@ -135,10 +135,12 @@ class MinedTransaction(Signed):
             return None
         return 0 if self._run.chain.spec.zero_base_fee else BLOB_BASE_FEE
 
-    def logs(self) -> list[Log]:
+    def logs(self) -> list[GraphQlLog]:
         header = self._header
-        found = placed_logs(header.number, self._block_hash, header.timestamp, self._block.transactions, self._outcomes)
-        return shown_logs(self._run, (log for log in found if log.transaction_index == self.index))
+        found = logs_with_metadata(
+            header.number, self._block_hash, header.timestamp, self._block.transactions, self._outcomes
+        )
+        return logs_to_json(self._run, (log for log in found if log.transaction_index == self.index))
 
     def rawReceipt(self) -> bytes:
         return self._outcome.receipt.encode()

@@ -12,9 +12,8 @@ from typing import TypeAlias
 
 from lacnode.chainspec.forks import ForkId
 from lacnode.crypto.node_key import NodeKey
-from lacnode.p2p.wire.bonding import Address, Attempt, Bonds, address_of
 from lacnode.p2p.wire.discv4 import (
-    MAX_SENT,
+    MAX_SENT_PACKET_BYTES,
     DiscoveryError,
     Endpoint,
     EnrRequest,
@@ -28,23 +27,24 @@ from lacnode.p2p.wire.discv4 import (
     encode_packet,
 )
 from lacnode.p2p.wire.ecies import RandomBytes
-from lacnode.p2p.wire.enode import MAX_PORT, NODE_ID_SIZE, Enode
+from lacnode.p2p.wire.endpoint_proofs import Address, EndpointProofs, ProofAttempt, address_of
+from lacnode.p2p.wire.enode import MAX_PORT, NODE_ID_BYTES, Enode
 from lacnode.p2p.wire.enr import NodeRecord, local_pairs
-from lacnode.p2p.wire.kademlia import BUCKET_SIZE, RoutingTable
+from lacnode.p2p.wire.kademlia import BUCKET_NODES, RoutingTable
 from lacnode.p2p.wire.lookup import Lookup
-from lacnode.p2p.wire.turned_away import TurnedAway
+from lacnode.p2p.wire.refused_dialers import RefusedDialers
 from lacnode.primitives import rlp
 
-EXPIRATION = 60
+PACKET_EXPIRATION_SECONDS = 60
 """Seconds for which a packet sent is good."""
 
-REFRESH_CHECK = 30.0
+REFRESH_CHECK_SECONDS = 30.0
 """Seconds between two looks at whether more nodes are wanted."""
 
-HURRY = 0.5
-"""Seconds to the next check after `hurry`: changes come in groups."""
+REFRESH_SOON_SECONDS = 0.5
+"""Seconds to the next check after `retry_soon`: changes come in groups."""
 
-FULL_REFRESH = 30 * 60.0
+FULL_REFRESH_SECONDS = 30 * 60.0
 """Seconds after which the table is refreshed in any case."""
 
 MAX_NEIGHBORS = 13
@@ -52,19 +52,19 @@ MAX_NEIGHBORS = 13
 
 MAX_ATTEMPTS = 128
 MAX_ATTEMPTS_BY_PING = 96
-MAX_ATTEMPTS_BY_HEARSAY = 64
+MAX_ATTEMPTS_BY_NEIGHBORS = 64
 """Nodes asked for a proof at once: in all; as far as they pinged first; as far as others named them. Strangers thus leave
 room for the bootnodes."""
 
-PEER_BOND_WAIT = 1.0
+PEER_BOND_WAIT_SECONDS = 1.0
 """Seconds given to a node to bond from its side, by a Ping of its own, before it is asked for neighbours."""
 
-REVALIDATION_AGE = 600.0
+REVALIDATION_AGE_SECONDS = 600.0
 """Seconds after which a node in the table is asked again, one at each refresh check."""
 
 
 @dataclass(frozen=True, slots=True)
-class Send:
+class SendDatagram:
     """Send `datagram` to an IP literal and UDP port."""
 
     datagram: bytes
@@ -72,13 +72,13 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class NodeFound:
     """A node has proven its endpoint; it may be dialled."""
 
     enode: Enode
 
 
-Action: TypeAlias = Send | Found
+Action: TypeAlias = SendDatagram | NodeFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +124,9 @@ class Discovery:
         self._permits = permits
         self._record = NodeRecord.sign(key, record_seq, self._pairs())
         self._table = RoutingTable(key.public_key)
-        self._bonds = Bonds()
+        self._bonds = EndpointProofs()
         self._lookup = Lookup(key.public_key)
-        self._turned_away = TurnedAway()
+        self._refused_dialers = RefusedDialers()
         self._next_check = 0.0
         self._next_refresh = 0.0
 
@@ -147,12 +147,12 @@ class Discovery:
         self._table.remove(node_id)
         self._bonds.forget(node_id)
 
-    def hurry(self, now: float) -> None:
+    def retry_soon(self, now: float) -> None:
         """What is permitted has changed: look around again soon. Before that, those that pinged in vain are asked for a
         proof: they may take this node's for granted and not ping again, and nothing is told to who has proven nothing."""
-        self._next_check = min(self._next_check, now + HURRY)
-        self._bonds.hurry(now + HURRY)
-        for enode in self._turned_away.take(self._permits):
+        self._next_check = min(self._next_check, now + REFRESH_SOON_SECONDS)
+        self._bonds.retry_soon(now + REFRESH_SOON_SECONDS)
+        for enode in self._refused_dialers.pop_permitted(self._permits):
             self._bonds.begin(enode, MAX_ATTEMPTS_BY_PING)
 
     def handle_datagram(self, data: bytes, source: Address, now: float) -> list[Action]:
@@ -195,7 +195,7 @@ class Discovery:
         tcp = ping.sender.tcp if ping.sender is not None and ping.sender.tcp else origin.address[1]
         enode = Enode(origin.node_id, origin.address[0], tcp, origin.address[1])
         if not self._permits(enode):
-            self._turned_away.add(enode)
+            self._refused_dialers.add(enode)
             return []
         actions: list[Action] = []
         if not _is_expired(ping.expiration, origin.now):
@@ -211,7 +211,7 @@ class Discovery:
         return [*actions, *self._send_pings(origin.now), *self._ask_neighbors(origin.now)]
 
     def _note_answered(self, origin: _Origin) -> None:
-        attempt = self._bonds.attempt_of(origin.node_id)
+        attempt = self._bonds.find_attempt(origin.node_id)
         if attempt is not None and attempt.address == origin.address:
             attempt.answered = True
 
@@ -221,8 +221,8 @@ class Discovery:
         if attempt is None:
             return self._drop()
         self._table.add(attempt.enode)
-        self._lookup.add(attempt.enode, origin.now if attempt.answered else origin.now + PEER_BOND_WAIT)
-        actions: list[Action] = [] if known == attempt.enode else [Found(attempt.enode)]
+        self._lookup.add(attempt.enode, origin.now if attempt.answered else origin.now + PEER_BOND_WAIT_SECONDS)
+        actions: list[Action] = [] if known == attempt.enode else [NodeFound(attempt.enode)]
         if attempt.wanted_record is not None:
             actions.append(self._packet(EnrResponse(attempt.wanted_record, self.record), origin.address))
         return [*actions, *self._ask_neighbors(origin.now)]
@@ -238,7 +238,7 @@ class Discovery:
             if node.id != origin.node_id and self._bonds.is_proven(node.id, None, origin.now)
         ][:MAX_NEIGHBORS]
         answer = self._packet(Neighbors(tuple(nearest), _expiration(origin.now)), origin.address)
-        while len(answer.datagram) > MAX_SENT:
+        while len(answer.datagram) > MAX_SENT_PACKET_BYTES:
             nearest.pop()
             answer = self._packet(Neighbors(tuple(nearest), _expiration(origin.now)), origin.address)
         return [answer]
@@ -247,7 +247,7 @@ class Discovery:
         proven = self._bonds.is_proven(origin.node_id, origin.address, origin.now)
         if not proven or not self._lookup.expects(origin.node_id, origin.now):
             return self._drop()
-        for node in answer.nodes[:BUCKET_SIZE]:
+        for node in answer.nodes[:BUCKET_NODES]:
             if _may_be_relayed(node.host, origin.address[0]):
                 self._consider(node, origin.now)
         return self.tick(origin.now)
@@ -258,7 +258,7 @@ class Discovery:
             return self._drop()
         if self._may_be_answered(origin.node_id, origin.address, origin.now):
             return [self._packet(EnrResponse(origin.hash, self.record), origin.address)]
-        attempt = self._bonds.attempt_of(origin.node_id)
+        attempt = self._bonds.find_attempt(origin.node_id)
         if attempt is not None and attempt.address == origin.address:
             attempt.wanted_record = origin.hash
         return []
@@ -272,7 +272,7 @@ class Discovery:
             if known is not None:
                 self._lookup.add(known, now)
         elif self._permits(node):
-            self._bonds.begin(node, MAX_ATTEMPTS_BY_HEARSAY)
+            self._bonds.begin(node, MAX_ATTEMPTS_BY_NEIGHBORS)
 
     def _may_be_answered(self, node_id: bytes, source: Address, now: float) -> bool:
         if not self._bonds.is_proven(node_id, source, now):
@@ -281,18 +281,18 @@ class Discovery:
 
     def _refresh(self, now: float) -> None:
         """Ask bootnodes that have proven nothing, one node of the table again, and begin a search where one is due."""
-        self._next_check = now + REFRESH_CHECK
+        self._next_check = now + REFRESH_CHECK_SECONDS
         for node in self._bootnodes:
             if not self._bonds.is_proven(node.id, None, now) and self._permits(node):
                 self._bonds.begin(node, MAX_ATTEMPTS)
         oldest = min(self._table, key=lambda node: self._bonds.proven_since(node.id), default=None)
-        if oldest is not None and now - self._bonds.proven_since(oldest.id) > REVALIDATION_AGE:
+        if oldest is not None and now - self._bonds.proven_since(oldest.id) > REVALIDATION_AGE_SECONDS:
             self._bonds.begin(oldest, MAX_ATTEMPTS)
         if self.seeking or now >= self._next_refresh:
             first = self._next_refresh == 0.0
-            self._next_refresh = now + FULL_REFRESH
-            self._lookup = Lookup(self._key.public_key if first else self._random_bytes(NODE_ID_SIZE))
-            for node in self._table.nearest(self._lookup.target)[:BUCKET_SIZE]:
+            self._next_refresh = now + FULL_REFRESH_SECONDS
+            self._lookup = Lookup(self._key.public_key if first else self._random_bytes(NODE_ID_BYTES))
+            for node in self._table.nearest(self._lookup.target)[:BUCKET_NODES]:
                 self._lookup.add(node, now)
 
     def _send_pings(self, now: float) -> list[Action]:
@@ -301,7 +301,7 @@ class Discovery:
             self._table.remove(attempt.enode.id)
         return [self._ping(attempt, now) for attempt in due]
 
-    def _ping(self, attempt: Attempt, now: float) -> Send:
+    def _ping(self, attempt: ProofAttempt, now: float) -> SendDatagram:
         node = attempt.enode
         recipient = Endpoint(node.host, attempt.address[1], node.tcp)
         send = self._packet(Ping(self._local, recipient, _expiration(now), self.record.seq), attempt.address)
@@ -312,8 +312,8 @@ class Discovery:
         question = FindNode(self._lookup.target, _expiration(now))
         return [self._packet(question, address_of(node)) for node in self._lookup.take_next(now)]
 
-    def _packet(self, message: Message, address: Address) -> Send:
-        return Send(encode_packet(message, self._key), address)
+    def _packet(self, message: Message, address: Address) -> SendDatagram:
+        return SendDatagram(encode_packet(message, self._key), address)
 
     def _pairs(self) -> dict[bytes, rlp.RlpItem]:
         return local_pairs(self._local.ip, self._local.tcp, self._local.udp, self._fork_id())
@@ -328,7 +328,7 @@ def _resolved(node: Enode) -> Enode:
 
 
 def _expiration(now: float) -> int:
-    return int(now) + EXPIRATION
+    return int(now) + PACKET_EXPIRATION_SECONDS
 
 
 def _is_expired(expiration: int, now: float) -> bool:

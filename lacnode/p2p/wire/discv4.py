@@ -11,9 +11,9 @@ from typing import ClassVar, TypeAlias
 
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import SignatureError, recover, sign
-from lacnode.p2p.wire.enode import MAX_PORT, NODE_ID_SIZE, Enode
+from lacnode.p2p.wire.eip8 import decode_first_list
+from lacnode.p2p.wire.enode import MAX_PORT, NODE_ID_BYTES, Enode
 from lacnode.p2p.wire.enr import NodeRecord, RecordError
-from lacnode.p2p.wire.lenient import first_list
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
@@ -21,10 +21,10 @@ from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
 PING_VERSION = 5
 """What Besu writes; no reader looks at it."""
 
-MAX_RECEIVED = 1_600
+MAX_RECEIVED_PACKET_BYTES = 1_600
 """Largest datagram read, as in Besu."""
 
-MAX_SENT = 1_280
+MAX_SENT_PACKET_BYTES = 1_280
 """Largest datagram sent, as the specification asks."""
 
 _HASH_END, _SIGNATURE_END, _DATA_START = 32, 97, 98
@@ -46,7 +46,7 @@ class Endpoint:
         return [ip_address(self.ip).packed if self.ip else b"", rlp.scalar(self.udp), rlp.scalar(self.tcp)]
 
     @classmethod
-    def of(cls, items: list[RlpItem], what: str) -> "Endpoint":
+    def from_fields(cls, items: list[RlpItem], what: str) -> "Endpoint":
         """The endpoint `[ip, udp, tcp]`, or `[ip, udp]` as Besu also takes it; RlpError if it is none."""
         fields = RlpFields(items, what)
         packed, udp = fields.bytes("ip"), fields.scalar("udp", 2)
@@ -78,14 +78,14 @@ class Ping:
         ]
 
     @classmethod
-    def of(cls, items: list[RlpItem]) -> "Ping":
+    def from_fields(cls, items: list[RlpItem]) -> "Ping":
         fields = RlpFields(items, "ping")
-        fields.take("version")
-        endpoints = [Endpoint.of(fields.list("endpoint"), "ping.endpoint")]
-        following = fields.take("to or expiration")
+        fields.item("version")
+        endpoints = [Endpoint.from_fields(fields.list("endpoint"), "ping.endpoint")]
+        following = fields.item("to or expiration")
         if isinstance(following, list):
-            endpoints.append(Endpoint.of(following, "ping.to"))
-            following = fields.take("expiration")
+            endpoints.append(Endpoint.from_fields(following, "ping.to"))
+            following = fields.item("expiration")
         if endpoints[-1].udp == 0:
             raise RlpError("ping.to: a UDP port from 1 on was expected")
         return cls(
@@ -111,10 +111,10 @@ class Pong:
         return [self.recipient.fields(), self.ping_hash, rlp.scalar(self.expiration), *_seq_fields(self.record_seq)]
 
     @classmethod
-    def of(cls, items: list[RlpItem]) -> "Pong":
+    def from_fields(cls, items: list[RlpItem]) -> "Pong":
         fields = RlpFields(items, "pong")
         return cls(
-            recipient=Endpoint.of(fields.list("to"), "pong.to"),
+            recipient=Endpoint.from_fields(fields.list("to"), "pong.to"),
             ping_hash=fields.bytes("pingHash", 32),
             expiration=fields.scalar("expiration", 8),
             record_seq=_seq(fields),
@@ -134,9 +134,9 @@ class FindNode:
         return [self.target, rlp.scalar(self.expiration)]
 
     @classmethod
-    def of(cls, items: list[RlpItem]) -> "FindNode":
+    def from_fields(cls, items: list[RlpItem]) -> "FindNode":
         fields = RlpFields(items, "findNode")
-        return cls(fields.bytes("target", NODE_ID_SIZE), fields.scalar("expiration", 8))
+        return cls(fields.bytes("target", NODE_ID_BYTES), fields.scalar("expiration", 8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ class Neighbors:
         return [entries, rlp.scalar(self.expiration)]
 
     @classmethod
-    def of(cls, items: list[RlpItem]) -> "Neighbors":
+    def from_fields(cls, items: list[RlpItem]) -> "Neighbors":
         fields = RlpFields(items, "neighbors")
         nodes = [_neighbor(rlp.as_list(entry, "neighbor")) for entry in fields.list("nodes")]
         return cls(tuple(node for node in nodes if node is not None), fields.scalar("expiration", 8))
@@ -171,7 +171,7 @@ class EnrRequest:
         return [rlp.scalar(self.expiration)]
 
     @classmethod
-    def of(cls, items: list[RlpItem]) -> "EnrRequest":
+    def from_fields(cls, items: list[RlpItem]) -> "EnrRequest":
         return cls(RlpFields(items, "enrRequest").scalar("expiration", 8))
 
 
@@ -188,7 +188,7 @@ class EnrResponse:
         return [self.request_hash, self.record.to_item()]
 
     @classmethod
-    def of(cls, items: list[RlpItem]) -> "EnrResponse":
+    def from_fields(cls, items: list[RlpItem]) -> "EnrResponse":
         fields = RlpFields(items, "enrResponse")
         return cls(fields.bytes("requestHash", 32), NodeRecord.decode(rlp.encode(fields.list("record"))))
 
@@ -196,12 +196,12 @@ class EnrResponse:
 Message: TypeAlias = Ping | Pong | FindNode | Neighbors | EnrRequest | EnrResponse
 
 _DECODERS: dict[int, Callable[[list[RlpItem]], Message]] = {
-    Ping.TYPE: Ping.of,
-    Pong.TYPE: Pong.of,
-    FindNode.TYPE: FindNode.of,
-    Neighbors.TYPE: Neighbors.of,
-    EnrRequest.TYPE: EnrRequest.of,
-    EnrResponse.TYPE: EnrResponse.of,
+    Ping.TYPE: Ping.from_fields,
+    Pong.TYPE: Pong.from_fields,
+    FindNode.TYPE: FindNode.from_fields,
+    Neighbors.TYPE: Neighbors.from_fields,
+    EnrRequest.TYPE: EnrRequest.from_fields,
+    EnrResponse.TYPE: EnrResponse.from_fields,
 }
 
 
@@ -223,8 +223,10 @@ def encode_packet(message: Message, key: NodeKey) -> bytes:
 
 def decode_packet(data: bytes) -> Packet:
     """The packet in a datagram; DiscoveryError if it is none."""
-    if not _DATA_START < len(data) <= MAX_RECEIVED:
-        raise DiscoveryError(f"a packet of {_DATA_START + 1} to {MAX_RECEIVED} bytes was expected, found {len(data)}")
+    if not _DATA_START < len(data) <= MAX_RECEIVED_PACKET_BYTES:
+        raise DiscoveryError(
+            f"a packet of {_DATA_START + 1} to {MAX_RECEIVED_PACKET_BYTES} bytes was expected, found {len(data)}"
+        )
     if keccak256(data[_HASH_END:]) != data[:_HASH_END]:
         raise DiscoveryError("packet hash does not match")
     decoder = _DECODERS.get(data[_SIGNATURE_END])
@@ -232,15 +234,15 @@ def decode_packet(data: bytes) -> Packet:
         raise DiscoveryError(f"unknown packet type {data[_SIGNATURE_END]}")
     try:
         node_id = recover(keccak256(data[_SIGNATURE_END:]), data[_HASH_END:_SIGNATURE_END])
-        message = decoder(first_list(data[_DATA_START:], "packet"))
+        message = decoder(decode_first_list(data[_DATA_START:], "packet"))
     except (RlpError, SignatureError, RecordError) as error:
         raise DiscoveryError(str(error)) from None
     return Packet(data[:_HASH_END], node_id, message)
 
 
 def _neighbor(items: list[RlpItem]) -> Enode | None:
-    endpoint = Endpoint.of(items[:3], "neighbor")
-    node_id = rlp.as_bytes(items[3] if len(items) > 3 else b"", "neighbor.id", NODE_ID_SIZE)
+    endpoint = Endpoint.from_fields(items[:3], "neighbor")
+    node_id = rlp.as_bytes(items[3] if len(items) > 3 else b"", "neighbor.id", NODE_ID_BYTES)
     if not endpoint.ip or not 0 < endpoint.udp <= MAX_PORT:
         return None
     return Enode(node_id, endpoint.ip, endpoint.tcp or endpoint.udp, endpoint.udp)
@@ -252,5 +254,5 @@ def _seq_fields(seq: int | None) -> list[RlpValue]:
 
 def _seq(fields: RlpFields) -> int | None:
     """The record's number, an integer or bytes with leading zeros; None where another extension stands in its place."""
-    item = fields.take("enrSeq") if fields.remaining else b""
+    item = fields.item("enrSeq") if fields.remaining else b""
     return int.from_bytes(item) if isinstance(item, bytes) and 0 < len(item) <= 8 else None

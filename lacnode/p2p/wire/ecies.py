@@ -16,11 +16,11 @@ from lacnode.crypto.secp256k1 import agree
 RandomBytes = Callable[[int], bytes]
 """Gives that many bytes nobody can guess: `secrets.token_bytes`, or a recording in tests."""
 
-OVERHEAD = 113
+ECIES_OVERHEAD_BYTES = 113
 """Bytes a sealed message is longer than its plaintext."""
 
 _UNCOMPRESSED_POINT = 4
-_KEY_END, _TAG_SIZE = 65, 32
+_KEY_END, _TAG_BYTES = 65, 32
 
 
 class EciesError(ValueError):
@@ -28,7 +28,7 @@ class EciesError(ValueError):
 
 
 def seal(plaintext: bytes, public_key: bytes, associated: bytes, random_bytes: RandomBytes) -> bytes:
-    """`plaintext` for the holder of the 64-byte `public_key`, `OVERHEAD` bytes longer.
+    """`plaintext` for the holder of the 64-byte `public_key`, `ECIES_OVERHEAD_BYTES` bytes longer.
 
     `associated` is authenticated but not contained: the size prefix of an EIP-8 packet, nothing in the old form.
     ValueError if `public_key` is no point of the curve.
@@ -40,16 +40,16 @@ def seal(plaintext: bytes, public_key: bytes, associated: bytes, random_bytes: R
     return bytes([_UNCOMPRESSED_POINT]) + fresh.public_key + sealed + _tag(mac_key, sealed, associated)
 
 
-def unseal(body: bytes, private_key: bytes, associated: bytes) -> bytes:
+def open_sealed(body: bytes, private_key: bytes, associated: bytes) -> bytes:
     """The plaintext of a sealed `body`; EciesError if it is malformed, for another key, or altered."""
-    if len(body) < OVERHEAD or body[0] != _UNCOMPRESSED_POINT:
-        raise EciesError(f"a sealed message of at least {OVERHEAD} bytes starting with 04 was expected")
+    if len(body) < ECIES_OVERHEAD_BYTES or body[0] != _UNCOMPRESSED_POINT:
+        raise EciesError(f"a sealed message of at least {ECIES_OVERHEAD_BYTES} bytes starting with 04 was expected")
     try:
         shared = agree(private_key, body[1:_KEY_END])
     except ValueError:
         raise EciesError("the sealed message's key is no point of the curve") from None
     encryption_key, mac_key = _derive_keys(shared)
-    sealed, tag = body[_KEY_END:-_TAG_SIZE], body[-_TAG_SIZE:]
+    sealed, tag = body[_KEY_END:-_TAG_BYTES], body[-_TAG_BYTES:]
     if not hmac.compare_digest(_tag(mac_key, sealed, associated), tag):
         raise EciesError("the sealed message is for another key, or was altered")
     return _crypt(encryption_key, sealed[:16], sealed[16:])
@@ -59,7 +59,7 @@ def random_key(random_bytes: RandomBytes) -> NodeKey:
     """A key made of `random_bytes`; the odds of needing a second draw are 1 in 2^128."""
     while True:
         try:
-            return NodeKey.of(random_bytes(32))
+            return NodeKey.from_private_key(random_bytes(32))
         except ValueError:
             continue
 

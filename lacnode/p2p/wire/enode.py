@@ -11,7 +11,7 @@ import orjson
 
 from lacnode.primitives.hexadecimal import from_hex
 
-NODE_ID_SIZE = 64
+NODE_ID_BYTES = 64
 """Bytes of a node id: the public key X || Y."""
 
 MAX_PORT = 65_535

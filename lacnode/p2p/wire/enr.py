@@ -16,7 +16,7 @@ from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
 
-MAX_SIZE = 300
+MAX_RECORD_BYTES = 300
 """Bytes of an encoded record."""
 
 _PREFIX = "enr:"
@@ -38,20 +38,23 @@ class NodeRecord:
 
     @classmethod
     def sign(cls, key: NodeKey, seq: int, pairs: Mapping[bytes, RlpItem]) -> "NodeRecord":
-        """A record of `key`'s node; `id` and `secp256k1` are added. RecordError if it grows over `MAX_SIZE` bytes."""
+        """A record of `key`'s node; `id` and `secp256k1` are added. RecordError if it grows over `MAX_RECORD_BYTES`
+        bytes."""
         complete = {**pairs, b"id": b"v4", b"secp256k1": _compressed(key.public_key)}
         ordered = tuple(sorted(complete.items(), key=lambda pair: pair[0]))
         signature = sign(keccak256(rlp.encode(_content(seq, ordered))), key.private_key)[:64]
         record = cls(key.public_key, seq, ordered, signature)
-        if len(record.encode()) > MAX_SIZE:
-            raise RecordError(f"a node record of at most {MAX_SIZE} bytes was expected, found {len(record.encode())}")
+        if len(record.encode()) > MAX_RECORD_BYTES:
+            raise RecordError(
+                f"a node record of at most {MAX_RECORD_BYTES} bytes was expected, found {len(record.encode())}"
+            )
         return record
 
     @classmethod
     def decode(cls, data: bytes) -> "NodeRecord":
         """The record of its RLP; RecordError if it is malformed, too large or wrongly signed."""
-        if len(data) > MAX_SIZE:
-            raise RecordError(f"a node record of at most {MAX_SIZE} bytes was expected, found {len(data)}")
+        if len(data) > MAX_RECORD_BYTES:
+            raise RecordError(f"a node record of at most {MAX_RECORD_BYTES} bytes was expected, found {len(data)}")
         try:
             fields = RlpFields(rlp.decode_list(data, "record"), "record")
             signature, seq = fields.bytes("signature", 64), fields.scalar("seq", 8)
@@ -63,7 +66,7 @@ class NodeRecord:
     @classmethod
     def parse(cls, text: str) -> "NodeRecord":
         """The record of its `enr:` text; RecordError if it is none."""
-        if not text.startswith(_PREFIX) or len(text) > 2 * MAX_SIZE:
+        if not text.startswith(_PREFIX) or len(text) > 2 * MAX_RECORD_BYTES:
             raise RecordError("a node record starting with 'enr:' was expected")
         encoded = text.removeprefix(_PREFIX)
         try:
@@ -107,7 +110,7 @@ def _pairs(fields: RlpFields) -> tuple[tuple[bytes, RlpItem], ...]:
         key = fields.bytes("key")
         if pairs and key <= pairs[-1][0]:
             raise RlpError("record: keys in strictly ascending order were expected")
-        pairs.append((key, fields.take("value")))
+        pairs.append((key, fields.item("value")))
     return tuple(pairs)
 
 

@@ -30,7 +30,7 @@ from lacnode.primitives.transaction import SET_CODE, Transaction
 FIRST_VERSION_WITH_FORK_ID = 64
 FIRST_VERSION_WITH_TRANSACTION_TYPES = 68
 
-MAX_SMALL_BODY = 256 * 1024
+MAX_SMALL_BODY_BYTES = 256 * 1024
 """Bytes of a Status, a request or an announcement. The largest honest one, 4096 hashes with types and sizes, has 155 KB;
 a frame full of empty lists would take seconds and a gigabyte to decode."""
 
@@ -74,7 +74,7 @@ class Status:
         return rlp.encode(fields)
 
     @classmethod
-    def of(cls, version: int, _: int, item: RlpItem) -> "Status":
+    def from_item(cls, version: int, _: int, item: RlpItem) -> "Status":
         fields = fields_of(item, "status")
         status = cls(
             version=fields.scalar("version", 4),
@@ -82,7 +82,7 @@ class Status:
             total_difficulty=fields.scalar("totalDifficulty"),
             best_hash=fields.bytes("bestHash", 32),
             genesis_hash=fields.bytes("genesisHash", 32),
-            fork_id=fork_id_of(fields.take("forkId")) if version >= FIRST_VERSION_WITH_FORK_ID else None,
+            fork_id=fork_id_of(fields.item("forkId")) if version >= FIRST_VERSION_WITH_FORK_ID else None,
         )
         fields.end()
         return status
@@ -101,7 +101,7 @@ class NewBlockHashes:
         return rlp.encode([[block_hash, rlp.scalar(number)] for block_hash, number in self.blocks])
 
     @classmethod
-    def of(cls, _: int, __: int, item: RlpItem) -> "NewBlockHashes":
+    def from_item(cls, _: int, __: int, item: RlpItem) -> "NewBlockHashes":
         return cls(tuple(hash_and_number_of(entry) for entry in rlp.as_list(item, "newBlockHashes")))
 
 
@@ -118,7 +118,7 @@ class Transactions:
         return encode_transactions(self.transactions)
 
     @classmethod
-    def of(cls, _: int, __: int, item: RlpItem) -> "Transactions":
+    def from_item(cls, _: int, __: int, item: RlpItem) -> "Transactions":
         return cls(transactions_of(item, "transactions"))
 
 
@@ -141,7 +141,7 @@ class GetBlockHeaders:
         return encode_request(version, self.request_id, [start, rlp.scalar(self.limit), rlp.scalar(self.skip), reverse])
 
     @classmethod
-    def of(cls, _: int, request_id: int, item: RlpItem) -> "GetBlockHeaders":
+    def from_item(cls, _: int, request_id: int, item: RlpItem) -> "GetBlockHeaders":
         fields = fields_of(item, "getBlockHeaders")
         start = fields.bytes("start")
         message = cls(
@@ -169,7 +169,7 @@ class BlockHeaders:
         return encode_request(version, self.request_id, [header.fields() for header in self.headers])
 
     @classmethod
-    def of(cls, _: int, request_id: int, item: RlpItem) -> "BlockHeaders":
+    def from_item(cls, _: int, request_id: int, item: RlpItem) -> "BlockHeaders":
         headers = tuple(BlockHeader.from_item(header) for header in rlp.as_list(item, "blockHeaders"))
         return cls(request_id, headers)
 
@@ -193,7 +193,7 @@ class GetBlockBodies(_HashesRequest):
     CODE: ClassVar[int] = 0x05
 
     @classmethod
-    def of(cls, _: int, request_id: int, item: RlpItem) -> "GetBlockBodies":
+    def from_item(cls, _: int, request_id: int, item: RlpItem) -> "GetBlockBodies":
         return cls(request_id, hashes_of(item, "getBlockBodies"))
 
 
@@ -211,7 +211,7 @@ class BlockBodies:
         return encode_request(version, self.request_id, [body.fields() for body in self.bodies])
 
     @classmethod
-    def of(cls, _: int, request_id: int, item: RlpItem) -> "BlockBodies":
+    def from_item(cls, _: int, request_id: int, item: RlpItem) -> "BlockBodies":
         bodies = rlp.as_list(item, "blockBodies")
         return cls(request_id, tuple(BlockBody.from_items(rlp.as_list(body, "blockBody")) for body in bodies))
 
@@ -230,9 +230,9 @@ class NewBlock:
         return rlp.encode([self.block.fields(), rlp.scalar(self.total_difficulty)])
 
     @classmethod
-    def of(cls, _: int, __: int, item: RlpItem) -> "NewBlock":
+    def from_item(cls, _: int, __: int, item: RlpItem) -> "NewBlock":
         fields = fields_of(item, "newBlock")
-        message = cls(Block.from_item(fields.take("block")), fields.scalar("totalDifficulty"))
+        message = cls(Block.from_item(fields.item("block")), fields.scalar("totalDifficulty"))
         fields.end()
         return message
 
@@ -249,7 +249,7 @@ class NewPooledTransactionHashes:
     sizes: tuple[int, ...] = ()
 
     @classmethod
-    def announcing(cls, transactions: Iterable[Transaction]) -> "NewPooledTransactionHashes":
+    def from_transactions(cls, transactions: Iterable[Transaction]) -> "NewPooledTransactionHashes":
         """The announcement of `transactions`, fit for every version."""
         announced = tuple(transactions)
         return cls(
@@ -267,14 +267,14 @@ class NewPooledTransactionHashes:
         return rlp.encode([self.types, [rlp.scalar(size) for size in self.sizes], self.hashes])
 
     @classmethod
-    def of(cls, version: int, _: int, item: RlpItem) -> "NewPooledTransactionHashes":
+    def from_item(cls, version: int, _: int, item: RlpItem) -> "NewPooledTransactionHashes":
         what = "newPooledTransactionHashes"
         if version < FIRST_VERSION_WITH_TRANSACTION_TYPES:
             return cls(hashes_of(item, what))
         fields = fields_of(item, what)
         types = fields.bytes("types")
         sizes = tuple(rlp.as_scalar(size, f"{what}.size", 4) for size in fields.list("sizes"))
-        hashes = hashes_of(fields.take("hashes"), f"{what}.hashes")
+        hashes = hashes_of(fields.item("hashes"), f"{what}.hashes")
         fields.end()
         if not len(types) == len(sizes) == len(hashes):
             raise RlpError(f"{what}: {len(types)} types, {len(sizes)} sizes and {len(hashes)} hashes")
@@ -290,7 +290,7 @@ class GetPooledTransactions(_HashesRequest):
     CODE: ClassVar[int] = 0x09
 
     @classmethod
-    def of(cls, _: int, request_id: int, item: RlpItem) -> "GetPooledTransactions":
+    def from_item(cls, _: int, request_id: int, item: RlpItem) -> "GetPooledTransactions":
         return cls(request_id, hashes_of(item, "getPooledTransactions"))
 
 
@@ -308,7 +308,7 @@ class PooledTransactions:
         return wrap(version, self.request_id, encode_transactions(self.transactions))
 
     @classmethod
-    def of(cls, _: int, request_id: int, item: RlpItem) -> "PooledTransactions":
+    def from_item(cls, _: int, request_id: int, item: RlpItem) -> "PooledTransactions":
         return cls(request_id, transactions_of(item, "pooledTransactions"))
 
 
@@ -319,7 +319,7 @@ class GetNodeData(_HashesRequest):
     CODE: ClassVar[int] = 0x0D
 
     @classmethod
-    def of(cls, _: int, request_id: int, item: RlpItem) -> "GetNodeData":
+    def from_item(cls, _: int, request_id: int, item: RlpItem) -> "GetNodeData":
         return cls(request_id, hashes_of(item, "getNodeData"))
 
 
@@ -337,7 +337,7 @@ class NodeData:
         return encode_request(version, self.request_id, self.values)
 
     @classmethod
-    def of(cls, _: int, request_id: int, item: RlpItem) -> "NodeData":
+    def from_item(cls, _: int, request_id: int, item: RlpItem) -> "NodeData":
         values = tuple(rlp.as_bytes(value, "nodeData") for value in rlp.as_list(item, "nodeData"))
         return cls(request_id, values)
 
@@ -349,7 +349,7 @@ class GetReceipts(_HashesRequest):
     CODE: ClassVar[int] = 0x0F
 
     @classmethod
-    def of(cls, _: int, request_id: int, item: RlpItem) -> "GetReceipts":
+    def from_item(cls, _: int, request_id: int, item: RlpItem) -> "GetReceipts":
         return cls(request_id, hashes_of(item, "getReceipts"))
 
 
@@ -364,33 +364,35 @@ class Receipts:
 
     def encode(self, version: int) -> bytes:
         """See `EthMessage.encode`."""
-        return encode_request(version, self.request_id, [[receipt.to_item() for receipt in of] for of in self.receipts])
+        return encode_request(
+            version, self.request_id, [[receipt.to_item() for receipt in from_item] for from_item in self.receipts]
+        )
 
     @classmethod
-    def of(cls, _: int, request_id: int, item: RlpItem) -> "Receipts":
+    def from_item(cls, _: int, request_id: int, item: RlpItem) -> "Receipts":
         blocks = (rlp.as_list(block, "blockReceipts") for block in rlp.as_list(item, "receipts"))
         return cls(request_id, tuple(tuple(Receipt.from_item(receipt) for receipt in block) for block in blocks))
 
 
 _Decoder: TypeAlias = Callable[[int, int, RlpItem], EthMessage]
-_NEVER = 1_000
+_NO_LAST_VERSION = 1_000
 
 _MESSAGES: dict[int, tuple[int, int, _Decoder]] = {
-    Status.CODE: (62, _NEVER, Status.of),
-    NewBlockHashes.CODE: (62, _NEVER, NewBlockHashes.of),
-    Transactions.CODE: (62, _NEVER, Transactions.of),
-    GetBlockHeaders.CODE: (62, _NEVER, GetBlockHeaders.of),
-    BlockHeaders.CODE: (62, _NEVER, BlockHeaders.of),
-    GetBlockBodies.CODE: (62, _NEVER, GetBlockBodies.of),
-    BlockBodies.CODE: (62, _NEVER, BlockBodies.of),
-    NewBlock.CODE: (62, _NEVER, NewBlock.of),
-    NewPooledTransactionHashes.CODE: (65, _NEVER, NewPooledTransactionHashes.of),
-    GetPooledTransactions.CODE: (65, _NEVER, GetPooledTransactions.of),
-    PooledTransactions.CODE: (65, _NEVER, PooledTransactions.of),
-    GetNodeData.CODE: (63, 67, GetNodeData.of),
-    NodeData.CODE: (63, 67, NodeData.of),
-    GetReceipts.CODE: (63, _NEVER, GetReceipts.of),
-    Receipts.CODE: (63, _NEVER, Receipts.of),
+    Status.CODE: (62, _NO_LAST_VERSION, Status.from_item),
+    NewBlockHashes.CODE: (62, _NO_LAST_VERSION, NewBlockHashes.from_item),
+    Transactions.CODE: (62, _NO_LAST_VERSION, Transactions.from_item),
+    GetBlockHeaders.CODE: (62, _NO_LAST_VERSION, GetBlockHeaders.from_item),
+    BlockHeaders.CODE: (62, _NO_LAST_VERSION, BlockHeaders.from_item),
+    GetBlockBodies.CODE: (62, _NO_LAST_VERSION, GetBlockBodies.from_item),
+    BlockBodies.CODE: (62, _NO_LAST_VERSION, BlockBodies.from_item),
+    NewBlock.CODE: (62, _NO_LAST_VERSION, NewBlock.from_item),
+    NewPooledTransactionHashes.CODE: (65, _NO_LAST_VERSION, NewPooledTransactionHashes.from_item),
+    GetPooledTransactions.CODE: (65, _NO_LAST_VERSION, GetPooledTransactions.from_item),
+    PooledTransactions.CODE: (65, _NO_LAST_VERSION, PooledTransactions.from_item),
+    GetNodeData.CODE: (63, 67, GetNodeData.from_item),
+    NodeData.CODE: (63, 67, NodeData.from_item),
+    GetReceipts.CODE: (63, _NO_LAST_VERSION, GetReceipts.from_item),
+    Receipts.CODE: (63, _NO_LAST_VERSION, Receipts.from_item),
 }
 """By code: the first version with the message, the first without it again, and the decoder."""
 
@@ -407,15 +409,17 @@ def decode(version: int, code: int, body: bytes) -> EthMessage:
 
     RlpError if the version has no such code or the body is malformed or, for a request or an announcement, too large.
     """
-    since, until, decoder = _MESSAGES.get(code, (_NEVER, _NEVER, Status.of))
+    since, until, decoder = _MESSAGES.get(code, (_NO_LAST_VERSION, _NO_LAST_VERSION, Status.from_item))
     if not since <= version < until:
         raise RlpError(f"eth/{version} has no message {code:#04x}")
-    if code in _SMALL and len(body) > MAX_SMALL_BODY:
-        raise RlpError(f"eth message {code:#04x}: at most {MAX_SMALL_BODY} bytes were expected, found {len(body)}")
+    if code in _SMALL and len(body) > MAX_SMALL_BODY_BYTES:
+        raise RlpError(
+            f"eth message {code:#04x}: at most {MAX_SMALL_BODY_BYTES} bytes were expected, found {len(body)}"
+        )
     item = rlp.decode(body)
     if version < FIRST_VERSION_WITH_REQUEST_IDS or code in _WITHOUT_REQUEST_ID:
         return decoder(version, 0, item)
     fields = fields_of(item, "request")
-    request_id, inner = fields.scalar("requestId", 8), fields.take("message")
+    request_id, inner = fields.scalar("requestId", 8), fields.item("message")
     fields.end()
     return decoder(version, request_id, inner)

@@ -12,17 +12,17 @@ from enum import Enum, auto
 import cramjam
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 
+from lacnode.p2p.wire.eip8 import item_size
 from lacnode.p2p.wire.handshake import MacState, Secrets
-from lacnode.p2p.wire.lenient import item_size
 from lacnode.primitives.rlp import RlpError
 
-MAX_SIZE = 0xFF_FF_FF
+MAX_FRAME_BYTES = 0xFF_FF_FF
 """Frames and uncompressed bodies must be smaller than this many bytes, as in Besu."""
 
 MAX_MESSAGE_ID = 0x7F
 """Message ids are one byte, as in Besu: enough for every set of capabilities known."""
 
-_HEADER_SIZE, _MAC_SIZE, _BLOCK = 32, 16, 16
+_HEADER_BYTES, _MAC_BYTES, _BLOCK = 32, 16, 16
 _HEADER_DATA = bytes.fromhex("c28080").ljust(13, b"\0")
 
 
@@ -70,25 +70,25 @@ class FrameCodec:
         """The frame of a message, to be sent in this order; ValueError if it is too large or the id is not one byte."""
         if not 0 <= message_id <= MAX_MESSAGE_ID:
             raise ValueError(f"a message id from 0 to {MAX_MESSAGE_ID} was expected, found {message_id}")
-        if len(body) >= MAX_SIZE:
-            raise ValueError(f"a message of fewer than {MAX_SIZE} bytes was expected, found {len(body)}")
+        if len(body) >= MAX_FRAME_BYTES:
+            raise ValueError(f"a message of fewer than {MAX_FRAME_BYTES} bytes was expected, found {len(body)}")
         if self.compression in (Compression.UNPROVEN, Compression.PROVEN):
             body = bytes(cramjam.snappy.compress_raw(body))
         size = 1 + len(body)
-        if size >= MAX_SIZE:
-            raise ValueError(f"a frame of fewer than {MAX_SIZE} bytes was expected, found {size}")
+        if size >= MAX_FRAME_BYTES:
+            raise ValueError(f"a frame of fewer than {MAX_FRAME_BYTES} bytes was expected, found {size}")
         header = self._encryptor.update(size.to_bytes(3) + _HEADER_DATA)
-        header_mac = self._egress.of_header(header)
+        header_mac = self._egress.update_with_header(header)
         data = bytes([message_id or 0x80]) + body + bytes(-size % _BLOCK)
         content = self._encryptor.update(data)
-        return b"".join((header, header_mac, content, self._egress.of_content(content)))
+        return b"".join((header, header_mac, content, self._egress.update_with_content(content)))
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Take bytes from the connection; the messages they complete, in order, opened one by one as they are asked for.
 
         Lazy, so that `enable_snappy` after a Hello holds for the Status behind it in the same read, and so that a
         Disconnect is seen before the FrameError of what follows it. Holds at most one incomplete frame, of less than
-        `MAX_SIZE` bytes, besides what has not been asked for.
+        `MAX_FRAME_BYTES` bytes, besides what has not been asked for.
         """
         self._received += data
         return iter(self._next_frame, None)
@@ -96,14 +96,14 @@ class FrameCodec:
     def _next_frame(self) -> Frame | None:
         """The next complete message; None if there is none yet."""
         if self._expected is None:
-            if len(self._received) < _HEADER_SIZE:
+            if len(self._received) < _HEADER_BYTES:
                 return None
-            self._expected = self._open_header(self._take(_HEADER_SIZE))
+            self._expected = self._open_header(self._take(_HEADER_BYTES))
         padded = self._expected + -self._expected % _BLOCK
-        if len(self._received) < padded + _MAC_SIZE:
+        if len(self._received) < padded + _MAC_BYTES:
             return None
-        content, mac = self._take(padded), self._take(_MAC_SIZE)
-        if not hmac.compare_digest(self._ingress.of_content(content), mac):
+        content, mac = self._take(padded), self._take(_MAC_BYTES)
+        if not hmac.compare_digest(self._ingress.update_with_content(content), mac):
             raise FrameError("frame MAC does not match")
         size, self._expected = self._expected, None
         return self._message(self._decryptor.update(content)[:size])
@@ -111,12 +111,12 @@ class FrameCodec:
     def _open_header(self, header: bytes) -> int:
         """The frame's size from its 32 bytes of header and MAC."""
         sealed, mac = header[:_BLOCK], header[_BLOCK:]
-        if not hmac.compare_digest(self._ingress.of_header(sealed), mac):
+        if not hmac.compare_digest(self._ingress.update_with_header(sealed), mac):
             raise FrameError("frame header MAC does not match")
         plain = self._decryptor.update(sealed)
         size = int.from_bytes(plain[:3])
-        if not 0 < size < MAX_SIZE:
-            raise FrameError(f"a frame of 1 to {MAX_SIZE - 1} bytes was expected, found {size}")
+        if not 0 < size < MAX_FRAME_BYTES:
+            raise FrameError(f"a frame of 1 to {MAX_FRAME_BYTES - 1} bytes was expected, found {size}")
         try:
             fits = item_size(plain[3:]) <= len(plain) - 3
         except RlpError as error:
@@ -135,8 +135,8 @@ class FrameCodec:
         if self.compression in (Compression.OFF, Compression.ABANDONED):
             return body
         size = _uncompressed_size(body)
-        if size >= MAX_SIZE:
-            raise FrameError(f"a message of fewer than {MAX_SIZE} bytes was expected, found {size}")
+        if size >= MAX_FRAME_BYTES:
+            raise FrameError(f"a message of fewer than {MAX_FRAME_BYTES} bytes was expected, found {size}")
         try:
             plain = bytes(cramjam.snappy.decompress_raw(body))
         except cramjam.DecompressionError as error:
@@ -160,10 +160,10 @@ class _Mac:
         self._state = state.copy()
         self._cipher: CipherContext = Cipher(algorithms.AES(mac_secret), modes.ECB()).encryptor()
 
-    def of_header(self, sealed: bytes) -> bytes:
+    def update_with_header(self, sealed: bytes) -> bytes:
         return self._absorb(sealed)
 
-    def of_content(self, content: bytes) -> bytes:
+    def update_with_content(self, content: bytes) -> bytes:
         self._state.update(content)
         return self._absorb(self._digest())
 

@@ -10,18 +10,18 @@ from typing import Protocol
 import sha3
 
 from lacnode.crypto.node_key import NodeKey
-from lacnode.crypto.secp256k1 import SIGNATURE_SIZE, SignatureError, agree, recover, sign
-from lacnode.p2p.wire.ecies import OVERHEAD, EciesError, RandomBytes, random_key, seal, unseal
-from lacnode.p2p.wire.lenient import first_list
+from lacnode.crypto.secp256k1 import SIGNATURE_BYTES, SignatureError, agree, recover, sign
+from lacnode.p2p.wire.ecies import ECIES_OVERHEAD_BYTES, EciesError, RandomBytes, open_sealed, random_key, seal
+from lacnode.p2p.wire.eip8 import decode_first_list
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpValue
 
-VERSION = 4
-MAX_BODY = 2_048
+HANDSHAKE_VERSION = 4
+MAX_HANDSHAKE_BODY_BYTES = 2_048
 """Largest sealed body accepted after the two size bytes, as in go-ethereum; Besu sends at most 583."""
 
-_OLD_AUTH_SIZE, _OLD_ACK_SIZE = 307, 210
+_OLD_AUTH_BYTES, _OLD_ACK_BYTES = 307, 210
 _OLD_FORM_MARK = 4
 
 
@@ -57,12 +57,12 @@ class Auth:
     nonce: bytes
 
     @classmethod
-    def of(cls, plaintext: bytes, *, old_form: bool) -> "Auth":
+    def of(cls, plaintext: bytes, *, is_pre_eip8: bool) -> "Auth":
         """The auth in `plaintext`, padding and extra items overlooked; RlpError if it is none."""
-        if old_form:
+        if is_pre_eip8:
             return cls(plaintext[:65], plaintext[97:161], plaintext[161:193])
-        fields = RlpFields(first_list(plaintext, "auth"), "auth")
-        auth = cls(fields.bytes("signature", SIGNATURE_SIZE), fields.bytes("publicKey", 64), fields.bytes("nonce", 32))
+        fields = RlpFields(decode_first_list(plaintext, "auth"), "auth")
+        auth = cls(fields.bytes("signature", SIGNATURE_BYTES), fields.bytes("publicKey", 64), fields.bytes("nonce", 32))
         fields.bytes("version")
         return auth
 
@@ -79,11 +79,11 @@ class Ack:
     nonce: bytes
 
     @classmethod
-    def of(cls, plaintext: bytes, *, old_form: bool) -> "Ack":
+    def of(cls, plaintext: bytes, *, is_pre_eip8: bool) -> "Ack":
         """The ack in `plaintext`, padding and extra items overlooked; RlpError if it is none."""
-        if old_form:
+        if is_pre_eip8:
             return cls(plaintext[:64], plaintext[64:96])
-        fields = RlpFields(first_list(plaintext, "ack"), "ack")
+        fields = RlpFields(decode_first_list(plaintext, "ack"), "ack")
         ack = cls(fields.bytes("ephemeralPublicKey", 64), fields.bytes("nonce", 32))
         fields.bytes("version")
         return ack
@@ -126,7 +126,7 @@ class Initiator:
             raise HandshakeError("the node id dialled is no point of the curve") from None
         signature = sign(_xor(static_shared, self._nonce), self._ephemeral.private_key)
         self.auth = _packet([signature, key.public_key, self._nonce], remote_id, random_bytes)
-        self._reader = _PacketReader(key, _OLD_ACK_SIZE)
+        self._reader = _PacketReader(key, _OLD_ACK_BYTES)
 
     @property
     def leftover(self) -> bytes:
@@ -139,7 +139,7 @@ class Initiator:
         if opened is None:
             return
         try:
-            ack = Ack.of(opened.plaintext, old_form=opened.old_form)
+            ack = Ack.of(opened.plaintext, is_pre_eip8=opened.is_pre_eip8)
             ephemeral_shared = agree(self._ephemeral.private_key, ack.ephemeral_public_key)
         except ValueError as error:
             raise HandshakeError(f"ack: {error}") from None
@@ -157,7 +157,7 @@ class Responder:
         self._random_bytes = random_bytes
         self._ephemeral = random_key(random_bytes)
         self._nonce = random_bytes(32)
-        self._reader = _PacketReader(key, _OLD_AUTH_SIZE)
+        self._reader = _PacketReader(key, _OLD_AUTH_BYTES)
 
     @property
     def leftover(self) -> bytes:
@@ -170,21 +170,21 @@ class Responder:
         if opened is None:
             return None
         try:
-            auth = Auth.of(opened.plaintext, old_form=opened.old_form)
+            auth = Auth.of(opened.plaintext, is_pre_eip8=opened.is_pre_eip8)
             ephemeral_id = auth.ephemeral_public_key(agree(self._key.private_key, auth.public_key))
-            if opened.old_form and keccak256(ephemeral_id) != opened.plaintext[65:97]:
+            if opened.is_pre_eip8 and keccak256(ephemeral_id) != opened.plaintext[65:97]:
                 raise HandshakeError("auth: the ephemeral key's hash does not match its signature")
             ephemeral_shared = agree(self._ephemeral.private_key, ephemeral_id)
         except (RlpError, SignatureError, ValueError) as error:
             raise HandshakeError(f"auth: {error}") from None
-        ack = self._ack(auth.public_key, old_form=opened.old_form)
+        ack = self._ack(auth.public_key, is_pre_eip8=opened.is_pre_eip8)
         transcript = Transcript(ephemeral_shared, auth.nonce, self._nonce, opened.packet, ack)
         self.remote_id = auth.public_key
         self.secrets = transcript.secrets(initiator=False)
         return ack
 
-    def _ack(self, remote_id: bytes, *, old_form: bool) -> bytes:
-        if old_form:
+    def _ack(self, remote_id: bytes, *, is_pre_eip8: bool) -> bytes:
+        if is_pre_eip8:
             return seal(self._ephemeral.public_key + self._nonce + b"\0", remote_id, b"", self._random_bytes)
         return _packet([self._ephemeral.public_key, self._nonce], remote_id, self._random_bytes)
 
@@ -193,11 +193,11 @@ class Responder:
 class _Opened:
     packet: bytes
     plaintext: bytes
-    old_form: bool
+    is_pre_eip8: bool
 
 
 class _PacketReader:
-    """Gathers one handshake packet and opens it, holding at most `MAX_BODY` bytes and the last read."""
+    """Gathers one handshake packet and opens it, holding at most `MAX_HANDSHAKE_BODY_BYTES` bytes and the last read."""
 
     def __init__(self, key: NodeKey, old_size: int) -> None:
         self.leftover = b""
@@ -229,7 +229,7 @@ class _PacketReader:
             self._may_be_old = False
             packet = self._buffer[: self._old_size]
             try:
-                return _Opened(packet, unseal(packet, self._private_key, b""), old_form=True)
+                return _Opened(packet, open_sealed(packet, self._private_key, b""), is_pre_eip8=True)
             except EciesError:
                 pass
         return self._open_sized()
@@ -237,13 +237,16 @@ class _PacketReader:
     def _open_sized(self) -> _Opened | None:
         prefix = self._buffer[:2]
         size = int.from_bytes(prefix)
-        if not OVERHEAD < size <= MAX_BODY:
-            raise HandshakeError(f"a handshake body of {OVERHEAD + 1} to {MAX_BODY} bytes was expected, found {size}")
+        if not ECIES_OVERHEAD_BYTES < size <= MAX_HANDSHAKE_BODY_BYTES:
+            raise HandshakeError(
+                f"a handshake body of {ECIES_OVERHEAD_BYTES + 1} to {MAX_HANDSHAKE_BODY_BYTES} bytes was expected, "
+                f"found {size}"
+            )
         if len(self._buffer) < 2 + size:
             return None
         packet = self._buffer[: 2 + size]
         try:
-            return _Opened(packet, unseal(packet[2:], self._private_key, prefix), old_form=False)
+            return _Opened(packet, open_sealed(packet[2:], self._private_key, prefix), is_pre_eip8=False)
         except EciesError as error:
             raise HandshakeError(str(error)) from None
 
@@ -251,8 +254,8 @@ class _PacketReader:
 def _packet(fields: list[RlpValue], remote_id: bytes, random_bytes: RandomBytes) -> bytes:
     """An EIP-8 packet: the fields and the version, with 100 to 299 bytes of padding as Besu has it."""
     padding = random_bytes(100 + int.from_bytes(random_bytes(2)) % 200)
-    plaintext = rlp.encode([*fields, rlp.scalar(VERSION)]) + padding
-    prefix = (len(plaintext) + OVERHEAD).to_bytes(2)
+    plaintext = rlp.encode([*fields, rlp.scalar(HANDSHAKE_VERSION)]) + padding
+    prefix = (len(plaintext) + ECIES_OVERHEAD_BYTES).to_bytes(2)
     return prefix + seal(plaintext, remote_id, prefix, random_bytes)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from lacnode.p2p.wire.enode import Enode
 from lacnode.primitives.keccak import keccak256
 
-BUCKET_SIZE = 16
+BUCKET_NODES = 16
 HASH_BITS = 256
 
 
@@ -42,7 +42,7 @@ class RoutingTable:
             return
         bucket = self._buckets.setdefault(self._magnitude(enode.id), {})
         bucket.pop(enode.id, None)
-        if len(bucket) >= BUCKET_SIZE:
+        if len(bucket) >= BUCKET_NODES:
             del bucket[next(iter(bucket))]
         bucket[enode.id] = enode
 

@@ -6,12 +6,12 @@ Asks only nodes it is given, which must be bonded; finding addresses and waiting
 from lacnode.p2p.wire.enode import Enode
 from lacnode.p2p.wire.kademlia import distance
 
-CONCURRENCY = 3
+CONCURRENT_QUERIES = 3
 MAX_QUERIES = 48
 """Nodes asked in one search."""
 
 MAX_CANDIDATES = 256
-ANSWER_TIMEOUT = 5.0
+ANSWER_TIMEOUT_SECONDS = 5.0
 """Seconds for which Neighbors of a node asked are taken."""
 
 
@@ -38,7 +38,7 @@ class Lookup:
         for deadlines in (self._waiting, self._open):
             for node_id in [node_id for node_id, deadline in deadlines.items() if deadline <= now]:
                 del deadlines[node_id]
-        free = min(CONCURRENCY - len(self._waiting), MAX_QUERIES - len(self._asked))
+        free = min(CONCURRENT_QUERIES - len(self._waiting), MAX_QUERIES - len(self._asked))
         if free <= 0:
             return []
         unasked = [
@@ -49,7 +49,7 @@ class Lookup:
         chosen = sorted(unasked, key=lambda enode: distance(enode.id, self.target))[:free]
         for enode in chosen:
             self._asked.add(enode.id)
-            self._waiting[enode.id] = self._open[enode.id] = now + ANSWER_TIMEOUT
+            self._waiting[enode.id] = self._open[enode.id] = now + ANSWER_TIMEOUT_SECONDS
         return chosen
 
     def expects(self, node_id: bytes, now: float) -> bool:

@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import ClassVar
 
 from lacnode.p2p.wire.capabilities import Capability
-from lacnode.p2p.wire.enode import MAX_PORT, NODE_ID_SIZE
+from lacnode.p2p.wire.enode import MAX_PORT, NODE_ID_BYTES
 from lacnode.primitives import rlp
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem
 
@@ -22,10 +22,10 @@ HELLO, DISCONNECT, PING, PONG = 0, 1, 2, 3
 EMPTY_LIST = b"\xc0"
 """The body of Ping and Pong. A received one's body is not looked at."""
 
-MAX_HELLO_SIZE = 16 * 1024
+MAX_HELLO_BYTES = 16 * 1024
 """Bytes of a Hello's body; real ones have some 150."""
 
-MAX_CLIENT_ID_LENGTH = 256
+MAX_CLIENT_ID_BYTES = 256
 """Bytes kept of a client's name."""
 
 
@@ -48,7 +48,7 @@ class DisconnectReason(IntEnum):
     UNKNOWN = 0x100
 
     @classmethod
-    def of_wire(cls, data: bytes) -> "DisconnectReason":
+    def from_code(cls, data: bytes) -> "DisconnectReason":
         """The reason in the bytes of a Disconnect; UNKNOWN for no byte, several, or a number nobody has defined."""
         known = len(data) == 1 and data[0] in cls._value2member_map_
         return cls(data[0]) if known else cls.UNKNOWN
@@ -92,15 +92,15 @@ class Hello:
     @classmethod
     def decode(cls, body: bytes) -> "Hello":
         """The Hello in `body`; items after the fifth are overlooked (EIP-8). RlpError if it is none."""
-        if len(body) > MAX_HELLO_SIZE:
-            raise RlpError(f"hello: at most {MAX_HELLO_SIZE} bytes were expected, found {len(body)}")
+        if len(body) > MAX_HELLO_BYTES:
+            raise RlpError(f"hello: at most {MAX_HELLO_BYTES} bytes were expected, found {len(body)}")
         fields = RlpFields(rlp.decode_list(body, "hello"), "hello")
         hello = cls(
             p2p_version=fields.scalar("p2pVersion", 4),
-            client_id=_text(fields.bytes("clientId")[:MAX_CLIENT_ID_LENGTH]),
+            client_id=_text(fields.bytes("clientId")[:MAX_CLIENT_ID_BYTES]),
             capabilities=tuple(_capability(item) for item in fields.list("capabilities")),
             listen_port=fields.scalar("listenPort", 4),
-            node_id=fields.bytes("nodeId", NODE_ID_SIZE),
+            node_id=fields.bytes("nodeId", NODE_ID_BYTES),
         )
         if hello.listen_port > MAX_PORT:
             raise RlpError(f"hello.listenPort: a port from 0 to {MAX_PORT} was expected, found {hello.listen_port}")
@@ -126,7 +126,7 @@ class Disconnect:
         item = rlp.decode(body) if body else b""
         if isinstance(item, list):
             item = item[0] if item else b""
-        return cls(DisconnectReason.of_wire(rlp.as_bytes(item, "disconnect.reason")))
+        return cls(DisconnectReason.from_code(rlp.as_bytes(item, "disconnect.reason")))
 
 
 def _capability(item: RlpItem) -> Capability:

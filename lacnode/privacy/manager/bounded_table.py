@@ -13,7 +13,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Standing(IntEnum):
+class TrustLevel(IntEnum):
     """How far an entry is believed, lowest first."""
 
     SILENT = 0
@@ -37,8 +37,8 @@ class BoundedTable(Generic[K, V]):
         self._limit = limit
         self._limit_per_source = limit_per_source
         self._values: dict[K, V] = {}
-        self._places: dict[K, tuple[Standing, str]] = {}
-        self._sources: dict[Standing, dict[str, dict[K, None]]] = {standing: {} for standing in Standing}
+        self._places: dict[K, tuple[TrustLevel, str]] = {}
+        self._sources: dict[TrustLevel, dict[str, dict[K, None]]] = {standing: {} for standing in TrustLevel}
         """The entries of each standing and source, oldest first."""
 
     def __contains__(self, key: object) -> bool:
@@ -51,19 +51,19 @@ class BoundedTable(Generic[K, V]):
         """The value of an entry."""
         return self._values.get(key)
 
-    def standing(self, key: K) -> Standing | None:
+    def standing(self, key: K) -> TrustLevel | None:
         """The standing of an entry."""
         place = self._places.get(key)
         return None if place is None else place[0]
 
     def items(self) -> Iterator[tuple[K, V]]:
         """Every entry, those of the highest standing first."""
-        for standing in reversed(Standing):
+        for standing in reversed(TrustLevel):
             for keys in self._sources[standing].values():
                 for key in keys:
                     yield key, self._values[key]
 
-    def put(self, key: K, value: V, source: str, standing: Standing) -> bool:
+    def put(self, key: K, value: V, source: str, standing: TrustLevel) -> bool:
         """Take an entry, or give one that is there this value, source and standing; False if there is no place for it."""
         before = self._places.get(key)
         if before == (standing, source):
@@ -81,8 +81,8 @@ class BoundedTable(Generic[K, V]):
     def lower(self, key: K) -> None:
         """An entry that has only been heard of was called in vain."""
         standing, source = self._places.get(key, (None, ""))
-        if standing is Standing.HEARD:
-            self.put(key, self._values[key], source, Standing.SILENT)
+        if standing is TrustLevel.HEARD:
+            self.put(key, self._values[key], source, TrustLevel.SILENT)
 
     def drop(self, key: K) -> None:
         """Forget an entry."""
@@ -93,26 +93,26 @@ class BoundedTable(Generic[K, V]):
         if not keys:
             del self._sources[standing][source]
 
-    def _insert(self, key: K, value: V, source: str, standing: Standing) -> bool:
-        if not self._has_place(source, standing) and standing is not Standing.OWN:
+    def _insert(self, key: K, value: V, source: str, standing: TrustLevel) -> bool:
+        if not self._has_place(source, standing) and standing is not TrustLevel.OWN:
             return False
         self._places[key] = standing, source
         self._values[key] = value
         self._sources[standing].setdefault(source, {})[key] = None
         return True
 
-    def _has_place(self, source: str, standing: Standing) -> bool:
+    def _has_place(self, source: str, standing: TrustLevel) -> bool:
         """Whether there is a place, made free where that may be."""
         own = self._sources[standing].get(source, {})
-        if len(own) >= self._limit_per_source and standing is not Standing.OWN:
+        if len(own) >= self._limit_per_source and standing is not TrustLevel.OWN:
             self.drop(next(iter(own)))
             return True
         if len(self._places) < self._limit:
             return True
         return self._has_evicted(standing, len(own))
 
-    def _has_evicted(self, standing: Standing, count: int) -> bool:
-        for lower in Standing:
+    def _has_evicted(self, standing: TrustLevel, count: int) -> bool:
+        for lower in TrustLevel:
             sources = self._sources[lower]
             if lower > standing or not sources:
                 continue

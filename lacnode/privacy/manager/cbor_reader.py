@@ -32,7 +32,7 @@ class MalformedCborError(ValueError):
     """Bytes that are not one item of the subset, or that are above a bound. The message says why."""
 
 
-def read(data: bytes) -> object:
+def read_cbor(data: bytes) -> object:
     """The one item that `data` is; MalformedCborError."""
     reader = _Reader(data)
     found = reader.value(0)

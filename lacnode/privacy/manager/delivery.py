@@ -6,17 +6,17 @@ it, and is sent the payload alone; a Tessera has a form of its own. Must not sto
 
 from collections.abc import Iterable, Iterator, Mapping, Set
 
-from lacnode.privacy.keys import KeyPair, to_text
+from lacnode.privacy.keys import KeyPair, to_base64
+from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, encode_payload
 from lacnode.privacy.manager.group_record import GroupRecord, encode_group
-from lacnode.privacy.manager.payload import EncryptedPayload, encode_payload
-from lacnode.privacy.manager.peer_paths import PUSH, PUSH_GROUP
+from lacnode.privacy.manager.peer_paths import PUSH_GROUP_PATH, PUSH_PATH
 from lacnode.privacy.manager.peer_sender import REFUSED, PeerSender
-from lacnode.privacy.manager.proven_group import PUSH_PROVEN_GROUP, encode_proven_group
-from lacnode.privacy.manager.spare_boxes import PUSH_WITH_SPARES, encode_push
-from lacnode.privacy.manager.tessera.nodes import TesseraNodes
+from lacnode.privacy.manager.proven_group import PUSH_PROVEN_GROUP_PATH, encode_proven_group
+from lacnode.privacy.manager.recovery_boxes import PUSH_WITH_BOXES_PATH, encode_push_with_boxes
+from lacnode.privacy.manager.tessera.tessera_nodes import TesseraNodes
 
 
-class Delivery:
+class PayloadDelivery:
     """Over `sender`, and `tessera` where Tesseras are known. Each method gives the URLs of the managers that confirm."""
 
     def __init__(self, sender: PeerSender, tessera: TesseraNodes | None) -> None:
@@ -25,7 +25,7 @@ class Delivery:
 
     def tesseras(self, urls: Iterable[str]) -> set[str]:
         """Those of `urls` where a Tessera is."""
-        return set() if self._tessera is None else {url for url in urls if self._tessera.speaks(url)}
+        return set() if self._tessera is None else {url for url in urls if self._tessera.has_tessera_at(url)}
 
     def payload(
         self,
@@ -40,14 +40,14 @@ class Delivery:
         at = _by_url(places, parties)
         theirs = {url: at.pop(url) for url in self.tesseras(at)}
         whole = {
-            url: encode_push(_own_part(sealed, at[url]), sealed.key, boxes, own, to)
+            url: encode_push_with_boxes(_own_part(sealed, at[url]), sealed.key, boxes, own, to)
             for url, to, boxes in _spares(sealed, parties, places, named)
             if url in at
         }
-        answers = self._post(PUSH_WITH_SPARES, whole)
+        answers = self._post(PUSH_WITH_BOXES_PATH, whole)
         rest = [url for url in at if answers.get(url, REFUSED) == REFUSED]
-        answers = {**answers, **self._post(PUSH, {url: _own_part(sealed, at[url]) for url in rest})}
-        expected = to_text(sealed.key).encode()
+        answers = {**answers, **self._post(PUSH_PATH, {url: _own_part(sealed, at[url]) for url in rest})}
+        expected = to_base64(sealed.key).encode()
         reached = {url for url, answer in answers.items() if answer == expected}
         return reached if self._tessera is None else reached | self._tessera.push(sealed, theirs)
 
@@ -57,10 +57,10 @@ class Delivery:
         theirs = self.tesseras(places.values())
         others = {url: member for member, url in places.items() if url not in theirs}
         sealed = {url: encode_proven_group(record, own, member) for url, member in others.items()}
-        expected = to_text(record.id).encode()
-        answers = self._post(PUSH_PROVEN_GROUP, {url: body for url, body in sealed.items() if body is not None})
+        expected = to_base64(record.id).encode()
+        answers = self._post(PUSH_PROVEN_GROUP_PATH, {url: body for url, body in sealed.items() if body is not None})
         rest = [url for url in others if answers.get(url, REFUSED) == REFUSED]
-        answers = {**answers, **self._post(PUSH_GROUP, dict.fromkeys(rest, encode_group(record)))}
+        answers = {**answers, **self._post(PUSH_GROUP_PATH, dict.fromkeys(rest, encode_group(record)))}
         reached = {url for url, answer in answers.items() if answer == expected}
         return reached if self._tessera is None else reached | self._tessera.push_group(record, sorted(theirs))
 

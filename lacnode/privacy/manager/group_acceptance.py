@@ -14,14 +14,14 @@ class GroupRefusedError(Exception):
     """A group record that is not accepted; the message says why, and quotes nothing of it."""
 
 
-def accepted(record: GroupRecord, known: GroupRecord | None, teller: bytes | None) -> GroupRecord | None:
+def accept_group_record(record: GroupRecord, known: GroupRecord | None, teller: bytes | None) -> GroupRecord | None:
     """What is to be kept of a group when another manager tells `record` of it and `known` is kept: None for nothing new.
 
     `teller` is the key (32 bytes) that the other manager has proven, None where its protocol proves none. GroupRefusedError.
     """
     if teller is not None and teller not in record.members:
         raise GroupRefusedError("it is told by a key that is no member")
-    if record.has_the_id_of_recipients:
+    if record.has_recipients_id:
         raise GroupRefusedError("its seed gives it the id of a group of recipients")
     if record.type is GroupType.LEGACY:
         raise GroupRefusedError("a group of recipients is made by what is sent to it, and not told")
@@ -37,11 +37,11 @@ def accepted(record: GroupRecord, known: GroupRecord | None, teller: bytes | Non
     return None
 
 
-def recovered(record: GroupRecord, known: GroupRecord | None, teller: bytes) -> GroupRecord | None:
+def accept_recovered_group(record: GroupRecord, known: GroupRecord | None, teller: bytes) -> GroupRecord | None:
     """The same, when `teller` gives back what this manager may have lost: groups of recipients too, as nothing but their
     members."""
     if record.type is not GroupType.LEGACY:
-        return accepted(record, known, teller)
+        return accept_group_record(record, known, teller)
     if teller not in record.members:
         raise GroupRefusedError("it is told by a key that is no member")
     return GroupRecord.legacy(record.members) if known is None else None

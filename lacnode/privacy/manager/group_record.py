@@ -6,13 +6,13 @@ The id is never in the record: whoever reads it computes it, so a record cannot 
 from dataclasses import dataclass
 
 from lacnode.privacy.group_ids import group_id
-from lacnode.privacy.keys import KEY_SIZE, from_text, to_text
-from lacnode.privacy.manager.cbor import CborError, decode_map, encode_map
+from lacnode.privacy.keys import KEY_BYTES, from_base64, to_base64
+from lacnode.privacy.manager.cbor_records import CborError, decode_map, encode_map
 from lacnode.privacy.transaction_manager import GroupType, PrivacyGroup
 
 LEGACY_NAME = "legacy"
 LEGACY_DESCRIPTION = "Privacy groups to support the creation of groups by privateFor and privateFrom"
-MAX_MEMBERS, MAX_TEXT, MAX_SEED = 4096, 65_536, 1024
+MAX_GROUP_MEMBERS, MAX_TEXT_CHARACTERS, MAX_SEED_BYTES = 4096, 65_536, 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,10 @@ class GroupRecord:
         return group_id(self.members, self.seed)
 
     @property
-    def has_the_id_of_recipients(self) -> bool:
+    def has_recipients_id(self) -> bool:
         """Whether a seed that could be a key makes the id that of the LEGACY group of the members and that key."""
         seed = self.seed
-        return seed is not None and len(seed) == KEY_SIZE and self.id == group_id((*self.members, seed))
+        return seed is not None and len(seed) == KEY_BYTES and self.id == group_id((*self.members, seed))
 
     @property
     def group(self) -> PrivacyGroup:
@@ -51,7 +51,7 @@ class GroupRecord:
 def encode_group(record: GroupRecord) -> bytes:
     """Orion's CBOR."""
     fields: dict[str, object] = {
-        "addresses": [to_text(member) for member in record.members],
+        "addresses": [to_base64(member) for member in record.members],
         "name": record.name,
         "description": record.description,
         "state": "ACTIVE" if record.active else "DELETED",
@@ -66,20 +66,20 @@ def decode_group(data: bytes) -> GroupRecord:
     """The record that `data` is; CborError."""
     fields = decode_map(data, "group")
     members = fields.take("addresses", list)
-    if not 1 <= len(members) <= MAX_MEMBERS:
-        raise CborError(f"group.addresses: from 1 to {MAX_MEMBERS} were expected, found {len(members)}")
+    if not 1 <= len(members) <= MAX_GROUP_MEMBERS:
+        raise CborError(f"group.addresses: from 1 to {MAX_GROUP_MEMBERS} were expected, found {len(members)}")
     try:
-        keys = tuple(from_text(member, KEY_SIZE) for member in members)
+        keys = tuple(from_base64(member, KEY_BYTES) for member in members)
     except ValueError as error:
         raise CborError(f"group.addresses: {error}") from None
     name, description = fields.take("name", str, True) or "", fields.take("description", str, True) or ""
-    if max(len(name), len(description)) > MAX_TEXT:
-        raise CborError(f"group: a name and description of at most {MAX_TEXT} characters were expected")
+    if max(len(name), len(description)) > MAX_TEXT_CHARACTERS:
+        raise CborError(f"group: a name and description of at most {MAX_TEXT_CHARACTERS} characters were expected")
     state, kind = fields.take("state", str), fields.take("type", str)
     if state not in ("ACTIVE", "DELETED") or kind not in ("LEGACY", "PANTHEON"):
         raise CborError("group: a state ACTIVE or DELETED and a type LEGACY or PANTHEON were expected")
     seed = fields.take("randomSeed", bytes, kind == "LEGACY")
-    if seed is not None and (kind == "LEGACY" or len(seed) > MAX_SEED):
-        raise CborError(f"group.randomSeed: at most {MAX_SEED} bytes, and none for LEGACY, were expected")
+    if seed is not None and (kind == "LEGACY" or len(seed) > MAX_SEED_BYTES):
+        raise CborError(f"group.randomSeed: at most {MAX_SEED_BYTES} bytes, and none for LEGACY, were expected")
     fields.end()
     return GroupRecord(keys, name, description, state == "ACTIVE", GroupType(kind), seed)

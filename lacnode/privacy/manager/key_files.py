@@ -16,11 +16,11 @@ import nacl.exceptions
 import nacl.utils
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2d, Argon2i, Argon2id
 
-from lacnode.privacy.keys import KEY_SIZE, KeyPair, from_text, to_text
+from lacnode.privacy.keys import KEY_BYTES, KeyPair, from_base64, to_base64
 
-NONCE_SIZE, SALT_SIZE, MAC_SIZE = 24, 16, 16
+NONCE_BYTES, SALT_BYTES, MAC_BYTES = 24, 16, 16
 OPSLIMIT, MEMLIMIT = 3, 268_435_456
-MAX_FILE = 65_536
+MAX_KEY_FILE_BYTES = 65_536
 
 ARGON2: dict[str, type[Argon2d] | type[Argon2i] | type[Argon2id]] = {"i": Argon2i, "d": Argon2d, "id": Argon2id}
 MAX_KIBIBYTES, MAX_ITERATIONS, MAX_LANES = 4_194_304, 100, 64
@@ -34,7 +34,7 @@ class PrivacyKeyError(Exception):
 def load_public_key(path: Path) -> bytes:
     """The 32 bytes on the first line of `path`."""
     try:
-        return from_text(_read(path).partition("\n")[0].strip(), KEY_SIZE)
+        return from_base64(_read(path).partition("\n")[0].strip(), KEY_BYTES)
     except ValueError as error:
         raise PrivacyKeyError(f"{path}: a public key was expected on the first line: {error}") from None
 
@@ -58,7 +58,7 @@ def load_private_key(path: Path, password: str | None = None) -> bytes:
         raise PrivacyKeyError(f"{path}: JSON with `type` and `data` was expected") from None
     try:
         if kind == "unlocked":
-            return from_text(data.get("bytes"), KEY_SIZE)
+            return from_base64(data.get("bytes"), KEY_BYTES)
         if kind not in ("sodium-encrypted", "argon2sbox"):
             raise PrivacyKeyError(
                 f"{path}: EnclaveUnsupportedPrivateKeyType: unlocked, sodium-encrypted or argon2sbox was expected"
@@ -75,17 +75,17 @@ def load_private_key(path: Path, password: str | None = None) -> bytes:
 
 
 def _open_sodium(data: dict[str, Any], password: str) -> bytes:
-    sealed = from_text(data.get("bytes"), NONCE_SIZE + MAC_SIZE + KEY_SIZE)
-    nonce, box = sealed[:NONCE_SIZE], sealed[NONCE_SIZE:]
+    sealed = from_base64(data.get("bytes"), NONCE_BYTES + MAC_BYTES + KEY_BYTES)
+    nonce, box = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
     opened: bytes = nacl.bindings.crypto_secretbox_open(box, nonce, _sodium_key(password, nonce))
     return opened
 
 
 def _sodium_key(password: str, nonce: bytes) -> bytes:
     key: bytes = nacl.bindings.crypto_pwhash_alg(
-        KEY_SIZE,
+        KEY_BYTES,
         password.encode(),
-        nonce[:SALT_SIZE],
+        nonce[:SALT_BYTES],
         OPSLIMIT,
         MEMLIMIT,
         nacl.bindings.crypto_pwhash_ALG_ARGON2I13,
@@ -100,10 +100,12 @@ def _open_argon2sbox(data: dict[str, Any], password: str) -> bytes:
     memory = _bounded(options, "memory", MAX_KIBIBYTES)
     iterations = _bounded(options, "iterations", MAX_ITERATIONS)
     lanes = _bounded(options, "parallelism", MAX_LANES)
-    salt = from_text(data.get("asalt"))
-    nonce = from_text(data.get("snonce"), NONCE_SIZE)
-    box = from_text(data.get("sbox"), MAC_SIZE + KEY_SIZE)
-    kdf = ARGON2[options["variant"]](salt=salt, length=KEY_SIZE, iterations=iterations, lanes=lanes, memory_cost=memory)
+    salt = from_base64(data.get("asalt"))
+    nonce = from_base64(data.get("snonce"), NONCE_BYTES)
+    box = from_base64(data.get("sbox"), MAC_BYTES + KEY_BYTES)
+    kdf = ARGON2[options["variant"]](
+        salt=salt, length=KEY_BYTES, iterations=iterations, lanes=lanes, memory_cost=memory
+    )
     opened: bytes = nacl.bindings.crypto_secretbox_open(box, nonce, kdf.derive(password.encode()))
     return opened
 
@@ -137,14 +139,14 @@ def save_key_pair(name: Path, pair: KeyPair, password: str | None = None) -> Non
     """Write `<name>.pub` and `<name>.key` (for its owner only), locked as Orion does if there is a password. Existing
     files are never overwritten."""
     if password:
-        nonce = nacl.utils.random(NONCE_SIZE)
+        nonce = nacl.utils.random(NONCE_BYTES)
         box = nacl.bindings.crypto_secretbox(pair.private, nonce, _sodium_key(password, nonce))
         kind, data = "sodium-encrypted", nonce + box
     else:
         kind, data = "unlocked", pair.private
-    document = json.dumps({"data": {"bytes": to_text(data)}, "type": kind})
+    document = json.dumps({"data": {"bytes": to_base64(data)}, "type": kind})
     _create(name.with_name(name.name + ".key"), document, 0o600)
-    _create(name.with_name(name.name + ".pub"), to_text(pair.public), 0o644)
+    _create(name.with_name(name.name + ".pub"), to_base64(pair.public), 0o644)
 
 
 def _create(path: Path, text: str, mode: int) -> None:
@@ -160,9 +162,9 @@ def _create(path: Path, text: str, mode: int) -> None:
 def _read(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_FILE + 1)
-        if len(data) > MAX_FILE:
-            raise PrivacyKeyError(f"{path}: larger than {MAX_FILE} bytes, which no key file is")
+            data = file.read(MAX_KEY_FILE_BYTES + 1)
+        if len(data) > MAX_KEY_FILE_BYTES:
+            raise PrivacyKeyError(f"{path}: larger than {MAX_KEY_FILE_BYTES} bytes, which no key file is")
         return data.decode()
     except OSError as error:
         raise PrivacyKeyError(f"{path} cannot be read: {error.strerror}") from None

@@ -12,10 +12,10 @@ from enum import Enum
 
 import structlog
 
-from lacnode.privacy.keys import KeyRing, to_text
-from lacnode.privacy.manager.network_view import same_place
+from lacnode.privacy.keys import KeyRing, to_base64
+from lacnode.privacy.manager.key_proof_exchange import ProofAnswer, request_proofs
+from lacnode.privacy.manager.orion_party_info import is_same_manager
 from lacnode.privacy.manager.peer_sender import PeerSender
-from lacnode.privacy.manager.proof import ProofAnswer, ask_proofs
 
 log = structlog.get_logger("privacy")
 
@@ -23,10 +23,10 @@ PROVEN_SECONDS = 600.0
 UNPROVEN_SECONDS = 60.0
 """How long an answer holds: a proof, and the refusal of one where none is needed."""
 
-MAX_REMEMBERED = 4096
+MAX_REMEMBERED_PROOFS = 4096
 
 
-class KeyStanding(Enum):
+class KeyProofStatus(Enum):
     """Whether payloads for a key may be sent to a URL: proven there, accepted without a proof, not, or not now, since its
     manager does not answer."""
 
@@ -52,40 +52,40 @@ class KeyProofs:
         self._unproven_at = tuple(unproven_at)
         self._clock = clock
         self._lock = threading.Lock()
-        self._known: dict[tuple[bytes, str], tuple[KeyStanding, float]] = {}
+        self._known: dict[tuple[bytes, str], tuple[KeyProofStatus, float]] = {}
 
-    def standings(self, places: Mapping[bytes, str]) -> dict[bytes, KeyStanding]:
+    def proof_statuses(self, places: Mapping[bytes, str]) -> dict[bytes, KeyProofStatus]:
         """How each key (32 bytes) stands at its URL, asked for now unless it is known."""
         found = {key: standing for key, url in places.items() if (standing := self._remembered(key, url)) is not None}
         asked = {key: url for key, url in places.items() if key not in found}
-        for key, answer in ask_proofs(self._keys.sender(None), asked, self._sender).items():
+        for key, answer in request_proofs(self._keys.sender(None), asked, self._sender).items():
             found[key] = self._judged(key, asked[key], answer)
         return found
 
-    def may_be_told_without(self, places: Mapping[bytes, str]) -> bool:
+    def accepts_unproven_keys(self, places: Mapping[bytes, str]) -> bool:
         """Whether the manager of one of the keys at `places` may be an Orion, which tells of groups without a proof."""
         listed = {key: url for key, url in places.items() if self._needs_none(url)}
-        return KeyStanding.UNPROVEN in self.standings(listed).values()
+        return KeyProofStatus.UNPROVEN in self.proof_statuses(listed).values()
 
     def _needs_none(self, url: str) -> bool:
-        return any(same_place(url, listed) for listed in self._unproven_at)
+        return any(is_same_manager(url, listed) for listed in self._unproven_at)
 
-    def _judged(self, key: bytes, url: str, answer: ProofAnswer) -> KeyStanding:
+    def _judged(self, key: bytes, url: str, answer: ProofAnswer) -> KeyProofStatus:
         if answer is ProofAnswer.PROVES:
-            return self._remember(key, url, KeyStanding.PROVEN, PROVEN_SECONDS)
+            return self._remember(key, url, KeyProofStatus.PROVEN, PROVEN_SECONDS)
         if answer is ProofAnswer.REFUSES and self._needs_none(url):
-            log.warning(f"the manager at {url} gives no proof of its key {to_text(key)}, as an Orion")
-            return self._remember(key, url, KeyStanding.UNPROVEN, UNPROVEN_SECONDS)
-        return KeyStanding.SILENT if answer is ProofAnswer.SILENT else KeyStanding.REFUSED
+            log.warning(f"the manager at {url} gives no proof of its key {to_base64(key)}, as an Orion")
+            return self._remember(key, url, KeyProofStatus.UNPROVEN, UNPROVEN_SECONDS)
+        return KeyProofStatus.SILENT if answer is ProofAnswer.SILENT else KeyProofStatus.REFUSED
 
-    def _remembered(self, key: bytes, url: str) -> KeyStanding | None:
+    def _remembered(self, key: bytes, url: str) -> KeyProofStatus | None:
         with self._lock:
             standing, until = self._known.get((key, url), (None, 0.0))
             return standing if self._clock() < until else None
 
-    def _remember(self, key: bytes, url: str, standing: KeyStanding, seconds: float) -> KeyStanding:
+    def _remember(self, key: bytes, url: str, standing: KeyProofStatus, seconds: float) -> KeyProofStatus:
         with self._lock:
-            if len(self._known) >= MAX_REMEMBERED:
+            if len(self._known) >= MAX_REMEMBERED_PROOFS:
                 self._known.clear()
             self._known[key, url] = (standing, self._clock() + seconds)
         return standing

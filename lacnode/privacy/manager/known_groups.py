@@ -5,9 +5,9 @@ group whose id it can compute. Must not take an id for a group whose members do 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
 
+from lacnode.privacy.manager.encrypted_payload import EncryptedPayload
 from lacnode.privacy.manager.group_record import GroupRecord
-from lacnode.privacy.manager.payload import EncryptedPayload
-from lacnode.privacy.payload_ownership import NO_MEMBER, is_legacy_group_of, parties_of, refusal
+from lacnode.privacy.payload_ownership import NO_MEMBER, is_legacy_group_of, read_parties, refusal
 from lacnode.privacy.transaction_manager import GroupType
 
 MAX_WIDENING_KEYS = 1024
@@ -37,7 +37,7 @@ class KnownGroups:
     def refusal(self, payload: EncryptedPayload, plaintext: bytes) -> str | None:
         """Why `payload`, in which an own key found `plaintext`, does not belong to its group; None if it does, and then the
         record of a widened group is kept."""
-        parties = parties_of(plaintext)
+        parties = read_parties(plaintext)
         if parties is None:
             return self._refusal_of_sender(payload)
         why = refusal(parties, payload.sender, payload.group_id, self)
@@ -51,7 +51,7 @@ class KnownGroups:
         """For what no node executes by this group's id: clients may send anything, and what is for a flexible group names
         its group inside."""
         record = self._record_of(payload.group_id)
-        if record is None or record.has_the_id_of_recipients:
+        if record is None or record.has_recipients_id:
             return None
         return None if payload.sender in record.members else NO_MEMBER
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import sqlalchemy as sql
 
-from lacnode.privacy.group_ids import lookup_id
-from lacnode.privacy.keys import to_text
-from lacnode.privacy.manager.cbor import CborError
-from lacnode.privacy.manager.database import MEMORY, Database, StoreError
+from lacnode.privacy.group_ids import legacy_lookup_id
+from lacnode.privacy.keys import to_base64
+from lacnode.privacy.manager.cbor_records import CborError
+from lacnode.privacy.manager.encrypted_payload import MAX_BOXES, EncryptedPayload, decode_payload, encode_payload
 from lacnode.privacy.manager.group_record import GroupRecord, decode_group, encode_group
-from lacnode.privacy.manager.payload import MAX_BOXES, EncryptedPayload, decode_payload, encode_payload
 from lacnode.privacy.manager.quota import MAX_STORED_GROUP_BYTES, MAX_STORED_GROUPS, Quota, QuotaExceededError
+from lacnode.privacy.manager.sql_database import MEMORY, SqlDatabase, StoreError
 
 _tables = sql.MetaData()
 _SEQUENCE = sql.BigInteger().with_variant(sql.Integer, "sqlite")
@@ -74,7 +74,7 @@ AUDIT_START = bytes(32)
 """What the first entry of the audit log is chained to."""
 
 
-class PayloadConflict(Exception):
+class PayloadConflictError(Exception):
     """Another payload, by another sender or for another group, has this key already; or there are too many boxes for it."""
 
 
@@ -101,7 +101,7 @@ class PayloadStore:
     tried again has the same result, whether or not the first attempt was kept."""
 
     def __init__(self, url: str = MEMORY) -> None:
-        self._database = Database(url, _tables)
+        self._database = SqlDatabase(url, _tables)
         self._quota = Quota()
 
     def limit(self, quota: Quota) -> None:
@@ -127,10 +127,10 @@ class PayloadStore:
         is_pushed: bool = False,
     ) -> bool:
         """Keep `payload`, with `entry` in the audit log; False if it was here already: then the boxes it brings are added
-        and there is no entry. PayloadConflict if what is here under its key differs in sender, nonce or group, or if it
+        and there is no entry. PayloadConflictError if what is here under its key differs in sender, nonce or group, or if it
         would have more than `MAX_BOXES` boxes. QuotaExceededError if it `is_pushed` and is too much."""
         if len(payload.boxes) > MAX_BOXES:
-            raise PayloadConflict
+            raise PayloadConflictError
         with self._database.write() as connection:
             found = self._payload(connection, _payloads.c.key == payload.key)
             if found is None:
@@ -146,10 +146,10 @@ class PayloadStore:
                 return True
             old = found.payload
             if replace(old, boxes=()) != replace(payload, boxes=()):
-                raise PayloadConflict
+                raise PayloadConflictError
             new = {party: position for party, position in parties.items() if party not in found.parties}
             if len(old.boxes) + len(new) > MAX_BOXES:
-                raise PayloadConflict
+                raise PayloadConflictError
             if new:
                 boxes = [*old.boxes]
                 for party, position in new.items():
@@ -230,7 +230,7 @@ class PayloadStore:
 
     def _put_group(self, connection: sql.Connection, record: GroupRecord, entry: bytes | None) -> None:
         values: dict[str, Any] = {
-            "lookup": lookup_id(record.members),
+            "lookup": legacy_lookup_id(record.members),
             "active": record.active,
             "record": encode_group(record),
         }
@@ -240,19 +240,20 @@ class PayloadStore:
         if entry is not None:
             self._append(connection, entry)
 
-    def settle_group(
+    def update_group(
         self,
         group_id: bytes,
-        settle: Callable[[GroupRecord | None], GroupRecord | None],
+        decide_record: Callable[[GroupRecord | None], GroupRecord | None],
         entry: bytes | None = None,
         *,
         is_pushed: bool = False,
     ) -> None:
-        """Keep what `settle` makes of the record that is known of a group, if it is not None, as `put_group` does: nobody
+        """Keep what `decide_record` makes of the record that is known of a group, if it is not None, as `put_group`
+        does: nobody
         writes in between. QuotaExceededError if a new one `is_pushed` and there are too many."""
         with self._database.write() as connection:
             row = connection.execute(sql.select(_groups.c.record).where(_groups.c.id == group_id)).scalar()
-            record = settle(None if row is None else decode_group(bytes(row)))
+            record = decide_record(None if row is None else decode_group(bytes(row)))
             if record is not None:
                 if is_pushed and row is None:
                     self._check_group_quota(connection, len(encode_group(record)))
@@ -272,13 +273,13 @@ class PayloadStore:
 
     def groups_of(self, members: Iterable[bytes]) -> list[GroupRecord]:
         """Active groups of exactly these members, oldest first."""
-        where = sql.and_(_groups.c.lookup == lookup_id(members), _groups.c.active)
+        where = sql.and_(_groups.c.lookup == legacy_lookup_id(members), _groups.c.active)
         return self._groups_where(where)
 
     def groups_with(self, member: bytes, after: int, limit: int, limit_bytes: int) -> "GroupPage":
         """Records of the groups that `member` is in, deleted ones too, oldest first, from the first after number `after`:
         up to `limit`, and no more once they have `limit_bytes`."""
-        name, found, size = to_text(member).encode(), list[bytes](), 0
+        name, found, size = to_base64(member).encode(), list[bytes](), 0
         query = sql.select(_groups.c.number, _groups.c.record).where(_groups.c.number > after)
         last = after
         with self._database.read() as connection:
@@ -324,7 +325,7 @@ class PayloadStore:
         query = sql.select(_audit.c.number, _audit.c.hash).order_by(_audit.c.number.desc()).limit(1)
         last = connection.execute(query).first()
         number, previous = (1, AUDIT_START) if last is None else (last.number + 1, bytes(last.hash))
-        connection.execute(_audit.insert().values(number=number, entry=entry, hash=chained(previous, number, entry)))
+        connection.execute(_audit.insert().values(number=number, entry=entry, hash=chain_hash(previous, number, entry)))
 
     def audit(self) -> Sequence[tuple[int, bytes, bytes]]:
         """Every entry in order: number, entry, hash."""
@@ -333,6 +334,6 @@ class PayloadStore:
             return [(row.number, bytes(row.entry), bytes(row.hash)) for row in connection.execute(query)]
 
 
-def chained(previous: bytes, number: int, entry: bytes) -> bytes:
+def chain_hash(previous: bytes, number: int, entry: bytes) -> bytes:
     """The hash of an entry of the audit log: SHA-256 of the hash before, the entry's number (8 bytes) and the entry."""
     return hashlib.sha256(previous + number.to_bytes(8) + entry).digest()

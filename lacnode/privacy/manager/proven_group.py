@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import nacl.bindings
 import nacl.exceptions
 
-from lacnode.privacy.keys import KEY_SIZE, KeyPair, KeyRing
-from lacnode.privacy.manager.cbor import decode_map, encode_map
+from lacnode.privacy.keys import KEY_BYTES, KeyPair, KeyRing
+from lacnode.privacy.manager.cbor_records import decode_map, encode_map
 from lacnode.privacy.manager.group_record import GroupRecord, decode_group, encode_group
-from lacnode.privacy.transaction_manager import ManagerError
+from lacnode.privacy.transaction_manager import EnclaveError
 
-PUSH_PROVEN_GROUP = "/lacnode/group"
-NONCE_SIZE = 24
+PUSH_PROVEN_GROUP_PATH = "/lacnode/group"
+NONCE_BYTES = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class ProvenGroup:
 
 def encode_proven_group(record: GroupRecord, own: KeyPair, to: bytes) -> bytes | None:
     """The message by which `own` tells the key `to` of a group; None if nothing can be sealed for `to`."""
-    nonce = secrets.token_bytes(NONCE_SIZE)
+    nonce = secrets.token_bytes(NONCE_BYTES)
     try:
         box = nacl.bindings.crypto_box(encode_map({"group": encode_group(record)}), nonce, to, own.private)
     except (nacl.exceptions.CryptoError, ValueError, RuntimeError):
@@ -38,19 +38,19 @@ def encode_proven_group(record: GroupRecord, own: KeyPair, to: bytes) -> bytes |
 
 
 def decode_proven_group(body: bytes, keys: KeyRing) -> ProvenGroup:
-    """What a message says that is for one of `keys`. CborError; ManagerError `EnclaveNoMatchingPrivateKey` if it is for
+    """What a message says that is for one of `keys`. CborError; EnclaveError `EnclaveNoMatchingPrivateKey` if it is for
     another, `EnclaveNotPayloadOwner` if it is not from whom it says."""
     fields = decode_map(body, "group push")
-    teller, to = fields.bytes("from", KEY_SIZE), fields.bytes("to", KEY_SIZE)
-    nonce, box = fields.bytes("nonce", NONCE_SIZE), fields.bytes("box")
+    teller, to = fields.bytes("from", KEY_BYTES), fields.bytes("to", KEY_BYTES)
+    nonce, box = fields.bytes("nonce", NONCE_BYTES), fields.bytes("box")
     fields.end()
-    own = keys.pair_of(to)
+    own = keys.find_pair(to)
     if own is None:
-        raise ManagerError("EnclaveNoMatchingPrivateKey")
+        raise EnclaveError("EnclaveNoMatchingPrivateKey")
     try:
         opened = nacl.bindings.crypto_box_open(box, nonce, teller, own.private)
     except (nacl.exceptions.CryptoError, ValueError, RuntimeError):
-        raise ManagerError("EnclaveNotPayloadOwner") from None
+        raise EnclaveError("EnclaveNotPayloadOwner") from None
     inner = decode_map(opened, "group push")
     record = decode_group(inner.bytes("group"))
     inner.end()

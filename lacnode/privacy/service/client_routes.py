@@ -7,13 +7,13 @@ from typing import Any
 import orjson
 import trio
 
-from lacnode.http.messages import JSON, Request, Response
-from lacnode.privacy.keys import KEY_SIZE, from_text, public_key_of, to_text
-from lacnode.privacy.manager.local import LocalTransactionManager
-from lacnode.privacy.manager.oversight import supervised
-from lacnode.privacy.service.bodies import Body, group_json
-from lacnode.privacy.service.failures import failed, unreachable
-from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
+from lacnode.http.http_messages import JSON, Request, Response
+from lacnode.privacy.keys import KEY_BYTES, from_base64, public_key_of, to_base64
+from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
+from lacnode.privacy.manager.mandatory_recipient import add_mandatory_recipient
+from lacnode.privacy.service.error_responses import error_response, unreachable_response
+from lacnode.privacy.service.json_request_body import JsonRequestBody, group_json
+from lacnode.privacy.transaction_manager import EnclaveError, EnclaveUnreachableError
 
 TEXT = ("content-type", "text/plain")
 BINARY = ("content-type", "application/octet-stream")
@@ -57,7 +57,7 @@ class ClientRoutes:
             "/knownnodes": lambda request: _json(self._known_nodes()),
         }
 
-    def early(self, head: Request) -> Response | None:
+    def answer_head(self, head: Request) -> Response | None:
         """Refuse strangers and unknown paths before anything is read."""
         host = head.headers.get("host", "").rpartition(":")[0] or head.headers.get("host", "")
         if not self._any_host and host not in LOOPBACK and head.headers.get("host") not in LOOPBACK:
@@ -73,10 +73,10 @@ class ClientRoutes:
             return Response(404)
         try:
             return await trio.to_thread.run_sync(call, request, limiter=self._limiter)
-        except ManagerError as error:
-            return failed(error, 404 if call in (self._receive, self._receive_raw, self._retrieve) else 500)
-        except ManagerUnreachable:
-            return unreachable()
+        except EnclaveError as error:
+            return error_response(error, 404 if call in (self._receive, self._receive_raw, self._retrieve) else 500)
+        except EnclaveUnreachableError:
+            return unreachable_response()
 
     def _call(self, request: Request) -> Call | None:
         path = request.target.partition("?")[0]
@@ -88,16 +88,16 @@ class ClientRoutes:
     # -- payloads ----------------------------------------------------------------------------------------------------
 
     def _send(self, request: Request) -> Response:
-        body = Body(request.body, ("payload", "from", "to", "privacyGroupId"))
+        body = JsonRequestBody(request.body, ("payload", "from", "to", "privacyGroupId"))
         sender, recipients = body.key("from"), body.keys("to")
         if body.has("privacyGroupId"):
             group = body.id("privacyGroupId", "PrivacyGroupNotFound")
             key = self._manager.send_to_group(body.data("payload"), sender, group)
         else:
             if not recipients and sender is None:
-                raise ManagerError("InvalidPayload")
+                raise EnclaveError("InvalidPayload")
             key = self._manager.send(body.data("payload"), sender, recipients or [sender] if sender else recipients)
-        return _json({"key": to_text(key)})
+        return _json({"key": to_base64(key)})
 
     def _send_raw(self, request: Request) -> Response:
         sender = request.headers.get("c11n-from")
@@ -107,52 +107,52 @@ class ClientRoutes:
             public_key_of(sender) if sender else None,
             [public_key_of(recipient) for recipient in recipients],
         )
-        return _text(to_text(key))
+        return _text(to_base64(key))
 
     def _receive(self, request: Request) -> Response:
-        body = Body(request.body, ("key", "to"))
+        body = JsonRequestBody(request.body, ("key", "to"))
         got = self._manager.receive(body.id("key", "EnclavePayloadNotFound"), body.key("to"))
         return _json(
             {
-                "payload": to_text(got.payload),
-                "privacyGroupId": to_text(got.group_id),
-                "senderKey": to_text(got.sender),
+                "payload": to_base64(got.payload),
+                "privacyGroupId": to_base64(got.group_id),
+                "senderKey": to_base64(got.sender),
             }
         )
 
     def _receive_raw(self, request: Request) -> Response:
         try:
-            key = from_text(request.headers.get("c11n-key"), KEY_SIZE)
+            key = from_base64(request.headers.get("c11n-key"), KEY_BYTES)
         except ValueError:
-            raise ManagerError("EnclavePayloadNotFound") from None
+            raise EnclaveError("EnclavePayloadNotFound") from None
         return Response(200, self._manager.receive(key).payload, (BINARY,))
 
     # -- groups ------------------------------------------------------------------------------------------------------
 
     def _create(self, request: Request) -> Response:
         names = ("addresses", "from", "name", "description", "seed", "mandatoryRecipient")
-        body = Body(request.body, names)
+        body = JsonRequestBody(request.body, names)
         if not body.has("addresses") or not body.has("from"):
-            raise ManagerError("CreateGroupInvalidParams")
+            raise EnclaveError("CreateGroupInvalidParams")
         members, description = tuple(body.keys("addresses")), body.text("description")
         supervisor = body.key("mandatoryRecipient")
         if supervisor is not None:
-            members, description = supervised(members, description, supervisor)
+            members, description = add_mandatory_recipient(members, description, supervisor)
         seed = body.data("seed") if body.has("seed") else None
         group = self._manager.create_group(members, body.key("from"), body.text("name"), description, seed)
         return _json(group_json(group))
 
     def _delete(self, request: Request) -> Response:
-        body = Body(request.body, ("privacyGroupId", "from"))
+        body = JsonRequestBody(request.body, ("privacyGroupId", "from"))
         group = body.id("privacyGroupId", "PrivacyGroupNotDeleted")
-        return _json(to_text(self._manager.delete_group(group, body.key("from"))))
+        return _json(to_base64(self._manager.delete_group(group, body.key("from"))))
 
     def _find(self, request: Request) -> Response:
-        body = Body(request.body, ("addresses",))
+        body = JsonRequestBody(request.body, ("addresses",))
         return _json([group_json(group) for group in self._manager.find_groups(body.keys("addresses"))])
 
     def _retrieve(self, request: Request) -> Response:
-        body = Body(request.body, ("privacyGroupId",))
+        body = JsonRequestBody(request.body, ("privacyGroupId",))
         if not body.has("privacyGroupId"):
             return Response(400, b'{"error":"PrivacyGroupNotFound"}', (JSON,))
         return _json(group_json(self._manager.retrieve_group(body.id("privacyGroupId", "PrivacyGroupNotFound"))))
@@ -160,7 +160,7 @@ class ClientRoutes:
     def _known_nodes(self) -> list[dict[str, str]]:
         own = set(self._manager.keys.public_keys)
         known = self._manager.known
-        return [{"publicKey": to_text(key), "nodeUrl": url} for key, url in known.items() if key not in own]
+        return [{"publicKey": to_base64(key), "nodeUrl": url} for key, url in known.items() if key not in own]
 
 
 def _authorized(header: str, token: str) -> bool:

@@ -19,14 +19,14 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, pkcs12
 
 from lacnode.privacy.service.enclave_files import EnclaveTlsFiles
-from lacnode.privacy.service.fingerprints import MAX_FILE, Fingerprints, TlsError
+from lacnode.privacy.service.fingerprints import MAX_FINGERPRINTS_FILE_BYTES, Fingerprints, TlsError
 
 log = structlog.get_logger("privacy")
 
 DEFAULT_PORT = 443
 
 
-class EnclaveRefused(Exception):
+class EnclaveCertificateError(Exception):
     """The manager's certificate is not to be trusted; the message says why, and holds nothing secret."""
 
 
@@ -48,18 +48,18 @@ class EnclaveTls:
         _show(self.context, files)
 
     def check(self, certificate: bytes | None) -> None:
-        """EnclaveRefused unless `certificate` (DER) is the manager's, and in its time."""
+        """EnclaveCertificateError unless `certificate` (DER) is the manager's, and in its time."""
         try:
             found = x509.load_der_x509_certificate(certificate or b"")
         except ValueError:
-            raise EnclaveRefused(f"{self.name} shows no certificate that can be read") from None
+            raise EnclaveCertificateError(f"{self.name} shows no certificate that can be read") from None
         if not self._known.trusts(self.name, certificate or b""):
-            raise EnclaveRefused(
+            raise EnclaveCertificateError(
                 f"the certificate of {self.name} is not the one in {self._file}: its fingerprint is "
                 f"{found.fingerprint(SHA256()).hex(':')}"
             )
         if not found.not_valid_before_utc <= datetime.now(UTC) <= found.not_valid_after_utc:
-            raise EnclaveRefused(f"the certificate of {self.name} is out of its time: {_time_of(found)}")
+            raise EnclaveCertificateError(f"the certificate of {self.name} is out of its time: {_time_of(found)}")
 
     def trace(self, event: str, details: dict[str, Any]) -> None:
         """httpx's `trace` extension: looks at a new connection's certificate before anything is sent on it."""
@@ -68,7 +68,7 @@ class EnclaveTls:
         stream = details["return_value"]
         try:
             self.check(stream.get_extra_info("ssl_object").getpeercert(True))
-        except EnclaveRefused:
+        except EnclaveCertificateError:
             stream.close()
             raise
 
@@ -94,11 +94,13 @@ def _show(context: ssl.SSLContext, files: EnclaveTlsFiles) -> None:
 
 def _opened(files: EnclaveTlsFiles) -> tuple[Any, x509.Certificate, list[x509.Certificate]]:
     """The key, its certificate and those that lead to it."""
-    password = _first_bytes(files.password, MAX_FILE).partition(b"\n")[0].removesuffix(b"\r")
+    password = _first_bytes(files.password, MAX_FINGERPRINTS_FILE_BYTES).partition(b"\n")[0].removesuffix(b"\r")
     if not password:
         raise TlsError(f"Keystore password file is empty: {files.password}")
     try:
-        key, certificate, others = pkcs12.load_key_and_certificates(_first_bytes(files.keystore, MAX_FILE), password)
+        key, certificate, others = pkcs12.load_key_and_certificates(
+            _first_bytes(files.keystore, MAX_FINGERPRINTS_FILE_BYTES), password
+        )
     except (ValueError, UnsupportedAlgorithm):
         raise TlsError(
             f"Failed to load TLS files {files.keystore}: PKCS#12 under the password in {files.password} was expected"

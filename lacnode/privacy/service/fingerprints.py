@@ -10,8 +10,8 @@ import os
 import threading
 from pathlib import Path
 
-MAX_FILE = 4_194_304
-MAX_RECORDED = 16_384
+MAX_FINGERPRINTS_FILE_BYTES = 4_194_304
+MAX_RECORDED_FINGERPRINTS = 16_384
 """How many may be remembered: strangers can show a new name each."""
 
 
@@ -38,7 +38,7 @@ class Fingerprints:
         found = hashlib.sha256(certificate).hexdigest()
         with self._lock:
             known = self._known.get(name)
-            if known is None and self._record and len(self._known) < MAX_RECORDED:
+            if known is None and self._record and len(self._known) < MAX_RECORDED_FINGERPRINTS:
                 self._append(f"{name} {found}")
                 self._known[name] = found
                 return True
@@ -47,7 +47,7 @@ class Fingerprints:
     def _read(self) -> dict[str, str]:
         try:
             with self._path.open("rb") as file:
-                text = file.read(MAX_FILE).decode("utf-8")
+                text = file.read(MAX_FINGERPRINTS_FILE_BYTES).decode("utf-8")
         except FileNotFoundError:
             return {}
         except (OSError, UnicodeDecodeError):

@@ -10,13 +10,13 @@ import httpx
 import orjson
 import structlog
 
-from lacnode.privacy.keys import KEY_SIZE, from_text, to_text
+from lacnode.privacy.keys import KEY_BYTES, from_base64, to_base64
 from lacnode.privacy.payload_ownership import is_legacy_group_of
-from lacnode.privacy.service.enclave_tls import EnclaveRefused, EnclaveTls
+from lacnode.privacy.service.enclave_tls import EnclaveCertificateError, EnclaveTls
 from lacnode.privacy.transaction_manager import (
+    EnclaveError,
+    EnclaveUnreachableError,
     GroupType,
-    ManagerError,
-    ManagerUnreachable,
     PrivacyGroup,
     ReceivedPayload,
 )
@@ -26,9 +26,9 @@ log = structlog.get_logger("privacy")
 CONNECT_SECONDS, ANSWER_SECONDS = 1.0, 5.0
 """Besu's."""
 
-MAX_ANSWER = 33_554_432
-ORION = "application/vnd.orion.v1+json"
-OLD_ORION = "Incompatible Orion version. Orion version must be 1.6.0 or greater."
+MAX_CLIENT_ANSWER_BYTES = 33_554_432
+ORION_CONTENT_TYPE = "application/vnd.orion.v1+json"
+OLD_ORION_MESSAGE = "Incompatible Orion version. Orion version must be 1.6.0 or greater."
 
 _BASE64 = re.compile(r"\s*[A-Za-z0-9+/]{40,}={0,2}\s*")
 TESSERA_CODES = (
@@ -69,30 +69,30 @@ class HttpTransactionManager:
         """See TransactionManager."""
         try:
             self._call("GET", "/upcheck")
-        except (ManagerUnreachable, ManagerError):
+        except (EnclaveUnreachableError, EnclaveError):
             return False
         return True
 
     def send(self, payload: bytes, sender: bytes | None, recipients: Sequence[bytes]) -> bytes:
         """See TransactionManager."""
-        body: dict[str, Any] = {"payload": to_text(payload), "to": [to_text(key) for key in recipients]}
+        body: dict[str, Any] = {"payload": to_base64(payload), "to": [to_base64(key) for key in recipients]}
         if sender is not None:
-            body["from"] = to_text(sender)
+            body["from"] = to_base64(sender)
         return _bytes(_object(self._post("/send", body)), "key")
 
     def send_to_group(self, payload: bytes, sender: bytes, group_id: bytes) -> bytes:
         """See TransactionManager."""
-        body = {"payload": to_text(payload), "from": to_text(sender), "privacyGroupId": to_text(group_id)}
+        body = {"payload": to_base64(payload), "from": to_base64(sender), "privacyGroupId": to_base64(group_id)}
         return _bytes(_object(self._post("/send", body)), "key")
 
     def receive(self, key: bytes, to: bytes | None = None) -> ReceivedPayload:
         """See TransactionManager."""
-        body = {"key": to_text(key), "to": None if to is None else to_text(to)}
-        answer = _object(self._post("/receive", body, ORION))
+        body = {"key": to_base64(key), "to": None if to is None else to_base64(to)}
+        answer = _object(self._post("/receive", body, ORION_CONTENT_TYPE))
         if answer.get("senderKey") is None:
-            raise ManagerError(OLD_ORION)
+            raise EnclaveError(OLD_ORION_MESSAGE)
         try:
-            payload = from_text(answer.get("payload"))
+            payload = from_base64(answer.get("payload"))
         except ValueError:
             raise _malformed("payload") from None
         return ReceivedPayload(payload, _bytes(answer, "senderKey"), _bytes(answer, "privacyGroupId"))
@@ -102,47 +102,47 @@ class HttpTransactionManager:
     ) -> PrivacyGroup:
         """See TransactionManager."""
         body: dict[str, Any] = {
-            "addresses": [to_text(member) for member in members],
-            "from": to_text(sender),
+            "addresses": [to_base64(member) for member in members],
+            "from": to_base64(sender),
             "name": name,
             "description": description,
         }
         if seed is not None:
-            body["seed"] = to_text(seed)
+            body["seed"] = to_base64(seed)
         return _group(self._post("/createPrivacyGroup", body))
 
     def delete_group(self, group_id: bytes, sender: bytes) -> bytes:
         """See TransactionManager."""
-        body = {"privacyGroupId": to_text(group_id), "from": to_text(sender)}
+        body = {"privacyGroupId": to_base64(group_id), "from": to_base64(sender)}
         return _bytes({"id": self._post("/deletePrivacyGroup", body)}, "id")
 
     def find_groups(self, members: Sequence[bytes]) -> Sequence[PrivacyGroup]:
         """See TransactionManager."""
-        found = self._post("/findPrivacyGroup", {"addresses": [to_text(member) for member in members]})
+        found = self._post("/findPrivacyGroup", {"addresses": [to_base64(member) for member in members]})
         if not isinstance(found, list):
             raise _malformed("list of groups")
         return [_group(group) for group in found]
 
     def retrieve_group(self, group_id: bytes) -> PrivacyGroup:
         """See TransactionManager."""
-        return _group(self._post("/retrievePrivacyGroup", {"privacyGroupId": to_text(group_id)}))
+        return _group(self._post("/retrievePrivacyGroup", {"privacyGroupId": to_base64(group_id)}))
 
     def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Sequence[bytes] | None:
         """See TransactionManager. Orion and Tessera keep the group of what their own client sent; of what they were sent
         they keep none."""
         try:
             group = self.retrieve_group(group_id)
-        except ManagerError:
+        except EnclaveError:
             return None
         is_widened = group.type is GroupType.LEGACY and is_legacy_group_of(group.members, group_id)
         return group.members if is_widened else None
 
-    def _unreachable(self, reason: str) -> ManagerUnreachable:
+    def _unreachable(self, reason: str) -> EnclaveUnreachableError:
         """The error to raise; logged when the reason is another than before, since callers ask again and again."""
         if reason != self._trouble:
             self._trouble = reason
             log.warning(f"the transaction manager does not answer: {reason}")
-        return ManagerUnreachable(f"the transaction manager does not answer: {reason}")
+        return EnclaveUnreachableError(f"the transaction manager does not answer: {reason}")
 
     def _post(self, path: str, body: dict[str, Any], kind: str = "application/json") -> Any:
         answer = self._call("POST", path, orjson.dumps(body), kind)
@@ -159,16 +159,16 @@ class HttpTransactionManager:
                 answer = bytearray()
                 for part in response.iter_bytes():
                     answer += part
-                    if len(answer) > MAX_ANSWER:
-                        raise _malformed(f"answer of at most {MAX_ANSWER} bytes")
+                    if len(answer) > MAX_CLIENT_ANSWER_BYTES:
+                        raise _malformed(f"answer of at most {MAX_CLIENT_ANSWER_BYTES} bytes")
                 status = response.status_code
-        except EnclaveRefused as error:
+        except EnclaveCertificateError as error:
             raise self._unreachable(str(error)) from None
         except (httpx.HTTPError, httpx.StreamError, ssl.SSLError, OSError) as error:
             raise self._unreachable(_reason(error)) from None
         self._trouble = ""
         if status != 200:
-            raise ManagerError(error_code(status, bytes(answer)))
+            raise EnclaveError(error_code(status, bytes(answer)))
         return bytes(answer)
 
 
@@ -202,8 +202,8 @@ def error_code(status: int, body: bytes) -> str:
     return _BASE64.sub("", text).strip() or f"HTTP status {status}"
 
 
-def _malformed(what: str) -> ManagerUnreachable:
-    return ManagerUnreachable(f"the transaction manager answers what it should not: {what} was expected")
+def _malformed(what: str) -> EnclaveUnreachableError:
+    return EnclaveUnreachableError(f"the transaction manager answers what it should not: {what} was expected")
 
 
 def _object(answer: Any) -> dict[str, Any]:
@@ -214,9 +214,9 @@ def _object(answer: Any) -> dict[str, Any]:
 
 def _bytes(answer: dict[str, Any], name: str) -> bytes:
     try:
-        return from_text(answer.get(name), KEY_SIZE)
+        return from_base64(answer.get(name), KEY_BYTES)
     except ValueError:
-        raise _malformed(f"{name} of {KEY_SIZE} bytes") from None
+        raise _malformed(f"{name} of {KEY_BYTES} bytes") from None
 
 
 def _group(answer: Any) -> PrivacyGroup:

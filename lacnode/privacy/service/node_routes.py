@@ -10,20 +10,20 @@ from dataclasses import dataclass
 import trio
 
 from lacnode.fair_share import FairShare, Shares
-from lacnode.http.messages import BUSY, Request, Response
-from lacnode.privacy.manager.local import LocalTransactionManager
-from lacnode.privacy.manager.network_view import MAX_VIEW_BYTES
-from lacnode.privacy.manager.peer_paths import PARTY_INFO, PUSH, PUSH_GROUP
-from lacnode.privacy.manager.proof import PROVE, ProofDesk
-from lacnode.privacy.manager.proven_group import PUSH_PROVEN_GROUP
-from lacnode.privacy.manager.proven_requests import CHALLENGE, Challenges
-from lacnode.privacy.manager.recovery import RECOVER, RecoveryDesk
-from lacnode.privacy.manager.root_exchange import ROOTS, RootDesk
-from lacnode.privacy.manager.spare_boxes import PUSH_WITH_SPARES
-from lacnode.privacy.manager.tessera.desk import TesseraDesk
-from lacnode.privacy.manager.tessera.nodes import OCTETS, VALIDATE
-from lacnode.privacy.service.failures import failed, unreachable
-from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
+from lacnode.http.http_messages import BUSY, Request, Response
+from lacnode.privacy.manager.key_proof_exchange import PROVE_PATH, ProofResponder
+from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
+from lacnode.privacy.manager.orion_party_info import MAX_PARTY_INFO_BYTES
+from lacnode.privacy.manager.payload_recovery import RECOVER_PATH, RecoveryResponder
+from lacnode.privacy.manager.peer_paths import PARTY_INFO_PATH, PUSH_GROUP_PATH, PUSH_PATH
+from lacnode.privacy.manager.proven_group import PUSH_PROVEN_GROUP_PATH
+from lacnode.privacy.manager.proven_requests import CHALLENGE_PATH, RequestAuthenticator
+from lacnode.privacy.manager.recovery_boxes import PUSH_WITH_BOXES_PATH
+from lacnode.privacy.manager.state_root_exchange import ROOTS_PATH, StateRootResponder
+from lacnode.privacy.manager.tessera.tessera_nodes import OCTETS_HEADER, VALIDATE_PATH
+from lacnode.privacy.manager.tessera.tessera_peer_api import TesseraPeerApi
+from lacnode.privacy.service.error_responses import error_response, unreachable_response
+from lacnode.privacy.transaction_manager import EnclaveError, EnclaveUnreachableError
 
 MAX_PAYLOAD_REQUEST_BYTES = 16_777_216
 MAX_GROUP_REQUEST_BYTES = 262_144
@@ -31,17 +31,17 @@ MAX_SMALL_REQUEST_BYTES = 16_384
 """Bytes of a request: for a payload, for a group, and for a question that has a bounded length by itself."""
 
 _LARGEST = {
-    PUSH: MAX_PAYLOAD_REQUEST_BYTES,
-    PUSH_WITH_SPARES: MAX_PAYLOAD_REQUEST_BYTES,
-    PUSH_GROUP: MAX_GROUP_REQUEST_BYTES,
-    PUSH_PROVEN_GROUP: MAX_GROUP_REQUEST_BYTES,
-    PARTY_INFO: MAX_VIEW_BYTES,
+    PUSH_PATH: MAX_PAYLOAD_REQUEST_BYTES,
+    PUSH_WITH_BOXES_PATH: MAX_PAYLOAD_REQUEST_BYTES,
+    PUSH_GROUP_PATH: MAX_GROUP_REQUEST_BYTES,
+    PUSH_PROVEN_GROUP_PATH: MAX_GROUP_REQUEST_BYTES,
+    PARTY_INFO_PATH: MAX_PARTY_INFO_BYTES,
 }
 
-PEERS_SHARE, ADDRESS_SHARE, LEAST_SHARE = 0.5, 0.35, 0.05
+PEERS_SHARE, ADDRESS_SHARE, MIN_ADDRESS_SHARE = 0.5, 0.35, 0.05
 """Of one processor, for the requests of all peers, of one address, and of one address while all want too much."""
 
-SAVED_SECONDS = 5.0
+BURST_SECONDS = 5.0
 """How long an address may save up its share."""
 
 MAX_WAIT_SECONDS = 10.0
@@ -54,38 +54,38 @@ Call = Callable[[Request], Response]
 
 
 @dataclass(frozen=True, slots=True)
-class Desks:
+class PeerResponders:
     """Who answers what Orion's node API has no word for; Tesseras are answered where there is a desk for them."""
 
-    proofs: ProofDesk
-    challenges: Challenges
-    recovery: RecoveryDesk
-    roots: RootDesk
-    tessera: TesseraDesk | None = None
+    proofs: ProofResponder
+    challenges: RequestAuthenticator
+    recovery: RecoveryResponder
+    roots: StateRootResponder
+    tessera: TesseraPeerApi | None = None
 
 
 class NodeRoutes:
     """Answers in worker threads of `limiter`, each address within its share of the processor."""
 
-    def __init__(self, manager: LocalTransactionManager, desks: Desks, limiter: trio.CapacityLimiter) -> None:
+    def __init__(self, manager: LocalTransactionManager, desks: PeerResponders, limiter: trio.CapacityLimiter) -> None:
         self._limiter = limiter
-        self._share = FairShare(Shares(PEERS_SHARE, ADDRESS_SHARE, LEAST_SHARE, SAVED_SECONDS))
+        self._share = FairShare(Shares(PEERS_SHARE, ADDRESS_SHARE, MIN_ADDRESS_SHARE, BURST_SECONDS))
         posts: dict[str, Call] = {
-            PUSH: lambda request: _text(manager.pushed(request.body)),
-            PUSH_GROUP: lambda request: _text(manager.group_pushed(request.body)),
-            PARTY_INFO: lambda request: _cbor(manager.views_exchanged(request.body, request.client)),
-            PUSH_PROVEN_GROUP: lambda request: _text(manager.proven_group_pushed(request.body)),
-            PUSH_WITH_SPARES: lambda request: _text(manager.pushed_with_spares(request.body)),
-            PROVE: lambda request: _cbor(desks.proofs.prove(request.body)),
-            CHALLENGE: lambda request: _cbor(desks.challenges.give(request.body)),
-            RECOVER: lambda request: _cbor(desks.recovery.recover(request.body)),
-            ROOTS: lambda request: _cbor(desks.roots.answer(request.body)),
+            PUSH_PATH: lambda request: _text(manager.pushed(request.body)),
+            PUSH_GROUP_PATH: lambda request: _text(manager.receive_group(request.body)),
+            PARTY_INFO_PATH: lambda request: _cbor(manager.exchange_party_info(request.body, request.client)),
+            PUSH_PROVEN_GROUP_PATH: lambda request: _text(manager.receive_proven_group(request.body)),
+            PUSH_WITH_BOXES_PATH: lambda request: _text(manager.receive_push_with_boxes(request.body)),
+            PROVE_PATH: lambda request: _cbor(desks.proofs.prove(request.body)),
+            CHALLENGE_PATH: lambda request: _cbor(desks.challenges.give(request.body)),
+            RECOVER_PATH: lambda request: _cbor(desks.recovery.recover(request.body)),
+            ROOTS_PATH: lambda request: _cbor(desks.roots.answer(request.body)),
         }
         self._posts = {(path, CBOR[1]): answer for path, answer in posts.items()}
         if desks.tessera is not None:
-            self._posts |= {(path, OCTETS[1]): answer for path, answer in _tessera_posts(desks.tessera).items()}
+            self._posts |= {(path, OCTETS_HEADER[1]): answer for path, answer in _tessera_posts(desks.tessera).items()}
 
-    def early(self, head: Request) -> Response | None:
+    def answer_head(self, head: Request) -> Response | None:
         """Refuse unknown paths before anything is read."""
         if head.method == "GET" and head.target == "/upcheck":
             return None
@@ -105,10 +105,10 @@ class NodeRoutes:
         answer = self._posts[_kind(request)]
         try:
             return await trio.to_thread.run_sync(self._counted, answer, request, limiter=self._limiter)
-        except ManagerError as error:
-            return failed(error, 404)
-        except ManagerUnreachable:
-            return unreachable()
+        except EnclaveError as error:
+            return error_response(error, 404)
+        except EnclaveUnreachableError:
+            return unreachable_response()
 
     async def _has_its_turn(self, client: str) -> bool:
         end = trio.current_time() + MAX_WAIT_SECONDS
@@ -132,16 +132,16 @@ def _kind(request: Request) -> tuple[str, str]:
     return request.target, request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _tessera_posts(desk: TesseraDesk) -> dict[str, Call]:
-    def group_pushed(request: Request) -> Response:
-        desk.group_pushed(request.body)
+def _tessera_posts(desk: TesseraPeerApi) -> dict[str, Call]:
+    def receive_group(request: Request) -> Response:
+        desk.receive_group(request.body)
         return Response(200)
 
     return {
-        PUSH: lambda request: Response(201, desk.pushed(request.body).encode(), (TEXT,)),
-        PUSH_GROUP: group_pushed,
-        PARTY_INFO: lambda request: Response(200, desk.party_info(request.body), (OCTETS,)),
-        VALIDATE: lambda request: Response(200, desk.proof(request.body), (TEXT,)),
+        PUSH_PATH: lambda request: Response(201, desk.pushed(request.body).encode(), (TEXT,)),
+        PUSH_GROUP_PATH: receive_group,
+        PARTY_INFO_PATH: lambda request: Response(200, desk.party_info(request.body), (OCTETS_HEADER,)),
+        VALIDATE_PATH: lambda request: Response(200, desk.proof(request.body), (TEXT,)),
     }
 
 

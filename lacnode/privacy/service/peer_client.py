@@ -13,8 +13,8 @@ import structlog
 import trio
 
 from lacnode.privacy.manager.address_policy import AddressPolicy
+from lacnode.privacy.manager.payload_recovery import RECOVER_PATH
 from lacnode.privacy.manager.peer_sender import REFUSED, PeerCall
-from lacnode.privacy.manager.recovery import RECOVER
 from lacnode.privacy.service.fingerprints import Fingerprints
 from lacnode.privacy.service.permitted_network import PermittedTransport
 from lacnode.privacy.service.tls import ClientTls
@@ -25,19 +25,19 @@ CONNECT_SECONDS, ANSWER_SECONDS = 1.5, 4.0
 """For a connection, as Orion has it, and for the whole call: who is there is given longer. One that is there and silent
 still leaves a node that waits for its manager Besu's 5 s."""
 
-SLOWEST = 1_048_576
+MIN_BYTES_PER_SECOND_OF_PEER = 1_048_576
 """Bytes a second: how long a large body may take beyond that."""
 
-MAX_ANSWER, MAX_PAYLOAD_ANSWER = 262_144, 16_777_216
+MAX_PEER_ANSWER_BYTES, MAX_PAYLOAD_ANSWER_BYTES = 262_144, 16_777_216
 """Bytes; the second where the answer holds payloads, of which one may be as large as a body that is pushed."""
 
-MAX_CALLS = 32
-CBOR = (("content-type", "application/cbor"),)
+MAX_OPEN_CALLS = 32
+CBOR_HEADERS = (("content-type", "application/cbor"),)
 UNCOMPRESSED = ("accept-encoding", "identity")
 """What a stranger says is as long as it is."""
 
 
-class Untrusted(Exception):
+class UntrustedCertificateError(Exception):
     """A server's certificate is not the one that is known for it."""
 
 
@@ -71,11 +71,11 @@ class _Watch:
             if not is_trusted:
                 await stream.aclose()
         if not is_trusted:
-            raise Untrusted(self._name)
+            raise UntrustedCertificateError(self._name)
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
+class _TrustedClient:
     """Connections that trust whom one context trusts, and `known` where there are fingerprints."""
 
     client: httpx.AsyncClient
@@ -115,8 +115,8 @@ class HttpPeerSender:
         self._policy = policy or AddressPolicy()
         self._token: trio.lowlevel.TrioToken | None = None
         self._nursery: trio.Nursery | None = None
-        self._ways: Sequence[_Way] = ()
-        self._calls = trio.CapacityLimiter(MAX_CALLS)
+        self._ways: Sequence[_TrustedClient] = ()
+        self._calls = trio.CapacityLimiter(MAX_OPEN_CALLS)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Be able to call until cancelled."""
@@ -124,7 +124,7 @@ class HttpPeerSender:
         contexts = [(tls.by_chain, None), (tls.by_fingerprint, tls.known)]
         async with AsyncExitStack() as stack:
             self._ways = [
-                _Way(await stack.enter_async_context(_client(context, self._policy)), known)
+                _TrustedClient(await stack.enter_async_context(_client(context, self._policy)), known)
                 for context, known in contexts
                 if context is not None
             ]
@@ -186,15 +186,24 @@ class HttpPeerSender:
         return answers
 
     async def _answer(self, call: PeerCall, refused: bytes | None) -> bytes | None:
-        largest = MAX_PAYLOAD_ANSWER if call.gives_payloads else MAX_ANSWER
-        with trio.move_on_after(ANSWER_SECONDS + max(len(call.body), largest - MAX_ANSWER) / SLOWEST):
+        largest = MAX_PAYLOAD_ANSWER_BYTES if call.gives_payloads else MAX_PEER_ANSWER_BYTES
+        with trio.move_on_after(
+            ANSWER_SECONDS + max(len(call.body), largest - MAX_PEER_ANSWER_BYTES) / MIN_BYTES_PER_SECOND_OF_PEER
+        ):
             try:
                 async with aclosing(await self._sent(call)) as response:
                     if response.status_code not in (200, 201):
                         log.debug(f"{call.url} answers {response.status_code} to {call.path}")
                         return refused
                     return await _read(response, largest)
-            except (Untrusted, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
+            except (
+                UntrustedCertificateError,
+                httpx.HTTPError,
+                httpx.InvalidURL,
+                httpx.StreamError,
+                OSError,
+                ValueError,
+            ) as error:
                 # An OSError: ssl.SSLError, too. A ValueError: a host that cannot even be looked up.
                 log.debug(f"{call.url} cannot be reached: {type(error).__name__}")
             except Exception:
@@ -208,18 +217,18 @@ class HttpPeerSender:
         for way in ways[:-1]:
             try:
                 return await way.send(call)
-            except (Untrusted, httpx.ConnectError) as error:
+            except (UntrustedCertificateError, httpx.ConnectError) as error:
                 if not _is_distrust(error):
                     raise
         return await ways[-1].send(call)
 
 
 def _posts(path: str, bodies: Mapping[str, bytes]) -> list[PeerCall]:
-    return [PeerCall("POST", url, path, body, CBOR, path == RECOVER) for url, body in bodies.items()]
+    return [PeerCall("POST", url, path, body, CBOR_HEADERS, path == RECOVER_PATH) for url, body in bodies.items()]
 
 
 def _client(context: ssl.SSLContext, policy: AddressPolicy) -> httpx.AsyncClient:
-    limits = httpx.Limits(max_connections=MAX_CALLS, max_keepalive_connections=MAX_CALLS)
+    limits = httpx.Limits(max_connections=MAX_OPEN_CALLS, max_keepalive_connections=MAX_OPEN_CALLS)
     timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)
     return httpx.AsyncClient(timeout=timeout, transport=PermittedTransport(context, limits, policy), trust_env=False)
 
@@ -233,7 +242,7 @@ def _server(url: str) -> str:
 def _is_distrust(error: BaseException | None) -> bool:
     """Whether a connection was given up for its certificate."""
     while error is not None:
-        if isinstance(error, Untrusted | ssl.SSLCertVerificationError):
+        if isinstance(error, UntrustedCertificateError | ssl.SSLCertVerificationError):
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -17,12 +17,12 @@ from lacnode.privacy.manager.address_policy import AddressPolicy
 
 log = structlog.get_logger("privacy")
 
-MAX_ADDRESSES = 4
+MAX_ADDRESSES_OF_NAME = 4
 """Of one name that are tried."""
 
 LOOK_UP_AGAIN_SECONDS = 5.0
 
-MAX_TOLD = 256
+MAX_LOGGED_HOSTS = 256
 """Refused hosts that are remembered, so that each is logged once."""
 
 
@@ -67,14 +67,14 @@ class PermittedNetwork(httpcore.AsyncNetworkBackend):
         permitted = [address for address in addresses if self._policy.permits(address)]
         if not permitted:
             self._tell(host, addresses)
-        return permitted[:MAX_ADDRESSES]
+        return permitted[:MAX_ADDRESSES_OF_NAME]
 
     def _tell(self, host: str, addresses: list[str]) -> None:
-        if host in self._told or len(self._told) >= MAX_TOLD:
+        if host in self._told or len(self._told) >= MAX_LOGGED_HOSTS:
             return
         self._told.add(host)
         log.warning(
-            f"{host} ({', '.join(addresses[:MAX_ADDRESSES])}) is not called: peerallowednetworks of the manager's "
+            f"{host} ({', '.join(addresses[:MAX_ADDRESSES_OF_NAME])}) is not called: peerallowednetworks of the manager's "
             "configuration allows private and loopback addresses"
         )
 

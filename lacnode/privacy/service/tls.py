@@ -25,13 +25,13 @@ from lacnode.privacy.service.fingerprints import Fingerprints, TlsError
 
 log = structlog.get_logger("privacy")
 
-CHAIN, LIST, FIRST_USE = "ca", "whitelist", "tofu"
+CHAIN_MODE, LIST_MODE, FIRST_USE_MODE = "ca", "whitelist", "tofu"
 MODES = {
-    CHAIN: (True, None),
-    LIST: (False, False),
-    f"ca-or-{LIST}": (True, False),
-    FIRST_USE: (False, True),
-    f"ca-or-{FIRST_USE}": (True, True),
+    CHAIN_MODE: (True, None),
+    LIST_MODE: (False, False),
+    f"ca-or-{LIST_MODE}": (True, False),
+    FIRST_USE_MODE: (False, True),
+    f"ca-or-{FIRST_USE_MODE}": (True, True),
 }
 """Orion's names: whether chains are trusted, and whether fingerprints are remembered, None where they do not count."""
 
@@ -39,7 +39,7 @@ OWN_CERTIFICATE_DAYS = 3650
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
+class TlsTrust:
     """Who is trusted: those whose chain ends in the system's roots (`SSL_CERT_FILE`), those whom `known` trusts, or both."""
 
     chains: bool
@@ -51,7 +51,7 @@ class ServerTls:
     """For our port. `context` asks every client for a certificate; what it thinks of it is for `trust` to say."""
 
     context: SSL.Context
-    trust: Trust
+    trust: TlsTrust
     told: set[str] = field(default_factory=set)
     """Names of those that were turned away and logged. Handshakes are in threads: one at a time has `telling`."""
 
@@ -75,7 +75,7 @@ class Tls:
     client: ClientTls
 
 
-def trust_of(option: str, mode: str, file: Path) -> Trust:
+def parse_trust(option: str, mode: str, file: Path) -> TlsTrust:
     """What `mode` means, with the fingerprints in `file`; TlsError naming `option` for one that is not kept."""
     if mode not in MODES:
         raise TlsError(f"{option}: {', '.join(MODES)} was expected, found {mode}")
@@ -83,12 +83,12 @@ def trust_of(option: str, mode: str, file: Path) -> Trust:
     if record:
         log.warning(
             f"{option}: {mode} TRUSTS WHOEVER COMES FIRST: anyone with a new name is let in and remembered in {file}. "
-            f"Once everybody is in that file, {mode.replace(FIRST_USE, LIST)} keeps them and lets nobody else in"
+            f"Once everybody is in that file, {mode.replace(FIRST_USE_MODE, LIST_MODE)} keeps them and lets nobody else in"
         )
-    return Trust(chains, None if record is None else Fingerprints(file, record))
+    return TlsTrust(chains, None if record is None else Fingerprints(file, record))
 
 
-def server_tls(certificate: Path, key: Path, trust: Trust, host: str) -> ServerTls:
+def server_tls(certificate: Path, key: Path, trust: TlsTrust, host: str) -> ServerTls:
     """TlsError for files that cannot be used; where there are none, they are made for `host`."""
     _make_own(certificate, key, host)
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
@@ -107,7 +107,7 @@ def server_tls(certificate: Path, key: Path, trust: Trust, host: str) -> ServerT
     return ServerTls(context, trust)
 
 
-def client_tls(certificate: Path, key: Path, trust: Trust, host: str) -> ClientTls:
+def client_tls(certificate: Path, key: Path, trust: TlsTrust, host: str) -> ClientTls:
     """TlsError for files that cannot be used; where there are none, they are made for `host`."""
     _make_own(certificate, key, host)
     by_chain = _client_context(certificate, key) if trust.chains else None

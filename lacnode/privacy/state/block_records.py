@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from lacnode.chain.outcome import FoundLog
-from lacnode.privacy.state.long_transactions import LongTransaction
-from lacnode.privacy.state.records import MarkerRoot, PrivateReceipt
-from lacnode.privacy.state.store import PrivateWriter, StoredMarker
+from lacnode.chain.receipt_record import LogWithMetadata
+from lacnode.privacy.state.long_private_transactions import LongPrivateTransaction
+from lacnode.privacy.state.private_records import MarkerRoot, PrivateReceipt
+from lacnode.privacy.state.private_store import PrivateStoreWriter, StoredMarker
 
 
 @dataclass(slots=True)
@@ -18,11 +18,11 @@ class BlockRecords:
     receipts: dict[bytes, PrivateReceipt] = field(default_factory=dict)
     markers: dict[bytes, list[StoredMarker]] = field(default_factory=dict)
     roots: dict[bytes, list[MarkerRoot]] = field(default_factory=dict)
-    logs: dict[bytes, list[FoundLog]] = field(default_factory=dict)
+    logs: dict[bytes, list[LogWithMetadata]] = field(default_factory=dict)
     refused: list[bytes] = field(default_factory=list)
-    long: list[LongTransaction] = field(default_factory=list)
+    long: list[LongPrivateTransaction] = field(default_factory=list)
 
-    def write(self, writer: PrivateWriter) -> None:
+    def write(self, writer: PrivateStoreWriter) -> None:
         """Put all but the logs, which the receipts have, into the tables."""
         for marker_hash, receipt in self.receipts.items():
             writer.receipt(self.hash, marker_hash, receipt)

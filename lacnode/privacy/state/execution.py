@@ -10,28 +10,28 @@ from dataclasses import dataclass
 
 import structlog
 
-from lacnode.chain.history import History
-from lacnode.chain.outcome import FoundLog
+from lacnode.chain.chain_history import ChainHistory
+from lacnode.chain.receipt_record import LogWithMetadata
 from lacnode.crypto.secp256k1 import SignatureError
 from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget, ExecutionInterruptedError
 from lacnode.evm.engine import ExecutionEngine, NodeStore
-from lacnode.evm.merkle_trie import MissingNode
-from lacnode.evm.private import PrivateMessage, PrivateResult
-from lacnode.evm.rejection import RejectionReason, TransactionRejected
+from lacnode.evm.merkle_trie import MissingNodeError
+from lacnode.evm.private_message import PrivateMessage, PrivateResult
+from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.primitives.block import Block
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.block_records import BlockRecords
-from lacnode.privacy.state.flexible.rules import ASK_GAS_PRICE, refusal
+from lacnode.privacy.state.flexible.group_contract_queries import QUERY_GAS_PRICE_WEI, refusal
 from lacnode.privacy.state.group_genesis import GroupGenesis
-from lacnode.privacy.state.long_transactions import LongTransaction
-from lacnode.privacy.state.marker import PROXY_ADDRESS, payload_key_of
+from lacnode.privacy.state.long_private_transactions import LongPrivateTransaction
+from lacnode.privacy.state.privacy_marker import PROXY_ADDRESS, read_payload_key
+from lacnode.privacy.state.private_records import MarkerRoot, PrivateReceipt, PrivateStatus
+from lacnode.privacy.state.private_store import MarkerPlace, StoredMarker
 from lacnode.privacy.state.private_transaction import PrivateTransaction, private_contract_address
 from lacnode.privacy.state.public_block import PublicBlock
-from lacnode.privacy.state.records import MarkerRoot, PrivateReceipt, PrivateStatus
-from lacnode.privacy.state.store import Place, StoredMarker
 from lacnode.privacy.state.time_slices import GroupSlices, TimeSlices
-from lacnode.storage.errors import StorageError
+from lacnode.storage.storage_errors import StorageError
 
 log = structlog.get_logger("privacy")
 
@@ -47,12 +47,12 @@ class PrivateTask:
     version: bytes | None = None
 
 
-class PrivateRun:
+class PrivateBlockExecutor:
     """Blocks executed one after the other, from the roots that `root_of` gives and the nodes that `store` has."""
 
     def __init__(
         self,
-        history: History,
+        history: ChainHistory,
         engine: ExecutionEngine,
         store: NodeStore,
         root_of: Callable[[bytes], bytes],
@@ -93,7 +93,9 @@ class PrivateRun:
             if not slices.admits(task.group_id) or not self._ends_in_slice(records, public, task, slices.slices):
                 slices.wait(task.group_id)
                 marker = block.transactions[task.index]
-                records.long.append(LongTransaction(task.group_id, Place(block.number, task.index), marker.hash))
+                records.long.append(
+                    LongPrivateTransaction(task.group_id, MarkerPlace(block.number, task.index), marker.hash)
+                )
         return records
 
     def _ends_in_slice(self, records: BlockRecords, public: PublicBlock, task: PrivateTask, slices: TimeSlices) -> bool:
@@ -123,19 +125,19 @@ class PrivateRun:
             self._note(records, task, marker, ahead)
             return
         try:
-            message = message_of(task.private, task.group_id, self._chain_id)
+            message = to_private_message(task.private, task.group_id, self._chain_id)
             try:
-                result = public.run_privately(self._store, self._root(task.group_id), message, task.index, budget)
+                result = public.execute_private(self._store, self._root(task.group_id), message, task.index, budget)
                 receipt = _receipt(result)
                 if result.success:
                     self._settle(records, public.block, task, marker, result)
-            except TransactionRejected as rejected:
+            except TransactionRejectedError as rejected:
                 receipt = PrivateReceipt(PrivateStatus.INVALID)
                 if rejected.reason is RejectionReason.NONCE_TOO_HIGH:
                     ahead = (message.sender, message.nonce)
-        except (SignatureError, InvalidPrivateTransaction):
+        except (SignatureError, InvalidPrivateTransactionError):
             receipt = PrivateReceipt(PrivateStatus.INVALID)
-        except (StorageError, MissingNode, MemoryError, ExecutionInterruptedError):
+        except (StorageError, MissingNodeError, MemoryError, ExecutionInterruptedError):
             raise  # none of these is the transaction's fault: what it did is still to be found out
         except Exception as error:  # as Besu has it; one transaction must not hold up its group
             log.error("a private transaction broke the EVM", marker=marker.hash.hex(), error=type(error).__name__)
@@ -146,8 +148,8 @@ class PrivateRun:
     def _note(
         self, records: BlockRecords, task: PrivateTask, marker: Transaction, ahead: tuple[bytes, int] | None
     ) -> None:
-        place = Place(records.number, task.index)
-        stored = StoredMarker(place, marker.hash, payload_key_of(marker), ahead)
+        place = MarkerPlace(records.number, task.index)
+        stored = StoredMarker(place, marker.hash, read_payload_key(marker), ahead)
         records.markers.setdefault(task.group_id, []).append(stored)
 
     def _is_refused(self, public: PublicBlock, task: PrivateTask, budget: ExecutionBudget) -> bool:
@@ -158,8 +160,8 @@ class PrivateRun:
         root = self._root(task.group_id)
 
         def ask(data: bytes) -> bytes | None:
-            question = PrivateMessage(bytes(20), 0, PROXY_ADDRESS, None, data, ASK_GAS_PRICE)
-            result = public.run_privately(self._store, root, question, task.index, budget)
+            question = PrivateMessage(bytes(20), 0, PROXY_ADDRESS, None, data, QUERY_GAS_PRICE_WEI)
+            result = public.execute_private(self._store, root, question, task.index, budget)
             return result.output if result.success else None
 
         why = refusal(task.private, task.version, ask)
@@ -177,11 +179,13 @@ class PrivateRun:
         logs = records.logs.setdefault(task.group_id, [])
         for log in result.logs:
             logs.append(
-                FoundLog(log, len(logs), records.hash, block.number, block.header.timestamp, marker.hash, task.index)
+                LogWithMetadata(
+                    log, len(logs), records.hash, block.number, block.header.timestamp, marker.hash, task.index
+                )
             )
 
 
-class InvalidPrivateTransaction(Exception):
+class InvalidPrivateTransactionError(Exception):
     """A private transaction that cannot be executed whatever the state. `reason` is for whoever sent it."""
 
     def __init__(self, reason: RejectionReason | None, text: str) -> None:
@@ -190,17 +194,17 @@ class InvalidPrivateTransaction(Exception):
 
 
 def check_fields(private: PrivateTransaction, chain_id: int) -> None:
-    """InvalidPrivateTransaction for a value, which cannot be moved privately, or another chain's id."""
+    """InvalidPrivateTransactionError for a value, which cannot be moved privately, or another chain's id."""
     if private.value:
-        raise InvalidPrivateTransaction(None, "a private transaction cannot carry value")
+        raise InvalidPrivateTransactionError(None, "a private transaction cannot carry value")
     if private.chain_id is not None and private.chain_id != chain_id:
-        raise InvalidPrivateTransaction(
+        raise InvalidPrivateTransactionError(
             RejectionReason.WRONG_CHAIN_ID, f"it is for chain {private.chain_id}, this is chain {chain_id}"
         )
 
 
-def message_of(private: PrivateTransaction, group_id: bytes, chain_id: int) -> PrivateMessage:
-    """`private` as the EVM takes it; SignatureError or InvalidPrivateTransaction where it is not to be executed."""
+def to_private_message(private: PrivateTransaction, group_id: bytes, chain_id: int) -> PrivateMessage:
+    """`private` as the EVM takes it; SignatureError or InvalidPrivateTransactionError where it is not to be executed."""
     sender = private.sender()
     check_fields(private, chain_id)
     created = private_contract_address(sender, private.nonce, group_id) if private.is_creation else None

@@ -11,12 +11,12 @@ from pathlib import Path
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from lacnode.chainspec.alloc import Alloc, AllocError, genesis_accounts
+from lacnode.chainspec.alloc import GenesisAllocation, GenesisAllocationError, genesis_accounts
 from lacnode.chainspec.spec import GenesisAccount
 from lacnode.privacy.state.group_genesis import PrivateGenesis
-from lacnode.privacy.state.marker import MANAGEMENT_ADDRESS, PROXY_ADDRESS
+from lacnode.privacy.state.privacy_marker import MANAGEMENT_ADDRESS, PROXY_ADDRESS
 
-MAX_FILE_SIZE = 16 * 2**20
+MAX_PRIVATE_GENESIS_BYTES = 16 * 2**20
 """Bytes."""
 
 EVERY_OTHER = "*"
@@ -27,7 +27,7 @@ class PrivateGenesisError(Exception):
     """A file that cannot be used; names it, what was wrong and what was expected."""
 
 
-class _Account(Alloc):
+class _Account(GenesisAllocation):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -61,9 +61,9 @@ def load_private_genesis(path: Path) -> PrivateGenesis:
 
 def _read(path: Path) -> bytes:
     with path.open("rb") as opened:
-        text = opened.read(MAX_FILE_SIZE + 1)
-    if len(text) > MAX_FILE_SIZE:
-        raise ValueError(f"larger than {MAX_FILE_SIZE} bytes")
+        text = opened.read(MAX_PRIVATE_GENESIS_BYTES + 1)
+    if len(text) > MAX_PRIVATE_GENESIS_BYTES:
+        raise ValueError(f"larger than {MAX_PRIVATE_GENESIS_BYTES} bytes")
     return text
 
 
@@ -76,7 +76,7 @@ def _genesis(file: _File) -> PrivateGenesis:
 def _accounts(name: str, group: _Group) -> tuple[GenesisAccount, ...]:
     try:
         found = genesis_accounts(group.alloc)
-    except AllocError as error:
+    except GenesisAllocationError as error:
         raise ValueError(f"groups.{name[:80]}.{error}") from None
     for account in found:
         if account.address in _RESERVED:

@@ -13,7 +13,7 @@ from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 State = tuple[bytes, Mapping[bytes, bytes]]
 """A root, and the nodes and codes that make it readable."""
 
-MAX_STATES = 1_000
+MAX_CACHED_STATES = 1_000
 """First states that are remembered."""
 
 
@@ -49,7 +49,7 @@ class GroupGenesis:
         if not accounts:
             return EMPTY_TRIE_ROOT, {}
         if accounts not in self._made:
-            if len(self._made) == MAX_STATES:
+            if len(self._made) == MAX_CACHED_STATES:
                 self._made.clear()
             self._made[accounts] = self._state_of(accounts)
         return self._made[accounts]

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from lacnode.chain.history import History
-from lacnode.privacy.roots import GroupState
-from lacnode.privacy.state.store import StoredPrivate
+from lacnode.chain.chain_history import ChainHistory
+from lacnode.privacy.state.private_store import PrivateStoreReader
+from lacnode.privacy.state_root_queries import GroupState
 
-MAX_REMEMBERED = 4096
+MAX_REMEMBERED_GROUPS = 4096
 """Groups."""
 
 
@@ -37,13 +37,13 @@ class _Progress:
 class GroupStates:
     """Safe from several threads. `clock` gives monotonic seconds."""
 
-    def __init__(self, history: History, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, history: ChainHistory, clock: Callable[[], float] = time.monotonic) -> None:
         self._history = history
         self._clock = clock
         self._lock = threading.Lock()
         self._remembered: dict[bytes, _Progress] = {}
 
-    def state(self, stored: StoredPrivate, group_id: bytes, number: int, deadline: float) -> GroupState | None:
+    def state(self, stored: PrivateStoreReader, group_id: bytes, number: int, deadline: float) -> GroupState | None:
         """The group's state after block `number`, which is executed; None if `deadline` comes first (what was done by
         then helps the next time)."""
         revision = stored.revision(group_id)
@@ -58,7 +58,7 @@ class GroupStates:
         return GroupState(number, stored.root_at(group_id, number), progress.tried.digest(), progress.done.digest())
 
     def _advance(
-        self, stored: StoredPrivate, group_id: bytes, progress: _Progress, number: int, deadline: float
+        self, stored: PrivateStoreReader, group_id: bytes, progress: _Progress, number: int, deadline: float
     ) -> bool:
         markers = stored.marker_hashes(group_id, progress.number + 1)
         for block, entries in groupby(markers, lambda entry: entry[0].number):
@@ -78,6 +78,6 @@ class GroupStates:
             known = self._remembered.get(group_id)
             if known is not None and known.revision == progress.revision and known.number >= progress.number:
                 return
-            if known is None and len(self._remembered) >= MAX_REMEMBERED:
+            if known is None and len(self._remembered) >= MAX_REMEMBERED_GROUPS:
                 self._remembered.pop(next(iter(self._remembered)))
             self._remembered[group_id] = progress

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from lacnode.chain.log_filter import LogFilter
-from lacnode.chain.outcome import FoundLog
+from lacnode.chain.receipt_record import LogWithMetadata
 from lacnode.primitives.block import Block
-from lacnode.privacy.state.store import StoredPrivate
+from lacnode.privacy.state.private_store import PrivateStoreReader
 from lacnode.storage.database import Database
 
 
@@ -27,21 +27,21 @@ class PrivateLogs:
         self._chain = chain
         self._database = database
 
-    def in_range(self, group_id: bytes, start: int, end: int, wanted: LogFilter) -> Iterator[FoundLog]:
+    def in_range(self, group_id: bytes, start: int, end: int, wanted: LogFilter) -> Iterator[LogWithMetadata]:
         """Matching logs of the group's blocks from `start` to `end`, both included, in order."""
         with self._database.read() as snapshot:
-            numbers = [n for n in StoredPrivate(snapshot).changes_from(group_id, start) if n <= end]
+            numbers = [n for n in PrivateStoreReader(snapshot).changes_from(group_id, start) if n <= end]
         for number in reversed(numbers):
             yield from self.of_block(group_id, self._chain.hash_at(number) or b"", wanted)
 
-    def of_block(self, group_id: bytes, block_hash: bytes, wanted: LogFilter) -> Iterator[FoundLog]:
+    def of_block(self, group_id: bytes, block_hash: bytes, wanted: LogFilter) -> Iterator[LogWithMetadata]:
         """Matching logs of one block; none for an unknown hash."""
         block = self._chain.block_of(block_hash)
         if block is None:
             return
         index_of = {transaction.hash: index for index, transaction in enumerate(block.transactions)}
         with self._database.read() as snapshot:
-            stored = StoredPrivate(snapshot)
+            stored = PrivateStoreReader(snapshot)
             receipts = [
                 (marker_hash, stored.receipt(block_hash, marker_hash))
                 for marker_hash, _ in stored.metadata(block_hash, group_id)
@@ -51,5 +51,5 @@ class PrivateLogs:
             for log in () if receipt is None else receipt.logs:
                 if wanted.matches(log):
                     time, index = block.header.timestamp, index_of[marker_hash]
-                    yield FoundLog(log, position, block_hash, block.number, time, marker_hash, index)
+                    yield LogWithMetadata(log, position, block_hash, block.number, time, marker_hash, index)
                 position += 1

@@ -92,7 +92,7 @@ class PrivateTransaction:
         nonce, gas_price, gas_limit = fields.scalar("nonce", 8), fields.scalar("gasPrice"), fields.scalar("gasLimit", 8)
         to, value, data = fields.optional_bytes("to", 20), fields.scalar("value"), fields.bytes("payload")
         v, r, s = fields.scalar("v"), fields.scalar("r"), fields.scalar("s")
-        private_from, recipients = fields.bytes("privateFrom"), fields.take("privateFor or privacyGroupId")
+        private_from, recipients = fields.bytes("privateFrom"), fields.item("privateFor or privacyGroupId")
         restriction = fields.bytes("restriction")
         fields.end()
         if v not in (27, 28) and v <= 36:
@@ -138,24 +138,24 @@ def private_contract_address(sender: bytes, nonce: int, group_id: bytes) -> byte
     return keccak256(rlp.encode([sender, rlp.scalar(nonce), group_id]))[12:]
 
 
-def to_payload(transaction: PrivateTransaction) -> bytes:
+def encode_payload_text(transaction: PrivateTransaction) -> bytes:
     """What the manager is given: the RLP in base64, as text."""
     return base64.b64encode(transaction.raw)
 
 
-def to_versioned_payload(transaction: PrivateTransaction, version: bytes) -> bytes:
+def encode_versioned_payload(transaction: PrivateTransaction, version: bytes) -> bytes:
     """What the manager is given for a flexible group, which has `version` (32 bytes) as far as the sender knows."""
     return base64.b64encode(rlp.encode([rlp.decode_list(transaction.raw, "private transaction"), version]))
 
 
-def from_payload(payload: bytes) -> PrivateTransaction:
+def decode_payload_text(payload: bytes) -> PrivateTransaction:
     """The private transaction in a manager's payload, alone or before a group's version; RlpError if there is none."""
-    return from_versioned_payload(payload)[0]
+    return decode_versioned_payload(payload)[0]
 
 
-def from_versioned_payload(payload: bytes) -> tuple[PrivateTransaction, bytes | None]:
+def decode_versioned_payload(payload: bytes) -> tuple[PrivateTransaction, bytes | None]:
     """The same with the group's version; None where there is none, or one that cannot be."""
-    return from_versioned_item(payload_item(payload))
+    return from_versioned_item(decode_payload_item(payload))
 
 
 def from_versioned_item(item: RlpItem) -> tuple[PrivateTransaction, bytes | None]:
@@ -166,7 +166,7 @@ def from_versioned_item(item: RlpItem) -> tuple[PrivateTransaction, bytes | None
     return PrivateTransaction.from_item(item[0]), version if isinstance(version, bytes) and len(version) == 32 else None
 
 
-def payload_item(payload: bytes) -> RlpItem:
+def decode_payload_item(payload: bytes) -> RlpItem:
     """The RLP item in a manager's payload, which is in base64; RlpError."""
     try:
         return rlp.decode(base64.b64decode(payload, validate=True))

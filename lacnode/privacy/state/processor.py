@@ -13,42 +13,53 @@ from dataclasses import dataclass
 
 import structlog
 
-from lacnode.chain.outcome import FoundLog
-from lacnode.crypto.secp256k1 import sender_of
+from lacnode.chain.receipt_record import LogWithMetadata
+from lacnode.crypto.secp256k1 import recover_sender
 from lacnode.evm.budget import BudgetExceededError
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.transaction import Transaction
-from lacnode.privacy.state.absent_bound import AbsentBound
+from lacnode.privacy.state.absent_marker_limit import AbsentMarkerLimit
 from lacnode.privacy.state.block_records import BlockRecords
-from lacnode.privacy.state.execution import PrivateRun, PrivateTask
-from lacnode.privacy.state.flexible.contracts import first_accounts
+from lacnode.privacy.state.execution import PrivateBlockExecutor, PrivateTask
+from lacnode.privacy.state.flexible.group_contracts import create_group_accounts
 from lacnode.privacy.state.flexible.rehydration import Rehydration
 from lacnode.privacy.state.group_genesis import GroupGenesis
-from lacnode.privacy.state.long_transactions import LongWriter, StoredLong
-from lacnode.privacy.state.marker import GroupMode, history_key_of, payload_key_of
-from lacnode.privacy.state.payloads import ManagerFails, NoPayload, UselessPayload, task_for
-from lacnode.privacy.state.store import AbsentMarker, Place, PrivateNodeStore, PrivateWriter, StoredPrivate
-from lacnode.privacy.state.surroundings import Surroundings
+from lacnode.privacy.state.long_private_transactions import LongTransactionReader, LongTransactionWriter
+from lacnode.privacy.state.privacy_context import PrivacyContext
+from lacnode.privacy.state.privacy_marker import GroupMode, read_history_key, read_payload_key
+from lacnode.privacy.state.private_payloads import (
+    PayloadNotFoundError,
+    PayloadUnavailableError,
+    UnusablePayloadError,
+    task_for,
+)
+from lacnode.privacy.state.private_store import (
+    AbsentMarker,
+    MarkerPlace,
+    PrivateNodeStore,
+    PrivateStoreReader,
+    PrivateStoreWriter,
+)
 from lacnode.privacy.state.time_slices import GroupSlices, TimeSlices
-from lacnode.privacy.transaction_manager import ManagerUnreachable
+from lacnode.privacy.transaction_manager import EnclaveUnreachableError
 
 log = structlog.get_logger("privacy")
 
-FAILURES = 3
+MANAGER_FAILURES_ALLOWED = 3
 """How often a manager that answers may fail to give a payload before the next marker is taken."""
 
-FIRST_DELAY, LAST_DELAY = 30, 6 * 3600
+FIRST_PAYLOAD_RETRY_SECONDS, LONGEST_PAYLOAD_RETRY_SECONDS = 30, 6 * 3600
 """Seconds until an absent payload is asked for again: at first, and at most."""
 
-MAX_TRIES = 6
+MAX_PAYLOAD_REQUESTS = 6
 """After which an absent payload is asked for only on request."""
 
-NEAR = 32
+BLOCKS_AWAITED = 32
 """Blocks that are worth waiting for."""
 
-CURSOR_EVERY = 256
+CURSOR_INTERVAL_BLOCKS = 256
 """Blocks without markers that may be looked at again after a crash."""
 
 
@@ -58,7 +69,7 @@ class PrivateBlock:
 
     header: BlockHeader
     hash: bytes
-    logs: Mapping[bytes, Sequence[FoundLog]]
+    logs: Mapping[bytes, Sequence[LogWithMetadata]]
 
 
 Listener = Callable[[PrivateBlock], None]
@@ -67,22 +78,22 @@ Listener = Callable[[PrivateBlock], None]
 class PrivateProcessor:
     """One thread at a time calls `step`; everything else is safe from any thread."""
 
-    def __init__(self, around: Surroundings) -> None:
-        self._around = around
-        contracts = first_accounts() if around.mode is GroupMode.FLEXIBLE else ()
-        self._genesis = GroupGenesis(around.engine.state_of, around.genesis, contracts)
-        self.rehydration = Rehydration(around, self.run_from)
-        self._store = PrivateNodeStore(around.database)
+    def __init__(self, context: PrivacyContext) -> None:
+        self._context = context
+        contracts = create_group_accounts() if context.mode is GroupMode.FLEXIBLE else ()
+        self._genesis = GroupGenesis(context.engine.state_of, context.genesis, contracts)
+        self.rehydration = Rehydration(context, self.create_executor)
+        self._store = PrivateNodeStore(context.database)
         self._listeners: list[Listener] = []
-        with around.database.read() as snapshot:
-            self._cursor = StoredPrivate(snapshot).cursor() or 0
+        with context.database.read() as snapshot:
+            self._cursor = PrivateStoreReader(snapshot).cursor() or 0
         self._saved = self._cursor
         self._moved = threading.Condition()
         self._stalled = False
         self._failures = 0
         self._queued: dict[int, int] = {}
         self._slices = TimeSlices()
-        self._absent_bound = AbsentBound(around.database)
+        self._absent_bound = AbsentMarkerLimit(context.database)
         self._scanned = self._cursor
 
     # -- where it stands ---------------------------------------------------------------------------------------------
@@ -105,7 +116,7 @@ class PrivateProcessor:
     def wait_for(self, number: int, seconds: float) -> bool:
         """Whether block `number` is done, waiting for it at most `seconds`; not at all for a manager that is away, or
         where there is much to be done before."""
-        if number - self._cursor > NEAR:
+        if number - self._cursor > BLOCKS_AWAITED:
             return False
         with self._moved:
             self._moved.wait_for(lambda: self._cursor >= number or self._stalled, seconds)
@@ -121,27 +132,27 @@ class PrivateProcessor:
     def step(self) -> bool:
         """Do the next block; False if there is none, or the manager does not answer."""
         number = self._cursor + 1
-        if number > self._around.head():
+        if number > self._context.head():
             self._set_stalled(False)
             return False
-        hash_ = self._around.history.hash_at(number)
-        block = None if hash_ is None else self._around.history.block_of(hash_)
+        hash_ = self._context.history.hash_at(number)
+        block = None if hash_ is None else self._context.history.block_of(hash_)
         if block is None or hash_ is None:
             return False
-        if not any(self._around.mode.may_announce(transaction) for transaction in block.transactions):
-            self._move(number, save=number - self._saved >= CURSOR_EVERY)
+        if not any(self._context.mode.may_announce(transaction) for transaction in block.transactions):
+            self._move(number, save=number - self._saved >= CURSOR_INTERVAL_BLOCKS)
             return True
-        slices = self.slices_at(number)
+        slices = self.create_slices(number)
         absent: list[AbsentMarker] = []
-        run = self.run_from(number)
+        run = self.create_executor(number)
         try:
             self._prepare(block, absent, slices)
             records = run.block_in_slices(block, hash_, self._tasks(block, absent), slices)
-        except ManagerUnreachable:
+        except EnclaveUnreachableError:
             self._set_stalled(True)
             self._scan()
             return False
-        except ManagerFails:
+        except PayloadUnavailableError:
             self._failures += 1
             self._set_stalled(True)
             self._scan()
@@ -156,21 +167,21 @@ class PrivateProcessor:
         anybody can send hundreds of markers in one block of a payload that takes fifty megabytes when it is decoded."""
         without = {marker.place.index for marker in absent}
         for index, transaction in enumerate(block.transactions):
-            if not self._around.mode.may_announce(transaction) or index in without:
+            if not self._context.mode.may_announce(transaction) or index in without:
                 continue
-            place = Place(block.number, index)
+            place = MarkerPlace(block.number, index)
             try:
-                yield task_for(self._around.manager, transaction, index, self._around.mode)
-            except NoPayload:
+                yield task_for(self._context.manager, transaction, index, self._context.mode)
+            except PayloadNotFoundError:
                 absent.append(self.absent(place, transaction, failing=False))
-            except UselessPayload as useless:
+            except UnusablePayloadError as useless:
                 log.warning("private transaction ignored", marker=transaction.hash.hex(), why=str(useless))
-            except ManagerFails as failure:
+            except PayloadUnavailableError as failure:
                 absent.append(self._failing(place, transaction, failure))
 
-    def _failing(self, place: Place, marker: Transaction, failure: ManagerFails) -> AbsentMarker:
+    def _failing(self, place: MarkerPlace, marker: Transaction, failure: PayloadUnavailableError) -> AbsentMarker:
         """The marker as it is noted when the manager fails to give its payload again and again; `failure` before."""
-        if self._failures + 1 < FAILURES:
+        if self._failures + 1 < MANAGER_FAILURES_ALLOWED:
             raise failure
         log.warning("the manager fails to give a payload", marker=marker.hash.hex(), why=str(failure))
         return self.absent(place, marker, failing=True)
@@ -178,15 +189,15 @@ class PrivateProcessor:
     def _prepare(self, block: Block, absent: list[AbsentMarker], slices: GroupSlices) -> None:
         """Take over the pasts of flexible groups that markers announce, before anything of the block is executed."""
         for index, transaction in enumerate(block.transactions):
-            if not self._around.mode.may_announce(transaction) or history_key_of(transaction) is None:
+            if not self._context.mode.may_announce(transaction) or read_history_key(transaction) is None:
                 continue
             try:
-                task = task_for(self._around.manager, transaction, index, self._around.mode)
+                task = task_for(self._context.manager, transaction, index, self._context.mode)
                 self._take_over(block, task, slices)
-            except (NoPayload, UselessPayload):
+            except (PayloadNotFoundError, UnusablePayloadError):
                 continue  # `_tasks` says so
-            except ManagerFails as failure:
-                absent.append(self._failing(Place(block.number, index), transaction, failure))
+            except PayloadUnavailableError as failure:
+                absent.append(self._failing(MarkerPlace(block.number, index), transaction, failure))
 
     def _take_over(self, block: Block, task: PrivateTask, slices: GroupSlices) -> None:
         """Take over the past of a flexible group, in a slice of time like all execution."""
@@ -199,24 +210,28 @@ class PrivateProcessor:
         except BudgetExceededError:
             slices.wait(task.group_id)
 
-    def absent(self, place: Place, marker: Transaction, *, failing: bool, key: bytes | None = None) -> AbsentMarker:
+    def absent(
+        self, place: MarkerPlace, marker: Transaction, *, failing: bool, key: bytes | None = None
+    ) -> AbsentMarker:
         """A marker whose payload, or the one under `key`, cannot be had, as it is noted at first."""
-        due = next_try(self._around.now(), 0)
-        with self._around.database.read() as snapshot:
-            is_preferred = StoredPrivate(snapshot).is_known_signer(sender_of(marker))
-        return AbsentMarker(place, marker.hash, key or payload_key_of(marker), failing, 0, due, is_preferred)
+        due = next_retry_time(self._context.now(), 0)
+        with self._context.database.read() as snapshot:
+            is_preferred = PrivateStoreReader(snapshot).is_known_signer(recover_sender(marker))
+        return AbsentMarker(place, marker.hash, key or read_payload_key(marker), failing, 0, due, is_preferred)
 
-    def _finish(self, block: Block, run: PrivateRun, records: BlockRecords, absent: list[AbsentMarker]) -> None:
+    def _finish(
+        self, block: Block, run: PrivateBlockExecutor, records: BlockRecords, absent: list[AbsentMarker]
+    ) -> None:
         """Put what came of a block in place, and let the waiting ones go on."""
-        with self._around.database.write() as batch:
-            writer = PrivateWriter(batch)
+        with self._context.database.write() as batch:
+            writer = PrivateStoreWriter(batch)
             writer.nodes(run.nodes)
             records.write(writer)
             for long in records.long:
-                LongWriter(batch).waits(long)
+                LongTransactionWriter(batch).waits(long)
             for place in (stored.place for markers in records.markers.values() for stored in markers):
-                writer.signer(sender_of(block.transactions[place.index]))
-            for marker in (*absent, *self.without_history(block, records)):
+                writer.signer(recover_sender(block.transactions[place.index]))
+            for marker in (*absent, *self.find_missing_histories(block, records)):
                 writer.absent(marker)
             writer.cursor(block.number)
         self._saved = block.number
@@ -228,49 +243,49 @@ class PrivateProcessor:
         self.tell(PrivateBlock(block.header, records.hash, records.logs))
         self._move(block.number, save=False)
 
-    def slices_at(self, number: int) -> GroupSlices:
+    def create_slices(self, number: int) -> GroupSlices:
         """The slices of time of what is executed at block `number`, now or late; in the working thread."""
 
         def waits(group_id: bytes) -> bool:
-            with self._around.database.read() as snapshot:
-                return StoredLong(snapshot).is_waiting(group_id)
+            with self._context.database.read() as snapshot:
+                return LongTransactionReader(snapshot).is_waiting(group_id)
 
         return GroupSlices(self._slices, waits, lambda group_id: self.root_at(group_id, number - 1) == EMPTY_TRIE_ROOT)
 
-    def without_history(self, block: Block, records: BlockRecords) -> list[AbsentMarker]:
+    def find_missing_histories(self, block: Block, records: BlockRecords) -> list[AbsentMarker]:
         """Additions to flexible groups that were not let in, perhaps because the group's past is not here: they wait for
         it. Whoever has the past was told so by the contract, and waits in vain."""
         waiting = []
         for index, transaction in enumerate(block.transactions):
-            key = history_key_of(transaction) if transaction.hash in records.refused else None
+            key = read_history_key(transaction) if transaction.hash in records.refused else None
             if key is not None and not self.rehydration.has(key):
-                waiting.append(self.absent(Place(block.number, index), transaction, failing=False, key=key))
+                waiting.append(self.absent(MarkerPlace(block.number, index), transaction, failing=False, key=key))
         return waiting
 
-    def run_from(self, number: int) -> PrivateRun:
+    def create_executor(self, number: int) -> PrivateBlockExecutor:
         """A run that starts with the private states before block `number`."""
-        around = self._around
-        return PrivateRun(
-            around.history,
-            around.engine,
+        context = self._context
+        return PrivateBlockExecutor(
+            context.history,
+            context.engine,
             self._store,
             lambda group: self.root_at(group, number - 1),
-            around.chain_id,
+            context.chain_id,
             self._genesis,
         )
 
     def root_at(self, group_id: bytes, number: int) -> bytes:
         """A group's state root after block `number`."""
-        with self._around.database.read() as snapshot:
-            return StoredPrivate(snapshot).root_at(group_id, number)
+        with self._context.database.read() as snapshot:
+            return PrivateStoreReader(snapshot).root_at(group_id, number)
 
     # -- moving on ---------------------------------------------------------------------------------------------------
 
     def save(self) -> None:
         """Write the cursor down; before the node stops."""
         if self._cursor != self._saved:
-            with self._around.database.write() as batch:
-                PrivateWriter(batch).cursor(self._cursor)
+            with self._context.database.write() as batch:
+                PrivateStoreWriter(batch).cursor(self._cursor)
             self._saved = self._cursor
 
     def _move(self, number: int, *, save: bool) -> None:
@@ -294,11 +309,11 @@ class PrivateProcessor:
 
     def _scan(self) -> None:
         """Count the markers that wait."""
-        for number in range(max(self._scanned, self._cursor) + 1, self._around.head() + 1):
-            block = self._around.history.block_at(number)
+        for number in range(max(self._scanned, self._cursor) + 1, self._context.head() + 1):
+            block = self._context.history.block_at(number)
             if block is None:
                 return
-            count = sum(self._around.mode.may_announce(transaction) for transaction in block.transactions)
+            count = sum(self._context.mode.may_announce(transaction) for transaction in block.transactions)
             if count:
                 self._queued[number] = count
             self._scanned = number
@@ -314,6 +329,10 @@ class PrivateProcessor:
                 log.exception("a listener to private blocks failed", number=private_block.header.number)
 
 
-def next_try(now: float, tries: int) -> int | None:
+def next_retry_time(now: float, tries: int) -> int | None:
     """When an absent payload is to be asked for after `tries` times (Unix seconds), None for never."""
-    return int(now) + min(FIRST_DELAY << 2 * tries, LAST_DELAY) if tries < MAX_TRIES else None
+    return (
+        int(now) + min(FIRST_PAYLOAD_RETRY_SECONDS << 2 * tries, LONGEST_PAYLOAD_RETRY_SECONDS)
+        if tries < MAX_PAYLOAD_REQUESTS
+        else None
+    )

@@ -1,27 +1,27 @@
 """A public block, executed again up to a marker: what private transactions see behind their own state."""
 
-from lacnode.chain.history import History
+from lacnode.chain.chain_history import ChainHistory
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import ExecutionEngine, NodeStore
-from lacnode.evm.private import PrivateMessage, PrivateResult
+from lacnode.evm.private_message import PrivateMessage, PrivateResult
 from lacnode.primitives.block import Block
 
 
-class PublicHistoryMissing(Exception):
+class PublicHistoryMissingError(Exception):
     """A block, or the state before it, that is needed to execute a private transaction is not there."""
 
 
 class PublicBlock:
-    """PublicHistoryMissing where the chain lacks what it begins with."""
+    """PublicHistoryMissingError where the chain lacks what it begins with."""
 
-    def __init__(self, history: History, engine: ExecutionEngine, block: Block, hash_: bytes) -> None:
-        outcomes, parent = history.outcomes_of(hash_), history.header_of(block.header.parent_hash)
-        if outcomes is None:
-            raise PublicHistoryMissing(f"what came of block 0x{hash_.hex()} is not there")
+    def __init__(self, history: ChainHistory, engine: ExecutionEngine, block: Block, hash_: bytes) -> None:
+        receipt_records, parent = history.receipt_records_of(hash_), history.header_of(block.header.parent_hash)
+        if receipt_records is None:
+            raise PublicHistoryMissingError(f"what came of block 0x{hash_.hex()} is not there")
         if parent is None:
-            raise PublicHistoryMissing(f"block {block.number - 1} is not there")
+            raise PublicHistoryMissingError(f"block {block.number - 1} is not there")
         self.block = block
-        self._senders = tuple(outcome.sender for outcome in outcomes)
+        self._senders = tuple(outcome.sender for outcome in receipt_records)
         self._open = engine.open_block(parent.state_root, block.header, history.hash_at)
         self._done = 0
 
@@ -31,9 +31,9 @@ class PublicBlock:
             self._open.add(self.block.transactions[self._done], self._senders[self._done], budget)
             self._done += 1
 
-    def run_privately(
+    def execute_private(
         self, store: NodeStore, root: bytes, message: PrivateMessage, index: int, budget: ExecutionBudget
     ) -> PrivateResult:
         """Execute `message` at the marker at `index`, up to which the block is executed (see `engine.OpenBlock`)."""
         marker = (self.block.transactions[index], self._senders[index])
-        return self._open.run_privately(store, root, message, marker=marker, budget=budget)
+        return self._open.execute_private(store, root, message, marker=marker, budget=budget)

@@ -1,7 +1,7 @@
 """How long a private transaction may hold up the ones behind it.
 
 Each has a slice of time. Time that was lost to transactions which did not end in theirs shortens the next slices, down to
-`LEAST_SECONDS`; and then a group in which nothing was executed yet has no slice at all. So one sender with many groups
+`MIN_SLICE_SECONDS`; and then a group in which nothing was executed yet has no slice at all. So one sender with many groups
 costs the others little. Must not decide what a transaction does: who has no slice is executed apart, with the same result.
 """
 
@@ -14,13 +14,13 @@ from lacnode.evm.budget import BudgetExceededError, ExecutionBudget
 SLICE_SECONDS = 2.0
 """What a private transaction may take before it is executed apart."""
 
-LEAST_SECONDS = 0.25
+MIN_SLICE_SECONDS = 0.25
 """The same after others have taken too long."""
 
-PUBLIC_SECONDS = 10.0
+PUBLIC_BLOCK_SECONDS = 10.0
 """What executing a public block again, up to a marker, may take before its private transactions are executed apart."""
 
-FORGIVEN = 0.1
+FORGIVEN_SHARE = 0.1
 """Seconds of lost time that are forgotten every second."""
 
 
@@ -35,7 +35,7 @@ class TimeSlices:
     def lost_seconds(self) -> float:
         """The time that was lost lately."""
         now = self._clock()
-        self._lost_seconds = max(0.0, self._lost_seconds - FORGIVEN * (now - self._updated_at))
+        self._lost_seconds = max(0.0, self._lost_seconds - FORGIVEN_SHARE * (now - self._updated_at))
         self._updated_at = now
         return self._lost_seconds
 
@@ -44,14 +44,14 @@ class TimeSlices:
         """The budget of one private transaction; BudgetExceededError goes through."""
         start = self._clock()
         try:
-            yield ExecutionBudget(start + max(LEAST_SECONDS, SLICE_SECONDS - self.lost_seconds()))
+            yield ExecutionBudget(start + max(MIN_SLICE_SECONDS, SLICE_SECONDS - self.lost_seconds()))
         except BudgetExceededError:
             self._lost_seconds = self.lost_seconds() + self._clock() - start
             raise
 
     def public_budget(self) -> ExecutionBudget:
         """The budget of a public block that is executed again."""
-        return ExecutionBudget(self._clock() + PUBLIC_SECONDS)
+        return ExecutionBudget(self._clock() + PUBLIC_BLOCK_SECONDS)
 
 
 class GroupSlices:

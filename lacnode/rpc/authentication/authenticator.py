@@ -5,13 +5,13 @@ import orjson
 from lacnode.rpc.authentication.credentials import CredentialsFile
 from lacnode.rpc.authentication.tokens import ForeignTokens, OwnTokens, TokenChecker
 from lacnode.rpc.settings import AuthenticationSettings
-from lacnode.rpc.user import LoginRefused, User
+from lacnode.rpc.user import LoginRefusedError, User
 
 BEARER = "Bearer "
 
 
 class TokenAuthenticator:
-    """See `user.Authenticator`. CannotAuthenticate if a file of its settings cannot be used."""
+    """See `user.Authenticator`. AuthenticationSetupError if a file of its settings cannot be used."""
 
     def __init__(self, settings: AuthenticationSettings) -> None:
         file, foreign = settings.credentials_file, settings.public_key_file
@@ -23,23 +23,25 @@ class TokenAuthenticator:
             self._credentials.check(with_privacy_keys=settings.privacy_keys)
         self._open_methods = settings.open_methods
 
-    def demands_token(self) -> bool:
+    def requires_token(self) -> bool:
         return not self._open_methods
 
-    def user_of(self, authorization: str | None) -> User | None:
+    def find_user(self, authorization: str | None) -> User | None:
         token = _token(authorization)
-        return None if token is None else self._tokens.user_of(token)
+        return None if token is None else self._tokens.find_user(token)
 
     def permits(self, user: User | None, method: str) -> bool:
         return method in self._open_methods or (user is not None and user.may_call(method))
 
     def log_in(self, body: bytes) -> str:
         if self._credentials is None or self._own is None:
-            raise LoginRefused(400, "Authentication not enabled")
+            raise LoginRefusedError(400, "Authentication not enabled")
         name, password = _named(body)
         account = self._credentials.account(name, password)
         if account is None:
-            raise LoginRefused(401, "Unauthorized", "Authentication failed: the username or password is incorrect.")
+            raise LoginRefusedError(
+                401, "Unauthorized", "Authentication failed: the username or password is incorrect."
+            )
         return self._own.give(account.name, account.permissions, account.privacy_key)
 
 
@@ -58,4 +60,4 @@ def _named(body: bytes) -> tuple[str, str]:
         name, password = document.get("username"), document.get("password")
         if isinstance(name, str) and isinstance(password, str):
             return name, password
-    raise LoginRefused(400, "Bad Request", "Authentication failed: username and password are required.")
+    raise LoginRefusedError(400, "Bad Request", "Authentication failed: username and password are required.")

@@ -11,24 +11,24 @@ from pathlib import Path
 
 import bcrypt
 
-from lacnode.rpc.user import CannotAuthenticate
+from lacnode.rpc.user import AuthenticationSetupError
 
-MAX_FILE = 4 * 2**20
+MAX_CREDENTIALS_FILE_BYTES = 4 * 2**20
 """Bytes."""
 
-MAX_PASSWORD = 72
+MAX_PASSWORD_BYTES = 72
 """Bytes that bcrypt looks at; more are no password, rather than one that fits by its beginning."""
 
 _NOBODYS = b"$2b$10$iP8AaaYMudb6HBRK7Lgsu.SgzFs3ttUyYTvYtHejK2bEbd/rF.o.2"
 """Compared with where there is no such user, so that the time does not tell."""
 
 
-class CredentialsError(CannotAuthenticate):
+class CredentialsError(AuthenticationSetupError):
     """A file that cannot be used; says why, without what is in it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class UserAccount:
     """A user of the file."""
 
     name: str
@@ -53,7 +53,7 @@ class CredentialsFile:
                     "privacy multi-tenancy is on"
                 )
 
-    def account(self, name: str, password: str) -> Account | None:
+    def account(self, name: str, password: str) -> UserAccount | None:
         """The user with this name and password; None if there is none, or the file cannot be read now."""
         try:
             table = self._users().get(name)
@@ -66,8 +66,8 @@ class CredentialsFile:
     def _users(self) -> Mapping[str, object]:
         try:
             with self._file.open("rb") as opened:
-                text = opened.read(MAX_FILE + 1)
-            document = tomllib.loads(text.decode("utf-8")) if len(text) <= MAX_FILE else {}
+                text = opened.read(MAX_CREDENTIALS_FILE_BYTES + 1)
+            document = tomllib.loads(text.decode("utf-8")) if len(text) <= MAX_CREDENTIALS_FILE_BYTES else {}
         except FileNotFoundError:
             raise CredentialsError(
                 f"The specified RPC HTTP authentication credential file '{self._file}' does not exist"
@@ -80,7 +80,7 @@ class CredentialsFile:
         return users
 
 
-def _account(name: str, table: object) -> Account:
+def _account(name: str, table: object) -> UserAccount:
     if not isinstance(table, Mapping):
         raise CredentialsError("RPC authentication configuration file contains invalid values.")
     password, permissions = table.get("password"), table.get("permissions", [])
@@ -89,13 +89,13 @@ def _account(name: str, table: object) -> Account:
     key = table.get("privacyPublicKey")
     if not isinstance(permissions, list) or not isinstance(key, str | None):
         raise CredentialsError("RPC authentication configuration file contains invalid values.")
-    return Account(name, password.encode(), [str(permission) for permission in permissions], key)
+    return UserAccount(name, password.encode(), [str(permission) for permission in permissions], key)
 
 
 def _fits(password: str, password_hash: bytes) -> bool:
     data = password.encode("utf-8", "surrogatepass")
     try:
-        return bcrypt.checkpw(data[:MAX_PASSWORD], password_hash) and len(data) <= MAX_PASSWORD
+        return bcrypt.checkpw(data[:MAX_PASSWORD_BYTES], password_hash) and len(data) <= MAX_PASSWORD_BYTES
     except ValueError:  # no hash of bcrypt's
         return False
 

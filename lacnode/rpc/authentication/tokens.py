@@ -13,23 +13,23 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from lacnode.rpc.user import CannotAuthenticate, User
+from lacnode.rpc.user import AuthenticationSetupError, User
 
-LIFETIME = 5 * 60
+TOKEN_LIFETIME_SECONDS = 5 * 60
 """Seconds that a token of ours is good for, as in Besu."""
 
-MAX_TOKEN, MAX_KEY_FILE = 16_384, 65_536
+MAX_TOKEN_CHARACTERS, MAX_PUBLIC_KEY_FILE_BYTES = 16_384, 65_536
 """Characters of a token, bytes of a key file."""
 
 
-class TokenKeyError(CannotAuthenticate):
+class TokenKeyError(AuthenticationSetupError):
     """A public key that cannot check tokens; names the file and what was expected."""
 
 
 class TokenChecker(Protocol):
     """Knows whose a token is."""
 
-    def user_of(self, token: str) -> User | None:
+    def find_user(self, token: str) -> User | None:
         """Who a token was given to; None if it is none, forged, or over."""
 
 
@@ -43,12 +43,17 @@ class OwnTokens:
     def give(self, name: str, permissions: list[str], privacy_key: str | None) -> str:
         """A token for a user."""
         now = int(time.time())
-        claims: dict[str, Any] = {"permissions": permissions, "username": name, "iat": now, "exp": now + LIFETIME}
+        claims: dict[str, Any] = {
+            "permissions": permissions,
+            "username": name,
+            "iat": now,
+            "exp": now + TOKEN_LIFETIME_SECONDS,
+        }
         if privacy_key is not None:
             claims["privacyPublicKey"] = privacy_key
         return jwt.encode(claims, self._private_key(), algorithm="RS256")
 
-    def user_of(self, token: str) -> User | None:
+    def find_user(self, token: str) -> User | None:
         """See `TokenChecker`."""
         with self._lock:
             key = self._key
@@ -69,7 +74,7 @@ class ForeignTokens:
         self._algorithm = algorithm
         self._key = _foreign_key(file, algorithm)
 
-    def user_of(self, token: str) -> User | None:
+    def find_user(self, token: str) -> User | None:
         """See `TokenChecker`."""
         return _checked(token, self._key, self._algorithm)
 
@@ -94,16 +99,16 @@ def _foreign_key(file: Path, algorithm: str) -> Any:
 def _read(file: Path) -> bytes:
     try:
         with file.open("rb") as opened:
-            text = opened.read(MAX_KEY_FILE + 1)
+            text = opened.read(MAX_PUBLIC_KEY_FILE_BYTES + 1)
     except OSError as error:
         raise TokenKeyError(f"{file}: {error.strerror}") from None
-    if len(text) > MAX_KEY_FILE:
-        raise TokenKeyError(f"{file}: at most {MAX_KEY_FILE} bytes were expected")
+    if len(text) > MAX_PUBLIC_KEY_FILE_BYTES:
+        raise TokenKeyError(f"{file}: at most {MAX_PUBLIC_KEY_FILE_BYTES} bytes were expected")
     return text
 
 
 def _checked(token: str, key: Any, algorithm: str) -> User | None:
-    if len(token) > MAX_TOKEN:
+    if len(token) > MAX_TOKEN_CHARACTERS:
         return None
     try:
         claims = jwt.decode(token, key, algorithms=[algorithm], options={"require": ["exp"], "verify_aud": False})

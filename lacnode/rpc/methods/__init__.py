@@ -1,13 +1,14 @@
 """The methods, one module a group; `all_methods` is their union."""
 
-from lacnode.privacy.state.marker import GroupMode
+from lacnode.privacy.state.privacy_marker import GroupMode
+from lacnode.rpc.method_registry import Method
 from lacnode.rpc.methods.admin import ADMIN_METHODS
 from lacnode.rpc.methods.calls import CALL_METHODS
 from lacnode.rpc.methods.eea import EEA_METHODS
 from lacnode.rpc.methods.eth_blocks import BLOCK_METHODS
 from lacnode.rpc.methods.eth_state import STATE_METHODS
 from lacnode.rpc.methods.eth_transactions import TRANSACTION_METHODS
-from lacnode.rpc.methods.fees import FEE_METHODS
+from lacnode.rpc.methods.gas_prices import FEE_METHODS
 from lacnode.rpc.methods.ibft import IBFT_METHODS
 from lacnode.rpc.methods.lac import LAC_METHODS
 from lacnode.rpc.methods.lac_permissions import LAC_PERMISSION_METHODS
@@ -20,7 +21,6 @@ from lacnode.rpc.methods.privacy_off import PRIVACY_OFF_METHODS
 from lacnode.rpc.methods.privx import PRIVX_METHODS
 from lacnode.rpc.methods.txpool import TXPOOL_METHODS
 from lacnode.rpc.methods.txpool_content import TXPOOL_CONTENT_METHODS
-from lacnode.rpc.registry import Method
 
 
 def all_methods(*, private: GroupMode | None = None) -> tuple[Method, ...]:

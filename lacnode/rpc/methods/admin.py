@@ -5,8 +5,8 @@ from lacnode.p2p.wire.enode import Enode, EnodeError
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc import results
 from lacnode.rpc.errors import ENODE_ERROR, PARSE_ERROR, SERVER_ERROR, RpcError, p2p_disabled
+from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import required, text
-from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.services import NetworkView, RpcServices
 
 BAD_ID = (
@@ -37,12 +37,12 @@ def admin_addPeer(services: RpcServices, params: Params) -> object:
     network, enode = _network(services), _enode(params)
     if enode.id == network.local_enode.id:
         raise RpcError(ENODE_ERROR, "Cannot add local node as peer.")
-    return services.on_loop(lambda: network.add_static(enode))
+    return services.run_on_event_loop(lambda: network.add_static(enode))
 
 
 def admin_removePeer(services: RpcServices, params: Params) -> object:
     network, enode = _network(services), _enode(params)
-    return services.on_loop(lambda: network.remove_static(enode))
+    return services.run_on_event_loop(lambda: network.remove_static(enode))
 
 
 def admin_peers(services: RpcServices, params: Params) -> object:

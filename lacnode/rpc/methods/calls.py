@@ -6,10 +6,10 @@ from functools import partial
 from eth_abi.abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
 
-from lacnode.evm.engine import REVERTED, CallExpired, CallRequest, CallResult
-from lacnode.evm.merkle_trie import MissingNode
+from lacnode.evm.engine import REVERTED, CallExpiredError, CallRequest, CallResult
+from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.evm.overrides import OverrideError, Overrides
-from lacnode.evm.rejection import TransactionRejected
+from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.primitives.access_list import AccessListEntry
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
@@ -26,9 +26,9 @@ from lacnode.rpc.errors import (
     timeout,
     world_state_unavailable,
 )
+from lacnode.rpc.method_registry import Method
 from lacnode.rpc.parameters import header_by_number_or_hash, optional, required
-from lacnode.rpc.reading import Params, Reading, check_time, in_reader
-from lacnode.rpc.registry import Method
+from lacnode.rpc.read_calls import Params, ReadContext, check_time, run_in_reader
 
 ERROR_SELECTOR = bytes.fromhex("08c379a0")
 """Selector of Solidity's `Error(string)`."""
@@ -41,7 +41,7 @@ TRANSFER_GAS = 21_000
 """The least that a transaction takes."""
 
 
-def eth_call(reading: Reading, params: Params) -> object:
+def eth_call(reading: ReadContext, params: Params) -> object:
     header = header_by_number_or_hash(reading, required(params, 1, "block"))
     call, strict = call_request(optional(params, 0))
     free = call.gas_price in (None, 0)
@@ -52,20 +52,20 @@ def eth_call(reading: Reading, params: Params) -> object:
     return to_hex(_succeeded(result_of_call(reading, header, call)).output)
 
 
-def _overrides(reading: Reading, params: Params) -> Overrides:
+def _overrides(reading: ReadContext, params: Params) -> Overrides:
     return state_overrides(optional(params, 2), partial(check_time, reading))
 
 
-def eth_estimateGas(reading: Reading, params: Params) -> object:
+def eth_estimateGas(reading: ReadContext, params: Params) -> object:
     """Besu's own search, so that the same transaction gets the same estimate."""
     header, call = _intended(reading, params)
     try:
         return results.quantity(estimated_gas(reading, header, call))
-    except MissingNode:
+    except MissingNodeError:
         raise world_state_unavailable() from None
 
 
-def _intended(reading: Reading, params: Params) -> tuple[BlockHeader, CallRequest]:
+def _intended(reading: ReadContext, params: Params) -> tuple[BlockHeader, CallRequest]:
     """The block and the call that an estimate is asked for. The gas of the call object is not looked at."""
     block = optional(params, 1)
     header = header_by_number_or_hash(reading, "latest" if block is None else block)
@@ -75,7 +75,7 @@ def _intended(reading: Reading, params: Params) -> tuple[BlockHeader, CallReques
     return header, replace(call, gas=gas, allow_exceeding_balance=not strict, overrides=overrides)
 
 
-def estimated_gas(reading: Reading, header: BlockHeader, call: CallRequest) -> int:
+def estimated_gas(reading: ReadContext, header: BlockHeader, call: CallRequest) -> int:
     """Gas with which `call` was seen to succeed. Every failure is taken for want of gas, once all gas has sufficed."""
     if _is_transfer(reading, header, call):
         return TRANSFER_GAS
@@ -94,7 +94,7 @@ def estimated_gas(reading: Reading, header: BlockHeader, call: CallRequest) -> i
     return high
 
 
-def _is_transfer(reading: Reading, header: BlockHeader, call: CallRequest) -> bool:
+def _is_transfer(reading: ReadContext, header: BlockHeader, call: CallRequest) -> bool:
     """Whether `call` does without any execution: most of what wallets ask for."""
     return not call.data and _suffices(reading, header, call, TRANSFER_GAS)
 
@@ -104,7 +104,7 @@ def _likely_gas(result: CallResult) -> int:
     return int((result.gas_before_refund + CALL_STIPEND_GAS) * (64 / 63))
 
 
-def _suffices(reading: Reading, header: BlockHeader, call: CallRequest, gas: int) -> bool:
+def _suffices(reading: ReadContext, header: BlockHeader, call: CallRequest, gas: int) -> bool:
     try:
         return result_of_call(reading, header, replace(call, gas=gas)).success
     except CallTimeoutError:
@@ -113,7 +113,7 @@ def _suffices(reading: Reading, header: BlockHeader, call: CallRequest, gas: int
         return False
 
 
-def eth_createAccessList(reading: Reading, params: Params) -> object:
+def eth_createAccessList(reading: ReadContext, params: Params) -> object:
     """The slots that a call touches, and the gas that it uses when it says so beforehand."""
     header, call = _intended(reading, params)
     try:
@@ -123,7 +123,7 @@ def eth_createAccessList(reading: Reading, params: Params) -> object:
         touched = _with_slots(result)
         if touched and touched != call.access_list:
             result = _succeeded(result_of_call(reading, header, replace(call, access_list=touched)))
-    except MissingNode:
+    except MissingNodeError:
         raise world_state_unavailable() from None
     return {
         "accessList": [
@@ -139,21 +139,21 @@ def _with_slots(result: CallResult) -> tuple[AccessListEntry, ...]:
     return tuple((address, keys) for address, keys in result.touched if keys)
 
 
-def _capped(reading: Reading, gas: int) -> int:
+def _capped(reading: ReadContext, gas: int) -> int:
     return min(gas, reading.settings.gas_cap) if reading.settings.gas_cap > 0 else gas
 
 
-def result_of_call(reading: Reading, header: BlockHeader, call: CallRequest) -> CallResult:
+def result_of_call(reading: ReadContext, header: BlockHeader, call: CallRequest) -> CallResult:
     """What `call` does on the state after `header`, with the gas that it names or else all of the block's; RpcError if it
     cannot begin, or takes too long."""
     gas = _capped(reading, header.gas_limit if call.gas is None else call.gas)
     try:
         return reading.chain.call(header, replace(call, gas=gas, deadline=reading.deadline))
-    except TransactionRejected as rejection:
+    except TransactionRejectedError as rejection:
         raise rejected_call(rejection.reason, str(rejection)) from None
     except OverrideError as error:
         raise RpcError(INVALID_PARAMS, INVALID_CALL, str(error)) from None
-    except CallExpired:
+    except CallExpiredError:
         raise timeout() from None
 
 
@@ -177,7 +177,7 @@ def _revert_reason(output: bytes) -> str | None:
 
 
 CALL_METHODS = (
-    Method("eth_call", "ETH", in_reader(eth_call)),
-    Method("eth_estimateGas", "ETH", in_reader(eth_estimateGas)),
-    Method("eth_createAccessList", "ETH", in_reader(eth_createAccessList)),
+    Method("eth_call", "ETH", run_in_reader(eth_call)),
+    Method("eth_estimateGas", "ETH", run_in_reader(eth_estimateGas)),
+    Method("eth_createAccessList", "ETH", run_in_reader(eth_createAccessList)),
 )

@@ -1,36 +1,36 @@
 """EEA: sending private transactions. The public marker follows only when the manager has the payload."""
 
-from lacnode.evm.rejection import RejectionReason, TransactionRejected
+from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.primitives.hexadecimal import from_hex, to_hex
-from lacnode.privacy.state.execution import InvalidPrivateTransaction
-from lacnode.privacy.state.flexible.groups import FlexibleGroups, NoGroupId, NoSuchGroup
-from lacnode.privacy.state.payloads import ManagerFails
+from lacnode.privacy.state.execution import InvalidPrivateTransactionError
+from lacnode.privacy.state.flexible.flexible_groups import FlexibleGroups, NoGroupIdError, NoSuchGroupError
+from lacnode.privacy.state.privacy_controller import PrivacyController, WrongGroupTypeError
+from lacnode.privacy.state.private_payloads import PayloadUnavailableError
 from lacnode.privacy.state.private_transaction import PrivateTransaction, Restriction, legacy_group_id
-from lacnode.privacy.state.room import PrivateRoom, WrongGroupType
-from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
+from lacnode.privacy.transaction_manager import EnclaveError, EnclaveUnreachableError
 from lacnode.rpc import privacy_errors, results
 from lacnode.rpc.errors import internal_error, observer_refuses, rejected
+from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import address, required, text
 from lacnode.rpc.privacy_errors import manager_error, privacy_error
-from lacnode.rpc.privacy_parameters import key, keys, room
-from lacnode.rpc.registry import Method, Params
+from lacnode.rpc.privacy_parameters import key, keys, privacy_controller
 from lacnode.rpc.services import RpcServices
 
 
 def eea_sendRawTransaction(services: RpcServices, params: Params) -> object:
-    if not services.takes_transactions:
+    if not services.accepts_transactions:
         raise observer_refuses()
-    private_room = room(services)
+    controller = privacy_controller(services)
     private = _decoded(params)
     if private.restriction is not Restriction.RESTRICTED:
         raise privacy_error(privacy_errors.UNSUPPORTED_TYPE)
-    if private_room.flexible is None:
-        _check_sender_key(private_room, private)
-    _check(private_room, private)
-    keys = _distributed(private_room, private)
+    if controller.flexible is None:
+        _check_sender_key(controller, private)
+    _check(controller, private)
+    keys = _distributed(controller, private)
     try:
-        return to_hex(private_room.announce(private, keys))
-    except TransactionRejected as rejection:
+        return to_hex(controller.announce(private, keys))
+    except TransactionRejectedError as rejection:
         if rejection.reason is RejectionReason.INTRINSIC_GAS_EXCEEDS_GAS_LIMIT:
             raise privacy_error(privacy_errors.MARKER_GAS_ERROR) from None
         raise rejected(rejection.reason, str(rejection)) from None
@@ -39,23 +39,23 @@ def eea_sendRawTransaction(services: RpcServices, params: Params) -> object:
 def priv_distributeRawTransaction(services: RpcServices, params: Params) -> object:
     """Like `eea_sendRawTransaction`, but for the marker, which the caller makes of the payload's key, or of the two keys
     where members are added to a flexible group."""
-    if not services.takes_transactions:
+    if not services.accepts_transactions:
         raise observer_refuses()
-    private_room = room(services)
+    controller = privacy_controller(services)
     private = _decoded(params)
-    _check_sender_key(private_room, private)
-    _check(private_room, private)
-    return to_hex(_distributed(private_room, private))
+    _check_sender_key(controller, private)
+    _check(controller, private)
+    return to_hex(_distributed(controller, private))
 
 
 def priv_getEeaTransactionCount(services: RpcServices, params: Params) -> object:
-    private_room = room(services)
+    controller = privacy_controller(services)
     sender = address(required(params, 0, "address"))
     private_from = key(required(params, 1, "privateFrom"), "privateFrom")
     private_for = keys(required(params, 2, "privateFor"), "privateFor")
-    if private_from != private_room.public_key:
+    if private_from != controller.public_key:
         raise privacy_error(privacy_errors.WRONG_PRIVATE_FROM)
-    return results.quantity(private_room.nonce(sender, legacy_group_id(private_from, private_for)))
+    return results.quantity(controller.nonce(sender, legacy_group_id(private_from, private_for)))
 
 
 def _decoded(params: Params) -> PrivateTransaction:
@@ -66,55 +66,57 @@ def _decoded(params: Params) -> PrivateTransaction:
         raise privacy_error(privacy_errors.DECODE_ERROR) from None
 
 
-def _check_sender_key(private_room: PrivateRoom, private: PrivateTransaction) -> None:
-    if private.private_from != private_room.public_key:
+def _check_sender_key(controller: PrivacyController, private: PrivateTransaction) -> None:
+    if private.private_from != controller.public_key:
         raise privacy_error(privacy_errors.WRONG_PRIVATE_FROM)
 
 
-def _check(private_room: PrivateRoom, private: PrivateTransaction) -> None:
-    _check_tenant(private_room, private)
+def _check(controller: PrivacyController, private: PrivateTransaction) -> None:
+    _check_tenant(controller, private)
     try:
-        private_room.check(private)
-    except TransactionRejected as rejection:
+        controller.check(private)
+    except TransactionRejectedError as rejection:
         raise rejected(rejection.reason) from None
-    except InvalidPrivateTransaction as invalid:
+    except InvalidPrivateTransactionError as invalid:
         raise internal_error() if invalid.reason is None else rejected(invalid.reason) from None
 
 
-def _check_tenant(private_room: PrivateRoom, private: PrivateTransaction) -> None:
+def _check_tenant(controller: PrivacyController, private: PrivateTransaction) -> None:
     """A tenant must be in the group that it names; those that it names by their keys are with it in any case."""
     if private.group_id is None:
         return
     try:
-        if not private_room.sees(private.group_id):
+        if not controller.may_see_group(private.group_id):
             raise privacy_error(privacy_errors.ENCLAVE_ERROR)
-    except (ManagerError, ManagerUnreachable) as error:
+    except (EnclaveError, EnclaveUnreachableError) as error:
         raise manager_error(error) from None
 
 
-def _distributed(private_room: PrivateRoom, private: PrivateTransaction) -> bytes:
+def _distributed(controller: PrivacyController, private: PrivateTransaction) -> bytes:
     """What the marker is to say, once the manager has stored the payload."""
     try:
-        if private_room.flexible is not None:
-            return _distributed_flexibly(private_room, private_room.flexible, private)
-        return private_room.distribute(private, private_room.group_of(private))
-    except WrongGroupType:
+        if controller.flexible is not None:
+            return _distributed_flexibly(controller, controller.flexible, private)
+        return controller.distribute(private, controller.group_of(private))
+    except WrongGroupTypeError:
         raise privacy_error(privacy_errors.DECODE_ERROR) from None
-    except (ManagerError, ManagerUnreachable) as error:
+    except (EnclaveError, EnclaveUnreachableError) as error:
         raise manager_error(error) from None
 
 
-def _distributed_flexibly(private_room: PrivateRoom, flexible: FlexibleGroups, private: PrivateTransaction) -> bytes:
+def _distributed_flexibly(
+    controller: PrivacyController, flexible: FlexibleGroups, private: PrivateTransaction
+) -> bytes:
     try:
         group = flexible.recipients(private)
-        if private_room.public_key not in group.members:
-            raise NoSuchGroup
+        if controller.public_key not in group.members:
+            raise NoSuchGroupError
         return flexible.distribute(private, group)
-    except NoGroupId:
+    except NoGroupIdError:
         raise privacy_error(privacy_errors.NO_FLEXIBLE_GROUP_ID) from None
-    except NoSuchGroup:
+    except NoSuchGroupError:
         raise privacy_error(privacy_errors.NO_FLEXIBLE_GROUP) from None
-    except ManagerFails:
+    except PayloadUnavailableError:
         raise privacy_error(privacy_errors.ENCLAVE_ERROR) from None
 
 

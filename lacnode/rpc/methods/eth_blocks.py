@@ -2,7 +2,8 @@
 
 from lacnode.primitives.block import Block
 from lacnode.rpc import results
-from lacnode.rpc.errors import INVALID_BLOCK_NUMBER, block_not_found, internal_error, naming_parameter
+from lacnode.rpc.errors import INVALID_BLOCK_NUMBER, block_not_found, internal_error, with_error_message
+from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import (
     block_number,
     boolean,
@@ -12,7 +13,6 @@ from lacnode.rpc.parameters import (
     quantity,
     required,
 )
-from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.services import RpcServices
 
 
@@ -34,7 +34,7 @@ def eth_blockNumber(services: RpcServices, params: Params) -> object:
 
 
 def eth_getBlockByNumber(services: RpcServices, params: Params) -> object:
-    with naming_parameter(INVALID_BLOCK_NUMBER):
+    with with_error_message(INVALID_BLOCK_NUMBER):
         found = _by_number(services, params)
     full = boolean(required(params, 1, "full transactions"), "full transactions")
     return None if found is None else results.block(services.chain, *found, full)
@@ -75,10 +75,10 @@ def eth_getBlockReceipts(services: RpcServices, params: Params) -> object:
     header = header_by_number_or_hash(services, required(params, 0, "block"))
     hash_ = services.chain.hash_at(header.number)
     found = None if hash_ is None else services.blocks.block(hash_)
-    outcomes = None if hash_ is None else services.blocks.outcomes(hash_)
-    if found is None or hash_ is None or outcomes is None:
+    receipt_records = None if hash_ is None else services.blocks.receipt_records(hash_)
+    if found is None or hash_ is None or receipt_records is None:
         raise block_not_found()
-    return [results.receipt(found, hash_, outcomes, index) for index in range(len(found.transactions))]
+    return [results.receipt(found, hash_, receipt_records, index) for index in range(len(found.transactions))]
 
 
 def eth_syncing(services: RpcServices, params: Params) -> object:

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lacnode.evm.engine import Proof
+from lacnode.evm.engine import AccountProof
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc import results
 from lacnode.rpc.errors import LIMIT_EXCEEDED, SERVER_ERROR, RpcError
+from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import address, header_by_number_or_hash, required, slot, wrong_parameter
-from lacnode.rpc.reading import Reading, check_time, in_reader
-from lacnode.rpc.registry import Method, Params
+from lacnode.rpc.read_calls import ReadContext, check_time, run_in_reader
 from lacnode.rpc.services import RpcServices
 
 MAX_PROOF_SLOTS = 1_024
@@ -47,7 +47,7 @@ def eth_getTransactionCount(services: RpcServices, params: Params) -> object:
     return results.quantity(max(pooled, services.chain.state_at(header).nonce(account)))
 
 
-def eth_getProof(reading: Reading, params: Params) -> object:
+def eth_getProof(reading: ReadContext, params: Params) -> object:
     header = header_by_number_or_hash(reading, required(params, 2, "block"))
     account, wanted = address(required(params, 0, "address")), required(params, 1, "slots")
     if not isinstance(wanted, list):
@@ -58,7 +58,7 @@ def eth_getProof(reading: Reading, params: Params) -> object:
     return _shown_proof(account, _proof(reading, header, account, slots))
 
 
-def _proof(reading: Reading, header: BlockHeader, account: bytes, slots: Sequence[int]) -> Proof:
+def _proof(reading: ReadContext, header: BlockHeader, account: bytes, slots: Sequence[int]) -> AccountProof:
     """The proof, made in steps, so that the time is looked at between them."""
     state = reading.chain.state_at(header)
     proof = state.proof(account, ())
@@ -72,7 +72,7 @@ def _proof(reading: Reading, header: BlockHeader, account: bytes, slots: Sequenc
     return replace(proof, storage=tuple(storage))
 
 
-def _shown_proof(account: bytes, proof: Proof) -> results.Json:
+def _shown_proof(account: bytes, proof: AccountProof) -> results.Json:
     return {
         "address": to_hex(account),
         "balance": results.quantity(proof.balance),
@@ -96,5 +96,5 @@ STATE_METHODS = (
     Method("eth_getCode", "ETH", eth_getCode),
     Method("eth_getStorageAt", "ETH", eth_getStorageAt),
     Method("eth_getTransactionCount", "ETH", eth_getTransactionCount),
-    Method("eth_getProof", "ETH", in_reader(eth_getProof)),
+    Method("eth_getProof", "ETH", run_in_reader(eth_getProof)),
 )

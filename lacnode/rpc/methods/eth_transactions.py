@@ -4,10 +4,10 @@ import time
 from collections.abc import Iterable
 from functools import partial
 
-from lacnode.chain.outcome import FoundLog
-from lacnode.chain.store import TransactionPlace
-from lacnode.crypto.secp256k1 import sender_of
-from lacnode.evm.rejection import RejectionReason, TransactionRejected
+from lacnode.chain.chain_store import TransactionLocation
+from lacnode.chain.receipt_record import LogWithMetadata
+from lacnode.crypto.secp256k1 import recover_sender
+from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.primitives.block import Block
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.rlp import RlpError
@@ -19,14 +19,14 @@ from lacnode.rpc.errors import (
     RpcError,
     internal_error,
     invalid_params,
-    naming_parameter,
     observer_refuses,
     range_too_large,
     rejected,
+    with_error_message,
 )
+from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import LogQuery, block_number, data, hash32, log_query, quantity, required
-from lacnode.rpc.reading import Reading, check_time, in_reader
-from lacnode.rpc.registry import Method, Params
+from lacnode.rpc.read_calls import ReadContext, check_time, run_in_reader
 from lacnode.rpc.services import RpcServices
 
 MAX_LOGS = 20_000
@@ -37,7 +37,7 @@ MAX_LOGS_BYTES, LOG_OVERHEAD_BYTES = 15 * 2**20, 600
 
 
 def eth_sendRawTransaction(services: RpcServices, params: Params) -> object:
-    if not services.takes_transactions:
+    if not services.accepts_transactions:
         raise observer_refuses()
     raw = data(required(params, 0, "transaction"), "transaction")
     try:
@@ -48,17 +48,17 @@ def eth_sendRawTransaction(services: RpcServices, params: Params) -> object:
         raise invalid_params(str(error)) from None
     try:
         services.pool.add(transaction, local=True, now=time.time())
-    except TransactionRejected as rejection:
+    except TransactionRejectedError as rejection:
         raise _refusal(services, transaction, rejection) from None
     return to_hex(transaction.hash)
 
 
-def _refusal(services: RpcServices, transaction: Transaction, rejection: TransactionRejected) -> RpcError:
+def _refusal(services: RpcServices, transaction: Transaction, rejection: TransactionRejectedError) -> RpcError:
     """Somebody reads this one: a sender without permission is told as much as can be found out."""
     if rejection.reason is not RejectionReason.TX_SENDER_NOT_AUTHORIZED:
         return rejected(rejection.reason, str(rejection))
-    decision = services.permissions.explain_transaction(transaction, sender_of(transaction))
-    return rejected(rejection.reason, decision.as_json())
+    decision = services.permissions.explain_transaction(transaction, recover_sender(transaction))
+    return rejected(rejection.reason, decision.to_json())
 
 
 def eth_sendTransaction(services: RpcServices, params: Params) -> object:
@@ -74,45 +74,45 @@ def eth_getTransactionByHash(services: RpcServices, params: Params) -> object:
     pooled = services.pool.pooled(hash_)
     if pooled is not None:
         return results.pending_transaction(pooled)
-    place = services.chain.transaction_place(hash_)
+    place = services.chain.transaction_location(hash_)
     return None if place is None else _at(services, place.block_hash, place.index)
 
 
 def eth_getTransactionByBlockHashAndIndex(services: RpcServices, params: Params) -> object:
-    with naming_parameter(INVALID_TRANSACTION_HASH):  # so says Besu of the block's hash
+    with with_error_message(INVALID_TRANSACTION_HASH):  # so says Besu of the block's hash
         hash_ = hash32(required(params, 0, "block hash"), "block hash")
     return _at(services, hash_, quantity(required(params, 1, "index"), "index"))
 
 
 def eth_getTransactionByBlockNumberAndIndex(services: RpcServices, params: Params) -> object:
     hash_ = services.chain.hash_at(block_number(services, required(params, 0, "block")))
-    with naming_parameter("Invalid transaction index params"):
+    with with_error_message("Invalid transaction index params"):
         index = quantity(required(params, 1, "index"), "index")
     return None if hash_ is None else _at(services, hash_, index)
 
 
 def _at(services: RpcServices, block_hash: bytes, index: int) -> object:
-    found, outcomes = services.blocks.block(block_hash), services.blocks.outcomes(block_hash)
-    if found is None or outcomes is None or index >= len(found.transactions):
+    found, receipt_records = services.blocks.block(block_hash), services.blocks.receipt_records(block_hash)
+    if found is None or receipt_records is None or index >= len(found.transactions):
         return None
-    transaction, sender = found.transactions[index], outcomes[index].sender
+    transaction, sender = found.transactions[index], receipt_records[index].sender
     return results.mined_transaction(transaction, sender, found.header, block_hash, index)
 
 
 def eth_getTransactionReceipt(services: RpcServices, params: Params) -> object:
-    place: TransactionPlace | None = services.chain.transaction_place(
+    place: TransactionLocation | None = services.chain.transaction_location(
         hash32(required(params, 0, "transaction hash"), "transaction hash")
     )
     if place is None:
         return None
     found: Block | None = services.blocks.block(place.block_hash)
-    outcomes = services.blocks.outcomes(place.block_hash)
-    if found is None or outcomes is None:
+    receipt_records = services.blocks.receipt_records(place.block_hash)
+    if found is None or receipt_records is None:
         return None
-    return results.receipt(found, place.block_hash, outcomes, place.index)
+    return results.receipt(found, place.block_hash, receipt_records, place.index)
 
 
-def eth_getLogs(reading: Reading, params: Params) -> object:
+def eth_getLogs(reading: ReadContext, params: Params) -> object:
     query = log_query(reading, required(params, 0, "filter"))
     limit = reading.settings.max_logs_range
     if query.block_hash is None and 0 < limit < query.to_block - query.from_block:
@@ -120,19 +120,19 @@ def eth_getLogs(reading: Reading, params: Params) -> object:
     return _shown_logs(reading, query)
 
 
-def logs_of_filter(reading: Reading, params: Params) -> object:
+def read_filter_logs(reading: ReadContext, params: Params) -> object:
     """What `eth_getFilterLogs` answers, by the filter's object: its range may be of any length, as in Besu."""
     return _shown_logs(reading, log_query(reading, required(params, 0, "filter")))
 
 
-def _shown_logs(reading: Reading, query: LogQuery) -> list[results.Json]:
+def _shown_logs(reading: ReadContext, query: LogQuery) -> list[results.Json]:
     if query.block_hash is not None:
-        return shown_logs(reading, reading.chain.logs_of_block(query.block_hash, query.wanted))
+        return logs_to_json(reading, reading.chain.logs_of_block(query.block_hash, query.wanted))
     end = min(query.to_block, reading.chain.head.header.number)
-    return shown_logs(reading, reading.chain.logs(query.from_block, end, query.wanted, partial(check_time, reading)))
+    return logs_to_json(reading, reading.chain.logs(query.from_block, end, query.wanted, partial(check_time, reading)))
 
 
-def shown_logs(reading: Reading, logs: Iterable[FoundLog]) -> list[results.Json]:
+def logs_to_json(reading: ReadContext, logs: Iterable[LogWithMetadata]) -> list[results.Json]:
     """`logs` as JSON. Besu would go on until its memory is full: more than `MAX_LOGS` of them, or of `MAX_LOGS_BYTES`, and
     more time than a call may take, are refused here."""
     shown: list[results.Json] = []
@@ -153,5 +153,5 @@ TRANSACTION_METHODS = (
     Method("eth_getTransactionByBlockHashAndIndex", "ETH", eth_getTransactionByBlockHashAndIndex),
     Method("eth_getTransactionByBlockNumberAndIndex", "ETH", eth_getTransactionByBlockNumberAndIndex),
     Method("eth_getTransactionReceipt", "ETH", eth_getTransactionReceipt),
-    Method("eth_getLogs", "ETH", in_reader(eth_getLogs)),
+    Method("eth_getLogs", "ETH", run_in_reader(eth_getLogs)),
 )

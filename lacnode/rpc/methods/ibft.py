@@ -6,13 +6,13 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.rlp import RlpError
 from lacnode.rpc import results
 from lacnode.rpc.errors import dangerous_vote, internal_error, invalid_params
+from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import UNSET_TAGS, address, block_number, boolean, hash32, optional, required
-from lacnode.rpc.prospects import dangers_of_vote
-from lacnode.rpc.reading import Reading, check_time, in_reader
-from lacnode.rpc.registry import Method, Params
+from lacnode.rpc.read_calls import ReadContext, check_time, run_in_reader
 from lacnode.rpc.services import RpcServices
+from lacnode.rpc.vote_preview import find_vote_warnings
 
-DEFAULT_RANGE = 100
+DEFAULT_RANGE_BLOCKS = 100
 
 
 def ibft_getValidatorsByBlockNumber(services: RpcServices, params: Params) -> object:
@@ -39,27 +39,27 @@ def ibft_proposeValidatorVote(services: RpcServices, params: Params) -> object:
     add = boolean(required(params, 1, "add"), "add")
     insists = optional(params, 2)
     if insists is None or not boolean(insists, "insist"):
-        dangers = dangers_of_vote(services, recipient, add)
+        dangers = find_vote_warnings(services, recipient, add)
         if dangers:
             raise dangerous_vote(dangers)
-    services.ballot.propose(recipient, add)
+    services.vote_proposer.propose(recipient, add)
     return True
 
 
 def ibft_discardValidatorVote(services: RpcServices, params: Params) -> object:
-    services.ballot.discard(address(required(params, 0, "address")))
+    services.vote_proposer.discard(address(required(params, 0, "address")))
     return True
 
 
 def ibft_getPendingVotes(services: RpcServices, params: Params) -> object:
-    return {to_hex(recipient): add for recipient, add in services.ballot.wishes.items()}
+    return {to_hex(recipient): add for recipient, add in services.vote_proposer.wanted_votes.items()}
 
 
-def ibft_getSignerMetrics(reading: Reading, params: Params) -> object:
+def ibft_getSignerMetrics(reading: ReadContext, params: Params) -> object:
     """How many of the blocks from the first parameter up to, but without, the second each validator proposed."""
     head = reading.chain.head.header.number
     start, end = optional(params, 0), optional(params, 1)
-    first = max(0, head - DEFAULT_RANGE) if start is None else _range_number(reading, start)
+    first = max(0, head - DEFAULT_RANGE_BLOCKS) if start is None else _range_number(reading, start)
     last = head if end is None else min(head, _range_number(reading, end))
     if first >= last:
         raise invalid_params(f"the range from {first} to {last} is empty")
@@ -84,7 +84,7 @@ def ibft_getSignerMetrics(reading: Reading, params: Params) -> object:
     ]
 
 
-def _range_number(reading: Reading, value: object) -> int:
+def _range_number(reading: ReadContext, value: object) -> int:
     if isinstance(value, str) and value.lower() in UNSET_TAGS:
         raise internal_error()
     return block_number(reading, value)
@@ -96,5 +96,5 @@ IBFT_METHODS = (
     Method("ibft_proposeValidatorVote", "IBFT", ibft_proposeValidatorVote),
     Method("ibft_discardValidatorVote", "IBFT", ibft_discardValidatorVote),
     Method("ibft_getPendingVotes", "IBFT", ibft_getPendingVotes),
-    Method("ibft_getSignerMetrics", "IBFT", in_reader(ibft_getSignerMetrics)),
+    Method("ibft_getSignerMetrics", "IBFT", run_in_reader(ibft_getSignerMetrics)),
 )

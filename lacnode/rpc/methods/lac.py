@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 
 from lacnode.primitives.hexadecimal import to_hex
-from lacnode.privacy.state.payloads import ManagerFails, UselessPayload
-from lacnode.privacy.state.store import Divergence
-from lacnode.privacy.transaction_manager import ManagerUnreachable
+from lacnode.privacy.state.private_payloads import PayloadUnavailableError, UnusablePayloadError
+from lacnode.privacy.state.private_store import Divergence
+from lacnode.privacy.transaction_manager import EnclaveUnreachableError
 from lacnode.rpc import results
 from lacnode.rpc.errors import internal_error
+from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import block_number, hash32, required
-from lacnode.rpc.privacy_parameters import group_id, in_base64, room
-from lacnode.rpc.prospects import pending_votes
-from lacnode.rpc.registry import Method, Params
+from lacnode.rpc.privacy_parameters import group_id, in_base64, privacy_controller
 from lacnode.rpc.services import RpcServices
+from lacnode.rpc.vote_preview import preview_pending_votes
 
 
 def lac_consensusStatus(services: RpcServices, params: Params) -> object:
@@ -51,7 +51,7 @@ def lac_nodeRole(services: RpcServices, params: Params) -> object:
 
 def lac_pendingVotes(services: RpcServices, params: Params) -> object:
     """What the votes outstanding would do, and when."""
-    return pending_votes(services)
+    return preview_pending_votes(services)
 
 
 def _connected(services: RpcServices, validators: tuple[bytes, ...]) -> list[str]:
@@ -63,7 +63,7 @@ def _connected(services: RpcServices, validators: tuple[bytes, ...]) -> list[str
 def lac_privacyGroups(services: RpcServices, params: Params) -> object:
     """How every privacy group of this node stands. It tells ids and roots, and of members only who has another root than
     this node, and not even that where tenants share it."""
-    private_room = room(services)
+    controller = privacy_controller(services)
     return [
         {
             "privacyGroupId": in_base64(status.group_id),
@@ -75,9 +75,9 @@ def lac_privacyGroups(services: RpcServices, params: Params) -> object:
             "divergedAt": results.quantity(min(one.number for one in status.divergences))
             if status.divergences
             else None,
-            "divergedFrom": [] if private_room.has_tenants else _members(status.divergences),
+            "divergedFrom": [] if controller.has_tenants else _members(status.divergences),
         }
-        for status in private_room.statuses()
+        for status in controller.statuses()
     ]
 
 
@@ -92,20 +92,20 @@ def lac_comparePrivacyGroup(services: RpcServices, params: Params) -> object:
         block_number(services, required(params, 1, "block")),
         hash32(required(params, 2, "state root"), "state root"),
     )
-    return room(services).compare(wanted, number, root)
+    return privacy_controller(services).compare(wanted, number, root)
 
 
 def lac_retryPrivatePayloads(services: RpcServices, params: Params) -> object:
     """Have the manager asked again, now, for every payload that it did not have; how many there are."""
-    return room(services).repair.ask_now()
+    return privacy_controller(services).repair.retry_all()
 
 
 def lac_whyPrivateTransactionIgnored(services: RpcServices, params: Params) -> object:
     """Why a marker's private transaction is executed as not for this node, though its key reads it; null if it is not."""
     hash_ = hash32(required(params, 0, "transaction hash"), "transaction hash")
     try:
-        return room(services).why_ignored(hash_)
-    except (ManagerFails, ManagerUnreachable, UselessPayload):
+        return privacy_controller(services).why_ignored(hash_)
+    except (PayloadUnavailableError, EnclaveUnreachableError, UnusablePayloadError):
         raise internal_error() from None
 
 

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 from lacnode.evm.budget import ExecutionBudget, ExecutionInterruptedError
 from lacnode.evm.engine import CallRequest
-from lacnode.evm.rejection import TransactionRejected
+from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.p2p.wire.enode import Enode, EnodeError
-from lacnode.permissioning.sending import IntendedSending
+from lacnode.permissioning.transaction_call import UnsignedTransaction
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc.call_parameters import call_request
 from lacnode.rpc.errors import invalid_params, rejected, timeout
+from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import optional, required, text
-from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.services import RpcServices
 
 SIMULATION_GAS = 5_000_000
@@ -28,7 +28,7 @@ def lac_permissioningStatus(services: RpcServices, params: Params) -> object:
 
 def lac_refusedConnections(services: RpcServices, params: Params) -> object:
     """Connections that were refused and not permitted since, the latest first."""
-    return [refusal.as_json() for refusal in services.permissions.refused.all()]
+    return [refusal.to_json() for refusal in services.permissions.refused.all()]
 
 
 def lac_explainConnection(services: RpcServices, params: Params) -> object:
@@ -41,14 +41,14 @@ def lac_explainConnection(services: RpcServices, params: Params) -> object:
         destination = services.network.local_enode
     else:
         raise invalid_params("the other node's enode is missing, and this node has P2P off")
-    return services.permissions.explain_connection(source, destination).as_json()
+    return services.permissions.explain_connection(source, destination).to_json()
 
 
 def lac_explainTransaction(services: RpcServices, params: Params) -> object:
     """May the transaction of a call object be sent? Its `gas` is the head's limit where it is not given."""
     request, _ = call_request(optional(params, 0))
     sending = _sending(request, services.chain.head.header.gas_limit)
-    return services.permissions.explain_transaction(sending, request.sender).as_json()
+    return services.permissions.explain_transaction(sending, request.sender).to_json()
 
 
 def lac_simulatePermissionChange(services: RpcServices, params: Params) -> object:
@@ -59,7 +59,7 @@ def lac_simulatePermissionChange(services: RpcServices, params: Params) -> objec
     try:
         sending = replace(_sending(request, SIMULATION_GAS), gas_limit=SIMULATION_GAS)
         outlook = services.permissions.simulate_change(sending, request.sender, budget)
-    except TransactionRejected as rejection:
+    except TransactionRejectedError as rejection:
         raise rejected(rejection.reason, str(rejection)) from None
     except ExecutionInterruptedError:
         raise timeout() from None
@@ -70,8 +70,8 @@ def lac_simulatePermissionChange(services: RpcServices, params: Params) -> objec
     }
 
 
-def _sending(request: CallRequest, gas_limit: int) -> IntendedSending:
-    return IntendedSending(
+def _sending(request: CallRequest, gas_limit: int) -> UnsignedTransaction:
+    return UnsignedTransaction(
         to=request.to,
         value=request.value,
         gas_price=request.gas_price or 0,

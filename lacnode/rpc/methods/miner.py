@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from lacnode.rpc import results
 from lacnode.rpc.errors import RpcError, invalid_params, invalid_request
+from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import required, text, wei
-from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.services import RpcServices
 
 MIN_GAS_LIMIT, MAX_GAS_LIMIT = 5000, 2**63 - 1

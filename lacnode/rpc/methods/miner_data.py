@@ -3,8 +3,8 @@
 from lacnode.primitives.block import Block
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc import results
+from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import block_number, hash32, required
-from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.services import RpcServices
 
 
@@ -44,7 +44,7 @@ def _fees(services: RpcServices, block: Block, hash_: bytes) -> int:
     base_fee = block.header.base_fee
     return sum(
         (transaction.effective_gas_price(base_fee) - (base_fee or 0)) * outcome.gas_used
-        for transaction, outcome in zip(block.transactions, services.chain.outcomes_of(hash_) or (), strict=True)
+        for transaction, outcome in zip(block.transactions, services.chain.receipt_records_of(hash_) or (), strict=True)
     )
 
 

@@ -4,8 +4,8 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
 from lacnode.rpc import results
 from lacnode.rpc.errors import invalid_params, p2p_disabled
+from lacnode.rpc.method_registry import Method, MethodRegistry, Params
 from lacnode.rpc.parameters import data, required, text
-from lacnode.rpc.registry import Method, Params, Registry
 from lacnode.rpc.services import RpcServices
 
 
@@ -61,5 +61,5 @@ NET_METHODS = (
     Method("net_services", "NET", net_services),
     Method("web3_clientVersion", "WEB3", web3_clientVersion),
     Method("web3_sha3", "WEB3", web3_sha3, arity=1),
-    Method("rpc_modules", Registry.ALWAYS, rpc_modules),
+    Method("rpc_modules", MethodRegistry.ALWAYS, rpc_modules),
 )

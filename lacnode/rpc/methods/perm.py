@@ -3,48 +3,53 @@
 from collections.abc import Callable
 from typing import cast
 
-from lacnode.permissioning.local_file import PermissionsFileError
-from lacnode.permissioning.local_lists import AccountList, ListChangeError, NodeList, Problem
+from lacnode.permissioning.local_allowlists import (
+    AccountAllowlist,
+    AllowlistChangeError,
+    AllowlistProblem,
+    NodeAllowlist,
+)
+from lacnode.permissioning.permissions_file import PermissionsFileError
 from lacnode.rpc.errors import SERVER_ERROR, RpcError, invalid_params, p2p_disabled
+from lacnode.rpc.method_registry import Handler, Method, Params
 from lacnode.rpc.parameters import required
-from lacnode.rpc.registry import Handler, Method, Params
 from lacnode.rpc.services import RpcServices
 
 SUCCESS = "Success"
 
 _STORING = {
-    Problem.PERSIST_FAILURE: "Unable to persist changes to allowlist configuration file. Changes reverted",
-    Problem.FILE_SYNC: (
+    AllowlistProblem.PERSIST_FAILURE: "Unable to persist changes to allowlist configuration file. Changes reverted",
+    AllowlistProblem.FILE_SYNC: (
         "The permissioning allowlist configuration file is out of sync.  "
         "The changes have been applied, but not persisted to disk"
     ),
 }
 
 _ACCOUNT_ERRORS = _STORING | {
-    Problem.EMPTY: "Request contains an empty list of accounts",
-    Problem.INVALID: "Request contains an invalid account",
-    Problem.DUPLICATED: "Request contains duplicate accounts",
-    Problem.EXISTING: "Cannot add an existing account to allowlist",
-    Problem.ABSENT: "Cannot remove an absent account from allowlist",
+    AllowlistProblem.EMPTY: "Request contains an empty list of accounts",
+    AllowlistProblem.INVALID: "Request contains an invalid account",
+    AllowlistProblem.DUPLICATED: "Request contains duplicate accounts",
+    AllowlistProblem.EXISTING: "Cannot add an existing account to allowlist",
+    AllowlistProblem.ABSENT: "Cannot remove an absent account from allowlist",
 }
 
 _NODE_ERRORS = _STORING | {
-    Problem.EMPTY: "Request contains an empty list of nodes",
-    Problem.INVALID: "Request contains an invalid node",
-    Problem.DUPLICATED: "Request contains duplicate nodes",
-    Problem.EXISTING: "Cannot add an existing node to allowlist",
-    Problem.ABSENT: "Cannot remove an absent node from allowlist",
-    Problem.FIXED_NODE: "Cannot remove a fixed node (bootnode or static node) from allowlist",
+    AllowlistProblem.EMPTY: "Request contains an empty list of nodes",
+    AllowlistProblem.INVALID: "Request contains an invalid node",
+    AllowlistProblem.DUPLICATED: "Request contains duplicate nodes",
+    AllowlistProblem.EXISTING: "Cannot add an existing node to allowlist",
+    AllowlistProblem.ABSENT: "Cannot remove an absent node from allowlist",
+    AllowlistProblem.FIXED_NODE: "Cannot remove a fixed node (bootnode or static node) from allowlist",
 }
 
 
-def _accounts(services: RpcServices) -> AccountList:
+def _accounts(services: RpcServices) -> AccountAllowlist:
     if services.local_permissions.accounts is None:
         raise RpcError(SERVER_ERROR, "Account allowlist has not been enabled")
     return services.local_permissions.accounts
 
 
-def _nodes(services: RpcServices) -> NodeList:
+def _nodes(services: RpcServices) -> NodeAllowlist:
     if services.local_permissions.nodes is None:
         raise RpcError(SERVER_ERROR, "Node allowlist has not been enabled")
     if services.network is None:
@@ -59,10 +64,10 @@ def _texts(params: Params) -> list[str]:
     return cast("list[str]", value)
 
 
-def _changed(change: Callable[[list[str]], None], texts: list[str], messages: dict[Problem, str]) -> str:
+def _changed(change: Callable[[list[str]], None], texts: list[str], messages: dict[AllowlistProblem, str]) -> str:
     try:
         change(texts)
-    except ListChangeError as error:
+    except AllowlistChangeError as error:
         raise RpcError(SERVER_ERROR, messages[error.problem]) from None
     return SUCCESS
 

@@ -4,23 +4,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 
-from lacnode.evm.engine import CallExpired
-from lacnode.evm.private import PrivateMessage, PrivateResult
+from lacnode.evm.engine import CallExpiredError
+from lacnode.evm.private_message import PrivateMessage, PrivateResult
 from lacnode.primitives.bloom import bloom_of
 from lacnode.primitives.hexadecimal import to_hex
-from lacnode.privacy.manager.oversight import supervised
-from lacnode.privacy.state.marker import FLEXIBLE_PRIVACY_ADDRESS, PRIVACY_ADDRESS
-from lacnode.privacy.state.payloads import ForeignPayloadError, ManagerFails, UselessPayload
+from lacnode.privacy.manager.mandatory_recipient import add_mandatory_recipient
+from lacnode.privacy.state.privacy_controller import FoundPrivateTransaction, PrivacyController
+from lacnode.privacy.state.privacy_marker import FLEXIBLE_PRIVACY_ADDRESS, PRIVACY_ADDRESS
 from lacnode.privacy.state.private_logs import PrivateLogs
+from lacnode.privacy.state.private_payloads import ForeignPayloadError, PayloadUnavailableError, UnusablePayloadError
+from lacnode.privacy.state.private_records import PrivateReceipt
+from lacnode.privacy.state.private_store import PrivateNodeStore
 from lacnode.privacy.state.private_transaction import PrivateTransaction, private_contract_address
-from lacnode.privacy.state.records import PrivateReceipt
-from lacnode.privacy.state.room import FoundPrivateTransaction, PrivateRoom
-from lacnode.privacy.state.store import PrivateNodeStore
-from lacnode.privacy.transaction_manager import ManagerError, ManagerUnreachable
+from lacnode.privacy.transaction_manager import EnclaveError, EnclaveUnreachableError
 from lacnode.rpc import privacy_errors, results
 from lacnode.rpc.call_parameters import call_request
 from lacnode.rpc.errors import SERVER_ERROR, RpcError, internal_error, invalid_params, timeout
-from lacnode.rpc.methods.eth_transactions import shown_logs
+from lacnode.rpc.method_registry import Method, Params
+from lacnode.rpc.methods.eth_transactions import logs_to_json
 from lacnode.rpc.parameters import (
     LogQuery,
     address,
@@ -33,9 +34,8 @@ from lacnode.rpc.parameters import (
     required,
 )
 from lacnode.rpc.privacy_errors import is_no_group, manager_error, privacy_error
-from lacnode.rpc.privacy_parameters import check_member, group_id, in_base64, keys, optional_text, room
-from lacnode.rpc.reading import ReadCall, Reading
-from lacnode.rpc.registry import Method, Params
+from lacnode.rpc.privacy_parameters import check_member, group_id, in_base64, keys, optional_text, privacy_controller
+from lacnode.rpc.read_calls import ReadCall, ReadContext
 from lacnode.rpc.results import Json
 from lacnode.rpc.services import RpcServices
 
@@ -43,42 +43,42 @@ from lacnode.rpc.services import RpcServices
 
 
 def priv_createPrivacyGroup(services: RpcServices, params: Params) -> object:
-    private_room = room(services)
+    controller = privacy_controller(services)
     document = required(params, 0, "group")
     if not isinstance(document, Mapping):
         raise invalid_params("group: an object was expected")
     members = keys(document.get("addresses"), "addresses")
-    if private_room.has_tenants and private_room.public_key not in members:
+    if controller.has_tenants and controller.public_key not in members:
         raise privacy_error(privacy_errors.ENCLAVE_ERROR)
     name, description = optional_text(document, "name"), optional_text(document, "description")
     if document.get("mandatoryRecipient") is not None:  # ours: Besu does not know it
         (supervisor,) = keys([document["mandatoryRecipient"]], "mandatoryRecipient")
-        members, description = supervised(members, description, supervisor)
+        members, description = add_mandatory_recipient(members, description, supervisor)
     try:
-        group = private_room.manager.create_group(members, private_room.public_key, name, description)
-    except (ManagerError, ManagerUnreachable) as error:
+        group = controller.manager.create_group(members, controller.public_key, name, description)
+    except (EnclaveError, EnclaveUnreachableError) as error:
         raise manager_error(error) from None
     return in_base64(group.id)
 
 
 def priv_deletePrivacyGroup(services: RpcServices, params: Params) -> object:
-    private_room = room(services)
+    controller = privacy_controller(services)
     wanted = group_id(required(params, 0, "privacyGroupId"))
     try:
-        if not private_room.sees(wanted):
+        if not controller.may_see_group(wanted):
             raise privacy_error(privacy_errors.DELETE_GROUP_ERROR)
-        return in_base64(private_room.manager.delete_group(wanted, private_room.public_key))
-    except (ManagerError, ManagerUnreachable):
+        return in_base64(controller.manager.delete_group(wanted, controller.public_key))
+    except (EnclaveError, EnclaveUnreachableError):
         raise privacy_error(privacy_errors.DELETE_GROUP_ERROR) from None
 
 
 def priv_findPrivacyGroup(services: RpcServices, params: Params) -> object:
-    members, private_room = keys(required(params, 0, "addresses"), "addresses"), room(services)
-    if private_room.has_tenants and private_room.public_key not in members:
+    members, controller = keys(required(params, 0, "addresses"), "addresses"), privacy_controller(services)
+    if controller.has_tenants and controller.public_key not in members:
         raise privacy_error(privacy_errors.FIND_GROUP_ERROR)
     try:
-        found = private_room.manager.find_groups(members)
-    except (ManagerError, ManagerUnreachable):
+        found = controller.manager.find_groups(members)
+    except (EnclaveError, EnclaveUnreachableError):
         raise privacy_error(privacy_errors.FIND_GROUP_ERROR) from None
     return [
         {
@@ -93,7 +93,7 @@ def priv_findPrivacyGroup(services: RpcServices, params: Params) -> object:
 
 
 def priv_getPrivacyPrecompileAddress(services: RpcServices, params: Params) -> object:
-    return to_hex(PRIVACY_ADDRESS if room(services).flexible is None else FLEXIBLE_PRIVACY_ADDRESS)
+    return to_hex(PRIVACY_ADDRESS if privacy_controller(services).flexible is None else FLEXIBLE_PRIVACY_ADDRESS)
 
 
 # -- transactions --------------------------------------------------------------------------------------------------
@@ -106,20 +106,20 @@ def priv_getPrivateTransaction(services: RpcServices, params: Params) -> object:
 
 def priv_getTransactionReceipt(services: RpcServices, params: Params) -> object:
     found = _found(services, params)
-    if found is None or room(services).receipt(found) is None:
+    if found is None or privacy_controller(services).receipt(found) is None:
         return None
-    executed = room(services).executed_at(found)
-    receipt = room(services).receipt(executed)
+    executed = privacy_controller(services).executed_at(found)
+    receipt = privacy_controller(services).receipt(executed)
     return None if receipt is None else _receipt(found, receipt, executed)
 
 
 def _found(services: RpcServices, params: Params) -> FoundPrivateTransaction | None:
     hash_ = hash32(required(params, 0, "transaction hash"), "transaction hash")
     try:
-        return room(services).find(hash_)
+        return privacy_controller(services).find(hash_)
     except ForeignPayloadError:
         return None  # executed as not for us; `lac_whyPrivateTransactionIgnored` says why
-    except (ManagerFails, ManagerUnreachable, UselessPayload):
+    except (PayloadUnavailableError, EnclaveUnreachableError, UnusablePayloadError):
         raise internal_error() from None
 
 
@@ -195,7 +195,7 @@ def _receipt(found: FoundPrivateTransaction, receipt: PrivateReceipt, executed: 
 
 
 def priv_getTransactionCount(services: RpcServices, params: Params) -> object:
-    private_room = room(services)
+    controller = privacy_controller(services)
     sender = address(required(params, 0, "address"))
     group = required(params, 1, "privacyGroupId")
     try:
@@ -203,24 +203,24 @@ def priv_getTransactionCount(services: RpcServices, params: Params) -> object:
     except RpcError:
         raise privacy_error(privacy_errors.NONCE_ERROR) from None
     try:
-        check_member(private_room, wanted)
+        check_member(controller, wanted)
     except RpcError:
         raise privacy_error(privacy_errors.NONCE_ERROR) from None
-    return results.quantity(private_room.nonce(sender, wanted))
+    return results.quantity(controller.nonce(sender, wanted))
 
 
 def priv_getCode(services: RpcServices, params: Params) -> object:
-    private_room = room(services)
+    controller = privacy_controller(services)
     wanted, contract = group_id(required(params, 0, "privacyGroupId")), address(required(params, 1, "address"))
     header = header_by_number_or_hash(services, required(params, 2, "block"))
-    check_member(private_room, wanted)
-    private_room.settle(header.number)
-    state = private_room.state(wanted, header.number)
+    check_member(controller, wanted)
+    controller.wait_until_executed(header.number)
+    state = controller.state(wanted, header.number)
     return to_hex(state.code(contract)) if state.exists(contract) else None
 
 
 def priv_call(services: RpcServices, params: Params) -> object:
-    private_room = room(services)
+    controller = privacy_controller(services)
     wanted = group_id(required(params, 0, "privacyGroupId"))
     call, _ = call_request(optional(params, 1))
     header = header_by_number(services, required(params, 2, "block"))
@@ -228,14 +228,14 @@ def priv_call(services: RpcServices, params: Params) -> object:
         raise invalid_params('call: Missing "to" field in call arguments')
     if header is None:
         return None
-    check_member(private_room, wanted, header.number)
+    check_member(controller, wanted, header.number)
     if call.value:
         raise internal_error()
-    root, message = private_room.question(wanted, header, call.sender, call.to, call.data, call.gas_price or 0)
+    root, message = controller.question(wanted, header, call.sender, call.to, call.data, call.gas_price or 0)
     return ReadCall(private_call, [header.number, root, message])
 
 
-def private_call(reading: Reading, params: Params) -> object:
+def private_call(reading: ReadContext, params: Params) -> object:
     """What a message gives: `params` are the number of the block, the root of the group's state, and the message."""
     number, root, message = cast(tuple[int, bytes, PrivateMessage], tuple(params))
     header = reading.chain.header_at(number)
@@ -243,8 +243,8 @@ def private_call(reading: Reading, params: Params) -> object:
         raise internal_error()
     store = PrivateNodeStore(reading.chain.database)
     try:
-        result = reading.chain.open_block(header).run_privately(store, root, message, deadline=reading.deadline)
-    except CallExpired:
+        result = reading.chain.open_block(header).execute_private(store, root, message, deadline=reading.deadline)
+    except CallExpiredError:
         raise timeout() from None
     return to_hex(_succeeded(result).output)
 
@@ -258,29 +258,29 @@ def _succeeded(result: PrivateResult) -> PrivateResult:
 
 
 def priv_debugGetStateRoot(services: RpcServices, params: Params) -> object:
-    private_room = room(services)
+    controller = privacy_controller(services)
     wanted = group_id(required(params, 0, "privacyGroupId"))
     number = block_number(services, required(params, 1, "block"))
-    _check_exists(private_room, wanted, number)
+    _check_exists(controller, wanted, number)
     if number > services.chain.head.header.number:
         raise internal_error()
-    private_room.settle(number)
-    return to_hex(private_room.root(wanted, number))
+    controller.wait_until_executed(number)
+    return to_hex(controller.root(wanted, number))
 
 
-def _check_exists(private_room: PrivateRoom, wanted: bytes, number: int) -> None:
-    if private_room.flexible is not None:
-        if private_room.flexible.find(wanted) is None or not private_room.sees(wanted, number):
+def _check_exists(controller: PrivacyController, wanted: bytes, number: int) -> None:
+    if controller.flexible is not None:
+        if controller.flexible.find(wanted) is None or not controller.may_see_group(wanted, number):
             raise privacy_error(privacy_errors.FIND_GROUP_ERROR)
         return
     try:
-        private_room.manager.retrieve_group(wanted)
-        if not private_room.sees(wanted):
+        controller.manager.retrieve_group(wanted)
+        if not controller.may_see_group(wanted):
             raise privacy_error(privacy_errors.FIND_GROUP_ERROR)
-    except ManagerError as error:
+    except EnclaveError as error:
         text = privacy_errors.FIND_GROUP_ERROR if is_no_group(error) else privacy_errors.ENCLAVE_ERROR
         raise privacy_error(text) from None
-    except ManagerUnreachable:
+    except EnclaveUnreachableError:
         raise invalid_params() from None
 
 
@@ -293,7 +293,7 @@ def priv_getLogs(services: RpcServices, params: Params) -> object:
     query = log_query(services, required(params, 1, "filter"))
     if not query.fixed_from:
         query = replace(query, from_block=0)
-    return matching_private_logs(services, room(services), wanted, query)
+    return matching_private_logs(services, privacy_controller(services), wanted, query)
 
 
 def _number_of(services: RpcServices, query: LogQuery) -> int | None:
@@ -302,22 +302,24 @@ def _number_of(services: RpcServices, query: LogQuery) -> int | None:
     return None if header is None else header.number
 
 
-def matching_private_logs(services: RpcServices, private_room: PrivateRoom, wanted: bytes, query: LogQuery) -> ReadCall:
+def matching_private_logs(
+    services: RpcServices, controller: PrivacyController, wanted: bytes, query: LogQuery
+) -> ReadCall:
     """A group's logs that `query` wants; too many, or too long in coming, are refused as with `eth_getLogs`."""
     number = _number_of(services, query)
-    check_member(private_room, wanted, number)
+    check_member(controller, wanted, number)
     end = min(query.to_block, services.chain.head.header.number)
-    private_room.settle(end if query.block_hash is None else number or 0)
+    controller.wait_until_executed(end if query.block_hash is None else number or 0)
     return ReadCall(private_logs, [wanted, query, end])
 
 
-def private_logs(reading: Reading, params: Params) -> object:
+def private_logs(reading: ReadContext, params: Params) -> object:
     """The logs of a group: `params` are its id, the query, and the last block of a range."""
     group, query, end = cast(tuple[bytes, LogQuery, int], tuple(params))
     logs = PrivateLogs(reading.chain, reading.chain.database)
     if query.block_hash is not None:
-        return shown_logs(reading, logs.of_block(group, query.block_hash, query.wanted))
-    return shown_logs(reading, logs.in_range(group, query.from_block, end, query.wanted))
+        return logs_to_json(reading, logs.of_block(group, query.block_hash, query.wanted))
+    return logs_to_json(reading, logs.in_range(group, query.from_block, end, query.wanted))
 
 
 PRIV_GROUP_METHODS = (

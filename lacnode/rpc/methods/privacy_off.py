@@ -1,7 +1,7 @@
 """EEA, PRIV and PRIVX while privacy is off: every method says so, as Besu's do."""
 
 from lacnode.rpc.errors import privacy_disabled
-from lacnode.rpc.registry import KNOWN_METHODS, Method, Params
+from lacnode.rpc.method_registry import KNOWN_METHODS, Method, Params
 from lacnode.rpc.services import RpcServices
 
 

@@ -1,17 +1,19 @@
 """PRIVX: the flexible groups, whose members stand in a contract of each."""
 
 from lacnode.rpc import privacy_errors
+from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import required
 from lacnode.rpc.privacy_errors import privacy_error
-from lacnode.rpc.privacy_parameters import in_base64, keys, room
-from lacnode.rpc.registry import Method, Params
+from lacnode.rpc.privacy_parameters import in_base64, keys, privacy_controller
 from lacnode.rpc.services import RpcServices
 
 
 def privx_findFlexiblePrivacyGroup(services: RpcServices, params: Params) -> object:
-    flexible = room(services).flexible
+    flexible = privacy_controller(services).flexible
     members = keys(required(params, 0, "addresses"), "addresses")
-    if flexible is None or (room(services).has_tenants and room(services).public_key not in members):
+    if flexible is None or (
+        privacy_controller(services).has_tenants and privacy_controller(services).public_key not in members
+    ):
         raise privacy_error(privacy_errors.FIND_FLEXIBLE_GROUP_ERROR)
     return [
         {
@@ -21,7 +23,7 @@ def privx_findFlexiblePrivacyGroup(services: RpcServices, params: Params) -> obj
             "description": "",
             "members": [in_base64(member) for member in group.members],
         }
-        for group in flexible.with_members(members)
+        for group in flexible.find_with_members(members)
     ]
 
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc import results
 from lacnode.rpc.errors import invalid_params
+from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import address, optional, quantity
-from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.services import RpcServices
-from lacnode.txpool.pooled import PooledTransaction
+from lacnode.txpool.pooled_transaction import PooledTransaction
 
 Test = Callable[[PooledTransaction], bool]
 

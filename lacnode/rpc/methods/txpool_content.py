@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc import results
+from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import address, required
-from lacnode.rpc.registry import Method, Params
 from lacnode.rpc.services import RpcServices
-from lacnode.txpool.pooled import PooledTransaction
+from lacnode.txpool.pooled_transaction import PooledTransaction
 
 BySender = dict[str, dict[str, PooledTransaction]]
 """Transactions by the sender's address and by nonce, as text in decimal digits."""

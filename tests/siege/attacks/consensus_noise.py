@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import trio
 
-from lacnode.consensus.messages import Commit, Prepare, RoundChange
-from lacnode.consensus.payloads import (
+from lacnode.consensus.ibft_messages import Commit, Prepare, RoundChange
+from lacnode.consensus.ibft_payloads import (
     COMMIT,
     PREPARE,
     PROPOSAL,
@@ -24,7 +24,7 @@ from lacnode.consensus.payloads import (
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.signer import KeySigner
 from lacnode.devnet.manifest import DevnetNode, Manifest
-from lacnode.p2p.rlpx import ConnectionFailed
+from lacnode.p2p.rlpx import ConnectionFailedError
 from lacnode.p2p.wire.p2p_messages import DISCONNECT, EMPTY_LIST, PING, PONG
 from tests.siege.attack import LoadAttack, Sent
 from tests.siege.stranger import Stranger
@@ -81,7 +81,7 @@ async def make_noise(node: DevnetNode, messages: list[Message], sent: Sent) -> N
                     await _read(stranger)
                 finally:
                     nursery.cancel_scope.cancel()
-        except* (ConnectionFailed, OSError):
+        except* (ConnectionFailedError, OSError):
             sent.count("sessions ended")
         await trio.sleep(0.05)
 
@@ -97,7 +97,7 @@ async def _read(stranger: Stranger) -> None:
     while True:
         frame = await stranger.connection.receive()
         if frame.message_id == DISCONNECT:
-            raise ConnectionFailed("the node disconnected")
+            raise ConnectionFailedError("the node disconnected")
         if frame.message_id == PING:
             await stranger.connection.send(PONG, EMPTY_LIST)
 

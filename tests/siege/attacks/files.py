@@ -41,7 +41,7 @@ def flip_bits(network: SiegeNetwork, plan: Plan) -> Findings:
     for _ in range(plan.damages):
         file.write_bytes(flipped(whole, rng))
         check_answers(network, victim, true, findings)
-        if processes.pid_of(victim) is not None:
+        if processes.find_pid(victim) is not None:
             processes.kill(victim)
     return findings
 
@@ -59,7 +59,7 @@ def check_answers(network: SiegeNetwork, victim: DevnetNode, true: TrueBlocks, f
     mark = log_bytes(victim)
     network.start(victim)
     deadline = time.monotonic() + DEADLINE_SECONDS / 4
-    while height(victim) < 0 and processes.pid_of(victim) is not None and time.monotonic() < deadline:
+    while height(victim) < 0 and processes.find_pid(victim) is not None and time.monotonic() < deadline:
         time.sleep(0.2)
     altered, missing = compare_blocks(victim, true)
     with victim.log_file.open("rb") as log:
@@ -78,7 +78,7 @@ def compare_blocks(damaged: DevnetNode, true: TrueBlocks) -> tuple[int, int]:
     """How many blocks the damaged node gives altered, and how many it does not give."""
     altered = missing = 0
     for number, answers in true.items():
-        found = ask(damaged, "eth_getBlockByNumber", hex(number), True) if processes.pid_of(damaged) else None
+        found = ask(damaged, "eth_getBlockByNumber", hex(number), True) if processes.find_pid(damaged) else None
         missing += found is None
         altered += found is not None and found not in answers
     return altered, missing

@@ -17,7 +17,7 @@ from lacnode.primitives.transaction import Transaction
 from tests.siege.attack import VALIDATOR, Bounds, LoadAttack, Sent
 from tests.siege.http import send
 from tests.siege.init_codes import BLAKE2_ROUNDS, HEAVY, JUMPDESTS, SELF_CALLS, blake2, deploying
-from tests.siege.transactions import Sender, raw
+from tests.siege.transactions import SiegeSender, raw
 
 STREAM_SENDERS = 10
 STREAM_IN_A_ROW = 3
@@ -32,31 +32,31 @@ async def submit(node: DevnetNode, transaction: Transaction, sent: Sent, kind: s
 
 async def one_creation(manifest: Manifest, sent: Sent) -> None:
     """One creation whose init code is a loop of JUMPDESTs."""
-    await submit(manifest.nodes[0], Sender().sign(to=None, data=JUMPDESTS), sent, "creations")
+    await submit(manifest.nodes[0], SiegeSender().sign(to=None, data=JUMPDESTS), sent, "creations")
     await trio.sleep_forever()
 
 
 async def one_precompile(manifest: Manifest, sent: Sent) -> None:
     """One call of blake2F with three million rounds."""
-    call = Sender().sign(to=(9).to_bytes(20), data=blake2(), gas=BLAKE2_ROUNDS + 30_000)
+    call = SiegeSender().sign(to=(9).to_bytes(20), data=blake2(), gas=BLAKE2_ROUNDS + 30_000)
     await submit(manifest.nodes[0], call, sent, "calls of blake2F")
     await trio.sleep_forever()
 
 
 async def every_kind(manifest: Manifest, sent: Sent) -> None:
     """One transaction of each heavy kind after the other, and calls 1,024 deep."""
-    caller = Sender()
+    caller = SiegeSender()
     await submit(manifest.nodes[0], caller.sign(to=None, data=deploying(SELF_CALLS), gas=10_000_000), sent, "contracts")
     kinds = [*HEAVY.items(), ("deep calls", deploying(SELF_CALLS))]
     for number, (kind, code) in enumerate(itertools.cycle(kinds)):
-        transaction = Sender().sign(to=None, data=code)
+        transaction = SiegeSender().sign(to=None, data=code)
         await submit(manifest.nodes[number % len(manifest.nodes)], transaction, sent, kind)
         await trio.sleep(manifest.block_period)
 
 
 async def stream(manifest: Manifest, sent: Sent) -> None:
     """Ten accounts send the heaviest transactions as fast as the pool takes them, each time with other bytes."""
-    senders = [Sender() for _ in range(STREAM_SENDERS)]
+    senders = [SiegeSender() for _ in range(STREAM_SENDERS)]
     rng = random.Random(1)
     while True:
         for sender in senders:
@@ -68,7 +68,7 @@ async def stream(manifest: Manifest, sent: Sent) -> None:
         await trio.sleep(STREAM_PAUSE_SECONDS)
 
 
-async def next_nonce(node: DevnetNode, sender: Sender) -> int:
+async def next_nonce(node: DevnetNode, sender: SiegeSender) -> int:
     """The nonce that the next block takes from `sender`: what was dropped is sent anew."""
     answer = await send(node.rpc_port, "eth_getTransactionCount", [to_hex(sender.key.address), "latest"])
     found = re.search(rb'"result":\s*"(0x[0-9a-f]+)"', answer)

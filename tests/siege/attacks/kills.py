@@ -15,7 +15,7 @@ from tests.siege.attack import Exercise, Findings, Plan
 from tests.siege.attacks.signing_state import DEADLINE_SECONDS, forget
 from tests.siege.heard import RECORDERS, contradictions, heard_by, last_height_of
 from tests.siege.network import SiegeNetwork, ask, block_hash, height, wait_for
-from tests.siege.transactions import Sender, raw
+from tests.siege.transactions import SiegeSender, raw
 
 LONGEST_PAUSE_SECONDS = 1.5
 EVERY = 10
@@ -56,7 +56,7 @@ class Killer:
     def _load(self) -> None:
         for _ in range(TRANSFERS_A_KILL):
             node = self._rng.choice(self._network.nodes)
-            ask(node, "eth_sendRawTransaction", raw(Sender().transfer()), timeout=2.0)
+            ask(node, "eth_sendRawTransaction", raw(SiegeSender().transfer()), timeout=2.0)
 
     def _lose_something(self, node: DevnetNode, number: int) -> bool:
         """Whether the journal or the newest blocks of a node that is down were taken from it."""

@@ -6,12 +6,12 @@ Held before, with 160 MB of memory: what a message unpacks to is bounded, and so
 import trio
 
 from lacnode.devnet.manifest import DevnetNode, Manifest
-from lacnode.p2p.rlpx import ConnectionFailed
+from lacnode.p2p.rlpx import ConnectionFailedError
 from lacnode.p2p.wire.eth_messages import BlockBodies, Transactions
 from lacnode.primitives import rlp
 from tests.siege.attack import LoadAttack, Sent
 from tests.siege.stranger import ETH_ONLY, Stranger
-from tests.siege.transactions import Sender
+from tests.siege.transactions import SiegeSender
 
 SESSIONS = 3
 """At each validator."""
@@ -38,7 +38,7 @@ async def unpack_much(node: DevnetNode, sent: Sent) -> None:
                     while True:
                         await stranger.receive()
                 await stranger.close()
-            except (ConnectionFailed, OSError):
+            except (ConnectionFailedError, OSError):
                 sent.count("sessions ended")
                 await trio.sleep(RETURN_SECONDS)
 
@@ -48,13 +48,13 @@ async def send_large_transactions(node: DevnetNode, sent: Sent) -> None:
     while True:
         try:
             stranger = await Stranger.meet(node, capabilities=ETH_ONLY)
-            transaction = Sender().sign(
+            transaction = SiegeSender().sign(
                 to=b"\x5e" * 20, data=bytes(TRANSACTION_BYTES), gas=21_000 + 4 * TRANSACTION_BYTES
             )
             await stranger.send(Transactions((transaction,)))
             sent.count("transactions of 4 MB")
             await stranger.close()
-        except (ConnectionFailed, OSError):
+        except (ConnectionFailedError, OSError):
             sent.count("sessions ended")
         await trio.sleep(RETURN_SECONDS)
 

@@ -9,16 +9,16 @@ import itertools
 import trio
 
 from lacnode.devnet.manifest import DevnetNode, Manifest
-from lacnode.privacy.keys import from_text
+from lacnode.privacy.keys import from_base64
 from lacnode.privacy.manager.group_record import GroupRecord, encode_group
-from lacnode.privacy.manager.network_view import NetworkView, encode_view
+from lacnode.privacy.manager.orion_party_info import PartyInfo, encode_orion_party_info
 from lacnode.privacy.transaction_manager import GroupType
 from tests.siege.attack import Bounds, LoadAttack, Sent
 
 STRANGER = "127.0.0.9"
 """The attacker's address: others than it must not notice."""
 
-READ_SIZE = 65_536
+READ_BYTES = 65_536
 PAUSE_SECONDS = 0.02
 CLIENTS = 8
 SLOW_CONNECTIONS = 260
@@ -56,7 +56,7 @@ async def post(node: DevnetNode, path: str, body: bytes, sent: Sent) -> None:
     try:
         async with await opened(node) as stream:
             await stream.send_all(posted(path, body))
-            answer = bytes(await stream.receive_some(READ_SIZE))
+            answer = bytes(await stream.receive_some(READ_BYTES))
         sent.count(f"{path} answered {answer[9:12].decode('latin-1') or 'nothing'}")
     except (OSError, trio.BrokenResourceError):
         sent.count(f"{path} cut off")
@@ -82,7 +82,7 @@ def false_views() -> list[bytes]:
     for series in range(20):
         places = [f"http://127.{series + 1}.{number // 200}.{number % 200 + 1}:1" for number in range(1_000)]
         keys = {bytes([series, number // 256, number % 256]) + bytes(29): place for number, place in enumerate(places)}
-        views.append(encode_view(NetworkView(places[0], tuple(places), keys)))
+        views.append(encode_orion_party_info(PartyInfo(places[0], tuple(places), keys)))
     return views
 
 
@@ -93,7 +93,7 @@ async def party_info_floods(manifest: Manifest, sent: Sent) -> None:
     async def keep_on(node: DevnetNode) -> None:
         for view in itertools.cycle(views):
             await post(node, "/partyinfo", view, sent)
-            await post(node, "/partyinfo", encode_view(NetworkView(None)), sent)
+            await post(node, "/partyinfo", encode_orion_party_info(PartyInfo(None)), sent)
 
     async with trio.open_nursery() as nursery:
         for node in managers(manifest):
@@ -105,7 +105,7 @@ async def group_floods(manifest: Manifest, sent: Sent) -> None:
     """Groups with the longest descriptions that have the manager's key in them."""
 
     async def keep_on(node: DevnetNode) -> None:
-        member = from_text(str(node.privacy_key))
+        member = from_base64(str(node.privacy_key))
         for number in itertools.count():
             seed = number.to_bytes(20)
             record = GroupRecord((member,), "x" * 60_000, "y" * 60_000, True, GroupType.PANTHEON, seed)
@@ -126,7 +126,7 @@ async def slow_openings(manifest: Manifest, sent: Sent) -> None:
                 async with await opened(node) as stream:
                     sent.count("half requests")
                     await stream.send_all(posted("/push", bytes(1_000), 16_000_000))
-                    await stream.receive_some(READ_SIZE)
+                    await stream.receive_some(READ_BYTES)
             except (OSError, trio.BrokenResourceError):
                 sent.count("connections cut")
             await trio.sleep(1.0)

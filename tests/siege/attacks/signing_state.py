@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from lacnode.devnet import processes
+from lacnode.devnet.devnet_ports import node_ports
 from lacnode.devnet.manifest import DevnetNode
-from lacnode.devnet.ports import node_ports
 from lacnode.primitives import rlp
 from lacnode.primitives.rlp import RlpError
 from lacnode.storage.consensus_log import ConsensusLog
@@ -146,7 +146,7 @@ def check_signs_nothing_alone(network: SiegeNetwork, copy: DevnetNode, findings:
 
 def stop_copy(network: SiegeNetwork, copy: DevnetNode) -> None:
     """Stop it if it runs: a node may also have refused to start."""
-    if processes.pid_of(copy) is not None:
+    if processes.find_pid(copy) is not None:
         network.stop_in(copy)
 
 

@@ -11,7 +11,7 @@ import trio
 from lacnode.consensus.block_hash import on_chain_hash
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.manifest import DevnetNode, Manifest
-from lacnode.p2p.rlpx import ConnectionFailed
+from lacnode.p2p.rlpx import ConnectionFailedError
 from lacnode.p2p.wire.eth_messages import (
     BlockBodies,
     BlockHeaders,
@@ -24,7 +24,7 @@ from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.header import BlockHeader
 from tests.siege.attack import LoadAttack, Sent
 from tests.siege.stranger import ETH_ONLY, Stranger
-from tests.siege.transactions import Sender
+from tests.siege.transactions import SiegeSender
 
 CLAIMED_DIFFICULTY = 2**60
 HEADERS_AT_ONCE = 192
@@ -68,7 +68,7 @@ class Scout:
                             self._headers[header.number] = header
                             self._more.set()
                             self._more = trio.Event()
-            except (ConnectionFailed, OSError):
+            except (ConnectionFailedError, OSError):
                 await trio.sleep(RETURN_SECONDS)
 
     async def header(self, number: int) -> BlockHeader:
@@ -102,7 +102,7 @@ async def take_hostage(node: DevnetNode, manners: Manners, scout: Scout, sent: S
         await scout.newest()
         try:
             await HostageTaker(node, manners, scout, sent).stay(key)
-        except* (ConnectionFailed, OSError):
+        except* (ConnectionFailedError, OSError):
             sent.count("sessions ended")
         if manners.new_identity:
             key = NodeKey.generate()
@@ -119,7 +119,7 @@ class HostageTaker:
         self._sent = sent
 
     async def stay(self, key: NodeKey) -> None:
-        """Promise and answer until the node ends the session, which is a ConnectionFailed."""
+        """Promise and answer until the node ends the session, which is a ConnectionFailedError."""
         claims = {"total_difficulty": CLAIMED_DIFFICULTY} if self._manners.in_status else {}
         stranger = await Stranger.meet(self._node, key=key, capabilities=ETH_ONLY, **claims)
         self._sent.count("sessions")
@@ -142,7 +142,7 @@ class HostageTaker:
         while True:
             match await stranger.receive():
                 case NewBlock(block, total_difficulty) if self._manners.relays_false_bodies:
-                    false = Block(block.header, BlockBody((Sender().transfer(),)))
+                    false = Block(block.header, BlockBody((SiegeSender().transfer(),)))
                     await stranger.send(NewBlock(false, total_difficulty))
                     self._sent.count("false bodies")
                 case GetBlockHeaders(request_id, int(start), limit):

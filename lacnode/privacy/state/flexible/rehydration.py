@@ -14,49 +14,49 @@ from lacnode.evm.budget import ExecutionBudget
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.block_records import BlockRecords
-from lacnode.privacy.state.execution import PrivateRun, PrivateTask
-from lacnode.privacy.state.flexible.history import GroupHistory, PastTransaction
-from lacnode.privacy.state.marker import GroupMode, history_key_of
-from lacnode.privacy.state.payloads import NoPayload, UselessPayload, receive_history
-from lacnode.privacy.state.records import MarkerRoot
-from lacnode.privacy.state.store import Divergence, Place, PrivateWriter, StoredPrivate
-from lacnode.privacy.state.surroundings import Surroundings
+from lacnode.privacy.state.execution import PrivateBlockExecutor, PrivateTask
+from lacnode.privacy.state.flexible.group_history import GroupHistory, PastTransaction
+from lacnode.privacy.state.privacy_context import PrivacyContext
+from lacnode.privacy.state.privacy_marker import GroupMode, read_history_key
+from lacnode.privacy.state.private_payloads import PayloadNotFoundError, UnusablePayloadError, receive_history
+from lacnode.privacy.state.private_records import MarkerRoot
+from lacnode.privacy.state.private_store import Divergence, MarkerPlace, PrivateStoreReader, PrivateStoreWriter
 
 log = structlog.get_logger("privacy")
 
-Placed = tuple[Place, PastTransaction]
+Placed = tuple[MarkerPlace, PastTransaction]
 
 
 class Rehydration:
-    """`run_from` gives a run that starts with the private states before a block."""
+    """`create_executor` gives a run that starts with the private states before a block."""
 
-    def __init__(self, around: Surroundings, run_from: Callable[[int], PrivateRun]) -> None:
-        self._around = around
-        self._run_from = run_from
+    def __init__(self, context: PrivacyContext, create_executor: Callable[[int], PrivateBlockExecutor]) -> None:
+        self._context = context
+        self._create_executor = create_executor
 
     def prepare(self, marker: Transaction, number: int, group_id: bytes, budget: ExecutionBudget) -> None:
         """Take over the history that `marker`, in block `number`, announces to the group of its private transaction, if it
         does and this node was sent it.
 
-        Raises ManagerFails or ManagerUnreachable, and ExecutionInterruptedError when `budget` says so.
+        Raises PayloadUnavailableError or EnclaveUnreachableError, and ExecutionInterruptedError when `budget` says so.
         """
-        key = history_key_of(marker)
-        if key is None or self._around.mode is GroupMode.OFFCHAIN:
+        key = read_history_key(marker)
+        if key is None or self._context.mode is GroupMode.OFFCHAIN:
             return
         try:
-            history = receive_history(self._around.manager, key)
+            history = receive_history(self._context.manager, key)
             if history.group_id != group_id:
-                raise UselessPayload("it is another group's history")
+                raise UnusablePayloadError("it is another group's history")
             self._take_over(history, key, number, budget)
-        except NoPayload:
+        except PayloadNotFoundError:
             return
-        except UselessPayload as useless:
+        except UnusablePayloadError as useless:
             log.warning("a group's history ignored", marker=marker.hash.hex(), why=str(useless))
 
     def has(self, key: bytes) -> bool:
         """Whether a group's past was taken over from the payload under `key`."""
-        with self._around.database.read() as snapshot:
-            return any(key == taken for _, taken in StoredPrivate(snapshot).history_keys())
+        with self._context.database.read() as snapshot:
+            return any(key == taken for _, taken in PrivateStoreReader(snapshot).history_keys())
 
     def _take_over(self, history: GroupHistory, key: bytes, number: int, budget: ExecutionBudget) -> None:
         placed = self._placed(history, number)
@@ -64,7 +64,7 @@ class Rehydration:
         if not new:
             return
         start = new[0][0].number
-        run = self._run_from(start)
+        run = self._create_executor(start)
         by_block = groupby(new, lambda entry: entry[0].number)
         done = [self._carry_out(run, history.group_id, block, list(entries), budget) for block, entries in by_block]
         expected = [MarkerRoot(past.marker_hash, past.root) for _, past in new]
@@ -72,8 +72,8 @@ class Rehydration:
         if found != expected:
             self._diverged(history, start, found)
             return
-        with self._around.database.write() as batch:
-            writer = PrivateWriter(batch)
+        with self._context.database.write() as batch:
+            writer = PrivateStoreWriter(batch)
             writer.nodes(run.nodes)
             for records in done:
                 records.write(writer)
@@ -84,44 +84,46 @@ class Rehydration:
         log.info("a group's history was taken over", transactions=len(new), block=number)
 
     def _placed(self, history: GroupHistory, number: int) -> list[Placed]:
-        """The history with the places of its markers; UselessPayload unless they are markers before block `number`, in the
+        """The history with the places of its markers; UnusablePayloadError unless they are markers before block
+        `number`, in the
         chain's order."""
         placed: list[Placed] = []
         for past in history.past:
             place = self._place(past.marker_hash)
             if place is None or place.number >= number or (placed and place <= placed[-1][0]):
-                raise UselessPayload("its markers are not in the chain, or in another order")
+                raise UnusablePayloadError("its markers are not in the chain, or in another order")
             placed.append((place, past))
         return placed
 
-    def _place(self, marker_hash: bytes) -> Place | None:
-        found = self._around.history.transaction_place(marker_hash)
-        block = None if found is None else self._around.history.block_of(found.block_hash)
-        if found is None or block is None or not self._around.mode.may_announce(block.transactions[found.index]):
+    def _place(self, marker_hash: bytes) -> MarkerPlace | None:
+        found = self._context.history.transaction_location(marker_hash)
+        block = None if found is None else self._context.history.block_of(found.block_hash)
+        if found is None or block is None or not self._context.mode.may_announce(block.transactions[found.index]):
             return None
-        return Place(found.number, found.index)
+        return MarkerPlace(found.number, found.index)
 
     def _unknown(self, group_id: bytes, placed: Sequence[Placed], number: int) -> Sequence[Placed]:
-        """What comes after the last one that was carried out here, with all of its own block. UselessPayload if the group
+        """What comes after the last one that was carried out here, with all of its own block. UnusablePayloadError if
+        the group
         has a state here and none of it is in the history: its sender, who shows no root of the group, may be a stranger."""
-        with self._around.database.read() as snapshot:
-            stored = StoredPrivate(snapshot)
+        with self._context.database.read() as snapshot:
+            stored = PrivateStoreReader(snapshot)
             for at in range(len(placed) - 1, -1, -1):
                 place, past = placed[at]
-                block_hash = self._around.history.hash_at(place.number) or b""
+                block_hash = self._context.history.hash_at(place.number) or b""
                 if MarkerRoot(past.marker_hash, past.root) in stored.metadata(block_hash, group_id):
                     start = next((later.number for later, _ in placed[at + 1 :]), number)
                     return [entry for entry in placed if entry[0].number >= start]
             if stored.root_at(group_id, number) != EMPTY_TRIE_ROOT:
-                raise UselessPayload("it has nothing of what was carried out here in the group")
+                raise UnusablePayloadError("it has nothing of what was carried out here in the group")
         return placed
 
     def _carry_out(
-        self, run: PrivateRun, group_id: bytes, number: int, placed: Sequence[Placed], budget: ExecutionBudget
+        self, run: PrivateBlockExecutor, group_id: bytes, number: int, placed: Sequence[Placed], budget: ExecutionBudget
     ) -> BlockRecords:
-        block, hash_ = self._around.history.block_at(number), self._around.history.hash_at(number)
+        block, hash_ = self._context.history.block_at(number), self._context.history.hash_at(number)
         if block is None or hash_ is None:
-            raise UselessPayload(f"block {number} is not there")
+            raise UnusablePayloadError(f"block {number} is not there")
         tasks = [PrivateTask(place.index, past.private, group_id) for place, past in placed]
         return run.block(block, hash_, tasks, budget)
 
@@ -129,5 +131,5 @@ class Rehydration:
         """Keep nothing of it, and say so."""
         log.warning("a group's history does not lead where it is said to", block=start)
         root = found[-1].root if found else bytes(32)
-        with self._around.database.write() as batch:
-            PrivateWriter(batch).diverged(history.group_id, Divergence(start, history.past[-1].root, root))
+        with self._context.database.write() as batch:
+            PrivateStoreWriter(batch).diverged(history.group_id, Divergence(start, history.past[-1].root, root))

@@ -1,0 +1,124 @@
+"""Building the next block: an open block, what is selected for it, and a header that says what came of it (Besu's
+`BftBlockCreator`).
+
+Must not sign, seal, or decide when to build.
+"""
+
+from collections.abc import Callable, Iterable
+
+from lacnode.chain.block_errors import BlockRefusedError
+from lacnode.chain.gas_limit import next_gas_limit
+from lacnode.chain.transaction_selection import SelectionLimits, TransactionCandidate, select_transactions
+from lacnode.chainspec.forks import Fork
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.consensus.header_rules import MIX_HASH
+from lacnode.evm.base_fee import next_base_fee
+from lacnode.evm.budget import UNLIMITED, ExecutionBudget
+from lacnode.evm.engine import ExecutedBlock, ExecutionEngine, OpenBlock, SystemCallError
+from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
+from lacnode.permissioning.account_permissions import ALLOW_ALL_ACCOUNTS, AccountPermissions
+from lacnode.permissioning.contract_reader import ContractUnreadableError
+from lacnode.primitives.block import Block, BlockBody
+from lacnode.primitives.bloom import EMPTY_BLOOM
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.keccak import EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT
+from lacnode.primitives.receipt import Receipt
+from lacnode.primitives.transaction import Transaction
+
+
+class BlockBuilder:
+    """Builds blocks of one network whose gas limit moves towards `gas_limit_target`."""
+
+    def __init__(
+        self,
+        spec: ChainSpec,
+        engine: ExecutionEngine,
+        gas_limit_target: int | None,
+        permissions: AccountPermissions = ALLOW_ALL_ACCOUNTS,
+    ) -> None:
+        self._spec = spec
+        self._engine = engine
+        self._gas_limit_target = gas_limit_target
+        self._permissions = permissions
+
+    def build(
+        self,
+        draft: BlockHeader,
+        parent: BlockHeader,
+        candidates: Iterable[TransactionCandidate],
+        limits: SelectionLimits,
+        ancestor_hash: Callable[[int], bytes | None],
+    ) -> tuple[Block, ExecutedBlock]:
+        """The block that begins as `draft`, and its execution; BlockRefusedError if a system call fails."""
+        try:
+            opened = self._engine.open_block(parent.state_root, draft, ancestor_hash, within_limits=True)
+            transactions = select_transactions(
+                _PermissionedBlock(opened, self._permissions, parent), draft.gas_limit, candidates, limits
+            )
+            executed = opened.close(limits.budget)
+        except SystemCallError as error:
+            raise BlockRefusedError("system-call", str(error)) from None
+        header = draft.with_changes(
+            state_root=executed.state_root,
+            transactions_root=executed.transactions_root,
+            receipts_root=executed.receipts_root,
+            logs_bloom=executed.logs_bloom,
+            gas_used=executed.gas_used,
+        )
+        return Block(header, BlockBody(transactions)), executed
+
+    def draft(
+        self, parent: BlockHeader, parent_hash: bytes, timestamp: int, coinbase: bytes, extra_data: bytes
+    ) -> BlockHeader:
+        """The header of the next block as far as it is known before execution. It ends with the base fee in every fork
+        from London on, as Besu 25.5's do under IBFT 2.0 (`BftBlockCreator`): there are no withdrawals, and without their
+        root no later field is written either."""
+        number = parent.number + 1
+        fork = self._spec.forks.fork_at(number, timestamp)
+        london_begins = fork >= Fork.LONDON > self._spec.forks.fork_at(parent.number, parent.timestamp)
+        return BlockHeader(
+            parent_hash=parent_hash,
+            ommers_hash=EMPTY_OMMERS_HASH,
+            coinbase=coinbase,
+            state_root=parent.state_root,
+            transactions_root=EMPTY_TRIE_ROOT,
+            receipts_root=EMPTY_TRIE_ROOT,
+            logs_bloom=EMPTY_BLOOM,
+            difficulty=1,
+            number=number,
+            gas_limit=next_gas_limit(parent.gas_limit, self._gas_limit_target, base_fee_begins=london_begins),
+            gas_used=0,
+            timestamp=timestamp,
+            extra_data=extra_data,
+            mix_hash=MIX_HASH,
+            nonce=bytes(8),
+            base_fee=next_base_fee(self._spec, parent, timestamp),
+        )
+
+
+class _PermissionedBlock:
+    """An open block that takes only what its senders may send, by the state before the block."""
+
+    def __init__(self, block: OpenBlock, permissions: AccountPermissions, parent: BlockHeader) -> None:
+        self._block = block
+        self._permissions = permissions
+        self._parent = parent
+
+    @property
+    def gas_left(self) -> int:
+        return self._block.gas_left
+
+    @property
+    def closing_seconds(self) -> float:
+        return self._block.closing_seconds
+
+    def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
+        try:
+            decision = self._permissions.may_be_selected(transaction, sender, self._parent)
+        except ContractUnreadableError as unreadable:
+            raise TransactionRejectedError(
+                RejectionReason.CHAIN_HEAD_WORLD_STATE_NOT_AVAILABLE, f"the account contract {unreadable}"
+            ) from None
+        if not decision.allowed:
+            raise TransactionRejectedError(RejectionReason.TX_SENDER_NOT_AUTHORIZED, str(decision), decision.to_json())
+        return self._block.add(transaction, sender, budget)

@@ -1,0 +1,158 @@
+"""Verifying one block on its parent: header rules, body, execution, and what execution must give.
+
+The order is from cheap to dear, so that a block that is wrong on its face costs no execution. Must not store anything.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from lacnode.chain.block_errors import BlockRefusedError
+from lacnode.chain.body_rules import check_body, check_outcome
+from lacnode.chainspec.forks import Fork
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.consensus.header_rules import (
+    HeaderRefusedError,
+    check_full,
+    check_light,
+    check_sealed,
+    timestamp_seconds_ahead,
+)
+from lacnode.evm.budget import ExecutionBudget
+from lacnode.evm.engine import ExecutedBlock, ExecutionEngine, ExecutionError, SystemCallError
+from lacnode.permissioning.account_permissions import ALLOW_ALL_ACCOUNTS, AccountPermissions
+from lacnode.permissioning.contract_reader import ContractUnreadableError
+from lacnode.primitives.block import Block
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.rate_limited_log import RateLimitedLog
+
+
+class HeaderCheck(Protocol):
+    """`check_light`, `check_sealed` or `check_full` of `consensus.header_rules`."""
+
+    def __call__(
+        self,
+        header: BlockHeader,
+        parent: BlockHeader,
+        validators: tuple[bytes, ...],
+        *,
+        now: float,
+        block_period_ms: int,
+        base_fee_market: bool = ...,
+        london_activation: bool = ...,
+        parent_hash: bytes | None = ...,
+    ) -> None: ...
+
+
+class BlockVerifier:
+    """The rules of one network. `now` is the wall clock in Unix seconds."""
+
+    def __init__(
+        self,
+        spec: ChainSpec,
+        engine: ExecutionEngine,
+        now: Callable[[], float],
+        permissions: AccountPermissions = ALLOW_ALL_ACCOUNTS,
+    ) -> None:
+        self._spec = spec
+        self._engine = engine
+        self._now = now
+        self._permissions = permissions
+        self._log = RateLimitedLog("chain", time.monotonic)
+
+    def check_proposed_header(
+        self, header: BlockHeader, parent: BlockHeader, parent_hash: bytes, validators: tuple[bytes, ...]
+    ) -> None:
+        """BlockRefusedError, with the rule's own name, if `header` breaks a rule for proposals."""
+        self._check_header(check_light, header, parent, parent_hash, validators)
+
+    def check_sealed_header(
+        self,
+        header: BlockHeader,
+        parent: BlockHeader,
+        parent_hash: bytes,
+        validators: tuple[bytes, ...],
+        *,
+        seals_known: bool,
+    ) -> None:
+        """BlockRefusedError, with the rule's own name, if `header` breaks a rule. `seals_known`: its seals were checked."""
+        self._check_header(check_sealed if seals_known else check_full, header, parent, parent_hash, validators)
+        ahead = timestamp_seconds_ahead(header, self._now())
+        if ahead > 0:
+            self._note_late_clock(header, ahead)
+
+    def _note_late_clock(self, header: BlockHeader, ahead: float) -> None:
+        """A quorum sealed a timestamp that is in the future here. Said at most once a minute."""
+        text = "this node's clock is behind: a quorum of validators sealed a block with a later timestamp"
+        self._log.warning(
+            text, text, number=header.number, timestamp=header.timestamp, timestamp_seconds_ahead=round(ahead)
+        )
+
+    def _check_header(
+        self,
+        check: HeaderCheck,
+        header: BlockHeader,
+        parent: BlockHeader,
+        parent_hash: bytes,
+        validators: tuple[bytes, ...],
+    ) -> None:
+        fork = self._fork(header)
+        try:
+            check(
+                header,
+                parent,
+                validators,
+                now=self._now(),
+                block_period_ms=self._spec.ibft.at(header.number).block_period_ms,
+                base_fee_market=fork >= Fork.LONDON,
+                london_activation=fork >= Fork.LONDON > self._fork(parent),
+                parent_hash=parent_hash,
+            )
+        except HeaderRefusedError as refused:
+            raise BlockRefusedError(refused.rule, str(refused)) from None
+
+    def check_body(self, block: Block) -> None:
+        """BlockRefusedError if the body is not one of this fork's."""
+        check_body(block, self._fork(block.header))
+
+    def execute(
+        self,
+        block: Block,
+        parent: BlockHeader,
+        ancestor_hash: Callable[[int], bytes | None],
+        budget: ExecutionBudget,
+    ) -> ExecutedBlock:
+        """The execution of `block`; BlockRefusedError if a transaction is invalid, its sender may
+        not send it, a system call fails, or the outcome is not the header's; ExecutionInterruptedError when `budget`
+        says so."""
+        try:
+            executed = self._engine.execute(parent.state_root, block.header, block.transactions, ancestor_hash, budget)
+        except SystemCallError as error:
+            raise BlockRefusedError("system-call", str(error)) from None
+        except ExecutionError as error:
+            raise BlockRefusedError("transaction", str(error)) from None
+        check_outcome(block.header, executed)
+        self._check_senders(block, executed.senders, parent, budget)
+        return executed
+
+    def _check_senders(
+        self, block: Block, senders: Sequence[bytes], parent: BlockHeader, budget: ExecutionBudget
+    ) -> None:
+        for index, (transaction, sender) in enumerate(zip(block.body.transactions, senders, strict=True)):
+            # One answer is bounded by its gas; a thousand slow ones would outlast the round.
+            budget.check()
+            try:
+                decision = self._permissions.may_be_in_block(transaction, sender, parent)
+            except ContractUnreadableError as unreadable:
+                raise BlockRefusedError(
+                    "account-permission", f"transaction {index}: the account contract {unreadable}"
+                ) from None
+            if not decision.allowed:
+                raise BlockRefusedError(
+                    "account-permission",
+                    f"transaction {index}: Sender {to_hex(sender)} is not on the Account Allowlist: {decision}",
+                )
+
+    def _fork(self, header: BlockHeader) -> Fork:
+        return self._spec.forks.fork_at(header.number, header.timestamp)

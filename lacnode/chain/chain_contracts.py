@@ -1,0 +1,73 @@
+"""Reading contracts at blocks of the chain, for rooms that decide by them (`permissioning.contract_reader`).
+
+Must not cache answers: it only says what an answer depends on.
+"""
+
+import time
+from collections.abc import Callable, Hashable, Iterable
+
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.evm.engine import CallExpiredError, CallRequest, CallResult, ExecutionEngine
+from lacnode.evm.merkle_trie import MissingNodeError
+from lacnode.evm.rejection import TransactionRejectedError
+from lacnode.permissioning.contract_reader import (
+    ContractReading,
+    ContractTimeoutError,
+    ContractUnreadableError,
+    NoContractError,
+    StateUnavailableError,
+)
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.keccak import EMPTY_KECCAK
+
+RULE_CALL_GAS = 10_000_000
+"""Gas that a rules contract may use for one answer, if the block's gas limit is not lower. Whether a block is valid hangs
+on the answers, so the bound must be the same on every machine: it is gas, not time. Rules in use take some 100,000."""
+
+
+class ChainContracts:
+    """A `ContractReader` on the states of one chain."""
+
+    def __init__(self, spec: ChainSpec, engine: ExecutionEngine, ancestor_hash: Callable[[int], bytes | None]) -> None:
+        self._spec = spec
+        self._engine = engine
+        self._ancestor_hash = ancestor_hash
+
+    def read(self, contract: bytes, data: bytes, header: BlockHeader, seconds: float) -> ContractReading:
+        """Call `contract` as Besu's transaction simulator does, from the zero address, with RULE_CALL_GAS at most."""
+        try:
+            if self._engine.accounts(header.state_root).contract(contract)[0] == EMPTY_KECCAK:
+                raise NoContractError("does not exist: there is no code at its address")
+            gas = min(header.gas_limit, RULE_CALL_GAS)
+            call = CallRequest(to=contract, data=data, gas=gas, deadline=time.monotonic() + seconds)
+            result = self._engine.call(header.state_root, header, call, self._ancestor_hash)
+            if not result.success:
+                how = "reverted" if result.halt == "reverted" else f"failed: {result.halt}"
+                raise ContractUnreadableError(f"{how} after {result.gas_used:,} gas")
+            return self._reading(result, header)
+        except MissingNodeError as missing:
+            raise StateUnavailableError(f"cannot be read: {missing}") from None
+        except CallExpiredError:
+            raise ContractTimeoutError(f"gave no answer within {seconds:g} s") from None
+        except TransactionRejectedError as rejected:
+            raise ContractUnreadableError(f"could not be called: {rejected}") from None
+
+    def fingerprint(self, accounts: Iterable[bytes], header: BlockHeader) -> Hashable:
+        """Code and storage of `accounts`, and the rules and gas limit they run by."""
+        state = self._engine.accounts(header.state_root)
+        try:
+            contracts = tuple(state.contract(address) for address in sorted(accounts))
+        except MissingNodeError as missing:
+            raise StateUnavailableError(f"cannot be read: {missing}") from None
+        return self._spec.forks.fork_at(header.number, header.timestamp), header.gas_limit, contracts
+
+    def _reading(self, result: CallResult, header: BlockHeader) -> ContractReading:
+        state = self._engine.accounts(header.state_root)
+        hashes = {address: state.contract(address)[0] for address in result.accounts}
+        contracts = [address for address, hash_ in hashes.items() if hash_ != EMPTY_KECCAK]
+        return ContractReading(
+            output=result.output,
+            accounts=result.accounts,
+            codes=frozenset(hashes[address] for address in contracts),
+            is_lasting=not result.read_block,
+        )

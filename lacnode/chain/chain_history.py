@@ -1,0 +1,110 @@
+"""What the chain tells of itself: blocks, receipts, logs, by number and by hash. Safe from any thread.
+
+Every answer comes from one snapshot. Must not write.
+"""
+
+from collections.abc import Callable, Iterator
+
+from lacnode.chain.chain_store import StoredChain, TransactionLocation
+from lacnode.chain.log_filter import BloomTest, LogFilter
+from lacnode.chain.receipt_record import LogWithMetadata, ReceiptRecord, logs_with_metadata
+from lacnode.primitives.block import Block
+from lacnode.primitives.bloom import EMPTY_BLOOM
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.receipt import Receipt
+from lacnode.storage.database import Database
+
+
+class ChainHistory:
+    """The stored blocks of one chain. Numbers beyond the head and unknown hashes give None."""
+
+    def __init__(self, database: Database, genesis: Block) -> None:
+        self._database = database
+        self.genesis = genesis
+
+    @property
+    def database(self) -> Database:
+        """Where the chain is stored, with what others store beside it."""
+        return self._database
+
+    def hash_at(self, number: int) -> bytes | None:
+        with self._database.read() as snapshot:
+            return StoredChain(snapshot).hash_at(number)
+
+    def header_at(self, number: int) -> BlockHeader | None:
+        with self._database.read() as snapshot:
+            return StoredChain(snapshot).header_at(number)
+
+    def header_of(self, hash_: bytes) -> BlockHeader | None:
+        with self._database.read() as snapshot:
+            return StoredChain(snapshot).header_of(hash_)
+
+    def block_at(self, number: int) -> Block | None:
+        with self._database.read() as snapshot:
+            chain = StoredChain(snapshot)
+            hash_ = chain.hash_at(number)
+            return None if hash_ is None else chain.expected_block(hash_)
+
+    def block_of(self, hash_: bytes) -> Block | None:
+        with self._database.read() as snapshot:
+            return StoredChain(snapshot).block_of(hash_)
+
+    def knows(self, hash_: bytes) -> bool:
+        """Whether this block is part of the chain."""
+        with self._database.read() as snapshot:
+            return StoredChain(snapshot).has(hash_)
+
+    def receipt_records_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None:
+        """Per transaction of the block: sender, receipt, gas used, created contract, revert reason."""
+        with self._database.read() as snapshot:
+            return StoredChain(snapshot).receipt_records_of(hash_)
+
+    def receipts_of(self, hash_: bytes) -> tuple[Receipt, ...] | None:
+        receipt_records = self.receipt_records_of(hash_)
+        return None if receipt_records is None else tuple(outcome.receipt for outcome in receipt_records)
+
+    def transaction_location(self, transaction_hash: bytes) -> TransactionLocation | None:
+        with self._database.read() as snapshot:
+            return StoredChain(snapshot).place_of(transaction_hash)
+
+    def numbers_with_votes(self, start: int, end: int) -> tuple[int, ...]:
+        """Numbers of the blocks from `start` to `end`, both included, whose headers carry a vote."""
+        with self._database.read() as snapshot:
+            return tuple(StoredChain(snapshot).numbers_with_votes(start, end))
+
+    def total_difficulty_of(self, header: BlockHeader) -> int:
+        """The sum of difficulties up to `header`: one for every block after the genesis."""
+        return self.genesis.header.difficulty + header.number
+
+    def logs(
+        self, from_number: int, to_number: int, wanted: LogFilter, check: Callable[[], None] = lambda: None
+    ) -> Iterator[LogWithMetadata]:
+        """Matching logs of the blocks from `from_number` to `to_number`, both included, in order. `check` is called for
+        every block that has logs, and may raise to end the search.
+
+        Lazy, and holds its snapshot until it is exhausted or closed.
+        """
+        test = wanted.to_bloom_test()
+        with self._database.read() as snapshot:
+            chain = StoredChain(snapshot)
+            for number, bloom in chain.blooms(max(0, from_number), to_number):
+                check()
+                if test.passes(bloom):
+                    yield from _logs_of(chain, chain.hash_at(number) or b"", wanted, test)
+
+    def logs_of_block(self, hash_: bytes, wanted: LogFilter) -> tuple[LogWithMetadata, ...]:
+        """Matching logs of one block; none for an unknown hash."""
+        with self._database.read() as snapshot:
+            return tuple(_logs_of(StoredChain(snapshot), hash_, wanted, wanted.to_bloom_test()))
+
+
+def _logs_of(chain: StoredChain, hash_: bytes, wanted: LogFilter, test: BloomTest) -> Iterator[LogWithMetadata]:
+    header, receipt_records = chain.header_of(hash_), chain.receipt_records_of(hash_)
+    if header is None or header.logs_bloom == EMPTY_BLOOM or not test.passes(header.logs_bloom):
+        return
+    body = chain.body_of(hash_)
+    if body is None or receipt_records is None:
+        return
+    for found in logs_with_metadata(header.number, hash_, header.timestamp, body.transactions, receipt_records):
+        if wanted.matches(found.log):
+            yield found

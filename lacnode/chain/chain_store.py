@@ -1,0 +1,223 @@
+"""The chain's tables: what is under which key, and nothing else about it.
+
+Reads go through one snapshot, writes through one batch, so a block is there with everything that belongs to it or not
+at all. A part of a stored block that is missing is damage (DamagedValueError), not an answer. Must not check a rule.
+
+| Table | Key | Value |
+|---|---|---|
+| headers | block hash | header RLP, with the seals this node saw first |
+| bodies | block hash | body RLP |
+| outcomes | block hash | receipts and what goes with them (`outcome`) |
+| numbers | number (8) | block hash |
+| transactions | transaction hash | number (8), index (4) |
+| blooms | number (8) | logs bloom, only where it is not empty |
+| votes | number (8) | block hash, only where the header carries a vote |
+| state | node or code hash | trie node or code |
+| meta | `head`, `genesis` | block hash |
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from lacnode.chain.receipt_record import ReceiptRecord, decode_receipt_records, encode_receipt_records
+from lacnode.consensus.extra_data import ExtraData
+from lacnode.evm.merkle_trie import MissingNodeError
+from lacnode.primitives.block import Block, BlockBody
+from lacnode.primitives.bloom import EMPTY_BLOOM
+from lacnode.primitives.header import BlockHeader
+from lacnode.storage.database import Batch, Database, Snapshot
+from lacnode.storage.storage_errors import DamagedValueError
+
+HEADERS, BODIES, OUTCOMES, NUMBERS = "headers", "bodies", "outcomes", "numbers"
+TRANSACTIONS, BLOOMS, VOTES, STATE, META = "transactions", "blooms", "votes", "state", "meta"
+HEAD, GENESIS = b"head", b"genesis"
+
+MAX_CACHED_NODES = 8_192
+"""Trie nodes in one of the two generations of the cache."""
+
+CACHED_NODE_BYTES = 1_024
+"""Bytes; a branch has at most 532, so that this leaves out code."""
+
+IS_MISSING = "is missing"
+
+T = TypeVar("T")
+
+_EMPTY_BODY = BlockBody()
+_EMPTY_BODY_ENCODED = _EMPTY_BODY.encode()
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionLocation:
+    """Where a transaction is: the block's hash and number, and its index in the block."""
+
+    block_hash: bytes
+    number: int
+    index: int
+
+
+class StoredChain:
+    """The chain as one snapshot shows it."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def head_hash(self) -> bytes | None:
+        return self._snapshot.get(META, HEAD)
+
+    def genesis_hash(self) -> bytes | None:
+        return self._snapshot.get(META, GENESIS)
+
+    def hash_at(self, number: int) -> bytes | None:
+        if not 0 <= number < 1 << 64:
+            return None
+        hash_ = self._snapshot.get(NUMBERS, _number_key(number))
+        if hash_ is None and number <= self._head_number():
+            raise DamagedValueError(NUMBERS, _number_key(number), IS_MISSING)
+        return hash_
+
+    def header_at(self, number: int) -> BlockHeader | None:
+        hash_ = self.hash_at(number)
+        return None if hash_ is None else self._expected(self.header_of(hash_), HEADERS, hash_)
+
+    def has(self, hash_: bytes) -> bool:
+        return self._snapshot.get(HEADERS, hash_) is not None if hash_ else False
+
+    def header_of(self, hash_: bytes) -> BlockHeader | None:
+        data = self._snapshot.get(HEADERS, hash_) if hash_ else None
+        return None if data is None else BlockHeader.decode(data)
+
+    def body_of(self, hash_: bytes) -> BlockBody | None:
+        data = self._snapshot.get(BODIES, hash_) if hash_ else None
+        if data is None:
+            self._check_absent(BODIES, hash_)
+            return None
+        return _EMPTY_BODY if data == _EMPTY_BODY_ENCODED else BlockBody.decode(data)
+
+    def block_of(self, hash_: bytes) -> Block | None:
+        header, body = self.header_of(hash_), self.body_of(hash_)
+        return None if header is None or body is None else Block(header, body)
+
+    def expected_block(self, hash_: bytes) -> Block:
+        """The block that an index of this chain names."""
+        return self._expected(self.block_of(hash_), HEADERS, hash_)
+
+    def receipt_records_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None:
+        data = self._snapshot.get(OUTCOMES, hash_) if hash_ else None
+        if data is None:
+            self._check_absent(OUTCOMES, hash_)
+            return None
+        return decode_receipt_records(data)
+
+    def _head_number(self) -> int:
+        """The head's number; -1 while there is no chain."""
+        head = self.header_of(self.head_hash() or b"")
+        return -1 if head is None else head.number
+
+    def _check_absent(self, table: str, hash_: bytes) -> None:
+        """A part of a block may be missing only where the whole block is."""
+        if self.has(hash_):
+            raise DamagedValueError(table, hash_, IS_MISSING)
+
+    @staticmethod
+    def _expected(found: T | None, table: str, key: bytes) -> T:
+        if found is None:
+            raise DamagedValueError(table, key, IS_MISSING)
+        return found
+
+    def place_of(self, transaction_hash: bytes) -> TransactionLocation | None:
+        data = self._snapshot.get(TRANSACTIONS, transaction_hash) if transaction_hash else None
+        if data is None:
+            return None
+        number = int.from_bytes(data[:8])
+        return TransactionLocation(self.hash_at(number) or b"", number, int.from_bytes(data[8:]))
+
+    def blooms(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+        """Numbers and blooms of the blocks with logs from `start` to `end`, both included."""
+        for key, bloom in self._snapshot.items(BLOOMS, _number_key(start)):
+            number = int.from_bytes(key)
+            if number > end:
+                return
+            yield number, bloom
+
+    def numbers_with_votes(self, start: int, end: int) -> Iterator[int]:
+        """Numbers of the blocks whose headers carry a vote, from `start` to `end`, both included."""
+        for key, _ in self._snapshot.items(VOTES, _number_key(start)):
+            number = int.from_bytes(key)
+            if number > end:
+                return
+            yield number
+
+
+def write_block(batch: Batch, block: Block, hash_: bytes, receipt_records: tuple[ReceiptRecord, ...]) -> None:
+    """Everything of `block` but its state, and the head moved to it."""
+    number = _number_key(block.number)
+    batch.put(HEADERS, hash_, block.header.encode())
+    batch.put(BODIES, hash_, block.body.encode())
+    batch.put(OUTCOMES, hash_, encode_receipt_records(receipt_records))
+    batch.put(NUMBERS, number, hash_)
+    for index, transaction in enumerate(block.transactions):
+        batch.put(TRANSACTIONS, transaction.hash, number + index.to_bytes(4))
+    if block.header.logs_bloom != EMPTY_BLOOM:
+        batch.put(BLOOMS, number, block.header.logs_bloom)
+    if ExtraData.decode(block.header.extra_data).vote is not None:
+        batch.put(VOTES, number, hash_)
+    batch.put(META, HEAD, hash_)
+
+
+def write_genesis_hash(batch: Batch, hash_: bytes) -> None:
+    """Which network this is."""
+    batch.put(META, GENESIS, hash_)
+
+
+def write_state(batch: Batch, nodes: Mapping[bytes, bytes]) -> None:
+    """Trie nodes and code under their hashes."""
+    for key, value in nodes.items():
+        batch.put(STATE, key, value)
+
+
+class MissingStateError(DamagedValueError, MissingNodeError):
+    """A trie node or code that a stored state refers to is gone. States are never pruned, so this is damage: what only
+    asks for the state may treat it as unavailable, but no block may be made or checked without it."""
+
+    def __init__(self, hash_: bytes) -> None:
+        DamagedValueError.__init__(self, STATE, hash_, IS_MISSING)
+
+    __str__ = Exception.__str__
+
+
+class DatabaseNodeStore:
+    """The execution engine's view of the database: trie nodes and code by hash, as of the last commit. `get` raises
+    MissingStateError, as every hash that it is asked for comes from a stored state.
+
+    What was read lately is kept, in two generations: when the young one is full it becomes the old one. Nothing under a
+    hash ever changes, so several threads can at worst read twice.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._young: dict[bytes, bytes] = {}
+        self._old: dict[bytes, bytes] = {}
+
+    def get(self, key: bytes) -> bytes:
+        value = self._young.get(key)
+        if value is not None:
+            return value
+        value = self._old.get(key)
+        if value is None:
+            with self._database.read() as snapshot:
+                value = snapshot.get(STATE, key)
+        if value is None:
+            raise MissingStateError(key)
+        if len(value) <= CACHED_NODE_BYTES:
+            self._keep(key, value)
+        return value
+
+    def _keep(self, key: bytes, value: bytes) -> None:
+        if len(self._young) >= MAX_CACHED_NODES:
+            self._old, self._young = self._young, {}
+        self._young[key] = value
+
+
+def _number_key(number: int) -> bytes:
+    return number.to_bytes(8)

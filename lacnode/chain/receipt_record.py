@@ -1,0 +1,74 @@
+"""What a block left behind beside state: receipts, and what receipts do not say but RPC is asked for.
+
+Values and their stored form; must not reach for a database.
+"""
+
+from dataclasses import dataclass
+
+from lacnode.primitives import rlp
+from lacnode.primitives.receipt import Log, Receipt
+from lacnode.primitives.rlp import RlpFields, RlpItem, RlpValue
+from lacnode.primitives.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptRecord:
+    """One transaction: its sender (20 bytes), receipt, own gas, the contract it made, and what REVERT gave back (None
+    unless it reverted and reasons are kept)."""
+
+    sender: bytes
+    receipt: Receipt
+    gas_used: int
+    created: bytes | None
+    revert_reason: bytes | None
+
+    def fields(self) -> list[RlpValue]:
+        reverted: list[RlpValue] = [] if self.revert_reason is None else [self.revert_reason]
+        return [self.sender, self.receipt.encode(), rlp.scalar(self.gas_used), self.created or b"", reverted]
+
+    @classmethod
+    def from_item(cls, item: RlpItem) -> "ReceiptRecord":
+        fields = RlpFields(rlp.as_list(item, "outcome"), "outcome")
+        sender, receipt = fields.bytes("sender", 20), Receipt.decode_stored(fields.bytes("receipt"))
+        gas_used, created = fields.scalar("gasUsed"), fields.optional_bytes("created", 20)
+        reverted = [rlp.as_bytes(reason, "revertReason") for reason in fields.list("reverted")]
+        fields.end()
+        return cls(sender, receipt, gas_used, created, reverted[0] if reverted else None)
+
+
+def encode_receipt_records(receipt_records: tuple[ReceiptRecord, ...]) -> bytes:
+    """The stored form of a block's outcomes, in the order of its transactions."""
+    return rlp.encode([outcome.fields() for outcome in receipt_records])
+
+
+def decode_receipt_records(data: bytes) -> tuple[ReceiptRecord, ...]:
+    """The inverse of `encode_receipt_records`."""
+    return tuple(ReceiptRecord.from_item(item) for item in rlp.decode_stored_list(data, "outcomes"))
+
+
+@dataclass(frozen=True, slots=True)
+class LogWithMetadata:
+    """A log with its place: `log_index` counts through the block."""
+
+    log: Log
+    log_index: int
+    block_hash: bytes
+    block_number: int
+    block_timestamp: int
+    transaction_hash: bytes
+    transaction_index: int
+
+
+def logs_with_metadata(
+    number: int,
+    hash_: bytes,
+    timestamp: int,
+    transactions: tuple[Transaction, ...],
+    receipt_records: tuple[ReceiptRecord, ...],
+) -> tuple[LogWithMetadata, ...]:
+    """Every log of a block, in order."""
+    found: list[LogWithMetadata] = []
+    for index, (transaction, outcome) in enumerate(zip(transactions, receipt_records, strict=True)):
+        for log in outcome.receipt.logs:
+            found.append(LogWithMetadata(log, len(found), hash_, number, timestamp, transaction.hash, index))
+    return tuple(found)

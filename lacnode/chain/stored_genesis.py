@@ -1,0 +1,33 @@
+"""The first block: made from the genesis file, stored when a database is first opened, compared ever after.
+
+Must not let a node follow another network's chain with this network's rules.
+"""
+
+from lacnode.chain.block_errors import WrongGenesisError
+from lacnode.chain.chain_store import StoredChain, write_block, write_genesis_hash, write_state
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.consensus.block_hash import on_chain_hash
+from lacnode.evm.engine import ExecutionEngine
+from lacnode.primitives.block import Block, BlockBody
+from lacnode.storage.database import Database
+
+
+def open_or_store_genesis(spec: ChainSpec, database: Database, engine: ExecutionEngine) -> Block:
+    """The genesis block, stored with its state if the database is empty; WrongGenesisError if another one is there."""
+    root, nodes = engine.genesis_state()
+    header = spec.genesis.header(root)
+    block = Block(header, BlockBody(withdrawals=None if header.withdrawals_root is None else ()))
+    hash_ = on_chain_hash(header)
+    with database.read() as snapshot:
+        stored = StoredChain(snapshot).genesis_hash()
+    if stored is None:
+        with database.write() as batch:
+            write_state(batch, nodes)
+            write_block(batch, block, hash_, ())
+            write_genesis_hash(batch, hash_)
+    elif stored != hash_:
+        raise WrongGenesisError(
+            f"the data directory holds the chain of genesis 0x{stored.hex()}, "
+            f"the genesis file makes 0x{hash_.hex()}: another network, or an edited file"
+        )
+    return block

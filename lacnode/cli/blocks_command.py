@@ -1,0 +1,120 @@
+"""`blocks import` and `blocks export`."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lacnode.chain.block_errors import WrongGenesisError
+from lacnode.chain.block_file import BlockFileError, ImportStoppedError, check_range, export_blocks, import_blocks
+from lacnode.chain.blockchain import Blockchain, ChainSettings
+from lacnode.chain.chain_contracts import ChainContracts
+from lacnode.chain.chain_store import DatabaseNodeStore
+from lacnode.chainspec.genesis import GenesisError, load_genesis
+from lacnode.cli.command_arguments import parse_command_arguments, required
+from lacnode.cli.errors import UsageError
+from lacnode.cli.node_config import node_config
+from lacnode.cli.settings_reader import SettingsReader
+from lacnode.cli.sources import Settings
+from lacnode.evm.py_evm_engine import PyEvmEngine
+from lacnode.node.configuration import NodeConfig
+from lacnode.node.logs import configure_logs
+from lacnode.node.run_node import run_node
+from lacnode.permissioning.account_contract import AccountContract
+from lacnode.permissioning.account_permissions import ALLOW_ALL_ACCOUNTS, AccountPermissions
+from lacnode.storage.lmdb_database import LmdbDatabase
+from lacnode.storage.storage_errors import StorageError
+
+KNOWN = {"from": None, "to": None, "format": "RLP", "start-block": None, "end-block": None, "start-time": None}
+FLAGS = ("skip-pow-validation-enabled", "run")
+
+
+def run(words: Sequence[str], settings: Settings) -> int:
+    """Import or export; the exit status."""
+    values, rest = parse_command_arguments(words, KNOWN, flags=FLAGS, command="blocks")
+    if values["format"] != "RLP":
+        raise UsageError(f"Invalid value for option '--format': RLP was expected, not '{values['format']}'", 2)
+    configure_logs("WARN")
+    try:
+        start, end = _number(values, "start-block"), _number(values, "end-block")
+        check_range(start, end)
+    except BlockFileError as error:
+        raise UsageError(str(error)) from None
+    if rest[:1] == ["export"]:
+        return _export(Path(required(values, "to")), start, end, SettingsReader(settings))
+    if rest[:1] != ["import"]:
+        raise UsageError("blocks import or blocks export was expected", 2)
+    files = [Path(name) for name in [*([values["from"]] if values["from"] else []), *rest[1:]]]
+    if not files:
+        raise UsageError("No files specified to import.")
+    for file in files:
+        if not file.exists():
+            raise UsageError(f"Could not find file to import: {file}")
+    config = node_config(settings)
+    status = _import(files, config, start or 0, end)
+    return run_node(config) if status == 0 and values.get("run") == "true" else status
+
+
+def _opened(config: NodeConfig) -> tuple[Blockchain, LmdbDatabase]:
+    """The chain, guarded by the same account contract as in the node: it is part of what makes a block valid."""
+    try:
+        spec = load_genesis(config.genesis_file)
+        database = LmdbDatabase(config.data_path)
+        engine = PyEvmEngine(spec, DatabaseNodeStore(database))
+        address = config.permissioning.account_contract
+        contracts = ChainContracts(spec, engine, lambda number: chain.hash_at(number))
+        permissions = ALLOW_ALL_ACCOUNTS
+        if address is not None:
+            permissions = AccountPermissions(contract=AccountContract(contracts, address, spec.permissioning))
+        settings = ChainSettings(keep_revert_reasons=config.keep_revert_reasons)
+        chain = Blockchain(spec, database, engine, settings=settings, permissions=permissions)
+        return chain, database
+    except (GenesisError, StorageError, WrongGenesisError) as error:
+        raise UsageError(str(error)) from None
+
+
+def _import(files: Sequence[Path], config: NodeConfig, start: int, end: int | None) -> int:
+    chain, database = _opened(config)
+    status = 0
+    try:
+        for file in files:
+            try:
+                report = import_blocks(chain, file, start=start, end=end, progress=_progress)
+                print(f"{file}: {report.imported} blocks imported, head is now {chain.head.header.number:,}")
+            except (ImportStoppedError, BlockFileError, StorageError) as error:
+                print(f"Unable to import blocks from {file}: {error}", file=sys.stderr)
+                status = 1
+    finally:
+        database.close()
+    return status
+
+
+def _progress(number: int) -> None:
+    if number % 1000 == 0 and sys.stderr.isatty():
+        print(f"\rblock {number:,}", end="", file=sys.stderr, flush=True)
+
+
+def _export(target: Path, start: int | None, end: int | None, read: SettingsReader) -> int:
+    """Only reads what is there, so nothing that a running node would need is asked for."""
+    genesis = read.path("genesis-file")
+    if genesis is None:
+        raise UsageError("--genesis-file is missing: an export starts at the genesis block")
+    if not (read.data_path / "database").exists():
+        raise UsageError(f"Chain is empty.  Unable to export blocks from specified data directory: {read.data_path}")
+    chain, database = _opened(NodeConfig(data_path=read.data_path, genesis_file=genesis))
+    try:
+        export_blocks(chain, target, start=start, end=end)
+    except (BlockFileError, StorageError) as error:
+        raise UsageError(str(error)) from None
+    finally:
+        database.close()
+    return 0
+
+
+def _number(values: dict[str, str | None], name: str) -> int | None:
+    text = values[name]
+    if text is None:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"Invalid value for option '--{name}': '{text[:80]}' is not a long", 2) from None

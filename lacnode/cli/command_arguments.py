@@ -1,0 +1,41 @@
+"""Options of a sub-command: a few names, each with a value."""
+
+from collections.abc import Mapping, Sequence
+
+from lacnode.cli.errors import UsageError
+
+
+def parse_command_arguments(
+    words: Sequence[str], known: Mapping[str, str | None], *, flags: Sequence[str] = (), command: str
+) -> tuple[dict[str, str | None], list[str]]:
+    """Values of the `known` options (name without dashes to default) and of `flags`, and the words that are no options."""
+    values = dict(known)
+    rest: list[str] = []
+    position = 0
+    while position < len(words):
+        word = words[position]
+        position += 1
+        if not word.startswith("--"):
+            rest.append(word)
+            continue
+        name, equals, value = word[2:].partition("=")
+        if name in flags:
+            values[name] = value or "true"
+        elif name not in known:
+            raise UsageError(f"Unknown option: '--{name}' of {command}", 2)
+        elif equals:
+            values[name] = value
+        elif position < len(words):
+            values[name] = words[position]
+            position += 1
+        else:
+            raise UsageError(f"Missing required parameter for option '--{name}'", 2)
+    return values, rest
+
+
+def required(values: Mapping[str, str | None], name: str) -> str:
+    """The value of an option that must be given."""
+    value = values.get(name)
+    if value is None:
+        raise UsageError(f"Missing required option: '--{name}=<VALUE>'", 2)
+    return value

@@ -1,0 +1,69 @@
+"""`database verify`: checks everything that a stopped node has stored.
+
+It reads in a process of its own. LMDB maps its file into memory, so that a damaged index page can make reading crash, and
+that, too, has to be said by name. Must not change the database.
+"""
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lacnode.cli.command_arguments import parse_command_arguments
+from lacnode.cli.errors import UsageError
+from lacnode.cli.settings_reader import SettingsReader
+from lacnode.cli.sources import Settings
+from lacnode.storage.storage_errors import RESYNC_ADVICE
+
+KNOWN = {"data-path": None, "genesis-file": None}
+CHILD = "LACNODE_VERIFIES_DATABASE"
+"""Environment variable that tells the process that reads from the one that waits for it."""
+
+
+def run(words: Sequence[str], settings: Settings) -> int:
+    """Verify; the exit status: 0 if everything is whole, 1 if not, 2 for a mistake in the command line."""
+    words, blocks = _without_range(list(words))
+    values, rest = parse_command_arguments(words, KNOWN, command="database")
+    if rest != ["verify"]:
+        raise UsageError("database verify was expected", 2)
+    read = SettingsReader(settings)
+    data_path = Path(values["data-path"] or read.data_path)
+    genesis = values["genesis-file"] or read.path("genesis-file")
+    if not (data_path / "database" / "data.mdb").exists():
+        raise UsageError(f"there is no database in {data_path}")
+    if blocks is not None and genesis is None:
+        raise UsageError("--genesis-file is missing: blocks are executed by the rules of their network")
+    if CHILD not in os.environ:
+        return _in_another_process()
+    verification = importlib.import_module("lacnode.cli.database_verification")
+    return int(verification.verify(data_path, None if genesis is None else Path(genesis), blocks))
+
+
+def _without_range(words: list[str]) -> tuple[list[str], range | None]:
+    """The words without `--execute FROM TO`, and the blocks that it names, both included."""
+    if "--execute" not in words:
+        return words, None
+    place = words.index("--execute")
+    try:
+        first, last = (int(word) for word in words[place + 1 : place + 3])
+    except ValueError:
+        raise UsageError("--execute FROM TO: two block numbers were expected", 2) from None
+    if not 0 < first <= last:
+        raise UsageError("--execute FROM TO: FROM is at least 1, and TO is not below FROM", 2)
+    return words[:place] + words[place + 3 :], range(first, last + 1)
+
+
+def _in_another_process() -> int:
+    status = subprocess.run([sys.executable, "-m", "lacnode", *sys.argv[1:]], env={**os.environ, CHILD: "1"}).returncode
+    if status >= 0:
+        return status
+    name = signal.Signals(-status).name
+    print(
+        f"\nReading crashed ({name}) where the last line stands: index pages of the database are damaged.\n"
+        + RESYNC_ADVICE,
+        file=sys.stderr,
+    )
+    return 1

@@ -1,0 +1,116 @@
+"""Options' texts as values. Every refusal names option, value and what was expected."""
+
+import re
+from collections.abc import Callable
+
+from lacnode.cli.errors import UsageError
+from lacnode.cli.options.option import Option, OptionKind
+
+Value = bool | int | float | str | tuple[str, ...]
+
+_RANGES = {
+    OptionKind.INT: (-(2**31), 2**31 - 1),
+    OptionKind.LONG: (-(2**63), 2**63 - 1),
+    OptionKind.WEI: (0, 2**64 - 1),
+    OptionKind.BIGINT: (0, 2**256 - 1),
+    OptionKind.PERCENT: (0, 100),
+}
+"""Java's types, which is what Besu reads them into."""
+
+
+def parse_option_value(option: Option, text: str, status: int = 1, origin: str = "") -> Value:
+    """The value that `text`, found in `origin`, gives `option`; UsageError with `status` otherwise."""
+    try:
+        return _CONVERTERS[option.kind](option, text)
+    except ValueError as error:
+        found = f" (from {origin})" if origin else ""
+        raise UsageError(f"Invalid value for option '--{option.name}': {error}{found}", status) from None
+
+
+def _boolean(option: Option, text: str) -> bool:
+    lowered = text.lower()
+    if lowered not in ("true", "false"):
+        raise ValueError(f"'{_shown(text)}' is not a boolean")
+    return lowered == "true"
+
+
+def _integer(option: Option, text: str) -> int:
+    digits = text.strip().removesuffix("%") if option.kind is OptionKind.PERCENT else text.strip()
+    if not re.fullmatch(r"[+-]?[0-9]{1,80}", digits):
+        raise ValueError(f"'{_shown(text)}' is not {_article(option.kind)}")
+    lowest, highest = _RANGES[option.kind]
+    if not lowest <= int(digits) <= highest:
+        raise ValueError(f"'{_shown(text)}' is not {_article(option.kind)}: it must be between {lowest} and {highest}")
+    return int(digits)
+
+
+def _number(option: Option, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"'{_shown(text)}' is not a number") from None
+    if option.kind is OptionKind.FRACTION and not 0 < value <= 1:
+        raise ValueError(f"'{_shown(text)}' is not a fraction between 0 and 1")
+    if value != value or abs(value) == float("inf"):
+        raise ValueError(f"'{_shown(text)}' is not a number")
+    return value
+
+
+def _string(option: Option, text: str) -> str:
+    if "\0" in text:
+        raise ValueError("it holds a zero byte")
+    return text
+
+
+def _address(option: Option, text: str) -> str:
+    if not re.fullmatch(r"(0x)?[0-9a-fA-F]{40}", text):
+        raise ValueError(f"'{_shown(text)}' is not an address of 20 bytes")
+    return text
+
+
+def _hexadecimal(option: Option, text: str) -> str:
+    if not re.fullmatch(r"(0x)?([0-9a-fA-F]{2})*", text):
+        raise ValueError(f"'{_shown(text)}' is not hexadecimal")
+    return text
+
+
+def _enum(option: Option, text: str) -> str:
+    if text.upper() not in option.values:
+        raise ValueError(f"expected one of [{', '.join(option.values)}] (case-insensitive) but was '{_shown(text)}'")
+    return text.upper()
+
+
+def _list(option: Option, text: str) -> tuple[str, ...]:
+    return tuple(item.strip() for item in text.split(",")) if text.strip() else ()
+
+
+_CONVERTERS: dict[OptionKind, Callable[[Option, str], Value]] = {
+    OptionKind.BOOL: _boolean,
+    OptionKind.INT: _integer,
+    OptionKind.LONG: _integer,
+    OptionKind.WEI: _integer,
+    OptionKind.BIGINT: _integer,
+    OptionKind.PERCENT: _integer,
+    OptionKind.DOUBLE: _number,
+    OptionKind.FRACTION: _number,
+    OptionKind.STRING: _string,
+    OptionKind.PATH: _string,
+    OptionKind.ADDRESS: _address,
+    OptionKind.HEX: _hexadecimal,
+    OptionKind.ENUM: _enum,
+    OptionKind.LIST: _list,
+}
+
+
+def _article(kind: OptionKind) -> str:
+    names = {
+        OptionKind.INT: "an int",
+        OptionKind.LONG: "a long",
+        OptionKind.WEI: "an amount of wei",
+        OptionKind.BIGINT: "a number",
+    }
+    return names.get(kind, "a percentage")
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= 80 else text[:77] + "..."

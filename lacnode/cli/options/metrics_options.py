@@ -1,0 +1,35 @@
+"""Metrics and ethstats."""
+
+from lacnode.cli.options.option import Option, OptionBehaviour, OptionKind
+
+METRICS_OPTIONS = (
+    Option("metrics-enabled", OptionKind.BOOL, "false", "Pull endpoint"),
+    Option(
+        "metrics-protocol",
+        OptionKind.ENUM,
+        "PROMETHEUS",
+        "PROMETHEUS; NONE switches metrics off; OPENTELEMETRY does not start",
+        values=(
+            "PROMETHEUS",
+            "OPENTELEMETRY",
+            "NONE",
+        ),
+    ),
+    Option("metrics-host", OptionKind.STRING, "127.0.0.1", "Bind host"),
+    Option("metrics-port", OptionKind.INT, "9545", "Port; 0 = any"),
+    Option(
+        "metrics-category",
+        OptionKind.LIST,
+        "",
+        "Categories, upper case; all but KVSTORE_*",
+        aliases=("metrics-categories",),
+    ),
+    Option("metrics-push-enabled", OptionKind.BOOL, "false", "Push to a gateway; excludes --metrics-enabled"),
+    Option("metrics-push-host", OptionKind.STRING, "127.0.0.1", "Gateway host"),
+    Option("metrics-push-port", OptionKind.INT, "9001", "Gateway port"),
+    Option("metrics-push-interval", OptionKind.INT, "15", "Seconds between two pushes, from 1"),
+    Option("metrics-push-prometheus-job", OptionKind.STRING, "besu-client", "Job name"),
+    Option("ethstats", OptionKind.STRING, "", "name:secret@host:port", OptionBehaviour.REFUSED),
+    Option("ethstats-contact", OptionKind.STRING, "", "Contact shown; needs --ethstats", OptionBehaviour.IGNORED),
+    Option("ethstats-cacert-file", OptionKind.PATH, "", "CA for wss", OptionBehaviour.IGNORED),
+)

@@ -1,0 +1,56 @@
+"""WebSocket, GraphQL and the engine API."""
+
+from lacnode.cli.options.option import Option, OptionBehaviour, OptionKind
+
+WEBSOCKET_OPTIONS = (
+    Option("rpc-ws-enabled", OptionKind.BOOL, "false", "Start WS"),
+    Option("rpc-ws-host", OptionKind.STRING, "127.0.0.1", "Bind host"),
+    Option("rpc-ws-port", OptionKind.INT, "8546", "Port"),
+    Option("rpc-ws-api", OptionKind.LIST, "ETH,NET,WEB3", "Groups", aliases=("rpc-ws-apis",)),
+    Option(
+        "rpc-ws-api-method-no-auth",
+        OptionKind.LIST,
+        "",
+        "No-token methods",
+        aliases=("rpc-ws-api-methods-no-auth",),
+    ),
+    Option("rpc-ws-max-active-connections", OptionKind.INT, "80", "Limit"),
+    Option("rpc-ws-max-frame-size", OptionKind.INT, "1048576", "Bytes per frame"),
+    Option("rpc-ws-authentication-enabled", OptionKind.BOOL, "false", "JWT auth"),
+    Option("rpc-ws-authentication-credentials-file", OptionKind.PATH, "", "TOML users"),
+    Option("rpc-ws-authentication-jwt-public-key-file", OptionKind.PATH, "", "External issuer key"),
+    Option(
+        "rpc-ws-authentication-jwt-algorithm",
+        OptionKind.ENUM,
+        "RS256",
+        "As HTTP",
+        values=(
+            "RS256",
+            "RS384",
+            "RS512",
+            "ES256",
+            "ES384",
+            "ES512",
+            "HS256",
+        ),
+    ),
+    Option("graphql-http-enabled", OptionKind.BOOL, "false", "Start GraphQL"),
+    Option("graphql-http-host", OptionKind.STRING, "127.0.0.1", "Bind host"),
+    Option("graphql-http-port", OptionKind.INT, "8547", "Port; 0 = any"),
+    Option("graphql-http-cors-origins", OptionKind.LIST, "", "Origins (regex), */all, none"),
+    Option("engine-rpc-enabled", OptionKind.BOOL, "false", "Engine API (merge networks)", OptionBehaviour.IGNORED),
+    Option(
+        "engine-rpc-port", OptionKind.INT, "8551", "Port", OptionBehaviour.IGNORED, aliases=("engine-rpc-http-port",)
+    ),
+    Option("engine-jwt-secret", OptionKind.PATH, "", "Shared secret", OptionBehaviour.IGNORED),
+    Option("engine-jwt-disabled", OptionKind.BOOL, "false", "No engine auth", OptionBehaviour.IGNORED),
+    Option(
+        "engine-jwt-enabled",
+        OptionKind.BOOL,
+        "",
+        "deprecated, ignored with a warning",
+        OptionBehaviour.IGNORED,
+        hidden=True,
+    ),
+    Option("engine-host-allowlist", OptionKind.LIST, "localhost,127.0.0.1", "Hosts", OptionBehaviour.IGNORED),
+)

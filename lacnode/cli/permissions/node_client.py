@@ -1,0 +1,38 @@
+"""The node that a `permissions` command talks to."""
+
+from urllib.parse import urlsplit
+
+from lacnode.cli.errors import UsageError
+from lacnode.primitives.hexadecimal import from_hex, to_hex
+from lacnode.rpc.json_rpc_client import CallRefusedError, NodeUnreachableError, call
+
+RPC_TIMEOUT_SECONDS = 15.0
+
+
+class NodeClient:
+    """The node whose HTTP JSON-RPC is at `url`; UsageError where it does not answer."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme != "http" or not parts.hostname:
+            raise UsageError(f"--rpc must be a URL like http://127.0.0.1:8545, not {url!r}")
+        self.url = url
+
+    def call(self, method: str, *params: object) -> object:
+        """The result of one call; CallRefusedError where the node says no."""
+        try:
+            return call(self.url, method, params, RPC_TIMEOUT_SECONDS)
+        except NodeUnreachableError as silent:
+            raise UsageError(str(silent)) from None
+
+    def read(self, contract: bytes, data: bytes, sender: bytes = bytes(20)) -> bytes | None:
+        """What a contract's view gives; None where the contract reverts."""
+        request = {"from": to_hex(sender), "to": to_hex(contract), "data": to_hex(data)}
+        try:
+            return from_hex(str(self.call("eth_call", request, "latest")))
+        except CallRefusedError:
+            return None
+
+    def quantity(self, method: str, *params: object) -> int:
+        """The result of a call that gives a number."""
+        return int(str(self.call(method, *params)), 16)

@@ -1,0 +1,238 @@
+"""The rules contracts that can be listed and changed: lacnode's own, Besu's standard ones, LACChain's.
+
+Which one a network has is found out by asking it. Must not send anything: what is to be sent is returned.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from eth_abi.abi import decode, encode
+from eth_abi.exceptions import DecodingError
+
+from lacnode.cli.errors import UsageError
+from lacnode.cli.permissions.node_client import NodeClient
+from lacnode.p2p.wire.enode import Enode, url_host
+from lacnode.permissioning.abi import (
+    ADMIN_NAME,
+    RULES_NAME,
+    UnexpectedAnswerError,
+    decode_address,
+    encode_registered_call,
+    ip_bytes,
+    ip_text,
+)
+from lacnode.permissioning.topology import GROUPS, NodeType
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.primitives.keccak import keccak256
+
+MAX_LISTED_ENTRIES = 10_000
+ENODE_TYPES = "bytes32,bytes32,bytes16,uint16"
+"""An enode in ABI types: node id in halves, IP address, TCP port."""
+
+ENTRY_TYPES = f"{ENODE_TYPES},uint8,bytes6,string,string,string,bytes32"
+"""LACChain's list: the enode, node type, geohash, name, organization, DID, group."""
+
+
+class ContractFamily(Enum):
+    """Whose rules contract it is."""
+
+    OWN = "lacnode"
+    STANDARD_1 = "standard, interface 1"
+    STANDARD_2 = "standard, interface 2"
+    LACCHAIN = "LACChain"
+
+
+@dataclass(frozen=True, slots=True)
+class ListedNode:
+    """An entry of a node list: `host` as it stands in a URL. `role` is None where the contract knows none."""
+
+    id: bytes
+    host: str
+    port: int
+    role: str | None = None
+    name: str | None = None
+
+    @property
+    def enode(self) -> str:
+        """Its URL."""
+        return f"enode://{self.id.hex()}@{self.host}:{self.port}"
+
+    def __str__(self) -> str:
+        return "  ".join(text for text in (self.enode, self.role, self.name) if text)
+
+
+def selector(signature: str) -> bytes:
+    """The first four bytes of a function's hash."""
+    return keccak256(signature.encode("ascii"))[:4]
+
+
+def call_data(signature: str, *values: object) -> bytes:
+    """ABI-encoded call of a function without tuples."""
+    types = signature[signature.index("(") + 1 : -1]
+    return selector(signature) + encode(types.split(",") if types else [], values)
+
+
+def registered(client: NodeClient, ingress: bytes, name: bytes) -> bytes:
+    """The contract registered in `ingress` under `name`; UsageError if there is none."""
+    output = client.read(ingress, encode_registered_call(name))
+    try:
+        found = None if output is None else decode_address(output)
+    except UnexpectedAnswerError:
+        found = None
+    if found is None:
+        raise UsageError(
+            f"the contract at {to_hex(ingress)} is no ingress, or no {name.rstrip(bytes(1)).decode()} are registered in it"
+        )
+    return found
+
+
+class NodeRules:
+    """The node rules behind an ingress."""
+
+    def __init__(self, client: NodeClient, ingress: bytes) -> None:
+        self._client = client
+        self.address = registered(client, ingress, RULES_NAME)
+        self.family = self._family()
+
+    def _family(self) -> ContractFamily:
+        questions = (
+            (ContractFamily.OWN, call_data("nodeDenied(bytes32,bytes32)", bytes(32), bytes(32))),
+            (ContractFamily.STANDARD_2, call_data("enodePermitted(string,string,uint16)", "", "", 0)),
+            (
+                ContractFamily.STANDARD_1,
+                call_data("enodeInWhitelist(bytes32,bytes32,bytes16,uint16)", bytes(32), bytes(32), bytes(16), 0),
+            ),
+        )
+        for family, question in questions:
+            if self._client.read(self.address, question):
+                return family
+        return ContractFamily.LACCHAIN
+
+    def listed(self) -> Iterator[ListedNode]:
+        """Every node of the list."""
+        size = int.from_bytes(self._client.read(self.address, call_data("getSize()")) or b"")
+        for index in range(min(size, MAX_LISTED_ENTRIES)):
+            entry = self._client.read(self.address, call_data("getByIndex(uint256)", index))
+            if entry is None:
+                return
+            yield self._entry(entry)
+
+    def _entry(self, entry: bytes) -> ListedNode:
+        try:
+            if self.family is ContractFamily.STANDARD_2:
+                id_, host, port = decode(["string", "string", "uint16"], entry)
+                return ListedNode(bytes.fromhex(id_), host, port)
+            if self.family is ContractFamily.STANDARD_1:
+                high, low, ip, port = decode(ENODE_TYPES.split(","), entry)
+                return ListedNode(high + low, url_host(ip_text(ip)), port)
+            high, low, ip, port, kind, _, name, _, _, _ = decode(
+                ["bytes32", "bytes32", "bytes16", "uint16", "uint8", "bytes6", "string", "string", "string", "bytes32"],
+                entry,
+            )
+            return ListedNode(high + low, url_host(ip_text(ip)), port, _type(kind).word, name)
+        except (DecodingError, OverflowError, ValueError) as error:
+            raise UsageError(
+                f"the contract at {to_hex(self.address)} lists something that is no node: {error}"
+            ) from None
+
+    def encode_addition(self, enode: Enode, role: NodeType, name: str, organization: str) -> bytes:
+        """The call that puts `enode` on the list."""
+        if self.family is ContractFamily.STANDARD_2:
+            return call_data("addEnode(string,string,uint16)", enode.id.hex(), url_host(enode.host), enode.tcp)
+        if self.family is ContractFamily.STANDARD_1:
+            return call_data(f"addEnode({ENODE_TYPES})", *_split(enode))
+        return call_data(
+            f"addEnode({ENTRY_TYPES})",
+            *_split(enode), role.value, bytes(6), name, organization, "", GROUPS[role],
+        )  # fmt: skip
+
+    def encode_removal(self, enode: Enode) -> bytes:
+        """The call that takes `enode` off the list."""
+        if self.family is ContractFamily.STANDARD_2:
+            return call_data("removeEnode(string,string,uint16)", enode.id.hex(), url_host(enode.host), enode.tcp)
+        return call_data(f"removeEnode({ENODE_TYPES})", *_split(enode))
+
+
+class AccountRules:
+    """The account rules behind an ingress."""
+
+    def __init__(self, client: NodeClient, ingress: bytes) -> None:
+        self._client = client
+        self.address = registered(client, ingress, RULES_NAME)
+        somebody = bytes(20)
+        if client.read(self.address, call_data("mayDeploy(address)", somebody)):
+            self.family = ContractFamily.OWN
+        elif client.read(self.address, call_data("destinationPermitted(address)", somebody)):
+            self.family = ContractFamily.LACCHAIN
+        else:
+            self.family = ContractFamily.STANDARD_2
+
+    def listed(self) -> list[tuple[bytes, bool | None]]:
+        """Accounts, and whether each may create contracts (None where the contract does not tell them apart)."""
+        accounts = _addresses(self._client.read(self.address, call_data("getAccounts()")))
+        if self.family is not ContractFamily.OWN:
+            return [(account, None) for account in accounts]
+        return [(account, self._may_deploy(account)) for account in accounts]
+
+    def _may_deploy(self, account: bytes) -> bool:
+        output = self._client.read(self.address, call_data("mayDeploy(address)", account))
+        return bool(output and any(output))
+
+    def encode_addition(self, account: bytes) -> bytes:
+        """The call that puts `account` on the list."""
+        if self.family is ContractFamily.LACCHAIN:
+            return call_data("addAccount(address,uint8)", account, NodeType.WRITER.value)
+        return call_data("addAccount(address)", account)
+
+    def encode_removal(self, account: bytes) -> bytes:
+        """The call that takes `account` off the list."""
+        return call_data("removeAccount(address)", account)
+
+    def encode_deploy_right(self, account: bytes, allowed: bool) -> bytes:
+        """The call that gives or takes the right to create contracts."""
+        if self.family is not ContractFamily.OWN:
+            raise UsageError(f"the account rules at {to_hex(self.address)} know no right to deploy of their own")
+        return call_data("setDeployRight(address,bool)", account, allowed)
+
+
+class Admins:
+    """The admin contract behind an ingress."""
+
+    def __init__(self, client: NodeClient, ingress: bytes) -> None:
+        self._client = client
+        self.address = registered(client, ingress, ADMIN_NAME)
+
+    def listed(self) -> list[bytes]:
+        """Every admin; LACChain calls them owners."""
+        output = self._client.read(self.address, call_data("getAdmins()"))
+        return _addresses(output or self._client.read(self.address, call_data("getOwners()")))
+
+    def encode_addition(self, account: bytes) -> bytes:
+        """The call that makes `account` an admin."""
+        return call_data("addAdmin(address)", account)
+
+    def encode_removal(self, account: bytes) -> bytes:
+        """The call after which `account` is no admin."""
+        return call_data("removeAdmin(address)", account)
+
+
+def _type(number: int) -> NodeType:
+    try:
+        return NodeType(number)
+    except ValueError:
+        return NodeType.OTHER
+
+
+def _split(enode: Enode) -> tuple[bytes, bytes, bytes, int]:
+    return enode.id[:32], enode.id[32:], ip_bytes(enode.host), enode.tcp
+
+
+def _addresses(output: bytes | None) -> list[bytes]:
+    if output is None:
+        raise UsageError("the contract does not list what it holds")
+    try:
+        (found,) = decode(["address[]"], output)
+    except (DecodingError, OverflowError, ValueError) as error:
+        raise UsageError(f"the contract lists something that is no account: {error}") from None
+    return [bytes.fromhex(text[2:]) for text in found]

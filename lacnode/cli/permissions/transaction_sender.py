@@ -1,0 +1,112 @@
+"""Changing a contract: try the call, sign it with a key file, send it, wait for its receipt."""
+
+import time
+from collections.abc import Mapping
+
+from lacnode.cli.errors import UsageError
+from lacnode.cli.permissions.node_client import NodeClient
+from lacnode.crypto.node_key import NodeKey
+from lacnode.crypto.secp256k1 import sign
+from lacnode.primitives import rlp
+from lacnode.primitives.hexadecimal import from_hex, to_hex
+from lacnode.primitives.keccak import keccak256
+from lacnode.rpc.json_rpc_client import CallRefusedError
+
+RECEIPT_SECONDS = 120.0
+POLL_SECONDS = 0.1
+GAS_FACTOR, MIN_GAS = 2, 600_000
+"""LACChain's rules want a gas limit far above what is used."""
+
+
+class TransactionSender:
+    """Sends transactions of one key to the network of `client`."""
+
+    def __init__(self, client: NodeClient, key: NodeKey) -> None:
+        self._client = client
+        self._key = key
+
+    @property
+    def address(self) -> bytes:
+        """Who sends."""
+        return self._key.address
+
+    def send(self, contract: bytes, data: bytes) -> int:
+        """The number of the block that has the transaction; UsageError with the reason if it cannot or did not work, or
+        would lock every administrator out."""
+        gas = self._gas(contract, data)
+        self._check_way_back(contract, data)
+        raw = signed_call(
+            self._key,
+            chain_id=self._client.quantity("eth_chainId"),
+            nonce=self._client.quantity("eth_getTransactionCount", to_hex(self._key.address), "pending"),
+            gas_price=self._client.quantity("eth_gasPrice"),
+            gas=gas,
+            contract=contract,
+            data=data,
+        )
+        try:
+            hash_ = str(self._client.call("eth_sendRawTransaction", to_hex(raw)))
+        except CallRefusedError as failure:
+            raise UsageError(f"the node does not take the transaction: {_told(failure)}") from None
+        return self._wait(hash_)
+
+    def _gas(self, contract: bytes, data: bytes) -> int:
+        request = {"from": to_hex(self._key.address), "to": to_hex(contract), "data": to_hex(data)}
+        try:
+            return max(MIN_GAS, GAS_FACTOR * self._client.quantity("eth_estimateGas", request))
+        except CallRefusedError as failure:
+            raise UsageError(f"the contract {to_hex(contract)} refuses the change: {_told(failure)}") from None
+
+    def _check_way_back(self, contract: bytes, data: bytes) -> None:
+        """UsageError if no administrator could change the rules after this. A node that cannot say so is believed."""
+        request = {"from": to_hex(self._key.address), "to": to_hex(contract), "data": to_hex(data)}
+        try:
+            outlook = self._client.call("lac_simulatePermissionChange", request)
+        except CallRefusedError:
+            return
+        if isinstance(outlook, Mapping) and outlook.get("locksOut") is True:
+            raise UsageError(
+                "not sent: after this change no administrator could change the rules any more. First see that another "
+                "administrator may send to the contracts that hold the rules"
+            )
+
+    def _wait(self, hash_: str) -> int:
+        deadline = time.monotonic() + RECEIPT_SECONDS
+        while time.monotonic() < deadline:
+            receipt = self._client.call("eth_getTransactionReceipt", hash_)
+            if isinstance(receipt, Mapping):
+                number = int(str(receipt["blockNumber"]), 16)
+                if receipt.get("status") != "0x1":
+                    raise UsageError(f"transaction {hash_} failed in block {number}; nothing was changed")
+                return number
+            time.sleep(POLL_SECONDS)
+        raise UsageError(f"transaction {hash_} is in no block after {RECEIPT_SECONDS:.0f} s; it may still come")
+
+
+def signed_call(
+    key: NodeKey, *, chain_id: int, nonce: int, gas_price: int, gas: int, contract: bytes, data: bytes
+) -> bytes:
+    """A legacy transaction (EIP-155) that calls `contract`, signed by `key`, as it is sent."""
+    fields: list[rlp.RlpValue] = [
+        rlp.scalar(nonce), rlp.scalar(gas_price), rlp.scalar(gas), contract, rlp.scalar(0), data,
+    ]  # fmt: skip
+    digest = keccak256(rlp.encode([*fields, rlp.scalar(chain_id), b"", b""]))
+    signature = sign(digest, key.private_key)
+    v = 35 + 2 * chain_id + signature[64]
+    r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64])
+    return rlp.encode([*fields, rlp.scalar(v), rlp.scalar(r), rlp.scalar(s)])
+
+
+def _told(failure: CallRefusedError) -> str:
+    """The error, with the reason of a revert or a refusal if the node gave one."""
+    data = failure.data
+    if isinstance(data, Mapping) and "reason" in data:
+        return f"{failure}: {data['reason']}"
+    if isinstance(data, str) and data.startswith("0x08c379a0"):
+        try:
+            payload = from_hex(data)[4:]
+            size = int.from_bytes(payload[32:64])
+            return f"{failure}: {payload[64 : 64 + size].decode('utf-8', 'replace')}"
+        except ValueError:
+            return str(failure)
+    return str(failure)

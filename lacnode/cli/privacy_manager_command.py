@@ -1,0 +1,88 @@
+"""`privacy-manager [options] [config]`: the transaction manager as its own process, its keys, its audit log."""
+
+import getpass
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lacnode import __version__
+from lacnode.cli.errors import UsageError
+from lacnode.node.logs import configure_logs
+from lacnode.privacy.keys import KeyPair
+from lacnode.privacy.manager.audit_log import AuditLogError, export_audit_log
+from lacnode.privacy.manager.key_files import PrivacyKeyError, save_key_pair
+from lacnode.privacy.manager.payload_store import PayloadStore
+from lacnode.privacy.manager.sql_database import StoreError
+from lacnode.privacy.service.manager_config import ManagerConfigError, load_config
+from lacnode.privacy.service.run_manager import run_manager
+
+HELP = """Usage: lacnode privacy-manager [OPTIONS] [config]
+       lacnode privacy-manager audit [config]
+
+Keep and send private payloads: Orion's transaction manager, by Orion's configuration file.
+
+  -g, --generatekeys=<names>  Make a key pair for each name, comma-separated: <name>.pub and <name>.key.
+                              Asks for a password for each; none leaves the key unlocked.
+      --clear-known-nodes     Forget the other managers that are known.
+  -h, --help                  Show this help and stop.
+  -v, --version               Show the version and stop.
+  audit                       Print the audit log, one JSON object a line; status 1 where it was changed.
+"""
+LEVELS = {0: "ERROR", 1: "INFO", 2: "INFO", 3: "DEBUG", 4: "DEBUG"}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what the words after `privacy-manager` say; the exit status."""
+    words = list(arguments)
+    if any(word in ("-h", "--help") for word in words):
+        print(HELP, end="")
+        return 0
+    if any(word in ("-v", "--version") for word in words):
+        print(f"lacnode {__version__}")
+        return 0
+    try:
+        names = _names(words)
+        if names:
+            return _generate(names)
+        audit = words[:1] == ["audit"]
+        clear = "--clear-known-nodes" in words
+        rest = [word for word in words[1 if audit else 0 :] if word != "--clear-known-nodes"]
+        if len(rest) > 1 or any(word.startswith("-") for word in rest):
+            raise UsageError(f"Unmatched argument: '{rest[-1]}'", 2)
+        config = load_config(Path(rest[0]) if rest else None, os.environ)
+        configure_logs(LEVELS.get(config.verbosity, "INFO"))
+        return _print_audit(config.store_url) if audit else run_manager(config, clear)
+    except (ManagerConfigError, PrivacyKeyError, StoreError, AuditLogError) as error:
+        raise UsageError(str(error)) from None
+
+
+def _names(words: list[str]) -> list[str]:
+    for index, word in enumerate(words):
+        option, equals, value = word.partition("=")
+        if option in ("-g", "--generatekeys"):
+            value = value if equals else words[index + 1] if index + 1 < len(words) else ""
+            names = [name.strip() for name in value.split(",") if name.strip()]
+            if not names:
+                raise UsageError("Missing required parameter for option '--generatekeys': names", 2)
+            return names
+    return []
+
+
+def _generate(names: list[str]) -> int:
+    for name in names:
+        question = f"Enter password for key pair [{name}] : "
+        password = getpass.getpass(question) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+        save_key_pair(Path(name), KeyPair.generate(), password or None)
+    return 0
+
+
+def _print_audit(url: str) -> int:
+    store = PayloadStore(url)
+    try:
+        for entry in export_audit_log(store):
+            print(json.dumps(entry))
+    finally:
+        store.close()
+    return 0

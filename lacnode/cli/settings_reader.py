@@ -1,0 +1,55 @@
+"""Typed access to settings. The defaults stand in the table; here they are repeated by nobody."""
+
+from pathlib import Path
+from typing import cast
+
+from lacnode.cli.option_values import Value, parse_option_value
+from lacnode.cli.options import BY_NAME
+from lacnode.cli.sources import Settings
+
+DATA_PATH = Path("build/data")
+"""Besu's, where no `besu.home` is set."""
+
+
+class SettingsReader:
+    """Settings with the table's defaults. Asking for a value of the wrong type is a bug of the asker."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def is_set(self, name: str) -> bool:
+        """Whether command line, environment, file or profile say something about the option."""
+        return self.settings.is_set(name)
+
+    def value(self, name: str) -> Value:
+        """What was said, or the default."""
+        text_or_none = self.settings.get(name)
+        return parse_option_value(BY_NAME[name], BY_NAME[name].default) if text_or_none is None else text_or_none
+
+    def flag(self, name: str) -> bool:
+        return bool(self.value(name))
+
+    def number(self, name: str) -> int:
+        return cast(int, self.value(name))
+
+    def real(self, name: str) -> float:
+        return float(cast(float, self.value(name)))
+
+    def text(self, name: str) -> str:
+        return cast(str, self.value(name))
+
+    def items(self, name: str) -> tuple[str, ...]:
+        return cast("tuple[str, ...]", self.value(name))
+
+    def text_or_none(self, name: str) -> str | None:
+        """A text without a default: None if nothing was said."""
+        return cast("str | None", self.settings.get(name))
+
+    def path(self, name: str) -> Path | None:
+        """Like `text_or_none`, as a path."""
+        text = self.text_or_none(name)
+        return None if text is None else Path(text)
+
+    @property
+    def data_path(self) -> Path:
+        return self.path("data-path") or DATA_PATH

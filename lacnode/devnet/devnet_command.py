@@ -1,0 +1,396 @@
+"""`lacnode devnet`: start a network, look at it, break it, stop it.
+
+Must not import the node: most of these commands only read a manifest and send a signal, and have to answer at once. The
+in-process network is loaded by name when it is asked for.
+"""
+
+import argparse
+import importlib
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from rich.live import Live
+
+from lacnode.devnet import processes
+from lacnode.devnet.devnet_ports import HIGHEST_OFFSET, NoFreePortsError, claimed_ports
+from lacnode.devnet.managers import wait_for_managers
+from lacnode.devnet.manifest import (
+    DevnetError,
+    DevnetNode,
+    Manifest,
+    NetworkShape,
+    check_network,
+    join_devnet,
+    load_manifest,
+    make_devnet,
+)
+from lacnode.devnet.table import BlockRate, NodeRow, read_row, render
+from lacnode.rpc.json_rpc_client import CallRefusedError, NodeUnreachableError, call
+
+DEFAULT_PATH = Path("devnet-data")
+DEFAULT_VALIDATORS, DEFAULT_BLOCK_PERIOD_SECONDS, DEFAULT_PRIVATE_WRITERS = 4, 1.0, 3
+START_SECONDS = 60.0
+"""How long the network may take to reach block 1, and its transaction managers to meet after that."""
+
+VOTE_SECONDS, VOTE_POLL_SECONDS = 45.0, 0.2
+"""How long a voter may take to see the candidate, and how often it is asked."""
+
+PLAIN_INTERVAL_SECONDS, PLAIN_WIDTH_COLUMNS = 10.0, 132
+"""Seconds between two tables, and characters in a line, where the output is no terminal."""
+
+
+def main(argv: list[str]) -> int:
+    """Run `lacnode devnet` with the arguments after `devnet`; the exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except (DevnetError, NoFreePortsError) as error:
+        print(f"devnet: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    # The options stand in a parent parser without defaults, so that they may be given before or after the verb.
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    common.add_argument("--data-path", type=Path, metavar="DIR", help="where the network lives (default devnet-data)")
+    common.add_argument("--json", action="store_true", help="print JSON for scripts")
+    parser = argparse.ArgumentParser(
+        prog="lacnode devnet",
+        parents=[common],
+        description="A network of real nodes on this machine. Without a verb: start it and watch it until Ctrl-C.",
+    )
+    parser.add_argument("--validators", type=int, metavar="N", help="number of validators (default 4)")
+    for role in ("boots", "writers", "observers"):
+        parser.add_argument(f"--{role}", type=int, default=0, metavar="N", help=f"number of {role} (default 0)")
+    parser.add_argument(
+        "--privacy",
+        action="store_true",
+        help="give every writer a transaction manager (three writers if none are named)",
+    )
+    parser.add_argument(
+        "--flexible-groups", action="store_true", help="with --privacy: groups whose members a private contract lists"
+    )
+    parser.add_argument(
+        "--permissioned", action="store_true", help="let contracts in the genesis decide who may connect and send"
+    )
+    parser.add_argument(
+        "--block-period", type=float, metavar="SECONDS", help="seconds between blocks, fractions allowed (default 1)"
+    )
+    parser.add_argument(
+        "--port-offset",
+        type=int,
+        metavar="N",
+        help="add N to the ports 30303 and 8545 from which a new network counts (default: the first free hundred)",
+    )
+    parser.add_argument("--detach", action="store_true", help="return once block 1 is on every node")
+    parser.add_argument("--in-process", action="store_true", help="all nodes in one process, nothing on disk")
+    parser.set_defaults(
+        run=_up, data_path=DEFAULT_PATH, json=False, validators=None, block_period=None, port_offset=None
+    )
+    verbs = parser.add_subparsers(title="verbs", metavar="")
+    actions: tuple[tuple[str, Callable[[argparse.Namespace], int], str], ...] = (
+        ("status", _status, "one look at the network"),
+        ("stop", _stop, "stop every node; the data stays"),
+        ("kill", _each(processes.kill, "killed"), "kill -9 the named nodes"),
+        ("start", _start, "start the named nodes, or those that are down"),
+        ("pause", _each(processes.pause, "paused"), "freeze the named nodes, connections open"),
+        ("resume", _each(processes.resume, "resumed"), "let paused nodes go on"),
+        ("partition", _partition, "cut the named nodes off from all others"),
+        ("heal", _heal, "undo partitions, of the named nodes or of all"),
+        ("join", _join, "add nodes that know only the genesis and a boot node, and start them"),
+        ("vote", _vote, "have every validator vote for the named nodes to be validators"),
+    )
+    for name, run, text in actions:
+        verb = verbs.add_parser(name, parents=[common], help=text)
+        if run not in (_status, _stop):
+            verb.add_argument("nodes", nargs="*" if run in (_start, _heal) else "+", metavar="NODE")
+        if run is _vote:
+            verb.add_argument("--drop", action="store_true", help="vote for them to be validators no longer")
+            verb.add_argument("--force", action="store_true", help="vote even where that may stop the network")
+        verb.set_defaults(run=run)
+    return parser
+
+
+# -- the network as a whole --------------------------------------------------------------------------------------
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    if arguments.port_offset is not None and not 0 <= arguments.port_offset <= HIGHEST_OFFSET:
+        raise DevnetError(f"--port-offset must be between 0 and {HIGHEST_OFFSET}, not {arguments.port_offset}")
+    manifest = None if arguments.in_process else load_manifest(arguments.data_path)
+    if manifest is not None:
+        _check_same(manifest, arguments)
+        return _run(manifest, arguments)
+    validators = DEFAULT_VALIDATORS if arguments.validators is None else arguments.validators
+    block_period = DEFAULT_BLOCK_PERIOD_SECONDS if arguments.block_period is None else arguments.block_period
+    writers = DEFAULT_PRIVATE_WRITERS if arguments.privacy and not arguments.writers else arguments.writers
+    shape = NetworkShape(
+        validators,
+        arguments.boots,
+        writers,
+        arguments.observers,
+        arguments.permissioned,
+        arguments.privacy,
+        arguments.flexible_groups,
+    )
+    check_network(shape, block_period)
+    if arguments.in_process and shape != NetworkShape(validators):
+        raise DevnetError("--in-process networks have validators alone and no permissions")
+    with _ports(arguments.port_offset, len(shape.roles())) as port_offset:
+        if arguments.in_process:
+            module = importlib.import_module("lacnode.devnet.in_process")
+            return int(module.watch(validators, block_period, port_offset, arguments.json))
+        if arguments.data_path.exists() and any(arguments.data_path.iterdir()):
+            raise DevnetError(f"{arguments.data_path} is not empty and holds no devnet; choose another --data-path")
+        return _run(make_devnet(arguments.data_path, shape, block_period, port_offset), arguments)
+
+
+def _ports(wanted: int | None, nodes: int) -> AbstractContextManager[int]:
+    return claimed_ports(nodes) if wanted is None else nullcontext(wanted)
+
+
+def _check_same(manifest: Manifest, arguments: argparse.Namespace) -> None:
+    """A network keeps what it was made with."""
+    found = {
+        "validators": (len(manifest.nodes_with_role("validator")), "{} validators"),
+        "block_period": (manifest.block_period, "a block period of {} s"),
+        "port_offset": (manifest.port_offset, "a port offset of {}"),
+    }
+    for name, (value, text) in found.items():
+        if getattr(arguments, name) not in (None, value):
+            raise DevnetError(
+                f"{manifest.path} holds a network of {text.format(value)}; remove it or choose another --data-path"
+            )
+
+
+def _run(manifest: Manifest, arguments: argparse.Namespace) -> int:
+    down = [node for node in manifest.nodes if processes.find_pid(node) is None]
+    if not down:
+        raise DevnetError(f"the network under {manifest.path} already runs; `lacnode devnet stop` stops it")
+    with _stop_signals():
+        try:
+            for node in down:
+                processes.start(node)
+            say = _quiet if arguments.json else _said
+            processes.wait_for_block(manifest.nodes, 1, START_SECONDS, say)
+            wait_for_managers(manifest.nodes, START_SECONDS)
+            _introduce(manifest, arguments.json)
+            if arguments.detach:
+                return 0
+            _watch(manifest, arguments.json)
+        except KeyboardInterrupt:
+            pass
+        except DevnetError:
+            processes.stop_all(manifest.nodes)
+            raise
+        print("stopping", file=sys.stderr)
+        processes.stop_all(manifest.nodes)
+    print(f"stopped; the network stays in {manifest.path}", file=sys.stderr)
+    return 0
+
+
+def _introduce(manifest: Manifest, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(_document(manifest)), flush=True)
+        return
+    print("\nfunded accounts (never use these keys anywhere else):")
+    for account in manifest.accounts:
+        print(f"  {account.address}  {account.private_key}")
+    print("\nnodes:")
+    for node in manifest.nodes:
+        print(f"  {node.name}  {node.rpc_url}  {node.ws_url}")
+    members = [node for node in manifest.nodes if node.privacy_key is not None]
+    if members:
+        print("\ntransaction managers, by their public keys:")
+    for node in members:
+        print(f"  {node.name}  {node.privacy_key}")
+    if manifest.permissioned:
+        print(f"\nthe first account may change the rules; its key for lacnode permissions: {manifest.admin_key_file}")
+    print(f"\ndata in {manifest.path}\n", flush=True)
+
+
+def _document(manifest: Manifest) -> dict[str, object]:
+    """What `--json` prints, for scripts."""
+    return {
+        "nodes": [
+            {
+                "name": node.name,
+                "role": node.role,
+                "address": node.address,
+                "enode": node.enode,
+                "rpc_url": node.rpc_url,
+                "ws_url": node.ws_url,
+                "pid": processes.find_pid(node),
+                "data_path": node.data_path,
+                "privacy_public_key": node.privacy_key,
+            }
+            for node in manifest.nodes
+        ],
+        "accounts": [asdict(account) for account in manifest.accounts],
+        "admin_key_file": str(manifest.admin_key_file) if manifest.permissioned else None,
+    }
+
+
+def _watch(manifest: Manifest, quiet: bool) -> None:
+    """Show the table until interrupted; on something else than a terminal, now and then."""
+    console = _console()
+    rates = BlockRate()
+    if not console.is_terminal or quiet:
+        while True:
+            rows, speeds = _look(manifest, rates)
+            if not quiet:
+                console.print(render(rows, speeds))
+            time.sleep(PLAIN_INTERVAL_SECONDS)
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            rows, speeds = _look(manifest, rates)
+            live.update(render(rows, speeds), refresh=True)
+            time.sleep(0.5)
+
+
+def _console() -> Console:
+    """Wide enough for the table where there is no terminal to say how wide it is."""
+    console = Console()
+    return console if console.is_terminal else Console(width=PLAIN_WIDTH_COLUMNS)
+
+
+def _look(manifest: Manifest, rates: BlockRate) -> tuple[list[NodeRow], list[float | None]]:
+    rows = [read_row(node) for node in manifest.nodes]
+    return rows, [rates.add(row) for row in rows]
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    manifest = _found(arguments)
+    rows = [read_row(node) for node in manifest.nodes]
+    if arguments.json:
+        document = _document(manifest)
+        states = [
+            {"state": row.state, "height": row.height, "round": row.round, "peers": row.peers, "pending": row.pending}
+            for row in rows
+        ]
+        nodes = document["nodes"]
+        assert isinstance(nodes, list)
+        document["nodes"] = [{**node, **state} for node, state in zip(nodes, states, strict=True)]
+        print(json.dumps(document))
+    else:
+        _console().print(render(rows, [None] * len(rows)))
+    return 0
+
+
+def _stop(arguments: argparse.Namespace) -> int:
+    manifest = _found(arguments)
+    processes.stop_all(manifest.nodes)
+    if not arguments.json:
+        print(f"stopped; the network stays in {manifest.path}")
+    return 0
+
+
+# -- faults on demand ------------------------------------------------------------------------------------------
+
+
+def _each(act: Callable[[DevnetNode], None], done: str) -> Callable[[argparse.Namespace], int]:
+    def run(arguments: argparse.Namespace) -> int:
+        manifest = _found(arguments)
+        for node in [manifest.node(name) for name in arguments.nodes]:
+            act(node)
+            _report(arguments, f"{node.name} {done}")
+        return 0
+
+    return run
+
+
+def _start(arguments: argparse.Namespace) -> int:
+    manifest = _found(arguments)
+    named = [manifest.node(name) for name in arguments.nodes]
+    for node in named or [node for node in manifest.nodes if processes.find_pid(node) is None]:
+        processes.start(node)
+        _report(arguments, f"{node.name} started")
+    return 0
+
+
+def _partition(arguments: argparse.Namespace) -> int:
+    processes.partition(_found(arguments), arguments.nodes)
+    _report(arguments, f"{', '.join(arguments.nodes)} cut off from the others")
+    return 0
+
+
+def _heal(arguments: argparse.Namespace) -> int:
+    processes.heal(_found(arguments), arguments.nodes)
+    _report(arguments, "healed")
+    return 0
+
+
+def _join(arguments: argparse.Namespace) -> int:
+    manifest = _found(arguments)
+    for name in arguments.nodes:
+        manifest, node = join_devnet(manifest, name)
+        processes.start(node)
+        _report(arguments, f"{name} started, {node.rpc_url}, address {node.address}, {node.enode}")
+    return 0
+
+
+def _vote(arguments: argparse.Namespace) -> int:
+    manifest = _found(arguments)
+    for candidate in [manifest.node(name) for name in arguments.nodes]:
+        for voter in [node for node in manifest.nodes if processes.find_pid(node) is not None]:
+            _take_vote(voter, [candidate.address, not arguments.drop, arguments.force])
+        _report(arguments, f"every running node votes {'against' if arguments.drop else 'for'} {candidate.name}")
+    return 0
+
+
+def _take_vote(voter: DevnetNode, vote: list[object]) -> None:
+    """A node that has just joined may not have met every voter yet: that is waited for."""
+    deadline = time.monotonic() + VOTE_SECONDS
+    while True:
+        try:
+            call(voter.rpc_url, "ibft_proposeValidatorVote", vote)
+            return
+        except NodeUnreachableError as error:
+            raise DevnetError(f"{voter.name} did not take the vote: {error}") from None
+        except CallRefusedError as refusal:
+            if time.monotonic() > deadline:
+                raise DevnetError(f"{voter.name}: {refusal.message} (--force votes all the same)") from None
+        time.sleep(VOTE_POLL_SECONDS)
+
+
+def _found(arguments: argparse.Namespace) -> Manifest:
+    manifest = load_manifest(arguments.data_path)
+    if manifest is None:
+        raise DevnetError(f"no devnet under {arguments.data_path}; `lacnode devnet` makes one")
+    return manifest
+
+
+def _report(arguments: argparse.Namespace, text: str) -> None:
+    if not arguments.json:
+        print(text)
+
+
+def _said(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _quiet(text: str) -> None:
+    """Progress that nobody asked for."""
+
+
+@contextmanager
+def _stop_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the network like Ctrl-C does, for as long as the block runs."""
+    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,24 @@
+"""The base fee of the next block (EIP-1559, Besu's `LondonFeeMarket`)."""
+
+from lacnode.chainspec.forks import Fork
+from lacnode.chainspec.genesis import INITIAL_BASE_FEE_WEI
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.primitives.header import BlockHeader
+
+BASE_FEE_MAX_CHANGE_DENOMINATOR, ELASTICITY_MULTIPLIER = 8, 2
+
+
+def next_base_fee(spec: ChainSpec, parent: BlockHeader, timestamp: int) -> int | None:
+    """Wei per gas that the block after `parent` burns if it has `timestamp`; None before London, 0 on a network whose
+    genesis says `zeroBaseFee`."""
+    if spec.forks.fork_at(parent.number + 1, timestamp) < Fork.LONDON:
+        return None
+    if spec.zero_base_fee:
+        return 0
+    if parent.base_fee is None:
+        return INITIAL_BASE_FEE_WEI if spec.genesis.base_fee is None else spec.genesis.base_fee
+    target = parent.gas_limit // ELASTICITY_MULTIPLIER
+    if parent.gas_used == target:
+        return parent.base_fee
+    step = parent.base_fee * abs(parent.gas_used - target) // target // BASE_FEE_MAX_CHANGE_DENOMINATOR
+    return parent.base_fee + max(step, 1) if parent.gas_used > target else parent.base_fee - step

@@ -1,0 +1,130 @@
+"""Ports of the API: bind, accept, count. One connection's failure is its own, and never the node's."""
+
+import errno
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+import structlog
+import trio
+
+from lacnode.rate_limited_log import RateLimitedLog
+
+log = structlog.get_logger("rpc")
+
+ACCEPT_PAUSE_SECONDS = 0.1
+"""Seconds to wait when the system gives no connection, for want of file descriptors usually."""
+
+ConnectionHandler = Callable[[trio.SocketStream], Awaitable[None]]
+
+
+class RpcPortTakenError(Exception):
+    """A port of the API cannot be had."""
+
+
+async def bind(host: str, port: int) -> list[trio.SocketListener]:
+    """Sockets that listen on `host`; any free port if `port` is 0. RpcPortTakenError if that cannot be."""
+    try:
+        return list(await trio.open_tcp_listeners(port, host=host))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            text = f"Port(s) '[{port}]' already in use. Check for other processes using the port(s)."
+        else:
+            text = f"{host}:{port} cannot be listened on: {error}"
+        raise RpcPortTakenError(text) from None
+
+
+def bound_port(listeners: Sequence[trio.SocketListener]) -> int:
+    """The port that was really bound."""
+    return int(listeners[0].socket.getsockname()[1])
+
+
+def client_address(stream: trio.abc.Stream) -> str:
+    """The address at the other end, which limits of one client count by: of IPv6 the network of 64 bits, since one
+    subscriber has all of that. Empty where the stream is no socket."""
+    if not isinstance(stream, trio.SocketStream):
+        return ""
+    try:
+        host = str(stream.socket.getpeername()[0])
+    except OSError:
+        return ""
+    address = ip_address(host.partition("%")[0])
+    if isinstance(address, IPv4Address):
+        return host
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(IPv6Address(int(address) >> 64 << 64))
+
+
+class ConnectionServer:
+    """Lets at most `limit` clients in at a time; more are turned away at once. A client whose address has fewer connections
+    than another's gets the place of that one's oldest connection: one address cannot keep all others out. An address with
+    `limit_per_client` connections loses its oldest for a new one."""
+
+    def __init__(
+        self, name: str, limit: int, handle_connection: ConnectionHandler, limit_per_client: float = math.inf
+    ) -> None:
+        self._name = name
+        self._limit = limit
+        self._limit_per_client = limit_per_client
+        self._converse = handle_connection
+        self._inside: dict[str, dict[trio.CancelScope, None]] = {}
+        """The connections of each address, oldest first."""
+        self._log = RateLimitedLog("rpc", trio.current_time)
+
+    async def serve(self, listeners: Sequence[trio.SocketListener]) -> None:
+        """Accept until cancelled, and then close every connection."""
+        async with trio.open_nursery() as nursery:
+            for listener in listeners:
+                nursery.start_soon(self._accept, listener, nursery)
+
+    async def _accept(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
+        while True:
+            try:
+                stream = await listener.accept()
+            except OSError as error:
+                self._log.warning("accept", f"{self._name}: no connection could be accepted: {error}")
+                await trio.sleep(ACCEPT_PAUSE_SECONDS)
+                continue
+            nursery.start_soon(self._client, stream)
+
+    async def _client(self, stream: trio.SocketStream) -> None:
+        client = client_address(stream)
+        if len(self._inside.get(client, ())) >= self._limit_per_client:
+            self._end_oldest(client)
+        if sum(map(len, self._inside.values())) >= self._limit and not self._made_room(client):
+            self._log.warning("limit", f"{self._name}: {self._limit} connections, more are turned away")
+            await trio.aclose_forcefully(stream)
+            return
+        scope = trio.CancelScope()
+        self._inside.setdefault(client, {})[scope] = None
+        try:
+            stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_KEEPALIVE, 1)
+            with scope:
+                await self._converse(stream)
+        except* (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
+            log.debug(f"{self._name}: a client went away")
+        except* Exception:
+            self._log.exception("failure", f"{self._name}: a connection failed")
+        finally:
+            self._leave(client, scope)
+            await trio.aclose_forcefully(stream)
+
+    def _made_room(self, client: str) -> bool:
+        """Whether a connection of another address, which has more of them, was ended for one of `client`."""
+        most = max(self._inside, key=lambda address: len(self._inside[address]))
+        if len(self._inside[most]) <= len(self._inside.get(client, ())) + 1:
+            return False
+        self._end_oldest(most)
+        return True
+
+    def _end_oldest(self, client: str) -> None:
+        oldest = next(iter(self._inside[client]))
+        oldest.cancel()
+        self._leave(client, oldest)
+
+    def _leave(self, client: str, scope: trio.CancelScope) -> None:
+        own = self._inside.get(client, {})
+        own.pop(scope, None)
+        if not own:
+            self._inside.pop(client, None)

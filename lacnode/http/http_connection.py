@@ -1,0 +1,254 @@
+"""HTTP/1.1 on `h11` and trio streams: reads requests, writes responses, and knows neither paths nor methods.
+
+Everything a client may be slow or greedy with is bounded: the head and the body of a request in size, their arrival in
+time, and how long a response may take to be read.
+"""
+
+import gzip
+import re
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import h11
+import trio
+
+from lacnode.http.arriving_bodies import ArrivingBodies, ArrivingBody
+from lacnode.http.connection_server import client_address
+from lacnode.http.http_messages import BUSY, HOST_REFUSED, JSON, TOO_LARGE, TOO_SLOW, Request, RequestHandler, Response
+from lacnode.http.send_backlog import SendBacklog
+
+READ_BYTES = 65_536
+MAX_REQUEST_HEAD_BYTES = 32_768
+
+MAX_HEAD_LINES = 100
+"""A head of thousands of short lines takes 10 milliseconds to read, and nothing else runs meanwhile."""
+
+_HEAD_END = re.compile(rb"\n\r?\n")
+
+FREE_CHUNKS, BYTES_PER_CHUNK = 1_000, 256
+"""A body may come in so many chunks, and in one more for so many bytes: to read a chunk takes 20 microseconds."""
+
+CHUNKS_AT_ONCE = 64
+"""Chunks that are read before other connections have a turn."""
+
+FIRST_REQUEST_SECONDS = 30.0
+"""How long a new connection may say nothing."""
+
+IDLE_SECONDS = 300.0
+"""How long one that has been used may."""
+
+REQUEST_SECONDS = 60.0
+"""How long a request may take to arrive, from its first byte to its last."""
+
+HEAD_SECONDS = 15.0
+"""How long the head of a request may take to arrive."""
+
+BODY_SECONDS, BODY_BYTES_PER_SECOND = 15.0, 16_384
+"""How long a body may take: so many seconds, and one more for so many bytes that have come."""
+
+MAX_PORT_REQUEST_BYTES = 128 * 2**20
+"""Bytes of bodies that a port may hold. Beyond that, the address that holds most loses its largest unfinished body."""
+
+RESPONSE_SECONDS, RESPONSE_BYTES_PER_SECOND = 60.0, 50_000
+"""How long a response may take to be read: so many seconds, and one more for so many bytes."""
+
+MAX_PORT_RESPONSE_BYTES = 128 * 2**20
+"""Bytes of responses that may wait to be read by all clients of a port. Beyond that, the largest is given up."""
+
+LINGER_SECONDS = 5.0
+"""How long what a refused client still sends is thrown away, so that it reads the refusal before the connection breaks."""
+
+MIN_COMPRESSED_BYTES = 1400
+"""Bytes from which a response is compressed for those who accept it: less is one packet anyhow."""
+
+
+class _Response:
+    """A response that waits to be read."""
+
+    def __init__(self, size: int, scope: trio.CancelScope) -> None:
+        self.size = size
+        self._scope = scope
+
+    def cut(self) -> None:
+        self._scope.cancel()
+
+
+class HttpConnection:
+    """One client, request after request. Raises trio's stream errors when the client goes away. `max_body` is the largest
+    body in bytes, for all requests or for each by its head. Responses count for `backlog` while they are read, bodies
+    for `arriving` until they are answered. `client` is the address at the other end, where `stream` does not tell."""
+
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        routes: RequestHandler,
+        max_body: int | Callable[[Request], int],
+        backlog: SendBacklog | None = None,
+        arriving: ArrivingBodies | None = None,
+        client: str | None = None,
+    ) -> None:
+        self._backlog = backlog or SendBacklog(MAX_PORT_RESPONSE_BYTES)
+        self._arriving = arriving or ArrivingBodies(MAX_PORT_REQUEST_BYTES)
+        self._stream = stream
+        self._routes = routes
+        self._max_body = max_body
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_REQUEST_HEAD_BYTES)
+        self._head: Request | None = None
+        self._client = client_address(stream) if client is None else client
+
+    async def run(self) -> None:
+        """Until either side has had enough."""
+        idle = FIRST_REQUEST_SECONDS
+        while await self._something_arrives(idle):
+            response = await self._response()
+            if response is None:
+                return
+            await self._send(response)
+            if response.close or self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+                await self._linger()
+                return
+            self._http.start_next_cycle()
+            self._head = None
+            idle = IDLE_SECONDS
+
+    async def _response(self) -> Response | None:
+        """What to send back to the next request; None if the client left in the middle of it."""
+        with self._arriving.hold(self._client) as body:
+            received = await self._receive(body)
+            body.is_complete = True
+            return await self._routes.answer(received) if isinstance(received, Request) else received
+
+    async def _something_arrives(self, seconds: float) -> bool:
+        """Whether the client has more to say, and begins within `seconds`."""
+        if self._http.trailing_data[0]:
+            return True
+        with trio.move_on_after(seconds):
+            data = bytes(await self._stream.receive_some(READ_BYTES))
+            self._http.receive_data(data)
+            return bool(data)
+        return False
+
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    async def _receive(self, body: ArrivingBody) -> Request | Response | None:
+        """The next request; or what to answer without one; None if the client left in the middle."""
+        try:
+            with trio.move_on_after(REQUEST_SECONDS), body.scope:
+                return await self._request(body)
+            return BUSY if body.scope.cancelled_caught else TOO_SLOW
+        except h11.RemoteProtocolError as error:
+            if "Host" in str(error):
+                return Response(403, HOST_REFUSED, (JSON,), close=True)
+            return Response(error.error_status_hint, close=True)
+
+    async def _request(self, arriving: ArrivingBody) -> Request | Response | None:
+        with trio.move_on_after(HEAD_SECONDS) as patience:
+            head = await self._event()
+        if patience.cancelled_caught:
+            return TOO_SLOW
+        if not isinstance(head, h11.Request):
+            return None
+        headers = {name.decode("ascii"): value.decode("latin-1") for name, value in head.headers}
+        request = self._head = Request(
+            head.method.decode("ascii"), head.target.decode("latin-1"), headers, client=self._client
+        )
+        if {"content-length", "transfer-encoding"} <= headers.keys():
+            # Whoever stands between us and the client may believe the other header, and take the rest of this body for a
+            # request of somebody else (RFC 9112, 6.1): nothing of it may be answered on this connection.
+            return Response(400, close=True)
+        refused = self._routes.answer_head(request)
+        if refused is not None:
+            return refused
+        with trio.CancelScope(deadline=trio.current_time() + BODY_SECONDS) as patience:
+            body = await self._body(headers, self._largest_body(request), arriving, patience)
+            return TOO_LARGE if body is None else replace(request, body=body)
+        return TOO_SLOW
+
+    def _largest_body(self, head: Request) -> int:
+        return self._max_body if isinstance(self._max_body, int) else self._max_body(head)
+
+    async def _body(
+        self, headers: Mapping[str, str], largest: int, arriving: ArrivingBody, patience: trio.CancelScope
+    ) -> bytes | None:
+        """The body of the request, None once it is too large: the rest is not kept."""
+        if int(headers.get("content-length", "0")) > largest:
+            return None
+        if self._http.they_are_waiting_for_100_continue:
+            await self._stream.send_all(self._http.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
+        body, pieces = bytearray(), 0
+        while isinstance(event := await self._event(), h11.Data):
+            body += event.data
+            pieces += 1
+            if len(body) > largest:
+                return None
+            self._arriving.grow(arriving, len(event.data))
+            patience.deadline += len(event.data) / BODY_BYTES_PER_SECOND
+            if pieces > FREE_CHUNKS + len(body) // BYTES_PER_CHUNK:
+                raise h11.RemoteProtocolError("the chunks of the body are too small")
+            if pieces % CHUNKS_AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
+        return bytes(body)
+
+    async def _event(self) -> object:
+        self._check_head()
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            self._http.receive_data(bytes(await self._stream.receive_some(READ_BYTES)))
+            self._check_head()
+        return event
+
+    def _check_head(self) -> None:
+        """RemoteProtocolError if a head is being read that has too many lines."""
+        if self._http.their_state is not h11.IDLE:
+            return
+        data = self._http.trailing_data[0]
+        end = _HEAD_END.search(data)
+        if data.count(b"\n", 0, len(data) if end is None else end.start()) > MAX_HEAD_LINES:
+            raise h11.RemoteProtocolError(f"more than {MAX_HEAD_LINES} lines in the head", error_status_hint=431)
+
+    # -- responses ---------------------------------------------------------------------------------------------------
+
+    async def _send(self, response: Response) -> None:
+        if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            return
+        headers = list(response.headers)
+        body = b"" if self._head is not None and self._head.method == "HEAD" else response.body
+        coding = _coding(self._head) if len(body) >= MIN_COMPRESSED_BYTES else None
+        if coding is not None:
+            body = await trio.to_thread.run_sync(gzip.compress if coding == "gzip" else zlib.compress, body, 1)
+            headers.append(("content-encoding", coding))
+        if response.status != 204:
+            headers.append(("content-length", str(len(body))))
+        if response.close:
+            headers.append(("connection", "close"))
+        head = h11.Response(status_code=response.status, headers=headers, reason=response.reason.encode())
+        sent = self._http.send(head) or b""
+        sent += self._http.send(h11.Data(data=body)) or b""
+        sent += self._http.send(h11.EndOfMessage()) or b""
+        with trio.move_on_after(RESPONSE_SECONDS + len(sent) / RESPONSE_BYTES_PER_SECOND) as reading:
+            waiting = _Response(len(sent), reading)
+            self._backlog.watch(waiting)
+            try:
+                await self._stream.send_all(sent)
+            finally:
+                self._backlog.forget(waiting)
+        if reading.cancelled_caught:
+            raise trio.BrokenResourceError("the client does not read its response")
+
+    async def _linger(self) -> None:
+        with trio.move_on_after(LINGER_SECONDS):
+            if isinstance(self._stream, trio.SocketStream):  # TLS cannot be closed by half
+                await self._stream.send_eof()
+            while await self._stream.receive_some(READ_BYTES):
+                pass
+
+
+def _coding(head: Request | None) -> str | None:
+    """What to compress with, by the request's `Accept-Encoding`."""
+    accepted = "" if head is None else head.headers.get("accept-encoding", "")
+    for coding in ("gzip", "deflate"):
+        for choice in accepted.lower().split(","):
+            name, _, weight = choice.partition(";")
+            if name.strip() == coding and weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000"):
+                return coding
+    return None

@@ -1,0 +1,94 @@
+"""Everything that one node is told: made by the command line, by a devnet, or by hand."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lacnode.graphql.settings import GraphQlSettings
+from lacnode.metrics.metrics_settings import MetricsSettings, PushSettings
+from lacnode.node.role import NodeRole
+from lacnode.p2p.wire.enode import Enode
+from lacnode.permissioning.settings import PermissioningSettings
+from lacnode.privacy.service.enclave_files import EnclaveTlsFiles
+from lacnode.privacy.state.group_genesis import PrivateGenesis
+from lacnode.privacy.state.privacy_marker import GroupMode
+from lacnode.rpc.settings import ApiSettings, HttpSettings, WebSocketSettings
+from lacnode.txpool.pool_settings import PoolSettings
+
+
+@dataclass(frozen=True, slots=True)
+class P2pSettings:
+    """`host` is what others are told, `interface` what is bound; `inbound_share` (0 to 1) of `max_peers` may have
+    dialled this node, None for all of them."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    interface: str = "0.0.0.0"
+    port: int = 30303
+    max_peers: int = 25
+    inbound_share: float | None = 0.6
+    discovery: bool = True
+    bootnodes: tuple[Enode, ...] = ()
+    static_nodes: tuple[Enode, ...] = ()
+    banned_ids: frozenset[bytes] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class MiningSettings:
+    """What this node's blocks are like. `selection_share` is the part of the block period (0 to 1) for choosing
+    transactions."""
+
+    vanity: bytes = b""
+    gas_limit_target: int | None = None
+    min_occupancy_ratio: float = 0.8
+    selection_share: float = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacySettings:
+    """Private transactions. `public_key` (32 bytes) is the manager's key that this node acts for, None where its users bring
+    keys of their own; `url` where the manager answers, by TLS with `tls`, `manager_config` the configuration of one in this
+    process; markers are signed by the key in `marker_key_file`, each by a new one without. `genesis` is what groups begin
+    with, `mode` says which groups there are."""
+
+    public_key: bytes | None
+    url: str | None = None
+    tls: EnclaveTlsFiles | None = None
+    manager_config: Path | None = None
+    marker_key_file: Path | None = None
+    genesis: PrivateGenesis = field(default_factory=PrivateGenesis)
+    mode: GroupMode = GroupMode.OFFCHAIN
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """One node. `http`, `websocket`, `graphql`, `metrics`, `metrics_push` and `privacy` are None where they are off.
+    `host_names` allows names in the place of IP addresses in enode URLs, and `host_names_update` lets them change their
+    addresses while the node runs. `reset_signing_state` has a validator sign although it may have forgotten what it signed
+    before."""
+
+    data_path: Path
+    genesis_file: Path
+    key_file: Path | None = None
+    network_id: int | None = None
+    identity: str | None = None
+    role: NodeRole | None = None
+    p2p: P2pSettings = field(default_factory=P2pSettings)
+    http: HttpSettings | None = None
+    websocket: WebSocketSettings | None = None
+    graphql: GraphQlSettings | None = None
+    metrics: MetricsSettings | None = None
+    metrics_push: PushSettings | None = None
+    api: ApiSettings = field(default_factory=ApiSettings)
+    permissioning: PermissioningSettings = field(default_factory=PermissioningSettings)
+    pool: PoolSettings = field(default_factory=PoolSettings)
+    mining: MiningSettings = field(default_factory=MiningSettings)
+    privacy: PrivacySettings | None = None
+    host_names: bool = False
+    host_names_update: bool = False
+    keep_revert_reasons: bool = False
+    logging: str = "INFO"
+    colour: bool | None = None
+    pid_file: Path | None = None
+    faults_file: Path | None = None
+    reset_signing_state: bool = False
+    warnings: tuple[str, ...] = ()

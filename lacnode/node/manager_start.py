@@ -1,0 +1,45 @@
+"""Which transaction manager a node with private transactions uses: one behind a URL, or one in its own process.
+
+Must not keep payloads itself, and must not let a manager's trouble be more than the start's or the private side's.
+"""
+
+from lacnode.node.configuration import PrivacySettings
+from lacnode.node.opened_manager import ManagerStartError, OpenedManager
+from lacnode.privacy.manager.key_files import PrivacyKeyError
+from lacnode.privacy.manager.sql_database import StoreError
+from lacnode.privacy.service.enclave_tls import EnclaveTls
+from lacnode.privacy.service.fingerprints import TlsError
+from lacnode.privacy.service.http_manager import HttpTransactionManager
+from lacnode.privacy.service.manager_config import ManagerConfigError, load_config
+from lacnode.privacy.service.run_manager import open_service
+
+
+def open_manager(settings: PrivacySettings) -> OpenedManager:
+    """The manager that `settings` name; ManagerStartError."""
+    if settings.url is not None:
+        return OpenedManager(HttpTransactionManager(settings.url, tls=_tls(settings, settings.url)))
+    if settings.manager_config is None:
+        raise ManagerStartError(
+            "--privacy-enabled: there is no transaction manager to keep the payloads of private transactions; give "
+            "--privacy-url for one that runs elsewhere, or --privacy-manager-config-file for one in this process"
+        )
+    try:
+        service = open_service(load_config(settings.manager_config, {}), with_client_port=False)
+    except (ManagerConfigError, PrivacyKeyError, StoreError, TlsError, OSError) as error:
+        raise ManagerStartError(f"--privacy-manager-config-file={settings.manager_config}: {error}") from None
+    if settings.public_key is not None and service.manager.keys.find_pair(settings.public_key) is None:
+        service.close()
+        raise ManagerStartError(
+            f"--privacy-public-key-file: its key is none of those in {settings.manager_config}, whose manager could read "
+            "nothing for this node"
+        )
+    return OpenedManager(service.manager, service)
+
+
+def _tls(settings: PrivacySettings, url: str) -> EnclaveTls | None:
+    if settings.tls is None:
+        return None
+    try:
+        return EnclaveTls(settings.tls, url)
+    except TlsError as error:
+        raise ManagerStartError(f"--privacy-tls-enabled: {error}") from None

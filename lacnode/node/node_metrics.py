@@ -1,0 +1,101 @@
+"""The series of a node: what its rooms count anyhow, under Besu's names, and under our own where Besu has none.
+
+Must not count anything itself.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from lacnode.chain.blockchain import Blockchain
+from lacnode.metrics.metrics_settings import MetricCategory
+from lacnode.metrics.series import MetricSample, MetricSeries, MetricType
+from lacnode.node.permissioning_rules import PermissioningRules
+from lacnode.p2p.p2p_network import P2pNetwork
+from lacnode.permissioning.check_counters import CheckCounters
+from lacnode.permissioning.node_permissions import PermissioningContext
+from lacnode.privacy.manager.quota import Quota
+from lacnode.privacy.state.privacy_controller import PrivacyController
+
+
+def chain_series(chain: Blockchain, network: P2pNetwork) -> Iterator[MetricSeries]:
+    """Where the chain stands, and with whom the node is connected."""
+    yield _gauge(
+        MetricCategory.ETHEREUM,
+        "blockchain_height",
+        "Number of the chain's last block",
+        lambda: chain.head.header.number,
+    )
+    yield _gauge(MetricCategory.ETHEREUM, "peer_count", "Peers in session", lambda: len(network.peers))
+
+
+def permission_series(
+    permissions: PermissioningRules, context: Callable[[], PermissioningContext]
+) -> Iterator[MetricSeries]:
+    """Besu's counters of what was asked, and decisions by their rule. Explanations do not count."""
+    for counts in (permissions.nodes.counts, permissions.accounts.counts):
+        for name in counts.all():
+            yield _checks(counts, name)
+    yield _gauge(
+        MetricCategory.PERMISSIONING,
+        "sync_status_node_sync_reached",
+        "Whether this node has once been as far as its peers",
+        lambda: int(context().is_current),
+    )
+    yield MetricSeries(
+        MetricCategory.PERMISSIONING,
+        "lacnode_permissioning_decisions_total",
+        MetricType.COUNTER,
+        "Decisions about connections and transactions, by the rule that decided",
+        lambda: [
+            *_decisions("connection", permissions.nodes.counts),
+            *_decisions("transaction", permissions.accounts.counts),
+        ],
+    )
+
+
+def _checks(counts: CheckCounters, name: str) -> MetricSeries:
+    text = f"Permission checks: {name.replace('_', ' ')}"
+    full = MetricCategory.PERMISSIONING.value + name
+    return MetricSeries(
+        MetricCategory.PERMISSIONING, full, MetricType.COUNTER, text, lambda: [MetricSample(counts.all()[name])]
+    )
+
+
+def _decisions(about: str, counts: CheckCounters) -> Iterator[MetricSample]:
+    for (rule, allowed), number in counts.decisions().items():
+        yield MetricSample(number, {"about": about, "rule": rule, "permitted": "yes" if allowed else "no"})
+
+
+def privacy_series(privacy_controller: PrivacyController) -> Iterator[MetricSeries]:
+    """How the private groups of this node stand. No series names a group."""
+
+    def groups() -> Iterable[MetricSample]:
+        standing = privacy_controller.standing()
+        return [MetricSample(number, {"status": condition.value}) for condition, number in standing.groups.items()]
+
+    yield MetricSeries(
+        MetricCategory.PRIVACY,
+        "lacnode_privacy_groups",
+        MetricType.GAUGE,
+        "Privacy groups of this node, by how they stand",
+        groups,
+    )
+    yield _gauge(
+        MetricCategory.PRIVACY,
+        "missing_payloads",
+        "Private payloads that this node waits for",
+        lambda: privacy_controller.standing().missing,
+    )
+
+
+def manager_series(quota: Quota) -> Iterator[MetricSeries]:
+    """How much the transaction manager in this node keeps of what others push."""
+    usage = quota.usage
+    kept = "Bytes of payloads that others pushed"
+    yield _gauge(MetricCategory.PRIVACY, "pushed_bytes_known_keys", f"{kept}, of known keys", lambda: usage.known_bytes)
+    yield _gauge(
+        MetricCategory.PRIVACY, "pushed_bytes_unknown_keys", f"{kept}, of unknown keys", lambda: usage.unknown_bytes
+    )
+
+
+def _gauge(category: MetricCategory, name: str, text: str, value: Callable[[], float]) -> MetricSeries:
+    return MetricSeries(category, category.value + name, MetricType.GAUGE, text, lambda: [MetricSample(value())])

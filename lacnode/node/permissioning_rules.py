@@ -1,0 +1,188 @@
+"""The rules of one node, put together from its settings: what the pool, the chain, the network and RPC ask.
+
+Must not have rules of its own.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from lacnode.chain.simulated_contracts import SimulatedContracts
+from lacnode.chainspec.permissioning_schedule import NO_EXCEPTIONS, PermissioningSchedule
+from lacnode.evm.budget import ExecutionBudget
+from lacnode.p2p.wire.enode import Enode
+from lacnode.permissioning.account_contract import RULE as ACCOUNT_RULE
+from lacnode.permissioning.account_contract import AccountContract
+from lacnode.permissioning.account_permissions import AccountPermissions, LocalAccounts
+from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadableError
+from lacnode.permissioning.decision import Decision
+from lacnode.permissioning.lockout import ChangeSimulation, PermissionContracts
+from lacnode.permissioning.node_contract import RULE as NODE_RULE
+from lacnode.permissioning.node_contract import NodeContract
+from lacnode.permissioning.node_permissions import LocalNodes, NodePermissions, PermissioningContext
+from lacnode.permissioning.node_type import read_node_type
+from lacnode.permissioning.refusal_explanation import RefusalExplainer
+from lacnode.permissioning.refused_connections import RefusedConnections
+from lacnode.permissioning.settings import PermissioningSettings
+from lacnode.permissioning.topology import NodeType
+from lacnode.permissioning.transaction_call import TransactionCall
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.hexadecimal import to_hex
+
+CONTRACT_TIMEOUT_SECONDS = 2.0
+
+
+class PermissioningRules:
+    """`accounts` judges transactions, `nodes` connections, `refused` are the connections that were not allowed."""
+
+    def __init__(
+        self,
+        settings: PermissioningSettings,
+        reader: ContractReader,
+        *,
+        own_id: bytes,
+        bootnodes: Sequence[Enode],
+        static_nodes: Sequence[Enode],
+        local_accounts: LocalAccounts | None = None,
+        local_nodes: LocalNodes | None = None,
+        schedule: PermissioningSchedule = NO_EXCEPTIONS,
+    ) -> None:
+        self.settings = settings
+        self.schedule = schedule
+        self.account_contract = (
+            None if settings.account_contract is None else AccountContract(reader, settings.account_contract, schedule)
+        )
+        self.node_contract = (
+            None
+            if settings.node_contract is None
+            else NodeContract(reader, settings.node_contract, settings.node_contract_version)
+        )
+
+        def accounts() -> AccountPermissions:
+            return AccountPermissions(local_accounts, self.account_contract)
+
+        def nodes() -> NodePermissions:
+            return NodePermissions(
+                own_id,
+                local=local_nodes,
+                contract=self.node_contract,
+                bootnodes=[enode.id for enode in bootnodes],
+                fixed=[enode.id for enode in (*bootnodes, *static_nodes)],
+            )
+
+        self.accounts, self.nodes = accounts(), nodes()
+        # Explanations ask the same rules once more; that is no further decision, so it counts elsewhere.
+        self._explained_accounts, self._explained_nodes = accounts(), nodes()
+        self.refused = RefusedConnections(time.time)
+        self._reader = reader
+        self._own_id = own_id
+        self._node_explainer = _explainer(reader, settings.node_contract)
+        self._account_explainer = _explainer(reader, settings.account_contract)
+
+    def explain_connection(self, source: Enode, destination: Enode, context: PermissioningContext) -> Decision:
+        """Whether `source` may connect to `destination`, and why not."""
+        if not self.nodes.involves_this_node(source, destination):
+            # Between others it does not matter what this node has seen of the network yet.
+            context = replace(context, is_current=True, is_isolated=False)
+        decision = self._explained_nodes.decide(source, destination, context, CONTRACT_TIMEOUT_SECONDS)
+        if decision.rule != NODE_RULE or self._node_explainer is None or self.node_contract is None:
+            return decision
+        is_askable = self.node_contract.can_express(source, destination)
+        if not is_askable or not self.node_contract.answers(
+            source, destination, context.header, CONTRACT_TIMEOUT_SECONDS
+        ):
+            # What is wrong with the question or the contract stands in the decision; the rules do not matter.
+            return decision
+        if decision.allowed:
+            hints = [self.address_hint(enode, context.header) for enode in (source, destination)]
+            return replace(decision, reason="; ".join([decision.reason, *(hint for hint in hints if hint)]))
+        return self._node_explainer.connection(decision, source, destination, context.header)
+
+    def explain_transaction(self, transaction: TransactionCall, sender: bytes, head: BlockHeader) -> Decision:
+        """Whether `sender` may send `transaction`, and why not."""
+        try:
+            decision = self._explained_accounts.may_enter_pool(transaction, sender, head)
+        except ContractUnreadableError as unreadable:
+            source = to_hex(self.settings.account_contract or b"")
+            return Decision(False, ACCOUNT_RULE, source, head.number, f"the contract {unreadable}")
+        if decision.allowed or decision.rule != ACCOUNT_RULE or self._account_explainer is None:
+            return decision
+        return self._account_explainer.transaction(decision, transaction, sender, head)
+
+    def address_hint(self, enode: Enode, head: BlockHeader) -> str | None:
+        """A sentence about a listed node that is not where it was listed, None where it is, or nobody can tell."""
+        place = None if self._node_explainer is None else self._node_explainer.moved(enode, head)
+        if place is None:
+            return None
+        return f"{enode.id.hex()[:16]}… is at {enode.place} and listed with {place}"
+
+    def own_type(self, head: BlockHeader) -> NodeType | None:
+        """The role that the node contract gives this node, None if it gives none."""
+        ingress = self.settings.node_contract
+        return None if ingress is None else read_node_type(self._reader, ingress, self._own_id, head)
+
+    def find_contract_errors(self, head: BlockHeader) -> list[str]:
+        """Sentences about contracts that do not answer as they should, for the operator at start."""
+        node = None if self.node_contract is None else self.node_contract.check(head, CONTRACT_TIMEOUT_SECONDS)
+        account = None if self.account_contract is None else self.account_contract.check(head, CONTRACT_TIMEOUT_SECONDS)
+        return [text for text in (node, account) if text is not None]
+
+
+def _explainer(reader: ContractReader, address: bytes | None) -> RefusalExplainer | None:
+    return None if address is None else RefusalExplainer(reader, address)
+
+
+Simulation = Callable[[TransactionCall, bytes, ExecutionBudget], SimulatedContracts]
+"""The state after a transaction of a sender on the head. Raises as `SimulatedContracts` does."""
+
+
+class PermissionQueries:
+    """What RPC asks about permissions: the rules, and the chain and network they are applied to."""
+
+    def __init__(
+        self, permissions: PermissioningRules, context: Callable[[], PermissioningContext], simulate: Simulation
+    ) -> None:
+        self._permissions = permissions
+        self._permissioning_context = context
+        self._simulate = simulate
+
+    @property
+    def refused(self) -> RefusedConnections:
+        """Connections that were not allowed."""
+        return self._permissions.refused
+
+    def explain_connection(self, source: Enode, destination: Enode) -> Decision:
+        """Whether `source` may connect to `destination` now, and why not."""
+        return self._permissions.explain_connection(source, destination, self._permissioning_context())
+
+    def explain_transaction(self, sending: TransactionCall, sender: bytes) -> Decision:
+        """Whether `sender` may send it now, and why not."""
+        return self._permissions.explain_transaction(sending, sender, self._permissioning_context().header)
+
+    def simulate_change(self, sending: TransactionCall, sender: bytes, budget: ExecutionBudget) -> ChangeSimulation:
+        """What a change of the rules would lead to (see `SimulatedContracts` for the errors)."""
+        address = self._permissions.settings.account_contract
+        changed = self._simulate(sending, sender, budget)
+        if address is None:
+            return ChangeSimulation(changed.succeeded, (), can_lock_out=False)
+        contract = AccountContract(changed.reader, address, self._permissions.schedule)
+        holders = PermissionContracts(changed.reader, contract, changed.header)
+        accounts = tuple(dict.fromkeys((sender, *holders.admins())))
+        return ChangeSimulation(
+            changed.succeeded, holders.find_accounts_able_to_change(accounts), can_lock_out=holders.has_admins
+        )
+
+    def status(self) -> dict[str, object]:
+        """For RPC: the rules in force, their troubles, and the counts under the names of Besu's metrics."""
+        settings, context = self._permissions.settings, self._permissioning_context()
+        return {
+            "nodesFile": None if settings.nodes_file is None else str(settings.nodes_file),
+            "accountsFile": None if settings.accounts_file is None else str(settings.accounts_file),
+            "nodeContract": None if settings.node_contract is None else to_hex(settings.node_contract),
+            "nodeContractVersion": settings.node_contract_version,
+            "accountContract": None if settings.account_contract is None else to_hex(settings.account_contract),
+            "blockNumber": hex(context.header.number),
+            "isCurrent": context.is_current,
+            "troubles": self._permissions.find_contract_errors(context.header),
+            "checks": {**self._permissions.nodes.counts.all(), **self._permissions.accounts.counts.all()},
+        }

@@ -1,0 +1,215 @@
+"""Private transactions in a running node: what the private room is built of, and the workers that drive it.
+
+One follows the public head, one executes what takes long, one compares state roots with the groups' other members; each
+has a thread of its own.
+Nothing public waits for them, and nothing that goes wrong in them ends the node.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+import trio
+
+from lacnode.chain.blockchain import Blockchain
+from lacnode.crypto.node_key import load_node_key
+from lacnode.evm.budget import ExecutionCancelledError
+from lacnode.evm.py_evm_engine import PyEvmEngine
+from lacnode.node.configuration import PrivacySettings
+from lacnode.primitives.transaction import Transaction
+from lacnode.privacy.state.group_membership import GroupMembership
+from lacnode.privacy.state.privacy_context import PrivacyContext
+from lacnode.privacy.state.privacy_controller import MarkerSubmitter, PrivacyController
+from lacnode.privacy.state.privacy_marker import FixedKeySigner, MarkerSigner, RandomKeySigner
+from lacnode.privacy.state.private_store import PrivateNodeStore
+from lacnode.privacy.state.processor import PrivateBlock
+from lacnode.privacy.state.state_root_comparison import StateRootComparison
+from lacnode.privacy.transaction_manager import EnclaveUnreachableError, TransactionManager
+from lacnode.storage.database import Database
+from lacnode.txpool.transaction_pool import TransactionPool
+
+if TYPE_CHECKING:
+    from lacnode.privacy.service.manager_service import ManagerService
+
+log = structlog.get_logger("privacy")
+
+WORK_SLICE_SECONDS = 0.25
+"""Seconds of work between two looks at whether to go on."""
+
+FIRST_MANAGER_RETRY_SECONDS, LONGEST_MANAGER_RETRY_SECONDS = 0.5, 15.0
+"""Seconds until a manager that did not answer is asked again: at first, and at most."""
+
+REPAIR_CHECK_SECONDS = 5.0
+"""Seconds between two looks for payloads that are to be asked for again."""
+
+LONG_EXECUTION_CHECK_SECONDS = 0.5
+"""Between two looks for private transactions that take long."""
+
+COMPARISON_POLL_SECONDS = 2.0
+"""Seconds between two looks for groups that are to be compared with their other members."""
+
+ARRIVED_PAYLOAD_COUNT = 10_000
+"""Payloads that may have come and not been looked at; what is too much is found when it is asked for again."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublicChain:
+    """What private execution needs of the node that it belongs to."""
+
+    chain: Blockchain
+    engine: PyEvmEngine
+    database: Database
+    pool: TransactionPool
+
+
+class PrivacyService:
+    """The private room and its workers. State roots are compared by `hosted`, the manager in this process: one elsewhere
+    has no way to ask. KeyFileError if the markers' key cannot be read."""
+
+    def __init__(
+        self,
+        settings: PrivacySettings,
+        manager: TransactionManager,
+        public: PublicChain,
+        hosted: "ManagerService | None" = None,
+    ) -> None:
+        chain, pool = public.chain, public.pool
+
+        def next_nonce(address: bytes) -> int:
+            pending = pool.next_nonce(address)
+            return chain.state_at(chain.head.header).nonce(address) if pending is None else pending
+
+        def submit(marker: Transaction) -> None:
+            pool.add(marker, local=True, now=time.time())
+
+        private_states = PyEvmEngine(chain.spec, PrivateNodeStore(public.database))
+        context = PrivacyContext(
+            history=chain,
+            head=lambda: chain.head.header.number,
+            engine=public.engine,
+            database=public.database,
+            manager=manager,
+            chain_id=chain.spec.chain_id,
+            mode=settings.mode,
+            genesis=settings.genesis,
+        )
+        self.privacy_controller = PrivacyController(
+            context,
+            public_key=settings.public_key,
+            signer=_signer(settings),
+            public=MarkerSubmitter(next_nonce, submit),
+            accounts=private_states.accounts,
+        )
+        self._agreement = None if hosted is None else self._compared_by(hosted, context)
+        self._head_moved = trio.Event()
+        self._arrived: deque[bytes] = deque(maxlen=ARRIVED_PAYLOAD_COUNT)
+
+    def _compared_by(self, hosted: "ManagerService", context: PrivacyContext) -> StateRootComparison:
+        privacy_controller = self.privacy_controller
+        membership = GroupMembership(
+            context, None if privacy_controller.flexible is None else privacy_controller.flexible.find
+        )
+        agreement = StateRootComparison(
+            context, membership, lambda: privacy_controller.processor.cursor, hosted.state_root_client
+        )
+        hosted.roots.source = agreement
+        return agreement
+
+    def head_moved(self) -> None:
+        """The public chain has a new head. On the event loop."""
+        self._head_moved.set()
+
+    def payload_arrived(self, payload_key: bytes) -> None:
+        """The manager has got a payload, from a peer or back from its members. On the event loop."""
+        self._arrived.append(payload_key)
+        self._head_moved.set()
+
+    async def run(self, tell: Callable[[PrivateBlock], None]) -> None:
+        """Work until cancelled; `tell` is called on the event loop for every block with private logs."""
+        token = trio.lowlevel.current_trio_token()
+        self.privacy_controller.processor.on_block(lambda private_block: token.run_sync_soon(tell, private_block))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._follow)
+            nursery.start_soon(self._execute_long)
+
+    async def _follow(self) -> None:
+        """Execute what the public chain announces."""
+        limiter = trio.CapacityLimiter(1)
+        pause = FIRST_MANAGER_RETRY_SECONDS
+        try:
+            while True:
+                self._head_moved = trio.Event()
+                more = await trio.to_thread.run_sync(self._work, limiter=limiter)
+                if more:
+                    pause = FIRST_MANAGER_RETRY_SECONDS
+                elif self.privacy_controller.processor.is_stalled:
+                    await trio.sleep(pause)
+                    pause = min(2 * pause, LONGEST_MANAGER_RETRY_SECONDS)
+                else:
+                    pause = FIRST_MANAGER_RETRY_SECONDS
+                    with trio.move_on_after(REPAIR_CHECK_SECONDS):
+                        await self._head_moved.wait()
+        finally:
+            self.privacy_controller.processor.save()
+
+    async def _execute_long(self) -> None:
+        """Execute the private transactions that take long, without holding up the others."""
+        limiter = trio.CapacityLimiter(1)
+        while True:
+            if not await trio.to_thread.run_sync(self._long_step, limiter=limiter):
+                await trio.sleep(LONG_EXECUTION_CHECK_SECONDS)
+
+    async def compare(self) -> None:
+        """Compare state roots with the groups' other members until cancelled."""
+        if self._agreement is None:
+            return
+        limiter = trio.CapacityLimiter(1)
+        while True:
+            await trio.to_thread.run_sync(_step, self._agreement, limiter=limiter)
+            await trio.sleep(COMPARISON_POLL_SECONDS)
+
+    def _work(self) -> bool:
+        """Work for a while; whether there is more to do now."""
+        until = time.monotonic() + WORK_SLICE_SECONDS
+        try:
+            while self._arrived:
+                self.privacy_controller.repair.note_arrival(self._arrived.popleft())
+            while self.privacy_controller.processor.step() or self.privacy_controller.repair.step():
+                if time.monotonic() > until:
+                    return True
+        except ExecutionCancelledError:
+            log.debug("private execution ends with the node", block=self.privacy_controller.processor.cursor + 1)
+        except Exception:
+            log.exception(
+                "private execution failed and is tried again", block=self.privacy_controller.processor.cursor + 1
+            )
+        return False
+
+    def _long_step(self) -> bool:
+        """Try one transaction that takes long; whether there may be more."""
+        try:
+            return self.privacy_controller.long_execution.step()
+        except ExecutionCancelledError:
+            log.debug("a long private execution ends with the node; it begins anew with it")
+        except Exception:
+            log.exception("a long private transaction failed and is tried again")
+        return False
+
+
+def _step(agreement: StateRootComparison) -> None:
+    try:
+        agreement.step()
+    except ExecutionCancelledError:
+        log.debug("comparing state roots ends with the node")
+    except EnclaveUnreachableError as error:
+        log.debug(f"state roots are not compared: {error}")
+    except Exception:
+        log.exception("comparing state roots failed and is tried again")
+
+
+def _signer(settings: PrivacySettings) -> MarkerSigner:
+    file = settings.marker_key_file
+    return RandomKeySigner() if file is None else FixedKeySigner(load_node_key(file))

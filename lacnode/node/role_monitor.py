@@ -1,0 +1,58 @@
+"""Whether this node is what it is configured to be: looked at now and then, said when it is not.
+
+Must not change anything: what a role does is `role`'s, and who the validators are is the chain's.
+"""
+
+from collections.abc import Callable
+
+import structlog
+import trio
+
+from lacnode.chain.blockchain import Blockchain
+from lacnode.node.permissioning_rules import PermissioningRules
+from lacnode.node.role import NodeRole, role_conflicts
+from lacnode.rpc.services import RoleView
+
+log = structlog.get_logger("node")
+
+ROLE_CHECK_SECONDS = 10.0
+"""Between two looks."""
+
+
+class RoleMonitor:
+    """The role of the node with `address`."""
+
+    def __init__(
+        self, role: NodeRole | None, address: bytes, chain: Blockchain, permissions: PermissioningRules
+    ) -> None:
+        self._role = role
+        self._address = address
+        self._chain = chain
+        self._permissions = permissions
+        self.view = RoleView(None if role is None else role.value, False, None, ())
+        """As it was at the last look."""
+
+    async def run(self, next_move: Callable[[], trio.Event]) -> None:
+        """Look at the start and, after a pause, whenever what `next_move` gives is set, until cancelled; say every conflict
+        that is new."""
+        while True:
+            moved = next_move()
+            view = await trio.to_thread.run_sync(self._check_role)
+            for conflict in view.conflicts:
+                if conflict not in self.view.conflicts:
+                    log.error(conflict)
+            self.view = view
+            await trio.sleep(ROLE_CHECK_SECONDS)
+            await moved.wait()
+
+    def _check_role(self) -> RoleView:
+        """In a worker thread, since a contract is asked."""
+        head = self._chain.head.header
+        is_validator = self._address in self._chain.validators_after(head)
+        listed = self._permissions.own_type(head)
+        return RoleView(
+            configured=None if self._role is None else self._role.value,
+            is_validator=is_validator,
+            by_contract=None if listed is None else listed.word,
+            conflicts=tuple(role_conflicts(self._role, is_validator, listed)),
+        )

@@ -1,0 +1,232 @@
+"""Running one node as a process: open what it stands on, run until told to stop, close in good order.
+
+What is wrong with a file, a key or a database is said in one message before a port is opened, and the status is 1.
+"""
+
+import importlib
+import os
+import signal
+import sys
+import traceback
+from contextlib import ExitStack, closing
+from pathlib import Path
+from types import TracebackType
+
+import structlog
+import trio
+
+from lacnode import __version__
+from lacnode.chain.block_errors import WrongGenesisError
+from lacnode.chainspec.genesis import GenesisError, load_genesis
+from lacnode.crypto.node_key import KeyFileError, NodeKey, load_node_key, load_or_create_node_key
+from lacnode.evm.budget import ExecutionCancelledError
+from lacnode.node.configuration import NodeConfig, PrivacySettings
+from lacnode.node.crash_report import CrashReport
+from lacnode.node.logs import ERRORS, configure_logs
+from lacnode.node.node import Node, NodeResources
+from lacnode.node.opened_manager import ManagerStartError, OpenedManager
+from lacnode.node.signing_state import open_signing_state
+from lacnode.p2p.name_resolution import address_of
+from lacnode.p2p.p2p_network import PortInUseError
+from lacnode.permissioning.host_names import HostNames
+from lacnode.permissioning.local_allowlists import open_local_permissions
+from lacnode.permissioning.permissions_file import PermissionsFileError
+from lacnode.primitives.rlp import RlpError
+from lacnode.privacy.transaction_manager import TransactionManager
+from lacnode.rpc.host_cors_filter import InvalidCorsOriginError
+from lacnode.rpc.server import RpcPortTakenError
+from lacnode.rpc.user import AuthenticationSetupError
+from lacnode.storage.atomic_file import replace_text
+from lacnode.storage.consensus_log import ConsensusLog
+from lacnode.storage.disk import PRIVATE_DIRECTORY
+from lacnode.storage.lmdb_database import LmdbDatabase
+from lacnode.storage.storage_errors import StorageError, storage_error
+
+log = structlog.get_logger("node")
+
+SWITCH_INTERVAL_SECONDS = 0.001
+"""How long a thread that executes keeps Python's lock while the event loop waits for it; a fifth of Python's own. The event
+loop asks for the lock several times for one message: measured beside a loop of jumps, it was late by 12 instead of 29 ms."""
+
+PORTS_FILE, NETWORKS_FILE = "besu.ports", "besu.networks"
+
+
+class NodeStartError(Exception):
+    """The node cannot start; one message for the operator."""
+
+
+def run_node(config: NodeConfig, manager: TransactionManager | None = None) -> int:
+    """Run the node of `config`, with `manager` for private transactions, until SIGINT or SIGTERM; the exit status."""
+    configure_logs(config.logging, config.colour)
+    sys.excepthook = _say_crash
+    report = _crash_report(config)
+    try:
+        node = open_node(config, manager)
+    except NodeStartError as failure:
+        ERRORS.write(str(failure))
+        if report is not None:
+            report.close()
+        return 1
+    status = 0
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    try:
+        trio.run(_run, node)
+    except* (PortInUseError, RpcPortTakenError) as taken:
+        ERRORS.write(str(_innermost(taken)))
+        status = 1
+    except* ExecutionCancelledError:
+        log.debug("executions ended with the node")
+    except* StorageError as failure:
+        # What cannot be written must not be signed: the disk is the operator's to mend, and the node's files are whole.
+        ERRORS.write(f"stopped, for its data cannot be written or read: {_innermost(failure)}")
+        status = 1
+    finally:
+        node.close()
+        _remove_runtime_files(config)
+        if report is not None:
+            report.close()
+    log.info("stopped")
+    return status
+
+
+def _say_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What Python would print itself, on an output that may not take it."""
+    ERRORS.write("".join(traceback.format_exception(kind, error, trace)).rstrip())
+
+
+def _crash_report(config: NodeConfig) -> CrashReport | None:
+    """None if there is no place for it; then the node does not start either, and says why."""
+    try:
+        config.data_path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+        return CrashReport(config.data_path)
+    except OSError:
+        return None
+
+
+def open_node(config: NodeConfig, manager: TransactionManager | None = None) -> Node:
+    """The node on its files; NodeStartError naming the file and what was expected. `manager` keeps the payloads of private
+    transactions, where they are on."""
+    for warning in config.warnings:
+        log.warning(warning)
+    try:
+        spec = load_genesis(config.genesis_file)
+        for warning in spec.warnings:
+            log.warning(f"genesis: {warning}")
+        config.data_path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+        key_file = config.key_file
+        key = load_node_key(key_file) if key_file is not None and key_file.exists() else _made_key(config)
+        fixed = (*config.p2p.bootnodes, *config.p2p.static_nodes)
+        names = HostNames(address_of, config.host_names_update) if config.host_names else None
+        local = open_local_permissions(config.permissioning, key.public_key, fixed, names)
+        with ExitStack() as undo:
+            opened = None if manager is None else OpenedManager(manager)
+            if opened is None and config.privacy is not None:
+                opened = _opened_manager(config.privacy)
+            if opened is not None and opened.hosted is not None:
+                undo.callback(opened.hosted.close)
+            database = undo.enter_context(closing(LmdbDatabase(config.data_path)))
+            records = undo.enter_context(closing(_signing_state(config, key, database)))
+            node = Node(config, NodeResources(spec, key, database, records, opened, local))
+            undo.pop_all()
+            return node
+    except (
+        InvalidCorsOriginError,
+        AuthenticationSetupError,
+        GenesisError,
+        KeyFileError,
+        ManagerStartError,
+        PermissionsFileError,
+        StorageError,
+        WrongGenesisError,
+    ) as error:
+        raise NodeStartError(str(error)) from None
+    except RlpError as error:
+        raise NodeStartError(f"{config.data_path / 'consensus.log'} is damaged: {error}") from None
+    except OSError as error:
+        raise NodeStartError(f"{error.filename or config.data_path}: {error.strerror}") from None
+
+
+def _signing_state(config: NodeConfig, key: NodeKey, database: LmdbDatabase) -> ConsensusLog:
+    return open_signing_state(config.data_path, key.address, database, reset=config.reset_signing_state)
+
+
+def _made_key(config: NodeConfig) -> NodeKey:
+    return load_or_create_node_key(config.key_file or config.data_path / "key")
+
+
+async def _run(node: Node) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
+        await nursery.start(node.run)
+        _write_runtime_files(node)
+        _log_start(node)
+
+
+async def _stop_on_signal(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for number in signals:
+            log.info("stopping", signal=signal.Signals(number).name)
+            scope.cancel()
+            return
+
+
+def _log_start(node: Node) -> None:
+    head = node.chain.head.header.number
+    role = "validator" if node.key.address in node.chain.validators_after(node.chain.head.header) else "follower"
+    log.info(
+        f"lacnode {__version__} is up",
+        role=role,
+        address="0x" + node.key.address.hex(),
+        network=node.network_id,
+        head=head,
+        enode=node.network.local_enode if node.config.p2p.enabled else "off",
+        rpc_http=node.rpc.http_port or "off",
+        rpc_ws=node.rpc.ws_port or "off",
+        graphql="off" if node.graphql is None else node.graphql.port,
+        metrics="off" if node.metrics is None else node.metrics.port,
+    )
+
+
+def _opened_manager(settings: PrivacySettings) -> OpenedManager:
+    """Loaded only where it is wanted: a manager's libraries are a fifth of the time to start, and 20 MB."""
+    opened: OpenedManager = importlib.import_module("lacnode.node.manager_start").open_manager(settings)
+    return opened
+
+
+def _write_runtime_files(node: Node) -> None:
+    """What Besu leaves for scripts to read: ports, addresses, process id. StorageError if they cannot be written."""
+    config = node.config
+    ports = {"json-rpc": node.rpc.http_port, "ws-rpc": node.rpc.ws_port}
+    if node.graphql is not None:
+        ports["graphql-http"] = node.graphql.port
+    if node.metrics is not None:
+        ports["metrics"] = node.metrics.port
+    if config.p2p.enabled:
+        ports["p2p"] = node.network.local_enode.tcp
+        ports["discovery"] = node.network.local_enode.udp
+    lines = "".join(f"{name}={port}\n" for name, port in ports.items() if port is not None)
+    host = config.p2p.host
+    _write(config.data_path / PORTS_FILE, lines)
+    _write(config.data_path / NETWORKS_FILE, f"global-ip={host}\nlocal-ip={host}\n")
+    if config.pid_file is not None:
+        _write(config.pid_file, f"{os.getpid()}\n")
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        replace_text(file, text)
+    except OSError as error:
+        raise storage_error(file, "writing", error) from None
+
+
+def _remove_runtime_files(config: NodeConfig) -> None:
+    files: list[Path] = [config.data_path / PORTS_FILE, config.data_path / NETWORKS_FILE]
+    for file in [*files, *([config.pid_file] if config.pid_file is not None else [])]:
+        file.unlink(missing_ok=True)
+
+
+def _innermost(group: BaseExceptionGroup[Exception]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

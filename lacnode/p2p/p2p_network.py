@@ -1,0 +1,318 @@
+"""The network of one node: it listens, dials, and keeps sessions, from start to stop.
+
+One nursery owns every session. An error in one session never reaches another. Handler and policy are called on the event
+loop.
+"""
+
+import math
+import os
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import structlog
+import trio
+
+from lacnode.crypto.node_key import NodeKey
+from lacnode.fair_share import FairShare
+from lacnode.p2p.chain_reader import ChainReader, LocalStatus, PoolReader
+from lacnode.p2p.connection_policies import AllowAllPolicy, ConnectionPolicy
+from lacnode.p2p.dialer import Dialer
+from lacnode.p2p.discovery_service import DiscoveryService
+from lacnode.p2p.eth_server import EthServer
+from lacnode.p2p.handler import NetworkHandler
+from lacnode.p2p.name_resolution import UnknownHostError, resolve_enode
+from lacnode.p2p.p2p_ports import PortInUseError, open_ports
+from lacnode.p2p.peer import Peer
+from lacnode.p2p.peer_handshake import CAPABILITIES
+from lacnode.p2p.peer_set import PeerLimits, PeerSet
+from lacnode.p2p.rate_limits import RateLimits
+from lacnode.p2p.rlpx import ConnectionTimeouts
+from lacnode.p2p.session import READING_SHARES, SERVING_SHARES, run_session
+from lacnode.p2p.wire.discovery import Discovery
+from lacnode.p2p.wire.discv4 import Endpoint
+from lacnode.p2p.wire.enode import Enode
+from lacnode.p2p.wire.p2p_messages import P2P_VERSION, DisconnectReason, Hello
+from lacnode.p2p.wire.refused_dialers import RefusedDialers
+
+__all__ = ["P2pNetwork", "P2pNetworkConfig", "PortInUseError"]
+
+log = structlog.get_logger("p2p")
+
+CONNECT_TIMEOUT_SECONDS = 10.0
+MAX_HALF_OPEN_CONNECTIONS = 64
+"""Accepted connections that may be in their handshake at once."""
+
+CONNECTIONS_PER_SECOND, CONNECTIONS_AT_ONCE = 20, 200
+"""From one address: a handshake costs this node milliseconds, and the other side nothing."""
+
+PEER_WORKER_THREADS = 2
+"""Threads that serve peers and open their large messages."""
+
+NAME_LOOKUP_TIMEOUT_SECONDS = 15.0
+"""How long discovery waits for the addresses of bootnodes that are known by name."""
+
+LASTING_SESSION_SECONDS = 5.0
+"""Seconds from which a session counts as a success of dialling."""
+
+
+@dataclass(frozen=True, slots=True)
+class P2pNetworkConfig:
+    """Where to listen and whom to know. `host` is what others are told, `interface` what is bound; port 0 is any free
+    one. Bootnodes and static nodes are kept connected; others, which discovery finds, only with `dial_discovered`."""
+
+    client_id: str
+    host: str = "127.0.0.1"
+    interface: str = "0.0.0.0"
+    port: int = 30303
+    peer_limits: PeerLimits = field(default_factory=PeerLimits)
+    limits: ConnectionTimeouts = field(default_factory=ConnectionTimeouts)
+    bootnodes: tuple[Enode, ...] = ()
+    static_nodes: tuple[Enode, ...] = ()
+    known_nodes: tuple[Enode, ...] = ()
+    discovery: bool = True
+    dial_discovered: bool = True
+
+
+class P2pNetwork:
+    """See the module's note. `status` gives this node's Status as it is now."""
+
+    def __init__(
+        self,
+        config: P2pNetworkConfig,
+        key: NodeKey,
+        *,
+        status: Callable[[], LocalStatus],
+        chain: ChainReader,
+        pool: PoolReader,
+        handler: NetworkHandler,
+        policy: ConnectionPolicy | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.key = key
+        self.limits = config.limits
+        self.policy = policy or AllowAllPolicy()
+        self.handler = handler
+        self.server = EthServer(chain, pool)
+        self.peer_set = PeerSet(key.public_key, config.peer_limits)
+        self.workers = trio.CapacityLimiter(PEER_WORKER_THREADS)
+        self.local_enode = Enode(key.public_key, config.host, config.port, None)
+        self._config = config
+        self._status = status
+        self._rng = rng or random.Random()
+        self._dialer = Dialer(self._rng)
+        self._refused_dialers = RefusedDialers()
+        self.reading = FairShare(READING_SHARES)
+        self.serving = FairShare(SERVING_SHARES)
+        self._connections = RateLimits(CONNECTIONS_PER_SECOND, CONNECTIONS_AT_ONCE)
+        self._half_open: OrderedDict[trio.CancelScope, None] = OrderedDict()
+        self._wake = trio.Event()
+        self._machine: Discovery | None = None
+        for enode in (*config.static_nodes, *config.bootnodes):
+            self.add_static(enode)
+        for enode in self._known_nodes():
+            self._dialer.add(enode, is_permanent=False)
+
+    def _known_nodes(self) -> list[Enode]:
+        """Those from before, unless this node dials nobody but whom it was told."""
+        config = self._config
+        looks_around = config.discovery and config.dial_discovered
+        return [enode for enode in config.known_nodes if looks_around and enode.id != self.key.public_key]
+
+    @property
+    def peers(self) -> Sequence[Peer]:
+        """Those in session now."""
+        return [peer for peer in list(self.peer_set.peers.values()) if peer.leaving is None]
+
+    def hello(self) -> Hello:
+        """How this node introduces itself."""
+        port = self.local_enode.tcp
+        return Hello(P2P_VERSION, self._config.client_id, CAPABILITIES, port, self.key.public_key)
+
+    def status(self) -> LocalStatus:
+        """What this node says of its chain."""
+        return self._status()
+
+    def turned_away(self, enode: Enode) -> None:
+        """The policy did not let this node in."""
+        if self._config.dial_discovered and enode.is_listening:
+            self._refused_dialers.add(enode)
+
+    # -- told by the node ------------------------------------------------------------------------------------------
+
+    def add_static(self, enode: Enode) -> bool:
+        """Keep a connection to `enode` from now on; False if that was so already, or it is this node."""
+        if enode.id == self.key.public_key:
+            return False
+        self.peer_set.exempt.add(enode.id)
+        added = self._dialer.add(enode, is_permanent=True)
+        self._wake.set()
+        return added
+
+    def remove_static(self, enode: Enode) -> bool:
+        """Disconnect `enode` and do not dial it again; False if it was not a static node."""
+        self.peer_set.exempt.discard(enode.id)
+        removed = self._dialer.remove(enode.id)
+        peer = self.peer_set.peers.get(enode.id)
+        if peer is not None:
+            peer.leave(DisconnectReason.REQUESTED)
+        return removed
+
+    def recheck(self) -> None:
+        """The policy may answer differently now: end sessions that may not stay, look around and dial again."""
+        if self._machine is not None:
+            self._machine.retry_soon(time.time())
+        for peer in self.peers:
+            decision = self.policy.may_stay(peer.enode, peer.inbound)
+            if not decision.allowed:
+                log.info("peer no longer permitted", peer=peer.enode_text, reason=decision.reason)
+                peer.leave(DisconnectReason.REQUESTED)
+        for enode in self._refused_dialers.pop_permitted(lambda enode: self.policy.may_dial(enode).allowed):
+            self._discovered(enode)
+        self._wake.set()
+
+    # -- running ---------------------------------------------------------------------------------------------------
+
+    async def run(self, *, task_status: trio.TaskStatus[Enode] = trio.TASK_STATUS_IGNORED) -> None:
+        """Listen and dial until cancelled. Starts with this node's enode, its real port in it; PortInUseError if there is
+        none."""
+        config = self._config
+        listeners, udp = await open_ports(config.interface, config.port, with_udp=config.discovery)
+        port = int(listeners[0].socket.getsockname()[1])
+        self.local_enode = Enode(self.key.public_key, config.host, port, port if udp else None)
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            for listener in listeners:
+                nursery.start_soon(self._accept, listener)
+            nursery.start_soon(self._dial)
+            if udp is not None:
+                nursery.start_soon(self._discover, udp, port)
+            task_status.started(self.local_enode)
+
+    async def _discover(self, udp: trio.socket.SocketType, port: int) -> None:
+        """Discovery needs addresses: a bootnode whose name has none yet is dialled all the same, and not asked."""
+        with udp:
+            bootnodes = await self._bootnodes()
+            # What a session shows of a node does not have its port for discovery, which is the other's number usually.
+            known = [replace(enode, udp=enode.udp or enode.tcp) for enode in self._known_nodes() if not enode.is_named]
+            bootnodes += [enode for enode in known if enode.id not in {bootnode.id for bootnode in bootnodes}]
+            await self._discovery(udp, port, bootnodes).run()
+
+    async def _bootnodes(self) -> list[Enode]:
+        """Those that have an address. One whose name takes long to be looked up does not hold the others back for ever."""
+        found = {enode: enode for enode in self._config.bootnodes if not enode.is_named}
+        late = f"its name has not been looked up after {NAME_LOOKUP_TIMEOUT_SECONDS:.0f} s"
+        reasons = {enode: late for enode in self._config.bootnodes if enode.is_named}
+
+        async def look_up(enode: Enode) -> None:
+            try:
+                found[enode] = await trio.to_thread.run_sync(resolve_enode, enode, abandon_on_cancel=True)
+            except UnknownHostError as unknown:
+                reasons[enode] = str(unknown)
+
+        with trio.move_on_after(NAME_LOOKUP_TIMEOUT_SECONDS):
+            async with trio.open_nursery() as nursery:
+                for enode in reasons:
+                    nursery.start_soon(look_up, enode)
+        for enode, reason in reasons.items():
+            if enode not in found:
+                log.warning("a bootnode is not asked for others", enode=str(enode), reason=reason)
+        return [found[enode] for enode in self._config.bootnodes if enode in found]
+
+    def _discovery(self, udp: trio.socket.SocketType, port: int, bootnodes: Sequence[Enode]) -> DiscoveryService:
+        self._machine = Discovery(
+            self.key,
+            Endpoint(self._config.host, port, port),
+            bootnodes,
+            lambda: self._status().fork_id,
+            random_bytes=os.urandom,
+            record_seq=int(time.time()),
+            permits=lambda enode: self.policy.may_dial(enode).allowed,
+        )
+        return DiscoveryService(udp, self._machine, found=self._discovered, wants_more=self._wants_more)
+
+    def _wants_more(self) -> bool:
+        return self._config.dial_discovered and self.peer_set.free_slots > 0
+
+    async def _accept(self, listener: trio.SocketListener) -> None:
+        async with listener:
+            while True:
+                try:
+                    stream = await listener.accept()
+                except OSError as error:
+                    log.warning("a connection could not be accepted", reason=str(error))
+                    await trio.sleep(0.1)
+                    continue
+                if self._connections.allow(_address_of(stream), trio.current_time()):
+                    self._nursery.start_soon(self._accepted, stream)
+                else:
+                    await trio.aclose_forcefully(stream)
+
+    async def _accepted(self, stream: trio.SocketStream) -> None:
+        """A session that somebody else began. Those in their handshake have so many places; the newest takes the place
+        of the oldest, which an honest node has left long before."""
+        with trio.CancelScope() as scope:
+            self._half_open[scope] = None
+            if len(self._half_open) > MAX_HALF_OPEN_CONNECTIONS:
+                self._half_open.popitem(last=False)[0].cancel()
+            try:
+                await self._session(stream, None, lambda: self._half_open.pop(scope, None))
+            finally:
+                self._half_open.pop(scope, None)
+
+    async def _session(
+        self, stream: trio.SocketStream, dialled: Enode | None, introduced: Callable[[], object] = lambda: None
+    ) -> bool:
+        try:
+            return await run_session(stream, dialled, self, introduced)
+        finally:
+            self._wake.set()
+
+    async def _dial(self) -> None:
+        while True:
+            self._wake = trio.Event()
+            now = trio.current_time()
+            for enode in self._dialer.due(now, self._wanted, self.peer_set.free_slots):
+                self._nursery.start_soon(self._connect, enode)
+            next_attempt_time = self._dialer.next_attempt_time(now)
+            with trio.move_on_at(math.inf if next_attempt_time is None else next_attempt_time):
+                await self._wake.wait()
+
+    def _wanted(self, enode: Enode, kept: bool) -> bool:
+        if enode.id in self.peer_set.peers or not enode.is_listening:
+            return False
+        if not kept and self.peer_set.denial_reason(enode.id) is not None:
+            return False
+        return self.policy.may_dial(enode).allowed
+
+    async def _connect(self, enode: Enode) -> None:
+        was_lasting = False
+        try:
+            with trio.fail_after(CONNECT_TIMEOUT_SECONDS):
+                stream = await trio.open_tcp_stream(enode.host, enode.tcp)
+            began = trio.current_time()
+            was_peer = await self._session(stream, enode)
+            was_lasting = was_peer and trio.current_time() - began >= LASTING_SESSION_SECONDS
+        except (OSError, UnicodeError, trio.TooSlowError) as error:
+            log.debug("dial failed", enode=str(enode), reason=str(error))
+        finally:
+            self._dialer.finished(enode.id, trio.current_time(), was_lasting=was_lasting)
+            self._wake.set()
+
+    def _discovered(self, enode: Enode) -> None:
+        """This node is there: discovery has proven it, or it knocked itself."""
+        if not self._config.dial_discovered:
+            return
+        self._dialer.add(enode, is_permanent=False)
+        self._dialer.retry_soon(enode.id)
+        self._wake.set()
+
+
+def _address_of(stream: trio.SocketStream) -> str:
+    """The other side's address; empty where the connection is gone already."""
+    try:
+        return str(stream.socket.getpeername()[0])
+    except OSError:
+        return ""

@@ -1,0 +1,131 @@
+"""From an RLPx connection to a peer: Hello, permission, room, Status.
+
+The order of the gates is Besu's: who it is (the key), whether it may connect (the policy), whether it speaks our
+protocols, whether there is room, whether it is on our chain.
+"""
+
+from dataclasses import dataclass
+
+from lacnode.p2p.chain_reader import LocalStatus
+from lacnode.p2p.peer import Peer
+from lacnode.p2p.rlpx import ConnectionFailedError, PeerDisconnectedError, RlpxConnection
+from lacnode.p2p.send_queue import SendQueue
+from lacnode.p2p.session_context import SessionContext
+from lacnode.p2p.wire.capabilities import Capability, CapabilityTable, Route
+from lacnode.p2p.wire.enode import Enode
+from lacnode.p2p.wire.eth_messages import Status, decode
+from lacnode.p2p.wire.frame import Frame
+from lacnode.p2p.wire.p2p_messages import DISCONNECT, EMPTY_LIST, PING, PONG, Disconnect, DisconnectReason
+from lacnode.primitives.rlp import RlpError
+
+CAPABILITIES = (*(Capability("eth", version) for version in (65, 66, 67, 68)), Capability("IBF", 1))
+
+
+@dataclass(frozen=True, slots=True)
+class EstablishedSession:
+    """A connection that has passed every gate, and the peer at its other end."""
+
+    connection: RlpxConnection
+    peer: Peer
+    table: CapabilityTable
+    outbox: SendQueue
+
+
+async def perform_handshake(
+    connection: RlpxConnection, dialled: Enode | None, network: SessionContext
+) -> EstablishedSession:
+    """Pass every gate, as the side that has `dialled`, or that was dialled where this is None; ConnectionFailedError at the
+    first gate that stays shut. The caller bounds the time."""
+    hello = await connection.exchange_hellos(network.hello())
+    if hello.node_id != connection.remote_id:
+        text = "the Hello's node id is not the key of the handshake"
+        raise ConnectionFailedError(text, DisconnectReason.UNEXPECTED_IDENTITY)
+    addresses = connection.addresses
+    enode = dialled or Enode(hello.node_id, addresses[1][0], hello.listen_port, None)
+    await _check_permission(enode, dialled is None, network)
+    table = CapabilityTable.negotiate(CAPABILITIES, hello.capabilities)
+    version = table.version_of("eth")
+    if version is None:
+        raise ConnectionFailedError("no shared version of eth", DisconnectReason.USELESS_PEER)
+    refusal = network.peer_set.refusal(enode.id, dialled is None)
+    if refusal is not None:
+        raise ConnectionFailedError(f"not admitted: {refusal}", refusal)
+    if dialled is None and network.peer_set.exceeds_session_rate(enode.id):
+        raise ConnectionFailedError("it comes again and again", DisconnectReason.TOO_MANY_PEERS)
+    ours = network.status()
+    status = await _exchange_status(connection, table, version, ours)
+    outbox = SendQueue()
+    peer = Peer(
+        enode=enode,
+        hello=hello,
+        table=table,
+        eth_version=version,
+        inbound=dialled is None,
+        addresses=addresses,
+        status=status,
+        genesis_difficulty=ours.genesis_difficulty,
+        outbox=outbox,
+    )
+    return EstablishedSession(connection, peer, table, outbox)
+
+
+def resolve_route(frame: Frame, table: CapabilityTable) -> Route | None:
+    """What a sub-protocol's message means; None for other messages of the base protocol and unknown ones.
+    PeerDisconnectedError on Disconnect."""
+    if frame.message_id == DISCONNECT:
+        try:
+            reason = Disconnect.decode(frame.body).reason
+        except RlpError:
+            reason = DisconnectReason.UNKNOWN
+        raise PeerDisconnectedError(f"it disconnected: {reason}", reason)
+    return table.resolve(frame.message_id)
+
+
+async def _check_permission(enode: Enode, inbound: bool, network: SessionContext) -> None:
+    denial_reason = network.peer_set.denial_reason(enode.id)
+    if denial_reason is not None:
+        raise ConnectionFailedError(f"denied because of an earlier session: {denial_reason}", DisconnectReason.UNKNOWN)
+    await network.policy.consult(enode, inbound)
+    decision = network.policy.may_accept(enode) if inbound else network.policy.may_dial(enode)
+    if not decision.allowed:
+        if inbound:
+            network.turned_away(enode)
+        raise ConnectionFailedError(f"not permitted: {decision.reason}", DisconnectReason.UNKNOWN)
+
+
+async def _exchange_status(
+    connection: RlpxConnection, table: CapabilityTable, version: int, ours: LocalStatus
+) -> Status:
+    own = Status(version, ours.network_id, ours.total_difficulty, ours.head_hash, ours.genesis_hash, ours.fork_id)
+    await connection.send(table.message_id("eth", Status.CODE), own.encode(version))
+    while True:
+        frame = await connection.receive()
+        if frame.message_id == PING:
+            await connection.send(PONG, EMPTY_LIST)
+            continue
+        route = resolve_route(frame, table)
+        if route is None or route.protocol != "eth":
+            continue
+        if route.code != Status.CODE:
+            raise ConnectionFailedError(
+                f"eth message {route.code:#04x} before Status", DisconnectReason.BREACH_OF_PROTOCOL
+            )
+        try:
+            theirs = decode(version, route.code, frame.body)
+        except RlpError as error:
+            raise ConnectionFailedError(f"Status: {error}", DisconnectReason.SUBPROTOCOL_REASON) from None
+        assert isinstance(theirs, Status)
+        _check_status(theirs, ours)
+        return theirs
+
+
+def _check_status(theirs: Status, ours: LocalStatus) -> None:
+    if theirs.network_id != ours.network_id:
+        text = f"network id {theirs.network_id} instead of {ours.network_id}"
+    elif theirs.genesis_hash != ours.genesis_hash:
+        text = f"genesis 0x{theirs.genesis_hash.hex()} instead of 0x{ours.genesis_hash.hex()}"
+    elif theirs.fork_id is not None and not ours.accepts(theirs.fork_id):
+        text = f"fork id 0x{theirs.fork_id.hash.hex()}, {theirs.fork_id.next}, which our forks do not allow"
+    else:
+        return
+    raise ConnectionFailedError(f"another network: {text}", DisconnectReason.SUBPROTOCOL_REASON)

@@ -1,0 +1,35 @@
+"""What the sessions of one node share, so that none of them needs to know the network they belong to."""
+
+from typing import Protocol
+
+import trio
+
+from lacnode.crypto.node_key import NodeKey
+from lacnode.fair_share import FairShare
+from lacnode.p2p.chain_reader import LocalStatus
+from lacnode.p2p.connection_policies import ConnectionPolicy
+from lacnode.p2p.eth_server import EthServer
+from lacnode.p2p.handler import NetworkHandler
+from lacnode.p2p.peer_set import PeerSet
+from lacnode.p2p.rlpx import ConnectionTimeouts
+from lacnode.p2p.wire.enode import Enode
+from lacnode.p2p.wire.p2p_messages import Hello
+
+
+class SessionContext(Protocol):
+    """The network, seen from a session. `workers` are the threads for serving peers and opening large messages; `reading`
+    and `serving` say how much of that each peer may cause."""
+
+    key: NodeKey
+    limits: ConnectionTimeouts
+    policy: ConnectionPolicy
+    peer_set: PeerSet
+    handler: NetworkHandler
+    server: EthServer
+    workers: trio.CapacityLimiter
+    reading: FairShare
+    serving: FairShare
+
+    def hello(self) -> Hello: ...
+    def status(self) -> LocalStatus: ...
+    def turned_away(self, enode: Enode) -> None: ...

@@ -1,0 +1,219 @@
+"""Why a contract refuses, found out by asking it more than yes or no.
+
+Knows lacnode's own rules contracts, which say so themselves, Besu's standard ones and LACChain's; of any other it knows
+the answer alone. Asks several questions, so it is for refusals that somebody will read, never for every transaction.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from eth_abi.abi import decode, encode
+from eth_abi.exceptions import DecodingError
+
+from lacnode.p2p.wire.enode import Enode, url_host
+from lacnode.permissioning.abi import (
+    RULES_NAME,
+    UnexpectedAnswerError,
+    UnsupportedNodeError,
+    decode_address,
+    encode_node_call,
+    encode_registered_call,
+    encode_transaction_call,
+    ip_text,
+    split_enode,
+)
+from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadableError
+from lacnode.permissioning.decision import Decision
+from lacnode.permissioning.listed_nodes import Ask, entries, size
+from lacnode.permissioning.transaction_call import TransactionCall
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.primitives.keccak import keccak256
+
+EXPLANATION_SECONDS = 2.0
+
+OWN_CONNECTION = keccak256(
+    b"connectionDecision(bytes32,bytes32,bytes16,uint16,bytes32,bytes32,bytes16,uint16)"
+)[:4]  # fmt: skip
+OWN_TRANSACTION = keccak256(b"transactionDecision(address,address,uint256,uint256,uint256,bytes)")[:4]
+NODE_OF = keccak256(b"nodeOf(bytes32,bytes32)")[:4]
+ENODE_LISTED_V1, ENODE_LISTED_V2 = bytes.fromhex("296453cd"), bytes.fromhex("88c3ca4e")
+ACCOUNT_LISTED = (bytes.fromhex("0f68f0b3"), bytes.fromhex("b5a68b92"))
+TARGET_LISTED = bytes.fromhex("9b1877ad")
+
+LACCHAIN_GAS, LACCHAIN_GAS_PER_BYTE = 300_000, 105
+LACCHAIN_RELAY = (bytes.fromhex("1416862c"), bytes.fromhex("3ef54cef"))
+"""`relayMetaTx` and `deployMetaTx`, whose arguments LACChain's rules look into."""
+
+
+class RefusalExplainer:
+    """Explains the refusals of the contract at `address`, which is an ingress or the rules themselves."""
+
+    def __init__(self, reader: ContractReader, address: bytes) -> None:
+        self._reader = reader
+        self._address = address
+
+    def connection(self, refusal: Decision, source: Enode, destination: Enode, header: BlockHeader) -> Decision:
+        """`refusal` with what the rules contract says about the two nodes."""
+        rules = self._rules(header)
+        if rules is None:
+            return _no_rules(refusal)
+        own = self._own_connection(rules, source, destination, header)
+        reasons = [own] if own else list(self._connection_reasons(rules, source, destination, header))
+        return _explained(refusal, rules, reasons)
+
+    def transaction(
+        self, refusal: Decision, transaction: TransactionCall, sender: bytes, header: BlockHeader
+    ) -> Decision:
+        """`refusal` with what the rules contract says about sender, target, price and gas."""
+        rules = self._rules(header)
+        if rules is None:
+            return _no_rules(refusal)
+        own = self._own_word(rules, OWN_TRANSACTION + encode_transaction_call(transaction, sender)[4:], header)
+        reasons = [own] if own else list(self._transaction_reasons(rules, transaction, sender, header))
+        return _explained(refusal, rules, reasons)
+
+    def moved(self, enode: Enode, header: BlockHeader) -> str | None:
+        """The `host:port` that lacnode's own rules list the node's key with, if it is another than the node's. There it is
+        a hint that something has moved: the key alone decides."""
+        rules = self._rules(header)
+        output = None if rules is None else self._ask(rules, NODE_OF + enode.id, header)
+        if output is None or len(output) != 5 * 32 or not any(output[:32]):
+            return None
+        listed = _place(output[96:160])
+        return None if listed == enode.place else listed
+
+    # -- asking ------------------------------------------------------------------------------------------------------
+
+    def _ask(self, contract: bytes, data: bytes, header: BlockHeader) -> bytes | None:
+        """The output, None from a contract that does not know the question."""
+        try:
+            return self._reader.read(contract, data, header, EXPLANATION_SECONDS).output
+        except ContractUnreadableError:
+            return None
+
+    def _says_no(self, contract: bytes, data: bytes, header: BlockHeader) -> bool:
+        return self._ask(contract, data, header) == bytes(32)
+
+    def _rules(self, header: BlockHeader) -> bytes | None:
+        """The contract registered in the ingress; the address itself where it is no ingress."""
+        output = self._ask(self._address, encode_registered_call(RULES_NAME), header)
+        if output is None:
+            return self._address
+        try:
+            return decode_address(output)
+        except UnexpectedAnswerError:
+            return self._address
+
+    def _own_word(self, rules: bytes, data: bytes, header: BlockHeader) -> str | None:
+        """The sentence for the rule that one of lacnode's contracts names."""
+        output = self._ask(rules, data, header)
+        if output is None or len(output) != 64 or any(output[:32]):
+            return None
+        word = output[32:].rstrip(b"\0").decode("ascii", "replace")
+        return OWN_RULES.get(word, f"the contract's rule {word!r} refuses")
+
+    # -- connections ---------------------------------------------------------------------------------------------------
+
+    def _own_connection(self, rules: bytes, source: Enode, destination: Enode, header: BlockHeader) -> str | None:
+        try:
+            data = OWN_CONNECTION + split_enode(source) + split_enode(destination)
+        except UnsupportedNodeError:
+            return None
+        return self._own_word(rules, data, header)
+
+    def _connection_reasons(
+        self, rules: bytes, source: Enode, destination: Enode, header: BlockHeader
+    ) -> Iterator[str]:
+        unlisted = [enode for enode in (source, destination) if self._is_unlisted(rules, enode, header)]
+        for enode in unlisted:
+            elsewhere = self._listed_place(rules, enode.id, header)
+            hint = f"; its key is listed with {elsewhere}" if elsewhere else ""
+            yield f"{enode.short} is not in the contract's list with this address and port{hint}"
+        if not unlisted:
+            yield "both nodes may be listed, but not in groups that may connect"
+
+    def _is_unlisted(self, rules: bytes, enode: Enode, header: BlockHeader) -> bool:
+        """LACChain's rules keep this to themselves: there it is told from the list."""
+        try:
+            if self._says_no(rules, ENODE_LISTED_V1 + split_enode(enode), header):
+                return True
+        except UnsupportedNodeError:
+            return False
+        if self._says_no(rules, ENODE_LISTED_V2 + encode_node_call(enode)[4:], header):
+            return True
+        place = self._listed_place(rules, enode.id, header)
+        return size(self._asker(rules, header)) > 0 and place != enode.place
+
+    def _asker(self, rules: bytes, header: BlockHeader) -> Ask:
+        return lambda data: self._ask(rules, data, header)
+
+    def _listed_place(self, rules: bytes, id_: bytes, header: BlockHeader) -> str | None:
+        """`host:port` under which the list has this key."""
+        for entry in entries(self._asker(rules, header)):
+            if entry[:64] == id_:
+                return _place(entry[64:128])
+            try:
+                listed, host, port = decode(["string", "string", "uint16"], entry)
+            except (DecodingError, OverflowError, ValueError):
+                continue
+            if listed.lower() == id_.hex():
+                return f"{host}:{port}"
+        return None
+
+    # -- transactions --------------------------------------------------------------------------------------------------
+
+    def _transaction_reasons(
+        self, rules: bytes, transaction: TransactionCall, sender: bytes, header: BlockHeader
+    ) -> Iterator[str]:
+        account = encode(["address"], [sender])
+        if any(self._says_no(rules, selector + account, header) for selector in ACCOUNT_LISTED):
+            yield f"{to_hex(sender)} is not in the contract's list of accounts"
+        target = transaction.to or bytes(20)
+        knows_target = self._ask(rules, TARGET_LISTED + encode(["address"], [target]), header)
+        if knows_target is not None:
+            yield from _lacchain_reasons(transaction, target, knows_target)
+
+
+def _lacchain_reasons(transaction: TransactionCall, target: bytes, knows_target: bytes) -> Iterator[str]:
+    if knows_target == bytes(32):
+        what = "the creation of contracts" if transaction.to is None else f"the target {to_hex(target)}"
+        yield f"{what} is not in the contract's list of targets"
+    if transaction.gas_price:
+        yield f"the gas price must be 0 and is {transaction.gas_price}"
+    least = len(transaction.data) * LACCHAIN_GAS_PER_BYTE + LACCHAIN_GAS
+    if transaction.gas_limit < least:
+        yield f"the gas limit must be at least {least} for this payload and is {transaction.gas_limit}"
+    if transaction.data[:4] in LACCHAIN_RELAY:
+        yield "a relayed transaction must name its gas limit, this sender as its node, and a time that has not passed"
+
+
+OWN_RULES = {
+    "source-unlisted": "the connecting node's key is not in the contract's list",
+    "target-unlisted": "the other node's key is not in the contract's list",
+    "source-denied": "the connecting node is on the contract's list of denied nodes",
+    "target-denied": "the other node is on the contract's list of denied nodes",
+    "groups-apart": "the two nodes are in groups that may not connect",
+    "source-address": "the connecting node's address or port is not the listed one, and the contract insists on it",
+    "target-address": "the other node's address or port is not the listed one, and the contract insists on it",
+    "sender-unlisted": "the sender is not in the contract's list of accounts",
+    "no-deploy-right": "the sender may not create contracts",
+    "target-not-allowed": "the target is not in the contract's list of targets",
+    "gas-ceiling": "the gas limit is above the contract's ceiling",
+}
+"""The rules that lacnode's own contracts name, in a sentence."""
+
+
+def _no_rules(refusal: Decision) -> Decision:
+    return replace(refusal, reason=f"{refusal.reason}: no rules are registered in it")
+
+
+def _explained(refusal: Decision, rules: bytes, reasons: list[str]) -> Decision:
+    if not reasons:
+        return refusal
+    return replace(refusal, source=to_hex(rules), reason="; ".join(reasons))
+
+
+def _place(words: bytes) -> str:
+    """`host:port` of interface 1's two words, the address and the port."""
+    return f"{url_host(ip_text(words[:16]))}:{int.from_bytes(words[32:64])}"

@@ -1,0 +1,169 @@
+"""Asking other managers for their nodes' state roots, and answering them.
+
+A manager without a node in its process says that it knows none. The request proves its key (see `proven_requests`) and
+carries the asker's own roots, which tell the other nothing but to look for itself.
+"""
+
+import hmac
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from lacnode.privacy.keys import KEY_BYTES
+from lacnode.privacy.manager.cbor_records import CborError, CborFields, encode_array, encode_map
+from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
+from lacnode.privacy.manager.peer_sender import PeerSender
+from lacnode.privacy.manager.proven_requests import (
+    REFUSED_CODE,
+    OutgoingRequest,
+    RequestAuthenticator,
+    RequestQuota,
+    ask,
+)
+from lacnode.privacy.state_root_queries import (
+    MAX_STATE_ROOT_QUERIES,
+    GroupState,
+    StateRootQuery,
+    StateRootReplies,
+    StateRootSource,
+)
+from lacnode.privacy.transaction_manager import EnclaveError
+
+log = structlog.get_logger("privacy")
+
+ROOTS_PATH = "/lacnode/roots"
+MAX_STATE_ROOT_REQUESTS = 60
+"""A minute and key."""
+
+ANSWER_SECONDS = 0.5
+"""For all questions of one request; the rest goes without an answer."""
+
+MAX_MANAGERS_ASKED_AT_ONCE = 8
+"""Managers asked at once: those that keep us waiting leave room for payloads."""
+
+ID_BYTES, HASH_BYTES = 16, 32
+
+
+class StateRootResponder:
+    """Answers other managers: that it knows nothing, until `source` is given."""
+
+    def __init__(self, challenges: RequestAuthenticator, allowance: RequestQuota | None = None) -> None:
+        self.source: StateRootSource | None = None
+        self._challenges = challenges
+        self._allowance = allowance or RequestQuota(MAX_STATE_ROOT_REQUESTS)
+
+    def answer(self, body: bytes) -> bytes:
+        """What is asked in `body`, as far as it is to be told. EnclaveError `EnclaveNotPayloadOwner` unless the requester
+        proves its key."""
+        proven = self._challenges.open(body)
+        try:
+            id_, questions = _questions(proven.fields)
+        except CborError:
+            raise EnclaveError(REFUSED_CODE) from None
+        self._allowance.count(proven.requester)
+        deadline = time.monotonic() + ANSWER_SECONDS
+        states = [self._state(proven.requester, proven.own.public, question, deadline) for question in questions]
+        return proven.seal(encode_map({"id": id_, "states": encode_array([_encoded(state) for state in states])}))
+
+    def _state(self, asker: bytes, own: bytes, question: StateRootQuery, deadline: float) -> GroupState | None:
+        if self.source is None or time.monotonic() > deadline:
+            return None
+        return self.source.answer(asker, own, question, deadline)
+
+
+class PeerStateRootClient:
+    """An Enquiry over `sender`. A manager that does not know the request, Orion's, does not answer."""
+
+    def __init__(self, manager: LocalTransactionManager, sender: PeerSender) -> None:
+        self._manager = manager
+        self._sender = sender
+
+    @property
+    def own_keys(self) -> Sequence[bytes]:
+        """See Enquiry."""
+        return self._manager.keys.public_keys
+
+    def ask(self, own: bytes, questions: Mapping[bytes, Sequence[StateRootQuery]]) -> StateRootReplies:
+        """See Enquiry."""
+        pair, found = self._manager.keys.sender(own), dict[bytes, Sequence[GroupState | None]]()
+        for wave in self._waves(questions):
+            ids = {key: secrets.token_bytes(ID_BYTES) for key in wave}
+            asked = [OutgoingRequest(key, url, _fields(ids[key], questions[key])) for key, url in wave.items()]
+            for one, answer in zip(asked, ask(self._sender, ROOTS_PATH, pair, asked), strict=True):
+                states = None if answer is None else _states(answer, one.url, ids[one.key], questions[one.key])
+                if states is not None:
+                    found[one.key] = states
+        return found
+
+    def _waves(self, keys: Mapping[bytes, object]) -> Iterator[Mapping[bytes, str]]:
+        """Who is asked at once: every URL once, and not too many."""
+        places = {key: url for key in keys if (url := self._manager.view.keys.get(key)) is not None}
+        while places:
+            once = {url: key for key, url in reversed(places.items())}
+            wave = {key: url for url, key in list(once.items())[:MAX_MANAGERS_ASKED_AT_ONCE]}
+            yield wave
+            places = {key: url for key, url in places.items() if key not in wave}
+
+
+def _fields(id_: bytes, questions: Sequence[StateRootQuery]) -> dict[str, Any]:
+    parts = [encode_map({"group": one.group_id, "number": one.number, "root": one.root}) for one in questions]
+    return {"id": id_, "questions": encode_array(parts)}
+
+
+def _questions(fields: CborFields) -> tuple[bytes, list[StateRootQuery]]:
+    id_, items = fields.bytes("id", ID_BYTES), fields.take("questions", list)
+    fields.end()
+    if len(items) > MAX_STATE_ROOT_QUERIES:
+        raise CborError(f"questions: at most {MAX_STATE_ROOT_QUERIES} were expected, found {len(items)}")
+    return id_, [_question(CborFields(item, "question")) for item in items]
+
+
+def _question(fields: CborFields) -> StateRootQuery:
+    group_id, root = fields.bytes("group", KEY_BYTES), fields.bytes("root", HASH_BYTES)
+    question = StateRootQuery(group_id, _number(fields), root)
+    fields.end()
+    return question
+
+
+def _number(fields: CborFields) -> int:
+    number: int = fields.take("number", int)
+    if not 0 <= number < 1 << 63:
+        raise CborError("number: a block number was expected")
+    return number
+
+
+def _encoded(state: GroupState | None) -> bytes:
+    """What is not told is an empty map."""
+    if state is None:
+        return encode_map({})
+    return encode_map({"number": state.number, "root": state.root, "tried": state.tried, "done": state.done})
+
+
+def _states(
+    answer: CborFields, url: str, id_: bytes, questions: Sequence[StateRootQuery]
+) -> list[GroupState | None] | None:
+    """What an answer to the request with `id_` tells; None if it is none."""
+    try:
+        same, items = hmac.compare_digest(answer.bytes("id", ID_BYTES), id_), answer.take("states", list)
+        answer.end()
+        if not same or len(items) != len(questions):
+            raise CborError("states: an answer to each question of this request was expected")
+        return [_decoded(item, question) for item, question in zip(items, questions, strict=True)]
+    except CborError as error:
+        log.info(f"{url} answers with state roots that cannot be used: {error}")
+        return None
+
+
+def _decoded(item: object, question: StateRootQuery) -> GroupState | None:
+    if item == {}:
+        return None
+    fields = CborFields(item, "state")
+    number, root = _number(fields), fields.bytes("root", HASH_BYTES)
+    tried, done = fields.bytes("tried", HASH_BYTES), fields.bytes("done", HASH_BYTES)
+    fields.end()
+    if number > question.number:
+        raise CborError("state.number: a block up to the one in question was expected")
+    return GroupState(number, root, tried, done)

@@ -1,0 +1,54 @@
+"""How Tesseras say where they are: pushed to each other as bytes, and shown as JSON to whoever asks.
+
+Follows Tessera's PartyInfoParser and PartyInfoResource. Here it is a PartyInfo, and as unproven as any.
+"""
+
+from typing import Any
+
+from lacnode.privacy.keys import KEY_BYTES, from_base64
+from lacnode.privacy.manager.bounded_json import read_json
+from lacnode.privacy.manager.orion_party_info import MAX_PARTY_INFO_KEYS, MAX_PARTY_INFO_URLS, PartyInfo, validate_url
+from lacnode.privacy.manager.tessera.tessera_encoding import (
+    LENGTH_FIELD_BYTES,
+    BinaryFields,
+    TesseraError,
+    encode_array_field,
+    encode_field,
+)
+
+
+def encode_party_info(view: PartyInfo) -> bytes:
+    """Tessera's form."""
+    keys = b"".join(encode_field(key) + encode_field(url.encode()) for key, url in view.keys.items())
+    return b"".join(
+        (
+            encode_field((view.url or "").encode()),
+            len(view.keys).to_bytes(LENGTH_FIELD_BYTES) + keys,
+            encode_array_field(url.encode() for url in view.urls),
+        )
+    )
+
+
+def decode_party_info(data: bytes) -> PartyInfo:
+    """The view that `data` is; TesseraError."""
+    fields = BinaryFields(data, "party info")
+    url = fields.text("url")
+    keys = fields.items(
+        "recipients", MAX_PARTY_INFO_KEYS, lambda: (fields.data("recipients", KEY_BYTES), fields.text("url"))
+    )
+    urls = fields.items("parties", MAX_PARTY_INFO_URLS, lambda: fields.text("parties"))
+    fields.end()
+    try:
+        return PartyInfo(validate_url(url), tuple(map(validate_url, urls)), {key: validate_url(at) for key, at in keys})
+    except ValueError as error:
+        raise TesseraError(f"party info: {error}") from None
+
+
+def read_party_info(data: bytes) -> PartyInfo:
+    """The view in the JSON that a Tessera answers with; TesseraError."""
+    try:
+        answer: Any = read_json(data)
+        keys = {from_base64(entry["key"], KEY_BYTES): validate_url(entry["url"]) for entry in answer["keys"]}
+        return PartyInfo(validate_url(answer["url"]), (), keys)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise TesseraError("party info: an object with url and keys was expected") from None

@@ -1,0 +1,284 @@
+"""One manager with its ports, its discovery and its recovery, in a trio loop: a process of its own, or part of a node."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+import trio
+
+from lacnode import __version__
+from lacnode.http.arriving_bodies import ArrivingBodies
+from lacnode.http.connection_server import ConnectionServer, bind, bound_port, client_address
+from lacnode.http.http_connection import MAX_PORT_RESPONSE_BYTES, HttpConnection
+from lacnode.http.http_messages import Request, RequestHandler
+from lacnode.http.send_backlog import SendBacklog
+from lacnode.privacy.keys import KeyRing
+from lacnode.privacy.manager.address_policy import AddressPolicy, Network
+from lacnode.privacy.manager.key_claims import KeyClaims
+from lacnode.privacy.manager.key_proof_exchange import ProofResponder
+from lacnode.privacy.manager.key_proofs import KeyProofs
+from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
+from lacnode.privacy.manager.missing_payloads import MissingPayloads
+from lacnode.privacy.manager.payload_recovery import MAX_WANTED_PAYLOADS, PayloadRecovery, RecoveryResponder
+from lacnode.privacy.manager.payload_store import PayloadStore
+from lacnode.privacy.manager.peer_directory import PeerDirectory
+from lacnode.privacy.manager.proven_requests import RequestAuthenticator
+from lacnode.privacy.manager.quota import Quota, QuotaSettings
+from lacnode.privacy.manager.sql_database import StoreError
+from lacnode.privacy.manager.state_root_exchange import PeerStateRootClient, StateRootResponder
+from lacnode.privacy.manager.tessera.tessera_nodes import TesseraNodes
+from lacnode.privacy.manager.tessera.tessera_peer_api import TesseraPeerApi
+from lacnode.privacy.manager.tessera.tessera_recovery import TesseraRecovery
+from lacnode.privacy.service.client_routes import ClientRoutes
+from lacnode.privacy.service.manager_discovery import ManagerDiscovery
+from lacnode.privacy.service.node_routes import NodeRoutes, PeerResponders
+from lacnode.privacy.service.peer_client import HttpPeerSender
+from lacnode.privacy.service.permitted_network import trust_own_name
+from lacnode.privacy.service.tls import ServerTls, Tls
+from lacnode.privacy.service.tls_stream import TlsStream
+from lacnode.privacy.transaction_manager import EnclaveUnreachableError
+
+log = structlog.get_logger("privacy")
+
+MAX_BODY_BYTES = 16_777_216
+MAX_CONNECTIONS = 200
+MAX_CONNECTIONS_PER_ADDRESS = 64
+"""A manager makes up to 32 calls at once, and several may share an address."""
+
+MAX_ARRIVING_BYTES = 33_554_432
+"""Bytes of requests at one port that arrive or wait for an answer."""
+
+CLIENT_WORKERS, PEER_WORKERS = 8, 4
+"""Two pools: peers that keep the manager busy do not keep its own node waiting."""
+
+RECOVERY_PAUSE_SECONDS = CLAIMS_PAUSE_SECONDS = 1.0
+TESSERA_PAUSE_SECONDS = 5.0
+"""Tessera's own interval of telling others where it is."""
+
+HANDSHAKE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """Where to listen; ports 0 are any. `node_url` empty is the interface and the port. No client port if `client_port`
+    is None: the node in this process needs none."""
+
+    node_host: str = "127.0.0.1"
+    node_port: int = 0
+    node_url: str = ""
+    client_host: str = "127.0.0.1"
+    client_port: int | None = 0
+    token: str | None = field(default=None, repr=False)
+    other_nodes: Sequence[str] = ()
+    tessera_nodes: Sequence[str] = ()
+    always_send_to: Sequence[bytes] = ()
+    recover: bool = False
+    only_proven: bool | None = None
+    allowed_networks: Sequence[Network] = ()
+    denied_networks: Sequence[Network] = ()
+    """Where peers may be called, besides public addresses and the kinds that the URLs here are of; and where not."""
+
+    quota: QuotaSettings = field(default_factory=QuotaSettings)
+    directory: Path | None = None
+    """What is kept of what others push; and where the store is, to see whether its disk has room."""
+    tls: Tls | None = None
+    client_tls: ServerTls | None = None
+
+
+class ManagerService:
+    """`manager` is the TransactionManager; it sends once `run` has started, and must not be called in the loop itself.
+    `roots` answers other members, if a node is given to it; `state_root_client` asks them."""
+
+    def __init__(self, keys: KeyRing, store: PayloadStore, settings: ServiceSettings) -> None:
+        self._settings = settings
+        self._store = store
+        self._policy = _policy(settings)
+        self._sender = HttpPeerSender(None if settings.tls is None else settings.tls.client, self._policy)
+        self._peers = PeerDirectory(
+            keys.public_keys,
+            others=settings.other_nodes,
+            known=store.known_nodes(),
+            keep=self._keep_nodes,
+            may_call=self._policy.permits_url,
+        )
+        self.quota = Quota(settings.quota, self._is_known, settings.directory)
+        store.limit(self.quota)
+        self._missing = MissingPayloads()
+        self._tessera = self._open_tessera(keys)
+        self._claims = KeyClaims(keys, self._peers, self._sender)
+        self.manager = LocalTransactionManager(
+            keys,
+            store,
+            self._peers,
+            self._sender,
+            settings.always_send_to,
+            self._missing,
+            self._proofs(keys),
+            self._tessera,
+        )
+        challenges = RequestAuthenticator(keys)
+        self.roots = StateRootResponder(challenges)
+        self.state_root_client = PeerStateRootClient(self.manager, self._sender)
+        self._desks = PeerResponders(
+            ProofResponder(keys, lambda: self._peers.view.url),
+            challenges,
+            RecoveryResponder(challenges, store, hidden=settings.always_send_to),
+            self.roots,
+            None if self._tessera is None else TesseraPeerApi(self.manager, self._tessera),
+        )
+        self._recovery = PayloadRecovery(self.manager, self._sender)
+        self.node_port: int | None = None
+        self.client_port: int | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled; started when every port is open. RpcPortTakenError if one cannot be had."""
+        settings = self._settings
+        async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
+            listeners = await bind(settings.node_host, settings.node_port)
+            for listener in listeners:
+                await stack.enter_async_context(listener)
+            self.node_port = bound_port(listeners)
+            scheme = "http" if settings.tls is None else "https"
+            self._peers.announce(settings.node_url or f"{scheme}://{settings.node_host}:{self.node_port}")
+            routes = NodeRoutes(self.manager, self._desks, trio.CapacityLimiter(PEER_WORKERS))
+            secured = None if settings.tls is None else settings.tls.server
+            peers = _door("privacy peers", routes, secured, routes.largest_body, MAX_CONNECTIONS_PER_ADDRESS)
+            nursery.start_soon(peers.serve, listeners)
+            if settings.client_port is not None:
+                listeners = await bind(settings.client_host, settings.client_port)
+                for listener in listeners:
+                    await stack.enter_async_context(listener)
+                self.client_port = bound_port(listeners)
+                nursery.start_soon(
+                    _door("privacy clients", self._client_routes(), settings.client_tls).serve, listeners
+                )
+            await nursery.start(self._sender.run)
+            nursery.start_soon(trust_own_name, self._policy, settings.node_url)
+            nursery.start_soon(ManagerDiscovery(self._peers, self._sender).run)
+            nursery.start_soon(self._recover)
+            nursery.start_soon(self._settle_claims)
+            if self._tessera is not None:
+                nursery.start_soon(self._meet_tesseras, self._tessera)
+            log.info("transaction manager is up", node_port=self.node_port, client_port=self.client_port or "off")
+            task_status.started()
+
+    def close(self) -> None:
+        """Let go of the store; call after `run` has ended."""
+        self._store.close()
+
+    def _proofs(self, keys: KeyRing) -> KeyProofs | None:
+        """None if no key needs a proof. Unless every key needs one, those at the `other_nodes` that are Orions do not."""
+        if self._settings.only_proven is False:
+            return None
+        return KeyProofs(keys, self._sender, () if self._settings.only_proven else self._settings.other_nodes)
+
+    def _open_tessera(self, keys: KeyRing) -> TesseraNodes | None:
+        urls = self._settings.tessera_nodes
+        return TesseraNodes(keys, urls, self._sender, lambda: self._peers.view.url) if urls else None
+
+    def _is_known(self, key: bytes) -> bool:
+        """Whether a manager has said, when it was called, that it has `key`."""
+        return self._peers.has_answered_for(key) or (self._tessera is not None and key in self._tessera.places)
+
+    def _client_routes(self) -> ClientRoutes:
+        token = self._settings.token
+        is_guarded = token is not None or self._settings.client_tls is not None
+        limiter = trio.CapacityLimiter(CLIENT_WORKERS)
+        return ClientRoutes(self.manager, f"lacnode {__version__}", limiter, token, any_host=is_guarded)
+
+    def _keep_nodes(self, keys: Mapping[bytes, str]) -> None:
+        try:
+            self._store.put_known_nodes(keys)
+        except StoreError as error:
+            log.warning(f"known managers are not kept: {error}")
+
+    async def _recover(self) -> None:
+        """Ask for what is found missing, and once every manager for everything if the settings say so."""
+        strangers, asked = MissingPayloads(), set[bytes]()
+        while True:
+            if self._settings.recover:
+                for key in self.manager.view.keys:
+                    # Not of managers that were only heard of: to ask thousands of them would leave payloads no calls.
+                    if self.manager.keys.find_pair(key) is None and key not in asked and self._is_known(key):
+                        strangers.add(key)
+                asked |= await self._ask_for_everything(set(strangers.take_due(MAX_WANTED_PAYLOADS)))
+                for key in asked:
+                    strangers.found(key)
+            wanted = self._missing.take_due(MAX_WANTED_PAYLOADS)
+            if wanted:
+                await self._ask_for(wanted)
+            await trio.sleep(RECOVERY_PAUSE_SECONDS)
+
+    async def _settle_claims(self) -> None:
+        while True:
+            await trio.to_thread.run_sync(self._claims.verify_claims, abandon_on_cancel=True)
+            await trio.sleep(CLAIMS_PAUSE_SECONDS)
+
+    async def _meet_tesseras(self, tesseras: TesseraNodes) -> None:
+        while True:
+            await trio.to_thread.run_sync(tesseras.meet, abandon_on_cancel=True)
+            await trio.sleep(TESSERA_PAUSE_SECONDS)
+
+    async def _ask_for_everything(self, keys: set[bytes]) -> set[bytes]:
+        if not keys:
+            return keys
+        try:
+            count, answered = await trio.to_thread.run_sync(
+                self._recovery.recover_everything, keys, abandon_on_cancel=True
+            )
+        except EnclaveUnreachableError as error:
+            log.warning(f"payloads are not recovered: {error}")
+            return set()
+        _tell(count)
+        return answered
+
+    async def _ask_for(self, wanted: list[bytes]) -> None:
+        try:
+            _tell(await trio.to_thread.run_sync(self._recover_some, wanted, abandon_on_cancel=True))
+        except EnclaveUnreachableError as error:
+            log.warning(f"payloads are not recovered: {error}")
+
+    def _recover_some(self, wanted: list[bytes]) -> int:
+        count = self._recovery.recover_payloads(wanted)
+        left = [key for key in wanted if not any(self.manager.has(key, own) for own in self.manager.keys.public_keys)]
+        if self._tessera is None or not left:
+            return count
+        return count + TesseraRecovery(self.manager, self._tessera).recover_payloads(left)
+
+
+def _policy(settings: ServiceSettings) -> AddressPolicy:
+    """Of our own URL and the operator's; without one, our own is the interface that is listened on."""
+    own = settings.node_url or f"http://{settings.node_host}"
+    urls = (own, *settings.other_nodes, *settings.tessera_nodes)
+    return AddressPolicy(urls, settings.allowed_networks, settings.denied_networks)
+
+
+def _tell(count: int) -> None:
+    if count:
+        log.info(f"{count} payloads were recovered from other managers")
+
+
+def _door(
+    name: str,
+    routes: RequestHandler,
+    tls: ServerTls | None,
+    max_body: int | Callable[[Request], int] = MAX_BODY_BYTES,
+    per_address: float = math.inf,
+) -> ConnectionServer:
+    backlog, arriving = SendBacklog(MAX_PORT_RESPONSE_BYTES), ArrivingBodies(MAX_ARRIVING_BYTES)
+
+    async def handle_connection(stream: trio.SocketStream) -> None:
+        client = client_address(stream)
+        if tls is None:
+            await HttpConnection(stream, routes, max_body, backlog, arriving, client).run()
+            return
+        secured = TlsStream(stream, tls)
+        with trio.move_on_after(HANDSHAKE_SECONDS) as patience:
+            await secured.do_handshake()
+        if not patience.cancelled_caught:
+            await HttpConnection(secured, routes, max_body, backlog, arriving, client).run()
+
+    return ConnectionServer(name, MAX_CONNECTIONS, handle_connection, per_address)

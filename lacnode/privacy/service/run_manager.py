@@ -1,0 +1,151 @@
+"""The manager as a process: open its files, serve until told to stop. What is wrong is said in one message, status 1."""
+
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import structlog
+import trio
+
+from lacnode.http.connection_server import RpcPortTakenError
+from lacnode.privacy.keys import KeyRing
+from lacnode.privacy.manager.key_files import MAX_KEY_FILE_BYTES, PrivacyKeyError, load_key_ring, load_public_key
+from lacnode.privacy.manager.payload_store import PayloadStore
+from lacnode.privacy.manager.quota import MEGABYTE, QuotaSettings
+from lacnode.privacy.manager.sql_database import StoreError
+from lacnode.privacy.service.fingerprints import TlsError
+from lacnode.privacy.service.manager_config import ManagerConfig, ManagerConfigError, parse_networks
+from lacnode.privacy.service.manager_service import ManagerService, ServiceSettings
+from lacnode.privacy.service.tls import ServerTls, Tls, client_tls, parse_trust, server_tls
+from lacnode.storage.atomic_file import replace_text
+
+log = structlog.get_logger("privacy")
+
+PORTS_FILE = "orion.ports"
+MIN_TOKEN_CHARACTERS = 16
+
+
+def run_manager(config: ManagerConfig, clear_known_nodes: bool = False) -> int:
+    """Run until SIGINT or SIGTERM; the exit status."""
+    try:
+        service = open_service(config, clear_known_nodes=clear_known_nodes)
+    except (ManagerConfigError, PrivacyKeyError, StoreError, TlsError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    ports, status = config.path(PORTS_FILE), 0
+    try:
+        trio.run(_run, service, ports)
+        log.info("stopped")
+    except* (RpcPortTakenError, ManagerConfigError, PrivacyKeyError, StoreError, TlsError) as failure:
+        print(_innermost(failure), file=sys.stderr)
+        status = 1
+    finally:
+        service.close()
+        ports.unlink(missing_ok=True)
+    return status
+
+
+def open_service(
+    config: ManagerConfig, *, with_client_port: bool = True, clear_known_nodes: bool = False
+) -> ManagerService:
+    """The manager of `config` on its files, for a process of its own or, without a client port, for a node's."""
+    config.path(".").mkdir(mode=0o700, parents=True, exist_ok=True)
+    keys, store = _keys(config), PayloadStore(config.store_url)
+    try:
+        if clear_known_nodes:
+            store.put_known_nodes({})
+        settings = _settings(config, store)
+        return ManagerService(keys, store, settings if with_client_port else replace(settings, client_port=None))
+    except BaseException:
+        store.close()
+        raise
+
+
+def _keys(config: ManagerConfig) -> KeyRing:
+    passwords = config.path(config.passwords) if config.passwords else None
+    public, private = (list(map(config.path, names)) for names in (config.publickeys, config.privatekeys))
+    if not public:
+        raise ManagerConfigError("publickeys, privatekeys: at least one pair was expected; -g makes one")
+    return KeyRing(load_key_ring(public, private, passwords))
+
+
+def _settings(config: ManagerConfig, store: PayloadStore) -> ServiceSettings:
+    return ServiceSettings(
+        node_host=config.nodenetworkinterface,
+        node_port=config.nodeport,
+        node_url=config.nodeurl,
+        client_host=config.clientnetworkinterface,
+        client_port=config.clientport,
+        token=_token(config.path(config.clienttokenfile)) if config.clienttokenfile else None,
+        other_nodes=config.othernodes,
+        tessera_nodes=config.tesseranodes,
+        always_send_to=[load_public_key(config.path(name)) for name in config.alwayssendto],
+        tls=_tls(config) if config.tls == "strict" else None,
+        client_tls=_tls_for_clients(config) if config.clientconnectiontls == "strict" else None,
+        recover=config.alwaysrecover or store.is_empty(),
+        only_proven=config.onlyprovenkeys,
+        allowed_networks=parse_networks("peerallowednetworks", config.peerallowednetworks),
+        quota=QuotaSettings(
+            config.knownkeysmegabytes * MEGABYTE,
+            config.unknownkeysmegabytes * MEGABYTE,
+            config.diskreservemegabytes * MEGABYTE,
+        ),
+        directory=config.path("."),
+        denied_networks=parse_networks("peerdeniednetworks", config.peerdeniednetworks),
+    )
+
+
+def _tls(config: ManagerConfig) -> Tls:
+    of_clients = parse_trust("tlsservertrust", config.tlsservertrust, config.path(config.tlsknownclients))
+    of_servers = parse_trust("tlsclienttrust", config.tlsclienttrust, config.path(config.tlsknownservers))
+    host = urlsplit(config.nodeurl).hostname or config.nodenetworkinterface
+    server = server_tls(config.path(config.tlsservercert), config.path(config.tlsserverkey), of_clients, host)
+    client = client_tls(config.path(config.tlsclientcert), config.path(config.tlsclientkey), of_servers, host)
+    return Tls(server, client)
+
+
+def _tls_for_clients(config: ManagerConfig) -> ServerTls:
+    known = config.path(config.clientconnectiontlsknownclients)
+    trust = parse_trust("clientconnectiontlsservertrust", config.clientconnectiontlsservertrust, known)
+    certificate = config.path(config.clientconnectiontlsservercert)
+    return server_tls(
+        certificate, config.path(config.clientconnectiontlsserverkey), trust, config.clientnetworkinterface
+    )
+
+
+def _token(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            token = file.read(MAX_KEY_FILE_BYTES).decode("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        raise ManagerConfigError(f"clienttokenfile: {path} cannot be read as ASCII text") from None
+    if len(token) < MIN_TOKEN_CHARACTERS or not token.isprintable():
+        raise ManagerConfigError(
+            f"clienttokenfile: {path}: at least {MIN_TOKEN_CHARACTERS} printable characters were expected"
+        )
+    return token
+
+
+async def _run(service: ManagerService, ports: Path) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
+        await nursery.start(service.run)
+        text = f"http-node-port={service.node_port}\nhttp-client-port={service.client_port}\n"
+        replace_text(ports, text)
+
+
+async def _stop_on_signal(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for number in signals:
+            log.info("stopping", signal=signal.Signals(number).name)
+            scope.cancel()
+            return
+
+
+def _innermost(group: BaseExceptionGroup[Exception]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,60 @@
+"""The two contracts that every flexible group begins with: a proxy at a fixed address, and who may be in behind it.
+
+Their bytes are Besu's (`FlexibleGroupManagement`), since they are part of the state that members compare.
+"""
+
+import json
+from functools import cache
+from importlib import resources
+
+from eth_abi.abi import decode
+from eth_abi.exceptions import DecodingError
+
+from lacnode.chainspec.spec import GenesisAccount
+from lacnode.privacy.state.privacy_marker import MANAGEMENT_ADDRESS, PROXY_ADDRESS
+from lacnode.privacy.state.private_transaction import PrivateTransaction
+
+ADD_PARTICIPANTS = bytes.fromhex("965a25ef")
+REMOVE_PARTICIPANT = bytes.fromhex("1f52a8ee")
+GET_PARTICIPANTS = bytes.fromhex("5aa68ac0")
+GET_VERSION = bytes.fromhex("0d8e6e2c")
+CAN_EXECUTE = bytes.fromhex("78b90337")
+LOCK, UNLOCK = bytes.fromhex("f83d08ba"), bytes.fromhex("a69df4b5")
+
+MAX_FLEXIBLE_MEMBERS = 10_000
+
+
+@cache
+def create_group_accounts() -> tuple[GenesisAccount, ...]:
+    """What a group's private state begins with; the proxy's first slot names the management contract."""
+    file = resources.files("lacnode.privacy.state.flexible") / "contracts.json"
+    found = json.loads(file.read_text("utf-8"))
+    proxy, management = (bytes.fromhex(found[name][2:]) for name in ("proxy", "management"))
+    return (
+        GenesisAccount(MANAGEMENT_ADDRESS, 0, 0, management, ()),
+        GenesisAccount(PROXY_ADDRESS, 0, 0, proxy, ((0, int.from_bytes(MANAGEMENT_ADDRESS)),)),
+    )
+
+
+def calls_group_contract(private: PrivateTransaction) -> bool:
+    """Whether `private` calls the group's own contract, which may be done while the group is locked."""
+    return private.to == PROXY_ADDRESS
+
+
+def is_addition(private: PrivateTransaction) -> bool:
+    """Whether `private` adds members to its group, or makes it."""
+    return calls_group_contract(private) and private.data.startswith(ADD_PARTICIPANTS)
+
+
+def added_members(private: PrivateTransaction) -> tuple[bytes, ...]:
+    """The keys that an addition names; none where they cannot be read, as in Besu."""
+    return decode_members(private.data[len(ADD_PARTICIPANTS) :]) if is_addition(private) else ()
+
+
+def decode_members(encoded: bytes) -> tuple[bytes, ...]:
+    """The keys of an ABI-encoded `bytes[]`; none where it is not one."""
+    try:
+        (keys,) = decode(["bytes[]"], encoded)
+    except (DecodingError, OverflowError, ValueError):
+        return ()
+    return tuple(keys) if len(keys) <= MAX_FLEXIBLE_MEMBERS else ()

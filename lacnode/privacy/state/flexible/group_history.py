@@ -1,0 +1,60 @@
+"""A flexible group's past, as whoever adds a member hands it over: every private transaction with the state root after it.
+
+Follows Besu's `PrivateTransactionWithMetadata`. What is told is believed as far as executing it gives the same roots.
+"""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lacnode.primitives import rlp
+from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem
+from lacnode.privacy.state.private_transaction import PrivateTransaction, decode_payload_item
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PastTransaction:
+    """A private transaction that was carried out at a marker, and the group's root then."""
+
+    private: PrivateTransaction
+    marker_hash: bytes
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class GroupHistory:
+    """The past of one group, in order and not empty."""
+
+    group_id: bytes
+    past: tuple[PastTransaction, ...]
+
+
+def encode_history_payload(past: Sequence[PastTransaction]) -> bytes:
+    """What the manager is given for new members: the list's RLP in base64, as text."""
+    items: list[rlp.RlpValue] = [
+        [rlp.decode_list(entry.private.raw, "private transaction"), [entry.marker_hash, entry.root]] for entry in past
+    ]
+    return base64.b64encode(rlp.encode(items))
+
+
+def decode_history_payload(payload: bytes) -> GroupHistory:
+    """The inverse of `encode_history_payload`; RlpError where it is no group's past."""
+    items = rlp.as_list(decode_payload_item(payload), "history")
+    past = tuple(_past_transaction(item) for item in items)
+    groups = {entry.private.group_id for entry in past}
+    if len(groups) != 1:
+        raise RlpError("history: transactions of one group were expected")
+    (group_id,) = groups
+    if group_id is None:
+        raise RlpError("history: transactions of a group were expected")
+    return GroupHistory(group_id, past)
+
+
+def _past_transaction(item: RlpItem) -> PastTransaction:
+    fields = RlpFields(rlp.as_list(item, "history entry"), "history entry")
+    private = PrivateTransaction.from_item(fields.item("transaction"))
+    metadata = RlpFields(rlp.as_list(fields.item("metadata"), "history metadata"), "history metadata")
+    entry = PastTransaction(private, metadata.bytes("marker hash", 32), metadata.bytes("state root", 32))
+    metadata.end()
+    fields.end()
+    return entry

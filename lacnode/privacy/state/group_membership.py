@@ -1,0 +1,81 @@
+"""Who is in a group, as far as this node knows: by its manager, by the contract of a flexible group, or, where a group is no
+more than the recipients of a payload, by that payload. Must not believe a payload that does not make the group's id.
+"""
+
+from collections.abc import Callable
+from itertools import islice
+
+from lacnode.evm.engine import CallExpiredError
+from lacnode.evm.merkle_trie import MissingNodeError
+from lacnode.privacy.state.flexible.flexible_groups import FlexibleGroup
+from lacnode.privacy.state.privacy_context import PrivacyContext
+from lacnode.privacy.state.privacy_marker import read_payload_key
+from lacnode.privacy.state.private_payloads import (
+    PayloadNotFoundError,
+    PayloadUnavailableError,
+    UnusablePayloadError,
+    receive,
+)
+from lacnode.privacy.state.private_store import MarkerPlace, PrivateStoreReader
+from lacnode.privacy.state.private_transaction import PrivateTransaction, legacy_group_id
+from lacnode.privacy.transaction_manager import EnclaveError
+
+PAYLOADS_READ = 4
+"""Payloads of a group that are looked at for its members: others may have put some in front."""
+
+MAX_REMEMBERED_MEMBERSHIPS = 4096
+"""Groups of recipients, whose members never change."""
+
+
+Find = Callable[[bytes, int], FlexibleGroup | None]
+
+
+class GroupMembership:
+    """`flexible` finds a flexible group as of a block, None where there are no such groups. Safe from several threads."""
+
+    def __init__(self, context: PrivacyContext, flexible: Find | None = None) -> None:
+        self._context = context
+        self._flexible = flexible
+        self._recipients: dict[bytes, frozenset[bytes]] = {}
+
+    def of(self, group_id: bytes, number: int) -> frozenset[bytes] | None:
+        """The public keys of the group's members as of block `number`: none if the group was deleted, None if they cannot
+        be known here now. EnclaveUnreachableError."""
+        if self._flexible is not None:
+            return self._of_flexible(self._flexible, group_id, number)
+        try:
+            return frozenset(self._context.manager.retrieve_group(group_id).members)
+        except EnclaveError:
+            return self._of_payloads(group_id)
+
+    def _of_flexible(self, find: Find, group_id: bytes, number: int) -> frozenset[bytes] | None:
+        try:
+            group = find(group_id, number)
+        except (CallExpiredError, MissingNodeError):
+            return None
+        return frozenset() if group is None else frozenset(group.members)
+
+    def _of_payloads(self, group_id: bytes) -> frozenset[bytes] | None:
+        if group_id in self._recipients:
+            return self._recipients[group_id]
+        with self._context.database.read() as snapshot:
+            places = list(islice(PrivateStoreReader(snapshot).markers(group_id), PAYLOADS_READ))
+        found = [private for place in places if (private := self._private(place)) is not None]
+        for private in found:
+            if private.private_for is None:
+                continue
+            if legacy_group_id(private.private_from, private.private_for) == group_id:
+                if len(self._recipients) >= MAX_REMEMBERED_MEMBERSHIPS:
+                    self._recipients.clear()
+                self._recipients[group_id] = frozenset((private.private_from, *private.private_for))
+                return self._recipients[group_id]
+        return frozenset() if any(private.group_id == group_id for private in found) else None
+
+    def _private(self, place: MarkerPlace) -> PrivateTransaction | None:
+        block = self._context.history.block_at(place.number)
+        if block is None:
+            return None
+        try:
+            return receive(self._context.manager, read_payload_key(block.transactions[place.index])).private
+        except (PayloadNotFoundError, UnusablePayloadError, PayloadUnavailableError):
+            return None

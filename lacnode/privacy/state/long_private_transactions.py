@@ -1,0 +1,85 @@
+"""Private transactions that were not finished in the time that a block's private transactions have: where they are noted.
+
+| Table | Key | Value |
+|---|---|---|
+| private_long | group id, number (8), index (4) | tries (4), marker hash: a private transaction that is executed apart |
+| private_long_at | number (8), index (4) | group id: the same by its place |
+
+As long as a group has one, the group's later transactions wait behind it and are noted here too. Must not execute.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from lacnode.privacy.state.private_store import MarkerPlace
+from lacnode.storage.database import Batch, Snapshot
+
+LONG_TABLE, LONG_PLACES_TABLE = "private_long", "private_long_at"
+
+
+@dataclass(frozen=True, slots=True)
+class LongPrivateTransaction:
+    """A private transaction that is executed apart. `tries` counts the times that it was not finished there."""
+
+    group_id: bytes
+    place: MarkerPlace
+    marker_hash: bytes
+    tries: int = 0
+
+    def again(self) -> "LongPrivateTransaction":
+        """The same after one more try."""
+        return replace(self, tries=self.tries + 1)
+
+
+class LongTransactionReader:
+    """The long transactions as one snapshot shows them."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def of(self, group_id: bytes) -> Iterator[LongPrivateTransaction]:
+        """Those of a group, in the chain's order."""
+        for key, value in self._snapshot.items(LONG_TABLE, group_id):
+            if not key.startswith(group_id):
+                return
+            yield _decoded(key, value)
+
+    def is_waiting(self, group_id: bytes) -> bool:
+        """Whether the group's transactions wait for one of them."""
+        return next(self.of(group_id), None) is not None
+
+    def is_at(self, place: MarkerPlace) -> bool:
+        """Whether the private transaction of the marker there is one of them."""
+        return self._snapshot.get(LONG_PLACES_TABLE, place.key()) is not None
+
+    def first_of_each_group(self) -> Iterator[LongPrivateTransaction]:
+        """The first one of every group that has any."""
+        start = b""
+        while True:
+            found = next(iter(self._snapshot.items(LONG_TABLE, start)), None)
+            if found is None:
+                return
+            first = _decoded(*found)
+            yield first
+            start = first.group_id + b"\xff" * 13
+
+
+class LongTransactionWriter:
+    """Notes them within one batch."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+
+    def waits(self, long: LongPrivateTransaction) -> None:
+        """Note one, in the place of what stood of it."""
+        self._batch.put(LONG_TABLE, long.group_id + long.place.key(), long.tries.to_bytes(4) + long.marker_hash)
+        self._batch.put(LONG_PLACES_TABLE, long.place.key(), long.group_id)
+
+    def ended(self, long: LongPrivateTransaction) -> None:
+        """It is executed, or cannot be."""
+        self._batch.delete(LONG_TABLE, long.group_id + long.place.key())
+        self._batch.delete(LONG_PLACES_TABLE, long.place.key())
+
+
+def _decoded(key: bytes, value: bytes) -> LongPrivateTransaction:
+    return LongPrivateTransaction(key[:32], MarkerPlace.of(key[32:]), value[4:], int.from_bytes(value[:4]))

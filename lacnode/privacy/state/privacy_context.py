@@ -1,0 +1,27 @@
+"""What the private room stands on, as its parts are handed it. Must not do anything."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from lacnode.chain.chain_history import ChainHistory
+from lacnode.evm.engine import ExecutionEngine
+from lacnode.privacy.state.group_genesis import PrivateGenesis
+from lacnode.privacy.state.privacy_marker import GroupMode
+from lacnode.privacy.transaction_manager import TransactionManager
+from lacnode.storage.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacyContext:
+    """`head` gives the number of the last public block, `now` Unix seconds."""
+
+    history: ChainHistory
+    head: Callable[[], int]
+    engine: ExecutionEngine
+    database: Database
+    manager: TransactionManager
+    chain_id: int
+    now: Callable[[], float] = time.time
+    mode: GroupMode = GroupMode.OFFCHAIN
+    genesis: PrivateGenesis = field(default_factory=PrivateGenesis)

@@ -1,0 +1,367 @@
+"""The private side of one node, as JSON-RPC sees it: sending, and reading what has been executed.
+
+Reads wait a moment for the processor, so that whoever has seen a marker mined finds its private receipt. What a group's
+members may know goes to nobody else: that is for whoever opens these methods to see to.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from lacnode.chain.chain_store import TransactionLocation
+from lacnode.crypto.secp256k1 import SignatureError
+from lacnode.evm.engine import StateView
+from lacnode.evm.private_message import PrivateMessage, PrivateResult
+from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.transaction import Transaction
+from lacnode.privacy.state.execution import check_fields
+from lacnode.privacy.state.flexible.flexible_groups import FlexibleGroups
+from lacnode.privacy.state.flexible.group_contract_queries import QUERY_GAS_PRICE_WEI, Ask
+from lacnode.privacy.state.flexible.group_history_reader import GroupHistoryReader
+from lacnode.privacy.state.long_execution import LongExecution
+from lacnode.privacy.state.long_private_transactions import LongTransactionReader
+from lacnode.privacy.state.payload_repair import PayloadRepair
+from lacnode.privacy.state.privacy_context import PrivacyContext
+from lacnode.privacy.state.privacy_marker import (
+    PAYLOAD_KEY_BYTES,
+    PROXY_ADDRESS,
+    GroupMode,
+    MarkerSigner,
+    read_payload_key,
+)
+from lacnode.privacy.state.private_payloads import ForeignPayloadError, PayloadNotFoundError, receive_owned
+from lacnode.privacy.state.private_records import PrivateReceipt, PrivateStatus
+from lacnode.privacy.state.private_store import (
+    Divergence,
+    MarkerPlace,
+    PrivateNodeStore,
+    PrivateStoreReader,
+    PrivateStoreWriter,
+)
+from lacnode.privacy.state.private_transaction import PrivateTransaction, encode_payload_text
+from lacnode.privacy.state.processor import PrivateProcessor
+from lacnode.privacy.transaction_manager import GroupType, PrivacyGroup
+
+PROCESSOR_WAIT_SECONDS = 2.0
+"""Seconds that a read waits for private execution to reach the public head."""
+
+
+class WrongGroupTypeError(Exception):
+    """A transaction names a group that was not made by asking for one."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarkerSubmitter:
+    """What sending needs of the public node: an account's next nonce, pending ones counted, and the pool, which raises
+    TransactionRejectedError."""
+
+    next_nonce: Callable[[bytes], int]
+    submit: Callable[[Transaction], None]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class FoundPrivateTransaction:
+    """A private transaction with the place of its marker, the key there, and the group that the manager named."""
+
+    private: PrivateTransaction
+    group_id: bytes
+    marker_hash: bytes
+    payload_key: bytes
+    place: TransactionLocation
+
+
+class GroupCondition(Enum):
+    """How a group stands: everything known is executed, payloads are missing or a transaction takes long, or its members
+    have another state."""
+
+    CURRENT = "current"
+    WAITING = "waiting"
+    DIVERGED = "diverged"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStatus:
+    """`waiting_for` counts the payloads that are, or for want of a manager may be, missing. `number` is the block up to
+    which the group is executed, `root` its state root there. `is_executing` says that the group waits for a private
+    transaction that takes long."""
+
+    group_id: bytes
+    condition: GroupCondition
+    waiting_for: int
+    number: int
+    root: bytes
+    divergences: tuple[Divergence, ...]
+    is_executing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacyHealth:
+    """How all groups stand, without a word of which: how many are in each condition, and how many payloads are missing
+    (see `GroupStatus.waiting_for`; one that no group is known for counts too)."""
+
+    groups: Mapping[GroupCondition, int]
+    missing: int
+
+
+class PrivacyController:
+    """Safe from any thread. `public_key` is the manager's key that this node acts for (32 bytes), none where it has tenants,
+    who come with keys of their own; `accounts` gives the accounts of a private state by root. `flexible` is None where
+    groups are the manager's."""
+
+    def __init__(
+        self,
+        context: PrivacyContext,
+        *,
+        public_key: bytes | None,
+        signer: MarkerSigner,
+        public: MarkerSubmitter,
+        accounts: Callable[[bytes], StateView],
+    ) -> None:
+        self.public_key = public_key or b""
+        self.has_tenants = public_key is None
+        self.manager = context.manager
+        self.processor = PrivateProcessor(context)
+        self.repair = PayloadRepair(context, self.processor)
+        self.long_execution = LongExecution(context, self.processor)
+        self.mode = context.mode
+        self.flexible = FlexibleGroups(context, self._contract_of) if context.mode is GroupMode.FLEXIBLE else None
+        self._context = context
+        self._histories = GroupHistoryReader(context)
+        self._store = PrivateNodeStore(context.database)
+        self._signer = signer
+        self._public = public
+        self._accounts = accounts
+        self._marking = threading.Lock()
+
+    # -- tenants -----------------------------------------------------------------------------------------------------
+
+    def for_tenant(self, public_key: bytes) -> "PrivacyController":
+        """The room as somebody uses it who acts for `public_key`."""
+        tenants = copy(self)
+        tenants.public_key = public_key
+        return tenants
+
+    def may_see_group(self, group_id: bytes, number: int | None = None) -> bool:
+        """Whether whoever acts for this room's key may know of a group, as of block `number` or the head: its members may,
+        and everybody here where there are no tenants. EnclaveError where there is no such group."""
+        if not self.has_tenants:
+            return True
+        if self.flexible is None:
+            return self.public_key in self.manager.retrieve_group(group_id).members
+        group = self.flexible.find(group_id, number)
+        return group is None or self.public_key in group.members
+
+    # -- sending -----------------------------------------------------------------------------------------------------
+
+    def check(self, private: PrivateTransaction) -> None:
+        """TransactionRejectedError or InvalidPrivateTransactionError unless `private` may be sent: fields, signature,
+        and a nonce
+        that is not used up (a later one may wait for others)."""
+        check_fields(private, self._context.chain_id)
+        try:
+            sender = private.sender()
+        except SignatureError as error:
+            raise TransactionRejectedError(RejectionReason.INVALID_SIGNATURE, str(error)) from None
+        nonce = self.nonce(sender, private.determined_group_id())
+        if private.nonce < nonce:
+            raise TransactionRejectedError(
+                RejectionReason.NONCE_TOO_LOW, f"private nonce {private.nonce} was used, the next is {nonce}"
+            )
+
+    def group_of(self, private: PrivateTransaction) -> PrivacyGroup | None:
+        """The group that `private` names, as the manager has it; None if it names its recipients."""
+        return None if private.group_id is None else self.manager.retrieve_group(private.group_id)
+
+    def distribute(self, private: PrivateTransaction, group: PrivacyGroup | None) -> bytes:
+        """Have the manager store and send `private`; the payload's key (32 bytes).
+
+        WrongGroupTypeError, EnclaveError or EnclaveUnreachableError, and then there is nothing to announce.
+        """
+        payload = encode_payload_text(private)
+        if group is None:
+            recipients = private.private_for or (private.private_from,)
+            return self.manager.send(payload, private.private_from, recipients)
+        if group.type is not GroupType.PANTHEON:
+            raise WrongGroupTypeError(group.type.value)
+        return self.manager.send_to_group(payload, self.public_key, group.id)
+
+    def announce(self, private: PrivateTransaction, keys: bytes) -> bytes:
+        """Send the marker of a payload that the manager has, by its key, and that of a group's past behind it if there is
+        one; the marker's hash. TransactionRejectedError if the pool refuses it."""
+        with self._marking:
+            transaction = self._signer.sign(self._public.next_nonce, private, self._context.mode, keys)
+            self._public.submit(transaction)
+            return transaction.hash
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def wait_until_executed(self, number: int | None = None) -> bool:
+        """Wait a moment until block `number`, or the head, is executed privately; whether it is."""
+        return self.processor.wait_for(self._context.head() if number is None else number, PROCESSOR_WAIT_SECONDS)
+
+    def root(self, group_id: bytes, number: int) -> bytes:
+        """The group's state root after block `number`."""
+        return self.processor.root_at(group_id, number)
+
+    def state(self, group_id: bytes, number: int) -> StateView:
+        """The group's own accounts after block `number`."""
+        return self._accounts(self.root(group_id, number))
+
+    def nonce(self, sender: bytes, group_id: bytes) -> int:
+        """The next private nonce of `sender` in a group; what waits to be mined is not counted."""
+        self.wait_until_executed()
+        return self.state(group_id, self._context.head()).nonce(sender)
+
+    def call(
+        self, group_id: bytes, header: BlockHeader, sender: bytes, to: bytes, data: bytes, price: int, deadline: float
+    ) -> PrivateResult:
+        """What a private message would do after the block of `header`; CallExpiredError if it takes too long."""
+        root, message = self.question(group_id, header, sender, to, data, price)
+        block = self._context.engine.open_block(header.state_root, header, self._context.history.hash_at)
+        return block.execute_private(self._store, root, message, deadline=deadline)
+
+    def question(
+        self, group_id: bytes, header: BlockHeader, sender: bytes, to: bytes, data: bytes, price: int
+    ) -> tuple[bytes, PrivateMessage]:
+        """What `call` executes: the root of the group's state after the block of `header`, and the message."""
+        self.wait_until_executed(header.number)
+        root = self.root(group_id, header.number)
+        return root, PrivateMessage(sender, self._accounts(root).nonce(sender), to, None, data, price)
+
+    def _contract_of(self, group_id: bytes, number: int | None) -> Ask:
+        """A way to ask a flexible group's contract as of block `number`, or the public head."""
+        block = self._context.history.block_at(self._context.head() if number is None else number)
+
+        def ask(data: bytes) -> bytes | None:
+            if block is None:
+                return None
+            deadline = time.monotonic() + PROCESSOR_WAIT_SECONDS
+            result = self.call(group_id, block.header, bytes(20), PROXY_ADDRESS, data, QUERY_GAS_PRICE_WEI, deadline)
+            return result.output if result.success else None
+
+        return ask
+
+    def find(self, marker_hash: bytes) -> FoundPrivateTransaction | None:
+        """The private transaction of a mined marker, if the manager has it for this node's key.
+
+        Raises what `payloads.receive_owned` raises, but for PayloadNotFoundError.
+        """
+        history = self._context.history
+        place = history.transaction_location(marker_hash)
+        block = None if place is None else history.block_of(place.block_hash)
+        if place is None or block is None:
+            return None
+        key = read_payload_key(block.transactions[place.index])
+        if len(key) != PAYLOAD_KEY_BYTES:
+            return None
+        try:
+            payload = receive_owned(self.manager, key, self.mode, self.public_key, unknown_passes=True)
+        except PayloadNotFoundError:
+            return self._find_told(marker_hash, key, place)
+        return FoundPrivateTransaction(payload.private, payload.group_id, marker_hash, key, place)
+
+    def why_ignored(self, marker_hash: bytes) -> str | None:
+        """Why the private transaction of a mined marker is not executed, though this node's key can read it: it does not
+        belong to the group that it was sent to. None if it does, or if there is none. Raises like `find`."""
+        try:
+            self.find(marker_hash)
+        except ForeignPayloadError as foreign:
+            return str(foreign)
+        return None
+
+    def _find_told(self, marker_hash: bytes, key: bytes, place: TransactionLocation) -> FoundPrivateTransaction | None:
+        """What a flexible group's history told of a marker."""
+        told = self._histories.told(marker_hash)
+        if told is None or not self.may_see_group(told[0]):
+            return None
+        return FoundPrivateTransaction(told[1], told[0], marker_hash, key, place)
+
+    def receipt(self, found: FoundPrivateTransaction) -> PrivateReceipt | None:
+        """The private receipt; None as long as the transaction waits for its turn. A transaction that was executed for
+        nobody is a failed one, as in Besu."""
+        place = found.place
+        if not self.wait_until_executed(place.number):
+            return None
+        with self._context.database.read() as snapshot:
+            stored = PrivateStoreReader(snapshot)
+            receipt = stored.receipt(place.block_hash, found.marker_hash)
+            absent = stored.absent_at(MarkerPlace(place.number, place.index))
+            is_long = LongTransactionReader(snapshot).is_at(MarkerPlace(place.number, place.index))
+        waits = is_long or (absent is not None and absent.payload_key == found.payload_key)
+        return None if receipt is None and waits else receipt or PrivateReceipt(PrivateStatus.FAILED)
+
+    def executed_at(self, found: FoundPrivateTransaction) -> FoundPrivateTransaction:
+        """`found` at the marker that had it carried out, where that is another one with the same payload: anybody may send
+        one first, and then this marker's own receipt says only that the nonce is used up. `found` itself otherwise."""
+        with self._context.database.read() as snapshot:
+            stored = PrivateStoreReader(snapshot)
+            own, first = (
+                stored.receipt(found.place.block_hash, found.marker_hash),
+                stored.first_marker(found.payload_key),
+            )
+            if own is None or own.status is not PrivateStatus.INVALID or first is None or first[1] == found.marker_hash:
+                return found
+            place = self._context.history.transaction_location(first[1])
+            before = None if place is None else stored.receipt(place.block_hash, first[1])
+        if place is None or before is None or before.status is not PrivateStatus.SUCCESSFUL:
+            return found
+        return replace(found, marker_hash=first[1], place=place)
+
+    # -- how it stands -----------------------------------------------------------------------------------------------
+
+    def statuses(self) -> list[GroupStatus]:
+        """Every group that this node has executed something for."""
+        return self._look()[0]
+
+    def standing(self) -> PrivacyHealth:
+        """How they stand, counted."""
+        statuses, anyones = self._look()
+        counted = Counter(status.condition for status in statuses)
+        missing = anyones + sum(status.waiting_for - anyones for status in statuses)
+        return PrivacyHealth({condition: counted[condition] for condition in GroupCondition}, missing)
+
+    def _look(self) -> tuple[list[GroupStatus], int]:
+        """Every group's status, and how many payloads are missing that may be any group's."""
+        before, queued = self.processor.cursor, self.processor.queued if self.processor.is_stalled else 0
+        with self._context.database.read() as snapshot:
+            stored = PrivateStoreReader(snapshot)
+            cursor = max(before, stored.cursor() or 0)  # a block may have been carried out meanwhile
+            anyones = queued + stored.failing()
+            long = {first.group_id for first in LongTransactionReader(snapshot).first_of_each_group()}
+            groups = sorted({*stored.groups(), *long})
+            return [self._status(stored, group, cursor, anyones, group in long) for group in groups], anyones
+
+    def _status(
+        self, stored: PrivateStoreReader, group_id: bytes, cursor: int, waiting: int, is_executing: bool
+    ) -> GroupStatus:
+        root, divergences = stored.root_at(group_id, cursor), tuple(stored.divergences(group_id))
+        waiting += self._skipped(stored, group_id, root)
+        condition = GroupCondition.WAITING if waiting or is_executing else GroupCondition.CURRENT
+        condition = GroupCondition.DIVERGED if divergences else condition
+        return GroupStatus(group_id, condition, waiting, cursor, root, divergences, is_executing)
+
+    def _skipped(self, stored: PrivateStoreReader, group_id: bytes, root: bytes) -> int:
+        """Private nonces that were passed over: transactions that the members had and this node did not."""
+        highest: dict[bytes, int] = {}
+        for sender, nonce in stored.ahead(group_id):
+            highest[sender] = max(nonce, highest.get(sender, 0))
+        if not highest or not any(stored.absent()):
+            return 0
+        accounts = self._accounts(root)
+        return sum(max(0, nonce - accounts.nonce(sender)) for sender, nonce in highest.items())
+
+    def compare(self, group_id: bytes, number: int, expected: bytes) -> bool:
+        """Whether the group's root after block `number` is `expected`, another member's; what does not agree is kept as
+        a divergence from nobody knows whom, until a root that is given agrees, or the group is rebuilt."""
+        found = self.root(group_id, number)
+        with self._context.database.write() as batch:
+            if found == expected:
+                PrivateStoreWriter(batch).agreed(group_id)
+            else:
+                PrivateStoreWriter(batch).diverged(group_id, Divergence(number, expected, found))
+        return found == expected

@@ -1,0 +1,341 @@
+"""The private tables: what is under which key. Nothing in them is reachable through the public chain's readers.
+
+| Table | Key | Value |
+|---|---|---|
+| private_state | node or code hash | trie node or code, of all groups |
+| private_receipts | block hash, marker hash, `RECEIPT` | private receipt (Besu's key and value) |
+| private_metadata | block hash, group id, `METADATA` | the group's roots within the block (Besu's key and value) |
+| private_roots | group id, 2^64-1 minus number (8) | the group's root after that block, where it changed |
+| private_markers | group id, number (8), index (4) | marker hash, payload key: what concerned the group |
+| private_ahead | group id, number (8), index (4) | sender (20), nonce: a private transaction that came too early |
+| private_absent | number (8), index (4) | a marker whose payload could not be had (`AbsentMarker`) |
+| private_failing | number (8), index (4) | nothing: which of these the manager has and fails to give |
+| private_awaited | payload key (32), number (8), index (4) | marker hash: where an absent payload is waited for |
+| private_due | due time (8), number (8), index (4) | `2` where it is asked for before others, `1` else: when to ask again |
+| private_meta | `cursor` | number of the last block done |
+| private_meta | `history`, group id | key of the payload in which the group's past was told |
+| private_meta | `diverged`, group id, a member's key (or nothing) | number, the root expected there and the one found |
+| private_meta | `revision`, group id | how often the group's past was put in place anew |
+
+Besu writes the list of all groups' last blocks with every block; here the roots are found by number instead, which is
+enough where blocks are final. Must not check a rule.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from lacnode.primitives import rlp
+from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
+from lacnode.primitives.rlp import RlpFields
+from lacnode.privacy.state.announced_payloads import first_marker, is_known_signer, note_carried_out, note_signer
+from lacnode.privacy.state.private_records import MarkerRoot, PrivateReceipt, decode_metadata, encode_metadata
+from lacnode.storage.database import Batch, Database, Snapshot
+
+STATE, RECEIPTS, METADATA, ROOTS = "private_state", "private_receipts", "private_metadata", "private_roots"
+MARKERS, AHEAD, ABSENT, FAILING = "private_markers", "private_ahead", "private_absent", "private_failing"
+AWAITED, DUE, META = "private_awaited", "private_due", "private_meta"
+CURSOR, DIVERGED, HISTORY, REVISION = b"cursor", b"diverged", b"history", b"revision"
+_LAST = 2**64 - 1
+_BEFORE_OTHERS = b"\x02"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class MarkerPlace:
+    """Where a marker is: block number, and index in the block."""
+
+    number: int
+    index: int
+
+    def key(self) -> bytes:
+        return self.number.to_bytes(8) + self.index.to_bytes(4)
+
+    @classmethod
+    def of(cls, key: bytes) -> "MarkerPlace":
+        return cls(int.from_bytes(key[:8]), int.from_bytes(key[8:12]))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMarker:
+    """A marker that concerned a group. `ahead` is the sender and nonce of a private transaction whose nonce was too high:
+    a sign that one before it is missing."""
+
+    place: MarkerPlace
+    marker_hash: bytes
+    payload_key: bytes
+    ahead: tuple[bytes, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AbsentMarker:
+    """A marker without a payload: the manager has none (mostly, for it is none of ours), or `failing` to give it. It is
+    asked for again at `due` (Unix seconds), for the time after `tries`; never by itself where `due` is None. What
+    `is_preferred`, for its signer is known to announce payloads of ours, is asked for before others."""
+
+    place: MarkerPlace
+    marker_hash: bytes
+    payload_key: bytes
+    failing: bool
+    tries: int
+    due: int | None
+    is_preferred: bool = False
+
+    def encode(self) -> bytes:
+        due = b"" if self.due is None else self.due.to_bytes(8)
+        flags = [rlp.scalar(int(self.failing)), rlp.scalar(self.tries), due, rlp.scalar(int(self.is_preferred))]
+        return rlp.encode([self.marker_hash, self.payload_key, *flags])
+
+    @classmethod
+    def decode(cls, place: MarkerPlace, data: bytes) -> "AbsentMarker":
+        fields = RlpFields(rlp.decode_list(data, "absent marker"), "absent marker")
+        marker_hash, payload_key = fields.bytes("hash", 32), fields.bytes("payload key", 32)
+        failing, tries, due = bool(fields.scalar("failing")), fields.scalar("tries"), fields.optional_bytes("due", 8)
+        is_preferred = bool(fields.scalar("preferred")) if fields.remaining else False
+        when = None if due is None else int.from_bytes(due)
+        return cls(place, marker_hash, payload_key, failing, tries, when, is_preferred)
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """At block `number` a group's member of key `member` had another state root than this node. The key is empty where
+    nobody can say whose the root was: it was given by hand, or told with a flexible group's past."""
+
+    number: int
+    expected: bytes
+    found: bytes
+    member: bytes = b""
+
+
+class PrivateStoreReader:
+    """The private tables as one snapshot shows them."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def cursor(self) -> int | None:
+        data = self._snapshot.get(META, CURSOR)
+        return None if data is None else int.from_bytes(data)
+
+    def node(self, hash_: bytes) -> bytes | None:
+        return self._snapshot.get(STATE, hash_)
+
+    def root_at(self, group_id: bytes, number: int) -> bytes:
+        """The group's state root after block `number`."""
+        for key, root in self._snapshot.items(ROOTS, _root_key(group_id, number)):
+            return root if key.startswith(group_id) else EMPTY_TRIE_ROOT
+        return EMPTY_TRIE_ROOT
+
+    def changes_from(self, group_id: bytes, number: int) -> Iterator[int]:
+        """Numbers of the blocks from `number` on that changed the group, the last first."""
+        for key, _ in self._snapshot.items(ROOTS, group_id):
+            found = _LAST - int.from_bytes(key[32:])
+            if not key.startswith(group_id) or found < number:
+                return
+            yield found
+
+    def receipt(self, block_hash: bytes, marker_hash: bytes) -> PrivateReceipt | None:
+        data = self._snapshot.get(RECEIPTS, block_hash + marker_hash + b"RECEIPT")
+        return None if data is None else PrivateReceipt.decode(data)
+
+    def metadata(self, block_hash: bytes, group_id: bytes) -> tuple[MarkerRoot, ...]:
+        data = self._snapshot.get(METADATA, block_hash + group_id + b"METADATA")
+        return () if data is None else decode_metadata(data)
+
+    def groups(self) -> Iterator[bytes]:
+        """Every group that a marker has concerned."""
+        start = bytes(1)
+        while True:
+            key = next((key for key, _ in self._snapshot.items(MARKERS, start)), None)
+            if key is None:
+                return
+            yield key[:32]
+            start = key[:32] + b"\xff" * 13
+
+    def markers(self, group_id: bytes, number: int = 0) -> Iterator[MarkerPlace]:
+        """Where the group's markers from block `number` on are, in order."""
+        return (place for place, _ in self.marker_hashes(group_id, number))
+
+    def marker_hashes(self, group_id: bytes, number: int = 0) -> Iterator[tuple[MarkerPlace, bytes]]:
+        """The same with the markers' hashes."""
+        for key, data in self._snapshot.items(MARKERS, group_id + number.to_bytes(8)):
+            if not key.startswith(group_id):
+                return
+            yield MarkerPlace.of(key[32:]), data[:32]
+
+    def ahead(self, group_id: bytes) -> Iterator[tuple[bytes, int]]:
+        """Senders and nonces of the group's private transactions that came too early."""
+        for key, data in self._snapshot.items(AHEAD, group_id):
+            if not key.startswith(group_id):
+                return
+            yield data[:20], int.from_bytes(data[20:])
+
+    def first_marker(self, payload_key: bytes) -> tuple[MarkerPlace, bytes] | None:
+        """Where the payload was carried out first, and that marker's hash."""
+        found = first_marker(self._snapshot, payload_key)
+        return None if found is None else (MarkerPlace.of(found[0]), found[1])
+
+    def is_known_signer(self, address: bytes) -> bool:
+        """Whether `address` signed a marker of a payload that is ours."""
+        return is_known_signer(self._snapshot, address)
+
+    def absent_at(self, place: MarkerPlace) -> AbsentMarker | None:
+        data = self._snapshot.get(ABSENT, place.key())
+        return None if data is None else AbsentMarker.decode(place, data)
+
+    def absent(self, start: MarkerPlace | None = None) -> Iterator[AbsentMarker]:
+        """Every absent marker from `start` on, in order."""
+        for key, data in self._snapshot.items(ABSENT, b"" if start is None else start.key()):
+            yield AbsentMarker.decode(MarkerPlace.of(key), data)
+
+    def awaited(self, payload_key: bytes) -> Iterator[AbsentMarker]:
+        """The absent markers that wait for this payload, those that are not asked for too."""
+        for key, marker_hash in self._snapshot.items(AWAITED, payload_key):
+            if not key.startswith(payload_key):
+                return
+            place = MarkerPlace.of(key[32:])
+            yield self.absent_at(place) or AbsentMarker(place, marker_hash, payload_key, False, 0, None)
+
+    def failing(self) -> int:
+        """How many absent markers have a payload that the manager fails to give."""
+        return sum(1 for _ in self._snapshot.items(FAILING))
+
+    def due(self) -> Iterator[tuple[int, bool, MarkerPlace]]:
+        """Which absent payload is to be asked for when (Unix seconds), the next first, and whether before others."""
+        for key, value in self._snapshot.items(DUE):
+            yield int.from_bytes(key[:8]), value == _BEFORE_OTHERS, MarkerPlace.of(key[8:])
+
+    def history_keys(self) -> Iterator[tuple[bytes, bytes]]:
+        """The flexible groups whose past was told, with the key of the payload that tells it."""
+        for key, payload_key in self._snapshot.items(META, HISTORY):
+            if not key.startswith(HISTORY):
+                return
+            yield key[len(HISTORY) :], payload_key
+
+    def divergences(self, group_id: bytes) -> Iterator[Divergence]:
+        """Whose root is not ours: who is not known first."""
+        prefix = DIVERGED + group_id
+        for key, data in self._snapshot.items(META, prefix):
+            if not key.startswith(prefix):
+                return
+            fields = RlpFields(rlp.decode_list(data, "divergence"), "divergence")
+            number, expected, found = (
+                fields.scalar("number", 8),
+                fields.bytes("expected", 32),
+                fields.bytes("found", 32),
+            )
+            yield Divergence(number, expected, found, key[len(prefix) :])
+
+    def revision(self, group_id: bytes) -> int:
+        """How often the group's past was put in place anew: what was reckoned of it before is worth nothing."""
+        data = self._snapshot.get(META, REVISION + group_id)
+        return 0 if data is None else int.from_bytes(data)
+
+
+class PrivateStoreWriter:
+    """Writes to the private tables within one batch."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+
+    def cursor(self, number: int) -> None:
+        self._batch.put(META, CURSOR, number.to_bytes(8))
+
+    def nodes(self, nodes: Mapping[bytes, bytes]) -> None:
+        for key, value in nodes.items():
+            self._batch.put(STATE, key, value)
+
+    def receipt(self, block_hash: bytes, marker_hash: bytes, receipt: PrivateReceipt) -> None:
+        self._batch.put(RECEIPTS, block_hash + marker_hash + b"RECEIPT", receipt.encode())
+
+    def forget_receipt(self, block_hash: bytes, marker_hash: bytes) -> None:
+        self._batch.delete(RECEIPTS, block_hash + marker_hash + b"RECEIPT")
+
+    def roots(self, number: int, block_hash: bytes, group_id: bytes, roots: tuple[MarkerRoot, ...]) -> None:
+        """What a block did to a group; not empty."""
+        self._batch.put(METADATA, block_hash + group_id + b"METADATA", encode_metadata(roots))
+        self._batch.put(ROOTS, _root_key(group_id, number), roots[-1].root)
+
+    def forget_roots(self, number: int, block_hash: bytes, group_id: bytes) -> None:
+        self._batch.delete(METADATA, block_hash + group_id + b"METADATA")
+        self._batch.delete(ROOTS, _root_key(group_id, number))
+
+    def marker(self, group_id: bytes, marker: StoredMarker) -> None:
+        key = group_id + marker.place.key()
+        self._batch.put(MARKERS, key, marker.marker_hash + marker.payload_key)
+        if marker.ahead is None:
+            self._batch.delete(AHEAD, key)
+        else:
+            sender, nonce = marker.ahead
+            self._batch.put(AHEAD, key, sender + rlp.scalar(nonce))
+
+    def carried_out(self, marker: StoredMarker) -> None:
+        """The private transaction of this marker succeeded."""
+        note_carried_out(self._batch, marker.payload_key, marker.place.key(), marker.marker_hash)
+
+    def signer(self, address: bytes) -> None:
+        """`address` signed the marker of a payload that is ours."""
+        note_signer(self._batch, address)
+
+    def absent(self, marker: AbsentMarker) -> None:
+        """Note an absent marker, in the place of what stood of it."""
+        self.found(marker.place)
+        self._batch.put(ABSENT, marker.place.key(), marker.encode())
+        self._batch.put(AWAITED, marker.payload_key + marker.place.key(), marker.marker_hash)
+        if marker.failing:
+            self._batch.put(FAILING, marker.place.key(), b"\x01")
+        if marker.due is not None:
+            self._batch.put(DUE, _due_key(marker), _BEFORE_OTHERS if marker.is_preferred else b"\x01")
+
+    def not_asked(self, marker: AbsentMarker) -> None:
+        """Ask for it no more; it is found when it comes."""
+        self.found(marker.place)
+        self._batch.put(AWAITED, marker.payload_key + marker.place.key(), marker.marker_hash)
+
+    def found(self, place: MarkerPlace) -> None:
+        """The marker there is absent no more."""
+        before = PrivateStoreReader(self._batch).absent_at(place)
+        if before is None:
+            return
+        if before.due is not None:
+            self._batch.delete(DUE, _due_key(before))
+        self._batch.delete(FAILING, place.key())
+        self._batch.delete(AWAITED, before.payload_key + place.key())
+        self._batch.delete(ABSENT, place.key())
+
+    def history_key(self, group_id: bytes, payload_key: bytes) -> None:
+        """Where a flexible group's past was told."""
+        self._batch.put(META, HISTORY + group_id, payload_key)
+
+    def diverged(self, group_id: bytes, divergence: Divergence) -> None:
+        """Note it, in the place of what stood of the same member."""
+        fields = [rlp.scalar(divergence.number), divergence.expected, divergence.found]
+        self._batch.put(META, DIVERGED + group_id + divergence.member, rlp.encode(fields))
+
+    def agreed(self, group_id: bytes, member: bytes = b"") -> None:
+        """The member's root is ours (again)."""
+        self._batch.delete(META, DIVERGED + group_id + member)
+
+    def rebuilt(self, group_id: bytes) -> None:
+        """The group's past was put in place anew; how it compares with the others' is to be seen again."""
+        stored = PrivateStoreReader(self._batch)
+        for divergence in list(stored.divergences(group_id)):
+            self.agreed(group_id, divergence.member)
+        self._batch.put(META, REVISION + group_id, (stored.revision(group_id) + 1).to_bytes(8))
+
+
+class PrivateNodeStore:
+    """The private states' trie nodes and code by hash, as of the last commit (see `evm.engine.NodeStore`)."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, key: bytes) -> bytes | None:
+        with self._database.read() as snapshot:
+            return snapshot.get(STATE, key)
+
+
+def _due_key(marker: AbsentMarker) -> bytes:
+    return (marker.due or 0).to_bytes(8) + marker.place.key()
+
+
+def _root_key(group_id: bytes, number: int) -> bytes:
+    return group_id + (_LAST - number).to_bytes(8)

@@ -1,0 +1,292 @@
+"""Whether the members of each group agree on its private state: the others are asked, now and then and after the group
+changed, and who has another root after the same private transactions is noted until the roots agree again.
+
+A member can only speak for itself, so a liar makes a group look diverged from its own key and does no more. Who is silent,
+does not know, or lacks a payload is no divergence. Works in a thread of its own; nothing waits for it. Must not change a
+private state, nor say who of two is right.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import structlog
+
+from lacnode.privacy.keys import to_base64
+from lacnode.privacy.state.group_membership import GroupMembership
+from lacnode.privacy.state.group_states import GroupStates
+from lacnode.privacy.state.privacy_context import PrivacyContext
+from lacnode.privacy.state.private_store import Divergence, PrivateStoreReader, PrivateStoreWriter
+from lacnode.privacy.state.processor import BLOCKS_AWAITED
+from lacnode.privacy.state_root_queries import MAX_STATE_ROOT_QUERIES, GroupState, StateRootClient, StateRootQuery
+from lacnode.privacy.transaction_manager import EnclaveUnreachableError
+
+log = structlog.get_logger("privacy")
+
+MIN_COMPARE_INTERVAL_SECONDS = 10.0
+"""Seconds for which a group that changes all the time is let alone."""
+
+GROUP_COMPARE_INTERVAL_SECONDS, DIVERGED_COMPARE_INTERVAL_SECONDS = 600.0, 60.0
+"""Seconds until the members are asked again: when all agreed, and when one did not."""
+
+MEMBERS_ASKED_AT_ONCE = 16
+"""Members asked at a time; in larger groups others each time."""
+
+OWN_STATE_SECONDS = 5.0
+"""For reckoning the own side of a comparison."""
+
+
+class ComparisonResult(Enum):
+    """What one member's answer says."""
+
+    AGREES = "agrees"
+    DIFFERS = "differs"
+    UNKNOWN = "unknown"
+
+
+@dataclass(slots=True)
+class _Plan:
+    """When a group is to be compared (monotonic seconds). `shape` is what it was when it was planned: its revision and the
+    last block that changed it."""
+
+    shape: tuple[int, int]
+    due: float
+    asked: float
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """A group that is compared now: its members here and elsewhere, and who of these is asked. To agree about a block
+    before `changed` settles nothing."""
+
+    group_id: bytes
+    own: bytes
+    others: frozenset[bytes]
+    asked: Sequence[bytes]
+    question: StateRootQuery
+    changed: int
+
+
+class StateRootComparison:
+    """A StateRootSource, too. One thread at a time calls `step`; `answer` is safe from any. `cursor` gives the last
+    block that
+    is executed privately."""
+
+    def __init__(
+        self,
+        context: PrivacyContext,
+        membership: GroupMembership,
+        cursor: Callable[[], int],
+        state_root_client: StateRootClient,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._context = context
+        self._membership = membership
+        self._cursor = cursor
+        self._client = state_root_client
+        self._clock = clock
+        self._states = GroupStates(context.history, clock)
+        self._lock = threading.Lock()
+        self._plans: dict[bytes, _Plan] = {}
+
+    # -- answering ---------------------------------------------------------------------------------------------------
+
+    def answer(self, asker: bytes, own: bytes, question: StateRootQuery, deadline: float) -> GroupState | None:
+        """See StateRootSource. Who has another root than we is asked soon, and so is who had."""
+        group_id, number = question.group_id, min(question.number, self._cursor())
+        with self._context.database.read() as snapshot:
+            if not any(PrivateStoreReader(snapshot).markers(group_id)):
+                return None
+        try:
+            members = self._membership.of(group_id, number)
+        except EnclaveUnreachableError:
+            return None
+        if members is None or asker not in members or own not in members:
+            return None
+        with self._context.database.read() as snapshot:
+            stored = PrivateStoreReader(snapshot)
+            state = self._states.state(stored, group_id, number, deadline)
+            is_marked = any(divergence.member == asker for divergence in stored.divergences(group_id))
+        # An asker that is ahead may have another root for that: then one comparison too many is made.
+        if state is not None and (state.root == question.root) is is_marked:
+            self._hurry(group_id)
+        return state
+
+    def _hurry(self, group_id: bytes) -> None:
+        with self._lock:
+            plan = self._plans.get(group_id)
+            if plan is not None:
+                # Two of whom one lacks a payload would otherwise hurry each other for ever.
+                pause = DIVERGED_COMPARE_INTERVAL_SECONDS if plan.tries else MIN_COMPARE_INTERVAL_SECONDS
+                plan.due = min(plan.due, max(self._clock(), plan.asked + pause))
+
+    # -- asking ------------------------------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """Compare the groups whose time has come, unless there is much to catch up with; as long as the calls take.
+        EnclaveUnreachableError."""
+        if self._context.head() - self._cursor() > BLOCKS_AWAITED:
+            return
+        checks = [check for group_id in self._due() if (check := self._check(group_id)) is not None]
+        answers: dict[tuple[bytes, bytes], GroupState | None] = {}
+        for own in {check.own for check in checks}:
+            answers |= self._ask(own, [check for check in checks if check.own == own])
+        for check in checks:
+            self._conclude(check, {key: answers.get((check.group_id, key)) for key in check.asked})
+
+    def _due(self) -> list[bytes]:
+        """The groups to be compared now, those that have waited longest first."""
+        with self._context.database.read() as snapshot:
+            stored = PrivateStoreReader(snapshot)
+            shapes = {group_id: _shape(stored, group_id) for group_id in stored.groups()}
+        with self._lock:
+            now = self._clock()
+            for group_id, shape in shapes.items():
+                self._plan(group_id, shape, now)
+            due = sorted((plan.due, group_id) for group_id, plan in self._plans.items() if plan.due <= now)
+        return [group_id for _, group_id in due[:MAX_STATE_ROOT_QUERIES]]
+
+    def _plan(self, group_id: bytes, shape: tuple[int, int], now: float) -> None:
+        plan = self._plans.get(group_id)
+        if plan is None:
+            self._plans[group_id] = _Plan(shape, now, now - MIN_COMPARE_INTERVAL_SECONDS)
+        elif plan.shape != shape:
+            plan.shape, plan.due, plan.tries = (
+                shape,
+                min(plan.due, max(now, plan.asked + MIN_COMPARE_INTERVAL_SECONDS)),
+                0,
+            )
+
+    def _check(self, group_id: bytes) -> _Check | None:
+        """What is to be asked about a group; None if nobody is there to be asked."""
+        number = self._cursor()
+        members = self._membership.of(group_id, number)
+        if members is None:
+            self._put_off(group_id, GROUP_COMPARE_INTERVAL_SECONDS, failed=True)
+            return None
+        own = next((key for key in self._client.own_keys if key in members), None)
+        others = members.difference(self._client.own_keys)
+        marked = self._forget_all_but(group_id, others)
+        if own is None or not others:
+            self._put_off(group_id, GROUP_COMPARE_INTERVAL_SECONDS, failed=False)
+            return None
+        with self._context.database.read() as snapshot:
+            stored = PrivateStoreReader(snapshot)
+            question = StateRootQuery(group_id, number, stored.root_at(group_id, number))
+            # A node that was restarted has executed less than it had: to agree before what divided it says nothing of it.
+            divided = [divergence.number for divergence in stored.divergences(group_id)]
+            changed = max([_shape(stored, group_id)[1], *divided])
+        return _Check(group_id, own, others, _whom(others, marked), question, changed)
+
+    def _forget_all_but(self, group_id: bytes, others: Collection[bytes]) -> set[bytes]:
+        """Let go of what divides us from who is no member (any more); the members that are left so."""
+        with self._context.database.read() as snapshot:
+            marked = {one.member for one in PrivateStoreReader(snapshot).divergences(group_id) if one.member}
+        gone = marked.difference(others)
+        if gone:
+            with self._context.database.write() as batch:
+                for member in gone:
+                    PrivateStoreWriter(batch).agreed(group_id, member)
+        return marked - gone
+
+    def _ask(self, own: bytes, checks: Sequence[_Check]) -> dict[tuple[bytes, bytes], GroupState | None]:
+        """What was answered, by group and key."""
+        questions: dict[bytes, list[StateRootQuery]] = {}
+        for check in checks:
+            for key in check.asked:
+                questions.setdefault(key, []).append(check.question)
+        found: dict[tuple[bytes, bytes], GroupState | None] = {}
+        for key, states in self._client.ask(own, questions).items():
+            for question, state in zip(questions[key], states, strict=True):
+                found[question.group_id, key] = state
+        return found
+
+    # -- judging -----------------------------------------------------------------------------------------------------
+
+    def _conclude(self, check: _Check, states: Mapping[bytes, GroupState | None]) -> None:
+        verdicts = [self._judge(check, key, state) for key, state in states.items()]
+        up_to = min((state.number for state in states.values() if state is not None), default=0)
+        is_settled = ComparisonResult.UNKNOWN not in verdicts and up_to >= check.changed
+        if is_settled and set(verdicts) == {ComparisonResult.AGREES} and len(states) == len(check.others):
+            self._settle(check.group_id, up_to)
+        if ComparisonResult.DIFFERS in verdicts:
+            self._put_off(check.group_id, DIVERGED_COMPARE_INTERVAL_SECONDS, failed=False)
+        else:
+            self._put_off(check.group_id, GROUP_COMPARE_INTERVAL_SECONDS, failed=not is_settled)
+
+    def _judge(self, check: _Check, member: bytes, theirs: GroupState | None) -> ComparisonResult:
+        """Hold a member's state against ours, and note what changes by it."""
+        if theirs is None:
+            return ComparisonResult.UNKNOWN
+        group_id, deadline = check.group_id, self._clock() + OWN_STATE_SECONDS
+        with self._context.database.read() as snapshot:
+            ours = self._states.state(PrivateStoreReader(snapshot), group_id, theirs.number, deadline)
+        if ours is None:
+            return ComparisonResult.UNKNOWN
+        if ours.root == theirs.root:
+            self._agrees(group_id, member, theirs.number)
+            return ComparisonResult.AGREES
+        if theirs.tried != ours.tried and theirs.done != ours.done:
+            return ComparisonResult.UNKNOWN
+        self._differs(group_id, Divergence(theirs.number, theirs.root, ours.root, member))
+        return ComparisonResult.DIFFERS
+
+    def _agrees(self, group_id: bytes, member: bytes, number: int) -> None:
+        with self._context.database.read() as snapshot:
+            if not any(one.number <= number for one in _of(PrivateStoreReader(snapshot), group_id, member)):
+                return
+        with self._context.database.write() as batch:
+            PrivateStoreWriter(batch).agreed(group_id, member)
+        log.info("a group's members agree again", group=to_base64(group_id), block=number, member=to_base64(member))
+
+    def _differs(self, group_id: bytes, divergence: Divergence) -> None:
+        with self._context.database.write() as batch:
+            stored = PrivateStoreReader(batch)
+            is_known = any(_of(stored, group_id, divergence.member))
+            if is_known or stored.root_at(group_id, divergence.number) != divergence.found:
+                return
+            PrivateStoreWriter(batch).diverged(group_id, divergence)
+        log.warning(
+            "a group's private state is not the same at another member",
+            group=to_base64(group_id),
+            block=divergence.number,
+            ours="0x" + divergence.found.hex(),
+            theirs="0x" + divergence.expected.hex(),
+            member=to_base64(divergence.member),
+        )
+
+    def _settle(self, group_id: bytes, number: int) -> None:
+        """Everybody agrees: a root of nobody knows whom is refuted by its owner."""
+        with self._context.database.read() as snapshot:
+            if not any(one.number <= number for one in _of(PrivateStoreReader(snapshot), group_id, b"")):
+                return
+        with self._context.database.write() as batch:
+            PrivateStoreWriter(batch).agreed(group_id)
+
+    def _put_off(self, group_id: bytes, seconds: float, *, failed: bool) -> None:
+        """Plan the next comparison; sooner, and then ever later, where one `failed`."""
+        with self._lock:
+            plan = self._plans[group_id]
+            plan.asked = self._clock()
+            plan.due = plan.asked + (min(seconds, MIN_COMPARE_INTERVAL_SECONDS * 2**plan.tries) if failed else seconds)
+            plan.tries = min(plan.tries + 1, 16) if failed else 0
+
+
+def _shape(stored: PrivateStoreReader, group_id: bytes) -> tuple[int, int]:
+    return stored.revision(group_id), next(stored.changes_from(group_id, 0), 0)
+
+
+def _of(stored: PrivateStoreReader, group_id: bytes, member: bytes) -> Iterator[Divergence]:
+    return (one for one in stored.divergences(group_id) if one.member == member)
+
+
+def _whom(others: Collection[bytes], marked: Collection[bytes]) -> list[bytes]:
+    """Everybody, or some with those who differ before the others."""
+    if len(others) <= MEMBERS_ASKED_AT_ONCE:
+        return sorted(others)
+    mixed = random.sample(sorted(others), len(others))
+    return sorted(mixed, key=lambda key: key not in marked)[:MEMBERS_ASKED_AT_ONCE]

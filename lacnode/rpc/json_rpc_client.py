@@ -1,0 +1,77 @@
+"""JSON-RPC calls of the command line to a running node, each with a deadline. No library: commands must start at once.
+
+Must not retry: a call may have had its effect.
+"""
+
+import http.client
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+MAX_REPLY_BYTES = 16 * 1024 * 1024
+
+
+class NodeUnreachableError(Exception):
+    """The node did not answer, or not with JSON-RPC."""
+
+
+class CallRefusedError(Exception):
+    """The node answered with an error, whose `message` and `data` (None where there is none) these are."""
+
+    def __init__(self, method: str, error: Mapping[str, object]) -> None:
+        super().__init__(f"{method}: {error.get('message')} ({error.get('code')})")
+        self.message = str(error.get("message"))
+        self.data = error.get("data")
+
+
+def call(url: str, method: str, params: Sequence[object] = (), timeout: float = 10.0) -> object:
+    """The result of one call. Raises NodeUnreachableError, and CallRefusedError if it ended in an error."""
+    reply = _answer(url, {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}, timeout)
+    if not isinstance(reply, Mapping):
+        raise NodeUnreachableError(f"{url} answers, but not with JSON-RPC")
+    error = reply.get("error")
+    if isinstance(error, Mapping):
+        raise CallRefusedError(method, error)
+    return reply.get("result")
+
+
+def call_all(url: str, calls: Sequence[tuple[str, list[object]]], timeout: float = 2.0) -> list[object]:
+    """The results of `calls` (method, parameters) sent as one batch, None for a call that ended in an error.
+
+    Raises NodeUnreachableError if the node does not answer within `timeout` seconds.
+    """
+    replies = {reply.get("id"): reply.get("result") for reply in _replies(url, calls, timeout)}
+    return [replies.get(number) for number in range(len(calls))]
+
+
+def block_number(url: str) -> int:
+    """The node's head; NodeUnreachableError if it does not answer."""
+    (number,) = call_all(url, [("eth_blockNumber", [])])
+    if not isinstance(number, str):
+        raise NodeUnreachableError(f"{url} gives no block number")
+    return int(number, 16)
+
+
+def _replies(url: str, calls: Sequence[tuple[str, list[object]]], timeout: float) -> list[dict[str, Any]]:
+    batch = [
+        {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+        for number, (method, params) in enumerate(calls)
+    ]
+    replies = _answer(url, batch, timeout)
+    if not isinstance(replies, list) or not all(isinstance(reply, dict) for reply in replies):
+        raise NodeUnreachableError(f"{url} answers, but not with JSON-RPC")
+    return replies
+
+
+def _answer(url: str, document: object, timeout: float) -> object:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
+    try:
+        connection.request("POST", parts.path or "/", json.dumps(document), {"Content-Type": "application/json"})
+        answer: object = json.loads(connection.getresponse().read(MAX_REPLY_BYTES))
+        return answer
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise NodeUnreachableError(f"{url} does not answer: {error}") from None
+    finally:
+        connection.close()

@@ -1,0 +1,141 @@
+"""ETH: what transactions pay."""
+
+import time
+from collections.abc import Sequence
+
+from lacnode.chainspec.forks import Fork
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.evm.base_fee import next_base_fee
+from lacnode.primitives.header import BlockHeader
+from lacnode.rpc import results
+from lacnode.rpc.errors import INVALID_BLOCK_NUMBER, INVALID_PARAMS, RpcError
+from lacnode.rpc.method_registry import Method, Params
+from lacnode.rpc.parameters import block_number, optional, quantity, required, wrong_parameter
+from lacnode.rpc.read_calls import ReadContext, check_time, run_in_reader
+from lacnode.rpc.recent_prices import PriceCounts, price_at_percentile
+from lacnode.rpc.services import RpcServices
+
+MAX_HISTORY_BLOCKS = 1024
+
+
+BLOB_BASE_FEE = 1
+"""Wei for a unit of blob gas: the least there is (EIP-4844), since blocks of IBFT 2.0 have no blobs."""
+
+
+def eth_gasPrice(services: RpcServices, params: Params) -> object:
+    """A percentile of what the last blocks paid, and not less than what the next block asks for."""
+    least = max(services.pool.settings.block_min_gas_price, services.chain.next_base_fee(int(time.time())) or 0)
+    found = price_at_percentile(_recent(services).gas_prices, services.settings.gas_price_percentile)
+    return results.quantity(least if found is None else max(least, min(found, services.settings.gas_price_max)))
+
+
+def eth_maxPriorityFeePerGas(services: RpcServices, params: Params) -> object:
+    """A percentile of the tips that the last blocks' transactions offered."""
+    found = price_at_percentile(_recent(services).tips, services.settings.gas_price_percentile)
+    return results.quantity(max(services.pool.settings.min_priority_fee, found or 0))
+
+
+def _recent(services: RpcServices) -> PriceCounts:
+    head = services.chain.head.header.number
+    return services.prices.counts(max(0, head - services.settings.gas_price_blocks + 1), head + 1)
+
+
+def eth_blobBaseFee(services: RpcServices, params: Params) -> object:
+    head = services.chain.head.header
+    return _blob_base_fee(services.chain.spec, head.number + 1, head.timestamp)
+
+
+def _blob_base_fee(spec: ChainSpec, number: int, timestamp: int) -> str:
+    """The price of blob gas in block `number` with `timestamp`. The genesis has none."""
+    has_price = number > 0 and spec.forks.fork_at(number, timestamp) >= Fork.CANCUN and not spec.zero_base_fee
+    return results.quantity(BLOB_BASE_FEE if has_price else 0)
+
+
+def eth_feeHistory(reading: ReadContext, params: Params) -> object:
+    count = quantity(required(params, 0, "block count"), "block count")
+    if not 1 <= count <= MAX_HISTORY_BLOCKS:
+        raise wrong_parameter("block count", f"1 to {MAX_HISTORY_BLOCKS} was expected")
+    newest = _newest(reading, required(params, 1, "newest block"))
+    percentiles = _percentiles(optional(params, 2))
+    oldest = max(0, newest - count + 1)
+    headers = [header for n in range(oldest, newest + 1) if (header := _header_in_time(reading, n)) is not None]
+    fees = [results.quantity(header.base_fee or 0) for header in headers]
+    history: results.Json = {
+        "oldestBlock": results.quantity(oldest),
+        "baseFeePerGas": [*fees, results.quantity(_next_base_fee(reading, headers[-1]))],
+        "baseFeePerBlobGas": _blob_base_fees(reading, headers),
+        "gasUsedRatio": [header.gas_used / header.gas_limit for header in headers],
+        "blobGasUsedRatio": [0.0] * len(headers),
+    }
+    if percentiles is not None:
+        history["reward"] = [_rewards(reading, header, percentiles) for header in headers]
+    return history
+
+
+def _blob_base_fees(reading: ReadContext, headers: Sequence[BlockHeader]) -> list[str]:
+    """What blob gas cost in each block, and what it costs in the one after them."""
+    spec, last = reading.chain.spec, headers[-1]
+    following = reading.chain.header_at(last.number + 1)
+    timestamp = int(time.time()) if following is None else following.timestamp
+    fees = [_blob_base_fee(spec, header.number, header.timestamp) for header in headers]
+    return [*fees, _blob_base_fee(spec, last.number + 1, timestamp)]
+
+
+def _newest(reading: ReadContext, value: object) -> int:
+    head = reading.chain.head.header.number
+    if isinstance(value, str) and value.lower() in ("finalized", "safe"):
+        return head
+    newest = block_number(reading, value)
+    if newest > head:
+        raise RpcError(INVALID_PARAMS, INVALID_BLOCK_NUMBER, f"newest block: {newest} is above the head {head}")
+    return newest
+
+
+def _header_in_time(reading: ReadContext, number: int) -> BlockHeader | None:
+    check_time(reading)
+    return reading.chain.header_at(number)
+
+
+def _percentiles(value: object) -> list[float] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(item, int | float) for item in value) or len(value) > 100:
+        raise wrong_parameter("reward percentiles", "an array of numbers was expected")
+    return sorted(float(item) for item in value)
+
+
+def _next_base_fee(reading: ReadContext, header: BlockHeader) -> int:
+    following = reading.chain.header_at(header.number + 1)
+    if following is not None:
+        return following.base_fee or 0
+    return next_base_fee(reading.chain.spec, header, header.timestamp) or 0
+
+
+def _rewards(reading: ReadContext, header: BlockHeader, percentiles: Sequence[float]) -> list[str]:
+    """The tip at each percentile of the block's gas. One block is in memory at a time."""
+    check_time(reading)
+    hash_ = reading.chain.hash_at(header.number) or b""
+    block, receipt_records = reading.chain.block_of(hash_), reading.chain.receipt_records_of(hash_) or ()
+    base_fee = header.base_fee or 0
+    tips = sorted(
+        (transaction.effective_gas_price(header.base_fee) - base_fee, outcome.gas_used)
+        for transaction, outcome in zip(() if block is None else block.transactions, receipt_records, strict=True)
+    )
+    if not tips:
+        return ["0x0"] * len(percentiles)
+    rewards, position, used = [], 0, tips[0][1]
+    for percentile in percentiles:
+        threshold = header.gas_used * percentile / 100
+        while used < threshold and position < len(tips) - 1:
+            position += 1
+            used += tips[position][1]
+        rewards.append(results.quantity(tips[position][0]))
+    return rewards
+
+
+FEE_METHODS = (
+    Method("eth_gasPrice", "ETH", eth_gasPrice),
+    Method("eth_maxPriorityFeePerGas", "ETH", eth_maxPriorityFeePerGas),
+    Method("eth_blobBaseFee", "ETH", eth_blobBaseFee),
+    Method("eth_feeHistory", "ETH", run_in_reader(eth_feeHistory)),
+)

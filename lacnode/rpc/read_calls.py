@@ -1,0 +1,97 @@
+"""Calls that only read the chain, and can be answered by any process that can read the database.
+
+A method is marked in its registry entry: `Method("eth_call", "ETH", run_in_reader(eth_call))`. Its function is called with a
+`ReadContext`, in this process for a short trial and in a reader process for as long as a call may take
+(`rpc.readers`). Such a
+function must not touch anything else of the node.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from lacnode.chain.blockchain import Head
+from lacnode.chain.chain_store import TransactionLocation
+from lacnode.chain.log_filter import LogFilter
+from lacnode.chain.receipt_record import LogWithMetadata, ReceiptRecord
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.evm.engine import CallRequest, CallResult, OpenBlock, StateView
+from lacnode.primitives.block import Block
+from lacnode.primitives.header import BlockHeader
+from lacnode.rpc.errors import timeout
+from lacnode.rpc.settings import ApiSettings
+from lacnode.storage.database import Database
+
+Params = Sequence[object]
+
+
+class ReadableChain(Protocol):
+    """The chain as read-only methods see it: a `Blockchain`, or the `ReadOnlyChain` of a reader process."""
+
+    @property
+    def head(self) -> Head: ...
+    @property
+    def spec(self) -> ChainSpec: ...
+    @property
+    def database(self) -> Database: ...
+    def hash_at(self, number: int) -> bytes | None: ...
+    def block_of(self, hash_: bytes) -> Block | None: ...
+    def receipt_records_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None: ...
+    def validators_after(self, header: BlockHeader) -> tuple[bytes, ...]: ...
+    def open_block(self, header: BlockHeader) -> OpenBlock: ...
+    def header_at(self, number: int) -> BlockHeader | None: ...
+    def header_of(self, hash_: bytes) -> BlockHeader | None: ...
+    def state_at(self, header: BlockHeader) -> StateView: ...
+    def call(self, header: BlockHeader, call: CallRequest) -> CallResult: ...
+    def logs(
+        self, from_number: int, to_number: int, wanted: LogFilter, check: Callable[[], None]
+    ) -> Iterator[LogWithMetadata]: ...
+    def total_difficulty_of(self, header: BlockHeader) -> int: ...
+    def transaction_location(self, transaction_hash: bytes) -> TransactionLocation | None: ...
+    def logs_of_block(self, hash_: bytes, wanted: LogFilter) -> tuple[LogWithMetadata, ...]: ...
+
+
+class HasChain(Protocol):
+    """Where parameters are looked up: a `ReadContext` or the `RpcServices`."""
+
+    @property
+    def chain(self) -> ReadableChain: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReadContext:
+    """What a read-only method may touch. `deadline` is on the monotonic clock, in seconds: the method raises
+    CallTimeoutError when it has passed."""
+
+    chain: ReadableChain
+    settings: ApiSettings
+    deadline: float
+
+
+def check_time(reading: ReadContext) -> None:
+    """CallTimeoutError if the call has taken too long."""
+    if time.monotonic() > reading.deadline:
+        raise timeout()
+
+
+ReadHandler = Callable[[ReadContext, Params], object]
+"""A function at the top of a module, so that it can be named to another process. Raises RpcError."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCall:
+    """The rest of a method: what is left to do with a `ReadContext`. `params` are what JSON gives, or what can be
+    pickled."""
+
+    handler: ReadHandler
+    params: Params
+
+    def answer(self, reading: ReadContext) -> object:
+        """The result of the call; RpcError."""
+        return self.handler(reading, self.params)
+
+
+def run_in_reader(handler: ReadHandler) -> Callable[[object, Params], ReadCall]:
+    """`handler` as a method's handler. A reader answers it."""
+    return lambda services, params: ReadCall(handler, params)

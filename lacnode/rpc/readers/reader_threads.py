@@ -1,0 +1,49 @@
+"""Reading in threads of this process, where other processes cannot read the database: networks inside one process.
+
+One call at a time, for a short time, so that consensus keeps its beat.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+import trio
+
+from lacnode.rpc.fair_limiter import FairLimiter
+from lacnode.rpc.read_calls import ReadCall, ReadContext
+from lacnode.rpc.readers.reader_processes import WAIT_SECONDS, WAITING_CALLS, WAITING_CALLS_PER_CLIENT
+from lacnode.rpc.time_share import TimeShare
+
+THREAD_SHARE, THREAD_BURST_SECONDS = 0.3, 2.0
+"""What the calls may take of the time, and how much of it may be saved up."""
+
+
+class ReaderThreads:
+    """`reading` makes what a call that may take so many seconds reads with; `seconds` is how long one may take."""
+
+    def __init__(self, reading: Callable[[float], ReadContext], seconds: float) -> None:
+        self._reading = reading
+        self._seconds = seconds
+        self._turns = FairLimiter(
+            1, per_client=WAITING_CALLS_PER_CLIENT, total=WAITING_CALLS, wait_seconds=WAIT_SECONDS
+        )
+        self._limiter = trio.CapacityLimiter(1)
+        self._share = TimeShare(THREAD_SHARE, THREAD_BURST_SECONDS)
+
+    async def run(self) -> None:
+        """Nothing has to be kept running."""
+
+    async def read(self, call: ReadCall, client: str) -> object:
+        """The result of `call` for the address `client`; RpcError, BusyError if too many wait."""
+        async with self._turns.turn(client):
+            await trio.sleep(self._share.delay_seconds())
+            return await trio.to_thread.run_sync(
+                partial(self._answer, call), limiter=self._limiter, abandon_on_cancel=True
+            )
+
+    def _answer(self, call: ReadCall) -> object:
+        begun = time.thread_time()
+        try:
+            return call.answer(self._reading(self._seconds))
+        finally:
+            self._share.spend(time.thread_time() - begun)

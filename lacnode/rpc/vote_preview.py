@@ -1,0 +1,58 @@
+"""What votes would do: to the network, from where this node stands, and when."""
+
+from lacnode.consensus.quorum import quorum
+from lacnode.consensus.validator_set_change import ValidatorSetChange
+from lacnode.consensus.vote_tally import VoteTally
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.rpc.connected_validators import ConnectedValidators, find_connected_validators
+from lacnode.rpc.services import RpcServices
+
+
+def find_vote_warnings(services: RpcServices, recipient: bytes, add: bool) -> list[str]:
+    """Sentences about what speaks against voting `recipient` (20 bytes) in or out now; empty if nothing does."""
+    validators = services.chain.validators_after(services.chain.head.header)
+    here = find_connected_validators(services, {*validators, recipient})
+    change = ValidatorSetChange(validators, recipient, add, here.present)
+    return [*(_newcomer(here, recipient) if add else ()), *change.warnings()]
+
+
+def preview_pending_votes(services: RpcServices) -> list[dict[str, object]]:
+    """Every candidate with votes outstanding: what happens when they are won, who has voted, how many are missing."""
+    head = services.chain.head.header
+    tally = services.chain.tally_after(head)
+    epoch = services.chain.spec.ibft.at(head.number + 1).epoch_length
+    wanted_votes = services.vote_proposer.wanted_votes
+    subjects = {(recipient, add) for recipient, add in wanted_votes.items()}
+    subjects |= {(recipient, True) for recipient, voters in tally.additions.items() if voters}
+    subjects |= {(recipient, False) for recipient, voters in tally.removals.items() if voters}
+    here = find_connected_validators(services, {*tally.validators, *(recipient for recipient, _ in subjects)})
+    return [
+        _prospect(tally, here, recipient, add)
+        | {"ownWish": wanted_votes.get(recipient) is add, "votesVanishAt": hex((head.number // epoch + 1) * epoch)}
+        for recipient, add in sorted(subjects)
+    ]
+
+
+def _prospect(tally: VoteTally, here: ConnectedValidators, recipient: bytes, add: bool) -> dict[str, object]:
+    voters = (tally.additions if add else tally.removals).get(recipient, frozenset())
+    needed = len(tally.validators) // 2 + 1
+    change = ValidatorSetChange(tally.validators, recipient, add, here.present)
+    return {
+        "address": to_hex(recipient),
+        "add": add,
+        "votedBy": [to_hex(voter) for voter in sorted(voters)],
+        "votesNeeded": needed,
+        "votesMissing": max(0, needed - len(voters)),
+        "validatorsAfter": [to_hex(address) for address in change.after],
+        "quorumAfter": quorum(len(change.after)) if change.after else 0,
+        "warnings": change.warnings(),
+    }
+
+
+def _newcomer(here: ConnectedValidators, recipient: bytes) -> list[str]:
+    """What is wrong with somebody who is to become a validator, as far as this node can see."""
+    if recipient not in here.connected:
+        return [f"{to_hex(recipient)} is not connected to this node"]
+    if recipient not in here.present:
+        return [f"{to_hex(recipient)} is connected but does not have block {here.number} yet"]
+    return []

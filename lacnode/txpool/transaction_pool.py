@@ -1,0 +1,314 @@
+"""The pool: transactions by hash, and by sender and nonce, under one lock.
+
+Safe to use from several threads: RPC adds while a block is being built. Listeners are called after the lock is released,
+in the thread that caused the change.
+"""
+
+import heapq
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.primitives.transaction import Transaction
+from lacnode.rate_limited_log import RateLimitedLog
+from lacnode.txpool.admission import AdmittedTransaction, HeadState, TransactionAdmission
+from lacnode.txpool.importance_order import ImportanceOrder
+from lacnode.txpool.pool_settings import MAX_POOL_BYTES, PoolSettings
+from lacnode.txpool.pooled_transaction import PoolCandidate, PooledTransaction, Rank, SelectionResult
+from lacnode.txpool.replacement import may_replace
+from lacnode.txpool.slow_transactions import MAX_TRIES, SlowTransactions
+
+log = structlog.get_logger("txpool")
+
+Listener = Callable[[PooledTransaction], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatistics:
+    """`max_size` is -1 for a layered pool, which is bounded otherwise."""
+
+    max_size: int
+    local: int
+    remote: int
+
+
+class TransactionPool:
+    """See the module's note. `head` gives the head and its accounts."""
+
+    def __init__(self, settings: PoolSettings, admission: TransactionAdmission, head: Callable[[], HeadState]) -> None:
+        self.settings = settings
+        self._admission = admission
+        self._head = head
+        self._lock = threading.RLock()
+        self._by_hash: dict[bytes, PooledTransaction] = {}
+        self._by_sender: dict[bytes, dict[int, PooledTransaction]] = {}
+        self._order = ImportanceOrder()
+        self._slow_transactions = SlowTransactions()
+        self._now = 0.0
+        self._log = RateLimitedLog("txpool", lambda: self._now)
+        self._sequence = 0
+        self._added: list[Listener] = []
+        self._dropped: list[Listener] = []
+
+    def on_added(self, listener: Listener) -> None:
+        """Tell `listener` of every transaction that enters."""
+        self._added.append(listener)
+
+    def on_dropped(self, listener: Listener) -> None:
+        """Tell `listener` of every transaction that leaves without having been in a block."""
+        self._dropped.append(listener)
+
+    def set_block_min_gas_price(self, price: int) -> None:
+        """From now on leave remote transactions that pay less than `price` wei a unit of gas out of blocks."""
+        self.settings = replace(self.settings, block_min_gas_price=price)
+
+    def set_min_priority_fee(self, fee: int) -> None:
+        """The same for what they pay above the base fee."""
+        self.settings = replace(self.settings, min_priority_fee=fee)
+
+    # -- entering ------------------------------------------------------------------------------------------------
+
+    def add(self, transaction: Transaction, *, local: bool, now: float) -> None:
+        """Pool `transaction`, received at `now` (Unix seconds); TransactionRejectedError with Besu's reason if it may not
+        enter."""
+        self._check_new(transaction)
+        self._now = now
+        self._check_not_long(transaction, now)
+        admitted = self._admission.check(transaction, local=local)
+        with self._lock:
+            self._check_new(transaction)
+            head = self._checked_head(transaction, admitted)
+            self._sequence += 1
+            pooled = PooledTransaction(transaction, admitted.sender, local, admitted.priority, self._sequence, now)
+            gone = self._insert(pooled, head.header.base_fee)
+        for listener in self._added:
+            listener(pooled)
+        self._notify_dropped(gone)
+
+    def _check_new(self, transaction: Transaction) -> None:
+        if transaction.hash in self._by_hash:
+            raise TransactionRejectedError(RejectionReason.TRANSACTION_ALREADY_KNOWN, "it is pooled already")
+
+    def _check_not_long(self, transaction: Transaction, now: float) -> None:
+        seconds = self._slow_transactions.refused_seconds(transaction.hash, now)
+        if seconds:
+            raise TransactionRejectedError(
+                RejectionReason.TX_EVALUATION_TOO_LONG,
+                "its execution took more time, memory or logs than a block has for one transaction; "
+                f"it may be sent again in {seconds:.0f} s",
+            )
+
+    def _checked_head(self, transaction: Transaction, admitted: AdmittedTransaction) -> HeadState:
+        """The head under the lock, if the nonce suits it: a block may have been imported since admission."""
+        head = self._head()
+        nonce = head.accounts.nonce(admitted.sender)
+        if transaction.nonce < nonce:
+            raise TransactionRejectedError(
+                RejectionReason.NONCE_TOO_LOW, f"nonce {transaction.nonce} was used, the next is {nonce}"
+            )
+        if transaction.nonce - nonce >= self.settings.nonce_distance:
+            raise TransactionRejectedError(
+                RejectionReason.NONCE_TOO_FAR_IN_FUTURE_FOR_SENDER,
+                f"nonce {transaction.nonce}, the account's is {nonce}, "
+                f"at most {self.settings.nonce_distance - 1} ahead",
+            )
+        return head
+
+    def _insert(self, pooled: PooledTransaction, base_fee: int | None) -> list[PooledTransaction]:
+        """Put it in; those that made room."""
+        transaction = pooled.transaction
+        replaced = self._by_sender.get(pooled.sender, {}).get(transaction.nonce)
+        if replaced is not None and not may_replace(
+            transaction, replaced.transaction, self.settings.price_bump, base_fee
+        ):
+            raise TransactionRejectedError(
+                RejectionReason.TRANSACTION_REPLACEMENT_UNDERPRICED,
+                f"another transaction with nonce {transaction.nonce} pays as much",
+            )
+        gone: list[PooledTransaction] = []
+        if replaced is not None:
+            self._remove(replaced)
+            gone.append(replaced)
+        self._by_sender.setdefault(pooled.sender, {})[transaction.nonce] = pooled
+        self._by_hash[transaction.hash] = pooled
+        self._order.add(pooled, base_fee)
+        while len(self._by_hash) > self.settings.max_size:
+            gone += self._evict(self._order.least())
+        while self._order.raw_bytes > MAX_POOL_BYTES:
+            gone += self._evict(self._order.least(longer_than=MAX_POOL_BYTES // self.settings.max_size))
+        return gone
+
+    def _evict(self, least: PooledTransaction) -> list[PooledTransaction]:
+        """Take out `least` with every later one of its sender."""
+        nonces = self._by_sender[least.sender]
+        victims = [nonces[nonce] for nonce in sorted(nonces, reverse=True) if nonce >= least.transaction.nonce]
+        for victim in victims:
+            self._remove(victim)
+        return victims
+
+    # -- leaving -------------------------------------------------------------------------------------------------
+
+    def block_imported(self, transactions: Sequence[Transaction], senders: Sequence[bytes]) -> None:
+        """What is in a block is no longer pending, nor is anything whose nonce it used."""
+        gone: list[PooledTransaction] = []
+        with self._lock:
+            for transaction, sender in zip(transactions, senders, strict=True):
+                pooled = self._by_sender.get(sender, {}).get(transaction.nonce)
+                if pooled is not None:
+                    self._remove(pooled)
+                    if pooled.transaction.hash != transaction.hash:
+                        gone.append(pooled)
+        self._notify_dropped(gone)
+
+    def expire(self, now: float) -> None:
+        """Drop what is older than the retention time; call once a minute."""
+        oldest = now - self.settings.retention_hours * 3600
+        with self._lock:
+            old = [pooled for pooled in self._by_hash.values() if pooled.added_at < oldest]
+            for pooled in old:
+                self._remove(pooled)
+        self._notify_dropped(old)
+
+    def interrupted(self, candidate: PoolCandidate, seconds: float, cause: str, *, was_held_up: bool) -> None:
+        """The execution of `candidate` was interrupted after `seconds` for `cause`. It is offered last from now on, with
+        its sender's others; if it was already, it is dropped, unless the machine held it up and may not do so the next
+        time."""
+        pooled = candidate.pooled
+        hash_ = pooled.transaction.hash
+        with self._lock:
+            tries = self._slow_transactions.interrupted(hash_, pooled.sender, self._now)
+            is_over = tries >= MAX_TRIES or (candidate.is_last and not was_held_up)
+            if is_over:
+                self._slow_transactions.dropped(hash_, self._now)
+            self._log.warning(
+                pooled.sender,
+                "transaction takes more than a block has: " + ("dropped" if is_over else "put off"),
+                why=cause,
+                hash=to_hex(hash_),
+                sender=to_hex(pooled.sender),
+                seconds=round(seconds, 2),
+                gas_limit=pooled.transaction.gas_limit,
+            )
+        if is_over:
+            candidate.dropped(RejectionReason.TX_EVALUATION_TOO_LONG)
+
+    def drop(self, pooled: PooledTransaction, reason: RejectionReason) -> None:
+        with self._lock:
+            known = self._by_hash.get(pooled.transaction.hash)
+            if known is not None:
+                self._remove(known)
+        if known is not None:
+            log.debug("transaction dropped while building", hash=known.transaction.hash.hex(), reason=reason.name)
+            self._notify_dropped([known])
+
+    def _remove(self, pooled: PooledTransaction) -> None:
+        """Take `pooled`, which is in the pool, out of every index."""
+        del self._by_hash[pooled.transaction.hash]
+        self._order.remove(pooled)
+        nonces = self._by_sender[pooled.sender]
+        del nonces[pooled.transaction.nonce]
+        if not nonces:
+            del self._by_sender[pooled.sender]
+
+    def _notify_dropped(self, gone: Iterable[PooledTransaction]) -> None:
+        for pooled in gone:
+            for listener in self._dropped:
+                listener(pooled)
+
+    # -- looking -------------------------------------------------------------------------------------------------
+
+    def knows(self, hash_: bytes) -> bool:
+        """Whether a peer need not send the transaction with this hash: it is here, or it was dropped for taking too long."""
+        return hash_ in self._by_hash or bool(self._slow_transactions.refused_seconds(hash_, self._now))
+
+    def pooled(self, hash_: bytes) -> PooledTransaction | None:
+        """The pooled transaction with this hash."""
+        return self._by_hash.get(hash_)
+
+    def transaction(self, hash_: bytes) -> Transaction | None:
+        """Like `pooled`, the transaction alone."""
+        pooled = self._by_hash.get(hash_)
+        return None if pooled is None else pooled.transaction
+
+    def all(self) -> list[PooledTransaction]:
+        """Everything, in order of arrival."""
+        with self._lock:
+            return sorted(self._by_hash.values(), key=lambda pooled: pooled.sequence)
+
+    def next_nonce(self, sender: bytes) -> int | None:
+        """The first nonce of `sender` that neither the chain nor the pool has used; None if nothing of it is pooled."""
+        with self._lock:
+            nonces = self._by_sender.get(sender)
+            if not nonces:
+                return None
+            nonce = self._head().accounts.nonce(sender)
+            while nonce in nonces:
+                nonce += 1
+            return nonce
+
+    @property
+    def statistics(self) -> PoolStatistics:
+        with self._lock:
+            local = sum(pooled.local for pooled in self._by_hash.values())
+            size = -1 if self.settings.layered else self.settings.max_size
+            return PoolStatistics(size, local, len(self._by_hash) - local)
+
+    # -- blocks --------------------------------------------------------------------------------------------------
+
+    def candidates(self, base_fee: int | None, now: float) -> Iterator[PoolCandidate]:
+        """What a block with `base_fee` may take at `now` (Unix seconds), best first, each sender's in order of nonce. What
+        is likely to take long comes last: free transactions of much gas whose senders have none in the chain yet, and those
+        of senders whose transactions took too long.
+
+        A transaction that is not included keeps its sender's later ones out of this block.
+        """
+        self._now = now
+        queues = self._queues()
+        # A queue begins with the account's nonce at the head. A sender in the chain may name as much gas as its network
+        # demands of everyone; a new account costs its maker a transaction that comes last.
+        new_senders = {sender for sender, queue in queues.items() if queue[-1].transaction.nonce == 0}
+
+        def turn(pooled: PooledTransaction) -> tuple[bool, Rank, bytes]:
+            is_unknown = pooled.sender in new_senders and pooled.is_free_and_large(base_fee)
+            is_last = is_unknown or self._slow_transactions.is_sender_slow(pooled.sender, now)
+            return is_last, pooled.rank(base_fee), pooled.sender
+
+        heap = [turn(queue[-1]) for queue in queues.values()]
+        heapq.heapify(heap)
+        while heap:
+            is_last, _, sender = heapq.heappop(heap)
+            queue = queues[sender]
+            pooled = queue.pop()
+            if not self._pays(pooled, base_fee):
+                continue
+            candidate = PoolCandidate(pooled, self, is_last=is_last)
+            yield candidate
+            if candidate.result is SelectionResult.INCLUDED and queue:
+                heapq.heappush(heap, turn(queue[-1]))
+
+    def _queues(self) -> dict[bytes, list[PooledTransaction]]:
+        """For each sender what can be executed from its account nonce on, the first last."""
+        accounts = self._head().accounts
+        with self._lock:
+            queues = {}
+            for sender, nonces in self._by_sender.items():
+                nonce = accounts.nonce(sender)
+                run = []
+                while nonce in nonces:
+                    run.append(nonces[nonce])
+                    nonce += 1
+                if run:
+                    queues[sender] = run[::-1]
+            return queues
+
+    def _pays(self, pooled: PooledTransaction, base_fee: int | None) -> bool:
+        """Whether the operator's floors let it into a block; priority transactions have none."""
+        if pooled.priority:
+            return True
+        price = pooled.transaction.effective_gas_price(base_fee)
+        tip = price - (base_fee or 0)
+        return price >= self.settings.block_min_gas_price and tip >= self.settings.min_priority_fee

@@ -1,0 +1,65 @@
+"""Building the block this validator proposes: its vote, its vanity, and what the pool offers.
+
+Must not decide when to build, and must not outlast its budget: a block that is late is worth less than one that is small.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+
+from lacnode.chain.blockchain import Blockchain
+from lacnode.chain.transaction_selection import TransactionCandidate
+from lacnode.consensus.extra_data import VANITY_BYTES, ExtraData
+from lacnode.consensus.vote_proposer import VoteProposer
+from lacnode.evm.base_fee import next_base_fee
+from lacnode.evm.budget import ExecutionBudget
+from lacnode.primitives.block import Block
+
+CandidateSource = Callable[[int | None], Iterable[TransactionCandidate]]
+"""The pool's candidates in the order of inclusion, for a block with that base fee (None before London)."""
+
+
+class PoolBlockCreator:
+    """Builds on the head of `chain` for the validator at `address`.
+
+    `selection_share` is the part of the block period (0 to 1) that choosing transactions may take; `vanity` is cut or
+    filled with leading zeros to 32 bytes, as Besu does with `--miner-extra-data`.
+    """
+
+    def __init__(
+        self,
+        chain: Blockchain,
+        address: bytes,
+        vote_proposer: VoteProposer,
+        offer: CandidateSource,
+        *,
+        vanity: bytes = b"",
+        selection_share: float = 0.75,
+    ) -> None:
+        self._chain = chain
+        self._address = address
+        self._vote_proposer = vote_proposer
+        self._candidates = offer
+        self._vanity = vanity[:VANITY_BYTES].rjust(VANITY_BYTES, b"\0")
+        self._selection_share = selection_share
+
+    def build(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> Block:
+        """The block for (height, round). StaleHeightError if the head has moved on meanwhile, ExecutionCancelledError when
+        `budget` is cancelled."""
+        head = self._chain.head
+        if head.header.number + 1 != height:
+            raise StaleHeightError(f"block {height} was to be built, but the head is {head.header.number}")
+        tally = self._chain.tally_after(head.header)
+        extra = ExtraData(
+            vanity=self._vanity,
+            validators=tally.validators,
+            vote=self._vote_proposer.next_vote(self._address, tally),
+            round=round_,
+        )
+        period = self._chain.spec.ibft.at(height).block_period_ms / 1000
+        deadline = time.monotonic() + self._selection_share * period
+        candidates = self._candidates(next_base_fee(self._chain.spec, head.header, timestamp))
+        return self._chain.build_block(timestamp, self._address, extra.encode(), candidates, deadline, budget)
+
+
+class StaleHeightError(Exception):
+    """Somebody else's block came first."""

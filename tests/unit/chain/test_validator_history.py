@@ -1,0 +1,116 @@
+"""Validators replayed from stored votes give what counting every header gives, from wherever one starts."""
+
+import random
+from collections.abc import Sequence
+
+import pytest
+
+from lacnode.chain.validator_history import ValidatorHistory
+from lacnode.chainspec.ibft_schedule import IbftParameters, IbftSchedule
+from lacnode.consensus.extra_data import ExtraData, Vote, VoteType
+from lacnode.consensus.vote_tally import VoteTally
+from lacnode.primitives.header import BlockHeader
+
+ADDRESSES = [bytes([n]) * 20 for n in range(1, 9)]
+
+
+class Headers:
+    """Headers made to order; counts what is read."""
+
+    def __init__(self) -> None:
+        self.headers: list[BlockHeader] = []
+        self.read = 0
+
+    def add(self, validators: tuple[bytes, ...], vote: Vote | None = None, coinbase: bytes | None = None) -> None:
+        extra = ExtraData(bytes(32), validators, vote).encode()
+        self.headers.append(
+            BlockHeader(
+                bytes(32),
+                bytes(32),
+                coinbase or validators[0],
+                bytes(32),
+                bytes(32),
+                bytes(32),
+                bytes(256),
+                1,
+                len(self.headers),
+                5_000,
+                0,
+                len(self.headers),
+                extra,
+                bytes(32),
+                bytes(8),
+            )
+        )
+
+    def header_at(self, number: int) -> BlockHeader | None:
+        self.read += 1
+        return self.headers[number] if number < len(self.headers) else None
+
+    def numbers_with_votes(self, start: int, end: int) -> Sequence[int]:
+        return [
+            header.number
+            for header in self.headers[start : end + 1]
+            if ExtraData.decode(header.extra_data).vote is not None
+        ]
+
+
+def counted(schedule: IbftSchedule, headers: Headers, last: int) -> VoteTally:
+    """Straight from the rules, header after header (Besu's behaviour, reference sheet sections 6.2 to 6.4)."""
+    tally = VoteTally.from_validators(())
+    for header in headers.headers[: last + 1]:
+        extra = ExtraData.decode(header.extra_data)
+        epoch = header.number % schedule.at(header.number).epoch_length == 0
+        override = schedule.validators_override(header.number + 1)
+        if override is not None:
+            tally = VoteTally.from_validators(override)
+        elif epoch:
+            tally = VoteTally.from_validators(extra.validators)
+        if extra.vote is not None and not epoch:
+            tally = tally.with_vote(header.coinbase, extra.vote)
+    return tally
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_agrees_with_counting_from_the_genesis(seed: int) -> None:
+    choice = random.Random(seed)
+    schedule = IbftSchedule(
+        (
+            (0, IbftParameters(epoch_length=17)),
+            (60, IbftParameters(epoch_length=25)),
+            (61, IbftParameters(epoch_length=7)),
+        ),
+        ((40, tuple(ADDRESSES[:3])), (52, tuple(ADDRESSES[2:6]))),
+    )
+    headers = Headers()
+    headers.add(tuple(ADDRESSES[:4]))
+    for number in range(1, 120):
+        validators = counted(schedule, headers, number - 1).validators
+        vote = None
+        if choice.random() < 0.5:
+            kind = VoteType.ADD if len(validators) < 4 or choice.random() < 0.6 else VoteType.DROP
+            vote = Vote(choice.choice(ADDRESSES), kind)
+        headers.add(validators, vote, choice.choice(validators))
+    for number in choice.sample(range(120), 120):
+        history = ValidatorHistory(schedule, headers)
+        assert history.tally_after(headers.headers[number]) == counted(schedule, headers, number)
+    shared = ValidatorHistory(schedule, headers)
+    for number in choice.sample(range(120), 120):
+        assert shared.tally_after(headers.headers[number]) == counted(schedule, headers, number)
+
+
+def test_a_long_epoch_is_not_read_block_by_block() -> None:
+    headers = Headers()
+    for _ in range(5_000):
+        headers.add(tuple(ADDRESSES[:4]))
+    history = ValidatorHistory(IbftSchedule(((0, IbftParameters()),)), headers)
+    assert history.tally_after(headers.headers[-1]).validators == tuple(ADDRESSES[:4])
+    assert headers.read < 5
+
+
+def test_a_missing_ancestor_is_an_error() -> None:
+    headers = Headers()
+    headers.add(tuple(ADDRESSES[:4]))
+    header = headers.headers.pop()
+    with pytest.raises(KeyError, match="block 0"):
+        ValidatorHistory(IbftSchedule(((0, IbftParameters()),)), headers).tally_after(header)

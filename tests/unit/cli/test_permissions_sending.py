@@ -1,0 +1,51 @@
+"""The command that changes rules looks at what a change leads to before it sends one."""
+
+import pytest
+
+from lacnode.cli.errors import UsageError
+from lacnode.cli.permissions.node_client import NodeClient
+from lacnode.cli.permissions.transaction_sender import TransactionSender
+from lacnode.crypto.node_key import NodeKey
+from lacnode.primitives.keccak import keccak256
+from lacnode.rpc.json_rpc_client import CallRefusedError
+
+CONTRACT = b"\x11" * 20
+
+
+class Node(NodeClient):
+    """Answers as a node whose rules look like `outlook` after any change, or that does not know the question."""
+
+    def __init__(self, outlook: dict[str, object] | None) -> None:
+        super().__init__("http://127.0.0.1:8545")
+        self._outlook = outlook
+        self.sent = 0
+
+    def call(self, method: str, *params: object) -> object:
+        if method == "lac_simulatePermissionChange":
+            if self._outlook is None:
+                raise CallRefusedError(method, {"code": -32601, "message": "Method not found"})
+            return self._outlook
+        if method == "eth_sendRawTransaction":
+            self.sent += 1
+            return "0x" + bytes(32).hex()
+        if method == "eth_getTransactionReceipt":
+            return {"blockNumber": "0x7", "status": "0x1"}
+        return "0x5208"
+
+
+def sender(node: Node) -> TransactionSender:
+    return TransactionSender(node, NodeKey.from_private_key(keccak256(b"admin")))
+
+
+def test_a_change_that_locks_every_administrator_out_is_not_sent() -> None:
+    node = Node({"succeeds": True, "locksOut": True, "canChange": []})
+    with pytest.raises(UsageError, match="no administrator could change the rules any more"):
+        sender(node).send(CONTRACT, b"change")
+    assert node.sent == 0
+
+
+@pytest.mark.parametrize("outlook", [{"succeeds": True, "locksOut": False, "canChange": ["0x11"]}, None])
+def test_another_change_is_sent_and_so_is_one_that_the_node_cannot_judge(outlook: dict[str, object] | None) -> None:
+    node = Node(outlook)
+    assert sender(node).send(CONTRACT, b"change") == 7
+    assert node.sent == 1

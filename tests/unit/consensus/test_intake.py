@@ -1,0 +1,354 @@
+"""Which messages are heard, kept and passed on, and what a height begins with."""
+
+import pytest
+
+from lacnode.consensus.effects import (
+    BlamePeer,
+    CheckProposal,
+    ImportBlock,
+    PeerIsAhead,
+    SendMessage,
+    StartRoundTimer,
+    StopTimers,
+    WriteLogLine,
+)
+from lacnode.consensus.events import HeadChanged, MessageReceived, PeerConnected
+from lacnode.consensus.ibft import MAX_RELAYED_INDIRECT_MESSAGES, MAX_RELAYED_MESSAGES
+from lacnode.consensus.ibft_messages import Prepare, Proposal, RoundChange, round_id_of
+from lacnode.consensus.ibft_payloads import PREPARE, PROPOSAL, PreparePayload, RoundId
+from lacnode.consensus.message_buffers import (
+    MAX_EARLY_ROUNDS,
+    MAX_FUTURE_BYTES,
+    FutureMessageBuffer,
+    LaterRoundVotes,
+    MessageLimits,
+    MessageTracker,
+)
+from lacnode.primitives import rlp
+from lacnode.primitives.keccak import keccak256
+from tests.unit.consensus.test_network import (
+    FOUR,
+    STRANGER,
+    A,
+    B,
+    Bench,
+    C,
+    D,
+    commit,
+    make_block,
+    only,
+    prepare,
+    propose,
+    round_change,
+    sent,
+    signed,
+    topics,
+)
+
+
+def vote(height: int = 1, round_: int = 0, key: object = C, digest: bytes = bytes(32)) -> Prepare:
+    return Prepare(signed(PreparePayload(RoundId(height, round_), digest), key))  # type: ignore[arg-type]
+
+
+# -- passing on ------------------------------------------------------------------------------------------------------
+
+
+def test_a_message_is_passed_on_once_to_those_who_may_lack_it() -> None:
+    """L32: not to the sender, not to the author, bytes unchanged."""
+    bench = Bench(B).start()
+    message = vote(key=C)
+    [relayed] = only(SendMessage, bench.hear(message, via=D.address))
+    assert relayed == SendMessage(PREPARE, message.encode(), frozenset({A.address}))
+    assert bench.hear(message, via=A.address) == []
+
+
+def test_messages_of_an_earlier_round_are_passed_on_too() -> None:
+    bench = Bench(B).start()
+    bench.expire_round()
+    assert sent(Prepare, bench.hear(vote(key=C)))
+
+
+def test_one_author_without_end_is_not_passed_on_without_end() -> None:
+    bench = Bench(B).start()
+    flood = [vote(digest=number.to_bytes(32)) for number in range(MAX_RELAYED_MESSAGES + 20)]
+    assert len(sent(Prepare, bench.hear(*flood))) == MAX_RELAYED_MESSAGES
+    assert sent(Prepare, bench.hear(vote(key=D)))
+
+
+def variants(proposal: Proposal, count: int) -> list[Proposal]:
+    """What a liar makes of a proposal without its author: another block under the author's signature."""
+    blocks = [make_block(None, A.address, (A.address,), vanity=number.to_bytes(32)) for number in range(count)]
+    return [Proposal(proposal.signed, block) for block in blocks]
+
+
+def test_a_liar_does_not_use_up_what_an_author_has_to_say() -> None:
+    bench = Bench(B).start()
+    proposal = propose(A, bench.make_block())
+    relayed = bench.hear(*variants(proposal, 400), via=C.address)
+    assert len(sent(Proposal, relayed)) == MAX_RELAYED_INDIRECT_MESSAGES
+    assert sent(Prepare, bench.hear(vote(key=D), via=C.address)), "another author is passed on"
+    assert sent(Proposal, bench.hear(proposal, via=D.address)), "an honest validator brings the real one"
+    assert sent(RoundChange, bench.hear(round_change(A, 1))), "the author itself is heard"
+
+
+def test_strangers_share_what_is_passed_on() -> None:
+    bench = Bench(B).start()
+    proposal = propose(A, bench.make_block())
+    relayed = [
+        effect
+        for number, variant in enumerate(variants(proposal, 400))
+        for effect in bench.hear(variant, via=number.to_bytes(20))
+    ]
+    assert len(sent(Proposal, relayed)) == MAX_RELAYED_INDIRECT_MESSAGES
+    assert sent(Proposal, bench.hear(proposal, via=D.address))
+
+
+def test_nobody_passes_on_for_heights_before_or_after() -> None:
+    bench = Bench(B).start()
+    assert not only(SendMessage, bench.hear(vote(height=0), vote(height=2)))
+
+
+def test_messages_for_the_next_height_wait_and_are_passed_on_then() -> None:
+    """L9 and L32."""
+    bench = Bench(C).start()
+    first = make_block(bench.head, A.address, bench.validators)
+    second = propose(B, make_block(first.header, B.address, bench.validators))
+    effects = bench.hear(second, prepare(D, second), via=A.address)
+    assert effects == [PeerIsAhead(A.address, 1)] * 2
+    effects = bench.new_head(first.header)
+    assert sent(Proposal, effects, B.address)
+    assert only(CheckProposal, effects)
+    assert sent(Prepare, effects, C.address)
+
+
+def test_a_stranger_speaking_of_a_later_height_is_only_a_hint() -> None:
+    bench = Bench(C).start()
+    message = vote(height=500, key=STRANGER)
+    assert bench.hear(message) == [PeerIsAhead(STRANGER.address, 499)]
+
+
+# -- malformed -------------------------------------------------------------------------------------------------------
+
+
+def test_a_proposal_out_of_turn_is_not_read() -> None:
+    """Else any validator makes the others read large blocks; and it is to blame for what it signed itself."""
+    bench = Bench(B).start()
+    large = Proposal(propose(D, bench.make_block()).signed, make_block(None, A.address, bench.validators))
+    effects = bench.hear(large)
+    assert topics(effects) == ["proposal-refused"]
+    assert [blame.address for blame in only(BlamePeer, effects)] == [D.address]
+    assert not only(BlamePeer, bench.hear(large, via=C.address))
+    assert not only(SendMessage, bench.effects)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x80", b"\xc0", b"\xc2\xc0\xc0", b"\xff" * 100, bytes(1000)])
+@pytest.mark.parametrize("code", [0, 1, 2, 3, 4, 255])
+def test_garbage_is_noted_and_harmless(code: int, data: bytes) -> None:
+    """L11."""
+    bench = Bench(B).start()
+    effects = bench.give(MessageReceived(code, data, C.address))
+    assert topics(effects) == ["message-malformed"]
+    assert sent(Prepare, bench.hear(propose(A, bench.make_block())), B.address)
+
+
+def test_who_passes_on_a_malformed_part_is_not_to_blame_for_it() -> None:
+    """Besu passes on what it can decode, and reads some things that this node refuses."""
+    bench = Bench(B).start()
+    proposal = propose(A, bench.make_block())
+    data = rlp.encode([proposal.signed.fields(), proposal.block.fields(), b"", b"one item more"])
+    effects = bench.give(MessageReceived(PROPOSAL, data, C.address))
+    assert topics(effects) == ["message-malformed"]
+    assert not only(BlamePeer, effects)
+    other = rlp.encode([proposal.signed.fields(), proposal.block.fields(), b"", b"another"])
+    assert [blame.address for blame in only(BlamePeer, bench.give(MessageReceived(PROPOSAL, other, A.address)))] == [
+        A.address
+    ]
+
+
+def test_a_message_that_is_only_too_large_for_us_blames_no_peer() -> None:
+    bench = Bench(B).start()
+    many = rlp.encode([[] for _ in range(rlp.MAX_LISTS + 1)])
+    effects = bench.give(MessageReceived(PROPOSAL, many, C.address))
+    assert topics(effects) == ["message-malformed"]
+    assert not only(BlamePeer, effects)
+
+
+def test_the_note_about_a_malformed_message_names_the_peer() -> None:
+    bench = Bench(B).start()
+    [note] = only(WriteLogLine, bench.give(MessageReceived(1, b"\xc0", C.address)))
+    assert C.address.hex() in note.text
+
+
+def test_a_certificate_by_strangers_costs_one_signature() -> None:
+    """The first author that is no validator ends the reading."""
+    bench = Bench(B).start()
+    certificate = [round_change(STRANGER, 2)] + [round_change(key, 2) for key in FOUR]
+    effects = bench.hear(propose(C, bench.make_block(2), certificate=certificate))
+    assert topics(effects) == ["message-malformed"]
+
+
+# -- heights ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_head_heard_twice_or_lower_does_not_restart_the_height() -> None:
+    """L31."""
+    bench = Bench(B).start()
+    bench.expire_round()
+    event = HeadChanged(bench.head, bench.validators, 2000, 4000)
+    assert bench.give(event) == []
+    assert bench.machine.status.round == 1
+
+
+def test_another_block_at_the_heads_height_is_an_alarm() -> None:
+    bench = Bench(B).start()
+    other = make_block(None, bytes(20), bench.validators, vanity=b"other".ljust(32)).header
+    assert topics(bench.give(HeadChanged(other, bench.validators, 2000, 4000))) == ["fork"]
+
+
+def test_a_block_by_sync_ends_the_height_in_any_state() -> None:
+    bench = Bench(B).start()
+    proposal = propose(A, bench.make_block())
+    bench.hear(proposal, prepare(C, proposal))
+    block = make_block(bench.head, A.address, bench.validators)
+    effects = bench.new_head(block.header)
+    assert effects[0] == StopTimers()
+    assert only(StartRoundTimer, effects) == [StartRoundTimer(2, 0, 4000)]
+    assert not only(ImportBlock, bench.hear(commit(A, proposal), commit(C, proposal), commit(D, proposal)))
+
+
+def test_a_new_height_remembers_nothing_of_the_last() -> None:
+    bench = Bench(B).start()
+    bench.expire_round()
+    bench.new_head(make_block(bench.head, A.address, bench.validators).header)
+    status = bench.machine.status
+    assert (status.height, status.round, status.locked_round, status.round_changes) == (2, 0, None, {})
+
+
+def test_a_node_that_is_no_validator_is_passive() -> None:
+    bench = Bench(STRANGER).start()
+    assert bench.effects == [StopTimers()]
+    proposal = propose(A, bench.make_block())
+    assert bench.hear(proposal, prepare(B, proposal), prepare(C, proposal), commit(A, proposal)) == []
+    assert bench.give(PeerConnected(A.address)) == []
+    assert not bench.machine.status.is_validator
+
+
+def test_a_validator_that_was_voted_out_is_not_heard_at_the_next_height() -> None:
+    """L30."""
+    bench = Bench(B).start()
+    bench.validators = tuple(sorted((A.address, B.address, C.address)))
+    bench.new_head(make_block(bench.head, A.address, bench.validators).header)
+    assert {type(effect) for effect in bench.hear(vote(height=2, key=D))} == {BlamePeer}
+    assert sent(Prepare, bench.hear(vote(height=2, key=C)))
+
+
+def test_nothing_happens_before_the_first_head() -> None:
+    assert Bench(B).hear(vote()) == []
+
+
+# -- why there is no block -------------------------------------------------------------------------------------------
+
+
+def test_the_status_says_what_is_missing() -> None:
+    bench = Bench(A).start()
+    status = bench.machine.status
+    assert status.block_due_ms == bench.now_ms + 2000
+    assert status.round_ends_ms == bench.now_ms + 4000
+    assert "this node" in status.missing
+    bench = Bench(B).start()
+    assert A.address.hex() in bench.machine.status.missing
+    proposal = propose(A, bench.make_block())
+    bench.hear(proposal)
+    status = bench.machine.status
+    assert status.phase == "waiting for prepares"
+    assert status.missing == f"1 prepares, missing 0x{C.address.hex()}, 0x{D.address.hex()}"
+    bench.hear(prepare(C, proposal))
+    status = bench.machine.status
+    assert status.locked_round == 0
+    assert status.missing.startswith("1 commits, missing 0x")
+
+
+# -- memory ----------------------------------------------------------------------------------------------------------
+
+
+def message_of(size: int, number: int = 0, sender: bytes = C.address) -> MessageReceived:
+    return MessageReceived(1, number.to_bytes(4) + bytes(size - 4), sender)
+
+
+def keep(future: FutureMessageBuffer, height: int, message: MessageReceived, current: int = 1) -> None:
+    future.add(height, current, keccak256(message.data), message)
+
+
+def test_later_heights_are_kept_within_the_distance() -> None:
+    future = FutureMessageBuffer(MessageLimits(future_distance=2))
+    for height in (4, 5, 6, 7, 8):
+        keep(future, height, message_of(10, height), current=5)
+    assert future.size == 2
+    assert future.pop_up_to(6) == [message_of(10, 6)]
+    assert future.pop_up_to(7) == [message_of(10, 7)]
+
+
+def test_too_many_messages_cost_the_newest_of_the_highest_height() -> None:
+    future = FutureMessageBuffer(MessageLimits(future_messages=3))
+    for number, height in enumerate((2, 2, 3, 4, 2, 2)):
+        keep(future, height, message_of(10, number))
+    assert future.pop_up_to(2) == [message_of(10, number) for number in (0, 1, 4)]
+
+
+def test_a_peer_that_floods_later_heights_costs_the_others_nothing() -> None:
+    future = FutureMessageBuffer(MessageLimits(future_messages=20))
+    honest = [message_of(10, number, D.address) for number in range(5)]
+    for message in honest[:3]:
+        keep(future, 2, message)
+    for number in range(100):
+        keep(future, 2 + number % 3, message_of(10, 100 + number))
+    for message in honest[3:]:
+        keep(future, 2, message)
+    assert future.size == 20
+    assert [message for message in future.pop_up_to(2) if message.sender == D.address] == honest
+
+
+def test_a_message_for_a_later_height_is_kept_once_from_each_peer() -> None:
+    """Else a flooder brings the true message first, and then makes room at the cost of its own."""
+    future = FutureMessageBuffer(MessageLimits())
+    for sender in (C.address, C.address, D.address):
+        keep(future, 2, message_of(10, 0, sender))
+    assert [message.sender for message in future.pop_up_to(2)] == [C.address, D.address]
+
+
+def test_no_buffer_when_the_limit_is_zero() -> None:
+    future = FutureMessageBuffer(MessageLimits(future_messages=0))
+    keep(future, 2, message_of(10))
+    assert future.size == 0
+
+
+def test_later_heights_are_bounded_in_bytes() -> None:
+    future = FutureMessageBuffer(MessageLimits())
+    keep(future, 2, message_of(1000, 0, D.address))
+    for number in range(9):
+        keep(future, 2, message_of(MAX_FUTURE_BYTES // 8, number))
+    assert future.size == 1 + 7
+    keep(future, 2, message_of(MAX_FUTURE_BYTES + 1))
+    keep(future, 2, message_of(MAX_FUTURE_BYTES // 8, 50, D.address))
+    kept = future.pop_up_to(2)
+    assert kept[0] == message_of(1000, 0, D.address)
+    assert kept[-1].sender == D.address, "the peer that brought the most makes room"
+    assert len(kept) == 1 + 6 + 1
+
+
+def test_seen_messages_forget_the_oldest() -> None:
+    seen = MessageTracker(2)
+    assert [seen.add(data) for data in (b"a", b"b", b"a", b"c", b"a")] == [True, True, False, True, True]
+
+
+def test_early_votes_keep_the_highest_rounds_of_each_author() -> None:
+    """L15: bounded, and one author takes no room from another."""
+    early = LaterRoundVotes()
+    early.add(vote(round_=1, key=D))
+    for round_ in range(1, 100):
+        early.add(vote(round_=round_))
+        early.add(vote(round_=round_, digest=b"\x01" * 32))
+    assert early.pop_up_to(1) == [vote(round_=1, key=D)]
+    kept = [message for round_ in range(2, 100) for message in early.pop_up_to(round_)]
+    assert [round_id_of(message).round for message in kept] == list(range(100 - MAX_EARLY_ROUNDS, 100))
+    assert all(message == vote(round_=round_id_of(message).round) for message in kept)

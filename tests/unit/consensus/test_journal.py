@@ -1,0 +1,217 @@
+"""What a validator must never sign, whatever happened in between."""
+
+import pytest
+
+from lacnode.consensus.block_hash import with_round
+from lacnode.consensus.ibft_payloads import (
+    CommitPayload,
+    Payload,
+    PreparePayload,
+    ProposalPayload,
+    RoundChangePayload,
+    RoundId,
+)
+from lacnode.consensus.journal import ContradictionError, Journal, encode_loss
+from lacnode.consensus.prepared_block import PreparedBlock
+from lacnode.consensus.proposal_draft import ProposalDraft
+from lacnode.primitives.rlp import RlpError
+from tests.unit.consensus.test_network import (
+    FOUR,
+    A,
+    B,
+    C,
+    D,
+    addresses,
+    make_block,
+    prepared_by,
+    propose,
+    round_change,
+)
+
+VALIDATORS = addresses(FOUR)
+GENESIS = make_block(None, bytes(20), VALIDATORS).header
+ONE, TWO = bytes([1]) * 32, bytes([2]) * 32
+
+
+def prepared(round_: int = 0, vanity: bytes = bytes(32)) -> PreparedBlock:
+    """A block prepared in round 0, or again in round 1."""
+    block = make_block(GENESIS, A.address, VALIDATORS, vanity=vanity)
+    if round_ == 0:
+        return prepared_by(propose(A, block), C, D)
+    return prepared_by(propose(B, with_round(block, 1), [round_change(key, 1) for key in (A, B, C)]), A, D)
+
+
+def digest_of(block: PreparedBlock) -> bytes:
+    return block.certificate.proposal.payload.digest
+
+
+class Keeper:
+    """A journal and its records, restored from the records after every step: what it forgets is found out."""
+
+    def __init__(self) -> None:
+        self.records: list[bytes] = []
+
+    @property
+    def journal(self) -> Journal:
+        return Journal.restore(self.records)
+
+    def sign(self, payload: Payload) -> None:
+        self.records.append(self.journal.admit(payload))
+
+    def record(self, block: PreparedBlock) -> None:
+        self.records.append(self.journal.record_prepared(block))
+
+    def head(self, number: int) -> None:
+        self.records = self.journal.head_changed(number)
+
+
+def at(round_: int, height: int = 1) -> RoundId:
+    return RoundId(height, round_)
+
+
+@pytest.mark.parametrize("kind", [ProposalPayload, PreparePayload])
+def test_two_different_messages_for_one_round_are_a_contradiction(
+    kind: type[ProposalPayload] | type[PreparePayload],
+) -> None:
+    keeper = Keeper()
+    keeper.sign(kind(at(0), ONE))
+    keeper.sign(kind(at(0), ONE))
+    with pytest.raises(ContradictionError, match="height 1, round 0"):
+        keeper.sign(kind(at(0), TWO))
+    keeper.sign(kind(at(1), TWO))
+    keeper.sign(kind(at(0, height=2), TWO))
+
+
+def test_a_commit_needs_its_block_recorded_as_prepared() -> None:
+    keeper, block = Keeper(), prepared()
+    with pytest.raises(ContradictionError, match="not been recorded"):
+        keeper.sign(CommitPayload(at(0), digest_of(block)))
+    keeper.record(block)
+    keeper.sign(CommitPayload(at(0), digest_of(block)))
+    keeper.sign(CommitPayload(at(0), digest_of(block)))
+    with pytest.raises(ContradictionError):
+        keeper.sign(CommitPayload(at(0), TWO))
+    with pytest.raises(ContradictionError):
+        keeper.sign(CommitPayload(at(1), digest_of(block)))
+
+
+def test_a_round_that_was_given_up_is_given_up() -> None:
+    keeper, block = Keeper(), prepared()
+    keeper.record(block)
+    keeper.sign(RoundChangePayload(at(2), block.certificate))
+    for payload in (
+        ProposalPayload(at(1), ONE),
+        PreparePayload(at(0), ONE),
+        CommitPayload(at(0), digest_of(block)),
+        RoundChangePayload(at(1), block.certificate),
+    ):
+        with pytest.raises(ContradictionError, match="round 2"):
+            keeper.sign(payload)
+    keeper.sign(PreparePayload(at(2), ONE))
+
+
+def test_what_was_signed_before_leaving_may_be_signed_again() -> None:
+    keeper = Keeper()
+    keeper.sign(PreparePayload(at(0), ONE))
+    keeper.sign(RoundChangePayload(at(1)))
+    keeper.sign(PreparePayload(at(0), ONE))
+
+
+def test_a_round_change_must_not_hide_what_was_prepared() -> None:
+    keeper, older, newer = Keeper(), prepared(), prepared(1)
+    keeper.record(older)
+    with pytest.raises(ContradictionError, match="missing from the round change"):
+        keeper.sign(RoundChangePayload(at(1)))
+    keeper.record(newer)
+    with pytest.raises(ContradictionError, match="prepared in round 1"):
+        keeper.sign(RoundChangePayload(at(2), older.certificate))
+    keeper.sign(RoundChangePayload(at(2), newer.certificate))
+
+
+def test_two_different_round_changes_for_one_round_are_a_contradiction() -> None:
+    keeper, block = Keeper(), prepared()
+    keeper.sign(RoundChangePayload(at(1)))
+    keeper.sign(RoundChangePayload(at(1)))
+    with pytest.raises(ContradictionError):
+        keeper.sign(RoundChangePayload(at(1), block.certificate))
+
+
+def test_a_prepare_and_a_commit_of_one_round_are_for_one_block() -> None:
+    keeper, block = Keeper(), prepared()
+    keeper.sign(PreparePayload(at(0), ONE))
+    keeper.record(block)
+    with pytest.raises(ContradictionError, match="another block"):
+        keeper.sign(CommitPayload(at(0), digest_of(block)))
+
+
+def test_nothing_is_signed_for_a_finished_height() -> None:
+    keeper = Keeper()
+    keeper.head(5)
+    for height in (0, 4, 5):
+        with pytest.raises(ContradictionError, match="final"):
+            keeper.sign(PreparePayload(at(0, height), ONE))
+    keeper.sign(PreparePayload(at(0, 6), ONE))
+    keeper.head(3)
+    with pytest.raises(ContradictionError, match="final"):
+        keeper.sign(PreparePayload(at(0, 5), TWO))
+
+
+def test_a_new_head_forgets_finished_heights_and_keeps_the_rest() -> None:
+    keeper, block = Keeper(), prepared()
+    keeper.record(block)
+    keeper.sign(PreparePayload(at(0), digest_of(block)))
+    keeper.sign(CommitPayload(at(0), digest_of(block)))
+    keeper.sign(RoundChangePayload(at(3), block.certificate))
+    keeper.head(0)
+    signed = keeper.journal.at(1)
+    assert signed.prepared == block
+    assert signed.round == 3
+    assert signed.highest_requested_round == 3
+    keeper.head(1)
+    assert len(keeper.records) == 1
+    assert keeper.journal.at(1).prepared is None
+
+
+def test_the_block_of_a_proposal_is_kept_until_its_height_is_final() -> None:
+    keeper = Keeper()
+    block = make_block(GENESIS, A.address, VALIDATORS)
+    proposal = propose(A, block)
+    draft = ProposalDraft(None, block, proposal.signed.payload.digest)
+    keeper.records.append(keeper.journal.record_draft(at(0), draft))
+    assert keeper.journal.at(1).signed_draft(0) is None, "recorded, and not yet signed"
+    keeper.sign(proposal.signed.payload)
+    keeper.head(0)
+    assert keeper.journal.at(1).signed_draft(0) == draft
+    assert keeper.journal.at(1).signed_draft(1) is None
+    keeper.head(1)
+    assert len(keeper.records) == 1
+
+
+def test_the_round_to_go_on_in_counts_what_was_prepared() -> None:
+    keeper = Keeper()
+    keeper.record(prepared(1))
+    assert keeper.journal.at(1).round == 1
+
+
+@pytest.mark.parametrize("record", [b"", b"\xc0", b"\xc1\x09", b"\xff" * 40])
+def test_bytes_that_are_no_record_are_an_error(record: bytes) -> None:
+    with pytest.raises(RlpError):
+        Journal.restore([record])
+
+
+def test_after_a_loss_nothing_is_signed_until_it_is_settled_and_then_nothing_up_to_the_floor() -> None:
+    keeper = Keeper()
+    keeper.records = [encode_loss("the log was missing")]
+    for _ in range(2):
+        with pytest.raises(ContradictionError, match="the log was missing"):
+            keeper.sign(PreparePayload(at(0, height=5), ONE))
+        keeper.head(3)
+    keeper.records.append(keeper.journal.resolve_loss(5))
+    for _ in range(2):
+        assert (keeper.journal.loss, keeper.journal.floor) == (None, 5)
+        with pytest.raises(ContradictionError, match="forgotten"):
+            keeper.sign(PreparePayload(at(0, height=5), ONE))
+        keeper.head(4)
+    keeper.sign(PreparePayload(at(0, height=6), ONE))
+    keeper.head(5)
+    keeper.sign(PreparePayload(at(0, height=6), ONE))

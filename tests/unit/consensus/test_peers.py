@@ -1,0 +1,193 @@
+"""Which peers are heard by consensus, and what ends their sessions."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from lacnode.node.consensus_peers import (
+    COOL_DOWN_SECONDS,
+    FAULTS_AT_ONCE,
+    STRANGER_BYTES_AS_ONE_MESSAGE,
+    STRANGER_MESSAGES_AT_ONCE,
+    STRANGER_MESSAGES_PER_SECOND,
+    VALIDATOR_BYTES_AS_ONE_MESSAGE,
+    VALIDATOR_MESSAGES_AT_ONCE,
+    VALIDATOR_MESSAGES_PER_SECOND,
+    ConsensusPeers,
+)
+from lacnode.p2p.peer_set import PeerLimits, PeerSet
+from lacnode.p2p.rate_limits import MAX_BUCKETS, RateLimits
+from lacnode.p2p.wire.p2p_messages import DisconnectReason
+from lacnode.rate_limited_log import MAX_CAUSES, RateLimitedLog
+from tests.support.logs import captured_logs
+
+
+@dataclass
+class FakePeer:
+    """As much of a peer as is looked at."""
+
+    number: int
+    leaving: DisconnectReason | None = None
+    enode_text: str = "enode://..."
+    id: bytes = b""
+    address: bytes = b""
+
+    def __post_init__(self) -> None:
+        self.id, self.address = bytes([self.number]) * 64, bytes([self.number]) * 20
+
+    def leave(self, reason: DisconnectReason) -> None:
+        self.leaving = reason
+
+    def ended(self) -> bool:
+        return self.leaving is DisconnectReason.SUBPROTOCOL_REASON
+
+
+@dataclass
+class Stage:
+    """Peers 1 and 2 are validators, 9 is none."""
+
+    validators: dict[bytes, FakePeer] = field(default_factory=dict)
+    heard: list[tuple[int, bytes, bytes]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.one, self.two, self.stranger = FakePeer(1), FakePeer(2), FakePeer(9)
+        self.validators = {peer.address: peer for peer in (self.one, self.two)}
+        self.peer_set = PeerSet(bytes(64), PeerLimits())
+        everybody: Any = [self.one, self.two, self.stranger]
+        self.consensus = ConsensusPeers(
+            lambda: everybody,
+            receive=lambda code, data, sender: self.heard.append((code, data, sender)),
+            is_validator=self.validators.__contains__,
+            deny=self.peer_set.deny,
+        )
+
+    def receive(self, peer: FakePeer, count: int = 1) -> None:
+        any_peer: Any = peer
+        for number in range(count):
+            self.consensus.received(any_peer, 1, number.to_bytes(4))
+
+
+async def test_validators_are_heard_and_strangers_are_not() -> None:
+    stage = Stage()
+    stage.receive(stage.one)
+    stage.receive(stage.stranger)
+    assert stage.heard == [(1, bytes(4), stage.one.address)]
+    assert not stage.stranger.ended(), "it may be a validator of a later height"
+
+
+async def test_a_stranger_without_end_is_sent_away_for_a_while(autojump_clock: trio.testing.MockClock) -> None:
+    stage = Stage()
+    stage.receive(stage.stranger, STRANGER_MESSAGES_AT_ONCE + 1)
+    assert stage.stranger.ended()
+    assert stage.peer_set.denial_reason(stage.stranger.id) is not None
+    await trio.sleep(COOL_DOWN_SECONDS + 1)
+    assert stage.peer_set.denial_reason(stage.stranger.id) is None
+
+
+async def test_large_messages_of_a_stranger_count_for_more() -> None:
+    stage = Stage()
+    stranger: Any = stage.stranger
+    for _ in range(STRANGER_MESSAGES_AT_ONCE // 16 + 1):
+        stage.consensus.received(stranger, 0, bytes(16 * STRANGER_BYTES_AS_ONE_MESSAGE))
+    assert stage.stranger.ended()
+
+
+async def test_a_validator_of_a_later_height_is_a_stranger_that_may_stay(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    stage = Stage()
+    for _ in range(120):
+        stage.receive(stage.stranger, STRANGER_MESSAGES_PER_SECOND // 2)
+        await trio.sleep(1)
+    assert not stage.stranger.ended()
+
+
+async def test_a_validator_is_heard_up_to_its_rate_and_never_sent_away_for_it() -> None:
+    """It may only pass on what another one says without end."""
+    stage = Stage()
+    stage.receive(stage.one, 2 * VALIDATOR_MESSAGES_AT_ONCE)
+    assert len(stage.heard) < VALIDATOR_MESSAGES_AT_ONCE + 1000
+    assert not stage.one.ended()
+    stage.receive(stage.two)
+    assert stage.heard[-1][2] == stage.two.address
+
+
+async def test_large_messages_of_a_validator_count_for_what_they_take(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Four megabytes a second in the long run, and forty at once."""
+    stage = Stage()
+    validator: Any = stage.one
+    large = bytes(15_000_000)
+    for _ in range(300):
+        stage.consensus.received(validator, 0, large)
+        await trio.sleep(0.1)
+    seconds = len(large) / VALIDATOR_BYTES_AS_ONE_MESSAGE / VALIDATOR_MESSAGES_PER_SECOND
+    assert 30 / seconds <= len(stage.heard) <= 30 / seconds + 5
+
+
+async def test_a_validator_that_is_blamed_again_and_again_is_sent_away(autojump_clock: trio.testing.MockClock) -> None:
+    stage = Stage()
+    for _ in range(FAULTS_AT_ONCE):
+        stage.consensus.blame(stage.one.address, "a malformed message")
+    assert not stage.one.ended()
+    stage.consensus.blame(stage.one.address, "a malformed message")
+    assert stage.one.ended()
+    assert not stage.two.ended()
+
+
+async def test_a_fault_now_and_then_is_forgiven(autojump_clock: trio.testing.MockClock) -> None:
+    stage = Stage()
+    for _ in range(10 * FAULTS_AT_ONCE):
+        stage.consensus.blame(stage.one.address, "a malformed message")
+        await trio.sleep(4)
+    assert not stage.one.ended()
+
+
+async def test_a_static_node_is_not_kept_out() -> None:
+    stage = Stage()
+    stage.peer_set.exempt.add(stage.stranger.id)
+    stage.receive(stage.stranger, STRANGER_MESSAGES_AT_ONCE + 1)
+    assert stage.peer_set.denial_reason(stage.stranger.id) is None
+
+
+def test_a_node_denied_until_restart_stays_denied() -> None:
+    peer_set = PeerSet(bytes(64), PeerLimits())
+    peer_set.deny(b"1" * 64, "a breach")
+    assert peer_set.denial_reason(b"1" * 64) == "a breach"
+
+
+def test_coming_again_does_not_fill_a_bucket_and_buckets_are_bounded() -> None:
+    limits = RateLimits(1, 3)
+    assert [limits.allow("a", 0.0) for _ in range(4)] == [True, True, True, False]
+    assert [limits.allow("a", 1.0) for _ in range(2)] == [True, False]
+    assert [limits.allow("a", 1000.0) for _ in range(4)] == [True, True, True, False]
+    for number in range(10 * MAX_BUCKETS):
+        limits.allow(number, 1000.0)
+    assert len(limits._buckets) == MAX_BUCKETS
+
+
+@pytest.mark.parametrize("level", ["info", "warning", "exception"])
+def test_one_line_a_minute_for_each_cause(level: str) -> None:
+    now = 0.0
+    with captured_logs() as lines:
+        limited = RateLimitedLog("test", lambda: now)
+        for second in range(130):
+            now = float(second)
+            for cause in ("a", "b"):
+                getattr(limited, level)(cause, f"about {cause}")
+    assert [line["event"] for line in lines] == ["about a", "about b"] * 3
+    assert [line.get("left_out") for line in lines] == [None, None, 59, 59, 59, 59]
+
+
+def test_causes_are_bounded() -> None:
+    with captured_logs():
+        limited = RateLimitedLog("test", lambda: 0.0)
+        for number in range(3 * MAX_CAUSES):
+            limited.info(number, "a line")
+            limited.info(number, "a line")
+    assert len(limited._written) == MAX_CAUSES
+    assert len(limited._left_out) <= MAX_CAUSES

@@ -1,0 +1,37 @@
+"""The specification page and the code say the same."""
+
+import re
+from pathlib import Path
+
+from lacnode.consensus import header_rules
+from lacnode.consensus.height_manager import DISPATCH
+from lacnode.consensus.round import Phase
+
+SPEC = (Path(__file__).resolve().parents[3] / "docs" / "spec" / "ibft2.md").read_text()
+
+
+def table_below(heading: str) -> list[list[str]]:
+    """The rows of the first table of a section, without its heading row."""
+    section = SPEC.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
+    return rows[2:]
+
+
+def test_messages_go_where_the_page_says() -> None:
+    coded: dict[str, dict[str, str]] = {}
+    for (kind, when), handler in DISPATCH.items():
+        coded.setdefault(kind.__name__, {})[when.value] = handler.__name__.lstrip("_")
+    written = {
+        kind: {"earlier": earlier, "current": current, "later": later}
+        for kind, earlier, current, later in table_below("Where a message goes")
+    }
+    assert coded == written
+
+
+def test_rounds_have_the_phases_of_the_page() -> None:
+    assert [phase.value for phase in Phase] == [row[0] for row in table_below("A round")]
+
+
+def test_header_rules_have_the_names_of_the_page() -> None:
+    written = [name for row in table_below("Header rules") for name in re.findall(r"`([a-z-]+)`", row[1])]
+    assert [rule.rule for rule in header_rules.HeaderRefusedError.__subclasses__()] == written

@@ -1,0 +1,119 @@
+"""Bodies that arrive at a port: bounded together, and the address that holds most gives way."""
+
+from contextlib import ExitStack
+
+import pytest
+import trio
+import trio.testing
+
+from lacnode.http.arriving_bodies import ArrivingBodies
+from lacnode.http.connection_server import ConnectionServer, bind, bound_port
+from lacnode.http.http_connection import HttpConnection
+from lacnode.http.http_messages import Request, Response
+
+
+class Echoes:
+    def answer_head(self, head: Request) -> Response | None:
+        return None
+
+    async def answer(self, request: Request) -> Response:
+        return Response(200, request.body)
+
+
+def head(length: int, path: str = "/") -> bytes:
+    return f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n".encode()
+
+
+class TestArrivingBodies:
+    async def test_the_largest_of_the_address_that_holds_most_gives_way(self) -> None:
+        arriving = ArrivingBodies(100)
+        with ExitStack() as stack:
+            small, large = (stack.enter_context(arriving.hold("attacker")) for _ in range(2))
+            honest = stack.enter_context(arriving.hold("member"))
+            arriving.grow(small, 20)
+            arriving.grow(large, 30)
+            arriving.grow(honest, 45)
+            assert not large.scope.cancel_called
+            arriving.grow(small, 6)
+            assert [body.scope.cancel_called for body in (small, large, honest)] == [False, True, False]
+
+    async def test_what_is_complete_is_answered(self) -> None:
+        arriving = ArrivingBodies(100)
+        with arriving.hold("a") as complete, arriving.hold("b") as other:
+            arriving.grow(complete, 90)
+            complete.is_complete = True
+            arriving.grow(other, 20)
+            assert not complete.scope.cancel_called
+            assert other.scope.cancel_called
+
+    async def test_what_has_ended_does_not_count(self) -> None:
+        arriving = ArrivingBodies(100)
+        with arriving.hold("a") as body:
+            arriving.grow(body, 90)
+        with arriving.hold("a") as body:
+            arriving.grow(body, 90)
+            assert not body.scope.cancel_called
+
+
+class TestConversation:
+    async def test_a_request_that_is_given_up_is_told(self) -> None:
+        arriving = ArrivingBodies(1_000)
+        async with trio.open_nursery() as nursery:
+            greedy, one = trio.testing.memory_stream_pair()
+            modest, other = trio.testing.memory_stream_pair()
+            nursery.start_soon(HttpConnection(one, Echoes(), 2_000, None, arriving, "greedy").run)
+            nursery.start_soon(HttpConnection(other, Echoes(), 2_000, None, arriving, "modest").run)
+            await greedy.send_all(head(990) + bytes(980))
+            await trio.testing.wait_all_tasks_blocked()
+            await modest.send_all(head(100) + bytes(100))
+            assert bytes(await modest.receive_some()).startswith(b"HTTP/1.1 200")
+            assert bytes(await greedy.receive_some()).startswith(b"HTTP/1.1 503")
+            nursery.cancel_scope.cancel()
+
+    async def test_the_bound_of_a_body_may_depend_on_the_path(self) -> None:
+        def largest(head: Request) -> int:
+            return 10 if head.target == "/small" else 100
+
+        for path, status in (("/small", b"413"), ("/large", b"200")):
+            async with trio.open_nursery() as nursery:
+                client, server = trio.testing.memory_stream_pair()
+                nursery.start_soon(HttpConnection(server, Echoes(), largest).run)
+                await client.send_all(head(11, path) + bytes(11))
+                assert bytes(await client.receive_some()).split()[1] == status
+                nursery.cancel_scope.cancel()
+
+    @pytest.mark.parametrize("sent", [b"POST / HTTP/1.1\r\nHost: a\r\n", head(100) + b"x"], ids=["head", "body"])
+    async def test_a_request_that_does_not_go_on_is_cut(self, sent: bytes, autojump_clock: object) -> None:
+        async with trio.open_nursery() as nursery:
+            client, server = trio.testing.memory_stream_pair()
+            nursery.start_soon(HttpConnection(server, Echoes(), 1_000).run)
+            begin = trio.current_time()
+            await client.send_all(sent)
+            assert bytes(await client.receive_some()).split()[1] == b"408"
+            assert trio.current_time() - begin < 20
+            nursery.cancel_scope.cancel()
+
+
+async def test_an_address_loses_its_oldest_connection_for_a_new_one() -> None:
+    """Half-sent requests of one address close the port neither to others nor to itself."""
+
+    async def handle_connection(stream: trio.SocketStream) -> None:
+        await HttpConnection(stream, Echoes(), 1_000).run()
+
+    async with trio.open_nursery() as nursery:
+        listeners = await bind("127.0.0.1", 0)
+        nursery.start_soon(ConnectionServer("test", 100, handle_connection, 4).serve, listeners)
+        slow = []
+        for _ in range(12):
+            slow.append(await trio.open_tcp_stream("127.0.0.1", bound_port(listeners)))
+            await slow[-1].send_all(head(100))
+        client = await trio.open_tcp_stream("127.0.0.1", bound_port(listeners))
+        await client.send_all(head(2) + b"hi")
+        with trio.fail_after(10):
+            assert bytes(await client.receive_some()).startswith(b"HTTP/1.1 200")
+            for stream in slow[:8]:
+                with pytest.raises((trio.BrokenResourceError, AssertionError)):
+                    assert await stream.receive_some() != b""
+        nursery.cancel_scope.cancel()
+    for resource in (*slow, client, *listeners):
+        await trio.aclose_forcefully(resource)

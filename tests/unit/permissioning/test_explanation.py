@@ -1,0 +1,118 @@
+"""What is found out about a refusal from Besu's standard rules contracts, both versions, by the questions that they know.
+
+Contracts compiled from ConsenSys' permissioning-smart-contracts (v1.1.0 and the newest of v2) gave these answers on the
+real engine; they are played here because neither their sources nor their bytes are part of this repository.
+"""
+
+from eth_abi.abi import encode
+
+from lacnode.crypto.node_key import NodeKey
+from lacnode.node.permissioning_rules import PermissioningRules
+from lacnode.p2p.wire.enode import Enode
+from lacnode.permissioning.abi import encode_node_call, split_enode
+from lacnode.permissioning.contract_reader import ContractReading, ContractUnreadableError
+from lacnode.permissioning.decision import Decision
+from lacnode.permissioning.node_permissions import PermissioningContext
+from lacnode.permissioning.refusal_explanation import RefusalExplainer
+from lacnode.permissioning.settings import PermissioningSettings
+from lacnode.permissioning.transaction_call import UnsignedTransaction
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.keccak import keccak256
+from tests.simulation.ledger import genesis_block
+
+INGRESS, RULES = b"\x01" * 20, b"\x02" * 20
+HEADER = genesis_block((b"\x03" * 20,), 1).header
+REFUSAL = Decision(False, "node-contract", "0x01", 0, "the contract refuses")
+
+
+def node(word: str, host: str = "10.0.0.1") -> Enode:
+    return Enode(NodeKey.from_private_key(keccak256(word.encode())).public_key, host, 30303, None)
+
+
+def selector(signature: str) -> bytes:
+    return keccak256(signature.encode())[:4]
+
+
+class Standard:
+    """Besu's standard rules behind their ingress: exact places in a list, and accounts."""
+
+    def __init__(self, version: int, listed: list[Enode], accounts: list[bytes]) -> None:
+        self.version, self.listed, self.accounts = version, listed, accounts
+
+    def read(self, contract: bytes, data: bytes, header: BlockHeader, seconds: float) -> ContractReading:
+        output = self._answer(contract, data)
+        if output is None:
+            raise ContractUnreadableError("reverted")
+        return ContractReading(output, frozenset(), frozenset(), False)
+
+    def fingerprint(self, accounts: object, header: BlockHeader) -> int:
+        return 0
+
+    def _answer(self, contract: bytes, data: bytes) -> bytes | None:
+        asked, words = data[:4], data[4:]
+        if contract == INGRESS:
+            known = asked == selector("getContractAddress(bytes32)")
+            return encode(["address"], [RULES]) if known else None
+        if asked == selector("getSize()"):
+            return encode(["uint256"], [len(self.listed)])
+        if asked == selector("getByIndex(uint256)"):
+            return self._entry(self.listed[int.from_bytes(words)])
+        if asked == selector("accountInWhitelist(address)" if self.version == 1 else "accountPermitted(address)"):
+            return encode(["bool"], [words[12:32] in self.accounts])
+        if self.version == 1 and asked == selector("enodeInWhitelist(bytes32,bytes32,bytes16,uint16)"):
+            return encode(["bool"], [words in [split_enode(enode) for enode in self.listed]])
+        if self.version == 2 and asked == selector("enodePermitted(string,string,uint16)"):
+            return encode(["bool"], [words in [encode_node_call(enode)[4:] for enode in self.listed]])
+        return None
+
+    def _entry(self, enode: Enode) -> bytes:
+        if self.version == 1:
+            return split_enode(enode)
+        return encode(["string", "string", "uint16"], [enode.id.hex(), enode.host, enode.tcp])
+
+
+def test_a_node_that_moved_is_told_where_it_is_listed() -> None:
+    for version in (1, 2):
+        explainer = RefusalExplainer(Standard(version, [node("boot"), node("writer")], []), INGRESS)
+        told = explainer.connection(REFUSAL, node("boot"), node("writer", "10.9.9.9"), HEADER)
+        short = f"{node('writer').id.hex()[:16]}…@10.9.9.9:30303"
+        expected = (
+            f"{short} is not in the contract's list with this address and port; its key is listed with 10.0.0.1:30303"
+        )
+        assert told.reason == expected, version
+        assert told.source == "0x" + RULES.hex()
+
+
+def test_strangers_are_told_that_they_are_not_listed() -> None:
+    for version in (1, 2):
+        explainer = RefusalExplainer(Standard(version, [node("boot")], []), INGRESS)
+        told = explainer.connection(REFUSAL, node("stranger"), node("boot"), HEADER)
+        assert told.reason.endswith("…@10.0.0.1:30303 is not in the contract's list with this address and port"), (
+            version
+        )
+        assert node("boot").id.hex()[:16] not in told.reason
+
+
+def test_an_account_that_is_not_listed_is_named() -> None:
+    member, outsider = b"\x11" * 20, b"\x22" * 20
+    for version in (1, 2):
+        explainer = RefusalExplainer(Standard(version, [], [member]), INGRESS)
+        told = explainer.transaction(REFUSAL, UnsignedTransaction(), outsider, HEADER)
+        assert told.reason == f"0x{outsider.hex()} is not in the contract's list of accounts", version
+        assert explainer.transaction(REFUSAL, UnsignedTransaction(), member, HEADER).reason == "the contract refuses"
+
+
+def test_a_host_name_is_told_to_be_no_question_for_interface_1() -> None:
+    """And not that the two nodes are in groups which may not connect."""
+    listed = [node("boot"), node("writer")]
+    permissions = PermissioningRules(
+        PermissioningSettings(node_contract=INGRESS, node_contract_version=1), Standard(1, listed, []),
+        own_id=node("boot").id, bootnodes=(), static_nodes=(),
+    )  # fmt: skip
+    context = PermissioningContext(HEADER, (), is_current=True, is_isolated=False)
+    told = permissions.explain_connection(node("boot"), node("writer", "writer.example"), context)
+    assert not told.allowed
+    assert told.reason == (
+        "the contract cannot be asked: 'writer.example' is no IP address, and interface 1 knows nothing else, "
+        "which permits nobody"
+    )

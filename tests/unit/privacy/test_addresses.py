@@ -1,0 +1,138 @@
+"""Where a manager calls because a stranger named an address: not into the network behind its firewall."""
+
+from ipaddress import ip_address, ip_network
+
+import httpcore
+import pytest
+import trio
+
+from lacnode.privacy.manager.address_policy import AddressPolicy, Reach, reach_of
+from lacnode.privacy.service.manager_config import ManagerConfigError, parse_networks
+from lacnode.privacy.service.permitted_network import PermittedNetwork, trust_own_name
+from tests.support.logs import logs_of_this_thread
+
+LOOPBACK, PRIVATE, PUBLIC = "127.0.0.1", "10.1.2.3", "8.8.8.8"
+
+
+class TestReach:
+    @pytest.mark.parametrize(
+        ("text", "reach"),
+        [
+            ("8.8.8.8", Reach.PUBLIC),
+            ("2606:4700::1111", Reach.PUBLIC),
+            ("10.0.0.1", Reach.PRIVATE),
+            ("172.16.0.1", Reach.PRIVATE),
+            ("192.168.1.1", Reach.PRIVATE),
+            ("100.64.0.1", Reach.PRIVATE),
+            ("fd12::1", Reach.PRIVATE),
+            ("64:ff9b::a9fe:a9fe", Reach.PRIVATE),
+            ("2002:a9fe:a9fe::1", Reach.PRIVATE),
+            ("127.8.9.1", Reach.LOOPBACK),
+            ("::1", Reach.LOOPBACK),
+            ("::ffff:127.0.0.1", Reach.LOOPBACK),
+            ("::ffff:10.0.0.1", Reach.PRIVATE),
+            ("169.254.169.254", Reach.NEVER),
+            ("::ffff:169.254.169.254", Reach.NEVER),
+            ("fe80::1", Reach.NEVER),
+            ("fd00:ec2::254", Reach.NEVER),
+            ("0.0.0.0", Reach.NEVER),
+            ("::", Reach.NEVER),
+            ("224.0.0.1", Reach.NEVER),
+            ("255.255.255.255", Reach.NEVER),
+            ("240.0.0.1", Reach.NEVER),
+        ],
+    )
+    def test_of_an_address(self, text: str, reach: Reach) -> None:
+        assert reach_of(ip_address(text)) is reach
+
+
+class TestPolicy:
+    @pytest.mark.parametrize(
+        ("own", "permitted"),
+        [
+            ((), {PUBLIC}),
+            (("https://manager.example",), {PUBLIC}),
+            (("http://8.8.4.4:8080",), {PUBLIC}),
+            (("http://10.0.0.5:8080",), {PUBLIC, PRIVATE}),
+            (("https://8.8.4.4", "http://192.168.0.6:8080"), {PUBLIC, PRIVATE}),
+            (("http://127.0.0.1:8080",), {PUBLIC, LOOPBACK}),
+            (("http://localhost:8080",), {PUBLIC, LOOPBACK}),
+            (("http://[fd12::1]:8080",), {PUBLIC, PRIVATE}),
+        ],
+    )
+    def test_an_installation_s_own_urls_say_what_kind_its_network_is(
+        self, own: tuple[str, ...], permitted: set[str]
+    ) -> None:
+        policy = AddressPolicy(own)
+        assert {text for text in (LOOPBACK, PRIVATE, PUBLIC) if policy.permits(text)} == permitted
+
+    def test_link_local_is_never_called(self) -> None:
+        policy = AddressPolicy(["http://169.254.1.1"], allowed=[ip_network("0.0.0.0/0")])
+        assert not policy.permits("169.254.169.254")
+        assert not policy.permits("::ffff:169.254.169.254")
+
+    def test_networks_are_allowed_and_denied(self) -> None:
+        policy = AddressPolicy((), [ip_network("10.0.0.0/8")], [ip_network("10.9.0.0/16"), ip_network("8.0.0.0/8")])
+        assert policy.permits(PRIVATE)
+        assert not any(policy.permits(text) for text in ("10.9.0.1", PUBLIC, "192.168.0.1", LOOPBACK))
+
+    def test_a_url_is_remembered_if_its_host_may_be_called(self) -> None:
+        policy = AddressPolicy(["http://8.8.4.4"])
+        assert policy.permits_url("http://name.example:8080")
+        assert policy.permits_url("http://8.8.8.8:8080")
+        assert not policy.permits_url("http://127.0.0.1:22")
+        assert not policy.permits_url("http://[::1]:8080")
+
+    def test_mistakes_in_the_configuration_are_named(self) -> None:
+        assert parse_networks("peerallowednetworks", ["10.0.0.5/8"]) == [ip_network("10.0.0.0/8")]
+        with pytest.raises(ManagerConfigError, match="peerdeniednetworks"):
+            parse_networks("peerdeniednetworks", ["intranet"])
+
+
+class Names(trio.abc.HostnameResolver):
+    """Answers with what it is given, one answer after the other."""
+
+    def __init__(self, *answers: str) -> None:
+        self.answers = list(answers)
+
+    async def getaddrinfo(self, host: object, port: object, *rest: object) -> list[object]:  # type: ignore[override]
+        answer = self.answers.pop(0)
+        return [(trio.socket.AF_INET, trio.socket.SOCK_STREAM, 6, "", (answer, port or 0))]
+
+    async def getnameinfo(self, sockaddr: object, flags: int) -> tuple[str, str]:
+        raise NotImplementedError
+
+
+class TestConnections:
+    async def test_a_name_of_a_forbidden_address_leads_nowhere_and_is_told_once(self) -> None:
+        trio.socket.set_custom_hostname_resolver(Names(LOOPBACK, LOOPBACK))
+        network = PermittedNetwork(AddressPolicy())
+        with logs_of_this_thread() as logs:
+            for _ in range(2):
+                with pytest.raises(httpcore.ConnectError, match="may be called"):
+                    await network.connect_tcp("rebinding.example", 22)
+        (line,) = [entry["event"] for entry in logs]
+        assert "rebinding.example (127.0.0.1)" in line
+        assert "peerallowednetworks" in line
+
+    async def test_the_address_that_was_checked_is_the_one_that_is_called(self) -> None:
+        """A second look-up of the name would give another address."""
+        async with trio.open_nursery() as nursery:
+            listeners = await trio.open_tcp_listeners(0, host=LOOPBACK)
+            nursery.start_soon(trio.serve_listeners, lambda stream: stream.aclose(), listeners)
+            names = Names(LOOPBACK, "169.254.169.254")
+            trio.socket.set_custom_hostname_resolver(names)
+            network = PermittedNetwork(AddressPolicy(allowed=[ip_network("127.0.0.0/8")]))
+            stream = await network.connect_tcp("rebinding.example", listeners[0].socket.getsockname()[1])
+            assert stream.get_extra_info("server_addr")[0] == LOOPBACK
+            assert names.answers == ["169.254.169.254"]
+            await stream.aclose()
+            nursery.cancel_scope.cancel()
+
+    async def test_our_own_name_says_that_the_network_is_private(self) -> None:
+        policy = AddressPolicy(["http://manager1:8080"])
+        assert not policy.permits(PRIVATE)
+        trio.socket.set_custom_hostname_resolver(Names("172.18.0.2"))
+        await trust_own_name(policy, "http://manager1:8080")
+        assert policy.permits(PRIVATE)
+        assert not policy.permits(LOOPBACK)

@@ -1,0 +1,60 @@
+"""The node port of a manager: each address has its share of the processor, and each path its bound."""
+
+import time
+
+import pytest
+import trio
+
+from lacnode.http.http_messages import Request
+from lacnode.privacy.keys import KeyPair, KeyRing
+from lacnode.privacy.manager.key_proof_exchange import ProofResponder
+from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
+from lacnode.privacy.manager.orion_party_info import MAX_PARTY_INFO_BYTES, PartyInfo, encode_orion_party_info
+from lacnode.privacy.manager.payload_recovery import RecoveryResponder
+from lacnode.privacy.manager.payload_store import PayloadStore
+from lacnode.privacy.manager.peer_directory import PeerDirectory
+from lacnode.privacy.manager.proven_requests import RequestAuthenticator
+from lacnode.privacy.manager.state_root_exchange import StateRootResponder
+from lacnode.privacy.service.node_routes import MAX_PAYLOAD_REQUEST_BYTES, NodeRoutes, PeerResponders
+from tests.support.manager_network import ManagerNetwork
+
+OWN = KeyPair.of(bytes([51]) * 32)
+
+
+@pytest.fixture
+async def routes() -> NodeRoutes:
+    keys, store = KeyRing([OWN]), PayloadStore()
+    manager = LocalTransactionManager(keys, store, PeerDirectory([OWN.public], "http://own"), ManagerNetwork())
+    challenges = RequestAuthenticator(keys)
+    desks = PeerResponders(
+        ProofResponder(keys, lambda: None),
+        challenges,
+        RecoveryResponder(challenges, store),
+        StateRootResponder(challenges),
+    )
+    return NodeRoutes(manager, desks, trio.CapacityLimiter(2))
+
+
+def request(client: str, path: str = "/partyinfo") -> Request:
+    body = encode_orion_party_info(PartyInfo(None))
+    return Request("POST", path, {"content-type": "application/cbor"}, body, client)
+
+
+async def test_an_address_that_has_used_up_its_share_waits_and_others_do_not(routes: NodeRoutes) -> None:
+    routes._share.spend("attacker", 1_000.0, time.monotonic())
+    with trio.fail_after(20):
+        assert (await routes.answer(request("attacker"))).status == 503
+        assert (await routes.answer(request("member"))).status == 200
+
+
+async def test_what_a_request_takes_counts_for_its_address(routes: NodeRoutes) -> None:
+    for _ in range(3):
+        await routes.answer(request("member"))
+    most, _ = routes._share._of("member")
+    untouched, _ = routes._share._of("other")
+    assert most._left < untouched._left
+
+
+async def test_each_path_has_its_bound(routes: NodeRoutes) -> None:
+    sizes = {path: routes.largest_body(request("a", path)) for path in ("/push", "/partyinfo", "/lacnode/prove")}
+    assert sizes == {"/push": MAX_PAYLOAD_REQUEST_BYTES, "/partyinfo": MAX_PARTY_INFO_BYTES, "/lacnode/prove": 16_384}

@@ -1,0 +1,147 @@
+"""What the manager's store keeps of what strangers send, and who may read its files."""
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from lacnode.privacy.keys import KeyPair, to_base64
+from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, encrypt
+from lacnode.privacy.manager.group_record import GroupRecord, decode_group
+from lacnode.privacy.manager.payload_store import PayloadStore
+from lacnode.privacy.manager.quota import Quota, QuotaExceededError, QuotaSettings
+from lacnode.privacy.transaction_manager import GroupType
+from tests.support.logs import logs_of_this_thread
+
+
+class TestFiles:
+    def test_the_database_is_its_users_alone(self, tmp_path: Path) -> None:
+        old = os.umask(0)
+        try:
+            store = PayloadStore(f"sqlite:///{tmp_path / 'routerdb.sqlite'}")
+            store.put_known_nodes({bytes(32): "http://a"})
+            modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+            store.close()
+        finally:
+            os.umask(old)
+        assert modes == dict.fromkeys(("routerdb.sqlite", "routerdb.sqlite-wal", "routerdb.sqlite-shm"), 0o600)
+
+    def test_one_of_an_earlier_version_becomes_so(self, tmp_path: Path) -> None:
+        file = tmp_path / "routerdb.sqlite"
+        PayloadStore(f"sqlite:///{file}").close()
+        file.chmod(0o644)
+        PayloadStore(f"sqlite:///{file}").close()
+        assert file.stat().st_mode & 0o777 == 0o600
+
+
+A, B, STRANGER, OTHER = (KeyPair.of(bytes([number]) * 32) for number in (41, 42, 43, 44))
+SMALL = QuotaSettings(known_bytes=160_000, unknown_bytes=80_000, disk_reserve_bytes=0)
+
+
+def payload(sender: KeyPair, size: int = 1_000, to: KeyPair = A) -> EncryptedPayload:
+    return encrypt(os.urandom(size), sender, [to.public], bytes(32))
+
+
+def pushed(store: PayloadStore, sender: KeyPair, size: int = 1_000) -> bool:
+    """Whether a payload that is pushed is kept."""
+    try:
+        return store.put_payload(payload(sender, size), {A.public: 0}, b"entry", is_pushed=True)
+    except QuotaExceededError:
+        return False
+
+
+def filled(store: PayloadStore, sender: KeyPair) -> int:
+    """How many payloads of `sender` are kept before one is refused."""
+    for count in range(1_000):
+        if not pushed(store, sender):
+            return count
+    raise AssertionError("no bound")
+
+
+class TestPayloads:
+    def limited(self, settings: QuotaSettings = SMALL, directory: Path | None = None) -> PayloadStore:
+        store = PayloadStore()
+        store.limit(Quota(settings, lambda key: key == B.public, directory))
+        return store
+
+    def test_of_one_unknown_key_take_a_part_of_what_all_may(self) -> None:
+        store = self.limited()
+        assert 1 <= filled(store, STRANGER) <= 5
+        assert pushed(store, OTHER)
+
+    def test_of_unknown_keys_leave_known_ones_their_own(self) -> None:
+        store = self.limited()
+        strangers = [KeyPair.generate() for _ in range(40)]
+        kept = sum(filled(store, stranger) for stranger in strangers)
+        assert 40 < kept < 80
+        assert not pushed(store, KeyPair.generate())
+        assert pushed(store, B)
+
+    def test_of_our_own_and_recovered_ones_are_not_counted(self) -> None:
+        store = self.limited()
+        filled(store, STRANGER)
+        assert store.put_payload(payload(STRANGER), {A.public: 0}, b"recovered")
+        assert store.put_payload(payload(A, 200_000), {A.public: 0})
+
+    def test_are_counted_across_restarts(self, tmp_path: Path) -> None:
+        url = f"sqlite:///{tmp_path / 'store'}"
+        store = PayloadStore(url)
+        store.limit(Quota(SMALL))
+        filled(store, STRANGER)
+        store.close()
+        again, quota = PayloadStore(url), Quota(SMALL)
+        again.limit(quota)
+        assert quota.usage.unknown_bytes > 3_000
+        assert not pushed(again, STRANGER)
+        again.close()
+
+    def test_leave_a_reserve_on_the_disk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        store = self.limited(QuotaSettings(disk_reserve_bytes=1_000_000), tmp_path)
+        free = 5_000_000
+        monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=free))
+        assert pushed(store, STRANGER)
+        free = 1_500_000
+        with logs_of_this_thread() as logs:
+            assert pushed(store, STRANGER)
+        assert "disk" in logs[0]["event"]
+        free = 1_000_000
+        assert not pushed(store, B)
+
+    def test_an_alarm_comes_once_before_the_bound(self) -> None:
+        store = self.limited()
+        with logs_of_this_thread() as logs:
+            for _ in range(40):
+                filled(store, KeyPair.generate())
+        (line,) = [entry["event"] for entry in logs]
+        assert line.startswith("payloads of unknown keys: ")
+
+
+class TestGroups:
+    def record(self, number: int, text: int = 10) -> GroupRecord:
+        seed = number.to_bytes(20)
+        return GroupRecord((A.public, B.public), "x" * text, "", True, GroupType.PANTHEON, seed)
+
+    def test_of_others_are_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.privacy.manager.payload_store.MAX_STORED_GROUPS", 5)
+        store = PayloadStore()
+        for number in range(5):
+            record = self.record(number)
+            store.update_group(record.id, lambda known, record=record: record, is_pushed=True)  # type: ignore[misc]
+        with pytest.raises(QuotaExceededError):
+            store.update_group(self.record(9).id, lambda known: self.record(9), is_pushed=True)
+        store.update_group(self.record(8).id, lambda known: self.record(8))
+
+    def test_come_in_pages(self) -> None:
+        store = PayloadStore()
+        for number in range(20):
+            store.put_group(self.record(number, 10_000))
+        store.put_group(GroupRecord((B.public,), to_base64(A.public), "", True, GroupType.PANTHEON, bytes(20)))
+        seen, after, more = [], 0, True
+        while more:
+            page = store.groups_with(A.public, after, 3, 1_000_000)
+            assert 0 < len(page.records) <= 3
+            seen += [decode_group(record) for record in page.records]
+            after, more = page.last, page.has_more
+        assert seen == [self.record(number, 10_000) for number in range(20)]
+        assert len(store.groups_with(A.public, 0, 99, 35_000).records) == 3

@@ -1,0 +1,603 @@
+"""EEA and PRIV as wallets see them: shapes, texts and codes of Besu, and what a node tells of groups it is in or not."""
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from lacnode.crypto.secp256k1 import recover_sender
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
+from lacnode.privacy.state.privacy_marker import PRIVACY_ADDRESS, FixedKeySigner
+from lacnode.privacy.state.private_store import Divergence, PrivateStoreWriter
+from lacnode.privacy.state.private_transaction import PrivateTransaction, legacy_group_id, private_contract_address
+from lacnode.privacy.transaction_manager import EnclaveError
+from lacnode.rpc.errors import RpcError
+from tests.support.logs import captured_logs
+from tests.support.private_nodes import (
+    ALICE,
+    BOB,
+    KEEPER,
+    KEY_A,
+    KEY_B,
+    KEY_C,
+    READER,
+    REVERTER,
+    TOPIC,
+    Member,
+    PrivateTestNetwork,
+    deploying,
+    private,
+    word,
+)
+from tests.support.rpc_chain import node, signed
+
+GROUP = legacy_group_id(KEY_A, (KEY_B,))
+KEEPER_ADDRESS = private_contract_address(ALICE.address, 0, GROUP)
+UNKNOWN = bytes(31) + b"\x05"
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+@pytest.fixture
+def stage() -> PrivateTestNetwork:
+    return PrivateTestNetwork()
+
+
+def only(values: object) -> Any:
+    """The one member of a list."""
+    assert isinstance(values, list)
+    assert len(values) == 1
+    return values[0]
+
+
+def send(member: Member, transaction: PrivateTransaction) -> str:
+    sent = member.node.call("eea_sendRawTransaction", to_hex(transaction.raw))
+    assert isinstance(sent, str)
+    return sent
+
+
+def deploy(stage: PrivateTestNetwork) -> str:
+    """The keeper in the legacy group of A and B."""
+    sent = send(stage.a, private(ALICE, 0, data=deploying(KEEPER)))
+    stage.mine()
+    return sent
+
+
+def store(stage: PrivateTestNetwork, nonce: int, value: int) -> str:
+    sent = send(stage.a, private(ALICE, nonce, to=KEEPER_ADDRESS, data=word(value)))
+    stage.mine()
+    return sent
+
+
+def receipt(member: Member, marker: str, *more: object) -> Any:
+    return member.node.call("priv_getTransactionReceipt", marker, *more)
+
+
+class TestSending:
+    def test_answers_the_marker_which_goes_to_the_pool(self, stage: PrivateTestNetwork) -> None:
+        transaction = private(ALICE, 0, data=deploying(KEEPER), gas=250_000)
+        sent = send(stage.a, transaction)
+        (marker,) = stage.a.node.pooled
+        assert sent == to_hex(marker.hash)
+        assert (marker.to, marker.value, marker.nonce) == (PRIVACY_ADDRESS, 0, 0)
+        assert (marker.gas_limit, marker.chain_id, len(marker.data)) == (250_000, None, 32)
+        assert stage.b.manager.payloads[marker.data].payload == base64.b64encode(transaction.raw)
+
+    def test_takes_hexadecimal_without_0x(self, stage: PrivateTestNetwork) -> None:
+        assert stage.a.node.call("eea_sendRawTransaction", private().raw.hex())
+
+    def test_signs_each_marker_by_another_key(self, stage: PrivateTestNetwork) -> None:
+        for nonce in range(2):
+            send(stage.a, private(ALICE, nonce))
+        assert len({recover_sender(marker) for marker in stage.a.node.pooled}) == 2
+
+    def test_signs_all_markers_by_a_fixed_key_in_order(self) -> None:
+        stage = PrivateTestNetwork(FixedKeySigner(BOB))
+        for nonce in range(3):
+            send(stage.a, private(ALICE, nonce))
+        assert [(recover_sender(marker), marker.nonce) for marker in stage.a.node.pooled] == [
+            (BOB.address, nonce) for nonce in range(3)
+        ]
+
+    def test_sends_to_itself_where_nobody_is_named(
+        self, stage: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        recipients: list[Sequence[bytes]] = []
+
+        def note(payload: bytes, sender: bytes | None, to: Sequence[bytes]) -> bytes:
+            recipients.append(to)
+            return bytes(32)
+
+        monkeypatch.setattr(stage.a.manager, "send", note)
+        send(stage.a, private(private_for=()))
+        assert [list(to) for to in recipients] == [[KEY_A]]
+
+    def test_leaves_the_marker_to_the_caller_when_it_only_distributes(self, stage: PrivateTestNetwork) -> None:
+        key = stage.a.node.call("priv_distributeRawTransaction", to_hex(private().raw))
+        assert isinstance(key, str)
+        assert bytes.fromhex(key[2:]) in stage.b.manager.payloads
+        assert not stage.a.node.pooled
+
+    def test_a_marker_of_the_callers_own(self, stage: PrivateTestNetwork) -> None:
+        raw = private(ALICE, 0, data=deploying(KEEPER)).raw
+        key = stage.a.node.call("priv_distributeRawTransaction", to_hex(raw))
+        assert isinstance(key, str)
+        own = signed(BOB, 0, to=PRIVACY_ADDRESS, data=bytes.fromhex(key[2:]))
+        marker = stage.a.node.call("eth_sendRawTransaction", to_hex(own.raw))
+        assert isinstance(marker, str)
+        stage.mine()
+        assert receipt(stage.a, marker)["contractAddress"] == to_hex(KEEPER_ADDRESS)
+        assert receipt(stage.b, marker)["status"] == "0x1"
+
+    @pytest.mark.parametrize(
+        "raw", ["0x", "0xzz", "0x123", "0xc0", to_hex(private().raw)[:-2], to_hex(private().raw) + "00"]
+    )
+    def test_what_is_no_private_transaction(self, stage: PrivateTestNetwork, raw: str) -> None:
+        error = (-50100, "Unable to decode the private signed raw transaction")
+        assert stage.a.node.fails("eea_sendRawTransaction", raw) == error
+        assert stage.a.node.fails("priv_distributeRawTransaction", raw) == error
+
+    @pytest.mark.parametrize(
+        ("wrong", "error"),
+        [
+            ({"restriction": b"unrestricted"}, (-50100, "Unsupported private transaction type")),
+            ({"private_from": KEY_B}, (-50100, "Private from does not match enclave public key")),
+            ({"value": 1}, (-32603, "Internal error")),
+            ({"chain_id": 9}, (-32000, "Wrong chainId")),
+            ({"private_for": [KEY_C, UNKNOWN]}, (-50200, "NodeMissingPeerUrl")),
+            ({"group": UNKNOWN}, (-50200, "PrivacyGroupNotFound")),
+            (
+                {"gas": 21_000, "data": b"\x01"},
+                (
+                    -50100,
+                    "Privacy Marker Transaction failed due to intrinsic gas exceeding the limit. "
+                    "Gas limit used from the Private Transaction.",
+                ),
+            ),
+        ],
+    )
+    def test_refusals(self, stage: PrivateTestNetwork, wrong: dict[str, Any], error: tuple[int, str]) -> None:
+        assert stage.a.node.fails("eea_sendRawTransaction", to_hex(private(**wrong).raw)) == error
+        assert not stage.a.node.pooled
+
+    def test_a_nonce_that_is_used(self, stage: PrivateTestNetwork) -> None:
+        deploy(stage)
+        assert stage.a.node.fails("eea_sendRawTransaction", to_hex(private(ALICE, 0).raw)) == (-32001, "Nonce too low")
+
+    def test_two_keys_in_a_marker_carry_nothing_out_here(self, stage: PrivateTestNetwork) -> None:
+        """They are for flexible groups, which this node does not have."""
+        raw = private(ALICE, 0, data=deploying(KEEPER)).raw
+        key = stage.a.node.call("priv_distributeRawTransaction", to_hex(raw))
+        assert isinstance(key, str)
+        marker = signed(BOB, 0, to=PRIVACY_ADDRESS, data=bytes.fromhex(key[2:]) + bytes(32))
+        stage.mine(marker)
+        assert receipt(stage.a, to_hex(marker.hash))["status"] == "0x0"
+        assert stage.a.node.call("eth_getTransactionReceipt", to_hex(marker.hash))["status"] == "0x1"  # type: ignore[index]
+        assert stage.a.root(GROUP) == EMPTY_TRIE_ROOT
+
+    def test_a_later_nonce_may_wait(self, stage: PrivateTestNetwork) -> None:
+        assert send(stage.a, private(ALICE, 7))
+
+    def test_the_id_of_a_legacy_group(self, stage: PrivateTestNetwork) -> None:
+        deploy(stage)
+        error = (-50100, "Unable to decode the private signed raw transaction")
+        assert stage.a.node.fails("eea_sendRawTransaction", to_hex(private(ALICE, 1, group=GROUP).raw)) == error
+
+    @pytest.mark.parametrize(
+        ("who", "error"),
+        [("a", (-50100, "Error communicating with enclave")), ("b", (-50200, "NodePropagatingToAllPeers"))],
+    )
+    def test_a_manager_that_is_off(self, stage: PrivateTestNetwork, who: str, error: tuple[int, str]) -> None:
+        """No marker: nobody could fetch what it announces."""
+        getattr(stage, who).manager.is_off = True
+        assert stage.a.node.fails("eea_sendRawTransaction", to_hex(private().raw)) == error
+        assert not stage.a.node.pooled
+
+    def test_words_of_tessera(self, stage: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+        def complain(*_: object) -> bytes:
+            raise EnclaveError(f"Recipient not found for key: {b64(KEY_C)}")
+
+        monkeypatch.setattr(stage.a.manager, "send", complain)
+        error = stage.a.node.fails("eea_sendRawTransaction", to_hex(private().raw))
+        assert error == (-50200, "Recipient not found for key:")
+
+    def test_says_nothing_of_the_transaction(self, stage: PrivateTestNetwork) -> None:
+        secret = b"a secret that nobody may read"
+        with captured_logs() as logs:
+            deploy(stage)
+            for wrong in ({"value": 1}, {"group": UNKNOWN}, {"to": KEEPER_ADDRESS}):
+                raw = to_hex(private(ALICE, 1, data=secret, **wrong).raw)
+                try:
+                    stage.a.node.call("eea_sendRawTransaction", raw)
+                except RpcError as error:
+                    told = f"{error} {error.data}"
+                    assert secret.hex() not in told
+                    assert secret.decode() not in told
+            stage.mine()
+        assert secret.hex() not in str(logs)
+        assert secret.decode() not in str(logs)
+
+
+def test_an_observer_sends_nothing_in_private_either(stage: PrivateTestNetwork) -> None:
+    stage.a.node.services.accepts_transactions = False
+    raw = to_hex(private(ALICE, 0).raw)
+    for method in ("eea_sendRawTransaction", "priv_distributeRawTransaction"):
+        code, message = stage.a.node.fails(method, raw)
+        assert code == -32000
+        assert "observer" in message
+
+
+class TestReceipts:
+    def test_of_a_creation(self, stage: PrivateTestNetwork) -> None:
+        marker = deploy(stage)
+        found = receipt(stage.a, marker)
+        assert receipt(stage.b, marker, "a second parameter, as web3-eea sends") == found
+        head = stage.a.node.chain.head
+        assert list(found) == [
+            "contractAddress", "from", "output", "commitmentHash", "privateFrom", "privateFor", "privacyGroupId", "status",
+            "logs", "logsBloom", "blockHash", "blockNumber", "transactionIndex",
+        ]  # fmt: skip
+        assert found["contractAddress"] == to_hex(KEEPER_ADDRESS)
+        assert (found["from"], found["commitmentHash"]) == (to_hex(ALICE.address), marker)
+        assert (found["privateFrom"], found["privateFor"]) == (b64(KEY_A), [b64(KEY_B)])
+        assert (found["privacyGroupId"], found["status"]) == (b64(GROUP), "0x1")
+        assert (found["output"], found["logs"], int(found["logsBloom"], 16)) == (to_hex(KEEPER), [], 0)
+        assert (found["blockHash"], found["blockNumber"]) == (to_hex(head.hash), "0x1")
+        assert found["transactionIndex"] == "0x0"
+
+    def test_of_a_call(self, stage: PrivateTestNetwork) -> None:
+        deploy(stage)
+        marker = store(stage, 1, 42)
+        found = receipt(stage.b, marker)
+        assert "contractAddress" not in found
+        assert found["to"] == to_hex(KEEPER_ADDRESS)
+        (entry,) = found["logs"]
+        assert list(entry) == [
+            "address", "topics", "data", "blockNumber", "transactionHash", "transactionIndex", "blockHash", "logIndex",
+            "removed",
+        ]  # fmt: skip
+        assert (entry["data"], entry["topics"]) == (to_hex(word(42)), [to_hex(TOPIC)])
+        assert entry["transactionHash"] == marker
+        assert int(found["logsBloom"], 16)
+
+    def test_of_a_group_names_no_recipients(self, stage: PrivateTestNetwork) -> None:
+        group = stage.a.manager.create_group([KEY_A, KEY_B], KEY_A)
+        marker = send(stage.a, private(ALICE, 0, data=deploying(KEEPER), group=group.id))
+        stage.mine()
+        found = receipt(stage.b, marker)
+        assert "privateFor" not in found
+        assert found["privacyGroupId"] == b64(group.id)
+        assert found["contractAddress"] == to_hex(private_contract_address(ALICE.address, 0, group.id))
+
+    def test_of_a_failure(self, stage: PrivateTestNetwork) -> None:
+        send(stage.a, private(ALICE, 0, data=deploying(REVERTER)))
+        stage.mine()
+        marker = send(stage.a, private(ALICE, 1, to=KEEPER_ADDRESS))
+        stage.mine()
+        found = receipt(stage.a, marker)
+        assert (found["status"], found["output"], found["revertReason"]) == ("0x0", "0x", "0x08c379a0")
+
+    def test_of_code_that_halts(self, stage: PrivateTestNetwork) -> None:
+        marker = send(stage.a, private(ALICE, 0, data=b"\xfe"))
+        stage.mine()
+        for member in (stage.a, stage.b):
+            found = receipt(member, marker)
+            assert (found["status"], found["output"], found["logs"]) == ("0x0", "0x", [])
+            assert "revertReason" not in found
+            assert member.node.call("eth_getTransactionReceipt", marker)["status"] == "0x1"  # type: ignore[index]
+
+    def test_of_a_private_call_of_what_only_reads(self, stage: PrivateTestNetwork) -> None:
+        """A public contract that writes, called at first hand: it fails without output or logs, the marker does not."""
+        writes = signed(BOB, 0, to=None, data=deploying(KEEPER), gas=1_000_000)
+        stage.mine(writes)
+        public = stage.a.node.call("eth_getTransactionReceipt", to_hex(writes.hash))["contractAddress"]  # type: ignore[index]
+        marker = send(stage.a, private(ALICE, 0, to=bytes.fromhex(public[2:]), data=word(5)))
+        stage.mine()
+        found = receipt(stage.b, marker)
+        assert (found["status"], found["output"], found["logs"]) == ("0x0", "0x", [])
+        assert stage.a.node.call("eth_call", {"to": public}, "latest") == to_hex(word(0))
+
+    def test_of_the_same_twice(self, stage: PrivateTestNetwork) -> None:
+        deploy(stage)
+        markers = [send(stage.a, private(ALICE, 1, to=KEEPER_ADDRESS, data=word(1))) for _ in range(2)]
+        stage.mine()
+        assert sorted(receipt(stage.a, marker)["status"] for marker in markers) == ["0x1", "0x2"]
+        for marker in markers:
+            assert stage.a.node.call("eth_getTransactionReceipt", marker)["status"] == "0x1"  # type: ignore[index]
+
+    def test_nothing_for_strangers(self, stage: PrivateTestNetwork) -> None:
+        marker = deploy(stage)
+        assert receipt(stage.c, marker) is None
+        assert stage.c.node.call("priv_getPrivateTransaction", marker) is None
+        assert stage.a.node.call("priv_getPrivateTransaction", "0x" + "12" * 32) is None
+
+    def test_nothing_before_its_turn(self, stage: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.privacy.state.privacy_controller.PROCESSOR_WAIT_SECONDS", 0.0)
+        marker = send(stage.a, private(ALICE, 0, data=deploying(KEEPER)))
+        stage.mine(work=False)
+        assert receipt(stage.a, marker) is None
+        stage.a.work()
+        assert receipt(stage.a, marker)["status"] == "0x1"
+
+    def test_a_manager_that_is_off(self, stage: PrivateTestNetwork) -> None:
+        marker = deploy(stage)
+        stage.a.manager.is_off = True
+        assert stage.a.node.fails("priv_getTransactionReceipt", marker) == (-32603, "Internal error")
+
+    def test_the_transaction_itself(self, stage: PrivateTestNetwork) -> None:
+        marker = deploy(stage)
+        sent = private(ALICE, 0, data=deploying(KEEPER))
+        found: Any = stage.b.node.call("priv_getPrivateTransaction", marker)
+        assert list(found) == [
+            "from", "gas", "gasPrice", "input", "nonce", "to", "value", "v", "r", "s", "privateFrom", "privateFor",
+            "restriction",
+        ]  # fmt: skip
+        assert (found["from"], found["input"], found["to"]) == (to_hex(ALICE.address), to_hex(sent.data), None)
+        assert (found["v"], found["r"], found["s"]) == (hex(sent.v), hex(sent.r), hex(sent.s))
+        assert found["restriction"] == "restricted"
+
+
+class TestState:
+    def call(
+        self, stage: PrivateTestNetwork, *, group: bytes = GROUP, block: object = "latest", **call: object
+    ) -> object:
+        document = {"to": to_hex(KEEPER_ADDRESS), **call}
+        return stage.b.node.call("priv_call", b64(group), document, block)
+
+    def test_calls(self, stage: PrivateTestNetwork) -> None:
+        deploy(stage)
+        assert self.call(stage) == to_hex(word(0))
+        store(stage, 1, 17)
+        assert self.call(stage) == to_hex(word(17))
+        assert self.call(stage, block="0x1") == to_hex(word(0))
+        assert self.call(stage, block="0x99") is None
+
+    def test_calls_from_public_contracts_find_nothing(self, stage: PrivateTestNetwork) -> None:
+        deploy(stage)
+        store(stage, 1, 17)
+        reads = signed(BOB, 0, to=None, data=deploying(READER), gas=1_000_000)
+        stage.mine(reads)
+        reader = stage.a.node.call("eth_getTransactionReceipt", to_hex(reads.hash))["contractAddress"]  # type: ignore[index]
+        stage.mine(signed(BOB, 1, to=bytes.fromhex(reader[2:]), data=word(KEEPER_ADDRESS)))
+        slot = stage.a.node.call("eth_getStorageAt", reader, "0x0", "latest")
+        assert slot == to_hex(word(0)), "the private contract is an account without code to a public transaction"
+
+    def test_calls_of_nobody(self, stage: PrivateTestNetwork) -> None:
+        deploy(stage)
+        assert self.call(stage, group=UNKNOWN) == "0x"
+        assert self.call(stage, to="0x" + "45" * 20) == "0x"
+
+    def test_calls_that_fail(self, stage: PrivateTestNetwork) -> None:
+        send(stage.a, private(ALICE, 0, data=deploying(REVERTER)))
+        stage.mine()
+        error = stage.b.node.error("priv_call", b64(GROUP), {"to": to_hex(KEEPER_ADDRESS)}, "latest")
+        assert (error.code, error.message, error.data) == (-32000, "Execution reverted", "0x08c379a0")
+        send(stage.a, private(ALICE, 1, data=deploying(b"\xfe")))
+        stage.mine()
+        halting = to_hex(private_contract_address(ALICE.address, 1, GROUP))
+        assert stage.b.node.fails("priv_call", b64(GROUP), {"to": halting}, "latest") == (
+            -50100,
+            "Private transaction failed",
+        )
+
+    @pytest.mark.parametrize(
+        "params", [("x", {"to": "0x01"}, "latest"), (b64(GROUP), {}, "latest"), (b64(GROUP), {"to": "0x01"})]
+    )
+    def test_calls_without_sense(self, stage: PrivateTestNetwork, params: tuple[object, ...]) -> None:
+        assert stage.b.node.fails("priv_call", *params)[0] == -32602
+
+    def test_calls_may_give_their_data_twice(self, stage: PrivateTestNetwork) -> None:
+        deploy(stage)
+        twice = {"to": to_hex(KEEPER_ADDRESS), "data": "0x", "input": "0x"}
+        assert stage.b.node.call("priv_call", b64(GROUP), twice, "latest") == to_hex(word(0))
+        error = stage.b.node.error("priv_call", b64(GROUP), {**twice, "input": "0x01"}, "latest")
+        assert (error.code, error.data) == (-32602, "call: data and input differ")
+
+    def test_calls_move_no_value(self, stage: PrivateTestNetwork) -> None:
+        deploy(stage)
+        call = {"to": to_hex(KEEPER_ADDRESS), "value": "0x1"}
+        assert stage.b.node.fails("priv_call", b64(GROUP), call, "latest") == (-32603, "Internal error")
+
+    def test_calls_leave_nothing(self, stage: PrivateTestNetwork) -> None:
+        deploy(stage)
+        before = stage.b.root(GROUP)
+        self.call(stage, data=to_hex(word(5)))
+        assert (stage.b.root(GROUP), self.call(stage)) == (before, to_hex(word(0)))
+
+    def test_code(self, stage: PrivateTestNetwork) -> None:
+        deploy(stage)
+        code = stage.b.node.call("priv_getCode", b64(GROUP), to_hex(KEEPER_ADDRESS), "latest")
+        assert code == to_hex(KEEPER)
+        assert stage.b.node.call("priv_getCode", b64(GROUP), to_hex(KEEPER_ADDRESS), "0x0") is None
+        assert stage.c.node.call("priv_getCode", b64(GROUP), to_hex(KEEPER_ADDRESS), "latest") is None
+
+    def test_nonces(self, stage: PrivateTestNetwork) -> None:
+        deploy(stage)
+        alice = to_hex(ALICE.address)
+        assert stage.a.node.call("priv_getTransactionCount", alice, b64(GROUP)) == "0x1"
+        assert stage.a.node.call("priv_getTransactionCount", alice, b64(UNKNOWN)) == "0x0"
+        assert stage.a.node.call("priv_getEeaTransactionCount", alice, b64(KEY_A), [b64(KEY_B)]) == "0x1"
+        assert stage.a.node.fails("priv_getEeaTransactionCount", alice, b64(KEY_B), [b64(KEY_A)]) == (
+            -50100,
+            "Private from does not match enclave public key",
+        )
+        assert stage.a.node.fails("priv_getTransactionCount", alice, "no group") == (
+            -50100,
+            "Unable to determine nonce for account in group.",
+        )
+
+    def test_roots(self, stage: PrivateTestNetwork) -> None:
+        group = stage.a.manager.create_group([KEY_A, KEY_B], KEY_A).id
+        send(stage.a, private(ALICE, 0, data=deploying(KEEPER), group=group))
+        stage.mine()
+        for member in (stage.a, stage.b):
+            assert member.node.call("priv_debugGetStateRoot", b64(group), "latest") == to_hex(stage.a.root(group))
+        assert stage.a.node.call("priv_debugGetStateRoot", b64(group), "0x0") == to_hex(EMPTY_TRIE_ROOT)
+        for member, other in ((stage.c, group), (stage.a, UNKNOWN)):
+            assert member.node.fails("priv_debugGetStateRoot", b64(other), "latest") == (
+                -50100,
+                "Error finding privacy group",
+            )
+
+    def test_nothing_of_it_is_public(self, stage: PrivateTestNetwork) -> None:
+        deploy(stage)
+        for name in ("eth_getCode", "eth_getBalance"):
+            assert stage.a.node.call(name, to_hex(KEEPER_ADDRESS), "latest") in ("0x", "0x0")
+        assert stage.a.node.call("eth_call", {"to": to_hex(KEEPER_ADDRESS)}, "latest") == "0x"
+        assert stage.a.node.call("eth_getLogs", {"fromBlock": "earliest"}) == []
+
+
+class TestGroups:
+    def test_made_found_and_deleted(self, stage: PrivateTestNetwork) -> None:
+        members = [b64(KEY_A), b64(KEY_B)]
+        made = stage.a.node.call(
+            "priv_createPrivacyGroup", {"addresses": members, "name": "customs", "description": "two of them"}
+        )
+        found = only(stage.b.node.call("priv_findPrivacyGroup", members))
+        assert found == {
+            "privacyGroupId": made,
+            "type": "PANTHEON",
+            "name": "customs",
+            "description": "two of them",
+            "members": members,
+        }
+        assert stage.a.node.call("priv_deletePrivacyGroup", made) == made
+        assert stage.a.node.fails("priv_deletePrivacyGroup", made) == (-50100, "Error deleting privacy group")
+        assert stage.a.node.call("priv_findPrivacyGroup", members) == []
+
+    @pytest.mark.parametrize("given", [{"name": "customs"}, {"description": "two of them"}, {}])
+    def test_what_is_not_given_is_empty_for_every_member(
+        self, stage: PrivateTestNetwork, given: dict[str, str]
+    ) -> None:
+        members = [b64(KEY_A), b64(KEY_B)]
+        assert stage.a.node.call("priv_createPrivacyGroup", {"addresses": members, **given})
+        found = only(stage.b.node.call("priv_findPrivacyGroup", members))
+        assert (found["type"], found["name"], found["description"]) == (
+            "PANTHEON",
+            given.get("name", ""),
+            given.get("description", ""),
+        )
+
+    def test_made_with_a_mandatory_recipient(self, stage: PrivateTestNetwork) -> None:
+        group = {
+            "addresses": [b64(KEY_A), b64(KEY_B)],
+            "description": "two and theirs",
+            "mandatoryRecipient": b64(KEY_C),
+        }
+        made = stage.a.node.call("priv_createPrivacyGroup", group)
+        found = only(stage.b.node.call("priv_findPrivacyGroup", [b64(KEY_C), b64(KEY_B), b64(KEY_A)]))
+        assert (found["privacyGroupId"], found["members"]) == (made, [b64(KEY_A), b64(KEY_B), b64(KEY_C)])
+        assert found["description"] == f"two and theirs [mandatory recipient: {b64(KEY_C)}]"
+        assert stage.a.node.call("priv_findPrivacyGroup", [b64(KEY_A), b64(KEY_B)]) == []
+        code, _ = stage.a.node.fails("priv_createPrivacyGroup", {**group, "mandatoryRecipient": "supervisor"})
+        assert code == -32602
+
+    def test_without_name_and_self(self, stage: PrivateTestNetwork) -> None:
+        assert stage.a.node.call("priv_createPrivacyGroup", {"addresses": [b64(KEY_A)]})
+        found = only(stage.a.node.call("priv_findPrivacyGroup", [b64(KEY_A)]))
+        assert (found["name"], found["description"]) == ("", "")
+        assert stage.a.node.fails("priv_createPrivacyGroup", {"addresses": [b64(KEY_B)]}) == (
+            -50200,
+            "CreatePrivacyGroupShouldIncludeSelf",
+        )
+
+    def test_a_manager_that_is_off(self, stage: PrivateTestNetwork) -> None:
+        stage.a.manager.is_off = True
+        assert stage.a.node.fails("priv_findPrivacyGroup", [b64(KEY_A)]) == (-50100, "Error finding privacy group")
+        assert stage.a.node.fails("priv_createPrivacyGroup", {"addresses": [b64(KEY_A)]}) == (
+            -50100,
+            "Error communicating with enclave",
+        )
+
+    def test_the_markers_address(self, stage: PrivateTestNetwork) -> None:
+        assert stage.a.node.call("priv_getPrivacyPrecompileAddress") == "0x000000000000000000000000000000000000007e"
+
+    def test_how_they_stand(self, stage: PrivateTestNetwork) -> None:
+        deploy(stage)
+        status = only(stage.b.node.call("lac_privacyGroups"))
+        assert status == {
+            "privacyGroupId": b64(GROUP),
+            "status": "current",
+            "waitingFor": 0,
+            "waitingReason": None,
+            "blockNumber": "0x1",
+            "stateRoot": to_hex(stage.a.root(GROUP)),
+            "divergedAt": None,
+            "divergedFrom": [],
+        }
+        assert stage.c.node.call("lac_privacyGroups") == []
+        root = to_hex(stage.a.root(GROUP))
+        assert stage.b.node.call("lac_comparePrivacyGroup", b64(GROUP), "0x1", root) is True
+        assert stage.b.node.call("lac_comparePrivacyGroup", b64(GROUP), "0x1", to_hex(bytes(32))) is False
+        status = only(stage.b.node.call("lac_privacyGroups"))
+        assert (status["status"], status["divergedAt"], status["divergedFrom"]) == ("diverged", "0x1", [])
+        with stage.b.privacy_controller._context.database.write() as batch:
+            PrivateStoreWriter(batch).diverged(GROUP, Divergence(0, bytes(32), stage.a.root(GROUP), KEY_A))
+        status = only(stage.b.node.call("lac_privacyGroups"))
+        assert (status["status"], status["divergedAt"], status["divergedFrom"]) == ("diverged", "0x0", [b64(KEY_A)])
+        assert stage.c.node.call("lac_retryPrivatePayloads") == 1
+
+
+class TestLogs:
+    def test_of_a_range_and_of_a_block(self, stage: PrivateTestNetwork) -> None:
+        deploy(stage)
+        first, second = store(stage, 1, 5), store(stage, 2, 6)
+        every: Any = stage.b.node.call("priv_getLogs", b64(GROUP), {"fromBlock": "earliest", "toBlock": "latest"})
+        assert [(entry["transactionHash"], entry["data"]) for entry in every] == [
+            (first, to_hex(word(5))),
+            (second, to_hex(word(6))),
+        ]
+        for start in ({}, {"fromBlock": "latest"}, {"fromBlock": "0x0", "toBlock": "0x3"}):
+            assert stage.b.node.call("priv_getLogs", b64(GROUP), start) == every
+        assert stage.b.node.call("priv_getLogs", b64(GROUP), {"fromBlock": "0x3"}) == every[1:]
+        head = stage.b.node.chain.head
+        last = only(stage.b.node.call("priv_getLogs", b64(GROUP), {"blockHash": to_hex(head.hash)}))
+        assert (last["transactionHash"], last["logIndex"], last["blockNumber"]) == (second, "0x0", "0x3")
+        assert stage.c.node.call("priv_getLogs", b64(GROUP), {"fromBlock": "earliest"}) == []
+
+    def test_only_the_wanted(self, stage: PrivateTestNetwork) -> None:
+        deploy(stage)
+        store(stage, 1, 5)
+        everything = {"fromBlock": "earliest", "toBlock": "latest"}
+        for wish, count in (
+            ({"topics": [to_hex(TOPIC)]}, 1),
+            ({"topics": [to_hex(bytes(32))]}, 0),
+            ({"address": "0x01"}, 0),
+        ):
+            found = stage.b.node.call("priv_getLogs", b64(GROUP), {**everything, **wish})
+            assert isinstance(found, list)
+            assert len(found) == count
+
+    def test_gathered_by_a_filter(self, stage: PrivateTestNetwork) -> None:
+        deploy(stage)
+        call = stage.b.node.call
+        id_ = call("priv_newFilter", b64(GROUP), {"fromBlock": "earliest", "toBlock": "latest"})
+        store(stage, 1, 5)
+        store(stage, 2, 6)
+        assert len(call("priv_getFilterChanges", b64(GROUP), id_)) == 2  # type: ignore[arg-type]
+        store(stage, 3, 7)
+        change = only(call("priv_getFilterChanges", b64(GROUP), id_))
+        assert change["data"] == to_hex(word(7))
+        assert len(call("priv_getFilterLogs", b64(GROUP), id_)) == 3  # type: ignore[arg-type]
+        assert call("priv_uninstallFilter", b64(GROUP), id_) is True
+        assert stage.b.node.fails("priv_getFilterChanges", b64(GROUP), id_) == (-32000, "Filter not found")
+        assert stage.b.node.fails("priv_getFilterLogs", b64(GROUP), id_) == (-32000, "Logs filter not found")
+
+    def test_of_another_groups_filter_are_not_given(self, stage: PrivateTestNetwork) -> None:
+        id_ = stage.b.node.call("priv_newFilter", b64(GROUP), {})
+        assert stage.b.node.fails("priv_getFilterChanges", b64(UNKNOWN), id_) == (-32000, "Filter not found")
+        assert stage.b.node.call("priv_uninstallFilter", b64(UNKNOWN), id_) is False
+
+
+class TestOff:
+    def test_every_method_says_so(self) -> None:
+        peerless = node()
+        for name in ("eea_sendRawTransaction", "priv_call", "priv_getFilterChanges", "lac_privacyGroups"):
+            assert peerless.fails(name, "0x") == (-50100, "Privacy is not enabled")
+
+    def test_flexible_groups_are_not_had(self, stage: PrivateTestNetwork) -> None:
+        assert stage.a.node.fails("privx_findFlexiblePrivacyGroup", [b64(KEY_A)]) == (-32604, "Method not enabled")

@@ -1,0 +1,111 @@
+"""Blocks that peers announce: the true one gets in whatever else is announced, and who made one up is known."""
+
+from collections.abc import Sequence
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from lacnode.p2p.wire.p2p_messages import DisconnectReason
+from lacnode.primitives.block import Block, BlockBody
+from lacnode.sync.announced_blocks import MAX_ANNOUNCED_BLOCKS_PER_PEER, MAX_FALSE_BODIES, AnnouncedBlocks
+from tests.support.logs import captured_logs
+from tests.support.sync_peers import ScriptedPeer, Syncing, invented
+from tests.unit.chain.test_blockchain import KEYS, STRANGER, Network, Offer, network, transaction
+
+
+class Announcing:
+    """A node with a synchronizer that does not run, and what it passes on."""
+
+    def __init__(self) -> None:
+        self.net: Network = network()
+        self.syncing = Syncing(self.net.chain, [])
+        self.relayed: list[int] = []
+        self.announced = AnnouncedBlocks(
+            self.net.chain,
+            self.syncing.synchronizer,
+            relay=lambda block, hash_: self.relayed.append(block.number),
+        )
+
+    async def take(self, *announcements: tuple[ScriptedPeer, Block]) -> None:
+        """Receive all at once, then look at them."""
+        for peer, block in announcements:
+            self.announced.received(peer.as_peer(), block)
+        with trio.move_on_after(1):
+            await self.announced.run()
+
+    @property
+    def height(self) -> int:
+        return self.net.chain.head.header.number
+
+
+def chain(count: int = 2) -> Sequence[Block]:
+    net = network()
+    return [net.grow([Offer(transaction(nonce))]) for nonce in range(count)]
+
+
+async def test_the_next_block_is_imported_and_passed_on_once(autojump_clock: MockClock) -> None:
+    node, (first, second) = Announcing(), chain()
+    one, other = ScriptedPeer("one"), ScriptedPeer("other")
+    await node.take((one, first), (other, first), (one, second), (other, second))
+    assert node.height == 2
+    assert node.relayed == [1, 2]
+    assert node.net.engine.executions == 2
+
+
+@pytest.mark.parametrize("sealers", [0, 2])
+async def test_a_block_without_a_quorums_seals_is_not_executed(autojump_clock: MockClock, sealers: int) -> None:
+    node = Announcing()
+    liar, honest = ScriptedPeer("liar"), ScriptedPeer("honest")
+    false = invented(node.net.chain.head.header, 1, [*KEYS[:sealers], STRANGER])[0]
+    await node.take((liar, false), (honest, chain()[0]))
+    assert liar.left_for is DisconnectReason.BREACH_OF_PROTOCOL
+    assert not node.syncing.synchronizer.trust.may_be_asked(liar.as_peer(), trio.current_time())
+    assert node.height == 1
+    assert node.net.engine.executions == 1
+
+
+async def test_a_false_body_is_not_executed_and_does_not_stand_for_the_true_one(autojump_clock: MockClock) -> None:
+    node, (first, _) = Announcing(), chain()
+    false = Block(first.header, BlockBody((transaction(7),)))
+    liar, honest = ScriptedPeer("liar"), ScriptedPeer("honest")
+    await node.take((liar, false), (honest, first))
+    assert node.height == 1
+    assert node.net.engine.executions == 1
+    assert liar.left_for is None  # Besu passes blocks on before it looks at their bodies
+
+
+async def test_many_false_bodies_end_the_session_and_fill_no_log(autojump_clock: MockClock) -> None:
+    node, (first, _) = Announcing(), chain()
+    liar = ScriptedPeer("liar")
+    with captured_logs() as logs:
+        for nonce in range(MAX_FALSE_BODIES):
+            await node.take((liar, Block(first.header, BlockBody((transaction(nonce + 1),)))))
+    assert liar.left_for is DisconnectReason.USELESS_PEER
+    assert len([entry for entry in logs if entry["log_level"] != "debug"]) == 1
+
+
+async def test_one_peers_announcements_do_not_keep_out_anothers(autojump_clock: MockClock) -> None:
+    node, (first, _) = Announcing(), chain()
+    liar, honest = ScriptedPeer("liar"), ScriptedPeer("honest")
+    false = [(liar, Block(first.header, BlockBody((transaction(nonce),)))) for nonce in range(1, 100)]
+    await node.take(*false, (honest, first))
+    assert node.height == 1
+    assert node.announced._false_bodies[liar.as_peer()] == MAX_ANNOUNCED_BLOCKS_PER_PEER
+
+
+async def test_a_block_far_ahead_is_a_claim_for_sync(autojump_clock: MockClock) -> None:
+    node, blocks = Announcing(), chain(5)
+    peer = ScriptedPeer("peer")
+    await node.take((peer, blocks[4]))
+    assert node.height == 0
+    assert peer.head_number == 5
+    assert node.syncing.synchronizer._wake.is_set()
+
+
+async def test_extra_data_of_megabytes_is_not_looked_into(autojump_clock: MockClock) -> None:
+    node, (first, _) = Announcing(), chain()
+    peer = ScriptedPeer("peer")
+    await node.take((peer, first.with_header(first.header.with_changes(extra_data=bytes(2**20)))))
+    assert peer.useless == 1
+    assert peer.head_number == 0

@@ -1,0 +1,168 @@
+"""Transactions on their way: who is told in how many messages, who is asked, and what a flood costs."""
+
+import random
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import trio
+import trio.lowlevel
+
+from lacnode.p2p.peer import Peer, RequestFailedError
+from lacnode.primitives.transaction import Transaction
+from lacnode.sync.transaction_gossip import TransactionGossip
+from lacnode.sync.transaction_intake import MAX_PEER_QUEUE_BYTES, TRANSACTIONS_PER_TURN, TransactionIntake
+from tests.support.p2p_nodes import transaction
+
+
+@dataclass(eq=False)
+class GossipPeer:
+    """Remembers what it is told, and gives what it is asked for, if it is not silent."""
+
+    name: str
+    pooled: dict[bytes, Transaction] = field(default_factory=dict)
+    silent: bool = False
+    gives: Sequence[Transaction] | None = None
+    messages: list[Sequence[Transaction]] = field(default_factory=list)
+    useless: int = 0
+    eth_version: int = 68
+
+    def __post_init__(self) -> None:
+        self.id = self.name.encode()
+        self.enode_text = self.name
+
+    def send_transactions(self, transactions: Sequence[Transaction]) -> None:
+        self.messages.append(transactions)
+
+    def send_transaction_hashes(self, transactions: Sequence[Transaction]) -> None:
+        self.messages.append(transactions)
+
+    def report_useless_answer(self) -> None:
+        self.useless += 1
+
+    async def pooled_transactions(self, hashes: Sequence[bytes]) -> Sequence[Transaction]:
+        await trio.sleep(5 if self.silent else 0.001)
+        if self.silent:
+            raise RequestFailedError("no answer")
+        return self.gives if self.gives is not None else [self.pooled[hash_] for hash_ in hashes]
+
+    def as_peer(self) -> Peer:
+        return cast("Peer", self)
+
+
+class Pool:
+    """Takes everything, and has `gossip` told, as a node does."""
+
+    def __init__(self, *peers: GossipPeer, seconds_each: float = 0.0) -> None:
+        self.taken: dict[bytes, Transaction] = {}
+        self.changed = threading.Event()
+        self._pause = seconds_each
+        self.gossip = TransactionGossip(
+            lambda: [peer.as_peer() for peer in peers],
+            admit=self.admit,
+            known=self.taken.__contains__,
+            pooled=list,
+            rng=random.Random(1),
+        )
+
+    def admit(self, transactions: Sequence[Transaction]) -> None:
+        for each in transactions:
+            if self._pause:
+                threading.Event().wait(self._pause)
+            self.taken[each.hash] = each
+            trio.from_thread.run_sync(self.gossip.pending_added, each)
+
+    async def until(self, count: int) -> None:
+        with trio.fail_after(10):
+            while len(self.taken) < count:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+
+
+def many(count: int, start: int = 0) -> list[Transaction]:
+    return [transaction(number) for number in range(start, start + count)]
+
+
+async def running(pool: Pool, nursery: trio.Nursery) -> None:
+    nursery.start_soon(pool.gossip.run)
+    await trio.lowlevel.checkpoint()
+
+
+class TestGossip:
+    async def test_two_thousand_at_once_go_out_in_three_messages(self) -> None:
+        """As geth's test of devp2p, `LargeTxRequest`, wants it."""
+        listener = GossipPeer("listener")
+        pool = Pool(listener, seconds_each=0.0001)
+        async with trio.open_nursery() as nursery:
+            await running(pool, nursery)
+            pool.gossip.received(GossipPeer("sender").as_peer(), many(2_000))
+            with trio.fail_after(10):
+                while sum(map(len, listener.messages)) < 2_000:  # noqa: ASYNC110
+                    await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+        assert len(listener.messages) <= 3
+
+    async def test_one_transaction_is_not_held_back(self) -> None:
+        listener = GossipPeer("listener")
+        pool = Pool(listener)
+        async with trio.open_nursery() as nursery:
+            await running(pool, nursery)
+            pool.gossip.pending_added(transaction(1))
+            with trio.fail_after(10):
+                while not listener.messages:  # noqa: ASYNC110
+                    await trio.sleep(0.001)
+            nursery.cancel_scope.cancel()
+        assert [len(message) for message in listener.messages] == [1]
+
+    async def test_a_peer_that_does_not_answer_holds_up_no_other(self) -> None:
+        silent, honest = GossipPeer("silent", silent=True), GossipPeer("honest")
+        pool = Pool()
+        async with trio.open_nursery() as nursery:
+            await running(pool, nursery)
+            pool.gossip.hashes_received(silent.as_peer(), [number.to_bytes(32) for number in range(100)])
+            await trio.sleep(0.2)
+            began = trio.current_time()
+            for each in many(3):
+                honest.pooled = {each.hash: each}
+                pool.gossip.hashes_received(honest.as_peer(), [each.hash])
+                await pool.until(len(pool.taken) + 1)
+            took = trio.current_time() - began
+            nursery.cancel_scope.cancel()
+        assert took < 4.5  # the silent peer has five seconds for its answer
+
+    async def test_what_was_not_asked_for_is_useless_and_not_looked_at(self) -> None:
+        wanted, other = many(2)
+        peer = GossipPeer("peer", gives=[wanted, other])
+        pool = Pool()
+        async with trio.open_nursery() as nursery:
+            await running(pool, nursery)
+            pool.gossip.hashes_received(peer.as_peer(), [wanted.hash])
+            await pool.until(1)
+            await trio.sleep(0.05)
+            nursery.cancel_scope.cancel()
+        assert list(pool.taken) == [wanted.hash]
+        assert peer.useless == 1
+
+
+class TestIntake:
+    async def test_peers_take_turns(self) -> None:
+        order: list[bytes] = []
+        intake = TransactionIntake(lambda transactions: order.extend(each.hash for each in transactions))
+        flood, honest = many(10 * TRANSACTIONS_PER_TURN), many(1, start=100_000)
+        intake.put(b"flood", flood)
+        intake.put(b"honest", honest)
+        with trio.move_on_after(10):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(intake.run)
+                while len(order) < len(flood) + 1:  # noqa: ASYNC110
+                    await trio.sleep(0.01)
+                nursery.cancel_scope.cancel()
+        assert order.index(honest[0].hash) <= 2 * TRANSACTIONS_PER_TURN
+
+    async def test_a_flood_is_bounded_in_bytes_for_each_peer(self) -> None:
+        intake = TransactionIntake(lambda transactions: None)
+        large = [transaction(number, bytes(2**20)) for number in range(10)]
+        intake.put(b"flood", large)
+        assert intake.dropped == 10 - (MAX_PEER_QUEUE_BYTES // len(large[0].raw))
+        intake.put(b"honest", large[:1])
+        assert intake.dropped == 10 - (MAX_PEER_QUEUE_BYTES // len(large[0].raw))

@@ -1,0 +1,126 @@
+"""What the driver of consensus does with messages before the machine has answered."""
+
+import threading
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import trio
+import trio.testing
+
+from lacnode.consensus.effects import BlamePeer, Effect, WriteLogLine
+from lacnode.consensus.events import Event, MessageReceived
+from lacnode.consensus.journal import Journal
+from lacnode.crypto.node_key import NodeKey
+from lacnode.crypto.signer import KeySigner
+from lacnode.validator.validator import LARGE_MESSAGE_BYTES, ConsensusNetwork, Validator
+from lacnode.workers.worker import ThreadWorker
+from tests.support.logs import captured_logs
+from tests.unit.consensus.test_network import FOUR, A, C, addresses, make_block
+
+DEADLINE_SECONDS = 10
+
+
+@dataclass
+class Machine:
+    """Stands for the state machine: what it was given, in which thread, and what it answers."""
+
+    answer: list[Effect] = field(default_factory=list)
+    error: Exception | None = None
+    handled: list[tuple[Event, int]] = field(default_factory=list)
+    position: tuple[int, int] = (1, 0)
+
+    def handle(self, event: Event, now_ms: int) -> list[Effect]:
+        if not isinstance(event, MessageReceived):
+            return []
+        self.handled.append((event, threading.get_ident()))
+        if self.error is not None:
+            raise self.error
+        return self.answer
+
+
+class Stage:
+    """A driver on a chain that has only its genesis, with four validators."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.blamed: list[tuple[bytes, str]] = []
+        validators = addresses(FOUR)
+        header = make_block(None, bytes(20), validators).header
+        schedule = SimpleNamespace(at=lambda number: SimpleNamespace(block_period_ms=2000, request_timeout_ms=4000))
+        chain: Any = SimpleNamespace(
+            head=SimpleNamespace(header=header),
+            spec=SimpleNamespace(ibft=schedule),
+            validators_after=lambda header: validators,
+        )
+        nothing: Any = None
+        any_machine: Any = machine
+        self.validator = Validator(
+            any_machine,
+            journal=Journal(),
+            records=SimpleNamespace(append=lambda record: None, rewrite=lambda records: None),
+            signer=KeySigner(NodeKey.from_private_key(bytes(31) + b"\x01")),
+            chain=chain,
+            maker=nothing,
+            outside=ConsensusNetwork(
+                nothing, nothing, nothing, lambda address, fault: self.blamed.append((address, fault))
+            ),
+            proposal_worker=ThreadWorker(),
+            state_worker=ThreadWorker(),
+            log_worker=ThreadWorker(),
+            signing_worker=ThreadWorker(abandons_on_cancel=True),
+            now_ms=lambda: 0,
+            message_limit=1000,
+        )
+
+    async def hear(self, *messages: MessageReceived) -> None:
+        """Run the driver until the machine has been given all of them."""
+        with trio.fail_after(DEADLINE_SECONDS):
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self.validator.run)
+                for message in messages:
+                    self.validator.message_received(message.code, message.data, message.sender)
+                while len(self.machine.handled) < len(messages):
+                    await trio.lowlevel.checkpoint()
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.cancel_scope.cancel()
+
+
+def message(size: int = 100, sender: bytes = A.address) -> MessageReceived:
+    return MessageReceived(1, bytes(size), sender)
+
+
+async def test_large_messages_are_not_read_on_the_event_loop() -> None:
+    stage = Stage(Machine())
+    await stage.hear(message(LARGE_MESSAGE_BYTES - 1), message(LARGE_MESSAGE_BYTES))
+    (_, small), (_, large) = stage.machine.handled
+    assert small == threading.get_ident()
+    assert large != threading.get_ident()
+
+
+async def test_a_message_that_finds_an_error_of_ours_is_dropped_and_said_once() -> None:
+    stage = Stage(Machine(error=RuntimeError("a mistake")))
+    with captured_logs() as lines:
+        await stage.hear(*(message(size) for size in (10, 20, LARGE_MESSAGE_BYTES)))
+    assert [line["event"] for line in lines] == ["a consensus message could not be handled"]
+
+
+async def test_notes_that_messages_cause_are_written_once_a_minute_for_each_peer() -> None:
+    stage = Stage(
+        Machine(
+            answer=[WriteLogLine("message-malformed", "malformed", A.address), WriteLogLine("round-expired", "own")]
+        )
+    )
+    with captured_logs() as lines:
+        await stage.hear(*(message(size) for size in range(50)))
+    events = [line["event"] for line in lines]
+    assert events.count("malformed") == 1
+    assert events.count("own") == 50
+
+
+async def test_a_peer_that_is_blamed_is_told_on() -> None:
+    stage = Stage(Machine(answer=[BlamePeer(C.address, "a malformed message")]))
+    await stage.hear(message())
+    assert stage.blamed == [(C.address, "a malformed message")]
+    assert stage.validator.is_validator(C.address)
+    assert not stage.validator.is_validator(bytes(20))

@@ -1,0 +1,146 @@
+"""Lanes into consensus: each validator its own, bounded and served by turns; the node's own events first."""
+
+import pytest
+import trio
+import trio.testing
+
+from lacnode.consensus.events import MessageReceived, RoundTimerExpired
+from lacnode.validator.event_queue import MAX_SENDER_QUEUE_BYTES, ConsensusEventQueue
+
+A, B, C = (bytes([number]) * 20 for number in (1, 2, 3))
+STRANGER = bytes([9]) * 20
+LANE_MESSAGES = 50
+
+
+def message(sender: bytes, number: int = 0, size: int = 100) -> MessageReceived:
+    return MessageReceived(1, number.to_bytes(4) + bytes(size - 4), sender)
+
+
+def intake() -> ConsensusEventQueue:
+    lanes = ConsensusEventQueue(LANE_MESSAGES)
+    lanes.set_senders((A, B, C))
+    return lanes
+
+
+async def take(lanes: ConsensusEventQueue, count: int) -> list[bytes]:
+    """The senders of the next messages."""
+    senders = []
+    for _ in range(count):
+        with trio.fail_after(5):
+            event = await lanes.get()
+        assert isinstance(event, MessageReceived)
+        senders.append(event.sender)
+    return senders
+
+
+async def test_a_stranger_has_no_lane() -> None:
+    lanes = intake()
+    assert not lanes.put_message(message(STRANGER))
+    assert lanes.put_message(message(A))
+    assert await take(lanes, 1) == [A]
+
+
+async def test_a_flood_costs_the_others_nothing() -> None:
+    lanes = intake()
+    kept = [lanes.put_message(message(A, number)) for number in range(10 * LANE_MESSAGES)]
+    assert kept.count(True) == LANE_MESSAGES
+    assert lanes.refused == 9 * LANE_MESSAGES
+    for number in range(LANE_MESSAGES):
+        assert lanes.put_message(message(B, number))
+
+
+async def test_lanes_are_served_by_turns() -> None:
+    lanes = intake()
+    for number in range(20):
+        lanes.put_message(message(A, number))
+    assert await take(lanes, 8) == [A] * 8
+    for number in range(3):
+        lanes.put_message(message(B, number))
+        lanes.put_message(message(C, number))
+    served = await take(lanes, 9)
+    assert served.count(B) == served.count(C) == 3, "who was quiet waits for one message of the flooder at most"
+
+
+async def test_large_messages_take_more_turns() -> None:
+    lanes = intake()
+    for number in range(4):
+        lanes.put_message(message(A, number, size=1_000_000))
+        lanes.put_message(message(B, number))
+    served = await take(lanes, 5)
+    assert served.count(A) == 1
+
+
+async def test_a_quiet_lane_saves_up_no_turns() -> None:
+    lanes = intake()
+    for number in range(40):
+        lanes.put_message(message(A, number))
+    await take(lanes, 40)
+    for number in range(10):
+        lanes.put_message(message(A, number))
+        lanes.put_message(message(B, number))
+    served = await take(lanes, 10)
+    assert served.count(A) >= 4, "B does not get forty messages ahead because it was silent"
+
+
+async def test_bytes_are_bounded_in_each_lane_and_one_large_message_passes() -> None:
+    lanes = intake()
+    assert lanes.put_message(message(A, size=MAX_SENDER_QUEUE_BYTES + 1)), "a frame may be larger than a lane"
+    assert not lanes.put_message(message(A))
+    for number in range(4):
+        assert lanes.put_message(message(B, number, MAX_SENDER_QUEUE_BYTES // 4))
+    assert not lanes.put_message(message(B))
+
+
+async def test_the_nodes_own_events_go_first_and_are_never_refused() -> None:
+    lanes = intake()
+    for number in range(100):
+        lanes.put_message(message(A, number))
+    for number in range(5000):
+        lanes.put(RoundTimerExpired(1, number))
+    assert [await lanes.get() for _ in range(5000)] == [RoundTimerExpired(1, number) for number in range(5000)]
+
+
+async def test_a_validator_that_is_voted_out_loses_its_lane_and_the_others_keep_theirs() -> None:
+    lanes = intake()
+    for sender in (A, B, A):
+        lanes.put_message(message(sender))
+    lanes.set_senders((B, C))
+    assert not lanes.has_queue_for(A)
+    assert await take(lanes, 1) == [B]
+    with trio.move_on_after(0) as scope:
+        await lanes.get()
+    assert scope.cancelled_caught
+
+
+@pytest.mark.parametrize("first", ["event", "message"])
+async def test_who_waits_is_woken(first: str) -> None:
+    lanes = intake()
+    got = []
+
+    async def wait() -> None:
+        got.append(await lanes.get())
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait)
+            await trio.testing.wait_all_tasks_blocked()
+            lanes.put(RoundTimerExpired(1, 0)) if first == "event" else lanes.put_message(message(A))
+    assert len(got) == 1
+
+
+async def test_a_flood_does_not_hold_the_event_loop() -> None:
+    lanes = intake()
+    for number in range(LANE_MESSAGES):
+        lanes.put_message(message(A, number))
+    others = 0
+
+    async def something_else() -> None:
+        nonlocal others
+        for _ in range(LANE_MESSAGES):
+            await trio.lowlevel.checkpoint()
+            others += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(something_else)
+        await take(lanes, LANE_MESSAGES)
+        assert others > LANE_MESSAGES // 2
