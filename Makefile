@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SEEDS ?= 2000
 STAMP := $(VENV)/.ready
 
-.PHONY: setup check test conformance sim mutants siege bench devnet lock format clean
+.PHONY: setup native check-native check test conformance sim mutants siege bench devnet lock format clean
 .DEFAULT_GOAL := test
 
 setup: $(STAMP)
@@ -23,6 +23,13 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The native execution engine, built from native/ (needs cargo): see docs/design/native-engine.md.
+native: setup
+	@$(BIN)/python native/build.py
+
+check-native:
+	cd native && cargo fmt --check && cargo clippy --locked --release --all-targets -- -D warnings && cargo test --locked --release
 
 test: setup
 	$(BIN)/pytest -n auto --dist loadgroup

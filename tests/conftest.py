@@ -1,13 +1,15 @@
 """What every test starts from."""
 
 import threading
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import hypothesis
 import pytest
 import structlog
 
+from lacnode.evm.engine_kind import EngineKind
+from tests.support import engines
 from tests.support.logs import NETWORK_THREAD
 
 hypothesis.settings.register_profile("lacnode", deadline=None)
@@ -27,3 +29,15 @@ def _unless_shared(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableM
     if threading.current_thread().name == NETWORK_THREAD:
         raise structlog.DropEvent
     return event
+
+
+@pytest.fixture(params=engines.KINDS, ids=lambda kind: kind.value)
+def each_engine(request: pytest.FixtureRequest) -> Iterator[EngineKind]:
+    """Run the test on each engine: what `engines.engine` makes is of this kind."""
+    kind: EngineKind = request.param
+    reason = engines.why_skipped(kind)
+    if reason is not None:
+        pytest.skip(reason)
+    engines.use(kind)
+    yield kind
+    engines.use(EngineKind.PYTHON)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from lacnode.chain.block_errors import BlockRefusedError
-from lacnode.chain.body_rules import check_body, check_outcome
+from lacnode.chain.body_rules import check_body, check_outcome, is_outcome
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.header_rules import (
@@ -128,6 +128,10 @@ class BlockVerifier:
         says so."""
         try:
             executed = self._engine.execute(parent.state_root, block.header, block.transactions, ancestor_hash, budget)
+            if not is_outcome(block.header, executed):
+                executed = self._engine.judged(
+                    executed, parent.state_root, block.header, block.transactions, ancestor_hash, budget
+                )
         except SystemCallError as error:
             raise BlockRefusedError("system-call", str(error)) from None
         except ExecutionError as error:

@@ -3,6 +3,8 @@
 Each rule has a name of its own. Must not execute anything.
 """
 
+from collections.abc import Iterator
+
 from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.chainspec.forks import Fork
 from lacnode.evm.engine import ExecutedBlock
@@ -39,16 +41,24 @@ def check_body(block: Block, fork: Fork) -> None:
         raise BlockRefusedError("transactions-root", text)
 
 
+def is_outcome(header: BlockHeader, executed: ExecutedBlock) -> bool:
+    """Whether execution gave what `header` says."""
+    return all(stated == found for _, stated, found in _outcome(header, executed))
+
+
 def check_outcome(header: BlockHeader, executed: ExecutedBlock) -> None:
     """BlockRefusedError where execution gave something else than `header` says."""
-    for rule, stated, found in (
-        ("gas-used", header.gas_used, executed.gas_used),
-        ("receipts-root", header.receipts_root, executed.receipts_root),
-        ("logs-bloom", header.logs_bloom, executed.logs_bloom),
-        ("state-root", header.state_root, executed.state_root),
-    ):
+    for rule, stated, found in _outcome(header, executed):
         if stated != found:
             raise BlockRefusedError(rule, f"the header says {_shown(stated)}, execution gives {_shown(found)}")
+
+
+def _outcome(header: BlockHeader, executed: ExecutedBlock) -> Iterator[tuple[str, bytes | int, bytes | int]]:
+    """A rule, what the header says and what execution gave, for all that a header says of execution."""
+    yield "gas-used", header.gas_used, executed.gas_used
+    yield "receipts-root", header.receipts_root, executed.receipts_root
+    yield "logs-bloom", header.logs_bloom, executed.logs_bloom
+    yield "state-root", header.state_root, executed.state_root
 
 
 def _check_withdrawals(block: Block, fork: Fork) -> None:

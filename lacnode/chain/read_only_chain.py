@@ -7,16 +7,17 @@ from lacnode.chain.validator_history import ValidatorHistory
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.block_hash import on_chain_hash
 from lacnode.evm.engine import CallRequest, CallResult, ExecutionEngine, OpenBlock, StateView
-from lacnode.evm.py_evm_engine import PyEvmEngine
+from lacnode.evm.engine_factory import make_engine
+from lacnode.evm.engine_kind import EngineKind
 from lacnode.primitives.header import BlockHeader
 from lacnode.storage.database import Database
 from lacnode.storage.storage_errors import StorageCorruptError
 
 
 class ReadOnlyChain(ChainHistory):
-    """The chain of `spec` in `database`, which has a genesis. StorageCorruptError if it has none."""
+    """The chain of `spec` in `database`, which has a genesis. StorageCorruptError if it has none. `evm` executes calls."""
 
-    def __init__(self, spec: ChainSpec, database: Database) -> None:
+    def __init__(self, spec: ChainSpec, database: Database, evm: EngineKind = EngineKind.AUTO) -> None:
         with database.read() as snapshot:
             stored = StoredChain(snapshot)
             genesis = stored.block_of(stored.genesis_hash() or b"")
@@ -26,7 +27,7 @@ class ReadOnlyChain(ChainHistory):
         self.spec = spec
         self._validators = ValidatorHistory(spec.ibft, self)
         self._head = Head(genesis.header, on_chain_hash(genesis.header), genesis.header.difficulty)
-        self._engine: ExecutionEngine = PyEvmEngine(spec, DatabaseNodeStore(database))
+        self._engine: ExecutionEngine = make_engine(spec, DatabaseNodeStore(database), kind=evm)
 
     @property
     def head(self) -> Head:

@@ -15,7 +15,7 @@ from lacnode.cli.errors import UsageError
 from lacnode.cli.node_config import node_config
 from lacnode.cli.settings_reader import SettingsReader
 from lacnode.cli.sources import Settings
-from lacnode.evm.py_evm_engine import PyEvmEngine
+from lacnode.evm.engine_factory import make_engine
 from lacnode.node.configuration import NodeConfig
 from lacnode.node.logs import configure_logs
 from lacnode.node.run_node import run_node
@@ -59,7 +59,7 @@ def _opened(config: NodeConfig) -> tuple[Blockchain, LmdbDatabase]:
     try:
         spec = load_genesis(config.genesis_file)
         database = LmdbDatabase(config.data_path)
-        engine = PyEvmEngine(spec, DatabaseNodeStore(database))
+        engine = make_engine(spec, DatabaseNodeStore(database), kind=config.evm)
         address = config.permissioning.account_contract
         contracts = ChainContracts(spec, engine, lambda number: chain.hash_at(number))
         permissions = ALLOW_ALL_ACCOUNTS

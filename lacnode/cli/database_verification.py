@@ -15,7 +15,7 @@ from lacnode.chain.database_check import DamageFinding, check_blocks, check_stat
 from lacnode.chainspec.genesis import GenesisError, load_genesis
 from lacnode.cli.errors import UsageError
 from lacnode.evm.engine import ExecutionError
-from lacnode.evm.py_evm_engine import PyEvmEngine
+from lacnode.evm.engine_factory import make_engine
 from lacnode.storage.lmdb_database import LmdbDatabase
 from lacnode.storage.storage_errors import RESYNC_ADVICE, StorageCorruptError, StorageError
 
@@ -63,7 +63,7 @@ def _execute(database: LmdbDatabase, genesis: Path, blocks: range, progress: "_P
     """Execute `blocks` again and compare with their headers."""
     try:
         spec = load_genesis(genesis)
-        engine = PyEvmEngine(spec, DatabaseNodeStore(database))
+        engine = make_engine(spec, DatabaseNodeStore(database))
         chain = Blockchain(spec, database, engine)
     except (GenesisError, WrongGenesisError) as error:
         raise UsageError(str(error)) from None

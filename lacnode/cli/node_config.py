@@ -12,6 +12,8 @@ from lacnode.cli.option_rules import check_against_chain, check_rules, pool_kind
 from lacnode.cli.privacy_options import privacy_settings
 from lacnode.cli.settings_reader import SettingsReader
 from lacnode.cli.sources import Settings
+from lacnode.evm.engine_kind import EngineKind
+from lacnode.evm.native_library import NativeLibraryError
 from lacnode.graphql.settings import GraphQlSettings
 from lacnode.metrics.metrics_settings import DEFAULT_CATEGORIES, MetricCategory, MetricsSettings, PushSettings
 from lacnode.node.configuration import MiningSettings, NodeConfig, P2pSettings
@@ -59,6 +61,7 @@ def node_config(settings: Settings) -> NodeConfig:
         host_names=read.flag("Xdns-enabled"),
         host_names_update=read.flag("Xdns-update-enabled"),
         keep_revert_reasons=read.flag("revert-reason-enabled"),
+        evm=_evm(read),
         logging=read.text("logging"),
         colour=read.flag("color-enabled") if read.is_set("color-enabled") else None,
         pid_file=read.path("pid-path"),
@@ -66,6 +69,14 @@ def node_config(settings: Settings) -> NodeConfig:
         reset_signing_state=read.flag("reset-signing-state"),
         warnings=tuple(notices(read, spec, groups)),
     )
+
+
+def _evm(read: SettingsReader) -> EngineKind:
+    kind = EngineKind(read.text("evm").lower())
+    try:
+        return kind if kind is EngineKind.AUTO else kind.resolved
+    except NativeLibraryError as error:
+        raise UsageError(f"--evm={kind.value}: {error}; `make native` builds it, --evm=auto does without") from None
 
 
 def _chain(read: SettingsReader) -> ChainSpec:

@@ -5,6 +5,8 @@ consensus messages, discovery packets. Signatures are 65 bytes `r || s || v`, v 
 low-s, as Besu makes them.
 """
 
+from collections.abc import Callable, Sequence
+
 import coincurve
 
 from lacnode.crypto.recent_senders import RecentSenders
@@ -73,6 +75,18 @@ def recover_sender(transaction: Transaction) -> bytes:
     sender = _recovered_sender(transaction)
     _RECENT_SENDERS.keep(transaction.hash, sender)
     return sender
+
+
+def senders_of(
+    transactions: Sequence[Transaction], recover_many: Callable[[list[bytes]], list[bytes | None]]
+) -> list[bytes]:
+    """The 20-byte address that signed each of `transactions`; SignatureError for the first one that has none. Those that
+    are not remembered are recovered by `recover_many`, from canonical encodings to addresses."""
+    unknown = [transaction for transaction in transactions if _RECENT_SENDERS.get(transaction.hash) is None]
+    for transaction, sender in zip(unknown, recover_many([each.raw for each in unknown]), strict=True):
+        if sender is not None:
+            _RECENT_SENDERS.keep(transaction.hash, sender)
+    return [recover_sender(transaction) for transaction in transactions]
 
 
 def _recovered_sender(transaction: Transaction) -> bytes:

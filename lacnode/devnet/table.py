@@ -26,6 +26,7 @@ class NodeRow:
     role: str | None = None
     peers: int | None = None
     pending: int | None = None
+    engine: str | None = None
 
 
 def read_row(node: DevnetNode, timeout: float = 1.0) -> NodeRow:
@@ -51,6 +52,7 @@ def read_row(node: DevnetNode, timeout: float = 1.0) -> NodeRow:
         peers=_quantity(peers),
         pending=pool["localCount"] + pool["remoteCount"] if isinstance(pool, dict) else None,
         round=consensus.get("round") if isinstance(consensus, dict) else None,
+        engine=consensus.get("evm") if isinstance(consensus, dict) else None,
         role="validator" if isinstance(consensus, dict) and consensus.get("isValidator") else None,
     )
 
@@ -77,7 +79,7 @@ class BlockRate:
 def render(rows: Sequence[NodeRow], rates: Sequence[float | None]) -> Table:
     """The table that `make devnet` shows."""
     table = Table(box=None, pad_edge=False)
-    for name in ("node", "role", "address", "state"):
+    for name in ("node", "role", "address", "state", "evm"):
         table.add_column(name, no_wrap=True)
     for name in ("height", "round", "peers", "pending", "blocks/s"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -87,6 +89,7 @@ def render(rows: Sequence[NodeRow], rates: Sequence[float | None]) -> Table:
             row.role or row.node.role,
             row.node.address,
             row.state,
+            row.engine or "-",
             *(_shown(value) for value in (row.height, row.round, row.peers, row.pending)),
             "-" if rate is None else f"{rate:.2f}",
         )

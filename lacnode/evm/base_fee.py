@@ -1,4 +1,4 @@
-"""The base fee of the next block (EIP-1559, Besu's `LondonFeeMarket`)."""
+"""The base fee of the next block (EIP-1559, Besu's `LondonFeeMarket`), and the price of blob gas (EIP-4844)."""
 
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.genesis import INITIAL_BASE_FEE_WEI
@@ -6,6 +6,9 @@ from lacnode.chainspec.spec import ChainSpec
 from lacnode.primitives.header import BlockHeader
 
 BASE_FEE_MAX_CHANGE_DENOMINATOR, ELASTICITY_MULTIPLIER = 8, 2
+
+BLOB_UPDATE_FRACTIONS = {Fork.CANCUN: 3_338_477, Fork.PRAGUE: 5_007_716}
+"""How slowly the price of blob gas follows the excess, by fork (EIP-4844, EIP-7691)."""
 
 
 def next_base_fee(spec: ChainSpec, parent: BlockHeader, timestamp: int) -> int | None:
@@ -22,3 +25,18 @@ def next_base_fee(spec: ChainSpec, parent: BlockHeader, timestamp: int) -> int |
         return parent.base_fee
     step = parent.base_fee * abs(parent.gas_used - target) // target // BASE_FEE_MAX_CHANGE_DENOMINATOR
     return parent.base_fee + max(step, 1) if parent.gas_used > target else parent.base_fee - step
+
+
+def blob_base_fee(spec: ChainSpec, header: BlockHeader) -> int:
+    """Wei per unit of blob gas in the block of `header`; 0 before Cancun, and where the genesis says `zeroBaseFee`."""
+    fork = spec.forks.fork_at(header.number, header.timestamp)
+    if fork < Fork.CANCUN or spec.zero_base_fee:
+        return 0
+    excess, fraction = header.excess_blob_gas or 0, BLOB_UPDATE_FRACTIONS[min(fork, Fork.PRAGUE)]
+    # e to the power of excess / fraction, as the EIP sums it up in integers.
+    total, term, index = 0, fraction, 1
+    while term > 0:
+        total += term
+        term = term * excess // (fraction * index)
+        index += 1
+    return total // fraction

@@ -1,11 +1,11 @@
-"""The seam between the chain and whatever executes transactions. py-evm stands behind it today.
+"""The seam between the chain and whatever executes transactions: py-evm, or the native library with py-evm behind it.
 
 An engine is given the state it starts from and the header it works for, and gives back what came of it; it stores
 nothing, and keeps nothing that a later call depends on.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from lacnode.chainspec.spec import GenesisAccount
@@ -31,6 +31,9 @@ class ExecutionError(Exception):
 class SystemCallError(ExecutionError):
     """A call that every block of its fork makes by itself failed: no block can be made on this state."""
 
+
+PYTHON, NATIVE = "python", "native"
+"""Names of engines."""
 
 REVERTED = "reverted"
 """The `halt` of a call that ended with REVERT."""
@@ -66,6 +69,8 @@ class ExecutedBlock:
     senders: tuple[bytes, ...]
     created: tuple[bytes | None, ...]
     nodes: dict[bytes, bytes]
+    executed_by: str = field(default=PYTHON, compare=False)
+    """The name of the engine that executed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +194,11 @@ class OpenBlock(Protocol):
 class ExecutionEngine(Protocol):
     """Executes on any state whose nodes the store has. Reading is safe from several threads; one thread executes."""
 
+    @property
+    def name(self) -> str:
+        """Which engine it is: `PYTHON` or `NATIVE`."""
+        ...
+
     def genesis_state(self) -> tuple[bytes, dict[bytes, bytes]]:
         """The root of the genesis' accounts, and the nodes and codes to store for it."""
         ...
@@ -207,6 +217,20 @@ class ExecutionEngine(Protocol):
     ) -> ExecutedBlock:
         """Execute a whole block; ExecutionError if one of its transactions cannot be in it, ExecutionInterruptedError
         when `budget` says so."""
+        ...
+
+    def judged(
+        self,
+        executed: ExecutedBlock,
+        parent_state_root: bytes,
+        header: BlockHeader,
+        transactions: Sequence[Transaction],
+        ancestor_hash: AncestorHash,
+        budget: ExecutionBudget = UNLIMITED,
+    ) -> ExecutedBlock:
+        """What a block comes to for which this engine gave `executed`, and its header says otherwise. Only py-evm's word
+        refuses a block: this is `executed` itself where py-evm gave it, and what py-evm gives otherwise. Errors are those
+        of `execute`."""
         ...
 
     def open_block(

@@ -15,7 +15,7 @@ from lacnode.evm.private_message import PrivateMessage, PrivateResult
 from lacnode.evm.py_evm_accounts import Accounts
 from lacnode.evm.py_evm_forks import state_class
 from lacnode.evm.py_evm_limits import TransactionLimits
-from lacnode.evm.py_evm_private import run_private
+from lacnode.evm.py_evm_private import run_private_before
 from lacnode.evm.py_evm_system_calls import begin_block, end_block
 from lacnode.evm.py_evm_transaction import EvmTransaction, from_transaction
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
@@ -154,7 +154,7 @@ class PyEvmBlock:
             computation = run(self._state, evm_transaction)
             # Roots are reckoned when all transactions are chosen, and nothing interrupts that: its time is taken now.
             closing_seconds = CHANGE_SECONDS * self._accounts.changes + LOG_BYTE_SECONDS * _log_bytes(computation)
-            closing_seconds += ACCESS_ITEM_SECONDS * _access_items(transaction)
+            closing_seconds += ACCESS_ITEM_SECONDS * access_items(transaction)
             self._state.budget.check_further(closing_seconds)
             self._limits.check_logs()
         except BaseException:
@@ -210,19 +210,7 @@ class PyEvmBlock:
     ) -> PrivateResult:
         """Execute `message` on the private state at `root` (see `engine.OpenBlock`)."""
         budget = budget.joined_with(self._engine_budget)
-        checkpoint = self._accounts.record()
-        try:
-            if marker is not None:
-                self._begin(*marker)
-            return run_private(self._state, store, root, message, deadline, budget)
-        finally:
-            self._accounts.discard(checkpoint)
-
-    def _begin(self, transaction: Transaction, sender: bytes) -> None:
-        """What happens to the sender before a transaction's first instruction."""
-        cost = transaction.gas_limit * transaction.effective_gas_price(self._header.base_fee)
-        self._accounts.increment_nonce(sender)
-        self._accounts.set_balance(sender, max(0, self._accounts.get_balance(sender) - cost))
+        return run_private_before(self._state, store, root, message, marker, self._header.base_fee, deadline, budget)
 
     def _check(self, transaction: Transaction, sender: bytes) -> None:
         check_transaction(transaction, self._spec, self._fork)
@@ -272,7 +260,8 @@ def _encoded(receipt: Receipt, budget: ExecutionBudget) -> bytes:
     return receipt.encode()
 
 
-def _access_items(transaction: Transaction) -> int:
+def access_items(transaction: Transaction) -> int:
+    """Addresses and slots in the access list of `transaction`."""
     return sum(1 + len(slots) for _, slots in transaction.access_list)
 
 

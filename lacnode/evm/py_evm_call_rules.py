@@ -1,13 +1,33 @@
 """Whether a call may begin. The order and the words are those of Besu's `MainnetTransactionValidator`."""
 
+from typing import Protocol
+
 from lacnode.chainspec.forks import Fork
-from lacnode.evm.py_evm_accounts import Accounts
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.evm.engine import CallRequest
 from lacnode.evm.py_evm_transaction import EvmTransaction
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.evm.transaction_validation import MAX_INITCODE_BYTES, MAX_NONCE, floor_gas, initcode_gas
+from lacnode.primitives.transaction import LEGACY
 
 
-def check_call(call: EvmTransaction, accounts: Accounts, base_fee: int | None, fork: Fork) -> None:
+class CallersAccounts(Protocol):
+    """The accounts that a call finds."""
+
+    def get_nonce(self, address: bytes) -> int: ...
+    def get_balance(self, address: bytes) -> int: ...
+
+
+def check_call_chain(call: CallRequest, transaction: EvmTransaction, spec: ChainSpec) -> None:
+    """TransactionRejectedError if `call`, as `transaction`, is meant for another network."""
+    if call.chain_id not in (None, spec.chain_id) and transaction.type_id != LEGACY:
+        raise TransactionRejectedError(
+            RejectionReason.WRONG_CHAIN_ID,
+            f"transaction was meant for chain id {call.chain_id} and not this chain id {spec.chain_id}",
+        )
+
+
+def check_call(call: EvmTransaction, accounts: CallersAccounts, base_fee: int | None, fork: Fork) -> None:
     """TransactionRejectedError if `call` could not begin. Its text is what Besu tells the caller."""
     if call.nonce == MAX_NONCE:
         raise TransactionRejectedError(RejectionReason.NONCE_OVERFLOW, "Nonce must be less than 2^64-1")
@@ -49,7 +69,7 @@ def _check_gas(call: EvmTransaction, fork: Fork) -> None:
         )
 
 
-def _check_sender(call: EvmTransaction, accounts: Accounts) -> None:
+def _check_sender(call: EvmTransaction, accounts: CallersAccounts) -> None:
     cost, balance = call.gas * call.max_fee_per_gas + call.value, accounts.get_balance(call.sender)
     if cost > balance:
         raise TransactionRejectedError(

@@ -7,6 +7,7 @@ from lacnode.chainspec.spec import ChainSpec, GenesisAccount
 from lacnode.crypto.secp256k1 import SignatureError, recover_sender
 from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget
 from lacnode.evm.engine import (
+    PYTHON,
     AccountProof,
     AncestorHash,
     CallExpiredError,
@@ -19,17 +20,17 @@ from lacnode.evm.engine import (
 from lacnode.evm.merkle_trie import prove
 from lacnode.evm.py_evm_accounts import Account, Accounts, hashed, read_account, read_slot
 from lacnode.evm.py_evm_block import PyEvmBlock, gas_used, new_state, run
-from lacnode.evm.py_evm_call_rules import check_call
+from lacnode.evm.py_evm_call_rules import check_call, check_call_chain
 from lacnode.evm.py_evm_halts import describe_halt, explain_halt
 from lacnode.evm.py_evm_limits import limit_memory
 from lacnode.evm.py_evm_overrides import apply_overrides
 from lacnode.evm.py_evm_reads import EnvironmentReads
 from lacnode.evm.py_evm_transaction import from_call
-from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
+from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_KECCAK, EMPTY_TRIE_ROOT
-from lacnode.primitives.transaction import LEGACY, Transaction
+from lacnode.primitives.transaction import Transaction
 
 
 class _NoNodes:
@@ -39,7 +40,7 @@ class _NoNodes:
         return None
 
 
-class _OverlaidNodes:
+class OverlaidNodes:
     """A store with more nodes before it."""
 
     def __init__(self, nodes: Mapping[bytes, bytes], store: NodeStore) -> None:
@@ -57,6 +58,11 @@ class PyEvmEngine:
         self._spec = spec
         self._store = store
         self._budget = budget
+
+    @property
+    def name(self) -> str:
+        """Which engine it is."""
+        return PYTHON
 
     def genesis_state(self) -> tuple[bytes, dict[bytes, bytes]]:
         """The root of the genesis' accounts, and the nodes and codes to store for it."""
@@ -95,6 +101,18 @@ class PyEvmEngine:
                     f"transaction {index} (0x{transaction.hash.hex()}): {rejected.reason.name}, {rejected}"
                 ) from None
         return block.close(budget)
+
+    def judged(
+        self,
+        executed: ExecutedBlock,
+        parent_state_root: bytes,
+        header: BlockHeader,
+        transactions: Sequence[Transaction],
+        ancestor_hash: AncestorHash,
+        budget: ExecutionBudget = UNLIMITED,
+    ) -> ExecutedBlock:
+        """`executed`: py-evm gave it, and its word counts (see `engine.ExecutionEngine`)."""
+        return executed
 
     def _changes_nothing(self, header: BlockHeader) -> bool:
         """Whether a block without transactions leaves the state as it is: no reward, no system calls."""
@@ -147,8 +165,7 @@ class PyEvmEngine:
         gas = header.gas_limit if call.gas is None else call.gas
         nonce = accounts.get_nonce(call.sender) if call.nonce is None else call.nonce
         transaction = from_call(call, gas, nonce, base_fee, fork)
-        if call.chain_id not in (None, self._spec.chain_id) and transaction.type_id != LEGACY:
-            raise _wrong_chain(call.chain_id, self._spec.chain_id)
+        check_call_chain(call, transaction, self._spec)
         check_call(transaction, accounts, base_fee, fork)
         computation = run(state, transaction)
         used, before_refund = gas_used(transaction, computation, fork)
@@ -170,7 +187,7 @@ class PyEvmEngine:
 
     def with_nodes(self, nodes: Mapping[bytes, bytes]) -> "PyEvmEngine":
         """An engine that finds `nodes` before those of its store."""
-        return PyEvmEngine(self._spec, _OverlaidNodes(nodes, self._store), self._budget)
+        return PyEvmEngine(self._spec, OverlaidNodes(nodes, self._store), self._budget)
 
 
 def _empty_block(state_root: bytes) -> ExecutedBlock:
@@ -178,13 +195,6 @@ def _empty_block(state_root: bytes) -> ExecutedBlock:
     return ExecutedBlock(
         state_root, EMPTY_TRIE_ROOT, EMPTY_TRIE_ROOT, EMPTY_BLOOM, 0, (), (), (), (), (), {}
     )  # fmt: skip
-
-
-def _wrong_chain(found: int | None, expected: int) -> TransactionRejectedError:
-    return TransactionRejectedError(
-        RejectionReason.WRONG_CHAIN_ID,
-        f"transaction was meant for chain id {found} and not this chain id {expected}",
-    )
 
 
 class PyEvmStateView:

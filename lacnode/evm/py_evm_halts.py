@@ -41,7 +41,12 @@ def explain_halt(computation: Any, fork: Fork) -> str | None:
     name = type(computation.error).__name__
     if not isinstance(computation.error, exceptions.InvalidInstruction):
         return name
-    opcode = _last_opcode(computation)
+    return explanation_of_opcode(_last_opcode(computation), fork)
+
+
+def explanation_of_opcode(opcode: int, fork: Fork) -> str:
+    """Why the instruction `opcode` is invalid at `fork`, as far as its name and the fork that brings it tell."""
+    name = exceptions.InvalidInstruction.__name__
     first = next((later for later in Fork if later > fork and opcode in _opcodes(later)), None)
     if first is None:
         return name

@@ -23,6 +23,7 @@ from lacnode.evm.py_evm_meter import BudgetMeter
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.primitives.keccak import EMPTY_KECCAK
 from lacnode.primitives.receipt import Log
+from lacnode.primitives.transaction import Transaction
 
 MAX_WORK_GAS = 500_000_000
 """Gas, weighted by `_SLOW_PRECOMPILES`, after which a private transaction fails whatever the block's gas limit is: some
@@ -176,6 +177,35 @@ def _is_empty(account: Account | None) -> bool:
 
 
 # -- running -------------------------------------------------------------------------------------------------------
+
+
+def run_private_before(
+    public_state: Any,
+    store: NodeStore,
+    root: bytes,
+    message: PrivateMessage,
+    marker: tuple[Transaction, bytes] | None,
+    base_fee: int | None,
+    deadline: float | None,
+    budget: ExecutionBudget,
+) -> PrivateResult:
+    """Execute `message` as `run_private` does: where there is a `marker` (a transaction and its sender), before that
+    transaction's first instruction. Nothing of `public_state` changes."""
+    accounts: Accounts = public_state._account_db
+    checkpoint = accounts.record()
+    try:
+        if marker is not None:
+            _begin_transaction(accounts, *marker, base_fee)
+        return run_private(public_state, store, root, message, deadline, budget)
+    finally:
+        accounts.discard(checkpoint)
+
+
+def _begin_transaction(accounts: Accounts, transaction: Transaction, sender: bytes, base_fee: int | None) -> None:
+    """What happens to the sender before a transaction's first instruction."""
+    cost = transaction.gas_limit * transaction.effective_gas_price(base_fee)
+    accounts.increment_nonce(sender)
+    accounts.set_balance(sender, max(0, accounts.get_balance(sender) - cost))
 
 
 def run_private(

@@ -13,14 +13,13 @@ from eth_typing import Address
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.engine import SystemCallError
+from lacnode.evm.system_contracts import HISTORY_STORAGE_ADDRESS, asked_contracts, missing_contract
 
 SYSTEM_ADDRESS = bytes.fromhex("fffffffffffffffffffffffffffffffffffffffe")
 """The sender of system calls. It has no account."""
 
 SYSTEM_CALL_GAS = 30_000_000
 """Gas of one system call. It does not count as the block's."""
-
-HISTORY_STORAGE_ADDRESS = bytes.fromhex("0000f90827f1c53a10cb7a02335b175320002935")
 
 
 def begin_block(state: Any, fork: Fork, parent_hash: bytes) -> None:
@@ -31,11 +30,9 @@ def begin_block(state: Any, fork: Fork, parent_hash: bytes) -> None:
 
 def end_block(state: Any, fork: Fork, spec: ChainSpec) -> None:
     """Ask the contracts of the genesis for requests. SystemCallError where one is missing: such a block is invalid."""
-    if fork < Fork.PRAGUE or spec.request_contracts is None:
-        return
-    for address in (spec.request_contracts.withdrawal, spec.request_contracts.consolidation):
+    for address in asked_contracts(fork, spec):
         if not state.get_code(Address(address)):
-            raise SystemCallError(f"the system contract 0x{address.hex()}, which Prague needs, has no code")
+            raise missing_contract(address)
         _call(state, address, b"")
 
 

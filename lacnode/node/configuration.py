@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lacnode.evm.engine_kind import EngineKind
 from lacnode.graphql.settings import GraphQlSettings
 from lacnode.metrics.metrics_settings import MetricsSettings, PushSettings
 from lacnode.node.role import NodeRole
@@ -86,6 +87,7 @@ class NodeConfig:
     host_names: bool = False
     host_names_update: bool = False
     keep_revert_reasons: bool = False
+    evm: EngineKind = EngineKind.AUTO
     logging: str = "INFO"
     colour: bool | None = None
     pid_file: Path | None = None

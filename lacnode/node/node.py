@@ -28,7 +28,8 @@ from lacnode.consensus.vote_proposer import VoteProposer
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.signer import KeySigner
 from lacnode.evm.budget import ExecutionBudget
-from lacnode.evm.py_evm_engine import PyEvmEngine
+from lacnode.evm.engine import PYTHON, ExecutionEngine
+from lacnode.evm.engine_factory import make_engine
 from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.graphql.server import GraphQlServer
 from lacnode.metrics.endpoint import MetricsEndpoint
@@ -102,7 +103,8 @@ class Node:
         self.local_permissions = parts.local_permissions
         self._parts = parts
         self._execution = ExecutionBudget()
-        engine = PyEvmEngine(parts.spec, DatabaseNodeStore(parts.database), self._execution)
+        engine = make_engine(parts.spec, DatabaseNodeStore(parts.database), self._execution, config.evm)
+        self.engine_name = engine.name
         self.permissions = PermissioningRules(
             config.permissioning,
             ChainContracts(parts.spec, engine, lambda number: self.chain.hash_at(number)),
@@ -194,7 +196,8 @@ class Node:
         """Name, version, system and runtime, in the pattern of Besu's."""
         identity = f"{self.config.identity}/" if self.config.identity else ""
         system = f"{platform.system().lower()}-{platform.machine()}"
-        runtime = f"python-{platform.python_version()}"
+        native = "" if self.engine_name == PYTHON else f"-{self.engine_name}"
+        runtime = f"python-{platform.python_version()}{native}"
         return f"lacnode/{identity}v{__version__}/{system}/{runtime}"
 
     def _make_network(self) -> P2pNetwork:
@@ -224,7 +227,7 @@ class Node:
             rng=self._rng,
         )
 
-    def _make_private(self, engine: PyEvmEngine) -> PrivacyService | None:
+    def _make_private(self, engine: ExecutionEngine) -> PrivacyService | None:
         settings, manager = self.config.privacy, self._parts.manager
         if settings is None or manager is None:
             return None
@@ -280,7 +283,7 @@ class Node:
         """Processes that answer heavy calls; None where no other process can read the database, or none is wanted."""
         if not isinstance(database, LmdbDatabase) or self.config.api.reader_processes < 1:
             return None
-        setup = ReaderSetup(self.spec, database.directory.absolute(), self.config.api)
+        setup = ReaderSetup(self.spec, database.directory.absolute(), self.config.api, self.config.evm)
         around = NodeDatabase(
             lambda: self.chain.head.hash,
             database.flush,
@@ -304,6 +307,7 @@ class Node:
             ),
             network_id=self.network_id,
             client_version=self.client_version,
+            engine_name=self.engine_name,
             coinbase=self.key.address,
             settings=self.config.api,
             privacy=None if self.private is None else self.private.privacy_controller,

@@ -17,7 +17,9 @@ import trio
 from lacnode.chain.blockchain import Blockchain
 from lacnode.crypto.node_key import load_node_key
 from lacnode.evm.budget import ExecutionCancelledError
-from lacnode.evm.py_evm_engine import PyEvmEngine
+from lacnode.evm.engine import ExecutionEngine
+from lacnode.evm.engine_factory import make_engine
+from lacnode.evm.engine_kind import EngineKind
 from lacnode.node.configuration import PrivacySettings
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.group_membership import GroupMembership
@@ -60,7 +62,7 @@ class PublicChain:
     """What private execution needs of the node that it belongs to."""
 
     chain: Blockchain
-    engine: PyEvmEngine
+    engine: ExecutionEngine
     database: Database
     pool: TransactionPool
 
@@ -85,7 +87,7 @@ class PrivacyService:
         def submit(marker: Transaction) -> None:
             pool.add(marker, local=True, now=time.time())
 
-        private_states = PyEvmEngine(chain.spec, PrivateNodeStore(public.database))
+        private_states = make_engine(chain.spec, PrivateNodeStore(public.database), kind=EngineKind.PYTHON)
         context = PrivacyContext(
             history=chain,
             head=lambda: chain.head.header.number,

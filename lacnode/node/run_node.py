@@ -20,6 +20,8 @@ from lacnode.chain.block_errors import WrongGenesisError
 from lacnode.chainspec.genesis import GenesisError, load_genesis
 from lacnode.crypto.node_key import KeyFileError, NodeKey, load_node_key, load_or_create_node_key
 from lacnode.evm.budget import ExecutionCancelledError
+from lacnode.evm.engine import PYTHON
+from lacnode.evm.engine_kind import EngineKind, why_no_library
 from lacnode.node.configuration import NodeConfig, PrivacySettings
 from lacnode.node.crash_report import CrashReport
 from lacnode.node.logs import ERRORS, configure_logs
@@ -173,12 +175,15 @@ async def _stop_on_signal(scope: trio.CancelScope) -> None:
 def _log_start(node: Node) -> None:
     head = node.chain.head.header.number
     role = "validator" if node.key.address in node.chain.validators_after(node.chain.head.header) else "follower"
+    if node.config.evm is EngineKind.AUTO and node.engine_name == PYTHON:
+        log.info(f"py-evm executes contracts; the native engine is many times faster ({why_no_library()})")
     log.info(
         f"lacnode {__version__} is up",
         role=role,
         address="0x" + node.key.address.hex(),
         network=node.network_id,
         head=head,
+        evm=node.engine_name,
         enode=node.network.local_enode if node.config.p2p.enabled else "off",
         rpc_http=node.rpc.http_port or "off",
         rpc_ws=node.rpc.ws_port or "off",

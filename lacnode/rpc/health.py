@@ -4,6 +4,7 @@ import json
 import re
 from urllib.parse import parse_qsl
 
+from lacnode.evm.engine import PYTHON
 from lacnode.privacy.state.privacy_controller import PrivacyHealth
 from lacnode.rpc.services import RpcServices
 
@@ -15,11 +16,14 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 def health(services: RpcServices, path: str, query: str, standing: PrivacyHealth | None) -> tuple[int, bytes]:
     """Status and body for one of the two paths. On the event loop, where peers are counted.
 
-    The body is Besu's, with what is wrong with this node's role, if anything is, and with how its privacy groups stand
-    (`standing`), where there can be some: neither makes the node less ready, for neither keeps the chain from going on.
+    The body is Besu's, with the native engine's name, where it executes contracts, with what is wrong with this node's role,
+    if anything is, and with how its privacy groups stand (`standing`), where there can be some: none of it makes the node
+    less ready, for none of it keeps the chain from going on.
     """
     up = path == LIVENESS or is_ready(services, query)
     members = [f'  "status" : "{"UP" if up else "DOWN"}"']
+    if path == READINESS and services.engine_name != PYTHON:
+        members.append(f'  "evm" : {json.dumps(services.engine_name)}')
     conflicts = services.role().conflicts
     if conflicts:
         members.append(f'  "conflicts" : {json.dumps(conflicts)}')

@@ -11,6 +11,7 @@ from lacnode.chain.blockchain import Blockchain
 from lacnode.consensus.ibft import ConsensusStatus
 from lacnode.consensus.vote_proposer import VoteProposer
 from lacnode.evm.budget import ExecutionBudget
+from lacnode.evm.engine import PYTHON
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.decision import Decision
@@ -72,7 +73,7 @@ class RoleView:
 @dataclass(slots=True)
 class RpcServices:
     """One node's rooms. `network` is None where P2P is off, `privacy` where private transactions are; `token` is the event
-    loop, once it runs; `client` is the address that asks."""
+    loop, once it runs; `client` is the address that asks; `engine_name` says who executes contracts."""
 
     chain: Blockchain
     pool: TransactionPool
@@ -93,6 +94,7 @@ class RpcServices:
     token: trio.lowlevel.TrioToken | None = None
     privacy: PrivacyController | None = None
     client: str = ""
+    engine_name: str = PYTHON
     blocks: RecentBlocks = field(init=False)
     prices: RecentPrices = field(init=False)
 

@@ -13,7 +13,6 @@ from lacnode.chainspec.genesis import parse_genesis
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.crypto.secp256k1 import SignatureError, recover_sender
 from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget
-from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.primitives import rlp
 from lacnode.primitives.header import BlockHeader
@@ -23,6 +22,7 @@ from lacnode.primitives.rlp import RlpError
 from lacnode.primitives.transaction import Transaction
 from tests.conformance.exceptions import MALFORMED, is_expected
 from tests.conformance.fixtures import StateTest
+from tests.support.engines import engine
 
 WAITING_FACTOR = 10
 """A test may take so many times its seconds of the processor on the clock: precompiles may run in another process."""
@@ -82,10 +82,10 @@ def _timer(cpu_seconds: float | None) -> Iterator[None]:
 
 def _run(test: StateTest, budget: ExecutionBudget) -> Outcome:
     nodes: dict[bytes, bytes] = {}
-    engine = PyEvmEngine(network(test.fork, test.chain_id), nodes)
-    root, first_nodes = engine.state_of(test.accounts)
+    executing = engine(network(test.fork, test.chain_id), nodes)
+    root, first_nodes = executing.state_of(test.accounts)
     nodes.update(first_nodes)
-    block = engine.open_block(root, _header(test, root), _hash_of)
+    block = executing.open_block(root, _header(test, root), _hash_of)
     logs: tuple[Log, ...] = ()
     refused: str | None = None
     try:

@@ -12,13 +12,13 @@ from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import GenesisAccount
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import recover_sender, sign
-from lacnode.evm.engine import ExecutedBlock
+from lacnode.evm.engine import ExecutedBlock, StateView
 from lacnode.evm.py_evm_block import created_address
-from lacnode.evm.py_evm_engine import PyEvmEngine, PyEvmStateView
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.transaction import LEGACY, Transaction, sign_payload
 from tests.conformance.execution import network
+from tests.support.engines import engine
 from tests.support.evm_network import push
 
 SENDER = NodeKey.from_private_key(keccak256(b"sender"))
@@ -54,13 +54,11 @@ def create2_address(init: bytes, salt: int) -> bytes:
     return keccak256(b"\xff" + CREATOR + salt.to_bytes(32) + keccak256(init))[12:]
 
 
-def execute(
-    fork: Fork, to: bytes, data: bytes, accounts: Sequence[GenesisAccount]
-) -> tuple[ExecutedBlock, PyEvmStateView]:
+def execute(fork: Fork, to: bytes, data: bytes, accounts: Sequence[GenesisAccount]) -> tuple[ExecutedBlock, StateView]:
     """One transaction of `SENDER` in a block of its own."""
     nodes: dict[bytes, bytes] = {}
-    engine = PyEvmEngine(network(fork, 1), nodes)
-    root, first = engine.state_of([GenesisAccount(SENDER.address, 10**18, 0, b"", ()), *accounts])
+    executing = engine(network(fork, 1), nodes)
+    root, first = executing.state_of([GenesisAccount(SENDER.address, 10**18, 0, b"", ()), *accounts])
     nodes.update(first)
     header = (
         network(fork, 1)
@@ -72,12 +70,12 @@ def execute(
     r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64])
     transaction = Transaction.decode(sign_payload(LEGACY, payload, 27 + signature[64], r, s))
     assert recover_sender(transaction) == SENDER.address
-    executed = engine.execute(root, header, [transaction], lambda _: None)
+    executed = executing.execute(root, header, [transaction], lambda _: None)
     nodes.update(executed.nodes)
-    return executed, engine.accounts(executed.state_root)
+    return executed, executing.accounts(executed.state_root)
 
 
-def assert_untouched(state: PyEvmStateView, account: GenesisAccount) -> None:
+def assert_untouched(state: StateView, account: GenesisAccount) -> None:
     assert (state.balance(account.address), state.nonce(account.address)) == (account.balance, 0)
     assert state.code(account.address) == b""
     assert tuple((slot, state.storage(account.address, slot)) for slot, _ in account.storage) == account.storage

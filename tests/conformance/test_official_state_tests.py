@@ -11,7 +11,10 @@ FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "state-tests"
 if not FOLDER.is_dir():
     pytest.skip("the folder `shared/data/state-tests` is not beside the repository", allow_module_level=True)
 
-pytestmark = pytest.mark.filterwarnings("ignore:SELFDESTRUCT opcode:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:SELFDESTRUCT opcode:DeprecationWarning"),
+    pytest.mark.usefixtures("each_engine"),
+]
 
 LEFT_TO_MAKE_CONFORMANCE = frozenset({"stAttackTest", "stQuadraticComplexityTest", "stTimeConsuming", "vmPerformance"})
 """Directories whose tests take seconds each by design."""

@@ -8,10 +8,10 @@ import pytest
 from lacnode.chainspec.genesis import load_genesis
 from lacnode.evm.engine import ExecutionError
 from lacnode.evm.py_evm_block import created_address
-from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.primitives.block import Block
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
+from tests.support.engines import engine
 from tests.support.evm_network import (
     COINBASE,
     FRIEND,
@@ -28,6 +28,8 @@ from tests.support.evm_network import (
 
 LOCAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "lacnet-local"
 REVERT = bytes.fromhex("60ee60005260206000fd")
+pytestmark = pytest.mark.usefixtures("each_engine")
+
 INVALID = b"\xfe"
 STORE = bytes.fromhex("600160005500")
 CONTRACT = b"\xcc" * 20
@@ -37,8 +39,8 @@ CONTRACT = b"\xcc" * 20
 def test_every_block_of_besus_chain_gives_what_its_header_says() -> None:
     spec = load_genesis(LOCAL / "genesis.json")
     store: dict[bytes, bytes] = {}
-    engine = PyEvmEngine(spec, store)
-    root, nodes = engine.genesis_state()
+    executing = engine(spec, store)
+    root, nodes = executing.genesis_state()
     store.update(nodes)
     data, position, counted = (LOCAL / "blocks-0-118.rlp").read_bytes(), 0, 0
     while position < len(data):
@@ -47,7 +49,7 @@ def test_every_block_of_besus_chain_gives_what_its_header_says() -> None:
         block = Block.decode(data[position:end])
         position = end
         if block.header.number:
-            executed = engine.execute(root, block.header, block.transactions, lambda number: None)
+            executed = executing.execute(root, block.header, block.transactions, lambda number: None)
             store.update(executed.nodes)
             root = executed.state_root
             assert executed.receipts_root == block.header.receipts_root

@@ -15,6 +15,8 @@ from lacnode.primitives import rlp
 from lacnode.primitives.keccak import EMPTY_KECCAK, EMPTY_TRIE_ROOT, keccak256
 from tests.support.evm_network import COINBASE, FRIEND, GAS_LIMIT, POOR, RICH, Network, push, returned, signed
 
+pytestmark = pytest.mark.usefixtures("each_engine")
+
 CONTRACT, OTHER = b"\xcc" * 20, b"\xdd" * 20
 LOOP = bytes.fromhex("5b600056")
 BEYOND = 2**62

@@ -8,11 +8,14 @@ from eth.vm.forks.prague.constants import HISTORY_STORAGE_CONTRACT_CODE
 
 from lacnode.crypto.secp256k1 import sign
 from lacnode.evm.engine import ExecutionError, SystemCallError
-from lacnode.evm.py_evm_system_calls import HISTORY_STORAGE_ADDRESS, SYSTEM_ADDRESS
+from lacnode.evm.py_evm_system_calls import SYSTEM_ADDRESS
+from lacnode.evm.system_contracts import HISTORY_STORAGE_ADDRESS
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.transaction import BLOB, Transaction, sign_payload
 from tests.support.evm_network import CHAIN_ID, RICH, Network, push, returned, signed
+
+pytestmark = pytest.mark.usefixtures("each_engine")
 
 WITHDRAWALS, CONSOLIDATIONS, DEPOSITS = b"\x70" * 20, b"\x72" * 20, b"\x61" * 20
 CANCUN: dict[str, Any] = {"londonBlock": 0, "shanghaiTime": 0, "cancunTime": 0, "zeroBaseFee": True}

@@ -11,13 +11,12 @@ from py_arkworks_bls12381 import G1Point, G2Point
 
 from lacnode.evm import py_evm_block
 from lacnode.evm.budget import BudgetExceededError, ExecutionBudget, ExecutionCancelledError, SizeExceededError
-from lacnode.evm.engine import CallExpiredError
+from lacnode.evm.engine import CallExpiredError, OpenBlock
 from lacnode.evm.private_message import PrivateMessage
-from lacnode.evm.py_evm_block import PyEvmBlock
-from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.transaction import Transaction
 from tests.integration.test_evm_calls import CONTRACT, OTHER, calling, contract
+from tests.support.engines import engine
 from tests.support.evm_network import FRIEND, GAS_LIMIT, POOR, RICH, Network, hash_of, push, signed
 from tests.unit.evm.test_precompiles import GENERATOR, GENERATOR2, bls_point
 
@@ -25,6 +24,12 @@ FORKS: dict[str, Any] = {"berlinBlock": 0, "londonBlock": 0, "zeroBaseFee": True
 
 REQUESTS = ("withdrawalRequestContractAddress", "consolidationRequestContractAddress", "depositContractAddress")
 PRAGUE: dict[str, Any] = {"pragueTime": 0, **dict.fromkeys(REQUESTS, "0x" + 20 * "99")}
+
+
+pytestmark = pytest.mark.usefixtures("each_engine")
+
+FOREVER_GAS = 10**13
+"""Gas that no engine uses up before the test's budget."""
 
 
 def soon() -> ExecutionBudget:
@@ -42,7 +47,7 @@ def cancelled_soon(budget: ExecutionBudget) -> Iterator[None]:
 
 
 def heavy(nonce: int = 0, **fields: Any) -> Transaction:
-    return signed(RICH, nonce, to=CONTRACT, gas=GAS_LIMIT - 1_000_000, **fields)
+    return signed(RICH, nonce, **{"to": CONTRACT, "gas": GAS_LIMIT - 1_000_000, **fields})
 
 
 def then_forever(once: bytes, again: bytes = b"") -> bytes:
@@ -58,12 +63,12 @@ HASH_A_MEGABYTE = bytes.fromhex("6210000060002050")
 
 def test_an_interrupted_transaction_leaves_nothing_behind_and_the_block_goes_on() -> None:
     net = Network(contract(then_forever(WRITE + WRITE_TRANSIENT + CREATE), balance="0x5"), **FORKS)
-    interrupted, undisturbed = net.open(base_fee=0), net.open(base_fee=0)
+    interrupted, undisturbed = (net.open(base_fee=0, gas_limit=FOREVER_GAS) for _ in range(2))
     first, last = signed(POOR, 0, to=FRIEND), signed(RICH, 0, to=FRIEND, value=7)
     for block in (interrupted, undisturbed):
         block.add(first, POOR.address)
     with pytest.raises(BudgetExceededError):
-        interrupted.add(heavy(gasPrice=3), RICH.address, soon())
+        interrupted.add(endless(gasPrice=3, gas=FOREVER_GAS - 10**6), RICH.address, soon())
     assert interrupted.gas_left == undisturbed.gas_left
     for block in (interrupted, undisturbed):
         block.add(last, RICH.address)
@@ -83,7 +88,7 @@ def test_a_transaction_whose_logs_take_too_long_to_store_is_interrupted_though_i
     assert block.close() == undisturbed.close()
 
 
-def limited(net: Network) -> PyEvmBlock:
+def limited(net: Network) -> OpenBlock:
     return net.engine.open_block(net.header.state_root, net.next_header(base_fee=0), hash_of, within_limits=True)
 
 
@@ -150,9 +155,9 @@ def test_memory_that_was_given_back_is_not_counted() -> None:
 
 def test_a_block_that_is_cancelled_is_not_closed() -> None:
     net, budget, stopping = Network(), ExecutionBudget(), ExecutionBudget()
-    engine = PyEvmEngine(net.spec, net.store, stopping)
+    stoppable = engine(net.spec, net.store, stopping)
     for cancelled in (budget, stopping):
-        block = engine.open_block(net.header.state_root, net.next_header(), hash_of)
+        block = stoppable.open_block(net.header.state_root, net.next_header(), hash_of)
         block.add(signed(RICH, 0, to=FRIEND), RICH.address, budget)
         cancelled.cancel()
         with pytest.raises(ExecutionCancelledError):
@@ -183,9 +188,9 @@ def test_transient_storage_of_an_interrupted_transaction_is_gone() -> None:
     """With data the contract stores a transient value and loops; without, it stores what it finds there."""
     find = bytes.fromhex("36600a5760015c60005500")
     net = Network(contract(then_forever(find.replace(b"\x0a", b"\x0b") + b"\x5b" + WRITE_TRANSIENT)), **FORKS)
-    block = net.open(base_fee=0)
+    block = net.open(base_fee=0, gas_limit=FOREVER_GAS)
     with pytest.raises(BudgetExceededError):
-        block.add(heavy(data=b"\1"), RICH.address, soon())
+        block.add(endless(data=b"\1"), RICH.address, soon())
     assert block.add(signed(RICH, 0, to=CONTRACT), RICH.address).status == 1
     executed = block.close()
     net.store.update(executed.nodes)
@@ -198,6 +203,11 @@ LOOPS: dict[str, bytes] = {
     "a call that gives its gas back, then jumps": then_forever(calling(OTHER) + b"\x50"),
     "hashes of much memory": then_forever(b"", HASH_A_MEGABYTE),
 }
+
+
+def endless(**fields: Any) -> Transaction:
+    """A transaction with gas for a loop without end."""
+    return heavy(**{"gas": FOREVER_GAS, **fields})
 
 
 def with_input(address: int, data: bytes) -> bytes:
@@ -232,26 +242,28 @@ PRECOMPILES: dict[str, bytes] = {
 def test_a_loop_of_a_precompile_ends_at_its_deadline(code: bytes) -> None:
     net = Network(contract(code), **FORKS, **PRAGUE)
     budget = soon()
+    header = net.next_header(base_fee=0, gas_limit=FOREVER_GAS)
     with pytest.raises(BudgetExceededError):
-        net.engine.execute(net.header.state_root, net.next_header(base_fee=0), [heavy()], hash_of, budget)
+        net.engine.execute(net.header.state_root, header, [endless()], hash_of, budget)
 
 
 @pytest.mark.parametrize("code", LOOPS.values(), ids=LOOPS)
 class TestEveryWayToExecute:
     def test_a_whole_block_ends_when_it_is_cancelled(self, code: bytes) -> None:
         net, budget = Network(contract(code)), ExecutionBudget()
+        header = net.next_header(gas_limit=FOREVER_GAS)
         with cancelled_soon(budget), pytest.raises(ExecutionCancelledError):
-            net.engine.execute(net.header.state_root, net.next_header(), [heavy()], hash_of, budget)
+            net.engine.execute(net.header.state_root, header, [endless()], hash_of, budget)
 
     def test_everything_ends_when_the_engine_is_stopped(self, code: bytes) -> None:
         net, stopping = Network(contract(code)), ExecutionBudget()
-        engine = PyEvmEngine(net.spec, net.store, stopping)
-        root, header = net.header.state_root, net.next_header()
+        stoppable = engine(net.spec, net.store, stopping)
+        root, header = net.header.state_root, net.next_header(gas_limit=FOREVER_GAS)
         message = PrivateMessage(RICH.address, 0, CONTRACT, None, b"")
         executions: list[Callable[[], object]] = [
-            lambda: engine.execute(root, header, [heavy()], hash_of),
-            lambda: engine.open_block(root, header, hash_of).add(heavy(), RICH.address),
-            lambda: engine.open_block(root, header, hash_of).execute_private({}, EMPTY_TRIE_ROOT, message),
+            lambda: stoppable.execute(root, header, [endless()], hash_of),
+            lambda: stoppable.open_block(root, header, hash_of).add(endless(), RICH.address),
+            lambda: stoppable.open_block(root, header, hash_of).execute_private({}, EMPTY_TRIE_ROOT, message),
         ]
         with cancelled_soon(stopping):
             for execution in executions:

@@ -15,23 +15,26 @@ from lacnode.chain.block_file import BlockFileError, ImportReport, ImportStopped
 from lacnode.chain.blockchain import Blockchain
 from lacnode.chain.chain_store import STATE, DatabaseNodeStore
 from lacnode.chainspec.genesis import load_genesis
-from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.primitives.block import Block
 from lacnode.storage.database import Database
 from lacnode.storage.lmdb_database import LmdbDatabase
 from lacnode.storage.memory_database import MemoryDatabase
+from tests.support.engines import engine
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data" / "lacnet-local"
 BLOCKS = DATA / "blocks-0-118.rlp"
 TABLES = ("headers", "bodies", "outcomes", "numbers", "transactions", "blooms", "votes", "state", "meta")
 
-pytestmark = pytest.mark.skipif(not BLOCKS.exists(), reason="the real chain (shared/data/lacnet-local) is not here")
+pytestmark = [
+    pytest.mark.skipif(not BLOCKS.exists(), reason="the real chain (shared/data/lacnet-local) is not here"),
+    pytest.mark.usefixtures("each_engine"),
+]
 
 
 def opened(database: Database) -> Blockchain:
     spec = load_genesis(DATA / "genesis.json")
-    return Blockchain(spec, database, PyEvmEngine(spec, DatabaseNodeStore(database)))
+    return Blockchain(spec, database, engine(spec, DatabaseNodeStore(database)))
 
 
 def encoded_blocks() -> list[bytes]:

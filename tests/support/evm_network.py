@@ -9,13 +9,12 @@ from eth_account import Account
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.crypto.node_key import NodeKey
-from lacnode.evm.engine import CallRequest, CallResult, ExecutedBlock
-from lacnode.evm.py_evm_block import PyEvmBlock
-from lacnode.evm.py_evm_engine import PyEvmEngine, PyEvmStateView
+from lacnode.evm.engine import CallRequest, CallResult, ExecutedBlock, ExecutionEngine, OpenBlock, StateView
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.receipt import Receipt
 from lacnode.primitives.transaction import Transaction
+from tests.support.engines import engine
 
 CHAIN_ID = 7
 RICH, POOR = NodeKey.from_private_key(keccak256(b"rich")), NodeKey.from_private_key(keccak256(b"poor"))
@@ -64,7 +63,7 @@ class Network:
             }
         )
         self.store: dict[bytes, bytes] = {}
-        self.engine = PyEvmEngine(self.spec, self.store)
+        self.engine: ExecutionEngine = engine(self.spec, self.store)
         root, nodes = self.engine.genesis_state()
         self.store.update(nodes)
         self.header = self.spec.genesis.header(root)
@@ -73,7 +72,7 @@ class Network:
         number = changes.get("number", self.header.number + 1)
         return replace(self.header, **{"number": number, "timestamp": number, "coinbase": COINBASE, **changes})
 
-    def open(self, **changes: Any) -> PyEvmBlock:
+    def open(self, **changes: Any) -> OpenBlock:
         return self.engine.open_block(self.header.state_root, self.next_header(**changes), hash_of)
 
     def execute(self, *transactions: Transaction, **changes: Any) -> ExecutedBlock:
@@ -88,7 +87,7 @@ class Network:
         return self.engine.call(self.header.state_root, self.header, CallRequest(**request), hash_of)
 
     @property
-    def state(self) -> PyEvmStateView:
+    def state(self) -> StateView:
         return self.engine.accounts(self.header.state_root)
 
 

@@ -117,6 +117,14 @@ NODE_OPTIONS = (
     ),
     Option("revert-reason-enabled", OptionKind.BOOL, "false", "Store revert data in receipts"),
     Option(
+        "evm",
+        OptionKind.ENUM,
+        "AUTO",
+        "Who executes contracts: PYTHON (py-evm), NATIVE (revm, with py-evm behind it; not without the native library), or "
+        "AUTO: NATIVE where the library is there. lacnode's own option",
+        values=("AUTO", "PYTHON", "NATIVE"),
+    ),
+    Option(
         "kzg-trusted-setup",
         OptionKind.PATH,
         "built in",

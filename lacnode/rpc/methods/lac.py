@@ -35,6 +35,7 @@ def lac_consensusStatus(services: RpcServices, params: Params) -> object:
         "clockOffsetsMs": {to_hex(address): offset for address, offset in status.clock_offsets_ms.items()},
         "clocksOff": [to_hex(address) for address in status.clocks_off],
         "connectedValidators": _connected(services, status.validators),
+        "evm": services.engine_name,
     }
 
 

@@ -62,7 +62,7 @@ class ReaderWorker:
         self._database = ReadOnlyDatabase(setup.directory)
         self._damaged: list[tuple[str, bytes]] = []
         self._database.on_damage(self._note_damage)
-        self._chain = ReadOnlyChain(setup.spec, self._database)
+        self._chain = ReadOnlyChain(setup.spec, self._database, setup.evm)
 
     def answer(self, task: ReaderTask) -> ReaderAnswer:
         """The result or the error of a task, with the damaged values that were met; never raises."""

@@ -10,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 
 from lacnode.chainspec.spec import ChainSpec
+from lacnode.evm.engine_kind import EngineKind
 from lacnode.rpc.read_calls import ReadCall
 from lacnode.rpc.settings import ApiSettings
 
@@ -28,6 +29,7 @@ class ReaderSetup:
     spec: ChainSpec
     directory: Path
     settings: ApiSettings
+    evm: EngineKind = EngineKind.AUTO
 
 
 @dataclass(frozen=True, slots=True)

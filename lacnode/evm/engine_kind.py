@@ -1,0 +1,32 @@
+"""Which engine executes: a word of the option `--evm`. Imports nothing heavy."""
+
+from enum import Enum
+
+from lacnode.evm.native_library import NativeLibraryError, native_library
+
+
+class EngineKind(Enum):
+    """`AUTO` is the native engine where its library can be used, otherwise py-evm."""
+
+    AUTO = "auto"
+    PYTHON = "python"
+    NATIVE = "native"
+
+    @property
+    def resolved(self) -> "EngineKind":
+        """The kind that runs in this process; NativeLibraryError if it needs the library and there is none."""
+        if self is EngineKind.PYTHON:
+            return self
+        if self is EngineKind.AUTO:
+            return EngineKind.NATIVE if why_no_library() is None else EngineKind.PYTHON
+        native_library()
+        return self
+
+
+def why_no_library() -> str | None:
+    """Why the native library cannot be used here; None if it can."""
+    try:
+        native_library()
+    except NativeLibraryError as error:
+        return str(error)
+    return None

@@ -1,0 +1,230 @@
+"""A block in the making on the native library, transaction by transaction."""
+
+from collections.abc import Callable
+from typing import Any
+
+from lacnode.chainspec.forks import Fork
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.evm import py_evm_block
+from lacnode.evm.block_limits import MAX_BLOCK_LOG_BYTES, MAX_TRANSACTION_MEMORY_BYTES
+from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget, SizeExceededError
+from lacnode.evm.engine import NATIVE, ExecutedBlock, NodeStore, OpenBlock, SystemCallError
+from lacnode.evm.native_library import native_library
+from lacnode.evm.native_state import CurrentBudget
+from lacnode.evm.private_message import PrivateMessage, PrivateResult
+from lacnode.evm.py_evm_block import DELEGATION_PREFIX, created_address
+from lacnode.evm.py_evm_private import run_private_before
+from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
+from lacnode.evm.system_contracts import asked_contracts, missing_contract
+from lacnode.evm.transaction_validation import check_base_fee, check_blob_fee, check_sender, check_transaction
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.keccak import EMPTY_KECCAK
+from lacnode.primitives.receipt import Log, Receipt
+from lacnode.primitives.transaction import BLOB, Transaction
+
+CHANGE_SECONDS = 5e-6
+"""About how long it takes to write one account or slot to the tries."""
+
+
+class NativeBlock:
+    """An open block (see `engine.OpenBlock`). `reopen` begins the same block on py-evm, for a transaction that the library
+    cannot execute."""
+
+    def __init__(
+        self,
+        spec: ChainSpec,
+        header: BlockHeader,
+        native: Any,
+        current: CurrentBudget,
+        blob_fee: int,
+        reopen: Callable[[], OpenBlock],
+        public_state: Callable[[], Any],
+        *,
+        within_limits: bool,
+    ) -> None:
+        self._spec = spec
+        self._header = header
+        self._fork = spec.forks.fork_at(header.number, header.timestamp)
+        self._native = native
+        self._current = current
+        self._engine_budget = current.budget
+        self._blob_fee = blob_fee
+        self._reopen = reopen
+        self._public_state = public_state
+        self._within_limits = within_limits
+        self._python: OpenBlock | None = None
+        self._log_bytes = 0
+        self._closing_seconds = 0.0
+        self._transactions: list[Transaction] = []
+        self._senders: list[bytes] = []
+        self._receipts: list[Receipt] = []
+        self._gas: list[int] = []
+        self._reasons: list[bytes | None] = []
+
+    @property
+    def gas_left(self) -> int:
+        """Gas that transactions may still ask for."""
+        return self._header.gas_limit - int(self._native.gas_used) if self._python is None else self._python.gas_left
+
+    @property
+    def closing_seconds(self) -> float:
+        """About how long `close` will take (see `engine.OpenBlock`)."""
+        return self._closing_seconds if self._python is None else self._python.closing_seconds
+
+    # -- adding ----------------------------------------------------------------------------------------------------------
+
+    def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
+        """Execute `transaction` (see `engine.OpenBlock`)."""
+        if self._python is not None:
+            return self._python.add(transaction, sender, budget)
+        self._check(transaction, sender)
+        self._use(budget)
+        try:
+            return self._run(transaction, sender)
+        except native_library().TooLargeError as large:
+            raise _size_exceeded(str(large)) from None
+        except native_library().NativeError:
+            return self._in_python(budget).add(transaction, sender, budget)
+
+    def _run(self, transaction: Transaction, sender: bytes) -> Receipt:
+        limits = (MAX_TRANSACTION_MEMORY_BYTES, MAX_BLOCK_LOG_BYTES) if self._within_limits else (None, None)
+        outcome, changes, log_bytes = self._native.run(transaction.raw, sender, self._current.check, *limits)
+        receipt = receipt_of(transaction, outcome)
+        data_bytes = sum(len(log.data) for log in receipt.logs)
+        # Roots are reckoned when all transactions are chosen, and nothing interrupts that: its time is taken now.
+        closing_seconds = CHANGE_SECONDS * changes + py_evm_block.LOG_BYTE_SECONDS * data_bytes
+        closing_seconds += py_evm_block.ACCESS_ITEM_SECONDS * py_evm_block.access_items(transaction)
+        try:
+            self._current.budget.check_further(closing_seconds)
+            self._check_logs(log_bytes)
+        except BaseException:
+            self._native.discard()
+            raise
+        self._native.keep()
+        self._closing_seconds += closing_seconds
+        self._log_bytes += log_bytes if self._within_limits else 0
+        self._transactions.append(transaction)
+        self._senders.append(sender)
+        self._receipts.append(receipt)
+        self._gas.append(outcome[4])
+        self._reasons.append(outcome[5])
+        return receipt
+
+    def _check_logs(self, log_bytes: int) -> None:
+        if self._within_limits and self._log_bytes + log_bytes > MAX_BLOCK_LOG_BYTES:
+            raise BudgetExceededError("the block has no place for its logs")
+
+    def _use(self, budget: ExecutionBudget) -> None:
+        self._current.budget = budget.joined_with(self._engine_budget)
+        self._current.budget.check()
+
+    def _in_python(self, budget: ExecutionBudget) -> OpenBlock:
+        """The same block on py-evm, with all its transactions. After an error this one goes on."""
+        block = self._reopen()
+        for transaction, sender in zip(self._transactions, self._senders, strict=True):
+            block.add(transaction, sender, budget)
+        self._python = block
+        return block
+
+    def _check(self, transaction: Transaction, sender: bytes) -> None:
+        check_transaction(transaction, self._spec, self._fork)
+        if transaction.gas_limit > self.gas_left:
+            raise TransactionRejectedError(
+                RejectionReason.EXCEEDS_BLOCK_GAS_LIMIT,
+                f"gas limit {transaction.gas_limit}, the block has {self.gas_left} left",
+            )
+        check_base_fee(transaction, self._header.base_fee)
+        if transaction.type == BLOB:
+            check_blob_fee(transaction, self._blob_fee)
+        nonce, balance, code_hash, _ = self._native.account(sender) or (0, b"", EMPTY_KECCAK, False)
+        has_code = code_hash != EMPTY_KECCAK and not self._is_delegation(code_hash)
+        check_sender(transaction, nonce=nonce, balance=int.from_bytes(balance), has_code=has_code)
+
+    def _is_delegation(self, code_hash: bytes) -> bool:
+        return self._fork >= Fork.PRAGUE and bytes(self._native.code(code_hash)[:3]) == DELEGATION_PREFIX
+
+    # -- the whole block -------------------------------------------------------------------------------------------------
+
+    def add_all(self, transactions: list[Transaction], senders: list[bytes], budget: ExecutionBudget) -> None:
+        """Execute all transactions of a block that is not this node's. The library's `NativeError` if it cannot, or
+        refuses one; ExecutionInterruptedError when `budget` says so. After an error the block is of no use."""
+        self._use(budget)
+        raws = [transaction.raw for transaction in transactions]
+        outcomes = self._native.run_all(raws, senders, self._current.check)
+        self._transactions, self._senders = transactions, senders
+        self._receipts = [
+            receipt_of(transaction, outcome) for transaction, outcome in zip(transactions, outcomes, strict=True)
+        ]
+        self._gas = [outcome[4] for outcome in outcomes]
+        self._reasons = [outcome[5] for outcome in outcomes]
+
+    def close(self, budget: ExecutionBudget = UNLIMITED) -> ExecutedBlock:
+        """Make the calls that end a block, pay its reward and reckon the roots (see `engine.OpenBlock`)."""
+        if self._python is not None:
+            return self._python.close(budget)
+        self._use(budget)
+        for address in asked_contracts(self._fork, self._spec):
+            self._ask(address)
+        parameters = self._spec.ibft.at(self._header.number)
+        if parameters.block_reward:
+            beneficiary = parameters.mining_beneficiary
+            coinbase = self._header.coinbase if beneficiary is None else beneficiary
+            self._native.reward(coinbase, parameters.block_reward.to_bytes(32))
+        gas_used = int(self._native.gas_used)
+        state_root, transactions_root, receipts_root, bloom, nodes = self._native.close(self._current.check)
+        return ExecutedBlock(
+            state_root=state_root,
+            transactions_root=transactions_root,
+            receipts_root=receipts_root,
+            logs_bloom=bloom,
+            gas_used=gas_used,
+            receipts=tuple(self._receipts),
+            gas_used_by=tuple(self._gas),
+            revert_reasons=tuple(self._reasons),
+            senders=tuple(self._senders),
+            created=tuple(
+                created_address(sender, transaction.nonce) if transaction.is_creation else None
+                for transaction, sender in zip(self._transactions, self._senders, strict=True)
+            ),
+            nodes=nodes,
+            executed_by=NATIVE,
+        )
+
+    def _ask(self, address: bytes) -> None:
+        account = self._native.account(address)
+        if account is None or account[2] == EMPTY_KECCAK:
+            raise missing_contract(address)
+        if not self._native.system_call(address, b"", self._current.check):
+            raise SystemCallError(f"the system call to 0x{address.hex()} failed")
+
+    # -- private messages ------------------------------------------------------------------------------------------------
+
+    def execute_private(
+        self,
+        store: NodeStore,
+        root: bytes,
+        message: PrivateMessage,
+        *,
+        marker: tuple[Transaction, bytes] | None = None,
+        deadline: float | None = None,
+        budget: ExecutionBudget = UNLIMITED,
+    ) -> PrivateResult:
+        """Execute `message` on the private state at `root` (see `engine.OpenBlock`). py-evm does: Besu's way of undoing in
+        a private state is no other network's, and revm has none for it. It reads this block's accounts as they are now."""
+        if self._python is not None:
+            return self._python.execute_private(store, root, message, marker=marker, deadline=deadline, budget=budget)
+        budget = budget.joined_with(self._engine_budget)
+        base_fee = self._header.base_fee
+        return run_private_before(self._public_state(), store, root, message, marker, base_fee, deadline, budget)
+
+
+def receipt_of(transaction: Transaction, outcome: Any) -> Receipt:
+    """The receipt in what the library gives for a transaction."""
+    status, cumulative_gas, bloom, logs, _, _ = outcome
+    return Receipt(transaction.type, status, None, cumulative_gas, bloom, tuple(Log(*log) for log in logs))
+
+
+def _size_exceeded(what: str) -> SizeExceededError:
+    if what == "memory":
+        return SizeExceededError(f"it needs more than {MAX_TRANSACTION_MEMORY_BYTES} bytes of memory")
+    return SizeExceededError(f"it writes more than {MAX_BLOCK_LOG_BYTES} bytes of logs")

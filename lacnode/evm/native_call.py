@@ -1,0 +1,120 @@
+"""Calls without a signature on the native library."""
+
+from typing import Any
+
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.evm.budget import BudgetExceededError, ExecutionBudget, SizeExceededError
+from lacnode.evm.engine import AncestorHash, CallExpiredError, CallRequest, CallResult
+from lacnode.evm.native_halts import halt_and_explanation
+from lacnode.evm.native_library import native_library
+from lacnode.evm.native_state import CurrentBudget, open_native
+from lacnode.evm.overrides import Overrides
+from lacnode.evm.py_evm_call_rules import check_call, check_call_chain
+from lacnode.evm.py_evm_limits import MAX_CALL_MEMORY_BYTES
+from lacnode.evm.py_evm_transaction import EvmTransaction, from_call
+from lacnode.primitives.header import BlockHeader
+
+_UINT64 = 2**64
+_UINT256 = 2**256
+
+
+class _CalledAccounts:
+    """What the rules of calls ask of the accounts."""
+
+    def __init__(self, native: Any) -> None:
+        self._native = native
+
+    def get_nonce(self, address: bytes) -> int:
+        account = self._native.account(address)
+        return 0 if account is None else int(account[0])
+
+    def get_balance(self, address: bytes) -> int:
+        account = self._native.account(address)
+        return 0 if account is None else int.from_bytes(account[1])
+
+
+def fits_library(call: CallRequest) -> bool:
+    """Whether the library can make `call`: its numbers are small enough, and it moves no precompile."""
+    prices = (call.gas_price, call.max_fee_per_gas, call.max_priority_fee_per_gas, call.gas)
+    return (
+        all(price is None or price < _UINT64 for price in prices)
+        and call.value < _UINT256
+        and all(
+            override.precompile_moved_to is None
+            and (override.nonce or 0) < _UINT64
+            and (override.balance or 0) < _UINT256
+            for _, override in call.overrides
+        )
+    )
+
+
+def call_natively(
+    spec: ChainSpec,
+    nodes: Any,
+    state_root: bytes,
+    header: BlockHeader,
+    call: CallRequest,
+    ancestor_hash: AncestorHash,
+    budget: ExecutionBudget,
+) -> CallResult:
+    """What `call` would do (see `engine.ExecutionEngine`); the library's `NativeError` if it cannot say it."""
+    base_fee = 0 if header.base_fee is not None and call.allow_exceeding_balance else header.base_fee
+    current = CurrentBudget(budget if call.deadline is None else budget.with_deadline(call.deadline))
+    native = open_native(spec, nodes, state_root, header, ancestor_hash, current, base_fee=base_fee)
+    _apply(native, call.overrides, current.budget)
+    fork = spec.forks.fork_at(header.number, header.timestamp)
+    accounts = _CalledAccounts(native)
+    gas = header.gas_limit if call.gas is None else call.gas
+    nonce = accounts.get_nonce(call.sender) if call.nonce is None else call.nonce
+    transaction = from_call(call, gas, nonce, base_fee, fork)
+    check_call_chain(call, transaction, spec)
+    check_call(transaction, accounts, base_fee, fork)
+    try:
+        made = _made(native, transaction, call, current)
+    except native_library().TooLargeError as large:
+        what = "needs more than {} bytes of memory" if str(large) == "memory" else "writes more than {} bytes of logs"
+        raise SizeExceededError(f"it {what.format(MAX_CALL_MEMORY_BYTES)}") from None
+    success, output, used, before_refund, halt, last_opcode, touched, accessed_addresses, has_read_block = made
+    halt, explanation = halt_and_explanation(halt, last_opcode, spec, fork)
+    return CallResult(
+        success=success,
+        output=output,
+        gas_used=used,
+        gas_before_refund=before_refund,
+        halt=halt,
+        explanation=explanation,
+        touched=touched,
+        accounts=frozenset(accessed_addresses),
+        read_block=has_read_block,
+    )
+
+
+def _made(native: Any, transaction: EvmTransaction, call: CallRequest, current: CurrentBudget) -> Any:
+    current.budget.check()
+    return native.call(
+        transaction.type_id,
+        transaction.sender,
+        transaction.to or None,
+        transaction.gas,
+        transaction.gas_price,
+        transaction.max_priority_fee_per_gas,
+        transaction.value.to_bytes(32),
+        transaction.data,
+        [(address, list(keys)) for address, keys in call.access_list],
+        current.check,
+        None if call.deadline is None else MAX_CALL_MEMORY_BYTES,
+    )
+
+
+def _apply(native: Any, overrides: Overrides, budget: ExecutionBudget) -> None:
+    for address, override in overrides:
+        balance = None if override.balance is None else override.balance.to_bytes(32)
+        native.override_account(address, override.nonce, balance, override.code, override.clears_storage)
+        for slot, value in override.storage:
+            budget.check()
+            native.override_slot(address, slot.to_bytes(32), value.to_bytes(32))
+
+
+def expired(exceeded: BudgetExceededError) -> CallExpiredError:
+    """What a caller is told whose call took too long or too much."""
+    return CallExpiredError(str(exceeded))

@@ -1,0 +1,216 @@
+"""The `ExecutionEngine` on the native library, with py-evm behind it.
+
+py-evm executes what the library cannot (`native_rules`), and decides whether a block is refused: a block that the library
+refuses, or for which it gives another outcome than the header, is executed by py-evm, and only py-evm's word counts. So no
+validator votes against a block on the library's word alone.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from lacnode.chainspec.forks import Fork
+from lacnode.chainspec.spec import ChainSpec, GenesisAccount
+from lacnode.crypto.secp256k1 import SignatureError, senders_of
+from lacnode.evm.base_fee import blob_base_fee
+from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget
+from lacnode.evm.engine import (
+    NATIVE,
+    PYTHON,
+    AncestorHash,
+    CallRequest,
+    CallResult,
+    ExecutedBlock,
+    NodeStore,
+    OpenBlock,
+    SystemCallError,
+)
+from lacnode.evm.native_block import NativeBlock
+from lacnode.evm.native_call import call_natively, expired, fits_library
+from lacnode.evm.native_library import native_library
+from lacnode.evm.native_rules import reason_for_python
+from lacnode.evm.native_state import NODE_CACHE_BYTES, OVERLAY_CACHE_BYTES, CurrentBudget, node_cache, open_native
+from lacnode.evm.py_evm_block import new_state
+from lacnode.evm.py_evm_engine import OverlaidNodes, PyEvmEngine, PyEvmStateView
+from lacnode.evm.py_evm_native_accounts import NativeAccounts
+from lacnode.evm.system_contracts import HISTORY_STORAGE_ADDRESS
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.keccak import EMPTY_KECCAK
+from lacnode.primitives.transaction import Transaction
+
+log = structlog.get_logger("evm")
+
+
+class NativeEngine:
+    """Executes on the states in `store`, by the rules of `spec`. Cancelling `budget` stops whatever is executed.
+    NativeLibraryError if there is no library that fits."""
+
+    def __init__(
+        self,
+        spec: ChainSpec,
+        store: NodeStore,
+        budget: ExecutionBudget = UNLIMITED,
+        *,
+        cache_bytes: int = NODE_CACHE_BYTES,
+    ) -> None:
+        self._spec = spec
+        self._store = store
+        self._budget = budget
+        self._nodes = node_cache(store, cache_bytes)
+        self._python = PyEvmEngine(spec, store, budget)
+
+    @property
+    def name(self) -> str:
+        """Which engine it is."""
+        return NATIVE
+
+    def genesis_state(self) -> tuple[bytes, dict[bytes, bytes]]:
+        """The root of the genesis' accounts, and the nodes and codes to store for it."""
+        return self._python.genesis_state()
+
+    def state_of(self, first: Iterable[GenesisAccount]) -> tuple[bytes, dict[bytes, bytes]]:
+        """The root of a state of these accounts alone, and the nodes and codes to store for it."""
+        return self._python.state_of(first)
+
+    def accounts(self, state_root: bytes) -> PyEvmStateView:
+        """The accounts at `state_root`."""
+        return self._python.accounts(state_root)
+
+    def with_nodes(self, nodes: Mapping[bytes, bytes]) -> "NativeEngine":
+        """An engine that finds `nodes` before those of its store."""
+        store = OverlaidNodes(nodes, self._store)
+        return NativeEngine(self._spec, store, self._budget, cache_bytes=OVERLAY_CACHE_BYTES)
+
+    # -- blocks ----------------------------------------------------------------------------------------------------------
+
+    def execute(
+        self,
+        parent_state_root: bytes,
+        header: BlockHeader,
+        transactions: Sequence[Transaction],
+        ancestor_hash: AncestorHash,
+        budget: ExecutionBudget = UNLIMITED,
+    ) -> ExecutedBlock:
+        """Execute a whole block (see `engine.ExecutionEngine`)."""
+        executed = None
+        if self._is_worth_it(header, transactions):
+            executed = self._execute_natively(parent_state_root, header, transactions, ancestor_hash, budget)
+        if executed is not None:
+            return executed
+        return self._python.execute(parent_state_root, header, transactions, ancestor_hash, budget)
+
+    def judged(
+        self,
+        executed: ExecutedBlock,
+        parent_state_root: bytes,
+        header: BlockHeader,
+        transactions: Sequence[Transaction],
+        ancestor_hash: AncestorHash,
+        budget: ExecutionBudget = UNLIMITED,
+    ) -> ExecutedBlock:
+        """What py-evm gives for a block (see `engine.ExecutionEngine`)."""
+        if executed.executed_by == PYTHON:
+            return executed
+        return self._python.execute(parent_state_root, header, transactions, ancestor_hash, budget)
+
+    def _is_worth_it(self, header: BlockHeader, transactions: Sequence[Transaction]) -> bool:
+        fork = self._spec.forks.fork_at(header.number, header.timestamp)
+        return (bool(transactions) or fork >= Fork.PRAGUE) and reason_for_python(self._spec, header) is None
+
+    def _execute_natively(
+        self,
+        parent_state_root: bytes,
+        header: BlockHeader,
+        transactions: Sequence[Transaction],
+        ancestor_hash: AncestorHash,
+        budget: ExecutionBudget,
+    ) -> ExecutedBlock | None:
+        """None where py-evm must say what the block comes to."""
+        library = native_library()
+        try:
+            senders = senders_of(transactions, library.recover_senders)
+            block = self._native_block(parent_state_root, header, ancestor_hash, budget, within_limits=False)
+            block.add_all(list(transactions), senders, budget)
+            return block.close(budget)
+        except library.PanicError as panic:
+            log.error(
+                "the native library has a fault; py-evm executes the block", number=header.number, fault=str(panic)
+            )
+        except (library.NativeError, SignatureError, SystemCallError):
+            pass
+        return None
+
+    def open_block(
+        self,
+        parent_state_root: bytes,
+        header: BlockHeader,
+        ancestor_hash: AncestorHash,
+        *,
+        within_limits: bool = False,
+    ) -> OpenBlock:
+        """Begin a block with the number, timestamp, coinbase, gas limit and base fee of `header` (see
+        `engine.ExecutionEngine`)."""
+        if reason_for_python(self._spec, header) is None:
+            try:
+                return self._native_block(
+                    parent_state_root, header, ancestor_hash, UNLIMITED, within_limits=within_limits
+                )
+            except (native_library().NativeError, SystemCallError):
+                pass
+        return self._python.open_block(parent_state_root, header, ancestor_hash, within_limits=within_limits)
+
+    def _native_block(
+        self,
+        root: bytes,
+        header: BlockHeader,
+        ancestor_hash: AncestorHash,
+        budget: ExecutionBudget,
+        *,
+        within_limits: bool,
+    ) -> NativeBlock:
+        spec, current = self._spec, CurrentBudget(self._budget.joined_with(budget))
+        native = open_native(spec, self._nodes, root, header, ancestor_hash, current, base_fee=header.base_fee)
+        self._begin(native, header, current)
+        current.budget = self._budget
+
+        def public_state() -> Any:
+            state = new_state(spec, self._store, root, header, ancestor_hash, base_fee=header.base_fee)
+            state._account_db = NativeAccounts(native)
+            return state
+
+        return NativeBlock(
+            spec,
+            header,
+            native,
+            current,
+            blob_base_fee(spec, header),
+            lambda: self._python.open_block(root, header, ancestor_hash, within_limits=within_limits),
+            public_state,
+            within_limits=within_limits,
+        )
+
+    def _begin(self, native: Any, header: BlockHeader, current: CurrentBudget) -> None:
+        """Store the parent's hash in the history contract, where a network has one (EIP-2935)."""
+        if self._spec.forks.fork_at(header.number, header.timestamp) < Fork.PRAGUE:
+            return
+        account = native.account(HISTORY_STORAGE_ADDRESS)
+        if account is None or account[2] == EMPTY_KECCAK:
+            return
+        if not native.system_call(HISTORY_STORAGE_ADDRESS, header.parent_hash, current.check):
+            raise SystemCallError(f"the system call to 0x{HISTORY_STORAGE_ADDRESS.hex()} failed")
+
+    # -- calls -----------------------------------------------------------------------------------------------------------
+
+    def call(
+        self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
+    ) -> CallResult:
+        """What `call` would do (see `engine.ExecutionEngine`)."""
+        if reason_for_python(self._spec, header) is None and fits_library(call):
+            try:
+                return call_natively(self._spec, self._nodes, state_root, header, call, ancestor_hash, self._budget)
+            except BudgetExceededError as exceeded:
+                raise expired(exceeded) from None
+            except native_library().NativeError:
+                pass
+        return self._python.call(state_root, header, call, ancestor_hash)

@@ -1,0 +1,37 @@
+"""revm's reasons for the end of a call, in the words that py-evm's reasons have here (see `py_evm_halts`)."""
+
+from lacnode.chainspec.forks import Fork
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.evm.engine import REVERTED
+from lacnode.evm.py_evm_computation import MAX_CODE_BYTES
+from lacnode.evm.py_evm_halts import explanation_of_opcode
+
+_OUT_OF_GAS = ("Out of gas", "OutOfGas")
+
+_HALTS: dict[str, tuple[str, str]] = {
+    "OutOfGas": _OUT_OF_GAS,
+    "InvalidJump": ("Bad jump destination", "InvalidJumpDestination"),
+    "StackUnderflow": ("Stack underflow", "InsufficientStack"),
+    "StackOverflow": ("Out of stack", "FullStack"),
+    "OutOfOffset": ("Out of bounds", "OutOfBoundsRead"),
+    "CreateCollision": ("Illegal state change", "ContractCreationCollision"),
+    "PrecompileError": ("Precompile error", "VMError"),
+    "CreateContractSizeLimit": _OUT_OF_GAS,
+    "CreateContractStartingWithEF": ("Code is invalid", "ReservedBytesInCode"),
+}
+"""Besu's description and the name of py-evm's error, by the native library's name."""
+
+
+def halt_and_explanation(
+    name: str | None, last_opcode: int, spec: ChainSpec, fork: Fork
+) -> tuple[str | None, str | None]:
+    """The `halt` and the `explanation` of a call that ended as `name` says, None for success."""
+    if name is None:
+        return None, None
+    if name == "Revert":
+        return REVERTED, None
+    if name == "InvalidOpcode":
+        return f"Invalid opcode: 0x{last_opcode:02x}", explanation_of_opcode(last_opcode, fork)
+    if name == "CreateContractStartingWithEF" and spec.contract_size_limit not in (None, MAX_CODE_BYTES):
+        return _OUT_OF_GAS  # py-evm_computation's rule for both
+    return _HALTS.get(name, (name, name))

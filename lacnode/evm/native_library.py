@@ -1,0 +1,39 @@
+"""The native library (`native/`, built from Rust), if there is one that fits this node.
+
+It is optional: without it py-evm executes everything. Nothing but this module imports it.
+"""
+
+import importlib
+from functools import lru_cache
+from typing import Any
+
+INTERFACE = 1
+"""What this node and the library say to each other. A library with another number is not used."""
+
+
+class NativeLibraryError(Exception):
+    """There is no native library that can be used; the text says why."""
+
+
+@lru_cache(maxsize=1)
+def _loaded() -> Any:
+    try:
+        return importlib.import_module("lacnode_native")
+    except ImportError as error:
+        return NativeLibraryError(f"the native library is not there: {error}")
+
+
+def native_library() -> Any:
+    """The module `lacnode_native`; NativeLibraryError if it is missing, broken, or of another version."""
+    library = _loaded()
+    if isinstance(library, NativeLibraryError):
+        raise library
+    found = getattr(library, "INTERFACE", None)
+    if found != INTERFACE:
+        raise NativeLibraryError(f"the native library has interface {found}, and this node needs {INTERFACE}")
+    return library
+
+
+def native_version() -> str:
+    """The version of the library; NativeLibraryError as `native_library`."""
+    return str(native_library().VERSION)

@@ -1,0 +1,30 @@
+"""Which blocks and calls the native engine leaves to py-evm, block by block.
+
+What is here is known before anything is executed. What shows only while it is executed (a gas price of more than 64 bits,
+an account with storage and neither nonce nor code, more than 4 GiB of memory, a fault of the library) the library reports
+as a `NativeError`, and py-evm executes the block or the call from its beginning.
+"""
+
+from lacnode.chainspec.forks import Fork
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.evm.base_fee import blob_base_fee
+from lacnode.primitives.header import BlockHeader
+
+STACK_SIZE = 1024
+"""Words on the stack of every network but those whose genesis says otherwise."""
+
+_UINT64 = 2**64
+
+
+def reason_for_python(spec: ChainSpec, header: BlockHeader) -> str | None:
+    """Why py-evm executes in the block of `header`; None if the native engine can."""
+    fork = spec.forks.fork_at(header.number, header.timestamp)
+    if fork < Fork.BYZANTIUM:
+        return "receipts before Byzantium have state roots"
+    if fork == Fork.CONSTANTINOPLE:
+        return "revm has no Constantinople without Petersburg"
+    if spec.evm_stack_size != STACK_SIZE:
+        return f"the genesis has an evmStackSize of {spec.evm_stack_size}"
+    if max(spec.chain_id, header.base_fee or 0, blob_base_fee(spec, header)) >= _UINT64:
+        return "the chain id or a base fee has more than 64 bits"
+    return None

@@ -1,0 +1,83 @@
+"""Opening the native library's block: its surroundings, and the callbacks through which it reads and asks."""
+
+from typing import Any
+
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.evm.base_fee import blob_base_fee
+from lacnode.evm.budget import ExecutionBudget
+from lacnode.evm.engine import AncestorHash, NodeStore
+from lacnode.evm.merkle_trie import MissingNodeError
+from lacnode.evm.native_library import native_library
+from lacnode.evm.py_evm_long_precompiles import run_precompile
+from lacnode.primitives.header import BlockHeader
+
+ANCESTOR_BLOCKS = 256
+"""Blocks that BLOCKHASH reaches back."""
+
+NODE_CACHE_BYTES = 32 * 2**20
+"""Bytes of trie nodes that the library keeps for one engine, and as many of analysed code."""
+
+OVERLAY_CACHE_BYTES = 4 * 2**20
+"""The same for an engine that finds more nodes than its store has. It lives for a few calls."""
+
+
+class CurrentBudget:
+    """The budget of what the library executes at this moment. The library asks `check` every 10 ms."""
+
+    def __init__(self, budget: ExecutionBudget) -> None:
+        self.budget = budget
+
+    def check(self) -> None:
+        self.budget.check()
+
+
+def node_cache(store: NodeStore, capacity_bytes: int) -> Any:
+    """The library's reader of `store`."""
+
+    def read(key: bytes) -> bytes:
+        value = store.get(key)
+        if value is None:
+            raise MissingNodeError(f"trie node or code 0x{key.hex()} is missing")
+        return value
+
+    return native_library().NodeCache(read, capacity_bytes)
+
+
+def open_native(
+    spec: ChainSpec,
+    nodes: Any,
+    root: bytes,
+    header: BlockHeader,
+    ancestor_hash: AncestorHash,
+    current: CurrentBudget,
+    *,
+    base_fee: int | None,
+) -> Any:
+    """The library's block on the state at `root`, in the surroundings of `header`."""
+    fork = spec.forks.fork_at(header.number, header.timestamp)
+    beneficiary = spec.ibft.at(header.number).mining_beneficiary
+
+    def hash_of(number: int) -> bytes | None:
+        return ancestor_hash(number) if max(0, header.number - ANCESTOR_BLOCKS) <= number < header.number else None
+
+    def long_precompile(number: int, data: bytes, gas: int) -> tuple[int, bytes] | None:
+        return run_precompile(fork, number, data, gas, current.budget)
+
+    return native_library().Block(
+        nodes,
+        root,
+        fork=int(fork),
+        chain_id=spec.chain_id,
+        number=header.number,
+        timestamp=header.timestamp,
+        coinbase=header.coinbase if beneficiary is None else beneficiary,
+        gas_limit=header.gas_limit,
+        base_fee=base_fee or 0,
+        difficulty=header.difficulty.to_bytes(32),
+        mix_hash=header.mix_hash,
+        blob_base_fee=blob_base_fee(spec, header),
+        max_blobs=spec.max_blobs(fork),
+        code_size_limit=spec.contract_size_limit,
+        ancestor_hash=hash_of,
+        long_precompile=long_precompile,
+    )

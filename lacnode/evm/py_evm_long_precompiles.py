@@ -1,0 +1,45 @@
+"""Calls of precompiles that would run long, for an engine that cannot interrupt its own: the Python ones can be."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from eth.exceptions import VMError
+
+from lacnode.chainspec.forks import Fork
+from lacnode.evm.budget import ExecutionBudget
+from lacnode.evm.precompiles.py_evm_precompiles import replace_precompiles
+
+LongPrecompile = Callable[[int, bytes, int], tuple[int, bytes] | None]
+"""From the number of a precompile, its input and the gas of the call to the gas used and the output; None if it fails."""
+
+
+class _OutOfGasError(Exception):
+    """The call has less gas than the precompile costs."""
+
+
+class _Call:
+    """What a precompile looks at of the computation that it is."""
+
+    def __init__(self, data: bytes, gas: int, budget: ExecutionBudget) -> None:
+        self.msg = SimpleNamespace(data_as_bytes=data)
+        self.state = SimpleNamespace(budget=budget)
+        self.output = b""
+        self.gas_used = 0
+        self._gas = gas
+
+    def consume_gas(self, amount: int, reason: str) -> None:
+        self.gas_used += amount
+        if self.gas_used > self._gas:
+            raise _OutOfGasError(reason)
+
+
+def run_precompile(fork: Fork, number: int, data: bytes, gas: int, budget: ExecutionBudget) -> tuple[int, bytes] | None:
+    """The gas used and the output of the precompile `number` of `fork`; None if the call fails, ExecutionInterruptedError
+    when `budget` says so."""
+    call: Any = _Call(data, gas, budget)
+    try:
+        replace_precompiles({}, fork)[number.to_bytes(20)](call)
+    except (VMError, _OutOfGasError):
+        return None
+    return call.gas_used, bytes(call.output)

@@ -1,0 +1,46 @@
+"""The accounts of an open block of the native library, as py-evm's `State` reads them.
+
+What py-evm changes stays here and never reaches the library: this is for messages that leave the block as it is.
+"""
+
+from typing import Any
+
+from lacnode.evm.py_evm_accounts import Account, Accounts
+from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
+
+_SOME_ROOT = bytes(32)
+"""Stands for the root of any storage that is not empty: the library reads the slots."""
+
+
+class _NoNodes:
+    """A node store that is never asked: the library reads the tries."""
+
+    def get(self, key: bytes) -> bytes | None:
+        return None
+
+
+class NativeAccounts(Accounts):
+    """The accounts of `native`, a block of the library, as they are now."""
+
+    def __init__(self, native: Any) -> None:
+        super().__init__(_NoNodes(), EMPTY_TRIE_ROOT)
+        self._native = native
+
+    def get(self, key: bytes) -> bytes | None:
+        """A code; py-evm asks for no nodes."""
+        return self._new_codes.get(key) or bytes(self._native.code(key))
+
+    def _read(self, address: bytes) -> Account | None:
+        if address not in self._accounts:
+            self._accounts[address] = self._found(address)
+        return self._accounts[address]
+
+    def _found(self, address: bytes) -> Account | None:
+        found = self._native.account(address)
+        if found is None:
+            return None
+        nonce, balance, code_hash, has_storage = found
+        return Account(nonce, int.from_bytes(balance), _SOME_ROOT if has_storage else EMPTY_TRIE_ROOT, code_hash)
+
+    def _stored(self, address: bytes, slot: int) -> int:
+        return int.from_bytes(self._native.storage(address, slot.to_bytes(32)))

@@ -1,0 +1,20 @@
+"""Contracts that a block calls by itself from Prague on, whichever engine executes it."""
+
+from lacnode.chainspec.forks import Fork
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.evm.engine import SystemCallError
+
+HISTORY_STORAGE_ADDRESS = bytes.fromhex("0000f90827f1c53a10cb7a02335b175320002935")
+"""Where the parent's hash is stored (EIP-2935), on a network that has a contract there."""
+
+
+def asked_contracts(fork: Fork, spec: ChainSpec) -> tuple[bytes, ...]:
+    """The 20-byte addresses of the contracts that a block asks for requests after its transactions, in order."""
+    if fork < Fork.PRAGUE or spec.request_contracts is None:
+        return ()
+    return (spec.request_contracts.withdrawal, spec.request_contracts.consolidation)
+
+
+def missing_contract(address: bytes) -> SystemCallError:
+    """What a block meets that asks `address`, where there is no contract."""
+    return SystemCallError(f"the system contract 0x{address.hex()}, which Prague needs, has no code")

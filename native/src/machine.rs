@@ -1,0 +1,529 @@
+//! revm with this node's bounds: a look at the budget every few thousand units of gas, limits on memory and logs, and
+//! precompiles that would run long without a look handed to Python, which can interrupt them.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use alloy_primitives::{Address, Bytes, U256};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use revm_bytecode::opcode;
+use revm_context::{BlockEnv, CfgEnv, Context, Evm, FrameStack, Journal, TxEnv};
+use revm_context_interface::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction};
+use revm_context_interface::{ContextTr, JournalTr};
+use revm_handler::evm::{ContextDbError, FrameInitResult};
+use revm_handler::instructions::EthInstructions;
+use revm_handler::{
+    EthFrame, EthPrecompiles, EvmTr, FrameInitOrResult, FrameTr, Handler, ItemOrResult, MainnetHandler,
+    PrecompileProvider,
+};
+use revm_interpreter::interpreter::EthInterpreter;
+use revm_interpreter::interpreter_action::FrameInit;
+use revm_interpreter::interpreter_types::{Jumps, LoopControl, MemoryTr};
+use revm_interpreter::{
+    CallInputs, FrameInput, Gas, InstructionResult, Interpreter, InterpreterAction, InterpreterResult,
+};
+use revm_precompile::modexp;
+use revm_primitives::hardfork::SpecId;
+use revm_state::EvmState;
+
+use crate::state::BlockState;
+use crate::stop::Stop;
+
+/// Units of gas between two looks at the clock.
+const GAS_BETWEEN_LOOKS: u64 = 10_000;
+
+/// How long an execution runs before Python's budget is asked. It asks at once when it begins.
+const CHECK_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Gas of one call of a precompile from which Python executes it, so that the budget can stop it: below, even the slowest
+/// one takes less than 100 ms.
+const LONG_PRECOMPILE_GAS: u64 = 500_000;
+
+/// The memory of one execution whose caller names no bound. revm allocates what gas can buy, and a failed allocation
+/// would end the process.
+const MAX_MEMORY_BYTES: u64 = 1 << 32;
+
+/// The context of an execution on the accounts of a block.
+pub type RevmContext<'a> = Context<BlockEnv, TxEnv, CfgEnv, &'a mut BlockState, Journal<&'a mut BlockState>, ()>;
+
+/// Bounds on bytes that one execution holds or writes.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    /// Of the memory of all nested calls, of their input, and of what they returned.
+    pub memory_bytes: u64,
+    /// Of all logs together, those of failed calls among them.
+    pub log_bytes: u64,
+}
+
+/// What one nested call holds beside its caller.
+#[derive(Default, Clone, Copy)]
+struct HeldBytes {
+    memory: u64,
+    input: u64,
+    returned: u64,
+}
+
+impl HeldBytes {
+    fn total(&self) -> u64 {
+        self.memory + self.input + self.returned
+    }
+}
+
+/// What is noted of an execution while it runs.
+struct Control<'a> {
+    check: &'a Py<PyAny>,
+    next_check: Instant,
+    gas_until_look: u64,
+    limits: Option<Limits>,
+    calls: Vec<HeldBytes>,
+    held_below: u64,
+    seen_logs: usize,
+    log_bytes: u64,
+    reads: Option<[bool; 256]>,
+    has_read_block: bool,
+    last_opcode: u8,
+}
+
+impl Control<'_> {
+    /// Whether the execution may go on.
+    fn look(&mut self, context: &RevmContext<'_>, memory: usize) -> Result<(), Stop> {
+        self.count_logs(context)?;
+        self.note_memory(memory)?;
+        if Instant::now() < self.next_check {
+            return Ok(());
+        }
+        Python::attach(|py| self.check.call0(py))?;
+        self.next_check = Instant::now() + CHECK_INTERVAL;
+        Ok(())
+    }
+
+    fn count_logs(&mut self, context: &RevmContext<'_>) -> Result<(), Stop> {
+        let logs = context.journal().logs();
+        for log in logs.get(self.seen_logs..).unwrap_or_default() {
+            self.log_bytes += 20 + 32 * log.topics().len() as u64 + log.data.data.len() as u64;
+        }
+        self.seen_logs = logs.len();
+        match self.limits {
+            Some(limits) if self.log_bytes > limits.log_bytes => Err(Stop::TooManyLogs),
+            _ => Ok(()),
+        }
+    }
+
+    fn note_memory(&mut self, memory: usize) -> Result<(), Stop> {
+        if let Some(call) = self.calls.last_mut() {
+            call.memory = memory as u64;
+        }
+        self.check_memory()
+    }
+
+    fn check_memory(&self) -> Result<(), Stop> {
+        let held = self.held_below + self.calls.last().map_or(0, HeldBytes::total);
+        match self.limits {
+            Some(limits) if held > limits.memory_bytes => Err(Stop::TooMuchMemory),
+            _ => Ok(()),
+        }
+    }
+
+    fn call_begins(&mut self, input: usize) -> Result<(), Stop> {
+        self.held_below += self.calls.last().map_or(0, HeldBytes::total);
+        self.calls.push(HeldBytes { input: input as u64, ..HeldBytes::default() });
+        self.check_memory()
+    }
+
+    fn call_ends(&mut self) {
+        self.calls.pop();
+        self.held_below -= self.calls.last().map_or(0, HeldBytes::total);
+    }
+
+    fn call_returns(&mut self, output: usize) -> Result<(), Stop> {
+        if let Some(call) = self.calls.last_mut() {
+            call.returned = output as u64;
+        }
+        self.check_memory()
+    }
+
+    /// Note whether the next instruction looks at more than code and storage.
+    fn watch(&mut self, interpreter: &Interpreter<EthInterpreter>, reads: &[bool; 256]) {
+        let next = interpreter.bytecode.opcode();
+        if !reads[usize::from(next)] {
+            return;
+        }
+        let carries_value = || interpreter.stack.peek(2).is_ok_and(|value| !value.is_zero());
+        if !matches!(next, opcode::CALL | opcode::CALLCODE) || carries_value() {
+            self.has_read_block = true;
+        }
+    }
+}
+
+/// Instructions of `spec` that look at the block, at a balance or at a nonce.
+fn block_reads(spec: SpecId) -> [bool; 256] {
+    let since = [
+        (SpecId::FRONTIER, &[0x31, 0x40, 0x41, 0x42, 0x43, 0x44, 0x45, 0xf0, 0xf1, 0xf2][..]),
+        (SpecId::PETERSBURG, &[0x3f, 0xf5][..]),
+        (SpecId::ISTANBUL, &[0x46, 0x47][..]),
+        (SpecId::LONDON, &[0x48][..]),
+        (SpecId::CANCUN, &[0x49, 0x4a][..]),
+    ];
+    let mut reads = [false; 256];
+    for (first, opcodes) in since {
+        for &opcode in opcodes {
+            reads[opcode] = spec.is_enabled_in(first);
+        }
+    }
+    reads
+}
+
+/// revm's precompiles, with long ones executed by `long`, a Python callable from a number, an input and an amount of gas to
+/// the gas used and the output, or to None where the call fails.
+pub struct Precompiles<'a> {
+    own: EthPrecompiles,
+    spec: SpecId,
+    long: &'a Py<PyAny>,
+    raised: Rc<RefCell<Option<Stop>>>,
+}
+
+impl<'a> PrecompileProvider<RevmContext<'a>> for Precompiles<'a> {
+    type Output = InterpreterResult;
+
+    fn set_spec(&mut self, spec: SpecId) -> bool {
+        <EthPrecompiles as PrecompileProvider<RevmContext<'a>>>::set_spec(&mut self.own, spec)
+    }
+
+    fn run(&mut self, context: &mut RevmContext<'a>, inputs: &CallInputs) -> Result<Option<InterpreterResult>, String> {
+        if inputs.gas_limit >= LONG_PRECOMPILE_GAS && self.own.contains(&inputs.bytecode_address) {
+            let number = inputs.bytecode_address.0[19];
+            let input = Bytes::copy_from_slice(&inputs.input.as_bytes(context));
+            if is_long(number, &input, self.spec) {
+                return self.run_long(number, &input, inputs.gas_limit).map(Some);
+            }
+        }
+        PrecompileProvider::run(&mut self.own, context, inputs)
+    }
+
+    fn warm_addresses(&self) -> &alloy_primitives::map::AddressSet {
+        self.own.warm_addresses()
+    }
+}
+
+impl Precompiles<'_> {
+    fn run_long(&self, number: u8, input: &[u8], gas_limit: u64) -> Result<InterpreterResult, String> {
+        let computed = Python::attach(|py| {
+            let found = self.long.call1(py, (number, PyBytes::new(py, input), gas_limit))?;
+            found.extract::<Option<(u64, Vec<u8>)>>(py)
+        });
+        let mut gas = Gas::new(gas_limit);
+        match computed {
+            Ok(Some((used, output))) if gas.record_regular_cost(used) => {
+                Ok(InterpreterResult::new(InstructionResult::Return, output.into(), gas))
+            }
+            Ok(_) => {
+                gas.spend_all();
+                Ok(InterpreterResult::new(InstructionResult::PrecompileError, Bytes::new(), gas))
+            }
+            Err(error) => {
+                *self.raised.borrow_mut() = Some(Stop::Raised(error));
+                Err("a callback raised".to_owned())
+            }
+        }
+    }
+}
+
+/// Whether the precompile `number` may need `LONG_PRECOMPILE_GAS` for `input`.
+fn is_long(number: u8, input: &[u8], spec: SpecId) -> bool {
+    let length = input.len() as u64;
+    let gas = match number {
+        5 => modexp_gas(input, spec),
+        8 => length / 192 * 34_000,
+        9 => input.first_chunk().map_or(0, |rounds| u64::from(u32::from_be_bytes(*rounds))),
+        12 => length / 160 * 12_000,
+        14 => length / 288 * 22_500,
+        15 => length / 384 * 32_600,
+        _ => 0,
+    };
+    gas >= LONG_PRECOMPILE_GAS
+}
+
+fn modexp_gas(input: &[u8], spec: SpecId) -> u64 {
+    let number = |start: usize, size: usize| {
+        let mut padded = [0u8; 32];
+        for (index, byte) in padded[32 - size..].iter_mut().enumerate() {
+            *byte = start.checked_add(index).and_then(|place| input.get(place)).copied().unwrap_or(0);
+        }
+        U256::from_be_bytes(padded)
+    };
+    let sizes: [Option<u64>; 3] = [0, 32, 64].map(|start| u64::try_from(number(start, 32)).ok());
+    let [Some(base), Some(exponent), Some(modulus)] = sizes else { return u64::MAX };
+    let start = usize::try_from(base).ok().and_then(|base| base.checked_add(96)).unwrap_or(usize::MAX);
+    let high = number(start, exponent.min(32) as usize);
+    let price = if spec.is_enabled_in(SpecId::BERLIN) { modexp::berlin_gas_calc } else { modexp::byzantium_gas_calc };
+    price(base, exponent, modulus, &high)
+}
+
+type RevmEvm<'a> = Evm<
+    RevmContext<'a>,
+    (),
+    EthInstructions<EthInterpreter, RevmContext<'a>>,
+    Precompiles<'a>,
+    EthFrame<EthInterpreter>,
+>;
+
+/// revm on the accounts of a block, under control.
+pub struct Machine<'a> {
+    evm: RevmEvm<'a>,
+    control: Control<'a>,
+}
+
+impl<'a> EvmTr for Machine<'a> {
+    type Context = RevmContext<'a>;
+    type Instructions = EthInstructions<EthInterpreter, RevmContext<'a>>;
+    type Precompiles = Precompiles<'a>;
+    type Frame = EthFrame<EthInterpreter>;
+
+    fn all(&self) -> (&Self::Context, &Self::Instructions, &Self::Precompiles, &FrameStack<Self::Frame>) {
+        self.evm.all()
+    }
+
+    fn all_mut(
+        &mut self,
+    ) -> (&mut Self::Context, &mut Self::Instructions, &mut Self::Precompiles, &mut FrameStack<Self::Frame>) {
+        self.evm.all_mut()
+    }
+
+    fn frame_init(
+        &mut self,
+        frame_input: <Self::Frame as FrameTr>::FrameInit,
+    ) -> Result<FrameInitResult<'_, Self::Frame>, ContextDbError<Self::Context>> {
+        let input = input_bytes(&frame_input);
+        let begun = self.evm.frame_init(frame_input)?;
+        if matches!(begun, ItemOrResult::Item(_)) {
+            self.control.call_begins(input)?;
+        }
+        Ok(begun)
+    }
+
+    fn frame_run(&mut self) -> Result<FrameInitOrResult<Self::Frame>, ContextDbError<Self::Context>> {
+        let (evm, control) = (&mut self.evm, &mut self.control);
+        let frame = evm.frame_stack.get();
+        let mut action = run(&mut frame.interpreter, &evm.instruction, &mut evm.ctx, control)?;
+        control.count_logs(&evm.ctx)?;
+        control.note_memory(frame.interpreter.memory.size())?;
+        if let InterpreterAction::Return(result) = &mut action {
+            if result.result == InstructionResult::MemoryLimitOOG {
+                result.result = beyond_memory(control, result)?;
+            }
+            if frame.depth == 0 {
+                control.last_opcode = last_opcode(&frame.interpreter);
+            }
+        }
+        let next = frame.process_next_action::<_, ContextDbError<Self::Context>>(&mut evm.ctx, action)?;
+        if next.is_result() {
+            frame.set_finished(true);
+        }
+        Ok(next)
+    }
+
+    fn frame_return_result(
+        &mut self,
+        result: <Self::Frame as FrameTr>::FrameResult,
+    ) -> Result<Option<<Self::Frame as FrameTr>::FrameResult>, ContextDbError<Self::Context>> {
+        if self.evm.frame_stack.get().is_finished() {
+            self.control.call_ends();
+        }
+        // What a failed call wrote to the logs is gone.
+        self.control.seen_logs = self.control.seen_logs.min(self.evm.ctx.journal().logs().len());
+        let output = result.interpreter_result().output.len();
+        let last = self.evm.frame_return_result(result)?;
+        if last.is_none() {
+            self.control.call_returns(output)?;
+        }
+        Ok(last)
+    }
+}
+
+fn input_bytes(frame_input: &FrameInit) -> usize {
+    match &frame_input.frame_input {
+        FrameInput::Call(call) => call.input.len(),
+        FrameInput::Create(create) => create.init_code().len(),
+        FrameInput::Empty => 0,
+    }
+}
+
+/// What a call that reached the limit of memory comes to: out of gas, if its gas would not have sufficed anyway.
+fn beyond_memory(control: &Control<'_>, result: &InterpreterResult) -> Result<InstructionResult, Stop> {
+    let limit = control.limits.map_or(MAX_MEMORY_BYTES, |limits| limits.memory_bytes);
+    let own = control.calls.last().map_or(0, |call| call.memory) / 32;
+    let words = limit.saturating_sub(control.held_below) / 32;
+    let cost = |words: u64| 3 * u128::from(words) + u128::from(words) * u128::from(words) / 512;
+    if u128::from(result.gas.remaining()) < cost(words).saturating_sub(cost(own)) {
+        return Ok(InstructionResult::MemoryOOG);
+    }
+    match control.limits {
+        Some(_) => Err(Stop::TooMuchMemory),
+        None => Err(Stop::Unsupported("an execution with more than 4 GiB of memory")),
+    }
+}
+
+fn last_opcode(interpreter: &Interpreter<EthInterpreter>) -> u8 {
+    let code = interpreter.bytecode.original_byte_slice();
+    let place = interpreter.bytecode.pc().saturating_sub(1);
+    code.get(place).copied().unwrap_or(0)
+}
+
+/// Run until the call makes another one, or ends.
+fn run<'a>(
+    interpreter: &mut Interpreter<EthInterpreter>,
+    instructions: &EthInstructions<EthInterpreter, RevmContext<'a>>,
+    context: &mut RevmContext<'a>,
+    control: &mut Control<'_>,
+) -> Result<InterpreterAction, Stop> {
+    match control.reads.take() {
+        None => run_with(interpreter, instructions, context, control, |_, _| ()),
+        Some(reads) => {
+            let action =
+                run_with(interpreter, instructions, context, control, |control, next| control.watch(next, &reads));
+            control.reads = Some(reads);
+            action
+        }
+    }
+}
+
+#[inline(always)]
+fn run_with<'a, 'b>(
+    interpreter: &mut Interpreter<EthInterpreter>,
+    instructions: &EthInstructions<EthInterpreter, RevmContext<'a>>,
+    context: &mut RevmContext<'a>,
+    control: &mut Control<'b>,
+    before_step: impl Fn(&mut Control<'b>, &Interpreter<EthInterpreter>),
+) -> Result<InterpreterAction, Stop> {
+    let (table, gas_table) = (instructions.instruction_table(), instructions.gas_table());
+    let mut look_below = interpreter.gas.remaining().saturating_sub(control.gas_until_look);
+    let ended = loop {
+        before_step(control, interpreter);
+        if let Err(ended) = interpreter.step(table, gas_table, context) {
+            break ended;
+        }
+        let remaining = interpreter.gas.remaining();
+        if remaining < look_below {
+            control.look(context, interpreter.memory.size())?;
+            look_below = remaining.saturating_sub(GAS_BETWEEN_LOOKS);
+        }
+    };
+    control.gas_until_look = interpreter.gas.remaining().saturating_sub(look_below).min(GAS_BETWEEN_LOOKS);
+    if interpreter.bytecode.action().is_none() {
+        interpreter.halt(ended);
+    }
+    Ok(interpreter.take_next_action())
+}
+
+/// How an execution ended, and what it changed.
+pub struct Ended {
+    /// revm's account of it.
+    pub result: ExecutionResult<HaltReason>,
+    /// All accounts that it looked at.
+    pub state: EvmState,
+    /// Whether it looked at the block, a balance or a nonce; only known if that was asked for.
+    pub has_read_block: bool,
+    /// Bytes of all logs, those of failed calls among them.
+    pub log_bytes: u64,
+    /// The last instruction of the outermost call.
+    pub last_opcode: u8,
+}
+
+/// What an execution needs beside a transaction and the accounts.
+pub struct Surroundings<'a> {
+    /// The block.
+    pub block: &'a BlockEnv,
+    /// The fork, the network, and what is not checked.
+    pub config: &'a CfgEnv,
+    /// A Python callable that raises when the execution must stop.
+    pub check: &'a Py<PyAny>,
+    /// The callable for `Precompiles::long`.
+    pub long_precompile: &'a Py<PyAny>,
+    /// None without bounds.
+    pub limits: Option<Limits>,
+    /// Whether to note that the execution looks at more than code and storage.
+    pub is_watched: bool,
+}
+
+impl Surroundings<'_> {
+    /// Execute `transaction` on `state`, which stays as it is.
+    pub fn execute(&self, state: &mut BlockState, transaction: TxEnv) -> Result<Ended, Stop> {
+        self.run(state, transaction, |handler, machine| handler.run(machine))
+    }
+
+    /// Call `to` as the block does by itself: nothing is paid or checked.
+    pub fn call_by_system(&self, state: &mut BlockState, transaction: TxEnv) -> Result<Ended, Stop> {
+        self.run(state, transaction, |handler, machine| {
+            let addresses = machine.evm.precompiles.warm_addresses().clone();
+            machine.evm.ctx.journal_mut().warm_precompiles(&addresses);
+            handler.run_system_call(machine)
+        })
+    }
+
+    fn run<'b>(
+        &'b self,
+        state: &'b mut BlockState,
+        transaction: TxEnv,
+        execute: impl FnOnce(&mut RevmHandler<'b>, &mut Machine<'b>) -> Result<ExecutionResult, RevmError>,
+    ) -> Result<Ended, Stop> {
+        let raised = Rc::new(RefCell::new(None));
+        let mut machine = self.machine(state, Rc::clone(&raised));
+        machine.evm.ctx.tx = transaction;
+        let result = execute(&mut MainnetHandler::default(), &mut machine).map_err(|error| match error {
+            EVMError::Database(stop) => stop,
+            EVMError::Transaction(reason) => Stop::Refused(name_of(&reason)),
+            EVMError::Header(_) => Stop::Unsupported("revm does not execute in such a block"),
+            EVMError::Custom(_) | EVMError::CustomAny(_) => {
+                raised.borrow_mut().take().unwrap_or(Stop::Unsupported("revm failed"))
+            }
+        })?;
+        Ok(Ended {
+            result,
+            state: machine.evm.ctx.journal_mut().finalize(),
+            has_read_block: machine.control.has_read_block,
+            log_bytes: machine.control.log_bytes,
+            last_opcode: machine.control.last_opcode,
+        })
+    }
+
+    fn machine<'b>(&'b self, state: &'b mut BlockState, raised: Rc<RefCell<Option<Stop>>>) -> Machine<'b> {
+        let spec = self.config.spec;
+        let mut context: RevmContext<'b> = Context::new(state, spec);
+        context.block = self.block.clone();
+        context.cfg = self.config.clone();
+        context.cfg.memory_limit = self.limits.map_or(MAX_MEMORY_BYTES, |limits| limits.memory_bytes);
+        let precompiles = Precompiles { own: EthPrecompiles::new(spec), spec, long: self.long_precompile, raised };
+        Machine {
+            evm: Evm::new(context, EthInstructions::new_mainnet_with_spec(spec), precompiles),
+            control: Control {
+                check: self.check,
+                next_check: Instant::now() + CHECK_INTERVAL,
+                gas_until_look: GAS_BETWEEN_LOOKS,
+                limits: self.limits,
+                calls: Vec::with_capacity(8),
+                held_below: 0,
+                seen_logs: 0,
+                log_bytes: 0,
+                reads: self.is_watched.then(|| block_reads(spec)),
+                has_read_block: false,
+                last_opcode: 0,
+            },
+        }
+    }
+}
+
+type RevmError = EVMError<Stop, InvalidTransaction>;
+type RevmHandler<'a> = MainnetHandler<Machine<'a>, RevmError, EthFrame<EthInterpreter>>;
+
+/// revm's name for a reason, without its values.
+fn name_of(reason: &InvalidTransaction) -> String {
+    let text = format!("{reason:?}");
+    text.split([' ', '{', '(']).next().unwrap_or_default().to_owned()
+}
+
+/// The addresses of the precompiles of `spec`.
+pub fn is_precompile(spec: SpecId, address: &Address) -> bool {
+    EthPrecompiles::new(spec).contains(address)
+}

@@ -1,0 +1,351 @@
+//! The accounts of one block in the making, as revm's database: what the trie of the parent has, and what the block's
+//! transactions changed so far. Written to the tries once a block.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use alloy_primitives::map::{AddressMap, B256Map, HashMap, HashSet};
+use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use revm_bytecode::Bytecode;
+use revm_database_interface::Database;
+use revm_primitives::hardfork::SpecId;
+use revm_state::{Account, AccountInfo, EvmState};
+
+use crate::nodes::{NodeReader, analysed};
+use crate::parallel;
+use crate::rlp::{self, Fields, RlpError};
+use crate::stop::Stop;
+use crate::trie::{Change, EMPTY_ROOT, NewNodes, Source, lookup, nibbles_of, update};
+
+/// An account as it stands in the state trie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrieAccount {
+    /// Transactions that it sent, or contracts that it created.
+    pub nonce: u64,
+    /// In wei.
+    pub balance: U256,
+    /// The root of its storage before the block.
+    pub storage_root: B256,
+    /// The hash of its code.
+    pub code_hash: B256,
+}
+
+impl Default for TrieAccount {
+    fn default() -> Self {
+        Self { nonce: 0, balance: U256::ZERO, storage_root: EMPTY_ROOT, code_hash: KECCAK256_EMPTY }
+    }
+}
+
+impl TrieAccount {
+    fn decode(encoded: &[u8]) -> Result<Self, RlpError> {
+        let mut fields = Fields(rlp::decode_list(encoded)?);
+        let (nonce, balance) = (fields.small()?, fields.number()?);
+        let storage_root = B256::try_from(fields.bytes()?).map_err(|_| RlpError)?;
+        let code_hash = B256::try_from(fields.bytes()?).map_err(|_| RlpError)?;
+        Ok(Self { nonce, balance, storage_root, code_hash })
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut content = Vec::with_capacity(112);
+        rlp::put_number(&mut content, U256::from(self.nonce));
+        rlp::put_number(&mut content, self.balance);
+        rlp::put_bytes(&mut content, self.storage_root.as_slice());
+        rlp::put_bytes(&mut content, self.code_hash.as_slice());
+        rlp::list_of(&content)
+    }
+}
+
+/// One account that the block has looked at. `account` is None where there is none.
+#[derive(Default)]
+struct Entry {
+    account: Option<TrieAccount>,
+    slots: HashMap<U256, U256>,
+    written: HashSet<U256>,
+    is_changed: bool,
+    is_cleared: bool,
+}
+
+/// All accounts of one block, from the state at `root`.
+pub struct BlockState {
+    nodes: Arc<NodeReader>,
+    root: B256,
+    spec: SpecId,
+    entries: AddressMap<Entry>,
+    new_codes: B256Map<Bytecode>,
+    ancestor_hash: Py<PyAny>,
+}
+
+impl BlockState {
+    /// The accounts at `root`. `ancestor_hash` is a Python callable from a block number to a hash, or None.
+    pub fn new(nodes: Arc<NodeReader>, root: B256, spec: SpecId, ancestor_hash: Py<PyAny>) -> Self {
+        Self { nodes, root, spec, entries: AddressMap::default(), new_codes: B256Map::default(), ancestor_hash }
+    }
+
+    fn entry(&mut self, address: Address) -> Result<&mut Entry, Stop> {
+        if !self.entries.contains_key(&address) {
+            let account = read_account(self.root, address, &self.nodes)?;
+            self.entries.insert(address, Entry { account, ..Entry::default() });
+        }
+        self.entries.get_mut(&address).ok_or(Stop::Unsupported("an account is lost"))
+    }
+
+    /// The account at `address`; None if there is none.
+    pub fn account(&mut self, address: Address) -> Result<Option<TrieAccount>, Stop> {
+        Ok(self.entry(address)?.account.clone())
+    }
+
+    /// Whether the account at `address` had storage before the block and has it still.
+    pub fn has_storage(&mut self, address: Address) -> Result<bool, Stop> {
+        let entry = self.entry(address)?;
+        Ok(!entry.is_cleared && entry.account.as_ref().is_some_and(|account| account.storage_root != EMPTY_ROOT))
+    }
+
+    /// The value of a storage slot.
+    pub fn slot(&mut self, address: Address, slot: U256) -> Result<U256, Stop> {
+        let nodes = Arc::clone(&self.nodes);
+        let entry = self.entry(address)?;
+        if let Some(value) = entry.slots.get(&slot) {
+            return Ok(*value);
+        }
+        let value = match &entry.account {
+            Some(account) if !entry.is_cleared => read_slot(account.storage_root, slot, &nodes)?,
+            _ => U256::ZERO,
+        };
+        entry.slots.insert(slot, value);
+        Ok(value)
+    }
+
+    /// The code under `hash`, of this block or from the store.
+    pub fn code(&self, hash: B256) -> Result<Bytecode, Stop> {
+        match self.new_codes.get(&hash) {
+            Some(code) => Ok(code.clone()),
+            None => self.nodes.code(&hash),
+        }
+    }
+
+    /// Addresses whose account was read.
+    pub fn looked_at(&self) -> impl Iterator<Item = &Address> {
+        self.entries.keys()
+    }
+
+    /// The number of accounts and slots that `state` changes.
+    pub fn changes(state: &EvmState) -> usize {
+        state
+            .values()
+            .filter(|account| account.is_touched())
+            .map(|account| 1 + account.changed_storage_slots().count())
+            .sum()
+    }
+
+    /// Keep what a transaction has changed.
+    pub fn commit(&mut self, state: EvmState) -> Result<(), Stop> {
+        for (address, account) in state {
+            if account.is_touched() {
+                self.commit_account(address, account)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn commit_account(&mut self, address: Address, changed: Account) -> Result<(), Stop> {
+        let old_hash = self.entry(address)?.account.as_ref().map_or(KECCAK256_EMPTY, |account| account.code_hash);
+        if let Some(code) = changed.info.code.as_ref().filter(|code| !code.is_empty())
+            && changed.info.code_hash != old_hash
+        {
+            self.new_codes.insert(changed.info.code_hash, code.clone());
+        }
+        let entry = self.entry(address)?;
+        entry.is_changed = true;
+        if changed.is_selfdestructed() || changed.is_empty() {
+            // An empty account that was touched is deleted (EIP-161).
+            entry.account = None;
+            entry.clear_storage();
+            return Ok(());
+        }
+        let account = entry.account.get_or_insert_default();
+        account.nonce = changed.info.nonce;
+        account.balance = changed.info.balance;
+        account.code_hash = changed.info.code_hash;
+        for (slot, value) in changed.changed_storage_slots() {
+            entry.slots.insert(*slot, value.present_value);
+            entry.written.insert(*slot);
+        }
+        Ok(())
+    }
+
+    /// Add `amount` wei to the balance of `address`, which then exists unless it is empty.
+    pub fn reward(&mut self, address: Address, amount: U256) -> Result<(), Stop> {
+        let entry = self.entry(address)?;
+        entry.is_changed = true;
+        let account = entry.account.get_or_insert_default();
+        account.balance = account.balance.checked_add(amount).ok_or(Stop::Unsupported("a balance overflows"))?;
+        Ok(())
+    }
+
+    /// Let the account at `address` look otherwise for what is executed from now on. None leaves a value as it is.
+    pub fn set(
+        &mut self,
+        address: Address,
+        nonce: Option<u64>,
+        balance: Option<U256>,
+        code: Option<Bytes>,
+    ) -> Result<(), Stop> {
+        let mut code_hash = None;
+        if let Some(code) = code {
+            let hash = keccak256(&code);
+            if !code.is_empty() {
+                self.new_codes.insert(hash, analysed(code));
+            }
+            code_hash = Some(hash);
+        }
+        let account = self.entry(address)?.account.get_or_insert_default();
+        account.nonce = nonce.unwrap_or(account.nonce);
+        account.balance = balance.unwrap_or(account.balance);
+        account.code_hash = code_hash.unwrap_or(account.code_hash);
+        Ok(())
+    }
+
+    /// Let the account at `address` have no storage.
+    pub fn clear_storage(&mut self, address: Address) -> Result<(), Stop> {
+        self.entry(address)?.clear_storage();
+        Ok(())
+    }
+
+    /// Let a slot have another value.
+    pub fn set_slot(&mut self, address: Address, slot: U256, value: U256) -> Result<(), Stop> {
+        let entry = self.entry(address)?;
+        entry.account.get_or_insert_default();
+        entry.slots.insert(slot, value);
+        entry.written.insert(slot);
+        Ok(())
+    }
+
+    /// Write what changed to the tries: the new root, and the new nodes and codes by hash. `check` is called between two
+    /// storage tries.
+    pub fn write(&mut self, check: &(dyn Fn() -> Result<(), Stop> + Sync)) -> Result<(B256, NewNodes), Stop> {
+        let mut new: NewNodes = Vec::new();
+        let nodes = Arc::clone(&self.nodes);
+        let tasks: Vec<(&Address, &mut Entry)> = self
+            .entries
+            .iter_mut()
+            .filter(|(_, entry)| entry.account.is_some() && (entry.is_cleared || !entry.written.is_empty()))
+            .collect();
+        let written = parallel::map(tasks, |(_, entry)| entry.write_storage(&nodes));
+        let written = written.into_iter().collect::<Result<Vec<_>, _>>()?;
+        check()?;
+        new.extend(written.into_iter().flatten());
+        let mut changes: Vec<Change> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.is_changed)
+            .map(|(address, entry)| {
+                let encoded = entry.account.as_ref().map_or_else(Vec::new, TrieAccount::encode);
+                (nibbles_of(keccak256(address).as_slice()), encoded)
+            })
+            .collect();
+        changes.sort_unstable();
+        let root = update(self.root, &changes, &Source::Stored(&nodes), &mut new)?;
+        check()?;
+        let used: BTreeSet<B256> =
+            self.entries.values().filter_map(|e| e.account.as_ref()).map(|a| a.code_hash).collect();
+        for (hash, code) in self.new_codes.iter().filter(|(hash, _)| used.contains(*hash)) {
+            new.push((*hash, code.original_byte_slice().to_vec()));
+        }
+        Ok((root, new))
+    }
+}
+
+impl Entry {
+    fn clear_storage(&mut self) {
+        self.slots.clear();
+        self.written.clear();
+        self.is_cleared = true;
+    }
+
+    fn write_storage(&mut self, nodes: &NodeReader) -> Result<NewNodes, Stop> {
+        let mut new = Vec::new();
+        let Some(account) = self.account.as_mut() else { return Ok(new) };
+        let base = if self.is_cleared { EMPTY_ROOT } else { account.storage_root };
+        let mut changes: Vec<Change> = self
+            .written
+            .iter()
+            .map(|slot| {
+                let value = self.slots.get(slot).copied().unwrap_or_default();
+                let mut encoded = Vec::new();
+                if !value.is_zero() {
+                    rlp::put_number(&mut encoded, value);
+                }
+                (nibbles_of(keccak256(slot.to_be_bytes::<32>()).as_slice()), encoded)
+            })
+            .collect();
+        changes.sort_unstable();
+        let root = update(base, &changes, &Source::Stored(nodes), &mut new)?;
+        if root != account.storage_root {
+            account.storage_root = root;
+            self.is_changed = true;
+        }
+        Ok(new)
+    }
+}
+
+fn read_account(root: B256, address: Address, nodes: &NodeReader) -> Result<Option<TrieAccount>, Stop> {
+    lookup(root, keccak256(address), nodes)?
+        .map(|encoded| TrieAccount::decode(&encoded).map_err(|_| Stop::Unsupported("an account is malformed")))
+        .transpose()
+}
+
+fn read_slot(root: B256, slot: U256, nodes: &NodeReader) -> Result<U256, Stop> {
+    let malformed = |_| Stop::Unsupported("a slot is malformed");
+    match lookup(root, keccak256(slot.to_be_bytes::<32>()), nodes)? {
+        None => Ok(U256::ZERO),
+        Some(encoded) => {
+            let mut fields = Fields(&encoded);
+            fields.number().map_err(malformed)
+        }
+    }
+}
+
+impl Database for BlockState {
+    type Error = Stop;
+
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, Stop> {
+        let has_storage = self.has_storage(address)?;
+        let Some(account) = self.account(address)? else { return Ok(None) };
+        if has_storage && account.nonce == 0 && account.code_hash == KECCAK256_EMPTY {
+            // Only a genesis makes one. A creation there must fail (EIP-7610), which revm does not know.
+            return Err(Stop::Unsupported("an account that has storage and neither nonce nor code"));
+        }
+        Ok(Some(AccountInfo {
+            balance: account.balance,
+            nonce: account.nonce,
+            code_hash: account.code_hash,
+            account_id: None,
+            code: (account.code_hash == KECCAK256_EMPTY).then(Bytecode::default),
+        }))
+    }
+
+    fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, Stop> {
+        let code = self.code(code_hash)?;
+        if code.is_eip7702() && !self.spec.is_enabled_in(SpecId::PRAGUE) {
+            return Err(Stop::Unsupported("code in the form of a delegation before Prague"));
+        }
+        Ok(code)
+    }
+
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, Stop> {
+        self.slot(address, slot)
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, Stop> {
+        Python::attach(|py| {
+            let found = self.ancestor_hash.call1(py, (number,))?;
+            if found.is_none(py) {
+                return Ok(B256::ZERO);
+            }
+            let bytes = found.bind(py).cast::<PyBytes>().map_err(PyErr::from)?.as_bytes();
+            B256::try_from(bytes).map_err(|_| Stop::Unsupported("an ancestor's hash has not 32 bytes"))
+        })
+    }
+}

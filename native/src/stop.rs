@@ -1,0 +1,82 @@
+//! Why an execution ends before it is finished, or does not begin.
+
+use std::fmt;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::{PyErr, create_exception};
+use revm_database_interface::DBErrorMarker;
+
+create_exception!(
+    lacnode_native,
+    NativeError,
+    PyRuntimeError,
+    "The native engine cannot say what this execution gives. Another engine can."
+);
+create_exception!(
+    lacnode_native,
+    UnsupportedError,
+    NativeError,
+    "The execution needs a rule that the native engine does not have."
+);
+create_exception!(lacnode_native, PanicError, NativeError, "The native engine has a fault: it panicked.");
+create_exception!(
+    lacnode_native,
+    RefusedError,
+    NativeError,
+    "A transaction cannot be executed; the first argument is revm's name for the reason."
+);
+create_exception!(
+    lacnode_native,
+    TooLargeError,
+    NativeError,
+    "The execution needs more memory, or writes more logs, than it may; the argument is `memory` or `logs`."
+);
+
+/// Why the execution cannot go on.
+#[derive(Debug)]
+pub enum Stop {
+    /// A callback into Python raised: the budget is used up, or a trie node is missing.
+    Raised(PyErr),
+    /// The native engine has not this rule.
+    Unsupported(&'static str),
+    /// The transaction is not valid; revm's name for the reason.
+    Refused(String),
+    /// More memory than the execution may have.
+    TooMuchMemory,
+    /// More bytes of logs than the execution may write.
+    TooManyLogs,
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stop::Raised(error) => write!(formatter, "{error}"),
+            Stop::Unsupported(what) => write!(formatter, "{what}"),
+            Stop::Refused(reason) => write!(formatter, "{reason}"),
+            Stop::TooMuchMemory => formatter.write_str("too much memory"),
+            Stop::TooManyLogs => formatter.write_str("too many logs"),
+        }
+    }
+}
+
+impl std::error::Error for Stop {}
+
+impl DBErrorMarker for Stop {}
+
+impl From<PyErr> for Stop {
+    fn from(error: PyErr) -> Self {
+        Stop::Raised(error)
+    }
+}
+
+impl From<Stop> for PyErr {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Raised(error) => error,
+            Stop::Unsupported(what) => UnsupportedError::new_err(what),
+            Stop::Refused(reason) => RefusedError::new_err(reason),
+            Stop::TooMuchMemory => TooLargeError::new_err("memory"),
+            Stop::TooManyLogs => TooLargeError::new_err("logs"),
+        }
+    }
+}

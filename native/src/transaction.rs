@@ -1,0 +1,278 @@
+//! Transactions as revm looks at them, made of their canonical encoding, and recovering who signed them.
+
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
+use revm_context::TxEnv;
+use revm_context_interface::either::Either;
+use revm_context_interface::transaction::{AccessList, AccessListItem, Authorization, SignedAuthorization};
+use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
+use secp256k1::{Message, SECP256K1};
+
+use crate::rlp::{self, Fields, RlpError};
+use crate::stop::Stop;
+
+const LEGACY: u8 = 0;
+const ACCESS_LIST: u8 = 1;
+const FEE_MARKET: u8 = 2;
+const BLOB: u8 = 3;
+const SET_CODE: u8 = 4;
+
+/// Half of the curve's order: a signature with a greater s is not valid (EIP-2).
+const HALF_ORDER: U256 =
+    U256::from_limbs([0xdfe9_2f46_681b_20a0, 0x5d57_6e73_57a4_501d, u64::MAX, 0x7fff_ffff_ffff_ffff]);
+
+/// A decoded transaction.
+#[derive(Debug)]
+pub struct Decoded {
+    /// What revm executes. The caller is not set.
+    pub environment: TxEnv,
+    /// What the sender signed.
+    pub signed: B256,
+    /// Which of two points the signature means: 0 or 1.
+    pub parity: u64,
+    /// The signature.
+    pub r: U256,
+    /// The signature.
+    pub s: U256,
+}
+
+/// The transaction of its canonical encoding `raw`.
+pub fn decode(raw: &[u8]) -> Result<Decoded, Stop> {
+    let malformed = |_: RlpError| Stop::Unsupported("a transaction cannot be decoded");
+    match raw.first() {
+        Some(0xc0..) => decode_legacy(raw).map_err(malformed)?,
+        Some(&type_ @ (ACCESS_LIST | FEE_MARKET | BLOB | SET_CODE)) => {
+            decode_typed(type_, &raw[1..]).map_err(malformed)?
+        }
+        _ => Err(Stop::Unsupported("a transaction of a type that the native engine does not execute")),
+    }
+}
+
+fn decode_legacy(raw: &[u8]) -> Result<Result<Decoded, Stop>, RlpError> {
+    let content = rlp::decode_list(raw)?;
+    let mut fields = Fields(content);
+    let (nonce, price, gas_limit) = (fields.small()?, fields.number()?, fields.small()?);
+    let (kind, value, data) = (kind(fields.bytes()?)?, fields.number()?, fields.bytes()?);
+    let payload = &content[..content.len() - fields.0.len()];
+    let (v, r, s) = (fields.number()?, fields.number()?, fields.number()?);
+    let (chain_id, parity) = legacy_chain(v)?;
+    let Some(gas_price) = price_of(price) else { return Ok(Err(PRICE)) };
+    let Some(small_chain_id) = chain_id.map(u64::try_from).transpose().ok() else { return Ok(Err(CHAIN)) };
+    let environment = TxEnv {
+        tx_type: LEGACY,
+        gas_limit,
+        gas_price,
+        kind,
+        value,
+        data: Bytes::copy_from_slice(data),
+        nonce,
+        chain_id: small_chain_id,
+        ..bare()
+    };
+    let mut signed = payload.to_vec();
+    if let Some(chain_id) = chain_id {
+        rlp::put_number(&mut signed, chain_id);
+        signed.extend_from_slice(&[0x80, 0x80]);
+    }
+    Ok(Ok(Decoded { environment, signed: keccak256(rlp::list_of(&signed)), parity, r, s }))
+}
+
+/// The chain id and the parity in the `v` of a legacy transaction (EIP-155).
+fn legacy_chain(v: U256) -> Result<(Option<U256>, u64), RlpError> {
+    if v == U256::from(27) || v == U256::from(28) {
+        return Ok((None, u64::from(v == U256::from(28))));
+    }
+    let shifted = v.checked_sub(U256::from(35)).ok_or(RlpError)?;
+    Ok((Some(shifted >> 1), u64::from(shifted.bit(0))))
+}
+
+fn decode_typed(type_: u8, body: &[u8]) -> Result<Result<Decoded, Stop>, RlpError> {
+    let content = rlp::decode_list(body)?;
+    let mut fields = Fields(content);
+    let (chain_id, nonce) = (fields.number()?, fields.small()?);
+    let tip = if type_ == ACCESS_LIST { None } else { Some(fields.number()?) };
+    let (price, gas_limit) = (fields.number()?, fields.small()?);
+    let (kind, value, data) = (kind(fields.bytes()?)?, fields.number()?, fields.bytes()?);
+    let access_list = access_list(fields.list()?)?;
+    let blob_fee = if type_ == BLOB { fields.number()? } else { U256::ZERO };
+    let blob_hashes = if type_ == BLOB { hashes(fields.list()?)? } else { Vec::new() };
+    let authorization_list = if type_ == SET_CODE { authorizations(fields.list()?)? } else { Vec::new() };
+    let payload = &content[..content.len() - fields.0.len()];
+    let (parity, r, s) = (fields.small()?, fields.number()?, fields.number()?);
+    let prices = (price_of(price), tip.map_or(Some(0), price_of), price_of(blob_fee));
+    let (Some(gas_price), Some(priority_fee), Some(max_fee_per_blob_gas)) = prices else { return Ok(Err(PRICE)) };
+    let Ok(chain_id) = u64::try_from(chain_id) else { return Ok(Err(CHAIN)) };
+    let environment = TxEnv {
+        tx_type: type_,
+        gas_limit,
+        gas_price,
+        kind,
+        value,
+        data: Bytes::copy_from_slice(data),
+        nonce,
+        chain_id: Some(chain_id),
+        access_list,
+        gas_priority_fee: tip.map(|_| priority_fee),
+        blob_hashes,
+        max_fee_per_blob_gas,
+        authorization_list,
+        ..bare()
+    };
+    let mut signed = vec![type_];
+    signed.extend(rlp::list_of(payload));
+    Ok(Ok(Decoded { environment, signed: keccak256(signed), parity, r, s }))
+}
+
+/// revm multiplies a price by an amount of gas in 128 bits, without looking whether they suffice.
+const PRICE: Stop = Stop::Unsupported("a gas price of more than 64 bits");
+const CHAIN: Stop = Stop::Unsupported("a chain id of more than 64 bits");
+
+fn price_of(number: U256) -> Option<u128> {
+    u64::try_from(number).ok().map(u128::from)
+}
+
+fn bare() -> TxEnv {
+    TxEnv {
+        tx_type: LEGACY,
+        caller: Address::ZERO,
+        gas_limit: 0,
+        gas_price: 0,
+        kind: TxKind::Create,
+        value: U256::ZERO,
+        data: Bytes::new(),
+        nonce: 0,
+        chain_id: None,
+        access_list: AccessList::default(),
+        gas_priority_fee: None,
+        blob_hashes: Vec::new(),
+        max_fee_per_blob_gas: 0,
+        authorization_list: Vec::new(),
+    }
+}
+
+fn kind(to: &[u8]) -> Result<TxKind, RlpError> {
+    match to.len() {
+        0 => Ok(TxKind::Create),
+        20 => Ok(TxKind::Call(Address::from_slice(to))),
+        _ => Err(RlpError),
+    }
+}
+
+fn access_list(mut fields: Fields<'_>) -> Result<AccessList, RlpError> {
+    let mut items = Vec::new();
+    while !fields.is_empty() {
+        let mut entry = fields.list()?;
+        let address = sized(entry.bytes()?).map(|bytes: [u8; 20]| Address::from(bytes))?;
+        let mut keys = entry.list()?;
+        let mut storage_keys = Vec::new();
+        while !keys.is_empty() {
+            storage_keys.push(B256::from(sized::<32>(keys.bytes()?)?));
+        }
+        items.push(AccessListItem { address, storage_keys });
+    }
+    Ok(AccessList(items))
+}
+
+fn hashes(mut fields: Fields<'_>) -> Result<Vec<B256>, RlpError> {
+    let mut hashes = Vec::new();
+    while !fields.is_empty() {
+        hashes.push(B256::from(sized::<32>(fields.bytes()?)?));
+    }
+    Ok(hashes)
+}
+
+fn sized<const SIZE: usize>(bytes: &[u8]) -> Result<[u8; SIZE], RlpError> {
+    bytes.try_into().map_err(|_| RlpError)
+}
+
+type RevmAuthorization = Either<SignedAuthorization, revm_context_interface::transaction::RecoveredAuthorization>;
+
+fn authorizations(mut fields: Fields<'_>) -> Result<Vec<RevmAuthorization>, RlpError> {
+    let mut authorizations = Vec::new();
+    while !fields.is_empty() {
+        let mut entry = fields.list()?;
+        let authorization = Authorization {
+            chain_id: entry.number()?,
+            address: Address::from(sized::<20>(entry.bytes()?)?),
+            nonce: entry.small()?,
+        };
+        let parity = u8::try_from(entry.small()?).map_err(|_| RlpError)?;
+        let signed = SignedAuthorization::new_unchecked(authorization, parity, entry.number()?, entry.number()?);
+        authorizations.push(Either::Left(signed));
+    }
+    Ok(authorizations)
+}
+
+/// The access list of pairs of an address and the slots under it.
+pub fn access_list_of(entries: Vec<(Address, Vec<B256>)>) -> AccessList {
+    AccessList(entries.into_iter().map(|(address, storage_keys)| AccessListItem { address, storage_keys }).collect())
+}
+
+/// A call as a transaction that would do the same, without a chain id.
+#[allow(clippy::too_many_arguments)]
+pub fn of_call(
+    type_: u8,
+    caller: Address,
+    to: Option<Address>,
+    gas_limit: u64,
+    gas_price: u128,
+    tip: u128,
+    value: U256,
+    data: Bytes,
+    access_list: AccessList,
+) -> TxEnv {
+    TxEnv {
+        tx_type: type_,
+        caller,
+        gas_limit,
+        gas_price,
+        kind: to.map_or(TxKind::Create, TxKind::Call),
+        value,
+        data,
+        access_list,
+        gas_priority_fee: (type_ == FEE_MARKET).then_some(tip),
+        ..bare()
+    }
+}
+
+/// Who signed `transaction`; None if nobody did, or with a signature whose s is too great.
+pub fn sender_of(transaction: &Decoded) -> Option<Address> {
+    if transaction.s > HALF_ORDER || transaction.parity > 1 {
+        return None;
+    }
+    let mut compact = [0u8; 64];
+    compact[..32].copy_from_slice(&transaction.r.to_be_bytes::<32>());
+    compact[32..].copy_from_slice(&transaction.s.to_be_bytes::<32>());
+    let id = RecoveryId::try_from(transaction.parity as i32).ok()?;
+    let signature = RecoverableSignature::from_compact(&compact, id).ok()?;
+    let key = SECP256K1.recover_ecdsa(Message::from_digest(transaction.signed.0), &signature).ok()?;
+    Some(Address::from_slice(&keccak256(&key.serialize_uncompressed()[1..])[12..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_the_order_is_half_the_order() {
+        let order = U256::from_be_bytes(secp256k1::constants::CURVE_ORDER);
+        assert_eq!(HALF_ORDER, order >> 1);
+    }
+
+    #[test]
+    fn no_bytes_make_the_decoder_panic() {
+        let mut state = 7u64;
+        for round in 0..200_000usize {
+            let bytes: Vec<u8> = (0..round % 40)
+                .map(|_| {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    (state >> 56) as u8
+                })
+                .collect();
+            for first in [0xc9, 0xf8, 1, 2, 4] {
+                let mut raw = vec![first];
+                raw.extend(&bytes);
+                let _ = decode(&raw);
+            }
+        }
+    }
+}

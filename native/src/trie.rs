@@ -1,0 +1,448 @@
+//! The Merkle Patricia trie (yellow paper, appendix D): reading a value, and writing a sorted batch of changes at once.
+//!
+//! A batch goes down the trie together, so that every changed node is encoded once. Old nodes are never deleted: earlier
+//! states stay readable. All keys of one trie have the same length, or none begins another, so no branch has a value.
+
+use crate::nodes::NodeReader;
+use crate::parallel;
+use crate::rlp::{self, Fields, Item, RlpError};
+use crate::stop::Stop;
+use alloy_primitives::{B256, Bytes, b256, keccak256};
+
+/// The root of a trie without values.
+pub const EMPTY_ROOT: B256 = b256!("56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421");
+
+/// Changes from which the children of the first branch are written on several cores.
+const PARALLEL_CHANGES: usize = 64;
+
+/// New nodes by hash.
+pub type NewNodes = Vec<(B256, Vec<u8>)>;
+
+/// The nibbles of a key (one a byte) and its new value, empty to delete.
+pub type Change = (Vec<u8>, Vec<u8>);
+
+/// What refers to a node in its parent.
+enum Reference {
+    Empty,
+    Hash(B256),
+    /// The encoding of a node that is shorter than 32 bytes.
+    Inline(Vec<u8>),
+    /// A node of this batch that is not encoded yet: it may still be merged with its parent.
+    Fresh(Box<Node>),
+}
+
+impl Reference {
+    fn is_empty(&self) -> bool {
+        matches!(self, Reference::Empty)
+    }
+}
+
+/// A decoded node. Paths have one nibble a byte.
+enum Node {
+    Leaf(Vec<u8>, Vec<u8>),
+    Extension(Vec<u8>, Reference),
+    Branch(Box<[Reference; 16]>),
+}
+
+const MALFORMED: Stop = Stop::Unsupported("a trie node is malformed");
+
+fn malformed(_: RlpError) -> Stop {
+    MALFORMED
+}
+
+/// One nibble a byte.
+pub fn nibbles_of(key: &[u8]) -> Vec<u8> {
+    key.iter().flat_map(|byte| [byte >> 4, byte & 15]).collect()
+}
+
+/// The value of `key` (a hash) in the trie of `root`; None if it has none.
+pub fn lookup(root: B256, key: B256, nodes: &NodeReader) -> Result<Option<Vec<u8>>, Stop> {
+    if root == EMPTY_ROOT {
+        return Ok(None);
+    }
+    let path = nibbles_of(key.as_slice());
+    let mut depth = 0;
+    let mut encoded = nodes.node(&root)?;
+    loop {
+        let mut fields = Fields(rlp::decode_list(&encoded).map_err(malformed)?);
+        let (first, _, rest) = rlp::split(fields.0).map_err(malformed)?;
+        let child = if is_short(rest)? {
+            let Item::Bytes(packed) = first else { return Err(MALFORMED) };
+            let (part, is_leaf) = unpacked(packed)?;
+            if !path[depth..].starts_with(&part) {
+                return Ok(None);
+            }
+            depth += part.len();
+            fields.0 = rest;
+            if is_leaf {
+                let value = fields.bytes().map_err(malformed)?.to_vec();
+                return Ok((depth == path.len()).then_some(value));
+            }
+            reference(&mut fields)?
+        } else {
+            let nibble = *path.get(depth).ok_or(MALFORMED)?;
+            for _ in 0..nibble {
+                fields.item().map_err(malformed)?;
+            }
+            depth += 1;
+            reference(&mut fields)?
+        };
+        encoded = match child {
+            Reference::Empty => return Ok(None),
+            Reference::Hash(hash) => nodes.node(&hash)?,
+            Reference::Inline(node) => Bytes::from(node),
+            Reference::Fresh(_) => return Err(MALFORMED),
+        };
+    }
+}
+
+/// Whether a node whose items after the first are `rest` has two of them: a leaf or an extension.
+fn is_short(rest: &[u8]) -> Result<bool, Stop> {
+    let (_, _, after) = rlp::split(rest).map_err(malformed)?;
+    Ok(after.is_empty())
+}
+
+fn reference(fields: &mut Fields<'_>) -> Result<Reference, Stop> {
+    let (item, whole, rest) = rlp::split(fields.0).map_err(malformed)?;
+    fields.0 = rest;
+    match item {
+        Item::Bytes([]) => Ok(Reference::Empty),
+        Item::Bytes(hash) if hash.len() == 32 => Ok(Reference::Hash(B256::from_slice(hash))),
+        Item::Bytes(_) => Err(MALFORMED),
+        Item::List(_) => Ok(Reference::Inline(whole.to_vec())),
+    }
+}
+
+fn decoded(encoded: &[u8]) -> Result<Node, Stop> {
+    let mut fields = Fields(rlp::decode_list(encoded).map_err(malformed)?);
+    let (first, _, rest) = rlp::split(fields.0).map_err(malformed)?;
+    if is_short(rest)? {
+        let Item::Bytes(packed) = first else { return Err(MALFORMED) };
+        let (part, is_leaf) = unpacked(packed)?;
+        fields.0 = rest;
+        if is_leaf {
+            return Ok(Node::Leaf(part, fields.bytes().map_err(malformed)?.to_vec()));
+        }
+        return Ok(Node::Extension(part, reference(&mut fields)?));
+    }
+    let mut children = empty_branch();
+    for child in children.iter_mut() {
+        *child = reference(&mut fields)?;
+    }
+    if fields.bytes().map_err(malformed)? != b"" {
+        return Err(MALFORMED);
+    }
+    Ok(Node::Branch(children))
+}
+
+fn empty_branch() -> Box<[Reference; 16]> {
+    Box::new(std::array::from_fn(|_| Reference::Empty))
+}
+
+/// Hex-prefix encoding of a path.
+fn packed(path: &[u8], is_leaf: bool) -> Vec<u8> {
+    let flag = if is_leaf { 2 } else { 0 };
+    let (first, rest) = if path.len() % 2 == 1 { ((flag + 1) << 4 | path[0], &path[1..]) } else { (flag << 4, path) };
+    let mut out = Vec::with_capacity(1 + rest.len() / 2);
+    out.push(first);
+    out.extend(rest.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]));
+    out
+}
+
+/// The path of a leaf or an extension, and whether it is a leaf.
+fn unpacked(packed: &[u8]) -> Result<(Vec<u8>, bool), Stop> {
+    let &first = packed.first().ok_or(MALFORMED)?;
+    let mut nibbles = nibbles_of(packed);
+    nibbles.drain(..if first & 0x10 != 0 { 1 } else { 2 });
+    Ok((nibbles, first & 0x20 != 0))
+}
+
+fn encoded(node: &Node) -> Vec<u8> {
+    let mut content = Vec::with_capacity(64);
+    match node {
+        Node::Leaf(path, value) => {
+            rlp::put_bytes(&mut content, &packed(path, true));
+            rlp::put_bytes(&mut content, value);
+        }
+        Node::Extension(path, child) => {
+            rlp::put_bytes(&mut content, &packed(path, false));
+            put_reference(&mut content, child);
+        }
+        Node::Branch(children) => {
+            content.reserve(532);
+            for child in children.iter() {
+                put_reference(&mut content, child);
+            }
+            content.push(0x80);
+        }
+    }
+    rlp::list_of(&content)
+}
+
+fn put_reference(out: &mut Vec<u8>, reference: &Reference) {
+    match reference {
+        Reference::Empty => out.push(0x80),
+        Reference::Hash(hash) => rlp::put_bytes(out, hash.as_slice()),
+        Reference::Inline(node) => out.extend_from_slice(node),
+        Reference::Fresh(node) => out.extend_from_slice(&encoded(node)),
+    }
+}
+
+/// Where a batch reads the nodes that it changes.
+pub enum Source<'a> {
+    /// The node store.
+    Stored(&'a NodeReader),
+    /// Nowhere: the trie is new.
+    Nothing,
+}
+
+impl Source<'_> {
+    fn load(&self, reference: Reference) -> Result<Option<Node>, Stop> {
+        match (reference, self) {
+            (Reference::Empty, _) => Ok(None),
+            (Reference::Fresh(node), _) => Ok(Some(*node)),
+            (Reference::Inline(node), _) => decoded(&node).map(Some),
+            (Reference::Hash(hash), Source::Stored(nodes)) => decoded(&nodes.node(&hash)?).map(Some),
+            (Reference::Hash(_), Source::Nothing) => Err(MALFORMED),
+        }
+    }
+}
+
+/// The root after `changes`, sorted by key, on the trie of `root`. New nodes are appended to `new`.
+pub fn update(root: B256, changes: &[Change], source: &Source<'_>, new: &mut NewNodes) -> Result<B256, Stop> {
+    if changes.is_empty() {
+        return Ok(root);
+    }
+    let old = if root == EMPTY_ROOT { None } else { source.load(Reference::Hash(root))? };
+    match changed(old, changes, 0, source, new)? {
+        None => Ok(EMPTY_ROOT),
+        Some(node) => {
+            let encoded = encoded(&node);
+            let hash = keccak256(&encoded);
+            new.push((hash, encoded));
+            Ok(hash)
+        }
+    }
+}
+
+/// The root of a list as a header commits to it: each value under its RLP-encoded position.
+pub fn ordered_root<V: AsRef<[u8]>>(values: &[V]) -> B256 {
+    let mut changes: Vec<Change> = values
+        .iter()
+        .enumerate()
+        .map(|(position, value)| {
+            let mut key = Vec::with_capacity(9);
+            rlp::put_number(&mut key, alloy_primitives::U256::from(position));
+            (nibbles_of(&key), value.as_ref().to_vec())
+        })
+        .collect();
+    changes.sort_unstable();
+    // A new trie reads nothing, so nothing can be missing.
+    update(EMPTY_ROOT, &changes, &Source::Nothing, &mut Vec::new()).unwrap_or(B256::ZERO)
+}
+
+/// What stands for `node` in its parent.
+fn referred(node: Option<Node>, new: &mut NewNodes) -> Reference {
+    let Some(node) = node else { return Reference::Empty };
+    let encoded = encoded(&node);
+    if encoded.len() < 32 {
+        return Reference::Inline(encoded);
+    }
+    let hash = keccak256(&encoded);
+    new.push((hash, encoded));
+    Reference::Hash(hash)
+}
+
+/// `node`, which stands `depth` nibbles down, after `changes`, which are sorted and not empty.
+fn changed(
+    node: Option<Node>,
+    changes: &[Change],
+    depth: usize,
+    source: &Source<'_>,
+    new: &mut NewNodes,
+) -> Result<Option<Node>, Stop> {
+    match node {
+        None => {
+            let kept: Vec<Change> = changes.iter().filter(|change| !change.1.is_empty()).cloned().collect();
+            built(&kept, depth, source, new)
+        }
+        Some(Node::Branch(children)) => changed_branch(children, changes, depth, source, new),
+        Some(Node::Leaf(part, value)) => changed_leaf(&part, value, changes, depth, source, new),
+        Some(Node::Extension(part, child)) => {
+            let all_within = [changes.first(), changes.last()]
+                .into_iter()
+                .flatten()
+                .all(|(path, _)| path.get(depth..).is_some_and(|rest| rest.starts_with(&part)));
+            if all_within {
+                let child = changed(source.load(child)?, changes, depth + part.len(), source, new)?;
+                return Ok(extended(part, child, new));
+            }
+            // Some change leaves the path of the extension: it becomes a branch with one child.
+            let mut children = empty_branch();
+            let rest = part[1..].to_vec();
+            children[usize::from(part[0])] =
+                if rest.is_empty() { child } else { Reference::Fresh(Box::new(Node::Extension(rest, child))) };
+            changed_branch(children, changes, depth, source, new)
+        }
+    }
+}
+
+fn changed_leaf(
+    part: &[u8],
+    value: Vec<u8>,
+    changes: &[Change],
+    depth: usize,
+    source: &Source<'_>,
+    new: &mut NewNodes,
+) -> Result<Option<Node>, Stop> {
+    let path: Vec<u8> = changes[0].0[..depth].iter().chain(part).copied().collect();
+    let mut kept: Vec<Change> = changes.iter().filter(|change| !change.1.is_empty()).cloned().collect();
+    if let Err(place) = changes.binary_search_by(|change| change.0.cmp(&path)) {
+        // The leaf itself is not among the changes: it stays.
+        let place = changes[..place].iter().filter(|change| !change.1.is_empty()).count();
+        kept.insert(place, (path, value));
+    }
+    built(&kept, depth, source, new)
+}
+
+/// The changes below one child of a branch, and the child.
+struct Group<'a> {
+    nibble: usize,
+    child: Reference,
+    changes: &'a [Change],
+}
+
+impl Group<'_> {
+    fn changed(self, depth: usize, source: &Source<'_>, new: &mut NewNodes) -> Result<(usize, Option<Node>), Stop> {
+        let child = source.load(self.child)?;
+        Ok((self.nibble, changed(child, self.changes, depth + 1, source, new)?))
+    }
+}
+
+fn changed_branch(
+    mut children: Box<[Reference; 16]>,
+    changes: &[Change],
+    depth: usize,
+    source: &Source<'_>,
+    new: &mut NewNodes,
+) -> Result<Option<Node>, Stop> {
+    let mut groups = Vec::new();
+    for changes in changes.chunk_by(|left, right| left.0[depth] == right.0[depth]) {
+        let nibble = usize::from(changes[0].0[depth]);
+        let child = std::mem::replace(&mut children[nibble], Reference::Empty);
+        groups.push(Group { nibble, child, changes });
+    }
+    let fresh: Vec<(usize, Option<Node>)> = if depth == 0 && changes.len() >= PARALLEL_CHANGES {
+        in_parallel(groups, depth, source, new)?
+    } else {
+        groups.into_iter().map(|group| group.changed(depth, source, new)).collect::<Result<_, _>>()?
+    };
+    settled(children, fresh, source, new)
+}
+
+/// The changed children of `groups`, on several cores.
+fn in_parallel(
+    groups: Vec<Group<'_>>,
+    depth: usize,
+    source: &Source<'_>,
+    new: &mut NewNodes,
+) -> Result<Vec<(usize, Option<Node>)>, Stop> {
+    let results = parallel::map(groups, |group| {
+        let mut new = Vec::new();
+        Ok::<_, Stop>((group.changed(depth, source, &mut new)?, new))
+    });
+    let results = results.into_iter().collect::<Result<Vec<_>, _>>()?;
+    Ok(results
+        .into_iter()
+        .map(|(fresh, nodes)| {
+            new.extend(nodes);
+            fresh
+        })
+        .collect())
+}
+
+/// A branch with its changed children; something smaller if fewer than two children are left.
+fn settled(
+    mut children: Box<[Reference; 16]>,
+    fresh: Vec<(usize, Option<Node>)>,
+    source: &Source<'_>,
+    new: &mut NewNodes,
+) -> Result<Option<Node>, Stop> {
+    let unchanged = children.iter().filter(|child| !child.is_empty()).count();
+    let kept = fresh.iter().filter(|(_, node)| node.is_some()).count();
+    if unchanged + kept >= 2 {
+        for (nibble, node) in fresh {
+            children[nibble] = referred(node, new);
+        }
+        for child in children.iter_mut().filter(|child| matches!(child, Reference::Fresh(_))) {
+            if let Reference::Fresh(node) = std::mem::replace(child, Reference::Empty) {
+                *child = referred(Some(*node), new);
+            }
+        }
+        return Ok(Some(Node::Branch(children)));
+    }
+    if let Some((nibble, node)) = fresh.into_iter().find(|(_, node)| node.is_some()) {
+        return Ok(extended(vec![nibble as u8], node, new));
+    }
+    let Some(nibble) = children.iter().position(|child| !child.is_empty()) else { return Ok(None) };
+    let node = source.load(std::mem::replace(&mut children[nibble], Reference::Empty))?;
+    Ok(extended(vec![nibble as u8], node, new))
+}
+
+/// `child` with `part` before its path.
+fn extended(mut part: Vec<u8>, child: Option<Node>, new: &mut NewNodes) -> Option<Node> {
+    Some(match child? {
+        Node::Leaf(path, value) => {
+            part.extend(path);
+            Node::Leaf(part, value)
+        }
+        Node::Extension(path, child) => {
+            part.extend(path);
+            Node::Extension(part, child)
+        }
+        branch => Node::Extension(part, referred(Some(branch), new)),
+    })
+}
+
+/// A new subtree of `entries`, which are sorted and without deletions.
+fn built(entries: &[Change], depth: usize, source: &Source<'_>, new: &mut NewNodes) -> Result<Option<Node>, Stop> {
+    let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(None) };
+    if entries.len() == 1 {
+        return Ok(Some(Node::Leaf(first.0[depth..].to_vec(), first.1.clone())));
+    }
+    let shared = first.0[depth..].iter().zip(&last.0[depth..]).take_while(|(left, right)| left == right).count();
+    let branch = changed_branch(empty_branch(), entries, depth + shared, source, new)?;
+    if shared == 0 {
+        return Ok(branch);
+    }
+    Ok(extended(first.0[depth..depth + shared].to_vec(), branch, new))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_packed_and_unpacked() {
+        for length in 0..5usize {
+            for is_leaf in [false, true] {
+                let path: Vec<u8> = (0..length as u8).collect();
+                let (unpacked, leaf) = unpacked(&packed(&path, is_leaf)).unwrap();
+                assert_eq!((unpacked, leaf), (path.clone(), is_leaf));
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_without_values_has_the_empty_root() {
+        assert_eq!(ordered_root::<Vec<u8>>(&[]), EMPTY_ROOT);
+    }
+
+    #[test]
+    fn deleting_what_was_never_there_leaves_nothing() {
+        let changes = vec![(nibbles_of(&[1; 32]), Vec::new())];
+        let mut new = Vec::new();
+        assert_eq!(update(EMPTY_ROOT, &changes, &Source::Nothing, &mut new).unwrap(), EMPTY_ROOT);
+        assert!(new.is_empty());
+    }
+}

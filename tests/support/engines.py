@@ -1,0 +1,26 @@
+"""Both engines for the tests that execute: each such test runs on py-evm and on the native library, where it is built."""
+
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.evm.budget import UNLIMITED, ExecutionBudget
+from lacnode.evm.engine import ExecutionEngine, NodeStore
+from lacnode.evm.engine_factory import make_engine
+from lacnode.evm.engine_kind import EngineKind, why_no_library
+
+KINDS = (EngineKind.PYTHON, EngineKind.NATIVE)
+
+_current = [EngineKind.PYTHON]
+
+
+def use(kind: EngineKind) -> None:
+    """`engine` makes engines of `kind` from now on."""
+    _current[0] = kind
+
+
+def why_skipped(kind: EngineKind) -> str | None:
+    """Why tests on `kind` cannot run here; None if they can."""
+    return None if kind is EngineKind.PYTHON else why_no_library()
+
+
+def engine(spec: ChainSpec, store: NodeStore, budget: ExecutionBudget = UNLIMITED) -> ExecutionEngine:
+    """An engine of the kind that the running test is for: py-evm, unless the test uses the fixture `each_engine`."""
+    return make_engine(spec, store, budget, _current[0])
