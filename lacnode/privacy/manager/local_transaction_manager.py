@@ -7,6 +7,7 @@ be opened. Must not hold plaintext longer than a call, nor log it.
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 import structlog
@@ -31,7 +32,7 @@ from lacnode.privacy.manager.member_urls import MemberUrlError, MemberUrlFinder,
 from lacnode.privacy.manager.missing_payloads import MissingPayloads
 from lacnode.privacy.manager.orion_party_info import PartyInfo, decode_orion_party_info
 from lacnode.privacy.manager.payload_store import PayloadConflictError, PayloadStore
-from lacnode.privacy.manager.peer_directory import PeerDirectory
+from lacnode.privacy.manager.peer_directory import MAX_NEW_ENTRIES_AT_ONCE, PeerDirectory
 from lacnode.privacy.manager.peer_sender import PeerSender
 from lacnode.privacy.manager.proven_group import decode_proven_group
 from lacnode.privacy.manager.quota import QuotaExceededError
@@ -406,7 +407,8 @@ class LocalTransactionManager:
 
     def exchange_party_info(self, body: bytes, source: str = "") -> bytes:
         """Learn the network view of a peer at the address `source`; our own as it was before."""
-        view, before = self._decoded(decode_orion_party_info, body), self._peers.encode_own_party_info()
+        view = self._decoded(partial(decode_orion_party_info, max_entries=MAX_NEW_ENTRIES_AT_ONCE), body)
+        before = self._peers.encode_own_party_info()
         self._peers.learn(view, source)
         return before
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TypeGuard
 from urllib.parse import urlsplit
 
@@ -81,9 +82,13 @@ def encode_orion_party_info(view: PartyInfo) -> bytes:
     return encode_map(fields)
 
 
-def decode_orion_party_info(data: bytes) -> PartyInfo:
-    """The view that `data` is, without what it says of others' URLs that are none: one bad entry, which a stranger can
-    make a manager pass on, must not cost the rest. CborError."""
+def decode_orion_party_info(data: bytes, max_entries: int | None = None) -> PartyInfo:
+    """Decode the network view of another manager, in Orion's CBOR. CborError if it is malformed or too large.
+
+    Entries whose URL is invalid are left out. A stranger can make an honest manager pass on an invalid entry, and that must
+    not cost the other entries. With `max_entries` at most so many URLs and so many keys are read, the sender's own keys
+    first: checking a URL is the expensive part, and a caller that stores few entries need not check all.
+    """
     if len(data) > MAX_PARTY_INFO_BYTES:
         raise CborError(f"network view: at most {MAX_PARTY_INFO_BYTES} bytes were expected, found {len(data)}")
     fields = decode_map(data, "network view")
@@ -94,6 +99,10 @@ def decode_orion_party_info(data: bytes) -> PartyInfo:
         raise CborError(
             f"network view: at most {MAX_PARTY_INFO_URLS} URLs and {MAX_PARTY_INFO_KEYS} keys were expected"
         )
+    if max_entries is not None:
+        urls = urls[:max_entries]
+        own = {key: place for key, place in keys.items() if place == url}
+        keys = dict(islice({**own, **keys}.items(), max_entries))
     try:
         known = {from_base64(key, KEY_BYTES): place for key, place in keys.items() if is_url(place)}
         return PartyInfo(validate_url(url) if url is not None else None, tuple(filter(is_url, urls)), known)

@@ -38,7 +38,7 @@ _LARGEST = {
     PARTY_INFO_PATH: MAX_PARTY_INFO_BYTES,
 }
 
-PEERS_SHARE, ADDRESS_SHARE, MIN_ADDRESS_SHARE = 0.5, 0.35, 0.05
+PEERS_SHARE, ADDRESS_SHARE, MIN_ADDRESS_SHARE = 0.4, 0.25, 0.05
 """Of one processor, for the requests of all peers, of one address, and of one address while all want too much."""
 
 BURST_SECONDS = 5.0

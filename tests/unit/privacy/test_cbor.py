@@ -152,6 +152,15 @@ class TestNetworkViews:
         with pytest.raises(CborError, match="bytes were expected"):
             decode_orion_party_info(self.view(4_000))
 
+    def test_only_so_many_entries_are_read_and_the_senders_own_keys_first(self) -> None:
+        own, others = bytes([9]) * 32, {number.to_bytes(32): f"http://192.0.2.1:{number}" for number in range(1, 50)}
+        keys = {to_base64(key): url for key, url in {**others, own: "http://a"}.items()}
+        urls = list(others.values())
+        data = cbor2.dumps({"url": "http://a", "nodeURLs": urls, "nodePKs": keys})
+        view = decode_orion_party_info(data, max_entries=3)
+        assert list(view.keys) == [own, *list(others)[:2]]
+        assert view.urls == tuple(urls[:3])
+
     @pytest.mark.parametrize("url", ["http://a\n2026 | WARN | forged", "http://a b", "http://é", "ftp://a", 7])
     def test_an_entry_that_is_no_url_costs_itself_alone(self, url: object) -> None:
         keys = {to_base64(bytes([1]) * 32): url, to_base64(bytes([2]) * 32): "http://b"}
