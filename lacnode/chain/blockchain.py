@@ -30,6 +30,7 @@ from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.block_hash import on_chain_hash
 from lacnode.consensus.vote_tally import VoteTally
 from lacnode.evm.base_fee import next_base_fee
+from lacnode.evm.block_limits import block_bytes
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
 from lacnode.evm.engine import CallRequest, CallResult, ExecutedBlock, ExecutionEngine, OpenBlock, StateView
 from lacnode.permissioning.account_permissions import ALLOW_ALL_ACCOUNTS, AccountPermissions
@@ -208,7 +209,8 @@ class Blockchain(ChainHistory):
         cancelled, or when an import begins: then there is no block."""
         with self._writer, self._speculation.running(budget) as own_budget:
             head = self._head
-            limits = SelectionLimits(deadline, self.settings.min_occupancy_ratio, own_budget)
+            period = self.spec.ibft.at(head.header.number + 1).block_period_ms / 1000
+            limits = SelectionLimits(deadline, self.settings.min_occupancy_ratio, own_budget, block_bytes(period))
             builder = BlockBuilder(self.spec, self._engine, self.settings.gas_limit_target, self._permissions)
             draft = builder.draft(head.header, head.hash, timestamp, coinbase, extra_data)
             block, executed = builder.build(draft, head.header, candidates, limits, self.hash_at)

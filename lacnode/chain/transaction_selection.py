@@ -97,11 +97,13 @@ MIN_PROCESSOR_SHARE = 0.5
 @dataclass(frozen=True, slots=True)
 class SelectionLimits:
     """When to stop: at `deadline` on the monotonic clock (seconds), or once a transaction does not fit and the block's
-    gas is used up to `min_occupancy_ratio` (0 to 1). Cancelling `budget` stops at once."""
+    gas is used up to `min_occupancy_ratio` (0 to 1). Cancelling `budget` stops at once. The transactions have `max_bytes`
+    together at most; one that alone is longer may have a block for itself."""
 
     deadline: float
     min_occupancy_ratio: float = 0.8
     budget: ExecutionBudget = UNLIMITED
+    max_bytes: int = MAX_BLOCK_BYTES
 
 
 def select_transactions(
@@ -119,7 +121,7 @@ def select_transactions(
             candidate.skipped()
         elif len(candidate.transaction.raw) > MAX_BLOCK_BYTES:
             candidate.dropped(RejectionReason.TX_TOO_LARGE)
-        elif len(candidate.transaction.raw) > selection.bytes_left:
+        elif not selection.has_room(len(candidate.transaction.raw)):
             candidate.skipped()
         else:
             selection.add(candidate)
@@ -137,7 +139,7 @@ class _Selection:
         self.chosen: list[Transaction] = []
         self.has_interrupted = False
         """Whether a transaction took too long. Of those that are likely to, one a block is enough."""
-        self.bytes_left = MAX_BLOCK_BYTES
+        self._bytes_left = limits.max_bytes
         self._block = block
         self._budget = limits.budget.with_deadline(limits.deadline)
         seconds = max(0.0, limits.deadline - time.monotonic())
@@ -145,6 +147,10 @@ class _Selection:
         self._block_seconds_left = BLOCK_SHARE * seconds
         self._last_seconds_left = TRANSACTION_SHARE * seconds
         self._light_seconds = LIGHT_SHARE * seconds
+
+    def has_room(self, length: int) -> bool:
+        """Whether a transaction of `length` bytes fits in."""
+        return length <= self._bytes_left or not self.chosen
 
     def is_over(self, candidate: TransactionCandidate) -> bool:
         """Whether there is no time for `candidate` and those after it."""
@@ -171,7 +177,7 @@ class _Selection:
             self._block_seconds_left -= taken
             if candidate.is_last:
                 self._last_seconds_left -= taken
-            self.bytes_left -= len(candidate.transaction.raw)
+            self._bytes_left -= len(candidate.transaction.raw)
             self.chosen.append(candidate.transaction)
             candidate.included()
 

@@ -12,6 +12,7 @@ from lacnode.cli.option_rules import check_against_chain, check_rules, pool_kind
 from lacnode.cli.privacy_options import privacy_settings
 from lacnode.cli.settings_reader import SettingsReader
 from lacnode.cli.sources import Settings
+from lacnode.evm.block_limits import MAX_BLOCK_BYTES
 from lacnode.evm.engine_kind import EngineKind
 from lacnode.evm.native_library import NativeLibraryError
 from lacnode.graphql.settings import GraphQlSettings
@@ -355,7 +356,17 @@ def _pool(read: SettingsReader, spec: ChainSpec) -> PoolSettings:
         priority_senders=frozenset(_sender(text) for text in read.items("tx-pool-priority-senders")),
         strict_replay_protection=read.flag("strict-tx-replay-protection-enabled"),
         layered=pool_kind(read) == "LAYERED",
+        max_transaction_bytes=_max_transaction_bytes(read),
     )
+
+
+def _max_transaction_bytes(read: SettingsReader) -> int:
+    value = read.number("tx-pool-max-transaction-bytes")
+    if not 0 < value <= MAX_BLOCK_BYTES:
+        raise UsageError(
+            f"Invalid value for option '--tx-pool-max-transaction-bytes': 1 to {MAX_BLOCK_BYTES} bytes were expected"
+        )
+    return value
 
 
 def _sender(text: str) -> bytes:

@@ -164,6 +164,7 @@ class Node:
             known=self.pool.knows,
             pooled=lambda: [pooled.transaction for pooled in self.pool.all()],
             rng=self._rng,
+            max_bytes=config.pool.max_transaction_bytes,
         )
         self._database_repair = DatabaseRepair(
             BlockRepair(self.chain, parts.database), lambda: self.network.peers, self._state_worker
@@ -493,10 +494,10 @@ class Node:
         if self.duties.relays_transactions:
             self.gossip.received(peer, transactions)
 
-    def transaction_hashes_received(self, peer: Peer, hashes: Sequence[bytes]) -> None:
-        """Transactions were announced by hash."""
+    def transaction_hashes_received(self, peer: Peer, hashes: Sequence[bytes], sizes: Sequence[int]) -> None:
+        """Transactions were announced by hash, and by length from eth/68 on."""
         if self.duties.relays_transactions:
-            self.gossip.hashes_received(peer, hashes)
+            self.gossip.hashes_received(peer, hashes, sizes)
 
     def _permissioning_context(self) -> PermissioningContext:
         """What the rules about connections look at."""

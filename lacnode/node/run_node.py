@@ -25,6 +25,7 @@ from lacnode.evm.engine_kind import EngineKind, why_no_library
 from lacnode.node.configuration import NodeConfig, PrivacySettings
 from lacnode.node.crash_report import CrashReport
 from lacnode.node.logs import ERRORS, configure_logs
+from lacnode.node.memory import return_freed_memory
 from lacnode.node.node import Node, NodeResources
 from lacnode.node.opened_manager import ManagerStartError, OpenedManager
 from lacnode.node.signing_state import open_signing_state
@@ -59,6 +60,7 @@ class NodeStartError(Exception):
 
 def run_node(config: NodeConfig, manager: TransactionManager | None = None) -> int:
     """Run the node of `config`, with `manager` for private transactions, until SIGINT or SIGTERM; the exit status."""
+    return_freed_memory()
     configure_logs(config.logging, config.colour)
     sys.excepthook = _say_crash
     report = _crash_report(config)

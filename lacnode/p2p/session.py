@@ -280,10 +280,10 @@ def unpack_message(
             for transaction in transactions:
                 peer.record_known_transaction(transaction.hash)
             handler.transactions_received(peer, transactions)
-        case NewPooledTransactionHashes(hashes):
+        case NewPooledTransactionHashes(hashes, _, sizes):
             for hash_ in hashes:
                 peer.record_known_transaction(hash_)
-            handler.transaction_hashes_received(peer, hashes)
+            handler.transaction_hashes_received(peer, hashes, sizes)
         case Status():
             raise ConnectionFailedError("a second Status", _BREACH)
         case NodeData():

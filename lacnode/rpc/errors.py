@@ -179,7 +179,7 @@ _REJECTIONS: dict[RejectionReason, tuple[int, str]] = {
     ),
     RejectionReason.INVALID_TRANSACTION_FORMAT: (INVALID_PARAMS, "Invalid transaction type"),
     RejectionReason.TX_EVALUATION_TOO_LONG: (SERVER_ERROR, "Transaction took too long to execute"),
-    RejectionReason.TX_TOO_LARGE: (SERVER_ERROR, "Transaction too large for a block"),
+    RejectionReason.TX_TOO_LARGE: (SERVER_ERROR, "Transaction too large"),
     RejectionReason.TX_POOL_DISABLED: (-32002, "Transaction pool not enabled"),
     RejectionReason.TOTAL_BLOB_GAS_TOO_HIGH: (SERVER_ERROR, "Total blob gas too high"),
     RejectionReason.INVALID_BLOBS: (INTERNAL_ERROR, "blobs failed kzg validation"),

@@ -1,19 +1,23 @@
 """Transactions between pools: full to a few peers, hashes to the rest, and fetching what others announce.
 
 Follows Besu 24.1: ceil(sqrt(peers)) random peers get a new transaction whole, the others its hash; a new peer gets the
-pool's hashes. What a pool refuses is neither relayed nor held against the peer that sent it.
+pool's hashes. A long transaction is announced to all, as geth does: each peer fetches it once, instead of being sent it by
+several. What a pool refuses, or has no room for, is neither relayed nor held against the peer that sent it.
 """
 
 import math
 import random
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
 
 import structlog
 import trio
 
 from lacnode.p2p.peer import Peer, RequestFailedError
-from lacnode.primitives.transaction import Transaction
+from lacnode.primitives.transaction import LONG_BYTES, Transaction
 from lacnode.sync.transaction_intake import TransactionIntake
+from lacnode.txpool.pool_settings import MAX_TRANSACTION_BYTES
 
 log = structlog.get_logger("gossip")
 
@@ -29,6 +33,18 @@ FETCH_WINDOW_SECONDS = 0.1
 MAX_HASHES_PER_REQUEST = 256
 """Hashes in one request: what Besu serves."""
 
+FETCH_BYTES = 2**20
+"""Bytes of transactions, as their peer announced them, in one request; a single one may be longer."""
+
+ASKED_SECONDS = 10.0
+"""How long a long transaction that was asked for is not asked for again; until then it is in the pool, or was refused."""
+
+MAX_ASKED = 4096
+"""Such transactions that are remembered. The oldest is forgotten."""
+
+LOOK_AGAIN_SECONDS = 1.0
+"""How long announced transactions wait at most before it is looked again whether they can be fetched."""
+
 MAX_ANNOUNCED_HASHES = 4096
 """Hashes waiting to be fetched per peer, and sent in one announcement. More are forgotten: others announce them too."""
 
@@ -36,7 +52,8 @@ MAX_ANNOUNCED_HASHES = 4096
 class TransactionGossip:
     """Moves transactions between `peers` and the pool.
 
-    `admit` offers remote transactions to the pool, in a worker thread; `known` tells which hashes need no fetching.
+    `admit` offers remote transactions to the pool, in a worker thread; `known` tells which hashes need no fetching. The pool
+    refuses transactions of more than `max_bytes`, so they are not fetched.
     """
 
     def __init__(
@@ -47,6 +64,7 @@ class TransactionGossip:
         known: Callable[[bytes], bool],
         pooled: Callable[[], Sequence[Transaction]],
         rng: random.Random,
+        max_bytes: int = MAX_TRANSACTION_BYTES,
     ) -> None:
         self._peers = peers
         self._admit = admit
@@ -54,7 +72,11 @@ class TransactionGossip:
         self._pooled = pooled
         self._rng = rng
         self._outgoing: list[Transaction] = []
-        self._announced: dict[Peer, dict[bytes, None]] = {}
+        self._max_bytes = max_bytes
+        self._announced: dict[Peer, dict[bytes, int]] = {}
+        """What peers have and we lack: hashes, and lengths as announced, 0 where none was."""
+        self._asked: OrderedDict[bytes, float] = OrderedDict()
+        """Long transactions that a peer was asked for, and when."""
         self._send_needed = trio.Event()
         self._fetch_needed = trio.Event()
         self._fetching: set[Peer] = set()
@@ -87,16 +109,18 @@ class TransactionGossip:
         """Offer a peer's transactions to the pool, when it is their turn."""
         self._intake.put(peer.id, [transaction for transaction in transactions if not self._known(transaction.hash)])
 
-    def hashes_received(self, peer: Peer, hashes: Sequence[bytes]) -> None:
-        """Remember what `peer` says it has and we lack."""
+    def hashes_received(self, peer: Peer, hashes: Sequence[bytes], sizes: Sequence[int] = ()) -> None:
+        """Remember what `peer` says it has and we lack. `sizes` are lengths in bytes, empty where the peer gives none."""
         waiting = self._announced.setdefault(peer, {})
-        for hash_ in hashes:
+        for hash_, size in zip(hashes, sizes or repeat(0), strict=False):
             if len(waiting) >= MAX_ANNOUNCED_HASHES:
                 break
-            if not self._known(hash_):
-                waiting[hash_] = None
+            if size <= self._max_bytes and not self._known(hash_):
+                waiting[hash_] = size
         if waiting:
             self._fetch_needed.set()
+        else:
+            del self._announced[peer]
 
     # -- loops ---------------------------------------------------------------------------------------------------
 
@@ -106,7 +130,7 @@ class TransactionGossip:
             await self._gather()
             self._send_needed = trio.Event()
             batch, self._outgoing = self._outgoing, []
-            self._propagate(batch)
+            self._propagate([transaction for transaction in batch if self._known(transaction.hash)])
 
     async def _gather(self) -> None:
         """Wait for what comes with the first transaction: a thousand that arrive together go out in few messages."""
@@ -120,9 +144,12 @@ class TransactionGossip:
         peers = list(self._peers())
         self._rng.shuffle(peers)
         whole = math.ceil(math.sqrt(len(peers)))
+        short = [transaction for transaction in transactions if len(transaction.raw) < LONG_BYTES]
+        long = [transaction for transaction in transactions if len(transaction.raw) >= LONG_BYTES]
         for position, peer in enumerate(peers):
-            if position < whole or peer.eth_version < 65:
-                peer.send_transactions(transactions)
+            if position < whole:
+                peer.send_transactions(short)
+                peer.send_transaction_hashes(long)
             else:
                 peer.send_transaction_hashes(transactions)
 
@@ -130,7 +157,8 @@ class TransactionGossip:
         """Each peer is asked by a task of its own, so that one that answers late holds up what others announced in no
         way."""
         while True:
-            await self._fetch_needed.wait()
+            with trio.move_on_after(LOOK_AGAIN_SECONDS if self._announced else math.inf):
+                await self._fetch_needed.wait()
             await trio.sleep(FETCH_WINDOW_SECONDS)
             self._fetch_needed = trio.Event()
             for peer in [peer for peer in self._announced if peer not in self._fetching]:
@@ -140,20 +168,55 @@ class TransactionGossip:
     async def _fetch_from(self, peer: Peer) -> None:
         """Ask `peer` for what it has announced, until nothing is left."""
         try:
-            while hashes := self._announced.pop(peer, None):
-                await self._fetch(peer, list(hashes))
+            while wanted := self._next_request(peer):
+                await self._fetch(peer, wanted)
         except RequestFailedError as error:
             log.debug("announced transactions not delivered", peer=peer.enode_text, reason=str(error))
         finally:
             self._fetching.discard(peer)
 
-    async def _fetch(self, peer: Peer, hashes: Sequence[bytes]) -> None:
-        for start in range(0, len(hashes), MAX_HASHES_PER_REQUEST):
-            wanted = {hash_ for hash_ in hashes[start : start + MAX_HASHES_PER_REQUEST] if not self._known(hash_)}
-            if not wanted:
-                continue
-            transactions = await peer.pooled_transactions(list(wanted))
-            asked_for = [transaction for transaction in transactions if transaction.hash in wanted]
+    def _next_request(self, peer: Peer) -> list[bytes]:
+        """The hashes that `peer` is asked for next, taken from what it has announced. What has to wait stays there: a long
+        one that another peer was asked for, and long ones while those that came are not in the pool yet."""
+        waiting = self._announced.get(peer, {})
+        now, size = trio.current_time(), 0
+        wanted: list[bytes] = []
+        for hash_, length in list(waiting.items()):
+            if self._known(hash_):
+                del waiting[hash_]
+            elif length < LONG_BYTES or self._may_ask(hash_, now):
+                if len(wanted) == MAX_HASHES_PER_REQUEST or (wanted and size + length > FETCH_BYTES):
+                    break
+                del waiting[hash_]
+                wanted.append(hash_)
+                size += length
+                if length >= LONG_BYTES:
+                    self._remember_asked(hash_, now)
+        if not waiting:
+            self._announced.pop(peer, None)
+        return wanted
+
+    def _may_ask(self, hash_: bytes, now: float) -> bool:
+        return self._intake.takes_long and now - self._asked.get(hash_, -math.inf) > ASKED_SECONDS
+
+    def _remember_asked(self, hash_: bytes, now: float) -> None:
+        self._asked[hash_] = now
+        self._asked.move_to_end(hash_)
+        if len(self._asked) > MAX_ASKED:
+            self._asked.popitem(last=False)
+
+    async def _fetch(self, peer: Peer, wanted: Sequence[bytes]) -> None:
+        missing = set(wanted)
+        try:
+            transactions = await peer.pooled_transactions(wanted)
+            asked_for = [transaction for transaction in transactions if transaction.hash in missing]
             if len(asked_for) < len(transactions):
                 peer.report_useless_answer()
+            missing -= {transaction.hash for transaction in asked_for}
             self.received(peer, asked_for)
+        finally:
+            # Another peer that has announced it may be asked at once.
+            for hash_ in missing:
+                self._asked.pop(hash_, None)
+            if missing and self._announced:
+                self._fetch_needed.set()

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.crypto.secp256k1 import SignatureError, recover_sender
-from lacnode.evm.block_limits import MAX_BLOCK_BYTES
 from lacnode.evm.engine import StateView
 from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
@@ -58,7 +57,7 @@ class TransactionAdmission:
 
     def check(self, transaction: Transaction, *, local: bool) -> AdmittedTransaction:
         """What the pool needs to know of `transaction`, if it may enter; TransactionRejectedError otherwise."""
-        _check_length(transaction)
+        self._check_length(transaction)
         head = self._head()
         priority = self._has_priority(transaction, local)
         self._check_price(transaction, head.header, local=local, priority=priority)
@@ -69,6 +68,14 @@ class TransactionAdmission:
         _check_has_no_blobs(transaction)
         self._check_against_head(transaction, sender, head, priority=priority)
         return AdmittedTransaction(sender, priority, head)
+
+    def _check_length(self, transaction: Transaction) -> None:
+        """Before anything that takes longer the longer the transaction is."""
+        length, most = len(transaction.raw), self._settings.max_transaction_bytes
+        if length > most:
+            raise TransactionRejectedError(
+                RejectionReason.TX_TOO_LARGE, f"it has {length} bytes, this node takes {most}"
+            )
 
     def _has_priority(self, transaction: Transaction, local: bool) -> bool:
         """Local transactions go first, unless switched off, and so do those of chosen senders."""
@@ -123,16 +130,6 @@ class TransactionAdmission:
             ) from None
         if not decision.allowed:
             raise TransactionRejectedError(RejectionReason.TX_SENDER_NOT_AUTHORIZED, str(decision), decision.to_json())
-
-
-def _check_length(transaction: Transaction) -> None:
-    """Before anything that takes longer the longer the transaction is."""
-    length = len(transaction.raw)
-    if length > MAX_BLOCK_BYTES:
-        raise TransactionRejectedError(
-            RejectionReason.TX_TOO_LARGE,
-            f"it has {length} bytes, the transactions of a block at most {MAX_BLOCK_BYTES}",
-        )
 
 
 def _check_has_no_blobs(transaction: Transaction) -> None:

@@ -5,9 +5,16 @@ from dataclasses import dataclass
 
 LAYERED_FUTURE_NONCES = 200
 
-MAX_POOL_BYTES = 64 * 2**20
-"""Bytes of all pooled transactions together. A transaction that is not longer than its part of them (16 KiB in a pool of
-4,096) never makes room for a longer one: a few long ones cannot keep it out."""
+MIN_POOL_BYTES = 16 * 2**20
+"""Bytes of all pooled transactions together in a pool of 4,096 or fewer. In memory they take twice as much."""
+
+BYTES_OF_EACH = 4 * 1024
+"""The part of a transaction in a pool of 4,096 or more. One that is not longer never makes room for a longer one: a few long
+ones cannot keep it out."""
+
+MAX_TRANSACTION_BYTES = 2**20
+"""Besu puts no more bytes of transactions into one message, a single longer one aside; geth takes 128 KiB. The longest of
+the public LACChain-style chain that we know has 23 KB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,12 @@ class PoolSettings:
     priority_senders: frozenset[bytes] = frozenset()
     strict_replay_protection: bool = False
     layered: bool = False
+    max_transaction_bytes: int = MAX_TRANSACTION_BYTES
+
+    @property
+    def max_bytes(self) -> int:
+        """Bytes of all pooled transactions together."""
+        return max(MIN_POOL_BYTES, BYTES_OF_EACH * self.max_size)
 
     @property
     def nonce_distance(self) -> int:

@@ -17,7 +17,7 @@ from lacnode.primitives.transaction import Transaction
 from lacnode.rate_limited_log import RateLimitedLog
 from lacnode.txpool.admission import AdmittedTransaction, HeadState, TransactionAdmission
 from lacnode.txpool.importance_order import ImportanceOrder
-from lacnode.txpool.pool_settings import MAX_POOL_BYTES, PoolSettings
+from lacnode.txpool.pool_settings import PoolSettings
 from lacnode.txpool.pooled_transaction import PoolCandidate, PooledTransaction, Rank, SelectionResult
 from lacnode.txpool.replacement import may_replace
 from lacnode.txpool.slow_transactions import MAX_TRIES, SlowTransactions
@@ -138,8 +138,9 @@ class TransactionPool:
         self._order.add(pooled, base_fee)
         while len(self._by_hash) > self.settings.max_size:
             gone += self._evict(self._order.least())
-        while self._order.raw_bytes > MAX_POOL_BYTES:
-            gone += self._evict(self._order.least(longer_than=MAX_POOL_BYTES // self.settings.max_size))
+        max_bytes = self.settings.max_bytes
+        while self._order.raw_bytes > max_bytes:
+            gone += self._evict(self._order.least(longer_than=max_bytes // self.settings.max_size))
         return gone
 
     def _evict(self, least: PooledTransaction) -> list[PooledTransaction]:

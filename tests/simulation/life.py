@@ -193,7 +193,7 @@ class Life:
     def transactions_received(self, peer: Peer, transactions: Sequence[Transaction]) -> None:
         """There are none."""
 
-    def transaction_hashes_received(self, peer: Peer, hashes: Sequence[bytes]) -> None:
+    def transaction_hashes_received(self, peer: Peer, hashes: Sequence[bytes], sizes: Sequence[int]) -> None:
         """There are none."""
 
     def breached(self, peer: Peer, reason: str) -> None:

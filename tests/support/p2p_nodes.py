@@ -169,7 +169,7 @@ class Recorder:
     def transactions_received(self, peer: Peer, transactions: Sequence[Transaction]) -> None:
         self.record("transactions", peer, tuple(transactions))
 
-    def transaction_hashes_received(self, peer: Peer, hashes: Sequence[bytes]) -> None:
+    def transaction_hashes_received(self, peer: Peer, hashes: Sequence[bytes], sizes: Sequence[int]) -> None:
         self.record("transaction hashes", peer, tuple(hashes))
 
 

@@ -29,6 +29,12 @@ POOL_OPTIONS = (
     Option(
         "tx-pool-max-future-by-sender", OptionKind.INT, "200", "Layered: future txs per sender", OptionBehaviour.IGNORED
     ),
+    Option(
+        "tx-pool-max-transaction-bytes",
+        OptionKind.INT,
+        "1048576",
+        "Longest transaction that is pooled; blocks may have longer ones. lacnode's own option",
+    ),
     Option("tx-pool-price-bump", OptionKind.PERCENT, "10", "Replacement bump; 0 forced on free gas"),
     Option("tx-pool-min-gas-price", OptionKind.WEI, "1000", "Lowest price accepted for non-priority txs"),
     Option(

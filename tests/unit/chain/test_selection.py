@@ -13,7 +13,7 @@ from lacnode.chain.transaction_selection import (
     SelectionLimits,
     select_transactions,
 )
-from lacnode.evm.block_limits import MAX_BLOCK_BYTES
+from lacnode.evm.block_limits import MAX_BLOCK_BYTES, block_bytes
 from lacnode.evm.budget import (
     UNLIMITED,
     BudgetExceededError,
@@ -161,6 +161,22 @@ def test_a_block_has_no_more_bytes_than_fit_a_message(block: Clocked) -> None:
     offers = [long(MAX_BLOCK_BYTES // 2), long(MAX_BLOCK_BYTES // 2 + 1), long(MAX_BLOCK_BYTES // 2), long(1)]
     assert verdicts(block, offers) == ["included", "skipped", "included", "skipped"]
     assert sum(len(each.raw) for each in block.taken) == MAX_BLOCK_BYTES
+
+
+def test_a_block_has_no_more_bytes_than_fit_its_period_but_a_long_transaction_may_have_one_for_itself(
+    block: Clocked,
+) -> None:
+    limits = SelectionLimits(block.now + 40, max_bytes=1_000)
+    offers = [long(600), long(500), long(400), long(1)]
+    select_transactions(block, GAS_LIMIT, offers, limits)
+    assert [offer.verdict for offer in offers] == ["included", "skipped", "included", "skipped"]
+    offers = [long(5_000), long(1)]
+    select_transactions(block, GAS_LIMIT, offers, limits)
+    assert [offer.verdict for offer in offers] == ["included", "skipped"]
+
+
+def test_longer_periods_have_more_bytes_until_the_message_is_full() -> None:
+    assert [block_bytes(seconds) for seconds in (0.2, 1, 2, 5, 60)] == [2**20, 2**20, 2 * 2**20, 5 * 2**20, 8 * 2**20]
 
 
 def test_a_transaction_that_fits_no_block_is_dropped(block: Clocked) -> None:

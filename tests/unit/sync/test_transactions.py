@@ -12,7 +12,14 @@ import trio.lowlevel
 from lacnode.p2p.peer import Peer, RequestFailedError
 from lacnode.primitives.transaction import Transaction
 from lacnode.sync.transaction_gossip import TransactionGossip
-from lacnode.sync.transaction_intake import MAX_PEER_QUEUE_BYTES, TRANSACTIONS_PER_TURN, TransactionIntake
+from lacnode.sync.transaction_intake import (
+    LONG_SHARES,
+    MAX_PEER_QUEUE_BYTES,
+    MAX_WAITING_BYTES,
+    TRANSACTIONS_PER_TURN,
+    TransactionIntake,
+)
+from lacnode.txpool.pool_settings import MAX_TRANSACTION_BYTES
 from tests.support.p2p_nodes import transaction
 
 
@@ -23,8 +30,11 @@ class GossipPeer:
     name: str
     pooled: dict[bytes, Transaction] = field(default_factory=dict)
     silent: bool = False
+    seconds: float = 0.001
     gives: Sequence[Transaction] | None = None
     messages: list[Sequence[Transaction]] = field(default_factory=list)
+    whole: list[Transaction] = field(default_factory=list)
+    asked: list[Sequence[bytes]] = field(default_factory=list)
     useless: int = 0
     eth_version: int = 68
 
@@ -33,16 +43,19 @@ class GossipPeer:
         self.enode_text = self.name
 
     def send_transactions(self, transactions: Sequence[Transaction]) -> None:
-        self.messages.append(transactions)
+        self.whole += transactions
+        self.send_transaction_hashes(transactions)
 
     def send_transaction_hashes(self, transactions: Sequence[Transaction]) -> None:
-        self.messages.append(transactions)
+        if transactions:
+            self.messages.append(transactions)
 
     def report_useless_answer(self) -> None:
         self.useless += 1
 
     async def pooled_transactions(self, hashes: Sequence[bytes]) -> Sequence[Transaction]:
-        await trio.sleep(5 if self.silent else 0.001)
+        self.asked.append(hashes)
+        await trio.sleep(5 if self.silent else self.seconds)
         if self.silent:
             raise RequestFailedError("no answer")
         return self.gives if self.gives is not None else [self.pooled[hash_] for hash_ in hashes]
@@ -66,6 +79,11 @@ class Pool:
             rng=random.Random(1),
         )
 
+    def admit_here(self, *transactions: Transaction) -> None:
+        for each in transactions:
+            self.taken[each.hash] = each
+            self.gossip.pending_added(each)
+
     def admit(self, transactions: Sequence[Transaction]) -> None:
         for each in transactions:
             if self._pause:
@@ -81,6 +99,10 @@ class Pool:
 
 def many(count: int, start: int = 0) -> list[Transaction]:
     return [transaction(number) for number in range(start, start + count)]
+
+
+async def now() -> float:
+    return trio.current_time()
 
 
 async def running(pool: Pool, nursery: trio.Nursery) -> None:
@@ -107,7 +129,7 @@ class TestGossip:
         pool = Pool(listener)
         async with trio.open_nursery() as nursery:
             await running(pool, nursery)
-            pool.gossip.pending_added(transaction(1))
+            pool.admit_here(transaction(1))
             with trio.fail_after(10):
                 while not listener.messages:  # noqa: ASYNC110
                     await trio.sleep(0.001)
@@ -144,7 +166,112 @@ class TestGossip:
         assert peer.useless == 1
 
 
+def long_ones(count: int, length: int = 2**19) -> list[Transaction]:
+    return [transaction(number, bytes(length)) for number in range(count)]
+
+
+def announce(pool: Pool, peer: GossipPeer, transactions: Sequence[Transaction]) -> None:
+    peer.pooled |= {each.hash: each for each in transactions}
+    sizes = [len(each.raw) for each in transactions]
+    pool.gossip.hashes_received(peer.as_peer(), [each.hash for each in transactions], sizes)
+
+
+class TestLongTransactions:
+    async def test_they_are_announced_to_all_and_pushed_to_none(self) -> None:
+        listener = GossipPeer("listener")
+        pool = Pool(listener)
+        short, long = transaction(1), transaction(2, bytes(5_000))
+        async with trio.open_nursery() as nursery:
+            await running(pool, nursery)
+            pool.admit_here(short, long)
+            with trio.fail_after(10):
+                while sum(map(len, listener.messages)) < 2:  # noqa: ASYNC110
+                    await trio.sleep(0.001)
+            nursery.cancel_scope.cancel()
+        assert listener.whole == [short]
+
+    async def test_what_found_no_room_in_the_pool_is_not_passed_on(self) -> None:
+        listener = GossipPeer("listener")
+        pool = Pool(listener)
+        dropped, kept = many(2)
+        async with trio.open_nursery() as nursery:
+            await running(pool, nursery)
+            pool.admit_here(dropped, kept)
+            del pool.taken[dropped.hash]
+            with trio.fail_after(10):
+                while not listener.messages:  # noqa: ASYNC110
+                    await trio.sleep(0.001)
+            nursery.cancel_scope.cancel()
+        assert listener.messages == [[kept]]
+
+    async def test_one_peer_is_asked_and_the_next_one_when_it_does_not_give(self) -> None:
+        (long,) = long_ones(1)
+        liar, first, second = GossipPeer("liar", gives=[], seconds=0.5), GossipPeer("first"), GossipPeer("second")
+        pool = Pool()
+        async with trio.open_nursery() as nursery:
+            await running(pool, nursery)
+            announce(pool, liar, [long])
+            with trio.fail_after(10):
+                while not liar.asked:  # noqa: ASYNC110
+                    await trio.sleep(0.001)
+            announce(pool, first, [long])
+            announce(pool, second, [long])
+            await trio.sleep(0.3)
+            assert first.asked + second.asked == []
+            await pool.until(1)
+            await trio.sleep(0.3)
+            nursery.cancel_scope.cancel()
+        assert liar.asked + first.asked + second.asked == [[long.hash]] * 2
+
+    async def test_a_request_is_for_a_mebibyte_at_most(self) -> None:
+        longs = long_ones(4, 400_000)
+        peer, pool = GossipPeer("peer"), Pool()
+        async with trio.open_nursery() as nursery:
+            await running(pool, nursery)
+            announce(pool, peer, longs)
+            await pool.until(4)
+            nursery.cancel_scope.cancel()
+        assert [len(hashes) for hashes in peer.asked] == [2, 2]
+
+    async def test_one_that_the_pool_would_refuse_is_not_fetched(self) -> None:
+        short, long = transaction(1), transaction(2, bytes(MAX_TRANSACTION_BYTES))
+        peer, pool = GossipPeer("peer"), Pool()
+        async with trio.open_nursery() as nursery:
+            await running(pool, nursery)
+            announce(pool, peer, [long, short])
+            await pool.until(1)
+            nursery.cancel_scope.cancel()
+        assert peer.asked == [[short.hash]]
+
+
 class TestIntake:
+    async def test_long_ones_come_in_as_fast_as_blocks_carry_them_away_and_hold_up_no_short_one(self) -> None:
+        admitted: list[Transaction] = []
+        intake = TransactionIntake(admitted.extend)
+        short, at_once = transaction(1_000), int(LONG_SHARES.most * LONG_SHARES.burst_seconds / 2**19)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(intake.run)
+            intake.put(b"flood", long_ones(at_once + 3))
+            with trio.fail_after(10):
+                while len(admitted) < at_once:  # noqa: ASYNC110
+                    await trio.sleep(0.001)
+            intake.put(b"flood", [short])
+            with trio.fail_after(10):
+                while short not in admitted:  # noqa: ASYNC110
+                    await trio.sleep(0.001)
+            assert len(admitted) <= at_once + 2
+            with trio.fail_after(10):
+                while len(admitted) < at_once + 3:  # noqa: ASYNC110
+                    await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+
+    async def test_all_long_ones_together_are_bounded(self) -> None:
+        intake = TransactionIntake(lambda transactions: None)
+        for number in range(20):
+            intake.put(bytes([number]), long_ones(1, 2**20))
+            assert intake.takes_long is (number < 3)
+        assert intake.dropped == 20 - MAX_WAITING_BYTES // 2**20 + 1
+
     async def test_peers_take_turns(self) -> None:
         order: list[bytes] = []
         intake = TransactionIntake(lambda transactions: order.extend(each.hash for each in transactions))

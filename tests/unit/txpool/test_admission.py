@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from lacnode.crypto.secp256k1 import sign
-from lacnode.evm.block_limits import MAX_BLOCK_BYTES
 from lacnode.evm.rejection import RejectionReason as Reason
 from lacnode.permissioning.account_permissions import AccountPermissions
 from lacnode.permissioning.decision import Decision
@@ -13,7 +12,7 @@ from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpValue
 from lacnode.primitives.transaction import BLOB, Transaction, sign_payload
-from lacnode.txpool.pool_settings import PoolSettings
+from lacnode.txpool.pool_settings import MAX_TRANSACTION_BYTES, PoolSettings
 from tests.support.rpc_chain import (
     CHAIN_ID,
     CONTRACT_OWNER,
@@ -32,11 +31,17 @@ from tests.support.rpc_chain import (
 OTHER_CHAIN = 1
 PAID = PoolSettings(sender_share=1.0)
 
-LONG = replace(signed(chain_id=OTHER_CHAIN), raw=bytes(MAX_BLOCK_BYTES + 1))
+LONG = replace(signed(chain_id=OTHER_CHAIN), raw=bytes(MAX_TRANSACTION_BYTES + 1))
 
 ROWS = [
-    pytest.param(FREE, LONG, Reason.TX_TOO_LARGE, id="longer than a block"),
-    pytest.param(FREE, replace(LONG, raw=LONG.raw[1:]), Reason.WRONG_CHAIN_ID, id="as long as a block"),
+    pytest.param(FREE, LONG, Reason.TX_TOO_LARGE, id="longer than this node takes"),
+    pytest.param(FREE, replace(LONG, raw=LONG.raw[1:]), Reason.WRONG_CHAIN_ID, id="as long as this node takes"),
+    pytest.param(
+        replace(FREE, max_transaction_bytes=len(LONG.raw)),
+        LONG,
+        Reason.WRONG_CHAIN_ID,
+        id="this node takes longer ones",
+    ),
     pytest.param(FREE, signed(price=2 * ETHER), Reason.TX_FEECAP_EXCEEDED, id="3 fee cap"),
     pytest.param(FREE, signed(chain_id=OTHER_CHAIN), Reason.WRONG_CHAIN_ID, id="5 chain id"),
     pytest.param(FREE, high_s(signed()), Reason.INVALID_SIGNATURE, id="6 high s"),

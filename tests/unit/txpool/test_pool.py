@@ -8,7 +8,7 @@ import pytest
 from lacnode.crypto.node_key import NodeKey
 from lacnode.evm.rejection import RejectionReason as Reason
 from lacnode.primitives.transaction import Transaction
-from lacnode.txpool import transaction_pool as txpool_pool
+from lacnode.txpool import pool_settings
 from lacnode.txpool.importance_order import ImportanceOrder
 from lacnode.txpool.pool_settings import PoolSettings
 from lacnode.txpool.pooled_transaction import PooledTransaction
@@ -101,7 +101,8 @@ class TestOverflow:
     def test_of_too_many_bytes_the_last_long_one_goes_and_short_ones_have_their_place(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(txpool_pool, "MAX_POOL_BYTES", 10_400)
+        monkeypatch.setattr(pool_settings, "MIN_POOL_BYTES", 10_400)
+        monkeypatch.setattr(pool_settings, "BYTES_OF_EACH", 0)
         at = node(small_pool(10))
         long = [signed(key, data=bytes(3_000), gas=200_000) for key in SENDERS[:3]]
         short = [signed(key, data=bytes(800)) for key in SENDERS[3:7]]
@@ -116,6 +117,10 @@ class TestOverflow:
         at.pool.drop(at.pool.all()[0], Reason.NONCE_TOO_LOW)
         at.send(long[2])
         assert at.pooled == [long[1], *short, long[2]]
+
+    def test_a_larger_pool_has_more_bytes_and_a_small_one_no_fewer_than_16_mebibytes(self) -> None:
+        assert small_pool(1024).max_bytes == small_pool(4096).max_bytes == 16 * 2**20
+        assert small_pool(40_960).max_bytes == 160 * 2**20
 
     def test_a_new_base_fee_ranks_everything_anew(self) -> None:
         """A tip counts while the maximum covers it; above that the maximum does."""
