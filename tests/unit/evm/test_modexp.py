@@ -1,12 +1,14 @@
 """MODEXP: its edges (EIP-198), its agreement with Python's own power, and that it is done in steps."""
 
 import random
+import time
 from collections.abc import Callable
 
 import pytest
 
-from lacnode.evm.budget import ExecutionBudget, ExecutionCancelledError
-from lacnode.evm.precompiles.modexp import modexp
+from lacnode.evm.budget import BudgetExceededError, ExecutionBudget, ExecutionCancelledError
+from lacnode.evm.precompiles import modexp as modexp_module
+from lacnode.evm.precompiles.modexp import NUMBER_BYTES_HERE, modexp
 
 
 def nothing() -> None:
@@ -113,3 +115,42 @@ def test_long_work_is_interrupted_between_steps(data: bytes) -> None:
     with pytest.raises(ExecutionCancelledError):
         modexp(data, check)
     assert calls[0] == 3
+
+
+class TestNumbersOfMegabytes:
+    """Such a number takes long to multiply even once."""
+
+    @pytest.mark.parametrize("sizes", [(400_001, 1, 60), (60, 2, 400_001), (400_001, 0, 60), (3, 1, 400_001)])
+    def test_have_the_same_power(self, sizes: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+        data = given(*sizes, random.Random(7).randbytes(sum(sizes)))
+        monkeypatch.setattr(modexp_module, "_power", None)  # it is another process that computes
+        apart = modexp(data, nothing)
+        monkeypatch.undo()
+        monkeypatch.setattr(modexp_module, "NUMBER_BYTES_HERE", 2**40)
+        assert apart == modexp(data, nothing)
+
+    def test_go_on_with_zeros_where_the_input_ends(self) -> None:
+        size = NUMBER_BYTES_HERE + 1
+        data = given(2, 1, 2 * size, b"\7\7\2" + b"\3" * size)
+        assert modexp(data, nothing) == (0x0707**2).to_bytes(2 * size)
+
+    def test_end_with_the_budget(self) -> None:
+        """This power takes about an hour, and its first multiplication half a second."""
+        size = 2_000_000
+        data = given(size, 1_000, size, random.Random(9).randbytes(2 * size + 1_000))
+        checks = [time.monotonic()]
+        budget = ExecutionBudget(time.monotonic() + 0.5)
+
+        def check() -> None:
+            checks.append(time.monotonic())
+            budget.check()
+
+        with pytest.raises(BudgetExceededError):
+            modexp(data, check)
+        assert len(checks) > 4
+
+    def test_are_computed_here_if_the_other_process_dies(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        data = given(NUMBER_BYTES_HERE + 1, 1, 8, b"\3" * (NUMBER_BYTES_HERE + 10))
+        expected = modexp(data, nothing)
+        monkeypatch.setattr(modexp_module, "_CHILD", "import os; os.kill(os.getpid(), 9)")
+        assert modexp(data, nothing) == expected
