@@ -257,6 +257,10 @@ class ExecutionEngine(Protocol):
         """The accounts at `state_root`."""
         ...
 
+    def check_running(self) -> None:
+        """ExecutionCancelledError when the engine is stopped: for work between two executions."""
+        ...
+
     def with_nodes(self, nodes: Mapping[bytes, bytes]) -> "ExecutionEngine":
         """An engine of the same rules that finds `nodes` (trie nodes and codes by hash) before those of its store."""
         ...

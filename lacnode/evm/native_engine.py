@@ -77,6 +77,10 @@ class NativeEngine:
         """The accounts at `state_root`."""
         return self._python.accounts(state_root)
 
+    def check_running(self) -> None:
+        """See `engine.ExecutionEngine`."""
+        self._budget.check()
+
     def with_nodes(self, nodes: Mapping[bytes, bytes]) -> "NativeEngine":
         """An engine that finds `nodes` before those of its store."""
         store = OverlaidNodes(nodes, self._store)

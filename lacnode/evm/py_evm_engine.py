@@ -185,6 +185,10 @@ class PyEvmEngine:
         """The accounts at `state_root`."""
         return PyEvmStateView(self._store, state_root)
 
+    def check_running(self) -> None:
+        """See `engine.ExecutionEngine`."""
+        self._budget.check()
+
     def with_nodes(self, nodes: Mapping[bytes, bytes]) -> "PyEvmEngine":
         """An engine that finds `nodes` before those of its store."""
         return PyEvmEngine(self._spec, OverlaidNodes(nodes, self._store), self._budget)

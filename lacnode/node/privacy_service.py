@@ -97,6 +97,7 @@ class PrivacyService:
             chain_id=chain.spec.chain_id,
             mode=settings.mode,
             genesis=settings.genesis,
+            own_keys=_own_keys(settings, hosted),
         )
         self.privacy_controller = PrivacyController(
             context,
@@ -210,6 +211,12 @@ def _step(agreement: StateRootComparison) -> None:
         log.debug(f"state roots are not compared: {error}")
     except Exception:
         log.exception("comparing state roots failed and is tried again")
+
+
+def _own_keys(settings: PrivacySettings, hosted: "ManagerService | None") -> frozenset[bytes]:
+    """The keys that are known to be this node's: of a manager elsewhere only the one that is configured."""
+    configured = () if settings.public_key is None else (settings.public_key,)
+    return frozenset((*configured, *(() if hosted is None else hosted.state_root_client.own_keys)))
 
 
 def _signer(settings: PrivacySettings) -> MarkerSigner:

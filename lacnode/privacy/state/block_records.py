@@ -11,7 +11,9 @@ from lacnode.privacy.state.private_store import PrivateStoreWriter, StoredMarker
 @dataclass(slots=True)
 class BlockRecords:
     """`roots` has only groups that changed; `refused` are the markers' hashes of those private transactions that a
-    flexible group's contract did not let in, `long` those transactions that are executed apart."""
+    flexible group's contract did not let in, `long` those transactions that are executed apart. `known_senders` are the keys
+    of which something was carried out in its slice of time, `slow_senders` those of which something took longer.
+    `begin_to_wait` are the groups that had nothing long before, and whether a known sender sent what is long."""
 
     number: int
     hash: bytes
@@ -21,6 +23,9 @@ class BlockRecords:
     logs: dict[bytes, list[LogWithMetadata]] = field(default_factory=dict)
     refused: list[bytes] = field(default_factory=list)
     long: list[LongPrivateTransaction] = field(default_factory=list)
+    begin_to_wait: dict[bytes, bool] = field(default_factory=dict)
+    known_senders: set[bytes] = field(default_factory=set)
+    slow_senders: set[bytes] = field(default_factory=set)
 
     def write(self, writer: PrivateStoreWriter) -> None:
         """Put all but the logs, which the receipts have, into the tables."""
@@ -34,5 +39,9 @@ class BlockRecords:
                 writer.marker(group_id, marker)
                 if marker.marker_hash in successful:
                     writer.carried_out(marker)
+        for private_from in self.known_senders - self.slow_senders:
+            writer.known_sender(private_from)
+        for private_from in self.slow_senders:
+            writer.slow_sender(private_from)
         for group_id, roots in self.roots.items():
             writer.roots(self.number, self.hash, group_id, tuple(roots))

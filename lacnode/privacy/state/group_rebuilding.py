@@ -2,7 +2,8 @@
 marker, put in place by one commit. Until then the old state stands.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import groupby
 
 import structlog
@@ -11,7 +12,7 @@ from lacnode.evm.budget import ExecutionBudget
 from lacnode.primitives.block import Block
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.block_records import BlockRecords
-from lacnode.privacy.state.execution import PrivateTask
+from lacnode.privacy.state.execution import PrivateTask, UnreadTask
 from lacnode.privacy.state.flexible.group_history_reader import GroupHistoryReader
 from lacnode.privacy.state.long_private_transactions import LongPrivateTransaction, LongTransactionWriter
 from lacnode.privacy.state.privacy_context import PrivacyContext
@@ -20,7 +21,6 @@ from lacnode.privacy.state.private_payloads import (
     PayloadNotFoundError,
     PayloadUnavailableError,
     UnusablePayloadError,
-    task_for,
 )
 from lacnode.privacy.state.private_store import MarkerPlace, PrivateStoreReader, PrivateStoreWriter
 from lacnode.privacy.state.processor import PrivateBlock, PrivateProcessor
@@ -42,10 +42,12 @@ class GroupRebuilder:
         self._processor = processor
         self._histories = GroupHistoryReader(context)
 
-    def rebuild(self, at: MarkerPlace, found: PrivateTask, budget: ExecutionBudget) -> None:
+    def rebuild(
+        self, at: MarkerPlace, group_id: bytes, found: PrivateTask | UnreadTask, budget: ExecutionBudget
+    ) -> None:
         """Execute `found`, whose marker is `at`, and everything of its group after it. GroupRebuildError where a payload is
-        lost; EnclaveUnreachableError; ExecutionInterruptedError when `budget` says so."""
-        group_id, start = found.group_id, at.number
+        lost; EnclaveUnreachableError, and what reading `found` raises; ExecutionInterruptedError when `budget` says so."""
+        start = at.number
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
             places = {*stored.markers(group_id, start), at}
@@ -90,18 +92,26 @@ class GroupRebuilder:
             self._processor.tell(PrivateBlock(block.header, records.hash, {group_id: logs}))
 
     def _by_block(
-        self, places: list[MarkerPlace], found_at: MarkerPlace, found: PrivateTask
-    ) -> Iterator[tuple[int, list[PrivateTask]]]:
+        self, places: list[MarkerPlace], found_at: MarkerPlace, found: PrivateTask | UnreadTask
+    ) -> Iterator[tuple[int, Iterator[PrivateTask | UnreadTask]]]:
         for number, group in groupby(places, lambda place: place.number):
-            tasks = [found if place == found_at else self._again(place) for place in group]
-            yield number, [task for task in tasks if task is not None]
+            # One payload at a time: a block may have hundreds of the group, of which each takes fifty megabytes.
+            yield number, (found if place == found_at else self.unread(place, self._again) for place in group)
+
+    def unread(self, place: MarkerPlace, read: Callable[[MarkerPlace], PrivateTask | None]) -> UnreadTask:
+        """The marker at `place`, whose payload `read` gives."""
+        return self._processor.reader.unread(self.transaction(place), place.index, partial(read, place))
+
+    def read(self, place: MarkerPlace) -> PrivateTask:
+        """What is to be executed at a marker that was admitted before; raises like `payloads.receive_owned`."""
+        return self._processor.reader.read(self.transaction(place), place.index, admitted=True)
 
     def _again(self, place: MarkerPlace) -> PrivateTask | None:
         """A private transaction that was executed before; None if it does not belong to the group, as versions before the
         check could not know."""
         transaction = self.transaction(place)
         try:
-            return task_for(self._context.manager, transaction, place.index, self._context.mode, admitted=True)
+            return self.read(place)
         except ForeignPayloadError as foreign:
             log.warning("private transaction ignored", marker=transaction.hash.hex(), why=str(foreign))
             return None
@@ -110,4 +120,4 @@ class GroupRebuilder:
         if told is None:
             raise GroupRebuildError(f"the payload of transaction {place.index} of block {place.number} is lost")
         group_id, private = told
-        return PrivateTask(place.index, private, group_id)
+        return PrivateTask(place.index, private, group_id, is_told=True)

@@ -2,7 +2,7 @@
 
 | Table | Key | Value |
 |---|---|---|
-| private_long | group id, number (8), index (4) | tries (4), marker hash: a private transaction that is executed apart |
+| private_long | group id, number (8), index (4) | tries (4), marker hash (32), `1` if preferred: it is executed apart |
 | private_long_at | number (8), index (4) | group id: the same by its place |
 
 As long as a group has one, the group's later transactions wait behind it and are noted here too. Must not execute.
@@ -19,12 +19,14 @@ LONG_TABLE, LONG_PLACES_TABLE = "private_long", "private_long_at"
 
 @dataclass(frozen=True, slots=True)
 class LongPrivateTransaction:
-    """A private transaction that is executed apart. `tries` counts the times that it was not finished there."""
+    """A private transaction that is executed apart. `tries` counts the times that it was not finished there. What
+    `is_preferred`, since its sender was known when it was noted, is executed before others."""
 
     group_id: bytes
     place: MarkerPlace
     marker_hash: bytes
     tries: int = 0
+    is_preferred: bool = False
 
     def again(self) -> "LongPrivateTransaction":
         """The same after one more try."""
@@ -72,7 +74,8 @@ class LongTransactionWriter:
 
     def waits(self, long: LongPrivateTransaction) -> None:
         """Note one, in the place of what stood of it."""
-        self._batch.put(LONG_TABLE, long.group_id + long.place.key(), long.tries.to_bytes(4) + long.marker_hash)
+        value = long.tries.to_bytes(4) + long.marker_hash + bytes([long.is_preferred])
+        self._batch.put(LONG_TABLE, long.group_id + long.place.key(), value)
         self._batch.put(LONG_PLACES_TABLE, long.place.key(), long.group_id)
 
     def ended(self, long: LongPrivateTransaction) -> None:
@@ -82,4 +85,5 @@ class LongTransactionWriter:
 
 
 def _decoded(key: bytes, value: bytes) -> LongPrivateTransaction:
-    return LongPrivateTransaction(key[:32], MarkerPlace.of(key[32:]), value[4:], int.from_bytes(value[:4]))
+    tries, is_preferred = int.from_bytes(value[:4]), value[36:] == b"\x01"  # versions before did not keep the last byte
+    return LongPrivateTransaction(key[:32], MarkerPlace.of(key[32:]), value[4:36], tries, is_preferred)

@@ -21,14 +21,10 @@ from lacnode.privacy.state.group_rebuilding import GroupRebuilder, GroupRebuildE
 from lacnode.privacy.state.long_private_transactions import LongPrivateTransaction, LongTransactionWriter
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import read_payload_key
-from lacnode.privacy.state.private_payloads import (
-    PayloadNotFoundError,
-    PayloadUnavailableError,
-    UnusablePayloadError,
-    task_for,
-)
+from lacnode.privacy.state.private_payloads import PayloadNotFoundError, PayloadUnavailableError, UnusablePayloadError
 from lacnode.privacy.state.private_store import AbsentMarker, MarkerPlace, PrivateStoreReader, PrivateStoreWriter
 from lacnode.privacy.state.processor import PrivateProcessor, next_retry_time
+from lacnode.privacy.state.time_slices import GroupSlices
 from lacnode.privacy.transaction_manager import EnclaveUnreachableError
 
 log = structlog.get_logger("privacy")
@@ -105,9 +101,9 @@ class PayloadRepair:
     def _try(self, marker: AbsentMarker) -> list[AbsentMarker]:
         """The marker as it waits on, if it does."""
         transaction = self._rebuilding.transaction(marker.place)
+        self._context.engine.check_running()
         try:
-            task = task_for(self._context.manager, transaction, marker.place.index, self._context.mode)
-            self._execute(marker, transaction, task)
+            self._read_and_execute(marker, transaction)
         except PayloadNotFoundError:
             return [self._postponed(marker, failing=False)]
         except PayloadUnavailableError:
@@ -121,23 +117,37 @@ class PayloadRepair:
             return [self._postponed(marker, failing=True)]
         return []
 
-    def _execute(self, marker: AbsentMarker, transaction: Transaction, task: PrivateTask) -> None:
+    def _read_and_execute(self, marker: AbsentMarker, transaction: Transaction) -> None:
         """Execute the group anew, or leave it to who executes apart: at once where that one works on the group already."""
-        slices = self._processor.create_slices(marker.place.number)
-        if not slices.admits(task.group_id):
-            self._execute_apart(marker, task)
+        slices, known = self._processor.slices(is_behind=False), self._processor.reader.known_of(transaction)
+        if known is not None and not slices.admits(known.group_id, known.private_from):
+            self._execute_apart(marker, known.group_id, known.private_from, slices)
+            return
+        started = slices.slices.clock()
+        task = self._processor.reader.read(transaction, marker.place.index)
+        try:
+            self._execute(marker, transaction, task, slices)
+        finally:
+            slices.used(task.group_id, slices.slices.clock() - started, has_changed=True)
+
+    def _execute(self, marker: AbsentMarker, transaction: Transaction, task: PrivateTask, slices: GroupSlices) -> None:
+        private_from = task.private.private_from
+        if not slices.admits(task.group_id, private_from):
+            self._execute_apart(marker, task.group_id, private_from, slices)
             return
         try:
             with slices.slices.slice() as budget:
                 self._prepare(marker, transaction, task, budget)
-                self._rebuilding.rebuild(marker.place, task, budget)
+                self._rebuilding.rebuild(marker.place, task.group_id, task, budget)
         except BudgetExceededError:
-            self._execute_apart(marker, task)
+            self._execute_apart(marker, task.group_id, private_from, slices)
 
-    def _execute_apart(self, marker: AbsentMarker, task: PrivateTask) -> None:
+    def _execute_apart(self, marker: AbsentMarker, group_id: bytes, private_from: bytes, slices: GroupSlices) -> None:
+        is_preferred = slices.prior.is_known_sender(private_from)
         with self._context.database.write() as batch:
             PrivateStoreWriter(batch).found(marker.place)
-            LongTransactionWriter(batch).waits(LongPrivateTransaction(task.group_id, marker.place, marker.marker_hash))
+            long = LongPrivateTransaction(group_id, marker.place, marker.marker_hash, is_preferred=is_preferred)
+            LongTransactionWriter(batch).waits(long)
 
     def _prepare(
         self, marker: AbsentMarker, transaction: Transaction, task: PrivateTask, budget: ExecutionBudget

@@ -14,7 +14,8 @@ from lacnode.storage.database import Database
 
 @dataclass(frozen=True, slots=True)
 class PrivacyContext:
-    """`head` gives the number of the last public block, `now` Unix seconds."""
+    """`head` gives the number of the last public block, `now` Unix seconds. `own_keys` are the public keys that this node is
+    known to send with."""
 
     history: ChainHistory
     head: Callable[[], int]
@@ -25,3 +26,4 @@ class PrivacyContext:
     now: Callable[[], float] = time.time
     mode: GroupMode = GroupMode.OFFCHAIN
     genesis: PrivateGenesis = field(default_factory=PrivateGenesis)
+    own_keys: frozenset[bytes] = frozenset()

@@ -27,7 +27,16 @@ from dataclasses import dataclass
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.rlp import RlpFields
-from lacnode.privacy.state.announced_payloads import first_marker, is_known_signer, note_carried_out, note_signer
+from lacnode.privacy.state.announced_payloads import (
+    first_marker,
+    forget_sender,
+    is_known_sender,
+    is_known_signer,
+    note_carried_out,
+    note_sender,
+    note_signer,
+)
+from lacnode.privacy.state.known_payloads import KnownPayload
 from lacnode.privacy.state.private_records import MarkerRoot, PrivateReceipt, decode_metadata, encode_metadata
 from lacnode.storage.database import Batch, Database, Snapshot
 
@@ -57,12 +66,13 @@ class MarkerPlace:
 @dataclass(frozen=True, slots=True)
 class StoredMarker:
     """A marker that concerned a group. `ahead` is the sender and nonce of a private transaction whose nonce was too high:
-    a sign that one before it is missing."""
+    a sign that one before it is missing. `known` is what is kept of its payload, if it is carried out."""
 
     place: MarkerPlace
     marker_hash: bytes
     payload_key: bytes
     ahead: tuple[bytes, int] | None = None
+    known: KnownPayload | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +187,10 @@ class PrivateStoreReader:
         """Whether `address` signed a marker of a payload that is ours."""
         return is_known_signer(self._snapshot, address)
 
+    def is_known_sender(self, private_from: bytes) -> bool:
+        """Whether the key's last private transaction that was carried out here took no longer than its slice of time."""
+        return is_known_sender(self._snapshot, private_from)
+
     def absent_at(self, place: MarkerPlace) -> AbsentMarker | None:
         data = self._snapshot.get(ABSENT, place.key())
         return None if data is None else AbsentMarker.decode(place, data)
@@ -269,11 +283,20 @@ class PrivateStoreWriter:
 
     def carried_out(self, marker: StoredMarker) -> None:
         """The private transaction of this marker succeeded."""
-        note_carried_out(self._batch, marker.payload_key, marker.place.key(), marker.marker_hash)
+        facts = b"" if marker.known is None else marker.known.encode()
+        note_carried_out(self._batch, marker.payload_key, marker.place.key(), marker.marker_hash, facts)
 
     def signer(self, address: bytes) -> None:
         """`address` signed the marker of a payload that is ours."""
         note_signer(self._batch, address)
+
+    def known_sender(self, private_from: bytes) -> None:
+        """A private transaction of the key was carried out in its slice of time."""
+        note_sender(self._batch, private_from)
+
+    def slow_sender(self, private_from: bytes) -> None:
+        """A private transaction of the key took longer."""
+        forget_sender(self._batch, private_from)
 
     def absent(self, marker: AbsentMarker) -> None:
         """Note an absent marker, in the place of what stood of it."""

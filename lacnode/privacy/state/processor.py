@@ -10,6 +10,8 @@ transaction that takes long is noted too, and executed apart (see `long_executio
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 import structlog
 
@@ -18,23 +20,19 @@ from lacnode.crypto.secp256k1 import recover_sender
 from lacnode.evm.budget import BudgetExceededError
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
-from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.absent_marker_limit import AbsentMarkerLimit
 from lacnode.privacy.state.block_records import BlockRecords
-from lacnode.privacy.state.execution import PrivateBlockExecutor, PrivateTask
+from lacnode.privacy.state.execution import PrivateBlockExecutor, PrivateTask, UnreadTask
 from lacnode.privacy.state.flexible.group_contracts import create_group_accounts
 from lacnode.privacy.state.flexible.rehydration import Rehydration
 from lacnode.privacy.state.group_genesis import GroupGenesis
-from lacnode.privacy.state.long_private_transactions import LongTransactionReader, LongTransactionWriter
+from lacnode.privacy.state.long_private_transactions import LongTransactionWriter
+from lacnode.privacy.state.payload_reader import PayloadReader
+from lacnode.privacy.state.prior_execution import StoredPriorExecution
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import GroupMode, read_history_key, read_payload_key
-from lacnode.privacy.state.private_payloads import (
-    PayloadNotFoundError,
-    PayloadUnavailableError,
-    UnusablePayloadError,
-    task_for,
-)
+from lacnode.privacy.state.private_payloads import PayloadNotFoundError, PayloadUnavailableError, UnusablePayloadError
 from lacnode.privacy.state.private_store import (
     AbsentMarker,
     MarkerPlace,
@@ -59,6 +57,9 @@ MAX_PAYLOAD_REQUESTS = 6
 BLOCKS_AWAITED = 32
 """Blocks that are worth waiting for."""
 
+BEHIND_BLOCKS = 2
+"""Blocks that wait already when a group is not executed in line any more if it takes more than its share."""
+
 CURSOR_INTERVAL_BLOCKS = 256
 """Blocks without markers that may be looked at again after a crash."""
 
@@ -73,6 +74,12 @@ class PrivateBlock:
 
 
 Listener = Callable[[PrivateBlock], None]
+
+
+class Preempt(Protocol):
+    """Ends the try in hand of a long transaction. `is_preferred` says that a known sender's waits."""
+
+    def __call__(self, *, is_preferred: bool) -> None: ...
 
 
 class PrivateProcessor:
@@ -93,6 +100,8 @@ class PrivateProcessor:
         self._failures = 0
         self._queued: dict[int, int] = {}
         self._slices = TimeSlices()
+        self.reader = PayloadReader(context)
+        self._preempt: Preempt | None = None
         self._absent_bound = AbsentMarkerLimit(context.database)
         self._scanned = self._cursor
 
@@ -127,6 +136,10 @@ class PrivateProcessor:
         the block goes on: it must be quick, and not wait for it either."""
         self._listeners.append(listener)
 
+    def on_waiting(self, preempt: Preempt) -> None:
+        """Have `preempt` called when a group begins to wait for what is executed apart; in the working thread."""
+        self._preempt = preempt
+
     # -- working -----------------------------------------------------------------------------------------------------
 
     def step(self) -> bool:
@@ -142,7 +155,7 @@ class PrivateProcessor:
         if not any(self._context.mode.may_announce(transaction) for transaction in block.transactions):
             self._move(number, save=number - self._saved >= CURSOR_INTERVAL_BLOCKS)
             return True
-        slices = self.create_slices(number)
+        slices = self.slices(is_behind=self._context.head() - number >= BEHIND_BLOCKS)
         absent: list[AbsentMarker] = []
         run = self.create_executor(number)
         try:
@@ -162,22 +175,26 @@ class PrivateProcessor:
         self._finish(block, run, records, absent)
         return True
 
-    def _tasks(self, block: Block, absent: list[AbsentMarker]) -> Iterator[PrivateTask]:
-        """What is to be executed in `block`, in order; what cannot be had for it is put into `absent`. One at a time:
-        anybody can send hundreds of markers in one block of a payload that takes fifty megabytes when it is decoded."""
+    def _tasks(self, block: Block, absent: list[AbsentMarker]) -> Iterator[UnreadTask]:
+        """What is to be executed in `block`, in order; what cannot be had for it is put into `absent`. Each payload is read
+        when its turn comes: anybody can send hundreds of markers in one block of a payload that takes fifty megabytes when
+        it is decoded."""
         without = {marker.place.index for marker in absent}
         for index, transaction in enumerate(block.transactions):
-            if not self._context.mode.may_announce(transaction) or index in without:
-                continue
-            place = MarkerPlace(block.number, index)
-            try:
-                yield task_for(self._context.manager, transaction, index, self._context.mode)
-            except PayloadNotFoundError:
-                absent.append(self.absent(place, transaction, failing=False))
-            except UnusablePayloadError as useless:
-                log.warning("private transaction ignored", marker=transaction.hash.hex(), why=str(useless))
-            except PayloadUnavailableError as failure:
-                absent.append(self._failing(place, transaction, failure))
+            if self._context.mode.may_announce(transaction) and index not in without:
+                read = partial(self._task, MarkerPlace(block.number, index), transaction, absent)
+                yield self.reader.unread(transaction, index, read)
+
+    def _task(self, place: MarkerPlace, transaction: Transaction, absent: list[AbsentMarker]) -> PrivateTask | None:
+        try:
+            return self.reader.read(transaction, place.index)
+        except PayloadNotFoundError:
+            absent.append(self.absent(place, transaction, failing=False))
+        except UnusablePayloadError as useless:
+            log.warning("private transaction ignored", marker=transaction.hash.hex(), why=str(useless))
+        except PayloadUnavailableError as failure:
+            absent.append(self._failing(place, transaction, failure))
+        return None
 
     def _failing(self, place: MarkerPlace, marker: Transaction, failure: PayloadUnavailableError) -> AbsentMarker:
         """The marker as it is noted when the manager fails to give its payload again and again; `failure` before."""
@@ -191,24 +208,30 @@ class PrivateProcessor:
         for index, transaction in enumerate(block.transactions):
             if not self._context.mode.may_announce(transaction) or read_history_key(transaction) is None:
                 continue
+            self._context.engine.check_running()
             try:
-                task = task_for(self._context.manager, transaction, index, self._context.mode)
-                self._take_over(block, task, slices)
+                self._take_over(block, index, slices)
             except (PayloadNotFoundError, UnusablePayloadError):
                 continue  # `_tasks` says so
             except PayloadUnavailableError as failure:
                 absent.append(self._failing(MarkerPlace(block.number, index), transaction, failure))
 
-    def _take_over(self, block: Block, task: PrivateTask, slices: GroupSlices) -> None:
+    def _take_over(self, block: Block, index: int, slices: GroupSlices) -> None:
         """Take over the past of a flexible group, in a slice of time like all execution."""
-        if not slices.admits(task.group_id):
+        transaction = block.transactions[index]
+        known = self.reader.known_of(transaction)
+        if known is not None and not slices.admits(known.group_id, known.private_from):
             return
+        started = slices.slices.clock()
+        task = self.reader.read(transaction, index)
         try:
-            with slices.slices.slice() as budget:
-                transaction = block.transactions[task.index]
-                self.rehydration.prepare(transaction, block.number, task.group_id, budget)
+            if slices.admits(task.group_id, task.private.private_from):
+                with slices.slices.slice() as budget:
+                    self.rehydration.prepare(transaction, block.number, task.group_id, budget)
         except BudgetExceededError:
             slices.wait(task.group_id)
+        finally:
+            slices.used(task.group_id, slices.slices.clock() - started, has_changed=False)
 
     def absent(
         self, place: MarkerPlace, marker: Transaction, *, failing: bool, key: bytes | None = None
@@ -235,6 +258,8 @@ class PrivateProcessor:
                 writer.absent(marker)
             writer.cursor(block.number)
         self._saved = block.number
+        if self._preempt is not None and records.begin_to_wait:
+            self._preempt(is_preferred=any(records.begin_to_wait.values()))
         self._absent_bound.added(len(absent))
         if records.markers:
             count = sum(len(markers) for markers in records.markers.values())
@@ -243,14 +268,10 @@ class PrivateProcessor:
         self.tell(PrivateBlock(block.header, records.hash, records.logs))
         self._move(block.number, save=False)
 
-    def create_slices(self, number: int) -> GroupSlices:
-        """The slices of time of what is executed at block `number`, now or late; in the working thread."""
-
-        def waits(group_id: bytes) -> bool:
-            with self._context.database.read() as snapshot:
-                return LongTransactionReader(snapshot).is_waiting(group_id)
-
-        return GroupSlices(self._slices, waits, lambda group_id: self.root_at(group_id, number - 1) == EMPTY_TRIE_ROOT)
+    def slices(self, *, is_behind: bool) -> GroupSlices:
+        """The slices of time of what is executed at one block, now or late; in the working thread. `is_behind` says that
+        more waits."""
+        return GroupSlices(self._slices, StoredPriorExecution(self._context), is_behind=is_behind)
 
     def find_missing_histories(self, block: Block, records: BlockRecords) -> list[AbsentMarker]:
         """Additions to flexible groups that were not let in, perhaps because the group's past is not here: they wait for
@@ -272,6 +293,7 @@ class PrivateProcessor:
             lambda group: self.root_at(group, number - 1),
             context.chain_id,
             self._genesis,
+            self.reader.known,
         )
 
     def root_at(self, group_id: bytes, number: int) -> bytes:

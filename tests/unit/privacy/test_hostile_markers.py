@@ -162,7 +162,7 @@ def test_payloads_of_one_block_are_held_one_at_a_time(
         return holder
 
     original = private_payloads.task_for
-    monkeypatch.setattr("lacnode.privacy.state.processor.task_for", task_for)
+    monkeypatch.setattr("lacnode.privacy.state.payload_reader.task_for", task_for)
     for nonce in range(5):
         stage.a.send(private(ALICE, nonce))
     stage.mine(work=False)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -329,10 +329,65 @@ def test_lost_time_shortens_the_next_slices_and_is_forgiven() -> None:
     assert next_slice() == SLICE_SECONDS
 
 
-def test_groups_without_a_result_wait_while_time_is_lost() -> None:
-    slices = GroupSlices(_lost(SLICE_SECONDS), lambda group: group == KEY_C, lambda group: group == HOSTILE)
-    assert not slices.admits(HOSTILE)
-    assert not slices.admits(KEY_C)
-    assert slices.admits(HONEST)
-    slices.wait(HONEST)
-    assert not slices.admits(HONEST)
+@dataclass
+class Prior:
+    """What was executed before: the blocks that changed each group, those that wait, and the senders that are known."""
+
+    changes: dict[bytes, int]
+    waiting: set[bytes] = field(default_factory=set)
+    known: set[bytes] = field(default_factory=set)
+
+    def waits(self, group_id: bytes) -> bool:
+        return group_id in self.waiting
+
+    def carried_out(self, group_id: bytes, at_most: int) -> int:
+        return min(at_most, self.changes.get(group_id, 0))
+
+    def is_known_sender(self, private_from: bytes) -> bool:
+        return private_from in self.known
+
+
+class TestWhoHasASlice:
+    def test_a_group_that_waits_has_none(self) -> None:
+        slices = GroupSlices(TimeSlices(), Prior({}, waiting={HOSTILE}), is_behind=False)
+        assert not slices.admits(HOSTILE, KEY_C)
+        assert slices.admits(HONEST, KEY_A)
+        slices.wait(HONEST)
+        assert not slices.admits(HONEST, KEY_A)
+
+    def test_the_more_time_is_lost_the_more_a_group_must_have_carried_out(self) -> None:
+        prior = Prior({HONEST: 5, HOSTILE: 1})
+        for lost, admitted in ((0.0, [True, True]), (2.0, [True, True]), (4.0, [True, False]), (12.0, [False, False])):
+            slices = GroupSlices(_lost(lost), prior, is_behind=False)
+            assert [slices.admits(group, KEY_C) for group in (HONEST, HOSTILE)] == admitted
+        assert not GroupSlices(_lost(SLICE_SECONDS), Prior({}), is_behind=False).admits(HONEST, KEY_A)
+
+    def test_a_known_sender_has_one_in_a_new_group(self) -> None:
+        slices = GroupSlices(_lost(100.0), Prior({}, known={KEY_A}), is_behind=False)
+        assert slices.admits(HONEST, KEY_A)
+        assert not slices.admits(HONEST, KEY_C)
+
+    def test_what_changes_nothing_counts_to_its_group_while_blocks_wait(self) -> None:
+        """Each of them ends in its slice, and all together would stop the others."""
+        clock, prior = _Clock(), Prior({HONEST: 1, HOSTILE: 1}, known={KEY_A, KEY_C})
+        time_slices = TimeSlices(clock)
+        slices = GroupSlices(time_slices, prior, is_behind=True)
+        for _ in range(30):
+            slices.used(HONEST, 0.05, has_changed=True)
+            slices.used(HOSTILE, 0.09, has_changed=False)
+        assert slices.admits(HONEST, KEY_A)
+        assert not slices.admits(HOSTILE, KEY_C)
+        assert GroupSlices(time_slices, prior, is_behind=False).admits(HOSTILE, KEY_C), "nothing waits for it"
+        clock.now += 60
+        assert slices.admits(HOSTILE, KEY_C)
+
+    def test_many_groups_share_what_one_may_take(self) -> None:
+        clock, prior = _Clock(), Prior({})
+        slices = GroupSlices(TimeSlices(clock), prior, is_behind=True)
+        groups = [number.to_bytes(32) for number in range(100)]
+        prior.changes = dict.fromkeys(groups, 1)
+        for _ in range(30):
+            for group in groups:
+                if slices.admits(group, KEY_C):
+                    slices.used(group, 1.0, has_changed=False)
+        assert slices.slices.use.total() < 3 * SLICE_SECONDS

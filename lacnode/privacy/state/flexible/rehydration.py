@@ -124,7 +124,7 @@ class Rehydration:
         block, hash_ = self._context.history.block_at(number), self._context.history.hash_at(number)
         if block is None or hash_ is None:
             raise UnusablePayloadError(f"block {number} is not there")
-        tasks = [PrivateTask(place.index, past.private, group_id) for place, past in placed]
+        tasks = [PrivateTask(place.index, past.private, group_id, is_told=True) for place, past in placed]
         return run.block(block, hash_, tasks, budget)
 
     def _diverged(self, history: GroupHistory, start: int, found: Sequence[MarkerRoot]) -> None:

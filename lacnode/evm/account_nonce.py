@@ -1,0 +1,12 @@
+"""The nonce of an account in a state trie, without opening a state for an execution."""
+
+from lacnode.evm.merkle_trie import ReadNode, lookup
+from lacnode.primitives import rlp
+from lacnode.primitives.keccak import keccak256
+
+
+def account_nonce(root: bytes, address: bytes, read: ReadNode) -> int:
+    """The nonce of the account at `address` (20 bytes) in the trie of `root`, 0 without an account; MissingNodeError if the
+    trie is not whole."""
+    encoded = lookup(root, keccak256(address), read)
+    return rlp.as_scalar(rlp.decode_list(encoded, "account")[0], "account.nonce") if encoded else 0

@@ -1,0 +1,44 @@
+"""How long each group lately occupied a thread, where half of it is forgotten again and again. Must not know what was
+executed."""
+
+from collections.abc import Callable
+
+MAX_COUNTED_GROUPS = 1_024
+"""Groups that are remembered; of more, those that took least are forgotten."""
+
+
+class GroupUse:
+    """For one thread. Half of what is added is forgotten every `half_life_seconds`; `clock` gives monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float], half_life_seconds: float) -> None:
+        self._clock = clock
+        self._half_life_seconds = half_life_seconds
+        self._seconds: dict[bytes, float] = {}
+        self._updated_at = clock()
+
+    def add(self, group_id: bytes, seconds: float) -> None:
+        """The group took so many seconds."""
+        self._forget()
+        self._seconds[group_id] = self._seconds.get(group_id, 0.0) + seconds
+        if len(self._seconds) > MAX_COUNTED_GROUPS:
+            kept = sorted(self._seconds.items(), key=lambda entry: entry[1])[MAX_COUNTED_GROUPS // 2 :]
+            self._seconds = dict(kept)
+
+    def of(self, group_id: bytes) -> float:
+        """What is left of the group's seconds."""
+        self._forget()
+        return self._seconds.get(group_id, 0.0)
+
+    def total(self) -> float:
+        """What is left of all groups' seconds."""
+        self._forget()
+        return sum(self._seconds.values())
+
+    def _forget(self) -> None:
+        passed = self._clock() - self._updated_at
+        # A tenth of the half-life is exact enough, and a block may have thousands of markers.
+        if passed < self._half_life_seconds / 10:
+            return
+        left = 0.5 ** (passed / self._half_life_seconds)
+        self._seconds = {group: used * left for group, used in self._seconds.items() if used * left > 0.001}
+        self._updated_at += passed

@@ -1,0 +1,333 @@
+"""Many markers of one payload, which anybody can send: it is not read for each of them, its group waits for itself alone,
+and the node's stop does not wait for what is left of the block."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from lacnode.crypto.node_key import NodeKey
+from lacnode.evm.budget import ExecutionBudget, ExecutionCancelledError
+from lacnode.primitives.transaction import Transaction
+from lacnode.privacy.state.known_payloads import KnownPayload, KnownPayloads
+from lacnode.privacy.state.long_private_transactions import LongPrivateTransaction, LongTransactionReader
+from lacnode.privacy.state.privacy_controller import GroupCondition
+from lacnode.privacy.state.privacy_marker import PRIVACY_ADDRESS
+from lacnode.privacy.state.private_records import PrivateReceipt, PrivateStatus
+from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address
+from lacnode.privacy.state.time_slices import TimeSlices
+from tests.support.private_nodes import (
+    ALICE,
+    BOB,
+    KEEPER,
+    KEY_A,
+    KEY_B,
+    KEY_C,
+    LOOP,
+    REVERTER,
+    MemoryManager,
+    PrivateTestNetwork,
+    deploying,
+    private,
+    word,
+)
+from tests.support.rpc_chain import RICH, signed
+from tests.unit.privacy.test_execution import receipt_of
+from tests.unit.privacy.test_long_transactions import ShortSlices, condition
+
+HONEST, HOSTILE = legacy_group_id(KEY_A, (KEY_B,)), legacy_group_id(KEY_C, (KEY_B,))
+KEEPER_ADDRESS = private_contract_address(BOB.address, 0, HOSTILE)
+
+
+def replays(key: bytes, first: int, count: int) -> list[Transaction]:
+    """A stranger's markers of the payload under `key`."""
+    return [signed(RICH, nonce, to=PRIVACY_ADDRESS, data=key) for nonce in range(first, first + count)]
+
+
+@pytest.fixture
+def network() -> PrivateTestNetwork:
+    return PrivateTestNetwork()
+
+
+def hostile(network: PrivateTestNetwork, data: bytes, nonce: int = 0, to: bytes | None = None) -> bytes:
+    """The key of a payload that C sends to B, without a marker yet."""
+    sent = private(BOB, nonce, to=to, data=data, private_from=KEY_C, private_for=[KEY_B])
+    return network.c.privacy_controller.distribute(sent, None)
+
+
+class TestUsedUp:
+    def test_it_is_read_once(self, network: PrivateTestNetwork) -> None:
+        key = hostile(network, deploying(KEEPER))
+        network.mine(*replays(key, 0, 20))
+        network.mine(*replays(key, 20, 20))
+        assert network.b.manager.asked.count(key) == 1
+
+    def test_it_is_not_read_again_after_a_restart(self, network: PrivateTestNetwork) -> None:
+        key = hostile(network, deploying(KEEPER))
+        network.mine(*replays(key, 0, 1))
+        controller = network.b.reopen()
+        network.mine(*replays(key, 1, 5), work=False)
+        while controller.processor.step():
+            pass
+        assert network.b.manager.asked.count(key) == 1
+
+    def test_what_comes_of_it_is_what_came_of_it_before(self, network: PrivateTestNetwork) -> None:
+        """Every marker after the first has status 2, and the group's state is the same."""
+        key = hostile(network, deploying(KEEPER))
+        markers = replays(key, 0, 3)
+        network.mine(*markers)
+        assert [receipt_of(network.b, marker.hash) for marker in markers[1:]] == [
+            PrivateReceipt(PrivateStatus.INVALID)
+        ] * 2
+        first = receipt_of(network.b, markers[0].hash)
+        assert first is not None
+        assert first.status is PrivateStatus.SUCCESSFUL
+        assert network.b.root(HOSTILE) == network.c.root(HOSTILE)
+        assert KnownPayloads(network.b.node.chain._database).of(key) == KnownPayload(HOSTILE, KEY_C, BOB.address, 0)
+
+    def test_one_that_came_too_early_is_carried_out_later(self, network: PrivateTestNetwork) -> None:
+        """Its nonce is not used up, so it is looked at again each time."""
+        early = hostile(network, word(7), 1, KEEPER_ADDRESS)
+        markers = replays(early, 0, 1)
+        network.mine(*markers)
+        assert receipt_of(network.b, markers[0].hash) == PrivateReceipt(PrivateStatus.INVALID)
+        network.mine(*replays(hostile(network, deploying(KEEPER)), 1, 1))
+        again = replays(early, 2, 1)
+        network.mine(*again)
+        receipt = receipt_of(network.b, again[0].hash)
+        assert receipt is not None
+        assert receipt.status is PrivateStatus.SUCCESSFUL
+        assert network.b.root(HOSTILE) == network.c.root(HOSTILE)
+
+    def test_a_group_is_executed_anew_with_its_replays(self, network: PrivateTestNetwork) -> None:
+        """A payload comes late that stands before all of them."""
+        first = network.c.send(private(ALICE, 0, private_from=KEY_C, private_for=[KEY_B]))
+        lost = network.b.manager.payloads.popitem()
+        network.mine()
+        key = hostile(network, deploying(KEEPER))
+        network.mine(*replays(key, 0, 10))
+        network.b.manager.payloads[lost[0]] = lost[1]
+        assert network.b.privacy_controller.repair.note_arrival(lost[0])
+        before = network.b.manager.asked.count(key)
+        network.b.work()
+        assert receipt_of(network.b, first) == receipt_of(network.c, first) != None  # noqa: E711
+        assert network.b.root(HOSTILE) == network.c.root(HOSTILE)
+        assert network.b.manager.asked.count(key) == before + 1
+
+
+def test_a_group_that_waits_has_its_payloads_not_read(
+    network: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One endless payload of fifteen megabytes, and markers of it in every block."""
+    monkeypatch.setattr("lacnode.evm.py_evm_private.MAX_WORK_GAS", 150_000)
+    monkeypatch.setattr("lacnode.privacy.state.long_execution.FIRST_BUDGET_SECONDS", 100.0)
+    network.b.privacy_controller.processor._slices = ShortSlices()
+    key = hostile(network, LOOP)
+    first, later = replays(key, 0, 1), replays(key, 1, 3)
+    network.mine(*first, work=False)
+    network.mine(*later, work=False)
+    while network.b.privacy_controller.processor.step():
+        pass
+    assert network.b.manager.asked.count(key) == 1
+    assert condition(network.b, HOSTILE) == (GroupCondition.WAITING, True)
+    for member in (network.b, network.c):
+        member.work()
+    for marker in (*first, *later):
+        assert (
+            receipt_of(network.b, marker.hash)
+            == receipt_of(network.c, marker.hash)
+            == PrivateReceipt(PrivateStatus.FAILED)
+        )
+
+
+@dataclass
+class SlowReads:
+    """The clock, which a manager's answers move: each payload of `key` takes `seconds` to read."""
+
+    late: float = 0.0
+    key: bytes = b""
+    seconds: float = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.late
+
+    def reading(self, manager: MemoryManager) -> Callable[[bytes, bytes | None], object]:
+        def receive(key: bytes, to: bytes | None = None) -> object:
+            self.late += self.seconds if key == self.key else 0.0
+            return original(key, to)
+
+        original = manager.receive
+        return receive
+
+
+def test_reading_counts_to_the_groups_share(network: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A payload that fails each time is read each time: while blocks wait, its group does not hold up the others."""
+    network.a.send(private(ALICE, 0, data=deploying(KEEPER)))
+    network.mine()
+    key = hostile(network, REVERTER + bytes(1000))
+    clock = SlowReads(key=key, seconds=0.3)
+    monkeypatch.setattr(network.b.manager, "receive", clock.reading(network.b.manager))
+    network.b.privacy_controller.processor._slices = TimeSlices(clock)
+    sent = []
+    for block in range(4):
+        sent.append(network.a.send(private(ALICE, block + 1, data=deploying(KEEPER))))
+        network.mine(*replays(key, 20 * block, 20), work=False)
+    while network.b.privacy_controller.processor.step():
+        pass
+    assert network.b.manager.asked.count(key) < 10, "twenty-four seconds of the line"
+    for marker in sent:
+        receipt = receipt_of(network.b, marker)
+        assert receipt is not None
+        assert receipt.status is PrivateStatus.SUCCESSFUL
+    assert condition(network.b, HOSTILE) == (GroupCondition.WAITING, True)
+    assert condition(network.b, HONEST) == (GroupCondition.CURRENT, False)
+    for member in (network.b, network.c):
+        member.work()
+    assert condition(network.b, HOSTILE) == (GroupCondition.CURRENT, False)
+    assert network.b.root(HOSTILE) == network.c.root(HOSTILE)
+
+
+class TestStopping:
+    """What is left of a block is not looked at: each payload may take a tenth of a second."""
+
+    @pytest.fixture
+    def stopped(self, network: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+        """The payloads that B's manager was asked for, the first of which stops the node."""
+        budget, asked = ExecutionBudget(), list[bytes]()
+        monkeypatch.setattr(network.b.privacy_controller._context.engine, "_budget", budget)
+
+        def receive(key: bytes, to: bytes | None = None) -> object:
+            asked.append(key)
+            budget.cancel()
+            return original(key, to)
+
+        original = network.b.manager.receive
+        monkeypatch.setattr(network.b.manager, "receive", receive)
+        return asked
+
+    def send_useless(self, network: PrivateTestNetwork) -> None:
+        """Markers of payloads that are not executed."""
+        keys = [hostile(network, bytes([number])) for number in range(5)]
+        for key in keys:
+            network.b.manager.payloads[key] = network.b.manager.payloads[key].__class__(b"nothing", KEY_C, HOSTILE)
+        network.mine(*(replays(key, nonce, 1)[0] for nonce, key in enumerate(keys)), work=False)
+
+    def test_in_line(self, network: PrivateTestNetwork, stopped: list[bytes]) -> None:
+        self.send_useless(network)
+        with pytest.raises(ExecutionCancelledError):
+            network.b.privacy_controller.processor.step()
+        assert len(stopped) == 1
+
+    def test_late(self, network: PrivateTestNetwork, stopped: list[bytes]) -> None:
+        keys = [hostile(network, bytes([number])) for number in range(5)]
+        payloads = dict(network.b.manager.payloads)
+        network.b.manager.payloads.clear()
+        network.mine(*(replays(key, nonce, 1)[0] for nonce, key in enumerate(keys)), work=False)
+        network.b.privacy_controller._context.engine._budget = ExecutionBudget()  # type: ignore[attr-defined]
+        while network.b.privacy_controller.processor.step():
+            pass
+        network.b.manager.payloads.update(dict.fromkeys(payloads, next(iter(payloads.values()))))
+        for key in keys:
+            assert network.b.privacy_controller.repair.note_arrival(key)
+        stopped.clear()
+        network.b.privacy_controller._context.engine._budget.cancel()  # type: ignore[attr-defined]
+        with pytest.raises(ExecutionCancelledError):
+            network.b.privacy_controller.repair.step()
+        assert not stopped
+
+
+class TestOrderApart:
+    """Whose turn it is, of those that are executed apart."""
+
+    @pytest.fixture(autouse=True)
+    def bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.evm.py_evm_private.MAX_WORK_GAS", 150_000)
+        monkeypatch.setattr("lacnode.privacy.state.long_execution.FIRST_BUDGET_SECONDS", 100.0)
+
+    def first(self, network: PrivateTestNetwork) -> bytes:
+        """The group that was executed apart next."""
+        before = self.waiting(network)
+        assert network.b.privacy_controller.long_execution.step()
+        (group,) = before - self.waiting(network)
+        return group
+
+    def waiting(self, network: PrivateTestNetwork) -> set[bytes]:
+        with network.b.node.chain._database.read() as snapshot:
+            return {first.group_id for first in LongTransactionReader(snapshot).first_of_each_group()}
+
+    def send(self, network: PrivateTestNetwork, by: NodeKey, private_from: bytes, nonce: int = 0) -> None:
+        member = next(member for member in network.members if member.manager.key == private_from)
+        sent = private(by, nonce, data=LOOP, private_from=private_from, private_for=[KEY_B])
+        member.send(sent)
+        network.mine(work=False)
+        while network.b.privacy_controller.processor.step():
+            pass
+
+    def test_a_known_sender_comes_first(self, network: PrivateTestNetwork) -> None:
+        network.a.send(private(ALICE, 0, data=deploying(KEEPER), private_for=[KEY_B, KEY_C]))
+        network.mine()
+        network.b.privacy_controller.processor._slices = ShortSlices()
+        self.send(network, BOB, KEY_C)
+        self.send(network, ALICE, KEY_A)
+        assert self.first(network) == HONEST
+
+    def test_whose_transaction_took_long_is_known_no_more(self, network: PrivateTestNetwork) -> None:
+        self.test_a_known_sender_comes_first(network)
+        assert self.first(network) == HOSTILE
+        self.send(network, BOB, KEY_C, 0)
+        self.send(network, ALICE, KEY_A, 0)
+        with network.b.node.chain._database.read() as snapshot:
+            assert not any(first.is_preferred for first in LongTransactionReader(snapshot).first_of_each_group())
+
+    def test_a_group_with_many_does_not_go_before_one_with_few(self, network: PrivateTestNetwork) -> None:
+        network.b.privacy_controller.processor._slices = ShortSlices()
+        for _ in range(3):
+            self.send(network, BOB, KEY_C, 0)
+        self.send(network, ALICE, KEY_A)
+        network.b.privacy_controller.long_execution._use.add(HOSTILE, 1.0)
+        assert self.first(network) == HONEST
+
+    def test_the_try_in_hand_ends_for_a_group_that_did_not_wait(
+        self, network: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """And is begun anew without counting as one in vain; the next such group has to wait for it."""
+        network.b.privacy_controller.processor._slices = ShortSlices()
+        self.send(network, BOB, KEY_C)
+        long_execution, seen = network.b.privacy_controller.long_execution, list[bool]()
+
+        def execute(long: LongPrivateTransaction, budget: ExecutionBudget) -> None:
+            if not seen:
+                self.send(network, ALICE, KEY_A)
+            seen.append(budget.is_cancelled)
+            original(long, budget)
+
+        original = long_execution._execute
+        monkeypatch.setattr(long_execution, "_execute", execute)
+        assert long_execution.step()
+        with network.b.node.chain._database.read() as snapshot:
+            (long,) = LongTransactionReader(snapshot).of(HOSTILE)
+        assert long.tries == 0
+        assert seen == [True]
+        long_execution._preempt(is_preferred=True)
+        assert long_execution.step()
+        assert self.waiting(network) == {HOSTILE}
+        assert long_execution.step()
+        assert not self.waiting(network)
+
+    def test_no_try_ends_twice_in_a_row(self, network: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+        network.b.privacy_controller.processor._slices = ShortSlices()
+        self.send(network, BOB, KEY_C)
+        long_execution, seen = network.b.privacy_controller.long_execution, list[bool]()
+
+        def execute(long: LongPrivateTransaction, budget: ExecutionBudget) -> None:
+            long_execution._preempt(is_preferred=True)
+            seen.append(budget.is_cancelled)
+            original(long, budget)
+
+        original = long_execution._execute
+        monkeypatch.setattr(long_execution, "_execute", execute)
+        assert long_execution.step()
+        assert long_execution.step()
+        assert seen == [True, False]
+        assert not self.waiting(network)
