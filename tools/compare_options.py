@@ -19,7 +19,7 @@ FIRST, LAST = (21, 7, 4), (25, 5, 0)
 PLACES = ("besu/src/main", "plugins/rocksdb/src/main")
 """Where the options of the node are declared."""
 
-NAMES_FILE = Path(__file__).resolve().parents[1] / "tests" / "unit" / "besu_options.txt"
+NAMES_FILE = Path(__file__).resolve().parents[1] / "tests" / "unit" / "cli" / "besu_options.txt"
 
 _RELEASE = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 _SUBCOMMANDS = "/cli/subcommands/"

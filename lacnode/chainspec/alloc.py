@@ -4,9 +4,8 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict
 
-from lacnode.chainspec.genesis_values import Data, Nonce, Quantity, Word, word
+from lacnode.chainspec.genesis_values import Data, Nonce, Quantity, Word, short_address, word
 from lacnode.chainspec.spec import GenesisAccount
-from lacnode.primitives.hexadecimal import address_from_hex
 
 
 class GenesisAllocationError(ValueError):
@@ -25,19 +24,16 @@ class GenesisAllocation(BaseModel):
 
 
 def genesis_accounts(alloc: Mapping[str, GenesisAllocation]) -> tuple[GenesisAccount, ...]:
-    """The accounts of an `alloc` object; GenesisAllocationError."""
-    found: dict[bytes, GenesisAccount] = {}
-    for text, account in alloc.items():
-        made = _account(text, account)
-        if made.address in found:
-            raise GenesisAllocationError(f"alloc.{text}: the account is given twice, with and without 0x")
-        found[made.address] = made
-    return tuple(found.values())
+    """The accounts of an `alloc` object; GenesisAllocationError. An account may be written in several ways, and the last one
+    counts."""
+    made = (_account(text, account) for text, account in alloc.items())
+    return tuple({account.address: account for account in made}.values())
 
 
 def _account(address: str, account: GenesisAllocation) -> GenesisAccount:
     try:
-        storage = tuple((int.from_bytes(word(slot)), int.from_bytes(value)) for slot, value in account.storage.items())
-        return GenesisAccount(address_from_hex(address), account.balance, account.nonce, account.code, storage)
+        storage = {int.from_bytes(word(slot)): int.from_bytes(value) for slot, value in account.storage.items()}
+        slots = tuple(storage.items())
+        return GenesisAccount(short_address(address), account.balance, account.nonce, account.code, slots)
     except ValueError as error:
         raise GenesisAllocationError(f"alloc.{address[:80]}: {error}") from None

@@ -7,6 +7,7 @@ GenesisError that names key, value and what was expected. Must not guess.
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,9 +17,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from lacnode.chainspec.alloc import GenesisAllocation, GenesisAllocationError, genesis_accounts
 from lacnode.chainspec.forks import Fork, ForkSchedule
 from lacnode.chainspec.genesis_values import (
-    Address,
     Count,
     Data,
+    HexadecimalQuantity,
     JavaLong,
     Long,
     Nonce,
@@ -26,6 +27,7 @@ from lacnode.chainspec.genesis_values import (
     Positive,
     PositiveLong,
     Quantity,
+    ShortAddress,
     Word,
     integer,
 )
@@ -69,7 +71,7 @@ class _Transition(_Section):
     xblockperiodmilliseconds: Positive | None = None
     blockreward: Quantity | None = None
     miningbeneficiary: OptionalAddress = None
-    validators: Annotated[tuple[Address, ...], Field(min_length=1)] | None = None
+    validators: Annotated[tuple[ShortAddress, ...], Field(min_length=1)] | None = None
 
 
 class _Transitions(_Section):
@@ -135,14 +137,14 @@ class _Config(_Section):
 
 class _Genesis(_Section):
     config: _Config
-    difficulty: Quantity
+    difficulty: HexadecimalQuantity
     gaslimit: JavaLong
     timestamp: JavaLong = 0
     extradata: Data = b""
     mixhash: Word = bytes(32)
     parenthash: Word = bytes(32)
     nonce: Nonce = 0
-    coinbase: Address = bytes(20)
+    coinbase: ShortAddress = bytes(20)
     basefeepergas: JavaLong | None = None
     blobgasused: JavaLong = 0
     excessblobgas: JavaLong = 0
@@ -188,7 +190,8 @@ def load_genesis(path: Path) -> ChainSpec:
             raise GenesisError(f"{path}: larger than {MAX_GENESIS_FILE_BYTES} bytes")
         text = path.read_text("utf-8")
         orjson.loads(text)  # refuses what is nested without end, which would crash Python's own reader
-        document = json.loads(text, object_pairs_hook=_unambiguous)  # keeps numbers of more than 64 bits
+        repeated: set[str] = set()
+        document = json.loads(text, object_pairs_hook=partial(_last_of_each, repeated))  # keeps numbers beyond 64 bits
     except OSError as error:
         raise GenesisError(f"Unable to load genesis file. {path}: {error.strerror}") from None
     except GenesisError as error:
@@ -196,9 +199,13 @@ def load_genesis(path: Path) -> ChainSpec:
     except (ValueError, RecursionError) as error:
         raise GenesisError(f"Unable to parse genesis file {path}. It is not JSON: {error}") from None
     try:
-        return parse_genesis(document)
+        spec = parse_genesis(document)
     except GenesisError as error:
         raise GenesisError(f"Unable to load genesis file. {path}: {error}") from None
+    twice = tuple(
+        f"{key[:80]} is given twice in one object: the last one counts, as in Besu" for key in sorted(repeated)
+    )
+    return replace(spec, warnings=(*spec.warnings, *twice))
 
 
 def parse_genesis(document: Mapping[str, Any]) -> ChainSpec:
@@ -244,24 +251,31 @@ def _permissioning(section: _Permissioning) -> PermissioningSchedule:
     return PermissioningSchedule(section.adminexemptionblock, spans)
 
 
-def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """One JSON object; GenesisError if a key is in it twice, where nodes might differ in which they take."""
-    lowered: dict[str, Any] = {}
+def _last_of_each(repeated: set[str], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """One JSON object, whose keys in `pairs` may differ in case only. Of those that are the same the last one counts, at
+    its own place, and `repeated` learns it. GenesisError for two lists of accounts, of which releases of Besu take
+    different ones."""
+    kept: dict[str, tuple[str, Any]] = {}
     for key, item in pairs:
-        if key.lower() in lowered:
-            raise GenesisError(f"{key[:80]} is given twice in one object; leave the one that counts (Besu: the last)")
-        lowered[key.lower()] = item
-    return dict(pairs)
+        if kept.pop(key.lower(), None) is not None:
+            repeated.add(key)
+        kept[key.lower()] = key, item
+    if any(key.lower() == "alloc" for key in repeated):
+        raise GenesisError("alloc is given twice; leave the one that counts")
+    return dict(kept.values())
 
 
-def _lowered(value: Any, depth: int = 0) -> Any:
-    """The document with all keys in lower case, as Besu compares them."""
+def _lowered(value: Any, depth: int = 0, keeps_null: bool = False) -> Any:
+    """The document with all keys in lower case, as Besu compares them. What is null is left out, as if it were not there,
+    except in `alloc`: there Besu refuses it."""
     if isinstance(value, Mapping):
         if depth > 20:
             raise GenesisError("nested deeper than any genesis is")
-        return _unambiguous([(str(key).lower(), _lowered(item, depth + 1)) for key, item in value.items()])
+        found = [(str(key).lower(), item) for key, item in value.items() if item is not None or keeps_null]
+        lowered = [(key, _lowered(item, depth + 1, keeps_null or key == "alloc")) for key, item in found]
+        return _last_of_each(set(), lowered)
     if isinstance(value, list):
-        return [_lowered(item, depth + 1) for item in value]
+        return [_lowered(item, depth + 1, keeps_null) for item in value]
     return value
 
 

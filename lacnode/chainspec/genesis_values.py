@@ -12,6 +12,8 @@ _HEXADECIMAL = re.compile(r"(0[xX])?[0-9a-fA-F]*")
 
 
 def _whole(value: object) -> int | str:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError(f"a number, or a string of digits, was expected, not {type(value).__name__}")
     return value
@@ -45,7 +47,9 @@ def hexadecimal(value: object) -> int:
 
 
 def data(value: object) -> bytes:
-    """Bytes in hexadecimal, with or without 0x; an odd first digit stands alone."""
+    """Bytes in hexadecimal, with or without 0x; an odd first digit stands alone. A JSON number counts by its digits."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
     if not isinstance(value, str):
         raise ValueError(f"hexadecimal text was expected, not {type(value).__name__}")
     digits = value[2:] if value[:2] in ("0x", "0X") else value
@@ -57,6 +61,14 @@ def address(value: object) -> bytes:
     if not isinstance(value, str):
         raise ValueError(f"an address was expected, not {type(value).__name__}")
     return address_from_hex(value)
+
+
+def short_address(value: object) -> bytes:
+    """Up to 20 bytes in hexadecimal, with or without 0x, filled up with zeros on the left."""
+    given = data(value)
+    if len(given) > 20:
+        raise ValueError(f"at most 20 bytes were expected, not {len(given)}")
+    return given.rjust(20, b"\0")
 
 
 def optional_address(value: object) -> bytes | None:
@@ -72,6 +84,7 @@ def word(value: object) -> bytes:
     return given.rjust(32, b"\0")
 
 
+HexadecimalQuantity = Annotated[int, BeforeValidator(hexadecimal), Field(ge=0, lt=2**256)]
 Quantity = Annotated[int, BeforeValidator(integer), Field(ge=0, lt=2**256)]
 Long = Annotated[int, BeforeValidator(integer), Field(ge=0, lt=2**63)]
 PositiveLong = Annotated[int, BeforeValidator(integer), Field(ge=1, lt=2**63)]
@@ -80,6 +93,6 @@ Positive = Annotated[int, BeforeValidator(integer), Field(ge=1, lt=2**31)]
 Count = Annotated[int, BeforeValidator(integer), Field(ge=0, lt=2**31)]
 Nonce = Annotated[int, BeforeValidator(hexadecimal), Field(ge=0, lt=2**64)]
 Data = Annotated[bytes, BeforeValidator(data)]
-Address = Annotated[bytes, BeforeValidator(address)]
+ShortAddress = Annotated[bytes, BeforeValidator(short_address)]
 OptionalAddress = Annotated[bytes | None, BeforeValidator(optional_address)]
 Word = Annotated[bytes, BeforeValidator(word)]

@@ -16,7 +16,7 @@ COMMANDS = {
     "password hash": "a BCrypt hash for a credentials file",
     "public-key export|export-address": "this node's public key or address",
     "rlp encode|decode": "IBFT 2.0 extra data from and to JSON",
-    "validate-config": "check the keys and values of a config.toml",
+    "validate-config": "what of a config.toml would stop the node, and what it would ignore",
 }
 
 

@@ -14,7 +14,7 @@ from lacnode.cli.errors import UsageError
 from lacnode.cli.help import help_text
 from lacnode.cli.path_access import paths_without_access
 from lacnode.cli.settings_reader import SettingsReader
-from lacnode.cli.sources import Settings, collect_settings, parse_command_line
+from lacnode.cli.sources import collect_settings, parse_command_line, said_so_far
 
 COMMANDS = {
     "blocks": "lacnode.cli.blocks_command",
@@ -61,7 +61,7 @@ def _main(words: list[str]) -> int:
     options, command = parse_command_line(words, (*COMMANDS, *PROGRAMS))
     if command and command[0] in COMMANDS:
         # A command that has a config file of its own reads it itself; the rest need the node's settings.
-        settings = Settings() if command[0] == "validate-config" else collect_settings(options, os.environ)
+        settings = said_so_far(options) if command[0] == "validate-config" else collect_settings(options, os.environ)
         return int(importlib.import_module(COMMANDS[command[0]]).run(command[1:], settings))
     if command:
         raise UsageError(f"Unmatched argument: '{command[0]}'", 2)

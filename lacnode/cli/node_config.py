@@ -1,17 +1,19 @@
 """From settings to a `NodeConfig`. Rules between options are `rules`', warnings `notices`'."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
-from lacnode.chainspec.genesis import GenesisError, load_genesis
+from lacnode.chainspec.genesis import GenesisError, load_genesis, parse_genesis
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.cli.errors import UsageError
 from lacnode.cli.notices import notices
-from lacnode.cli.option_rules import check_against_chain, check_rules, pool_kind
+from lacnode.cli.option_rules import NO_GENESIS, broken_rules, check_against_chain, check_rules, pool_kind
 from lacnode.cli.privacy_options import privacy_settings
 from lacnode.cli.settings_reader import SettingsReader
 from lacnode.cli.sources import Settings
+from lacnode.cli.surroundings import PERMISSIONS_FILE, missing_surroundings
 from lacnode.evm.block_limits import MAX_BLOCK_BYTES
 from lacnode.evm.engine_kind import EngineKind
 from lacnode.evm.native_library import NativeLibraryError
@@ -19,15 +21,13 @@ from lacnode.graphql.settings import GraphQlSettings
 from lacnode.metrics.metrics_settings import DEFAULT_CATEGORIES, MetricCategory, MetricsSettings, PushSettings
 from lacnode.node.configuration import MiningSettings, NodeConfig, P2pSettings
 from lacnode.node.role import NodeRole
-from lacnode.p2p.name_resolution import UnknownHostError, resolve_enode
+from lacnode.p2p.name_resolution import UnknownHostError, address_of, resolve_enode
 from lacnode.p2p.wire.enode import Enode, EnodeError, parse_static_nodes
 from lacnode.permissioning.settings import PermissioningSettings
 from lacnode.primitives.hexadecimal import address_from_hex, fixed_from_hex, from_hex
 from lacnode.rpc.method_registry import GROUPS
 from lacnode.rpc.settings import ApiSettings, AuthenticationSettings, HttpSettings, WebSocketSettings
 from lacnode.txpool.pool_settings import PoolSettings
-
-PERMISSIONS_FILE = "permissions_config.toml"
 
 MAX_STATIC_NODES_FILE_BYTES = 2**24
 """Bytes: more than the longest list that is accepted."""
@@ -40,6 +40,44 @@ def node_config(settings: Settings) -> NodeConfig:
     http, websocket = _http(read), _websocket(read)
     spec = _chain(read)
     check_against_chain(read, spec)
+    config = _node_config(read, spec, http, websocket)
+    for text in missing_surroundings(read):
+        raise UsageError(text)
+    return config
+
+
+def mistakes(settings: Settings) -> Iterator[str]:
+    """Everything for which a node with `settings` would not start, one sentence each. Nothing about the genesis where
+    `settings` name none."""
+    read = SettingsReader(settings)
+    yield from (text for text in broken_rules(read) if text != NO_GENESIS)
+    parts: list[Callable[[SettingsReader], object]] = [_http, _websocket, _graphql, _metrics, _metrics_push, _api]
+    parts += [_permissioning, _mining, _evm, privacy_settings, partial(_with_chain, [_p2p, _pool, check_against_chain])]
+    for part in parts:
+        try:
+            part(read)
+        except UsageError as error:
+            yield str(error)
+    yield from missing_surroundings(read)
+
+
+def spec_or_placeholder(read: SettingsReader) -> ChainSpec:
+    """The chain of the genesis; where none is named, one that nothing depends on. UsageError."""
+    return _chain(read) if read.is_set("genesis-file") else parse_genesis(_ANY_GENESIS)
+
+
+_ANY_GENESIS = {"config": {"ibft2": {}}, "difficulty": "0x1", "gasLimit": "0x1"}
+
+
+def _with_chain(parts: Sequence[Callable[[SettingsReader, ChainSpec], object]], read: SettingsReader) -> None:
+    spec = spec_or_placeholder(read)
+    for part in parts:
+        part(read, spec)
+
+
+def _node_config(
+    read: SettingsReader, spec: ChainSpec, http: HttpSettings | None, websocket: WebSocketSettings | None
+) -> NodeConfig:
     groups = (*(http.groups if http else ()), *(websocket.groups if websocket else ()))
     return NodeConfig(
         data_path=read.data_path,
@@ -94,7 +132,7 @@ def _p2p(read: SettingsReader, spec: ChainSpec) -> P2pSettings:
     limited = read.flag("remote-connections-limit-enabled")
     return P2pSettings(
         enabled=read.flag("p2p-enabled"),
-        host=read.text("p2p-host"),
+        host=_advertised(read.text("p2p-host")),
         interface=read.text("p2p-interface"),
         port=read.number("p2p-port"),
         max_peers=read.number("max-peers"),
@@ -104,6 +142,15 @@ def _p2p(read: SettingsReader, spec: ChainSpec) -> P2pSettings:
         static_nodes=_static_nodes(read),
         banned_ids=frozenset(_node_id(text) for text in read.items("banned-node-ids")),
     )
+
+
+def _advertised(host: str) -> str:
+    """The address that a name stands for: peers are told addresses. A name without one is refused with the other
+    surroundings."""
+    try:
+        return address_of(host)
+    except UnknownHostError:
+        return host
 
 
 def _bootnodes(read: SettingsReader, spec: ChainSpec) -> tuple[Enode, ...]:

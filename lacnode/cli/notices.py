@@ -3,6 +3,7 @@
 They go to the log. The texts are Besu's where Besu has one.
 """
 
+import re
 from collections.abc import Iterator
 
 from lacnode.chainspec.spec import ChainSpec
@@ -34,6 +35,8 @@ _PERMISSION_SWITCHES = tuple(
     f"permissions-{kind}-{source}-enabled" for kind in ("nodes", "accounts") for source in ("config-file", "contract")
 )
 
+_VARIABLE = re.compile(r"\$\{\w+\}")
+
 _OWN_TEXT = frozenset(("privacy-url", "privacy-public-key-file"))
 _UNBUILT_GROUPS = frozenset(("DEBUG", "TRACE", "MINER", "PLUGINS", "CLIQUE", "QBFT", "ENGINE", "GOQUORUM"))
 
@@ -54,6 +57,13 @@ def notices(read: SettingsReader, spec: ChainSpec, groups: tuple[str, ...]) -> I
     if read.text("logging") == "FATAL":
         yield "FATAL level is deprecated, using ERROR instead"
     yield from _groups(read, groups)
+    yield from _variables(read)
+
+
+def _variables(read: SettingsReader) -> Iterator[str]:
+    for name, value in read.settings.values.items():
+        if found := _VARIABLE.search(",".join(value) if isinstance(value, tuple) else str(value)):
+            yield f"--{name} has {found[0][:80]} in it as it stands: nothing replaces variables in options"
 
 
 def _waiting(read: SettingsReader) -> dict[str, list[str]]:

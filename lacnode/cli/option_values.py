@@ -18,13 +18,37 @@ _RANGES = {
 """Java's types, which is what Besu reads them into."""
 
 
+_MAY_BE_EMPTY = frozenset(("bootnodes", "print-paths-and-exit"))
+"""Options that mean something without a value."""
+
+_PATTERNS = frozenset(("rpc-http-cors-origins", "graphql-http-cors-origins"))
+"""Regular expressions, in which angle brackets stand for a name."""
+
+_PLACEHOLDER = re.compile(r"<[A-Za-z][^<>]*>|\{\{.*?\}\}")
+
+
+def given_value(option: Option, text: str, status: int = 1, origin: str = "", *, empty_list: bool = False) -> Value:
+    """The value of a text that somebody wrote: UsageError also for one that is empty, or was left as a template has it.
+    `empty_list` allows an empty text for a list: it stands for a list without members."""
+    if not text.strip() and option.name not in _MAY_BE_EMPTY and not (empty_list and option.kind is OptionKind.LIST):
+        raise _invalid(option, "it is empty", origin, status)
+    placeholder = None if option.name in _PATTERNS else _PLACEHOLDER.search(text)
+    if placeholder is not None:
+        raise _invalid(option, f"'{_shown(text)}' has the placeholder {_shown(placeholder[0])} in it", origin, status)
+    return parse_option_value(option, text, status, origin)
+
+
 def parse_option_value(option: Option, text: str, status: int = 1, origin: str = "") -> Value:
     """The value that `text`, found in `origin`, gives `option`; UsageError with `status` otherwise."""
     try:
         return _CONVERTERS[option.kind](option, text)
     except ValueError as error:
-        found = f" (from {origin})" if origin else ""
-        raise UsageError(f"Invalid value for option '--{option.name}': {error}{found}", status) from None
+        raise _invalid(option, str(error), origin, status) from None
+
+
+def _invalid(option: Option, why: str, origin: str, status: int) -> UsageError:
+    found = f" (from {origin})" if origin else ""
+    return UsageError(f"Invalid value for option '--{option.name}': {why}{found}", status)
 
 
 def _boolean(option: Option, text: str) -> bool:

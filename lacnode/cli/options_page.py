@@ -19,6 +19,12 @@ the key is the name without dashes, and table headings mean nothing.
 on stops the start, because the node would otherwise run without what was asked for. Options in *italics* are hidden from
 `--help`; `--Xhelp` shows them.
 
+Every value is looked at before a port is opened: one that is empty, of the wrong type, still a placeholder (`<...>`), a host
+without an address, or a place that cannot be read or written ends the start with one line that names the option. Services
+elsewhere are not looked for: a push gateway or a transaction manager may be away, and is tried again.
+`lacnode validate-config --config-file=FILE` says all that would stop the start, and what would be ignored; its status is 1
+if the node would not start. Options in front of it count as they would at the start.
+
 Where Besu 24.1.0 ends with status 0 after an error in the configuration, lacnode ends with 1; a command line that makes
 no sense ends with 2, as in Besu. Without `tx-pool`, the keys `tx-pool-max-size`, `tx-pool-retention-hours` and
 `tx-pool-limit-by-account-percentage` choose the SEQUENCED pool, as LACChain's files for Besu 23.4.1 expect.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lacnode.cli.errors import UsageError
-from lacnode.cli.option_values import Value, parse_option_value
+from lacnode.cli.option_values import Value, given_value
 from lacnode.cli.options import BY_NAME, OPTIONS
 from lacnode.cli.options.option import Option, OptionKind
 from lacnode.cli.profiles import profile_defaults
@@ -115,12 +115,20 @@ def read_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 def read_toml(path: Path) -> dict[str, str]:
     """Options of a TOML file; UsageError for anything that is not one of ours."""
-    document = _read_toml(path)
-    flat = _flattened(document)
+    found, mistakes = toml_texts(path)
+    if mistakes:
+        raise UsageError(mistakes[0])
+    return found
+
+
+def toml_texts(path: Path) -> tuple[dict[str, str], list[str]]:
+    """Options of a TOML file, and what is wrong with the others; UsageError for a file that cannot be read."""
+    flat = _flattened(_read_toml(path))
+    mistakes: list[str] = []
     unknown = [key for key in flat if key not in BY_NAME or key == "config-file"]
     if unknown:
         plural = "s" if len(unknown) > 1 else ""
-        raise UsageError(f"Unknown option{plural} in TOML configuration file: {', '.join(unknown)}")
+        mistakes.append(f"Unknown option{plural} in TOML configuration file: {', '.join(unknown)}")
     found: dict[str, str] = {}
     for option in OPTIONS:
         for name in option.names:
@@ -128,8 +136,8 @@ def read_toml(path: Path) -> dict[str, str]:
                 try:
                     found[option.name] = _toml_text(option, flat[name])
                 except ValueError as error:
-                    raise UsageError(f"Invalid value for option '--{name}': {error} (from {path})") from None
-    return found
+                    mistakes.append(f"Invalid value for option '--{name}': {error} (from {path})")
+    return found, mistakes
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -172,8 +180,10 @@ def _toml_text(option: Option, value: object) -> str:
         raise _wrong_type(value, "a TOML boolean")
     if option.kind is OptionKind.LIST:
         if isinstance(value, list) and not any(isinstance(item, list | dict) for item in value):
+            if any(not str(item).strip() for item in value):
+                raise ValueError("a member of the array is empty")
             return ",".join(str(item) for item in value)
-        if isinstance(value, str) and option.name in _ARRAY_OR_STRING:
+        if isinstance(value, str) and value.strip() and option.name in _ARRAY_OR_STRING:
             return value
         raise _wrong_type(value, "a TOML array of strings")
     if option.kind in (OptionKind.STRING, OptionKind.PATH, OptionKind.ADDRESS, OptionKind.HEX, OptionKind.ENUM):
@@ -201,12 +211,19 @@ def collect_settings(command_line: Mapping[str, str], environment: Mapping[str, 
     file = _config_file(command_line, environment)
     _put(settings, from_variables, 1, "the environment")
     if file is not None:
-        _put(settings, read_toml(file), 1, str(file))
+        _put(settings, read_toml(file), 1, str(file), empty_lists=True)
     profile = settings.get("profile")
     if profile is not None:
         _put(settings, profile_defaults(str(profile)), 1, f"profile {profile}")
     _put(settings, _of_the_terminal(environment), 1, "the environment")
     _check_for_one_start(settings, command_line)
+    return settings
+
+
+def said_so_far(command_line: Mapping[str, str]) -> Settings:
+    """The options of a command line alone."""
+    settings = Settings()
+    _put(settings, command_line, 2, "")
     return settings
 
 
@@ -242,7 +259,7 @@ def _config_file(command_line: Mapping[str, str], environment: Mapping[str, str]
     return Path(inherited)
 
 
-def _put(settings: Settings, texts: Mapping[str, str], status: int, origin: str) -> None:
+def _put(settings: Settings, texts: Mapping[str, str], status: int, origin: str, *, empty_lists: bool = False) -> None:
     for name, text in texts.items():
         if name not in settings.values:
-            settings.values[name] = parse_option_value(BY_NAME[name], text, status, origin)
+            settings.values[name] = given_value(BY_NAME[name], text, status, origin, empty_list=empty_lists)

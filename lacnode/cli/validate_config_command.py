@@ -1,29 +1,57 @@
-"""`validate-config`: whether every key of a config.toml is known and every value fits."""
+"""`validate-config`: what a node that is started with a config.toml would stop for, and what it would ignore.
+
+Options in front of the command count as they would at a start: `lacnode --data-path=X validate-config --config-file=F`.
+"""
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from lacnode.cli.command_arguments import parse_command_arguments, required
-from lacnode.cli.option_values import parse_option_value
+from lacnode.cli.errors import UsageError
+from lacnode.cli.node_config import mistakes, spec_or_placeholder
+from lacnode.cli.notices import notices
+from lacnode.cli.option_values import given_value
 from lacnode.cli.options import BY_NAME
-from lacnode.cli.options.option import OptionBehaviour
-from lacnode.cli.sources import Settings, read_toml
+from lacnode.cli.settings_reader import SettingsReader
+from lacnode.cli.sources import Settings, toml_texts
+
+VALID = "TOML config file is valid on basic inspection."
 
 
 def run(words: Sequence[str], settings: Settings) -> int:
-    """Check the file; the exit status. Says on stderr what this release would refuse to start with."""
+    """Check the file; the exit status is 1 if the node would not start with it."""
     values, _ = parse_command_arguments(words, {"config-file": None}, command="validate-config")
     path = Path(required(values, "config-file"))
-    refused = []
-    for name, text in read_toml(path).items():
-        value = parse_option_value(BY_NAME[name], text, 1, str(path))
-        if BY_NAME[name].behaviour is OptionBehaviour.REFUSED and value not in (False, "", (), "localfile"):
-            refused.append(name)
-    print(
-        "TOML config file is valid on basic inspection. "
-        "Further dependencies between related options are checked when lacnode starts."
-    )
-    for name in refused:
-        print(f"--{name} is known, but this release of lacnode does not start with it yet", file=sys.stderr)
-    return 0
+    stops = [*_into(settings, path)]
+    stops += mistakes(settings)
+    for text in dict.fromkeys(stops):
+        print(f"the node would not start: {text}", file=sys.stderr)
+    if not stops:
+        print(VALID)
+    for text in () if stops else _warnings(SettingsReader(settings)):
+        print(f"at the start: {text}")
+    if not settings.is_set("genesis-file"):
+        print("not checked: the genesis, which the file does not name (--genesis-file)")
+    return 1 if stops else 0
+
+
+def _into(settings: Settings, path: Path) -> list[str]:
+    """Add what the file says, where nothing was said before; what is wrong with it."""
+    texts, wrong = toml_texts(path)
+    for name, text in texts.items():
+        try:
+            value = given_value(BY_NAME[name], text, 1, str(path), empty_list=True)
+        except UsageError as error:
+            wrong.append(str(error))
+            continue
+        if not settings.is_set(name):
+            settings.values[name] = value
+    return wrong
+
+
+def _warnings(read: SettingsReader) -> list[str]:
+    ports = [port for port in ("rpc-http", "rpc-ws") if read.flag(f"{port}-enabled")]
+    groups = (name for port in ports for name in read.items(f"{port}-api"))
+    spec = spec_or_placeholder(read)
+    return [*notices(read, spec, tuple(groups)), *(f"genesis: {text}" for text in spec.warnings)]

@@ -1,5 +1,6 @@
 """The commands, as an operator calls them: through `main`, on real files."""
 
+import base64
 import io
 import json
 import subprocess
@@ -13,6 +14,7 @@ from lacnode.chainspec.genesis import load_genesis
 from lacnode.cli.main import main
 from lacnode.consensus.extra_data import ExtraData
 from lacnode.crypto.node_key import NodeKey, load_node_key, save_node_key
+from lacnode.devnet.devnet_genesis import devnet_genesis
 from lacnode.primitives.hexadecimal import to_hex
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -74,23 +76,68 @@ class TestErrors:
 
 
 class TestValidateConfig:
+    """The file alone cannot say where things are on this machine: options in front of the command do, as at a start."""
+
+    @pytest.fixture
+    def paths(self, tmp_path: Path) -> list[str]:
+        genesis = tmp_path / "genesis.json"
+        genesis.write_text(json.dumps(devnet_genesis([KEY.address], (), 1.0, 0)))
+        (tmp_path / "manager.pub").write_text(base64.b64encode(bytes(32)).decode())
+        return [
+            f"--data-path={tmp_path / 'data'}",
+            f"--genesis-file={genesis}",
+            f"--node-private-key-file={tmp_path / 'key'}",
+        ]
+
     @pytest.mark.parametrize("name", ["local-writer.toml", "tessera-writer.toml"])
-    def test_knows_every_option_of_lacnets_files(self, name: str, capsys: Output) -> None:
+    def test_takes_lacnets_files_where_their_paths_are(
+        self, name: str, paths: list[str], tmp_path: Path, capsys: Output
+    ) -> None:
         if not LACNET.exists():
             pytest.skip("LACNet's configuration files are not beside this repository")
-        assert main(["validate-config", f"--config-file={LACNET / name}"]) == 0
+        words = [*paths, f"--privacy-public-key-file={tmp_path / 'manager.pub'}", "validate-config"]
+        assert main([*words, f"--config-file={LACNET / name}"]) == 0
         said = capsys.readouterr()
         assert said.out.startswith("TOML config file is valid on basic inspection.")
         assert said.err == ""
+        assert not (tmp_path / "data").exists()
 
-    def test_names_what_is_unknown_or_wrong(self, tmp_path: Path, capsys: Output) -> None:
+    def test_says_everything_that_would_stop_the_node(self, paths: list[str], tmp_path: Path, capsys: Output) -> None:
         file = tmp_path / "config.toml"
-        file.write_text("rpc-http-enable=true\n")
-        arguments = ["validate-config", "--config-file", str(file)]
-        assert failed(arguments, capsys) == "Unknown option in TOML configuration file: rpc-http-enable"
-        file.write_text('p2p-port="many"\n')
-        assert failed(arguments, capsys).startswith("Invalid value for option '--p2p-port': 'many' is not an int")
-        file.unlink()
+        file.write_text(
+            'rpc-http-enable=true\np2p-port="many"\nmax-peers=-1\nrpc-http-enabled=true\nrpc-http-api=["FOO"]\n'
+            'net-restrict=["10.0.0.0/8"]\nmetrics-category=["KITCHEN"]\nidentity="<NAME>"\nrpc-http-host="no host"\n'
+        )
+        assert main([*paths, "validate-config", "--config-file", str(file)]) == 1
+        said = capsys.readouterr()
+        lines = said.err.splitlines()
+        assert all(line.startswith("the node would not start: ") for line in lines)
+        expected = ["rpc-http-enable", "p2p-port", "max-peers", "rpc-http-api", "net-restrict", "metrics-category"]
+        for name in [*expected, "identity", "rpc-http-host"]:
+            assert [line for line in lines if name in line], name
+        assert len(lines) == len(expected) + 2
+        assert said.out == ""
+
+    def test_says_what_would_be_ignored(self, paths: list[str], tmp_path: Path, capsys: Output) -> None:
+        file = tmp_path / "config.toml"
+        file.write_text('data-storage-format="BONSAI"\nrpc-ws-port=1\nidentity="${NAME}"\n')
+        assert main([*paths, "validate-config", f"--config-file={file}"]) == 0
+        told = capsys.readouterr().out
+        assert "at the start: accepted, no effect in lacnode: --data-storage-format" in told
+        assert "at the start: --rpc-ws-port has been ignored because --rpc-ws-enabled was not defined" in told
+        assert "at the start: --identity has ${NAME} in it as it stands" in told
+
+    def test_needs_no_genesis_to_look_at_the_rest(self, tmp_path: Path, capsys: Output) -> None:
+        file = tmp_path / "config.toml"
+        file.write_text(f'data-path="{tmp_path}"\n')
+        assert main(["validate-config", f"--config-file={file}"]) == 0
+        assert "not checked: the genesis" in capsys.readouterr().out
+        file.write_text(f'data-path="{tmp_path}"\ngenesis-file="{tmp_path / "none"}"\n')
+        assert main(["validate-config", f"--config-file={file}"]) == 1
+        assert "Unable to load genesis file." in capsys.readouterr().err
+
+    def test_a_file_that_cannot_be_read_is_named(self, tmp_path: Path, capsys: Output) -> None:
+        arguments = ["validate-config", "--config-file", str(tmp_path / "none.toml")]
         assert failed(arguments, capsys).startswith("Unable to read TOML configuration, file not found.")
         assert failed(["validate-config"], capsys, 2).startswith("Missing required option: '--config-file")
 

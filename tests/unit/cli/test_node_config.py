@@ -43,8 +43,11 @@ def genesis(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def configure(tmp_path: Path, genesis: Path) -> Configure:
-    """The configuration of a command line (names with underscores) and a TOML text."""
+def configure(tmp_path: Path, genesis: Path, monkeypatch: pytest.MonkeyPatch) -> Configure:
+    """The configuration of a command line (names with underscores) and a TOML text, in a directory with some files."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("permissions_config.toml", "marker.key", "node.p12", "password", "known", "n.toml", "a.toml"):
+        (tmp_path / name).touch()
 
     def make(toml: str = "", **options: str) -> NodeConfig:
         line = {name.replace("_", "-"): text for name, text in options.items()}
@@ -241,8 +244,8 @@ class TestPermissioning:
         config = configure(**on, rpc_http_enabled="true", rpc_http_api="PERM")
         assert config.permissioning == PermissioningSettings(accounts_file=shared, nodes_file=shared)
         assert not [text for text in config.warnings if "ermission" in text]
-        said = configure(**on, permissions_nodes_config_file="/n.toml", permissions_accounts_config_file="/a.toml")
-        assert said.permissioning == PermissioningSettings(Path("/a.toml"), Path("/n.toml"))
+        said = configure(**on, permissions_nodes_config_file="n.toml", permissions_accounts_config_file="a.toml")
+        assert said.permissioning == PermissioningSettings(Path("a.toml"), Path("n.toml"))
         assert not [text for text in said.warnings if "ermission" in text]
 
     def test_contracts_have_an_address_and_a_version(self, configure: Configure) -> None:
@@ -295,7 +298,7 @@ class TestRefusals:
         assert "\n" not in text
 
     def test_switched_off_they_are_no_obstacle(self, configure: Configure) -> None:
-        configure(privacy_enabled="false", ethstats="", security_module="localfile")
+        configure(privacy_enabled="false", security_module="localfile")
 
     def test_all_are_named_at_once(self, configure: Configure) -> None:
         text = refused(configure, Xrpc_ipc_enabled="true", net_restrict="10.0.0.0/8")

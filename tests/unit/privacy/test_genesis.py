@@ -141,7 +141,7 @@ def alloc(address: str, account: dict[str, str]) -> str:
         ('{"groups": {}, "more": 1}', "more: "),
         ('{"groups": {"*": {}}}', "groups.*.alloc: "),
         (json.dumps({"groups": {b64(bytes(31)): {"alloc": {}}}}), "a group's id, 32 bytes in base64, or *"),
-        (alloc("0x12", {}), "groups.*.alloc.0x12: "),
+        (alloc("zz", {}), "groups.*.alloc.zz: "),
         (alloc(PLACE, {"balanse": "0x1"}), f"groups.*.alloc.{PLACE}.balanse: "),
         (alloc(PLACE, {"code": "0xzz"}), f"groups.*.alloc.{PLACE}.code: "),
         (alloc("0x" + "7c".zfill(40), {}), "a flexible group's own contract"),

@@ -21,7 +21,7 @@ from lacnode.rpc.recent_prices import RecentPrices
 from lacnode.rpc.services import RpcServices
 from lacnode.rpc.settings import ApiSettings
 from lacnode.txpool.pool_settings import PoolSettings
-from tests.hive_chain import DATA, HiveChain, hive_chain
+from tests.support.hive_chain import DATA, HiveChain, hive_chain
 from tests.support.rpc_chain import RICH, signed
 
 RELEASES = ("24.1.0", "25.5.0")

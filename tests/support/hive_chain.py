@@ -37,7 +37,7 @@ from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
 from lacnode.storage.memory_database import MemoryDatabase
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "besu-rpc"
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "besu-rpc"
 REWARD = 5 * 10**18
 EMPTY_ACCOUNT = rlp.encode([b"", b"", EMPTY_TRIE_ROOT, keccak256(b"")])
 FIRST_WITHOUT_REWARD = 33

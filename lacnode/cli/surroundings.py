@@ -1,0 +1,134 @@
+"""What the options need of this machine: host names with an address, files that can be read, places that can be written.
+
+Everything is looked at before a port is opened. Services elsewhere (a push gateway, a transaction manager) are not: they
+may be away when a node starts, and are tried again.
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from lacnode.cli.settings_reader import SettingsReader
+
+PERMISSIONS_FILE = "permissions_config.toml"
+"""In the data directory, where no other file is named."""
+
+LISTENING_HOSTS = (
+    ("p2p-enabled", "p2p-interface"),
+    ("rpc-http-enabled", "rpc-http-host"),
+    ("rpc-ws-enabled", "rpc-ws-host"),
+    ("graphql-http-enabled", "graphql-http-host"),
+    ("metrics-enabled", "metrics-host"),
+)
+"""Switches, and the hosts that are listened on while they are on."""
+
+READ_FILES = (
+    ("permissions-nodes-config-file-enabled", "permissions-nodes-config-file"),
+    ("permissions-accounts-config-file-enabled", "permissions-accounts-config-file"),
+    ("rpc-http-authentication-enabled", "rpc-http-authentication-credentials-file"),
+    ("rpc-http-authentication-enabled", "rpc-http-authentication-jwt-public-key-file"),
+    ("rpc-ws-authentication-enabled", "rpc-ws-authentication-credentials-file"),
+    ("rpc-ws-authentication-enabled", "rpc-ws-authentication-jwt-public-key-file"),
+    ("privacy-enabled", "privacy-manager-config-file"),
+    ("privacy-enabled", "privacy-marker-transaction-signing-key-file"),
+    ("privacy-tls-enabled", "privacy-tls-keystore-file"),
+    ("privacy-tls-enabled", "privacy-tls-keystore-password-file"),
+    ("privacy-tls-enabled", "privacy-tls-known-enclave-file"),
+)
+"""Switches, and the files that are read while they are on."""
+
+
+def missing_surroundings(read: SettingsReader) -> Iterator[str]:
+    """One sentence for each option whose value this machine does not fit."""
+    for switch, name in LISTENING_HOSTS:
+        if read.flag(switch) and (why := _why_not_listened_on(read.text(name))):
+            yield _invalid(name, why)
+    if read.flag("p2p-enabled") and (why := _why_without_address(read.text("p2p-host"))):
+        yield _invalid("p2p-host", why)
+    for switch, name in READ_FILES:
+        file = read.path(name) or _default_file(read, name)
+        if file is not None and read.flag(switch) and (why := _why_not_readable(file)):
+            yield _invalid(name, why)
+    yield from _written_places(read)
+
+
+def _default_file(read: SettingsReader, name: str) -> Path | None:
+    return read.data_path / PERMISSIONS_FILE if name.startswith("permissions-") else None
+
+
+def _invalid(name: str, why: str) -> str:
+    return f"Invalid value for option '--{name}': {why}"
+
+
+def _written_places(read: SettingsReader) -> Iterator[str]:
+    if why := _why_no_directory(read.data_path):
+        yield _invalid("data-path", why)
+    for name in ("pid-path", "node-private-key-file"):
+        file = read.path(name)
+        if file is not None and (why := _why_not_writable(file, existing=name == "pid-path")):
+            yield _invalid(name, why)
+
+
+# -- hosts ---------------------------------------------------------------------------------------------------------
+
+
+def _why_without_address(host: str) -> str:
+    return "" if _addresses(host) else f"'{host}' is neither an IP address nor a name that has one"
+
+
+def _why_not_listened_on(host: str) -> str:
+    found = _addresses(host)
+    if not found:
+        return _why_without_address(host)
+    return "" if any(_is_of_this_machine(*address) for address in found) else f"'{host}' is no address of this machine"
+
+
+def _addresses(host: str) -> list[tuple[socket.AddressFamily, str]]:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    return [(family, str(place[0])) for family, _, _, _, place in found]
+
+
+def _is_of_this_machine(family: socket.AddressFamily, address: str) -> bool:
+    """Whether a port could be opened there. Nothing listens."""
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
+
+
+# -- files ---------------------------------------------------------------------------------------------------------
+
+
+def _why_not_readable(file: Path) -> str:
+    try:
+        if file.is_dir():
+            return f"{file} is a directory, not a file"
+        with file.open("rb"):
+            return ""
+    except OSError as error:
+        return f"{file}: {error.strerror}"
+
+
+def _why_no_directory(path: Path) -> str:
+    """Why `path` is no directory in which files can be written, nor can become one."""
+    place = path.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        return f"{place} is not a directory"
+    return "" if os.access(place, os.W_OK | os.X_OK) else f"{place} cannot be written to"
+
+
+def _why_not_writable(file: Path, *, existing: bool) -> str:
+    """Why `file` cannot be made; one that exists must be writable only where it is written again (`existing`)."""
+    if file.is_dir():
+        return f"{file} is a directory, not a file"
+    if file.exists():
+        return "" if not existing or os.access(file, os.W_OK) else f"{file} cannot be written to"
+    return _why_no_directory(file.parent)
