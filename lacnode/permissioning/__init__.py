@@ -1,4 +1,5 @@
-"""Who may connect and who may send: rules from a local file, from contracts, or both. Every answer says why.
+"""Rules that decide which nodes may connect and which accounts may send transactions.
 
-Must not open sockets, and must not decide anything that it cannot explain.
+The rules come from a local file, from contracts, or from both. Every decision gives its reason. This package must not
+open sockets. It must not make a decision that it cannot explain.
 """

@@ -1,7 +1,7 @@
-"""Who may send a transaction, as the account contract says (Besu's `TransactionSmartContractPermissioningController`).
+"""The account contract: the rules about senders (Besu's `TransactionSmartContractPermissioningController`).
 
-An answer holds for the state after one block: what a block changes counts from the next one on. Must not look at local
-lists.
+An answer holds for the state after one block. The changes of a block count from the next block on. This module must not
+look at local lists.
 """
 
 from functools import cache
@@ -20,11 +20,14 @@ from lacnode.primitives.keccak import keccak256
 
 RULE = "account-contract"
 SUSPENSION_RULE, EXEMPTION_RULE = "account-contract-suspended", "admin-exemption"
-NO_CONTRACT_REASON = "there is no contract at this address, so that everybody may send"
+NO_CONTRACT_REASON = "there is no contract at this address, so that every account may send"
 
 
 class AccountContract:
-    """The account rules behind the contract at an address, usually an ingress."""
+    """The account rules behind the contract at `address` (20 bytes), which is usually an ingress contract.
+
+    `schedule` contains the exceptions that the genesis makes.
+    """
 
     def __init__(self, reader: ContractReader, address: bytes, schedule: PermissioningSchedule = NO_EXCEPTIONS) -> None:
         self.address = address
@@ -33,21 +36,28 @@ class AccountContract:
         self._exemption = AdminExemption(reader, address)
 
     def decide(self, transaction: TransactionCall, sender: bytes, header: BlockHeader, seconds: float) -> Decision:
-        """Whether `sender` may send `transaction` on the state after `header`.
+        """Decide whether `sender` (20 bytes) may send `transaction` on the state after the block of `header`.
 
-        A contract that is not there permits, as in Besu: it would otherwise take a network's voice for ever.
-        ContractUnreadableError if it is there and gives no answer. The genesis may make exceptions.
+        The contract has `seconds` for its answer. If the address has no contract, the decision is a permission, as in
+        Besu. ContractUnreadableError if the contract exists and gives no answer.
         """
         exception = self._exception(transaction, sender, header, seconds)
+        # The exceptions come first. An administrator must be able to correct the rules even when the rules contract
+        # runs out of gas at each question.
         if exception is not None:
             return exception
         try:
             data = encode_transaction_call(transaction, sender)
+            # Most transactions of a sender differ only in their payload. The gist lets the cache answer them without a
+            # call.
             gist = (sender, transaction.to, transaction.gas_limit)
             allowed = decode_transaction_answer(self._answers.ask(data, header, seconds, gist))
+            # A refusal here would make the network unusable for good: no transaction could ever create the contract.
         except NoContractError:
             return self._decision(True, header, NO_CONTRACT_REASON)
         except UnexpectedAnswerError as answer:
+            # This is an error and not a refusal. The pool and the block builder leave the transaction out, and the
+            # explanation names the contract as the reason, not the sender.
             raise ContractUnreadableError(f"gives an unexpected answer: {answer}") from None
         verb = "permits" if allowed else "refuses"
         return self._decision(allowed, header, f"the contract {verb} {_described(transaction, sender)}")
@@ -55,7 +65,8 @@ class AccountContract:
     def _exception(
         self, transaction: TransactionCall, sender: bytes, header: BlockHeader, seconds: float
     ) -> Decision | None:
-        """The decision where the genesis passes over the contract in the block after `header`, else None."""
+        """Return the decision of the genesis for the block after `header`, None if the contract decides."""
+        # `header` is the parent. The schedule of the genesis counts the block that will contain the transaction.
         number = header.number + 1
         if self._schedule.is_suspended(number):
             reason = f"the genesis suspends the account contract in block {number}"
@@ -68,13 +79,14 @@ class AccountContract:
         return Decision(True, EXEMPTION_RULE, "genesis", header.number, reason)
 
     def check(self, header: BlockHeader, seconds: float) -> str | None:
-        """What is wrong with the contract, None if it answers by its interface."""
+        """Return what is wrong with the contract, None if it answers by its interface. For the check at the start."""
         place = f"account permissioning contract at address {to_hex(self.address)}"
         try:
+            # Any question shows whether the contract answers. The content of the answer does not matter here.
             if self.decide(UnsignedTransaction(), bytes(20), header, seconds).reason == NO_CONTRACT_REASON:
-                return f"{place} does not exist: everybody may send"
+                return f"{place} does not exist: every account may send"
         except ContractUnreadableError as unreadable:
-            return f"{place} {unreadable}: nobody can send"
+            return f"{place} {unreadable}: no account can send"
         return None
 
     def _decision(self, allowed: bool, header: BlockHeader, reason: str) -> Decision:
@@ -83,7 +95,7 @@ class AccountContract:
 
 @cache
 def _own_codes() -> frozenset[bytes]:
-    """lacnode's own contracts, which look at sender, target and gas limit, and at nothing else of a transaction."""
+    """The hashes of lacnode's own contracts. They look at the sender, the target and the gas limit alone."""
     return frozenset(keccak256(artifact(name).runtime_bytecode) for name in ("AccountIngress", "AccountRules"))
 
 

@@ -1,7 +1,8 @@
-"""May this sender send this transaction? The local list and the account contract, combined as in Besu.
+"""The rules about senders of transactions: the local list and the account contract, combined as in Besu.
 
-The contract is part of what makes a block valid, so every node of a network must have the same setting; the local list is
-this node's own business and never judges a block. Must not look at balances or nonces.
+The contract is a part of what makes a block valid. So every node of a network must have the same setting for it. The
+local list is the policy of this node alone and never decides whether a block is valid. This module must not look at
+balances or nonces.
 """
 
 import math
@@ -17,22 +18,26 @@ from lacnode.primitives.header import BlockHeader
 NO_RULES = Decision(True, "no-permissioning", "this node", None, "no rules about accounts are configured")
 
 POOL_SECONDS, BUILDING_SECONDS = 2.0, 0.5
-"""How long the contract may take for an answer."""
+"""The time limit of the contract for one answer. A block must be built quickly, so its limit is lower."""
 
 NO_TIME_LIMIT = math.inf
-"""For an answer that a block's validity hangs on: a slow machine must not find a block invalid that others find valid.
-The gas for an answer is bounded."""
+"""No time limit, for an answer that decides whether a block is valid. The gas of the call is bounded.
+
+A slow machine must not refuse a block that other machines accept."""
 
 
 class LocalAccounts(Protocol):
-    """A list of accounts in a local file."""
+    """The interface of a list of accounts in a local file."""
 
     def decide(self, sender: bytes | None) -> Decision: ...
 
 
 class AccountPermissions:
-    """The rules about senders of one node. Every method may raise ContractUnreadableError. Safe to use from several
-    threads."""
+    """The account rules of one node. Safe to use from several threads.
+
+    Each method takes the sender's address (20 bytes) and the header of the block whose state decides. Each method
+    raises ContractUnreadableError if the contract gives no answer.
+    """
 
     def __init__(self, local: LocalAccounts | None = None, contract: AccountContract | None = None) -> None:
         self.counts = CheckCounters(ACCOUNT_CONTRACT, ACCOUNT_LOCAL)
@@ -40,15 +45,18 @@ class AccountPermissions:
         self._contract = contract
 
     def may_enter_pool(self, transaction: TransactionCall, sender: bytes, head: BlockHeader) -> Decision:
-        """For a transaction from a client or a peer."""
+        """Decide about a transaction that a client or a peer sent to the pool."""
         return self._decide(transaction, sender, head, POOL_SECONDS)
 
     def may_be_selected(self, transaction: TransactionCall, sender: bytes, parent: BlockHeader) -> Decision:
-        """For a block that this node builds on `parent`."""
+        """Decide about a transaction for the block that this node builds on `parent`."""
         return self._decide(transaction, sender, parent, BUILDING_SECONDS)
 
     def may_be_in_block(self, transaction: TransactionCall, sender: bytes, parent: BlockHeader) -> Decision:
-        """For a block on `parent` that somebody built: the state before the block decides, never what it changes."""
+        """Decide about a transaction of a received block on `parent`. The state before the block decides."""
+        # The state after `parent` decides, never what the block itself changes. All nodes have this state, in any
+        # order of their checks, so they find the same answer. The local list does not count here: a block
+        # would be valid on one node and invalid on another.
         if self._contract is None:
             return NO_RULES
         return self._by_contract(self._contract, transaction, sender, parent, NO_TIME_LIMIT)
@@ -57,6 +65,7 @@ class AccountPermissions:
         local = None if self._local is None else self._local.decide(sender)
         if local is not None:
             self.counts.add(ACCOUNT_LOCAL, local.allowed)
+        # The local list is asked first, because it costs nothing. Its refusal is final: all rules must agree.
         if self._contract is None or (local is not None and not local.allowed):
             return NO_RULES if local is None else self.counts.add_decision(local)
         return self._by_contract(self._contract, transaction, sender, header, seconds)
@@ -72,6 +81,8 @@ class AccountPermissions:
         try:
             decision = contract.decide(transaction, sender, header, seconds)
         except ContractUnreadableError:
+            # A contract without an answer is counted apart. Operators see in the metrics that the rules are broken,
+            # and not that many senders are refused.
             self.counts.add_unanswered(ACCOUNT_CONTRACT, RULE)
             raise
         self.counts.add(ACCOUNT_CONTRACT, decision.allowed)

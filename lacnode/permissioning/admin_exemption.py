@@ -1,7 +1,8 @@
-"""Whether an administrator calls one of the contracts that hold the rules about accounts: with this exemption, mistaken
-rules cannot keep administrators from mending them.
+"""The exemption of administrators from the account rules.
 
-lacnode's own ingress makes the exemption itself. This is for networks with other contracts, whose genesis asks for it.
+An administrator may always call the contracts that hold the account rules. Mistaken rules can then still be corrected.
+lacnode's own ingress contract makes this exemption itself. This module is for networks with other contracts. Their
+genesis asks for the exemption.
 """
 
 from lacnode.permissioning.abi import (
@@ -21,7 +22,10 @@ MAX_ADMIN_ANSWERS = 4096
 
 
 class AdminExemption:
-    """The exemption of the administrators behind the ingress at an address. Safe to use from several threads."""
+    """The exemption of the administrators behind one ingress contract. Safe to use from several threads.
+
+    `ingress` is the address of the ingress (20 bytes).
+    """
 
     def __init__(self, reader: ContractReader, ingress: bytes) -> None:
         self._reader = reader
@@ -29,26 +33,38 @@ class AdminExemption:
         self._admins: dict[bytes, ContractAnswerCache] = {}
 
     def covers(self, target: bytes | None, sender: bytes, header: BlockHeader, seconds: float) -> bool:
-        """Whether `sender` is an administrator after the block of `header`, and `target` holds rules. No answer is a no."""
+        """Return True if `sender` is an administrator and `target` is a contract that holds account rules.
+
+        `sender` and `target` are addresses of 20 bytes. `target` is None if the transaction creates a contract. The
+        contracts are read on the state after the block of `header`, for at most `seconds`. The result is False if a
+        contract gives no valid answer.
+        """
         if target is None:
             return False
         try:
+            # The ingress is asked for the addresses each time (the cache makes that cheap), and not once at the start.
+            # The administrators can register other contracts, and the exemption must then follow at the next block.
             admin = self._registered(ADMIN_NAME, header, seconds)
+            # A transaction to any other target keeps to the rules. The exemption is for corrections only.
             if admin is None or target not in (
                 self._ingress.contract, admin, self._registered(RULES_NAME, header, seconds)
             ):  # fmt: skip
                 return False
+            # The admin contract answers with the same form as interface 2: one word that is 0 or 1.
             return decode_node_answer(
                 self._answers_of(admin).ask(IS_AUTHORIZED + sender.rjust(32, b"\0"), header, seconds)
             )
         except (ContractUnreadableError, UnexpectedAnswerError):
+            # Without an answer the exemption does not hold. The account contract then decides about the transaction,
+            # as it does about every other one.
             return False
 
     def _registered(self, name: bytes, header: BlockHeader, seconds: float) -> bytes | None:
         return decode_address(self._ingress.ask(encode_registered_call(name), header, seconds))
 
     def _answers_of(self, admin: bytes) -> ContractAnswerCache:
-        """One contract at a time: the registered one."""
+        """The answers of the admin contract. Only the contract that is registered now is kept."""
+        # A dictionary of one entry. An old admin contract is not asked again, so its answers only cost memory.
         if admin not in self._admins:
             self._admins = {admin: ContractAnswerCache(self._reader, admin, MAX_ADMIN_ANSWERS)}
         return self._admins[admin]

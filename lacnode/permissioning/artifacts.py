@@ -1,4 +1,4 @@
-"""lacnode's own contracts, compiled: see `contracts/` for their sources and how they are built."""
+"""The compiled contracts of lacnode. `contracts/` has their sources and says how they are built."""
 
 import json
 from dataclasses import dataclass
@@ -10,8 +10,11 @@ NAMES = ("AccountIngress", "AccountRules", "Admin", "NodeIngress", "NodeRules")
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A compiled contract: what creates it, and what it is once created. `abi` is its interface as the compiler gives
-    it."""
+    """A compiled contract.
+
+    `abi` is the interface in the compiler's JSON form. `bytecode` creates the contract. `runtime_bytecode` is the code
+    that the created contract has.
+    """
 
     abi: list[dict[str, object]]
     bytecode: bytes
@@ -20,7 +23,8 @@ class Artifact:
 
 @cache
 def artifact(name: str) -> Artifact:
-    """The contract called `name`, one of `NAMES`."""
+    """Return the contract `name`, which is one of `NAMES`. KeyError for any other name."""
+    # The compiled form is part of the package, so that a node needs no compiler.
     file = resources.files("lacnode.permissioning") / "contracts" / "artifacts.json"
     found = json.loads(file.read_text("utf-8"))["contracts"][name]
     return Artifact(found["abi"], bytes.fromhex(found["bytecode"][2:]), bytes.fromhex(found["runtimeBytecode"][2:]))

@@ -1,6 +1,6 @@
-"""How often permission was asked for and given: under the names of Besu's metrics, and by rule.
+"""Counters of permissioning checks, under the names of Besu's metrics, and of decisions by rule.
 
-Must not know who shows them.
+This module must not know how the counters are shown.
 """
 
 import threading
@@ -17,39 +17,42 @@ ACCOUNT_LOCAL = "account_local_check_count"
 
 
 class CheckCounters:
-    """Counters of the kinds `names`. Safe to use from several threads."""
+    """Counters for the checks `names` (the constants of this module). Safe to use from several threads."""
 
     def __init__(self, *names: str) -> None:
         self._names = names
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
+        # Besu's metrics count checks. One decision may take several checks, so decisions have counters of their own.
         self._decisions: Counter[tuple[str, bool]] = Counter()
 
     def add(self, name: str, allowed: bool) -> None:
-        """One check of the kind `name` has been made."""
+        """Count one check `name` and its answer."""
         with self._lock:
             self._counts[name] += 1
             self._counts[f"{name}_{'permitted' if allowed else 'unpermitted'}"] += 1
 
     def add_unanswered(self, name: str, rule: str) -> None:
-        """A check of the kind `name` had no answer: in Besu neither a yes nor a no, and by its rule not permitted."""
+        """Count one check `name` that had no answer, and a refusal by `rule`."""
         with self._lock:
+            # As in Besu, such a check is neither permitted nor unpermitted. The difference of the counters shows it.
             self._counts[name] += 1
             self._decisions[rule, False] += 1
 
     def add_decision(self, decision: Decision) -> Decision:
-        """`decision` is what came of it all; it is given back."""
+        """Count the final `decision` and return it."""
         with self._lock:
             self._decisions[decision.rule, decision.allowed] += 1
         return decision
 
     def decisions(self) -> Mapping[tuple[str, bool], int]:
-        """How many decisions there were, by rule and answer."""
+        """Return the number of decisions for each pair of rule and answer."""
         with self._lock:
             return dict(self._decisions)
 
     def all(self) -> dict[str, int]:
-        """Every counter, those at 0 too."""
+        """Return every counter by its name. Counters at 0 are included."""
         names = [name + suffix for name in self._names for suffix in ("", "_permitted", "_unpermitted")]
+        # A scraper of metrics needs a counter from the first moment. A counter that appears late looks like a jump.
         with self._lock:
             return {name: self._counts[name] for name in names}

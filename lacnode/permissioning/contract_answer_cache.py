@@ -1,7 +1,7 @@
-"""A contract's answers, remembered for exactly as long as they hold.
+"""The cache of one contract's answers.
 
-An answer holds on the state it was read from, and on later ones as long as nothing that decided it has changed: a change
-of rules is seen by the very next question. Must not decide anything itself.
+An answer holds on the state that it was read from. It also holds on a later state if nothing has changed that it depends
+on. A change of the rules therefore takes effect at the very next question. This module must not decide anything itself.
 """
 
 import hashlib
@@ -20,14 +20,20 @@ from lacnode.permissioning.contract_reader import (
 )
 from lacnode.primitives.header import BlockHeader
 
+# How the cache knows that an answer still holds: the engine reports which accounts a call read, and whether the answer
+# depends on anything but their code and storage (such as the block number or a balance). The fingerprint of
+# these accounts is kept with the answer. A later block with the same fingerprint gives the same answer, because the
+# execution would read the same data. An answer that depends on more is kept for its own block only.
+
 MAX_CACHED_ANSWERS = 65_536
 
 MAX_OUTPUT_BYTES = 4096
-"""Of an answer that is remembered. No interface answers with more than a few words."""
+"""The largest output that is kept. No interface has an answer of more than a few words."""
 
 MAX_TIMEOUTS = 2
-"""Questions after one block that a contract may leave without an answer in time. It is not asked again after that block:
-each costs as much as a block full of transactions."""
+"""How often a contract may time out after one block. Then it is not asked again after that block.
+
+Each such question costs as much time as a block full of transactions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +45,10 @@ class _Remembered:
 
 
 class ContractAnswerCache:
-    """The answers of one contract. Safe to use from several threads.
+    """The answers of the contract at the address `contract`. Safe to use from several threads.
 
-    `known` are hashes of code that is known to look at nothing of a question but its gist (see `ask`).
+    `capacity` is the largest number of answers. `known` contains hashes of code. A contract whose code is known looks only
+    at the gist of a question (see `ask`).
     """
 
     def __init__(
@@ -57,18 +64,23 @@ class ContractAnswerCache:
         self._known = known
         self._lock = threading.Lock()
         self._remembered: OrderedDict[Hashable, _Remembered] = OrderedDict()
+        # Both hold values for one block only: the state root and the number of the latest block that was asked about.
         self._timeouts: tuple[tuple[bytes, int], int] = ((b"", -1), 0)
         self._fingerprints: tuple[tuple[bytes, int], dict[frozenset[bytes], Hashable]] = ((b"", -1), {})
 
     def ask(self, data: bytes, header: BlockHeader, seconds: float, gist: Hashable = None) -> bytes:
-        """The output of a call with `data` after the block of `header`; ContractUnreadableError if there is none.
+        """Return the output of a call with `data` on the state after the block of `header`.
 
-        `seconds` is infinite where a block is judged. Then gas alone bounds the answer, so that every machine finds the
-        same: neither an earlier lack of time nor this node's impatience counts.
+        `seconds` is the time limit. It is infinite if the answer decides whether a block is valid. Gas alone then limits
+        the call, so that every node finds the same answer. Earlier timeouts do not count then.
 
-        `gist` is the part of the question that known contracts look at: their answer to one is their answer to all that
-        share it. Of any other contract every byte of `data` counts.
+        `gist` is the part of the question that a known contract looks at. A known contract gives one answer to all
+        questions with the same gist. For any other contract every byte of `data` counts.
+
+        ContractUnreadableError if the contract gives no answer. StateUnavailableError if the state cannot be read.
         """
+        # The key is a hash, because `data` contains the whole payload of a transaction. Keys of full length would let a
+        # sender of large transactions fill the memory.
         key = hashlib.blake2b(data, digest_size=32).digest()
         outcome = None if gist is None else self._remembered_outcome(gist, header, seconds)
         outcome = outcome or self._remembered_outcome(key, header, seconds)
@@ -84,15 +96,20 @@ class ContractAnswerCache:
             found = self._remembered.get(key)
             if found is None:
                 return None
+            # The order of the dictionary is the order of use. A full cache drops the answer that was used longest ago.
             self._remembered.move_to_end(key)
+        # A timeout says something about this machine, not about the contract. It must never make a block invalid.
         if isinstance(found.outcome, ContractTimeoutError) and seconds == math.inf:
             return None
         if found.state_root == header.state_root and found.block == header.number:
             return found.outcome
+        # A failure is not carried to another block: its reason may be gone there.
         if isinstance(found.outcome, ContractUnreadableError) or not found.outcome.is_lasting:
             return None
         if found.fingerprint != self._fingerprint(found.outcome.accounts, header):
             return None
+        # The answer now counts for this block too. Only the place is moved forward, and the fingerprint stays. The
+        # next question after this block then needs no fingerprint.
         with self._lock:
             self._remembered[key] = replace(found, state_root=header.state_root, block=header.number)
         return found.outcome
@@ -102,19 +119,26 @@ class ContractAnswerCache:
     ) -> ContractReading | ContractUnreadableError:
         outcome: ContractReading | ContractUnreadableError
         fingerprint: Hashable = None
+        # A contract that runs until the time limit costs its whole limit for every transaction that arrives. After
+        # MAX_TIMEOUTS of these the node stops to ask until the next block, so that the pool stays usable.
         if seconds < math.inf and self._timeouts_after(header) >= MAX_TIMEOUTS:
             return ContractTimeoutError(f"is not asked again after block {header.number}: it gave no answer in time")
         try:
             outcome = self._reader.read(self.contract, data, header, seconds)
+            # A contract may answer with megabytes. The cache must not hold them for MAX_CACHED_ANSWERS senders.
             if len(outcome.output) > MAX_OUTPUT_BYTES:
                 raise ContractUnreadableError(f"gives an unexpected answer: {len(outcome.output)} bytes")
+            # The gist may be the key only if every contract that the call went through is known. An unknown contract
+            # behind a known ingress may look at the payload, and its answer would be wrong for another payload.
             if gist is not None and outcome.is_lasting and outcome.codes <= self._known:
                 key = gist
             if outcome.is_lasting:
                 fingerprint = self._fingerprint(outcome.accounts, header)
         except StateUnavailableError:
+            # The state may be available a moment later. A cached failure would outlive its reason.
             raise
         except ContractUnreadableError as unreadable:
+            # A failure is cached for this block. Otherwise each transaction of a sender would repeat the costly call.
             outcome = unreadable
         if isinstance(outcome, ContractTimeoutError):
             self._count_timeout(header)
@@ -134,12 +158,17 @@ class ContractAnswerCache:
             self._timeouts = ((header.state_root, header.number), self._timeouts_after(header) + 1)
 
     def _fingerprint(self, accounts: frozenset[bytes], header: BlockHeader) -> Hashable:
-        """Reckoned once a block and set of accounts: every answer of one contract usually hangs on the same few."""
+        """The fingerprint of `accounts` after the block of `header`. It is computed once for each block and set.
+
+        Almost all answers of one contract depend on the same few accounts.
+        """
         at = (header.state_root, header.number)
         with self._lock:
             if self._fingerprints[0] != at:
                 self._fingerprints = (at, {})
             known = self._fingerprints[1]
+        # The fingerprint is read without the lock: it reads the database. Two threads may compute it twice at worst,
+        # and both find the same value.
         if accounts not in known:
             known[accounts] = self._reader.fingerprint(accounts, header)
         return known[accounts]

@@ -1,4 +1,4 @@
-"""The seam to the chain: reading a contract at a block of it. Must not know what executes."""
+"""The interface to the chain: calls of a contract on the state after a block. Must not know the engine that executes."""
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
@@ -8,26 +8,32 @@ from lacnode.primitives.header import BlockHeader
 
 
 class ContractUnreadableError(Exception):
-    """A contract that gives no answer; the text says why, in a clause that fits after "the contract"."""
+    """A contract gives no answer. The text is a clause that fits after "the contract"."""
 
 
 class ContractTimeoutError(ContractUnreadableError):
-    """The contract gave no answer in the time it had. With more time it might give one, so no block is judged by this."""
+    """The contract gave no answer within its time limit.
+
+    With more time it might give one. The validity of a block must never depend on this error.
+    """
 
 
 class NoContractError(ContractUnreadableError):
-    """There is no code at the address."""
+    """The address has no code."""
 
 
 class StateUnavailableError(ContractUnreadableError):
-    """The state after the block cannot be read."""
+    """The node cannot read the state after the block."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContractReading:
-    """What a call gave. `accounts` were looked at on the way, and `codes` are the hashes of the code they have;
-    `is_lasting` says that nothing but their code and storage decided, so that the answer is the same as long as those
-    are."""
+    """The result of a call.
+
+    `accounts` are the addresses (20 bytes) that the call read. `codes` are the hashes of their code (32 bytes).
+    `is_lasting` is True if the output depends on their code and storage alone. The output is then the same until one of
+    these changes.
+    """
 
     output: bytes
     accounts: frozenset[bytes]
@@ -36,13 +42,19 @@ class ContractReading:
 
 
 class ContractReader(Protocol):
-    """Calls contracts on the state after a block of the chain, from nobody, for free, changing nothing."""
+    """Calls contracts on the state after a block of the chain. A call costs no gas, has no sender and changes nothing."""
 
     def read(self, contract: bytes, data: bytes, header: BlockHeader, seconds: float) -> ContractReading:
-        """Call `contract` with `data`; ContractUnreadableError if that fails, ContractTimeoutError if it takes longer than
-        `seconds`, which may be infinite: the gas for an answer is bounded."""
+        """Call `contract` (20 bytes) with `data`.
+
+        `seconds` may be infinite, because the gas of the call is bounded. ContractUnreadableError if the call fails.
+        ContractTimeoutError if it takes longer than `seconds`.
+        """
         ...
 
     def fingerprint(self, accounts: Iterable[bytes], header: BlockHeader) -> Hashable:
-        """Equal at two blocks if code and storage of `accounts`, and the rules of execution, are the same."""
+        """Return a value that is equal at two blocks if the answers are equal there.
+
+        It covers the code and the storage of `accounts` and the rules of execution (the fork).
+        """
         ...

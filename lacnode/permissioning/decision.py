@@ -1,6 +1,6 @@
-"""A decision about a connection or a transaction, and everything an operator needs to understand it.
+"""A decision about a connection or a transaction, with all facts that an operator needs to understand it.
 
-One value travels from where it is made to the RPC error, the log, the table of refused connections and `explain`.
+The same value goes from the rule that made it to the RPC error, the log, the table of refused connections and `explain`.
 """
 
 from dataclasses import dataclass
@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Yes or no, and why.
+    """The answer and its reason.
 
-    `rule` is a stable name in kebab case (`node-contract`, `local-accounts`, `validators-of-the-state`, ...); `source`
-    what holds the rule: a contract's address in hexadecimal, a file's path, or `this node`; `block` the number of the
-    block whose state was read, None where no state was; `reason` one sentence without a full stop.
+    `rule` is a stable name in kebab case, such as `node-contract`, `local-accounts` or `validators-of-the-state`.
+    `source` is the holder of the rule: the address of a contract in hexadecimal, the path of a file, or `this node`.
+    `block` is the number of the block whose state was read, None if no state was read.
+    `reason` is one sentence without a full stop.
     """
 
     allowed: bool
@@ -22,7 +23,7 @@ class Decision:
     reason: str
 
     def to_json(self) -> dict[str, object]:
-        """For an RPC result or an error's data."""
+        """Return the decision in the form of an RPC result or of an RPC error's data."""
         return {
             "allowed": self.allowed,
             "rule": self.rule,
@@ -32,5 +33,6 @@ class Decision:
         }
 
     def __str__(self) -> str:
+        # The text is for logs. It names the rule, so that an operator can find it in the documentation.
         place = self.source if self.block is None else f"{self.source} at block {self.block}"
         return f"{self.reason} ({self.rule}, {place})"

@@ -1,7 +1,8 @@
-"""What the host names in a local list stand for, remembered, so that whoever decides never waits for a name server.
+"""The IP addresses of the host names in a local list. They are kept here, so that a decision never waits for DNS.
 
-Follows Besu's `EnodeURLImpl` under `--Xdns-enabled`: nodes are compared by IP address, never by name. Besu looks a name up
-whenever it compares, if updates are on; here that is done beside the decisions, about as often as Java would ask again.
+Follows Besu's `EnodeURLImpl` with `--Xdns-enabled`: nodes are compared by IP address, never by name. With updates on, Besu
+looks up a name at each comparison. This node looks names up in a separate thread instead, about as often as Java's cache
+would ask again.
 """
 
 import threading
@@ -13,9 +14,9 @@ from queue import Empty, SimpleQueue
 from lacnode.p2p.wire.enode import Enode
 
 LOOK_UP_INTERVAL_SECONDS = 30.0
-"""How old an address may become where names are looked up again: what Java remembers one for."""
+"""The interval of look-ups if names are looked up again. Java keeps an address for the same time."""
 LOOK_UP_SECONDS = 10.0
-"""What all names of a list together may take; those that take longer have no address for now."""
+"""The time limit for all names of a list together. A slower name has no address until the next look-up."""
 LOOK_UP_THREADS = 16
 
 Answer = tuple[str, str | None]
@@ -23,30 +24,39 @@ Answer = tuple[str, str | None]
 
 @dataclass(slots=True)
 class HostNames:
-    """`look_up` gives a name's IP address, or raises LookupError; it may block. `update`: names are looked up again from
-    time to time, and one without an address is no mistake. Safe to use from several threads."""
+    """The known addresses of host names. Safe to use from several threads.
+
+    `look_up` returns the IP address of a name as text. It may block, and it raises LookupError if the name has no
+    address. With `update`, names are looked up again from time to time, and a name without an address is no mistake.
+    """
 
     look_up: Callable[[str], str]
     update: bool = False
     _addresses: dict[str, str] = field(default_factory=dict)
 
     def learn(self, enodes: Iterable[Enode], *, again: bool = False) -> None:
-        """Look up the names in `enodes` that have no address yet, all of them if `again`; for `LOOK_UP_SECONDS` at most.
-        A name that has lost its address keeps the last one, as in Besu."""
+        """Look up the names in `enodes` that have no address yet, or all of them with `again`.
+
+        This blocks for at most `LOOK_UP_SECONDS`. A name that has lost its address keeps the last one, as in Besu.
+        """
+        # The names that have an address are not looked up again without need: each look-up may block for seconds.
         names = {enode.host for enode in enodes if enode.is_named}
+        # The new dictionary replaces the old one in one assignment. Readers in other threads need no lock for it.
         self._addresses = self._addresses | self._found(names if again else names - self._addresses.keys())
 
     def place(self, enode: Enode) -> Enode:
-        """`enode` at the address that its name is known to have; as it is if it has no name, or the name no address."""
+        """Return `enode` with the address of its name. `enode` itself if it has no name or no known address."""
         return replace(enode, host=self._addresses.get(enode.host, enode.host))
 
     def unknown(self, enodes: Iterable[Enode]) -> list[str]:
-        """The names in `enodes` that have no address, each once."""
+        """Return the names in `enodes` that have no address. Each name comes once."""
         names = dict.fromkeys(enode.host for enode in enodes if enode.is_named)
         return [name for name in names if name not in self._addresses]
 
     def _found(self, names: set[str]) -> dict[str, str]:
-        """Those of `names` that have an address and were quick enough. The threads end by themselves."""
+        """Return the addresses of the `names` that DNS answered in time. The threads end by themselves."""
+        # A thread cannot be stopped while the operating system waits for a name server. So the threads are daemons, and
+        # this function stops to wait for them at the deadline. Their number is bounded, not the time that one takes.
         waiting: SimpleQueue[str] = SimpleQueue()
         answers: SimpleQueue[Answer] = SimpleQueue()
         for name in names:
@@ -61,10 +71,12 @@ class HostNames:
                 if address is not None:
                     found[name] = address
         except Empty:
+            # Without this the late threads would go on with all names that are left, against a slow name server.
             _forget(waiting)
         return found
 
     def _work(self, waiting: "SimpleQueue[str]", answers: "SimpleQueue[Answer]") -> None:
+        # A thread works until no name is left. The queue gives each name to one thread.
         while True:
             try:
                 name = waiting.get_nowait()

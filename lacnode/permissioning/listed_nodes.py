@@ -1,5 +1,7 @@
-"""The list of nodes that a rules contract shows: Besu's and LACChain's rules can be asked for it entry by entry. Must not
-know what an entry says."""
+"""The list of nodes in a rules contract. Besu's and LACChain's rules contracts give it entry by entry.
+
+This module must not know the format of an entry.
+"""
 
 from collections.abc import Callable, Iterator
 
@@ -7,20 +9,21 @@ GET_SIZE, GET_BY_INDEX = bytes.fromhex("de8fa431"), bytes.fromhex("2d883a73")
 """getSize(), getByIndex(uint256)"""
 
 MAX_LISTED_NODES = 500
-"""Entries that are looked at: each is a call."""
+"""The largest number of entries that are read. Each entry is one call."""
 
 Ask = Callable[[bytes], bytes | None]
-"""Calls the contract; None where it gives no answer."""
+"""Calls the contract with these bytes. Returns the output, None if the contract gives no answer."""
 
 
 def size(ask: Ask) -> int:
-    """How many nodes are listed; 0 where the contract does not say."""
+    """Return the number of listed nodes, 0 if the contract does not say it."""
     output = ask(GET_SIZE)
     return int.from_bytes(output) if output is not None and len(output) == 32 else 0
 
 
 def entries(ask: Ask) -> Iterator[bytes]:
-    """The entries as the contract encodes them, up to one that it does not give."""
+    """Yield the entries as the contract encodes them. Stop at the first entry that the contract does not give."""
+    # The contract's own count is not trusted as a bound. A mistaken contract could claim 2**256 entries.
     for index in range(min(size(ask), MAX_LISTED_NODES)):
         entry = ask(GET_BY_INDEX + index.to_bytes(32))
         if entry is None:

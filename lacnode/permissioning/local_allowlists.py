@@ -1,8 +1,8 @@
-"""The local lists: which nodes and which accounts this node's own file allows, and how that changes while it runs.
+"""The local allowlists: the nodes and the accounts that the file of this node allows, and changes of them at run time.
 
-Operations, the order of their checks and what a failure leaves behind are Besu's (`NodeLocalConfigPermissioningController`,
-`AccountLocalConfigPermissioningController`). The lists are a private policy: they must not decide whether a block is valid.
-Changes may come from any thread; decisions read one immutable value and never wait.
+The operations, the order of their checks and the result of a failure are Besu's (`NodeLocalConfigPermissioningController`,
+`AccountLocalConfigPermissioningController`). The lists are the policy of one node. They must not decide whether a block is
+valid. Any thread may change a list. A decision reads one immutable value and never waits.
 """
 
 import re
@@ -36,20 +36,20 @@ _ACCOUNT = re.compile(r"0x[0-9a-f]{40}", re.ASCII)
 
 
 class AllowlistProblem(Enum):
-    """Why a change of a list is refused, or was not stored."""
+    """Why a change of a list is refused or is not stored."""
 
-    EMPTY = "the request names nobody"
+    EMPTY = "the request names no entry"
     INVALID = "an entry is malformed"
     DUPLICATED = "an entry is there twice"
     EXISTING = "an entry is in the list already"
     ABSENT = "an entry is not in the list"
     FIXED_NODE = "a bootnode or static node must stay in the list"
-    PERSIST_FAILURE = "the file cannot be written; nothing has changed"
-    FILE_SYNC = "the file lacks entries of the list; the change holds, but is not stored"
+    PERSIST_FAILURE = "the file cannot be written and nothing has changed"
+    FILE_SYNC = "the file lacks entries of the list: the change is in force, but it is not stored"
 
 
 class AllowlistChangeError(Exception):
-    """A change that did not go as asked; after FILE_SYNC it is in force, else nothing has changed."""
+    """A change of a list failed. After FILE_SYNC the change is in force. After any other problem nothing has changed."""
 
     def __init__(self, problem: AllowlistProblem) -> None:
         super().__init__(problem.value)
@@ -57,10 +57,10 @@ class AllowlistChangeError(Exception):
 
 
 class AccountAllowlist:
-    """The accounts that may send: addresses as lower-case text, in the file's order."""
+    """The accounts that may send. Addresses are text in lower case, in the order of the file."""
 
     def __init__(self, path: Path, lock: Lock | None = None) -> None:
-        """Read the list and write it back in lower case, as Besu does; PermissionsFileError if there is none."""
+        """Read the list and write it back in lower case, as Besu does. PermissionsFileError if the file has no list."""
         self.path = path
         self._lock: Lock = lock or RLock()
         self._entries: dict[str, None] = {}
@@ -71,7 +71,7 @@ class AccountAllowlist:
         return tuple(self._entries)
 
     def decide(self, sender: bytes | None) -> Decision:
-        """Whether `sender` (20 bytes; None for a transaction without one) may send."""
+        """Decide whether `sender` may send. `sender` has 20 bytes, or is None for a transaction without a sender."""
         if sender is None:
             return self._decision(False, "the transaction has no sender")
         account = "0x" + sender.hex()
@@ -81,7 +81,7 @@ class AccountAllowlist:
         )
 
     def add(self, accounts: Sequence[str]) -> None:
-        """Append `accounts`, all or none; AllowlistChangeError."""
+        """Append all `accounts`, or none of them. AllowlistChangeError if that is not possible."""
         added = _checked_accounts(accounts)
         with self._lock:
             if any(account in self._entries for account in added):
@@ -89,7 +89,7 @@ class AccountAllowlist:
             self._change(dict.fromkeys((*self._entries, *added)))
 
     def remove(self, accounts: Sequence[str]) -> None:
-        """Take out `accounts`, all or none; AllowlistChangeError."""
+        """Remove all `accounts`, or none of them. AllowlistChangeError if that is not possible."""
         removed = set(_checked_accounts(accounts))
         with self._lock:
             if not removed <= self._entries.keys():
@@ -97,19 +97,22 @@ class AccountAllowlist:
             self._change({account: None for account in self._entries if account not in removed})
 
     def replace(self, accounts: Sequence[str]) -> None:
-        """Take over what was read of the file, and normalise the file; one that cannot be written stays as it is."""
+        """Use `accounts`, which were read from the file, and write them back. If that fails, the file stays as it is."""
         with self._lock:
             self._entries = dict.fromkeys(accounts)
+            # With no entry there is nothing to bring into lower case.
             if not self._entries:
                 return
             try:
                 write_entries(self.path, AllowlistKind.ACCOUNTS, self.entries)
+                # A read-only file is a valid setting: the list is then fixed. The node must start with it.
             except (OSError, ValueError) as error:
                 log.warning(f"the account list cannot be written back, and changes of it will fail: {error}")
 
     def _change(self, entries: dict[str, None]) -> None:
         try:
             _store(self.path, AllowlistKind.ACCOUNTS, tuple(self._entries), tuple(entries))
+            # Besu's result: if the file was changed by hand, the new list is in force, but the file keeps its content.
         except AllowlistChangeError as error:
             if error.problem is AllowlistProblem.FILE_SYNC:
                 self._entries = entries
@@ -121,10 +124,11 @@ class AccountAllowlist:
 
 
 class NodeAllowlist:
-    """The nodes that may connect. `fixed` (bootnodes and static nodes) must be listed at the start and stay so.
+    """The nodes that may connect.
 
-    Nodes are told apart by id, IP address and ports. Where `names` allows host names, they are kept in the file as they
-    were written, and decided by the addresses that they have.
+    `fixed` are the bootnodes and the static nodes. They must be in the list at the start and must stay in it. `own_id` is
+    the id of this node (64 bytes). Two nodes are equal if they have the same id, IP address and ports. If `names` allows
+    host names, the file keeps them as the operator wrote them. The decisions use their addresses.
     """
 
     def __init__(
@@ -136,7 +140,7 @@ class NodeAllowlist:
         names: HostNames | None = None,
         lock: Lock | None = None,
     ) -> None:
-        """Read the list; PermissionsFileError if there is none, or if it lacks a fixed node."""
+        """Read the list. PermissionsFileError if the file has no list, or if the list lacks a fixed node."""
         self.path = path
         self._own_id = own_id
         self._fixed = tuple(fixed)
@@ -147,6 +151,7 @@ class NodeAllowlist:
         if names is not None:
             names.learn(self._fixed)
         self._nodes = _Nodes.of(listed, self._place)
+        # A node that must not talk to its own bootnode never finds the network. Besu stops at this mistake, too.
         missing = [node for node in self._fixed if not self._nodes.holds(self._place(node))]
         if missing:
             named = ", ".join(str(Enode(node.id, node.host, node.tcp, node.tcp)) for node in missing)
@@ -154,27 +159,33 @@ class NodeAllowlist:
 
     @property
     def entries(self) -> tuple[Enode, ...]:
-        """As Besu shows them: names only where they are looked up again, else the addresses that they have."""
+        """The entries in Besu's form: names if they are looked up again from time to time, else their addresses."""
         if self._names is not None and not self._names.update:
             return tuple(map(self._place, self._nodes.listed))
         return self._nodes.listed
 
     @property
     def refreshes_addresses(self) -> bool:
-        """Whether the addresses of names may change, so that `refresh_addresses` has something to do."""
+        """Whether the addresses of names may change. `refresh_addresses` has an effect only then."""
         return self._names is not None and self._names.update
 
     def on_change(self, listener: Callable[[], None]) -> None:
-        """Call `listener` after every change, in the thread of whoever changed the list."""
+        """Call `listener` after every change, in the thread that changed the list. The listener must be quick."""
         self._listeners.append(listener)
 
     def decide(self, enode: Enode) -> Decision:
-        """Whether `enode` may be at either end of a connection: id, address and TCP port count, this node always may."""
+        """Decide whether `enode` may be at one end of a connection. This node itself always may.
+
+        The id, the address and the TCP port count.
+        """
         if enode.id == self._own_id:
             return self._decision(True, "it is this node itself")
+        # One read of the attribute. A change in another thread replaces the value, and the lines below use one of both.
         nodes = self._nodes
         if nodes.holds(self._place(enode)):
             return self._decision(True, f"node {_short(enode.id)} is in {AllowlistKind.NODES.value}")
+        # From here on the decision is a refusal. The rest finds the reason that helps an operator most: a known node
+        # at another address is the usual mistake after a move.
         others = nodes.find_written(enode.id)
         if not others:
             return self._decision(False, f"node {_short(enode.id)} is not in {AllowlistKind.NODES.value}")
@@ -185,17 +196,21 @@ class NodeAllowlist:
         return self._decision(False, reason)
 
     def add(self, urls: Sequence[str]) -> None:
-        """Append the nodes of `urls`, all or none; AllowlistChangeError. Looks names up, so it may take a while."""
+        """Append all nodes of `urls`, or none. AllowlistChangeError if that is not possible. DNS may take seconds."""
+        # The names are looked up before the lock is taken. A slow name server must not stop other changes.
         added = self._checked(urls)
         with self._lock:
             listed = set(map(self._place, self._nodes.listed))
+            # Besu refuses the whole request if one entry is there already. A client can then rely on all or none.
             if any(self._place(node) in listed for node in added):
                 raise AllowlistChangeError(AllowlistProblem.EXISTING)
             self._change((*self._nodes.listed, *added))
 
     def remove(self, urls: Sequence[str]) -> None:
-        """Take out the nodes of `urls`, all or none; AllowlistChangeError. Looks names up, so it may take a while."""
+        """Remove all nodes of `urls`, or none. AllowlistChangeError if that is not possible. DNS may take seconds."""
+        # The addresses are compared, not the texts. An operator may remove by address a node that was added by name.
         removed = {self._place(node) for node in self._checked(urls)}
+        # Without this check, the next start would fail: a fixed node that is not listed is an error at the start.
         if not removed.isdisjoint(map(self._place, self._fixed)):
             raise AllowlistChangeError(AllowlistProblem.FIXED_NODE)
         with self._lock:
@@ -204,14 +219,19 @@ class NodeAllowlist:
             self._change(tuple(node for node in self._nodes.listed if self._place(node) not in removed))
 
     def replace(self, nodes: Sequence[Enode]) -> None:
-        """Take over what `read_file_again` gave. As in Besu, the fixed nodes are not looked for again."""
+        """Use the list that `read_file_again` returned. As in Besu, the fixed nodes are not checked again."""
         with self._lock:
             self._take(_Nodes.of(nodes, self._place))
 
     def read_file_again(self) -> tuple[Enode, ...]:
-        """The file's list as it is now, for `replace`; PermissionsFileError. Looks names up, so it may take a while."""
+        """Return the list that the file has now, for `replace`. DNS may take seconds.
+
+        PermissionsFileError if the file has no valid list, or if a name has no address and names are not looked up again.
+        """
         nodes = read_nodes(self.path, allow_names=self._names is not None)
         nameless = self._learn(nodes)
+        # At the start and at a reload, an entry that can never match is an error. Silence would refuse this node
+        # without a visible reason.
         if nameless:
             raise PermissionsFileError(
                 f"Invalid IP address '{nameless[0]}' (or DNS query resolved an invalid IP). --Xdns-enabled is true but "
@@ -220,9 +240,10 @@ class NodeAllowlist:
         return nodes
 
     def refresh_addresses(self) -> None:
-        """Ask for the addresses of all names again; for a thread of its own."""
+        """Ask DNS for the addresses of all names again. This blocks, so a thread of its own must call it."""
         if self._names is None:
             return
+        # The fixed nodes are looked up too. The check before a removal compares their addresses.
         self._names.learn((*self._nodes.listed, *self._fixed), again=True)
         with self._lock:
             self._take(_Nodes.of(self._nodes.listed, self._place))
@@ -231,11 +252,12 @@ class NodeAllowlist:
         return enode if self._names is None else self._names.place(enode)
 
     def _learn(self, nodes: Sequence[Enode]) -> list[str]:
-        """Look the names of `nodes` up; those without an address, where that is a mistake."""
+        """Look up the names of `nodes`. Return the names without an address, if that is a mistake."""
         if self._names is None:
             return []
         self._names.learn(nodes)
         unknown = self._names.unknown(nodes)
+        # Without updates the name would never get an address. With updates it may get one at the next look-up.
         if not self._names.update:
             return unknown
         for name in unknown:
@@ -247,6 +269,7 @@ class NodeAllowlist:
     def _checked(self, urls: Sequence[str]) -> tuple[Enode, ...]:
         if not urls:
             raise AllowlistChangeError(AllowlistProblem.EMPTY)
+        # The order of the checks decides which of Besu's errors a client receives for a request with two mistakes.
         if len(set(urls)) < len(urls):
             raise AllowlistChangeError(AllowlistProblem.DUPLICATED)
         try:
@@ -255,10 +278,11 @@ class NodeAllowlist:
             raise AllowlistChangeError(AllowlistProblem.INVALID) from None
         if self._learn(nodes):
             raise AllowlistChangeError(AllowlistProblem.INVALID)
+        # Two names may have one address. They are one node, and the file must not have it twice.
         return tuple({self._place(node): node for node in nodes}.values())
 
     def _change(self, nodes: Sequence[Enode]) -> None:
-        """Called with the lock held, which others wait for: the listeners must be quick."""
+        # The caller holds the lock, and other changes wait for it. So the listeners must be quick.
         after = _Nodes.of(nodes, self._place)
         try:
             _store(self.path, AllowlistKind.NODES, list(map(str, self._nodes.listed)), list(map(str, after.listed)))
@@ -269,7 +293,8 @@ class NodeAllowlist:
         self._take(after)
 
     def _take(self, nodes: "_Nodes") -> None:
-        """From now on decide by `nodes`; the listeners are told if that makes a difference."""
+        """Decide by `nodes` from now on. Notify the listeners if `nodes` differs from the list before."""
+        # The value is replaced before the listeners run. They ask for decisions, and must get the new ones.
         before, self._nodes = self._nodes, nodes
         if before != nodes:
             for listener in self._listeners:
@@ -281,15 +306,16 @@ class NodeAllowlist:
 
 @dataclass(frozen=True, slots=True)
 class LocalPermissions:
-    """Both lists, None where one is off, and the lock that changes of them wait for."""
+    """Both lists and their lock. A list that is off is None. Every change of a list takes the lock."""
 
     accounts: AccountAllowlist | None = None
     nodes: NodeAllowlist | None = None
     lock: Lock = field(default_factory=RLock, compare=False, repr=False)
 
     def reload(self) -> None:
-        """Read the files again; PermissionsFileError, and then both lists are as before."""
+        """Read the files again. PermissionsFileError if one is invalid. Both lists are then unchanged."""
         with self.lock:
+            # Both files are read before any list changes. A mistake in the second file must not leave half a reload.
             accounts = None if self.accounts is None else read_accounts(self.accounts.path)
             nodes = None if self.nodes is None else self.nodes.read_file_again()
             if self.accounts is not None and accounts is not None:
@@ -301,8 +327,12 @@ class LocalPermissions:
 def open_local_permissions(
     settings: PermissioningSettings, own_id: bytes, fixed: Sequence[Enode], names: HostNames | None = None
 ) -> LocalPermissions:
-    """The lists that `settings` name, with host names where `names` is given; PermissionsFileError for a file that cannot
-    be one. The lists share a lock, since they may share a file."""
+    """Open the lists of `settings`. Host names are allowed if `names` is given.
+
+    PermissionsFileError if a file has no valid list.
+    """
+    # Both lists may be in one file, and each change rewrites the whole file. Without a common lock, two changes at the
+    # same time would lose one of them.
     lock = RLock()
     nodes = None
     if settings.nodes_file is not None:
@@ -312,10 +342,14 @@ def open_local_permissions(
 
 
 def read_accounts(path: Path) -> tuple[str, ...]:
-    """The file's accounts in lower case; PermissionsFileError. A list with an account twice is none: Besu would take
-    it for an empty one, and say nothing."""
+    """Return the accounts of the file in lower case.
+
+    PermissionsFileError if the file has no valid list. An account that is there twice is a mistake here. Besu would use an
+    empty list without a message.
+    """
     entries = read_entries(path, AllowlistKind.ACCOUNTS)
     for entry in entries:
+        # As in Besu, the digits may be upper case, but the prefix may not.
         if not _is_account(entry.lower()) or not entry.startswith("0x"):
             raise PermissionsFileError(f"Invalid account {entry}")
     accounts = tuple(entry.lower() for entry in entries)
@@ -328,10 +362,11 @@ def read_accounts(path: Path) -> tuple[str, ...]:
 
 
 def read_nodes(path: Path, *, allow_names: bool = False) -> tuple[Enode, ...]:
-    """The file's nodes, each once; PermissionsFileError."""
+    """Return the nodes of the file. Each node comes once. PermissionsFileError if the file has no valid list."""
     nodes: dict[Enode, None] = {}
     for entry in read_entries(path, AllowlistKind.NODES):
         try:
+            # Unlike an account, a node may be in the file twice. It is kept once, which changes no decision.
             nodes[Enode.parse(entry, allow_names=allow_names)] = None
         except EnodeError as error:
             raise PermissionsFileError(f"Invalid enode URL syntax in {path}: {error}") from None
@@ -340,8 +375,9 @@ def read_nodes(path: Path, *, allow_names: bool = False) -> tuple[Enode, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Nodes:
-    """`listed` as written, each once, and the endpoint of each: where its name, if it has one, is known to be."""
+    """The list as the operator wrote it, each node once, and the endpoint of each node (id, IP address, TCP port)."""
 
+    # Decisions look into `endpoints`, so that their cost does not grow with the list. A name is already its address here.
     listed: tuple[Enode, ...]
     endpoints: frozenset[tuple[bytes, str, int]]
 
@@ -358,9 +394,11 @@ class _Nodes:
 
 
 def _store(path: Path, kind: AllowlistKind, before: Sequence[str], after: Sequence[str]) -> None:
-    """Put `after` into a file that holds `before`; AllowlistChangeError."""
+    """Write `after` to the file, which should contain `before`. AllowlistChangeError if it does not, or on failure."""
     try:
         stored = set(stored_entries(path, kind))
+        # An operator may have edited the file since the node read it. The node must not overwrite such an edit with its
+        # own, older list. As in Besu, the new list is in force and the file stays as it is.
         if not stored.issuperset(before):
             raise AllowlistChangeError(AllowlistProblem.FILE_SYNC)
         write_entries(path, kind, after)
@@ -368,6 +406,7 @@ def _store(path: Path, kind: AllowlistKind, before: Sequence[str], after: Sequen
         log.warning(f"the list of {kind.name.lower()} cannot be written: {error}")
         raise AllowlistChangeError(AllowlistProblem.PERSIST_FAILURE) from None
     except ValueError:
+        # The file is no valid TOML any more. The node cannot know what the operator meant, so it does not write.
         raise AllowlistChangeError(AllowlistProblem.FILE_SYNC) from None
 
 

@@ -1,6 +1,7 @@
-"""Who can still change the rules: the accounts that are administrators and may send to the contracts that hold the rules.
+"""The lockout check: which administrators can still change the rules.
 
-If there is none, the network's permissions cannot be changed by a transaction any more. Must not send anything.
+Such an account is an administrator and may send transactions to the contracts that hold the rules. Without one, no
+transaction can change the permissions of the network. This module must not send anything.
 """
 
 from collections.abc import Sequence
@@ -26,18 +27,23 @@ from lacnode.primitives.keccak import keccak256
 
 ANSWER_SECONDS = 2.0
 CHANGE_GAS = 1_000_000
-"""Gas limit of a change, as the rules are asked about it."""
+"""The gas limit of a change. The account rules are asked about a transaction with this limit."""
 
 MAX_ADMINS = 100
-"""Administrators that are looked at."""
+"""The largest number of administrators that are checked."""
 
+# lacnode's and Besu's admin contract have `getAdmins()`. LACChain's has `getOwners()`.
 _LISTS = (keccak256(b"getAdmins()")[:4], keccak256(b"getOwners()")[:4])
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeSimulation:
-    """What a change of the rules would lead to: whether its transaction succeeds, and which administrators could still
-    change the rules after it. `can_lock_out` is False where there is no admin contract, so that nobody can be locked out."""
+    """The result of a simulated change of the rules.
+
+    `succeeds` says whether the transaction of the change succeeds. `can_change` are the administrators (20 bytes each)
+    that could change the rules after it. `can_lock_out` is False if there is no admin contract. Without an admin contract
+    there is no lockout.
+    """
 
     succeeds: bool
     can_change: tuple[bytes, ...]
@@ -45,12 +51,13 @@ class ChangeSimulation:
 
     @property
     def locks_out(self) -> bool:
-        """Whether no administrator could change the rules any more."""
+        """Whether no administrator could change the rules after the change."""
+        # A transaction that fails changes nothing. It must not raise the alarm.
         return self.succeeds and self.can_lock_out and not self.can_change
 
 
 class PermissionContracts:
-    """The ingress at an address and the contracts that are registered in it, as of the state after `header`."""
+    """The ingress contract of `contract` and the contracts that are registered in it, after the block of `header`."""
 
     def __init__(self, reader: ContractReader, contract: AccountContract, header: BlockHeader) -> None:
         self._reader = reader
@@ -58,6 +65,8 @@ class PermissionContracts:
         self._header = header
         self._admin = self._registered(ADMIN_NAME)
         rules = self._registered(RULES_NAME)
+        # A change of the rules may need a call of any of the three: a new rules contract is registered in the ingress,
+        # a list is in the rules contract, an administrator is in the admin contract.
         self._holders = [holder for holder in (contract.address, rules, self._admin) if holder is not None]
 
     @property
@@ -66,7 +75,8 @@ class PermissionContracts:
         return self._admin is not None
 
     def admins(self) -> tuple[bytes, ...]:
-        """The administrators that the admin contract lists; empty if it lists none."""
+        """Return the administrators (20 bytes each) that the admin contract lists. Empty if it has no list."""
+        # The contract may be any contract. Each list function is tried, and an output that does not decode is skipped.
         for question in _LISTS:
             try:
                 (found,) = decode(["address[]"], self._ask(self._admin, question) or b"")
@@ -76,17 +86,20 @@ class PermissionContracts:
         return ()
 
     def find_accounts_able_to_change(self, accounts: Sequence[bytes]) -> tuple[bytes, ...]:
-        """Those of `accounts` that are administrators and may call every contract that holds rules."""
+        """Return the `accounts` that are administrators and may call every contract that holds rules."""
+        # Both conditions are needed. An administrator that the account rules refuse cannot send the correction.
         return tuple(account for account in accounts if self._is_admin(account) and self._may_call_all(account))
 
     def _is_admin(self, account: bytes) -> bool:
         try:
+            # No answer counts as no. This check warns of a lockout, and a false alarm is the smaller mistake.
             return decode_node_answer(self._ask(self._admin, IS_AUTHORIZED + account.rjust(32, b"\0")) or b"")
         except UnexpectedAnswerError:
             return False
 
     def _may_call_all(self, account: bytes) -> bool:
         try:
+            # All of them, and not any of them: a correction may need each of these contracts.
             return all(
                 self._contract.decide(
                     UnsignedTransaction(to=holder, gas_limit=CHANGE_GAS), account, self._header, ANSWER_SECONDS

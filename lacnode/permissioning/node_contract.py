@@ -1,6 +1,6 @@
-"""Who may connect to whom, as the node contract says: Besu's interface 1 (one question a pair) and 2 (one a node).
+"""The node contract: which nodes may connect. Supports Besu's interface 1 (one question a pair) and 2 (one a node).
 
-The answer belongs to the contract alone: what happens while a chain is young or stands still is `node_permissions`'.
+This module gives the contract's answer alone. `node_permissions` has the rules for a young chain and a stopped chain.
 """
 
 from collections.abc import Callable
@@ -32,9 +32,10 @@ NODE_DENIED = keccak256(b"nodeDenied(bytes32,bytes32)")[:4]
 
 
 class NodeContract:
-    """The node rules behind the contract at an address, usually an ingress, asked by interface `version`.
+    """The node rules behind the contract at `address`, which is usually an ingress. `version` is its interface.
 
-    `names` gives the host names that an IP address may also be known by, for interface 2; it must not block.
+    `names` returns the host names that belong to an IP address, for interface 2. It must not block. `seconds` is the time
+    limit of each call. `header` belongs to the block after which the contract is read.
     """
 
     def __init__(
@@ -52,30 +53,35 @@ class NodeContract:
         self._of_rules: dict[bytes, ContractAnswerCache] = {}
 
     def decide(self, source: Enode, destination: Enode, header: BlockHeader, seconds: float) -> Decision:
-        """Whether `source` may connect to `destination` after the block of `header`. A contract that gives no answer
-        permits nobody."""
+        """Decide whether `source` may connect to `destination`. No answer is a refusal."""
         try:
             refused = self._refused(source, destination, header, seconds)
+            # An error would have to be handled by each caller, and a connection has no safe answer but a refusal.
+            # Besu refuses too. `node_permissions` has the exceptions that let a network recover.
         except (UnsupportedNodeError, UnexpectedAnswerError, ContractUnreadableError) as trouble:
-            return self._decision(False, header, f"the contract {_trouble(trouble)}, which permits nobody")
+            return self._decision(False, header, f"the contract {_trouble(trouble)}, which permits no connection")
         if refused is None:
             return self._decision(True, header, "the contract permits this connection")
         return self._decision(False, header, refused)
 
     def denies(self, enode: Enode, header: BlockHeader, seconds: float) -> bool:
-        """Whether the rules behind this contract name `enode` as denied; only lacnode's own can."""
+        """Return True if the rules contract lists `enode` as denied. Only lacnode's own contracts can say so."""
         try:
+            # The question goes to the rules contract, not to the ingress. Besu's ingress does not have this function.
             rules = decode_address(self._answers.ask(encode_registered_call(RULES_NAME), header, seconds))
             if rules is None:
                 return False
+            # Each rules contract has its own cache. The ingress may name another contract after the next block.
             answers = self._of_rules.setdefault(rules, ContractAnswerCache(self._reader, rules, MAX_NODE_ANSWERS))
             return decode_node_answer(answers.ask(NODE_DENIED + enode.id, header, seconds))
         except (ContractUnreadableError, UnexpectedAnswerError):
             return False
 
     def answers(self, source: Enode, destination: Enode, header: BlockHeader, seconds: float) -> bool:
-        """Whether the contract gives an answer about the two, be it yes or no; that a question about them cannot be put
-        to it is no fault of the contract."""
+        """Return True if the contract answers the question about the two nodes, with yes or with no.
+
+        The result is also True if the interface cannot express the question: that is not a fault of the contract.
+        """
         try:
             self._refused(source, destination, header, seconds)
         except (UnexpectedAnswerError, ContractUnreadableError):
@@ -85,16 +91,16 @@ class NodeContract:
         return True
 
     def can_express(self, source: Enode, destination: Enode) -> bool:
-        """Whether the interface can express the question: the first one knows no host names."""
+        """Return True if the interface can express the question. Interface 1 has no host names."""
         try:
             return self.version != 1 or bool(encode_connection_call(source, destination))
         except UnsupportedNodeError:
             return False
 
     def check(self, header: BlockHeader, seconds: float) -> str | None:
-        """What is wrong with the contract, None if it answers by its interface."""
+        """Return what is wrong with the contract, None if it answers by its interface. For the check at the start."""
         try:
-            self._refused(_SOMEBODY, _SOMEBODY, header, seconds)
+            self._refused(_BESU_TEST_NODE, _BESU_TEST_NODE, header, seconds)
         except (UnexpectedAnswerError, ContractUnreadableError) as trouble:
             return (
                 f"node permissioning contract at address {to_hex(self.address)} does not match the expected interface "
@@ -114,6 +120,8 @@ class NodeContract:
         return None
 
     def _is_permitted(self, enode: Enode, header: BlockHeader, seconds: float) -> bool:
+        # The contract compares strings. An operator may have listed the node with its host name, but a connection
+        # shows its IP address alone. So each known name of the address is tried too.
         hosts = (enode.host, *self._names(enode.host))
         calls = (encode_node_call(Enode(enode.id, host, enode.tcp, None)) for host in hosts)
         return any(decode_node_answer(self._answers.ask(call, header, seconds)) for call in calls)
@@ -128,7 +136,7 @@ def _trouble(error: Exception) -> str:
     return f"cannot be asked: {error}" if isinstance(error, UnsupportedNodeError) else str(error)
 
 
-_SOMEBODY = Enode(
+_BESU_TEST_NODE = Enode(
     bytes.fromhex(
         "6f8a80d14311c39f35f516fa664deaaaa13e85b2f7493f37f6144d86991ec012"
         "937307647bd3b9a82abe2974e1407241d54947bbb39763a4cac9f77166ad92a0"
@@ -137,4 +145,4 @@ _SOMEBODY = Enode(
     30303,
     None,
 )
-"""The node that Besu asks about to see whether the contract answers at all."""
+"""The node that Besu asks about at the start to see whether the contract answers."""

@@ -1,8 +1,8 @@
-"""May this node connect to that one? The rules in their order, applied to one moment of a chain.
+"""The rules about connections, in their order, applied to the state of a chain at one time.
 
-The order is Besu's, with one rule of our own at its head: the validators of the last known state admit one another, so
-that a network that starts cold, or whose contract broke, comes back by itself. Must not keep state: what the moment is
-like is given by the caller.
+The order is Besu's. One rule of lacnode comes first: the validators of the last known state admit one another. With it a
+network recovers without help after a cold start, or after its node contract broke. This module must not keep a state. The
+caller gives the state of the chain.
 """
 
 from collections.abc import Collection, Iterable
@@ -21,18 +21,18 @@ NO_RULES = Decision(True, "no-permissioning", THIS_NODE, None, "no rules about n
 
 
 class LocalNodes(Protocol):
-    """A list of nodes in a local file."""
+    """The interface of a list of nodes in a local file."""
 
     def decide(self, enode: Enode) -> Decision: ...
 
 
 @dataclass(frozen=True, slots=True)
 class PermissioningContext:
-    """What the rules look at besides the two nodes.
+    """The facts about the chain and the peers that the rules use, besides the two nodes.
 
-    `header` is the head's and `validators` are the addresses that agree on the block after it. `is_current` says that
-    the chain is, or once was since the start, as long as the network's; `is_isolated` that no peer is connected but
-    bootnodes.
+    `header` is the header of the head. `validators` are the addresses (20 bytes) that agree on the next block.
+    `is_current` is True if the chain has caught up with the network since the start of this node. `is_isolated` is True
+    if no peer but bootnodes is connected.
     """
 
     header: BlockHeader
@@ -42,7 +42,10 @@ class PermissioningContext:
 
 
 class NodePermissions:
-    """The rules of the node with `own_id`. `bootnodes` and `fixed` (bootnodes and static nodes) are node ids."""
+    """The connection rules of the node `own_id`.
+
+    Node ids have 64 bytes. `bootnodes` are the ids of the bootnodes. `fixed` are the ids of bootnodes and static nodes.
+    """
 
     def __init__(
         self,
@@ -62,22 +65,25 @@ class NodePermissions:
 
     @property
     def are_enabled(self) -> bool:
-        """Whether there is anything to decide."""
+        """Whether any rule is configured."""
         return self._local is not None or self._contract is not None
 
     def are_bootnodes(self, ids: Iterable[bytes]) -> bool:
-        """Whether all of these node ids are bootnodes'."""
+        """Return True if all of these node ids are bootnodes."""
         return self._bootnodes.issuperset(ids)
 
     def involves_this_node(self, *nodes: Enode) -> bool:
-        """Whether one of `nodes` is this node."""
+        """Return True if one of `nodes` is this node."""
         return any(enode.id == self._own_id for enode in nodes)
 
     def decide(self, source: Enode, destination: Enode, context: PermissioningContext, seconds: float) -> Decision:
-        """Whether `source` may connect to `destination`; a contract has so many seconds for its answer."""
+        """Decide whether `source` may connect to `destination`. The contract has `seconds` for each answer."""
+        # The decision is counted here, at the one exit, so that each question counts once for each rule.
         return self.counts.add_decision(self._decide(source, destination, context, seconds))
 
     def _decide(self, source: Enode, destination: Enode, context: PermissioningContext, seconds: float) -> Decision:
+        # The exceptions come before the rules. They exist for times when the contract cannot give the right answer:
+        # the state here is old, or the contract is broken. Without a contract there is no such time.
         if self._contract is not None:
             exception = self._despite_the_contract(self._contract, source, destination, context, seconds)
             if exception is not None:
@@ -88,22 +94,29 @@ class NodePermissions:
         self, contract: NodeContract, source: Enode, destination: Enode, context: PermissioningContext, seconds: float
     ) -> Decision | None:
         number = context.header.number
+        # 1. Validators. They must meet to make the next block, and only a new block can correct the contract. If the
+        #    contract could keep them apart, one mistake in it would stop the network for ever.
         if all(address_of(enode.id) in context.validators for enode in (source, destination)):
-            # Who is denied by name is denied, be it by the operator of this node or by the network's administrators.
+            # An administrator or the operator can still deny a validator by name. Such a denial is no accident.
             if any(contract.denies(enode, context.header, seconds) for enode in (source, destination)):
                 return None
             return self._local_refusal(source, destination) or _exception(
                 "validators-of-the-state", number, "both are validators, and validators always admit one another"
             )
+        # 2. Synchronising, towards a fixed node. The contract's state here is old, and it may be empty at the genesis.
+        #    The operator chose these nodes, so this node may fetch the blocks from them.
         if not context.is_current and destination.id in self._fixed:
             self.counts.add(SYNC_STATUS, True)
             return _exception(
                 "not-synchronised", number, "this node is still synchronising, and the other is one of its fixed nodes"
             )
+        # 3. No peers. Besu's rule against a node that the contract isolates: the bootnodes stay reachable.
         if context.is_isolated and {source.id, destination.id} <= {self._own_id, *self._bootnodes}:
             return _exception(
                 "insufficient-peers", number, "this node has no peers but bootnodes, and the other is a bootnode"
             )
+        # 4. Synchronising, towards any other node. The old state must not decide, so the answer is no until the chain
+        #    has caught up. Without fixed nodes the contract decides, because there would be no way to catch up.
         if not context.is_current and self._fixed:
             self.counts.add(SYNC_STATUS, False)
             return Decision(
@@ -118,6 +131,7 @@ class NodePermissions:
     def _by_the_rules(
         self, source: Enode, destination: Enode, context: PermissioningContext, seconds: float
     ) -> Decision:
+        # The local list costs nothing, so it is asked before the contract. Both have to agree.
         refusal = self._local_refusal(source, destination)
         if refusal is not None:
             return refusal
@@ -127,16 +141,22 @@ class NodePermissions:
                 return _exception(
                     "validators-of-the-state",
                     context.header.number,
-                    "the contract gives no answer, and the other node is a validator, which may have better news of it",
+                    "the contract gives no answer, and the other node is a validator, which may have newer blocks",
                 )
             self.counts.add(NODE_CONTRACT, decision.allowed)
             return decision
+        # Without a contract the list has already allowed both nodes. Its decision carries the reason for the
+        # explanation.
         return NO_RULES if self._local is None else self._local.decide(destination)
 
     def _is_way_back(
         self, contract: NodeContract, source: Enode, destination: Enode, context: PermissioningContext, seconds: float
     ) -> bool:
-        """A broken contract is mended in a block that this node must be able to hear of: from a validator, if at all."""
+        """Return True if the contract gives no answer and the other node is a validator.
+
+        A later block corrects a broken contract. A validator is the node that this node can receive this block from.
+        """
+        # Only a connection of this node counts. This node cannot judge what two other nodes need.
         others = [enode for enode in (source, destination) if enode.id != self._own_id]
         return (
             len(others) == 1
@@ -147,6 +167,7 @@ class NodePermissions:
     def _local_refusal(self, source: Enode, destination: Enode) -> Decision | None:
         if self._local is None:
             return None
+        # Both ends must be listed. This node is usually one of them, and the list always allows it.
         decisions = (self._local.decide(enode) for enode in (source, destination))
         refusal = next((decision for decision in decisions if not decision.allowed), None)
         self.counts.add(NODE_LOCAL, refusal is None)

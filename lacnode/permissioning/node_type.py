@@ -1,4 +1,4 @@
-"""Which role a node contract gives a node: lacnode's own rules say it, LACChain's list shows it, others know none."""
+"""The type of a node by the node contract. lacnode's own rules give it. LACChain's rules list it. Other rules do not."""
 
 from lacnode.permissioning.abi import RULES_NAME, UnexpectedAnswerError, decode_address, encode_registered_call
 from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadableError
@@ -10,13 +10,19 @@ from lacnode.primitives.keccak import keccak256
 NODE_TYPE_SECONDS = 2.0
 NODE_OF = keccak256(b"nodeOf(bytes32,bytes32)")[:4]
 LACCHAIN_ENTRY = 10 * 32
-"""Bytes that an entry of LACChain's list has at least: the node type is its fifth word."""
+"""The least size of an entry in LACChain's list. Its fifth word is the node type."""
 
 
 def read_node_type(reader: ContractReader, ingress: bytes, node_id: bytes, header: BlockHeader) -> NodeType | None:
-    """The type that the rules behind `ingress` list the node with, None if they list it with none."""
+    """Return the type that the rules behind `ingress` list the node `node_id` (64 bytes) with.
+
+    None if the node is not listed, if the rules have no types, or if a contract gives no valid answer. The state after the
+    block of `header` counts.
+    """
+    # lacnode's own rules answer in one call. The list is read entry by entry, and only if that call fails.
     try:
         rules = decode_address(_read(reader, ingress, encode_registered_call(RULES_NAME), header)) or ingress
+        # A contract that is not an ingress fails at `getContractAddress`. An ingress without rules is read itself.
         own = _asked(reader, rules, NODE_OF + node_id, header)
         if own is not None and len(own) == 5 * 32:
             return _type(own[32:64]) if any(own[:32]) else None
@@ -28,6 +34,7 @@ def read_node_type(reader: ContractReader, ingress: bytes, node_id: bytes, heade
 def _found(reader: ContractReader, rules: bytes, node_id: bytes, header: BlockHeader) -> NodeType | None:
     for entry in entries(lambda data: _asked(reader, rules, data, header)):
         if len(entry) < LACCHAIN_ENTRY:
+            # A shorter entry belongs to Besu's rules, which have no types. All other entries are then short too.
             return None
         if entry[:64] == node_id:
             return _type(entry[128:160])
@@ -35,6 +42,7 @@ def _found(reader: ContractReader, rules: bytes, node_id: bytes, header: BlockHe
 
 
 def _type(word: bytes) -> NodeType | None:
+    # The contract may hold any number. An unknown type is no type, and no error: the node still has to start.
     number = int.from_bytes(word)
     return NodeType(number) if number <= NodeType.OTHER.value else None
 

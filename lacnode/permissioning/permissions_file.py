@@ -1,7 +1,7 @@
-"""The file that holds the local lists: Besu's `permissions_config.toml`, read and written back.
+"""The file of the local lists: Besu's `permissions_config.toml`. This module reads it and writes it back.
 
-Knows arrays of text under their keys, not what an account or an enode is. A file is replaced whole or not at all, except
-where the place allows no replacing (a file mounted by itself), and no file is read beyond its bound.
+It knows arrays of text under their keys, not accounts or enodes. A file is replaced as a whole or not at all. The
+exception is a file that is mounted by itself, which cannot be replaced. No read goes beyond the size limit.
 """
 
 import os
@@ -13,15 +13,15 @@ from enum import Enum
 from pathlib import Path
 
 MAX_PERMISSIONS_FILE_BYTES = 2**22
-"""Bytes: about twenty thousand enodes."""
+"""The largest size of the file. It has space for about twenty thousand enodes."""
 
 
 class PermissionsFileError(Exception):
-    """A file that cannot be the rules of a node; one message, in Besu's words where Besu has them."""
+    """The file has no valid list. The text is Besu's where Besu has one."""
 
 
 class AllowlistKind(Enum):
-    """The two lists; the value is the key, and `legacy_key` counts where the key is absent."""
+    """The two lists. The value is the key in the file. `legacy_key` counts if the file does not have this key."""
 
     ACCOUNTS = "accounts-allowlist"
     NODES = "nodes-allowlist"
@@ -32,7 +32,7 @@ class AllowlistKind(Enum):
 
 
 def read_entries(path: Path, kind: AllowlistKind) -> tuple[str, ...]:
-    """The list as the file has it, in order; PermissionsFileError where there is none."""
+    """Return the list of the file in its order. PermissionsFileError if the file has no valid list."""
     try:
         document = _parsed(_text(path))
     except (OSError, ValueError) as error:
@@ -44,34 +44,40 @@ def read_entries(path: Path, kind: AllowlistKind) -> tuple[str, ...]:
 
 
 def stored_entries(path: Path, kind: AllowlistKind) -> tuple[str, ...]:
-    """What stands under the list's own key, () if nothing does; OSError if the file cannot be read, ValueError if it
-    cannot be understood."""
+    """Return the list under its own key, and () if the file does not have this key.
+
+    OSError if the file cannot be read. ValueError if it is not valid TOML.
+    """
+    # Unlike in `read_entries`, the old key does not count here. Besu looks at the new key alone before it writes.
     value = _parsed(_text(path)).get(kind.value)
     return tuple(str(entry) for entry in value) if isinstance(value, list) else ()
 
 
 def write_entries(path: Path, kind: AllowlistKind, entries: Sequence[str]) -> None:
-    """Replace the list, in Besu's layout: the other list on a line of its own, then this one without an end of line.
+    """Replace the list. The layout is Besu's: the other list on its own line, then this list without an end of line.
 
-    Comments and foreign keys are lost, as in Besu. The other list is kept even under its old name, which Besu drops: a
-    node must find at its next start what it ran by. OSError if it cannot be done, ValueError if the file that is there
-    cannot be understood; it is then untouched.
+    Comments and unknown keys are lost, as in Besu. The other list is kept even under its old key. OSError if the file
+    cannot be written. ValueError if the file is not valid TOML. The file is unchanged after an error.
     """
     document = _parsed(_text(path))
     lines = []
+    # Besu drops the other list if it has the old key. Here it stays: the node must find the same rules at the next start.
+    # Both lists may be in this one file. A change of one list must not lose the other.
     for other in AllowlistKind:
         kept = _entries(document, other)
         if other is not kind and kept is not None:
             lines.append(_line(other, kept) + "\n")
     data = ("".join(lines) + _line(kind, entries)).encode()
+    # The node could not read a larger file at its next start.
     if len(data) > MAX_PERMISSIONS_FILE_BYTES:
         raise OSError(f"{path}: the list would take more than {MAX_PERMISSIONS_FILE_BYTES} bytes")
     _replace(path.resolve(), data)
 
 
 def _text(path: Path) -> str:
-    """The file's text; OSError naming what is wrong with it in Besu's words."""
+    """Return the text of the file. OSError with Besu's text if that fails."""
     try:
+        # A pipe or a device could block the node for ever, or give bytes without an end.
         if not stat.S_ISREG(path.stat().st_mode):
             raise OSError(f"a file was expected, found a {'directory' if path.is_dir() else 'device or pipe'}")
         with path.open("rb") as file:
@@ -89,17 +95,20 @@ def _text(path: Path) -> str:
 
 
 def _parsed(text: str) -> Mapping[str, object]:
-    """The document; ValueError in Besu's words if it is none."""
+    """Return the document. ValueError with Besu's text if the TOML is not valid."""
     try:
         document = tomllib.loads(text)
+        # Deeply nested brackets exhaust the recursion of the TOML parser. That must not stop the node either.
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ValueError(f"Invalid TOML configuration: \n{error}") from None
     if not document:
+        # Besu takes an empty file for a mistake. A file without lists would otherwise look like an empty list.
         raise ValueError(f"Empty TOML result: {text[:200]}")
     return document
 
 
 def _entries(document: Mapping[str, object], kind: AllowlistKind) -> tuple[str, ...] | None:
+    # A value that is no list counts as an absent key.
     value = document.get(kind.value, document.get(kind.legacy_key))
     return tuple(str(entry) for entry in value) if isinstance(value, list) else None
 
@@ -109,18 +118,23 @@ def _line(kind: AllowlistKind, entries: Sequence[str]) -> str:
 
 
 def _quoted(entry: str) -> str:
-    """Addresses and enodes need no escapes; another list's foreign entry may."""
+    """Return a TOML string. Addresses and enodes need no escapes, but an entry that was in the other list may."""
     escaped = entry.replace("\\", "\\\\").replace('"', '\\"')
     return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped) + '"'
 
 
 def _replace(path: Path, data: bytes) -> None:
+    # The new file below would replace a read-only file, because the folder decides about that. The operator's read-only
+    # mark must count.
     if not os.access(path, os.W_OK):
         raise PermissionError(f"Write access denied for file at: {path}")
     mode = stat.S_IMODE(path.stat().st_mode)
+    # The new content goes to a file beside the old one. A crash at any point leaves the old file or the new one, never
+    # half a list. Half a list would refuse nodes or accounts at the next start.
     try:
         descriptor, name = tempfile.mkstemp(prefix=path.name, dir=path.parent)
     except OSError:
+        # The folder is read-only, but the file is not: usual for a file that is mounted into a container.
         _overwrite(path, data)
         return
     beside = Path(name)
@@ -128,8 +142,10 @@ def _replace(path: Path, data: bytes) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
+            # Without fsync, a power failure after the rename could leave an empty file under the final name.
             os.fsync(file.fileno())
         beside.chmod(mode)
+        # mkstemp gives the mode 0600. The operator's tools must be able to read the file as before.
         _put_in_place(beside, path, data)
     finally:
         beside.unlink(missing_ok=True)
@@ -138,11 +154,14 @@ def _replace(path: Path, data: bytes) -> None:
 def _put_in_place(beside: Path, path: Path, data: bytes) -> None:
     try:
         beside.replace(path)
-    except OSError:  # a mounted file has no other name
+    except OSError:
+        # A file that is mounted by itself cannot be replaced by a rename (EBUSY). It can be overwritten.
         _overwrite(path, data)
 
 
 def _overwrite(path: Path, data: bytes) -> None:
+    # "r+b" keeps the file itself and its mode. A mounted file cannot be created again. A shorter list needs the truncation:
+    # the end of the old text would otherwise remain.
     with path.open("r+b") as file:
         file.write(data)
         file.truncate()

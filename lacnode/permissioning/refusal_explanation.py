@@ -1,7 +1,8 @@
-"""Why a contract refuses, found out by asking it more than yes or no.
+"""Explains why a contract refuses. The contracts are asked more than the one question whose answer is yes or no.
 
-Knows lacnode's own rules contracts, which say so themselves, Besu's standard ones and LACChain's; of any other it knows
-the answer alone. Asks several questions, so it is for refusals that somebody will read, never for every transaction.
+lacnode's own rules contracts name the rule. Besu's standard contracts and LACChain's show their lists. For any other
+contract there is only the answer. An explanation takes several calls. It is for refusals that people read, and not for
+every transaction.
 """
 
 from collections.abc import Iterator
@@ -43,21 +44,23 @@ TARGET_LISTED = bytes.fromhex("9b1877ad")
 
 LACCHAIN_GAS, LACCHAIN_GAS_PER_BYTE = 300_000, 105
 LACCHAIN_RELAY = (bytes.fromhex("1416862c"), bytes.fromhex("3ef54cef"))
-"""`relayMetaTx` and `deployMetaTx`, whose arguments LACChain's rules look into."""
+"""`relayMetaTx` and `deployMetaTx`. LACChain's rules check their arguments."""
 
 
 class RefusalExplainer:
-    """Explains the refusals of the contract at `address`, which is an ingress or the rules themselves."""
+    """Explains the refusals of the contract at `address` (20 bytes): an ingress contract or the rules contract itself."""
 
     def __init__(self, reader: ContractReader, address: bytes) -> None:
         self._reader = reader
         self._address = address
 
     def connection(self, refusal: Decision, source: Enode, destination: Enode, header: BlockHeader) -> Decision:
-        """`refusal` with what the rules contract says about the two nodes."""
+        """Return `refusal` with the reasons of the rules contract about the two nodes."""
         rules = self._rules(header)
         if rules is None:
             return _no_rules(refusal)
+        # lacnode's own rules name the rule that refused. With other rules the reasons are found by more questions, and
+        # they are guesses: each sentence says a fact that is true of the lists.
         own = self._own_connection(rules, source, destination, header)
         reasons = [own] if own else list(self._connection_reasons(rules, source, destination, header))
         return _explained(refusal, rules, reasons)
@@ -65,17 +68,20 @@ class RefusalExplainer:
     def transaction(
         self, refusal: Decision, transaction: TransactionCall, sender: bytes, header: BlockHeader
     ) -> Decision:
-        """`refusal` with what the rules contract says about sender, target, price and gas."""
+        """Return `refusal` with the reasons of the rules contract about the sender, the target, the price and the gas."""
         rules = self._rules(header)
         if rules is None:
             return _no_rules(refusal)
+        # The arguments are those of `transactionAllowed`. Only the selector differs, so the encoding is used again.
         own = self._own_word(rules, OWN_TRANSACTION + encode_transaction_call(transaction, sender)[4:], header)
         reasons = [own] if own else list(self._transaction_reasons(rules, transaction, sender, header))
         return _explained(refusal, rules, reasons)
 
     def moved(self, enode: Enode, header: BlockHeader) -> str | None:
-        """The `host:port` that lacnode's own rules list the node's key with, if it is another than the node's. There it is
-        a hint that something has moved: the key alone decides."""
+        """Return the `host:port` at which lacnode's own rules list the node, if it differs from the node's. Else None.
+
+        The key alone decides there. The difference is a hint that the node has moved.
+        """
         rules = self._rules(header)
         output = None if rules is None else self._ask(rules, NODE_OF + enode.id, header)
         if output is None or len(output) != 5 * 32 or not any(output[:32]):
@@ -86,17 +92,18 @@ class RefusalExplainer:
     # -- asking ------------------------------------------------------------------------------------------------------
 
     def _ask(self, contract: bytes, data: bytes, header: BlockHeader) -> bytes | None:
-        """The output, None from a contract that does not know the question."""
+        """Return the output, None if the contract does not have the function or gives no answer."""
         try:
             return self._reader.read(contract, data, header, EXPLANATION_SECONDS).output
         except ContractUnreadableError:
             return None
 
     def _says_no(self, contract: bytes, data: bytes, header: BlockHeader) -> bool:
+        # A missing function is neither yes nor no. Only the exact word for `false` is an answer of no.
         return self._ask(contract, data, header) == bytes(32)
 
     def _rules(self, header: BlockHeader) -> bytes | None:
-        """The contract registered in the ingress; the address itself where it is no ingress."""
+        """Return the contract that is registered in the ingress. The address itself if it is not an ingress."""
         output = self._ask(self._address, encode_registered_call(RULES_NAME), header)
         if output is None:
             return self._address
@@ -106,10 +113,11 @@ class RefusalExplainer:
             return self._address
 
     def _own_word(self, rules: bytes, data: bytes, header: BlockHeader) -> str | None:
-        """The sentence for the rule that one of lacnode's contracts names."""
+        """Return the sentence for the rule that one of lacnode's own contracts names."""
         output = self._ask(rules, data, header)
         if output is None or len(output) != 64 or any(output[:32]):
             return None
+        # The contract gives the name of the rule as text in a word. A future contract may have a new name.
         word = output[32:].rstrip(b"\0").decode("ascii", "replace")
         return OWN_RULES.get(word, f"the contract's rule {word!r} refuses")
 
@@ -128,13 +136,17 @@ class RefusalExplainer:
         unlisted = [enode for enode in (source, destination) if self._is_unlisted(rules, enode, header)]
         for enode in unlisted:
             elsewhere = self._listed_place(rules, enode.id, header)
+            # An address that changed is the most frequent cause of a refusal, so the listed address is shown.
             hint = f"; its key is listed with {elsewhere}" if elsewhere else ""
             yield f"{enode.short} is not in the contract's list with this address and port{hint}"
         if not unlisted:
             yield "both nodes may be listed, but not in groups that may connect"
 
     def _is_unlisted(self, rules: bytes, enode: Enode, header: BlockHeader) -> bool:
-        """LACChain's rules keep this to themselves: there it is told from the list."""
+        """Return True if the contract's list does not have the node with this address and port.
+
+        LACChain's rules have no function for this question, so the list itself is read.
+        """
         try:
             if self._says_no(rules, ENODE_LISTED_V1 + split_enode(enode), header):
                 return True
@@ -143,16 +155,19 @@ class RefusalExplainer:
         if self._says_no(rules, ENODE_LISTED_V2 + encode_node_call(enode)[4:], header):
             return True
         place = self._listed_place(rules, enode.id, header)
+        # An empty list is no answer: the contract may have no such list.
         return size(self._asker(rules, header)) > 0 and place != enode.place
 
     def _asker(self, rules: bytes, header: BlockHeader) -> Ask:
         return lambda data: self._ask(rules, data, header)
 
     def _listed_place(self, rules: bytes, id_: bytes, header: BlockHeader) -> str | None:
-        """`host:port` under which the list has this key."""
+        """Return the `host:port` that the list has for the node `id_` (64 bytes). None if the list does not have it."""
+        # The entry has the form of interface 1 (words) or of interface 2 (ABI strings). Which one is not known here.
         for entry in entries(self._asker(rules, header)):
             if entry[:64] == id_:
                 return _place(entry[64:128])
+            # An entry of another form is skipped. A list may mix old and new entries after a migration.
             try:
                 listed, host, port = decode(["string", "string", "uint16"], entry)
             except (DecodingError, OverflowError, ValueError):
@@ -166,9 +181,13 @@ class RefusalExplainer:
     def _transaction_reasons(
         self, rules: bytes, transaction: TransactionCall, sender: bytes, header: BlockHeader
     ) -> Iterator[str]:
+        # Besu's and LACChain's rules have different functions for the same question. A missing function gives no answer,
+        # so both can be asked.
         account = encode(["address"], [sender])
         if any(self._says_no(rules, selector + account, header) for selector in ACCOUNT_LISTED):
             yield f"{to_hex(sender)} is not in the contract's list of accounts"
+        # Only LACChain's rules have a list of targets. Their other rules (price, gas, relay) are checked only if the
+        # contract shows by this answer that it is LACChain's. On another network they would be false reasons.
         target = transaction.to or bytes(20)
         knows_target = self._ask(rules, TARGET_LISTED + encode(["address"], [target]), header)
         if knows_target is not None:
@@ -201,7 +220,7 @@ OWN_RULES = {
     "target-not-allowed": "the target is not in the contract's list of targets",
     "gas-ceiling": "the gas limit is above the contract's ceiling",
 }
-"""The rules that lacnode's own contracts name, in a sentence."""
+"""The sentence for each rule name of lacnode's own contracts."""
 
 
 def _no_rules(refusal: Decision) -> Decision:
@@ -215,5 +234,5 @@ def _explained(refusal: Decision, rules: bytes, reasons: list[str]) -> Decision:
 
 
 def _place(words: bytes) -> str:
-    """`host:port` of interface 1's two words, the address and the port."""
+    """Return the `host:port` of two words of interface 1: the address and the port."""
     return f"{url_host(ip_text(words[:16]))}:{int.from_bytes(words[32:64])}"

@@ -1,6 +1,6 @@
-"""Connections that were refused, for operators to look at: who, which way, why, how often, since when.
+"""The table of refused connections, for operators. It shows the node, the direction, the reason, the count and the times.
 
-Bounded, since strangers fill it. Must not decide anything.
+The table is bounded, because unknown nodes fill it. This module must not decide anything.
 """
 
 from collections import OrderedDict
@@ -11,11 +11,12 @@ from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.decision import Decision
 
 MAX_REFUSED_CONNECTIONS = 1000
+"""Entries of about 1 kB each. Any node of the internet can cause one."""
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedConnection:
-    """`inbound`: the other node wanted to connect. Times are Unix seconds."""
+    """A refused connection. With `inbound` the other node called this node. Times are Unix seconds."""
 
     enode: Enode
     inbound: bool
@@ -25,7 +26,7 @@ class RefusedConnection:
     last: float
 
     def to_json(self) -> dict[str, object]:
-        """For an RPC result."""
+        """Return the entry in the form of an RPC result."""
         return {
             "enode": str(self.enode),
             "direction": "inbound" if self.inbound else "outbound",
@@ -37,35 +38,38 @@ class RefusedConnection:
 
 
 class RefusedConnections:
-    """One entry a node and direction; the longest unseen is forgotten first. `now` is the wall clock."""
+    """One entry for each node and direction. A full table drops the oldest entry. `now` returns Unix seconds."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._refusals: OrderedDict[tuple[bytes, bool], RefusedConnection] = OrderedDict()
 
     def add(self, enode: Enode, inbound: bool, decision: Decision) -> bool:
-        """Note a refusal; True if there was none before for this node and direction with the same rule and reason."""
+        """Record a refusal. Return True if it is new: the last one of this node and direction had another reason."""
         key, now = (enode.id, inbound), self._now()
+        # The result decides whether the refusal is logged. A peer that tries again every minute must not fill the log.
         known = self._refusals.pop(key, None)
         is_news = known is None or _essence(known.decision) != _essence(decision)
         if known is None or is_news:
             self._refusals[key] = RefusedConnection(enode, inbound, decision, 1, now, now)
         else:
             self._refusals[key] = replace(known, enode=enode, decision=decision, times=known.times + 1, last=now)
+        # The entry was removed above and added again. The order is therefore by the last refusal, and the oldest is
+        # the first.
         if len(self._refusals) > MAX_REFUSED_CONNECTIONS:
             self._refusals.popitem(last=False)
         return is_news
 
     def permitted(self, id_: bytes) -> None:
-        """The node may connect now."""
+        """Remove the entries of the node `id_` (64 bytes). It may connect now."""
         for inbound in (False, True):
             self._refusals.pop((id_, inbound), None)
 
     def all(self) -> list[RefusedConnection]:
-        """The latest first."""
+        """Return all entries, the latest refusal first."""
         return list(reversed(self._refusals.values()))
 
 
 def _essence(decision: Decision) -> tuple[str, str, str]:
-    """What makes a refusal the same one at a later block."""
+    """The parts of a decision that say whether two refusals are the same. The block number is left out: it changes."""
     return decision.rule, decision.source, decision.reason

@@ -1,6 +1,6 @@
-"""Which rules of permissioning a node is told to follow.
+"""The permissioning settings of a node: which rules it follows.
 
-Says where rules are, never what they are: reading a file or a contract is for others.
+The settings say where the rules are. This module must not read a file or a contract.
 """
 
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class PermissioningSettings:
-    """The sources of rules, None where one is off; several that are on must all allow.
+    """The sources of the rules. A source that is off is None. If several are on, all of them must allow.
 
-    The files are Besu's TOML lists, and may be one and the same. The contracts are addresses of 20 bytes;
-    `node_contract_version` is the interface that the node contract answers: 1 takes enodes in words, 2 in strings.
+    The files are Besu's TOML lists. Both lists may be in one file. The contracts are addresses of 20 bytes.
+    `node_contract_version` is the interface of the node contract: 1 encodes enodes in words, 2 in strings.
     """
 
     accounts_file: Path | None = None

@@ -1,4 +1,4 @@
-"""LACChain's roles and who of them connects to whom. Must not know any contract."""
+"""The node types of LACChain and the connections between them. This module must not know any contract."""
 
 from enum import Enum
 
@@ -6,7 +6,7 @@ from lacnode.primitives.keccak import keccak256
 
 
 class NodeType(Enum):
-    """What a node is on the network. The values are LACChain's numbers."""
+    """The type of a node in the network. The values are LACChain's numbers."""
 
     BOOT = 0
     VALIDATOR = 1
@@ -16,7 +16,7 @@ class NodeType(Enum):
 
     @property
     def word(self) -> str:
-        """In lower case, as people write it."""
+        """The name of the type in lower case, as people write it."""
         return self.name.lower()
 
 
@@ -27,7 +27,7 @@ GROUPS = {
     NodeType.OBSERVER: keccak256(b"observer"),
     NodeType.OTHER: keccak256(b"other"),
 }
-"""The groups of the node rules. The first three are LACChain's own, whose rules know no observers."""
+"""The groups in the node rules. The first three values are LACChain's. LACChain's rules have no group of observers."""
 
 CONNECTIONS = (
     (NodeType.VALIDATOR, NodeType.VALIDATOR),
@@ -37,4 +37,4 @@ CONNECTIONS = (
     (NodeType.BOOT, NodeType.OBSERVER),
     (NodeType.WRITER, NodeType.WRITER),
 )
-"""Who may connect to whom, both ways (LACChain's documents on topology)."""
+"""The permitted connections between node types, in both directions (LACChain's documents on topology)."""

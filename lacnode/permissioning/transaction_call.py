@@ -1,12 +1,18 @@
-"""What a transaction is to the rules about senders: less than a transaction, so that one can be asked about before it is
-signed."""
+"""The fields of a transaction that the account rules look at.
+
+They are fewer than the fields of a transaction. A client can therefore ask about a transaction before it signs it.
+"""
 
 from dataclasses import dataclass
 from typing import Protocol
 
 
 class TransactionCall(Protocol):
-    """`to` is None for the creation of a contract, `gas_price` None where fees are given another way. Values in wei."""
+    """The interface of these fields.
+
+    `to` is an address of 20 bytes, None for a contract creation. `value` and `gas_price` are in wei. `gas_price` is None
+    if the transaction gives its fees in another way.
+    """
 
     @property
     def to(self) -> bytes | None: ...
@@ -22,7 +28,7 @@ class TransactionCall(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class UnsignedTransaction:
-    """A transaction that nobody has signed yet."""
+    """The fields of a transaction that has no signature yet. Values are in wei, `to` is an address of 20 bytes."""
 
     to: bytes | None = None
     value: int = 0

@@ -114,5 +114,5 @@ def test_a_host_name_is_told_to_be_no_question_for_interface_1() -> None:
     assert not told.allowed
     assert told.reason == (
         "the contract cannot be asked: 'writer.example' is no IP address, and interface 1 knows nothing else, "
-        "which permits nobody"
+        "which permits no connection"
     )
