@@ -137,9 +137,9 @@ class Blockchain(ChainHistory):
         """A block on the state after `header`, within that block's own surroundings, for private messages."""
         return self._engine.open_block(header.state_root, header, self.hash_at)
 
-    def simulate(self, sending: TransactionCall, sender: bytes, budget: ExecutionBudget) -> SimulatedContracts:
+    def simulate(self, call: TransactionCall, sender: bytes, budget: ExecutionBudget) -> SimulatedContracts:
         """The state after a transaction of `sender` on the head. Raises as `SimulatedContracts` does."""
-        return SimulatedContracts(self.spec, self._engine, self.hash_at, self._head.header, sending, sender, budget)
+        return SimulatedContracts(self.spec, self._engine, self.hash_at, self._head.header, call, sender, budget)
 
     def on_head(self, listener: Callable[[NewHead], None]) -> None:
         """Have `listener` called after every import, in the importing thread; it must be quick and must not import."""

@@ -32,7 +32,7 @@ def permission_series(
 ) -> Iterator[MetricSeries]:
     """Besu's counters of what was asked, and decisions by their rule. Explanations do not count."""
     for counts in (permissions.nodes.counts, permissions.accounts.counts):
-        for name in counts.all():
+        for name in counts.as_dict():
             yield _checks(counts, name)
     yield _gauge(
         MetricCategory.PERMISSIONING,
@@ -56,7 +56,7 @@ def _checks(counts: CheckCounters, name: str) -> MetricSeries:
     text = f"Permission checks: {name.replace('_', ' ')}"
     full = MetricCategory.PERMISSIONING.value + name
     return MetricSeries(
-        MetricCategory.PERMISSIONING, full, MetricType.COUNTER, text, lambda: [MetricSample(counts.all()[name])]
+        MetricCategory.PERMISSIONING, full, MetricType.COUNTER, text, lambda: [MetricSample(counts.as_dict()[name])]
     )
 
 

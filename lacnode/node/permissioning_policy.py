@@ -154,9 +154,9 @@ class PermissioningPolicy:
             return LOOKUP_PENDING
         self._known.move_to_end(link)
         if decision.allowed:
-            self._refused.permitted(link.enode.id)
+            self._refused.remove(link.enode.id)
             return ALLOWED
-        if self._refused.add(link.enode, link.inbound, decision):
+        if self._refused.note(link.enode, link.inbound, decision):
             log.info("connection refused", peer=str(link.enode), inbound=link.inbound, reason=str(decision))
         return ConnectionDecision(False, str(decision))
 

@@ -88,7 +88,7 @@ class PermissioningRules:
         if decision.rule != NODE_RULE or self._node_explainer is None or self.node_contract is None:
             return decision
         is_askable = self.node_contract.can_express(source, destination)
-        if not is_askable or not self.node_contract.answers(
+        if not is_askable or not self.node_contract.gives_answer(
             source, destination, context.header, CONTRACT_TIMEOUT_SECONDS
         ):
             # What is wrong with the question or the contract stands in the decision; the rules do not matter.
@@ -96,7 +96,7 @@ class PermissioningRules:
         if decision.allowed:
             hints = [self.address_hint(enode, context.header) for enode in (source, destination)]
             return replace(decision, reason="; ".join([decision.reason, *(hint for hint in hints if hint)]))
-        return self._node_explainer.connection(decision, source, destination, context.header)
+        return self._node_explainer.explain_connection(decision, source, destination, context.header)
 
     def explain_transaction(self, transaction: TransactionCall, sender: bytes, head: BlockHeader) -> Decision:
         """Whether `sender` may send `transaction`, and why not."""
@@ -107,11 +107,11 @@ class PermissioningRules:
             return Decision(False, ACCOUNT_RULE, source, head.number, f"the contract {unreadable}")
         if decision.allowed or decision.rule != ACCOUNT_RULE or self._account_explainer is None:
             return decision
-        return self._account_explainer.transaction(decision, transaction, sender, head)
+        return self._account_explainer.explain_transaction(decision, transaction, sender, head)
 
     def address_hint(self, enode: Enode, head: BlockHeader) -> str | None:
         """A sentence about a listed node that is not where it was listed, None where it is, or nobody can tell."""
-        place = None if self._node_explainer is None else self._node_explainer.moved(enode, head)
+        place = None if self._node_explainer is None else self._node_explainer.find_listed_address(enode, head)
         if place is None:
             return None
         return f"{enode.id.hex()[:16]}… is at {enode.place} and listed with {place}"
@@ -123,8 +123,12 @@ class PermissioningRules:
 
     def find_contract_errors(self, head: BlockHeader) -> list[str]:
         """Sentences about contracts that do not answer as they should, for the operator at start."""
-        node = None if self.node_contract is None else self.node_contract.check(head, CONTRACT_TIMEOUT_SECONDS)
-        account = None if self.account_contract is None else self.account_contract.check(head, CONTRACT_TIMEOUT_SECONDS)
+        node = None if self.node_contract is None else self.node_contract.find_problem(head, CONTRACT_TIMEOUT_SECONDS)
+        account = (
+            None
+            if self.account_contract is None
+            else self.account_contract.find_problem(head, CONTRACT_TIMEOUT_SECONDS)
+        )
         return [text for text in (node, account) if text is not None]
 
 
@@ -155,14 +159,14 @@ class PermissionQueries:
         """Whether `source` may connect to `destination` now, and why not."""
         return self._permissions.explain_connection(source, destination, self._permissioning_context())
 
-    def explain_transaction(self, sending: TransactionCall, sender: bytes) -> Decision:
+    def explain_transaction(self, call: TransactionCall, sender: bytes) -> Decision:
         """Whether `sender` may send it now, and why not."""
-        return self._permissions.explain_transaction(sending, sender, self._permissioning_context().header)
+        return self._permissions.explain_transaction(call, sender, self._permissioning_context().header)
 
-    def simulate_change(self, sending: TransactionCall, sender: bytes, budget: ExecutionBudget) -> ChangeSimulation:
+    def simulate_change(self, call: TransactionCall, sender: bytes, budget: ExecutionBudget) -> ChangeSimulation:
         """What a change of the rules would lead to (see `SimulatedContracts` for the errors)."""
         address = self._permissions.settings.account_contract
-        changed = self._simulate(sending, sender, budget)
+        changed = self._simulate(call, sender, budget)
         if address is None:
             return ChangeSimulation(changed.succeeded, (), can_lock_out=False)
         contract = AccountContract(changed.reader, address, self._permissions.schedule)
@@ -184,5 +188,5 @@ class PermissionQueries:
             "blockNumber": hex(context.header.number),
             "isCurrent": context.is_current,
             "troubles": self._permissions.find_contract_errors(context.header),
-            "checks": {**self._permissions.nodes.counts.all(), **self._permissions.accounts.counts.all()},
+            "checks": {**self._permissions.nodes.counts.as_dict(), **self._permissions.accounts.counts.as_dict()},
         }

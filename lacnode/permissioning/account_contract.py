@@ -32,7 +32,7 @@ class AccountContract:
     def __init__(self, reader: ContractReader, address: bytes, schedule: PermissioningSchedule = NO_EXCEPTIONS) -> None:
         self.address = address
         self._schedule = schedule
-        self._answers = ContractAnswerCache(reader, address, known=_own_codes())
+        self._answers = ContractAnswerCache(reader, address, known_codes=_own_code_hashes())
         self._exemption = AdminExemption(reader, address)
 
     def decide(self, transaction: TransactionCall, sender: bytes, header: BlockHeader, seconds: float) -> Decision:
@@ -48,10 +48,10 @@ class AccountContract:
             return exception
         try:
             data = encode_transaction_call(transaction, sender)
-            # Most transactions of a sender differ only in their payload. The gist lets the cache answer them without a
-            # call.
-            gist = (sender, transaction.to, transaction.gas_limit)
-            allowed = decode_transaction_answer(self._answers.ask(data, header, seconds, gist))
+            # Most transactions of a sender differ only in their payload. With the relevant part as the key, the cache
+            # answers them without a call.
+            relevant_part = (sender, transaction.to, transaction.gas_limit)
+            allowed = decode_transaction_answer(self._answers.ask(data, header, seconds, relevant_part))
             # A refusal here would make the network unusable for good: no transaction could ever create the contract.
         except NoContractError:
             return self._decision(True, header, NO_CONTRACT_REASON)
@@ -60,7 +60,7 @@ class AccountContract:
             # explanation names the contract as the reason, not the sender.
             raise ContractUnreadableError(f"gives an unexpected answer: {answer}") from None
         verb = "permits" if allowed else "refuses"
-        return self._decision(allowed, header, f"the contract {verb} {_described(transaction, sender)}")
+        return self._decision(allowed, header, f"the contract {verb} {_describe(transaction, sender)}")
 
     def _exception(
         self, transaction: TransactionCall, sender: bytes, header: BlockHeader, seconds: float
@@ -78,7 +78,7 @@ class AccountContract:
         reason = f"{to_hex(sender)} is an administrator and calls a contract that holds the rules"
         return Decision(True, EXEMPTION_RULE, "genesis", header.number, reason)
 
-    def check(self, header: BlockHeader, seconds: float) -> str | None:
+    def find_problem(self, header: BlockHeader, seconds: float) -> str | None:
         """Return what is wrong with the contract, None if it answers by its interface. For the check at the start."""
         place = f"account permissioning contract at address {to_hex(self.address)}"
         try:
@@ -94,11 +94,11 @@ class AccountContract:
 
 
 @cache
-def _own_codes() -> frozenset[bytes]:
+def _own_code_hashes() -> frozenset[bytes]:
     """The hashes of lacnode's own contracts. They look at the sender, the target and the gas limit alone."""
     return frozenset(keccak256(artifact(name).runtime_bytecode) for name in ("AccountIngress", "AccountRules"))
 
 
-def _described(transaction: TransactionCall, sender: bytes) -> str:
+def _describe(transaction: TransactionCall, sender: bytes) -> str:
     act = "creates a contract" if transaction.to is None else f"is sent to {to_hex(transaction.to)}"
     return f"a transaction of {to_hex(sender)} that {act}"

@@ -59,18 +59,18 @@ class AccountPermissions:
         # would be valid on one node and invalid on another.
         if self._contract is None:
             return NO_RULES
-        return self._by_contract(self._contract, transaction, sender, parent, NO_TIME_LIMIT)
+        return self._decide_by_contract(self._contract, transaction, sender, parent, NO_TIME_LIMIT)
 
     def _decide(self, transaction: TransactionCall, sender: bytes, header: BlockHeader, seconds: float) -> Decision:
         local = None if self._local is None else self._local.decide(sender)
         if local is not None:
-            self.counts.add(ACCOUNT_LOCAL, local.allowed)
+            self.counts.count_check(ACCOUNT_LOCAL, local.allowed)
         # The local list is asked first, because it costs nothing. Its refusal is final: all rules must agree.
         if self._contract is None or (local is not None and not local.allowed):
-            return NO_RULES if local is None else self.counts.add_decision(local)
-        return self._by_contract(self._contract, transaction, sender, header, seconds)
+            return NO_RULES if local is None else self.counts.count_decision(local)
+        return self._decide_by_contract(self._contract, transaction, sender, header, seconds)
 
-    def _by_contract(
+    def _decide_by_contract(
         self,
         contract: AccountContract,
         transaction: TransactionCall,
@@ -83,10 +83,10 @@ class AccountPermissions:
         except ContractUnreadableError:
             # A contract without an answer is counted apart. Operators see in the metrics that the rules are broken,
             # and not that many senders are refused.
-            self.counts.add_unanswered(ACCOUNT_CONTRACT, RULE)
+            self.counts.count_unanswered(ACCOUNT_CONTRACT, RULE)
             raise
-        self.counts.add(ACCOUNT_CONTRACT, decision.allowed)
-        return self.counts.add_decision(decision)
+        self.counts.count_check(ACCOUNT_CONTRACT, decision.allowed)
+        return self.counts.count_decision(decision)
 
 
 ALLOW_ALL_ACCOUNTS = AccountPermissions()

@@ -26,20 +26,20 @@ class CheckCounters:
         # Besu's metrics count checks. One decision may take several checks, so decisions have counters of their own.
         self._decisions: Counter[tuple[str, bool]] = Counter()
 
-    def add(self, name: str, allowed: bool) -> None:
+    def count_check(self, name: str, allowed: bool) -> None:
         """Count one check `name` and its answer."""
         with self._lock:
             self._counts[name] += 1
             self._counts[f"{name}_{'permitted' if allowed else 'unpermitted'}"] += 1
 
-    def add_unanswered(self, name: str, rule: str) -> None:
+    def count_unanswered(self, name: str, rule: str) -> None:
         """Count one check `name` that had no answer, and a refusal by `rule`."""
         with self._lock:
             # As in Besu, such a check is neither permitted nor unpermitted. The difference of the counters shows it.
             self._counts[name] += 1
             self._decisions[rule, False] += 1
 
-    def add_decision(self, decision: Decision) -> Decision:
+    def count_decision(self, decision: Decision) -> Decision:
         """Count the final `decision` and return it."""
         with self._lock:
             self._decisions[decision.rule, decision.allowed] += 1
@@ -50,7 +50,7 @@ class CheckCounters:
         with self._lock:
             return dict(self._decisions)
 
-    def all(self) -> dict[str, int]:
+    def as_dict(self) -> dict[str, int]:
         """Return every counter by its name. Counters at 0 are included."""
         names = [name + suffix for name in self._names for suffix in ("", "_permitted", "_unpermitted")]
         # A scraper of metrics needs a counter from the first moment. A counter that appears late looks like a jump.

@@ -37,7 +37,7 @@ Each such question costs as much time as a block full of transactions."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Remembered:
+class _CachedAnswer:
     outcome: ContractReading | ContractUnreadableError
     state_root: bytes
     block: int
@@ -47,8 +47,8 @@ class _Remembered:
 class ContractAnswerCache:
     """The answers of the contract at the address `contract`. Safe to use from several threads.
 
-    `capacity` is the largest number of answers. `known` contains hashes of code. A contract whose code is known looks only
-    at the gist of a question (see `ask`).
+    `capacity` is the largest number of answers. `known_codes` contains hashes of code. A contract whose code is known
+    looks only at the relevant part of a question (see `ask`).
     """
 
     def __init__(
@@ -56,48 +56,48 @@ class ContractAnswerCache:
         reader: ContractReader,
         contract: bytes,
         capacity: int = MAX_CACHED_ANSWERS,
-        known: frozenset[bytes] = frozenset(),
+        known_codes: frozenset[bytes] = frozenset(),
     ) -> None:
         self.contract = contract
         self._reader = reader
         self._capacity = capacity
-        self._known = known
+        self._known_codes = known_codes
         self._lock = threading.Lock()
-        self._remembered: OrderedDict[Hashable, _Remembered] = OrderedDict()
+        self._cached: OrderedDict[Hashable, _CachedAnswer] = OrderedDict()
         # Both hold values for one block only: the state root and the number of the latest block that was asked about.
         self._timeouts: tuple[tuple[bytes, int], int] = ((b"", -1), 0)
         self._fingerprints: tuple[tuple[bytes, int], dict[frozenset[bytes], Hashable]] = ((b"", -1), {})
 
-    def ask(self, data: bytes, header: BlockHeader, seconds: float, gist: Hashable = None) -> bytes:
+    def ask(self, data: bytes, header: BlockHeader, seconds: float, relevant_part: Hashable = None) -> bytes:
         """Return the output of a call with `data` on the state after the block of `header`.
 
         `seconds` is the time limit. It is infinite if the answer decides whether a block is valid. Gas alone then limits
         the call, so that every node finds the same answer. Earlier timeouts do not count then.
 
-        `gist` is the part of the question that a known contract looks at. A known contract gives one answer to all
-        questions with the same gist. For any other contract every byte of `data` counts.
+        `relevant_part` is the part of the question that a known contract looks at. A known contract gives one answer to all
+        questions with the same relevant part. For any other contract every byte of `data` counts.
 
         ContractUnreadableError if the contract gives no answer. StateUnavailableError if the state cannot be read.
         """
         # The key is a hash, because `data` contains the whole payload of a transaction. Keys of full length would let a
         # sender of large transactions fill the memory.
         key = hashlib.blake2b(data, digest_size=32).digest()
-        outcome = None if gist is None else self._remembered_outcome(gist, header, seconds)
-        outcome = outcome or self._remembered_outcome(key, header, seconds)
-        outcome = outcome or self._read(data, header, seconds, key, gist)
+        outcome = None if relevant_part is None else self._cached_outcome(relevant_part, header, seconds)
+        outcome = outcome or self._cached_outcome(key, header, seconds)
+        outcome = outcome or self._read(data, header, seconds, key, relevant_part)
         if isinstance(outcome, ContractUnreadableError):
             raise outcome
         return outcome.output
 
-    def _remembered_outcome(
+    def _cached_outcome(
         self, key: Hashable, header: BlockHeader, seconds: float
     ) -> ContractReading | ContractUnreadableError | None:
         with self._lock:
-            found = self._remembered.get(key)
+            found = self._cached.get(key)
             if found is None:
                 return None
             # The order of the dictionary is the order of use. A full cache drops the answer that was used longest ago.
-            self._remembered.move_to_end(key)
+            self._cached.move_to_end(key)
         # A timeout says something about this machine, not about the contract. It must never make a block invalid.
         if isinstance(found.outcome, ContractTimeoutError) and seconds == math.inf:
             return None
@@ -111,11 +111,11 @@ class ContractAnswerCache:
         # The answer now counts for this block too. Only the place is moved forward, and the fingerprint stays. The
         # next question after this block then needs no fingerprint.
         with self._lock:
-            self._remembered[key] = replace(found, state_root=header.state_root, block=header.number)
+            self._cached[key] = replace(found, state_root=header.state_root, block=header.number)
         return found.outcome
 
     def _read(
-        self, data: bytes, header: BlockHeader, seconds: float, key: Hashable, gist: Hashable
+        self, data: bytes, header: BlockHeader, seconds: float, key: Hashable, relevant_part: Hashable
     ) -> ContractReading | ContractUnreadableError:
         outcome: ContractReading | ContractUnreadableError
         fingerprint: Hashable = None
@@ -128,10 +128,10 @@ class ContractAnswerCache:
             # A contract may answer with megabytes. The cache must not hold them for MAX_CACHED_ANSWERS senders.
             if len(outcome.output) > MAX_OUTPUT_BYTES:
                 raise ContractUnreadableError(f"gives an unexpected answer: {len(outcome.output)} bytes")
-            # The gist may be the key only if every contract that the call went through is known. An unknown contract
-            # behind a known ingress may look at the payload, and its answer would be wrong for another payload.
-            if gist is not None and outcome.is_lasting and outcome.codes <= self._known:
-                key = gist
+            # The relevant part may be the key only if every contract that the call went through is known. An unknown
+            # contract behind a known ingress may look at the payload, and its answer would be wrong for another payload.
+            if relevant_part is not None and outcome.is_lasting and outcome.codes <= self._known_codes:
+                key = relevant_part
             if outcome.is_lasting:
                 fingerprint = self._fingerprint(outcome.accounts, header)
         except StateUnavailableError:
@@ -143,10 +143,10 @@ class ContractAnswerCache:
         if isinstance(outcome, ContractTimeoutError):
             self._count_timeout(header)
         with self._lock:
-            self._remembered[key] = _Remembered(outcome, header.state_root, header.number, fingerprint)
-            self._remembered.move_to_end(key)
-            if len(self._remembered) > self._capacity:
-                self._remembered.popitem(last=False)
+            self._cached[key] = _CachedAnswer(outcome, header.state_root, header.number, fingerprint)
+            self._cached.move_to_end(key)
+            if len(self._cached) > self._capacity:
+                self._cached.popitem(last=False)
         return outcome
 
     def _timeouts_after(self, header: BlockHeader) -> int:

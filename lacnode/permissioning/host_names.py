@@ -34,7 +34,7 @@ class HostNames:
     update: bool = False
     _addresses: dict[str, str] = field(default_factory=dict)
 
-    def learn(self, enodes: Iterable[Enode], *, again: bool = False) -> None:
+    def look_up_all(self, enodes: Iterable[Enode], *, again: bool = False) -> None:
         """Look up the names in `enodes` that have no address yet, or all of them with `again`.
 
         This blocks for at most `LOOK_UP_SECONDS`. A name that has lost its address keeps the last one, as in Besu.
@@ -42,18 +42,18 @@ class HostNames:
         # The names that have an address are not looked up again without need: each look-up may block for seconds.
         names = {enode.host for enode in enodes if enode.is_named}
         # The new dictionary replaces the old one in one assignment. Readers in other threads need no lock for it.
-        self._addresses = self._addresses | self._found(names if again else names - self._addresses.keys())
+        self._addresses = self._addresses | self._look_up_in_threads(names if again else names - self._addresses.keys())
 
-    def place(self, enode: Enode) -> Enode:
+    def with_address(self, enode: Enode) -> Enode:
         """Return `enode` with the address of its name. `enode` itself if it has no name or no known address."""
         return replace(enode, host=self._addresses.get(enode.host, enode.host))
 
-    def unknown(self, enodes: Iterable[Enode]) -> list[str]:
+    def names_without_address(self, enodes: Iterable[Enode]) -> list[str]:
         """Return the names in `enodes` that have no address. Each name comes once."""
         names = dict.fromkeys(enode.host for enode in enodes if enode.is_named)
         return [name for name in names if name not in self._addresses]
 
-    def _found(self, names: set[str]) -> dict[str, str]:
+    def _look_up_in_threads(self, names: set[str]) -> dict[str, str]:
         """Return the addresses of the `names` that DNS answered in time. The threads end by themselves."""
         # A thread cannot be stopped while the operating system waits for a name server. So the threads are daemons, and
         # this function stops to wait for them at the deadline. Their number is bounded, not the time that one takes.
@@ -62,7 +62,7 @@ class HostNames:
         for name in names:
             waiting.put(name)
         for _ in range(min(LOOK_UP_THREADS, len(names))):
-            threading.Thread(target=self._work, args=(waiting, answers), daemon=True).start()
+            threading.Thread(target=self._look_up_until_empty, args=(waiting, answers), daemon=True).start()
         found: dict[str, str] = {}
         deadline = time.monotonic() + LOOK_UP_SECONDS
         try:
@@ -72,10 +72,10 @@ class HostNames:
                     found[name] = address
         except Empty:
             # Without this the late threads would go on with all names that are left, against a slow name server.
-            _forget(waiting)
+            _discard_all(waiting)
         return found
 
-    def _work(self, waiting: "SimpleQueue[str]", answers: "SimpleQueue[Answer]") -> None:
+    def _look_up_until_empty(self, waiting: "SimpleQueue[str]", answers: "SimpleQueue[Answer]") -> None:
         # A thread works until no name is left. The queue gives each name to one thread.
         while True:
             try:
@@ -88,7 +88,7 @@ class HostNames:
                 answers.put((name, None))
 
 
-def _forget(waiting: "SimpleQueue[str]") -> None:
+def _discard_all(waiting: "SimpleQueue[str]") -> None:
     try:
         while True:
             waiting.get_nowait()

@@ -15,16 +15,16 @@ Ask = Callable[[bytes], bytes | None]
 """Calls the contract with these bytes. Returns the output, None if the contract gives no answer."""
 
 
-def size(ask: Ask) -> int:
+def read_node_count(ask: Ask) -> int:
     """Return the number of listed nodes, 0 if the contract does not say it."""
     output = ask(GET_SIZE)
     return int.from_bytes(output) if output is not None and len(output) == 32 else 0
 
 
-def entries(ask: Ask) -> Iterator[bytes]:
+def read_node_entries(ask: Ask) -> Iterator[bytes]:
     """Yield the entries as the contract encodes them. Stop at the first entry that the contract does not give."""
     # The contract's own count is not trusted as a bound. A mistaken contract could claim 2**256 entries.
-    for index in range(min(size(ask), MAX_LISTED_NODES)):
+    for index in range(min(read_node_count(ask), MAX_LISTED_NODES)):
         entry = ask(GET_BY_INDEX + index.to_bytes(32))
         if entry is None:
             return

@@ -149,10 +149,10 @@ class NodeAllowlist:
         self._listeners: list[Callable[[], None]] = []
         listed = self.read_file_again()
         if names is not None:
-            names.learn(self._fixed)
-        self._nodes = _Nodes.of(listed, self._place)
+            names.look_up_all(self._fixed)
+        self._nodes = _Nodes.from_enodes(listed, self._with_address)
         # A node that must not talk to its own bootnode never finds the network. Besu stops at this mistake, too.
-        missing = [node for node in self._fixed if not self._nodes.holds(self._place(node))]
+        missing = [node for node in self._fixed if not self._nodes.contains(self._with_address(node))]
         if missing:
             named = ", ".join(str(Enode(node.id, node.host, node.tcp, node.tcp)) for node in missing)
             raise PermissionsFileError(f"Specified node(s) not in {AllowlistKind.NODES.value} [{named}]")
@@ -161,7 +161,7 @@ class NodeAllowlist:
     def entries(self) -> tuple[Enode, ...]:
         """The entries in Besu's form: names if they are looked up again from time to time, else their addresses."""
         if self._names is not None and not self._names.update:
-            return tuple(map(self._place, self._nodes.listed))
+            return tuple(map(self._with_address, self._nodes.listed))
         return self._nodes.listed
 
     @property
@@ -182,17 +182,16 @@ class NodeAllowlist:
             return self._decision(True, "it is this node itself")
         # One read of the attribute. A change in another thread replaces the value, and the lines below use one of both.
         nodes = self._nodes
-        if nodes.holds(self._place(enode)):
+        if nodes.contains(self._with_address(enode)):
             return self._decision(True, f"node {_short(enode.id)} is in {AllowlistKind.NODES.value}")
         # From here on the decision is a refusal. The rest finds the reason that helps an operator most: a known node
         # at another address is the usual mistake after a move.
-        others = nodes.find_written(enode.id)
+        others = nodes.find_by_id(enode.id)
         if not others:
             return self._decision(False, f"node {_short(enode.id)} is not in {AllowlistKind.NODES.value}")
-        places = " and ".join(_place_text(other, self._place(other)) for other in others)
-        reason = (
-            f"node {_short(enode.id)} is in {AllowlistKind.NODES.value} at {places}, not at {_place_text(enode, enode)}"
-        )
+        places = " and ".join(_address_text(other, self._with_address(other)) for other in others)
+        here = _address_text(enode, enode)
+        reason = f"node {_short(enode.id)} is in {AllowlistKind.NODES.value} at {places}, not at {here}"
         return self._decision(False, reason)
 
     def add(self, urls: Sequence[str]) -> None:
@@ -200,28 +199,28 @@ class NodeAllowlist:
         # The names are looked up before the lock is taken. A slow name server must not stop other changes.
         added = self._checked(urls)
         with self._lock:
-            listed = set(map(self._place, self._nodes.listed))
+            listed = set(map(self._with_address, self._nodes.listed))
             # Besu refuses the whole request if one entry is there already. A client can then rely on all or none.
-            if any(self._place(node) in listed for node in added):
+            if any(self._with_address(node) in listed for node in added):
                 raise AllowlistChangeError(AllowlistProblem.EXISTING)
             self._change((*self._nodes.listed, *added))
 
     def remove(self, urls: Sequence[str]) -> None:
         """Remove all nodes of `urls`, or none. AllowlistChangeError if that is not possible. DNS may take seconds."""
         # The addresses are compared, not the texts. An operator may remove by address a node that was added by name.
-        removed = {self._place(node) for node in self._checked(urls)}
+        removed = {self._with_address(node) for node in self._checked(urls)}
         # Without this check, the next start would fail: a fixed node that is not listed is an error at the start.
-        if not removed.isdisjoint(map(self._place, self._fixed)):
+        if not removed.isdisjoint(map(self._with_address, self._fixed)):
             raise AllowlistChangeError(AllowlistProblem.FIXED_NODE)
         with self._lock:
-            if not removed.issubset(map(self._place, self._nodes.listed)):
+            if not removed.issubset(map(self._with_address, self._nodes.listed)):
                 raise AllowlistChangeError(AllowlistProblem.ABSENT)
-            self._change(tuple(node for node in self._nodes.listed if self._place(node) not in removed))
+            self._change(tuple(node for node in self._nodes.listed if self._with_address(node) not in removed))
 
     def replace(self, nodes: Sequence[Enode]) -> None:
         """Use the list that `read_file_again` returned. As in Besu, the fixed nodes are not checked again."""
         with self._lock:
-            self._take(_Nodes.of(nodes, self._place))
+            self._use_nodes(_Nodes.from_enodes(nodes, self._with_address))
 
     def read_file_again(self) -> tuple[Enode, ...]:
         """Return the list that the file has now, for `replace`. DNS may take seconds.
@@ -229,7 +228,7 @@ class NodeAllowlist:
         PermissionsFileError if the file has no valid list, or if a name has no address and names are not looked up again.
         """
         nodes = read_nodes(self.path, allow_names=self._names is not None)
-        nameless = self._learn(nodes)
+        nameless = self._look_up_names(nodes)
         # At the start and at a reload, an entry that can never match is an error. Silence would refuse this node
         # without a visible reason.
         if nameless:
@@ -244,19 +243,19 @@ class NodeAllowlist:
         if self._names is None:
             return
         # The fixed nodes are looked up too. The check before a removal compares their addresses.
-        self._names.learn((*self._nodes.listed, *self._fixed), again=True)
+        self._names.look_up_all((*self._nodes.listed, *self._fixed), again=True)
         with self._lock:
-            self._take(_Nodes.of(self._nodes.listed, self._place))
+            self._use_nodes(_Nodes.from_enodes(self._nodes.listed, self._with_address))
 
-    def _place(self, enode: Enode) -> Enode:
-        return enode if self._names is None else self._names.place(enode)
+    def _with_address(self, enode: Enode) -> Enode:
+        return enode if self._names is None else self._names.with_address(enode)
 
-    def _learn(self, nodes: Sequence[Enode]) -> list[str]:
+    def _look_up_names(self, nodes: Sequence[Enode]) -> list[str]:
         """Look up the names of `nodes`. Return the names without an address, if that is a mistake."""
         if self._names is None:
             return []
-        self._names.learn(nodes)
-        unknown = self._names.unknown(nodes)
+        self._names.look_up_all(nodes)
+        unknown = self._names.names_without_address(nodes)
         # Without updates the name would never get an address. With updates it may get one at the next look-up.
         if not self._names.update:
             return unknown
@@ -276,23 +275,23 @@ class NodeAllowlist:
             nodes = tuple(Enode.parse(url, allow_names=self._names is not None) for url in urls)
         except EnodeError:
             raise AllowlistChangeError(AllowlistProblem.INVALID) from None
-        if self._learn(nodes):
+        if self._look_up_names(nodes):
             raise AllowlistChangeError(AllowlistProblem.INVALID)
         # Two names may have one address. They are one node, and the file must not have it twice.
-        return tuple({self._place(node): node for node in nodes}.values())
+        return tuple({self._with_address(node): node for node in nodes}.values())
 
     def _change(self, nodes: Sequence[Enode]) -> None:
         # The caller holds the lock, and other changes wait for it. So the listeners must be quick.
-        after = _Nodes.of(nodes, self._place)
+        after = _Nodes.from_enodes(nodes, self._with_address)
         try:
             _store(self.path, AllowlistKind.NODES, list(map(str, self._nodes.listed)), list(map(str, after.listed)))
         except AllowlistChangeError as error:
             if error.problem is AllowlistProblem.FILE_SYNC:
-                self._take(after)
+                self._use_nodes(after)
             raise
-        self._take(after)
+        self._use_nodes(after)
 
-    def _take(self, nodes: "_Nodes") -> None:
+    def _use_nodes(self, nodes: "_Nodes") -> None:
         """Decide by `nodes` from now on. Notify the listeners if `nodes` differs from the list before."""
         # The value is replaced before the listeners run. They ask for decisions, and must get the new ones.
         before, self._nodes = self._nodes, nodes
@@ -382,14 +381,14 @@ class _Nodes:
     endpoints: frozenset[tuple[bytes, str, int]]
 
     @classmethod
-    def of(cls, nodes: Sequence[Enode], place: Callable[[Enode], Enode]) -> "_Nodes":
+    def from_enodes(cls, nodes: Sequence[Enode], with_address: Callable[[Enode], Enode]) -> "_Nodes":
         listed = tuple(dict.fromkeys(nodes))
-        return cls(listed, frozenset(place(node).endpoint for node in listed))
+        return cls(listed, frozenset(with_address(node).endpoint for node in listed))
 
-    def holds(self, placed: Enode) -> bool:
+    def contains(self, placed: Enode) -> bool:
         return placed.endpoint in self.endpoints
 
-    def find_written(self, id_: bytes) -> tuple[Enode, ...]:
+    def find_by_id(self, id_: bytes) -> tuple[Enode, ...]:
         return tuple(node for node in self.listed if node.id == id_)
 
 
@@ -425,7 +424,7 @@ def _is_account(text: str) -> bool:
     return _ACCOUNT.fullmatch(text) is not None
 
 
-def _place_text(written: Enode, placed: Enode) -> str:
+def _address_text(written: Enode, placed: Enode) -> str:
     if not written.is_named:
         return written.place
     return f"{written.place} ({'which has no address' if placed.is_named else placed.host})"

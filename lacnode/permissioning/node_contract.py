@@ -50,16 +50,16 @@ class NodeContract:
         self._names = names
         self._reader = reader
         self._answers = ContractAnswerCache(reader, address, MAX_NODE_ANSWERS)
-        self._of_rules: dict[bytes, ContractAnswerCache] = {}
+        self._answers_of_rules: dict[bytes, ContractAnswerCache] = {}
 
     def decide(self, source: Enode, destination: Enode, header: BlockHeader, seconds: float) -> Decision:
         """Decide whether `source` may connect to `destination`. No answer is a refusal."""
         try:
-            refused = self._refused(source, destination, header, seconds)
+            refused = self._find_refusal(source, destination, header, seconds)
             # An error would have to be handled by each caller, and a connection has no safe answer but a refusal.
             # Besu refuses too. `node_permissions` has the exceptions that let a network recover.
-        except (UnsupportedNodeError, UnexpectedAnswerError, ContractUnreadableError) as trouble:
-            return self._decision(False, header, f"the contract {_trouble(trouble)}, which permits no connection")
+        except (UnsupportedNodeError, UnexpectedAnswerError, ContractUnreadableError) as error:
+            return self._decision(False, header, f"the contract {_error_clause(error)}, which permits no connection")
         if refused is None:
             return self._decision(True, header, "the contract permits this connection")
         return self._decision(False, header, refused)
@@ -72,18 +72,20 @@ class NodeContract:
             if rules is None:
                 return False
             # Each rules contract has its own cache. The ingress may name another contract after the next block.
-            answers = self._of_rules.setdefault(rules, ContractAnswerCache(self._reader, rules, MAX_NODE_ANSWERS))
+            answers = self._answers_of_rules.setdefault(
+                rules, ContractAnswerCache(self._reader, rules, MAX_NODE_ANSWERS)
+            )
             return decode_node_answer(answers.ask(NODE_DENIED + enode.id, header, seconds))
         except (ContractUnreadableError, UnexpectedAnswerError):
             return False
 
-    def answers(self, source: Enode, destination: Enode, header: BlockHeader, seconds: float) -> bool:
+    def gives_answer(self, source: Enode, destination: Enode, header: BlockHeader, seconds: float) -> bool:
         """Return True if the contract answers the question about the two nodes, with yes or with no.
 
         The result is also True if the interface cannot express the question: that is not a fault of the contract.
         """
         try:
-            self._refused(source, destination, header, seconds)
+            self._find_refusal(source, destination, header, seconds)
         except (UnexpectedAnswerError, ContractUnreadableError):
             return False
         except UnsupportedNodeError:
@@ -97,18 +99,18 @@ class NodeContract:
         except UnsupportedNodeError:
             return False
 
-    def check(self, header: BlockHeader, seconds: float) -> str | None:
+    def find_problem(self, header: BlockHeader, seconds: float) -> str | None:
         """Return what is wrong with the contract, None if it answers by its interface. For the check at the start."""
         try:
-            self._refused(_BESU_TEST_NODE, _BESU_TEST_NODE, header, seconds)
-        except (UnexpectedAnswerError, ContractUnreadableError) as trouble:
+            self._find_refusal(_BESU_TEST_NODE, _BESU_TEST_NODE, header, seconds)
+        except (UnexpectedAnswerError, ContractUnreadableError) as error:
             return (
                 f"node permissioning contract at address {to_hex(self.address)} does not match the expected interface "
-                f"version {self.version}: it {_trouble(trouble)}"
+                f"version {self.version}: it {_error_clause(error)}"
             )
         return None
 
-    def _refused(self, source: Enode, destination: Enode, header: BlockHeader, seconds: float) -> str | None:
+    def _find_refusal(self, source: Enode, destination: Enode, header: BlockHeader, seconds: float) -> str | None:
         if self.version == 1:
             output = self._answers.ask(encode_connection_call(source, destination), header, seconds)
             if decode_connection_answer(output):
@@ -130,7 +132,7 @@ class NodeContract:
         return Decision(allowed, RULE, to_hex(self.address), header.number, reason)
 
 
-def _trouble(error: Exception) -> str:
+def _error_clause(error: Exception) -> str:
     if isinstance(error, UnexpectedAnswerError):
         return f"gives an unexpected answer: {error}"
     return f"cannot be asked: {error}" if isinstance(error, UnsupportedNodeError) else str(error)

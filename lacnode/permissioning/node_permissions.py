@@ -79,18 +79,18 @@ class NodePermissions:
     def decide(self, source: Enode, destination: Enode, context: PermissioningContext, seconds: float) -> Decision:
         """Decide whether `source` may connect to `destination`. The contract has `seconds` for each answer."""
         # The decision is counted here, at the one exit, so that each question counts once for each rule.
-        return self.counts.add_decision(self._decide(source, destination, context, seconds))
+        return self.counts.count_decision(self._decide(source, destination, context, seconds))
 
     def _decide(self, source: Enode, destination: Enode, context: PermissioningContext, seconds: float) -> Decision:
         # The exceptions come before the rules. They exist for times when the contract cannot give the right answer:
         # the state here is old, or the contract is broken. Without a contract there is no such time.
         if self._contract is not None:
-            exception = self._despite_the_contract(self._contract, source, destination, context, seconds)
+            exception = self._exception_to_contract(self._contract, source, destination, context, seconds)
             if exception is not None:
                 return exception
-        return self._by_the_rules(source, destination, context, seconds)
+        return self._decide_by_rules(source, destination, context, seconds)
 
-    def _despite_the_contract(
+    def _exception_to_contract(
         self, contract: NodeContract, source: Enode, destination: Enode, context: PermissioningContext, seconds: float
     ) -> Decision | None:
         number = context.header.number
@@ -106,7 +106,7 @@ class NodePermissions:
         # 2. Synchronising, towards a fixed node. The contract's state here is old, and it may be empty at the genesis.
         #    The operator chose these nodes, so this node may fetch the blocks from them.
         if not context.is_current and destination.id in self._fixed:
-            self.counts.add(SYNC_STATUS, True)
+            self.counts.count_check(SYNC_STATUS, True)
             return _exception(
                 "not-synchronised", number, "this node is still synchronising, and the other is one of its fixed nodes"
             )
@@ -118,7 +118,7 @@ class NodePermissions:
         # 4. Synchronising, towards any other node. The old state must not decide, so the answer is no until the chain
         #    has caught up. Without fixed nodes the contract decides, because there would be no way to catch up.
         if not context.is_current and self._fixed:
-            self.counts.add(SYNC_STATUS, False)
+            self.counts.count_check(SYNC_STATUS, False)
             return Decision(
                 False,
                 "not-synchronised",
@@ -128,7 +128,7 @@ class NodePermissions:
             )
         return None
 
-    def _by_the_rules(
+    def _decide_by_rules(
         self, source: Enode, destination: Enode, context: PermissioningContext, seconds: float
     ) -> Decision:
         # The local list costs nothing, so it is asked before the contract. Both have to agree.
@@ -137,19 +137,19 @@ class NodePermissions:
             return refusal
         if self._contract is not None:
             decision = self._contract.decide(source, destination, context.header, seconds)
-            if not decision.allowed and self._is_way_back(self._contract, source, destination, context, seconds):
+            if not decision.allowed and self._is_recovery_path(self._contract, source, destination, context, seconds):
                 return _exception(
                     "validators-of-the-state",
                     context.header.number,
                     "the contract gives no answer, and the other node is a validator, which may have newer blocks",
                 )
-            self.counts.add(NODE_CONTRACT, decision.allowed)
+            self.counts.count_check(NODE_CONTRACT, decision.allowed)
             return decision
         # Without a contract the list has already allowed both nodes. Its decision carries the reason for the
         # explanation.
         return NO_RULES if self._local is None else self._local.decide(destination)
 
-    def _is_way_back(
+    def _is_recovery_path(
         self, contract: NodeContract, source: Enode, destination: Enode, context: PermissioningContext, seconds: float
     ) -> bool:
         """Return True if the contract gives no answer and the other node is a validator.
@@ -161,7 +161,7 @@ class NodePermissions:
         return (
             len(others) == 1
             and address_of(others[0].id) in context.validators
-            and not contract.answers(source, destination, context.header, seconds)
+            and not contract.gives_answer(source, destination, context.header, seconds)
         )
 
     def _local_refusal(self, source: Enode, destination: Enode) -> Decision | None:
@@ -170,7 +170,7 @@ class NodePermissions:
         # Both ends must be listed. This node is usually one of them, and the list always allows it.
         decisions = (self._local.decide(enode) for enode in (source, destination))
         refusal = next((decision for decision in decisions if not decision.allowed), None)
-        self.counts.add(NODE_LOCAL, refusal is None)
+        self.counts.count_check(NODE_LOCAL, refusal is None)
         return refusal
 
 

@@ -2,7 +2,7 @@
 
 from lacnode.permissioning.abi import RULES_NAME, UnexpectedAnswerError, decode_address, encode_registered_call
 from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadableError
-from lacnode.permissioning.listed_nodes import entries
+from lacnode.permissioning.listed_nodes import read_node_entries
 from lacnode.permissioning.topology import NodeType
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import keccak256
@@ -23,31 +23,31 @@ def read_node_type(reader: ContractReader, ingress: bytes, node_id: bytes, heade
     try:
         rules = decode_address(_read(reader, ingress, encode_registered_call(RULES_NAME), header)) or ingress
         # A contract that is not an ingress fails at `getContractAddress`. An ingress without rules is read itself.
-        own = _asked(reader, rules, NODE_OF + node_id, header)
+        own = _read_or_none(reader, rules, NODE_OF + node_id, header)
         if own is not None and len(own) == 5 * 32:
-            return _type(own[32:64]) if any(own[:32]) else None
-        return _found(reader, rules, node_id, header)
+            return _decode_type(own[32:64]) if any(own[:32]) else None
+        return _find_in_list(reader, rules, node_id, header)
     except (ContractUnreadableError, UnexpectedAnswerError):
         return None
 
 
-def _found(reader: ContractReader, rules: bytes, node_id: bytes, header: BlockHeader) -> NodeType | None:
-    for entry in entries(lambda data: _asked(reader, rules, data, header)):
+def _find_in_list(reader: ContractReader, rules: bytes, node_id: bytes, header: BlockHeader) -> NodeType | None:
+    for entry in read_node_entries(lambda data: _read_or_none(reader, rules, data, header)):
         if len(entry) < LACCHAIN_ENTRY:
             # A shorter entry belongs to Besu's rules, which have no types. All other entries are then short too.
             return None
         if entry[:64] == node_id:
-            return _type(entry[128:160])
+            return _decode_type(entry[128:160])
     return None
 
 
-def _type(word: bytes) -> NodeType | None:
+def _decode_type(word: bytes) -> NodeType | None:
     # The contract may hold any number. An unknown type is no type, and no error: the node still has to start.
     number = int.from_bytes(word)
     return NodeType(number) if number <= NodeType.OTHER.value else None
 
 
-def _asked(reader: ContractReader, contract: bytes, data: bytes, header: BlockHeader) -> bytes | None:
+def _read_or_none(reader: ContractReader, contract: bytes, data: bytes, header: BlockHeader) -> bytes | None:
     try:
         return _read(reader, contract, data, header)
     except ContractUnreadableError:

@@ -34,10 +34,10 @@ class AllowlistKind(Enum):
 def read_entries(path: Path, kind: AllowlistKind) -> tuple[str, ...]:
     """Return the list of the file in its order. PermissionsFileError if the file has no valid list."""
     try:
-        document = _parsed(_text(path))
+        document = _parse(_read_text(path))
     except (OSError, ValueError) as error:
         raise PermissionsFileError(f"Unable to read permissioning TOML config file : {path} {error}") from None
-    entries = _entries(document, kind)
+    entries = _find_entries(document, kind)
     if entries is None:
         raise PermissionsFileError(f"{kind.value} config option missing in TOML config file {path}")
     return entries
@@ -49,7 +49,7 @@ def stored_entries(path: Path, kind: AllowlistKind) -> tuple[str, ...]:
     OSError if the file cannot be read. ValueError if it is not valid TOML.
     """
     # Unlike in `read_entries`, the old key does not count here. Besu looks at the new key alone before it writes.
-    value = _parsed(_text(path)).get(kind.value)
+    value = _parse(_read_text(path)).get(kind.value)
     return tuple(str(entry) for entry in value) if isinstance(value, list) else ()
 
 
@@ -59,22 +59,22 @@ def write_entries(path: Path, kind: AllowlistKind, entries: Sequence[str]) -> No
     Comments and unknown keys are lost, as in Besu. The other list is kept even under its old key. OSError if the file
     cannot be written. ValueError if the file is not valid TOML. The file is unchanged after an error.
     """
-    document = _parsed(_text(path))
+    document = _parse(_read_text(path))
     lines = []
     # Besu drops the other list if it has the old key. Here it stays: the node must find the same rules at the next start.
     # Both lists may be in this one file. A change of one list must not lose the other.
     for other in AllowlistKind:
-        kept = _entries(document, other)
+        kept = _find_entries(document, other)
         if other is not kind and kept is not None:
-            lines.append(_line(other, kept) + "\n")
-    data = ("".join(lines) + _line(kind, entries)).encode()
+            lines.append(_format_list(other, kept) + "\n")
+    data = ("".join(lines) + _format_list(kind, entries)).encode()
     # The node could not read a larger file at its next start.
     if len(data) > MAX_PERMISSIONS_FILE_BYTES:
         raise OSError(f"{path}: the list would take more than {MAX_PERMISSIONS_FILE_BYTES} bytes")
-    _replace(path.resolve(), data)
+    _replace_file(path.resolve(), data)
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     """Return the text of the file. OSError with Besu's text if that fails."""
     try:
         # A pipe or a device could block the node for ever, or give bytes without an end.
@@ -94,7 +94,7 @@ def _text(path: Path) -> str:
         raise OSError(f"the file is not UTF-8 text: byte {error.start} is wrong") from None
 
 
-def _parsed(text: str) -> Mapping[str, object]:
+def _parse(text: str) -> Mapping[str, object]:
     """Return the document. ValueError with Besu's text if the TOML is not valid."""
     try:
         document = tomllib.loads(text)
@@ -107,23 +107,23 @@ def _parsed(text: str) -> Mapping[str, object]:
     return document
 
 
-def _entries(document: Mapping[str, object], kind: AllowlistKind) -> tuple[str, ...] | None:
+def _find_entries(document: Mapping[str, object], kind: AllowlistKind) -> tuple[str, ...] | None:
     # A value that is no list counts as an absent key.
     value = document.get(kind.value, document.get(kind.legacy_key))
     return tuple(str(entry) for entry in value) if isinstance(value, list) else None
 
 
-def _line(kind: AllowlistKind, entries: Sequence[str]) -> str:
-    return f"{kind.value}=[{','.join(_quoted(entry) for entry in entries)}]"
+def _format_list(kind: AllowlistKind, entries: Sequence[str]) -> str:
+    return f"{kind.value}=[{','.join(_quote(entry) for entry in entries)}]"
 
 
-def _quoted(entry: str) -> str:
+def _quote(entry: str) -> str:
     """Return a TOML string. Addresses and enodes need no escapes, but an entry that was in the other list may."""
     escaped = entry.replace("\\", "\\\\").replace('"', '\\"')
     return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped) + '"'
 
 
-def _replace(path: Path, data: bytes) -> None:
+def _replace_file(path: Path, data: bytes) -> None:
     # The new file below would replace a read-only file, because the folder decides about that. The operator's read-only
     # mark must count.
     if not os.access(path, os.W_OK):
@@ -137,23 +137,23 @@ def _replace(path: Path, data: bytes) -> None:
         # The folder is read-only, but the file is not: usual for a file that is mounted into a container.
         _overwrite(path, data)
         return
-    beside = Path(name)
+    new_file = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             # Without fsync, a power failure after the rename could leave an empty file under the final name.
             os.fsync(file.fileno())
-        beside.chmod(mode)
+        new_file.chmod(mode)
         # mkstemp gives the mode 0600. The operator's tools must be able to read the file as before.
-        _put_in_place(beside, path, data)
+        _move_or_overwrite(new_file, path, data)
     finally:
-        beside.unlink(missing_ok=True)
+        new_file.unlink(missing_ok=True)
 
 
-def _put_in_place(beside: Path, path: Path, data: bytes) -> None:
+def _move_or_overwrite(new_file: Path, path: Path, data: bytes) -> None:
     try:
-        beside.replace(path)
+        new_file.replace(path)
     except OSError:
         # A file that is mounted by itself cannot be replaced by a rename (EBUSY). It can be overwritten.
         _overwrite(path, data)

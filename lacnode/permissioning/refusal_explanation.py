@@ -25,7 +25,7 @@ from lacnode.permissioning.abi import (
 )
 from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadableError
 from lacnode.permissioning.decision import Decision
-from lacnode.permissioning.listed_nodes import Ask, entries, size
+from lacnode.permissioning.listed_nodes import Ask, read_node_count, read_node_entries
 from lacnode.permissioning.transaction_call import TransactionCall
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
@@ -54,7 +54,7 @@ class RefusalExplainer:
         self._reader = reader
         self._address = address
 
-    def connection(self, refusal: Decision, source: Enode, destination: Enode, header: BlockHeader) -> Decision:
+    def explain_connection(self, refusal: Decision, source: Enode, destination: Enode, header: BlockHeader) -> Decision:
         """Return `refusal` with the reasons of the rules contract about the two nodes."""
         rules = self._rules(header)
         if rules is None:
@@ -65,7 +65,7 @@ class RefusalExplainer:
         reasons = [own] if own else list(self._connection_reasons(rules, source, destination, header))
         return _explained(refusal, rules, reasons)
 
-    def transaction(
+    def explain_transaction(
         self, refusal: Decision, transaction: TransactionCall, sender: bytes, header: BlockHeader
     ) -> Decision:
         """Return `refusal` with the reasons of the rules contract about the sender, the target, the price and the gas."""
@@ -73,11 +73,11 @@ class RefusalExplainer:
         if rules is None:
             return _no_rules(refusal)
         # The arguments are those of `transactionAllowed`. Only the selector differs, so the encoding is used again.
-        own = self._own_word(rules, OWN_TRANSACTION + encode_transaction_call(transaction, sender)[4:], header)
+        own = self._own_rule_sentence(rules, OWN_TRANSACTION + encode_transaction_call(transaction, sender)[4:], header)
         reasons = [own] if own else list(self._transaction_reasons(rules, transaction, sender, header))
         return _explained(refusal, rules, reasons)
 
-    def moved(self, enode: Enode, header: BlockHeader) -> str | None:
+    def find_listed_address(self, enode: Enode, header: BlockHeader) -> str | None:
         """Return the `host:port` at which lacnode's own rules list the node, if it differs from the node's. Else None.
 
         The key alone decides there. The difference is a hint that the node has moved.
@@ -86,7 +86,7 @@ class RefusalExplainer:
         output = None if rules is None else self._ask(rules, NODE_OF + enode.id, header)
         if output is None or len(output) != 5 * 32 or not any(output[:32]):
             return None
-        listed = _place(output[96:160])
+        listed = _host_and_port(output[96:160])
         return None if listed == enode.place else listed
 
     # -- asking ------------------------------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ class RefusalExplainer:
         except UnexpectedAnswerError:
             return self._address
 
-    def _own_word(self, rules: bytes, data: bytes, header: BlockHeader) -> str | None:
+    def _own_rule_sentence(self, rules: bytes, data: bytes, header: BlockHeader) -> str | None:
         """Return the sentence for the rule that one of lacnode's own contracts names."""
         output = self._ask(rules, data, header)
         if output is None or len(output) != 64 or any(output[:32]):
@@ -128,14 +128,14 @@ class RefusalExplainer:
             data = OWN_CONNECTION + split_enode(source) + split_enode(destination)
         except UnsupportedNodeError:
             return None
-        return self._own_word(rules, data, header)
+        return self._own_rule_sentence(rules, data, header)
 
     def _connection_reasons(
         self, rules: bytes, source: Enode, destination: Enode, header: BlockHeader
     ) -> Iterator[str]:
         unlisted = [enode for enode in (source, destination) if self._is_unlisted(rules, enode, header)]
         for enode in unlisted:
-            elsewhere = self._listed_place(rules, enode.id, header)
+            elsewhere = self._listed_host_and_port(rules, enode.id, header)
             # An address that changed is the most frequent cause of a refusal, so the listed address is shown.
             hint = f"; its key is listed with {elsewhere}" if elsewhere else ""
             yield f"{enode.short} is not in the contract's list with this address and port{hint}"
@@ -154,19 +154,19 @@ class RefusalExplainer:
             return False
         if self._says_no(rules, ENODE_LISTED_V2 + encode_node_call(enode)[4:], header):
             return True
-        place = self._listed_place(rules, enode.id, header)
+        place = self._listed_host_and_port(rules, enode.id, header)
         # An empty list is no answer: the contract may have no such list.
-        return size(self._asker(rules, header)) > 0 and place != enode.place
+        return read_node_count(self._asker(rules, header)) > 0 and place != enode.place
 
     def _asker(self, rules: bytes, header: BlockHeader) -> Ask:
         return lambda data: self._ask(rules, data, header)
 
-    def _listed_place(self, rules: bytes, id_: bytes, header: BlockHeader) -> str | None:
+    def _listed_host_and_port(self, rules: bytes, id_: bytes, header: BlockHeader) -> str | None:
         """Return the `host:port` that the list has for the node `id_` (64 bytes). None if the list does not have it."""
         # The entry has the form of interface 1 (words) or of interface 2 (ABI strings). Which one is not known here.
-        for entry in entries(self._asker(rules, header)):
+        for entry in read_node_entries(self._asker(rules, header)):
             if entry[:64] == id_:
-                return _place(entry[64:128])
+                return _host_and_port(entry[64:128])
             # An entry of another form is skipped. A list may mix old and new entries after a migration.
             try:
                 listed, host, port = decode(["string", "string", "uint16"], entry)
@@ -233,6 +233,6 @@ def _explained(refusal: Decision, rules: bytes, reasons: list[str]) -> Decision:
     return replace(refusal, source=to_hex(rules), reason="; ".join(reasons))
 
 
-def _place(words: bytes) -> str:
+def _host_and_port(words: bytes) -> str:
     """Return the `host:port` of two words of interface 1: the address and the port."""
     return f"{url_host(ip_text(words[:16]))}:{int.from_bytes(words[32:64])}"

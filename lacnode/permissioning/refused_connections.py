@@ -44,12 +44,12 @@ class RefusedConnections:
         self._now = now
         self._refusals: OrderedDict[tuple[bytes, bool], RefusedConnection] = OrderedDict()
 
-    def add(self, enode: Enode, inbound: bool, decision: Decision) -> bool:
+    def note(self, enode: Enode, inbound: bool, decision: Decision) -> bool:
         """Record a refusal. Return True if it is new: the last one of this node and direction had another reason."""
         key, now = (enode.id, inbound), self._now()
         # The result decides whether the refusal is logged. A peer that tries again every minute must not fill the log.
         known = self._refusals.pop(key, None)
-        is_news = known is None or _essence(known.decision) != _essence(decision)
+        is_news = known is None or _compared_parts(known.decision) != _compared_parts(decision)
         if known is None or is_news:
             self._refusals[key] = RefusedConnection(enode, inbound, decision, 1, now, now)
         else:
@@ -60,7 +60,7 @@ class RefusedConnections:
             self._refusals.popitem(last=False)
         return is_news
 
-    def permitted(self, id_: bytes) -> None:
+    def remove(self, id_: bytes) -> None:
         """Remove the entries of the node `id_` (64 bytes). It may connect now."""
         for inbound in (False, True):
             self._refusals.pop((id_, inbound), None)
@@ -70,6 +70,6 @@ class RefusedConnections:
         return list(reversed(self._refusals.values()))
 
 
-def _essence(decision: Decision) -> tuple[str, str, str]:
+def _compared_parts(decision: Decision) -> tuple[str, str, str]:
     """The parts of a decision that say whether two refusals are the same. The block number is left out: it changes."""
     return decision.rule, decision.source, decision.reason

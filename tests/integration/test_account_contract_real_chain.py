@@ -124,14 +124,14 @@ def test_a_contract_that_is_not_there_lets_everybody_send_and_nobody_connect(net
     decision = AccountContract(network.contracts, nowhere).decide(signed(), bytes(20), header, 60)
     assert decision.allowed
     assert "no contract" in decision.reason
-    wrong = NodeContract(network.contracts, nowhere).check(header, 60)
+    wrong = NodeContract(network.contracts, nowhere).find_problem(header, 60)
     assert wrong is not None
     assert "does not exist" in wrong
 
 
 def test_the_node_ingress_answers_interface_1_and_refuses_while_no_rules_are_registered(network: Network) -> None:
     header = network.chain.head.header
-    assert NodeContract(network.contracts, NODE_INGRESS).check(header, 60) is None
-    wrong = NodeContract(network.contracts, NODE_INGRESS, version=2).check(header, 60)
+    assert NodeContract(network.contracts, NODE_INGRESS).find_problem(header, 60) is None
+    wrong = NodeContract(network.contracts, NODE_INGRESS, version=2).find_problem(header, 60)
     assert wrong is not None
     assert "does not match the expected interface version 2" in wrong

@@ -23,8 +23,9 @@ def _report(findings: Iterable[Finding]) -> str:
     return "\n".join(map(str, sorted(findings)))
 
 
-CHECKED_PACKAGES: tuple[str, ...] = ("workers",)
-"""Packages whose sentences follow the rules. Every package is to stand here."""
+CHECKED_PACKAGES: tuple[str, ...] = ("permissioning", "workers")
+"""Packages, sub-packages and modules (such as `privacy/keys.py`) whose sentences follow the rules. Every package is to
+stand here."""
 
 NAME_CHECKS = (plain_language.exceptions_without_error, plain_language.constants_without_unit)
 
@@ -35,9 +36,15 @@ def test_the_names_of_every_file_follow(check: plain_language.Check) -> None:
     assert not report, f"\n{report}"
 
 
+def _is_in_package(path: Path, package: str) -> bool:
+    """Return True if the file `path` is the module or is in the folder `package` of `lacnode`."""
+    place = Path("lacnode", package)
+    return place in (path, path.with_suffix(""), *path.parents)
+
+
 @pytest.mark.parametrize("package", CHECKED_PACKAGES)
 def test_the_sentences_of_a_package_follow(package: str) -> None:
-    sources = [(path, source) for path, source in SOURCES if path.parts[1].removesuffix(".py") == package]
+    sources = [(path, source) for path, source in SOURCES if _is_in_package(path, package)]
     report = _report(
         finding for path, source in sources for check in plain_language.CHECKS for finding in check(path, source)
     )
@@ -111,6 +118,20 @@ class TestChecks:
     def test_finds_a_class_name_that_stands_in_two_files(self) -> None:
         sources = [(Path("a.py"), "class Peer: ..."), (Path("b.py"), "class Peer: ...\nclass _Own: ...")]
         assert [finding.path for finding in plain_language.repeated_class_names(sources)] == [Path("b.py")]
+
+    @pytest.mark.parametrize(
+        ("path", "package", "is_in"),
+        [
+            ("lacnode/privacy/manager/quota.py", "privacy/manager", True),
+            ("lacnode/privacy/manager/quota.py", "privacy", True),
+            ("lacnode/privacy/keys.py", "privacy/keys.py", True),
+            ("lacnode/workers.py", "workers", True),
+            ("lacnode/privacy/state/processor.py", "privacy/manager", False),
+            ("lacnode/privacy/managers.py", "privacy/manager", False),
+        ],
+    )
+    def test_a_package_has_the_files_below_its_path(self, path: str, package: str, is_in: bool) -> None:
+        assert _is_in_package(Path(path), package) is is_in
 
     def test_names_the_line(self) -> None:
         source = dedent('''

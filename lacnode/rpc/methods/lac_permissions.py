@@ -47,8 +47,8 @@ def lac_explainConnection(services: RpcServices, params: Params) -> object:
 def lac_explainTransaction(services: RpcServices, params: Params) -> object:
     """May the transaction of a call object be sent? Its `gas` is the head's limit where it is not given."""
     request, _ = call_request(optional(params, 0))
-    sending = _sending(request, services.chain.head.header.gas_limit)
-    return services.permissions.explain_transaction(sending, request.sender).to_json()
+    call = _transaction_call(request, services.chain.head.header.gas_limit)
+    return services.permissions.explain_transaction(call, request.sender).to_json()
 
 
 def lac_simulatePermissionChange(services: RpcServices, params: Params) -> object:
@@ -57,8 +57,8 @@ def lac_simulatePermissionChange(services: RpcServices, params: Params) -> objec
     request, _ = call_request(optional(params, 0))
     budget = ExecutionBudget(time.monotonic() + SIMULATION_SECONDS)
     try:
-        sending = replace(_sending(request, SIMULATION_GAS), gas_limit=SIMULATION_GAS)
-        outlook = services.permissions.simulate_change(sending, request.sender, budget)
+        call = replace(_transaction_call(request, SIMULATION_GAS), gas_limit=SIMULATION_GAS)
+        outlook = services.permissions.simulate_change(call, request.sender, budget)
     except TransactionRejectedError as rejection:
         raise rejected(rejection.reason, str(rejection)) from None
     except ExecutionInterruptedError:
@@ -70,7 +70,7 @@ def lac_simulatePermissionChange(services: RpcServices, params: Params) -> objec
     }
 
 
-def _sending(request: CallRequest, gas_limit: int) -> UnsignedTransaction:
+def _transaction_call(request: CallRequest, gas_limit: int) -> UnsignedTransaction:
     return UnsignedTransaction(
         to=request.to,
         value=request.value,

@@ -47,7 +47,7 @@ def test_every_decision_counts_once_under_the_rule_that_made_it() -> None:
     with pytest.raises(ContractUnreadableError):
         permissions.may_be_selected(UnsignedTransaction(), SENDER, replace(head, number=1))
     assert permissions.counts.decisions()["account-contract", False] == 1
-    checks = permissions.counts.all()
+    checks = permissions.counts.as_dict()
     assert checks["transaction_smart_contract_check_count"] == 3
     assert checks["transaction_smart_contract_check_count_permitted"] == 2
     assert checks["transaction_smart_contract_check_count_unpermitted"] == 0

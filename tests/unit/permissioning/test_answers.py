@@ -106,24 +106,26 @@ def test_no_more_is_remembered_than_there_is_room_for() -> None:
 
 
 @pytest.mark.parametrize(("known", "calls"), [({b"ingress", b"rules"}, 1), ({b"ingress"}, 2), (set(), 2)])
-def test_only_of_known_code_one_answer_is_good_for_all_of_a_gist(known: set[bytes], calls: int) -> None:
+def test_only_of_known_code_one_answer_is_good_for_all_questions_with_one_relevant_part(
+    known: set[bytes], calls: int
+) -> None:
     contract = Contract()
-    answers = ContractAnswerCache(contract, RULES, known=frozenset(known))
+    answers = ContractAnswerCache(contract, RULES, known_codes=frozenset(known))
     for question in (b"x", b"y"):
-        answers.ask(question, header(1), 1, gist="the same sender and target")
+        answers.ask(question, header(1), 1, relevant_part="the same sender and target")
     assert contract.calls == calls
 
 
-def test_a_gist_is_asked_about_again_when_the_rules_change() -> None:
+def test_a_relevant_part_is_asked_about_again_when_the_rules_change() -> None:
     contract = Contract()
-    answers = ContractAnswerCache(contract, RULES, known=contract.codes)
-    before = answers.ask(b"x", header(1), 1, gist="gist")
+    answers = ContractAnswerCache(contract, RULES, known_codes=contract.codes)
+    before = answers.ask(b"x", header(1), 1, relevant_part="a sender")
     contract.held[STORAGE] = 1
-    assert answers.ask(b"x", header(2), 1, gist="gist") != before
+    assert answers.ask(b"x", header(2), 1, relevant_part="a sender") != before
     contract.codes |= {b"another contract"}
     contract.held[RULES] = 1
-    answers.ask(b"x", header(3), 1, gist="gist")
-    assert answers.ask(b"y", header(3), 1, gist="gist") == b"y\1\1", "it is no longer known code"
+    answers.ask(b"x", header(3), 1, relevant_part="a sender")
+    assert answers.ask(b"y", header(3), 1, relevant_part="a sender") == b"y\1\1", "it is no longer known code"
 
 
 class TestAContractThatIsTooSlow:

@@ -74,7 +74,7 @@ class Standard:
 def test_a_node_that_moved_is_told_where_it_is_listed() -> None:
     for version in (1, 2):
         explainer = RefusalExplainer(Standard(version, [node("boot"), node("writer")], []), INGRESS)
-        told = explainer.connection(REFUSAL, node("boot"), node("writer", "10.9.9.9"), HEADER)
+        told = explainer.explain_connection(REFUSAL, node("boot"), node("writer", "10.9.9.9"), HEADER)
         short = f"{node('writer').id.hex()[:16]}…@10.9.9.9:30303"
         expected = (
             f"{short} is not in the contract's list with this address and port; its key is listed with 10.0.0.1:30303"
@@ -86,7 +86,7 @@ def test_a_node_that_moved_is_told_where_it_is_listed() -> None:
 def test_strangers_are_told_that_they_are_not_listed() -> None:
     for version in (1, 2):
         explainer = RefusalExplainer(Standard(version, [node("boot")], []), INGRESS)
-        told = explainer.connection(REFUSAL, node("stranger"), node("boot"), HEADER)
+        told = explainer.explain_connection(REFUSAL, node("stranger"), node("boot"), HEADER)
         assert told.reason.endswith("…@10.0.0.1:30303 is not in the contract's list with this address and port"), (
             version
         )
@@ -97,9 +97,12 @@ def test_an_account_that_is_not_listed_is_named() -> None:
     member, outsider = b"\x11" * 20, b"\x22" * 20
     for version in (1, 2):
         explainer = RefusalExplainer(Standard(version, [], [member]), INGRESS)
-        told = explainer.transaction(REFUSAL, UnsignedTransaction(), outsider, HEADER)
+        told = explainer.explain_transaction(REFUSAL, UnsignedTransaction(), outsider, HEADER)
         assert told.reason == f"0x{outsider.hex()} is not in the contract's list of accounts", version
-        assert explainer.transaction(REFUSAL, UnsignedTransaction(), member, HEADER).reason == "the contract refuses"
+        assert (
+            explainer.explain_transaction(REFUSAL, UnsignedTransaction(), member, HEADER).reason
+            == "the contract refuses"
+        )
 
 
 def test_a_host_name_is_told_to_be_no_question_for_interface_1() -> None:
