@@ -42,7 +42,7 @@ PERMISSIONING = (
     Mutant(
         "a-local-list-judges-blocks",
         "lacnode/permissioning/account_permissions.py",
-        "        return self._by_contract(self._contract, transaction, sender, parent, NO_TIME_LIMIT)\n",
+        "        return self._decide_by_contract(self._contract, transaction, sender, parent, NO_TIME_LIMIT)\n",
         "        return self._decide(transaction, sender, parent, NO_TIME_LIMIT)\n",
         ACCOUNTS,
     ),
