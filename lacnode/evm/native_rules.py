@@ -10,7 +10,7 @@ from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.base_fee import blob_base_fee
 from lacnode.primitives.header import BlockHeader
 
-STACK_SIZE = 1024
+STACK_WORDS = 1024
 """Words on the stack of every network but those whose genesis says otherwise."""
 
 _UINT64 = 2**64
@@ -23,7 +23,7 @@ def reason_for_python(spec: ChainSpec, header: BlockHeader) -> str | None:
         return "receipts before Byzantium have state roots"
     if fork == Fork.CONSTANTINOPLE:
         return "revm has no Constantinople without Petersburg"
-    if spec.evm_stack_size != STACK_SIZE:
+    if spec.evm_stack_size != STACK_WORDS:
         return f"the genesis has an evmStackSize of {spec.evm_stack_size}"
     if max(spec.chain_id, header.base_fee or 0, blob_base_fee(spec, header)) >= _UINT64:
         return "the chain id or a base fee has more than 64 bits"

@@ -10,7 +10,7 @@ import blake2b
 
 from lacnode.evm.precompiles.apart import compute_apart
 
-INPUT_BYTES, OUTPUT_SIZE = 213, 64
+INPUT_BYTES, OUTPUT_BYTES = 213, 64
 """Bytes. The input is rounds, state, message block, two counters, flag."""
 
 MAX_IN_PROCESS_ROUNDS = 500_000
@@ -32,7 +32,7 @@ def blake2f(data: bytes, check: Callable[[], None]) -> bytes:
     if int.from_bytes(data[:4]) <= MAX_IN_PROCESS_ROUNDS:
         return _compress(data)
     output = compute_apart(_CHILD, blake2b, data, check)
-    return output if output is not None and len(output) == OUTPUT_SIZE else _compress(data)
+    return output if output is not None and len(output) == OUTPUT_BYTES else _compress(data)
 
 
 def _compress(data: bytes) -> bytes:
