@@ -27,7 +27,8 @@ MAX_REMEMBERED_MEMBERSHIPS = 4096
 """Groups of recipients, whose members never change."""
 
 
-Find = Callable[[bytes, int], FlexibleGroup | None]
+Find = Callable[[bytes, int, float], FlexibleGroup | None]
+"""Finds a flexible group as of a block, until a time on the monotonic clock (seconds)."""
 
 
 class GroupMembership:
@@ -38,19 +39,22 @@ class GroupMembership:
         self._flexible = flexible
         self._recipients: dict[bytes, frozenset[bytes]] = {}
 
-    def of(self, group_id: bytes, number: int) -> frozenset[bytes] | None:
+    def of(self, group_id: bytes, number: int, deadline_seconds: float) -> frozenset[bytes] | None:
         """The public keys of the group's members as of block `number`: none if the group was deleted, None if they cannot
-        be known here now. EnclaveUnreachableError."""
+        be known here now, or a flexible group's contract does not answer until `deadline_seconds` on the monotonic clock.
+        EnclaveUnreachableError."""
         if self._flexible is not None:
-            return self._of_flexible(self._flexible, group_id, number)
+            return self._of_flexible(self._flexible, group_id, number, deadline_seconds)
         try:
             return frozenset(self._context.manager.retrieve_group(group_id).members)
         except EnclaveError:
             return self._of_payloads(group_id)
 
-    def _of_flexible(self, find: Find, group_id: bytes, number: int) -> frozenset[bytes] | None:
+    def _of_flexible(
+        self, find: Find, group_id: bytes, number: int, deadline_seconds: float
+    ) -> frozenset[bytes] | None:
         try:
-            group = find(group_id, number)
+            group = find(group_id, number, deadline_seconds)
         except (CallExpiredError, MissingNodeError):
             return None
         return frozenset() if group is None else frozenset(group.members)

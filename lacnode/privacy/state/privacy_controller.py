@@ -5,7 +5,6 @@ members may know goes to nobody else: that is for whoever opens these methods to
 """
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from copy import copy
@@ -129,7 +128,11 @@ class PrivacyController:
         self.repair = PayloadRepair(context, self.processor)
         self.long_execution = LongExecution(context, self.processor)
         self.mode = context.mode
-        self.flexible = FlexibleGroups(context, self._contract_of) if context.mode is GroupMode.FLEXIBLE else None
+        self.flexible = (
+            FlexibleGroups(context, self._contract_of, self.wait_until_executed)
+            if context.mode is GroupMode.FLEXIBLE
+            else None
+        )
         self._context = context
         self._histories = GroupHistoryReader(context)
         self._store = PrivateNodeStore(context.database)
@@ -222,26 +225,36 @@ class PrivacyController:
     ) -> PrivateResult:
         """What a private message would do after the block of `header`; CallExpiredError if it takes too long."""
         root, message = self.question(group_id, header, sender, to, data, price)
+        return self._executed(header, root, message, deadline)
+
+    def _executed(
+        self, header: BlockHeader, root: bytes, message: PrivateMessage, deadline_seconds: float
+    ) -> PrivateResult:
         block = self._context.engine.open_block(header.state_root, header, self._context.history.hash_at)
-        return block.execute_private(self._store, root, message, deadline=deadline)
+        return block.execute_private(self._store, root, message, deadline=deadline_seconds)
 
     def question(
         self, group_id: bytes, header: BlockHeader, sender: bytes, to: bytes, data: bytes, price: int
     ) -> tuple[bytes, PrivateMessage]:
         """What `call` executes: the root of the group's state after the block of `header`, and the message."""
         self.wait_until_executed(header.number)
+        return self._question(group_id, header, sender, to, data, price)
+
+    def _question(
+        self, group_id: bytes, header: BlockHeader, sender: bytes, to: bytes, data: bytes, price: int
+    ) -> tuple[bytes, PrivateMessage]:
         root = self.root(group_id, header.number)
         return root, PrivateMessage(sender, self._accounts(root).nonce(sender), to, None, data, price)
 
-    def _contract_of(self, group_id: bytes, number: int | None) -> Ask:
-        """A way to ask a flexible group's contract as of block `number`, or the public head."""
+    def _contract_of(self, group_id: bytes, number: int | None, deadline_seconds: float) -> Ask:
+        """See `flexible_groups.ContractOf`."""
         block = self._context.history.block_at(self._context.head() if number is None else number)
 
         def ask(data: bytes) -> bytes | None:
             if block is None:
                 return None
-            deadline = time.monotonic() + PROCESSOR_WAIT_SECONDS
-            result = self.call(group_id, block.header, bytes(20), PROXY_ADDRESS, data, QUERY_GAS_PRICE_WEI, deadline)
+            root, message = self._question(group_id, block.header, bytes(20), PROXY_ADDRESS, data, QUERY_GAS_PRICE_WEI)
+            result = self._executed(block.header, root, message, deadline_seconds)
             return result.output if result.success else None
 
         return ask

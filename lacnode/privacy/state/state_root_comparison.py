@@ -39,6 +39,13 @@ OWN_STATE_SECONDS = 5.0
 """For reckoning the own side of a comparison."""
 
 
+MEMBERSHIP_SECONDS = 0.5
+"""For a flexible group's contract to name the members."""
+
+ALL_MEMBERSHIPS_SECONDS = 4.0
+"""For all contracts that are asked at a time."""
+
+
 class ComparisonResult(Enum):
     """What one member's answer says."""
 
@@ -102,7 +109,7 @@ class StateRootComparison:
             if not any(PrivateStoreReader(snapshot).markers(group_id)):
                 return None
         try:
-            members = self._membership.of(group_id, number)
+            members = self._membership.of(group_id, number, deadline)
         except EnclaveUnreachableError:
             return None
         if members is None or asker not in members or own not in members:
@@ -131,7 +138,7 @@ class StateRootComparison:
         EnclaveUnreachableError."""
         if self._context.head() - self._cursor() > BLOCKS_AWAITED:
             return
-        checks = [check for group_id in self._due() if (check := self._check(group_id)) is not None]
+        checks = list(self._checks())
         answers: dict[tuple[bytes, bytes], GroupState | None] = {}
         for own in {check.own for check in checks}:
             answers |= self._ask(own, [check for check in checks if check.own == own])
@@ -161,10 +168,21 @@ class StateRootComparison:
                 0,
             )
 
-    def _check(self, group_id: bytes) -> _Check | None:
+    def _checks(self) -> Iterator[_Check]:
+        """What is to be asked. The groups that are left when the contracts of others took the time are first next time."""
+        until_seconds = time.monotonic() + ALL_MEMBERSHIPS_SECONDS
+        for group_id in self._due():
+            now = time.monotonic()
+            if now > until_seconds:
+                return
+            check = self._check(group_id, now + MEMBERSHIP_SECONDS)
+            if check is not None:
+                yield check
+
+    def _check(self, group_id: bytes, deadline_seconds: float) -> _Check | None:
         """What is to be asked about a group; None if nobody is there to be asked."""
         number = self._cursor()
-        members = self._membership.of(group_id, number)
+        members = self._membership.of(group_id, number, deadline_seconds)
         if members is None:
             self._put_off(group_id, GROUP_COMPARE_INTERVAL_SECONDS, failed=True)
             return None

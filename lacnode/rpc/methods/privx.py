@@ -1,6 +1,8 @@
 """PRIVX: the flexible groups, whose members stand in a contract of each."""
 
+from lacnode.evm.engine import CallExpiredError
 from lacnode.rpc import privacy_errors
+from lacnode.rpc.errors import timeout
 from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import required
 from lacnode.rpc.privacy_errors import privacy_error
@@ -15,6 +17,10 @@ def privx_findFlexiblePrivacyGroup(services: RpcServices, params: Params) -> obj
         privacy_controller(services).has_tenants and privacy_controller(services).public_key not in members
     ):
         raise privacy_error(privacy_errors.FIND_FLEXIBLE_GROUP_ERROR)
+    try:
+        found = flexible.find_with_members(members)
+    except CallExpiredError:
+        raise timeout() from None
     return [
         {
             "privacyGroupId": in_base64(group.id),
@@ -23,7 +29,7 @@ def privx_findFlexiblePrivacyGroup(services: RpcServices, params: Params) -> obj
             "description": "",
             "members": [in_base64(member) for member in group.members],
         }
-        for group in flexible.find_with_members(members)
+        for group in found
     ]
 
 

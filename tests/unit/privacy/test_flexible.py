@@ -2,8 +2,11 @@
 contract, with Besu's answers; and a past that is told to whoever comes in late."""
 
 import base64
+import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -15,6 +18,11 @@ from lacnode.evm.engine import CallExpiredError
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
 from lacnode.privacy.state.execution import PrivateTask
+from lacnode.privacy.state.flexible.flexible_groups import (
+    ALL_CONTRACTS_SECONDS,
+    CONTRACT_ANSWER_SECONDS,
+    LEAST_ANSWER_SECONDS,
+)
 from lacnode.privacy.state.flexible.group_contract_queries import Ask
 from lacnode.privacy.state.flexible.group_contracts import (
     ADD_PARTICIPANTS,
@@ -25,6 +33,8 @@ from lacnode.privacy.state.flexible.group_contracts import (
 )
 from lacnode.privacy.state.flexible.group_contracts import create_group_accounts as contracts
 from lacnode.privacy.state.flexible.group_history import PastTransaction, encode_history_payload
+from lacnode.privacy.state.flexible.silent_contracts import SILENCE_SECONDS, SilentContracts
+from lacnode.privacy.state.group_membership import GroupMembership
 from lacnode.privacy.state.privacy_controller import GroupCondition
 from lacnode.privacy.state.privacy_marker import FLEXIBLE_PRIVACY_ADDRESS, MANAGEMENT_ADDRESS, PROXY_ADDRESS, GroupMode
 from lacnode.privacy.state.private_transaction import (
@@ -123,6 +133,18 @@ class Groups(PrivateTestNetwork):
         assert self.done(adding(*keys)) == "0x1"
 
 
+@dataclass
+class SteppedClock:
+    """The monotonic clock, and what was added to it. It stands for the module `time`, too."""
+
+    late: float = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.late
+
+    monotonic = __call__
+
+
 class NoSlices(TimeSlices):
     """Time for nothing."""
 
@@ -186,13 +208,86 @@ class TestMaking:
         before = found(groups.a, KEY_A)
         contract_of = flexible._contract_of
 
-        def asked(group_id: bytes, number: int | None) -> Ask:
+        def asked(group_id: bytes, number: int | None, deadline_seconds: float) -> Ask:
             if group_id != GROUP:
                 raise CallExpiredError("it loops")
-            return contract_of(group_id, number)
+            return contract_of(group_id, number, deadline_seconds)
 
         monkeypatch.setattr(flexible, "_contract_of", asked)
         assert found(groups.a, KEY_A) == [group for group in before if group["privacyGroupId"] == b64(GROUP)] != []
+
+    def test_many_contracts_that_never_answer_have_one_deadline(
+        self, groups: Groups, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each used to have two seconds, in a worker of JSON-RPC; and none is asked again and again."""
+        groups.make(KEY_A)
+        for number in range(6):
+            groups.make(KEY_A, group=bytes(31) + bytes([number]))
+        clock = SteppedClock()
+        limits = self.with_silent_contracts(groups, monkeypatch, clock)
+        assert [group["privacyGroupId"] for group in found(groups.a, KEY_A)] == [b64(GROUP)]
+        assert sum(limits) < 2 * CONTRACT_ANSWER_SECONDS
+        assert min(limits) >= LEAST_ANSWER_SECONDS - 0.001
+        limits.clear()
+        assert [group["privacyGroupId"] for group in found(groups.a, KEY_A)] == [b64(GROUP)]
+        assert limits == []
+        clock.late += SILENCE_SECONDS + 1
+        assert [group["privacyGroupId"] for group in found(groups.a, KEY_A)] == [b64(GROUP)]
+        assert len(limits) == 6
+
+    def test_too_many_groups_to_ask_in_time_are_an_error(self, groups: Groups, monkeypatch: pytest.MonkeyPatch) -> None:
+        """And not a list without some of them."""
+        groups.make(KEY_A)
+        groups.make(KEY_A, group=bytes(31) + b"\x07")
+        clock = SteppedClock()
+        self.with_silent_contracts(groups, monkeypatch, clock, slow_seconds=ALL_CONTRACTS_SECONDS + 1)
+        with pytest.raises(RpcError, match="Timeout expired"):
+            found(groups.a, KEY_A)
+
+    def with_silent_contracts(
+        self, groups: Groups, monkeypatch: pytest.MonkeyPatch, clock: "SteppedClock", slow_seconds: float = 0.0
+    ) -> list[float]:
+        """All contracts but that of GROUP take the time that they have, or `slow_seconds` and answer; what they had."""
+        flexible, limits = groups.a.privacy_controller.flexible, list[float]()
+        assert flexible is not None
+        contract_of = flexible._contract_of
+
+        def asked(group_id: bytes, number: int | None, deadline_seconds: float) -> Ask:
+            if group_id != GROUP:
+                limits.append(deadline_seconds - clock())
+                clock.late += slow_seconds or limits[-1]
+                if not slow_seconds:
+                    raise CallExpiredError("it loops")
+            return contract_of(group_id, number, math.inf)
+
+        monkeypatch.setattr(flexible, "_contract_of", asked)
+        monkeypatch.setattr("lacnode.privacy.state.flexible.flexible_groups.time", clock)
+        monkeypatch.setattr(flexible, "_silent", SilentContracts(clock))
+        return limits
+
+    def test_members_for_a_comparison_are_named_by_the_deadline(self, groups: Groups) -> None:
+        groups.make(KEY_A, KEY_B)
+        flexible = groups.a.privacy_controller.flexible
+        assert flexible is not None
+        membership = GroupMembership(groups.a.privacy_controller._context, flexible.find)
+        number = groups.a.node.chain.head.header.number
+        assert membership.of(GROUP, number, math.inf) == frozenset((KEY_A, KEY_B))
+        assert membership.of(GROUP, number, time.monotonic() - 1) is None
+
+    def test_a_comparison_leaves_groups_for_the_next_time(
+        self, groups: Groups, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Strangers' contracts that never answer do not keep the thread, and honest groups come first then."""
+        groups.make(KEY_A, KEY_B)
+        groups.make(KEY_A, KEY_B, group=OTHER)
+        comparison = Comparison(groups)
+        monkeypatch.setattr("lacnode.privacy.state.state_root_comparison.ALL_MEMBERSHIPS_SECONDS", 0.0)
+        comparison.step(KEY_A)
+        first = {query.group_id for _, _, query in comparison.asked}
+        monkeypatch.undo()
+        comparison.step(KEY_A)
+        assert len(first) <= 1
+        assert {query.group_id for _, _, query in comparison.asked} == {GROUP, OTHER}
 
     def test_answers_of_its_contract_count_to_the_slice(self, groups: Groups, monkeypatch: pytest.MonkeyPatch) -> None:
         """One that loops holds up its own group alone."""

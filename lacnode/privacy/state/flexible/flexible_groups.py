@@ -3,6 +3,8 @@
 Follows Besu's `FlexiblePrivacyController`. Must not announce anything on the chain.
 """
 
+import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,12 +13,22 @@ from lacnode.privacy.state.flexible.group_contract_queries import Ask, members, 
 from lacnode.privacy.state.flexible.group_contracts import added_members, is_addition
 from lacnode.privacy.state.flexible.group_history import PastTransaction, encode_history_payload
 from lacnode.privacy.state.flexible.group_history_reader import GroupHistoryReader
+from lacnode.privacy.state.flexible.silent_contracts import SilentContracts
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import read_payload_key
 from lacnode.privacy.state.private_payloads import PayloadNotFoundError, PayloadUnavailableError, receive
 from lacnode.privacy.state.private_records import MarkerRoot
 from lacnode.privacy.state.private_store import PrivateStoreReader
 from lacnode.privacy.state.private_transaction import PrivateTransaction, encode_versioned_payload
+
+CONTRACT_ANSWER_SECONDS = 2.0
+"""What the contract of one group may take to answer."""
+
+LEAST_ANSWER_SECONDS = 0.1
+"""What it may take in a list of groups, when others have not answered."""
+
+ALL_CONTRACTS_SECONDS = 5.0
+"""What the contracts of all groups may take to answer, one after the other."""
 
 
 class NoGroupIdError(Exception):
@@ -35,33 +47,61 @@ class FlexibleGroup:
     members: tuple[bytes, ...]
 
 
-class FlexibleGroups:
-    """`contract_of` gives a way to ask a group's contract as of a block, the public head for None. Safe from any thread."""
+ContractOf = Callable[[bytes, int | None, float], Ask]
+"""A way to ask a group's contract as of a block, the public head for None, until a time on the monotonic clock (seconds). It
+raises CallExpiredError then."""
 
-    def __init__(self, context: PrivacyContext, contract_of: Callable[[bytes, int | None], Ask]) -> None:
+
+class FlexibleGroups:
+    """`wait_until_executed` waits a moment until a block, the public head for None, is executed privately. Safe from any
+    thread."""
+
+    def __init__(
+        self,
+        context: PrivacyContext,
+        contract_of: ContractOf,
+        wait_until_executed: Callable[[int | None], bool],
+    ) -> None:
         self._context = context
         self._contract_of = contract_of
+        self._wait_until_executed = wait_until_executed
         self._histories = GroupHistoryReader(context)
+        self._silent = SilentContracts()
 
-    def find(self, group_id: bytes, number: int | None = None) -> FlexibleGroup | None:
-        """The group as of block `number`, or the head."""
-        found = members(self._contract_of(group_id, number))
+    def find(
+        self, group_id: bytes, number: int | None = None, deadline_seconds: float = math.inf
+    ) -> FlexibleGroup | None:
+        """The group as of block `number`, or the head. CallExpiredError if its contract does not answer in
+        `CONTRACT_ANSWER_SECONDS`, or by `deadline_seconds` on the monotonic clock."""
+        self._wait_until_executed(number)
+        return self._find(group_id, number, min(deadline_seconds, time.monotonic() + CONTRACT_ANSWER_SECONDS))
+
+    def _find(self, group_id: bytes, number: int | None, deadline_seconds: float) -> FlexibleGroup | None:
+        found = members(self._contract_of(group_id, number, deadline_seconds))
         return None if found is None else FlexibleGroup(group_id, found)
 
     def find_with_members(self, keys: Sequence[bytes]) -> list[FlexibleGroup]:
-        """Every group that has all of `keys` among its members."""
+        """Every group that has all of `keys` among its members, but those whose contract does not answer: their members may
+        have made it so. CallExpiredError if not all were asked in `ALL_CONTRACTS_SECONDS`."""
+        self._wait_until_executed(None)
         with self._context.database.read() as snapshot:
-            ids = list(PrivateStoreReader(snapshot).groups())
-        found = [group for group in map(self._find_in_time, ids) if group is not None]
+            stored = PrivateStoreReader(snapshot)
+            roots = {group_id: stored.root_at(group_id, self._context.head()) for group_id in stored.groups()}
+        deadline_seconds, lost_seconds, found = time.monotonic() + ALL_CONTRACTS_SECONDS, 0.0, list[FlexibleGroup]()
+        for group_id in [group_id for group_id, root in roots.items() if not self._silent.has(group_id, root)]:
+            started = time.monotonic()
+            if started > deadline_seconds:
+                raise CallExpiredError("the groups are too many to be asked for their members in time")
+            try:
+                # Each contract that does not answer has half of what the ones before have left: they lose little in all.
+                limit_seconds = max(LEAST_ANSWER_SECONDS, (CONTRACT_ANSWER_SECONDS - lost_seconds) / 2)
+                group = self._find(group_id, None, min(deadline_seconds, started + limit_seconds))
+            except CallExpiredError:
+                self._silent.add(group_id, roots[group_id])
+                lost_seconds += time.monotonic() - started
+            else:
+                found += [] if group is None else [group]
         return [group for group in found if set(keys) <= set(group.members)]
-
-    def _find_in_time(self, group_id: bytes) -> FlexibleGroup | None:
-        """None for a group whose contract does not answer in time too: its members may have made it so, and others' groups
-        are asked for."""
-        try:
-            return self.find(group_id)
-        except CallExpiredError:
-            return None
 
     def recipients(self, private: PrivateTransaction) -> FlexibleGroup:
         """The group that `private` is for, with whom it adds; NoGroupIdError or NoSuchGroupError."""
@@ -79,7 +119,9 @@ class FlexibleGroups:
         the keys of both, as the marker has them. EnclaveError or EnclaveUnreachableError."""
         manager, sender = self._context.manager, private.private_from
         past = self._past(group.id) if is_addition(private) else []
-        payload = encode_versioned_payload(private, version(self._contract_of(group.id, None)))
+        payload = encode_versioned_payload(
+            private, version(self._contract_of(group.id, None, time.monotonic() + CONTRACT_ANSWER_SECONDS))
+        )
         key = manager.send(payload, sender, group.members)
         if not past:
             return key
