@@ -10,6 +10,7 @@ from lacnode.chainspec.spec import ChainSpec
 from lacnode.cli.option_rules import join_option_names
 from lacnode.cli.options import OPTIONS
 from lacnode.cli.options.option import OptionBehaviour
+from lacnode.cli.privacy_options import DEFAULT_MANAGER_URL
 from lacnode.cli.settings_reader import SettingsReader
 
 _DEPENDENT: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -36,6 +37,8 @@ _PERMISSION_SWITCHES = tuple(
 )
 
 _VARIABLE = re.compile(r"\$\{\w+\}")
+
+_MANAGER = ("privacy-url", "privacy-manager-config-file")
 
 _OWN_TEXT = frozenset(("privacy-url", "privacy-public-key-file"))
 _UNBUILT_GROUPS = frozenset(("DEBUG", "TRACE", "MINER", "PLUGINS", "CLIQUE", "QBFT", "ENGINE", "GOQUORUM"))
@@ -109,6 +112,8 @@ def _permissions(read: SettingsReader) -> Iterator[str]:
 def _privacy(read: SettingsReader) -> Iterator[str]:
     if any(read.is_set(name) for name in _OWN_TEXT) and not read.flag("privacy-enabled"):
         yield ("--privacy-url and/or --privacy-public-key-file ignored because none of --privacy-enabled was defined.")
+    if read.flag("privacy-enabled") and not any(read.is_set(name) for name in _MANAGER):
+        yield f"The transaction manager is expected at {DEFAULT_MANAGER_URL}, because no option says where it is"
     if read.flag("privacy-onchain-groups-enabled"):
         yield ("--privacy-onchain-groups-enabled has been deprecated, use --privacy-flexible-groups-enabled instead.")
 

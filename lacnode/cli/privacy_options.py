@@ -18,12 +18,18 @@ MAX_PUBLIC_KEY_BYTES = 4_096
 """Bytes; a key is a line of 44 characters."""
 
 
+DEFAULT_MANAGER_URL = "http://localhost:8888"
+"""Where the transaction manager is expected if no option says where it is, as in Besu."""
+
+
 def privacy_settings(read: SettingsReader) -> PrivacySettings | None:
     """What private transactions need, None where they are off; UsageError for a key file that cannot be used."""
     if not read.flag("privacy-enabled"):
         return None
     file = read.path("privacy-public-key-file")
     url = read.text_or_none("privacy-url")
+    if url is None and not read.is_set("privacy-manager-config-file"):
+        url = DEFAULT_MANAGER_URL
     if url is not None and not _is_url(url):
         raise UsageError(f"Invalid value for option '--privacy-url': an http or https URL was expected, not {url}")
     return PrivacySettings(

@@ -13,7 +13,12 @@ PROTECTION_OPTIONS = (
     Option("permissions-accounts-contract-enabled", OptionKind.BOOL, "false", "Account permissioning by contract"),
     Option("permissions-accounts-contract-address", OptionKind.ADDRESS, "", "Ingress contract (LACChain 0x..8888)"),
     Option("privacy-enabled", OptionKind.BOOL, "false", "Private transactions"),
-    Option("privacy-url", OptionKind.STRING, "", "Transaction manager's client API"),
+    Option(
+        "privacy-url",
+        OptionKind.STRING,
+        "",
+        "Transaction manager's client API; without it and a manager in this process, http://localhost:8888",
+    ),
     Option(
         "privacy-manager-config-file",
         OptionKind.PATH,

@@ -13,6 +13,7 @@ from lacnode.cli.errors import UsageError
 from lacnode.cli.node_config import node_config
 from lacnode.cli.options import OPTIONS
 from lacnode.cli.options.option import OptionBehaviour, OptionKind
+from lacnode.cli.privacy_options import DEFAULT_MANAGER_URL
 from lacnode.cli.sources import collect_settings
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.devnet_genesis import devnet_genesis
@@ -348,9 +349,16 @@ class TestPrivacy:
         assert found.privacy == PrivacySettings(bytes(range(32)), "http://orion:8888")
         assert not any("privacy" in warning.lower() for warning in found.warnings)
 
-    def test_has_a_manager_in_the_process_without_an_address(self, configure: Configure, key_file: str) -> None:
-        found = configure(privacy_enabled="true", privacy_public_key_file=key_file, min_gas_price="0").privacy
-        assert found == PrivacySettings(bytes(range(32)))
+    def test_looks_for_the_manager_where_besu_does_unless_said(self, configure: Configure, key_file: str) -> None:
+        found = configure(privacy_enabled="true", privacy_public_key_file=key_file, min_gas_price="0")
+        assert found.privacy == PrivacySettings(bytes(range(32)), DEFAULT_MANAGER_URL)
+        assert DEFAULT_MANAGER_URL == "http://localhost:8888"
+        assert any(DEFAULT_MANAGER_URL in warning for warning in found.warnings)
+
+    def test_has_a_manager_in_the_process_by_its_configuration(self, configure: Configure, key_file: str) -> None:
+        said = {"privacy_enabled": "true", "privacy_public_key_file": key_file, "min_gas_price": "0"}
+        found = configure(**said, privacy_manager_config_file="known").privacy
+        assert found == PrivacySettings(bytes(range(32)), manager_config=Path("known"))
 
     def test_signs_markers_with_the_key_it_is_given(self, configure: Configure, key_file: str) -> None:
         found = configure(
@@ -359,7 +367,7 @@ class TestPrivacy:
             privacy_marker_transaction_signing_key_file="marker.key",
             min_gas_price="1000",
         ).privacy
-        assert found == PrivacySettings(bytes(range(32)), marker_key_file=Path("marker.key"))
+        assert found == PrivacySettings(bytes(range(32)), DEFAULT_MANAGER_URL, marker_key_file=Path("marker.key"))
 
     TLS: ClassVar[dict[str, str]] = {
         "privacy_tls_enabled": "true",
@@ -394,7 +402,7 @@ class TestPrivacy:
     def test_says_which_tls_options_wait_for_others(self, configure: Configure, key_file: str) -> None:
         said = {"privacy_enabled": "true", "privacy_public_key_file": key_file, "min_gas_price": "0"}
         found = configure(**said, privacy_tls_keystore_file="node.p12")
-        assert found.privacy == PrivacySettings(bytes(range(32)))
+        assert found.privacy == PrivacySettings(bytes(range(32)), DEFAULT_MANAGER_URL)
         ignored = "--privacy-tls-keystore-file has been ignored because --{} was not defined on the command line."
         assert ignored.format("privacy-tls-enabled") in found.warnings
         assert ignored.format("privacy-tls-enabled") in configure(privacy_tls_keystore_file="node.p12").warnings
@@ -408,7 +416,7 @@ class TestPrivacy:
     def test_has_flexible_groups_under_both_names(self, configure: Configure, key_file: str, option: str) -> None:
         said = {"privacy_enabled": "true", "privacy_public_key_file": key_file, "min_gas_price": "0", option: "true"}
         found = configure(**said).privacy
-        assert found == PrivacySettings(bytes(range(32)), mode=GroupMode.FLEXIBLE)
+        assert found == PrivacySettings(bytes(range(32)), DEFAULT_MANAGER_URL, mode=GroupMode.FLEXIBLE)
 
     @pytest.mark.parametrize(
         ("options", "text"),
