@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SEEDS ?= 2000
 STAMP := $(VENV)/.ready
 
-.PHONY: setup native check-native check test conformance sim mutants siege bench devnet lock format clean
+.PHONY: setup native check-native check test test-fast coverage changelog release conformance sim mutants siege bench devnet lock format clean
 .DEFAULT_GOAL := test
 
 setup: $(STAMP)
@@ -32,7 +32,28 @@ check-native:
 	cd native && cargo fmt --check && cargo clippy --locked --release --all-targets -- -D warnings && cargo test --locked --release
 
 test: setup
-	$(BIN)/pytest -n auto --dist loadgroup
+	$(BIN)/pytest -n auto --dist loadgroup --durations 10 --durations-min 1
+
+# The tests that start no process.
+test-fast: setup
+	$(BIN)/pytest -n auto --dist loadgroup --durations 10 --durations-min 1 tests/unit tests/vectors tests/property tests/conformance
+
+# What the fast tests run of the packages that must not break, with a least share of lines and branches for each.
+coverage: setup
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -q tests/unit tests/vectors tests/property
+	@$(BIN)/coverage report --fail-under 95 --include 'lacnode/consensus/*'
+	@$(BIN)/coverage report --fail-under 90 --include 'lacnode/permissioning/*'
+	@$(BIN)/coverage report --fail-under 90 --include 'lacnode/privacy/*'
+	@$(BIN)/coverage report --fail-under 90 --include 'lacnode/storage/*'
+
+# CHANGELOG.md takes the fragments of changes/ for this version.
+changelog: setup
+	$(BIN)/towncrier build --version $$($(BIN)/python -c 'import lacnode; print(lacnode.__version__)')
+
+# A wheel and a source distribution in dist/, the wheel tried in an environment of its own.
+release: setup
+	@$(PYTHON) tools/release.py
 
 # SUITES is a folder with official state tests, one folder a suite: see docs/spec/conformance.md.
 conformance: setup

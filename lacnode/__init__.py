@@ -1,6 +1,6 @@
 """lacnode: a permissioned EVM node that speaks Hyperledger Besu's IBFT 2.0 dialect.
 
-The package root holds the version and nothing else, so that importing any room costs only that room.
+The package root holds the version and nothing else. Importing one package loads no other.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -15,6 +16,20 @@ from tests.support.logs import NETWORK_THREAD
 hypothesis.settings.register_profile("lacnode", deadline=None)
 hypothesis.settings.load_profile("lacnode")
 """No test is timed: on a busy machine an example takes as long as it takes."""
+
+
+SLOW_FOLDERS = ("simulation", "integration", "interop", "siege")
+"""Folders of tests that run for long, in the order in which they run. All other tests run before them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the fast tests first, so that a mistake shows at once."""
+    items.sort(key=lambda item: _position(item.path))
+
+
+def _position(path: Path) -> int:
+    folder = path.relative_to(Path(__file__).parent).parts[0]
+    return SLOW_FOLDERS.index(folder) + 1 if folder in SLOW_FOLDERS else 0
 
 
 @pytest.fixture(autouse=True)
