@@ -1,4 +1,5 @@
-"""The transaction manager: keeps private payloads for its keys and exchanges them with others' managers.
+"""The transaction manager. It stores private payloads for its keys and exchanges them with other managers.
 
-What it is to a node is `privacy.transaction_manager`; its ports are `privacy.service`. Must not know what a payload means.
+`privacy.transaction_manager` is its interface to the node. `privacy.service` has its ports. This package must not know what
+a payload means.
 """

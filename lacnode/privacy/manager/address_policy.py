@@ -1,8 +1,9 @@
-"""Which addresses may be called because a stranger named them.
+"""The addresses that this manager may call because another manager named them.
 
-Public addresses may. Loopback and private ones may only if the operator's own URLs are of the same kind, or the operator
-allows a network: a manager on the Internet must not be made to call the services behind its firewall. Link-local
-addresses, where clouds give out credentials, and addresses of no single machine never may. Must not look a name up.
+Public addresses are allowed. Loopback and private addresses are allowed only if an own URL of the operator is of the same
+kind, or if the operator allows the network. A manager on the Internet must not be made to call the services behind its
+firewall. Link-local addresses, where clouds give out credentials, and addresses of no single machine are never allowed.
+This module must not look up a name.
 """
 
 from collections.abc import Iterable
@@ -15,11 +16,11 @@ Network = IPv4Network | IPv6Network
 
 METADATA = ip_network("fd00:ec2::254/128")
 TRANSLATED = tuple(map(ip_network, ("64:ff9b::/96", "2001::/32", "2002::/16")))
-"""Addresses that stand for IPv4 ones behind a translator: as private as what is behind it may be."""
+"""Networks of addresses that stand for IPv4 addresses behind a translator. Such an address may be a private one."""
 
 
 class Reach(Enum):
-    """From where an address is reached."""
+    """The kind of an address: from where it can be reached."""
 
     NEVER = "never"
     LOOPBACK = "loopback"
@@ -28,7 +29,9 @@ class Reach(Enum):
 
 
 def reach_of(address: Address) -> Reach:
-    """The kind of `address`."""
+    """Return the kind of `address`."""
+    # The order matters. A mapped address must be judged as its IPv4 address, or `::ffff:127.0.0.1` would count as
+    # another kind than loopback. The NEVER kinds come before `is_global`, which is True for some of them.
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return reach_of(address.ipv4_mapped)
     if address.is_loopback:
@@ -43,7 +46,10 @@ def reach_of(address: Address) -> Reach:
 
 
 class AddressPolicy:
-    """`own_urls` are the manager's own URL and those that the operator gave; `denied` comes before `allowed`."""
+    """Decides about addresses. `own_urls` are the URLs of this manager and of the operator's list.
+
+    `denied` networks come before `allowed` networks.
+    """
 
     def __init__(
         self, own_urls: Iterable[str] = (), allowed: Iterable[Network] = (), denied: Iterable[Network] = ()
@@ -51,35 +57,39 @@ class AddressPolicy:
         self._allowed = tuple(allowed)
         self._denied = tuple(denied)
         self._own = {place for url in own_urls if (place := _place(url)) is not None}
+        # Each own URL opens its kind. A network of managers on private addresses works without a setting.
         self._open = {Reach.PUBLIC}
         for host, _ in self._own:
             self.trust(host)
 
     def trust(self, host: str) -> None:
-        """An own URL has this address: others of its kind may be called, too. Ignored if `host` is a name."""
+        """Allow addresses of the same kind as the own address `host`. No effect if `host` is a name."""
         address = _address("127.0.0.1" if host == "localhost" else host)
         if address is not None and reach_of(address) is not Reach.NEVER:
             self._open.add(reach_of(address))
 
     def is_own(self, host: str, port: int) -> bool:
-        """Whether `host` and `port` are of an own URL, which the operator wants to be called wherever that is."""
+        """Return True if the host and port belong to an own URL. The operator wants it to be called, at any address."""
         return (host, port) in self._own
 
     def permits(self, text: str) -> bool:
-        """Whether the address `text` may be called."""
+        """Return True if the address `text` may be called. False if it is not an IP address."""
         address = _address(text)
+        # A denied network and a NEVER address come first. No other setting can open them.
         if address is None or reach_of(address) is Reach.NEVER or _is_in(address, self._denied):
             return False
         return reach_of(address) in self._open or _is_in(address, self._allowed)
 
     def permits_url(self, url: str) -> bool:
-        """Whether `url` may be remembered: its host is a name, or an address that may be called."""
+        """Return True if `url` may be stored: its host is a name or an address that may be called."""
+        # A name is checked when it is called, at the address that DNS gives then. An earlier answer proves nothing.
         place = _place(url)
         return place is not None and (place in self._own or _address(place[0]) is None or self.permits(place[0]))
 
 
 def _address(text: str) -> Address | None:
     try:
+        # A zone (`fe80::1%eth0`) names an interface of this machine. It does not change the kind of the address.
         address = ip_address(text.partition("%")[0])
     except ValueError:
         return None
@@ -92,7 +102,7 @@ def _is_in(address: Address, networks: Iterable[Network]) -> bool:
 
 
 def _place(url: str) -> tuple[str, int] | None:
-    """Host and port."""
+    """Return the host and the port of a URL, None if it has no valid port."""
     try:
         parts = urlsplit(url)
         return (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))

@@ -1,5 +1,7 @@
-"""The audit log: who sent what digest to whom and when. Entries are chained by hash, so that taking one out or changing
-one shows. Must not hold contents.
+"""The audit log: the sender, the recipients, the digest and the time of each payload.
+
+Each entry has the hash of the entry before. A removed or changed entry therefore shows. The log must not have contents of
+payloads.
 """
 
 import json
@@ -12,7 +14,7 @@ from lacnode.privacy.manager.payload_store import AUDIT_START, PayloadStore, cha
 
 
 class AuditLogError(Exception):
-    """The log is not what was written."""
+    """The stored log differs from the log that was written."""
 
 
 def audit_entry(
@@ -24,8 +26,11 @@ def audit_entry(
     result: str = "ok",
     unproven: Sequence[bytes] = (),
 ) -> bytes:
-    """One line, as of now: `event` is sent, received, group-created, group-deleted or recovered; digest and group are 32
-    bytes. `unproven` are the recipients whose managers have not proven their keys; there is no such field without any."""
+    """Return one entry as JSON in bytes, with the time of now.
+
+    `event` is `sent`, `received`, `group-created`, `group-deleted` or `recovered`. `digest` and `group` have 32 bytes.
+    `unproven` are the recipients whose managers did not prove their keys. The field is absent if there are none.
+    """
     line: dict[str, Any] = {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "event": event,
@@ -41,9 +46,13 @@ def audit_entry(
 
 
 def export_audit_log(store: PayloadStore) -> Iterator[dict[str, Any]]:
-    """Every entry of the store's log with its number and hash (hex); AuditLogError where the chain does not hold."""
+    """Yield every entry with its number and its hash (hexadecimal). AuditLogError if the chain of hashes is broken."""
     previous = AUDIT_START
+    # The expected number is compared too. Without it, entries could be cut off at the start, or be reordered together
+    # with their hashes.
     for expected, (number, entry, digest) in enumerate(store.audit(), start=1):
+        # A reader that has noted a hash earlier can compare it. A chain that was computed again from some entry on
+        # ends in another hash.
         if number != expected or chain_hash(previous, number, entry) != digest:
             raise AuditLogError(f"entry {expected} of the audit log is missing or was changed")
         yield {"number": number, **json.loads(entry), "hash": digest.hex()}

@@ -1,13 +1,15 @@
-"""JSON from outside, read only if it is not too many values: each takes up to 100 bytes of memory."""
+"""JSON from outside. It is parsed only if it has few values, because each value takes up to 100 bytes of memory."""
 
 import orjson
 
 MAX_VALUES = 16_384
-"""Values in one document, counted by the characters that separate them."""
+"""The largest number of values in one document. The characters that separate values are counted."""
 
 
 def read_json(data: bytes) -> object:
-    """The value that `data` is; ValueError."""
+    """Parse `data`. ValueError if it is not JSON or has too many values."""
+    # The count comes before the parser, which would build all values first. Separators inside texts count too: that can
+    # refuse a document, but it never lets one through.
     if sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
         raise ValueError(f"at most {MAX_VALUES} values were expected")
     return orjson.loads(data)

@@ -1,8 +1,8 @@
-"""A bounded table of what other managers say, which prefers what has been seen to be true.
+"""A bounded table of what other managers say. It prefers entries that have been confirmed.
 
-Each entry has a standing and a source, the address that it came from. Where there is no place left, an entry of a lower
-standing gives way; of the same standing, one of the source that has the most. So no source can fill the table, and what
-has only been heard never takes the place of what has answered. Not safe from several threads.
+Each entry has a trust level and a source, the address that it came from. A full table drops an entry of a lower level. If
+there is none, it drops an entry of the same level, from the source with the most entries. So no source can fill the table,
+and an unconfirmed entry never replaces a confirmed one. Not safe for several threads.
 """
 
 from collections.abc import Iterator
@@ -14,24 +14,26 @@ V = TypeVar("V")
 
 
 class TrustLevel(IntEnum):
-    """How far an entry is believed, lowest first."""
+    """How far an entry is believed, the lowest level first."""
 
     SILENT = 0
-    """Heard of, and called in vain."""
+    """Known from another manager only. A call of it had no answer."""
 
     HEARD = 1
+    """Known from another manager only. It was not called yet."""
+
     KEPT = 2
     """From the store of an earlier run."""
 
     ANSWERED = 3
-    """Said by the manager itself, when it was called."""
+    """The manager itself said it when it was called."""
 
     OWN = 4
-    """Ours, or the operator's."""
+    """This manager's own entry, or the operator's."""
 
 
 class BoundedTable(Generic[K, V]):
-    """At most `limit` entries, and `limit_per_source` of one source and standing; OWN ones are always taken."""
+    """At most `limit` entries, and at most `limit_per_source` of one source and level. OWN entries are always accepted."""
 
     def __init__(self, limit: int, limit_per_source: int) -> None:
         self._limit = limit
@@ -39,7 +41,7 @@ class BoundedTable(Generic[K, V]):
         self._values: dict[K, V] = {}
         self._places: dict[K, tuple[TrustLevel, str]] = {}
         self._sources: dict[TrustLevel, dict[str, dict[K, None]]] = {standing: {} for standing in TrustLevel}
-        """The entries of each standing and source, oldest first."""
+        """The entries of each level and source, the oldest first."""
 
     def __contains__(self, key: object) -> bool:
         return key in self._places
@@ -48,27 +50,32 @@ class BoundedTable(Generic[K, V]):
         return len(self._places)
 
     def get(self, key: K) -> V | None:
-        """The value of an entry."""
+        """Return the value of an entry, None if there is none."""
         return self._values.get(key)
 
     def standing(self, key: K) -> TrustLevel | None:
-        """The standing of an entry."""
+        """Return the trust level of an entry, None if there is none."""
         place = self._places.get(key)
         return None if place is None else place[0]
 
     def items(self) -> Iterator[tuple[K, V]]:
-        """Every entry, those of the highest standing first."""
+        """Yield every entry. The highest trust level comes first."""
+        # Party info is cut at its end when it is too long, so the most reliable entries come first.
         for standing in reversed(TrustLevel):
             for keys in self._sources[standing].values():
                 for key in keys:
                     yield key, self._values[key]
 
     def put(self, key: K, value: V, source: str, standing: TrustLevel) -> bool:
-        """Take an entry, or give one that is there this value, source and standing; False if there is no place for it."""
+        """Add an entry, or change the value, the source and the level of a known one. False if the table is full for it."""
         before = self._places.get(key)
+        # The common case: the same manager repeats itself. The age of the entry does not change, so a repetition
+        # cannot keep an entry alive by itself.
         if before == (standing, source):
             self._values[key] = value
             return True
+        # A known entry is removed first, so that its own place counts as free. If the new one finds no place, the old
+        # entry comes back: a claim must not remove what it cannot replace.
         if before is not None:
             old = self._values[key]
             self.drop(key)
@@ -79,13 +86,14 @@ class BoundedTable(Generic[K, V]):
         return self._insert(key, value, source, standing)
 
     def lower(self, key: K) -> None:
-        """An entry that has only been heard of was called in vain."""
+        """Lower an unconfirmed entry to SILENT. Its manager did not answer a call."""
         standing, source = self._places.get(key, (None, ""))
+        # A confirmed entry keeps its level. A manager that is down for an hour must not lose its place to strangers.
         if standing is TrustLevel.HEARD:
             self.put(key, self._values[key], source, TrustLevel.SILENT)
 
     def drop(self, key: K) -> None:
-        """Forget an entry."""
+        """Remove an entry. KeyError if there is none."""
         standing, source = self._places.pop(key)
         del self._values[key]
         keys = self._sources[standing][source]
@@ -102,8 +110,9 @@ class BoundedTable(Generic[K, V]):
         return True
 
     def _has_place(self, source: str, standing: TrustLevel) -> bool:
-        """Whether there is a place, made free where that may be."""
+        """Return True if there is space for an entry. An older entry may be removed for it."""
         own = self._sources[standing].get(source, {})
+        # A source that reaches its own bound replaces its own oldest entry, never an entry of another source.
         if len(own) >= self._limit_per_source and standing is not TrustLevel.OWN:
             self.drop(next(iter(own)))
             return True
@@ -112,6 +121,9 @@ class BoundedTable(Generic[K, V]):
         return self._has_evicted(standing, len(own))
 
     def _has_evicted(self, standing: TrustLevel, count: int) -> bool:
+        # The lowest level is searched first. In a level the largest source gives up its oldest entry. A source takes
+        # the place of another one of the same level only if it stays smaller than that one. So all sources tend to the
+        # same share, and a source with many addresses per minute gains nothing.
         for lower in TrustLevel:
             sources = self._sources[lower]
             if lower > standing or not sources:

@@ -1,27 +1,29 @@
-"""A strict reader of the part of CBOR that Orion's protocol uses: maps with text as keys, arrays, text, byte strings,
-integers, booleans and null.
+"""A strict reader of the part of CBOR (RFC 8949) that Orion's protocol uses.
 
-Jackson, Orion's library, writes maps with indefinite length, and text of more than 3,996 characters in chunks; both are
-read. Tags, floats, other simple values, byte strings in chunks and repeated keys are refused. Depth, number of items and
-lengths are checked before anything is built, so that time grows with the size of the input, and memory stays below a
-small multiple of it. Must not know any record.
+This part has maps with text as keys, arrays, text, byte strings, integers, booleans and null. Jackson, Orion's library,
+writes maps with indefinite length, and text of more than 3,996 characters in chunks. Both are read. Tags, floats, other
+simple values, byte strings in chunks and repeated keys are refused. Depth, number of items and lengths are checked before
+anything is built. So the time grows with the size of the input, and the memory stays below a small multiple of it. This
+module must not know any record.
 """
 
 MAX_DEPTH = 6
-"""Maps and arrays inside one another."""
+"""The largest depth of maps and arrays inside one another."""
 
 MAX_ITEMS = 13_312
-"""Keys, values and chunks in one record: a payload of 4,096 boxes has 12,300."""
+"""The largest number of keys, values and chunks in one record. A payload of 4,096 boxes has 12,300."""
 
 FREE_ITEMS, BYTES_PER_ITEM = 1_024, 16
-"""A record may have so many items, and one more for so many bytes: an item takes up to 100 bytes of memory."""
+"""A record may have the free items, and one more for this many bytes. An item takes up to 100 bytes of memory."""
 
 MAX_TEXT_BYTES = 262_144
-"""Of one text; the descriptions of old group records are the longest."""
+"""The largest size of one text. Descriptions of old group records are the longest texts."""
 
 MAX_KEY_BYTES = 256
-"""Of the name of a field."""
+"""The largest size of the name of a field."""
 
+# The first byte of an item has its kind in the upper 3 bits. The lower 5 bits are a number below 24, the width of the
+# number that follows (24 to 27), or 31 for an indefinite length (RFC 8949, section 3).
 _UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP, _SIMPLE = 0, 1, 2, 3, 4, 5, 7
 _INDEFINITE, _BREAK = 31, 0xFF
 _SIMPLE_VALUES = {0xF4: False, 0xF5: True, 0xF6: None}
@@ -29,11 +31,11 @@ _WIDTHS = {24: 1, 25: 2, 26: 4, 27: 8}
 
 
 class MalformedCborError(ValueError):
-    """Bytes that are not one item of the subset, or that are above a bound. The message says why."""
+    """The bytes are not one item of this part of CBOR, or they are above a bound. The text says why."""
 
 
 def read_cbor(data: bytes) -> object:
-    """The one item that `data` is; MalformedCborError."""
+    """Return the one item in `data`. MalformedCborError if it is malformed or above a bound."""
     reader = _Reader(data)
     found = reader.value(0)
     reader.end()
@@ -47,6 +49,7 @@ class _Reader:
         self._data = data
         self._size = len(data)
         self._at = 0
+        # A short input may not have many items. Otherwise 100 kB of nulls, one byte each, would take 10 MB of memory.
         self._items_left = min(MAX_ITEMS, FREE_ITEMS + len(data) // BYTES_PER_ITEM)
 
     def end(self) -> None:
@@ -54,9 +57,10 @@ class _Reader:
             raise MalformedCborError("bytes follow it")
 
     def value(self, depth: int) -> object:
-        """The next item, at `depth` maps and arrays."""
+        """Return the next item. `depth` is the number of maps and arrays around it."""
         self._count()
         first = self._first()
+        # The kinds are tried in the order of their frequency. A payload consists of byte strings, mostly.
         kind = first >> 5
         if kind == _BYTES:
             return self._raw(self._length(first))
@@ -70,6 +74,7 @@ class _Reader:
             return self._length(first)
         if kind == _NEGATIVE:
             return -1 - self._length(first)
+        # Only false, true and null are left. `0xFF` outside a map or an array of indefinite length ends here too.
         if first not in _SIMPLE_VALUES:
             raise MalformedCborError("a tag, a float or another value that is not of the protocol")
         return _SIMPLE_VALUES[first]
@@ -89,10 +94,11 @@ class _Reader:
         return self._data[at]
 
     def _length(self, first: int) -> int:
-        """The number that the first byte and those behind it give."""
+        """Return the number in the first byte or in the bytes after it."""
         low = first & 31
         if low < 24:
             return low
+        # Values 28 to 30 are reserved. 31 (indefinite) was handled by the callers that allow it.
         width = _WIDTHS.get(low)
         if width is None:
             raise MalformedCborError("a length that is not of the protocol")
@@ -100,6 +106,7 @@ class _Reader:
 
     def _raw(self, size: int) -> bytes:
         at = self._at
+        # The bound is the input itself: a length that is larger than the rest builds nothing.
         end = at + size
         if end > self._size:
             raise MalformedCborError("it ends before its end")
@@ -133,13 +140,16 @@ class _Reader:
             self._count()
             first = self._first()
             if first >> 5 != _TEXT or first & 31 == _INDEFINITE:
+                # A chunk inside a chunk is not allowed (RFC 8949, section 3.2.3). It could nest without a bound.
                 raise MalformedCborError("a text with a part that is no text")
+            # The bound is for the whole text. Each chunk may only take what is left of it.
             whole += self._text_bytes(first, at_most - len(whole))
         return bytes(whole)
 
     def _array(self, first: int, depth: int) -> list[object]:
         self._check_depth(depth)
         if first & 31 == _INDEFINITE:
+            # Without a count, the item counter in `value` is the bound.
             items = []
             while not self._is_at_break():
                 items.append(self.value(depth))
@@ -166,7 +176,10 @@ class _Reader:
         first = self._first()
         if first >> 5 != _TEXT or first & 31 == _INDEFINITE:
             raise MalformedCborError("a map with a key that is no text")
+        # Keys have a smaller bound than texts: a map has thousands of keys, and each is copied.
         key = self._text(first, MAX_KEY_BYTES)
+        # Two readers could take different values of a repeated key. One manager would then check another value than
+        # the next one uses.
         if key in found:
             raise MalformedCborError("a map with a repeated key")
         found[key] = self.value(depth)
@@ -176,6 +189,7 @@ class _Reader:
             raise MalformedCborError("maps and arrays too deep inside one another")
 
     def _check_room(self, items: int) -> None:
-        """Before a list is begun: a count that cannot be true builds nothing."""
+        """Check the count of a map or an array before it is built. A count that cannot be true is refused."""
+        # Each item takes at least one byte. So a count above the rest of the input is false.
         if items > self._items_left or items > self._size - self._at:
             raise MalformedCborError("too many items")

@@ -1,6 +1,7 @@
-"""Orion's CBOR: maps of named fields, written with indefinite length as Orion writes them, read in any order and form.
+"""Orion's CBOR records: maps of named fields.
 
-Readers are strict on everything else: no unknown field, no missing one, no other type, and the bounds of `cbor_reader`. Must
+They are written with indefinite length, as Orion writes them. Any order and any form of a map is read. All else is strict:
+an unknown field, a missing field, another type, or a value above the bounds of `cbor_reader` is an error. This module must
 not know any record.
 """
 
@@ -12,11 +13,11 @@ from lacnode.privacy.manager.cbor_reader import MalformedCborError, read_cbor
 
 
 class CborError(ValueError):
-    """Bytes that are not the record they should be; the message names the field and what was expected."""
+    """The bytes are not the expected record. The text names the field and what was expected."""
 
 
 def encode_map(fields: dict[str, Any]) -> bytes:
-    """An indefinite-length map in the order given; values that are `EncodedCbor` go in as they are."""
+    """Encode a map of indefinite length, in the given order. A value of type `EncodedCbor` is copied as it is."""
     parts = [b"\xbf"]
     for name, value in fields.items():
         parts.append(cbor2.dumps(name))
@@ -25,12 +26,14 @@ def encode_map(fields: dict[str, Any]) -> bytes:
 
 
 class EncodedCbor(bytes):
-    """A value that is CBOR already."""
+    """A value that is encoded already."""
 
 
 def encode_array(items: list[bytes]) -> EncodedCbor:
-    """A definite-length array of values that are CBOR already."""
+    """Encode an array of definite length from values that are encoded already."""
     count = len(items)
+    # cbor2 can only encode an array together with its values. So it encodes an array of the same length, and its first
+    # bytes are taken.
     head = bytes([0x80 + count]) if count < 24 else cbor2.dumps([None] * count)[: _head_size(count)]
     return EncodedCbor(head + b"".join(items))
 
@@ -40,7 +43,7 @@ def _head_size(count: int) -> int:
 
 
 def decode_map(data: bytes, what: str) -> "CborFields":
-    """The one map that `data` is; CborError naming `what`. See `cbor_reader` for what is read at all."""
+    """Decode `data`, which is one map. `what` names the record in errors. CborError if it is malformed or above a bound."""
     try:
         return CborFields(read_cbor(data), what)
     except MalformedCborError as error:
@@ -48,7 +51,7 @@ def decode_map(data: bytes, what: str) -> "CborFields":
 
 
 class CborFields:
-    """The fields of one map, taken by name."""
+    """The fields of one map. Each field is taken by its name, and `end` finds fields that are left."""
 
     def __init__(self, value: object, what: str) -> None:
         if type(value) is not dict or not all(type(name) is str for name in value):
@@ -57,7 +60,11 @@ class CborFields:
         self._what = what
 
     def take(self, name: str, kind: type, optional: bool = False) -> Any:
-        """The field as exactly `kind`; None where it is optional and absent."""
+        """Return the field `name`, which has exactly the type `kind`. None if it is optional and absent.
+
+        CborError if the field is missing or has another type.
+        """
+        # `type(...) is` and not isinstance: a bool is an int in Python, and would pass for a number.
         value = self._fields.pop(name, None)
         if value is None and optional:
             return None
@@ -66,13 +73,13 @@ class CborFields:
         return value
 
     def bytes(self, name: str, size: int | None = None) -> "bytes":
-        """The field as bytes, of exactly `size` if given."""
+        """Return the field `name`, which is a byte string, of exactly `size` bytes if given. CborError otherwise."""
         value: bytes = self.take(name, bytes)
         if size is not None and len(value) != size:
             raise CborError(f"{self._what}.{name}: {size} bytes were expected, found {len(value)}")
         return value
 
     def end(self) -> None:
-        """CborError unless every field has been taken."""
+        """Check that every field was taken. CborError if the map has unknown fields."""
         if self._fields:
             raise CborError(f"{self._what}: {len(self._fields)} unknown fields")

@@ -1,7 +1,7 @@
-"""How payloads and groups get to other managers, to each in its own protocol.
+"""The delivery of payloads and groups to other managers, to each in its own protocol.
 
-Ours takes a payload together with the boxes that it is to keep for the others. An Orion does not know that path, refuses
-it, and is sent the payload alone; a Tessera has a form of its own. Must not store anything, nor choose who receives.
+A lacnode manager accepts a payload together with recovery boxes. An Orion does not know that path and refuses it. It then
+receives the payload alone. A Tessera has its own form. This module must not store anything or choose the recipients.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Set
@@ -17,14 +17,14 @@ from lacnode.privacy.manager.tessera.tessera_nodes import TesseraNodes
 
 
 class PayloadDelivery:
-    """Over `sender`, and `tessera` where Tesseras are known. Each method gives the URLs of the managers that confirm."""
+    """Sends over `sender`, and over `tessera` to Tesseras. Each method returns the URLs of the managers that confirmed."""
 
     def __init__(self, sender: PeerSender, tessera: TesseraNodes | None) -> None:
         self._sender = sender
         self._tessera = tessera
 
     def tesseras(self, urls: Iterable[str]) -> set[str]:
-        """Those of `urls` where a Tessera is."""
+        """Return those of `urls` that are Tesseras."""
         return set() if self._tessera is None else {url for url in urls if self._tessera.has_tessera_at(url)}
 
     def payload(
@@ -35,8 +35,11 @@ class PayloadDelivery:
         places: Mapping[bytes, str],
         named: Set[bytes],
     ) -> set[str]:
-        """Send `sealed` of `own` to the managers at `places` of its recipients, to each the boxes of its own keys by their
-        positions in `parties`. Recipients that are `named` are told of one another, to keep each other's boxes."""
+        """Send `sealed` of `own` to the managers of its recipients. Return the URLs that confirmed it.
+
+        `places` are the URLs by recipient. `parties` are the positions of the boxes by recipient. Each manager receives the
+        boxes of its own keys. Recipients in `named` are revealed to each other, so that they can keep recovery boxes.
+        """
         at = _by_url(places, parties)
         theirs = {url: at.pop(url) for url in self.tesseras(at)}
         whole = {
@@ -44,17 +47,23 @@ class PayloadDelivery:
             for url, to, boxes in _spares(sealed, parties, places, named)
             if url in at
         }
+        # The protocol of a manager is not known in advance. The path of lacnode is tried first. A refusal means Orion.
         answers = self._post(PUSH_WITH_BOXES_PATH, whole)
+        # A manager without an answer is not tried on Orion's path. It would cost a second timeout.
         rest = [url for url in at if answers.get(url, REFUSED) == REFUSED]
         answers = {**answers, **self._post(PUSH_PATH, {url: _own_part(sealed, at[url]) for url in rest})}
+        # The right answer is the key of the payload. Any other text means that the manager stored something else.
         expected = to_base64(sealed.key).encode()
         reached = {url for url, answer in answers.items() if answer == expected}
         return reached if self._tessera is None else reached | self._tessera.push(sealed, theirs)
 
     def group(self, record: GroupRecord, own: KeyPair, places: Mapping[bytes, str]) -> set[str]:
-        """Tell the managers at `places` of its members of a group, as `own`, who is one: with a proof to those that take
-        one. An Orion does not know that path, refuses it, and is told without."""
+        """Announce a group to the managers at `places` (URLs by member) as the member `own`. Return the URLs that confirmed.
+
+        A lacnode manager receives a proof. An Orion does not know that path, refuses it, and receives no proof.
+        """
         theirs = self.tesseras(places.values())
+        # One message for each URL is enough, to any of its members.
         others = {url: member for member, url in places.items() if url not in theirs}
         sealed = {url: encode_proven_group(record, own, member) for url, member in others.items()}
         expected = to_base64(record.id).encode()
@@ -76,15 +85,16 @@ def _by_url(places: Mapping[bytes, str], parties: Mapping[bytes, int]) -> dict[s
 
 
 def _own_part(sealed: EncryptedPayload, keys: Mapping[bytes, int]) -> bytes:
-    """The payload with the boxes of one manager's keys, encoded."""
+    """Encode the payload with the boxes of one manager's keys."""
     return encode_payload(sealed.only(list(keys.values())))
 
 
 def _spares(
     sealed: EncryptedPayload, parties: Mapping[bytes, int], places: Mapping[bytes, str], named: Set[bytes]
 ) -> Iterator[tuple[str, bytes, dict[bytes, bytes]]]:
-    """The manager of each named recipient, if there is another one: that recipient, and the boxes of the others."""
+    """Yield for each named recipient its manager's URL, the recipient, and the boxes of the named recipients elsewhere."""
     for member, url in places.items():
+        # A key at the same manager needs no recovery box: both keys share one store.
         others = {key: sealed.boxes[parties[key]] for key in named if places.get(key) != url}
         if others and member in named:
             yield url, member, others

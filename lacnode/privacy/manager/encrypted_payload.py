@@ -1,7 +1,8 @@
-"""A payload as it is stored and sent: NaCl boxes and Orion's CBOR around them.
+"""A payload as it is stored and sent: NaCl boxes, and Orion's CBOR around them.
 
-One random master key seals the payload; one box per recipient, in the recipients' order and the sender last, seals the
-master key. The payload's key, its name to everyone, is SHA-512/256 of the cipher text. Must not store or send.
+A random master key seals the payload. Each recipient has a box with the master key, in the order of the recipients, and the
+sender has the last box. The key of a payload is SHA-512/256 of its cipher text. It is the payload's name everywhere. This
+module must not store or send anything.
 """
 
 import hashlib
@@ -23,29 +24,29 @@ MAX_BOXES = 4096
 
 @dataclass(frozen=True, slots=True)
 class EncryptedPayload:
-    """What is stored under `key`."""
+    """A sealed payload. `sender` is a public key (32 bytes). `nonce` belongs to the boxes. `group_id` has 32 bytes."""
 
     sender: bytes
     nonce: bytes
     boxes: tuple[bytes, ...]
-    """The master key, once for each who may read."""
+    """The master key, sealed once for each party."""
     cipher_text: bytes
     group_id: bytes
     cipher_nonce: bytes = ZERO_NONCE
-    """Of zeros as in Orion, whose master key seals but once; a Tessera's is another."""
+    """Zeros in a payload of Orion or lacnode, whose master key seals one text alone. A Tessera uses another nonce."""
 
     @property
     def key(self) -> bytes:
-        """32 bytes: SHA-512/256 of the cipher text."""
+        """The key of the payload (32 bytes): SHA-512/256 of the cipher text."""
         return payload_key(self.cipher_text)
 
     def only(self, positions: Sequence[int]) -> "EncryptedPayload":
-        """The same with the boxes at `positions` alone: nobody is told who else may read."""
+        """Return the payload with the boxes at `positions` alone. A recipient must not learn the number of the others."""
         return replace(self, boxes=tuple(self.boxes[position] for position in positions))
 
 
 def payload_key(cipher_text: bytes) -> bytes:
-    """SHA-512/256, the variant with initial values of its own."""
+    """Return SHA-512/256 of the cipher text (32 bytes). It is not a truncated SHA-512: its initial values differ."""
     return hashlib.new("sha512_256", cipher_text).digest()
 
 
@@ -57,10 +58,15 @@ def encrypt(
     master_key: bytes | None = None,
     nonce: bytes | None = None,
 ) -> EncryptedPayload:
-    """Seal `payload` for `recipients` and the sender. Master key and nonce are random unless a test gives them."""
+    """Seal `payload` for `recipients` (public keys) and the sender. ValueError or RuntimeError if a key is not valid.
+
+    The master key and the nonce are random. Tests can give them.
+    """
     master_key = secrets.token_bytes(KEY_BYTES) if master_key is None else master_key
     nonce = secrets.token_bytes(NONCE_BYTES) if nonce is None else nonce
+    # A nonce of zeros is safe here: the master key is new and seals this one text. Orion expects exactly this nonce.
     cipher_text = nacl.bindings.crypto_secretbox(payload, ZERO_NONCE, master_key)
+    # The boxes share one nonce. That is safe too, as each box has another pair of keys.
     boxes = tuple(
         nacl.bindings.crypto_box(master_key, nonce, recipient, sender.private)
         for recipient in (*recipients, sender.public)
@@ -69,7 +75,7 @@ def encrypt(
 
 
 def open_box(payload: EncryptedPayload, box: bytes, other: bytes, own: KeyPair) -> bytes | None:
-    """The master key in `box`, None if it was not sealed between these two."""
+    """Return the master key in `box`. None if `box` was not sealed between `other` and `own`."""
     try:
         opened: bytes = nacl.bindings.crypto_box_open(box, payload.nonce, other, own.private)
     except (nacl.exceptions.CryptoError, ValueError):
@@ -78,7 +84,8 @@ def open_box(payload: EncryptedPayload, box: bytes, other: bytes, own: KeyPair) 
 
 
 def decrypt_with(payload: EncryptedPayload, own: KeyPair) -> tuple[int, bytes] | None:
-    """The position of the box that is for `own`, and the plaintext; None if there is none, or it does not fit."""
+    """Return the position of the box for `own`, and the plaintext. None if no box opens or the cipher text does not fit."""
+    # A box does not say whose it is. All boxes are tried, as in Orion. MAX_BOXES bounds the work.
     for position, box in enumerate(payload.boxes):
         master_key = open_box(payload, box, payload.sender, own)
         if master_key is None:
@@ -98,12 +105,16 @@ def _unsealed(payload: EncryptedPayload, master_key: bytes) -> bytes | None:
 
 
 def restore_own_box(payload: EncryptedPayload, recipient: bytes, own: KeyPair) -> EncryptedPayload | None:
-    """A payload that `own` sent, with a box for itself again, from the copy its `recipient` keeps: a box opens from both
-    sides. None if `own` did not send it, or the copy does not fit."""
+    """Make the box for the sender `own` again, from the copy that `recipient` keeps. Return the payload with this box.
+
+    A NaCl box opens from both sides, so the sender can open the recipient's box. None if `own` did not send the payload or
+    if the copy does not fit.
+    """
     if payload.sender != own.public:
         return None
     for box in payload.boxes:
         master_key = open_box(payload, box, recipient, own)
+        # The master key must open the cipher text too. A recipient could otherwise return another payload's box.
         if master_key is not None and _unsealed(payload, master_key) is not None:
             mine = nacl.bindings.crypto_box(master_key, payload.nonce, own.public, own.private)
             return replace(payload, boxes=(mine,))
@@ -111,7 +122,7 @@ def restore_own_box(payload: EncryptedPayload, recipient: bytes, own: KeyPair) -
 
 
 def find_own_boxes(payload: EncryptedPayload, keys: KeyRing) -> dict[bytes, int]:
-    """Own public keys that open the payload, and the position of their box."""
+    """Return the own public keys that open the payload, and the positions of their boxes."""
     found: dict[bytes, int] = {}
     for public in keys.public_keys:
         pair = keys.find_pair(public)
@@ -122,8 +133,9 @@ def find_own_boxes(payload: EncryptedPayload, keys: KeyRing) -> dict[bytes, int]
 
 
 def encode_payload(payload: EncryptedPayload) -> bytes:
-    """Orion's CBOR; with one field more, which no Orion is sent, for what a Tessera sealed."""
+    """Encode a payload in Orion's CBOR. A payload of a Tessera has one more field. No Orion receives such a payload."""
     boxes = [encode_map({"encoded": box}) for box in payload.boxes]
+    # The names and their order are Orion's.
     fields: dict[str, object] = {
         "sender": to_base64(payload.sender),
         "nonce": payload.nonce,
@@ -131,13 +143,14 @@ def encode_payload(payload: EncryptedPayload) -> bytes:
         "cipherText": payload.cipher_text,
         "privacyGroupId": payload.group_id,
     }
+    # Orion does not know this field. It is left out wherever its value is Orion's.
     if payload.cipher_nonce != ZERO_NONCE:
         fields["cipherNonce"] = payload.cipher_nonce
     return encode_map(fields)
 
 
 def decode_payload(data: bytes) -> EncryptedPayload:
-    """The payload that `data` is; CborError."""
+    """Decode a payload. CborError if it is malformed or above a bound."""
     fields = decode_map(data, "payload")
     try:
         sender = from_base64(fields.take("sender", str), KEY_BYTES)
@@ -150,6 +163,7 @@ def decode_payload(data: bytes) -> EncryptedPayload:
     if not 1 <= len(boxes) <= MAX_BOXES:
         raise CborError(f"payload.encryptedKeys: from 1 to {MAX_BOXES} were expected, found {len(boxes)}")
     cipher_text = fields.bytes("cipherText")
+    # The cipher text begins with its MAC. A shorter one can belong to no plaintext.
     if len(cipher_text) < MAC_BYTES:
         raise CborError(f"payload.cipherText: at least {MAC_BYTES} bytes were expected, found {len(cipher_text)}")
     group_id = fields.bytes("privacyGroupId", KEY_BYTES)

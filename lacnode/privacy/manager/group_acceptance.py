@@ -1,7 +1,7 @@
-"""Whose word a group record is: what becomes of the record that is kept when another manager tells of a group.
+"""The rules that decide about a group record that another manager sends.
 
-A group's id is computed from its record, so a record speaks of one group alone; a kept record is never replaced. Must not
-store anything.
+The id of a group is computed from its record. So a record speaks of one group alone. A stored record is never replaced by
+another one. This module must not store anything.
 """
 
 from dataclasses import replace
@@ -11,37 +11,45 @@ from lacnode.privacy.transaction_manager import GroupType
 
 
 class GroupRefusedError(Exception):
-    """A group record that is not accepted; the message says why, and quotes nothing of it."""
+    """A group record is not accepted. The text says why and quotes nothing of the record."""
 
 
 def accept_group_record(record: GroupRecord, known: GroupRecord | None, teller: bytes | None) -> GroupRecord | None:
-    """What is to be kept of a group when another manager tells `record` of it and `known` is kept: None for nothing new.
+    """Return the record to store when another manager sends `record`. None if there is nothing new.
 
-    `teller` is the key (32 bytes) that the other manager has proven, None where its protocol proves none. GroupRefusedError.
+    `known` is the stored record of the group. `teller` is the key (32 bytes) that the other manager has proven, None if its
+    protocol proves no key. GroupRefusedError if the record is refused.
     """
     if teller is not None and teller not in record.members:
         raise GroupRefusedError("it is told by a key that is no member")
+    # A PANTHEON seed of 32 bytes can be chosen so that the id is the id of a LEGACY group. Its record would then decide who
+    # may send to a group that the sender does not belong to.
     if record.has_recipients_id:
         raise GroupRefusedError("its seed gives it the id of a group of recipients")
     if record.type is GroupType.LEGACY:
         raise GroupRefusedError("a group of recipients is made by what is sent to it, and not told")
     if known is None:
-        # Who proves nothing deletes no group before it exists.
+        # A deleted record of an unknown group would stop the group before it exists. Only a proven member may do that.
         return None if teller is None and not record.active else record
+    # A deletion is final. An old record that comes late, or is sent again, must not bring the group back.
     if not known.active:
         return None
     if not record.active:
         return replace(known, active=False)
+    # The name and the description are not part of the id. A member could otherwise rename the group of all others.
     if (record.name, record.description, record.type) != (known.name, known.description, known.type):
         raise GroupRefusedError("the group is known by another name")
     return None
 
 
 def accept_recovered_group(record: GroupRecord, known: GroupRecord | None, teller: bytes) -> GroupRecord | None:
-    """The same, when `teller` gives back what this manager may have lost: groups of recipients too, as nothing but their
-    members."""
+    """Return the record to store when `teller` (32 bytes) gives back a record that this manager may have lost.
+
+    As `accept_group_record`, but LEGACY groups are accepted too, with their members alone. GroupRefusedError if refused.
+    """
     if record.type is not GroupType.LEGACY:
         return accept_group_record(record, known, teller)
     if teller not in record.members:
         raise GroupRefusedError("it is told by a key that is no member")
+    # The name and the description of a LEGACY group are fixed. Other texts in the record are not taken over.
     return GroupRecord.legacy(record.members) if known is None else None

@@ -1,6 +1,6 @@
-"""A group as managers keep it and tell each other: Orion's CBOR record.
+"""A group as managers store it and send it to each other: Orion's CBOR record.
 
-The id is never in the record: whoever reads it computes it, so a record cannot claim another group's.
+The record never has the id of the group. The reader computes the id. So a record cannot claim the id of another group.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,10 @@ MAX_GROUP_MEMBERS, MAX_TEXT_CHARACTERS, MAX_SEED_BYTES = 4096, 65_536, 1024
 
 @dataclass(frozen=True, slots=True)
 class GroupRecord:
-    """One group; `active` is false once it is deleted, and the record stays. A legacy group has no seed."""
+    """One group. A deleted group keeps its record, with `active` False. A LEGACY group has no seed.
+
+    `members` are public keys (32 bytes each).
+    """
 
     members: tuple[bytes, ...]
     name: str
@@ -28,28 +31,30 @@ class GroupRecord:
 
     @classmethod
     def legacy(cls, members: tuple[bytes, ...]) -> "GroupRecord":
-        """The group of the sender and the recipients of one payload."""
+        """Return the LEGACY group of these members: the sender and the recipients of one payload."""
         return cls(members, LEGACY_NAME, LEGACY_DESCRIPTION, True, GroupType.LEGACY, None)
 
     @property
     def id(self) -> bytes:
-        """32 bytes."""
+        """The id of the group (32 bytes)."""
         return group_id(self.members, self.seed)
 
     @property
     def has_recipients_id(self) -> bool:
-        """Whether a seed that could be a key makes the id that of the LEGACY group of the members and that key."""
+        """Whether the seed gives this group the id of a LEGACY group: that of the members and of the seed as a key."""
+        # A LEGACY id is computed from the members alone, a PANTHEON id from the members and the seed. A seed of 32 bytes
+        # can be another member's key. Both ids are then equal.
         seed = self.seed
         return seed is not None and len(seed) == KEY_BYTES and self.id == group_id((*self.members, seed))
 
     @property
     def group(self) -> PrivacyGroup:
-        """As its members know it."""
+        """The group in the form that the node sees."""
         return PrivacyGroup(self.id, self.name, self.description, self.type, self.members)
 
 
 def encode_group(record: GroupRecord) -> bytes:
-    """Orion's CBOR."""
+    """Encode a record in Orion's CBOR."""
     fields: dict[str, object] = {
         "addresses": [to_base64(member) for member in record.members],
         "name": record.name,
@@ -57,27 +62,31 @@ def encode_group(record: GroupRecord) -> bytes:
         "state": "ACTIVE" if record.active else "DELETED",
         "type": record.type.value,
     }
+    # Orion leaves the field out for a LEGACY group. A field with null would be another record for it.
     if record.seed is not None:
         fields["randomSeed"] = record.seed
     return encode_map(fields)
 
 
 def decode_group(data: bytes) -> GroupRecord:
-    """The record that `data` is; CborError."""
+    """Decode a record. CborError if it is malformed or above a bound."""
     fields = decode_map(data, "group")
     members = fields.take("addresses", list)
     if not 1 <= len(members) <= MAX_GROUP_MEMBERS:
         raise CborError(f"group.addresses: from 1 to {MAX_GROUP_MEMBERS} were expected, found {len(members)}")
+    # Orion writes keys as base64 text, and not as bytes.
     try:
         keys = tuple(from_base64(member, KEY_BYTES) for member in members)
     except ValueError as error:
         raise CborError(f"group.addresses: {error}") from None
+    # Orion leaves out an empty name. Absent and empty are the same here.
     name, description = fields.take("name", str, True) or "", fields.take("description", str, True) or ""
     if max(len(name), len(description)) > MAX_TEXT_CHARACTERS:
         raise CborError(f"group: a name and description of at most {MAX_TEXT_CHARACTERS} characters were expected")
     state, kind = fields.take("state", str), fields.take("type", str)
     if state not in ("ACTIVE", "DELETED") or kind not in ("LEGACY", "PANTHEON"):
         raise CborError("group: a state ACTIVE or DELETED and a type LEGACY or PANTHEON were expected")
+    # A LEGACY record with a seed would have two possible ids. It is refused.
     seed = fields.take("randomSeed", bytes, kind == "LEGACY")
     if seed is not None and (kind == "LEGACY" or len(seed) > MAX_SEED_BYTES):
         raise CborError(f"group.randomSeed: at most {MAX_SEED_BYTES} bytes, and none for LEGACY, were expected")

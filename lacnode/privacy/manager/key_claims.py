@@ -1,7 +1,8 @@
-"""Keys that two managers say to have. Orion believes whoever said so first, for ever; here a manager that proves its key
-takes the place of one that does not, so that neither a stranger nor a manager's own former address keeps payloads from it.
+"""Decides about keys that two managers claim to have.
 
-Without a proof the first claim stands, as in Orion. Must not take a claim for more than it proves.
+Orion believes the first claim for ever. Here a manager that proves its key replaces a manager that does not. So neither a
+false claim nor an old address of a manager can divert its payloads. Without any proof the first claim stays, as in Orion.
+This module must not believe more of a claim than it proves.
 """
 
 import threading
@@ -18,13 +19,13 @@ from lacnode.privacy.manager.peer_sender import PeerSender
 log = structlog.get_logger("privacy")
 
 CLAIM_RECHECK_SECONDS = 60.0
-"""Seconds for which a claim that was looked at is not looked at again."""
+"""A claim that was verified is not verified again for this time."""
 
 MAX_REMEMBERED_CLAIMS = 4096
 
 
 class KeyClaims:
-    """Asks for proofs over `sender`. Safe from several threads, none of them the event loop's."""
+    """Asks for proofs over `sender`. Safe to use from several threads. A call blocks, so the event loop must not make it."""
 
     def __init__(
         self, keys: KeyRing, peers: PeerDirectory, sender: PeerSender, clock: Callable[[], float] = time.monotonic
@@ -37,7 +38,8 @@ class KeyClaims:
         self._seen: dict[tuple[bytes, str], float] = {}
 
     def verify_claims(self) -> None:
-        """Look at what was claimed since the last time."""
+        """Verify the claims that arrived since the last call. This blocks for the time of two requests for each claim."""
+        # Any manager can make claims for free. Each claim costs calls, so a claim is verified once a minute at most.
         for key, url in self._peers.pop_rival_claims():
             if self._is_due(key, url):
                 self._look_at(key, url)
@@ -45,6 +47,8 @@ class KeyClaims:
     def _is_due(self, key: bytes, url: str) -> bool:
         with self._lock:
             now = self._clock()
+            # A full table refuses new claims until older ones expire. To drop an old claim would let it be verified
+            # again at once.
             if len(self._seen) >= MAX_REMEMBERED_CLAIMS:
                 self._seen = {place: seen for place, seen in self._seen.items() if now - seen < CLAIM_RECHECK_SECONDS}
             if (
@@ -57,12 +61,16 @@ class KeyClaims:
 
     def _look_at(self, key: bytes, url: str) -> None:
         name = to_base64(key)
+        # A claim of an own key is never verified: this manager knows where the key is. It may be an attack, or a
+        # second manager with a copy of the key file, so an operator must read of it.
         if self._keys.find_pair(key) is not None:
             log.warning(f"the manager at {url} says to have the key {name}, which is this manager's")
             return
         known, own = self._peers.url_of(key), self._keys.sender(None)
+        # The new claim is asked first. Most claims fail here, and then the known manager is not called at all.
         if not proves_key(own, key, url, self._sender):
             log.warning(f"the manager at {url} says to have the key {name}, and does not prove it: {known} is used")
+            # Both have the private key. A change would let each of them take the payloads from the other at any time.
         elif known is not None and proves_key(own, key, known, self._sender):
             log.warning(f"two managers have the private key of {name}: {known}, which is used, and {url}")
         else:

@@ -1,8 +1,7 @@
-"""Key files as Orion and Tessera write them: `X.pub`, one line of base64, and `X.key`, JSON that may be locked by a
-password.
+"""Key files of Orion and Tessera: `X.pub`, one line of base64, and `X.key`, JSON that a password may lock.
 
-Types: `unlocked`; Orion's `sodium-encrypted` (Argon2i13 by libsodium, secretbox); Tessera's `argon2sbox`. What is wrong is
-said with the file's name and never with its content.
+The types are `unlocked`, Orion's `sodium-encrypted` (Argon2i13 of libsodium, secretbox) and Tessera's `argon2sbox`. Error
+texts name the file and never quote its content.
 """
 
 import json
@@ -24,15 +23,15 @@ MAX_KEY_FILE_BYTES = 65_536
 
 ARGON2: dict[str, type[Argon2d] | type[Argon2i] | type[Argon2id]] = {"i": Argon2i, "d": Argon2d, "id": Argon2id}
 MAX_KIBIBYTES, MAX_ITERATIONS, MAX_LANES = 4_194_304, 100, 64
-"""What a key file may make us spend."""
+"""The largest work that a key file may ask for."""
 
 
 class PrivacyKeyError(Exception):
-    """A key or password file that cannot be used; the message names the file and what was expected."""
+    """A key file or password file cannot be used. The text names the file and what was expected."""
 
 
 def load_public_key(path: Path) -> bytes:
-    """The 32 bytes on the first line of `path`."""
+    """Return the public key (32 bytes) on the first line of `path`. PrivacyKeyError if there is none."""
     try:
         return from_base64(_read(path).partition("\n")[0].strip(), KEY_BYTES)
     except ValueError as error:
@@ -40,22 +39,20 @@ def load_public_key(path: Path) -> bytes:
 
 
 def load_key_pair(public: Path, private: Path, password: str | None = None) -> KeyPair:
-    """The pair of two files; PrivacyKeyError if they are not one another's."""
+    """Return the key pair of two files. PrivacyKeyError if they do not belong together."""
     pair = KeyPair.of(load_private_key(private, password))
+    # A wrong pair would announce one key and open boxes with another. No payload could ever be read.
     if pair.public != load_public_key(public):
         raise PrivacyKeyError(f"{private} is not the private key of {public}")
     return pair
 
 
 def load_private_key(path: Path, password: str | None = None) -> bytes:
-    """The 32 bytes that `path` holds, unlocked with `password` where it is locked."""
-    try:
-        document = json.loads(_read(path))
-        kind, data = document["type"], document["data"]
-        if not isinstance(kind, str) or not isinstance(data, dict):
-            raise TypeError
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise PrivacyKeyError(f"{path}: JSON with `type` and `data` was expected") from None
+    """Return the private key (32 bytes) in `path`. `password` opens a locked file.
+
+    PrivacyKeyError if the file cannot be read, has an unknown type, or does not open.
+    """
+    kind, data = _read_private_key_file(path)
     try:
         if kind == "unlocked":
             return from_base64(data.get("bytes"), KEY_BYTES)
@@ -74,7 +71,19 @@ def load_private_key(path: Path, password: str | None = None) -> bytes:
         raise PrivacyKeyError(f"{path}: type {kind}: {error}") from None
 
 
+def _read_private_key_file(path: Path) -> tuple[str, dict[str, Any]]:
+    try:
+        document = json.loads(_read(path))
+        kind, data = document["type"], document["data"]
+        if not isinstance(kind, str) or not isinstance(data, dict):
+            raise TypeError
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise PrivacyKeyError(f"{path}: JSON with `type` and `data` was expected") from None
+    return kind, data
+
+
 def _open_sodium(data: dict[str, Any], password: str) -> bytes:
+    # Orion stores the nonce before the box. The first 16 bytes of the nonce are the salt of the password, too.
     sealed = from_base64(data.get("bytes"), NONCE_BYTES + MAC_BYTES + KEY_BYTES)
     nonce, box = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
     opened: bytes = nacl.bindings.crypto_secretbox_open(box, nonce, _sodium_key(password, nonce))
@@ -95,6 +104,7 @@ def _sodium_key(password: str, nonce: bytes) -> bytes:
 
 def _open_argon2sbox(data: dict[str, Any], password: str) -> bytes:
     options = data.get("aopts")
+    # The parameters come from the file. A file with a terabyte of memory as its parameter must not stop the machine.
     if not isinstance(options, dict) or options.get("variant") not in ARGON2:
         raise ValueError("`aopts` with variant i, d or id was expected")
     memory = _bounded(options, "memory", MAX_KIBIBYTES)
@@ -112,22 +122,28 @@ def _open_argon2sbox(data: dict[str, Any], password: str) -> bytes:
 
 def _bounded(options: dict[str, Any], name: str, most: int) -> int:
     value = options.get(name)
+    # In Python a bool is an int. `true` in the file must not count as 1.
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
         raise ValueError(f"`aopts.{name}` from 1 to {most} was expected")
     return value
 
 
 def load_passwords(path: Path) -> list[str]:
-    """One password per line, in the order of the keys."""
+    """Return the passwords of a file: one on each line, in the order of the keys. PrivacyKeyError if it is unreadable."""
     return _read(path).splitlines()
 
 
 def load_key_ring(public: Sequence[Path], private: Sequence[Path], passwords: Path | None) -> list[KeyPair]:
-    """Pairs of files in order, each with the password on its line."""
+    """Return the pairs of files in order, each with the password on its line.
+
+    PrivacyKeyError if a file cannot be used or the numbers of files differ.
+    """
+    # The files are matched by their order. Different numbers mean that an option is incomplete.
     if len(public) != len(private):
         raise PrivacyKeyError(
             f"as many private as public key files were expected, found {len(private)} and {len(public)}"
         )
+    # Fewer passwords than keys are allowed, as in Orion: unlocked keys at the end need no line.
     words = load_passwords(passwords) if passwords is not None else []
     return [
         load_key_pair(pub, key, words[index] if index < len(words) else None)
@@ -136,8 +152,10 @@ def load_key_ring(public: Sequence[Path], private: Sequence[Path], passwords: Pa
 
 
 def save_key_pair(name: Path, pair: KeyPair, password: str | None = None) -> None:
-    """Write `<name>.pub` and `<name>.key` (for its owner only), locked as Orion does if there is a password. Existing
-    files are never overwritten."""
+    """Write `<name>.pub` and `<name>.key`. Existing files are never overwritten.
+
+    Only the owner can read the private key. A password locks it as Orion does. PrivacyKeyError if a file cannot be written.
+    """
     if password:
         nonce = nacl.utils.random(NONCE_BYTES)
         box = nacl.bindings.crypto_secretbox(pair.private, nonce, _sodium_key(password, nonce))
@@ -145,12 +163,15 @@ def save_key_pair(name: Path, pair: KeyPair, password: str | None = None) -> Non
     else:
         kind, data = "unlocked", pair.private
     document = json.dumps({"data": {"bytes": to_base64(data)}, "type": kind})
+    # The private key is written first. After a crash in between, its public key can be computed again.
     _create(name.with_name(name.name + ".key"), document, 0o600)
     _create(name.with_name(name.name + ".pub"), to_base64(pair.public), 0o644)
 
 
 def _create(path: Path, text: str, mode: int) -> None:
     try:
+        # O_EXCL: to overwrite a key would lose every payload for it. The mode is set at the creation, so that no other
+        # user can open the file in between.
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
             file.write(text)
             file.flush()

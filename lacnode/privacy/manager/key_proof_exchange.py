@@ -1,8 +1,9 @@
-"""Whose key it is: a manager proves that it has a private key, and that it is the one at a URL.
+"""Proofs of keys: a manager proves that it has a private key and that the key is at a URL.
 
-Party info is anybody's word. The proof is a NaCl box between the key and the asker's, with the asker's challenge and the
-URL that the manager announces: an older box, or another manager's handed on, proves nothing. What is in the box is never
-as long as a key, so that no payload can be made of it. Orion answers with 404. Must not say which claim is right.
+Any manager can claim any key in its party info. The proof is a NaCl box between the key and the requester's key. It has the
+requester's challenge and the URL that the manager announces. So an older box proves nothing, and neither does the box of
+another manager that is passed on. The content of the box never has the length of a key, so that no box of a payload can be
+made of it. Orion answers with 404. This module must not decide which of two claims is right.
 """
 
 import hmac
@@ -27,14 +28,18 @@ NONCE_BYTES = 24
 
 
 class ProofResponder:
-    """Proves the own keys to whoever asks; `url` gives the URL that peers are told, None as long as there is none."""
+    """Proves the own keys to every requester. `url` returns the URL that other managers are told, None until it is known."""
 
     def __init__(self, keys: KeyRing, url: Callable[[], str | None]) -> None:
         self._keys = keys
         self._url = url
 
     def prove(self, body: bytes) -> bytes:
-        """The proof that the request in `body` asks for; EnclaveError `EnclaveNoMatchingPrivateKey` for another's key."""
+        """Return the proof that the request in `body` asks for.
+
+        EnclaveError `EnclaveNoMatchingPrivateKey` if the key is not an own key. EnclaveError `ObjectJsonDeserialization` or
+        `EnclaveDecodePublicKey` if the request is malformed.
+        """
         try:
             fields = decode_map(body, "proof request")
             asker, of = fields.bytes("from", KEY_BYTES), fields.bytes("of", KEY_BYTES)
@@ -42,9 +47,12 @@ class ProofResponder:
             fields.end()
         except CborError:
             raise EnclaveError("ObjectJsonDeserialization") from None
+        # Without an own URL there is nothing to bind the proof to. The requester asks again later.
         own, url = self._keys.find_pair(of), self._url()
         if own is None or url is None:
             raise EnclaveError("EnclaveNoMatchingPrivateKey")
+        # The URL inside the box binds the proof to this manager. A manager in between could otherwise pass the question
+        # on, show the answer as its own, and receive the payloads.
         said, nonce = encode_map({"proves": challenge, "at": url}), secrets.token_bytes(NONCE_BYTES)
         try:
             box = nacl.bindings.crypto_box(said, nonce, asker, own.private)
@@ -54,8 +62,10 @@ class ProofResponder:
 
 
 class ProofAnswer(Enum):
-    """What a manager does that is asked for a proof: it gives one, gives a false one, refuses as one that does not know the
-    path, or does not answer."""
+    """The reaction of a manager to a request for a proof.
+
+    PROVES: the proof is right. FAILS: the proof is false. REFUSES: the manager does not know the path. SILENT: no answer.
+    """
 
     PROVES = "proves"
     REFUSES = "refuses"
@@ -64,10 +74,15 @@ class ProofAnswer(Enum):
 
 
 def request_proofs(own: KeyPair, places: Mapping[bytes, str], sender: PeerSender) -> dict[bytes, ProofAnswer]:
-    """How the manager at the URL of each key proves to `own` that it has the private key. Each URL is asked for one key at
-    a time, all URLs at once: as long as a call takes for each key of one manager."""
+    """Ask the manager at the URL of each key to prove to `own` that it has the private key. Return the answer by key.
+
+    All URLs are asked at the same time, and each URL for one key at a time. So this blocks for one call for each key of one
+    manager.
+    """
     answers: dict[bytes, ProofAnswer] = {}
     while left := {key: url for key, url in places.items() if key not in answers}:
+        # The dictionary has one key for each URL. A manager with many keys must not get many requests at once.
+        # A new challenge for each key. One answer can then not serve for two questions.
         questions = {url: (key, secrets.token_bytes(KEY_BYTES)) for key, url in left.items()}
         requests = {
             url: encode_map({"from": own.public, "of": key, "challenge": challenge})
@@ -80,7 +95,7 @@ def request_proofs(own: KeyPair, places: Mapping[bytes, str], sender: PeerSender
 
 
 def proves_key(own: KeyPair, key: bytes, url: str, sender: PeerSender) -> bool:
-    """Whether the manager at `url` proves to `own` that it has the private key of `key`. As long as a call takes."""
+    """Return True if the manager at `url` proves to `own` that it has the private key of `key`. Blocks for one call."""
     return request_proofs(own, {key: url}, sender)[key] is ProofAnswer.PROVES
 
 
@@ -92,6 +107,8 @@ def _judged(answer: bytes | None, own: KeyPair, key: bytes, url: str, challenge:
         box, nonce = sealed.bytes("box"), sealed.bytes("nonce", NONCE_BYTES)
         said = decode_map(nacl.bindings.crypto_box_open(box, nonce, key, own.private), "proof")
         proven, at = said.bytes("proves", KEY_BYTES), said.take("at", str)
+        # Both comparisons are always made, and the first one in constant time: its duration must not show how much of
+        # a guessed challenge was right.
         is_right = hmac.compare_digest(proven, challenge) and is_same_manager(at, url)
     except (CborError, nacl.exceptions.CryptoError, ValueError) as error:
         log.info(f"{url} proves nothing: {type(error).__name__}")

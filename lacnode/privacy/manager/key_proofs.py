@@ -1,8 +1,8 @@
-"""Whether a key is proven at the URL that payloads for it are sent to, before they are sent.
+"""Checks that a key is proven at the URL of its manager before a payload is sent there.
 
-A lacnode proves its keys when it is asked. An Orion cannot: its protocol has no proof. So a key without one is accepted only
-at a URL that the operator has named, and only if the manager there refuses the question as an Orion does. Must not send
-anything else.
+A lacnode manager proves its keys when it is asked. Orion cannot: its protocol has no proof. So a key without a proof is
+accepted only at a URL that the operator has named, and only if the manager there refuses the question as an Orion does.
+This module must not send anything but these questions.
 """
 
 import threading
@@ -21,14 +21,17 @@ log = structlog.get_logger("privacy")
 
 PROVEN_SECONDS = 600.0
 UNPROVEN_SECONDS = 60.0
-"""How long an answer holds: a proof, and the refusal of one where none is needed."""
+"""How long a proof is valid, and how long an accepted missing proof is valid."""
 
 MAX_REMEMBERED_PROOFS = 4096
 
 
 class KeyProofStatus(Enum):
-    """Whether payloads for a key may be sent to a URL: proven there, accepted without a proof, not, or not now, since its
-    manager does not answer."""
+    """Whether payloads for a key may be sent to a URL.
+
+    PROVEN and UNPROVEN allow it. UNPROVEN means that no proof is needed there. REFUSED: the manager does not prove the key.
+    SILENT: the manager does not answer now.
+    """
 
     PROVEN = "proven"
     UNPROVEN = "unproven"
@@ -37,8 +40,11 @@ class KeyProofStatus(Enum):
 
 
 class KeyProofs:
-    """Asks over `sender`. At the URLs `unproven_at` a key needs no proof if its manager knows none. Safe from several
-    threads, none of them the event loop's; as long as the calls take. `clock` gives seconds."""
+    """Asks for proofs over `sender` and remembers the answers. Safe to use from several threads.
+
+    `unproven_at` are URLs where no proof is needed if the manager there does not know the question. `clock` returns
+    seconds. A call blocks for the time of its requests, so the event loop must not make it.
+    """
 
     def __init__(
         self,
@@ -55,7 +61,7 @@ class KeyProofs:
         self._known: dict[tuple[bytes, str], tuple[KeyProofStatus, float]] = {}
 
     def proof_statuses(self, places: Mapping[bytes, str]) -> dict[bytes, KeyProofStatus]:
-        """How each key (32 bytes) stands at its URL, asked for now unless it is known."""
+        """Return the status of each key (32 bytes) at its URL. The managers are asked if the answer is not known."""
         found = {key: standing for key, url in places.items() if (standing := self._remembered(key, url)) is not None}
         asked = {key: url for key, url in places.items() if key not in found}
         for key, answer in request_proofs(self._keys.sender(None), asked, self._sender).items():
@@ -63,7 +69,7 @@ class KeyProofs:
         return found
 
     def accepts_unproven_keys(self, places: Mapping[bytes, str]) -> bool:
-        """Whether the manager of one of the keys at `places` may be an Orion, which tells of groups without a proof."""
+        """Return True if the manager of one of the keys may be an Orion, which announces groups without a proof."""
         listed = {key: url for key, url in places.items() if self._needs_none(url)}
         return KeyProofStatus.UNPROVEN in self.proof_statuses(listed).values()
 
@@ -71,8 +77,11 @@ class KeyProofs:
         return any(is_same_manager(url, listed) for listed in self._unproven_at)
 
     def _judged(self, key: bytes, url: str, answer: ProofAnswer) -> KeyProofStatus:
+        # Only good answers are remembered. A manager that was down, or is being updated, must be asked again at the next
+        # payload, not a minute later.
         if answer is ProofAnswer.PROVES:
             return self._remember(key, url, KeyProofStatus.PROVEN, PROVEN_SECONDS)
+            # FAILS is not REFUSES: a manager that gives a false proof knows the question, so it is no Orion.
         if answer is ProofAnswer.REFUSES and self._needs_none(url):
             log.warning(f"the manager at {url} gives no proof of its key {to_base64(key)}, as an Orion")
             return self._remember(key, url, KeyProofStatus.UNPROVEN, UNPROVEN_SECONDS)
@@ -85,6 +94,8 @@ class KeyProofs:
 
     def _remember(self, key: bytes, url: str, standing: KeyProofStatus, seconds: float) -> KeyProofStatus:
         with self._lock:
+            # The table is emptied as a whole. Each entry can be found again by one question, so a better rule is not
+            # worth its code.
             if len(self._known) >= MAX_REMEMBERED_PROOFS:
                 self._known.clear()
             self._known[key, url] = (standing, self._clock() + seconds)

@@ -1,5 +1,7 @@
-"""What a manager knows of groups when it judges whose a payload is: the records that it keeps, and the members of a LEGACY
-group whose id it can compute. Must not take an id for a group whose members do not give it.
+"""The groups that a manager knows when it decides to which group a payload belongs.
+
+These are the stored records, and LEGACY groups whose id can be computed. This module must not accept an id as a group's if
+the members do not give this id.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -11,16 +13,21 @@ from lacnode.privacy.payload_ownership import NO_MEMBER, is_legacy_group_of, rea
 from lacnode.privacy.transaction_manager import GroupType
 
 MAX_WIDENING_KEYS = 1024
-"""Known keys of which each is tried as the one that a sender's `alwayssendto` adds."""
+"""The largest number of known keys that are tried as the one key of a sender's `alwayssendto`."""
 
 MAX_WIDENING_WORK = 16_384
-"""Keys that ids are computed from in one search: the more a sender names, the fewer known keys are tried. Strangers choose
-both the keys that are named and those that are known."""
+"""The largest number of keys that ids are computed from in one search.
+
+If a sender names more keys, fewer known keys are tried. Other managers choose both the named keys and the known keys, so
+the work needs a bound."""
 
 
 class KnownGroups:
-    """A GroupKnowledge. `record_of` gives a kept record, deleted ones too; `keep_record` keeps a new one; `always` are this
-    manager's `alwayssendto`; `known_keys` gives the public keys that are known, the own ones first."""
+    """A `GroupKnowledge` of one manager.
+
+    `record_of` returns a stored record, also of a deleted group. `keep_record` stores a new record. `always` are the keys of
+    this manager's `alwayssendto`. `known_keys` returns the known public keys, the own keys first.
+    """
 
     def __init__(
         self,
@@ -35,11 +42,15 @@ class KnownGroups:
         self._known_keys = known_keys
 
     def refusal(self, payload: EncryptedPayload, plaintext: bytes) -> str | None:
-        """Why `payload`, in which an own key found `plaintext`, does not belong to its group; None if it does, and then the
-        record of a widened group is kept."""
+        """Return why `payload` does not belong to its group, None if it does.
+
+        `plaintext` was found in it by an own key. The record of a widened group is stored if the payload belongs to it.
+        """
         parties = read_parties(plaintext)
         if parties is None:
             return self._refusal_of_sender(payload)
+        # The payload may name its members inside. Then the group id must follow from these members. A sender could
+        # otherwise put a payload into a group that the recipients use for something else.
         why = refusal(parties, payload.sender, payload.group_id, self)
         if why is None and parties.is_flexible:
             return self._refusal_of_sender(payload)
@@ -48,15 +59,20 @@ class KnownGroups:
         return why
 
     def _refusal_of_sender(self, payload: EncryptedPayload) -> str | None:
-        """For what no node executes by this group's id: clients may send anything, and what is for a flexible group names
-        its group inside."""
+        """Decide about a payload that the node does not execute under this group id.
+
+        A client may store any bytes. A payload of a flexible group names its group inside.
+        """
         record = self._record_of(payload.group_id)
         if record is None or record.has_recipients_id:
             return None
         return None if payload.sender in record.members else NO_MEMBER
 
     def _keep_widened(self, named: Sequence[bytes], group_id: bytes) -> None:
-        """A node asks for the group's members later, and the keys that its id was computed from may not be known then."""
+        """Store the record of a widened group.
+
+        The node asks for the members later. The keys that the id was computed from may not be known then.
+        """
         if is_legacy_group_of(named, group_id) or self._record_of(group_id) is not None:
             return
         members = self.widened_members(named, group_id)
@@ -64,16 +80,21 @@ class KnownGroups:
             self._keep_record(GroupRecord.legacy(tuple(members)))
 
     def named_members(self, group_id: bytes) -> Collection[bytes] | None:
-        """See GroupKnowledge."""
+        """See `GroupKnowledge.named_members`."""
         record = self._record_of(group_id)
         if record is None:
             return None
+        # A LEGACY group has no members that a payload may rely on by its id alone. The payload has to name them.
         return record.members if record.type is GroupType.PANTHEON else ()
 
     def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Sequence[bytes] | None:
-        """See GroupKnowledge. The sender's `alwayssendto` is not told; found are a group that was sent to from here, one
-        that is widened as here, and one that is widened by a single key that is known."""
+        """See `GroupKnowledge.widened_members`.
+
+        A sender does not reveal its `alwayssendto`. Three cases are found: a group that was sent to from here, a group that
+        is widened as here, and a group that is widened by one known key.
+        """
         record = self._record_of(group_id)
+        # The stored record comes first. It costs no computation, and it also covers groups with several extra keys.
         if record is not None and record.type is GroupType.LEGACY and set(named) <= set(record.members):
             return record.members
         found = (members for members in self._widened(named) if is_legacy_group_of(members, group_id))
@@ -82,6 +103,7 @@ class KnownGroups:
     def _widened(self, named: Sequence[bytes]) -> Iterator[tuple[bytes, ...]]:
         if self._always:
             yield (*named, *self._always)
+        # Each try computes an id from all named keys. So the number of tries falls with their number.
         tries = min(MAX_WIDENING_KEYS, MAX_WIDENING_WORK // (len(named) + 1))
         for key in islice(self._known_keys(), tries):
             if key not in named:

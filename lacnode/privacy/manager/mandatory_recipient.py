@@ -1,7 +1,7 @@
-"""A group with a mandatory recipient: a supervisor that receives all that is sent to the group, and that every member sees.
+"""A group with a mandatory recipient: a supervisor that receives every payload of the group.
 
-It is a member like the others, which is why any transaction manager can carry it, Orion and Tessera too. Must not hide it:
-what names it is in the description, which all members have.
+The supervisor is a member like the others. So any transaction manager can handle the group, Orion and Tessera too. This
+module must not hide the supervisor. The description of the group names it, and all members have the description.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,10 @@ from lacnode.privacy.keys import to_base64
 def add_mandatory_recipient(
     members: Sequence[bytes], description: str, supervisor: bytes
 ) -> tuple[tuple[bytes, ...], str]:
-    """The members and the description of a group that is to have `supervisor` (a manager's public key) for its mandatory
-    recipient."""
+    """Return the members and the description of a group with the mandatory recipient `supervisor`.
+
+    `supervisor` and `members` are public keys of managers (32 bytes each).
+    """
+    # A supervisor that is a member already must not be there twice: the group id is computed from the members.
     named = f"{description} [mandatory recipient: {to_base64(supervisor)}]".strip()
     return tuple(dict.fromkeys((*members, supervisor))), named

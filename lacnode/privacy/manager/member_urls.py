@@ -1,4 +1,4 @@
-"""Where members' managers are, and how far that is proven, before anything is sent to them. Must not send payloads."""
+"""Finds the URL of each member's manager, and its proof, before anything is sent there. Must not send payloads."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from lacnode.privacy.manager.tessera.tessera_nodes import TesseraNodes
 
 
 class MemberUrlError(Exception):
-    """A member that nothing can be sent to; `code` is Orion's code word, the text is for the client."""
+    """Nothing can be sent to a member. `code` is Orion's error code. The text is for the client."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
@@ -19,8 +19,11 @@ class MemberUrlError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class MemberUrls:
-    """The URL of each member's manager. `silent` members' managers did not answer when asked for a proof; those of
-    `unproven` members have given none."""
+    """The URL of each member's manager.
+
+    The managers of `silent` members did not answer the question for a proof. The managers of `unproven` members gave no
+    proof, and none is needed there.
+    """
 
     urls: Mapping[bytes, str]
     silent: Collection[bytes] = ()
@@ -28,17 +31,19 @@ class MemberUrls:
 
     @property
     def reachable_urls(self) -> dict[bytes, str]:
-        """The URLs of the managers that something may be sent to now."""
+        """The URLs of the members' managers that answered."""
         return {member: url for member, url in self.urls.items() if member not in self.silent}
 
     def not_in(self, reached: Collection[str]) -> list[bytes]:
-        """The members whose manager is not among the URLs `reached`."""
+        """Return the members whose manager is not among the URLs `reached`."""
         return [member for member, url in self.urls.items() if member in self.silent or url not in reached]
 
 
 class MemberUrlFinder:
-    """Looks them up at the `peers` that are known, and at `tessera`, where a key is proven when it is met. Without `proofs`
-    nobody is asked for one."""
+    """Finds URLs in the directory `peers` and at `tessera`, where a key is proven at first contact.
+
+    Without `proofs` no manager is asked for a proof.
+    """
 
     def __init__(self, peers: PeerDirectory, tessera: TesseraNodes | None, proofs: KeyProofs | None) -> None:
         self._peers = peers
@@ -46,14 +51,21 @@ class MemberUrlFinder:
         self._proofs = proofs
 
     def of(self, members: Iterable[bytes]) -> MemberUrls:
-        """Of `members`, which are keys of others; MemberUrlError. As long as their managers take to prove their keys."""
+        """Return the URLs of `members` (public keys of other managers). This blocks for the time of the proofs.
+
+        MemberUrlError if a member has no known manager, or if its manager does not prove the key.
+        """
         urls, announced = dict[bytes, str](), dict[bytes, str]()
         for member in members:
+            # The directory comes first. A lacnode or Orion manager that claims the key is asked for a proof below.
             url = self._announced(member)
+            # A key may be at a Tessera and be claimed by another manager too. The claim needs a proof below. If it fails,
+            # the Tessera is used, so a false claim cannot keep payloads from the Tessera's users.
             if url is None:
                 urls[member] = self._at_tessera(member, f"no manager has said that it has the key {to_base64(member)}")
             else:
                 urls[member] = announced[member] = url
+        # Without proofs the operator has chosen Orion's rule. All URLs are then used, and the audit log names the keys.
         if self._proofs is None:
             return MemberUrls(urls, unproven=list(announced))
         proof_statuses = self._proofs.proof_statuses(announced)
@@ -65,8 +77,7 @@ class MemberUrlFinder:
         )
 
     def accepts_unproven_group(self, members: Sequence[bytes]) -> bool:
-        """Whether the manager of one of `members` may be an Orion or a Tessera, which prove no key when they tell of a
-        group."""
+        """Return True if the manager of a member may be an Orion or a Tessera. These announce groups without a proof."""
         if self._proofs is None:
             return True
         at_tessera = {} if self._tessera is None else self._tessera.places
@@ -80,6 +91,7 @@ class MemberUrlFinder:
         return self._peers.url_of(member)
 
     def _at_tessera(self, member: bytes, otherwise: str) -> str:
+        # The keys of Tesseras were proven when this manager met them, so they need no proof here.
         url = None if self._tessera is None else self._tessera.url_of(member)
         if url is None:
             raise MemberUrlError("NodeMissingPeerUrl", otherwise)

@@ -1,7 +1,7 @@
-"""Payloads that were asked for and are not here: which to ask the other managers for, and when.
+"""The queue of payloads that the node asked for and that this manager does not have.
 
-Most are other people's and nobody will send them, so each is asked for a bounded number of times, ever more rarely.
-Must not ask itself.
+It decides which payloads to ask other managers for, and when. Most of them belong to other groups, and no manager will
+send them. So each is asked for a limited number of times, with growing pauses. This module must not send anything.
 """
 
 import threading
@@ -14,7 +14,7 @@ MAX_MISSING_PAYLOADS = 10_000
 
 
 class MissingPayloads:
-    """A bounded queue with back-off, for any number of threads. `clock` gives seconds."""
+    """A bounded queue with growing pauses. Safe to use from several threads. `clock` returns seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -25,18 +25,20 @@ class MissingPayloads:
         return len(self._due)
 
     def add(self, key: bytes) -> None:
-        """`key` was asked for in vain. Ignored if it is queued, given up already, or the queue is full."""
+        """Record that the payload `key` (32 bytes) is missing. No effect if it is known or if the queue is full."""
         with self._lock:
+            # A key that was given up stays in the queue with its count. If it were removed, the node's next question
+            # would start its attempts again, and the other managers would be asked for ever.
             if len(self._due) < MAX_MISSING_PAYLOADS:
                 self._due.setdefault(key, (self._clock(), 0))
 
     def found(self, key: bytes) -> None:
-        """`key` has come."""
+        """Remove the payload `key` (32 bytes), which has arrived."""
         with self._lock:
             self._due.pop(key, None)
 
     def take_due(self, limit: int) -> list[bytes]:
-        """Up to `limit` keys whose time has come; each is due again after a pause twice as long, `FETCH_ATTEMPTS` times."""
+        """Return up to `limit` keys whose time has come. Each is due again after a pause of twice the length."""
         with self._lock:
             now = self._clock()
             due = [key for key, (when, attempts) in self._due.items() if when <= now and attempts < FETCH_ATTEMPTS][
@@ -44,8 +46,11 @@ class MissingPayloads:
             ]
             for key in due:
                 attempts = self._due[key][1]
+                # The pauses are 1, 2, 4 ... 60 seconds. A payload that was only late comes soon, and one that never
+                # comes costs little.
                 pause = min(FIRST_FETCH_PAUSE_SECONDS * 2**attempts, LONGEST_FETCH_PAUSE_SECONDS)
                 self._due[key] = (now + pause, attempts + 1)
+            # The keys that were given up are only removed when there is no more space. Until then they stop questions.
             if len(self._due) >= MAX_MISSING_PAYLOADS:
                 self._due = {key: entry for key, entry in self._due.items() if entry[1] < FETCH_ATTEMPTS}
             return due

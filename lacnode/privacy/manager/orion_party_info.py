@@ -1,4 +1,4 @@
-"""What a manager knows of the others: where they are, and which key is reached where. Must not open a connection."""
+"""Party info: the managers that one manager knows, their URLs and their keys. Must not open a connection."""
 
 import re
 from collections.abc import Mapping
@@ -12,18 +12,18 @@ from lacnode.privacy.manager.cbor_records import CborError, EncodedCbor, decode_
 
 MAX_PARTY_INFO_URLS, MAX_PARTY_INFO_KEYS, MAX_URL_CHARACTERS = 1024, 2048, 2048
 MAX_PARTY_INFO_BYTES = 262_144
-"""Of a view that is told or heard."""
+"""The largest size of an encoded party info, sent or received."""
 
 HEAD_BYTES, KEY_ENTRY_BYTES, URL_ENTRY_BYTES = 64, 50, 4
-"""What an encoded view takes at most besides its URLs: once, for a key and for a URL."""
+"""The largest size of the parts of an encoded party info without its URLs: the head, a key entry and a URL entry."""
 
 _URL = re.compile(r"https?://[!-~]+", re.IGNORECASE)
-"""Visible ASCII only: a line break would forge lines of the log."""
+"""A URL has visible ASCII characters alone. A line break in it could forge lines of the log."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartyInfo:
-    """One manager's knowledge at one time. `keys` are 32-byte public keys and the URL of their manager's node API."""
+    """The knowledge of one manager at one time. `keys` are public keys (32 bytes) and the URLs of their managers."""
 
     url: str | None
     urls: tuple[str, ...] = ()
@@ -31,18 +31,20 @@ class PartyInfo:
 
 
 def validate_url(url: object) -> str:
-    """`url` if it is an HTTP URL with a host; ValueError."""
+    """Return `url` if it is an HTTP URL with a host. ValueError otherwise."""
     if not isinstance(url, str) or len(url) > MAX_URL_CHARACTERS or not _URL.fullmatch(url):
         raise ValueError("a URL http[s]://host[:port] was expected")
     parts = urlsplit(url)
+    # A user name could hide the host from a reader of the log (`http://known-host@other-host`).
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
         raise ValueError("a URL http[s]://host[:port] was expected")
+    # `port` is computed here, and it raises ValueError for a port that is not a number up to 65535.
     _ = parts.port
     return url
 
 
 def is_url(url: object) -> TypeGuard[str]:
-    """Whether `validate_url` takes it."""
+    """Return True if `validate_url` accepts `url`."""
     try:
         validate_url(url)
     except ValueError:
@@ -51,16 +53,18 @@ def is_url(url: object) -> TypeGuard[str]:
 
 
 def is_same_manager(one: str, other: str) -> bool:
-    """Whether two URLs are of the same manager: their paths do not count."""
+    """Return True if two URLs belong to one manager. The path does not count."""
     first, second = urlsplit(one), urlsplit(other)
     return (first.scheme, first.hostname, first.port) == (second.scheme, second.hostname, second.port)
 
 
 def truncate_party_info(view: PartyInfo) -> PartyInfo:
-    """As many of the first keys and URLs of `view` as others read."""
+    """Return as many of the first keys and URLs of `view` as other managers read."""
+    # Other managers refuse a larger party info as a whole. The best known entries come first, so these are kept.
     left = MAX_PARTY_INFO_BYTES - MAX_URL_CHARACTERS - HEAD_BYTES
     keys: dict[bytes, str] = {}
     for key, url in view.keys.items():
+        # The sizes are counted, not measured: encoding again after each entry would take quadratic time.
         left -= len(url) + KEY_ENTRY_BYTES
         if left < 0 or len(keys) == MAX_PARTY_INFO_KEYS:
             return PartyInfo(view.url, (), keys)
@@ -75,7 +79,7 @@ def truncate_party_info(view: PartyInfo) -> PartyInfo:
 
 
 def encode_orion_party_info(view: PartyInfo) -> bytes:
-    """Orion's CBOR."""
+    """Encode a party info in Orion's CBOR."""
     fields: dict[str, object] = {} if view.url is None else {"url": view.url}
     fields["nodeURLs"] = list(view.urls)
     fields["nodePKs"] = _encoded_keys(view.keys)
@@ -83,11 +87,11 @@ def encode_orion_party_info(view: PartyInfo) -> bytes:
 
 
 def decode_orion_party_info(data: bytes, max_entries: int | None = None) -> PartyInfo:
-    """Decode the network view of another manager, in Orion's CBOR. CborError if it is malformed or too large.
+    """Decode the party info of another manager, in Orion's CBOR. CborError if it is malformed or too large.
 
-    Entries whose URL is invalid are left out. A stranger can make an honest manager pass on an invalid entry, and that must
+    Entries with an invalid URL are left out. An honest manager may pass on an invalid entry of another one, and that must
     not cost the other entries. With `max_entries` at most so many URLs and so many keys are read, the sender's own keys
-    first: checking a URL is the expensive part, and a caller that stores few entries need not check all.
+    first: the check of a URL is the expensive part, and a caller that stores few entries need not check all.
     """
     if len(data) > MAX_PARTY_INFO_BYTES:
         raise CborError(f"network view: at most {MAX_PARTY_INFO_BYTES} bytes were expected, found {len(data)}")
@@ -100,6 +104,7 @@ def decode_orion_party_info(data: bytes, max_entries: int | None = None) -> Part
             f"network view: at most {MAX_PARTY_INFO_URLS} URLs and {MAX_PARTY_INFO_KEYS} keys were expected"
         )
     if max_entries is not None:
+        # The sender's own keys are first-hand. Without this order, a long list could push them out.
         urls = urls[:max_entries]
         own = {key: place for key, place in keys.items() if place == url}
         keys = dict(islice({**own, **keys}.items(), max_entries))

@@ -1,8 +1,8 @@
-"""Lost and found: a member that lost its store has what it may see back from the others.
+"""The recovery of payloads: a manager that lost its store gets its payloads and groups back from other managers.
 
-The member proves its key (see `proven_requests`). It is given payloads it is a party of and no others, each with the one
-box it can open and, to keep for them, the boxes of other recipients that are known here; and groups it is a member of.
-Must not serve a plaintext, nor trust what it is served further than it can open it.
+The requester proves its key (see `proven_requests`). It receives the payloads that it is a party of, and no others. Each
+payload comes with the one box that the requester can open, and with known boxes of other recipients. It also receives the
+groups that it is a member of. This module must not send a plaintext. It must not trust an answer beyond what it can open.
 """
 
 from collections import deque
@@ -31,28 +31,32 @@ from lacnode.privacy.transaction_manager import EnclaveError
 
 log = structlog.get_logger("privacy")
 
+# Paging: a request names a number, and the answer has the payloads after it and the number for the next request. Groups
+# come with the first page. Groups that do not fit there have pages of their own, after all payloads. A requester does not
+# know the difference: it sends back `next` until it does not grow.
+
 RECOVER_PATH = "/lacnode/recover"
 PAGE_PAYLOADS, MAX_WANTED_PAYLOADS = 64, 64
 MAX_PAGE_BYTES = 2_097_152
 FIRST_GROUPS_BYTES = 262_144
-"""Bytes of groups that come with the first page, which may have one payload of the largest size."""
+"""The largest size of the groups on the first page. The page may also have one payload of the largest size."""
 
 PAGE_GROUPS = 1_000
-"""Groups on one page."""
+"""The largest number of groups on one page."""
 
 FIRST_GROUP_CURSOR = 2**60
-"""Pages that begin after this number, and more, are of groups: whoever asks hands back what `next` says."""
+"""Pages after this number have groups. A requester sends back the number in `next`, so it needs no other sign."""
 
 MAX_PAGES = 10_000
 MAX_MANAGERS_AT_ONCE = 8
-"""Managers that are asked for the same payloads: their answers may be large."""
+"""The largest number of managers that are asked at the same time. Their answers may be large."""
 
 MAX_RECOVERY_REQUESTS = 120
-"""A minute and key."""
+"""The largest number of requests of one key in a minute."""
 
 
 class RecoveryResponder:
-    """Answers requests of other managers. `hidden` are keys that nobody else is told the boxes of."""
+    """Answers recovery requests of other managers. The boxes of the keys `hidden` are never given to other keys."""
 
     def __init__(
         self,
@@ -67,22 +71,31 @@ class RecoveryResponder:
         self._hidden = frozenset(hidden)
 
     def recover(self, body: bytes) -> bytes:
-        """A page of what the requester is a party of. EnclaveError `EnclaveNotPayloadOwner` unless it proves its key."""
+        """Answer a request with a page of what the requester is a party of.
+
+        EnclaveError `EnclaveNotPayloadOwner` if the requester does not prove its key or has asked too often.
+        """
+        # The proof comes before the count. A stranger could otherwise use up the requests of another key.
         proven = self._challenges.open(body)
         after, wanted = _wish(proven)
         self._allowance.count(proven.requester)
         return proven.seal(self._page(proven.requester, proven.own.public, after, wanted))
 
     def _page(self, requester: bytes, own: bytes, after: int, wanted: Sequence[bytes]) -> bytes:
-        """Groups come with the first page, and those that it has no room for on pages of their own behind the payloads:
-        whatever strangers have pushed, a page is never longer than its reader takes."""
+        """Return one page. Groups come with the first page, and the rest of them on pages after the payloads.
+
+        A page is never longer than its reader accepts, for any number of groups that other managers have announced.
+        """
         if after >= FIRST_GROUP_CURSOR:
             return self._group_page(requester, after - FIRST_GROUP_CURSOR)
         payloads, last = self._payloads(requester, own, self._found(requester, after, wanted))
+        # Three cases. 1. Payloads by name: no groups and no next page.
         if wanted:
             return _encoded(payloads, (), 0)
+        # 2. A later page with payloads: no groups.
         if payloads and after:
             return _encoded(payloads, (), last)
+        # 3. The first page, or the page after the last payload. Here the groups begin.
         groups = self._store.groups_with(requester, 0, PAGE_GROUPS, FIRST_GROUPS_BYTES)
         if after and groups.has_more:
             return self._group_page(requester, groups.last)
@@ -94,20 +107,23 @@ class RecoveryResponder:
         return _encoded((), groups.records, FIRST_GROUP_CURSOR + groups.last if groups.has_more else 0)
 
     def _found(self, requester: bytes, after: int, wanted: Sequence[bytes]) -> Iterator[StoredPayload]:
-        """One at a time where they are named: many large ones are not in memory together."""
+        """Yield the payloads of a request, one at a time, so that many large payloads are not in memory together."""
         if not wanted:
             yield from self._store.payloads_of(requester, after, PAGE_PAYLOADS, MAX_PAGE_BYTES)
         for key in wanted:
+            # A payload of other parties looks like an unknown one. The requester must not learn that it is here.
             stored = self._store.payload(key)
             if stored is not None and requester in stored.parties:
                 yield stored
 
     def _payloads(self, requester: bytes, own: bytes, found: Iterable[StoredPayload]) -> tuple[list[bytes], int]:
-        """Entries of one page, and the number of the last."""
+        """Return the entries of one page and the number of the last payload."""
         payloads: list[bytes] = []
         size = last = 0
         for stored in found:
             entry = self._entry(stored, requester, own)
+            # The first payload is always taken. The page would otherwise be empty for a payload above the bound, and the
+            # requester would ask for it for ever.
             if payloads and size + len(entry) > MAX_PAGE_BYTES:
                 break
             payloads.append(entry)
@@ -115,13 +131,18 @@ class RecoveryResponder:
         return payloads, last
 
     def _entry(self, stored: StoredPayload, requester: bytes, own: bytes) -> bytes:
-        """What it is given of one payload: its own box, and what is kept here of others' to keep for them."""
+        """Return the entry of one payload: the box of the requester and recovery boxes of other parties."""
+        # The sender of the payload can make its boxes again, so its own box is not sent. Hidden parties are keys of
+        # `alwayssendto`, which the other recipients must not learn of.
         payload, left_out = stored.payload, {requester, stored.payload.sender, *self._hidden}
+        # Any party may keep the boxes of any other one. So one surviving manager is enough to restore the whole group.
         recovery_boxes = {p: payload.boxes[position] for p, position in stored.parties.items() if p not in left_out}
         return encode_map({"body": self._stripped(stored, requester, own), "boxes": encode_boxes(recovery_boxes)})
 
     def _stripped(self, stored: StoredPayload, requester: bytes, own: bytes) -> bytes:
-        """Its own box. What the requester sent and we only received, it opens by our box."""
+        """Return the payload with the box that the requester can open, encoded."""
+        # A requester that sent the payload has no box here. It can open our own box, because a NaCl box opens from both
+        # sides.
         position = stored.parties[requester]
         if requester == stored.payload.sender and own in stored.parties:
             position = stored.parties[own]
@@ -134,18 +155,24 @@ def _encoded(payloads: Sequence[bytes], groups: Iterable[bytes], following: int)
 
 
 class PayloadRecovery:
-    """Asks other managers, over `sender`, for what is missing here."""
+    """Asks other managers over `sender` for payloads and groups that are missing here."""
 
     def __init__(self, manager: LocalTransactionManager, sender: PeerSender) -> None:
         self._manager = manager
         self._sender = sender
+        # The number after which the next page begins, by own key and other key. A recovery that a manager interrupts
+        # goes on from there, and does not read all pages again.
         self._reached: dict[tuple[bytes, bytes], int] = {}
 
     def recover_everything(self, keys: Container[bytes]) -> tuple[int, set[bytes]]:
-        """Ask the managers of `keys` for everything; how many payloads came, and which answered to the end."""
+        """Ask the managers of `keys` for everything.
+
+        Return the number of recovered payloads and the keys whose managers answered to the end.
+        """
         total, answered = 0, set()
         for own in self._own():
             for key, url in self._others():
+                # Only the named managers are asked: the caller keeps a list of the ones that have not answered yet.
                 if key in keys:
                     count, finished = self._everything(own, key, url)
                     total += count
@@ -154,10 +181,12 @@ class PayloadRecovery:
         return total, answered
 
     def recover_payloads(self, wanted: Sequence[bytes]) -> int:
-        """Ask the known managers for these payloads, at most `MAX_WANTED_PAYLOADS`, until they have come; how many came."""
+        """Ask the known managers for the payloads `wanted` (at most `MAX_WANTED_PAYLOADS`). Return how many came."""
         total = 0
         for own in self._own():
             for places in _waves(self._others()):
+                # Some managers at a time, and only for payloads that are still missing. Each payload may be as large as
+                # 15 MB, and the first answers usually have them.
                 left = [key for key in wanted if not self._manager.has(key, own.public)]
                 if not left:
                     break
@@ -171,14 +200,16 @@ class PayloadRecovery:
         return [(key, url) for key, url in self._manager.view.keys.items() if self._manager.keys.find_pair(key) is None]
 
     def _everything(self, own: KeyPair, key: bytes, url: str) -> tuple[int, bool]:
-        """How many came, and whether that is all: if not, the next call goes on where this one was refused."""
+        """Recover all pages of one manager. Return the number of payloads, and True if the manager answered to the end."""
         total, place = 0, (own.public, key)
+        # The other manager decides what `next` is. Without the bound, it could keep this manager busy for ever.
         for _ in range(MAX_PAGES):
             after = self._reached.get(place, 0)
             (page,) = self._pages(own, [(key, url)], after, ())
             if page is None:
                 return total, False
             total += page[0]
+            # A number that does not grow is the end. A manager cannot send the same page again and again.
             if page[1] <= after:
                 self._reached.pop(place, None)
                 return total, True
@@ -188,8 +219,10 @@ class PayloadRecovery:
     def _pages(
         self, own: KeyPair, places: Sequence[tuple[bytes, str]], after: int, wanted: Sequence[bytes]
     ) -> list[tuple[int, int] | None]:
-        """One page of each key's manager: how many payloads came, and after which number the next begins; None where there
-        is no answer."""
+        """Read one page from each manager. Return for each the number of stored payloads and the number in `next`.
+
+        None for a manager without a usable answer.
+        """
         fields = {"after": after, "wanted": list(wanted)}
         pages = ask(self._sender, RECOVER_PATH, own, [OutgoingRequest(key, url, fields) for key, url in places])
         return [
@@ -199,7 +232,10 @@ class PayloadRecovery:
 
     def _taken(self, own: KeyPair, key: bytes, url: str, page: CborFields) -> tuple[int, int] | None:
         try:
+            # The answer is sealed by the asked key, but its content is still the word of another manager. Each part is
+            # checked.
             payloads, groups, following = page.take("payloads", list), page.take("groups", list), page.take("next", int)
+            # Groups come first. A payload is checked against the group that it belongs to.
             for group in groups:
                 self._keep_group(CborFields(group, "recovery.groups").bytes("body"), own, key)
             return sum(self._keep(CborFields(item, "recovery"), own, key) for item in payloads), following
@@ -210,26 +246,33 @@ class PayloadRecovery:
     def _keep(self, entry: CborFields, own: KeyPair, key: bytes) -> int:
         payload = decode_payload(entry.bytes("body"))
         recovery_boxes = decode_boxes(entry.take("boxes", bytes, True) or b"")
+        # An own payload comes with the box of its recipient. The box for this manager is made again from it.
         mine = restore_own_box(payload, key, own) if payload.sender == own.public else None
         kept = mine if mine is not None else payload
+        # A payload that no own key opens is not stored. Another manager could otherwise fill the disk with it.
         readers = find_own_boxes(kept, KeyRing([own]))
         if not readers or self._manager.has(kept.key, own.public):
             return 0
         return self._manager.store_recovered_payload(kept, readers, recovery_boxes)
 
     def _keep_group(self, body: bytes, own: KeyPair, key: bytes) -> None:
-        """One group that is refused keeps no other from coming back."""
+        """Store one group record. A refused record does not stop the others."""
         record = decode_group(body)
         if own.public in record.members:
+            # A group may be known already in a newer state. Its refusal is then the normal case.
             with suppress(EnclaveError):
                 self._manager.store_recovered_group(record, key)
 
 
 def _waves(places: Iterable[tuple[bytes, str]]) -> Iterator[list[tuple[bytes, str]]]:
-    """Keys with the URLs of their managers, some at a time: so none waits for all others that are silent, nor a manager for
-    the many keys that another claims."""
+    """Yield groups of managers to ask at the same time: keys and the URLs of their managers.
+
+    Each URL comes once in a group. So a call does not wait for all silent managers, and a manager does not wait for the
+    many keys that another one claims.
+    """
     keys_at: dict[str, deque[bytes]] = {}
     for key, url in places:
+        # Several keys may claim one URL. They are asked one after the other, each in a group of its own.
         keys_at.setdefault(url, deque()).append(key)
     while keys_at:
         urls = list(keys_at)
@@ -239,12 +282,13 @@ def _waves(places: Iterable[tuple[bytes, str]]) -> Iterator[list[tuple[bytes, st
 
 
 def _wish(proven: ProvenRequest) -> tuple[int, list[bytes]]:
-    """After which number a page is to begin, or the payloads that are wanted; EnclaveError `EnclaveNotPayloadOwner`."""
+    """Return the number and the wanted payloads of a request. EnclaveError `EnclaveNotPayloadOwner` if it is malformed."""
     try:
         after, wanted = proven.fields.take("after", int), proven.fields.take("wanted", list)
         proven.fields.end()
     except CborError:
         raise EnclaveError(REFUSED_CODE) from None
+    # The bound keeps the number and the cursor of groups below 64 bits, which is what the databases can compare.
     if not 0 <= after < 1 << 62 or len(wanted) > MAX_WANTED_PAYLOADS or any(type(key) is not bytes for key in wanted):
         raise EnclaveError(REFUSED_CODE)
     return after, wanted

@@ -1,8 +1,8 @@
-"""Where payloads, groups, known managers and the audit log are kept: SQLite beside the node, or PostgreSQL by URL.
+"""The store of payloads, groups, known managers and the audit log: SQLite beside the node, or PostgreSQL by its URL.
 
-A write has reached the disk when its method returns, so a payload is durable before its key is given out, and what the
-audit log says of it is written with it. Must not open a payload: what it keeps is sealed, and the database shows who, when
-and how much, never what.
+A write is on the disk when its method returns. So a payload is durable before its key is given to the client. The audit
+entry of a payload is in the same transaction. This module must not open a payload. The database has sealed payloads: it
+shows the parties, the time and the size, and never the content.
 """
 
 import hashlib
@@ -61,6 +61,7 @@ _audit = sql.Table(
     sql.Column("hash", sql.LargeBinary(32), nullable=False),
 )
 
+# Without this table a restart would forget how much each key has pushed, and a sender could fill its share again.
 _senders = sql.Table(
     "senders",
     _tables,
@@ -68,19 +69,19 @@ _senders = sql.Table(
     sql.Column("known", sql.Boolean, nullable=False),
     sql.Column("bytes", sql.BigInteger, nullable=False),
 )
-"""What was pushed here, by the key that sent it."""
+"""The number of pushed bytes by the key that sent them."""
 
 AUDIT_START = bytes(32)
-"""What the first entry of the audit log is chained to."""
+"""The hash before the first entry of the audit log."""
 
 
 class PayloadConflictError(Exception):
-    """Another payload, by another sender or for another group, has this key already; or there are too many boxes for it."""
+    """Another payload has this key already (another sender, nonce or group), or it has too many boxes."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredPayload:
-    """A payload with its place in the store and, for each party known, the position of the box that party can open."""
+    """A payload with its number in the store. `parties` has the position of its box for each known party (32 bytes)."""
 
     number: int
     payload: EncryptedPayload
@@ -89,7 +90,10 @@ class StoredPayload:
 
 @dataclass(frozen=True, slots=True)
 class GroupPage:
-    """Encoded records, the number of the last group that was looked at, and whether there are more."""
+    """One page of encoded group records.
+
+    `last` is the number of the last group that was read. `has_more` says whether more groups follow.
+    """
 
     records: tuple[bytes, ...]
     last: int
@@ -97,15 +101,18 @@ class GroupPage:
 
 
 class PayloadStore:
-    """One database, for any number of threads and processes. StoreError from every method when it fails; what is then
-    tried again has the same result, whether or not the first attempt was kept."""
+    """One database, for any number of threads and processes.
+
+    StoreError from every method if the database fails. The same call can then be made again: its result is the same,
+    whether the first call was stored or not.
+    """
 
     def __init__(self, url: str = MEMORY) -> None:
         self._database = SqlDatabase(url, _tables)
         self._quota = Quota()
 
     def limit(self, quota: Quota) -> None:
-        """Let `quota` decide about what others push from now on."""
+        """Use `quota` for payloads that other managers push from now on. The stored bytes are counted into it."""
         query = sql.select(_senders.c.known, sql.func.sum(_senders.c.bytes)).group_by(_senders.c.known)
         with self._database.read() as connection:
             for known, size in connection.execute(query):
@@ -113,7 +120,7 @@ class PayloadStore:
         self._quota = quota
 
     def close(self) -> None:
-        """Let go of every connection."""
+        """Close every connection."""
         self._database.close()
 
     # -- payloads ----------------------------------------------------------------------------------------------------
@@ -126,15 +133,22 @@ class PayloadStore:
         *,
         is_pushed: bool = False,
     ) -> bool:
-        """Keep `payload`, with `entry` in the audit log; False if it was here already: then the boxes it brings are added
-        and there is no entry. PayloadConflictError if what is here under its key differs in sender, nonce or group, or if it
-        would have more than `MAX_BOXES` boxes. QuotaExceededError if it `is_pushed` and is too much."""
+        """Store `payload`, and `entry` in the audit log. Return False if the payload is stored already.
+
+        `parties` are public keys (32 bytes) and the positions of their boxes. If the payload is stored already, its new
+        boxes are added and there is no entry in the log. PayloadConflictError if the stored payload of this key has another
+        sender, nonce or group, or if there would be more than `MAX_BOXES` boxes. QuotaExceededError if the payload
+        `is_pushed` and a quota is reached.
+        """
         if len(payload.boxes) > MAX_BOXES:
             raise PayloadConflictError
+        # One transaction for the payload, its parties, the quota and the log. After a crash there is all of it or none.
         with self._database.write() as connection:
             found = self._payload(connection, _payloads.c.key == payload.key)
             if found is None:
                 body = encode_payload(payload)
+                # The quota is checked inside the transaction. Writers are alone in it, so two pushes at the same time
+                # cannot pass the bound together.
                 if is_pushed:
                     self._count(connection, payload.sender, len(body))
                 row = connection.execute(
@@ -145,12 +159,16 @@ class PayloadStore:
                     self._append(connection, entry)
                 return True
             old = found.payload
+            # The key is the hash of the cipher text alone. The same cipher text with another sender or group would make
+            # the stored payload answer for a group that it was never sent to.
             if replace(old, boxes=()) != replace(payload, boxes=()):
                 raise PayloadConflictError
             new = {party: position for party, position in parties.items() if party not in found.parties}
+            # Each push may bring one more box. Without the bound one payload would grow with every push.
             if len(old.boxes) + len(new) > MAX_BOXES:
                 raise PayloadConflictError
             if new:
+                # The new boxes come after the old ones. The positions of all known parties stay valid.
                 boxes = [*old.boxes]
                 for party, position in new.items():
                     new[party] = len(boxes)
@@ -163,7 +181,8 @@ class PayloadStore:
             return False
 
     def _count(self, connection: sql.Connection, sender: bytes, size: int) -> None:
-        """Before a payload is written: a transaction that is refused leaves nothing."""
+        """Count a payload against the quota before it is written. A refused payload leaves nothing behind."""
+        # The class (known or unknown) of a key is stored with its first payload. A restart counts all its bytes there.
         here = _senders.c.sender == sender
         before = connection.execute(sql.select(_senders.c.bytes).where(here)).scalar()
         known = self._quota.check(sender, before or 0, size)
@@ -174,13 +193,15 @@ class PayloadStore:
         self._quota.count(known, size)
 
     def payload(self, key: bytes) -> StoredPayload | None:
-        """The payload of `key`."""
+        """Return the payload of `key` (32 bytes), None if it is not stored. StoreError if it is damaged."""
         with self._database.read() as connection:
             return self._payload(connection, _payloads.c.key == key)
 
     def payloads_of(self, party: bytes, after: int, limit: int, limit_bytes: float = math.inf) -> list[StoredPayload]:
-        """Payloads that `party` is a party of, in the order they came, from the first after number `after`: up to `limit`,
-        and no more once they have `limit_bytes`."""
+        """Return payloads of `party` (32 bytes) in the order of their arrival, from the first after number `after`.
+
+        At most `limit` payloads are returned. The list ends when they have `limit_bytes` of cipher text.
+        """
         query = (
             sql.select(_parties.c.payload)
             .where(_parties.c.party == party, _parties.c.payload > after)
@@ -189,6 +210,8 @@ class PayloadStore:
         )
         with self._database.read() as connection:
             found, size = [], 0
+            # The numbers are read first and the payloads one by one. A query for all bodies would load up to `limit`
+            # payloads of 15 MB into memory before the bound could count.
             for number in list(connection.execute(query).scalars()):
                 stored = self._payload(connection, _payloads.c.number == number)
                 if stored is not None:
@@ -217,18 +240,19 @@ class PayloadStore:
         return StoredPayload(row.number, payload, {bytes(party): position for party, position in parties})
 
     def is_empty(self) -> bool:
-        """Whether there is no payload at all."""
+        """Return True if the store has no payload."""
         with self._database.read() as connection:
             return connection.execute(sql.select(_payloads.c.number).limit(1)).first() is None
 
     # -- groups ------------------------------------------------------------------------------------------------------
 
     def put_group(self, record: GroupRecord, entry: bytes | None = None) -> None:
-        """Keep `record` in place of what was known of its group, with `entry` in the audit log."""
+        """Store `record` in place of the known record of its group, and `entry` in the audit log."""
         with self._database.write() as connection:
             self._put_group(connection, record, entry)
 
     def _put_group(self, connection: sql.Connection, record: GroupRecord, entry: bytes | None) -> None:
+        # `lookup` is the id of the LEGACY group of the members: a key for the search by members, in any order.
         values: dict[str, Any] = {
             "lookup": legacy_lookup_id(record.members),
             "active": record.active,
@@ -248,9 +272,10 @@ class PayloadStore:
         *,
         is_pushed: bool = False,
     ) -> None:
-        """Keep what `decide_record` makes of the record that is known of a group, if it is not None, as `put_group`
-        does: nobody
-        writes in between. QuotaExceededError if a new one `is_pushed` and there are too many."""
+        """Store the record that `decide_record` returns for the known record of a group. None changes nothing.
+
+        No other writer can write in between. QuotaExceededError if a new record `is_pushed` and there are too many.
+        """
         with self._database.write() as connection:
             row = connection.execute(sql.select(_groups.c.record).where(_groups.c.id == group_id)).scalar()
             record = decide_record(None if row is None else decode_group(bytes(row)))
@@ -266,30 +291,36 @@ class PayloadStore:
             raise QuotaExceededError("no more groups of others are kept")
 
     def group(self, group_id: bytes) -> GroupRecord | None:
-        """The group of `group_id`, deleted ones too."""
+        """Return the record of the group `group_id` (32 bytes), also of a deleted group. None if it is unknown."""
         with self._database.read() as connection:
             row = connection.execute(sql.select(_groups.c.record).where(_groups.c.id == group_id)).scalar()
         return None if row is None else decode_group(bytes(row))
 
     def groups_of(self, members: Iterable[bytes]) -> list[GroupRecord]:
-        """Active groups of exactly these members, oldest first."""
+        """Return the active groups of exactly these members, the oldest first."""
         where = sql.and_(_groups.c.lookup == legacy_lookup_id(members), _groups.c.active)
         return self._groups_where(where)
 
     def groups_with(self, member: bytes, after: int, limit: int, limit_bytes: int) -> "GroupPage":
-        """Records of the groups that `member` is in, deleted ones too, oldest first, from the first after number `after`:
-        up to `limit`, and no more once they have `limit_bytes`."""
+        """Return records of the groups of `member` (32 bytes), also of deleted groups, from the first after number `after`.
+
+        The oldest comes first. The page has at most `limit` records and at most `limit_bytes` (but at least one record).
+        """
         name, found, size = to_base64(member).encode(), list[bytes](), 0
         query = sql.select(_groups.c.number, _groups.c.record).where(_groups.c.number > after)
         last = after
         with self._database.read() as connection:
             for number, record in connection.execute(query.order_by(_groups.c.number)):
                 data = bytes(record)
+                # The text of the key is searched in the encoded record first. To decode every record would cost seconds
+                # with 20,000 groups, and other managers ask for these pages. A description may contain the text too,
+                # so the members decide in the end.
                 if name in data and member in decode_group(data).members:
                     if found and (len(found) == limit or size + len(data) > limit_bytes):
                         return GroupPage(tuple(found), last, True)
                     found.append(data)
                     size += len(data)
+                # The last number counts records without the member too. The next page does not read them again.
                 last = number
         return GroupPage(tuple(found), last, False)
 
@@ -301,13 +332,13 @@ class PayloadStore:
     # -- known managers ----------------------------------------------------------------------------------------------
 
     def known_nodes(self) -> dict[bytes, str]:
-        """Public keys and the URL of their manager."""
+        """Return the public keys (32 bytes) of known managers and their URLs."""
         with self._database.read() as connection:
             rows = connection.execute(sql.select(_known_nodes.c.key, _known_nodes.c.url))
             return {bytes(row.key): row.url for row in rows}
 
     def put_known_nodes(self, nodes: Mapping[bytes, str]) -> None:
-        """Keep these in place of all before."""
+        """Store `nodes` in place of all known managers."""
         with self._database.write() as connection:
             connection.execute(_known_nodes.delete())
             if nodes:
@@ -316,8 +347,10 @@ class PayloadStore:
     # -- audit -------------------------------------------------------------------------------------------------------
 
     def append_audit(self, entry: bytes) -> None:
-        """Add an entry to the log under the next number, chained to the one before, so that several managers may write to
-        one log."""
+        """Add an entry to the audit log under the next number. Its hash includes the hash of the entry before.
+
+        Several managers may write to one log.
+        """
         with self._database.write() as connection:
             self._append(connection, entry)
 
@@ -328,12 +361,12 @@ class PayloadStore:
         connection.execute(_audit.insert().values(number=number, entry=entry, hash=chain_hash(previous, number, entry)))
 
     def audit(self) -> Sequence[tuple[int, bytes, bytes]]:
-        """Every entry in order: number, entry, hash."""
+        """Return every entry of the audit log in order: number, entry, hash."""
         query = sql.select(_audit.c.number, _audit.c.entry, _audit.c.hash).order_by(_audit.c.number)
         with self._database.read() as connection:
             return [(row.number, bytes(row.entry), bytes(row.hash)) for row in connection.execute(query)]
 
 
 def chain_hash(previous: bytes, number: int, entry: bytes) -> bytes:
-    """The hash of an entry of the audit log: SHA-256 of the hash before, the entry's number (8 bytes) and the entry."""
+    """Return the hash of an entry of the audit log: SHA-256 of the hash before, the number (8 bytes) and the entry."""
     return hashlib.sha256(previous + number.to_bytes(8) + entry).digest()

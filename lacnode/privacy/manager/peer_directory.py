@@ -1,7 +1,7 @@
-"""The managers that are known, for any number of threads, and what others are told of them.
+"""The directory of known managers, and the party info that other managers receive of it. Safe to use from several threads.
 
-What is known is never replaced by what is heard, as in Orion. How much is kept of what, and what gives way, is decided by
-`bounded_table`; only what a manager said itself when it was called is kept across restarts.
+As in Orion, a known entry is never replaced by the claim of another manager. `bounded_table` decides how many entries there
+are and which ones are dropped. Only the entries that a manager gave about itself when it was called are stored on disk.
 """
 
 import threading
@@ -21,18 +21,22 @@ from lacnode.privacy.manager.orion_party_info import (
 )
 
 MAX_RIVAL_CLAIMS = 64
-"""Claims that wait to be looked at; who still makes one that was left out makes it again within a minute."""
+"""The largest number of claims that wait for verification. A manager repeats its claim within a minute."""
 
 MAX_URLS_PER_SOURCE, MAX_KEYS_PER_SOURCE = 512, 1024
-"""Of what one address says, or of what the managers at one host say of themselves."""
+"""The bounds for one source: an address that sends party info, or a host whose managers speak of themselves."""
 
 MAX_NEW_ENTRIES_AT_ONCE = 128
-"""URLs, and keys, that are taken of what a manager says unasked. It is called, and then tells the rest."""
+"""The largest number of URLs and of keys from a manager that was not asked. It is called later and then gives the rest."""
 
 
 class PeerDirectory:
-    """`own` are our public keys, `url` what peers are told, `others` the operator's URLs, `known` the keys of an earlier
-    run; `keep` is called with the keys to keep whenever they change. URLs that `may_call` refuses are not taken."""
+    """The known managers.
+
+    `own` are the own public keys (32 bytes). `url` is the URL that other managers are told. `others` are the operator's
+    URLs. `known` are keys of an earlier run. `keep` is called with the keys to store when they change. A URL that `may_call`
+    refuses is not stored.
+    """
 
     def __init__(
         self,
@@ -51,8 +55,10 @@ class PeerDirectory:
         self._urls = BoundedTable[str, None](MAX_PARTY_INFO_URLS, MAX_URLS_PER_SOURCE)
         self._keys = BoundedTable[bytes, str](MAX_PARTY_INFO_KEYS, MAX_KEYS_PER_SOURCE)
         self._rivals: dict[tuple[bytes, str], None] = {}
+        # Both are bounded dictionaries used as ordered sets: what arrived first is handled first.
         self._met: dict[str, None] = {}
         self._view: PartyInfo | None = None
+        # The order matters: the operator's URLs and the stored keys enter first, and later entries never replace them.
         self._encoded: tuple[PartyInfo, bytes] | None = None
         for other in others:
             self._urls.put(other, None, "", TrustLevel.OWN)
@@ -63,36 +69,42 @@ class PeerDirectory:
             self.announce(url)
 
     def announce(self, url: str) -> None:
-        """Our own URL is `url`: known once the port is."""
+        """Set the own URL. It is known when the port is open."""
         with self._lock:
             self._url = url
             self._urls.put(url, None, "", TrustLevel.OWN)
             for key in self._own:
                 self._keys.put(key, url, "", TrustLevel.OWN)
+            # The managers of known keys are to be called again after a restart, so their URLs enter the table too.
             for _, place in list(self._keys.items()):
                 self._take_url(place, _host(place), TrustLevel.KEPT)
             self._changed()
 
     @property
     def view(self) -> PartyInfo:
-        """As it is now, the best known first."""
+        """The party info of now. The best known entries come first."""
         with self._lock:
             if self._view is None:
                 self._view = PartyInfo(self._url, tuple(url for url, _ in self._urls.items()), dict(self._keys.items()))
             return self._view
 
     def encode_own_party_info(self) -> bytes:
-        """What other managers are told: as much of the view, the best known first, as they read."""
+        """Return the encoded party info for other managers: as many of the best known entries as they read."""
         view = self.view
         with self._lock:
+            # The encoding is kept until the directory changes. Any manager may ask for it, and it takes milliseconds.
             if self._encoded is None or self._encoded[0] is not view:
                 self._encoded = view, encode_orion_party_info(truncate_party_info(view))
             return self._encoded[1]
 
     def learn(self, other: PartyInfo, source: str = "", answered: str | None = None) -> PartyInfo:
-        """Merge what a peer says; the view as it was before. `source` is the address that says it, `answered` the URL that
-        was called for it. Keys of its own that others are known to have are rivals."""
+        """Add the party info of another manager. Return the own party info as it was before.
+
+        `source` is the address that sent it. `answered` is the URL that was called for it, None if it came unasked. A key of
+        the other manager that is known to be elsewhere becomes a rival claim.
+        """
         before = self.view
+        # What comes unasked may come from any machine. Only a part of it is taken, and its sender is called later.
         if answered is None:
             other = _beginning(other)
         with self._lock:
@@ -103,43 +115,44 @@ class PeerDirectory:
                 self._learn_key(key, url, other, source, answered)
             self._changed()
             now_kept = self._kept()
+        # The store is called without the lock: a slow disk must not stop the other threads.
         if now_kept != kept:
             self._keep_known(now_kept)
         return before
 
     def silent(self, url: str) -> None:
-        """The manager at `url` did not answer: what was only heard of it gives way first from now on."""
+        """Record that the manager at `url` did not answer. Its unproven entries are dropped first from now on."""
         with self._lock:
             self._urls.lower(url)
             for key in [key for key, place in self._keys.items() if place == url]:
                 self._keys.lower(key)
 
     def has_answered(self, url: str) -> bool:
-        """Whether `url` is the operator's, or a manager has answered there, now or before a restart."""
+        """Return True if `url` is the operator's, or if a manager has answered there (also before a restart)."""
         with self._lock:
             standing = self._urls.standing(url)
             return standing is not None and standing >= TrustLevel.KEPT
 
     def has_answered_for(self, key: bytes) -> bool:
-        """Whether a manager said itself, when it was called, that it has `key`, now or before a restart."""
+        """Return True if a manager named `key` (32 bytes) as its own when it was called (also before a restart)."""
         with self._lock:
             standing = self._keys.standing(key)
             return standing is not None and standing >= TrustLevel.KEPT
 
     def pop_new_callers(self) -> list[str]:
-        """URLs of managers that have called us since the last time."""
+        """Return the URLs of the managers that have called since the last time, and forget them."""
         with self._lock:
             met, self._met = list(self._met), {}
             return met
 
     def pop_rival_claims(self) -> list[tuple[bytes, str]]:
-        """Keys that are known to be elsewhere, and the URL of a manager that says to have them; each once."""
+        """Return the rival claims and forget them: a key that is known elsewhere and the URL of the claiming manager."""
         with self._lock:
             rivals, self._rivals = list(self._rivals), {}
             return rivals
 
     def move(self, key: bytes, url: str) -> None:
-        """The manager of `key`, which is not our own, is at `url` from now on: it has proven that."""
+        """Record that the manager of `key` (32 bytes, not an own key) is at `url` now. The caller has verified a proof."""
         with self._lock:
             self._keys.put(key, url, _host(url), TrustLevel.ANSWERED)
             self._changed()
@@ -147,13 +160,14 @@ class PeerDirectory:
         self._keep_known(kept)
 
     def url_of(self, key: bytes) -> str | None:
-        """Where the manager of `key` is."""
+        """Return the URL of the manager of `key` (32 bytes), None if it is unknown."""
         with self._lock:
             return self._keys.get(key)
 
-    # -- with the lock held ------------------------------------------------------------------------------------------
+    # -- the methods below need the lock -------------------------------------------------------------------------------
 
     def _learn_urls(self, other: PartyInfo, source: str, answered: str | None) -> None:
+        # Every URL that another manager names may be called later, unless the address policy refuses it.
         for url in (*other.urls, *other.keys.values()):
             self._take_url(url, source, TrustLevel.HEARD)
         if answered is not None:
@@ -167,15 +181,20 @@ class PeerDirectory:
 
     def _learn_key(self, key: bytes, url: str, other: PartyInfo, source: str, answered: str | None) -> None:
         known = self._keys.get(key)
+        # Only a manager's claim about itself is a rival claim. Third parties repeat old party info for a long time,
+        # and to verify each of these would mean a call for every repetition.
         if known is not None and not is_same_manager(known, url):
             if url == other.url and len(self._rivals) < MAX_RIVAL_CLAIMS:
                 self._rivals[key, url] = None
             return
+        # First-hand means: this manager called the URL, and the URL in the answer is the same manager. A manager that
+        # names another URL speaks of another manager, and only a call of that one can confirm it.
         first_hand = answered is not None and is_same_manager(url, answered)
         self._take_key(key, known or url, source, TrustLevel.ANSWERED if first_hand else TrustLevel.HEARD)
 
     def _take_url(self, url: str, source: str, standing: TrustLevel) -> bool:
-        """Whether `url` is known now, with this standing or a higher one."""
+        """Add `url` if it is new or its trust level rises. Return True if it is known now with at least this level."""
+        # A repeated entry must not lower its trust level, nor move it to another source.
         known = self._urls.standing(url)
         if known is not None and known >= standing:
             return True
@@ -190,6 +209,8 @@ class PeerDirectory:
         self._view = None
 
     def _kept(self) -> dict[bytes, str]:
+        # Only first-hand knowledge survives a restart. Hearsay on the disk could not be told from confirmed entries
+        # later.
         worth = (TrustLevel.KEPT, TrustLevel.ANSWERED)
         return {key: url for key, url in self._keys.items() if self._keys.standing(key) in worth}
 
@@ -199,7 +220,8 @@ class PeerDirectory:
 
 
 def _beginning(view: PartyInfo) -> PartyInfo:
-    """As much of `view` as is taken unasked, the manager's own keys first."""
+    """Return the part of `view` that is taken unasked. The sender's own keys come first."""
+    # The sender's own keys are the reason for its call. They must not be cut off by the keys that it repeats.
     own = {key: url for key, url in view.keys.items() if url == view.url}
     keys = islice({**own, **view.keys}.items(), MAX_NEW_ENTRIES_AT_ONCE)
     return PartyInfo(view.url, view.urls[:MAX_NEW_ENTRIES_AT_ONCE], dict(keys))

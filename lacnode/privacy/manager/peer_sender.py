@@ -1,24 +1,27 @@
-"""What the manager needs of the network: one message to several peers at once. Must not know what is in it."""
+"""The manager's interface to the network: messages to several managers at once. Must not know their content."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+# No answer of any manager is empty, so the empty answer is free to mean this.
 REFUSED = b""
-"""What stands for an answer with an error: the manager is there, and does not know the path or not what it was asked."""
+"""The result of an answer with an error status: the manager is there, but it refuses the path or the request."""
 
 
 class PeerSender(Protocol):
-    """Sends to other managers, and gives up those that take too long. Safe to call from several threads."""
+    """Sends requests to other managers and stops to wait for slow ones. Safe to use from several threads."""
 
     def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
-        """POST each body, CBOR, to `path` of the manager at its URL, all at once. The answer of each,
-        REFUSED if its status was not 200 or 201, None where there was none."""
+        """POST each body (CBOR) to `path` of the manager at its URL, all at the same time. Return the answer by URL.
+
+        REFUSED stands for a status other than 200 and 201. None stands for no answer.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class PeerCall:
-    """One request to `path` of the manager at `url`, whose protocol may be another than Orion's."""
+    """One request to `path` of the manager at `url`. The manager may have another protocol than Orion's."""
 
     method: str
     url: str
@@ -30,7 +33,10 @@ class PeerCall:
 
 
 class PeerCaller(Protocol):
-    """Makes any requests of other managers, and gives up those that take too long. Safe to call from several threads."""
+    """Sends any requests to other managers and stops to wait for slow ones. Safe to use from several threads."""
 
     def call(self, calls: Sequence[PeerCall]) -> Sequence[bytes | None]:
-        """All at once. The answer of each, None where there was none or its status was not 200 or 201."""
+        """Send all requests at the same time. Return the answers in order.
+
+        None stands for no answer and for a status other than 200 and 201.
+        """

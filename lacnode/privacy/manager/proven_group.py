@@ -1,7 +1,7 @@
-"""A group record as one of its members tells it: in a NaCl box between that member's key and the receiver's, which proves
-who tells. Orion and Tessera have no such form.
+"""A group record that one of its members sends, in a NaCl box between the member's key and the receiver's key.
 
-A box that is sent again tells the same, which changes nothing. Must not judge the record.
+The box proves the sender. Orion and Tessera have no such message. A box that is sent again has the same content, so it
+changes nothing. This module must not judge the record.
 """
 
 import secrets
@@ -21,14 +21,16 @@ NONCE_BYTES = 24
 
 @dataclass(frozen=True, slots=True)
 class ProvenGroup:
-    """A record, and the 32-byte public key of who proves to tell it."""
+    """A group record and the public key (32 bytes) of the member that has proven to send it."""
 
     record: GroupRecord
     teller: bytes
 
 
 def encode_proven_group(record: GroupRecord, own: KeyPair, to: bytes) -> bytes | None:
-    """The message by which `own` tells the key `to` of a group; None if nothing can be sealed for `to`."""
+    """Encode the message of `own` to the key `to` about a group. None if nothing can be sealed for `to`."""
+    # The receiver gets a proof, but cannot show it to others: it could have made the box itself. That is enough, as the
+    # receiver decides for itself alone.
     nonce = secrets.token_bytes(NONCE_BYTES)
     try:
         box = nacl.bindings.crypto_box(encode_map({"group": encode_group(record)}), nonce, to, own.private)
@@ -38,8 +40,11 @@ def encode_proven_group(record: GroupRecord, own: KeyPair, to: bytes) -> bytes |
 
 
 def decode_proven_group(body: bytes, keys: KeyRing) -> ProvenGroup:
-    """What a message says that is for one of `keys`. CborError; EnclaveError `EnclaveNoMatchingPrivateKey` if it is for
-    another, `EnclaveNotPayloadOwner` if it is not from whom it says."""
+    """Decode a message for one of `keys`.
+
+    CborError if it is malformed. EnclaveError `EnclaveNoMatchingPrivateKey` if it is for another key. EnclaveError
+    `EnclaveNotPayloadOwner` if `from` did not seal it.
+    """
     fields = decode_map(body, "group push")
     teller, to = fields.bytes("from", KEY_BYTES), fields.bytes("to", KEY_BYTES)
     nonce, box = fields.bytes("nonce", NONCE_BYTES), fields.bytes("box")

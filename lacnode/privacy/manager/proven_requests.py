@@ -1,7 +1,8 @@
-"""Requests between managers that prove whose they are: what Orion's peers have no word for.
+"""Requests between managers whose author proves its key. Orion's protocol has no such requests.
 
-Whoever asks gets a challenge and answers it in a NaCl box between its key and the other's; the answer is in a box too.
-Challenges hold nothing in memory; requests are counted for each key. Must not know what is asked.
+The requester gets a challenge. It sends the request and the challenge in a NaCl box between its key and the other manager's
+key. The answer is in such a box too. A challenge takes no memory. Requests are counted by key. This module must not know the
+content of a request.
 """
 
 import hashlib
@@ -34,35 +35,43 @@ MAX_REQUESTERS = 4096
 UNREADABLE_CODE, REFUSED_CODE = "ObjectJsonDeserialization", "EnclaveNotPayloadOwner"
 
 _UNUSABLE = (nacl.exceptions.CryptoError, ValueError, RuntimeError)
-"""What a key, a box or a record raises that is none."""
+"""The errors of a key, a box or a record that is not valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProvenRequest:
-    """A request whose author has proven to have the key `requester`, made to the own key `own`. `fields` are to be taken
-    by whoever knows them."""
+    """A request to the own key `own`. Its author has proven that it has the key `requester` (32 bytes).
+
+    The module that knows the request takes its `fields`.
+    """
 
     requester: bytes
     own: KeyPair
     fields: CborFields
 
     def seal(self, answer: bytes) -> bytes:
-        """`answer` in a box that only the two can open."""
+        """Return `answer` in a box that only the requester and this manager can open."""
         nonce = secrets.token_bytes(NONCE_BYTES)
         box = nacl.bindings.crypto_box(answer, nonce, self.requester, self.own.private)
         return encode_map({"nonce": nonce, "box": box})
 
 
 class RequestAuthenticator:
-    """Gives challenges, and opens requests that meet them. Safe from several threads."""
+    """Issues challenges and opens requests that have a valid challenge. Safe to use from several threads."""
 
     def __init__(self, keys: KeyRing, clock: Callable[[], float] = time.monotonic) -> None:
         self._keys = keys
         self._clock = clock
+        # A challenge is a time and a MAC with this secret. It is checked without a table of challenges, which any
+        # machine could fill. A restart makes all challenges invalid, and the requesters ask again.
         self._secret = secrets.token_bytes(32)
 
     def give(self, body: bytes) -> bytes:
-        """A challenge for the key in `body`, to be answered to the key named with it."""
+        """Return a challenge for the key in `body`.
+
+        EnclaveError `EnclaveNoMatchingPrivateKey` if the request names another receiver. EnclaveError
+        `ObjectJsonDeserialization` if it is malformed.
+        """
         try:
             fields = decode_map(body, "challenge request")
             requester, to = fields.bytes("from", KEY_BYTES), fields.bytes("to", KEY_BYTES)
@@ -74,7 +83,10 @@ class RequestAuthenticator:
         return encode_map({"challenge": self._challenge(requester, int(self._clock()) + CHALLENGE_VALID_SECONDS)})
 
     def open(self, body: bytes) -> ProvenRequest:
-        """The request in `body`. EnclaveError `EnclaveNotPayloadOwner` unless it proves its key."""
+        """Open the request in `body`. EnclaveError `EnclaveNotPayloadOwner` if it does not prove its key.
+
+        EnclaveError `ObjectJsonDeserialization` if it is malformed.
+        """
         try:
             fields = decode_map(body, "request")
             requester, to = fields.bytes("from", KEY_BYTES), fields.bytes("to", KEY_BYTES)
@@ -82,8 +94,10 @@ class RequestAuthenticator:
             fields.end()
         except CborError:
             raise EnclaveError(UNREADABLE_CODE) from None
+        # The requester names the receiving key, so that only one box has to be tried. A manager may have many keys.
         own = self._keys.find_pair(to)
-        # A box opens from both sides: between an own key and itself it would prove nothing.
+        # A box opens from both sides. A box between an own key and an own key would prove nothing: this manager could
+        # be tricked into opening a box that it made itself.
         if own is None or self._keys.find_pair(requester) is not None:
             raise EnclaveError(REFUSED_CODE)
         try:
@@ -91,21 +105,24 @@ class RequestAuthenticator:
             challenge = request.bytes("challenge", CHALLENGE_SIZE)
         except _UNUSABLE:
             raise EnclaveError(REFUSED_CODE) from None
+        # The challenge shows that the request is new. A recorded request is refused after a minute.
         self._check(requester, challenge)
         return ProvenRequest(requester, own, request)
 
     def _challenge(self, requester: bytes, until: int) -> bytes:
+        # The MAC covers the requester's key. A challenge of one key is of no use for another key.
         stamp = until.to_bytes(8)
         return stamp + hmac.digest(self._secret, stamp + requester, hashlib.sha256)
 
     def _check(self, requester: bytes, challenge: bytes) -> None:
+        # The MAC is compared first and in constant time. Only then the time in the challenge can be believed.
         until = int.from_bytes(challenge[:8])
         if not hmac.compare_digest(challenge, self._challenge(requester, until)) or self._clock() > until:
             raise EnclaveError(REFUSED_CODE)
 
 
 class RequestQuota:
-    """How many requests of one kind a key may make: `requests` in `QUOTA_PERIOD_SECONDS`. Safe from several threads."""
+    """Bounds the requests of one kind by key: `requests` in `QUOTA_PERIOD_SECONDS`. Safe to use from several threads."""
 
     def __init__(self, requests: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._requests = requests
@@ -114,14 +131,18 @@ class RequestQuota:
         self._seen: dict[bytes, tuple[float, int]] = {}
 
     def count(self, requester: bytes) -> None:
-        """Count one more; EnclaveError `EnclaveNotPayloadOwner` if it is too many."""
+        """Count one request of `requester`. EnclaveError `EnclaveNotPayloadOwner` if it is one too many."""
         with self._lock:
             now = self._clock()
             since, count = self._seen.get(requester, (now, 0))
+            # A period begins with the first request of a key. A fixed clock period would allow twice the number around
+            # its end.
             if now - since >= QUOTA_PERIOD_SECONDS:
                 since, count = now, 0
             if count >= self._requests:
                 raise EnclaveError(REFUSED_CODE)
+            # The table is bounded too, because keys cost nothing. When it is full, new keys wait until old entries
+            # expire. Known requesters go on.
             if requester not in self._seen and len(self._seen) >= MAX_REQUESTERS:
                 self._seen = {key: seen for key, seen in self._seen.items() if now - seen[0] < QUOTA_PERIOD_SECONDS}
                 if len(self._seen) >= MAX_REQUESTERS:
@@ -131,7 +152,7 @@ class RequestQuota:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingRequest:
-    """Who is asked what: a key, the URL of its manager, and the fields of the request."""
+    """A request to another manager: its key (32 bytes), its URL and the fields of the request."""
 
     key: bytes
     url: str
@@ -139,8 +160,11 @@ class OutgoingRequest:
 
 
 def ask(sender: PeerSender, path: str, own: KeyPair, asked: Sequence[OutgoingRequest]) -> list[CborFields | None]:
-    """What each manager answers to `path`, all asked at once, so that each URL may stand there once; None for none, or for
-    one that cannot be used."""
+    """Send requests to `path` of several managers at the same time. Return the answers in order.
+
+    `asked` must have each URL once. None stands for no answer and for an answer that cannot be used.
+    """
+    # Two rounds: first the challenges, then the requests. Each round waits for the slowest manager once.
     introductions = {one.url: encode_map({"from": own.public, "to": one.key}) for one in asked}
     challenges = sender.post(CHALLENGE_PATH, introductions)
     bodies: dict[str, bytes] = {}
@@ -153,6 +177,7 @@ def ask(sender: PeerSender, path: str, own: KeyPair, asked: Sequence[OutgoingReq
 
 
 def _request(own: KeyPair, one: OutgoingRequest, challenge: bytes | None) -> bytes | None:
+    # An Orion refuses the path of challenges, and a silent manager gives nothing. Neither of them gets the request.
     if not challenge:
         return None
     try:
@@ -180,5 +205,6 @@ def _answer(own: KeyPair, one: OutgoingRequest, answer: bytes | None) -> CborFie
 
 
 def _useless(one: OutgoingRequest, error: Exception) -> None:
+    # The texts of CborError are this project's. Other texts are from a library and may quote parts of the message.
     why = str(error) if isinstance(error, CborError) else "it is not sealed by the key that was asked"
     log.info(f"{one.url} answers with what cannot be used: {why}")

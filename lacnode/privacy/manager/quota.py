@@ -1,7 +1,8 @@
-"""How much of what other managers push is kept: by the key that sends it, of all unknown keys, in total, and as long as the
-disk has room. What the own node sends, and what is recovered, is not counted against anyone.
+"""The quota: how many bytes of other managers' payloads are stored.
 
-An alarm is given before a bound is reached. Must not delete anything: what was confirmed to its sender is kept.
+There is a bound for each sending key, one for all unknown keys, one for all known keys, and one for the free space on the
+disk. Payloads of the own node and recovered payloads do not count. The log warns before a bound is reached. This module
+must not delete anything: a payload that was confirmed to its sender stays.
 """
 
 import shutil
@@ -16,23 +17,26 @@ log = structlog.get_logger("privacy")
 
 MEGABYTE = 1_048_576
 SENDER_SHARE = 16
-"""A key may fill so much of the bound of its kind: one part of this many."""
+"""One key may fill one part of this many of the bound of its kind."""
 
 ALARM_SHARE = 0.8
-"""Of a bound, from which the log warns."""
+"""The share of a bound at which the log warns."""
 
 MAX_STORED_GROUPS, MAX_STORED_GROUP_BYTES = 20_000, 67_108_864
-"""Records of groups that others tell of."""
+"""The bounds for group records that other managers send."""
 
 
 class QuotaExceededError(Exception):
-    """Nothing more of this kind is kept; the message says which bound is reached."""
+    """A bound is reached. The text says which one."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuotaSettings:
-    """Bytes: of all keys that a manager said to have when it was called, of all other keys, and what is left free on the
-    disk. 0 means no bound."""
+    """The bounds in bytes. 0 means no bound.
+
+    `known_bytes` is for all keys that a manager named when it was called. `unknown_bytes` is for all other keys.
+    `disk_reserve_bytes` is the space that stays free on the disk.
+    """
 
     known_bytes: int = 65_536 * MEGABYTE
     unknown_bytes: int = 1_024 * MEGABYTE
@@ -41,15 +45,17 @@ class QuotaSettings:
 
 @dataclass(slots=True)
 class Usage:
-    """Bytes that are kept of known and of unknown keys."""
+    """The bytes that are stored for known keys and for unknown keys."""
 
     known_bytes: int = 0
     unknown_bytes: int = 0
 
 
 class Quota:
-    """Decides before a payload is written. `is_known` says whether a key is known, `directory` is on the disk that is
-    watched, None if there is none. Safe from several threads."""
+    """Decides before a payload is written. Safe to use from several threads.
+
+    `is_known` says whether a key is known. `directory` is on the disk that is watched, None if no disk is watched.
+    """
 
     def __init__(
         self,
@@ -61,24 +67,31 @@ class Quota:
         self._is_known = is_known
         self._directory = directory
         self._lock = threading.Lock()
+        # An alarm is logged once for each bound. A full store would otherwise log it for every payload.
         self._alarmed: set[str] = set()
         self.usage = Usage()
 
     def check(self, sender: bytes, sender_bytes: int, size: int) -> bool:
-        """Whether `sender`, of which `sender_bytes` are kept, is a known key. QuotaExceededError if `size` bytes more are
-        too many."""
+        """Check that `size` more bytes of `sender` (32 bytes) may be stored. Return True if `sender` is a known key.
+
+        `sender_bytes` are stored for it already. QuotaExceededError if `size` bytes are too many.
+        """
+        # Unknown keys have a bound of their own. A key costs nothing, so any number of keys can fill it. That must not
+        # stop the payloads of known managers.
         known = self._is_known(sender)
         limit = self._settings.known_bytes if known else self._settings.unknown_bytes
         used = self.usage.known_bytes if known else self.usage.unknown_bytes
         kind = "known keys" if known else "unknown keys"
         self._check_disk(size)
         self._compare(f"payloads of {kind}", used + size, limit)
+        # One key must not fill the whole bound of its kind. Sixteen keys can, which is why the common bound comes first
+        # and gives the alarm.
         if limit and sender_bytes + size > limit // SENDER_SHARE:
             raise QuotaExceededError(f"one key has filled a sixteenth of what is kept of {kind}")
         return known
 
     def count(self, known: bool, size: int) -> None:
-        """So many bytes more are kept."""
+        """Add `size` bytes to the usage."""
         with self._lock:
             if known:
                 self.usage.known_bytes += size
@@ -89,9 +102,11 @@ class Quota:
         reserve = self._settings.disk_reserve_bytes
         if self._directory is None or not reserve:
             return
+        # The free space is read for every push. Other programs on the machine use the same disk.
         free = shutil.disk_usage(self._directory).free
         if free - size < reserve:
             raise QuotaExceededError("the disk is almost full")
+            # Pushes are refused at the reserve. The alarm comes at twice the reserve, while there is time to act.
         if free - size < 2 * reserve:
             self._alarm("the disk of the transaction manager", f"{free // MEGABYTE} MiB are free")
 

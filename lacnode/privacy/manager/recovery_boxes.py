@@ -1,10 +1,9 @@
-"""Boxes that a recipient keeps for the other recipients of a payload, so that each of them can have it back from any
-other, the sender gone.
+"""Recovery boxes: boxes of other recipients that a recipient keeps, so that each recipient can recover from any other.
 
-Orion sends a recipient its own box and no more: it cannot make another's, which would have to prove the sender. So the
-sender itself gives every recipient, with the payload, the boxes of the others, sealed between the two, and the receiver
-files them under their owners' keys. No box is opened but by whom it is for. Must not tell of a recipient that the sender's
-client did not name.
+Orion sends to a recipient its own box alone. A recipient cannot make the box of another recipient, because the box proves
+its sender. So the sender gives the boxes of the other recipients to each recipient, together with the payload. They are
+sealed between the two. The receiver stores them under the keys of their owners. Only the owner can open a box. This module
+must not reveal a recipient that the sender's client did not name.
 """
 
 import secrets
@@ -25,7 +24,10 @@ BOX_ENTRY_BYTES = KEY_BYTES + BOX_SIZE
 
 @dataclass(frozen=True, slots=True)
 class PushWithBoxes:
-    """A payload as it came, encoded, and the boxes (public key, box) of other recipients that its sender gives with it."""
+    """A received payload (encoded) and the recovery boxes that its sender gives with it, by the key of their owner.
+
+    `key` is the key of the payload, `sender` the public key of its sender (32 bytes each).
+    """
 
     payload: bytes
     key: bytes
@@ -34,7 +36,12 @@ class PushWithBoxes:
 
 
 def encode_push_with_boxes(payload: bytes, key: bytes, boxes: Mapping[bytes, bytes], own: KeyPair, to: bytes) -> bytes:
-    """The message that gives `to` an encoded payload of `own`, whose key is `key`, and `boxes`."""
+    """Encode the message that gives to `to` a payload of `own` and the recovery boxes `boxes`.
+
+    `payload` is encoded, `key` is its key (32 bytes), `to` is a public key (32 bytes).
+    """
+    # The key of the payload is inside the sealed part. A third party could otherwise put the boxes of one payload
+    # together with another payload.
     inner = encode_map({"key": key, "boxes": encode_boxes(boxes)})
     nonce = secrets.token_bytes(NONCE_BYTES)
     box = nacl.bindings.crypto_box(inner, nonce, to, own.private)
@@ -42,13 +49,17 @@ def encode_push_with_boxes(payload: bytes, key: bytes, boxes: Mapping[bytes, byt
 
 
 def decode_push_with_boxes(body: bytes, keys: KeyRing) -> PushWithBoxes:
-    """What a message says that is for one of `keys`. CborError; EnclaveError `EnclaveNoMatchingPrivateKey` if it is for
-    another, `EnclaveKeysCannotDecryptPayload` if it is not from whom it says."""
+    """Decode a message for one of `keys`.
+
+    CborError if it is malformed. EnclaveError `EnclaveNoMatchingPrivateKey` if it is for another key. EnclaveError
+    `EnclaveKeysCannotDecryptPayload` if `from` did not seal it.
+    """
     fields = decode_map(body, "push")
     payload = fields.bytes("payload")
     sender, to = fields.bytes("from", KEY_BYTES), fields.bytes("to", KEY_BYTES)
     nonce, box = fields.bytes("nonce", NONCE_BYTES), fields.bytes("box")
     fields.end()
+    # The receiver's key is named, so that a manager with many keys tries one box only.
     own = keys.find_pair(to)
     if own is None:
         raise EnclaveError("EnclaveNoMatchingPrivateKey")
@@ -63,15 +74,16 @@ def decode_push_with_boxes(body: bytes, keys: KeyRing) -> PushWithBoxes:
 
 
 def encode_boxes(boxes: Mapping[bytes, bytes]) -> bytes:
-    """Each key and its box, one after the other."""
+    """Encode each key and its box, one after the other."""
     return b"".join(party + box for party, box in boxes.items())
 
 
 def decode_boxes(data: bytes) -> dict[bytes, bytes]:
-    """The keys and boxes that `data` is; CborError."""
+    """Decode keys and boxes. CborError if the length does not fit."""
     if len(data) % BOX_ENTRY_BYTES or len(data) > MAX_BOXES * BOX_ENTRY_BYTES:
         raise CborError(
             f"spare boxes: up to {MAX_BOXES} entries of {BOX_ENTRY_BYTES} bytes were expected, found {len(data)} bytes"
         )
+    # The entries have a fixed size. There is no need for CBOR, whose overhead would be half of their size.
     entries = [data[start : start + BOX_ENTRY_BYTES] for start in range(0, len(data), BOX_ENTRY_BYTES)]
     return {entry[:KEY_BYTES]: entry[KEY_BYTES:] for entry in entries}

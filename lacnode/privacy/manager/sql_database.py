@@ -1,8 +1,8 @@
-"""The database under the manager's store: which kinds there are, how a transaction begins, and what its failure is called.
+"""The database below the store: the supported kinds, the start of a transaction and the names of its failures.
 
-SQLite and PostgreSQL behave alike here: one writer at a time, across processes too. So whoever reads rows by ascending
-number misses none that commits late, and what a writer read is so still when it writes. A write is on the disk when its
-transaction has ended. Errors never quote a value: what a database says of a statement does.
+SQLite and PostgreSQL behave alike here. There is one writer at a time, also across processes. So a reader that reads rows
+by ascending number misses no row that commits late. The rows that a writer read are still the same when it writes. A write
+is on the disk when its transaction has ended. Errors never quote a value, although the database's own errors do.
 """
 
 import sqlite3
@@ -16,21 +16,21 @@ import sqlalchemy as sql
 from sqlalchemy.pool import QueuePool
 
 MEMORY = "sqlite://"
-"""A store that forgets, for tests."""
+"""A store in memory, for tests."""
 
 OWNER_ONLY_MODE, OTHERS_PERMISSION_BITS = 0o600, 0o077
-"""Permissions of the database: the manager's user reads and writes it. It shows who sends what to whom and when."""
+"""The permissions of the database file. The database shows the sender, the recipients and the time of each payload."""
 
 WAIT_SECONDS = 5
-"""How long a writer waits for another, and a connection for the server."""
+"""How long a writer waits for another writer, and how long a connection waits for the server."""
 
 RETRY_SECONDS = 0.01
 PRIMARY_ERROR_CODE = 0xFF
-"""The part of SQLite's error codes that says what, without why."""
+"""The part of SQLite's error codes that names the error without its reason."""
 
 WRITES = "lacnode_writes"
 WRITE_LOCK = 0x6C61636E6F6465
-"""The advisory lock that PostgreSQL's writers take, for want of SQLite's `BEGIN IMMEDIATE`: `lacnode` in ASCII."""
+"""The advisory lock of PostgreSQL's writers. It replaces SQLite's `BEGIN IMMEDIATE`. The number is `lacnode` in ASCII."""
 
 CONNECTING = {
     "connect_timeout": WAIT_SECONDS,
@@ -39,20 +39,23 @@ CONNECTING = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
-"""Of libpq, unless the URL says otherwise: a server that is gone without a word is noticed within seconds."""
+"""Settings of libpq, unless the URL has others. A server that disappears is then noticed within seconds."""
 
 
 class StoreError(Exception):
-    """The store cannot be opened, read or written."""
+    """The store cannot be opened, read or written. The text quotes no value."""
 
 
 class SqlDatabase:
-    """Connections to the database at `url` (SQLAlchemy's, `sqlite` or `postgresql+psycopg`), for any number of threads,
-    with `tables` in it. StoreError if it cannot be opened."""
+    """Connections to the database at `url`, for any number of threads. The `tables` are created if they are absent.
+
+    `url` is SQLAlchemy's, with `sqlite` or `postgresql+psycopg`. StoreError if the database cannot be opened.
+    """
 
     def __init__(self, url: str, tables: sql.MetaData) -> None:
         self._engine = _opened(url)
-        # A reader sees one moment throughout. A writer must not: its moment would be that before it got the lock.
+        # A reader must see one state throughout: a page and its parties belong together. A writer must not. Its state
+        # would be from before it got the lock, and it would not see the last writer's rows.
         one_moment = {"isolation_level": "REPEATABLE READ"} if self._engine.dialect.name == "postgresql" else {}
         self._reading = self._engine.execution_options(**one_moment)
         self._writing = self._engine.execution_options(**{WRITES: True})
@@ -64,12 +67,12 @@ class SqlDatabase:
             raise StoreError(f"the store cannot be opened: {_reason(error)}{_words(error)}") from None
 
     def close(self) -> None:
-        """Let go of every connection."""
+        """Close every connection."""
         self._engine.dispose()
 
     @contextmanager
     def read(self) -> Iterator[sql.Connection]:
-        """A transaction that only reads; StoreError."""
+        """Begin a transaction that only reads. StoreError if the database fails."""
         try:
             with self._reading.begin() as connection:
                 yield connection
@@ -78,8 +81,10 @@ class SqlDatabase:
 
     @contextmanager
     def write(self) -> Iterator[sql.Connection]:
-        """A transaction that is alone in writing, committed on leaving; StoreError. If the connection is lost while it
-        ends, it may have been kept all the same."""
+        """Begin a transaction that is alone in writing. It commits at the end of the block.
+
+        StoreError if the database fails. If the connection is lost at the end, the write may be stored all the same.
+        """
         try:
             with self._writing.begin() as connection:
                 yield connection
@@ -102,7 +107,7 @@ def _opened(url: str) -> sql.Engine:
 def _sqlite(url: sql.URL) -> sql.Engine:
     pool: dict[str, Any] = {}
     if url.database in (None, "", ":memory:"):
-        # One connection that threads wait for: it is the database.
+        # The connection is the database. So there is one connection, and threads wait for it.
         pool = {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0, "connect_args": {"check_same_thread": False}}
     elif not str(url.database).startswith("file:"):
         _make_private(Path(str(url.database)))
@@ -111,21 +116,25 @@ def _sqlite(url: sql.URL) -> sql.Engine:
     @sql.event.listens_for(engine, "connect")
     def _configure(connection: Any, record: Any) -> None:
         _keep_log_ahead(connection)
+        # FULL: a commit is on the disk when it returns. SQLite's default in WAL mode may lose the last commits after a
+        # power failure, and a client would have a key without its payload.
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute(f"PRAGMA busy_timeout={WAIT_SECONDS * 1000}")
+        # Python's driver begins transactions by itself, without the write lock. SQLAlchemy's event below does it instead.
         connection.isolation_level = None
 
     @sql.event.listens_for(engine, "begin")
     def _begin(connection: sql.Connection) -> None:
-        # The write lock at once: a reader that turned writer would be refused by SQLite instead of waiting.
+        # The write lock is taken at once. If a reader becomes a writer later, SQLite refuses it and does not wait.
         connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(WRITES) else "BEGIN")
 
     return engine
 
 
 def _make_private(file: Path) -> None:
-    """Have the file there before SQLite makes it, which lets everybody read it. The files beside it get its permissions."""
+    """Create the file before SQLite does, for the owner alone. The files beside it get its permissions."""
+    # SQLite would create the file with the permissions of the umask, readable by all users.
     try:
         file.touch(OWNER_ONLY_MODE)
         for one in (file, *(file.with_name(file.name + end) for end in ("-wal", "-shm"))):
@@ -136,8 +145,9 @@ def _make_private(file: Path) -> None:
 
 
 def _keep_log_ahead(connection: sqlite3.Connection) -> None:
-    """Have changes written ahead of the file (WAL). Of two who do this at once to a new file SQLite refuses one, and does
-    not have it wait as it does elsewhere."""
+    """Switch the database to write-ahead logging (WAL), so that readers and the writer do not wait for each other."""
+    # Two processes may do this to a new file at the same time. SQLite then refuses one of them at once. At all other
+    # places the busy timeout makes it wait, so this function waits by itself.
     end = monotonic() + WAIT_SECONDS
     while True:
         try:
@@ -162,15 +172,17 @@ def _postgresql(url: sql.URL) -> sql.Engine:
     @sql.event.listens_for(engine, "connect")
     def _configure(connection: Any, record: Any) -> None:
         with connection.cursor() as cursor:
-            # A server may be set to confirm what is not on its disk yet; a stricter setting than `on` stays.
+            # A server may be set to confirm a commit before it is on its disk. A stricter setting than `on` stays.
             cursor.execute(
                 "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
             )
+            # Without a timeout, a writer that hangs would stop all other managers of the database for ever.
             cursor.execute(f"SET lock_timeout = '{WAIT_SECONDS}s'")
         connection.commit()
 
     @sql.event.listens_for(engine, "begin")
     def _begin(connection: sql.Connection) -> None:
+        # The lock ends with the transaction. No code path can forget to release it, not even a lost connection.
         if connection.get_execution_options().get(WRITES):
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")
 
@@ -178,7 +190,8 @@ def _postgresql(url: sql.URL) -> sql.Engine:
 
 
 def _reason(error: sql.exc.SQLAlchemyError) -> str:
-    """What went wrong, in words that hold nothing of what was to be written."""
+    """Return the failure in words without any value of the statement."""
+    # The text of a database error quotes the statement and may quote its values. Only its name is used.
     if not isinstance(error, sql.exc.DBAPIError):
         return type(error).__name__
     cause = error.orig
@@ -190,12 +203,12 @@ def _reason(error: sql.exc.SQLAlchemyError) -> str:
 def _is_lost(error: sql.exc.DBAPIError) -> bool:
     if error.connection_invalidated:
         return True
-    # libpq gives no SQLSTATE to what failed before, or instead of, an answer of the server.
+    # libpq has no SQLSTATE for a failure that happens before, or instead of, an answer of the server.
     return isinstance(error, sql.exc.OperationalError) and getattr(error.orig, "sqlstate", "") is None
 
 
 def _words(error: sql.exc.SQLAlchemyError) -> str:
-    """What libpq says of a connection that cannot be made: server and user, never the password."""
+    """Return libpq's text about a connection that failed: the server and the user, never the password."""
     if not isinstance(error, sql.exc.DBAPIError) or not _is_lost(error):
         return ""
     return f" ({str(error.orig).splitlines()[0]})"

@@ -1,7 +1,7 @@
-"""Asking other managers for their nodes' state roots, and answering them.
+"""The exchange of state roots with other managers: the questions of this manager and its answers.
 
-A manager without a node in its process says that it knows none. The request proves its key (see `proven_requests`) and
-carries the asker's own roots, which tell the other nothing but to look for itself.
+A manager without a node in its process answers that it knows no root. A request proves its key (see `proven_requests`). It
+has the requester's own roots. The other manager takes them only as a reason to ask for roots itself.
 """
 
 import hmac
@@ -36,19 +36,19 @@ log = structlog.get_logger("privacy")
 
 ROOTS_PATH = "/lacnode/roots"
 MAX_STATE_ROOT_REQUESTS = 60
-"""A minute and key."""
+"""The largest number of requests of one key in a minute."""
 
 ANSWER_SECONDS = 0.5
-"""For all questions of one request; the rest goes without an answer."""
+"""The time limit for all questions of one request. The questions after it have no answer."""
 
 MAX_MANAGERS_ASKED_AT_ONCE = 8
-"""Managers asked at once: those that keep us waiting leave room for payloads."""
+"""The largest number of managers that are asked at the same time. Slow managers must leave connections for payloads."""
 
 ID_BYTES, HASH_BYTES = 16, 32
 
 
 class StateRootResponder:
-    """Answers other managers: that it knows nothing, until `source` is given."""
+    """Answers requests of other managers. Until `source` is set, it answers that it knows no root."""
 
     def __init__(self, challenges: RequestAuthenticator, allowance: RequestQuota | None = None) -> None:
         self.source: StateRootSource | None = None
@@ -56,26 +56,33 @@ class StateRootResponder:
         self._allowance = allowance or RequestQuota(MAX_STATE_ROOT_REQUESTS)
 
     def answer(self, body: bytes) -> bytes:
-        """What is asked in `body`, as far as it is to be told. EnclaveError `EnclaveNotPayloadOwner` unless the requester
-        proves its key."""
+        """Answer the questions in `body`, as far as the requester may know the answers.
+
+        EnclaveError `EnclaveNotPayloadOwner` if the requester does not prove its key or has asked too often.
+        """
         proven = self._challenges.open(body)
         try:
+            # The number of questions is bounded here, before anything is computed for them.
             id_, questions = _questions(proven.fields)
         except CborError:
             raise EnclaveError(REFUSED_CODE) from None
+        # The proof was checked above. A stranger cannot use up the requests of another key.
         self._allowance.count(proven.requester)
         deadline = time.monotonic() + ANSWER_SECONDS
         states = [self._state(proven.requester, proven.own.public, question, deadline) for question in questions]
         return proven.seal(encode_map({"id": id_, "states": encode_array([_encoded(state) for state in states])}))
 
     def _state(self, asker: bytes, own: bytes, question: StateRootQuery, deadline: float) -> GroupState | None:
+        # A question without an answer gets an empty map. The requester must not learn whether the group is unknown,
+        # the root is not ready, or it is no member.
         if self.source is None or time.monotonic() > deadline:
+            # An old root may need minutes of reading. The deadline protects the node, and the asker asks again later.
             return None
         return self.source.answer(asker, own, question, deadline)
 
 
 class PeerStateRootClient:
-    """An Enquiry over `sender`. A manager that does not know the request, Orion's, does not answer."""
+    """A client of other managers' state roots over `sender`. An Orion does not know the request and does not answer."""
 
     def __init__(self, manager: LocalTransactionManager, sender: PeerSender) -> None:
         self._manager = manager
@@ -83,13 +90,14 @@ class PeerStateRootClient:
 
     @property
     def own_keys(self) -> Sequence[bytes]:
-        """See Enquiry."""
+        """See `StateRootClient.own_keys`."""
         return self._manager.keys.public_keys
 
     def ask(self, own: bytes, questions: Mapping[bytes, Sequence[StateRootQuery]]) -> StateRootReplies:
-        """See Enquiry."""
+        """See `StateRootClient.ask`."""
         pair, found = self._manager.keys.sender(own), dict[bytes, Sequence[GroupState | None]]()
         for wave in self._waves(questions):
+            # The random id ties an answer to its request. A manager could otherwise replay an older sealed answer.
             ids = {key: secrets.token_bytes(ID_BYTES) for key in wave}
             asked = [OutgoingRequest(key, url, _fields(ids[key], questions[key])) for key, url in wave.items()]
             for one, answer in zip(asked, ask(self._sender, ROOTS_PATH, pair, asked), strict=True):
@@ -99,9 +107,11 @@ class PeerStateRootClient:
         return found
 
     def _waves(self, keys: Mapping[bytes, object]) -> Iterator[Mapping[bytes, str]]:
-        """Who is asked at once: every URL once, and not too many."""
+        """Yield the keys to ask at the same time, with their URLs: each URL once, and a bounded number of them."""
         places = {key: url for key in keys if (url := self._manager.view.keys.get(key)) is not None}
         while places:
+            # A dictionary by URL keeps one key for each URL: `reversed` makes it the first one. The other keys come
+            # later.
             once = {url: key for key, url in reversed(places.items())}
             wave = {key: url for url, key in list(once.items())[:MAX_MANAGERS_ASKED_AT_ONCE]}
             yield wave
@@ -136,7 +146,7 @@ def _number(fields: CborFields) -> int:
 
 
 def _encoded(state: GroupState | None) -> bytes:
-    """What is not told is an empty map."""
+    """Encode a state. An unknown state is an empty map."""
     if state is None:
         return encode_map({})
     return encode_map({"number": state.number, "root": state.root, "tried": state.tried, "done": state.done})
@@ -145,11 +155,12 @@ def _encoded(state: GroupState | None) -> bytes:
 def _states(
     answer: CborFields, url: str, id_: bytes, questions: Sequence[StateRootQuery]
 ) -> list[GroupState | None] | None:
-    """What an answer to the request with `id_` tells; None if it is none."""
+    """Decode the answer to the request with `id_`. None if it is malformed or belongs to another request."""
     try:
         same, items = hmac.compare_digest(answer.bytes("id", ID_BYTES), id_), answer.take("states", list)
         answer.end()
         if not same or len(items) != len(questions):
+            # The answers are matched to the questions by position. A missing one would shift the others to wrong groups.
             raise CborError("states: an answer to each question of this request was expected")
         return [_decoded(item, question) for item, question in zip(items, questions, strict=True)]
     except CborError as error:
@@ -158,12 +169,14 @@ def _states(
 
 
 def _decoded(item: object, question: StateRootQuery) -> GroupState | None:
+    # An empty map is no state. The other manager does not know the root or does not give it.
     if item == {}:
         return None
     fields = CborFields(item, "state")
     number, root = _number(fields), fields.bytes("root", HASH_BYTES)
     tried, done = fields.bytes("tried", HASH_BYTES), fields.bytes("done", HASH_BYTES)
     fields.end()
+    # A root after the block of the question cannot be compared: this node may not have executed that far.
     if number > question.number:
         raise CborError("state.number: a block up to the one in question was expected")
     return GroupState(number, root, tried, done)

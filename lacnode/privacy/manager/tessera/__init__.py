@@ -1,5 +1,6 @@
-"""Tessera's peer protocol, as its orion mode speaks it: what it pushes, how it says where it is, how it proves a key.
+"""Tessera's protocol between managers, in its orion mode: pushes, party info and the proof of a key.
 
-A border: payloads and groups come in and go out as ours, and nothing of Tessera's forms is known outside. Follows Tessera
-21.1. Must not open a connection, nor take enhanced privacy (affected contracts, execution hashes) for anything it knows.
+This package is a border. Payloads and groups come in and go out in lacnode's form. No other package knows Tessera's forms.
+It follows Tessera 21.1. It must not open a connection. It must not accept enhanced privacy (affected contracts, execution
+hashes).
 """

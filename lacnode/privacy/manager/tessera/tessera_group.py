@@ -1,7 +1,7 @@
-"""A group as Tessera tells its members of it. Follows Tessera's PrivacyGroupUtil.
+"""A group as Tessera announces it to its members. Follows Tessera's `PrivacyGroupUtil`.
 
-The id is never in the record, and Tessera computes another one than Orion where the members take more than 255 bytes of
-RLP: more than seven. Such a group cannot be shared between the two, since each side would name it differently.
+The record never has the id of the group. Tessera computes another id than Orion if the members take more than 255 bytes of
+RLP, which is more than seven members. Such a group cannot be shared between the two: each would use another id.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ from lacnode.privacy.transaction_manager import GroupType
 
 
 def has_tessera_id(members: Sequence[bytes], seed: bytes | None = None) -> bool:
-    """Whether Tessera gives the group of `members` and `seed` the id that we give it."""
+    """Return True if Tessera gives the group of `members` and `seed` the same id as lacnode."""
     return group_id(members, seed) == tessera_group_id(members, seed)
 
 
 def encode_group(record: GroupRecord) -> bytes:
-    """Tessera's form."""
+    """Encode a record in Tessera's form."""
     parts = [
         encode_field(record.name.encode()),
         encode_field(record.description.encode()),
@@ -37,7 +37,7 @@ def encode_group(record: GroupRecord) -> bytes:
 
 
 def decode_group(data: bytes) -> GroupRecord:
-    """The record that `data` is; TesseraError, for a group that cannot be shared too."""
+    """Decode a record. TesseraError if it is malformed, or if Tessera and lacnode give the group different ids."""
     fields = BinaryFields(data, "group")
     name, description = fields.text("name"), fields.text("description")
     members = tuple(fields.items("members", MAX_GROUP_MEMBERS, lambda: fields.data("members", KEY_BYTES)))
@@ -49,8 +49,11 @@ def decode_group(data: bytes) -> GroupRecord:
         )
     if state not in ("ACTIVE", "DELETED") or kind not in ("LEGACY", "PANTHEON") or not members:
         raise TesseraError("group: members, a state ACTIVE or DELETED and a type LEGACY or PANTHEON were expected")
+    # Tessera always has a seed field. In a LEGACY record it is empty, and lacnode has no seed there.
     legacy = kind == "LEGACY"
     record = GroupRecord(members, name, description, state == "ACTIVE", GroupType(kind), None if legacy else seed)
+    # The refusal comes now, at the announcement. Otherwise each payload of the group would be refused later, without a
+    # reason that its sender sees.
     if not has_tessera_id(members, record.seed):
         raise TesseraError("group.members: fewer were expected: Tessera gives so large a group another id than Orion")
     return record

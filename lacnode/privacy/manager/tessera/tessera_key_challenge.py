@@ -1,7 +1,7 @@
-"""Whose key it is, as Tesseras ask each other: a random UUID is sealed to the key, and whoever has it answers the UUID.
+"""The proof of a key between Tesseras: a random UUID is sealed to the key. The holder of the private key answers the UUID.
 
-Follows Tessera's PartyInfoResource. Weaker than our own proof: it does not say at which URL the key is, so a manager in
-between can hand it on. Must not open anything for a stranger but a UUID.
+Follows Tessera's `PartyInfoResource`. It is weaker than lacnode's proof. It does not name the URL of the key, so a manager
+in between can pass it on. This module must not open anything for a stranger but a UUID.
 """
 
 import hmac
@@ -14,19 +14,22 @@ from lacnode.privacy.manager.tessera.tessera_payload import NO_GROUP, decode_pay
 
 
 class TesseraKeyChallenge:
-    """One question of `own` to whoever says to have `key`; ValueError or RuntimeError if `key` is no key."""
+    """One question of `own` to the manager that claims `key`. ValueError or RuntimeError if `key` is not a valid key."""
 
     def __init__(self, own: KeyPair, key: bytes) -> None:
         self._expected = str(uuid.uuid4()).encode()
+        # The challenge is sealed like a payload, with the receiver's box alone and no group.
         self.body = encode_payload(encrypt(self._expected, own, [key], NO_GROUP).only([0]), [key])
 
     def is_answered_by(self, answer: bytes | None) -> bool:
-        """Whether `answer` proves the key."""
+        """Return True if `answer` proves the key."""
         return answer is not None and hmac.compare_digest(answer, self._expected)
 
 
 def proof(body: bytes, keys: KeyRing) -> bytes:
-    """The answer to another's challenge; TesseraError if it is none, or for none of `keys`."""
+    """Return the answer to the challenge of another manager. TesseraError if it is malformed or not for one of `keys`."""
+    # The challenge has the form of a payload. If any plaintext were returned, a stranger could send a recorded payload here
+    # and read it. So the plaintext must be a UUID.
     payload = decode_payload(body).payload
     for public in keys.public_keys:
         opened = decrypt_with(payload, keys.sender(public))

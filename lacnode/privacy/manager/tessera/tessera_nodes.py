@@ -1,7 +1,8 @@
-"""The Tesseras that this manager exchanges with: where their keys are, and how payloads and groups reach them.
+"""The Tesseras that this manager exchanges payloads with: the URLs of their keys, and the delivery to them.
 
-Their URLs are told by the operator and by nobody else; a key is believed once it is proven at the URL of its Tessera. A
-Tessera tells nobody of us but itself and forgets us when it stops, so each is told again and again. Must not keep anything.
+Their URLs come from the operator alone. A key is believed after it was proven at the URL of its Tessera. A Tessera tells
+other nodes nothing about this manager, and it forgets this manager when it stops. So each Tessera is called again and again.
+This module must not store anything on disk.
 """
 
 import threading
@@ -29,15 +30,17 @@ RESEND_PATH = "/resend"
 JSON_HEADER = ("content-type", "application/json")
 OCTETS_HEADER = ("content-type", "application/octet-stream")
 VERSIONS_HEADER = ("tesseraSupportedApiVersions", "v1,3.0")
-"""Payloads, and groups; not v2, enhanced privacy. Without 3.0 a Tessera sends nothing that names a group."""
+"""Versions for payloads and groups. v2 would be enhanced privacy. Without 3.0 a Tessera sends nothing that names a group."""
 
 MAX_KEYS_EACH = 256
-"""Keys that one Tessera is believed to have."""
+"""The largest number of keys of one Tessera."""
 
 
 class TesseraNodes:
-    """Those at `urls`, as their configuration's `serverAddress` has them; `own` gives the URL that they are told. Safe from
-    several threads."""
+    """The Tesseras at `urls`, which are the `serverAddress` values of their configurations.
+
+    `own` returns the URL that they are told, None until it is known. Safe to use from several threads.
+    """
 
     def __init__(self, keys: KeyRing, urls: Sequence[str], caller: PeerCaller, own: Callable[[], str | None]) -> None:
         self._keys = keys
@@ -50,29 +53,30 @@ class TesseraNodes:
 
     @property
     def places(self) -> Mapping[bytes, str]:
-        """Where each proven key is."""
+        """The proven keys (32 bytes) and the URLs of their Tesseras."""
         with self._lock:
             return dict(self._places)
 
     def has_tessera_at(self, url: str) -> bool:
-        """Whether a Tessera is at `url`."""
+        """Return True if `url` is one of the Tesseras."""
         return any(is_same_manager(url, known) for known in self._urls)
 
     def url_of(self, key: bytes) -> str | None:
-        """Where the Tessera is that has proven `key`."""
+        """Return the URL of the Tessera that has proven `key`, None if there is none."""
         with self._lock:
             return self._places.get(key)
 
-    # -- who is where ------------------------------------------------------------------------------------------------
+    # -- keys and URLs -------------------------------------------------------------------------------------------------
 
     def party_info(self) -> PartyInfo:
-        """What Tesseras are told: our own keys, and nobody else's."""
+        """Return the party info for Tesseras: the own keys alone."""
         url = self._own() or ""
         return PartyInfo(url, (url,), dict.fromkeys(self._keys.public_keys, url))
 
     def meet(self) -> None:
-        """Tell each where we are, and learn which keys it has. As long as its answers take."""
+        """Send the own party info to each Tessera and read which keys it has. Blocks for the time of their answers."""
         told = encode_party_info(self.party_info())
+        # The own party info comes first. The Tessera then knows this manager before it is asked for its own keys.
         self._call([_post(url, PARTY_INFO_PATH, told) for url in self._urls])
         answers = self._call([PeerCall("GET", url, PARTY_INFO_PATH) for url in self._urls])
         for url, answer in zip(self._urls, answers, strict=True):
@@ -87,13 +91,16 @@ class TesseraNodes:
         if claimed is None:
             self._tell_once(url, f"the Tessera at {url} does not answer")
             return
+        # Only keys at the Tessera's own URL count. A Tessera lists the keys of other nodes too, and it proves none of them.
         own = [key for key, place in claimed.keys.items() if is_same_manager(place, url)][:MAX_KEYS_EACH]
         if not own:
             self._tell_once(url, f"the Tessera at {url} names no key there: its serverAddress may be another")
             return
         self._silent.discard(url)
         with self._lock:
+            # A key that the Tessera no longer lists is removed. A proof of an earlier time does not keep it.
             self._places = {key: place for key, place in self._places.items() if place != url or key in own}
+        # Each key is proven once. It is asked again only after it was removed.
         self._prove(url, [key for key in own if self.url_of(key) is None and self._keys.find_pair(key) is None])
 
     def _prove(self, url: str, keys: Sequence[bytes]) -> None:
@@ -104,6 +111,7 @@ class TesseraNodes:
             except (ValueError, RuntimeError):
                 log.info(f"the Tessera at {url} says to have the key {to_base64(key)}, which is none")
         answers = self._call([_post(url, VALIDATE_PATH, question.body) for _, question in questions])
+        # The URL is the operator's, and the key was asked for there. A manager in between would have to be at that URL.
         for (key, question), answer in zip(questions, answers, strict=True):
             if question.is_answered_by(answer):
                 with self._lock:
@@ -113,6 +121,7 @@ class TesseraNodes:
                 log.info(f"the Tessera at {url} does not prove the key {to_base64(key)}")
 
     def _tell_once(self, url: str, what: str) -> None:
+        # This runs again and again. A Tessera that is down must not fill the log.
         if url not in self._silent:
             self._silent.add(url)
             log.warning(what)
@@ -120,7 +129,11 @@ class TesseraNodes:
     # -- what they are sent ------------------------------------------------------------------------------------------
 
     def push(self, payload: EncryptedPayload, recipients: Mapping[str, Mapping[bytes, int]]) -> set[str]:
-        """Give each Tessera its boxes: for its URL, its keys and the position of their box. Those that confirm them all."""
+        """Send to each Tessera the boxes of its keys. Return the URLs that confirmed all of their boxes.
+
+        `recipients` has for each URL the keys there and the positions of their boxes.
+        """
+        # One push for each key: Tessera's payload names one recipient here, so that no recipient learns of the others.
         wanted = [(url, key, position) for url, keys in recipients.items() for key, position in keys.items()]
         bodies = [encode_payload(payload.only([position]), [key]) for _, key, position in wanted]
         answers = self._call([_post(url, PUSH_PATH, body) for (url, _, _), body in zip(wanted, bodies, strict=True)])
@@ -129,7 +142,7 @@ class TesseraNodes:
         return set(recipients) - refused
 
     def push_group(self, record: GroupRecord, urls: Sequence[str]) -> set[str]:
-        """Tell the Tesseras at `urls` of a group, or that it is deleted; those that confirm it."""
+        """Announce a group, or its deletion, to the Tesseras at `urls`. Return the URLs that confirmed it."""
         body = encode_group(record)
         answers = self._call([_post(url, PUSH_GROUP_PATH, body) for url in urls])
         return {url for url, answer in zip(urls, answers, strict=True) if answer is not None}
@@ -137,7 +150,7 @@ class TesseraNodes:
     def fetch_payloads(
         self, wanted: Sequence[bytes], parties: Sequence[bytes]
     ) -> Iterator[tuple[bytes, TesseraPayload]]:
-        """What the Tesseras have of `wanted` that one of `parties` sent or may read, and which party that is."""
+        """Yield the `wanted` payloads that Tesseras have, with the party (one of `parties`) that sent or may read them."""
         asked = [(url, party, key) for url in self._urls for party in parties for key in wanted]
         answers = self._call([_resend(*question) for question in asked])
         for (url, party, key), answer in zip(asked, answers, strict=True):
@@ -148,6 +161,8 @@ class TesseraNodes:
             except TesseraError as error:
                 log.info(f"the Tessera at {url} gives a payload back that cannot be used: {error}")
                 continue
+            # The key is the hash of the cipher text. A Tessera cannot give back another payload under this key. A payload
+            # without a group belongs to Tessera's own protocol, and no node here can execute it.
             if found.payload.key == key and found.payload.group_id != NO_GROUP:
                 yield party, found
 

@@ -1,6 +1,6 @@
-"""How Tesseras say where they are: pushed to each other as bytes, and shown as JSON to whoever asks.
+"""Tessera's party info: bytes that Tesseras push to each other, and JSON that they show.
 
-Follows Tessera's PartyInfoParser and PartyInfoResource. Here it is a PartyInfo, and as unproven as any.
+Follows Tessera's `PartyInfoParser` and `PartyInfoResource`. Here it becomes a `PartyInfo`, which proves nothing.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from lacnode.privacy.manager.tessera.tessera_encoding import (
 
 
 def encode_party_info(view: PartyInfo) -> bytes:
-    """Tessera's form."""
+    """Encode a party info in Tessera's form."""
     keys = b"".join(encode_field(key) + encode_field(url.encode()) for key, url in view.keys.items())
     return b"".join(
         (
@@ -30,7 +30,7 @@ def encode_party_info(view: PartyInfo) -> bytes:
 
 
 def decode_party_info(data: bytes) -> PartyInfo:
-    """The view that `data` is; TesseraError."""
+    """Decode a party info in Tessera's binary form. TesseraError if it is malformed or above a bound."""
     fields = BinaryFields(data, "party info")
     url = fields.text("url")
     keys = fields.items(
@@ -45,7 +45,7 @@ def decode_party_info(data: bytes) -> PartyInfo:
 
 
 def read_party_info(data: bytes) -> PartyInfo:
-    """The view in the JSON that a Tessera answers with; TesseraError."""
+    """Read a party info in the JSON of a Tessera's answer. TesseraError if it is malformed or has too many values."""
     try:
         answer: Any = read_json(data)
         keys = {from_base64(entry["key"], KEY_BYTES): validate_url(entry["url"]) for entry in answer["keys"]}

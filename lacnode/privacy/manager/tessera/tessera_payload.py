@@ -1,7 +1,8 @@
-"""A payload as Tessera writes it: with a nonce for the cipher text beside the one for the boxes, and whose each box is.
+"""A payload in Tessera's form. It has a nonce for the cipher text and one for the boxes, and it names the key of each box.
 
-Ours have a cipher text nonce too, of zeros, since Orion has none: so Tessera opens ours, and ours keep Tessera's. The key is
-the same on both sides in Tessera's orion mode (SHA-512/256 of the cipher text). Follows Tessera's PayloadEncoderImpl.
+lacnode's payloads have a cipher text nonce of zeros, because Orion has none. So a Tessera can open them, and lacnode can
+store Tessera's payloads. In Tessera's orion mode both sides give a payload the same key (SHA-512/256 of the cipher text).
+Follows Tessera's `PayloadEncoderImpl`.
 """
 
 from collections.abc import Sequence
@@ -17,22 +18,24 @@ from lacnode.privacy.manager.tessera.tessera_encoding import (
 )
 
 STANDARD_PRIVATE = b"\0"
-"""The only privacy mode that nodes with an Orion-style manager use."""
+"""The only privacy mode of nodes with a manager of Orion's kind."""
 
 NO_GROUP = b""
 
 
 @dataclass(frozen=True, slots=True)
 class TesseraPayload:
-    """A payload with the key that each of its boxes is for, which may be missing. `payload.group_id` is empty where Tessera
-    names no group, as when it asks for a proof."""
+    """A payload and the keys of its boxes. A payload may come without the keys.
+
+    `payload.group_id` is empty if Tessera names no group, as in the question for a proof.
+    """
 
     payload: EncryptedPayload
     recipients: tuple[bytes, ...]
 
 
 def encode_payload(payload: EncryptedPayload, recipients: Sequence[bytes]) -> bytes:
-    """Tessera's form; `recipients` in the order of the payload's boxes."""
+    """Encode a payload in Tessera's form. `recipients` are the keys of its boxes, in the same order."""
     parts = [
         encode_field(payload.sender),
         encode_field(payload.cipher_text),
@@ -48,7 +51,7 @@ def encode_payload(payload: EncryptedPayload, recipients: Sequence[bytes]) -> by
 
 
 def decode_payload(data: bytes) -> TesseraPayload:
-    """The payload that `data` is; TesseraError, for one of enhanced privacy too."""
+    """Decode a payload. TesseraError if it is malformed, above a bound, or of enhanced privacy."""
     fields = BinaryFields(data, "payload")
     sender, cipher_text = fields.data("sender", KEY_BYTES), fields.data("cipherText")
     if len(cipher_text) < MAC_BYTES:
@@ -64,6 +67,7 @@ def decode_payload(data: bytes) -> TesseraPayload:
 
 
 def _group_id(fields: BinaryFields) -> bytes:
+    # A payload may end before the privacy mode, and a payload without a group ends before the group id.
     if fields.is_at_end:
         return NO_GROUP
     if fields.data("privacyMode") != STANDARD_PRIVATE or fields.number("affectedContractTransactions", 1) != 0:

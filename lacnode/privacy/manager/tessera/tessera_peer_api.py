@@ -1,6 +1,6 @@
-"""What this manager answers to Tesseras. All that they say is strangers' word, as any peer's; see LocalTransactionManager.
+"""The answers of this manager to Tesseras. A Tessera proves nothing about itself here (see `LocalTransactionManager`).
 
-`/resend` is not answered: a Tessera asks it without proving the key that it asks for.
+This manager does not answer `/resend`, because a Tessera proves no key for it.
 """
 
 from collections.abc import Callable
@@ -25,29 +25,32 @@ T = TypeVar("T")
 
 
 class TesseraPeerApi:
-    """EnclaveError for what is refused."""
+    """The node API for Tesseras. EnclaveError from each method if the request is refused."""
 
     def __init__(self, manager: LocalTransactionManager, nodes: TesseraNodes) -> None:
         self._manager = manager
         self._nodes = nodes
 
     def pushed(self, body: bytes) -> str:
-        """Keep a payload; the text of its key. Refused besides what `accept` refuses: enhanced privacy, and no group."""
+        """Store a pushed payload. Return its key in base64.
+
+        EnclaveError also for enhanced privacy and for a payload without a group.
+        """
         payload = _read(_of_a_group, body).payload
         self._manager.accept(payload)
         return to_base64(payload.key)
 
     def receive_group(self, body: bytes) -> None:
-        """Keep a group; see `accept_group`."""
+        """Store an announced group, as `LocalTransactionManager.accept_group` does."""
         self._manager.accept_group(_read(decode_group, body))
 
     def party_info(self, body: bytes) -> bytes:
-        """Our URL. What the Tessera says of itself is not taken from here: it may be anyone's, and is asked for."""
+        """Return the own URL. The Tessera's statements are not stored: any machine can send them. The Tessera is called."""
         _read(decode_party_info, body)
         return encode_party_info(PartyInfo(self._nodes.party_info().url))
 
     def proof(self, body: bytes) -> bytes:
-        """The UUID that proves an own key."""
+        """Return the UUID of a challenge, which proves an own key."""
         return _read(lambda sealed: proof(sealed, self._manager.keys), body)
 
 

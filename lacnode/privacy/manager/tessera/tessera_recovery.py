@@ -1,7 +1,8 @@
-"""Payloads that are missing here, asked for at Tesseras: those have what we sent them and what they sent us.
+"""The recovery of missing payloads from Tesseras. They have the payloads that they sent and that they received.
 
-Follows Tessera's LegacyResendManagerImpl. It gives a payload to whoever names a party of it; here it is kept only if an own
-key opens it. Tessera gives no group back. Must not ask for everything: a Tessera pushes that unasked for how much it is.
+Follows Tessera's `LegacyResendManagerImpl`. A Tessera gives a payload to every requester that names one of its parties. Here
+a payload is stored only if an own key opens it. A Tessera gives no group back. This module must not ask for all payloads: a
+Tessera would push them without any bound.
 """
 
 from collections.abc import Sequence
@@ -14,23 +15,25 @@ from lacnode.privacy.manager.tessera.tessera_payload import TesseraPayload
 
 
 class TesseraRecovery:
-    """Asks `nodes`, and gives what is found to `manager`."""
+    """Asks `nodes` for payloads and gives them to `manager`."""
 
     def __init__(self, manager: LocalTransactionManager, nodes: TesseraNodes) -> None:
         self._manager = manager
         self._nodes = nodes
 
     def recover_payloads(self, wanted: Sequence[bytes]) -> int:
-        """Ask every Tessera for these payloads; how many came."""
+        """Ask every Tessera for the payloads `wanted`. Return how many were stored."""
         keys = self._manager.keys
         return sum(
             self._keep(found, keys.sender(own)) for own, found in self._nodes.fetch_payloads(wanted, keys.public_keys)
         )
 
     def _keep(self, found: TesseraPayload, own: KeyPair) -> int:
+        # A Tessera keeps no box for the sender. The sender's box is made again from the recipient's box.
         payload = _opened_by_its_sender(found, own) if found.payload.sender == own.public else found.payload
         if payload is None or self._manager.has(payload.key, own.public):
             return 0
+        # All own keys are tried, not only the one that was named: another own key may be a recipient, too.
         readers = find_own_boxes(payload, self._manager.keys)
         if not readers:
             return 0
