@@ -23,7 +23,7 @@ def _report(findings: Iterable[Finding]) -> str:
     return "\n".join(map(str, sorted(findings)))
 
 
-CHECKED_PACKAGES: tuple[str, ...] = ("permissioning", "workers")
+CHECKED_PACKAGES: tuple[str, ...] = ("permissioning", "privacy/manager", "workers")
 """Packages, sub-packages and modules (such as `privacy/keys.py`) whose sentences follow the rules. Every package is to
 stand here."""
 
