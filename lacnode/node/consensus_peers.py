@@ -59,6 +59,10 @@ class ConsensusPeers:
         self._faults = RateLimits(FAULTS_PER_SECOND, FAULTS_AT_ONCE)
         self._log = RateLimitedLog("consensus", trio.current_time)
 
+    def hears(self, peer: Peer) -> bool:
+        """Whether messages of `peer` are read."""
+        return self._is_validator(peer.address)
+
     def received(self, peer: Peer, code: int, data: bytes) -> None:
         """A consensus message of `peer`."""
         if self._is_validator(peer.address):

@@ -216,6 +216,7 @@ class Node:
                 known_nodes=self._known_nodes.enodes,
                 discovery=p2p.discovery,
                 dial_discovered=self.duties.dials_discovered,
+                max_transaction_bytes=self.config.pool.max_transaction_bytes,
             ),
             self.key,
             status=self.local_status,
@@ -476,6 +477,10 @@ class Node:
         self.gossip.peer_left(peer)
         self._blocks.peer_left(peer)
         log.debug("peer left", peer=peer.enode_text, reason=reason)
+
+    def hears_consensus(self, peer: Peer) -> bool:
+        """Whether the validator reads messages of this peer."""
+        return self._consensus_peers.hears(peer)
 
     def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:
         """A message for the validator."""

@@ -17,6 +17,7 @@ import trio
 
 from lacnode.crypto.node_key import NodeKey
 from lacnode.fair_share import FairShare
+from lacnode.p2p.accepted_messages import UnaskedBytes
 from lacnode.p2p.chain_reader import ChainReader, LocalStatus, PoolReader
 from lacnode.p2p.connection_policies import AllowAllPolicy, ConnectionPolicy
 from lacnode.p2p.dialer import Dialer
@@ -74,6 +75,7 @@ class P2pNetworkConfig:
     known_nodes: tuple[Enode, ...] = ()
     discovery: bool = True
     dial_discovered: bool = True
+    max_transaction_bytes: int = 2**20
 
 
 class P2pNetwork:
@@ -104,6 +106,8 @@ class P2pNetwork:
         self._rng = rng or random.Random()
         self._dialer = Dialer(self._rng)
         self._refused_dialers = RefusedDialers()
+        self.unasked = UnaskedBytes()
+        self.max_transaction_bytes = config.max_transaction_bytes
         self.reading = FairShare(READING_SHARES)
         self.serving = FairShare(SERVING_SHARES)
         self._connections = RateLimits(CONNECTIONS_PER_SECOND, CONNECTIONS_AT_ONCE)

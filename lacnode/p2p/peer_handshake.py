@@ -21,6 +21,10 @@ from lacnode.primitives.rlp import RlpError
 CAPABILITIES = (*(Capability("eth", version) for version in (65, 66, 67, 68)), Capability("IBF", 1))
 
 
+MAX_HANDSHAKE_MESSAGE_BYTES = 256 * 1024
+"""Length of a message before the session has begun: a Hello or a Status."""
+
+
 @dataclass(frozen=True, slots=True)
 class EstablishedSession:
     """A connection that has passed every gate, and the peer at its other end."""
@@ -36,6 +40,7 @@ async def perform_handshake(
 ) -> EstablishedSession:
     """Pass every gate, as the side that has `dialled`, or that was dialled where this is None; ConnectionFailedError at the
     first gate that stays shut. The caller bounds the time."""
+    connection.accept_only(_is_short)
     hello = await connection.exchange_hellos(network.hello())
     if hello.node_id != connection.remote_id:
         text = "the Hello's node id is not the key of the handshake"
@@ -79,6 +84,10 @@ def resolve_route(frame: Frame, table: CapabilityTable) -> Route | None:
             reason = DisconnectReason.UNKNOWN
         raise PeerDisconnectedError(f"it disconnected: {reason}", reason)
     return table.resolve(frame.message_id)
+
+
+def _is_short(message_id: int, length_bytes: int) -> bool:
+    return length_bytes <= MAX_HANDSHAKE_MESSAGE_BYTES
 
 
 async def _check_permission(enode: Enode, inbound: bool, network: SessionContext) -> None:

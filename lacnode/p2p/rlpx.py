@@ -11,7 +11,7 @@ from ipaddress import IPv6Address, ip_address
 import trio
 
 from lacnode.crypto.node_key import NodeKey
-from lacnode.p2p.wire.frame import Frame, FrameCodec, FrameError
+from lacnode.p2p.wire.frame import Accepts, Frame, FrameCodec, FrameError
 from lacnode.p2p.wire.handshake import HandshakeError, Initiator, Responder
 from lacnode.p2p.wire.p2p_messages import DISCONNECT, HELLO, Disconnect, DisconnectReason, Hello
 from lacnode.primitives.rlp import RlpError
@@ -65,6 +65,10 @@ class RlpxConnection:
         self._sending = trio.Lock()
         self._torn = False
         self._opening_seconds = 0.0
+
+    def accept_only(self, accepts: Accepts) -> None:
+        """From the next message on, keep only those that `accepts` says. The body of another is empty."""
+        self._codec.accepts = accepts
 
     @property
     def addresses(self) -> tuple[tuple[str, int], tuple[str, int]]:

@@ -11,6 +11,7 @@ import structlog
 import trio
 
 from lacnode.fair_share import Shares
+from lacnode.p2p.accepted_messages import ANSWERS, AcceptedMessages
 from lacnode.p2p.eth_server import REQUEST_MESSAGES
 from lacnode.p2p.handler import NetworkHandler
 from lacnode.p2p.peer import Peer
@@ -54,8 +55,6 @@ SERVING_SHARE, SERVING_SHARE_OF_PEER = 0.5, 0.25
 
 READING_SHARES = Shares(total=READING_SHARE, most=READING_SHARE_OF_PEER, least=0.02, burst_seconds=10.0)
 SERVING_SHARES = Shares(total=SERVING_SHARE, most=SERVING_SHARE_OF_PEER, least=0.05, burst_seconds=10.0)
-
-ANSWERS = frozenset(message.CODE for message in (BlockHeaders, BlockBodies, Receipts, PooledTransactions, NodeData))
 
 _BREACH = DisconnectReason.BREACH_OF_PROTOCOL
 
@@ -207,23 +206,29 @@ async def _read(
     admitted: EstablishedSession, network: SessionContext, requests: trio.MemorySendChannel[EthMessage]
 ) -> None:
     """Take messages; ping when it is quiet, and give up when it stays quiet."""
-    connection, peer, silence = admitted.connection, admitted.peer, network.limits.silence
-    pinged = False
-    while True:
-        frame = None
-        with trio.move_on_after(silence):
-            frame = await connection.receive()
-        if frame is None:
-            if pinged:
-                raise ConnectionFailedError(f"silent for {2 * silence:.0f} s", DisconnectReason.TIMEOUT)
-            peer.send_urgent(PING, EMPTY_LIST)
-            pinged = True
-            continue
-        pinged = False
-        seconds = connection.pop_opening_seconds() + await _heard(frame, admitted, network, requests)
-        network.reading.spend(peer.id, seconds, trio.current_time())
-        # A peer that made this node work too much is not read for a while. Its messages wait in its own socket.
-        await _sleep(network.reading.wait_seconds(peer.id, trio.current_time()))
+    peer = admitted.peer
+    accepted = AcceptedMessages(peer, admitted.table, network.handler, network.unasked, network.max_transaction_bytes)
+    admitted.connection.accept_only(accepted.accepts)
+    try:
+        while True:
+            frame = await _next_frame(admitted, network)
+            seconds = admitted.connection.pop_opening_seconds() + await _heard(frame, admitted, network, requests)
+            accepted.release()
+            network.reading.spend(peer.id, seconds, trio.current_time())
+            # A peer that made this node work too much is not read for a while. Its messages wait in its own socket.
+            await _sleep(network.reading.wait_seconds(peer.id, trio.current_time()))
+    finally:
+        accepted.release()
+
+
+async def _next_frame(admitted: EstablishedSession, network: SessionContext) -> Frame:
+    silence = network.limits.silence
+    with trio.move_on_after(silence):
+        return await admitted.connection.receive()
+    admitted.peer.send_urgent(PING, EMPTY_LIST)
+    with trio.move_on_after(silence):
+        return await admitted.connection.receive()
+    raise ConnectionFailedError(f"silent for {2 * silence:.0f} s", DisconnectReason.TIMEOUT)
 
 
 async def _heard(
@@ -243,6 +248,8 @@ async def _heard(
     if route.code in ANSWERS and not peer.requests.expects(route.code):
         # Nothing was asked: opening it could cost seconds and hundreds of megabytes.
         peer.report_useless_answer()
+        return time.thread_time() - began
+    if frame.is_refused:
         return time.thread_time() - began
     message, seconds = await _opened(route, frame.body, network)
     began = time.thread_time()

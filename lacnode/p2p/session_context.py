@@ -6,6 +6,7 @@ import trio
 
 from lacnode.crypto.node_key import NodeKey
 from lacnode.fair_share import FairShare
+from lacnode.p2p.accepted_messages import UnaskedBytes
 from lacnode.p2p.chain_reader import LocalStatus
 from lacnode.p2p.connection_policies import ConnectionPolicy
 from lacnode.p2p.eth_server import EthServer
@@ -18,7 +19,7 @@ from lacnode.p2p.wire.p2p_messages import Hello
 
 class SessionContext(Protocol):
     """The network, seen from a session. `workers` are the threads for serving peers and opening large messages; `reading`
-    and `serving` say how much of that each peer may cause."""
+    and `serving` say how much of that each peer may cause, `unasked` what their long messages hold."""
 
     key: NodeKey
     limits: ConnectionTimeouts
@@ -29,6 +30,8 @@ class SessionContext(Protocol):
     workers: trio.CapacityLimiter
     reading: FairShare
     serving: FairShare
+    unasked: UnaskedBytes
+    max_transaction_bytes: int
 
     def hello(self) -> Hello: ...
     def status(self) -> LocalStatus: ...

@@ -36,6 +36,9 @@ MAX_HASHES_PER_REQUEST = 256
 FETCH_BYTES = 2**20
 """Bytes of transactions, as their peer announced them, in one request; a single one may be longer."""
 
+UNKNOWN_BYTES = 16 * 1024
+"""What one counts for whose length was not announced, before eth/68. A contract creation has as much."""
+
 ASKED_SECONDS = 10.0
 """How long a long transaction that was asked for is not asked for again; until then it is in the pool, or was refused."""
 
@@ -185,11 +188,12 @@ class TransactionGossip:
             if self._known(hash_):
                 del waiting[hash_]
             elif length < LONG_BYTES or self._may_ask(hash_, now):
-                if len(wanted) == MAX_HASHES_PER_REQUEST or (wanted and size + length > FETCH_BYTES):
+                counted = length or UNKNOWN_BYTES
+                if len(wanted) == MAX_HASHES_PER_REQUEST or (wanted and size + counted > FETCH_BYTES):
                     break
                 del waiting[hash_]
                 wanted.append(hash_)
-                size += length
+                size += counted
                 if length >= LONG_BYTES:
                     self._remember_asked(hash_, now)
         if not waiting:

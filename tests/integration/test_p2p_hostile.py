@@ -149,9 +149,9 @@ class TestPeers:
             size = 1 + len(bomb)
             header = codec._encryptor.update(size.to_bytes(3) + b"\xc2\x80\x80".ljust(13, b"\0"))
             content = codec._encryptor.update(b"\x10" + bomb + bytes(-size % 16))
-            packet = (
-                header + codec._egress.update_with_header(header) + content + codec._egress.update_with_content(content)
-            )
+            packet = header + codec._egress.update_with_header(header) + content
+            codec._egress.update_with_content(content)
+            packet += codec._egress.finish_content()
             await client.connection._stream.send_all(packet)
             assert await client.disconnect_reason() is DisconnectReason.BREACH_OF_PROTOCOL
 

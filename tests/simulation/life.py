@@ -181,6 +181,9 @@ class Life:
         self._changed()
         self.exchange.peer_left(peer)
 
+    def hears_consensus(self, peer: Peer) -> bool:
+        return True
+
     def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:
         self._consensus_peers.received(peer, code, data)
 

@@ -157,6 +157,9 @@ class Recorder:
     def peer_left(self, peer: Peer, reason: str) -> None:
         self.record("left", peer, reason)
 
+    def hears_consensus(self, peer: Peer) -> bool:
+        return True
+
     def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:
         self.record("consensus", peer, (code, data))
 

@@ -1,4 +1,5 @@
-"""Messages of a few hundred kilobytes that unpack to fifteen megabytes, and transactions of four.
+"""Messages of a few hundred kilobytes that unpack to fifteen megabytes, transactions of four, and the longest ones that
+pools take.
 
 Held before, with 160 MB of memory: what a message unpacks to is bounded, and so is what all of them hold together.
 """
@@ -9,6 +10,7 @@ from lacnode.devnet.manifest import DevnetNode, Manifest
 from lacnode.p2p.rlpx import ConnectionFailedError
 from lacnode.p2p.wire.eth_messages import BlockBodies, Transactions
 from lacnode.primitives import rlp
+from lacnode.txpool.pool_settings import MAX_TRANSACTION_BYTES
 from tests.siege.attack import LoadAttack, Sent
 from tests.siege.stranger import ETH_ONLY, Stranger
 from tests.siege.transactions import SiegeSender
@@ -17,7 +19,7 @@ SESSIONS = 3
 """At each validator."""
 
 UNPACKED_BYTES = 15 * 2**20
-TRANSACTION_BYTES = 4 * 2**20
+TOO_LONG_BYTES, ACCEPTED_BYTES = 4 * 2**20, MAX_TRANSACTION_BYTES - 1024
 RETURN_SECONDS = 0.2
 
 
@@ -44,15 +46,14 @@ async def unpack_much(node: DevnetNode, sent: Sent) -> None:
 
 
 async def send_large_transactions(node: DevnetNode, sent: Sent) -> None:
-    """Valid transactions of four megabytes, over and over."""
+    """Valid transactions, one that is too long and one that is not, over and over."""
     while True:
         try:
             stranger = await Stranger.meet(node, capabilities=ETH_ONLY)
-            transaction = SiegeSender().sign(
-                to=b"\x5e" * 20, data=bytes(TRANSACTION_BYTES), gas=21_000 + 4 * TRANSACTION_BYTES
-            )
-            await stranger.send(Transactions((transaction,)))
-            sent.count("transactions of 4 MB")
+            for length, kind in ((TOO_LONG_BYTES, "transactions of 4 MB"), (ACCEPTED_BYTES, "transactions of 1 MB")):
+                transaction = SiegeSender().sign(to=b"\x5e" * 20, data=bytes(length), gas=21_000 + 4 * length)
+                await stranger.send(Transactions((transaction,)))
+                sent.count(kind)
             await stranger.close()
         except (ConnectionFailedError, OSError):
             sent.count("sessions ended")
@@ -68,4 +69,6 @@ async def large_messages(manifest: Manifest, sent: Sent) -> None:
                 nursery.start_soon(unpack_much, node, sent)
 
 
-ATTACKS = (LoadAttack("large-messages", "messages that unpack to 15 MB, transactions of 4 MB", large_messages),)
+ATTACKS = (
+    LoadAttack("large-messages", "messages that unpack to 15 MB, transactions of 4 MB and of 1 MB", large_messages),
+)

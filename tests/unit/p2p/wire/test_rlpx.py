@@ -1,12 +1,13 @@
 """Two ends of an RLPx connection, and what one end does when the other misbehaves."""
 
 import os
+import tracemalloc
 
 import pytest
 
 from lacnode.crypto.node_key import NodeKey
 from lacnode.p2p.wire.ecies import seal
-from lacnode.p2p.wire.frame import MAX_FRAME_BYTES, Compression, FrameCodec, FrameError
+from lacnode.p2p.wire.frame import MAX_FRAME_BYTES, Compression, Frame, FrameCodec, FrameError
 from lacnode.p2p.wire.handshake import HandshakeError, Initiator, Responder
 
 
@@ -133,6 +134,44 @@ class TestFrames:
         theirs.enable_snappy()
         with pytest.raises(FrameError, match="Snappy length"):
             list(theirs.feed(ours.encode(2, b"\xc0")))
+
+    def test_a_message_that_is_not_accepted_is_not_kept_and_the_next_one_is_read(self) -> None:
+        ours, theirs = codecs()
+        ours.enable_snappy()
+        theirs.enable_snappy()
+        list(theirs.feed(ours.encode(1, b"first")))
+        asked = []
+
+        def accepts(message_id: int, length_bytes: int) -> bool:
+            asked.append((message_id, length_bytes))
+            return length_bytes < 10_000
+
+        theirs.accepts = accepts
+        noise = os.urandom(1 << 20)
+        wire = ours.encode(0x12, noise) + ours.encode(0x13, bytes(15 << 20)) + ours.encode(0, b"next")
+        frames: list[Frame] = []
+        tracemalloc.start()
+        for start in range(0, len(wire), 65_536):
+            frames += theirs.feed(wire[start : start + 65_536])
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert [(frame.message_id, frame.body, frame.is_refused) for frame in frames] == [
+            (0x12, b"", True),
+            (0x13, b"", True),
+            (0, b"next", False),
+        ]
+        assert [message_id for message_id, _ in asked] == [0x12, 0x13, 0]
+        assert asked[0][1] > len(noise)
+        assert asked[1][1] == 15 << 20, "the length of the plain body counts"
+        assert most < 400_000
+
+    def test_the_code_of_a_message_that_is_not_accepted_is_checked(self) -> None:
+        ours, theirs = codecs()
+        theirs.accepts = lambda message_id, length_bytes: False
+        wire = bytearray(ours.encode(2, bytes(1_000)))
+        wire[500] ^= 1
+        with pytest.raises(FrameError, match="MAC"):
+            list(theirs.feed(bytes(wire)))
 
     @pytest.mark.parametrize("position", [0, 20, 33, 60])
     def test_an_altered_byte_is_noticed(self, position: int) -> None:
