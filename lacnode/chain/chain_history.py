@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from lacnode.chain.chain_store import StoredChain, TransactionLocation
 from lacnode.chain.log_filter import BloomTest, LogFilter
 from lacnode.chain.receipt_record import LogWithMetadata, ReceiptRecord, logs_with_metadata
-from lacnode.primitives.block import Block
+from lacnode.primitives.block import Block, BlockOutline
 from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.receipt import Receipt
@@ -48,6 +48,19 @@ class ChainHistory:
     def block_of(self, hash_: bytes) -> Block | None:
         with self._database.read() as snapshot:
             return StoredChain(snapshot).block_of(hash_)
+
+    def outline_of(self, hash_: bytes) -> BlockOutline | None:
+        """A block without its transactions, which are not decoded."""
+        with self._database.read() as snapshot:
+            stored = StoredChain(snapshot)
+            header, body = stored.header_of(hash_), stored.body_bytes_of(hash_)
+            return None if header is None or body is None else BlockOutline.of_stored(header, body)
+
+    def stored_length_of(self, hash_: bytes) -> int:
+        """Bytes of a block's body and outcomes together; 0 for an unknown hash."""
+        with self._database.read() as snapshot:
+            stored = StoredChain(snapshot)
+            return len(stored.body_bytes_of(hash_) or b"") + stored.outcomes_length_of(hash_)
 
     def knows(self, hash_: bytes) -> bool:
         """Whether this block is part of the chain."""

@@ -94,6 +94,14 @@ class StoredChain:
             return None
         return _EMPTY_BODY if data == _EMPTY_BODY_ENCODED else BlockBody.decode(data)
 
+    def body_bytes_of(self, hash_: bytes) -> bytes | None:
+        """The body as it is stored."""
+        return self._snapshot.get(BODIES, hash_) if hash_ else None
+
+    def outcomes_length_of(self, hash_: bytes) -> int:
+        """Bytes of the stored outcomes; 0 for an unknown hash."""
+        return len(self._snapshot.get(OUTCOMES, hash_) or b"") if hash_ else 0
+
     def block_of(self, hash_: bytes) -> Block | None:
         header, body = self.header_of(hash_), self.body_of(hash_)
         return None if header is None or body is None else Block(header, body)

@@ -6,11 +6,12 @@ regular lists alone: the general decoder says what is wrong with any other.
 """
 
 from lacnode.primitives.rlp import MAX_LISTS
+from lacnode.primitives.rlp_spans import item_end, list_span
 
 AccessListEntry = tuple[bytes, tuple[bytes, ...]]
 """An address and the 32-byte storage keys under it."""
 
-_ADDRESS_HEADER, _KEY_HEADER, _EMPTY_LIST = 0x94, 0xA0, 0xC0
+_ADDRESS_HEADER, _KEY_HEADER = 0x94, 0xA0
 _KEY_ITEM_BYTES = 33
 _BARE_ENTRY = b"\xd6\x94"
 """How an entry without keys begins: 23 bytes, of which the last is an empty list."""
@@ -19,21 +20,21 @@ _BARE_ENTRY = b"\xd6\x94"
 def split_at(payload: bytes, index: int) -> tuple[bytes, bytes, bytes] | None:
     """The encoded items before the item number `index` of an encoded list, this item, and those after it; None where the
     list does not have it in minimal encoding."""
-    span = _list_span(payload, 0)
+    span = list_span(payload, 0)
     if span is None or span[1] != len(payload):
         return None
     start = at = span[0]
     for _ in range(index):
-        at = _item_end(payload, at)
+        at = item_end(payload, at)
         if at >= len(payload):
             return None
-    end = _item_end(payload, at)
+    end = item_end(payload, at)
     return None if end > len(payload) else (payload[start:at], payload[at:end], payload[end:])
 
 
 def read_access_list(encoded: bytes) -> tuple[AccessListEntry, ...] | None:
     """The entries of an encoded access list; None where it is not regular, or has more lists than are read."""
-    span = _list_span(encoded, 0)
+    span = list_span(encoded, 0)
     if span is None or span[1] != len(encoded):
         return None
     entries: list[AccessListEntry] = []
@@ -54,40 +55,14 @@ def read_access_list(encoded: bytes) -> tuple[AccessListEntry, ...] | None:
 
 def _entry(encoded: bytes, at: int) -> tuple[AccessListEntry, int] | None:
     """The entry that begins at `at`, and where it ends."""
-    span = _list_span(encoded, at)
+    span = list_span(encoded, at)
     if span is None or span[1] - span[0] < 22 or encoded[span[0]] != _ADDRESS_HEADER:
         return None
     start, end = span
-    keys = _list_span(encoded, start + 21)
+    keys = list_span(encoded, start + 21)
     if keys is None or keys[1] != end or (end - keys[0]) % _KEY_ITEM_BYTES:
         return None
     if encoded[keys[0] : end : _KEY_ITEM_BYTES].strip(bytes([_KEY_HEADER])):
         return None
     keys_of_entry = tuple(encoded[key + 1 : key + _KEY_ITEM_BYTES] for key in range(keys[0], end, _KEY_ITEM_BYTES))
     return (encoded[start + 1 : start + 21], keys_of_entry), end
-
-
-def _list_span(encoded: bytes, at: int) -> tuple[int, int] | None:
-    """Where the content of the list that begins at `at` begins and ends; None where there is none in minimal encoding."""
-    if at >= len(encoded) or encoded[at] < _EMPTY_LIST:
-        return None
-    first = encoded[at]
-    if first < 0xF8:
-        start, size = at + 1, first - _EMPTY_LIST
-    else:
-        start = at + 1 + first - 0xF7
-        size = int.from_bytes(encoded[at + 1 : start])
-        if start > len(encoded) or size < 56 or encoded[at + 1] == 0:
-            return None
-    return None if start + size > len(encoded) else (start, start + size)
-
-
-def _item_end(encoded: bytes, at: int) -> int:
-    """Where the item that begins at `at` ends, which may be beyond the end. `at` is in `encoded`."""
-    first = encoded[at]
-    if first < 0x80:
-        return at + 1
-    if first < 0xB8 or _EMPTY_LIST <= first < 0xF8:
-        return at + 1 + (first & 0x3F)
-    width = first - (0xB7 if first < _EMPTY_LIST else 0xF7)
-    return at + 1 + width + int.from_bytes(encoded[at + 1 : at + 1 + width])

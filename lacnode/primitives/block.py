@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from lacnode.primitives import rlp
 from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
+from lacnode.primitives.rlp_spans import EMPTY_LIST, content_of_string, items_of, list_length
 from lacnode.primitives.transaction import Transaction
 
 
@@ -83,3 +85,26 @@ class Block:
         if len(items) not in (3, 4):
             raise RlpError(f"block: 3 or 4 items were expected, found {len(items)}")
         return cls(BlockHeader.from_item(items[0]), BlockBody.from_items(items[1:]))
+
+
+@dataclass(frozen=True, slots=True)
+class BlockOutline:
+    """What is said of a block without its transactions: their hashes, and the bytes of the whole block."""
+
+    header: BlockHeader
+    transaction_hashes: tuple[bytes, ...]
+    size_bytes: int
+
+    @classmethod
+    def of(cls, block: Block) -> "BlockOutline":
+        hashes = tuple(transaction.hash for transaction in block.transactions)
+        return cls(block.header, hashes, len(block.encode()))
+
+    @classmethod
+    def of_stored(cls, header: BlockHeader, stored_body: bytes) -> "BlockOutline":
+        """That of a body that this node has stored. The transactions are not decoded."""
+        parts = list(items_of(stored_body))
+        hashes = tuple(
+            keccak256(item if item[0] >= EMPTY_LIST else content_of_string(item)) for item in items_of(parts[0])
+        )
+        return cls(header, hashes, list_length(len(header.encode()) + sum(map(len, parts))))

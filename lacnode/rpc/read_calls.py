@@ -20,6 +20,7 @@ from lacnode.evm.engine import CallRequest, CallResult, OpenBlock, StateView
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.rpc.errors import timeout
+from lacnode.rpc.recent_blocks import RecentBlocks
 from lacnode.rpc.settings import ApiSettings
 from lacnode.storage.database import Database
 
@@ -62,11 +63,21 @@ class HasChain(Protocol):
 @dataclass(frozen=True, slots=True)
 class ReadContext:
     """What a read-only method may touch. `deadline` is on the monotonic clock, in seconds: the method raises
-    CallTimeoutError when it has passed."""
+    CallTimeoutError when it has passed. `recent` keeps blocks decoded, where several calls may want the same one."""
 
     chain: ReadableChain
     settings: ApiSettings
     deadline: float
+    recent: RecentBlocks | None = None
+
+    def block_of(self, hash_: bytes) -> Block | None:
+        return self.chain.block_of(hash_) if self.recent is None else self.recent.block(hash_)
+
+    def receipt_records_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None:
+        return self.chain.receipt_records_of(hash_) if self.recent is None else self.recent.receipt_records(hash_)
+
+    def total_difficulty_of(self, header: BlockHeader) -> int:
+        return self.chain.total_difficulty_of(header)
 
 
 def check_time(reading: ReadContext) -> None:
@@ -82,10 +93,11 @@ ReadHandler = Callable[[ReadContext, Params], object]
 @dataclass(frozen=True, slots=True)
 class ReadCall:
     """The rest of a method: what is left to do with a `ReadContext`. `params` are what JSON gives, or what can be
-    pickled."""
+    pickled. `is_long` if it cannot end within a trial."""
 
     handler: ReadHandler
     params: Params
+    is_long: bool = False
 
     def answer(self, reading: ReadContext) -> object:
         """The result of the call; RpcError."""

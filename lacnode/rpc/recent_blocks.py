@@ -10,11 +10,14 @@ from typing import Generic, TypeVar
 
 from lacnode.chain.chain_history import ChainHistory
 from lacnode.chain.receipt_record import ReceiptRecord
-from lacnode.primitives.block import Block
+from lacnode.primitives.block import Block, BlockOutline
 
 KEPT_BYTES, TRANSACTION_BYTES, LOG_BYTES = 16 * 2**20, 800, 300
 """Bytes of blocks that are kept decoded, and of their outcomes as many; each transaction and each log takes so many besides
 its data. The last block is kept whatever its size."""
+
+HASH_BYTES = 73
+"""What a hash takes in memory."""
 
 T = TypeVar("T")
 
@@ -25,9 +28,23 @@ class RecentBlocks:
     def __init__(self, history: ChainHistory) -> None:
         self._blocks = _Recent(history.block_of, _block_bytes)
         self._outcomes = _Recent(history.receipt_records_of, _outcomes_bytes)
+        self._outlines = _Recent(lambda hash_: history.outline_of(hash_), _outline_bytes)
 
     def block(self, hash_: bytes) -> Block | None:
         return self._blocks.get(hash_)
+
+    def outline(self, hash_: bytes) -> BlockOutline | None:
+        """A block without its transactions, which are not decoded."""
+        return self._outlines.get(hash_)
+
+    def has(self, hash_: bytes) -> bool:
+        """Whether the block is kept, and its outcomes are."""
+        return self._blocks.has(hash_) and self._outcomes.has(hash_)
+
+    def forget(self) -> None:
+        """Keep nothing."""
+        for kept in (self._blocks, self._outcomes, self._outlines):
+            kept.forget()
 
     def receipt_records(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None:
         return self._outcomes.get(hash_)
@@ -36,6 +53,10 @@ class RecentBlocks:
 def _block_bytes(block: Block) -> int:
     """An empty block takes room too."""
     return TRANSACTION_BYTES + sum(TRANSACTION_BYTES + len(transaction.raw) for transaction in block.transactions)
+
+
+def _outline_bytes(outline: BlockOutline) -> int:
+    return TRANSACTION_BYTES + HASH_BYTES * len(outline.transaction_hashes)
 
 
 def _outcomes_bytes(receipt_records: tuple[ReceiptRecord, ...]) -> int:
@@ -67,6 +88,14 @@ class _Recent(Generic[T]):
         if value is not None:
             self._keep(key, value)
         return value
+
+    def has(self, key: bytes) -> bool:
+        return key in self._values
+
+    def forget(self) -> None:
+        with self._lock:
+            self._values.clear()
+            self._size = 0
 
     def _keep(self, key: bytes, value: T) -> None:
         with self._lock:

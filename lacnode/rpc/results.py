@@ -1,18 +1,26 @@
 """Blocks, transactions, receipts and logs as Besu's JSON-RPC shows them: member order and presence included."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
-from lacnode.chain.blockchain import Blockchain
 from lacnode.chain.receipt_record import LogWithMetadata, ReceiptRecord
 from lacnode.crypto.secp256k1 import recover
 from lacnode.primitives import rlp
-from lacnode.primitives.block import Block
+from lacnode.primitives.block import Block, BlockOutline
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.transaction import BLOB, LEGACY, Transaction
+from lacnode.rpc.answer_size import AnswerSize
 from lacnode.txpool.pooled_transaction import PooledTransaction
 
 Json = dict[str, object]
+
+
+class BlockFacts(Protocol):
+    """What a block is shown with."""
+
+    def total_difficulty_of(self, header: BlockHeader) -> int: ...
+    def receipt_records_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None: ...
 
 
 def quantity(value: int) -> str:
@@ -30,19 +38,25 @@ def optional_data(value: bytes | None) -> str | None:
 # -- blocks --------------------------------------------------------------------------------------------------------
 
 
-def block(chain: Blockchain, found: Block, hash_: bytes, full: bool) -> Json:
-    """A block with its transactions whole, or by hash."""
+def block(chain: BlockFacts, found: Block, hash_: bytes, full: bool) -> Json:
+    """A block with its transactions whole, or by hash. RpcError if that is too large."""
+    shown = _block_transactions(chain, found, hash_) if full else None
+    return block_outline(chain, BlockOutline.of(found), hash_, shown)
+
+
+def block_outline(chain: BlockFacts, found: BlockOutline, hash_: bytes, transactions: list[Json] | None = None) -> Json:
+    """A block with these transactions, or with their hashes."""
     header = found.header
     shown = _header_first(header, hash_, chain.total_difficulty_of(header))
     if header.base_fee is not None:
         shown["baseFeePerGas"] = quantity(header.base_fee)
-    shown["size"] = quantity(len(found.encode()))
+    shown["size"] = quantity(found.size_bytes)
     shown["gasLimit"] = quantity(header.gas_limit)
     shown["gasUsed"] = quantity(header.gas_used)
     shown["timestamp"] = quantity(header.timestamp)
     shown["uncles"] = []
     shown["transactions"] = (
-        _block_transactions(chain, found, hash_) if full else [to_hex(t.hash) for t in found.transactions]
+        [to_hex(hash_) for hash_ in found.transaction_hashes] if transactions is None else transactions
     )
     if header.withdrawals_root is not None:
         shown["withdrawalsRoot"] = to_hex(header.withdrawals_root)
@@ -73,12 +87,25 @@ def _header_first(header: BlockHeader, hash_: bytes, total_difficulty: int) -> J
     }
 
 
-def _block_transactions(chain: Blockchain, found: Block, hash_: bytes) -> list[Json]:
-    receipt_records = chain.receipt_records_of(hash_) or ()
-    return [
-        mined_transaction(transaction, outcome.sender, found.header, hash_, index)
-        for index, (transaction, outcome) in enumerate(zip(found.transactions, receipt_records, strict=True))
-    ]
+def _block_transactions(chain: BlockFacts, found: Block, hash_: bytes) -> list[Json]:
+    size, shown = AnswerSize(), list[Json]()
+    for index, (transaction, outcome) in enumerate(
+        zip(found.transactions, chain.receipt_records_of(hash_) or (), strict=True)
+    ):
+        size.add_transaction(transaction)
+        shown.append(mined_transaction(transaction, outcome.sender, found.header, hash_, index))
+    return shown
+
+
+def receipts(found: Block, hash_: bytes, receipt_records: Sequence[ReceiptRecord]) -> list[Json]:
+    """The receipts of all transactions of a block; RpcError if they are too large."""
+    size, shown = AnswerSize(), list[Json]()
+    first_log = 0
+    for index, outcome in enumerate(receipt_records):
+        size.add_receipt(outcome)
+        shown.append(_receipt(found, hash_, outcome, index, first_log))
+        first_log += len(outcome.receipt.logs)
+    return shown
 
 
 # -- transactions --------------------------------------------------------------------------------------------------
@@ -176,9 +203,14 @@ def _public_key(transaction: Transaction) -> bytes:
 
 
 def receipt(found: Block, hash_: bytes, receipt_records: Sequence[ReceiptRecord], index: int) -> Json:
-    """The receipt of the transaction at `index`."""
-    transaction, outcome, header = found.transactions[index], receipt_records[index], found.header
+    """The receipt of the transaction at `index`; RpcError if it is too large."""
+    AnswerSize().add_receipt(receipt_records[index])
     first_log = sum(len(earlier.receipt.logs) for earlier in receipt_records[:index])
+    return _receipt(found, hash_, receipt_records[index], index, first_log)
+
+
+def _receipt(found: Block, hash_: bytes, outcome: ReceiptRecord, index: int, first_log: int) -> Json:
+    transaction, header = found.transactions[index], found.header
     shown: Json = {
         "blockHash": to_hex(hash_),
         "blockNumber": quantity(header.number),

@@ -104,7 +104,7 @@ class RpcServices:
 
     def reading(self, seconds: float) -> ReadContext:
         """What a read-only method may touch, for so many seconds from now."""
-        return ReadContext(self.chain, self.settings, time.monotonic() + seconds)
+        return ReadContext(self.chain, self.settings, time.monotonic() + seconds, self.blocks)
 
     def run_on_event_loop(self, work: Callable[[], bool]) -> bool:
         """Run `work` on the event loop, where the network lives, from a method's thread."""

@@ -36,7 +36,7 @@ class ShortReadTrials:
 
     def answer(self, call: ReadCall, services: RpcServices, client: str) -> tuple[bool, object]:
         """Whether the call ended within a trial, and its result. RpcError if that is how it ended."""
-        if not self._allows(client):
+        if call.is_long or not self._allows(client):
             return False, None
         begun = time.thread_time()
         try:

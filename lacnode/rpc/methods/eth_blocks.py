@@ -1,7 +1,8 @@
 """ETH: blocks and what is counted in them."""
 
-from lacnode.primitives.block import Block
+from lacnode.primitives.block import BlockOutline
 from lacnode.rpc import results
+from lacnode.rpc.block_answers import block_hash, is_large, of_block
 from lacnode.rpc.errors import INVALID_BLOCK_NUMBER, block_not_found, internal_error, with_error_message
 from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import (
@@ -13,20 +14,24 @@ from lacnode.rpc.parameters import (
     quantity,
     required,
 )
+from lacnode.rpc.read_calls import ReadContext
 from lacnode.rpc.services import RpcServices
 
 
-def _by_number(services: RpcServices, params: Params) -> tuple[Block, bytes] | None:
-    number = block_number(services, required(params, 0, "block"))
-    hash_ = services.chain.hash_at(number)
-    found = None if hash_ is None else services.blocks.block(hash_)
-    return None if found is None or hash_ is None else (found, hash_)
+def _hash_by_number(services: RpcServices, params: Params) -> bytes | None:
+    return services.chain.hash_at(block_number(services, required(params, 0, "block")))
 
 
-def _by_hash(services: RpcServices, params: Params) -> tuple[Block, bytes] | None:
-    hash_ = hash32(required(params, 0, "block hash"), "block hash")
+def _hash(params: Params) -> bytes:
+    return hash32(required(params, 0, "block hash"), "block hash")
+
+
+def _outline(services: RpcServices, hash_: bytes) -> BlockOutline | None:
+    """The block of a hash without its transactions."""
+    if is_large(services, hash_):
+        return services.blocks.outline(hash_)
     found = services.blocks.block(hash_)
-    return None if found is None else (found, hash_)
+    return None if found is None else BlockOutline.of(found)
 
 
 def eth_blockNumber(services: RpcServices, params: Params) -> object:
@@ -35,25 +40,42 @@ def eth_blockNumber(services: RpcServices, params: Params) -> object:
 
 def eth_getBlockByNumber(services: RpcServices, params: Params) -> object:
     with with_error_message(INVALID_BLOCK_NUMBER):
-        found = _by_number(services, params)
+        hash_ = _hash_by_number(services, params)
     full = boolean(required(params, 1, "full transactions"), "full transactions")
-    return None if found is None else results.block(services.chain, *found, full)
+    return None if hash_ is None else _shown(services, hash_, full)
 
 
 def eth_getBlockByHash(services: RpcServices, params: Params) -> object:
-    found = _by_hash(services, params)
-    full = boolean(required(params, 1, "full transactions"), "full transactions")
-    return None if found is None else results.block(services.chain, *found, full)
+    hash_ = _hash(params)
+    return _shown(services, hash_, boolean(required(params, 1, "full transactions"), "full transactions"))
+
+
+def _shown(services: RpcServices, hash_: bytes, full: bool) -> object:
+    if full:
+        return of_block(services, hash_, full_block)
+    found = _outline(services, hash_)
+    return None if found is None else results.block_outline(services.chain, found, hash_)
+
+
+def full_block(reading: ReadContext, params: Params) -> object:
+    """A block with its transactions, by the hash among `params`; RpcError if it is too large."""
+    hash_ = block_hash(params)
+    found = reading.block_of(hash_)
+    return None if found is None else results.block(reading, found, hash_, full=True)
 
 
 def eth_getBlockTransactionCountByNumber(services: RpcServices, params: Params) -> object:
-    found = _by_number(services, params)
-    return None if found is None else results.quantity(len(found[0].transactions))
+    hash_ = _hash_by_number(services, params)
+    return None if hash_ is None else _transaction_count(services, hash_)
 
 
 def eth_getBlockTransactionCountByHash(services: RpcServices, params: Params) -> object:
-    found = _by_hash(services, params)
-    return None if found is None else results.quantity(len(found[0].transactions))
+    return _transaction_count(services, _hash(params))
+
+
+def _transaction_count(services: RpcServices, hash_: bytes) -> object:
+    found = _outline(services, hash_)
+    return None if found is None else results.quantity(len(found.transaction_hashes))
 
 
 def eth_getUncleCountByBlockNumber(services: RpcServices, params: Params) -> object:
@@ -61,7 +83,7 @@ def eth_getUncleCountByBlockNumber(services: RpcServices, params: Params) -> obj
 
 
 def eth_getUncleCountByBlockHash(services: RpcServices, params: Params) -> object:
-    return None if _by_hash(services, params) is None else "0x0"
+    return None if services.chain.header_of(_hash(params)) is None else "0x0"
 
 
 def eth_getUncle(services: RpcServices, params: Params) -> object:
@@ -74,11 +96,18 @@ def eth_getUncle(services: RpcServices, params: Params) -> object:
 def eth_getBlockReceipts(services: RpcServices, params: Params) -> object:
     header = header_by_number_or_hash(services, required(params, 0, "block"))
     hash_ = services.chain.hash_at(header.number)
-    found = None if hash_ is None else services.blocks.block(hash_)
-    receipt_records = None if hash_ is None else services.blocks.receipt_records(hash_)
-    if found is None or hash_ is None or receipt_records is None:
+    if hash_ is None:
         raise block_not_found()
-    return [results.receipt(found, hash_, receipt_records, index) for index in range(len(found.transactions))]
+    return of_block(services, hash_, block_receipts)
+
+
+def block_receipts(reading: ReadContext, params: Params) -> object:
+    """The receipts of a block, by the hash among `params`; RpcError if they are too large."""
+    hash_ = block_hash(params)
+    found, receipt_records = reading.block_of(hash_), reading.receipt_records_of(hash_)
+    if found is None or receipt_records is None:
+        raise block_not_found()
+    return results.receipts(found, hash_, receipt_records)
 
 
 def eth_syncing(services: RpcServices, params: Params) -> object:

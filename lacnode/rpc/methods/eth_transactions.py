@@ -8,11 +8,12 @@ from lacnode.chain.chain_store import TransactionLocation
 from lacnode.chain.receipt_record import LogWithMetadata
 from lacnode.crypto.secp256k1 import recover_sender
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
-from lacnode.primitives.block import Block
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.rlp import RlpError
 from lacnode.primitives.transaction import Transaction
 from lacnode.rpc import results
+from lacnode.rpc.answer_size import AnswerSize
+from lacnode.rpc.block_answers import block_hash, of_block
 from lacnode.rpc.errors import (
     INVALID_TRANSACTION_HASH,
     METHOD_NOT_ENABLED,
@@ -73,6 +74,7 @@ def eth_getTransactionByHash(services: RpcServices, params: Params) -> object:
     hash_ = hash32(required(params, 0, "transaction hash"), "transaction hash")
     pooled = services.pool.pooled(hash_)
     if pooled is not None:
+        AnswerSize().add_transaction(pooled.transaction, with_raw=True)
         return results.pending_transaction(pooled)
     place = services.chain.transaction_location(hash_)
     return None if place is None else _at(services, place.block_hash, place.index)
@@ -91,25 +93,40 @@ def eth_getTransactionByBlockNumberAndIndex(services: RpcServices, params: Param
     return None if hash_ is None else _at(services, hash_, index)
 
 
-def _at(services: RpcServices, block_hash: bytes, index: int) -> object:
-    found, receipt_records = services.blocks.block(block_hash), services.blocks.receipt_records(block_hash)
+def _at(services: RpcServices, hash_: bytes, index: int) -> object:
+    return of_block(services, hash_, transaction_at, index)
+
+
+def transaction_at(reading: ReadContext, params: Params) -> object:
+    """The transaction of a block by the hash and the index among `params`; RpcError if it is too large."""
+    hash_, index = block_hash(params), _index(params)
+    found, receipt_records = reading.block_of(hash_), reading.receipt_records_of(hash_)
     if found is None or receipt_records is None or index >= len(found.transactions):
         return None
-    transaction, sender = found.transactions[index], receipt_records[index].sender
-    return results.mined_transaction(transaction, sender, found.header, block_hash, index)
+    AnswerSize().add_transaction(found.transactions[index])
+    return results.mined_transaction(
+        found.transactions[index], receipt_records[index].sender, found.header, hash_, index
+    )
 
 
 def eth_getTransactionReceipt(services: RpcServices, params: Params) -> object:
     place: TransactionLocation | None = services.chain.transaction_location(
         hash32(required(params, 0, "transaction hash"), "transaction hash")
     )
-    if place is None:
-        return None
-    found: Block | None = services.blocks.block(place.block_hash)
-    receipt_records = services.blocks.receipt_records(place.block_hash)
-    if found is None or receipt_records is None:
-        return None
-    return results.receipt(found, place.block_hash, receipt_records, place.index)
+    return None if place is None else of_block(services, place.block_hash, receipt_at, place.index)
+
+
+def receipt_at(reading: ReadContext, params: Params) -> object:
+    """The receipt of a transaction by its block's hash and its index among `params`; RpcError if it is too large."""
+    hash_, index = block_hash(params), _index(params)
+    found, receipt_records = reading.block_of(hash_), reading.receipt_records_of(hash_)
+    return None if found is None or receipt_records is None else results.receipt(found, hash_, receipt_records, index)
+
+
+def _index(params: Params) -> int:
+    index = params[1]
+    assert isinstance(index, int)
+    return index
 
 
 def eth_getLogs(reading: ReadContext, params: Params) -> object:

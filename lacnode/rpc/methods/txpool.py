@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc import results
+from lacnode.rpc.answer_size import AnswerSize
 from lacnode.rpc.errors import invalid_params
 from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import address, optional, quantity
@@ -34,11 +35,12 @@ def txpool_besuPendingTransactions(services: RpcServices, params: Params) -> obj
     given = optional(params, 0)
     limit = None if given is None else quantity(given, "limit")
     tests = _tests(optional(params, 1))
-    found: list[results.Json] = []
+    found, size = list[results.Json](), AnswerSize()
     for pooled in services.pool.all():
         if limit is not None and len(found) >= limit:
             break
         if all(test(pooled) for test in tests):
+            size.add_transaction(pooled.transaction, with_raw=True)
             found.append(results.pending_transaction(pooled))
     return found
 

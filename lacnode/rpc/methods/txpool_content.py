@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc import results
+from lacnode.rpc.answer_size import AnswerSize
 from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import address, required
 from lacnode.rpc.services import RpcServices
@@ -23,13 +24,26 @@ def txpool_status(services: RpcServices, params: Params) -> object:
 
 
 def txpool_content(services: RpcServices, params: Params) -> object:
-    return _shown(services, results.pending_transaction)
+    return _shown(services, _sized(AnswerSize()))
 
 
 def txpool_contentFrom(services: RpcServices, params: Params) -> object:
     sender = to_hex(address(required(params, 0, "address")))
-    shown = _shown(services, results.pending_transaction)
-    return {name: by_sender.get(sender, {}) for name, by_sender in shown.items()}
+    show = _sized(AnswerSize())
+    return {
+        name: {nonce: show(one) for nonce, one in found.get(sender, {}).items()}
+        for name, found in zip(("pending", "queued"), _sorted(services), strict=True)
+    }
+
+
+def _sized(size: AnswerSize) -> Callable[[PooledTransaction], object]:
+    """What shows a transaction, and counts it; RpcError once there are too many."""
+
+    def show(pooled: PooledTransaction) -> object:
+        size.add_transaction(pooled.transaction, with_raw=True)
+        return results.pending_transaction(pooled)
+
+    return show
 
 
 def txpool_inspect(services: RpcServices, params: Params) -> object:

@@ -32,6 +32,7 @@ from lacnode.rpc.readers.reader_messages import (
     framed,
     read_message,
 )
+from lacnode.rpc.recent_blocks import RecentBlocks
 from lacnode.storage.read_only import ReadOnlyDatabase
 from lacnode.storage.storage_errors import DamagedValueError
 
@@ -63,6 +64,7 @@ class ReaderWorker:
         self._damaged: list[tuple[str, bytes]] = []
         self._database.on_damage(self._note_damage)
         self._chain = ReadOnlyChain(setup.spec, self._database, setup.evm)
+        self._recent = RecentBlocks(self._chain)
 
     def answer(self, task: ReaderTask) -> ReaderAnswer:
         """The result or the error of a task, with the damaged values that were met; never raises."""
@@ -80,7 +82,7 @@ class ReaderWorker:
             self._database.refresh()
             if not self._chain.move_to(task.head_hash):
                 return ReaderAnswer(ReaderOutcome.BEHIND)
-            result = orjson.dumps(task.call.answer(ReadContext(self._chain, self._settings, deadline)))
+            result = orjson.dumps(task.call.answer(ReadContext(self._chain, self._settings, deadline, self._recent)))
         except MissingNodeError:  # a private state of blocks that the node still keeps in memory
             return ReaderAnswer(ReaderOutcome.BEHIND)
         except Exception as error:

@@ -1,0 +1,60 @@
+"""Where the items of encoded RLP begin and end, without an object for each of them.
+
+For long values that need few of their items. Must not be used on bytes that the general decoder (`rlp`) has not checked, and
+will not check, except where each item is looked at here.
+"""
+
+from collections.abc import Iterator
+
+EMPTY_LIST = 0xC0
+
+
+def list_span(encoded: bytes, at: int) -> tuple[int, int] | None:
+    """Where the content of the list that begins at `at` begins and ends; None where there is none in minimal encoding."""
+    if at >= len(encoded) or encoded[at] < EMPTY_LIST:
+        return None
+    first = encoded[at]
+    if first < 0xF8:
+        start, size = at + 1, first - EMPTY_LIST
+    else:
+        start = at + 1 + first - 0xF7
+        size = int.from_bytes(encoded[at + 1 : start])
+        if start > len(encoded) or size < 56 or encoded[at + 1] == 0:
+            return None
+    return None if start + size > len(encoded) else (start, start + size)
+
+
+def item_end(encoded: bytes, at: int) -> int:
+    """Where the item that begins at `at` ends, which may be beyond the end. `at` is in `encoded`."""
+    first = encoded[at]
+    if first < 0x80:
+        return at + 1
+    if first < 0xB8 or EMPTY_LIST <= first < 0xF8:
+        return at + 1 + (first & 0x3F)
+    width = first - (0xB7 if first < EMPTY_LIST else 0xF7)
+    return at + 1 + width + int.from_bytes(encoded[at + 1 : at + 1 + width])
+
+
+def list_length(content_bytes: int) -> int:
+    """Bytes of a list with so many bytes of content."""
+    return content_bytes + 1 + ((content_bytes.bit_length() + 7) // 8 if content_bytes >= 56 else 0)
+
+
+def items_of(encoded: bytes) -> Iterator[bytes]:
+    """The encoded items of a list that this node has encoded itself."""
+    span = list_span(encoded, 0)
+    if span is None:
+        raise ValueError("a list was expected")
+    at, end = span
+    while at < end:
+        stop = item_end(encoded, at)
+        yield encoded[at:stop]
+        at = stop
+
+
+def content_of_string(encoded: bytes) -> bytes:
+    """The bytes of an encoded byte string that this node has encoded itself."""
+    first = encoded[0]
+    if first < 0x80:
+        return encoded
+    return encoded[1 if first < 0xB8 else 1 + first - 0xB7 :]

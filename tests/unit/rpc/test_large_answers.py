@@ -1,0 +1,111 @@
+"""Answers that are large: where they are made, and how large they may become."""
+
+import pytest
+
+from lacnode.chain.blockchain import ChainSettings
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.rpc.read_calls import ReadCall
+from lacnode.rpc.recent_blocks import RecentBlocks
+from tests.support.rpc_chain import LOGGER_ADDRESS, RpcTestNode, node, signed, typed
+
+DATA = bytes(range(256)) * 8
+
+
+@pytest.fixture
+def full() -> RpcTestNode:
+    """A node whose head has transactions of several kinds, legacy and typed, long and short."""
+    at = node(chain=ChainSettings(keep_revert_reasons=True))
+    at.send(
+        signed(nonce=0, value=5),
+        signed(nonce=1, to=LOGGER_ADDRESS, data=bytes(32)),
+        signed(nonce=2, gas=200_000, data=DATA),
+        typed(nonce=3, gas=200_000, data=DATA, access_list=[(LOGGER_ADDRESS, (bytes(32),))]),
+    )
+    assert len(at.grow().transactions) == 4
+    return at
+
+
+def questions(at: RpcTestNode) -> list[tuple[str, tuple[object, ...]]]:
+    """Everything that can be asked about the head."""
+    block = at.chain.block_of(at.chain.head.hash)
+    assert block is not None
+    hash_ = to_hex(at.chain.head.hash)
+    transaction = to_hex(block.transactions[3].hash)
+    return [
+        ("eth_getBlockByNumber", ("latest", True)),
+        ("eth_getBlockByHash", (hash_, True)),
+        ("eth_getBlockReceipts", (hash_,)),
+        ("eth_getTransactionReceipt", (transaction,)),
+        ("eth_getTransactionByHash", (transaction,)),
+        ("eth_getTransactionByBlockHashAndIndex", (hash_, "0x1")),
+        ("eth_getTransactionByBlockNumberAndIndex", ("latest", "0x9")),
+        ("eth_getBlockByNumber", ("latest", False)),
+        ("eth_getBlockByHash", (hash_, False)),
+        ("eth_getBlockTransactionCountByHash", (hash_,)),
+        ("eth_getBlockTransactionCountByNumber", ("latest",)),
+    ]
+
+
+def asks_a_reader(at: RpcTestNode, method: str, params: tuple[object, ...]) -> bool:
+    return isinstance(at.registry.find(method).handler(at.services, params), ReadCall)
+
+
+class TestALargeBlock:
+    def test_has_the_same_answers_as_a_small_one(self, full: RpcTestNode, monkeypatch: pytest.MonkeyPatch) -> None:
+        small = [full.call(method, *params) for method, params in questions(full)]
+        full.services.blocks = RecentBlocks(full.chain)
+        monkeypatch.setattr("lacnode.rpc.block_answers.LARGE_BLOCK_BYTES", 0)
+        for (method, params), expected in zip(questions(full), small, strict=True):
+            full.services.blocks.forget()
+            assert full.call(method, *params) == expected, method
+
+    def test_is_decoded_by_a_reader(self, full: RpcTestNode, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked = questions(full)
+        assert not any(asks_a_reader(full, method, params) for method, params in asked)
+        full.services.blocks.forget()
+        monkeypatch.setattr("lacnode.rpc.block_answers.LARGE_BLOCK_BYTES", 0)
+        monkeypatch.setattr(full.services.blocks, "block", None)
+        assert [asks_a_reader(full, method, params) for method, params in asked] == [True] * 7 + [False] * 4
+
+    def test_that_is_not_there_is_no_block(self, full: RpcTestNode, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.rpc.block_answers.LARGE_BLOCK_BYTES", -1)
+        unknown = "0x" + "ab" * 32
+        assert full.call("eth_getBlockByHash", unknown, True) is None
+        assert full.call("eth_getBlockByHash", unknown, False) is None
+        assert full.call("eth_getBlockTransactionCountByHash", unknown) is None
+        assert full.call("eth_getTransactionByBlockHashAndIndex", unknown, "0x0") is None
+
+
+class TestAnAnswerThatIsTooLarge:
+    def test_about_a_block_is_refused(self, full: RpcTestNode, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.rpc.answer_size.MAX_ANSWER_BYTES", 1_000)
+        for method, params in questions(full)[:5]:
+            code, message = full.fails(method, *params)
+            assert (code, message) == (-32005, "Requested range exceeds maximum RPC range limit"), method
+
+    def test_about_one_of_its_small_transactions_is_given(
+        self, full: RpcTestNode, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("lacnode.rpc.answer_size.MAX_ANSWER_BYTES", 2_000)
+        block = full.chain.block_of(full.chain.head.hash)
+        assert block is not None
+        assert full.call("eth_getTransactionReceipt", to_hex(block.transactions[1].hash))
+        assert full.call("eth_getTransactionByHash", to_hex(block.transactions[1].hash))
+
+    def test_about_the_pool_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        at = node()
+        waiting = [signed(nonce=nonce, gas=200_000, data=DATA) for nonce in range(3)]
+        at.send(*waiting)
+        sender = to_hex(at.pool.all()[0].sender)
+        asked: list[tuple[str, tuple[object, ...]]] = [
+            ("txpool_content", ()),
+            ("txpool_contentFrom", (sender,)),
+            ("txpool_besuPendingTransactions", ()),
+            ("eth_getTransactionByHash", (to_hex(waiting[0].hash),)),
+        ]
+        for method, params in asked:
+            assert at.call(method, *params)
+        monkeypatch.setattr("lacnode.rpc.answer_size.MAX_ANSWER_BYTES", 4_000)
+        for method, params in asked:
+            assert at.fails(method, *params)[0] == -32005, method
+        assert at.call("txpool_contentFrom", "0x" + "01" * 20) == {"pending": {}, "queued": {}}
