@@ -53,8 +53,12 @@ MAX_PORT_REQUEST_BYTES = 128 * 2**20
 RESPONSE_SECONDS, RESPONSE_BYTES_PER_SECOND = 60.0, 50_000
 """How long a response may take to be read: so many seconds, and one more for so many bytes."""
 
-MAX_PORT_RESPONSE_BYTES = 128 * 2**20
-"""Bytes of responses that may wait to be read by all clients of a port. Beyond that, the largest is given up."""
+MAX_PORT_RESPONSE_BYTES = 40 * 2**20
+"""Bytes of responses that may wait to be read by all clients of a port. Beyond that, the largest is given up. With the
+replies of unfinished batches they are 64 MiB."""
+
+JOINED_BODY_BYTES = 65_536
+"""Length of a body that is sent in one go with its head."""
 
 LINGER_SECONDS = 5.0
 """How long what a refused client still sends is thrown away, so that it reads the refusal before the connection breaks."""
@@ -211,11 +215,27 @@ class HttpConnection:
     async def _send(self, response: Response) -> None:
         if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
+        size = len(response.body)
+        with trio.move_on_after(RESPONSE_SECONDS + size / RESPONSE_BYTES_PER_SECOND) as reading:
+            waiting = _Response(size, reading)
+            # It takes memory from now on, while it waits to be compressed as well.
+            self._backlog.watch(waiting)
+            try:
+                await self._send_counted(response)
+            finally:
+                self._backlog.forget(waiting)
+        if reading.cancelled_caught:
+            raise trio.BrokenResourceError("the client does not read its response")
+
+    async def _send_counted(self, response: Response) -> None:
         headers = list(response.headers)
         body = b"" if self._head is not None and self._head.method == "HEAD" else response.body
         coding = _coding(self._head) if len(body) >= MIN_COMPRESSED_BYTES else None
         if coding is not None:
-            body = await trio.to_thread.run_sync(gzip.compress if coding == "gzip" else zlib.compress, body, 1)
+            compress = gzip.compress if coding == "gzip" else zlib.compress
+            body = await trio.to_thread.run_sync(
+                compress, body, 1, limiter=self._backlog.compressing, abandon_on_cancel=True
+            )
             headers.append(("content-encoding", coding))
         if response.status != 204:
             headers.append(("content-length", str(len(body))))
@@ -223,17 +243,13 @@ class HttpConnection:
             headers.append(("connection", "close"))
         head = h11.Response(status_code=response.status, headers=headers, reason=response.reason.encode())
         sent = self._http.send(head) or b""
-        sent += self._http.send(h11.Data(data=body)) or b""
-        sent += self._http.send(h11.EndOfMessage()) or b""
-        with trio.move_on_after(RESPONSE_SECONDS + len(sent) / RESPONSE_BYTES_PER_SECOND) as reading:
-            waiting = _Response(len(sent), reading)
-            self._backlog.watch(waiting)
-            try:
-                await self._stream.send_all(sent)
-            finally:
-                self._backlog.forget(waiting)
-        if reading.cancelled_caught:
-            raise trio.BrokenResourceError("the client does not read its response")
+        data = self._http.send(h11.Data(data=body)) or b""
+        end = self._http.send(h11.EndOfMessage()) or b""
+        if len(data) < JOINED_BODY_BYTES:
+            await self._stream.send_all(sent + data + end)
+            return
+        for part in filter(None, (sent, data, end)):  # joined, a long body would take its memory twice
+            await self._stream.send_all(part)
 
     async def _linger(self) -> None:
         with trio.move_on_after(LINGER_SECONDS):

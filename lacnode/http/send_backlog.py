@@ -2,6 +2,11 @@
 
 from typing import Protocol
 
+import trio
+
+COMPRESSIONS_AT_ONCE = 2
+"""Responses of a port that are compressed at the same time."""
+
 
 class WaitingClient(Protocol):
     """What waits for one client. Hashable by identity."""
@@ -14,9 +19,11 @@ class WaitingClient(Protocol):
 
 
 class SendBacklog:
-    """At most `limit_bytes`: beyond that, the client for which most waits is cut off."""
+    """At most `limit_bytes`: beyond that, the client for which most waits is cut off. `compressing` limits the threads that
+    compress what waits."""
 
     def __init__(self, limit_bytes: int) -> None:
+        self.compressing = trio.CapacityLimiter(COMPRESSIONS_AT_ONCE)
         self._limit_bytes = limit_bytes
         self._clients: dict[WaitingClient, None] = {}
 

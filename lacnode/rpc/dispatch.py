@@ -41,8 +41,11 @@ from lacnode.rpc.user import Authenticator, User
 
 log = structlog.get_logger("rpc")
 
-BATCH_REPLY_BYTES = 32 * 2**20
+BATCH_REPLY_BYTES = 14 * 2**20
 """What the replies of one batch may take together; the calls left over are refused."""
+
+MAX_REPLY_BYTES = 25 * 2**20
+"""JSON text of the reply to one call. A reader's result is shorter."""
 
 STEP_SECONDS = 0.05
 """How long the calls of a batch may run before other requests get a turn."""
@@ -269,7 +272,10 @@ class Dispatcher:
 
     def _encoded(self, reply: Json) -> bytes:
         try:
-            return encode(reply, pretty=self._pretty)
+            text = encode(reply, pretty=self._pretty)
+            if len(text) <= MAX_REPLY_BYTES:
+                return text
+            return encode(failure(reply.get("id"), errors.range_too_large(f"more than {MAX_REPLY_BYTES} bytes")))
         except (TypeError, ValueError, RecursionError):
             log.exception("a method answered with what JSON cannot say")
             return encode(failure(reply.get("id"), errors.internal_error()), pretty=self._pretty)

@@ -6,7 +6,7 @@ threads.
 
 import threading
 
-UNFINISHED_BYTES = 64 * 2**20
+UNFINISHED_BYTES = 24 * 2**20
 """What the replies of all unfinished batches may take. Beyond that, the calls that are left in them are refused."""
 
 

@@ -44,6 +44,9 @@ NOTICES_PER_CHUNK = 500
 MAX_WAITING_FEED_BLOCKS = 64
 """Blocks that may wait to be told. Each is kept whole until then."""
 
+MAX_WAITING_FEED_BYTES = 16 * 2**20
+"""Bytes of transactions and logs of the blocks that may wait to be told, the last one aside."""
+
 FEED_SHARE, FEED_BURST_SECONDS = 0.25, 1.0
 """What telling may take of one processor's time, and how much of it may be saved up."""
 
@@ -60,16 +63,21 @@ class SubscriptionFeeds:
         self._in, self._out = trio.open_memory_channel[NoticeSource](MAX_WAITING_EVENTS)
         self._noted_blocks = 0  # on the event loop
         self._told_blocks = 0  # in the worker thread
+        self._noted_bytes = 0
+        self._told_bytes = 0
         self._share = TimeShare(FEED_SHARE, FEED_BURST_SECONDS)
 
     def block_added(self, new_head: NewHead) -> None:
         """A block was imported."""
         if not len(self._filters) and not self._subscriptions.wanted(NEW_HEADS, LOGS):
             return
-        if self._noted_blocks - self._told_blocks >= MAX_WAITING_FEED_BLOCKS:
+        size_bytes = _size_bytes(new_head)
+        blocks, waiting_bytes = self._noted_blocks - self._told_blocks, self._noted_bytes - self._told_bytes
+        if blocks >= MAX_WAITING_FEED_BLOCKS or (blocks and waiting_bytes + size_bytes > MAX_WAITING_FEED_BYTES):
             self._give_up()
-        elif self._note(partial(self._block, new_head)):
+        elif self._note(partial(self._block, new_head, size_bytes)):
             self._noted_blocks += 1
+            self._noted_bytes += size_bytes
 
     def private_block_added(self, private_block: PrivateBlock) -> None:
         """A block was executed privately."""
@@ -106,8 +114,9 @@ class SubscriptionFeeds:
         self._filters.forget_all()
         self._private_filters.forget_all()
 
-    def _block(self, new_head: NewHead) -> Iterable[Notice]:
+    def _block(self, new_head: NewHead, size_bytes: int) -> Iterable[Notice]:
         self._told_blocks += 1
+        self._told_bytes += size_bytes
         self._filters.block_added(new_head)
         return self._subscriptions.notices_of_block(new_head)
 
@@ -152,3 +161,8 @@ def _told(tellings: list[NoticeSource]) -> Iterator[Notice]:
             yield from telling()
         except Exception:
             log.exception("something could not be told to subscribers")
+
+
+def _size_bytes(new_head: NewHead) -> int:
+    transactions = sum(len(transaction.raw) for transaction in new_head.block.transactions)
+    return transactions + sum(len(found.log.data) for found in new_head.logs)

@@ -1,5 +1,9 @@
 """Responses that clients do not read: what waits for all of them together is bounded."""
 
+import gzip
+import threading
+
+import pytest
 import trio
 from trio.testing import lockstep_stream_pair, wait_all_tasks_blocked
 
@@ -32,8 +36,8 @@ class Client:
         except trio.BrokenResourceError:
             self.is_cut = True
 
-    async def ask(self, size: int) -> None:
-        await self._stream.send_all(b"GET /%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % size)
+    async def ask(self, size: int, headers: bytes = b"") -> None:
+        await self._stream.send_all(b"GET /%d HTTP/1.1\r\nHost: localhost\r\n%b\r\n" % (size, headers))
         await wait_all_tasks_blocked()
 
     async def read(self) -> int:
@@ -52,6 +56,24 @@ async def test_the_largest_response_is_given_up_when_too_much_waits() -> None:
         assert [client.is_cut for client in (small, large, late)] == [False, True, False]
         assert await small.read() > 3_000
         assert await late.read() > 2_000
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_waits_to_be_compressed_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    compressing = threading.Event()
+
+    def compress(data: bytes, level: int) -> bytes:
+        compressing.wait(60)
+        return data
+
+    monkeypatch.setattr(gzip, "compress", compress)
+    async with trio.open_nursery() as nursery:
+        backlog = SendBacklog(10_000)
+        small, large, late = (Client(backlog, nursery) for _ in range(3))
+        for client, size in ((small, 3_000), (large, 6_000), (late, 2_000)):
+            await client.ask(size, b"Accept-Encoding: gzip\r\n")
+        assert [client.is_cut for client in (small, large, late)] == [False, True, False]
+        compressing.set()
         nursery.cancel_scope.cancel()
 
 

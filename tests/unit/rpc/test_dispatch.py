@@ -272,6 +272,13 @@ class TestBatches:
         assert ["result" in reply for reply in replies] == [True, True, False]
         assert replies[2]["error"]["code"] == -32005
 
+    def test_a_reply_that_is_too_large_alone_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.rpc.dispatch.MAX_REPLY_BYTES", 500)
+        assert error_of(http(call(id=7, params=["a" * 600])))[:2] == (7, -32005)
+        assert error_of(websocket(call(id=7, params=["a" * 600])))[:2] == (7, -32005)
+        replies = json.loads(http(f"[{call(params=['a' * 600])},{call(params=['b'])}]").body)
+        assert ["result" in reply for reply in replies] == [False, True]
+
     def test_unfinished_batches_keep_only_so_much_together(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("lacnode.rpc.reply_memory.UNFINISHED_BYTES", 1_000)
         monkeypatch.setattr("lacnode.rpc.dispatch.STEP_SECONDS", -1.0)  # a pause before every call

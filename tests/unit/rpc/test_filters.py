@@ -293,6 +293,21 @@ class TestFeeds:
         assert len(polling.filters) == 0
         assert levels(logs) == ["warning"]
 
+    async def test_only_so_many_bytes_of_blocks_wait(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lacnode.rpc.subscription_feeds.MAX_WAITING_FEED_BYTES", 1_000)
+        polling, listener = Polling(), Listener()
+        subscriptions = Subscriptions(polling.net.chain)
+        feeds = SubscriptionFeeds(polling.filters, subscriptions, PrivateFilters())
+        subscriptions.add(NEW_HEADS, False, None, listener)
+        head = polling.log(0)
+        large = replace(head, logs=(replace(head.logs[0], log=replace(head.logs[0].log, data=bytes(2_000))),))
+        with captured_logs() as logs:
+            feeds.block_added(large)  # the first one waits, however large it is
+            assert levels(logs) == []
+            feeds.block_added(head)
+        assert listener.cut_off
+        assert levels(logs) == ["warning"]
+
     async def test_one_failure_does_not_stop_the_rest(self, monkeypatch: pytest.MonkeyPatch) -> None:
         polling, listener = Polling(), Listener()
         subscriptions = Subscriptions(polling.net.chain)
@@ -301,7 +316,7 @@ class TestFeeds:
         subscriptions.activate(listener)
         head = polling.log(0)
         with captured_logs() as logs:
-            feeds.block_added(cast(NewHead, None))
+            feeds.block_added(replace(head, hash=cast(bytes, None)))
             feeds.block_added(head)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(feeds.run)
