@@ -1,14 +1,20 @@
 """Transactions that attackers and ordinary senders sign. Gas is free in the devnet: any key can send."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from eth_account import Account
 
 from lacnode.crypto.node_key import NodeKey
+from lacnode.crypto.secp256k1 import sign
 from lacnode.devnet.devnet_genesis import CHAIN_ID, GAS_LIMIT
+from lacnode.primitives import rlp
+from lacnode.primitives.access_list import AccessListEntry
 from lacnode.primitives.hexadecimal import to_hex
-from lacnode.primitives.transaction import Transaction
+from lacnode.primitives.keccak import keccak256
+from lacnode.primitives.rlp import RlpValue
+from lacnode.primitives.transaction import ACCESS_LIST, Transaction, sign_payload
 
 
 @dataclass
@@ -32,6 +38,15 @@ class SiegeSender:
             fields["to"] = to
         self.nonce += 1
         return Transaction.decode(bytes(Account.sign_transaction(fields, self.key.private_key).raw_transaction))
+
+    def sign_access_list(self, access_list: Sequence[AccessListEntry], *, gas: int) -> Transaction:
+        """A transaction of type 1 that names what `access_list` does. `eth_account` would take minutes for a long one."""
+        payload: list[RlpValue] = [rlp.scalar(CHAIN_ID), rlp.scalar(self.nonce), b"", rlp.scalar(gas), b"\x5e" * 20]
+        payload += [b"", b"", [[address, list(keys)] for address, keys in access_list]]
+        signature = sign(keccak256(bytes([ACCESS_LIST]) + rlp.encode(payload)), self.key.private_key)
+        r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64])
+        self.nonce += 1
+        return Transaction.decode(sign_payload(ACCESS_LIST, payload, signature[64], r, s))
 
     def transfer(self) -> Transaction:
         """An ordinary transfer."""

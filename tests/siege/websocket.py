@@ -9,16 +9,23 @@ import trio
 SMALL_BUFFER_BYTES = 4_096
 
 
-def masked_text(text: str) -> bytes:
-    """One text frame of a client."""
-    data, mask = text.encode(), os.urandom(4)
-    size = len(data)
+TEXT = 1
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: c2llZ2UgYXR0YWNrIGtleQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+"""What a client begins with."""
+
+
+def masked_frame(opcode: int, data: bytes) -> bytes:
+    """One whole frame of a client."""
+    mask, size = os.urandom(4), len(data)
     if size < 126:
-        head = bytes([0x81, 0x80 | size])
+        head = bytes([0x80 | opcode, 0x80 | size])
     elif size < 2**16:
-        head = b"\x81\xfe" + size.to_bytes(2)
+        head = bytes([0x80 | opcode, 0xFE]) + size.to_bytes(2)
     else:
-        head = b"\x81\xff" + size.to_bytes(8)
+        head = bytes([0x80 | opcode, 0xFF]) + size.to_bytes(8)
     pattern = (mask * (size // 4 + 1))[:size]
     body = (int.from_bytes(data) ^ int.from_bytes(pattern)).to_bytes(size)
     return head + mask + body
@@ -38,10 +45,7 @@ class WebSocketClient:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
         await plain.connect(("127.0.0.1", port))
         self = cls(trio.SocketStream(plain))
-        await self._stream.send_all(
-            b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Key: c2llZ2UgYXR0YWNrIGtleQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        )
+        await self._stream.send_all(UPGRADE)
         while b"\r\n\r\n" not in self._unread:
             await self._read()
         if not self._unread.startswith(b"HTTP/1.1 101"):
@@ -59,7 +63,7 @@ class WebSocketClient:
 
     async def send_text(self, text: str) -> None:
         """Send one message."""
-        await self._stream.send_all(masked_text(text))
+        await self._stream.send_all(masked_frame(TEXT, text.encode()))
 
     async def receive(self) -> bytes:
         """The payload of the next frame; EOFError when the node hangs up."""

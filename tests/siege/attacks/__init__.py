@@ -2,7 +2,9 @@
 
 from tests.siege.attack import Exercise, LoadAttack
 from tests.siege.attacks import (
+    access_lists,
     clocks,
+    connection_floods,
     consensus_noise,
     exactness,
     files,
@@ -19,6 +21,7 @@ from tests.siege.attacks import (
 
 ATTACKS: tuple[LoadAttack | Exercise, ...] = (
     *heavy_transactions.ATTACKS,
+    *access_lists.ATTACKS,
     *exactness.ATTACKS,
     *sync_hostages.ATTACKS,
     *swapped_bodies.ATTACKS,
@@ -26,6 +29,7 @@ ATTACKS: tuple[LoadAttack | Exercise, ...] = (
     *large_messages.ATTACKS,
     *rpc_starvation.ATTACKS,
     *websocket_readers.ATTACKS,
+    *connection_floods.ATTACKS,
     *clocks.ATTACKS,
     *signing_state.ATTACKS,
     *kills.ATTACKS,

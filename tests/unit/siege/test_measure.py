@@ -13,7 +13,7 @@ from tests.siege.measure import MEGABYTE, BlockTimes
 from tests.siege.modified_validator import CHANGES
 from tests.siege.report import table
 from tests.siege.siege import Result
-from tests.siege.websocket import masked_text
+from tests.siege.websocket import TEXT, masked_frame
 
 CALM = BlockTimes(1.0, 1.0, 1.1, 60, 0)
 
@@ -120,7 +120,7 @@ class TestAttacks:
 
     def test_frames_of_every_length_are_masked(self) -> None:
         for size in (1, 125, 126, 65_535, 65_536):
-            frame = masked_text("x" * size)
+            frame = masked_frame(TEXT, b"x" * size)
             head = 6 if size < 126 else 8 if size < 65_536 else 14
             mask = frame[head - 4 : head]
             assert bytes(byte ^ mask[index % 4] for index, byte in enumerate(frame[head:])) == b"x" * size
