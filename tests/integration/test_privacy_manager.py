@@ -242,8 +242,6 @@ class TestProcess:
         assert result.returncode == 1
         assert "nodeport: int was expected" in result.stderr
         assert "speed: no such key" in result.stderr
-        result = self.run(ORION_CLIENTNETWORKINTERFACE="0.0.0.0")
-        assert "clienttokenfile was expected" in result.stderr
         assert "publickeys" in self.run(ORION_WORKDIR=str(tmp_path)).stderr
 
     def test_keys_are_made_and_never_overwritten(self, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Orion's client API: what each path answers. Whoever may use it may read everything this manager can."""
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 from typing import Any
 
 import orjson
@@ -9,6 +10,7 @@ import trio
 
 from lacnode.http.http_messages import JSON, Request, Response
 from lacnode.privacy.keys import KEY_BYTES, from_base64, public_key_of, to_base64
+from lacnode.privacy.manager.address_policy import Network
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
 from lacnode.privacy.manager.mandatory_recipient import add_mandatory_recipient
 from lacnode.privacy.service.error_responses import error_response, unreachable_response
@@ -24,7 +26,8 @@ Call = Callable[[Request], Response]
 
 
 class ClientRoutes:
-    """`token` None asks for none; `any_host` false admits the names of this machine only (against DNS rebinding)."""
+    """`token` None asks for none; `any_host` false admits the names of this machine only (against DNS rebinding).
+    `networks` are where clients must be, empty for anywhere."""
 
     def __init__(
         self,
@@ -33,7 +36,9 @@ class ClientRoutes:
         limiter: trio.CapacityLimiter,
         token: str | None = None,
         any_host: bool = False,
+        networks: Sequence[Network] = (),
     ) -> None:
+        self._networks = networks
         self._manager = manager
         self._version = version
         self._limiter = limiter
@@ -59,6 +64,8 @@ class ClientRoutes:
 
     def answer_head(self, head: Request) -> Response | None:
         """Refuse strangers and unknown paths before anything is read."""
+        if self._networks and not _is_within(head.client, self._networks):
+            return Response(403, close=True)
         host = head.headers.get("host", "").rpartition(":")[0] or head.headers.get("host", "")
         if not self._any_host and host not in LOOPBACK and head.headers.get("host") not in LOOPBACK:
             return Response(403, close=True)
@@ -161,6 +168,14 @@ class ClientRoutes:
         own = set(self._manager.keys.public_keys)
         known = self._manager.known
         return [{"publicKey": to_base64(key), "nodeUrl": url} for key, url in known.items() if key not in own]
+
+
+def _is_within(client: str, networks: Sequence[Network]) -> bool:
+    try:
+        address = ip_address(client)
+    except ValueError:
+        return False
+    return any(address in network for network in networks if address.version == network.version)
 
 
 def _authorized(header: str, token: str) -> bool:

@@ -2,7 +2,7 @@
 message; keeps no secret, only the names of the files that do."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -18,7 +18,8 @@ class ManagerConfigError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ManagerConfig:
-    """Orion's keys, by Orion's names. Ours: `clienttokenfile` (the token that clients must show), `alwaysrecover` (ask
+    """Orion's keys, by Orion's names. Ours: `clienttokenfile` (the token that clients must show), `clientallowednetworks`
+    (the networks that clients must be in), `alwaysrecover` (ask
     for lost payloads at every start, not only when the store is empty), `onlyprovenkeys` (which managers must prove their
     keys before anything is sent to them: all, none, or, unless it is given, all but the Orions in `othernodes`),
     `tesseranodes` (the URLs of Tesseras in orion mode to exchange with), `peerallowednetworks` and `peerdeniednetworks`
@@ -60,6 +61,7 @@ class ManagerConfig:
     clientconnectiontlsknownclients: str = "client-connection-tls-known-clients"
     verbosity: int = 1
     clienttokenfile: str = ""
+    clientallowednetworks: tuple[str, ...] = ()
     alwaysrecover: bool = False
     onlyprovenkeys: bool | None = None
     tesseranodes: tuple[str, ...] = ()
@@ -72,6 +74,15 @@ class ManagerConfig:
     def path(self, name: str) -> Path:
         """`name` within the working directory."""
         return Path(self.workdir) / name
+
+    @property
+    def is_open_to_everyone(self) -> bool:
+        """Whether anyone who reaches the client port may read every payload."""
+        # Any other trust would let in a client that comes with a name that is new, or with a certificate of a public
+        # authority.
+        by_list = self.clientconnectiontls == "strict" and self.clientconnectiontlsservertrust == "whitelist"
+        is_guarded = bool(self.clienttokenfile or self.clientallowednetworks or by_list)
+        return not is_guarded and not is_loopback(self.clientnetworkinterface)
 
     @property
     def store_url(self) -> str:
@@ -108,13 +119,17 @@ def load_config(path: Path | None, environment: Mapping[str, str]) -> ManagerCon
         key = name.removeprefix("ORION_").lower()
         if name.startswith("ORION_") and key in _TYPES:
             found[key] = _from_text(key, value)
-    mistakes = [*_mistakes(found)]
-    if mistakes:
-        raise ManagerConfigError("; ".join(mistakes))
-    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
-    config = ManagerConfig(**values)
-    _check(config)
+    mistakes = _mistakes(found)
+    right: dict[str, Any] = {key: _frozen(value) for key, value in found.items() if key not in mistakes}
+    config = ManagerConfig(**right)
+    texts = [*mistakes.values(), *_contradictions(config)]
+    if texts:
+        raise ManagerConfigError("; ".join(texts))
     return config
+
+
+def _frozen(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _from_text(key: str, value: str) -> object:
@@ -126,56 +141,60 @@ def _from_text(key: str, value: str) -> object:
     return value == "true" if kind is bool else value
 
 
-def _mistakes(found: Mapping[str, Any]) -> list[str]:
-    mistakes = []
+def _mistakes(found: Mapping[str, Any]) -> dict[str, str]:
+    """What is wrong with the keys that are wrong by themselves."""
+    mistakes = {}
     for key, value in found.items():
         kind = _TYPES.get(key)
         if kind is None:
-            mistakes.append(f"{key}: no such key")
+            mistakes[key] = f"{key}: no such key"
         elif kind == tuple[str, ...]:
             if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
-                mistakes.append(f"{key}: a list of strings was expected")
+                mistakes[key] = f"{key}: a list of strings was expected"
         elif type(value) is not kind:
-            mistakes.append(f"{key}: {kind.__name__} was expected")
+            mistakes[key] = f"{key}: {kind.__name__} was expected"
         elif key in _PORTS and not 0 <= value <= 65_535:
-            mistakes.append(f"{key}: a port from 0 to 65535 was expected, found {value}")
+            mistakes[key] = f"{key}: a port from 0 to 65535 was expected, found {value}"
     return mistakes
 
 
-def _check(config: ManagerConfig) -> None:
+def _contradictions(config: ManagerConfig) -> Iterator[str]:
+    """What is wrong with values of the right type, and between keys."""
     if config.nodeport == config.clientport != 0:
-        raise ManagerConfigError(f"clientport: another port than nodeport ({config.nodeport}) was expected")
+        yield f"clientport: another port than nodeport ({config.nodeport}) was expected"
     if len(config.publickeys) != len(config.privatekeys):
-        raise ManagerConfigError("privatekeys: as many files as in publickeys were expected")
+        yield "privatekeys: as many files as in publickeys were expected"
     nodeurl = [config.nodeurl] if config.nodeurl else []
     for key, urls in (("nodeurl", nodeurl), ("othernodes", config.othernodes), ("tesseranodes", config.tesseranodes)):
-        for url in urls:
-            try:
-                validate_url(url)
-            except ValueError as error:
-                raise ManagerConfigError(f"{key}: {error}") from None
+        yield from (f"{key}: {why}" for why in map(_why_no_url, urls) if why)
     for key in ("knownkeysmegabytes", "unknownkeysmegabytes", "diskreservemegabytes"):
         if getattr(config, key) < 0:
-            raise ManagerConfigError(f"{key}: a number of MiB from 0 was expected, found {getattr(config, key)}")
-    for key in ("peerallowednetworks", "peerdeniednetworks"):
-        parse_networks(key, getattr(config, key))
-    if config.tls not in ("off", "strict"):
-        raise ManagerConfigError(f"tls: off or strict was expected, found {config.tls}")
-    for key in ("tlsserverchain", "tlsclientchain", "clientconnectiontlsserverchain"):
-        if getattr(config, key):
-            raise ManagerConfigError(
-                f"{key}: none was expected: put the chain into the certificate's own file, behind it"
-            )
-    if config.clientconnectiontls not in ("off", "strict"):
-        raise ManagerConfigError(f"clientconnectiontls: off or strict was expected, found {config.clientconnectiontls}")
-    # Any other trust would let in whoever comes with a name that is new, or has a certificate of a public authority.
-    by_list = config.clientconnectiontls == "strict" and config.clientconnectiontlsservertrust == "whitelist"
-    if not _loopback(config.clientnetworkinterface) and not config.clienttokenfile and not by_list:
-        raise ManagerConfigError(
-            f"clientnetworkinterface: {config.clientnetworkinterface} is reached from outside, so clienttokenfile "
-            "was expected, or clientconnectiontls strict with clientconnectiontlsservertrust whitelist"
-        )
-    _ = config.store_url
+            yield f"{key}: a number of MiB from 0 was expected, found {getattr(config, key)}"
+    for key in ("tls", "clientconnectiontls"):
+        if getattr(config, key) not in ("off", "strict"):
+            yield f"{key}: off or strict was expected, found {getattr(config, key)}"
+    yield from _unreadable(config)
+
+
+def _unreadable(config: ManagerConfig) -> Iterator[str]:
+    """What is wrong with networks and with the store."""
+    for key in ("peerallowednetworks", "peerdeniednetworks", "clientallowednetworks"):
+        try:
+            parse_networks(key, getattr(config, key))
+        except ManagerConfigError as error:
+            yield str(error)
+    try:
+        _ = config.store_url
+    except ManagerConfigError as error:
+        yield str(error)
+
+
+def _why_no_url(url: str) -> str:
+    try:
+        validate_url(url)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def parse_networks(key: str, texts: Sequence[str]) -> list[Network]:
@@ -186,7 +205,8 @@ def parse_networks(key: str, texts: Sequence[str]) -> list[Network]:
         raise ManagerConfigError(f"{key}: networks such as 10.0.0.0/8 were expected: {error}") from None
 
 
-def _loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:

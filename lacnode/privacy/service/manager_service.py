@@ -72,6 +72,12 @@ class ServiceSettings:
     client_host: str = "127.0.0.1"
     client_port: int | None = 0
     token: str | None = field(default=None, repr=False)
+    client_networks: Sequence[Network] = ()
+    """Where clients must be; empty for anywhere."""
+
+    client_any_host: bool = False
+    """Whether clients may call this machine by any name. That is so where they are on other machines."""
+
     other_nodes: Sequence[str] = ()
     tessera_nodes: Sequence[str] = ()
     always_send_to: Sequence[bytes] = ()
@@ -185,9 +191,10 @@ class ManagerService:
 
     def _client_routes(self) -> ClientRoutes:
         token = self._settings.token
-        is_guarded = token is not None or self._settings.client_tls is not None
+        any_host = token is not None or self._settings.client_tls is not None or self._settings.client_any_host
+        networks = self._settings.client_networks
         limiter = trio.CapacityLimiter(CLIENT_WORKERS)
-        return ClientRoutes(self.manager, f"lacnode {__version__}", limiter, token, any_host=is_guarded)
+        return ClientRoutes(self.manager, f"lacnode {__version__}", limiter, token, any_host, networks)
 
     def _keep_nodes(self, keys: Mapping[bytes, str]) -> None:
         try:

@@ -2,8 +2,11 @@
 
 import signal
 import sys
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import structlog
@@ -16,7 +19,7 @@ from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.quota import MEGABYTE, QuotaSettings
 from lacnode.privacy.manager.sql_database import StoreError
 from lacnode.privacy.service.fingerprints import TlsError
-from lacnode.privacy.service.manager_config import ManagerConfig, ManagerConfigError, parse_networks
+from lacnode.privacy.service.manager_config import ManagerConfig, ManagerConfigError, is_loopback, parse_networks
 from lacnode.privacy.service.manager_service import ManagerService, ServiceSettings
 from lacnode.privacy.service.tls import ServerTls, Tls, client_tls, parse_trust, server_tls
 from lacnode.storage.atomic_file import replace_text
@@ -25,6 +28,8 @@ log = structlog.get_logger("privacy")
 
 PORTS_FILE = "orion.ports"
 MIN_TOKEN_CHARACTERS = 16
+
+T = TypeVar("T")
 
 
 def run_manager(config: ManagerConfig, clear_known_nodes: bool = False) -> int:
@@ -52,15 +57,58 @@ def open_service(
 ) -> ManagerService:
     """The manager of `config` on its files, for a process of its own or, without a client port, for a node's."""
     config.path(".").mkdir(mode=0o700, parents=True, exist_ok=True)
-    keys, store = _keys(config), PayloadStore(config.store_url)
+    files = _read_files(config)
+    store = PayloadStore(config.store_url)
     try:
         if clear_known_nodes:
             store.put_known_nodes({})
-        settings = _settings(config, store)
-        return ManagerService(keys, store, settings if with_client_port else replace(settings, client_port=None))
+        settings = _settings(config, store, files)
+        if with_client_port and config.is_open_to_everyone:
+            log.warning(OPEN_CLIENT_PORT.format(host=config.clientnetworkinterface, port=config.clientport))
+        return ManagerService(files.keys, store, settings if with_client_port else replace(settings, client_port=None))
     except BaseException:
         store.close()
         raise
+
+
+OPEN_CLIENT_PORT = (
+    "THE CLIENT PORT IS OPEN TO EVERYONE who reaches {host}:{port}: any request there may read every private payload of "
+    "this manager and send in its name. Close it in the configuration: clientallowednetworks with the networks of its "
+    "nodes, or clienttokenfile, or clientconnectiontls = strict with clientconnectiontlsservertrust = whitelist, or "
+    "clientnetworkinterface = 127.0.0.1"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What the files that a configuration names hold."""
+
+    keys: KeyRing
+    token: str | None
+    always_send_to: list[bytes]
+    tls: Tls | None
+    client_tls: ServerTls | None
+
+
+def _read_files(config: ManagerConfig) -> _Files:
+    """Every file of `config`; ManagerConfigError with all that is wrong with them."""
+    wrong: list[str] = []
+
+    def tried(read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except (ManagerConfigError, PrivacyKeyError, TlsError, OSError) as error:
+            wrong.append(str(error))
+            return None
+
+    keys = tried(lambda: _keys(config))
+    token = tried(lambda: _token(config.path(config.clienttokenfile))) if config.clienttokenfile else None
+    others = [tried(partial(load_public_key, config.path(name))) for name in config.alwayssendto]
+    tls = tried(lambda: _tls(config)) if config.tls == "strict" else None
+    client_tls = tried(lambda: _tls_for_clients(config)) if config.clientconnectiontls == "strict" else None
+    if wrong or keys is None:
+        raise ManagerConfigError("; ".join(wrong))
+    return _Files(keys, token, [key for key in others if key is not None], tls, client_tls)
 
 
 def _keys(config: ManagerConfig) -> KeyRing:
@@ -71,19 +119,21 @@ def _keys(config: ManagerConfig) -> KeyRing:
     return KeyRing(load_key_ring(public, private, passwords))
 
 
-def _settings(config: ManagerConfig, store: PayloadStore) -> ServiceSettings:
+def _settings(config: ManagerConfig, store: PayloadStore, files: _Files) -> ServiceSettings:
     return ServiceSettings(
         node_host=config.nodenetworkinterface,
         node_port=config.nodeport,
         node_url=config.nodeurl,
         client_host=config.clientnetworkinterface,
         client_port=config.clientport,
-        token=_token(config.path(config.clienttokenfile)) if config.clienttokenfile else None,
+        token=files.token,
+        client_networks=parse_networks("clientallowednetworks", config.clientallowednetworks),
+        client_any_host=not is_loopback(config.clientnetworkinterface),
         other_nodes=config.othernodes,
         tessera_nodes=config.tesseranodes,
-        always_send_to=[load_public_key(config.path(name)) for name in config.alwayssendto],
-        tls=_tls(config) if config.tls == "strict" else None,
-        client_tls=_tls_for_clients(config) if config.clientconnectiontls == "strict" else None,
+        always_send_to=files.always_send_to,
+        tls=files.tls,
+        client_tls=files.client_tls,
         recover=config.alwaysrecover or store.is_empty(),
         only_proven=config.onlyprovenkeys,
         allowed_networks=parse_networks("peerallowednetworks", config.peerallowednetworks),
@@ -101,8 +151,11 @@ def _tls(config: ManagerConfig) -> Tls:
     of_clients = parse_trust("tlsservertrust", config.tlsservertrust, config.path(config.tlsknownclients))
     of_servers = parse_trust("tlsclienttrust", config.tlsclienttrust, config.path(config.tlsknownservers))
     host = urlsplit(config.nodeurl).hostname or config.nodenetworkinterface
-    server = server_tls(config.path(config.tlsservercert), config.path(config.tlsserverkey), of_clients, host)
-    client = client_tls(config.path(config.tlsclientcert), config.path(config.tlsclientkey), of_servers, host)
+    chain, client_chain = (list(map(config.path, names)) for names in (config.tlsserverchain, config.tlsclientchain))
+    server = server_tls(config.path(config.tlsservercert), config.path(config.tlsserverkey), of_clients, host, chain)
+    client = client_tls(
+        config.path(config.tlsclientcert), config.path(config.tlsclientkey), of_servers, host, client_chain
+    )
     return Tls(server, client)
 
 
@@ -110,9 +163,9 @@ def _tls_for_clients(config: ManagerConfig) -> ServerTls:
     known = config.path(config.clientconnectiontlsknownclients)
     trust = parse_trust("clientconnectiontlsservertrust", config.clientconnectiontlsservertrust, known)
     certificate = config.path(config.clientconnectiontlsservercert)
-    return server_tls(
-        certificate, config.path(config.clientconnectiontlsserverkey), trust, config.clientnetworkinterface
-    )
+    key, host = config.path(config.clientconnectiontlsserverkey), config.clientnetworkinterface
+    chain = list(map(config.path, config.clientconnectiontlsserverchain))
+    return server_tls(certificate, key, trust, host, chain)
 
 
 def _token(path: Path) -> str:

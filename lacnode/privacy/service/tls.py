@@ -9,7 +9,9 @@ import datetime
 import os
 import secrets
 import ssl
+import tempfile
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -36,6 +38,9 @@ MODES = {
 """Orion's names: whether chains are trusted, and whether fingerprints are remembered, None where they do not count."""
 
 OWN_CERTIFICATE_DAYS = 3650
+
+MAX_CHAIN_FILE_BYTES = 2**16
+"""Of a file with a chain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +93,9 @@ def parse_trust(option: str, mode: str, file: Path) -> TlsTrust:
     return TlsTrust(chains, None if record is None else Fingerprints(file, record))
 
 
-def server_tls(certificate: Path, key: Path, trust: TlsTrust, host: str) -> ServerTls:
-    """TlsError for files that cannot be used; where there are none, they are made for `host`."""
+def server_tls(certificate: Path, key: Path, trust: TlsTrust, host: str, chain: Sequence[Path] = ()) -> ServerTls:
+    """TlsError for files that cannot be used; where there are none, they are made for `host`. `chain` are files with the
+    certificates that lead from this one to a root."""
     _make_own(certificate, key, host)
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
@@ -102,28 +108,47 @@ def server_tls(certificate: Path, key: Path, trust: TlsTrust, host: str) -> Serv
         context.use_certificate_chain_file(str(certificate))
         context.use_privatekey_file(str(key))
         context.check_privatekey()
-    except SSL.Error as error:
+        for link in x509.load_pem_x509_certificates(_chain_text(chain)) if chain else ():
+            context.add_extra_chain_cert(link)
+    except (SSL.Error, ValueError) as error:
         raise _unusable(certificate, key, error) from None
     return ServerTls(context, trust)
 
 
-def client_tls(certificate: Path, key: Path, trust: TlsTrust, host: str) -> ClientTls:
-    """TlsError for files that cannot be used; where there are none, they are made for `host`."""
+def client_tls(certificate: Path, key: Path, trust: TlsTrust, host: str, chain: Sequence[Path] = ()) -> ClientTls:
+    """TlsError for files that cannot be used; where there are none, they are made for `host`. `chain` as above."""
     _make_own(certificate, key, host)
-    by_chain = _client_context(certificate, key) if trust.chains else None
+    by_chain = _client_context(certificate, key, chain) if trust.chains else None
     if trust.known is None:
         return ClientTls(by_chain, None, None)
-    by_fingerprint = _client_context(certificate, key)
+    by_fingerprint = _client_context(certificate, key, chain)
     by_fingerprint.check_hostname = False
     by_fingerprint.verify_mode = ssl.CERT_NONE
     return ClientTls(by_chain, by_fingerprint, trust.known)
 
 
-def _client_context(certificate: Path, key: Path) -> ssl.SSLContext:
+def _chain_text(chain: Sequence[Path]) -> bytes:
+    """The certificates of a chain, one behind the other; TlsError."""
+    parts = []
+    for file in chain:
+        try:
+            with file.open("rb") as opened:
+                parts.append(opened.read(MAX_CHAIN_FILE_BYTES))
+            x509.load_pem_x509_certificates(parts[-1])
+        except (OSError, ValueError) as error:
+            raise TlsError(f"{file}: certificates in PEM were expected: {error}") from None
+    return b"\n".join(parts)
+
+
+def _client_context(certificate: Path, key: Path, chain: Sequence[Path]) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_cert_chain(certificate, key)
+        # Python's ssl takes a chain in the certificate's own file only.
+        with tempfile.NamedTemporaryFile(suffix=".pem") as whole:
+            whole.write(certificate.read_bytes() + b"\n" + _chain_text(chain))
+            whole.flush()
+            context.load_cert_chain(whole.name, key)
     except (OSError, ssl.SSLError) as error:
         raise _unusable(certificate, key, error) from None
     return context
