@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 SEEDS ?= 2000
 STAMP := $(VENV)/.ready
+NATIVE_STAMP := $(VENV)/.native-ready
 
-.PHONY: setup native check-native check test test-fast coverage changelog release conformance sim mutants siege bench devnet lock format clean
+.PHONY: setup native wheels check-native check test test-fast coverage changelog release conformance fuzz sim mutants siege bench devnet lock format clean
 .DEFAULT_GOAL := test
 
-setup: $(STAMP)
+setup: $(STAMP) $(NATIVE_STAMP)
 
 $(STAMP): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -19,14 +20,27 @@ $(STAMP): pyproject.toml requirements.lock
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
+# The native execution engine, where there is a Rust toolchain (about a minute). Without one py-evm executes.
+$(NATIVE_STAMP): $(STAMP) native/Cargo.toml native/Cargo.lock native/build.py $(wildcard native/src/*.rs)
+	@$(BIN)/python native/build.py --optional
+	@touch $(NATIVE_STAMP)
+
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The native execution engine, built from native/ (needs cargo): see docs/design/native-engine.md.
-native: setup
+# The same, and a failure is one: see docs/design/native-engine.md.
+native: $(STAMP)
 	@$(BIN)/python native/build.py
+	@touch $(NATIVE_STAMP)
+
+# A wheel of the native library for CPython 3.11 and later, in dist/. maturin is fetched into an environment of its own.
+wheels: release
+	@$(PYTHON) -m venv $(VENV)-wheels
+	@$(VENV)-wheels/bin/python -m pip install --quiet --disable-pip-version-check maturin==1.16.0
+	@$(VENV)-wheels/bin/maturin build --release --locked --manifest-path native/Cargo.toml --out dist
+	@rm -rf $(VENV)-wheels
 
 check-native:
 	cd native && cargo fmt --check && cargo clippy --locked --release --all-targets -- -D warnings && cargo test --locked --release
@@ -59,6 +73,10 @@ release: setup
 conformance: setup
 	@test -n "$(SUITES)" || { echo "name the folder of the suites: make conformance SUITES=FOLDER"; exit 1; }
 	@$(BIN)/python -m tests.conformance $(SUITES)
+
+# Random blocks and calls on both engines: make fuzz SEEDS=100000. Needs `make native`.
+fuzz: setup
+	@$(BIN)/python -m tests.differential --seeds $(SEEDS)
 
 sim: setup
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)

@@ -14,6 +14,7 @@ from lacnode.evm.py_evm_limits import MAX_CALL_MEMORY_BYTES
 from lacnode.evm.py_evm_transaction import EvmTransaction, from_call
 from lacnode.primitives.header import BlockHeader
 
+MODEXP = (5).to_bytes(20)
 _UINT64 = 2**64
 _UINT256 = 2**256
 
@@ -75,6 +76,8 @@ def call_natively(
         what = "needs more than {} bytes of memory" if str(large) == "memory" else "writes more than {} bytes of logs"
         raise SizeExceededError(f"it {what.format(MAX_CALL_MEMORY_BYTES)}") from None
     success, output, used, before_refund, halt, last_opcode, touched, accessed_addresses, has_read_block = made
+    if halt == "PrecompileError" and transaction.to == MODEXP:
+        halt = "OutOfGas"  # its only way to fail; revm has another name for lengths beyond 64 bits
     halt, explanation = halt_and_explanation(halt, last_opcode, spec, fork)
     return CallResult(
         success=success,

@@ -4,7 +4,7 @@ from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.engine import REVERTED
 from lacnode.evm.py_evm_computation import MAX_CODE_BYTES
-from lacnode.evm.py_evm_halts import explanation_of_opcode
+from lacnode.evm.py_evm_halts import explanation_of_opcode, has_opcode
 
 _OUT_OF_GAS = ("Out of gas", "OutOfGas")
 
@@ -23,14 +23,17 @@ _HALTS: dict[str, tuple[str, str]] = {
 
 
 def halt_and_explanation(
-    name: str | None, last_opcode: int, spec: ChainSpec, fork: Fork
+    name: str | None, last_opcode: int | None, spec: ChainSpec, fork: Fork
 ) -> tuple[str | None, str | None]:
-    """The `halt` and the `explanation` of a call that ended as `name` says, None for success."""
+    """The `halt` and the `explanation` of a call that ended as `name` says, None for success. `last_opcode` is the last
+    instruction, None where none was reached."""
     if name is None:
         return None, None
     if name == "Revert":
         return REVERTED, None
-    if name == "InvalidOpcode":
+    # revm charges for an instruction before it looks whether the fork has it.
+    is_invalid = last_opcode is not None and not has_opcode(last_opcode, fork)
+    if last_opcode is not None and (name == "InvalidOpcode" or (name == "OutOfGas" and is_invalid)):
         return f"Invalid opcode: 0x{last_opcode:02x}", explanation_of_opcode(last_opcode, fork)
     if name == "CreateContractStartingWithEF" and spec.contract_size_limit not in (None, MAX_CODE_BYTES):
         return _OUT_OF_GAS  # py-evm_computation's rule for both

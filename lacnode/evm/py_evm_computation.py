@@ -83,6 +83,12 @@ def computation_class(base: Any, fork: Fork, code_size_limit: int | None, stack_
             if stack_size != DEFAULT_STACK_ITEMS:
                 self._stack = LimitedStack(stack_size)
 
+        @property
+        def is_origin_computation(self) -> bool:
+            """Whether it is the transaction's own call. py-evm asks whether the origin made it, which since EIP-7702 may
+            also have code that makes calls: a creation of its would pay for its init code twice."""
+            return bool(self.msg.depth == 0)
+
         def _configure_gas_meter(self) -> Any:
             meter = super()._configure_gas_meter()
             return BudgetMeter(meter.start_gas, meter.refund_strategy, self.state.budget)

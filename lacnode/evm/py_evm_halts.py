@@ -9,6 +9,8 @@ from lacnode.evm.engine import REVERTED
 from lacnode.evm.py_evm_block import revert_reason
 from lacnode.evm.py_evm_forks import STATES
 
+_JUMP_INTO_DATA = "Jump resulted in invalid instruction"
+
 _DESCRIPTIONS: dict[type[Exception], str] = {
     exceptions.OutOfGas: "Out of gas",
     exceptions.InsufficientStack: "Stack underflow",
@@ -29,19 +31,32 @@ def describe_halt(computation: Any) -> str | None:
         return None
     if revert_reason(computation) is not None:
         return REVERTED
-    if isinstance(computation.error, exceptions.InvalidInstruction):
+    error = _error_type(computation)
+    if error is exceptions.InvalidInstruction:
         return f"Invalid opcode: 0x{_last_opcode(computation):02x}"
-    return _DESCRIPTIONS.get(type(computation.error), type(computation.error).__name__)
+    return _DESCRIPTIONS.get(error, error.__name__)
 
 
 def explain_halt(computation: Any, fork: Fork) -> str | None:
     """What stopped `computation` on a network at `fork`: the error's name, and its probable cause if there is one."""
     if computation.is_success or revert_reason(computation) is not None:
         return None
-    name = type(computation.error).__name__
-    if not isinstance(computation.error, exceptions.InvalidInstruction):
-        return name
+    error = _error_type(computation)
+    if error is not exceptions.InvalidInstruction:
+        return error.__name__
     return explanation_of_opcode(_last_opcode(computation), fork)
+
+
+def _error_type(computation: Any) -> type[Exception]:
+    """py-evm's error. It calls a jump into the data of a PUSH an invalid instruction, as no other client does."""
+    if str(computation.error) == _JUMP_INTO_DATA:
+        return exceptions.InvalidJumpDestination
+    return type(computation.error)
+
+
+def has_opcode(opcode: int, fork: Fork) -> bool:
+    """Whether `fork` has the instruction `opcode`."""
+    return opcode in _opcodes(fork)
 
 
 def explanation_of_opcode(opcode: int, fork: Fork) -> str:

@@ -516,7 +516,7 @@ fn call_to_python<'py>(
     let halt = match &ended.result {
         ExecutionResult::Success { .. } => None,
         ExecutionResult::Revert { .. } => Some("Revert"),
-        ExecutionResult::Halt { reason, .. } => Some(name_of_halt(reason)),
+        ExecutionResult::Halt { reason, .. } => Some(name_of_halt(reason, ended)),
     };
     let output = ended.result.output().map_or(&[][..], |output| output.as_ref());
     let touched = touched
@@ -540,8 +540,12 @@ fn call_to_python<'py>(
         .into_pyobject(py)
 }
 
-fn name_of_halt(reason: &HaltReason) -> &'static str {
+fn name_of_halt(reason: &HaltReason, ended: &Ended) -> &'static str {
+    // revm says the same of a DUP that finds too little on the stack as of one that puts too much there.
+    let finds_too_little =
+        || matches!(ended.last_opcode, Some(opcode @ 0x80..=0x8f) if ended.last_stack <= usize::from(opcode - 0x80));
     match reason {
+        HaltReason::StackOverflow if finds_too_little() => "StackUnderflow",
         HaltReason::OutOfGas(_) => "OutOfGas",
         HaltReason::OpcodeNotFound | HaltReason::InvalidFEOpcode | HaltReason::NotActivated => "InvalidOpcode",
         HaltReason::InvalidJump => "InvalidJump",

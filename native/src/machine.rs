@@ -83,7 +83,8 @@ struct Control<'a> {
     log_bytes: u64,
     reads: Option<[bool; 256]>,
     has_read_block: bool,
-    last_opcode: u8,
+    last_opcode: Option<u8>,
+    last_stack: usize,
 }
 
 impl Control<'_> {
@@ -314,7 +315,8 @@ impl<'a> EvmTr for Machine<'a> {
                 result.result = beyond_memory(control, result)?;
             }
             if frame.depth == 0 {
-                control.last_opcode = last_opcode(&frame.interpreter);
+                control.last_opcode = Some(last_opcode(&frame.interpreter));
+                control.last_stack = frame.interpreter.stack.len();
             }
         }
         let next = frame.process_next_action::<_, ContextDbError<Self::Context>>(&mut evm.ctx, action)?;
@@ -427,8 +429,10 @@ pub struct Ended {
     pub has_read_block: bool,
     /// Bytes of all logs, those of failed calls among them.
     pub log_bytes: u64,
-    /// The last instruction of the outermost call.
-    pub last_opcode: u8,
+    /// The last instruction of the outermost call; None where it ran none.
+    pub last_opcode: Option<u8>,
+    /// Words on the stack of the outermost call when it ended.
+    pub last_stack: usize,
 }
 
 /// What an execution needs beside a transaction and the accounts.
@@ -485,6 +489,7 @@ impl Surroundings<'_> {
             has_read_block: machine.control.has_read_block,
             log_bytes: machine.control.log_bytes,
             last_opcode: machine.control.last_opcode,
+            last_stack: machine.control.last_stack,
         })
     }
 
@@ -508,7 +513,8 @@ impl Surroundings<'_> {
                 log_bytes: 0,
                 reads: self.is_watched.then(|| block_reads(spec)),
                 has_read_block: false,
-                last_opcode: 0,
+                last_opcode: None,
+                last_stack: 0,
             },
         }
     }

@@ -236,3 +236,23 @@ def test_calls_and_views_run_beside_a_block() -> None:
     assert net.state.storage(CONTRACT, 0) == 105
     assert (net.engine.accounts(root).storage(CONTRACT, 0), header.number) == (5, 0)
     assert net.state.balance(COINBASE) == 0
+
+
+def test_an_account_that_delegates_and_calls_itself_pays_for_init_code_once() -> None:
+    """EIP-7702 lets the origin of a transaction have code, and that code create contracts."""
+    creating = push(32, 1) + push(0, 1) * 2 + b"\xf0\x00"
+    delegating: dict[str, Any] = {"code": (b"\xef\x01\x00" + OTHER).hex(), "nonce": "0x1"}
+    requests: dict[str, Any] = dict.fromkeys(
+        ("withdrawalRequestContractAddress", "consolidationRequestContractAddress", "depositContractAddress"),
+        "0x" + 20 * "99",
+    )
+    forks: dict[str, Any] = {"londonBlock": 0, "shanghaiTime": 0, "cancunTime": 0, "pragueTime": 0, "zeroBaseFee": True}
+    net = Network({OTHER: {"code": creating.hex()}, CONTRACT: delegating}, **forks, **requests)
+    by_others, by_itself = (net.call(sender=sender, to=CONTRACT).gas_used for sender in (FRIEND, CONTRACT))
+    assert by_itself == by_others
+
+
+def test_a_jump_into_the_data_of_a_push_is_a_bad_jump() -> None:
+    net = Network({CONTRACT: {"code": (push(4, 1) + b"\x56" + push(0x5B, 1)).hex()}})
+    result = net.call(to=CONTRACT)
+    assert (result.halt, result.explanation) == ("Bad jump destination", "InvalidJumpDestination")
