@@ -129,8 +129,8 @@ class Ibft:
             locked_round=None if height.prepared is None else height.prepared.round,
             phase=round_.phase.value,
             missing=height.missing,
-            round_ends_ms=height.clock.round_ends_ms,
-            block_due_ms=height.clock.block_due_ms,
+            round_ends_ms=height.timers.round_ends_ms,
+            block_due_ms=height.timers.block_due_ms,
             clock_offsets_ms=self._clocks.offsets_ms,
             clocks_off=tuple(self._clocks.skewed),
         )
@@ -148,8 +148,8 @@ class Ibft:
         if self._address not in head.validators:
             self._height = None
             return [StopTimers()]
-        self._height = HeightManager(self._address, head, self._journal.at(head.header.number + 1))
-        effects: list[Effect] = [StopTimers(), *self._skew_notes(head), *self._height.begin(now_ms)]
+        self._height = HeightManager(self._address, head, self._journal.signed_at(head.header.number + 1))
+        effects: list[Effect] = [StopTimers(), *self._skew_notes(head), *self._height.start(now_ms)]
         for message in early:
             effects += self._receive(message, now_ms)
         return effects

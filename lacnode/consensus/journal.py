@@ -107,7 +107,7 @@ class Journal:
         """The highest height at which something may have been signed that was forgotten; -1 if there is none."""
         return self._floor
 
-    def at(self, height: int) -> SignedAtHeight:
+    def signed_at(self, height: int) -> SignedAtHeight:
         """What was signed at `height`; empty if nothing was."""
         return self._heights.get(height, SignedAtHeight())
 
@@ -123,7 +123,7 @@ class Journal:
             raise ContradictionError(f"what was signed before is not known: {self._loss}")
         if sequence <= self._floor:
             raise ContradictionError(f"another message may have been signed for block {sequence} and forgotten")
-        signed = self.at(sequence)
+        signed = self.signed_at(sequence)
         content = _content(payload)
         before = signed.digest(payload.code, round_)
         if before is not None and before != content:

@@ -31,7 +31,7 @@ def sign(directory: Path, height: int, *, blocks: int, digest: bytes = bytes(32)
     journal = Journal.restore(records.records())
     source = network()
     for number in range(1, max(height, blocks) + 1):
-        if chain.head.header.number < number <= height and journal.at(number).digest(PREPARE, 0) is None:
+        if chain.head.header.number < number <= height and journal.signed_at(number).digest(PREPARE, 0) is None:
             records.append(journal.admit(PreparePayload(RoundId(number, 0), digest)))
         block = source.grow()
         if chain.head.header.number < number <= blocks:

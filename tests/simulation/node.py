@@ -106,7 +106,7 @@ class SimulatedNode:
     @property
     def prepared(self) -> PreparedBlock | None:
         """What this node, which runs, is bound to propose at the height after its head."""
-        return None if self.life is None else self.life.journal.at(self.height + 1).prepared
+        return None if self.life is None else self.life.journal.signed_at(self.height + 1).prepared
 
     def now_ms(self) -> int:
         """This node's wall clock."""

@@ -163,13 +163,13 @@ def test_a_new_head_forgets_finished_heights_and_keeps_the_rest() -> None:
     keeper.sign(CommitPayload(at(0), digest_of(block)))
     keeper.sign(RoundChangePayload(at(3), block.certificate))
     keeper.head(0)
-    signed = keeper.journal.at(1)
+    signed = keeper.journal.signed_at(1)
     assert signed.prepared == block
     assert signed.round == 3
     assert signed.highest_requested_round == 3
     keeper.head(1)
     assert len(keeper.records) == 1
-    assert keeper.journal.at(1).prepared is None
+    assert keeper.journal.signed_at(1).prepared is None
 
 
 def test_the_block_of_a_proposal_is_kept_until_its_height_is_final() -> None:
@@ -178,11 +178,11 @@ def test_the_block_of_a_proposal_is_kept_until_its_height_is_final() -> None:
     proposal = propose(A, block)
     draft = ProposalDraft(None, block, proposal.signed.payload.digest)
     keeper.records.append(keeper.journal.record_draft(at(0), draft))
-    assert keeper.journal.at(1).signed_draft(0) is None, "recorded, and not yet signed"
+    assert keeper.journal.signed_at(1).signed_draft(0) is None, "recorded, and not yet signed"
     keeper.sign(proposal.signed.payload)
     keeper.head(0)
-    assert keeper.journal.at(1).signed_draft(0) == draft
-    assert keeper.journal.at(1).signed_draft(1) is None
+    assert keeper.journal.signed_at(1).signed_draft(0) == draft
+    assert keeper.journal.signed_at(1).signed_draft(1) is None
     keeper.head(1)
     assert len(keeper.records) == 1
 
@@ -190,7 +190,7 @@ def test_the_block_of_a_proposal_is_kept_until_its_height_is_final() -> None:
 def test_the_round_to_go_on_in_counts_what_was_prepared() -> None:
     keeper = Keeper()
     keeper.record(prepared(1))
-    assert keeper.journal.at(1).round == 1
+    assert keeper.journal.signed_at(1).round == 1
 
 
 @pytest.mark.parametrize("record", [b"", b"\xc0", b"\xc1\x09", b"\xff" * 40])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lacnode.consensus import header_rules
 from lacnode.consensus.height_manager import DISPATCH
+from lacnode.consensus.own_proposal import TRANSITIONS
 from lacnode.consensus.round import Phase
 
 SPEC = (Path(__file__).resolve().parents[3] / "docs" / "spec" / "ibft2.md").read_text()
@@ -30,6 +31,12 @@ def test_messages_go_where_the_page_says() -> None:
 
 def test_rounds_have_the_phases_of_the_page() -> None:
     assert [phase.value for phase in Phase] == [row[0] for row in table_below("A round")]
+
+
+def test_the_own_proposal_has_the_steps_of_the_page() -> None:
+    written = [tuple(row[:3]) for row in table_below("The own proposal")]
+    coded = [(state.value, step.value, after.value) for (state, step), after in TRANSITIONS.items()]
+    assert coded == written
 
 
 def test_header_rules_have_the_names_of_the_page() -> None:

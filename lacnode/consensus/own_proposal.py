@@ -1,0 +1,103 @@
+"""The proposal that this validator makes in the current round: its states, and the steps between them.
+
+A proposal is built, checked, recorded, signed and sent. Each of these takes time, and the answers arrive as events. The
+state says which answer is expected, so that an answer that arrives twice, or too late, changes nothing. `TRANSITIONS`
+is the table of all steps. The same table is in docs/spec/ibft2.md, and a test compares the two.
+
+This file must not decide whether this validator may propose. `height_manager` decides that.
+"""
+
+from enum import Enum
+
+from lacnode.consensus.ibft_messages import Proposal
+from lacnode.consensus.ibft_payloads import ProposalPayload, SignedPayload
+from lacnode.consensus.proposal_draft import ProposalDraft
+from lacnode.primitives.block import Block
+
+
+class ProposerState(Enum):
+    """How far the own proposal of a round has come."""
+
+    NONE = "no proposal"
+    BUILDING = "the block is being built"
+    CHECKING = "the block is being checked"
+    SIGNING = "the proposal is being signed"
+    SENT = "the proposal is sent"
+
+
+class ProposerStep(Enum):
+    """What moves the own proposal from one state to another."""
+
+    START_BLOCK = "a new block is needed"
+    PROPOSE_PREPARED = "a prepared block is proposed again"
+    BLOCK_BUILT = "the block is built"
+    CHECK_PASSED = "the block is valid"
+    CHECK_FAILED = "the block is invalid"
+    RESTORE_SIGNED = "the journal has a signed proposal"
+    SIGNED = "the payload is signed"
+
+
+TRANSITIONS: dict[tuple[ProposerState, ProposerStep], ProposerState] = {
+    (ProposerState.NONE, ProposerStep.START_BLOCK): ProposerState.BUILDING,
+    (ProposerState.NONE, ProposerStep.PROPOSE_PREPARED): ProposerState.CHECKING,
+    (ProposerState.NONE, ProposerStep.RESTORE_SIGNED): ProposerState.SIGNING,
+    (ProposerState.BUILDING, ProposerStep.BLOCK_BUILT): ProposerState.CHECKING,
+    (ProposerState.CHECKING, ProposerStep.CHECK_PASSED): ProposerState.SIGNING,
+    (ProposerState.CHECKING, ProposerStep.CHECK_FAILED): ProposerState.NONE,
+    (ProposerState.SIGNING, ProposerStep.SIGNED): ProposerState.SENT,
+}
+"""Every step that is possible, by the state in which it is possible. A new round starts with a new object in `NONE`."""
+
+
+class OwnProposal:
+    """The own proposal of one round. A step that `TRANSITIONS` does not list is a fault of the caller: KeyError."""
+
+    def __init__(self) -> None:
+        self.state = ProposerState.NONE
+        self._draft = ProposalDraft()
+
+    def start_block(self, draft: ProposalDraft) -> None:
+        """A new block is needed for `draft`, which has no block yet."""
+        self._step(ProposerStep.START_BLOCK)
+        self._draft = draft
+
+    def block_built(self, block: Block, digest: bytes) -> None:
+        """The new block is there. `digest` is its committed-seal hash (32 bytes)."""
+        self._step(ProposerStep.BLOCK_BUILT)
+        self._draft = self._draft.with_block(block, digest)
+
+    def propose_prepared(self, draft: ProposalDraft) -> None:
+        """`draft` has a block that a quorum prepared in an earlier round."""
+        self._step(ProposerStep.PROPOSE_PREPARED)
+        self._draft = draft
+
+    def restore_signed(self, draft: ProposalDraft) -> None:
+        """This validator signed the proposal of `draft` before it restarted."""
+        self._step(ProposerStep.RESTORE_SIGNED)
+        self._draft = draft
+
+    def is_checking(self, digest: bytes) -> bool:
+        """Whether the answer to the check of this block is expected."""
+        return self.state is ProposerState.CHECKING and self._draft.digest == digest
+
+    def check_passed(self) -> ProposalDraft:
+        """The block is valid. Return the draft to record and sign."""
+        self._step(ProposerStep.CHECK_PASSED)
+        return self._draft
+
+    def check_failed(self) -> None:
+        """The block is invalid: it must not be proposed."""
+        self._step(ProposerStep.CHECK_FAILED)
+        self._draft = ProposalDraft()
+
+    def signed(self, payload: SignedPayload[ProposalPayload]) -> Proposal | None:
+        """The message to send, or None if `payload` is not the one that is awaited."""
+        if self.state is not ProposerState.SIGNING:
+            return None
+        proposal = self._draft.proposal(payload)
+        if proposal is not None:
+            self._step(ProposerStep.SIGNED)
+        return proposal
+
+    def _step(self, step: ProposerStep) -> None:
+        self.state = TRANSITIONS[self.state, step]
