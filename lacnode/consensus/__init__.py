@@ -1,5 +1,5 @@
-"""IBFT 2.0 as a pure state machine, and the rules its blocks obey.
+"""IBFT 2.0 as a pure state machine, and the rules for its blocks.
 
-Events go in, effects come out (`events`, `effects`); `ibft.Ibft` is the machine. Nothing in this package waits, reads a
-clock, opens a file or socket, draws a random number, or knows that an EVM, a database or a network exists.
+Events go in, and effects come out (`events`, `effects`). The machine is `ibft.Ibft`. Nothing in this package waits, reads
+a clock, opens a file or a socket, or draws a random number. Nothing in it knows an EVM, a database or a network.
 """

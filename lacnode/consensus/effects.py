@@ -1,7 +1,7 @@
-"""What the consensus state machine asks the world to do: its whole output.
+"""The effects of the consensus state machine: its whole output.
 
-Effects come as a list and must be carried out in that order. There is one block timer and one round timer; starting
-one cancels its predecessor.
+Effects come as a list. The validator must carry them out in that order. There is one block timer and one round timer.
+Starting a timer cancels the previous one of its kind.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,12 @@ from lacnode.consensus.prepared_block import PreparedBlock
 from lacnode.consensus.proposal_draft import ProposalDraft
 from lacnode.primitives.block import Block
 
+# -- timers --------------------------------------------------------------------------------------------------------
+
 
 @dataclass(frozen=True, slots=True)
 class StartBlockTimer:
-    """Deliver `BlockTimerExpired(height, round)` at `due_ms` (Unix milliseconds); at once if that has passed."""
+    """Deliver `BlockTimerExpired(height, round)` at `due_ms` (Unix milliseconds), or at once if that time has passed."""
 
     height: int
     round: int
@@ -23,7 +25,7 @@ class StartBlockTimer:
 
 @dataclass(frozen=True, slots=True)
 class StartRoundTimer:
-    """Deliver `RoundTimerExpired(height, round)` after `delay_ms` milliseconds. A long round asks for it several times."""
+    """Deliver `RoundTimerExpired(height, round)` after `delay_ms` milliseconds. A long round uses several such timers."""
 
     height: int
     round: int
@@ -35,9 +37,12 @@ class StopTimers:
     """Cancel both timers: the node has nothing to do at this height."""
 
 
+# -- work that takes time: each answer is an event -----------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True)
 class BuildBlock:
-    """Build a block on the head for (height, round) with this timestamp in seconds, and answer with `BlockBuilt`."""
+    """Build a block on the head for (height, round). `timestamp` is in seconds. The answer is `BlockBuilt`."""
 
     height: int
     round: int
@@ -46,26 +51,33 @@ class BuildBlock:
 
 @dataclass(frozen=True, slots=True)
 class CheckProposal:
-    """Check `block` (light header rules, execution, body) and answer with `ProposalChecked(digest, ...)`. It is proposed
-    for `round`: once that round is left, the answer is of no use."""
+    """Check `block`: light header rules, execution, body. The answer is `ProposalChecked(digest, ...)`.
+
+    The block is proposed for `round`. The answer is not needed any longer once that round is left.
+    """
 
     digest: bytes
     block: Block
     round: int
 
 
+# -- the consensus log and signatures: log before sign, sign before send -------------------------------------------
+
+
 @dataclass(frozen=True, slots=True)
 class RecordPrepared:
-    """Make `prepared` durable before carrying out what follows: a quorum prepared this block, and only this block may
-    be proposed again at its height. If that cannot be done, nothing that follows may be."""
+    """Write `prepared` to disk before carrying out the effects that follow. If that fails, carry out none of them.
+
+    A quorum prepared this block, and only this block may be proposed again at its height.
+    """
 
     prepared: PreparedBlock
 
 
 @dataclass(frozen=True, slots=True)
 class RecordDraft:
-    """Make `draft`, a checked block of ours for `round_id`, durable before carrying out what follows: after a crash it
-    is proposed again, byte for byte."""
+    """Write `draft`, our checked block for `round_id`, to disk before carrying out the effects that follow. After a crash
+    the same proposal is made again, byte for byte."""
 
     round_id: RoundId
     draft: ProposalDraft
@@ -73,14 +85,17 @@ class RecordDraft:
 
 @dataclass(frozen=True, slots=True)
 class SignPayload:
-    """Write `payload` to the journal, sign it, and answer with `PayloadSigned` or `SigningRefused`."""
+    """Write `payload` to the journal, then sign it. The answer is `PayloadSigned` or `SigningRefused`."""
 
     payload: Payload
 
 
+# -- the network, the chain and the operator -----------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True)
 class SendMessage:
-    """Send the message to every connected peer whose address is in `recipients`. Never waited for."""
+    """Send the message to every connected peer whose address is in `recipients`. The machine does not wait for it."""
 
     code: int
     data: bytes
@@ -89,7 +104,7 @@ class SendMessage:
 
 @dataclass(frozen=True, slots=True)
 class ImportBlock:
-    """Import the sealed block in full; success comes back as `HeadChanged`, failure as `ImportFailed`."""
+    """Import the sealed block in full. The answer is `HeadChanged`, or `ImportFailed`."""
 
     digest: bytes
     block: Block
@@ -97,7 +112,7 @@ class ImportBlock:
 
 @dataclass(frozen=True, slots=True)
 class PeerIsAhead:
-    """The peer at this address speaks of heights above ours: its chain has at least block `number`."""
+    """The peer at this address sent a message of a later height: its chain has at least block `number`."""
 
     address: bytes
     number: int
@@ -105,8 +120,10 @@ class PeerIsAhead:
 
 @dataclass(frozen=True, slots=True)
 class BlamePeer:
-    """The peer at this address sent what no correct validator sends: `fault` is one sentence. A validator that passes
-    on what another one signed is never blamed for it, as Besu passes messages on before it checks them."""
+    """The peer at this address sent a message that no correct validator sends. `fault` is one sentence.
+
+    A validator is not blamed for relaying a message that another one signed: Besu relays messages before it checks them.
+    """
 
     address: bytes
     fault: str
@@ -114,10 +131,10 @@ class BlamePeer:
 
 @dataclass(frozen=True, slots=True)
 class WriteLogLine:
-    """Something an operator may want explained: a message or proposal refused, a round given up, a contradiction.
+    """A fact for operators, such as a refused message, a round without agreement, or a contradiction.
 
-    `topic` is a stable name (`proposal-refused`, `round-expired`, ...), `text` one sentence. `sender` is the address of
-    the peer whose message caused the note, None if no message did: a peer can cause any number of notes.
+    `topic` is a stable name (`proposal-refused`, `round-expired`, ...). `text` is one sentence. `sender` is the address
+    of the peer whose message caused the line, or None. The caller may limit the lines of one peer.
     """
 
     topic: str

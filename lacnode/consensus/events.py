@@ -1,8 +1,8 @@
-"""What can happen to the consensus state machine: its whole input.
+"""The events of the consensus state machine: its whole input.
 
-The machine takes one event at a time, with the wall clock of that moment. Events that answer an effect name it
-(`ProposalChecked` answers `CheckProposal`, and so on); answers may arrive late, in any order, or never, and an answer
-to a question that no longer matters is ignored.
+The machine takes one event at a time, with the wall clock of that moment. An event that answers an effect names it:
+`ProposalChecked` answers `CheckProposal`, and so on. Answers may arrive late, in any order, or never. The machine ignores
+an answer that it no longer needs.
 """
 
 from dataclasses import dataclass
@@ -11,13 +11,15 @@ from lacnode.consensus.ibft_payloads import Payload, SignedPayload
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 
+# -- events that the machine did not ask for -----------------------------------------------------------------------
+
 
 @dataclass(frozen=True, slots=True)
 class HeadChanged:
-    """The local chain has a new head, by consensus or by sync, or the node has just started.
+    """The local chain has a new head, by consensus or by synchronisation, or the node has just started.
 
-    `validators` is the set after `header`, ascending: the one that agrees on the next height. The two durations are in
-    force at that next height.
+    `validators` is the set after `header`, ascending (20-byte addresses). It agrees on the next height. The two durations
+    are valid at the next height.
     """
 
     header: BlockHeader
@@ -28,12 +30,16 @@ class HeadChanged:
 
 @dataclass(frozen=True, slots=True)
 class MessageReceived:
-    """A message of the `IBF` sub-protocol: its code, its bytes without the code, and the address (20 bytes) of the peer
-    that delivered it, which need not be its author."""
+    """A message of the `IBF` sub-protocol: its code and its bytes without the code. `sender` is the address (20 bytes) of
+    the peer that delivered it. The sender need not be the author."""
 
     code: int
     data: bytes
     sender: bytes
+
+
+# -- answers to effects --------------------------------------------------------------------------------------------
+# Timers and work carry height and round (or a digest), so that a late answer cannot be taken for a newer one.
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,7 @@ class RoundTimerExpired:
 
 @dataclass(frozen=True, slots=True)
 class BlockBuilt:
-    """Answers `BuildBlock`: the new block, its extra data carrying that round and no seals."""
+    """Answers `BuildBlock` with the new block. Its extra data has that round and no seals."""
 
     height: int
     round: int
@@ -63,7 +69,7 @@ class BlockBuilt:
 
 @dataclass(frozen=True, slots=True)
 class ProposalChecked:
-    """Answers `CheckProposal`. `failure` is None for a valid block, otherwise the broken rule in words."""
+    """Answers `CheckProposal`. `failure` is None for a valid block, otherwise it is the text of the broken rule."""
 
     digest: bytes
     failure: str | None
@@ -71,14 +77,14 @@ class ProposalChecked:
 
 @dataclass(frozen=True, slots=True)
 class PayloadSigned:
-    """Answers `SignPayload`: the message is on disk and signed; now it may be acted on and sent."""
+    """Answers `SignPayload`: the payload is in the log on disk, and signed. From now on it may count and be sent."""
 
     signed: SignedPayload[Payload]
 
 
 @dataclass(frozen=True, slots=True)
 class SigningRefused:
-    """Answers `SignPayload`: the journal refused to contradict itself, or the signer did not answer."""
+    """Answers `SignPayload`: the journal refused a contradiction, or the signer did not answer."""
 
     payload: Payload
     reason: str
@@ -86,7 +92,7 @@ class SigningRefused:
 
 @dataclass(frozen=True, slots=True)
 class ImportFailed:
-    """Answers `ImportBlock` when the block could not be imported; success is a `HeadChanged`."""
+    """Answers `ImportBlock` if the block could not be imported. A success is reported by `HeadChanged`."""
 
     height: int
     digest: bytes
@@ -95,7 +101,7 @@ class ImportFailed:
 
 @dataclass(frozen=True, slots=True)
 class PeerConnected:
-    """A peer with this 20-byte address can now be reached. If it is a validator, it may have missed our RoundChange."""
+    """A peer with this 20-byte address is connected. If it is a validator, it may lack our messages of this round."""
 
     address: bytes
 

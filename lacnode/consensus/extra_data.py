@@ -1,7 +1,7 @@
 """The extra data of an IBFT 2.0 header: `[vanity, validators, vote, round, seals]` (Besu's `IbftExtraDataCodec`).
 
-Three encodings of it go under three hashes; see `block_hash`. Decoding is as strict as Besu's, so that no other bytes
-can stand for the same content.
+It has three encodings for three hashes (see `block_hash`). Decoding is as strict as Besu's, so that each content has one
+encoding only.
 """
 
 from dataclasses import dataclass, replace
@@ -15,11 +15,11 @@ from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
 VANITY_BYTES = 32
 SEAL_BYTES = 65
 CACHED_EXTRA_DATA_BYTES = 32 * 1024
-"""Longest extra data whose decoding is remembered: there is no rule on its length, so a stranger may send megabytes."""
+"""The longest extra data whose decoding is cached. No rule limits the length, so a peer may send megabytes."""
 
 
 class VoteType(Enum):
-    """What a vote wants; the value is its byte in the extra data."""
+    """The kind of a vote. The value is its byte in the extra data."""
 
     ADD = b"\xff"
     DROP = b"\x00"
@@ -27,7 +27,7 @@ class VoteType(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """A proposer's wish that `recipient` (20 bytes) become or stop being a validator."""
+    """A proposer's vote that `recipient` (20 bytes) becomes a validator, or is one no longer."""
 
     recipient: bytes
     type: VoteType
@@ -35,7 +35,7 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class ExtraData:
-    """Decoded extra data. `round` is a signed 32-bit number; `seals` are 65 bytes `r || s || v` each."""
+    """Decoded extra data. `round` is a signed 32-bit number. Each seal has 65 bytes, `r || s || v`."""
 
     vanity: bytes
     validators: tuple[bytes, ...]
@@ -44,15 +44,15 @@ class ExtraData:
     seals: tuple[bytes, ...] = ()
 
     def encode(self) -> bytes:
-        """All five items: what stands in the header."""
+        """Encode all five items, as in a header."""
         return rlp.encode([*self._without_round(), _round_bytes(self.round), list(self.seals)])
 
     def encode_without_seals(self) -> bytes:
-        """Four items: what the commit seals sign."""
+        """Encode four items. The commit seals sign a hash of this."""
         return rlp.encode([*self._without_round(), _round_bytes(self.round)])
 
     def encode_without_seals_and_round(self) -> bytes:
-        """Three items: what the block hash covers."""
+        """Encode three items. The block hash covers these."""
         return rlp.encode(self._without_round())
 
     def with_round(self, round_: int) -> "ExtraData":
@@ -67,7 +67,8 @@ class ExtraData:
 
     @classmethod
     def decode(cls, data: bytes) -> "ExtraData":
-        """The extra data of these bytes; RlpError if Besu would refuse them."""
+        """Decode extra data. Raises RlpError if Besu would refuse these bytes."""
+        # A header is decoded for each of its hashes and rules. The cache makes it one decoding.
         return _remembered(data) if len(data) <= CACHED_EXTRA_DATA_BYTES else _decode(data)
 
 
@@ -81,6 +82,7 @@ def _decode(data: bytes) -> ExtraData:
     extra = ExtraData(
         vanity=fields.bytes("vanity"),
         validators=tuple(rlp.as_bytes(item, "validator", 20) for item in fields.list("validators")),
+        # An absent vote is an empty string, and not an empty list.
         vote=_vote(fields.item("vote")),
         round=int.from_bytes(fields.bytes("round", 4), signed=True),
         seals=tuple(_seal(item) for item in fields.list("seals")),
@@ -90,12 +92,14 @@ def _decode(data: bytes) -> ExtraData:
 
 
 def _round_bytes(round_: int) -> bytes:
+    # Always four bytes, and not an RLP number: leading zeros are part of the hash.
     return round_.to_bytes(4, signed=True)
 
 
 def _vote(item: RlpItem) -> Vote | None:
     if item == b"":
         return None
+    # Exactly two items: an encoding with more would give two hashes to one content.
     fields = RlpFields(rlp.as_list(item, "vote"), "vote")
     recipient, kind = fields.bytes("recipient", 20), fields.bytes("type", 1)
     fields.end()
@@ -107,7 +111,9 @@ def _vote(item: RlpItem) -> Vote | None:
 
 def _seal(item: RlpItem) -> bytes:
     seal = rlp.as_bytes(item, "seal", SEAL_BYTES)
+    # The high half of s is legal here, as in Besu: a seal of either form recovers to the same validator.
     r, s = int.from_bytes(seal[:32]), int.from_bytes(seal[32:64])
+    # Besu builds a signature object of each seal and refuses the whole header if the numbers are out of range.
     if not (0 < r < CURVE_ORDER and 0 < s < CURVE_ORDER and seal[64] <= 1):
         raise RlpError("seal: r and s between 1 and the curve's order, and v 0 or 1, were expected")
     return seal

@@ -1,8 +1,8 @@
-"""The rules a header must obey, each with an error of its own (Besu's `IbftBlockHeaderValidationRulesetFactory`).
+"""The rules for a header, each with its own error (Besu's `IbftBlockHeaderValidationRulesetFactory`).
 
-*Light* rules are what a proposed block can already satisfy; a *full* check adds the commit seals and leaves this node's
-clock out. The numbers are those of docs/spec/ibft2.md. What is not here is not a rule: vanity, a vote's content, the
-round's value, the base fee's.
+A proposed block has no seals yet, and is checked by the *light* rules. A *full* check adds the commit seals and does not
+use this node's clock. docs/spec/ibft2.md has the numbers of the rules. There are no rules for the vanity, the content of a
+vote, the value of the round, or the value of the base fee.
 """
 
 from itertools import pairwise
@@ -19,12 +19,16 @@ from lacnode.primitives.rlp import RlpError
 MIX_HASH = bytes.fromhex("63746963616c2062797a616e74696e65206661756c7420746f6c6572616e6365")
 MIN_GAS_LIMIT, MAX_GAS_LIMIT = 5000, 2**63 - 1
 CLOCK_TOLERANCE_SECONDS = 1
+"""How far the timestamp of a proposal may be ahead of this node's clock."""
 
 
 class HeaderRefusedError(Exception):
-    """A header that breaks a rule. `rule` is the rule's stable name; the text says what was found and expected."""
+    """A header breaks a rule. `rule` is the stable name of the rule. The text says what was found and what was expected."""
 
     rule: ClassVar[str] = "header"
+
+
+# -- rules 1 to 5: the place in the chain, and gas -----------------------------------------------------------------
 
 
 class UnknownAncestryError(HeaderRefusedError):
@@ -47,12 +51,18 @@ class UnexpectedBaseFeeError(HeaderRefusedError):
     rule = "base-fee-presence"
 
 
+# -- rules 6 and 7: time -------------------------------------------------------------------------------------------
+
+
 class FutureTimestampError(HeaderRefusedError):
     rule = "timestamp-future"
 
 
 class TimestampTooEarlyError(HeaderRefusedError):
     rule = "timestamp-spacing"
+
+
+# -- rules 8 to 11: fields that IBFT 2.0 does not use ----------------------------------------------------------------
 
 
 class WrongMixHashError(HeaderRefusedError):
@@ -69,6 +79,9 @@ class WrongDifficultyError(HeaderRefusedError):
 
 class WrongNonceError(HeaderRefusedError):
     rule = "nonce"
+
+
+# -- rules 12 to 14: validators and seals --------------------------------------------------------------------------
 
 
 class MalformedExtraDataError(HeaderRefusedError):
@@ -98,11 +111,13 @@ def check_light(
     london_activation: bool = False,
     parent_hash: bytes | None = None,
 ) -> None:
-    """Raise the HeaderRefusedError of the first rule that `header` breaks; seals are not looked at.
+    """Check a header without its seals. Raises the HeaderRefusedError of the first rule that `header` breaks.
 
-    `validators` is the set after `parent`; `now` Unix seconds; `parent_hash` the parent's on-chain hash if it is known
-    already. `base_fee_market`: London is active at this height; `london_activation`: it begins here.
+    `validators` is the set after `parent`, ascending. `now` is in Unix seconds. `parent_hash` is the on-chain hash of the
+    parent, if it is known already. `base_fee_market`: London is active at this height. `london_activation`: London starts
+    at this height.
     """
+    # The order is that of the rule numbers, so the first broken rule is the same on every node.
     _check_ancestry(header, parent, parent_hash)
     _check_gas(header, parent, base_fee_market, london_activation)
     _check_clock(header, now)
@@ -122,7 +137,7 @@ def check_full(
     london_activation: bool = False,
     parent_hash: bytes | None = None,
 ) -> None:
-    """Like `check_light`, but with the commit seals, and without this node's clock: see `check_sealed`."""
+    """Like `check_light`, with the commit seals and without this node's clock (see `check_sealed`)."""
     check_sealed(
         header,
         parent,
@@ -147,10 +162,10 @@ def check_sealed(
     london_activation: bool = False,
     parent_hash: bytes | None = None,
 ) -> None:
-    """The rules of a header whose seals the caller has checked, or checks next.
+    """Check a header whose seals the caller checks itself. Raises the HeaderRefusedError of the first broken rule.
 
-    `now` is not read. A quorum sealed this timestamp: if it is in the future by this node's clock, that clock is wrong,
-    and refusing the block would keep this node from a block that is final.
+    `now` is not used. A quorum sealed this timestamp. If the timestamp is in the future for this node, the clock of this
+    node is wrong. Refusing the block would keep this node from a block that is final.
     """
     _check_ancestry(header, parent, parent_hash)
     _check_gas(header, parent, base_fee_market, london_activation)
@@ -160,24 +175,31 @@ def check_sealed(
 
 
 def timestamp_seconds_ahead(header: BlockHeader, now: float) -> float:
-    """Seconds by which the timestamp is later than a proposal's may be at `now` (Unix seconds); 0.0 if it is not."""
+    """Seconds by which the timestamp is later than allowed for a proposal at `now` (Unix seconds). 0.0 if it is not."""
     return max(0.0, header.timestamp - (int(now) + CLOCK_TOLERANCE_SECONDS))
 
 
 def check_seals(header: BlockHeader, validators: tuple[bytes, ...]) -> None:
-    """Rule 14: a quorum of distinct validators sealed this block in this round, and nobody else did."""
+    """Check rule 14: a quorum of distinct validators sealed this block in this round, and no other address did.
+
+    Raises WrongSealsError, or RlpError if the extra data is malformed.
+    """
     seals = ExtraData.decode(header.extra_data).seals
     if len(seals) > len(validators):
-        # Before any recovery: a header may carry thousands of seals, and each costs a recovery of its own.
+        # Before any recovery: a header may carry thousands of seals, and each costs the recovery of a signature.
         raise WrongSealsError(f"{len(seals)} commit seals where there are {len(validators)} validators")
     digest = committed_seal_hash(header)
+    # The digest has the round in it. A seal for the same block in another round does not count: the validators that gave
+    # it may have left that round for another block.
     try:
         sealers = {recover_address(digest, seal) for seal in seals}
     except SignatureError as error:
-        raise WrongSealsError(f"a commit seal recovers to nobody: {error}") from None
+        raise WrongSealsError(f"a commit seal recovers to no address: {error}") from None
     if len(sealers) != len(seals):
+        # Two different signatures of one key would otherwise count as two validators.
         raise WrongSealsError("one validator sealed twice")
     strangers = sealers.difference(validators)
+    # As in Besu, one wrong seal spoils the block even if a quorum of others is there.
     if strangers:
         raise WrongSealsError(f"sealed by 0x{min(strangers).hex()}, which is no validator of this height")
     if len(sealers) < quorum(len(validators)):
@@ -187,6 +209,7 @@ def check_seals(header: BlockHeader, validators: tuple[bytes, ...]) -> None:
 def _check_ancestry(header: BlockHeader, parent: BlockHeader, parent_hash: bytes | None) -> None:
     if header.number != parent.number + 1:
         raise UnknownAncestryError(f"number {header.number} does not follow the parent's {parent.number}")
+    # The on-chain hash: nodes may hold the parent with different rounds and seals.
     if header.parent_hash != (parent_hash or on_chain_hash(parent)):
         raise UnknownAncestryError(f"parent hash 0x{header.parent_hash.hex()} is not that of block {parent.number}")
 
@@ -196,6 +219,7 @@ def _check_gas(header: BlockHeader, parent: BlockHeader, base_fee_market: bool, 
         raise GasUsedAboveLimitError(f"gas used {header.gas_used} is above the gas limit {header.gas_limit}")
     if not MIN_GAS_LIMIT <= header.gas_limit <= MAX_GAS_LIMIT:
         raise GasLimitOutOfRangeError(f"gas limit {header.gas_limit} is not between {MIN_GAS_LIMIT} and 2^63-1")
+    # The elasticity of London doubles the gas limit of its first block (EIP-1559).
     reference = parent.gas_limit * 2 if london_activation else parent.gas_limit
     if abs(header.gas_limit - reference) >= reference // 1024:
         raise GasLimitChangedTooMuchError(f"gas limit {header.gas_limit} is 1/1024 or more away from {reference}")
@@ -212,6 +236,7 @@ def _check_clock(header: BlockHeader, now: float) -> None:
 
 
 def _check_spacing(header: BlockHeader, parent: BlockHeader, block_period_ms: int) -> None:
+    # The period may be below one second. The rule then allows equal timestamps, as in Besu.
     spacing = block_period_ms // 1000
     if header.timestamp < parent.timestamp + spacing:
         raise TimestampTooEarlyError(
@@ -235,12 +260,14 @@ def _check_validators(header: BlockHeader, validators: tuple[bytes, ...]) -> Non
         listed = ExtraData.decode(header.extra_data).validators
     except RlpError as error:
         raise MalformedExtraDataError(str(error)) from None
+    # Two rules: a list in another order is a fault of the encoding, and gets its own text.
     if any(first >= second for first, second in pairwise(listed)):
         raise WrongValidatorsError("the validators in the extra data are not ascending without duplicates")
     if listed != validators:
         raise WrongValidatorsError(
             f"the extra data lists {_shown(listed)}, the votes up to the parent give {_shown(validators)}"
         )
+    # The coinbase is the creator: its votes count, and the rotation of proposers goes on from it.
     if header.coinbase not in validators:
         raise CoinbaseNotValidatorError(f"the coinbase 0x{header.coinbase.hex()} is no validator of this height")
 

@@ -1,11 +1,11 @@
 """The IBFT 2.0 state machine: events in, effects out (Besu's `BaseBftController` and `IbftController`).
 
-This file decides whether a message is heard at all: new, well-formed, for this height, by a validator. It relays what
-other validators should hear too, keeps what is early for its height, and starts a `HeightManager` whenever the head changes.
-Everything about agreeing on one block is in `height`.
+This file decides whether a message is handled. A message must be new, well-formed, for this height, and signed by a
+validator. This file also relays messages to other validators, stores messages for later heights, and starts a
+`HeightManager` for each new head. Agreement on one block is in `height_manager`.
 
-It does not know time but for the `now_ms` it is given, nor who is connected, nor whether what it asks for succeeds: it
-is told by events.
+This file does not read a clock: each call gets `now_ms`. It does not know which peers are connected, nor whether an
+effect succeeds: events say so.
 """
 
 from collections import Counter
@@ -26,26 +26,26 @@ from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, TooManyItemsError
 
 MAX_RELAYED_MESSAGES, MAX_RELAYED_INDIRECT_MESSAGES = 256, 64
-"""Messages of one author passed on at one height: those that it brought itself, and those that one other validator
-brought (all strangers count as one). A validator that talks without end is not helped by all others; and whoever varies
-what an author's signature does not cover uses up what is his, not what the author or the honest need. An honest
-validator says four things a round, and rounds double."""
+"""Messages of one author that are relayed at one height: those that the author sent itself, and those that one other
+validator relayed. All peers that are not validators count as one. The bound keeps a validator that sends without end from
+using the bandwidth of all others. A peer that changes the unsigned part of a message uses up its own share, not the share
+of the author. A correct validator sends four messages a round, and rounds double in length."""
 
 MAX_FALSE_COPIES = 3
-"""Messages of others with a false body that one peer may bring at one height. After that, what it passes on is dropped
-before it is read: each false copy costs the reading of a block."""
+"""Messages of other authors with a false body that one peer may deliver at one height. After that, its relayed messages
+are dropped before their block is decoded, because each false copy costs the decoding of a block."""
 
 SKEW_LOG_INTERVAL_BLOCKS = 100
-"""Heights between two notes about one validator's clock."""
+"""Blocks between two log lines about the clock of one validator."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConsensusStatus:
-    """Where agreement stands: the answer to "why is there no block?". Addresses are 20 bytes.
+    """The state of agreement. It answers the question "why is there no block?". Addresses are 20 bytes.
 
-    `round` and what follows are about the current round; `missing` says what it lacks; `round_changes` maps a round to
-    those who asked for it. Times are Unix milliseconds; `block_due_ms` is None unless this node is about to build.
-    `clock_offsets_ms` and `clocks_off` are what `clock_skew` estimates.
+    The fields from `round` on are about the current round. `missing` says what the round lacks. `round_changes` maps a
+    round to the validators that asked for it. Times are Unix milliseconds. `block_due_ms` is None unless this node is
+    about to build a block. `clock_offsets_ms` and `clocks_off` are the estimates of `clock_skew`.
     """
 
     height: int
@@ -67,7 +67,10 @@ class ConsensusStatus:
 
 
 class Ibft:
-    """One node's part in consensus. `journal` is read when a height starts; only the driver writes to it."""
+    """The part of one node in consensus. `address` is its own address (20 bytes).
+
+    `journal` is read when a height starts. Only the validator writes to it. `limits` come from the genesis.
+    """
 
     def __init__(self, address: bytes, journal: Journal, limits: MessageLimits | None = None) -> None:
         limits = limits or MessageLimits()
@@ -80,12 +83,12 @@ class Ibft:
         self._sent = MessageTracker(limits.gossiped_history)
         self._relayed: Counter[tuple[bytes | None, bytes]] = Counter()
         self._false_copies: Counter[bytes] = Counter()
-        """By the peer that brought them, at this height."""
+        """False copies that each peer has delivered at this height."""
         self._clocks = ClockSkew()
         self._skew_noted: dict[bytes, int] = {}
 
     def handle(self, event: Event, now_ms: int) -> list[Effect]:
-        """What the world should do about `event`, in order. `now_ms` is the wall clock in Unix milliseconds."""
+        """Return the effects of `event`, to be carried out in order. `now_ms` is the wall clock in Unix milliseconds."""
         if isinstance(event, HeadChanged):
             return self._start_height(event, now_ms)
         if isinstance(event, MessageReceived):
@@ -94,22 +97,24 @@ class Ibft:
             return []
         effects = self._height.handle(event, now_ms)
         if isinstance(event, PayloadSigned) and isinstance(event.signed.payload, ProposalPayload):
+            # Our own proposals are not received, so our own clock is observed here.
             self._watch_clock(self._height.round.proposal, now_ms)
         for effect in effects:
+            # A peer that sends our own message back must not make us relay it.
             if isinstance(effect, SendMessage):
                 self._sent.add(keccak256(effect.data))
         return effects
 
     @property
     def position(self) -> tuple[int, int]:
-        """The height and the round that the node is in; (0, 0) before there is a head."""
+        """The current height and round. (0, 0) before there is a head."""
         if self._head is None:
             return 0, 0
         return self._head.header.number + 1, 0 if self._height is None else self._height.round.number
 
     @property
     def status(self) -> ConsensusStatus:
-        """Where agreement stands now."""
+        """The state of agreement now."""
         head, height = self._head, self._height
         if head is None:
             return ConsensusStatus(0, False, ())
@@ -138,24 +143,29 @@ class Ibft:
     # -- heights -------------------------------------------------------------------------------------------------
 
     def _start_height(self, head: HeadChanged, now_ms: int) -> list[Effect]:
-        """Agree on the block after `head`, unless that has been begun already."""
+        """Agree on the block after `head`, unless this height has started already."""
         if self._head is not None and head.header.number <= self._head.header.number:
+            # Synchronisation and consensus may report the same head. Starting the height again would lose its votes.
             return self._ignore_old_head(head, self._head)
         self._head = head
+        # The bounds on relayed messages and false copies are per height: a mistake is not held against a peer forever.
         self._relayed.clear()
         self._false_copies.clear()
         early = self._future.pop_up_to(head.header.number + 1)
+        # Before the test below: messages of this height must leave the buffer even if this node is not a validator.
         if self._address not in head.validators:
             self._height = None
             return [StopTimers()]
         self._height = HeightManager(self._address, head, self._journal.signed_at(head.header.number + 1))
         effects: list[Effect] = [StopTimers(), *self._skew_notes(head), *self._height.start(now_ms)]
+        # Only now the validators of this height are known, so the authors of early messages can be checked.
         for message in early:
             effects += self._receive(message, now_ms)
         return effects
 
     def _ignore_old_head(self, head: HeadChanged, current: HeadChanged) -> list[Effect]:
         same_height = head.header.number == current.header.number
+        # Another block of the same height cannot be final on both sides. Operators must learn of it.
         if same_height and on_chain_hash(head.header) != on_chain_hash(current.header):
             return [WriteLogLine("fork", f"two different blocks {head.header.number} were given as head")]
         return []
@@ -163,13 +173,13 @@ class Ibft:
     # -- clocks --------------------------------------------------------------------------------------------------
 
     def _watch_clock(self, message: Message | None, now_ms: int) -> None:
-        """A proposal of round 0 shows its author's clock; later ones may carry a block made earlier."""
+        """Observe the clock of a proposer by a proposal of round 0. A later round may propose a block built earlier."""
         if isinstance(message, Proposal) and round_id_of(message).round == 0:
             height, timestamp = round_id_of(message).sequence, message.block.header.timestamp
             self._clocks.observe(message.signed.author, height, timestamp, now_ms)
 
     def _skew_notes(self, head: HeadChanged) -> list[Effect]:
-        """Say whose clock is off, now and then."""
+        """Log clocks that are off, each at most once in `SKEW_LOG_INTERVAL_BLOCKS`."""
         self._clocks.retain_only(head.validators)
         notes: list[Effect] = []
         for author, offset in self._clocks.skewed.items():
@@ -184,9 +194,9 @@ class Ibft:
     # -- messages ------------------------------------------------------------------------------------------------
 
     def _receive(self, event: MessageReceived, now_ms: int) -> list[Effect]:
-        """Look at a message step by step, the cheap ones first, and drop it at the first step that says so.
+        """Examine a message in steps, from cheap to expensive, and drop it at the first step that fails.
 
-        Only what is read to its end counts as heard: the same bytes from another peer may get further.
+        Only a message that passes all steps is remembered as received: another peer may deliver the same bytes and pass.
         """
         hash_ = keccak256(event.data)
         if self._head is None or hash_ in self._received:
@@ -196,51 +206,60 @@ class Ibft:
             round_id = envelope.round_id
             current = self._head.header.number + 1
             if round_id.sequence > current:
-                # Who signed it is not looked at yet: its validators are known when its height begins.
+                # The author is not checked yet. The validators of a later height are unknown until it starts.
                 self._future.add(round_id.sequence, current, hash_, event)
                 return [PeerIsAhead(event.sender, round_id.sequence - 1)]
             if round_id.sequence < current or round_id.round < 0 or self._height is None:
                 return []
+            # From here on the message costs the recovery of a signature.
             author = envelope.author
         except RlpError as error:
             return _malformed(event, error, is_senders=not isinstance(error, TooManyItemsError))
+        # Peers send our own messages back. We have counted them when we signed them.
         if author == self._address:
             return []
         if author not in self._height.committee.validators:
-            # Every correct validator of this height has the same list, so none passes this on.
+            # Every correct validator of this height has the same list, so a correct validator does not relay this.
             return [BlamePeer(event.sender, f"a message signed by 0x{author.hex()}, no validator of {round_id}")]
         if event.code == PROPOSAL and author != self._height.committee.proposer(round_id.round):
+            # A proposal holds a block of megabytes. Any validator could send such blocks in every round.
             return _out_of_turn(event, round_id, author)
         if author != event.sender and self._false_copies[event.sender] >= MAX_FALSE_COPIES:
             return []
         self._received.add(hash_)
         return self._read(event, envelope, author, self._height, now_ms)
+        # Before decoding: decoding the same bad bytes once more would cost the same again.
 
     def _read(
         self, event: MessageReceived, envelope: Envelope, author: bytes, height: HeightManager, now_ms: int
     ) -> list[Effect]:
-        """The rest of a message that a validator of this height signed: pass it on, and take it."""
+        """Decode the rest of a message that a validator of this height signed. Relay the message and handle it."""
         try:
+            # The filter stops at the first signature of an address that is not a validator: each costs a recovery.
             message = check_message(envelope.message(height.committee.validators.__contains__))
         except RlpError as error:
             return _malformed(event, error, is_senders=author == event.sender)
         except BodyMismatchError as mismatch:
             return self._false_copy(event, author, mismatch)
         self._watch_clock(message, now_ms)
+        # Relayed before it is handled, as Besu does: a validator that refuses it may lack what another one has.
         return [*self._relay(event, author), *_caused_by(event.sender, height.handle_message(message, now_ms))]
 
     def _false_copy(self, event: MessageReceived, author: bytes, mismatch: BodyMismatchError) -> list[Effect]:
-        """The message does not count, and the author can still be heard. It is not passed on either: those who hear it
-        from us would hold us for the forger."""
+        """Drop a block with a false body. Its author may still deliver the true block.
+
+        The copy is not relayed. The validators that receive it would take this node for the forger.
+        """
         self._false_copies[event.sender] += 1
         text = f"a block of 0x{author.hex()} with a false body came from 0x{event.sender.hex()}: {mismatch}"
         effects: list[Effect] = [WriteLogLine("false-body", text, event.sender)]
         if author == event.sender:
+            # Only the author is to blame. A relaying Besu validator does not compare body and header.
             effects.append(BlamePeer(event.sender, f"a block that it signed has a false body: {mismatch}"))
         return effects
 
     def _relay(self, event: MessageReceived, author: bytes) -> list[Effect]:
-        """Pass a message on, unchanged and once, to the validators who may lack it."""
+        """Relay a message, unchanged and once, to the validators that may lack it."""
         assert self._head is not None
         others = frozenset(self._head.validators) - {self._address, event.sender, author}
         limit = MAX_RELAYED_MESSAGES if event.sender == author else MAX_RELAYED_INDIRECT_MESSAGES
@@ -252,7 +271,7 @@ class Ibft:
 
 
 def _malformed(event: MessageReceived, error: RlpError, *, is_senders: bool) -> list[Effect]:
-    """What follows from bytes that cannot be read; `is_senders` says whether the peer that brought them is to blame."""
+    """The effects of bytes that cannot be decoded. `is_senders` says whether the peer that delivered them is to blame."""
     effects: list[Effect] = [
         WriteLogLine("message-malformed", f"malformed message from 0x{event.sender.hex()}: {error}", event.sender)
     ]
@@ -262,14 +281,17 @@ def _malformed(event: MessageReceived, error: RlpError, *, is_senders: bool) -> 
 
 
 def _out_of_turn(event: MessageReceived, round_id: RoundId, author: bytes) -> list[Effect]:
-    """A proposal of another than the round's proposer is not read: any validator could send large blocks in its name."""
+    """The effects of a proposal by a validator that is not the proposer of the round. The block is not decoded."""
     text = f"Proposal of 0x{author.hex()} for {round_id} refused: 0x{author.hex()} is not the proposer"
     return list(_caused_by(event.sender, [WriteLogLine("proposal-refused", text), BlamePeer(author, text)]))
 
 
 def _caused_by(sender: bytes, effects: Iterable[Effect]) -> list[Effect]:
-    """`effects` of a message that the peer `sender` brought. Notes are marked with it. An author is blamed only for what
-    it brought itself: what is not signed may have been changed on the way."""
+    """The effects of a message that the peer `sender` delivered.
+
+    Log lines name the sender, so that the number of lines for one peer can be limited. An author is blamed only for what
+    it delivered itself: another peer may have changed the unsigned part.
+    """
     return [
         replace(effect, sender=sender) if isinstance(effect, WriteLogLine) else effect
         for effect in effects

@@ -1,7 +1,7 @@
-"""The signed parts of IBFT 2.0 messages, and signing them (Besu's `payload` package).
+"""The signed parts of IBFT 2.0 messages, and their signatures (Besu's `payload` package).
 
-A payload is signed over `keccak256(code || rlp(payload))`; its author is whoever the signature recovers to and is never
-transmitted. Sequence and round have a fixed width (8 and 4 bytes) and are signed numbers.
+A payload is signed over `keccak256(code || rlp(payload))`. The author is not sent: it is the address that the signature
+recovers to. Sequence and round are signed numbers of a fixed width (8 and 4 bytes).
 """
 
 from collections.abc import Callable
@@ -16,15 +16,15 @@ from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
 
 PROPOSAL, PREPARE, COMMIT, ROUND_CHANGE = 0, 1, 2, 3
-"""Message codes of the `IBF` sub-protocol; the code is also the first byte under the signature."""
+"""Message codes of the `IBF` sub-protocol. The code is also the first byte that is signed."""
 
 MAX_VALIDATORS = 256
-"""Signed payloads in one certificate. No network of this kind has had a tenth of it."""
+"""Signed payloads in one certificate. No known network of this kind has a tenth of it."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class RoundId:
-    """Which agreement a message belongs to: block number and round."""
+    """The block number and the round that a message belongs to."""
 
     sequence: int
     round: int
@@ -34,7 +34,7 @@ class RoundId:
 
     @classmethod
     def from_fields(cls, fields: RlpFields) -> "RoundId":
-        """The next two items of `fields`."""
+        """Decode the next two items of `fields`. Raises RlpError if they are not a sequence and a round."""
         sequence, round_ = fields.bytes("sequence", 8), fields.bytes("round", 4)
         return cls(int.from_bytes(sequence, signed=True), int.from_bytes(round_, signed=True))
 
@@ -70,8 +70,7 @@ class PreparePayload:
 class CommitPayload:
     """The author has seen a quorum prepare the block, and seals it.
 
-    `seal` signs the digest itself and ends up in the block. It is None until the payload is signed: seal and payload
-    are signed together, by `sign_payload`.
+    `seal` signs the digest itself and goes into the block. It is None until `sign_payload` signs seal and payload together.
     """
 
     code: ClassVar[int] = COMMIT
@@ -80,6 +79,7 @@ class CommitPayload:
     seal: bytes | None = None
 
     def fields(self) -> list[RlpValue]:
+        """The items to sign and send. Raises ValueError if the commit has no seal yet."""
         if self.seal is None:
             raise ValueError("a commit is encoded with its seal")
         return [*self.round_id.fields(), self.digest, self.seal]
@@ -87,7 +87,7 @@ class CommitPayload:
 
 @dataclass(frozen=True, slots=True)
 class RoundChangePayload:
-    """The author wants to go on in `round_id`, and shows what was prepared at that height, if anything was."""
+    """The author asks for the round `round_id`. `certificate` proves the block prepared last at this height, if any was."""
 
     code: ClassVar[int] = ROUND_CHANGE
     round_id: RoundId
@@ -103,12 +103,13 @@ P_co = TypeVar("P_co", bound=Payload, covariant=True)
 
 
 def encode_payload(payload: Payload) -> bytes:
-    """The RLP under the signature, without the code."""
+    """Encode the RLP that is signed, without the code."""
     return rlp.encode(payload.fields())
 
 
 def signature_hash(payload: Payload) -> bytes:
-    """The 32 bytes that the author signs."""
+    """The hash (32 bytes) that the author signs."""
+    # The code is signed, too. Without it, a prepare would be a valid proposal: both have the same fields.
     return keccak256(bytes([payload.code]) + encode_payload(payload))
 
 
@@ -126,7 +127,7 @@ class SignedPayload(Generic[P_co]):
 
 @dataclass(frozen=True, slots=True)
 class PreparedCertificate:
-    """Proof that a quorum prepared a block: the signed proposal payload and the prepares for it."""
+    """The proof that a quorum prepared a block: the signed proposal payload and the prepares for it."""
 
     proposal: SignedPayload[ProposalPayload]
     prepares: tuple[SignedPayload[PreparePayload], ...]
@@ -140,7 +141,11 @@ class PreparedCertificate:
 
     @classmethod
     def from_item(cls, item: RlpItem, known: "AuthorFilter | None" = None) -> "PreparedCertificate":
-        """RlpError if `item` is no certificate signed by `known` authors; what it proves is not judged here."""
+        """Decode an RLP item. Raises RlpError if it is not a certificate signed by `known` authors.
+
+        `message_validation` checks what the certificate proves.
+        """
+        # One filter for all prepares: a list of one prepare repeated would cost a recovery for each copy.
         known = known or allow_any_author
         fields = RlpFields(rlp.as_list(item, "preparedCertificate"), "preparedCertificate")
         proposal = decode_signed_proposal(fields.item("proposal"), known)
@@ -151,25 +156,29 @@ class PreparedCertificate:
 
 
 def sign_payload(payload: Payload, signer: Signer) -> SignedPayload[Payload]:
-    """`payload` signed by `signer`; a commit gets its seal first. SignerUnavailableError if the key cannot be had."""
+    """Sign `payload`. A commit gets its seal first. Raises SignerUnavailableError if the key does not answer."""
+    # The journal admits a commit without its seal: the seal may exist only after the record is on disk.
     if isinstance(payload, CommitPayload) and payload.seal is None:
         payload = replace(payload, seal=signer.sign(payload.digest))
     return SignedPayload(payload, signer.sign(signature_hash(payload)), signer.address)
 
 
 AuthorFilter = Callable[[bytes], bool]
-"""Whether an address may have signed here. Decoding stops at the first author that may not, so that a message full of
-strangers' signatures costs one recovery and not thousands."""
+"""Says whether an address may have signed here. Decoding stops at the first address that may not. A message full of foreign
+signatures then costs one recovery and not thousands."""
 
 
 def allow_any_author(author: bytes) -> bool:
-    """The `AuthorFilter` that refuses nobody."""
+    """The `AuthorFilter` that accepts every address."""
     return True
 
 
 def allow_each_once(known: AuthorFilter) -> AuthorFilter:
-    """Like `known`, but nobody a second time: for a list in which a second signature of one author is refused anyway,
-    so that the cost of one list is bounded by the number of validators."""
+    """Like `known`, but accept each address once.
+
+    It is for lists in which a second signature of one author is refused in any case. So one list costs at most as many
+    recoveries as there are validators.
+    """
     seen: set[bytes] = set()
 
     def known_and_new(author: bytes) -> bool:
@@ -182,7 +191,7 @@ def allow_each_once(known: AuthorFilter) -> AuthorFilter:
 
 
 def decode_signed_proposal(item: RlpItem, known: AuthorFilter = allow_any_author) -> SignedPayload[ProposalPayload]:
-    """The signed proposal payload of a decoded list; RlpError if it is none, or nobody known signed it."""
+    """Decode a signed proposal payload. Raises RlpError if it is malformed or not signed by a `known` author."""
     fields, signature, author = _signed(item, PROPOSAL, known)
     payload = ProposalPayload(RoundId.from_fields(fields), fields.bytes("digest", 32))
     fields.end()
@@ -210,8 +219,9 @@ def decode_signed_commit(item: RlpItem, known: AuthorFilter = allow_any_author) 
 def decode_signed_round_change(
     item: RlpItem, known: AuthorFilter = allow_any_author, may_ask: AuthorFilter | None = None
 ) -> SignedPayload[RoundChangePayload]:
-    """Like `decode_signed_proposal`, for a round change; `may_ask` is for its author, `known` for those in its
-    certificate."""
+    """Like `decode_signed_proposal`, for a round change. `may_ask` filters its author, and `known` filters the authors in
+    its certificate."""
+    # The author is recovered before its certificate is decoded. A certificate costs up to a quorum of recoveries.
     fields, signature, author = _signed(item, ROUND_CHANGE, may_ask or known)
     round_id, shown = RoundId.from_fields(fields), fields.item("preparedCertificate")
     fields.end()
@@ -220,21 +230,25 @@ def decode_signed_round_change(
 
 
 def decode_signed_list(fields: RlpFields, name: str) -> list[RlpItem]:
-    """The next item of `fields`: a list of signed payloads, no more of them than a network has validators."""
+    """Decode the next item of `fields`: a list of signed payloads. Raises RlpError if it has more than `MAX_VALIDATORS`."""
     items = fields.list(name)
+    # Before the first recovery: a list of a megabyte may have thousands of signatures.
     if len(items) > MAX_VALIDATORS:
         raise RlpError(f"{name}: {len(items)} signed payloads, more than {MAX_VALIDATORS}")
     return items
 
 
 def decode_round_id(item: RlpItem, code: int) -> RoundId:
-    """Height and round of a signed payload of this code. Nothing is recovered: anyone may have written it."""
+    """The height and the round of a signed payload of this code. The signature is not checked. Raises RlpError if the item
+    is malformed."""
+    # The items after sequence and round are not looked at: a message of another height is dropped without them.
     signed = RlpFields(rlp.as_list(item, f"signed {_NAMES[code]}"), f"signed {_NAMES[code]}")
     return RoundId.from_fields(RlpFields(signed.list("payload"), _NAMES[code]))
 
 
 def recover_author(item: RlpItem, code: int) -> bytes:
-    """The address (20 bytes) that signed a payload of this code. It costs one recovery."""
+    """The address (20 bytes) that signed a payload of this code. Raises RlpError if the item is malformed. It costs one
+    recovery of a signature."""
     return _signed(item, code, allow_any_author)[2]
 
 
@@ -253,6 +267,7 @@ def _signed(item: RlpItem, code: int, known: AuthorFilter) -> tuple[RlpFields, b
     payload, signature = signed.list("payload"), _signature(signed.bytes("signature"))
     signed.end()
     author = _recovered(keccak256(bytes([code]) + rlp.encode(payload)), signature)
+    # Before the fields are decoded: a certificate in them costs further recoveries.
     if not known(author):
         raise RlpError(f"{name}: signed by 0x{author.hex()}, no validator here or one that signed before")
     return RlpFields(payload, name), signature, author
@@ -260,13 +275,14 @@ def _signed(item: RlpItem, code: int, known: AuthorFilter) -> tuple[RlpFields, b
 
 def _signature(data: bytes) -> bytes:
     if len(data) != 65 or data[64] > 1:
+        # Besu writes v as 0 or 1. Another form of the same signature would be another message with the same meaning.
         raise RlpError("signature: 65 bytes ending in 0 or 1 were expected")
     return data
 
 
 @lru_cache(maxsize=4096)
 def _recovered(digest: bytes, signature: bytes) -> bytes:
-    """Certificates repeat signatures that have been recovered before."""
+    """Recover an address. It is cached, because certificates repeat signatures."""
     try:
         return recover_address(digest, signature)
     except SignatureError as error:

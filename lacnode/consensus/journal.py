@@ -1,21 +1,26 @@
-"""What this validator has signed at the heights still open, and what it may therefore not sign.
+"""The consensus log in memory: what this validator has signed, and what it must therefore not sign.
 
-Every payload passes here before it is signed: `admit` either refuses it or returns a record that must be durable before
-the signature is made. After a crash `Journal.restore` reads the records back, and nothing that was said is unsaid. Besu
-keeps all this in memory only.
+Every payload passes here before it is signed. `admit` refuses the payload, or returns a record that must be on disk
+before the signature is made. After a crash `Journal.restore` reads the records back, so no signed message is
+contradicted. Besu keeps these facts in memory only.
 
-The journal knows nothing about quorums. What it enforces is what nobody may ever do, whatever the network looks like:
+The journal does not know quorums. It refuses what no validator may ever sign:
 
-* two proposals, two prepares or two commits for one height and round;
-* anything for a round that it has asked to leave;
-* a commit for a block that has not been recorded as prepared;
-* a round change that hides a block which was prepared, or two different ones for one round;
-* anything at a height that is finished;
-* anything while it is not known what was signed before, and then anything up to a height that says so (the floor).
+* two proposals, two prepares or two commits for one height and round
+* anything for a round that this validator has asked to leave
+* a commit for a block that has not been recorded as prepared
+* a round change that hides a prepared block, or two different round changes for one round
+* anything at a height that is finished
+* anything after records were lost, until the loss is resolved by a floor, and then anything up to the floor
 
-The records are RLP lists: `[0, code, sequence, round, content]` for a payload, `[1, prepared block]`, `[2, number]` for
-the highest finished height, `[3, sequence, round, draft]` for the block to be proposed in a round, `[4, reason]` for a loss:
-records are missing; `[5, number]` settles it: what was signed and forgotten is at heights up to `number`.
+A record is one of these RLP lists:
+
+* `[0, code, sequence, round, content]`: a payload that may be signed
+* `[1, prepared block]`
+* `[2, number]`: the highest finished height
+* `[3, sequence, round, draft]`: the block to propose in a round
+* `[4, reason]`: records are missing
+* `[5, number]`: the floor, the highest height at which this validator may have signed something that it has lost
 """
 
 from collections.abc import Iterable
@@ -40,19 +45,23 @@ _SIGNED, _PREPARED, _FINISHED, _DRAFT, _LOST, _FLOOR = b"", b"\x01", b"\x02", b"
 
 
 def encode_loss(reason: str) -> bytes:
-    """The record that says that records are missing: why, in words. Also the first one of a log that replaces a lost one."""
+    """Encode the record that says that records are missing, and why. It is also the first record of a new log file that
+    replaces a lost one."""
     return rlp.encode([_LOST, reason.encode()])
 
 
 class ContradictionError(Exception):
-    """The payload contradicts what was signed before; it must never be signed. The text says how."""
+    """A payload contradicts an earlier signature and must never be signed. The text names the contradiction."""
 
 
 @dataclass(slots=True)
 class SignedAtHeight:
-    """What was signed at one height. `contents` has the digest of each proposal, prepare and commit by (code, round),
-    and the encoded payload of each round change; `prepared` is the block prepared in the highest round; `draft` is the
-    last block that was to be proposed, with its round: signed or not, which `contents` knows."""
+    """What was signed at one height.
+
+    `contents` maps (code, round) to the digest of a proposal, prepare or commit, or to an encoded round change.
+    `prepared` is the block prepared in the highest round. `draft` is the last block to propose, with its round.
+    A draft may be recorded without being signed: `contents` shows whether it was signed.
+    """
 
     contents: dict[tuple[int, int], bytes] = field(default_factory=dict)
     prepared: PreparedBlock | None = None
@@ -60,28 +69,29 @@ class SignedAtHeight:
 
     @property
     def highest_requested_round(self) -> int:
-        """The highest round asked for by a round change: rounds below it have been left."""
+        """The highest round that a round change asked for. Lower rounds have been left. 0 if there is no round change."""
         return max((round_ for code, round_ in self.contents if code == ROUND_CHANGE), default=0)
 
     @property
     def round(self) -> int:
-        """The highest round in which anything was signed or prepared: where to go on after a restart."""
+        """The highest round in which anything was signed or prepared. After a restart the validator goes on there."""
         prepared = 0 if self.prepared is None else self.prepared.round
         return max([prepared, *(round_ for _, round_ in self.contents)])
 
     def digest(self, code: int, round_: int) -> bytes | None:
-        """What was signed for (code, round), if anything."""
+        """The content signed for (code, round), or None."""
         return self.contents.get((code, round_))
 
     def signed_draft(self, round_: int) -> ProposalDraft | None:
-        """What was proposed in `round_`, if its proposal was signed and its block recorded."""
+        """The draft of `round_`, or None if its proposal was not signed or its block was not recorded."""
         if self.draft is None or self.draft[0] != round_ or self.draft[1].digest != self.digest(PROPOSAL, round_):
+            # The digests differ if the node stopped between the record of a new draft and its signature.
             return None
         return self.draft[1]
 
 
 class Journal:
-    """The memory of one validator."""
+    """What one validator has signed. The caller writes every returned record to disk."""
 
     def __init__(self) -> None:
         self._finished = -1
@@ -91,34 +101,38 @@ class Journal:
 
     @classmethod
     def restore(cls, records: Iterable[bytes]) -> "Journal":
-        """The journal that wrote `records`; RlpError if one of them is not a record."""
+        """Rebuild the journal from its `records`. Raises RlpError if one of them is not a record."""
         journal = cls()
         for record in records:
             journal._replay(RlpFields(rlp.decode_list(record, "record"), "record"))
+            # Records must be read in their order: a finished height removes what came before it.
         return journal
 
     @property
     def loss(self) -> str | None:
-        """Why it is not known what was signed before; None if it is known."""
+        """Why records are missing, or None if none are."""
         return self._loss
 
     @property
     def floor(self) -> int:
-        """The highest height at which something may have been signed that was forgotten; -1 if there is none."""
+        """The highest height at which this validator may have signed something that it has lost. -1 if there is none."""
         return self._floor
 
     def signed_at(self, height: int) -> SignedAtHeight:
-        """What was signed at `height`; empty if nothing was."""
+        """What was signed at `height`. It is empty if nothing was signed."""
         return self._heights.get(height, SignedAtHeight())
 
     def admit(self, payload: Payload) -> bytes:
-        """The record to make durable before `payload` is signed; Contradiction if it must not be signed.
+        """Return the record that must be on disk before `payload` is signed.
 
-        Signing the same payload once more is no contradiction: the signature is the same.
+        Raises ContradictionError if `payload` must not be signed. Signing the same payload again is no contradiction,
+        because the signature is the same.
         """
         sequence, round_ = payload.round_id.sequence, payload.round_id.round
+        # These three come first: they hold for a repeated payload, too.
         if sequence <= self._finished:
             raise ContradictionError(f"block {sequence} is final")
+        # Without its records a validator cannot know what it signed. It must be silent until the network shows it.
         if self._loss is not None:
             raise ContradictionError(f"what was signed before is not known: {self._loss}")
         if sequence <= self._floor:
@@ -128,44 +142,52 @@ class Journal:
         before = signed.digest(payload.code, round_)
         if before is not None and before != content:
             raise ContradictionError(f"another message of this kind was signed for {payload.round_id}")
+        # The four rules are for new contents only. A restart repeats old payloads, and the repetition of a prepare is
+        # legal although a later round change is in the journal.
         if before is None:
             self._check_left(signed, payload)
             self._check_vote(signed, payload, content)
             self._check_commit(signed, payload)
             self._check_prepared(signed, payload)
+        # In memory before the signature: the next payload must be compared with this one even if signing fails, because
+        # a failed signer may have made the signature.
         self._remember(payload.code, payload.round_id, content)
         return rlp.encode([_SIGNED, rlp.scalar(payload.code), *payload.round_id.fields(), content])
 
     def record_prepared(self, prepared: PreparedBlock) -> bytes:
-        """The record to make durable before the commit for `prepared` is signed."""
+        """Return the record that must be on disk before the commit for `prepared` is signed."""
         self._remember_prepared(prepared)
         return rlp.encode([_PREPARED, prepared.encode()])
 
     def record_draft(self, round_id: RoundId, draft: ProposalDraft) -> bytes:
-        """The record to make durable before the proposal of `draft` is signed."""
+        """Return the record that must be on disk before the proposal of `draft` is signed."""
         self._heights.setdefault(round_id.sequence, SignedAtHeight()).draft = (round_id.round, draft)
         return rlp.encode([_DRAFT, *round_id.fields(), draft.encode()])
 
     def record_loss(self, reason: str) -> bytes:
-        """The record to make durable when records turn out to be missing. Nothing is signed until it is settled."""
+        """Return the record to write when records are missing. Nothing is signed until `resolve_loss`."""
+        # The loss is itself a record: a restart before the loss is resolved must not forget it.
         self._loss = reason
         return encode_loss(reason)
 
     def resolve_loss(self, floor: int) -> bytes:
-        """The record to make durable before anything is signed after a loss: nothing up to height `floor` ever will be."""
+        """Return the record that ends a loss. Nothing is ever signed at heights up to `floor`."""
         self._loss, self._floor = None, floor
         return rlp.encode([_FLOOR, rlp.scalar(floor)])
 
     def head_changed(self, number: int) -> list[bytes]:
-        """Block `number` is final: forget it and all below. The records that say everything that still matters."""
+        """Forget block `number`, which is final, and all blocks below. Return the records that replace the whole log."""
         self._finished = max(self._finished, number)
         self._heights = {height: signed for height, signed in self._heights.items() if height > self._finished}
         records = [rlp.encode([_FINISHED, rlp.scalar(self._finished)])]
+        # The finished height is the first record. Replaying it later would remove the records of later heights.
         if self._floor > self._finished:
             records.append(rlp.encode([_FLOOR, rlp.scalar(self._floor)]))
         if self._loss is not None:
             records.append(encode_loss(self._loss))
+        # The floor comes before the loss: replaying a floor ends a loss.
         for height, signed in sorted(self._heights.items()):
+            # Heights above the head can exist: this validator may have restarted on an older database.
             if signed.prepared is not None:
                 records.append(rlp.encode([_PREPARED, signed.prepared.encode()]))
             if signed.draft is not None:
@@ -176,20 +198,24 @@ class Journal:
 
     # -- rules ---------------------------------------------------------------------------------------------------
 
+    # Each rule gets what was signed at the height of `payload`.
     def _check_left(self, signed: SignedAtHeight, payload: Payload) -> None:
+        # The round change said that this validator has no later prepared block than it showed. A commit for an earlier
+        # round would make that false, and two blocks could become final.
         if payload.round_id.round < signed.highest_requested_round:
             raise ContradictionError(
                 f"round {signed.highest_requested_round} was asked for, {payload.round_id} is behind it"
             )
 
     def _check_vote(self, signed: SignedAtHeight, payload: Payload, content: bytes) -> None:
-        """A prepare and a commit of one round are for one block."""
+        """A prepare and a commit of one round must name one block."""
+        # The journal has no proof of what the proposer sent. Two votes for two blocks would help both to a quorum.
         other = {PREPARE: COMMIT, COMMIT: PREPARE}.get(payload.code)
         if other is not None and signed.digest(other, payload.round_id.round) not in (None, content):
             raise ContradictionError(f"another block was prepared or committed in {payload.round_id}")
 
     def _check_commit(self, signed: SignedAtHeight, payload: Payload) -> None:
-        """A commit is remembered by its proof: after a restart its author shows the block in its round changes."""
+        """A commit needs the record of its prepared block. After a restart the round changes must show that block."""
         if not isinstance(payload, CommitPayload):
             return
         shown = None if signed.prepared is None else signed.prepared.certificate.proposal.payload
@@ -199,6 +225,7 @@ class Journal:
     def _check_prepared(self, signed: SignedAtHeight, payload: Payload) -> None:
         if not isinstance(payload, RoundChangePayload) or signed.prepared is None:
             return
+        # A quorum may have committed the prepared block. A round change without it helps to justify another block.
         if payload.certificate is None or payload.certificate.round < signed.prepared.round:
             raise ContradictionError(
                 f"a block prepared in round {signed.prepared.round} is missing from the round change"
@@ -212,6 +239,7 @@ class Journal:
     def _remember_prepared(self, prepared: PreparedBlock) -> None:
         signed = self._heights.setdefault(prepared.height, SignedAtHeight())
         if signed.prepared is None or prepared.round > signed.prepared.round:
+            # Only the highest round: the block of a lower round no longer binds this validator.
             signed.prepared = prepared
 
     def _replay(self, fields: RlpFields) -> None:
@@ -219,6 +247,7 @@ class Journal:
         if kind == _SIGNED:
             code, round_id = fields.scalar("code", 1), RoundId.from_fields(fields)
             if round_id.sequence > self._finished:
+                # A record of a finished height is not needed: nothing is signed there.
                 self._remember(code, round_id, fields.bytes("content"))
         elif kind == _PREPARED:
             prepared = PreparedBlock.decode(fields.bytes("prepared"))
@@ -237,6 +266,7 @@ class Journal:
 
 
 def _content(payload: Payload) -> bytes:
+    # A round change has no digest of its own. Its whole content counts, because the certificate must not change.
     if isinstance(payload, RoundChangePayload):
         return rlp.encode(payload.fields())
     return payload.digest

@@ -38,12 +38,17 @@ class ProposerStep(Enum):
 
 
 TRANSITIONS: dict[tuple[ProposerState, ProposerStep], ProposerState] = {
+    # Three ways to begin: round 0 or a round without a prepared block, a round with one, and a restart.
     (ProposerState.NONE, ProposerStep.START_BLOCK): ProposerState.BUILDING,
     (ProposerState.NONE, ProposerStep.PROPOSE_PREPARED): ProposerState.CHECKING,
     (ProposerState.NONE, ProposerStep.RESTORE_SIGNED): ProposerState.SIGNING,
+    # There is no way from BUILDING to SIGNING: a block that was not checked is never signed.
     (ProposerState.BUILDING, ProposerStep.BLOCK_BUILT): ProposerState.CHECKING,
     (ProposerState.CHECKING, ProposerStep.CHECK_PASSED): ProposerState.SIGNING,
+    # Nothing is signed yet, so the round may still get another block.
     (ProposerState.CHECKING, ProposerStep.CHECK_FAILED): ProposerState.NONE,
+    # There is no way back from SIGNING. If the signer fails, the round ends by its timer: a second block for the round
+    # could meet the first signature.
     (ProposerState.SIGNING, ProposerStep.SIGNED): ProposerState.SENT,
 }
 """Every step that is possible, by the state in which it is possible. A new round starts with a new object in `NONE`."""
@@ -92,6 +97,7 @@ class OwnProposal:
 
     def signed(self, payload: SignedPayload[ProposalPayload]) -> Proposal | None:
         """The message to send, or None if `payload` is not the one that is awaited."""
+        # A signature may arrive twice: the signer answers late, and the node has asked again after a restart.
         if self.state is not ProposerState.SIGNING:
             return None
         proposal = self._draft.proposal(payload)

@@ -1,4 +1,4 @@
-"""A prepared block: what a validator is bound to propose again for the rest of its height."""
+"""A prepared block: a validator that has it must show it in every round change for the rest of the height."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from lacnode.primitives.rlp import RlpFields
 
 @dataclass(frozen=True, slots=True)
 class PreparedBlock:
-    """A block with the proof that a quorum prepared it in `round`."""
+    """A block with the proof that a quorum prepared it in round `round`."""
 
     certificate: PreparedCertificate
     block: Block
@@ -24,12 +24,14 @@ class PreparedBlock:
         return self.block.number
 
     def encode(self) -> bytes:
-        """For the journal; it never travels in this form."""
+        """Encode for the journal. A prepared block is never sent in this form."""
         return rlp.encode([self.certificate.fields(), self.block.fields()])
 
     @classmethod
     def decode(cls, data: bytes) -> "PreparedBlock":
+        """Decode the bytes that `encode` made. Raises RlpError if they are not a prepared block."""
         fields = RlpFields(rlp.decode_list(data, "preparedBlock"), "preparedBlock")
+        # The signatures are recovered, but the quorum is not counted again: the journal holds only checked certificates.
         prepared = cls(PreparedCertificate.from_item(fields.item("certificate")), Block.from_item(fields.item("block")))
         fields.end()
         return prepared

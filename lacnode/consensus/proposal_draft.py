@@ -1,4 +1,4 @@
-"""What the proposer of a round is working on, from "it is my turn" to the signed proposal."""
+"""A proposal before it is signed: the block, and the certificate that justifies it in a later round."""
 
 from dataclasses import dataclass, replace
 
@@ -18,7 +18,10 @@ from lacnode.primitives.rlp import RlpFields
 
 @dataclass(frozen=True, slots=True)
 class ProposalDraft:
-    """A proposal in the making. `block` is None while it is being built; `certificate` is None in round 0 only."""
+    """A proposal before it is signed. `block` is None while it is being built. `certificate` is None in round 0 only.
+
+    `digest` is the committed-seal hash of the block (32 bytes).
+    """
 
     certificate: RoundChangeCertificate | None = None
     block: Block | None = None
@@ -26,26 +29,30 @@ class ProposalDraft:
 
     @classmethod
     def from_round_changes(cls, messages: tuple[RoundChange, ...]) -> "ProposalDraft":
-        """A draft for a round that a quorum has asked for."""
+        """A draft for a round that a quorum asks for. Its certificate has the signed parts of `messages`."""
+        # Without their blocks: the proposal carries the one block that counts.
         return cls(tuple(message.signed for message in messages))
 
     def with_block(self, block: Block, digest: bytes) -> "ProposalDraft":
         return replace(self, block=block, digest=digest)
 
     def proposal(self, signed: SignedPayload[ProposalPayload]) -> Proposal | None:
-        """The message, if the signed payload is this draft's."""
+        """The message with the signed payload, or None if the payload is not for this draft."""
+        # An earlier draft of the same round may have been signed late.
         if self.block is None or self.digest != signed.payload.digest:
             return None
         return Proposal(signed, self.block, self.certificate)
 
     def encode(self) -> bytes:
-        """A draft with its block, for the journal; it never travels in this form."""
+        """Encode a draft with its block for the journal. It is never sent in this form."""
         assert self.block is not None
         return rlp.encode([self.block.fields(), certificate_fields(self.certificate)])
 
     @classmethod
     def decode(cls, data: bytes) -> "ProposalDraft":
+        """Decode the bytes that `encode` made. Raises RlpError if they are not a draft."""
         fields = RlpFields(rlp.decode_list(data, "draft"), "draft")
         block, certificate = Block.from_item(fields.item("block")), decode_certificate(fields.item("certificate"))
         fields.end()
+        # The digest is not stored: it follows from the header, and a wrong one would be signed after a restart.
         return cls(certificate, block, committed_seal_hash(block.header))

@@ -1,13 +1,13 @@
-"""From when a validator that has just started may sign.
+"""The rule that says when a validator may sign after a start.
 
-What a validator signed before it stopped stands in its journal. The journal cannot tell when it was lost, nor when the
-whole data directory was replaced by an old copy: then everything fits together, and only the network knows more. So a
-validator first meets others and follows them, and signs nothing until then (docs/adr/0010-signing-after-a-start.md).
+A validator has its earlier signatures in its journal. The journal cannot show that it was lost, or that the whole data
+directory was replaced by an old copy. An old copy is consistent, and only the network knows more. So a validator first
+connects to other validators and follows them. It signs nothing until then (docs/adr/0010-signing-after-a-start.md).
 
-Needed are `min(n - q + 1, q - 1)` other validators whose heads are not above its own. Any block that was decided has q
-commits, so at least one of them knows of it; and agreement needs q - 1 others anyway, so that nothing is lost by waiting.
+It needs `min(n - q + 1, q - 1)` other validators whose heads are not above its own. A decided block has q commits, so at
+least one of those validators knows the block. Agreement needs q - 1 others in any case, so waiting for them costs nothing.
 
-Knows neither clock nor network: it is told the time and what peers say. Must not sign or record anything.
+This file reads no clock and no network: the caller gives the time and the heads of peers. It must not sign or record.
 """
 
 from collections.abc import Mapping
@@ -17,22 +17,23 @@ from enum import Enum
 from lacnode.consensus.quorum import quorum
 
 MAX_MEETING_MS = 10_000
-"""How long a validator without a known loss waits for as many others as are needed, when it has met some."""
+"""How long a validator without a known loss waits for all the validators that it needs, once it has met some."""
 
 MAX_PASSING_MS = 5_000
-"""How long a validator that was far behind, without a known loss, waits for blocks to be decided without it."""
+"""How long a validator without a known loss waits for blocks of the others, if it was far behind them."""
 
 FORGOTTEN_BLOCKS = 2
-"""Heights above the head, once others were met, at which something may have been signed and forgotten. Of the q validators
-that committed the highest block that this validator ever had, one that was met is at most one block below it; and this
-validator may have signed for the block after."""
+"""Heights above the head at which this validator may have signed something that it has lost, once it has met the others.
+q validators committed the highest block that this validator ever had. At least one of them was met, and its head is at
+most one block below that block. This validator may also have signed for the block after it."""
 
 FAR_BEHIND_BLOCKS = 2
-"""A head so far below another validator's may be an old copy's. Validators that stop together differ by one block."""
+"""Another validator's head that is this many blocks above ours may mean that our data is an old copy. Validators that
+stop together differ by one block at most."""
 
 
 class ResumptionStage(Enum):
-    """What a validator that does not sign yet waits for."""
+    """The reason why a validator does not sign yet."""
 
     MEMBERSHIP = "to be a validator"
     MEETING = "to meet others"
@@ -42,8 +43,11 @@ class ResumptionStage(Enum):
 
 @dataclass(frozen=True, slots=True)
 class NetworkObservation:
-    """What a validator sees at one moment: its own head's number, the validators after it (20-byte addresses), and the head
-    number that each connected validator claims."""
+    """What a validator observes at one moment.
+
+    `head` is the number of its own head. `validators` is the set after that head (20-byte addresses). `claimed_heads` has
+    the head number that each connected peer claims, by address.
+    """
 
     head: int
     validators: tuple[bytes, ...]
@@ -51,17 +55,22 @@ class NetworkObservation:
 
 
 def required_other_validators(validators: int, head: int, *, is_late: bool = False) -> int:
-    """How many other validators have to be met before a validator of `validators` on block `head` signs. Before block 1,
-    and unless it is late, it is all of them: validators that lost their data are a quorum without memory
-    (docs/adr/0005-meet-before-block-1.md)."""
+    """How many others a validator must meet before it signs, in a set of `validators` on block `head`.
+
+    Before block 1 it is all of them, unless the validator has waited too long (`is_late`). Validators that lost their
+    data could otherwise form a quorum that has forgotten its decisions (docs/adr/0005-meet-before-block-1.md).
+    """
     if head == 0 and not is_late:
         return validators - 1
     return min(validators - quorum(validators) + 1, quorum(validators) - 1)
 
 
 class SigningResumption:
-    """One start of the validator at `address`. `has_loss` says that records of its journal are missing, `floor` up to which
-    height it must not sign for that reason (-1 for none)."""
+    """The state of one start of the validator `address` (20 bytes).
+
+    `has_loss`: records of its journal are missing. `floor`: the highest height at which it must not sign for that
+    reason, -1 if there is none.
+    """
 
     def __init__(self, address: bytes, *, has_loss: bool, floor: int) -> None:
         self._address = address
@@ -74,40 +83,53 @@ class SigningResumption:
         self._waits_for = -1
         self.stage = ResumptionStage.MEMBERSHIP
         self.waiting_for = "it is no validator yet"
-        """What is missing before this validator signs, in words."""
+        """What must happen before this validator signs, as text for operators."""
 
     @property
     def may_sign(self) -> bool:
         return self._may_sign
 
     def observe(self, observation: NetworkObservation, now_ms: int) -> int | None:
-        """Take in what can be seen at `now_ms` (monotonic). After a loss, once the others were met, the floor to record: the
-        highest height at which something may have been signed and forgotten. None otherwise."""
+        """Process an observation at `now_ms` (monotonic milliseconds).
+
+        Return the floor to record, once the others were met after a loss: the highest height at which this validator may
+        have signed something that it has lost. Return None otherwise.
+        """
         if self._may_sign or self._address not in observation.validators:
+            # Once it may sign, it may sign until it stops: from then on the journal is complete.
             return None
         if self._since_ms is None:
             self._since_ms = now_ms
+        # Only validators count. Any other peer could claim to be level with us, at no cost.
         others = set(observation.validators) - {self._address}
         heads = {address: head for address, head in observation.claimed_heads.items() if address in others}
+        # Remembered until the validator signs: after it has caught up, the distance is no longer visible.
         self._was_far_behind |= any(head >= observation.head + FAR_BEHIND_BLOCKS for head in heads.values())
         settled: int | None = None
         if self._has_loss:
+            # With a known loss there is no time limit. Signing without meeting enough others could contradict a
+            # signature that is lost.
             if not self._has_met(observation, heads, now_ms):
                 return None
+            # The floor is set once. A later head would move it forward forever.
             settled = self._floor = observation.head + FORGOTTEN_BLOCKS
             self._has_loss = self._was_far_behind = False
         if self._floor > observation.head:
+            # Blocks up to the floor have to become final by the signatures of the others.
             self._wait(ResumptionStage.FORGOTTEN, f"block {self._floor} has to be decided without this validator")
         elif self._has_met(observation, heads, now_ms):
             self._sign_after_blocks(observation.head, now_ms)
         return settled
 
     def _has_met(self, observation: NetworkObservation, heads: Mapping[bytes, int], now_ms: int) -> bool:
-        """Whether enough others are not above our head; or, without a loss, all that could be met in a while, if any."""
+        """Whether enough others are not above our head. Without a loss, all others that were met in time are enough."""
         if self._waits_until_ms is not None:
+            # The validator has met them before, and its head moves on while it waits for blocks.
             return True
+        # A validator above our head may know a block that we have helped to decide. We follow it first.
         level = sum(head <= observation.head for head in heads.values())
         assert self._since_ms is not None
+        # After ten seconds the rest may be down. Waiting for them would stop a network that has a quorum.
         is_late = now_ms - self._since_ms >= MAX_MEETING_MS and not self._has_loss
         needed = required_other_validators(len(observation.validators), observation.head, is_late=is_late)
         if level >= needed or (is_late and heads and level == len(heads)):
@@ -117,8 +139,12 @@ class SigningResumption:
         return False
 
     def _sign_after_blocks(self, head: int, now_ms: int) -> None:
-        """Sign at once, or, when the network turned out to be ahead, after some blocks or a while: a running network decides
-        them without us, a stopped one may need us for the next."""
+        """Sign at once, or after some blocks or some seconds if the network was far ahead.
+
+        A running network decides those blocks without this validator. A stopped network may need it for the next block,
+        so the wait has a limit.
+        """
+        # The usual restart: the node was down for a short time, and its data are its own.
         if not self._was_far_behind:
             self._may_sign = True
         elif self._waits_until_ms is None:

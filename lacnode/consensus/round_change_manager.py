@@ -1,4 +1,7 @@
-"""Who wants which round (Besu's `RoundChangeManager`), bounded against those who want them all."""
+"""The round changes of one height: which validator asks for which round (Besu's `RoundChangeManager`).
+
+Round changes hold whole blocks. The number of rounds per author is bounded, and equal blocks are stored once.
+"""
 
 from dataclasses import replace
 
@@ -6,52 +9,57 @@ from lacnode.consensus.ibft_messages import RoundChange
 from lacnode.primitives.block import Block
 
 MAX_ROUNDS_PER_AUTHOR = 10
-"""Rounds remembered per author; the lowest is forgotten. An honest validator asks for one at a time."""
+"""Rounds that are stored per author. With one more, the lowest is deleted. A correct validator asks for one at a time."""
 
 
 class RoundChangeManager:
-    """The round changes of one height, the first of each author for each round."""
+    """The round changes of one height: the first one of each author for each round."""
 
     def __init__(self) -> None:
         self._by_target: dict[int, dict[bytes, RoundChange]] = {}
         self._blocks: dict[bytes, Block] = {}
-        """Prepared blocks by digest, each once: otherwise every author could make us hold ten copies of it."""
+        """Prepared blocks by digest. Each is stored once: otherwise each author could make this node hold ten copies."""
 
     def add(self, message: RoundChange) -> bool:
-        """Keep a valid round change; False if its author asked for that round before."""
+        """Store a valid round change. Return False if its author has asked for that round before."""
         author, target = message.signed.author, message.signed.payload.round_id.round
         asked = self._by_target.setdefault(target, {})
         if author in asked:
+            # The first one stays. An author that could replace it could show one block to us and another to others.
             return False
         asked[author] = self._with_shared_block(message)
         targets = sorted(t for t, messages in self._by_target.items() if author in messages)
+        # An author may ask for any number of rounds. The lowest one is the least likely to get a quorum.
         if len(targets) > MAX_ROUNDS_PER_AUTHOR:
             self._forget(author, targets[0])
         return True
 
     def messages(self, target: int) -> list[RoundChange]:
-        """The round changes for round `target`, in the order they came."""
+        """The round changes for round `target`, in the order in which they came."""
         return list(self._by_target.get(target, {}).values())
 
     def authors(self) -> dict[int, list[bytes]]:
-        """Who asked for which round, for showing."""
+        """The authors of the round changes, by round."""
         return {target: list(messages) for target, messages in sorted(self._by_target.items())}
 
     def wanted_by(self, count: int, above: int) -> int | None:
-        """The highest round above `above` that at least `count` validators want to have reached, None if none is.
+        """The highest round above `above` that at least `count` validators ask for or have passed. None if there is none.
 
-        A validator that asks for round 7 has given up all before it, so it counts for 5 as well.
+        A validator that asks for round 7 has left all rounds before it, so it counts for round 5 as well.
         """
         highest: dict[bytes, int] = {}
+        # One vote per validator: an author that asks for ten rounds must not count ten times.
         for target, messages in self._by_target.items():
             for author in messages:
                 highest[author] = max(target, highest.get(author, 0))
+        # In descending order the round at position `count` is reached by all validators before it.
         reached = sorted((target for target in highest.values() if target > above), reverse=True)
         return reached[count - 1] if len(reached) >= count else None
 
     def remove_below(self, target: int) -> None:
-        """Rounds before `target` are history."""
+        """Delete the round changes for rounds before `target`."""
         self._by_target = {kept: messages for kept, messages in self._by_target.items() if kept >= target}
+        # A block is deleted with the last round change that shows it. Otherwise old blocks would stay for the height.
         shown = {_digest(message) for messages in self._by_target.values() for message in messages.values()}
         self._blocks = {digest: block for digest, block in self._blocks.items() if digest in shown}
 
@@ -59,6 +67,7 @@ class RoundChangeManager:
         digest = _digest(message)
         if digest is None or message.block is None:
             return message
+        # The digest covers the header, and the body was compared with the header: equal digests are equal blocks.
         return replace(message, block=self._blocks.setdefault(digest, message.block))
 
     def _forget(self, author: bytes, target: int) -> None:
@@ -69,6 +78,6 @@ class RoundChangeManager:
 
 
 def _digest(message: RoundChange) -> bytes | None:
-    """Of the prepared block that `message` shows, if it shows one."""
+    """The digest of the prepared block that `message` shows, or None if it shows none."""
     certificate = message.signed.payload.certificate
     return None if certificate is None else certificate.proposal.payload.digest

@@ -1,8 +1,8 @@
-"""What we have said in the current round, byte for byte, to be said again to those who may have missed it.
+"""The messages that this validator has sent in the current round, byte for byte, to send them again.
 
-Besu says everything once. Repeating is legal: a receiver that remembers the bytes drops them, and one that does not
-finds nothing in them that it would count twice. The rule when to repeat bounds it: to a validator that connects, once a
-round to one that speaks of an earlier round, and to all when a long round drags on.
+Besu sends each message once. Sending again is legal: a receiver that remembers the bytes drops them, and another receiver
+counts each author once. Three rules bound it. Messages are sent again to a validator that connects, once a round to a
+validator that sends a message of an earlier round, and to all validators after each part of a long round.
 """
 
 from lacnode.consensus.effects import SendMessage
@@ -10,7 +10,7 @@ from lacnode.consensus.ibft_messages import Message
 
 
 class SentMessages:
-    """Our messages in one round to `others`, at most one of each kind."""
+    """Our messages in one round to the validators `others` (20-byte addresses), at most one of each kind."""
 
     def __init__(self, others: frozenset[bytes]) -> None:
         self._others = others
@@ -18,24 +18,28 @@ class SentMessages:
         self._resent_to: set[bytes] = set()
 
     def send(self, message: Message) -> list[SendMessage]:
-        """Send `message` to all others."""
+        """Remember `message` and send it to all others."""
+        # One message of each code is enough: a correct validator signs at most one of each code in a round.
         self._sent[message.code] = message.encode()
+        # The bytes are stored, not the message: the same bytes can be dropped by their hash.
         return [SendMessage(message.code, self._sent[message.code], self._others)] if self._others else []
 
     def resend(self) -> list[SendMessage]:
-        """Send everything again, to all others."""
+        """Send all messages of this round to all others again."""
         return self._to(self._others) if self._others else []
 
     def resend_to(self, address: bytes) -> list[SendMessage]:
-        """Send everything again to one validator, unless it is none."""
+        """Send all messages of this round to `address` again. Do nothing if it is not one of the others."""
         return self._to(frozenset({address})) if address in self._others else []
 
     def resend_once_to(self, address: bytes) -> list[SendMessage]:
-        """Like `resend_to`, but once a round."""
+        """Like `resend_to`, but at most once a round for each address."""
+        # Each old message of a lagging validator would be answered by up to four messages, one with a whole block.
         if not self._sent or address in self._resent_to:
             return []
         self._resent_to.add(address)
         return self.resend_to(address)
 
     def _to(self, recipients: frozenset[bytes]) -> list[SendMessage]:
+        # In the order of the codes, the proposal comes first. The receiver can then check the votes at once.
         return [SendMessage(code, data, recipients) for code, data in sorted(self._sent.items())]

@@ -1,9 +1,9 @@
-"""The parts of a message that its author does not sign, so that any peer that passes it on can change them.
+"""The parts of a message that its author does not sign. A peer that relays the message can change them.
 
-A proposal and a round change sign the digest of a block: its header without the seals. The header names the body by
-roots. So the body is compared with the header before anything is made of the message: another body is the fault of the
-peer that brought it, not of the author, and the true copy must still be taken. Seals have no meaning before the block is
-agreed on, and are removed. The certificate of a proposal is judged in `validation`.
+A proposal and a round change sign the digest of a block: its header without the seals. The header has the roots of the
+body. So the body is compared with the header before the message is used. If they differ, the delivering peer is at fault
+and not the author, and the true copy must still be accepted. Seals mean nothing before a block is agreed on, and are
+removed. The certificate of a proposal is checked in `message_validation`.
 """
 
 from dataclasses import replace
@@ -18,15 +18,18 @@ from lacnode.primitives.ordered_root import ordered_root
 
 
 class BodyMismatchError(Exception):
-    """The body is not the one that the header names; the text says which part."""
+    """The body is not the one that the header names. The text names the part."""
 
 
 def check_message(message: Message) -> Message:
-    """`message` without seals in its block. BodyMismatchError if the block has the body of another header, RlpError if
-    its extra data is not IBFT 2.0's."""
+    """Return `message` without seals in its block.
+
+    Raises BodyMismatchError if the block has the body of another header, and RlpError if its extra data is not IBFT 2.0's.
+    """
     if not isinstance(message, Proposal | RoundChange) or message.block is None:
         return message
     block = message.block
+    # The digest does not cover seals. With foreign seals one block would have many encodings.
     if ExtraData.decode(block.header.extra_data).seals:
         block = with_seals(block, ())
     check_body_matches(block)
@@ -34,12 +37,14 @@ def check_message(message: Message) -> Message:
 
 
 def check_body_matches(block: Block) -> None:
-    """BodyMismatchError unless the header names exactly this body. Whether the block is valid is another question."""
+    """Raises BodyMismatchError unless the header names exactly this body. The validity of the block is not checked."""
     header, body = block.header, block.body
+    # All parts are compared. A part that is not could be filled with megabytes by a relaying peer.
     if keccak256(rlp.encode([ommer.fields() for ommer in body.ommers])) != header.ommers_hash:
         raise BodyMismatchError("the ommers are not those of the header")
     if ordered_root([transaction.raw for transaction in body.transactions]) != header.transactions_root:
         raise BodyMismatchError("the transactions are not those of the header")
+    # Before Shanghai both are None. A body with withdrawals under such a header is a false body.
     withdrawals_root = None if body.withdrawals is None else ordered_root(body.withdrawals)
     if withdrawals_root != header.withdrawals_root:
         raise BodyMismatchError("the withdrawals are not those of the header")

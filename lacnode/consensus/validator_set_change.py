@@ -1,7 +1,7 @@
-"""What a change of the validator set would do to the network, reckoned before anybody votes for it.
+"""The effect of a change of the validator set on the network, computed before a vote.
 
-Besu counts votes and asks no questions: four absent validators voted in have halted a network for good. Must not decide
-whether to vote: it tells what would happen.
+Besu counts votes without a warning. Four absent validators that were voted in have halted a network forever. This file
+must not decide whether to vote: it says what would happen.
 """
 
 from collections.abc import Collection
@@ -13,7 +13,7 @@ from lacnode.primitives.hexadecimal import to_hex
 
 @dataclass(frozen=True, slots=True)
 class ValidatorSetChange:
-    """One validator more or less. `present` are the addresses that this node sees taking part, its own among them."""
+    """One validator is added or removed. `present` are the addresses of validators that this node observes, with its own."""
 
     validators: tuple[bytes, ...]
     recipient: bytes
@@ -22,22 +22,24 @@ class ValidatorSetChange:
 
     @property
     def after(self) -> tuple[bytes, ...]:
-        """The set when the vote has been won."""
+        """The validators after the vote has passed, ascending."""
         members = set(self.validators)
         (members.add if self.add else members.discard)(self.recipient)
         return tuple(sorted(members))
 
     def warnings(self) -> list[str]:
-        """Why the change is dangerous, a sentence each; empty if it is not."""
+        """The dangers of the change, one sentence each. Empty if there is none."""
         after = self.after
         if not after:
             return ["it would leave no validator at all"]
+        # The margin after the change counts, not the change itself: adding an absent validator raises the quorum.
         margin = _margin(after, self.present)
         absent = [address for address in after if address not in self.present]
         if margin >= 1 or (not absent and margin >= _margin(self.validators, self.present)):
-            return []  # a small set with everybody in it stands no failure before or after
+            # A small set whose members are all present tolerates no failure before or after.
+            return []
         needed, here = quorum(len(after)), len(after) - len(absent)
-        missing = ", ".join(to_hex(address) for address in absent) or "nobody"
+        missing = ", ".join(to_hex(address) for address in absent) or "none"
         if margin < 0:
             then = "no block would be made"
         else:
@@ -48,5 +50,5 @@ class ValidatorSetChange:
 
 
 def _margin(validators: Collection[bytes], present: frozenset[bytes]) -> int:
-    """How many of those present may fail before there is no quorum; negative where there is none now."""
+    """How many of the present validators may fail before there is no quorum. Negative if there is no quorum now."""
     return len(present.intersection(validators)) - quorum(len(validators))

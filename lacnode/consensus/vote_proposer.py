@@ -1,6 +1,6 @@
-"""What this validator wants to vote for, and which vote goes into its next block (Besu's `VoteProposer`).
+"""The votes that this validator wants to cast, and the vote for its next block (Besu's `VoteProposer`).
 
-Wishes live in memory and stay until they are discarded; a vote that would change nothing for this node is left out.
+Wanted votes are in memory, and stay until they are discarded. A vote that would change nothing is left out.
 """
 
 from lacnode.consensus.extra_data import Vote, VoteType
@@ -8,7 +8,7 @@ from lacnode.consensus.vote_tally import VoteTally
 
 
 class VoteProposer:
-    """The wishes of one validator."""
+    """The wanted votes of one validator."""
 
     def __init__(self) -> None:
         self._wishes: dict[bytes, VoteType] = {}
@@ -19,27 +19,31 @@ class VoteProposer:
         self._wishes[recipient] = VoteType.ADD if add else VoteType.DROP
 
     def discard(self, recipient: bytes) -> None:
-        """Stop voting about `recipient`; nothing happens if there was no such wish."""
+        """Stop voting about `recipient`. Does nothing if there is no such vote."""
         self._wishes.pop(recipient, None)
 
     @property
     def wanted_votes(self) -> dict[bytes, bool]:
-        """Recipient to True (add) or False (drop)."""
+        """The wanted votes: recipient to True (add) or False (drop)."""
         return {recipient: kind is VoteType.ADD for recipient, kind in self._wishes.items()}
 
     def next_vote(self, voter: bytes, tally: VoteTally) -> Vote | None:
-        """The vote for the block that `voter` builds on the block of `tally`. Several wishes take turns."""
+        """The vote for the block that `voter` builds after `tally`, or None. Several wanted votes take turns."""
+        # A copy: RPC may change the wanted votes from another thread.
         votes = [Vote(recipient, kind) for recipient, kind in dict(self._wishes).items()]
         useful = [vote for vote in votes if _is_useful(vote, voter, tally)]
         if not useful:
             return None
+        # In turns: a vote that never wins must not keep the others out of every block.
         self._turn = (self._turn + 1) % len(useful)
         return useful[self._turn]
 
 
 def _is_useful(vote: Vote, voter: bytes, tally: VoteTally) -> bool:
+    # A vote of the voter itself for the opposite is still counted. Only this vote takes it back.
     opposite = Vote(vote.recipient, VoteType.DROP if vote.type is VoteType.ADD else VoteType.ADD)
     if tally.has_voted(voter, opposite):
         return True
+    # A vote for the present state, or a repeated vote, would fill the header without an effect. Besu leaves both out.
     is_member = vote.recipient in tally.validators
     return is_member == (vote.type is VoteType.DROP) and not tally.has_voted(voter, vote)

@@ -1,7 +1,7 @@
-"""Who the validators are: votes counted from headers (Besu's `VoteTally` and `VoteTallyUpdater`).
+"""The validators after a block: votes counted from headers (Besu's `VoteTally` and `VoteTallyUpdater`).
 
-A tally is a value: `after(header)` gives the next one and leaves this one alone, so that tallies of many blocks can be
-kept beside each other.
+A tally is a value. `after(header)` returns the next tally and does not change this one, so tallies of many blocks can
+exist at the same time.
 """
 
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from lacnode.consensus.extra_data import ExtraData, Vote, VoteType
 from lacnode.primitives.header import BlockHeader
 
 VotesByRecipient = Mapping[bytes, frozenset[bytes]]
-"""Recipient to those who voted for it."""
+"""The voters (20-byte addresses) for each recipient."""
 
 
 @dataclass(frozen=True, slots=True)
 class VoteTally:
-    """The validators after some block, ascending, and the votes outstanding there."""
+    """The validators after a block, ascending, and the votes that are open then."""
 
     validators: tuple[bytes, ...]
     additions: VotesByRecipient = field(default_factory=dict)
@@ -24,29 +24,32 @@ class VoteTally:
 
     @classmethod
     def from_validators(cls, validators: tuple[bytes, ...]) -> "VoteTally":
-        """A fresh tally without votes: at an epoch block, or where a transition replaces the set."""
+        """A tally without votes: for an epoch block, or for a transition that replaces the validators."""
         return cls(tuple(sorted(set(validators))))
 
     def after(self, header: BlockHeader, epoch_length: int) -> "VoteTally":
-        """The tally after `header`, the next block.
+        """The tally after `header`, the next block. Raises RlpError if the extra data is malformed.
 
-        An epoch block restarts it from its own list of validators, and whatever vote it carries is lost.
+        An epoch block restarts the tally with its own list of validators. A vote in an epoch block is lost, as in Besu.
         """
+        # The list in an epoch block was checked against the tally by the header rules.
         extra = ExtraData.decode(header.extra_data)
         if header.number % epoch_length == 0:
             return VoteTally.from_validators(extra.validators)
         return self if extra.vote is None else self.with_vote(header.coinbase, extra.vote)
 
     def with_vote(self, voter: bytes, vote: Vote) -> "VoteTally":
-        """The tally after `voter` (the header's coinbase) has cast `vote`.
+        """The tally after `voter` (the coinbase of the header) has cast `vote`.
 
-        More than half of the validators before this vote must agree. Votes of a removed validator vanish with it.
+        More than half of the validators before this vote must agree. The votes of a removed validator are removed, too.
         """
         adding = vote.type is VoteType.ADD
+        # A voter that changes its mind takes the opposite vote back.
         additions = _cast(self.additions, vote.recipient, voter, adding)
         removals = _cast(self.removals, vote.recipient, voter, not adding)
         for_it, against_it = additions.get(vote.recipient, frozenset()), removals.get(vote.recipient, frozenset())
         needed = len(self.validators) // 2 + 1
+        # Counted against the validators before this vote, as in Besu: every node must come to the same set.
         validators = set(self.validators)
         if len(for_it) >= needed:
             validators.add(vote.recipient)
@@ -56,17 +59,19 @@ class VoteTally:
             validators.discard(vote.recipient)
             additions.pop(vote.recipient, None)
             removals.pop(vote.recipient, None)
+            # Its votes are removed. A former validator could otherwise still decide who is added.
             additions = {recipient: voters - {vote.recipient} for recipient, voters in additions.items()}
             removals = {recipient: voters - {vote.recipient} for recipient, voters in removals.items()}
         return VoteTally(tuple(sorted(validators)), additions, removals)
 
     def has_voted(self, voter: bytes, vote: Vote) -> bool:
-        """Whether this very vote of `voter` is outstanding."""
+        """Whether this vote of `voter` is open."""
         ballots = self.additions if vote.type is VoteType.ADD else self.removals
         return voter in ballots.get(vote.recipient, frozenset())
 
 
 def _cast(ballots: VotesByRecipient, recipient: bytes, voter: bytes, with_voter: bool) -> dict[bytes, frozenset[bytes]]:
+    # A copy: the tallies of earlier blocks are still in use.
     changed = dict(ballots)
     voters = changed.get(recipient, frozenset())
     changed[recipient] = voters | {voter} if with_voter else voters - {voter}
