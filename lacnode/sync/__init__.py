@@ -1,4 +1,5 @@
-"""Following the network: blocks that this node lacks, and transactions on their way.
+"""Blocks that this node lacks, and transactions from other nodes.
 
-It downloads, and hands to `chain` and `txpool` what it got; it writes no state itself and knows no consensus message.
+The package downloads, and gives the results to `chain` and `txpool`. It writes no state itself and knows no consensus
+message.
 """

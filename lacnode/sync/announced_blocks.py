@@ -1,8 +1,8 @@
-"""Blocks that peers announce whole: the next one is verified, imported and passed on; later ones are claims for sync.
+"""Blocks that peers announce in full. The next block is verified, imported and relayed. Later blocks start a download.
 
-Seals are verified before the body is compared, and the body before anything is executed, so that a made-up block costs a
-few signatures. Each peer has little room here, and a full place loses nothing: sync asks for the block. Must not let one
-peer's announcements keep out those of another.
+Seals are verified before the body is compared, and the body before anything is executed. So an invented block costs only a
+few recoveries of signatures. Each peer may have few blocks in the queue. A block that does not fit is not lost: the
+synchronizer downloads it. The announcements of one peer must not keep out those of another.
 """
 
 from collections import Counter, deque
@@ -27,16 +27,16 @@ from lacnode.sync.synchronizer import Synchronizer
 MAX_ANNOUNCED_BLOCKS_PER_PEER = 2
 MAX_ANNOUNCED_BLOCKS = 32
 MAX_ANNOUNCED_BYTES = 32 * 2**20
-"""Of transactions in waiting blocks of all peers together. One block may wait whatever its size."""
+"""Bytes of the transactions in waiting blocks of all peers together. One block may wait alone, with any size."""
 
 MAX_BLOCKS_ABOVE_HEAD = 2
-"""Above the head in which a block is kept; later ones are left to sync."""
+"""Blocks above the head that are kept. The synchronizer downloads later ones."""
 
 MAX_EXTRA_DATA_BYTES = 256 * 1024
-"""Of an announced header: seals of more than 2,000 validators."""
+"""The largest extra data of an announced header. It has the seals of more than 2,000 validators."""
 
 MAX_FALSE_BODIES = 16
-"""In one session. An honest Besu may relay some: it passes blocks on before it looks at their bodies."""
+"""False bodies in one session. A correct Besu node may relay some: it relays blocks before it compares their bodies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,10 @@ class _Announced:
 
 
 class AnnouncedBlocks:
-    """Works where `synchronizer` works. `relay` is called with each block that became the head, and its hash."""
+    """Imports and relays announced blocks. It works on the same chain as `synchronizer`, with the same threads.
+
+    `relay` is called with each block that became the head, and with its hash (32 bytes).
+    """
 
     def __init__(self, chain: Blockchain, synchronizer: Synchronizer, *, relay: Callable[[Block, bytes], None]) -> None:
         self._chain = chain
@@ -63,10 +66,11 @@ class AnnouncedBlocks:
         self._not_empty = trio.Event()
         self._log = RateLimitedLog("sync", trio.current_time)
 
-    # -- told by the node, on the event loop ----------------------------------------------------------------------
+    # -- events of the node, on the event loop ---------------------------------------------------------------------
 
     def received(self, peer: Peer, block: Block) -> None:
-        """`peer` announced `block` whole."""
+        """`peer` announced `block` in full."""
+        # Before the hash: the extra data has no bound by the rules, and decoding a large one costs time.
         if len(block.header.extra_data) > MAX_EXTRA_DATA_BYTES:
             peer.report_useless_answer()
             return
@@ -75,12 +79,15 @@ class AnnouncedBlocks:
         except RlpError:
             peer.report_useless_answer()
             return
+        # From here on the peer counts as having the block, so it is not sent back to the peer.
         peer.record_known_block(hash_, block.number)
         head = self._chain.head.header.number
         if block.number <= head:
             return
         size_bytes = sum(len(transaction.raw) for transaction in block.transactions)
-        if block.number > head + MAX_BLOCKS_ABOVE_HEAD or not self._has_room(peer, size_bytes):
+        # The header is not counted: its largest field is bounded above.
+        if block.number > head + MAX_BLOCKS_ABOVE_HEAD or not self._fits(peer, size_bytes):
+            # The claim still counts: the peer says that it has this block, so the synchronizer may ask for it.
             self._synchronizer.wake()
             return
         self._waiting.append(_Announced(peer, block, hash_, size_bytes))
@@ -89,7 +96,7 @@ class AnnouncedBlocks:
         self._not_empty.set()
 
     def hashes_received(self, peer: Peer, blocks: Sequence[tuple[bytes, int]]) -> None:
-        """`peer` announced blocks by hash and number."""
+        """`peer` announced blocks by hash (32 bytes) and number."""
         for hash_, number in blocks:
             peer.record_known_block(hash_, number)
         self._synchronizer.wake()
@@ -101,68 +108,75 @@ class AnnouncedBlocks:
     # -- the loop --------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Take announced blocks, one after the other, until cancelled."""
+        """Process announced blocks, one after the other, until cancelled."""
         while True:
             while not self._waiting:
                 self._not_empty = trio.Event()
                 await self._not_empty.wait()
             announced = self._waiting.popleft()
             try:
-                await self._take(announced)
+                await self._process(announced)
             finally:
-                self._forget(announced)
+                self._release(announced)
 
-    def _has_room(self, peer: Peer, size_bytes: int) -> bool:
+    def _fits(self, peer: Peer, size_bytes: int) -> bool:
+        # An empty queue takes a block of any size. Otherwise a legal block above the limit could never be announced.
         if not self._waiting:
             return True
+        # Three bounds: the number of blocks, the share of each peer, and the memory of all.
         return (
             len(self._waiting) < MAX_ANNOUNCED_BLOCKS
             and self._waiting_by_peer[peer.id] < MAX_ANNOUNCED_BLOCKS_PER_PEER
             and self._waiting_bytes + size_bytes <= MAX_ANNOUNCED_BYTES
         )
 
-    def _forget(self, announced: _Announced) -> None:
+    def _release(self, announced: _Announced) -> None:
         self._waiting_bytes -= announced.size_bytes
         self._waiting_by_peer[announced.peer.id] -= 1
         if not self._waiting_by_peer[announced.peer.id]:
+            # Peers come and go. Their entries would stay forever.
             del self._waiting_by_peer[announced.peer.id]
 
-    async def _take(self, announced: _Announced) -> None:
+    async def _process(self, announced: _Announced) -> None:
         block = announced.block
         if not self._is_next(block):
+            # The head may have moved while the block waited: consensus imports the same blocks.
             if block.number > self._chain.head.header.number:
                 self._synchronizer.wake()
             return
-        if not await self._is_true(announced):
+        # Verified in the other thread, before the thread that writes state is needed.
+        if not await self._is_valid(announced):
             return
         try:
             if await self._worker.run(partial(self._chain.import_block, block, self._synchronizer.budget)):
                 self._relay(block, announced.hash)
         except ExecutionInterruptedError:
-            await trio.sleep_forever()  # the node is stopping, so this is cancelled already
+            await trio.sleep_forever()  # The node stops, so this task is cancelled already.
         except BlockRefusedError as refusal:
-            # Consensus or sync may have brought this height meanwhile. Otherwise a quorum sealed what this node cannot
-            # execute: sync finds the same, says so, and tries again later.
+            # Consensus or the synchronizer may have imported this height in the meantime. Otherwise a quorum sealed a
+            # block that this node cannot execute. The synchronizer finds the same, logs it, and tries again later.
             if block.number > self._chain.head.header.number:
-                self._note(announced, refusal)
+                self._log_refusal(announced, refusal)
                 self._synchronizer.wake()
 
-    async def _is_true(self, announced: _Announced) -> bool:
-        """Whether a quorum sealed the block and the body is its header's; the peer is charged where it is not so."""
+    async def _is_valid(self, announced: _Announced) -> bool:
+        """Whether a quorum sealed the block, and the body is the one of the header. Penalises the peer otherwise."""
         try:
             sealed = await self._check_worker.run(partial(self._is_sealed, announced.block))
         except BlockRefusedError as refusal:
-            # An honest node passes on no block whose seals it has not verified.
-            self._note(announced, refusal)
-            self._synchronizer.trust.failed(announced.peer, PeerFault.FALSE, trio.current_time())
+            # A correct node verifies the seals of a block before it relays it. So the peer is at fault.
+            self._log_refusal(announced, refusal)
+            self._synchronizer.trust.record_failure(announced.peer, PeerFault.FALSE, trio.current_time())
             announced.peer.leave(DisconnectReason.BREACH_OF_PROTOCOL)
             return False
         if not sealed:
+            # Sealed, but not for our head any longer. The peer did nothing wrong.
             return False
         try:
             await self._check_worker.run(partial(self._chain.check_body, announced.block))
         except BlockRefusedError as refusal:
-            self._note(announced, refusal)
+            # Some false bodies are forgiven: the peer may be a Besu node that relays them without a check.
+            self._log_refusal(announced, refusal)
             self._false_bodies[announced.peer] += 1
             if self._false_bodies[announced.peer] >= MAX_FALSE_BODIES:
                 announced.peer.leave(DisconnectReason.USELESS_PEER)
@@ -170,7 +184,7 @@ class AnnouncedBlocks:
         return True
 
     def _is_sealed(self, block: Block) -> bool:
-        """False where the head has moved on; BlockRefusedError where the header is not the next one."""
+        """False if the head has moved on. Raises BlockRefusedError if the header is not a valid next one."""
         chain = self._chain.header_chain()
         if block.header.parent_hash != chain.last_hash:
             return False
@@ -181,7 +195,8 @@ class AnnouncedBlocks:
         head = self._chain.head
         return block.number == head.header.number + 1 and block.header.parent_hash == head.hash
 
-    def _note(self, announced: _Announced, refusal: BlockRefusedError) -> None:
+    def _log_refusal(self, announced: _Announced, refusal: BlockRefusedError) -> None:
+        # At a limited rate for each peer: a peer may announce any number of such blocks.
         text = "announced block refused"
         self._log.warning(
             (text, announced.peer.id),

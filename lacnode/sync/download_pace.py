@@ -1,9 +1,9 @@
-"""How long a peer may take for everything it is asked, counted together, and how much it is asked for at once.
+"""The time that a peer may take for all its answers together, and the size of requests.
 
-A time limit for each answer is not enough: a peer that gives a little just before each limit would hold this node for
-ever. Here the time of all answers is added up, and only verified blocks buy more of it. The least speed is that of an
-honest node behind a slow line, and more is asked for at once only while answers are quick: a long answer on such a line
-would look like none. A peer with the least speed does not hold this node either: after a while it gives way to others.
+A time limit for each answer is not enough. A peer that gives a little just before each limit would hold this node forever.
+Here the times of all answers are summed up, and only verified blocks buy more time. The least speed is that of a correct
+node behind a slow line. Requests grow only while answers are quick, because a long answer on a slow line looks like none.
+A peer with the least speed cannot hold this node either: after some seconds another peer is tried.
 """
 
 from collections.abc import Awaitable
@@ -16,29 +16,29 @@ from lacnode.p2p.wire.p2p_messages import DisconnectReason
 from lacnode.sync.peer_trust import PeerFault
 
 INITIAL_CREDIT_SECONDS = 4.0
-"""For the first answers, before anything was delivered."""
+"""The time for the first answers, before anything is delivered."""
 
 MIN_BLOCKS_PER_SECOND = 20
 MIN_BYTES_PER_SECOND = 8 * 1024
-"""A peer must be as fast as one of the two. Headers count as well."""
+"""A peer must reach one of the two. Headers count, too."""
 
 FAST_BYTES_PER_SECOND = 64 * 1024
-"""A peer with fewer bytes, and with fewer blocks than it must deliver, is slow."""
+"""A peer with fewer bytes, and with fewer blocks than `MIN_BLOCKS_PER_SECOND`, is slow."""
 
 SLOW_SECONDS = 10.0
-"""For which a slow peer is followed before another one is tried that may be faster."""
+"""How long a slow peer is followed before another peer is tried."""
 
 QUICK_SECONDS, LONG_SECONDS = 0.5, 3.0
-"""Less than the first: an answer was quick. More than the second: it was long. A question has five seconds."""
+"""An answer below the first was quick. An answer above the second was long. The time-out of a request is five seconds."""
 
 MAX_CREDIT_SECONDS = 8.0
-"""That a peer can have saved up, whatever it has delivered."""
+"""The most time that a peer can save up, for any amount of delivered blocks."""
 
 T = TypeVar("T")
 
 
 class PeerFailedError(Exception):
-    """A peer did not deliver what it promised. The message says what it did; `reason` is for the disconnect, if any."""
+    """A peer did not deliver what it claimed to have. The text says what it did. `reason` is for the disconnect, if any."""
 
     def __init__(self, text: str, fault: PeerFault, reason: DisconnectReason | None = None) -> None:
         super().__init__(text)
@@ -47,7 +47,7 @@ class PeerFailedError(Exception):
 
 
 class DownloadPace:
-    """The time account of one peer, from the moment it is chosen to follow."""
+    """The time account of one peer. It starts when the peer is chosen."""
 
     def __init__(self) -> None:
         self.waited_seconds = 0.0
@@ -57,7 +57,8 @@ class DownloadPace:
 
     @property
     def is_slow(self) -> bool:
-        """Whether the peer needed more than half of the grace, and delivered neither many blocks nor many bytes."""
+        """Whether the peer used more than half of its first credit, and delivered neither many blocks nor many bytes."""
+        # Both conditions: a chain of empty blocks has few bytes, and a chain of full blocks has few blocks.
         return (
             self.waited_seconds > INITIAL_CREDIT_SECONDS / 2
             and self.blocks < self.waited_seconds * MIN_BLOCKS_PER_SECOND
@@ -66,22 +67,25 @@ class DownloadPace:
 
     @property
     def gives_way(self) -> bool:
-        """Whether another peer should be tried, if there is one that may be faster."""
+        """Whether another peer should be tried, if one may be faster."""
         return self.is_slow and self.waited_seconds > SLOW_SECONDS
 
     def add_delivery(self, blocks: int, size_bytes: int) -> None:
-        """So many verified blocks, of so many bytes together, were delivered."""
+        """Credit the delivery of `blocks` verified blocks with `size_bytes` bytes in total."""
         self.blocks += blocks
         self.size_bytes += size_bytes
+        # The better of the two measures counts, for the same reason as in `is_slow`.
         earned = max(blocks / MIN_BLOCKS_PER_SECOND, size_bytes / MIN_BYTES_PER_SECOND)
+        # A bounded credit: a peer must not deliver quickly for an hour and then hold this node for an hour.
         self._left_seconds = min(MAX_CREDIT_SECONDS, self._left_seconds + earned)
 
-    async def answer(self, answer: Awaitable[T]) -> T:
-        """The peer's answer; PeerFailedError if it does not come in the time that is left."""
+    async def wait_for_answer(self, answer: Awaitable[T]) -> T:
+        """Wait for the peer's answer. Raises PeerFailedError if it does not come in the time that is left."""
         began = trio.current_time()
         try:
             with trio.fail_after(max(0.0, self._left_seconds)):
                 return await answer
+        # A session that ends is not a fault of the same weight as silence: peers restart.
         except trio.TooSlowError:
             raise PeerFailedError(
                 f"too slow: {self.blocks} blocks in {self._waited(began):.1f} s", PeerFault.LATE
@@ -91,6 +95,7 @@ class DownloadPace:
         except RequestFailedError as error:
             raise PeerFailedError(str(error), PeerFault.LATE) from None
         finally:
+            # In every case, an error included: time that was waited is gone.
             waited = trio.current_time() - began
             self.waited_seconds += waited
             self._left_seconds -= waited
@@ -99,16 +104,17 @@ class DownloadPace:
         return self.waited_seconds + trio.current_time() - began
 
 
-class QuestionSize:
-    """How much to ask for at once: from `first` up to `largest`, by how long the answers take."""
+class RequestSize:
+    """The size of the next request, from `first` up to `largest`. It follows the time of the answers."""
 
     def __init__(self, first: int, largest: int) -> None:
         self.now = first
         self._largest = largest
 
-    def answered(self, seconds: float) -> None:
-        """An answer to a question of this size took so long."""
+    def adapt(self, seconds: float) -> None:
+        """Adapt the size after an answer that took `seconds`."""
         if seconds > LONG_SECONDS:
+            # Halved: the next answer would otherwise run into the time-out of the request.
             self.now = max(1, self.now // 2)
         elif seconds < LONG_SECONDS / 2:
             self.now = min(self._largest, self.now * (4 if seconds < QUICK_SECONDS else 2))

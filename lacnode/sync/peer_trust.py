@@ -1,9 +1,9 @@
-"""Which peer to ask for blocks: what each has delivered, and how long one that failed is not asked.
+"""The order in which peers are asked for blocks, and the pause after a failure.
 
-A peer's total difficulty and head are claims, and cost the peer nothing. So a claim only makes a peer a candidate; the
-order among candidates comes from what they did. The time without a question grows with each failure, from seconds to
-hours. A node id is free, so failures also count for the network that the address is in. That count only lowers the
-preference: honest nodes may share the address, and all nodes of a devnet do. Must not ask anything itself.
+A peer's total difficulty and head are claims, and cost the peer nothing. So a claim only makes a peer a candidate. The
+order of the candidates comes from what they delivered. The pause grows with each failure, from seconds to hours. A node id
+costs nothing, so failures also count for the network of the address. They only lower the preference there: correct nodes
+may share the address, and all nodes of a devnet do. This file must not send requests.
 """
 
 from collections import OrderedDict
@@ -14,34 +14,34 @@ from ipaddress import ip_address, ip_network
 from typing import Protocol, TypeVar
 
 MAX_RECORDS = 4_096
-"""Node ids, and networks, that are remembered; the one that failed or delivered longest ago is forgotten."""
+"""Node ids and networks that are remembered. With one more, the entry that changed longest ago is deleted."""
 
 RETRY_BACKOFF_FACTOR = 3
-"""By which the next failure's wait is longer than the last one's."""
+"""How much longer the pause is after each further failure."""
 
 MAX_WAIT_SECONDS = 4 * 3600.0
 NETWORK_PENALTY_SECONDS = 3600.0
-"""For which the last failure of an address counts against others in its network."""
+"""How long the last failure of an address counts against other nodes in its network."""
 
 MAX_FAILURES_IN_SESSION = 3
-"""Failures in a row after which the session is of no use."""
+"""Failures in a row after which the session is ended."""
 
 IPV4_PREFIX_BITS, IPV6_PREFIX_BITS = 24, 48
 
 
 class PeerFault(Enum):
-    """How a peer failed; the value is the wait in seconds after the first failure."""
+    """The kind of a failure. The value is the pause in seconds after the first failure."""
 
     LEFT = 2.0
-    """The session ended in the middle."""
+    """The session ended during a download."""
     LATE = 20.0
-    """No answer, an empty one, or one too slow: an honest peer under load may do it."""
+    """No answer, an empty one, or a slow one. A correct peer under load may do it."""
     FALSE = 600.0
-    """Proven: headers without seals, bodies that do not belong to their headers."""
+    """A proven fault: headers without seals, or bodies that do not belong to their headers."""
 
 
 class SyncPeer(Protocol):
-    """What is looked at of a peer."""
+    """The properties of a peer that decide about its place."""
 
     id: bytes
     address: bytes
@@ -62,23 +62,25 @@ class _Record:
 
 
 class PeerTrust:
-    """Times are seconds on one monotonic clock. For one thread."""
+    """What each peer has delivered. Times are seconds on one monotonic clock. Use it from one thread."""
 
     def __init__(self) -> None:
         self._nodes: OrderedDict[bytes, _Record] = OrderedDict()
         self._failed_networks: OrderedDict[str, float] = OrderedDict()
 
     def may_be_asked(self, peer: SyncPeer, now: float) -> bool:
-        """Whether `peer` is not barred at `now`."""
+        """Whether `peer` may be asked at `now`."""
         record = self._nodes.get(peer.id)
         return record is None or record.blocked_until <= now
 
-    def failed(self, peer: SyncPeer, fault: PeerFault, now: float) -> int:
-        """`peer` failed; its failures in a row."""
+    def record_failure(self, peer: SyncPeer, fault: PeerFault, now: float) -> int:
+        """Record a failure of `peer`. Return its failures in a row."""
         record = self._record(peer.id)
         record.failures += 1
+        # The exponent is bounded, so that the number stays a float for any count of failures.
         wait = fault.value * RETRY_BACKOFF_FACTOR ** min(record.failures - 1, 20)
         record.blocked_until = now + min(MAX_WAIT_SECONDS, wait)
+        # A session that ends counts against the node only: a restart says nothing about its network.
         if fault is not PeerFault.LEFT:
             network = _network_of(peer)
             self._failed_networks[network] = now
@@ -87,37 +89,41 @@ class PeerTrust:
                 self._failed_networks.popitem(last=False)
         return record.failures
 
-    def delivered(self, peer: SyncPeer, *, slow: bool) -> None:
-        """`peer` gave blocks that were verified. One delivery takes one failure back, not all of them."""
+    def record_delivery(self, peer: SyncPeer, *, slow: bool) -> None:
+        """Record that `peer` gave verified blocks. One delivery takes back one failure, and not all of them."""
+        # A peer that alternates between one good block and one failure must not start again from zero.
         record = self._record(peer.id)
         record.failures = max(0, record.failures - 1)
         record.has_delivered = True
         record.is_slow = slow
 
-    def best(self, peers: Iterable[P], validators: frozenset[bytes], now: float) -> P | None:
-        """The peer to ask first, None where `peers` is empty. `validators` are addresses.
+    def choose_best(self, peers: Iterable[P], validators: frozenset[bytes], now: float) -> P | None:
+        """The peer to ask first, or None if `peers` is empty. `validators` are addresses (20 bytes).
 
-        A validator, or a peer that has delivered, comes first; among them the highest head. Then strangers: first those
-        that this node dialled, since an attacker more easily dials than is dialled; their heads do not count.
+        First come validators and peers that have delivered, the highest head first. Then come unknown peers, those that
+        this node dialled first: an attacker dials more easily than it is dialled. The heads of unknown peers do not count.
         """
         return min(peers, key=lambda peer: self._rank(peer, peer.address in validators, now), default=None)
 
     def may_be_fast(self, peer: SyncPeer) -> bool:
-        """Whether `peer` has neither failed nor been slow, as far as is known."""
+        """Whether `peer` has neither failed nor been slow, as far as this node knows."""
         record = self._nodes.get(peer.id)
         return record is None or not (record.failures or record.is_slow)
 
     def seconds_to_next_release(self, now: float) -> float:
-        """Seconds until a barred peer may be asked again; MAX_WAIT_SECONDS where none is barred."""
+        """Seconds until a peer may be asked again. MAX_WAIT_SECONDS if no peer waits."""
         waits = (record.blocked_until - now for record in self._nodes.values() if record.blocked_until > now)
         return min(waits, default=MAX_WAIT_SECONDS)
 
     def _rank(self, peer: SyncPeer, is_validator: bool, now: float) -> tuple[int, int, int]:
         record = self._nodes.get(peer.id) or _Record()
+        # Rank 3: it failed or was slow. Even then it is asked if there is no other peer.
         if record.failures or record.is_slow:
             return 3, record.failures, 0
+        # Rank 0: proven. Only here the claimed head decides, because these peers have something to lose.
         if record.has_delivered or is_validator:
             return 0, 0, -peer.head_number
+        # Rank 2: unknown, in a network where another node failed lately. Rank 1: unknown.
         struck_at = self._failed_networks.get(_network_of(peer))
         if struck_at is not None and now - struck_at < NETWORK_PENALTY_SECONDS:
             return 2, int(peer.inbound), 0
@@ -127,12 +133,13 @@ class PeerTrust:
         record = self._nodes.setdefault(node_id, _Record())
         self._nodes.move_to_end(node_id)
         if len(self._nodes) > MAX_RECORDS:
+            # An attacker may come with any number of node ids.
             self._nodes.popitem(last=False)
         return record
 
 
 def _network_of(peer: SyncPeer) -> str:
-    """The network that the peer's address is in: one host can have many addresses."""
+    """The network of the peer's address. One host can have many addresses."""
     address = ip_address(peer.remote_address[0])
     bits = IPV4_PREFIX_BITS if address.version == 4 else IPV6_PREFIX_BITS
     return str(ip_network((address, bits), strict=False))

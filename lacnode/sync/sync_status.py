@@ -1,11 +1,11 @@
-"""Where a synchronisation stands, for `eth_syncing` and for what waits for its end."""
+"""The progress of a synchronisation, for `eth_syncing` and for parts that wait for its end."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class SyncStatus:
-    """Block numbers: where this synchronisation began, where the chain is, and the highest that is known of."""
+    """Block numbers: where this synchronisation started, the head now, and the highest known block."""
 
     starting_block: int
     current_block: int

@@ -1,15 +1,15 @@
-"""Catching up: choose a peer that is ahead, download what is missing, hand it to the chain in order.
+"""The synchronizer: chooses a peer that is ahead, downloads the missing blocks and imports them in order.
 
-An IBFT chain never reorganises, so the common ancestor of two honest nodes is the lower head: there is no search
-backwards. A peer whose next block does not follow from our head is on another chain, and is told so.
+An IBFT chain never reorganises. So the common ancestor of two correct nodes is the lower head, and there is no search
+backwards. A peer whose next block does not follow from our head is on another chain, and is disconnected.
 
-What a peer says of its chain moves nothing but the choice of whom to ask. The node counts as syncing once headers ahead of
-its head are verified with a quorum's seals, and consensus is passed over only while verified blocks, bodies included, are
-being imported: never while this node waits for a peer. Every wait has a bound (`pace`), and a peer that fails is not
-asked again for a while (`peer_trust`).
+The claims of a peer only influence which peer is asked. The node counts as syncing once it has verified headers, with the
+seals of a quorum, above its head. Consensus pauses only while verified blocks with their bodies are imported, and never
+while this node waits for a peer. Every wait has a bound (`download_pace`), and a peer that fails is not asked again for
+some time (`peer_trust`).
 
-The download is two stages with one group of blocks between them: while one is imported, the next is on its way. Must not
-decide what a valid block is.
+The download has two stages with one group of blocks between them: one group is imported while the next one is downloaded.
+This file must not decide which block is valid.
 """
 
 import time
@@ -36,28 +36,28 @@ __all__ = ["SyncStatus", "Synchronizer"]
 log = structlog.get_logger("sync")
 
 MISSING_BLOCK_GRACE_SECONDS = 0.4
-"""For which a block may be missing before it is asked for: it is usually just being agreed on or on its way."""
+"""How long a block may be missing before it is requested. Usually it is being agreed on, or is on its way."""
 
 PEER_CHECK_INTERVAL_SECONDS = 15.0
-"""Between two looks at the peers where nothing happens."""
+"""The time between two checks of the peers, if nothing happens."""
 
 MIN_SYNC_BLOCKS = 3
-"""Blocks behind from which the node asks at once, and blocks to import from which consensus is passed over."""
+"""Blocks behind from which the node asks at once. Also the blocks to import from which consensus pauses."""
 
 SLICE_SECONDS = 0.2
-"""For which verified blocks are imported before the thread that writes state is free for consensus again."""
+"""How long verified blocks are imported before the thread that writes state is free for consensus again."""
 
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 15.0, 600.0
-"""After a block that a quorum sealed and this node's own execution refuses."""
+"""The pause after a block that a quorum sealed and this node's own execution refuses: the first, and the longest."""
 
 
 class Synchronizer:
     """Keeps the chain at the height of its peers.
 
-    `peers` gives the live sessions, the oldest first; `worker` is the one thread that writes state, `check_worker` another
-    for what is verified before. `on_syncing` is told True when verified headers are ahead and False when the node has
-    caught up or no peer can help it. `on_importing` is told True while several verified blocks are imported.
-    `on_caught_up` is called once, when the node has met peers and none is ahead of it.
+    `peers` returns the open sessions, the oldest first. `worker` is the one thread that writes state, and `check_worker`
+    another one for verification. `on_syncing` is called with True when verified headers are ahead, and with False when the
+    node has caught up or no peer can help. `on_importing` is called with True while several verified blocks are imported.
+    `on_caught_up` is called once, when the node has peers and none of them is ahead.
     """
 
     def __init__(
@@ -73,7 +73,8 @@ class Synchronizer:
     ) -> None:
         self.trust = PeerTrust()
         self.budget = ExecutionBudget()
-        """Of every import by synchronisation: no deadline, but it ends with `run`, so that a node stops in time."""
+        """The budget of every import by synchronisation. It has no deadline, but ends with `run`, so that the node stops
+        in time."""
         self._chain = chain
         self._peers = peers
         self.worker = worker
@@ -82,7 +83,7 @@ class Synchronizer:
         self._on_importing = on_importing
         self._on_caught_up = on_caught_up
         self.has_caught_up = False
-        """Whether this node was, at any moment since its start, as far as all its peers."""
+        """Whether this node was as far as all its peers, at any moment since its start."""
         self._wake = trio.Event()
         self._behind_since: float | None = None
         self._started_at: int | None = None
@@ -91,24 +92,28 @@ class Synchronizer:
 
     @property
     def status(self) -> SyncStatus | None:
-        """Where synchronisation stands, or None when the node is not syncing."""
+        """The progress of the synchronisation, or None if the node is not syncing."""
         if self._started_at is None:
             return None
         head = self._chain.head.header.number
+        # The head may pass the known height: consensus imports blocks at the same time.
         return SyncStatus(self._started_at, head, max(head, self._highest))
 
     def wake(self) -> None:
-        """Something changed: a peer joined, or says that it has more blocks. Call from the event loop."""
+        """A peer has joined, or says that it has more blocks. Call this from the event loop."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Follow peers that are ahead until cancelled. An execution that goes on then is interrupted."""
+        """Follow peers that are ahead until cancelled. A running execution is interrupted then."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._cancel_budget_on_exit)
             await self._keep_following()
 
     async def _cancel_budget_on_exit(self) -> None:
-        """A cancelled task waits for its thread, and a block may take minutes: the thread has to be told."""
+        """Stop a running execution when this task is cancelled.
+
+        A cancelled task waits for its thread, and a block may take minutes. Only the budget stops the thread.
+        """
         try:
             await trio.sleep_forever()
         finally:
@@ -116,6 +121,7 @@ class Synchronizer:
 
     async def _keep_following(self) -> None:
         while True:
+            # Before a peer is chosen: with all peers at our head there is none to choose.
             self._check_caught_up()
             peer = self._next_peer()
             wait = self._wait_seconds(peer)
@@ -125,15 +131,17 @@ class Synchronizer:
             try:
                 await self._follow(peer)
             except PeerFailedError as failure:
+                # Three ends. The first is a fault of the peer, the second a fault of this node, the third is success.
                 await self._penalise_peer(peer, failure)
             except BlockRefusedError as refusal:
                 self._pause_after_refusal(refusal)
             self._finish()
+            # In every case: the state "syncing" must not stay when there is no one left to ask.
 
     # -- choosing ------------------------------------------------------------------------------------------------
 
     def _candidates(self) -> list[Peer]:
-        """Peers that say that they are ahead, and may be asked."""
+        """Peers that claim to be ahead and may be asked."""
         now, head = trio.current_time(), self._chain.head.header.number
         return [peer for peer in self._peers() if peer.head_number > head and self.trust.may_be_asked(peer, now)]
 
@@ -141,15 +149,17 @@ class Synchronizer:
         candidates = self._candidates()
         if not candidates:
             return None
+        # The validators of our own head, since a peer cannot forge those.
         addresses = frozenset(self._chain.validators_after(self._chain.head.header))
-        return self.trust.best(candidates, addresses, trio.current_time())
+        return self.trust.choose_best(candidates, addresses, trio.current_time())
 
     def _has_faster(self, slow: Peer) -> bool:
-        """Whether a candidate besides `slow` has neither failed nor been slow."""
+        """Whether a candidate other than `slow` has neither failed nor been slow."""
         return any(peer is not slow and self.trust.may_be_fast(peer) for peer in self._candidates())
 
     def _check_caught_up(self) -> None:
-        """A peer that has failed cannot keep the node from counting as caught up."""
+        """Call `on_caught_up` at the first moment when no peer is ahead. A peer that has failed does not count: it could
+        keep this node from catching up by its claim alone."""
         now, head = trio.current_time(), self._chain.head.header.number
         heads = [peer.head_number for peer in self._peers() if self.trust.may_be_asked(peer, now)]
         if not self.has_caught_up and heads and max(heads) <= head:
@@ -157,9 +167,10 @@ class Synchronizer:
             self._on_caught_up()
 
     def _wait_seconds(self, peer: Peer | None) -> float:
-        """Seconds to wait before `peer` is asked for what we lack."""
+        """Seconds to wait before `peer` is asked for the missing blocks."""
         now = trio.current_time()
         if peer is None:
+            # Woken by the end of the next pause, or by a new claim.
             self._behind_since = None
             return min(
                 PEER_CHECK_INTERVAL_SECONDS, max(MISSING_BLOCK_GRACE_SECONDS, self.trust.seconds_to_next_release(now))
@@ -167,46 +178,56 @@ class Synchronizer:
         if self._behind_since is None:
             self._behind_since = now
         head = self._chain.head.header.number
+        # Far behind, or without any block: consensus does not bring these, so waiting would only cost time.
         if head == 0 or peer.head_number - head >= MIN_SYNC_BLOCKS:
             return max(0.0, self._paused_until - now)
+        # One or two blocks: consensus or an announcement usually brings them within the grace.
         return max(0.0, self._paused_until - now, self._behind_since + MISSING_BLOCK_GRACE_SECONDS - now)
 
     async def _wait(self, seconds: float) -> None:
         with trio.move_on_after(seconds):
+            # The event is replaced after the wait: a wake-up during the last round must not be lost.
             await self._wake.wait()
         self._wake = trio.Event()
 
-    def _verified(self, peer: Peer, number: int) -> None:
-        """Headers up to `number` carry a quorum's seals: the node is behind indeed. The rest of the way is the claim of a
-        peer that has shown this much."""
+    def _headers_verified(self, peer: Peer, number: int) -> None:
+        """Headers up to `number` carry seals of a quorum, so this node is behind.
+
+        The rest of the way is the claim of a peer that has shown this much.
+        """
         self._highest = max(number, peer.head_number)
         if self._started_at is None:
             self._started_at = self._chain.head.header.number
             self._on_syncing(True)
 
     def _finish(self) -> None:
-        """Not syncing any more, unless another peer can take us further."""
+        """End the state "syncing", unless another peer can take us further."""
         self._behind_since = None
         if self._started_at is None or self._candidates():
             return
         gained = self._chain.head.header.number - self._started_at
+        # One or two blocks are usual: logging them would hide the real synchronisations.
         if gained >= MIN_SYNC_BLOCKS:
             log.info("synchronised", head=self._chain.head.header.number, blocks=gained)
         self._started_at = None
         self._on_syncing(False)
 
     async def _penalise_peer(self, peer: Peer, failure: PeerFailedError) -> None:
-        failures = self.trust.failed(peer, failure.fault, trio.current_time())
+        failures = self.trust.record_failure(peer, failure.fault, trio.current_time())
         log.warning("sync peer failed", peer=peer.enode_text, reason=str(failure), failures=failures)
+        # Its claim is worth nothing now. A new claim of the peer raises it again.
         peer.lower_head_number(self._chain.head.header.number)
         if failure.reason is not None:
             await peer.disconnect(failure.reason)
+        # A peer under load may be late sometimes, so it may fail a few times before its session ends.
         elif failures >= MAX_FAILURES_IN_SESSION and failure.fault is PeerFault.LATE:
             await peer.disconnect(DisconnectReason.USELESS_PEER)
 
     def _pause_after_refusal(self, refusal: BlockRefusedError) -> None:
-        """A quorum sealed this block, and its body is its header's: no peer is to blame. Trying again at once, or with
-        another peer, would give the same answer."""
+        """Wait after a block that this node cannot execute, although a quorum sealed it.
+
+        No peer is at fault: the body is the one of the header. The same block from another peer gives the same result.
+        """
         log.error(
             "a block that a quorum of validators sealed is refused by this node's own execution",
             rule=refusal.rule,
@@ -214,29 +235,33 @@ class Synchronizer:
             next_try_seconds=self._pause,
         )
         self._paused_until = trio.current_time() + self._pause
+        # The pause doubles: after an upgrade or a repair of this node, the block may pass.
         self._pause = min(MAX_PAUSE_SECONDS, 2 * self._pause)
 
     # -- following -----------------------------------------------------------------------------------------------
 
     async def _follow(self, peer: Peer) -> None:
-        """Import everything `peer` has above our head. PeerFailedError if it does not deliver, BlockRefusedError if
-        this node
-        cannot execute what a quorum sealed."""
+        """Import every block that `peer` has above our head.
+
+        Raises PeerFailedError if it does not deliver, and BlockRefusedError if this node cannot execute a sealed block.
+        """
         pace = DownloadPace()
         download = BlockDownload(
             self._chain,
             peer,
             pace,
             self.check_worker,
-            on_verified=partial(self._verified, peer),
+            on_verified=partial(self._headers_verified, peer),
             has_faster=partial(self._has_faster, peer),
         )
+        # No buffer: with a fast peer the memory would fill with blocks that wait for their import.
         into, groups = trio.open_memory_channel[list[Block]](0)
         failure: PeerFailedError | BlockRefusedError | None = None
         async with trio.open_nursery() as nursery:
 
             async def fetch() -> None:
                 nonlocal failure
+                # Kept and raised below: the blocks that came before the failure are still imported.
                 async with into:
                     try:
                         await download.run(into)
@@ -250,16 +275,18 @@ class Synchronizer:
             except BlockRefusedError as refusal:
                 failure = refusal
                 nursery.cancel_scope.cancel()
+                # The rest of the download is useless: no later block can be imported.
+        # Also after a failure. The peer has delivered this much, and deserves the credit.
         if pace.blocks:
-            self.trust.delivered(peer, slow=pace.is_slow)
+            self.trust.record_delivery(peer, slow=pace.is_slow)
         if failure is not None:
             raise failure
 
     async def _import(self, blocks: list[Block]) -> None:
-        """Import `blocks`, all of them here and verified, in slices: between two the thread is consensus' first.
+        """Import verified `blocks` in slices. Between two slices, consensus may use the thread first.
 
-        Heads on the way are of no use to consensus, since a quorum has decided the blocks above them. It hears of the
-        last one; nothing remote can hold that up, as nothing is waited for.
+        Consensus does not need the heads in between, because a quorum has decided the blocks above them. It gets the last
+        head. No peer can delay this, because nothing here waits for a peer.
         """
         many = len(blocks) > MIN_SYNC_BLOCKS
         if many:
@@ -269,18 +296,19 @@ class Synchronizer:
             while done < len(blocks):
                 done = await self.worker.run(partial(self._import_slice, blocks, done))
         except ExecutionInterruptedError:
-            await trio.sleep_forever()  # the node is stopping, so this is cancelled already
+            await trio.sleep_forever()  # The node stops, so this task is cancelled already.
         finally:
             if many:
                 self._on_importing(False)
+        # Success resets the pause: the next refusal is a new case.
         self._pause = FIRST_PAUSE_SECONDS
 
     def _import_slice(self, blocks: list[Block], start: int) -> int:
-        """Import from index `start` on for a while; the index of the first block that is left."""
+        """Import from index `start` on for `SLICE_SECONDS`. Return the index of the first block that is left."""
         ends = time.monotonic() + SLICE_SECONDS
         with self._chain.bulk_import():
             for index in range(start, len(blocks)):
-                # Consensus may have imported it meanwhile.
+                # Consensus may have imported this block in the meantime.
                 if blocks[index].number > self._chain.head.header.number:
                     self._chain.import_block(blocks[index], self.budget)
                 if time.monotonic() >= ends:

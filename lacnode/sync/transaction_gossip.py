@@ -1,8 +1,8 @@
-"""Transactions between pools: full to a few peers, hashes to the rest, and fetching what others announce.
+"""Transactions between pools: sent in full to a few peers, by hash to the rest, and requested after an announcement.
 
-Follows Besu 24.1: ceil(sqrt(peers)) random peers get a new transaction whole, the others its hash; a new peer gets the
-pool's hashes. A long transaction is announced to all, as geth does: each peer fetches it once, instead of being sent it by
-several. What a pool refuses, or has no room for, is neither relayed nor held against the peer that sent it.
+It follows Besu 24.1. ceil(sqrt(peers)) random peers receive a new transaction in full, and the others its hash. A new peer
+receives the hashes of the pool. A long transaction is announced to all peers, as geth does: each peer requests it once, and
+does not receive it from several. A transaction that the pool refuses is not relayed. Its sender is not blamed.
 """
 
 import math
@@ -22,41 +22,42 @@ from lacnode.txpool.pool_settings import MAX_TRANSACTION_BYTES
 log = structlog.get_logger("gossip")
 
 SEND_WINDOW_SECONDS = 0.02
-"""Seconds without a new transaction after which what was gathered is sent."""
+"""Seconds without a new transaction after which the gathered ones are sent."""
 
 MAX_SEND_DELAY_SECONDS = 0.5
-"""Seconds for which transactions are gathered where more and more come."""
+"""The longest time for which transactions are gathered while more of them arrive."""
 
 FETCH_WINDOW_SECONDS = 0.1
-"""Seconds during which announced hashes are gathered into one request; Besu waits 0.5."""
+"""Seconds during which announced hashes are gathered into one request. Besu waits 0.5."""
 
 MAX_HASHES_PER_REQUEST = 256
-"""Hashes in one request: what Besu serves."""
+"""Hashes in one request. Besu serves as many."""
 
 FETCH_BYTES = 2**20
-"""Bytes of transactions, as their peer announced them, in one request; a single one may be longer."""
+"""Bytes of transactions in one request, by the sizes that the peer announced. A single transaction may be longer."""
 
 UNKNOWN_BYTES = 16 * 1024
-"""What one counts for whose length was not announced, before eth/68. A contract creation has as much."""
+"""The size that a transaction counts if its length was not announced (before eth/68). A contract creation has as much."""
 
 ASKED_SECONDS = 10.0
-"""How long a long transaction that was asked for is not asked for again; until then it is in the pool, or was refused."""
+"""How long a requested long transaction is not requested again. After that time it is in the pool, or was refused."""
 
 MAX_ASKED = 4096
-"""Such transactions that are remembered. The oldest is forgotten."""
+"""Requested long transactions that are remembered. The oldest is forgotten."""
 
 LOOK_AGAIN_SECONDS = 1.0
-"""How long announced transactions wait at most before it is looked again whether they can be fetched."""
+"""The longest time between two checks whether announced transactions can be requested."""
 
 MAX_ANNOUNCED_HASHES = 4096
-"""Hashes waiting to be fetched per peer, and sent in one announcement. More are forgotten: others announce them too."""
+"""Hashes per peer that wait for a request, and hashes in one announcement. More are dropped: other peers announce them."""
 
 
 class TransactionGossip:
     """Moves transactions between `peers` and the pool.
 
-    `admit` offers remote transactions to the pool, in a worker thread; `known` tells which hashes need no fetching. The pool
-    refuses transactions of more than `max_bytes`, so they are not fetched.
+    `admit` offers transactions of peers to the pool, in a worker thread. `known` says whether a hash (32 bytes) needs no
+    request. `pooled` returns the transactions of the pool. The pool refuses transactions of more than `max_bytes` bytes, so
+    these are not requested.
     """
 
     def __init__(
@@ -77,30 +78,31 @@ class TransactionGossip:
         self._outgoing: list[Transaction] = []
         self._max_bytes = max_bytes
         self._announced: dict[Peer, dict[bytes, int]] = {}
-        """What peers have and we lack: hashes, and lengths as announced, 0 where none was."""
+        """Hashes that a peer has and the pool does not, with the announced lengths in bytes. 0 is an unknown length."""
         self._asked: OrderedDict[bytes, float] = OrderedDict()
-        """Long transactions that a peer was asked for, and when."""
+        """Long transactions that were requested from a peer, with the time of the request."""
         self._send_needed = trio.Event()
         self._fetch_needed = trio.Event()
         self._fetching: set[Peer] = set()
         self._intake = TransactionIntake(admit)
 
     async def run(self) -> None:
-        """Send and fetch until cancelled."""
+        """Send and request transactions until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._intake.run)
             nursery.start_soon(self._send_loop)
             nursery.start_soon(self._fetch_loop, nursery)
 
-    # -- told by the node ----------------------------------------------------------------------------------------
+    # -- events of the node --------------------------------------------------------------------------------------
 
     def pending_added(self, transaction: Transaction) -> None:
-        """The pool has a new transaction. Call from the event loop."""
+        """The pool has a new transaction. Call this from the event loop."""
         self._outgoing.append(transaction)
         self._send_needed.set()
 
     def peer_joined(self, peer: Peer) -> None:
-        """Announce the pool to a new peer."""
+        """Announce the transactions of the pool to a new peer."""
+        # Bounded: a large pool would fill the send queue of each peer that connects.
         pooled = self._pooled()[:MAX_ANNOUNCED_HASHES]
         if pooled:
             peer.send_transaction_hashes(pooled)
@@ -109,11 +111,16 @@ class TransactionGossip:
         self._announced.pop(peer, None)
 
     def received(self, peer: Peer, transactions: Sequence[Transaction]) -> None:
-        """Offer a peer's transactions to the pool, when it is their turn."""
+        """Offer the transactions of `peer` to the pool, when it is the turn of this peer."""
+        # Most transactions come several times. A known one costs only a look-up here.
         self._intake.put(peer.id, [transaction for transaction in transactions if not self._known(transaction.hash)])
 
     def hashes_received(self, peer: Peer, hashes: Sequence[bytes], sizes: Sequence[int] = ()) -> None:
-        """Remember what `peer` says it has and we lack. `sizes` are lengths in bytes, empty where the peer gives none."""
+        """Remember the hashes that `peer` announced and that the pool does not have.
+
+        `sizes` are lengths in bytes. They are empty if the peer gives none (before eth/68).
+        """
+        # A dictionary keeps the order of the announcement: older transactions are requested first.
         waiting = self._announced.setdefault(peer, {})
         for hash_, size in zip(hashes, sizes or repeat(0), strict=False):
             if len(waiting) >= MAX_ANNOUNCED_HASHES:
@@ -131,12 +138,15 @@ class TransactionGossip:
         while True:
             await self._send_needed.wait()
             await self._gather()
+            # Replaced before the batch is taken: a transaction that comes during the sending sets the new event.
             self._send_needed = trio.Event()
             batch, self._outgoing = self._outgoing, []
+            # A transaction may have left the pool in the meantime. Relaying it would fill the pools of others.
             self._propagate([transaction for transaction in batch if self._known(transaction.hash)])
 
     async def _gather(self) -> None:
-        """Wait for what comes with the first transaction: a thousand that arrive together go out in few messages."""
+        """Wait for more transactions. A thousand that arrive together are sent in few messages."""
+        # The latest time bounds the wait: under a steady stream nothing would ever be sent.
         latest = trio.current_time() + MAX_SEND_DELAY_SECONDS
         count = 0
         while (count < len(self._outgoing) or self._intake.is_busy) and trio.current_time() < latest:
@@ -145,9 +155,11 @@ class TransactionGossip:
 
     def _propagate(self, transactions: Sequence[Transaction]) -> None:
         peers = list(self._peers())
+        # A new random choice for each batch: with a fixed one, some peers would never receive full transactions.
         self._rng.shuffle(peers)
         whole = math.ceil(math.sqrt(len(peers)))
         short = [transaction for transaction in transactions if len(transaction.raw) < LONG_BYTES]
+        # The limit is for single transactions. A peer receives each long one once, from the peer that it asks.
         long = [transaction for transaction in transactions if len(transaction.raw) >= LONG_BYTES]
         for position, peer in enumerate(peers):
             if position < whole:
@@ -157,30 +169,36 @@ class TransactionGossip:
                 peer.send_transaction_hashes(transactions)
 
     async def _fetch_loop(self, nursery: trio.Nursery) -> None:
-        """Each peer is asked by a task of its own, so that one that answers late holds up what others announced in no
-        way."""
+        """Request announced transactions. Each peer has its own task, so a slow peer delays no other."""
         while True:
+            # With hashes that wait, the loop also runs without a new announcement: a long one may be due by now.
             with trio.move_on_after(LOOK_AGAIN_SECONDS if self._announced else math.inf):
                 await self._fetch_needed.wait()
             await trio.sleep(FETCH_WINDOW_SECONDS)
             self._fetch_needed = trio.Event()
+            # A peer with a running task takes its new hashes itself.
             for peer in [peer for peer in self._announced if peer not in self._fetching]:
                 self._fetching.add(peer)
                 nursery.start_soon(self._fetch_from, peer)
 
     async def _fetch_from(self, peer: Peer) -> None:
-        """Ask `peer` for what it has announced, until nothing is left."""
+        """Request the announced transactions of `peer`, until none is left."""
         try:
             while wanted := self._next_request(peer):
                 await self._fetch(peer, wanted)
         except RequestFailedError as error:
+            # Not blamed: the peer may have dropped the transactions from its pool in the meantime.
             log.debug("announced transactions not delivered", peer=peer.enode_text, reason=str(error))
         finally:
             self._fetching.discard(peer)
 
     def _next_request(self, peer: Peer) -> list[bytes]:
-        """The hashes that `peer` is asked for next, taken from what it has announced. What has to wait stays there: a long
-        one that another peer was asked for, and long ones while those that came are not in the pool yet."""
+        """Remove and return the hashes of the next request to `peer`.
+
+        A hash stays if it is a long transaction that was requested from another peer, or if long transactions still wait
+        for the pool.
+        """
+        # A copy of the items: the loop deletes from the dictionary.
         waiting = self._announced.get(peer, {})
         now, size = trio.current_time(), 0
         wanted: list[bytes] = []
@@ -188,6 +206,7 @@ class TransactionGossip:
             if self._known(hash_):
                 del waiting[hash_]
             elif length < LONG_BYTES or self._may_ask(hash_, now):
+                # Both bounds hold for the answer, too: a larger one would not arrive within the time-out.
                 counted = length or UNKNOWN_BYTES
                 if len(wanted) == MAX_HASHES_PER_REQUEST or (wanted and size + counted > FETCH_BYTES):
                     break
@@ -197,11 +216,13 @@ class TransactionGossip:
                 if length >= LONG_BYTES:
                     self._remember_asked(hash_, now)
         if not waiting:
+            # An empty entry would keep the loop running for this peer.
             self._announced.pop(peer, None)
         return wanted
 
     def _may_ask(self, hash_: bytes, now: float) -> bool:
         return self._intake.takes_long and now - self._asked.get(hash_, -math.inf) > ASKED_SECONDS
+        # Several peers announce the same long transaction. Without this each would send it.
 
     def _remember_asked(self, hash_: bytes, now: float) -> None:
         self._asked[hash_] = now
@@ -211,6 +232,7 @@ class TransactionGossip:
 
     async def _fetch(self, peer: Peer, wanted: Sequence[bytes]) -> None:
         missing = set(wanted)
+        # Transactions that were not requested are dropped: they would bypass the bounds of the announcements.
         try:
             transactions = await peer.pooled_transactions(wanted)
             asked_for = [transaction for transaction in transactions if transaction.hash in missing]
@@ -219,7 +241,7 @@ class TransactionGossip:
             missing -= {transaction.hash for transaction in asked_for}
             self.received(peer, asked_for)
         finally:
-            # Another peer that has announced it may be asked at once.
+            # Another peer that announced the transaction may be asked at once.
             for hash_ in missing:
                 self._asked.pop(hash_, None)
             if missing and self._announced:

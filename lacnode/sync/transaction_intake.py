@@ -1,9 +1,9 @@
-"""Transactions that peers sent and the pool has not looked at yet.
+"""The queue of transactions that peers sent and the pool has not examined yet.
 
-Recovering a sender costs as much as a peer likes to send, so each peer waits in its own lane, takes turns with the
-others, and has its share of one processor. Long transactions wait apart, behind no short one, and come in no faster than
-blocks carry them away. What finds no room is dropped: others carry it too, and it is announced again.
-Must not decide what the pool takes.
+A peer can send any number of transactions, and each costs the recovery of its sender. So each peer has its own queue, the
+peers take turns, and each peer has a share of one processor. Long transactions have their own queue. They do not delay
+short ones, and enter the pool only as fast as blocks can take them. A transaction that does not fit is dropped: other peers
+send it, too. This file must not decide which transactions the pool accepts.
 """
 
 import time
@@ -18,27 +18,29 @@ from lacnode.fair_share import FairShare, Shares
 from lacnode.primitives.transaction import LONG_BYTES, Transaction
 
 MAX_PEER_QUEUE_BYTES = 4 * 2**20
-"""Of transactions of one peer that wait. A single one may be larger where nothing else of that peer waits."""
+"""Bytes of the waiting transactions of one peer. One transaction may be larger if no other of that peer waits."""
 
 MAX_PEER_QUEUE_TRANSACTIONS = 8_192
 MAX_WAITING_BYTES = 8 * 2**20
-"""Of transactions of all peers that wait, the long ones and the short ones each."""
+"""Bytes of the waiting transactions of all peers. The bound holds for long and for short ones separately."""
 
 LONG_SHARES = Shares(total=BLOCK_BYTES_PER_SECOND, most=BLOCK_BYTES_PER_SECOND / 2, least=2**16, burst_seconds=4.0)
-"""Bytes of long transactions in a second that the pool looks at, of all peers and of one. More would only push each other
-out of the pool, and each node would pass them on before."""
+"""Bytes of long transactions per second that the pool examines, of all peers together and of one peer. More would only push
+each other out of the pool, after each node has relayed them."""
 
 TRANSACTIONS_PER_TURN = 64
-"""Of one peer that the pool looks at before it is the next peer's turn."""
+"""Transactions of one peer that the pool examines before it is the turn of the next peer."""
 
 ADMISSION_SHARE, ADMISSION_SHARE_OF_PEER = 0.5, 0.3
-"""Of a processor, for the pool's look at what peers send."""
+"""Shares of a processor for the examination: of all peers together, and of one peer."""
 
 ADMISSION_SHARES = Shares(total=ADMISSION_SHARE, most=ADMISSION_SHARE_OF_PEER, least=0.05, burst_seconds=5.0)
 
 
 @dataclass(frozen=True, slots=True)
 class _LaneName:
+    """The name of a queue: one peer has a queue for short and one for long transactions."""
+
     peer_id: bytes
     is_long: bool
 
@@ -50,7 +52,8 @@ class _Lane:
 
 
 class TransactionIntake:
-    """`admit` offers transactions to the pool, in a worker thread. Everything else is for the event loop."""
+    """The waiting transactions. `admit` offers transactions to the pool, in a worker thread. Call the rest on the event
+    loop."""
 
     def __init__(self, admit: Callable[[Sequence[Transaction]], None]) -> None:
         self._admit = admit
@@ -60,21 +63,22 @@ class TransactionIntake:
         self._limiter = trio.CapacityLimiter(1)
         self._not_empty = trio.Event()
         self.dropped = 0
-        """Transactions that found no room, since the start."""
+        """Transactions that did not fit, since the start."""
 
     @property
     def is_busy(self) -> bool:
-        """Whether transactions wait: more are about to enter the pool."""
+        """Whether short transactions wait: more will enter the pool soon."""
         return any(not name.is_long for name in self._lanes)
 
     @property
     def takes_long(self) -> bool:
-        """Whether long transactions may come: not so many wait that the next ones might find no room."""
+        """Whether long transactions may be requested: the waiting ones leave enough bytes for the next ones."""
         return self._waiting_bytes(is_long=True) < MAX_WAITING_BYTES // 2
 
     def put(self, peer_id: bytes, transactions: Sequence[Transaction]) -> None:
-        """Have the pool look at `transactions` of a peer, as many as there is room for."""
+        """Queue `transactions` of a peer, as many as fit."""
         for position, transaction in enumerate(transactions):
+            # The following ones are dropped, too: a later nonce is of little use without the earlier one.
             if not self._put(peer_id, transaction):
                 self.dropped += len(transactions) - position
                 break
@@ -82,22 +86,25 @@ class TransactionIntake:
             self._not_empty.set()
 
     async def run(self) -> None:
-        """Let each peer have its turn, until cancelled."""
+        """Give each queue its turn, until cancelled."""
         while True:
             while not self._lanes:
                 self._not_empty = trio.Event()
                 await self._not_empty.wait()
             name, wait = self._next_lane()
             if wait > 0:
+                # The wait ends early if another peer sends something: that peer may have its turn at once.
                 with trio.move_on_after(wait):
                     self._not_empty = trio.Event()
                     await self._not_empty.wait()
                 continue
-            taken = self._taken(name)
-            seconds = await trio.to_thread.run_sync(self._look_at, taken, limiter=self._limiter)
+            transactions = self._next_transactions(name)
+            # In a worker thread: recovering senders takes milliseconds each, and the event loop serves all peers.
+            seconds = await trio.to_thread.run_sync(self._admit_measured, transactions, limiter=self._limiter)
+            # Charged by the time that was used: one transaction can cost as much as a hundred others.
             self._shares.spend(name.peer_id, seconds, trio.current_time())
             if name.is_long:
-                size = sum(len(transaction.raw) for transaction in taken)
+                size = sum(len(transaction.raw) for transaction in transactions)
                 self._long_shares.spend(name.peer_id, size, trio.current_time())
 
     def _put(self, peer_id: bytes, transaction: Transaction) -> bool:
@@ -105,6 +112,7 @@ class TransactionIntake:
         name = _LaneName(peer_id, size >= LONG_BYTES)
         lane = self._lanes.get(name)
         waiting_bytes = self._waiting_bytes(name.is_long)
+        # The first transaction always fits, with any size. Otherwise a legal long one could never pass.
         if waiting_bytes and waiting_bytes + size > MAX_WAITING_BYTES:
             return False
         if lane is None:
@@ -119,7 +127,7 @@ class TransactionIntake:
         return sum(lane.size_bytes for name, lane in self._lanes.items() if name.is_long is is_long)
 
     def _next_lane(self) -> tuple[_LaneName, float]:
-        """The lane whose turn is first, and in how many seconds that is."""
+        """The queue whose turn is next, and the seconds until that turn."""
         now = trio.current_time()
         waits = [(self._wait_seconds(name, now), name) for name in self._lanes]
         wait, name = min(waits, key=lambda each: each[0])
@@ -127,19 +135,23 @@ class TransactionIntake:
 
     def _wait_seconds(self, name: _LaneName, now: float) -> float:
         wait = self._shares.wait_seconds(name.peer_id, now)
+        # Long transactions are charged twice: for the processor and for the bytes.
         return max(wait, self._long_shares.wait_seconds(name.peer_id, now)) if name.is_long else wait
 
-    def _taken(self, name: _LaneName) -> list[Transaction]:
-        """The next transactions of a lane, which goes to the end of the row."""
+    def _next_transactions(self, name: _LaneName) -> list[Transaction]:
+        """Remove and return the next transactions of a queue. The queue goes to the end of the order."""
         lane = self._lanes.pop(name)
+        # One long transaction at a time: its bytes are charged before the next one.
         count = min(1 if name.is_long else TRANSACTIONS_PER_TURN, len(lane.transactions))
         taken = [lane.transactions.popleft() for _ in range(count)]
         lane.size_bytes -= sum(len(transaction.raw) for transaction in taken)
+        # An empty queue is removed. Otherwise one would stay for each peer that ever sent something.
         if lane.transactions:
             self._lanes[name] = lane
         return taken
 
-    def _look_at(self, transactions: Sequence[Transaction]) -> float:
+    def _admit_measured(self, transactions: Sequence[Transaction]) -> float:
+        # The time of this thread, not the wall clock: a busy machine must not use up the share of the peer.
         began = time.thread_time()
         self._admit(transactions)
         return time.thread_time() - began

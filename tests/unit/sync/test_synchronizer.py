@@ -106,7 +106,7 @@ class TestHonestPeers:
         node = syncing(peer)
         assert await node.seconds_to(len(blocks), within=600) < 2 * size / SLOW_WIRE
         assert peer.left_for is None
-        assert node.synchronizer.trust.failed(peer, PeerFault.LATE, 0.0) == 1
+        assert node.synchronizer.trust.record_failure(peer, PeerFault.LATE, 0.0) == 1
 
     async def test_a_slow_wire_gives_way_to_a_fast_one(self, autojump_clock: MockClock) -> None:
         slow = honest(empty_blocks(), "slow", inbound=False, bytes_per_second=SLOW_WIRE)
