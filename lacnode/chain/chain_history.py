@@ -15,6 +15,12 @@ from lacnode.primitives.receipt import Receipt
 from lacnode.storage.database import Database
 
 
+def stored_hash_at(database: Database, number: int) -> bytes | None:
+    """The hash of block `number` of the chain in `database`. None if it has no such block."""
+    with database.read() as snapshot:
+        return StoredChain(snapshot).hash_at(number)
+
+
 class ChainHistory:
     """The stored blocks of one chain. Numbers beyond the head and unknown hashes give None."""
 
@@ -28,8 +34,7 @@ class ChainHistory:
         return self._database
 
     def hash_at(self, number: int) -> bytes | None:
-        with self._database.read() as snapshot:
-            return StoredChain(snapshot).hash_at(number)
+        return stored_hash_at(self._database, number)
 
     def header_at(self, number: int) -> BlockHeader | None:
         with self._database.read() as snapshot:

@@ -19,9 +19,11 @@ from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.accounts import DevnetAccount, funded_accounts
 from lacnode.devnet.devnet_genesis import devnet_genesis
 from lacnode.devnet.devnet_ports import NodePorts, node_ports
+from lacnode.node.assembly import build_node
 from lacnode.node.configuration import NodeConfig, P2pSettings
 from lacnode.node.logs import configure_logs
-from lacnode.node.node import Node, NodeResources
+from lacnode.node.node import Node
+from lacnode.node.node_resources import NodeResources
 from lacnode.p2p.wire.enode import Enode
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc.settings import HttpSettings, WebSocketSettings
@@ -85,7 +87,7 @@ def build_network(validators: int, block_period: float, port_offset: int) -> Mem
     for key, place in zip(keys, ports, strict=True):
         others = tuple(enode for enode in enodes if enode.id != key.public_key)
         parts = NodeResources(spec, key, MemoryDatabase(), MemoryConsensusLog())
-        nodes.append(Node(_config(place, others), parts))
+        nodes.append(build_node(_config(place, others), parts))
     return MemoryNetwork(tuple(nodes), accounts)
 
 

@@ -1,6 +1,6 @@
-"""Blocks and consensus messages between this node and its peers: what they announce, and what it sends them.
+"""Block announcements between this node and its peers.
 
-Must not decide whether a block is good, which is the chain's, nor what is missing, which is the synchronizer's.
+Must not decide whether a block is valid, which the chain does, nor which blocks are missing, which the synchronizer does.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,10 @@ from lacnode.sync.synchronizer import Synchronizer
 
 
 class BlockExchange:
-    """Call everything on the event loop. `genesis_difficulty` is where total difficulty starts."""
+    """Receives and sends announcements of blocks. Use on the event loop only.
+
+    `peers` gives the connected peers. `genesis_difficulty` is the total difficulty of the genesis block.
+    """
 
     def __init__(
         self,
@@ -23,50 +26,32 @@ class BlockExchange:
         synchronizer: Synchronizer,
         genesis_difficulty: int,
     ) -> None:
-        self._chain = chain
         self._peers = peers
-        self._synchronizer = synchronizer
         self._genesis_difficulty = genesis_difficulty
         self._announced = AnnouncedBlocks(chain, synchronizer, relay=self._announce)
 
     async def run(self) -> None:
-        """Import announced blocks and pass them on, until cancelled."""
+        """Import announced blocks and relay them, until cancelled."""
         await self._announced.run()
 
-    # -- what peers say ----------------------------------------------------------------------------------------------
-
     def block_received(self, peer: Peer, block: Block) -> None:
-        """A block was announced whole."""
+        """`peer` has announced a whole block."""
         self._announced.received(peer, block)
 
     def block_hashes_received(self, peer: Peer, blocks: Sequence[tuple[bytes, int]]) -> None:
-        """Blocks were announced by hash."""
+        """`peer` has announced blocks by hash and number."""
         self._announced.hashes_received(peer, blocks)
 
     def peer_left(self, peer: Peer) -> None:
         """The session with `peer` has ended."""
         self._announced.peer_left(peer)
 
-    # -- what consensus says (`validator.Outside`) ---------------------------------------------------------------------
-
-    def send_consensus(self, code: int, data: bytes, recipients: frozenset[bytes]) -> None:
-        """Send a consensus message to those of `recipients`, 20-byte addresses, that are peers."""
-        for peer in self._peers():
-            if peer.address in recipients:
-                peer.send_consensus(code, data)
-
-    def peer_is_ahead(self, address: bytes, number: int) -> None:
-        """The peer at `address` speaks of heights above block `number`."""
-        for peer in self._peers():
-            if peer.address == address:
-                peer.raise_head_number(number)
-        self._synchronizer.wake()
-
     def announce(self, block: Block) -> None:
-        """This node's consensus has made `block` final: tell every peer."""
+        """Announce `block`, which is final, to every peer."""
         self._announce(block, on_chain_hash(block.header))
 
     def _announce(self, block: Block, hash_: bytes) -> None:
+        # Every IBFT block has difficulty 1.
         total_difficulty = self._genesis_difficulty + block.number
         for peer in self._peers():
             peer.send_new_block(block, hash_, total_difficulty)

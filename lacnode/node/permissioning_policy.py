@@ -6,14 +6,13 @@ head or peers have changed, everything known is decided anew and the network loo
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 import trio
 
 from lacnode.node.permissioning_rules import CONTRACT_TIMEOUT_SECONDS, PermissioningRules
-from lacnode.p2p.connection_policies import ALLOWED, ConnectionDecision
-from lacnode.p2p.wire.enode import Enode
+from lacnode.p2p.connection_policies import THIS_NODE, Connection
 from lacnode.permissioning.decision import Decision
 from lacnode.permissioning.node_permissions import PermissioningContext
 
@@ -23,61 +22,38 @@ EXPLANATION_INTERVAL_BLOCKS = 15
 """Blocks during which a refusal is not explained again: an explanation asks much more than the decision."""
 
 MAX_KNOWN_CONNECTIONS, MAX_UNKNOWN_CONNECTIONS = 2048, 256
-LOOKUP_PENDING = ConnectionDecision(False, "its permission is being looked up")
-
-
-@dataclass(frozen=True, slots=True)
-class _Connection:
-    """A connection between this node and another, as the rules see it: they know no discovery port."""
-
-    enode: Enode
-    inbound: bool
-
-    @classmethod
-    def from_enode(cls, enode: Enode, inbound: bool) -> "_Connection":
-        """A connection that was opened by the other where it is `inbound`."""
-        return cls(replace(enode, udp=None), inbound)
+LOOKUP_PENDING = Decision(False, "lookup-pending", THIS_NODE, None, "its permission is being looked up")
 
 
 class PermissioningPolicy:
-    """A `ConnectionPolicy`. `own` is this node's enode, `context` what the rules look at now, `changed` is called when
-    answers are new. Used on the event loop only."""
+    """A `ConnectionPolicy` that asks `permissions`. Used on the event loop only.
 
-    def __init__(
-        self,
-        permissions: PermissioningRules,
-        own: Callable[[], Enode],
-        context: Callable[[], PermissioningContext],
-        changed: Callable[[], None],
-    ) -> None:
+    `context` gives the head, the validators and the sync state that the rules look at now.
+    """
+
+    def __init__(self, permissions: PermissioningRules, context: Callable[[], PermissioningContext]) -> None:
         self._permissions = permissions
-        self._own = own
         self._permissioning_context = context
         self._refused = permissions.refused
-        self._changed = changed
-        self._explained: OrderedDict[_Connection, tuple[int, Decision]] = OrderedDict()
-        self._known: OrderedDict[_Connection, Decision] = OrderedDict()
-        self._unknown: set[_Connection] = set()
+        self._listeners: list[Callable[[], None]] = []
+        self._explained: OrderedDict[Connection, tuple[int, Decision]] = OrderedDict()
+        self._known: OrderedDict[Connection, Decision] = OrderedDict()
+        self._unknown: set[Connection] = set()
         self._is_stale = False
         self._wake = trio.Event()
         self._limiter = trio.CapacityLimiter(1)
 
-    def may_dial(self, enode: Enode) -> ConnectionDecision:
-        """Whether this node may connect to `enode`."""
-        return self._find_decision(_Connection.from_enode(enode, inbound=False))
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` on the event loop when a decision is new or has changed."""
+        self._listeners.append(listener)
 
-    def may_accept(self, enode: Enode) -> ConnectionDecision:
-        """Whether `enode` may connect to this node."""
-        return self._find_decision(_Connection.from_enode(enode, inbound=True))
+    def decide(self, connection: Connection) -> Decision:
+        """The decision about `connection` that is known, or a refusal while it is looked up."""
+        return self._find_decision(_without_discovery_port(connection))
 
-    def may_stay(self, enode: Enode, inbound: bool) -> ConnectionDecision:
-        """The same for a connection there is."""
-        return self._find_decision(_Connection.from_enode(enode, inbound))
-
-    async def consult(self, enode: Enode, inbound: bool) -> None:
-        """Decide about this connection, if that has not been done. Whoever does not wait for it is answered when it comes
-        again."""
-        link = _Connection.from_enode(enode, inbound)
+    async def consult(self, connection: Connection) -> None:
+        """Decide about `connection`, if that has not been done. A caller that is cancelled finds the decision later."""
+        link = _without_discovery_port(connection)
         if link in self._known:
             return
         try:
@@ -100,20 +76,21 @@ class PermissioningPolicy:
             self._unknown.clear()
             self._is_stale = False
             if links and self._remember(await self._decide(list(links))):
-                self._changed()
+                for listener in self._listeners:
+                    listener()
 
     # -- deciding ----------------------------------------------------------------------------------------------------
 
-    async def _decide(self, links: list[_Connection]) -> dict[_Connection, Decision]:
-        own, context = self._own(), self._permissioning_context()
+    async def _decide(self, links: list[Connection]) -> dict[Connection, Decision]:
+        context = self._permissioning_context()
 
-        def decide() -> dict[_Connection, Decision]:
-            return {link: self._decision(link, own, context) for link in links}
+        def decide() -> dict[Connection, Decision]:
+            return {link: self._decision(link, context) for link in links}
 
         return await trio.to_thread.run_sync(decide, limiter=self._limiter)
 
-    def _decision(self, link: _Connection, own: Enode, context: PermissioningContext) -> Decision:
-        ends = (link.enode, own) if link.inbound else (own, link.enode)
+    def _decision(self, link: Connection, context: PermissioningContext) -> Decision:
+        ends = link.source, link.destination
         decision = self._permissions.nodes.decide(*ends, context, CONTRACT_TIMEOUT_SECONDS)
         if decision.allowed:
             self._explained.pop(link, None)
@@ -130,13 +107,13 @@ class PermissioningPolicy:
                 self._explained.popitem(last=False)
         return explained
 
-    def _hint(self, link: _Connection, context: PermissioningContext) -> None:
+    def _hint(self, link: Connection, context: PermissioningContext) -> None:
         """The key decides; that a permitted node is not where it was listed is worth a line."""
-        hint = self._permissions.address_hint(link.enode, context.header)
+        hint = self._permissions.address_hint(link.remote, context.header)
         if hint is not None:
-            log.info("a permitted node has moved", peer=str(link.enode), reason=hint)
+            log.info("a permitted node has moved", peer=str(link.remote), reason=hint)
 
-    def _remember(self, decisions: dict[_Connection, Decision]) -> bool:
+    def _remember(self, decisions: dict[Connection, Decision]) -> bool:
         """Keep `decisions`; True if one of them is not what was known."""
         changed = False
         for link, decision in decisions.items():
@@ -147,20 +124,25 @@ class PermissioningPolicy:
             self._known.popitem(last=False)
         return changed
 
-    def _find_decision(self, link: _Connection) -> ConnectionDecision:
+    def _find_decision(self, link: Connection) -> Decision:
         decision = self._known.get(link)
         if decision is None:
             self._look_up(link)
             return LOOKUP_PENDING
         self._known.move_to_end(link)
         if decision.allowed:
-            self._refused.remove(link.enode.id)
-            return ALLOWED
-        if self._refused.note(link.enode, link.inbound, decision):
-            log.info("connection refused", peer=str(link.enode), inbound=link.inbound, reason=str(decision))
-        return ConnectionDecision(False, str(decision))
+            self._refused.remove(link.remote.id)
+            return decision
+        if self._refused.note(link.remote, link.is_inbound, decision):
+            log.info("connection refused", peer=str(link.remote), inbound=link.is_inbound, reason=str(decision))
+        return decision
 
-    def _look_up(self, link: _Connection) -> None:
+    def _look_up(self, link: Connection) -> None:
         if len(self._unknown) < MAX_UNKNOWN_CONNECTIONS:
             self._unknown.add(link)
             self._wake.set()
+
+
+def _without_discovery_port(connection: Connection) -> Connection:
+    """`connection` as the rules see it: they know no discovery port, and a session may know it or not."""
+    return replace(connection, remote=replace(connection.remote, udp=None))

@@ -32,6 +32,7 @@ from lacnode.privacy.state.state_root_comparison import StateRootComparison
 from lacnode.privacy.transaction_manager import EnclaveUnreachableError, TransactionManager
 from lacnode.storage.database import Database
 from lacnode.txpool.transaction_pool import TransactionPool
+from lacnode.txpool.transaction_submission import TransactionSource, TransactionSubmission
 
 if TYPE_CHECKING:
     from lacnode.privacy.service.manager_service import ManagerService
@@ -65,6 +66,7 @@ class PublicChain:
     engine: ExecutionEngine
     database: Database
     pool: TransactionPool
+    submission: TransactionSubmission
 
 
 class PrivacyService:
@@ -85,7 +87,7 @@ class PrivacyService:
             return chain.state_at(chain.head.header).nonce(address) if pending is None else pending
 
         def submit(marker: Transaction) -> None:
-            pool.add(marker, local=True, now=time.time())
+            public.submission.submit(marker, TransactionSource.PRIVATE_MARKER)
 
         private_states = make_engine(chain.spec, PrivateNodeStore(public.database), kind=EngineKind.PYTHON)
         context = PrivacyContext(

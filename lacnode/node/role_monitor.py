@@ -3,12 +3,11 @@
 Must not change anything: what a role does is `role`'s, and who the validators are is the chain's.
 """
 
-from collections.abc import Callable
-
 import structlog
 import trio
 
 from lacnode.chain.blockchain import Blockchain
+from lacnode.node.node_events import StateChange
 from lacnode.node.permissioning_rules import PermissioningRules
 from lacnode.node.role import NodeRole, role_conflicts
 from lacnode.rpc.services import RoleView
@@ -32,11 +31,10 @@ class RoleMonitor:
         self.view = RoleView(None if role is None else role.value, False, None, ())
         """As it was at the last look."""
 
-    async def run(self, next_move: Callable[[], trio.Event]) -> None:
-        """Look at the start and, after a pause, whenever what `next_move` gives is set, until cancelled; say every conflict
-        that is new."""
+    async def run(self, state_change: StateChange) -> None:
+        """Compare at the start and after every change, until cancelled. Log every conflict that is new."""
         while True:
-            moved = next_move()
+            moved = state_change.next_event()
             view = await trio.to_thread.run_sync(self._check_role)
             for conflict in view.conflicts:
                 if conflict not in self.view.conflicts:

@@ -22,11 +22,13 @@ from lacnode.crypto.node_key import KeyFileError, NodeKey, load_node_key, load_o
 from lacnode.evm.budget import ExecutionCancelledError
 from lacnode.evm.engine import PYTHON
 from lacnode.evm.engine_kind import EngineKind, why_no_library
+from lacnode.node.assembly import build_node
 from lacnode.node.configuration import NodeConfig, PrivacySettings
 from lacnode.node.crash_report import CrashReport
 from lacnode.node.logs import ERRORS, configure_logs
 from lacnode.node.memory import return_freed_memory
-from lacnode.node.node import Node, NodeResources
+from lacnode.node.node import Node
+from lacnode.node.node_resources import NodeResources
 from lacnode.node.opened_manager import ManagerStartError, OpenedManager
 from lacnode.node.signing_state import open_signing_state
 from lacnode.p2p.name_resolution import address_of
@@ -130,7 +132,7 @@ def open_node(config: NodeConfig, manager: TransactionManager | None = None) -> 
                 undo.callback(opened.hosted.close)
             database = undo.enter_context(closing(LmdbDatabase(config.data_path)))
             records = undo.enter_context(closing(_signing_state(config, key, database)))
-            node = Node(config, NodeResources(spec, key, database, records, opened, local))
+            node = build_node(config, NodeResources(spec, key, database, records, opened, local))
             undo.pop_all()
             return node
     except (

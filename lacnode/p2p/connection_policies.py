@@ -1,100 +1,93 @@
-"""Who may connect: the seam where permissioning plugs in.
+"""The policies that decide about connections. Permissioning is one of them.
 
-A policy is asked before a dial, after the Hello of an accepted connection, and again for every live session whenever its
-answers may have changed (`Network.recheck`). Each answer carries its reason, and comes at once: a policy that has to look
-something up says no until it has, and is given time for it by `consult` where a session can wait.
+The network asks before it dials, after the Hello of the other node, and again for every session when a policy may have
+changed its answer (`P2pNetwork.recheck`). `decide` answers at once and on the event loop. A policy that has to look
+something up refuses until it knows the answer. `consult` waits for that answer where a session can wait.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from lacnode.p2p.wire.enode import Enode
+from lacnode.permissioning.decision import Decision
+
+ALLOW_ALL_RULE, DENY_LIST_RULE = "allow-all", "deny-list"
+THIS_NODE = "this node"
+ALLOWED = Decision(True, ALLOW_ALL_RULE, THIS_NODE, None, "every node may connect")
 
 
 @dataclass(frozen=True, slots=True)
-class ConnectionDecision:
-    """Yes or no, and why."""
+class Connection:
+    """A connection between this node (`local`) and another (`remote`), which exists or is planned.
 
-    allowed: bool
-    reason: str
+    `is_inbound` is True if the other node dials. Rules may allow one direction only. Two connections with the same nodes
+    and direction are equal, wherever this node listens.
+    """
 
+    remote: Enode
+    is_inbound: bool
+    local: Enode = field(compare=False)
 
-ALLOWED = ConnectionDecision(True, "everybody may connect")
+    @property
+    def source(self) -> Enode:
+        """The node that dials."""
+        return self.remote if self.is_inbound else self.local
+
+    @property
+    def destination(self) -> Enode:
+        """The node that is dialled."""
+        return self.local if self.is_inbound else self.remote
 
 
 class ConnectionPolicy(Protocol):
-    """Decides about connections between this node and another. `inbound` says who opened the connection."""
+    """Decides whether a connection may exist. Used on the event loop."""
 
-    def may_dial(self, enode: Enode) -> ConnectionDecision: ...
-    def may_accept(self, enode: Enode) -> ConnectionDecision: ...
-    def may_stay(self, enode: Enode, inbound: bool) -> ConnectionDecision: ...
+    def decide(self, connection: Connection) -> Decision:
+        """Whether `connection` may exist now. Returns at once."""
 
-    async def consult(self, enode: Enode, inbound: bool) -> None:
-        """Return once the answers about this connection are known."""
-        ...
+    async def consult(self, connection: Connection) -> None:
+        """Return once `decide` knows the answer about `connection`."""
 
 
 class AllowAllPolicy:
-    """No permissioning."""
+    """Allows every connection."""
 
-    def may_dial(self, enode: Enode) -> ConnectionDecision:
+    def decide(self, connection: Connection) -> Decision:
         return ALLOWED
 
-    def may_accept(self, enode: Enode) -> ConnectionDecision:
-        return ALLOWED
-
-    def may_stay(self, enode: Enode, inbound: bool) -> ConnectionDecision:
-        return ALLOWED
-
-    async def consult(self, enode: Enode, inbound: bool) -> None:
-        """Always known."""
+    async def consult(self, connection: Connection) -> None:
+        """The answer is always known."""
 
 
 class DenyListPolicy:
-    """Cuts off the nodes with the ids it holds, which may change while the network runs: a devnet's partitions, and
-    `--banned-node-ids`."""
+    """Refuses connections with the nodes whose ids are in `denied`, which may change while the network runs.
+
+    It serves `--banned-node-ids` and the partitions of a devnet.
+    """
 
     def __init__(self, reason: str, denied: Iterable[bytes] = ()) -> None:
         self.denied = frozenset(denied)
-        self._reason = reason
+        self._refused = Decision(False, DENY_LIST_RULE, THIS_NODE, None, reason)
 
-    def may_dial(self, enode: Enode) -> ConnectionDecision:
-        return self._find_decision(enode)
+    def decide(self, connection: Connection) -> Decision:
+        return self._refused if connection.remote.id in self.denied else ALLOWED
 
-    def may_accept(self, enode: Enode) -> ConnectionDecision:
-        return self._find_decision(enode)
-
-    def may_stay(self, enode: Enode, inbound: bool) -> ConnectionDecision:
-        return self._find_decision(enode)
-
-    async def consult(self, enode: Enode, inbound: bool) -> None:
-        """Always known."""
-
-    def _find_decision(self, enode: Enode) -> ConnectionDecision:
-        return ConnectionDecision(False, self._reason) if enode.id in self.denied else ALLOWED
+    async def consult(self, connection: Connection) -> None:
+        """The answer is always known."""
 
 
 class CombinedPolicy:
-    """Allows what every one of `policies` allows; the first refusal is the answer."""
+    """Allows a connection if every one of `policies` allows it. The first refusal is the answer."""
 
     def __init__(self, policies: Iterable[ConnectionPolicy]) -> None:
         self._policies = tuple(policies)
 
-    def may_dial(self, enode: Enode) -> ConnectionDecision:
-        return _first_refusal(policy.may_dial(enode) for policy in self._policies)
+    def decide(self, connection: Connection) -> Decision:
+        decisions = (policy.decide(connection) for policy in self._policies)
+        return next((decision for decision in decisions if not decision.allowed), ALLOWED)
 
-    def may_accept(self, enode: Enode) -> ConnectionDecision:
-        return _first_refusal(policy.may_accept(enode) for policy in self._policies)
-
-    def may_stay(self, enode: Enode, inbound: bool) -> ConnectionDecision:
-        return _first_refusal(policy.may_stay(enode, inbound) for policy in self._policies)
-
-    async def consult(self, enode: Enode, inbound: bool) -> None:
-        """Known once every policy knows."""
+    async def consult(self, connection: Connection) -> None:
+        """Return once every policy knows its answer."""
         for policy in self._policies:
-            await policy.consult(enode, inbound)
-
-
-def _first_refusal(decisions: Iterable[ConnectionDecision]) -> ConnectionDecision:
-    return next((decision for decision in decisions if not decision.allowed), ALLOWED)
+            await policy.consult(connection)

@@ -19,7 +19,7 @@ from lacnode.crypto.node_key import NodeKey
 from lacnode.fair_share import FairShare
 from lacnode.p2p.accepted_messages import UnaskedBytes
 from lacnode.p2p.chain_reader import ChainReader, LocalStatus, PoolReader
-from lacnode.p2p.connection_policies import AllowAllPolicy, ConnectionPolicy
+from lacnode.p2p.connection_policies import AllowAllPolicy, Connection, ConnectionPolicy
 from lacnode.p2p.dialer import Dialer
 from lacnode.p2p.discovery_service import DiscoveryService
 from lacnode.p2p.eth_server import EthServer
@@ -79,7 +79,10 @@ class P2pNetworkConfig:
 
 
 class P2pNetwork:
-    """See the module's note. `status` gives this node's Status as it is now."""
+    """The devp2p network of one node. `status` gives the Status of this node as it is now.
+
+    `peer_set` holds the sessions. Without one the network makes its own, with the limits of `config`.
+    """
 
     def __init__(
         self,
@@ -91,6 +94,7 @@ class P2pNetwork:
         pool: PoolReader,
         handler: NetworkHandler,
         policy: ConnectionPolicy | None = None,
+        peer_set: PeerSet | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self.key = key
@@ -98,7 +102,7 @@ class P2pNetwork:
         self.policy = policy or AllowAllPolicy()
         self.handler = handler
         self.server = EthServer(chain, pool)
-        self.peer_set = PeerSet(key.public_key, config.peer_limits)
+        self.peer_set = peer_set or PeerSet(key.public_key, config.peer_limits)
         self.workers = trio.CapacityLimiter(PEER_WORKER_THREADS)
         self.local_enode = Enode(key.public_key, config.host, config.port, None)
         self._config = config
@@ -127,8 +131,12 @@ class P2pNetwork:
 
     @property
     def peers(self) -> Sequence[Peer]:
-        """Those in session now."""
-        return [peer for peer in list(self.peer_set.peers.values()) if peer.leaving is None]
+        """The peers with a session, except those that are leaving."""
+        return self.peer_set.connected()
+
+    def connection(self, remote: Enode, is_inbound: bool) -> Connection:
+        """A connection of this node with `remote`, for the policy."""
+        return Connection(remote, is_inbound, self.local_enode)
 
     def hello(self) -> Hello:
         """How this node introduces itself."""
@@ -169,11 +177,11 @@ class P2pNetwork:
         if self._machine is not None:
             self._machine.retry_soon(time.time())
         for peer in self.peers:
-            decision = self.policy.may_stay(peer.enode, peer.inbound)
+            decision = self.policy.decide(self.connection(peer.enode, peer.inbound))
             if not decision.allowed:
-                log.info("peer no longer permitted", peer=peer.enode_text, reason=decision.reason)
+                log.info("peer no longer permitted", peer=peer.enode_text, reason=str(decision))
                 peer.leave(DisconnectReason.REQUESTED)
-        for enode in self._refused_dialers.pop_permitted(lambda enode: self.policy.may_dial(enode).allowed):
+        for enode in self._refused_dialers.pop_permitted(self._may_dial):
             self._discovered(enode)
         self._wake.set()
 
@@ -233,7 +241,7 @@ class P2pNetwork:
             lambda: self._status().fork_id,
             random_bytes=os.urandom,
             record_seq=int(time.time()),
-            permits=lambda enode: self.policy.may_dial(enode).allowed,
+            permits=self._may_dial,
         )
         return DiscoveryService(udp, self._machine, found=self._discovered, wants_more=self._wants_more)
 
@@ -289,7 +297,10 @@ class P2pNetwork:
             return False
         if not kept and self.peer_set.denial_reason(enode.id) is not None:
             return False
-        return self.policy.may_dial(enode).allowed
+        return self._may_dial(enode)
+
+    def _may_dial(self, enode: Enode) -> bool:
+        return self.policy.decide(self.connection(enode, is_inbound=False)).allowed
 
     async def _connect(self, enode: Enode) -> None:
         was_lasting = False

@@ -94,12 +94,13 @@ async def _check_permission(enode: Enode, inbound: bool, network: SessionContext
     denial_reason = network.peer_set.denial_reason(enode.id)
     if denial_reason is not None:
         raise ConnectionFailedError(f"denied because of an earlier session: {denial_reason}", DisconnectReason.UNKNOWN)
-    await network.policy.consult(enode, inbound)
-    decision = network.policy.may_accept(enode) if inbound else network.policy.may_dial(enode)
+    planned = network.connection(enode, inbound)
+    await network.policy.consult(planned)
+    decision = network.policy.decide(planned)
     if not decision.allowed:
         if inbound:
             network.turned_away(enode)
-        raise ConnectionFailedError(f"not permitted: {decision.reason}", DisconnectReason.UNKNOWN)
+        raise ConnectionFailedError(f"not permitted: {decision}", DisconnectReason.UNKNOWN)
 
 
 async def _exchange_status(

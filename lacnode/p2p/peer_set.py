@@ -37,6 +37,10 @@ class PeerSet:
         """By node id: why, and until when on the event loop's clock."""
         self._sessions = RateLimits(SESSIONS_PER_SECOND, SESSIONS_AT_ONCE)
 
+    def connected(self) -> list[Peer]:
+        """The peers with a session, the oldest first, except those that are leaving."""
+        return [peer for peer in list(self.peers.values()) if peer.leaving is None]
+
     @property
     def free_slots(self) -> int:
         """How many more peers of our own choice there may be."""

@@ -130,10 +130,11 @@ async def _run_as_peer(admitted: EstablishedSession, network: SessionContext) ->
 async def _join(peer: Peer, network: SessionContext) -> None:
     """Take a place among the peers. What was true before Status is asked again: others may have come meanwhile."""
     while True:
-        await network.policy.consult(peer.enode, peer.inbound)
-        decision = network.policy.may_stay(peer.enode, peer.inbound)
+        connection = network.connection(peer.enode, peer.inbound)
+        await network.policy.consult(connection)
+        decision = network.policy.decide(connection)
         if not decision.allowed:
-            raise ConnectionFailedError(f"no longer permitted: {decision.reason}", DisconnectReason.REQUESTED)
+            raise ConnectionFailedError(f"no longer permitted: {decision}", DisconnectReason.REQUESTED)
         refusal = network.peer_set.refusal(peer.id, peer.inbound)
         if refusal is not None:
             raise ConnectionFailedError(f"not admitted: {refusal}", refusal)

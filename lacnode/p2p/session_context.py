@@ -8,7 +8,7 @@ from lacnode.crypto.node_key import NodeKey
 from lacnode.fair_share import FairShare
 from lacnode.p2p.accepted_messages import UnaskedBytes
 from lacnode.p2p.chain_reader import LocalStatus
-from lacnode.p2p.connection_policies import ConnectionPolicy
+from lacnode.p2p.connection_policies import Connection, ConnectionPolicy
 from lacnode.p2p.eth_server import EthServer
 from lacnode.p2p.handler import NetworkHandler
 from lacnode.p2p.peer_set import PeerSet
@@ -35,4 +35,5 @@ class SessionContext(Protocol):
 
     def hello(self) -> Hello: ...
     def status(self) -> LocalStatus: ...
+    def connection(self, remote: Enode, is_inbound: bool) -> Connection: ...
     def turned_away(self, enode: Enode) -> None: ...

@@ -25,6 +25,7 @@ from lacnode.rpc.recent_blocks import RecentBlocks
 from lacnode.rpc.recent_prices import RecentPrices
 from lacnode.rpc.settings import ApiSettings
 from lacnode.txpool.transaction_pool import TransactionPool
+from lacnode.txpool.transaction_submission import TransactionSubmission
 
 
 class NetworkView(Protocol):
@@ -77,6 +78,7 @@ class RpcServices:
 
     chain: Blockchain
     pool: TransactionPool
+    submission: TransactionSubmission
     network: NetworkView | None
     vote_proposer: VoteProposer
     permissions: PermissionView

@@ -10,7 +10,6 @@ Must not decide anything that the protocol decides.
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -72,19 +71,23 @@ class BlockCreator(Protocol):
     def build(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> Block: ...
 
 
-@dataclass(frozen=True, slots=True)
-class ConsensusNetwork:
-    """What the validator tells the rest of the node; all called on the event loop, none may block.
+class ConsensusNetwork(Protocol):
+    """The outputs of consensus. The validator calls them on the event loop. They return at once.
 
-    `send(code, data, recipients)` multicasts to connected validators; `peer_is_ahead(address, number)` hints at sync;
-    `finalised(block)` hands on a block that this node's consensus has just imported; `blame(address, fault)` says that
-    a peer sent what no correct validator sends.
+    Addresses are the 20 bytes of a validator's address.
     """
 
-    send: Callable[[int, bytes, frozenset[bytes]], None]
-    peer_is_ahead: Callable[[bytes, int], None]
-    finalised: Callable[[Block], None]
-    blame: Callable[[bytes, str], None] = lambda address, fault: None
+    def send(self, code: int, data: bytes, recipients: frozenset[bytes]) -> None:
+        """Send a message with this code of the consensus protocol to those of `recipients` that are connected."""
+
+    def peer_is_ahead(self, address: bytes, number: int) -> None:
+        """The peer at `address` has shown that it has block `number`."""
+
+    def finalised(self, block: Block) -> None:
+        """The validators have agreed on `block`, and this node has imported it."""
+
+    def blame(self, address: bytes, fault: str) -> None:
+        """The peer at `address` has sent a message that no correct validator sends."""
 
 
 class Validator:
@@ -104,8 +107,8 @@ class Validator:
         records: ConsensusRecords,
         signer: Signer,
         chain: Blockchain,
-        maker: BlockCreator,
-        outside: ConsensusNetwork,
+        block_creator: BlockCreator,
+        network: ConsensusNetwork,
         proposal_worker: Worker,
         state_worker: Worker,
         log_worker: Worker,
@@ -116,8 +119,8 @@ class Validator:
         self.machine = machine
         self._signer = RecordedSigner(journal, records, signer)
         self._chain = chain
-        self._block_creator = maker
-        self._network = outside
+        self._block_creator = block_creator
+        self._network = network
         self._proposal_worker = proposal_worker
         self._state_worker = state_worker
         self._proposal_work = ProposalBudgets()

@@ -9,8 +9,10 @@ import trio
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.devnet_genesis import devnet_genesis
+from lacnode.node.assembly import build_node
 from lacnode.node.configuration import NodeConfig, P2pSettings
-from lacnode.node.node import Node, NodeResources
+from lacnode.node.node import Node
+from lacnode.node.node_resources import NodeResources
 from lacnode.p2p.chain_reader import LocalStatus
 from lacnode.p2p.p2p_network import P2pNetwork, P2pNetworkConfig
 from lacnode.p2p.wire.enode import Enode
@@ -27,7 +29,7 @@ def validator(key: NodeKey, *static: Enode) -> Node:
     genesis = parse_genesis(devnet_genesis([each.address for each in KEYS], (), 0.2, 1))
     p2p = P2pSettings(interface="127.0.0.1", port=0, discovery=False, static_nodes=static)
     config = NodeConfig(data_path=Path("in-memory"), genesis_file=Path("in-memory"), p2p=p2p)
-    return Node(config, NodeResources(genesis, key, MemoryDatabase(), MemoryConsensusLog()))
+    return build_node(config, NodeResources(genesis, key, MemoryDatabase(), MemoryConsensusLog()))
 
 
 async def has_taken_part_after(claimed: int, seconds: float) -> bool:

@@ -17,8 +17,10 @@ from lacnode.chainspec.genesis import parse_genesis
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.accounts import funded_accounts
 from lacnode.devnet.devnet_genesis import CHAIN_ID, devnet_genesis
+from lacnode.node.assembly import build_node
 from lacnode.node.configuration import NodeConfig, P2pSettings
-from lacnode.node.node import Node, NodeResources
+from lacnode.node.node import Node
+from lacnode.node.node_resources import NodeResources
 from lacnode.node.role import DUTIES, NodeRole, role_conflicts
 from lacnode.p2p.p2p_network import P2pNetwork, P2pNetworkConfig
 from lacnode.p2p.peer import Peer
@@ -104,7 +106,7 @@ def make(
         http=HttpSettings(port=0, groups=("ETH", "IBFT", "LAC", "NET", "TXPOOL"), allowed_hosts=("*",)),
         pool=PoolSettings(sender_share=1.0, min_gas_price=0, block_min_gas_price=0, price_bump=0),
     )
-    return Node(config, NodeResources(parse_genesis(genesis), key, MemoryDatabase(), MemoryConsensusLog()))
+    return build_node(config, NodeResources(parse_genesis(genesis), key, MemoryDatabase(), MemoryConsensusLog()))
 
 
 @asynccontextmanager

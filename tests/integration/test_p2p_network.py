@@ -11,7 +11,7 @@ import trio
 
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.devnet_ports import claimed_ports, node_ports
-from lacnode.p2p.connection_policies import ConnectionDecision, DenyListPolicy
+from lacnode.p2p.connection_policies import Connection, DenyListPolicy
 from lacnode.p2p.name_resolution import resolve_enode
 from lacnode.p2p.p2p_network import PortInUseError
 from lacnode.p2p.peer_set import PeerLimits
@@ -19,6 +19,7 @@ from lacnode.p2p.rlpx import PeerDisconnectedError
 from lacnode.p2p.wire.enode import Enode, parse_static_nodes
 from lacnode.p2p.wire.eth_messages import BlockHeaders, GetBlockHeaders
 from lacnode.p2p.wire.p2p_messages import DisconnectReason
+from lacnode.permissioning.decision import Decision
 from tests.support.p2p_nodes import DEADLINE, Client, Node, connected, world
 
 
@@ -200,9 +201,9 @@ class Wall(DenyListPolicy):
         super().__init__("not on the list")
         self.knocked = trio.Event()
 
-    def may_accept(self, enode: Enode) -> ConnectionDecision:
-        decision = super().may_accept(enode)
-        if not decision.allowed:
+    def decide(self, connection: Connection) -> Decision:
+        decision = super().decide(connection)
+        if connection.is_inbound and not decision.allowed:
             self.knocked.set()
         return decision
 

@@ -17,6 +17,7 @@ from trio_websocket import open_websocket_url
 from lacnode.devnet.devnet_ports import claimed_ports
 from lacnode.devnet.in_process import MemoryNetwork, build_network
 from lacnode.devnet.manager_files import make_manager_key, write_manager_config
+from lacnode.node.assembly import build_node
 from lacnode.node.configuration import NodeConfig, PrivacySettings
 from lacnode.node.node import Node
 from lacnode.node.opened_manager import OpenedManager
@@ -120,7 +121,7 @@ def _private(node: Node, manager: MemoryManager) -> Node:
         websocket=replace(config.websocket, groups=groups),
         privacy=PrivacySettings(manager.key),
     )
-    return Node(config, replace(node._parts, manager=OpenedManager(manager)))
+    return build_node(config, replace(node.resources, manager=OpenedManager(manager)))
 
 
 def test_a_contract_between_two_members() -> None:

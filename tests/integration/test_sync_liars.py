@@ -11,8 +11,10 @@ import trio
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.devnet_genesis import devnet_genesis
+from lacnode.node.assembly import build_node
 from lacnode.node.configuration import NodeConfig, P2pSettings
-from lacnode.node.node import Node, NodeResources
+from lacnode.node.node import Node
+from lacnode.node.node_resources import NodeResources
 from lacnode.p2p.peer_handshake import CAPABILITIES
 from lacnode.p2p.rlpx import ConnectionFailedError, ConnectionTimeouts, open_rlpx
 from lacnode.p2p.wire.capabilities import CapabilityTable
@@ -134,7 +136,7 @@ def validator(key: NodeKey, *static: Enode) -> Node:
     genesis = parse_genesis(devnet_genesis([each.address for each in KEYS], (), 0.5, 1))
     p2p = P2pSettings(interface="127.0.0.1", port=0, discovery=False, static_nodes=static)
     config = NodeConfig(data_path=Path("in-memory"), genesis_file=Path("in-memory"), p2p=p2p)
-    return Node(config, NodeResources(genesis, key, MemoryDatabase(), MemoryConsensusLog()))
+    return build_node(config, NodeResources(genesis, key, MemoryDatabase(), MemoryConsensusLog()))
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ from lacnode.consensus.ibft_payloads import PROPOSAL, RoundChangePayload
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.signer import KeySigner
 from lacnode.devnet.manifest import FILE_NAME
+from lacnode.node.network_handler import NodeNetworkHandler
 from lacnode.node.node import Node
 from lacnode.p2p.peer import Peer
 from lacnode.primitives.block import Block, BlockBody
@@ -69,17 +70,32 @@ def propose_heavy_blocks() -> None:
 
 def swap_bodies() -> None:
     """Relay each proposal of another validator at once, with another body under the same header."""
-    receive = Node.consensus_received
 
-    def receive_and_relay(self: Node, peer: Peer, code: int, data: bytes) -> None:
+    def relay(node: Node, code: int, data: bytes) -> None:
         if code == PROPOSAL:
             for altered in altered_proposals(data):
                 did("altered proposals")
-                for other in self.network.peers:
+                for other in node.network.peers:
                     other.send_consensus(PROPOSAL, altered)
+
+    before_each_message(relay)
+
+
+def before_each_message(react: Callable[[Node, int, bytes], None]) -> None:
+    """Call `react` with the node, the code and the data of each consensus message, before the node receives it."""
+    built: list[Node] = []
+    make, receive = Node.__init__, NodeNetworkHandler.consensus_received
+
+    def make_and_remember(self: Node, *parts: Any) -> None:
+        make(self, *parts)
+        built.append(self)
+
+    def react_and_receive(self: NodeNetworkHandler, peer: Peer, code: int, data: bytes) -> None:
+        react(built[0], code, data)
         receive(self, peer, code, data)
 
-    Node.consensus_received = receive_and_relay  # type: ignore[method-assign]
+    Node.__init__ = make_and_remember  # type: ignore[method-assign,assignment]
+    NodeNetworkHandler.consensus_received = react_and_receive  # type: ignore[method-assign]
 
 
 def altered_proposals(data: bytes) -> list[bytes]:
@@ -146,16 +162,14 @@ def set_clock_back() -> None:
 
 def record_messages() -> None:
     """Write author, kind, height, round and digest of each consensus message that comes to a file."""
-    receive = Node.consensus_received
 
-    def receive_and_record(self: Node, peer: Peer, code: int, data: bytes) -> None:
+    def record(node: Node, code: int, data: bytes) -> None:
         line = described(code, data)
         if line is not None:
-            with (self.config.data_path / HEARD_FILE).open("a", encoding="ascii") as file:
+            with (node.config.data_path / HEARD_FILE).open("a", encoding="ascii") as file:
                 file.write(json.dumps(line) + "\n")
-        receive(self, peer, code, data)
 
-    Node.consensus_received = receive_and_record  # type: ignore[method-assign]
+    before_each_message(record)
 
 
 def described(code: int, data: bytes) -> dict[str, Any] | None:

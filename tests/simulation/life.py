@@ -16,7 +16,9 @@ from lacnode.chainspec.forks import ForkId
 from lacnode.consensus.ibft import Ibft
 from lacnode.consensus.journal import Journal
 from lacnode.node.block_exchange import BlockExchange
+from lacnode.node.consensus_network import PeerConsensusNetwork
 from lacnode.node.consensus_peers import ConsensusPeers
+from lacnode.node.peer_expulsion import PeerExpulsion
 from lacnode.node.signing_state import open_signing_state
 from lacnode.node.signing_wait import SigningWait
 from lacnode.p2p.chain_reader import LocalStatus, NoTransactions
@@ -27,7 +29,7 @@ from lacnode.primitives.block import Block
 from lacnode.primitives.transaction import Transaction
 from lacnode.sync.synchronizer import Synchronizer
 from lacnode.validator.block_creator import PoolBlockCreator
-from lacnode.validator.validator import ConsensusNetwork, Validator
+from lacnode.validator.validator import Validator
 from tests.simulation.chain import SimulatedChain
 from tests.simulation.clock import VirtualClock
 from tests.simulation.paired_database import LedgerDatabase
@@ -39,6 +41,24 @@ if TYPE_CHECKING:
 
 DATA_PATH = Path("/data")
 GENESIS_DIFFICULTY = 1
+
+
+class SimulatedConsensusNetwork(PeerConsensusNetwork):
+    """The outputs of consensus in a simulated life. The simulation sees each message first."""
+
+    def __init__(self, life: "Life") -> None:
+        super().__init__(lambda: list(life.peers.values()), life.synchronizer, life.exchange, life.expulsion)
+        self._life = life
+
+    def send(self, code: int, data: bytes, recipients: frozenset[bytes]) -> None:
+        """Give the message to the simulation, unless the power goes before."""
+        self._life.step("send")
+        if self._life.is_running:
+            self._life.node.outside.send(self._life.node.index, code, data, recipients)
+
+    def send_to_peers(self, code: int, data: bytes, recipients: frozenset[bytes]) -> None:
+        """Send the message over the sessions."""
+        super().send(code, data, recipients)
 
 
 class Life:
@@ -69,13 +89,12 @@ class Life:
             on_importing=lambda importing: self.validator.importing_changed(importing),
         )
         self.exchange = BlockExchange(chain, lambda: list(self.peers.values()), self.synchronizer, GENESIS_DIFFICULTY)
+        self.expulsion = PeerExpulsion(self._deny)
+        self.consensus_network = SimulatedConsensusNetwork(self)
         self._log_worker = VirtualWorker(clock, lambda: node.speeds.disk_ms)
         self.validator = self._make_validator(chain, state_worker, clock)
         self._consensus_peers = ConsensusPeers(
-            lambda: list(self.peers.values()),
-            receive=node.receive,
-            is_validator=self.validator.is_validator,
-            deny=self._deny,
+            receive=node.receive, is_validator=self.validator.is_validator, expulsion=self.expulsion
         )
 
     def _make_validator(self, chain: Blockchain, state_worker: VirtualWorker, clock: VirtualClock) -> Validator:
@@ -91,13 +110,8 @@ class Life:
             records=self._records,
             signer=signer,
             chain=chain,
-            maker=PoolBlockCreator(chain, node.address, node.vote_proposer, lambda base_fee: ()),
-            outside=ConsensusNetwork(
-                self._send,
-                self.exchange.peer_is_ahead,
-                self.exchange.announce,
-                lambda address, fault: self._consensus_peers.blame(address, fault),
-            ),
+            block_creator=PoolBlockCreator(chain, node.address, node.vote_proposer, lambda base_fee: ()),
+            network=self.consensus_network,
             proposal_worker=VirtualWorker(clock),
             state_worker=state_worker,
             log_worker=self._log_worker,
@@ -154,11 +168,6 @@ class Life:
         self._moved = trio.Event()
 
     # -- what the parts say ------------------------------------------------------------------------------------------
-
-    def _send(self, code: int, data: bytes, recipients: frozenset[bytes]) -> None:
-        self.step("send")
-        if self.is_running:
-            self.node.outside.send(self.node.index, code, data, recipients)
 
     def _signed(self, *signed: object) -> None:
         if self.is_running:

@@ -167,7 +167,7 @@ class SimulatedNetwork:
         if life is None or (source in self.byzantine and not self._has_ration(source)):
             return
         self._record("sent", source, code, data)
-        life.exchange.send_consensus(code, data, recipients)
+        life.consensus_network.send_to_peers(code, data, recipients)
 
     def signed(self, index: int, payload: SignedPayload[Payload]) -> None:
         self._record("signed", index, payload.signature)

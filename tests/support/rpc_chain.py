@@ -35,6 +35,7 @@ from lacnode.storage.memory_database import MemoryDatabase
 from lacnode.txpool.admission import HeadState, TransactionAdmission
 from lacnode.txpool.pool_settings import PoolSettings
 from lacnode.txpool.transaction_pool import TransactionPool
+from lacnode.txpool.transaction_submission import TransactionSubmission
 from tests.support.permission_queries import queries_without_rules
 
 CHAIN_ID = 648_540
@@ -263,12 +264,14 @@ def node(
     blockchain.on_head(
         lambda new: transactions.block_imported(new.block.transactions, [o.sender for o in new.receipt_records])
     )
+    queries = queries_without_rules(blockchain)
     services = RpcServices(
         chain=blockchain,
         pool=transactions,
+        submission=TransactionSubmission(transactions, queries.explain_transaction),
         network=network,
         vote_proposer=VoteProposer(),
-        permissions=queries_without_rules(blockchain),
+        permissions=queries,
         role=lambda: RoleView(None, False, None, ()),
         accepts_transactions=True,
         sync_status=sync_status,

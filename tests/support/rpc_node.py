@@ -23,6 +23,7 @@ from lacnode.rpc.settings import ApiSettings, HttpSettings, WebSocketSettings
 from lacnode.txpool.admission import HeadState, TransactionAdmission
 from lacnode.txpool.pool_settings import PoolSettings
 from lacnode.txpool.transaction_pool import TransactionPool
+from lacnode.txpool.transaction_submission import TransactionSubmission
 from tests.support.permission_queries import queries_without_rules
 from tests.unit.chain.test_blockchain import ADDRESSES, PAYER, Network, Offer, network
 
@@ -103,13 +104,14 @@ async def rpc_node(
 
     settings = PoolSettings()
     pool = TransactionPool(settings, TransactionAdmission(chain.spec, settings, head), head)
-    peers = FakePeerNetwork([object()])
+    peers, queries = FakePeerNetwork([object()]), queries_without_rules(chain)
     services = RpcServices(
         chain=chain,
         pool=pool,
+        submission=TransactionSubmission(pool, queries.explain_transaction),
         network=cast(NetworkView, peers) if p2p else None,
         vote_proposer=VoteProposer(),
-        permissions=queries_without_rules(chain),
+        permissions=queries,
         role=lambda: RoleView(None, False, None, ()),
         accepts_transactions=True,
         sync_status=lambda: node.sync,

@@ -1,13 +1,11 @@
 """ETH: transactions, receipts and logs."""
 
-import time
 from collections.abc import Iterable
 from functools import partial
 
 from lacnode.chain.chain_store import TransactionLocation
 from lacnode.chain.receipt_record import LogWithMetadata
-from lacnode.crypto.secp256k1 import recover_sender
-from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
+from lacnode.evm.rejection import TransactionRejectedError
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.rlp import RlpError
 from lacnode.primitives.transaction import Transaction
@@ -29,6 +27,7 @@ from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import LogQuery, block_number, data, hash32, log_query, quantity, required
 from lacnode.rpc.read_calls import ReadContext, check_time, run_in_reader
 from lacnode.rpc.services import RpcServices
+from lacnode.txpool.transaction_submission import TransactionSource
 
 MAX_LOGS = 20_000
 """Logs in one answer."""
@@ -48,18 +47,16 @@ def eth_sendRawTransaction(services: RpcServices, params: Params) -> object:
             raise internal_error() from None  # Besu fails to notice this one in time
         raise invalid_params(str(error)) from None
     try:
-        services.pool.add(transaction, local=True, now=time.time())
+        services.submission.submit(transaction, TransactionSource.RPC)
     except TransactionRejectedError as rejection:
         raise _refusal(services, transaction, rejection) from None
     return to_hex(transaction.hash)
 
 
 def _refusal(services: RpcServices, transaction: Transaction, rejection: TransactionRejectedError) -> RpcError:
-    """Somebody reads this one: a sender without permission is told as much as can be found out."""
-    if rejection.reason is not RejectionReason.TX_SENDER_NOT_AUTHORIZED:
-        return rejected(rejection.reason, str(rejection))
-    decision = services.permissions.explain_transaction(transaction, recover_sender(transaction))
-    return rejected(rejection.reason, decision.to_json())
+    """The error of a rejected transaction. A sender without permission gets the whole decision: a user reads it."""
+    decision = services.submission.explain(transaction, rejection)
+    return rejected(rejection.reason, str(rejection) if decision is None else decision.to_json())
 
 
 def eth_sendTransaction(services: RpcServices, params: Params) -> object:

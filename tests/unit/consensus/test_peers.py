@@ -7,9 +7,8 @@ import pytest
 import trio
 import trio.testing
 
+from lacnode.node.consensus_network import FAULTS_AT_ONCE, PeerConsensusNetwork
 from lacnode.node.consensus_peers import (
-    COOL_DOWN_SECONDS,
-    FAULTS_AT_ONCE,
     STRANGER_BYTES_AS_ONE_MESSAGE,
     STRANGER_MESSAGES_AT_ONCE,
     STRANGER_MESSAGES_PER_SECOND,
@@ -18,6 +17,7 @@ from lacnode.node.consensus_peers import (
     VALIDATOR_MESSAGES_PER_SECOND,
     ConsensusPeers,
 )
+from lacnode.node.peer_expulsion import COOL_DOWN_SECONDS, PeerExpulsion
 from lacnode.p2p.peer_set import PeerLimits, PeerSet
 from lacnode.p2p.rate_limits import MAX_BUCKETS, RateLimits
 from lacnode.p2p.wire.p2p_messages import DisconnectReason
@@ -57,11 +57,13 @@ class Stage:
         self.validators = {peer.address: peer for peer in (self.one, self.two)}
         self.peer_set = PeerSet(bytes(64), PeerLimits())
         everybody: Any = [self.one, self.two, self.stranger]
+        nothing: Any = None
+        expulsion = PeerExpulsion(self.peer_set.deny)
+        self.network = PeerConsensusNetwork(lambda: everybody, nothing, nothing, expulsion)
         self.consensus = ConsensusPeers(
-            lambda: everybody,
             receive=lambda code, data, sender: self.heard.append((code, data, sender)),
             is_validator=self.validators.__contains__,
-            deny=self.peer_set.deny,
+            expulsion=expulsion,
         )
 
     def receive(self, peer: FakePeer, count: int = 1) -> None:
@@ -132,9 +134,9 @@ async def test_large_messages_of_a_validator_count_for_what_they_take(
 async def test_a_validator_that_is_blamed_again_and_again_is_sent_away(autojump_clock: trio.testing.MockClock) -> None:
     stage = Stage()
     for _ in range(FAULTS_AT_ONCE):
-        stage.consensus.blame(stage.one.address, "a malformed message")
+        stage.network.blame(stage.one.address, "a malformed message")
     assert not stage.one.ended()
-    stage.consensus.blame(stage.one.address, "a malformed message")
+    stage.network.blame(stage.one.address, "a malformed message")
     assert stage.one.ended()
     assert not stage.two.ended()
 
@@ -142,7 +144,7 @@ async def test_a_validator_that_is_blamed_again_and_again_is_sent_away(autojump_
 async def test_a_fault_now_and_then_is_forgiven(autojump_clock: trio.testing.MockClock) -> None:
     stage = Stage()
     for _ in range(10 * FAULTS_AT_ONCE):
-        stage.consensus.blame(stage.one.address, "a malformed message")
+        stage.network.blame(stage.one.address, "a malformed message")
         await trio.sleep(4)
     assert not stage.one.ended()
 

@@ -21,6 +21,7 @@ from lacnode.rpc.recent_prices import RecentPrices
 from lacnode.rpc.services import RpcServices
 from lacnode.rpc.settings import ApiSettings
 from lacnode.txpool.pool_settings import PoolSettings
+from lacnode.txpool.transaction_submission import TransactionSubmission
 from tests.support.hive_chain import DATA, HiveChain, hive_chain
 from tests.support.rpc_chain import RICH, signed
 
@@ -63,6 +64,7 @@ def services_of(chain: HiveChain) -> RpcServices:
         SimpleNamespace(
             accepts_transactions=True,
             pool=Pool(),
+            submission=TransactionSubmission(cast(Any, Pool()), cast(Any, None)),
             settings=ApiSettings(),
             prices=RecentPrices(cast(Any, chain)),
             chain=SimpleNamespace(

@@ -10,6 +10,7 @@ import trio.testing
 from lacnode.crypto.node_key import NodeKey
 from lacnode.node.permissioning_policy import PermissioningPolicy
 from lacnode.node.permissioning_rules import PermissioningRules
+from lacnode.p2p.connection_policies import Connection
 from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.abi import REFUSED
 from lacnode.permissioning.contract_reader import ContractReading
@@ -21,6 +22,7 @@ from tests.support.rpc_chain import node
 DEADLINE = 30.0
 OWN, BOOT, STRANGER, OTHER = (Enode(NodeKey.generate().public_key, f"10.0.0.{n}", 30303, None) for n in range(4))
 SETTLED = PermissioningContext(node().chain.head.header, (), is_current=True, is_isolated=False)
+INBOUND = Connection(STRANGER, True, OWN)
 BEHIND = replace(SETTLED, is_current=False)
 
 
@@ -44,7 +46,9 @@ def policy_of(
 ) -> PermissioningPolicy:
     settings = PermissioningSettings(node_contract=bytes(20))
     permissions = PermissioningRules(settings, contract, own_id=OWN.id, bootnodes=[BOOT], static_nodes=())
-    return PermissioningPolicy(permissions, lambda: OWN, context, changed)
+    policy = PermissioningPolicy(permissions, context)
+    policy.on_change(changed)
+    return policy
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -59,15 +63,15 @@ async def test_a_refusal_by_another_rule_than_before_is_told_with_its_own_reason
     contract.goes_on.set()
     policy = policy_of(contract, lambda: moments[0], lambda: None)
     with trio.fail_after(DEADLINE):
-        await policy.consult(STRANGER, inbound=True)
-        before = policy.may_accept(STRANGER)
+        await policy.consult(INBOUND)
+        before = policy.decide(INBOUND)
         assert not before.allowed
-        assert "not-synchronised" in before.reason
+        assert before.rule == "not-synchronised"
         moments[0] = SETTLED
         async with trio.open_nursery() as nursery:
             nursery.start_soon(policy.run)
             policy.mark_stale()
-            await until(lambda: "node-contract" in policy.may_accept(STRANGER).reason)
+            await until(lambda: policy.decide(INBOUND).rule == "node-contract")
             nursery.cancel_scope.cancel()
 
 
@@ -78,14 +82,14 @@ async def test_who_did_not_wait_for_its_turn_is_decided_about_all_the_same() -> 
     with trio.fail_after(DEADLINE):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(policy.run)
-            nursery.start_soon(policy.consult, OTHER, True)
+            nursery.start_soon(policy.consult, Connection(OTHER, True, OWN))
             await trio.to_thread.run_sync(contract.asked.wait, DEADLINE)
             with trio.CancelScope() as handshake:
                 async with trio.open_nursery() as waiting:
-                    waiting.start_soon(policy.consult, STRANGER, True)
+                    waiting.start_soon(policy.consult, INBOUND)
                     await trio.testing.wait_all_tasks_blocked()
                     handshake.cancel()
             contract.goes_on.set()
             await is_decided.wait()
             nursery.cancel_scope.cancel()
-    assert "node-contract" in policy.may_accept(STRANGER).reason
+    assert policy.decide(INBOUND).rule == "node-contract"

@@ -4,7 +4,7 @@ import pytest
 import trio
 import trio.testing
 
-from lacnode.p2p.connection_policies import AllowAllPolicy, CombinedPolicy, DenyListPolicy
+from lacnode.p2p.connection_policies import AllowAllPolicy, CombinedPolicy, Connection, DenyListPolicy
 from lacnode.p2p.peer_requests import MAX_OPEN_REQUESTS, REQUEST_TIMEOUT_SECONDS, PendingRequests, RequestFailedError
 from lacnode.p2p.peer_set import MAX_DENIED_NODES, PeerLimits, PeerSet
 from lacnode.p2p.send_queue import MAX_BYTES_BEFORE_NEXT_ANSWER, MAX_QUEUED_BYTES, SendQueue, SendQueueFullError
@@ -181,7 +181,15 @@ class TestPolicies:
         policy = CombinedPolicy(
             [AllowAllPolicy(), DenyListPolicy("first", [one.id]), DenyListPolicy("second", [one.id, two.id])]
         )
-        for ask in (policy.may_dial, policy.may_accept, lambda enode: policy.may_stay(enode, True)):
-            assert (ask(one).allowed, ask(one).reason) == (False, "first")
-            assert (ask(two).allowed, ask(two).reason) == (False, "second")
-            assert ask(Enode(bytes(64), "10.0.0.1", 1, None)).allowed
+        own, other = Enode(b"\xff" * 64, "10.0.0.1", 1, None), Enode(bytes(64), "10.0.0.1", 1, None)
+        for inbound in (False, True):
+            first, second, third = (policy.decide(Connection(enode, inbound, own)) for enode in (one, two, other))
+            assert (first.allowed, first.reason) == (False, "first")
+            assert (second.allowed, second.reason) == (False, "second")
+            assert third.allowed
+
+    def test_a_connection_knows_who_dials(self) -> None:
+        own, other = (Enode(bytes([n]) * 64, "10.0.0.1", 1, None) for n in (1, 2))
+        inbound, outbound = (Connection(other, is_inbound, own) for is_inbound in (True, False))
+        assert (inbound.source, inbound.destination) == (other, own)
+        assert (outbound.source, outbound.destination) == (own, other)

@@ -13,7 +13,7 @@ from lacnode.consensus.events import Event, MessageReceived
 from lacnode.consensus.journal import Journal
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.signer import KeySigner
-from lacnode.validator.validator import LARGE_MESSAGE_BYTES, ConsensusNetwork, Validator
+from lacnode.validator.validator import LARGE_MESSAGE_BYTES, Validator
 from lacnode.workers.worker import ThreadWorker
 from tests.support.logs import captured_logs
 from tests.unit.consensus.test_network import FOUR, A, C, addresses, make_block
@@ -54,6 +54,7 @@ class Stage:
             validators_after=lambda header: validators,
         )
         nothing: Any = None
+        network: Any = SimpleNamespace(blame=lambda address, fault: self.blamed.append((address, fault)))
         any_machine: Any = machine
         self.validator = Validator(
             any_machine,
@@ -61,10 +62,8 @@ class Stage:
             records=SimpleNamespace(append=lambda record: None, rewrite=lambda records: None),
             signer=KeySigner(NodeKey.from_private_key(bytes(31) + b"\x01")),
             chain=chain,
-            maker=nothing,
-            outside=ConsensusNetwork(
-                nothing, nothing, nothing, lambda address, fault: self.blamed.append((address, fault))
-            ),
+            block_creator=nothing,
+            network=network,
             proposal_worker=ThreadWorker(),
             state_worker=ThreadWorker(),
             log_worker=ThreadWorker(),

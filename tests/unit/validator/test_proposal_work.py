@@ -18,7 +18,7 @@ from lacnode.crypto.signer import KeySigner
 from lacnode.evm.budget import ExecutionBudget
 from lacnode.primitives.block import Block
 from lacnode.validator.proposal_budgets import ProposalBudgets
-from lacnode.validator.validator import ConsensusNetwork, Validator
+from lacnode.validator.validator import Validator
 from lacnode.workers.worker import ThreadWorker
 from tests.unit.chain.test_blockchain import network
 
@@ -89,15 +89,15 @@ class Stage:
         self.machine, self.chain = Machine(), Chain()
         self.block = network().build()
         machine, chain, maker = self.machine, self.chain, SimpleNamespace(build=self.chain.build)
-        nothing: Any = lambda *args: None  # noqa: E731
+        network_outputs: Any = SimpleNamespace(finalised=lambda block: None)
         self.validator = Validator(
             machine,  # type: ignore[arg-type]
             journal=Journal(),
             records=NoRecords(),
             signer=KeySigner(NodeKey.from_private_key((1).to_bytes(32))),
             chain=chain,  # type: ignore[arg-type]
-            maker=maker,
-            outside=ConsensusNetwork(nothing, nothing, nothing),
+            block_creator=maker,
+            network=network_outputs,
             proposal_worker=ThreadWorker(),
             state_worker=ThreadWorker(),
             log_worker=ThreadWorker(),

@@ -1,0 +1,64 @@
+"""The chain as other parts of the node look at it. Must not keep anything: every value is read when it is asked for."""
+
+from collections.abc import Callable, Sequence
+
+from lacnode.chain.blockchain import Blockchain
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.node.permissioning_rules import PermissioningRules
+from lacnode.p2p.chain_reader import LocalStatus
+from lacnode.p2p.peer import Peer
+from lacnode.permissioning.node_permissions import PermissioningContext
+from lacnode.sync.synchronizer import Synchronizer
+from lacnode.txpool.admission import HeadState
+
+
+def read_head_state(chain: Blockchain) -> HeadState:
+    """The head and its accounts, for the pool."""
+    header = chain.head.header
+    return HeadState(header, chain.state_at(header))
+
+
+def read_local_status(spec: ChainSpec, chain: Blockchain, network_id: int) -> LocalStatus:
+    """The Status of this node, for its peers."""
+    head = chain.head
+    number, timestamp = head.header.number, head.header.timestamp
+    genesis_hash = chain.genesis_hash
+    return LocalStatus(
+        network_id=network_id,
+        genesis_hash=genesis_hash,
+        genesis_difficulty=spec.genesis.difficulty,
+        head_hash=head.hash,
+        head_number=number,
+        total_difficulty=head.total_difficulty,
+        fork_id=spec.forks.fork_id_at(genesis_hash, number, timestamp),
+        accepts=lambda theirs: spec.forks.accepts(genesis_hash, number, timestamp, theirs),
+    )
+
+
+class PermissioningContextReader:
+    """Reads the `PermissioningContext` of the node with the 20-byte address `own_address`."""
+
+    def __init__(
+        self,
+        chain: Blockchain,
+        peers: Callable[[], Sequence[Peer]],
+        synchronizer: Synchronizer,
+        permissions: PermissioningRules,
+        own_address: bytes,
+    ) -> None:
+        self._chain = chain
+        self._peers = peers
+        self._synchronizer = synchronizer
+        self._permissions = permissions
+        self._own_address = own_address
+
+    def read(self) -> PermissioningContext:
+        """The context as it is now. Safe to use from several threads."""
+        header = self._chain.head.header
+        validators = self._chain.validators_after(header)
+        return PermissioningContext(
+            header=header,
+            validators=validators,
+            is_current=self._synchronizer.has_caught_up or self._own_address in validators,
+            is_isolated=self._permissions.nodes.are_bootnodes(peer.id for peer in self._peers()),
+        )

@@ -1,0 +1,65 @@
+"""The outputs of consensus on the devp2p network (Besu: `ValidatorMulticaster`).
+
+Must not decide who is a validator. The validator names the recipients.
+"""
+
+from collections.abc import Callable, Sequence
+
+import trio
+
+from lacnode.node.block_exchange import BlockExchange
+from lacnode.node.peer_expulsion import PeerExpulsion
+from lacnode.p2p.peer import Peer
+from lacnode.p2p.rate_limits import RateLimits
+from lacnode.primitives.block import Block
+from lacnode.sync.synchronizer import Synchronizer
+
+FAULTS_PER_SECOND, FAULTS_AT_ONCE = 1 / 3, 20
+"""Messages of one validator that no correct validator sends. Beyond them its session ends."""
+
+
+class PeerConsensusNetwork:
+    """A `validator.ConsensusNetwork` over sessions with peers. Use on the event loop only.
+
+    `peers` gives the connected peers.
+    """
+
+    def __init__(
+        self,
+        peers: Callable[[], Sequence[Peer]],
+        synchronizer: Synchronizer,
+        blocks: BlockExchange,
+        expulsion: PeerExpulsion,
+    ) -> None:
+        self._peers = peers
+        self._synchronizer = synchronizer
+        self._blocks = blocks
+        self._expulsion = expulsion
+        self._faults = RateLimits(FAULTS_PER_SECOND, FAULTS_AT_ONCE)
+
+    def send(self, code: int, data: bytes, recipients: frozenset[bytes]) -> None:
+        """Send a consensus message to those of `recipients`, 20-byte addresses, that are peers."""
+        for peer in self._peers():
+            if peer.address in recipients:
+                peer.send_consensus(code, data)
+
+    def peer_is_ahead(self, address: bytes, number: int) -> None:
+        """The peer at `address` has block `number`: the synchronizer may ask it."""
+        for peer in self._peers():
+            if peer.address == address:
+                peer.raise_head_number(number)
+        self._synchronizer.wake()
+
+    def finalised(self, block: Block) -> None:
+        """Announce `block` to every peer."""
+        self._blocks.announce(block)
+
+    def blame(self, address: bytes, fault: str) -> None:
+        """Count a fault of the peer at `address`. End its session if there are too many.
+
+        A validator relays messages of others, and it may relay any number of them. So only a fault that a correct
+        validator finds before it relays counts here (`consensus.effects.BlamePeer`).
+        """
+        for peer in self._peers():
+            if peer.address == address and not self._faults.allow(peer.id, trio.current_time()):
+                self._expulsion.expel(peer, f"wrong consensus messages again and again, the last: {fault}")

@@ -1,0 +1,69 @@
+"""The reports of the devp2p network and the parts of the node that receive them.
+
+Must not do work: the network reads a peer's next message only after the handler has returned.
+"""
+
+from collections.abc import Sequence
+
+import structlog
+
+from lacnode.node.block_exchange import BlockExchange
+from lacnode.node.consensus_peers import ConsensusPeers
+from lacnode.node.node_events import NodeEvents
+from lacnode.p2p.peer import Peer
+from lacnode.primitives.block import Block
+from lacnode.primitives.transaction import Transaction
+from lacnode.sync.transaction_gossip import TransactionGossip
+
+log = structlog.get_logger("node")
+
+
+class NodeNetworkHandler:
+    """A `p2p.handler.NetworkHandler`. `gossip` is None for a node that does not relay transactions."""
+
+    def __init__(
+        self,
+        events: NodeEvents,
+        blocks: BlockExchange,
+        consensus_peers: ConsensusPeers,
+        gossip: TransactionGossip | None,
+    ) -> None:
+        self._events = events
+        self._blocks = blocks
+        self._consensus_peers = consensus_peers
+        self._gossip = gossip
+
+    def peer_joined(self, peer: Peer) -> None:
+        """A session has begun."""
+        self._events.peer_joined.publish(peer)
+
+    def peer_left(self, peer: Peer, reason: str) -> None:
+        """A session has ended, because of `reason`."""
+        self._events.peer_left.publish(peer)
+        log.debug("peer left", peer=peer.enode_text, reason=reason)
+
+    def hears_consensus(self, peer: Peer) -> bool:
+        """Whether the validator reads messages of `peer`."""
+        return self._consensus_peers.hears(peer)
+
+    def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:
+        """`peer` has sent a consensus message."""
+        self._consensus_peers.received(peer, code, data)
+
+    def block_received(self, peer: Peer, block: Block) -> None:
+        """`peer` has announced a whole block."""
+        self._blocks.block_received(peer, block)
+
+    def block_hashes_received(self, peer: Peer, blocks: Sequence[tuple[bytes, int]]) -> None:
+        """`peer` has announced blocks by hash and number."""
+        self._blocks.block_hashes_received(peer, blocks)
+
+    def transactions_received(self, peer: Peer, transactions: Sequence[Transaction]) -> None:
+        """`peer` has sent whole transactions."""
+        if self._gossip is not None:
+            self._gossip.received(peer, transactions)
+
+    def transaction_hashes_received(self, peer: Peer, hashes: Sequence[bytes], sizes: Sequence[int]) -> None:
+        """`peer` has announced transactions by hash, and from eth/68 on by size in bytes."""
+        if self._gossip is not None:
+            self._gossip.hashes_received(peer, hashes, sizes)

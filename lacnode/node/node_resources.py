@@ -1,0 +1,29 @@
+"""The files, key and database of a node, opened and checked. Must not know how a node is built of them."""
+
+from dataclasses import dataclass, field
+
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.crypto.node_key import NodeKey
+from lacnode.node.opened_manager import OpenedManager
+from lacnode.permissioning.local_allowlists import LocalPermissions
+from lacnode.storage.consensus_log import ConsensusLog, MemoryConsensusLog
+from lacnode.storage.database import CheckedDatabase
+
+
+@dataclass(frozen=True, slots=True)
+class NodeResources:
+    """What `open_node` opens. `manager` is None if private transactions are off."""
+
+    spec: ChainSpec
+    key: NodeKey
+    database: CheckedDatabase
+    records: ConsensusLog | MemoryConsensusLog
+    manager: OpenedManager | None = None
+    local_permissions: LocalPermissions = field(default_factory=LocalPermissions)
+
+    def close(self) -> None:
+        """Close the files. Call once the node does not run any more."""
+        self.records.close()
+        self.database.close()
+        if self.manager is not None and self.manager.hosted is not None:
+            self.manager.hosted.close()

@@ -1,0 +1,44 @@
+"""The event loop of a node, as worker threads reach it.
+
+One object is made before the event loop runs, so that everything that is built can hold it. Must not start threads.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar, TypeVarTuple
+
+import structlog
+import trio
+
+log = structlog.get_logger("node")
+
+T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
+
+
+class EventLoop:
+    """Calls functions on the event loop of a node. Safe to use from several threads.
+
+    The loop is known from the call of `attach`. `call_soon` drops what comes before it. `call` runs it at once.
+    """
+
+    def __init__(self) -> None:
+        self._token: trio.lowlevel.TrioToken | None = None
+
+    def attach(self) -> None:
+        """Use the event loop that runs now. Call on it."""
+        self._token = trio.lowlevel.current_trio_token()
+
+    def call_soon(self, work: Callable[[*Arguments], object], *arguments: *Arguments) -> None:
+        """Call `work` with `arguments` on the event loop. Return at once. Nothing happens when the loop has ended."""
+        if self._token is None:
+            return
+        try:
+            self._token.run_sync_soon(work, *arguments)
+        except trio.RunFinishedError:
+            log.debug("an event was dropped, because the node has stopped")
+
+    def call(self, work: Callable[[], T]) -> T:
+        """Call `work` on the event loop from a worker thread. Return its result or raise its error."""
+        if self._token is None:
+            return work()
+        return trio.from_thread.run_sync(work, trio_token=self._token)
