@@ -54,6 +54,16 @@ RETRY_AFTER_SECONDS = 1
 """When a client that was refused is told to try again."""
 
 _PRIVATE = ("eea_", "priv_", "privx_")
+_OPERATORS_TOO = frozenset(
+    (
+        "lac_comparePrivacyGroup",
+        "lac_acceptGroupHistory",
+        "lac_dismissGroupHistory",
+        "lac_whyPrivateTransactionIgnored",
+    )
+)
+"""Methods about one group, which a tenant asks as its member, and the operator without a key."""
+
 _STATUS = {errors.PARSE_ERROR: 400, errors.INVALID_REQUEST: 400, errors.UNAUTHORIZED: 401}
 """What HTTP says of a single call that ended in an error; of any other, 200."""
 
@@ -254,12 +264,14 @@ class Dispatcher:
 
     def _services_for(self, caller: Caller, method: str) -> RpcServices:
         """What this caller may use: with several tenants, private transactions as those of its own key."""
-        room = caller.services.privacy if method.startswith(_PRIVATE) else None
+        room = caller.services.privacy if method.startswith(_PRIVATE) or method in _OPERATORS_TOO else None
         if room is None or not room.has_tenants:
             return caller.services
         if caller.user is None:
             raise errors.unauthorized()
         if caller.user.privacy_key is None:
+            if method in _OPERATORS_TOO:
+                return caller.services
             raise errors.invalid_request()
         services = copy(caller.services)
         services.privacy = room.for_tenant(caller.user.privacy_key)

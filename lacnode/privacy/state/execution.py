@@ -90,6 +90,10 @@ class PrivateBlockExecutor:
         """All new nodes and codes."""
         return self._store.nodes
 
+    def begin_anew(self, group_id: bytes) -> None:
+        """Have the group begin without a state."""
+        self._roots[group_id] = EMPTY_TRIE_ROOT
+
     def block(
         self,
         block: Block,

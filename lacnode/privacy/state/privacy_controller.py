@@ -6,7 +6,7 @@ members may know goes to nobody else: that is for whoever opens these methods to
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -19,12 +19,17 @@ from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.execution import check_fields
+from lacnode.privacy.state.flexible.contradicting_histories import (
+    ContradictingHistoryReader,
+    ContradictingHistoryWriter,
+)
 from lacnode.privacy.state.flexible.flexible_groups import FlexibleGroups
 from lacnode.privacy.state.flexible.group_contract_queries import QUERY_GAS_PRICE_WEI, Ask
 from lacnode.privacy.state.flexible.group_history_reader import GroupHistoryReader
+from lacnode.privacy.state.group_rebuilding import GroupRebuilder
 from lacnode.privacy.state.long_execution import LongExecution
 from lacnode.privacy.state.long_private_transactions import LongTransactionReader
-from lacnode.privacy.state.payload_repair import PayloadRepair
+from lacnode.privacy.state.payload_repair import DUE_AT_ONCE, PayloadRepair
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import (
     PAYLOAD_KEY_BYTES,
@@ -36,6 +41,7 @@ from lacnode.privacy.state.privacy_marker import (
 from lacnode.privacy.state.private_payloads import ForeignPayloadError, PayloadNotFoundError, receive_owned
 from lacnode.privacy.state.private_records import PrivateReceipt, PrivateStatus
 from lacnode.privacy.state.private_store import (
+    AbsentMarker,
     Divergence,
     MarkerPlace,
     PrivateNodeStore,
@@ -135,6 +141,7 @@ class PrivacyController:
         )
         self._context = context
         self._histories = GroupHistoryReader(context)
+        self._rebuilder = GroupRebuilder(context, self.processor)
         self._store = PrivateNodeStore(context.database)
         self._signer = signer
         self._public = public
@@ -347,12 +354,22 @@ class PrivacyController:
             anyones = queued + stored.failing()
             long = {first.group_id for first in LongTransactionReader(snapshot).first_of_each_group()}
             groups = sorted({*stored.groups(), *long})
-            return [self._status(stored, group, cursor, anyones, group in long) for group in groups], anyones
+            histories = ContradictingHistoryReader(snapshot)
+            return [
+                self._status(stored, group, cursor, anyones, group in long, _contradictions(histories, group))
+                for group in groups
+            ], anyones
 
     def _status(
-        self, stored: PrivateStoreReader, group_id: bytes, cursor: int, waiting: int, is_executing: bool
+        self,
+        stored: PrivateStoreReader,
+        group_id: bytes,
+        cursor: int,
+        waiting: int,
+        is_executing: bool,
+        contradictions: Sequence[Divergence],
     ) -> GroupStatus:
-        root, divergences = stored.root_at(group_id, cursor), tuple(stored.divergences(group_id))
+        root, divergences = stored.root_at(group_id, cursor), (*stored.divergences(group_id), *contradictions)
         waiting += self._skipped(stored, group_id, root)
         condition = GroupCondition.WAITING if waiting or is_executing else GroupCondition.CURRENT
         condition = GroupCondition.DIVERGED if divergences else condition
@@ -368,6 +385,30 @@ class PrivacyController:
         accounts = self._accounts(root)
         return sum(max(0, nonce - accounts.nonce(sender)) for sender, nonce in highest.items())
 
+    def accept_history(self, group_id: bytes, teller: bytes) -> bool:
+        """Have the history that `teller` told of a flexible group taken over in the place of what was carried out here;
+        whether there is one that contradicts it. It is done in the private thread, soon."""
+        with self._context.database.write() as batch:
+            told = ContradictingHistoryReader(batch).told_by(group_id, teller)
+            if told is None:
+                return False
+            ContradictingHistoryWriter(batch).accept(told)
+            marker = self._rebuilder.transaction(told.place)
+            PrivateStoreWriter(batch).absent(
+                AbsentMarker(told.place, marker.hash, told.payload_key, False, 0, DUE_AT_ONCE, is_preferred=True)
+            )
+        return True
+
+    def dismiss_history(self, group_id: bytes, teller: bytes) -> bool:
+        """Have the history that `teller` told of a flexible group count no more; whether there is one."""
+        with self._context.database.write() as batch:
+            told = ContradictingHistoryReader(batch).told_by(group_id, teller)
+            if told is None:
+                return False
+            ContradictingHistoryWriter(batch).dismiss(told)
+            PrivateStoreWriter(batch).found(told.place)  # its history is not asked for again
+        return True
+
     def compare(self, group_id: bytes, number: int, expected: bytes) -> bool:
         """Whether the group's root after block `number` is `expected`, another member's; what does not agree is kept as
         a divergence from nobody knows whom, until a root that is given agrees, or the group is rebuilt."""
@@ -378,3 +419,8 @@ class PrivacyController:
             else:
                 PrivateStoreWriter(batch).diverged(group_id, Divergence(number, expected, found))
         return found == expected
+
+
+def _contradictions(histories: ContradictingHistoryReader, group_id: bytes) -> list[Divergence]:
+    """What the tellers of contradicting histories say of a flexible group."""
+    return [Divergence(told.place.number, told.told, told.found, told.teller) for told in histories.of(group_id)]

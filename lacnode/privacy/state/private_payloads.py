@@ -84,9 +84,14 @@ def _decoded(received: ReceivedPayload, item: RlpItem) -> PrivatePayload:
 
 def receive_history(manager: TransactionManager, key: bytes) -> GroupHistory:
     """The history of a flexible group under `key`; raises like `receive`."""
+    return receive_told_history(manager, key)[0]
+
+
+def receive_told_history(manager: TransactionManager, key: bytes) -> tuple[GroupHistory, bytes]:
+    """The same with the key (32 bytes) of the manager that told it."""
     received = _received(manager, key, None)
     try:
-        return decode_history_payload(received.payload)
+        return decode_history_payload(received.payload), received.sender
     except RlpError:
         raise UnusablePayloadError("it is no group's history") from None
 

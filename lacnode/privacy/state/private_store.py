@@ -21,7 +21,7 @@ Besu writes the list of all groups' last blocks with every block; here the roots
 enough where blocks are final. Must not check a rule.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from lacnode.primitives import rlp
@@ -271,6 +271,20 @@ class PrivateStoreWriter:
     def forget_roots(self, number: int, block_hash: bytes, group_id: bytes) -> None:
         self._batch.delete(METADATA, block_hash + group_id + b"METADATA")
         self._batch.delete(ROOTS, _root_key(group_id, number))
+
+    def forget_group(self, group_id: bytes, block_hash_of: Callable[[int], bytes | None], number: int) -> None:
+        """Remove the group's states and their receipts, and the markers before block `number`."""
+        stored = PrivateStoreReader(self._batch)
+        for changed in list(stored.changes_from(group_id, 0)):
+            block_hash = block_hash_of(changed) or b""
+            for entry in stored.metadata(block_hash, group_id):
+                self.forget_receipt(block_hash, entry.marker_hash)
+            self.forget_roots(changed, block_hash, group_id)
+        for place, marker_hash in list(stored.marker_hashes(group_id)):
+            if place.number < number:
+                self.forget_receipt(block_hash_of(place.number) or b"", marker_hash)
+                self._batch.delete(MARKERS, group_id + place.key())
+                self._batch.delete(AHEAD, group_id + place.key())
 
     def marker(self, group_id: bytes, marker: StoredMarker) -> None:
         key = group_id + marker.place.key()

@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 
+from lacnode.evm.engine import CallExpiredError
 from lacnode.primitives.hexadecimal import to_hex
+from lacnode.privacy.state.privacy_controller import PrivacyController
 from lacnode.privacy.state.private_payloads import PayloadUnavailableError, UnusablePayloadError
 from lacnode.privacy.state.private_store import Divergence
-from lacnode.privacy.transaction_manager import EnclaveUnreachableError
-from lacnode.rpc import results
+from lacnode.privacy.transaction_manager import EnclaveError, EnclaveUnreachableError
+from lacnode.rpc import privacy_errors, results
 from lacnode.rpc.errors import internal_error
 from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import block_number, hash32, required
-from lacnode.rpc.privacy_parameters import group_id, in_base64, privacy_controller
+from lacnode.rpc.privacy_errors import privacy_error
+from lacnode.rpc.privacy_parameters import group_id, in_base64, key, privacy_controller
 from lacnode.rpc.services import RpcServices
 from lacnode.rpc.vote_preview import preview_pending_votes
 
@@ -93,7 +96,39 @@ def lac_comparePrivacyGroup(services: RpcServices, params: Params) -> object:
         block_number(services, required(params, 1, "block")),
         hash32(required(params, 2, "state root"), "state root"),
     )
-    return privacy_controller(services).compare(wanted, number, root)
+    controller = _controller_of_member(services, wanted)
+    return controller.compare(wanted, number, root)
+
+
+def lac_acceptGroupHistory(services: RpcServices, params: Params) -> object:
+    """Have the history that a member (by its manager's key) told of a flexible group taken over in the place of what this
+    node carried out; false if no history of it contradicts that."""
+    wanted = group_id(required(params, 0, "privacyGroupId"))
+    teller = key(required(params, 1, "publicKey"), "publicKey")
+    return _controller_of_member(services, wanted).accept_history(wanted, teller)
+
+
+def lac_dismissGroupHistory(services: RpcServices, params: Params) -> object:
+    """Have that history count no more; false if there is none."""
+    wanted = group_id(required(params, 0, "privacyGroupId"))
+    teller = key(required(params, 1, "publicKey"), "publicKey")
+    return _controller_of_member(services, wanted).dismiss_history(wanted, teller)
+
+
+def _controller_of_member(services: RpcServices, wanted: bytes) -> PrivacyController:
+    """Where tenants share the node, a tenant learns of its own groups alone. Who has no tenant's key is the operator."""
+    controller = privacy_controller(services)
+    if not controller.public_key:
+        return controller
+    try:
+        may_see = controller.may_see_group(wanted)
+    except EnclaveError:
+        may_see = False
+    except (EnclaveUnreachableError, CallExpiredError):
+        raise internal_error() from None
+    if not may_see:
+        raise privacy_error(privacy_errors.FIND_GROUP_ERROR)
+    return controller
 
 
 def lac_retryPrivatePayloads(services: RpcServices, params: Params) -> object:
@@ -114,6 +149,8 @@ LAC_METHODS = (
     Method("lac_consensusStatus", "LAC", lac_consensusStatus),
     Method("lac_privacyGroups", "LAC", lac_privacyGroups),
     Method("lac_comparePrivacyGroup", "LAC", lac_comparePrivacyGroup),
+    Method("lac_acceptGroupHistory", "LAC", lac_acceptGroupHistory),
+    Method("lac_dismissGroupHistory", "LAC", lac_dismissGroupHistory),
     Method("lac_retryPrivatePayloads", "LAC", lac_retryPrivatePayloads),
     Method("lac_whyPrivateTransactionIgnored", "LAC", lac_whyPrivateTransactionIgnored),
     Method("lac_nodeRole", "LAC", lac_nodeRole),

@@ -10,6 +10,7 @@ from eth_abi.abi import encode
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
 from lacnode.privacy.state.flexible.group_contracts import ADD_PARTICIPANTS, REMOVE_PARTICIPANT
+from lacnode.privacy.state.privacy_controller import GroupCondition
 from lacnode.privacy.state.privacy_marker import PROXY_ADDRESS, GroupMode
 from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address
 from lacnode.privacy.state.processor import PrivateBlock
@@ -233,6 +234,23 @@ class TestAnothers:
             assert shared.ask(OTHER, method, b64(GROUP), filter_) == UNAUTHORIZED
         assert shared.ask(OTHER, "priv_subscribe", b64(GROUP), "logs", {}) == UNAUTHORIZED
         assert shared.ask(ONE, "priv_getFilterLogs", b64(GROUP), filter_) == []
+
+    def test_what_is_noted_of_a_group(self, shared: Shared) -> None:
+        """Whether a root is the group's, and what its members told, is its members' affair, and the operator's."""
+        marker = shared.deploy()
+        root, wrong = to_hex(shared.b.root(GROUP)), to_hex(bytes(32))
+        refused = (-50100, "Error finding privacy group")
+        number = shared.ask(NOBODY, "eth_blockNumber")
+        for given in (root, wrong):
+            assert shared.ask(OTHER, "lac_comparePrivacyGroup", b64(GROUP), number, given) == refused
+            assert shared.ask(NOBODY, "lac_comparePrivacyGroup", b64(GROUP), number, given) == UNAUTHORIZED
+        for method in ("lac_acceptGroupHistory", "lac_dismissGroupHistory"):
+            assert shared.ask(OTHER, method, b64(GROUP), b64(KEY_B)) == refused
+            assert shared.ask(ONE, method, b64(GROUP), b64(KEY_B)) is False
+        assert [status.condition for status in shared.a.privacy_controller.statuses()] == [GroupCondition.CURRENT]
+        assert shared.ask(OTHER, "lac_whyPrivateTransactionIgnored", marker) is None
+        for caller in (ONE, KEYLESS):
+            assert shared.ask(caller, "lac_comparePrivacyGroup", b64(GROUP), number, root) is True
 
     def test_a_group_of_tenants_is_seen_by_both(self, shared: Shared) -> None:
         both = legacy_group_id(KEY_A, (KEY_D,))

@@ -6,6 +6,7 @@ is never done again. Works in the thread that executes the group.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 import structlog
@@ -13,18 +14,44 @@ import structlog
 from lacnode.evm.budget import ExecutionBudget
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 from lacnode.primitives.transaction import Transaction
+from lacnode.privacy.keys import to_base64
 from lacnode.privacy.state.block_records import BlockRecords
 from lacnode.privacy.state.execution import PrivateBlockExecutor, PrivateTask
+from lacnode.privacy.state.flexible.contradicting_histories import (
+    ContradictingHistory,
+    ContradictingHistoryReader,
+    ContradictingHistoryWriter,
+)
 from lacnode.privacy.state.flexible.group_history import GroupHistory, PastTransaction
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import GroupMode, read_history_key
-from lacnode.privacy.state.private_payloads import PayloadNotFoundError, UnusablePayloadError, receive_history
+from lacnode.privacy.state.private_payloads import PayloadNotFoundError, UnusablePayloadError, receive_told_history
 from lacnode.privacy.state.private_records import MarkerRoot
-from lacnode.privacy.state.private_store import Divergence, MarkerPlace, PrivateStoreReader, PrivateStoreWriter
+from lacnode.privacy.state.private_store import MarkerPlace, PrivateStoreReader, PrivateStoreWriter
 
 log = structlog.get_logger("privacy")
 
 Placed = tuple[MarkerPlace, PastTransaction]
+
+
+class HistoryContradictionError(Exception):
+    """A history contradicts what was carried out here, where the group has the root `found`."""
+
+    def __init__(self, why: str, found: bytes) -> None:
+        super().__init__(why)
+        self.found = found
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Told:
+    """A history that the key `teller` told under `payload_key`, with the marker `marker` in block `number`."""
+
+    history: GroupHistory
+    payload_key: bytes
+    teller: bytes
+    placed: Sequence[Placed]
+    marker: Transaction
+    number: int
 
 
 class Rehydration:
@@ -44,10 +71,10 @@ class Rehydration:
         if key is None or self._context.mode is GroupMode.OFFCHAIN:
             return
         try:
-            history = receive_history(self._context.manager, key)
+            history, teller = receive_told_history(self._context.manager, key)
             if history.group_id != group_id:
                 raise UnusablePayloadError("it is another group's history")
-            self._take_over(history, key, number, budget)
+            self._take_over(_Told(history, key, teller, self._placed(history, number), marker, number), budget)
         except PayloadNotFoundError:
             return
         except UnusablePayloadError as useless:
@@ -58,30 +85,64 @@ class Rehydration:
         with self._context.database.read() as snapshot:
             return any(key == taken for _, taken in PrivateStoreReader(snapshot).history_keys())
 
-    def _take_over(self, history: GroupHistory, key: bytes, number: int, budget: ExecutionBudget) -> None:
-        placed = self._placed(history, number)
-        new = self._unknown(history.group_id, placed, number)
+    def _take_over(self, told: "_Told", budget: ExecutionBudget) -> None:
+        group_id, is_accepted = told.history.group_id, self._is_accepted(told)
+        try:
+            new = told.placed if is_accepted else self._unknown(group_id, told.placed, told.number)
+        except HistoryContradictionError as contradiction:
+            self._contradicts(told, "a group's history ignored", str(contradiction), contradiction.found)
+            return
         if not new:
             return
         start = new[0][0].number
         run = self._create_executor(start)
+        if is_accepted:
+            run.begin_anew(group_id)
         by_block = groupby(new, lambda entry: entry[0].number)
-        done = [self._carry_out(run, history.group_id, block, list(entries), budget) for block, entries in by_block]
+        done = [self._carry_out(run, group_id, block, list(entries), budget) for block, entries in by_block]
         expected = [MarkerRoot(past.marker_hash, past.root) for _, past in new]
-        found = [root for records in done for root in records.roots.get(history.group_id, ())]
+        found = [root for records in done for root in records.roots.get(group_id, ())]
         if found != expected:
-            self._diverged(history, start, found)
+            event, root = "a group's history does not lead where it is said to", found[-1].root if found else bytes(32)
+            self._contradicts(told, event, "its roots are not those of its transactions", root)
             return
         with self._context.database.write() as batch:
             writer = PrivateStoreWriter(batch)
+            if is_accepted:
+                writer.forget_group(group_id, self._context.history.hash_at, told.number)
             writer.nodes(run.nodes)
             for records in done:
                 records.write(writer)
             for place, _ in new:
                 writer.found(place)
-            writer.history_key(history.group_id, key)
-            writer.rebuilt(history.group_id)
-        log.info("a group's history was taken over", transactions=len(new), block=number)
+            writer.history_key(group_id, told.payload_key)
+            writer.rebuilt(group_id)
+            histories = ContradictingHistoryWriter(batch)
+            histories.agrees(group_id, told.teller)
+            histories.settled(group_id)
+        log.info("a group's history was taken over", transactions=len(new), block=told.number)
+
+    def _is_accepted(self, told: "_Told") -> bool:
+        """Whether the operator wants this history in the place of what was carried out here."""
+        with self._context.database.read() as snapshot:
+            return ContradictingHistoryReader(snapshot).accepted(told.history.group_id) == told.payload_key
+
+    def _contradicts(self, told: "_Told", event: str, why: str, found: bytes) -> None:
+        """Keep nothing of a history but where it is, and say so: the group is diverged until the operator has looked."""
+        group_id, place = told.history.group_id, self._place(told.marker.hash)
+        log.warning(
+            event,
+            why=why,
+            group=to_base64(group_id),
+            member=to_base64(told.teller),
+            marker=told.marker.hash.hex(),
+        )
+        with self._context.database.write() as batch:
+            histories = ContradictingHistoryWriter(batch)
+            histories.settled(group_id)
+            if place is not None:
+                root = told.history.past[-1].root
+                histories.contradicts(ContradictingHistory(group_id, told.teller, told.payload_key, place, root, found))
 
     def _placed(self, history: GroupHistory, number: int) -> list[Placed]:
         """The history with the places of its markers; UnusablePayloadError unless they are markers before block
@@ -103,9 +164,11 @@ class Rehydration:
         return MarkerPlace(found.number, found.index)
 
     def _unknown(self, group_id: bytes, placed: Sequence[Placed], number: int) -> Sequence[Placed]:
-        """What comes after the last one that was carried out here, with all of its own block. UnusablePayloadError if
-        the group
-        has a state here and none of it is in the history: its sender, who shows no root of the group, may be a stranger."""
+        """What comes after the last one that was carried out here, with all of its own block.
+
+        HistoryContradictionError if the group has a state here and none of it is in the history: its sender, who shows no
+        root of the group, may be a stranger.
+        """
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
             for at in range(len(placed) - 1, -1, -1):
@@ -114,8 +177,9 @@ class Rehydration:
                 if MarkerRoot(past.marker_hash, past.root) in stored.metadata(block_hash, group_id):
                     start = next((later.number for later, _ in placed[at + 1 :]), number)
                     return [entry for entry in placed if entry[0].number >= start]
-            if stored.root_at(group_id, number) != EMPTY_TRIE_ROOT:
-                raise UnusablePayloadError("it has nothing of what was carried out here in the group")
+            root = stored.root_at(group_id, number)
+            if root != EMPTY_TRIE_ROOT:
+                raise HistoryContradictionError("it has nothing of what was carried out here in the group", root)
         return placed
 
     def _carry_out(
@@ -126,10 +190,3 @@ class Rehydration:
             raise UnusablePayloadError(f"block {number} is not there")
         tasks = [PrivateTask(place.index, past.private, group_id, is_told=True) for place, past in placed]
         return run.block(block, hash_, tasks, budget)
-
-    def _diverged(self, history: GroupHistory, start: int, found: Sequence[MarkerRoot]) -> None:
-        """Keep nothing of it, and say so."""
-        log.warning("a group's history does not lead where it is said to", block=start)
-        root = found[-1].root if found else bytes(32)
-        with self._context.database.write() as batch:
-            PrivateStoreWriter(batch).diverged(history.group_id, Divergence(start, history.past[-1].root, root))
