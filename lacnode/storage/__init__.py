@@ -1,4 +1,4 @@
-"""The embedded database and the consensus write-ahead log: tables, atomic batches, stable snapshots, one lock.
+"""The embedded database and the consensus log: tables, atomic batches, stable snapshots, one lock.
 
-Knows bytes under keys in named tables and nothing about what they mean. Never opens what Besu wrote.
+This package stores bytes under keys in named tables and does not know what they mean. It never opens files of Besu.
 """

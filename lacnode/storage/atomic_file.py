@@ -1,7 +1,7 @@
-"""Small files that others read while we write them: ports, process ids, the shape of a network.
+"""Small files that other programs read while the node writes them: ports, process ids, the manifest of a network.
 
-Such files are replaced, never written over, so that a reader finds the old text or the new one and never a part. Not for
-what must outlive a power cut: nothing is flushed.
+Such files are replaced and not written over. A reader finds the old text or the new text, and never a part. Do not use this
+for files that must survive a power cut: nothing is flushed.
 """
 
 import os
@@ -9,17 +9,20 @@ from pathlib import Path
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Have `path` hold `text` (UTF-8). OSError.
+    """Write `text` (UTF-8) to `path` in one step. Raises OSError.
 
-    A device or a link, and a file in a directory that we may not write, keep their place and are written over.
+    A device, a link, and a file in a directory without write permission are written over in place.
     """
+    # Replacing would put a plain file in the place of a device such as /dev/stdout, or of the operator's link.
     if path.is_symlink() or (path.exists() and not path.is_file()):
         path.write_text(text, "utf-8")
         return
+    # The process id is in the name: two processes that write the same file must not share the temporary one.
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         beside.write_text(text, "utf-8")
     except PermissionError:
+        # A file may be writable in a directory that is not, for example a mounted file of a container.
         path.write_text(text, "utf-8")
         return
     beside.replace(path)

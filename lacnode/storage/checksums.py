@@ -1,7 +1,8 @@
-"""The checksum behind every stored value: what the disk altered is an error and never a value.
+"""The checksum after every stored value. A value that the disk has altered becomes an error.
 
-Four bytes (CRC-32, big-endian) follow each value. They cover the table's name and the key as well, so that a value that a
-damaged index page gives for another key does not fit. LMDB itself has no checksums. Must not know what a value means.
+Four bytes (CRC-32, big-endian) follow each value. They also cover the name of the table and the key. So a value that a
+damaged index page returns for another key does not pass. LMDB itself has no checksums. This file must not know what a value
+means.
 """
 
 import zlib
@@ -12,33 +13,36 @@ from lacnode.storage.storage_errors import DamagedValueError
 CHECKSUM_BYTES = 4
 
 DamageListener = Callable[[DamagedValueError], None]
-"""Called in the thread that met the damage; it must be quick."""
+"""A function that is called in the thread that finds the damage. It must be quick."""
 
 
 def ignore_damage(error: DamagedValueError) -> None:
-    """A listener for whom raising is enough."""
+    """The listener that does nothing. The error is raised in any case."""
 
 
 class TableChecksums:
-    """Seals the values of one table, and opens them again."""
+    """Adds and verifies the checksums of the values of one table."""
 
     __slots__ = ("_listener", "_path", "_start", "_table")
 
     def __init__(self, path: str, table: str, listener: DamageListener = ignore_damage) -> None:
-        """`path` names the database in errors; `listener` is told of each before it is raised."""
+        """`path` names the database in errors. `listener` is called with each error before it is raised."""
         self._path = path
         self._listener = listener
         self._table = table
+        # The same for every value of the table, so it is computed once.
         self._start = zlib.crc32(table.encode())
 
     def add_checksum(self, key: bytes, value: bytes) -> bytes:
-        """`value` with its checksum."""
+        """Return `value` with its checksum."""
         return value + zlib.crc32(value, zlib.crc32(key, self._start)).to_bytes(CHECKSUM_BYTES)
 
     def verify_checksum(self, key: bytes, stored: bytes) -> bytes:
-        """The value in `stored`; DamagedValueError if the checksum does not fit."""
+        """Return the value in `stored`. Raises DamagedValueError if the checksum does not fit."""
+        # The checksum is behind the value, so the value is one slice. A stored value shorter than that never fits.
         value = stored[:-CHECKSUM_BYTES]
         if zlib.crc32(value, zlib.crc32(key, self._start)).to_bytes(CHECKSUM_BYTES) != stored[-CHECKSUM_BYTES:]:
+            # The listener first: the caller of the read may catch the error, and the repair must start all the same.
             damage = DamagedValueError(self._table, key, path=self._path)
             self._listener(damage)
             raise damage

@@ -1,11 +1,12 @@
-"""The consensus write-ahead log: what a validator said, on disk before it is sent.
+"""The consensus log: everything that a validator has signed, on disk before it is sent.
 
-A header (`log_header`) and frames, each `length (4) | crc32 of length and record (4) | record`, big-endian. An append is on
-the disk when it returns. A crash can tear only the last frame, which was never acted on and is dropped at the next open;
-anything else that does not check out is damage, and a log that forgets is worse than one that stops, so it is an error. A
-log that is whole but shorter than it was is no error here: `shortened` says so, and its owner must not trust it.
+The file has a header (`log_header`) and frames: `length (4) | crc32 of length and record (4) | record`, big-endian. A record
+is on the disk when `append` returns. A crash can tear only the last frame. No signature was made for a torn record, so the
+next start drops it. Any other fault is damage and raises an error: a log that forgets is worse than a validator that
+stops. A log that is whole but shorter than before is no error here. `shortened` reports it, and the owner must not trust
+the log.
 
-Must not know what a record says.
+This file must not know what a record means.
 """
 
 import zlib
@@ -18,21 +19,23 @@ from lacnode.storage.storage_errors import StorageCorruptError, StorageError, st
 
 FRAME_HEADER_BYTES = 8
 MAX_LOG_RECORD_BYTES = 64 << 20
-"""Bytes: more than any block that fits a devp2p message."""
+"""The largest record. It is more than any block that fits a devp2p message."""
 
 MOVE_LOG_ADVICE = (
     "to go on without it, move the file away: the validator then follows the network, and signs again after a block "
     "that was decided without it"
 )
-"""The next step after damage in a log."""
+"""The advice in errors about a damaged log."""
 
 
 class ConsensusLog:
-    """The log in the file at `path`; StorageLockedError if another validator has it open.
+    """The log in the file `path`.
 
-    `owner` (20 bytes) is the address whose words it keeps. A log of another owner is set aside under another name; None
-    takes any. Where there is no log, one is made with the records `if_missing`, all or nothing. A log without a header, as
-    older versions wrote it, gets one. `durable=False` leaves flushing to the operating system, for tests.
+    `owner` is the address (20 bytes) of the validator. A log of another owner is renamed. With None, any log is accepted.
+    A missing log is created with the records `if_missing`, all or none of them. A log without a header, from an older
+    version, gets one. `durable=False` does not flush, for tests.
+
+    Raises StorageLockedError if another process uses the log, StorageCorruptError if it is damaged, and StorageError.
     """
 
     def __init__(
@@ -52,37 +55,43 @@ class ConsensusLog:
         self._descriptor = -1
         self._turn = 0
         self.set_aside: Path | None = None
-        """Where the log of another owner was moved to, if one was found."""
+        """The new path of the log of another owner, or None."""
         self.torn_bytes = 0
-        """Bytes of a torn last record that were dropped. It had not been acted on."""
+        """Bytes of a torn last record that were dropped. No signature was made for it."""
         self.shortened = False
-        """Whether records are missing that had been on the disk for certain."""
+        """Whether records are missing that were on the disk."""
         try:
             disk.make_directory(path.parent)
         except OSError as error:
             raise storage_error(path.parent, "making the directory", error) from None
         self._lock = disk.lock(path.with_name(path.name + ".lock"), f"the consensus log {path}")
+        # Before the file is opened: two validators with one key and one log would sign two blocks for one round.
         try:
             self._open(tuple(if_missing))
             self._failed = None
         except BaseException:
+            # Even at a keyboard interrupt the lock must be released: tests open the log again in the same process.
             self.close()
             raise
 
     def append(self, record: bytes) -> None:
-        """Add `record` (1 byte to 64 MiB); it is on the disk on return.
+        """Append `record` (1 byte to 64 MiB). It is on the disk when this returns.
 
-        Raises StorageFullError or StorageError with nothing added. After a failed flush nobody knows what the disk holds:
-        every later append fails until the log is opened again.
+        Raises StorageFullError or StorageError, and then nothing is appended. Raises ValueError for another length. After a
+        failed flush the content of the disk is unknown: every later append fails until the log is opened again.
         """
         frame = _frame(record)
         self._check_usable()
         try:
+            # The size before this frame is written with it. If the file is cut later, the next start notices.
             self._note_size()
             self._write_all(self._descriptor, frame)
         except OSError as error:
+            # Without this, the next frame would follow half a frame, and the log would be damaged in the middle.
             self._cut_back()
             raise storage_error(self._path, "writing", error) from None
+        # After a failed fsync the kernel may report success for pages that never reached the disk. So nothing is written
+        # after a failure.
         try:
             self._flush(self._descriptor)
         except OSError as error:
@@ -92,31 +101,38 @@ class ConsensusLog:
 
     @property
     def position(self) -> LogPosition:
-        """How far the log has come on the disk. Safe from any thread."""
+        """How far the log on the disk has come. Safe from any thread."""
         return self._position
 
     def contains(self, earlier: LogPosition) -> bool:
-        """Whether this log goes on from `earlier`: it is that log grown, or was rewritten from it."""
+        """Whether this log continues the log at `earlier`: it has grown, or was rewritten from it."""
         newest = earlier.identities[0]
         if newest != self._header.identity:
+            # A rewrite starts a new identity and remembers the last ones.
             return newest in self._header.former
         if earlier.size > self._position.size:
             return False
+        # The same identity and length may still be another copy that went its own way. The checksum shows it.
         return zlib.crc32(self._disk.read(self._descriptor)[HEADER_BYTES : earlier.size]) == earlier.checksum
 
     def records(self) -> Iterator[bytes]:
-        """Every record, oldest first, as of now."""
+        """Every record at this moment, the oldest first."""
+        # Only up to the known size: a frame that is being appended by another thread is not on the disk yet.
         data = self._disk.read(self._descriptor)[: self._position.size]
         return iter([data[start:end] for start, end in _frames(data, HEADER_BYTES)])
 
     def rewrite(self, records: Iterable[bytes]) -> None:
-        """Replace the whole log by `records`: after a crash either the old or the new one is there, whole."""
+        """Replace the whole log by `records`. After a crash the old log or the new one is there, and never a part.
+
+        Raises StorageFullError or StorageError.
+        """
         self._check_usable()
         self._replace(self._header.successor(self._owner or self._header.owner), records)
 
     def close(self) -> None:
-        """Close the file and release the lock; closing twice is harmless."""
+        """Close the file and release the lock. Closing twice is harmless."""
         if self._descriptor >= 0:
+            # The last size is written here, so that a log cut after an orderly stop is noticed, too.
             if self._failed is None:
                 self._note_size()
             self._disk.close(self._descriptor)
@@ -130,42 +146,51 @@ class ConsensusLog:
         try:
             self._descriptor = self._disk.open(self._path)
             found = self._disk.read(self._descriptor)
+            # The owner is checked before the frames: a foreign log may be damaged without stopping this validator.
             header = self._found_header(found)
             if header is not None and self._owner is not None and header.owner not in (UNKNOWN_OWNER, self._owner):
                 self._set_aside(header.owner)
                 found, header = b"", None
             new = LogHeader.new(self._owner or UNKNOWN_OWNER)
+            # Three cases: no log, a log of an older version without a header, and a log of this version.
             if not found:
                 self._replace(new, if_missing)
             elif header is None:
                 frames = list(_frames(found[: _whole_size(found, 0, self._path)], 0))
                 self._replace(new, [found[start:end] for start, end in frames])
             else:
-                self._take(header, found)
+                self._open_existing(header, found)
         except OSError as error:
             raise storage_error(self._path, "opening", error) from None
 
     def _found_header(self, found: bytes) -> LogHeader | None:
-        """The header of the log `found`; None for a log of an older version, or an empty file."""
+        """The header of the log `found`. None for a log of an older version, or for an empty file.
+
+        Raises StorageCorruptError if the header is damaged.
+        """
         if not found.startswith(MAGIC):
             return None
         header = LogHeader.decode(found)
+        # A damaged header could hide the owner. So it is not replaced by a new one.
         if header is None or len(found) < HEADER_BYTES:
             raise StorageCorruptError(f"the header of the consensus log {self._path} is damaged; {MOVE_LOG_ADVICE}")
         return header
 
-    def _take(self, header: LogHeader, found: bytes) -> None:
-        """Go on with the log `found`, without a torn last frame."""
+    def _open_existing(self, header: LogHeader, found: bytes) -> None:
+        """Continue the log `found` without a torn last frame."""
         size = _whole_size(found, HEADER_BYTES, self._path)
         self._header = header
         self.torn_bytes = len(found) - size
+        # A torn frame was never flushed, so its size was never written. A larger written size means lost records.
         self.shortened = size < header.flushed_size(found)
+        # The cut is flushed before the first append. Otherwise a crash could bring the torn bytes back behind a new frame.
         self._grew_to(size, zlib.crc32(found[HEADER_BYTES:size]))
         self._disk.truncate(self._descriptor, size)
         self._flush(self._descriptor)
         self._flush_directory()
 
     def _set_aside(self, owner: bytes) -> None:
+        # Kept and not deleted: the operator may have started the node with the wrong key.
         aside = self._path.with_name(f"{self._path.name}.of-0x{owner.hex()}")
         self._disk.replace(self._path, aside)
         self.set_aside = aside
@@ -173,6 +198,7 @@ class ConsensusLog:
     # -- writing -----------------------------------------------------------------------------------------------------
 
     def _replace(self, header: LogHeader, records: Iterable[bytes]) -> None:
+        # A complete second file is written and flushed, and then renamed. A crash leaves the old file or the new one.
         temporary = self._path.with_name(self._path.name + ".new")
         frames = b"".join(_frame(record) for record in records)
         size = HEADER_BYTES + len(frames)
@@ -184,11 +210,13 @@ class ConsensusLog:
                 self._disk.replace(temporary, self._path)
             except OSError:
                 self._disk.close(descriptor)
+                # The descriptor of the old file stays in use, so the log is as it was.
                 self._disk.remove(temporary)
                 raise
             self._disk.close(self._descriptor)
             self._descriptor, self._header = descriptor, header
             self._grew_to(size, zlib.crc32(frames))
+            # The rename itself is in the directory. Without this flush a power cut could bring the old log back.
             self._flush_directory()
         except OSError as error:
             raise storage_error(self._path, "rewriting", error) from None
@@ -197,17 +225,21 @@ class ConsensusLog:
         self._position = LogPosition(self._header.identities, size, checksum)
 
     def _note_size(self) -> None:
-        """Write down, in the place whose turn it is, what is on the disk for certain before the next frame."""
+        """Write the size that is on the disk, into the older one of the two places.
+
+        In turns: a crash during this write can destroy one place, and the other place is still valid.
+        """
         self._turn = 1 - self._turn
         size = self._header.encode_size(self._position.size)
         self._disk.write_at(self._descriptor, SIZE_PLACES[self._turn], size)
 
     def _check_usable(self) -> None:
+        # Writing on after a fault could hide it: the next start would see a whole log with a gap.
         if self._failed is not None:
             raise StorageError(f"the consensus log {self._path} cannot be written: {self._failed}")
 
     def _cut_back(self) -> None:
-        """Take back a frame that was written in part."""
+        """Remove a frame that was written in part."""
         try:
             self._disk.truncate(self._descriptor, self._position.size)
         except OSError as error:
@@ -222,13 +254,14 @@ class ConsensusLog:
             self._disk.flush_directory(self._path.parent)
 
     def _write_all(self, descriptor: int, data: bytes) -> None:
+        # `write` may write less than it got, without an error.
         view = memoryview(data)
         while view:
             view = view[self._disk.write(descriptor, view) :]
 
 
 class MemoryConsensusLog:
-    """The same log without a disk, for networks inside one process; `records` survive as long as the object."""
+    """The same log in memory, for networks inside one process. The records exist as long as the object."""
 
     def __init__(self) -> None:
         self._records: list[bytes] = []
@@ -243,10 +276,11 @@ class MemoryConsensusLog:
         self._records = [_checked(record) for record in records]
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: memory has nothing to release."""
 
 
 def _checked(record: bytes) -> bytes:
+    # An empty record would have the frame of a file of zeros, and a larger one would be taken for damage when it is read.
     if not 0 < len(record) <= MAX_LOG_RECORD_BYTES:
         raise ValueError(f"a record of 1 to {MAX_LOG_RECORD_BYTES} bytes was expected, found {len(record)}")
     return record
@@ -258,26 +292,32 @@ def _frame(record: bytes) -> bytes:
 
 
 def _frame_end(data: bytes, start: int) -> int | None:
-    """Where the frame at `start` ends, or None if there is no whole one."""
+    """The end of the frame at `start`, or None if there is no whole frame."""
     length = int.from_bytes(data[start : start + 4])
     end = start + FRAME_HEADER_BYTES + length
+    # A zero length would make a frame of zeros valid, and a file filled with zeros is a common kind of damage.
     if not 0 < length <= MAX_LOG_RECORD_BYTES or end > len(data):
         return None
+    # The checksum covers the length, too: a damaged length could otherwise jump over records.
     checksum = zlib.crc32(memoryview(data)[start + FRAME_HEADER_BYTES : end], zlib.crc32(data[start : start + 4]))
     return end if checksum == int.from_bytes(data[start + 4 : start + FRAME_HEADER_BYTES]) else None
 
 
 def _frames(data: bytes, start: int) -> Iterator[tuple[int, int]]:
-    """Start and end of every record from byte `start` up to the first frame that is not whole."""
+    """The start and the end of every record from byte `start` up to the first frame that is not whole."""
     while (end := _frame_end(data, start)) is not None:
         yield start + FRAME_HEADER_BYTES, end
         start = end
 
 
 def _whole_size(data: bytes, first: int, path: Path) -> int:
-    """Where the last whole frame ends, the first being at byte `first`; StorageCorruptError if what follows is more than one
-    torn frame."""
+    """The end of the last whole frame. The first frame starts at byte `first`.
+
+    Raises StorageCorruptError if more than one torn frame follows.
+    """
     size = max((end for _, end in _frames(data, first)), default=first)
+    # A torn frame is the last one. A whole frame after it means damage in the middle, and dropping the rest would forget
+    # records.
     for start in range(size + 1, len(data) - FRAME_HEADER_BYTES):
         if _frame_end(data, start) is not None:
             raise StorageCorruptError(

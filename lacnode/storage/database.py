@@ -1,7 +1,7 @@
-"""The seam of the embedded database: named tables of byte keys, atomic batches, snapshots that do not move.
+"""The interface of the embedded database: named tables of byte keys, atomic batches, stable snapshots.
 
-Two implementations behave alike and share one contract test: `lmdb_database.LmdbDatabase` for nodes,
-`memory_database.MemoryDatabase` for networks inside one process. Must not know what is stored.
+There are two implementations with the same behaviour and the same tests: `lmdb_database.LmdbDatabase` for nodes, and
+`memory_database.MemoryDatabase` for networks inside one process. This file must not know what is stored.
 """
 
 from collections.abc import Iterator
@@ -10,29 +10,37 @@ from typing import Protocol
 
 from lacnode.storage.checksums import DamageListener
 
+# The interfaces are `Protocol` classes: no implementation imports another one, and tests can give their own.
+
 
 class Snapshot(Protocol):
-    """One moment of the database. Writes that follow do not show in it. Hold it for as short as you can: it keeps the
-    pages it may read from being reused, and a database that has to grow waits for it."""
+    """The content of the database at one moment. Later writes do not change it.
+
+    Close it as soon as possible. An open snapshot keeps its pages from being used again, and a database that must grow
+    waits for it.
+    """
 
     def get(self, table: str, key: bytes) -> bytes | None:
-        """The value under `key`, or None. A table nobody wrote to is empty."""
+        """The value under `key`, or None. A table that was never written is empty. Raises StorageError."""
         ...
 
     def items(self, table: str, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Keys and values from the first key not below `start`, ascending. Valid while the snapshot is open."""
+        """Keys and values from the first key that is not below `start`, ascending.
+
+        The iterator is valid while the snapshot is open. Raises StorageError.
+        """
         ...
 
 
 class Batch(Snapshot, Protocol):
-    """A snapshot that shows its own changes, which reach others only when the batch commits."""
+    """A snapshot with changes of its own. Other snapshots see them when the batch has committed."""
 
     def put(self, table: str, key: bytes, value: bytes) -> None:
-        """Store `value` under `key` (1 to 511 bytes; ValueError otherwise)."""
+        """Store `value` under `key` (1 to 511 bytes). Raises ValueError for another length of the key."""
         ...
 
     def delete(self, table: str, key: bytes) -> None:
-        """Remove `key`, if it is there."""
+        """Remove `key`, if it exists."""
         ...
 
 
@@ -40,29 +48,32 @@ class Database(Protocol):
     """A database. Safe to use from any thread."""
 
     def read(self) -> AbstractContextManager[Snapshot]:
-        """A snapshot of the last commit."""
+        """Open a snapshot of the last commit. Raises StorageError if the database is closed."""
         ...
 
     def write(self) -> AbstractContextManager[Batch]:
-        """A batch that commits on a clean exit and vanishes on an exception. Batches of other threads wait.
+        """Open a batch. It commits on a clean exit and is dropped on an exception. Batches of other threads wait.
 
-        Raises StorageFullError, StorageCorruptError or StorageError at the exit, with nothing of the batch kept.
+        Raises StorageFullError, StorageCorruptError or StorageError at the exit. Nothing of the batch is stored then.
         """
         ...
 
     def group(self) -> AbstractContextManager[None]:
-        """Make batches durable together: inside, each is atomic and visible to every reader at once, but reaches the
-        disk with the others, at the exit or every few batches. A crash loses whole batches, the newest ones."""
+        """Make several batches durable together.
+
+        Inside, each batch is atomic and visible to every reader at once. The batches reach the disk together, at the exit
+        or after some of them. A crash loses whole batches, the newest ones.
+        """
         ...
 
     def close(self) -> None:
-        """Release files and lock. Nothing may be used afterwards; closing twice is harmless."""
+        """Release files and lock. Do not use the database afterwards. Closing twice is harmless."""
         ...
 
 
 class CheckedDatabase(Database, Protocol):
-    """The database of a node, which repairs what is damaged."""
+    """The database of a node. It reports damaged values, so that they can be repaired."""
 
     def on_damage(self, listener: DamageListener) -> None:
-        """Have `listener` told of every damaged value that is met, in the thread that meets it."""
+        """Call `listener` with every damaged value, in the thread that finds it."""
         ...

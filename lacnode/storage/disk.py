@@ -1,7 +1,7 @@
-"""The calls of the operating system by which the consensus log reaches its disk.
+"""The operating system's calls that the consensus log uses.
 
-The simulator gives another `Disk`: one that loses what was not flushed, as a power cut does. Must not know what is in a
-file.
+The simulator gives another `Disk`. It loses data that was not flushed, as a power cut does. This file must not know what is
+in a file.
 """
 
 import os
@@ -11,69 +11,73 @@ from typing import Protocol
 from lacnode.storage.file_lock import FileLock
 
 PRIVATE_DIRECTORY, PRIVATE_FILE = 0o700, 0o600
-"""Permissions of what storage makes: nobody but the node's user reads or writes it."""
+"""Permissions of created files and directories: only the user of the node reads or writes them."""
 
 
 class Lock(Protocol):
-    """Held until it is released; releasing twice is harmless."""
+    """A lock that is held until it is released. Releasing twice is harmless."""
 
     def release(self) -> None: ...
 
 
 class Disk(Protocol):
-    """Files by path and open files by descriptor. All raise OSError. Written data and renamed files survive a power cut
-    once they are flushed, not before."""
+    """Files by path, and open files by descriptor. All methods raise OSError.
+
+    Written data and renamed files survive a power cut only after they are flushed.
+    """
 
     def lock(self, path: Path, what: str) -> Lock:
-        """Make sure that this process alone uses what `path` stands for; StorageLockedError naming `what` otherwise."""
+        """Lock the files that `path` stands for. Raises StorageLockedError, which names `what`, if they are in use."""
 
     def open(self, path: Path, *, empty: bool = False) -> int:
-        """A descriptor of the file, made if it is missing, emptied if `empty`."""
+        """A descriptor of the file. The file is created if it is missing, and emptied with `empty`."""
 
     def make_directory(self, path: Path) -> None:
-        """Make the directory and its parents, if they are missing."""
+        """Create the directory and its parents, if they are missing."""
 
     def read(self, descriptor: int) -> bytes:
-        """The whole file."""
+        """The content of the whole file."""
 
     def write(self, descriptor: int, data: memoryview) -> int:
-        """Write at the end; how many bytes were written."""
+        """Write at the end. Return the number of bytes that were written."""
 
     def write_at(self, descriptor: int, place: int, data: bytes) -> None:
-        """Write over the bytes from `place` on; what is written next still comes at the end."""
+        """Overwrite the bytes from `place` on. The next `write` is still at the end."""
 
     def truncate(self, descriptor: int, size: int) -> None:
-        """Cut the file to `size` bytes; what is written next comes after them."""
+        """Cut the file to `size` bytes. The next `write` is after them."""
 
     def flush(self, descriptor: int) -> None:
-        """Return when the file's content is on the disk."""
+        """Return when the content of the file is on the disk."""
 
     def flush_directory(self, path: Path) -> None:
         """Return when the names in the directory are on the disk."""
 
     def replace(self, source: Path, target: Path) -> None:
-        """Give `source` the name `target`, at once and whatever had that name."""
+        """Rename `source` to `target` in one step. An existing `target` is replaced."""
 
     def remove(self, path: Path) -> None:
-        """Remove the file, if it is there."""
+        """Remove the file, if it exists."""
 
     def close(self, descriptor: int) -> None:
-        """Let go of the file."""
+        """Close the file."""
 
 
 class RealDisk:
-    """The operating system's files."""
+    """The files of the operating system."""
 
     def lock(self, path: Path, what: str) -> Lock:
         return FileLock(path, what)
 
     def open(self, path: Path, *, empty: bool = False) -> int:
+        # O_CLOEXEC: a child process must not keep the file open after the node has ended.
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if empty else 0), PRIVATE_FILE)
 
     def make_directory(self, path: Path) -> None:
         path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
 
     def read(self, descriptor: int) -> bytes:
+        # `pread` does not move the position at which the next `write` writes.
         return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
 
     def write(self, descriptor: int, data: memoryview) -> int:
@@ -84,12 +88,14 @@ class RealDisk:
 
     def truncate(self, descriptor: int, size: int) -> None:
         os.truncate(descriptor, size)
+        # After a cut the position would be beyond the end, and the next write would leave a gap of zeros.
         os.lseek(descriptor, size, os.SEEK_SET)
 
     def flush(self, descriptor: int) -> None:
         os.fsync(descriptor)
 
     def flush_directory(self, path: Path) -> None:
+        # A rename is an entry of the directory. Flushing the file does not flush it.
         directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(directory)
@@ -97,6 +103,7 @@ class RealDisk:
             os.close(directory)
 
     def replace(self, source: Path, target: Path) -> None:
+        # `rename` is atomic within one file system. Both names are in one directory.
         source.replace(target)
 
     def remove(self, path: Path) -> None:

@@ -1,7 +1,7 @@
 """The LMDB environment: read transactions, one write transaction, tables, checksums, and a map that grows.
 
-LMDB may change the size of its map only while no transaction of the process is open, so open snapshots are counted,
-and growing waits for them for a bounded time. Must not know batches or groups.
+LMDB may change the size of its map only while this process has no open transaction. So open snapshots are counted, and
+growing waits for them for a bounded time. This file must not know batches or groups.
 """
 
 import os
@@ -29,7 +29,7 @@ from lacnode.storage.storage_errors import (
 MAX_TABLES = 64
 MAX_READERS = 512
 MAP_GROWTH_TIMEOUT_SECONDS = 30.0
-"""Seconds that growing waits for open snapshots to be closed."""
+"""Seconds that growing waits for open snapshots to close."""
 
 _DAMAGE = (
     lmdb.CorruptedError,
@@ -45,13 +45,13 @@ _DAMAGE = (
     SystemError,
     UnicodeDecodeError,
 )
-"""What reading altered pages raises. A length in them may be absurd, and a table's name no text."""
+"""The errors that reading altered pages raises. A length in them may be absurd, and the name of a table may be no text."""
 
 _FAILURES = (lmdb.Error, *_DAMAGE)
 
 
 class LmdbTable:
-    """One table: LMDB's handle, and its checksums."""
+    """The handle and the checksums of one table."""
 
     __slots__ = ("checksums", "handle")
 
@@ -61,7 +61,7 @@ class LmdbTable:
 
 
 class LmdbSnapshot:
-    """One read transaction as a `Snapshot`. Tables made after it was opened are not in it."""
+    """One read transaction as a `Snapshot`. It does not have the tables that were created after it was opened."""
 
     def __init__(self, transaction: Any, tables: dict[str, LmdbTable], path: Path) -> None:
         self.transaction = transaction
@@ -70,6 +70,7 @@ class LmdbSnapshot:
 
     def get(self, table: str, key: bytes) -> bytes | None:
         found = self._tables.get(table)
+        # A table that was never written has no handle.
         if found is None:
             return None
         try:
@@ -85,7 +86,7 @@ class LmdbSnapshot:
                 yield key, found.checksums.verify_checksum(key, stored)
 
     def checked_items(self, table: str) -> Iterator[tuple[bytes, bytes | None]]:
-        """As `items`, but goes on after a damaged value, which is None."""
+        """Like `items`, but a damaged value is None and the iteration goes on. Raises StorageCorruptError for pages."""
         found = self._tables.get(table)
         if found is not None:
             for key, stored in self._stored_items(table, found, b""):
@@ -96,7 +97,7 @@ class LmdbSnapshot:
 
     @property
     def table_names(self) -> tuple[str, ...]:
-        """The tables that there are, ascending."""
+        """The existing tables, ascending."""
         return tuple(sorted(self._tables))
 
     def _stored_items(self, table: str, found: LmdbTable, start: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -106,25 +107,32 @@ class LmdbSnapshot:
                 if not (cursor.set_range(start) if start else cursor.first()):
                     return
                 for key, stored in cursor:
+                    # A damaged page may point back to an earlier one, and the iteration would never end.
                     if last is not None and key <= last:
                         raise lmdb.CorruptedError(f"the keys of table {table} are out of order")
                     last = key
                     yield key, stored
+        # LMDB trusts its pages. Altered ones raise anything, from its own errors to MemoryError.
         except _FAILURES as error:
             raise translate_lmdb_error(self._path, error) from None
 
 
 class Environment:
-    """The environment in the directory `path`, made there if there is none."""
+    """The environment in the directory `path`, which is created if it is missing.
+
+    `durable`: flush every commit. `map_size`: the least size of the map in bytes. Raises StorageError or a subclass.
+    """
 
     def __init__(
         self, path: Path, *, durable: bool, map_size: int, damage_listener: DamageListener = ignore_damage
     ) -> None:
         self._path = path
         self._damage_listener = damage_listener
-        self._gate = threading.Condition()
+        self._condition = threading.Condition()
         self._open_pages = 0
+        """Open read transactions of this process."""
         self._readers_wait = False
+        """Whether new read transactions must wait, because the map is about to grow."""
         self._closed = False
         with _translated(path):
             self._env = lmdb.open(
@@ -133,21 +141,25 @@ class Environment:
                 map_size=_map_size_for(path, map_size),
                 max_dbs=MAX_TABLES,
                 max_readers=MAX_READERS,
+                # Trie nodes are read in random order: reading ahead would fill the page cache with pages of no use.
                 readahead=False,
+                # No zeroing of new pages: each is written in full, and the values have checksums.
                 meminit=False,
                 sync=durable,
                 max_spare_txns=8,
             )
             _refill(path, self._env)
-            self._env.reader_check()  # a process that reads may have died with the last node
+            # A reader process that died leaves its slot. The pages that it could read would never be used again.
+            self._env.reader_check()
             add_checksums(path, self._env)
             self._tables = self._existing_tables()
 
     def open_pages(self) -> LmdbSnapshot:
-        """A read transaction; close it with `close_pages`."""
-        with self._gate:
+        """Open a read transaction. Close it with `close_pages`. Raises StorageError if the database is closed."""
+        with self._condition:
             if self._readers_wait:
-                self._gate.wait_for(lambda: not self._readers_wait)
+                # A new reader now would make the growing of the map wait once more, without end under load.
+                self._condition.wait_for(lambda: not self._readers_wait)
             if self._closed:
                 raise StorageError(f"the database in {self._path} is closed")
             try:
@@ -158,49 +170,61 @@ class Environment:
             return pages
 
     def close_pages(self, pages: LmdbSnapshot) -> None:
-        with self._gate:
+        with self._condition:
             pages.transaction.abort()
+            # Aborted and not committed: a read transaction has nothing to commit, and aborting frees its slot.
             self._open_pages -= 1
             if not self._open_pages:
-                self._gate.notify_all()
+                self._condition.notify_all()
 
     def write(self, layers: Sequence[Layer]) -> None:
-        """All of `layers`, oldest first, in one transaction. One thread at a time."""
+        """Write all `layers`, the oldest first, in one transaction. Only one thread may call this at a time.
+
+        Raises StorageFullError, StorageCorruptError or StorageError, and then nothing is written.
+        """
         with _translated(self._path):
-            while not self._written(layers):
+            # Each turn that fails has doubled the map, so the loop ends.
+            while not self._try_write(layers):
                 pass
 
     def forget_dead_readers(self) -> None:
-        """Free the snapshots of processes that have ended."""
-        with self._gate, _translated(self._path):
+        """Release the snapshots of processes that have ended."""
+        with self._condition, _translated(self._path):
             if not self._closed:
                 self._env.reader_check()
 
     def close(self) -> None:
-        """Closing twice is harmless. A snapshot still open elsewhere keeps this waiting for a while, then is lost."""
-        with self._gate:
-            self._gate.wait_for(lambda: not self._open_pages, MAP_GROWTH_TIMEOUT_SECONDS)
+        """Close the environment. Closing twice is harmless.
+
+        An open snapshot delays this for `MAP_GROWTH_TIMEOUT_SECONDS`. After that it cannot be used any longer.
+        """
+        with self._condition:
+            # Closing unmaps the file. A thread that reads from it would crash the process.
+            self._condition.wait_for(lambda: not self._open_pages, MAP_GROWTH_TIMEOUT_SECONDS)
             self._closed = True
             self._env.close()
 
-    def _written(self, layers: Sequence[Layer]) -> bool:
-        """Whether `layers` are committed; False if the map was too small and has grown."""
+    def _try_write(self, layers: Sequence[Layer]) -> bool:
+        """Whether `layers` are committed. False if the map was too small and has grown."""
         transaction = self._env.begin(write=True)
         try:
             tables = self._put(transaction, layers)
             transaction.commit()
         except lmdb.MapFullError:
-            self._give_up(transaction, grow=True)
+            self._abort(transaction, grow=True)
             return False
         except BaseException:
-            self._give_up(transaction, grow=False)
+            # Also for a keyboard interrupt: an open write transaction blocks every later write.
+            self._abort(transaction, grow=False)
             raise
+        # Only after the commit: the handle of a new table is not valid if the transaction was aborted.
         self._tables = tables
         return True
 
     def _put(self, transaction: Any, layers: Sequence[Layer]) -> dict[str, LmdbTable]:
-        """The tables, new ones included, after putting `layers` into them."""
+        """Put `layers` into the tables. Return all tables with the new ones."""
         tables = dict(self._tables)
+        # A copy: open snapshots still use the old dictionary.
         for layer in layers:
             for table, changes in layer.items():
                 if table not in tables:
@@ -209,24 +233,27 @@ class Environment:
                 _put_all(transaction, tables[table], changes)
         return tables
 
-    def _give_up(self, transaction: Any, *, grow: bool) -> None:
-        """Abort, and make the map twice as large if it has to `grow`.
+    def _abort(self, transaction: Any, *, grow: bool) -> None:
+        """Abort the transaction. With `grow`, double the size of the map.
 
-        Both need readers out of the way: the map may not move under them, and lmdb 3.0 aborts a write transaction only
-        when no thread is in a call on the environment, for which busy readers keep it waiting without end.
+        Both need a moment without readers. The map must not move under them. lmdb 3.0 aborts a write transaction only when
+        no thread is in a call on the environment, and busy readers can delay that without end.
+
+        Raises StorageError if the map has to grow and a snapshot stays open.
         """
-        with self._gate:
+        with self._condition:
             self._readers_wait = True
             try:
-                quiet = self._gate.wait_for(lambda: not self._open_pages, MAP_GROWTH_TIMEOUT_SECONDS)
+                quiet = self._condition.wait_for(lambda: not self._open_pages, MAP_GROWTH_TIMEOUT_SECONDS)
                 transaction.abort()
                 if grow and not quiet:
                     raise StorageError(f"the database in {self._path} has to grow, but a snapshot is kept open")
                 if grow:
                     self._env.set_mapsize(2 * self._env.info()["map_size"])
             finally:
+                # In every case, or all readers of the node would wait forever.
                 self._readers_wait = False
-                self._gate.notify_all()
+                self._condition.notify_all()
 
     def _existing_tables(self) -> dict[str, LmdbTable]:
         return {
@@ -237,16 +264,19 @@ class Environment:
 
 def _put_all(transaction: Any, table: LmdbTable, changes: Mapping[bytes, bytes | None]) -> None:
     add_checksum = table.checksums.add_checksum
+    # In ascending order LMDB fills its pages one after the other, which is several times faster than in random order.
     for key, value in sorted(changes.items()):
         if value is None:
+            # A key that is absent is no error: a batch may remove what it never wrote.
             transaction.delete(key, db=table.handle)
         else:
             transaction.put(key, add_checksum(key, value), db=table.handle)
 
 
 def translate_lmdb_error(path: Path, error: Exception) -> StorageError:
-    """LMDB's `error` in this room's words."""
+    """LMDB's `error` as an error of this package."""
     text = f"the database in {path}: {str(error) or type(error).__name__}"
+    # Damage is tested first: `lmdb.Error` is the base class of most of these.
     if isinstance(error, _DAMAGE):
         return StorageCorruptError(f"{text}; the files are damaged: {VERIFY_DATABASE_ADVICE}")
     if isinstance(error, lmdb.DiskError) or ("Input/output error" in str(error) and _is_full(path)):
@@ -255,7 +285,8 @@ def translate_lmdb_error(path: Path, error: Exception) -> StorageError:
 
 
 def _is_full(path: Path) -> bool:
-    """Whether there is no room for a MiB. LMDB calls a write that fell short an input/output error."""
+    """Whether less than a MiB is free. LMDB reports a write that fell short as an input/output error."""
+    # The free space that the system reports does not know quotas. Only writing shows whether writing works.
     probe = path / "space.probe"
     try:
         probe.write_bytes(bytes(1 << 20))
@@ -275,8 +306,9 @@ def _translated(path: Path) -> Iterator[None]:
 
 
 def _map_size_for(path: Path, wanted: int) -> int:
-    """`wanted`, doubled until what is there fits twice."""
+    """The size of the map in bytes: `wanted`, doubled until the existing file fits twice."""
     data = path / "data.mdb"
+    # A map that is as large as the file would have to grow at the first commit.
     size = data.stat().st_size if data.exists() else 0
     while wanted < 2 * size:
         wanted *= 2
@@ -284,8 +316,11 @@ def _map_size_for(path: Path, wanted: int) -> int:
 
 
 def _refill(path: Path, env: Any) -> None:
-    """Give a file that was cut short its length back, in zeros: LMDB then reports damage where a read beyond the end
-    of a mapped file would kill the process."""
+    """Extend a file that was cut short by zeros.
+
+    A read beyond the end of a mapped file would kill the process. LMDB reports zeros as damage.
+    """
+    # The meta page says how many pages are in use. It is at the start of the file, so it survives most cuts.
     length = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
     data = path / "data.mdb"
     if data.stat().st_size < length:

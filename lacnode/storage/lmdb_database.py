@@ -1,11 +1,11 @@
-"""The database of a node: one LMDB environment, a named sub-database per table.
+"""The database of a node: one LMDB environment with one named sub-database per table.
 
-A batch is collected in memory and written in one transaction at its end, so that a map that turns out too small can
-grow and the batch be written again; it costs a copy of references and keeps LMDB's write transactions short. Commits
-are durable in LMDB's safe mode (pages before meta page), never `MDB_NOSYNC`, with which a power cut can leave a meta
-page that points nowhere: blocks imported in bulk share a transaction instead (`group`).
+A batch is collected in memory and written in one transaction at its end. If the map is too small, the map grows and the
+batch is written again. This costs a copy of references, and keeps LMDB's write transactions short. Commits are durable in
+LMDB's safe mode (pages before the meta page). `MDB_NOSYNC` is never used: after a power cut its meta page may point to pages
+that were not written. Blocks of a bulk import share a transaction instead (`group`).
 
-Must not be opened twice, by anybody: LMDB's own locks do not hold inside one process.
+The database must not be opened twice: the locks of LMDB do not work inside one process.
 """
 
 import threading
@@ -24,48 +24,56 @@ from lacnode.storage.layers import Layer, LayeredBatch, LayeredSnapshot
 from lacnode.storage.storage_errors import StorageError, storage_error
 
 GROUP_BATCHES = 64
-"""Batches that may wait in a group before they are written."""
+"""Batches of a group that may wait in memory before they are written."""
 
 GROUP_BYTES = 16 << 20
-"""Bytes of values that may wait in a group."""
+"""Bytes of values of a group that may wait in memory."""
 
 INITIAL_MAP_BYTES = 16 << 30
-"""Bytes of address space, not of disk: the file grows only with what is in it."""
+"""Bytes of address space, not of disk. The file grows only with its content."""
 
 
 class LmdbDatabase:
-    """The database in `directory` (a node's data directory): its `database/` and the marker beside it.
+    """The database in `directory` (the data directory of a node): its `database/` and the marker file.
 
-    `durable=False` leaves flushing to the operating system: for tests, which do not pull the plug. Raises
-    StorageLockedError, StorageForeignError, StorageCorruptError, StorageFullError or StorageError, naming the directory.
+    `durable=False` does not flush, for tests. Raises StorageLockedError, StorageForeignError, StorageCorruptError,
+    StorageFullError or StorageError. The text names the directory.
     """
 
     def __init__(self, directory: Path, *, durable: bool = True, initial_map_size: int = INITIAL_MAP_BYTES) -> None:
         self.directory = directory
         files = directory / "database"
         self._on_damage: DamageListener = ignore_damage
+        # The lock comes first: the marker and the files must not be touched while another process uses them.
         self._lock = _locked(directory, files)
         try:
             claim_directory(directory)
             self._environment = Environment(
-                files, durable=durable, map_size=initial_map_size, damage_listener=lambda error: self._on_damage(error)
+                # The listener is set later, so it is looked up at each call.
+                files,
+                durable=durable,
+                map_size=initial_map_size,
+                damage_listener=lambda error: self._on_damage(error),
             )
         except StorageError:
             self._lock.release()
             raise
         self._layers: tuple[Layer, ...] = ()
-        self._companions: dict[str, Callable[[], Mapping[bytes, bytes]]] = {}
+        """Batches of a group that are committed but not on the disk. Readers see them above the pages."""
+        self._commit_values: dict[str, Callable[[], Mapping[bytes, bytes]]] = {}
         self._groups = 0
-        self._waiting = 0
+        self._waiting_bytes = 0
         self._state = threading.Lock()
         self._writer = threading.Lock()
 
     def read(self) -> "_Reading":
+        # Pages and layers are taken together. Between the two, a flush could move a layer into pages that are newer.
         with self._state:
             return _Reading(self._environment, self._environment.open_pages(), self._layers)
 
     @contextmanager
     def write(self) -> Iterator[Batch]:
+        # One batch at a time. It reads its own snapshot, and its changes rest on that snapshot.
         with self._writer:
             pages = self._environment.open_pages()
             batch = LayeredBatch(pages, self._layers)
@@ -73,6 +81,7 @@ class LmdbDatabase:
                 yield batch
             finally:
                 self._environment.close_pages(pages)
+            # The snapshot is closed before the commit: the commit may have to grow the map, and would wait for it.
             self._commit(batch.changes)
 
     @contextmanager
@@ -84,21 +93,23 @@ class LmdbDatabase:
         finally:
             with self._writer:
                 self._groups -= 1
+                # Groups may be nested. The outermost one writes.
                 if not self._groups:
                     self._flush(self._layers)
 
     def flush(self) -> None:
-        """Commit what a group keeps in memory, so that other processes see it."""
+        """Write what a group keeps in memory to the disk, so that other processes see it. Raises StorageError."""
         with self._writer:
             self._flush(self._layers)
 
     def forget_dead_readers(self) -> None:
-        """Free the snapshots of processes that have ended: their pages could never be used again."""
+        """Release the snapshots of processes that have ended. Their pages could never be used again."""
         self._environment.forget_dead_readers()
 
     @contextmanager
     def pages(self) -> Iterator[LmdbSnapshot]:
-        """What is on the disk, table by table, for a check of everything."""
+        """A snapshot of the disk, table by table, to check all values."""
+        # Without the layers of a group: a check is about the disk.
         pages = self._environment.open_pages()
         try:
             yield pages
@@ -106,42 +117,46 @@ class LmdbDatabase:
             self._environment.close_pages(pages)
 
     def on_damage(self, listener: DamageListener) -> None:
-        """Have `listener` told of every damaged value that is met, in the thread that meets it."""
+        """Call `listener` with every damaged value, in the thread that finds it."""
         self._on_damage = listener
 
     def add_commit_values(self, table: str, values: Callable[[], Mapping[bytes, bytes]]) -> None:
-        """Put what `values` gives at that moment into `table` with each commit to the disk. It is called in any thread."""
+        """Store the current result of `values` in `table` with each commit to the disk. It is called in any thread."""
         with self._writer:
-            self._companions[table] = values
+            self._commit_values[table] = values
 
     def close(self) -> None:
+        # Both locks: neither a batch nor the opening of a snapshot may be under way when the file is unmapped.
         with self._writer, self._state:
             self._environment.close()
             self._lock.release()
 
     def _commit(self, changes: Layer) -> None:
         layers = (*self._layers, changes)
-        self._waiting += sum(len(value or b"") for table in changes.values() for value in table.values())
-        if self._groups and len(layers) < GROUP_BATCHES and self._waiting < GROUP_BYTES:
+        self._waiting_bytes += sum(len(value or b"") for table in changes.values() for value in table.values())
+        # Outside a group every batch goes to the disk at once. Inside, the two bounds limit what a crash can lose.
+        if self._groups and len(layers) < GROUP_BATCHES and self._waiting_bytes < GROUP_BYTES:
             with self._state:
                 self._layers = layers
         else:
             self._flush(layers)
 
     def _flush(self, layers: Sequence[Layer]) -> None:
-        """Write `layers` in one transaction. If that fails, none of them was ever there."""
+        """Write `layers` in one transaction. If that fails, none of them exists any longer."""
         try:
             if layers:
-                companions = {table: values() for table, values in self._companions.items()}
-                self._environment.write((*layers, companions) if companions else layers)
+                # Computed now, so that the stored log position is not older than the batches.
+                values = {table: values() for table, values in self._commit_values.items()}
+                self._environment.write((*layers, values) if values else layers)
         finally:
-            self._waiting = 0
+            # Also after a failure. Readers would otherwise see batches that the disk never gets.
+            self._waiting_bytes = 0
             with self._state:
                 self._layers = ()
 
 
 class _Reading:
-    """An open snapshot. A class and not a generator, because execution opens one for every trie node it reads."""
+    """An open snapshot. It is a class and not a generator, because execution opens one for every trie node."""
 
     __slots__ = ("_environment", "_layers", "_pages")
 
@@ -151,6 +166,7 @@ class _Reading:
         self._layers = layers
 
     def __enter__(self) -> Snapshot:
+        # Without layers the pages are returned themselves: one call less for each read.
         return LayeredSnapshot(self._pages, self._layers) if self._layers else self._pages
 
     def __exit__(

@@ -1,10 +1,10 @@
-"""The database and the consensus log know each other.
+"""The pairing of the database and the consensus log: each start checks that they belong together.
 
-With every commit the database stores how far the log had come by then. So a log that is missing, older than the database,
-cut short or from another copy is recognised at the next start. A database that is older than the log is harmless: what
-protects is the log. That both are old copies which fit each other, nothing here can tell (`consensus.resumption`).
+With every commit, the database stores the position of the log. So the next start recognises a log that is missing, older
+than the database, cut short, or from another copy. A database that is older than the log is harmless, because the log is
+what protects. If both are old copies that fit each other, this file cannot notice it (`consensus.resumption` can).
 
-Must not decide what follows from a loss.
+This file must not decide what follows from a loss.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,34 +18,38 @@ TABLE, POSITION = "consensus_log", b"position"
 
 
 class PairedDatabase(Database, Protocol):
-    """A database that can remember something with every commit (`LmdbDatabase`)."""
+    """A database that can store values with every commit (`LmdbDatabase`)."""
 
     def add_commit_values(self, table: str, values: Callable[[], Mapping[bytes, bytes]]) -> None:
-        """Put what `values` gives at that moment into `table` with each commit to the disk."""
+        """Store the current result of `values` in `table` with each commit to the disk."""
         ...
 
 
 def read_known_position(database: Database) -> LogPosition | None:
-    """How far the log had come at the database's last commit; None if the database has not seen one."""
+    """The position of the log at the last commit of the database. None if the database has not seen a log."""
+    # Read before `pair_log`, which overwrites it.
     with database.read() as snapshot:
         stored = snapshot.get(TABLE, POSITION)
     return None if stored is None else LogPosition.decode(stored)
 
 
 def find_loss(log: ConsensusLog, known: LogPosition | None) -> str | None:
-    """What is wrong with `log`, of which the database knew `known`; None if no record can be missing."""
+    """The fault of `log`, if the database knew the position `known`. None if no record can be missing."""
     if known is not None and not log.contains(known):
         found = log.position
+        # Three kinds of fault, from the identity to the length: each needs another action of the operator.
         if found.identities[0] not in known.identities:
             return "consensus.log does not belong to this database: it is from another copy of the data directory"
         if found.identities[0] == known.identities[0] and found.size >= known.size:
             return "consensus.log is not what the database knew: it went on in another copy of the data directory"
         return "consensus.log is older than the database, or was cut short"
+    # The log itself knows its last size, which may be later than the last commit of the database.
     return "consensus.log was cut short" if log.shortened else None
 
 
 def pair_log(database: PairedDatabase, log: ConsensusLog) -> None:
-    """Have the database remember the log from now on, with every commit."""
+    """Store the position of the log with every commit from now on."""
     database.add_commit_values(TABLE, lambda: {POSITION: log.position.encode()})
+    # Once at once: a validator may sign for a long time before the next block is committed.
     with database.write() as batch:
         batch.put(TABLE, POSITION, log.position.encode())

@@ -1,6 +1,6 @@
-"""A database that lives and dies with the process, for networks and tests inside one.
+"""A database in memory, for networks and tests inside one process.
 
-Behaves as `LmdbDatabase` does, errors of the disk aside. Must not be used where anything has to survive.
+It behaves like `LmdbDatabase`, without the errors of a disk. Do not use it for data that must survive the process.
 """
 
 import threading
@@ -15,7 +15,7 @@ from lacnode.storage.storage_errors import StorageError
 
 
 class _Tables:
-    """The base under the layers: changed only while nobody looks."""
+    """The base below the layers. It changes only while no snapshot is open."""
 
     def __init__(self) -> None:
         self._tables: dict[str, dict[bytes, bytes]] = {}
@@ -26,6 +26,7 @@ class _Tables:
 
     def items(self, table: str, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         values = self._tables.get(table, {})
+        # Sorted at each call: the tests of a network have few keys, and a sorted container would cost every write.
         keys = sorted(values)
         return ((key, values[key]) for key in keys[bisect_left(keys, start) :])
 
@@ -33,6 +34,7 @@ class _Tables:
         for table, changes in layer.items():
             values = self._tables.setdefault(table, {})
             for key, value in changes.items():
+                # None marks a removed key. The key may be absent from the base, if it was added and removed in layers.
                 if value is None:
                     values.pop(key, None)
                 else:
@@ -40,7 +42,7 @@ class _Tables:
 
 
 class MemoryDatabase:
-    """See `Database`. Layers are folded into the base as soon as no snapshot is open."""
+    """See `Database`. Layers are merged into the base as soon as no snapshot is open."""
 
     def __init__(self) -> None:
         self._base = _Tables()
@@ -60,10 +62,12 @@ class MemoryDatabase:
 
     @contextmanager
     def write(self) -> Iterator[Batch]:
+        # The batch counts as a snapshot while it is open, so its base cannot change.
         with self._writer:
             batch = LayeredBatch(self._base, self._enter())
             try:
                 yield batch
+                # Only after a clean exit of the block: an exception drops the batch.
                 with self._state:
                     self._layers = (*self._layers, batch.changes)
             finally:
@@ -74,7 +78,7 @@ class MemoryDatabase:
         yield
 
     def on_damage(self, listener: DamageListener) -> None:
-        """Memory is not checked."""
+        """Do nothing: values in memory have no checksums."""
 
     def close(self) -> None:
         self._closed = True
@@ -89,6 +93,7 @@ class MemoryDatabase:
     def _leave(self) -> None:
         with self._state:
             self._open_snapshots -= 1
+            # With an open snapshot the base must not change, because snapshots read it directly.
             if not self._open_snapshots:
                 for layer in self._layers:
                     self._base.fold(layer)

@@ -1,8 +1,8 @@
-"""The database of a running node, as another process of this machine reads it.
+"""The database of a running node, as another process of the same machine reads it.
 
-LMDB lets several processes read one environment. A process must not open the same environment twice, so this must not be
-used in the process that has the `LmdbDatabase`. Must not write. Batches that the node still keeps in memory (`group`) are
-not seen here.
+LMDB allows several processes to read one environment. A process must not open the same environment twice, so do not use this
+in the process of the `LmdbDatabase`. This file must not write. It does not see the batches that the node still keeps in
+memory (`group`).
 """
 
 from collections.abc import Iterator
@@ -19,9 +19,9 @@ from lacnode.storage.storage_errors import StorageError
 
 
 class ReadOnlyDatabase:
-    """See `Database`; `directory` is a node's data directory. For one thread. Raises StorageError.
+    """See `Database`. `directory` is the data directory of a node. Use it from one thread. Raises StorageError.
 
-    What `read` shows stands still between two calls of `refresh`, so that one snapshot serves a whole method call.
+    The content that `read` shows does not change between two calls of `refresh`, so one snapshot serves a whole RPC call.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -44,7 +44,7 @@ class ReadOnlyDatabase:
         self._pages: LmdbSnapshot | None = None
 
     def refresh(self) -> None:
-        """Show what was committed up to now."""
+        """Open a snapshot of the last commit."""
         self.release()
         try:
             self._pages = self._opened()
@@ -52,26 +52,29 @@ class ReadOnlyDatabase:
             raise translate_lmdb_error(self._path, error) from None
 
     def release(self) -> None:
-        """End the snapshot. The node cannot use pages again that an old snapshot still shows."""
+        """Close the snapshot. The node cannot use the pages of an open snapshot again."""
         if self._pages is not None:
             self._pages.transaction.abort()
             self._pages = None
 
     @contextmanager
     def read(self) -> Iterator[Snapshot]:
+        # The same snapshot for all reads until `refresh`: two parts of one answer must not come from two blocks.
         if self._pages is None:
             self.refresh()
         assert self._pages is not None
         yield self._pages
 
     def write(self) -> AbstractContextManager[Batch]:
+        """Raises StorageError in every case."""
         raise StorageError("a database that is open for reading cannot be written")
 
     def group(self) -> AbstractContextManager[None]:
+        """Raises StorageError in every case."""
         raise StorageError("a database that is open for reading cannot be written")
 
     def on_damage(self, listener: DamageListener) -> None:
-        """Have `listener` told of every damaged value that is met, before it is raised."""
+        """Call `listener` with every damaged value before the error is raised."""
         self._on_damage = listener
 
     def close(self) -> None:
@@ -79,20 +82,23 @@ class ReadOnlyDatabase:
         self._env.close()
 
     def _opened(self) -> LmdbSnapshot:
-        """A snapshot with the tables that there are now: the node makes a table when it first writes to it."""
+        """A snapshot with all tables. The node creates a table when it first writes to it."""
         try:
             entries = self._entries()
         except lmdb.MapResizedError:
-            self._env.set_mapsize(0)  # the node's map has grown: take over its size
+            # The map of the node has grown. Zero takes over its size.
+            self._env.set_mapsize(0)
             entries = self._entries()
+        # Handles are opened only when the number of tables has changed: opening one costs a transaction.
         if entries != self._entries_seen:
             for name in set(table_names(self._env)) - self._tables.keys():
                 handle = self._env.open_db(name.encode(), create=False)
                 self._tables[name] = LmdbTable(self._path, name, handle, lambda error: self._on_damage(error))
             self._entries_seen = entries
+        # A copy of the tables: a later `refresh` may add one that this snapshot does not have.
         return LmdbSnapshot(self._env.begin(), dict(self._tables), self._path)
 
     def _entries(self) -> int:
-        """How many tables there are."""
+        """The number of tables."""
         with self._env.begin() as transaction:
             return int(transaction.stat()["entries"])

@@ -1,6 +1,6 @@
-"""What storage can fail with. Every message names the file and what the operator can do.
+"""The errors of this package. Every text names the file and the next step of the operator.
 
-Must not carry a library's exception out of this room: callers decide on these classes alone.
+Errors of libraries must not leave this package: callers decide by these classes alone.
 """
 
 import errno
@@ -8,34 +8,34 @@ from pathlib import Path
 
 
 class StorageError(Exception):
-    """Storage did not do what was asked, and nothing of the batch or record was kept."""
+    """Storage did not do what was asked. Nothing of the batch or record was stored."""
 
 
 class StorageFullError(StorageError):
-    """There is no room on the disk (or under the quota)."""
+    """The disk or the quota is full."""
 
 
 class StorageLockedError(StorageError):
-    """The files are in use by another process, or by another object of this one."""
+    """Another process uses the files, or another object of this process."""
 
 
 class StorageCorruptError(StorageError):
-    """The files are damaged: they cannot have been left like this by a crash."""
+    """The files are damaged. A crash alone cannot leave them like this."""
 
 
 VERIFY_DATABASE_ADVICE = "stop the node and run `lacnode database verify`, which lists what is damaged and what to do"
-"""The next step after damage, in every message about it."""
+"""The next step after damage. Every text about damage has it."""
 
 
 RESYNC_ADVICE = (
     "Next step: stop the node, move database/ in its data directory away and start it again; it downloads the chain "
     "from its peers. Keep the key and consensus.log where they are."
 )
-"""What helps when damage is found."""
+"""The remedy for damage."""
 
 
 class DamagedValueError(StorageCorruptError):
-    """A stored value is not what was written, or is gone. `table` and `key` say which one."""
+    """A stored value is altered or missing. `table` and `key` name it."""
 
     def __init__(self, table: str, key: bytes, how: str = "was altered", path: str = "") -> None:
         where = f"the database in {path}" if path else "the database"
@@ -54,6 +54,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def storage_error(path: Path, doing: str, error: OSError) -> StorageError:
-    """The error of this room for an operating system's `error` that happened while `doing` something with `path`."""
+    """Translate `error` of the operating system, which happened while `doing` something with `path`."""
+    # A full disk is the one fault that the operator can repair while the node runs, so it has its own class.
     text = f"{doing} {path} failed: {error.strerror or error}"
     return StorageFullError(text) if error.errno in _FULL else StorageError(text)

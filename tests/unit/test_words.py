@@ -23,7 +23,7 @@ def _report(findings: Iterable[Finding]) -> str:
     return "\n".join(map(str, sorted(findings)))
 
 
-CHECKED_PACKAGES: tuple[str, ...] = ("consensus", "permissioning", "sync", "workers")
+CHECKED_PACKAGES: tuple[str, ...] = ("consensus", "permissioning", "storage", "sync", "workers")
 
 NAME_CHECKS = (plain_language.exceptions_without_error, plain_language.constants_without_unit)
 
