@@ -11,7 +11,7 @@ from lacnode.evm.engine import ExecutedBlock
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
-from lacnode.primitives.ordered_root import ordered_root
+from lacnode.primitives.ordered_root import transactions_root
 
 
 def check_body(block: Block, fork: Fork) -> None:
@@ -35,7 +35,7 @@ def check_body(block: Block, fork: Fork) -> None:
     ):
         if value is not None:
             raise BlockRefusedError(rule, f"{name} in the header of a block of IBFT 2.0, which has none")
-    root = ordered_root([transaction.raw for transaction in block.transactions])
+    root = transactions_root(block.transactions)
     if root != header.transactions_root:
         text = f"the header says {_shown(header.transactions_root)}, the transactions give {_shown(root)}"
         raise BlockRefusedError("transactions-root", text)

@@ -44,7 +44,8 @@ class Proposal:
     code = PROPOSAL
 
     def encode(self) -> bytes:
-        return rlp.encode([self.signed.fields(), self.block.fields(), certificate_fields(self.certificate)])
+        certificate = rlp.encode(certificate_fields(self.certificate))
+        return rlp.list_of_encoded(rlp.encode(self.signed.fields()), self.block.encode(), certificate)
 
     @classmethod
     def from_item(cls, item: RlpItem, known: AuthorFilter) -> "Proposal":
@@ -101,7 +102,8 @@ class RoundChange:
     code = ROUND_CHANGE
 
     def encode(self) -> bytes:
-        return rlp.encode([self.signed.fields(), b"" if self.block is None else self.block.fields()])
+        block = rlp.encode(b"") if self.block is None else self.block.encode()
+        return rlp.list_of_encoded(rlp.encode(self.signed.fields()), block)
 
     @classmethod
     def from_item(cls, item: RlpItem, known: AuthorFilter) -> "RoundChange":

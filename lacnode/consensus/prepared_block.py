@@ -25,7 +25,7 @@ class PreparedBlock:
 
     def encode(self) -> bytes:
         """Encode for the journal. A prepared block is never sent in this form."""
-        return rlp.encode([self.certificate.fields(), self.block.fields()])
+        return rlp.list_of_encoded(rlp.encode(self.certificate.fields()), self.block.encode())
 
     @classmethod
     def decode(cls, data: bytes) -> "PreparedBlock":

@@ -46,7 +46,7 @@ class ProposalDraft:
     def encode(self) -> bytes:
         """Encode a draft with its block for the journal. It is never sent in this form."""
         assert self.block is not None
-        return rlp.encode([self.block.fields(), certificate_fields(self.certificate)])
+        return rlp.list_of_encoded(self.block.encode(), rlp.encode(certificate_fields(self.certificate)))
 
     @classmethod
     def decode(cls, data: bytes) -> "ProposalDraft":

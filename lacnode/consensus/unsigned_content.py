@@ -14,7 +14,7 @@ from lacnode.consensus.ibft_messages import Message, Proposal, RoundChange
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block
 from lacnode.primitives.keccak import keccak256
-from lacnode.primitives.ordered_root import ordered_root
+from lacnode.primitives.ordered_root import ordered_root, transactions_root
 
 
 class BodyMismatchError(Exception):
@@ -42,7 +42,7 @@ def check_body_matches(block: Block) -> None:
     # All parts are compared. A part that is not could be filled with megabytes by a relaying peer.
     if keccak256(rlp.encode([ommer.fields() for ommer in body.ommers])) != header.ommers_hash:
         raise BodyMismatchError("the ommers are not those of the header")
-    if ordered_root([transaction.raw for transaction in body.transactions]) != header.transactions_root:
+    if transactions_root(body.transactions) != header.transactions_root:
         raise BodyMismatchError("the transactions are not those of the header")
     # Before Shanghai both are None. A body with withdrawals under such a header is a false body.
     withdrawals_root = None if body.withdrawals is None else ordered_root(body.withdrawals)

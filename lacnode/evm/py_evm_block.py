@@ -24,7 +24,7 @@ from lacnode.primitives import rlp
 from lacnode.primitives.bloom import union
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_KECCAK, keccak256
-from lacnode.primitives.ordered_root import ordered_root
+from lacnode.primitives.ordered_root import ordered_root, transactions_root
 from lacnode.primitives.receipt import Log, Receipt
 from lacnode.primitives.transaction import BLOB, Transaction
 
@@ -186,7 +186,7 @@ class PyEvmBlock:
         root = self._accounts.make_state_root(budget)
         return ExecutedBlock(
             state_root=root,
-            transactions_root=ordered_root([transaction.raw for transaction in self._transactions], budget.check),
+            transactions_root=transactions_root(self._transactions, budget.check),
             receipts_root=ordered_root([_encoded(receipt, budget) for receipt in self._receipts], budget.check),
             logs_bloom=union(receipt.logs_bloom for receipt in self._receipts),
             gas_used=self._total_gas,

@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from lacnode.chain.blockchain import Blockchain
 from lacnode.consensus.block_hash import on_chain_hash
 from lacnode.p2p.peer import Peer
+from lacnode.p2p.wire.eth_messages import EncodedNewBlock
 from lacnode.primitives.block import Block
+from lacnode.primitives.header import BlockHeader
 from lacnode.sync.announced_blocks import AnnouncedBlocks
 from lacnode.sync.synchronizer import Synchronizer
 
@@ -34,6 +36,10 @@ class BlockExchange:
         """Import announced blocks and relay them, until cancelled."""
         await self._announced.run()
 
+    def knows_block(self, peer: Peer, header: BlockHeader) -> bool:
+        """Whether the announced block is not above the head; then `peer` is known to have it."""
+        return self._announced.knows(peer, header)
+
     def block_received(self, peer: Peer, block: Block) -> None:
         """`peer` has announced a whole block."""
         self._announced.received(peer, block)
@@ -52,6 +58,6 @@ class BlockExchange:
 
     def _announce(self, block: Block, hash_: bytes) -> None:
         # Every IBFT block has difficulty 1.
-        total_difficulty = self._genesis_difficulty + block.number
+        message = EncodedNewBlock.of_block(block, self._genesis_difficulty + block.number)
         for peer in self._peers():
-            peer.send_new_block(block, hash_, total_difficulty)
+            peer.send_new_block(message, hash_)

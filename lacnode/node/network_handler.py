@@ -12,6 +12,7 @@ from lacnode.node.consensus_peers import ConsensusPeers
 from lacnode.node.node_events import NodeEvents
 from lacnode.p2p.peer import Peer
 from lacnode.primitives.block import Block
+from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.transaction import Transaction
 from lacnode.sync.transaction_gossip import TransactionGossip
 
@@ -49,6 +50,10 @@ class NodeNetworkHandler:
     def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:
         """`peer` has sent a consensus message."""
         self._consensus_peers.received(peer, code, data)
+
+    def knows_block(self, peer: Peer, header: BlockHeader) -> bool:
+        """Whether `peer` has announced a block that this node has."""
+        return self._blocks.knows_block(peer, header)
 
     def block_received(self, peer: Peer, block: Block) -> None:
         """`peer` has announced a whole block."""

@@ -18,12 +18,12 @@ from lacnode.p2p.wire.enode import Enode
 from lacnode.p2p.wire.eth_messages import (
     BlockBodies,
     BlockHeaders,
+    EncodedNewBlock,
     EthMessage,
     GetBlockBodies,
     GetBlockHeaders,
     GetPooledTransactions,
     GetReceipts,
-    NewBlock,
     NewPooledTransactionHashes,
     PooledTransactions,
     Receipts,
@@ -31,7 +31,7 @@ from lacnode.p2p.wire.eth_messages import (
     Transactions,
 )
 from lacnode.p2p.wire.p2p_messages import DisconnectReason, Hello
-from lacnode.primitives.block import Block, BlockBody
+from lacnode.primitives.block import BlockBody
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.receipt import Receipt
 from lacnode.primitives.transaction import Transaction
@@ -160,10 +160,10 @@ class Peer:
         if self.speaks_ibft:
             self.send_urgent(self._table.message_id("IBF", code), data)
 
-    def send_new_block(self, block: Block, hash_: bytes, total_difficulty: int) -> None:
-        """Announce a block, unless the peer has it."""
+    def send_new_block(self, message: EncodedNewBlock, hash_: bytes) -> None:
+        """Announce the block with this hash, unless the peer has it."""
         if self._known_blocks.add(hash_):
-            self.send(NewBlock(block, total_difficulty))
+            self.send(message)
 
     def send_transactions(self, transactions: Sequence[Transaction]) -> None:
         """Send whole transactions that the peer is not known to have."""

@@ -33,6 +33,7 @@ from lacnode.p2p.wire.eth_messages import (
     Status,
     Transactions,
     decode,
+    header_of_new_block,
 )
 from lacnode.p2p.wire.frame import Frame
 from lacnode.p2p.wire.p2p_messages import EMPTY_LIST, PING, PONG, DisconnectReason
@@ -252,10 +253,23 @@ async def _heard(
         return time.thread_time() - began
     if frame.is_refused:
         return time.thread_time() - began
+    if route.code == NewBlock.CODE and _knows_block(peer, frame.body, network):
+        return time.thread_time() - began
     message, seconds = await _opened(route, frame.body, network)
     began = time.thread_time()
     unpack_message(message, peer, network.handler, requests)
     return seconds + time.thread_time() - began
+
+
+def _knows_block(peer: Peer, body: bytes, network: SessionContext) -> bool:
+    """Whether a long block was announced that this node has: each peer announces it, and its transactions need not be read
+    again."""
+    if len(body) < LARGE_BODY_BYTES:
+        return False
+    try:
+        return network.handler.knows_block(peer, header_of_new_block(body))
+    except RlpError:
+        return False
 
 
 async def _opened(route: Route, body: bytes, network: SessionContext) -> tuple[EthMessage, float]:

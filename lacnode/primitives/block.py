@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from lacnode.primitives import rlp
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import keccak256
-from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
+from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem
 from lacnode.primitives.rlp_spans import EMPTY_LIST, content_of_string, items_of, list_length
 from lacnode.primitives.transaction import Transaction
 
@@ -18,18 +18,19 @@ class BlockBody:
     ommers: tuple[BlockHeader, ...] = ()
     withdrawals: tuple[bytes, ...] | None = None
 
-    def fields(self) -> list[RlpValue]:
-        values: list[RlpValue] = [
-            [transaction.to_item() for transaction in self.transactions],
-            [ommer.fields() for ommer in self.ommers],
+    def encoded_fields(self) -> list[bytes]:
+        """What the list of the body holds, each RLP. Transactions are not decoded again for it."""
+        fields = [
+            rlp.list_of_encoded(*[transaction.encoded_item() for transaction in self.transactions]),
+            rlp.encode([ommer.fields() for ommer in self.ommers]),
         ]
         if self.withdrawals is not None:
-            values.append([rlp.decode(withdrawal) for withdrawal in self.withdrawals])
-        return values
+            fields.append(rlp.list_of_encoded(*self.withdrawals))
+        return fields
 
     def encode(self) -> bytes:
         """`[transactions, ommers]` or `[transactions, ommers, withdrawals]`, as BlockBodies holds it."""
-        return rlp.encode(self.fields())
+        return rlp.list_of_encoded(*self.encoded_fields())
 
     @classmethod
     def from_items(cls, items: list[RlpItem]) -> "BlockBody":
@@ -64,11 +65,8 @@ class Block:
     def transactions(self) -> tuple[Transaction, ...]:
         return self.body.transactions
 
-    def fields(self) -> list[RlpValue]:
-        return [self.header.fields(), *self.body.fields()]
-
     def encode(self) -> bytes:
-        return rlp.encode(self.fields())
+        return rlp.list_of_encoded(self.header.encode(), *self.body.encoded_fields())
 
     def with_header(self, header: BlockHeader) -> "Block":
         """The same body under another header."""

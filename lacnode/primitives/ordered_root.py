@@ -9,9 +9,16 @@ from collections.abc import Callable, Sequence
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
 from lacnode.primitives.rlp import RlpValue
+from lacnode.primitives.transaction import Transaction
 
 _Entry = tuple[str, bytes]
 """The nibbles of a position as hexadecimal digits, and the value there."""
+
+
+MAX_ROOTS = 8
+"""Roots of transactions that are remembered. The oldest is forgotten."""
+
+_ROOTS: dict[tuple[bytes, ...], bytes] = {}
 
 
 def _go_on() -> None:
@@ -25,6 +32,18 @@ def ordered_root(values: Sequence[bytes], check: Callable[[], None] = _go_on) ->
         return EMPTY_TRIE_ROOT
     entries = sorted((rlp.encode(rlp.scalar(position)).hex(), value) for position, value in enumerate(values))
     return keccak256(rlp.encode(_node(entries, 0, check)))
+
+
+def transactions_root(transactions: Sequence[Transaction], check: Callable[[], None] = _go_on) -> bytes:
+    """The `ordered_root` of a block's transactions. It is remembered by their hashes, which name all bytes: the same
+    transactions are looked at in the proposal, before and after the execution, and before the import."""
+    key = tuple(transaction.hash for transaction in transactions)
+    root = _ROOTS.get(key)
+    if root is None:
+        root = _ROOTS[key] = ordered_root([transaction.raw for transaction in transactions], check)
+        while len(_ROOTS) > MAX_ROOTS:
+            _ROOTS.pop(next(iter(_ROOTS), ()), None)
+    return root
 
 
 def _node(entries: Sequence[_Entry], depth: int, check: Callable[[], None]) -> RlpValue:

@@ -79,6 +79,11 @@ def wrap_list(content: bytes) -> bytes:
     return bytes([0xF7 + size]) + length.to_bytes(size) + content
 
 
+def list_of_encoded(*items: bytes) -> bytes:
+    """The list of items that are RLP already."""
+    return wrap_list(b"".join(items))
+
+
 def decode(data: bytes) -> RlpItem:
     """The one item that `data` is. Raises RlpError for trailing bytes, non-minimal or truncated encodings, and nesting
     deeper than `MAX_DEPTH`."""
@@ -138,6 +143,19 @@ def _content(data: bytes, position: int) -> tuple[int, int, bool]:
         start += size - 55
         size = int.from_bytes(data[position + 1 : start])
     return start, start + size, base == 0xC0
+
+
+def content_of_first_list(data: bytes) -> bytes:
+    """What the list at the beginning of `data` holds, as far as it is there; RlpError if no list begins there."""
+    start, end, is_list = _content(data, 0) if data else (0, 0, False)
+    if not is_list:
+        raise RlpError("a list was expected at the beginning")
+    return data[start:end]
+
+
+def first_item(data: bytes) -> RlpItem:
+    """The item at the beginning of `data`, whatever follows it; RlpError if none begins there."""
+    return decode(data[: _content(data, 0)[1]] if data else b"")
 
 
 def decode_list(data: bytes, what: str) -> list[RlpItem]:

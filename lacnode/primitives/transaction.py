@@ -112,6 +112,10 @@ class Transaction:
         """How a block body holds it: a list for legacy, a byte string for typed transactions."""
         return rlp.decode(self.raw) if self.type == LEGACY else self.raw
 
+    def encoded_item(self) -> bytes:
+        """`to_item` as RLP."""
+        return self.raw if self.type == LEGACY else rlp.encode(self.raw)
+
     @classmethod
     def decode(cls, raw: bytes) -> "Transaction":
         """The transaction of its canonical encoding; RlpError if it is none of the known types.

@@ -19,6 +19,7 @@ from lacnode.evm.budget import ExecutionInterruptedError
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.wire.p2p_messages import DisconnectReason
 from lacnode.primitives.block import Block
+from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.rlp import RlpError
 from lacnode.rate_limited_log import RateLimitedLog
 from lacnode.sync.peer_trust import PeerFault
@@ -67,6 +68,16 @@ class AnnouncedBlocks:
         self._log = RateLimitedLog("sync", trio.current_time)
 
     # -- events of the node, on the event loop ---------------------------------------------------------------------
+
+    def knows(self, peer: Peer, header: BlockHeader) -> bool:
+        """Whether the block that `peer` announces is not above the head."""
+        if len(header.extra_data) > MAX_EXTRA_DATA_BYTES or header.number > self._chain.head.header.number:
+            return False
+        try:
+            peer.record_known_block(on_chain_hash(header), header.number)
+        except RlpError:
+            return False
+        return True
 
     def received(self, peer: Peer, block: Block) -> None:
         """`peer` announced `block` in full."""

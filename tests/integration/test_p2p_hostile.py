@@ -13,7 +13,7 @@ from lacnode.p2p.p2p_network import MAX_HALF_OPEN_CONNECTIONS
 from lacnode.p2p.peer_set import SESSIONS_AT_ONCE
 from lacnode.p2p.rate_limits import RateLimits
 from lacnode.p2p.rlpx import ConnectionTimeouts
-from lacnode.p2p.wire.eth_messages import BlockBodies, BlockHeaders, GetBlockBodies, GetBlockHeaders
+from lacnode.p2p.wire.eth_messages import BlockBodies, BlockHeaders, EncodedNewBlock, GetBlockBodies, GetBlockHeaders
 from lacnode.p2p.wire.handshake import Initiator
 from lacnode.p2p.wire.p2p_messages import DISCONNECT, EMPTY_LIST, PING, DisconnectReason
 from tests.support.p2p_nodes import DEADLINE, Client, Node, block, closed, connected, transaction, world
@@ -165,7 +165,7 @@ class TestPeers:
             with trio.fail_after(DEADLINE):
                 while peer.leaving is None:
                     count += 1
-                    peer.send_new_block(large, count.to_bytes(32), count)
+                    peer.send_new_block(EncodedNewBlock.of_block(large, count), count.to_bytes(32))
                     await trio.lowlevel.checkpoint()
             await node.recorder.wait("left")
             assert count < 100
@@ -177,7 +177,7 @@ class TestPeers:
             await self.peer(node)
             # More than fits into the buffers of both sides' sockets, and no more than one message may have.
             large = block(9, bytes(32), [transaction(1, random.Random(1).randbytes(15 * 2**20))])
-            node.network.peers[0].send_new_block(large, b"\1" * 32, 1)
+            node.network.peers[0].send_new_block(EncodedNewBlock.of_block(large, 1), b"\1" * 32)
             assert "does not read" in (await node.recorder.wait("left")).content
 
     async def test_gossip_to_a_peer_that_does_not_read_is_dropped_and_consensus_is_not(self) -> None:

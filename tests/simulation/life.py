@@ -26,6 +26,7 @@ from lacnode.p2p.eth_server import EthServer
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.wire.eth_messages import EthMessage
 from lacnode.primitives.block import Block
+from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.transaction import Transaction
 from lacnode.sync.synchronizer import Synchronizer
 from lacnode.validator.block_creator import PoolBlockCreator
@@ -195,6 +196,9 @@ class Life:
 
     def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:
         self._consensus_peers.received(peer, code, data)
+
+    def knows_block(self, peer: Peer, header: BlockHeader) -> bool:
+        return False
 
     def block_received(self, peer: Peer, block: Block) -> None:
         self.exchange.block_received(peer, block)

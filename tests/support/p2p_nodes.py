@@ -128,6 +128,8 @@ class Recorder:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.known_numbers: set[int] = set()
+        """Of blocks that are no news."""
         self._more = trio.Event()
 
     def of(self, kind: str) -> list[Event]:
@@ -162,6 +164,9 @@ class Recorder:
 
     def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:
         self.record("consensus", peer, (code, data))
+
+    def knows_block(self, peer: Peer, header: BlockHeader) -> bool:
+        return header.number in self.known_numbers
 
     def block_received(self, peer: Peer, block: Block) -> None:
         self.record("block", peer, block)

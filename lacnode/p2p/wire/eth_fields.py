@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from lacnode.chainspec.forks import ForkId
 from lacnode.primitives import rlp
 from lacnode.primitives.rlp import RlpFields, RlpItem, RlpValue
-from lacnode.primitives.transaction import LEGACY, Transaction
+from lacnode.primitives.transaction import Transaction
 
 FIRST_VERSION_WITH_REQUEST_IDS = 66
 
@@ -29,21 +29,12 @@ def wrap(version: int, request_id: int, encoded: bytes) -> bytes:
     """Like `encode_request`, for content that is RLP already."""
     if version < FIRST_VERSION_WITH_REQUEST_IDS:
         return encoded
-    return _list_of([rlp.encode(rlp.scalar(request_id)), encoded])
+    return rlp.list_of_encoded(rlp.encode(rlp.scalar(request_id)), encoded)
 
 
 def encode_transactions(transactions: Sequence[Transaction]) -> bytes:
     """The list of transactions out of the bytes they came in, which spares decoding them again."""
-    return _list_of([each.raw if each.type == LEGACY else rlp.encode(each.raw) for each in transactions])
-
-
-def _list_of(encoded: Sequence[bytes]) -> bytes:
-    """The RLP list of items that are RLP already."""
-    payload = b"".join(encoded)
-    if len(payload) < 56:
-        return bytes([0xC0 + len(payload)]) + payload
-    size = rlp.scalar(len(payload))
-    return bytes([0xF7 + len(size)]) + size + payload
+    return rlp.list_of_encoded(*[each.encoded_item() for each in transactions])
 
 
 def transactions_of(item: RlpItem, what: str) -> tuple[Transaction, ...]:

@@ -208,7 +208,7 @@ class BlockBodies:
 
     def encode(self, version: int) -> bytes:
         """See `EthMessage.encode`."""
-        return encode_request(version, self.request_id, [body.fields() for body in self.bodies])
+        return wrap(version, self.request_id, rlp.list_of_encoded(*[body.encode() for body in self.bodies]))
 
     @classmethod
     def from_item(cls, _: int, request_id: int, item: RlpItem) -> "BlockBodies":
@@ -227,7 +227,7 @@ class NewBlock:
 
     def encode(self, version: int) -> bytes:
         """See `EthMessage.encode`."""
-        return rlp.encode([self.block.fields(), rlp.scalar(self.total_difficulty)])
+        return rlp.list_of_encoded(self.block.encode(), rlp.encode(rlp.scalar(self.total_difficulty)))
 
     @classmethod
     def from_item(cls, _: int, __: int, item: RlpItem) -> "NewBlock":
@@ -235,6 +235,29 @@ class NewBlock:
         message = cls(Block.from_item(fields.item("block")), fields.scalar("totalDifficulty"))
         fields.end()
         return message
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedNewBlock:
+    """A `NewBlock` that is sent to several peers and encoded once. All versions have the same body."""
+
+    CODE: ClassVar[int] = NewBlock.CODE
+
+    body: bytes
+
+    @classmethod
+    def of_block(cls, block: Block, total_difficulty: int) -> "EncodedNewBlock":
+        return cls(NewBlock(block, total_difficulty).encode(FIRST_VERSION_WITH_FORK_ID))
+
+    def encode(self, version: int) -> bytes:
+        """See `EthMessage.encode`."""
+        return self.body
+
+
+def header_of_new_block(body: bytes) -> BlockHeader:
+    """The header in the body of a NewBlock, the rest unread; RlpError where there is none."""
+    begin = body[: 2 * MAX_SMALL_BODY_BYTES]  # more is no header
+    return BlockHeader.from_item(rlp.first_item(rlp.content_of_first_list(rlp.content_of_first_list(begin))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,11 +155,11 @@ def test_who_passes_on_a_malformed_part_is_not_to_blame_for_it() -> None:
     """Besu passes on what it can decode, and reads some things that this node refuses."""
     bench = Bench(B).start()
     proposal = propose(A, bench.make_block())
-    data = rlp.encode([proposal.signed.fields(), proposal.block.fields(), b"", b"one item more"])
+    data = rlp.encode([proposal.signed.fields(), rlp.decode(proposal.block.encode()), b"", b"one item more"])
     effects = bench.give(MessageReceived(PROPOSAL, data, C.address))
     assert topics(effects) == ["message-malformed"]
     assert not only(BlamePeer, effects)
-    other = rlp.encode([proposal.signed.fields(), proposal.block.fields(), b"", b"another"])
+    other = rlp.encode([proposal.signed.fields(), rlp.decode(proposal.block.encode()), b"", b"another"])
     assert [blame.address for blame in only(BlamePeer, bench.give(MessageReceived(PROPOSAL, other, A.address)))] == [
         A.address
     ]

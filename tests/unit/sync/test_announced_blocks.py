@@ -109,3 +109,16 @@ async def test_extra_data_of_megabytes_is_not_looked_into(autojump_clock: MockCl
     await node.take((peer, first.with_header(first.header.with_changes(extra_data=bytes(2**20)))))
     assert peer.useless == 1
     assert peer.head_number == 0
+
+
+async def test_a_block_that_is_not_above_the_head_is_no_news_and_its_peer_has_it(autojump_clock: MockClock) -> None:
+    node, (first, second) = Announcing(), chain()
+    peer, other = ScriptedPeer("peer"), ScriptedPeer("other")
+    assert not node.announced.knows(other.as_peer(), first.header)
+    await node.take((peer, first))
+    assert node.announced.knows(other.as_peer(), first.header)
+    assert other.head_number == 1
+    assert not node.announced.knows(other.as_peer(), second.header)
+    assert other.head_number == 1
+    assert not node.announced.knows(other.as_peer(), first.header.with_changes(extra_data=bytes(2**20)))
+    assert not node.announced.knows(other.as_peer(), first.header.with_changes(extra_data=b"none"))

@@ -8,6 +8,7 @@ from lacnode.crypto.secp256k1 import sign
 from lacnode.p2p.wire.eth_messages import (
     BlockBodies,
     BlockHeaders,
+    EncodedNewBlock,
     EthMessage,
     GetBlockBodies,
     GetBlockHeaders,
@@ -23,6 +24,7 @@ from lacnode.p2p.wire.eth_messages import (
     Status,
     Transactions,
     decode,
+    header_of_new_block,
 )
 from lacnode.primitives import rlp
 from lacnode.primitives.block import Block, BlockBody
@@ -32,6 +34,7 @@ from lacnode.primitives.keccak import EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT, keccak
 from lacnode.primitives.receipt import Log, Receipt
 from lacnode.primitives.rlp import RlpError, RlpValue
 from lacnode.primitives.transaction import Transaction, sign_payload
+from tests.support.p2p_nodes import block
 
 KEY = NodeKey.from_private_key(b"\1" * 32)
 HASHES = (bytes([1]) * 32, bytes([2]) * 32)
@@ -213,3 +216,22 @@ def test_requests_and_announcements_are_bounded() -> None:
     for message in (Status, NewBlockHashes, GetBlockHeaders, GetBlockBodies, GetReceipts, NewPooledTransactionHashes):
         with pytest.raises(RlpError, match="at most 262144 bytes"):
             decode(66, message.CODE, bomb)
+
+
+class TestNewBlocks:
+    def test_the_header_is_read_without_the_body(self) -> None:
+        long = block(7, bytes(32), [transaction(0, bytes(2**20))])
+        body = EncodedNewBlock.of_block(long, 8).body
+        assert header_of_new_block(body) == long.header
+        assert header_of_new_block(body[:5_000]) == long.header
+
+    @pytest.mark.parametrize("body", [b"", b"\xc0", b"\x80", b"\xc1\xc0", b"\xf8", bytes(100), b"\xff" * 100])
+    def test_a_body_without_a_header_is_malformed(self, body: bytes) -> None:
+        with pytest.raises(RlpError):
+            header_of_new_block(body)
+
+    def test_it_is_encoded_as_one_that_is_encoded_for_each_peer(self) -> None:
+        short = block(7, bytes(32), TRANSACTIONS)
+        message = NewBlock(short, 9)
+        assert EncodedNewBlock.of_block(short, 9).encode(68) == message.encode(68)
+        assert decode(68, NewBlock.CODE, message.encode(68)) == message
