@@ -35,6 +35,10 @@ MAX_PRIVATE_MEMORY_BYTES = 128 * 2**20
 MAX_PRIVATE_LOG_BYTES = 4 * 2**20
 """Bytes of all logs together. Gas alone would allow 40 MiB in a block of 350 million, and they are kept for good."""
 
+MAX_PRIVATE_OUTPUT_BYTES = 2**20
+"""Bytes that a private transaction returns, or that it reverts with. Gas alone would allow 13 MiB in a block of 350 million,
+and they are kept for good."""
+
 _CALLS = frozenset(("CALL", "CALLCODE", "DELEGATECALL", "STATICCALL", "CREATE", "CREATE2"))
 """Reasons for charges that are mostly what the call may spend, which is counted where it is spent."""
 
@@ -247,7 +251,9 @@ def _run(
         computation = _computed(state, message)
     except (VMError, WorkLimitExceededError):
         return PrivateResult(False, root)
-    if computation is None or computation.is_error:
+    if computation is None or (bound is _bound and len(computation.output) > MAX_PRIVATE_OUTPUT_BYTES):
+        return PrivateResult(False, root)
+    if computation.is_error:
         return PrivateResult(False, root, revert_reason=_reason(computation))
     logs = tuple(
         Log(address, tuple(topic.to_bytes(32) for topic in topics), data)

@@ -100,6 +100,7 @@ class PrivacyService:
             mode=settings.mode,
             genesis=settings.genesis,
             own_keys=_own_keys(settings, hosted),
+            alarms=tuple if hosted is None else hosted.quota.alarms,
         )
         self.privacy_controller = PrivacyController(
             context,

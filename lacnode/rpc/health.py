@@ -29,7 +29,10 @@ def health(services: RpcServices, path: str, query: str, standing: PrivacyHealth
         members.append(f'  "conflicts" : {json.dumps(conflicts)}')
     if standing is not None:
         groups = {condition.value: number for condition, number in standing.groups.items()}
-        members.append(f'  "privacy" : {json.dumps({"groups": groups, "missingPayloads": standing.missing})}')
+        privacy: dict[str, object] = {"groups": groups, "missingPayloads": standing.missing}
+        if standing.alarms:
+            privacy["alarms"] = standing.alarms
+        members.append(f'  "privacy" : {json.dumps(privacy)}')
     return 200 if up else 503, ("{\n" + ",\n".join(members) + "\n}").encode()
 
 

@@ -43,6 +43,19 @@ class QuotaSettings:
     disk_reserve_bytes: int = 1_024 * MEGABYTE
 
 
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A bound that is almost reached: `what` is bounded, and how much is left."""
+
+    what: str
+    how_much: str
+
+    @property
+    def text(self) -> str:
+        """Both in words."""
+        return f"{self.what}: {self.how_much}"
+
+
 @dataclass(slots=True)
 class Usage:
     """The bytes that are stored for known keys and for unknown keys."""
@@ -106,21 +119,41 @@ class Quota:
         free = shutil.disk_usage(self._directory).free
         if free - size < reserve:
             raise QuotaExceededError("the disk is almost full")
-            # Pushes are refused at the reserve. The alarm comes at twice the reserve, while there is time to act.
-        if free - size < 2 * reserve:
-            self._alarm("the disk of the transaction manager", f"{free // MEGABYTE} MiB are free")
+        self._alarm(self._disk_alarm(free - size))
+
+    def _disk_alarm(self, free: int) -> Alarm | None:
+        """Pushes are refused at the reserve. The alarm comes at twice the reserve, while there is time to act."""
+        if free >= 2 * self._settings.disk_reserve_bytes:
+            return None
+        return Alarm("the disk of the transaction manager", f"{free // MEGABYTE} MiB are free")
 
     def _compare(self, what: str, used: int, limit: int) -> None:
         if not limit:
             return
         if used > limit:
             raise QuotaExceededError(f"the bound of {what} is reached")
-        if used > ALARM_SHARE * limit:
-            self._alarm(what, f"{used // MEGABYTE} of {limit // MEGABYTE} MiB are used")
+        self._alarm(_store_alarm(what, used, limit))
 
-    def _alarm(self, what: str, how_much: str) -> None:
+    def _alarm(self, alarm: Alarm | None) -> None:
         with self._lock:
-            if what in self._alarmed:
+            if alarm is None or alarm.what in self._alarmed:
                 return
-            self._alarmed.add(what)
-        log.error(f"{what}: {how_much}; pushes are refused when no more is left")
+            self._alarmed.add(alarm.what)
+        log.error(f"{alarm.text}; pushes are refused when no more is left")
+
+    def alarms(self) -> tuple[str, ...]:
+        """What is almost full now, in words, for the node's health. It names no key."""
+        settings, usage = self._settings, self.usage
+        found = [
+            _store_alarm("payloads of known keys", usage.known_bytes, settings.known_bytes),
+            _store_alarm("payloads of unknown keys", usage.unknown_bytes, settings.unknown_bytes),
+        ]
+        if self._directory is not None and settings.disk_reserve_bytes:
+            found.append(self._disk_alarm(shutil.disk_usage(self._directory).free))
+        return tuple(alarm.text for alarm in found if alarm is not None)
+
+
+def _store_alarm(what: str, used: int, limit: int) -> Alarm | None:
+    if not limit or used <= ALARM_SHARE * limit:
+        return None
+    return Alarm(what, f"{used // MEGABYTE} of {limit // MEGABYTE} MiB are used")

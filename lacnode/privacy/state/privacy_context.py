@@ -15,7 +15,8 @@ from lacnode.storage.database import Database
 @dataclass(frozen=True, slots=True)
 class PrivacyContext:
     """`head` gives the number of the last public block, `now` Unix seconds. `own_keys` are the public keys that this node is
-    known to send with."""
+    known to send with. `alarms` says in words what of the transaction manager's store is almost full, where the manager is
+    in this process."""
 
     history: ChainHistory
     head: Callable[[], int]
@@ -27,3 +28,4 @@ class PrivacyContext:
     mode: GroupMode = GroupMode.OFFCHAIN
     genesis: PrivateGenesis = field(default_factory=PrivateGenesis)
     own_keys: frozenset[bytes] = frozenset()
+    alarms: Callable[[], tuple[str, ...]] = tuple

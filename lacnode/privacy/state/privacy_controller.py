@@ -107,10 +107,12 @@ class GroupStatus:
 @dataclass(frozen=True, slots=True)
 class PrivacyHealth:
     """How all groups stand, without a word of which: how many are in each condition, and how many payloads are missing
-    (see `GroupStatus.waiting_for`; one that no group is known for counts too)."""
+    (see `GroupStatus.waiting_for`; one that no group is known for counts too). `alarms` says in words
+    what of the transaction manager's store is almost full."""
 
     groups: Mapping[GroupCondition, int]
     missing: int
+    alarms: tuple[str, ...] = ()
 
 
 class PrivacyController:
@@ -343,7 +345,8 @@ class PrivacyController:
         statuses, anyones = self._look()
         counted = Counter(status.condition for status in statuses)
         missing = anyones + sum(status.waiting_for - anyones for status in statuses)
-        return PrivacyHealth({condition: counted[condition] for condition in GroupCondition}, missing)
+        groups = {condition: counted[condition] for condition in GroupCondition}
+        return PrivacyHealth(groups, missing, self._context.alarms())
 
     def _look(self) -> tuple[list[GroupStatus], int]:
         """Every group's status, and how many payloads are missing that may be any group's."""

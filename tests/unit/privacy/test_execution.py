@@ -1,12 +1,14 @@
 """Private transactions executed as Besu does: on private state with the public one behind it, nonces and addresses of
 their own, and what a failure takes back."""
 
+import base64
 from typing import Any
 
 import pytest
 from trie.hexary import HexaryTrie
 
 from lacnode.primitives import rlp
+from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
 from lacnode.privacy.state.privacy_controller import GroupCondition
 from lacnode.privacy.state.privacy_marker import FixedKeySigner
@@ -280,6 +282,28 @@ class TestBounds:
         once, twice = deployed(stage, bytes.fromhex(log + "00")), deployed(stage, bytes.fromhex(log + log + "00"))
         assert run(stage, b"", to=once).status is PrivateStatus.SUCCESSFUL
         assert run(stage, b"", to=twice) == PrivateReceipt(PrivateStatus.FAILED)
+
+    @pytest.mark.parametrize("end", ["f3", "fd"])
+    def test_bytes_that_are_returned(
+        self, stage: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch, end: str
+    ) -> None:
+        """Receipts are kept for good."""
+        monkeypatch.setattr("lacnode.evm.py_evm_private.MAX_PRIVATE_OUTPUT_BYTES", 4_096)
+        for size, fits in ((4_096, True), (4_128, False)):
+            contract = deployed(stage, bytes.fromhex("61" + size.to_bytes(2).hex() + "6000" + end))
+            receipt = run(stage, b"", to=contract)
+            assert receipt.status is (PrivateStatus.SUCCESSFUL if end == "f3" and fits else PrivateStatus.FAILED)
+            assert len(receipt.output if end == "f3" else receipt.revert_reason or b"") == (size if fits else 0)
+            assert stage.a.root(GROUP) == stage.b.root(GROUP)
+
+    def test_what_a_call_without_a_transaction_returns_is_not_bounded(
+        self, stage: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("lacnode.evm.py_evm_private.MAX_PRIVATE_OUTPUT_BYTES", 100)
+        contract = deployed(stage, bytes.fromhex("6110006000f3"))
+        question = {"to": to_hex(contract), "data": "0x"}
+        group = base64.b64encode(GROUP).decode()
+        assert stage.a.node.call("priv_call", group, question, "latest") == to_hex(bytes(4_096))
 
 
 class TestPublicAccounts:

@@ -1,6 +1,8 @@
 """What the manager's store keeps of what strangers send, and who may read its files."""
 
+import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,9 +12,11 @@ from lacnode.privacy.keys import KeyPair, to_base64
 from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, encrypt
 from lacnode.privacy.manager.group_record import GroupRecord, decode_group
 from lacnode.privacy.manager.payload_store import PayloadStore
-from lacnode.privacy.manager.quota import Quota, QuotaExceededError, QuotaSettings
+from lacnode.privacy.manager.quota import MEGABYTE, Quota, QuotaExceededError, QuotaSettings
 from lacnode.privacy.transaction_manager import GroupType
+from lacnode.rpc.health import READINESS, health
 from tests.support.logs import logs_of_this_thread
+from tests.support.private_nodes import PrivateTestNetwork
 
 
 class TestFiles:
@@ -115,6 +119,28 @@ class TestPayloads:
                 filled(store, KeyPair.generate())
         (line,) = [entry["event"] for entry in logs]
         assert line.startswith("payloads of unknown keys: ")
+
+    def test_what_is_almost_full_is_in_the_nodes_health(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As long as it is so, and not in the log alone."""
+        quota = Quota(QuotaSettings(100 * MEGABYTE, 10 * MEGABYTE, MEGABYTE), directory=tmp_path)
+        free = 5 * MEGABYTE
+        monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=free))
+        stage = PrivateTestNetwork()
+        stage.a.privacy_controller._context = replace(stage.a.privacy_controller._context, alarms=quota.alarms)
+
+        def shown() -> list[str]:
+            status, body = health(stage.a.node.services, READINESS, "", stage.a.privacy_controller.standing())
+            assert status == 200
+            return list(json.loads(body)["privacy"].get("alarms", ()))
+
+        assert shown() == []
+        quota.count(False, 9 * MEGABYTE)
+        assert shown() == ["payloads of unknown keys: 9 of 10 MiB are used"]
+        free = MEGABYTE
+        assert shown()[1:] == ["the disk of the transaction manager: 1 MiB are free"]
+        quota.count(False, -5 * MEGABYTE)
+        free = 5 * MEGABYTE
+        assert shown() == []
 
 
 class TestGroups:
