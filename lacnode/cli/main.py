@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from lacnode import __version__
 from lacnode.cli.errors import UsageError
@@ -15,6 +16,7 @@ from lacnode.cli.help import help_text
 from lacnode.cli.path_access import paths_without_access
 from lacnode.cli.settings_reader import SettingsReader
 from lacnode.cli.sources import collect_settings, parse_command_line, said_so_far
+from lacnode.cli.start_line import say_start, variables_of_java
 
 COMMANDS = {
     "blocks": "lacnode.cli.blocks_command",
@@ -69,7 +71,9 @@ def _main(words: list[str]) -> int:
     if settings.is_set("print-paths-and-exit"):
         print("".join(f"{line}\n" for line in paths_without_access(SettingsReader(settings))), end="")
         return 0
+    say_start(settings)
     config = importlib.import_module("lacnode.cli.node_config").node_config(settings)
+    config = replace(config, warnings=(*config.warnings, *variables_of_java(os.environ)))
     return int(importlib.import_module("lacnode.node.run_node").run_node(config))
 
 

@@ -40,6 +40,7 @@ from lacnode.node.consensus_peers import ConsensusPeers
 from lacnode.node.database_repair import DatabaseRepair, read_again
 from lacnode.node.imported_block_log import log_imported_block
 from lacnode.node.known_nodes import KnownNodes
+from lacnode.node.logs import change_log_level
 from lacnode.node.network_handler import NodeNetworkHandler
 from lacnode.node.node import Node, NodeParts
 from lacnode.node.node_events import NodeEvents, StateChange, forward_chain_and_pool
@@ -397,6 +398,7 @@ def _build_services(
         settings=config.api,
         privacy=None if private is None else private.privacy_controller,
         local_permissions=shared.resources.local_permissions,
+        change_log_level=change_log_level,
     )
 
 

@@ -9,7 +9,8 @@ import atexit
 import logging
 import re
 import sys
-from collections.abc import Mapping, MutableMapping
+import threading
+from collections.abc import Mapping, MutableMapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -49,18 +50,68 @@ _COLOURS = {"ERROR": "\x1b[31m", "WARN": "\x1b[33m", "INFO": "\x1b[32m"}
 def configure_logs(level: str, colour: bool | None = None) -> None:
     """Say what is at least as important as `level`, one of `LEVELS`; `colour` None colours terminals."""
     coloured = sys.stdout.isatty() if colour is None else colour
+    THRESHOLDS.reset(LEVELS[level])
     structlog.configure(
         processors=[
+            THRESHOLDS,
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S.%f%z", utc=True),
             structlog.processors.format_exc_info,
             _Line(coloured),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        wrapper_class=THRESHOLDS.wrapper,
         logger_factory=partial(_Logger, OUTPUT),
         cache_logger_on_first_use=False,
     )
+
+
+def change_log_level(level: str, names: Sequence[str] = ()) -> None:
+    """Say from now on what is at least as important as `level`, one of `LEVELS`: of the loggers with `names`, or of all
+    that have no level of their own. Safe from any thread."""
+    THRESHOLDS.change(LEVELS[level], names)
+    structlog.configure(wrapper_class=THRESHOLDS.wrapper)
+
+
+class _Thresholds:
+    """From which level on each logger says something. As a processor, it drops what is below."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.reset(logging.INFO)
+
+    def reset(self, level: int) -> None:
+        """One level for all loggers."""
+        self._level = level
+        self._own: dict[str, int] = {}
+
+    def change(self, level: int, names: Sequence[str]) -> None:
+        """`level` for the loggers with `names`, or for all that have none of their own."""
+        with self._lock:
+            if not names:
+                self._level = level
+                return
+            own = {**self._own, **dict.fromkeys(names, level)}
+            self._own = dict([*own.items()][-MAX_OWN_LEVELS:])
+
+    @property
+    def wrapper(self) -> type[Any]:
+        """The loggers' class: what no logger says costs almost nothing. structlog knows no level above CRITICAL."""
+        return structlog.make_filtering_bound_logger(min(self._level, *self._own.values(), logging.CRITICAL))
+
+    def __call__(self, logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        threshold = self._own.get(getattr(logger, "name", ""), self._level)
+        if _NUMBERS.get(method, logging.ERROR) < threshold:
+            raise structlog.DropEvent
+        return event
+
+
+_NUMBERS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
+
+MAX_OWN_LEVELS = 100
+"""Loggers with a level of their own; the first one is forgotten."""
+
+THRESHOLDS = _Thresholds()
 
 
 class _Logger:

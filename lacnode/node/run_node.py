@@ -41,6 +41,7 @@ from lacnode.privacy.transaction_manager import TransactionManager
 from lacnode.rpc.host_cors_filter import InvalidCorsOriginError
 from lacnode.rpc.server import RpcPortTakenError
 from lacnode.rpc.user import AuthenticationSetupError
+from lacnode.stop_signals import stop_signals
 from lacnode.storage.atomic_file import replace_text
 from lacnode.storage.consensus_log import ConsensusLog
 from lacnode.storage.disk import PRIVATE_DIRECTORY
@@ -61,7 +62,9 @@ class NodeStartError(Exception):
 
 
 def run_node(config: NodeConfig, manager: TransactionManager | None = None) -> int:
-    """Run the node of `config`, with `manager` for private transactions, until SIGINT or SIGTERM; the exit status."""
+    """Run the node of `config`, with `manager` for private transactions, until SIGINT, SIGTERM or SIGHUP.
+
+    The exit status."""
     return_freed_memory()
     configure_logs(config.logging, config.colour)
     sys.excepthook = _say_crash
@@ -169,7 +172,7 @@ async def _run(node: Node) -> None:
 
 
 async def _stop_on_signal(scope: trio.CancelScope) -> None:
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with trio.open_signal_receiver(*stop_signals()) as signals:
         async for number in signals:
             log.info("stopping", signal=signal.Signals(number).name)
             scope.cancel()

@@ -58,6 +58,8 @@ _MESSAGES = {
     "full transactions": "Invalid return complete transaction params",
     "enode": "Invalid enode params",
     "add": "Invalid vote type params",
+    "log level": "Invalid log level params",
+    "log filter": "Invalid log filter params",
     "privacyGroupId": "Invalid privacy group params",
 }
 """What Besu 25.5.0 says of a parameter that is wrong. Of the others it says "Invalid params"."""

@@ -91,6 +91,7 @@ class RpcServices:
     coinbase: bytes
     settings: ApiSettings
     local_permissions: LocalPermissions = field(default_factory=LocalPermissions)
+    change_log_level: Callable[[str, Sequence[str]], None] = lambda level, names: None
     groups: tuple[str, ...] = ()
     endpoints: dict[str, tuple[str, int]] | None = None
     token: trio.lowlevel.TrioToken | None = None

@@ -22,6 +22,7 @@ from lacnode.privacy.service.fingerprints import TlsError
 from lacnode.privacy.service.manager_config import ManagerConfig, ManagerConfigError, is_loopback, parse_networks
 from lacnode.privacy.service.manager_service import ManagerService, ServiceSettings
 from lacnode.privacy.service.tls import ServerTls, Tls, client_tls, parse_trust, server_tls
+from lacnode.stop_signals import stop_signals
 from lacnode.storage.atomic_file import replace_text
 
 log = structlog.get_logger("privacy")
@@ -33,7 +34,7 @@ T = TypeVar("T")
 
 
 def run_manager(config: ManagerConfig, clear_known_nodes: bool = False) -> int:
-    """Run until SIGINT or SIGTERM; the exit status."""
+    """Run until SIGINT, SIGTERM or SIGHUP; the exit status."""
     try:
         service = open_service(config, clear_known_nodes=clear_known_nodes)
     except (ManagerConfigError, PrivacyKeyError, StoreError, TlsError, OSError) as error:
@@ -190,7 +191,7 @@ async def _run(service: ManagerService, ports: Path) -> None:
 
 
 async def _stop_on_signal(scope: trio.CancelScope) -> None:
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with trio.open_signal_receiver(*stop_signals()) as signals:
         async for number in signals:
             log.info("stopping", signal=signal.Signals(number).name)
             scope.cancel()

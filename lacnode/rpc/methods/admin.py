@@ -6,7 +6,7 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc import results
 from lacnode.rpc.errors import ENODE_ERROR, PARSE_ERROR, SERVER_ERROR, RpcError, p2p_disabled
 from lacnode.rpc.method_registry import Method, Params
-from lacnode.rpc.parameters import required, text
+from lacnode.rpc.parameters import optional, required, text, wrong_parameter
 from lacnode.rpc.services import NetworkView, RpcServices
 
 BAD_ID = (
@@ -91,7 +91,27 @@ def admin_nodeInfo(services: RpcServices, params: Params) -> object:
     }
 
 
+LOG_LEVELS = ("OFF", "ERROR", "WARN", "INFO", "DEBUG", "TRACE", "ALL")
+
+
+def admin_changeLogLevel(services: RpcServices, params: Params) -> object:
+    """Of all loggers, or of those whose names are given (`rpc`, `p2p`, `consensus` ...)."""
+    level = text(required(params, 0, "log level"), "log level")
+    if level not in LOG_LEVELS:
+        raise wrong_parameter("log level", f"one of {', '.join(LOG_LEVELS)} was expected")
+    names = optional(params, 1)
+    if not isinstance(names, list | None) or not all(isinstance(name, str) for name in names or ()):
+        raise wrong_parameter("log filter", "an array of names was expected")
+    if len(names or ()) > MAX_LOG_FILTERS:
+        raise wrong_parameter("log filter", f"at most {MAX_LOG_FILTERS} names were expected")
+    services.change_log_level(level, names or ())
+    return None
+
+
+MAX_LOG_FILTERS = 100
+
 ADMIN_METHODS = (
+    Method("admin_changeLogLevel", "ADMIN", admin_changeLogLevel),
     Method("admin_addPeer", "ADMIN", admin_addPeer, arity=1),
     Method("admin_removePeer", "ADMIN", admin_removePeer, arity=1),
     Method("admin_peers", "ADMIN", admin_peers),

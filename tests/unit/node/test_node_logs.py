@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from lacnode.node.line_writer import MAX_WAITING_BYTES, LineWriter
-from lacnode.node.logs import configure_logs, escape_control_characters
+from lacnode.node.logs import MAX_OWN_LEVELS, change_log_level, configure_logs, escape_control_characters
 
 
 @pytest.fixture(autouse=True)
@@ -156,3 +156,43 @@ class TestAPipe:
         writer.write("a line")
         writer.flush()
         assert self.text(read_end, "\n") == "a line\n"
+
+
+class TestLevel:
+    """Levels are changed while loggers are in use, as modules keep theirs."""
+
+    KEPT = structlog.get_logger("p2p")
+
+    def said(self, capsys: pytest.CaptureFixture[str]) -> list[tuple[str, str]]:
+        """Logger and text of what the loggers `p2p` and `rpc` say when both say something on three levels."""
+        for logger in (self.KEPT, structlog.get_logger("rpc")):
+            logger.debug("debug")
+            logger.info("info")
+            logger.error("error")
+        parts = (line.split(" | ") for line in lines(capsys) if " | " in line)  # earlier tests have lost lines
+        return [(part[2], part[3]) for part in parts]
+
+    def test_is_changed_for_all(self, capsys: pytest.CaptureFixture[str]) -> None:
+        change_log_level("ERROR")
+        assert self.said(capsys) == [("p2p", "error"), ("rpc", "error")]
+        change_log_level("OFF")
+        assert self.said(capsys) == []
+        change_log_level("DEBUG")
+        assert len(self.said(capsys)) == 6
+
+    def test_is_changed_for_some(self, capsys: pytest.CaptureFixture[str]) -> None:
+        change_log_level("INFO")
+        change_log_level("DEBUG", ["p2p"])
+        assert self.said(capsys) == [
+            ("p2p", "debug"), ("p2p", "info"), ("p2p", "error"), ("rpc", "info"), ("rpc", "error"),
+        ]  # fmt: skip
+        change_log_level("ERROR")
+        assert [logger for logger, _ in self.said(capsys)] == ["p2p", "p2p", "p2p", "rpc"]
+        change_log_level("OFF", ["p2p", "rpc"])
+        assert self.said(capsys) == []
+
+    def test_names_do_not_grow_without_end(self, capsys: pytest.CaptureFixture[str]) -> None:
+        change_log_level("OFF")
+        change_log_level("ERROR", ["p2p"])
+        change_log_level("ERROR", [str(number) for number in range(MAX_OWN_LEVELS)])
+        assert self.said(capsys) == [], "the name that was given first is forgotten"

@@ -493,3 +493,33 @@ class TestPoolAsGethShowsIt:
         rich = to_hex(RICH.address)
         assert shown["pending"][rich]["1"] == f"{to_hex(RECIPIENT)}: 1 wei + 100000 gas \N{MULTIPLICATION SIGN} 7 wei"
         assert shown["queued"][rich]["3"] == "contract creation: 3 wei + 100000 gas \N{MULTIPLICATION SIGN} 7 wei"
+
+
+class TestLogLevel:
+    @pytest.mark.parametrize(
+        ("params", "level", "names"),
+        [(("DEBUG",), "DEBUG", ()), (("OFF", ["p2p", "rpc"]), "OFF", ("p2p", "rpc")), (("INFO", None), "INFO", ())],
+    )
+    def test_is_changed_for_all_or_for_some(
+        self, params: tuple[object, ...], level: str, names: tuple[str, ...]
+    ) -> None:
+        told: list[tuple[str, tuple[str, ...]]] = []
+        at = node()
+        at.services.change_log_level = lambda level, names: told.append((level, tuple(names)))
+        assert at.call("admin_changeLogLevel", *params) is None
+        assert told == [(level, names)]
+
+    @pytest.mark.parametrize(
+        ("params", "message"),
+        [
+            ((), "Invalid log level params"),
+            (("debug",), "Invalid log level params"),
+            (("LOUD",), "Invalid log level params"),
+            ((5,), "Invalid log level params"),
+            (("DEBUG", "p2p"), "Invalid log filter params"),
+            (("DEBUG", [5]), "Invalid log filter params"),
+            (("DEBUG", ["x"] * 101), "Invalid log filter params"),
+        ],
+    )
+    def test_is_one_of_besus(self, params: tuple[object, ...], message: str) -> None:
+        assert node().fails("admin_changeLogLevel", *params) == (INVALID_CODE, message)

@@ -1,0 +1,33 @@
+"""What an operator is told at once: that the node starts, and which variables are for another program.
+
+The rest of the start loads much, and may take seconds on a busy machine.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+
+from lacnode import __version__
+from lacnode.cli.sources import Settings
+from lacnode.node.line_writer import LineWriter
+
+_QUIET = ("OFF", "FATAL", "ERROR", "WARN")
+
+
+def say_start(settings: Settings) -> None:
+    """The first line of the log, unless the log is to have warnings only. Never fails, whatever the output does."""
+    if settings.get("logging") not in _QUIET:
+        time = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f%z")
+        LineWriter(lambda: sys.stdout).write(f"{time} | INFO  | lacnode | lacnode {__version__} starts")
+
+
+def variables_of_java(environment: Mapping[str, str]) -> Iterator[str]:
+    """One sentence for each variable that is set for Besu and means nothing here."""
+    if environment.get("LOG4J_CONFIGURATION_FILE"):
+        yield (
+            "LOG4J_CONFIGURATION_FILE has no effect: --logging chooses the level (admin_changeLogLevel while the node "
+            "runs), and lines go to standard output, where the service manager or the container keeps and rotates them"
+        )
+    for name in ("BESU_OPTS", "JAVA_OPTS", "PANTHEON_OPTS"):
+        if environment.get(name):
+            yield f"{name} has no effect: it is for a Java virtual machine"

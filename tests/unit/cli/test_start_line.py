@@ -1,0 +1,47 @@
+"""What an operator is told at once."""
+
+import io
+import subprocess
+import sys
+
+import pytest
+
+from lacnode.cli.sources import collect_settings
+from lacnode.cli.start_line import say_start, variables_of_java
+
+Output = pytest.CaptureFixture[str]
+
+
+def test_the_first_line_comes_before_anything_heavy_is_loaded() -> None:
+    program = (
+        "import sys\nfrom lacnode.cli import main\n"
+        "def look(settings):\n"
+        "    heavy = {'eth', 'trio', 'pydantic', 'structlog', 'coincurve', 'lmdb'} & set(sys.modules)\n"
+        "    sys.exit(f'loaded {heavy}' if heavy else 7)\n"
+        "main.say_start = look\nmain.main(['--genesis-file=none'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 7, done.stderr
+
+
+@pytest.mark.parametrize(("level", "count"), [("INFO", 1), ("debug", 1), ("WARN", 0), ("OFF", 0), ("FATAL", 0)])
+def test_the_first_line_is_one_of_the_log(level: str, count: int, capsys: Output) -> None:
+    say_start(collect_settings({"logging": level}, {}))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == count
+    assert all(line.count(" | ") == 3 and line.endswith(" starts") for line in lines)
+
+
+def test_an_output_that_takes_nothing_does_not_stop_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stdout", closed)
+    say_start(collect_settings({}, {}))
+
+
+def test_variables_of_java_are_said_to_be_without_effect() -> None:
+    assert [*variables_of_java({"PATH": "/bin", "LOG4J_CONFIGURATION_FILE": ""})] == []
+    (text,) = variables_of_java({"LOG4J_CONFIGURATION_FILE": "/root/log.xml"})
+    assert "LOG4J_CONFIGURATION_FILE has no effect" in text
+    assert "--logging" in text
+    assert len([*variables_of_java({"BESU_OPTS": "-Xmx4g", "JAVA_OPTS": "-Xmx4g"})]) == 2
