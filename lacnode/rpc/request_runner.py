@@ -28,6 +28,9 @@ WORKER_SHARE, WORKER_BURST_SECONDS = 0.3, 1.0
 REQUEST_COST_SECONDS = 0.0002
 """What the event loop does for each request besides: it counts for the share, so that a flood of cheap calls waits too."""
 
+BODY_BYTE_COST_SECONDS = 4e-9
+"""What the event loop does for each byte of a request: it reads it, and looks for the names of private methods."""
+
 _PRIVATE = re.compile(rb'"(?:eea_|privx?_|lac_\w*[pP]riva)')
 
 
@@ -55,7 +58,7 @@ class RequestRunner:
 
         A batch with one private call is a private one; a name behind escapes counts as public.
         """
-        self._share.spend(REQUEST_COST_SECONDS)
+        self._share.spend(REQUEST_COST_SECONDS + BODY_BYTE_COST_SECONDS * len(request))
         threads = self._private if _PRIVATE.search(request) else self._public
         resume: Callable[[], ReadCall | Pause] = partial(next, steps)
         while True:

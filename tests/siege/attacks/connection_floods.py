@@ -51,7 +51,9 @@ class Flood:
         while True:
             try:
                 async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
-                    await stream.send_all(self.greeting)
+                    if self.greeting:  # frames that come with an upgrade are not read as frames
+                        await stream.send_all(self.greeting)
+                        await stream.receive_some(READ_BYTES)
                     await self._pour(stream, sent)
             except (OSError, trio.BrokenResourceError):
                 pass
