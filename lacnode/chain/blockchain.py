@@ -19,6 +19,7 @@ from lacnode.chain.block_verifier import BlockVerifier
 from lacnode.chain.chain_history import ChainHistory
 from lacnode.chain.chain_store import StoredChain, write_block, write_state
 from lacnode.chain.execution_cache import ExecutionCache
+from lacnode.chain.head import Head
 from lacnode.chain.header_chain import VerifiedHeaderChain, VerifiedHeaders
 from lacnode.chain.receipt_record import LogWithMetadata, ReceiptRecord, logs_with_metadata
 from lacnode.chain.simulated_contracts import SimulatedContracts
@@ -42,15 +43,6 @@ from lacnode.storage.database import Database
 from lacnode.storage.storage_errors import StorageCorruptError, StorageError
 
 log = structlog.get_logger("chain")
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The last block of the chain at one moment."""
-
-    header: BlockHeader
-    hash: bytes
-    total_difficulty: int
 
 
 @dataclass(frozen=True, slots=True)

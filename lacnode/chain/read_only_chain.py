@@ -1,8 +1,8 @@
 """A chain that is only read: what a reader process answers calls from. Must not write."""
 
-from lacnode.chain.blockchain import Head
 from lacnode.chain.chain_history import ChainHistory
 from lacnode.chain.chain_store import DatabaseNodeStore, StoredChain
+from lacnode.chain.head import Head
 from lacnode.chain.validator_history import ValidatorHistory
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.block_hash import on_chain_hash

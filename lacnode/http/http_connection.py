@@ -47,7 +47,7 @@ HEAD_SECONDS = 15.0
 BODY_SECONDS, BODY_BYTES_PER_SECOND = 15.0, 16_384
 """How long a body may take: so many seconds, and one more for so many bytes that have come."""
 
-MAX_PORT_REQUEST_BYTES = 128 * 2**20
+MAX_PORT_REQUEST_BYTES = 32 * 2**20
 """Bytes of bodies that a port may hold. Beyond that, the address that holds most loses its largest unfinished body."""
 
 RESPONSE_SECONDS, RESPONSE_BYTES_PER_SECOND = 60.0, 50_000

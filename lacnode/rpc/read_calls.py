@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from lacnode.chain.blockchain import Head
 from lacnode.chain.chain_store import TransactionLocation
+from lacnode.chain.head import Head
 from lacnode.chain.log_filter import LogFilter
 from lacnode.chain.receipt_record import LogWithMetadata, ReceiptRecord
 from lacnode.chainspec.spec import ChainSpec
@@ -104,6 +104,15 @@ class ReadCall:
         return self.handler(reading, self.params)
 
 
-def run_in_reader(handler: ReadHandler) -> Callable[[object, Params], ReadCall]:
-    """`handler` as a method's handler. A reader answers it."""
-    return lambda services, params: ReadCall(handler, params)
+def run_in_reader(
+    handler: ReadHandler, check: Callable[[HasChain, Params], object] | None = None
+) -> Callable[[HasChain, Params], ReadCall]:
+    """`handler` as a method's handler. A reader answers it. `check` raises RpcError for parameters that are refused anyway:
+    megabytes of them would take memory here while they wait for a reader."""
+
+    def leave_to_reader(services: HasChain, params: Params) -> ReadCall:
+        if check is not None:
+            check(services, params)
+        return ReadCall(handler, params)
+
+    return leave_to_reader

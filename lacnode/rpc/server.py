@@ -17,8 +17,8 @@ from lacnode.rpc.filters import PollingFilters
 from lacnode.rpc.host_cors_filter import HostAndCorsFilter
 from lacnode.rpc.http_routes import HttpRoutes
 from lacnode.rpc.login import Login, LoginRoutes
+from lacnode.rpc.method_list import all_methods
 from lacnode.rpc.method_registry import MethodRegistry
-from lacnode.rpc.methods import all_methods
 from lacnode.rpc.private_filters import PrivateFilters
 from lacnode.rpc.readers.reader_threads import ReaderThreads
 from lacnode.rpc.reply_memory import ReplyMemory

@@ -1,31 +1,40 @@
-"""What methods may touch: the rooms of the node, handed over by the composition root."""
+"""What methods may touch: the rooms of the node, handed over by the composition root.
 
+A reader process loads this module with the methods that it answers, and has none of the rooms: their types are for the type
+checker alone.
+"""
+
+from __future__ import annotations
+
+import importlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import trio
-
-from lacnode.chain.blockchain import Blockchain
-from lacnode.consensus.ibft import ConsensusStatus
-from lacnode.consensus.vote_proposer import VoteProposer
-from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.engine import PYTHON
-from lacnode.p2p.peer import Peer
-from lacnode.p2p.wire.enode import Enode
-from lacnode.permissioning.decision import Decision
 from lacnode.permissioning.local_allowlists import LocalPermissions
-from lacnode.permissioning.lockout import ChangeSimulation
-from lacnode.permissioning.refused_connections import RefusedConnections
-from lacnode.permissioning.transaction_call import TransactionCall
-from lacnode.privacy.state.privacy_controller import PrivacyController
 from lacnode.rpc.read_calls import ReadContext
 from lacnode.rpc.recent_blocks import RecentBlocks
 from lacnode.rpc.recent_prices import RecentPrices
 from lacnode.rpc.settings import ApiSettings
-from lacnode.txpool.transaction_pool import TransactionPool
-from lacnode.txpool.transaction_submission import TransactionSubmission
+
+if TYPE_CHECKING:
+    import trio
+
+    from lacnode.chain.blockchain import Blockchain
+    from lacnode.consensus.ibft import ConsensusStatus
+    from lacnode.consensus.vote_proposer import VoteProposer
+    from lacnode.evm.budget import ExecutionBudget
+    from lacnode.p2p.peer import Peer
+    from lacnode.p2p.wire.enode import Enode
+    from lacnode.permissioning.decision import Decision
+    from lacnode.permissioning.lockout import ChangeSimulation
+    from lacnode.permissioning.refused_connections import RefusedConnections
+    from lacnode.permissioning.transaction_call import TransactionCall
+    from lacnode.privacy.state.privacy_controller import PrivacyController
+    from lacnode.txpool.transaction_pool import TransactionPool
+    from lacnode.txpool.transaction_submission import TransactionSubmission
 
 
 class NetworkView(Protocol):
@@ -113,4 +122,5 @@ class RpcServices:
         """Run `work` on the event loop, where the network lives, from a method's thread."""
         if self.token is None:
             return work()
-        return trio.from_thread.run_sync(work, trio_token=self.token)
+        from_thread = importlib.import_module("trio").from_thread  # loaded already, where there is a token
+        return bool(from_thread.run_sync(work, trio_token=self.token))

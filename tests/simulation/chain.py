@@ -11,7 +11,7 @@ from typing import cast
 
 from lacnode.chain.block_errors import BlockRefusedError, UnknownParentError
 from lacnode.chain.block_verifier import BlockVerifier
-from lacnode.chain.blockchain import Head
+from lacnode.chain.head import Head
 from lacnode.chain.header_chain import VerifiedHeaderChain, VerifiedHeaders
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.chainspec.spec import ChainSpec

@@ -29,8 +29,8 @@ from lacnode.privacy.transaction_manager import (
     PrivacyGroup,
     ReceivedPayload,
 )
+from lacnode.rpc.method_list import all_methods
 from lacnode.rpc.method_registry import GROUPS, MethodRegistry
-from lacnode.rpc.methods import all_methods
 from lacnode.rpc.private_filters import PrivateFilters
 from tests.support.rpc_chain import CHAIN_ID, GAS_LIMIT, VALIDATOR, RpcTestNode, node
 

@@ -26,8 +26,8 @@ from lacnode.primitives.rlp import RlpValue
 from lacnode.primitives.transaction import Transaction, sign_payload
 from lacnode.rpc.dispatch import Reply, Steps
 from lacnode.rpc.errors import RpcError
+from lacnode.rpc.method_list import all_methods
 from lacnode.rpc.method_registry import GROUPS, MethodRegistry
-from lacnode.rpc.methods import all_methods
 from lacnode.rpc.read_calls import ReadCall
 from lacnode.rpc.services import NetworkView, RoleView, RpcServices, SyncView
 from lacnode.rpc.settings import ApiSettings

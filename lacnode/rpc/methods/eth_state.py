@@ -10,7 +10,7 @@ from lacnode.rpc import results
 from lacnode.rpc.errors import LIMIT_EXCEEDED, SERVER_ERROR, RpcError
 from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import address, header_by_number_or_hash, required, slot, wrong_parameter
-from lacnode.rpc.read_calls import ReadContext, check_time, run_in_reader
+from lacnode.rpc.read_calls import HasChain, ReadContext, check_time, run_in_reader
 from lacnode.rpc.services import RpcServices
 
 MAX_PROOF_SLOTS = 1_024
@@ -48,14 +48,19 @@ def eth_getTransactionCount(services: RpcServices, params: Params) -> object:
 
 
 def eth_getProof(reading: ReadContext, params: Params) -> object:
-    header = header_by_number_or_hash(reading, required(params, 2, "block"))
+    header, account, slots = _proof_question(reading, params)
+    return _shown_proof(account, _proof(reading, header, account, slots))
+
+
+def _proof_question(context: HasChain, params: Params) -> tuple[BlockHeader, bytes, Sequence[int]]:
+    """The header, the account and the slots of a question for a proof; RpcError if it cannot be asked."""
+    header = header_by_number_or_hash(context, required(params, 2, "block"))
     account, wanted = address(required(params, 0, "address")), required(params, 1, "slots")
     if not isinstance(wanted, list):
         raise wrong_parameter("slots", "an array was expected")
     if len(wanted) > MAX_PROOF_SLOTS:
         raise RpcError(LIMIT_EXCEEDED, f"Number of slots exceeds maximum of {MAX_PROOF_SLOTS}")
-    slots = [slot(item) for item in wanted]
-    return _shown_proof(account, _proof(reading, header, account, slots))
+    return header, account, [slot(item) for item in wanted]
 
 
 def _proof(reading: ReadContext, header: BlockHeader, account: bytes, slots: Sequence[int]) -> AccountProof:
@@ -96,5 +101,5 @@ STATE_METHODS = (
     Method("eth_getCode", "ETH", eth_getCode),
     Method("eth_getStorageAt", "ETH", eth_getStorageAt),
     Method("eth_getTransactionCount", "ETH", eth_getTransactionCount),
-    Method("eth_getProof", "ETH", run_in_reader(eth_getProof)),
+    Method("eth_getProof", "ETH", run_in_reader(eth_getProof, _proof_question)),
 )

@@ -25,7 +25,7 @@ from lacnode.rpc.errors import (
 )
 from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import LogQuery, block_number, data, hash32, log_query, quantity, required
-from lacnode.rpc.read_calls import ReadContext, check_time, run_in_reader
+from lacnode.rpc.read_calls import HasChain, ReadContext, check_time, run_in_reader
 from lacnode.rpc.services import RpcServices
 from lacnode.txpool.transaction_submission import TransactionSource
 
@@ -126,8 +126,13 @@ def _index(params: Params) -> int:
     return index
 
 
+def _logs_question(context: HasChain, params: Params) -> LogQuery:
+    """The filter of a question for logs; RpcError if it cannot be asked."""
+    return log_query(context, required(params, 0, "filter"))
+
+
 def eth_getLogs(reading: ReadContext, params: Params) -> object:
-    query = log_query(reading, required(params, 0, "filter"))
+    query = _logs_question(reading, params)
     limit = reading.settings.max_logs_range
     if query.block_hash is None and 0 < limit < query.to_block - query.from_block:
         raise range_too_large()
@@ -167,5 +172,5 @@ TRANSACTION_METHODS = (
     Method("eth_getTransactionByBlockHashAndIndex", "ETH", eth_getTransactionByBlockHashAndIndex),
     Method("eth_getTransactionByBlockNumberAndIndex", "ETH", eth_getTransactionByBlockNumberAndIndex),
     Method("eth_getTransactionReceipt", "ETH", eth_getTransactionReceipt),
-    Method("eth_getLogs", "ETH", run_in_reader(eth_getLogs)),
+    Method("eth_getLogs", "ETH", run_in_reader(eth_getLogs, _logs_question)),
 )

@@ -22,6 +22,14 @@ _MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_
 """Of the C library of a reader: it gives back what a large call took. Otherwise each thread keeps an arena of its own, and
 memory stays with the process after the call."""
 
+READER_PROGRAM = """
+import sys
+sys.modules["rich"] = None
+from lacnode.rpc.readers.reader_main import main
+main()
+"""
+"""A reader's program. structlog would load `rich`, which takes 4 MB, for tracebacks that nothing shows."""
+
 END_SECONDS = 1.0
 """How long the end of a killed process is waited for."""
 
@@ -43,7 +51,7 @@ class ReaderChild:
     @classmethod
     async def start(cls, setup: ReaderSetup) -> "ReaderChild":
         """A process that reads what `setup` says. OSError if it cannot be started."""
-        command = [sys.executable, "-m", "lacnode.rpc.readers.reader_main"]
+        command = [sys.executable, "-c", READER_PROGRAM]
         process = await trio.lowlevel.open_process(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **_MALLOC}
         )

@@ -4,7 +4,8 @@ import pytest
 
 from lacnode.chain.blockchain import ChainSettings
 from lacnode.primitives.hexadecimal import to_hex
-from lacnode.rpc.read_calls import ReadCall
+from lacnode.rpc.errors import RpcError
+from lacnode.rpc.read_calls import Params, ReadCall
 from lacnode.rpc.recent_blocks import RecentBlocks
 from tests.support.rpc_chain import LOGGER_ADDRESS, RpcTestNode, node, signed, typed
 
@@ -109,3 +110,21 @@ class TestAnAnswerThatIsTooLarge:
         for method, params in asked:
             assert at.fails(method, *params)[0] == -32005, method
         assert at.call("txpool_contentFrom", "0x" + "01" * 20) == {"pending": {}, "queued": {}}
+
+
+class TestParametersThatAreTooMany:
+    """They are refused before they wait for a reader: waiting, they would take memory."""
+
+    @pytest.mark.parametrize(
+        ("method", "params"),
+        [
+            ("eth_getLogs", [{"topics": [["0x" + "ab" * 32] * 1_001]}]),
+            ("eth_getLogs", [{"address": ["0x" + "ab" * 20] * 1_001}]),
+            ("eth_getProof", ["0x" + "ab" * 20, ["0x1"] * 1_025, "latest"]),
+        ],
+    )
+    def test_are_refused_by_the_node(self, method: str, params: Params) -> None:
+        at = node()
+        with pytest.raises(RpcError) as refused:
+            at.registry.find(method).handler(at.services, params)
+        assert refused.value.code == -32005

@@ -14,8 +14,8 @@ from lacnode.primitives import rlp
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.transaction import Transaction
 from lacnode.rpc.errors import RpcError, rejected
+from lacnode.rpc.method_list import all_methods
 from lacnode.rpc.method_registry import GROUPS, KNOWN_METHODS
-from lacnode.rpc.methods import all_methods
 from lacnode.rpc.settings import ApiSettings
 from lacnode.txpool.pool_settings import PoolSettings
 from tests.support.rpc_chain import (

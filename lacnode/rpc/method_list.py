@@ -1,0 +1,52 @@
+"""All methods of a node. Apart from their modules, so that a reader process loads only those that it is asked for."""
+
+from lacnode.privacy.state.privacy_marker import GroupMode
+from lacnode.rpc.method_registry import Method
+from lacnode.rpc.methods.admin import ADMIN_METHODS
+from lacnode.rpc.methods.calls import CALL_METHODS
+from lacnode.rpc.methods.eea import EEA_METHODS
+from lacnode.rpc.methods.eth_blocks import BLOCK_METHODS
+from lacnode.rpc.methods.eth_state import STATE_METHODS
+from lacnode.rpc.methods.eth_transactions import TRANSACTION_METHODS
+from lacnode.rpc.methods.gas_prices import FEE_METHODS
+from lacnode.rpc.methods.ibft import IBFT_METHODS
+from lacnode.rpc.methods.lac import LAC_METHODS
+from lacnode.rpc.methods.lac_permissions import LAC_PERMISSION_METHODS
+from lacnode.rpc.methods.miner import MINER_METHODS
+from lacnode.rpc.methods.miner_data import MINER_DATA_METHODS
+from lacnode.rpc.methods.net import NET_METHODS
+from lacnode.rpc.methods.perm import PERM_METHODS
+from lacnode.rpc.methods.priv import PRIV_GROUP_METHODS, PRIV_METHODS
+from lacnode.rpc.methods.privacy_off import PRIVACY_OFF_METHODS
+from lacnode.rpc.methods.privx import PRIVX_METHODS
+from lacnode.rpc.methods.txpool import TXPOOL_METHODS
+from lacnode.rpc.methods.txpool_content import TXPOOL_CONTENT_METHODS
+
+
+def all_methods(*, private: GroupMode | None = None) -> tuple[Method, ...]:
+    """Everything this node answers, whatever group is enabled; `private` says which private transactions it has."""
+    return (
+        *BLOCK_METHODS,
+        *STATE_METHODS,
+        *TRANSACTION_METHODS,
+        *CALL_METHODS,
+        *FEE_METHODS,
+        *MINER_DATA_METHODS,
+        *NET_METHODS,
+        *IBFT_METHODS,
+        *TXPOOL_METHODS,
+        *TXPOOL_CONTENT_METHODS,
+        *ADMIN_METHODS,
+        *MINER_METHODS,
+        *PERM_METHODS,
+        *LAC_METHODS,
+        *LAC_PERMISSION_METHODS,
+        *_PRIVATE[private],
+    )
+
+
+_PRIVATE = {
+    None: PRIVACY_OFF_METHODS,
+    GroupMode.OFFCHAIN: (*EEA_METHODS, *PRIV_METHODS, *PRIV_GROUP_METHODS),
+    GroupMode.FLEXIBLE: (*EEA_METHODS, *PRIV_METHODS, *PRIVX_METHODS),
+}
