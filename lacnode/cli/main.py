@@ -21,6 +21,7 @@ from lacnode.cli.start_line import say_start, variables_of_java
 COMMANDS = {
     "blocks": "lacnode.cli.blocks_command",
     "database": "lacnode.cli.database_command",
+    "evm": "lacnode.cli.evm_command",
     "public-key": "lacnode.cli.public_key_command",
     "password": "lacnode.cli.password_command",
     "operator": "lacnode.cli.operator_command",

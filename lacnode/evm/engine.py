@@ -32,7 +32,7 @@ class SystemCallError(ExecutionError):
     """A call that every block of its fork makes by itself failed: no block can be made on this state."""
 
 
-PYTHON, NATIVE = "python", "native"
+PYTHON, NATIVE, BOTH = "python", "native", "both"
 """Names of engines."""
 
 REVERTED = "reverted"
@@ -196,7 +196,7 @@ class ExecutionEngine(Protocol):
 
     @property
     def name(self) -> str:
-        """Which engine it is: `PYTHON` or `NATIVE`."""
+        """Which engine it is: `PYTHON`, `NATIVE` or `BOTH`."""
         ...
 
     def genesis_state(self) -> tuple[bytes, dict[bytes, bytes]]:

@@ -2,17 +2,28 @@
 
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
+from lacnode.evm.comparing_engine import ComparingEngine
 from lacnode.evm.engine import ExecutionEngine, NodeStore
+from lacnode.evm.engine_differences import EngineDifferences
 from lacnode.evm.engine_kind import EngineKind
 from lacnode.evm.native_engine import NativeEngine
 from lacnode.evm.py_evm_engine import PyEvmEngine
 
 
 def make_engine(
-    spec: ChainSpec, store: NodeStore, budget: ExecutionBudget = UNLIMITED, kind: EngineKind = EngineKind.AUTO
+    spec: ChainSpec,
+    store: NodeStore,
+    budget: ExecutionBudget = UNLIMITED,
+    kind: EngineKind = EngineKind.AUTO,
+    differences: EngineDifferences | None = None,
 ) -> ExecutionEngine:
     """An engine of `kind` on the states in `store`, by the rules of `spec`. Cancelling `budget` stops whatever it
-    executes. NativeLibraryError if `kind` needs the native library and there is none that fits."""
-    if kind.resolved is EngineKind.NATIVE:
-        return NativeEngine(spec, store, budget)
-    return PyEvmEngine(spec, store, budget)
+    executes. What the engines say differently goes to `differences`. NativeLibraryError if `kind` needs the native library
+    and there is none that fits."""
+    kind = kind.resolved
+    if kind is EngineKind.PYTHON:
+        return PyEvmEngine(spec, store, budget)
+    noted = EngineDifferences() if differences is None else differences
+    if kind is EngineKind.BOTH:
+        return ComparingEngine(spec, store, budget, noted)
+    return NativeEngine(spec, store, budget, noted)

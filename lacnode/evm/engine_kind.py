@@ -6,11 +6,12 @@ from lacnode.evm.native_library import NativeLibraryError, native_library
 
 
 class EngineKind(Enum):
-    """`AUTO` is the native engine where its library can be used, otherwise py-evm."""
+    """`AUTO` is the native engine where its library can be used, otherwise py-evm; `BOTH` executes every block on both."""
 
     AUTO = "auto"
     PYTHON = "python"
     NATIVE = "native"
+    BOTH = "both"
 
     @property
     def resolved(self) -> "EngineKind":

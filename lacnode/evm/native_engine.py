@@ -5,7 +5,8 @@ refuses, or for which it gives another outcome than the header, is executed by p
 validator votes against a block on the library's word alone.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -22,13 +23,16 @@ from lacnode.evm.engine import (
     CallRequest,
     CallResult,
     ExecutedBlock,
+    ExecutionError,
     NodeStore,
     OpenBlock,
     SystemCallError,
 )
+from lacnode.evm.engine_differences import EngineDifferences, Outcome, are_different
 from lacnode.evm.native_block import NativeBlock
 from lacnode.evm.native_call import call_natively, expired, fits_library
 from lacnode.evm.native_library import native_library
+from lacnode.evm.native_refusals import REFUSALS
 from lacnode.evm.native_rules import reason_for_python
 from lacnode.evm.native_state import NODE_CACHE_BYTES, OVERLAY_CACHE_BYTES, CurrentBudget, node_cache, open_native
 from lacnode.evm.py_evm_block import new_state
@@ -51,9 +55,11 @@ class NativeEngine:
         spec: ChainSpec,
         store: NodeStore,
         budget: ExecutionBudget = UNLIMITED,
+        differences: EngineDifferences | None = None,
         *,
         cache_bytes: int = NODE_CACHE_BYTES,
     ) -> None:
+        self._differences = EngineDifferences() if differences is None else differences
         self._spec = spec
         self._store = store
         self._budget = budget
@@ -84,7 +90,7 @@ class NativeEngine:
     def with_nodes(self, nodes: Mapping[bytes, bytes]) -> "NativeEngine":
         """An engine that finds `nodes` before those of its store."""
         store = OverlaidNodes(nodes, self._store)
-        return NativeEngine(self._spec, store, self._budget, cache_bytes=OVERLAY_CACHE_BYTES)
+        return NativeEngine(self._spec, store, self._budget, self._differences, cache_bytes=OVERLAY_CACHE_BYTES)
 
     # -- blocks ----------------------------------------------------------------------------------------------------------
 
@@ -97,12 +103,28 @@ class NativeEngine:
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
         """Execute a whole block (see `engine.ExecutionEngine`)."""
-        executed = None
-        if self._is_worth_it(header, transactions):
-            executed = self._execute_natively(parent_state_root, header, transactions, ancestor_hash, budget)
-        if executed is not None:
-            return executed
-        return self._python.execute(parent_state_root, header, transactions, ancestor_hash, budget)
+        block = (parent_state_root, header, transactions, ancestor_hash)
+        found = self.execute_alone(*block, budget) if self._is_worth_it(header, transactions) else None
+        if isinstance(found, ExecutedBlock):
+            return found
+        executed = self._python.execute(*block, budget)
+        if found is not None:
+            self._note(*block, executed, found)
+        return executed
+
+    def _note(
+        self,
+        parent_state_root: bytes,
+        header: BlockHeader,
+        transactions: Sequence[Transaction],
+        ancestor_hash: AncestorHash,
+        expected: Outcome,
+        found: Outcome,
+    ) -> None:
+        block = (parent_state_root, header, transactions, ancestor_hash)
+        if are_different(expected, found):
+            outcomes = {PYTHON: expected, NATIVE: found}
+            self._differences.note(self._spec, self._store, *block, outcomes, execute_again(self._spec, *block))
 
     def judged(
         self,
@@ -116,32 +138,49 @@ class NativeEngine:
         """What py-evm gives for a block (see `engine.ExecutionEngine`)."""
         if executed.executed_by == PYTHON:
             return executed
-        return self._python.execute(parent_state_root, header, transactions, ancestor_hash, budget)
+        block = (parent_state_root, header, transactions, ancestor_hash)
+        try:
+            judged = self._python.execute(*block, budget)
+        except ExecutionError as error:
+            self._note(*block, error, executed)
+            raise
+        self._note(*block, judged, executed)
+        return judged
 
     def _is_worth_it(self, header: BlockHeader, transactions: Sequence[Transaction]) -> bool:
         fork = self._spec.forks.fork_at(header.number, header.timestamp)
         return (bool(transactions) or fork >= Fork.PRAGUE) and reason_for_python(self._spec, header) is None
 
-    def _execute_natively(
+    def execute_alone(
         self,
         parent_state_root: bytes,
         header: BlockHeader,
         transactions: Sequence[Transaction],
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget,
-    ) -> ExecutedBlock | None:
-        """None where py-evm must say what the block comes to."""
+    ) -> Outcome | None:
+        """What the library makes of a block; None where it cannot say it. ExecutionInterruptedError when `budget` says
+        so."""
+        if reason_for_python(self._spec, header) is not None:
+            return None
         library = native_library()
         try:
             senders = senders_of(transactions, library.recover_senders)
             block = self._native_block(parent_state_root, header, ancestor_hash, budget, within_limits=False)
             block.add_all(list(transactions), senders, budget)
             return block.close(budget)
+        except library.RefusedError as refused:
+            reason = REFUSALS.get(str(refused))
+            return ExecutionError(str(refused) if reason is None else reason.name)
+        except SignatureError as error:
+            return ExecutionError(str(error))
+        except ExecutionError as error:
+            return error
         except library.PanicError as panic:
             log.error(
                 "the native library has a fault; py-evm executes the block", number=header.number, fault=str(panic)
             )
-        except (library.NativeError, SignatureError, SystemCallError):
+        except library.NativeError:
             pass
         return None
 
@@ -218,3 +257,21 @@ class NativeEngine:
             except native_library().NativeError:
                 pass
         return self._python.call(state_root, header, call, ancestor_hash)
+
+
+def execute_again(
+    spec: ChainSpec,
+    parent_state_root: bytes,
+    header: BlockHeader,
+    transactions: Sequence[Transaction],
+    ancestor_hash: AncestorHash,
+) -> Callable[[NodeStore], None]:
+    """Execute a block on both engines, on any store, for what they read of it."""
+
+    def execute(store: NodeStore) -> None:
+        block = (parent_state_root, header, transactions, ancestor_hash)
+        with contextlib.suppress(ExecutionError):
+            PyEvmEngine(spec, store).execute(*block)
+        NativeEngine(spec, store).execute_alone(*block, UNLIMITED)
+
+    return execute

@@ -27,6 +27,7 @@ from lacnode.consensus.vote_proposer import VoteProposer
 from lacnode.crypto.signer import KeySigner
 from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.engine import PYTHON, ExecutionEngine
+from lacnode.evm.engine_differences import DIFFERENCES_DIRECTORY, EngineDifferences
 from lacnode.evm.engine_factory import make_engine
 from lacnode.graphql.server import GraphQlServer
 from lacnode.metrics.endpoint import MetricsEndpoint
@@ -44,7 +45,7 @@ from lacnode.node.logs import change_log_level
 from lacnode.node.network_handler import NodeNetworkHandler
 from lacnode.node.node import Node, NodeParts
 from lacnode.node.node_events import NodeEvents, StateChange, forward_chain_and_pool
-from lacnode.node.node_metrics import chain_series, manager_series, permission_series, privacy_series
+from lacnode.node.node_metrics import chain_series, engine_series, manager_series, permission_series, privacy_series
 from lacnode.node.node_resources import NodeResources
 from lacnode.node.peer_expulsion import PeerExpulsion
 from lacnode.node.permissioning_policy import PermissioningPolicy
@@ -102,6 +103,7 @@ class _Shared:
 @dataclass(frozen=True, slots=True)
 class _ChainParts:
     engine: ExecutionEngine
+    differences: EngineDifferences
     permissions: PermissioningRules
     chain: Blockchain
     pool: TransactionPool
@@ -182,7 +184,9 @@ def build_node(config: NodeConfig, resources: NodeResources) -> Node:
 
 def _build_chain(shared: _Shared) -> _ChainParts:
     config, resources = shared.config, shared.resources
-    engine = make_engine(shared.spec, DatabaseNodeStore(resources.database), shared.execution, config.evm)
+    differences = EngineDifferences(config.data_path / DIFFERENCES_DIRECTORY)
+    store = DatabaseNodeStore(resources.database)
+    engine = make_engine(shared.spec, store, shared.execution, config.evm, differences)
     permissions = PermissioningRules(
         config.permissioning,
         # The rules are older than the chain object, which checks senders by them. They read block hashes from the database.
@@ -202,7 +206,7 @@ def _build_chain(shared: _Shared) -> _ChainParts:
     chain = Blockchain(shared.spec, resources.database, engine, settings=settings, permissions=permissions.accounts)
     head_state = partial(read_head_state, chain)
     admission = TransactionAdmission(shared.spec, config.pool, head_state, permissions.accounts)
-    return _ChainParts(engine, permissions, chain, TransactionPool(config.pool, admission, head_state))
+    return _ChainParts(engine, differences, permissions, chain, TransactionPool(config.pool, admission, head_state))
 
 
 # -- the parts that work with peers ----------------------------------------------------------------------------------
@@ -425,6 +429,7 @@ def _build_series(
     hosted = None if manager is None else manager.hosted
     return [
         *chain_series(chain.chain, network),
+        *engine_series(chain.engine.name, chain.differences),
         *permission_series(chain.permissions, peers.context.read),
         *(() if private is None else privacy_series(private.privacy_controller)),
         *(() if hosted is None else manager_series(hosted.quota)),

@@ -6,6 +6,7 @@ Must not count anything itself.
 from collections.abc import Callable, Iterable, Iterator
 
 from lacnode.chain.blockchain import Blockchain
+from lacnode.evm.engine_differences import EngineDifferences
 from lacnode.metrics.metrics_settings import MetricCategory
 from lacnode.metrics.series import MetricSample, MetricSeries, MetricType
 from lacnode.node.permissioning_rules import PermissioningRules
@@ -25,6 +26,24 @@ def chain_series(chain: Blockchain, network: P2pNetwork) -> Iterator[MetricSerie
         lambda: chain.head.header.number,
     )
     yield _gauge(MetricCategory.ETHEREUM, "peer_count", "Peers in session", lambda: len(network.peers))
+
+
+def engine_series(name: str, differences: EngineDifferences) -> Iterator[MetricSeries]:
+    """Which engine executes contracts, and how often the two said something different: worth an alarm."""
+    yield MetricSeries(
+        MetricCategory.BLOCKCHAIN,
+        "lacnode_evm_engine",
+        MetricType.GAUGE,
+        "1 for the engine that executes contracts",
+        lambda: [MetricSample(1, {"engine": name})],
+    )
+    yield MetricSeries(
+        MetricCategory.BLOCKCHAIN,
+        "lacnode_evm_differences_total",
+        MetricType.COUNTER,
+        "Blocks on which the native engine and py-evm differed",
+        lambda: [MetricSample(differences.count)],
+    )
 
 
 def permission_series(

@@ -132,15 +132,13 @@ class Senders:
     def _authorization(self) -> list[RlpValue]:
         rng = self._rng
         key = rng.choice(KEYS)
-        nonce = self._nonces.get(key.address, 0) + rng.choice((0, 0, 0, 1))
-        fields: list[RlpValue] = [
-            rlp.scalar(rng.choice((0, CHAIN_ID, CHAIN_ID, 5))),
-            rng.choice((*CONTRACTS, bytes(20), self._programs.address())),
-            rlp.scalar(nonce),
-        ]
+        wrong_by, chain_id = rng.choice((0, 0, 0, 0, 0, 0, 0, 1)), rng.choice((0, CHAIN_ID, CHAIN_ID, CHAIN_ID, 5))
+        nonce = self._nonces.get(key.address, 0) + wrong_by
+        target = rng.choice((*CONTRACTS, bytes(20), self._programs.address()))
+        fields: list[RlpValue] = [rlp.scalar(chain_id), target, rlp.scalar(nonce)]
         signature = sign(keccak256(b"\5" + rlp.encode(fields)), key.private_key)
         r, s = _r_and_s(signature)
-        if rng.random() < 0.7:
+        if not wrong_by and chain_id != 5:
             self._nonces[key.address] = nonce + 1
         return [*fields, rlp.scalar(signature[64]), rlp.scalar(r), rlp.scalar(s)]
 

@@ -1,0 +1,185 @@
+"""Both engines on every block: py-evm's word counts, and what the native engine says otherwise is noted. Calls are py-evm's.
+
+It is slower than py-evm alone: for a node that watches the engines, not for a network's speed.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from lacnode.chainspec.spec import ChainSpec, GenesisAccount
+from lacnode.evm.budget import UNLIMITED, ExecutionBudget
+from lacnode.evm.engine import (
+    BOTH,
+    NATIVE,
+    PYTHON,
+    AncestorHash,
+    CallRequest,
+    CallResult,
+    ExecutedBlock,
+    ExecutionError,
+    NodeStore,
+    OpenBlock,
+    StateView,
+)
+from lacnode.evm.engine_differences import EngineDifferences, Outcome, are_different
+from lacnode.evm.native_engine import NativeEngine, execute_again
+from lacnode.evm.private_message import PrivateMessage, PrivateResult
+from lacnode.evm.py_evm_block import PyEvmBlock
+from lacnode.evm.py_evm_engine import PyEvmEngine
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.receipt import Receipt
+from lacnode.primitives.transaction import Transaction
+
+
+class ComparingEngine:
+    """py-evm and the native library on the states in `store`, by the rules of `spec`."""
+
+    def __init__(
+        self, spec: ChainSpec, store: NodeStore, budget: ExecutionBudget, differences: EngineDifferences
+    ) -> None:
+        self._spec = spec
+        self._store = store
+        self._python = PyEvmEngine(spec, store, budget)
+        self._native = NativeEngine(spec, store, budget, differences)
+        self._differences = differences
+
+    @property
+    def name(self) -> str:
+        """Which engine it is."""
+        return BOTH
+
+    def genesis_state(self) -> tuple[bytes, dict[bytes, bytes]]:
+        """The root of the genesis' accounts, and the nodes and codes to store for it."""
+        return self._python.genesis_state()
+
+    def state_of(self, first: Iterable[GenesisAccount]) -> tuple[bytes, dict[bytes, bytes]]:
+        """The root of a state of these accounts alone, and the nodes and codes to store for it."""
+        return self._python.state_of(first)
+
+    def accounts(self, state_root: bytes) -> StateView:
+        """The accounts at `state_root`."""
+        return self._python.accounts(state_root)
+
+    def check_running(self) -> None:
+        """ExecutionCancelledError if the engine is stopped."""
+        self._python.check_running()
+
+    def with_nodes(self, nodes: Mapping[bytes, bytes]) -> PyEvmEngine:
+        """An engine that finds `nodes` before those of its store: py-evm alone, since its calls are compared elsewhere."""
+        return self._python.with_nodes(nodes)
+
+    def execute(
+        self,
+        parent_state_root: bytes,
+        header: BlockHeader,
+        transactions: Sequence[Transaction],
+        ancestor_hash: AncestorHash,
+        budget: ExecutionBudget = UNLIMITED,
+    ) -> ExecutedBlock:
+        """Execute a whole block on both (see `engine.ExecutionEngine`)."""
+        block = (parent_state_root, header, transactions, ancestor_hash)
+        expected: Outcome
+        try:
+            expected = self._python.execute(*block, budget)
+        except ExecutionError as error:
+            expected = error
+        self._compare(*block, expected, budget)
+        if isinstance(expected, ExecutionError):
+            raise expected
+        return expected
+
+    def _compare(
+        self,
+        parent_state_root: bytes,
+        header: BlockHeader,
+        transactions: Sequence[Transaction],
+        ancestor_hash: AncestorHash,
+        expected: Outcome,
+        budget: ExecutionBudget,
+    ) -> None:
+        block = (parent_state_root, header, transactions, ancestor_hash)
+        found = self._native.execute_alone(*block, budget)
+        if found is not None and are_different(expected, found):
+            outcomes = {PYTHON: expected, NATIVE: found}
+            self._differences.note(self._spec, self._store, *block, outcomes, execute_again(self._spec, *block))
+
+    def judged(
+        self,
+        executed: ExecutedBlock,
+        parent_state_root: bytes,
+        header: BlockHeader,
+        transactions: Sequence[Transaction],
+        ancestor_hash: AncestorHash,
+        budget: ExecutionBudget = UNLIMITED,
+    ) -> ExecutedBlock:
+        """`executed`: py-evm gave it (see `engine.ExecutionEngine`)."""
+        return executed
+
+    def open_block(
+        self,
+        parent_state_root: bytes,
+        header: BlockHeader,
+        ancestor_hash: AncestorHash,
+        *,
+        within_limits: bool = False,
+    ) -> OpenBlock:
+        """Begin a block on py-evm (see `engine.ExecutionEngine`). When it is closed, the native engine executes it too."""
+
+        def compare(transactions: Sequence[Transaction], executed: ExecutedBlock, budget: ExecutionBudget) -> None:
+            self._compare(parent_state_root, header, transactions, ancestor_hash, executed, budget)
+
+        block = self._python.open_block(parent_state_root, header, ancestor_hash, within_limits=within_limits)
+        return _ComparedBlock(block, compare)
+
+    def call(
+        self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
+    ) -> CallResult:
+        """What `call` would do, on py-evm (see `engine.ExecutionEngine`)."""
+        return self._python.call(state_root, header, call, ancestor_hash)
+
+
+class _ComparedBlock:
+    """A block on py-evm (see `engine.OpenBlock`), which `compare` looks at when it is closed."""
+
+    def __init__(
+        self,
+        block: PyEvmBlock,
+        compare: Callable[[Sequence[Transaction], ExecutedBlock, ExecutionBudget], None],
+    ) -> None:
+        self._block = block
+        self._compare = compare
+        self._transactions: list[Transaction] = []
+
+    @property
+    def gas_left(self) -> int:
+        """Gas that transactions may still ask for."""
+        return self._block.gas_left
+
+    @property
+    def closing_seconds(self) -> float:
+        """About how long `close` will take on py-evm."""
+        return self._block.closing_seconds
+
+    def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
+        """Execute `transaction` on py-evm."""
+        receipt = self._block.add(transaction, sender, budget)
+        self._transactions.append(transaction)
+        return receipt
+
+    def close(self, budget: ExecutionBudget = UNLIMITED) -> ExecutedBlock:
+        """What py-evm makes of the block. The native engine executes it too."""
+        executed = self._block.close(budget)
+        self._compare(self._transactions, executed, budget)
+        return executed
+
+    def execute_private(
+        self,
+        store: NodeStore,
+        root: bytes,
+        message: PrivateMessage,
+        *,
+        marker: tuple[Transaction, bytes] | None = None,
+        deadline: float | None = None,
+        budget: ExecutionBudget = UNLIMITED,
+    ) -> PrivateResult:
+        """Execute `message` on py-evm."""
+        return self._block.execute_private(store, root, message, marker=marker, deadline=deadline, budget=budget)

@@ -1,0 +1,159 @@
+"""What the two engines say differently of one block: counted, logged, and written to a file with all that is needed to
+execute the block again. There must be none; each is a fault of an engine.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import orjson
+import structlog
+
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.evm.engine import AncestorHash, ExecutedBlock, ExecutionError, NodeStore
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.transaction import Transaction
+
+DIFFERENCES_DIRECTORY = "evm-differences"
+"""Where a node writes them, in its data path."""
+
+MAX_FILES = 16
+"""Differences that are written; later ones are only counted."""
+
+MAX_FILE_BYTES = 64 * 2**20
+"""Bytes of the trie nodes and codes in one file. A block that needs more is written without them."""
+
+IGNORED = ("nodes", "executed_by")
+"""Fields of an executed block that may differ: an engine may also give nodes that nothing refers to."""
+
+log = structlog.get_logger("evm")
+
+
+class RecordingNodes:
+    """A node store that remembers what was read."""
+
+    def __init__(self, store: NodeStore) -> None:
+        self.read: dict[bytes, bytes] = {}
+        self._store = store
+
+    def get(self, key: bytes) -> bytes | None:
+        value = self._store.get(key)
+        if value is not None:
+            self.read[key] = value
+        return value
+
+
+def unlike_fields(expected: ExecutedBlock, found: ExecutedBlock) -> list[str]:
+    """Names of what two executions of a block say differently."""
+    names = [field.name for field in fields(ExecutedBlock) if field.name not in IGNORED]
+    return [name for name in names if getattr(expected, name) != getattr(found, name)]
+
+
+def are_different(expected: "Outcome", found: "Outcome") -> bool:
+    """Whether two engines differ on a block. A block that both refuse may be wrong in several ways: its reasons are not
+    compared."""
+    if isinstance(expected, ExecutionError) or isinstance(found, ExecutionError):
+        return type(expected) is ExecutedBlock or type(found) is ExecutedBlock
+    return bool(unlike_fields(expected, found))
+
+
+Outcome = ExecutedBlock | ExecutionError
+"""What an engine makes of a block."""
+
+
+class EngineDifferences:
+    """The differences of one node. Without a `directory` they are only counted and logged."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self.count = 0
+        self._directory = directory
+
+    def note(
+        self,
+        spec: ChainSpec,
+        store: NodeStore,
+        parent_state_root: bytes,
+        header: BlockHeader,
+        transactions: Sequence[Transaction],
+        ancestor_hash: AncestorHash,
+        outcomes: Mapping[str, Outcome],
+        again: Callable[[NodeStore], None],
+    ) -> None:
+        """The engines named in `outcomes` differ on a block. `again` executes it on a store, so that what it reads is
+        known. What goes wrong here is logged: it must not stop the node."""
+        self.count += 1
+        path = None
+        try:
+            path = self._path(header)
+            if path is not None:
+                nodes = _nodes_read(store, again)
+                document = difference_document(
+                    spec, parent_state_root, header, transactions, ancestor_hash, outcomes, nodes
+                )
+                path.write_bytes(orjson.dumps(document))
+        except Exception as error:
+            log.warning("a difference between the engines could not be written", error=str(error))
+        log.error(
+            "the engines differ on a block; py-evm's word counts",
+            number=header.number,
+            file=None if path is None else str(path),
+            **{name: _in_short(outcome) for name, outcome in outcomes.items()},
+        )
+
+    def _path(self, header: BlockHeader) -> Path | None:
+        if self._directory is None or self.count > MAX_FILES:
+            return None
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if len(os.listdir(self._directory)) >= MAX_FILES:
+            return None
+        return self._directory / f"block-{header.number}-{self.count}.json"
+
+
+def _nodes_read(store: NodeStore, again: Callable[[NodeStore], None]) -> dict[bytes, bytes]:
+    recording = RecordingNodes(store)
+    again(recording)
+    return recording.read if sum(len(node) for node in recording.read.values()) <= MAX_FILE_BYTES else {}
+
+
+def difference_document(
+    spec: ChainSpec,
+    parent_state_root: bytes,
+    header: BlockHeader,
+    transactions: Sequence[Transaction],
+    ancestor_hash: AncestorHash,
+    outcomes: Mapping[str, Outcome],
+    nodes: Mapping[bytes, bytes],
+) -> dict[str, Any]:
+    """What a file of a difference holds, ready for JSON. `lacnode evm replay` reads it."""
+    ancestors = {number: ancestor_hash(number) for number in range(max(0, header.number - 256), header.number)}
+    return {
+        "genesis": {"config": spec.config_document, "difficulty": "0x1", "gasLimit": "0x1"},
+        "parentStateRoot": parent_state_root.hex(),
+        "header": header.encode().hex(),
+        "transactions": [transaction.raw.hex() for transaction in transactions],
+        "ancestors": {str(number): hash_.hex() for number, hash_ in ancestors.items() if hash_ is not None},
+        "nodes": {key.hex(): node.hex() for key, node in nodes.items()},
+        "outcomes": {name: outcome_document(outcome) for name, outcome in outcomes.items()},
+    }
+
+
+def outcome_document(outcome: Outcome) -> dict[str, Any]:
+    """What an engine says of a block, ready for JSON."""
+    if isinstance(outcome, ExecutionError):
+        return {"error": str(outcome)}
+    return {
+        "stateRoot": outcome.state_root.hex(),
+        "receiptsRoot": outcome.receipts_root.hex(),
+        "logsBloom": outcome.logs_bloom.hex(),
+        "gasUsed": outcome.gas_used,
+        "gasUsedBy": list(outcome.gas_used_by),
+        "senders": [sender.hex() for sender in outcome.senders],
+        "receipts": [receipt.encode().hex() for receipt in outcome.receipts],
+        "revertReasons": [None if reason is None else reason.hex() for reason in outcome.revert_reasons],
+    }
+
+
+def _in_short(outcome: Outcome) -> str:
+    return str(outcome) if isinstance(outcome, ExecutionError) else f"state root 0x{outcome.state_root.hex()}"
