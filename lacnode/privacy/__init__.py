@@ -1,5 +1,5 @@
-"""Private transactions: groups, payloads, private state. The transaction manager and everything of it that needs no
-event loop; what does is in `privacy.service`.
+"""Private transactions: groups, payloads and private states, and the transaction manager.
 
-Must not let a failure stop public blocks, and must not let a secret out.
+The parts that need an event loop are in `privacy.service`. This package must not let a failure stop public blocks. It must
+not let a secret out.
 """

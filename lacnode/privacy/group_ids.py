@@ -1,6 +1,6 @@
-"""Ids of groups, as Orion and Besu derive them from the members.
+"""Ids of privacy groups, computed from the members as Orion and Besu do.
 
-Not to be used on a group that a manager has answered: Tessera's ids differ for large groups (see `tessera_group_id`).
+Do not compute the id of a group that a manager has answered: Tessera's ids of large groups differ (see `tessera_group_id`).
 """
 
 from collections.abc import Iterable
@@ -9,11 +9,13 @@ from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import encode
 
 LOOKUP_SEED = bytes.fromhex("5375ba871e5c3d0f1d055b5da0ac02ea035bed38")
-"""Seed of the id under which the groups of one set of members are found."""
+"""The seed of the id that finds all groups of one set of members."""
 
 
 def java_array_hash(key: bytes) -> int:
-    """Java's `Arrays.hashCode` of the bytes, signed 32 bits: the order that Orion sorts keys by."""
+    """Return Java's `Arrays.hashCode` of the bytes, a signed number of 32 bits. Orion sorts keys by it."""
+    # Java's bytes are signed, and its integers overflow at 32 bits. Another result would sort the keys in another order
+    # and give every group another id.
     value = 1
     for byte in key:
         value = (31 * value + (byte - 256 if byte > 127 else byte)) & 0xFFFFFFFF
@@ -21,28 +23,36 @@ def java_array_hash(key: bytes) -> int:
 
 
 def sort_keys(members: Iterable[bytes]) -> list[bytes]:
-    """Distinct keys in the order of `java_array_hash`; equal hashes stay in the order given."""
+    """Return the distinct keys in the order of `java_array_hash`. Keys with equal hashes keep their order."""
+    # `sorted` is stable, as Java's sort is. The order of equal hashes is a part of the id.
     return sorted(dict.fromkeys(members), key=java_array_hash)
 
 
 def group_id(members: Iterable[bytes], seed: bytes | None = None) -> bytes:
-    """Keccak-256 of the RLP list of the ordered keys and, for a group made by name, its seed."""
+    """Return the id of a group (32 bytes): Keccak-256 of the RLP list of the sorted keys and of the seed, if it has one.
+
+    A LEGACY group has no seed.
+    """
     return keccak256(encode([*sort_keys(members), *([] if seed is None else [seed])]))
 
 
 def legacy_lookup_id(members: Iterable[bytes]) -> bytes:
-    """What the groups of exactly these members are filed under."""
+    """Return the id that finds the groups of exactly these members, in any order (32 bytes)."""
     return group_id(members, LOOKUP_SEED)
 
 
 def tessera_group_id(members: Iterable[bytes], seed: bytes | None = None) -> bytes:
-    """The id Tessera gives: the same, except that lengths of more than one byte are written little-endian."""
+    """Return Tessera's id of a group (32 bytes).
+
+    It differs from `group_id` if a length takes more than one byte: Tessera writes it little-endian.
+    """
     items = [*sort_keys(members), *([] if seed is None else [seed])]
     payload = b"".join(_tessera_header(item, 0x80) + item for item in items)
     return keccak256(_tessera_header(payload, 0xC0) + payload)
 
 
 def _tessera_header(data: bytes, base: int) -> bytes:
+    # This is RLP's rule for a length, with the one difference in the last line. Shorter lists have the same id.
     if base == 0x80 and len(data) == 1 and data[0] < 0x80:
         return b""
     if len(data) < 56:

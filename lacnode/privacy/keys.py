@@ -1,6 +1,6 @@
-"""Keys of the transaction manager: X25519 pairs, written as base64 text.
+"""Keys of the transaction manager: X25519 key pairs, written as base64 text.
 
-Must not read files; and no private key appears in `repr`, errors or logs.
+This module must not read files. A private key must not appear in `repr`, in errors or in logs.
 """
 
 import base64
@@ -15,42 +15,44 @@ import nacl.bindings
 from lacnode.privacy.transaction_manager import EnclaveError
 
 KEY_BYTES = 32
-"""Bytes of a key, public or private, and of a group id and a payload key."""
+"""The size of a private key, a public key, a group id and a payload key."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """One pair; 32 bytes each."""
+    """One key pair. Both keys have 32 bytes."""
 
+    # A private key must not reach a log by the `repr` of an object that has this pair.
     private: bytes = field(repr=False)
     public: bytes
 
     @classmethod
     def of(cls, private: bytes) -> "KeyPair":
-        """The pair of 32 private bytes; ValueError for any other size."""
+        """Return the pair of a private key of 32 bytes. ValueError for any other size."""
         if len(private) != KEY_BYTES:
             raise ValueError(f"a private key of {KEY_BYTES} bytes was expected, found {len(private)}")
         return cls(private, nacl.bindings.crypto_scalarmult_base(private))
 
     @classmethod
     def generate(cls) -> "KeyPair":
-        """A new random pair."""
+        """Return a new random pair."""
         return cls.of(secrets.token_bytes(KEY_BYTES))
 
 
 class KeyRing:
-    """The pairs of one manager, in order: the first is the sender where none is named."""
+    """The key pairs of one manager in order. The first one is the default sender."""
 
     def __init__(self, pairs: Sequence[KeyPair]) -> None:
         self._pairs = tuple(pairs)
 
     @property
     def public_keys(self) -> tuple[bytes, ...]:
-        """In the order of the configuration."""
+        """The public keys in the order of the configuration."""
         return tuple(pair.public for pair in self._pairs)
 
     def find_pair(self, public: bytes) -> KeyPair | None:
-        """The own pair with this public key, None if it is somebody else's. Takes the same time for any key."""
+        """Return the own pair with this public key, None if it is another manager's. The time is the same for any key."""
+        # All pairs are compared, also after a match. The duration does not show a stranger which keys are here.
         found = None
         for pair in self._pairs:
             if hmac.compare_digest(pair.public, public):
@@ -58,7 +60,10 @@ class KeyRing:
         return found
 
     def sender(self, public: bytes | None) -> KeyPair:
-        """The pair to send with. EnclaveError `NoSenderKey` or `EnclaveNoMatchingPrivateKey`."""
+        """Return the pair to send with, the first one if `public` is None.
+
+        EnclaveError `NoSenderKey` if there is no pair, `EnclaveNoMatchingPrivateKey` if `public` is not an own key.
+        """
         if public is None:
             if not self._pairs:
                 raise EnclaveError("NoSenderKey")
@@ -70,15 +75,17 @@ class KeyRing:
 
 
 def to_base64(data: bytes) -> str:
-    """Standard padded base64."""
+    """Encode `data` in standard base64 with padding."""
     return base64.b64encode(data).decode("ascii")
 
 
 def from_base64(text: object, size: int | None = None) -> bytes:
-    """The bytes of standard padded base64; ValueError for anything else, or for another size than `size`."""
+    """Decode standard base64 with padding. ValueError for anything else, or for another size than `size` in bytes."""
     if not isinstance(text, str):
         raise ValueError(f"base64 text was expected, found {type(text).__name__}")
     try:
+        # `validate` refuses characters outside the alphabet. Without it Python skips them, and two texts would be one
+        # key.
         data = base64.b64decode(text.encode("ascii"), validate=True)
     except (UnicodeEncodeError, binascii.Error):
         raise ValueError("base64 text was expected") from None
@@ -88,7 +95,7 @@ def from_base64(text: object, size: int | None = None) -> bytes:
 
 
 def public_key_of(text: object) -> bytes:
-    """The public key written as `text`; EnclaveError `EnclaveDecodePublicKey`."""
+    """Decode the public key in `text` (32 bytes). EnclaveError `EnclaveDecodePublicKey` if it is none."""
     try:
         return from_base64(text, KEY_BYTES)
     except ValueError:

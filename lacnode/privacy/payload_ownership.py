@@ -1,8 +1,8 @@
-"""Whose a payload is: the one rule by which a payload belongs to the group that its sender names for it.
+"""The rule that says to which group a payload belongs.
 
-Used when a peer pushes a payload, when one is recovered or resent, when its marker is executed, and when RPC shows it. The
-group's id travels outside the box that proves the sender, so it is compared with what the private transaction in the box
-says. Must not show what is in a payload, nor believe an id whose members it cannot compute.
+It is applied when another manager pushes a payload, when a payload is recovered, when its marker is executed, and when RPC
+shows it. The id of the group is outside the box that proves the sender. So it is compared with the private transaction in
+the box. This module must not show the content of a payload. It must not believe an id whose members it cannot compute.
 """
 
 import base64
@@ -17,11 +17,12 @@ from lacnode.privacy.group_ids import group_id, tessera_group_id
 
 TRANSACTION_FIELDS = 12
 PRIVATE_FROM, RECIPIENTS = 9, 10
-"""Places of the sender's key, and of the recipients' keys or the group, in a private transaction's RLP list."""
+"""The positions of the sender's key, and of the recipients' keys or the group id, in the RLP list."""
 
 MAX_RECIPIENTS, MAX_KEY_BYTES = 4_096, 91
-"""Keys that a private transaction may name, as many as a payload has boxes, and bytes of each. Groups' ids are computed from
-these keys byte by byte: without a bound one push would hold the interpreter for minutes."""
+"""The bounds for the keys of a private transaction: their number (as many as boxes) and the size of each.
+
+Group ids are computed from these keys byte by byte. Without a bound one push would occupy the interpreter for minutes."""
 
 NOT_THE_SENDER = "its privateFrom is not the key that sent it"
 ANOTHER_GROUP = "its privacyGroupId is not the group that it was sent to"
@@ -32,8 +33,10 @@ FLEXIBLE = "it is for a flexible group"
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PayloadParties:
-    """The keys that a private transaction names. Exactly one of `private_for` and `group_id` is set. `is_flexible` if the
-    transaction is written as for a flexible group, with the group's version behind it."""
+    """The keys that a private transaction names. Exactly one of `private_for` and `group_id` is set.
+
+    `is_flexible` says that the transaction has the form for a flexible group: its group's version follows it.
+    """
 
     private_from: bytes
     private_for: tuple[bytes, ...] | None
@@ -42,25 +45,30 @@ class PayloadParties:
 
     @property
     def named(self) -> tuple[bytes, ...]:
-        """The sender's key and those of the recipients that it names."""
+        """The key of the sender and the keys of the named recipients."""
         return tuple(dict.fromkeys((self.private_from, *(self.private_for or ()))))
 
 
 class GroupKnowledge(Protocol):
-    """What is known of groups where the rule is applied."""
+    """The known groups at the place where the rule is applied."""
 
     def named_members(self, group_id: bytes) -> Collection[bytes] | None:
-        """The members of a PANTHEON group; None if the group is not known, or is none."""
+        """Return the members of a PANTHEON group. None if the group is unknown, empty if it has another type."""
 
     def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Collection[bytes] | None:
-        """The members of the LEGACY group `group_id`, if these are found to be `named` and more, as `alwayssendto` makes
-        them. The id must have been computed from them."""
+        """Return the members of the LEGACY group `group_id` if they are `named` and more, as `alwayssendto` makes them.
+
+        The id must have been computed from them.
+        """
 
 
 def read_parties(payload: bytes) -> PayloadParties | None:
-    """Whom the private transaction in a decrypted `payload` names; None if there is no private transaction in it, or one
-    that names too many keys or too long ones."""
+    """Return the keys that the private transaction in the plaintext `payload` names.
+
+    None if it has no private transaction, or one that names too many keys or too long ones.
+    """
     try:
+        # The plaintext is the base64 text of the transaction, as Besu gives it to the manager.
         item = rlp.decode(base64.b64decode(payload, validate=True))
     except (binascii.Error, RlpError):
         return None
@@ -68,22 +76,26 @@ def read_parties(payload: bytes) -> PayloadParties | None:
 
 
 def parties_of_item(item: RlpItem) -> PayloadParties | None:
-    """The same for the RLP item in a payload."""
+    """Return the keys that the private transaction in the RLP item of a payload names, None as for `read_parties`."""
+    # A payload of a flexible group is a list of the transaction and the group's version.
     if isinstance(item, list) and item and isinstance(item[0], list):
         return _parties(item[0], is_flexible=True)
     return _parties(item, is_flexible=False)
 
 
 def _parties(item: RlpItem, *, is_flexible: bool) -> PayloadParties | None:
+    # A client may store any bytes in the manager. Without this exact form there are no parties to compare.
     if not isinstance(item, list) or len(item) != TRANSACTION_FIELDS:
         return None
     private_from, recipients = item[PRIVATE_FROM], item[RECIPIENTS]
     if not isinstance(private_from, bytes):
         return None
+    # `privacyGroupId` is a byte string, `privateFor` a list.
     if isinstance(recipients, bytes):
         return PayloadParties(private_from, None, recipients, is_flexible)
     if len(recipients) > MAX_RECIPIENTS:
         return None
+    # One key that is too long makes the whole payload unreadable. To leave it out would compute another group.
     keys = tuple(key for key in recipients if isinstance(key, bytes) and len(key) <= MAX_KEY_BYTES)
     return PayloadParties(private_from, keys, None, is_flexible) if len(keys) == len(recipients) else None
 
@@ -91,25 +103,35 @@ def _parties(item: RlpItem, *, is_flexible: bool) -> PayloadParties | None:
 def refusal(
     parties: PayloadParties, sender: bytes, sent_to: bytes, groups: GroupKnowledge, *, unknown_passes: bool = False
 ) -> str | None:
-    """Why a payload of `parties`, in a box of `sender` (32-byte key, proven by the box), does not belong to the group
-    `sent_to` (32-byte id); None if it does. A PANTHEON group that is not known is a reason unless `unknown_passes`."""
+    """Return why a payload does not belong to the group `sent_to` (32 bytes). None if it does.
+
+    `parties` are the keys in the payload. `sender` is the key (32 bytes) that the box proves. An unknown PANTHEON group is a
+    reason unless `unknown_passes`.
+    """
+    # The box proves the sender. A different key inside would let a member speak for another member.
     if parties.private_from != sender:
         return NOT_THE_SENDER
     if parties.is_flexible:
-        return None  # its group's contract says who the members are, when the marker is executed
+        # The contract of the group says who the members are. It is asked when the marker is executed.
+        return None
     if parties.group_id is None:
         return None if _is_group_of(parties.named, sent_to, groups) else NOT_THE_RECIPIENTS
     if parties.group_id != sent_to:
         return ANOTHER_GROUP
+    # Both ids are equal here. That is not enough: a stranger may know the id and send a payload into the group.
     members = groups.named_members(sent_to)
     if members is None:
+        # A payload that was executed before passes: the manager may have lost the record of its group since then.
         return None if unknown_passes else NO_MEMBER
     return None if sender in members else NO_MEMBER
 
 
 def _is_group_of(named: Sequence[bytes], sent_to: bytes, groups: GroupKnowledge) -> bool:
-    """Whether `sent_to` is the LEGACY group of `named`, whose id Tessera writes otherwise where it is large, or of `named`
-    and more. The sender is among `named`, so a stranger reaches no group that it is no member of."""
+    """Return True if `sent_to` is the LEGACY group of `named`, by Orion's or Tessera's id, or of `named` and more.
+
+    The sender is in `named`. So a stranger cannot reach a group that it does not belong to.
+    """
+    # The direct case comes first. The search for widened groups costs a computation for each known key.
     if is_legacy_group_of(named, sent_to):
         return True
     members = groups.widened_members(named, sent_to)
@@ -117,5 +139,5 @@ def _is_group_of(named: Sequence[bytes], sent_to: bytes, groups: GroupKnowledge)
 
 
 def is_legacy_group_of(members: Sequence[bytes], id_: bytes) -> bool:
-    """Whether `id_` is the LEGACY id of exactly `members`, as Orion or as Tessera computes it."""
+    """Return True if `id_` is the LEGACY id of exactly these members, as Orion or as Tessera computes it."""
     return id_ in (group_id(members), tessera_group_id(members))

@@ -1,5 +1,7 @@
-"""State roots between the members of a group: what is asked and told. A manager has no roots itself, its node has, where it
-runs in the node's process. Must not judge who is right.
+"""The questions for state roots between the members of a group, and their answers.
+
+A manager has no state roots itself. The node has them, if it runs in the same process. This module must not decide which
+root is right.
 """
 
 from collections.abc import Mapping, Sequence
@@ -7,13 +9,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 MAX_STATE_ROOT_QUERIES = 64
-"""In one request."""
+"""The largest number of queries in one request."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupState:
-    """What a node has of a group after block `number`: the state root, and digests of the markers that it `tried` to
-    execute and of those that it has `done` with success, each in order."""
+    """The state of a group on one node after block `number`.
+
+    `root` is the state root. `tried` is the digest of the markers that the node tried to execute. `done` is the digest of
+    the markers that succeeded. Both digests follow the order of the chain. All have 32 bytes.
+    """
 
     number: int
     root: bytes
@@ -23,7 +28,10 @@ class GroupState:
 
 @dataclass(frozen=True, slots=True)
 class StateRootQuery:
-    """What have you of the group after block `number`, or after your last one before? `root` is the asker's."""
+    """The question for a group's state after block `number`, or after the last earlier block with a state.
+
+    `root` is the asker's own root (32 bytes).
+    """
 
     group_id: bytes
     number: int
@@ -31,23 +39,27 @@ class StateRootQuery:
 
 
 class StateRootSource(Protocol):
-    """A node that knows private states. Safe from several threads."""
+    """A node that knows private states. Safe to use from several threads."""
 
+    # Both keys must be members: the asker's, and the one of this manager that the request was made to.
     def answer(self, asker: bytes, own: bytes, question: StateRootQuery, deadline: float) -> GroupState | None:
-        """The group's state; None if the node cannot say it before `deadline` (monotonic seconds), or if one of the two
-        keys is no member's."""
+        """Return the group's state to the key `asker`, on behalf of the key `own` (32 bytes each).
+
+        None if the node cannot answer before `deadline` (monotonic seconds), or if one of the keys is not a member's.
+        """
 
 
 StateRootReplies = Mapping[bytes, Sequence[GroupState | None]]
-"""By key of who answered, in the order of the questions; None for each that is not known there."""
+"""The replies by the key of the manager that answered, in the order of the queries. None for a state unknown there."""
 
 
 class StateRootClient(Protocol):
-    """A way to ask other members. Safe from several threads."""
+    """A client that asks other members. Safe to use from several threads."""
 
     @property
     def own_keys(self) -> Sequence[bytes]:
-        """The keys that can ask."""
+        """The own public keys (32 bytes) that can ask."""
 
+    # All managers are asked in one call. One that is silent must not delay the others.
     def ask(self, own: bytes, questions: Mapping[bytes, Sequence[StateRootQuery]]) -> StateRootReplies:
-        """As `own`, ask the manager of each key its questions, at most `MAX_STATE_ROOT_QUERIES`."""
+        """As the key `own`, ask the manager of each key its queries, at most `MAX_STATE_ROOT_QUERIES` each."""

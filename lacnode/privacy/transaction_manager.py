@@ -1,7 +1,7 @@
-"""The seam between private execution and whatever keeps and sends payloads: the manager in this process, or one behind
-HTTP. Both are used the same way, so private execution never learns which it has.
+"""The interface between private execution and the transaction manager: one in this process, or one behind HTTP.
 
-Must not hold a key or open a connection: it names what is asked and what is answered, nothing else.
+Both are used in the same way, so private execution does not know which one it has. This module must not have a key or open a
+connection. It only names the requests and the answers.
 """
 
 from collections.abc import Sequence
@@ -11,42 +11,51 @@ from typing import Protocol
 
 
 class EnclaveUnreachableError(Exception):
-    """Nobody answers: the manager is down, or too slow."""
+    """No answer: the manager is down or too slow."""
 
 
 class EnclaveError(Exception):
-    """The manager answered with an error; `code` is Orion's code word or, where none fits, Tessera's text. `detail` is for
-    whoever called: what Orion does not say, and never a payload."""
+    """The manager answered with an error.
+
+    `code` is Orion's error code or, where Orion has none, Tessera's text. `detail` is for the caller: it has what Orion does
+    not say, and never a payload.
+    """
 
     def __init__(self, code: str, detail: str | None = None) -> None:
         super().__init__(code)
         self.code = code
+        # The code becomes the message of the JSON-RPC error, as in Besu. The detail becomes its data.
         self.detail = detail
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedPayload:
-    """A payload as one of its recipients reads it. `repr` leaves the plaintext out."""
+    """A payload as one of its recipients reads it. `repr` does not show the plaintext."""
 
+    # The plaintext must not reach a log by the `repr` of this object.
     payload: bytes = field(repr=False)
-    """Decrypted."""
+    """The plaintext."""
     sender: bytes
-    """32-byte public key."""
+    """The public key of the sender (32 bytes)."""
     group_id: bytes
-    """32 bytes."""
+    """The id of its group (32 bytes)."""
 
 
 class GroupType(Enum):
-    """How a group came to be: by the recipients of one payload, or by name."""
+    """The origin of a group: the recipients of one payload (LEGACY), or a creation by name (PANTHEON)."""
 
+    # The names are Orion's, and its JSON has them.
     LEGACY = "LEGACY"
     PANTHEON = "PANTHEON"
 
 
 @dataclass(frozen=True, slots=True)
 class PrivacyGroup:
-    """A group as its members know it. `id` is the manager's: Tessera's differ from Orion's for large groups, so nobody
-    computes one again."""
+    """A group as its members see it.
+
+    `id` comes from the manager. Tessera's ids of large groups differ from Orion's, so no other part computes the id again.
+    `members` are public keys (32 bytes each).
+    """
 
     id: bytes
     name: str
@@ -56,37 +65,48 @@ class PrivacyGroup:
 
 
 class TransactionManager(Protocol):
-    """Keeps and sends payloads. Every method is synchronous, bounded in time, safe to call from several threads, and
-    raises EnclaveUnreachableError or EnclaveError."""
+    """Stores payloads and sends them to other managers.
+
+    Every method is synchronous, bounded in time and safe to call from several threads. Every method but `is_up` raises
+    EnclaveUnreachableError if the manager does not answer, and EnclaveError if it answers with an error.
+    """
 
     def is_up(self) -> bool:
-        """Whether the manager answers. Raises nothing."""
+        """Return True if the manager answers. Raises no error."""
 
     def send(self, payload: bytes, sender: bytes | None, recipients: Sequence[bytes]) -> bytes:
-        """Encrypt for `recipients` and the sender (None: the manager's first key), deliver, and return the 32-byte
-        payload key, which is durable by then. The group is the legacy one of sender and recipients."""
+        """Encrypt `payload` for `recipients` and the sender, deliver it, and return its key (32 bytes).
+
+        `sender` is None for the manager's first key. The payload is durable when this returns. Its group is the LEGACY group
+        of the sender and the recipients.
+        """
 
     def send_to_group(self, payload: bytes, sender: bytes, group_id: bytes) -> bytes:
-        """The same for the members of a group."""
+        """Send `payload` to the members of the group `group_id` (32 bytes), and return its key (32 bytes)."""
 
     def receive(self, key: bytes, to: bytes | None = None) -> ReceivedPayload:
-        """The payload of `key`, read with the private key of `to` or of any own key. EnclaveError
-        `EnclavePayloadNotFound` when there is none."""
+        """Return the payload of `key` (32 bytes), read with the private key of `to` or of any own key.
+
+        EnclaveError `EnclavePayloadNotFound` if there is none.
+        """
 
     def create_group(
         self, members: Sequence[bytes], sender: bytes, name: str = "", description: str = "", seed: bytes | None = None
     ) -> PrivacyGroup:
-        """A new group, known to every member's manager. A seed of None is a random one."""
+        """Create a group that the manager of every member knows. The seed is random if `seed` is None."""
 
     def delete_group(self, group_id: bytes, sender: bytes) -> bytes:
-        """The id of the group that is no longer."""
+        """Delete a group and return its id (32 bytes)."""
 
     def find_groups(self, members: Sequence[bytes]) -> Sequence[PrivacyGroup]:
-        """Groups with exactly these members, whatever their order."""
+        """Return the groups with exactly these members, in any order."""
 
     def retrieve_group(self, group_id: bytes) -> PrivacyGroup:
-        """One group; EnclaveError `PrivacyGroupNotFound` when unknown."""
+        """Return one group. EnclaveError `PrivacyGroupNotFound` if it is unknown."""
 
+    # The manager answers this question, not the node: only managers know the keys that `alwayssendto` may add.
     def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Sequence[bytes] | None:
-        """The members of the LEGACY group `group_id`, if the manager finds that they are `named` and more, as
-        `alwayssendto` makes them; None if it does not."""
+        """Return the members of the LEGACY group `group_id` if they are `named` and more, as `alwayssendto` makes them.
+
+        None if the manager does not find them.
+        """

@@ -84,7 +84,7 @@ class TestClientsThatWeDoNotKnow:
                 tls(certificates, "a", "ca", shown="stranger"), tls(certificates, "b", "ca", clients)
             )
         assert not came
-        (told,) = [entry["event"] for entry in logs if "names stranger is not let in" in entry["event"]]
+        (told,) = [entry["event"] for entry in logs if "names stranger is refused" in entry["event"]]
         assert "self signed" in told
 
     @pytest.mark.parametrize("clients", ["tofu", "ca-or-tofu"])

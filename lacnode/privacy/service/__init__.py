@@ -1,4 +1,4 @@
-"""The transaction manager's network: its two ports, its calls to other managers, its process.
+"""The network of the transaction manager: its two ports, its calls to other managers, and its process.
 
-Must not decide anything about a payload: `lacnode.privacy` does.
+This package must not decide anything about a payload. `lacnode.privacy.manager` does.
 """

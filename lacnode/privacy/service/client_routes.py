@@ -1,4 +1,4 @@
-"""Orion's client API: what each path answers. Whoever may use it may read everything this manager can."""
+"""Orion's client API, by path. A client that may use it can read every payload that this manager can read."""
 
 import hmac
 from collections.abc import Callable, Sequence
@@ -26,8 +26,12 @@ Call = Callable[[Request], Response]
 
 
 class ClientRoutes:
-    """`token` None asks for none; `any_host` false admits the names of this machine only (against DNS rebinding).
-    `networks` are where clients must be, empty for anywhere."""
+    """The request handler of the client API.
+
+    Without a `token` no client is asked for one. Without `any_host`, only the names of this machine are accepted in `Host`.
+    This protects from DNS rebinding: a web page cannot make a browser call this API under another name. `networks` are the
+    networks where clients must be, empty for any.
+    """
 
     def __init__(
         self,
@@ -63,9 +67,10 @@ class ClientRoutes:
         }
 
     def answer_head(self, head: Request) -> Response | None:
-        """Refuse strangers and unknown paths before anything is read."""
+        """Refuse strangers and unknown paths before the body is read. None if the request is allowed."""
         if self._networks and not _is_within(head.client, self._networks):
             return Response(403, close=True)
+        # The port is cut off. An IPv6 address without a port is left whole by the second comparison below.
         host = head.headers.get("host", "").rpartition(":")[0] or head.headers.get("host", "")
         if not self._any_host and host not in LOOPBACK and head.headers.get("host") not in LOOPBACK:
             return Response(403, close=True)
@@ -74,13 +79,14 @@ class ClientRoutes:
         return None if self._call(head) is not None else Response(404, close=True)
 
     async def answer(self, request: Request) -> Response:
-        """The answer, found in a worker thread."""
+        """Return the response, which a worker thread computes."""
         call = self._call(request)
         if call is None:
             return Response(404)
         try:
             return await trio.to_thread.run_sync(call, request, limiter=self._limiter)
         except EnclaveError as error:
+            # As in Orion, only reads answer 404. A write that finds no group is an error 500.
             return error_response(error, 404 if call in (self._receive, self._receive_raw, self._retrieve) else 500)
         except EnclaveUnreachableError:
             return unreachable_response()
@@ -89,6 +95,7 @@ class ClientRoutes:
         path = request.target.partition("?")[0]
         if request.method == "GET":
             return self._gets.get(path)
+        # The type is a part of the route: the same path takes JSON, or Orion's own type.
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         return self._posts.get((path, kind)) if request.method == "POST" else None
 
@@ -96,18 +103,22 @@ class ClientRoutes:
 
     def _send(self, request: Request) -> Response:
         body = JsonRequestBody(request.body, ("payload", "from", "to", "privacyGroupId"))
+        # Orion's rule: a group id wins over recipients.
         sender, recipients = body.key("from"), body.keys("to")
         if body.has("privacyGroupId"):
             group = body.id("privacyGroupId", "PrivacyGroupNotFound")
             key = self._manager.send_to_group(body.data("payload"), sender, group)
         else:
             if not recipients and sender is None:
+                # Orion refuses a payload without recipients and sender. It would belong to no group.
                 raise EnclaveError("InvalidPayload")
+            # Without recipients the payload is for the sender itself.
             key = self._manager.send(body.data("payload"), sender, recipients or [sender] if sender else recipients)
         return _json({"key": to_base64(key)})
 
     def _send_raw(self, request: Request) -> Response:
         sender = request.headers.get("c11n-from")
+        # Orion's headers for the raw form. Several recipients are separated by commas.
         recipients = [part.strip() for part in request.headers.get("c11n-to", "").split(",") if part.strip()]
         key = self._manager.send(
             request.body,
@@ -139,11 +150,13 @@ class ClientRoutes:
     def _create(self, request: Request) -> Response:
         names = ("addresses", "from", "name", "description", "seed", "mandatoryRecipient")
         body = JsonRequestBody(request.body, names)
+        # Orion has this error code only when a field is missing. A wrong type is `ObjectJsonDeserialization`.
         if not body.has("addresses") or not body.has("from"):
             raise EnclaveError("CreateGroupInvalidParams")
         members, description = tuple(body.keys("addresses")), body.text("description")
         supervisor = body.key("mandatoryRecipient")
         if supervisor is not None:
+            # The supervisor becomes a member before the id is computed, so that all managers get the same id.
             members, description = add_mandatory_recipient(members, description, supervisor)
         seed = body.data("seed") if body.has("seed") else None
         group = self._manager.create_group(members, body.key("from"), body.text("name"), description, seed)
@@ -161,10 +174,12 @@ class ClientRoutes:
     def _retrieve(self, request: Request) -> Response:
         body = JsonRequestBody(request.body, ("privacyGroupId",))
         if not body.has("privacyGroupId"):
+            # Orion answers 400 here, and 404 for an unknown group.
             return Response(400, b'{"error":"PrivacyGroupNotFound"}', (JSON,))
         return _json(group_json(self._manager.retrieve_group(body.id("privacyGroupId", "PrivacyGroupNotFound"))))
 
     def _known_nodes(self) -> list[dict[str, str]]:
+        # Orion lists the keys of other managers alone.
         own = set(self._manager.keys.public_keys)
         known = self._manager.known
         return [{"publicKey": to_base64(key), "nodeUrl": url} for key, url in known.items() if key not in own]
@@ -179,6 +194,7 @@ def _is_within(client: str, networks: Sequence[Network]) -> bool:
 
 
 def _authorized(header: str, token: str) -> bool:
+    # The comparison takes the same time for any header. Its duration must not show how much of a guess was right.
     return hmac.compare_digest(header.encode("latin-1"), f"Bearer {token}".encode())
 
 

@@ -1,7 +1,8 @@
-"""TLS to a transaction manager elsewhere: the certificate that this node shows it, and the one certificate it may show.
+"""TLS to a transaction manager in another process: the node's certificate, and the one certificate of the manager.
 
-As Besu's `EnclaveFactory` has it, chains count for nothing: the manager is who the known-enclave file says. Beyond Besu, a
-certificate out of its time is refused even if it is the known one. Must not leave a private key unencrypted on the disk.
+As in Besu's `EnclaveFactory`, certificate chains do not count. The known-enclave file says who the manager is. Unlike in
+Besu, a certificate outside its period of validity is refused even if it is the known one. This module must not leave an
+unencrypted private key on the disk.
 """
 
 import secrets
@@ -27,29 +28,33 @@ DEFAULT_PORT = 443
 
 
 class EnclaveCertificateError(Exception):
-    """The manager's certificate is not to be trusted; the message says why, and holds nothing secret."""
+    """The manager's certificate is not trusted. The text says why and has no secret."""
 
 
 class EnclaveTls:
-    """What `files` say for the manager at `url`. TlsError where a file cannot be used; its texts begin as Besu's."""
+    """The TLS settings of `files` for the manager at `url`. TlsError if a file cannot be used. Its text begins as Besu's."""
 
     def __init__(self, files: EnclaveTlsFiles, url: str) -> None:
         parts = urlsplit(url)
         self.url = parts._replace(scheme="https").geturl()
-        """TLS is spoken whatever the scheme of the URL that was given."""
+        """The URL with https. TLS is used for any scheme that was given, as in Besu."""
         self.name = f"{parts.hostname}:{parts.port or DEFAULT_PORT}"
         self._file = files.known_enclaves
-        _first_bytes(files.known_enclaves, 0)  # fingerprints take a file that is not there for one without lines
+        # `Fingerprints` takes a missing file for an empty one. Here a missing file is an error, as in Besu.
+        _first_bytes(files.known_enclaves, 0)
         self._known = Fingerprints(files.known_enclaves, record=False)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        # TLS 1.0 and 1.1 have known weaknesses.
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
+        # OpenSSL checks nothing here. The check of the fingerprint follows in `trace`, before the first request is sent.
         self.context.check_hostname = False
         self.context.verify_mode = ssl.CERT_NONE
         _show(self.context, files)
 
     def check(self, certificate: bytes | None) -> None:
-        """EnclaveCertificateError unless `certificate` (DER) is the manager's, and in its time."""
+        """Check `certificate` (DER). EnclaveCertificateError if it is not the manager's or outside its validity."""
         try:
+            # The certificate is parsed before its fingerprint is compared: its dates are needed for the second check.
             found = x509.load_der_x509_certificate(certificate or b"")
         except ValueError:
             raise EnclaveCertificateError(f"{self.name} shows no certificate that can be read") from None
@@ -62,7 +67,10 @@ class EnclaveTls:
             raise EnclaveCertificateError(f"the certificate of {self.name} is out of its time: {_time_of(found)}")
 
     def trace(self, event: str, details: dict[str, Any]) -> None:
-        """httpx's `trace` extension: looks at a new connection's certificate before anything is sent on it."""
+        """Check the certificate of a new connection before anything is sent on it (httpx's `trace` extension).
+
+        EnclaveCertificateError if it is not trusted. The connection is then closed.
+        """
         if event != "connection.start_tls.complete":
             return
         stream = details["return_value"]
@@ -74,15 +82,18 @@ class EnclaveTls:
 
 
 def _show(context: ssl.SSLContext, files: EnclaveTlsFiles) -> None:
-    """Have the keystore's certificate shown. The library reads keys from files only, so one is written for the moment, under
-    a password that nobody is told."""
+    """Load the certificate of the keystore into `context`.
+
+    The library reads keys from files alone. So a file is written for a moment, encrypted with a random password.
+    """
     key, certificate, others = _opened(files)
     if certificate.not_valid_after_utc < datetime.now(UTC):
-        # Said and not refused: the manager's side decides, and the public chain goes on without it.
+        # This is a warning and not an error. The manager decides about it, and the public chain goes on without it.
         log.warning(f"the certificate in {files.keystore} is out of its time: {_time_of(certificate)}")
     password = secrets.token_hex(32).encode()
     pem = [key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password))]
     pem += [shown.public_bytes(Encoding.PEM) for shown in (certificate, *others)]
+    # The file disappears with the block, also after an error.
     with tempfile.NamedTemporaryFile(suffix=".pem") as file:
         file.write(b"".join(pem))
         file.flush()
@@ -93,7 +104,8 @@ def _show(context: ssl.SSLContext, files: EnclaveTlsFiles) -> None:
 
 
 def _opened(files: EnclaveTlsFiles) -> tuple[Any, x509.Certificate, list[x509.Certificate]]:
-    """The key, its certificate and those that lead to it."""
+    """Return the private key, its certificate, and the certificates of its chain. TlsError if the keystore has none."""
+    # As in Besu, only the first line counts. Editors add a line break at the end.
     password = _first_bytes(files.password, MAX_FINGERPRINTS_FILE_BYTES).partition(b"\n")[0].removesuffix(b"\r")
     if not password:
         raise TlsError(f"Keystore password file is empty: {files.password}")
@@ -105,6 +117,7 @@ def _opened(files: EnclaveTlsFiles) -> tuple[Any, x509.Certificate, list[x509.Ce
         raise TlsError(
             f"Failed to load TLS files {files.keystore}: PKCS#12 under the password in {files.password} was expected"
         ) from None
+    # A keystore may hold certificates alone. This node has to show one with its key.
     if key is None or certificate is None:
         raise TlsError(f"Failed to load TLS files {files.keystore}: a private key and its certificate were expected")
     return key, certificate, others

@@ -1,4 +1,4 @@
-"""Orion's error bodies: JSON with one code word."""
+"""Orion's error bodies: JSON with one error code."""
 
 import orjson
 
@@ -6,18 +6,19 @@ from lacnode.http.http_messages import JSON, Response
 from lacnode.privacy.transaction_manager import EnclaveError
 
 NOT_FOUND = frozenset(("EnclavePayloadNotFound", "EnclaveKeysCannotDecryptPayload", "PrivacyGroupNotFound"))
-"""Codes with status 404 where something is read."""
+"""The codes that have the status 404 when something is read."""
 
 UNMAPPED = "0x000000F"
 
 
 def error_response(error: EnclaveError, not_found: int = 500) -> Response:
-    """The answer for `error`; `not_found` is the status of what is not there."""
+    """Return the response for `error`. `not_found` is the status for the codes in `NOT_FOUND`."""
     return _response(not_found if error.code in NOT_FOUND else 500, error.code)
 
 
 def unreachable_response() -> Response:
-    """The answer when the manager itself fails; the reason is in its own log."""
+    """Return the response if the manager itself fails. The reason is in the manager's log."""
+    # The client may be another program. The text of an internal failure is not for it.
     return _response(500, UNMAPPED)
 
 

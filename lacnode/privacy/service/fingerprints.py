@@ -1,7 +1,7 @@
-"""Certificates known by their fingerprints, in a file of Orion's format: an identifier and SHA-256 in hexadecimal a line.
+"""Certificates that are known by their fingerprints. A file in Orion's format has them.
 
-A server's identifier is `host:port`, a client's the common name of its certificate. Must not say what a certificate of
-unknown origin means.
+Each line has an identifier and a SHA-256 fingerprint in hexadecimal. The identifier of a server is `host:port`. That of a
+client is the common name of its certificate. This module must not decide what an unknown certificate means.
 """
 
 import hashlib
@@ -12,15 +12,15 @@ from pathlib import Path
 
 MAX_FINGERPRINTS_FILE_BYTES = 4_194_304
 MAX_RECORDED_FINGERPRINTS = 16_384
-"""How many may be remembered: strangers can show a new name each."""
+"""The largest number of recorded fingerprints. A stranger can show any number of new names."""
 
 
 class TlsError(Exception):
-    """Files of TLS that cannot be used; the message names the file and what was expected."""
+    """The files of TLS cannot be used. The text names the file and what was expected."""
 
 
 class Fingerprints:
-    """The fingerprint file at `path`; `record` remembers whoever is met first."""
+    """The fingerprint file at `path`. With `record`, the first certificate of each new name is recorded and trusted."""
 
     def __init__(self, path: Path, record: bool) -> None:
         self._path = path
@@ -29,19 +29,22 @@ class Fingerprints:
         self._known = self._read()
 
     def knows(self, name: str) -> bool:
-        """Whether there is a certificate for `name`."""
+        """Return True if a fingerprint for `name` is known."""
         with self._lock:
             return name in self._known
 
     def trusts(self, name: str, certificate: bytes) -> bool:
-        """Whether the certificate (DER) is the one known for `name`. Writes a file where it is remembered."""
+        """Return True if `certificate` (DER) is the known one of `name`. With `record` this may write the file."""
         found = hashlib.sha256(certificate).hexdigest()
         with self._lock:
             known = self._known.get(name)
+            # The file is written before the certificate is trusted. After a crash the next connection would otherwise
+            # record another certificate under the same name.
             if known is None and self._record and len(self._known) < MAX_RECORDED_FINGERPRINTS:
                 self._append(f"{name} {found}")
                 self._known[name] = found
                 return True
+        # A name with another certificate is refused, also with `record`: only new names are recorded.
         return known is not None and hmac.compare_digest(known, found)
 
     def _read(self) -> dict[str, str]:
@@ -52,11 +55,14 @@ class Fingerprints:
             return {}
         except (OSError, UnicodeDecodeError):
             raise TlsError(f"{self._path} cannot be read as text") from None
+        # One bad line is an error of the whole file. If it were skipped, the operator's manager would be refused, or with
+        # `record` a stranger could take its name.
         known = {}
         for number, line in enumerate(text.splitlines(), start=1):
             words = line.split()
             if not words or words[0].startswith("#"):
                 continue
+            # Orion writes the digest with colons, other tools without. Both forms and both cases are read.
             digest = words[1].replace(":", "").lower() if len(words) == 2 else ""
             if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
                 raise TlsError(f"{self._path}, line {number}: an identifier and a SHA-256 fingerprint were expected")

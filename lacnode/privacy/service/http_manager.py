@@ -1,5 +1,7 @@
-"""A manager behind HTTP as a TransactionManager: Orion, Tessera in orion mode, or ours in another process. Trusts its
-answers' shapes no more than a stranger's."""
+"""A manager behind HTTP as a `TransactionManager`: Orion, Tessera in orion mode, or lacnode's manager in another process.
+
+The form of its answers is checked like that of a stranger.
+"""
 
 import re
 import ssl
@@ -24,7 +26,7 @@ from lacnode.privacy.transaction_manager import (
 log = structlog.get_logger("privacy")
 
 CONNECT_SECONDS, ANSWER_SECONDS = 1.0, 5.0
-"""Besu's."""
+"""Besu's time limits."""
 
 MAX_CLIENT_ANSWER_BYTES = 33_554_432
 ORION_CONTENT_TYPE = "application/vnd.orion.v1+json"
@@ -40,23 +42,27 @@ TESSERA_CODES = (
 
 
 class HttpTransactionManager:
-    """`url` is the client API's; `token` is shown to it if given. With `tls` the manager is who that says, and without it
-    an https URL goes by the system's roots. Safe from several threads."""
+    """A manager at `url`, its client API. `token` is sent to it if it is given. Safe to use from several threads.
+
+    With `tls`, its certificate must be the known one. Without `tls`, an https URL is checked by the system's roots.
+    """
 
     def __init__(self, url: str, token: str | None = None, tls: EnclaveTls | None = None) -> None:
         headers = {} if token is None else {"authorization": f"Bearer {token}"}
         self._tls = tls
         self._trouble = ""
+        # One client for all threads. httpx keeps its connections open, so a call needs no new handshake.
         self._client = httpx.Client(
             base_url=(url if tls is None else tls.url).rstrip("/"),
             headers=headers,
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
             verify=True if tls is None else tls.context,
+            # Proxies of the environment are ignored. The manager's requests have plaintexts and keys.
             trust_env=False,
         )
 
     def close(self) -> None:
-        """Let go of every connection."""
+        """Close every connection."""
         self._client.close()
 
     def __enter__(self) -> "HttpTransactionManager":
@@ -66,7 +72,7 @@ class HttpTransactionManager:
         self.close()
 
     def is_up(self) -> bool:
-        """See TransactionManager."""
+        """See `TransactionManager.is_up`."""
         try:
             self._call("GET", "/upcheck")
         except (EnclaveUnreachableError, EnclaveError):
@@ -74,21 +80,22 @@ class HttpTransactionManager:
         return True
 
     def send(self, payload: bytes, sender: bytes | None, recipients: Sequence[bytes]) -> bytes:
-        """See TransactionManager."""
+        """See `TransactionManager.send`."""
         body: dict[str, Any] = {"payload": to_base64(payload), "to": [to_base64(key) for key in recipients]}
         if sender is not None:
             body["from"] = to_base64(sender)
         return _bytes(_object(self._post("/send", body)), "key")
 
     def send_to_group(self, payload: bytes, sender: bytes, group_id: bytes) -> bytes:
-        """See TransactionManager."""
+        """See `TransactionManager.send_to_group`."""
         body = {"payload": to_base64(payload), "from": to_base64(sender), "privacyGroupId": to_base64(group_id)}
         return _bytes(_object(self._post("/send", body)), "key")
 
     def receive(self, key: bytes, to: bytes | None = None) -> ReceivedPayload:
-        """See TransactionManager."""
+        """See `TransactionManager.receive`. EnclaveError also if the manager is an Orion before 1.6.0."""
         body = {"key": to_base64(key), "to": None if to is None else to_base64(to)}
         answer = _object(self._post("/receive", body, ORION_CONTENT_TYPE))
+        # Besu's check. Without the sender's key the node cannot decide to which group the payload belongs.
         if answer.get("senderKey") is None:
             raise EnclaveError(OLD_ORION_MESSAGE)
         try:
@@ -100,7 +107,7 @@ class HttpTransactionManager:
     def create_group(
         self, members: Sequence[bytes], sender: bytes, name: str = "", description: str = "", seed: bytes | None = None
     ) -> PrivacyGroup:
-        """See TransactionManager."""
+        """See `TransactionManager.create_group`."""
         body: dict[str, Any] = {
             "addresses": [to_base64(member) for member in members],
             "from": to_base64(sender),
@@ -112,33 +119,36 @@ class HttpTransactionManager:
         return _group(self._post("/createPrivacyGroup", body))
 
     def delete_group(self, group_id: bytes, sender: bytes) -> bytes:
-        """See TransactionManager."""
+        """See `TransactionManager.delete_group`."""
         body = {"privacyGroupId": to_base64(group_id), "from": to_base64(sender)}
         return _bytes({"id": self._post("/deletePrivacyGroup", body)}, "id")
 
     def find_groups(self, members: Sequence[bytes]) -> Sequence[PrivacyGroup]:
-        """See TransactionManager."""
+        """See `TransactionManager.find_groups`."""
         found = self._post("/findPrivacyGroup", {"addresses": [to_base64(member) for member in members]})
         if not isinstance(found, list):
             raise _malformed("list of groups")
         return [_group(group) for group in found]
 
     def retrieve_group(self, group_id: bytes) -> PrivacyGroup:
-        """See TransactionManager."""
+        """See `TransactionManager.retrieve_group`."""
         return _group(self._post("/retrievePrivacyGroup", {"privacyGroupId": to_base64(group_id)}))
 
     def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Sequence[bytes] | None:
-        """See TransactionManager. Orion and Tessera keep the group of what their own client sent; of what they were sent
-        they keep none."""
+        """See `TransactionManager.widened_members`.
+
+        Orion and Tessera store the group of a payload that their own client sent. For a received payload they store none.
+        """
         try:
             group = self.retrieve_group(group_id)
         except EnclaveError:
             return None
+        # The answer is only used if the id follows from its members. A wrong answer cannot put a payload into a group.
         is_widened = group.type is GroupType.LEGACY and is_legacy_group_of(group.members, group_id)
         return group.members if is_widened else None
 
     def _unreachable(self, reason: str) -> EnclaveUnreachableError:
-        """The error to raise; logged when the reason is another than before, since callers ask again and again."""
+        """Return the error to raise. A new reason is logged. Callers ask again and again, so an old one is not."""
         if reason != self._trouble:
             self._trouble = reason
             log.warning(f"the transaction manager does not answer: {reason}")
@@ -152,16 +162,20 @@ class HttpTransactionManager:
             raise _malformed("JSON") from None
 
     def _call(self, method: str, path: str, body: bytes = b"", kind: str = "text/plain") -> bytes:
+        # No compression, so that the size of the answer is the size that arrives.
         headers = {"content-type": kind, "accept-encoding": "identity"}
+        # With `trace` the certificate is checked after the handshake and before the request is sent on the connection.
         checks = {} if self._tls is None else {"trace": self._tls.trace}
         try:
             with self._client.stream(method, path, content=body, headers=headers, extensions=checks) as response:
                 answer = bytearray()
+                # The answer is read in parts. A manager that sends without end must not fill the memory.
                 for part in response.iter_bytes():
                     answer += part
                     if len(answer) > MAX_CLIENT_ANSWER_BYTES:
                         raise _malformed(f"answer of at most {MAX_CLIENT_ANSWER_BYTES} bytes")
                 status = response.status_code
+        # The text names the certificate's fingerprint, which the operator needs. Other errors only name their kind.
         except EnclaveCertificateError as error:
             raise self._unreachable(str(error)) from None
         except (httpx.HTTPError, httpx.StreamError, ssl.SSLError, OSError) as error:
@@ -173,32 +187,38 @@ class HttpTransactionManager:
 
 
 def _reason(error: BaseException) -> str:
-    """Its kind, and where TLS failed what TLS says: that names no content."""
+    """Return the kind of an error, and the reason of TLS if TLS failed. Neither contains a payload."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLError):
             return f"{type(error).__name__}, {cause.reason}"
+        # httpx wraps the error of TLS. The reason that an operator needs is in the chain of causes.
         cause = cause.__cause__ or cause.__context__
     return type(error).__name__
 
 
 def error_code(status: int, body: bytes) -> str:
-    """Orion's code word in an answer that is not 200, or Tessera's text: mapped where Orion has a word for it, and else
-    without the base64 in it."""
+    """Return Orion's error code in an answer with another status than 200.
+
+    For Tessera this is its text: a code if Orion has one for it, else the text without base64.
+    """
     try:
         answer = orjson.loads(body)
         if isinstance(answer, dict) and isinstance(answer.get("error"), str):
             return str(answer["error"])
     except orjson.JSONDecodeError:
         pass
+    # A page of a proxy may stand here. The first part of it is enough to recognise a known text.
     text = body[:1000].decode("utf-8", "replace").strip()
     for pattern, code in TESSERA_CODES:
         if pattern.fullmatch(text):
             return code
+    # Tessera has no error code for these two. The status is all that tells them apart.
     if status == 413:
         return "InvalidPayload"
     if status == 410 and not text:
         return "NodePropagatingToAllPeers"
+    # The base64 in a text can be a key or a hash. It is left out, because the text goes to the client and to the log.
     return _BASE64.sub("", text).strip() or f"HTTP status {status}"
 
 
@@ -222,6 +242,7 @@ def _bytes(answer: dict[str, Any], name: str) -> bytes:
 def _group(answer: Any) -> PrivacyGroup:
     fields = _object(answer)
     members, kind = fields.get("members"), fields.get("type")
+    # The type decides how the group is used. An unknown type must not pass for one of the two.
     if not isinstance(members, list) or kind not in ("LEGACY", "PANTHEON"):
         raise _malformed("group with members and type")
     return PrivacyGroup(

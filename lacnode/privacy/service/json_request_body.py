@@ -1,4 +1,4 @@
-"""The JSON bodies of the client API, read strictly: Orion refuses unknown fields."""
+"""The JSON bodies of the client API. As in Orion, an unknown field is an error."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,23 +11,27 @@ UNREADABLE = "ObjectJsonDeserialization"
 
 
 class JsonRequestBody:
-    """The fields of one JSON object; EnclaveError `ObjectJsonDeserialization` for anything else in it."""
+    """The fields of one JSON object. `names` are the allowed fields.
+
+    EnclaveError `ObjectJsonDeserialization` if the body is not such an object or a field has another type.
+    """
 
     def __init__(self, data: bytes, names: Sequence[str]) -> None:
         try:
             fields = read_json(data)
         except ValueError:
             raise EnclaveError(UNREADABLE) from None
+        # A mistyped field must not be ignored: `privacyGroupID` would send to another group than the caller meant.
         if not isinstance(fields, dict) or not fields.keys() <= set(names):
             raise EnclaveError(UNREADABLE)
         self._fields: dict[str, Any] = fields
 
     def has(self, name: str) -> bool:
-        """Whether the field is there and not null."""
+        """Return True if the field is present and not null."""
         return self._fields.get(name) is not None
 
     def text(self, name: str) -> str:
-        """A string; empty where absent."""
+        """Return a string, empty if the field is absent. EnclaveError if it is not a string."""
         value = self._fields.get(name)
         if value is None:
             return ""
@@ -36,25 +40,25 @@ class JsonRequestBody:
         return value
 
     def data(self, name: str) -> bytes:
-        """Base64; empty where absent."""
+        """Return the bytes of a base64 field, empty if it is absent. EnclaveError if it is not base64."""
         try:
             return from_base64(self.text(name))
         except ValueError:
             raise EnclaveError(UNREADABLE) from None
 
     def key(self, name: str) -> bytes | None:
-        """A public key; None where absent."""
+        """Return a public key (32 bytes), None if the field is absent. EnclaveError `EnclaveDecodePublicKey` otherwise."""
         return public_key_of(self._fields[name]) if self.has(name) else None
 
     def keys(self, name: str) -> list[bytes]:
-        """Public keys; empty where absent."""
+        """Return a list of public keys, empty if the field is absent. EnclaveError if one is malformed."""
         values = self._fields.get(name) or []
         if not isinstance(values, list):
             raise EnclaveError(UNREADABLE)
         return [public_key_of(value) for value in values]
 
     def id(self, name: str, unknown: str) -> bytes:
-        """32 bytes; EnclaveError with the code `unknown` for any other text, since nothing has such an id."""
+        """Return 32 bytes. EnclaveError with the code `unknown` for any other text: nothing has such an id."""
         try:
             return from_base64(self.text(name), KEY_BYTES)
         except ValueError:
@@ -62,7 +66,7 @@ class JsonRequestBody:
 
 
 def group_json(group: PrivacyGroup) -> dict[str, Any]:
-    """As the client API shows a group."""
+    """Return a group in the form of the client API."""
     return {
         "privacyGroupId": to_base64(group.id),
         "name": group.name,

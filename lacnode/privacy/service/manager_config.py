@@ -1,5 +1,7 @@
-"""A manager's configuration: Orion's TOML keys and `ORION_` variables, and ours beside them. Says every mistake in one
-message; keeps no secret, only the names of the files that do."""
+"""The configuration of a manager: Orion's TOML keys and `ORION_` variables, and lacnode's own keys.
+
+All mistakes are reported in one message. The configuration has no secret, only the names of files that have one.
+"""
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,18 +15,22 @@ from lacnode.privacy.manager.orion_party_info import validate_url
 
 
 class ManagerConfigError(Exception):
-    """A configuration that cannot be used; the message names the key and what was expected."""
+    """The configuration cannot be used. The text names the key and what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class ManagerConfig:
-    """Orion's keys, by Orion's names. Ours: `clienttokenfile` (the token that clients must show), `clientallowednetworks`
-    (the networks that clients must be in), `alwaysrecover` (ask
-    for lost payloads at every start, not only when the store is empty), `onlyprovenkeys` (which managers must prove their
-    keys before anything is sent to them: all, none, or, unless it is given, all but the Orions in `othernodes`),
-    `tesseranodes` (the URLs of Tesseras in orion mode to exchange with), `peerallowednetworks` and `peerdeniednetworks`
-    (where managers that others announce may be called, and where not), `knownkeysmegabytes`, `unknownkeysmegabytes` and
-    `diskreservemegabytes` (how much is kept of what others push)."""
+    """The values of the configuration, by Orion's names. These keys are lacnode's own:
+
+    - `clienttokenfile`: the token that clients must send.
+    - `clientallowednetworks`: the networks where clients must be.
+    - `alwaysrecover`: ask for lost payloads at every start, and not only when the store is empty.
+    - `onlyprovenkeys`: the managers that must prove their keys before anything is sent to them. True: all. False: none.
+      None: all but the Orions in `othernodes`.
+    - `tesseranodes`: the URLs of Tesseras in orion mode to exchange payloads with.
+    - `peerallowednetworks`, `peerdeniednetworks`: networks where announced managers may or may not be called.
+    - `knownkeysmegabytes`, `unknownkeysmegabytes`, `diskreservemegabytes`: the quotas in MiB.
+    """
 
     nodeurl: str = ""
     nodeport: int = 8080
@@ -72,12 +78,12 @@ class ManagerConfig:
     diskreservemegabytes: int = 1_024
 
     def path(self, name: str) -> Path:
-        """`name` within the working directory."""
+        """Return the path of `name` in the working directory."""
         return Path(self.workdir) / name
 
     @property
     def is_open_to_everyone(self) -> bool:
-        """Whether anyone who reaches the client port may read every payload."""
+        """Whether every client that reaches the client port may read every payload."""
         # Any other trust would let in a client that comes with a name that is new, or with a certificate of a public
         # authority.
         by_list = self.clientconnectiontls == "strict" and self.clientconnectiontlsservertrust == "whitelist"
@@ -86,27 +92,33 @@ class ManagerConfig:
 
     @property
     def store_url(self) -> str:
-        """The database. `sql:` takes an SQLAlchemy URL or Orion's `jdbc:postgresql:`; what Orion kept in LevelDB or MapDB
-        is SQLite here."""
+        """The URL of the database. ManagerConfigError if `storage` has an unknown kind.
+
+        `sql:` takes a URL of SQLAlchemy or Orion's `jdbc:postgresql:`. Orion's LevelDB and MapDB become SQLite here.
+        """
         kind, _, rest = self.storage.partition(":")
         if kind == "memory":
             return "sqlite://"
+        # The name of Orion's store stays the name of the file, so that two stores in one folder do not meet.
         if kind in ("leveldb", "mapdb"):
             return f"sqlite:///{self.path(rest or 'routerdb').absolute()}.sqlite"
         if kind == "sql" and rest:
             url = rest.removeprefix("jdbc:")
+            # The driver is fixed here. SQLAlchemy would take another one by default.
             return "postgresql+psycopg" + url.removeprefix("postgresql") if url.startswith("postgresql:") else url
         raise ManagerConfigError("storage: leveldb[:name], mapdb[:name], sql:<url> or memory was expected")
 
 
 _TYPES: dict[str, Any] = {
-    field.name: bool if field.type == bool | None else field.type for field in fields(ManagerConfig)
+    # `bool | None` has a default of None. In the file it is a bool.
+    field.name: bool if field.type == bool | None else field.type
+    for field in fields(ManagerConfig)
 }
 _PORTS = ("nodeport", "clientport")
 
 
 def load_config(path: Path | None, environment: Mapping[str, str]) -> ManagerConfig:
-    """The file at `path`, with `ORION_` variables before it; ManagerConfigError."""
+    """Return the configuration of the file at `path`. `ORION_` variables come first. ManagerConfigError if it is invalid."""
     found: dict[str, Any] = {}
     if path is not None:
         try:
@@ -115,10 +127,12 @@ def load_config(path: Path | None, environment: Mapping[str, str]) -> ManagerCon
             raise ManagerConfigError(f"{path} cannot be read: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ManagerConfigError(f"{path} is not TOML: {error}") from None
+    # Unknown variables are ignored, unlike unknown keys of the file. The environment may have any variables.
     for name, value in environment.items():
         key = name.removeprefix("ORION_").lower()
         if name.startswith("ORION_") and key in _TYPES:
             found[key] = _from_text(key, value)
+    # All mistakes are collected. The checks between keys need values of the right types, so wrong ones have defaults here.
     mistakes = _mistakes(found)
     right: dict[str, Any] = {key: _frozen(value) for key, value in found.items() if key not in mistakes}
     config = ManagerConfig(**right)
@@ -137,6 +151,7 @@ def _from_text(key: str, value: str) -> object:
     if kind == tuple[str, ...]:
         return [part.strip() for part in value.split(",") if part.strip()]
     if kind is int:
+        # A text that is not a number stays as it is. It is then reported with the other mistakes.
         return int(value) if value.isdecimal() else value
     return value == "true" if kind is bool else value
 
@@ -151,6 +166,7 @@ def _mistakes(found: Mapping[str, Any]) -> dict[str, str]:
         elif kind == tuple[str, ...]:
             if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
                 mistakes[key] = f"{key}: a list of strings was expected"
+        # `type(...) is not`, because a bool passes isinstance for int: `nodeport = true` is a mistake.
         elif type(value) is not kind:
             mistakes[key] = f"{key}: {kind.__name__} was expected"
         elif key in _PORTS and not 0 <= value <= 65_535:
@@ -159,9 +175,12 @@ def _mistakes(found: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _contradictions(config: ManagerConfig) -> Iterator[str]:
-    """What is wrong with values of the right type, and between keys."""
+    """Yield the mistakes in values of the right type, and between keys."""
+    # Port 0 means any free port, so both may be 0.
     if config.nodeport == config.clientport != 0:
         yield f"clientport: another port than nodeport ({config.nodeport}) was expected"
+    # The files are pairs by their order. The message at this place names the option, a later one could only name a
+    # file.
     if len(config.publickeys) != len(config.privatekeys):
         yield "privatekeys: as many files as in publickeys were expected"
     nodeurl = [config.nodeurl] if config.nodeurl else []
@@ -177,7 +196,7 @@ def _contradictions(config: ManagerConfig) -> Iterator[str]:
 
 
 def _unreadable(config: ManagerConfig) -> Iterator[str]:
-    """What is wrong with networks and with the store."""
+    """Yield the mistakes in networks and in the URL of the store."""
     for key in ("peerallowednetworks", "peerdeniednetworks", "clientallowednetworks"):
         try:
             parse_networks(key, getattr(config, key))
@@ -198,7 +217,7 @@ def _why_no_url(url: str) -> str:
 
 
 def parse_networks(key: str, texts: Sequence[str]) -> list[Network]:
-    """The networks that the value of `key` lists; ManagerConfigError."""
+    """Return the networks that the value of `key` lists. ManagerConfigError if a text is not a network."""
     try:
         return [ip_network(text, strict=False) for text in texts]
     except ValueError as error:

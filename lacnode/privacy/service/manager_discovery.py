@@ -1,6 +1,6 @@
-"""Party info: every known manager is asked for its network view, after 1 s, 2 s, 4 s … 60 s, whether it answers or not.
+"""The discovery of managers. Each known manager is asked for its party info after 1, 2, 4 ... 60 s, answered or not.
 
-URLs that have only been heard of are strangers' word: they are called at a bounded rate, and ever more rarely.
+URLs that other managers named are not confirmed. They are called at a bounded rate, with pauses of up to 600 s.
 """
 
 import structlog
@@ -17,20 +17,20 @@ log = structlog.get_logger("privacy")
 
 FIRST_CALL_PAUSE_SECONDS, LONGEST_CALL_PAUSE_SECONDS = 1.0, 60.0
 LONGEST_UNANSWERED_PAUSE_SECONDS = 600.0
-"""Seconds between two calls of a URL where a manager has answered, or that the operator gave, and of any other."""
+"""The longest pause between two calls: of a confirmed URL or the operator's URL, and of any other URL."""
 
 DISCOVERY_POLL_SECONDS = 1.0
-"""Seconds after which URLs that were learnt meanwhile are seen."""
+"""How often the directory is read for new URLs."""
 
 CALLS_AT_ONCE = 16
-"""Calls: half of what there may be, so that strangers' addresses that never answer leave room for payloads."""
+"""The number of calls at the same time. It is half of all connections, so that silent URLs leave some for payloads."""
 
 UNANSWERED_CALLS_PER_SECOND, UNANSWERED_CALLS_AT_ONCE = 1.0, 60
-"""Calls of URLs where no manager has answered yet."""
+"""The rate of calls to URLs where no manager has answered yet."""
 
 
 class ManagerDiscovery:
-    """Asks until cancelled. The first calls go out at once."""
+    """Asks the known managers for party info, until it is cancelled. The first calls are made at once."""
 
     def __init__(self, peers: PeerDirectory, sender: HttpPeerSender) -> None:
         self._peers = peers
@@ -40,20 +40,22 @@ class ManagerDiscovery:
         self._allowance = TokenBucket(UNANSWERED_CALLS_PER_SECOND, UNANSWERED_CALLS_AT_ONCE)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Ask until cancelled."""
         while True:
             now = trio.current_time()
             self._note_urls(now)
             await self._ask_all(self._turns(now))
             soonest = min((due for due, _ in self._due.values()), default=now + DISCOVERY_POLL_SECONDS)
             pause = min(soonest, trio.current_time() + DISCOVERY_POLL_SECONDS) - trio.current_time()
-            # Never none: URLs may be due that have no turn yet.
+            # The pause is never zero: URLs may be due that have no turn yet, and the loop would spin.
             await trio.sleep(max(FIRST_CALL_PAUSE_SECONDS / 10, pause))
 
     def _note_urls(self, now: float) -> None:
-        """Take up new URLs, and those of managers that called us; let go of those that are not known any more."""
+        """Add new URLs, and URLs of managers that called this one. Remove URLs that are no longer known."""
         view = self._peers.view
+        # The own URL is left out. A manager that calls itself would confirm its own entry.
         known = {url for url in view.urls if url != view.url}
+        # A manager that called has just started, probably. Its pause begins again, so that it is called within a second.
         for url in self._peers.pop_new_callers():
             if not self._peers.has_answered(url):
                 self._due.pop(url, None)
@@ -64,9 +66,10 @@ class ManagerDiscovery:
                 self._due.setdefault(url, (now, FIRST_CALL_PAUSE_SECONDS))
 
     def _turns(self, now: float) -> list[str]:
-        """What is to be called now: all that is due of the known, and of the others as many as may be."""
+        """Return the URLs to call now: all confirmed ones that are due, and as many others as the rate allows."""
         due = [url for url, (when, _) in self._due.items() if when <= now]
         turns = [url for url in due if self._peers.has_answered(url)]
+        # The others are sorted by their pause: a new URL comes before one that has not answered ten times.
         for url in sorted(set(due).difference(turns), key=lambda url: self._due[url][1]):
             if self._allowance.wait_seconds(now) > 0.0:
                 break
@@ -75,7 +78,7 @@ class ManagerDiscovery:
         return turns
 
     async def _ask_all(self, urls: list[str]) -> None:
-        """Those first that answered the last time."""
+        """Ask all `urls`. Those that answered the last time come first, so that silent ones do not delay them."""
         body, turn = self._peers.encode_own_party_info(), trio.CapacityLimiter(CALLS_AT_ONCE)
 
         async def one(url: str) -> None:
@@ -89,17 +92,21 @@ class ManagerDiscovery:
 
     async def _ask(self, url: str, body: bytes) -> None:
         answer = (await self._sender.post_all(PARTY_INFO_PATH, {url: body}))[url]
+        # The pause grows whether the manager answers or not. In a settled network each pair speaks once a minute.
         pause = self._due[url][1]
         longest = LONGEST_CALL_PAUSE_SECONDS if self._peers.has_answered(url) else LONGEST_UNANSWERED_PAUSE_SECONDS
         self._due[url] = (trio.current_time() + pause, min(pause * 2, longest))
+        # Silent until the answer is there: a call that is cancelled counts as no answer.
         self._silent.add(url)
         if answer is None:
             self._peers.silent(url)
             return
         self._silent.discard(url)
         try:
+            # Decoding a large party info takes milliseconds of the processor. The event loop serves the ports
+            # meanwhile.
             view = await trio.to_thread.run_sync(decode_orion_party_info, answer)
             await trio.to_thread.run_sync(self._peers.learn, view, "", url)
         except CborError as error:
             self._peers.silent(url)
-            log.info(f"{url} answers party info with what is none: {error}")
+            log.info(f"{url} answers party info with something else: {error}")

@@ -1,4 +1,4 @@
-"""One manager with its ports, its discovery and its recovery, in a trio loop: a process of its own, or part of a node."""
+"""One manager with its ports, its discovery and its recovery, in a trio loop. It is its own process or part of a node."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -46,25 +46,28 @@ log = structlog.get_logger("privacy")
 MAX_BODY_BYTES = 16_777_216
 MAX_CONNECTIONS = 200
 MAX_CONNECTIONS_PER_ADDRESS = 64
-"""A manager makes up to 32 calls at once, and several may share an address."""
+"""A manager makes up to 32 calls at once, and several managers may share an address."""
 
 MAX_ARRIVING_BYTES = 33_554_432
-"""Bytes of requests at one port that arrive or wait for an answer."""
+"""The largest size of all requests at one port that arrive or wait for an answer."""
 
 CLIENT_WORKERS, PEER_WORKERS = 8, 4
-"""Two pools: peers that keep the manager busy do not keep its own node waiting."""
+"""The threads for clients and for other managers. Busy peers must not keep the own node waiting."""
 
 RECOVERY_PAUSE_SECONDS = CLAIMS_PAUSE_SECONDS = 1.0
 TESSERA_PAUSE_SECONDS = 5.0
-"""Tessera's own interval of telling others where it is."""
+"""Tessera's own interval between two announcements of its URL."""
 
 HANDSHAKE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
-    """Where to listen; ports 0 are any. `node_url` empty is the interface and the port. No client port if `client_port`
-    is None: the node in this process needs none."""
+    """The settings of a manager. Port 0 means any free port.
+
+    An empty `node_url` means the interface and the port. `client_port` is None if the node runs in this process and needs
+    no client port.
+    """
 
     node_host: str = "127.0.0.1"
     node_port: int = 0
@@ -85,22 +88,27 @@ class ServiceSettings:
     only_proven: bool | None = None
     allowed_networks: Sequence[Network] = ()
     denied_networks: Sequence[Network] = ()
-    """Where peers may be called, besides public addresses and the kinds that the URLs here are of; and where not."""
+    """The networks where other managers may and may not be called, besides public addresses and the kinds of own URLs."""
 
     quota: QuotaSettings = field(default_factory=QuotaSettings)
     directory: Path | None = None
-    """What is kept of what others push; and where the store is, to see whether its disk has room."""
+    """The quotas, and the folder of the store, whose disk is watched."""
     tls: Tls | None = None
     client_tls: ServerTls | None = None
 
 
 class ManagerService:
-    """`manager` is the TransactionManager; it sends once `run` has started, and must not be called in the loop itself.
-    `roots` answers other members, if a node is given to it; `state_root_client` asks them."""
+    """A manager and its network. `manager` is the `TransactionManager`.
+
+    `manager` sends only after `run` has started. It blocks, so the event loop must not call it. `roots` answers other
+    members if a node is given to it. `state_root_client` asks them.
+    """
 
     def __init__(self, keys: KeyRing, store: PayloadStore, settings: ServiceSettings) -> None:
         self._settings = settings
         self._store = store
+        # The order below follows the needs: the policy, the sender that obeys it, the directory, the quota that asks
+        # the directory, and the manager that uses all of them.
         self._policy = _policy(settings)
         self._sender = HttpPeerSender(None if settings.tls is None else settings.tls.client, self._policy)
         self._peers = PeerDirectory(
@@ -110,10 +118,12 @@ class ManagerService:
             keep=self._keep_nodes,
             may_call=self._policy.permits_url,
         )
+        # The quota needs the directory, which says whether a key is known. The store needs the quota.
         self.quota = Quota(settings.quota, self._is_known, settings.directory)
         store.limit(self.quota)
         self._missing = MissingPayloads()
         self._tessera = self._open_tessera(keys)
+        # Claims, proofs and recovery use the same sender. Its limit of open calls bounds them together.
         self._claims = KeyClaims(keys, self._peers, self._sender)
         self.manager = LocalTransactionManager(
             keys,
@@ -125,6 +135,7 @@ class ManagerService:
             self._proofs(keys),
             self._tessera,
         )
+        # One authenticator for all proven requests. A challenge is valid for any of their paths.
         challenges = RequestAuthenticator(keys)
         self.roots = StateRootResponder(challenges)
         self.state_root_client = PeerStateRootClient(self.manager, self._sender)
@@ -140,14 +151,16 @@ class ManagerService:
         self.client_port: int | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled; started when every port is open. RpcPortTakenError if one cannot be had."""
+        """Serve until cancelled. Started when every port is open. RpcPortTakenError if a port is not free."""
         settings = self._settings
         async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
+            # The port is open before the task has started. A caller that waits for the start can connect at once.
             listeners = await bind(settings.node_host, settings.node_port)
             for listener in listeners:
                 await stack.enter_async_context(listener)
             self.node_port = bound_port(listeners)
             scheme = "http" if settings.tls is None else "https"
+            # The port may be 0 in the settings. So the own URL is known only now, and the proofs of keys need it.
             self._peers.announce(settings.node_url or f"{scheme}://{settings.node_host}:{self.node_port}")
             routes = NodeRoutes(self.manager, self._desks, trio.CapacityLimiter(PEER_WORKERS))
             secured = None if settings.tls is None else settings.tls.server
@@ -161,7 +174,9 @@ class ManagerService:
                 nursery.start_soon(
                     _door("privacy clients", self._client_routes(), settings.client_tls).serve, listeners
                 )
+            # The calls can be made from here on. What calls other managers starts after it.
             await nursery.start(self._sender.run)
+            # DNS may not answer at the start. The ports must be open all the same, so this runs beside them.
             nursery.start_soon(trust_own_name, self._policy, settings.node_url)
             nursery.start_soon(ManagerDiscovery(self._peers, self._sender).run)
             nursery.start_soon(self._recover)
@@ -172,11 +187,14 @@ class ManagerService:
             task_status.started()
 
     def close(self) -> None:
-        """Let go of the store; call after `run` has ended."""
+        """Close the store. Call it after `run` has ended."""
         self._store.close()
 
     def _proofs(self, keys: KeyRing) -> KeyProofs | None:
-        """None if no key needs a proof. Unless every key needs one, those at the `other_nodes` that are Orions do not."""
+        """Return the proofs of keys, None if no key needs one.
+
+        If `only_proven` is None, the Orions at `other_nodes` need no proof.
+        """
         if self._settings.only_proven is False:
             return None
         return KeyProofs(keys, self._sender, () if self._settings.only_proven else self._settings.other_nodes)
@@ -186,11 +204,12 @@ class ManagerService:
         return TesseraNodes(keys, urls, self._sender, lambda: self._peers.view.url) if urls else None
 
     def _is_known(self, key: bytes) -> bool:
-        """Whether a manager has said, when it was called, that it has `key`."""
+        """Return True if a manager named `key` as its own when it was called."""
         return self._peers.has_answered_for(key) or (self._tessera is not None and key in self._tessera.places)
 
     def _client_routes(self) -> ClientRoutes:
         token = self._settings.token
+        # With a token or client certificates a web page cannot use the API, so any `Host` is accepted.
         any_host = token is not None or self._settings.client_tls is not None or self._settings.client_any_host
         networks = self._settings.client_networks
         limiter = trio.CapacityLimiter(CLIENT_WORKERS)
@@ -203,12 +222,13 @@ class ManagerService:
             log.warning(f"known managers are not kept: {error}")
 
     async def _recover(self) -> None:
-        """Ask for what is found missing, and once every manager for everything if the settings say so."""
+        """Ask for missing payloads, and ask every manager once for everything if the settings say so."""
+        # The queue has keys of managers here, not keys of payloads. It has the growing pauses that are needed.
         strangers, asked = MissingPayloads(), set[bytes]()
         while True:
             if self._settings.recover:
                 for key in self.manager.view.keys:
-                    # Not of managers that were only heard of: to ask thousands of them would leave payloads no calls.
+                    # Unconfirmed managers are not asked. Thousands of them would leave no calls for payloads.
                     if self.manager.keys.find_pair(key) is None and key not in asked and self._is_known(key):
                         strangers.add(key)
                 asked |= await self._ask_for_everything(set(strangers.take_due(MAX_WANTED_PAYLOADS)))
@@ -221,6 +241,7 @@ class ManagerService:
 
     async def _settle_claims(self) -> None:
         while True:
+            # A thread, because the proofs are asked with blocking calls. It is abandoned when the service stops.
             await trio.to_thread.run_sync(self._claims.verify_claims, abandon_on_cancel=True)
             await trio.sleep(CLAIMS_PAUSE_SECONDS)
 
@@ -250,6 +271,7 @@ class ManagerService:
 
     def _recover_some(self, wanted: list[bytes]) -> int:
         count = self._recovery.recover_payloads(wanted)
+        # Tesseras are asked last and only for what is left: each of them answers one payload for one key in a call.
         left = [key for key in wanted if not any(self.manager.has(key, own) for own in self.manager.keys.public_keys)]
         if self._tessera is None or not left:
             return count
@@ -257,7 +279,8 @@ class ManagerService:
 
 
 def _policy(settings: ServiceSettings) -> AddressPolicy:
-    """Of our own URL and the operator's; without one, our own is the interface that is listened on."""
+    """Return the address policy. It follows the own URL (or the interface) and the operator's URLs."""
+    # Without an own URL the interface shows the kind of the network: loopback, private or public.
     own = settings.node_url or f"http://{settings.node_host}"
     urls = (own, *settings.other_nodes, *settings.tessera_nodes)
     return AddressPolicy(urls, settings.allowed_networks, settings.denied_networks)
@@ -275,6 +298,7 @@ def _door(
     max_body: int | Callable[[Request], int] = MAX_BODY_BYTES,
     per_address: float = math.inf,
 ) -> ConnectionServer:
+    # Each port has its own bounds. A flood at the port for peers leaves the port for clients usable.
     backlog, arriving = SendBacklog(MAX_PORT_RESPONSE_BYTES), ArrivingBodies(MAX_ARRIVING_BYTES)
 
     async def handle_connection(stream: trio.SocketStream) -> None:
@@ -282,6 +306,7 @@ def _door(
         if tls is None:
             await HttpConnection(stream, routes, max_body, backlog, arriving, client).run()
             return
+        # A client that connects and says nothing would occupy one of the connections for ever.
         secured = TlsStream(stream, tls)
         with trio.move_on_after(HANDSHAKE_SECONDS) as patience:
             await secured.do_handshake()

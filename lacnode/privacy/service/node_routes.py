@@ -1,6 +1,7 @@
-"""Orion's node API, ours for payloads that are lost or may be, for proofs of keys and for state roots, and Tessera's: what
-each path answers to other managers. Orion's and ours come as CBOR, Tessera's as octets, so that one port has all. All of
-it is strangers'.
+"""The node API: the answers to other managers, by path.
+
+It has Orion's paths, lacnode's paths for recovery, proofs of keys and state roots, and Tessera's paths. Orion's and
+lacnode's requests are CBOR, Tessera's are octets. So one port serves all of them. Every request comes from a stranger.
 """
 
 import time
@@ -28,7 +29,7 @@ from lacnode.privacy.transaction_manager import EnclaveError, EnclaveUnreachable
 MAX_PAYLOAD_REQUEST_BYTES = 16_777_216
 MAX_GROUP_REQUEST_BYTES = 262_144
 MAX_SMALL_REQUEST_BYTES = 16_384
-"""Bytes of a request: for a payload, for a group, and for a question that has a bounded length by itself."""
+"""The largest requests: for a payload, for a group, and for a question with a bounded form."""
 
 _LARGEST = {
     PUSH_PATH: MAX_PAYLOAD_REQUEST_BYTES,
@@ -39,13 +40,13 @@ _LARGEST = {
 }
 
 PEERS_SHARE, ADDRESS_SHARE, MIN_ADDRESS_SHARE = 0.4, 0.25, 0.05
-"""Of one processor, for the requests of all peers, of one address, and of one address while all want too much."""
+"""Shares of one processor: for all peers, for one address, and for one address when all of them want too much."""
 
 BURST_SECONDS = 5.0
 """How long an address may save up its share."""
 
 MAX_WAIT_SECONDS = 10.0
-"""How long a request may wait for its address's share."""
+"""How long a request may wait for the share of its address."""
 
 TEXT = ("content-type", "text/plain")
 CBOR = ("content-type", "application/cbor")
@@ -55,7 +56,7 @@ Call = Callable[[Request], Response]
 
 @dataclass(frozen=True, slots=True)
 class PeerResponders:
-    """Who answers what Orion's node API has no word for; Tesseras are answered where there is a desk for them."""
+    """The objects that answer requests outside of Orion's node API. `tessera` is None if no Tessera is configured."""
 
     proofs: ProofResponder
     challenges: RequestAuthenticator
@@ -65,11 +66,13 @@ class PeerResponders:
 
 
 class NodeRoutes:
-    """Answers in worker threads of `limiter`, each address within its share of the processor."""
+    """The request handler of the node API. The threads of `limiter` answer. Each address has a share of the processor."""
 
     def __init__(self, manager: LocalTransactionManager, desks: PeerResponders, limiter: trio.CapacityLimiter) -> None:
         self._limiter = limiter
+        # Opening boxes is the expensive part. One address with many requests could use all threads.
         self._share = FairShare(Shares(PEERS_SHARE, ADDRESS_SHARE, MIN_ADDRESS_SHARE, BURST_SECONDS))
+        # The first three paths are Orion's. The others are lacnode's: an Orion answers 404 to them.
         posts: dict[str, Call] = {
             PUSH_PATH: lambda request: _text(manager.pushed(request.body)),
             PUSH_GROUP_PATH: lambda request: _text(manager.receive_group(request.body)),
@@ -86,26 +89,29 @@ class NodeRoutes:
             self._posts |= {(path, OCTETS_HEADER[1]): answer for path, answer in _tessera_posts(desks.tessera).items()}
 
     def answer_head(self, head: Request) -> Response | None:
-        """Refuse unknown paths before anything is read."""
+        """Refuse an unknown path before the body is read. None if the path is known."""
         if head.method == "GET" and head.target == "/upcheck":
             return None
+        # A refused head closes the connection. Its body is never read, however long it claims to be.
         known = head.method == "POST" and _kind(head) in self._posts
         return None if known else Response(404, close=True)
 
     def largest_body(self, head: Request) -> int:
-        """Bytes that a request may have, by its path."""
+        """Return the largest size of the body in bytes, by the path."""
         return _LARGEST.get(head.target, MAX_SMALL_REQUEST_BYTES)
 
     async def answer(self, request: Request) -> Response:
-        """The answer, found in a worker thread once the address has a share of the processor left."""
+        """Return the response. A worker thread computes it when the address has a share of the processor left."""
         if request.method == "GET":
             return _text("I'm up!")
+        # An address that has used its share waits here, without a thread. Its requests cannot delay other addresses.
         if not await self._has_its_turn(request.client):
             return BUSY
         answer = self._posts[_kind(request)]
         try:
             return await trio.to_thread.run_sync(self._counted, answer, request, limiter=self._limiter)
         except EnclaveError as error:
+            # The codes of Orion's node API. Another manager reads them as refused, not as silent.
             return error_response(error, 404)
         except EnclaveUnreachableError:
             return unreachable_response()
@@ -119,7 +125,8 @@ class NodeRoutes:
         return True
 
     def _counted(self, answer: Call, request: Request) -> Response:
-        """In a worker thread. What it takes counts for the address, whether or not the request is refused."""
+        """Answer in a worker thread. The time counts for the address, also if the request is refused."""
+        # `thread_time` is the time of the processor alone. Waiting for the disk or for a lock does not count.
         begin = time.thread_time()
         try:
             return answer(request)
@@ -129,6 +136,7 @@ class NodeRoutes:
 
 
 def _kind(request: Request) -> tuple[str, str]:
+    # Orion and Tessera have the same paths. The content type tells them apart.
     return request.target, request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 

@@ -1,4 +1,4 @@
-"""Calls to other managers' node APIs: bounded in time and size, cancelled when they are late."""
+"""Calls to the node APIs of other managers. They are bounded in time and size, and late calls are cancelled."""
 
 import ssl
 from collections.abc import Mapping, Sequence
@@ -22,28 +22,32 @@ from lacnode.privacy.service.tls import ClientTls
 log = structlog.get_logger("privacy")
 
 CONNECT_SECONDS, ANSWER_SECONDS = 1.5, 4.0
-"""For a connection, as Orion has it, and for the whole call: who is there is given longer. One that is there and silent
-still leaves a node that waits for its manager Besu's 5 s."""
+"""The time limits: for a connection, as in Orion, and for the whole call. A manager that is there gets more time.
+
+A call to a silent manager still ends before the 5 s that Besu waits for its own manager."""
 
 MIN_BYTES_PER_SECOND_OF_PEER = 1_048_576
-"""Bytes a second: how long a large body may take beyond that."""
+"""The slowest accepted rate of a large body. It gives a call more time than the limit above."""
 
 MAX_PEER_ANSWER_BYTES, MAX_PAYLOAD_ANSWER_BYTES = 262_144, 16_777_216
-"""Bytes; the second where the answer holds payloads, of which one may be as large as a body that is pushed."""
+"""The largest answers. The second one is for answers with payloads: one payload may be as large as a pushed body."""
 
 MAX_OPEN_CALLS = 32
 CBOR_HEADERS = (("content-type", "application/cbor"),)
 UNCOMPRESSED = ("accept-encoding", "identity")
-"""What a stranger says is as long as it is."""
+"""No compression. A small compressed answer of a stranger could become very large."""
 
 
 class UntrustedCertificateError(Exception):
-    """A server's certificate is not the one that is known for it."""
+    """The certificate of a server is not the known one."""
 
 
 class _Watch:
-    """Sees a connection to a server being made: looks at its certificate before anything is sent on it, if there are
-    fingerprints, and closes it where it is given up in the middle, which httpcore leaves to the collector."""
+    """Watches how a connection to a server is made.
+
+    It checks the certificate before anything is sent, if fingerprints are known. It closes a connection that fails in the
+    middle of the handshake. httpcore leaves that to the garbage collector.
+    """
 
     def __init__(self, known: Fingerprints | None, name: str) -> None:
         self._known = known
@@ -52,6 +56,7 @@ class _Watch:
 
     async def __call__(self, event: str, details: Mapping[str, Any]) -> None:
         if event == "connection.connect_tcp.complete":
+            # The stream is kept, because httpcore gives it to no other code when the handshake fails.
             self._stream = details["return_value"]
         elif event == "connection.start_tls.failed" and self._stream is not None:
             await self._stream.aclose()
@@ -63,11 +68,12 @@ class _Watch:
         certificate = connection.getpeercert(binary_form=True) if connection is not None else None
         is_trusted = False
         try:
+            # This may write the file of fingerprints, so it runs in a thread.
             is_trusted = certificate is not None and await trio.to_thread.run_sync(
                 known.trusts, self._name, certificate
             )
         finally:
-            # Here too when cancelled: httpcore has not taken the stream yet.
+            # This also runs when the task is cancelled: httpcore does not own the stream yet, and nothing else closes it.
             if not is_trusted:
                 await stream.aclose()
         if not is_trusted:
@@ -76,7 +82,7 @@ class _Watch:
 
 @dataclass(frozen=True, slots=True)
 class _TrustedClient:
-    """Connections that trust whom one context trusts, and `known` where there are fingerprints."""
+    """A client of one TLS context. It trusts what the context trusts, and the fingerprints `known` if there are any."""
 
     client: httpx.AsyncClient
     known: Fingerprints | None = None
@@ -87,12 +93,13 @@ class _TrustedClient:
         request = self.client.build_request(
             call.method, url, content=call.body or None, headers=headers, extensions=watch
         )
+        # httpx has computed the headers from the content already. Only the stream is replaced.
         request.stream = _Body(call.body)
         return await self.client.send(request, stream=True)
 
 
 class _Body(httpx.AsyncByteStream):
-    """A body in one part. httpx's own is a generator, which nobody closes when the connection breaks in the middle."""
+    """A body in one part. httpx's own body is a generator, and no code closes it when the connection breaks."""
 
     def __init__(self, data: bytes) -> None:
         self._parts = [data]
@@ -107,8 +114,10 @@ class _Body(httpx.AsyncByteStream):
 
 
 class HttpPeerSender:
-    """PeerSender for threads, over an event loop that must run elsewhere; `post_all` is for that loop itself. `policy`
-    says which addresses may be called; public ones if None."""
+    """A `PeerSender` and `PeerCaller` for threads. Its event loop runs in `run`. `post_all` is for tasks of that loop.
+
+    `policy` says which addresses may be called, None for public addresses alone.
+    """
 
     def __init__(self, tls: ClientTls | None = None, policy: AddressPolicy | None = None) -> None:
         self._tls = tls
@@ -119,8 +128,9 @@ class HttpPeerSender:
         self._calls = trio.CapacityLimiter(MAX_OPEN_CALLS)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Be able to call until cancelled."""
+        """Make calls possible until cancelled."""
         tls = self._tls or ClientTls(ssl.create_default_context(), None, None)
+        # Two clients at most: one verifies chains, the other one compares fingerprints. OpenSSL has no context for both.
         contexts = [(tls.by_chain, None), (tls.by_fingerprint, tls.known)]
         async with AsyncExitStack() as stack:
             self._ways = [
@@ -129,23 +139,26 @@ class HttpPeerSender:
                 if context is not None
             ]
             async with trio.open_nursery() as self._nursery:
+                # Threads use the token to start calls in this loop. Without it they know that no loop runs.
                 self._token = trio.lowlevel.current_trio_token()
                 task_status.started()
                 try:
                     await trio.sleep_forever()
                 finally:
+                    # A thread that comes later gets no answer. It must not start a task in a loop that ends.
                     self._token = self._nursery = None
 
     def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
-        """See PeerSender; from any thread but the loop's."""
+        """See `PeerSender.post`. For any thread but that of the event loop."""
         return dict(zip(bodies, self._from_thread(_posts(path, bodies), REFUSED), strict=True))
 
     def call(self, calls: Sequence[PeerCall]) -> Sequence[bytes | None]:
-        """See PeerCaller; from any thread but the loop's."""
+        """See `PeerCaller.call`. For any thread but that of the event loop."""
         return self._from_thread(calls)
 
     def _from_thread(self, calls: Sequence[PeerCall], refused: bytes | None = None) -> Sequence[bytes | None]:
         if self._token is None:
+            # The service has not started or has ended. For the caller this is a manager that does not answer.
             return [None] * len(calls)
         try:
             return trio.from_thread.run(self._call_for_thread, calls, refused, trio_token=self._token)
@@ -153,7 +166,7 @@ class HttpPeerSender:
             return [None] * len(calls)
 
     async def _call_for_thread(self, calls: Sequence[PeerCall], refused: bytes | None) -> Sequence[bytes | None]:
-        """As a task of `run`, so that no connection outlives the client that would close it."""
+        """Make the calls in a task of `run`. So no connection outlives the client that has to close it."""
         answers: Sequence[bytes | None] = [None] * len(calls)
         is_done = trio.Event()
 
@@ -162,6 +175,7 @@ class HttpPeerSender:
             try:
                 answers = await self._call_all(calls, refused)
             finally:
+                # Also after an error. The thread waits for this event without a time limit.
                 is_done.set()
 
         if self._nursery is not None:
@@ -170,12 +184,13 @@ class HttpPeerSender:
         return answers
 
     async def post_all(self, path: str, bodies: Mapping[str, bytes]) -> dict[str, bytes | None]:
-        """The answers of all, None for each that did not answer 200 or 201 in time."""
+        """POST to all managers. Return the answers by URL, None if there was no answer with status 200 or 201 in time."""
         return dict(zip(bodies, await self._call_all(_posts(path, bodies)), strict=True))
 
     async def _call_all(self, calls: Sequence[PeerCall], refused: bytes | None = None) -> Sequence[bytes | None]:
         answers: list[bytes | None] = [None] * len(calls)
 
+        # The limit is common to all callers. The time of a call begins when it has its turn.
         async def one(number: int, call: PeerCall) -> None:
             async with self._calls:
                 answers[number] = await self._answer(call, refused)
@@ -186,12 +201,15 @@ class HttpPeerSender:
         return answers
 
     async def _answer(self, call: PeerCall, refused: bytes | None) -> bytes | None:
+        # A small bound for most answers: 32 managers may answer at the same time.
         largest = MAX_PAYLOAD_ANSWER_BYTES if call.gives_payloads else MAX_PEER_ANSWER_BYTES
         with trio.move_on_after(
+            # The time grows with the larger of the request and the answer. A payload of 16 MB gets 16 s more.
             ANSWER_SECONDS + max(len(call.body), largest - MAX_PEER_ANSWER_BYTES) / MIN_BYTES_PER_SECOND_OF_PEER
         ):
             try:
                 async with aclosing(await self._sent(call)) as response:
+                    # The body of an error is not read. Only the fact that a manager is there counts.
                     if response.status_code not in (200, 201):
                         log.debug(f"{call.url} answers {response.status_code} to {call.path}")
                         return refused
@@ -204,15 +222,17 @@ class HttpPeerSender:
                 OSError,
                 ValueError,
             ) as error:
-                # An OSError: ssl.SSLError, too. A ValueError: a host that cannot even be looked up.
+                # OSError includes ssl.SSLError. ValueError is a host name that cannot be looked up.
                 log.debug(f"{call.url} cannot be reached: {type(error).__name__}")
             except Exception:
-                # Strangers announce the URLs: what one of them leads to must not end the service.
+                # Strangers announce URLs. No error of a call may end the service.
                 log.exception(f"the call to {call.url} failed")
         return None
 
     async def _sent(self, call: PeerCall) -> httpx.Response:
-        """Sent to whom one way trusts; a certificate that one does not trust is shown to the next."""
+        """Send a call by the first client that trusts the server's certificate."""
+        # A server with a known fingerprint is tried with the fingerprints first, others by their chain. Only a refused
+        # certificate leads to the second client: after any other error the call may have arrived already.
         ways = sorted(self._ways, key=lambda way: way.known is None or not way.known.knows(_server(call.url)))
         for way in ways[:-1]:
             try:
@@ -229,18 +249,22 @@ def _posts(path: str, bodies: Mapping[str, bytes]) -> list[PeerCall]:
 
 def _client(context: ssl.SSLContext, policy: AddressPolicy) -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=MAX_OPEN_CALLS, max_keepalive_connections=MAX_OPEN_CALLS)
+    # httpx's own read timeout is per part. A manager could send one byte a second for ever, so `_answer` bounds the
+    # whole call.
     timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)
     return httpx.AsyncClient(timeout=timeout, transport=PermittedTransport(context, limits, policy), trust_env=False)
 
 
 def _server(url: str) -> str:
-    """What the server at `url` is called among fingerprints."""
+    """Return the name of the server at `url` in the list of fingerprints: `host:port`."""
     parts = urlsplit(url)
+    # Orion's format of the list.
     return f"{parts.hostname}:{parts.port or 443}"
 
 
 def _is_distrust(error: BaseException | None) -> bool:
-    """Whether a connection was given up for its certificate."""
+    """Return True if a connection was given up because of the certificate."""
+    # httpcore and httpx wrap the error. The original one is in the chain of causes.
     while error is not None:
         if isinstance(error, UntrustedCertificateError | ssl.SSLCertVerificationError):
             return True
@@ -249,17 +273,18 @@ def _is_distrust(error: BaseException | None) -> bool:
 
 
 async def _read(response: httpx.Response, largest: int) -> bytes:
-    """The body. One longer than `largest` is broken off by closing what it comes from: httpx.HTTPError."""
+    """Return the body. httpx.HTTPError if it is longer than `largest` bytes."""
     answer = bytearray()
     async for part in response.aiter_raw():
+        # The parts are raw: no decompression, see UNCOMPRESSED.
         answer += part
         if len(answer) > largest:
-            # The next read fails, which ends httpx's generators; left by a return they would be nobody's.
+            # The next read then fails, which ends httpx's generators. A return would leave them open.
             await response.aclose()
     return bytes(answer)
 
 
 def endpoint(url: str, path: str) -> str:
-    """`path` at the host and port of `url`; whatever path that has does not count."""
+    """Return `path` at the host and the port of `url`. The path of `url` does not count."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}{path}"

@@ -1,7 +1,7 @@
-"""Connections to those addresses only that may be called, for httpcore.
+"""Connections to permitted addresses alone, for httpcore.
 
-A name is looked up once, each of its addresses is checked, and the connection is made to the address that was checked: a
-name whose address changes between the look-up and the connection (DNS rebinding) leads nowhere else.
+A name is looked up once. Each of its addresses is checked. The connection is made to a checked address. So a name whose
+address changes between the look-up and the connection (DNS rebinding) gains nothing.
 """
 
 import ssl
@@ -18,16 +18,16 @@ from lacnode.privacy.manager.address_policy import AddressPolicy
 log = structlog.get_logger("privacy")
 
 MAX_ADDRESSES_OF_NAME = 4
-"""Of one name that are tried."""
+"""The largest number of addresses of one name that are tried."""
 
 LOOK_UP_AGAIN_SECONDS = 5.0
 
 MAX_LOGGED_HOSTS = 256
-"""Refused hosts that are remembered, so that each is logged once."""
+"""The largest number of refused hosts that are remembered. Each one is logged once."""
 
 
 class PermittedNetwork(httpcore.AsyncNetworkBackend):
-    """Opens TCP connections within `policy`."""
+    """Opens TCP connections to addresses that `policy` permits."""
 
     def __init__(self, policy: AddressPolicy) -> None:
         self._policy = policy
@@ -42,17 +42,22 @@ class PermittedNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """See httpcore. httpcore.ConnectError if no address may be called or none answers."""
+        """See `httpcore.AsyncNetworkBackend.connect_tcp`.
+
+        httpcore.ConnectError if no address may be called or none answers.
+        """
         failure: Exception = httpcore.ConnectError("none of its addresses may be called")
+        # The connection goes to the address, not to the name. httpcore would look the name up a second time.
         for address in await self._permitted(host, port):
             try:
                 return await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                # The next address may answer: a name can have an IPv6 address that is not reachable from here.
                 failure = error
         raise failure
 
     async def sleep(self, seconds: float) -> None:
-        """See httpcore."""
+        """See `httpcore.AsyncNetworkBackend.sleep`."""
         await trio.sleep(seconds)
 
     async def _permitted(self, host: str, port: int) -> list[str]:
@@ -60,7 +65,10 @@ class PermittedNetwork(httpcore.AsyncNetworkBackend):
             found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError(str(error)) from None
+        # A name may give one address several times. Each is tried once.
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        # The operator wrote this host and port into the configuration. So its address may be called, and others of its
+        # kind too: this is a network of managers on private addresses.
         if self._policy.is_own(host, port):
             for address in addresses:
                 self._policy.trust(address)
@@ -80,8 +88,11 @@ class PermittedNetwork(httpcore.AsyncNetworkBackend):
 
 
 async def trust_own_name(policy: AddressPolicy, url: str) -> None:
-    """Look up the host of our own `url`, until that succeeds: it says whether this network is a private one. Nothing else
-    says so to a manager that has no other managers' URLs in its configuration."""
+    """Look up the host of the own `url` until that succeeds, and trust its address.
+
+    The address shows whether this is a private network. A manager without other URLs in its configuration has no other
+    sign of it.
+    """
     host = urlsplit(url).hostname
     while host:
         try:
@@ -95,10 +106,11 @@ async def trust_own_name(policy: AddressPolicy, url: str) -> None:
 
 
 class PermittedTransport(httpx.AsyncHTTPTransport):
-    """httpx's transport over a PermittedNetwork: httpx itself has no argument for one."""
+    """httpx's transport over a `PermittedNetwork`. httpx has no argument for a network backend."""
 
     def __init__(self, context: ssl.SSLContext, limits: httpx.Limits, policy: AddressPolicy) -> None:
         super().__init__(verify=context, limits=limits, trust_env=False)
+        # httpx builds this pool itself. It is replaced by one that has the same settings and the checking backend.
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=context,
             max_connections=limits.max_connections,

@@ -1,4 +1,4 @@
-"""The manager as a process: open its files, serve until told to stop. What is wrong is said in one message, status 1."""
+"""The manager as a process. It opens its files and serves until it is stopped. An error is one message and status 1."""
 
 import signal
 import sys
@@ -34,21 +34,25 @@ T = TypeVar("T")
 
 
 def run_manager(config: ManagerConfig, clear_known_nodes: bool = False) -> int:
-    """Run until SIGINT, SIGTERM or SIGHUP; the exit status."""
+    """Run the manager until SIGINT, SIGTERM or SIGHUP. Return the exit status of the process."""
     try:
         service = open_service(config, clear_known_nodes=clear_known_nodes)
     except (ManagerConfigError, PrivacyKeyError, StoreError, TlsError, OSError) as error:
+        # Before the start there is no log. The one message goes to the terminal.
         print(error, file=sys.stderr)
         return 1
+    # The port file of an earlier run is replaced when the new ports are open.
     ports, status = config.path(PORTS_FILE), 0
     try:
         trio.run(_run, service, ports)
         log.info("stopped")
+    # trio wraps errors of tasks in groups. The message is that of the innermost error.
     except* (RpcPortTakenError, ManagerConfigError, PrivacyKeyError, StoreError, TlsError) as failure:
         print(_innermost(failure), file=sys.stderr)
         status = 1
     finally:
         service.close()
+        # Scripts wait for this file to know the ports. It must not name ports of a process that has ended.
         ports.unlink(missing_ok=True)
     return status
 
@@ -56,18 +60,24 @@ def run_manager(config: ManagerConfig, clear_known_nodes: bool = False) -> int:
 def open_service(
     config: ManagerConfig, *, with_client_port: bool = True, clear_known_nodes: bool = False
 ) -> ManagerService:
-    """The manager of `config` on its files, for a process of its own or, without a client port, for a node's."""
+    """Return the manager of `config` with its files. Without a client port it is for a node in the same process.
+
+    ManagerConfigError, PrivacyKeyError, StoreError, TlsError or OSError if it cannot be opened.
+    """
+    # The folder has private keys. Other users of the machine must not list it.
     config.path(".").mkdir(mode=0o700, parents=True, exist_ok=True)
     files = _read_files(config)
     store = PayloadStore(config.store_url)
     try:
         if clear_known_nodes:
+            # The option of Orion. It helps when a stored URL is wrong and its manager is gone.
             store.put_known_nodes({})
         settings = _settings(config, store, files)
         if with_client_port and config.is_open_to_everyone:
             log.warning(OPEN_CLIENT_PORT.format(host=config.clientnetworkinterface, port=config.clientport))
         return ManagerService(files.keys, store, settings if with_client_port else replace(settings, client_port=None))
     except BaseException:
+        # The store is open already. An error in the settings must not leave its connections and its lock behind.
         store.close()
         raise
 
@@ -114,6 +124,7 @@ def _read_files(config: ManagerConfig) -> _Files:
 
 def _keys(config: ManagerConfig) -> KeyRing:
     passwords = config.path(config.passwords) if config.passwords else None
+    # Relative names are in the working directory, as in Orion.
     public, private = (list(map(config.path, names)) for names in (config.publickeys, config.privatekeys))
     if not public:
         raise ManagerConfigError("publickeys, privatekeys: at least one pair was expected; -g makes one")
@@ -151,6 +162,7 @@ def _settings(config: ManagerConfig, store: PayloadStore, files: _Files) -> Serv
 def _tls(config: ManagerConfig) -> Tls:
     of_clients = parse_trust("tlsservertrust", config.tlsservertrust, config.path(config.tlsknownclients))
     of_servers = parse_trust("tlsclienttrust", config.tlsclienttrust, config.path(config.tlsknownservers))
+    # A certificate that is created now must be valid for the host that other managers call.
     host = urlsplit(config.nodeurl).hostname or config.nodenetworkinterface
     chain, client_chain = (list(map(config.path, names)) for names in (config.tlsserverchain, config.tlsclientchain))
     server = server_tls(config.path(config.tlsservercert), config.path(config.tlsserverkey), of_clients, host, chain)
@@ -170,11 +182,13 @@ def _tls_for_clients(config: ManagerConfig) -> ServerTls:
 
 
 def _token(path: Path) -> str:
+    # The bound protects from a wrong file name, such as that of a device.
     try:
         with path.open("rb") as file:
             token = file.read(MAX_KEY_FILE_BYTES).decode("ascii").strip()
     except (OSError, UnicodeDecodeError):
         raise ManagerConfigError(f"clienttokenfile: {path} cannot be read as ASCII text") from None
+    # A short token could be guessed by asking. A line break in it could not be sent in a header.
     if len(token) < MIN_TOKEN_CHARACTERS or not token.isprintable():
         raise ManagerConfigError(
             f"clienttokenfile: {path}: at least {MIN_TOKEN_CHARACTERS} printable characters were expected"
@@ -186,6 +200,7 @@ async def _run(service: ManagerService, ports: Path) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
         await nursery.start(service.run)
+        # The file is written when both ports are open, and by a rename. A reader never sees half of it.
         text = f"http-node-port={service.node_port}\nhttp-client-port={service.client_port}\n"
         replace_text(ports, text)
 

@@ -1,7 +1,7 @@
-"""TLS of the node API, with a certificate on both sides: which contexts, and whom they trust.
+"""TLS of the node API, with a certificate on both sides: the contexts and the trust in certificates.
 
-Either side is trusted by its chain, by its fingerprint, remembered where the mode says so, or by one of the two, as
-Orion's modes have it. Modes that trust everybody are refused. Must not send or receive: `secured_stream` and
+A certificate is trusted by its chain, by its fingerprint, or by one of the two, as in Orion's modes. Some modes record new
+fingerprints. Modes that trust every certificate are refused. This module must not send or receive: `tls_stream` and
 `peer_client` do.
 """
 
@@ -35,7 +35,7 @@ MODES = {
     FIRST_USE_MODE: (False, True),
     f"ca-or-{FIRST_USE_MODE}": (True, True),
 }
-"""Orion's names: whether chains are trusted, and whether fingerprints are remembered, None where they do not count."""
+"""Orion's modes. The first value: chains are trusted. The second: fingerprints are recorded, None if they do not count."""
 
 OWN_CERTIFICATE_DAYS = 3650
 
@@ -45,7 +45,7 @@ MAX_CHAIN_FILE_BYTES = 2**16
 
 @dataclass(frozen=True, slots=True)
 class TlsTrust:
-    """Who is trusted: those whose chain ends in the system's roots (`SSL_CERT_FILE`), those whom `known` trusts, or both."""
+    """The trusted certificates: by a chain to the system's roots (`SSL_CERT_FILE`), by the fingerprints `known`, or both."""
 
     chains: bool
     known: Fingerprints | None
@@ -53,19 +53,19 @@ class TlsTrust:
 
 @dataclass(frozen=True, slots=True)
 class ServerTls:
-    """For our port. `context` asks every client for a certificate; what it thinks of it is for `trust` to say."""
+    """TLS of the own port. `context` asks every client for a certificate. `trust` decides about it."""
 
     context: SSL.Context
     trust: TlsTrust
     told: set[str] = field(default_factory=set)
-    """Names of those that were turned away and logged. Handshakes are in threads: one at a time has `telling`."""
+    """The names of refused clients that were logged. Handshakes run in threads, so `telling` protects this set."""
 
     telling: threading.Lock = field(default_factory=threading.Lock)
 
 
 @dataclass(frozen=True, slots=True)
 class ClientTls:
-    """For our calls: `by_chain` verifies; with `by_fingerprint`, which does not, whoever uses it must ask `known`."""
+    """TLS of calls. `by_chain` verifies chains. With `by_fingerprint`, the caller must check the certificate by `known`."""
 
     by_chain: ssl.SSLContext | None
     by_fingerprint: ssl.SSLContext | None
@@ -74,32 +74,35 @@ class ClientTls:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """What both sides of the node API use."""
+    """The TLS settings of both sides of the node API."""
 
     server: ServerTls
     client: ClientTls
 
 
 def parse_trust(option: str, mode: str, file: Path) -> TlsTrust:
-    """What `mode` means, with the fingerprints in `file`; TlsError naming `option` for one that is not kept."""
+    """Return the trust of `mode`, with the fingerprints in `file`. TlsError naming `option` if there is no such mode."""
     if mode not in MODES:
         raise TlsError(f"{option}: {', '.join(MODES)} was expected, found {mode}")
     chains, record = MODES[mode]
     if record:
         log.warning(
-            f"{option}: {mode} TRUSTS WHOEVER COMES FIRST: anyone with a new name is let in and remembered in {file}. "
-            f"Once everybody is in that file, {mode.replace(FIRST_USE_MODE, LIST_MODE)} keeps them and lets nobody else in"
+            f"{option}: {mode} TRUSTS THE FIRST CERTIFICATE OF EACH NAME: a stranger with a new name is accepted and "
+            f"recorded in {file}. Once all managers are in that file, use {mode.replace(FIRST_USE_MODE, LIST_MODE)}, which "
+            "accepts no other one"
         )
     return TlsTrust(chains, None if record is None else Fingerprints(file, record))
 
 
 def server_tls(certificate: Path, key: Path, trust: TlsTrust, host: str, chain: Sequence[Path] = ()) -> ServerTls:
-    """TlsError for files that cannot be used; where there are none, they are made for `host`. `chain` are files with the
-    certificates that lead from this one to a root."""
+    """Return TLS for a port of `host`. Missing files are created. TlsError if a file cannot be used.
+
+    `chain` are files with the certificates that lead from this one to a root.
+    """
     _make_own(certificate, key, host)
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
-    # Sessions would be resumed without the certificate being looked at again.
+    # A resumed session would skip the check of the certificate. A client that was removed from the list could go on.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_options(SSL.OP_NO_TICKET)
     if trust.chains:
@@ -107,6 +110,7 @@ def server_tls(certificate: Path, key: Path, trust: TlsTrust, host: str, chain: 
     try:
         context.use_certificate_chain_file(str(certificate))
         context.use_privatekey_file(str(key))
+        # A certificate with the key of another one is found here, and not at the first handshake.
         context.check_privatekey()
         for link in x509.load_pem_x509_certificates(_chain_text(chain)) if chain else ():
             context.add_extra_chain_cert(link)
@@ -116,19 +120,21 @@ def server_tls(certificate: Path, key: Path, trust: TlsTrust, host: str, chain: 
 
 
 def client_tls(certificate: Path, key: Path, trust: TlsTrust, host: str, chain: Sequence[Path] = ()) -> ClientTls:
-    """TlsError for files that cannot be used; where there are none, they are made for `host`. `chain` as above."""
+    """Return TLS for calls. Missing files are created for `host`. TlsError if a file cannot be used. `chain` as above."""
     _make_own(certificate, key, host)
     by_chain = _client_context(certificate, key, chain) if trust.chains else None
+    # The mode `ca` has no fingerprints. A second context would only add a way that trusts nothing.
     if trust.known is None:
         return ClientTls(by_chain, None, None)
     by_fingerprint = _client_context(certificate, key, chain)
+    # OpenSSL accepts any certificate here. The caller checks its fingerprint before it sends anything.
     by_fingerprint.check_hostname = False
     by_fingerprint.verify_mode = ssl.CERT_NONE
     return ClientTls(by_chain, by_fingerprint, trust.known)
 
 
 def _chain_text(chain: Sequence[Path]) -> bytes:
-    """The certificates of a chain, one behind the other; TlsError."""
+    """Return the certificates of a chain, one after the other. TlsError if a file has none."""
     parts = []
     for file in chain:
         try:
@@ -141,6 +147,7 @@ def _chain_text(chain: Sequence[Path]) -> bytes:
 
 
 def _client_context(certificate: Path, key: Path, chain: Sequence[Path]) -> ssl.SSLContext:
+    # The default context checks the host name and the chain by the system's roots.
     context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
@@ -159,8 +166,12 @@ def _unusable(certificate: Path, key: Path, error: Exception) -> TlsError:
 
 
 def _make_own(certificate: Path, key: Path, host: str) -> None:
-    """A certificate by itself, as Orion makes one; of a name of its own, since clients are known by that, and for `host`,
-    since Tessera looks for it."""
+    """Create a self-signed certificate, as Orion does.
+
+    Its common name is random, because servers know clients by this name. It is valid for `host`, because Tessera checks
+    that.
+    """
+    # One file without the other is the operator's mistake. It is reported when the files are loaded.
     if certificate.exists() or key.exists():
         return
     private = ec.generate_private_key(ec.SECP256R1())
@@ -169,6 +180,7 @@ def _make_own(certificate: Path, key: Path, host: str) -> None:
     made = (
         x509.CertificateBuilder()
         .subject_name(name)
+        # One day earlier: the clock of the other manager may be behind.
         .issuer_name(name)
         .public_key(private.public_key())
         .serial_number(x509.random_serial_number())
@@ -180,6 +192,7 @@ def _make_own(certificate: Path, key: Path, host: str) -> None:
     encoding = serialization.Encoding.PEM
     plain = private.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     try:
+        # The key file gets its mode at its creation, so that no other user can open it in between.
         with os.fdopen(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(plain)
         certificate.write_bytes(made.public_bytes(encoding))

@@ -1,8 +1,8 @@
-"""TLS of a connection that a peer made to us, by OpenSSL itself: Python's `ssl` gives a server no certificate of unknown
-origin to look at, and such are what trust on first use and lists of fingerprints are about.
+"""TLS of an accepted connection, by OpenSSL.
 
-Handshakes run in worker threads, since they reckon and may write the list. Must not read a byte of what a client that is
-not trusted says.
+Python's `ssl` does not show a server the certificate of an unknown origin. Trust on first use and lists of fingerprints need
+such certificates. Handshakes run in worker threads, because they compute and may write the list. This module must not read
+anything from a client that is not trusted.
 """
 
 from collections.abc import Awaitable, Callable
@@ -20,7 +20,7 @@ log = structlog.get_logger("privacy")
 
 READ_BYTES = 65_536
 MAX_PLAINTEXT_BYTES = 16_384
-"""What one record holds."""
+"""The largest content of one TLS record."""
 
 MAX_NAME_CHARACTERS, MAX_LOGGED_NAMES = 253, 1024
 
@@ -29,53 +29,58 @@ CERTIFICATE_ERRORS = {
     for name, code in vars(SSL.X509VerificationCodes).items()
     if name.startswith("ERR_")
 }
-"""What OpenSSL can find wrong with a chain, in words."""
+"""The texts of OpenSSL's errors about a chain."""
 
 Answer = TypeVar("Answer")
 Argument = TypeVar("Argument")
 
 
 class TlsStream(trio.abc.Stream):
-    """Over `transport`; `do_handshake` comes first. trio.BrokenResourceError when TLS is broken off, by either side."""
+    """A TLS stream over `transport`. Call `do_handshake` first. trio.BrokenResourceError if either side breaks off TLS."""
 
     def __init__(self, transport: trio.SocketStream, tls: ServerTls) -> None:
         self._transport = transport
         self._sending = trio.StrictFIFOLock()
         self._visitor = _Visitor(tls)
+        # Without a socket OpenSSL works on memory. trio does the reading and writing, so no thread waits for a client.
         self._connection = SSL.Connection(tls.context, None)
         self._connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._visitor.look)
         self._connection.set_accept_state()
 
     async def do_handshake(self) -> None:
-        """Let the client in, or tell it that its certificate is not trusted."""
+        """Make the handshake. trio.BrokenResourceError if the client's certificate is not trusted."""
         await self._until_done(partial(trio.to_thread.run_sync, self._connection.do_handshake))
+        # The handshake fails by itself for such a client. This check is a second one, for a handshake that ends without
+        # a call of the verify callback.
         if not self._visitor.is_welcome:
             await trio.aclose_forcefully(self._transport)
             raise trio.BrokenResourceError("the client has not been looked at")
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """See trio.abc.SendStream."""
+        """See `trio.abc.SendStream.send_all`."""
         rest = memoryview(data)
         while rest:
+            # One record at a time. OpenSSL would copy the whole of a payload of 16 MB into its memory at once.
             part = rest[:MAX_PLAINTEXT_BYTES].tobytes()
             rest = rest[await self._until_done(partial(_at_once, self._connection.send, part)) :]
 
     async def wait_send_all_might_not_block(self) -> None:
-        """See trio.abc.SendStream."""
+        """See `trio.abc.SendStream.wait_send_all_might_not_block`."""
         async with self._sending:
             await self._transport.wait_send_all_might_not_block()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """See trio.abc.ReceiveStream."""
+        """See `trio.abc.ReceiveStream.receive_some`."""
         try:
             return await self._until_done(partial(_at_once, self._connection.recv, max_bytes or READ_BYTES))
         except SSL.ZeroReturnError:
             return b""
 
     async def aclose(self) -> None:
-        """Say goodbye, without waiting for the answer, as HTTP does."""
+        """Close the TLS session without waiting for the client's answer, as HTTP does."""
         try:
             self._connection.shutdown()
+            # The client may have stopped reading. The close must not wait for it.
             with trio.move_on_after(1):
                 await self._flush()
         except (SSL.Error, trio.BrokenResourceError, trio.ClosedResourceError):
@@ -84,10 +89,11 @@ class TlsStream(trio.abc.Stream):
             await self._transport.aclose()
 
     async def _until_done(self, step: Callable[[], Awaitable[Answer]]) -> Answer:
-        """What `step` says once it has heard enough from the client."""
+        """Repeat `step` until it has enough bytes from the client, and return its result."""
         while True:
             try:
                 answer = await step()
+                # OpenSSL works on memory here. It wants bytes, so what it has to say is sent, and the answer is read.
             except SSL.WantReadError:
                 await self._flush()
                 await self._hear()
@@ -95,6 +101,7 @@ class TlsStream(trio.abc.Stream):
             except SSL.ZeroReturnError:
                 raise
             except SSL.Error as error:
+                # The flush sends OpenSSL's alert. The client then sees why it is refused.
                 await self._flush()
                 raise trio.BrokenResourceError(f"TLS was broken off: {error}") from None
             await self._flush()
@@ -102,12 +109,15 @@ class TlsStream(trio.abc.Stream):
 
     async def _hear(self) -> None:
         data = await self._transport.receive_some(READ_BYTES)
+        # A connection that ends without TLS's own end may have been cut by a third party. It is an error, not an end.
         if not data:
             raise trio.BrokenResourceError("the client went away without ending TLS")
+        # OpenSSL may take a part of the bytes at a time.
         while data:
             data = data[self._connection.bio_write(bytes(data)) :]
 
     async def _flush(self) -> None:
+        # The lock keeps the order: two tasks may flush, and TLS records must be sent in the order of their numbers.
         async with self._sending:
             while True:
                 try:
@@ -122,7 +132,7 @@ async def _at_once(function: Callable[[Argument], Answer], argument: Argument) -
 
 
 class _Visitor:
-    """A client as OpenSSL shows it: certificate by certificate of its chain, its own last."""
+    """The certificates of a client. OpenSSL shows each one of its chain, the client's own last."""
 
     def __init__(self, tls: ServerTls) -> None:
         self._tls = tls
@@ -130,11 +140,16 @@ class _Visitor:
         self.is_welcome = False
 
     def look(self, connection: SSL.Connection, certificate: crypto.X509, flaw: int, depth: int, good: int) -> bool:
-        """OpenSSL's verify callback: whether to go on."""
+        """OpenSSL's verify callback. Return True to go on with the handshake."""
+        # An error in the chain is noted and not fatal: the fingerprint of the client's own certificate may be known.
         self._flaw = self._flaw or (0 if good else flaw)
+        # A certificate of the chain. Only the last one, the client's own, decides.
         if depth > 0:
             return True
+        # The name is for the list of fingerprints alone. A chain needs no name, as in Orion.
         trust, name = self._tls.trust, _common_name(certificate)
+        # `_flaw` has the first error of any certificate of the chain. Without an error the chain ends in a trusted
+        # root.
         by_chain = trust.chains and not self._flaw
         der = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
         self.is_welcome = by_chain or (trust.known is not None and name is not None and trust.known.trusts(name, der))
@@ -145,20 +160,22 @@ class _Visitor:
     def _tell(self, name: str) -> None:
         with self._tls.telling:
             told = self._tls.told
+            # A client can come again and again with new names. The log gets a bounded number of lines for them.
             if name in told or len(told) >= MAX_LOGGED_NAMES:
                 return
             told.add(name)
         flaw = CERTIFICATE_ERRORS.get(self._flaw, f"flaw {self._flaw}")
-        log.warning(f"a manager whose certificate names {name} is not let in: its certificate is not known, {flaw}")
+        log.warning(f"a manager whose certificate names {name} is refused: its certificate is not known, {flaw}")
 
 
 def _common_name(certificate: crypto.X509) -> str | None:
-    """What a list of fingerprints calls a client; None for a name that a line of it cannot hold."""
+    """Return the name of a client in the list of fingerprints. None if a line of the list cannot have this name."""
     try:
         found = certificate.to_cryptography().subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     except ValueError:
         return None
     name = str(found[0].value).lower() if found else ""
+    # A line of the list has a name and a fingerprint with a space between. A line that begins with # is a comment.
     is_usable = (
         0 < len(name) <= MAX_NAME_CHARACTERS and name.isprintable() and " " not in name and not name.startswith("#")
     )
