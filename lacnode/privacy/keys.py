@@ -27,7 +27,7 @@ class KeyPair:
     public: bytes
 
     @classmethod
-    def of(cls, private: bytes) -> "KeyPair":
+    def from_private_bytes(cls, private: bytes) -> "KeyPair":
         """Return the pair of a private key of 32 bytes. ValueError for any other size."""
         if len(private) != KEY_BYTES:
             raise ValueError(f"a private key of {KEY_BYTES} bytes was expected, found {len(private)}")
@@ -36,7 +36,7 @@ class KeyPair:
     @classmethod
     def generate(cls) -> "KeyPair":
         """Return a new random pair."""
-        return cls.of(secrets.token_bytes(KEY_BYTES))
+        return cls.from_private_bytes(secrets.token_bytes(KEY_BYTES))
 
 
 class KeyRing:
@@ -94,7 +94,7 @@ def from_base64(text: object, size: int | None = None) -> bytes:
     return data
 
 
-def public_key_of(text: object) -> bytes:
+def decode_public_key(text: object) -> bytes:
     """Decode the public key in `text` (32 bytes). EnclaveError `EnclaveDecodePublicKey` if it is none."""
     try:
         return from_base64(text, KEY_BYTES)

@@ -38,7 +38,7 @@ from tests.support.logs import logs_of_this_thread
 from tests.support.managers import OwnManager
 
 ROOT = Path(__file__).resolve().parents[2]
-A, B = KeyPair.of(b"\1" * 32), KeyPair.of(b"\2" * 32)
+A, B = KeyPair.from_private_bytes(b"\1" * 32), KeyPair.from_private_bytes(b"\2" * 32)
 PASSWORD = "correct horse, ärger"
 DEADLINE = 60.0
 

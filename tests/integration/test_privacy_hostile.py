@@ -27,7 +27,7 @@ PATIENCE = 60.0
 DECIMAL_FRACTION = b"\xa1\x61a\xc4\x82\x00\xc2\x5a" + (200_000).to_bytes(4) + b"\xff" * 200_000
 """Quadratic work for a library that reads tags."""
 
-A, B, EVIL, ABSENT = (KeyPair.of(bytes([number]) * 32) for number in (21, 22, 23, 24))
+A, B, EVIL, ABSENT = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in (21, 22, 23, 24))
 SECRET = b"what only the recipient may read"
 CBOR = {"content-type": "application/cbor"}
 NODE_PATHS = (
@@ -143,7 +143,7 @@ async def delivers(sender: ManagerService, receiver: ManagerService, payload: by
     """Whether it sends to the other within reason."""
     recipient = receiver.manager.keys.public_keys[0]
     with trio.fail_after(PATIENCE):
-        await until(lambda: sender.manager.view.keys.get(recipient) == url_of(receiver), "the other is known")
+        await until(lambda: sender.manager.party_info.keys.get(recipient) == url_of(receiver), "the other is known")
         key = await trio.to_thread.run_sync(sender.manager.send, payload, None, [recipient], abandon_on_cancel=True)
         got = await trio.to_thread.run_sync(receiver.manager.receive, key)
     return got.payload == payload
@@ -247,7 +247,7 @@ class TestWhatTheyAnnounce:
             pits = [f"http://127.0.{number // 250}.{number % 250 + 2}:{evil.port}" for number in range(1000)]
             evil.announces(urls=pits)
             async with manager(A, evil.url, url_of(b)) as a:
-                await until(lambda: len(a.manager.view.urls) > MAX_URLS_PER_SOURCE, "the addresses are known")
+                await until(lambda: len(a.manager.party_info.urls) > MAX_URLS_PER_SOURCE, "the addresses are known")
                 await until(lambda: evil.asked.count("/partyinfo") > 20, "they are asked")
                 assert await delivers(a, b)
 
@@ -255,17 +255,19 @@ class TestWhatTheyAnnounce:
         async with stranger() as evil, manager(B) as b, manager(A, known={B.public: "http://127.0.0.1:1"}) as a:
             key = await trio.to_thread.run_sync(self.sent_and_lost, a)
             places = [evil.url] * 80 + [f"http://127.0.1.{number}:{evil.port}" for number in range(1, 13)]
-            tarpits = {KeyPair.of(bytes([7, number]) * 16).public: place for number, place in enumerate(places)}
-            b._peers.learn(PartyInfo(evil.url, (), tarpits))
-            b._peers.learn(PartyInfo(None, (), {A.public: url_of(a)}))
+            tarpits = {
+                KeyPair.from_private_bytes(bytes([7, number]) * 16).public: place for number, place in enumerate(places)
+            }
+            b._peers.add_party_info(PartyInfo(evil.url, (), tarpits))
+            b._peers.add_party_info(PartyInfo(None, (), {A.public: url_of(a)}))
             await trio.to_thread.run_sync(self.missed, b, key)
-            await until(lambda: b.manager.has(key, B.public), "the payload is back")
+            await until(lambda: b.manager.has_payload(key, B.public), "the payload is back")
 
     def sent_and_lost(self, a: ManagerService) -> bytes:
         """B's manager, which A does not know yet, never got it."""
         with pytest.raises(EnclaveError):
             a.manager.send(SECRET, None, [B.public])
-        return a._store.payloads_of(A.public, 0, 1)[0].payload.key
+        return a._store.read_payloads(A.public, 0, 1)[0].payload.key
 
     def missed(self, b: ManagerService, key: bytes) -> None:
         with pytest.raises(EnclaveError, match="EnclavePayloadNotFound"):
@@ -276,7 +278,7 @@ class TestWhatTheyAnnounce:
         async with stranger() as evil:
             evil.announces(B.public)
             async with manager(A, evil.url) as a:
-                await until(lambda: a.manager.view.keys.get(B.public) == evil.url, "the stranger is believed")
+                await until(lambda: a.manager.party_info.keys.get(B.public) == evil.url, "the stranger is believed")
                 async with manager(B, url_of(a)) as b:
                     assert await delivers(a, b)
                     assert "/push" not in evil.asked
@@ -288,7 +290,7 @@ class TestWhatTheyAnnounce:
             unknown = response(b"", status="404 Not Found")
             evil.answers |= {"/lacnode/prove": unknown, "/lacnode/push": unknown, "/push": response(b"a digest")}
             async with manager(A) as a:
-                a._peers.learn(PartyInfo(evil.url, (evil.url,), {B.public: evil.url}))
+                a._peers.add_party_info(PartyInfo(evil.url, (evil.url,), {B.public: evil.url}))
                 assert await refusal(a, B) == "NodeMissingPeerUrl"
                 assert "/lacnode/prove" in evil.asked
                 assert not {"/push", "/lacnode/push"} & set(evil.asked)
@@ -319,7 +321,7 @@ class TestWhatTheySend:
         async with manager(B) as b, httpx.AsyncClient(base_url=url_of(b), headers=CBOR) as client:
             answer = await client.post("/push", content=encode_payload(sealed))
             assert (answer.status_code, answer.json()) == (404, {"error": "PrivacyGroupNotFound"})
-            assert not b.manager.has(sealed.key, B.public)
+            assert not b.manager.has_payload(sealed.key, B.public)
             own = encrypt(sent, EVIL, [B.public], group_id((EVIL.public, B.public))).only([0])
             assert (await client.post("/push", content=encode_payload(own))).status_code == 200
 
@@ -386,7 +388,7 @@ class TestWhatTheySend:
                 trio.from_thread.run(go_on.wait, trio_token=token)
                 return ""
 
-            monkeypatch.setattr(b.manager, "pushed", pushed)
+            monkeypatch.setattr(b.manager, "receive_push", pushed)
             async with httpx.AsyncClient(timeout=PATIENCE) as client, trio.open_nursery() as nursery:
                 for _ in range(12):
                     nursery.start_soon(lambda: client.post(f"{url_of(b)}/push", headers=CBOR, content=b"x"))
@@ -405,4 +407,4 @@ async def test_what_can_be_sent_can_be_had_back() -> None:
             assert await delivers(b, a, large)
             assert await delivers(a, b, large)
         async with manager(B, url_of(a), recover=True) as again:
-            await until(lambda: len(again._store.payloads_of(B.public, 0, 9)) == 2, "both are back")
+            await until(lambda: len(again._store.read_payloads(B.public, 0, 9)) == 2, "both are back")

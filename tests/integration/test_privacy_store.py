@@ -31,7 +31,7 @@ from tests.support.postgresql import ABSENT, PostgresqlServer, running_server
 
 DEADLINE = 30.0
 SECRET = b"the plaintext of an agreement"
-A, B, C, D = (KeyPair.of(bytes([number]) * 32) for number in range(1, 5))
+A, B, C, D = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in range(1, 5))
 
 
 def all_groups(store: PayloadStore) -> list[GroupRecord]:
@@ -89,13 +89,13 @@ class TestContract:
         assert store.put_payload(*share(payload, 0, B))
         assert not store.put_payload(*share(payload, 1, C))
         assert not store.put_payload(*share(payload, 1, C))
-        stored = store.payload(payload.key)
+        stored = store.find_payload(payload.key)
         assert stored is not None
         assert (set(stored.parties), len(stored.payload.boxes)) == ({B.public, C.public}, 2)
         for reader in (B, C):
             opened_at = decrypt_with(stored.payload.only([stored.parties[reader.public]]), reader)
             assert opened_at == (0, (1).to_bytes(4))
-        assert store.payload(bytes(32)) is None
+        assert store.find_payload(bytes(32)) is None
         assert not store.is_empty()
 
     @pytest.mark.parametrize("change", [{"sender": D.public}, {"nonce": bytes(24)}, {"group_id": b"\1" * 32}])
@@ -104,10 +104,10 @@ class TestContract:
     ) -> None:
         store, payload = opened(url), sealed(1, B)
         store.put_payload(*share(payload, 0, B))
-        before = store.payload(payload.key)
+        before = store.find_payload(payload.key)
         with pytest.raises(PayloadConflictError):
             store.put_payload(replace(payload, **change), {C.public: 0})
-        assert store.payload(payload.key) == before
+        assert store.find_payload(payload.key) == before
 
     def test_payloads_of_a_party_come_in_order_and_in_pages(self, url: str, opened: Opened) -> None:
         store = opened(url)
@@ -115,10 +115,10 @@ class TestContract:
         for payload in mine:
             store.put_payload(*share(payload, 0, B))
             store.put_payload(*share(sealed(99, C), 0, C))
-        first = store.payloads_of(B.public, 0, 4)
-        second = store.payloads_of(B.public, first[-1].number, 4)
+        first = store.read_payloads(B.public, 0, 4)
+        second = store.read_payloads(B.public, first[-1].number, 4)
         assert [stored.payload.key for stored in first + second] == [payload.key for payload in mine]
-        assert store.payloads_of(D.public, 0, 4) == []
+        assert store.read_payloads(D.public, 0, 4) == []
 
     def test_groups_are_replaced_found_by_members_and_listed_in_order(self, url: str, opened: Opened) -> None:
         store = opened(url)
@@ -127,17 +127,17 @@ class TestContract:
         for record in (one, two, other):
             store.put_group(record)
         store.put_group(replace(one, active=False))
-        assert store.groups_of([B.public, A.public]) == [two]
+        assert store.find_groups([B.public, A.public]) == [two]
         assert [record.name for record in all_groups(store)] == ["one", "two", "one"]
-        assert (store.group(one.id), store.group(bytes(32))) == (replace(one, active=False), None)
+        assert (store.find_group(one.id), store.find_group(bytes(32))) == (replace(one, active=False), None)
 
     def test_known_managers_are_replaced_as_a_whole(self, url: str, opened: Opened) -> None:
         store = opened(url)
         store.put_known_nodes({A.public: "http://a", B.public: "http://b"})
         store.put_known_nodes({B.public: "http://elsewhere"})
-        assert store.known_nodes() == {B.public: "http://elsewhere"}
+        assert store.read_known_nodes() == {B.public: "http://elsewhere"}
         store.put_known_nodes({})
-        assert store.known_nodes() == {}
+        assert store.read_known_nodes() == {}
 
     def test_audit_shows_what_was_taken_out(self, url: str, opened: Opened) -> None:
         store = opened(url)
@@ -158,7 +158,7 @@ class TestContract:
             store.put_payload(payload, {B.public: 0}, entry)
         with pytest.raises(StoreError):
             store.put_group(group, entry)
-        assert (store.payload(payload.key), all_groups(store)) == (None, [])
+        assert (store.find_payload(payload.key), all_groups(store)) == (None, [])
         with store._database.write() as connection:
             connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO audit")
         assert store.put_payload(payload, {B.public: 0}, entry)
@@ -173,11 +173,11 @@ class TestContract:
         store.put_group(group)
         store.put_known_nodes({B.public: "http://b"})
         store.append_audit(audit_entry("sent", payload.key, A.public, [B.public], bytes(32)))
-        before = store.payload(payload.key)
+        before = store.find_payload(payload.key)
         store.close()
         again = opened(url)
-        assert (again.payload(payload.key), all_groups(again)) == (before, [group])
-        assert again.known_nodes() == {B.public: "http://b"}
+        assert (again.find_payload(payload.key), all_groups(again)) == (before, [group])
+        assert again.read_known_nodes() == {B.public: "http://b"}
         assert len(list(export_audit_log(again))) == 1
 
 
@@ -220,7 +220,7 @@ class TestAtOnce:
         self._write_and_look([store, store], store)
 
     def _write_and_look(self, stores: list[PayloadStore], look: PayloadStore) -> None:
-        readers = [KeyPair.of(bytes([number]) * 32) for number in range(10, 10 + WRITERS)]
+        readers = [KeyPair.from_private_bytes(bytes([number]) * 32) for number in range(10, 10 + WRITERS)]
         payloads = [sealed(number, *readers) for number in range(PAYLOADS)]
         group = GroupRecord.legacy(tuple(reader.public for reader in readers))
 
@@ -236,14 +236,14 @@ class TestAtOnce:
         with ThreadPoolExecutor(WRITERS) as pool:
             assert sum(pool.map(write, range(WRITERS))) == PAYLOADS
         for number, payload in enumerate(payloads):
-            stored = look.payload(payload.key)
+            stored = look.find_payload(payload.key)
             assert stored is not None
             assert len(stored.payload.boxes) == WRITERS
             for reader in readers:
                 mine = stored.payload.only([stored.parties[reader.public]])
                 assert decrypt_with(mine, reader) == (0, number.to_bytes(4))
         assert all_groups(look) == [group]
-        assert len(look.known_nodes()) == 1
+        assert len(look.read_known_nodes()) == 1
         assert len(list(export_audit_log(look))) == WRITERS * PAYLOADS
 
     def test_who_reads_page_by_page_meanwhile_misses_none(self, url: str, opened: Opened) -> None:
@@ -258,7 +258,7 @@ class TestAtOnce:
             seen: list[int] = []
             while True:
                 last = written.is_set()
-                page = store.payloads_of(B.public, seen[-1] if seen else 0, 5)
+                page = store.read_payloads(B.public, seen[-1] if seen else 0, 5)
                 seen += [stored.number for stored in page]
                 if last and not page:
                     return seen
@@ -298,7 +298,7 @@ class TestLostConnection:
         store, payload = opened(server.url(name)), sealed(1, B)
         store.put_payload(*share(payload, 0, B))
         assert end_sessions(server, name) > 0
-        assert store.payload(payload.key) is not None
+        assert store.find_payload(payload.key) is not None
 
     def test_one_that_is_cut_midway_is_an_error_and_the_next_call_works(
         self, server: PostgresqlServer, opened: Opened
@@ -312,10 +312,10 @@ class TestLostConnection:
             end_sessions(server, name, b"wait_event_type = 'Lock'")
             with pytest.raises(StoreError, match=r"^the store cannot be written: its database is not reached$"):
                 writing.result(DEADLINE)
-            assert store.payload(payload.key) is None
+            assert store.find_payload(payload.key) is None
             other.execute(b"SELECT pg_advisory_unlock_all()")
         assert store.put_payload(*share(payload, 0, B))
-        assert store.payload(payload.key) is not None
+        assert store.find_payload(payload.key) is not None
 
     def test_a_writer_does_not_wait_for_ever(
         self, server: PostgresqlServer, opened: Opened, monkeypatch: pytest.MonkeyPatch
@@ -327,7 +327,7 @@ class TestLostConnection:
             other.execute(b"SELECT pg_advisory_lock(%d)" % WRITE_LOCK)
             with pytest.raises(StoreError, match="cannot be written: LockNotAvailable"):
                 store.put_known_nodes({})
-            assert store.known_nodes() == {}
+            assert store.read_known_nodes() == {}
 
     def test_the_manager_says_it_is_down_and_goes_on_when_the_server_is_back(
         self, server: PostgresqlServer, opened: Opened

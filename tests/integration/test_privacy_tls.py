@@ -23,7 +23,7 @@ from tests.support.certificates import certificate, fingerprint, issuer
 from tests.support.logs import captured_logs
 
 DEADLINE = 20.0
-A, B = KeyPair.of(b"\1" * 32), KeyPair.of(b"\2" * 32)
+A, B = KeyPair.from_private_bytes(b"\1" * 32), KeyPair.from_private_bytes(b"\2" * 32)
 
 
 @pytest.fixture

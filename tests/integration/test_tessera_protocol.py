@@ -24,7 +24,7 @@ from tests.support.fake_tessera import FakeTessera
 from tests.support.managers import OwnManager
 
 SECRET = b"certificate ES-0001 is suspended"
-THEIRS = KeyPair.of(b"\2" * 32)
+THEIRS = KeyPair.from_private_bytes(b"\2" * 32)
 OCTETS = {"content-type": "application/octet-stream", "tesseraSupportedApiVersions": "2.1,3.0,v1,v2"}
 
 

@@ -66,7 +66,7 @@ PRIVACY = (
     Mutant(
         "what-was-heard-takes-the-place-of-what-answered",
         "lacnode/privacy/manager/bounded_table.py",
-        "            if lower > standing or not sources:",
+        "            if lower > trust_level or not sources:",
         "            if not sources:",
         ("tests/unit/privacy/test_peers.py",),
     ),

@@ -22,7 +22,7 @@ from lacnode.privacy.manager.tessera.tessera_party_info import decode_party_info
 from lacnode.privacy.manager.tessera.tessera_payload import decode_payload as decode_tessera_payload
 from lacnode.privacy.manager.tessera.tessera_payload import encode_payload as encode_tessera_payload
 
-A, B = (KeyPair.of(bytes([number]) * 32) for number in (1, 2))
+A, B = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in (1, 2))
 SEALED = encrypt(b"a payload", A, [B.public], bytes(32))
 VIEW = PartyInfo("http://a", ("http://a", "http://b:8080"), {A.public: "http://a", B.public: "http://b:8080"})
 RECORDS = (

@@ -25,7 +25,7 @@ from lacnode.privacy.manager.peer_directory import PeerDirectory
 from lacnode.privacy.transaction_manager import GroupType
 
 KEYS = st.binary(min_size=32, max_size=32)
-NODES = [KeyPair.of(bytes([number]) * 32) for number in (1, 2, 3)]
+NODES = [KeyPair.from_private_bytes(bytes([number]) * 32) for number in (1, 2, 3)]
 PAYLOADS = st.builds(
     EncryptedPayload,
     KEYS,
@@ -82,13 +82,13 @@ def test_view_round_trip(view: PartyInfo) -> None:
 @given(VIEWS, VIEWS)
 def test_what_is_known_is_never_replaced_by_what_is_heard(view: PartyInfo, other: PartyInfo) -> None:
     peers = PeerDirectory(())
-    peers.learn(view)
-    peers.learn(other)
-    merged = peers.view
+    peers.add_party_info(view)
+    peers.add_party_info(other)
+    merged = peers.party_info
     assert {**other.keys, **view.keys} == merged.keys
     assert set(merged.urls) >= set(view.urls) | set(other.urls)
-    peers.learn(merged)
-    assert peers.view == merged
+    peers.add_party_info(merged)
+    assert peers.party_info == merged
 
 
 @given(PAYLOADS, st.randoms(use_true_random=False))

@@ -13,14 +13,14 @@ from lacnode.privacy.manager.group_record import GroupRecord
 from lacnode.privacy.manager.orion_party_info import PartyInfo
 from lacnode.privacy.manager.tessera.tessera_encoding import TesseraError
 from lacnode.privacy.manager.tessera.tessera_group import decode_group, encode_group, has_tessera_id
-from lacnode.privacy.manager.tessera.tessera_key_challenge import proof
+from lacnode.privacy.manager.tessera.tessera_key_challenge import answer_key_challenge
 from lacnode.privacy.manager.tessera.tessera_party_info import decode_party_info, encode_party_info, read_party_info
 from lacnode.privacy.manager.tessera.tessera_payload import NO_GROUP, decode_payload, encode_payload
 from lacnode.privacy.transaction_manager import GroupType
 
 KEYS = st.binary(min_size=32, max_size=32)
 NONCES = st.binary(min_size=24, max_size=24)
-OWN, OTHER = (KeyPair.of(bytes([number]) * 32) for number in (1, 2))
+OWN, OTHER = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in (1, 2))
 PAYLOADS = st.builds(
     EncryptedPayload,
     KEYS,
@@ -97,14 +97,14 @@ def test_garbage_is_refused(data: bytes) -> None:
         with contextlib.suppress(TesseraError):
             decode(data)
     with pytest.raises(TesseraError):
-        proof(data, KeyRing([OWN]))
+        answer_key_challenge(data, KeyRing([OWN]))
 
 
 @given(st.binary(max_size=60))
 def test_nothing_but_a_uuid_is_opened_for_a_stranger(plaintext: bytes) -> None:
     sealed = encode_payload(encrypt(plaintext, OTHER, [OWN.public], NO_GROUP).only([0]), [OWN.public])
     with pytest.raises(TesseraError):
-        proof(sealed, KeyRing([OWN]))
+        answer_key_challenge(sealed, KeyRing([OWN]))
 
 
 @given(PAYLOADS, st.integers(1, 255))

@@ -12,7 +12,7 @@ from lacnode.privacy.manager.encrypted_payload import EncryptedPayload
 from lacnode.privacy.manager.group_record import GroupRecord
 from lacnode.privacy.manager.peer_sender import PeerCall
 from lacnode.privacy.manager.tessera.tessera_group import decode_group
-from lacnode.privacy.manager.tessera.tessera_key_challenge import proof
+from lacnode.privacy.manager.tessera.tessera_key_challenge import answer_key_challenge
 from lacnode.privacy.manager.tessera.tessera_party_info import decode_party_info
 from lacnode.privacy.manager.tessera.tessera_payload import decode_payload, encode_payload
 
@@ -48,7 +48,7 @@ class FakeTessera:
 
     def _partyinfo_validate(self, body: bytes) -> bytes | None:
         try:
-            return proof(body, KeyRing(self.keys))
+            return answer_key_challenge(body, KeyRing(self.keys))
         except ValueError:
             return None
 

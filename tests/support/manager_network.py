@@ -8,7 +8,7 @@ from lacnode.privacy.manager.local_transaction_manager import LocalTransactionMa
 from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.peer_directory import PeerDirectory
 from lacnode.privacy.manager.peer_paths import PUSH_GROUP_PATH, PUSH_PATH
-from lacnode.privacy.manager.peer_sender import REFUSED
+from lacnode.privacy.manager.peer_sender import REFUSED_REPLY
 from lacnode.privacy.manager.proven_group import PUSH_PROVEN_GROUP_PATH
 from lacnode.privacy.manager.recovery_boxes import PUSH_WITH_BOXES_PATH
 from lacnode.privacy.transaction_manager import EnclaveError
@@ -30,20 +30,20 @@ class ManagerNetwork:
         if url in self.down:
             return None
         if url in self.orions and path.startswith("/lacnode/"):
-            return REFUSED
+            return REFUSED_REPLY
         manager = self.managers[url]
         try:
             if path == PROVE_PATH:
                 return ProofResponder(manager.keys, lambda: url).prove(body)
             answers = {
-                PUSH_PATH: manager.pushed,
+                PUSH_PATH: manager.receive_push,
                 PUSH_GROUP_PATH: manager.receive_group,
                 PUSH_PROVEN_GROUP_PATH: manager.receive_proven_group,
                 PUSH_WITH_BOXES_PATH: manager.receive_push_with_boxes,
             }
             return answers[path](body).encode()
         except EnclaveError:
-            return REFUSED
+            return REFUSED_REPLY
 
     def add(self, url: str, pairs: list[KeyPair], store: PayloadStore | None = None) -> LocalTransactionManager:
         self.stores[url] = store or PayloadStore()
@@ -52,5 +52,5 @@ class ManagerNetwork:
         self.managers[url] = manager
         for other in self.managers.values():
             for another in self.managers.values():
-                other._peers.learn(another._peers.view)
+                other._peers.add_party_info(another._peers.party_info)
         return manager

@@ -20,7 +20,7 @@ if not VECTORS.exists():
 
 DOCUMENT: dict[str, Any] = json.loads(VECTORS.read_text())
 KEYS: dict[str, KeyPair] = {
-    entry["name"]: KeyPair.of(from_base64(entry["privateKey"])) for entry in DOCUMENT["nacl_key_pairs"]
+    entry["name"]: KeyPair.from_private_bytes(from_base64(entry["privateKey"])) for entry in DOCUMENT["nacl_key_pairs"]
 }
 GROUPS = DOCUMENT["privacy_group_ids"]
 PAYLOADS = [*DOCUMENT["orion_payload_encryption"]["cases"], DOCUMENT["enclave_exchange"]["orionEncryption"]]

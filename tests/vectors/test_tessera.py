@@ -10,13 +10,15 @@ from lacnode.privacy.keys import KeyPair, KeyRing, from_base64
 from lacnode.privacy.manager.encrypted_payload import decrypt_with
 from lacnode.privacy.manager.group_record import GroupRecord
 from lacnode.privacy.manager.tessera.tessera_group import decode_group, encode_group
-from lacnode.privacy.manager.tessera.tessera_key_challenge import proof
+from lacnode.privacy.manager.tessera.tessera_key_challenge import answer_key_challenge
 from lacnode.privacy.manager.tessera.tessera_party_info import decode_party_info, encode_party_info, read_party_info
 from lacnode.privacy.manager.tessera.tessera_payload import NO_GROUP, decode_payload, encode_payload
 from lacnode.privacy.transaction_manager import GroupType
 
 RECORDED: dict[str, str] = json.loads((Path(__file__).parent / "tessera.json").read_text())
-TESSERA, OWN = (KeyPair.of(bytes.fromhex(RECORDED[name])) for name in ("tesseraPrivateKey", "ownPrivateKey"))
+TESSERA, OWN = (
+    KeyPair.from_private_bytes(bytes.fromhex(RECORDED[name])) for name in ("tesseraPrivateKey", "ownPrivateKey")
+)
 TESSERA_URL, OWN_URL = "http://127.0.0.1:19101/", "http://127.0.0.1:19100/"
 
 
@@ -57,7 +59,7 @@ def test_its_question_for_a_key_is_answered() -> None:
     assert question.payload.group_id == NO_GROUP
     opened = decrypt_with(question.payload, OWN)
     assert opened is not None
-    assert proof(recorded("validate"), KeyRing([TESSERA, OWN])) == opened[1]
+    assert answer_key_challenge(recorded("validate"), KeyRing([TESSERA, OWN])) == opened[1]
 
 
 def test_the_key_pairs_are_those_of_the_recording() -> None:

@@ -50,7 +50,7 @@ def export_audit_log(store: PayloadStore) -> Iterator[dict[str, Any]]:
     previous = AUDIT_START
     # The expected number is compared too. Without it, entries could be cut off at the start, or be reordered together
     # with their hashes.
-    for expected, (number, entry, digest) in enumerate(store.audit(), start=1):
+    for expected, (number, entry, digest) in enumerate(store.read_audit_log(), start=1):
         # A reader that has noted a hash earlier can compare it. A chain that was computed again from some entry on
         # ends in another hash.
         if number != expected or chain_hash(previous, number, entry) != digest:

@@ -39,97 +39,97 @@ class BoundedTable(Generic[K, V]):
         self._limit = limit
         self._limit_per_source = limit_per_source
         self._values: dict[K, V] = {}
-        self._places: dict[K, tuple[TrustLevel, str]] = {}
-        self._sources: dict[TrustLevel, dict[str, dict[K, None]]] = {standing: {} for standing in TrustLevel}
+        self._levels_and_sources: dict[K, tuple[TrustLevel, str]] = {}
+        self._sources: dict[TrustLevel, dict[str, dict[K, None]]] = {trust_level: {} for trust_level in TrustLevel}
         """The entries of each level and source, the oldest first."""
 
     def __contains__(self, key: object) -> bool:
-        return key in self._places
+        return key in self._levels_and_sources
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._levels_and_sources)
 
     def get(self, key: K) -> V | None:
         """Return the value of an entry, None if there is none."""
         return self._values.get(key)
 
-    def standing(self, key: K) -> TrustLevel | None:
+    def trust_level(self, key: K) -> TrustLevel | None:
         """Return the trust level of an entry, None if there is none."""
-        place = self._places.get(key)
+        place = self._levels_and_sources.get(key)
         return None if place is None else place[0]
 
     def items(self) -> Iterator[tuple[K, V]]:
         """Yield every entry. The highest trust level comes first."""
         # Party info is cut at its end when it is too long, so the most reliable entries come first.
-        for standing in reversed(TrustLevel):
-            for keys in self._sources[standing].values():
+        for trust_level in reversed(TrustLevel):
+            for keys in self._sources[trust_level].values():
                 for key in keys:
                     yield key, self._values[key]
 
-    def put(self, key: K, value: V, source: str, standing: TrustLevel) -> bool:
+    def put(self, key: K, value: V, source: str, trust_level: TrustLevel) -> bool:
         """Add an entry, or change the value, the source and the level of a known one. False if the table is full for it."""
-        before = self._places.get(key)
+        before = self._levels_and_sources.get(key)
         # The common case: the same manager repeats itself. The age of the entry does not change, so a repetition
         # cannot keep an entry alive by itself.
-        if before == (standing, source):
+        if before == (trust_level, source):
             self._values[key] = value
             return True
         # A known entry is removed first, so that its own place counts as free. If the new one finds no place, the old
         # entry comes back: a claim must not remove what it cannot replace.
         if before is not None:
             old = self._values[key]
-            self.drop(key)
-            if self._insert(key, value, source, standing):
+            self.remove(key)
+            if self._insert(key, value, source, trust_level):
                 return True
             self._insert(key, old, before[1], before[0])
             return False
-        return self._insert(key, value, source, standing)
+        return self._insert(key, value, source, trust_level)
 
-    def lower(self, key: K) -> None:
+    def lower_trust(self, key: K) -> None:
         """Lower an unconfirmed entry to SILENT. Its manager did not answer a call."""
-        standing, source = self._places.get(key, (None, ""))
+        trust_level, source = self._levels_and_sources.get(key, (None, ""))
         # A confirmed entry keeps its level. A manager that is down for an hour must not lose its place to strangers.
-        if standing is TrustLevel.HEARD:
+        if trust_level is TrustLevel.HEARD:
             self.put(key, self._values[key], source, TrustLevel.SILENT)
 
-    def drop(self, key: K) -> None:
+    def remove(self, key: K) -> None:
         """Remove an entry. KeyError if there is none."""
-        standing, source = self._places.pop(key)
+        trust_level, source = self._levels_and_sources.pop(key)
         del self._values[key]
-        keys = self._sources[standing][source]
+        keys = self._sources[trust_level][source]
         del keys[key]
         if not keys:
-            del self._sources[standing][source]
+            del self._sources[trust_level][source]
 
-    def _insert(self, key: K, value: V, source: str, standing: TrustLevel) -> bool:
-        if not self._has_place(source, standing) and standing is not TrustLevel.OWN:
+    def _insert(self, key: K, value: V, source: str, trust_level: TrustLevel) -> bool:
+        if not self._make_space(source, trust_level) and trust_level is not TrustLevel.OWN:
             return False
-        self._places[key] = standing, source
+        self._levels_and_sources[key] = trust_level, source
         self._values[key] = value
-        self._sources[standing].setdefault(source, {})[key] = None
+        self._sources[trust_level].setdefault(source, {})[key] = None
         return True
 
-    def _has_place(self, source: str, standing: TrustLevel) -> bool:
+    def _make_space(self, source: str, trust_level: TrustLevel) -> bool:
         """Return True if there is space for an entry. An older entry may be removed for it."""
-        own = self._sources[standing].get(source, {})
+        own = self._sources[trust_level].get(source, {})
         # A source that reaches its own bound replaces its own oldest entry, never an entry of another source.
-        if len(own) >= self._limit_per_source and standing is not TrustLevel.OWN:
-            self.drop(next(iter(own)))
+        if len(own) >= self._limit_per_source and trust_level is not TrustLevel.OWN:
+            self.remove(next(iter(own)))
             return True
-        if len(self._places) < self._limit:
+        if len(self._levels_and_sources) < self._limit:
             return True
-        return self._has_evicted(standing, len(own))
+        return self._evict_one(trust_level, len(own))
 
-    def _has_evicted(self, standing: TrustLevel, count: int) -> bool:
+    def _evict_one(self, trust_level: TrustLevel, count: int) -> bool:
         # The lowest level is searched first. In a level the largest source gives up its oldest entry. A source takes
         # the place of another one of the same level only if it stays smaller than that one. So all sources tend to the
         # same share, and a source with many addresses per minute gains nothing.
         for lower in TrustLevel:
             sources = self._sources[lower]
-            if lower > standing or not sources:
+            if lower > trust_level or not sources:
                 continue
             largest = max(sources.values(), key=len)
-            if lower < standing or len(largest) > count + 1:
-                self.drop(next(iter(largest)))
+            if lower < trust_level or len(largest) > count + 1:
+                self.remove(next(iter(largest)))
                 return True
         return False

@@ -43,17 +43,17 @@ def read_cbor(data: bytes) -> object:
 
 
 class _Reader:
-    __slots__ = ("_at", "_data", "_items_left", "_size")
+    __slots__ = ("_data", "_items_left", "_position", "_size")
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._size = len(data)
-        self._at = 0
+        self._position = 0
         # A short input may not have many items. Otherwise 100 kB of nulls, one byte each, would take 10 MB of memory.
         self._items_left = min(MAX_ITEMS, FREE_ITEMS + len(data) // BYTES_PER_ITEM)
 
     def end(self) -> None:
-        if self._at != self._size:
+        if self._position != self._size:
             raise MalformedCborError("bytes follow it")
 
     def value(self, depth: int) -> object:
@@ -87,10 +87,10 @@ class _Reader:
             raise MalformedCborError("too many items")
 
     def _first(self) -> int:
-        at = self._at
+        at = self._position
         if at >= self._size:
             raise MalformedCborError("it ends before its end")
-        self._at = at + 1
+        self._position = at + 1
         return self._data[at]
 
     def _length(self, first: int) -> int:
@@ -105,17 +105,17 @@ class _Reader:
         return int.from_bytes(self._raw(width))
 
     def _raw(self, size: int) -> bytes:
-        at = self._at
+        at = self._position
         # The bound is the input itself: a length that is larger than the rest builds nothing.
         end = at + size
         if end > self._size:
             raise MalformedCborError("it ends before its end")
-        self._at = end
+        self._position = end
         return self._data[at:end]
 
     def _is_at_break(self) -> bool:
-        if self._at < self._size and self._data[self._at] == _BREAK:
-            self._at += 1
+        if self._position < self._size and self._data[self._position] == _BREAK:
+            self._position += 1
             return True
         return False
 
@@ -155,7 +155,7 @@ class _Reader:
                 items.append(self.value(depth))
             return items
         count = self._length(first)
-        self._check_room(count)
+        self._check_count(count)
         return [self.value(depth) for _ in range(count)]
 
     def _map(self, first: int, depth: int) -> dict[str, object]:
@@ -166,7 +166,7 @@ class _Reader:
                 self._entry(found, depth)
             return found
         count = self._length(first)
-        self._check_room(2 * count)
+        self._check_count(2 * count)
         for _ in range(count):
             self._entry(found, depth)
         return found
@@ -188,8 +188,8 @@ class _Reader:
         if depth > MAX_DEPTH:
             raise MalformedCborError("maps and arrays too deep inside one another")
 
-    def _check_room(self, items: int) -> None:
+    def _check_count(self, items: int) -> None:
         """Check the count of a map or an array before it is built. A count that cannot be true is refused."""
         # Each item takes at least one byte. So a count above the rest of the input is false.
-        if items > self._items_left or items > self._size - self._at:
+        if items > self._items_left or items > self._size - self._position:
             raise MalformedCborError("too many items")

@@ -59,7 +59,7 @@ class CborFields:
         self._fields: dict[str, Any] = dict(value)
         self._what = what
 
-    def take(self, name: str, kind: type, optional: bool = False) -> Any:
+    def read_field(self, name: str, kind: type, optional: bool = False) -> Any:
         """Return the field `name`, which has exactly the type `kind`. None if it is optional and absent.
 
         CborError if the field is missing or has another type.
@@ -74,12 +74,12 @@ class CborFields:
 
     def bytes(self, name: str, size: int | None = None) -> "bytes":
         """Return the field `name`, which is a byte string, of exactly `size` bytes if given. CborError otherwise."""
-        value: bytes = self.take(name, bytes)
+        value: bytes = self.read_field(name, bytes)
         if size is not None and len(value) != size:
             raise CborError(f"{self._what}.{name}: {size} bytes were expected, found {len(value)}")
         return value
 
-    def end(self) -> None:
+    def check_complete(self) -> None:
         """Check that every field was taken. CborError if the map has unknown fields."""
         if self._fields:
             raise CborError(f"{self._what}: {len(self._fields)} unknown fields")

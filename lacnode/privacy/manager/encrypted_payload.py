@@ -90,13 +90,13 @@ def decrypt_with(payload: EncryptedPayload, own: KeyPair) -> tuple[int, bytes] |
         master_key = open_box(payload, box, payload.sender, own)
         if master_key is None:
             continue
-        plaintext = _unsealed(payload, master_key)
+        plaintext = _open_cipher_text(payload, master_key)
         if plaintext is not None:
             return position, plaintext
     return None
 
 
-def _unsealed(payload: EncryptedPayload, master_key: bytes) -> bytes | None:
+def _open_cipher_text(payload: EncryptedPayload, master_key: bytes) -> bytes | None:
     try:
         opened: bytes = nacl.bindings.crypto_secretbox_open(payload.cipher_text, payload.cipher_nonce, master_key)
     except (nacl.exceptions.CryptoError, ValueError):
@@ -115,7 +115,7 @@ def restore_own_box(payload: EncryptedPayload, recipient: bytes, own: KeyPair) -
     for box in payload.boxes:
         master_key = open_box(payload, box, recipient, own)
         # The master key must open the cipher text too. A recipient could otherwise return another payload's box.
-        if master_key is not None and _unsealed(payload, master_key) is not None:
+        if master_key is not None and _open_cipher_text(payload, master_key) is not None:
             mine = nacl.bindings.crypto_box(master_key, payload.nonce, own.public, own.private)
             return replace(payload, boxes=(mine,))
     return None
@@ -153,13 +153,13 @@ def decode_payload(data: bytes) -> EncryptedPayload:
     """Decode a payload. CborError if it is malformed or above a bound."""
     fields = decode_map(data, "payload")
     try:
-        sender = from_base64(fields.take("sender", str), KEY_BYTES)
+        sender = from_base64(fields.read_field("sender", str), KEY_BYTES)
     except CborError:
         raise
     except ValueError as error:
         raise CborError(f"payload.sender: {error}") from None
     nonce = fields.bytes("nonce", NONCE_BYTES)
-    boxes = fields.take("encryptedKeys", list)
+    boxes = fields.read_field("encryptedKeys", list)
     if not 1 <= len(boxes) <= MAX_BOXES:
         raise CborError(f"payload.encryptedKeys: from 1 to {MAX_BOXES} were expected, found {len(boxes)}")
     cipher_text = fields.bytes("cipherText")
@@ -167,15 +167,15 @@ def decode_payload(data: bytes) -> EncryptedPayload:
     if len(cipher_text) < MAC_BYTES:
         raise CborError(f"payload.cipherText: at least {MAC_BYTES} bytes were expected, found {len(cipher_text)}")
     group_id = fields.bytes("privacyGroupId", KEY_BYTES)
-    cipher_nonce = fields.take("cipherNonce", bytes, True) or ZERO_NONCE
+    cipher_nonce = fields.read_field("cipherNonce", bytes, True) or ZERO_NONCE
     if len(cipher_nonce) != NONCE_BYTES:
         raise CborError(f"payload.cipherNonce: {NONCE_BYTES} bytes were expected, found {len(cipher_nonce)}")
-    fields.end()
-    return EncryptedPayload(sender, nonce, tuple(map(_box, boxes)), cipher_text, group_id, cipher_nonce)
+    fields.check_complete()
+    return EncryptedPayload(sender, nonce, tuple(map(_decode_box, boxes)), cipher_text, group_id, cipher_nonce)
 
 
-def _box(value: object) -> bytes:
+def _decode_box(value: object) -> bytes:
     fields = CborFields(value, "payload.encryptedKeys")
     box = fields.bytes("encoded", BOX_SIZE)
-    fields.end()
+    fields.check_complete()
     return box

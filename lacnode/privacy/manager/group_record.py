@@ -71,7 +71,7 @@ def encode_group(record: GroupRecord) -> bytes:
 def decode_group(data: bytes) -> GroupRecord:
     """Decode a record. CborError if it is malformed or above a bound."""
     fields = decode_map(data, "group")
-    members = fields.take("addresses", list)
+    members = fields.read_field("addresses", list)
     if not 1 <= len(members) <= MAX_GROUP_MEMBERS:
         raise CborError(f"group.addresses: from 1 to {MAX_GROUP_MEMBERS} were expected, found {len(members)}")
     # Orion writes keys as base64 text, and not as bytes.
@@ -80,15 +80,15 @@ def decode_group(data: bytes) -> GroupRecord:
     except ValueError as error:
         raise CborError(f"group.addresses: {error}") from None
     # Orion leaves out an empty name. Absent and empty are the same here.
-    name, description = fields.take("name", str, True) or "", fields.take("description", str, True) or ""
+    name, description = fields.read_field("name", str, True) or "", fields.read_field("description", str, True) or ""
     if max(len(name), len(description)) > MAX_TEXT_CHARACTERS:
         raise CborError(f"group: a name and description of at most {MAX_TEXT_CHARACTERS} characters were expected")
-    state, kind = fields.take("state", str), fields.take("type", str)
+    state, kind = fields.read_field("state", str), fields.read_field("type", str)
     if state not in ("ACTIVE", "DELETED") or kind not in ("LEGACY", "PANTHEON"):
         raise CborError("group: a state ACTIVE or DELETED and a type LEGACY or PANTHEON were expected")
     # A LEGACY record with a seed would have two possible ids. It is refused.
-    seed = fields.take("randomSeed", bytes, kind == "LEGACY")
+    seed = fields.read_field("randomSeed", bytes, kind == "LEGACY")
     if seed is not None and (kind == "LEGACY" or len(seed) > MAX_SEED_BYTES):
         raise CborError(f"group.randomSeed: at most {MAX_SEED_BYTES} bytes, and none for LEGACY, were expected")
-    fields.end()
+    fields.check_complete()
     return GroupRecord(keys, name, description, state == "ACTIVE", GroupType(kind), seed)

@@ -42,7 +42,7 @@ class KeyClaims:
         # Any manager can make claims for free. Each claim costs calls, so a claim is verified once a minute at most.
         for key, url in self._peers.pop_rival_claims():
             if self._is_due(key, url):
-                self._look_at(key, url)
+                self._verify_claim(key, url)
 
     def _is_due(self, key: bytes, url: str) -> bool:
         with self._lock:
@@ -59,7 +59,7 @@ class KeyClaims:
             self._seen[key, url] = now
             return True
 
-    def _look_at(self, key: bytes, url: str) -> None:
+    def _verify_claim(self, key: bytes, url: str) -> None:
         name = to_base64(key)
         # A claim of an own key is never verified: this manager knows where the key is. It may be an attack, or a
         # second manager with a copy of the key file, so an operator must read of it.
@@ -74,5 +74,5 @@ class KeyClaims:
         elif known is not None and proves_key(own, key, known, self._sender):
             log.warning(f"two managers have the private key of {name}: {known}, which is used, and {url}")
         else:
-            self._peers.move(key, url)
+            self._peers.set_key_url(key, url)
             log.warning(f"the key {name} is at {url} now, which proves it; {known} did not")

@@ -40,7 +40,7 @@ def load_public_key(path: Path) -> bytes:
 
 def load_key_pair(public: Path, private: Path, password: str | None = None) -> KeyPair:
     """Return the key pair of two files. PrivacyKeyError if they do not belong together."""
-    pair = KeyPair.of(load_private_key(private, password))
+    pair = KeyPair.from_private_bytes(load_private_key(private, password))
     # A wrong pair would announce one key and open boxes with another. No payload could ever be read.
     if pair.public != load_public_key(public):
         raise PrivacyKeyError(f"{private} is not the private key of {public}")

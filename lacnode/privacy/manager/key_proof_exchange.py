@@ -44,7 +44,7 @@ class ProofResponder:
             fields = decode_map(body, "proof request")
             asker, of = fields.bytes("from", KEY_BYTES), fields.bytes("of", KEY_BYTES)
             challenge = fields.bytes("challenge", KEY_BYTES)
-            fields.end()
+            fields.check_complete()
         except CborError:
             raise EnclaveError("ObjectJsonDeserialization") from None
         # Without an own URL there is nothing to bind the proof to. The requester asks again later.
@@ -90,7 +90,7 @@ def request_proofs(own: KeyPair, places: Mapping[bytes, str], sender: PeerSender
         }
         found = sender.post(PROVE_PATH, requests)
         for url, (key, challenge) in questions.items():
-            answers[key] = _judged(found.get(url), own, key, url, challenge)
+            answers[key] = _judge_proof(found.get(url), own, key, url, challenge)
     return answers
 
 
@@ -99,14 +99,14 @@ def proves_key(own: KeyPair, key: bytes, url: str, sender: PeerSender) -> bool:
     return request_proofs(own, {key: url}, sender)[key] is ProofAnswer.PROVES
 
 
-def _judged(answer: bytes | None, own: KeyPair, key: bytes, url: str, challenge: bytes) -> ProofAnswer:
+def _judge_proof(answer: bytes | None, own: KeyPair, key: bytes, url: str, challenge: bytes) -> ProofAnswer:
     if not answer:
         return ProofAnswer.SILENT if answer is None else ProofAnswer.REFUSES
     try:
         sealed = decode_map(answer, "proof")
         box, nonce = sealed.bytes("box"), sealed.bytes("nonce", NONCE_BYTES)
         said = decode_map(nacl.bindings.crypto_box_open(box, nonce, key, own.private), "proof")
-        proven, at = said.bytes("proves", KEY_BYTES), said.take("at", str)
+        proven, at = said.bytes("proves", KEY_BYTES), said.read_field("at", str)
         # Both comparisons are always made, and the first one in constant time: its duration must not show how much of
         # a guessed challenge was right.
         is_right = hmac.compare_digest(proven, challenge) and is_same_manager(at, url)

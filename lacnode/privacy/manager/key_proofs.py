@@ -58,45 +58,45 @@ class KeyProofs:
         self._unproven_at = tuple(unproven_at)
         self._clock = clock
         self._lock = threading.Lock()
-        self._known: dict[tuple[bytes, str], tuple[KeyProofStatus, float]] = {}
+        self._statuses: dict[tuple[bytes, str], tuple[KeyProofStatus, float]] = {}
 
     def proof_statuses(self, places: Mapping[bytes, str]) -> dict[bytes, KeyProofStatus]:
         """Return the status of each key (32 bytes) at its URL. The managers are asked if the answer is not known."""
-        found = {key: standing for key, url in places.items() if (standing := self._remembered(key, url)) is not None}
+        found = {key: status for key, url in places.items() if (status := self._known_status(key, url)) is not None}
         asked = {key: url for key, url in places.items() if key not in found}
         for key, answer in request_proofs(self._keys.sender(None), asked, self._sender).items():
-            found[key] = self._judged(key, asked[key], answer)
+            found[key] = self._judge_answer(key, asked[key], answer)
         return found
 
     def accepts_unproven_keys(self, places: Mapping[bytes, str]) -> bool:
         """Return True if the manager of one of the keys may be an Orion, which announces groups without a proof."""
-        listed = {key: url for key, url in places.items() if self._needs_none(url)}
+        listed = {key: url for key, url in places.items() if self._needs_no_proof(url)}
         return KeyProofStatus.UNPROVEN in self.proof_statuses(listed).values()
 
-    def _needs_none(self, url: str) -> bool:
+    def _needs_no_proof(self, url: str) -> bool:
         return any(is_same_manager(url, listed) for listed in self._unproven_at)
 
-    def _judged(self, key: bytes, url: str, answer: ProofAnswer) -> KeyProofStatus:
+    def _judge_answer(self, key: bytes, url: str, answer: ProofAnswer) -> KeyProofStatus:
         # Only good answers are remembered. A manager that was down, or is being updated, must be asked again at the next
         # payload, not a minute later.
         if answer is ProofAnswer.PROVES:
-            return self._remember(key, url, KeyProofStatus.PROVEN, PROVEN_SECONDS)
+            return self._store_status(key, url, KeyProofStatus.PROVEN, PROVEN_SECONDS)
             # FAILS is not REFUSES: a manager that gives a false proof knows the question, so it is no Orion.
-        if answer is ProofAnswer.REFUSES and self._needs_none(url):
+        if answer is ProofAnswer.REFUSES and self._needs_no_proof(url):
             log.warning(f"the manager at {url} gives no proof of its key {to_base64(key)}, as an Orion")
-            return self._remember(key, url, KeyProofStatus.UNPROVEN, UNPROVEN_SECONDS)
+            return self._store_status(key, url, KeyProofStatus.UNPROVEN, UNPROVEN_SECONDS)
         return KeyProofStatus.SILENT if answer is ProofAnswer.SILENT else KeyProofStatus.REFUSED
 
-    def _remembered(self, key: bytes, url: str) -> KeyProofStatus | None:
+    def _known_status(self, key: bytes, url: str) -> KeyProofStatus | None:
         with self._lock:
-            standing, until = self._known.get((key, url), (None, 0.0))
-            return standing if self._clock() < until else None
+            status, until = self._statuses.get((key, url), (None, 0.0))
+            return status if self._clock() < until else None
 
-    def _remember(self, key: bytes, url: str, standing: KeyProofStatus, seconds: float) -> KeyProofStatus:
+    def _store_status(self, key: bytes, url: str, status: KeyProofStatus, seconds: float) -> KeyProofStatus:
         with self._lock:
             # The table is emptied as a whole. Each entry can be found again by one question, so a better rule is not
             # worth its code.
-            if len(self._known) >= MAX_REMEMBERED_PROOFS:
-                self._known.clear()
-            self._known[key, url] = (standing, self._clock() + seconds)
-        return standing
+            if len(self._statuses) >= MAX_REMEMBERED_PROOFS:
+                self._statuses.clear()
+            self._statuses[key, url] = (status, self._clock() + seconds)
+        return status

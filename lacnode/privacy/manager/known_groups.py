@@ -9,7 +9,7 @@ from itertools import islice
 
 from lacnode.privacy.manager.encrypted_payload import EncryptedPayload
 from lacnode.privacy.manager.group_record import GroupRecord
-from lacnode.privacy.payload_ownership import NO_MEMBER, is_legacy_group_of, read_parties, refusal
+from lacnode.privacy.payload_ownership import NO_MEMBER, find_refusal, is_legacy_group_of, read_parties
 from lacnode.privacy.transaction_manager import GroupType
 
 MAX_WIDENING_KEYS = 1024
@@ -36,52 +36,52 @@ class KnownGroups:
         always: Sequence[bytes],
         known_keys: Callable[[], Iterable[bytes]],
     ) -> None:
-        self._record_of = record_of
-        self._keep_record = keep_record
+        self._find_record = record_of
+        self._store_record = keep_record
         self._always = tuple(always)
         self._known_keys = known_keys
 
-    def refusal(self, payload: EncryptedPayload, plaintext: bytes) -> str | None:
+    def find_refusal(self, payload: EncryptedPayload, plaintext: bytes) -> str | None:
         """Return why `payload` does not belong to its group, None if it does.
 
         `plaintext` was found in it by an own key. The record of a widened group is stored if the payload belongs to it.
         """
         parties = read_parties(plaintext)
         if parties is None:
-            return self._refusal_of_sender(payload)
+            return self._find_refusal_of_sender(payload)
         # The payload may name its members inside. Then the group id must follow from these members. A sender could
         # otherwise put a payload into a group that the recipients use for something else.
-        why = refusal(parties, payload.sender, payload.group_id, self)
+        why = find_refusal(parties, payload.sender, payload.group_id, self)
         if why is None and parties.is_flexible:
-            return self._refusal_of_sender(payload)
+            return self._find_refusal_of_sender(payload)
         if why is None and parties.group_id is None:
-            self._keep_widened(parties.named, payload.group_id)
+            self._store_widened(parties.named, payload.group_id)
         return why
 
-    def _refusal_of_sender(self, payload: EncryptedPayload) -> str | None:
+    def _find_refusal_of_sender(self, payload: EncryptedPayload) -> str | None:
         """Decide about a payload that the node does not execute under this group id.
 
         A client may store any bytes. A payload of a flexible group names its group inside.
         """
-        record = self._record_of(payload.group_id)
+        record = self._find_record(payload.group_id)
         if record is None or record.has_recipients_id:
             return None
         return None if payload.sender in record.members else NO_MEMBER
 
-    def _keep_widened(self, named: Sequence[bytes], group_id: bytes) -> None:
+    def _store_widened(self, named: Sequence[bytes], group_id: bytes) -> None:
         """Store the record of a widened group.
 
         The node asks for the members later. The keys that the id was computed from may not be known then.
         """
-        if is_legacy_group_of(named, group_id) or self._record_of(group_id) is not None:
+        if is_legacy_group_of(named, group_id) or self._find_record(group_id) is not None:
             return
         members = self.widened_members(named, group_id)
         if members is not None:
-            self._keep_record(GroupRecord.legacy(tuple(members)))
+            self._store_record(GroupRecord.legacy(tuple(members)))
 
     def named_members(self, group_id: bytes) -> Collection[bytes] | None:
         """See `GroupKnowledge.named_members`."""
-        record = self._record_of(group_id)
+        record = self._find_record(group_id)
         if record is None:
             return None
         # A LEGACY group has no members that a payload may rely on by its id alone. The payload has to name them.
@@ -93,14 +93,14 @@ class KnownGroups:
         A sender does not reveal its `alwayssendto`. Three cases are found: a group that was sent to from here, a group that
         is widened as here, and a group that is widened by one known key.
         """
-        record = self._record_of(group_id)
+        record = self._find_record(group_id)
         # The stored record comes first. It costs no computation, and it also covers groups with several extra keys.
         if record is not None and record.type is GroupType.LEGACY and set(named) <= set(record.members):
             return record.members
-        found = (members for members in self._widened(named) if is_legacy_group_of(members, group_id))
+        found = (members for members in self._widened_candidates(named) if is_legacy_group_of(members, group_id))
         return next(found, None)
 
-    def _widened(self, named: Sequence[bytes]) -> Iterator[tuple[bytes, ...]]:
+    def _widened_candidates(self, named: Sequence[bytes]) -> Iterator[tuple[bytes, ...]]:
         if self._always:
             yield (*named, *self._always)
         # Each try computes an id from all named keys. So the number of tries falls with their number.

@@ -82,18 +82,18 @@ class LocalTransactionManager:
         self._keys = keys
         self._store = store
         self._peers = peers
-        self._always = tuple(always_send_to)
-        self._missing = missing
+        self._always_send_to = tuple(always_send_to)
+        self._missing_payloads = missing
         self._tessera = tessera
-        self._places = MemberUrlFinder(peers, tessera, proofs)
+        self._url_finder = MemberUrlFinder(peers, tessera, proofs)
         self._delivery = PayloadDelivery(sender, tessera)
-        # The group rules read the records through `_guarded`. A failing store is then reported as such, and not as an
+        # The group rules read the records through `_call_store`. A failing store is then reported as such, and not as an
         # unknown group, which would refuse good payloads.
         self._groups = KnownGroups(
-            lambda group_id: self._guarded(store.group, group_id),
-            lambda record: self._guarded(store.put_group, record),
-            self._always,
-            lambda: self._peers.view.keys,
+            lambda group_id: self._call_store(store.find_group, group_id),
+            lambda record: self._call_store(store.put_group, record),
+            self._always_send_to,
+            lambda: self._peers.party_info.keys,
         )
         self._listeners: list[Callable[[bytes], None]] = []
 
@@ -107,19 +107,19 @@ class LocalTransactionManager:
         return self._keys
 
     @property
-    def view(self) -> PartyInfo:
+    def party_info(self) -> PartyInfo:
         """The known managers and their keys."""
-        return self._peers.view
+        return self._peers.party_info
 
     @property
-    def known(self) -> Mapping[bytes, str]:
+    def known_urls(self) -> Mapping[bytes, str]:
         """The public keys (32 bytes) that can be sent to, and the URLs of their managers."""
         # Both may claim one key. The directory comes last and wins, as in `MemberUrlFinder`.
-        return {**({} if self._tessera is None else self._tessera.places), **self.view.keys}
+        return {**({} if self._tessera is None else self._tessera.key_urls), **self.party_info.keys}
 
-    def has(self, key: bytes, party: bytes) -> bool:
+    def has_payload(self, key: bytes, party: bytes) -> bool:
         """Return True if the payload `key` (32 bytes) is stored and `party` (32 bytes) can read it."""
-        stored = self._guarded(self._store.payload, key)
+        stored = self._call_store(self._store.find_payload, key)
         return stored is not None and party in stored.parties
 
     # -- the client's side -------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ class LocalTransactionManager:
         own = self._keys.sender(sender).public
         # Orion's rule: the group consists of the recipients, the keys of `alwayssendto` and the sender. The order is
         # the order of the boxes. `dict.fromkeys` removes repetitions and keeps the order.
-        members = tuple(dict.fromkeys((*recipients, *self._always, own)))
+        members = tuple(dict.fromkeys((*recipients, *self._always_send_to, own)))
         record = GroupRecord.legacy(members)
         return self._send(payload, own, members, record.id, named=recipients, new=record)
 
@@ -148,7 +148,7 @@ class LocalTransactionManager:
         if own not in record.members:
             raise EnclaveError("PrivacyGroupNotFound")
         # The keys of `alwayssendto` receive the payload too, but the group keeps its own members and its id.
-        return self._send(payload, own, (*record.members, *self._always), group_id, named=record.members)
+        return self._send(payload, own, (*record.members, *self._always_send_to), group_id, named=record.members)
 
     def _send(
         self,
@@ -166,7 +166,7 @@ class LocalTransactionManager:
         # All managers are found and asked for proofs before anything is stored or sent. One missing member must not
         # leave a payload that half of the group has.
         recipients = [member for member in dict.fromkeys(members) if member != own]
-        places = self._placed(recipients)
+        places = self._find_member_urls(recipients)
         if new is not None:
             self._check_shareable(new, places.urls)
         # A key that is no point of the curve makes libsodium raise. The client gets Orion's error for it.
@@ -178,37 +178,39 @@ class LocalTransactionManager:
         parties = {party: position for position, party in enumerate((*recipients, own))}
         # From here on the payload is durable. It may reach another manager before this process stops, so it must be on
         # the disk first: the marker of the transaction then never names a payload that its own sender lost.
-        self._guarded(self._store.put_payload, sealed, parties)
+        self._call_store(self._store.put_payload, sealed, parties)
         if new is not None:
-            self._guarded(self._store.update_group, new.id, lambda known: _kept_as_legacy(new, known))
+            self._call_store(self._store.update_group, new.id, lambda known: _legacy_record_to_store(new, known))
         # Only recipients that the client named are revealed to each other. The keys of `alwayssendto` stay hidden.
-        told_of = set(named) & set(recipients)
-        reached = self._delivery.payload(sealed, self._keys.sender(own), parties, places.reachable_urls, told_of)
-        left_out = places.not_in(reached)
+        revealed = set(named) & set(recipients)
+        reached = self._delivery.deliver_payload(
+            sealed, self._keys.sender(own), parties, places.reachable_urls, revealed
+        )
+        left_out = places.members_not_at(reached)
         result = "not delivered to all" if left_out else "ok"
         # The result is logged in any case, and before the client gets an error. The audit log must show a delivery that
         # failed in part.
         entry = audit_entry("sent", sealed.key, own, recipients, group_id, result, places.unproven)
-        self._guarded(self._store.append_audit, entry)
+        self._call_store(self._store.append_audit, entry)
         if left_out:
-            raise EnclaveError("NodePropagatingToAllPeers", f"not delivered to {_named(left_out)}")
+            raise EnclaveError("NodePropagatingToAllPeers", f"not delivered to {_list_keys(left_out)}")
         return sealed.key
 
-    def _placed(self, members: Iterable[bytes]) -> MemberUrls:
+    def _find_member_urls(self, members: Iterable[bytes]) -> MemberUrls:
         """Return the URLs of the managers of those `members` that are not own keys. EnclaveError if one is unknown."""
         others = [member for member in members if self._keys.find_pair(member) is None]
         try:
-            return self._places.of(others)
+            return self._url_finder.find_urls(others)
         except MemberUrlError as error:
             raise EnclaveError(error.code, str(error)) from None
 
     def receive(self, key: bytes, to: bytes | None = None) -> ReceivedPayload:
         """See `TransactionManager.receive`. EnclaveError if the payload is not here or if no own key opens it."""
-        stored = self._guarded(self._store.payload, key)
+        stored = self._call_store(self._store.find_payload, key)
         if stored is None:
-            if self._missing is not None:
+            if self._missing_payloads is not None:
                 # The payload may come later: it was lost here, or its push is still under way. The queue asks for it.
-                self._missing.add(key)
+                self._missing_payloads.note_missing(key)
             raise EnclaveError("EnclavePayloadNotFound")
         if to is not None and self._keys.find_pair(to) is None:
             raise EnclaveError("EnclaveNoMatchingPrivateKey")
@@ -239,53 +241,53 @@ class LocalTransactionManager:
         self._check_new(record)
         # The members' managers are told first. A group that one manager does not know must not exist here: its
         # payloads would be refused there.
-        unproven = self._spread(record, own)
+        unproven = self._announce_group(record, own)
         entry = audit_entry("group-created", bytes(32), own, distinct, record.id, unproven=unproven)
-        self._guarded(self._store.put_group, record, entry)
+        self._call_store(self._store.put_group, record, entry)
         return record.group
 
     def _check_new(self, record: GroupRecord) -> None:
         """Check that a record which the client's seed gives is new. Such a seed may give the id of an existing group."""
         if record.has_recipients_id:
             raise EnclaveError("EnclavePrivacyGroupIdCreation", "the seed gives the id of a group of recipients")
-        if self._guarded(self._store.group, record.id) not in (None, record):
+        if self._call_store(self._store.find_group, record.id) not in (None, record):
             raise EnclaveError("PrivacyGroupNotStored", "the members have a group by this seed, or had it")
 
     def delete_group(self, group_id: bytes, sender: bytes | None) -> bytes:
         """See `TransactionManager.delete_group`. EnclaveError `PrivacyGroupNotDeleted` if the sender may not delete it."""
         own = self._keys.sender(sender).public
-        record = self._guarded(self._store.group, group_id)
+        record = self._call_store(self._store.find_group, group_id)
         if record is None or not record.active or own not in record.members:
             raise EnclaveError("PrivacyGroupNotDeleted")
         if record.type is GroupType.LEGACY:
             raise EnclaveError("PrivacyGroupNotDeleted", "it is a group of recipients, which is there without a record")
         # The record stays with `active` False. Without it, an old record of another manager would bring the group back.
         gone = replace(record, active=False)
-        unproven = self._spread(gone, own)
+        unproven = self._announce_group(gone, own)
         entry = audit_entry("group-deleted", bytes(32), own, record.members, group_id, unproven=unproven)
-        self._guarded(self._store.put_group, gone, entry)
+        self._call_store(self._store.put_group, gone, entry)
         return group_id
 
-    def _spread(self, record: GroupRecord, own: bytes) -> Sequence[bytes]:
+    def _announce_group(self, record: GroupRecord, own: bytes) -> Sequence[bytes]:
         """Send a group record to the managers of the other members. Return the members without a proof."""
-        places = self._placed(record.members)
+        places = self._find_member_urls(record.members)
         self._check_shareable(record, places.urls)
-        reached = self._delivery.group(record, self._keys.sender(own), places.reachable_urls)
-        left_out = places.not_in(reached)
+        reached = self._delivery.announce_group(record, self._keys.sender(own), places.reachable_urls)
+        left_out = places.members_not_at(reached)
         if left_out:
-            raise EnclaveError("PrivacyGroupNotPushed", f"not told to {_named(left_out)}")
+            raise EnclaveError("PrivacyGroupNotPushed", f"not told to {_list_keys(left_out)}")
         return places.unproven
 
     def _check_shareable(self, record: GroupRecord, places: Mapping[bytes, str]) -> None:
         # The members of a Tessera would get another group id from their Tessera. Payloads would never find their group.
-        if self._delivery.tesseras(places.values()) and not has_tessera_id(record.members, record.seed):
+        if self._delivery.find_tesseras(places.values()) and not has_tessera_id(record.members, record.seed):
             raise EnclaveError(
                 "EnclavePrivacyGroupIdCreation", "the group is too large for a Tessera, which would name it otherwise"
             )
 
     def find_groups(self, members: Sequence[bytes]) -> Sequence[PrivacyGroup]:
         """See `TransactionManager.find_groups`."""
-        return [record.group for record in self._guarded(self._store.groups_of, members)]
+        return [record.group for record in self._call_store(self._store.find_groups, members)]
 
     def retrieve_group(self, group_id: bytes) -> PrivacyGroup:
         """See `TransactionManager.retrieve_group`."""
@@ -296,16 +298,16 @@ class LocalTransactionManager:
         return self._groups.widened_members(named, group_id)
 
     def _active(self, group_id: bytes) -> GroupRecord:
-        record: GroupRecord | None = self._guarded(self._store.group, group_id)
+        record: GroupRecord | None = self._call_store(self._store.find_group, group_id)
         if record is None or not record.active:
             raise EnclaveError("PrivacyGroupNotFound")
         return record
 
     # -- the peers' side: all arguments come from other managers, and are believed only as far as they are proven ------
 
-    def pushed(self, body: bytes) -> str:
+    def receive_push(self, body: bytes) -> str:
         """Store a payload that a manager pushes, as `accept` does. Return its key in base64."""
-        payload = self._decoded(decode_payload, body)
+        payload = self._decode_or_refuse(decode_payload, body)
         self.accept(payload)
         return to_base64(payload.key)
 
@@ -314,8 +316,8 @@ class LocalTransactionManager:
 
         EnclaveError `InvalidPayload` if the boxes are not from the sender of the payload, or belong to another payload.
         """
-        push = self._decoded(lambda body: decode_push_with_boxes(body, self._keys), body)
-        payload = self._decoded(decode_payload, push.payload)
+        push = self._decode_or_refuse(lambda body: decode_push_with_boxes(body, self._keys), body)
+        payload = self._decode_or_refuse(decode_payload, push.payload)
         # The sealed part names the key and proves the sender. A third party can therefore not add boxes to a payload.
         if (payload.key, payload.sender) != (push.key, push.sender):
             raise EnclaveError("InvalidPayload")
@@ -331,9 +333,9 @@ class LocalTransactionManager:
         readers = find_own_boxes(payload, self._keys)
         if not readers:
             raise EnclaveError("EnclaveKeysCannotDecryptPayload")
-        self.keep(payload, readers, "received", recovery_boxes)
+        self.store_payload(payload, readers, "received", recovery_boxes)
 
-    def keep(
+    def store_payload(
         self,
         payload: EncryptedPayload,
         readers: Mapping[bytes, int],
@@ -369,14 +371,14 @@ class LocalTransactionManager:
         entry = audit_entry(event, kept.key, kept.sender, list(readers), kept.group_id)
         try:
             # Only pushes count against the quota. The operator asked for recovered payloads.
-            new = self._guarded(self._store.put_payload, kept, parties, entry, is_pushed=event == "received")
+            new = self._call_store(self._store.put_payload, kept, parties, entry, is_pushed=event == "received")
         except PayloadConflictError:
             raise EnclaveError("InvalidPayload") from None
         except QuotaExceededError as error:
             log.warning(f"a payload of {to_base64(payload.sender)} is refused: {error}")
             raise EnclaveError("StorageQuotaExceeded", str(error)) from None
-        if self._missing is not None:
-            self._missing.found(payload.key)
+        if self._missing_payloads is not None:
+            self._missing_payloads.note_found(payload.key)
         # The node hears only of new payloads. A payload that is pushed twice must not start its group's rebuild twice.
         if new:
             for listener in self._listeners:
@@ -393,7 +395,7 @@ class LocalTransactionManager:
         A refused payload is left out. One bad payload must not stop the recovery of all others.
         """
         try:
-            self.keep(payload, readers, "recovered", recovery_boxes)
+            self.store_payload(payload, readers, "recovered", recovery_boxes)
         except EnclaveError:
             return 0
         return 1
@@ -405,20 +407,20 @@ class LocalTransactionManager:
         """
         # One reader is enough. All readers opened the same cipher text, so they see the same plaintext.
         opened = decrypt_with(payload, self._keys.sender(next(iter(readers))))
-        why = None if opened is None else self._groups.refusal(payload, opened[1])
+        why = None if opened is None else self._groups.find_refusal(payload, opened[1])
         if why is not None:
             log.warning(f"a payload of {to_base64(payload.sender)} is refused: {why}", payload=to_base64(payload.key))
             raise EnclaveError("PrivacyGroupNotFound", why)
 
     def receive_group(self, body: bytes) -> str:
         """Store a group that a manager announces, as `accept_group` does. Return its id in base64."""
-        record = self._decoded(decode_group, body)
+        record = self._decode_or_refuse(decode_group, body)
         self.accept_group(record)
         return to_base64(record.id)
 
     def receive_proven_group(self, body: bytes) -> str:
         """Store a group that a member announces with a proof of its key. Return its id in base64."""
-        told = self._decoded(lambda body: decode_proven_group(body, self._keys), body)
+        told = self._decode_or_refuse(lambda body: decode_proven_group(body, self._keys), body)
         self.accept_group(told.record, told.teller)
         return to_base64(told.record.id)
 
@@ -429,15 +431,15 @@ class LocalTransactionManager:
         `PrivacyGroupNotStored` if the record is refused or no own key is a member.
         """
         # Orion and Tessera prove no key. Their announcements are accepted only if a member can be at such a manager.
-        if teller is None and not self._places.accepts_unproven_group(record.members):
+        if teller is None and not self._url_finder.accepts_unproven_group(record.members):
             raise EnclaveError("PrivacyGroupNotStored", "the sender proves no key, and every member's manager could")
-        self._settle_group(record, lambda known: accept_group_record(record, known, teller), is_pushed=True)
+        self._update_group(record, lambda known: accept_group_record(record, known, teller), is_pushed=True)
 
     def store_recovered_group(self, record: GroupRecord, teller: bytes) -> None:
         """Store a group record that `teller` gives back. `teller` is a key (32 bytes) that the other manager has proven."""
-        self._settle_group(record, lambda known: accept_recovered_group(record, known, teller), is_pushed=False)
+        self._update_group(record, lambda known: accept_recovered_group(record, known, teller), is_pushed=False)
 
-    def _settle_group(
+    def _update_group(
         self,
         record: GroupRecord,
         decide_record: Callable[[GroupRecord | None], GroupRecord | None],
@@ -449,26 +451,26 @@ class LocalTransactionManager:
         try:
             # The decision is made inside the transaction of the store. Two announcements at the same time cannot both
             # decide by the old record.
-            self._guarded(self._store.update_group, record.id, decide_record, is_pushed=is_pushed)
+            self._call_store(self._store.update_group, record.id, decide_record, is_pushed=is_pushed)
         except (GroupRefusedError, QuotaExceededError) as refused:
             log.warning(f"a group is refused: {refused}", group=to_base64(record.id))
             raise EnclaveError("PrivacyGroupNotStored", str(refused)) from None
 
     def exchange_party_info(self, body: bytes, source: str = "") -> bytes:
         """Add the party info of a manager at the address `source`. Return the own party info as it was before."""
-        view = self._decoded(partial(decode_orion_party_info, max_entries=MAX_NEW_ENTRIES_AT_ONCE), body)
+        view = self._decode_or_refuse(partial(decode_orion_party_info, max_entries=MAX_NEW_ENTRIES_AT_ONCE), body)
         before = self._peers.encode_own_party_info()
-        self._peers.learn(view, source)
+        self._peers.add_party_info(view, source)
         return before
 
-    def _decoded(self, decode: Callable[[bytes], T], body: bytes) -> T:
+    def _decode_or_refuse(self, decode: Callable[[bytes], T], body: bytes) -> T:
         try:
             return decode(body)
         except CborError as error:
             log.info(f"a peer was refused: {error}")
             raise EnclaveError("ObjectJsonDeserialization") from None
 
-    def _guarded(self, method: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    def _call_store(self, method: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         try:
             return method(*arguments, **named)
         except StoreError as error:
@@ -476,11 +478,11 @@ class LocalTransactionManager:
             raise EnclaveUnreachableError(str(error)) from None
 
 
-def _kept_as_legacy(new: GroupRecord, known: GroupRecord | None) -> GroupRecord | None:
+def _legacy_record_to_store(new: GroupRecord, known: GroupRecord | None) -> GroupRecord | None:
     """What is kept of a group of recipients: a record of another kind under its id was accepted by an earlier version."""
     return new if known is None or known.type is not GroupType.LEGACY else None
 
 
-def _named(members: Sequence[bytes]) -> str:
+def _list_keys(members: Sequence[bytes]) -> str:
     more = f" and {len(members) - MEMBERS_NAMED_IN_MESSAGES} more" if len(members) > MEMBERS_NAMED_IN_MESSAGES else ""
     return ", ".join(map(to_base64, members[:MEMBERS_NAMED_IN_MESSAGES])) + more

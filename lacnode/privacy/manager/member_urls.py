@@ -34,7 +34,7 @@ class MemberUrls:
         """The URLs of the members' managers that answered."""
         return {member: url for member, url in self.urls.items() if member not in self.silent}
 
-    def not_in(self, reached: Collection[str]) -> list[bytes]:
+    def members_not_at(self, reached: Collection[str]) -> list[bytes]:
         """Return the members whose manager is not among the URLs `reached`."""
         return [member for member, url in self.urls.items() if member in self.silent or url not in reached]
 
@@ -50,7 +50,7 @@ class MemberUrlFinder:
         self._tessera = tessera
         self._proofs = proofs
 
-    def of(self, members: Iterable[bytes]) -> MemberUrls:
+    def find_urls(self, members: Iterable[bytes]) -> MemberUrls:
         """Return the URLs of `members` (public keys of other managers). This blocks for the time of the proofs.
 
         MemberUrlError if a member has no known manager, or if its manager does not prove the key.
@@ -58,39 +58,41 @@ class MemberUrlFinder:
         urls, announced = dict[bytes, str](), dict[bytes, str]()
         for member in members:
             # The directory comes first. A lacnode or Orion manager that claims the key is asked for a proof below.
-            url = self._announced(member)
+            url = self._directory_url(member)
             # A key may be at a Tessera and be claimed by another manager too. The claim needs a proof below. If it fails,
             # the Tessera is used, so a false claim cannot keep payloads from the Tessera's users.
             if url is None:
-                urls[member] = self._at_tessera(member, f"no manager has said that it has the key {to_base64(member)}")
+                urls[member] = self._tessera_url(member, f"no manager has said that it has the key {to_base64(member)}")
             else:
                 urls[member] = announced[member] = url
         # Without proofs the operator has chosen Orion's rule. All URLs are then used, and the audit log names the keys.
         if self._proofs is None:
             return MemberUrls(urls, unproven=list(announced))
         proof_statuses = self._proofs.proof_statuses(announced)
-        for member in _of(proof_statuses, KeyProofStatus.REFUSED):
+        for member in _keys_with_status(proof_statuses, KeyProofStatus.REFUSED):
             reason = f"the manager at {urls[member]} does not prove its key {to_base64(member)}"
-            urls[member] = self._at_tessera(member, reason)
+            urls[member] = self._tessera_url(member, reason)
         return MemberUrls(
-            urls, _of(proof_statuses, KeyProofStatus.SILENT), _of(proof_statuses, KeyProofStatus.UNPROVEN)
+            urls,
+            _keys_with_status(proof_statuses, KeyProofStatus.SILENT),
+            _keys_with_status(proof_statuses, KeyProofStatus.UNPROVEN),
         )
 
     def accepts_unproven_group(self, members: Sequence[bytes]) -> bool:
         """Return True if the manager of a member may be an Orion or a Tessera. These announce groups without a proof."""
         if self._proofs is None:
             return True
-        at_tessera = {} if self._tessera is None else self._tessera.places
+        at_tessera = {} if self._tessera is None else self._tessera.key_urls
         known = {member: url for member in members if (url := self._peers.url_of(member)) is not None}
         return any(member in at_tessera for member in members) or self._proofs.accepts_unproven_keys(known)
 
-    def _announced(self, member: bytes) -> str | None:
+    def _directory_url(self, member: bytes) -> str | None:
         if len(member) != KEY_BYTES:
             text = f"a key of {KEY_BYTES} bytes was expected, found {len(member)}"
             raise MemberUrlError("EnclaveDecodePublicKey", text)
         return self._peers.url_of(member)
 
-    def _at_tessera(self, member: bytes, otherwise: str) -> str:
+    def _tessera_url(self, member: bytes, otherwise: str) -> str:
         # The keys of Tesseras were proven when this manager met them, so they need no proof here.
         url = None if self._tessera is None else self._tessera.url_of(member)
         if url is None:
@@ -98,5 +100,5 @@ class MemberUrlFinder:
         return url
 
 
-def _of(proof_statuses: Mapping[bytes, KeyProofStatus], wanted: KeyProofStatus) -> list[bytes]:
-    return [key for key, standing in proof_statuses.items() if standing is wanted]
+def _keys_with_status(proof_statuses: Mapping[bytes, KeyProofStatus], wanted: KeyProofStatus) -> list[bytes]:
+    return [key for key, status in proof_statuses.items() if status is wanted]

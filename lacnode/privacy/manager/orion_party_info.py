@@ -96,9 +96,9 @@ def decode_orion_party_info(data: bytes, max_entries: int | None = None) -> Part
     if len(data) > MAX_PARTY_INFO_BYTES:
         raise CborError(f"network view: at most {MAX_PARTY_INFO_BYTES} bytes were expected, found {len(data)}")
     fields = decode_map(data, "network view")
-    url, urls = fields.take("url", str, True), fields.take("nodeURLs", list)
-    keys = fields.take("nodePKs", dict)
-    fields.end()
+    url, urls = fields.read_field("url", str, True), fields.read_field("nodeURLs", list)
+    keys = fields.read_field("nodePKs", dict)
+    fields.check_complete()
     if len(urls) > MAX_PARTY_INFO_URLS or len(keys) > MAX_PARTY_INFO_KEYS:
         raise CborError(
             f"network view: at most {MAX_PARTY_INFO_URLS} URLs and {MAX_PARTY_INFO_KEYS} keys were expected"

@@ -24,7 +24,7 @@ from lacnode.privacy.manager.proven_requests import (
     ProvenRequest,
     RequestAuthenticator,
     RequestQuota,
-    ask,
+    send_proven_requests,
 )
 from lacnode.privacy.manager.recovery_boxes import decode_boxes, encode_boxes
 from lacnode.privacy.transaction_manager import EnclaveError
@@ -76,52 +76,52 @@ class RecoveryResponder:
         EnclaveError `EnclaveNotPayloadOwner` if the requester does not prove its key or has asked too often.
         """
         # The proof comes before the count. A stranger could otherwise use up the requests of another key.
-        proven = self._challenges.open(body)
-        after, wanted = _wish(proven)
-        self._allowance.count(proven.requester)
-        return proven.seal(self._page(proven.requester, proven.own.public, after, wanted))
+        proven = self._challenges.open_request(body)
+        after, wanted = _read_request(proven)
+        self._allowance.count_request(proven.requester)
+        return proven.seal(self._answer_page(proven.requester, proven.own.public, after, wanted))
 
-    def _page(self, requester: bytes, own: bytes, after: int, wanted: Sequence[bytes]) -> bytes:
+    def _answer_page(self, requester: bytes, own: bytes, after: int, wanted: Sequence[bytes]) -> bytes:
         """Return one page. Groups come with the first page, and the rest of them on pages after the payloads.
 
         A page is never longer than its reader accepts, for any number of groups that other managers have announced.
         """
         if after >= FIRST_GROUP_CURSOR:
-            return self._group_page(requester, after - FIRST_GROUP_CURSOR)
-        payloads, last = self._payloads(requester, own, self._found(requester, after, wanted))
+            return self._answer_group_page(requester, after - FIRST_GROUP_CURSOR)
+        payloads, last = self._encode_payloads(requester, own, self._find_payloads(requester, after, wanted))
         # Three cases. 1. Payloads by name: no groups and no next page.
         if wanted:
-            return _encoded(payloads, (), 0)
+            return _encode_page(payloads, (), 0)
         # 2. A later page with payloads: no groups.
         if payloads and after:
-            return _encoded(payloads, (), last)
+            return _encode_page(payloads, (), last)
         # 3. The first page, or the page after the last payload. Here the groups begin.
-        groups = self._store.groups_with(requester, 0, PAGE_GROUPS, FIRST_GROUPS_BYTES)
+        groups = self._store.read_group_page(requester, 0, PAGE_GROUPS, FIRST_GROUPS_BYTES)
         if after and groups.has_more:
-            return self._group_page(requester, groups.last)
+            return self._answer_group_page(requester, groups.last)
         following = last if payloads else FIRST_GROUP_CURSOR + groups.last if groups.has_more else 0
-        return _encoded(payloads, () if after else groups.records, following)
+        return _encode_page(payloads, () if after else groups.records, following)
 
-    def _group_page(self, requester: bytes, after: int) -> bytes:
-        groups = self._store.groups_with(requester, after, PAGE_GROUPS, MAX_PAGE_BYTES)
-        return _encoded((), groups.records, FIRST_GROUP_CURSOR + groups.last if groups.has_more else 0)
+    def _answer_group_page(self, requester: bytes, after: int) -> bytes:
+        groups = self._store.read_group_page(requester, after, PAGE_GROUPS, MAX_PAGE_BYTES)
+        return _encode_page((), groups.records, FIRST_GROUP_CURSOR + groups.last if groups.has_more else 0)
 
-    def _found(self, requester: bytes, after: int, wanted: Sequence[bytes]) -> Iterator[StoredPayload]:
+    def _find_payloads(self, requester: bytes, after: int, wanted: Sequence[bytes]) -> Iterator[StoredPayload]:
         """Yield the payloads of a request, one at a time, so that many large payloads are not in memory together."""
         if not wanted:
-            yield from self._store.payloads_of(requester, after, PAGE_PAYLOADS, MAX_PAGE_BYTES)
+            yield from self._store.read_payloads(requester, after, PAGE_PAYLOADS, MAX_PAGE_BYTES)
         for key in wanted:
             # A payload of other parties looks like an unknown one. The requester must not learn that it is here.
-            stored = self._store.payload(key)
+            stored = self._store.find_payload(key)
             if stored is not None and requester in stored.parties:
                 yield stored
 
-    def _payloads(self, requester: bytes, own: bytes, found: Iterable[StoredPayload]) -> tuple[list[bytes], int]:
+    def _encode_payloads(self, requester: bytes, own: bytes, found: Iterable[StoredPayload]) -> tuple[list[bytes], int]:
         """Return the entries of one page and the number of the last payload."""
         payloads: list[bytes] = []
         size = last = 0
         for stored in found:
-            entry = self._entry(stored, requester, own)
+            entry = self._encode_entry(stored, requester, own)
             # The first payload is always taken. The page would otherwise be empty for a payload above the bound, and the
             # requester would ask for it for ever.
             if payloads and size + len(entry) > MAX_PAGE_BYTES:
@@ -130,16 +130,18 @@ class RecoveryResponder:
             size, last = size + len(entry), stored.number
         return payloads, last
 
-    def _entry(self, stored: StoredPayload, requester: bytes, own: bytes) -> bytes:
+    def _encode_entry(self, stored: StoredPayload, requester: bytes, own: bytes) -> bytes:
         """Return the entry of one payload: the box of the requester and recovery boxes of other parties."""
         # The sender of the payload can make its boxes again, so its own box is not sent. Hidden parties are keys of
         # `alwayssendto`, which the other recipients must not learn of.
         payload, left_out = stored.payload, {requester, stored.payload.sender, *self._hidden}
         # Any party may keep the boxes of any other one. So one surviving manager is enough to restore the whole group.
         recovery_boxes = {p: payload.boxes[position] for p, position in stored.parties.items() if p not in left_out}
-        return encode_map({"body": self._stripped(stored, requester, own), "boxes": encode_boxes(recovery_boxes)})
+        return encode_map(
+            {"body": self._encode_readable_part(stored, requester, own), "boxes": encode_boxes(recovery_boxes)}
+        )
 
-    def _stripped(self, stored: StoredPayload, requester: bytes, own: bytes) -> bytes:
+    def _encode_readable_part(self, stored: StoredPayload, requester: bytes, own: bytes) -> bytes:
         """Return the payload with the box that the requester can open, encoded."""
         # A requester that sent the payload has no box here. It can open our own box, because a NaCl box opens from both
         # sides.
@@ -149,7 +151,7 @@ class RecoveryResponder:
         return encode_payload(stored.payload.only([position]))
 
 
-def _encoded(payloads: Sequence[bytes], groups: Iterable[bytes], following: int) -> bytes:
+def _encode_page(payloads: Sequence[bytes], groups: Iterable[bytes], following: int) -> bytes:
     records = [encode_map({"body": record}) for record in groups]
     return encode_map({"payloads": encode_array(list(payloads)), "groups": encode_array(records), "next": following})
 
@@ -170,11 +172,11 @@ class PayloadRecovery:
         Return the number of recovered payloads and the keys whose managers answered to the end.
         """
         total, answered = 0, set()
-        for own in self._own():
-            for key, url in self._others():
+        for own in self._own_pairs():
+            for key, url in self._other_keys():
                 # Only the named managers are asked: the caller keeps a list of the ones that have not answered yet.
                 if key in keys:
-                    count, finished = self._everything(own, key, url)
+                    count, finished = self._recover_all_pages(own, key, url)
                     total += count
                     if finished:
                         answered.add(key)
@@ -183,29 +185,33 @@ class PayloadRecovery:
     def recover_payloads(self, wanted: Sequence[bytes]) -> int:
         """Ask the known managers for the payloads `wanted` (at most `MAX_WANTED_PAYLOADS`). Return how many came."""
         total = 0
-        for own in self._own():
-            for places in _waves(self._others()):
+        for own in self._own_pairs():
+            for places in _managers_to_ask(self._other_keys()):
                 # Some managers at a time, and only for payloads that are still missing. Each payload may be as large as
                 # 15 MB, and the first answers usually have them.
-                left = [key for key in wanted if not self._manager.has(key, own.public)]
+                left = [key for key in wanted if not self._manager.has_payload(key, own.public)]
                 if not left:
                     break
-                total += sum(page[0] for page in self._pages(own, places, 0, left) if page is not None)
+                total += sum(page[0] for page in self._request_pages(own, places, 0, left) if page is not None)
         return total
 
-    def _own(self) -> list[KeyPair]:
+    def _own_pairs(self) -> list[KeyPair]:
         return [self._manager.keys.sender(public) for public in self._manager.keys.public_keys]
 
-    def _others(self) -> list[tuple[bytes, str]]:
-        return [(key, url) for key, url in self._manager.view.keys.items() if self._manager.keys.find_pair(key) is None]
+    def _other_keys(self) -> list[tuple[bytes, str]]:
+        return [
+            (key, url)
+            for key, url in self._manager.party_info.keys.items()
+            if self._manager.keys.find_pair(key) is None
+        ]
 
-    def _everything(self, own: KeyPair, key: bytes, url: str) -> tuple[int, bool]:
+    def _recover_all_pages(self, own: KeyPair, key: bytes, url: str) -> tuple[int, bool]:
         """Recover all pages of one manager. Return the number of payloads, and True if the manager answered to the end."""
         total, place = 0, (own.public, key)
         # The other manager decides what `next` is. Without the bound, it could keep this manager busy for ever.
         for _ in range(MAX_PAGES):
             after = self._reached.get(place, 0)
-            (page,) = self._pages(own, [(key, url)], after, ())
+            (page,) = self._request_pages(own, [(key, url)], after, ())
             if page is None:
                 return total, False
             total += page[0]
@@ -216,7 +222,7 @@ class PayloadRecovery:
             self._reached[place] = page[1]
         return total, False
 
-    def _pages(
+    def _request_pages(
         self, own: KeyPair, places: Sequence[tuple[bytes, str]], after: int, wanted: Sequence[bytes]
     ) -> list[tuple[int, int] | None]:
         """Read one page from each manager. Return for each the number of stored payloads and the number in `next`.
@@ -224,38 +230,44 @@ class PayloadRecovery:
         None for a manager without a usable answer.
         """
         fields = {"after": after, "wanted": list(wanted)}
-        pages = ask(self._sender, RECOVER_PATH, own, [OutgoingRequest(key, url, fields) for key, url in places])
+        pages = send_proven_requests(
+            self._sender, RECOVER_PATH, own, [OutgoingRequest(key, url, fields) for key, url in places]
+        )
         return [
-            None if page is None else self._taken(own, key, url, page)
+            None if page is None else self._store_page(own, key, url, page)
             for (key, url), page in zip(places, pages, strict=True)
         ]
 
-    def _taken(self, own: KeyPair, key: bytes, url: str, page: CborFields) -> tuple[int, int] | None:
+    def _store_page(self, own: KeyPair, key: bytes, url: str, page: CborFields) -> tuple[int, int] | None:
         try:
             # The answer is sealed by the asked key, but its content is still the word of another manager. Each part is
             # checked.
-            payloads, groups, following = page.take("payloads", list), page.take("groups", list), page.take("next", int)
+            payloads, groups, following = (
+                page.read_field("payloads", list),
+                page.read_field("groups", list),
+                page.read_field("next", int),
+            )
             # Groups come first. A payload is checked against the group that it belongs to.
             for group in groups:
-                self._keep_group(CborFields(group, "recovery.groups").bytes("body"), own, key)
-            return sum(self._keep(CborFields(item, "recovery"), own, key) for item in payloads), following
+                self._store_group(CborFields(group, "recovery.groups").bytes("body"), own, key)
+            return sum(self._store_entry(CborFields(item, "recovery"), own, key) for item in payloads), following
         except (CborError, EnclaveError) as error:
             log.info(f"{url} answers a recovery with what cannot be used: {error}")
             return None
 
-    def _keep(self, entry: CborFields, own: KeyPair, key: bytes) -> int:
+    def _store_entry(self, entry: CborFields, own: KeyPair, key: bytes) -> int:
         payload = decode_payload(entry.bytes("body"))
-        recovery_boxes = decode_boxes(entry.take("boxes", bytes, True) or b"")
+        recovery_boxes = decode_boxes(entry.read_field("boxes", bytes, True) or b"")
         # An own payload comes with the box of its recipient. The box for this manager is made again from it.
         mine = restore_own_box(payload, key, own) if payload.sender == own.public else None
         kept = mine if mine is not None else payload
         # A payload that no own key opens is not stored. Another manager could otherwise fill the disk with it.
         readers = find_own_boxes(kept, KeyRing([own]))
-        if not readers or self._manager.has(kept.key, own.public):
+        if not readers or self._manager.has_payload(kept.key, own.public):
             return 0
         return self._manager.store_recovered_payload(kept, readers, recovery_boxes)
 
-    def _keep_group(self, body: bytes, own: KeyPair, key: bytes) -> None:
+    def _store_group(self, body: bytes, own: KeyPair, key: bytes) -> None:
         """Store one group record. A refused record does not stop the others."""
         record = decode_group(body)
         if own.public in record.members:
@@ -264,7 +276,7 @@ class PayloadRecovery:
                 self._manager.store_recovered_group(record, key)
 
 
-def _waves(places: Iterable[tuple[bytes, str]]) -> Iterator[list[tuple[bytes, str]]]:
+def _managers_to_ask(places: Iterable[tuple[bytes, str]]) -> Iterator[list[tuple[bytes, str]]]:
     """Yield groups of managers to ask at the same time: keys and the URLs of their managers.
 
     Each URL comes once in a group. So a call does not wait for all silent managers, and a manager does not wait for the
@@ -281,11 +293,11 @@ def _waves(places: Iterable[tuple[bytes, str]]) -> Iterator[list[tuple[bytes, st
         keys_at = {url: keys for url, keys in keys_at.items() if keys}
 
 
-def _wish(proven: ProvenRequest) -> tuple[int, list[bytes]]:
+def _read_request(proven: ProvenRequest) -> tuple[int, list[bytes]]:
     """Return the number and the wanted payloads of a request. EnclaveError `EnclaveNotPayloadOwner` if it is malformed."""
     try:
-        after, wanted = proven.fields.take("after", int), proven.fields.take("wanted", list)
-        proven.fields.end()
+        after, wanted = proven.fields.read_field("after", int), proven.fields.read_field("wanted", list)
+        proven.fields.check_complete()
     except CborError:
         raise EnclaveError(REFUSED_CODE) from None
     # The bound keeps the number and the cursor of groups below 64 bits, which is what the databases can compare.

@@ -111,12 +111,12 @@ class PayloadStore:
         self._database = SqlDatabase(url, _tables)
         self._quota = Quota()
 
-    def limit(self, quota: Quota) -> None:
+    def set_quota(self, quota: Quota) -> None:
         """Use `quota` for payloads that other managers push from now on. The stored bytes are counted into it."""
         query = sql.select(_senders.c.known, sql.func.sum(_senders.c.bytes)).group_by(_senders.c.known)
         with self._database.read() as connection:
             for known, size in connection.execute(query):
-                quota.count(known, int(size))
+                quota.add_used_bytes(known, int(size))
         self._quota = quota
 
     def close(self) -> None:
@@ -144,19 +144,19 @@ class PayloadStore:
             raise PayloadConflictError
         # One transaction for the payload, its parties, the quota and the log. After a crash there is all of it or none.
         with self._database.write() as connection:
-            found = self._payload(connection, _payloads.c.key == payload.key)
+            found = self._read_payload(connection, _payloads.c.key == payload.key)
             if found is None:
                 body = encode_payload(payload)
                 # The quota is checked inside the transaction. Writers are alone in it, so two pushes at the same time
                 # cannot pass the bound together.
                 if is_pushed:
-                    self._count(connection, payload.sender, len(body))
+                    self._count_pushed_bytes(connection, payload.sender, len(body))
                 row = connection.execute(
                     _payloads.insert().values(key=payload.key, body=body).returning(_payloads.c.number)
                 )
                 self._insert_parties(connection, int(row.scalar_one()), parties)
                 if entry is not None:
-                    self._append(connection, entry)
+                    self._append_audit(connection, entry)
                 return True
             old = found.payload
             # The key is the hash of the cipher text alone. The same cipher text with another sender or group would make
@@ -180,7 +180,7 @@ class PayloadStore:
                 self._insert_parties(connection, found.number, new)
             return False
 
-    def _count(self, connection: sql.Connection, sender: bytes, size: int) -> None:
+    def _count_pushed_bytes(self, connection: sql.Connection, sender: bytes, size: int) -> None:
         """Count a payload against the quota before it is written. A refused payload leaves nothing behind."""
         # The class (known or unknown) of a key is stored with its first payload. A restart counts all its bytes there.
         here = _senders.c.sender == sender
@@ -190,14 +190,14 @@ class PayloadStore:
             connection.execute(_senders.insert().values(sender=sender, known=known, bytes=size))
         else:
             connection.execute(_senders.update().where(here).values(bytes=before + size))
-        self._quota.count(known, size)
+        self._quota.add_used_bytes(known, size)
 
-    def payload(self, key: bytes) -> StoredPayload | None:
+    def find_payload(self, key: bytes) -> StoredPayload | None:
         """Return the payload of `key` (32 bytes), None if it is not stored. StoreError if it is damaged."""
         with self._database.read() as connection:
-            return self._payload(connection, _payloads.c.key == key)
+            return self._read_payload(connection, _payloads.c.key == key)
 
-    def payloads_of(self, party: bytes, after: int, limit: int, limit_bytes: float = math.inf) -> list[StoredPayload]:
+    def read_payloads(self, party: bytes, after: int, limit: int, limit_bytes: float = math.inf) -> list[StoredPayload]:
         """Return payloads of `party` (32 bytes) in the order of their arrival, from the first after number `after`.
 
         At most `limit` payloads are returned. The list ends when they have `limit_bytes` of cipher text.
@@ -213,7 +213,7 @@ class PayloadStore:
             # The numbers are read first and the payloads one by one. A query for all bodies would load up to `limit`
             # payloads of 15 MB into memory before the bound could count.
             for number in list(connection.execute(query).scalars()):
-                stored = self._payload(connection, _payloads.c.number == number)
+                stored = self._read_payload(connection, _payloads.c.number == number)
                 if stored is not None:
                     found.append(stored)
                     size += len(stored.payload.cipher_text)
@@ -226,7 +226,7 @@ class PayloadStore:
         if rows:
             connection.execute(_parties.insert(), rows)
 
-    def _payload(self, connection: sql.Connection, where: sql.ColumnElement[bool]) -> StoredPayload | None:
+    def _read_payload(self, connection: sql.Connection, where: sql.ColumnElement[bool]) -> StoredPayload | None:
         row = connection.execute(sql.select(_payloads.c.number, _payloads.c.body).where(where)).first()
         if row is None:
             return None
@@ -262,7 +262,7 @@ class PayloadStore:
         if updated.rowcount == 0:
             connection.execute(_groups.insert().values(id=record.id, **values))
         if entry is not None:
-            self._append(connection, entry)
+            self._append_audit(connection, entry)
 
     def update_group(
         self,
@@ -290,18 +290,18 @@ class PayloadStore:
         if count >= MAX_STORED_GROUPS or int(used or 0) + size > MAX_STORED_GROUP_BYTES:
             raise QuotaExceededError("no more groups of others are kept")
 
-    def group(self, group_id: bytes) -> GroupRecord | None:
+    def find_group(self, group_id: bytes) -> GroupRecord | None:
         """Return the record of the group `group_id` (32 bytes), also of a deleted group. None if it is unknown."""
         with self._database.read() as connection:
             row = connection.execute(sql.select(_groups.c.record).where(_groups.c.id == group_id)).scalar()
         return None if row is None else decode_group(bytes(row))
 
-    def groups_of(self, members: Iterable[bytes]) -> list[GroupRecord]:
+    def find_groups(self, members: Iterable[bytes]) -> list[GroupRecord]:
         """Return the active groups of exactly these members, the oldest first."""
         where = sql.and_(_groups.c.lookup == legacy_lookup_id(members), _groups.c.active)
         return self._groups_where(where)
 
-    def groups_with(self, member: bytes, after: int, limit: int, limit_bytes: int) -> "GroupPage":
+    def read_group_page(self, member: bytes, after: int, limit: int, limit_bytes: int) -> "GroupPage":
         """Return records of the groups of `member` (32 bytes), also of deleted groups, from the first after number `after`.
 
         The oldest comes first. The page has at most `limit` records and at most `limit_bytes` (but at least one record).
@@ -331,7 +331,7 @@ class PayloadStore:
 
     # -- known managers ----------------------------------------------------------------------------------------------
 
-    def known_nodes(self) -> dict[bytes, str]:
+    def read_known_nodes(self) -> dict[bytes, str]:
         """Return the public keys (32 bytes) of known managers and their URLs."""
         with self._database.read() as connection:
             rows = connection.execute(sql.select(_known_nodes.c.key, _known_nodes.c.url))
@@ -352,15 +352,15 @@ class PayloadStore:
         Several managers may write to one log.
         """
         with self._database.write() as connection:
-            self._append(connection, entry)
+            self._append_audit(connection, entry)
 
-    def _append(self, connection: sql.Connection, entry: bytes) -> None:
+    def _append_audit(self, connection: sql.Connection, entry: bytes) -> None:
         query = sql.select(_audit.c.number, _audit.c.hash).order_by(_audit.c.number.desc()).limit(1)
         last = connection.execute(query).first()
         number, previous = (1, AUDIT_START) if last is None else (last.number + 1, bytes(last.hash))
         connection.execute(_audit.insert().values(number=number, entry=entry, hash=chain_hash(previous, number, entry)))
 
-    def audit(self) -> Sequence[tuple[int, bytes, bytes]]:
+    def read_audit_log(self) -> Sequence[tuple[int, bytes, bytes]]:
         """Return every entry of the audit log in order: number, entry, hash."""
         query = sql.select(_audit.c.number, _audit.c.entry, _audit.c.hash).order_by(_audit.c.number)
         with self._database.read() as connection:

@@ -44,19 +44,19 @@ class PeerDirectory:
         url: str | None = None,
         others: Iterable[str] = (),
         known: Mapping[bytes, str] | None = None,
-        keep: Callable[[Mapping[bytes, str]], None] | None = None,
+        on_keys_changed: Callable[[Mapping[bytes, str]], None] | None = None,
         may_call: Callable[[str], bool] = lambda url: True,
     ) -> None:
         self._lock = threading.Lock()
         self._own = tuple(own)
         self._url: str | None = None
-        self._keep = keep
+        self._on_keys_changed = on_keys_changed
         self._may_call = may_call
         self._urls = BoundedTable[str, None](MAX_PARTY_INFO_URLS, MAX_URLS_PER_SOURCE)
         self._keys = BoundedTable[bytes, str](MAX_PARTY_INFO_KEYS, MAX_KEYS_PER_SOURCE)
-        self._rivals: dict[tuple[bytes, str], None] = {}
+        self._rival_claims: dict[tuple[bytes, str], None] = {}
         # Both are bounded dictionaries used as ordered sets: what arrived first is handled first.
-        self._met: dict[str, None] = {}
+        self._new_callers: dict[str, None] = {}
         self._view: PartyInfo | None = None
         # The order matters: the operator's URLs and the stored keys enter first, and later entries never replace them.
         self._encoded: tuple[PartyInfo, bytes] | None = None
@@ -64,11 +64,11 @@ class PeerDirectory:
             self._urls.put(other, None, "", TrustLevel.OWN)
         for key, place in (known or {}).items():
             if key not in self._own:
-                self._take_key(key, place, _host(place), TrustLevel.KEPT)
+                self._add_key(key, place, _host(place), TrustLevel.KEPT)
         if url is not None:
-            self.announce(url)
+            self.set_own_url(url)
 
-    def announce(self, url: str) -> None:
+    def set_own_url(self, url: str) -> None:
         """Set the own URL. It is known when the port is open."""
         with self._lock:
             self._url = url
@@ -77,11 +77,11 @@ class PeerDirectory:
                 self._keys.put(key, url, "", TrustLevel.OWN)
             # The managers of known keys are to be called again after a restart, so their URLs enter the table too.
             for _, place in list(self._keys.items()):
-                self._take_url(place, _host(place), TrustLevel.KEPT)
-            self._changed()
+                self._add_url(place, _host(place), TrustLevel.KEPT)
+            self._clear_cached_view()
 
     @property
-    def view(self) -> PartyInfo:
+    def party_info(self) -> PartyInfo:
         """The party info of now. The best known entries come first."""
         with self._lock:
             if self._view is None:
@@ -90,74 +90,74 @@ class PeerDirectory:
 
     def encode_own_party_info(self) -> bytes:
         """Return the encoded party info for other managers: as many of the best known entries as they read."""
-        view = self.view
+        view = self.party_info
         with self._lock:
             # The encoding is kept until the directory changes. Any manager may ask for it, and it takes milliseconds.
             if self._encoded is None or self._encoded[0] is not view:
                 self._encoded = view, encode_orion_party_info(truncate_party_info(view))
             return self._encoded[1]
 
-    def learn(self, other: PartyInfo, source: str = "", answered: str | None = None) -> PartyInfo:
+    def add_party_info(self, other: PartyInfo, source: str = "", answered: str | None = None) -> PartyInfo:
         """Add the party info of another manager. Return the own party info as it was before.
 
         `source` is the address that sent it. `answered` is the URL that was called for it, None if it came unasked. A key of
         the other manager that is known to be elsewhere becomes a rival claim.
         """
-        before = self.view
+        before = self.party_info
         # What comes unasked may come from any machine. Only a part of it is taken, and its sender is called later.
         if answered is None:
-            other = _beginning(other)
+            other = _first_entries(other)
         with self._lock:
-            kept = self._kept()
+            kept = self._keys_to_store()
             source = source if answered is None else _host(answered)
-            self._learn_urls(other, source, answered)
+            self._add_urls(other, source, answered)
             for key, url in other.keys.items():
-                self._learn_key(key, url, other, source, answered)
-            self._changed()
-            now_kept = self._kept()
+                self._add_key_of(key, url, other, source, answered)
+            self._clear_cached_view()
+            now_kept = self._keys_to_store()
         # The store is called without the lock: a slow disk must not stop the other threads.
         if now_kept != kept:
-            self._keep_known(now_kept)
+            self._notify_keys_changed(now_kept)
         return before
 
-    def silent(self, url: str) -> None:
+    def mark_silent(self, url: str) -> None:
         """Record that the manager at `url` did not answer. Its unproven entries are dropped first from now on."""
         with self._lock:
-            self._urls.lower(url)
+            self._urls.lower_trust(url)
             for key in [key for key, place in self._keys.items() if place == url]:
-                self._keys.lower(key)
+                self._keys.lower_trust(key)
 
     def has_answered(self, url: str) -> bool:
         """Return True if `url` is the operator's, or if a manager has answered there (also before a restart)."""
         with self._lock:
-            standing = self._urls.standing(url)
-            return standing is not None and standing >= TrustLevel.KEPT
+            trust_level = self._urls.trust_level(url)
+            return trust_level is not None and trust_level >= TrustLevel.KEPT
 
     def has_answered_for(self, key: bytes) -> bool:
         """Return True if a manager named `key` (32 bytes) as its own when it was called (also before a restart)."""
         with self._lock:
-            standing = self._keys.standing(key)
-            return standing is not None and standing >= TrustLevel.KEPT
+            trust_level = self._keys.trust_level(key)
+            return trust_level is not None and trust_level >= TrustLevel.KEPT
 
     def pop_new_callers(self) -> list[str]:
         """Return the URLs of the managers that have called since the last time, and forget them."""
         with self._lock:
-            met, self._met = list(self._met), {}
+            met, self._new_callers = list(self._new_callers), {}
             return met
 
     def pop_rival_claims(self) -> list[tuple[bytes, str]]:
         """Return the rival claims and forget them: a key that is known elsewhere and the URL of the claiming manager."""
         with self._lock:
-            rivals, self._rivals = list(self._rivals), {}
+            rivals, self._rival_claims = list(self._rival_claims), {}
             return rivals
 
-    def move(self, key: bytes, url: str) -> None:
+    def set_key_url(self, key: bytes, url: str) -> None:
         """Record that the manager of `key` (32 bytes, not an own key) is at `url` now. The caller has verified a proof."""
         with self._lock:
             self._keys.put(key, url, _host(url), TrustLevel.ANSWERED)
-            self._changed()
-            kept = self._kept()
-        self._keep_known(kept)
+            self._clear_cached_view()
+            kept = self._keys_to_store()
+        self._notify_keys_changed(kept)
 
     def url_of(self, key: bytes) -> str | None:
         """Return the URL of the manager of `key` (32 bytes), None if it is unknown."""
@@ -166,60 +166,60 @@ class PeerDirectory:
 
     # -- the methods below need the lock -------------------------------------------------------------------------------
 
-    def _learn_urls(self, other: PartyInfo, source: str, answered: str | None) -> None:
+    def _add_urls(self, other: PartyInfo, source: str, answered: str | None) -> None:
         # Every URL that another manager names may be called later, unless the address policy refuses it.
         for url in (*other.urls, *other.keys.values()):
-            self._take_url(url, source, TrustLevel.HEARD)
+            self._add_url(url, source, TrustLevel.HEARD)
         if answered is not None:
-            self._take_url(answered, source, TrustLevel.ANSWERED)
+            self._add_url(answered, source, TrustLevel.ANSWERED)
         elif (
             other.url is not None
-            and self._take_url(other.url, source, TrustLevel.HEARD)
-            and len(self._met) < MAX_RIVAL_CLAIMS
+            and self._add_url(other.url, source, TrustLevel.HEARD)
+            and len(self._new_callers) < MAX_RIVAL_CLAIMS
         ):
-            self._met[other.url] = None
+            self._new_callers[other.url] = None
 
-    def _learn_key(self, key: bytes, url: str, other: PartyInfo, source: str, answered: str | None) -> None:
+    def _add_key_of(self, key: bytes, url: str, other: PartyInfo, source: str, answered: str | None) -> None:
         known = self._keys.get(key)
         # Only a manager's claim about itself is a rival claim. Third parties repeat old party info for a long time,
         # and to verify each of these would mean a call for every repetition.
         if known is not None and not is_same_manager(known, url):
-            if url == other.url and len(self._rivals) < MAX_RIVAL_CLAIMS:
-                self._rivals[key, url] = None
+            if url == other.url and len(self._rival_claims) < MAX_RIVAL_CLAIMS:
+                self._rival_claims[key, url] = None
             return
         # First-hand means: this manager called the URL, and the URL in the answer is the same manager. A manager that
         # names another URL speaks of another manager, and only a call of that one can confirm it.
         first_hand = answered is not None and is_same_manager(url, answered)
-        self._take_key(key, known or url, source, TrustLevel.ANSWERED if first_hand else TrustLevel.HEARD)
+        self._add_key(key, known or url, source, TrustLevel.ANSWERED if first_hand else TrustLevel.HEARD)
 
-    def _take_url(self, url: str, source: str, standing: TrustLevel) -> bool:
+    def _add_url(self, url: str, source: str, trust_level: TrustLevel) -> bool:
         """Add `url` if it is new or its trust level rises. Return True if it is known now with at least this level."""
         # A repeated entry must not lower its trust level, nor move it to another source.
-        known = self._urls.standing(url)
-        if known is not None and known >= standing:
+        known = self._urls.trust_level(url)
+        if known is not None and known >= trust_level:
             return True
-        return is_url(url) and self._may_call(url) and self._urls.put(url, None, source, standing)
+        return is_url(url) and self._may_call(url) and self._urls.put(url, None, source, trust_level)
 
-    def _take_key(self, key: bytes, url: str, source: str, standing: TrustLevel) -> None:
-        known = self._keys.standing(key)
-        if (known is None or known < standing) and is_url(url) and self._may_call(url):
-            self._keys.put(key, url, source, standing)
+    def _add_key(self, key: bytes, url: str, source: str, trust_level: TrustLevel) -> None:
+        known = self._keys.trust_level(key)
+        if (known is None or known < trust_level) and is_url(url) and self._may_call(url):
+            self._keys.put(key, url, source, trust_level)
 
-    def _changed(self) -> None:
+    def _clear_cached_view(self) -> None:
         self._view = None
 
-    def _kept(self) -> dict[bytes, str]:
+    def _keys_to_store(self) -> dict[bytes, str]:
         # Only first-hand knowledge survives a restart. Hearsay on the disk could not be told from confirmed entries
         # later.
         worth = (TrustLevel.KEPT, TrustLevel.ANSWERED)
-        return {key: url for key, url in self._keys.items() if self._keys.standing(key) in worth}
+        return {key: url for key, url in self._keys.items() if self._keys.trust_level(key) in worth}
 
-    def _keep_known(self, kept: Mapping[bytes, str]) -> None:
-        if self._keep is not None:
-            self._keep(kept)
+    def _notify_keys_changed(self, kept: Mapping[bytes, str]) -> None:
+        if self._on_keys_changed is not None:
+            self._on_keys_changed(kept)
 
 
-def _beginning(view: PartyInfo) -> PartyInfo:
+def _first_entries(view: PartyInfo) -> PartyInfo:
     """Return the part of `view` that is taken unasked. The sender's own keys come first."""
     # The sender's own keys are the reason for its call. They must not be cut off by the keys that it repeats.
     own = {key: url for key, url in view.keys.items() if url == view.url}

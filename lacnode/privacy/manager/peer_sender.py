@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 # No answer of any manager is empty, so the empty answer is free to mean this.
-REFUSED = b""
+REFUSED_REPLY = b""
 """The result of an answer with an error status: the manager is there, but it refuses the path or the request."""
 
 
@@ -15,7 +15,7 @@ class PeerSender(Protocol):
     def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
         """POST each body (CBOR) to `path` of the manager at its URL, all at the same time. Return the answer by URL.
 
-        REFUSED stands for a status other than 200 and 201. None stands for no answer.
+        REFUSED_REPLY stands for a status other than 200 and 201. None stands for no answer.
         """
 
 

@@ -48,7 +48,7 @@ def decode_proven_group(body: bytes, keys: KeyRing) -> ProvenGroup:
     fields = decode_map(body, "group push")
     teller, to = fields.bytes("from", KEY_BYTES), fields.bytes("to", KEY_BYTES)
     nonce, box = fields.bytes("nonce", NONCE_BYTES), fields.bytes("box")
-    fields.end()
+    fields.check_complete()
     own = keys.find_pair(to)
     if own is None:
         raise EnclaveError("EnclaveNoMatchingPrivateKey")
@@ -58,5 +58,5 @@ def decode_proven_group(body: bytes, keys: KeyRing) -> ProvenGroup:
         raise EnclaveError("EnclaveNotPayloadOwner") from None
     inner = decode_map(opened, "group push")
     record = decode_group(inner.bytes("group"))
-    inner.end()
+    inner.check_complete()
     return ProvenGroup(record, teller)

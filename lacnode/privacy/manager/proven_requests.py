@@ -66,7 +66,7 @@ class RequestAuthenticator:
         # machine could fill. A restart makes all challenges invalid, and the requesters ask again.
         self._secret = secrets.token_bytes(32)
 
-    def give(self, body: bytes) -> bytes:
+    def issue_challenge(self, body: bytes) -> bytes:
         """Return a challenge for the key in `body`.
 
         EnclaveError `EnclaveNoMatchingPrivateKey` if the request names another receiver. EnclaveError
@@ -75,14 +75,14 @@ class RequestAuthenticator:
         try:
             fields = decode_map(body, "challenge request")
             requester, to = fields.bytes("from", KEY_BYTES), fields.bytes("to", KEY_BYTES)
-            fields.end()
+            fields.check_complete()
         except CborError:
             raise EnclaveError(UNREADABLE_CODE) from None
         if self._keys.find_pair(to) is None:
             raise EnclaveError("EnclaveNoMatchingPrivateKey")
         return encode_map({"challenge": self._challenge(requester, int(self._clock()) + CHALLENGE_VALID_SECONDS)})
 
-    def open(self, body: bytes) -> ProvenRequest:
+    def open_request(self, body: bytes) -> ProvenRequest:
         """Open the request in `body`. EnclaveError `EnclaveNotPayloadOwner` if it does not prove its key.
 
         EnclaveError `ObjectJsonDeserialization` if it is malformed.
@@ -91,7 +91,7 @@ class RequestAuthenticator:
             fields = decode_map(body, "request")
             requester, to = fields.bytes("from", KEY_BYTES), fields.bytes("to", KEY_BYTES)
             nonce, box = fields.bytes("nonce", NONCE_BYTES), fields.bytes("box")
-            fields.end()
+            fields.check_complete()
         except CborError:
             raise EnclaveError(UNREADABLE_CODE) from None
         # The requester names the receiving key, so that only one box has to be tried. A manager may have many keys.
@@ -106,7 +106,7 @@ class RequestAuthenticator:
         except _UNUSABLE:
             raise EnclaveError(REFUSED_CODE) from None
         # The challenge shows that the request is new. A recorded request is refused after a minute.
-        self._check(requester, challenge)
+        self._check_challenge(requester, challenge)
         return ProvenRequest(requester, own, request)
 
     def _challenge(self, requester: bytes, until: int) -> bytes:
@@ -114,7 +114,7 @@ class RequestAuthenticator:
         stamp = until.to_bytes(8)
         return stamp + hmac.digest(self._secret, stamp + requester, hashlib.sha256)
 
-    def _check(self, requester: bytes, challenge: bytes) -> None:
+    def _check_challenge(self, requester: bytes, challenge: bytes) -> None:
         # The MAC is compared first and in constant time. Only then the time in the challenge can be believed.
         until = int.from_bytes(challenge[:8])
         if not hmac.compare_digest(challenge, self._challenge(requester, until)) or self._clock() > until:
@@ -130,7 +130,7 @@ class RequestQuota:
         self._lock = threading.Lock()
         self._seen: dict[bytes, tuple[float, int]] = {}
 
-    def count(self, requester: bytes) -> None:
+    def count_request(self, requester: bytes) -> None:
         """Count one request of `requester`. EnclaveError `EnclaveNotPayloadOwner` if it is one too many."""
         with self._lock:
             now = self._clock()
@@ -159,7 +159,9 @@ class OutgoingRequest:
     fields: Mapping[str, Any]
 
 
-def ask(sender: PeerSender, path: str, own: KeyPair, asked: Sequence[OutgoingRequest]) -> list[CborFields | None]:
+def send_proven_requests(
+    sender: PeerSender, path: str, own: KeyPair, asked: Sequence[OutgoingRequest]
+) -> list[CborFields | None]:
     """Send requests to `path` of several managers at the same time. Return the answers in order.
 
     `asked` must have each URL once. None stands for no answer and for an answer that cannot be used.
@@ -169,14 +171,14 @@ def ask(sender: PeerSender, path: str, own: KeyPair, asked: Sequence[OutgoingReq
     challenges = sender.post(CHALLENGE_PATH, introductions)
     bodies: dict[str, bytes] = {}
     for one in asked:
-        body = _request(own, one, challenges.get(one.url))
+        body = _seal_request(own, one, challenges.get(one.url))
         if body is not None:
             bodies[one.url] = body
     answers = sender.post(path, bodies) if bodies else {}
-    return [_answer(own, one, answers.get(one.url)) for one in asked]
+    return [_open_answer(own, one, answers.get(one.url)) for one in asked]
 
 
-def _request(own: KeyPair, one: OutgoingRequest, challenge: bytes | None) -> bytes | None:
+def _seal_request(own: KeyPair, one: OutgoingRequest, challenge: bytes | None) -> bytes | None:
     # An Orion refuses the path of challenges, and a silent manager gives nothing. Neither of them gets the request.
     if not challenge:
         return None
@@ -187,12 +189,12 @@ def _request(own: KeyPair, one: OutgoingRequest, challenge: bytes | None) -> byt
         nonce = secrets.token_bytes(NONCE_BYTES)
         box = nacl.bindings.crypto_box(inner, nonce, one.key, own.private)
     except _UNUSABLE as error:
-        _useless(one, error)
+        _log_unusable(one, error)
         return None
     return encode_map({"from": own.public, "to": one.key, "nonce": nonce, "box": box})
 
 
-def _answer(own: KeyPair, one: OutgoingRequest, answer: bytes | None) -> CborFields | None:
+def _open_answer(own: KeyPair, one: OutgoingRequest, answer: bytes | None) -> CborFields | None:
     if not answer:
         return None
     try:
@@ -200,11 +202,11 @@ def _answer(own: KeyPair, one: OutgoingRequest, answer: bytes | None) -> CborFie
         box, nonce = sealed.bytes("box"), sealed.bytes("nonce", NONCE_BYTES)
         return decode_map(nacl.bindings.crypto_box_open(box, nonce, one.key, own.private), "answer")
     except _UNUSABLE as error:
-        _useless(one, error)
+        _log_unusable(one, error)
         return None
 
 
-def _useless(one: OutgoingRequest, error: Exception) -> None:
+def _log_unusable(one: OutgoingRequest, error: Exception) -> None:
     # The texts of CborError are this project's. Other texts are from a library and may quote parts of the message.
     why = str(error) if isinstance(error, CborError) else "it is not sealed by the key that was asked"
     log.info(f"{one.url} answers with what cannot be used: {why}")

@@ -96,14 +96,14 @@ class Quota:
         used = self.usage.known_bytes if known else self.usage.unknown_bytes
         kind = "known keys" if known else "unknown keys"
         self._check_disk(size)
-        self._compare(f"payloads of {kind}", used + size, limit)
+        self._check_bound(f"payloads of {kind}", used + size, limit)
         # One key must not fill the whole bound of its kind. Sixteen keys can, which is why the common bound comes first
         # and gives the alarm.
         if limit and sender_bytes + size > limit // SENDER_SHARE:
             raise QuotaExceededError(f"one key has filled a sixteenth of what is kept of {kind}")
         return known
 
-    def count(self, known: bool, size: int) -> None:
+    def add_used_bytes(self, known: bool, size: int) -> None:
         """Add `size` bytes to the usage."""
         with self._lock:
             if known:
@@ -127,7 +127,7 @@ class Quota:
             return None
         return Alarm("the disk of the transaction manager", f"{free // MEGABYTE} MiB are free")
 
-    def _compare(self, what: str, used: int, limit: int) -> None:
+    def _check_bound(self, what: str, used: int, limit: int) -> None:
         if not limit:
             return
         if used > limit:

@@ -58,7 +58,7 @@ def decode_push_with_boxes(body: bytes, keys: KeyRing) -> PushWithBoxes:
     payload = fields.bytes("payload")
     sender, to = fields.bytes("from", KEY_BYTES), fields.bytes("to", KEY_BYTES)
     nonce, box = fields.bytes("nonce", NONCE_BYTES), fields.bytes("box")
-    fields.end()
+    fields.check_complete()
     # The receiver's key is named, so that a manager with many keys tries one box only.
     own = keys.find_pair(to)
     if own is None:
@@ -69,7 +69,7 @@ def decode_push_with_boxes(body: bytes, keys: KeyRing) -> PushWithBoxes:
         raise EnclaveError("EnclaveKeysCannotDecryptPayload") from None
     inner = decode_map(opened, "spare boxes")
     key, boxes = inner.bytes("key", KEY_BYTES), decode_boxes(inner.bytes("boxes"))
-    inner.end()
+    inner.check_complete()
     return PushWithBoxes(payload, key, sender, boxes)
 
 

@@ -53,7 +53,7 @@ class SqlDatabase:
     """
 
     def __init__(self, url: str, tables: sql.MetaData) -> None:
-        self._engine = _opened(url)
+        self._engine = _open_engine(url)
         # A reader must see one state throughout: a page and its parties belong together. A writer must not. Its state
         # would be from before it got the lock, and it would not see the last writer's rows.
         one_moment = {"isolation_level": "REPEATABLE READ"} if self._engine.dialect.name == "postgresql" else {}
@@ -64,7 +64,7 @@ class SqlDatabase:
                 tables.create_all(connection)
         except sql.exc.SQLAlchemyError as error:
             self._engine.dispose()
-            raise StoreError(f"the store cannot be opened: {_reason(error)}{_words(error)}") from None
+            raise StoreError(f"the store cannot be opened: {_failure_name(error)}{_connection_text(error)}") from None
 
     def close(self) -> None:
         """Close every connection."""
@@ -77,7 +77,7 @@ class SqlDatabase:
             with self._reading.begin() as connection:
                 yield connection
         except sql.exc.SQLAlchemyError as error:
-            raise StoreError(f"the store cannot be read: {_reason(error)}") from None
+            raise StoreError(f"the store cannot be read: {_failure_name(error)}") from None
 
     @contextmanager
     def write(self) -> Iterator[sql.Connection]:
@@ -89,22 +89,22 @@ class SqlDatabase:
             with self._writing.begin() as connection:
                 yield connection
         except sql.exc.SQLAlchemyError as error:
-            raise StoreError(f"the store cannot be written: {_reason(error)}") from None
+            raise StoreError(f"the store cannot be written: {_failure_name(error)}") from None
 
 
-def _opened(url: str) -> sql.Engine:
+def _open_engine(url: str) -> sql.Engine:
     try:
         parsed = sql.make_url(url)
     except (sql.exc.ArgumentError, ValueError):
         raise StoreError("the store's URL cannot be understood") from None
     if parsed.drivername == "sqlite":
-        return _sqlite(parsed)
+        return _open_sqlite(parsed)
     if parsed.drivername == "postgresql+psycopg":
-        return _postgresql(parsed)
+        return _open_postgresql(parsed)
     raise StoreError(f"the store's URL: sqlite or postgresql was expected, found {parsed.drivername}")
 
 
-def _sqlite(url: sql.URL) -> sql.Engine:
+def _open_sqlite(url: sql.URL) -> sql.Engine:
     pool: dict[str, Any] = {}
     if url.database in (None, "", ":memory:"):
         # The connection is the database. So there is one connection, and threads wait for it.
@@ -115,7 +115,7 @@ def _sqlite(url: sql.URL) -> sql.Engine:
 
     @sql.event.listens_for(engine, "connect")
     def _configure(connection: Any, record: Any) -> None:
-        _keep_log_ahead(connection)
+        _use_write_ahead_log(connection)
         # FULL: a commit is on the disk when it returns. SQLite's default in WAL mode may lose the last commits after a
         # power failure, and a client would have a key without its payload.
         connection.execute("PRAGMA synchronous=FULL")
@@ -144,7 +144,7 @@ def _make_private(file: Path) -> None:
         raise StoreError(f"the store cannot be opened: {error.strerror}: {file}") from None
 
 
-def _keep_log_ahead(connection: sqlite3.Connection) -> None:
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
     """Switch the database to write-ahead logging (WAL), so that readers and the writer do not wait for each other."""
     # Two processes may do this to a new file at the same time. SQLite then refuses one of them at once. At all other
     # places the busy timeout makes it wait, so this function waits by itself.
@@ -159,7 +159,7 @@ def _keep_log_ahead(connection: sqlite3.Connection) -> None:
             sleep(RETRY_SECONDS)
 
 
-def _postgresql(url: sql.URL) -> sql.Engine:
+def _open_postgresql(url: sql.URL) -> sql.Engine:
     given = {name: value for name, value in CONNECTING.items() if name not in url.query}
     try:
         engine = sql.create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=given)
@@ -189,7 +189,7 @@ def _postgresql(url: sql.URL) -> sql.Engine:
     return engine
 
 
-def _reason(error: sql.exc.SQLAlchemyError) -> str:
+def _failure_name(error: sql.exc.SQLAlchemyError) -> str:
     """Return the failure in words without any value of the statement."""
     # The text of a database error quotes the statement and may quote its values. Only its name is used.
     if not isinstance(error, sql.exc.DBAPIError):
@@ -207,7 +207,7 @@ def _is_lost(error: sql.exc.DBAPIError) -> bool:
     return isinstance(error, sql.exc.OperationalError) and getattr(error.orig, "sqlstate", "") is None
 
 
-def _words(error: sql.exc.SQLAlchemyError) -> str:
+def _connection_text(error: sql.exc.SQLAlchemyError) -> str:
     """Return libpq's text about a connection that failed: the server and the user, never the password."""
     if not isinstance(error, sql.exc.DBAPIError) or not _is_lost(error):
         return ""

@@ -21,7 +21,7 @@ from lacnode.privacy.manager.proven_requests import (
     OutgoingRequest,
     RequestAuthenticator,
     RequestQuota,
-    ask,
+    send_proven_requests,
 )
 from lacnode.privacy.state_root_queries import (
     MAX_STATE_ROOT_QUERIES,
@@ -60,19 +60,19 @@ class StateRootResponder:
 
         EnclaveError `EnclaveNotPayloadOwner` if the requester does not prove its key or has asked too often.
         """
-        proven = self._challenges.open(body)
+        proven = self._challenges.open_request(body)
         try:
             # The number of questions is bounded here, before anything is computed for them.
-            id_, questions = _questions(proven.fields)
+            id_, questions = _decode_queries(proven.fields)
         except CborError:
             raise EnclaveError(REFUSED_CODE) from None
         # The proof was checked above. A stranger cannot use up the requests of another key.
-        self._allowance.count(proven.requester)
+        self._allowance.count_request(proven.requester)
         deadline = time.monotonic() + ANSWER_SECONDS
-        states = [self._state(proven.requester, proven.own.public, question, deadline) for question in questions]
-        return proven.seal(encode_map({"id": id_, "states": encode_array([_encoded(state) for state in states])}))
+        states = [self._find_state(proven.requester, proven.own.public, question, deadline) for question in questions]
+        return proven.seal(encode_map({"id": id_, "states": encode_array([_encode_state(state) for state in states])}))
 
-    def _state(self, asker: bytes, own: bytes, question: StateRootQuery, deadline: float) -> GroupState | None:
+    def _find_state(self, asker: bytes, own: bytes, question: StateRootQuery, deadline: float) -> GroupState | None:
         # A question without an answer gets an empty map. The requester must not learn whether the group is unknown,
         # the root is not ready, or it is no member.
         if self.source is None or time.monotonic() > deadline:
@@ -96,19 +96,19 @@ class PeerStateRootClient:
     def ask(self, own: bytes, questions: Mapping[bytes, Sequence[StateRootQuery]]) -> StateRootReplies:
         """See `StateRootClient.ask`."""
         pair, found = self._manager.keys.sender(own), dict[bytes, Sequence[GroupState | None]]()
-        for wave in self._waves(questions):
+        for wave in self._managers_to_ask(questions):
             # The random id ties an answer to its request. A manager could otherwise replay an older sealed answer.
             ids = {key: secrets.token_bytes(ID_BYTES) for key in wave}
-            asked = [OutgoingRequest(key, url, _fields(ids[key], questions[key])) for key, url in wave.items()]
-            for one, answer in zip(asked, ask(self._sender, ROOTS_PATH, pair, asked), strict=True):
-                states = None if answer is None else _states(answer, one.url, ids[one.key], questions[one.key])
+            asked = [OutgoingRequest(key, url, _request_fields(ids[key], questions[key])) for key, url in wave.items()]
+            for one, answer in zip(asked, send_proven_requests(self._sender, ROOTS_PATH, pair, asked), strict=True):
+                states = None if answer is None else _decode_states(answer, one.url, ids[one.key], questions[one.key])
                 if states is not None:
                     found[one.key] = states
         return found
 
-    def _waves(self, keys: Mapping[bytes, object]) -> Iterator[Mapping[bytes, str]]:
+    def _managers_to_ask(self, keys: Mapping[bytes, object]) -> Iterator[Mapping[bytes, str]]:
         """Yield the keys to ask at the same time, with their URLs: each URL once, and a bounded number of them."""
-        places = {key: url for key in keys if (url := self._manager.view.keys.get(key)) is not None}
+        places = {key: url for key in keys if (url := self._manager.party_info.keys.get(key)) is not None}
         while places:
             # A dictionary by URL keeps one key for each URL: `reversed` makes it the first one. The other keys come
             # later.
@@ -118,64 +118,64 @@ class PeerStateRootClient:
             places = {key: url for key, url in places.items() if key not in wave}
 
 
-def _fields(id_: bytes, questions: Sequence[StateRootQuery]) -> dict[str, Any]:
+def _request_fields(id_: bytes, questions: Sequence[StateRootQuery]) -> dict[str, Any]:
     parts = [encode_map({"group": one.group_id, "number": one.number, "root": one.root}) for one in questions]
     return {"id": id_, "questions": encode_array(parts)}
 
 
-def _questions(fields: CborFields) -> tuple[bytes, list[StateRootQuery]]:
-    id_, items = fields.bytes("id", ID_BYTES), fields.take("questions", list)
-    fields.end()
+def _decode_queries(fields: CborFields) -> tuple[bytes, list[StateRootQuery]]:
+    id_, items = fields.bytes("id", ID_BYTES), fields.read_field("questions", list)
+    fields.check_complete()
     if len(items) > MAX_STATE_ROOT_QUERIES:
         raise CborError(f"questions: at most {MAX_STATE_ROOT_QUERIES} were expected, found {len(items)}")
-    return id_, [_question(CborFields(item, "question")) for item in items]
+    return id_, [_decode_query(CborFields(item, "question")) for item in items]
 
 
-def _question(fields: CborFields) -> StateRootQuery:
+def _decode_query(fields: CborFields) -> StateRootQuery:
     group_id, root = fields.bytes("group", KEY_BYTES), fields.bytes("root", HASH_BYTES)
-    question = StateRootQuery(group_id, _number(fields), root)
-    fields.end()
+    question = StateRootQuery(group_id, _read_block_number(fields), root)
+    fields.check_complete()
     return question
 
 
-def _number(fields: CborFields) -> int:
-    number: int = fields.take("number", int)
+def _read_block_number(fields: CborFields) -> int:
+    number: int = fields.read_field("number", int)
     if not 0 <= number < 1 << 63:
         raise CborError("number: a block number was expected")
     return number
 
 
-def _encoded(state: GroupState | None) -> bytes:
+def _encode_state(state: GroupState | None) -> bytes:
     """Encode a state. An unknown state is an empty map."""
     if state is None:
         return encode_map({})
     return encode_map({"number": state.number, "root": state.root, "tried": state.tried, "done": state.done})
 
 
-def _states(
+def _decode_states(
     answer: CborFields, url: str, id_: bytes, questions: Sequence[StateRootQuery]
 ) -> list[GroupState | None] | None:
     """Decode the answer to the request with `id_`. None if it is malformed or belongs to another request."""
     try:
-        same, items = hmac.compare_digest(answer.bytes("id", ID_BYTES), id_), answer.take("states", list)
-        answer.end()
+        same, items = hmac.compare_digest(answer.bytes("id", ID_BYTES), id_), answer.read_field("states", list)
+        answer.check_complete()
         if not same or len(items) != len(questions):
             # The answers are matched to the questions by position. A missing one would shift the others to wrong groups.
             raise CborError("states: an answer to each question of this request was expected")
-        return [_decoded(item, question) for item, question in zip(items, questions, strict=True)]
+        return [_decode_state(item, question) for item, question in zip(items, questions, strict=True)]
     except CborError as error:
         log.info(f"{url} answers with state roots that cannot be used: {error}")
         return None
 
 
-def _decoded(item: object, question: StateRootQuery) -> GroupState | None:
+def _decode_state(item: object, question: StateRootQuery) -> GroupState | None:
     # An empty map is no state. The other manager does not know the root or does not give it.
     if item == {}:
         return None
     fields = CborFields(item, "state")
-    number, root = _number(fields), fields.bytes("root", HASH_BYTES)
+    number, root = _read_block_number(fields), fields.bytes("root", HASH_BYTES)
     tried, done = fields.bytes("tried", HASH_BYTES), fields.bytes("done", HASH_BYTES)
-    fields.end()
+    fields.check_complete()
     # A root after the block of the question cannot be compared: this node may not have executed that far.
     if number > question.number:
         raise CborError("state.number: a block up to the one in question was expected")

@@ -9,7 +9,7 @@ import orjson
 import trio
 
 from lacnode.http.http_messages import JSON, Request, Response
-from lacnode.privacy.keys import KEY_BYTES, from_base64, public_key_of, to_base64
+from lacnode.privacy.keys import KEY_BYTES, decode_public_key, from_base64, to_base64
 from lacnode.privacy.manager.address_policy import Network
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
 from lacnode.privacy.manager.mandatory_recipient import add_mandatory_recipient
@@ -62,7 +62,7 @@ class ClientRoutes:
         self._gets: dict[str, Call] = {
             "/upcheck": lambda request: _text("I'm up!"),
             "/version": lambda request: _text(self._version),
-            "/peercount": lambda request: _text(str(len(set(self._manager.known.values())))),
+            "/peercount": lambda request: _text(str(len(set(self._manager.known_urls.values())))),
             "/knownnodes": lambda request: _json(self._known_nodes()),
         }
 
@@ -122,8 +122,8 @@ class ClientRoutes:
         recipients = [part.strip() for part in request.headers.get("c11n-to", "").split(",") if part.strip()]
         key = self._manager.send(
             request.body,
-            public_key_of(sender) if sender else None,
-            [public_key_of(recipient) for recipient in recipients],
+            decode_public_key(sender) if sender else None,
+            [decode_public_key(recipient) for recipient in recipients],
         )
         return _text(to_base64(key))
 
@@ -181,7 +181,7 @@ class ClientRoutes:
     def _known_nodes(self) -> list[dict[str, str]]:
         # Orion lists the keys of other managers alone.
         own = set(self._manager.keys.public_keys)
-        known = self._manager.known
+        known = self._manager.known_urls
         return [{"publicKey": to_base64(key), "nodeUrl": url} for key, url in known.items() if key not in own]
 
 

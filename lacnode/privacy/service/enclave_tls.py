@@ -49,7 +49,7 @@ class EnclaveTls:
         # OpenSSL checks nothing here. The check of the fingerprint follows in `trace`, before the first request is sent.
         self.context.check_hostname = False
         self.context.verify_mode = ssl.CERT_NONE
-        _show(self.context, files)
+        _load_own_certificate(self.context, files)
 
     def check(self, certificate: bytes | None) -> None:
         """Check `certificate` (DER). EnclaveCertificateError if it is not the manager's or outside its validity."""
@@ -64,7 +64,7 @@ class EnclaveTls:
                 f"{found.fingerprint(SHA256()).hex(':')}"
             )
         if not found.not_valid_before_utc <= datetime.now(UTC) <= found.not_valid_after_utc:
-            raise EnclaveCertificateError(f"the certificate of {self.name} is out of its time: {_time_of(found)}")
+            raise EnclaveCertificateError(f"the certificate of {self.name} is out of its time: {_validity(found)}")
 
     def trace(self, event: str, details: dict[str, Any]) -> None:
         """Check the certificate of a new connection before anything is sent on it (httpx's `trace` extension).
@@ -81,15 +81,15 @@ class EnclaveTls:
             raise
 
 
-def _show(context: ssl.SSLContext, files: EnclaveTlsFiles) -> None:
+def _load_own_certificate(context: ssl.SSLContext, files: EnclaveTlsFiles) -> None:
     """Load the certificate of the keystore into `context`.
 
     The library reads keys from files alone. So a file is written for a moment, encrypted with a random password.
     """
-    key, certificate, others = _opened(files)
+    key, certificate, others = _read_keystore(files)
     if certificate.not_valid_after_utc < datetime.now(UTC):
         # This is a warning and not an error. The manager decides about it, and the public chain goes on without it.
-        log.warning(f"the certificate in {files.keystore} is out of its time: {_time_of(certificate)}")
+        log.warning(f"the certificate in {files.keystore} is out of its time: {_validity(certificate)}")
     password = secrets.token_hex(32).encode()
     pem = [key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password))]
     pem += [shown.public_bytes(Encoding.PEM) for shown in (certificate, *others)]
@@ -103,7 +103,7 @@ def _show(context: ssl.SSLContext, files: EnclaveTlsFiles) -> None:
             raise TlsError(f"Failed to load TLS files {files.keystore}: {error.reason}") from None
 
 
-def _opened(files: EnclaveTlsFiles) -> tuple[Any, x509.Certificate, list[x509.Certificate]]:
+def _read_keystore(files: EnclaveTlsFiles) -> tuple[Any, x509.Certificate, list[x509.Certificate]]:
     """Return the private key, its certificate, and the certificates of its chain. TlsError if the keystore has none."""
     # As in Besu, only the first line counts. Editors add a line break at the end.
     password = _first_bytes(files.password, MAX_FINGERPRINTS_FILE_BYTES).partition(b"\n")[0].removesuffix(b"\r")
@@ -135,5 +135,5 @@ def _first_bytes(file: Path, most: int) -> bytes:
         raise TlsError(f"Failed to load TLS files {file}: {error.strerror}") from None
 
 
-def _time_of(certificate: x509.Certificate) -> str:
+def _validity(certificate: x509.Certificate) -> str:
     return f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M} to {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"

@@ -50,7 +50,7 @@ class HttpTransactionManager:
     def __init__(self, url: str, token: str | None = None, tls: EnclaveTls | None = None) -> None:
         headers = {} if token is None else {"authorization": f"Bearer {token}"}
         self._tls = tls
-        self._trouble = ""
+        self._last_reason = ""
         # One client for all threads. httpx keeps its connections open, so a call needs no new handshake.
         self._client = httpx.Client(
             base_url=(url if tls is None else tls.url).rstrip("/"),
@@ -149,8 +149,8 @@ class HttpTransactionManager:
 
     def _unreachable(self, reason: str) -> EnclaveUnreachableError:
         """Return the error to raise. A new reason is logged. Callers ask again and again, so an old one is not."""
-        if reason != self._trouble:
-            self._trouble = reason
+        if reason != self._last_reason:
+            self._last_reason = reason
             log.warning(f"the transaction manager does not answer: {reason}")
         return EnclaveUnreachableError(f"the transaction manager does not answer: {reason}")
 
@@ -179,14 +179,14 @@ class HttpTransactionManager:
         except EnclaveCertificateError as error:
             raise self._unreachable(str(error)) from None
         except (httpx.HTTPError, httpx.StreamError, ssl.SSLError, OSError) as error:
-            raise self._unreachable(_reason(error)) from None
-        self._trouble = ""
+            raise self._unreachable(_error_name(error)) from None
+        self._last_reason = ""
         if status != 200:
             raise EnclaveError(error_code(status, bytes(answer)))
         return bytes(answer)
 
 
-def _reason(error: BaseException) -> str:
+def _error_name(error: BaseException) -> str:
     """Return the kind of an error, and the reason of TLS if TLS failed. Neither contains a payload."""
     cause: BaseException | None = error
     while cause is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lacnode.privacy.keys import KEY_BYTES, from_base64, public_key_of, to_base64
+from lacnode.privacy.keys import KEY_BYTES, decode_public_key, from_base64, to_base64
 from lacnode.privacy.manager.bounded_json import read_json
 from lacnode.privacy.transaction_manager import EnclaveError, PrivacyGroup
 
@@ -48,14 +48,14 @@ class JsonRequestBody:
 
     def key(self, name: str) -> bytes | None:
         """Return a public key (32 bytes), None if the field is absent. EnclaveError `EnclaveDecodePublicKey` otherwise."""
-        return public_key_of(self._fields[name]) if self.has(name) else None
+        return decode_public_key(self._fields[name]) if self.has(name) else None
 
     def keys(self, name: str) -> list[bytes]:
         """Return a list of public keys, empty if the field is absent. EnclaveError if one is malformed."""
         values = self._fields.get(name) or []
         if not isinstance(values, list):
             raise EnclaveError(UNREADABLE)
-        return [public_key_of(value) for value in values]
+        return [decode_public_key(value) for value in values]
 
     def id(self, name: str, unknown: str) -> bytes:
         """Return 32 bytes. EnclaveError with the code `unknown` for any other text: nothing has such an id."""

@@ -35,7 +35,7 @@ class ManagerDiscovery:
     def __init__(self, peers: PeerDirectory, sender: HttpPeerSender) -> None:
         self._peers = peers
         self._sender = sender
-        self._due: dict[str, tuple[float, float]] = {}
+        self._next_calls: dict[str, tuple[float, float]] = {}
         self._silent: set[str] = set()
         self._allowance = TokenBucket(UNANSWERED_CALLS_PER_SECOND, UNANSWERED_CALLS_AT_ONCE)
 
@@ -44,38 +44,38 @@ class ManagerDiscovery:
         while True:
             now = trio.current_time()
             self._note_urls(now)
-            await self._ask_all(self._turns(now))
-            soonest = min((due for due, _ in self._due.values()), default=now + DISCOVERY_POLL_SECONDS)
+            await self._ask_all(self._urls_to_call(now))
+            soonest = min((due for due, _ in self._next_calls.values()), default=now + DISCOVERY_POLL_SECONDS)
             pause = min(soonest, trio.current_time() + DISCOVERY_POLL_SECONDS) - trio.current_time()
             # The pause is never zero: URLs may be due that have no turn yet, and the loop would spin.
             await trio.sleep(max(FIRST_CALL_PAUSE_SECONDS / 10, pause))
 
     def _note_urls(self, now: float) -> None:
         """Add new URLs, and URLs of managers that called this one. Remove URLs that are no longer known."""
-        view = self._peers.view
+        view = self._peers.party_info
         # The own URL is left out. A manager that calls itself would confirm its own entry.
         known = {url for url in view.urls if url != view.url}
         # A manager that called has just started, probably. Its pause begins again, so that it is called within a second.
         for url in self._peers.pop_new_callers():
             if not self._peers.has_answered(url):
-                self._due.pop(url, None)
-        self._due = {url: due for url, due in self._due.items() if url in known}
+                self._next_calls.pop(url, None)
+        self._next_calls = {url: due for url, due in self._next_calls.items() if url in known}
         self._silent &= known
         for url in view.urls:
             if url in known:
-                self._due.setdefault(url, (now, FIRST_CALL_PAUSE_SECONDS))
+                self._next_calls.setdefault(url, (now, FIRST_CALL_PAUSE_SECONDS))
 
-    def _turns(self, now: float) -> list[str]:
+    def _urls_to_call(self, now: float) -> list[str]:
         """Return the URLs to call now: all confirmed ones that are due, and as many others as the rate allows."""
-        due = [url for url, (when, _) in self._due.items() if when <= now]
-        turns = [url for url in due if self._peers.has_answered(url)]
+        due = [url for url, (when, _) in self._next_calls.items() if when <= now]
+        chosen = [url for url in due if self._peers.has_answered(url)]
         # The others are sorted by their pause: a new URL comes before one that has not answered ten times.
-        for url in sorted(set(due).difference(turns), key=lambda url: self._due[url][1]):
+        for url in sorted(set(due).difference(chosen), key=lambda url: self._next_calls[url][1]):
             if self._allowance.wait_seconds(now) > 0.0:
                 break
             self._allowance.spend(1.0, now)
-            turns.append(url)
-        return turns
+            chosen.append(url)
+        return chosen
 
     async def _ask_all(self, urls: list[str]) -> None:
         """Ask all `urls`. Those that answered the last time come first, so that silent ones do not delay them."""
@@ -93,20 +93,20 @@ class ManagerDiscovery:
     async def _ask(self, url: str, body: bytes) -> None:
         answer = (await self._sender.post_all(PARTY_INFO_PATH, {url: body}))[url]
         # The pause grows whether the manager answers or not. In a settled network each pair speaks once a minute.
-        pause = self._due[url][1]
+        pause = self._next_calls[url][1]
         longest = LONGEST_CALL_PAUSE_SECONDS if self._peers.has_answered(url) else LONGEST_UNANSWERED_PAUSE_SECONDS
-        self._due[url] = (trio.current_time() + pause, min(pause * 2, longest))
+        self._next_calls[url] = (trio.current_time() + pause, min(pause * 2, longest))
         # Silent until the answer is there: a call that is cancelled counts as no answer.
         self._silent.add(url)
         if answer is None:
-            self._peers.silent(url)
+            self._peers.mark_silent(url)
             return
         self._silent.discard(url)
         try:
             # Decoding a large party info takes milliseconds of the processor. The event loop serves the ports
             # meanwhile.
             view = await trio.to_thread.run_sync(decode_orion_party_info, answer)
-            await trio.to_thread.run_sync(self._peers.learn, view, "", url)
+            await trio.to_thread.run_sync(self._peers.add_party_info, view, "", url)
         except CborError as error:
-            self._peers.silent(url)
+            self._peers.mark_silent(url)
             log.info(f"{url} answers party info with something else: {error}")

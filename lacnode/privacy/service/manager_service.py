@@ -114,13 +114,13 @@ class ManagerService:
         self._peers = PeerDirectory(
             keys.public_keys,
             others=settings.other_nodes,
-            known=store.known_nodes(),
-            keep=self._keep_nodes,
+            known=store.read_known_nodes(),
+            on_keys_changed=self._store_known_nodes,
             may_call=self._policy.permits_url,
         )
         # The quota needs the directory, which says whether a key is known. The store needs the quota.
         self.quota = Quota(settings.quota, self._is_known, settings.directory)
-        store.limit(self.quota)
+        store.set_quota(self.quota)
         self._missing = MissingPayloads()
         self._tessera = self._open_tessera(keys)
         # Claims, proofs and recovery use the same sender. Its limit of open calls bounds them together.
@@ -139,8 +139,8 @@ class ManagerService:
         challenges = RequestAuthenticator(keys)
         self.roots = StateRootResponder(challenges)
         self.state_root_client = PeerStateRootClient(self.manager, self._sender)
-        self._desks = PeerResponders(
-            ProofResponder(keys, lambda: self._peers.view.url),
+        self._responders = PeerResponders(
+            ProofResponder(keys, lambda: self._peers.party_info.url),
             challenges,
             RecoveryResponder(challenges, store, hidden=settings.always_send_to),
             self.roots,
@@ -161,10 +161,12 @@ class ManagerService:
             self.node_port = bound_port(listeners)
             scheme = "http" if settings.tls is None else "https"
             # The port may be 0 in the settings. So the own URL is known only now, and the proofs of keys need it.
-            self._peers.announce(settings.node_url or f"{scheme}://{settings.node_host}:{self.node_port}")
-            routes = NodeRoutes(self.manager, self._desks, trio.CapacityLimiter(PEER_WORKERS))
+            self._peers.set_own_url(settings.node_url or f"{scheme}://{settings.node_host}:{self.node_port}")
+            routes = NodeRoutes(self.manager, self._responders, trio.CapacityLimiter(PEER_WORKERS))
             secured = None if settings.tls is None else settings.tls.server
-            peers = _door("privacy peers", routes, secured, routes.largest_body, MAX_CONNECTIONS_PER_ADDRESS)
+            peers = _connection_server(
+                "privacy peers", routes, secured, routes.largest_body, MAX_CONNECTIONS_PER_ADDRESS
+            )
             nursery.start_soon(peers.serve, listeners)
             if settings.client_port is not None:
                 listeners = await bind(settings.client_host, settings.client_port)
@@ -172,7 +174,7 @@ class ManagerService:
                     await stack.enter_async_context(listener)
                 self.client_port = bound_port(listeners)
                 nursery.start_soon(
-                    _door("privacy clients", self._client_routes(), settings.client_tls).serve, listeners
+                    _connection_server("privacy clients", self._client_routes(), settings.client_tls).serve, listeners
                 )
             # The calls can be made from here on. What calls other managers starts after it.
             await nursery.start(self._sender.run)
@@ -180,9 +182,9 @@ class ManagerService:
             nursery.start_soon(trust_own_name, self._policy, settings.node_url)
             nursery.start_soon(ManagerDiscovery(self._peers, self._sender).run)
             nursery.start_soon(self._recover)
-            nursery.start_soon(self._settle_claims)
+            nursery.start_soon(self._verify_claims)
             if self._tessera is not None:
-                nursery.start_soon(self._meet_tesseras, self._tessera)
+                nursery.start_soon(self._call_tesseras, self._tessera)
             log.info("transaction manager is up", node_port=self.node_port, client_port=self.client_port or "off")
             task_status.started()
 
@@ -201,11 +203,11 @@ class ManagerService:
 
     def _open_tessera(self, keys: KeyRing) -> TesseraNodes | None:
         urls = self._settings.tessera_nodes
-        return TesseraNodes(keys, urls, self._sender, lambda: self._peers.view.url) if urls else None
+        return TesseraNodes(keys, urls, self._sender, lambda: self._peers.party_info.url) if urls else None
 
     def _is_known(self, key: bytes) -> bool:
         """Return True if a manager named `key` as its own when it was called."""
-        return self._peers.has_answered_for(key) or (self._tessera is not None and key in self._tessera.places)
+        return self._peers.has_answered_for(key) or (self._tessera is not None and key in self._tessera.key_urls)
 
     def _client_routes(self) -> ClientRoutes:
         token = self._settings.token
@@ -215,7 +217,7 @@ class ManagerService:
         limiter = trio.CapacityLimiter(CLIENT_WORKERS)
         return ClientRoutes(self.manager, f"lacnode {__version__}", limiter, token, any_host, networks)
 
-    def _keep_nodes(self, keys: Mapping[bytes, str]) -> None:
+    def _store_known_nodes(self, keys: Mapping[bytes, str]) -> None:
         try:
             self._store.put_known_nodes(keys)
         except StoreError as error:
@@ -227,30 +229,30 @@ class ManagerService:
         strangers, asked = MissingPayloads(), set[bytes]()
         while True:
             if self._settings.recover:
-                for key in self.manager.view.keys:
+                for key in self.manager.party_info.keys:
                     # Unconfirmed managers are not asked. Thousands of them would leave no calls for payloads.
                     if self.manager.keys.find_pair(key) is None and key not in asked and self._is_known(key):
-                        strangers.add(key)
-                asked |= await self._ask_for_everything(set(strangers.take_due(MAX_WANTED_PAYLOADS)))
+                        strangers.note_missing(key)
+                asked |= await self._recover_everything(set(strangers.pop_due(MAX_WANTED_PAYLOADS)))
                 for key in asked:
-                    strangers.found(key)
-            wanted = self._missing.take_due(MAX_WANTED_PAYLOADS)
+                    strangers.note_found(key)
+            wanted = self._missing.pop_due(MAX_WANTED_PAYLOADS)
             if wanted:
-                await self._ask_for(wanted)
+                await self._recover_payloads(wanted)
             await trio.sleep(RECOVERY_PAUSE_SECONDS)
 
-    async def _settle_claims(self) -> None:
+    async def _verify_claims(self) -> None:
         while True:
             # A thread, because the proofs are asked with blocking calls. It is abandoned when the service stops.
             await trio.to_thread.run_sync(self._claims.verify_claims, abandon_on_cancel=True)
             await trio.sleep(CLAIMS_PAUSE_SECONDS)
 
-    async def _meet_tesseras(self, tesseras: TesseraNodes) -> None:
+    async def _call_tesseras(self, tesseras: TesseraNodes) -> None:
         while True:
-            await trio.to_thread.run_sync(tesseras.meet, abandon_on_cancel=True)
+            await trio.to_thread.run_sync(tesseras.exchange_party_info, abandon_on_cancel=True)
             await trio.sleep(TESSERA_PAUSE_SECONDS)
 
-    async def _ask_for_everything(self, keys: set[bytes]) -> set[bytes]:
+    async def _recover_everything(self, keys: set[bytes]) -> set[bytes]:
         if not keys:
             return keys
         try:
@@ -260,19 +262,23 @@ class ManagerService:
         except EnclaveUnreachableError as error:
             log.warning(f"payloads are not recovered: {error}")
             return set()
-        _tell(count)
+        _log_recovered(count)
         return answered
 
-    async def _ask_for(self, wanted: list[bytes]) -> None:
+    async def _recover_payloads(self, wanted: list[bytes]) -> None:
         try:
-            _tell(await trio.to_thread.run_sync(self._recover_some, wanted, abandon_on_cancel=True))
+            _log_recovered(await trio.to_thread.run_sync(self._recover_some, wanted, abandon_on_cancel=True))
         except EnclaveUnreachableError as error:
             log.warning(f"payloads are not recovered: {error}")
 
     def _recover_some(self, wanted: list[bytes]) -> int:
         count = self._recovery.recover_payloads(wanted)
         # Tesseras are asked last and only for what is left: each of them answers one payload for one key in a call.
-        left = [key for key in wanted if not any(self.manager.has(key, own) for own in self.manager.keys.public_keys)]
+        left = [
+            key
+            for key in wanted
+            if not any(self.manager.has_payload(key, own) for own in self.manager.keys.public_keys)
+        ]
         if self._tessera is None or not left:
             return count
         return count + TesseraRecovery(self.manager, self._tessera).recover_payloads(left)
@@ -286,12 +292,12 @@ def _policy(settings: ServiceSettings) -> AddressPolicy:
     return AddressPolicy(urls, settings.allowed_networks, settings.denied_networks)
 
 
-def _tell(count: int) -> None:
+def _log_recovered(count: int) -> None:
     if count:
         log.info(f"{count} payloads were recovered from other managers")
 
 
-def _door(
+def _connection_server(
     name: str,
     routes: RequestHandler,
     tls: ServerTls | None,
@@ -308,9 +314,9 @@ def _door(
             return
         # A client that connects and says nothing would occupy one of the connections for ever.
         secured = TlsStream(stream, tls)
-        with trio.move_on_after(HANDSHAKE_SECONDS) as patience:
+        with trio.move_on_after(HANDSHAKE_SECONDS) as timeout:
             await secured.do_handshake()
-        if not patience.cancelled_caught:
+        if not timeout.cancelled_caught:
             await HttpConnection(secured, routes, max_body, backlog, arriving, client).run()
 
     return ConnectionServer(name, MAX_CONNECTIONS, handle_connection, per_address)

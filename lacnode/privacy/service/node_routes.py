@@ -68,32 +68,36 @@ class PeerResponders:
 class NodeRoutes:
     """The request handler of the node API. The threads of `limiter` answer. Each address has a share of the processor."""
 
-    def __init__(self, manager: LocalTransactionManager, desks: PeerResponders, limiter: trio.CapacityLimiter) -> None:
+    def __init__(
+        self, manager: LocalTransactionManager, responders: PeerResponders, limiter: trio.CapacityLimiter
+    ) -> None:
         self._limiter = limiter
         # Opening boxes is the expensive part. One address with many requests could use all threads.
         self._share = FairShare(Shares(PEERS_SHARE, ADDRESS_SHARE, MIN_ADDRESS_SHARE, BURST_SECONDS))
         # The first three paths are Orion's. The others are lacnode's: an Orion answers 404 to them.
         posts: dict[str, Call] = {
-            PUSH_PATH: lambda request: _text(manager.pushed(request.body)),
+            PUSH_PATH: lambda request: _text(manager.receive_push(request.body)),
             PUSH_GROUP_PATH: lambda request: _text(manager.receive_group(request.body)),
             PARTY_INFO_PATH: lambda request: _cbor(manager.exchange_party_info(request.body, request.client)),
             PUSH_PROVEN_GROUP_PATH: lambda request: _text(manager.receive_proven_group(request.body)),
             PUSH_WITH_BOXES_PATH: lambda request: _text(manager.receive_push_with_boxes(request.body)),
-            PROVE_PATH: lambda request: _cbor(desks.proofs.prove(request.body)),
-            CHALLENGE_PATH: lambda request: _cbor(desks.challenges.give(request.body)),
-            RECOVER_PATH: lambda request: _cbor(desks.recovery.recover(request.body)),
-            ROOTS_PATH: lambda request: _cbor(desks.roots.answer(request.body)),
+            PROVE_PATH: lambda request: _cbor(responders.proofs.prove(request.body)),
+            CHALLENGE_PATH: lambda request: _cbor(responders.challenges.issue_challenge(request.body)),
+            RECOVER_PATH: lambda request: _cbor(responders.recovery.recover(request.body)),
+            ROOTS_PATH: lambda request: _cbor(responders.roots.answer(request.body)),
         }
         self._posts = {(path, CBOR[1]): answer for path, answer in posts.items()}
-        if desks.tessera is not None:
-            self._posts |= {(path, OCTETS_HEADER[1]): answer for path, answer in _tessera_posts(desks.tessera).items()}
+        if responders.tessera is not None:
+            self._posts |= {
+                (path, OCTETS_HEADER[1]): answer for path, answer in _tessera_posts(responders.tessera).items()
+            }
 
     def answer_head(self, head: Request) -> Response | None:
         """Refuse an unknown path before the body is read. None if the path is known."""
         if head.method == "GET" and head.target == "/upcheck":
             return None
         # A refused head closes the connection. Its body is never read, however long it claims to be.
-        known = head.method == "POST" and _kind(head) in self._posts
+        known = head.method == "POST" and _route(head) in self._posts
         return None if known else Response(404, close=True)
 
     def largest_body(self, head: Request) -> int:
@@ -105,18 +109,18 @@ class NodeRoutes:
         if request.method == "GET":
             return _text("I'm up!")
         # An address that has used its share waits here, without a thread. Its requests cannot delay other addresses.
-        if not await self._has_its_turn(request.client):
+        if not await self._wait_for_share(request.client):
             return BUSY
-        answer = self._posts[_kind(request)]
+        answer = self._posts[_route(request)]
         try:
-            return await trio.to_thread.run_sync(self._counted, answer, request, limiter=self._limiter)
+            return await trio.to_thread.run_sync(self._answer_counted, answer, request, limiter=self._limiter)
         except EnclaveError as error:
             # The codes of Orion's node API. Another manager reads them as refused, not as silent.
             return error_response(error, 404)
         except EnclaveUnreachableError:
             return unreachable_response()
 
-    async def _has_its_turn(self, client: str) -> bool:
+    async def _wait_for_share(self, client: str) -> bool:
         end = trio.current_time() + MAX_WAIT_SECONDS
         while (wait := self._share.wait_seconds(client, time.monotonic())) > 0.0:
             if trio.current_time() + wait > end:
@@ -124,7 +128,7 @@ class NodeRoutes:
             await trio.sleep(wait)
         return True
 
-    def _counted(self, answer: Call, request: Request) -> Response:
+    def _answer_counted(self, answer: Call, request: Request) -> Response:
         """Answer in a worker thread. The time counts for the address, also if the request is refused."""
         # `thread_time` is the time of the processor alone. Waiting for the disk or for a lock does not count.
         begin = time.thread_time()
@@ -135,21 +139,21 @@ class NodeRoutes:
             trio.from_thread.run_sync(self._share.spend, request.client, taken, time.monotonic())
 
 
-def _kind(request: Request) -> tuple[str, str]:
+def _route(request: Request) -> tuple[str, str]:
     # Orion and Tessera have the same paths. The content type tells them apart.
     return request.target, request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _tessera_posts(desk: TesseraPeerApi) -> dict[str, Call]:
+def _tessera_posts(tessera: TesseraPeerApi) -> dict[str, Call]:
     def receive_group(request: Request) -> Response:
-        desk.receive_group(request.body)
+        tessera.receive_group(request.body)
         return Response(200)
 
     return {
-        PUSH_PATH: lambda request: Response(201, desk.pushed(request.body).encode(), (TEXT,)),
+        PUSH_PATH: lambda request: Response(201, tessera.receive_push(request.body).encode(), (TEXT,)),
         PUSH_GROUP_PATH: receive_group,
-        PARTY_INFO_PATH: lambda request: Response(200, desk.party_info(request.body), (OCTETS_HEADER,)),
-        VALIDATE_PATH: lambda request: Response(200, desk.proof(request.body), (TEXT,)),
+        PARTY_INFO_PATH: lambda request: Response(200, tessera.party_info(request.body), (OCTETS_HEADER,)),
+        VALIDATE_PATH: lambda request: Response(200, tessera.answer_challenge(request.body), (TEXT,)),
     }
 
 

@@ -14,7 +14,7 @@ import trio
 
 from lacnode.privacy.manager.address_policy import AddressPolicy
 from lacnode.privacy.manager.payload_recovery import RECOVER_PATH
-from lacnode.privacy.manager.peer_sender import REFUSED, PeerCall
+from lacnode.privacy.manager.peer_sender import REFUSED_REPLY, PeerCall
 from lacnode.privacy.service.fingerprints import Fingerprints
 from lacnode.privacy.service.permitted_network import PermittedTransport
 from lacnode.privacy.service.tls import ClientTls
@@ -42,7 +42,7 @@ class UntrustedCertificateError(Exception):
     """The certificate of a server is not the known one."""
 
 
-class _Watch:
+class _ConnectionWatch:
     """Watches how a connection to a server is made.
 
     It checks the certificate before anything is sent, if fingerprints are known. It closes a connection that fails in the
@@ -61,9 +61,9 @@ class _Watch:
         elif event == "connection.start_tls.failed" and self._stream is not None:
             await self._stream.aclose()
         elif event == "connection.start_tls.complete" and self._known is not None:
-            await self._look(self._known, details["return_value"])
+            await self._check_certificate(self._known, details["return_value"])
 
-    async def _look(self, known: Fingerprints, stream: httpcore.AsyncNetworkStream) -> None:
+    async def _check_certificate(self, known: Fingerprints, stream: httpcore.AsyncNetworkStream) -> None:
         connection = stream.get_extra_info("ssl_object")
         certificate = connection.getpeercert(binary_form=True) if connection is not None else None
         is_trusted = False
@@ -89,7 +89,7 @@ class _TrustedClient:
 
     async def send(self, call: PeerCall) -> httpx.Response:
         url, headers = endpoint(call.url, call.path), [*call.headers, UNCOMPRESSED]
-        watch = {"trace": _Watch(self.known, _server(url))} if url.startswith("https:") else {}
+        watch = {"trace": _ConnectionWatch(self.known, _server_name(url))} if url.startswith("https:") else {}
         request = self.client.build_request(
             call.method, url, content=call.body or None, headers=headers, extensions=watch
         )
@@ -124,7 +124,7 @@ class HttpPeerSender:
         self._policy = policy or AddressPolicy()
         self._token: trio.lowlevel.TrioToken | None = None
         self._nursery: trio.Nursery | None = None
-        self._ways: Sequence[_TrustedClient] = ()
+        self._clients: Sequence[_TrustedClient] = ()
         self._calls = trio.CapacityLimiter(MAX_OPEN_CALLS)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -133,7 +133,7 @@ class HttpPeerSender:
         # Two clients at most: one verifies chains, the other one compares fingerprints. OpenSSL has no context for both.
         contexts = [(tls.by_chain, None), (tls.by_fingerprint, tls.known)]
         async with AsyncExitStack() as stack:
-            self._ways = [
+            self._clients = [
                 _TrustedClient(await stack.enter_async_context(_client(context, self._policy)), known)
                 for context, known in contexts
                 if context is not None
@@ -150,7 +150,7 @@ class HttpPeerSender:
 
     def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
         """See `PeerSender.post`. For any thread but that of the event loop."""
-        return dict(zip(bodies, self._from_thread(_posts(path, bodies), REFUSED), strict=True))
+        return dict(zip(bodies, self._from_thread(_posts(path, bodies), REFUSED_REPLY), strict=True))
 
     def call(self, calls: Sequence[PeerCall]) -> Sequence[bytes | None]:
         """See `PeerCaller.call`. For any thread but that of the event loop."""
@@ -208,7 +208,7 @@ class HttpPeerSender:
             ANSWER_SECONDS + max(len(call.body), largest - MAX_PEER_ANSWER_BYTES) / MIN_BYTES_PER_SECOND_OF_PEER
         ):
             try:
-                async with aclosing(await self._sent(call)) as response:
+                async with aclosing(await self._send_by_trusted_client(call)) as response:
                     # The body of an error is not read. Only the fact that a manager is there counts.
                     if response.status_code not in (200, 201):
                         log.debug(f"{call.url} answers {response.status_code} to {call.path}")
@@ -229,18 +229,20 @@ class HttpPeerSender:
                 log.exception(f"the call to {call.url} failed")
         return None
 
-    async def _sent(self, call: PeerCall) -> httpx.Response:
+    async def _send_by_trusted_client(self, call: PeerCall) -> httpx.Response:
         """Send a call by the first client that trusts the server's certificate."""
         # A server with a known fingerprint is tried with the fingerprints first, others by their chain. Only a refused
         # certificate leads to the second client: after any other error the call may have arrived already.
-        ways = sorted(self._ways, key=lambda way: way.known is None or not way.known.knows(_server(call.url)))
-        for way in ways[:-1]:
+        clients = sorted(
+            self._clients, key=lambda client: client.known is None or not client.known.knows(_server_name(call.url))
+        )
+        for client in clients[:-1]:
             try:
-                return await way.send(call)
+                return await client.send(call)
             except (UntrustedCertificateError, httpx.ConnectError) as error:
-                if not _is_distrust(error):
+                if not _is_certificate_refusal(error):
                     raise
-        return await ways[-1].send(call)
+        return await clients[-1].send(call)
 
 
 def _posts(path: str, bodies: Mapping[str, bytes]) -> list[PeerCall]:
@@ -255,14 +257,14 @@ def _client(context: ssl.SSLContext, policy: AddressPolicy) -> httpx.AsyncClient
     return httpx.AsyncClient(timeout=timeout, transport=PermittedTransport(context, limits, policy), trust_env=False)
 
 
-def _server(url: str) -> str:
+def _server_name(url: str) -> str:
     """Return the name of the server at `url` in the list of fingerprints: `host:port`."""
     parts = urlsplit(url)
     # Orion's format of the list.
     return f"{parts.hostname}:{parts.port or 443}"
 
 
-def _is_distrust(error: BaseException | None) -> bool:
+def _is_certificate_refusal(error: BaseException | None) -> bool:
     """Return True if a connection was given up because of the certificate."""
     # httpcore and httpx wrap the error. The original one is in the chain of causes.
     while error is not None:

@@ -32,7 +32,7 @@ class PermittedNetwork(httpcore.AsyncNetworkBackend):
     def __init__(self, policy: AddressPolicy) -> None:
         self._policy = policy
         self._network = httpcore.TrioBackend()
-        self._told: set[str] = set()
+        self._logged_hosts: set[str] = set()
 
     async def connect_tcp(
         self,
@@ -48,7 +48,7 @@ class PermittedNetwork(httpcore.AsyncNetworkBackend):
         """
         failure: Exception = httpcore.ConnectError("none of its addresses may be called")
         # The connection goes to the address, not to the name. httpcore would look the name up a second time.
-        for address in await self._permitted(host, port):
+        for address in await self._permitted_addresses(host, port):
             try:
                 return await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
@@ -60,7 +60,7 @@ class PermittedNetwork(httpcore.AsyncNetworkBackend):
         """See `httpcore.AsyncNetworkBackend.sleep`."""
         await trio.sleep(seconds)
 
-    async def _permitted(self, host: str, port: int) -> list[str]:
+    async def _permitted_addresses(self, host: str, port: int) -> list[str]:
         try:
             found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
@@ -74,13 +74,13 @@ class PermittedNetwork(httpcore.AsyncNetworkBackend):
                 self._policy.trust(address)
         permitted = [address for address in addresses if self._policy.permits(address)]
         if not permitted:
-            self._tell(host, addresses)
+            self._log_once(host, addresses)
         return permitted[:MAX_ADDRESSES_OF_NAME]
 
-    def _tell(self, host: str, addresses: list[str]) -> None:
-        if host in self._told or len(self._told) >= MAX_LOGGED_HOSTS:
+    def _log_once(self, host: str, addresses: list[str]) -> None:
+        if host in self._logged_hosts or len(self._logged_hosts) >= MAX_LOGGED_HOSTS:
             return
-        self._told.add(host)
+        self._logged_hosts.add(host)
         log.warning(
             f"{host} ({', '.join(addresses[:MAX_ADDRESSES_OF_NAME])}) is not called: peerallowednetworks of the manager's "
             "configuration allows private and loopback addresses"

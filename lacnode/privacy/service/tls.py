@@ -57,10 +57,10 @@ class ServerTls:
 
     context: SSL.Context
     trust: TlsTrust
-    told: set[str] = field(default_factory=set)
+    logged_names: set[str] = field(default_factory=set)
     """The names of refused clients that were logged. Handshakes run in threads, so `telling` protects this set."""
 
-    telling: threading.Lock = field(default_factory=threading.Lock)
+    logging_lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def server_tls(certificate: Path, key: Path, trust: TlsTrust, host: str, chain: 
 
     `chain` are files with the certificates that lead from this one to a root.
     """
-    _make_own(certificate, key, host)
+    _create_own_certificate(certificate, key, host)
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     # A resumed session would skip the check of the certificate. A client that was removed from the list could go on.
@@ -115,13 +115,13 @@ def server_tls(certificate: Path, key: Path, trust: TlsTrust, host: str, chain: 
         for link in x509.load_pem_x509_certificates(_chain_text(chain)) if chain else ():
             context.add_extra_chain_cert(link)
     except (SSL.Error, ValueError) as error:
-        raise _unusable(certificate, key, error) from None
+        raise _unusable_files(certificate, key, error) from None
     return ServerTls(context, trust)
 
 
 def client_tls(certificate: Path, key: Path, trust: TlsTrust, host: str, chain: Sequence[Path] = ()) -> ClientTls:
     """Return TLS for calls. Missing files are created for `host`. TlsError if a file cannot be used. `chain` as above."""
-    _make_own(certificate, key, host)
+    _create_own_certificate(certificate, key, host)
     by_chain = _client_context(certificate, key, chain) if trust.chains else None
     # The mode `ca` has no fingerprints. A second context would only add a way that trusts nothing.
     if trust.known is None:
@@ -157,15 +157,15 @@ def _client_context(certificate: Path, key: Path, chain: Sequence[Path]) -> ssl.
             whole.flush()
             context.load_cert_chain(whole.name, key)
     except (OSError, ssl.SSLError) as error:
-        raise _unusable(certificate, key, error) from None
+        raise _unusable_files(certificate, key, error) from None
     return context
 
 
-def _unusable(certificate: Path, key: Path, error: Exception) -> TlsError:
+def _unusable_files(certificate: Path, key: Path, error: Exception) -> TlsError:
     return TlsError(f"{certificate} and {key}: a certificate and its key in PEM were expected: {error}")
 
 
-def _make_own(certificate: Path, key: Path, host: str) -> None:
+def _create_own_certificate(certificate: Path, key: Path, host: str) -> None:
     """Create a self-signed certificate, as Orion does.
 
     Its common name is random, because servers know clients by this name. It is valid for `host`, because Tessera checks

@@ -41,18 +41,18 @@ class TlsStream(trio.abc.Stream):
     def __init__(self, transport: trio.SocketStream, tls: ServerTls) -> None:
         self._transport = transport
         self._sending = trio.StrictFIFOLock()
-        self._visitor = _Visitor(tls)
+        self._check = _CertificateCheck(tls)
         # Without a socket OpenSSL works on memory. trio does the reading and writing, so no thread waits for a client.
         self._connection = SSL.Connection(tls.context, None)
-        self._connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._visitor.look)
+        self._connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._check.verify)
         self._connection.set_accept_state()
 
     async def do_handshake(self) -> None:
         """Make the handshake. trio.BrokenResourceError if the client's certificate is not trusted."""
-        await self._until_done(partial(trio.to_thread.run_sync, self._connection.do_handshake))
+        await self._repeat_until_done(partial(trio.to_thread.run_sync, self._connection.do_handshake))
         # The handshake fails by itself for such a client. This check is a second one, for a handshake that ends without
         # a call of the verify callback.
-        if not self._visitor.is_welcome:
+        if not self._check.is_trusted:
             await trio.aclose_forcefully(self._transport)
             raise trio.BrokenResourceError("the client has not been looked at")
 
@@ -62,7 +62,7 @@ class TlsStream(trio.abc.Stream):
         while rest:
             # One record at a time. OpenSSL would copy the whole of a payload of 16 MB into its memory at once.
             part = rest[:MAX_PLAINTEXT_BYTES].tobytes()
-            rest = rest[await self._until_done(partial(_at_once, self._connection.send, part)) :]
+            rest = rest[await self._repeat_until_done(partial(_call_without_waiting, self._connection.send, part)) :]
 
     async def wait_send_all_might_not_block(self) -> None:
         """See `trio.abc.SendStream.wait_send_all_might_not_block`."""
@@ -72,7 +72,9 @@ class TlsStream(trio.abc.Stream):
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """See `trio.abc.ReceiveStream.receive_some`."""
         try:
-            return await self._until_done(partial(_at_once, self._connection.recv, max_bytes or READ_BYTES))
+            return await self._repeat_until_done(
+                partial(_call_without_waiting, self._connection.recv, max_bytes or READ_BYTES)
+            )
         except SSL.ZeroReturnError:
             return b""
 
@@ -88,7 +90,7 @@ class TlsStream(trio.abc.Stream):
         finally:
             await self._transport.aclose()
 
-    async def _until_done(self, step: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _repeat_until_done(self, step: Callable[[], Awaitable[Answer]]) -> Answer:
         """Repeat `step` until it has enough bytes from the client, and return its result."""
         while True:
             try:
@@ -96,7 +98,7 @@ class TlsStream(trio.abc.Stream):
                 # OpenSSL works on memory here. It wants bytes, so what it has to say is sent, and the answer is read.
             except SSL.WantReadError:
                 await self._flush()
-                await self._hear()
+                await self._receive_from_client()
                 continue
             except SSL.ZeroReturnError:
                 raise
@@ -107,7 +109,7 @@ class TlsStream(trio.abc.Stream):
             await self._flush()
             return answer
 
-    async def _hear(self) -> None:
+    async def _receive_from_client(self) -> None:
         data = await self._transport.receive_some(READ_BYTES)
         # A connection that ends without TLS's own end may have been cut by a third party. It is an error, not an end.
         if not data:
@@ -127,45 +129,47 @@ class TlsStream(trio.abc.Stream):
                 await self._transport.send_all(data)
 
 
-async def _at_once(function: Callable[[Argument], Answer], argument: Argument) -> Answer:
+async def _call_without_waiting(function: Callable[[Argument], Answer], argument: Argument) -> Answer:
     return function(argument)
 
 
-class _Visitor:
+class _CertificateCheck:
     """The certificates of a client. OpenSSL shows each one of its chain, the client's own last."""
 
     def __init__(self, tls: ServerTls) -> None:
         self._tls = tls
-        self._flaw = 0
-        self.is_welcome = False
+        self._chain_error = 0
+        self.is_trusted = False
 
-    def look(self, connection: SSL.Connection, certificate: crypto.X509, flaw: int, depth: int, good: int) -> bool:
+    def verify(
+        self, connection: SSL.Connection, certificate: crypto.X509, chain_error: int, depth: int, good: int
+    ) -> bool:
         """OpenSSL's verify callback. Return True to go on with the handshake."""
         # An error in the chain is noted and not fatal: the fingerprint of the client's own certificate may be known.
-        self._flaw = self._flaw or (0 if good else flaw)
+        self._chain_error = self._chain_error or (0 if good else chain_error)
         # A certificate of the chain. Only the last one, the client's own, decides.
         if depth > 0:
             return True
         # The name is for the list of fingerprints alone. A chain needs no name, as in Orion.
         trust, name = self._tls.trust, _common_name(certificate)
-        # `_flaw` has the first error of any certificate of the chain. Without an error the chain ends in a trusted
+        # `_chain_error` has the first error of any certificate of the chain. Without an error the chain ends in a trusted
         # root.
-        by_chain = trust.chains and not self._flaw
+        by_chain = trust.chains and not self._chain_error
         der = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
-        self.is_welcome = by_chain or (trust.known is not None and name is not None and trust.known.trusts(name, der))
-        if not self.is_welcome:
-            self._tell(name or "no usable common name")
-        return self.is_welcome
+        self.is_trusted = by_chain or (trust.known is not None and name is not None and trust.known.trusts(name, der))
+        if not self.is_trusted:
+            self._log_once(name or "no usable common name")
+        return self.is_trusted
 
-    def _tell(self, name: str) -> None:
-        with self._tls.telling:
-            told = self._tls.told
+    def _log_once(self, name: str) -> None:
+        with self._tls.logging_lock:
+            logged = self._tls.logged_names
             # A client can come again and again with new names. The log gets a bounded number of lines for them.
-            if name in told or len(told) >= MAX_LOGGED_NAMES:
+            if name in logged or len(logged) >= MAX_LOGGED_NAMES:
                 return
-            told.add(name)
-        flaw = CERTIFICATE_ERRORS.get(self._flaw, f"flaw {self._flaw}")
-        log.warning(f"a manager whose certificate names {name} is refused: its certificate is not known, {flaw}")
+            logged.add(name)
+        chain_error = CERTIFICATE_ERRORS.get(self._chain_error, f"flaw {self._chain_error}")
+        log.warning(f"a manager whose certificate names {name} is refused: its certificate is not known, {chain_error}")
 
 
 def _common_name(certificate: crypto.X509) -> str | None:

@@ -11,7 +11,7 @@ import structlog
 
 from lacnode.primitives.rlp import RlpError, RlpItem
 from lacnode.primitives.transaction import Transaction
-from lacnode.privacy.payload_ownership import FLEXIBLE, parties_of_item, refusal
+from lacnode.privacy.payload_ownership import FLEXIBLE, find_refusal, parties_of_item
 from lacnode.privacy.state.execution import PrivateTask
 from lacnode.privacy.state.flexible.group_history import GroupHistory, decode_history_payload
 from lacnode.privacy.state.privacy_marker import GroupMode, read_payload_key
@@ -117,7 +117,9 @@ def receive_owned(
         raise UnusablePayloadError("it is no private transaction")
     if mode is GroupMode.OFFCHAIN and len(received.group_id) != GROUP_ID_BYTES:
         raise PayloadUnavailableError("a group id that is not 32 bytes")
-    why = refusal(parties, received.sender, received.group_id, _ManagersGroups(manager), unknown_passes=unknown_passes)
+    why = find_refusal(
+        parties, received.sender, received.group_id, _ManagersGroups(manager), unknown_passes=unknown_passes
+    )
     if why is None and mode is GroupMode.OFFCHAIN and parties.is_flexible:
         why = FLEXIBLE
     if why is not None:

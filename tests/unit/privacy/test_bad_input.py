@@ -15,7 +15,7 @@ from lacnode.rpc.errors import RpcError
 from tests.support.manager_network import ManagerNetwork
 from tests.support.private_nodes import ALICE, KEEPER, MemoryManager, PrivateTestNetwork, deploying, private
 
-A, B, C, STRANGER = (KeyPair.of(bytes([number]) * 32) for number in (11, 12, 13, 14))
+A, B, C, STRANGER = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in (11, 12, 13, 14))
 KEYS = (A.public, B.public, C.public)
 TRANSACTION = b"a private transaction"
 
@@ -87,7 +87,7 @@ def refusal(stage: PrivateTestNetwork, **fields: Any) -> RpcError:
 
 def stored(network: ManagerNetwork, pair: KeyPair) -> int:
     """How many payloads the manager of `pair` keeps that it may read."""
-    return len(network.stores[url_of(pair.public)].payloads_of(pair.public, 0, 99))
+    return len(network.stores[url_of(pair.public)].read_payloads(pair.public, 0, 99))
 
 
 class TestUnknownRecipient:
@@ -119,7 +119,7 @@ class TestWrongKey:
     def test_that_nothing_can_be_sealed_for(self, stage: PrivateTestNetwork, network: ManagerNetwork) -> None:
         """Somebody announced 32 zero bytes, between which and any key there is no secret."""
         peers = network.managers[url_of(A.public)]._peers
-        peers.learn(peers.view.__class__("http://evil", (), {bytes(32): "http://evil"}))
+        peers.add_party_info(peers.party_info.__class__("http://evil", (), {bytes(32): "http://evil"}))
         error = refusal(stage, private_for=[B.public, bytes(32)])
         assert (error.code, error.message) == (-50200, "EnclaveEncryptCombineKeys")
         assert stored(network, A) == stored(network, B) == 0
@@ -160,7 +160,7 @@ class TestAwayMidway:
         self, stage: PrivateTestNetwork, network: ManagerNetwork, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         b = network.managers[url_of(B.public)]
-        monkeypatch.setattr(b, "pushed", lambda body: to_base64(bytes(32)))
+        monkeypatch.setattr(b, "receive_push", lambda body: to_base64(bytes(32)))
         error = refusal(stage)
         assert (error.code, error.message) == (-50200, "NodePropagatingToAllPeers")
 
@@ -176,7 +176,7 @@ class TestAwayMidway:
 
     def test_many_of_them_are_counted(self, network: ManagerNetwork) -> None:
         a = network.managers[url_of(A.public)]
-        away = [KeyPair.of(bytes([number, 1]) * 16) for number in range(30)]
+        away = [KeyPair.from_private_bytes(bytes([number, 1]) * 16) for number in range(30)]
         network.add("http://away", away)
         network.down.add("http://away")
         with pytest.raises(EnclaveError, match="NodePropagatingToAllPeers") as error:
@@ -205,7 +205,7 @@ class TestDuplicates:
     def test_a_recipient_named_twice_is_one(self, stage: PrivateTestNetwork, network: ManagerNetwork) -> None:
         raw = private(ALICE, 0, private_from=A.public, private_for=[B.public, B.public, A.public]).raw
         assert stage.a.node.call("eea_sendRawTransaction", to_hex(raw))
-        (kept,) = network.stores[url_of(A.public)].payloads_of(A.public, 0, 9)
+        (kept,) = network.stores[url_of(A.public)].read_payloads(A.public, 0, 9)
         assert len(kept.payload.boxes) == 2
 
 
@@ -221,8 +221,8 @@ class TestGroupWithoutTheSender:
         assert (error.code, error.message) == (-50200, "PrivacyGroupNotFound")
 
     def test_that_another_of_the_managers_keys_is_in(self, network: ManagerNetwork) -> None:
-        second = KeyPair.of(b"\x21" * 32)
-        both = network.add("http://both", [KeyPair.of(b"\x20" * 32), second])
+        second = KeyPair.from_private_bytes(b"\x21" * 32)
+        both = network.add("http://both", [KeyPair.from_private_bytes(b"\x20" * 32), second])
         group = both.create_group([second.public, B.public], second.public)
         with pytest.raises(EnclaveError, match=r"^PrivacyGroupNotFound$"):
             both.send_to_group(TRANSACTION, None, group.id)
@@ -250,7 +250,7 @@ class TestTwoNodesClaimingOneKey:
         self, stage: PrivateTestNetwork, network: ManagerNetwork
     ) -> None:
         """The first claim is another's, whose manager is honest: it keeps nothing that it cannot open."""
-        network.managers[url_of(A.public)]._peers.move(B.public, url_of(C.public))
+        network.managers[url_of(A.public)]._peers.set_key_url(B.public, url_of(C.public))
         error = refusal(stage)
         assert (error.code, error.message) == (-50200, "NodePropagatingToAllPeers")
         assert to_base64(B.public) in str(error.data)

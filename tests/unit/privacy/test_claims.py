@@ -18,13 +18,13 @@ from lacnode.privacy.manager.orion_party_info import PartyInfo
 from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.peer_directory import MAX_RIVAL_CLAIMS, PeerDirectory
 from lacnode.privacy.manager.peer_paths import PUSH_PATH
-from lacnode.privacy.manager.peer_sender import REFUSED
+from lacnode.privacy.manager.peer_sender import REFUSED_REPLY
 from lacnode.privacy.manager.proven_group import encode_proven_group
 from lacnode.privacy.transaction_manager import EnclaveError, GroupType
 from tests.support.logs import logs_of_this_thread
 from tests.support.manager_network import ManagerNetwork
 
-A, B, EVIL = (KeyPair.of(bytes([number]) * 32) for number in (1, 2, 3))
+A, B, EVIL = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in (1, 2, 3))
 HOME, ELSEWHERE = "http://b", "http://evil"
 
 
@@ -37,12 +37,12 @@ class Scene:
         self.network = ManagerNetwork()
         self.network.add(HOME, [B])
         self.network.add(ELSEWHERE, [EVIL])
-        self.peers = PeerDirectory([A.public], "http://a", known={B.public: known}, keep=self.kept.update)
+        self.peers = PeerDirectory([A.public], "http://a", known={B.public: known}, on_keys_changed=self.kept.update)
         self.claims = KeyClaims(KeyRing([A]), self.peers, self.network, lambda: self.now)
 
     def hear(self, url: str, key: bytes = B.public) -> str | None:
         """A hears from `url` that `key` is there; where A then believes it to be."""
-        self.peers.learn(PartyInfo(url, (url,), {key: url}))
+        self.peers.add_party_info(PartyInfo(url, (url,), {key: url}))
         self.claims.verify_claims()
         return self.peers.url_of(key)
 
@@ -86,12 +86,12 @@ class TestClaims:
 
     def test_what_a_third_says_is_no_claim(self) -> None:
         scene = Scene(HOME)
-        scene.peers.learn(PartyInfo("http://third", (), {B.public: ELSEWHERE}))
+        scene.peers.add_party_info(PartyInfo("http://third", (), {B.public: ELSEWHERE}))
         assert scene.peers.pop_rival_claims() == []
 
     def test_the_same_place_written_otherwise_is_no_claim(self) -> None:
         scene = Scene(HOME)
-        scene.peers.learn(PartyInfo(HOME + "/", (), {B.public: HOME + "/"}))
+        scene.peers.add_party_info(PartyInfo(HOME + "/", (), {B.public: HOME + "/"}))
         assert scene.peers.pop_rival_claims() == []
 
     def test_a_claim_is_looked_at_once_a_while(self) -> None:
@@ -106,7 +106,9 @@ class TestClaims:
     def test_no_more_claims_wait_than_are_looked_at(self) -> None:
         scene = Scene(HOME)
         for number in range(3 * MAX_RIVAL_CLAIMS):
-            scene.peers.learn(PartyInfo(f"http://evil:{number + 1}", (), {B.public: f"http://evil:{number + 1}"}))
+            scene.peers.add_party_info(
+                PartyInfo(f"http://evil:{number + 1}", (), {B.public: f"http://evil:{number + 1}"})
+            )
         assert len(scene.peers.pop_rival_claims()) == MAX_RIVAL_CLAIMS
 
 
@@ -253,7 +255,7 @@ class TestOnlyProven:
         scene.network.down.add(HOME)
         with pytest.raises(EnclaveError, match=r"^NodePropagatingToAllPeers$"):
             a.send(b"secret", None, [B.public])
-        (kept,) = store.payloads_of(B.public, 0, 10)
+        (kept,) = store.read_payloads(B.public, 0, 10)
         scene.network.down.clear()
         a.send(b"again", None, [B.public])
         assert B.public in kept.parties
@@ -281,7 +283,7 @@ class Confirming(Scene):
 
     def confirmed(self, path: str, body: bytes) -> bytes:
         if path != PUSH_PATH:
-            return REFUSED
+            return REFUSED_REPLY
         self.pushed.append(path)
         return to_base64(decode_payload(body).key).encode()
 

@@ -12,7 +12,7 @@ from lacnode.privacy.manager.proven_group import decode_proven_group, encode_pro
 from lacnode.privacy.transaction_manager import EnclaveError, GroupType
 from tests.support.manager_network import ManagerNetwork
 
-A, B, C, E = (KeyPair.of(bytes([number]) * 32) for number in range(51, 55))
+A, B, C, E = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in range(51, 55))
 SECRET = b"anything"
 
 
@@ -132,10 +132,10 @@ class TestNamedGroups:
         push(b, record, A)
         assert refused(b, replace(record, active=False), E)
         push(b, replace(record, active=False, name="mine"), A)
-        stored = network.stores["http://b"].group(record.id)
+        stored = network.stores["http://b"].find_group(record.id)
         assert stored == replace(record, active=False)
         push(b, record, A)
-        assert network.stores["http://b"].group(record.id) == stored
+        assert network.stores["http://b"].find_group(record.id) == stored
 
     def test_are_not_deleted_before_they_exist_by_who_proves_nothing(self, network: ManagerNetwork) -> None:
         b, record = network.managers["http://b"], named(A.public, B.public)

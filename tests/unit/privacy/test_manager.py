@@ -21,7 +21,7 @@ from tests.support.manager_network import ManagerNetwork
 SECRET = b"the plaintext of an agreement"
 
 
-A1, A2, B1, B2, C1, STRANGER = (KeyPair.of(bytes([number]) * 32) for number in range(1, 7))
+A1, A2, B1, B2, C1, STRANGER = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in range(1, 7))
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ class TestSend:
 
     def test_ten_keys_at_each_node_all_read(self) -> None:
         network = ManagerNetwork()
-        pairs = [KeyPair.of(bytes([number]) * 32) for number in range(1, 21)]
+        pairs = [KeyPair.from_private_bytes(bytes([number]) * 32) for number in range(1, 21)]
         a, b = network.add("http://a", pairs[:10]), network.add("http://b", pairs[10:])
         key = a.send(SECRET, pairs[0].public, [pair.public for pair in pairs[1:]])
         read = [a.receive(key, pair.public) for pair in pairs[:10]] + [
@@ -62,7 +62,7 @@ class TestSend:
         a, b, c = network.managers.values()
         network.orions = {"http://b", "http://c"}
         key = a.send(SECRET, None, [B1.public, C1.public])
-        boxes = [len(store.payload(key).payload.boxes) for store in network.stores.values()]  # type: ignore[union-attr]
+        boxes = [len(store.find_payload(key).payload.boxes) for store in network.stores.values()]  # type: ignore[union-attr]
         assert boxes == [3, 1, 1]
         assert b.receive(key).payload == c.receive(key).payload == SECRET
 
@@ -86,7 +86,7 @@ class TestSend:
             a.send(SECRET, A1.public, [B1.public, C1.public])
         entry = list(export_audit_log(network.stores["http://a"]))[-1]
         assert entry["result"] == "not delivered to all"
-        stored = network.stores["http://b"].payloads_of(B1.public, 0, 10)
+        stored = network.stores["http://b"].read_payloads(B1.public, 0, 10)
         assert b.receive(stored[0].payload.key).payload == SECRET
 
     def test_a_recipient_sends_to_the_senders_group_where_the_sender_made_it(self, network: ManagerNetwork) -> None:
@@ -153,26 +153,26 @@ class TestHostilePeers:
     )
     def test_garbage_is_refused(self, network: ManagerNetwork, body: bytes) -> None:
         b = network.managers["http://b"]
-        for method in (b.pushed, b.receive_group, b.exchange_party_info):
+        for method in (b.receive_push, b.receive_group, b.exchange_party_info):
             with refused("ObjectJsonDeserialization"):
                 method(body)
 
     def test_what_is_for_others_is_never_stored(self, network: ManagerNetwork) -> None:
         sealed = encrypt(SECRET, A1, [C1.public], bytes(32))
         with refused("EnclaveKeysCannotDecryptPayload"):
-            network.managers["http://b"].pushed(encode_payload(sealed))
-        assert network.stores["http://b"].payload(sealed.key) is None
+            network.managers["http://b"].receive_push(encode_payload(sealed))
+        assert network.stores["http://b"].find_payload(sealed.key) is None
 
     def test_a_changed_cipher_text_is_refused(self, network: ManagerNetwork) -> None:
         sealed = encrypt(SECRET, A1, [B1.public], bytes(32))
         changed = replace(sealed, cipher_text=sealed.cipher_text[:-1] + bytes([sealed.cipher_text[-1] ^ 1]))
         with refused("EnclaveKeysCannotDecryptPayload"):
-            network.managers["http://b"].pushed(encode_payload(changed))
+            network.managers["http://b"].receive_push(encode_payload(changed))
 
     def test_a_replay_changes_nothing(self, network: ManagerNetwork) -> None:
         b, sealed = network.managers["http://b"], encrypt(SECRET, A1, [B1.public], bytes(32)).only([0])
-        assert b.pushed(encode_payload(sealed)) == b.pushed(encode_payload(sealed))
-        assert len(network.stores["http://b"].payloads_of(B1.public, 0, 10)) == 1
+        assert b.receive_push(encode_payload(sealed)) == b.receive_push(encode_payload(sealed))
+        assert len(network.stores["http://b"].read_payloads(B1.public, 0, 10)) == 1
         assert [entry["event"] for entry in export_audit_log(network.stores["http://b"])] == ["received"]
 
     def test_the_same_cipher_text_under_another_sender_is_refused(self, network: ManagerNetwork) -> None:
@@ -180,9 +180,9 @@ class TestHostilePeers:
         first = encrypt(SECRET, A1, [B1.public], bytes(32), master)
         again = encrypt(SECRET, STRANGER, [B1.public], bytes(32), master)
         assert first.key == again.key
-        b.pushed(encode_payload(first))
+        b.receive_push(encode_payload(first))
         with refused("InvalidPayload"):
-            b.pushed(encode_payload(again))
+            b.receive_push(encode_payload(again))
         assert b.receive(first.key).sender == A1.public
 
     def test_a_stranger_cannot_send_into_a_known_group(self, network: ManagerNetwork) -> None:
@@ -190,7 +190,7 @@ class TestHostilePeers:
         group = a.create_group([A1.public, B1.public], A1.public)
         sealed = encrypt(SECRET, STRANGER, [B1.public], group.id)
         with refused("PrivacyGroupNotFound"):
-            b.pushed(encode_payload(sealed))
+            b.receive_push(encode_payload(sealed))
 
     def test_a_group_of_others_is_not_stored_and_a_deleted_one_does_not_return(self, network: ManagerNetwork) -> None:
         _, b, c = network.managers.values()
@@ -204,8 +204,8 @@ class TestHostilePeers:
 
     def test_a_key_stays_where_it_was_first_announced(self, network: ManagerNetwork) -> None:
         peers = PeerDirectory([A1.public], "http://a")
-        peers.learn(PartyInfo("http://b", (), {B1.public: "http://b"}))
-        peers.learn(PartyInfo("http://evil", (), {B1.public: "http://evil", A1.public: "http://evil"}))
+        peers.add_party_info(PartyInfo("http://b", (), {B1.public: "http://b"}))
+        peers.add_party_info(PartyInfo("http://evil", (), {B1.public: "http://evil", A1.public: "http://evil"}))
         assert (peers.url_of(B1.public), peers.url_of(A1.public)) == ("http://b", "http://a")
 
 
@@ -222,7 +222,7 @@ class TestStore:
         b = network.add("http://a", [A1, A2], again)
         assert b.receive(key, A2.public).payload == SECRET
         assert group in b.find_groups([A1.public, A2.public])
-        assert again.known_nodes() == {B1.public: "http://b"}
+        assert again.read_known_nodes() == {B1.public: "http://b"}
         again.close()
         assert all(SECRET not in file.read_bytes() for file in tmp_path.iterdir())
         assert all(A1.private not in file.read_bytes() for file in tmp_path.iterdir())
@@ -231,15 +231,15 @@ class TestStore:
 def test_missing_payloads_are_asked_for_ever_more_rarely() -> None:
     now = [0.0]
     missing = MissingPayloads(lambda: now[0])
-    missing.add(b"key")
+    missing.note_missing(b"key")
     asked = []
     for _ in range(3000):
-        asked += [now[0] for _ in missing.take_due(5)]
-        missing.add(b"key")
+        asked += [now[0] for _ in missing.pop_due(5)]
+        missing.note_missing(b"key")
         now[0] += 0.5
     assert asked[:5] == [0.0, 1.0, 3.0, 7.0, 15.0]
     assert len(asked) == FETCH_ATTEMPTS
-    missing.found(b"key")
+    missing.note_found(b"key")
     assert len(missing) == 0
 
 

@@ -18,7 +18,7 @@ from lacnode.privacy.manager.state_root_exchange import StateRootResponder
 from lacnode.privacy.service.node_routes import MAX_PAYLOAD_REQUEST_BYTES, NodeRoutes, PeerResponders
 from tests.support.manager_network import ManagerNetwork
 
-OWN = KeyPair.of(bytes([51]) * 32)
+OWN = KeyPair.from_private_bytes(bytes([51]) * 32)
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ from tests.support.private_nodes import (
     word,
 )
 
-A, B, C, E, S, T = (KeyPair.of(bytes([number]) * 32) for number in range(11, 17))
+A, B, C, E, S, T = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in range(11, 17))
 A_AND_B = group_id((A.public, B.public))
 GROUP = legacy_group_id(KEY_A, (KEY_B,))
 KEEPER_ADDRESS = private_contract_address(ALICE.address, 0, GROUP)
@@ -71,7 +71,7 @@ def strangers_payload() -> bytes:
 def push(manager: LocalTransactionManager, plaintext: bytes, sender: KeyPair, sent_to: bytes) -> bytes:
     """The key of what `sender` pushes to B."""
     sealed = encrypt(plaintext, sender, [B.public], sent_to).only([0])
-    manager.pushed(encode_payload(sealed))
+    manager.receive_push(encode_payload(sealed))
     return sealed.key
 
 
@@ -89,7 +89,7 @@ class TestWhatIsPushed:
         b.send(b"anything", None, [A.public])
         assert b.retrieve_group(A_AND_B).members
         assert reason(b, strangers_payload(), E, A_AND_B) == NOT_THE_RECIPIENTS
-        assert network.stores["http://b"].payloads_of(E.public, 0, 10) == []
+        assert network.stores["http://b"].read_payloads(E.public, 0, 10) == []
 
     def test_a_transaction_that_another_key_signed_for(self, network: ManagerNetwork) -> None:
         forged = encode_payload_text(private(private_from=A.public, private_for=(B.public,)))
@@ -125,12 +125,12 @@ class TestWhatIsPushed:
         desk = TesseraPeerApi(b, TesseraNodes(b.keys, (), _Silent(), lambda: None))
         sealed = encrypt(strangers_payload(), E, [B.public], A_AND_B).only([0])
         with pytest.raises(EnclaveError, match="PrivacyGroupNotFound"):
-            desk.pushed(encode_for_tessera(sealed, [B.public]))
-        large = [KeyPair.of(bytes([number]) * 32).public for number in range(40, 50)]
+            desk.receive_push(encode_for_tessera(sealed, [B.public]))
+        large = [KeyPair.from_private_bytes(bytes([number]) * 32).public for number in range(40, 50)]
         theirs = tessera_group_id((A.public, B.public, *large))
         honest = encode_payload_text(private(private_from=A.public, private_for=(B.public, *large)))
         sealed = encrypt(honest, A, [B.public], theirs).only([0])
-        assert desk.pushed(encode_for_tessera(sealed, [B.public]))
+        assert desk.receive_push(encode_for_tessera(sealed, [B.public]))
 
 
 class _Silent:
@@ -145,7 +145,7 @@ class TestWhatIsGivenBack:
         good = encrypt(b"anything", A, [B.public], A_AND_B).only([0])
         kept = [b.store_recovered_payload(sealed, find_own_boxes(sealed, b.keys)) for sealed in (bad, good)]
         assert kept == [0, 1]
-        assert not b.has(bad.key, B.public)
+        assert not b.has_payload(bad.key, B.public)
 
 
 class TestWidenedGroups:
@@ -172,7 +172,7 @@ class TestWidenedGroups:
         }[case]()
         reader = manager.keys.public_keys[0]
         sealed = encrypt(plaintext, A, [reader], id_).only([0])
-        manager.pushed(encode_payload(sealed))
+        manager.receive_push(encode_payload(sealed))
         assert manager.receive(sealed.key).group_id == id_
         assert set(manager.retrieve_group(id_).members) == {A.public, B.public, *more}
 
@@ -286,7 +286,7 @@ class TestWhatIsExecuted:
         stage.mine()
         written = private(BOB, private_from=KEY_C, private_for=(KEY_B,), to=KEEPER_ADDRESS, data=word(666))
         with monkeypatch.context() as patched:
-            patched.setattr("lacnode.privacy.state.private_payloads.refusal", lambda *_, **__: None)
+            patched.setattr("lacnode.privacy.state.private_payloads.find_refusal", lambda *_, **__: None)
             stage.a.privacy_controller.announce(
                 written, store_at(stage, bytes(32), encode_payload_text(written), KEY_C, GROUP)
             )

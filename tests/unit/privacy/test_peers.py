@@ -13,7 +13,7 @@ from lacnode.privacy.manager.orion_party_info import (
 )
 from lacnode.privacy.manager.peer_directory import MAX_KEYS_PER_SOURCE, MAX_URLS_PER_SOURCE, PeerDirectory
 
-OWN, HONEST, OLD = (KeyPair.of(bytes([number]) * 32).public for number in (1, 2, 3))
+OWN, HONEST, OLD = (KeyPair.from_private_bytes(bytes([number]) * 32).public for number in (1, 2, 3))
 HOME, HONEST_URL, OLD_URL = "http://own.example", "http://honest.example:8080", "http://old.example"
 FLOODERS = 6
 
@@ -27,16 +27,16 @@ def false_view(source: int, count: int = 1_500) -> PartyInfo:
 
 def flooded(kept: dict[bytes, str] | None = None, keep: object = None) -> PeerDirectory:
     """A manager that an honest one is known to, after six strangers sent their views."""
-    peers = PeerDirectory([OWN], HOME, known=kept, keep=keep)  # type: ignore[arg-type]
-    peers.learn(PartyInfo(OLD_URL, (OLD_URL,), {OLD: OLD_URL}), answered=OLD_URL)
+    peers = PeerDirectory([OWN], HOME, known=kept, on_keys_changed=keep)  # type: ignore[arg-type]
+    peers.add_party_info(PartyInfo(OLD_URL, (OLD_URL,), {OLD: OLD_URL}), answered=OLD_URL)
     for source in range(FLOODERS):
-        peers.learn(false_view(source), f"203.0.113.{source}")
+        peers.add_party_info(false_view(source), f"203.0.113.{source}")
     return peers
 
 
 class TestFloods:
     def test_stay_within_the_bounds(self) -> None:
-        view = flooded().view
+        view = flooded().party_info
         assert len(view.keys) <= MAX_PARTY_INFO_KEYS
         assert len(view.urls) <= MAX_PARTY_INFO_URLS
 
@@ -47,7 +47,7 @@ class TestFloods:
     def test_an_honest_manager_that_calls_us_is_learnt(self) -> None:
         peers = flooded()
         peers.pop_new_callers()
-        peers.learn(PartyInfo(HONEST_URL, (HONEST_URL,), {HONEST: HONEST_URL}), "192.0.2.1")
+        peers.add_party_info(PartyInfo(HONEST_URL, (HONEST_URL,), {HONEST: HONEST_URL}), "192.0.2.1")
         assert peers.pop_new_callers() == [HONEST_URL]
         assert peers.url_of(HONEST) == HONEST_URL
 
@@ -56,17 +56,17 @@ class TestFloods:
         peers = PeerDirectory([OWN], HOME)
         places = [f"http://203.0.{number // 250}.{number % 250}" for number in range(2 * MAX_PARTY_INFO_URLS)]
         for place in places:
-            peers.learn(PartyInfo(place, (), {}), place.removeprefix("http://"))
-        for url in peers.view.urls[1:9]:
-            peers.silent(url)
-        peers.learn(PartyInfo(HONEST_URL, (HONEST_URL,), {HONEST: HONEST_URL}), "192.0.2.1")
-        assert HONEST_URL in peers.view.urls
+            peers.add_party_info(PartyInfo(place, (), {}), place.removeprefix("http://"))
+        for url in peers.party_info.urls[1:9]:
+            peers.mark_silent(url)
+        peers.add_party_info(PartyInfo(HONEST_URL, (HONEST_URL,), {HONEST: HONEST_URL}), "192.0.2.1")
+        assert HONEST_URL in peers.party_info.urls
 
     def test_what_a_manager_says_of_itself_when_it_is_called_is_learnt(self) -> None:
         peers = flooded()
-        peers.learn(PartyInfo(HONEST_URL, (), {HONEST: HONEST_URL}), answered=HONEST_URL)
+        peers.add_party_info(PartyInfo(HONEST_URL, (), {HONEST: HONEST_URL}), answered=HONEST_URL)
         for source in range(FLOODERS, 2 * FLOODERS):
-            peers.learn(false_view(source), f"203.0.113.{source}")
+            peers.add_party_info(false_view(source), f"203.0.113.{source}")
         assert peers.url_of(HONEST) == HONEST_URL
         assert peers.has_answered(HONEST_URL)
 
@@ -84,18 +84,18 @@ class TestFloods:
     def test_kept_by_an_earlier_version_give_way_to_managers_that_answer(self) -> None:
         false = {number.to_bytes(32): f"http://203.0.{number // 250}.{number % 250}" for number in range(16_383)}
         peers = PeerDirectory([OWN], HOME, known=false)
-        assert len(peers.view.keys) <= MAX_PARTY_INFO_KEYS
-        peers.learn(PartyInfo(HONEST_URL, (), {HONEST: HONEST_URL}), answered=HONEST_URL)
+        assert len(peers.party_info.keys) <= MAX_PARTY_INFO_KEYS
+        peers.add_party_info(PartyInfo(HONEST_URL, (), {HONEST: HONEST_URL}), answered=HONEST_URL)
         assert peers.url_of(HONEST) == HONEST_URL
 
     def test_a_question_has_a_bounded_answer_that_begins_with_the_best_known(self) -> None:
         peers = PeerDirectory([OWN], HOME)
-        peers.learn(PartyInfo(OLD_URL, (), {OLD: OLD_URL}), answered=OLD_URL)
+        peers.add_party_info(PartyInfo(OLD_URL, (), {OLD: OLD_URL}), answered=OLD_URL)
         for source in range(12):
             long = {
                 bytes([source, number]) + bytes(30): f"http://a/{'x' * 1_900}{source}.{number}" for number in range(99)
             }
-            peers.learn(PartyInfo(None, tuple(long.values()), long), f"203.0.113.{source}")
+            peers.add_party_info(PartyInfo(None, tuple(long.values()), long), f"203.0.113.{source}")
         answer = peers.encode_own_party_info()
         assert len(answer) <= MAX_PARTY_INFO_BYTES
         assert list(decode_orion_party_info(answer).keys)[:2] == [OWN, OLD]
@@ -104,29 +104,29 @@ class TestFloods:
         others = [f"http://member{number}.example" for number in range(MAX_URLS_PER_SOURCE + 9)]
         peers = PeerDirectory([OWN], HOME, others)
         for source in range(FLOODERS):
-            peers.learn(false_view(source), f"203.0.113.{source}")
-        assert set(others) <= set(peers.view.urls)
+            peers.add_party_info(false_view(source), f"203.0.113.{source}")
+        assert set(others) <= set(peers.party_info.urls)
 
 
 class TestUrls:
     @pytest.mark.parametrize("url", ["http://a\n2026 | WARN | forged", "http://a\x1b[2J", "http://a b", "javascript:1"])
     def test_that_are_none_are_not_taken(self, url: str) -> None:
         peers = PeerDirectory([OWN], HOME)
-        peers.learn(PartyInfo(url, (url,), {HONEST: url}))
-        assert peers.view == PartyInfo(HOME, (HOME,), {OWN: HOME})
+        peers.add_party_info(PartyInfo(url, (url,), {HONEST: url}))
+        assert peers.party_info == PartyInfo(HOME, (HOME,), {OWN: HOME})
 
     def test_that_may_not_be_called_are_not_taken(self) -> None:
         peers = PeerDirectory([OWN], HOME, may_call=lambda url: "internal" not in url)
-        peers.learn(PartyInfo(None, ("http://internal",), {HONEST: "http://internal"}))
-        assert peers.view == PartyInfo(HOME, (HOME,), {OWN: HOME})
+        peers.add_party_info(PartyInfo(None, ("http://internal",), {HONEST: "http://internal"}))
+        assert peers.party_info == PartyInfo(HOME, (HOME,), {OWN: HOME})
 
     def test_of_a_manager_that_did_not_answer_and_then_calls_are_due_again(self) -> None:
         peers = PeerDirectory([OWN], HOME)
         view = PartyInfo(HONEST_URL, (), {})
-        peers.learn(view, "192.0.2.1")
+        peers.add_party_info(view, "192.0.2.1")
         peers.pop_new_callers()
-        peers.silent(HONEST_URL)
-        peers.learn(view, "192.0.2.1")
+        peers.mark_silent(HONEST_URL)
+        peers.add_party_info(view, "192.0.2.1")
         assert peers.pop_new_callers() == [HONEST_URL]
 
 

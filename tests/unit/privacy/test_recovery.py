@@ -21,7 +21,7 @@ from lacnode.privacy.manager.payload_recovery import (
 from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.peer_directory import PeerDirectory
 from lacnode.privacy.manager.peer_paths import PUSH_PATH
-from lacnode.privacy.manager.peer_sender import REFUSED
+from lacnode.privacy.manager.peer_sender import REFUSED_REPLY
 from lacnode.privacy.manager.proven_group import PUSH_PROVEN_GROUP_PATH
 from lacnode.privacy.manager.proven_requests import (
     CHALLENGE_PATH,
@@ -31,7 +31,7 @@ from lacnode.privacy.manager.proven_requests import (
 )
 from lacnode.privacy.transaction_manager import EnclaveError, GroupType
 
-A, B, C = (KeyPair.of(bytes([number]) * 32) for number in (1, 2, 3))
+A, B, C = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in (1, 2, 3))
 
 
 class Two:
@@ -59,12 +59,12 @@ class Two:
         manager = self.managers[A.public if url == "http://a" else B.public]
         try:
             if path == CHALLENGE_PATH:
-                return {url: self.challenges.give(body)}
+                return {url: self.challenges.issue_challenge(body)}
             if path == RECOVER_PATH:
                 self.asked += 1
                 return {url: self.desk.recover(body)}
-            answers = {PUSH_PATH: manager.pushed, PUSH_PROVEN_GROUP_PATH: manager.receive_proven_group}
-            return {url: answers[path](body).encode() if path in answers else REFUSED}
+            answers = {PUSH_PATH: manager.receive_push, PUSH_PROVEN_GROUP_PATH: manager.receive_proven_group}
+            return {url: answers[path](body).encode() if path in answers else REFUSED_REPLY}
         except EnclaveError:
             return {url: None}
 
@@ -79,7 +79,7 @@ class Two:
         """A request of who says to be `claimed` and has the key `secret`, for the payloads under the keys `wanted`."""
         if challenge is None:
             challenge = decode_map(
-                self.challenges.give(encode_map({"from": claimed, "to": A.public})), "challenge"
+                self.challenges.issue_challenge(encode_map({"from": claimed, "to": A.public})), "challenge"
             ).bytes("challenge")
         inner = encode_map({"challenge": challenge, "after": 0, "wanted": list(wanted)})
         nonce = secrets.token_bytes(24)
@@ -101,7 +101,7 @@ def test_received_sent_and_groups_come_back_with_no_boxes_but_the_recipients(two
     assert PayloadRecovery(lost, two).recover_everything({A.public}) == (2, {A.public})
     assert (lost.receive(received).payload, lost.receive(sent).payload) == (b"from a", b"from b")
     assert lost.retrieve_group(group.id) == group
-    held = [two.stores[B.public].payload(key) for key in (received, sent)]
+    held = [two.stores[B.public].find_payload(key) for key in (received, sent)]
     assert [stored and set(stored.parties) for stored in held] == [{A.public, B.public}] * 2
     assert [stored and len(stored.payload.boxes) for stored in held] == [1, 2]
     assert PayloadRecovery(lost, two).recover_everything({A.public}) == (0, {A.public})
@@ -138,7 +138,7 @@ def test_large_payloads_are_not_read_together(two: Two) -> None:
     store = two.stores[A.public]
     for _ in range(6):
         two.managers[A.public].send(secrets.token_bytes(1_000_000), A.public, [B.public])
-    assert len(store.payloads_of(B.public, 0, 64, MAX_PAGE_BYTES)) == 3
+    assert len(store.read_payloads(B.public, 0, 64, MAX_PAGE_BYTES)) == 3
     assert PayloadRecovery(two.lose(), two).recover_everything({A.public}) == (6, {A.public})
 
 
@@ -162,7 +162,7 @@ class TestRefused:
             two.desk.recover(two.request(A.public, A.private))
 
     def test_a_challenge_of_another_key_or_of_long_ago(self, two: Two) -> None:
-        body = two.challenges.give(encode_map({"from": C.public, "to": A.public}))
+        body = two.challenges.issue_challenge(encode_map({"from": C.public, "to": A.public}))
         of_c = decode_map(body, "challenge").bytes("challenge")
         with pytest.raises(EnclaveError, match="EnclaveNotPayloadOwner"):
             two.desk.recover(two.request(B.public, B.private, of_c))
@@ -188,7 +188,11 @@ class TestRefused:
         answer = decode_map(two.desk.recover(request), "answer")
         opened = nacl.bindings.crypto_box_open(answer.bytes("box"), answer.bytes("nonce"), A.public, C.private)
         page = decode_map(opened, "page")
-        assert (page.take("payloads", list), page.take("groups", list), page.take("next", int)) == ([], [], 0)
+        assert (page.read_field("payloads", list), page.read_field("groups", list), page.read_field("next", int)) == (
+            [],
+            [],
+            0,
+        )
 
 
 def test_a_refused_recovery_goes_on_where_it_was(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from lacnode.privacy.manager.proven_requests import (
     OutgoingRequest,
     RequestAuthenticator,
     RequestQuota,
-    ask,
+    send_proven_requests,
 )
 from lacnode.privacy.manager.state_root_exchange import (
     MAX_MANAGERS_ASKED_AT_ONCE,
@@ -30,7 +30,7 @@ from lacnode.privacy.manager.state_root_exchange import (
 from lacnode.privacy.state_root_queries import MAX_STATE_ROOT_QUERIES, GroupState, StateRootQuery
 from lacnode.privacy.transaction_manager import EnclaveError
 
-A, B, C = (KeyPair.of(bytes([number]) * 32) for number in (1, 2, 3))
+A, B, C = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in (1, 2, 3))
 HERE, THERE, ORION = "http://a", "http://b", "http://orion"
 GROUP, OTHER = bytes([7]) * 32, bytes([8]) * 32
 ROOT, TRIED, DONE = bytes([9]) * 32, bytes([10]) * 32, bytes([11]) * 32
@@ -77,7 +77,9 @@ class Wire:
         if url != THERE:
             return None
         try:
-            return self.challenges.give(body) if path == CHALLENGE_PATH else self.change(self.desk.answer(body))
+            return (
+                self.challenges.issue_challenge(body) if path == CHALLENGE_PATH else self.change(self.desk.answer(body))
+            )
         except EnclaveError:
             return None
 
@@ -94,7 +96,7 @@ class Wire:
         sealed = decode_map(answer, "answer")
         nonce, box = sealed.bytes("nonce"), sealed.bytes("box")
         inner = decode_map(nacl.bindings.crypto_box_open(box, nonce, A.public, B.private), "answer")
-        changed = {"id": inner.bytes("id"), "states": inner.take("states", list), **fields}
+        changed = {"id": inner.bytes("id"), "states": inner.read_field("states", list), **fields}
         box = nacl.bindings.crypto_box(encode_map(changed), nonce, A.public, B.private)
         return encode_map({"nonce": nonce, "box": box})
 
@@ -114,13 +116,16 @@ class TestAnswers:
         assert wire.ask() == [None]
 
     def test_none_of_orion_nor_of_who_is_not_known(self, wire: Wire) -> None:
-        stranger = KeyPair.of(bytes([4]) * 32).public
+        stranger = KeyPair.from_private_bytes(bytes([4]) * 32).public
         asked = {key: [QUESTION] for key in (B.public, C.public, stranger)}
         assert wire.state_root_client.ask(A.public, asked) == {B.public: [STATE]}
 
     def test_managers_are_asked_a_few_at_a_time_and_each_once_at_a_time(self, wire: Wire) -> None:
         """So that some who keep us waiting leave room for payloads."""
-        keys = [KeyPair.of(bytes([5, number]) * 16).public for number in range(2 * MAX_MANAGERS_ASKED_AT_ONCE)]
+        keys = [
+            KeyPair.from_private_bytes(bytes([5, number]) * 16).public
+            for number in range(2 * MAX_MANAGERS_ASKED_AT_ONCE)
+        ]
         places = {key: f"http://{number // 2}" for number, key in enumerate(keys)}
         manager = LocalTransactionManager(
             KeyRing([A]), PayloadStore(), PeerDirectory([A.public], HERE, known=places), wire
@@ -139,8 +144,8 @@ class TestAnswers:
 class TestRefused:
     def test_without_the_key_that_is_claimed(self, wire: Wire) -> None:
         liar, asked = KeyPair(A.public, C.private), OutgoingRequest(B.public, THERE, {"id": bytes(16), "questions": []})
-        assert ask(wire, ROOTS_PATH, liar, [asked]) == [None]
-        assert ask(wire, ROOTS_PATH, A, [asked]) != [None]
+        assert send_proven_requests(wire, ROOTS_PATH, liar, [asked]) == [None]
+        assert send_proven_requests(wire, ROOTS_PATH, A, [asked]) != [None]
 
     def test_a_request_of_long_ago(self, wire: Wire) -> None:
         wire.ask()
@@ -158,7 +163,7 @@ class TestRefused:
 
     def test_a_request_for_something_else(self, wire: Wire) -> None:
         """What was sealed to ask for lost payloads asks for no roots."""
-        given = decode_map(wire.challenges.give(encode_map({"from": A.public, "to": B.public})), "challenge")
+        given = decode_map(wire.challenges.issue_challenge(encode_map({"from": A.public, "to": B.public})), "challenge")
         inner = encode_map({"challenge": given.bytes("challenge"), "after": 0, "wanted": []})
         box = nacl.bindings.crypto_box(inner, bytes(24), B.public, A.private)
         body = encode_map({"from": A.public, "to": B.public, "nonce": bytes(24), "box": box})

@@ -12,14 +12,14 @@ from lacnode.privacy.manager.payload_recovery import RECOVER_PATH, PayloadRecove
 from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.peer_directory import PeerDirectory
 from lacnode.privacy.manager.peer_paths import PUSH_GROUP_PATH, PUSH_PATH
-from lacnode.privacy.manager.peer_sender import REFUSED
+from lacnode.privacy.manager.peer_sender import REFUSED_REPLY
 from lacnode.privacy.manager.proven_group import PUSH_PROVEN_GROUP_PATH
 from lacnode.privacy.manager.proven_requests import CHALLENGE_PATH, RequestAuthenticator
 from lacnode.privacy.manager.recovery_boxes import BOX_ENTRY_BYTES, PUSH_WITH_BOXES_PATH, encode_push_with_boxes
 from lacnode.privacy.transaction_manager import EnclaveError
 
 SECRET = b"the plaintext of an agreement"
-A, B, B2, C, D, X = (KeyPair.of(bytes([number]) * 32) for number in range(1, 7))
+A, B, B2, C, D, X = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in range(1, 7))
 URLS = {A.public: "http://a", B.public: "http://b", B2.public: "http://b", C.public: "http://c", D.public: "http://d"}
 
 
@@ -66,28 +66,28 @@ class Members:
         if url in self.gone:
             return None
         if path.startswith("/lacnode/") and url in self.orions:
-            return REFUSED
+            return REFUSED_REPLY
         if path == PUSH_WITH_BOXES_PATH:
             self.told.append((url, body))
         manager, (challenges, desk) = self.managers[url], self.desks[url]
         try:
             if path in (CHALLENGE_PATH, RECOVER_PATH):
-                return (challenges.give if path == CHALLENGE_PATH else desk.recover)(body)
+                return (challenges.issue_challenge if path == CHALLENGE_PATH else desk.recover)(body)
             answers = {
-                PUSH_PATH: manager.pushed,
+                PUSH_PATH: manager.receive_push,
                 PUSH_GROUP_PATH: manager.receive_group,
                 PUSH_PROVEN_GROUP_PATH: manager.receive_proven_group,
                 PUSH_WITH_BOXES_PATH: manager.receive_push_with_boxes,
             }
             return answers[path](body).encode()
         except EnclaveError:
-            return REFUSED
+            return REFUSED_REPLY
 
     def recover(self, url: str, others: Sequence[KeyPair]) -> int:
         return PayloadRecovery(self.managers[url], self).recover_everything({other.public for other in others})[0]
 
     def parties(self, url: str, key: bytes) -> set[bytes]:
-        stored = self.stores[url].payload(key)
+        stored = self.stores[url].find_payload(key)
         return set() if stored is None else set(stored.parties)
 
 
@@ -131,7 +131,7 @@ def test_who_was_away_when_it_was_sent_has_it_from_those_who_were_not(members: M
         members.managers["http://a"].send(SECRET, A.public, [B.public, C.public])
     members.gone = {"http://a"}
     assert members.recover("http://c", [A, B]) == 1
-    stored = members.stores["http://c"].payloads_of(C.public, 0, 1)[0]
+    stored = members.stores["http://c"].read_payloads(C.public, 0, 1)[0]
     assert members.managers["http://c"].receive(stored.payload.key).payload == SECRET
 
 
@@ -223,7 +223,7 @@ class TestHostile:
     def test_boxes_that_are_here_and_those_of_own_keys_are_not_replaced(self, members: Members) -> None:
         b = members.managers["http://b"]
         key = members.managers["http://a"].send(SECRET, A.public, [B.public, C.public])
-        stored = members.stores["http://b"].payload(key)
+        stored = members.stores["http://b"].find_payload(key)
         assert stored is not None
         false = {B.public: bytes(48), B2.public: bytes(48), C.public: bytes(48), A.public: bytes(48)}
         b.receive_push_with_boxes(pushed(stored.payload.only([stored.parties[B.public]]), false))

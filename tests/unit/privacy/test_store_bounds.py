@@ -39,7 +39,7 @@ class TestFiles:
         assert file.stat().st_mode & 0o777 == 0o600
 
 
-A, B, STRANGER, OTHER = (KeyPair.of(bytes([number]) * 32) for number in (41, 42, 43, 44))
+A, B, STRANGER, OTHER = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in (41, 42, 43, 44))
 SMALL = QuotaSettings(known_bytes=160_000, unknown_bytes=80_000, disk_reserve_bytes=0)
 
 
@@ -66,7 +66,7 @@ def filled(store: PayloadStore, sender: KeyPair) -> int:
 class TestPayloads:
     def limited(self, settings: QuotaSettings = SMALL, directory: Path | None = None) -> PayloadStore:
         store = PayloadStore()
-        store.limit(Quota(settings, lambda key: key == B.public, directory))
+        store.set_quota(Quota(settings, lambda key: key == B.public, directory))
         return store
 
     def test_of_one_unknown_key_take_a_part_of_what_all_may(self) -> None:
@@ -91,11 +91,11 @@ class TestPayloads:
     def test_are_counted_across_restarts(self, tmp_path: Path) -> None:
         url = f"sqlite:///{tmp_path / 'store'}"
         store = PayloadStore(url)
-        store.limit(Quota(SMALL))
+        store.set_quota(Quota(SMALL))
         filled(store, STRANGER)
         store.close()
         again, quota = PayloadStore(url), Quota(SMALL)
-        again.limit(quota)
+        again.set_quota(quota)
         assert quota.usage.unknown_bytes > 3_000
         assert not pushed(again, STRANGER)
         again.close()
@@ -165,9 +165,9 @@ class TestGroups:
         store.put_group(GroupRecord((B.public,), to_base64(A.public), "", True, GroupType.PANTHEON, bytes(20)))
         seen, after, more = [], 0, True
         while more:
-            page = store.groups_with(A.public, after, 3, 1_000_000)
+            page = store.read_group_page(A.public, after, 3, 1_000_000)
             assert 0 < len(page.records) <= 3
             seen += [decode_group(record) for record in page.records]
             after, more = page.last, page.has_more
         assert seen == [self.record(number, 10_000) for number in range(20)]
-        assert len(store.groups_with(A.public, 0, 99, 35_000).records) == 3
+        assert len(store.read_group_page(A.public, 0, 99, 35_000).records) == 3

@@ -23,7 +23,7 @@ from tests.support.fake_tessera import FakeTessera
 from tests.support.logs import logs_of_this_thread
 from tests.support.manager_network import ManagerNetwork
 
-OWN, THEIRS, SECOND, STRANGER = (KeyPair.of(bytes([number]) * 32) for number in (1, 2, 3, 4))
+OWN, THEIRS, SECOND, STRANGER = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in (1, 2, 3, 4))
 OWN_URL, URL = "http://own:8080", "http://tessera:9001"
 SECRET = b"certificate ES-0001 is suspended"
 
@@ -59,7 +59,7 @@ def ours(*tesseras: FakeTessera, store: PayloadStore | None = None) -> Ours:
         keys, store or PayloadStore(), PeerDirectory(keys.public_keys, OWN_URL), ManagerNetwork(), tessera=nodes
     )
     if tesseras:
-        nodes.meet()
+        nodes.exchange_party_info()
     return Ours(manager, nodes, TesseraPeerApi(manager, nodes))
 
 
@@ -68,7 +68,7 @@ class TestWhoIsWhere:
         tessera = fake(claims=(STRANGER.public,))
         found = ours(tessera)
         assert tessera.told == {OWN.public}
-        assert found.nodes.places == {THEIRS.public: URL, SECOND.public: URL}
+        assert found.nodes.key_urls == {THEIRS.public: URL, SECOND.public: URL}
         with pytest.raises(EnclaveError, match="NodeMissingPeerUrl"):
             found.manager.send(SECRET, None, [STRANGER.public])
 
@@ -76,9 +76,9 @@ class TestWhoIsWhere:
         tessera = FakeTessera((THEIRS,), "http://another:9001/")
         nodes = TesseraNodes(KeyRing([OWN]), [URL], Net({URL: tessera}), lambda: OWN_URL)
         with logs_of_this_thread() as logs:
-            nodes.meet()
-            nodes.meet()
-        assert nodes.places == {}
+            nodes.exchange_party_info()
+            nodes.exchange_party_info()
+        assert nodes.key_urls == {}
         assert [entry["event"] for entry in logs] == [
             f"the Tessera at {URL} names no key there: its serverAddress may be another"
         ]
@@ -89,24 +89,24 @@ class TestWhoIsWhere:
     def test_an_answer_that_is_none_is_no_ones_end(self, answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
         tessera = fake()
         monkeypatch.setattr(tessera, "answer", lambda call: answer)
-        assert ours(tessera).nodes.places == {}
+        assert ours(tessera).nodes.key_urls == {}
 
     def test_a_key_stays_where_it_was_proven_until_that_tessera_leaves_it(self) -> None:
         first, second = fake(), FakeTessera((THEIRS,), "http://second:9001/")
         found = ours(first, second)
         assert found.nodes.url_of(THEIRS.public) == URL
         first.keys = (SECOND,)
-        found.nodes.meet()
+        found.nodes.exchange_party_info()
         assert found.nodes.url_of(THEIRS.public) == "http://second:9001"
 
     def test_a_key_that_is_known_of_orions_protocol_stays_there(self) -> None:
         network = ManagerNetwork()
         other = network.add("http://other", [THEIRS])
         nodes = TesseraNodes(KeyRing([OWN]), [URL], Net({URL: fake()}), lambda: OWN_URL)
-        nodes.meet()
+        nodes.exchange_party_info()
         peers = PeerDirectory([OWN.public], OWN_URL, known={THEIRS.public: "http://other"})
         manager = LocalTransactionManager(KeyRing([OWN]), PayloadStore(), peers, network, tessera=nodes)
-        peers.announce(OWN_URL)
+        peers.set_own_url(OWN_URL)
         assert other.receive(manager.send(SECRET, None, [THEIRS.public])).payload == SECRET
 
 
@@ -139,7 +139,7 @@ class TestSending:
         assert [(record.id, record.active) for record in tessera.groups] == [(group.id, True), (group.id, False)]
 
     def test_a_group_that_tessera_would_name_otherwise_is_refused(self) -> None:
-        tessera = FakeTessera(tuple(KeyPair.of(bytes([number]) * 32) for number in range(10, 17)), URL)
+        tessera = FakeTessera(tuple(KeyPair.from_private_bytes(bytes([number]) * 32) for number in range(10, 17)), URL)
         manager = ours(tessera).manager
         members = [OWN.public, *(pair.public for pair in tessera.keys)]
         for refused in (
@@ -160,7 +160,7 @@ def pushed(sender: KeyPair = THEIRS, to: KeyPair = OWN, group_id: bytes = bytes(
 class TestReceiving:
     def test_a_payload_is_kept_and_read(self) -> None:
         found, payload = ours(), pushed()
-        assert found.desk.pushed(encode_payload(payload, [OWN.public])) == to_base64(payload.key)
+        assert found.desk.receive_push(encode_payload(payload, [OWN.public])) == to_base64(payload.key)
         received = found.manager.receive(payload.key)
         assert (received.payload, received.sender) == (SECRET, THEIRS.public)
 
@@ -176,12 +176,12 @@ class TestReceiving:
     def test_what_is_not_ours_is_refused_and_not_kept(self, payload: EncryptedPayload, code: str) -> None:
         found = ours()
         with pytest.raises(EnclaveError, match=f"^{code}$"):
-            found.desk.pushed(encode_payload(payload, [OWN.public]))
-        assert not found.manager.has(payload.key, OWN.public)
+            found.desk.receive_push(encode_payload(payload, [OWN.public]))
+        assert not found.manager.has_payload(payload.key, OWN.public)
 
     def test_garbage_is_refused(self) -> None:
         desk = ours().desk
-        for answer in (desk.pushed, desk.receive_group, desk.party_info, desk.proof):
+        for answer in (desk.receive_push, desk.receive_group, desk.party_info, desk.answer_challenge):
             for body in (b"", b"\0" * 7, b"\xff" * 400):
                 with pytest.raises(EnclaveError, match=r"^InvalidPayload$"):
                     answer(body)
@@ -190,7 +190,7 @@ class TestReceiving:
         found = ours(fake())
         group = found.manager.create_group([OWN.public, THEIRS.public], None)
         with pytest.raises(EnclaveError, match="PrivacyGroupNotFound"):
-            found.desk.pushed(encode_payload(pushed(STRANGER, group_id=group.id), [OWN.public]))
+            found.desk.receive_push(encode_payload(pushed(STRANGER, group_id=group.id), [OWN.public]))
 
     def test_a_group_of_others_is_refused_and_a_deleted_one_stays_deleted(self) -> None:
         found = ours()
@@ -207,10 +207,10 @@ class TestReceiving:
     def test_our_key_is_proven_and_what_is_said_in_party_info_is_not_believed(self) -> None:
         found = ours()
         question = TesseraKeyChallenge(THEIRS, OWN.public)
-        assert question.is_answered_by(found.desk.proof(question.body))
-        assert not question.is_answered_by(found.desk.proof(TesseraKeyChallenge(THEIRS, OWN.public).body))
+        assert question.is_answered_by(found.desk.answer_challenge(question.body))
+        assert not question.is_answered_by(found.desk.answer_challenge(TesseraKeyChallenge(THEIRS, OWN.public).body))
         with pytest.raises(EnclaveError):
-            found.desk.proof(TesseraKeyChallenge(THEIRS, STRANGER.public).body)
+            found.desk.answer_challenge(TesseraKeyChallenge(THEIRS, STRANGER.public).body)
 
 
 class TestRecovery:
@@ -231,4 +231,4 @@ class TestRecovery:
         monkeypatch.setattr(tessera, "_resend", lambda body: encode_payload(other, [OWN.public]))
         found = ours(tessera)
         assert TesseraRecovery(found.manager, found.nodes).recover_payloads([bytes(32)]) == 0
-        assert not found.manager.has(other.key, OWN.public)
+        assert not found.manager.has_payload(other.key, OWN.public)

@@ -42,7 +42,7 @@ def decode_group(data: bytes) -> GroupRecord:
     name, description = fields.text("name"), fields.text("description")
     members = tuple(fields.items("members", MAX_GROUP_MEMBERS, lambda: fields.data("members", KEY_BYTES)))
     seed, kind, state = fields.data("seed"), fields.text("type"), fields.text("state")
-    fields.end()
+    fields.check_complete()
     if max(len(name), len(description)) > MAX_TEXT_CHARACTERS or len(seed) > MAX_SEED_BYTES:
         raise TesseraError(
             f"group: texts of at most {MAX_TEXT_CHARACTERS} characters and {MAX_SEED_BYTES} bytes of seed were expected"

@@ -26,7 +26,7 @@ class TesseraKeyChallenge:
         return answer is not None and hmac.compare_digest(answer, self._expected)
 
 
-def proof(body: bytes, keys: KeyRing) -> bytes:
+def answer_key_challenge(body: bytes, keys: KeyRing) -> bytes:
     """Return the answer to the challenge of another manager. TesseraError if it is malformed or not for one of `keys`."""
     # The challenge has the form of a payload. If any plaintext were returned, a stranger could send a recorded payload here
     # and read it. So the plaintext must be a UUID.

@@ -46,16 +46,16 @@ class TesseraNodes:
         self._keys = keys
         self._urls = tuple(urls)
         self._caller = caller
-        self._own = own
+        self._own_url = own
         self._lock = threading.Lock()
-        self._places: dict[bytes, str] = {}
+        self._key_urls: dict[bytes, str] = {}
         self._silent: set[str] = set()
 
     @property
-    def places(self) -> Mapping[bytes, str]:
+    def key_urls(self) -> Mapping[bytes, str]:
         """The proven keys (32 bytes) and the URLs of their Tesseras."""
         with self._lock:
-            return dict(self._places)
+            return dict(self._key_urls)
 
     def has_tessera_at(self, url: str) -> bool:
         """Return True if `url` is one of the Tesseras."""
@@ -64,63 +64,63 @@ class TesseraNodes:
     def url_of(self, key: bytes) -> str | None:
         """Return the URL of the Tessera that has proven `key`, None if there is none."""
         with self._lock:
-            return self._places.get(key)
+            return self._key_urls.get(key)
 
     # -- keys and URLs -------------------------------------------------------------------------------------------------
 
     def party_info(self) -> PartyInfo:
         """Return the party info for Tesseras: the own keys alone."""
-        url = self._own() or ""
+        url = self._own_url() or ""
         return PartyInfo(url, (url,), dict.fromkeys(self._keys.public_keys, url))
 
-    def meet(self) -> None:
+    def exchange_party_info(self) -> None:
         """Send the own party info to each Tessera and read which keys it has. Blocks for the time of their answers."""
         told = encode_party_info(self.party_info())
         # The own party info comes first. The Tessera then knows this manager before it is asked for its own keys.
-        self._call([_post(url, PARTY_INFO_PATH, told) for url in self._urls])
+        self._call([_post_call(url, PARTY_INFO_PATH, told) for url in self._urls])
         answers = self._call([PeerCall("GET", url, PARTY_INFO_PATH) for url in self._urls])
         for url, answer in zip(self._urls, answers, strict=True):
-            self._learn(url, answer)
+            self._add_keys_of(url, answer)
 
-    def _learn(self, url: str, answer: bytes | None) -> None:
+    def _add_keys_of(self, url: str, answer: bytes | None) -> None:
         try:
             claimed = None if answer is None else read_party_info(answer)
         except TesseraError as error:
-            self._tell_once(url, f"the Tessera at {url} answers what cannot be used: {error}")
+            self._log_once(url, f"the Tessera at {url} answers what cannot be used: {error}")
             return
         if claimed is None:
-            self._tell_once(url, f"the Tessera at {url} does not answer")
+            self._log_once(url, f"the Tessera at {url} does not answer")
             return
         # Only keys at the Tessera's own URL count. A Tessera lists the keys of other nodes too, and it proves none of them.
         own = [key for key, place in claimed.keys.items() if is_same_manager(place, url)][:MAX_KEYS_EACH]
         if not own:
-            self._tell_once(url, f"the Tessera at {url} names no key there: its serverAddress may be another")
+            self._log_once(url, f"the Tessera at {url} names no key there: its serverAddress may be another")
             return
         self._silent.discard(url)
         with self._lock:
             # A key that the Tessera no longer lists is removed. A proof of an earlier time does not keep it.
-            self._places = {key: place for key, place in self._places.items() if place != url or key in own}
+            self._key_urls = {key: place for key, place in self._key_urls.items() if place != url or key in own}
         # Each key is proven once. It is asked again only after it was removed.
-        self._prove(url, [key for key in own if self.url_of(key) is None and self._keys.find_pair(key) is None])
+        self._verify_keys(url, [key for key in own if self.url_of(key) is None and self._keys.find_pair(key) is None])
 
-    def _prove(self, url: str, keys: Sequence[bytes]) -> None:
+    def _verify_keys(self, url: str, keys: Sequence[bytes]) -> None:
         own, questions = self._keys.sender(None), []
         for key in keys:
             try:
                 questions.append((key, TesseraKeyChallenge(own, key)))
             except (ValueError, RuntimeError):
                 log.info(f"the Tessera at {url} says to have the key {to_base64(key)}, which is none")
-        answers = self._call([_post(url, VALIDATE_PATH, question.body) for _, question in questions])
+        answers = self._call([_post_call(url, VALIDATE_PATH, question.body) for _, question in questions])
         # The URL is the operator's, and the key was asked for there. A manager in between would have to be at that URL.
         for (key, question), answer in zip(questions, answers, strict=True):
             if question.is_answered_by(answer):
                 with self._lock:
-                    self._places[key] = url
+                    self._key_urls[key] = url
                 log.info(f"the Tessera at {url} has the key {to_base64(key)}")
             else:
                 log.info(f"the Tessera at {url} does not prove the key {to_base64(key)}")
 
-    def _tell_once(self, url: str, what: str) -> None:
+    def _log_once(self, url: str, what: str) -> None:
         # This runs again and again. A Tessera that is down must not fill the log.
         if url not in self._silent:
             self._silent.add(url)
@@ -136,7 +136,9 @@ class TesseraNodes:
         # One push for each key: Tessera's payload names one recipient here, so that no recipient learns of the others.
         wanted = [(url, key, position) for url, keys in recipients.items() for key, position in keys.items()]
         bodies = [encode_payload(payload.only([position]), [key]) for _, key, position in wanted]
-        answers = self._call([_post(url, PUSH_PATH, body) for (url, _, _), body in zip(wanted, bodies, strict=True)])
+        answers = self._call(
+            [_post_call(url, PUSH_PATH, body) for (url, _, _), body in zip(wanted, bodies, strict=True)]
+        )
         expected = to_base64(payload.key).encode()
         refused = {url for (url, _, _), answer in zip(wanted, answers, strict=True) if answer != expected}
         return set(recipients) - refused
@@ -144,7 +146,7 @@ class TesseraNodes:
     def push_group(self, record: GroupRecord, urls: Sequence[str]) -> set[str]:
         """Announce a group, or its deletion, to the Tesseras at `urls`. Return the URLs that confirmed it."""
         body = encode_group(record)
-        answers = self._call([_post(url, PUSH_GROUP_PATH, body) for url in urls])
+        answers = self._call([_post_call(url, PUSH_GROUP_PATH, body) for url in urls])
         return {url for url, answer in zip(urls, answers, strict=True) if answer is not None}
 
     def fetch_payloads(
@@ -152,7 +154,7 @@ class TesseraNodes:
     ) -> Iterator[tuple[bytes, TesseraPayload]]:
         """Yield the `wanted` payloads that Tesseras have, with the party (one of `parties`) that sent or may read them."""
         asked = [(url, party, key) for url in self._urls for party in parties for key in wanted]
-        answers = self._call([_resend(*question) for question in asked])
+        answers = self._call([_resend_call(*question) for question in asked])
         for (url, party, key), answer in zip(asked, answers, strict=True):
             if answer is None:
                 continue
@@ -170,12 +172,12 @@ class TesseraNodes:
         return self._caller.call(calls) if calls else ()
 
 
-def _resend(url: str, party: bytes, key: bytes) -> PeerCall:
+def _resend_call(url: str, party: bytes, key: bytes) -> PeerCall:
     question = {"type": "INDIVIDUAL", "publicKey": to_base64(party), "key": to_base64(key)}
     return PeerCall(
         "POST", url, RESEND_PATH, orjson.dumps(question), (JSON_HEADER, VERSIONS_HEADER), gives_payloads=True
     )
 
 
-def _post(url: str, path: str, body: bytes) -> PeerCall:
+def _post_call(url: str, path: str, body: bytes) -> PeerCall:
     return PeerCall("POST", url, path, body, (OCTETS_HEADER, VERSIONS_HEADER))

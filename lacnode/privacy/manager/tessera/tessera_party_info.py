@@ -37,7 +37,7 @@ def decode_party_info(data: bytes) -> PartyInfo:
         "recipients", MAX_PARTY_INFO_KEYS, lambda: (fields.data("recipients", KEY_BYTES), fields.text("url"))
     )
     urls = fields.items("parties", MAX_PARTY_INFO_URLS, lambda: fields.text("parties"))
-    fields.end()
+    fields.check_complete()
     try:
         return PartyInfo(validate_url(url), tuple(map(validate_url, urls)), {key: validate_url(at) for key, at in keys})
     except ValueError as error:

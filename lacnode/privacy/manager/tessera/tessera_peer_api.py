@@ -13,7 +13,7 @@ from lacnode.privacy.manager.local_transaction_manager import LocalTransactionMa
 from lacnode.privacy.manager.orion_party_info import PartyInfo
 from lacnode.privacy.manager.tessera.tessera_encoding import TesseraError
 from lacnode.privacy.manager.tessera.tessera_group import decode_group
-from lacnode.privacy.manager.tessera.tessera_key_challenge import proof
+from lacnode.privacy.manager.tessera.tessera_key_challenge import answer_key_challenge
 from lacnode.privacy.manager.tessera.tessera_nodes import TesseraNodes
 from lacnode.privacy.manager.tessera.tessera_party_info import decode_party_info, encode_party_info
 from lacnode.privacy.manager.tessera.tessera_payload import NO_GROUP, TesseraPayload, decode_payload
@@ -31,37 +31,37 @@ class TesseraPeerApi:
         self._manager = manager
         self._nodes = nodes
 
-    def pushed(self, body: bytes) -> str:
+    def receive_push(self, body: bytes) -> str:
         """Store a pushed payload. Return its key in base64.
 
         EnclaveError also for enhanced privacy and for a payload without a group.
         """
-        payload = _read(_of_a_group, body).payload
+        payload = _decode_or_refuse(_decode_group_payload, body).payload
         self._manager.accept(payload)
         return to_base64(payload.key)
 
     def receive_group(self, body: bytes) -> None:
         """Store an announced group, as `LocalTransactionManager.accept_group` does."""
-        self._manager.accept_group(_read(decode_group, body))
+        self._manager.accept_group(_decode_or_refuse(decode_group, body))
 
     def party_info(self, body: bytes) -> bytes:
         """Return the own URL. The Tessera's statements are not stored: any machine can send them. The Tessera is called."""
-        _read(decode_party_info, body)
+        _decode_or_refuse(decode_party_info, body)
         return encode_party_info(PartyInfo(self._nodes.party_info().url))
 
-    def proof(self, body: bytes) -> bytes:
+    def answer_challenge(self, body: bytes) -> bytes:
         """Return the UUID of a challenge, which proves an own key."""
-        return _read(lambda sealed: proof(sealed, self._manager.keys), body)
+        return _decode_or_refuse(lambda sealed: answer_key_challenge(sealed, self._manager.keys), body)
 
 
-def _of_a_group(body: bytes) -> TesseraPayload:
+def _decode_group_payload(body: bytes) -> TesseraPayload:
     found = decode_payload(body)
     if found.payload.group_id == NO_GROUP:
         raise TesseraError("payload.privacyGroupId: a group was expected: only Tesseras in orion mode name one")
     return found
 
 
-def _read(decode: Callable[[bytes], T], body: bytes) -> T:
+def _decode_or_refuse(decode: Callable[[bytes], T], body: bytes) -> T:
     try:
         return decode(body)
     except TesseraError as error:

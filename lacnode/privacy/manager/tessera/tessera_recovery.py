@@ -25,13 +25,13 @@ class TesseraRecovery:
         """Ask every Tessera for the payloads `wanted`. Return how many were stored."""
         keys = self._manager.keys
         return sum(
-            self._keep(found, keys.sender(own)) for own, found in self._nodes.fetch_payloads(wanted, keys.public_keys)
+            self._store(found, keys.sender(own)) for own, found in self._nodes.fetch_payloads(wanted, keys.public_keys)
         )
 
-    def _keep(self, found: TesseraPayload, own: KeyPair) -> int:
+    def _store(self, found: TesseraPayload, own: KeyPair) -> int:
         # A Tessera keeps no box for the sender. The sender's box is made again from the recipient's box.
-        payload = _opened_by_its_sender(found, own) if found.payload.sender == own.public else found.payload
-        if payload is None or self._manager.has(payload.key, own.public):
+        payload = _with_sender_box(found, own) if found.payload.sender == own.public else found.payload
+        if payload is None or self._manager.has_payload(payload.key, own.public):
             return 0
         # All own keys are tried, not only the one that was named: another own key may be a recipient, too.
         readers = find_own_boxes(payload, self._manager.keys)
@@ -40,7 +40,7 @@ class TesseraRecovery:
         return self._manager.store_recovered_payload(payload, readers)
 
 
-def _opened_by_its_sender(found: TesseraPayload, own: KeyPair) -> EncryptedPayload | None:
+def _with_sender_box(found: TesseraPayload, own: KeyPair) -> EncryptedPayload | None:
     for recipient in found.recipients:
         payload = restore_own_box(found.payload, recipient, own)
         if payload is not None:
