@@ -76,10 +76,10 @@ class ServiceSettings:
     client_port: int | None = 0
     token: str | None = field(default=None, repr=False)
     client_networks: Sequence[Network] = ()
-    """Where clients must be; empty for anywhere."""
+    """The networks where clients must be, empty for any."""
 
     client_any_host: bool = False
-    """Whether clients may call this machine by any name. That is so where they are on other machines."""
+    """Whether clients may call this machine by any name, as they must from other machines."""
 
     other_nodes: Sequence[str] = ()
     tessera_nodes: Sequence[str] = ()

@@ -73,6 +73,7 @@ def open_service(
             # The option of Orion. It helps when a stored URL is wrong and its manager is gone.
             store.put_known_nodes({})
         settings = _settings(config, store, files)
+        # A warning and not an error: Orion starts so, and existing configurations must keep working.
         if with_client_port and config.is_open_to_everyone:
             log.warning(OPEN_CLIENT_PORT.format(host=config.clientnetworkinterface, port=config.clientport))
         return ManagerService(files.keys, store, settings if with_client_port else replace(settings, client_port=None))
@@ -92,7 +93,7 @@ OPEN_CLIENT_PORT = (
 
 @dataclass(frozen=True, slots=True)
 class _Files:
-    """What the files that a configuration names hold."""
+    """The content of the files that a configuration names."""
 
     keys: KeyRing
     token: str | None
@@ -102,7 +103,8 @@ class _Files:
 
 
 def _read_files(config: ManagerConfig) -> _Files:
-    """Every file of `config`; ManagerConfigError with all that is wrong with them."""
+    """Read every file of `config`. ManagerConfigError with the mistakes of all files."""
+    # All files are read before an error is reported. The operator then corrects every mistake after one start.
     wrong: list[str] = []
 
     def tried(read: Callable[[], T]) -> T | None:

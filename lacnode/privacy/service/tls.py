@@ -180,10 +180,10 @@ def _create_own_certificate(certificate: Path, key: Path, host: str) -> None:
     made = (
         x509.CertificateBuilder()
         .subject_name(name)
-        # One day earlier: the clock of the other manager may be behind.
         .issuer_name(name)
         .public_key(private.public_key())
         .serial_number(x509.random_serial_number())
+        # One day earlier: the clock of the other manager may be behind.
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=OWN_CERTIFICATE_DAYS))
         .add_extension(x509.SubjectAlternativeName([_general_name(host), x509.DNSName("localhost")]), critical=False)
