@@ -134,11 +134,11 @@ class TestPayloads:
             return list(json.loads(body)["privacy"].get("alarms", ()))
 
         assert shown() == []
-        quota.count(False, 9 * MEGABYTE)
+        quota.add_used_bytes(False, 9 * MEGABYTE)
         assert shown() == ["payloads of unknown keys: 9 of 10 MiB are used"]
         free = MEGABYTE
         assert shown()[1:] == ["the disk of the transaction manager: 1 MiB are free"]
-        quota.count(False, -5 * MEGABYTE)
+        quota.add_used_bytes(False, -5 * MEGABYTE)
         free = 5 * MEGABYTE
         assert shown() == []
 
