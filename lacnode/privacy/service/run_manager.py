@@ -76,12 +76,21 @@ def open_service(
         # A warning and not an error: Orion starts so, and existing configurations must keep working.
         if with_client_port and config.is_open_to_everyone:
             log.warning(OPEN_CLIENT_PORT.format(host=config.clientnetworkinterface, port=config.clientport))
+        if len(set(files.always_send_to)) > 1:
+            log.warning(SEVERAL_KEYS_ADDED)
         return ManagerService(files.keys, store, settings if with_client_port else replace(settings, client_port=None))
     except BaseException:
         # The store is open already. An error in the settings must not leave its connections and its lock behind.
         store.close()
         raise
 
+
+SEVERAL_KEYS_ADDED = (
+    "alwayssendto adds several keys to the groups of recipients. A manager of this kind refuses such a payload with "
+    "PrivacyGroupNotFound unless it has the same keys in its own alwayssendto, or has sent to the same group before: the "
+    "group's id is computed from keys that it is not told, and a stranger's could not be told from it. Give all managers "
+    "the same alwayssendto, or send to groups that are made by name"
+)
 
 OPEN_CLIENT_PORT = (
     "THE CLIENT PORT IS OPEN TO EVERYONE who reaches {host}:{port}: any request there may read every private payload of "

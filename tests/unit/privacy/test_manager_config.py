@@ -143,6 +143,19 @@ class TestMistakes:
             assert name in str(refusal.value), name
 
 
+class TestKeysThatAreAlwaysSentTo:
+    @pytest.mark.parametrize(("count", "is_warned"), [(0, False), (1, False), (2, True)])
+    def test_several_are_warned_of(self, load: Load, tmp_path: Path, count: int, is_warned: bool) -> None:
+        """Other managers cannot compute the ids of the groups, and refuse what is sent."""
+        for number in range(count):
+            save_key_pair(tmp_path / f"observer{number}", KeyPair.generate())
+        names = ", ".join(f'"{tmp_path}/observer{number}.pub"' for number in range(count))
+        _, warnings = opened(load(f"alwayssendto = [{names}]"))
+        found = [text for text in warnings if text.startswith("alwayssendto adds several keys")]
+        assert len(found) == is_warned
+        assert all("PrivacyGroupNotFound" in text for text in found)
+
+
 class TestClientNetworks:
     @pytest.mark.parametrize(
         ("client", "status"),
