@@ -61,6 +61,10 @@ def notices(read: SettingsReader, spec: ChainSpec, groups: tuple[str, ...]) -> I
         yield "FATAL level is deprecated, using ERROR instead"
     yield from _groups(read, groups)
     yield from _variables(read)
+    if read.flag("graphql-http-enabled") and any(
+        read.flag(f"rpc-{kind}-authentication-enabled") for kind in ("http", "ws")
+    ):
+        yield "The port of GraphQL asks for no token, as in Besu: those who reach it may ask and send transactions"
 
 
 def _variables(read: SettingsReader) -> Iterator[str]:

@@ -15,6 +15,7 @@ from tests.support.single_node import single_node
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_node_ends_in_good_order(number: signal.Signals, tmp_path: Path) -> None:
     with single_node(tmp_path, f"--pid-path={tmp_path / 'pid'}"):
+        until((tmp_path / "pid").exists, "the process id is told")
         process = Path("/proc", (tmp_path / "pid").read_text().strip(), "stat")
         os.kill(int(process.parent.name), number)
         until(lambda: process.read_text().rpartition(")")[2].split()[0] == "Z", "the process has ended")

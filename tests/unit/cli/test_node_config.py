@@ -586,6 +586,15 @@ class TestWarnings:
                 "Permissions are disabled. Cannot enable PERM APIs when not using Permissions.",
             ),
             (
+                {
+                    "graphql-http-enabled": "true",
+                    "rpc-http-enabled": "true",
+                    "rpc-http-authentication-enabled": "true",
+                    "rpc-http-authentication-credentials-file": "known",
+                },
+                "The port of GraphQL asks for no token, as in Besu: those who reach it may ask and send transactions",
+            ),
+            (
                 {"permissions-nodes-config-file": "f"},
                 "Node permissioning config file set f but no permissions enabled",
             ),
