@@ -43,7 +43,7 @@ READ_BYTES = 65_536
 FRAME_SECONDS = 0.0001
 """About what the event loop does for a frame, a Ping's answer with it."""
 
-FRAMES_SHARE, FRAMES_BURST_SECONDS = 0.1, 0.5
+FRAMES_SHARE, FRAMES_BURST_SECONDS = 0.1, 0.1
 """What the frames of all clients may take of one processor's time, and how much of it may be saved up."""
 
 FRAMES_PER_MESSAGE = 4
