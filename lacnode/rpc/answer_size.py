@@ -18,16 +18,17 @@ RECEIPT_BYTES, LOG_BYTES = 1_300, 600
 
 
 class AnswerSize:
-    """The bytes of one answer."""
+    """The bytes of one answer, at most `max_bytes`."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: float | None = None) -> None:
         self._bytes = 0
+        self._max_bytes = MAX_ANSWER_BYTES if max_bytes is None else max_bytes
 
     def add(self, size_bytes: int) -> None:
         """So many bytes more; RpcError if these are too many."""
         self._bytes += size_bytes
-        if self._bytes > MAX_ANSWER_BYTES:
-            raise range_too_large(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
+        if self._bytes > self._max_bytes:
+            raise range_too_large(f"the answer is larger than {self._max_bytes} bytes")
 
     def add_transaction(self, transaction: Transaction, *, with_raw: bool = False) -> None:
         """A transaction, with its encoding where the pool shows it."""

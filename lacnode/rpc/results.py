@@ -38,9 +38,10 @@ def optional_data(value: bytes | None) -> str | None:
 # -- blocks --------------------------------------------------------------------------------------------------------
 
 
-def block(chain: BlockFacts, found: Block, hash_: bytes, full: bool) -> Json:
-    """A block with its transactions whole, or by hash. RpcError if that is too large."""
-    shown = _block_transactions(chain, found, hash_) if full else None
+def block(chain: BlockFacts, found: Block, hash_: bytes, full: bool, max_bytes: float | None = None) -> Json:
+    """A block with its transactions whole, or by hash. RpcError if that is too large, `max_bytes` being for those that are
+    not asked for."""
+    shown = _block_transactions(chain, found, hash_, AnswerSize(max_bytes)) if full else None
     return block_outline(chain, BlockOutline.of(found), hash_, shown)
 
 
@@ -87,8 +88,8 @@ def _header_first(header: BlockHeader, hash_: bytes, total_difficulty: int) -> J
     }
 
 
-def _block_transactions(chain: BlockFacts, found: Block, hash_: bytes) -> list[Json]:
-    size, shown = AnswerSize(), list[Json]()
+def _block_transactions(chain: BlockFacts, found: Block, hash_: bytes, size: AnswerSize) -> list[Json]:
+    shown = list[Json]()
     for index, (transaction, outcome) in enumerate(
         zip(found.transactions, chain.receipt_records_of(hash_) or (), strict=True)
     ):

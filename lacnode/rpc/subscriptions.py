@@ -5,6 +5,7 @@ thread too (`notices_of_...`), and only the finished words reach a client on the
 """
 
 import itertools
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -132,7 +133,8 @@ class Subscriptions:
             for whole in (False, True):
                 numbers = tuple(subscription.number for subscription in subscriptions if subscription.whole is whole)
                 if numbers and whole not in shown:
-                    shown[whole] = orjson.dumps(results.block(self._chain, new_head.block, new_head.hash, whole))
+                    block = results.block(self._chain, new_head.block, new_head.hash, whole, max_bytes=math.inf)
+                    shown[whole] = orjson.dumps(block)
                 if numbers:
                     yield Notice(listener, numbers, shown[whole])
         if new_head.logs:

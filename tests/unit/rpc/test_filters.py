@@ -308,6 +308,16 @@ class TestFeeds:
         assert listener.cut_off
         assert levels(logs) == ["warning"]
 
+    def test_a_block_of_any_size_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A subscriber must not take a gap for silence."""
+        monkeypatch.setattr("lacnode.rpc.answer_size.MAX_ANSWER_BYTES", 100)
+        polling, listener = Polling(), Listener()
+        subscriptions = Subscriptions(polling.net.chain)
+        subscriptions.add(NEW_HEADS, True, None, listener)
+        subscriptions.activate(listener)
+        (notice,) = subscriptions.notices_of_block(polling.log(0))
+        assert b'"input"' in notice.result
+
     async def test_one_failure_does_not_stop_the_rest(self, monkeypatch: pytest.MonkeyPatch) -> None:
         polling, listener = Polling(), Listener()
         subscriptions = Subscriptions(polling.net.chain)
