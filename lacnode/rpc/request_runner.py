@@ -13,6 +13,7 @@ from typing import Protocol
 
 import trio
 
+from lacnode.fair_share import FairShare, Shares
 from lacnode.rpc.dispatch import Pause, Reply, Steps
 from lacnode.rpc.errors import RpcError
 from lacnode.rpc.fair_limiter import FairLimiter
@@ -30,6 +31,11 @@ REQUEST_COST_SECONDS = 0.0002
 
 BODY_BYTE_COST_SECONDS = 1e-8
 """What the event loop and the system do for each byte of a request: they read it, and look for names of private methods."""
+
+LONG_REQUEST_BYTES = 65_536
+LONG_REQUEST_SHARES = Shares(total=0.1, most=0.08, least=0.02, burst_seconds=1.0)
+"""What the bytes of requests that are longer may take of one processor's time: of all addresses, and of one. Such requests
+wait longer than others, since most of their cost is paid before they can wait."""
 
 _PRIVATE = re.compile(rb'"(?:eea_|privx?_|lac_\w*[pP]riva)')
 
@@ -52,6 +58,7 @@ class RequestRunner:
         self._readers = readers
         self._public, self._private = _Threads(), _Threads()
         self._share = TimeShare(WORKER_SHARE, WORKER_BURST_SECONDS)
+        self._long_requests = FairShare(LONG_REQUEST_SHARES)
 
     async def run(self, request: bytes, steps: Steps, client: str) -> Reply:
         """The reply that `steps` end with, for a request's JSON text from the address `client`.
@@ -59,6 +66,9 @@ class RequestRunner:
         A batch with one private call is a private one; a name behind escapes counts as public.
         """
         self._share.spend(REQUEST_COST_SECONDS + BODY_BYTE_COST_SECONDS * len(request))
+        if len(request) > LONG_REQUEST_BYTES:
+            self._long_requests.spend(client, BODY_BYTE_COST_SECONDS * len(request), trio.current_time())
+            await trio.sleep(self._long_requests.wait_seconds(client, trio.current_time()))
         threads = self._private if _PRIVATE.search(request) else self._public
         resume: Callable[[], ReadCall | Pause] = partial(next, steps)
         while True:
