@@ -28,8 +28,9 @@ from lacnode.primitives.receipt import Receipt
 from lacnode.primitives.transaction import Transaction
 
 MAX_HEADERS, MAX_BODIES, MAX_RECEIPTS, MAX_TRANSACTIONS = 512, 128, 256, 256
-MAX_ETH_ANSWER_BYTES = 8 * 2**20
-"""Bytes at which an answer stops growing; Besu stops before 10 MiB."""
+MAX_ETH_ANSWER_BYTES = 2 * 2**20
+"""Bytes at which an answer stops growing, as in geth. Besu stops before 10 MiB. A peer that does not read holds its answer
+twice, plain and encrypted, for as long as a message may take to be sent, and there are 25 peers."""
 
 REQUEST_MESSAGES = (GetBlockHeaders, GetBlockBodies, GetReceipts, GetPooledTransactions, GetNodeData)
 

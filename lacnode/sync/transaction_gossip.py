@@ -195,17 +195,17 @@ class TransactionGossip:
     def _next_request(self, peer: Peer) -> list[bytes]:
         """Remove and return the hashes of the next request to `peer`.
 
-        A hash stays if it is a long transaction that was requested from another peer, or if long transactions still wait
-        for the pool.
+        A hash stays if it is a long transaction that was requested from another peer, or if long transactions of
+        this peer still wait for the pool.
         """
         # A copy of the items: the loop deletes from the dictionary.
         waiting = self._announced.get(peer, {})
-        now, size = trio.current_time(), 0
+        now, size, takes_long = trio.current_time(), 0, self._intake.takes_long_from(peer.id)
         wanted: list[bytes] = []
         for hash_, length in list(waiting.items()):
             if self._known(hash_):
                 del waiting[hash_]
-            elif length < LONG_BYTES or self._may_ask(hash_, now):
+            elif length < LONG_BYTES or (takes_long and self._may_ask(hash_, now)):
                 # Both bounds hold for the answer, too: a larger one would not arrive within the time-out.
                 counted = length or UNKNOWN_BYTES
                 if len(wanted) == MAX_HASHES_PER_REQUEST or (wanted and size + counted > FETCH_BYTES):
@@ -221,8 +221,8 @@ class TransactionGossip:
         return wanted
 
     def _may_ask(self, hash_: bytes, now: float) -> bool:
-        return self._intake.takes_long and now - self._asked.get(hash_, -math.inf) > ASKED_SECONDS
         # Several peers announce the same long transaction. Without this each would send it.
+        return now - self._asked.get(hash_, -math.inf) > ASKED_SECONDS
 
     def _remember_asked(self, hash_: bytes, now: float) -> None:
         self._asked[hash_] = now

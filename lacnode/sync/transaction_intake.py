@@ -50,6 +50,17 @@ class _Lane:
         self.transactions: deque[Transaction] = deque()
         self.size_bytes = 0
 
+    def has_room(self, size: int) -> bool:
+        """Whether a transaction of `size` bytes is within the bounds of one peer."""
+        fits = self.size_bytes + size <= MAX_PEER_QUEUE_BYTES and len(self.transactions) < MAX_PEER_QUEUE_TRANSACTIONS
+        return fits or not self.transactions
+
+    def drop_newest(self) -> int:
+        """Remove the newest transaction. Returns its length in bytes."""
+        size = len(self.transactions.pop().raw)
+        self.size_bytes -= size
+        return size
+
 
 class TransactionIntake:
     """The waiting transactions. `admit` offers transactions to the pool, in a worker thread. Call the rest on the event
@@ -70,10 +81,10 @@ class TransactionIntake:
         """Whether short transactions wait: more will enter the pool soon."""
         return any(not name.is_long for name in self._lanes)
 
-    @property
-    def takes_long(self) -> bool:
-        """Whether long transactions may be requested: the waiting ones leave enough bytes for the next ones."""
-        return self._waiting_bytes(is_long=True) < MAX_WAITING_BYTES // 2
+    def takes_long_from(self, peer_id: bytes) -> bool:
+        """Whether long transactions may be requested from a peer: the waiting ones of this peer leave room for more."""
+        lane = self._lanes.get(_LaneName(peer_id, is_long=True))
+        return lane is None or lane.size_bytes < MAX_PEER_QUEUE_BYTES // 2
 
     def put(self, peer_id: bytes, transactions: Sequence[Transaction]) -> None:
         """Queue `transactions` of a peer, as many as fit."""
@@ -110,21 +121,29 @@ class TransactionIntake:
     def _put(self, peer_id: bytes, transaction: Transaction) -> bool:
         size = len(transaction.raw)
         name = _LaneName(peer_id, size >= LONG_BYTES)
-        lane = self._lanes.get(name)
-        waiting_bytes = self._waiting_bytes(name.is_long)
-        # The first transaction always fits, with any size. Otherwise a legal long one could never pass.
-        if waiting_bytes and waiting_bytes + size > MAX_WAITING_BYTES:
+        lane = self._lanes.get(name) or _Lane()
+        if not lane.has_room(size) or not self._make_room(name.is_long, lane.size_bytes, size):
             return False
-        if lane is None:
-            lane = self._lanes[name] = _Lane()
-        elif lane.size_bytes + size > MAX_PEER_QUEUE_BYTES or len(lane.transactions) >= MAX_PEER_QUEUE_TRANSACTIONS:
-            return False
+        self._lanes[name] = lane
         lane.transactions.append(transaction)
         lane.size_bytes += size
         return True
 
-    def _waiting_bytes(self, is_long: bool) -> int:
-        return sum(lane.size_bytes for name, lane in self._lanes.items() if name.is_long is is_long)
+    def _make_room(self, is_long: bool, lane_bytes: int, size: int) -> bool:
+        """Whether `size` bytes fit, of a peer with `lane_bytes` in its queue. If not, the longest queue loses its newest
+        transactions, unless that of the peer would become longer. So a peer that sends little is not kept out."""
+        lanes = {name: lane for name, lane in self._lanes.items() if name.is_long is is_long}
+        waiting_bytes = sum(lane.size_bytes for lane in lanes.values())
+        # The first transaction always fits, with any size. Otherwise a legal long one could never pass.
+        while waiting_bytes and waiting_bytes + size > MAX_WAITING_BYTES:
+            longest = max(lanes, key=lambda name: lanes[name].size_bytes)
+            if lanes[longest].size_bytes <= lane_bytes + size:
+                return False
+            waiting_bytes -= lanes[longest].drop_newest()
+            self.dropped += 1
+            if not lanes[longest].transactions:
+                del lanes[longest], self._lanes[longest]
+        return True
 
     def _next_lane(self) -> tuple[_LaneName, float]:
         """The queue whose turn is next, and the seconds until that turn."""

@@ -269,8 +269,31 @@ class TestIntake:
         intake = TransactionIntake(lambda transactions: None)
         for number in range(20):
             intake.put(bytes([number]), long_ones(1, 2**20))
-            assert intake.takes_long is (number < 3)
         assert intake.dropped == 20 - MAX_WAITING_BYTES // 2**20 + 1
+
+    async def test_those_who_send_much_cannot_keep_out_those_who_send_little(self) -> None:
+        admitted: list[Transaction] = []
+        intake = TransactionIntake(admitted.extend)
+        for number in range(20):
+            intake.put(bytes([number]), long_ones(3, 2**20 - 200))
+        dropped = intake.dropped
+        honest = transaction(1_000, bytes(20_000))
+        intake.put(b"honest", [honest])
+        assert intake.dropped == dropped + 1, "the newest one of the peer that has the most"
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(intake.run)
+            with trio.fail_after(10):
+                while honest not in admitted:  # noqa: ASYNC110
+                    await trio.sleep(0.001)
+            nursery.cancel_scope.cancel()
+
+    async def test_no_more_is_fetched_from_a_peer_of_which_much_waits(self) -> None:
+        intake = TransactionIntake(lambda transactions: None)
+        intake.put(b"peer", long_ones(1, MAX_PEER_QUEUE_BYTES // 2 - 1_000))
+        assert intake.takes_long_from(b"peer")
+        intake.put(b"peer", long_ones(1, 5_000))
+        assert not intake.takes_long_from(b"peer")
+        assert intake.takes_long_from(b"other")
 
     async def test_peers_take_turns(self) -> None:
         order: list[bytes] = []
