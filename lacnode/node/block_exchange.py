@@ -36,9 +36,9 @@ class BlockExchange:
         """Import announced blocks and relay them, until cancelled."""
         await self._announced.run()
 
-    def knows_block(self, peer: Peer, header: BlockHeader) -> bool:
-        """Whether the announced block is not above the head; then `peer` is known to have it."""
-        return self._announced.knows(peer, header)
+    def wants_block_body(self, peer: Peer, header: BlockHeader) -> bool:
+        """Whether the body of the block that `peer` announces is needed."""
+        return self._announced.wants_body(peer, header)
 
     def block_received(self, peer: Peer, block: Block) -> None:
         """`peer` has announced a whole block."""

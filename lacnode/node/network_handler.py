@@ -51,9 +51,9 @@ class NodeNetworkHandler:
         """`peer` has sent a consensus message."""
         self._consensus_peers.received(peer, code, data)
 
-    def knows_block(self, peer: Peer, header: BlockHeader) -> bool:
-        """Whether `peer` has announced a block that this node has."""
-        return self._blocks.knows_block(peer, header)
+    def wants_block_body(self, peer: Peer, header: BlockHeader) -> bool:
+        """Whether the body of the block that `peer` announces is needed."""
+        return self._blocks.wants_block_body(peer, header)
 
     def block_received(self, peer: Peer, block: Block) -> None:
         """`peer` has announced a whole block."""

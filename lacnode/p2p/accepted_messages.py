@@ -26,7 +26,7 @@ MAX_TRANSACTIONS_MESSAGE_BYTES = 2 * 2**20
 """Length of a message with transactions. Besu and this node put 1 MiB into one, and this node asks for no more; a longer
 transaction is sent alone."""
 
-MAX_UNASKED_BYTES = 32 * 2**20
+MAX_UNASKED_BYTES = 16 * 2**20
 """Bytes of long messages that were not asked for, of all peers that are no validators, while they arrive and are read."""
 
 

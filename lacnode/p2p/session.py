@@ -253,7 +253,7 @@ async def _heard(
         return time.thread_time() - began
     if frame.is_refused:
         return time.thread_time() - began
-    if route.code == NewBlock.CODE and _knows_block(peer, frame.body, network):
+    if route.code == NewBlock.CODE and not _wants_block(peer, frame.body, network):
         return time.thread_time() - began
     message, seconds = await _opened(route, frame.body, network)
     began = time.thread_time()
@@ -261,15 +261,15 @@ async def _heard(
     return seconds + time.thread_time() - began
 
 
-def _knows_block(peer: Peer, body: bytes, network: SessionContext) -> bool:
-    """Whether a long block was announced that this node has: each peer announces it, and its transactions need not be read
-    again."""
+def _wants_block(peer: Peer, body: bytes, network: SessionContext) -> bool:
+    """Whether a NewBlock is to be read in full. A long one is judged by its header first: every peer announces it, and its
+    transactions take time and memory. ConnectionFailedError where it has no header."""
     if len(body) < LARGE_BODY_BYTES:
-        return False
+        return True
     try:
-        return network.handler.knows_block(peer, header_of_new_block(body))
-    except RlpError:
-        return False
+        return network.handler.wants_block_body(peer, header_of_new_block(body))
+    except RlpError as error:
+        raise ConnectionFailedError(f"NewBlock: {error}", _BREACH) from None
 
 
 async def _opened(route: Route, body: bytes, network: SessionContext) -> tuple[EthMessage, float]:

@@ -27,7 +27,7 @@ from lacnode.sync.synchronizer import Synchronizer
 
 MAX_ANNOUNCED_BLOCKS_PER_PEER = 2
 MAX_ANNOUNCED_BLOCKS = 32
-MAX_ANNOUNCED_BYTES = 32 * 2**20
+MAX_ANNOUNCED_BYTES = 16 * 2**20
 """Bytes of the transactions in waiting blocks of all peers together. One block may wait alone, with any size."""
 
 MAX_BLOCKS_ABOVE_HEAD = 2
@@ -69,36 +69,18 @@ class AnnouncedBlocks:
 
     # -- events of the node, on the event loop ---------------------------------------------------------------------
 
-    def knows(self, peer: Peer, header: BlockHeader) -> bool:
-        """Whether the block that `peer` announces is not above the head."""
-        if len(header.extra_data) > MAX_EXTRA_DATA_BYTES or header.number > self._chain.head.header.number:
-            return False
-        try:
-            peer.record_known_block(on_chain_hash(header), header.number)
-        except RlpError:
-            return False
-        return True
+    def wants_body(self, peer: Peer, header: BlockHeader) -> bool:
+        """Whether the body of the block that `peer` announces is needed. The announcement counts in any case."""
+        return self._hash_if_near(peer, header) is not None
 
     def received(self, peer: Peer, block: Block) -> None:
         """`peer` announced `block` in full."""
-        # Before the hash: the extra data has no bound by the rules, and decoding a large one costs time.
-        if len(block.header.extra_data) > MAX_EXTRA_DATA_BYTES:
-            peer.report_useless_answer()
-            return
-        try:
-            hash_ = on_chain_hash(block.header)
-        except RlpError:
-            peer.report_useless_answer()
-            return
-        # From here on the peer counts as having the block, so it is not sent back to the peer.
-        peer.record_known_block(hash_, block.number)
-        head = self._chain.head.header.number
-        if block.number <= head:
+        hash_ = self._hash_if_near(peer, block.header)
+        if hash_ is None:
             return
         size_bytes = sum(len(transaction.raw) for transaction in block.transactions)
         # The header is not counted: its largest field is bounded above.
-        if block.number > head + MAX_BLOCKS_ABOVE_HEAD or not self._fits(peer, size_bytes):
-            # The claim still counts: the peer says that it has this block, so the synchronizer may ask for it.
+        if not self._fits(peer, size_bytes):
             self._synchronizer.wake()
             return
         self._waiting.append(_Announced(peer, block, hash_, size_bytes))
@@ -129,6 +111,25 @@ class AnnouncedBlocks:
                 await self._process(announced)
             finally:
                 self._release(announced)
+
+    def _hash_if_near(self, peer: Peer, header: BlockHeader) -> bytes | None:
+        """The hash (32 bytes) of an announced block that may be imported soon; None for another."""
+        # Before the hash: the extra data has no bound by the rules, and decoding a large one costs time.
+        if len(header.extra_data) > MAX_EXTRA_DATA_BYTES:
+            peer.report_useless_answer()
+            return None
+        try:
+            hash_ = on_chain_hash(header)
+        except RlpError:
+            peer.report_useless_answer()
+            return None
+        # From here on the peer counts as having the block, so it is not sent back to the peer.
+        peer.record_known_block(hash_, header.number)
+        head = self._chain.head.header.number
+        if header.number > head + MAX_BLOCKS_ABOVE_HEAD:
+            # The claim still counts: the peer says that it has this block, so the synchronizer may ask for it.
+            self._synchronizer.wake()
+        return hash_ if head < header.number <= head + MAX_BLOCKS_ABOVE_HEAD else None
 
     def _fits(self, peer: Peer, size_bytes: int) -> bool:
         # An empty queue takes a block of any size. Otherwise a legal block above the limit could never be announced.

@@ -4,6 +4,7 @@ import contextlib
 import os
 import random
 import socket
+import tracemalloc
 
 import pytest
 import trio
@@ -13,9 +14,17 @@ from lacnode.p2p.p2p_network import MAX_HALF_OPEN_CONNECTIONS
 from lacnode.p2p.peer_set import SESSIONS_AT_ONCE
 from lacnode.p2p.rate_limits import RateLimits
 from lacnode.p2p.rlpx import ConnectionTimeouts
-from lacnode.p2p.wire.eth_messages import BlockBodies, BlockHeaders, EncodedNewBlock, GetBlockBodies, GetBlockHeaders
+from lacnode.p2p.wire.eth_messages import (
+    BlockBodies,
+    BlockHeaders,
+    EncodedNewBlock,
+    GetBlockBodies,
+    GetBlockHeaders,
+    NewBlock,
+)
 from lacnode.p2p.wire.handshake import Initiator
 from lacnode.p2p.wire.p2p_messages import DISCONNECT, EMPTY_LIST, PING, DisconnectReason
+from lacnode.primitives import rlp
 from tests.support.p2p_nodes import DEADLINE, Client, Node, block, closed, connected, transaction, world
 
 
@@ -140,6 +149,19 @@ class TestPeers:
             header = codec._encryptor.update(b"\xff\xff\xff\xc2\x80\x80".ljust(16, b"\0"))
             await client.connection._stream.send_all(header + codec._egress.update_with_header(header))
             assert await client.disconnect_reason() is DisconnectReason.BREACH_OF_PROTOCOL
+
+    async def test_a_long_block_without_a_header_is_a_breach_before_it_is_read(self) -> None:
+        async with world() as w:
+            client = await self.peer(await w.node())
+            body = rlp.encode([bytes(15 * 2**20)])
+            tracemalloc.start()
+            await client.connection.send(client.table.message_id("eth", NewBlock.CODE), body)
+            reason = await client.disconnect_reason()
+            _, most_bytes = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            assert reason is DisconnectReason.BREACH_OF_PROTOCOL
+            # It is here once. To read it would take as much twice more.
+            assert most_bytes < 2 * len(body)
 
     async def test_a_small_message_that_unpacks_to_much_is_a_breach(self) -> None:
         async with world() as w:

@@ -258,7 +258,7 @@ class TestGossip:
             assert (await other.recorder.wait("transaction hashes")).content == (transaction(3).hash,)
             assert (await other.recorder.wait("block hashes")).content == ((hash_, 5),)
 
-    async def test_the_transactions_of_a_long_block_that_is_no_news_are_not_read(self) -> None:
+    async def test_the_transactions_of_a_long_block_that_is_not_needed_are_not_read(self) -> None:
         async with world() as w:
             one, other = await w.node(), await w.node()
             peer, _ = await connected(one, other)

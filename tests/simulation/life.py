@@ -197,8 +197,8 @@ class Life:
     def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:
         self._consensus_peers.received(peer, code, data)
 
-    def knows_block(self, peer: Peer, header: BlockHeader) -> bool:
-        return False
+    def wants_block_body(self, peer: Peer, header: BlockHeader) -> bool:
+        return True
 
     def block_received(self, peer: Peer, block: Block) -> None:
         self.exchange.block_received(peer, block)

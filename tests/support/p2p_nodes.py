@@ -165,8 +165,8 @@ class Recorder:
     def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:
         self.record("consensus", peer, (code, data))
 
-    def knows_block(self, peer: Peer, header: BlockHeader) -> bool:
-        return header.number in self.known_numbers
+    def wants_block_body(self, peer: Peer, header: BlockHeader) -> bool:
+        return header.number not in self.known_numbers
 
     def block_received(self, peer: Peer, block: Block) -> None:
         self.record("block", peer, block)

@@ -111,14 +111,20 @@ async def test_extra_data_of_megabytes_is_not_looked_into(autojump_clock: MockCl
     assert peer.head_number == 0
 
 
-async def test_a_block_that_is_not_above_the_head_is_no_news_and_its_peer_has_it(autojump_clock: MockClock) -> None:
-    node, (first, second) = Announcing(), chain()
+async def test_the_body_is_wanted_of_the_next_blocks_only_and_their_peers_have_them(autojump_clock: MockClock) -> None:
+    node, blocks = Announcing(), chain(5)
     peer, other = ScriptedPeer("peer"), ScriptedPeer("other")
-    assert not node.announced.knows(other.as_peer(), first.header)
-    await node.take((peer, first))
-    assert node.announced.knows(other.as_peer(), first.header)
-    assert other.head_number == 1
-    assert not node.announced.knows(other.as_peer(), second.header)
-    assert other.head_number == 1
-    assert not node.announced.knows(other.as_peer(), first.header.with_changes(extra_data=bytes(2**20)))
-    assert not node.announced.knows(other.as_peer(), first.header.with_changes(extra_data=b"none"))
+    assert node.announced.wants_body(other.as_peer(), blocks[0].header)
+    await node.take((peer, blocks[0]))
+    assert [node.announced.wants_body(other.as_peer(), each.header) for each in blocks] == [
+        False,
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert other.head_number == 5
+    assert node.syncing.synchronizer._wake.is_set()
+    for extra_data in (bytes(2**20), b"none"):
+        assert not node.announced.wants_body(peer.as_peer(), blocks[1].header.with_changes(extra_data=extra_data))
+    assert peer.useless == 2
