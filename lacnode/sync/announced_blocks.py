@@ -70,8 +70,19 @@ class AnnouncedBlocks:
     # -- events of the node, on the event loop ---------------------------------------------------------------------
 
     def wants_body(self, peer: Peer, header: BlockHeader) -> bool:
-        """Whether the body of the block that `peer` announces is needed. The announcement counts in any case."""
-        return self._hash_if_near(peer, header) is not None
+        """Whether the body of a long block that `peer` announces is needed: a quorum sealed the header, and it is the next
+        one. The announcement counts in any case."""
+        if self._hash_if_near(peer, header) is None:
+            return False
+        try:
+            # Before the body: a false one of 15 MiB takes 75 MiB until it is found to be false.
+            is_next = self._is_sealed(header)
+        except BlockRefusedError as refusal:
+            self._end_for_false_header(peer, header, refusal)
+            return False
+        if not is_next:
+            self._synchronizer.wake()
+        return is_next
 
     def received(self, peer: Peer, block: Block) -> None:
         """`peer` announced `block` in full."""
@@ -113,7 +124,7 @@ class AnnouncedBlocks:
                 self._release(announced)
 
     def _hash_if_near(self, peer: Peer, header: BlockHeader) -> bytes | None:
-        """The hash (32 bytes) of an announced block that may be imported soon; None for another."""
+        """The hash (32 bytes) of an announced block that may be imported soon. None for another block."""
         # Before the hash: the extra data has no bound by the rules, and decoding a large one costs time.
         if len(header.extra_data) > MAX_EXTRA_DATA_BYTES:
             peer.report_useless_answer()
@@ -168,18 +179,15 @@ class AnnouncedBlocks:
             # Consensus or the synchronizer may have imported this height in the meantime. Otherwise a quorum sealed a
             # block that this node cannot execute. The synchronizer finds the same, logs it, and tries again later.
             if block.number > self._chain.head.header.number:
-                self._log_refusal(announced, refusal)
+                self._log_refusal(announced.peer, block.header, refusal)
                 self._synchronizer.wake()
 
     async def _is_valid(self, announced: _Announced) -> bool:
         """Whether a quorum sealed the block, and the body is the one of the header. Penalises the peer otherwise."""
         try:
-            sealed = await self._check_worker.run(partial(self._is_sealed, announced.block))
+            sealed = await self._check_worker.run(partial(self._is_sealed, announced.block.header))
         except BlockRefusedError as refusal:
-            # A correct node verifies the seals of a block before it relays it. So the peer is at fault.
-            self._log_refusal(announced, refusal)
-            self._synchronizer.trust.record_failure(announced.peer, PeerFault.FALSE, trio.current_time())
-            announced.peer.leave(DisconnectReason.BREACH_OF_PROTOCOL)
+            self._end_for_false_header(announced.peer, announced.block.header, refusal)
             return False
         if not sealed:
             # Sealed, but not for our head any longer. The peer did nothing wrong.
@@ -188,33 +196,39 @@ class AnnouncedBlocks:
             await self._check_worker.run(partial(self._chain.check_body, announced.block))
         except BlockRefusedError as refusal:
             # Some false bodies are forgiven: the peer may be a Besu node that relays them without a check.
-            self._log_refusal(announced, refusal)
+            self._log_refusal(announced.peer, announced.block.header, refusal)
             self._false_bodies[announced.peer] += 1
             if self._false_bodies[announced.peer] >= MAX_FALSE_BODIES:
                 announced.peer.leave(DisconnectReason.USELESS_PEER)
             return False
         return True
 
-    def _is_sealed(self, block: Block) -> bool:
-        """False if the head has moved on. Raises BlockRefusedError if the header is not a valid next one."""
+    def _is_sealed(self, header: BlockHeader) -> bool:
+        """False if the header follows another head. Raises BlockRefusedError if it is not a valid next one."""
         chain = self._chain.header_chain()
-        if block.header.parent_hash != chain.last_hash:
+        if header.parent_hash != chain.last_hash:
             return False
-        chain.add_header(block.header)
+        chain.add_header(header)
         return True
+
+    def _end_for_false_header(self, peer: Peer, header: BlockHeader, refusal: BlockRefusedError) -> None:
+        # A correct node verifies the seals of a block before it relays it. So the peer is at fault.
+        self._log_refusal(peer, header, refusal)
+        self._synchronizer.trust.record_failure(peer, PeerFault.FALSE, trio.current_time())
+        peer.leave(DisconnectReason.BREACH_OF_PROTOCOL)
 
     def _is_next(self, block: Block) -> bool:
         head = self._chain.head
         return block.number == head.header.number + 1 and block.header.parent_hash == head.hash
 
-    def _log_refusal(self, announced: _Announced, refusal: BlockRefusedError) -> None:
+    def _log_refusal(self, peer: Peer, header: BlockHeader, refusal: BlockRefusedError) -> None:
         # At a limited rate for each peer: a peer may announce any number of such blocks.
         text = "announced block refused"
         self._log.warning(
-            (text, announced.peer.id),
+            (text, peer.id),
             text,
-            peer=announced.peer.enode_text,
-            number=announced.block.number,
+            peer=peer.enode_text,
+            number=header.number,
             rule=refusal.rule,
             reason=str(refusal),
         )

@@ -82,7 +82,7 @@ class TransactionIntake:
         return any(not name.is_long for name in self._lanes)
 
     def takes_long_from(self, peer_id: bytes) -> bool:
-        """Whether long transactions may be requested from a peer: the waiting ones of this peer leave room for more."""
+        """Whether long transactions may be requested from a peer: few of them wait already."""
         lane = self._lanes.get(_LaneName(peer_id, is_long=True))
         return lane is None or lane.size_bytes < MAX_PEER_QUEUE_BYTES // 2
 

@@ -8,7 +8,7 @@ import trio
 
 from lacnode.devnet.manifest import DevnetNode, Manifest
 from lacnode.p2p.rlpx import ConnectionFailedError
-from lacnode.p2p.wire.eth_messages import BlockBodies, Transactions
+from lacnode.p2p.wire.eth_messages import BlockBodies, NewBlock, Transactions
 from lacnode.primitives import rlp
 from lacnode.txpool.pool_settings import MAX_TRANSACTION_BYTES
 from tests.siege.attack import LoadAttack, Sent
@@ -29,6 +29,7 @@ async def unpack_much(node: DevnetNode, sent: Sent) -> None:
         (Transactions.CODE, rlp.encode([bytes(UNPACKED_BYTES)])),
         (BlockBodies.CODE, rlp.encode([b"\x07", [bytes(UNPACKED_BYTES)]])),
         (BlockBodies.CODE, bytes(UNPACKED_BYTES)),
+        (NewBlock.CODE, rlp.encode([bytes(UNPACKED_BYTES)])),
     )
     while True:
         for code, body in bombs:

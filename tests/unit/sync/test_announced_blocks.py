@@ -111,20 +111,25 @@ async def test_extra_data_of_megabytes_is_not_looked_into(autojump_clock: MockCl
     assert peer.head_number == 0
 
 
-async def test_the_body_is_wanted_of_the_next_blocks_only_and_their_peers_have_them(autojump_clock: MockClock) -> None:
+async def test_the_body_is_wanted_of_the_next_block_only_and_its_peers_have_the_others(
+    autojump_clock: MockClock,
+) -> None:
     node, blocks = Announcing(), chain(5)
     peer, other = ScriptedPeer("peer"), ScriptedPeer("other")
     assert node.announced.wants_body(other.as_peer(), blocks[0].header)
     await node.take((peer, blocks[0]))
-    assert [node.announced.wants_body(other.as_peer(), each.header) for each in blocks] == [
-        False,
-        True,
-        True,
-        False,
-        False,
-    ]
+    wanted = [node.announced.wants_body(other.as_peer(), each.header) for each in blocks]
+    assert wanted == [False, True, False, False, False]
     assert other.head_number == 5
     assert node.syncing.synchronizer._wake.is_set()
     for extra_data in (bytes(2**20), b"none"):
         assert not node.announced.wants_body(peer.as_peer(), blocks[1].header.with_changes(extra_data=extra_data))
     assert peer.useless == 2
+
+
+async def test_a_peer_that_invents_a_long_block_is_left_before_the_body_is_read(autojump_clock: MockClock) -> None:
+    node, liar = Announcing(), ScriptedPeer("liar")
+    false = invented(node.net.chain.head.header, 1, [STRANGER])[0]
+    assert not node.announced.wants_body(liar.as_peer(), false.header)
+    assert liar.left_for is DisconnectReason.BREACH_OF_PROTOCOL
+    assert not node.syncing.synchronizer.trust.may_be_asked(liar.as_peer(), trio.current_time())
