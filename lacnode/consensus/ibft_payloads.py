@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import ClassVar, Generic, TypeVar
 
+from lacnode.crypto.node_identity import Signer
 from lacnode.crypto.secp256k1 import SignatureError, recover_address
-from lacnode.crypto.signer import Signer
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue

@@ -9,7 +9,7 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lacnode.crypto.secp256k1 import CURVE_ORDER, address_of, public_key_of
+from lacnode.crypto.secp256k1 import CURVE_ORDER, address_of, agree, public_key_of, sign
 from lacnode.primitives.hexadecimal import from_hex, to_hex
 
 
@@ -19,7 +19,10 @@ class KeyFileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class NodeKey:
-    """A private key (32 bytes) with its public key (64 bytes, the node id) and address (20 bytes)."""
+    """A private key (32 bytes) with its public key (64 bytes, the node id) and address (20 bytes).
+
+    It is a `NodeIdentity` whose key is in this process.
+    """
 
     private_key: bytes = field(repr=False)
     public_key: bytes
@@ -32,6 +35,14 @@ class NodeKey:
             raise ValueError("a private key is 32 bytes, between 1 and the curve's order")
         public_key = public_key_of(private_key)
         return cls(private_key, public_key, address_of(public_key))
+
+    def sign(self, digest: bytes) -> bytes:
+        """The 65-byte low-s signature `r || s || v` of a 32-byte digest."""
+        return sign(digest, self.private_key)
+
+    def agree(self, public_key: bytes) -> bytes:
+        """The 32-byte ECDH secret with a 64-byte `public_key`. ValueError if it is not a point of the curve."""
+        return agree(self.private_key, public_key)
 
     @classmethod
     def generate(cls) -> "NodeKey":

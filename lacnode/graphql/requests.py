@@ -8,7 +8,6 @@ import importlib
 import re
 import time
 from collections.abc import Mapping
-from copy import copy
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
@@ -96,8 +95,7 @@ class Answerer:
 
     def steps(self, question: Question, client: str) -> Steps:
         """The steps of the answer to the address `client`."""
-        services = copy(self._services)
-        services.client = client
+        services = self._services.for_client(client)
         try:
             return (yield from self._answered(question, services))
         except BusyError as error:

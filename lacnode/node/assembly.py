@@ -24,7 +24,6 @@ from lacnode.consensus.ibft import ConsensusStatus, Ibft
 from lacnode.consensus.journal import Journal
 from lacnode.consensus.message_buffers import MessageLimits as ConsensusLimits
 from lacnode.consensus.vote_proposer import VoteProposer
-from lacnode.crypto.signer import KeySigner
 from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.engine import PYTHON, ExecutionEngine
 from lacnode.evm.engine_differences import DIFFERENCES_DIRECTORY, EngineDifferences
@@ -61,6 +60,8 @@ from lacnode.p2p.peer import Peer
 from lacnode.p2p.peer_set import PeerLimits, PeerSet
 from lacnode.rpc.readers.reader_messages import ReaderSetup
 from lacnode.rpc.readers.reader_processes import NodeDatabase, ReaderProcesses
+from lacnode.rpc.recent_blocks import RecentBlocks
+from lacnode.rpc.recent_prices import RecentPrices
 from lacnode.rpc.server import RpcServers
 from lacnode.rpc.services import RpcServices
 from lacnode.storage.lmdb_database import LmdbDatabase
@@ -329,7 +330,7 @@ def _build_validator(
         Ibft(shared.key.address, journal, limits),
         journal=journal,
         records=shared.resources.records,
-        signer=KeySigner(shared.key),
+        signer=shared.key,
         chain=chain.chain,
         block_creator=PoolBlockCreator(
             chain.chain,
@@ -400,6 +401,9 @@ def _build_services(
         engine_name=chain.engine.name,
         coinbase=shared.key.address,
         settings=config.api,
+        event_loop=shared.event_loop,
+        blocks=RecentBlocks(chain.chain),
+        prices=RecentPrices(chain.chain),
         privacy=None if private is None else private.privacy_controller,
         local_permissions=shared.resources.local_permissions,
         change_log_level=change_log_level,

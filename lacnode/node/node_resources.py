@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from lacnode.chainspec.spec import ChainSpec
-from lacnode.crypto.node_key import NodeKey
+from lacnode.crypto.node_identity import NodeIdentity
 from lacnode.node.opened_manager import OpenedManager
 from lacnode.permissioning.local_allowlists import LocalPermissions
 from lacnode.storage.consensus_log import ConsensusLog, MemoryConsensusLog
@@ -15,7 +15,7 @@ class NodeResources:
     """What `open_node` opens. `manager` is None if private transactions are off."""
 
     spec: ChainSpec
-    key: NodeKey
+    key: NodeIdentity
     database: CheckedDatabase
     records: ConsensusLog | MemoryConsensusLog
     manager: OpenedManager | None = None

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 import trio
 
-from lacnode.crypto.node_key import NodeKey
+from lacnode.crypto.node_identity import NodeIdentity
 from lacnode.fair_share import FairShare
 from lacnode.p2p.accepted_messages import UnaskedBytes
 from lacnode.p2p.chain_reader import ChainReader, LocalStatus, PoolReader
@@ -87,7 +87,7 @@ class P2pNetwork:
     def __init__(
         self,
         config: P2pNetworkConfig,
-        key: NodeKey,
+        key: NodeIdentity,
         *,
         status: Callable[[], LocalStatus],
         chain: ChainReader,

@@ -10,7 +10,7 @@ from ipaddress import IPv6Address, ip_address
 
 import trio
 
-from lacnode.crypto.node_key import NodeKey
+from lacnode.crypto.node_identity import NodeIdentity
 from lacnode.p2p.wire.frame import Accepts, Frame, FrameCodec, FrameError
 from lacnode.p2p.wire.handshake import HandshakeError, Initiator, Responder
 from lacnode.p2p.wire.p2p_messages import DISCONNECT, HELLO, Disconnect, DisconnectReason, Hello
@@ -171,7 +171,7 @@ def _plain(host: str) -> str:
 
 
 async def open_rlpx(
-    stream: trio.SocketStream, key: NodeKey, remote_id: bytes | None, limits: ConnectionTimeouts
+    stream: trio.SocketStream, key: NodeIdentity, remote_id: bytes | None, limits: ConnectionTimeouts
 ) -> RlpxConnection:
     """The encrypted connection on `stream`: as initiator towards `remote_id`, as responder where that is None.
     ConnectionFailedError if the other side does not know how; the caller bounds the time."""
@@ -186,7 +186,7 @@ async def open_rlpx(
 
 
 async def _initiate(
-    stream: trio.SocketStream, key: NodeKey, remote_id: bytes, limits: ConnectionTimeouts
+    stream: trio.SocketStream, key: NodeIdentity, remote_id: bytes, limits: ConnectionTimeouts
 ) -> RlpxConnection:
     initiator = Initiator(key, remote_id, random_bytes=os.urandom)
     await stream.send_all(initiator.auth)
@@ -195,7 +195,7 @@ async def _initiate(
     return RlpxConnection(stream, FrameCodec(initiator.secrets), remote_id, initiator.leftover, limits)
 
 
-async def _respond(stream: trio.SocketStream, key: NodeKey, limits: ConnectionTimeouts) -> RlpxConnection:
+async def _respond(stream: trio.SocketStream, key: NodeIdentity, limits: ConnectionTimeouts) -> RlpxConnection:
     responder = Responder(key, random_bytes=os.urandom)
     ack: bytes | None = None
     while ack is None:

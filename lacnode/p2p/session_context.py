@@ -4,7 +4,7 @@ from typing import Protocol
 
 import trio
 
-from lacnode.crypto.node_key import NodeKey
+from lacnode.crypto.node_identity import NodeIdentity
 from lacnode.fair_share import FairShare
 from lacnode.p2p.accepted_messages import UnaskedBytes
 from lacnode.p2p.chain_reader import LocalStatus
@@ -21,7 +21,7 @@ class SessionContext(Protocol):
     """The network, seen from a session. `workers` are the threads for serving peers and opening large messages; `reading`
     and `serving` say how much of that each peer may cause, `unasked` what their long messages hold."""
 
-    key: NodeKey
+    key: NodeIdentity
     limits: ConnectionTimeouts
     policy: ConnectionPolicy
     peer_set: PeerSet

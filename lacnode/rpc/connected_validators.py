@@ -34,9 +34,9 @@ def find_connected_validators(services: RpcServices, addresses: Collection[bytes
     peers = [] if services.network is None else [peer for peer in services.network.peers if peer.address in addresses]
     connected = frozenset(peer.address for peer in peers)
     present = connected
-    if services.token is not None:
+    if services.event_loop.is_attached:
         hash_ = services.chain.hash_at(number)
-        present = trio.from_thread.run(_having_block, peers, number, hash_, trio_token=services.token)
+        present = services.event_loop.run(_having_block, peers, number, hash_)
     itself = {services.coinbase}
     return ConnectedValidators(connected | itself, present | itself, number)
 

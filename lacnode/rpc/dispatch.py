@@ -9,7 +9,6 @@ notifications are not carried out.
 import math
 import time
 from collections.abc import Generator, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
@@ -174,8 +173,7 @@ class Dispatcher:
         user = None if self._authenticator is None else self._authenticator.find_user(authorization)
         services = self._services
         if client:
-            services = copy(services)
-            services.client = client
+            services = services.for_client(client)
         return Caller(own, user, services)
 
     # -- calls -------------------------------------------------------------------------------------------------------
@@ -273,9 +271,7 @@ class Dispatcher:
             if method in _OPERATORS_TOO:
                 return caller.services
             raise errors.invalid_request()
-        services = copy(caller.services)
-        services.privacy = room.for_tenant(caller.user.privacy_key)
-        return services
+        return caller.services.for_tenant(caller.user.privacy_key)
 
     # -- replies -----------------------------------------------------------------------------------------------------
 

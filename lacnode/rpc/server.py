@@ -3,7 +3,6 @@
 import importlib
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
 
 import structlog
 import trio
@@ -75,8 +74,7 @@ class RpcServers:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; started when both ports are open. RpcPortTakenError if one cannot be had."""
-        self._services.token = trio.lowlevel.current_trio_token()
-        self._services.endpoints = endpoints = {}
+        endpoints = self._services.endpoints
         doors: list[tuple[ConnectionServer, Listeners]] = []
         async with AsyncExitStack() as stack:
             if self._http is not None:
@@ -99,7 +97,7 @@ class RpcServers:
     def _http_door(self, settings: HttpSettings) -> ConnectionServer:
         users = self._http_users
         registry = MethodRegistry(self._methods, settings.groups)
-        services = replace(self._services, groups=registry.groups)
+        services = self._services.for_port(registry.groups)
         dispatcher = Dispatcher(
             registry,
             services,
@@ -120,7 +118,7 @@ class RpcServers:
 
     def _ws_door(self, settings: WebSocketSettings) -> ConnectionServer:
         registry = MethodRegistry(self._methods, settings.groups)
-        services = replace(self._services, groups=registry.groups)
+        services = self._services.for_port(registry.groups)
         dispatcher = Dispatcher(
             registry, services, authenticator=self._ws_users, trials=self.trials, memory=self._memory
         )

@@ -1,15 +1,14 @@
-"""What methods may touch: the rooms of the node, handed over by the composition root.
+"""The objects that RPC methods may use. `node.assembly` makes them.
 
-A reader process loads this module with the methods that it answers, and has none of the rooms: their types are for the type
-checker alone.
+A reader process loads this module with the methods that it answers. It has none of the objects, so their types are imported
+for the type checker alone.
 """
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from lacnode.evm.engine import PYTHON
@@ -20,8 +19,6 @@ from lacnode.rpc.recent_prices import RecentPrices
 from lacnode.rpc.settings import ApiSettings
 
 if TYPE_CHECKING:
-    import trio
-
     from lacnode.chain.blockchain import Blockchain
     from lacnode.consensus.ibft import ConsensusStatus
     from lacnode.consensus.vote_proposer import VoteProposer
@@ -35,6 +32,7 @@ if TYPE_CHECKING:
     from lacnode.privacy.state.privacy_controller import PrivacyController
     from lacnode.txpool.transaction_pool import TransactionPool
     from lacnode.txpool.transaction_submission import TransactionSubmission
+    from lacnode.workers.event_loop import EventLoop
 
 
 class NetworkView(Protocol):
@@ -80,10 +78,16 @@ class RoleView:
     conflicts: tuple[str, ...]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class RpcServices:
-    """One node's rooms. `network` is None where P2P is off, `privacy` where private transactions are; `token` is the event
-    loop, once it runs; `client` is the address that asks; `engine_name` says who executes contracts."""
+    """The objects that RPC methods may use. One value serves all ports of a node.
+
+    `network` is None if P2P is off, and `privacy` is None if private transactions are off. `event_loop` is the loop that
+    the network and the peers live on. `endpoints` gets the host and port of each open port, by its name in `net_services`.
+    `blocks` and `prices` are caches that all ports share. `engine_name` is the name of the EVM.
+
+    `groups`, `client` and `privacy` depend on the call: see `for_port`, `for_client` and `for_tenant`.
+    """
 
     chain: Blockchain
     pool: TransactionPool
@@ -99,28 +103,29 @@ class RpcServices:
     client_version: str
     coinbase: bytes
     settings: ApiSettings
+    event_loop: EventLoop
+    blocks: RecentBlocks
+    prices: RecentPrices
     local_permissions: LocalPermissions = field(default_factory=LocalPermissions)
     change_log_level: Callable[[str, Sequence[str]], None] = lambda level, names: None
     groups: tuple[str, ...] = ()
-    endpoints: dict[str, tuple[str, int]] | None = None
-    token: trio.lowlevel.TrioToken | None = None
+    endpoints: dict[str, tuple[str, int]] = field(default_factory=dict)
     privacy: PrivacyController | None = None
     client: str = ""
     engine_name: str = PYTHON
-    blocks: RecentBlocks = field(init=False)
-    prices: RecentPrices = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.blocks = RecentBlocks(self.chain)
-        self.prices = RecentPrices(self.chain)
+    def for_port(self, groups: tuple[str, ...]) -> "RpcServices":
+        """The services of a port with these API groups."""
+        return replace(self, groups=groups)
+
+    def for_client(self, client: str) -> "RpcServices":
+        """The services of a call from this address. Limits for each client count by it."""
+        return replace(self, client=client)
+
+    def for_tenant(self, privacy_key: bytes) -> "RpcServices":
+        """The services of a call of the tenant with this 32-byte key: private transactions are those of the key."""
+        return self if self.privacy is None else replace(self, privacy=self.privacy.for_tenant(privacy_key))
 
     def reading(self, seconds: float) -> ReadContext:
         """What a read-only method may touch, for so many seconds from now."""
         return ReadContext(self.chain, self.settings, time.monotonic() + seconds, self.blocks)
-
-    def run_on_event_loop(self, work: Callable[[], bool]) -> bool:
-        """Run `work` on the event loop, where the network lives, from a method's thread."""
-        if self.token is None:
-            return work()
-        from_thread = importlib.import_module("trio").from_thread  # loaded already, where there is a token
-        return bool(from_thread.run_sync(work, trio_token=self.token))

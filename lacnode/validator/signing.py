@@ -19,7 +19,7 @@ from lacnode.consensus.ibft_payloads import Payload, RoundId, SignedPayload, sig
 from lacnode.consensus.journal import Journal
 from lacnode.consensus.prepared_block import PreparedBlock
 from lacnode.consensus.proposal_draft import ProposalDraft
-from lacnode.crypto.signer import Signer, SignerUnavailableError
+from lacnode.crypto.node_identity import Signer, SignerUnavailableError
 from lacnode.workers.worker import Worker
 
 SIGNING_TIMEOUT_SECONDS = 10.0

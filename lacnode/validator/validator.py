@@ -48,7 +48,7 @@ from lacnode.consensus.events import (
 )
 from lacnode.consensus.ibft import Ibft
 from lacnode.consensus.journal import ContradictionError, Journal
-from lacnode.crypto.signer import Signer
+from lacnode.crypto.node_identity import Signer
 from lacnode.evm.budget import ExecutionBudget, ExecutionCancelledError, ExecutionInterruptedError
 from lacnode.primitives.block import Block
 from lacnode.rate_limited_log import RateLimitedLog

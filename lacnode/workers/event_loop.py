@@ -3,7 +3,7 @@
 One object is made before the event loop runs, so that everything that is built can hold it. Must not start threads.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar, TypeVarTuple
 
 import structlog
@@ -36,6 +36,15 @@ class EventLoop:
             self._token.run_sync_soon(work, *arguments)
         except trio.RunFinishedError:
             log.debug("an event was dropped, because the node has stopped")
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether the event loop is known."""
+        return self._token is not None
+
+    def run(self, work: Callable[[*Arguments], Awaitable[T]], *arguments: *Arguments) -> T:
+        """Run the asynchronous `work` on the event loop from a worker thread. Return its result or raise its error."""
+        return trio.from_thread.run(work, *arguments, trio_token=self._token)
 
     def call(self, work: Callable[[], T]) -> T:
         """Call `work` on the event loop from a worker thread. Return its result or raise its error."""

@@ -42,9 +42,11 @@ class Client:
 
 
 @asynccontextmanager
-async def graphql(settings: GraphQlSettings | None = None) -> AsyncIterator[tuple[RpcNode, Client]]:
+async def graphql(
+    settings: GraphQlSettings | None = None, api: ApiSettings | None = None
+) -> AsyncIterator[tuple[RpcNode, Client]]:
     """A node, and a client of its GraphQL port."""
-    async with rpc_node() as served:
+    async with rpc_node(api=api) as served:
         server = GraphQlServer(
             settings or GraphQlSettings(port=0), served.services, served.servers.runner, served.servers.trials
         )
@@ -225,8 +227,7 @@ class TestBounds:
             assert reply.status_code == 413
 
     async def test_of_a_range_are_those_of_logs(self) -> None:
-        async with graphql() as (node, client):
-            node.services.settings = ApiSettings(max_logs_range=2)
+        async with graphql(api=ApiSettings(max_logs_range=2)) as (node, client):
             for nonce in range(4):
                 await node.grow(transaction(nonce))
             for text in ("{ blocks(from: 0) { number } }", "{ logs(filter: {fromBlock: 0}) { data } }"):
@@ -244,8 +245,7 @@ class TestBounds:
 
     async def test_of_the_time(self) -> None:
         text = 'query a { block { call(data: {data: "0x5b600056", gas: 9223372036854775807}) { status } } }'
-        async with graphql() as (node, client):
-            node.services.settings = ApiSettings(call_seconds=0.2, gas_cap=0)
+        async with graphql(api=ApiSettings(call_seconds=0.2, gas_cap=0)) as (_, client):
             assert await client.errors(text) == ["Timeout expired"]
 
     async def test_what_fails_unexpectedly_is_told_to_no_client(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,7 @@ class TestGarbage:
     @given(st.binary(max_size=300))
     def test_sealed_messages(self, body: bytes) -> None:
         with pytest.raises(EciesError):
-            open_sealed(body, KEY.private_key, b"")
+            open_sealed(body, KEY, b"")
 
     @given(st.binary(min_size=32, max_size=500))
     def test_frames(self, data: bytes) -> None:

@@ -18,7 +18,6 @@ from lacnode.cli.main import main
 from lacnode.consensus.ibft_messages import Proposal, decode_envelope, decode_message
 from lacnode.consensus.ibft_payloads import PROPOSAL, RoundChangePayload
 from lacnode.crypto.node_key import NodeKey
-from lacnode.crypto.signer import KeySigner
 from lacnode.devnet.manifest import FILE_NAME
 from lacnode.node.network_handler import NodeNetworkHandler
 from lacnode.node.node import Node
@@ -29,6 +28,7 @@ from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.ordered_root import ordered_root
 from lacnode.primitives.rlp import RlpError
 from lacnode.validator.block_creator import PoolBlockCreator
+from lacnode.validator.signing import RecordedSigner
 from tests.siege.init_codes import JUMPDESTS
 from tests.siege.transactions import SiegeSender
 
@@ -144,14 +144,14 @@ def first_validator(config_file: Path) -> bytes:
 
 def sign_slowly() -> None:
     """Each signature takes a second, as a remote signer's may."""
-    sign = KeySigner.sign
+    sign = RecordedSigner.sign
 
-    def sign_late(self: KeySigner, digest: bytes) -> bytes:
+    def sign_late(self: RecordedSigner, payload: Any) -> Any:
         did("slow signatures")
         time.sleep(SLOW_SIGNATURE_SECONDS)
-        return sign(self, digest)
+        return sign(self, payload)
 
-    KeySigner.sign = sign_late  # type: ignore[method-assign]
+    RecordedSigner.sign = sign_late  # type: ignore[method-assign]
 
 
 def set_clock_back() -> None:

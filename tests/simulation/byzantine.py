@@ -26,7 +26,7 @@ from lacnode.consensus.ibft_payloads import (
     sign_payload,
 )
 from lacnode.consensus.message_validation import Committee
-from lacnode.crypto.signer import KeySigner
+from lacnode.crypto.node_identity import Signer
 from lacnode.primitives.block import Block, BlockBody
 from tests.simulation.ledger import TRANSACTION
 from tests.simulation.network import Interceptor, SimulatedNetwork
@@ -39,7 +39,7 @@ Behaviour = Callable[[SimulatedNetwork, int, random.Random], Interceptor]
 def equivocator(network: SimulatedNetwork, index: int, rng: random.Random) -> Interceptor:
     """Proposes two blocks to two halves, and prepares and commits whatever it hears of."""
     node = network.nodes[index]
-    signer = KeySigner(node.key)
+    signer = node.key
 
     def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
         others = sorted(recipients)
@@ -65,12 +65,12 @@ def equivocator(network: SimulatedNetwork, index: int, rng: random.Random) -> In
 
 def _vote_for(network: SimulatedNetwork, index: int, payload: ProposalPayload, recipients: frozenset[bytes]) -> None:
     """Send a Commit for a proposal of our own to `recipients`."""
-    signer = KeySigner(network.nodes[index].key)
+    signer = network.nodes[index].key
     commit = Commit(signed_by(CommitPayload(payload.round_id, payload.digest), signer))
     network.transmit(index, COMMIT, commit.encode(), recipients)
 
 
-def signed_by(payload: P, signer: KeySigner) -> SignedPayload[P]:
+def signed_by(payload: P, signer: Signer) -> SignedPayload[P]:
     """`payload` signed by a liar's key, without a journal that would mind."""
     signed = sign_payload(payload, signer)
     assert isinstance(signed.payload, type(payload))
@@ -93,7 +93,7 @@ def withholder(network: SimulatedNetwork, index: int, rng: random.Random) -> Int
 def forger(network: SimulatedNetwork, index: int, rng: random.Random) -> Interceptor:
     """Sends round changes with certificates it made up or that are stale, to any round, besides the true ones."""
     node = network.nodes[index]
-    signer = KeySigner(node.key)
+    signer = node.key
     certificates: list[RoundChange] = []
 
     def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
@@ -120,7 +120,7 @@ def forger(network: SimulatedNetwork, index: int, rng: random.Random) -> Interce
 def usurper(network: SimulatedNetwork, index: int, rng: random.Random) -> Interceptor:
     """In rounds that are justified by round changes it proposes a block of its own, with too few of them."""
     node = network.nodes[index]
-    signer = KeySigner(node.key)
+    signer = node.key
 
     def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
         message = decode_message(code, data)
@@ -142,7 +142,7 @@ def usurper(network: SimulatedNetwork, index: int, rng: random.Random) -> Interc
 def pretender(network: SimulatedNetwork, index: int, rng: random.Random) -> Interceptor:
     """Claims in its round changes that a block of its own was prepared, later than any other and by nobody."""
     node = network.nodes[index]
-    signer = KeySigner(node.key)
+    signer = node.key
 
     def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
         round_id, author = decode_envelope(code, data)
@@ -163,7 +163,7 @@ def pretender(network: SimulatedNetwork, index: int, rng: random.Random) -> Inte
 def hurrier(network: SimulatedNetwork, index: int, rng: random.Random) -> Interceptor:
     """Answers everything with a round change to a far round, one that lasts for hours and is its own to propose in."""
     node = network.nodes[index]
-    signer = KeySigner(node.key)
+    signer = node.key
 
     def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
         height = decode_envelope(code, data)[0].sequence
@@ -202,7 +202,7 @@ def replayer(network: SimulatedNetwork, index: int, rng: random.Random) -> Inter
 
 def garbler(network: SimulatedNetwork, index: int, rng: random.Random) -> Interceptor:
     """Bytes flipped, cut, grown; codes exchanged; votes of its own for digests of nothing."""
-    signer = KeySigner(network.nodes[index].key)
+    signer = network.nodes[index].key
 
     def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:
         garbled = bytearray(data)

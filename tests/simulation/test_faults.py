@@ -25,7 +25,6 @@ from lacnode.consensus.journal import Journal
 from lacnode.consensus.round import Round
 from lacnode.consensus.round_change_manager import RoundChangeManager
 from lacnode.crypto.secp256k1 import CURVE_ORDER
-from lacnode.crypto.signer import KeySigner
 from tests.simulation.byzantine import Behaviour, hurrier, pretender, signed_by, usurper
 from tests.simulation.campaign import Stalled, recovery_bound_ms, run_seed
 from tests.simulation.clock import Storm
@@ -215,7 +214,7 @@ def _only_to(
 def repeater(network: SimulatedNetwork, index: int, rng: random.Random) -> Interceptor:
     """Prepares and commits what it hears of in round 0 of height 3, both twice, and only the proposer is told."""
     node = network.nodes[index]
-    signer = KeySigner(node.key)
+    signer = node.key
     victim = frozenset({network.addresses[PROPOSER]})
 
     def intercept(source: int, code: int, data: bytes, recipients: frozenset[bytes]) -> bool:

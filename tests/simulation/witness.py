@@ -12,7 +12,7 @@ from tests.simulation.invariants import Broken
 
 
 class WatchedSigner:
-    """Signs as `KeySigner` does. `touched("sign")` is called before every signature, `signed` with every payload, and
+    """Signs as `NodeKey` does. `touched("sign")` is called before every signature, `signed` with every payload, and
     `is_durable(record)` is asked of its record."""
 
     def __init__(

@@ -8,6 +8,7 @@ from typing import Any
 import trio
 
 from lacnode.chainspec.forks import ForkId
+from lacnode.crypto.node_identity import NodeIdentity
 from lacnode.crypto.node_key import NodeKey
 from lacnode.p2p.chain_reader import LocalStatus
 from lacnode.p2p.connection_policies import ConnectionPolicy
@@ -230,7 +231,7 @@ class World:
     async def node(
         self,
         *,
-        key: NodeKey | None = None,
+        key: NodeIdentity | None = None,
         chain: MemoryChain | None = None,
         policy: ConnectionPolicy | None = None,
         recorder: Recorder | None = None,
@@ -244,7 +245,7 @@ class World:
     def prepared(
         self,
         *,
-        key: NodeKey | None = None,
+        key: NodeIdentity | None = None,
         chain: MemoryChain | None = None,
         policy: ConnectionPolicy | None = None,
         recorder: Recorder | None = None,
@@ -310,7 +311,7 @@ class Client:
         cls,
         node: Node,
         *,
-        key: NodeKey | None = None,
+        key: NodeIdentity | None = None,
         capabilities: tuple[Capability, ...] = CAPABILITIES,
         node_id: bytes | None = None,
         chain: MemoryChain | None = None,

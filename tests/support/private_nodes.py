@@ -3,7 +3,7 @@ forgetful or broken."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lacnode.chain.chain_store import DatabaseNodeStore
 from lacnode.consensus.block_hash import committed_seal_hash, with_seals
@@ -233,7 +233,7 @@ class PrivateTestNetwork:
             )
 
         member = Member(peerless, manager, open_room(), open_room)
-        peerless.services.privacy = member.privacy_controller
+        peerless.services = replace(peerless.services, privacy=member.privacy_controller)
         filters = PrivateFilters()
         member.privacy_controller.processor.on_block(filters.private_block_added)
         peerless.registry = MethodRegistry((*all_methods(private=self.mode), *filters.methods()), GROUPS)

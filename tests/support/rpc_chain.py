@@ -29,6 +29,8 @@ from lacnode.rpc.errors import RpcError
 from lacnode.rpc.method_list import all_methods
 from lacnode.rpc.method_registry import GROUPS, MethodRegistry
 from lacnode.rpc.read_calls import ReadCall
+from lacnode.rpc.recent_blocks import RecentBlocks
+from lacnode.rpc.recent_prices import RecentPrices
 from lacnode.rpc.services import NetworkView, RoleView, RpcServices, SyncView
 from lacnode.rpc.settings import ApiSettings
 from lacnode.storage.memory_database import MemoryDatabase
@@ -36,6 +38,7 @@ from lacnode.txpool.admission import HeadState, TransactionAdmission
 from lacnode.txpool.pool_settings import PoolSettings
 from lacnode.txpool.transaction_pool import TransactionPool
 from lacnode.txpool.transaction_submission import TransactionSubmission
+from lacnode.workers.event_loop import EventLoop
 from tests.support.permission_queries import queries_without_rules
 
 CHAIN_ID = 648_540
@@ -280,10 +283,12 @@ def node(
         client_version="lacnode/v0.0.0/linux-x86_64/python-3.11",
         coinbase=VALIDATOR.address,
         settings=api or ApiSettings(),
+        event_loop=EventLoop(),
+        blocks=RecentBlocks(blockchain),
+        prices=RecentPrices(blockchain),
     )
     registry = MethodRegistry(all_methods(), groups)
-    services.groups = registry.groups
-    made = RpcTestNode(blockchain, transactions, services, registry)
+    made = RpcTestNode(blockchain, transactions, services.for_port(registry.groups), registry)
     transactions.on_added(lambda pooled: made.added.append(pooled.transaction))
     transactions.on_dropped(lambda pooled: made.dropped.append(pooled.transaction))
     return made

@@ -16,6 +16,8 @@ from lacnode.consensus.ibft import ConsensusStatus
 from lacnode.consensus.vote_proposer import VoteProposer
 from lacnode.primitives.block import Block
 from lacnode.primitives.transaction import Transaction
+from lacnode.rpc.recent_blocks import RecentBlocks
+from lacnode.rpc.recent_prices import RecentPrices
 from lacnode.rpc.request_runner import Readers
 from lacnode.rpc.server import RpcServers
 from lacnode.rpc.services import NetworkView, RoleView, RpcServices
@@ -24,6 +26,7 @@ from lacnode.txpool.admission import HeadState, TransactionAdmission
 from lacnode.txpool.pool_settings import PoolSettings
 from lacnode.txpool.transaction_pool import TransactionPool
 from lacnode.txpool.transaction_submission import TransactionSubmission
+from lacnode.workers.event_loop import EventLoop
 from tests.support.permission_queries import queries_without_rules
 from tests.unit.chain.test_blockchain import ADDRESSES, PAYER, Network, Offer, network
 
@@ -93,6 +96,7 @@ async def rpc_node(
     websocket: WebSocketSettings | None = WEBSOCKET,
     *,
     p2p: bool = True,
+    api: ApiSettings | None = None,
     readers: Readers | None = None,
 ) -> AsyncIterator[RpcNode]:
     """A running API; everything has stopped when the block is left."""
@@ -119,11 +123,15 @@ async def rpc_node(
         network_id=1337,
         client_version="lacnode/test",
         coinbase=PAYER.address,
-        settings=ApiSettings(),
+        settings=api or ApiSettings(),
+        event_loop=EventLoop(),
+        blocks=RecentBlocks(chain),
+        prices=RecentPrices(chain),
     )
     servers = RpcServers(http, websocket, services, readers)
     node = RpcNode(made, pool, servers, services, peers)
     token = trio.lowlevel.current_trio_token()
+    services.event_loop.attach()
 
     def new_head(head: NewHead) -> None:
         pool.block_imported(head.block.transactions, [outcome.sender for outcome in head.receipt_records])

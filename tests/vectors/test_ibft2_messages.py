@@ -23,7 +23,6 @@ from lacnode.consensus.message_validation import Committee, check_proposal, chec
 from lacnode.consensus.proposer import proposer_for
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import recover_address, sign
-from lacnode.crypto.signer import KeySigner
 from lacnode.primitives import rlp
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import from_hex
@@ -145,7 +144,7 @@ def test_messages(vector: dict[str, Any]) -> None:
     assert message.signed.author == from_hex(fields["author"])
     assert signature_hash(payload) == from_hex(vector["hash_hex"])
     assert encode_payload(payload) == from_hex(fields["payload_rlp"])
-    again = sign_payload(payload, KeySigner(NodeKey.from_private_key(from_hex(vector["private_key"]))))
+    again = sign_payload(payload, NodeKey.from_private_key(from_hex(vector["private_key"])))
     assert again.signature == message.signed.signature == from_hex(fields["signature"])
 
 

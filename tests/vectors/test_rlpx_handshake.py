@@ -33,7 +33,7 @@ def key(vector: dict[str, Any], name: str) -> NodeKey:
 def opened(vector: dict[str, Any], packet: str, recipient: str) -> bytes:
     data = from_hex(vector[packet])
     prefix = b"" if vector in OLD_FORM else data[:2]
-    return open_sealed(data[len(prefix) :], from_hex(vector[recipient]), prefix)
+    return open_sealed(data[len(prefix) :], NodeKey.from_private_key(from_hex(vector[recipient])), prefix)
 
 
 def recorded(*parts: bytes) -> Callable[[int], bytes]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from lacnode.cli.errors import UsageError
 from lacnode.cli.permissions.node_client import NodeClient
 from lacnode.crypto.node_key import NodeKey
-from lacnode.crypto.secp256k1 import sign
 from lacnode.primitives import rlp
 from lacnode.primitives.hexadecimal import from_hex, to_hex
 from lacnode.primitives.keccak import keccak256
@@ -91,7 +90,7 @@ def signed_call(
         rlp.scalar(nonce), rlp.scalar(gas_price), rlp.scalar(gas), contract, rlp.scalar(0), data,
     ]  # fmt: skip
     digest = keccak256(rlp.encode([*fields, rlp.scalar(chain_id), b"", b""]))
-    signature = sign(digest, key.private_key)
+    signature = key.sign(digest)
     v = 35 + 2 * chain_id + signature[64]
     r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64])
     return rlp.encode([*fields, rlp.scalar(v), rlp.scalar(r), rlp.scalar(s)])

@@ -11,7 +11,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import TypeAlias
 
 from lacnode.chainspec.forks import ForkId
-from lacnode.crypto.node_key import NodeKey
+from lacnode.crypto.node_identity import NodeIdentity
 from lacnode.p2p.wire.discv4 import (
     MAX_SENT_PACKET_BYTES,
     DiscoveryError,
@@ -101,7 +101,7 @@ class Discovery:
 
     def __init__(
         self,
-        key: NodeKey,
+        key: NodeIdentity,
         local: Endpoint,
         bootnodes: Iterable[Enode],
         fork_id: Callable[[], ForkId],

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import ClassVar, TypeAlias
 
-from lacnode.crypto.node_key import NodeKey
-from lacnode.crypto.secp256k1 import SignatureError, recover, sign
+from lacnode.crypto.node_identity import NodeIdentity
+from lacnode.crypto.secp256k1 import SignatureError, recover
 from lacnode.p2p.wire.eip8 import decode_first_list
 from lacnode.p2p.wire.enode import MAX_PORT, NODE_ID_BYTES, Enode
 from lacnode.p2p.wire.enr import NodeRecord, RecordError
@@ -214,10 +214,10 @@ class Packet:
     message: Message
 
 
-def encode_packet(message: Message, key: NodeKey) -> bytes:
+def encode_packet(message: Message, key: NodeIdentity) -> bytes:
     """The datagram of `message`, signed; its first 32 bytes are the packet's hash."""
     content = bytes([message.TYPE]) + rlp.encode(message.fields())
-    signed = sign(keccak256(content), key.private_key) + content
+    signed = key.sign(keccak256(content)) + content
     return keccak256(signed) + signed
 
 

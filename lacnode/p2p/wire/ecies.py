@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from lacnode.crypto.node_identity import NodeIdentity
 from lacnode.crypto.node_key import NodeKey
-from lacnode.crypto.secp256k1 import agree
 
 RandomBytes = Callable[[int], bytes]
 """Gives that many bytes nobody can guess: `secrets.token_bytes`, or a recording in tests."""
@@ -34,18 +34,18 @@ def seal(plaintext: bytes, public_key: bytes, associated: bytes, random_bytes: R
     ValueError if `public_key` is no point of the curve.
     """
     fresh = random_key(random_bytes)
-    encryption_key, mac_key = _derive_keys(agree(fresh.private_key, public_key))
+    encryption_key, mac_key = _derive_keys(fresh.agree(public_key))
     iv = random_bytes(16)
     sealed = iv + _crypt(encryption_key, iv, plaintext)
     return bytes([_UNCOMPRESSED_POINT]) + fresh.public_key + sealed + _tag(mac_key, sealed, associated)
 
 
-def open_sealed(body: bytes, private_key: bytes, associated: bytes) -> bytes:
+def open_sealed(body: bytes, key: NodeIdentity, associated: bytes) -> bytes:
     """The plaintext of a sealed `body`; EciesError if it is malformed, for another key, or altered."""
     if len(body) < ECIES_OVERHEAD_BYTES or body[0] != _UNCOMPRESSED_POINT:
         raise EciesError(f"a sealed message of at least {ECIES_OVERHEAD_BYTES} bytes starting with 04 was expected")
     try:
-        shared = agree(private_key, body[1:_KEY_END])
+        shared = key.agree(body[1:_KEY_END])
     except ValueError:
         raise EciesError("the sealed message's key is no point of the curve") from None
     encryption_key, mac_key = _derive_keys(shared)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from lacnode.chainspec.forks import ForkId
-from lacnode.crypto.node_key import NodeKey
-from lacnode.crypto.secp256k1 import SignatureError, recover, sign
+from lacnode.crypto.node_identity import NodeIdentity
+from lacnode.crypto.secp256k1 import SignatureError, recover
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
@@ -37,12 +37,12 @@ class NodeRecord:
     signature: bytes
 
     @classmethod
-    def sign(cls, key: NodeKey, seq: int, pairs: Mapping[bytes, RlpItem]) -> "NodeRecord":
+    def sign(cls, key: NodeIdentity, seq: int, pairs: Mapping[bytes, RlpItem]) -> "NodeRecord":
         """A record of `key`'s node; `id` and `secp256k1` are added. RecordError if it grows over `MAX_RECORD_BYTES`
         bytes."""
         complete = {**pairs, b"id": b"v4", b"secp256k1": _compressed(key.public_key)}
         ordered = tuple(sorted(complete.items(), key=lambda pair: pair[0]))
-        signature = sign(keccak256(rlp.encode(_content(seq, ordered))), key.private_key)[:64]
+        signature = key.sign(keccak256(rlp.encode(_content(seq, ordered))))[:64]
         record = cls(key.public_key, seq, ordered, signature)
         if len(record.encode()) > MAX_RECORD_BYTES:
             raise RecordError(

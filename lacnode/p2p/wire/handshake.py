@@ -9,8 +9,8 @@ from typing import Protocol
 
 import sha3
 
-from lacnode.crypto.node_key import NodeKey
-from lacnode.crypto.secp256k1 import SIGNATURE_BYTES, SignatureError, agree, recover, sign
+from lacnode.crypto.node_identity import NodeIdentity
+from lacnode.crypto.secp256k1 import SIGNATURE_BYTES, SignatureError, recover
 from lacnode.p2p.wire.ecies import ECIES_OVERHEAD_BYTES, EciesError, RandomBytes, open_sealed, random_key, seal
 from lacnode.p2p.wire.eip8 import decode_first_list
 from lacnode.primitives import rlp
@@ -114,17 +114,17 @@ class Transcript:
 class Initiator:
     """The side that dialled. Send `auth` first (in one write: Besu does not reassemble it), then feed what comes."""
 
-    def __init__(self, key: NodeKey, remote_id: bytes, *, random_bytes: RandomBytes) -> None:
+    def __init__(self, key: NodeIdentity, remote_id: bytes, *, random_bytes: RandomBytes) -> None:
         """`remote_id` is the 64-byte id dialled; HandshakeError if it is no point of the curve."""
         self.remote_id = remote_id
         self.secrets: Secrets | None = None
         self._ephemeral = random_key(random_bytes)
         self._nonce = random_bytes(32)
         try:
-            static_shared = agree(key.private_key, remote_id)
+            static_shared = key.agree(remote_id)
         except ValueError:
             raise HandshakeError("the node id dialled is no point of the curve") from None
-        signature = sign(_xor(static_shared, self._nonce), self._ephemeral.private_key)
+        signature = self._ephemeral.sign(_xor(static_shared, self._nonce))
         self.auth = _packet([signature, key.public_key, self._nonce], remote_id, random_bytes)
         self._reader = _PacketReader(key, _OLD_ACK_BYTES)
 
@@ -140,7 +140,7 @@ class Initiator:
             return
         try:
             ack = Ack.of(opened.plaintext, is_pre_eip8=opened.is_pre_eip8)
-            ephemeral_shared = agree(self._ephemeral.private_key, ack.ephemeral_public_key)
+            ephemeral_shared = self._ephemeral.agree(ack.ephemeral_public_key)
         except ValueError as error:
             raise HandshakeError(f"ack: {error}") from None
         transcript = Transcript(ephemeral_shared, self._nonce, ack.nonce, self.auth, opened.packet)
@@ -150,7 +150,7 @@ class Initiator:
 class Responder:
     """The side that was dialled. `remote_id` (64 bytes) is proven once `secrets` is set."""
 
-    def __init__(self, key: NodeKey, *, random_bytes: RandomBytes) -> None:
+    def __init__(self, key: NodeIdentity, *, random_bytes: RandomBytes) -> None:
         self.remote_id: bytes | None = None
         self.secrets: Secrets | None = None
         self._key = key
@@ -171,10 +171,10 @@ class Responder:
             return None
         try:
             auth = Auth.of(opened.plaintext, is_pre_eip8=opened.is_pre_eip8)
-            ephemeral_id = auth.ephemeral_public_key(agree(self._key.private_key, auth.public_key))
+            ephemeral_id = auth.ephemeral_public_key(self._key.agree(auth.public_key))
             if opened.is_pre_eip8 and keccak256(ephemeral_id) != opened.plaintext[65:97]:
                 raise HandshakeError("auth: the ephemeral key's hash does not match its signature")
-            ephemeral_shared = agree(self._ephemeral.private_key, ephemeral_id)
+            ephemeral_shared = self._ephemeral.agree(ephemeral_id)
         except (RlpError, SignatureError, ValueError) as error:
             raise HandshakeError(f"auth: {error}") from None
         ack = self._ack(auth.public_key, is_pre_eip8=opened.is_pre_eip8)
@@ -199,9 +199,9 @@ class _Opened:
 class _PacketReader:
     """Gathers one handshake packet and opens it, holding at most `MAX_HANDSHAKE_BODY_BYTES` bytes and the last read."""
 
-    def __init__(self, key: NodeKey, old_size: int) -> None:
+    def __init__(self, key: NodeIdentity, old_size: int) -> None:
         self.leftover = b""
-        self._private_key = key.private_key
+        self._key = key
         self._old_size = old_size
         self._may_be_old = True
         self._finished = False
@@ -229,7 +229,7 @@ class _PacketReader:
             self._may_be_old = False
             packet = self._buffer[: self._old_size]
             try:
-                return _Opened(packet, open_sealed(packet, self._private_key, b""), is_pre_eip8=True)
+                return _Opened(packet, open_sealed(packet, self._key, b""), is_pre_eip8=True)
             except EciesError:
                 pass
         return self._open_sized()
@@ -246,7 +246,7 @@ class _PacketReader:
             return None
         packet = self._buffer[: 2 + size]
         try:
-            return _Opened(packet, open_sealed(packet[2:], self._private_key, prefix), is_pre_eip8=False)
+            return _Opened(packet, open_sealed(packet[2:], self._key, prefix), is_pre_eip8=False)
         except EciesError as error:
             raise HandshakeError(str(error)) from None
 

@@ -37,12 +37,12 @@ def admin_addPeer(services: RpcServices, params: Params) -> object:
     network, enode = _network(services), _enode(params)
     if enode.id == network.local_enode.id:
         raise RpcError(ENODE_ERROR, "Cannot add local node as peer.")
-    return services.run_on_event_loop(lambda: network.add_static(enode))
+    return services.event_loop.call(lambda: network.add_static(enode))
 
 
 def admin_removePeer(services: RpcServices, params: Params) -> object:
     network, enode = _network(services), _enode(params)
-    return services.run_on_event_loop(lambda: network.remove_static(enode))
+    return services.event_loop.call(lambda: network.remove_static(enode))
 
 
 def admin_peers(services: RpcServices, params: Params) -> object:

@@ -31,7 +31,7 @@ def net_enode(services: RpcServices, params: Params) -> object:
 
 def net_services(services: RpcServices, params: Params) -> object:
     """Where this node listens, by service."""
-    shown = {name: {"host": host, "port": str(port)} for name, (host, port) in (services.endpoints or {}).items()}
+    shown = {name: {"host": host, "port": str(port)} for name, (host, port) in services.endpoints.items()}
     if services.network is not None:
         enode = services.network.local_enode
         shown["p2p"] = {"host": enode.host, "port": str(enode.tcp)}

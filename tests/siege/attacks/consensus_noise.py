@@ -22,7 +22,6 @@ from lacnode.consensus.ibft_payloads import (
     sign_payload,
 )
 from lacnode.crypto.node_key import NodeKey
-from lacnode.crypto.signer import KeySigner
 from lacnode.devnet.manifest import DevnetNode, Manifest
 from lacnode.p2p.rlpx import ConnectionFailedError
 from lacnode.p2p.wire.p2p_messages import DISCONNECT, EMPTY_LIST, PING, PONG
@@ -45,7 +44,7 @@ def malformed(rng: random.Random) -> Message:
 
 def signed_by_a_stranger(rng: random.Random, heights: range = range(1, 200)) -> Message:
     """A well-formed message with the valid signature of a key that is no validator's."""
-    signer = KeySigner(NodeKey.generate())
+    signer = NodeKey.generate()
     round_id = RoundId(rng.choice(heights), rng.randrange(3))
     kind = rng.choice((PREPARE, COMMIT, ROUND_CHANGE))
     if kind == PREPARE:

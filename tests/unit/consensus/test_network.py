@@ -49,7 +49,6 @@ from lacnode.consensus.journal import ContradictionError, Journal
 from lacnode.consensus.message_buffers import MessageLimits
 from lacnode.consensus.prepared_block import PreparedBlock
 from lacnode.crypto.node_key import NodeKey
-from lacnode.crypto.signer import KeySigner
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
@@ -103,7 +102,7 @@ def make_block(
 
 
 def signed(payload: P, key: NodeKey) -> SignedPayload[P]:
-    result = sign_payload(payload, KeySigner(key))
+    result = sign_payload(payload, key)
     assert isinstance(result.payload, type(payload))
     return SignedPayload(result.payload, result.signature, result.author)
 
@@ -246,7 +245,7 @@ class Bench:
             return SigningRefused(payload, str(refusal))
         if not self.signs:
             return SigningRefused(payload, "the signer does not answer")
-        return PayloadSigned(sign_payload(payload, KeySigner(self.key)))
+        return PayloadSigned(sign_payload(payload, self.key))
 
 
 def only(kind: type[E], effects: Iterable[Effect]) -> list[E]:

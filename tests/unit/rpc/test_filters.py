@@ -235,7 +235,7 @@ class TestEnds:
         polling.call("newBlockFilter")
         with pytest.raises(RpcError, match="of this client"):
             polling.call("newPendingTransactionFilter")
-        polling.services.client = "10.0.0.2"
+        polling.services = replace(cast(Any, polling.services), client="10.0.0.2")
         polling.call("newBlockFilter")
 
     def test_they_name_only_so_many_topics_together(self, monkeypatch: pytest.MonkeyPatch) -> None:

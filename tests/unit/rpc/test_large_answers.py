@@ -1,5 +1,7 @@
 """Answers that are large: where they are made, and how large they may become."""
 
+from dataclasses import replace
+
 import pytest
 
 from lacnode.chain.blockchain import ChainSettings
@@ -54,7 +56,7 @@ def asks_a_reader(at: RpcTestNode, method: str, params: tuple[object, ...]) -> b
 class TestALargeBlock:
     def test_has_the_same_answers_as_a_small_one(self, full: RpcTestNode, monkeypatch: pytest.MonkeyPatch) -> None:
         small = [full.call(method, *params) for method, params in questions(full)]
-        full.services.blocks = RecentBlocks(full.chain)
+        full.services = replace(full.services, blocks=RecentBlocks(full.chain))
         monkeypatch.setattr("lacnode.rpc.block_answers.LARGE_BLOCK_BYTES", 0)
         for (method, params), expected in zip(questions(full), small, strict=True):
             full.services.blocks.forget()

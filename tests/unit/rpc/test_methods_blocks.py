@@ -1,6 +1,6 @@
 """Blocks, transactions, receipts and logs over JSON-RPC: who is asked how, and the shape of the answers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -331,7 +331,7 @@ class TestLogs:
     def test_answers_are_bounded_in_number_and_time(self, grown: Grown, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("lacnode.rpc.methods.eth_transactions.MAX_LOGS", 1)
         assert grown.at.fails("eth_getLogs", {})[0] == -32005
-        monkeypatch.setattr(grown.at.services, "settings", ApiSettings(call_seconds=-1))
+        monkeypatch.setattr(grown.at, "services", replace(grown.at.services, settings=ApiSettings(call_seconds=-1)))
         assert grown.at.fails("eth_getLogs", {}) == (-32603, "Timeout expired")
         monkeypatch.undo()
         assert len(self.logs(grown)) == 2

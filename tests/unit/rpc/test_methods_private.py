@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -223,7 +224,7 @@ class TestSending:
 
 
 def test_an_observer_sends_nothing_in_private_either(stage: PrivateTestNetwork) -> None:
-    stage.a.node.services.accepts_transactions = False
+    stage.a.node.services = replace(stage.a.node.services, accepts_transactions=False)
     raw = to_hex(private(ALICE, 0).raw)
     for method in ("eea_sendRawTransaction", "priv_distributeRawTransaction"):
         code, message = stage.a.node.fails(method, raw)

@@ -12,7 +12,6 @@ from lacnode.consensus.effects import BlamePeer, Effect, WriteLogLine
 from lacnode.consensus.events import Event, MessageReceived
 from lacnode.consensus.journal import Journal
 from lacnode.crypto.node_key import NodeKey
-from lacnode.crypto.signer import KeySigner
 from lacnode.validator.validator import LARGE_MESSAGE_BYTES, Validator
 from lacnode.workers.worker import ThreadWorker
 from tests.support.logs import captured_logs
@@ -60,7 +59,7 @@ class Stage:
             any_machine,
             journal=Journal(),
             records=SimpleNamespace(append=lambda record: None, rewrite=lambda records: None),
-            signer=KeySigner(NodeKey.from_private_key(bytes(31) + b"\x01")),
+            signer=NodeKey.from_private_key(bytes(31) + b"\x01"),
             chain=chain,
             block_creator=nothing,
             network=network,

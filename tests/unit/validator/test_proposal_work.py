@@ -14,7 +14,6 @@ from lacnode.consensus.effects import BuildBlock, CheckProposal, Effect, ImportB
 from lacnode.consensus.events import BlockBuilt, BlockTimerExpired, Event, ProposalChecked
 from lacnode.consensus.journal import Journal
 from lacnode.crypto.node_key import NodeKey
-from lacnode.crypto.signer import KeySigner
 from lacnode.evm.budget import ExecutionBudget
 from lacnode.primitives.block import Block
 from lacnode.validator.proposal_budgets import ProposalBudgets
@@ -94,7 +93,7 @@ class Stage:
             machine,  # type: ignore[arg-type]
             journal=Journal(),
             records=NoRecords(),
-            signer=KeySigner(NodeKey.from_private_key((1).to_bytes(32))),
+            signer=NodeKey.from_private_key((1).to_bytes(32)),
             chain=chain,  # type: ignore[arg-type]
             block_creator=maker,
             network=network_outputs,

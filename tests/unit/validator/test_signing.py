@@ -10,8 +10,8 @@ import trio.testing
 from lacnode.consensus.events import Event, PayloadSigned, SigningRefused
 from lacnode.consensus.ibft_payloads import Payload, PreparePayload, ProposalPayload, RoundId
 from lacnode.consensus.journal import ContradictionError, Journal
+from lacnode.crypto.node_identity import SignerUnavailableError
 from lacnode.crypto.node_key import NodeKey
-from lacnode.crypto.signer import KeySigner, SignerUnavailableError
 from lacnode.validator.signing import COMPACTION_INTERVAL_BLOCKS, SIGNING_TIMEOUT_SECONDS, RecordedSigner, SigningQueue
 from lacnode.workers.worker import ThreadWorker
 
@@ -51,7 +51,7 @@ class SlowSigner:
         self.happened.append("signed")
         if self.refusal is not None:
             raise SignerUnavailableError(self.refusal)
-        return KeySigner(KEY).sign(digest)
+        return KEY.sign(digest)
 
 
 def prepare(height: int = 1, round_: int = 0, digest: int = 1) -> PreparePayload:
