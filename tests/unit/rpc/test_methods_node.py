@@ -505,7 +505,7 @@ class TestLogLevel:
     ) -> None:
         told: list[tuple[str, tuple[str, ...]]] = []
         at = node()
-        at.services.change_log_level = lambda level, names: told.append((level, tuple(names)))
+        at.services = replace(at.services, change_log_level=lambda level, names: told.append((level, tuple(names))))
         assert at.call("admin_changeLogLevel", *params) is None
         assert told == [(level, names)]
 
