@@ -114,15 +114,15 @@ class RpcServices:
     client: str = ""
     engine_name: str = PYTHON
 
-    def for_port(self, groups: tuple[str, ...]) -> "RpcServices":
+    def for_port(self, groups: tuple[str, ...]) -> RpcServices:
         """The services of a port with these API groups."""
         return replace(self, groups=groups)
 
-    def for_client(self, client: str) -> "RpcServices":
+    def for_client(self, client: str) -> RpcServices:
         """The services of a call from this address. Limits for each client count by it."""
         return replace(self, client=client)
 
-    def for_tenant(self, privacy_key: bytes) -> "RpcServices":
+    def for_tenant(self, privacy_key: bytes) -> RpcServices:
         """The services of a call of the tenant with this 32-byte key: private transactions are those of the key."""
         return self if self.privacy is None else replace(self, privacy=self.privacy.for_tenant(privacy_key))
 
