@@ -1,4 +1,5 @@
-"""The one writer of state: verify, execute, import, head, receipts, logs, indexes.
+"""The chain, and the one writer of state: verification, execution, import, head, receipts, logs, indexes.
 
-Synchronous. Never reorganises: an IBFT block is final when it is imported. Knows no event loop and no network.
+The package is synchronous. It never reorganises, because an IBFT block is final when it is imported. It knows no event loop
+and no network.
 """

@@ -1,7 +1,6 @@
-"""Building the next block: an open block, what is selected for it, and a header that says what came of it (Besu's
-`BftBlockCreator`).
+"""Builds the next block: an open block, the selected transactions, and a header with the results (Besu's `BftBlockCreator`).
 
-Must not sign, seal, or decide when to build.
+This file must not sign, seal, or decide when to build.
 """
 
 from collections.abc import Callable, Iterable
@@ -27,7 +26,7 @@ from lacnode.primitives.transaction import Transaction
 
 
 class BlockBuilder:
-    """Builds blocks of one network whose gas limit moves towards `gas_limit_target`."""
+    """Builds blocks of one network. Their gas limit moves towards `gas_limit_target` (gas units, None keeps it)."""
 
     def __init__(
         self,
@@ -49,15 +48,21 @@ class BlockBuilder:
         limits: SelectionLimits,
         ancestor_hash: Callable[[int], bytes | None],
     ) -> tuple[Block, ExecutedBlock]:
-        """The block that begins as `draft`, and its execution; BlockRefusedError if a system call fails."""
+        """Build and execute the block that starts as `draft`. Raises BlockRefusedError if a system call fails.
+
+        Raises ExecutionInterruptedError if the budget of `limits` is used up or cancelled.
+        """
         try:
+            # Within limits: a block that takes longer to check than to build would not be final in its round.
             opened = self._engine.open_block(parent.state_root, draft, ancestor_hash, within_limits=True)
             transactions = select_transactions(
                 _PermissionedBlock(opened, self._permissions, parent), draft.gas_limit, candidates, limits
             )
             executed = opened.close(limits.budget)
+        # A failing system call (EIP-7002, EIP-7251) makes every block invalid, so nothing could be proposed.
         except SystemCallError as error:
             raise BlockRefusedError("system-call", str(error)) from None
+        # The roots are known only after the execution. The digest that is signed covers them.
         header = draft.with_changes(
             state_root=executed.state_root,
             transactions_root=executed.transactions_root,
@@ -70,11 +75,14 @@ class BlockBuilder:
     def draft(
         self, parent: BlockHeader, parent_hash: bytes, timestamp: int, coinbase: bytes, extra_data: bytes
     ) -> BlockHeader:
-        """The header of the next block as far as it is known before execution. It ends with the base fee in every fork
-        from London on, as Besu 25.5's do under IBFT 2.0 (`BftBlockCreator`): there are no withdrawals, and without their
-        root no later field is written either."""
+        """The header of the next block before execution. `timestamp` is in seconds, and `coinbase` has 20 bytes.
+
+        From London on it ends with the base fee, like the headers of Besu 25.5 under IBFT 2.0 (`BftBlockCreator`). There
+        are no withdrawals, and without their root Besu writes no later field.
+        """
         number = parent.number + 1
         fork = self._spec.forks.fork_at(number, timestamp)
+        # The fork may depend on the timestamp, so the parent's fork is not always the one of the height before.
         london_begins = fork >= Fork.LONDON > self._spec.forks.fork_at(parent.number, parent.timestamp)
         return BlockHeader(
             parent_hash=parent_hash,
@@ -97,7 +105,7 @@ class BlockBuilder:
 
 
 class _PermissionedBlock:
-    """An open block that takes only what its senders may send, by the state before the block."""
+    """An open block that accepts a transaction only if its sender may send it, by the state before the block."""
 
     def __init__(self, block: OpenBlock, permissions: AccountPermissions, parent: BlockHeader) -> None:
         self._block = block
@@ -116,9 +124,11 @@ class _PermissionedBlock:
         try:
             decision = self._permissions.may_be_selected(transaction, sender, self._parent)
         except ContractUnreadableError as unreadable:
+            # A rules contract that cannot be read now may be readable for the next block. The reason is a transient one.
             raise TransactionRejectedError(
                 RejectionReason.CHAIN_HEAD_WORLD_STATE_NOT_AVAILABLE, f"the account contract {unreadable}"
             ) from None
         if not decision.allowed:
+            # Checked here and not only in the pool: the rules may have changed since the transaction was accepted.
             raise TransactionRejectedError(RejectionReason.TX_SENDER_NOT_AUTHORIZED, str(decision), decision.to_json())
         return self._block.add(transaction, sender, budget)

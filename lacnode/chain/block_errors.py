@@ -1,8 +1,8 @@
-"""Why a block is refused, in a stable word and a sentence. Must not be raised for trouble of our own (storage)."""
+"""The reasons to refuse a block. Do not raise these for a fault of this node, such as a failure of its storage."""
 
 
 class BlockRefusedError(Exception):
-    """A block breaks a rule; nothing of it is stored. `rule` is a stable name, `str()` a sentence."""
+    """A block breaks a rule. Nothing of it is stored. `rule` is a stable name, and `str()` is a sentence."""
 
     def __init__(self, rule: str, text: str) -> None:
         super().__init__(text)
@@ -10,7 +10,7 @@ class BlockRefusedError(Exception):
 
 
 class UnknownParentError(BlockRefusedError):
-    """The block may be good, but what it follows is not here."""
+    """The parent of the block is unknown here. The block itself may be valid."""
 
     def __init__(self, number: int, parent_hash: bytes) -> None:
         super().__init__("unknown-parent", f"block {number} follows 0x{parent_hash.hex()}, which is not known here")
@@ -18,4 +18,4 @@ class UnknownParentError(BlockRefusedError):
 
 
 class WrongGenesisError(Exception):
-    """The data directory holds the chain of another genesis; the message names both hashes."""
+    """The data directory has the chain of another genesis. The text names both hashes."""

@@ -1,7 +1,7 @@
-"""Files of blocks, one RLP after the other, as `blocks export` writes and `blocks import` reads them.
+"""Files of blocks, one RLP item after the other, as `blocks export` writes and `blocks import` reads them.
 
-A file may come from anywhere: it is read block by block, and a length in it is believed only as far as the file goes.
-Must not decide what a valid block is.
+A file may come from anywhere. It is read block by block, and an announced length is checked against the size of the file.
+This file must not decide which block is valid.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,16 +16,19 @@ from lacnode.primitives.block import Block
 from lacnode.primitives.rlp import RlpError
 
 MAX_FILE_BLOCK_BYTES = 128 << 20
-"""Bytes: more than a block of 350 million gas can hold."""
+"""The largest block in a file. It is more than a block of 350 million gas can hold."""
 
 
 class BlockFileError(Exception):
-    """A file that cannot be read or written, or a range that makes no sense."""
+    """A file cannot be read or written, or a range of blocks is not possible."""
 
 
 class ImportStoppedError(Exception):
-    """The block at which an import stopped: its number (the one expected, if it has none), the rule it breaks, and the
-    byte in the file where it starts. Nothing of it was stored; everything before it was."""
+    """An import stopped at a block. The block was not stored, and every block before it was.
+
+    `number` is the number of the block, or the expected one if it has none. `rule` is the broken rule, and `offset` is the
+    first byte of the block in the file.
+    """
 
     def __init__(self, path: Path, offset: int, number: int, rule: str, text: str) -> None:
         super().__init__(f"{path}: block {number}, at byte {offset}, refused by rule {rule}: {text}")
@@ -36,15 +39,15 @@ class ImportStoppedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """How many blocks were imported, and how many were known or out of range."""
+    """The number of imported blocks, and the number of blocks that were known or out of the range."""
 
     imported: int
     skipped: int
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a block is in a file, and which number it should have there."""
+class _FilePosition:
+    """The position of a block in a file, and the number that the block should have."""
 
     path: Path
     offset: int
@@ -62,17 +65,18 @@ def import_blocks(
     end: int | None = None,
     progress: Callable[[int], None] = lambda number: None,
 ) -> ImportReport:
-    """Import the blocks `start` <= number < `end` of the file, fully verified, skipping those that are known.
+    """Import the blocks with `start` <= number < `end`. They are verified in full. Known blocks are skipped.
 
-    `progress` gets each imported block's number. Raises ImportStoppedError at the first bad block, BlockFileError if the
-    file cannot be read, StorageError if the database fails.
+    `progress` is called with the number of each imported block. Raises ImportStoppedError at the first bad block,
+    BlockFileError if the file cannot be read, and StorageError if the database fails.
     """
     imported = skipped = 0
-    with chain.bulk_import(), _opened(path) as file:
-        for place, block in _blocks(file, path, start):
+    with chain.bulk_import(), _open_file(path) as file:
+        for position, block in _blocks(file, path, start):
             if not start <= block.number < (block.number + 1 if end is None else end):
+                # Decoded but not imported: the lengths are the only way to the next block.
                 skipped += 1
-            elif _import(chain, block, place):
+            elif _import(chain, block, position):
                 imported += 1
                 progress(block.number)
             else:
@@ -81,7 +85,7 @@ def import_blocks(
 
 
 def check_range(start: int | None, end: int | None) -> None:
-    """BlockFileError, in Besu's words, for an export range that makes no sense."""
+    """Raises BlockFileError, with Besu's texts, for an impossible export range."""
     for name, number in (("--start-block", start), ("--end-block", end)):
         if number is not None and number < 0:
             raise BlockFileError(f"Parameter {name} ({number}) must be greater than or equal to zero.")
@@ -97,8 +101,11 @@ def export_blocks(
     end: int | None = None,
     progress: Callable[[int], None] = lambda number: None,
 ) -> int:
-    """Write the blocks from `start` (genesis) up to but without `end` (after the head) to the file; the number of
-    blocks written. The file is appended to when `start` is given, otherwise replaced, as Besu does."""
+    """Write the blocks `start` (default: genesis) <= number < `end` (default: after the head) to `to`.
+
+    Returns the number of written blocks. As in Besu, the file is appended to if `start` is given, and replaced otherwise.
+    Raises BlockFileError if the range is impossible or the file cannot be written.
+    """
     check_range(start, end)
     first, stop = start or 0, chain.head.header.number + 1 if end is None else end
     try:
@@ -114,14 +121,15 @@ def export_blocks(
     return max(0, stop - first)
 
 
-def _import(chain: Blockchain, block: Block, place: _Place) -> bool:
+def _import(chain: Blockchain, block: Block, position: _FilePosition) -> bool:
     try:
         if block.number == 0:
+            # A file from the genesis on has the genesis block. It is compared, because it cannot be imported.
             _check_genesis(chain, block)
             return False
         return chain.import_block(block)
     except BlockRefusedError as refusal:
-        raise place.stopped(refusal.rule, str(refusal)) from None
+        raise position.stopped(refusal.rule, str(refusal)) from None
 
 
 def _check_genesis(chain: Blockchain, block: Block) -> None:
@@ -129,11 +137,12 @@ def _check_genesis(chain: Blockchain, block: Block) -> None:
     if found != chain.genesis_hash:
         text = f"its hash is 0x{found.hex()}, this network's genesis has 0x{chain.genesis_hash.hex()}"
         raise BlockRefusedError("genesis", text)
+    # The hash of the header fixes the body, but a file may hold another one.
     if block.encode() != chain.genesis.encode():
         raise BlockRefusedError("genesis", "the body of a genesis block is empty")
 
 
-def _opened(path: Path) -> BinaryIO:
+def _open_file(path: Path) -> BinaryIO:
     if not path.exists():
         raise BlockFileError(f"Could not find file to import: {path}")
     if not path.is_file():
@@ -144,31 +153,34 @@ def _opened(path: Path) -> BinaryIO:
         raise BlockFileError(f"Unable to import blocks from {path}: {error.strerror}") from None
 
 
-def _blocks(file: BinaryIO, path: Path, start: int) -> Iterator[tuple[_Place, Block]]:
-    """Each block with its place; ImportStoppedError for what is none."""
+def _blocks(file: BinaryIO, path: Path, start: int) -> Iterator[tuple[_FilePosition, Block]]:
+    """Yield each block with its position. Raises ImportStoppedError if an item is not a block."""
     size = path.stat().st_size
-    place, previous = _Place(path, 0, start), None
-    while place.offset < size:
+    position, previous = _FilePosition(path, 0, start), None
+    while position.offset < size:
         try:
-            data = _item(file, size - place.offset)
+            data = _item(file, size - position.offset)
             block = Block.decode(data)
         except RlpError as error:
-            raise place.stopped("malformed", str(error)) from None
+            raise position.stopped("malformed", str(error)) from None
         except OSError as error:
             raise BlockFileError(f"Unable to import blocks from {path}: {error.strerror}") from None
+        # The first block may have any number. Each later one should follow it, and errors name the expected number.
         number = block.number if previous is None else previous + 1
-        yield _Place(path, place.offset, number), block
-        place, previous = _Place(path, place.offset + len(data), number + 1), number
+        yield _FilePosition(path, position.offset, number), block
+        position, previous = _FilePosition(path, position.offset + len(data), number + 1), number
 
 
 def _item(file: BinaryIO, remaining: int) -> bytes:
-    """The RLP list that starts here, of which no more than `remaining` bytes are there."""
+    """Read the RLP list that starts here. The file has `remaining` more bytes. Raises RlpError if it is not a list."""
     prefix = file.read(1)
     if prefix < b"\xc0":
         raise RlpError(f"a block is an RLP list, its first byte at least c0; found {prefix.hex()}")
+    # RLP: c0 to f7 is a list of up to 55 bytes. f8 to ff is followed by the length of the list in 1 to 8 bytes.
     width = max(0, prefix[0] - 0xF7)
     length_bytes = file.read(width)
     length = int.from_bytes(length_bytes) if width else prefix[0] - 0xC0
+    # Before reading: an announced length of many gigabytes would be allocated first.
     if 1 + width + length > remaining:
         raise RlpError(f"a block of {length} bytes was announced, the file ends after {remaining}")
     if length > MAX_FILE_BLOCK_BYTES:

@@ -1,7 +1,7 @@
-"""Putting back what was damaged of a stored block, if it can be proven.
+"""Repairs damaged parts of a stored block, if the replacement can be proven.
 
-A header is proven by its hash and its seals, a body by the roots in its header, receipts by execution, the hash of a number
-by the block that follows. Nothing else is put back. Must not ask peers: it judges what they gave.
+A header is proven by its hash and its seals, a body by the roots in its header, receipts by execution, and the hash of a
+number by the block that follows. Nothing else is replaced. This file must not ask peers: it checks what they gave.
 """
 
 from lacnode.chain.block_errors import BlockRefusedError
@@ -19,20 +19,23 @@ from lacnode.storage.database import Database
 
 
 class NotProvenError(Exception):
-    """What was given is not what was damaged, or that cannot be told. The text says why."""
+    """The replacement is wrong, or it cannot be proven. The text says why."""
 
 
 class BlockRepair:
-    """Repairs the blocks of `chain` in `database`. All of it may read, execute and write: call it in a worker thread. Raises
-    NotProvenError, or StorageError if what the proof needs is damaged as well."""
+    """Repairs the blocks of `chain` in `database`. It reads, executes and writes, so call it in a worker thread.
+
+    The methods raise NotProvenError, or StorageError if data that the proof needs is damaged, too.
+    """
 
     def __init__(self, chain: Blockchain, database: Database) -> None:
         self._chain = chain
         self._database = database
 
     def store_header(self, hash_: bytes, header: BlockHeader) -> None:
-        """Store `header`, which a peer gave for `hash_`."""
+        """Store `header`, which a peer gave for `hash_` (32 bytes). Raises NotProvenError if it is another one."""
         try:
+            # The hash does not cover seals and round. A peer could give this header with any seals.
             if on_chain_hash(header) != hash_:
                 raise NotProvenError("the header has another hash")
             parent = self._chain.header_of(header.parent_hash)
@@ -44,8 +47,9 @@ class BlockRepair:
         self._put(HEADERS, hash_, header.encode())
 
     def store_body(self, hash_: bytes, body: BlockBody) -> None:
-        """Store `body`, which a peer gave for the block with `hash_`."""
+        """Store `body`, which a peer gave for the block with `hash_`. Raises NotProvenError if it is another one."""
         header = self._header(hash_)
+        # Blocks of this network have no ommers and no withdrawals, so their roots are constants.
         withdrawals_root = None if body.withdrawals is None else EMPTY_TRIE_ROOT
         if body.ommers or body.withdrawals or header.ommers_hash != EMPTY_OMMERS_HASH:
             raise NotProvenError("the body has parts that no block of this network has")
@@ -54,27 +58,33 @@ class BlockRepair:
         self._put(BODIES, hash_, body.encode())
 
     def derive(self, table: str, key: bytes) -> None:
-        """Make the value of `table` under `key` again from other values of this database."""
+        """Compute the value of `table` under `key` from other values of this database.
+
+        Raises NotProvenError if the table cannot be derived, or if a value that the proof needs is missing.
+        """
         if table == OUTCOMES:
-            self._derive_outcomes(key)
+            self._derive_receipt_records(key)
         elif table == NUMBERS:
             self._derive_number(int.from_bytes(key))
         else:
+            # Trie nodes of old states have no block to execute from, and indexes are rebuilt by an import only.
             raise NotProvenError(f"values of table {table} cannot be put back while the node runs")
 
-    def _derive_outcomes(self, hash_: bytes) -> None:
+    def _derive_receipt_records(self, hash_: bytes) -> None:
         block = self._chain.block_of(hash_)
         if block is None:
             raise NotProvenError("the block is not in the chain")
         try:
+            # Execution compares the receipts with the root in the header, which is the proof.
             receipt_records = self._chain.reexecute(block)
         except BlockRefusedError as refused:
             raise NotProvenError(str(refused)) from None
         self._put(OUTCOMES, hash_, encode_receipt_records(receipt_records))
 
     def _derive_number(self, number: int) -> None:
-        """The block after `number` names it."""
+        """Take the hash from the next block, which names its parent."""
         head = self._chain.head
+        # The head has no following block. Its hash is in the table of the head.
         if number >= head.header.number:
             hash_ = head.hash if number == head.header.number else None
         else:

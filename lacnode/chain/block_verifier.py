@@ -1,6 +1,6 @@
-"""Verifying one block on its parent: header rules, body, execution, and what execution must give.
+"""Verifies one block on its parent: header rules, body, execution, and the results of the execution.
 
-The order is from cheap to dear, so that a block that is wrong on its face costs no execution. Must not store anything.
+The order is from cheap to expensive: a block with an obvious fault costs no execution. This file must not store anything.
 """
 
 import time
@@ -46,7 +46,7 @@ class HeaderCheck(Protocol):
 
 
 class BlockVerifier:
-    """The rules of one network. `now` is the wall clock in Unix seconds."""
+    """The rules of one network. `now` returns the wall clock in Unix seconds."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class BlockVerifier:
     def check_proposed_header(
         self, header: BlockHeader, parent: BlockHeader, parent_hash: bytes, validators: tuple[bytes, ...]
     ) -> None:
-        """BlockRefusedError, with the rule's own name, if `header` breaks a rule for proposals."""
+        """Raises BlockRefusedError, with the name of the rule, if `header` breaks a rule for proposals."""
         self._check_header(check_light, header, parent, parent_hash, validators)
 
     def check_sealed_header(
@@ -76,14 +76,18 @@ class BlockVerifier:
         *,
         seals_known: bool,
     ) -> None:
-        """BlockRefusedError, with the rule's own name, if `header` breaks a rule. `seals_known`: its seals were checked."""
+        """Raises BlockRefusedError, with the name of the rule, if `header` breaks a rule.
+
+        `seals_known`: the seals of this very header were verified before.
+        """
         self._check_header(check_sealed if seals_known else check_full, header, parent, parent_hash, validators)
+        # A sealed block is accepted with a timestamp in the future: a quorum of clocks is right, and ours is wrong.
         ahead = timestamp_seconds_ahead(header, self._now())
         if ahead > 0:
-            self._note_late_clock(header, ahead)
+            self._log_late_clock(header, ahead)
 
-    def _note_late_clock(self, header: BlockHeader, ahead: float) -> None:
-        """A quorum sealed a timestamp that is in the future here. Said at most once a minute."""
+    def _log_late_clock(self, header: BlockHeader, ahead: float) -> None:
+        """Log that a quorum sealed a timestamp which is in the future here. At most once a minute."""
         text = "this node's clock is behind: a quorum of validators sealed a block with a later timestamp"
         self._log.warning(
             text, text, number=header.number, timestamp=header.timestamp, timestamp_seconds_ahead=round(ahead)
@@ -106,6 +110,7 @@ class BlockVerifier:
                 now=self._now(),
                 block_period_ms=self._spec.ibft.at(header.number).block_period_ms,
                 base_fee_market=fork >= Fork.LONDON,
+                # London may begin at this block. Only then the gas limit may double.
                 london_activation=fork >= Fork.LONDON > self._fork(parent),
                 parent_hash=parent_hash,
             )
@@ -113,7 +118,7 @@ class BlockVerifier:
             raise BlockRefusedError(refused.rule, str(refused)) from None
 
     def check_body(self, block: Block) -> None:
-        """BlockRefusedError if the body is not one of this fork's."""
+        """Raises BlockRefusedError if the body does not fit the header and the fork."""
         check_body(block, self._fork(block.header))
 
     def execute(
@@ -123,11 +128,14 @@ class BlockVerifier:
         ancestor_hash: Callable[[int], bytes | None],
         budget: ExecutionBudget,
     ) -> ExecutedBlock:
-        """The execution of `block`; BlockRefusedError if a transaction is invalid, its sender may
-        not send it, a system call fails, or the outcome is not the header's; ExecutionInterruptedError when `budget`
-        says so."""
+        """Execute `block`.
+
+        Raises BlockRefusedError if a transaction is invalid, if its sender may not send it, if a system call fails, or if
+        the results differ from the header. Raises ExecutionInterruptedError if `budget` is used up or cancelled.
+        """
         try:
             executed = self._engine.execute(parent.state_root, block.header, block.transactions, ancestor_hash, budget)
+            # One engine may be wrong where another is right. A block is refused only after the judgement of both.
             if not is_outcome(block.header, executed):
                 executed = self._engine.judged(
                     executed, parent.state_root, block.header, block.transactions, ancestor_hash, budget
@@ -136,6 +144,7 @@ class BlockVerifier:
             raise BlockRefusedError("system-call", str(error)) from None
         except ExecutionError as error:
             raise BlockRefusedError("transaction", str(error)) from None
+        # After the execution: a wrong result is cheaper to find than the answers of the rules contract.
         check_outcome(block.header, executed)
         self._check_senders(block, executed.senders, parent, budget)
         return executed
@@ -144,7 +153,7 @@ class BlockVerifier:
         self, block: Block, senders: Sequence[bytes], parent: BlockHeader, budget: ExecutionBudget
     ) -> None:
         for index, (transaction, sender) in enumerate(zip(block.body.transactions, senders, strict=True)):
-            # One answer is bounded by its gas; a thousand slow ones would outlast the round.
+            # The gas bounds one answer. A thousand slow answers would last longer than the round.
             budget.check()
             try:
                 decision = self._permissions.may_be_in_block(transaction, sender, parent)

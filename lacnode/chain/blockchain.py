@@ -1,8 +1,8 @@
-"""The chain: checks blocks, executes each once, stores it in one commit, and tells who wants to know.
+"""The chain: checks blocks, executes each once, stores it in one commit, and notifies listeners.
 
-The one writer of state. What changes it is serialised by a lock; everything else reads snapshots and is safe from any
-thread. An IBFT block is final, so there is one chain and no way back: a block that follows anything but the head is
-refused. Must not know an event loop, a network, or whose turn it is to propose.
+This is the only writer of state. A lock puts all changes in an order. Everything else reads snapshots and is safe from any
+thread. An IBFT block is final, so there is one chain and no way back: a block that does not follow the head is refused. This
+file must not know an event loop, a network, or the proposer of a round.
 """
 
 import threading
@@ -47,7 +47,7 @@ log = structlog.get_logger("chain")
 
 @dataclass(frozen=True, slots=True)
 class NewHead:
-    """A block that was just imported and is readable by everybody."""
+    """A block that was just imported. All readers can read it."""
 
     header: BlockHeader
     hash: bytes
@@ -58,8 +58,11 @@ class NewHead:
 
 @dataclass(frozen=True, slots=True)
 class ChainSettings:
-    """What an operator may choose about this node's chain: `gas_limit_target` in gas units (None keeps the parent's),
-    `min_occupancy_ratio` from 0 to 1, and whether reasons of reverts are stored."""
+    """The choices of an operator for this node's chain.
+
+    `gas_limit_target` is in gas units (None keeps the parent's limit). `min_occupancy_ratio` is from 0 to 1.
+    `keep_revert_reasons` says whether the reasons of reverts are stored.
+    """
 
     gas_limit_target: int | None = None
     min_occupancy_ratio: float = 0.8
@@ -67,10 +70,10 @@ class ChainSettings:
 
 
 class Blockchain(ChainHistory):
-    """The chain of `spec` in `database`, executed by `engine`; `permissions` say who may send, `now` is the wall clock in
-    Unix seconds.
+    """The chain of `spec` in `database`, executed by `engine`.
 
-    Raises WrongGenesisError if the database holds another chain, StorageError if it cannot be read.
+    `permissions` are the rules about senders. `now` returns the wall clock in Unix seconds. Raises WrongGenesisError if the
+    database has another chain, and StorageError if it cannot be read.
     """
 
     def __init__(
@@ -102,80 +105,84 @@ class Blockchain(ChainHistory):
 
     @property
     def head(self) -> Head:
-        """The last block, with everything that belongs to it."""
+        """The last block. Its body, receipts and state are stored."""
         return self._head
 
     def validators_after(self, header: BlockHeader) -> tuple[bytes, ...]:
-        """Who agrees on the block after `header`, ascending. `header` is a block of the chain."""
+        """The validators of the block after `header`, ascending (20-byte addresses). `header` is a block of the chain."""
         return self.tally_after(header).validators
 
     def tally_after(self, header: BlockHeader) -> VoteTally:
-        """The validators and the votes outstanding after `header`, a block of the chain."""
+        """The validators and the open votes after `header`, a block of the chain."""
         return self._validators.tally_after(header)
 
     def next_base_fee(self, timestamp: int) -> int | None:
-        """Wei per gas that the block after the head burns if it has `timestamp`; None before London."""
+        """The base fee in wei per gas of the block after the head, with this timestamp (seconds). None before London."""
         return next_base_fee(self.spec, self._head.header, timestamp)
 
     def state_at(self, header: BlockHeader) -> StateView:
-        """Accounts after `header`."""
+        """The accounts after `header`."""
         return self._engine.accounts(header.state_root)
 
     def call(self, header: BlockHeader, call: CallRequest) -> CallResult:
-        """What `call` would do on the state after `header`, within that block's own surroundings."""
+        """The result of `call` on the state after `header`, with the number, the timestamp and the rules of that block."""
         return self._engine.call(header.state_root, header, call, self.hash_at)
 
     def open_block(self, header: BlockHeader) -> OpenBlock:
-        """A block on the state after `header`, within that block's own surroundings, for private messages."""
+        """An open block on the state after `header`, with the values of that block, for private transactions."""
         return self._engine.open_block(header.state_root, header, self.hash_at)
 
     def simulate(self, call: TransactionCall, sender: bytes, budget: ExecutionBudget) -> SimulatedContracts:
-        """The state after a transaction of `sender` on the head. Raises as `SimulatedContracts` does."""
+        """The state after a transaction of `sender` on the head. Raises the errors of `SimulatedContracts`."""
         return SimulatedContracts(self.spec, self._engine, self.hash_at, self._head.header, call, sender, budget)
 
     def on_head(self, listener: Callable[[NewHead], None]) -> None:
-        """Have `listener` called after every import, in the importing thread; it must be quick and must not import."""
+        """Call `listener` after every import, in the importing thread. It must be quick and must not import."""
         self._listeners.append(listener)
 
     # -- verifying ahead of the head -----------------------------------------------------------------------------------
 
     def header_chain(self) -> VerifiedHeaderChain:
-        """What may follow the head, to be verified header by header. What it verifies, an import does not verify again."""
+        """A chain of headers above the head, to verify headers one by one. Their import does not verify them again."""
         head = self._head
         tally = self.tally_after(head.header)
         return VerifiedHeaderChain(head.header, head.hash, tally, self.spec.ibft, self._verifier, self._verified)
 
     def check_body(self, block: Block) -> None:
-        """BlockRefusedError unless the body belongs to the header. Besides importing; safe from any thread."""
+        """Raises BlockRefusedError if the body does not fit the header. Safe from any thread, also during an import."""
         self._verifier.check_body(block)
         self._verified.add_body(block)
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
     def check_proposal(self, block: Block, budget: ExecutionBudget = UNLIMITED) -> None:
-        """BlockRefusedError unless `block`, its seals aside, is a valid next block; ExecutionInterruptedError when `budget`
-        says so, or when the import of another block begins. Its execution is kept for its import; nothing is stored."""
+        """Check that `block`, without its seals, is a valid next block. Its execution is kept for its import.
+
+        Nothing is stored. Raises BlockRefusedError if it is invalid. Raises ExecutionInterruptedError if `budget` is used up
+        or cancelled, or if the import of another block begins.
+        """
         hash_ = self._hash_of(block)
-        with self._writer, self._speculation.running(budget, hash_) as own_budget:
+        with self._writer, self._speculation.speculative_budget(budget, hash_) as own_budget:
             parent = self._parent(block)
             validators = self.validators_after(parent.header)
             self._verifier.check_proposed_header(block.header, parent.header, parent.hash, validators)
             self._verifier.check_body(block)
+            # Only in memory. The block may never be decided, and another one may be.
             self._executed(hash_, block, parent, own_budget)
 
     def import_block(self, block: Block, budget: ExecutionBudget = UNLIMITED) -> bool:
-        """Verify `block` in full, store it and make it the head. False if it is known already.
+        """Verify `block` in full, store it and make it the head. Return False if it is known already.
 
-        Raises UnknownParentError, BlockRefusedError, StorageError, or ExecutionInterruptedError when `budget` says so,
-        and then
-        nothing of it is stored. A block that was decided has no deadline: its budget only stops it with the node.
+        Raises UnknownParentError, BlockRefusedError, StorageError, or ExecutionInterruptedError if `budget` is cancelled.
+        Nothing of the block is stored then. A decided block has no deadline: its budget ends only when the node stops.
         """
         hash_ = self._hash_of(block)
         if self.knows(hash_):
             return False
-        # Only a block with a quorum's seals may disturb what is being built or checked.
+        # Only a block with the seals of a quorum may interrupt a block that is being built or checked.
         self._check_sealed(block, self._parent(block))
-        with self._speculation.importing(hash_), self._writer:
+        with self._speculation.import_in_progress(hash_), self._writer:
+            # Again under the lock: consensus and synchronisation may import the same block at the same time.
             if self.knows(hash_):
                 return False
             parent = self._parent(block)
@@ -183,6 +190,7 @@ class Blockchain(ChainHistory):
             if not self._verified.has_body(block):
                 self._verifier.check_body(block)
             executed = self._executed(hash_, block, parent, budget)
+            # Listeners are called after the commit and under the lock, so they see the blocks in their order.
             self._notify_listeners(self._store(block, hash_, executed))
             self._verified.remove(block.header)
             return True
@@ -196,44 +204,52 @@ class Blockchain(ChainHistory):
         deadline: float,
         budget: ExecutionBudget = UNLIMITED,
     ) -> Block:
-        """A block on the head with what fits of `candidates`, chosen until `deadline` (monotonic seconds). `extra_data`
-        carries the round and no seals. The execution is kept for the import. ExecutionInterruptedError when `budget` is
-        cancelled, or when an import begins: then there is no block."""
-        with self._writer, self._speculation.running(budget) as own_budget:
+        """Build a block on the head with the best of `candidates`, selected until `deadline` (monotonic seconds).
+
+        `extra_data` has the round and no seals. The execution is kept for the import. Raises ExecutionInterruptedError if
+        `budget` is cancelled or an import begins. There is no block then.
+        """
+        with self._writer, self._speculation.speculative_budget(budget) as own_budget:
             head = self._head
             period = self.spec.ibft.at(head.header.number + 1).block_period_ms / 1000
             limits = SelectionLimits(deadline, self.settings.min_occupancy_ratio, own_budget, block_bytes(period))
             builder = BlockBuilder(self.spec, self._engine, self.settings.gas_limit_target, self._permissions)
             draft = builder.draft(head.header, head.hash, timestamp, coinbase, extra_data)
             block, executed = builder.build(draft, head.header, candidates, limits, self.hash_at)
+            # This validator checks its own block, too. With the kept execution the check is almost free.
             self._executions.put(on_chain_hash(block.header), block, executed)
             return block
 
     @contextmanager
     def bulk_import(self) -> Iterator[None]:
-        """Import many blocks with few flushes: each is still there wholly or not at all, and visible at once, but a
-        crash may take back the last ones. For syncing and files: a block that this node helped to agree on waits for
-        the end of it, because the journal forgets what was signed for a block once it is imported. The first of
-        them must have been verified: what is being built or checked is given up for it."""
-        with self._speculation.importing(), self._writer:
+        """Import many blocks with few flushes, for synchronisation and files.
+
+        Each block is stored as a whole and visible at once. A crash may take back the last blocks. A block that this node
+        helped to agree on waits for the end: the journal forgets its signatures once the block is imported. The first block
+        must have been verified before, because a block that is being built or checked is interrupted.
+        """
+        with self._speculation.import_in_progress(), self._writer:
             try:
                 with self._database.group():
                     yield
             except StorageError:
+                # The last blocks of the group are not on the disk, so the head is read again.
                 self._head = self._stored_head()
                 raise
 
     def reexecute(self, block: Block) -> tuple[ReceiptRecord, ...]:
-        """What executing `block`, which is in the chain, comes to. Nothing is stored. BlockRefusedError if it is not
-        what the
-        header says, StorageError if the state before it cannot be read."""
+        """Execute `block`, which is in the chain, and return its receipt records. Nothing is stored.
+
+        Raises UnknownParentError if its parent is missing, BlockRefusedError if the result differs from the header, and
+        StorageError if the state before it cannot be read.
+        """
         with self._writer:
             parent = self.header_of(block.header.parent_hash)
             if parent is None:
                 raise UnknownParentError(block.number, block.header.parent_hash)
-            return self._outcomes(self._verifier.execute(block, parent, self.hash_at, UNLIMITED))
+            return self._receipt_records(self._verifier.execute(block, parent, self.hash_at, UNLIMITED))
 
-    # -- parts of it -------------------------------------------------------------------------------------------------
+    # -- steps of an import ------------------------------------------------------------------------------------------
 
     def _stored_head(self) -> Head:
         with self._database.read() as snapshot:
@@ -251,10 +267,12 @@ class Blockchain(ChainHistory):
             raise BlockRefusedError("extra-data", str(error)) from None
 
     def _parent(self, block: Block) -> Head:
-        """The head, if `block` follows it."""
+        """The head, if `block` follows it. Raises UnknownParentError or BlockRefusedError otherwise."""
+        # Read once: another thread may replace the head between two reads.
         head = self._head
         if block.header.parent_hash == head.hash:
             return head
+        # Two different faults: a node that is behind must synchronise, and a block beside a final one is never valid.
         if not self.knows(block.header.parent_hash):
             raise UnknownParentError(block.number, block.header.parent_hash)
         raise BlockRefusedError(
@@ -268,6 +286,7 @@ class Blockchain(ChainHistory):
         )
 
     def _executed(self, hash_: bytes, block: Block, parent: Head, budget: ExecutionBudget) -> ExecutedBlock:
+        # The on-chain hash does not cover seals and round, so the execution of the proposal is the one of the block.
         executed = self._executions.get(hash_, block)
         if executed is None:
             executed = self._verifier.execute(block, parent.header, self.hash_at, budget)
@@ -275,12 +294,14 @@ class Blockchain(ChainHistory):
         return executed
 
     def _store(self, block: Block, hash_: bytes, executed: ExecutedBlock) -> NewHead:
-        receipt_records = self._outcomes(executed)
+        receipt_records = self._receipt_records(executed)
         try:
+            # State, block, indexes and head in one commit. A crash leaves all of it or nothing.
             with self._database.write() as batch:
                 write_state(batch, executed.nodes)
                 write_block(batch, block, hash_, receipt_records)
         except StorageError:
+            # A failed commit may have dropped earlier blocks of a group, too.
             self._head = self._stored_head()
             raise
         self._head = Head(block.header, hash_, self.total_difficulty_of(block.header))
@@ -288,7 +309,7 @@ class Blockchain(ChainHistory):
         logs = logs_with_metadata(block.number, hash_, block.header.timestamp, block.transactions, receipt_records)
         return NewHead(block.header, hash_, block, receipt_records, logs)
 
-    def _outcomes(self, executed: ExecutedBlock) -> tuple[ReceiptRecord, ...]:
+    def _receipt_records(self, executed: ExecutedBlock) -> tuple[ReceiptRecord, ...]:
         reasons = executed.revert_reasons if self.settings.keep_revert_reasons else [None] * len(executed.receipts)
         return tuple(
             ReceiptRecord(sender, receipt, gas_used, created, reason)
@@ -301,5 +322,6 @@ class Blockchain(ChainHistory):
         for listener in self._listeners:
             try:
                 listener(new_head)
+            # The block is stored. A fault in one listener must not keep the others, such as consensus, from the new head.
             except Exception:
                 log.exception("a listener to new heads failed", number=new_head.header.number)

@@ -1,6 +1,6 @@
-"""What a block must keep its word on: its body, and what executing it gives (Besu's `MainnetBlockBodyValidator`).
+"""The rules for a body, and for the results of its execution (Besu's `MainnetBlockBodyValidator`).
 
-Each rule has a name of its own. Must not execute anything.
+Each rule has its own name. This file must not execute anything.
 """
 
 from collections.abc import Iterator
@@ -15,11 +15,11 @@ from lacnode.primitives.ordered_root import transactions_root
 
 
 def check_body(block: Block, fork: Fork) -> None:
-    """BlockRefusedError unless `block` has the parts its fork knows and no others, no ommers or withdrawals, and the
-    transactions that its header names.
+    """Raises BlockRefusedError if the body does not fit the header and the fork.
 
-    Headers of Besu 25.5 end with the base fee in every fork from London on. From Shanghai on an empty list of withdrawals
-    is accepted, and with it blob gas of 0 from Cancun on: Besu 24.2 to 24.5.1 made such blocks.
+    The header must have exactly the fields of its fork. There are no ommers, no withdrawals, and only the transactions that
+    the header names. Headers of Besu 25.5 end with the base fee in every fork from London on. From Shanghai on an empty list
+    of withdrawals is accepted, and with it blob gas of 0 from Cancun on: Besu 24.2 to 24.5.1 made such blocks.
     """
     if block.body.ommers:
         raise BlockRefusedError("ommers", f"{len(block.body.ommers)} ommers in a block of IBFT 2.0, which has none")
@@ -35,6 +35,7 @@ def check_body(block: Block, fork: Fork) -> None:
     ):
         if value is not None:
             raise BlockRefusedError(rule, f"{name} in the header of a block of IBFT 2.0, which has none")
+    # The root is the most expensive rule, so it is the last one.
     root = transactions_root(block.transactions)
     if root != header.transactions_root:
         text = f"the header says {_shown(header.transactions_root)}, the transactions give {_shown(root)}"
@@ -42,19 +43,20 @@ def check_body(block: Block, fork: Fork) -> None:
 
 
 def is_outcome(header: BlockHeader, executed: ExecutedBlock) -> bool:
-    """Whether execution gave what `header` says."""
+    """Whether the results of the execution are those of `header`."""
     return all(stated == found for _, stated, found in _outcome(header, executed))
 
 
 def check_outcome(header: BlockHeader, executed: ExecutedBlock) -> None:
-    """BlockRefusedError where execution gave something else than `header` says."""
+    """Raises BlockRefusedError if a result of the execution differs from `header`. The text has both values."""
     for rule, stated, found in _outcome(header, executed):
         if stated != found:
             raise BlockRefusedError(rule, f"the header says {_shown(stated)}, execution gives {_shown(found)}")
 
 
 def _outcome(header: BlockHeader, executed: ExecutedBlock) -> Iterator[tuple[str, bytes | int, bytes | int]]:
-    """A rule, what the header says and what execution gave, for all that a header says of execution."""
+    """Every result that a header names: the rule, the value in the header, and the value of the execution."""
+    # From the most telling to the least: a wrong state root alone does not show what went wrong.
     yield "gas-used", header.gas_used, executed.gas_used
     yield "receipts-root", header.receipts_root, executed.receipts_root
     yield "logs-bloom", header.logs_bloom, executed.logs_bloom
@@ -67,7 +69,7 @@ def _check_withdrawals(block: Block, fork: Fork) -> None:
         return
     if fork < Fork.SHANGHAI:
         raise BlockRefusedError("withdrawals", "withdrawals before Shanghai")
-    # Besu would pay what a list says, and no stake stands behind it: a proposer could make money out of nothing.
+    # Besu would pay the amounts in the list, and no stake covers them: a proposer could create money.
     if withdrawals != ():
         raise BlockRefusedError("withdrawals", "no withdrawals, or an empty list, were expected")
     if root != EMPTY_TRIE_ROOT:

@@ -1,6 +1,6 @@
-"""Reading contracts at blocks of the chain, for rooms that decide by them (`permissioning.contract_reader`).
+"""Reads contracts at blocks of the chain, for packages that decide by them (`permissioning.contract_reader`).
 
-Must not cache answers: it only says what an answer depends on.
+This file must not cache answers. It says what an answer depends on.
 """
 
 import time
@@ -21,12 +21,13 @@ from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_KECCAK
 
 RULE_CALL_GAS = 10_000_000
-"""Gas that a rules contract may use for one answer, if the block's gas limit is not lower. Whether a block is valid hangs
-on the answers, so the bound must be the same on every machine: it is gas, not time. Rules in use take some 100,000."""
+"""The gas that a rules contract may use for one answer, if the gas limit of the block is not lower. The validity of a block
+depends on the answers, so the bound must be the same on every machine. So it is gas and not time. Rules in use need some
+100,000 gas."""
 
 
 class ChainContracts:
-    """A `ContractReader` on the states of one chain."""
+    """A `ContractReader` for the states of one chain."""
 
     def __init__(self, spec: ChainSpec, engine: ExecutionEngine, ancestor_hash: Callable[[int], bytes | None]) -> None:
         self._spec = spec
@@ -34,8 +35,13 @@ class ChainContracts:
         self._ancestor_hash = ancestor_hash
 
     def read(self, contract: bytes, data: bytes, header: BlockHeader, seconds: float) -> ContractReading:
-        """Call `contract` as Besu's transaction simulator does, from the zero address, with RULE_CALL_GAS at most."""
+        """Call `contract` (20 bytes) from the zero address, as Besu's transaction simulator does, with RULE_CALL_GAS.
+
+        `seconds` is the time limit. Raises NoContractError if there is no code, ContractTimeoutError after the time limit,
+        StateUnavailableError if the state cannot be read, and ContractUnreadableError for every other failure.
+        """
         try:
+            # A call of an address without code succeeds with an empty answer. That must not look like a decision.
             if self._engine.accounts(header.state_root).contract(contract)[0] == EMPTY_KECCAK:
                 raise NoContractError("does not exist: there is no code at its address")
             gas = min(header.gas_limit, RULE_CALL_GAS)
@@ -53,7 +59,10 @@ class ChainContracts:
             raise ContractUnreadableError(f"could not be called: {rejected}") from None
 
     def fingerprint(self, accounts: Iterable[bytes], header: BlockHeader) -> Hashable:
-        """Code and storage of `accounts`, and the rules and gas limit they run by."""
+        """The code and the storage of `accounts`, with the fork and the gas limit. Raises StateUnavailableError.
+
+        An answer stays the same as long as this value stays the same.
+        """
         state = self._engine.accounts(header.state_root)
         try:
             contracts = tuple(state.contract(address) for address in sorted(accounts))
@@ -69,5 +78,6 @@ class ChainContracts:
             output=result.output,
             accounts=result.accounts,
             codes=frozenset(hashes[address] for address in contracts),
+            # An answer that used the number or the time of the block is valid for that block only.
             is_lasting=not result.read_block,
         )

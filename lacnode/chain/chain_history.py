@@ -1,6 +1,6 @@
-"""What the chain tells of itself: blocks, receipts, logs, by number and by hash. Safe from any thread.
+"""Queries on stored blocks, receipts and logs, by number and by hash. Safe from any thread.
 
-Every answer comes from one snapshot. Must not write.
+Every answer comes from one snapshot. This file must not write.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,7 +22,10 @@ def stored_hash_at(database: Database, number: int) -> bytes | None:
 
 
 class ChainHistory:
-    """The stored blocks of one chain. Numbers beyond the head and unknown hashes give None."""
+    """The stored blocks of one chain. Numbers above the head and unknown hashes give None.
+
+    Every method raises DamagedValueError if a stored value is damaged or missing.
+    """
 
     def __init__(self, database: Database, genesis: Block) -> None:
         self._database = database
@@ -30,7 +33,7 @@ class ChainHistory:
 
     @property
     def database(self) -> Database:
-        """Where the chain is stored, with what others store beside it."""
+        """The database of the chain. Other packages store their tables in it, too."""
         return self._database
 
     def hash_at(self, number: int) -> bytes | None:
@@ -47,6 +50,7 @@ class ChainHistory:
     def block_at(self, number: int) -> Block | None:
         with self._database.read() as snapshot:
             chain = StoredChain(snapshot)
+            # One snapshot for hash and block: the index and the block it names always fit.
             hash_ = chain.hash_at(number)
             return None if hash_ is None else chain.expected_block(hash_)
 
@@ -55,69 +59,71 @@ class ChainHistory:
             return StoredChain(snapshot).block_of(hash_)
 
     def outline_of(self, hash_: bytes) -> BlockOutline | None:
-        """A block without its transactions, which are not decoded."""
+        """A block without its transactions. They are not decoded."""
         with self._database.read() as snapshot:
             stored = StoredChain(snapshot)
             header, body = stored.header_of(hash_), stored.body_bytes_of(hash_)
             return None if header is None or body is None else BlockOutline.of_stored(header, body)
 
     def stored_length_of(self, hash_: bytes) -> int:
-        """Bytes of a block's body and outcomes together; 0 for an unknown hash."""
+        """The bytes of a block's stored body and receipts together. 0 for an unknown hash."""
         with self._database.read() as snapshot:
             stored = StoredChain(snapshot)
-            return len(stored.body_bytes_of(hash_) or b"") + stored.outcomes_length_of(hash_)
+            return len(stored.body_bytes_of(hash_) or b"") + stored.receipt_records_length_of(hash_)
 
     def knows(self, hash_: bytes) -> bool:
-        """Whether this block is part of the chain."""
+        """Whether this block is a part of the chain."""
         with self._database.read() as snapshot:
             return StoredChain(snapshot).has(hash_)
 
     def receipt_records_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None:
-        """Per transaction of the block: sender, receipt, gas used, created contract, revert reason."""
+        """One record for each transaction of the block: sender, receipt, used gas, created contract, revert reason."""
         with self._database.read() as snapshot:
             return StoredChain(snapshot).receipt_records_of(hash_)
 
     def receipts_of(self, hash_: bytes) -> tuple[Receipt, ...] | None:
         receipt_records = self.receipt_records_of(hash_)
-        return None if receipt_records is None else tuple(outcome.receipt for outcome in receipt_records)
+        return None if receipt_records is None else tuple(record.receipt for record in receipt_records)
 
     def transaction_location(self, transaction_hash: bytes) -> TransactionLocation | None:
         with self._database.read() as snapshot:
-            return StoredChain(snapshot).place_of(transaction_hash)
+            return StoredChain(snapshot).location_of(transaction_hash)
 
     def numbers_with_votes(self, start: int, end: int) -> tuple[int, ...]:
-        """Numbers of the blocks from `start` to `end`, both included, whose headers carry a vote."""
+        """The numbers of the blocks from `start` to `end`, both included, whose headers have a vote."""
         with self._database.read() as snapshot:
             return tuple(StoredChain(snapshot).numbers_with_votes(start, end))
 
     def total_difficulty_of(self, header: BlockHeader) -> int:
-        """The sum of difficulties up to `header`: one for every block after the genesis."""
+        """The sum of the difficulties up to `header`. Every block after the genesis has difficulty 1."""
         return self.genesis.header.difficulty + header.number
 
     def logs(
         self, from_number: int, to_number: int, wanted: LogFilter, check: Callable[[], None] = lambda: None
     ) -> Iterator[LogWithMetadata]:
-        """Matching logs of the blocks from `from_number` to `to_number`, both included, in order. `check` is called for
-        every block that has logs, and may raise to end the search.
+        """Yield the matching logs of the blocks from `from_number` to `to_number`, both included, in order.
 
-        Lazy, and holds its snapshot until it is exhausted or closed.
+        `check` is called for every block with logs. It may raise an error to end the search. The iterator keeps its snapshot
+        until it is exhausted or closed.
         """
         test = wanted.to_bloom_test()
         with self._database.read() as snapshot:
             chain = StoredChain(snapshot)
             for number, bloom in chain.blooms(max(0, from_number), to_number):
+                # For every block, and not only for matching ones: a search without matches must end in time, too.
                 check()
                 if test.passes(bloom):
                     yield from _logs_of(chain, chain.hash_at(number) or b"", wanted, test)
 
     def logs_of_block(self, hash_: bytes, wanted: LogFilter) -> tuple[LogWithMetadata, ...]:
-        """Matching logs of one block; none for an unknown hash."""
+        """The matching logs of one block. None of them for an unknown hash."""
         with self._database.read() as snapshot:
             return tuple(_logs_of(StoredChain(snapshot), hash_, wanted, wanted.to_bloom_test()))
 
 
 def _logs_of(chain: StoredChain, hash_: bytes, wanted: LogFilter, test: BloomTest) -> Iterator[LogWithMetadata]:
     header, receipt_records = chain.header_of(hash_), chain.receipt_records_of(hash_)
+    # The bloom of the header first: most blocks have no matching log, and their receipts are not decoded then.
     if header is None or header.logs_bloom == EMPTY_BLOOM or not test.passes(header.logs_bloom):
         return
     body = chain.body_of(hash_)

@@ -1,17 +1,16 @@
-"""The chain's tables: what is under which key, and nothing else about it.
+"""The tables of the chain: which value is under which key.
 
-Reads go through one snapshot, writes through one batch, so a block is there with everything that belongs to it or not
-at all. A part of a stored block that is missing is damage (DamagedValueError), not an answer. Must not check a rule.
-
+Reads use one snapshot, and writes use one batch. So a block is stored with all its parts, or not at all. A missing part of a
+stored block is damage and raises DamagedValueError. This file must not check a rule of the chain.
 | Table | Key | Value |
 |---|---|---|
 | headers | block hash | header RLP, with the seals this node saw first |
 | bodies | block hash | body RLP |
-| outcomes | block hash | receipts and what goes with them (`outcome`) |
+| outcomes | block hash | receipts with their metadata (`receipt_record`) |
 | numbers | number (8) | block hash |
 | transactions | transaction hash | number (8), index (4) |
-| blooms | number (8) | logs bloom, only where it is not empty |
-| votes | number (8) | block hash, only where the header carries a vote |
+| blooms | number (8) | logs bloom, if it is not empty |
+| votes | number (8) | block hash, if the header has a vote |
 | state | node or code hash | trie node or code |
 | meta | `head`, `genesis` | block hash |
 """
@@ -34,10 +33,10 @@ TRANSACTIONS, BLOOMS, VOTES, STATE, META = "transactions", "blooms", "votes", "s
 HEAD, GENESIS = b"head", b"genesis"
 
 MAX_CACHED_NODES = 8_192
-"""Trie nodes in one of the two generations of the cache."""
+"""The trie nodes in each of the two generations of the cache."""
 
 CACHED_NODE_BYTES = 1_024
-"""Bytes; a branch has at most 532, so that this leaves out code."""
+"""The largest cached value. A branch has at most 532 bytes, so code is not cached."""
 
 IS_MISSING = "is missing"
 
@@ -49,7 +48,7 @@ _EMPTY_BODY_ENCODED = _EMPTY_BODY.encode()
 
 @dataclass(frozen=True, slots=True)
 class TransactionLocation:
-    """Where a transaction is: the block's hash and number, and its index in the block."""
+    """The block of a transaction (hash and number), and its index in the block."""
 
     block_hash: bytes
     number: int
@@ -57,7 +56,10 @@ class TransactionLocation:
 
 
 class StoredChain:
-    """The chain as one snapshot shows it."""
+    """The chain in one snapshot. Unknown numbers and hashes give None.
+
+    Every method raises DamagedValueError if a value that must exist is missing or damaged.
+    """
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -69,10 +71,12 @@ class StoredChain:
         return self._snapshot.get(META, GENESIS)
 
     def hash_at(self, number: int) -> bytes | None:
+        """The hash (32 bytes) of the block with this number. Raises DamagedValueError if the index has lost it."""
         if not 0 <= number < 1 << 64:
             return None
         hash_ = self._snapshot.get(NUMBERS, _number_key(number))
         if hash_ is None and number <= self._head_number():
+            # An index without a number up to the head has lost it. None would look like a block of the future.
             raise DamagedValueError(NUMBERS, _number_key(number), IS_MISSING)
         return hash_
 
@@ -89,17 +93,18 @@ class StoredChain:
 
     def body_of(self, hash_: bytes) -> BlockBody | None:
         data = self._snapshot.get(BODIES, hash_) if hash_ else None
+        # None is for an unknown block only. A known block without a body is damaged.
         if data is None:
             self._check_absent(BODIES, hash_)
             return None
         return _EMPTY_BODY if data == _EMPTY_BODY_ENCODED else BlockBody.decode(data)
 
     def body_bytes_of(self, hash_: bytes) -> bytes | None:
-        """The body as it is stored."""
+        """The body as it is stored, in RLP."""
         return self._snapshot.get(BODIES, hash_) if hash_ else None
 
-    def outcomes_length_of(self, hash_: bytes) -> int:
-        """Bytes of the stored outcomes; 0 for an unknown hash."""
+    def receipt_records_length_of(self, hash_: bytes) -> int:
+        """The bytes of the stored receipt records. 0 for an unknown hash."""
         return len(self._snapshot.get(OUTCOMES, hash_) or b"") if hash_ else 0
 
     def block_of(self, hash_: bytes) -> Block | None:
@@ -107,7 +112,7 @@ class StoredChain:
         return None if header is None or body is None else Block(header, body)
 
     def expected_block(self, hash_: bytes) -> Block:
-        """The block that an index of this chain names."""
+        """The block that an index of this chain names. Raises DamagedValueError if it is missing."""
         return self._expected(self.block_of(hash_), HEADERS, hash_)
 
     def receipt_records_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None:
@@ -118,12 +123,12 @@ class StoredChain:
         return decode_receipt_records(data)
 
     def _head_number(self) -> int:
-        """The head's number; -1 while there is no chain."""
+        """The number of the head. -1 if there is no chain."""
         head = self.header_of(self.head_hash() or b"")
         return -1 if head is None else head.number
 
     def _check_absent(self, table: str, hash_: bytes) -> None:
-        """A part of a block may be missing only where the whole block is."""
+        """Raises DamagedValueError if the block exists. A part may be missing only together with its block."""
         if self.has(hash_):
             raise DamagedValueError(table, hash_, IS_MISSING)
 
@@ -133,7 +138,7 @@ class StoredChain:
             raise DamagedValueError(table, key, IS_MISSING)
         return found
 
-    def place_of(self, transaction_hash: bytes) -> TransactionLocation | None:
+    def location_of(self, transaction_hash: bytes) -> TransactionLocation | None:
         data = self._snapshot.get(TRANSACTIONS, transaction_hash) if transaction_hash else None
         if data is None:
             return None
@@ -141,7 +146,7 @@ class StoredChain:
         return TransactionLocation(self.hash_at(number) or b"", number, int.from_bytes(data[8:]))
 
     def blooms(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
-        """Numbers and blooms of the blocks with logs from `start` to `end`, both included."""
+        """The numbers and the blooms of the blocks with logs, from `start` to `end`, both included."""
         for key, bloom in self._snapshot.items(BLOOMS, _number_key(start)):
             number = int.from_bytes(key)
             if number > end:
@@ -149,7 +154,7 @@ class StoredChain:
             yield number, bloom
 
     def numbers_with_votes(self, start: int, end: int) -> Iterator[int]:
-        """Numbers of the blocks whose headers carry a vote, from `start` to `end`, both included."""
+        """The numbers of the blocks whose headers have a vote, from `start` to `end`, both included."""
         for key, _ in self._snapshot.items(VOTES, _number_key(start)):
             number = int.from_bytes(key)
             if number > end:
@@ -158,7 +163,7 @@ class StoredChain:
 
 
 def write_block(batch: Batch, block: Block, hash_: bytes, receipt_records: tuple[ReceiptRecord, ...]) -> None:
-    """Everything of `block` but its state, and the head moved to it."""
+    """Write all of `block` except its state, and make it the head. `hash_` is its on-chain hash."""
     number = _number_key(block.number)
     batch.put(HEADERS, hash_, block.header.encode())
     batch.put(BODIES, hash_, block.body.encode())
@@ -166,27 +171,32 @@ def write_block(batch: Batch, block: Block, hash_: bytes, receipt_records: tuple
     batch.put(NUMBERS, number, hash_)
     for index, transaction in enumerate(block.transactions):
         batch.put(TRANSACTIONS, transaction.hash, number + index.to_bytes(4))
+    # Blooms and votes have their own tables without the empty ones, so a search reads few keys.
+    # Only blocks with logs are in this table: a search reads it from end to end.
     if block.header.logs_bloom != EMPTY_BLOOM:
         batch.put(BLOOMS, number, block.header.logs_bloom)
     if ExtraData.decode(block.header.extra_data).vote is not None:
         batch.put(VOTES, number, hash_)
+    # In the same batch: a head without its block, or a block without its head, cannot exist.
     batch.put(META, HEAD, hash_)
 
 
 def write_genesis_hash(batch: Batch, hash_: bytes) -> None:
-    """Which network this is."""
+    """Store the hash that says which network this is."""
     batch.put(META, GENESIS, hash_)
 
 
 def write_state(batch: Batch, nodes: Mapping[bytes, bytes]) -> None:
-    """Trie nodes and code under their hashes."""
+    """Write trie nodes and code under their hashes."""
     for key, value in nodes.items():
         batch.put(STATE, key, value)
 
 
 class MissingStateError(DamagedValueError, MissingNodeError):
-    """A trie node or code that a stored state refers to is gone. States are never pruned, so this is damage: what only
-    asks for the state may treat it as unavailable, but no block may be made or checked without it."""
+    """A trie node or code of a stored state is missing. States are never pruned, so this is damage.
+
+    A query may treat the state as unavailable. No block may be built or checked without it.
+    """
 
     def __init__(self, hash_: bytes) -> None:
         DamagedValueError.__init__(self, STATE, hash_, IS_MISSING)
@@ -195,11 +205,10 @@ class MissingStateError(DamagedValueError, MissingNodeError):
 
 
 class DatabaseNodeStore:
-    """The execution engine's view of the database: trie nodes and code by hash, as of the last commit. `get` raises
-    MissingStateError, as every hash that it is asked for comes from a stored state.
+    """The execution engine's view of the database: trie nodes and code by hash, as of the last commit.
 
-    What was read lately is kept, in two generations: when the young one is full it becomes the old one. Nothing under a
-    hash ever changes, so several threads can at worst read twice.
+    Recent values are cached in two generations: when the young one is full, it becomes the old one. The value of a hash
+    never changes. So several threads can read the same value twice, and nothing worse.
     """
 
     def __init__(self, database: Database) -> None:
@@ -208,6 +217,7 @@ class DatabaseNodeStore:
         self._old: dict[bytes, bytes] = {}
 
     def get(self, key: bytes) -> bytes:
+        """The trie node or code with this hash. Raises MissingStateError, because stored states refer to each hash."""
         value = self._young.get(key)
         if value is not None:
             return value
@@ -216,12 +226,13 @@ class DatabaseNodeStore:
             with self._database.read() as snapshot:
                 value = snapshot.get(STATE, key)
         if value is None:
+            # Never None: py-evm would take it for an empty account, and compute a wrong state root.
             raise MissingStateError(key)
         if len(value) <= CACHED_NODE_BYTES:
-            self._keep(key, value)
+            self._cache(key, value)
         return value
 
-    def _keep(self, key: bytes, value: bytes) -> None:
+    def _cache(self, key: bytes, value: bytes) -> None:
         if len(self._young) >= MAX_CACHED_NODES:
             self._old, self._young = self._young, {}
         self._young[key] = value

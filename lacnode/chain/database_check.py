@@ -1,8 +1,8 @@
-"""Checking a whole database: every value by its checksum, every block and every trie node by its hash.
+"""Checks a whole database: every value by its checksum, every block and every trie node by its hash.
 
-Headers must hash to their keys and follow each other, bodies and receipts must give the roots in their headers, indexes must
-name what is there, and the head's state must be whole. Findings are given one by one; the check goes on after each. Must
-not change anything.
+Headers must hash to their keys and follow each other. Bodies and receipts must give the roots in their headers. Indexes must
+name existing values, and the state of the head must be complete. Findings are yielded one by one. The check goes on after
+each of them. This file must not change anything.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,19 +21,19 @@ from lacnode.storage.environment import LmdbSnapshot
 from lacnode.storage.storage_errors import DamagedValueError, StorageCorruptError
 
 ProgressListener = Callable[[str, int], None]
-"""Is told what is being checked and how many of it have been."""
+"""A function that is called with the name of the checked part and the number of values so far."""
 
 
 @dataclass(frozen=True, slots=True)
 class DamageFinding:
-    """One finding: `place` names table and key, or the block; `text` says what is wrong."""
+    """One finding. `place` names the table and the key, or the block. `text` is the fault."""
 
     place: str
     text: str
 
 
 def check_values(pages: LmdbSnapshot, progress: ProgressListener) -> Iterator[DamageFinding]:
-    """Every value of every table by its checksum, trie nodes and code by their hash as well."""
+    """Check every value of every table by its checksum, and trie nodes and code also by their hash."""
     for table in pages.table_names:
         try:
             for count, (key, value) in enumerate(pages.checked_items(table), 1):
@@ -42,12 +42,13 @@ def check_values(pages: LmdbSnapshot, progress: ProgressListener) -> Iterator[Da
                 elif table == STATE and keccak256(value) != key:
                     yield DamageFinding(f"table {table}, key 0x{key.hex()}", "the node or code has another hash")
                 progress(f"values of table {table}", count)
+        # A damaged page ends the iteration of its table. The other tables are still checked.
         except StorageCorruptError as error:
             yield DamageFinding(f"table {table}", str(error))
 
 
 def check_blocks(pages: LmdbSnapshot, progress: ProgressListener) -> Iterator[DamageFinding]:
-    """Every block from the genesis to the head."""
+    """Check every block from the genesis to the head."""
     chain = StoredChain(pages)
     try:
         head = chain.header_of(chain.head_hash() or b"")
@@ -58,6 +59,7 @@ def check_blocks(pages: LmdbSnapshot, progress: ProgressListener) -> Iterator[Da
         yield DamageFinding("the head", "the database names none, or one that is not there")
         return
     parent: bytes | None = None
+    # By number and not by parent: a damaged block in the middle must not hide the ones below it.
     for number in range(head.number + 1):
         checked = _BlockCheck(chain, number)
         yield from (DamageFinding(f"block {number}", text) for text in checked.find_damages(parent))
@@ -66,7 +68,7 @@ def check_blocks(pages: LmdbSnapshot, progress: ProgressListener) -> Iterator[Da
 
 
 def check_state(pages: LmdbSnapshot, progress: ProgressListener) -> Iterator[DamageFinding]:
-    """Every account, storage slot and code of the head's state, from its root."""
+    """Check every account, storage slot and code of the head's state, starting at its root."""
     chain = StoredChain(pages)
     try:
         head = chain.header_of(chain.head_hash() or b"")
@@ -79,7 +81,7 @@ def check_state(pages: LmdbSnapshot, progress: ProgressListener) -> Iterator[Dam
 
 
 def _whole_node(pages: LmdbSnapshot, key: bytes) -> bytes | None:
-    """The node or code with that hash; None if it is missing or altered."""
+    """The node or code with this hash. None if it is missing or altered."""
     try:
         return pages.get(STATE, key)
     except DamagedValueError:
@@ -87,7 +89,7 @@ def _whole_node(pages: LmdbSnapshot, key: bytes) -> bytes | None:
 
 
 def find_differences(header: BlockHeader, executed: ExecutedBlock) -> Iterator[str]:
-    """In what an execution differs from the header of its block."""
+    """The differences between an execution and the header of its block, one sentence each."""
     for name, stated, found in (
         ("state root", header.state_root, executed.state_root),
         ("receipts root", header.receipts_root, executed.receipts_root),
@@ -101,7 +103,7 @@ def find_differences(header: BlockHeader, executed: ExecutedBlock) -> Iterator[s
 
 
 class _BlockCheck:
-    """One block. `hash` is None if the index has lost it."""
+    """The check of one block. `hash` is None if the index has lost it."""
 
     def __init__(self, chain: StoredChain, number: int) -> None:
         self._chain = chain
@@ -109,14 +111,15 @@ class _BlockCheck:
         self.hash: bytes | None = None
 
     def find_damages(self, parent: bytes | None) -> Iterator[str]:
-        """What is wrong with it; `parent` is the hash of the block before, None if that is not known."""
-        for part in (self._header, self._body, self._outcomes):
+        """The faults of the block. `parent` is the hash of the block before, or None if it is unknown."""
+        # Each part on its own: a damaged body does not hide damaged receipts.
+        for part in (self._check_header, self._check_body, self._check_receipts):
             try:
                 yield from part(parent)
             except (StorageCorruptError, RlpError, ValueError) as error:
                 yield str(error)
 
-    def _header(self, parent: bytes | None) -> Iterator[str]:
+    def _check_header(self, parent: bytes | None) -> Iterator[str]:
         self.hash = self._chain.hash_at(self._number)
         header = self._stored_header()
         found = on_chain_hash(header)
@@ -125,20 +128,20 @@ class _BlockCheck:
         if parent is not None and header.parent_hash != parent:
             yield f"table {NUMBERS}: it does not follow from the block before"
 
-    def _body(self, parent: bytes | None) -> Iterator[str]:
+    def _check_body(self, parent: bytes | None) -> Iterator[str]:
         header, body = self._stored_header(), self._chain.body_of(self.hash or b"")
         assert body is not None
         if body_root(body) != header.transactions_root:
             yield f"table {BODIES}: the transactions give another root than the header's"
         for index, transaction in enumerate(body.transactions):
-            place = self._chain.place_of(transaction.hash)
+            place = self._chain.location_of(transaction.hash)
             if place is None or (place.number, place.index) != (self._number, index):
                 yield f"table {TRANSACTIONS}: transaction 0x{transaction.hash.hex()} is not found where it is"
 
-    def _outcomes(self, parent: bytes | None) -> Iterator[str]:
+    def _check_receipts(self, parent: bytes | None) -> Iterator[str]:
         header, receipt_records = self._stored_header(), self._chain.receipt_records_of(self.hash or b"")
         assert receipt_records is not None
-        if ordered_root([outcome.receipt.encode() for outcome in receipt_records]) != header.receipts_root:
+        if ordered_root([record.receipt.encode() for record in receipt_records]) != header.receipts_root:
             yield f"table {OUTCOMES}: the receipts give another root than the header's"
 
     def _stored_header(self) -> BlockHeader:
@@ -150,5 +153,5 @@ class _BlockCheck:
 
 
 def body_root(body: BlockBody) -> bytes:
-    """The transactions root of `body`."""
+    """The transactions root of `body` (32 bytes)."""
     return ordered_root([transaction.raw for transaction in body.transactions])

@@ -1,7 +1,8 @@
-"""Executions kept between proposal and import, so that a block is executed once.
+"""Executions that are kept from the proposal to the import, so that a block is executed once.
 
-Under the on-chain hash, which leaves out round and seals: a block proposed again in another round, or sealed, is the
-same block. Few are kept: they hold every trie node and every log that the block wrote. Must not reach the database.
+The key is the on-chain hash. It does not cover round and seals: a block that is proposed in another round, or sealed, is the
+same block. Few executions are kept, because each holds every trie node and log of its block. This file must not use the
+database.
 """
 
 from collections import OrderedDict
@@ -15,10 +16,10 @@ from lacnode.primitives.transaction import Transaction
 MAX_EXECUTIONS = 4
 
 MAX_EXECUTION_BYTES = 16 * 2**20
-"""Bytes of all that is kept. The last execution is kept whatever its size: without it a block would be executed twice."""
+"""The bytes of all kept executions. The last one is kept with any size: without it its block would be executed twice."""
 
 NODE_OVERHEAD_BYTES = 200
-"""About how much memory a trie node takes beside its content."""
+"""The approximate memory of a trie node in addition to its content."""
 
 
 class _CachedExecution(NamedTuple):
@@ -28,21 +29,24 @@ class _CachedExecution(NamedTuple):
 
 
 class ExecutionCache:
-    """The last few executions. Not for several threads at once."""
+    """The last executions. Do not use it from several threads at once."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[bytes, _CachedExecution] = OrderedDict()
 
     def get(self, hash_: bytes, block: Block) -> ExecutedBlock | None:
-        """The execution of `block`, if exactly its transactions were executed under `hash_`."""
+        """The execution of `block`, if exactly its transactions were executed under `hash_`. None otherwise."""
         kept = self._kept.get(hash_)
+        # Compared in full: a faulty proposer could send other transactions under the header of a known block.
         if kept is None or kept.transactions != block.transactions:
             return None
         return kept.executed
 
     def put(self, hash_: bytes, block: Block, executed: ExecutedBlock) -> None:
+        """Keep the execution of `block` under its on-chain hash."""
         self._kept[hash_] = _CachedExecution(block.transactions, executed, _bytes_of(block, executed))
         self._kept.move_to_end(hash_)
+        # Two bounds: many small executions cost entries, and few large ones cost bytes.
         while len(self._kept) > MAX_EXECUTIONS or (len(self._kept) > 1 and self._bytes() > MAX_EXECUTION_BYTES):
             self._kept.popitem(last=False)
 
@@ -50,7 +54,7 @@ class ExecutionCache:
         return sum(kept.bytes for kept in self._kept.values())
 
     def clear(self) -> None:
-        """A block was imported: whatever was executed on the old head is of no use any more."""
+        """Remove all executions. Call it after an import: they are on the old head."""
         self._kept.clear()
 
 

@@ -1,8 +1,8 @@
-"""Headers after the head, verified one on another before their bodies are there.
+"""Headers above the head, verified one after the other before their bodies are here.
 
-A header names its validators and carries their seals, and votes are in headers: who may seal the next block follows from
-headers alone, without execution. So invented headers are refused before anything else is asked of the peer that sent
-them. Must not execute, store or know a peer.
+A header names its validators and has their seals, and votes are in headers. So the validators of the next block follow from
+headers alone, without execution. Invented headers are refused before their peer is asked for anything else. This file must
+not execute or store blocks, and must not know peers.
 """
 
 from collections import OrderedDict
@@ -23,10 +23,10 @@ MAX_VERIFIED_HEADERS = 1_024
 
 
 class VerifiedHeaders:
-    """Headers whose seals are verified, and the body that was found to belong to each. Safe from any thread.
+    """Headers with verified seals, and the body that was checked for each of them. Safe from any thread.
 
-    A header names its parent by hash, so the validators that had to seal it never change: the result holds for ever. It
-    holds for this very header only, seals and round included.
+    A header names its parent by hash, so its validators never change and the result is always valid. It is valid for exactly
+    this header, with its seals and its round.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,8 @@ class VerifiedHeaders:
                 self._bodies.popitem(last=False)
 
     def add_body(self, block: Block) -> None:
-        """The body of `block` belongs to its header. Nothing is kept for a header that is not verified."""
+        """Remember that the body of `block` fits its header. Ignored if the header is not verified."""
+        # Without this rule a peer could fill the memory with bodies of invented headers.
         with self._lock:
             if block.header in self._bodies:
                 self._bodies[block.header] = block.body
@@ -49,7 +50,8 @@ class VerifiedHeaders:
         return header in self._bodies
 
     def has_body(self, block: Block) -> bool:
-        """Whether this very body, and not an equal one, was checked."""
+        """Whether exactly this body object was checked. An equal body does not count."""
+        # Comparing objects is cheap. Comparing megabytes of transactions costs as much as the check.
         return self._bodies.get(block.header) is block.body
 
     def remove(self, header: BlockHeader) -> None:
@@ -58,9 +60,9 @@ class VerifiedHeaders:
 
 
 class VerifiedHeaderChain:
-    """The headers that follow `header` (with on-chain hash `hash_`), as far as they have been taken.
+    """The headers after `header` that were added so far. `hash_` is the on-chain hash of `header`.
 
-    `tally` is the one after `header`. For one thread at a time.
+    `tally` is the one after `header`. Use it from one thread at a time.
     """
 
     def __init__(
@@ -80,7 +82,10 @@ class VerifiedHeaderChain:
         self._verified = verified
 
     def add_header(self, header: BlockHeader) -> bytes:
-        """Add the next header, verified with its seals; its on-chain hash. BlockRefusedError if it is not the next one."""
+        """Verify the next header with its seals, and add it. Returns its on-chain hash (32 bytes).
+
+        Raises BlockRefusedError if it breaks a rule or does not follow the last one.
+        """
         try:
             hash_ = on_chain_hash(header)
         except RlpError as error:
@@ -89,6 +94,7 @@ class VerifiedHeaderChain:
             header, self.last, self.last_hash, self._tally.validators, seals_known=self._verified.has(header)
         )
         self._verified.add(header)
+        # The votes of this header count for the next one, so the tally moves on before that one comes.
         self._tally = next_tally(self._tally, header, self._schedule)
         self.last, self.last_hash = header, hash_
         return hash_

@@ -1,5 +1,7 @@
-"""What eth_getLogs asks for, as a test on blooms and on logs (Ethereum JSON-RPC, eth_getLogs; rpc of Besu: a log with
-fewer topics than the filter never matches). Must not read the chain."""
+"""The filter of eth_getLogs, as a test on blooms and on logs. This file must not read the chain.
+
+As in Besu, a log with fewer topics than the filter never matches.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,33 +12,35 @@ from lacnode.primitives.receipt import Log
 
 @dataclass(frozen=True, slots=True)
 class LogFilter:
-    """`addresses`: any of them, or any at all when empty. `topics`: for each position the alternatives, any topic when
-    empty."""
+    """`addresses`: the accepted addresses, or every address if it is empty. `topics`: for each position the accepted
+    topics, or every topic if it is empty."""
 
     addresses: tuple[bytes, ...] = ()
     topics: tuple[tuple[bytes, ...], ...] = ()
 
     @property
     def items(self) -> int:
-        """How many addresses and topics it names."""
+        """The number of addresses and topics in the filter."""
         return len(self.addresses) + sum(map(len, self.topics))
 
     def matches(self, log: Log) -> bool:
         if self.addresses and log.address not in self.addresses:
             return False
+        # A filter position without a topic in the log never matches, even if it accepts every topic.
         if len(self.topics) > len(log.topics):
             return False
         return all(not wanted or topic in wanted for wanted, topic in zip(self.topics, log.topics, strict=False))
 
     def to_bloom_test(self) -> "BloomTest":
-        """The same question to a bloom, answered yes too often but never no wrongly."""
+        """The same filter for blooms. It may accept a bloom without a matching log. It never refuses one with such a log."""
         return BloomTest([self.addresses, *self.topics])
 
 
 class BloomTest:
-    """Whether a bloom may hold one item of every group."""
+    """Whether a bloom may contain one item of every group."""
 
     def __init__(self, groups: Sequence[Sequence[bytes]]) -> None:
+        # The bits are computed once for each search, and not for each block. An empty group accepts everything.
         self._groups = [[bloom_bits(item) for item in group] for group in groups if group]
 
     def passes(self, bloom: bytes) -> bool:

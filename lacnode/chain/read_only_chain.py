@@ -1,4 +1,4 @@
-"""A chain that is only read: what a reader process answers calls from. Must not write."""
+"""A chain for reading only. A reader process answers RPC calls from it. This file must not write."""
 
 from lacnode.chain.chain_history import ChainHistory
 from lacnode.chain.chain_store import DatabaseNodeStore, StoredChain
@@ -15,7 +15,7 @@ from lacnode.storage.storage_errors import StorageCorruptError
 
 
 class ReadOnlyChain(ChainHistory):
-    """The chain of `spec` in `database`, which has a genesis. StorageCorruptError if it has none. `evm` executes calls."""
+    """The chain of `spec` in `database`. `evm` executes calls. Raises StorageCorruptError if there is no genesis."""
 
     def __init__(self, spec: ChainSpec, database: Database, evm: EngineKind = EngineKind.AUTO) -> None:
         with database.read() as snapshot:
@@ -26,16 +26,18 @@ class ReadOnlyChain(ChainHistory):
         super().__init__(database, genesis)
         self.spec = spec
         self._validators = ValidatorHistory(spec.ibft, self)
+        # The genesis is the head until the node names another block, so calls have an answer from the start.
         self._head = Head(genesis.header, on_chain_hash(genesis.header), genesis.header.difficulty)
         self._engine: ExecutionEngine = make_engine(spec, DatabaseNodeStore(database), kind=evm)
 
     @property
     def head(self) -> Head:
-        """The block that calls about the latest block mean."""
+        """The block that a call about the latest block means."""
         return self._head
 
     def move_to(self, head_hash: bytes) -> bool:
-        """Make the block with `head_hash` the head; False if the database does not show it."""
+        """Make the block with `head_hash` the head. Return False if the database does not have it."""
+        # The node tells each reader the new head. The commit may become visible in this process a moment later.
         if head_hash != self._head.hash:
             header = self.header_of(head_hash)
             if header is None:
@@ -44,17 +46,17 @@ class ReadOnlyChain(ChainHistory):
         return True
 
     def validators_after(self, header: BlockHeader) -> tuple[bytes, ...]:
-        """Who agrees on the block after `header`, ascending. `header` is a block of the chain."""
+        """The validators of the block after `header`, ascending (20-byte addresses). `header` is a block of the chain."""
         return self._validators.tally_after(header).validators
 
     def state_at(self, header: BlockHeader) -> StateView:
-        """Accounts after `header`."""
+        """The accounts after `header`."""
         return self._engine.accounts(header.state_root)
 
     def call(self, header: BlockHeader, call: CallRequest) -> CallResult:
-        """What `call` would do on the state after `header`, within that block's own surroundings."""
+        """The result of `call` on the state after `header`, with the number, the timestamp and the rules of that block."""
         return self._engine.call(header.state_root, header, call, self.hash_at)
 
     def open_block(self, header: BlockHeader) -> OpenBlock:
-        """A block on the state after `header`, within that block's own surroundings, for private messages."""
+        """An open block on the state after `header`, with the values of that block, for private transactions."""
         return self._engine.open_block(header.state_root, header, self.hash_at)

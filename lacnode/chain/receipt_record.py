@@ -1,6 +1,6 @@
-"""What a block left behind beside state: receipts, and what receipts do not say but RPC is asked for.
+"""Receipts with the metadata that RPC needs and a receipt does not have, as values and in their stored form.
 
-Values and their stored form; must not reach for a database.
+This file must not use a database.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from lacnode.primitives.transaction import Transaction
 
 @dataclass(frozen=True, slots=True)
 class ReceiptRecord:
-    """One transaction: its sender (20 bytes), receipt, own gas, the contract it made, and what REVERT gave back (None
-    unless it reverted and reasons are kept)."""
+    """One transaction: its sender (20 bytes), its receipt, its own gas, the contract that it created (20 bytes), and the
+    data of REVERT. The data is None unless the transaction reverted and reasons are kept."""
 
     sender: bytes
     receipt: Receipt
@@ -27,6 +27,7 @@ class ReceiptRecord:
         return [self.sender, self.receipt.encode(), rlp.scalar(self.gas_used), self.created or b"", reverted]
 
     @classmethod
+    # An empty reason differs from none, so the reason is in a list of one or no item.
     def from_item(cls, item: RlpItem) -> "ReceiptRecord":
         fields = RlpFields(rlp.as_list(item, "outcome"), "outcome")
         sender, receipt = fields.bytes("sender", 20), Receipt.decode_stored(fields.bytes("receipt"))
@@ -37,18 +38,18 @@ class ReceiptRecord:
 
 
 def encode_receipt_records(receipt_records: tuple[ReceiptRecord, ...]) -> bytes:
-    """The stored form of a block's outcomes, in the order of its transactions."""
-    return rlp.encode([outcome.fields() for outcome in receipt_records])
+    """Encode the records of a block, in the order of its transactions, for the database."""
+    return rlp.encode([record.fields() for record in receipt_records])
 
 
 def decode_receipt_records(data: bytes) -> tuple[ReceiptRecord, ...]:
-    """The inverse of `encode_receipt_records`."""
+    """Decode what `encode_receipt_records` made. Raises RlpError if the bytes are malformed."""
     return tuple(ReceiptRecord.from_item(item) for item in rlp.decode_stored_list(data, "outcomes"))
 
 
 @dataclass(frozen=True, slots=True)
 class LogWithMetadata:
-    """A log with its place: `log_index` counts through the block."""
+    """A log with its place. `log_index` counts through the whole block."""
 
     log: Log
     log_index: int
@@ -68,7 +69,7 @@ def logs_with_metadata(
 ) -> tuple[LogWithMetadata, ...]:
     """Every log of a block, in order."""
     found: list[LogWithMetadata] = []
-    for index, (transaction, outcome) in enumerate(zip(transactions, receipt_records, strict=True)):
-        for log in outcome.receipt.logs:
+    for index, (transaction, record) in enumerate(zip(transactions, receipt_records, strict=True)):
+        for log in record.receipt.logs:
             found.append(LogWithMetadata(log, len(found), hash_, number, timestamp, transaction.hash, index))
     return tuple(found)

@@ -1,6 +1,6 @@
-"""Contracts as they would be after one more transaction: what a change of rules would lead to, before it is sent.
+"""Contracts after one more transaction. They show what a change of rules would do, before the change is sent.
 
-Must not store anything.
+This file must not store anything.
 """
 
 from collections.abc import Callable
@@ -16,11 +16,10 @@ from lacnode.primitives.transaction import LEGACY, Transaction, sign_payload
 
 
 class SimulatedContracts:
-    """The state after `call` by `sender` on the state after `header`, of a chain with `ancestor_hash`.
+    """The state after `call` by `sender` (20 bytes), on the state after `header`.
 
-    TransactionRejectedError if the transaction cannot be in the next block, ExecutionInterruptedError if it takes
-    longer than
-    `budget` says. The account permissions are not asked.
+    Raises TransactionRejectedError if the transaction cannot be in the next block, and ExecutionInterruptedError if `budget`
+    is used up. The rules about accounts are not checked.
     """
 
     def __init__(
@@ -33,19 +32,21 @@ class SimulatedContracts:
         sender: bytes,
         budget: ExecutionBudget,
     ) -> None:
+        # The transaction is executed in the next block, because a fork may begin there.
         next_header = header.with_changes(number=header.number + 1, timestamp=header.timestamp + 1)
         nonce = engine.accounts(header.state_root).nonce(sender)
         block = engine.open_block(header.state_root, next_header, ancestor_hash)
         receipt = block.add(_unsigned(call, nonce, header.base_fee or 0), sender, budget)
         executed = block.close(budget)
         self.succeeded = receipt.status == 1
-        """Whether the transaction did what it was to do."""
+        """Whether the transaction succeeded."""
         self.header = next_header.with_changes(state_root=executed.state_root)
         self.reader = ChainContracts(spec, engine.with_nodes(executed.nodes), ancestor_hash)
+        # The new nodes are only in memory. The reader finds them there, and all others in the database.
 
 
 def _unsigned(call: TransactionCall, nonce: int, gas_price: int) -> Transaction:
-    """A transaction with a signature that nothing checks: its sender is said where it is executed."""
+    """A transaction with a signature that is not checked: the caller names the sender when it executes the transaction."""
     fields: list[rlp.RlpValue] = [
         rlp.scalar(nonce), rlp.scalar(gas_price), rlp.scalar(call.gas_limit), call.to or b"",
         rlp.scalar(call.value), call.data,

@@ -1,7 +1,7 @@
-"""Executions of blocks that are not decided yet, ours and others': the import of a decided block waits for none of them.
+"""Executions of blocks that are not decided yet. The import of a decided block does not wait for them.
 
-Building and checking are guesses at what a quorum will decide. Once it has decided, they are worth nothing, except the
-execution of the very block that was decided: its import takes that one over.
+A block that is built or checked may never be decided. Once another block is decided, its execution is worth nothing. The
+execution of the decided block itself is the exception: the import uses it.
 """
 
 import threading
@@ -12,7 +12,7 @@ from lacnode.evm.budget import ExecutionBudget, ExecutionCancelledError
 
 
 class SpeculativeExecutions:
-    """Safe to use from several threads."""
+    """The executions that run now, and the imports that wait. Safe from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -20,14 +20,18 @@ class SpeculativeExecutions:
         self._imports = 0
 
     @contextmanager
-    def running(self, budget: ExecutionBudget, hash_: bytes | None = None) -> Iterator[ExecutionBudget]:
-        """The budget of an execution that takes place inside, within `budget`. `hash_` is the 32-byte hash of the block,
-        None while it is being built. ExecutionCancelledError if an import waits."""
+    def speculative_budget(self, budget: ExecutionBudget, hash_: bytes | None = None) -> Iterator[ExecutionBudget]:
+        """The budget of an execution inside this context. It ends with `budget`, or when an import begins.
+
+        `hash_` is the hash of the block (32 bytes), or None while the block is built. Raises ExecutionCancelledError if an
+        import waits.
+        """
         own = ExecutionBudget()
         with self._lock:
             if self._imports:
                 raise ExecutionCancelledError("a decided block is imported first")
             self._running[own] = hash_
+            # Refused at once: the import would cancel it, and the thread would be busy until its next check.
         try:
             yield own.joined_with(budget)
         finally:
@@ -35,11 +39,12 @@ class SpeculativeExecutions:
                 del self._running[own]
 
     @contextmanager
-    def importing(self, hash_: bytes | None = None) -> Iterator[None]:
-        """An import waits for its turn, or takes place, inside: executions of other blocks than `hash_` are cancelled."""
+    def import_in_progress(self, hash_: bytes | None = None) -> Iterator[None]:
+        """The context of an import. Executions of blocks other than `hash_` are cancelled, and no new one starts."""
         with self._lock:
             self._imports += 1
             for budget, running in self._running.items():
+                # All of them, before the caller waits for the lock of the chain, which such an execution holds.
                 if running is None or running != hash_:
                     budget.cancel()
         try:

@@ -1,7 +1,7 @@
-"""Walking a state from its root: which of its nodes are missing.
+"""Walks through a state from its root, and finds the missing nodes.
 
-What one trie node refers to stands in it as a hash, or as the node itself where that is short. Must not keep in memory more
-than the way down and the storage roots and codes seen, which several accounts may share.
+A trie node refers to another node by its hash, or contains it if it is short. This file must not keep much in memory: only
+the way down, and the storage roots and the codes that several accounts may share.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,19 +12,23 @@ from lacnode.primitives.rlp import RlpFields, RlpItem
 
 BRANCH_ITEMS = 17
 LEAF_FLAG = 0x20
-"""In the first byte of a short node's path."""
+"""A flag in the first byte of the path of a node with two items."""
 
 
 def find_missing_nodes(
     root: bytes, read: Callable[[bytes], bytes | None], progress: Callable[[str, int], None]
 ) -> Iterator[tuple[bytes, str]]:
-    """Hashes of what `read` does not find of the state at `root`, and what it is."""
+    """Yield the hash and the kind of every missing node of the state at `root`. `read` returns None for a missing node.
+
+    Raises RlpError if a node is malformed.
+    """
     walk = _Walk(read, progress)
     for leaf in walk.leaves(root, "account"):
         fields = RlpFields(rlp.decode_list(leaf, "account"), "account")
         fields.scalar("nonce")
         fields.scalar("balance")
         storage_root, code_hash = fields.bytes("root"), fields.bytes("code")
+        # Storage and code of an account are checked before the next account, so findings are close to their account.
         for _ in walk.leaves(storage_root, "storage"):
             pass
         walk.check_code(code_hash)
@@ -50,11 +54,13 @@ class _Walk:
             self._load(code_hash, "code")
 
     def leaves(self, root: bytes, what: str) -> Iterator[bytes]:
-        """The values of the trie at `root`; none for a root that was walked before."""
+        """Yield the values of the trie at `root`. Nothing if this root was walked before."""
+        # Contracts of one kind often have the same storage. Each is walked once, or the check would take hours.
         if root in self._seen:
             return
         self._seen.add(root)
         waiting: list[RlpItem] = [root]
+        # A stack and no recursion: the depth of a trie is up to 64 nodes, and a damaged one may be deeper.
         while waiting:
             node = self._node(waiting.pop(), f"{what} node")
             if len(node) == BRANCH_ITEMS:
@@ -67,7 +73,7 @@ class _Walk:
                     waiting.append(target)
 
     def _node(self, reference: RlpItem, what: str) -> list[RlpItem]:
-        """The node behind `reference`; empty if it is missing."""
+        """The node behind `reference`. Empty if it is missing."""
         if isinstance(reference, list):
             return reference
         encoded = self._load(reference, what)

@@ -1,6 +1,6 @@
-"""The first block: made from the genesis file, stored when a database is first opened, compared ever after.
+"""The genesis block: computed from the genesis file, stored in a new database, and compared at every later start.
 
-Must not let a node follow another network's chain with this network's rules.
+This file must not let a node follow another network's chain by this network's rules.
 """
 
 from lacnode.chain.block_errors import WrongGenesisError
@@ -13,7 +13,11 @@ from lacnode.storage.database import Database
 
 
 def open_or_store_genesis(spec: ChainSpec, database: Database, engine: ExecutionEngine) -> Block:
-    """The genesis block, stored with its state if the database is empty; WrongGenesisError if another one is there."""
+    """The genesis block. It is stored with its state if the database is empty.
+
+    Raises WrongGenesisError if the database has another one, and StorageError.
+    """
+    # Computed at every start: the file may have been edited since the last one.
     root, nodes = engine.genesis_state()
     header = spec.genesis.header(root)
     block = Block(header, BlockBody(withdrawals=None if header.withdrawals_root is None else ()))
@@ -22,6 +26,7 @@ def open_or_store_genesis(spec: ChainSpec, database: Database, engine: Execution
         stored = StoredChain(snapshot).genesis_hash()
     if stored is None:
         with database.write() as batch:
+            # In one batch: a crash must not leave a genesis without its state.
             write_state(batch, nodes)
             write_block(batch, block, hash_, ())
             write_genesis_hash(batch, hash_)

@@ -1,7 +1,7 @@
-"""Which transactions go into a block: Besu's selection, in the order the pool offers them.
+"""The selection of the transactions of a block, in the order in which the pool offers them.
 
-Follows Besu's `BlockTransactionSelector` with its block-size rule; the price floor is the pool's. Must not choose an
-order, and must not wait beyond its deadline.
+It follows Besu's `BlockTransactionSelector` with its block-size rule. The pool applies the price floor. This file must not
+choose an order, and must not wait beyond its deadline.
 """
 
 import time
@@ -16,7 +16,7 @@ from lacnode.primitives.receipt import Receipt
 from lacnode.primitives.transaction import Transaction
 
 MIN_TRANSACTION_GAS = 21_000
-"""Gas that every transaction costs at least."""
+"""The least gas of a transaction."""
 
 TRANSIENT_REASONS = frozenset(
     {
@@ -25,28 +25,31 @@ TRANSIENT_REASONS = frozenset(
         RejectionReason.CHAIN_HEAD_WORLD_STATE_NOT_AVAILABLE,
     }
 )
-"""Reasons that may be gone by the next block: the transaction stays in the pool."""
+"""Reasons that may be gone in the next block. The transaction stays in the pool."""
 
 
 class SelectionTarget(Protocol):
-    """What transactions are added to: an open block, or something that guards one."""
+    """The block that transactions are added to: an open block, or a wrapper of one."""
 
     @property
     def gas_left(self) -> int: ...
 
     @property
     def closing_seconds(self) -> float:
-        """About how long the roots of what was added will take."""
+        """The approximate time for the roots of the added transactions."""
         ...
 
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
-        """TransactionRejectedError if it cannot be in this block, ExecutionInterruptedError when `budget` says so; then
-        nothing has changed."""
+        """Execute a transaction and add it.
+
+        Raises TransactionRejectedError if it cannot be in this block, and ExecutionInterruptedError if `budget` is used up
+        or cancelled. Nothing has changed then.
+        """
         ...
 
 
 class TransactionCandidate(Protocol):
-    """A transaction offered for a block. Exactly one of the four methods is called, unless it is never looked at."""
+    """A transaction that is offered for a block. Exactly one of its four methods is called, unless it is never examined."""
 
     @property
     def transaction(self) -> Transaction: ...
@@ -56,49 +59,54 @@ class TransactionCandidate(Protocol):
 
     @property
     def is_last(self) -> bool:
-        """Whether it is offered after all others, for it is likely to take long."""
+        """Whether it is offered after all others, because it will probably take long."""
         ...
 
     def included(self) -> None:
-        """It is in the block."""
+        """The transaction is in the block."""
         ...
 
     def skipped(self) -> None:
-        """Not in this block; it may be in a later one."""
+        """The transaction is not in this block. It may be in a later one."""
         ...
 
     def interrupted(self, seconds: float, cause: str, *, was_held_up: bool) -> None:
-        """It was executed for `seconds`, which is as much as one transaction gets, and did not end; or it exceeded another
-        bound. `cause` says which. `was_held_up` says that the machine did other things for most of that time."""
+        """The transaction was interrupted after `seconds`, the most that one transaction gets, or exceeded another bound.
+
+        `cause` names the bound. `was_held_up`: the machine did other work for most of that time.
+        """
         ...
 
     def dropped(self, reason: RejectionReason) -> None:
-        """It is in no block that follows from this state."""
+        """The transaction cannot be in any block on this state."""
         ...
 
 
 BLOCK_SHARE = 0.5
-"""The part of the selection time that the chosen transactions may take together. The other validators take as long to
-check the block, and a period must suffice for both."""
+"""The part of the selection time that the selected transactions may take together. The other validators need as long to
+check the block, and one block period must be enough for both."""
 
 TRANSACTION_SHARE = 0.2
-"""The part of the selection time that one transaction may take, and all those together that are offered last, light ones
-aside. Blocks come as far apart as one is slower than the one before it, so a slow one now and then costs more than steady
-load."""
+"""The part of the selection time for one transaction. It is also the part for all those together that are offered last,
+except light ones. A block that is slower than the one before delays the chain, so one slow transaction now and then costs
+more than a steady load."""
 
 LIGHT_SHARE = 0.02
-"""The part of the selection time that each transaction that is offered last may take once these have used their share. The
-rest of the block's time is theirs as long as they are light; the first one that is not ends the block."""
+"""The part of the selection time for each transaction that is offered last, once these have used their share. They get the
+rest of the block's time while they are light. The first one that is not light ends the block."""
 
 MIN_PROCESSOR_SHARE = 0.5
-"""An execution that was given less than this part of its time on the processor was held up by others."""
+"""An execution that had the processor for less than this part of its time was delayed by other work."""
 
 
 @dataclass(frozen=True, slots=True)
 class SelectionLimits:
-    """When to stop: at `deadline` on the monotonic clock (seconds), or once a transaction does not fit and the block's
-    gas is used up to `min_occupancy_ratio` (0 to 1). Cancelling `budget` stops at once. The transactions have `max_bytes`
-    together at most; one that alone is longer may have a block for itself."""
+    """The end of the selection.
+
+    It ends at `deadline` (monotonic seconds), or when a transaction does not fit and the used gas has reached
+    `min_occupancy_ratio` (0 to 1) of the limit. Cancelling `budget` ends it at once. The transactions have at most
+    `max_bytes` together. A single longer transaction may have a block for itself.
+    """
 
     deadline: float
     min_occupancy_ratio: float = 0.8
@@ -109,19 +117,23 @@ class SelectionLimits:
 def select_transactions(
     block: SelectionTarget, gas_limit: int, candidates: Iterable[TransactionCandidate], limits: SelectionLimits
 ) -> tuple[Transaction, ...]:
-    """Add to `block` what fits of `candidates`; the transactions added, in order."""
+    """Add the fitting `candidates` to `block`. Returns the added transactions in order.
+
+    Raises ExecutionInterruptedError if the budget of `limits` is used up or cancelled.
+    """
     selection = _Selection(block, limits)
     for candidate in candidates:
         limits.budget.check()
         if selection.is_over(candidate):
             break
+        # By the gas limit and not by the used gas, which is unknown before the execution.
         if candidate.transaction.gas_limit > block.gas_left:
             if _is_full_enough(block, gas_limit, limits.min_occupancy_ratio):
                 break
             candidate.skipped()
         elif len(candidate.transaction.raw) > MAX_BLOCK_BYTES:
             candidate.dropped(RejectionReason.TX_TOO_LARGE)
-        elif not selection.has_room(len(candidate.transaction.raw)):
+        elif not selection.fits(len(candidate.transaction.raw)):
             candidate.skipped()
         else:
             selection.add(candidate)
@@ -133,12 +145,12 @@ def _is_full_enough(block: SelectionTarget, gas_limit: int, ratio: float) -> boo
 
 
 class _Selection:
-    """What was chosen so far, and what time and room are left."""
+    """The transactions that are selected so far, and the time and the bytes that are left."""
 
     def __init__(self, block: SelectionTarget, limits: SelectionLimits) -> None:
         self.chosen: list[Transaction] = []
         self.has_interrupted = False
-        """Whether a transaction took too long. Of those that are likely to, one a block is enough."""
+        """Whether a transaction took too long. Each block accepts one such transaction at most."""
         self._bytes_left = limits.max_bytes
         self._block = block
         self._budget = limits.budget.with_deadline(limits.deadline)
@@ -148,18 +160,19 @@ class _Selection:
         self._last_seconds_left = TRANSACTION_SHARE * seconds
         self._light_seconds = LIGHT_SHARE * seconds
 
-    def has_room(self, length: int) -> bool:
-        """Whether a transaction of `length` bytes fits in."""
+    def fits(self, length: int) -> bool:
+        """Whether a transaction of `length` bytes fits."""
         return length <= self._bytes_left or not self.chosen
 
     def is_over(self, candidate: TransactionCandidate) -> bool:
-        """Whether there is no time for `candidate` and those after it."""
+        """Whether no time is left for `candidate` and those after it."""
         if candidate.is_last and self.has_interrupted:
             return True
         return self._block_seconds_left <= 0 or time.monotonic() >= self._budget.deadline_seconds
 
     def add(self, candidate: TransactionCandidate) -> None:
         started, started_processor, closing = time.monotonic(), time.thread_time(), self._block.closing_seconds
+        # The processor time is measured, too: on a busy machine a light transaction may take long.
         budget = self._budget.with_deadline(started + self._share(candidate))
         try:
             self._block.add(candidate.transaction, candidate.sender, budget)
@@ -169,10 +182,12 @@ class _Selection:
             self._interrupted(candidate, exceeded, seconds + further, processor + further)
         except TransactionRejectedError as rejected:
             if rejected.reason in TRANSIENT_REASONS:
+                # The sender waits for another nonce, a lower fee or a readable contract. Dropping would lose it for good.
                 candidate.skipped()
             else:
                 candidate.dropped(rejected.reason)
         else:
+            # The roots of what was added are computed at the end. Their time belongs to the transaction now.
             taken = time.monotonic() - started + self._block.closing_seconds - closing
             self._block_seconds_left -= taken
             if candidate.is_last:
@@ -182,7 +197,7 @@ class _Selection:
             candidate.included()
 
     def _share(self, candidate: TransactionCandidate) -> float:
-        """Seconds that `candidate` may take."""
+        """The seconds that `candidate` may take."""
         share = min(self._transaction_seconds, self._block_seconds_left)
         return min(share, max(self._last_seconds_left, self._light_seconds)) if candidate.is_last else share
 
@@ -196,5 +211,5 @@ class _Selection:
             was_held_up = processor_seconds < MIN_PROCESSOR_SHARE * seconds
             candidate.interrupted(seconds, str(exceeded), was_held_up=was_held_up)
         else:
-            # The block's time, or its place for logs, was over before the transaction's: that says nothing about it.
+            # The time of the block, or its space for logs, ended first. That says nothing about the transaction.
             candidate.skipped()

@@ -1,8 +1,8 @@
-"""The validators after each block: votes replayed from the nearest place where they are known (IBFT 2.0, Besu's
-`VoteTallyCache` and `ForkingVoteTallyCache`).
+"""The validators after each block: votes are replayed from the nearest block with known validators.
 
-Votes are rare and found through an index, so replaying most of an epoch after a restart is quick. Blocks are final, so
-a tally is remembered by its block's number. Must not judge headers.
+It follows IBFT 2.0 and Besu's `VoteTallyCache` and `ForkingVoteTallyCache`. Votes are rare, and an index finds them, so
+replaying most of an epoch after a restart is quick. Blocks are final, so a tally is cached by the number of its block. This
+file must not check headers.
 """
 
 import threading
@@ -16,25 +16,26 @@ from lacnode.consensus.vote_tally import VoteTally
 from lacnode.primitives.header import BlockHeader
 
 CACHED_TALLIES = 128
-"""Tallies kept, as many blocks."""
+"""The number of cached tallies."""
 
 
 class VoteSource(Protocol):
-    """Where headers and the numbers of those with votes are found (`chain.history.ChainHistory`)."""
+    """A source of headers and of the numbers of headers with votes (`chain.chain_history.ChainHistory`)."""
 
     def header_at(self, number: int) -> BlockHeader | None: ...
 
     def numbers_with_votes(self, start: int, end: int) -> Sequence[int]:
-        """Ascending, both ends included."""
+        """The numbers in ascending order, both ends included."""
         ...
 
 
 def next_tally(tally: VoteTally, header: BlockHeader, schedule: IbftSchedule) -> VoteTally:
-    """The tally after `header`, where `tally` is the one before it. Needs no stored block: the votes are in headers."""
+    """The tally after `header`. `tally` is the one before it. No stored block is needed: the votes are in headers."""
     override = schedule.validators_override(header.number + 1)
     epoch_length = schedule.at(header.number).epoch_length
     if override is None:
         return tally.after(header, epoch_length)
+    # A transition replaces the set for the next block. As in Besu, the vote of this block counts on top of it.
     fresh, vote = VoteTally.from_validators(override), ExtraData.decode(header.extra_data).vote
     if vote is None or header.number % epoch_length == 0:
         return fresh
@@ -42,7 +43,7 @@ def next_tally(tally: VoteTally, header: BlockHeader, schedule: IbftSchedule) ->
 
 
 class ValidatorHistory:
-    """Tallies of the chain in `stored`."""
+    """The tallies of the chain in `stored`. Safe from any thread."""
 
     def __init__(self, schedule: IbftSchedule, stored: VoteSource) -> None:
         self._schedule = schedule
@@ -51,10 +52,13 @@ class ValidatorHistory:
         self._lock = threading.Lock()
 
     def tally_after(self, header: BlockHeader) -> VoteTally:
-        """Validators and outstanding votes after `header`, a block of the chain; KeyError if an ancestor is missing."""
+        """The validators and the open votes after `header`, a block of the chain. Raises KeyError if an ancestor is
+        missing."""
         number = header.number
         start, tally = self._nearest_remembered(number)
         fresh = max(self._last_epoch(number), self._last_override(number))
+        # An epoch block or a transition starts a new tally. What was before it does not matter.
+        # A cached tally from before the restart of the votes must not be replayed across it.
         if tally is None or start < fresh:
             start, tally = fresh, self._fresh_tally(fresh)
         for height in self._stored.numbers_with_votes(start + 1, number):
@@ -63,9 +67,9 @@ class ValidatorHistory:
         return tally
 
     def _fresh_tally(self, number: int) -> VoteTally:
-        """The tally after block `number`, an epoch block or the last before a transition that replaces the set.
+        """The tally after block `number`: an epoch block, or the last block before a transition.
 
-        After a transition the vote in `number` still counts on top of the new set, unless it is an epoch block's.
+        After a transition the vote in block `number` counts on top of the new set, unless it is an epoch block.
         """
         header = self._header(number)
         if self._schedule.validators_override(number + 1) is None:
@@ -73,7 +77,8 @@ class ValidatorHistory:
         return next_tally(VoteTally.from_validators(()), header, self._schedule)
 
     def _last_epoch(self, number: int) -> int:
-        """The highest epoch block up to `number`; the epoch's length may have changed on the way."""
+        """The number of the last epoch block up to `number`. The epoch length may have changed in between."""
+        # From the latest change of the length backwards. A step without an epoch block in it leads to the one before.
         for begins, parameters in reversed(self._schedule.steps):
             if begins > number:
                 continue
@@ -89,7 +94,7 @@ class ValidatorHistory:
     def _header(self, number: int) -> BlockHeader:
         header = self._stored.header_at(number)
         if header is None:
-            raise KeyError(f"block {number}, which tells the validators of later ones, is missing")
+            raise KeyError(f"block {number}, which names the validators of later blocks, is missing")
         return header
 
     def _nearest_remembered(self, number: int) -> tuple[int, VoteTally | None]:

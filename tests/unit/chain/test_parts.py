@@ -122,7 +122,7 @@ class TestTables:
             assert chain.block_of(b"") is None
             assert not chain.has(b"")
             assert chain.receipt_records_of(T1) is None
-            assert chain.place_of(T1) is None
+            assert chain.location_of(T1) is None
 
     def test_only_blocks_with_logs_are_looked_at_for_logs(self) -> None:
         database = MemoryDatabase()
