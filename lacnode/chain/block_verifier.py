@@ -108,7 +108,7 @@ class BlockVerifier:
                 parent,
                 validators,
                 now=self._now(),
-                block_period_ms=self._spec.ibft.at(header.number).block_period_ms,
+                block_period_ms=self._spec.ibft.parameters_at(header.number).block_period_ms,
                 base_fee_market=fork >= Fork.LONDON,
                 # London may begin at this block. Only then the gas limit may double.
                 london_activation=fork >= Fork.LONDON > self._fork(parent),

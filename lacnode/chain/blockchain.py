@@ -211,7 +211,7 @@ class Blockchain(ChainHistory):
         """
         with self._writer, self._speculation.speculative_budget(budget) as own_budget:
             head = self._head
-            period = self.spec.ibft.at(head.header.number + 1).block_period_ms / 1000
+            period = self.spec.ibft.parameters_at(head.header.number + 1).block_period_ms / 1000
             limits = SelectionLimits(deadline, self.settings.min_occupancy_ratio, own_budget, block_bytes(period))
             builder = BlockBuilder(self.spec, self._engine, self.settings.gas_limit_target, self._permissions)
             draft = builder.draft(head.header, head.hash, timestamp, coinbase, extra_data)

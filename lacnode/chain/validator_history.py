@@ -32,7 +32,7 @@ class VoteSource(Protocol):
 def next_tally(tally: VoteTally, header: BlockHeader, schedule: IbftSchedule) -> VoteTally:
     """The tally after `header`. `tally` is the one before it. No stored block is needed: the votes are in headers."""
     override = schedule.validators_override(header.number + 1)
-    epoch_length = schedule.at(header.number).epoch_length
+    epoch_length = schedule.parameters_at(header.number).epoch_length
     if override is None:
         return tally.after(header, epoch_length)
     # A transition replaces the set for the next block. As in Besu, the vote of this block counts on top of it.
@@ -62,7 +62,7 @@ class ValidatorHistory:
         if tally is None or start < fresh:
             start, tally = fresh, self._fresh_tally(fresh)
         for height in self._stored.numbers_with_votes(start + 1, number):
-            tally = tally.after(self._header(height), self._schedule.at(height).epoch_length)
+            tally = tally.after(self._header(height), self._schedule.parameters_at(height).epoch_length)
         self._remember(number, tally)
         return tally
 

@@ -1,4 +1,4 @@
-"""Accounts that exist from the start, as a genesis writes them (Besu, `GenesisAllocation`)."""
+"""The accounts of a genesis, in the form of the file (Besu, `GenesisAllocation`)."""
 
 from collections.abc import Mapping
 
@@ -9,11 +9,11 @@ from lacnode.chainspec.spec import GenesisAccount
 
 
 class GenesisAllocationError(ValueError):
-    """An address or a slot that is none; names it."""
+    """An address or a slot is malformed. The text names it."""
 
 
 class GenesisAllocation(BaseModel):
-    """One account; its address is the key it stands under. Unknown keys are kept aside."""
+    """One account. Its address is the key of its object in the file. Unknown keys are kept apart."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -24,14 +24,17 @@ class GenesisAllocation(BaseModel):
 
 
 def genesis_accounts(alloc: Mapping[str, GenesisAllocation]) -> tuple[GenesisAccount, ...]:
-    """The accounts of an `alloc` object; GenesisAllocationError. An account may be written in several ways, and the last one
-    counts."""
+    """The accounts of an `alloc` object. Raises GenesisAllocationError if an address or a slot is malformed.
+
+    The file may name one account in several spellings. The last one counts, as in Besu.
+    """
     made = (_account(text, account) for text, account in alloc.items())
     return tuple({account.address: account for account in made}.values())
 
 
 def _account(address: str, account: GenesisAllocation) -> GenesisAccount:
     try:
+        # Slots and values are numbers of 256 bits. Shorter ones are filled with zeros on the left.
         storage = {int.from_bytes(word(slot)): int.from_bytes(value) for slot, value in account.storage.items()}
         slots = tuple(storage.items())
         return GenesisAccount(short_address(address), account.balance, account.nonce, account.code, slots)

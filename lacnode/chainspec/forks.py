@@ -1,4 +1,4 @@
-"""Forks by block number and by timestamp, and the fork id that peers compare (EIP-2124, Besu's `ForkIdManager`)."""
+"""The forks by block number and by timestamp, and the fork id that peers compare (EIP-2124, Besu's `ForkIdManager`)."""
 
 import zlib
 from collections.abc import Sequence
@@ -7,8 +7,11 @@ from enum import IntEnum
 
 
 class Fork(IntEnum):
-    """Protocol versions in the order of history. Those that change nothing on an IBFT 2.0 network (ice ages, the
-    merge's network split) are not here; they count in the fork id only."""
+    """The protocol versions in the order of history.
+
+    Forks that change nothing on an IBFT 2.0 network (ice ages, the network split of the merge) are not here. They count in
+    the fork id only.
+    """
 
     FRONTIER = 0
     HOMESTEAD = 1
@@ -29,10 +32,10 @@ class Fork(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class ForkSchedule:
-    """When each fork begins: `by_block` by block number, `by_time` by Unix timestamp, each in the order of history.
+    """The start of each fork: `by_block` by block number, `by_time` by Unix timestamp, each in the order of history.
 
-    A later fork wins over an earlier one that begins at the same place, so that a genesis may name the last one alone.
-    `id_blocks` and `id_times` are the places that count in the fork id, ascending, none of them 0.
+    If two forks start at the same place, the later one counts. So a genesis may name the last fork alone. `id_blocks` and
+    `id_times` are the places that count in the fork id, ascending, and none of them is 0.
     """
 
     by_block: tuple[tuple[int, Fork], ...]
@@ -41,7 +44,8 @@ class ForkSchedule:
     id_times: tuple[int, ...]
 
     def fork_at(self, number: int, timestamp: int) -> Fork:
-        """The fork in force in block `number` with `timestamp`."""
+        """The fork of block `number` with `timestamp` (Unix seconds)."""
+        # Not the last entry that has started: a genesis may list the forks in an order that is not history's.
         reached = Fork.FRONTIER
         for begins, fork in self.by_block:
             if begins <= number and fork > reached:
@@ -52,8 +56,9 @@ class ForkSchedule:
         return reached
 
     def fork_id_at(self, genesis_hash: bytes, number: int, timestamp: int) -> "ForkId":
-        """The fork id of a chain whose head is block `number` with `timestamp`."""
+        """The fork id of a chain with the head `number` and `timestamp` (Unix seconds)."""
         passed = [place for place in self.id_blocks if place <= number]
+        # Forks by time come after all forks by block (EIP-6122).
         if len(passed) == len(self.id_blocks):
             passed += [place for place in self.id_times if place <= timestamp]
         places = (*self.id_blocks, *self.id_times)
@@ -61,7 +66,10 @@ class ForkSchedule:
         return ForkId(_checksum(genesis_hash, passed), upcoming)
 
     def accepts(self, genesis_hash: bytes, number: int, timestamp: int, peer: "ForkId") -> bool:
-        """Whether a peer with that fork id may be on the same chain as a node whose head is block `number`."""
+        """Whether a peer with this fork id may be on the same chain as a node with the head `number` and `timestamp`.
+
+        It follows Besu, which is more tolerant than EIP-2124.
+        """
         places = (*self.id_blocks, *self.id_times)
         if not places:
             return True
@@ -70,18 +78,21 @@ class ForkSchedule:
             for count in range(len(places) + 1)
         ]
         if peer.hash not in {fork_id.hash for fork_id in own}:
+            # The peer has passed forks that this chain does not have: another network, or other rules.
             return False
         head = timestamp if self.id_times else number
         if head < places[-1]:
+            # This node has not passed its last known fork yet, so it cannot judge what comes next for the peer.
             return True
         known_next = any(fork_id.next == peer.next for fork_id in own) or peer.next > places[-1]
+        # Both are past all forks that this node knows. The next fork of the peer must be known, or be in the future.
         twin = next(fork_id for fork_id in own if fork_id.hash == peer.hash)
         return known_next and (twin.next == peer.next or (twin.next == 0 and peer.next > places[-1]))
 
 
 @dataclass(frozen=True, slots=True)
 class ForkId:
-    """Four bytes of checksum over genesis and forks passed, and where the next fork begins (0 if none is known)."""
+    """A checksum (4 bytes) of the genesis and the passed forks, and the place of the next fork (0 if none is known)."""
 
     hash: bytes
     next: int

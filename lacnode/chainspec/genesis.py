@@ -1,7 +1,7 @@
-"""Besu's genesis file, read as it is (`GenesisConfigFile`, `JsonGenesisConfigOptions`, `JsonBftConfigOptions`).
+"""Reads Besu's genesis file (`GenesisConfigFile`, `JsonGenesisConfigOptions`, `JsonBftConfigOptions`).
 
-Keys are compared without regard to case, as Besu does. What is unknown is reported and left alone; what is wrong is a
-GenesisError that names key, value and what was expected. Must not guess.
+Upper and lower case of keys do not matter, as in Besu. An unknown key is reported and ignored. A wrong value raises
+GenesisError, which names the key, the value and the expected form. This file must not guess.
 """
 
 import json
@@ -36,17 +36,17 @@ from lacnode.chainspec.permissioning_schedule import PermissioningSchedule
 from lacnode.chainspec.spec import ChainSpec, GenesisAccount, GenesisBlock, RequestContracts
 
 MAX_GENESIS_FILE_BYTES = 512 * 2**20
-"""Bytes of the largest genesis read: one with a large alloc has hundreds of megabytes."""
+"""The largest genesis file. One with a large alloc has hundreds of megabytes."""
 
 INITIAL_BASE_FEE_WEI = 1_000_000_000
 
 
 class GenesisError(Exception):
-    """A genesis that no chain can be made from; one sentence for the operator."""
+    """The genesis is not usable. The text is one sentence for the operator."""
 
 
 class _Section(BaseModel):
-    """One object of the file: lower-case names, unknown ones kept aside."""
+    """One object of the file. Names are in lower case. Unknown ones are kept apart."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -98,7 +98,7 @@ class _Permissioning(_Section):
 
 
 class _Lacnode(_Section):
-    """What Besu does not know, and passes over."""
+    """Settings of lacnode. Besu ignores them."""
 
     permissioning: _Permissioning = _Permissioning()
 
@@ -152,6 +152,7 @@ class _Genesis(_Section):
     alloc: dict[str, GenesisAllocation] = {}
 
 
+# Two keys for Petersburg: Besu's own name, and the one of geth.
 _BLOCK_FORKS: tuple[tuple[str, Fork], ...] = (
     ("homesteadblock", Fork.HOMESTEAD),
     ("eip150block", Fork.TANGERINE_WHISTLE),
@@ -166,6 +167,7 @@ _BLOCK_FORKS: tuple[tuple[str, Fork], ...] = (
     ("londonblock", Fork.LONDON),
 )
 _TIME_FORKS = (("shanghaitime", Fork.SHANGHAI), ("cancuntime", Fork.CANCUN), ("praguetime", Fork.PRAGUE))
+# The order in which Besu's `ProtocolScheduleBuilder` compares them. Forks that change nothing here count, too.
 _IN_ORDER = (
     *("homesteadblock", "daoforkblock", "eip150block", "eip158block", "byzantiumblock", "constantinopleblock"),
     *("petersburgblock", "constantinoplefixblock", "istanbulblock", "muirglacierblock", "berlinblock", "londonblock"),
@@ -180,18 +182,20 @@ _HARMLESS = frozenset(
         "privatekey",
     ]
 )
-"""Keys that Besu reads or that genesis files commonly carry, and that change nothing here."""
+"""Keys that Besu reads, or that genesis files often have, and that change nothing in this node."""
 
 
 def load_genesis(path: Path) -> ChainSpec:
-    """The chain of the genesis file at `path`; GenesisError naming the file if it is not one."""
+    """Read the genesis file at `path`. Raises GenesisError, which names the file, if it is not usable."""
     try:
+        # Before reading: the file could be a device without an end.
         if path.stat().st_size > MAX_GENESIS_FILE_BYTES:
             raise GenesisError(f"{path}: larger than {MAX_GENESIS_FILE_BYTES} bytes")
         text = path.read_text("utf-8")
-        orjson.loads(text)  # refuses what is nested without end, which would crash Python's own reader
+        # orjson refuses deep nesting, which would crash Python's own reader. Python's reader keeps numbers above 64 bits.
+        orjson.loads(text)
         repeated: set[str] = set()
-        document = json.loads(text, object_pairs_hook=partial(_last_of_each, repeated))  # keeps numbers beyond 64 bits
+        document = json.loads(text, object_pairs_hook=partial(_last_of_each, repeated))
     except OSError as error:
         raise GenesisError(f"Unable to load genesis file. {path}: {error.strerror}") from None
     except GenesisError as error:
@@ -209,10 +213,11 @@ def load_genesis(path: Path) -> ChainSpec:
 
 
 def parse_genesis(document: Mapping[str, Any]) -> ChainSpec:
-    """The chain of a genesis document; GenesisError naming the key if something in it is wrong."""
+    """The chain of a genesis document. Raises GenesisError, which names the key, if a value is wrong."""
     if not isinstance(document, Mapping):
         raise GenesisError(f"a JSON object was expected, not {type(document).__name__}")
     lowered = _lowered(document)
+    # Before the validation: with another engine, the first missing key of `ibft2` would be a confusing error.
     _check_engine(lowered.get("config"))
     lowered.setdefault("gaslimit", lowered.pop("gastarget", None))
     try:
@@ -223,6 +228,7 @@ def parse_genesis(document: Mapping[str, Any]) -> ChainSpec:
     if config.constantinoplefixblock is not None and config.petersburgblock is not None:
         raise GenesisError("config.petersburgBlock and config.constantinopleFixBlock are the same; give one")
     _check_order(config)
+    # The original spelling is kept for `admin_nodeInfo`, which shows the object as it was written.
     written: Mapping[str, object] = next((value for key, value in document.items() if key.lower() == "config"), {})
     return ChainSpec(
         chain_id=config.chainid,
@@ -252,9 +258,11 @@ def _permissioning(section: _Permissioning) -> PermissioningSchedule:
 
 
 def _last_of_each(repeated: set[str], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """One JSON object, whose keys in `pairs` may differ in case only. Of those that are the same the last one counts, at
-    its own place, and `repeated` learns it. GenesisError for two lists of accounts, of which releases of Besu take
-    different ones."""
+    """One JSON object. Keys in `pairs` may differ in case only. Of equal keys the last one counts, at its own place.
+
+    Equal keys are added to `repeated`. Raises GenesisError for two lists of accounts: releases of Besu use different ones.
+    """
+    # The old entry is removed first, so that the new one has its own place in the order.
     kept: dict[str, tuple[str, Any]] = {}
     for key, item in pairs:
         if kept.pop(key.lower(), None) is not None:
@@ -266,8 +274,11 @@ def _last_of_each(repeated: set[str], pairs: list[tuple[str, Any]]) -> dict[str,
 
 
 def _lowered(value: Any, depth: int = 0, keeps_null: bool = False) -> Any:
-    """The document with all keys in lower case, as Besu compares them. What is null is left out, as if it were not there,
-    except in `alloc`: there Besu refuses it."""
+    """The document with all keys in lower case, as Besu compares them.
+
+    A null is left out, except in `alloc`, where Besu refuses it. Raises GenesisError for too deep nesting.
+    """
+    # The depth is bounded here, too: `parse_genesis` may get a document that no JSON reader has checked.
     if isinstance(value, Mapping):
         if depth > 20:
             raise GenesisError("nested deeper than any genesis is")
@@ -285,6 +296,7 @@ def _check_engine(config: object) -> None:
     for engine in ("ethash", "qbft", "clique", "ibft"):
         if engine in config:
             raise GenesisError(f"config.{engine}: this node runs IBFT 2.0 networks (config.ibft2) only")
+    # Another curve would give other addresses for all keys.
     curve = config.get("eccurve", "secp256k1")
     if curve != "secp256k1":
         raise GenesisError(f"config.ecCurve: this node signs with secp256k1 only (given: {str(curve)[:80]!r})")
@@ -293,7 +305,8 @@ def _check_engine(config: object) -> None:
 
 
 def _described(error: ValidationError) -> str:
-    """The first of pydantic's errors as a sentence."""
+    """The first error of pydantic as a sentence."""
+    # One error at a time: a wrong key often causes several errors, and the first one is the cause.
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
@@ -302,12 +315,14 @@ def _described(error: ValidationError) -> str:
 
 
 def _check_order(config: _Config) -> None:
-    """Each fork begins where the one before it does, or later (Besu's `ProtocolScheduleBuilder`)."""
+    """Check that each fork starts at the block of the one before, or later (Besu's `ProtocolScheduleBuilder`)."""
     last, last_name = 0, ""
+    # Forks by time are compared with forks by block, too: a timestamp is always larger than a block number.
     for name in _IN_ORDER:
         begins = getattr(config, name)
         if begins is None or (name == "daoforkblock" and begins <= 0):
             continue
+            # Besu allows -1 for the DAO fork, as a sign that it never starts.
         if begins < last:
             raise GenesisError(f"config.{name} is {begins}, but must not be before config.{last_name} ({last})")
         last, last_name = begins, name
@@ -315,6 +330,7 @@ def _check_order(config: _Config) -> None:
 
 def _forks(config: _Config, timestamp: int) -> ForkSchedule:
     def places(names: tuple[str, ...]) -> list[int]:
+        # The fork id counts each place once, however many forks start there.
         values = (getattr(config, name) for name in names)
         return sorted({value for value in values if value is not None})
 
@@ -325,6 +341,7 @@ def _forks(config: _Config, timestamp: int) -> ForkSchedule:
     return ForkSchedule(
         by_block,
         by_time,
+        # A fork that the genesis block has passed already does not count (EIP-2124, EIP-6122).
         tuple(place for place in id_blocks if place > 0),
         tuple(place for place in id_times if place > timestamp),
     )
@@ -344,6 +361,7 @@ def _ibft(config: _Config) -> IbftSchedule:
         future_messages_limit=section.futuremessageslimit,
         future_messages_max_distance=section.futuremessagesmaxdistance,
     )
+    # Each step has the full parameters, so a transition changes only what it names.
     steps, overrides = [(0, parameters)], []
     for transition in sorted(config.transitions.ibft2, key=lambda step: step.block):
         if transition.block == steps[-1][0]:
@@ -356,7 +374,8 @@ def _ibft(config: _Config) -> IbftSchedule:
 
 
 def _changed(parameters: IbftParameters, transition: _Transition) -> IbftParameters:
-    """What a transition does not mention stays; an empty beneficiary goes back to the coinbase."""
+    """The parameters after a transition. A missing key keeps its value. An empty beneficiary means the coinbase again."""
+    # Besu's key in milliseconds has precedence. It is for development networks.
     period = transition.xblockperiodmilliseconds
     if period is None and transition.blockperiodseconds is not None:
         period = transition.blockperiodseconds * 1000
@@ -371,7 +390,7 @@ def _changed(parameters: IbftParameters, transition: _Transition) -> IbftParamet
 
 
 def _request_contracts(config: _Config) -> RequestContracts | None:
-    """The contracts that Prague needs; like Besu 25.5, GenesisError where the genesis does not name all three."""
+    """The contracts that Prague needs. Raises GenesisError, like Besu 25.5, if the genesis does not name all three."""
     if config.praguetime is None:
         return None
     withdrawal, consolidation = config.withdrawalrequestcontractaddress, config.consolidationrequestcontractaddress
@@ -423,7 +442,7 @@ def _alloc(alloc: Mapping[str, GenesisAllocation]) -> tuple[GenesisAccount, ...]
 
 def _warnings(genesis: _Genesis, lowered: Mapping[str, Any]) -> Iterator[str]:
     if "transitions" in lowered:
-        yield "`transitions` stands outside `config`, where Besu and this node do not look: it has no effect"
+        yield "`transitions` is outside `config`. Besu and this node do not look there, so it has no effect"
     sections: list[tuple[str, BaseModel]] = [
         ("", genesis),
         ("config.", genesis.config),
@@ -436,6 +455,7 @@ def _warnings(genesis: _Genesis, lowered: Mapping[str, Any]) -> Iterator[str]:
         ),
         *((f"config.transitions.ibft2 (block {step.block}): ", step) for step in genesis.config.transitions.ibft2),
     ]
+    # An unknown key is no error in Besu, but it is often a misspelt one.
     for place, section in sections:
         for key in section.model_extra or {}:
             if key not in _HARMLESS and key != "transitions":

@@ -1,4 +1,4 @@
-"""How a genesis file writes numbers and bytes, as Besu reads them; what pydantic reports if it does not."""
+"""The forms of numbers and bytes in a genesis file, as Besu reads them. Each function is a validator for pydantic."""
 
 import re
 from typing import Annotated
@@ -12,6 +12,7 @@ _HEXADECIMAL = re.compile(r"(0[xX])?[0-9a-fA-F]*")
 
 
 def _whole(value: object) -> int | str:
+    # JSON has one type of numbers. Besu accepts 1.0 for 1.
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int | str):
@@ -20,26 +21,30 @@ def _whole(value: object) -> int | str:
 
 
 def integer(value: object) -> int:
-    """A JSON number, or a string in decimal or 0x-hexadecimal."""
+    """A JSON number, or a string in decimal or 0x-hexadecimal. Raises ValueError for another form."""
     value = _whole(value)
     if isinstance(value, int):
         return value
     if value[:2] in ("0x", "0X"):
         return hexadecimal(value)
+    # The length is bounded: the conversion of a decimal number takes a time that grows with its square.
     if len(value) > 100 or not _DECIMAL.fullmatch(value):
         raise ValueError("decimal digits, or hexadecimal ones after 0x, were expected")
     return int(value)
 
 
 def java_integer(value: object) -> int:
-    """The same as Java decodes it: a string that begins with 0 is octal."""
+    """Like `integer`, but a string that begins with 0 is octal, as in Java's `Long.decode`."""
     if isinstance(value, str) and re.fullmatch("0[0-7]+", value) and len(value) < 100:
         return int(value, 8)
     return integer(value)
 
 
 def hexadecimal(value: object) -> int:
-    """Always hexadecimal, with or without 0x; a JSON number counts by its digits. No digits are 0."""
+    """A hexadecimal number, with or without 0x. A JSON number is read by its digits. An empty string is 0.
+
+    Raises ValueError for another form.
+    """
     text = str(_whole(value))
     if len(text) > 100 or not _HEXADECIMAL.fullmatch(text):
         raise ValueError("hexadecimal digits were expected")
@@ -47,7 +52,10 @@ def hexadecimal(value: object) -> int:
 
 
 def data(value: object) -> bytes:
-    """Bytes in hexadecimal, with or without 0x; an odd first digit stands alone. A JSON number counts by its digits."""
+    """Bytes in hexadecimal, with or without 0x. With an odd number of digits, the first digit is a byte of its own.
+
+    A JSON number is read by its digits. Raises ValueError for another form.
+    """
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
@@ -57,14 +65,17 @@ def data(value: object) -> bytes:
 
 
 def address(value: object) -> bytes:
-    """20 bytes in hexadecimal."""
+    """An address: 20 bytes in hexadecimal. Raises ValueError for another form."""
     if not isinstance(value, str):
         raise ValueError(f"an address was expected, not {type(value).__name__}")
     return address_from_hex(value)
 
 
 def short_address(value: object) -> bytes:
-    """Up to 20 bytes in hexadecimal, with or without 0x, filled up with zeros on the left."""
+    """An address of up to 20 bytes in hexadecimal, with or without 0x, filled with zeros on the left.
+
+    Raises ValueError if it is longer.
+    """
     given = data(value)
     if len(given) > 20:
         raise ValueError(f"at most 20 bytes were expected, not {len(given)}")
@@ -72,18 +83,19 @@ def short_address(value: object) -> bytes:
 
 
 def optional_address(value: object) -> bytes | None:
-    """An address, or None for blank text."""
+    """An address, or None for a blank string."""
     return None if isinstance(value, str) and not value.strip() else address(value)
 
 
 def word(value: object) -> bytes:
-    """At most 32 bytes in hexadecimal, filled up with zeros on the left."""
+    """At most 32 bytes in hexadecimal, filled with zeros on the left. Raises ValueError if it is longer."""
     given = data(value)
     if len(given) > 32:
         raise ValueError(f"at most 32 bytes were expected, not {len(given)}")
     return given.rjust(32, b"\0")
 
 
+# The bounds are those of Besu's types: UInt256, Java's long and int, and the unsigned 64 bits of a nonce.
 HexadecimalQuantity = Annotated[int, BeforeValidator(hexadecimal), Field(ge=0, lt=2**256)]
 Quantity = Annotated[int, BeforeValidator(integer), Field(ge=0, lt=2**256)]
 Long = Annotated[int, BeforeValidator(integer), Field(ge=0, lt=2**63)]

@@ -1,4 +1,4 @@
-"""IBFT 2.0 parameters by height: the genesis' `ibft2` section and its transitions (Besu's `BftForksSchedule`)."""
+"""The IBFT 2.0 parameters by height: the section `ibft2` of the genesis and its transitions (Besu's `BftForksSchedule`)."""
 
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class IbftParameters:
-    """In force at one height. Times in milliseconds, reward in wei, limits in messages or heights.
+    """The parameters at one height. Times are in milliseconds, the reward is in wei, and limits are messages or heights.
 
-    `mining_beneficiary` receives fees and reward and is what COINBASE returns; None means the block's coinbase.
+    `mining_beneficiary` receives the fees and the reward, and is the result of COINBASE. None means the block's coinbase.
     """
 
     block_period_ms: int = 1000
@@ -25,16 +25,17 @@ class IbftParameters:
 
 @dataclass(frozen=True, slots=True)
 class IbftSchedule:
-    """Parameters from each height on, ascending from 0, and the heights at which the validators are replaced."""
+    """The parameters from each height on, ascending from 0, and the heights at which the validators are replaced."""
 
     steps: tuple[tuple[int, IbftParameters], ...]
     overrides: tuple[tuple[int, tuple[bytes, ...]], ...] = ()
 
-    def at(self, height: int) -> IbftParameters:
+    def parameters_at(self, height: int) -> IbftParameters:
         """The parameters of block `height`."""
+        # The last step that starts at or below the height.
         place = bisect_right(self.steps, height, key=lambda step: step[0])
         return self.steps[max(0, place - 1)][1]
 
     def validators_override(self, height: int) -> tuple[bytes, ...] | None:
-        """The validators that a transition sets for block `height`, ascending; None where none does."""
+        """The validators that a transition sets for block `height`, ascending (20-byte addresses). None without one."""
         return dict(self.overrides).get(height)

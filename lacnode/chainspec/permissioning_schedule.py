@@ -1,6 +1,6 @@
-"""What a genesis says about permissions by contract: `config.lacnode.permissioning`, which Besu does not know.
+"""The section `config.lacnode.permissioning` of the genesis: exceptions from the account contract. Besu does not know it.
 
-It is part of what makes a block valid, so every node of a network must have the same.
+It decides about the validity of blocks, so every node of a network must have the same section.
 """
 
 from dataclasses import dataclass
@@ -10,19 +10,20 @@ from dataclasses import dataclass
 class PermissioningSchedule:
     """Exceptions from the account contract, by block number.
 
-    From `admin_exemption_block` on (None for never) an administrator may always call the ingress, the rules and the admin
-    contract. In each of `suspensions` (first and last block) everybody may send everything.
+    From `admin_exemption_block` on (None for never), administrators may always call the ingress, the rules and the admin
+    contract. In each of `suspensions` (first and last block), every account may send every transaction.
     """
 
     admin_exemption_block: int | None = None
     suspensions: tuple[tuple[int, int], ...] = ()
 
     def exempts_admins(self, number: int) -> bool:
-        """Whether the exemption of administrators holds in block `number`."""
+        """Whether administrators are exempt in block `number`."""
         return self.admin_exemption_block is not None and number >= self.admin_exemption_block
 
     def is_suspended(self, number: int) -> bool:
         """Whether the account contract is not asked about block `number`."""
+        # Both ends belong to the span, so a suspension of one block is possible.
         return any(first <= number <= last for first, last in self.suspensions)
 
 

@@ -1,4 +1,4 @@
-"""A network's chain specification: everything that its genesis file says."""
+"""The chain specification of a network: the content of its genesis file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from lacnode.primitives.keccak import EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT
 
 @dataclass(frozen=True, slots=True)
 class GenesisAccount:
-    """An account that exists from the start. Balance in wei; storage by 256-bit slot."""
+    """An account of the genesis. The balance is in wei. `storage` maps slots of 256 bits to values."""
 
     address: bytes
     balance: int
@@ -24,7 +24,7 @@ class GenesisAccount:
 
 @dataclass(frozen=True, slots=True)
 class GenesisBlock:
-    """Block 0 as the file gives it, its fields named as in the header."""
+    """Block 0 as the file describes it. The fields have the names of the header."""
 
     parent_hash: bytes
     coinbase: bytes
@@ -44,7 +44,7 @@ class GenesisBlock:
     parent_beacon_block_root: bytes = bytes(32)
 
     def header(self, state_root: bytes) -> BlockHeader:
-        """The genesis header over the state of `alloc`, whose root the EVM reckons."""
+        """The genesis header with the root of the state of `alloc` (32 bytes). The execution engine computes the root."""
         return BlockHeader(
             parent_hash=self.parent_hash,
             ommers_hash=EMPTY_OMMERS_HASH,
@@ -62,6 +62,7 @@ class GenesisBlock:
             mix_hash=self.mix_hash,
             nonce=self.nonce,
             base_fee=self.base_fee,
+            # Each fork adds fields at the end of the header. A field of a later fork would change the hash.
             withdrawals_root=EMPTY_TRIE_ROOT if self.shanghai else None,
             blob_gas_used=self.blob_gas_used if self.cancun else None,
             excess_blob_gas=self.excess_blob_gas if self.cancun else None,
@@ -71,12 +72,12 @@ class GenesisBlock:
 
 
 EMPTY_REQUESTS_HASH = bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
-"""SHA-256 of nothing: the requests hash (EIP-7685) of a block without requests."""
+"""SHA-256 of the empty string: the requests hash (EIP-7685) of a block without requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestContracts:
-    """The 20-byte addresses of the contracts that collect requests from Prague on (EIP-7002, EIP-7251)."""
+    """The addresses (20 bytes) of the contracts that collect requests from Prague on (EIP-7002, EIP-7251)."""
 
     withdrawal: bytes
     consolidation: bytes
@@ -84,11 +85,11 @@ class RequestContracts:
 
 @dataclass(frozen=True, slots=True)
 class ChainSpec:
-    """A parsed genesis file. `request_contracts` is None where the genesis has no Prague; `blob_maxima` are the
-    blobs of a block in Cancun and in Prague.
+    """A parsed genesis file.
 
-    `contract_size_limit` in bytes, None for the fork's own; `config_document` is the `config` object as written;
-    `warnings` are sentences for the operator.
+    `contract_size_limit` is in bytes, None for the limit of the fork. `config_document` is the object `config` as written.
+    `warnings` are sentences for the operator. `request_contracts` is None if the genesis has no Prague. `blob_maxima` are
+    the blobs of a block in Cancun and in Prague.
     """
 
     chain_id: int
@@ -106,5 +107,6 @@ class ChainSpec:
     permissioning: PermissioningSchedule = NO_EXCEPTIONS
 
     def max_blobs(self, fork: Fork) -> int:
-        """The most blobs that a transaction may name in `fork`."""
+        """The most blobs of one transaction in `fork`."""
+        # A comparison is 0 or 1, and the maxima are in the order Cancun, Prague.
         return 0 if fork < Fork.CANCUN else self.blob_maxima[fork >= Fork.PRAGUE]

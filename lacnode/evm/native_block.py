@@ -165,7 +165,7 @@ class NativeBlock:
         self._use(budget)
         for address in asked_contracts(self._fork, self._spec):
             self._ask(address)
-        parameters = self._spec.ibft.at(self._header.number)
+        parameters = self._spec.ibft.parameters_at(self._header.number)
         if parameters.block_reward:
             beneficiary = parameters.mining_beneficiary
             coinbase = self._header.coinbase if beneficiary is None else beneficiary

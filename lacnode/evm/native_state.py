@@ -55,7 +55,7 @@ def open_native(
 ) -> Any:
     """The library's block on the state at `root`, in the surroundings of `header`."""
     fork = spec.forks.fork_at(header.number, header.timestamp)
-    beneficiary = spec.ibft.at(header.number).mining_beneficiary
+    beneficiary = spec.ibft.parameters_at(header.number).mining_beneficiary
 
     def hash_of(number: int) -> bytes | None:
         return ancestor_hash(number) if max(0, header.number - ANCESTOR_BLOCKS) <= number < header.number else None

@@ -56,7 +56,7 @@ def new_state(
 ) -> Any:
     """A py-evm state at `root` in the surroundings of `header`."""
     fork = spec.forks.fork_at(header.number, header.timestamp)
-    beneficiary = spec.ibft.at(header.number).mining_beneficiary
+    beneficiary = spec.ibft.parameters_at(header.number).mining_beneficiary
     context = ExecutionContext(
         coinbase=Address(header.coinbase if beneficiary is None else beneficiary),
         timestamp=header.timestamp,
@@ -180,7 +180,7 @@ class PyEvmBlock:
         self._state.budget = budget
         self._limits.begin()
         end_block(self._state, self._fork, self._spec)
-        reward = self._spec.ibft.at(self._header.number).block_reward
+        reward = self._spec.ibft.parameters_at(self._header.number).block_reward
         if reward:
             self._state.delta_balance(self._state.coinbase, reward)
         root = self._accounts.make_state_root(budget)

@@ -117,7 +117,7 @@ class PyEvmEngine:
     def _changes_nothing(self, header: BlockHeader) -> bool:
         """Whether a block without transactions leaves the state as it is: no reward, no system calls."""
         fork = self._spec.forks.fork_at(header.number, header.timestamp)
-        return fork < Fork.PRAGUE and not self._spec.ibft.at(header.number).block_reward
+        return fork < Fork.PRAGUE and not self._spec.ibft.parameters_at(header.number).block_reward
 
     def open_block(
         self,

@@ -319,7 +319,7 @@ def _build_consensus(shared: _Shared, chain: _ChainParts, peers: _PeerParts) -> 
 def _build_validator(
     shared: _Shared, chain: _ChainParts, peers: _PeerParts, journal: Journal, vote_proposer: VoteProposer
 ) -> Validator:
-    parameters, mining = shared.spec.ibft.at(0), shared.config.mining
+    parameters, mining = shared.spec.ibft.parameters_at(0), shared.config.mining
     limits = ConsensusLimits(
         gossiped_history=parameters.gossiped_history_limit,
         duplicate_messages=parameters.duplicate_message_limit,

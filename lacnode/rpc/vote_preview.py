@@ -20,7 +20,7 @@ def preview_pending_votes(services: RpcServices) -> list[dict[str, object]]:
     """Every candidate with votes outstanding: what happens when they are won, who has voted, how many are missing."""
     head = services.chain.head.header
     tally = services.chain.tally_after(head)
-    epoch = services.chain.spec.ibft.at(head.number + 1).epoch_length
+    epoch = services.chain.spec.ibft.parameters_at(head.number + 1).epoch_length
     wanted_votes = services.vote_proposer.wanted_votes
     subjects = {(recipient, add) for recipient, add in wanted_votes.items()}
     subjects |= {(recipient, True) for recipient, voters in tally.additions.items() if voters}

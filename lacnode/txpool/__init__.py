@@ -1,4 +1,4 @@
-"""Pending transactions: who gets in, who makes room, and in which order blocks take them.
+"""Pending transactions: which may enter, which are removed when the pool is full, and their order for blocks.
 
-Follows Besu's sequenced pool. Must not ask for the time, reach for the network, or execute anything.
+It follows Besu's sequenced pool. This package must not read a clock, use the network, or execute anything.
 """

@@ -1,7 +1,7 @@
-"""Whether a transaction may enter the pool, in Besu's order: the first failure is what its sender is told.
+"""The rules for a transaction that wants to enter the pool, in Besu's order. The sender is told the first failure.
 
-The reference is the table of `MainnetTransactionValidator` and `TransactionPool`; the numbers in the comments are its
-rows.
+The reference is the order of `MainnetTransactionValidator` and `TransactionPool` in Besu. The numbers in the comments are
+the positions in that order.
 """
 
 from collections.abc import Callable
@@ -20,12 +20,12 @@ from lacnode.primitives.transaction import BLOB, FEE_MARKET, Transaction
 from lacnode.txpool.pool_settings import PoolSettings
 
 MIN_LONDON_GAS_PRICE_WEI = 7
-"""Wei: below it a base fee cannot fall, so nothing cheaper is ever included."""
+"""A base fee cannot fall below this price. A cheaper transaction is never included."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeadState:
-    """The head and its accounts."""
+    """The head and its accounts at one moment."""
 
     header: BlockHeader
     accounts: StateView
@@ -33,7 +33,7 @@ class HeadState:
 
 @dataclass(frozen=True, slots=True)
 class AdmittedTransaction:
-    """A transaction's sender, whether it goes before others, and the head it was judged by."""
+    """The sender (20 bytes) of a transaction, whether it has priority, and the head at the time of the check."""
 
     sender: bytes
     priority: bool
@@ -41,7 +41,7 @@ class AdmittedTransaction:
 
 
 class TransactionAdmission:
-    """The pool's door."""
+    """Checks transactions before they enter the pool. `head` returns the current head with its accounts."""
 
     def __init__(
         self,
@@ -56,7 +56,11 @@ class TransactionAdmission:
         self._permissions = permissions
 
     def check(self, transaction: Transaction, *, local: bool) -> AdmittedTransaction:
-        """What the pool needs to know of `transaction`, if it may enter; TransactionRejectedError otherwise."""
+        """Check `transaction`. `local` says that a user of this node sent it.
+
+        Raises TransactionRejectedError with Besu's reason if it may not enter.
+        """
+        # Before everything else: the cost of every other check grows with the length.
         self._check_length(transaction)
         head = self._head()
         priority = self._has_priority(transaction, local)
@@ -70,7 +74,7 @@ class TransactionAdmission:
         return AdmittedTransaction(sender, priority, head)
 
     def _check_length(self, transaction: Transaction) -> None:
-        """Before anything that takes longer the longer the transaction is."""
+        # The text names both numbers, because the sender can shorten the transaction.
         length, most = len(transaction.raw), self._settings.max_transaction_bytes
         if length > most:
             raise TransactionRejectedError(
@@ -78,14 +82,17 @@ class TransactionAdmission:
             )
 
     def _has_priority(self, transaction: Transaction, local: bool) -> bool:
-        """Local transactions go first, unless switched off, and so do those of chosen senders."""
+        # A sender that the operator has chosen has priority, too.
+        """Whether the transaction goes before others: it is local, unless that is switched off, or its sender is chosen."""
         if local and self._settings.local_priority:
             return True
         chosen = self._settings.priority_senders
+        # Recovering the sender costs time, so it happens only if senders are chosen.
         return bool(chosen) and _sender(transaction) in chosen
 
     def _check_price(self, transaction: Transaction, header: BlockHeader, *, local: bool, priority: bool) -> None:
         price = transaction.max_gas_price
+        # The cap protects users from a typing error. It does not hold for transactions of peers.
         if local and 0 < self._settings.fee_cap < price:  # 3
             raise TransactionRejectedError(
                 RejectionReason.TX_FEECAP_EXCEEDED, f"price {price} wei is above the cap {self._settings.fee_cap}"
@@ -108,6 +115,7 @@ class TransactionAdmission:
             )
         if transaction.type == FEE_MARKET and head.header.base_fee is None:  # 16
             raise TransactionRejectedError(RejectionReason.INVALID_TRANSACTION_FORMAT, "type 2 without a base fee")
+        # After the cheap rules: this may call a contract.
         self._check_permission(transaction, sender, head.header)  # 18
         try:
             nonce, balance = head.accounts.nonce(sender), head.accounts.balance(sender)
@@ -124,7 +132,7 @@ class TransactionAdmission:
         try:
             decision = self._permissions.may_enter_pool(transaction, sender, header)
         except ContractUnreadableError as unreadable:
-            # Besu's reason, whose text speaks of a synchronisation: what is known of the cause goes with it.
+            # Besu's reason names a synchronisation. The text adds the real cause.
             raise TransactionRejectedError(
                 RejectionReason.CHAIN_HEAD_WORLD_STATE_NOT_AVAILABLE, f"the account contract {unreadable}"
             ) from None
@@ -133,7 +141,10 @@ class TransactionAdmission:
 
 
 def _check_has_no_blobs(transaction: Transaction) -> None:
-    """Blob transactions are executed where a block has them, but this node does not keep or pass on blobs."""
+    """Raises TransactionRejectedError for a blob transaction: this node does not store or relay blobs.
+
+    A block with blob transactions is executed all the same.
+    """
     if transaction.type == BLOB:
         raise TransactionRejectedError(RejectionReason.INVALID_BLOBS, "this node takes no blobs")
 

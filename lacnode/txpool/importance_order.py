@@ -1,6 +1,7 @@
-"""The pool's transactions from the most to the least important, kept in order as they come and go.
+"""The pooled transactions in order, from the most to the least important.
 
-Holds no lock of its own. A sorted list: the pool holds thousands, and moving their references costs microseconds.
+This class has no lock of its own. It is a sorted list: a pool has thousands of transactions, and moving their references
+costs microseconds.
 """
 
 from bisect import bisect_left, insort
@@ -11,15 +12,17 @@ Ranked = tuple[Rank, PooledTransaction]
 
 
 class ImportanceOrder:
-    """Ranks under one base fee at a time; a new one ranks everything anew."""
+    """Ranks by one base fee at a time. A new base fee ranks all transactions again."""
 
     def __init__(self) -> None:
         self._base_fee: int | None = None
         self._ranked: list[Ranked] = []
         self.raw_bytes = 0
-        """Bytes of all the transactions together."""
+        """The bytes of all transactions together."""
 
     def add(self, pooled: PooledTransaction, base_fee: int | None) -> None:
+        """Add `pooled`. `base_fee` is in wei per gas, None before London."""
+        # The price that a transaction pays depends on the base fee, so the old order may be wrong.
         if base_fee != self._base_fee:
             self._base_fee = base_fee
             self._ranked = sorted((_ranked(other, base_fee) for _, other in self._ranked), key=_rank)
@@ -27,12 +30,13 @@ class ImportanceOrder:
         self.raw_bytes += len(pooled.transaction.raw)
 
     def remove(self, pooled: PooledTransaction) -> None:
-        """Take out `pooled`, which is in the order."""
+        """Remove `pooled`, which must be in the order."""
+        # By its rank: the ranks are unique, so a binary search finds it.
         del self._ranked[bisect_left(self._ranked, pooled.rank(self._base_fee), key=_rank)]
         self.raw_bytes -= len(pooled.transaction.raw)
 
     def least(self, longer_than: int = 0) -> PooledTransaction:
-        """The first to go when there is no room, of those with more than `longer_than` bytes. There must be one."""
+        """The least important transaction with more than `longer_than` bytes. There must be one."""
         return next(pooled for _, pooled in reversed(self._ranked) if len(pooled.transaction.raw) > longer_than)
 
 

@@ -1,4 +1,4 @@
-"""A transaction in the pool, and one offered to a block."""
+"""A transaction in the pool, and a transaction that is offered to a block."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -8,17 +8,19 @@ from lacnode.evm.rejection import RejectionReason
 from lacnode.primitives.transaction import Transaction
 
 LARGE_GAS = 300_000
-"""Units of gas: 0.15 s of the slowest instructions. Transactions that pay nothing and announce more are offered last, unless
-the chain knows their sender."""
+"""The gas of an ordinary transaction: 0.15 s of the slowest instructions. A free transaction with more gas is offered last,
+unless the chain knows its sender."""
 
 Rank = tuple[bool, int, int]
-"""Smaller is more important. No two transactions of a pool have the same."""
+"""A smaller rank is more important. Two transactions of a pool never have the same rank."""
 
 
 @dataclass(frozen=True, slots=True)
 class PooledTransaction:
-    """`local` if it came by RPC; `priority` if it goes before others; `sequence` counts arrivals; `added_at` is Unix
-    seconds."""
+    """A transaction in the pool.
+
+    `local`: it came by RPC. `priority`: it goes before others. `sequence` counts arrivals. `added_at` is in Unix seconds.
+    """
 
     transaction: Transaction
     sender: bytes
@@ -28,17 +30,19 @@ class PooledTransaction:
     added_at: float
 
     def is_free_and_large(self, base_fee: int | None) -> bool:
-        """Whether it pays nothing and announces more gas than ordinary transactions need. What it announces is all that is
-        known of the time that it may take."""
+        """Whether it pays nothing and has a larger gas limit than ordinary transactions need.
+
+        Before the execution, the gas limit is the only known bound of its time.
+        """
         return self.transaction.gas_limit > LARGE_GAS and self.transaction.effective_gas_price(base_fee) == 0
 
     def rank(self, base_fee: int | None) -> Rank:
-        """What goes first: priority, then price, then arrival."""
+        """The rank: first by priority, then by price, then by arrival."""
         return (not self.priority, -self.transaction.effective_gas_price(base_fee), self.sequence)
 
 
 class SelectionResult(Enum):
-    """What a block builder did with a candidate."""
+    """What the block builder did with a candidate."""
 
     UNSEEN = auto()
     INCLUDED = auto()
@@ -47,14 +51,14 @@ class SelectionResult(Enum):
 
 
 class CandidateOwner(Protocol):
-    """The pool, as its candidates know it."""
+    """The pool, in the view of its candidates."""
 
     def drop(self, pooled: PooledTransaction, reason: RejectionReason) -> None: ...
     def interrupted(self, candidate: "PoolCandidate", seconds: float, cause: str, *, was_held_up: bool) -> None: ...
 
 
 class PoolCandidate:
-    """A transaction offered to a block builder (see `chain.selection.TransactionCandidate`)."""
+    """A transaction that is offered to a block builder (see `chain.transaction_selection.TransactionCandidate`)."""
 
     def __init__(self, pooled: PooledTransaction, pool: CandidateOwner, *, is_last: bool) -> None:
         self.transaction = pooled.transaction
@@ -65,19 +69,20 @@ class PoolCandidate:
         self._pool = pool
 
     def included(self) -> None:
-        """It is in the block; the pool hears of it again when the block is imported."""
+        """The transaction is in the block. The import of the block removes it from the pool."""
+        # Not removed here: the block may never be decided.
         self.result = SelectionResult.INCLUDED
 
     def skipped(self) -> None:
-        """Not now."""
+        """The transaction is not in this block."""
         self.result = SelectionResult.SKIPPED
 
     def interrupted(self, seconds: float, cause: str, *, was_held_up: bool) -> None:
-        """It took too long, or too much memory."""
+        """The execution took too long or too much memory."""
         self.result = SelectionResult.SKIPPED
         self._pool.interrupted(self, seconds, cause, was_held_up=was_held_up)
 
     def dropped(self, reason: RejectionReason) -> None:
-        """Never from this state: it leaves the pool."""
+        """The transaction cannot be in any block on this state. It is removed from the pool."""
         self.result = SelectionResult.DROPPED
         self._pool.drop(self.pooled, reason)

@@ -1,20 +1,25 @@
-"""When a transaction may take the place of another with the same sender and nonce (Besu's
-`TransactionPoolReplacementHandler` and its two rules)."""
+"""The rule that says when a transaction replaces another one with the same sender and nonce.
+
+It follows Besu's `TransactionPoolReplacementHandler` and its two rules.
+"""
 
 from lacnode.primitives.transaction import Transaction
 
 
 def may_replace(new: Transaction, old: Transaction, price_bump: int, base_fee: int | None) -> bool:
-    """Whether `new` pays `price_bump` percent more than `old`; on a free-gas network any does, and the last one wins.
+    """Whether `new` pays `price_bump` percent more than `old`. `base_fee` is in wei per gas, None before London.
 
-    The two rules round differently, as they do in Besu: a plain gas price is compared with a rounded threshold.
+    With a price of zero every transaction may replace, so the last one counts. The two rules round differently, as in Besu:
+    a plain gas price is compared with a rounded threshold.
     """
     if new.gas_price is not None and old.gas_price is not None:
         return new.gas_price >= old.gas_price * (100 + price_bump) // 100
+    # Without a base fee, the fees of a type 2 transaction cannot be compared with a plain price.
     if base_fee is None:
         return False
     new_price, old_price = new.effective_gas_price(base_fee), old.effective_gas_price(base_fee)
     new_tip, old_tip = max(0, new_price - base_fee), max(0, old_price - base_fee)
+    # A higher total price must not come with a lower tip: the proposer would lose by the replacement.
     if _bumped(old_price, new_price, price_bump):
         return new_tip >= old_tip
     return old_price == new_price and _bumped(old_tip, new_tip, price_bump)

@@ -1,7 +1,7 @@
-"""Transactions whose execution took longer than a block has time for, and their senders.
+"""Transactions whose execution took too long for a block, and their senders.
 
-The pool drops such a transaction. It is in other nodes' pools, and its sender has it: without memory it would come back
-and cost the next block as much. Holds no lock of its own.
+The pool drops such a transaction. Other pools and its sender still have it. Without this memory it would come back and cost
+the next block as much. This class has no lock of its own.
 """
 
 from collections import OrderedDict
@@ -11,7 +11,7 @@ V = TypeVar("V")
 
 MAX_REMEMBERED_HASHES = 4096
 MAX_REMEMBERED_SENDERS = 1024
-"""Beyond these, what was remembered first is forgotten first."""
+"""Beyond these numbers, the entry that was added first is removed."""
 
 REFUSED_SECONDS = 600
 """How long a dropped transaction is refused."""
@@ -21,11 +21,11 @@ SENDER_LAST_SECONDS = 60
 
 
 MAX_TRIES = 5
-"""Times that a transaction may be interrupted before it is dropped though a busy machine held it up."""
+"""Interruptions of a transaction before it is dropped, even if a busy machine was the cause."""
 
 
 class SlowTransactions:
-    """What took too long. Times are in seconds of any one clock."""
+    """The memory of slow transactions. Times are in seconds of one clock."""
 
     def __init__(self) -> None:
         self._hashes: OrderedDict[bytes, float] = OrderedDict()
@@ -33,20 +33,21 @@ class SlowTransactions:
         self._senders: OrderedDict[bytes, float] = OrderedDict()
 
     def interrupted(self, hash_: bytes, sender: bytes, now: float) -> int:
-        """A transaction of `sender` was interrupted; how often it has been by now."""
+        """Record an interruption of a transaction of `sender`. Return the number of its interruptions."""
         _remember(self._senders, sender, now + SENDER_LAST_SECONDS, MAX_REMEMBERED_SENDERS)
         tries = self._tries.get(hash_, 0) + 1
         _remember(self._tries, hash_, tries, MAX_REMEMBERED_HASHES)
         return tries
 
     def dropped(self, hash_: bytes, now: float) -> None:
-        """The transaction with this hash was dropped for it."""
+        """Record that the transaction with this hash (32 bytes) was dropped for its time."""
+        # It is refused from now on, so its count is no longer needed.
         self._tries.pop(hash_, None)
         _remember(self._hashes, hash_, now + REFUSED_SECONDS, MAX_REMEMBERED_HASHES)
 
     def refused_seconds(self, hash_: bytes, now: float) -> float:
-        """For how long the transaction with this hash is refused from `now` on; 0 if it is not."""
-        # Not longer than from the start: the clock may have been set back.
+        """The seconds for which the transaction with this hash is refused from `now` on. 0 if it is not refused."""
+        # Never longer than the whole time: the clock may have been set back.
         return min(max(0.0, self._hashes.get(hash_, now) - now), REFUSED_SECONDS)
 
     def is_sender_slow(self, sender: bytes, now: float) -> bool:

@@ -1,7 +1,7 @@
 """The pool: transactions by hash, and by sender and nonce, under one lock.
 
-Safe to use from several threads: RPC adds while a block is being built. Listeners are called after the lock is released,
-in the thread that caused the change.
+It is safe to use from several threads: RPC adds transactions while a block is built. Listeners are called after the lock is
+released, in the thread that caused the change.
 """
 
 import heapq
@@ -29,7 +29,7 @@ Listener = Callable[[PooledTransaction], None]
 
 @dataclass(frozen=True, slots=True)
 class PoolStatistics:
-    """`max_size` is -1 for a layered pool, which is bounded otherwise."""
+    """The numbers of pooled transactions. `max_size` is -1 for a layered pool, which has other bounds."""
 
     max_size: int
     local: int
@@ -37,7 +37,7 @@ class PoolStatistics:
 
 
 class TransactionPool:
-    """See the module's note. `head` gives the head and its accounts."""
+    """The pool. `head` returns the current head with its accounts. `admission` has the rules."""
 
     def __init__(self, settings: PoolSettings, admission: TransactionAdmission, head: Callable[[], HeadState]) -> None:
         self.settings = settings
@@ -55,31 +55,35 @@ class TransactionPool:
         self._dropped: list[Listener] = []
 
     def on_added(self, listener: Listener) -> None:
-        """Tell `listener` of every transaction that enters."""
+        """Call `listener` for every transaction that enters."""
         self._added.append(listener)
 
     def on_dropped(self, listener: Listener) -> None:
-        """Tell `listener` of every transaction that leaves without having been in a block."""
+        """Call `listener` for every transaction that leaves without being in a block."""
         self._dropped.append(listener)
 
     def set_block_min_gas_price(self, price: int) -> None:
-        """From now on leave remote transactions that pay less than `price` wei a unit of gas out of blocks."""
+        """Keep remote transactions that pay less than `price` (wei per gas) out of this node's blocks."""
         self.settings = replace(self.settings, block_min_gas_price=price)
 
     def set_min_priority_fee(self, fee: int) -> None:
-        """The same for what they pay above the base fee."""
+        """Keep remote transactions out of this node's blocks that pay less than `fee` above the base fee."""
         self.settings = replace(self.settings, min_priority_fee=fee)
 
     # -- entering ------------------------------------------------------------------------------------------------
 
     def add(self, transaction: Transaction, *, local: bool, now: float) -> None:
-        """Pool `transaction`, received at `now` (Unix seconds); TransactionRejectedError with Besu's reason if it may not
-        enter."""
+        """Add `transaction`, received at `now` (Unix seconds).
+
+        Raises TransactionRejectedError with Besu's reason if it may not enter.
+        """
         self._check_new(transaction)
         self._now = now
         self._check_not_long(transaction, now)
+        # Outside the lock: recovering the sender and asking the rules contract take milliseconds.
         admitted = self._admission.check(transaction, local=local)
         with self._lock:
+            # Again under the lock: another thread may have added the same transaction in the meantime.
             self._check_new(transaction)
             head = self._checked_head(transaction, admitted)
             self._sequence += 1
@@ -103,7 +107,10 @@ class TransactionPool:
             )
 
     def _checked_head(self, transaction: Transaction, admitted: AdmittedTransaction) -> HeadState:
-        """The head under the lock, if the nonce suits it: a block may have been imported since admission."""
+        """The head under the lock, if the nonce fits it. A block may have been imported since the check.
+
+        Raises TransactionRejectedError otherwise.
+        """
         head = self._head()
         nonce = head.accounts.nonce(admitted.sender)
         if transaction.nonce < nonce:
@@ -119,7 +126,7 @@ class TransactionPool:
         return head
 
     def _insert(self, pooled: PooledTransaction, base_fee: int | None) -> list[PooledTransaction]:
-        """Put it in; those that made room."""
+        """Insert the transaction. Return those that were removed for it."""
         transaction = pooled.transaction
         replaced = self._by_sender.get(pooled.sender, {}).get(transaction.nonce)
         if replaced is not None and not may_replace(
@@ -129,6 +136,7 @@ class TransactionPool:
                 RejectionReason.TRANSACTION_REPLACEMENT_UNDERPRICED,
                 f"another transaction with nonce {transaction.nonce} pays as much",
             )
+        # Every check is done: from here on nothing may fail, or the indexes would differ from each other.
         gone: list[PooledTransaction] = []
         if replaced is not None:
             self._remove(replaced)
@@ -136,6 +144,7 @@ class TransactionPool:
         self._by_sender.setdefault(pooled.sender, {})[transaction.nonce] = pooled
         self._by_hash[transaction.hash] = pooled
         self._order.add(pooled, base_fee)
+        # The new one may itself be the least important. It is then removed again.
         while len(self._by_hash) > self.settings.max_size:
             gone += self._evict(self._order.least())
         max_bytes = self.settings.max_bytes
@@ -144,7 +153,8 @@ class TransactionPool:
         return gone
 
     def _evict(self, least: PooledTransaction) -> list[PooledTransaction]:
-        """Take out `least` with every later one of its sender."""
+        """Remove `least`, and every later transaction of its sender."""
+        # The later ones cannot be in a block without it. They would fill the pool for nothing.
         nonces = self._by_sender[least.sender]
         victims = [nonces[nonce] for nonce in sorted(nonces, reverse=True) if nonce >= least.transaction.nonce]
         for victim in victims:
@@ -154,19 +164,20 @@ class TransactionPool:
     # -- leaving -------------------------------------------------------------------------------------------------
 
     def block_imported(self, transactions: Sequence[Transaction], senders: Sequence[bytes]) -> None:
-        """What is in a block is no longer pending, nor is anything whose nonce it used."""
+        """Remove the transactions of an imported block, and those with a nonce that the block has used."""
         gone: list[PooledTransaction] = []
         with self._lock:
             for transaction, sender in zip(transactions, senders, strict=True):
                 pooled = self._by_sender.get(sender, {}).get(transaction.nonce)
                 if pooled is not None:
                     self._remove(pooled)
+                    # Another transaction with this nonce is in the block. This one can never be.
                     if pooled.transaction.hash != transaction.hash:
                         gone.append(pooled)
         self._notify_dropped(gone)
 
     def expire(self, now: float) -> None:
-        """Drop what is older than the retention time; call once a minute."""
+        """Drop transactions that are older than the retention time. Call this once a minute, with Unix seconds."""
         oldest = now - self.settings.retention_hours * 3600
         with self._lock:
             old = [pooled for pooled in self._by_hash.values() if pooled.added_at < oldest]
@@ -175,9 +186,11 @@ class TransactionPool:
         self._notify_dropped(old)
 
     def interrupted(self, candidate: PoolCandidate, seconds: float, cause: str, *, was_held_up: bool) -> None:
-        """The execution of `candidate` was interrupted after `seconds` for `cause`. It is offered last from now on, with
-        its sender's others; if it was already, it is dropped, unless the machine held it up and may not do so the next
-        time."""
+        """Record that the execution of `candidate` was interrupted after `seconds` for `cause`.
+
+        From now on it is offered last, with the other transactions of its sender. If it was already offered last, it is
+        dropped, unless the machine was busy with other work and it has tries left.
+        """
         pooled = candidate.pooled
         hash_ = pooled.transaction.hash
         with self._lock:
@@ -198,6 +211,7 @@ class TransactionPool:
             candidate.dropped(RejectionReason.TX_EVALUATION_TOO_LONG)
 
     def drop(self, pooled: PooledTransaction, reason: RejectionReason) -> None:
+        # The block builder works on a snapshot, so the transaction may have left the pool already.
         with self._lock:
             known = self._by_hash.get(pooled.transaction.hash)
             if known is not None:
@@ -207,7 +221,7 @@ class TransactionPool:
             self._notify_dropped([known])
 
     def _remove(self, pooled: PooledTransaction) -> None:
-        """Take `pooled`, which is in the pool, out of every index."""
+        """Remove `pooled`, which is in the pool, from every index."""
         del self._by_hash[pooled.transaction.hash]
         self._order.remove(pooled)
         nonces = self._by_sender[pooled.sender]
@@ -220,28 +234,28 @@ class TransactionPool:
             for listener in self._dropped:
                 listener(pooled)
 
-    # -- looking -------------------------------------------------------------------------------------------------
+    # -- queries -------------------------------------------------------------------------------------------------
 
     def knows(self, hash_: bytes) -> bool:
-        """Whether a peer need not send the transaction with this hash: it is here, or it was dropped for taking too long."""
+        """Whether a peer need not send the transaction with this hash: it is pooled, or it was dropped for its time."""
         return hash_ in self._by_hash or bool(self._slow_transactions.refused_seconds(hash_, self._now))
 
     def pooled(self, hash_: bytes) -> PooledTransaction | None:
-        """The pooled transaction with this hash."""
+        """The pooled transaction with this hash (32 bytes), or None."""
         return self._by_hash.get(hash_)
 
     def transaction(self, hash_: bytes) -> Transaction | None:
-        """Like `pooled`, the transaction alone."""
+        """The transaction with this hash, or None."""
         pooled = self._by_hash.get(hash_)
         return None if pooled is None else pooled.transaction
 
     def all(self) -> list[PooledTransaction]:
-        """Everything, in order of arrival."""
+        """All pooled transactions, in the order of arrival."""
         with self._lock:
             return sorted(self._by_hash.values(), key=lambda pooled: pooled.sequence)
 
     def next_nonce(self, sender: bytes) -> int | None:
-        """The first nonce of `sender` that neither the chain nor the pool has used; None if nothing of it is pooled."""
+        """The first nonce of `sender` that neither the chain nor the pool has used. None if it has nothing in the pool."""
         with self._lock:
             nonces = self._by_sender.get(sender)
             if not nonces:
@@ -261,38 +275,40 @@ class TransactionPool:
     # -- blocks --------------------------------------------------------------------------------------------------
 
     def candidates(self, base_fee: int | None, now: float) -> Iterator[PoolCandidate]:
-        """What a block with `base_fee` may take at `now` (Unix seconds), best first, each sender's in order of nonce. What
-        is likely to take long comes last: free transactions of much gas whose senders have none in the chain yet, and those
-        of senders whose transactions took too long.
+        """Yield the transactions for a block with `base_fee` at `now` (Unix seconds), the best first.
 
-        A transaction that is not included keeps its sender's later ones out of this block.
+        The transactions of each sender are in the order of their nonces. Those that will probably take long come last: free
+        transactions with much gas of senders that are not in the chain yet, and transactions of slow senders. If a
+        transaction is not included, the later ones of its sender are not offered for this block.
         """
         self._now = now
         queues = self._queues()
-        # A queue begins with the account's nonce at the head. A sender in the chain may name as much gas as its network
-        # demands of everyone; a new account costs its maker a transaction that comes last.
+        # A queue starts with the account's nonce. A sender that is in the chain may use any gas limit. A new account costs
+        # its owner a transaction, and that one comes last.
         new_senders = {sender for sender, queue in queues.items() if queue[-1].transaction.nonce == 0}
 
-        def turn(pooled: PooledTransaction) -> tuple[bool, Rank, bytes]:
+        def heap_entry(pooled: PooledTransaction) -> tuple[bool, Rank, bytes]:
             is_unknown = pooled.sender in new_senders and pooled.is_free_and_large(base_fee)
             is_last = is_unknown or self._slow_transactions.is_sender_slow(pooled.sender, now)
             return is_last, pooled.rank(base_fee), pooled.sender
 
-        heap = [turn(queue[-1]) for queue in queues.values()]
+        # One entry for each sender. The whole pool need not be sorted for a block that takes a few of it.
+        heap = [heap_entry(queue[-1]) for queue in queues.values()]
         heapq.heapify(heap)
         while heap:
             is_last, _, sender = heapq.heappop(heap)
             queue = queues[sender]
             pooled = queue.pop()
+            # The whole queue of the sender is left out: its later nonces cannot be in the block without this one.
             if not self._pays(pooled, base_fee):
                 continue
             candidate = PoolCandidate(pooled, self, is_last=is_last)
             yield candidate
             if candidate.result is SelectionResult.INCLUDED and queue:
-                heapq.heappush(heap, turn(queue[-1]))
+                heapq.heappush(heap, heap_entry(queue[-1]))
 
     def _queues(self) -> dict[bytes, list[PooledTransaction]]:
-        """For each sender what can be executed from its account nonce on, the first last."""
+        """The executable transactions of each sender, from its account nonce on. The first one is last in the list."""
         accounts = self._head().accounts
         with self._lock:
             queues = {}
@@ -307,7 +323,7 @@ class TransactionPool:
             return queues
 
     def _pays(self, pooled: PooledTransaction, base_fee: int | None) -> bool:
-        """Whether the operator's floors let it into a block; priority transactions have none."""
+        """Whether it pays the operator's lowest prices for a block. Priority transactions need not."""
         if pooled.priority:
             return True
         price = pooled.transaction.effective_gas_price(base_fee)

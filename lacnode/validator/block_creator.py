@@ -55,7 +55,7 @@ class PoolBlockCreator:
             vote=self._vote_proposer.next_vote(self._address, tally),
             round=round_,
         )
-        period = self._chain.spec.ibft.at(height).block_period_ms / 1000
+        period = self._chain.spec.ibft.parameters_at(height).block_period_ms / 1000
         deadline = time.monotonic() + self._selection_share * period
         candidates = self._candidates(next_base_fee(self._chain.spec, head.header, timestamp))
         return self._chain.build_block(timestamp, self._address, extra.encode(), candidates, deadline, budget)

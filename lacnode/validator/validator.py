@@ -297,7 +297,7 @@ class Validator:
 
     def _current_head(self) -> HeadChanged:
         header = self._chain.head.header
-        parameters = self._chain.spec.ibft.at(header.number + 1)
+        parameters = self._chain.spec.ibft.parameters_at(header.number + 1)
         return HeadChanged(
             header,
             self._chain.validators_after(header),

@@ -118,7 +118,7 @@ class Life:
             log_worker=self._log_worker,
             signing_worker=VirtualWorker(clock, lambda: node.speeds.sign_ms),
             now_ms=node.now_ms,
-            message_limit=chain.spec.ibft.at(0).message_queue_limit,
+            message_limit=chain.spec.ibft.parameters_at(0).message_queue_limit,
         )
 
     # -- living ------------------------------------------------------------------------------------------------------

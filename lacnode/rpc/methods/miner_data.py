@@ -24,7 +24,7 @@ def _of_block(services: RpcServices, hash_: bytes | None) -> results.Json | None
 def _miner_data(services: RpcServices, block: Block, hash_: bytes) -> results.Json:
     """Amounts in wei, of 32 bytes. IBFT 2.0 has no uncles."""
     header = block.header
-    reward = services.chain.spec.ibft.at(header.number).block_reward if header.number else 0
+    reward = services.chain.spec.ibft.parameters_at(header.number).block_reward if header.number else 0
     fees = _fees(services, block, hash_)
     return {
         "netBlockReward": _word(reward + fees),

@@ -60,7 +60,7 @@ def counted(schedule: IbftSchedule, headers: Headers, last: int) -> VoteTally:
     tally = VoteTally.from_validators(())
     for header in headers.headers[: last + 1]:
         extra = ExtraData.decode(header.extra_data)
-        epoch = header.number % schedule.at(header.number).epoch_length == 0
+        epoch = header.number % schedule.parameters_at(header.number).epoch_length == 0
         override = schedule.validators_override(header.number + 1)
         if override is not None:
             tally = VoteTally.from_validators(override)

@@ -34,7 +34,7 @@ def refusal(given: Any) -> str:
 
 class TestIbftParameters:
     def test_has_besus_defaults(self) -> None:
-        assert parse_genesis(document()).ibft.at(1) == IbftParameters()
+        assert parse_genesis(document()).ibft.parameters_at(1) == IbftParameters()
         assert IbftParameters().epoch_length == 30_000
 
     def test_reads_every_key_in_any_case(self) -> None:
@@ -54,7 +54,7 @@ class TestIbftParameters:
                 }
             )
         )
-        assert spec.ibft.at(0) == IbftParameters(
+        assert spec.ibft.parameters_at(0) == IbftParameters(
             block_period_ms=2000,
             request_timeout_ms=4000,
             epoch_length=150_000,
@@ -69,10 +69,10 @@ class TestIbftParameters:
 
     def test_a_period_in_milliseconds_goes_before_one_in_seconds(self) -> None:
         spec = parse_genesis(document(ibft={"blockperiodseconds": 2, "xblockperiodmilliseconds": 250}))
-        assert spec.ibft.at(1).block_period_ms == 250
+        assert spec.ibft.parameters_at(1).block_period_ms == 250
 
     def test_a_blank_beneficiary_is_none(self) -> None:
-        assert parse_genesis(document(ibft={"miningbeneficiary": " "})).ibft.at(1).mining_beneficiary is None
+        assert parse_genesis(document(ibft={"miningbeneficiary": " "})).ibft.parameters_at(1).mining_beneficiary is None
 
     @pytest.mark.parametrize(
         ("key", "value"),
@@ -102,11 +102,11 @@ class TestTransitions:
             {"block": 30, "xblockperiodmilliseconds": 1500},
         ]
         ibft = parse_genesis(document({"transitions": {"ibft2": steps}}, {"epochlength": 9})).ibft
-        assert ibft.at(9) == IbftParameters(epoch_length=9)
-        assert ibft.at(10).mining_beneficiary == bytes.fromhex(VALIDATOR[2:])
-        assert ibft.at(19).block_period_ms == 5000
-        assert ibft.at(20) == IbftParameters(epoch_length=9, block_period_ms=5000, block_reward=7)
-        assert ibft.at(10**9).block_period_ms == 1500
+        assert ibft.parameters_at(9) == IbftParameters(epoch_length=9)
+        assert ibft.parameters_at(10).mining_beneficiary == bytes.fromhex(VALIDATOR[2:])
+        assert ibft.parameters_at(19).block_period_ms == 5000
+        assert ibft.parameters_at(20) == IbftParameters(epoch_length=9, block_period_ms=5000, block_reward=7)
+        assert ibft.parameters_at(10**9).block_period_ms == 1500
 
     def test_validators_are_replaced_at_one_block_only(self) -> None:
         validators = ["0x" + "22" * 20, "0x" + "11" * 20, "0x" + "22" * 20]
@@ -123,7 +123,7 @@ class TestTransitions:
 
     def test_outside_config_they_have_no_effect_and_a_warning_says_so(self) -> None:
         spec = parse_genesis(document(transitions={"ibft2": [{"block": 5, "blockperiodseconds": 9}]}))
-        assert spec.ibft.at(5).block_period_ms == 1000
+        assert spec.ibft.parameters_at(5).block_period_ms == 1000
         assert any("transitions" in warning for warning in spec.warnings)
 
 
@@ -262,12 +262,14 @@ class TestNumbersAsBesuTakesThem:
 
     @pytest.mark.parametrize("period", [5, "5", 5.0])
     def test_a_period_may_be_a_number_or_text(self, period: object) -> None:
-        assert parse_genesis(document(ibft={"blockperiodseconds": period})).ibft.at(1).block_period_ms == 5_000
+        assert (
+            parse_genesis(document(ibft={"blockperiodseconds": period})).ibft.parameters_at(1).block_period_ms == 5_000
+        )
 
     def test_what_is_null_is_not_there(self) -> None:
         spec = parse_genesis(document({"londonBlock": None}, {"epochlength": None}, coinbase=None, extraData=None))
         assert spec.forks.fork_at(9, 9) is Fork.BERLIN
-        assert spec.ibft.at(1).epoch_length == 30_000
+        assert spec.ibft.parameters_at(1).epoch_length == 30_000
 
     def test_a_coinbase_may_be_short(self) -> None:
         assert parse_genesis(document(coinbase="0x12")).genesis.coinbase == bytes(19) + b"\x12"
@@ -406,5 +408,8 @@ class TestFiles:
         spec = load_genesis(LOCAL / "genesis.json")
         assert (spec.chain_id, spec.contract_size_limit, spec.warnings) == (648_550, 2_147_483_647, ())
         assert spec.forks.fork_at(0, 0) is Fork.PETERSBURG
-        assert (spec.ibft.at(1).block_period_ms, spec.ibft.at(1).request_timeout_ms) == (2000, 4000)
+        assert (spec.ibft.parameters_at(1).block_period_ms, spec.ibft.parameters_at(1).request_timeout_ms) == (
+            2000,
+            4000,
+        )
         assert len(spec.genesis.alloc) > 1

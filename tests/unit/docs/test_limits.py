@@ -78,7 +78,7 @@ def test_a_key_of_the_genesis_changes_the_bound(row: Row) -> None:
     spec = parse_genesis({**with_key, "alloc": {}})
     name = row.code.strip("`").rpartition(".")[2]
     assert 17 in (
-        getattr(spec.ibft.at(0), name, None),
+        getattr(spec.ibft.parameters_at(0), name, None),
         spec.contract_size_limit if key == "contractSizeLimit" else None,
     )
 
