@@ -1,4 +1,4 @@
-"""The head of a chain. Apart from `blockchain`, so that a process that only reads need not load what builds blocks."""
+"""The head of a chain. It is not in `blockchain`, so that a process that only reads need not load the code for building."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from lacnode.primitives.header import BlockHeader
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The last block of the chain at one moment."""
+    """The last block of the chain at one moment. `hash` has 32 bytes."""
 
     header: BlockHeader
     hash: bytes

@@ -1,6 +1,6 @@
 """Immutable values of the chain and their RLP: header, transaction, receipt, block.
 
-Nothing here does IO, signs, or knows a consensus rule. In particular a header has no `hash` here: the hash of an
-IBFT 2.0 block is a consensus rule (`lacnode.consensus.block_hash`), and `keccak256(header.encode())` is wrong for
-every block but the genesis.
+This package does no input or output, does not sign, and knows no rule of consensus. A header has no `hash` here: the hash of
+an IBFT 2.0 block is a rule of consensus (`lacnode.consensus.block_hash`). `keccak256(header.encode())` is wrong for every
+block except the genesis.
 """

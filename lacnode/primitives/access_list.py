@@ -1,26 +1,29 @@
-"""Access lists (EIP-2930) as they stand in a transaction's bytes, read without an object for each item of RLP.
+"""Reads access lists (EIP-2930) in the bytes of a transaction, without an object for each RLP item.
 
-A block's gas pays for 80,000 entries. The general decoder makes a list of them in one step of a fifth of a second, and
-nothing else of the process runs meanwhile. This reader takes a twentieth of the time, in steps of Python. It knows
-regular lists alone: the general decoder says what is wrong with any other.
+The gas of a block pays for 80,000 entries. The general decoder makes a list of them in one step of a fifth of a second, and
+nothing else in the process runs in that time. This reader needs a twentieth of the time, in steps of Python. It reads only
+regular lists. The general decoder names the fault of every other list.
 """
 
 from lacnode.primitives.rlp import MAX_LISTS
 from lacnode.primitives.rlp_spans import item_end, list_span
 
 AccessListEntry = tuple[bytes, tuple[bytes, ...]]
-"""An address and the 32-byte storage keys under it."""
+"""An address (20 bytes) and its storage keys (32 bytes each)."""
 
 _ADDRESS_HEADER, _KEY_HEADER = 0x94, 0xA0
 _KEY_ITEM_BYTES = 33
 _BARE_ENTRY = b"\xd6\x94"
-"""How an entry without keys begins: 23 bytes, of which the last is an empty list."""
+"""The first bytes of an entry without keys. It has 23 bytes, and the last one is an empty list."""
 
 
 def split_at(payload: bytes, index: int) -> tuple[bytes, bytes, bytes] | None:
-    """The encoded items before the item number `index` of an encoded list, this item, and those after it; None where the
-    list does not have it in minimal encoding."""
+    """Split an encoded list at item number `index`: the encoded items before it, the item, and the items after it.
+
+    None if the list does not have this item, or is not in minimal encoding.
+    """
     span = list_span(payload, 0)
+    # The list must fill the payload: trailing bytes are for the general decoder to refuse.
     if span is None or span[1] != len(payload):
         return None
     start = at = span[0]
@@ -33,14 +36,14 @@ def split_at(payload: bytes, index: int) -> tuple[bytes, bytes, bytes] | None:
 
 
 def read_access_list(encoded: bytes) -> tuple[AccessListEntry, ...] | None:
-    """The entries of an encoded access list; None where it is not regular, or has more lists than are read."""
+    """The entries of an encoded access list. None if it is not regular, or has too many lists."""
     span = list_span(encoded, 0)
     if span is None or span[1] != len(encoded):
         return None
     entries: list[AccessListEntry] = []
     at, end = span
     while at < end:
-        # Nearly all entries of a list that is long enough to take time have no keys.
+        # Nearly all entries of a long list have no keys, so this case is tested first.
         if encoded[at : at + 2] == _BARE_ENTRY and encoded[at + 22 : at + 23] == b"\xc0":
             entries.append((encoded[at + 2 : at + 22], ()))
             at += 23
@@ -54,14 +57,16 @@ def read_access_list(encoded: bytes) -> tuple[AccessListEntry, ...] | None:
 
 
 def _entry(encoded: bytes, at: int) -> tuple[AccessListEntry, int] | None:
-    """The entry that begins at `at`, and where it ends."""
+    """The entry that begins at `at`, and its end. None if it is not regular."""
     span = list_span(encoded, at)
     if span is None or span[1] - span[0] < 22 or encoded[span[0]] != _ADDRESS_HEADER:
+        # The fixed lengths make every header known, so a few comparisons check a whole entry.
         return None
     start, end = span
     keys = list_span(encoded, start + 21)
     if keys is None or keys[1] != end or (end - keys[0]) % _KEY_ITEM_BYTES:
         return None
+    # Every key starts with the same header. What is left after removing that header is a fault.
     if encoded[keys[0] : end : _KEY_ITEM_BYTES].strip(bytes([_KEY_HEADER])):
         return None
     keys_of_entry = tuple(encoded[key + 1 : key + _KEY_ITEM_BYTES] for key in range(keys[0], end, _KEY_ITEM_BYTES))

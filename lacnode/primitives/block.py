@@ -1,4 +1,4 @@
-"""A block: header, transactions, ommers (always none under IBFT 2.0), and withdrawals from Shanghai on."""
+"""A block: header, transactions, ommers (none under IBFT 2.0), and withdrawals from Shanghai on."""
 
 from dataclasses import dataclass
 
@@ -12,14 +12,15 @@ from lacnode.primitives.transaction import Transaction
 
 @dataclass(frozen=True, slots=True)
 class BlockBody:
-    """What a header commits to. `ommers` are kept only to be refused by rule; `withdrawals` is None before Shanghai."""
+    """The body of a block. `ommers` are kept only to be refused by a rule. `withdrawals` is None before Shanghai."""
 
     transactions: tuple[Transaction, ...] = ()
     ommers: tuple[BlockHeader, ...] = ()
     withdrawals: tuple[bytes, ...] | None = None
 
     def encoded_fields(self) -> list[bytes]:
-        """What the list of the body holds, each RLP. Transactions are not decoded again for it."""
+        """The encoded items of the body's list."""
+        # The transactions keep their bytes. Decoding and encoding megabytes of them for each message would take long.
         fields = [
             rlp.list_of_encoded(*[transaction.encoded_item() for transaction in self.transactions]),
             rlp.encode([ommer.fields() for ommer in self.ommers]),
@@ -29,30 +30,32 @@ class BlockBody:
         return fields
 
     def encode(self) -> bytes:
-        """`[transactions, ommers]` or `[transactions, ommers, withdrawals]`, as BlockBodies holds it."""
+        """Encode `[transactions, ommers]` or `[transactions, ommers, withdrawals]`, as in a BlockBodies message."""
         return rlp.list_of_encoded(*self.encoded_fields())
 
     @classmethod
     def from_items(cls, items: list[RlpItem]) -> "BlockBody":
-        """The body of a decoded list of two or three; RlpError if it is not one."""
+        """Decode the two or three items of a body. Raises RlpError if they are malformed."""
         fields = RlpFields(items, "body")
         transactions = tuple(Transaction.from_item(item) for item in fields.list("transactions"))
         ommers = tuple(BlockHeader.from_item(item) for item in fields.list("ommers"))
         withdrawals = None
+        # The number of items decides, and not the fork: a body alone does not know its block.
         if fields.remaining:
+            # Kept as bytes: no rule of this network reads a withdrawal.
             withdrawals = tuple(rlp.encode(item) for item in fields.list("withdrawals"))
         fields.end()
         return cls(transactions, ommers, withdrawals)
 
     @classmethod
     def decode(cls, data: bytes) -> "BlockBody":
-        """The body that this node has stored."""
+        """Decode a body that this node has stored. It may have more items than a message."""
         return cls.from_items(rlp.decode_stored_list(data, "body"))
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A header with its body. RLP: `[header, transactions, ommers]`, and withdrawals where the fork has them."""
+    """A header with its body. In RLP `[header, transactions, ommers]`, and withdrawals if the fork has them."""
 
     header: BlockHeader
     body: BlockBody
@@ -69,16 +72,17 @@ class Block:
         return rlp.list_of_encoded(self.header.encode(), *self.body.encoded_fields())
 
     def with_header(self, header: BlockHeader) -> "Block":
-        """The same body under another header."""
+        """The same body with another header."""
         return Block(header, self.body)
 
     @classmethod
     def decode(cls, data: bytes) -> "Block":
+        """Decode a block. Raises RlpError if the bytes are malformed."""
         return cls.from_item(rlp.decode(data))
 
     @classmethod
     def from_item(cls, item: RlpItem) -> "Block":
-        """The block of a decoded list; RlpError if it is not one."""
+        """The block of a decoded list. Raises RlpError if it is malformed."""
         items = rlp.as_list(item, "block")
         if len(items) not in (3, 4):
             raise RlpError(f"block: 3 or 4 items were expected, found {len(items)}")
@@ -87,7 +91,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class BlockOutline:
-    """What is said of a block without its transactions: their hashes, and the bytes of the whole block."""
+    """A block without its transactions: the header, the hashes of the transactions, and the bytes of the whole block."""
 
     header: BlockHeader
     transaction_hashes: tuple[bytes, ...]
@@ -100,8 +104,9 @@ class BlockOutline:
 
     @classmethod
     def of_stored(cls, header: BlockHeader, stored_body: bytes) -> "BlockOutline":
-        """That of a body that this node has stored. The transactions are not decoded."""
+        """The outline of a stored body. The transactions are not decoded."""
         parts = list(items_of(stored_body))
+        # A legacy transaction is a list in the body, and a typed one is a string. The hash covers the content.
         hashes = tuple(
             keccak256(item if item[0] >= EMPTY_LIST else content_of_string(item)) for item in items_of(parts[0])
         )

@@ -11,16 +11,17 @@ EMPTY_BLOOM = bytes(BLOOM_BYTES)
 
 
 def bloom_bits(item: bytes) -> int:
-    """The three bits that `item` (an address or a topic) sets, as a 2048-bit integer."""
+    """The three bits of `item` (an address or a topic) as an integer of 2048 bits."""
     digest = keccak256(item)
     bits = 0
+    # Three pairs of bytes of the digest, 11 bits of each pair.
     for index in (0, 2, 4):
         bits |= 1 << (int.from_bytes(digest[index : index + 2]) & 0x7FF)
     return bits
 
 
 def bloom_of(items: Iterable[bytes]) -> bytes:
-    """The 256-byte filter holding every one of `items`."""
+    """The filter (256 bytes) of `items`."""
     bits = 0
     for item in items:
         bits |= bloom_bits(item)
@@ -28,7 +29,7 @@ def bloom_of(items: Iterable[bytes]) -> bytes:
 
 
 def union(blooms: Iterable[bytes]) -> bytes:
-    """The filter holding whatever any of `blooms` holds."""
+    """The filter (256 bytes) of all items of `blooms`."""
     bits = 0
     for bloom in blooms:
         bits |= int.from_bytes(bloom)
@@ -36,6 +37,7 @@ def union(blooms: Iterable[bytes]) -> bytes:
 
 
 def bloom_may_contain(bloom: bytes, item: bytes) -> bool:
-    """False only if `item` is certainly not in `bloom`."""
+    """Whether `item` may be in `bloom`. False means that it certainly is not."""
+    # All three bits must be set. Each of them may have been set by another item.
     bits = bloom_bits(item)
     return int.from_bytes(bloom) & bits == bits

@@ -1,6 +1,6 @@
-"""The block header: fifteen fields, and those that later forks append.
+"""The block header: fifteen fields, and the fields that later forks append.
 
-It does not know its own hash; see the package's note.
+It does not know its own hash (see the package's note).
 """
 
 from dataclasses import dataclass, replace
@@ -12,8 +12,11 @@ from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
 
 @dataclass(frozen=True, slots=True)
 class BlockHeader:
-    """A header as it stands on the wire and in the database. Sizes in bytes are those the names say in Besu's
-    `BlockHeader`; integers are unsigned; `timestamp` is Unix seconds; gas in gas units, `base_fee` in wei."""
+    """A header as on the wire and in the database.
+
+    Hashes have 32 bytes, `coinbase` has 20, `logs_bloom` 256 and `nonce` 8. Integers are unsigned. `timestamp` is in Unix
+    seconds, gas in gas units, `base_fee` in wei per gas.
+    """
 
     parent_hash: bytes
     ommers_hash: bytes
@@ -38,7 +41,7 @@ class BlockHeader:
     requests_hash: bytes | None = None
 
     def fields(self) -> list[RlpValue]:
-        """The values in RLP order, later forks' only as far as they are present."""
+        """The values in the order of RLP. Fields of later forks end at the first absent one."""
         values: list[RlpValue] = [
             self.parent_hash,
             self.ommers_hash,
@@ -64,13 +67,14 @@ class BlockHeader:
             self.parent_beacon_block_root,
             self.requests_hash,
         ):
+            # As in Besu: a field after an absent one is not written, because its position would be wrong.
             if appended is None:
                 break
             values.append(rlp.scalar(appended) if isinstance(appended, int) else appended)
         return values
 
     def encode(self) -> bytes:
-        """The header's RLP with its extra data in full."""
+        """Encode the header with its full extra data."""
         return rlp.encode(self.fields())
 
     def with_changes(self, **changes: Any) -> "BlockHeader":
@@ -79,13 +83,14 @@ class BlockHeader:
 
     @classmethod
     def decode(cls, data: bytes) -> "BlockHeader":
-        """The header of its RLP; RlpError if it is not one."""
+        """Decode a header. Raises RlpError if the bytes are malformed."""
         return cls.from_item(rlp.decode(data))
 
     @classmethod
     def from_item(cls, item: RlpItem) -> "BlockHeader":
-        """The header of a decoded RLP list; RlpError if it is not one."""
+        """The header of a decoded RLP list. Raises RlpError if it is malformed."""
         items = rlp.as_list(item, "header")
+        # Blob gas comes in a pair, so a header with 18 fields does not exist.
         if not 15 <= len(items) <= 21 or len(items) == 18:
             raise RlpError(f"header: 15 to 21 fields were expected, found {len(items)}")
         fields = RlpFields(items, "header")
@@ -105,6 +110,7 @@ class BlockHeader:
             extra_data=fields.bytes("extraData"),
             mix_hash=fields.bytes("mixHash", 32),
             nonce=fields.bytes("nonce", 8),
+            # The position alone names an appended field, so each is read only if items are left.
             base_fee=fields.scalar("baseFee") if fields.remaining else None,
             withdrawals_root=fields.bytes("withdrawalsRoot", 32) if fields.remaining else None,
             blob_gas_used=fields.scalar("blobGasUsed", 8) if fields.remaining else None,

@@ -1,23 +1,24 @@
-"""Hexadecimal text as Ethereum writes it: `0x` data and `0x` quantities.
+"""Hexadecimal text as in Ethereum: `0x` data and `0x` quantities.
 
-Two encodings that must not be mixed: *data* keeps every byte (`0x00ff`), a *quantity* is a number without leading
-zeros (`0xff`, zero is `0x0`).
+These are two encodings. *Data* keeps every byte (`0x00ff`). A *quantity* is a number without leading zeros (`0xff`, and
+`0x0` for zero).
 """
 
 
 def to_hex(data: bytes) -> str:
-    """`data` as lower-case `0x` text, two digits a byte; `0x` for no bytes."""
+    """`data` as lower-case text with `0x`, two digits for each byte. `0x` for no bytes."""
     return "0x" + data.hex()
 
 
 def from_hex(text: str) -> bytes:
-    """The bytes of hexadecimal `text`, `0x` optional.
+    """The bytes of hexadecimal `text`, with or without `0x`.
 
-    Raises ValueError for an odd number of digits or anything that is not a hexadecimal digit.
+    Raises ValueError for an odd number of digits, or for another character than a hexadecimal digit.
     """
     digits = text[2:] if text[:2] in ("0x", "0X") else text
     if len(digits) % 2:
         raise ValueError(f"odd number of hexadecimal digits in {_shown(text)}")
+    # `bytes.fromhex` accepts spaces between bytes.
     if not digits.isalnum() and digits:
         raise ValueError(f"not hexadecimal: {_shown(text)}")
     try:
@@ -27,7 +28,7 @@ def from_hex(text: str) -> bytes:
 
 
 def fixed_from_hex(text: str, size: int, what: str) -> bytes:
-    """Exactly `size` bytes from hexadecimal `text`; `what` names the value in the ValueError raised otherwise."""
+    """Exactly `size` bytes of hexadecimal `text`. Raises ValueError otherwise, with the name `what`."""
     data = from_hex(text)
     if len(data) != size:
         raise ValueError(f"{what} must be {size} bytes, not {len(data)}: {_shown(text)}")
@@ -35,12 +36,12 @@ def fixed_from_hex(text: str, size: int, what: str) -> bytes:
 
 
 def address_from_hex(text: str) -> bytes:
-    """A 20-byte address; ValueError otherwise. The checksum of mixed-case text is not verified, as in Besu."""
+    """An address (20 bytes). Raises ValueError otherwise. The checksum of mixed case is not verified, as in Besu."""
     return fixed_from_hex(text, 20, "address")
 
 
 def hash_from_hex(text: str) -> bytes:
-    """A 32-byte hash; ValueError otherwise."""
+    """A hash (32 bytes). Raises ValueError otherwise."""
     return fixed_from_hex(text, 32, "hash")
 
 

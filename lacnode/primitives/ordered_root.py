@@ -1,7 +1,7 @@
-"""The root of a list, as a header commits to it: transactions, receipts, withdrawals (yellow paper, 4.3).
+"""The root of a list in a header: transactions, receipts, withdrawals (yellow paper, 4.3).
 
-It is the root of the Merkle Patricia trie that holds each value under its RLP-encoded position. Only the root is
-computed and nothing is kept, so that consensus can compare a body with its header without knowing any store.
+It is the root of the Merkle Patricia trie with each value under its RLP-encoded position. Only the root is computed, and no
+node is stored. So consensus can compare a body with its header without a database.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,31 +12,35 @@ from lacnode.primitives.rlp import RlpValue
 from lacnode.primitives.transaction import Transaction
 
 _Entry = tuple[str, bytes]
-"""The nibbles of a position as hexadecimal digits, and the value there."""
+"""The nibbles of a position as hexadecimal digits, and the value of this position."""
 
 
 MAX_ROOTS = 8
-"""Roots of transactions that are remembered. The oldest is forgotten."""
+"""Cached roots of transactions. The oldest is removed."""
 
 _ROOTS: dict[tuple[bytes, ...], bytes] = {}
 
 
 def _go_on() -> None:
-    """Nothing interrupts it."""
+    """Do nothing: the work is not interrupted."""
 
 
 def ordered_root(values: Sequence[bytes], check: Callable[[], None] = _go_on) -> bytes:
-    """The 32-byte root of `values`, none of which is empty. `check` is called for every few of them: what it raises ends
-    the work."""
+    """The root of `values` (32 bytes). None of them is empty.
+
+    `check` is called for every few values. It may raise an error to end the work.
+    """
     if not values:
         return EMPTY_TRIE_ROOT
+    # Sorted once. Every subtree is then a slice, and no node has to be inserted into a trie.
     entries = sorted((rlp.encode(rlp.scalar(position)).hex(), value) for position, value in enumerate(values))
     return keccak256(rlp.encode(_node(entries, 0, check)))
 
 
 def transactions_root(transactions: Sequence[Transaction], check: Callable[[], None] = _go_on) -> bytes:
-    """The `ordered_root` of a block's transactions. It is remembered by their hashes, which name all bytes: the same
-    transactions are looked at in the proposal, before and after the execution, and before the import."""
+    """The `ordered_root` of the transactions of a block (32 bytes). `check` is called as in `ordered_root`."""
+    # The same transactions are checked in the proposal, before and after the execution, and before the import. Their
+    # hashes cover all their bytes, so the hashes are a safe key.
     key = tuple(transaction.hash for transaction in transactions)
     root = _ROOTS.get(key)
     if root is None:
@@ -47,10 +51,11 @@ def transactions_root(transactions: Sequence[Transaction], check: Callable[[], N
 
 
 def _node(entries: Sequence[_Entry], depth: int, check: Callable[[], None]) -> RlpValue:
-    """The node above `entries`, which are sorted and share their first `depth` nibbles."""
+    """The node above `entries`. They are sorted, and their first `depth` nibbles are equal."""
     first, last = entries[0][0], entries[-1][0]
     if len(entries) == 1:
         return [_packed(first[depth:], is_leaf=True), entries[0][1]]
+    # In a sorted list, the first and the last entry show the nibbles that all entries share.
     shared = depth
     while first[shared] == last[shared]:
         shared += 1
@@ -59,7 +64,7 @@ def _node(entries: Sequence[_Entry], depth: int, check: Callable[[], None]) -> R
 
 
 def _branch(entries: Sequence[_Entry], depth: int, check: Callable[[], None]) -> RlpValue:
-    """A node with a child for each nibble at `depth`. No position's encoding begins another's, so it has no value."""
+    """A node with a child for each nibble at `depth`. It has no value: no encoded position is the start of another."""
     check()
     children: list[RlpValue] = [b""] * 17
     begin = 0
@@ -74,12 +79,13 @@ def _branch(entries: Sequence[_Entry], depth: int, check: Callable[[], None]) ->
 
 
 def _reference(node: RlpValue) -> RlpValue:
-    """What stands for `node` in its parent: its hash, or the node itself where that is shorter."""
+    """The reference to `node` in its parent: its hash, or the node itself if it is shorter than a hash."""
     encoded = rlp.encode(node)
     return node if len(encoded) < 32 else keccak256(encoded)
 
 
 def _packed(nibbles: str, *, is_leaf: bool) -> bytes:
-    """The hex-prefix encoding of a path."""
+    """The hex-prefix encoding of a path (yellow paper, appendix C)."""
     flag = 2 if is_leaf else 0
+    # The first nibble has the kind of the node and whether the number of nibbles is odd.
     return bytes.fromhex(f"{flag + 1}{nibbles}" if len(nibbles) % 2 else f"{flag}0{nibbles}")

@@ -1,4 +1,4 @@
-"""Receipts and logs: what a transaction left behind."""
+"""Receipts and logs: the results of a transaction."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """One event: the contract's 20-byte address, up to four 32-byte topics, and data."""
+    """One event: the address of the contract (20 bytes), up to four topics (32 bytes each), and data."""
 
     address: bytes
     topics: tuple[bytes, ...]
@@ -20,6 +20,7 @@ class Log:
 
     @classmethod
     def from_item(cls, item: RlpItem) -> "Log":
+        """The log of a decoded item. Raises RlpError if it is malformed."""
         fields = RlpFields(rlp.as_list(item, "log"), "log")
         address = fields.bytes("address", 20)
         topics = tuple(rlp.as_bytes(topic, "topic", 32) for topic in fields.list("topics"))
@@ -30,8 +31,10 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A receipt as consensus sees it. Exactly one of `status` (0 or 1, from Byzantium) and `state_root` (before) is
-    set; gas is cumulative in the block."""
+    """A receipt as consensus uses it. The gas is cumulative in the block.
+
+    Either `status` (0 or 1, from Byzantium on) or `state_root` (before) is set.
+    """
 
     type: int
     status: int | None
@@ -44,20 +47,21 @@ class Receipt:
     def with_computed_bloom(
         cls, type_: int, status: int | None, state_root: bytes | None, cumulative_gas_used: int, logs: tuple[Log, ...]
     ) -> "Receipt":
-        """A receipt with its bloom computed from `logs`."""
+        """A receipt with the bloom of `logs`."""
         items = [item for log in logs for item in (log.address, *log.topics)]
         return cls(type_, status, state_root, cumulative_gas_used, bloom_of(items), logs)
 
     def encode(self) -> bytes:
-        """Canonical encoding, the one under the receipts root: RLP list, after the type byte for typed ones."""
+        """Encode for the receipts root: an RLP list, with the type byte before it for typed receipts."""
         body = rlp.encode(self._fields())
         return body if self.type == 0 else bytes([self.type]) + body
 
     def to_item(self) -> RlpValue:
-        """How a Receipts message holds it: a list for legacy, a byte string for typed receipts."""
+        """The receipt in a Receipts message: a list for a legacy receipt, a byte string for a typed one."""
         return self._fields() if self.type == 0 else self.encode()
 
     def _fields(self) -> list[RlpValue]:
+        # Status 0 is the empty string in RLP, so it must not be mistaken for a missing status.
         outcome = self.state_root if self.status is None else rlp.scalar(self.status)
         if outcome is None:
             raise ValueError("a receipt needs a status or a state root")
@@ -65,26 +69,28 @@ class Receipt:
 
     @classmethod
     def decode(cls, data: bytes) -> "Receipt":
-        """The receipt of its canonical encoding; RlpError if it is not one."""
+        """Decode a receipt. Raises RlpError if the bytes are malformed."""
+        # A type byte is below 0x80. An RLP list begins with 0xc0 or more.
         if data[:1] and data[0] < 0x80:
             return cls._from_fields(data[0], rlp.decode_list(data[1:], "receipt"))
         return cls._from_fields(0, rlp.decode_list(data, "receipt"))
 
     @classmethod
     def decode_stored(cls, data: bytes) -> "Receipt":
-        """Like `decode`, for a receipt that this node made and stored: it may have more logs than a message holds."""
+        """Like `decode`, for a receipt that this node made and stored. It may have more logs than a message."""
         type_ = data[0] if data[:1] and data[0] < 0x80 else 0
         return cls._from_fields(type_, rlp.decode_stored_list(data[1:] if type_ else data, "receipt"))
 
     @classmethod
     def from_item(cls, item: RlpItem) -> "Receipt":
-        """The receipt of an item of a Receipts message."""
+        """The receipt of an item of a Receipts message. Raises RlpError if it is malformed."""
         return cls._from_fields(0, item) if isinstance(item, list) else cls.decode(item)
 
     @classmethod
     def _from_fields(cls, type_: int, items: list[RlpItem]) -> "Receipt":
         fields = RlpFields(items, "receipt")
         outcome = fields.bytes("outcome")
+        # Status 0 is the empty string, status 1 is one byte, and a state root has 32 bytes.
         if len(outcome) not in (0, 1, 32) or (len(outcome) == 1 and outcome != b"\x01"):
             raise RlpError("receipt.outcome: status 0 or 1, or a 32-byte state root, was expected")
         receipt = cls(

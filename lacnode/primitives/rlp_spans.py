@@ -1,7 +1,7 @@
-"""Where the items of encoded RLP begin and end, without an object for each of them.
+"""The positions of items in encoded RLP, without an object for each item.
 
-For long values that need few of their items. Must not be used on bytes that the general decoder (`rlp`) has not checked, and
-will not check, except where each item is looked at here.
+It is for long values of which few items are needed. Do not use it on bytes that the general decoder (`rlp`) neither has
+checked nor will check, unless each item is checked here.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ EMPTY_LIST = 0xC0
 
 
 def list_span(encoded: bytes, at: int) -> tuple[int, int] | None:
-    """Where the content of the list that begins at `at` begins and ends; None where there is none in minimal encoding."""
+    """The start and the end of the content of the list at `at`. None if there is no list in minimal encoding."""
     if at >= len(encoded) or encoded[at] < EMPTY_LIST:
         return None
     first = encoded[at]
@@ -20,12 +20,13 @@ def list_span(encoded: bytes, at: int) -> tuple[int, int] | None:
         start = at + 1 + first - 0xF7
         size = int.from_bytes(encoded[at + 1 : start])
         if start > len(encoded) or size < 56 or encoded[at + 1] == 0:
+            # A length below 56 has a shorter form, and a leading zero in the length is padding.
             return None
     return None if start + size > len(encoded) else (start, start + size)
 
 
 def item_end(encoded: bytes, at: int) -> int:
-    """Where the item that begins at `at` ends, which may be beyond the end. `at` is in `encoded`."""
+    """The end of the item at `at`. It may be after the end of `encoded`. `at` is inside `encoded`."""
     first = encoded[at]
     if first < 0x80:
         return at + 1
@@ -36,12 +37,12 @@ def item_end(encoded: bytes, at: int) -> int:
 
 
 def list_length(content_bytes: int) -> int:
-    """Bytes of a list with so many bytes of content."""
+    """The bytes of a list with `content_bytes` bytes of content."""
     return content_bytes + 1 + ((content_bytes.bit_length() + 7) // 8 if content_bytes >= 56 else 0)
 
 
 def items_of(encoded: bytes) -> Iterator[bytes]:
-    """The encoded items of a list that this node has encoded itself."""
+    """The encoded items of a list that this node has encoded itself. Raises ValueError if it is not a list."""
     span = list_span(encoded, 0)
     if span is None:
         raise ValueError("a list was expected")
@@ -53,7 +54,7 @@ def items_of(encoded: bytes) -> Iterator[bytes]:
 
 
 def content_of_string(encoded: bytes) -> bytes:
-    """The bytes of an encoded byte string that this node has encoded itself."""
+    """The content of a byte string that this node has encoded itself."""
     first = encoded[0]
     if first < 0x80:
         return encoded

@@ -1,7 +1,7 @@
 """Signed transactions of every accepted type: legacy (0), access list (1), fee market (2), blob (3), set code (4).
 
-A transaction keeps the bytes it came from, so relaying and hashing never re-encode. It does not know its sender:
-recovering one is `lacnode.crypto`'s.
+A transaction keeps the bytes that it was decoded from, so relaying and hashing do not encode it again. It does not know its
+sender: `lacnode.crypto` recovers it.
 """
 
 from collections.abc import Sequence
@@ -18,15 +18,16 @@ LEGACY, ACCESS_LIST, FEE_MARKET, BLOB, SET_CODE = 0, 1, 2, 3, 4
 AccessList = tuple[AccessListEntry, ...]
 
 LONG_BYTES = 4_096
-"""Length from which a transaction is long: it is not read again while it is in memory, and its access list is read apart."""
+"""The length from which a transaction is long. A long one is decoded once while it is in memory, and its access list is read
+by `access_list`."""
 
 _ACCESS_LIST_INDEX = {ACCESS_LIST: 7, FEE_MARKET: 8, BLOB: 8, SET_CODE: 8}
-"""Which item of a transaction the access list is."""
+"""The position of the access list in the payload of a transaction type."""
 
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """One EIP-7702 authorisation: the account that signed lets `address`'s code run as its own."""
+    """One EIP-7702 authorisation: the signing account lets the code of `address` (20 bytes) run as its own."""
 
     chain_id: int
     address: bytes
@@ -38,11 +39,11 @@ class Authorization:
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Transaction:
-    """A signed transaction. Values in wei, gas in gas units; `to` is None for contract creation.
+    """A signed transaction. Values are in wei, gas is in gas units. `to` is None for the creation of a contract.
 
-    `gas_price` is set for types 0 and 1, the two `max_*fee_per_gas` for the others. `v` is what stands in the RLP: the
-    full v for legacy transactions, the parity (0 or 1) otherwise. `chain_id` is None only for a legacy transaction
-    from before EIP-155. Equality and hashing are by transaction hash.
+    `gas_price` is set for types 0 and 1, and `max_fee_per_gas` and `max_priority_fee_per_gas` for the others. `v` is the
+    value in the RLP: the full v of a legacy transaction, the parity (0 or 1) otherwise. `chain_id` is None only for a legacy
+    transaction from before EIP-155. Two transactions are equal if their hashes are equal.
     """
 
     type: int
@@ -63,11 +64,12 @@ class Transaction:
     r: int
     s: int
     raw: bytes = field(repr=False)
-    """Canonical encoding: the RLP list of a legacy transaction, or type byte and payload."""
+    """The canonical encoding: the RLP list of a legacy transaction, or the type byte and the payload."""
     hash: bytes
     """Keccak-256 of `raw`."""
 
     def __eq__(self, other: object) -> bool:
+        # The hash covers every byte with the signature. Comparing all fields would cost much more.
         return isinstance(other, Transaction) and self.hash == other.hash
 
     def __hash__(self) -> int:
@@ -75,9 +77,10 @@ class Transaction:
 
     @property
     def y_parity(self) -> int:
-        """0 or 1: which of the two points the signature means."""
+        """The parity of the point of the signature, 0 or 1."""
         if self.type != LEGACY:
             return self.v
+        # Before EIP-155 v is 27 or 28. Since then it is 35 + 2 * chain id + parity.
         return self.v - 27 if self.v in (27, 28) else (self.v - 35) % 2
 
     @property
@@ -86,45 +89,48 @@ class Transaction:
 
     @property
     def max_gas_price(self) -> int:
-        """The most the sender may pay for a unit of gas, in wei."""
+        """The highest price that the sender pays for a unit of gas, in wei."""
         price = self.gas_price if self.gas_price is not None else self.max_fee_per_gas
         return price or 0
 
     def effective_gas_price(self, base_fee: int | None) -> int:
-        """Wei paid for a unit of gas in a block with `base_fee` (None before London)."""
+        """The price of a unit of gas in a block with `base_fee` (None before London), in wei."""
         if self.gas_price is not None:
             return self.gas_price
+        # The tip is limited by what the maximum leaves above the base fee (EIP-1559).
         return min(self.max_gas_price, (base_fee or 0) + (self.max_priority_fee_per_gas or 0))
 
     def signing_hash(self) -> bytes:
-        """The 32 bytes that the sender signed (EIP-155, EIP-2718)."""
-        # What was signed stands in `raw`, before the signature. To encode it again takes 0.3 s for a long access list.
+        """The hash (32 bytes) that the sender signed (EIP-155, EIP-2718)."""
+        # The signed bytes are in `raw`, before the signature. Encoding a long access list again takes 0.3 s.
         content = rlp.list_content(self.raw if self.type == LEGACY else self.raw[1:])
         signature = sum(len(rlp.encode(rlp.scalar(number))) for number in (self.v, self.r, self.s))
         payload = content[:-signature]
         if self.type != LEGACY:
             return keccak256(bytes([self.type]) + rlp.wrap_list(payload))
+        # EIP-155 signs the chain id and two empty items in the place of the signature.
         if self.chain_id is not None:
             payload += rlp.encode(rlp.scalar(self.chain_id)) + rlp.encode(b"") * 2
         return keccak256(rlp.wrap_list(payload))
 
     def to_item(self) -> RlpItem:
-        """How a block body holds it: a list for legacy, a byte string for typed transactions."""
+        """The transaction in a block body: a list for a legacy transaction, a byte string for a typed one."""
         return rlp.decode(self.raw) if self.type == LEGACY else self.raw
 
     def encoded_item(self) -> bytes:
-        """`to_item` as RLP."""
+        """The encoded form of `to_item`."""
         return self.raw if self.type == LEGACY else rlp.encode(self.raw)
 
     @classmethod
     def decode(cls, raw: bytes) -> "Transaction":
-        """The transaction of its canonical encoding; RlpError if it is none of the known types.
+        """Decode a transaction. Raises RlpError if the bytes are malformed or of an unknown type.
 
-        A long transaction that is in memory, in the pool for example, is given again: its copies come with every
+        A long transaction that is still in memory, for example in the pool, is returned again. Its copies come with every
         announcement and proposal.
         """
         if len(raw) < LONG_BYTES:
             return _decoded(raw)
+        # The hash is cheap beside the decoding: a long access list has tens of thousands of items.
         known = _LONG_IN_MEMORY.get(keccak256(raw))
         if known is None:
             known = _decoded(raw)
@@ -133,7 +139,8 @@ class Transaction:
 
     @classmethod
     def from_item(cls, item: RlpItem) -> "Transaction":
-        """The transaction of an item of a block body or a Transactions message."""
+        """The transaction of an item of a block body or a Transactions message. Raises RlpError if it is malformed."""
+        # A legacy transaction is encoded again: strict decoding makes the result equal to the received bytes.
         if isinstance(item, list):
             return _decode_legacy(item, rlp.encode(item))
         if not item or item[0] >= 0xC0:
@@ -142,13 +149,13 @@ class Transaction:
 
 
 def sign_payload(type_: int, payload: Sequence[RlpValue], v: int, r: int, s: int) -> bytes:
-    """The canonical encoding of a transaction from its unsigned fields and its signature."""
+    """Encode a transaction from its unsigned fields and its signature."""
     body = rlp.encode([*payload, rlp.scalar(v), rlp.scalar(r), rlp.scalar(s)])
     return body if type_ == LEGACY else bytes([type_]) + body
 
 
 _LONG_IN_MEMORY: WeakValueDictionary[bytes, Transaction] = WeakValueDictionary()
-"""Long transactions that something holds, by their hash. It names all bytes, so that they are the same for every reader."""
+"""Long transactions that something holds, by their hash. The hash covers all bytes, so every reader may share them."""
 
 
 def _decoded(raw: bytes) -> Transaction:
@@ -158,6 +165,7 @@ def _decoded(raw: bytes) -> Transaction:
         return _decode_legacy(rlp.decode_list(raw, "transaction"), raw)
     if raw[0] not in _ACCESS_LIST_INDEX:
         raise RlpError(f"transaction: unknown type {raw[0]:#04x}")
+    # Before the decoding: an unknown type has unknown fields.
     payload = raw[1:]
     apart = _access_list_apart(raw[0], payload) if len(raw) >= LONG_BYTES else None
     access_list, rest = (None, payload) if apart is None else apart
@@ -165,8 +173,10 @@ def _decoded(raw: bytes) -> Transaction:
 
 
 def _access_list_apart(type_: int, payload: bytes) -> tuple[AccessList, bytes] | None:
-    """The access list of a typed transaction's payload, and the payload with an empty one. None where the access list is not
-    regular: then all of the payload has to be decoded, which says what is wrong."""
+    """The access list of a typed transaction's payload, and the payload with an empty list in its place.
+
+    None if the access list is not regular. The whole payload must be decoded then, and the decoder names the fault.
+    """
     parts = split_at(payload, _ACCESS_LIST_INDEX[type_])
     access_list = None if parts is None else read_access_list(parts[1])
     if parts is None or access_list is None:
@@ -180,6 +190,7 @@ def _decode_legacy(items: list[RlpItem], raw: bytes) -> Transaction:
     to, value, data = fields.optional_bytes("to", 20), fields.scalar("value"), fields.bytes("data")
     v, r, s = fields.scalar("v"), fields.scalar("r"), fields.scalar("s")
     fields.end()
+    # Values between 28 and 35 do not exist: EIP-155 starts at 35 with chain id 0.
     if v in (27, 28):
         chain_id = None
     elif v >= 35:
@@ -190,7 +201,7 @@ def _decode_legacy(items: list[RlpItem], raw: bytes) -> Transaction:
 
 
 def _decode_typed(type_: int, fields: RlpFields, raw: bytes, apart: AccessList | None) -> Transaction:
-    """The transaction of the fields of a typed one. `apart` is its access list, where it was read before."""
+    """The transaction of the fields of a typed one. `apart` is its access list, if it was read before."""
     chain_id, nonce = fields.scalar("chainId"), fields.scalar("nonce", 8)
     gas_price, fees = None, None
     if type_ == ACCESS_LIST:
@@ -198,6 +209,7 @@ def _decode_typed(type_: int, fields: RlpFields, raw: bytes, apart: AccessList |
     else:
         fees = (fields.scalar("maxPriorityFeePerGas"), fields.scalar("maxFeePerGas"))
     gas_limit = fields.scalar("gasLimit", 8)
+    # Blob and set-code transactions cannot create a contract (EIP-4844, EIP-7702).
     to = fields.optional_bytes("to", 20) if type_ in (ACCESS_LIST, FEE_MARKET) else fields.bytes("to", 20)
     value, data, access_list = fields.scalar("value"), fields.bytes("data"), _access_list(fields, apart)
     blob_fee: int | None = None

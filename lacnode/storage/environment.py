@@ -171,8 +171,8 @@ class Environment:
 
     def close_pages(self, pages: LmdbSnapshot) -> None:
         with self._condition:
-            pages.transaction.abort()
             # Aborted and not committed: a read transaction has nothing to commit, and aborting frees its slot.
+            pages.transaction.abort()
             self._open_pages -= 1
             if not self._open_pages:
                 self._condition.notify_all()
@@ -223,8 +223,8 @@ class Environment:
 
     def _put(self, transaction: Any, layers: Sequence[Layer]) -> dict[str, LmdbTable]:
         """Put `layers` into the tables. Return all tables with the new ones."""
-        tables = dict(self._tables)
         # A copy: open snapshots still use the old dictionary.
+        tables = dict(self._tables)
         for layer in layers:
             for table, changes in layer.items():
                 if table not in tables:

@@ -273,9 +273,9 @@ class Synchronizer:
                 async for blocks in groups:
                     await self._import(blocks)
             except BlockRefusedError as refusal:
+                # The rest of the download is useless: no later block can be imported.
                 failure = refusal
                 nursery.cancel_scope.cancel()
-                # The rest of the download is useless: no later block can be imported.
         # Also after a failure. The peer has delivered this much, and deserves the credit.
         if pace.blocks:
             self.trust.record_delivery(peer, slow=pace.is_slow)
