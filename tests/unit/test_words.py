@@ -12,7 +12,7 @@ from tests.support.plain_language import Finding
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [(path.relative_to(ROOT), path.read_text("utf-8")) for path in sorted((ROOT / "lacnode").rglob("*.py"))]
-CHECKED_PAGES: tuple[str, ...] = ("docs/adr/README.md",)
+CHECKED_PAGES: tuple[str, ...] = ("docs/adr/README.md", "docs/spec/ibft2.md")
 """Pages whose sentences follow the rules. Every page but the glossary, which quotes forbidden words, is to stand here."""
 
 GLOSSARY = Path("docs/developers/words.md")
@@ -24,8 +24,11 @@ def _report(findings: Iterable[Finding]) -> str:
 
 
 CHECKED_PACKAGES: tuple[str, ...] = (
+    "chain",
+    "chainspec",
     "consensus",
     "permissioning",
+    "primitives",
     "privacy/group_ids.py",
     "privacy/keys.py",
     "privacy/manager",
@@ -35,6 +38,7 @@ CHECKED_PACKAGES: tuple[str, ...] = (
     "privacy/transaction_manager.py",
     "storage",
     "sync",
+    "txpool",
     "workers",
 )
 """Packages, sub-packages and modules (such as `privacy/keys.py`) whose sentences follow the rules. Every package is to
