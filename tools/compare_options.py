@@ -2,6 +2,7 @@
 
 `python -m tools.compare_options REPOSITORY` reads every release from 21.7.4 to 25.5.0 out of a git repository that holds
 Besu's tags, and prints the names that `lacnode/cli/options` does not know; the exit status is 1 if there are any.
+It also reads the file of every option that a release tests its own reader with, and prints values that we would not take.
 `--write` also writes the list of names, each with its first and its last release, to `tests/unit/cli/besu_options.txt`.
 Nothing of Besu's sources is kept but the names.
 """
@@ -10,14 +11,21 @@ import argparse
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from lacnode.cli.errors import UsageError
+from lacnode.cli.option_values import given_value
 from lacnode.cli.options import BY_NAME
+from lacnode.cli.sources import toml_texts
 
 FIRST, LAST = (21, 7, 4), (25, 5, 0)
 PLACES = ("besu/src/main", "plugins/rocksdb/src/main")
 """Where the options of the node are declared."""
+
+EVERY_OPTION = "besu/src/test/resources/everything_config.toml"
+"""With every option of its release."""
 
 NAMES_FILE = Path(__file__).resolve().parents[1] / "tests" / "unit" / "cli" / "besu_options.txt"
 
@@ -47,23 +55,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     missing = {name: span for name, span in spans.items() if name not in BY_NAME}
     print(f"{len(spans)} names, {len(missing)} unknown")
     print(written(missing), end="")
-    return 1 if missing else 0
+    refused = [text for release in releases(chosen.repository) for text in refused_values(chosen.repository, release)]
+    print("".join(f"{text}\n" for text in refused), end="")
+    return 1 if missing or refused else 0
+
+
+def refused_values(repository: Path, release: Release) -> list[str]:
+    """What is wrong, for us, with the values in the file of every option of a release. Its paths are nowhere, and are not
+    looked for."""
+    text = _git(repository, "show", f"{_tag(release)}:{EVERY_OPTION}")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "everything_config.toml"
+        file.write_text(text, "utf-8")
+        texts, wrong = toml_texts(file)
+    for name, value in texts.items():
+        try:
+            given_value(BY_NAME[name], value, empty_list=True)
+        except UsageError as error:
+            wrong.append(str(error))
+    return [f"{_tag(release)}: {why.partition(' (from ')[0]}" for why in wrong]
+
+
+def _tag(release: Release) -> str:
+    return ".".join(map(str, release))
 
 
 def option_spans(repository: Path) -> dict[str, tuple[Release, Release]]:
     """Each name with the first and the last release that has it."""
     spans: dict[str, tuple[Release, Release]] = {}
     for release in releases(repository):
-        for name in option_names(repository, ".".join(map(str, release))):
+        for name in option_names(repository, _tag(release)):
             spans[name] = (spans[name][0] if name in spans else release, release)
     return spans
 
 
 def written(spans: dict[str, tuple[Release, Release]]) -> str:
     """One line a name: the name, its first release, its last release."""
-    lines = (
-        " ".join((name, *(".".join(map(str, release)) for release in span))) for name, span in sorted(spans.items())
-    )
+    lines = (" ".join((name, *map(_tag, span))) for name, span in sorted(spans.items()))
     return "".join(f"{line}\n" for line in lines)
 
 

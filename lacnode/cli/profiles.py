@@ -15,7 +15,7 @@ _PRIVATE: Mapping[str, str] = {
     "rpc-http-max-active-connections": "300",
     "min-gas-price": "0",
 }
-PROFILES: Mapping[str, Mapping[str, str]] = {"ENTERPRISE": _PRIVATE, "PRIVATE": _PRIVATE}
+PROFILES: Mapping[str, Mapping[str, str]] = {"ENTERPRISE": _PRIVATE, "PRIVATE": _PRIVATE, "NONE": {}}
 
 
 def profile_defaults(name: str) -> Mapping[str, str]:

@@ -180,7 +180,7 @@ _HONOURED = (
         hidden=True,
         values=(
             *("ENTERPRISE", "PRIVATE", "DEV", "MINIMALIST_STAKER", "STAKER"),
-            *("PERFORMANCE", "PERFORMANCE_RPC"),
+            *("PERFORMANCE", "PERFORMANCE_RPC", "NONE"),
         ),
     ),
 )

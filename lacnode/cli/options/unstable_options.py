@@ -492,9 +492,7 @@ UNSTABLE_OPTIONS = (
         hidden=True,
     ),
     Option("Xp2p-tls-crl-file", OptionKind.PATH, "", "TLS between peers", OptionBehaviour.IGNORED, hidden=True),
-    Option(
-        "Xp2p-tls-clienthello-sni", OptionKind.STRING, "", "TLS between peers", OptionBehaviour.IGNORED, hidden=True
-    ),
+    Option("Xp2p-tls-clienthello-sni", OptionKind.BOOL, "", "TLS between peers", OptionBehaviour.IGNORED, hidden=True),
     Option(
         "Xnetwork-faults-file",
         OptionKind.PATH,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.compare_options import SourceError, main, option_spans, written
+from tools.compare_options import EVERY_OPTION, SourceError, main, option_spans, written
 
 DECLARED = """\
 class Options {
@@ -24,7 +24,16 @@ def git(repository: Path, *words: str) -> None:
     subprocess.run(["git", *identity, *words], cwd=repository, check=True, capture_output=True)
 
 
-def release(repository: Path, tag: str, text: str, place: str = "besu/src/main/java/cli/Options.java") -> None:
+def release(
+    repository: Path,
+    tag: str,
+    text: str,
+    place: str = "besu/src/main/java/cli/Options.java",
+    every_option: str = "p2p-port=1",
+) -> None:
+    tested = repository / EVERY_OPTION
+    tested.parent.mkdir(parents=True, exist_ok=True)
+    tested.write_text(every_option + "\n")
     file = repository / place
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
@@ -66,3 +75,11 @@ def test_a_constant_that_is_not_there_is_an_error(repository: Path) -> None:
     release(repository, "23.4.1", "@Option(names = {ELSEWHERE})")
     with pytest.raises(SourceError, match="ELSEWHERE"):
         option_spans(repository / ".git")
+
+
+def test_values_that_we_would_not_take_are_printed(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    release(repository, "23.4.1", '@Option(names = "--p2p-port")')
+    assert main([str(repository / ".git")]) == 0
+    release(repository, "24.1.0", '@Option(names = "--p2p-port")', every_option='p2p-port="x"\nidentity="a"')
+    assert main([str(repository / ".git")]) == 1
+    assert capsys.readouterr().out.endswith("\n24.1.0: Invalid value for option '--p2p-port': 'x' is not an int\n")
