@@ -12,7 +12,7 @@ import trio
 from lacnode import __version__
 from lacnode.http.arriving_bodies import ArrivingBodies
 from lacnode.http.connection_server import ConnectionServer, bind, bound_port, client_address
-from lacnode.http.http_connection import MAX_PORT_RESPONSE_BYTES, HttpConnection
+from lacnode.http.http_connection import HttpConnection
 from lacnode.http.http_messages import Request, RequestHandler
 from lacnode.http.send_backlog import SendBacklog
 from lacnode.privacy.keys import KeyRing
@@ -50,6 +50,9 @@ MAX_CONNECTIONS_PER_ADDRESS = 64
 
 MAX_ARRIVING_BYTES = 33_554_432
 """The largest size of all requests at one port that arrive or wait for an answer."""
+
+MAX_WAITING_RESPONSE_BYTES = 134_217_728
+"""The largest size of all responses at one port that wait to be read. Several of them may carry a payload of 15 MiB."""
 
 CLIENT_WORKERS, PEER_WORKERS = 8, 4
 """The threads for clients and for other managers. Busy peers must not keep the own node waiting."""
@@ -305,7 +308,7 @@ def _connection_server(
     per_address: float = math.inf,
 ) -> ConnectionServer:
     # Each port has its own bounds. A flood at the port for peers leaves the port for clients usable.
-    backlog, arriving = SendBacklog(MAX_PORT_RESPONSE_BYTES), ArrivingBodies(MAX_ARRIVING_BYTES)
+    backlog, arriving = SendBacklog(MAX_WAITING_RESPONSE_BYTES), ArrivingBodies(MAX_ARRIVING_BYTES)
 
     async def handle_connection(stream: trio.SocketStream) -> None:
         client = client_address(stream)
