@@ -1,28 +1,29 @@
-"""How many absent payloads are asked for: anybody can send markers of payloads that nobody has.
+"""The limit for absent payloads that are asked for. Any account can send markers of payloads that no manager has.
 
-Beyond the bound the least promising are not asked for any more, in this order: by a signer whose payloads were never ours,
-given up already, asked for most often, oldest. One that comes after all is still found by its key, whenever it comes: a row
-of 76 bytes stays for each marker, less than the marker takes on the chain.
+Above the limit the least promising ones are no longer asked for, in this order: those of a signer whose payloads never
+came here, those that were given up, those that were asked for most often, the oldest. A payload that comes later is
+still found by its key. A row of 76 bytes stays for each marker, less than the marker takes on the chain.
 """
 
 from lacnode.privacy.state.private_store import AbsentMarker, PrivateStoreReader, PrivateStoreWriter
 from lacnode.storage.database import Database
 
 MAX_ABSENT_MARKERS = 10_000
-"""Absent payloads that are asked for."""
+"""The largest number of absent payloads that are asked for."""
 
 
 class AbsentMarkerLimit:
-    """For one thread."""
+    """Keeps the limit. For one thread."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._count: int | None = None
 
     def added(self, count: int) -> None:
-        """So many were noted: keep the bound, and a tenth below it, since counting them costs."""
+        """Note that `count` absent markers were added, and apply the limit."""
         if not count:
             return
+        # The count is read from the database once. To count 10,000 rows after every block would cost more than the block.
         if self._count is None:
             with self._database.read() as snapshot:
                 self._count = sum(1 for _ in PrivateStoreReader(snapshot).absent())
@@ -36,6 +37,7 @@ class AbsentMarkerLimit:
             markers = sorted(PrivateStoreReader(batch).absent(), key=_promise)
             if len(markers) <= MAX_ABSENT_MARKERS:
                 return len(markers)
+            # A tenth more than necessary is removed. Sorting then happens once for each thousand of new markers.
             kept = MAX_ABSENT_MARKERS - MAX_ABSENT_MARKERS // 10
             for marker in markers[: len(markers) - kept]:
                 PrivateStoreWriter(batch).not_asked(marker)

@@ -1,7 +1,7 @@
-"""The file of `--privacy-genesis-file`: what private states begin with, in the words of a genesis' `alloc`.
+"""The file of `--privacy-genesis-file`: the first accounts of private states, in the form of a genesis' `alloc`.
 
-Besu takes this from a plugin (`PrivacyGroupGenesisProvider`); there is no file of its to follow. Every member of a group
-must have the same, or their states differ from the first transaction on.
+Besu takes them from a plugin (`PrivacyGroupGenesisProvider`) and has no such file. Every member of a group must have
+the same accounts. Otherwise their states differ from the first transaction on.
 """
 
 import binascii
@@ -17,14 +17,14 @@ from lacnode.privacy.state.group_genesis import PrivateGenesis
 from lacnode.privacy.state.privacy_marker import MANAGEMENT_ADDRESS, PROXY_ADDRESS
 
 MAX_PRIVATE_GENESIS_BYTES = 16 * 2**20
-"""Bytes."""
+"""The largest size of the file."""
 
 EVERY_OTHER = "*"
 _RESERVED = frozenset((MANAGEMENT_ADDRESS, PROXY_ADDRESS))
 
 
 class PrivateGenesisError(Exception):
-    """A file that cannot be used; names it, what was wrong and what was expected."""
+    """The file cannot be used. The text names the file, the mistake and what was expected."""
 
 
 class _Account(GenesisAllocation):
@@ -44,12 +44,13 @@ class _File(BaseModel):
 
 
 def load_private_genesis(path: Path) -> PrivateGenesis:
-    """Read the file; PrivateGenesisError."""
+    """Read the file. PrivateGenesisError if it cannot be used."""
     try:
         return _genesis(_File.model_validate(orjson.loads(_read(path))))
     except OSError as error:
         raise PrivateGenesisError(f"{path}: {error.strerror}") from None
     except ValidationError as error:
+        # Only the first mistake is reported. A wrong type of one entry often leads to many others.
         first = error.errors()[0]
         place = ".".join(str(step)[:80] for step in first["loc"])
         raise PrivateGenesisError(f"{path}: {place or 'the document'}: {first['msg']}") from None
@@ -79,6 +80,7 @@ def _accounts(name: str, group: _Group) -> tuple[GenesisAccount, ...]:
     except GenesisAllocationError as error:
         raise ValueError(f"groups.{name[:80]}.{error}") from None
     for account in found:
+        # A flexible group has its own contracts at these addresses. Another code there would break the group.
         if account.address in _RESERVED:
             raise ValueError(
                 f"groups.{name[:80]}.alloc.0x{account.address.hex()}: the address is that of a flexible group's own contract"

@@ -1,7 +1,7 @@
-"""What a group's private state begins with: nothing, or accounts (Besu's `PrivateStateGenesisAllocator`).
+"""The first private state of a group: empty, or with accounts (Besu's `PrivateStateGenesisAllocator`).
 
-The accounts are there when a group's first private transaction is executed, and become part of its state when one
-succeeds. Must not store anything.
+The accounts exist when the group's first private transaction is executed. They become a part of the state when one
+succeeds. This module must not store anything.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,26 +11,26 @@ from lacnode.chainspec.spec import GenesisAccount
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 
 State = tuple[bytes, Mapping[bytes, bytes]]
-"""A root, and the nodes and codes that make it readable."""
+"""A state root, and the trie nodes and codes to read it."""
 
 MAX_CACHED_STATES = 1_000
-"""First states that are remembered."""
+"""The largest number of first states that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrivateGenesis:
-    """The accounts that groups begin with: those under a group's id (32 bytes), and for all other groups `others`."""
+    """The first accounts of groups: by group id (32 bytes), and `others` for all other groups."""
 
     groups: Mapping[bytes, tuple[GenesisAccount, ...]] = field(default_factory=dict)
     others: tuple[GenesisAccount, ...] = ()
 
     def of(self, group_id: bytes) -> tuple[GenesisAccount, ...]:
-        """The accounts of one group."""
+        """Return the first accounts of one group."""
         return self.groups.get(group_id, self.others)
 
 
 class GroupGenesis:
-    """The first states by `genesis`, with the accounts `always` in each, after its own."""
+    """The first states by `genesis`. Each also has the accounts `always`, after its own."""
 
     def __init__(
         self,
@@ -44,10 +44,11 @@ class GroupGenesis:
         self._made: dict[tuple[GenesisAccount, ...], State] = {}
 
     def state(self, group_id: bytes) -> State:
-        """A group's first state."""
+        """Return the first state of a group."""
         accounts = self._genesis.of(group_id) + self._always
         if not accounts:
             return EMPTY_TRIE_ROOT, {}
+        # The accounts are the key, not the group: most groups have the same ones, and the state is computed once.
         if accounts not in self._made:
             if len(self._made) == MAX_CACHED_STATES:
                 self._made.clear()

@@ -1,5 +1,7 @@
-"""Who is in a group, as far as this node knows: by its manager, by the contract of a flexible group, or, where a group is no
-more than the recipients of a payload, by that payload. Must not believe a payload that does not make the group's id.
+"""The members of a group, as far as this node knows them.
+
+They come from the manager, from the contract of a flexible group, or, for a group of recipients, from a payload. This module
+must not believe a payload whose keys do not give the group's id.
 """
 
 from collections.abc import Callable
@@ -21,10 +23,10 @@ from lacnode.privacy.state.private_transaction import PrivateTransaction, legacy
 from lacnode.privacy.transaction_manager import EnclaveError
 
 PAYLOADS_READ = 4
-"""Payloads of a group that are looked at for its members: others may have put some in front."""
+"""The number of payloads of a group that are read for its members. Other members may have put useless ones in front."""
 
 MAX_REMEMBERED_MEMBERSHIPS = 4096
-"""Groups of recipients, whose members never change."""
+"""The largest number of groups of recipients that are kept. Their members never change."""
 
 
 Find = Callable[[bytes, int, float], FlexibleGroup | None]
@@ -32,7 +34,7 @@ Find = Callable[[bytes, int, float], FlexibleGroup | None]
 
 
 class GroupMembership:
-    """`flexible` finds a flexible group as of a block, None where there are no such groups. Safe from several threads."""
+    """Finds members. `flexible` is None if the node has no flexible groups. Safe to use from several threads."""
 
     def __init__(self, context: PrivacyContext, flexible: Find | None = None) -> None:
         self._context = context
@@ -40,9 +42,11 @@ class GroupMembership:
         self._recipients: dict[bytes, frozenset[bytes]] = {}
 
     def of(self, group_id: bytes, number: int, deadline_seconds: float) -> frozenset[bytes] | None:
-        """The public keys of the group's members as of block `number`: none if the group was deleted, None if they cannot
-        be known here now, or a flexible group's contract does not answer until `deadline_seconds` on the monotonic clock.
-        EnclaveUnreachableError."""
+        """Return the public keys of the group's members as of block `number`. Empty if the group was deleted.
+
+        None if they cannot be known now, or if a flexible group's contract does not answer until `deadline_seconds` on the
+        monotonic clock. EnclaveUnreachableError if the manager does not answer.
+        """
         if self._flexible is not None:
             return self._of_flexible(self._flexible, group_id, number, deadline_seconds)
         try:
@@ -60,6 +64,7 @@ class GroupMembership:
         return frozenset() if group is None else frozenset(group.members)
 
     def _of_payloads(self, group_id: bytes) -> frozenset[bytes] | None:
+        # A manager keeps no record of a group of recipients that it has only received from. Its payload names all members.
         if group_id in self._recipients:
             return self._recipients[group_id]
         with self._context.database.read() as snapshot:
@@ -68,6 +73,7 @@ class GroupMembership:
         for private in found:
             if private.private_for is None:
                 continue
+            # The id proves the members: another set of keys gives another id.
             if legacy_group_id(private.private_from, private.private_for) == group_id:
                 if len(self._recipients) >= MAX_REMEMBERED_MEMBERSHIPS:
                     self._recipients.clear()

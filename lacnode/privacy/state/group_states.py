@@ -1,8 +1,8 @@
-"""What this node has of a group after a block, in a form to be held against another member's.
+"""The state of a group after a block, in a form that can be compared with another member's.
 
-A root alone says little: who lacks a payload has another one. So there go with it digests of the markers behind it. They
-are reckoned on from the last time, since a group may be long. Must not judge, nor tell of a private transaction more than
-that its marker is the group's.
+A state root alone says little: a member that lacks a payload has another one. So digests of the executed markers go with
+the root. The digests are continued from the last time, because a group may be long. This module must not judge. It must not
+reveal more of a private transaction than that its marker belongs to the group.
 """
 
 import hashlib
@@ -18,12 +18,12 @@ from lacnode.privacy.state.private_store import PrivateStoreReader
 from lacnode.privacy.state_root_queries import GroupState
 
 MAX_REMEMBERED_GROUPS = 4096
-"""Groups."""
+"""The largest number of groups whose digests are kept."""
 
 
 @dataclass(slots=True)
 class _Progress:
-    """The digests up to block `number` of a group as it was put in place for the `revision`th time."""
+    """The digests of a group up to block `number`, for the `revision`-th state of the group."""
 
     revision: int
     number: int = 0
@@ -35,7 +35,7 @@ class _Progress:
 
 
 class GroupStates:
-    """Safe from several threads. `clock` gives monotonic seconds."""
+    """Computes the states of groups. Safe to use from several threads. `clock` returns monotonic seconds."""
 
     def __init__(self, history: ChainHistory, clock: Callable[[], float] = time.monotonic) -> None:
         self._history = history
@@ -44,13 +44,17 @@ class GroupStates:
         self._remembered: dict[bytes, _Progress] = {}
 
     def state(self, stored: PrivateStoreReader, group_id: bytes, number: int, deadline: float) -> GroupState | None:
-        """The group's state after block `number`, which is executed; None if `deadline` comes first (what was done by
-        then helps the next time)."""
+        """Return the group's state after the executed block `number`. None if `deadline` comes first.
+
+        The work until the deadline is kept for the next call.
+        """
+        # A rebuild of the group changes the digests of old blocks. The revision says whether the kept ones still hold.
         revision = stored.revision(group_id)
         with self._lock:
             known = self._remembered.get(group_id)
             fits = known is not None and known.revision == revision and known.number <= number
             progress = known.copy() if known is not None and fits else _Progress(revision)
+        # The lock is not held while the markers are read. Two threads may compute the same, and the longer result stays.
         finished = self._advance(stored, group_id, progress, number, deadline)
         self._remember(group_id, progress)
         if not finished:
@@ -64,6 +68,7 @@ class GroupStates:
         for block, entries in groupby(markers, lambda entry: entry[0].number):
             if block > number:
                 break
+            # The deadline is looked at between blocks. The digests always end at the end of a block.
             if self._clock() > deadline:
                 return False
             for _, marker_hash in entries:
@@ -76,6 +81,7 @@ class GroupStates:
     def _remember(self, group_id: bytes, progress: _Progress) -> None:
         with self._lock:
             known = self._remembered.get(group_id)
+            # Another thread may have come further meanwhile. Its progress must not be lost.
             if known is not None and known.revision == progress.revision and known.number >= progress.number:
                 return
             if known is None and len(self._remembered) >= MAX_REMEMBERED_GROUPS:

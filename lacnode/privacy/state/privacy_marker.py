@@ -1,8 +1,8 @@
-"""Marker transactions: the public trace of a private one. They carry the payload's key to a reserved address, where a
-node without privacy sees an ordinary call without effect.
+"""Privacy marker transactions: the public trace of a private transaction.
 
-Besu signs them without a chain id, with a fixed key or a new one each time. Must not be made before the manager has the
-payload.
+A marker carries the key of the payload to a reserved address. A node without privacy sees an ordinary call without
+effect. Besu signs a marker without a chain id, by a fixed key or by a new key each time. A marker must not be made
+before the manager has stored the payload.
 """
 
 from collections.abc import Callable
@@ -22,47 +22,51 @@ FLEXIBLE_PRIVACY_ADDRESS = bytes(19) + b"\x7d"
 PROXY_ADDRESS = bytes(19) + b"\x7c"
 MANAGEMENT_ADDRESS = bytes(19) + b"\x7b"
 PLUGIN_PRIVACY_ADDRESS = bytes(19) + b"\x7a"
-"""Besu's reserved addresses: three targets of markers, and two contracts of flexible groups' private state."""
+"""Besu's reserved addresses: three targets of markers, and two contracts in the private state of flexible groups."""
 
 PAYLOAD_KEY_BYTES = 32
 
 
 class GroupMode(Enum):
-    """Which groups a node has: the transaction manager's, or flexible ones, whose members a contract in the group's own
-    state lists. As in Besu it is the one or the other. The value is the address that markers go to."""
+    """The kind of groups of a node. OFFCHAIN groups are in the manager. A contract lists the members of FLEXIBLE groups.
+
+    As in Besu, a node has one of the two kinds. The value is the address that markers call.
+    """
 
     OFFCHAIN = PRIVACY_ADDRESS
     FLEXIBLE = FLEXIBLE_PRIVACY_ADDRESS
 
     def may_announce(self, transaction: Transaction) -> bool:
-        """Whether a public transaction may announce a private one: a call of the address with a payload's key, after
-        which, where members are added to a flexible group, that of its history may follow."""
+        """Return True if a public transaction can be a marker.
+
+        It calls the address with the key of a payload. For new members of a flexible group, the key of the history follows.
+        """
         sizes = (PAYLOAD_KEY_BYTES,) if self is GroupMode.OFFCHAIN else (PAYLOAD_KEY_BYTES, 2 * PAYLOAD_KEY_BYTES)
         return transaction.to == self.value and len(transaction.data) in sizes
 
 
 def read_payload_key(marker: Transaction) -> bytes:
-    """The key of the private transaction that `marker` announces."""
+    """Return the key of the private transaction that `marker` announces (32 bytes)."""
     return marker.data[:PAYLOAD_KEY_BYTES]
 
 
 def read_history_key(marker: Transaction) -> bytes | None:
-    """The key of the history that `marker` announces to a flexible group's new members, if it does."""
+    """Return the key of the group history that `marker` announces to new members, None if it announces none."""
     return marker.data[PAYLOAD_KEY_BYTES:] or None
 
 
 class MarkerSigner(Protocol):
-    """Chooses the key of a marker."""
+    """Chooses the key that signs a marker."""
 
     def sign(
         self, nonce_of: Callable[[bytes], int], private: PrivateTransaction, mode: GroupMode, keys: bytes
     ) -> Transaction:
-        """The signed marker of `private`, whose data are `keys`. `nonce_of` gives an account's next public nonce."""
+        """Return the signed marker of `private` with the data `keys`. `nonce_of` returns an account's next public nonce."""
         ...
 
 
 class FixedKeySigner:
-    """Every marker by one key: needs its account to be known, reveals that the markers have one source."""
+    """Signs every marker by one key. Its account must exist. The markers then show that they have one source."""
 
     def __init__(self, key: NodeKey) -> None:
         self._key = key
@@ -74,7 +78,7 @@ class FixedKeySigner:
 
 
 class RandomKeySigner:
-    """Each marker by a key of its own, as Besu does by default: only where gas is free and accounts are not permissioned."""
+    """Signs each marker by a new key, as Besu does by default. It needs free gas and no account permissioning."""
 
     def sign(
         self, nonce_of: Callable[[bytes], int], private: PrivateTransaction, mode: GroupMode, keys: bytes
@@ -83,7 +87,8 @@ class RandomKeySigner:
 
 
 def marker(signer: NodeKey, nonce: int, private: PrivateTransaction, mode: GroupMode, keys: bytes) -> Transaction:
-    """The marker of `private`, whose gas price and limit it takes over (Besu, `AbstractEeaSendRawTransaction`)."""
+    """Return the marker of `private`. It has the same gas price and limit (Besu's `AbstractEeaSendRawTransaction`)."""
+    # Besu signs it without a chain id (v 27 or 28). Another form would be another transaction hash for the same payload.
     fields: list[RlpValue] = [
         rlp.scalar(nonce),
         rlp.scalar(private.gas_price),

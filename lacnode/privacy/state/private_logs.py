@@ -1,6 +1,6 @@
-"""The logs that private transactions of a group left behind, as the database has them.
+"""The logs of the private transactions of a group, as the database has them.
 
-Must not wait for private execution, and must not know who asks.
+This module must not wait for private execution. It must not know who asks.
 """
 
 from collections.abc import Iterator
@@ -14,28 +14,29 @@ from lacnode.storage.database import Database
 
 
 class PublicBlocks(Protocol):
-    """The public chain's blocks."""
+    """The blocks of the public chain."""
 
     def hash_at(self, number: int) -> bytes | None: ...
     def block_of(self, hash_: bytes) -> Block | None: ...
 
 
 class PrivateLogs:
-    """The logs in `database`, whose markers are in the blocks of `chain`."""
+    """The logs in `database`. Their markers are in the blocks of `chain`."""
 
     def __init__(self, chain: PublicBlocks, database: Database) -> None:
         self._chain = chain
         self._database = database
 
     def in_range(self, group_id: bytes, start: int, end: int, wanted: LogFilter) -> Iterator[LogWithMetadata]:
-        """Matching logs of the group's blocks from `start` to `end`, both included, in order."""
+        """Yield the matching logs of the group from block `start` to block `end`, both included, in order."""
         with self._database.read() as snapshot:
+            # Only blocks that changed the group can have logs. The range may have millions of others.
             numbers = [n for n in PrivateStoreReader(snapshot).changes_from(group_id, start) if n <= end]
         for number in reversed(numbers):
             yield from self.of_block(group_id, self._chain.hash_at(number) or b"", wanted)
 
     def of_block(self, group_id: bytes, block_hash: bytes, wanted: LogFilter) -> Iterator[LogWithMetadata]:
-        """Matching logs of one block; none for an unknown hash."""
+        """Yield the matching logs of one block. None for an unknown hash."""
         block = self._chain.block_of(block_hash)
         if block is None:
             return
@@ -52,4 +53,5 @@ class PrivateLogs:
                 if wanted.matches(log):
                     time, index = block.header.timestamp, index_of[marker_hash]
                     yield LogWithMetadata(log, position, block_hash, block.number, time, marker_hash, index)
+                # The index of a log counts all logs of the group in the block, also those that do not match.
                 position += 1

@@ -1,5 +1,7 @@
-"""What private execution leaves behind: receipts, and the state roots of a group within a block, in Besu's RLP
-(`PrivateTransactionReceipt`, `PrivateBlockMetadata`). Must not reach for a database."""
+"""The records of private execution in Besu's RLP: receipts, and the state roots of a group within a block.
+
+They are Besu's `PrivateTransactionReceipt` and `PrivateBlockMetadata`. This module must not use a database.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
 
 
 class PrivateStatus(IntEnum):
-    """How a private transaction ended: reverted or halted, carried out, or not even begun (its nonce, for one)."""
+    """The result of a private transaction: FAILED reverted or halted, INVALID did not begin (for example by its nonce)."""
 
     FAILED = 0
     SUCCESSFUL = 1
@@ -21,7 +23,7 @@ class PrivateStatus(IntEnum):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PrivateReceipt:
-    """A private receipt. `revert_reason` is what REVERT gave back, None where nothing reverted."""
+    """A private receipt. `revert_reason` is the output of REVERT, None if nothing reverted."""
 
     status: PrivateStatus
     logs: tuple[Log, ...] = ()
@@ -37,6 +39,7 @@ class PrivateReceipt:
 
     @classmethod
     def decode(cls, data: bytes) -> "PrivateReceipt":
+        """Decode a stored receipt. RlpError if it is damaged."""
         fields = RlpFields(rlp.decode_stored_list(data, "private receipt"), "private receipt")
         status = fields.scalar("status", 1)
         if status > PrivateStatus.INVALID:
@@ -49,19 +52,19 @@ class PrivateReceipt:
 
 
 class MarkerRoot(NamedTuple):
-    """A successful private transaction: its marker's hash, and the group's state root after it."""
+    """A successful private transaction: the hash of its marker, and the group's state root after it (32 bytes each)."""
 
     marker_hash: bytes
     root: bytes
 
 
 def encode_metadata(roots: Sequence[MarkerRoot]) -> bytes:
-    """A group's roots within one block, in order."""
+    """Encode the roots of a group within one block, in order."""
     return rlp.encode([[entry.marker_hash, entry.root] for entry in roots])
 
 
 def decode_metadata(data: bytes) -> tuple[MarkerRoot, ...]:
-    """The inverse of `encode_metadata`."""
+    """Decode what `encode_metadata` encoded."""
     return tuple(_marker_root(item) for item in rlp.decode_stored_list(data, "private metadata"))
 
 

@@ -1,7 +1,7 @@
-"""Private transactions (EEA client specification, with Besu's encoding): what a wallet signs and the manager carries.
+"""Private transactions, which a wallet signs and the manager carries (EEA client specification, Besu's encoding).
 
-Twelve RLP items: the nine of a legacy transaction, then the sender's key, its recipients or their group, and the word
-"restricted". There is no typed form. What a private transaction says never goes into a log, an error or a repr.
+There are twelve RLP items: the nine of a legacy transaction, the sender's key, the recipients or their group, and the word
+`restricted`. There is no typed form. The content of a private transaction never goes into a log, an error or a `repr`.
 """
 
 import base64
@@ -18,7 +18,7 @@ from lacnode.privacy.group_ids import group_id
 
 
 class Restriction(Enum):
-    """Who may see a private transaction; Besu knows what to do with the first only."""
+    """The readers of a private transaction. Besu supports the first value alone."""
 
     RESTRICTED = b"restricted"
     UNRESTRICTED = b"unrestricted"
@@ -27,8 +27,10 @@ class Restriction(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PrivateTransaction:
-    """A signed private transaction. `to` is None for a creation; `chain_id` is None before EIP-155. Exactly one of
-    `private_for` (public keys, perhaps none) and `group_id` (32 bytes) is set."""
+    """A signed private transaction. `to` is None for a contract creation. `chain_id` is None before EIP-155.
+
+    Exactly one of `private_for` (public keys, perhaps none) and `group_id` (32 bytes) is set.
+    """
 
     nonce: int
     gas_price: int
@@ -44,7 +46,7 @@ class PrivateTransaction:
     group_id: bytes | None
     restriction: Restriction
     raw: bytes = field(repr=False)
-    """The RLP it came from."""
+    """The RLP that it was decoded from."""
 
     def __repr__(self) -> str:
         return f"PrivateTransaction({len(self.raw)} bytes)"
@@ -59,35 +61,36 @@ class PrivateTransaction:
 
     @property
     def hash(self) -> bytes:
-        """Keccak-256 of the whole; nothing on the chain refers to it."""
+        """Keccak-256 of the RLP (32 bytes). Nothing on the chain refers to it."""
         return keccak256(self.raw)
 
     def signing_preimage(self) -> bytes:
-        """The RLP that the sender signed the hash of."""
+        """Return the RLP whose hash the sender signed."""
         items = rlp.decode_list(self.raw, "private transaction")
+        # EIP-155: the chain id and two empty items take the places of v, r and s.
         protected: list[RlpValue] = [] if self.chain_id is None else [rlp.scalar(self.chain_id), b"", b""]
         return rlp.encode([*items[:6], *protected, *items[9:]])
 
     def sender(self) -> bytes:
-        """The 20-byte address that signed; SignatureError if there is none."""
+        """Return the address (20 bytes) that signed. SignatureError if the signature is not valid."""
         parity = self.v - 27 if self.chain_id is None else (self.v - 35) % 2
         signature = self.r.to_bytes(32) + self.s.to_bytes(32) + bytes([parity])
         return recover_address(keccak256(self.signing_preimage()), signature)
 
     def determined_group_id(self) -> bytes:
-        """The group it is for, as long as no manager has said so."""
+        """Return the id of its group (32 bytes). The manager's own answer counts more, once there is one."""
         return (
             self.group_id if self.group_id is not None else legacy_group_id(self.private_from, self.private_for or ())
         )
 
     @classmethod
     def decode(cls, raw: bytes) -> "PrivateTransaction":
-        """The private transaction of its RLP; RlpError, which quotes nothing of it, if it is none."""
+        """Decode the RLP of a private transaction. RlpError if it is malformed. The error quotes nothing of it."""
         return cls.from_item(rlp.decode(raw))
 
     @classmethod
     def from_item(cls, item: RlpItem) -> "PrivateTransaction":
-        """The private transaction of a decoded RLP item."""
+        """Return the private transaction of a decoded RLP item. RlpError if it is malformed."""
         fields = RlpFields(rlp.as_list(item, "private transaction"), "private transaction")
         nonce, gas_price, gas_limit = fields.scalar("nonce", 8), fields.scalar("gasPrice"), fields.scalar("gasLimit", 8)
         to, value, data = fields.optional_bytes("to", 20), fields.scalar("value"), fields.bytes("payload")
@@ -95,6 +98,7 @@ class PrivateTransaction:
         private_from, recipients = fields.bytes("privateFrom"), fields.item("privateFor or privacyGroupId")
         restriction = fields.bytes("restriction")
         fields.end()
+        # Besu refuses other values of v, too. They would give a negative chain id.
         if v not in (27, 28) and v <= 36:
             raise RlpError("private transaction.v: 27, 28 or more than 36 was expected")
         if not (0 < r < CURVE_ORDER and 0 < s < CURVE_ORDER):
@@ -129,37 +133,38 @@ def _restriction(word: bytes) -> Restriction:
 
 
 def legacy_group_id(private_from: bytes, private_for: Iterable[bytes]) -> bytes:
-    """The 32-byte id of the group that a sender and its recipients (public keys) make, as long as no manager has said so."""
+    """Return the LEGACY group id (32 bytes) of a sender and its recipients (public keys)."""
     return group_id((private_from, *private_for))
 
 
 def private_contract_address(sender: bytes, nonce: int, group_id: bytes) -> bytes:
-    """The 20-byte address of the contract that `sender` creates in a group with a private `nonce`."""
+    """Return the address (20 bytes) of the contract that `sender` creates in a group with the private `nonce`."""
+    # The group id is a part of it. The same sender and nonce in two groups must not give one address.
     return keccak256(rlp.encode([sender, rlp.scalar(nonce), group_id]))[12:]
 
 
 def encode_payload_text(transaction: PrivateTransaction) -> bytes:
-    """What the manager is given: the RLP in base64, as text."""
+    """Return the payload for the manager: the RLP in base64, as text."""
     return base64.b64encode(transaction.raw)
 
 
 def encode_versioned_payload(transaction: PrivateTransaction, version: bytes) -> bytes:
-    """What the manager is given for a flexible group, which has `version` (32 bytes) as far as the sender knows."""
+    """Return the payload for a flexible group: the transaction and the group's `version` (32 bytes), in base64."""
     return base64.b64encode(rlp.encode([rlp.decode_list(transaction.raw, "private transaction"), version]))
 
 
 def decode_payload_text(payload: bytes) -> PrivateTransaction:
-    """The private transaction in a manager's payload, alone or before a group's version; RlpError if there is none."""
+    """Return the private transaction of a payload. RlpError if the payload has none."""
     return decode_versioned_payload(payload)[0]
 
 
 def decode_versioned_payload(payload: bytes) -> tuple[PrivateTransaction, bytes | None]:
-    """The same with the group's version; None where there is none, or one that cannot be."""
+    """Return the private transaction and its group's version (32 bytes), None without a valid one. RlpError if none."""
     return from_versioned_item(decode_payload_item(payload))
 
 
 def from_versioned_item(item: RlpItem) -> tuple[PrivateTransaction, bytes | None]:
-    """The same for the RLP item in a payload."""
+    """Return the same for the RLP item of a payload. RlpError if it has no private transaction."""
     if not (isinstance(item, list) and item and isinstance(item[0], list)):
         return PrivateTransaction.from_item(item), None
     version = item[1] if len(item) == 2 else None
@@ -167,7 +172,7 @@ def from_versioned_item(item: RlpItem) -> tuple[PrivateTransaction, bytes | None
 
 
 def decode_payload_item(payload: bytes) -> RlpItem:
-    """The RLP item in a manager's payload, which is in base64; RlpError."""
+    """Return the RLP item of a payload, which is base64 text. RlpError if it is malformed."""
     try:
         return rlp.decode(base64.b64decode(payload, validate=True))
     except binascii.Error:

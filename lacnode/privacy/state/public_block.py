@@ -1,4 +1,4 @@
-"""A public block, executed again up to a marker: what private transactions see behind their own state."""
+"""A public block that is executed again up to a marker. Private transactions see its state behind their own."""
 
 from lacnode.chain.chain_history import ChainHistory
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
@@ -8,11 +8,11 @@ from lacnode.primitives.block import Block
 
 
 class PublicHistoryMissingError(Exception):
-    """A block, or the state before it, that is needed to execute a private transaction is not there."""
+    """A block, or the state before it, is missing. A private transaction cannot be executed without it."""
 
 
 class PublicBlock:
-    """PublicHistoryMissingError where the chain lacks what it begins with."""
+    """The execution of one public block, `block` with the hash `hash_`. PublicHistoryMissingError if it cannot begin."""
 
     def __init__(self, history: ChainHistory, engine: ExecutionEngine, block: Block, hash_: bytes) -> None:
         receipt_records, parent = history.receipt_records_of(hash_), history.header_of(block.header.parent_hash)
@@ -21,12 +21,13 @@ class PublicBlock:
         if parent is None:
             raise PublicHistoryMissingError(f"block {block.number - 1} is not there")
         self.block = block
+        # The senders were recovered from the signatures at the import. To recover them again would cost most of the time.
         self._senders = tuple(outcome.sender for outcome in receipt_records)
         self._open = engine.open_block(parent.state_root, block.header, history.hash_at)
         self._done = 0
 
     def advance(self, index: int, budget: ExecutionBudget = UNLIMITED) -> None:
-        """Execute the transactions before `index`; ExecutionInterruptedError keeps what is done."""
+        """Execute the transactions before `index`. After ExecutionInterruptedError the finished ones stay."""
         while self._done < index:
             self._open.add(self.block.transactions[self._done], self._senders[self._done], budget)
             self._done += 1

@@ -1,9 +1,10 @@
-"""Whether the members of each group agree on its private state: the others are asked, now and then and after the group
-changed, and who has another root after the same private transactions is noted until the roots agree again.
+"""Compares the private state of each group with the other members' states.
 
-A member can only speak for itself, so a liar makes a group look diverged from its own key and does no more. Who is silent,
-does not know, or lacks a payload is no divergence. Works in a thread of its own; nothing waits for it. Must not change a
-private state, nor say who of two is right.
+The others are asked from time to time, and after the group changed. A member that has another root after the same
+private transactions is recorded until the roots agree again. A member speaks for itself alone. So a false answer makes
+the group look diverged from that member's key and does no more. A member that is silent, does not know, or lacks a
+payload is no divergence. The comparison has its own thread, and nothing waits for it. This module must not change a
+private state. It must not say which of two states is right.
 """
 
 import random
@@ -27,27 +28,27 @@ from lacnode.privacy.transaction_manager import EnclaveUnreachableError
 log = structlog.get_logger("privacy")
 
 MIN_COMPARE_INTERVAL_SECONDS = 10.0
-"""Seconds for which a group that changes all the time is let alone."""
+"""The shortest pause between two comparisons of a group that changes all the time."""
 
 GROUP_COMPARE_INTERVAL_SECONDS, DIVERGED_COMPARE_INTERVAL_SECONDS = 600.0, 60.0
-"""Seconds until the members are asked again: when all agreed, and when one did not."""
+"""The pauses after a comparison: when all members agreed, and when one did not."""
 
 MEMBERS_ASKED_AT_ONCE = 16
-"""Members asked at a time; in larger groups others each time."""
+"""The number of members that are asked at a time. In larger groups other members are asked each time."""
 
 OWN_STATE_SECONDS = 5.0
-"""For reckoning the own side of a comparison."""
+"""The time limit for the own side of a comparison."""
 
 
 MEMBERSHIP_SECONDS = 0.5
-"""For a flexible group's contract to name the members."""
+"""The time limit for the contract of one flexible group to name its members."""
 
 ALL_MEMBERSHIPS_SECONDS = 4.0
-"""For all contracts that are asked at a time."""
+"""The time limit for all contracts that are asked at a time."""
 
 
 class ComparisonResult(Enum):
-    """What one member's answer says."""
+    """The result of one member's answer."""
 
     AGREES = "agrees"
     DIFFERS = "differs"
@@ -56,8 +57,10 @@ class ComparisonResult(Enum):
 
 @dataclass(slots=True)
 class _Plan:
-    """When a group is to be compared (monotonic seconds). `shape` is what it was when it was planned: its revision and the
-    last block that changed it."""
+    """When a group is to be compared (monotonic seconds).
+
+    `shape` is the group's state at the time of planning: its revision and the last block that changed it.
+    """
 
     shape: tuple[int, int]
     due: float
@@ -67,8 +70,10 @@ class _Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    """A group that is compared now: its members here and elsewhere, and who of these is asked. To agree about a block
-    before `changed` settles nothing."""
+    """A group that is compared now: its own and other members, and the members that are asked.
+
+    An agreement about a block before `changed` settles nothing.
+    """
 
     group_id: bytes
     own: bytes
@@ -79,9 +84,11 @@ class _Check:
 
 
 class StateRootComparison:
-    """A StateRootSource, too. One thread at a time calls `step`; `answer` is safe from any. `cursor` gives the last
-    block that
-    is executed privately."""
+    """The comparison of all groups. It is a `StateRootSource` too.
+
+    One thread at a time calls `step`. `answer` is safe to use from any thread. `cursor` returns the last block that is
+    executed privately.
+    """
 
     def __init__(
         self,
@@ -103,8 +110,9 @@ class StateRootComparison:
     # -- answering ---------------------------------------------------------------------------------------------------
 
     def answer(self, asker: bytes, own: bytes, question: StateRootQuery, deadline: float) -> GroupState | None:
-        """See StateRootSource. Who has another root than we is asked soon, and so is who had."""
+        """See `StateRootSource.answer`. A member with another root is compared soon, and so is one that had another."""
         group_id, number = question.group_id, min(question.number, self._cursor())
+        # The group must be known here by a marker. Without this, a stranger could make the manager look for any id.
         with self._context.database.read() as snapshot:
             if not any(PrivateStoreReader(snapshot).markers(group_id)):
                 return None
@@ -118,7 +126,7 @@ class StateRootComparison:
             stored = PrivateStoreReader(snapshot)
             state = self._states.state(stored, group_id, number, deadline)
             is_marked = any(divergence.member == asker for divergence in stored.divergences(group_id))
-        # An asker that is ahead may have another root for that: then one comparison too many is made.
+        # An asker that is ahead may have another root for that reason. Then one comparison too many is made.
         if state is not None and (state.root == question.root) is is_marked:
             self._hurry(group_id)
         return state
@@ -127,15 +135,17 @@ class StateRootComparison:
         with self._lock:
             plan = self._plans.get(group_id)
             if plan is not None:
-                # Two of whom one lacks a payload would otherwise hurry each other for ever.
+                # Two nodes, one of which lacks a payload, would otherwise cause comparisons of each other for ever.
                 pause = DIVERGED_COMPARE_INTERVAL_SECONDS if plan.tries else MIN_COMPARE_INTERVAL_SECONDS
                 plan.due = min(plan.due, max(self._clock(), plan.asked + pause))
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
     def step(self) -> None:
-        """Compare the groups whose time has come, unless there is much to catch up with; as long as the calls take.
-        EnclaveUnreachableError."""
+        """Compare the groups whose time has come. This blocks for the time of the calls.
+
+        Nothing is compared while many blocks wait for execution. EnclaveUnreachableError if the manager does not answer.
+        """
         if self._context.head() - self._cursor() > BLOCKS_AWAITED:
             return
         checks = list(self._checks())
@@ -146,7 +156,7 @@ class StateRootComparison:
             self._conclude(check, {key: answers.get((check.group_id, key)) for key in check.asked})
 
     def _due(self) -> list[bytes]:
-        """The groups to be compared now, those that have waited longest first."""
+        """Return the groups to compare now. The one that has waited longest comes first."""
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
             shapes = {group_id: _shape(stored, group_id) for group_id in stored.groups()}
@@ -169,7 +179,7 @@ class StateRootComparison:
             )
 
     def _checks(self) -> Iterator[_Check]:
-        """What is to be asked. The groups that are left when the contracts of others took the time are first next time."""
+        """Yield the comparisons to make. Groups that are left when the time is over come first the next time."""
         until_seconds = time.monotonic() + ALL_MEMBERSHIPS_SECONDS
         for group_id in self._due():
             now = time.monotonic()
@@ -180,7 +190,7 @@ class StateRootComparison:
                 yield check
 
     def _check(self, group_id: bytes, deadline_seconds: float) -> _Check | None:
-        """What is to be asked about a group; None if nobody is there to be asked."""
+        """Return the comparison of a group, None if no member can be asked."""
         number = self._cursor()
         members = self._membership.of(group_id, number, deadline_seconds)
         if members is None:
@@ -195,13 +205,14 @@ class StateRootComparison:
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
             question = StateRootQuery(group_id, number, stored.root_at(group_id, number))
-            # A node that was restarted has executed less than it had: to agree before what divided it says nothing of it.
+            # After a restart the node has executed less than before. An agreement before the block of a divergence says
+            # nothing about the divergence.
             divided = [divergence.number for divergence in stored.divergences(group_id)]
             changed = max([_shape(stored, group_id)[1], *divided])
         return _Check(group_id, own, others, _whom(others, marked), question, changed)
 
     def _forget_all_but(self, group_id: bytes, others: Collection[bytes]) -> set[bytes]:
-        """Let go of what divides us from who is no member (any more); the members that are left so."""
+        """Delete divergences of former members. Return the members that still diverge."""
         with self._context.database.read() as snapshot:
             marked = {one.member for one in PrivateStoreReader(snapshot).divergences(group_id) if one.member}
         gone = marked.difference(others)
@@ -212,7 +223,7 @@ class StateRootComparison:
         return marked - gone
 
     def _ask(self, own: bytes, checks: Sequence[_Check]) -> dict[tuple[bytes, bytes], GroupState | None]:
-        """What was answered, by group and key."""
+        """Ask the members. Return the answers by group and key."""
         questions: dict[bytes, list[StateRootQuery]] = {}
         for check in checks:
             for key in check.asked:
@@ -237,7 +248,7 @@ class StateRootComparison:
             self._put_off(check.group_id, GROUP_COMPARE_INTERVAL_SECONDS, failed=not is_settled)
 
     def _judge(self, check: _Check, member: bytes, theirs: GroupState | None) -> ComparisonResult:
-        """Hold a member's state against ours, and note what changes by it."""
+        """Compare a member's state with the own one, and record a change."""
         if theirs is None:
             return ComparisonResult.UNKNOWN
         group_id, deadline = check.group_id, self._clock() + OWN_STATE_SECONDS
@@ -248,6 +259,8 @@ class StateRootComparison:
         if ours.root == theirs.root:
             self._agrees(group_id, member, theirs.number)
             return ComparisonResult.AGREES
+        # Other roots are expected if the two have not executed the same markers. One equal digest is enough: a late member
+        # of a flexible group was told of successes only, and in a damaged state good transactions fail.
         if theirs.tried != ours.tried and theirs.done != ours.done:
             return ComparisonResult.UNKNOWN
         self._differs(group_id, Divergence(theirs.number, theirs.root, ours.root, member))
@@ -265,6 +278,7 @@ class StateRootComparison:
         with self._context.database.write() as batch:
             stored = PrivateStoreReader(batch)
             is_known = any(_of(stored, group_id, divergence.member))
+            # The group may have been rebuilt since the root was read. An old difference must not be recorded then.
             if is_known or stored.root_at(group_id, divergence.number) != divergence.found:
                 return
             PrivateStoreWriter(batch).diverged(group_id, divergence)
@@ -278,7 +292,7 @@ class StateRootComparison:
         )
 
     def _settle(self, group_id: bytes, number: int) -> None:
-        """Everybody agrees: a root of nobody knows whom is refuted by its owner."""
+        """All members agree. Delete a divergence without a known member."""
         with self._context.database.read() as snapshot:
             if not any(one.number <= number for one in _of(PrivateStoreReader(snapshot), group_id, b"")):
                 return
@@ -286,7 +300,7 @@ class StateRootComparison:
             PrivateStoreWriter(batch).agreed(group_id)
 
     def _put_off(self, group_id: bytes, seconds: float, *, failed: bool) -> None:
-        """Plan the next comparison; sooner, and then ever later, where one `failed`."""
+        """Plan the next comparison. After a failure it comes sooner, with growing pauses."""
         with self._lock:
             plan = self._plans[group_id]
             plan.asked = self._clock()
@@ -303,7 +317,7 @@ def _of(stored: PrivateStoreReader, group_id: bytes, member: bytes) -> Iterator[
 
 
 def _whom(others: Collection[bytes], marked: Collection[bytes]) -> list[bytes]:
-    """Everybody, or some with those who differ before the others."""
+    """Return the members to ask: all, or a random part in which diverged members come first."""
     if len(others) <= MEMBERS_ASKED_AT_ONCE:
         return sorted(others)
     mixed = random.sample(sorted(others), len(others))

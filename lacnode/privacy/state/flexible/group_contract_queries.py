@@ -1,7 +1,7 @@
-"""Whether a private transaction is carried out in a flexible group: what its contract says at that moment.
+"""The questions to the contract of a flexible group, and the rule whether a private transaction may be executed.
 
-Follows Besu's `FlexiblePrivacyPrecompiledContract.canExecute`, whose checks have this order. Must not execute the
-transaction.
+The checks and their order are those of Besu's `FlexiblePrivacyPrecompiledContract.canExecute`. This module must not execute
+the transaction.
 """
 
 from collections.abc import Callable
@@ -19,33 +19,36 @@ from lacnode.privacy.state.private_transaction import PrivateTransaction
 
 NO_VERSION = bytes(32)
 QUERY_GAS_PRICE_WEI = 1000
-"""The gas price of Besu's questions to the contract: contracts can see it."""
+"""The gas price of Besu's questions to the contract. Contracts can see it."""
 
 Ask = Callable[[bytes], bytes | None]
-"""What the group's contract answers to call data, None where it fails."""
+"""Returns the contract's output for call data, None if the call fails."""
 
 
 def members(ask: Ask) -> tuple[bytes, ...] | None:
-    """The group's members; None where there is no group."""
+    """Return the members of the group (public keys), None if there is no group."""
     output = ask(GET_PARTICIPANTS)
     return decode_members(output) if output else None
 
 
 def version(ask: Ask) -> bytes:
-    """The group's version (32 bytes), which changes with its members; zero where there is no group."""
+    """Return the version of the group (32 bytes), which changes with its members. Zero if there is no group."""
     output = ask(GET_VERSION)
     return output if output is not None and len(output) == len(NO_VERSION) else NO_VERSION
 
 
 def refusal(private: PrivateTransaction, expected_version: bytes, ask: Ask) -> str | None:
-    """Why `private`, sent when the group had `expected_version`, is not carried out; None if it is."""
+    """Return why `private` is not executed, None if it is. It was sent when the group had `expected_version`."""
+    # A locked group takes calls of its own contract alone. The lock keeps other transactions out while members join.
     is_locked = not any(ask(CAN_EXECUTE) or b"")
     if is_addition(private) and not is_locked:
         return "members are added while the group is not locked"
     if is_locked and not calls_group_contract(private):
         return "the group is locked"
+    # Members that joined after the sending did not receive the payload. They could not execute the transaction.
     if version(ask) != expected_version:
         return "the group's members have changed since it was sent"
+    # In a new group there are no members yet. Its first transaction names them, and its sender must be one of them.
     present = members(ask) or ()
     joining = added_members(private) if not present else ()
     if private.private_from not in (*present, *joining):

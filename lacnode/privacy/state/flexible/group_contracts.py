@@ -1,6 +1,6 @@
-"""The two contracts that every flexible group begins with: a proxy at a fixed address, and who may be in behind it.
+"""The two contracts in the first state of every flexible group: a proxy at a fixed address and the management contract.
 
-Their bytes are Besu's (`FlexibleGroupManagement`), since they are part of the state that members compare.
+Their bytes are Besu's (`FlexibleGroupManagement`). They are a part of the state that the members compare.
 """
 
 import json
@@ -26,7 +26,7 @@ MAX_FLEXIBLE_MEMBERS = 10_000
 
 @cache
 def create_group_accounts() -> tuple[GenesisAccount, ...]:
-    """What a group's private state begins with; the proxy's first slot names the management contract."""
+    """Return the first accounts of a group. The first slot of the proxy names the management contract."""
     file = resources.files("lacnode.privacy.state.flexible") / "contracts.json"
     found = json.loads(file.read_text("utf-8"))
     proxy, management = (bytes.fromhex(found[name][2:]) for name in ("proxy", "management"))
@@ -37,24 +37,25 @@ def create_group_accounts() -> tuple[GenesisAccount, ...]:
 
 
 def calls_group_contract(private: PrivateTransaction) -> bool:
-    """Whether `private` calls the group's own contract, which may be done while the group is locked."""
+    """Return True if `private` calls the group's own contract. This is allowed while the group is locked."""
     return private.to == PROXY_ADDRESS
 
 
 def is_addition(private: PrivateTransaction) -> bool:
-    """Whether `private` adds members to its group, or makes it."""
+    """Return True if `private` adds members to its group, or creates it."""
     return calls_group_contract(private) and private.data.startswith(ADD_PARTICIPANTS)
 
 
 def added_members(private: PrivateTransaction) -> tuple[bytes, ...]:
-    """The keys that an addition names; none where they cannot be read, as in Besu."""
+    """Return the keys that an addition names. Empty if they cannot be read, as in Besu."""
     return decode_members(private.data[len(ADD_PARTICIPANTS) :]) if is_addition(private) else ()
 
 
 def decode_members(encoded: bytes) -> tuple[bytes, ...]:
-    """The keys of an ABI-encoded `bytes[]`; none where it is not one."""
+    """Return the keys of an ABI-encoded `bytes[]`. Empty if it is malformed."""
     try:
         (keys,) = decode(["bytes[]"], encoded)
     except (DecodingError, OverflowError, ValueError):
         return ()
+    # A contract of strangers may return any list. A huge one would cost seconds at each question.
     return tuple(keys) if len(keys) <= MAX_FLEXIBLE_MEMBERS else ()

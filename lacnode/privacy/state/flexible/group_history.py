@@ -1,6 +1,6 @@
-"""A flexible group's past, as whoever adds a member hands it over: every private transaction with the state root after it.
+"""The history of a flexible group, which new members receive: each private transaction and the state root after it.
 
-Follows Besu's `PrivateTransactionWithMetadata`. What is told is believed as far as executing it gives the same roots.
+Follows Besu's `PrivateTransactionWithMetadata`. A history is believed if its execution gives the same roots.
 """
 
 import base64
@@ -14,7 +14,7 @@ from lacnode.privacy.state.private_transaction import PrivateTransaction, decode
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PastTransaction:
-    """A private transaction that was carried out at a marker, and the group's root then."""
+    """A private transaction that was executed at a marker, and the group's state root after it (32 bytes)."""
 
     private: PrivateTransaction
     marker_hash: bytes
@@ -23,14 +23,14 @@ class PastTransaction:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class GroupHistory:
-    """The past of one group, in order and not empty."""
+    """The history of one group, in order. It is not empty."""
 
     group_id: bytes
     past: tuple[PastTransaction, ...]
 
 
 def encode_history_payload(past: Sequence[PastTransaction]) -> bytes:
-    """What the manager is given for new members: the list's RLP in base64, as text."""
+    """Return the payload for new members: the list's RLP in base64, as text."""
     items: list[rlp.RlpValue] = [
         [rlp.decode_list(entry.private.raw, "private transaction"), [entry.marker_hash, entry.root]] for entry in past
     ]
@@ -38,9 +38,10 @@ def encode_history_payload(past: Sequence[PastTransaction]) -> bytes:
 
 
 def decode_history_payload(payload: bytes) -> GroupHistory:
-    """The inverse of `encode_history_payload`; RlpError where it is no group's past."""
+    """Decode what `encode_history_payload` encoded. RlpError if it is not the history of one group."""
     items = rlp.as_list(decode_payload_item(payload), "history")
     past = tuple(_past_transaction(item) for item in items)
+    # One history speaks of one group. A mixed one could carry transactions into a group without its members' consent.
     groups = {entry.private.group_id for entry in past}
     if len(groups) != 1:
         raise RlpError("history: transactions of one group were expected")

@@ -1,5 +1,7 @@
-"""The histories that this node was sent when it was added to flexible groups: where a private transaction of before is
-found again, since the manager has no payload of it. Must not execute any.
+"""Reads the group histories that this node received when it was added to flexible groups.
+
+A private transaction from before its addition is found there alone: the manager has no payload of it. This module must not
+execute any.
 """
 
 from collections.abc import Sequence
@@ -12,15 +14,15 @@ from lacnode.privacy.state.private_transaction import PrivateTransaction
 
 
 class GroupHistoryReader:
-    """Reads them from the manager, each time. Safe from any thread."""
+    """Reads histories from the manager at each call. Safe to use from any thread."""
 
     def __init__(self, context: PrivacyContext) -> None:
         self._context = context
 
     def told(self, marker_hash: bytes) -> tuple[bytes, PrivateTransaction] | None:
-        """The group and the private transaction of a marker that a history told of.
+        """Return the group and the private transaction of a marker that is in a history. None if it is in none.
 
-        Raises PayloadUnavailableError or EnclaveUnreachableError.
+        PayloadUnavailableError or EnclaveUnreachableError if the manager does not give a history.
         """
         with self._context.database.read() as snapshot:
             keys = list(PrivateStoreReader(snapshot).history_keys())
