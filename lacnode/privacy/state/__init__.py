@@ -1,4 +1,4 @@
-"""The node's side of privacy: private transactions, what executes them, and the state of each group.
+"""The node's side of privacy: private transactions, their execution, and the state of each group.
 
-Knows a manager by `privacy.transaction_manager` alone. Must not hold up public blocks.
+It knows a manager by `privacy.transaction_manager` alone. This package must not delay public blocks.
 """

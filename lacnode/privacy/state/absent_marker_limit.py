@@ -45,4 +45,5 @@ class AbsentMarkerLimit:
 
 
 def _promise(marker: AbsentMarker) -> tuple[object, ...]:
+    # Sorted by promise: False comes before True, so the first ones are dropped first.
     return marker.failing or marker.is_preferred, marker.due is not None, -marker.tries, marker.place

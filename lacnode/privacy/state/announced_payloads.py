@@ -19,6 +19,7 @@ def note_carried_out(
     batch: Batch, payload_key: bytes, place_key: bytes, marker_hash: bytes, facts: bytes = b""
 ) -> None:
     """Note that a payload with the known `facts` was executed at this marker. The first marker is kept."""
+    # A rebuild may find an earlier marker than the stored one. The earliest one in the chain counts.
     before, value = batch.get(FIRST_MARKERS_TABLE, payload_key), place_key + marker_hash
     if before is None or before[:_PLACE_BYTES] > place_key:
         batch.put(FIRST_MARKERS_TABLE, payload_key, value + facts)

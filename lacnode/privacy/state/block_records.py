@@ -1,4 +1,4 @@
-"""What one block's private transactions leave behind, and putting it into the tables. Must not reckon it."""
+"""The results of one block's private transactions, and their writing to the tables. This module must not compute them."""
 
 from dataclasses import dataclass, field
 
@@ -10,10 +10,13 @@ from lacnode.privacy.state.private_store import PrivateStoreWriter, StoredMarker
 
 @dataclass(slots=True)
 class BlockRecords:
-    """`roots` has only groups that changed; `refused` are the markers' hashes of those private transactions that a
-    flexible group's contract did not let in, `long` those transactions that are executed apart. `known_senders` are the keys
-    of which something was carried out in its slice of time, `slow_senders` those of which something took longer.
-    `begin_to_wait` are the groups that had nothing long before, and whether a known sender sent what is long."""
+    """The results of one block.
+
+    `roots` has the groups that changed. `refused` are the hashes of markers whose transaction the contract of a
+    flexible group refused. `long` are the transactions that are executed apart. `known_senders` are the keys with a
+    transaction that ended in its time slice, `slow_senders` those with one that took longer. `begin_to_wait` are the
+    groups that begin to wait for a long transaction, and whether a known sender sent it.
+    """
 
     number: int
     hash: bytes
@@ -28,17 +31,20 @@ class BlockRecords:
     slow_senders: set[bytes] = field(default_factory=set)
 
     def write(self, writer: PrivateStoreWriter) -> None:
-        """Put all but the logs, which the receipts have, into the tables."""
+        """Write everything but the logs, which the receipts have."""
         for marker_hash, receipt in self.receipts.items():
             writer.receipt(self.hash, marker_hash, receipt)
         for marker_hash in self.refused:
+            # A rebuild may refuse what was executed before. Its old receipt must not stay.
             writer.forget_receipt(self.hash, marker_hash)
         for group_id, markers in self.markers.items():
+            # Only a success makes a marker the first one of its payload. A failed one may be tried at another marker.
             successful = {root.marker_hash for root in self.roots.get(group_id, ())}
             for marker in markers:
                 writer.marker(group_id, marker)
                 if marker.marker_hash in successful:
                     writer.carried_out(marker)
+        # A sender with one slow transaction is not known, even if others of its transactions were fast.
         for private_from in self.known_senders - self.slow_senders:
             writer.known_sender(private_from)
         for private_from in self.slow_senders:

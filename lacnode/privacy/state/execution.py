@@ -1,8 +1,7 @@
-"""Executing the private transactions of blocks, in memory: the states they start from are given, what they leave is
-handed back, and nothing is stored.
+"""Executes the private transactions of blocks in memory. The first states are given, the results are returned.
 
-Follows Besu's `PrivacyPrecompiledContract` and `PrivateTransactionProcessor`: the public state that a private transaction
-sees is the one at its marker, in the midst of the block.
+Follows Besu's `PrivacyPrecompiledContract` and `PrivateTransactionProcessor`. A private transaction sees the public state at
+its marker, in the middle of the block. This module must not store anything.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -40,9 +39,11 @@ log = structlog.get_logger("privacy")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PrivateTask:
-    """A private transaction to be executed at the marker at `index` of a block, for a group. `version` is that of a
-    flexible group, whose contract is asked whether it lets this one in; nobody is asked where it is None. `is_told` if it
-    comes from a group's past, and not from the payload that the marker names."""
+    """A private transaction to execute at the marker at `index` of a block, for a group.
+
+    `version` is the version of a flexible group, whose contract is asked before. None if there is no contract to ask.
+    `is_told` says that the transaction comes from a group history and not from the payload of the marker.
+    """
 
     index: int
     private: PrivateTransaction
@@ -53,9 +54,12 @@ class PrivateTask:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class UnreadTask:
-    """The marker at `index` of a block, whose payload is not read yet. `known` is what is known of it all the same, and
-    `is_used_up_by_nonce` says that it has no effect once its nonce is used up: a flexible group's contract is asked before.
-    `read` gives what is to be executed, None if nothing is; it raises what the manager raises."""
+    """The marker at `index` of a block, whose payload is not read yet.
+
+    `known` are the known facts about it. `is_used_up_by_nonce` says that it has no effect once its nonce is used. This
+    is not so in a flexible group, whose contract is asked first. `read` returns the task, None if there is nothing to
+    execute. It raises the errors of the manager.
+    """
 
     index: int
     known: KnownPayload | None
@@ -64,7 +68,7 @@ class UnreadTask:
 
 
 class PrivateBlockExecutor:
-    """Blocks executed one after the other, from the roots that `root_of` gives and the nodes that `store` has."""
+    """Executes blocks one after the other. `root_of` gives the first roots, and `store` has the nodes."""
 
     def __init__(
         self,
@@ -87,11 +91,12 @@ class PrivateBlockExecutor:
 
     @property
     def nodes(self) -> Mapping[bytes, bytes]:
-        """All new nodes and codes."""
+        """All new trie nodes and codes by hash."""
         return self._store.nodes
 
     def begin_anew(self, group_id: bytes) -> None:
-        """Have the group begin without a state."""
+        """Let the group begin without a state."""
+        # The history of the group is then executed from its beginning, as on a new member's node.
         self._roots[group_id] = EMPTY_TRIE_ROOT
 
     def block(
@@ -101,10 +106,11 @@ class PrivateBlockExecutor:
         tasks: Iterable[PrivateTask | UnreadTask],
         budget: ExecutionBudget = UNLIMITED,
     ) -> BlockRecords:
-        """Execute the private transactions of one block, given in order; ExecutionInterruptedError when `budget` says so."""
+        """Execute the given private transactions of one block in order. ExecutionInterruptedError if `budget` ends."""
         records = BlockRecords(block.number, hash_)
         public = PublicBlock(self._history, self._engine, block, hash_)
         for task in tasks:
+            # Between two transactions too: reading their payloads takes time that no execution checks.
             budget.check()
             private = self._read(records, public, task)
             if private is not None:
@@ -113,18 +119,23 @@ class PrivateBlockExecutor:
         return records
 
     def _read(self, records: BlockRecords, public: PublicBlock, task: PrivateTask | UnreadTask) -> PrivateTask | None:
-        """The task with its payload; None if it has no effect, or nothing is to be executed."""
+        """Return the task with its payload. None if it has no effect or there is nothing to execute."""
         if isinstance(task, PrivateTask):
             return task
-        self._engine.check_running()  # a block may have thousands of markers, and the node's stop does not wait for them
+        # A block may have thousands of markers, and the stop of the node must not wait for all of them.
+        self._engine.check_running()
         return None if self._is_used_up(records, public, task) else task.read()
 
     def _is_used_up(self, records: BlockRecords, public: PublicBlock, task: UnreadTask) -> bool:
-        """Whether the nonce of the private transaction is used up, and then its result is noted: anybody can send many
-        markers of one payload, which need not be read again."""
+        """Return True if the nonce of the private transaction is used, and record its result.
+
+        Any account can send many markers of one payload. They need no reading again.
+        """
         known = task.known
+        # Without the account the nonce cannot be looked up. The payload has to be read.
         if known is None or not known.account or not task.is_used_up_by_nonce:
             return False
+        # The group's state of now decides, not the state when the payload was read.
         if account_nonce(self._root(known.group_id), known.account, self._store.get) <= known.nonce:
             return False
         marker = public.block.transactions[task.index]
@@ -135,7 +146,7 @@ class PrivateBlockExecutor:
     def block_in_slices(
         self, block: Block, hash_: bytes, tasks: Iterable[UnreadTask], slices: GroupSlices
     ) -> BlockRecords:
-        """The same, but what does not end in its slice is `long` in the records, and so is what its group sends after it."""
+        """Execute the tasks in time slices. A task that does not end is `long` in the records, and so are those after it."""
         records = BlockRecords(block.number, hash_)
         public = PublicBlock(self._history, self._engine, block, hash_)
         for task in tasks:
@@ -152,13 +163,16 @@ class PrivateBlockExecutor:
     def _execute_in_slice(
         self, records: BlockRecords, public: PublicBlock, task: PrivateTask, slices: GroupSlices, read_seconds: float
     ) -> None:
-        """Execute `task`, or have it wait. Its group's use has the time for reading it, too."""
+        """Execute `task` or let it wait. The time for reading counts to the group's use too."""
         group_id, private_from = task.group_id, task.private.private_from
+        # The facts before reading may be missing. Now the group and the sender are known for certain, so the slice is
+        # asked for again.
         before, started = len(records.roots.get(group_id, ())), slices.slices.clock()
         ends = slices.admits(group_id, private_from) and self._ends_in_slice(records, public, task, slices)
         if not ends:
             self._wait(records, public, task.index, KnownPayload(group_id, private_from), slices)
         has_changed = len(records.roots.get(group_id, ())) > before
+        # The use is counted for each transaction, also for one that waits. Reading it has cost the time already.
         slices.used(group_id, read_seconds + slices.slices.clock() - started, has_changed=has_changed)
         if has_changed:
             records.known_senders.add(private_from)
@@ -167,6 +181,7 @@ class PrivateBlockExecutor:
         self, records: BlockRecords, public: PublicBlock, index: int, known: KnownPayload, slices: GroupSlices
     ) -> None:
         marker, is_preferred = public.block.transactions[index], slices.prior.is_known_sender(known.private_from)
+        # Only the first one of a group preempts the running try. The later ones change nothing for it.
         if not slices.waits(known.group_id):
             records.begin_to_wait[known.group_id] = is_preferred
         slices.wait(known.group_id)
@@ -177,6 +192,7 @@ class PrivateBlockExecutor:
         self, records: BlockRecords, public: PublicBlock, task: PrivateTask, slices: GroupSlices
     ) -> bool:
         try:
+            # The public part has its own budget. Otherwise a full block would use up the slice of an honest transaction.
             public.advance(task.index, slices.slices.public_budget())
         except BudgetExceededError:
             log.info("the public transactions before a private one take long", block=records.number, index=task.index)
@@ -194,6 +210,7 @@ class PrivateBlockExecutor:
         if group_id not in self._roots:
             self._roots[group_id] = self._root_of(group_id)
         root = self._roots[group_id]
+        # A group without a state begins with its genesis accounts. They are stored only when a transaction succeeds.
         if root == EMPTY_TRIE_ROOT:
             root, nodes = self._genesis.state(group_id)
             self._store.nodes.update(nodes)
@@ -202,12 +219,15 @@ class PrivateBlockExecutor:
     def _run(self, records: BlockRecords, public: PublicBlock, task: PrivateTask, budget: ExecutionBudget) -> None:
         marker = public.block.transactions[task.index]
         ahead: tuple[bytes, int] | None = None
+        # The contract of a flexible group is asked before anything else, as in Besu. A refused one has no receipt.
         if self._is_refused(public, task, budget):
             records.refused.append(marker.hash)
             self._note(records, task.group_id, task.index, marker)
             return
         known: KnownPayload | None = None
         try:
+            # The signature is verified here, once. Its account and nonce are kept as facts for later markers of the
+            # payload.
             message = to_private_message(task.private, task.group_id, self._chain_id)
             known = self._known_of(task, marker, message)
             try:
@@ -217,20 +237,23 @@ class PrivateBlockExecutor:
                     self._settle(records, public.block, task, marker, result)
             except TransactionRejectedError as rejected:
                 receipt = PrivateReceipt(PrivateStatus.INVALID)
+                # A nonce that is too high shows that a payload before it is missing here.
                 if rejected.reason is RejectionReason.NONCE_TOO_HIGH:
                     ahead = (message.sender, message.nonce)
         except (SignatureError, InvalidPrivateTransactionError):
             receipt = PrivateReceipt(PrivateStatus.INVALID)
         except (StorageError, MissingNodeError, MemoryError, ExecutionInterruptedError):
-            raise  # none of these is the transaction's fault: what it did is still to be found out
-        except Exception as error:  # as Besu has it; one transaction must not hold up its group
+            # The transaction is not the reason of these errors. Its result must be found out later.
+            raise
+        except Exception as error:
+            # As in Besu: one transaction that breaks the EVM must not stop its group.
             log.error("a private transaction broke the EVM", marker=marker.hash.hex(), error=type(error).__name__)
             receipt = PrivateReceipt(PrivateStatus.INVALID)
         records.receipts[marker.hash] = receipt
         self._note(records, task.group_id, task.index, marker, ahead, known)
 
     def _known_of(self, task: PrivateTask, marker: Transaction, message: PrivateMessage) -> KnownPayload | None:
-        """What is known of the marker's payload from now on; None for what the payload does not have, but a past."""
+        """Return the facts about the marker's payload from now on, None for a transaction from a group history."""
         if task.is_told:
             return None
         self._known.was_signed(read_payload_key(marker), message.sender, message.nonce)
@@ -249,13 +272,17 @@ class PrivateBlockExecutor:
         records.markers.setdefault(group_id, []).append(stored)
 
     def _is_refused(self, public: PublicBlock, task: PrivateTask, budget: ExecutionBudget) -> bool:
-        """Whether the contract of a flexible group, in the state at the marker, does not let the transaction in. The
-        contract is its members' work: each answer has the bounds of a private transaction."""
+        """Return True if the contract of a flexible group refuses the transaction, in the state at the marker.
+
+        Its members wrote the contract. So each of its answers has the bounds of a private transaction.
+        """
         if task.version is None:
             return False
         root = self._root(task.group_id)
 
         def ask(data: bytes) -> bytes | None:
+            # The sender is the zero address and the gas price is Besu's. A contract can see both, so they must be the
+            # same everywhere.
             question = PrivateMessage(bytes(20), 0, PROXY_ADDRESS, None, data, QUERY_GAS_PRICE_WEI)
             result = public.execute_private(self._store, root, question, task.index, budget)
             return result.output if result.success else None
@@ -269,9 +296,11 @@ class PrivateBlockExecutor:
     def _settle(
         self, records: BlockRecords, block: Block, task: PrivateTask, marker: Transaction, result: PrivateResult
     ) -> None:
+        # The nodes stay in memory. The caller stores them together with the receipts and the cursor.
         self._store.nodes.update(result.nodes or {})
         self._roots[task.group_id] = result.state_root
         records.roots.setdefault(task.group_id, []).append(MarkerRoot(marker.hash, result.state_root))
+        # The index of a log counts the group's logs in the block, because other groups' logs are not visible.
         logs = records.logs.setdefault(task.group_id, [])
         for log in result.logs:
             logs.append(
@@ -282,7 +311,7 @@ class PrivateBlockExecutor:
 
 
 class InvalidPrivateTransactionError(Exception):
-    """A private transaction that cannot be executed whatever the state. `reason` is for whoever sent it."""
+    """A private transaction cannot be executed in any state. `reason` is for its sender."""
 
     def __init__(self, reason: RejectionReason | None, text: str) -> None:
         super().__init__(text)
@@ -290,7 +319,8 @@ class InvalidPrivateTransactionError(Exception):
 
 
 def check_fields(private: PrivateTransaction, chain_id: int) -> None:
-    """InvalidPrivateTransactionError for a value, which cannot be moved privately, or another chain's id."""
+    """Check the fields. InvalidPrivateTransactionError for a value (it cannot be moved) or another chain's id."""
+    # Private states have no money of their own. Besu refuses a value with the same status.
     if private.value:
         raise InvalidPrivateTransactionError(None, "a private transaction cannot carry value")
     if private.chain_id is not None and private.chain_id != chain_id:
@@ -300,7 +330,7 @@ def check_fields(private: PrivateTransaction, chain_id: int) -> None:
 
 
 def to_private_message(private: PrivateTransaction, group_id: bytes, chain_id: int) -> PrivateMessage:
-    """`private` as the EVM takes it; SignatureError or InvalidPrivateTransactionError where it is not to be executed."""
+    """Return `private` as a message for the EVM. SignatureError or InvalidPrivateTransactionError if it is not valid."""
     sender = private.sender()
     check_fields(private, chain_id)
     created = private_contract_address(sender, private.nonce, group_id) if private.is_creation else None
@@ -314,11 +344,12 @@ def _receipt(result: PrivateResult) -> PrivateReceipt:
 
 
 class _Overlay:
-    """New nodes before the stored ones."""
+    """New nodes in front of the stored nodes."""
 
     def __init__(self, store: NodeStore) -> None:
         self.nodes: dict[bytes, bytes] = {}
         self._store = store
 
     def get(self, key: bytes) -> bytes | None:
+        # A later transaction of the block reads what an earlier one wrote, before anything is stored.
         return self.nodes.get(key) or self._store.get(key)

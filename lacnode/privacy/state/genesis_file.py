@@ -69,6 +69,7 @@ def _read(path: Path) -> bytes:
 
 
 def _genesis(file: _File) -> PrivateGenesis:
+    # The names are checked last: a mistake in an account is reported with the name as it is written.
     accounts = {name: _accounts(name, group) for name, group in file.groups.items()}
     others = accounts.pop(EVERY_OTHER, ())
     return PrivateGenesis({_group_id(name): found for name, found in accounts.items()}, others)

@@ -58,6 +58,7 @@ class GroupMembership:
         self, find: Find, group_id: bytes, number: int, deadline_seconds: float
     ) -> frozenset[bytes] | None:
         try:
+            # The contract runs on the state of the block. A node that has pruned it cannot know the members.
             group = find(group_id, number, deadline_seconds)
         except (CallExpiredError, MissingNodeError):
             return None
@@ -75,6 +76,7 @@ class GroupMembership:
                 continue
             # The id proves the members: another set of keys gives another id.
             if legacy_group_id(private.private_from, private.private_for) == group_id:
+                # Emptied as a whole. Each entry can be found again from the payloads.
                 if len(self._recipients) >= MAX_REMEMBERED_MEMBERSHIPS:
                     self._recipients.clear()
                 self._recipients[group_id] = frozenset((private.private_from, *private.private_for))

@@ -1,5 +1,6 @@
-"""Executing a group anew from a marker on: every later private transaction of the group on the public state of its own
-marker, put in place by one commit. Until then the old state stands.
+"""Executes a group again from a marker on, with each later private transaction of the group at its own marker.
+
+One commit puts the result in place. Until then the old state stays.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,11 +32,11 @@ Executed = list[tuple[Block, BlockRecords]]
 
 
 class GroupRebuildError(Exception):
-    """A payload that a group's history needs is not to be had (again)."""
+    """A payload of the group's history cannot be had any more."""
 
 
 class GroupRebuilder:
-    """One thread at a time works on a group."""
+    """Rebuilds groups. One thread at a time works on a group."""
 
     def __init__(self, context: PrivacyContext, processor: PrivateProcessor) -> None:
         self._context = context
@@ -45,21 +46,32 @@ class GroupRebuilder:
     def rebuild(
         self, at: MarkerPlace, group_id: bytes, found: PrivateTask | UnreadTask, budget: ExecutionBudget
     ) -> None:
-        """Execute `found`, whose marker is `at`, and everything of its group after it. GroupRebuildError where a payload is
-        lost; EnclaveUnreachableError, and what reading `found` raises; ExecutionInterruptedError when `budget` says so."""
+        """Execute `found`, whose marker is at `at`, and everything of its group after it.
+
+        GroupRebuildError if a payload is lost. EnclaveUnreachableError if the manager does not answer. The errors of reading
+        `found`. ExecutionInterruptedError if `budget` ends.
+        """
+        # The list of markers, and the old blocks, are read before the execution. The old rows are deleted by it later.
         start = at.number
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
+            # The late marker itself is not recorded for the group yet. It is added here.
             places = {*stored.markers(group_id, start), at}
             old = [(number, self.block(number)[1]) for number in stored.changes_from(group_id, start)]
+            # The markers that succeeded before. Their logs were sent to listeners already and are not sent again.
             told = {entry.marker_hash for _, hash_ in old for entry in stored.metadata(hash_, group_id)}
+        # The executor begins with the state before the late marker. Everything after it may change.
         run = self._processor.create_executor(start)
         done: Executed = []
         for number, tasks in self._by_block(sorted(places), at, found):
             block, hash_ = self.block(number)
             done.append((block, run.block(block, hash_, tasks, budget)))
+        # One commit for the removal of the old states and the new ones. A crash leaves one of the two, never a mixture
+        # that no other member has.
         with self._context.database.write() as batch:
             writer = PrivateStoreWriter(batch)
+            # All old roots are removed first. A transaction that succeeded before may fail now, and its root must not
+            # stay.
             for number, hash_ in old:
                 writer.forget_roots(number, hash_, group_id)
             writer.nodes(run.nodes)
@@ -70,16 +82,17 @@ class GroupRebuilder:
             for block, records in done:
                 for waiting in self._processor.find_missing_histories(block, records):
                     writer.absent(waiting)
+            # The revision grows: digests and comparisons of the old state do not hold any more.
             writer.rebuilt(group_id)
         log.info("a group's private state was rebuilt", block=start, transactions=len(places))
         self._tell(group_id, done, told)
 
     def transaction(self, place: MarkerPlace) -> Transaction:
-        """The marker at `place`."""
+        """Return the marker at `place`. GroupRebuildError if its block is missing."""
         return self.block(place.number)[0].transactions[place.index]
 
     def block(self, number: int) -> tuple[Block, bytes]:
-        """A public block and its hash; GroupRebuildError where it is not there."""
+        """Return a public block and its hash. GroupRebuildError if it is missing."""
         hash_ = self._context.history.hash_at(number)
         block = None if hash_ is None else self._context.history.block_of(hash_)
         if block is None or hash_ is None:
@@ -88,6 +101,8 @@ class GroupRebuilder:
 
     def _tell(self, group_id: bytes, done: Executed, told: set[bytes]) -> None:
         for block, records in done:
+            # Clients get the new logs only. A log that is gone cannot be taken back, as the chain has no
+            # reorganisation.
             logs = [entry for entry in records.logs.get(group_id, ()) if entry.transaction_hash not in told]
             self._processor.tell(PrivateBlock(block.header, records.hash, {group_id: logs}))
 
@@ -95,20 +110,22 @@ class GroupRebuilder:
         self, places: list[MarkerPlace], found_at: MarkerPlace, found: PrivateTask | UnreadTask
     ) -> Iterator[tuple[int, Iterator[PrivateTask | UnreadTask]]]:
         for number, group in groupby(places, lambda place: place.number):
-            # One payload at a time: a block may have hundreds of the group, of which each takes fifty megabytes.
+            # One payload at a time. A block may have hundreds of the group, and each takes 50 MB when it is decoded.
             yield number, (found if place == found_at else self.unread(place, self._again) for place in group)
 
     def unread(self, place: MarkerPlace, read: Callable[[MarkerPlace], PrivateTask | None]) -> UnreadTask:
-        """The marker at `place`, whose payload `read` gives."""
+        """Return the marker at `place` as a task. `read` gives its payload."""
         return self._processor.reader.unread(self.transaction(place), place.index, partial(read, place))
 
     def read(self, place: MarkerPlace) -> PrivateTask:
-        """What is to be executed at a marker that was admitted before; raises like `payloads.receive_owned`."""
+        """Return the task of a marker that was accepted before. The errors are those of `receive_owned`."""
         return self._processor.reader.read(self.transaction(place), place.index, admitted=True)
 
     def _again(self, place: MarkerPlace) -> PrivateTask | None:
-        """A private transaction that was executed before; None if it does not belong to the group, as versions before the
-        check could not know."""
+        """Return the task of a transaction that was executed before, None if it does not belong to the group.
+
+        Versions before this check did not know that.
+        """
         transaction = self.transaction(place)
         try:
             return self.read(place)
@@ -116,6 +133,7 @@ class GroupRebuilder:
             log.warning("private transaction ignored", marker=transaction.hash.hex(), why=str(foreign))
             return None
         except (PayloadNotFoundError, UnusablePayloadError, PayloadUnavailableError):
+            # The payload may be from before this node was a member. Then it is in the group's history.
             told = self._histories.told(transaction.hash)
         if told is None:
             raise GroupRebuildError(f"the payload of transaction {place.index} of block {place.number} is lost")

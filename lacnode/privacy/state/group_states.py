@@ -85,5 +85,6 @@ class GroupStates:
             if known is not None and known.revision == progress.revision and known.number >= progress.number:
                 return
             if known is None and len(self._remembered) >= MAX_REMEMBERED_GROUPS:
+                # The oldest one is dropped. It can be computed again.
                 self._remembered.pop(next(iter(self._remembered)))
             self._remembered[group_id] = progress

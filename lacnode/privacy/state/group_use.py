@@ -1,14 +1,16 @@
-"""How long each group lately occupied a thread, where half of it is forgotten again and again. Must not know what was
-executed."""
+"""The time that each group lately occupied a thread. Half of it is forgotten again and again.
+
+This module must not know what was executed.
+"""
 
 from collections.abc import Callable
 
 MAX_COUNTED_GROUPS = 1_024
-"""Groups that are remembered; of more, those that took least are forgotten."""
+"""The largest number of groups that are kept. Above it, the groups with the least time are forgotten."""
 
 
 class GroupUse:
-    """For one thread. Half of what is added is forgotten every `half_life_seconds`; `clock` gives monotonic seconds."""
+    """The use of one thread. Half is forgotten in `half_life_seconds`. `clock` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float], half_life_seconds: float) -> None:
         self._clock = clock
@@ -17,20 +19,22 @@ class GroupUse:
         self._updated_at = clock()
 
     def add(self, group_id: bytes, seconds: float) -> None:
-        """The group took so many seconds."""
+        """Add `seconds` to the use of the group."""
         self._forget()
         self._seconds[group_id] = self._seconds.get(group_id, 0.0) + seconds
         if len(self._seconds) > MAX_COUNTED_GROUPS:
+            # Half is dropped at once, so that sorting is rare. The dropped groups have the least use and lose almost
+            # nothing.
             kept = sorted(self._seconds.items(), key=lambda entry: entry[1])[MAX_COUNTED_GROUPS // 2 :]
             self._seconds = dict(kept)
 
     def of(self, group_id: bytes) -> float:
-        """What is left of the group's seconds."""
+        """Return the seconds of the group that are not forgotten."""
         self._forget()
         return self._seconds.get(group_id, 0.0)
 
     def total(self) -> float:
-        """What is left of all groups' seconds."""
+        """Return the seconds of all groups that are not forgotten."""
         self._forget()
         return sum(self._seconds.values())
 

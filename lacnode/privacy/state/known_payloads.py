@@ -1,8 +1,8 @@
-"""What is known of a payload without reading it again: anybody can send many markers of one payload, which may have fifteen
-megabytes.
+"""Facts about payloads that were read before, so that they need not be read again.
 
-A payload is named by the digest of its cipher text, so what was read of it once stays true. Of a payload that was carried
-out it is in the database; of others that were read lately, in memory. Must not hold what a payload says.
+Any account can send many markers of one payload, which may have 15 MB. The name of a payload is the digest of its cipher
+text, so a fact about it stays true. The facts of executed payloads are in the database. Facts of other payloads that were
+read lately are in memory. This module must not keep the content of a payload.
 """
 
 import threading
@@ -12,15 +12,17 @@ from lacnode.privacy.state.announced_payloads import facts_of
 from lacnode.storage.database import Database
 
 MAX_KNOWN_PAYLOADS = 10_000
-"""Payloads of which something is known in memory."""
+"""The largest number of payloads with facts in memory."""
 
 _ENCODED_BYTES = 32 + 32 + 20 + 8
 
 
 @dataclass(frozen=True, slots=True)
 class KnownPayload:
-    """The group and the key (32 bytes each) that a payload is for and from, and the account and the nonce of the private
-    transaction in it; without an account as long as its signature was not looked at."""
+    """The group and the sender's key of a payload (32 bytes each), and the account and nonce of its private transaction.
+
+    `account` is empty if the signature was not verified yet.
+    """
 
     group_id: bytes
     private_from: bytes
@@ -28,17 +30,17 @@ class KnownPayload:
     nonce: int = 0
 
     def encode(self) -> bytes:
-        """As it is kept, of a payload that was carried out."""
+        """Encode the facts of an executed payload for the database."""
         return self.group_id + self.private_from + self.account + self.nonce.to_bytes(8)
 
     @classmethod
     def decode(cls, data: bytes) -> "KnownPayload":
-        """The inverse of `encode`."""
+        """Decode what `encode` encoded."""
         return cls(data[:32], data[32:64], data[64:84], int.from_bytes(data[84:]))
 
 
 class KnownPayloads:
-    """Safe from any thread."""
+    """The facts of all payloads. Safe to use from any thread."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -46,9 +48,10 @@ class KnownPayloads:
         self._remembered: dict[bytes, KnownPayload] = {}
 
     def of(self, payload_key: bytes) -> KnownPayload | None:
-        """What is known of the payload; None if it was not read yet, or not lately."""
+        """Return the facts of a payload, None if it was not read, or not lately."""
         with self._lock:
             known = self._remembered.get(payload_key)
+        # Facts with an account are complete. Others in memory may be older than those in the database.
         if known is not None and known.account:
             return known
         with self._database.read() as snapshot:
@@ -56,19 +59,21 @@ class KnownPayloads:
         return KnownPayload.decode(facts) if len(facts) == _ENCODED_BYTES else known
 
     def was_read(self, payload_key: bytes, group_id: bytes, private_from: bytes) -> None:
-        """The payload was read, and belongs to this group."""
+        """Note that the payload was read and belongs to this group."""
         with self._lock:
+            # Complete facts must not be replaced by facts without an account.
             if payload_key not in self._remembered:
                 self._remember(payload_key, KnownPayload(group_id, private_from))
 
     def was_signed(self, payload_key: bytes, account: bytes, nonce: int) -> None:
-        """The private transaction of a payload that was read is of this account."""
+        """Note the account and the nonce of the private transaction of a payload that was read."""
         with self._lock:
             known = self._remembered.get(payload_key)
             if known is not None:
                 self._remember(payload_key, replace(known, account=account, nonce=nonce))
 
     def _remember(self, payload_key: bytes, known: KnownPayload) -> None:
+        # Removed and added again: the order is by the last use, and the oldest fact is dropped.
         self._remembered.pop(payload_key, None)
         self._remembered[payload_key] = known
         if len(self._remembered) > MAX_KNOWN_PAYLOADS:

@@ -1,9 +1,9 @@
-"""Executing the private transactions that take long, apart from the others and without a limit but gas.
+"""Executes the long private transactions in a thread of their own. Their gas is their only limit.
 
-One at a time: each has a first time, and when it does not end in it, the others' turn comes before it is tried again with
-twice as much. So it ends, since its gas does, and a short one does not wait for the end of a long one. What a known sender
-sent comes before all others; then the group that took least time lately. A group that begins to wait ends the try in hand.
-As long as a group has one, only this thread executes for the group.
+One transaction is tried at a time, for a limited time. If it does not end, others come first, and its next try has
+twice the time. So it ends, because its gas does, and a short one does not wait for the end of a long one. Transactions
+of known senders come first. Then comes the group that used the least time lately. A group that begins to wait ends the
+running try. While a group has a long transaction, only this thread executes for the group.
 """
 
 import time
@@ -28,22 +28,21 @@ from lacnode.privacy.transaction_manager import EnclaveUnreachableError
 log = structlog.get_logger("privacy")
 
 FIRST_BUDGET_SECONDS = 0.5
-"""What a long transaction may take at first; twice as much each time after, so that the tries in vain take no more than the
-one that ends."""
+"""The time of the first try. Each later try has twice as much, so all failed tries together take less than the last one."""
 
 BUDGET_DOUBLINGS = 24
-"""After which the time does not grow any more; it is three months then."""
+"""The number of tries after which the time does not grow any more. It is three months then."""
 
 LONG_EXECUTION_SHARE = 0.5
-"""The share of its time for which this thread works: the interpreter is the whole node's."""
+"""The share of its time in which this thread works. The whole node needs the interpreter."""
 
 LONG_USE_HALF_LIFE_SECONDS = 600.0
-"""Time in which half of what a group took here is forgotten."""
+"""The time in which half of a group's use of this thread is forgotten."""
 
 
 @dataclass(slots=True)
 class _Try:
-    """The execution in hand."""
+    """The execution that runs now."""
 
     long: LongPrivateTransaction
     budget: ExecutionBudget
@@ -51,7 +50,7 @@ class _Try:
 
 
 class LongExecution:
-    """One thread at a time calls `step`."""
+    """Executes long private transactions. One thread at a time calls `step`."""
 
     def __init__(self, context: PrivacyContext, processor: PrivateProcessor) -> None:
         self._context = context
@@ -63,8 +62,9 @@ class LongExecution:
         processor.on_waiting(self._preempt)
 
     def step(self) -> bool:
-        """Try the one that comes first; False if there is none, or the manager does not answer."""
+        """Try the transaction that comes first. False if there is none or the manager does not answer."""
         with self._context.database.read() as snapshot:
+            # Only the first transaction of each group can be executed: the later ones depend on its state.
             long = min(LongTransactionReader(snapshot).first_of_each_group(), key=self._order, default=None)
         if long is None:
             return False
@@ -75,14 +75,19 @@ class LongExecution:
         return True
 
     def _order(self, first: LongPrivateTransaction) -> tuple[object, ...]:
-        """Groups that took least come first, and what they took before a restart is seen from the tries."""
+        """Return the order of a transaction. The group with the least use is first. Tries show its use before a restart."""
         tried_seconds = FIRST_BUDGET_SECONDS * (2 ** min(first.tries, BUDGET_DOUBLINGS) - 1)
         return not first.is_preferred, max(self._use.of(first.group_id), tried_seconds), first.place
 
     def _preempt(self, *, is_preferred: bool) -> None:
-        """End the try in hand for a group that did not wait yet, unless a known sender sent the one alone and not the other;
-        not twice the same, which would never end."""
+        """End the running try for a group that begins to wait.
+
+        The try of a known sender goes on if the new one is not of a known sender. The same group is not ended twice in
+        a row: it would never end.
+        """
         running = self._try
+        # This is called from the processor's thread. It only sets a flag and cancels the budget, which is safe from
+        # any thread.
         if running is None or running.long.group_id == self._preempted:
             return
         if is_preferred or not running.long.is_preferred:
@@ -95,9 +100,11 @@ class LongExecution:
         started = time.monotonic()
         try:
             self._execute(long, running.budget)
+            # The tries are stored. After a restart the transaction goes on with its longer time, not from the start.
         except BudgetExceededError:
             with self._context.database.write() as batch:
                 LongTransactionWriter(batch).waits(long.again())
+            # A cancelled try without a preemption means that the node stops. The transaction stays as it was.
         except ExecutionCancelledError:
             if not running.is_preempted:
                 raise
@@ -109,18 +116,21 @@ class LongExecution:
                 LongTransactionWriter(batch).ended(long)
         finally:
             self._try = None
+            # Remembered until the next try: this one must not be ended again before it had its time.
             self._preempted = long.group_id if running.is_preempted else b""
+            # Every try counts, also one that was ended by another group. Otherwise a group could use the thread for
+            # free.
             self._use.add(long.group_id, time.monotonic() - started)
 
     def _execute(self, long: LongPrivateTransaction, budget: ExecutionBudget) -> None:
         transaction = self._rebuilding.transaction(long.place)
         self._processor.rehydration.prepare(transaction, long.place.number, long.group_id, budget)
-        # What was admitted at its marker is admitted here.
+        # The payload was accepted at its marker, so it is accepted here, although the manager may have lost the group.
         unread = self._rebuilding.unread(long.place, self._rebuilding.read)
         self._rebuilding.rebuild(long.place, long.group_id, unread, budget)
 
     def _give_up(self, long: LongPrivateTransaction, *, failing: bool) -> None:
-        """What cannot be had any more is asked for like any other absent payload."""
+        """Note the payload as absent. It is then asked for again like any other one."""
         absent = self._processor.absent(long.place, self._rebuilding.transaction(long.place), failing=failing)
         with self._context.database.write() as batch:
             LongTransactionWriter(batch).ended(long)

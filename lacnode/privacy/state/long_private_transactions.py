@@ -1,11 +1,12 @@
-"""Private transactions that were not finished in the time that a block's private transactions have: where they are noted.
+"""The records of long private transactions: those that did not end in their time slice.
 
 | Table | Key | Value |
 |---|---|---|
 | private_long | group id, number (8), index (4) | tries (4), marker hash (32), `1` if preferred: it is executed apart |
 | private_long_at | number (8), index (4) | group id: the same by its place |
 
-As long as a group has one, the group's later transactions wait behind it and are noted here too. Must not execute.
+While a group has one, the group's later transactions wait behind it and are recorded here too. This module must not execute
+anything.
 """
 
 from collections.abc import Iterator
@@ -19,8 +20,11 @@ LONG_TABLE, LONG_PLACES_TABLE = "private_long", "private_long_at"
 
 @dataclass(frozen=True, slots=True)
 class LongPrivateTransaction:
-    """A private transaction that is executed apart. `tries` counts the times that it was not finished there. What
-    `is_preferred`, since its sender was known when it was noted, is executed before others."""
+    """A private transaction that is executed apart.
+
+    `tries` counts the tries that did not end. `is_preferred` says that its sender was known when it was recorded. It is then
+    executed before others.
+    """
 
     group_id: bytes
     place: MarkerPlace
@@ -29,33 +33,33 @@ class LongPrivateTransaction:
     is_preferred: bool = False
 
     def again(self) -> "LongPrivateTransaction":
-        """The same after one more try."""
+        """Return the same transaction after one more try."""
         return replace(self, tries=self.tries + 1)
 
 
 class LongTransactionReader:
-    """The long transactions as one snapshot shows them."""
+    """The long transactions in one snapshot."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
 
     def of(self, group_id: bytes) -> Iterator[LongPrivateTransaction]:
-        """Those of a group, in the chain's order."""
+        """Yield the long transactions of a group in the order of the chain."""
         for key, value in self._snapshot.items(LONG_TABLE, group_id):
             if not key.startswith(group_id):
                 return
             yield _decoded(key, value)
 
     def is_waiting(self, group_id: bytes) -> bool:
-        """Whether the group's transactions wait for one of them."""
+        """Return True if the group's transactions wait for a long one."""
         return next(self.of(group_id), None) is not None
 
     def is_at(self, place: MarkerPlace) -> bool:
-        """Whether the private transaction of the marker there is one of them."""
+        """Return True if the marker at `place` has a long transaction."""
         return self._snapshot.get(LONG_PLACES_TABLE, place.key()) is not None
 
     def first_of_each_group(self) -> Iterator[LongPrivateTransaction]:
-        """The first one of every group that has any."""
+        """Yield the first long transaction of every group that has one."""
         start = b""
         while True:
             found = next(iter(self._snapshot.items(LONG_TABLE, start)), None)
@@ -63,23 +67,24 @@ class LongTransactionReader:
                 return
             first = _decoded(*found)
             yield first
+            # The next key after all entries of this group. Each step is one look-up.
             start = first.group_id + b"\xff" * 13
 
 
 class LongTransactionWriter:
-    """Notes them within one batch."""
+    """Writes long transactions within one batch."""
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
 
     def waits(self, long: LongPrivateTransaction) -> None:
-        """Note one, in the place of what stood of it."""
+        """Record a long transaction in place of what was recorded at its place."""
         value = long.tries.to_bytes(4) + long.marker_hash + bytes([long.is_preferred])
         self._batch.put(LONG_TABLE, long.group_id + long.place.key(), value)
         self._batch.put(LONG_PLACES_TABLE, long.place.key(), long.group_id)
 
     def ended(self, long: LongPrivateTransaction) -> None:
-        """It is executed, or cannot be."""
+        """Delete a long transaction. It was executed, or it cannot be."""
         self._batch.delete(LONG_TABLE, long.group_id + long.place.key())
         self._batch.delete(LONG_PLACES_TABLE, long.place.key())
 

@@ -1,4 +1,4 @@
-"""Reading payloads for execution: each when its turn comes, and what is known of one is kept (see `known_payloads`)."""
+"""Reads payloads for execution, each when it is needed, and keeps the facts about them (see `known_payloads`)."""
 
 from collections.abc import Callable
 
@@ -11,22 +11,23 @@ from lacnode.privacy.state.private_payloads import task_for
 
 
 class PayloadReader:
-    """Safe from any thread."""
+    """Reads payloads. Safe to use from any thread."""
 
     def __init__(self, context: PrivacyContext) -> None:
         self._context = context
         self.known = KnownPayloads(context.database)
 
     def known_of(self, marker: Transaction) -> KnownPayload | None:
-        """What is known of the marker's payload before it is read."""
+        """Return the facts about the marker's payload, None if it was not read before."""
         return self.known.of(read_payload_key(marker))
 
     def unread(self, marker: Transaction, index: int, read: Callable[[], PrivateTask | None]) -> UnreadTask:
-        """The task of the marker at `index` of its block, whose payload `read` gives."""
+        """Return the task of the marker at `index` of its block. `read` gives its payload when it is needed."""
         return UnreadTask(index, self.known_of(marker), self._context.mode is GroupMode.OFFCHAIN, read)
 
     def read(self, marker: Transaction, index: int, *, admitted: bool = False) -> PrivateTask:
-        """See `payloads.task_for`. What is read is known from then on."""
+        """Read the payload of a marker and keep its facts. The errors are those of `private_payloads.task_for`."""
         task = task_for(self._context.manager, marker, index, self._context.mode, admitted=admitted)
+        # Only after the check that the payload belongs to its group. A false payload must not leave facts.
         self.known.was_read(read_payload_key(marker), task.group_id, task.private.private_from)
         return task

@@ -1,10 +1,8 @@
-"""Payloads that came late: each is asked for again, with ever longer pauses, and when it is there its group is executed
-anew from that block on, in order, and put in place by one commit. Until then the old state stands.
+"""Asks again for absent payloads, with growing pauses. When one comes, its group is executed again from that block on.
 
-Works in the processor's thread, between its steps. A late payload has a slice of time, like one that came in time, and what
-does not end in it is executed apart (see `long_execution`). After `REPAIR_STEP_SECONDS` new blocks go first: anybody
-can send many
-markers, and the payloads that take long later.
+One commit puts the result in place. Until then the old state stays. The repair works in the processor's thread, between its
+steps. A late payload has a time slice like any other one. If it does not end, it is executed apart (see `long_execution`).
+After `REPAIR_STEP_SECONDS` new blocks come first: any account can send many markers, and later their slow payloads.
 """
 
 import time
@@ -30,20 +28,20 @@ from lacnode.privacy.transaction_manager import EnclaveUnreachableError
 log = structlog.get_logger("privacy")
 
 MAX_PAYLOADS_AT_ONCE = 100
-"""Absent payloads asked for in one round."""
+"""The largest number of absent payloads that are asked for in one step."""
 
 REPAIR_STEP_SECONDS = 0.5
-"""After which no more payloads are asked for in one step."""
+"""The time after which no more payloads are asked for in one step."""
 
 DUE_AT_ONCE = 0
-"""When a payload that has come is due: before all others."""
+"""The due time of a payload that has arrived. It comes before all others."""
 
 MARKERS_RENEWED_AT_ONCE = 5_000
-"""Absent markers put to the front in one commit."""
+"""The largest number of absent markers that one commit makes due."""
 
 
 class PayloadRepair:
-    """See the module's note."""
+    """The repair of groups with late payloads."""
 
     def __init__(self, context: PrivacyContext, processor: PrivateProcessor) -> None:
         self._context = context
@@ -51,7 +49,8 @@ class PayloadRepair:
         self._rebuilding = GroupRebuilder(context, processor)
 
     def step(self) -> bool:
-        """Ask for the absent payloads that are due; False if none was, or the manager does not answer."""
+        """Ask for the absent payloads that are due. False if none is due or the manager does not answer."""
+        # The list is read before the work. What becomes due meanwhile has its turn in the next step.
         due, waiting = self._due(), list[AbsentMarker]()
         try:
             until = time.monotonic() + REPAIR_STEP_SECONDS
@@ -62,12 +61,15 @@ class PayloadRepair:
         except EnclaveUnreachableError:
             return False
         finally:
+            # Also after an error: each request that was made must count, or the same payload would be asked for
+            # without a pause.
             self._wait_on(waiting)
         return bool(due)
 
     def retry_all(self) -> int:
-        """Have every absent payload asked for at once, those given up too; how many there are."""
+        """Make every absent payload due now, also those that were given up. Return their number."""
         count, start = 0, MarkerPlace(0, 0)
+        # Several commits, each with a bounded number of rows. One commit of all rows would block other writers for seconds.
         while True:
             with self._context.database.write() as batch:
                 markers = list(islice(PrivateStoreReader(batch).absent(start), MARKERS_RENEWED_AT_ONCE))
@@ -79,8 +81,9 @@ class PayloadRepair:
             start = MarkerPlace(markers[-1].place.number, markers[-1].place.index + 1)
 
     def note_arrival(self, payload_key: bytes) -> bool:
-        """A payload has come to the manager; whether something waited for it, which is then done in the next step."""
+        """Make a payload due that has arrived at the manager. True if a marker waited for it."""
         with self._context.database.read() as snapshot:
+            # Most payloads that arrive are for markers that are not mined yet. They must not cost a write.
             if not any(PrivateStoreReader(snapshot).awaited(payload_key)):
                 return False
         with self._context.database.write() as batch:
@@ -89,17 +92,18 @@ class PayloadRepair:
         return True
 
     def _due(self) -> list[AbsentMarker]:
-        """What is asked for next: what has come, then what a known signer announced, then what waits longest."""
+        """Return the next payloads: those that have arrived, those of known signers, then those that waited longest."""
         now = self._context.now()
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
+            # The table is sorted by time, so the reading ends at the first entry that is not due. There may be 10,000.
             due = takewhile(lambda entry: entry[0] <= now, stored.due())
             next_ones = nsmallest(MAX_PAYLOADS_AT_ONCE, due, key=lambda entry: (not entry[1], entry[0], entry[2]))
             markers = [stored.absent_at(place) for _, _, place in next_ones]
         return [marker for marker in markers if marker is not None]
 
     def _try(self, marker: AbsentMarker) -> list[AbsentMarker]:
-        """The marker as it waits on, if it does."""
+        """Ask for one payload. Return the marker if it still waits, else an empty list."""
         transaction = self._rebuilding.transaction(marker.place)
         self._context.engine.check_running()
         try:
@@ -118,7 +122,8 @@ class PayloadRepair:
         return []
 
     def _read_and_execute(self, marker: AbsentMarker, transaction: Transaction) -> None:
-        """Execute the group anew, or leave it to who executes apart: at once where that one works on the group already."""
+        """Execute the group again, or leave it to the long execution, which may work on the group already."""
+        # The slice is asked for before the payload is read. A payload of 15 MB takes a fifth of a second to read.
         slices, known = self._processor.slices(is_behind=False), self._processor.reader.known_of(transaction)
         if known is not None and not slices.admits(known.group_id, known.private_from):
             self._execute_apart(marker, known.group_id, known.private_from, slices)
@@ -128,6 +133,7 @@ class PayloadRepair:
         try:
             self._execute(marker, transaction, task, slices)
         finally:
+            # A rebuild always changes the state, so only its time beyond the ordinary counts.
             slices.used(task.group_id, slices.slices.clock() - started, has_changed=True)
 
     def _execute(self, marker: AbsentMarker, transaction: Transaction, task: PrivateTask, slices: GroupSlices) -> None:
@@ -152,20 +158,22 @@ class PayloadRepair:
     def _prepare(
         self, marker: AbsentMarker, transaction: Transaction, task: PrivateTask, budget: ExecutionBudget
     ) -> None:
-        """Have the past of a group there that its new members are told; PayloadNotFoundError while this is what is
-        waited for."""
+        """Take over the group history for new members. PayloadNotFoundError if the marker waits for it and it is absent."""
         rehydration = self._processor.rehydration
         rehydration.prepare(transaction, marker.place.number, task.group_id, budget)
+        # A marker with two keys may wait for the history. The payload key in the record says which of the two is
+        # missing.
         waits_for_history = marker.payload_key != read_payload_key(transaction)
         if waits_for_history and not rehydration.has(marker.payload_key):
             raise PayloadNotFoundError
 
     def _postponed(self, marker: AbsentMarker, *, failing: bool) -> AbsentMarker:
+        # A failure counts like a missing payload. Both mean that asking at once again would not help.
         tries = marker.tries + 1
         return replace(marker, failing=failing, tries=tries, due=next_retry_time(self._context.now(), tries))
 
     def _wait_on(self, waiting: list[AbsentMarker]) -> None:
-        """In one commit: most payloads that are asked for are others' and never come."""
+        """Store the markers that still wait, in one commit. Most payloads belong to other groups and never come."""
         if waiting:
             with self._context.database.write() as batch:
                 for marker in waiting:

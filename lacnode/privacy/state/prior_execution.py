@@ -1,4 +1,4 @@
-"""What the database says of groups and senders before something of them is executed (see `time_slices`)."""
+"""The facts about groups and senders in the database, for the decisions before an execution (see `time_slices`)."""
 
 from itertools import islice
 
@@ -8,23 +8,23 @@ from lacnode.privacy.state.private_store import PrivateStoreReader
 
 
 class StoredPriorExecution:
-    """A PriorExecution. Safe from any thread."""
+    """A `PriorExecution`. Safe to use from any thread."""
 
     def __init__(self, context: PrivacyContext) -> None:
         self._context = context
 
     def waits(self, group_id: bytes) -> bool:
-        """See PriorExecution."""
+        """See `PriorExecution.waits`."""
         with self._context.database.read() as snapshot:
             return LongTransactionReader(snapshot).is_waiting(group_id)
 
     def carried_out(self, group_id: bytes, at_most: int) -> int:
-        """See PriorExecution."""
+        """See `PriorExecution.carried_out`."""
         with self._context.database.read() as snapshot:
             return sum(1 for _ in islice(PrivateStoreReader(snapshot).changes_from(group_id, 0), at_most))
 
     def is_known_sender(self, private_from: bytes) -> bool:
-        """See PriorExecution."""
+        """See `PriorExecution.is_known_sender`."""
         if private_from in self._context.own_keys:
             return True
         with self._context.database.read() as snapshot:

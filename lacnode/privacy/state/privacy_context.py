@@ -1,4 +1,4 @@
-"""What the private room stands on, as its parts are handed it. Must not do anything."""
+"""The dependencies of private execution. This module must not do anything."""
 
 import time
 from collections.abc import Callable
@@ -14,9 +14,12 @@ from lacnode.storage.database import Database
 
 @dataclass(frozen=True, slots=True)
 class PrivacyContext:
-    """`head` gives the number of the last public block, `now` Unix seconds. `own_keys` are the public keys that this node is
-    known to send with. `alarms` says in words what of the transaction manager's store is almost full, where the manager is
-    in this process."""
+    """The dependencies that all parts of private execution share.
+
+    `head` returns the number of the last public block. `now` returns Unix seconds. `own_keys` are the public keys that
+    this node is known to send with. `alarms` returns texts about the manager's store when it is almost full, if the
+    manager runs in this process.
+    """
 
     history: ChainHistory
     head: Callable[[], int]

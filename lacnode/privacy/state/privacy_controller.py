@@ -1,7 +1,7 @@
-"""The private side of one node, as JSON-RPC sees it: sending, and reading what has been executed.
+"""The private transactions of one node for JSON-RPC: sending, and reading what was executed.
 
-Reads wait a moment for the processor, so that whoever has seen a marker mined finds its private receipt. What a group's
-members may know goes to nobody else: that is for whoever opens these methods to see to.
+A read waits a short time for the processor. So a client that has seen its marker mined finds the private receipt. The
+content of a group is for its members alone. The caller of these methods has to check that.
 """
 
 import threading
@@ -53,17 +53,19 @@ from lacnode.privacy.state.processor import PrivateProcessor
 from lacnode.privacy.transaction_manager import GroupType, PrivacyGroup
 
 PROCESSOR_WAIT_SECONDS = 2.0
-"""Seconds that a read waits for private execution to reach the public head."""
+"""The time that a read waits for private execution to reach the public head."""
 
 
 class WrongGroupTypeError(Exception):
-    """A transaction names a group that was not made by asking for one."""
+    """A transaction names a group that was not created by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class MarkerSubmitter:
-    """What sending needs of the public node: an account's next nonce, pending ones counted, and the pool, which raises
-    TransactionRejectedError."""
+    """The connection to the public node: the next nonce of an account (pending transactions counted) and the pool.
+
+    `submit` raises TransactionRejectedError if the pool refuses the marker.
+    """
 
     next_nonce: Callable[[bytes], int]
     submit: Callable[[Transaction], None]
@@ -71,7 +73,7 @@ class MarkerSubmitter:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FoundPrivateTransaction:
-    """A private transaction with the place of its marker, the key there, and the group that the manager named."""
+    """A private transaction, the place and payload key of its marker, and the group that the manager named."""
 
     private: PrivateTransaction
     group_id: bytes
@@ -81,8 +83,7 @@ class FoundPrivateTransaction:
 
 
 class GroupCondition(Enum):
-    """How a group stands: everything known is executed, payloads are missing or a transaction takes long, or its members
-    have another state."""
+    """The condition of a group: all is executed, payloads or long transactions are missing, or members have other states."""
 
     CURRENT = "current"
     WAITING = "waiting"
@@ -91,9 +92,12 @@ class GroupCondition(Enum):
 
 @dataclass(frozen=True, slots=True)
 class GroupStatus:
-    """`waiting_for` counts the payloads that are, or for want of a manager may be, missing. `number` is the block up to
-    which the group is executed, `root` its state root there. `is_executing` says that the group waits for a private
-    transaction that takes long."""
+    """The status of one group.
+
+    `waiting_for` counts the payloads that are missing, or may be missing while the manager does not answer. `number` is the
+    block up to which the group is executed, `root` its state root there. `is_executing` says that the group waits for a long
+    private transaction.
+    """
 
     group_id: bytes
     condition: GroupCondition
@@ -106,9 +110,11 @@ class GroupStatus:
 
 @dataclass(frozen=True, slots=True)
 class PrivacyHealth:
-    """How all groups stand, without a word of which: how many are in each condition, and how many payloads are missing
-    (see `GroupStatus.waiting_for`; one that no group is known for counts too). `alarms` says in words
-    what of the transaction manager's store is almost full."""
+    """The conditions of all groups without their names: the number of groups in each, and of missing payloads.
+
+    `missing` also counts payloads whose group is not known. `alarms` are texts about the manager's store when it is
+    almost full.
+    """
 
     groups: Mapping[GroupCondition, int]
     missing: int
@@ -116,9 +122,12 @@ class PrivacyHealth:
 
 
 class PrivacyController:
-    """Safe from any thread. `public_key` is the manager's key that this node acts for (32 bytes), none where it has tenants,
-    who come with keys of their own; `accounts` gives the accounts of a private state by root. `flexible` is None where
-    groups are the manager's."""
+    """The entry point to private transactions. Safe to use from any thread.
+
+    `public_key` is the manager's key that this node acts for (32 bytes). It is None if the node has tenants: each
+    caller then brings its own key. `accounts` returns the accounts of a private state by its root. `flexible` is None
+    if the manager has the groups.
+    """
 
     def __init__(
         self,
@@ -153,14 +162,17 @@ class PrivacyController:
     # -- tenants -----------------------------------------------------------------------------------------------------
 
     def for_tenant(self, public_key: bytes) -> "PrivacyController":
-        """The room as somebody uses it who acts for `public_key`."""
+        """Return a controller that acts for the key `public_key` (32 bytes)."""
+        # A shallow copy: all threads, caches and listeners are shared. Only the key differs.
         tenants = copy(self)
         tenants.public_key = public_key
         return tenants
 
     def may_see_group(self, group_id: bytes, number: int | None = None) -> bool:
-        """Whether whoever acts for this room's key may know of a group, as of block `number` or the head: its members may,
-        and everybody here where there are no tenants. EnclaveError where there is no such group."""
+        """Return True if this controller's key may know of a group as of block `number` or the head.
+
+        Its members may. Without tenants every caller may. EnclaveError if there is no such group.
+        """
         if not self.has_tenants:
             return True
         if self.flexible is None:
@@ -171,14 +183,16 @@ class PrivacyController:
     # -- sending -----------------------------------------------------------------------------------------------------
 
     def check(self, private: PrivateTransaction) -> None:
-        """TransactionRejectedError or InvalidPrivateTransactionError unless `private` may be sent: fields, signature,
-        and a nonce
-        that is not used up (a later one may wait for others)."""
+        """Check the fields, the signature and the nonce of `private`. A nonce that is too high may wait for others.
+
+        TransactionRejectedError or InvalidPrivateTransactionError if it may not be sent.
+        """
         check_fields(private, self._context.chain_id)
         try:
             sender = private.sender()
         except SignatureError as error:
             raise TransactionRejectedError(RejectionReason.INVALID_SIGNATURE, str(error)) from None
+        # Only a used nonce is refused. Several transactions may be sent before the first one is mined.
         nonce = self.nonce(sender, private.determined_group_id())
         if private.nonce < nonce:
             raise TransactionRejectedError(
@@ -186,25 +200,31 @@ class PrivacyController:
             )
 
     def group_of(self, private: PrivateTransaction) -> PrivacyGroup | None:
-        """The group that `private` names, as the manager has it; None if it names its recipients."""
+        """Return the group that `private` names, from the manager. None if it names its recipients."""
         return None if private.group_id is None else self.manager.retrieve_group(private.group_id)
 
     def distribute(self, private: PrivateTransaction, group: PrivacyGroup | None) -> bytes:
-        """Have the manager store and send `private`; the payload's key (32 bytes).
+        """Let the manager store and send `private`. Return the key of the payload (32 bytes).
 
-        WrongGroupTypeError, EnclaveError or EnclaveUnreachableError, and then there is nothing to announce.
+        WrongGroupTypeError, EnclaveError or EnclaveUnreachableError if it fails. Then no marker may be sent.
         """
         payload = encode_payload_text(private)
         if group is None:
+            # A transaction without recipients is for the sender alone. The manager needs at least one key.
             recipients = private.private_for or (private.private_from,)
             return self.manager.send(payload, private.private_from, recipients)
+        # Besu's rule: a group of recipients is named by its recipients, and not by its id.
         if group.type is not GroupType.PANTHEON:
             raise WrongGroupTypeError(group.type.value)
         return self.manager.send_to_group(payload, self.public_key, group.id)
 
     def announce(self, private: PrivateTransaction, keys: bytes) -> bytes:
-        """Send the marker of a payload that the manager has, by its key, and that of a group's past behind it if there is
-        one; the marker's hash. TransactionRejectedError if the pool refuses it."""
+        """Send the marker of a payload that the manager has. Return the hash of the marker.
+
+        `keys` are the key of the payload and, for new members of a flexible group, the key of its history.
+        TransactionRejectedError if the pool refuses the marker.
+        """
+        # The nonce of a fixed signer is read and used under one lock. Two markers at the same time would get one nonce.
         with self._marking:
             transaction = self._signer.sign(self._public.next_nonce, private, self._context.mode, keys)
             self._public.submit(transaction)
@@ -213,26 +233,26 @@ class PrivacyController:
     # -- reading -----------------------------------------------------------------------------------------------------
 
     def wait_until_executed(self, number: int | None = None) -> bool:
-        """Wait a moment until block `number`, or the head, is executed privately; whether it is."""
+        """Wait a short time until block `number`, or the head, is executed privately. Return True if it is."""
         return self.processor.wait_for(self._context.head() if number is None else number, PROCESSOR_WAIT_SECONDS)
 
     def root(self, group_id: bytes, number: int) -> bytes:
-        """The group's state root after block `number`."""
+        """Return the group's state root after block `number` (32 bytes)."""
         return self.processor.root_at(group_id, number)
 
     def state(self, group_id: bytes, number: int) -> StateView:
-        """The group's own accounts after block `number`."""
+        """Return the group's own accounts after block `number`."""
         return self._accounts(self.root(group_id, number))
 
     def nonce(self, sender: bytes, group_id: bytes) -> int:
-        """The next private nonce of `sender` in a group; what waits to be mined is not counted."""
+        """Return the next private nonce of `sender` in a group. Transactions that wait to be mined do not count."""
         self.wait_until_executed()
         return self.state(group_id, self._context.head()).nonce(sender)
 
     def call(
         self, group_id: bytes, header: BlockHeader, sender: bytes, to: bytes, data: bytes, price: int, deadline: float
     ) -> PrivateResult:
-        """What a private message would do after the block of `header`; CallExpiredError if it takes too long."""
+        """Execute a private message after the block of `header`, without effect. CallExpiredError after `deadline`."""
         root, message = self.question(group_id, header, sender, to, data, price)
         return self._executed(header, root, message, deadline)
 
@@ -245,7 +265,7 @@ class PrivacyController:
     def question(
         self, group_id: bytes, header: BlockHeader, sender: bytes, to: bytes, data: bytes, price: int
     ) -> tuple[bytes, PrivateMessage]:
-        """What `call` executes: the root of the group's state after the block of `header`, and the message."""
+        """Return what `call` executes: the root of the group's state after the block of `header`, and the message."""
         self.wait_until_executed(header.number)
         return self._question(group_id, header, sender, to, data, price)
 
@@ -256,22 +276,24 @@ class PrivacyController:
         return root, PrivateMessage(sender, self._accounts(root).nonce(sender), to, None, data, price)
 
     def _contract_of(self, group_id: bytes, number: int | None, deadline_seconds: float) -> Ask:
-        """See `flexible_groups.ContractOf`."""
+        """Return the questions to a group's contract. See `flexible_groups.ContractOf`."""
         block = self._context.history.block_at(self._context.head() if number is None else number)
 
         def ask(data: bytes) -> bytes | None:
             if block is None:
                 return None
             root, message = self._question(group_id, block.header, bytes(20), PROXY_ADDRESS, data, QUERY_GAS_PRICE_WEI)
+            # The question is executed on the state of the block, with a time limit: the contract is other members'
+            # work.
             result = self._executed(block.header, root, message, deadline_seconds)
             return result.output if result.success else None
 
         return ask
 
     def find(self, marker_hash: bytes) -> FoundPrivateTransaction | None:
-        """The private transaction of a mined marker, if the manager has it for this node's key.
+        """Return the private transaction of a mined marker, if the manager has it for this node's key. None if not.
 
-        Raises what `payloads.receive_owned` raises, but for PayloadNotFoundError.
+        The errors are those of `private_payloads.receive_owned` except PayloadNotFoundError.
         """
         history = self._context.history
         place = history.transaction_location(marker_hash)
@@ -281,6 +303,7 @@ class PrivacyController:
         key = read_payload_key(block.transactions[place.index])
         if len(key) != PAYLOAD_KEY_BYTES:
             return None
+        # An unknown group passes: the transaction may have been executed before the manager lost the group's record.
         try:
             payload = receive_owned(self.manager, key, self.mode, self.public_key, unknown_passes=True)
         except PayloadNotFoundError:
@@ -288,8 +311,10 @@ class PrivacyController:
         return FoundPrivateTransaction(payload.private, payload.group_id, marker_hash, key, place)
 
     def why_ignored(self, marker_hash: bytes) -> str | None:
-        """Why the private transaction of a mined marker is not executed, though this node's key can read it: it does not
-        belong to the group that it was sent to. None if it does, or if there is none. Raises like `find`."""
+        """Return why the private transaction of a mined marker is not executed: it does not belong to its group.
+
+        None if it belongs to it, or if this node's key cannot read it. The errors are those of `find`.
+        """
         try:
             self.find(marker_hash)
         except ForeignPayloadError as foreign:
@@ -297,16 +322,19 @@ class PrivacyController:
         return None
 
     def _find_told(self, marker_hash: bytes, key: bytes, place: TransactionLocation) -> FoundPrivateTransaction | None:
-        """What a flexible group's history told of a marker."""
+        """Return the transaction that a flexible group's history has for a marker."""
         told = self._histories.told(marker_hash)
         if told is None or not self.may_see_group(told[0]):
             return None
         return FoundPrivateTransaction(told[1], told[0], marker_hash, key, place)
 
     def receipt(self, found: FoundPrivateTransaction) -> PrivateReceipt | None:
-        """The private receipt; None as long as the transaction waits for its turn. A transaction that was executed for
-        nobody is a failed one, as in Besu."""
+        """Return the private receipt, None while the transaction waits.
+
+        A transaction that was not executed here has a failed receipt, as in Besu.
+        """
         place = found.place
+        # Not executed yet is not failed. The client has to ask again.
         if not self.wait_until_executed(place.number):
             return None
         with self._context.database.read() as snapshot:
@@ -314,14 +342,18 @@ class PrivacyController:
             receipt = stored.receipt(place.block_hash, found.marker_hash)
             absent = stored.absent_at(MarkerPlace(place.number, place.index))
             is_long = LongTransactionReader(snapshot).is_at(MarkerPlace(place.number, place.index))
+        # A marker waits for its own payload. A record of its history has another key, and its receipt is final.
         waits = is_long or (absent is not None and absent.payload_key == found.payload_key)
         return None if receipt is None and waits else receipt or PrivateReceipt(PrivateStatus.FAILED)
 
     def executed_at(self, found: FoundPrivateTransaction) -> FoundPrivateTransaction:
-        """`found` at the marker that had it carried out, where that is another one with the same payload: anybody may send
-        one first, and then this marker's own receipt says only that the nonce is used up. `found` itself otherwise."""
+        """Return `found` at the marker that executed it, if that is another marker of the same payload. Else `found`.
+
+        Any account may send such a marker first. The receipt of the own marker then says only that the nonce is used.
+        """
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
+            # Only a receipt with the status of a used nonce is looked at. Any other one is this marker's own result.
             own, first = (
                 stored.receipt(found.place.block_hash, found.marker_hash),
                 stored.first_marker(found.payload_key),
@@ -334,14 +366,14 @@ class PrivacyController:
             return found
         return replace(found, marker_hash=first[1], place=place)
 
-    # -- how it stands -----------------------------------------------------------------------------------------------
+    # -- status ------------------------------------------------------------------------------------------------------
 
     def statuses(self) -> list[GroupStatus]:
-        """Every group that this node has executed something for."""
+        """Return the status of every group that this node has executed something for."""
         return self._look()[0]
 
     def standing(self) -> PrivacyHealth:
-        """How they stand, counted."""
+        """Return the numbers of groups in each condition and of missing payloads."""
         statuses, anyones = self._look()
         counted = Counter(status.condition for status in statuses)
         missing = anyones + sum(status.waiting_for - anyones for status in statuses)
@@ -349,7 +381,8 @@ class PrivacyController:
         return PrivacyHealth(groups, missing, self._context.alarms())
 
     def _look(self) -> tuple[list[GroupStatus], int]:
-        """Every group's status, and how many payloads are missing that may be any group's."""
+        """Return the status of each group, and the number of missing payloads that may belong to any group."""
+        # The cursor is read before the snapshot: the state in the snapshot is then at least as new.
         before, queued = self.processor.cursor, self.processor.queued if self.processor.is_stalled else 0
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
@@ -375,26 +408,32 @@ class PrivacyController:
         root, divergences = stored.root_at(group_id, cursor), (*stored.divergences(group_id), *contradictions)
         waiting += self._skipped(stored, group_id, root)
         condition = GroupCondition.WAITING if waiting or is_executing else GroupCondition.CURRENT
+        # A divergence is worse than a wait, so it wins.
         condition = GroupCondition.DIVERGED if divergences else condition
         return GroupStatus(group_id, condition, waiting, cursor, root, divergences, is_executing)
 
     def _skipped(self, stored: PrivateStoreReader, group_id: bytes, root: bytes) -> int:
-        """Private nonces that were passed over: transactions that the members had and this node did not."""
+        """Return the number of skipped private nonces: transactions that the other members had and this node did not."""
         highest: dict[bytes, int] = {}
         for sender, nonce in stored.ahead(group_id):
+            # Only the highest nonce counts for a sender: the gap is between it and the account's next nonce.
             highest[sender] = max(nonce, highest.get(sender, 0))
+        # Without an absent payload nothing can come late. A sender that skips a nonce by mistake must not look like a gap.
         if not highest or not any(stored.absent()):
             return 0
         accounts = self._accounts(root)
         return sum(max(0, nonce - accounts.nonce(sender)) for sender, nonce in highest.items())
 
     def accept_history(self, group_id: bytes, teller: bytes) -> bool:
-        """Have the history that `teller` told of a flexible group taken over in the place of what was carried out here;
-        whether there is one that contradicts it. It is done in the private thread, soon."""
+        """Let the history that `teller` sent replace what was executed here. False if no such history contradicts it.
+
+        The private thread does it soon.
+        """
         with self._context.database.write() as batch:
             told = ContradictingHistoryReader(batch).told_by(group_id, teller)
             if told is None:
                 return False
+            # The marker becomes due at once. The private thread then reads the history again and finds it accepted.
             ContradictingHistoryWriter(batch).accept(told)
             marker = self._rebuilder.transaction(told.place)
             PrivateStoreWriter(batch).absent(
@@ -403,7 +442,7 @@ class PrivacyController:
         return True
 
     def dismiss_history(self, group_id: bytes, teller: bytes) -> bool:
-        """Have the history that `teller` told of a flexible group count no more; whether there is one."""
+        """Let the history that `teller` sent not count any more. False if there is none."""
         with self._context.database.write() as batch:
             told = ContradictingHistoryReader(batch).told_by(group_id, teller)
             if told is None:
@@ -413,8 +452,11 @@ class PrivacyController:
         return True
 
     def compare(self, group_id: bytes, number: int, expected: bytes) -> bool:
-        """Whether the group's root after block `number` is `expected`, another member's; what does not agree is kept as
-        a divergence from nobody knows whom, until a root that is given agrees, or the group is rebuilt."""
+        """Return True if the group's root after block `number` is `expected`, another member's root.
+
+        If it differs, a divergence without a known member is recorded. It ends when a given root agrees or the group is
+        rebuilt.
+        """
         found = self.root(group_id, number)
         with self._context.database.write() as batch:
             if found == expected:
@@ -425,5 +467,5 @@ class PrivacyController:
 
 
 def _contradictions(histories: ContradictingHistoryReader, group_id: bytes) -> list[Divergence]:
-    """What the tellers of contradicting histories say of a flexible group."""
+    """Return the contradicting histories of a flexible group as divergences."""
     return [Divergence(told.place.number, told.told, told.found, told.teller) for told in histories.of(group_id)]

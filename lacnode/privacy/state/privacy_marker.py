@@ -83,6 +83,7 @@ class RandomKeySigner:
     def sign(
         self, nonce_of: Callable[[bytes], int], private: PrivateTransaction, mode: GroupMode, keys: bytes
     ) -> Transaction:
+        # A new account has the nonce 0. Its markers have no connection that an observer could see.
         return marker(NodeKey.generate(), 0, private, mode, keys)
 
 

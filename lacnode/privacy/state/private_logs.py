@@ -40,6 +40,7 @@ class PrivateLogs:
         block = self._chain.block_of(block_hash)
         if block is None:
             return
+        # The receipts are stored by the hash of the marker. Their indexes in the block are found here.
         index_of = {transaction.hash: index for index, transaction in enumerate(block.transactions)}
         with self._database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)

@@ -1,6 +1,6 @@
-"""From a marker to the private transaction behind it: asking the manager, and Besu's checks of what it answers.
+"""From a marker to its private transaction: the request to the manager, and Besu's checks of its answer.
 
-Must not show what it is given.
+This module must not show the content of a payload.
 """
 
 import re
@@ -30,8 +30,10 @@ _NOT_OURS_IN_TESSERA = re.compile(
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PrivatePayload:
-    """A private transaction as the manager gave it back, with its group as the manager named it, and that group's
-    `version` if it is a flexible one's."""
+    """A private transaction as the manager returned it.
+
+    `group_id` is the manager's. `version` is the version of a flexible group, else None.
+    """
 
     private: PrivateTransaction
     sender: bytes
@@ -40,29 +42,31 @@ class PrivatePayload:
 
 
 class PayloadNotFoundError(Exception):
-    """The manager has nothing under this key that one of its own keys opens."""
+    """The manager has no payload of this key that one of its own keys opens."""
 
 
 class UnusablePayloadError(Exception):
-    """The payload is there, and nothing can be made of it, now or later. The text does not quote it."""
+    """The payload is here, but it cannot be executed, now or later. The text does not quote it."""
 
 
 class ForeignPayloadError(UnusablePayloadError):
-    """The payload does not belong to the group that it was sent to, so that it is not for us. The text says why."""
+    """The payload does not belong to the group that it was sent to. The text says why."""
 
 
 class PayloadUnavailableError(Exception):
-    """The manager answers, but not this."""
+    """The manager answers, but it does not give this payload now."""
 
 
 def is_payload_unknown(error: EnclaveError) -> bool:
-    """Whether the manager says that there is no payload for us, rather than that it failed."""
+    """Return True if the manager says that it has no such payload for us, False if it failed."""
     return error.code in _NOT_OURS or _NOT_OURS_IN_TESSERA.fullmatch(error.code) is not None
 
 
 def receive(manager: TransactionManager, key: bytes, to: bytes | None = None) -> PrivatePayload:
-    """The private transaction under `key`; PayloadNotFoundError, UnusablePayloadError, PayloadUnavailableError or
-    EnclaveUnreachableError."""
+    """Return the private transaction of the payload `key` (32 bytes), read by the key `to` or any own key.
+
+    PayloadNotFoundError, UnusablePayloadError, PayloadUnavailableError or EnclaveUnreachableError if there is none.
+    """
     received = _received(manager, key, to)
     return _decoded(received, _item(received))
 
@@ -83,12 +87,12 @@ def _decoded(received: ReceivedPayload, item: RlpItem) -> PrivatePayload:
 
 
 def receive_history(manager: TransactionManager, key: bytes) -> GroupHistory:
-    """The history of a flexible group under `key`; raises like `receive`."""
+    """Return the history of a flexible group in the payload `key`. The errors are those of `receive`."""
     return receive_told_history(manager, key)[0]
 
 
 def receive_told_history(manager: TransactionManager, key: bytes) -> tuple[GroupHistory, bytes]:
-    """The same with the key (32 bytes) of the manager that told it."""
+    """Return the same and the key (32 bytes) that sent it. UnusablePayloadError if it is no history."""
     received = _received(manager, key, None)
     try:
         return decode_history_payload(received.payload), received.sender
@@ -102,24 +106,31 @@ def _received(manager: TransactionManager, key: bytes, to: bytes | None) -> Rece
     except EnclaveError as error:
         if is_payload_unknown(error):
             raise PayloadNotFoundError from None
+        # The text comes from the manager and may be long. It goes to the log.
         raise PayloadUnavailableError(error.code[:200]) from None
 
 
 def receive_owned(
     manager: TransactionManager, key: bytes, mode: GroupMode, to: bytes | None = None, *, unknown_passes: bool = False
 ) -> PrivatePayload:
-    """The private transaction under `key`, if it belongs to the group that it was sent to (see `payload_ownership`; there
-    also `unknown_passes`). Raises like `receive`, and ForeignPayloadError."""
+    """Return the private transaction of the payload `key` if it belongs to the group that it was sent to.
+
+    `payload_ownership` has the rule and `unknown_passes`. The errors are those of `receive`. ForeignPayloadError if it
+    belongs to another group, UnusablePayloadError or PayloadUnavailableError if it is malformed.
+    """
     received = _received(manager, key, to)
-    item = _item(received)  # once: a payload of fifteen megabytes takes a tenth of a second
+    # The item is decoded once and used twice: a payload of 15 MB takes a tenth of a second to decode.
+    item = _item(received)
     payload, parties = _decoded(received, item), parties_of_item(item)
     if parties is None:
         raise UnusablePayloadError("it is no private transaction")
+    # The id would be a database key of another length. Another group's rows could then be read by it.
     if mode is GroupMode.OFFCHAIN and len(received.group_id) != GROUP_ID_BYTES:
         raise PayloadUnavailableError("a group id that is not 32 bytes")
     why = find_refusal(
         parties, received.sender, received.group_id, _ManagersGroups(manager), unknown_passes=unknown_passes
     )
+    # A payload for a flexible group must not change a group of the manager on a node that has no flexible groups.
     if why is None and mode is GroupMode.OFFCHAIN and parties.is_flexible:
         why = FLEXIBLE
     if why is not None:
@@ -130,25 +141,29 @@ def receive_owned(
 def task_for(
     manager: TransactionManager, marker: Transaction, index: int, mode: GroupMode, *, admitted: bool = False
 ) -> PrivateTask:
-    """What is to be executed at `marker`; raises like `receive_owned`. With `admitted` it was executed before, so the
-    manager may have lost the group's record. Of a flexible group's members its contract knows, which is asked each time."""
+    """Return the work at `marker`. The errors are those of `receive_owned`. UnusablePayloadError without a valid group.
+
+    With `admitted` the payload was executed before, so the manager may have lost the group's record since. The contract of a
+    flexible group names its members and is asked each time.
+    """
     payload = receive_owned(manager, read_payload_key(marker), mode, unknown_passes=admitted)
     private = payload.private
     if mode is GroupMode.OFFCHAIN:
         return PrivateTask(index, private, payload.group_id)
+    # A flexible group's payload names its group and version inside. Without both there is no contract to ask.
     if private.group_id is None or payload.version is None:
         raise UnusablePayloadError("it is for no flexible group")
     return PrivateTask(index, private, private.group_id, payload.version)
 
 
 class _ManagersGroups:
-    """GroupKnowledge of a manager. Besu takes every error of the manager here for a group that is not there."""
+    """The `GroupKnowledge` of a manager. As in Besu, every error of the manager means that the group does not exist."""
 
     def __init__(self, manager: TransactionManager) -> None:
         self._manager = manager
 
     def named_members(self, group_id: bytes) -> Collection[bytes] | None:
-        """See GroupKnowledge."""
+        """See `GroupKnowledge.named_members`."""
         try:
             group = self._manager.retrieve_group(group_id)
         except EnclaveError:
@@ -156,5 +171,5 @@ class _ManagersGroups:
         return group.members if group.type is GroupType.PANTHEON else ()
 
     def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Collection[bytes] | None:
-        """See GroupKnowledge."""
+        """See `GroupKnowledge.widened_members`."""
         return self._manager.widened_members(named, group_id)

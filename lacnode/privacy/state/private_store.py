@@ -1,4 +1,4 @@
-"""The private tables: what is under which key. Nothing in them is reachable through the public chain's readers.
+"""The private tables: their keys and values. Readers of the public chain cannot reach them.
 
 | Table | Key | Value |
 |---|---|---|
@@ -15,10 +15,10 @@
 | private_meta | `cursor` | number of the last block done |
 | private_meta | `history`, group id | key of the payload in which the group's past was told |
 | private_meta | `diverged`, group id, a member's key (or nothing) | number, the root expected there and the one found |
-| private_meta | `revision`, group id | how often the group's past was put in place anew |
+| private_meta | `revision`, group id | the number of times that the group was rebuilt |
 
-Besu writes the list of all groups' last blocks with every block; here the roots are found by number instead, which is
-enough where blocks are final. Must not check a rule.
+Besu writes the list of all groups' last blocks with every block. Here the roots are found by their number, which is enough
+where blocks are final. This module must not check a rule.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -50,7 +50,7 @@ _BEFORE_OTHERS = b"\x02"
 
 @dataclass(frozen=True, slots=True, order=True)
 class MarkerPlace:
-    """Where a marker is: block number, and index in the block."""
+    """The place of a marker: its block number and its index in the block."""
 
     number: int
     index: int
@@ -65,8 +65,11 @@ class MarkerPlace:
 
 @dataclass(frozen=True, slots=True)
 class StoredMarker:
-    """A marker that concerned a group. `ahead` is the sender and nonce of a private transaction whose nonce was too high:
-    a sign that one before it is missing. `known` is what is kept of its payload, if it is carried out."""
+    """A marker that concerned a group.
+
+    `ahead` is the sender and the nonce of a private transaction with a nonce that is too high: one before it is missing.
+    `known` are the facts about its payload, if it was executed.
+    """
 
     place: MarkerPlace
     marker_hash: bytes
@@ -77,9 +80,11 @@ class StoredMarker:
 
 @dataclass(frozen=True, slots=True)
 class AbsentMarker:
-    """A marker without a payload: the manager has none (mostly, for it is none of ours), or `failing` to give it. It is
-    asked for again at `due` (Unix seconds), for the time after `tries`; never by itself where `due` is None. What
-    `is_preferred`, for its signer is known to announce payloads of ours, is asked for before others."""
+    """A marker whose payload the manager does not have (`failing` False) or does not give (`failing` True).
+
+    It is asked for again at `due` (Unix seconds), None for never. `tries` counts the requests. `is_preferred` says that its
+    signer is known to announce payloads of this node. It is asked for before others.
+    """
 
     place: MarkerPlace
     marker_hash: bytes
@@ -99,6 +104,7 @@ class AbsentMarker:
         fields = RlpFields(rlp.decode_list(data, "absent marker"), "absent marker")
         marker_hash, payload_key = fields.bytes("hash", 32), fields.bytes("payload key", 32)
         failing, tries, due = bool(fields.scalar("failing")), fields.scalar("tries"), fields.optional_bytes("due", 8)
+        # Earlier versions did not store this field.
         is_preferred = bool(fields.scalar("preferred")) if fields.remaining else False
         when = None if due is None else int.from_bytes(due)
         return cls(place, marker_hash, payload_key, failing, tries, when, is_preferred)
@@ -106,8 +112,10 @@ class AbsentMarker:
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """At block `number` a group's member of key `member` had another state root than this node. The key is empty where
-    nobody can say whose the root was: it was given by hand, or told with a flexible group's past."""
+    """At block `number` the member with the key `member` had another state root than this node.
+
+    `member` is empty if the member is unknown: the root was given by hand or came with a group history.
+    """
 
     number: int
     expected: bytes
@@ -116,7 +124,7 @@ class Divergence:
 
 
 class PrivateStoreReader:
-    """The private tables as one snapshot shows them."""
+    """The private tables in one snapshot."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -129,14 +137,17 @@ class PrivateStoreReader:
         return self._snapshot.get(STATE, hash_)
 
     def root_at(self, group_id: bytes, number: int) -> bytes:
-        """The group's state root after block `number`."""
+        """Return the group's state root after block `number` (32 bytes)."""
+        # The keys have the number from above (2^64-1 minus number). So the first key from here on is the last change before.
         for key, root in self._snapshot.items(ROOTS, _root_key(group_id, number)):
+            # The first key from here may belong to the next group. Then this group has no state yet.
             return root if key.startswith(group_id) else EMPTY_TRIE_ROOT
         return EMPTY_TRIE_ROOT
 
     def changes_from(self, group_id: bytes, number: int) -> Iterator[int]:
-        """Numbers of the blocks from `number` on that changed the group, the last first."""
+        """Yield the numbers of the blocks from `number` on that changed the group, the last one first."""
         for key, _ in self._snapshot.items(ROOTS, group_id):
+            # The newest block has the lowest key, so the loop ends at the first older block.
             found = _LAST - int.from_bytes(key[32:])
             if not key.startswith(group_id) or found < number:
                 return
@@ -151,44 +162,45 @@ class PrivateStoreReader:
         return () if data is None else decode_metadata(data)
 
     def groups(self) -> Iterator[bytes]:
-        """Every group that a marker has concerned."""
+        """Yield every group that a marker has concerned."""
         start = bytes(1)
         while True:
             key = next((key for key, _ in self._snapshot.items(MARKERS, start)), None)
             if key is None:
                 return
             yield key[:32]
+            # The next key after all markers of this group. Each step is one look-up, for any number of markers.
             start = key[:32] + b"\xff" * 13
 
     def markers(self, group_id: bytes, number: int = 0) -> Iterator[MarkerPlace]:
-        """Where the group's markers from block `number` on are, in order."""
+        """Yield the places of the group's markers from block `number` on, in order."""
         return (place for place, _ in self.marker_hashes(group_id, number))
 
     def marker_hashes(self, group_id: bytes, number: int = 0) -> Iterator[tuple[MarkerPlace, bytes]]:
-        """The same with the markers' hashes."""
+        """Yield the same with the hashes of the markers."""
         for key, data in self._snapshot.items(MARKERS, group_id + number.to_bytes(8)):
             if not key.startswith(group_id):
                 return
             yield MarkerPlace.of(key[32:]), data[:32]
 
     def ahead(self, group_id: bytes) -> Iterator[tuple[bytes, int]]:
-        """Senders and nonces of the group's private transactions that came too early."""
+        """Yield the senders and nonces of the group's private transactions that came too early."""
         for key, data in self._snapshot.items(AHEAD, group_id):
             if not key.startswith(group_id):
                 return
             yield data[:20], int.from_bytes(data[20:])
 
     def first_marker(self, payload_key: bytes) -> tuple[MarkerPlace, bytes] | None:
-        """Where the payload was carried out first, and that marker's hash."""
+        """Return the first marker that executed the payload: its place and its hash. None if there is none."""
         found = first_marker(self._snapshot, payload_key)
         return None if found is None else (MarkerPlace.of(found[0]), found[1])
 
     def is_known_signer(self, address: bytes) -> bool:
-        """Whether `address` signed a marker of a payload that is ours."""
+        """Return True if `address` signed a marker of a payload of this node."""
         return is_known_signer(self._snapshot, address)
 
     def is_known_sender(self, private_from: bytes) -> bool:
-        """Whether the key's last private transaction that was carried out here took no longer than its slice of time."""
+        """Return True if the key's last private transaction ended in its time slice."""
         return is_known_sender(self._snapshot, private_from)
 
     def absent_at(self, place: MarkerPlace) -> AbsentMarker | None:
@@ -196,36 +208,38 @@ class PrivateStoreReader:
         return None if data is None else AbsentMarker.decode(place, data)
 
     def absent(self, start: MarkerPlace | None = None) -> Iterator[AbsentMarker]:
-        """Every absent marker from `start` on, in order."""
+        """Yield every absent marker from `start` on, in order."""
         for key, data in self._snapshot.items(ABSENT, b"" if start is None else start.key()):
             yield AbsentMarker.decode(MarkerPlace.of(key), data)
 
     def awaited(self, payload_key: bytes) -> Iterator[AbsentMarker]:
-        """The absent markers that wait for this payload, those that are not asked for too."""
+        """Yield the absent markers that wait for this payload, also those that are no longer asked for."""
         for key, marker_hash in self._snapshot.items(AWAITED, payload_key):
             if not key.startswith(payload_key):
                 return
             place = MarkerPlace.of(key[32:])
+            # A payload that is no longer asked for has this row alone. It is still executed when it arrives.
             yield self.absent_at(place) or AbsentMarker(place, marker_hash, payload_key, False, 0, None)
 
     def failing(self) -> int:
-        """How many absent markers have a payload that the manager fails to give."""
+        """Return the number of absent markers whose payload the manager has and fails to give."""
         return sum(1 for _ in self._snapshot.items(FAILING))
 
     def due(self) -> Iterator[tuple[int, bool, MarkerPlace]]:
-        """Which absent payload is to be asked for when (Unix seconds), the next first, and whether before others."""
+        """Yield the due times of absent payloads (Unix seconds), the next first, and whether they come before others."""
         for key, value in self._snapshot.items(DUE):
             yield int.from_bytes(key[:8]), value == _BEFORE_OTHERS, MarkerPlace.of(key[8:])
 
     def history_keys(self) -> Iterator[tuple[bytes, bytes]]:
-        """The flexible groups whose past was told, with the key of the payload that tells it."""
+        """Yield the flexible groups with a history, and the key of its payload."""
         for key, payload_key in self._snapshot.items(META, HISTORY):
             if not key.startswith(HISTORY):
                 return
             yield key[len(HISTORY) :], payload_key
 
     def divergences(self, group_id: bytes) -> Iterator[Divergence]:
-        """Whose root is not ours: who is not known first."""
+        """Yield the divergences of a group. Those without a known member come first."""
+        # The table has keys of several kinds. A prefix that ends means that the next kind begins.
         prefix = DIVERGED + group_id
         for key, data in self._snapshot.items(META, prefix):
             if not key.startswith(prefix):
@@ -239,7 +253,7 @@ class PrivateStoreReader:
             yield Divergence(number, expected, found, key[len(prefix) :])
 
     def revision(self, group_id: bytes) -> int:
-        """How often the group's past was put in place anew: what was reckoned of it before is worth nothing."""
+        """Return how often the group was rebuilt. What was computed from an earlier revision is not valid."""
         data = self._snapshot.get(META, REVISION + group_id)
         return 0 if data is None else int.from_bytes(data)
 
@@ -264,7 +278,8 @@ class PrivateStoreWriter:
         self._batch.delete(RECEIPTS, block_hash + marker_hash + b"RECEIPT")
 
     def roots(self, number: int, block_hash: bytes, group_id: bytes, roots: tuple[MarkerRoot, ...]) -> None:
-        """What a block did to a group; not empty."""
+        """Write the roots of a group in a block. There is at least one."""
+        # Besu's row has all roots within the block. The second row finds the last root by number.
         self._batch.put(METADATA, block_hash + group_id + b"METADATA", encode_metadata(roots))
         self._batch.put(ROOTS, _root_key(group_id, number), roots[-1].root)
 
@@ -273,7 +288,7 @@ class PrivateStoreWriter:
         self._batch.delete(ROOTS, _root_key(group_id, number))
 
     def forget_group(self, group_id: bytes, block_hash_of: Callable[[int], bytes | None], number: int) -> None:
-        """Remove the group's states and their receipts, and the markers before block `number`."""
+        """Delete the group's states and their receipts, and its markers before block `number`."""
         stored = PrivateStoreReader(self._batch)
         for changed in list(stored.changes_from(group_id, 0)):
             block_hash = block_hash_of(changed) or b""
@@ -289,6 +304,7 @@ class PrivateStoreWriter:
     def marker(self, group_id: bytes, marker: StoredMarker) -> None:
         key = group_id + marker.place.key()
         self._batch.put(MARKERS, key, marker.marker_hash + marker.payload_key)
+        # A rebuild may execute the same marker with success. The old entry would then report a gap for ever.
         if marker.ahead is None:
             self._batch.delete(AHEAD, key)
         else:
@@ -296,24 +312,26 @@ class PrivateStoreWriter:
             self._batch.put(AHEAD, key, sender + rlp.scalar(nonce))
 
     def carried_out(self, marker: StoredMarker) -> None:
-        """The private transaction of this marker succeeded."""
+        """Record that the private transaction of this marker succeeded."""
         facts = b"" if marker.known is None else marker.known.encode()
+        # The first success of a payload decides which marker's receipt counts. It is kept when later markers come.
         note_carried_out(self._batch, marker.payload_key, marker.place.key(), marker.marker_hash, facts)
 
     def signer(self, address: bytes) -> None:
-        """`address` signed the marker of a payload that is ours."""
+        """Record that `address` signed the marker of a payload of this node."""
         note_signer(self._batch, address)
 
     def known_sender(self, private_from: bytes) -> None:
-        """A private transaction of the key was carried out in its slice of time."""
+        """Record that a private transaction of the key ended in its time slice."""
         note_sender(self._batch, private_from)
 
     def slow_sender(self, private_from: bytes) -> None:
-        """A private transaction of the key took longer."""
+        """Record that a private transaction of the key took longer."""
         forget_sender(self._batch, private_from)
 
     def absent(self, marker: AbsentMarker) -> None:
-        """Note an absent marker, in the place of what stood of it."""
+        """Record an absent marker in place of what was recorded at its place."""
+        # Four tables have a row of it. The old rows have other keys (the due time is one), so they are deleted first.
         self.found(marker.place)
         self._batch.put(ABSENT, marker.place.key(), marker.encode())
         self._batch.put(AWAITED, marker.payload_key + marker.place.key(), marker.marker_hash)
@@ -323,15 +341,16 @@ class PrivateStoreWriter:
             self._batch.put(DUE, _due_key(marker), _BEFORE_OTHERS if marker.is_preferred else b"\x01")
 
     def not_asked(self, marker: AbsentMarker) -> None:
-        """Ask for it no more; it is found when it comes."""
+        """Record that the payload is not asked for any more. It is still found when it arrives."""
         self.found(marker.place)
         self._batch.put(AWAITED, marker.payload_key + marker.place.key(), marker.marker_hash)
 
     def found(self, place: MarkerPlace) -> None:
-        """The marker there is absent no more."""
+        """Delete the absent marker at `place`."""
         before = PrivateStoreReader(self._batch).absent_at(place)
         if before is None:
             return
+        # The due time is a part of the key, so the old record is read to find the old row.
         if before.due is not None:
             self._batch.delete(DUE, _due_key(before))
         self._batch.delete(FAILING, place.key())
@@ -339,28 +358,29 @@ class PrivateStoreWriter:
         self._batch.delete(ABSENT, place.key())
 
     def history_key(self, group_id: bytes, payload_key: bytes) -> None:
-        """Where a flexible group's past was told."""
+        """Record the payload of a flexible group's history."""
         self._batch.put(META, HISTORY + group_id, payload_key)
 
     def diverged(self, group_id: bytes, divergence: Divergence) -> None:
-        """Note it, in the place of what stood of the same member."""
+        """Record a divergence in place of the one with the same member."""
         fields = [rlp.scalar(divergence.number), divergence.expected, divergence.found]
         self._batch.put(META, DIVERGED + group_id + divergence.member, rlp.encode(fields))
 
     def agreed(self, group_id: bytes, member: bytes = b"") -> None:
-        """The member's root is ours (again)."""
+        """Delete the divergence with the member. The roots agree."""
         self._batch.delete(META, DIVERGED + group_id + member)
 
     def rebuilt(self, group_id: bytes) -> None:
-        """The group's past was put in place anew; how it compares with the others' is to be seen again."""
+        """Record a new revision of the group and delete its divergences. They were about the old state."""
         stored = PrivateStoreReader(self._batch)
+        # A list, because the loop deletes what it iterates over.
         for divergence in list(stored.divergences(group_id)):
             self.agreed(group_id, divergence.member)
         self._batch.put(META, REVISION + group_id, (stored.revision(group_id) + 1).to_bytes(8))
 
 
 class PrivateNodeStore:
-    """The private states' trie nodes and code by hash, as of the last commit (see `evm.engine.NodeStore`)."""
+    """The trie nodes and codes of the private states by hash, as of the last commit (see `evm.engine.NodeStore`)."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

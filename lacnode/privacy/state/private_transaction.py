@@ -123,6 +123,7 @@ class PrivateTransaction:
 
 
 def _recipients(item: RlpItem) -> tuple[tuple[bytes, ...] | None, bytes | None]:
+    # The type of the RLP item decides: a list has keys (privateFor), a byte string is a group id.
     if isinstance(item, list):
         return tuple(rlp.as_bytes(key, "private transaction.privateFor") for key in item), None
     return None, rlp.as_bytes(item, "private transaction.privacyGroupId", 32)
@@ -165,6 +166,7 @@ def decode_versioned_payload(payload: bytes) -> tuple[PrivateTransaction, bytes 
 
 def from_versioned_item(item: RlpItem) -> tuple[PrivateTransaction, bytes | None]:
     """Return the same for the RLP item of a payload. RlpError if it has no private transaction."""
+    # A payload of a flexible group is a list whose first item is the transaction, itself a list.
     if not (isinstance(item, list) and item and isinstance(item[0], list)):
         return PrivateTransaction.from_item(item), None
     version = item[1] if len(item) == 2 else None

@@ -1,10 +1,11 @@
-"""Private execution behind the public chain: block after block, as far as the manager lets it.
+"""Executes private transactions behind the public chain, block after block.
 
-Public blocks know nothing of it: they are imported first, and whatever the manager does, they go on. What is done is
-remembered by a cursor, and each block's private results are one commit with it, so that a crash repeats a block or loses
-nothing. While the manager does not answer, the cursor stays; a marker whose payload it does not have, or fails to give,
-is noted and asked for again, and when the payload comes its group is executed anew from there (see `repair`). A private
-transaction that takes long is noted too, and executed apart (see `long_execution`), while other groups and blocks go on.
+Public blocks are imported first and do not depend on it. They go on even when the manager does not answer. A cursor has
+the last finished block. The private results of a block and the cursor are one commit. After a crash a block is repeated
+or nothing is lost. While the manager does not answer, the cursor stays. A marker whose payload the manager does not
+have, or does not give, is recorded and asked for again. When its payload comes, its group is executed again from there
+(see `payload_repair`). A private transaction that takes long is recorded too and executed apart (see `long_execution`),
+while other groups and blocks go on.
 """
 
 import threading
@@ -49,24 +50,24 @@ MANAGER_FAILURES_ALLOWED = 3
 """How often a manager that answers may fail to give a payload before the next marker is taken."""
 
 FIRST_PAYLOAD_RETRY_SECONDS, LONGEST_PAYLOAD_RETRY_SECONDS = 30, 6 * 3600
-"""Seconds until an absent payload is asked for again: at first, and at most."""
+"""The pauses before an absent payload is asked for again: the first one and the longest one."""
 
 MAX_PAYLOAD_REQUESTS = 6
-"""After which an absent payload is asked for only on request."""
+"""The number of requests after which an absent payload is asked for only when the operator wants it."""
 
 BLOCKS_AWAITED = 32
-"""Blocks that are worth waiting for."""
+"""The largest number of blocks that a read waits for."""
 
 BEHIND_BLOCKS = 2
-"""Blocks that wait already when a group is not executed in line any more if it takes more than its share."""
+"""The number of waiting blocks from which a group has no time slice if it takes more than its share."""
 
 CURSOR_INTERVAL_BLOCKS = 256
-"""Blocks without markers that may be looked at again after a crash."""
+"""The number of blocks without markers after which the cursor is stored. They may be read again after a crash."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrivateBlock:
-    """A block whose private transactions were executed: the logs of each group that has some."""
+    """A block whose private transactions were executed, with the logs of each group that has some."""
 
     header: BlockHeader
     hash: bytes
@@ -77,13 +78,13 @@ Listener = Callable[[PrivateBlock], None]
 
 
 class Preempt(Protocol):
-    """Ends the try in hand of a long transaction. `is_preferred` says that a known sender's waits."""
+    """Ends the running try of a long transaction. `is_preferred` says that a known sender's transaction waits."""
 
     def __call__(self, *, is_preferred: bool) -> None: ...
 
 
 class PrivateProcessor:
-    """One thread at a time calls `step`; everything else is safe from any thread."""
+    """Private execution. One thread at a time calls `step`. All other methods are safe to use from any thread."""
 
     def __init__(self, context: PrivacyContext) -> None:
         self._context = context
@@ -93,6 +94,7 @@ class PrivateProcessor:
         self._store = PrivateNodeStore(context.database)
         self._listeners: list[Listener] = []
         with context.database.read() as snapshot:
+            # A new database begins with block 1. The genesis block has no transactions.
             self._cursor = PrivateStoreReader(snapshot).cursor() or 0
         self._saved = self._cursor
         self._moved = threading.Condition()
@@ -105,7 +107,7 @@ class PrivateProcessor:
         self._absent_bound = AbsentMarkerLimit(context.database)
         self._scanned = self._cursor
 
-    # -- where it stands ---------------------------------------------------------------------------------------------
+    # -- state -------------------------------------------------------------------------------------------------------
 
     @property
     def cursor(self) -> int:
@@ -114,17 +116,19 @@ class PrivateProcessor:
 
     @property
     def is_stalled(self) -> bool:
-        """Whether the manager did not answer when last asked."""
+        """Whether the manager did not answer the last question."""
         return self._stalled
 
     @property
     def queued(self) -> int:
-        """Markers known to wait above the cursor while the manager does not answer."""
+        """The known markers above the cursor, which wait because the manager does not answer."""
         return sum(count for number, count in dict(self._queued).items() if number > self._cursor)
 
     def wait_for(self, number: int, seconds: float) -> bool:
-        """Whether block `number` is done, waiting for it at most `seconds`; not at all for a manager that is away, or
-        where there is much to be done before."""
+        """Wait at most `seconds` until block `number` is executed. Return True if it is.
+
+        There is no wait if the manager does not answer or if many blocks are left.
+        """
         if number - self._cursor > BLOCKS_AWAITED:
             return False
         with self._moved:
@@ -132,18 +136,21 @@ class PrivateProcessor:
             return self._cursor >= number
 
     def on_block(self, listener: Listener) -> None:
-        """Have `listener` called for every block with private logs, in the working thread and before anybody who waits for
-        the block goes on: it must be quick, and not wait for it either."""
+        """Call `listener` for each block with private logs.
+
+        It is called in the working thread, and before a read that waits for the block goes on. So it must be quick and
+        must not wait for private execution.
+        """
         self._listeners.append(listener)
 
     def on_waiting(self, preempt: Preempt) -> None:
-        """Have `preempt` called when a group begins to wait for what is executed apart; in the working thread."""
+        """Call `preempt` in the working thread when a group begins to wait for a long transaction."""
         self._preempt = preempt
 
     # -- working -----------------------------------------------------------------------------------------------------
 
     def step(self) -> bool:
-        """Do the next block; False if there is none, or the manager does not answer."""
+        """Execute the next block. False if there is none or the manager does not answer."""
         number = self._cursor + 1
         if number > self._context.head():
             self._set_stalled(False)
@@ -152,6 +159,7 @@ class PrivateProcessor:
         block = None if hash_ is None else self._context.history.block_of(hash_)
         if block is None or hash_ is None:
             return False
+        # Most blocks have no marker. The cursor is stored once in many of them, because each commit costs a disk write.
         if not any(self._context.mode.may_announce(transaction) for transaction in block.transactions):
             self._move(number, save=number - self._saved >= CURSOR_INTERVAL_BLOCKS)
             return True
@@ -159,12 +167,15 @@ class PrivateProcessor:
         absent: list[AbsentMarker] = []
         run = self.create_executor(number)
         try:
+            # The histories come first: a member that joins in this block needs them for the transactions in the block.
             self._prepare(block, absent, slices)
             records = run.block_in_slices(block, hash_, self._tasks(block, absent), slices)
+            # The cursor stays, and nothing of the block was stored. The next call begins the block again.
         except EnclaveUnreachableError:
             self._set_stalled(True)
             self._scan()
             return False
+            # The manager answers, but it fails. After some tries the marker is left to the repair, and the chain goes on.
         except PayloadUnavailableError:
             self._failures += 1
             self._set_stalled(True)
@@ -176,9 +187,12 @@ class PrivateProcessor:
         return True
 
     def _tasks(self, block: Block, absent: list[AbsentMarker]) -> Iterator[UnreadTask]:
-        """What is to be executed in `block`, in order; what cannot be had for it is put into `absent`. Each payload is read
-        when its turn comes: anybody can send hundreds of markers in one block of a payload that takes fifty megabytes when
-        it is decoded."""
+        """Yield the tasks of `block` in order. Markers without a payload are put into `absent`.
+
+        Each payload is read when its turn comes. Any account can put hundreds of markers into one block, of a payload
+        that takes 50 MB when it is decoded.
+        """
+        # Markers whose history could not be had wait as a whole. They are executed when the history is there.
         without = {marker.place.index for marker in absent}
         for index, transaction in enumerate(block.transactions):
             if self._context.mode.may_announce(transaction) and index not in without:
@@ -197,27 +211,30 @@ class PrivateProcessor:
         return None
 
     def _failing(self, place: MarkerPlace, marker: Transaction, failure: PayloadUnavailableError) -> AbsentMarker:
-        """The marker as it is noted when the manager fails to give its payload again and again; `failure` before."""
+        """Return the marker as it is recorded after repeated failures of the manager. Raise `failure` before."""
+        # The first failures stop at this block: a manager that restarts answers soon, and the order is then kept.
         if self._failures + 1 < MANAGER_FAILURES_ALLOWED:
             raise failure
         log.warning("the manager fails to give a payload", marker=marker.hash.hex(), why=str(failure))
         return self.absent(place, marker, failing=True)
 
     def _prepare(self, block: Block, absent: list[AbsentMarker], slices: GroupSlices) -> None:
-        """Take over the pasts of flexible groups that markers announce, before anything of the block is executed."""
+        """Take over the histories of flexible groups that markers announce, before the block is executed."""
         for index, transaction in enumerate(block.transactions):
             if not self._context.mode.may_announce(transaction) or read_history_key(transaction) is None:
                 continue
+            # The stop of the node must not wait for all histories of a block.
             self._context.engine.check_running()
             try:
                 self._take_over(block, index, slices)
             except (PayloadNotFoundError, UnusablePayloadError):
-                continue  # `_tasks` says so
+                # `_tasks` reports it.
+                continue
             except PayloadUnavailableError as failure:
                 absent.append(self._failing(MarkerPlace(block.number, index), transaction, failure))
 
     def _take_over(self, block: Block, index: int, slices: GroupSlices) -> None:
-        """Take over the past of a flexible group, in a slice of time like all execution."""
+        """Take over the history of a flexible group, within a time slice like all execution."""
         transaction = block.transactions[index]
         known = self.reader.known_of(transaction)
         if known is not None and not slices.admits(known.group_id, known.private_from):
@@ -229,6 +246,7 @@ class PrivateProcessor:
                 with slices.slices.slice() as budget:
                     self.rehydration.prepare(transaction, block.number, task.group_id, budget)
         except BudgetExceededError:
+            # A history that does not fit into the slice is left to the long execution, which begins with it again.
             slices.wait(task.group_id)
         finally:
             slices.used(task.group_id, slices.slices.clock() - started, has_changed=False)
@@ -236,16 +254,20 @@ class PrivateProcessor:
     def absent(
         self, place: MarkerPlace, marker: Transaction, *, failing: bool, key: bytes | None = None
     ) -> AbsentMarker:
-        """A marker whose payload, or the one under `key`, cannot be had, as it is noted at first."""
+        """Return the first record of a marker whose payload (or the payload `key`) cannot be had."""
+        # The first request comes after 30 s. Most missing payloads belong to other groups, so there is no hurry.
         due = next_retry_time(self._context.now(), 0)
         with self._context.database.read() as snapshot:
+            # A signer with good payloads before is asked for first. Any account can send markers of missing payloads.
             is_preferred = PrivateStoreReader(snapshot).is_known_signer(recover_sender(marker))
         return AbsentMarker(place, marker.hash, key or read_payload_key(marker), failing, 0, due, is_preferred)
 
     def _finish(
         self, block: Block, run: PrivateBlockExecutor, records: BlockRecords, absent: list[AbsentMarker]
     ) -> None:
-        """Put what came of a block in place, and let the waiting ones go on."""
+        """Store the results of a block, and let reads that wait for it go on."""
+        # All tables and the cursor are one commit. A receipt without its state, or a state without the cursor, would
+        # execute a transaction twice after a crash.
         with self._context.database.write() as batch:
             writer = PrivateStoreWriter(batch)
             writer.nodes(run.nodes)
@@ -260,22 +282,26 @@ class PrivateProcessor:
         self._saved = block.number
         if self._preempt is not None and records.begin_to_wait:
             self._preempt(is_preferred=any(records.begin_to_wait.values()))
+        # After the commit, because the limit counts what is stored.
         self._absent_bound.added(len(absent))
         if records.markers:
             count = sum(len(markers) for markers in records.markers.values())
             log.info("private transactions executed", block=block.number, count=count)
-        # Before anybody is given a receipt: where nobody listens yet, a filter made after that does not gather this block.
+        # The listeners come before the readers. A filter that is made after a receipt was seen must not get this block.
         self.tell(PrivateBlock(block.header, records.hash, records.logs))
         self._move(block.number, save=False)
 
     def slices(self, *, is_behind: bool) -> GroupSlices:
-        """The slices of time of what is executed at one block, now or late; in the working thread. `is_behind` says that
-        more waits."""
+        """Return the time slices of one block, for the working thread. `is_behind` says that more blocks wait."""
         return GroupSlices(self._slices, StoredPriorExecution(self._context), is_behind=is_behind)
 
     def find_missing_histories(self, block: Block, records: BlockRecords) -> list[AbsentMarker]:
-        """Additions to flexible groups that were not let in, perhaps because the group's past is not here: they wait for
-        it. Whoever has the past was told so by the contract, and waits in vain."""
+        """Return the additions to flexible groups that were refused, perhaps because the group's history is missing.
+
+        They wait for the history. A node that has it was refused by the contract, and waits without an effect.
+        """
+        # A node that joins is refused by the contract until it has the history. Besu gives up here, this node waits
+        # for it.
         waiting = []
         for index, transaction in enumerate(block.transactions):
             key = read_history_key(transaction) if transaction.hash in records.refused else None
@@ -284,7 +310,7 @@ class PrivateProcessor:
         return waiting
 
     def create_executor(self, number: int) -> PrivateBlockExecutor:
-        """A run that starts with the private states before block `number`."""
+        """Return an executor that begins with the private states before block `number`."""
         context = self._context
         return PrivateBlockExecutor(
             context.history,
@@ -297,14 +323,14 @@ class PrivateProcessor:
         )
 
     def root_at(self, group_id: bytes, number: int) -> bytes:
-        """A group's state root after block `number`."""
+        """Return a group's state root after block `number` (32 bytes)."""
         with self._context.database.read() as snapshot:
             return PrivateStoreReader(snapshot).root_at(group_id, number)
 
-    # -- moving on ---------------------------------------------------------------------------------------------------
+    # -- progress ----------------------------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Write the cursor down; before the node stops."""
+        """Store the cursor, before the node stops."""
         if self._cursor != self._saved:
             with self._context.database.write() as batch:
                 PrivateStoreWriter(batch).cursor(self._cursor)
@@ -314,6 +340,7 @@ class PrivateProcessor:
         with self._moved:
             self._cursor = number
             self._moved.notify_all()
+        # The block was executed, so its markers do not wait any more.
         self._queued.pop(number, None)
         if save:
             self.save()
@@ -330,7 +357,8 @@ class PrivateProcessor:
             log.info("private transactions go on", block=self._cursor)
 
     def _scan(self) -> None:
-        """Count the markers that wait."""
+        """Count the markers that wait above the cursor."""
+        # Each block is scanned once. While the manager is away for days, a scan from the cursor would grow every time.
         for number in range(max(self._scanned, self._cursor) + 1, self._context.head() + 1):
             block = self._context.history.block_at(number)
             if block is None:
@@ -341,19 +369,22 @@ class PrivateProcessor:
             self._scanned = number
 
     def tell(self, private_block: PrivateBlock) -> None:
-        """Let the listeners know of a block's private logs, if it has some. In the working thread."""
+        """Notify the listeners of a block's private logs, if it has some. In the working thread."""
         if not any(private_block.logs.values()):
             return
         for listener in self._listeners:
             try:
                 listener(private_block)
+            # A listener serves filters and subscriptions. Its failure must not stop private execution, and the log has
+            # it.
             except Exception:
                 log.exception("a listener to private blocks failed", number=private_block.header.number)
 
 
 def next_retry_time(now: float, tries: int) -> int | None:
-    """When an absent payload is to be asked for after `tries` times (Unix seconds), None for never."""
+    """Return the time (Unix seconds) of the next request for an absent payload after `tries` requests, None for never."""
     return (
+        # The pauses grow fourfold: 30 s, 2 min, 8 min and so on, up to 6 h.
         int(now) + min(FIRST_PAYLOAD_RETRY_SECONDS << 2 * tries, LONGEST_PAYLOAD_RETRY_SECONDS)
         if tries < MAX_PAYLOAD_REQUESTS
         else None

@@ -36,5 +36,6 @@ class PublicBlock:
         self, store: NodeStore, root: bytes, message: PrivateMessage, index: int, budget: ExecutionBudget
     ) -> PrivateResult:
         """Execute `message` at the marker at `index`, up to which the block is executed (see `engine.OpenBlock`)."""
+        # The marker is passed too: its nonce and its gas are used when the private transaction begins.
         marker = (self.block.transactions[index], self._senders[index])
         return self._open.execute_private(store, root, message, marker=marker, budget=budget)

@@ -117,9 +117,11 @@ class StateRootComparison:
             if not any(PrivateStoreReader(snapshot).markers(group_id)):
                 return None
         try:
+            # The manager or the contract is asked without an open snapshot: the answer may take long.
             members = self._membership.of(group_id, number, deadline)
         except EnclaveUnreachableError:
             return None
+        # A stranger and an unknown group get the same answer. A stranger does not learn which groups are here.
         if members is None or asker not in members or own not in members:
             return None
         with self._context.database.read() as snapshot:
@@ -137,6 +139,8 @@ class StateRootComparison:
             if plan is not None:
                 # Two nodes, one of which lacks a payload, would otherwise cause comparisons of each other for ever.
                 pause = DIVERGED_COMPARE_INTERVAL_SECONDS if plan.tries else MIN_COMPARE_INTERVAL_SECONDS
+                # A member's question can only bring the comparison forward, and not below the pause since the last
+                # one.
                 plan.due = min(plan.due, max(self._clock(), plan.asked + pause))
 
     # -- asking ------------------------------------------------------------------------------------------------------
@@ -146,10 +150,12 @@ class StateRootComparison:
 
         Nothing is compared while many blocks wait for execution. EnclaveUnreachableError if the manager does not answer.
         """
+        # A node that catches up has old states. Its questions would only find differences in time.
         if self._context.head() - self._cursor() > BLOCKS_AWAITED:
             return
         checks = list(self._checks())
         answers: dict[tuple[bytes, bytes], GroupState | None] = {}
+        # One request for each own key: a request proves one key, and has up to 64 questions.
         for own in {check.own for check in checks}:
             answers |= self._ask(own, [check for check in checks if check.own == own])
         for check in checks:
@@ -164,6 +170,7 @@ class StateRootComparison:
             now = self._clock()
             for group_id, shape in shapes.items():
                 self._plan(group_id, shape, now)
+            # The longest wait comes first, so that no group is left out when there are many.
             due = sorted((plan.due, group_id) for group_id, plan in self._plans.items() if plan.due <= now)
         return [group_id for _, group_id in due[:MAX_STATE_ROOT_QUERIES]]
 
@@ -171,6 +178,7 @@ class StateRootComparison:
         plan = self._plans.get(group_id)
         if plan is None:
             self._plans[group_id] = _Plan(shape, now, now - MIN_COMPARE_INTERVAL_SECONDS)
+        # A changed group is compared soon, but not after every block: its members may need a moment to execute it.
         elif plan.shape != shape:
             plan.shape, plan.due, plan.tries = (
                 shape,
@@ -196,6 +204,7 @@ class StateRootComparison:
         if members is None:
             self._put_off(group_id, GROUP_COMPARE_INTERVAL_SECONDS, failed=True)
             return None
+        # Any own key that is a member can ask. One is enough, because the state is the same for all of them.
         own = next((key for key in self._client.own_keys if key in members), None)
         others = members.difference(self._client.own_keys)
         marked = self._forget_all_but(group_id, others)
@@ -215,6 +224,7 @@ class StateRootComparison:
         """Delete divergences of former members. Return the members that still diverge."""
         with self._context.database.read() as snapshot:
             marked = {one.member for one in PrivateStoreReader(snapshot).divergences(group_id) if one.member}
+        # A former member does not answer any more. Its divergence could never end by an agreement.
         gone = marked.difference(others)
         if gone:
             with self._context.database.write() as batch:
@@ -239,6 +249,7 @@ class StateRootComparison:
     def _conclude(self, check: _Check, states: Mapping[bytes, GroupState | None]) -> None:
         verdicts = [self._judge(check, key, state) for key, state in states.items()]
         up_to = min((state.number for state in states.values() if state is not None), default=0)
+        # An agreement about old blocks says nothing about later changes, so the last change must be covered.
         is_settled = ComparisonResult.UNKNOWN not in verdicts and up_to >= check.changed
         if is_settled and set(verdicts) == {ComparisonResult.AGREES} and len(states) == len(check.others):
             self._settle(check.group_id, up_to)
@@ -254,6 +265,7 @@ class StateRootComparison:
         group_id, deadline = check.group_id, self._clock() + OWN_STATE_SECONDS
         with self._context.database.read() as snapshot:
             ours = self._states.state(PrivateStoreReader(snapshot), group_id, theirs.number, deadline)
+        # The own side took too long. The digests so far are kept, and the next comparison goes on from there.
         if ours is None:
             return ComparisonResult.UNKNOWN
         if ours.root == theirs.root:
@@ -277,6 +289,7 @@ class StateRootComparison:
     def _differs(self, group_id: bytes, divergence: Divergence) -> None:
         with self._context.database.write() as batch:
             stored = PrivateStoreReader(batch)
+            # A divergence is recorded and logged once for each member. Repeated comparisons add nothing.
             is_known = any(_of(stored, group_id, divergence.member))
             # The group may have been rebuilt since the root was read. An old difference must not be recorded then.
             if is_known or stored.root_at(group_id, divergence.number) != divergence.found:
@@ -304,6 +317,7 @@ class StateRootComparison:
         with self._lock:
             plan = self._plans[group_id]
             plan.asked = self._clock()
+            # The pause doubles with each failure, up to the usual one. A silent member costs few calls.
             plan.due = plan.asked + (min(seconds, MIN_COMPARE_INTERVAL_SECONDS * 2**plan.tries) if failed else seconds)
             plan.tries = min(plan.tries + 1, 16) if failed else 0
 
@@ -320,5 +334,6 @@ def _whom(others: Collection[bytes], marked: Collection[bytes]) -> list[bytes]:
     """Return the members to ask: all, or a random part in which diverged members come first."""
     if len(others) <= MEMBERS_ASKED_AT_ONCE:
         return sorted(others)
+    # A random choice: over time every pair of members is compared, in groups of any size.
     mixed = random.sample(sorted(others), len(others))
     return sorted(mixed, key=lambda key: key not in marked)[:MEMBERS_ASKED_AT_ONCE]

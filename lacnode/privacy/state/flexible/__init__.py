@@ -1,5 +1,5 @@
-"""Flexible groups: their members stand in a contract of their own private state, and change by private transactions.
+"""Flexible groups. A contract in the group's own private state lists the members, and private transactions change them.
 
-Follows Besu's flexible (once "on-chain") privacy groups as of 24.1. A node has either these or the managers' groups.
-Must not be reached by what the managers' groups do: `GroupMode` is asked first.
+Follows Besu's flexible (before: on-chain) privacy groups of version 24.1. A node has either flexible groups or the manager's
+groups. No code for the manager's groups may use this package: `GroupMode` decides first.
 """

@@ -1,14 +1,15 @@
-"""Histories of a flexible group that contradict what this node carried out in the group: who told them, and where they are.
+"""Histories of a flexible group that contradict what this node executed in the group: their senders and their payloads.
 
-Whoever knows the id of a group can tell a node that is no member yet a history of its own, or make a group of this id with
-the node. The true history, which comes later, contradicts it then. Which one is true only the operator can find out.
+A stranger that knows the id of a group can send a false history to a node that is no member yet. It can also create a
+group of this id with the node. The true history, which comes later, then contradicts the state here. Only the operator
+can find out which one is true.
 
 | Table | Key | Value |
 |---|---|---|
 | private_meta | `told`, group id, its teller's key | payload key, number (8), index (4), both roots, `1` if dismissed |
 | private_meta | `accepted`, group id | payload key of the history that the operator has accepted, until it is taken over |
 
-Must not judge between the two.
+This module must not decide which one is true.
 """
 
 from collections.abc import Iterator
@@ -18,15 +19,17 @@ from lacnode.privacy.state.private_store import META, MarkerPlace
 from lacnode.storage.database import Batch, Snapshot
 
 MAX_CONTRADICTING_HISTORIES = 16
-"""Tellers that are kept of one group."""
+"""The largest number of senders that are kept for one group."""
 
 _TOLD, _ACCEPTED = b"told", b"accepted"
 
 
 @dataclass(frozen=True, slots=True)
 class ContradictingHistory:
-    """`teller` (32-byte key) told it under `payload_key`, with the marker at `place`, and it leads to the root `told`.
-    `found` is the root that the group had here. What `is_dismissed` does not count."""
+    """A history that the key `teller` (32 bytes) sent in the payload `payload_key`, with the marker at `place`.
+
+    It ends in the root `told`. The group has the root `found` here. A history that `is_dismissed` does not count.
+    """
 
     group_id: bytes
     teller: bytes
@@ -38,17 +41,17 @@ class ContradictingHistory:
 
 
 class ContradictingHistoryReader:
-    """Those that one snapshot shows."""
+    """The contradicting histories in one snapshot."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
 
     def of(self, group_id: bytes) -> Iterator[ContradictingHistory]:
-        """Those of a group that are not dismissed, by their tellers' keys."""
+        """Yield the histories of a group that are not dismissed, in the order of their senders' keys."""
         return (history for history in self._all(group_id) if not history.is_dismissed)
 
     def told_by(self, group_id: bytes, teller: bytes) -> ContradictingHistory | None:
-        """What `teller` told last, dismissed or not."""
+        """Return the last history from `teller`, dismissed or not. None if there is none."""
         return next((history for history in self._all(group_id) if history.teller == teller), None)
 
     def _all(self, group_id: bytes) -> Iterator[ContradictingHistory]:
@@ -61,24 +64,28 @@ class ContradictingHistoryReader:
             yield ContradictingHistory(group_id, teller, value[:32], place, told, found, is_dismissed)
 
     def accepted(self, group_id: bytes) -> bytes | None:
-        """The payload key of the history that the operator has accepted, None if it was taken over or there is none."""
+        """Return the payload key of the history that the operator accepted. None if there is none or it was taken over."""
         return self._snapshot.get(META, _ACCEPTED + group_id)
 
 
 class ContradictingHistoryWriter:
-    """Notes them within one batch."""
+    """Writes contradicting histories within one batch."""
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
 
     def contradicts(self, history: ContradictingHistory) -> None:
-        """Note one, in the place of what its teller told before; not one that was dismissed already, and no more than
-        `MAX_CONTRADICTING_HISTORIES`."""
+        """Record a history in place of the sender's last one.
+
+        A history that was dismissed is not recorded again. At most `MAX_CONTRADICTING_HISTORIES` are recorded for a group.
+        """
         reader = ContradictingHistoryReader(self._batch)
         before = reader.told_by(history.group_id, history.teller)
+        # The operator has decided about this history. Its sender must not bring it back by sending it again.
         if before is not None and before.is_dismissed and before.payload_key == history.payload_key:
             return
         kept = [other.teller for other in reader.of(history.group_id)]
+        # A stranger can use any number of keys. The bound keeps the list readable for the operator.
         if history.teller in kept or len(kept) < MAX_CONTRADICTING_HISTORIES:
             self._put(history)
 
@@ -88,17 +95,17 @@ class ContradictingHistoryWriter:
         self._batch.put(META, _TOLD + history.group_id + history.teller, value)
 
     def dismiss(self, history: ContradictingHistory) -> None:
-        """It does not count any more."""
+        """Record that the history does not count any more."""
         self._put(replace(history, is_dismissed=True))
 
     def agrees(self, group_id: bytes, teller: bytes) -> None:
-        """What the teller told was taken over."""
+        """Delete the history of the sender. It was taken over."""
         self._batch.delete(META, _TOLD + group_id + teller)
 
     def accept(self, history: ContradictingHistory) -> None:
-        """It is to be taken over in the place of what was carried out here."""
+        """Record that the history is to replace what was executed here."""
         self._batch.put(META, _ACCEPTED + history.group_id, history.payload_key)
 
     def settled(self, group_id: bytes) -> None:
-        """The accepted history was taken over, or cannot be."""
+        """Delete the acceptance. The history was taken over, or it cannot be."""
         self._batch.delete(META, _ACCEPTED + group_id)

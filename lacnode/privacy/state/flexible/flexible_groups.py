@@ -1,6 +1,6 @@
-"""Flexible groups as senders need them: who is in one, what is told to new members, and having the manager send it.
+"""Flexible groups for senders: the members, the history for new members, and the delivery by the manager.
 
-Follows Besu's `FlexiblePrivacyController`. Must not announce anything on the chain.
+Follows Besu's `FlexiblePrivacyController`. This module must not send anything to the chain.
 """
 
 import math
@@ -22,39 +22,41 @@ from lacnode.privacy.state.private_store import PrivateStoreReader
 from lacnode.privacy.state.private_transaction import PrivateTransaction, encode_versioned_payload
 
 CONTRACT_ANSWER_SECONDS = 2.0
-"""What the contract of one group may take to answer."""
+"""The time limit of one group's contract for an answer."""
 
 LEAST_ANSWER_SECONDS = 0.1
-"""What it may take in a list of groups, when others have not answered."""
+"""The shortest time limit of a contract in a list of groups, after others have not answered."""
 
 ALL_CONTRACTS_SECONDS = 5.0
-"""What the contracts of all groups may take to answer, one after the other."""
+"""The time limit of the contracts of all groups together."""
 
 
 class NoGroupIdError(Exception):
-    """A private transaction for a flexible group that names none."""
+    """A private transaction for a flexible group names no group."""
 
 
 class NoSuchGroupError(Exception):
-    """There is no such flexible group, or the sender is not in it."""
+    """The flexible group does not exist, or the sender is not a member of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class FlexibleGroup:
-    """A group's id and its members' keys, in the contract's order."""
+    """The id of a group (32 bytes) and the keys of its members, in the contract's order."""
 
     id: bytes
     members: tuple[bytes, ...]
 
 
 ContractOf = Callable[[bytes, int | None, float], Ask]
-"""A way to ask a group's contract as of a block, the public head for None, until a time on the monotonic clock (seconds). It
-raises CallExpiredError then."""
+"""Returns the questions to a group's contract as of a block (None for the public head), until a time on the monotonic clock
+in seconds. CallExpiredError then."""
 
 
 class FlexibleGroups:
-    """`wait_until_executed` waits a moment until a block, the public head for None, is executed privately. Safe from any
-    thread."""
+    """The flexible groups of this node. Safe to use from any thread.
+
+    `wait_until_executed` waits a short time until a block (None for the public head) is executed privately.
+    """
 
     def __init__(
         self,
@@ -71,8 +73,11 @@ class FlexibleGroups:
     def find(
         self, group_id: bytes, number: int | None = None, deadline_seconds: float = math.inf
     ) -> FlexibleGroup | None:
-        """The group as of block `number`, or the head. CallExpiredError if its contract does not answer in
-        `CONTRACT_ANSWER_SECONDS`, or by `deadline_seconds` on the monotonic clock."""
+        """Return the group as of block `number` or the head, None if there is no such group.
+
+        CallExpiredError if its contract does not answer within `CONTRACT_ANSWER_SECONDS`, or by `deadline_seconds` on the
+        monotonic clock.
+        """
         self._wait_until_executed(number)
         return self._find(group_id, number, min(deadline_seconds, time.monotonic() + CONTRACT_ANSWER_SECONDS))
 
@@ -81,8 +86,11 @@ class FlexibleGroups:
         return None if found is None else FlexibleGroup(group_id, found)
 
     def find_with_members(self, keys: Sequence[bytes]) -> list[FlexibleGroup]:
-        """Every group that has all of `keys` among its members, but those whose contract does not answer: their members may
-        have made it so. CallExpiredError if not all were asked in `ALL_CONTRACTS_SECONDS`."""
+        """Return every group that has all of `keys` as members. Groups whose contract does not answer are left out.
+
+        Their members may have made the contract so. CallExpiredError if not all contracts were asked within
+        `ALL_CONTRACTS_SECONDS`.
+        """
         self._wait_until_executed(None)
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
@@ -93,7 +101,8 @@ class FlexibleGroups:
             if started > deadline_seconds:
                 raise CallExpiredError("the groups are too many to be asked for their members in time")
             try:
-                # Each contract that does not answer has half of what the ones before have left: they lose little in all.
+                # Each contract that does not answer gets half of the time that the ones before left. All together lose
+                # little.
                 limit_seconds = max(LEAST_ANSWER_SECONDS, (CONTRACT_ANSWER_SECONDS - lost_seconds) / 2)
                 group = self._find(group_id, None, min(deadline_seconds, started + limit_seconds))
             except CallExpiredError:
@@ -104,10 +113,11 @@ class FlexibleGroups:
         return [group for group in found if set(keys) <= set(group.members)]
 
     def recipients(self, private: PrivateTransaction) -> FlexibleGroup:
-        """The group that `private` is for, with whom it adds; NoGroupIdError or NoSuchGroupError."""
+        """Return the group of `private` and the members that it adds. NoGroupIdError or NoSuchGroupError otherwise."""
         if private.group_id is None:
             raise NoGroupIdError
         group = self.find(private.group_id)
+        # A transaction that adds members is sent to them too. They need it to execute the addition.
         joining = added_members(private)
         if group is None and not joining:
             raise NoSuchGroupError
@@ -115,9 +125,12 @@ class FlexibleGroups:
         return FlexibleGroup(private.group_id, tuple(dict.fromkeys((*present, *joining))))
 
     def distribute(self, private: PrivateTransaction, group: FlexibleGroup) -> bytes:
-        """Have the manager send `private` to the group and, where members are added to one with a past, that past to them;
-        the keys of both, as the marker has them. EnclaveError or EnclaveUnreachableError."""
+        """Let the manager send `private` to the group, and the group's history to new members.
+
+        Return the keys of both, as the marker has them. EnclaveError or EnclaveUnreachableError if the manager fails.
+        """
         manager, sender = self._context.manager, private.private_from
+        # The history is read before anything is sent. A lost payload must not leave new members without a history.
         past = self._past(group.id) if is_addition(private) else []
         payload = encode_versioned_payload(
             private, version(self._contract_of(group.id, None, time.monotonic() + CONTRACT_ANSWER_SECONDS))
@@ -127,15 +140,16 @@ class FlexibleGroups:
             return key
         return key + manager.send(encode_history_payload(past), sender, added_members(private))
 
-    # -- the past ----------------------------------------------------------------------------------------------------
+    # -- the history -------------------------------------------------------------------------------------------------
 
     def _past(self, group_id: bytes) -> list[PastTransaction]:
-        """Everything that was carried out in the group. PayloadUnavailableError where the manager has lost some of it."""
+        """Return everything that was executed in the group. PayloadUnavailableError if the manager lost some of it."""
         return [self._past_transaction(root) for root in self._roots(group_id)]
 
     def _roots(self, group_id: bytes) -> Iterator[MarkerRoot]:
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
+            # `changes_from` yields the last block first. A history is in the order of the chain.
             numbers = reversed(list(stored.changes_from(group_id, 0)))
             roots = [stored.metadata(self._context.history.hash_at(number) or b"", group_id) for number in numbers]
         return (root for block in roots for root in block)
@@ -148,6 +162,7 @@ class FlexibleGroups:
         try:
             private = receive(self._context.manager, read_payload_key(block.transactions[place.index])).private
         except PayloadNotFoundError:
+            # This node may be a late member itself. What came before its own addition is in the history it received.
             told = self._histories.told(root.marker_hash)
             if told is None:
                 raise PayloadUnavailableError("a payload of the group's past is lost") from None

@@ -48,6 +48,7 @@ def is_addition(private: PrivateTransaction) -> bool:
 
 def added_members(private: PrivateTransaction) -> tuple[bytes, ...]:
     """Return the keys that an addition names. Empty if they cannot be read, as in Besu."""
+    # Besu takes call data that cannot be read for an addition of no member.
     return decode_members(private.data[len(ADD_PARTICIPANTS) :]) if is_addition(private) else ()
 
 

@@ -25,6 +25,7 @@ class GroupHistoryReader:
         PayloadUnavailableError or EnclaveUnreachableError if the manager does not give a history.
         """
         with self._context.database.read() as snapshot:
+            # The snapshot is closed before the manager is asked. An open one would hold old pages of the database.
             keys = list(PrivateStoreReader(snapshot).history_keys())
         for group_id, key in keys:
             for past in self._past(key):

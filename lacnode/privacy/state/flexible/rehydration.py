@@ -1,8 +1,9 @@
-"""Taking over a flexible group's past: what was carried out while this node was not a member, told by whoever added it, is
-carried out here too, in order and at the blocks where it was, and put in place if it leads where it is said to.
+"""Takes over the history of a flexible group: the transactions from before this node was a member.
 
-Follows Besu's `PrivateStateRehydration` and `PrivacyBlockProcessor.maybeRehydrate`. What this node has carried out itself
-is never done again. Works in the thread that executes the group.
+The member that added this node sends the history. Its transactions are executed here in order, at their own blocks. The
+result is stored if it leads to the roots of the history. Follows Besu's `PrivateStateRehydration` and
+`PrivacyBlockProcessor.maybeRehydrate`. What this node has executed itself is not executed again. It works in the thread
+that executes the group.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,7 +36,7 @@ Placed = tuple[MarkerPlace, PastTransaction]
 
 
 class HistoryContradictionError(Exception):
-    """A history contradicts what was carried out here, where the group has the root `found`."""
+    """A history contradicts what was executed here. The group has the root `found` here."""
 
     def __init__(self, why: str, found: bytes) -> None:
         super().__init__(why)
@@ -44,7 +45,7 @@ class HistoryContradictionError(Exception):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Told:
-    """A history that the key `teller` told under `payload_key`, with the marker `marker` in block `number`."""
+    """A history that the key `teller` sent in the payload `payload_key`, with the marker `marker` in block `number`."""
 
     history: GroupHistory
     payload_key: bytes
@@ -55,17 +56,17 @@ class _Told:
 
 
 class Rehydration:
-    """`create_executor` gives a run that starts with the private states before a block."""
+    """Takes over histories. `create_executor` returns an executor that begins with the private states before a block."""
 
     def __init__(self, context: PrivacyContext, create_executor: Callable[[int], PrivateBlockExecutor]) -> None:
         self._context = context
         self._create_executor = create_executor
 
     def prepare(self, marker: Transaction, number: int, group_id: bytes, budget: ExecutionBudget) -> None:
-        """Take over the history that `marker`, in block `number`, announces to the group of its private transaction, if it
-        does and this node was sent it.
+        """Take over the history that `marker` in block `number` announces, if it announces one and the manager has it.
 
-        Raises PayloadUnavailableError or EnclaveUnreachableError, and ExecutionInterruptedError when `budget` says so.
+        PayloadUnavailableError or EnclaveUnreachableError if the manager does not give it. ExecutionInterruptedError if
+        `budget` ends. UnusablePayloadError (a history of another group, or a malformed one) is logged and ignored.
         """
         key = read_history_key(marker)
         if key is None or self._context.mode is GroupMode.OFFCHAIN:
@@ -81,13 +82,14 @@ class Rehydration:
             log.warning("a group's history ignored", marker=marker.hash.hex(), why=str(useless))
 
     def has(self, key: bytes) -> bool:
-        """Whether a group's past was taken over from the payload under `key`."""
+        """Return True if the history in the payload `key` was taken over."""
         with self._context.database.read() as snapshot:
             return any(key == taken for _, taken in PrivateStoreReader(snapshot).history_keys())
 
     def _take_over(self, told: "_Told", budget: ExecutionBudget) -> None:
         group_id, is_accepted = told.history.group_id, self._is_accepted(told)
         try:
+            # Without the operator's word, only what comes after the own last transaction is taken over.
             new = told.placed if is_accepted else self._unknown(group_id, told.placed, told.number)
         except HistoryContradictionError as contradiction:
             self._contradicts(told, "a group's history ignored", str(contradiction), contradiction.found)
@@ -96,12 +98,15 @@ class Rehydration:
             return
         start = new[0][0].number
         run = self._create_executor(start)
+        # The operator has chosen this history. The state here is removed in the same commit below.
         if is_accepted:
             run.begin_anew(group_id)
         by_block = groupby(new, lambda entry: entry[0].number)
         done = [self._carry_out(run, group_id, block, list(entries), budget) for block, entries in by_block]
         expected = [MarkerRoot(past.marker_hash, past.root) for _, past in new]
         found = [root for records in done for root in records.roots.get(group_id, ())]
+        # The history is checked by execution: the roots must follow from the transactions. Its sender can otherwise say
+        # anything.
         if found != expected:
             event, root = "a group's history does not lead where it is said to", found[-1].root if found else bytes(32)
             self._contradicts(told, event, "its roots are not those of its transactions", root)
@@ -109,6 +114,7 @@ class Rehydration:
         with self._context.database.write() as batch:
             writer = PrivateStoreWriter(batch)
             if is_accepted:
+                # All in one commit. A crash in between must not leave a group with half of each history.
                 writer.forget_group(group_id, self._context.history.hash_at, told.number)
             writer.nodes(run.nodes)
             for records in done:
@@ -123,12 +129,12 @@ class Rehydration:
         log.info("a group's history was taken over", transactions=len(new), block=told.number)
 
     def _is_accepted(self, told: "_Told") -> bool:
-        """Whether the operator wants this history in the place of what was carried out here."""
+        """Return True if the operator wants this history in place of what was executed here."""
         with self._context.database.read() as snapshot:
             return ContradictingHistoryReader(snapshot).accepted(told.history.group_id) == told.payload_key
 
     def _contradicts(self, told: "_Told", event: str, why: str, found: bytes) -> None:
-        """Keep nothing of a history but where it is, and say so: the group is diverged until the operator has looked."""
+        """Record a contradicting history. The group is diverged until the operator has decided."""
         group_id, place = told.history.group_id, self._place(told.marker.hash)
         log.warning(
             event,
@@ -140,16 +146,19 @@ class Rehydration:
         with self._context.database.write() as batch:
             histories = ContradictingHistoryWriter(batch)
             histories.settled(group_id)
+            # Without a marker in the chain the operator could not choose this history. Then only the log has it.
             if place is not None:
                 root = told.history.past[-1].root
                 histories.contradicts(ContradictingHistory(group_id, told.teller, told.payload_key, place, root, found))
 
     def _placed(self, history: GroupHistory, number: int) -> list[Placed]:
-        """The history with the places of its markers; UnusablePayloadError unless they are markers before block
-        `number`, in the
-        chain's order."""
+        """Return the history with the places of its markers.
+
+        UnusablePayloadError if they are not markers before block `number`, in the chain's order.
+        """
         placed: list[Placed] = []
         for past in history.past:
+            # Each transaction must have its marker in the chain, in order. A history cannot invent transactions.
             place = self._place(past.marker_hash)
             if place is None or place.number >= number or (placed and place <= placed[-1][0]):
                 raise UnusablePayloadError("its markers are not in the chain, or in another order")
@@ -164,13 +173,14 @@ class Rehydration:
         return MarkerPlace(found.number, found.index)
 
     def _unknown(self, group_id: bytes, placed: Sequence[Placed], number: int) -> Sequence[Placed]:
-        """What comes after the last one that was carried out here, with all of its own block.
+        """Return the part after the last transaction that was executed here, with its whole block.
 
-        HistoryContradictionError if the group has a state here and none of it is in the history: its sender, who shows no
-        root of the group, may be a stranger.
+        HistoryContradictionError if the group has a state here and the history has none of its roots. Its sender may
+        then be a stranger.
         """
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
+            # From the end: the last common root is where the two histories agree.
             for at in range(len(placed) - 1, -1, -1):
                 place, past = placed[at]
                 block_hash = self._context.history.hash_at(place.number) or b""
@@ -188,5 +198,6 @@ class Rehydration:
         block, hash_ = self._context.history.block_at(number), self._context.history.hash_at(number)
         if block is None or hash_ is None:
             raise UnusablePayloadError(f"block {number} is not there")
+        # No version: the contract was asked when the transaction was executed first. Its members agreed then.
         tasks = [PrivateTask(place.index, past.private, group_id, is_told=True) for place, past in placed]
         return run.block(block, hash_, tasks, budget)

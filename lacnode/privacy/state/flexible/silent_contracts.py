@@ -1,18 +1,18 @@
-"""The groups whose contract did not answer in time lately: anybody can have a group with us whose contract never does."""
+"""The groups whose contract did not answer lately. Any member of a group can make its contract never answer."""
 
 import threading
 import time
 from collections.abc import Callable
 
 SILENCE_SECONDS = 60.0
-"""After which a contract is asked again, though its group has not changed."""
+"""The time after which a contract is asked again, although its group has not changed."""
 
 MAX_SILENT_CONTRACTS = 10_000
-"""Groups that are remembered."""
+"""The largest number of groups that are kept."""
 
 
 class SilentContracts:
-    """Safe from any thread. `clock` gives monotonic seconds."""
+    """The silent contracts. Safe to use from any thread. `clock` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -20,7 +20,7 @@ class SilentContracts:
         self._groups: dict[bytes, tuple[bytes, float]] = {}
 
     def add(self, group_id: bytes, root: bytes) -> None:
-        """The contract did not answer when the group's state root was `root`."""
+        """Note that the contract did not answer when the group's state root was `root`."""
         with self._lock:
             self._groups.pop(group_id, None)
             self._groups[group_id] = root, self._clock() + SILENCE_SECONDS
@@ -28,7 +28,8 @@ class SilentContracts:
                 del self._groups[next(iter(self._groups))]
 
     def has(self, group_id: bytes, root: bytes) -> bool:
-        """Whether it did not lately, and the root is the same."""
+        """Return True if the contract was silent lately at the same root."""
         with self._lock:
             before, until_seconds = self._groups.get(group_id, (b"", 0.0))
+        # A changed state may have another contract, so it is asked again at once.
         return before == root and self._clock() < until_seconds
