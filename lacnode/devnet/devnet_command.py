@@ -48,7 +48,7 @@ PLAIN_INTERVAL_SECONDS, PLAIN_WIDTH_COLUMNS = 10.0, 132
 
 
 def main(argv: list[str]) -> int:
-    """Run `lacnode devnet` with the arguments after `devnet`; the exit status."""
+    """Run `lacnode devnet` with the arguments after `devnet`. The exit status."""
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.run(arguments))
@@ -240,7 +240,7 @@ def _document(manifest: Manifest) -> dict[str, object]:
 
 
 def _watch(manifest: Manifest, quiet: bool) -> None:
-    """Show the table until interrupted; on something else than a terminal, now and then."""
+    """Show the table until interrupted. On something else than a terminal, now and then."""
     console = _console()
     rates = BlockRate()
     if not console.is_terminal or quiet:

@@ -53,7 +53,7 @@ def node_ports(index: int, offset: int) -> NodePorts:
 def claimed_ports(nodes: int) -> Iterator[int]:
     """The offset of the first hundred whose first `nodes` nodes' ports are free.
 
-    Nobody else gets that hundred before the block is left; by then the nodes should listen. Raises NoFreePortsError.
+    Nobody else gets that hundred before the block is left. By then the nodes should listen. Raises NoFreePortsError.
     """
     for offset in range(0, LAST_OFFSET + 1, PORTS_PER_NETWORK):
         with _lock_file(offset).open("ab") as lock:

@@ -1,6 +1,6 @@
 """A whole network in one process, with nothing on disk: for test suites, and for those in a hurry.
 
-The nodes are the real ones, and talk devp2p over loopback like any others; only their databases and write-ahead logs are
+The nodes are the real ones, and talk devp2p over loopback like any others. Only their databases and write-ahead logs are
 in memory.
 """
 
@@ -44,7 +44,7 @@ class MemoryNetwork:
     accounts: tuple[DevnetAccount, ...]
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Run until cancelled; started once every port is open."""
+        """Run until cancelled. Started once every port is open."""
         async with trio.open_nursery() as nursery:
             for node in self.nodes:
                 await nursery.start(node.run)
@@ -56,7 +56,7 @@ class MemoryNetwork:
             await node.wait_for_block(number)
 
     def document(self) -> dict[str, object]:
-        """What `lacnode devnet --json` prints; there is no process and no directory of its own to a node here."""
+        """What `lacnode devnet --json` prints. There is no process and no directory of its own to a node here."""
         return {
             "nodes": [
                 {
@@ -113,7 +113,7 @@ def _config(ports: NodePorts, others: tuple[Enode, ...]) -> NodeConfig:
 
 
 def watch(validators: int, block_period: float, port_offset: int, as_json: bool) -> int:
-    """`lacnode devnet --in-process`: run until Ctrl-C; the exit status."""
+    """`lacnode devnet --in-process`: run until Ctrl-C. The exit status."""
     configure_logs("WARN")
     trio.run(_watch, build_network(validators, block_period, port_offset), as_json)
     return 0

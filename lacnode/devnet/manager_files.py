@@ -11,7 +11,7 @@ CONFIG_FILE, PUBLIC_KEY_FILE = "manager.toml", f"{KEY_NAME}.pub"
 
 
 def make_manager_key(directory: Path) -> str:
-    """Make a key pair in `directory`; the public key in base64."""
+    """Make a key pair in `directory`. The public key in base64."""
     directory.mkdir(parents=True, exist_ok=True)
     pair = KeyPair.generate()
     save_key_pair(directory / KEY_NAME, pair)
@@ -29,7 +29,7 @@ def write_manager_config(directory: Path, port: int, others: Sequence[int]) -> N
 
 
 def privacy_settings(directory: Path, marker_key: Path, flexible_groups: bool) -> dict[str, object]:
-    """The node's settings; markers are signed by `marker_key`, which an account list can name."""
+    """The node's settings. Markers are signed by `marker_key`, which an account list can name."""
     return {
         "privacy-enabled": True,
         "privacy-public-key-file": str(directory / PUBLIC_KEY_FILE),

@@ -20,7 +20,7 @@ ANSWER_SECONDS, POLL_SECONDS = 5.0, 0.02
 
 
 def wait_for_managers(nodes: Iterable[DevnetNode], seconds: float) -> None:
-    """Return once the manager of every node that has one knows where the others are; DevnetError after `seconds`."""
+    """Return once the manager of every node that has one knows where the others are. DevnetError after `seconds`."""
     members = {node: from_base64(node.privacy_key) for node in nodes if node.privacy_key is not None}
     deadline = time.monotonic() + seconds
     for node in members:

@@ -1,6 +1,6 @@
 """What a devnet is made of, as it stands in `devnet.json` under its data path: nodes, ports, keys, accounts.
 
-Written once, when the devnet is made; every later command reads it. Whether a node runs is not in it: that is the pid
+Written once, when the devnet is made. Every later command reads it. Whether a node runs is not in it: that is the pid
 file's and the process table's.
 """
 
@@ -36,7 +36,7 @@ PERMISSIONED = {
 
 
 class DevnetError(Exception):
-    """A devnet that cannot be made, found or run; one sentence for the user."""
+    """A devnet that cannot be made, found or run. One sentence for the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class Manifest:
         return [node for node in self.nodes if node.role in roles]
 
     def node(self, name: str) -> DevnetNode:
-        """The node called `name`; DevnetError naming those there are."""
+        """The node called `name`. DevnetError naming those there are."""
         for node in self.nodes:
             if node.name == name:
                 return node
@@ -146,7 +146,7 @@ class Manifest:
 
 
 def load_manifest(path: Path) -> Manifest | None:
-    """The devnet under `path`, None if there is none; DevnetError if its manifest is damaged."""
+    """The devnet under `path`, None if there is none. DevnetError if its manifest is damaged."""
     file = path / FILE_NAME
     try:
         document = json.loads(file.read_text("utf-8"))
@@ -223,7 +223,7 @@ def _with_manager(node: DevnetNode) -> DevnetNode:
 
 
 def _add_permissions(genesis: dict[str, object], manifest: Manifest) -> None:
-    """Every node on the list by its role; every funded account may send, the first may change the rules. The module is
+    """Every node on the list by its role. Every funded account may send, the first may change the rules. The module is
     loaded by name because the EVM, which it needs, is slow to load."""
     module = importlib.import_module("lacnode.devnet.permissioned_genesis")
     addresses = [address_from_hex(account.address) for account in manifest.accounts]
@@ -249,20 +249,20 @@ def write_node_files(manifest: Manifest, node: DevnetNode, key: NodeKey) -> None
 
 
 def _static_nodes(manifest: Manifest, node: DevnetNode) -> list[DevnetNode]:
-    """Validators know each other, so that a network is up at once; everybody else finds its way from a boot node."""
+    """Validators know each other, so that a network is up at once. Everybody else finds its way from a boot node."""
     if node.role != "validator":
         return []
     return [other for other in manifest.nodes_with_role("validator") if other.name != node.name]
 
 
 def _bootnodes(manifest: Manifest, node: DevnetNode) -> list[DevnetNode]:
-    """The boot nodes; the first validator where there are none. Nodes that join find everybody through them."""
+    """The boot nodes. The first validator where there are none. Nodes that join find everybody through them."""
     boots = manifest.nodes_with_role("boot") or manifest.nodes_with_role("validator")[:1]
     return [boot for boot in boots if boot.name != node.name]
 
 
 def join_devnet(manifest: Manifest, name: str) -> tuple[Manifest, DevnetNode]:
-    """Add an observer that knows nothing but the genesis and one boot node; the devnet with it, and the new node."""
+    """Add an observer that knows nothing but the genesis and one boot node. The devnet with it, and the new node."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}", name):
         raise DevnetError(f"{name!r} is no name for a node: letters, digits, - and _ are")
     if any(node.name == name for node in manifest.nodes):

@@ -26,7 +26,7 @@ NODE_INGRESS = bytes.fromhex("9999".rjust(40, "0"))
 ACCOUNT_RULES = bytes.fromhex("8889".rjust(40, "0"))
 NODE_RULES = bytes.fromhex("9998".rjust(40, "0"))
 ADMIN = bytes.fromhex("9997".rjust(40, "0"))
-"""The ingresses are where every LACChain network has them; the others stand beside them."""
+"""The ingresses are where every LACChain network has them. The others stand beside them."""
 
 SETUP_GAS = 20_000_000
 
@@ -44,8 +44,8 @@ class NodeEntry:
 def permissioned_accounts(
     admins: Sequence[bytes], nodes: Iterable[NodeEntry], senders: Iterable[bytes]
 ) -> dict[str, dict[str, object]]:
-    """Entries of a genesis' `alloc`, by address. `admins` may change the rules, `senders` may send and create contracts;
-    groups connect as in `topology`."""
+    """Entries of a genesis' `alloc`, by address. `admins` may change the rules, `senders` may send and create contracts.
+    Groups connect as in `topology`."""
     workshop = _Workshop()
     workshop.place(ADMIN, "Admin", encode(["address[]"], [admins]))
     for address, name, argument in (
@@ -61,7 +61,7 @@ def permissioned_accounts(
 
 
 def devnet_accounts(accounts: Sequence[bytes], nodes: Iterable[tuple[str, str, str]]) -> dict[str, dict[str, object]]:
-    """The same for a devnet, whose first account is its admin; `nodes` are (enode URL, role, name)."""
+    """The same for a devnet, whose first account is its admin. `nodes` are (enode URL, role, name)."""
     entries = [NodeEntry(Enode.parse(enode), NodeType[role.upper()], name) for enode, role, name in nodes]
     return permissioned_accounts(accounts[:1], entries, accounts)
 
@@ -69,7 +69,7 @@ def devnet_accounts(accounts: Sequence[bytes], nodes: Iterable[tuple[str, str, s
 def _set_up(
     admin: bytes, nodes: Iterable[NodeEntry], senders: Iterable[bytes]
 ) -> Iterable[tuple[bytes, str, tuple[object, ...]]]:
-    """The calls that fill the contracts; the admin contract is registered last, since from then on it is asked."""
+    """The calls that fill the contracts. The admin contract is registered last, since from then on it is asked."""
     for one, other in CONNECTIONS:
         yield NODE_RULES, "addConnection(bytes32,bytes32)", (GROUPS[one], GROUPS[other])
     for node in nodes:

@@ -40,7 +40,7 @@ def find_pid(node: DevnetNode) -> int | None:
 
 
 def start(node: DevnetNode) -> None:
-    """Start `node`; DevnetError if it already runs."""
+    """Start `node`. DevnetError if it already runs."""
     if find_pid(node) is not None:
         raise DevnetError(f"{node.name} already runs")
     with node.log_file.open("ab") as log:
@@ -55,7 +55,7 @@ def start(node: DevnetNode) -> None:
 
 
 def stop_all(nodes: Iterable[DevnetNode]) -> None:
-    """Ask every node to stop, wait, and kill what has not stopped in time; DevnetError if one is not gone even so."""
+    """Ask every node to stop, wait, and kill what has not stopped in time. DevnetError if one is not gone even so."""
     running = [(node, pid) for node in nodes if (pid := find_pid(node)) is not None]
     for _, pid in running:
         _signal(pid, signal.SIGTERM)
@@ -69,7 +69,7 @@ def stop_all(nodes: Iterable[DevnetNode]) -> None:
 
 
 def kill(node: DevnetNode) -> None:
-    """`kill -9`: the node has no chance to say goodbye. Its files are free on return; DevnetError if they never are."""
+    """`kill -9`: the node has no chance to say goodbye. Its files are free on return. DevnetError if they never are."""
     pid = _running_pid(node)
     _signal(pid, signal.SIGKILL)
     _check_gone(node, pid)
@@ -81,7 +81,7 @@ def _check_gone(node: DevnetNode, pid: int) -> None:
 
 
 def pause(node: DevnetNode) -> None:
-    """Stop the node's clock and hands; its connections stay open and silent."""
+    """Stop the node's clock and hands. Its connections stay open and silent."""
     _signal(_running_pid(node), signal.SIGSTOP)
     if not _comes_true(lambda: is_paused(node), time.monotonic() + STOP_SECONDS):
         raise DevnetError(f"{node.name} was told to pause and has not after {STOP_SECONDS:.0f} s")
@@ -99,7 +99,7 @@ def is_paused(node: DevnetNode) -> bool:
 
 
 def partition(manifest: Manifest, names: Sequence[str]) -> None:
-    """Cut the named nodes off from all others; among themselves they stay connected."""
+    """Cut the named nodes off from all others. Among themselves they stay connected."""
     inside = {manifest.node(name).name for name in names}
     if len(inside) == len(manifest.nodes):
         raise DevnetError("a partition needs nodes on both sides")
@@ -119,7 +119,7 @@ def heal(manifest: Manifest, names: Sequence[str]) -> None:
 def wait_for_block(
     nodes: Iterable[DevnetNode], number: int, seconds: float, progress: Callable[[str], None] = lambda text: None
 ) -> None:
-    """Return once block `number` is on every node; DevnetError, with the end of a log, if that takes longer than
+    """Return once block `number` is on every node. DevnetError, with the end of a log, if that takes longer than
     `seconds` or a node stops."""
     deadline = time.monotonic() + seconds
     waiting = list(nodes)
@@ -139,7 +139,7 @@ def wait_for_block(
 
 
 def _height(node: DevnetNode) -> int:
-    """The head of `node`, -1 while it does not answer; a stranger that sits on its port does not answer for it."""
+    """The head of `node`, -1 while it does not answer. A stranger that sits on its port does not answer for it."""
     try:
         number, enode = call_all(node.rpc_url, [("eth_blockNumber", []), ("net_enode", [])])
     except NodeUnreachableError:
@@ -199,7 +199,7 @@ def _reap_children() -> None:
 
 
 def _command_line(pid: int) -> bytes:
-    """The arguments of a process, joined by zero bytes; OSError if it does not exist."""
+    """The arguments of a process, joined by zero bytes. OSError if it does not exist."""
     if os.path.isdir("/proc"):
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             return file.read()

@@ -64,7 +64,7 @@ class BlockRate:
         self._seen: dict[str, deque[tuple[float, int]]] = {}
 
     def add(self, row: NodeRow) -> float | None:
-        """Take note of the row's height; the rate, once there is one."""
+        """Take note of the row's height. The rate, once there is one."""
         if row.height is None:
             return None
         now = time.monotonic()

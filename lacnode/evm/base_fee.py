@@ -12,7 +12,7 @@ BLOB_UPDATE_FRACTIONS = {Fork.CANCUN: 3_338_477, Fork.PRAGUE: 5_007_716}
 
 
 def next_base_fee(spec: ChainSpec, parent: BlockHeader, timestamp: int) -> int | None:
-    """Wei per gas that the block after `parent` burns if it has `timestamp`; None before London, 0 on a network whose
+    """Wei per gas that the block after `parent` burns if it has `timestamp`. None before London, 0 on a network whose
     genesis says `zeroBaseFee`."""
     if spec.forks.fork_at(parent.number + 1, timestamp) < Fork.LONDON:
         return None
@@ -28,7 +28,7 @@ def next_base_fee(spec: ChainSpec, parent: BlockHeader, timestamp: int) -> int |
 
 
 def blob_base_fee(spec: ChainSpec, header: BlockHeader) -> int:
-    """Wei per unit of blob gas in the block of `header`; 0 before Cancun, and where the genesis says `zeroBaseFee`."""
+    """Wei per unit of blob gas in the block of `header`. 0 before Cancun, and where the genesis says `zeroBaseFee`."""
     fork = spec.forks.fork_at(header.number, header.timestamp)
     if fork < Fork.CANCUN or spec.zero_base_fee:
         return 0

@@ -20,7 +20,7 @@ class ExecutionInterruptedError(Exception):
 
 
 class BudgetExceededError(ExecutionInterruptedError):
-    """The execution took longer than it may, or the block has no place for it; or it would take longer, with
+    """The execution took longer than it may, or the block has no place for it. Or it would take longer, with
     `further_seconds` that it still needed."""
 
     further_seconds = 0.0
@@ -67,7 +67,7 @@ class ExecutionBudget:
         return any(cancellation.is_set for cancellation in self._cancellations)
 
     def check(self) -> None:
-        """Return if the execution may go on; BudgetExceededError or ExecutionCancelledError if it must stop."""
+        """Return if the execution may go on. BudgetExceededError or ExecutionCancelledError if it must stop."""
         for cancellation in self._cancellations:
             if cancellation.is_set:
                 raise ExecutionCancelledError("the execution was cancelled")
@@ -83,7 +83,7 @@ class ExecutionBudget:
             self._resumed_at = time.monotonic()
 
     def check_further(self, seconds: float) -> None:
-        """Return if there is time for `seconds` of work that is not interrupted; otherwise raise as `check` does."""
+        """Return if there is time for `seconds` of work that is not interrupted. Otherwise raise as `check` does."""
         self.check()
         if time.monotonic() + seconds > self.deadline_seconds:
             exceeded = BudgetExceededError(f"the execution has no time for {seconds:.2f} s of further work")

@@ -1,6 +1,6 @@
 """The seam between the chain and whatever executes transactions: py-evm, or the native library with py-evm behind it.
 
-An engine is given the state it starts from and the header it works for, and gives back what came of it; it stores
+An engine is given the state it starts from and the header it works for, and gives back what came of it. It stores
 nothing, and keeps nothing that a later call depends on.
 """
 
@@ -25,7 +25,7 @@ AncestorHash = Callable[[int], bytes | None]
 
 
 class ExecutionError(Exception):
-    """A block that cannot be executed; the text names the transaction or the system call, and the reason."""
+    """A block that cannot be executed. The text names the transaction or the system call, and the reason."""
 
 
 class SystemCallError(ExecutionError):
@@ -53,7 +53,7 @@ class NodeStore(Protocol):
 class ExecutedBlock:
     """What executing a block's transactions gave, one entry a transaction in the sequences.
 
-    `revert_reasons` has what REVERT returned, None for a transaction that did not revert; `created` the address of the
+    `revert_reasons` has what REVERT returned, None for a transaction that did not revert. `created` the address of the
     contract a transaction wanted to create. `nodes` are the new trie nodes and codes, by hash, that make `state_root`
     readable.
     """
@@ -77,7 +77,7 @@ class ExecutedBlock:
 class CallRequest:
     """A call without a signature (`eth_call` and its kin).
 
-    `to` is None for a creation. Prices are in wei, None for free. `nonce` is None for the sender's next one; a later one
+    `to` is None for a creation. Prices are in wei, None for free. `nonce` is None for the sender's next one. A later one
     is allowed. `chain_id` counts if the call is of a type later than 0. With `allow_exceeding_balance` the sender pays no
     gas, but must own `value`. `deadline` is on the monotonic clock, in seconds.
     """
@@ -160,7 +160,7 @@ class OpenBlock(Protocol):
         ...
 
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
-        """Execute `transaction`; TransactionRejectedError if it cannot be in this block, ExecutionInterruptedError when
+        """Execute `transaction`. TransactionRejectedError if it cannot be in this block, ExecutionInterruptedError when
         `budget` says so, or has no time for what the transaction adds to `closing_seconds`. After an error nothing has
         changed, and the block goes on."""
         ...
@@ -184,15 +184,15 @@ class OpenBlock(Protocol):
         this block now behind it, or as they are while `marker` (a transaction and its sender) is being executed.
         Nothing of the block changes.
 
-        TransactionRejectedError for a wrong nonce; CallExpiredError after `deadline` (monotonic seconds), where there
-        is one;
+        TransactionRejectedError for a wrong nonce. CallExpiredError after `deadline` (monotonic seconds), where there
+        is one.
         ExecutionInterruptedError when `budget` says so.
         """
         ...
 
 
 class ExecutionEngine(Protocol):
-    """Executes on any state whose nodes the store has. Reading is safe from several threads; one thread executes."""
+    """Executes on any state whose nodes the store has. Reading is safe from several threads. One thread executes."""
 
     @property
     def name(self) -> str:
@@ -215,7 +215,7 @@ class ExecutionEngine(Protocol):
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """Execute a whole block; ExecutionError if one of its transactions cannot be in it, ExecutionInterruptedError
+        """Execute a whole block. ExecutionError if one of its transactions cannot be in it, ExecutionInterruptedError
         when `budget` says so."""
         ...
 
@@ -241,7 +241,7 @@ class ExecutionEngine(Protocol):
         *,
         within_limits: bool = False,
     ) -> OpenBlock:
-        """Begin a block with the number, timestamp, coinbase, gas limit and base fee of `header`; SystemCallError if a
+        """Begin a block with the number, timestamp, coinbase, gas limit and base fee of `header`. SystemCallError if a
         call that begins every block fails. `within_limits`: it takes only what fits the memory and the logs of
         `block_limits`. SizeExceededError if a transaction fits no such block, BudgetExceededError if not this one."""
         ...
@@ -249,7 +249,7 @@ class ExecutionEngine(Protocol):
     def call(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallResult:
-        """What `call` would do; TransactionRejectedError if it could not begin, OverrideError if its overrides cannot be
+        """What `call` would do. TransactionRejectedError if it could not begin, OverrideError if its overrides cannot be
         applied, CallExpiredError if it took too long, ExecutionCancelledError when the engine is stopped."""
         ...
 

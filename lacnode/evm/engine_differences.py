@@ -1,5 +1,5 @@
 """What the two engines say differently of one block: counted, logged, and written to a file with all that is needed to
-execute the block again. There must be none; each is a fault of an engine.
+execute the block again. There must be none. Each is a fault of an engine.
 """
 
 import os
@@ -20,7 +20,7 @@ DIFFERENCES_DIRECTORY = "evm-differences"
 """Where a node writes them, in its data path."""
 
 MAX_FILES = 16
-"""Differences that are written; later ones are only counted."""
+"""Differences that are written. Later ones are only counted."""
 
 MAX_FILE_BYTES = 64 * 2**20
 """Bytes of the trie nodes and codes in one file. A block that needs more is written without them."""

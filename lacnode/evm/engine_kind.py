@@ -6,7 +6,7 @@ from lacnode.evm.native_library import NativeLibraryError, native_library
 
 
 class EngineKind(Enum):
-    """`AUTO` is the native engine where its library can be used, otherwise py-evm; `BOTH` executes every block on both."""
+    """`AUTO` is the native engine where its library can be used, otherwise py-evm. `BOTH` executes every block on both."""
 
     AUTO = "auto"
     PYTHON = "python"
@@ -15,7 +15,7 @@ class EngineKind(Enum):
 
     @property
     def resolved(self) -> "EngineKind":
-        """The kind that runs in this process; NativeLibraryError if it needs the library and there is none."""
+        """The kind that runs in this process. NativeLibraryError if it needs the library and there is none."""
         if self is EngineKind.PYTHON:
             return self
         if self is EngineKind.AUTO:
@@ -25,7 +25,7 @@ class EngineKind(Enum):
 
 
 def why_no_library() -> str | None:
-    """Why the native library cannot be used here; None if it can."""
+    """Why the native library cannot be used here. None if it can."""
     try:
         native_library()
     except NativeLibraryError as error:

@@ -36,7 +36,7 @@ def to_nibbles(key: bytes) -> bytes:
 
 
 def lookup(root: bytes, key: bytes, read: ReadNode) -> bytes:
-    """The value of `key`, empty if it has none; MissingNodeError if the trie is not whole."""
+    """The value of `key`, empty if it has none. MissingNodeError if the trie is not whole."""
     value, _ = _walk(root, to_nibbles(key), read)
     return value
 
@@ -74,7 +74,7 @@ def _walk(root: bytes, path: bytes, read: ReadNode) -> tuple[bytes, list[bytes]]
 def update(
     root: bytes, changes: Mapping[bytes, bytes], read: ReadNode, budget: ExecutionBudget = UNLIMITED
 ) -> tuple[bytes, dict[bytes, bytes]]:
-    """The root after `changes` (key to value, empty deletes), and the new nodes by hash; ExecutionInterruptedError when
+    """The root after `changes` (key to value, empty deletes), and the new nodes by hash. ExecutionInterruptedError when
     `budget` says so."""
     budget.check()
     if not changes:
@@ -86,7 +86,7 @@ def update(
 
 
 class _Writer:
-    """One batch. `Node` values not yet referred to are kept as lists; `refer` turns one into a reference."""
+    """One batch. `Node` values not yet referred to are kept as lists. `refer` turns one into a reference."""
 
     def __init__(self, read: ReadNode, budget: ExecutionBudget) -> None:
         self.nodes: dict[bytes, bytes] = {}
@@ -166,7 +166,7 @@ class _Writer:
         return self._settled(branch, fresh)
 
     def _settled(self, branch: Node, fresh: dict[int, Node | None]) -> Node | None:
-        """A branch with its changed children; something smaller if fewer than two things hang on it."""
+        """A branch with its changed children. Something smaller if fewer than two things hang on it."""
         children = [n for n in range(16) if (fresh[n] is not None if n in fresh else branch[n])]
         if len(children) + bool(branch[16]) >= 2:
             for nibble, node in fresh.items():

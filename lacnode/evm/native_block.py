@@ -147,7 +147,7 @@ class NativeBlock:
 
     def add_all(self, transactions: list[Transaction], senders: list[bytes], budget: ExecutionBudget) -> None:
         """Execute all transactions of a block that is not this node's. The library's `NativeError` if it cannot, or
-        refuses one; ExecutionInterruptedError when `budget` says so. After an error the block is of no use."""
+        refuses one. ExecutionInterruptedError when `budget` says so. After an error the block is of no use."""
         self._use(budget)
         raws = [transaction.raw for transaction in transactions]
         outcomes = self._native.run_all(raws, senders, self._current.check)

@@ -58,7 +58,7 @@ def call_natively(
     ancestor_hash: AncestorHash,
     budget: ExecutionBudget,
 ) -> CallResult:
-    """What `call` would do (see `engine.ExecutionEngine`); the library's `NativeError` if it cannot say it."""
+    """What `call` would do (see `engine.ExecutionEngine`). The library's `NativeError` if it cannot say it."""
     base_fee = 0 if header.base_fee is not None and call.allow_exceeding_balance else header.base_fee
     current = CurrentBudget(budget if call.deadline is None else budget.with_deadline(call.deadline))
     native = open_native(spec, nodes, state_root, header, ancestor_hash, current, base_fee=base_fee)

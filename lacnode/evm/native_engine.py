@@ -159,7 +159,7 @@ class NativeEngine:
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget,
     ) -> Outcome | None:
-        """What the library makes of a block; None where it cannot say it. ExecutionInterruptedError when `budget` says
+        """What the library makes of a block. None where it cannot say it. ExecutionInterruptedError when `budget` says
         so."""
         if reason_for_python(self._spec, header) is not None:
             return None

@@ -12,7 +12,7 @@ INTERFACE = 1
 
 
 class NativeLibraryError(Exception):
-    """There is no native library that can be used; the text says why."""
+    """There is no native library that can be used. The text says why."""
 
 
 @lru_cache(maxsize=1)
@@ -24,7 +24,7 @@ def _loaded() -> Any:
 
 
 def native_library() -> Any:
-    """The module `lacnode_native`; NativeLibraryError if it is missing, broken, or of another version."""
+    """The module `lacnode_native`. NativeLibraryError if it is missing, broken, or of another version."""
     library = _loaded()
     if isinstance(library, NativeLibraryError):
         raise library
@@ -35,5 +35,5 @@ def native_library() -> Any:
 
 
 def native_version() -> str:
-    """The version of the library; NativeLibraryError as `native_library`."""
+    """The version of the library. NativeLibraryError as `native_library`."""
     return str(native_library().VERSION)

@@ -17,7 +17,7 @@ _UINT64 = 2**64
 
 
 def reason_for_python(spec: ChainSpec, header: BlockHeader) -> str | None:
-    """Why py-evm executes in the block of `header`; None if the native engine can."""
+    """Why py-evm executes in the block of `header`. None if the native engine can."""
     fork = spec.forks.fork_at(header.number, header.timestamp)
     if fork < Fork.BYZANTIUM:
         return "receipts before Byzantium have state roots"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 class OverrideError(Exception):
-    """Overrides that cannot be applied; the text says why."""
+    """Overrides that cannot be applied. The text says why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Executing one private message: on a group's private state, with the public state of a moment visible behind it.
 
-An account that is not empty in the private state is the private one; behind it stands the public one, which can be read
+An account that is not empty in the private state is the private one. Behind it stands the public one, which can be read
 and called but not changed (Besu, `PrivateMutableWorldStateUpdater`). No gas is bought: contracts see 2^63-1 of it. A
 message that spends more than the block's gas limit fails, at every member alike.
 """

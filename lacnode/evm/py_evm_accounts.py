@@ -1,7 +1,7 @@
 """The accounts that py-evm's `State` works on: plain dictionaries with an undo list, written to the tries once a block.
 
 Stands in for py-evm's `AccountDB`, whose layers of journals and caches cost more than the transactions of these networks
-themselves. It has the methods that py-evm calls, under py-evm's names and with its meanings; in particular setting
+themselves. It has the methods that py-evm calls, under py-evm's names and with its meanings. In particular setting
 anything of an account makes the account exist, and an empty one that was touched is for EIP-161's rule to delete.
 """
 
@@ -243,7 +243,7 @@ class Accounts:
         return self._marks, len(self._undo)
 
     def commit(self, checkpoint: Checkpoint) -> None:
-        """Keep what was done since `checkpoint`; an outer mark may still undo it."""
+        """Keep what was done since `checkpoint`. An outer mark may still undo it."""
 
     def discard(self, checkpoint: Checkpoint) -> None:
         """Undo everything since `checkpoint`."""
@@ -314,7 +314,7 @@ class Accounts:
             raise ValueError("a state root is made, not set")
 
     def make_state_root(self, budget: ExecutionBudget = UNLIMITED) -> bytes:
-        """Write what changed to the tries; the new root. Nothing done before can be undone after it. After
+        """Write what changed to the tries. The new root. Nothing done before can be undone after it. After
         ExecutionInterruptedError, when `budget` says so, the accounts are of no use any more."""
         self._settle()
         for address in self._changed_slots.keys() | self._cleared:

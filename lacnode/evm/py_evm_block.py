@@ -82,7 +82,7 @@ def _ancestors(number: int, ancestor_hash: AncestorHash) -> Iterator[Hash32]:
 
 
 def run(state: Any, transaction: EvmTransaction) -> Any:
-    """Execute a transaction that has been found valid; the finished computation."""
+    """Execute a transaction that has been found valid. The finished computation."""
     executor = state.get_transaction_executor()
     message = executor.build_evm_message(transaction)
     try:
@@ -249,7 +249,7 @@ class PyEvmBlock:
 
 
 def revert_reason(computation: Any) -> bytes | None:
-    """What REVERT returned; None if that is not how the computation ended."""
+    """What REVERT returned. None if that is not how the computation ended."""
     if computation.is_error and isinstance(computation.error, Revert):
         return bytes(computation.output)
     return None

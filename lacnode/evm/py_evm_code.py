@@ -11,7 +11,7 @@ from threading import Lock
 from eth.vm.code_stream import CodeStream
 
 MAX_CACHED_ANALYSIS_BYTES = 16 * 2**20
-"""Of code whose jump targets are remembered; as much again for what is remembered."""
+"""Of code whose jump targets are remembered. As much again for what is remembered."""
 
 _PUSHES = re.compile(b"|".join(re.escape(bytes([0x5F + size])) + b".{0,%d}" % size for size in range(1, 33)), re.DOTALL)
 _MARKS = [b"\x01" * size for size in range(33)]

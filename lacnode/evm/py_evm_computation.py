@@ -65,7 +65,7 @@ class FinishedCalls:
 
 
 def _joined(left: list[Any], right: list[Any]) -> list[Any]:
-    """Both in the longer one; py-evm restores their order by the number in each entry."""
+    """Both in the longer one. Py-evm restores their order by the number in each entry."""
     longer, shorter = (left, right) if len(left) >= len(right) else (right, left)
     longer.extend(shorter)
     return longer

@@ -230,7 +230,7 @@ class PyEvmStateView:
         return read_slot(self._account(address).storage_root, slot, self._store)
 
     def proof(self, address: bytes, slots: Sequence[int]) -> AccountProof | None:
-        """EIP-1186; None if there is no such account."""
+        """EIP-1186. None if there is no such account."""
         account = read_account(self._root, address, self._store)
         if account is None:
             return None

@@ -1,4 +1,4 @@
-"""py-evm's `State` classes, one a fork, with our accounts and a network's limits under them; made once a network."""
+"""py-evm's `State` classes, one a fork, with our accounts and a network's limits under them. Made once a network."""
 
 from functools import lru_cache
 from typing import Any

@@ -11,7 +11,7 @@ from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.precompiles.py_evm_precompiles import replace_precompiles
 
 LongPrecompile = Callable[[int, bytes, int], tuple[int, bytes] | None]
-"""From the number of a precompile, its input and the gas of the call to the gas used and the output; None if it fails."""
+"""From the number of a precompile, its input and the gas of the call to the gas used and the output. None if it fails."""
 
 
 class _OutOfGasError(Exception):
@@ -35,7 +35,7 @@ class _Call:
 
 
 def run_precompile(fork: Fork, number: int, data: bytes, gas: int, budget: ExecutionBudget) -> tuple[int, bytes] | None:
-    """The gas used and the output of the precompile `number` of `fork`; None if the call fails, ExecutionInterruptedError
+    """The gas used and the output of the precompile `number` of `fork`. None if the call fails, ExecutionInterruptedError
     when `budget` says so."""
     call: Any = _Call(data, gas, budget)
     try:

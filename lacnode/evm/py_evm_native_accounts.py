@@ -27,7 +27,7 @@ class NativeAccounts(Accounts):
         self._native = native
 
     def get(self, key: bytes) -> bytes | None:
-        """A code; py-evm asks for no nodes."""
+        """A code. Py-evm asks for no nodes."""
         return self._new_codes.get(key) or bytes(self._native.code(key))
 
     def _read(self, address: bytes) -> Account | None:

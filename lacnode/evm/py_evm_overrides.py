@@ -9,7 +9,7 @@ from lacnode.evm.py_evm_accounts import Accounts
 
 
 def apply_overrides(state: Any, overrides: Overrides) -> None:
-    """Make `state` look as `overrides` say; OverrideError if a precompile cannot be moved, ExecutionInterruptedError when
+    """Make `state` look as `overrides` say. OverrideError if a precompile cannot be moved, ExecutionInterruptedError when
     the state's budget says so."""
     accounts: Accounts = state._account_db
     for address, override in overrides:

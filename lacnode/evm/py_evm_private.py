@@ -148,7 +148,7 @@ class PrivateAccounts(Accounts):
         super().set_storage(address, slot, value)
 
     def begin(self, sender: bytes, nonce: int) -> None:
-        """Use up the sender's private nonce, whatever its public account; TransactionRejectedError unless it is `nonce`."""
+        """Use up the sender's private nonce, whatever its public account. TransactionRejectedError unless it is `nonce`."""
         account = self._read(sender) or Account()
         if nonce != account.nonce:
             reason = RejectionReason.NONCE_TOO_LOW if nonce < account.nonce else RejectionReason.NONCE_TOO_HIGH
@@ -222,7 +222,7 @@ def run_private(
 ) -> PrivateResult:
     """Execute `message` on the private state at `root`, before the accounts of `public_state`, which stay as they are.
 
-    TransactionRejectedError for a wrong nonce; CallExpiredError after `deadline` (monotonic seconds), if there is one;
+    TransactionRejectedError for a wrong nonce. CallExpiredError after `deadline` (monotonic seconds), if there is one.
     ExecutionInterruptedError when `budget` says so.
     """
     if deadline is None:
@@ -264,7 +264,7 @@ def _run(
 
 
 def _computed(state: Any, message: PrivateMessage) -> Any:
-    """The finished computation; None for a contract where there is one already."""
+    """The finished computation. None for a contract where there is one already."""
     context = state.get_transaction_context_class()(gas_price=message.gas_price, origin=message.sender)
     sender = Address(message.sender)
     if message.created is not None:
@@ -279,7 +279,7 @@ def _computed(state: Any, message: PrivateMessage) -> Any:
 
 
 def _reason(computation: Any) -> bytes | None:
-    """What REVERT gave back; None if the message did not end by one."""
+    """What REVERT gave back. None if the message did not end by one."""
     if computation is None or not isinstance(computation.error, Revert):
         return None
     return None if isinstance(computation.error, PublicAccountWriteError) else bytes(computation.output)

@@ -16,7 +16,7 @@ from lacnode.primitives.transaction import ACCESS_LIST, FEE_MARKET, LEGACY, Tran
 
 @dataclass(slots=True)
 class EvmTransaction:
-    """What py-evm reads of a transaction while it executes it; `to` is empty for a creation.
+    """What py-evm reads of a transaction while it executes it. `to` is empty for a creation.
 
     `intrinsic_gas` is without the part for init code, which py-evm charges with the first instruction.
     """
@@ -66,7 +66,7 @@ def from_transaction(transaction: Transaction, sender: bytes, fork: Fork) -> Evm
 
 
 def from_call(call: CallRequest, gas: int, nonce: int, base_fee: int | None, fork: Fork) -> EvmTransaction:
-    """A call as a transaction that would do the same; free unless the caller names a price."""
+    """A call as a transaction that would do the same. Free unless the caller names a price."""
     maximum, tip = (0, 0) if call.allow_exceeding_balance else _prices_of_call(call, base_fee)
     return EvmTransaction(
         type_id=_type_of_call(call, base_fee),

@@ -1,11 +1,11 @@
-"""Why a transaction is not executed, in Besu's words (`TransactionInvalidReason`); pool and blocks share them."""
+"""Why a transaction is not executed, in Besu's words (`TransactionInvalidReason`). Pool and blocks share them."""
 
 from collections.abc import Mapping
 from enum import Enum, auto
 
 
 class RejectionReason(Enum):
-    """The names are Besu's; what a sender is told is the RPC's business."""
+    """The names are Besu's. What a sender is told is the RPC's business."""
 
     TX_POOL_DISABLED = auto()
     TRANSACTION_ALREADY_KNOWN = auto()

@@ -48,7 +48,7 @@ def initcode_gas(data: bytes, fork: Fork) -> int:
 
 
 def floor_gas(data: bytes, fork: Fork) -> int:
-    """The least that a transaction with `data` is charged from Prague on (EIP-7623); 0 before."""
+    """The least that a transaction with `data` is charged from Prague on (EIP-7623). 0 before."""
     if fork < Fork.PRAGUE:
         return 0
     return 21_000 + 10 * (4 * len(data) - 3 * data.count(0))

@@ -2,7 +2,7 @@
 
 A message holds memory from its first byte until it has been acted on: up to 16 MiB, for each of 25 peers. A long one that
 was not asked for, or that no correct peer sends, is not kept. Those that anyone may send share so many bytes in all, so that
-strangers cannot fill the memory together; validators, and answers to this node's own questions, do not depend on that.
+strangers cannot fill the memory together. Validators, and answers to this node's own questions, do not depend on that.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from lacnode.p2p.wire.eth_messages import (
 ANSWERS = frozenset(message.CODE for message in (BlockHeaders, BlockBodies, Receipts, PooledTransactions, NodeData))
 
 MAX_TRANSACTIONS_MESSAGE_BYTES = 2 * 2**20
-"""Length of a message with transactions. Besu and this node put 1 MiB into one, and this node asks for no more; a longer
+"""Length of a message with transactions. Besu and this node put 1 MiB into one, and this node asks for no more. A longer
 transaction is sent alone."""
 
 MAX_UNASKED_BYTES = 16 * 2**20

@@ -13,7 +13,7 @@ from lacnode.primitives.transaction import Transaction
 
 @dataclass(frozen=True, slots=True)
 class LocalStatus:
-    """What this node says of itself in Status; `accepts` judges a peer's fork id."""
+    """What this node says of itself in Status. `accepts` judges a peer's fork id."""
 
     network_id: int
     genesis_hash: bytes

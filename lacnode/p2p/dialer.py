@@ -1,8 +1,8 @@
 """Who is dialled next, and when again after a failure.
 
-Static nodes and bootnodes are dialled until they are connected, whatever it takes; discovered nodes while there is room
+Static nodes and bootnodes are dialled until they are connected, whatever it takes. Discovered nodes while there is room
 for peers, and forgotten after some failures. The first retries come fast, since a network that starts or comes back is
-worth a few refused connections; later ones back off to half a minute, each with some jitter so that nodes that lost each
+worth a few refused connections. Later ones back off to half a minute, each with some jitter so that nodes that lost each
 other together do not meet again together for ever.
 """
 
@@ -30,14 +30,14 @@ class _Target:
 
 
 class Dialer:
-    """Keeps the list; the network does the dialling."""
+    """Keeps the list. The network does the dialling."""
 
     def __init__(self, rng: random.Random) -> None:
         self._targets: dict[bytes, _Target] = {}
         self._rng = rng
 
     def add(self, enode: Enode, *, is_permanent: bool) -> bool:
-        """Dial `enode` from now on; `is_permanent` for ever. False if that was so already."""
+        """Dial `enode` from now on. `is_permanent` for ever. False if that was so already."""
         known = self._targets.get(enode.id)
         if known is not None:
             changed = is_permanent and not known.is_permanent
@@ -51,7 +51,7 @@ class Dialer:
         return True
 
     def remove(self, id_: bytes) -> bool:
-        """Do not dial this node any more; False if it was not on the list."""
+        """Do not dial this node any more. False if it was not on the list."""
         return self._targets.pop(id_, None) is not None
 
     def due(self, now: float, wanted: Callable[[Enode, bool], bool], free_slots: int) -> list[Enode]:

@@ -16,16 +16,16 @@ from lacnode.p2p.wire.enode import Enode
 log = structlog.get_logger("discovery")
 
 MAX_DATAGRAM_BYTES = 1600
-"""Bytes that Besu reads; devp2p allows 1280."""
+"""Bytes that Besu reads. devp2p allows 1280."""
 
 TICK_SECONDS = 0.5
 
 SLICE_SECONDS, DATAGRAMS_PER_SLICE = 0.25, 100
-"""Datagrams looked at in each slice of time; the system's queue drops what comes beyond."""
+"""Datagrams looked at in each slice of time. The system's queue drops what comes beyond."""
 
 
 class DiscoveryService:
-    """Runs `machine` on a bound UDP socket. `found` is told of every node that has proven its endpoint; `wants_more`
+    """Runs `machine` on a bound UDP socket. `found` is told of every node that has proven its endpoint. `wants_more`
     says whether more nodes are looked for."""
 
     def __init__(

@@ -1,6 +1,6 @@
 """Answering a peer's `eth` requests from the chain and the pool.
 
-Unknown things are left out, as Besu does; an answer stops growing at a number of items and a number of bytes. Runs in a
+Unknown things are left out, as Besu does. An answer stops growing at a number of items and a number of bytes. Runs in a
 worker thread, one request of a peer at a time, so that a greedy peer waits for itself and nobody else.
 """
 
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 class EthServer:
-    """Answers requests; safe to call from several threads."""
+    """Answers requests. Safe to call from several threads."""
 
     def __init__(self, chain: ChainReader, pool: PoolReader) -> None:
         self._chain = chain
@@ -89,7 +89,7 @@ def _found(look_up: Callable[[bytes], T | None], hashes: Sequence[bytes], limit:
 
 
 def _bounded(items: Iterable[T], size_of: Callable[[T], int]) -> Iterator[T]:
-    """`items` until they are too large together; the first in any case."""
+    """`items` until they are too large together. The first in any case."""
     total = 0
     for item in items:
         total += size_of(item)

@@ -1,4 +1,4 @@
-"""What the network tells the node. Called on the event loop; each must return at once.
+"""What the network tells the node. Called on the event loop. Each must return at once.
 
 The network reads a peer's next message only after the handler has returned, and has no queue of its own between them:
 whoever needs time keeps a bounded lane and says what it drops.

@@ -10,11 +10,11 @@ from lacnode.p2p.wire.enode import Enode
 
 
 class UnknownHostError(LookupError):
-    """A host name without an address; the message says why."""
+    """A host name without an address. The message says why."""
 
 
 def address_of(name: str) -> str:
-    """An IP literal that `name` stands for: the IPv4 address before the IPv6 one, as Java prefers. Blocks;
+    """An IP literal that `name` stands for: the IPv4 address before the IPv6 one, as Java prefers. Blocks.
     UnknownHostError."""
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
@@ -25,5 +25,5 @@ def address_of(name: str) -> str:
 
 
 def resolve_enode(enode: Enode) -> Enode:
-    """`enode` with an IP literal as its host. Blocks; UnknownHostError."""
+    """`enode` with an IP literal as its host. Blocks. UnknownHostError."""
     return replace(enode, host=address_of(enode.host)) if enode.is_named else enode

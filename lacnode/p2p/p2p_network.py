@@ -61,8 +61,8 @@ LASTING_SESSION_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class P2pNetworkConfig:
-    """Where to listen and whom to know. `host` is what others are told, `interface` what is bound; port 0 is any free
-    one. Bootnodes and static nodes are kept connected; others, which discovery finds, only with `dial_discovered`."""
+    """Where to listen and whom to know. `host` is what others are told, `interface` what is bound. Port 0 is any free
+    one. Bootnodes and static nodes are kept connected. Others, which discovery finds, only with `dial_discovered`."""
 
     client_id: str
     host: str = "127.0.0.1"
@@ -155,7 +155,7 @@ class P2pNetwork:
     # -- told by the node ------------------------------------------------------------------------------------------
 
     def add_static(self, enode: Enode) -> bool:
-        """Keep a connection to `enode` from now on; False if that was so already, or it is this node."""
+        """Keep a connection to `enode` from now on. False if that was so already, or it is this node."""
         if enode.id == self.key.public_key:
             return False
         self.peer_set.exempt.add(enode.id)
@@ -164,7 +164,7 @@ class P2pNetwork:
         return added
 
     def remove_static(self, enode: Enode) -> bool:
-        """Disconnect `enode` and do not dial it again; False if it was not a static node."""
+        """Disconnect `enode` and do not dial it again. False if it was not a static node."""
         self.peer_set.exempt.discard(enode.id)
         removed = self._dialer.remove(enode.id)
         peer = self.peer_set.peers.get(enode.id)
@@ -188,7 +188,7 @@ class P2pNetwork:
     # -- running ---------------------------------------------------------------------------------------------------
 
     async def run(self, *, task_status: trio.TaskStatus[Enode] = trio.TASK_STATUS_IGNORED) -> None:
-        """Listen and dial until cancelled. Starts with this node's enode, its real port in it; PortInUseError if there is
+        """Listen and dial until cancelled. Starts with this node's enode, its real port in it. PortInUseError if there is
         none."""
         config = self._config
         listeners, udp = await open_ports(config.interface, config.port, with_udp=config.discovery)
@@ -263,7 +263,7 @@ class P2pNetwork:
                     await trio.aclose_forcefully(stream)
 
     async def _accepted(self, stream: trio.SocketStream) -> None:
-        """A session that somebody else began. Those in their handshake have so many places; the newest takes the place
+        """A session that somebody else began. Those in their handshake have so many places. The newest takes the place
         of the oldest, which an honest node has left long before."""
         with trio.CancelScope() as scope:
             self._half_open[scope] = None
@@ -326,7 +326,7 @@ class P2pNetwork:
 
 
 def _address_of(stream: trio.SocketStream) -> str:
-    """The other side's address; empty where the connection is gone already."""
+    """The other side's address. Empty where the connection is gone already."""
     try:
         return str(stream.socket.getpeername()[0])
     except OSError:

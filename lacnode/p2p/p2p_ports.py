@@ -16,7 +16,7 @@ BACKLOG = 128
 
 
 class PortInUseError(Exception):
-    """The port cannot be had; the message is Besu's where somebody else has it."""
+    """The port cannot be had. The message is Besu's where somebody else has it."""
 
 
 class UdpPortInUseError(PortInUseError):
@@ -26,7 +26,7 @@ class UdpPortInUseError(PortInUseError):
 async def open_ports(
     interface: str, port: int, *, with_udp: bool
 ) -> tuple[list[trio.SocketListener], trio.socket.SocketType | None]:
-    """Listeners and, if wanted, a UDP socket on `interface`:`port`; port 0 is any that is free. PortInUseError if not."""
+    """Listeners and, if wanted, a UDP socket on `interface`:`port`. Port 0 is any that is free. PortInUseError if not."""
     for _ in range(PORT_ATTEMPT_COUNT if port == 0 else 1):
         listeners = await _listen(interface, port)
         if not with_udp:
@@ -51,7 +51,7 @@ async def _listen(interface: str, port: int) -> list[trio.SocketListener]:
 
 
 async def _dual_stack_listener(port: int) -> trio.SocketListener:
-    """trio keeps a listener on `::` to IPv6; Java, and so Besu, hears IPv4 on it as well."""
+    """trio keeps a listener on `::` to IPv6. Java, and so Besu, hears IPv4 on it as well."""
     tcp = trio.socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
     try:
         tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

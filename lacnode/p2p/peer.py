@@ -66,7 +66,7 @@ class _KnownHashes:
 
 
 class Peer:
-    """One session. `head_number` is an estimate from what the peer has said; sync finds out whether it is true."""
+    """One session. `head_number` is an estimate from what the peer has said. Sync finds out whether it is true."""
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ class Peer:
     # -- sending -------------------------------------------------------------------------------------------------
 
     def send(self, message: EthMessage, *, droppable: bool = False) -> None:
-        """Send an `eth` message; the session ends if the peer does not read."""
+        """Send an `eth` message. The session ends if the peer does not read."""
         try:
             message_id = self._table.message_id("eth", message.CODE)
             self._outbox.put(message_id, message.encode(self.eth_version), droppable=droppable)
@@ -156,7 +156,7 @@ class Peer:
             self.leave(DisconnectReason.USELESS_PEER)
 
     def send_consensus(self, code: int, data: bytes) -> None:
-        """Send a consensus message, before anything else that waits; nothing happens if the peer does not speak IBF."""
+        """Send a consensus message, before anything else that waits. Nothing happens if the peer does not speak IBF."""
         if self.speaks_ibft:
             self.send_urgent(self._table.message_id("IBF", code), data)
 
@@ -192,20 +192,20 @@ class Peer:
     async def headers(
         self, start: bytes | int, limit: int, skip: int = 0, reverse: bool = False
     ) -> Sequence[BlockHeader]:
-        """Up to `limit` headers from a number or hash on; RequestFailedError if no answer comes."""
+        """Up to `limit` headers from a number or hash on. RequestFailedError if no answer comes."""
         return (await self._ask(BlockHeaders, lambda id_: GetBlockHeaders(id_, start, limit, skip, reverse))).headers
 
     async def bodies(self, hashes: Sequence[bytes]) -> Sequence[BlockBody]:
-        """Bodies of blocks by hash, as many as the peer gives; RequestFailedError if no answer comes."""
+        """Bodies of blocks by hash, as many as the peer gives. RequestFailedError if no answer comes."""
         return (await self._ask(BlockBodies, lambda id_: GetBlockBodies(id_, tuple(hashes)))).bodies
 
     async def pooled_transactions(self, hashes: Sequence[bytes]) -> Sequence[Transaction]:
-        """Pooled transactions by hash; RequestFailedError if no answer comes."""
+        """Pooled transactions by hash. RequestFailedError if no answer comes."""
         answer = await self._ask(PooledTransactions, lambda id_: GetPooledTransactions(id_, tuple(hashes)))
         return answer.transactions
 
     async def receipts(self, hashes: Sequence[bytes]) -> Sequence[Sequence[Receipt]]:
-        """Receipts of blocks by hash; RequestFailedError if no answer comes."""
+        """Receipts of blocks by hash. RequestFailedError if no answer comes."""
         return (await self._ask(Receipts, lambda id_: GetReceipts(id_, tuple(hashes)))).receipts
 
     def answered(self, answer: BlockHeaders | BlockBodies | PooledTransactions | Receipts) -> None:

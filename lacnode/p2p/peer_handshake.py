@@ -38,7 +38,7 @@ class EstablishedSession:
 async def perform_handshake(
     connection: RlpxConnection, dialled: Enode | None, network: SessionContext
 ) -> EstablishedSession:
-    """Pass every gate, as the side that has `dialled`, or that was dialled where this is None; ConnectionFailedError at the
+    """Pass every gate, as the side that has `dialled`, or that was dialled where this is None. ConnectionFailedError at the
     first gate that stays shut. The caller bounds the time."""
     connection.accept_only(_is_short)
     hello = await connection.exchange_hellos(network.hello())
@@ -75,7 +75,7 @@ async def perform_handshake(
 
 
 def resolve_route(frame: Frame, table: CapabilityTable) -> Route | None:
-    """What a sub-protocol's message means; None for other messages of the base protocol and unknown ones.
+    """What a sub-protocol's message means. None for other messages of the base protocol and unknown ones.
     PeerDisconnectedError on Disconnect."""
     if frame.message_id == DISCONNECT:
         try:

@@ -1,7 +1,7 @@
 """Questions to one peer, their answers, and what the peer is worth for it.
 
-From eth/66 on an answer names its question; before, answers come in the order of the questions. A question has five
-seconds; at most five of them are open at once. Reputation follows Besu's `PeerReputation`, except that an answer nobody
+From eth/66 on an answer names its question. Before, answers come in the order of the questions. A question has five
+seconds. At most five of them are open at once. Reputation follows Besu's `PeerReputation`, except that an answer nobody
 waits for, late or never asked for, counts as useless and not as a breach of protocol: it may just be late.
 """
 
@@ -35,7 +35,7 @@ class PeerLeftError(RequestFailedError):
 
 
 class PeerReputation:
-    """`score` is for choosing among peers; `disconnect_reason` says when enough is enough."""
+    """`score` is for choosing among peers. `disconnect_reason` says when enough is enough."""
 
     def __init__(self) -> None:
         self.score = FIRST_SCORE
@@ -100,7 +100,7 @@ class PendingRequests:
         return question
 
     async def answer(self, question: PendingRequest) -> Any:
-        """The answer to `question`; RequestFailedError if there is none in time."""
+        """The answer to `question`. RequestFailedError if there is none in time."""
         try:
             with trio.fail_after(REQUEST_TIMEOUT_SECONDS):
                 await question.answered.wait()
@@ -123,7 +123,7 @@ class PendingRequests:
         return bool(self._open.get(answer_code))
 
     def deliver(self, answer_code: int, id_: int, value: Any) -> bool:
-        """Hand an answer to its question; False if nobody asked (any more)."""
+        """Hand an answer to its question. False if nobody asked (any more)."""
         waiting = self._open.get(answer_code)
         if not waiting:
             return False

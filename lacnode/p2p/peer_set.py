@@ -18,7 +18,7 @@ SESSIONS_PER_SECOND, SESSIONS_AT_ONCE = 0.5, 20
 
 @dataclass(frozen=True, slots=True)
 class PeerLimits:
-    """`max_peers` in all; at most `inbound_share` (0 to 1) of them may have dialled us, if that is limited at all."""
+    """`max_peers` in all. At most `inbound_share` (0 to 1) of them may have dialled us, if that is limited at all."""
 
     max_peers: int = 25
     inbound_share: float | None = 0.6
@@ -50,7 +50,7 @@ class PeerSet:
         """Why a new connection with node `id_` may not become a peer, None if it may.
 
         A second connection to a node is judged as Besu judges it, so that both sides keep the same one: if each side
-        dialled, the connection of the side with the lower id stays; otherwise the older one.
+        dialled, the connection of the side with the lower id stays. Otherwise the older one.
         """
         if id_ == self._own_id:
             return DisconnectReason.LOCAL_IDENTITY

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 
 MAX_BUCKETS = 1024
-"""Keys that are remembered; beyond that the one seen longest ago is forgotten and starts again with a full bucket."""
+"""Keys that are remembered. Beyond that the one seen longest ago is forgotten and starts again with a full bucket."""
 
 
 class RateLimits:
@@ -19,7 +19,7 @@ class RateLimits:
         self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
     def allow(self, key: Hashable, now: float, cost: float = 1.0) -> bool:
-        """Let `key` spend `cost` at `now` (seconds that only grow); False, and nothing spent, if less than 1 is left.
+        """Let `key` spend `cost` at `now` (seconds that only grow). False, and nothing spent, if less than 1 is left.
 
         The last act may cost more than is left, and leaves a debt.
         """

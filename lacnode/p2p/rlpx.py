@@ -1,6 +1,6 @@
 """An RLPx connection on a byte stream: handshake, Hellos, then messages.
 
-Every wait has a bound; every malformed byte ends in `ConnectionFailedError`. Knows no sub-protocol.
+Every wait has a bound. Every malformed byte ends in `ConnectionFailedError`. Knows no sub-protocol.
 """
 
 import os
@@ -72,7 +72,7 @@ class RlpxConnection:
 
     @property
     def addresses(self) -> tuple[tuple[str, int], tuple[str, int]]:
-        """Ours and theirs: IP literal and port each; ConnectionFailedError if the connection is gone."""
+        """Ours and theirs: IP literal and port each. ConnectionFailedError if the connection is gone."""
         try:
             ours, theirs = self._stream.socket.getsockname(), self._stream.socket.getpeername()
         except OSError as error:
@@ -80,7 +80,7 @@ class RlpxConnection:
         return (_plain(ours[0]), int(ours[1])), (_plain(theirs[0]), int(theirs[1]))
 
     async def exchange_hellos(self, hello: Hello) -> Hello:
-        """Send ours, read theirs; ConnectionFailedError if something else comes."""
+        """Send ours, read theirs. ConnectionFailedError if something else comes."""
         await self.send(HELLO, hello.encode())
         frame = await self.receive()
         try:
@@ -97,7 +97,7 @@ class RlpxConnection:
         return theirs
 
     async def send(self, message_id: int, body: bytes) -> None:
-        """Send one message; ConnectionFailedError if the connection is gone or the other side does not read, ValueError if
+        """Send one message. ConnectionFailedError if the connection is gone or the other side does not read, ValueError if
         the message is too large."""
         async with self._sending:
             if self._torn:
@@ -116,7 +116,7 @@ class RlpxConnection:
             self._torn = False
 
     async def receive(self) -> Frame:
-        """The next message; ConnectionFailedError if there will be none. Reads no further than it must, so that a peer that
+        """The next message. ConnectionFailedError if there will be none. Reads no further than it must, so that a peer that
         sends more than is taken has to wait."""
         while True:
             data, self._unread = self._unread, b""
@@ -174,7 +174,7 @@ async def open_rlpx(
     stream: trio.SocketStream, key: NodeIdentity, remote_id: bytes | None, limits: ConnectionTimeouts
 ) -> RlpxConnection:
     """The encrypted connection on `stream`: as initiator towards `remote_id`, as responder where that is None.
-    ConnectionFailedError if the other side does not know how; the caller bounds the time."""
+    ConnectionFailedError if the other side does not know how. The caller bounds the time."""
     try:
         if remote_id is None:
             return await _respond(stream, key, limits)

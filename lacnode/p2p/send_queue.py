@@ -1,7 +1,7 @@
 """What waits to be sent to one peer.
 
 Two lanes: the urgent one first, so that a Commit never waits behind a block. A peer that does not read is not allowed to
-hold memory: gossip of transactions is dropped when the lane is full, since others carry it too; anything else would be a
+hold memory: gossip of transactions is dropped when the lane is full, since others carry it too. Anything else would be a
 lie by omission, so the session ends (`SendQueueFullError`).
 """
 
@@ -52,7 +52,7 @@ class SendQueue:
         """Transaction messages dropped, since the start."""
 
     def put_urgent(self, message_id: int, body: bytes) -> None:
-        """Before everything ordinary; SendQueueFullError if too much waits."""
+        """Before everything ordinary. SendQueueFullError if too much waits."""
         self._urgent.put(message_id, body)
         self._change()
 

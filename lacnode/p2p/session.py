@@ -43,7 +43,7 @@ from lacnode.rate_limited_log import RateLimitedLog
 log = structlog.get_logger("p2p")
 
 MAX_PENDING_REQUESTS = 16
-"""Requests of one peer that may wait for their answer; one more is a breach of protocol."""
+"""Requests of one peer that may wait for their answer. One more is a breach of protocol."""
 
 LARGE_BODY_BYTES = 64 * 1024
 """Bytes from which a message is opened in a worker thread, so that it holds nobody else up."""
@@ -64,7 +64,7 @@ async def run_session(
     stream: trio.SocketStream, dialled: Enode | None, network: SessionContext, introduced: Callable[[], object]
 ) -> bool:
     """Live through a session on `stream`, which this node has `dialled`, or accepted where that is None. True if it got
-    as far as being a peer; `introduced` is called when the handshakes are over. Whatever goes wrong in it stays in it."""
+    as far as being a peer. `introduced` is called when the handshakes are over. Whatever goes wrong in it stays in it."""
     connection: RlpxConnection | None = None
     admitted: EstablishedSession | None = None
     farewell: DisconnectReason | None = DisconnectReason.CLIENT_QUITTING  # unless something else ends it first
@@ -207,7 +207,7 @@ async def _sleep(seconds: float) -> None:
 async def _read(
     admitted: EstablishedSession, network: SessionContext, requests: trio.MemorySendChannel[EthMessage]
 ) -> None:
-    """Take messages; ping when it is quiet, and give up when it stays quiet."""
+    """Take messages. Ping when it is quiet, and give up when it stays quiet."""
     peer = admitted.peer
     accepted = AcceptedMessages(peer, admitted.table, network.handler, network.unasked, network.max_transaction_bytes)
     admitted.connection.accept_only(accepted.accepts)
@@ -236,7 +236,7 @@ async def _next_frame(admitted: EstablishedSession, network: SessionContext) -> 
 async def _heard(
     frame: Frame, admitted: EstablishedSession, network: SessionContext, requests: trio.MemorySendChannel[EthMessage]
 ) -> float:
-    """Act on a message; the processor time that it took, in seconds."""
+    """Act on a message. The processor time that it took, in seconds."""
     peer, began = admitted.peer, time.thread_time()
     if frame.message_id == PING:
         peer.send_urgent(PONG, EMPTY_LIST)
@@ -290,7 +290,7 @@ async def _opened(route: Route, body: bytes, network: SessionContext) -> tuple[E
 def unpack_message(
     message: EthMessage, peer: Peer, handler: NetworkHandler, requests: trio.MemorySendChannel[EthMessage]
 ) -> None:
-    """Hand `message`, which came from `peer`, to who waits for it; ConnectionFailedError if the peer may not send it."""
+    """Hand `message`, which came from `peer`, to who waits for it. ConnectionFailedError if the peer may not send it."""
     match message:
         case BlockHeaders() | BlockBodies() | Receipts() | PooledTransactions():
             peer.answered(message)

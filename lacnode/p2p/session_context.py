@@ -18,7 +18,7 @@ from lacnode.p2p.wire.p2p_messages import Hello
 
 
 class SessionContext(Protocol):
-    """The network, seen from a session. `workers` are the threads for serving peers and opening large messages; `reading`
+    """The network, seen from a session. `workers` are the threads for serving peers and opening large messages. `reading`
     and `serving` say how much of that each peer may cause, `unasked` what their long messages hold."""
 
     key: NodeIdentity

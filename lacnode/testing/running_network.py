@@ -41,7 +41,7 @@ class TestNode:
 
 @dataclass(slots=True)
 class RunningNetwork:
-    """The network while it runs. `accounts` are funded; transactions are free (`gasPrice` 0)."""
+    """The network while it runs. `accounts` are funded. Transactions are free (`gasPrice` 0)."""
 
     nodes: tuple[TestNode, ...]
     accounts: tuple[DevnetAccount, ...]
@@ -67,7 +67,7 @@ class RunningNetwork:
 
 @contextmanager
 def running_network(validators: int = 4, block_period: float = 0.2) -> Iterator[RunningNetwork]:
-    """A network that has reached block 1; it stops when the block is left."""
+    """A network that has reached block 1. It stops when the block is left."""
     configure_logs("ERROR")
     with claimed_ports(validators) as port_offset:
         network = build_network(validators, block_period, port_offset)

@@ -20,7 +20,7 @@ class PointError(Exception):
 
 
 def point(x: int, y: int) -> Point:
-    """The point with these coordinates; PointError if there is none."""
+    """The point with these coordinates. PointError if there is none."""
     if x >= P or y >= P:
         raise PointError("a coordinate is not below the field's prime")
     if (x, y) != INFINITY and (y * y - x * x * x - 3) % P:

@@ -16,7 +16,7 @@ F2 = tuple[int, int]
 F6 = tuple[F2, F2, F2]
 F12 = tuple[F6, F6]
 TwistPoint = tuple[F2, F2]
-"""A point of the twist; two zeros for the point at infinity."""
+"""A point of the twist. Two zeros for the point at infinity."""
 
 U = 4965661367192848881
 """The parameter of the curve."""
@@ -209,7 +209,7 @@ _TWIST_B = _scaled2(_inverse2((9, 1)), 3)
 
 
 def twist_point(x: F2, y: F2) -> TwistPoint:
-    """The point of the twist with these coordinates; PointError if there is none. Its order is not looked at."""
+    """The point of the twist with these coordinates. PointError if there is none. Its order is not looked at."""
     if max(*x, *y) >= P:
         raise PointError("a coordinate is not below the field's prime")
     if (x, y) != INFINITY2:
@@ -246,7 +246,7 @@ def _doubled(x: F2, y: F2, z: F2) -> tuple[F2, F2, F2]:
 
 
 def _plus(x: F2, y: F2, z: F2, other: TwistPoint) -> tuple[F2, F2, F2]:
-    """The sum of a point (x / z^2, y / z^3) and `other`. Any z of zero is the point at infinity; on a point of another
+    """The sum of a point (x / z^2, y / z^3) and `other`. Any z of zero is the point at infinity. On a point of another
     order the sum may be of equal points, which gives a z of zero, too, and so must not be taken for the end."""
     if not (z[0] % P or z[1] % P):
         return (*other, ONE2)
@@ -293,7 +293,7 @@ def _miller_loop(of: Point, at: TwistPoint, check: Callable[[], None]) -> F12:
 
 
 def _line(value: F12, left: TwistPoint, right: TwistPoint, of: Point) -> tuple[F12, TwistPoint]:
-    """`value` times the line through two points of the twist (a tangent, if they are one) at a point of the curve; and
+    """`value` times the line through two points of the twist (a tangent, if they are one) at a point of the curve. And
     their sum. Of points of order N none is the other's opposite here."""
     (x1, y1), (x2, y2) = left, right
     if left is right:

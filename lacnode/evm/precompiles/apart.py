@@ -15,7 +15,7 @@ from lacnode.evm.budget import CHECK_INTERVAL_SECONDS
 
 
 def compute_apart(program: str, library: ModuleType, data: bytes, check: Callable[[], None]) -> bytes | None:
-    """What `program`, a Python text that may import `library`, writes for `data`; None if its process ends otherwise.
+    """What `program`, a Python text that may import `library`, writes for `data`. None if its process ends otherwise.
 
     `program` reads standard input and writes standard output. `check` is called every now and then and may raise.
     """

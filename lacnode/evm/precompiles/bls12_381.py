@@ -89,7 +89,7 @@ def map_to_g2(data: bytes) -> bytes:
 
 
 def point_evaluation(data: bytes) -> bytes:
-    """EIP-4844: verify that a blob's polynomial has a value at a point; the field's facts, which are all of the output."""
+    """EIP-4844: verify that a blob's polynomial has a value at a point. The field's facts, which are all of the output."""
     if len(data) != POINT_EVALUATION_BYTES:
         raise ValueError(f"{POINT_EVALUATION_BYTES} bytes were expected")
     versioned_hash, commitment = data[:32], data[96:144]

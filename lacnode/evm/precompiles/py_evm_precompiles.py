@@ -21,7 +21,7 @@ from lacnode.evm.precompiles.blake2f import blake2f
 from lacnode.evm.precompiles.modexp import modexp
 
 Precompile = Callable[[Any], None]
-"""Charges a computation for its input, and gives it an output; VMError if the input is invalid."""
+"""Charges a computation for its input, and gives it an output. VMError if the input is invalid."""
 
 Work = Callable[[bytes, Callable[[], None]], bytes]
 """The output for an input. The callback is called every now and then, and may raise."""
@@ -92,7 +92,7 @@ def _since_byzantium(*, is_istanbul: bool) -> dict[int, Precompile]:
 
 
 def _numbers(data: bytes, count: int) -> list[int]:
-    """`count` numbers of 32 bytes; what is missing stands for zeros."""
+    """`count` numbers of 32 bytes. What is missing stands for zeros."""
     return [int.from_bytes(data[32 * index : 32 * index + 32].ljust(32, b"\0")) for index in range(count)]
 
 
@@ -116,7 +116,7 @@ def _pairing(data: bytes, check: Callable[[], None]) -> bytes:
 
 
 def _pair(data: bytes, check: Callable[[], None]) -> tuple[alt_bn128.Point, alt_bn128_pairing.TwistPoint]:
-    """The two points; of the second one's coordinates the imaginary part comes first."""
+    """The two points. Of the second one's coordinates the imaginary part comes first."""
     x, y, x_u, x_1, y_u, y_1 = _numbers(data, 6)
     left, right = alt_bn128.point(x, y), alt_bn128_pairing.twist_point((x_1, x_u), (y_1, y_u))
     if right != alt_bn128_pairing.INFINITY2:

@@ -29,7 +29,7 @@ class Capability:
 
     @property
     def message_space(self) -> int:
-        """How many message ids the protocol takes; ValueError if this node does not know it."""
+        """How many message ids the protocol takes. ValueError if this node does not know it."""
         try:
             return _MESSAGE_SPACES[self.name][self.version]
         except KeyError:
@@ -78,14 +78,14 @@ class CapabilityTable:
         return next((capability.version for capability, _ in self.offsets if capability.name == protocol), None)
 
     def resolve(self, message_id: int) -> Route | None:
-        """What `message_id` (at least 0x10) means; None for an id outside every range, which Besu ignores."""
+        """What `message_id` (at least 0x10) means. None for an id outside every range, which Besu ignores."""
         for capability, offset in self.offsets:
             if offset <= message_id < offset + capability.message_space:
                 return Route(capability.name, capability.version, message_id - offset)
         return None
 
     def message_id(self, protocol: str, code: int) -> int:
-        """The absolute id of `code` in `protocol`; ValueError if it is not shared or has no such code."""
+        """The absolute id of `code` in `protocol`. ValueError if it is not shared or has no such code."""
         for capability, offset in self.offsets:
             if capability.name == protocol and 0 <= code < capability.message_space:
                 return offset + code

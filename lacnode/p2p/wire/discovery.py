@@ -73,7 +73,7 @@ class SendDatagram:
 
 @dataclass(frozen=True, slots=True)
 class NodeFound:
-    """A node has proven its endpoint; it may be dialled."""
+    """A node has proven its endpoint. It may be dialled."""
 
     enode: Enode
 

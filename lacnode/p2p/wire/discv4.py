@@ -1,6 +1,6 @@
 """The packets of node discovery v4: `hash 32 || signature 65 || type 1 || data`, one UDP datagram each.
 
-Follows devp2p discv4.md and Besu's packet readers. The signature tells who sent a packet, nothing tells from where; what
+Follows devp2p discv4.md and Besu's packet readers. The signature tells who sent a packet, nothing tells from where. What
 may be answered is `discovery`'s. Items and bytes behind those known are overlooked (EIP-8), and never sent.
 """
 
@@ -19,7 +19,7 @@ from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
 
 PING_VERSION = 5
-"""What Besu writes; no reader looks at it."""
+"""What Besu writes. No reader looks at it."""
 
 MAX_RECEIVED_PACKET_BYTES = 1_600
 """Largest datagram read, as in Besu."""
@@ -36,7 +36,7 @@ class DiscoveryError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a node is: an IP literal (empty where a peer left it out) and its ports; `tcp` 0 is not given."""
+    """Where a node is: an IP literal (empty where a peer left it out) and its ports. `tcp` 0 is not given."""
 
     ip: str
     udp: int
@@ -47,7 +47,7 @@ class Endpoint:
 
     @classmethod
     def from_fields(cls, items: list[RlpItem], what: str) -> "Endpoint":
-        """The endpoint `[ip, udp, tcp]`, or `[ip, udp]` as Besu also takes it; RlpError if it is none."""
+        """The endpoint `[ip, udp, tcp]`, or `[ip, udp]` as Besu also takes it. RlpError if it is none."""
         fields = RlpFields(items, what)
         packed, udp = fields.bytes("ip"), fields.scalar("udp", 2)
         if len(packed) not in (0, 4, 16):
@@ -58,7 +58,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """Asks for a Pong. `sender` is the sender's own idea of where it is, None if left out; times are Unix seconds."""
+    """Asks for a Pong. `sender` is the sender's own idea of where it is, None if left out. Times are Unix seconds."""
 
     TYPE: ClassVar[int] = 1
 
@@ -141,7 +141,7 @@ class FindNode:
 
 @dataclass(frozen=True, slots=True)
 class Neighbors:
-    """Answers FindNode. Entries without an address or a port are left out when read; TCP port 0 means the UDP port."""
+    """Answers FindNode. Entries without an address or a port are left out when read. TCP port 0 means the UDP port."""
 
     TYPE: ClassVar[int] = 4
 
@@ -215,14 +215,14 @@ class Packet:
 
 
 def encode_packet(message: Message, key: NodeIdentity) -> bytes:
-    """The datagram of `message`, signed; its first 32 bytes are the packet's hash."""
+    """The datagram of `message`, signed. Its first 32 bytes are the packet's hash."""
     content = bytes([message.TYPE]) + rlp.encode(message.fields())
     signed = key.sign(keccak256(content)) + content
     return keccak256(signed) + signed
 
 
 def decode_packet(data: bytes) -> Packet:
-    """The packet in a datagram; DiscoveryError if it is none."""
+    """The packet in a datagram. DiscoveryError if it is none."""
     if not _DATA_START < len(data) <= MAX_RECEIVED_PACKET_BYTES:
         raise DiscoveryError(
             f"a packet of {_DATA_START + 1} to {MAX_RECEIVED_PACKET_BYTES} bytes was expected, found {len(data)}"
@@ -253,6 +253,6 @@ def _seq_fields(seq: int | None) -> list[RlpValue]:
 
 
 def _seq(fields: RlpFields) -> int | None:
-    """The record's number, an integer or bytes with leading zeros; None where another extension stands in its place."""
+    """The record's number, an integer or bytes with leading zeros. None where another extension stands in its place."""
     item = fields.item("enrSeq") if fields.remaining else b""
     return int.from_bytes(item) if isinstance(item, bytes) and 0 < len(item) <= 8 else None

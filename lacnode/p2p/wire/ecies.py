@@ -1,7 +1,7 @@
 """ECIES as RLPx uses it: one message sealed to a node's public key (devp2p rlpx.md, "ECIES Encryption").
 
 Body: `04 || R 64 || iv 16 || ciphertext || tag 32`, AES-128-CTR and HMAC-SHA-256, keys by the NIST SP 800-56
-concatenation over SHA-256. Only handshakes use it; bulk data must not.
+concatenation over SHA-256. Only handshakes use it. Bulk data must not.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ def seal(plaintext: bytes, public_key: bytes, associated: bytes, random_bytes: R
 
 
 def open_sealed(body: bytes, key: NodeIdentity, associated: bytes) -> bytes:
-    """The plaintext of a sealed `body`; EciesError if it is malformed, for another key, or altered."""
+    """The plaintext of a sealed `body`. EciesError if it is malformed, for another key, or altered."""
     if len(body) < ECIES_OVERHEAD_BYTES or body[0] != _UNCOMPRESSED_POINT:
         raise EciesError(f"a sealed message of at least {ECIES_OVERHEAD_BYTES} bytes starting with 04 was expected")
     try:
@@ -56,7 +56,7 @@ def open_sealed(body: bytes, key: NodeIdentity, associated: bytes) -> bytes:
 
 
 def random_key(random_bytes: RandomBytes) -> NodeKey:
-    """A key made of `random_bytes`; the odds of needing a second draw are 1 in 2^128."""
+    """A key made of `random_bytes`. The odds of needing a second draw are 1 in 2^128."""
     while True:
         try:
             return NodeKey.from_private_key(random_bytes(32))

@@ -29,5 +29,5 @@ def item_size(data: bytes) -> int:
 
 
 def decode_first_list(data: bytes, what: str) -> list[RlpItem]:
-    """The list that `data` starts with, whatever follows it; RlpError naming `what` if there is none."""
+    """The list that `data` starts with, whatever follows it. RlpError naming `what` if there is none."""
     return rlp.decode_list(data[: item_size(data[:_MAX_HEADER_BYTES])], what)

@@ -1,7 +1,7 @@
 """Endpoint proofs: which nodes have answered a Ping at the address they claim, and which are being asked.
 
 Besu's schedule: five Pings, waiting 2 seconds and half as much again each time. A proof holds for 12 hours, as the
-specification (devp2p discv4.md, "Endpoint Proof") has it; Besu's never ends. Builds no packets; both tables are bounded.
+specification (devp2p discv4.md, "Endpoint Proof") has it. Besu's never ends. Builds no packets. Both tables are bounded.
 """
 
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ Address = tuple[str, int]
 @dataclass(slots=True)
 class ProofAttempt:
     """A node being asked: the hashes of the Pings sent, and when (Unix seconds) the next is due. `answered` tells that a
-    Ping of its own got a Pong meanwhile; `wanted_record` is the hash of its ENRRequest that came before the proof, to be
+    Ping of its own got a Pong meanwhile. `wanted_record` is the hash of its ENRRequest that came before the proof, to be
     answered after it."""
 
     enode: Enode
@@ -70,7 +70,7 @@ class EndpointProofs:
         )
 
     def proven_since(self, node_id: bytes) -> float:
-        """When the node last proved its endpoint (Unix seconds); 0.0 if it never did."""
+        """When the node last proved its endpoint (Unix seconds). 0.0 if it never did."""
         proof = self._proofs.get(node_id)
         return 0.0 if proof is None else proof.since
 

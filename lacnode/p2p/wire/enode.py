@@ -44,7 +44,7 @@ class Enode:
 
     @classmethod
     def parse(cls, text: str, *, allow_names: bool = False) -> "Enode":
-        """The enode of a URL, by the rules of Besu's `EnodeURLImpl`; EnodeError saying what is wrong.
+        """The enode of a URL, by the rules of Besu's `EnodeURLImpl`. EnodeError saying what is wrong.
 
         `allow_names` accepts host names, as `--Xdns-enabled` does. IP addresses come out in canonical form.
         """
@@ -94,7 +94,7 @@ class Enode:
 
     @property
     def endpoint(self) -> tuple[bytes, str, int]:
-        """What permissioning compares: id, host and TCP port; the discovery port does not count."""
+        """What permissioning compares: id, host and TCP port. The discovery port does not count."""
         return self.id, self.host, self.tcp
 
 
@@ -104,7 +104,7 @@ def url_host(host: str) -> str:
 
 
 def parse_static_nodes(text: str, *, allow_names: bool = False) -> tuple[Enode, ...]:
-    """The enodes of a `static-nodes.json`, in order and each once; EnodeError naming the entry that is wrong.
+    """The enodes of a `static-nodes.json`, in order and each once. EnodeError naming the entry that is wrong.
 
     Empty text means none. Every node must listen, as in Besu's `StaticNodesParser`.
     """

@@ -28,7 +28,7 @@ class RecordError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class NodeRecord:
-    """A record whose signature has been made or checked. `node_id` is the 64-byte key that signed it; `pairs` are
+    """A record whose signature has been made or checked. `node_id` is the 64-byte key that signed it. `pairs` are
     sorted by key, values as decoded RLP items."""
 
     node_id: bytes
@@ -38,7 +38,7 @@ class NodeRecord:
 
     @classmethod
     def sign(cls, key: NodeIdentity, seq: int, pairs: Mapping[bytes, RlpItem]) -> "NodeRecord":
-        """A record of `key`'s node; `id` and `secp256k1` are added. RecordError if it grows over `MAX_RECORD_BYTES`
+        """A record of `key`'s node. `id` and `secp256k1` are added. RecordError if it grows over `MAX_RECORD_BYTES`
         bytes."""
         complete = {**pairs, b"id": b"v4", b"secp256k1": _compressed(key.public_key)}
         ordered = tuple(sorted(complete.items(), key=lambda pair: pair[0]))
@@ -52,7 +52,7 @@ class NodeRecord:
 
     @classmethod
     def decode(cls, data: bytes) -> "NodeRecord":
-        """The record of its RLP; RecordError if it is malformed, too large or wrongly signed."""
+        """The record of its RLP. RecordError if it is malformed, too large or wrongly signed."""
         if len(data) > MAX_RECORD_BYTES:
             raise RecordError(f"a node record of at most {MAX_RECORD_BYTES} bytes was expected, found {len(data)}")
         try:
@@ -65,7 +65,7 @@ class NodeRecord:
 
     @classmethod
     def parse(cls, text: str) -> "NodeRecord":
-        """The record of its `enr:` text; RecordError if it is none."""
+        """The record of its `enr:` text. RecordError if it is none."""
         if not text.startswith(_PREFIX) or len(text) > 2 * MAX_RECORD_BYTES:
             raise RecordError("a node record starting with 'enr:' was expected")
         encoded = text.removeprefix(_PREFIX)
@@ -115,7 +115,7 @@ def _pairs(fields: RlpFields) -> tuple[tuple[bytes, RlpItem], ...]:
 
 
 def _signer(signature: bytes, seq: int, pairs: tuple[tuple[bytes, RlpItem], ...]) -> bytes:
-    """The node id of the key in the record, if it made the signature; that key is stored without its Y coordinate, so
+    """The node id of the key in the record, if it made the signature. That key is stored without its Y coordinate, so
     both keys the signature may mean are compared with it."""
     values = dict(pairs)
     if values.get(b"id") != b"v4":

@@ -31,8 +31,8 @@ FIRST_VERSION_WITH_FORK_ID = 64
 FIRST_VERSION_WITH_TRANSACTION_TYPES = 68
 
 MAX_SMALL_BODY_BYTES = 256 * 1024
-"""Bytes of a Status, a request or an announcement. The largest honest one, 4096 hashes with types and sizes, has 155 KB;
-a frame full of empty lists would take seconds and a gigabyte to decode."""
+"""Bytes of a Status, a request or an announcement. The largest honest one, 4096 hashes with types and sizes, has 155 KB.
+A frame full of empty lists would take seconds and a gigabyte to decode."""
 
 
 class EthMessage(Protocol):
@@ -47,7 +47,7 @@ class EthMessage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The first message of each side. Hashes of 32 bytes; `fork_id` is None before eth/64."""
+    """The first message of each side. Hashes of 32 bytes. `fork_id` is None before eth/64."""
 
     CODE: ClassVar[int] = 0x00
 
@@ -59,7 +59,7 @@ class Status:
     fork_id: ForkId | None
 
     def encode(self, version: int) -> bytes:
-        """See `EthMessage.encode`; ValueError if a fork id is needed and missing."""
+        """See `EthMessage.encode`. ValueError if a fork id is needed and missing."""
         fields: list[RlpValue] = [
             rlp.scalar(self.version),
             rlp.scalar(self.network_id),
@@ -157,7 +157,7 @@ class GetBlockHeaders:
 
 @dataclass(frozen=True, slots=True)
 class BlockHeaders:
-    """Answers GetBlockHeaders; fewer than asked, or none, where the sender has or gives no more."""
+    """Answers GetBlockHeaders. Fewer than asked, or none, where the sender has or gives no more."""
 
     CODE: ClassVar[int] = 0x04
 
@@ -199,7 +199,7 @@ class GetBlockBodies(_HashesRequest):
 
 @dataclass(frozen=True, slots=True)
 class BlockBodies:
-    """Answers GetBlockBodies, in the order asked; unknown blocks are left out."""
+    """Answers GetBlockBodies, in the order asked. Unknown blocks are left out."""
 
     CODE: ClassVar[int] = 0x06
 
@@ -255,7 +255,7 @@ class EncodedNewBlock:
 
 
 def header_of_new_block(body: bytes) -> BlockHeader:
-    """The header in the body of a NewBlock, the rest unread; RlpError where there is none."""
+    """The header in the body of a NewBlock, the rest unread. RlpError where there is none."""
     begin = body[: 2 * MAX_SMALL_BODY_BYTES]  # more is no header
     return BlockHeader.from_item(rlp.first_item(rlp.content_of_first_list(rlp.content_of_first_list(begin))))
 
@@ -263,7 +263,7 @@ def header_of_new_block(body: bytes) -> BlockHeader:
 @dataclass(frozen=True, slots=True)
 class NewPooledTransactionHashes:
     """Transactions the sender has: 32-byte hashes, and from eth/68 on the type and the size (bytes of the canonical
-    encoding) of each; before, `types` and `sizes` are empty."""
+    encoding) of each. Before, `types` and `sizes` are empty."""
 
     CODE: ClassVar[int] = 0x08
 
@@ -282,7 +282,7 @@ class NewPooledTransactionHashes:
         )
 
     def encode(self, version: int) -> bytes:
-        """See `EthMessage.encode`; ValueError if eth/68 is asked for and a type or a size is missing."""
+        """See `EthMessage.encode`. ValueError if eth/68 is asked for and a type or a size is missing."""
         if version < FIRST_VERSION_WITH_TRANSACTION_TYPES:
             return rlp.encode(self.hashes)
         if not len(self.types) == len(self.sizes) == len(self.hashes):
@@ -319,7 +319,7 @@ class GetPooledTransactions(_HashesRequest):
 
 @dataclass(frozen=True, slots=True)
 class PooledTransactions:
-    """Answers GetPooledTransactions; those no longer pooled are left out."""
+    """Answers GetPooledTransactions. Those no longer pooled are left out."""
 
     CODE: ClassVar[int] = 0x0A
 
@@ -378,7 +378,7 @@ class GetReceipts(_HashesRequest):
 
 @dataclass(frozen=True, slots=True)
 class Receipts:
-    """Answers GetReceipts: the receipts of one block after the other; unknown blocks are left out."""
+    """Answers GetReceipts: the receipts of one block after the other. Unknown blocks are left out."""
 
     CODE: ClassVar[int] = 0x10
 
@@ -428,7 +428,7 @@ _SMALL = frozenset(message.CODE for message in (Status, NewBlockHashes, NewPoole
 
 
 def decode(version: int, code: int, body: bytes) -> EthMessage:
-    """The message of `code` in `eth/<version>` from its uncompressed body; request ids are 0 before eth/66.
+    """The message of `code` in `eth/<version>` from its uncompressed body. Request ids are 0 before eth/66.
 
     RlpError if the version has no such code or the body is malformed or, for a request or an announcement, too large.
     """

@@ -32,7 +32,7 @@ class FrameError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A message as it came: its absolute id and its plain body. `is_refused` says that the body was not accepted; then it
+    """A message as it came: its absolute id and its plain body. `is_refused` says that the body was not accepted. Then it
     is empty."""
 
     message_id: int
@@ -104,7 +104,7 @@ class FrameCodec:
         self.compression = Compression.UNPROVEN
 
     def encode(self, message_id: int, body: bytes) -> bytes:
-        """The frame of a message, to be sent in this order; ValueError if it is too large or the id is not one byte."""
+        """The frame of a message, to be sent in this order. ValueError if it is too large or the id is not one byte."""
         if not 0 <= message_id <= MAX_MESSAGE_ID:
             raise ValueError(f"a message id from 0 to {MAX_MESSAGE_ID} was expected, found {message_id}")
         if len(body) >= MAX_FRAME_BYTES:
@@ -122,7 +122,7 @@ class FrameCodec:
         return b"".join((header, header_mac, content, self._egress.finish_content()))
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """Take bytes from the connection; the messages they complete, in order, opened one by one as they are asked for.
+        """Take bytes from the connection. The messages they complete, in order, opened one by one as they are asked for.
 
         Lazy, so that `enable_snappy` after a Hello holds for the Status behind it in the same read, and so that a
         Disconnect is seen before the FrameError of what follows it. Holds at most one incomplete frame, of less than
@@ -133,7 +133,7 @@ class FrameCodec:
         return iter(self._next_frame, None)
 
     def _next_frame(self) -> Frame | None:
-        """The next complete message; None if there is none yet."""
+        """The next complete message. None if there is none yet."""
         if self._content is None:
             if len(self._received) < _HEADER_BYTES:
                 return None

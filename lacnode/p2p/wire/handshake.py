@@ -19,14 +19,14 @@ from lacnode.primitives.rlp import RlpError, RlpFields, RlpValue
 
 HANDSHAKE_VERSION = 4
 MAX_HANDSHAKE_BODY_BYTES = 2_048
-"""Largest sealed body accepted after the two size bytes, as in go-ethereum; Besu sends at most 583."""
+"""Largest sealed body accepted after the two size bytes, as in go-ethereum. Besu sends at most 583."""
 
 _OLD_AUTH_BYTES, _OLD_ACK_BYTES = 307, 210
 _OLD_FORM_MARK = 4
 
 
 class HandshakeError(Exception):
-    """The other side's handshake is not one, or not for this key. Close the connection; no Disconnect can be sent."""
+    """The other side's handshake is not one, or not for this key. Close the connection. No Disconnect can be sent."""
 
 
 class MacState(Protocol):
@@ -58,7 +58,7 @@ class Auth:
 
     @classmethod
     def of(cls, plaintext: bytes, *, is_pre_eip8: bool) -> "Auth":
-        """The auth in `plaintext`, padding and extra items overlooked; RlpError if it is none."""
+        """The auth in `plaintext`, padding and extra items overlooked. RlpError if it is none."""
         if is_pre_eip8:
             return cls(plaintext[:65], plaintext[97:161], plaintext[161:193])
         fields = RlpFields(decode_first_list(plaintext, "auth"), "auth")
@@ -67,7 +67,7 @@ class Auth:
         return auth
 
     def ephemeral_public_key(self, static_shared: bytes) -> bytes:
-        """The 64-byte ephemeral key that signed `static_shared XOR nonce`; SignatureError if there is none."""
+        """The 64-byte ephemeral key that signed `static_shared XOR nonce`. SignatureError if there is none."""
         return recover(_xor(static_shared, self.nonce), self.signature)
 
 
@@ -80,7 +80,7 @@ class Ack:
 
     @classmethod
     def of(cls, plaintext: bytes, *, is_pre_eip8: bool) -> "Ack":
-        """The ack in `plaintext`, padding and extra items overlooked; RlpError if it is none."""
+        """The ack in `plaintext`, padding and extra items overlooked. RlpError if it is none."""
         if is_pre_eip8:
             return cls(plaintext[:64], plaintext[64:96])
         fields = RlpFields(decode_first_list(plaintext, "ack"), "ack")
@@ -91,7 +91,7 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """All that the secrets are made of; see devp2p rlpx.md, "Initial Handshake". `auth` and `ack` are the packets as
+    """All that the secrets are made of. See devp2p rlpx.md, "Initial Handshake". `auth` and `ack` are the packets as
     they were on the wire, size bytes included."""
 
     ephemeral_shared: bytes
@@ -115,7 +115,7 @@ class Initiator:
     """The side that dialled. Send `auth` first (in one write: Besu does not reassemble it), then feed what comes."""
 
     def __init__(self, key: NodeIdentity, remote_id: bytes, *, random_bytes: RandomBytes) -> None:
-        """`remote_id` is the 64-byte id dialled; HandshakeError if it is no point of the curve."""
+        """`remote_id` is the 64-byte id dialled. HandshakeError if it is no point of the curve."""
         self.remote_id = remote_id
         self.secrets: Secrets | None = None
         self._ephemeral = random_key(random_bytes)
@@ -134,7 +134,7 @@ class Initiator:
         return self._reader.leftover
 
     def receive(self, data: bytes) -> None:
-        """Take bytes from the connection; `secrets` is set once the ack is complete. HandshakeError if it is none."""
+        """Take bytes from the connection. `secrets` is set once the ack is complete. HandshakeError if it is none."""
         opened = self._reader.feed(data)
         if opened is None:
             return
@@ -161,11 +161,11 @@ class Responder:
 
     @property
     def leftover(self) -> bytes:
-        """Bytes received behind the auth; an honest initiator sends none before it has the ack."""
+        """Bytes received behind the auth. An honest initiator sends none before it has the ack."""
         return self._reader.leftover
 
     def receive(self, data: bytes) -> bytes | None:
-        """Take bytes from the connection; the ack to send once the auth is complete. HandshakeError if it is none."""
+        """Take bytes from the connection. The ack to send once the auth is complete. HandshakeError if it is none."""
         opened = self._reader.feed(data)
         if opened is None:
             return None

@@ -18,7 +18,7 @@ def distance(left: bytes, right: bytes) -> int:
 
 
 class RoutingTable:
-    """At most 16 nodes for each magnitude of distance; in a full bucket the node heard of least recently goes, as in
+    """At most 16 nodes for each magnitude of distance. In a full bucket the node heard of least recently goes, as in
     Besu. Never holds this node itself."""
 
     def __init__(self, own_id: bytes) -> None:

@@ -1,6 +1,6 @@
 """One search for the nodes nearest to a target: whom to ask next, three at a time (Kademlia's alpha).
 
-Asks only nodes it is given, which must be bonded; finding addresses and waiting for proofs is `discovery`'s.
+Asks only nodes it is given, which must be bonded. Finding addresses and waiting for proofs is `discovery`'s.
 """
 
 from lacnode.p2p.wire.enode import Enode
@@ -27,14 +27,14 @@ class Lookup:
         self._open: dict[bytes, float] = {}
 
     def add(self, enode: Enode, ready_at: float) -> None:
-        """A bonded node that may be asked from `ready_at` (Unix seconds) on; an earlier time replaces a later one."""
+        """A bonded node that may be asked from `ready_at` (Unix seconds) on. An earlier time replaces a later one."""
         if len(self._candidates) < MAX_CANDIDATES:
             self._candidates.setdefault(enode.id, enode)
         if enode.id in self._candidates:
             self._ready_at[enode.id] = min(ready_at, self._ready_at.get(enode.id, ready_at))
 
     def take_next(self, now: float) -> list[Enode]:
-        """The nodes to ask now, nearest first; they count as asked."""
+        """The nodes to ask now, nearest first. They count as asked."""
         for deadlines in (self._waiting, self._open):
             for node_id in [node_id for node_id, deadline in deadlines.items() if deadline <= now]:
                 del deadlines[node_id]

@@ -1,7 +1,7 @@
 """The base protocol of devp2p: Hello, Disconnect, Ping and Pong, message ids 0 to 3.
 
 Follows devp2p rlpx.md and Besu's `PeerInfo` and `DisconnectMessage`. Decoding takes what Besu takes and the shorter forms
-other clients send; it does not judge whether a Hello is welcome.
+other clients send. It does not judge whether a Hello is welcome.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from lacnode.primitives import rlp
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem
 
 P2P_VERSION = 5
-"""The version this node announces; from 5 on, messages are compressed."""
+"""The version this node announces. From 5 on, messages are compressed."""
 
 HELLO, DISCONNECT, PING, PONG = 0, 1, 2, 3
 """The message ids."""
@@ -23,7 +23,7 @@ EMPTY_LIST = b"\xc0"
 """The body of Ping and Pong. A received one's body is not looked at."""
 
 MAX_HELLO_BYTES = 16 * 1024
-"""Bytes of a Hello's body; real ones have some 150."""
+"""Bytes of a Hello's body. Real ones have some 150."""
 
 MAX_CLIENT_ID_BYTES = 256
 """Bytes kept of a client's name."""
@@ -49,7 +49,7 @@ class DisconnectReason(IntEnum):
 
     @classmethod
     def from_code(cls, data: bytes) -> "DisconnectReason":
-        """The reason in the bytes of a Disconnect; UNKNOWN for no byte, several, or a number nobody has defined."""
+        """The reason in the bytes of a Disconnect. UNKNOWN for no byte, several, or a number nobody has defined."""
         known = len(data) == 1 and data[0] in cls._value2member_map_
         return cls(data[0]) if known else cls.UNKNOWN
 
@@ -61,7 +61,7 @@ class DisconnectReason(IntEnum):
 class Hello:
     """The first message of each side: who it is, what it speaks, where it listens (TCP port, 0: nowhere).
 
-    `node_id` (64 bytes) is only claimed; compare it with the key the handshake proved.
+    `node_id` (64 bytes) is only claimed. Compare it with the key the handshake proved.
     """
 
     MESSAGE_ID: ClassVar[int] = HELLO
@@ -91,7 +91,7 @@ class Hello:
 
     @classmethod
     def decode(cls, body: bytes) -> "Hello":
-        """The Hello in `body`; items after the fifth are overlooked (EIP-8). RlpError if it is none."""
+        """The Hello in `body`. Items after the fifth are overlooked (EIP-8). RlpError if it is none."""
         if len(body) > MAX_HELLO_BYTES:
             raise RlpError(f"hello: at most {MAX_HELLO_BYTES} bytes were expected, found {len(body)}")
         fields = RlpFields(rlp.decode_list(body, "hello"), "hello")

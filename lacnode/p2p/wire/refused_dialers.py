@@ -25,7 +25,7 @@ class RefusedDialers:
             self._nodes.popitem(last=False)
 
     def pop_permitted(self, permitted: Callable[[Enode], bool]) -> list[Enode]:
-        """Those that are permitted now, oldest first; they are remembered no longer."""
+        """Those that are permitted now, oldest first. They are remembered no longer."""
         found = [enode for enode in self._nodes.values() if permitted(enode)]
         for enode in found:
             del self._nodes[enode.id]
