@@ -163,12 +163,12 @@ class Blockchain(ChainHistory):
         """
         hash_ = self._hash_of(block)
         with self._writer, self._speculation.speculative_budget(budget, hash_) as own_budget:
-            parent = self._parent(block)
+            parent = self._parent_head(block)
             validators = self.validators_after(parent.header)
             self._verifier.check_proposed_header(block.header, parent.header, parent.hash, validators)
             self._verifier.check_body(block)
             # Only in memory. The block may never be decided, and another one may be.
-            self._executed(hash_, block, parent, own_budget)
+            self._execute_once(hash_, block, parent, own_budget)
 
     def import_block(self, block: Block, budget: ExecutionBudget = UNLIMITED) -> bool:
         """Verify `block` in full, store it and make it the head. Return False if it is known already.
@@ -180,16 +180,16 @@ class Blockchain(ChainHistory):
         if self.knows(hash_):
             return False
         # Only a block with the seals of a quorum may interrupt a block that is being built or checked.
-        self._check_sealed(block, self._parent(block))
+        self._check_sealed(block, self._parent_head(block))
         with self._speculation.import_in_progress(hash_), self._writer:
             # Again under the lock: consensus and synchronisation may import the same block at the same time.
             if self.knows(hash_):
                 return False
-            parent = self._parent(block)
+            parent = self._parent_head(block)
             self._check_sealed(block, parent)
             if not self._verified.has_body(block):
                 self._verifier.check_body(block)
-            executed = self._executed(hash_, block, parent, budget)
+            executed = self._execute_once(hash_, block, parent, budget)
             # Listeners are called after the commit and under the lock, so they see the blocks in their order.
             self._notify_listeners(self._store(block, hash_, executed))
             self._verified.remove(block.header)
@@ -266,7 +266,7 @@ class Blockchain(ChainHistory):
         except RlpError as error:
             raise BlockRefusedError("extra-data", str(error)) from None
 
-    def _parent(self, block: Block) -> Head:
+    def _parent_head(self, block: Block) -> Head:
         """The head, if `block` follows it. Raises UnknownParentError or BlockRefusedError otherwise."""
         # Read once: another thread may replace the head between two reads.
         head = self._head
@@ -285,7 +285,7 @@ class Blockchain(ChainHistory):
             block.header, parent.header, parent.hash, validators, seals_known=self._verified.has(block.header)
         )
 
-    def _executed(self, hash_: bytes, block: Block, parent: Head, budget: ExecutionBudget) -> ExecutedBlock:
+    def _execute_once(self, hash_: bytes, block: Block, parent: Head, budget: ExecutionBudget) -> ExecutedBlock:
         # The on-chain hash does not cover seals and round, so the execution of the proposal is the one of the block.
         executed = self._executions.get(hash_, block)
         if executed is None:

@@ -38,23 +38,25 @@ def check_body(block: Block, fork: Fork) -> None:
     # The root is the most expensive rule, so it is the last one.
     root = transactions_root(block.transactions)
     if root != header.transactions_root:
-        text = f"the header says {_shown(header.transactions_root)}, the transactions give {_shown(root)}"
+        text = f"the header says {_short_text(header.transactions_root)}, the transactions give {_short_text(root)}"
         raise BlockRefusedError("transactions-root", text)
 
 
 def is_outcome(header: BlockHeader, executed: ExecutedBlock) -> bool:
     """Whether the results of the execution are those of `header`."""
-    return all(stated == found for _, stated, found in _outcome(header, executed))
+    return all(stated == found for _, stated, found in _results(header, executed))
 
 
 def check_outcome(header: BlockHeader, executed: ExecutedBlock) -> None:
     """Raises BlockRefusedError if a result of the execution differs from `header`. The text has both values."""
-    for rule, stated, found in _outcome(header, executed):
+    for rule, stated, found in _results(header, executed):
         if stated != found:
-            raise BlockRefusedError(rule, f"the header says {_shown(stated)}, execution gives {_shown(found)}")
+            raise BlockRefusedError(
+                rule, f"the header says {_short_text(stated)}, execution gives {_short_text(found)}"
+            )
 
 
-def _outcome(header: BlockHeader, executed: ExecutedBlock) -> Iterator[tuple[str, bytes | int, bytes | int]]:
+def _results(header: BlockHeader, executed: ExecutedBlock) -> Iterator[tuple[str, bytes | int, bytes | int]]:
     """Every result that a header names: the rule, the value in the header, and the value of the execution."""
     # From the most telling to the least: a wrong state root alone does not show what went wrong.
     yield "gas-used", header.gas_used, executed.gas_used
@@ -88,7 +90,7 @@ def _check_blob_gas(header: BlockHeader, fork: Fork) -> None:
         )
 
 
-def _shown(value: bytes | int) -> str:
+def _short_text(value: bytes | int) -> str:
     if isinstance(value, int):
         return str(value)
     return "0x" + value.hex() if len(value) <= 32 else f"{len(value)} bytes beginning 0x{value[:16].hex()}"

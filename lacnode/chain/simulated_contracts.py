@@ -36,7 +36,7 @@ class SimulatedContracts:
         next_header = header.with_changes(number=header.number + 1, timestamp=header.timestamp + 1)
         nonce = engine.accounts(header.state_root).nonce(sender)
         block = engine.open_block(header.state_root, next_header, ancestor_hash)
-        receipt = block.add(_unsigned(call, nonce, header.base_fee or 0), sender, budget)
+        receipt = block.add(_unsigned_transaction(call, nonce, header.base_fee or 0), sender, budget)
         executed = block.close(budget)
         self.succeeded = receipt.status == 1
         """Whether the transaction succeeded."""
@@ -45,7 +45,7 @@ class SimulatedContracts:
         # The new nodes are only in memory. The reader finds them there, and all others in the database.
 
 
-def _unsigned(call: TransactionCall, nonce: int, gas_price: int) -> Transaction:
+def _unsigned_transaction(call: TransactionCall, nonce: int, gas_price: int) -> Transaction:
     """A transaction with a signature that is not checked: the caller names the sender when it executes the transaction."""
     fields: list[rlp.RlpValue] = [
         rlp.scalar(nonce), rlp.scalar(gas_price), rlp.scalar(call.gas_limit), call.to or b"",

@@ -216,14 +216,14 @@ def parse_genesis(document: Mapping[str, Any]) -> ChainSpec:
     """The chain of a genesis document. Raises GenesisError, which names the key, if a value is wrong."""
     if not isinstance(document, Mapping):
         raise GenesisError(f"a JSON object was expected, not {type(document).__name__}")
-    lowered = _lowered(document)
+    lowered = _lower_keys(document)
     # Before the validation: with another engine, the first missing key of `ibft2` would be a confusing error.
     _check_engine(lowered.get("config"))
     lowered.setdefault("gaslimit", lowered.pop("gastarget", None))
     try:
         genesis = _Genesis.model_validate(lowered)
     except ValidationError as error:
-        raise GenesisError(_described(error)) from None
+        raise GenesisError(_first_error_text(error)) from None
     config = genesis.config
     if config.constantinoplefixblock is not None and config.petersburgblock is not None:
         raise GenesisError("config.petersburgBlock and config.constantinopleFixBlock are the same; give one")
@@ -273,7 +273,7 @@ def _last_of_each(repeated: set[str], pairs: list[tuple[str, Any]]) -> dict[str,
     return dict(kept.values())
 
 
-def _lowered(value: Any, depth: int = 0, keeps_null: bool = False) -> Any:
+def _lower_keys(value: Any, depth: int = 0, keeps_null: bool = False) -> Any:
     """The document with all keys in lower case, as Besu compares them.
 
     A null is left out, except in `alloc`, where Besu refuses it. Raises GenesisError for too deep nesting.
@@ -283,10 +283,10 @@ def _lowered(value: Any, depth: int = 0, keeps_null: bool = False) -> Any:
         if depth > 20:
             raise GenesisError("nested deeper than any genesis is")
         found = [(str(key).lower(), item) for key, item in value.items() if item is not None or keeps_null]
-        lowered = [(key, _lowered(item, depth + 1, keeps_null or key == "alloc")) for key, item in found]
+        lowered = [(key, _lower_keys(item, depth + 1, keeps_null or key == "alloc")) for key, item in found]
         return _last_of_each(set(), lowered)
     if isinstance(value, list):
-        return [_lowered(item, depth + 1, keeps_null) for item in value]
+        return [_lower_keys(item, depth + 1, keeps_null) for item in value]
     return value
 
 
@@ -304,7 +304,7 @@ def _check_engine(config: object) -> None:
         raise GenesisError("config.ibft2 is missing: this node runs IBFT 2.0 networks only")
 
 
-def _described(error: ValidationError) -> str:
+def _first_error_text(error: ValidationError) -> str:
     """The first error of pydantic as a sentence."""
     # One error at a time: a wrong key often causes several errors, and the first one is the cause.
     first = error.errors()[0]
@@ -366,14 +366,14 @@ def _ibft(config: _Config) -> IbftSchedule:
     for transition in sorted(config.transitions.ibft2, key=lambda step: step.block):
         if transition.block == steps[-1][0]:
             raise GenesisError(f"config.transitions.ibft2: two transitions for block {transition.block}")
-        parameters = _changed(parameters, transition)
+        parameters = _apply_transition(parameters, transition)
         steps.append((transition.block, parameters))
         if transition.validators is not None:
             overrides.append((transition.block, tuple(sorted(set(transition.validators)))))
     return IbftSchedule(tuple(steps), tuple(overrides))
 
 
-def _changed(parameters: IbftParameters, transition: _Transition) -> IbftParameters:
+def _apply_transition(parameters: IbftParameters, transition: _Transition) -> IbftParameters:
     """The parameters after a transition. A missing key keeps its value. An empty beneficiary means the coinbase again."""
     # Besu's key in milliseconds has precedence. It is for development networks.
     period = transition.xblockperiodmilliseconds

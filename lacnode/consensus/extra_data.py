@@ -69,11 +69,11 @@ class ExtraData:
     def decode(cls, data: bytes) -> "ExtraData":
         """Decode extra data. Raises RlpError if Besu would refuse these bytes."""
         # A header is decoded for each of its hashes and rules. The cache makes it one decoding.
-        return _remembered(data) if len(data) <= CACHED_EXTRA_DATA_BYTES else _decode(data)
+        return _decode_cached(data) if len(data) <= CACHED_EXTRA_DATA_BYTES else _decode(data)
 
 
 @lru_cache(maxsize=512)
-def _remembered(data: bytes) -> ExtraData:
+def _decode_cached(data: bytes) -> ExtraData:
     return _decode(data)
 
 

@@ -265,13 +265,13 @@ def _check_validators(header: BlockHeader, validators: tuple[bytes, ...]) -> Non
         raise WrongValidatorsError("the validators in the extra data are not ascending without duplicates")
     if listed != validators:
         raise WrongValidatorsError(
-            f"the extra data lists {_shown(listed)}, the votes up to the parent give {_shown(validators)}"
+            f"the extra data lists {_short_list(listed)}, the votes up to the parent give {_short_list(validators)}"
         )
     # The coinbase is the creator: its votes count, and the rotation of proposers goes on from it.
     if header.coinbase not in validators:
         raise CoinbaseNotValidatorError(f"the coinbase 0x{header.coinbase.hex()} is no validator of this height")
 
 
-def _shown(addresses: tuple[bytes, ...]) -> str:
+def _short_list(addresses: tuple[bytes, ...]) -> str:
     listed = ["0x" + address.hex() for address in addresses[:10]]
     return "[" + ", ".join(listed if len(addresses) <= 10 else [*listed, "..."]) + "]"

@@ -85,7 +85,7 @@ class Ibft:
         self._false_copies: Counter[bytes] = Counter()
         """False copies that each peer has delivered at this height."""
         self._clocks = ClockSkew()
-        self._skew_noted: dict[bytes, int] = {}
+        self._skew_logged_at: dict[bytes, int] = {}
 
     def handle(self, event: Event, now_ms: int) -> list[Effect]:
         """Return the effects of `event`, to be carried out in order. `now_ms` is the wall clock in Unix milliseconds."""
@@ -157,7 +157,7 @@ class Ibft:
             self._height = None
             return [StopTimers()]
         self._height = HeightManager(self._address, head, self._journal.signed_at(head.header.number + 1))
-        effects: list[Effect] = [StopTimers(), *self._skew_notes(head), *self._height.start(now_ms)]
+        effects: list[Effect] = [StopTimers(), *self._log_skewed_clocks(head), *self._height.start(now_ms)]
         # Only now the validators of this height are known, so the authors of early messages can be checked.
         for message in early:
             effects += self._receive(message, now_ms)
@@ -178,13 +178,16 @@ class Ibft:
             height, timestamp = round_id_of(message).sequence, message.block.header.timestamp
             self._clocks.observe(message.signed.author, height, timestamp, now_ms)
 
-    def _skew_notes(self, head: HeadChanged) -> list[Effect]:
+    def _log_skewed_clocks(self, head: HeadChanged) -> list[Effect]:
         """Log clocks that are off, each at most once in `SKEW_LOG_INTERVAL_BLOCKS`."""
         self._clocks.retain_only(head.validators)
         notes: list[Effect] = []
         for author, offset in self._clocks.skewed.items():
-            if head.header.number - self._skew_noted.get(author, -SKEW_LOG_INTERVAL_BLOCKS) >= SKEW_LOG_INTERVAL_BLOCKS:
-                self._skew_noted[author] = head.header.number
+            if (
+                head.header.number - self._skew_logged_at.get(author, -SKEW_LOG_INTERVAL_BLOCKS)
+                >= SKEW_LOG_INTERVAL_BLOCKS
+            ):
+                self._skew_logged_at[author] = head.header.number
                 whose = "this node's clock" if author == self._address else f"the clock of 0x{author.hex()}"
                 side = "ahead of" if offset > 0 else "behind"
                 text = f"{whose} is about {abs(offset) / 1000:.1f} s {side} those of the other validators"
@@ -214,7 +217,7 @@ class Ibft:
             # From here on the message costs the recovery of a signature.
             author = envelope.author
         except RlpError as error:
-            return _malformed(event, error, is_senders=not isinstance(error, TooManyItemsError))
+            return _refuse_malformed(event, error, is_senders=not isinstance(error, TooManyItemsError))
         # Peers send our own messages back. We have counted them when we signed them.
         if author == self._address:
             return []
@@ -223,14 +226,14 @@ class Ibft:
             return [BlamePeer(event.sender, f"a message signed by 0x{author.hex()}, no validator of {round_id}")]
         if event.code == PROPOSAL and author != self._height.committee.proposer(round_id.round):
             # A proposal holds a block of megabytes. Any validator could send such blocks in every round.
-            return _out_of_turn(event, round_id, author)
+            return _refuse_out_of_turn(event, round_id, author)
         if author != event.sender and self._false_copies[event.sender] >= MAX_FALSE_COPIES:
             return []
         self._received.add(hash_)
-        return self._read(event, envelope, author, self._height, now_ms)
+        return self._handle_decoded(event, envelope, author, self._height, now_ms)
         # Before decoding: decoding the same bad bytes once more would cost the same again.
 
-    def _read(
+    def _handle_decoded(
         self, event: MessageReceived, envelope: Envelope, author: bytes, height: HeightManager, now_ms: int
     ) -> list[Effect]:
         """Decode the rest of a message that a validator of this height signed. Relay the message and handle it."""
@@ -238,14 +241,14 @@ class Ibft:
             # The filter stops at the first signature of an address that is not a validator: each costs a recovery.
             message = check_message(envelope.message(height.committee.validators.__contains__))
         except RlpError as error:
-            return _malformed(event, error, is_senders=author == event.sender)
+            return _refuse_malformed(event, error, is_senders=author == event.sender)
         except BodyMismatchError as mismatch:
-            return self._false_copy(event, author, mismatch)
+            return self._drop_false_copy(event, author, mismatch)
         self._watch_clock(message, now_ms)
         # Relayed before it is handled, as Besu does: a validator that refuses it may lack what another one has.
-        return [*self._relay(event, author), *_caused_by(event.sender, height.handle_message(message, now_ms))]
+        return [*self._relay(event, author), *_attribute_to(event.sender, height.handle_message(message, now_ms))]
 
-    def _false_copy(self, event: MessageReceived, author: bytes, mismatch: BodyMismatchError) -> list[Effect]:
+    def _drop_false_copy(self, event: MessageReceived, author: bytes, mismatch: BodyMismatchError) -> list[Effect]:
         """Drop a block with a false body. Its author may still deliver the true block.
 
         The copy is not relayed. The validators that receive it would take this node for the forger.
@@ -270,7 +273,7 @@ class Ibft:
         return [SendMessage(event.code, event.data, others)]
 
 
-def _malformed(event: MessageReceived, error: RlpError, *, is_senders: bool) -> list[Effect]:
+def _refuse_malformed(event: MessageReceived, error: RlpError, *, is_senders: bool) -> list[Effect]:
     """The effects of bytes that cannot be decoded. `is_senders` says whether the peer that delivered them is to blame."""
     effects: list[Effect] = [
         WriteLogLine("message-malformed", f"malformed message from 0x{event.sender.hex()}: {error}", event.sender)
@@ -280,13 +283,13 @@ def _malformed(event: MessageReceived, error: RlpError, *, is_senders: bool) -> 
     return effects
 
 
-def _out_of_turn(event: MessageReceived, round_id: RoundId, author: bytes) -> list[Effect]:
+def _refuse_out_of_turn(event: MessageReceived, round_id: RoundId, author: bytes) -> list[Effect]:
     """The effects of a proposal by a validator that is not the proposer of the round. The block is not decoded."""
     text = f"Proposal of 0x{author.hex()} for {round_id} refused: 0x{author.hex()} is not the proposer"
-    return list(_caused_by(event.sender, [WriteLogLine("proposal-refused", text), BlamePeer(author, text)]))
+    return list(_attribute_to(event.sender, [WriteLogLine("proposal-refused", text), BlamePeer(author, text)]))
 
 
-def _caused_by(sender: bytes, effects: Iterable[Effect]) -> list[Effect]:
+def _attribute_to(sender: bytes, effects: Iterable[Effect]) -> list[Effect]:
     """The effects of a message that the peer `sender` delivered.
 
     Log lines name the sender, so that the number of lines for one peer can be limited. An author is blamed only for what

@@ -192,7 +192,7 @@ def allow_each_once(known: AuthorFilter) -> AuthorFilter:
 
 def decode_signed_proposal(item: RlpItem, known: AuthorFilter = allow_any_author) -> SignedPayload[ProposalPayload]:
     """Decode a signed proposal payload. Raises RlpError if it is malformed or not signed by a `known` author."""
-    fields, signature, author = _signed(item, PROPOSAL, known)
+    fields, signature, author = _decode_signed(item, PROPOSAL, known)
     payload = ProposalPayload(RoundId.from_fields(fields), fields.bytes("digest", 32))
     fields.end()
     return SignedPayload(payload, signature, author)
@@ -200,7 +200,7 @@ def decode_signed_proposal(item: RlpItem, known: AuthorFilter = allow_any_author
 
 def decode_signed_prepare(item: RlpItem, known: AuthorFilter = allow_any_author) -> SignedPayload[PreparePayload]:
     """Like `decode_signed_proposal`, for a prepare."""
-    fields, signature, author = _signed(item, PREPARE, known)
+    fields, signature, author = _decode_signed(item, PREPARE, known)
     payload = PreparePayload(RoundId.from_fields(fields), fields.bytes("digest", 32))
     fields.end()
     return SignedPayload(payload, signature, author)
@@ -208,7 +208,7 @@ def decode_signed_prepare(item: RlpItem, known: AuthorFilter = allow_any_author)
 
 def decode_signed_commit(item: RlpItem, known: AuthorFilter = allow_any_author) -> SignedPayload[CommitPayload]:
     """Like `decode_signed_proposal`, for a commit."""
-    fields, signature, author = _signed(item, COMMIT, known)
+    fields, signature, author = _decode_signed(item, COMMIT, known)
     payload = CommitPayload(
         RoundId.from_fields(fields), fields.bytes("digest", 32), _signature(fields.bytes("commitSeal"))
     )
@@ -222,7 +222,7 @@ def decode_signed_round_change(
     """Like `decode_signed_proposal`, for a round change. `may_ask` filters its author, and `known` filters the authors in
     its certificate."""
     # The author is recovered before its certificate is decoded. A certificate costs up to a quorum of recoveries.
-    fields, signature, author = _signed(item, ROUND_CHANGE, may_ask or known)
+    fields, signature, author = _decode_signed(item, ROUND_CHANGE, may_ask or known)
     round_id, shown = RoundId.from_fields(fields), fields.item("preparedCertificate")
     fields.end()
     certificate = None if shown == b"" else PreparedCertificate.from_item(shown, known)
@@ -249,7 +249,7 @@ def decode_round_id(item: RlpItem, code: int) -> RoundId:
 def recover_author(item: RlpItem, code: int) -> bytes:
     """The address (20 bytes) that signed a payload of this code. Raises RlpError if the item is malformed. It costs one
     recovery of a signature."""
-    return _signed(item, code, allow_any_author)[2]
+    return _decode_signed(item, code, allow_any_author)[2]
 
 
 _NAMES = {
@@ -260,13 +260,13 @@ _NAMES = {
 }
 
 
-def _signed(item: RlpItem, code: int, known: AuthorFilter) -> tuple[RlpFields, bytes, bytes]:
+def _decode_signed(item: RlpItem, code: int, known: AuthorFilter) -> tuple[RlpFields, bytes, bytes]:
     """The fields of a signed payload, its signature and its author."""
     name = _NAMES[code]
     signed = RlpFields(rlp.as_list(item, f"signed {name}"), f"signed {name}")
     payload, signature = signed.list("payload"), _signature(signed.bytes("signature"))
     signed.end()
-    author = _recovered(keccak256(bytes([code]) + rlp.encode(payload)), signature)
+    author = _recover_cached(keccak256(bytes([code]) + rlp.encode(payload)), signature)
     # Before the fields are decoded: a certificate in them costs further recoveries.
     if not known(author):
         raise RlpError(f"{name}: signed by 0x{author.hex()}, no validator here or one that signed before")
@@ -281,7 +281,7 @@ def _signature(data: bytes) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _recovered(digest: bytes, signature: bytes) -> bytes:
+def _recover_cached(digest: bytes, signature: bytes) -> bytes:
     """Recover an address. It is cached, because certificates repeat signatures."""
     try:
         return recover_address(digest, signature)

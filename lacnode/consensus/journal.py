@@ -145,7 +145,7 @@ class Journal:
         # The four rules are for new contents only. A restart repeats old payloads, and the repetition of a prepare is
         # legal although a later round change is in the journal.
         if before is None:
-            self._check_left(signed, payload)
+            self._check_round_not_left(signed, payload)
             self._check_vote(signed, payload, content)
             self._check_commit(signed, payload)
             self._check_prepared(signed, payload)
@@ -199,7 +199,7 @@ class Journal:
     # -- rules ---------------------------------------------------------------------------------------------------
 
     # Each rule gets what was signed at the height of `payload`.
-    def _check_left(self, signed: SignedAtHeight, payload: Payload) -> None:
+    def _check_round_not_left(self, signed: SignedAtHeight, payload: Payload) -> None:
         # The round change said that this validator has no later prepared block than it showed. A commit for an earlier
         # round would make that false, and two blocks could become final.
         if payload.round_id.round < signed.highest_requested_round:

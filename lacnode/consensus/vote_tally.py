@@ -45,8 +45,8 @@ class VoteTally:
         """
         adding = vote.type is VoteType.ADD
         # A voter that changes its mind takes the opposite vote back.
-        additions = _cast(self.additions, vote.recipient, voter, adding)
-        removals = _cast(self.removals, vote.recipient, voter, not adding)
+        additions = _cast_vote(self.additions, vote.recipient, voter, adding)
+        removals = _cast_vote(self.removals, vote.recipient, voter, not adding)
         for_it, against_it = additions.get(vote.recipient, frozenset()), removals.get(vote.recipient, frozenset())
         needed = len(self.validators) // 2 + 1
         # Counted against the validators before this vote, as in Besu: every node must come to the same set.
@@ -70,7 +70,9 @@ class VoteTally:
         return voter in ballots.get(vote.recipient, frozenset())
 
 
-def _cast(ballots: VotesByRecipient, recipient: bytes, voter: bytes, with_voter: bool) -> dict[bytes, frozenset[bytes]]:
+def _cast_vote(
+    ballots: VotesByRecipient, recipient: bytes, voter: bytes, with_voter: bool
+) -> dict[bytes, frozenset[bytes]]:
     # A copy: the tallies of earlier blocks are still in use.
     changed = dict(ballots)
     voters = changed.get(recipient, frozenset())

@@ -17,21 +17,21 @@ def from_hex(text: str) -> bytes:
     """
     digits = text[2:] if text[:2] in ("0x", "0X") else text
     if len(digits) % 2:
-        raise ValueError(f"odd number of hexadecimal digits in {_shown(text)}")
+        raise ValueError(f"odd number of hexadecimal digits in {_short_text(text)}")
     # `bytes.fromhex` accepts spaces between bytes.
     if not digits.isalnum() and digits:
-        raise ValueError(f"not hexadecimal: {_shown(text)}")
+        raise ValueError(f"not hexadecimal: {_short_text(text)}")
     try:
         return bytes.fromhex(digits)
     except ValueError:
-        raise ValueError(f"not hexadecimal: {_shown(text)}") from None
+        raise ValueError(f"not hexadecimal: {_short_text(text)}") from None
 
 
 def fixed_from_hex(text: str, size: int, what: str) -> bytes:
     """Exactly `size` bytes of hexadecimal `text`. Raises ValueError otherwise, with the name `what`."""
     data = from_hex(text)
     if len(data) != size:
-        raise ValueError(f"{what} must be {size} bytes, not {len(data)}: {_shown(text)}")
+        raise ValueError(f"{what} must be {size} bytes, not {len(data)}: {_short_text(text)}")
     return data
 
 
@@ -45,5 +45,5 @@ def hash_from_hex(text: str) -> bytes:
     return fixed_from_hex(text, 32, "hash")
 
 
-def _shown(text: str) -> str:
+def _short_text(text: str) -> str:
     return repr(text if len(text) <= 80 else text[:77] + "...")

@@ -21,11 +21,11 @@ MAX_ROOTS = 8
 _ROOTS: dict[tuple[bytes, ...], bytes] = {}
 
 
-def _go_on() -> None:
+def _do_nothing() -> None:
     """Do nothing: the work is not interrupted."""
 
 
-def ordered_root(values: Sequence[bytes], check: Callable[[], None] = _go_on) -> bytes:
+def ordered_root(values: Sequence[bytes], check: Callable[[], None] = _do_nothing) -> bytes:
     """The root of `values` (32 bytes). None of them is empty.
 
     `check` is called for every few values. It may raise an error to end the work.
@@ -37,7 +37,7 @@ def ordered_root(values: Sequence[bytes], check: Callable[[], None] = _go_on) ->
     return keccak256(rlp.encode(_node(entries, 0, check)))
 
 
-def transactions_root(transactions: Sequence[Transaction], check: Callable[[], None] = _go_on) -> bytes:
+def transactions_root(transactions: Sequence[Transaction], check: Callable[[], None] = _do_nothing) -> bytes:
     """The `ordered_root` of the transactions of a block (32 bytes). `check` is called as in `ordered_root`."""
     # The same transactions are checked in the proposal, before and after the execution, and before the import. Their
     # hashes cover all their bytes, so the hashes are a safe key.
@@ -54,13 +54,13 @@ def _node(entries: Sequence[_Entry], depth: int, check: Callable[[], None]) -> R
     """The node above `entries`. They are sorted, and their first `depth` nibbles are equal."""
     first, last = entries[0][0], entries[-1][0]
     if len(entries) == 1:
-        return [_packed(first[depth:], is_leaf=True), entries[0][1]]
+        return [_hex_prefix(first[depth:], is_leaf=True), entries[0][1]]
     # In a sorted list, the first and the last entry show the nibbles that all entries share.
     shared = depth
     while first[shared] == last[shared]:
         shared += 1
     branch = _branch(entries, shared, check)
-    return branch if shared == depth else [_packed(first[depth:shared], is_leaf=False), _reference(branch)]
+    return branch if shared == depth else [_hex_prefix(first[depth:shared], is_leaf=False), _reference(branch)]
 
 
 def _branch(entries: Sequence[_Entry], depth: int, check: Callable[[], None]) -> RlpValue:
@@ -84,7 +84,7 @@ def _reference(node: RlpValue) -> RlpValue:
     return node if len(encoded) < 32 else keccak256(encoded)
 
 
-def _packed(nibbles: str, *, is_leaf: bool) -> bytes:
+def _hex_prefix(nibbles: str, *, is_leaf: bool) -> bytes:
     """The hex-prefix encoding of a path (yellow paper, appendix C)."""
     flag = 2 if is_leaf else 0
     # The first nibble has the kind of the node and whether the number of nibbles is odd.

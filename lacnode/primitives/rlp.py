@@ -90,29 +90,29 @@ def decode(data: bytes) -> RlpItem:
     Raises RlpError for trailing bytes, for encodings that are not minimal or cut short, and for nesting deeper than
     `MAX_DEPTH`. Raises TooManyItemsError for too many items.
     """
-    items = _check_depth(data, MAX_LISTS, MAX_ITEMS)
-    return _decoded(data, is_large=items > 0 and len(data) >= items * _LARGE_ITEM_BYTES)
+    items = _count_items(data, MAX_LISTS, MAX_ITEMS)
+    return _decode_checked(data, is_large=items > 0 and len(data) >= items * _LARGE_ITEM_BYTES)
 
 
 def decode_stored_list(data: bytes, what: str) -> list[RlpItem]:
     """Like `decode_list`, for a value that this node made and stored. It may have as many items as an execution makes."""
-    _check_depth(data, MAX_STORED_LISTS, MAX_STORED_ITEMS)
-    return as_list(_decoded(data), what)
+    _count_items(data, MAX_STORED_LISTS, MAX_STORED_ITEMS)
+    return as_list(_decode_checked(data), what)
 
 
-def _decoded(data: bytes, *, is_large: bool = False) -> RlpItem:
+def _decode_checked(data: bytes, *, is_large: bool = False) -> RlpItem:
     try:
-        item: RlpItem = _cut(data) if is_large else rusty_rlp.decode_raw(data, True, False)[0]
+        item: RlpItem = _decode_large(data) if is_large else rusty_rlp.decode_raw(data, True, False)[0]
     except (rusty_rlp.DecodingError, TypeError, IndexError) as error:
         raise RlpError(f"malformed RLP of {len(data)} bytes: {error}") from None
-    # The decoder takes a string header at the very end of a list for an empty string, with any announced length. `_cut`
-    # does not check whether an item has the minimal encoding. Encoding again finds both.
+    # The decoder takes a string header at the very end of a list for an empty string, with any announced length.
+    # `_decode_large` does not check whether an item has the minimal encoding. Encoding again finds both.
     if rusty_rlp.encode_raw(item) != data:
         raise RlpError(f"malformed RLP of {len(data)} bytes: an item ends beyond its list")
     return item
 
 
-def _cut(data: bytes) -> RlpItem:
+def _decode_large(data: bytes) -> RlpItem:
     """The item in `data`, if `data` is RLP. Otherwise an item with another encoding, or IndexError.
 
     The depth and the items of `data` were counted before.
@@ -133,7 +133,7 @@ def _cut(data: bytes) -> RlpItem:
             found.append(inner)
             open_lists.append((inner, min(end, end_of_list)))
             position = start
-            # A list that announces more than its parent has is cut. The comparison in `_decoded` refuses it.
+            # A list that announces more than its parent has is cut. The comparison in `_decode_checked` refuses it.
         else:
             found.append(data[start:end])
             position = end
@@ -253,7 +253,7 @@ class RlpFields:
             raise RlpError(f"{self._what}: {self.remaining} items more than expected")
 
 
-def _check_depth(data: bytes, max_lists: int, max_items: int) -> int:
+def _count_items(data: bytes, max_lists: int, max_items: int) -> int:
     """The number of items in `data`, or 0 if they need not be counted.
 
     Raises RlpError if it nests deeper than `MAX_DEPTH`, and TooManyItemsError. False lengths are refused by the decoder.

@@ -129,11 +129,11 @@ class Transaction:
         announcement and proposal.
         """
         if len(raw) < LONG_BYTES:
-            return _decoded(raw)
+            return _decode(raw)
         # The hash is cheap beside the decoding: a long access list has tens of thousands of items.
         known = _LONG_IN_MEMORY.get(keccak256(raw))
         if known is None:
-            known = _decoded(raw)
+            known = _decode(raw)
             _LONG_IN_MEMORY[known.hash] = known
         return known
 
@@ -158,7 +158,7 @@ _LONG_IN_MEMORY: WeakValueDictionary[bytes, Transaction] = WeakValueDictionary()
 """Long transactions that something holds, by their hash. The hash covers all bytes, so every reader may share them."""
 
 
-def _decoded(raw: bytes) -> Transaction:
+def _decode(raw: bytes) -> Transaction:
     if not raw:
         raise RlpError("transaction: no bytes")
     if raw[0] >= 0xC0:
@@ -167,12 +167,12 @@ def _decoded(raw: bytes) -> Transaction:
         raise RlpError(f"transaction: unknown type {raw[0]:#04x}")
     # Before the decoding: an unknown type has unknown fields.
     payload = raw[1:]
-    apart = _access_list_apart(raw[0], payload) if len(raw) >= LONG_BYTES else None
+    apart = _split_access_list(raw[0], payload) if len(raw) >= LONG_BYTES else None
     access_list, rest = (None, payload) if apart is None else apart
     return _decode_typed(raw[0], RlpFields(rlp.decode_list(rest, "transaction"), "transaction"), raw, access_list)
 
 
-def _access_list_apart(type_: int, payload: bytes) -> tuple[AccessList, bytes] | None:
+def _split_access_list(type_: int, payload: bytes) -> tuple[AccessList, bytes] | None:
     """The access list of a typed transaction's payload, and the payload with an empty list in its place.
 
     None if the access list is not regular. The whole payload must be decoded then, and the decoder names the fault.

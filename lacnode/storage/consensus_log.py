@@ -84,11 +84,11 @@ class ConsensusLog:
         self._check_usable()
         try:
             # The size before this frame is written with it. If the file is cut later, the next start notices.
-            self._note_size()
+            self._write_size()
             self._write_all(self._descriptor, frame)
         except OSError as error:
             # Without this, the next frame would follow half a frame, and the log would be damaged in the middle.
-            self._cut_back()
+            self._remove_partial_frame()
             raise storage_error(self._path, "writing", error) from None
         # After a failed fsync the kernel may report success for pages that never reached the disk. So nothing is written
         # after a failure.
@@ -97,7 +97,7 @@ class ConsensusLog:
         except OSError as error:
             self._failed = f"flushing failed before: {error.strerror}"
             raise storage_error(self._path, "flushing", error) from None
-        self._grew_to(self._position.size + len(frame), zlib.crc32(frame, self._position.checksum))
+        self._set_position(self._position.size + len(frame), zlib.crc32(frame, self._position.checksum))
 
     @property
     def position(self) -> LogPosition:
@@ -134,7 +134,7 @@ class ConsensusLog:
         if self._descriptor >= 0:
             # The last size is written here, so that a log cut after an orderly stop is noticed, too.
             if self._failed is None:
-                self._note_size()
+                self._write_size()
             self._disk.close(self._descriptor)
             self._descriptor = -1
             self._failed = "it is closed"
@@ -147,7 +147,7 @@ class ConsensusLog:
             self._descriptor = self._disk.open(self._path)
             found = self._disk.read(self._descriptor)
             # The owner is checked before the frames: a foreign log may be damaged without stopping this validator.
-            header = self._found_header(found)
+            header = self._decode_header(found)
             if header is not None and self._owner is not None and header.owner not in (UNKNOWN_OWNER, self._owner):
                 self._set_aside(header.owner)
                 found, header = b"", None
@@ -156,14 +156,14 @@ class ConsensusLog:
             if not found:
                 self._replace(new, if_missing)
             elif header is None:
-                frames = list(_frames(found[: _whole_size(found, 0, self._path)], 0))
+                frames = list(_frames(found[: _end_of_whole_frames(found, 0, self._path)], 0))
                 self._replace(new, [found[start:end] for start, end in frames])
             else:
                 self._open_existing(header, found)
         except OSError as error:
             raise storage_error(self._path, "opening", error) from None
 
-    def _found_header(self, found: bytes) -> LogHeader | None:
+    def _decode_header(self, found: bytes) -> LogHeader | None:
         """The header of the log `found`. None for a log of an older version, or for an empty file.
 
         Raises StorageCorruptError if the header is damaged.
@@ -178,13 +178,13 @@ class ConsensusLog:
 
     def _open_existing(self, header: LogHeader, found: bytes) -> None:
         """Continue the log `found` without a torn last frame."""
-        size = _whole_size(found, HEADER_BYTES, self._path)
+        size = _end_of_whole_frames(found, HEADER_BYTES, self._path)
         self._header = header
         self.torn_bytes = len(found) - size
         # A torn frame was never flushed, so its size was never written. A larger written size means lost records.
         self.shortened = size < header.flushed_size(found)
         # The cut is flushed before the first append. Otherwise a crash could bring the torn bytes back behind a new frame.
-        self._grew_to(size, zlib.crc32(found[HEADER_BYTES:size]))
+        self._set_position(size, zlib.crc32(found[HEADER_BYTES:size]))
         self._disk.truncate(self._descriptor, size)
         self._flush(self._descriptor)
         self._flush_directory()
@@ -215,16 +215,16 @@ class ConsensusLog:
                 raise
             self._disk.close(self._descriptor)
             self._descriptor, self._header = descriptor, header
-            self._grew_to(size, zlib.crc32(frames))
+            self._set_position(size, zlib.crc32(frames))
             # The rename itself is in the directory. Without this flush a power cut could bring the old log back.
             self._flush_directory()
         except OSError as error:
             raise storage_error(self._path, "rewriting", error) from None
 
-    def _grew_to(self, size: int, checksum: int) -> None:
+    def _set_position(self, size: int, checksum: int) -> None:
         self._position = LogPosition(self._header.identities, size, checksum)
 
-    def _note_size(self) -> None:
+    def _write_size(self) -> None:
         """Write the size that is on the disk, into the older one of the two places.
 
         In turns: a crash during this write can destroy one place, and the other place is still valid.
@@ -238,7 +238,7 @@ class ConsensusLog:
         if self._failed is not None:
             raise StorageError(f"the consensus log {self._path} cannot be written: {self._failed}")
 
-    def _cut_back(self) -> None:
+    def _remove_partial_frame(self) -> None:
         """Remove a frame that was written in part."""
         try:
             self._disk.truncate(self._descriptor, self._position.size)
@@ -267,19 +267,19 @@ class MemoryConsensusLog:
         self._records: list[bytes] = []
 
     def append(self, record: bytes) -> None:
-        self._records.append(_checked(record))
+        self._records.append(_check_record_length(record))
 
     def records(self) -> Iterator[bytes]:
         return iter(tuple(self._records))
 
     def rewrite(self, records: Iterable[bytes]) -> None:
-        self._records = [_checked(record) for record in records]
+        self._records = [_check_record_length(record) for record in records]
 
     def close(self) -> None:
         """Do nothing: memory has nothing to release."""
 
 
-def _checked(record: bytes) -> bytes:
+def _check_record_length(record: bytes) -> bytes:
     # An empty record would have the frame of a file of zeros, and a larger one would be taken for damage when it is read.
     if not 0 < len(record) <= MAX_LOG_RECORD_BYTES:
         raise ValueError(f"a record of 1 to {MAX_LOG_RECORD_BYTES} bytes was expected, found {len(record)}")
@@ -287,7 +287,7 @@ def _checked(record: bytes) -> bytes:
 
 
 def _frame(record: bytes) -> bytes:
-    length = len(_checked(record)).to_bytes(4)
+    length = len(_check_record_length(record)).to_bytes(4)
     return length + zlib.crc32(record, zlib.crc32(length)).to_bytes(4) + record
 
 
@@ -310,7 +310,7 @@ def _frames(data: bytes, start: int) -> Iterator[tuple[int, int]]:
         start = end
 
 
-def _whole_size(data: bytes, first: int, path: Path) -> int:
+def _end_of_whole_frames(data: bytes, first: int, path: Path) -> int:
     """The end of the last whole frame. The first frame starts at byte `first`.
 
     Raises StorageCorruptError if more than one torn frame follows.

@@ -134,7 +134,7 @@ class Environment:
         self._readers_wait = False
         """Whether new read transactions must wait, because the map is about to grow."""
         self._closed = False
-        with _translated(path):
+        with _translate_errors(path):
             self._env = lmdb.open(
                 str(path),
                 mode=PRIVATE_FILE,
@@ -148,7 +148,7 @@ class Environment:
                 sync=durable,
                 max_spare_txns=8,
             )
-            _refill(path, self._env)
+            _restore_length(path, self._env)
             # A reader process that died leaves its slot. The pages that it could read would never be used again.
             self._env.reader_check()
             add_checksums(path, self._env)
@@ -182,14 +182,14 @@ class Environment:
 
         Raises StorageFullError, StorageCorruptError or StorageError, and then nothing is written.
         """
-        with _translated(self._path):
+        with _translate_errors(self._path):
             # Each turn that fails has doubled the map, so the loop ends.
             while not self._try_write(layers):
                 pass
 
     def forget_dead_readers(self) -> None:
         """Release the snapshots of processes that have ended."""
-        with self._condition, _translated(self._path):
+        with self._condition, _translate_errors(self._path):
             if not self._closed:
                 self._env.reader_check()
 
@@ -298,7 +298,7 @@ def _is_full(path: Path) -> bool:
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def _translate_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (*_FAILURES, OSError) as error:
@@ -315,7 +315,7 @@ def _map_size_for(path: Path, wanted: int) -> int:
     return wanted
 
 
-def _refill(path: Path, env: Any) -> None:
+def _restore_length(path: Path, env: Any) -> None:
     """Extend a file that was cut short by zeros.
 
     A read beyond the end of a mapped file would kill the process. LMDB reports zeros as damage.

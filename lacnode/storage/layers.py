@@ -37,7 +37,7 @@ class LayeredSnapshot:
         changed: dict[bytes, bytes | None] = {}
         for layer in reversed(self._newest_first):
             changed.update(layer.get(table, {}))
-        return _overlaid(self._base.items(table, start), changed, start)
+        return _merge(self._base.items(table, start), changed, start)
 
 
 class LayeredBatch(LayeredSnapshot):
@@ -59,7 +59,7 @@ class LayeredBatch(LayeredSnapshot):
         self.changes.setdefault(table, {})[key] = None
 
 
-def _overlaid(
+def _merge(
     base: Iterator[tuple[bytes, bytes]], changed: Mapping[bytes, bytes | None], start: bytes
 ) -> Iterator[tuple[bytes, bytes]]:
     """`base` and `changed` as one ascending sequence. `changed` has precedence."""

@@ -45,7 +45,7 @@ class LmdbDatabase:
         files = directory / "database"
         self._on_damage: DamageListener = ignore_damage
         # The lock comes first: the marker and the files must not be touched while another process uses them.
-        self._lock = _locked(directory, files)
+        self._lock = _lock_directory(directory, files)
         try:
             claim_directory(directory)
             self._environment = Environment(
@@ -175,7 +175,7 @@ class _Reading:
         self._environment.close_pages(self._pages)
 
 
-def _locked(directory: Path, files: Path) -> FileLock:
+def _lock_directory(directory: Path, files: Path) -> FileLock:
     try:
         files.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
     except OSError as error:

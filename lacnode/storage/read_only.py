@@ -47,7 +47,7 @@ class ReadOnlyDatabase:
         """Open a snapshot of the last commit."""
         self.release()
         try:
-            self._pages = self._opened()
+            self._pages = self._open_snapshot()
         except lmdb.Error as error:
             raise translate_lmdb_error(self._path, error) from None
 
@@ -81,14 +81,14 @@ class ReadOnlyDatabase:
         self.release()
         self._env.close()
 
-    def _opened(self) -> LmdbSnapshot:
+    def _open_snapshot(self) -> LmdbSnapshot:
         """A snapshot with all tables. The node creates a table when it first writes to it."""
         try:
-            entries = self._entries()
+            entries = self._count_tables()
         except lmdb.MapResizedError:
             # The map of the node has grown. Zero takes over its size.
             self._env.set_mapsize(0)
-            entries = self._entries()
+            entries = self._count_tables()
         # Handles are opened only when the number of tables has changed: opening one costs a transaction.
         if entries != self._entries_seen:
             for name in set(table_names(self._env)) - self._tables.keys():
@@ -98,7 +98,7 @@ class ReadOnlyDatabase:
         # A copy of the tables: a later `refresh` may add one that this snapshot does not have.
         return LmdbSnapshot(self._env.begin(), dict(self._tables), self._path)
 
-    def _entries(self) -> int:
+    def _count_tables(self) -> int:
         """The number of tables."""
         with self._env.begin() as transaction:
             return int(transaction.stat()["entries"])

@@ -93,15 +93,15 @@ class BlockDownload:
         if len(headers) > count:
             raise PeerFailedError(f"{len(headers)} headers came for {count}", PeerFault.FALSE, _BREACH)
         # In the other thread: each header costs the recovery of all its seals.
-        await self.check_worker.run(partial(_verify, chain, headers))
+        await self.check_worker.run(partial(_add_headers, chain, headers))
         return headers
 
     async def _blocks(self, headers: Sequence[BlockHeader]) -> list[Block]:
         """The blocks of the first of `headers`, as many as one request brings. An empty block needs no request."""
-        window = _window(headers, self._gas_at_once.now)
+        window = _next_window(headers, self._gas_at_once.now)
         wanted = [header for header in window if not _is_empty(header)]
         bodies = await self._bodies(wanted) if wanted else ()
-        blocks = _joined(window, bodies)
+        blocks = _join_bodies(window, bodies)
         await self.check_worker.run(partial(self._check_bodies, blocks))
         # Before they count: only verified blocks buy more time for the peer.
         self.pace.add_delivery(len(blocks), sum(_size_bytes(block) for block in blocks))
@@ -134,7 +134,7 @@ class BlockDownload:
                 raise PeerFailedError(text, PeerFault.FALSE, _BREACH) from None
 
 
-def _verify(chain: VerifiedHeaderChain, headers: Sequence[BlockHeader]) -> None:
+def _add_headers(chain: VerifiedHeaderChain, headers: Sequence[BlockHeader]) -> None:
     """Add `headers` to `chain`. The first header that breaks a rule ends it, so invented headers cost one check.
 
     Raises PeerFailedError.
@@ -157,7 +157,7 @@ def _verify(chain: VerifiedHeaderChain, headers: Sequence[BlockHeader]) -> None:
             raise PeerFailedError(text, PeerFault.FALSE, _BREACH) from None
 
 
-def _window(headers: Sequence[BlockHeader], max_gas: int) -> Sequence[BlockHeader]:
+def _next_window(headers: Sequence[BlockHeader], max_gas: int) -> Sequence[BlockHeader]:
     """The first of `headers` that one request for bodies may cover, up to `max_gas`. One header at least."""
     gas, asked = 0, 0
     for index, header in enumerate(headers):
@@ -169,7 +169,7 @@ def _window(headers: Sequence[BlockHeader], max_gas: int) -> Sequence[BlockHeade
     return headers
 
 
-def _joined(window: Sequence[BlockHeader], bodies: Iterable[BlockBody]) -> list[Block]:
+def _join_bodies(window: Sequence[BlockHeader], bodies: Iterable[BlockBody]) -> list[Block]:
     """Headers with their bodies, up to the first header without a body."""
     given = iter(bodies)
     blocks: list[Block] = []

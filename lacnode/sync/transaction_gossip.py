@@ -137,14 +137,14 @@ class TransactionGossip:
     async def _send_loop(self) -> None:
         while True:
             await self._send_needed.wait()
-            await self._gather()
+            await self._wait_for_more()
             # Replaced before the batch is taken: a transaction that comes during the sending sets the new event.
             self._send_needed = trio.Event()
             batch, self._outgoing = self._outgoing, []
             # A transaction may have left the pool in the meantime. Relaying it would fill the pools of others.
             self._propagate([transaction for transaction in batch if self._known(transaction.hash)])
 
-    async def _gather(self) -> None:
+    async def _wait_for_more(self) -> None:
         """Wait for more transactions. A thousand that arrive together are sent in few messages."""
         # The latest time bounds the wait: under a steady stream nothing would ever be sent.
         latest = trio.current_time() + MAX_SEND_DELAY_SECONDS

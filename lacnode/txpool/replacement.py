@@ -20,10 +20,10 @@ def may_replace(new: Transaction, old: Transaction, price_bump: int, base_fee: i
     new_price, old_price = new.effective_gas_price(base_fee), old.effective_gas_price(base_fee)
     new_tip, old_tip = max(0, new_price - base_fee), max(0, old_price - base_fee)
     # A higher total price must not come with a lower tip: the proposer would lose by the replacement.
-    if _bumped(old_price, new_price, price_bump):
+    if _is_bumped(old_price, new_price, price_bump):
         return new_tip >= old_tip
-    return old_price == new_price and _bumped(old_tip, new_tip, price_bump)
+    return old_price == new_price and _is_bumped(old_tip, new_tip, price_bump)
 
 
-def _bumped(old: int, new: int, price_bump: int) -> bool:
+def _is_bumped(old: int, new: int, price_bump: int) -> bool:
     return old * (100 + price_bump) <= new * 100

@@ -79,13 +79,13 @@ class TransactionPool:
         """
         self._check_new(transaction)
         self._now = now
-        self._check_not_long(transaction, now)
+        self._check_not_slow(transaction, now)
         # Outside the lock: recovering the sender and asking the rules contract take milliseconds.
         admitted = self._admission.check(transaction, local=local)
         with self._lock:
             # Again under the lock: another thread may have added the same transaction in the meantime.
             self._check_new(transaction)
-            head = self._checked_head(transaction, admitted)
+            head = self._head_for_nonce(transaction, admitted)
             self._sequence += 1
             pooled = PooledTransaction(transaction, admitted.sender, local, admitted.priority, self._sequence, now)
             gone = self._insert(pooled, head.header.base_fee)
@@ -97,7 +97,7 @@ class TransactionPool:
         if transaction.hash in self._by_hash:
             raise TransactionRejectedError(RejectionReason.TRANSACTION_ALREADY_KNOWN, "it is pooled already")
 
-    def _check_not_long(self, transaction: Transaction, now: float) -> None:
+    def _check_not_slow(self, transaction: Transaction, now: float) -> None:
         seconds = self._slow_transactions.refused_seconds(transaction.hash, now)
         if seconds:
             raise TransactionRejectedError(
@@ -106,7 +106,7 @@ class TransactionPool:
                 f"it may be sent again in {seconds:.0f} s",
             )
 
-    def _checked_head(self, transaction: Transaction, admitted: AdmittedTransaction) -> HeadState:
+    def _head_for_nonce(self, transaction: Transaction, admitted: AdmittedTransaction) -> HeadState:
         """The head under the lock, if the nonce fits it. A block may have been imported since the check.
 
         Raises TransactionRejectedError otherwise.
