@@ -31,6 +31,8 @@ from lacnode.crypto.secp256k1 import sign
 from lacnode.devnet.accounts import DevnetAccount
 from lacnode.devnet.devnet_genesis import devnet_genesis
 from lacnode.evm.engine import ExecutionEngine
+from lacnode.evm.engine_factory import make_engine
+from lacnode.evm.engine_kind import EngineKind
 from lacnode.evm.py_evm_block import created_address
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.evm.rejection import RejectionReason
@@ -161,12 +163,17 @@ def unguarded(
     return ALLOW_ALL_ACCOUNTS
 
 
-def import_seconds(spec: ChainSpec, contents: Sequence[Sequence[bytes]], guard: Guard = unguarded) -> float:
+def import_seconds(
+    spec: ChainSpec,
+    contents: Sequence[Sequence[bytes]],
+    guard: Guard = unguarded,
+    kind: EngineKind = EngineKind.PYTHON,
+) -> float:
     """Seconds that importing the last of some blocks takes: seals, senders, execution, roots, commit with fsync."""
     blocks = _built(spec, contents)
     with tempfile.TemporaryDirectory() as directory:
         database = LmdbDatabase(Path(directory) / "database")
-        engine = PyEvmEngine(spec, DatabaseNodeStore(database))
+        engine = make_engine(spec, DatabaseNodeStore(database), kind=kind)
         permissions = guard(spec, engine, lambda number: chain.hash_at(number))
         chain = Blockchain(spec, database, engine, permissions=permissions)
         for ready in blocks[:-1]:

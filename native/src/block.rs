@@ -1,6 +1,7 @@
 //! A block in the making, as Python sees it. Every method gives the GIL back while it computes, and turns a panic into an
 //! exception: afterwards the block is of no use, and says so.
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -307,17 +308,9 @@ impl Block {
         let outcomes = self.on_state(py, |state, block, config, long_precompile, kept| {
             let surroundings =
                 Surroundings { block, config, check: &check, long_precompile, limits: None, is_watched: false };
-            let mut next_check = std::time::Instant::now();
+            Python::attach(|py| check.call0(py))?;
             let mut outcomes = Vec::with_capacity(raws.len());
-            for (raw, sender) in raws.into_iter().zip(senders) {
-                if std::time::Instant::now() >= next_check {
-                    Python::attach(|py| check.call0(py))?;
-                    next_check = std::time::Instant::now() + std::time::Duration::from_millis(10);
-                }
-                let (outcome, pending, _) = execute_one(&surroundings, state, kept, raw, sender)?;
-                keep(state, kept, pending)?;
-                outcomes.push(outcome);
-            }
+            execute_all(&surroundings, state, kept, raws, senders, &mut outcomes)?;
             Ok(outcomes)
         })?;
         let outcomes = outcomes.iter().map(|outcome| outcome.to_python(py)).collect::<PyResult<Vec<_>>>()?;
@@ -477,13 +470,55 @@ fn execute_one(
     raw: Vec<u8>,
     sender: Address,
 ) -> Result<(Outcome, Pending, u64), Stop> {
-    let mut transaction: TxEnv = decode(&raw)?.environment;
+    let transaction = environment(surroundings, kept, &raw, sender)?;
+    let type_ = transaction.tx_type;
+    let ended = surroundings.execute(state, transaction)?;
+    let log_bytes = ended.log_bytes;
+    let (outcome, pending) = outcome_of(kept, raw, type_, ended);
+    Ok((outcome, pending, log_bytes))
+}
+
+/// Execute and keep transactions one after another.
+fn execute_all(
+    surroundings: &Surroundings<'_>,
+    state: &mut BlockState,
+    kept: &mut Kept,
+    raws: Vec<Vec<u8>>,
+    senders: Vec<Address>,
+    outcomes: &mut Vec<Outcome>,
+) -> Result<(), Stop> {
+    let kept = RefCell::new(kept);
+    let current = RefCell::new(None);
+    let mut rest = raws.into_iter().zip(senders);
+    surroundings.execute_all(
+        state,
+        || {
+            let Some((raw, sender)) = rest.next() else { return Ok(None) };
+            let transaction = environment(surroundings, &kept.borrow(), &raw, sender)?;
+            *current.borrow_mut() = Some((raw, transaction.tx_type));
+            Ok(Some(transaction))
+        },
+        |state, ended| {
+            let (raw, type_) = current.take().ok_or(Stop::Unsupported("a transaction is lost"))?;
+            let (outcome, pending) = outcome_of(&kept.borrow(), raw, type_, ended);
+            outcomes.push(outcome);
+            keep(state, &mut kept.borrow_mut(), pending)
+        },
+    )
+}
+
+/// What revm executes for `raw`, which `sender` signed.
+fn environment(surroundings: &Surroundings<'_>, kept: &Kept, raw: &[u8], sender: Address) -> Result<TxEnv, Stop> {
+    let mut transaction = decode(raw)?.environment;
     transaction.caller = sender;
     if transaction.gas_limit > surroundings.block.gas_limit.saturating_sub(kept.gas_used) {
         return Err(Stop::Refused("CallerGasLimitMoreThanBlock".to_owned()));
     }
-    let type_ = transaction.tx_type;
-    let ended = surroundings.execute(state, transaction)?;
+    Ok(transaction)
+}
+
+/// What a transaction left behind, after those in `kept`.
+fn outcome_of(kept: &Kept, raw: Vec<u8>, type_: u8, ended: Ended) -> (Outcome, Pending) {
     let gas_used = ended.result.tx_gas_used();
     let is_success = ended.result.is_success();
     let reverted = match &ended.result {
@@ -495,7 +530,7 @@ fn execute_one(
     let cumulative_gas = kept.gas_used + gas_used;
     let receipt = encode(type_, is_success, cumulative_gas, &bloom, &logs);
     let pending = Pending { state: ended.state, raw, receipt, bloom, gas_used };
-    Ok((Outcome { is_success, cumulative_gas, bloom, logs, gas_used, reverted }, pending, ended.log_bytes))
+    (Outcome { is_success, cumulative_gas, bloom, logs, gas_used, reverted }, pending)
 }
 
 fn keep(state: &mut BlockState, kept: &mut Kept, pending: Pending) -> Result<(), Stop> {

@@ -88,6 +88,17 @@ struct Control<'a> {
 }
 
 impl Control<'_> {
+    /// Another transaction begins. The clock of the looks goes on.
+    fn begin(&mut self) {
+        self.calls.clear();
+        self.held_below = 0;
+        self.seen_logs = 0;
+        self.log_bytes = 0;
+        self.has_read_block = false;
+        self.last_opcode = None;
+        self.last_stack = 0;
+    }
+
     /// Whether the execution may go on.
     fn look(&mut self, context: &RevmContext<'_>, memory: usize) -> Result<(), Stop> {
         self.count_logs(context)?;
@@ -274,6 +285,36 @@ type RevmEvm<'a> = Evm<
 pub struct Machine<'a> {
     evm: RevmEvm<'a>,
     control: Control<'a>,
+}
+
+impl<'a> Machine<'a> {
+    /// Execute `transaction` as `execute` does. The journal is empty afterwards.
+    fn run(
+        &mut self,
+        transaction: TxEnv,
+        execute: impl FnOnce(&mut RevmHandler<'a>, &mut Machine<'a>) -> Result<ExecutionResult, RevmError>,
+    ) -> Result<Ended, Stop> {
+        self.control.begin();
+        self.evm.ctx.tx = transaction;
+        let ended = execute(&mut MainnetHandler::default(), self);
+        let state = self.evm.ctx.journal_mut().finalize();
+        let result = ended.map_err(|error| match error {
+            EVMError::Database(stop) => stop,
+            EVMError::Transaction(reason) => Stop::Refused(name_of(&reason)),
+            EVMError::Header(_) => Stop::Unsupported("revm does not execute in such a block"),
+            EVMError::Custom(_) | EVMError::CustomAny(_) => {
+                self.evm.precompiles.raised.borrow_mut().take().unwrap_or(Stop::Unsupported("revm failed"))
+            }
+        })?;
+        Ok(Ended {
+            result,
+            state,
+            has_read_block: self.control.has_read_block,
+            log_bytes: self.control.log_bytes,
+            last_opcode: self.control.last_opcode,
+            last_stack: self.control.last_stack,
+        })
+    }
 }
 
 impl<'a> EvmTr for Machine<'a> {
@@ -466,39 +507,41 @@ impl Surroundings<'_> {
         })
     }
 
+    /// Execute one transaction after another. Each is made by `next`, None after the last one, and what it comes to is
+    /// given to `keep` with the accounts, before the next one is made.
+    pub fn execute_all(
+        &self,
+        state: &mut BlockState,
+        mut next: impl FnMut() -> Result<Option<TxEnv>, Stop>,
+        mut keep: impl FnMut(&mut BlockState, Ended) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        let mut machine = self.machine(state);
+        while let Some(transaction) = next()? {
+            // A transfer has no instruction after which to look.
+            machine.control.begin();
+            machine.control.look(&machine.evm.ctx, 0)?;
+            let ended = machine.run(transaction, |handler, machine| handler.run(machine))?;
+            keep(machine.evm.ctx.journaled_state.database, ended)?;
+        }
+        Ok(())
+    }
+
     fn run<'b>(
         &'b self,
         state: &'b mut BlockState,
         transaction: TxEnv,
         execute: impl FnOnce(&mut RevmHandler<'b>, &mut Machine<'b>) -> Result<ExecutionResult, RevmError>,
     ) -> Result<Ended, Stop> {
-        let raised = Rc::new(RefCell::new(None));
-        let mut machine = self.machine(state, Rc::clone(&raised));
-        machine.evm.ctx.tx = transaction;
-        let result = execute(&mut MainnetHandler::default(), &mut machine).map_err(|error| match error {
-            EVMError::Database(stop) => stop,
-            EVMError::Transaction(reason) => Stop::Refused(name_of(&reason)),
-            EVMError::Header(_) => Stop::Unsupported("revm does not execute in such a block"),
-            EVMError::Custom(_) | EVMError::CustomAny(_) => {
-                raised.borrow_mut().take().unwrap_or(Stop::Unsupported("revm failed"))
-            }
-        })?;
-        Ok(Ended {
-            result,
-            state: machine.evm.ctx.journal_mut().finalize(),
-            has_read_block: machine.control.has_read_block,
-            log_bytes: machine.control.log_bytes,
-            last_opcode: machine.control.last_opcode,
-            last_stack: machine.control.last_stack,
-        })
+        self.machine(state).run(transaction, execute)
     }
 
-    fn machine<'b>(&'b self, state: &'b mut BlockState, raised: Rc<RefCell<Option<Stop>>>) -> Machine<'b> {
+    fn machine<'b>(&'b self, state: &'b mut BlockState) -> Machine<'b> {
         let spec = self.config.spec;
         let mut context: RevmContext<'b> = Context::new(state, spec);
         context.block = self.block.clone();
         context.cfg = self.config.clone();
         context.cfg.memory_limit = self.limits.map_or(MAX_MEMORY_BYTES, |limits| limits.memory_bytes);
+        let raised = Rc::new(RefCell::new(None));
         let precompiles = Precompiles { own: EthPrecompiles::new(spec), spec, long: self.long_precompile, raised };
         Machine {
             evm: Evm::new(context, EthInstructions::new_mainnet_with_spec(spec), precompiles),

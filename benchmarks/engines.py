@@ -1,0 +1,215 @@
+"""Both execution engines side by side, in one run: whole blocks, calls, and imports. Every value is a ratio to py-evm.
+
+The relay-like call does what LACChain's relay hub has contracts do: it recovers a signature, hashes in a loop, calls another
+contract, writes three new slots and two events.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eth_account import Account
+
+from benchmarks.execution import SENDER, import_seconds, token_transfers
+from benchmarks.measure import Measure
+from lacnode.chainspec.genesis import parse_genesis
+from lacnode.chainspec.spec import ChainSpec
+from lacnode.crypto import secp256k1
+from lacnode.crypto.recent_senders import RecentSenders
+from lacnode.devnet.accounts import DevnetAccount
+from lacnode.devnet.devnet_genesis import devnet_genesis
+from lacnode.evm.engine import CallRequest, ExecutedBlock, ExecutionEngine
+from lacnode.evm.engine_differences import unlike_fields
+from lacnode.evm.engine_factory import make_engine
+from lacnode.evm.engine_kind import EngineKind, why_no_library
+from lacnode.evm.py_evm_block import created_address
+from lacnode.primitives.header import BlockHeader
+from lacnode.primitives.hexadecimal import to_hex
+from lacnode.primitives.keccak import keccak256
+from lacnode.primitives.transaction import Transaction
+
+ROUNDS = 3
+CHAIN_ID = 648_555
+GAS_LIMIT = 350_000_000
+RELAY, LOOP, CALLED = (bytes(19) + bytes([0xF0 + number]) for number in range(3))
+LOOP_GAS = 20_000_000
+
+
+def _push(value: int) -> bytes:
+    data = value.to_bytes(max(1, (value.bit_length() + 7) // 8))
+    return bytes([0x5F + len(data)]) + data
+
+
+def _times(count: int, body: bytes, begins: int) -> bytes:
+    """`body`, `count` times, where it stands `begins` bytes after the start of the code."""
+    start = _push(count)
+    return start + b"\x5b" + body + b"\x60\x01\x90\x03\x80" + b"\x61" + (begins + len(start)).to_bytes(2) + b"\x57\x50"
+
+
+def _relay_code() -> bytes:
+    copy = bytes.fromhex("366000600037")
+    recover = bytes.fromhex("6020610100608060006001") + b"\x5a\xfa\x50"
+    hashes = _times(180, bytes.fromhex("610120600020610120") + b"\x52", len(copy + recover))
+    slots = b"".join(
+        b"\x60\x00\x35" + _push(number) + bytes.fromhex("01610140526001602061014020") + b"\x55" for number in range(3)
+    )
+    events = bytes.fromhex("600160406000a1") * 2
+    nested = bytes.fromhex("6000600060406000600073") + CALLED + b"\x5a\xf1\x50"
+    return copy + recover + hashes + slots + events + nested + b"\x00"
+
+
+CODES = {
+    RELAY: _relay_code(),
+    LOOP: b"\x5b" + bytes.fromhex("6001600201506000") + b"\x56",
+    CALLED: bytes.fromhex("600035602060002001") + bytes.fromhex("60005260206000f3"),
+}
+
+
+def _signed(nonce: int, to: bytes, data: bytes, gas: int, value: int = 0) -> Transaction:
+    fields = {"nonce": nonce, "gasPrice": 0, "gas": gas, "value": value, "data": data, "chainId": CHAIN_ID, "to": to}
+    return Transaction.decode(bytes(Account.sign_transaction(fields, SENDER.private_key).raw_transaction))
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A block, after a block that prepares for it, and the least ratio that it should show."""
+
+    name: str
+    setup: Sequence[Transaction]
+    block: Sequence[Transaction]
+    at_least: float
+
+
+def _workloads() -> list[Workload]:
+    deploy, transfers = token_transfers()
+    setup, tokens = [Transaction.decode(raw) for raw in deploy], [Transaction.decode(raw) for raw in transfers]
+    plain = [_signed(n, keccak256(b"recipient %d" % n)[:20], b"", 21_000, 1) for n in range(1000)]
+    relay = [_signed(n, RELAY, keccak256(b"call %d" % n) + bytes(96), 200_000) for n in range(300)]
+    loop = [_signed(0, LOOP, b"", LOOP_GAS)]
+    return [
+        Workload("1,000 transfers", [], plain, 30),
+        Workload("1,000 ERC-20 transfers", setup, tokens, 20),
+        Workload("300 relay-like calls", [], relay, 25),
+        Workload("20 million gas of computation", [], loop, 60),
+    ]
+
+
+class _Bench:
+    """One state for both engines."""
+
+    def __init__(self) -> None:
+        document = devnet_genesis([SENDER.address], [DevnetAccount(to_hex(SENDER.address), "")], 1.0, 1)
+        alloc: Any = document["alloc"]
+        alloc |= {address.hex(): {"balance": "0x0", "code": "0x" + code.hex()} for address, code in CODES.items()}
+        self.spec: ChainSpec = parse_genesis(document)
+        self.store: dict[bytes, bytes] = {}
+        self.engines = {
+            kind: make_engine(self.spec, self.store, kind=kind) for kind in (EngineKind.PYTHON, EngineKind.NATIVE)
+        }
+        root, nodes = self.engines[EngineKind.PYTHON].genesis_state()
+        self.store.update(nodes)
+        self.header = self.spec.genesis.header(root).with_changes(gas_limit=GAS_LIMIT)
+
+    def after(self, transactions: Sequence[Transaction]) -> BlockHeader:
+        """The header of a block after one with `transactions`."""
+        if not transactions:
+            return self.header.with_changes(number=1, timestamp=self.header.timestamp + 1)
+        executed = self.execute(self.engines[EngineKind.PYTHON], self.after([]), transactions)
+        self.store.update(executed.nodes)
+        number = {"number": 2, "timestamp": self.header.timestamp + 2}
+        return self.header.with_changes(state_root=executed.state_root, **number)
+
+    @staticmethod
+    def execute(engine: ExecutionEngine, header: BlockHeader, transactions: Sequence[Transaction]) -> ExecutedBlock:
+        return engine.execute(header.state_root, header, transactions, lambda number: None)
+
+
+def _forget_senders() -> None:
+    secp256k1._RECENT_SENDERS = RecentSenders()
+
+
+def _best(work: Callable[[], object], before: Callable[[], object] = lambda: None) -> float:
+    """Seconds of the quickest of some rounds."""
+    taken = []
+    for _ in range(ROUNDS):
+        before()
+        started = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - started)
+    return min(taken)
+
+
+def _block_measures(bench: _Bench, workload: Workload) -> list[Measure]:
+    header = bench.after(workload.setup)
+    seconds: dict[tuple[EngineKind, bool], float] = {}
+    executed = []
+    for kind, engine in bench.engines.items():
+        run = _run(bench, engine, header, workload.block)
+        executed.append(run())
+        seconds[kind, True] = _best(run)
+        seconds[kind, False] = _best(run, before=_forget_senders)
+    assert unlike_fields(*executed) == [], "the engines differ"
+    gas = executed[0].gas_used
+    measures = []
+    for known, how in ((True, "senders known"), (False, "recovering")):
+        python, native = seconds[EngineKind.PYTHON, known], seconds[EngineKind.NATIVE, known]
+        note = f"py-evm {python * 1000:.0f} ms, native {native * 1000:.1f} ms: {gas / native / 1e6:.0f} Mgas/s"
+        aim = workload.at_least if known else 4.0
+        name = f"{workload.name}, {how}, native against py-evm"
+        measures.append(Measure(name, python / native, "x", aim, note=note))
+    return measures
+
+
+def _run(
+    bench: _Bench, engine: ExecutionEngine, header: BlockHeader, block: Sequence[Transaction]
+) -> Callable[[], ExecutedBlock]:
+    return lambda: bench.execute(engine, header, block)
+
+
+def _call_measure(bench: _Bench) -> Measure:
+    setup, _ = token_transfers()
+    header = bench.after([Transaction.decode(raw) for raw in setup])
+    balance_of = keccak256(b"balanceOf(address)")[:4] + bytes(12) + SENDER.address
+    request = CallRequest(to=created_address(SENDER.address, 0), data=balance_of)
+    seconds = {}
+    for kind, engine in bench.engines.items():
+        call = _calls(engine, header, request)
+        call()
+        seconds[kind] = _best(call) / 200
+    python, native = seconds[EngineKind.PYTHON], seconds[EngineKind.NATIVE]
+    note = f"py-evm {python * 1e6:.0f} us, native {native * 1e6:.0f} us"
+    return Measure("a call of balanceOf, native against py-evm", python / native, "x", 10.0, note=note)
+
+
+def _calls(engine: ExecutionEngine, header: BlockHeader, request: CallRequest) -> Callable[[], Any]:
+    return lambda: [engine.call(header.state_root, header, request, lambda number: None) for _ in range(200)]
+
+
+def _import_measure() -> Measure:
+    """Blocks of 1,000 ERC-20 transfers, senders known, committed with fsync."""
+    genesis = devnet_genesis([SENDER.address], [DevnetAccount(to_hex(SENDER.address), "")], 1.0, 1)
+    spec = parse_genesis(genesis)
+    contents = token_transfers()
+    python, native = (
+        min(import_seconds(spec, contents, kind=kind) for _ in range(ROUNDS))
+        for kind in (EngineKind.PYTHON, EngineKind.NATIVE)
+    )
+    note = f"py-evm {1000 / python:.0f} tx/s, native {1000 / native:.0f} tx/s"
+    return Measure("import of 1,000 ERC-20 transfers, native against py-evm", python / native, "x", 7.0, note=note)
+
+
+def measure() -> list[Measure]:
+    """Ratios of speeds, the best of a few rounds each. Nothing where the native library is not built."""
+    reason = why_no_library()
+    if reason is not None:
+        print(f"  the engines are not compared: {reason}")
+        return []
+    bench = _Bench()
+    measures = [each for workload in _workloads() for each in _block_measures(bench, workload)]
+    return [*measures, _call_measure(bench), _import_measure()]
+
+
+if __name__ == "__main__":
+    for result in measure():
+        print(f"{result.name}: {result.value:.1f} {result.unit} ({result.verdict}; {result.note})")
