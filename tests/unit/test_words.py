@@ -15,7 +15,9 @@ SOURCES = [(path.relative_to(ROOT), path.read_text("utf-8")) for path in sorted(
 CHECKED_PAGES: tuple[str, ...] = (
     "docs/adr/README.md",
     "docs/operators/permissioning.md",
+    "docs/operators/privacy-manager.md",
     "docs/operators/private-transactions.md",
+    "docs/operators/tessera.md",
     "docs/spec/ibft2.md",
     "docs/spec/privacy-threats.md",
     "docs/spec/private-execution.md",

@@ -32,6 +32,7 @@ class BlockRecords:
 
     def write(self, writer: PrivateStoreWriter) -> None:
         """Write everything but the logs, which the receipts have."""
+        # The key of a receipt has the block hash, as in Besu, so receipts of one marker in two blocks cannot mix.
         for marker_hash, receipt in self.receipts.items():
             writer.receipt(self.hash, marker_hash, receipt)
         for marker_hash in self.refused:

@@ -82,6 +82,7 @@ class PrivateBlockExecutor:
     ) -> None:
         self._history = history
         self._engine = engine
+        # The overlay keeps the changes of all blocks of this run, so that a rebuild of many blocks needs one commit.
         self._store = _Overlay(store)
         self._root_of = root_of
         self._chain_id = chain_id
@@ -167,6 +168,7 @@ class PrivateBlockExecutor:
         group_id, private_from = task.group_id, task.private.private_from
         # The facts before reading may be missing. Now the group and the sender are known for certain, so the slice is
         # asked for again.
+        # The number of roots shows whether this transaction changed the state: a success adds one.
         before, started = len(records.roots.get(group_id, ())), slices.slices.clock()
         ends = slices.admits(group_id, private_from) and self._ends_in_slice(records, public, task, slices)
         if not ends:
@@ -231,6 +233,8 @@ class PrivateBlockExecutor:
             message = to_private_message(task.private, task.group_id, self._chain_id)
             known = self._known_of(task, marker, message)
             try:
+                # The transaction is executed on the last root of its group, which an earlier one in this block may
+                # have made.
                 result = public.execute_private(self._store, self._root(task.group_id), message, task.index, budget)
                 receipt = _receipt(result)
                 if result.success:
@@ -298,6 +302,7 @@ class PrivateBlockExecutor:
     ) -> None:
         # The nodes stay in memory. The caller stores them together with the receipts and the cursor.
         self._store.nodes.update(result.nodes or {})
+        # From here on the group's next transaction in this run begins with this root.
         self._roots[task.group_id] = result.state_root
         records.roots.setdefault(task.group_id, []).append(MarkerRoot(marker.hash, result.state_root))
         # The index of a log counts the group's logs in the block, because other groups' logs are not visible.
@@ -333,6 +338,7 @@ def to_private_message(private: PrivateTransaction, group_id: bytes, chain_id: i
     """Return `private` as a message for the EVM. SignatureError or InvalidPrivateTransactionError if it is not valid."""
     sender = private.sender()
     check_fields(private, chain_id)
+    # The address depends on the group, unlike that of a public contract.
     created = private_contract_address(sender, private.nonce, group_id) if private.is_creation else None
     return PrivateMessage(sender, private.nonce, private.to, created, private.data, private.gas_price)
 

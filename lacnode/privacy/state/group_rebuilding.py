@@ -93,6 +93,7 @@ class GroupRebuilder:
 
     def block(self, number: int) -> tuple[Block, bytes]:
         """Return a public block and its hash. GroupRebuildError if it is missing."""
+        # A node that pruned old blocks cannot rebuild from there. The caller then tries again later or reports it.
         hash_ = self._context.history.hash_at(number)
         block = None if hash_ is None else self._context.history.block_of(hash_)
         if block is None or hash_ is None:
@@ -137,5 +138,6 @@ class GroupRebuilder:
             told = self._histories.told(transaction.hash)
         if told is None:
             raise GroupRebuildError(f"the payload of transaction {place.index} of block {place.number} is lost")
+        # The contract was asked when it was executed first, so the task has no version.
         group_id, private = told
         return PrivateTask(place.index, private, group_id, is_told=True)

@@ -43,6 +43,7 @@ class GroupUse:
         # A tenth of the half-life is exact enough, and a block may have thousands of markers.
         if passed < self._half_life_seconds / 10:
             return
+        # Groups with less than a millisecond are dropped, so that the table stays small by itself.
         left = 0.5 ** (passed / self._half_life_seconds)
         self._seconds = {group: used * left for group, used in self._seconds.items() if used * left > 0.001}
         self._updated_at += passed

@@ -56,6 +56,7 @@ class KnownPayloads:
             return known
         with self._database.read() as snapshot:
             facts = facts_of(snapshot, payload_key)
+        # Rows of earlier versions have no facts. Then only the memory can help.
         return KnownPayload.decode(facts) if len(facts) == _ENCODED_BYTES else known
 
     def was_read(self, payload_key: bytes, group_id: bytes, private_from: bytes) -> None:

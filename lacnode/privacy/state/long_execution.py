@@ -55,6 +55,7 @@ class LongExecution:
     def __init__(self, context: PrivacyContext, processor: PrivateProcessor) -> None:
         self._context = context
         self._processor = processor
+        # A long transaction is executed like a late payload: with everything of its group that came after it.
         self._rebuilding = GroupRebuilder(context, processor)
         self._use = GroupUse(time.monotonic, LONG_USE_HALF_LIFE_SECONDS)
         self._try: _Try | None = None
@@ -124,6 +125,8 @@ class LongExecution:
 
     def _execute(self, long: LongPrivateTransaction, budget: ExecutionBudget) -> None:
         transaction = self._rebuilding.transaction(long.place)
+        # The transaction may have waited for a history that took long. It is taken over here, without a time limit but
+        # the budget.
         self._processor.rehydration.prepare(transaction, long.place.number, long.group_id, budget)
         # The payload was accepted at its marker, so it is accepted here, although the manager may have lost the group.
         unread = self._rebuilding.unread(long.place, self._rebuilding.read)
@@ -131,6 +134,7 @@ class LongExecution:
 
     def _give_up(self, long: LongPrivateTransaction, *, failing: bool) -> None:
         """Note the payload as absent. It is then asked for again like any other one."""
+        # The long transaction becomes an absent one, in one commit. The group's later ones stay long and follow it.
         absent = self._processor.absent(long.place, self._rebuilding.transaction(long.place), failing=failing)
         with self._context.database.write() as batch:
             LongTransactionWriter(batch).ended(long)

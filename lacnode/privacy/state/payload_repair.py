@@ -54,6 +54,7 @@ class PayloadRepair:
         due, waiting = self._due(), list[AbsentMarker]()
         try:
             until = time.monotonic() + REPAIR_STEP_SECONDS
+            # A step handles as many as fit into its time. The others stay due.
             for marker in due:
                 waiting.extend(self._try(marker))
                 if time.monotonic() > until:
@@ -98,6 +99,7 @@ class PayloadRepair:
             stored = PrivateStoreReader(snapshot)
             # The table is sorted by time, so the reading ends at the first entry that is not due. There may be 10,000.
             due = takewhile(lambda entry: entry[0] <= now, stored.due())
+            # Only as many as one step can ask for are sorted out. The whole list may have 10,000 entries.
             next_ones = nsmallest(MAX_PAYLOADS_AT_ONCE, due, key=lambda entry: (not entry[1], entry[0], entry[2]))
             markers = [stored.absent_at(place) for _, _, place in next_ones]
         return [marker for marker in markers if marker is not None]
@@ -152,6 +154,7 @@ class PayloadRepair:
         is_preferred = slices.prior.is_known_sender(private_from)
         with self._context.database.write() as batch:
             PrivateStoreWriter(batch).found(marker.place)
+            # In the same commit: the marker leaves the absent ones and joins the long ones. A crash must not lose it.
             long = LongPrivateTransaction(group_id, marker.place, marker.marker_hash, is_preferred=is_preferred)
             LongTransactionWriter(batch).waits(long)
 
@@ -160,6 +163,7 @@ class PayloadRepair:
     ) -> None:
         """Take over the group history for new members. PayloadNotFoundError if the marker waits for it and it is absent."""
         rehydration = self._processor.rehydration
+        # The history comes before the transaction that added this node, so it is executed before it.
         rehydration.prepare(transaction, marker.place.number, task.group_id, budget)
         # A marker with two keys may wait for the history. The payload key in the record says which of the two is
         # missing.

@@ -25,6 +25,7 @@ class StoredPriorExecution:
 
     def is_known_sender(self, private_from: bytes) -> bool:
         """See `PriorExecution.is_known_sender`."""
+        # The own users come first on their own node, also after they sent a slow transaction.
         if private_from in self._context.own_keys:
             return True
         with self._context.database.read() as snapshot:

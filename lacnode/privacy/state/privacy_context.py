@@ -30,5 +30,6 @@ class PrivacyContext:
     now: Callable[[], float] = time.time
     mode: GroupMode = GroupMode.OFFCHAIN
     genesis: PrivateGenesis = field(default_factory=PrivateGenesis)
+    # Empty by default: without it no sender is preferred, which is always safe.
     own_keys: frozenset[bytes] = frozenset()
     alarms: Callable[[], tuple[str, ...]] = tuple

@@ -157,6 +157,7 @@ class PrivacyController:
         self._signer = signer
         self._public = public
         self._accounts = accounts
+        # Markers are made one at a time, see `announce`.
         self._marking = threading.Lock()
 
     # -- tenants -----------------------------------------------------------------------------------------------------
@@ -178,6 +179,7 @@ class PrivacyController:
         if self.flexible is None:
             return self.public_key in self.manager.retrieve_group(group_id).members
         group = self.flexible.find(group_id, number)
+        # A flexible group that does not exist yet has no secret. Its creator must be able to ask about it.
         return group is None or self.public_key in group.members
 
     # -- sending -----------------------------------------------------------------------------------------------------
@@ -259,6 +261,7 @@ class PrivacyController:
     def _executed(
         self, header: BlockHeader, root: bytes, message: PrivateMessage, deadline_seconds: float
     ) -> PrivateResult:
+        # The public state after the block is opened, so the private message sees the public accounts of that time.
         block = self._context.engine.open_block(header.state_root, header, self._context.history.hash_at)
         return block.execute_private(self._store, root, message, deadline=deadline_seconds)
 
@@ -364,6 +367,7 @@ class PrivacyController:
             before = None if place is None else stored.receipt(place.block_hash, first[1])
         if place is None or before is None or before.status is not PrivateStatus.SUCCESSFUL:
             return found
+        # The payload is the same, so only the marker and its place change.
         return replace(found, marker_hash=first[1], place=place)
 
     # -- status ------------------------------------------------------------------------------------------------------
@@ -375,6 +379,7 @@ class PrivacyController:
     def standing(self) -> PrivacyHealth:
         """Return the numbers of groups in each condition and of missing payloads."""
         statuses, anyones = self._look()
+        # The numbers alone go to the health page and the metrics. These may be public, and group ids may not.
         counted = Counter(status.condition for status in statuses)
         missing = anyones + sum(status.waiting_for - anyones for status in statuses)
         groups = {condition: counted[condition] for condition in GroupCondition}
@@ -457,6 +462,7 @@ class PrivacyController:
         If it differs, a divergence without a known member is recorded. It ends when a given root agrees or the group is
         rebuilt.
         """
+        # The root is read first. The comparison by hand does not wait for private execution.
         found = self.root(group_id, number)
         with self._context.database.write() as batch:
             if found == expected:

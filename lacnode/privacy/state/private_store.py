@@ -163,6 +163,8 @@ class PrivateStoreReader:
 
     def groups(self) -> Iterator[bytes]:
         """Yield every group that a marker has concerned."""
+        # The keys of this table begin with the group id. The jumps below skip all other markers of a group, so that
+        # thousands of markers cost one step.
         start = bytes(1)
         while True:
             key = next((key for key, _ in self._snapshot.items(MARKERS, start)), None)
@@ -214,6 +216,8 @@ class PrivateStoreReader:
 
     def awaited(self, payload_key: bytes) -> Iterator[AbsentMarker]:
         """Yield the absent markers that wait for this payload, also those that are no longer asked for."""
+        # The key begins with the payload key, so that an arriving payload finds its markers without a search through
+        # all absent ones.
         for key, marker_hash in self._snapshot.items(AWAITED, payload_key):
             if not key.startswith(payload_key):
                 return
@@ -223,6 +227,7 @@ class PrivateStoreReader:
 
     def failing(self) -> int:
         """Return the number of absent markers whose payload the manager has and fails to give."""
+        # A table of its own, because the status of all groups needs this number often and the absent markers are many.
         return sum(1 for _ in self._snapshot.items(FAILING))
 
     def due(self) -> Iterator[tuple[int, bool, MarkerPlace]]:
@@ -281,6 +286,7 @@ class PrivateStoreWriter:
         """Write the roots of a group in a block. There is at least one."""
         # Besu's row has all roots within the block. The second row finds the last root by number.
         self._batch.put(METADATA, block_hash + group_id + b"METADATA", encode_metadata(roots))
+        # Only the last root of the block counts for later blocks. The roots in between are in the row above.
         self._batch.put(ROOTS, _root_key(group_id, number), roots[-1].root)
 
     def forget_roots(self, number: int, block_hash: bytes, group_id: bytes) -> None:
@@ -313,6 +319,8 @@ class PrivateStoreWriter:
 
     def carried_out(self, marker: StoredMarker) -> None:
         """Record that the private transaction of this marker succeeded."""
+        # The facts stay with the payload for good. A later marker of the same payload is then decided without reading
+        # it.
         facts = b"" if marker.known is None else marker.known.encode()
         # The first success of a payload decides which marker's receipt counts. It is kept when later markers come.
         note_carried_out(self._batch, marker.payload_key, marker.place.key(), marker.marker_hash, facts)
@@ -338,6 +346,8 @@ class PrivateStoreWriter:
         if marker.failing:
             self._batch.put(FAILING, marker.place.key(), b"\x01")
         if marker.due is not None:
+            # The value says whether it comes before others. The repair reads this table alone to choose the next
+            # payloads.
             self._batch.put(DUE, _due_key(marker), _BEFORE_OTHERS if marker.is_preferred else b"\x01")
 
     def not_asked(self, marker: AbsentMarker) -> None:

@@ -88,6 +88,8 @@ class PrivateProcessor:
 
     def __init__(self, context: PrivacyContext) -> None:
         self._context = context
+        # In the flexible mode every group begins with its two contracts. The manager's groups begin empty or with the
+        # genesis file.
         contracts = create_group_accounts() if context.mode is GroupMode.FLEXIBLE else ()
         self._genesis = GroupGenesis(context.engine.state_of, context.genesis, contracts)
         self.rehydration = Rehydration(context, self.create_executor)
@@ -122,6 +124,7 @@ class PrivateProcessor:
     @property
     def queued(self) -> int:
         """The known markers above the cursor, which wait because the manager does not answer."""
+        # A copy, because the working thread changes the dictionary while readers count.
         return sum(count for number, count in dict(self._queued).items() if number > self._cursor)
 
     def wait_for(self, number: int, seconds: float) -> bool:
@@ -132,6 +135,8 @@ class PrivateProcessor:
         if number - self._cursor > BLOCKS_AWAITED:
             return False
         with self._moved:
+            # A stalled processor wakes the readers too. They answer with an error at once instead of after the time
+            # limit.
             self._moved.wait_for(lambda: self._cursor >= number or self._stalled, seconds)
             return self._cursor >= number
 
@@ -196,6 +201,7 @@ class PrivateProcessor:
         without = {marker.place.index for marker in absent}
         for index, transaction in enumerate(block.transactions):
             if self._context.mode.may_announce(transaction) and index not in without:
+                # The payload is read later, by the executor: after the checks that may show that it has no effect.
                 read = partial(self._task, MarkerPlace(block.number, index), transaction, absent)
                 yield self.reader.unread(transaction, index, read)
 
@@ -249,6 +255,7 @@ class PrivateProcessor:
             # A history that does not fit into the slice is left to the long execution, which begins with it again.
             slices.wait(task.group_id)
         finally:
+            # The time counts as use without a change: a history alone changes nothing that members see.
             slices.used(task.group_id, slices.slices.clock() - started, has_changed=False)
 
     def absent(
@@ -275,11 +282,13 @@ class PrivateProcessor:
             for long in records.long:
                 LongTransactionWriter(batch).waits(long)
             for place in (stored.place for markers in records.markers.values() for stored in markers):
+                # A signer becomes known by a payload that came here. Its later absent payloads are asked for first.
                 writer.signer(recover_sender(block.transactions[place.index]))
             for marker in (*absent, *self.find_missing_histories(block, records)):
                 writer.absent(marker)
             writer.cursor(block.number)
         self._saved = block.number
+        # After the commit: the other thread must find the waiting transaction in the database.
         if self._preempt is not None and records.begin_to_wait:
             self._preempt(is_preferred=any(records.begin_to_wait.values()))
         # After the commit, because the limit counts what is stored.

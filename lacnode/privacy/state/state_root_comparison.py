@@ -127,6 +127,7 @@ class StateRootComparison:
         with self._context.database.read() as snapshot:
             stored = PrivateStoreReader(snapshot)
             state = self._states.state(stored, group_id, number, deadline)
+            # A marked asker with an equal root has recovered. A comparison then ends its divergence soon.
             is_marked = any(divergence.member == asker for divergence in stored.divergences(group_id))
         # An asker that is ahead may have another root for that reason. Then one comparison too many is made.
         if state is not None and (state.root == question.root) is is_marked:
@@ -237,6 +238,7 @@ class StateRootComparison:
         questions: dict[bytes, list[StateRootQuery]] = {}
         for check in checks:
             for key in check.asked:
+                # One request to each manager has the questions about all groups that are due.
                 questions.setdefault(key, []).append(check.question)
         found: dict[tuple[bytes, bytes], GroupState | None] = {}
         for key, states in self._client.ask(own, questions).items():
@@ -248,6 +250,7 @@ class StateRootComparison:
 
     def _conclude(self, check: _Check, states: Mapping[bytes, GroupState | None]) -> None:
         verdicts = [self._judge(check, key, state) for key, state in states.items()]
+        # The answers may be for different blocks. All members have confirmed the lowest of these only.
         up_to = min((state.number for state in states.values() if state is not None), default=0)
         # An agreement about old blocks says nothing about later changes, so the last change must be covered.
         is_settled = ComparisonResult.UNKNOWN not in verdicts and up_to >= check.changed

@@ -69,6 +69,7 @@ class TimeSlices:
 
     def public_budget(self) -> ExecutionBudget:
         """Return the budget of a public block that is executed again."""
+        # Public transactions were executed at the import already. A longer time means that this machine is overloaded.
         return ExecutionBudget(self.clock() + PUBLIC_BLOCK_SECONDS)
 
 

@@ -121,6 +121,7 @@ class FlexibleGroups:
         joining = added_members(private)
         if group is None and not joining:
             raise NoSuchGroupError
+        # A new group has no members yet. Its first transaction names them.
         present = () if group is None else group.members
         return FlexibleGroup(private.group_id, tuple(dict.fromkeys((*present, *joining))))
 
@@ -132,6 +133,8 @@ class FlexibleGroups:
         manager, sender = self._context.manager, private.private_from
         # The history is read before anything is sent. A lost payload must not leave new members without a history.
         past = self._past(group.id) if is_addition(private) else []
+        # The version is read now. If members change before the marker is mined, the contract refuses the transaction,
+        # because the new members do not have it.
         payload = encode_versioned_payload(
             private, version(self._contract_of(group.id, None, time.monotonic() + CONTRACT_ANSWER_SECONDS))
         )

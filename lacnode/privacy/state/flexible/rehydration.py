@@ -104,6 +104,8 @@ class Rehydration:
         by_block = groupby(new, lambda entry: entry[0].number)
         done = [self._carry_out(run, group_id, block, list(entries), budget) for block, entries in by_block]
         expected = [MarkerRoot(past.marker_hash, past.root) for _, past in new]
+        # The roots after each transaction are compared, not only the last one. A wrong one in between would be served
+        # as an old state.
         found = [root for records in done for root in records.roots.get(group_id, ())]
         # The history is checked by execution: the roots must follow from the transactions. Its sender can otherwise say
         # anything.
@@ -135,6 +137,7 @@ class Rehydration:
 
     def _contradicts(self, told: "_Told", event: str, why: str, found: bytes) -> None:
         """Record a contradicting history. The group is diverged until the operator has decided."""
+        # The sender's key is kept with it: the operator has to know which member to ask.
         group_id, place = told.history.group_id, self._place(told.marker.hash)
         log.warning(
             event,
@@ -170,6 +173,7 @@ class Rehydration:
         block = None if found is None else self._context.history.block_of(found.block_hash)
         if found is None or block is None or not self._context.mode.may_announce(block.transactions[found.index]):
             return None
+        # Only a marker address counts. Any other transaction in the chain cannot have executed a private one.
         return MarkerPlace(found.number, found.index)
 
     def _unknown(self, group_id: bytes, placed: Sequence[Placed], number: int) -> Sequence[Placed]:
