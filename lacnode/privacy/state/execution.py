@@ -31,7 +31,7 @@ from lacnode.privacy.state.private_records import MarkerRoot, PrivateReceipt, Pr
 from lacnode.privacy.state.private_store import MarkerPlace, StoredMarker
 from lacnode.privacy.state.private_transaction import PrivateTransaction, private_contract_address
 from lacnode.privacy.state.public_block import PublicBlock
-from lacnode.privacy.state.time_slices import GroupSlices
+from lacnode.privacy.state.time_slices import SLICE_SECONDS, GroupSlices
 from lacnode.storage.storage_errors import StorageError
 
 log = structlog.get_logger("privacy")
@@ -182,7 +182,8 @@ class PrivateBlockExecutor:
     def _wait(
         self, records: BlockRecords, public: PublicBlock, index: int, known: KnownPayload, slices: GroupSlices
     ) -> None:
-        marker, is_preferred = public.block.transactions[index], slices.prior.is_known_sender(known.private_from)
+        marker, private_from = public.block.transactions[index], known.private_from
+        is_preferred = private_from not in records.slow_senders and slices.prior.is_known_sender(private_from)
         # Only the first one of a group preempts the running try. The later ones change nothing for it.
         if not slices.waits(known.group_id):
             records.begin_to_wait[known.group_id] = is_preferred
@@ -199,12 +200,15 @@ class PrivateBlockExecutor:
         except BudgetExceededError:
             log.info("the public transactions before a private one take long", block=records.number, index=task.index)
             return False
+        is_shortened = slices.slices.lost_seconds() > SLICE_SECONDS / 2
         try:
             with slices.slices.slice() as budget:
                 self._run(records, public, task, budget)
         except BudgetExceededError:
             log.info("a private transaction takes long", block=records.number, index=task.index)
-            records.slow_senders.add(task.private.private_from)
+            # A shortened slice says nothing of the sender: others may have taken the time.
+            if not is_shortened:
+                records.slow_senders.add(task.private.private_from)
             return False
         return True
 

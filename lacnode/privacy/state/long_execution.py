@@ -103,8 +103,7 @@ class LongExecution:
             self._execute(long, running.budget)
             # The tries are stored. After a restart the transaction goes on with its longer time, not from the start.
         except BudgetExceededError:
-            with self._context.database.write() as batch:
-                LongTransactionWriter(batch).waits(long.again())
+            self._try_again(long)
             # A cancelled try without a preemption means that the node stops. The transaction stays as it was.
         except ExecutionCancelledError:
             if not running.is_preempted:
@@ -122,6 +121,14 @@ class LongExecution:
             # Every try counts, also one that was ended by another group. Otherwise a group could use the thread for
             # free.
             self._use.add(long.group_id, time.monotonic() - started)
+
+    def _try_again(self, long: LongPrivateTransaction) -> None:
+        """Record a try that did not end in its time. The sender counts as known no more."""
+        known = self._processor.reader.known_of(self._rebuilding.transaction(long.place))
+        with self._context.database.write() as batch:
+            LongTransactionWriter(batch).waits(long.again())
+            if known is not None:
+                PrivateStoreWriter(batch).slow_sender(known.private_from)
 
     def _execute(self, long: LongPrivateTransaction, budget: ExecutionBudget) -> None:
         transaction = self._rebuilding.transaction(long.place)

@@ -33,8 +33,8 @@ class LongPrivateTransaction:
     is_preferred: bool = False
 
     def again(self) -> "LongPrivateTransaction":
-        """Return the same transaction after one more try."""
-        return replace(self, tries=self.tries + 1)
+        """Return the same transaction after one more try that it did not end in. It goes before others no more."""
+        return replace(self, tries=self.tries + 1, is_preferred=False)
 
 
 class LongTransactionReader:

@@ -15,8 +15,9 @@ from lacnode.privacy.state.long_private_transactions import LongPrivateTransacti
 from lacnode.privacy.state.privacy_controller import GroupCondition
 from lacnode.privacy.state.privacy_marker import PRIVACY_ADDRESS
 from lacnode.privacy.state.private_records import PrivateReceipt, PrivateStatus
+from lacnode.privacy.state.private_store import PrivateStoreReader
 from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address
-from lacnode.privacy.state.time_slices import TimeSlices
+from lacnode.privacy.state.time_slices import SLICE_SECONDS, TimeSlices
 from tests.support.private_nodes import (
     ALICE,
     BOB,
@@ -237,6 +238,13 @@ class TestStopping:
         assert not stopped
 
 
+class StrainedSlices(ShortSlices):
+    """Short ones, since others have taken the time."""
+
+    def lost_seconds(self) -> float:
+        return SLICE_SECONDS
+
+
 class TestOrderApart:
     """Whose turn it is, of those that are executed apart."""
 
@@ -264,21 +272,46 @@ class TestOrderApart:
         while network.b.privacy_controller.processor.step():
             pass
 
-    def test_a_known_sender_comes_first(self, network: PrivateTestNetwork) -> None:
+    def known_sender(self, network: PrivateTestNetwork) -> None:
+        """A has sent something that was carried out at B."""
         network.a.send(private(ALICE, 0, data=deploying(KEEPER), private_for=[KEY_B, KEY_C]))
         network.mine()
-        network.b.privacy_controller.processor._slices = ShortSlices()
+
+    def preferred(self, network: PrivateTestNetwork) -> set[bytes]:
+        with network.b.node.chain._database.read() as snapshot:
+            firsts = LongTransactionReader(snapshot).first_of_each_group()
+            return {first.group_id for first in firsts if first.is_preferred}
+
+    def test_a_known_sender_comes_first(self, network: PrivateTestNetwork) -> None:
+        """While strangers' transactions have shortened its slice."""
+        self.known_sender(network)
+        network.b.privacy_controller.processor._slices = StrainedSlices()
         self.send(network, BOB, KEY_C)
         self.send(network, ALICE, KEY_A)
+        assert self.preferred(network) == {HONEST}
         assert self.first(network) == HONEST
 
-    def test_whose_transaction_took_long_is_known_no_more(self, network: PrivateTestNetwork) -> None:
-        self.test_a_known_sender_comes_first(network)
-        assert self.first(network) == HOSTILE
-        self.send(network, BOB, KEY_C, 0)
-        self.send(network, ALICE, KEY_A, 0)
+    def test_whose_transaction_takes_longer_than_a_whole_slice_is_not_known(self, network: PrivateTestNetwork) -> None:
+        """A stranger becomes known by one cheap transaction before its endless ones."""
+        self.known_sender(network)
+        network.b.privacy_controller.processor._slices = ShortSlices()
+        self.send(network, ALICE, KEY_A)
+        assert self.preferred(network) == set()
         with network.b.node.chain._database.read() as snapshot:
-            assert not any(first.is_preferred for first in LongTransactionReader(snapshot).first_of_each_group())
+            assert not PrivateStoreReader(snapshot).is_known_sender(KEY_A)
+
+    def test_whose_transaction_does_not_end_apart_comes_first_once(
+        self, network: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.known_sender(network)
+        network.b.privacy_controller.processor._slices = StrainedSlices()
+        self.send(network, ALICE, KEY_A)
+        assert self.preferred(network) == {HONEST}
+        monkeypatch.setattr("lacnode.privacy.state.long_execution.FIRST_BUDGET_SECONDS", 0.0)
+        assert network.b.privacy_controller.long_execution.step()
+        assert self.preferred(network) == set()
+        with network.b.node.chain._database.read() as snapshot:
+            assert not PrivateStoreReader(snapshot).is_known_sender(KEY_A)
 
     def test_a_group_with_many_does_not_go_before_one_with_few(self, network: PrivateTestNetwork) -> None:
         network.b.privacy_controller.processor._slices = ShortSlices()
