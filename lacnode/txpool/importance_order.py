@@ -17,8 +17,8 @@ class ImportanceOrder:
     def __init__(self) -> None:
         self._base_fee: int | None = None
         self._ranked: list[Ranked] = []
-        self.raw_bytes = 0
-        """The bytes of all transactions together."""
+        self.memory_bytes = 0
+        """What all transactions together take in memory."""
 
     def add(self, pooled: PooledTransaction, base_fee: int | None) -> None:
         """Add `pooled`. `base_fee` is in wei per gas, None before London."""
@@ -27,17 +27,17 @@ class ImportanceOrder:
             self._base_fee = base_fee
             self._ranked = sorted((_ranked(other, base_fee) for _, other in self._ranked), key=_rank)
         insort(self._ranked, _ranked(pooled, base_fee), key=_rank)
-        self.raw_bytes += len(pooled.transaction.raw)
+        self.memory_bytes += pooled.memory_bytes
 
     def remove(self, pooled: PooledTransaction) -> None:
         """Remove `pooled`, which must be in the order."""
         # By its rank: the ranks are unique, so a binary search finds it.
         del self._ranked[bisect_left(self._ranked, pooled.rank(self._base_fee), key=_rank)]
-        self.raw_bytes -= len(pooled.transaction.raw)
+        self.memory_bytes -= pooled.memory_bytes
 
     def least(self, longer_than: int = 0) -> PooledTransaction:
-        """The least important transaction with more than `longer_than` bytes. There must be one."""
-        return next(pooled for _, pooled in reversed(self._ranked) if len(pooled.transaction.raw) > longer_than)
+        """The least important transaction that takes more than `longer_than` bytes. There must be one."""
+        return next(pooled for _, pooled in reversed(self._ranked) if pooled.memory_bytes > longer_than)
 
 
 def _ranked(pooled: PooledTransaction, base_fee: int | None) -> Ranked:

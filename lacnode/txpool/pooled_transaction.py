@@ -11,6 +11,10 @@ LARGE_GAS = 300_000
 """The gas of an ordinary transaction: 0.15 s of the slowest instructions. A free transaction with more gas is offered last,
 unless the chain knows its sender."""
 
+ACCESS_LIST_FACTOR, ENTRY_BYTES = 4, 120
+"""What a transaction with an access list takes for each byte of its encoding, and for each entry: an address and a storage
+key are objects of their own."""
+
 Rank = tuple[bool, int, int]
 """A smaller rank is more important. Two transactions of a pool never have the same rank."""
 
@@ -28,6 +32,13 @@ class PooledTransaction:
     priority: bool
     sequence: int
     added_at: float
+
+    @property
+    def memory_bytes(self) -> int:
+        """About what the transaction takes in memory. A long access list takes several times its encoding."""
+        encoded = len(self.transaction.raw)
+        entries = len(self.transaction.access_list)
+        return encoded if not entries else ACCESS_LIST_FACTOR * encoded + ENTRY_BYTES * entries
 
     def is_free_and_large(self, base_fee: int | None) -> bool:
         """Whether it pays nothing and has a larger gas limit than ordinary transactions need.

@@ -148,7 +148,7 @@ class TransactionPool:
         while len(self._by_hash) > self.settings.max_size:
             gone += self._evict(self._order.least())
         max_bytes = self.settings.max_bytes
-        while self._order.raw_bytes > max_bytes:
+        while self._order.memory_bytes > max_bytes:
             gone += self._evict(self._order.least(longer_than=max_bytes // self.settings.max_size))
         return gone
 

@@ -1,5 +1,6 @@
 """What the pool holds, what makes room for what, and what blocks are offered, on a real chain."""
 
+import sys
 import threading
 from dataclasses import replace
 
@@ -323,3 +324,15 @@ def test_statistics_tell_local_from_remote() -> None:
     at.send(signed(POOR), local=False)
     statistics = at.pool.statistics
     assert (statistics.max_size, statistics.local, statistics.remote) == (10, 1, 1)
+
+
+@pytest.mark.parametrize("keys", [0, 1, 40])
+def test_an_access_list_counts_with_what_it_takes_in_memory(keys: int) -> None:
+    """It takes several times its encoding, and a pool of such transactions would be as much larger than its bound."""
+    entries = [(bytes([n % 256]) * 20, tuple(bytes([n % 256, key]) * 16 for key in range(keys))) for n in range(300)]
+    transaction = typed(nonce=0, gas=10_000_000, access_list=entries)
+    pooled = PooledTransaction(transaction, bytes(20), local=False, priority=False, sequence=0, added_at=0.0)
+    taken = sys.getsizeof(transaction.raw) + sys.getsizeof(transaction.access_list)
+    for entry in transaction.access_list:
+        taken += sum(map(sys.getsizeof, (entry, *entry, *entry[1])))
+    assert pooled.memory_bytes > 0.95 * taken
