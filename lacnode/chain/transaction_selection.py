@@ -95,6 +95,10 @@ LIGHT_SHARE = 0.02
 """The part of the selection time for each transaction that is offered last, once these have used their share. They get the
 rest of the block's time while they are light. The first one that is not light ends the block."""
 
+LAST_BYTES_SHARE = 0.25
+"""The part of the bytes of a block that all transactions together may have that are offered last. The first of them may be
+longer. A new account costs nothing, and its sender may fill every block with bytes that each validator has to handle."""
+
 MIN_PROCESSOR_SHARE = 0.5
 """An execution that had the processor for less than this part of its time was delayed by other work."""
 
@@ -133,7 +137,7 @@ def select_transactions(
             candidate.skipped()
         elif len(candidate.transaction.raw) > MAX_BLOCK_BYTES:
             candidate.dropped(RejectionReason.TX_TOO_LARGE)
-        elif not selection.fits(len(candidate.transaction.raw)):
+        elif not selection.fits(candidate):
             candidate.skipped()
         else:
             selection.add(candidate)
@@ -152,6 +156,8 @@ class _Selection:
         self.has_interrupted = False
         """Whether a transaction took too long. Each block accepts one such transaction at most."""
         self._bytes_left = limits.max_bytes
+        self._has_last = False
+        self._last_bytes_left = LAST_BYTES_SHARE * limits.max_bytes
         self._block = block
         self._budget = limits.budget.with_deadline(limits.deadline)
         seconds = max(0.0, limits.deadline - time.monotonic())
@@ -160,8 +166,11 @@ class _Selection:
         self._last_seconds_left = TRANSACTION_SHARE * seconds
         self._light_seconds = LIGHT_SHARE * seconds
 
-    def fits(self, length: int) -> bool:
-        """Whether a transaction of `length` bytes fits."""
+    def fits(self, candidate: TransactionCandidate) -> bool:
+        """Whether the bytes of `candidate` fit into the block."""
+        length = len(candidate.transaction.raw)
+        if candidate.is_last and self._has_last and length > self._last_bytes_left:
+            return False
         return length <= self._bytes_left or not self.chosen
 
     def is_over(self, candidate: TransactionCandidate) -> bool:
@@ -192,6 +201,8 @@ class _Selection:
             self._block_seconds_left -= taken
             if candidate.is_last:
                 self._last_seconds_left -= taken
+                self._has_last = True
+                self._last_bytes_left -= len(candidate.transaction.raw)
             self._bytes_left -= len(candidate.transaction.raw)
             self.chosen.append(candidate.transaction)
             candidate.included()

@@ -17,17 +17,18 @@ from lacnode.evm.block_limits import BLOCK_BYTES_PER_SECOND
 from lacnode.fair_share import FairShare, Shares
 from lacnode.primitives.transaction import LONG_BYTES, Transaction
 
-MAX_PEER_QUEUE_BYTES = 4 * 2**20
+MAX_PEER_QUEUE_BYTES = 2 * 2**20
 """Bytes of the waiting transactions of one peer. One transaction may be larger if no other of that peer waits."""
 
 MAX_PEER_QUEUE_TRANSACTIONS = 8_192
-MAX_WAITING_BYTES = 8 * 2**20
+MAX_WAITING_BYTES = 4 * 2**20
 """Bytes of the waiting transactions of all peers. The bound holds for long and for short ones separately."""
 
-LONG_SHARES = Shares(total=BLOCK_BYTES_PER_SECOND, most=BLOCK_BYTES_PER_SECOND / 2, least=2**16, burst_seconds=4.0)
-"""Bytes of long transactions per second that the pool examines, of all peers together and of one peer. More would only push
-each other out of the pool, after each node has relayed them."""
+LONG_BYTES_PER_SECOND = BLOCK_BYTES_PER_SECOND // 2
+"""Bytes of long transactions per second that the pool examines, of all peers together. One peer may have half of them. More
+would only push each other out of the pool, after each node has relayed them."""
 
+LONG_SHARES = Shares(total=LONG_BYTES_PER_SECOND, most=LONG_BYTES_PER_SECOND / 2, least=2**16, burst_seconds=4.0)
 TRANSACTIONS_PER_TURN = 64
 """Transactions of one peer that the pool examines before it is the turn of the next peer."""
 

@@ -12,9 +12,10 @@ BYTES_OF_EACH = 4 * 1024
 """The share of one transaction in a pool of 4,096 or more. A transaction that is not longer is never removed for a longer
 one, so a few long ones cannot keep it out."""
 
-MAX_TRANSACTION_BYTES = 2**20
-"""The largest transaction. Besu puts at most so many bytes of transactions into one message, except a single longer one.
-geth accepts 128 KiB. The longest transaction of the known public LACChain-style chain has 23 KB."""
+MAX_TRANSACTION_BYTES = 256 * 1024
+"""geth accepts 128 KiB, and Besu any length. The longest transaction of the public LACChain-style chain that we know has
+23 KB, and the longest init code from Shanghai on 48 KiB. A block of one second has so many bytes for the transactions of
+new senders."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ POOL_OPTIONS = (
     Option(
         "tx-pool-max-transaction-bytes",
         OptionKind.INT,
-        "1048576",
+        "262144",
         "Longest transaction that is pooled; blocks may have longer ones. lacnode's own option",
     ),
     Option("tx-pool-price-bump", OptionKind.PERCENT, "10", "Replacement bump; 0 forced on free gas"),

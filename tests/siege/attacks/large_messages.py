@@ -51,7 +51,7 @@ async def send_large_transactions(node: DevnetNode, sent: Sent) -> None:
     while True:
         try:
             stranger = await Stranger.meet(node, capabilities=ETH_ONLY)
-            for length, kind in ((TOO_LONG_BYTES, "transactions of 4 MB"), (ACCEPTED_BYTES, "transactions of 1 MB")):
+            for length, kind in ((TOO_LONG_BYTES, "transactions of 4 MB"), (ACCEPTED_BYTES, "transactions of 256 KB")):
                 transaction = SiegeSender().sign(to=b"\x5e" * 20, data=bytes(length), gas=21_000 + 4 * length)
                 await stranger.send(Transactions((transaction,)))
                 sent.count(kind)
@@ -71,5 +71,5 @@ async def large_messages(manifest: Manifest, sent: Sent) -> None:
 
 
 ATTACKS = (
-    LoadAttack("large-messages", "messages that unpack to 15 MB, transactions of 4 MB and of 1 MB", large_messages),
+    LoadAttack("large-messages", "messages that unpack to 15 MB, transactions of 4 MB and of 256 KB", large_messages),
 )

@@ -8,6 +8,7 @@ import pytest
 
 from lacnode.chain.transaction_selection import (
     BLOCK_SHARE,
+    LAST_BYTES_SHARE,
     LIGHT_SHARE,
     TRANSACTION_SHARE,
     SelectionLimits,
@@ -153,8 +154,8 @@ def test_a_selection_that_is_cancelled_ends_at_once(block: Clocked) -> None:
     assert [offer.verdict for offer in offers] == [None, None]
 
 
-def long(size: int) -> Offer:
-    return Offer(replace(transaction(0), raw=bytes(size)))
+def long(size: int, *, is_last: bool = False) -> Offer:
+    return Offer(replace(transaction(0), raw=bytes(size)), is_last=is_last)
 
 
 def test_a_block_has_no_more_bytes_than_fit_a_message(block: Clocked) -> None:
@@ -173,6 +174,21 @@ def test_a_block_has_no_more_bytes_than_fit_its_period_but_a_long_transaction_ma
     offers = [long(5_000), long(1)]
     select_transactions(block, GAS_LIMIT, offers, limits)
     assert [offer.verdict for offer in offers] == ["included", "skipped"]
+
+
+def test_those_that_are_offered_last_have_a_part_of_the_bytes_and_the_first_of_them_may_be_longer(
+    block: Clocked,
+) -> None:
+    assert LAST_BYTES_SHARE * 1_000 == 250
+    limits = SelectionLimits(block.now + 40, max_bytes=1_000)
+
+    def verdicts_of(*offers: Offer) -> list[object]:
+        select_transactions(block, GAS_LIMIT, offers, limits)
+        return [offer.verdict for offer in offers]
+
+    lasts = [long(100, is_last=True), long(200, is_last=True), long(150, is_last=True), long(1, is_last=True)]
+    assert verdicts_of(long(500), *lasts) == ["included", "included", "skipped", "included", "skipped"]
+    assert verdicts_of(long(400), long(600, is_last=True), long(1, is_last=True)) == ["included", "included", "skipped"]
 
 
 def test_longer_periods_have_more_bytes_until_the_message_is_full() -> None:

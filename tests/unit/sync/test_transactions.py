@@ -166,7 +166,7 @@ class TestGossip:
         assert peer.useless == 1
 
 
-def long_ones(count: int, length: int = 2**19) -> list[Transaction]:
+def long_ones(count: int, length: int = 2**17) -> list[Transaction]:
     return [transaction(number, bytes(length)) for number in range(count)]
 
 
@@ -224,14 +224,14 @@ class TestLongTransactions:
         assert liar.asked + first.asked + second.asked == [[long.hash]] * 2
 
     async def test_a_request_is_for_a_mebibyte_at_most(self) -> None:
-        longs = long_ones(4, 400_000)
+        longs = long_ones(5, 250_000)
         peer, pool = GossipPeer("peer"), Pool()
         async with trio.open_nursery() as nursery:
             await running(pool, nursery)
             announce(pool, peer, longs)
-            await pool.until(4)
+            await pool.until(5)
             nursery.cancel_scope.cancel()
-        assert [len(hashes) for hashes in peer.asked] == [2, 2]
+        assert [len(hashes) for hashes in peer.asked] == [4, 1]
 
     async def test_one_that_the_pool_would_refuse_is_not_fetched(self) -> None:
         short, long = transaction(1), transaction(2, bytes(MAX_TRANSACTION_BYTES))
@@ -248,7 +248,7 @@ class TestIntake:
     async def test_long_ones_come_in_as_fast_as_blocks_carry_them_away_and_hold_up_no_short_one(self) -> None:
         admitted: list[Transaction] = []
         intake = TransactionIntake(admitted.extend)
-        short, at_once = transaction(1_000), int(LONG_SHARES.most * LONG_SHARES.burst_seconds / 2**19)
+        short, at_once = transaction(1_000), int(LONG_SHARES.most * LONG_SHARES.burst_seconds / 2**17)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(intake.run)
             intake.put(b"flood", long_ones(at_once + 3))
