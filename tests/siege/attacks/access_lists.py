@@ -1,4 +1,4 @@
-"""Transactions with access lists of 40,000 entries: 0.9 MB each, for which 96 million units of gas are used.
+"""Transactions with the longest access lists that pools accept: 11,000 entries, for which 27 million units of gas are used.
 
 Found before with 80,000 entries: one in a pool lost two rounds. A stream of them kept the network from its period until it
 ended. Each copy that a node read took a third of a second to decode, and another third to recover the sender.
@@ -10,15 +10,17 @@ import trio
 
 from lacnode.devnet.manifest import DevnetNode, Manifest
 from lacnode.primitives.transaction import Transaction
+from lacnode.txpool.pool_settings import MAX_TRANSACTION_BYTES
 from tests.siege.attack import Bounds, LoadAttack, Sent
 from tests.siege.attacks.heavy_transactions import next_nonce
 from tests.siege.http import send
 from tests.siege.transactions import SiegeSender, raw
 
-ENTRIES = 40_000
-GAS = 150_000_000
+ENTRY_BYTES = 23
+ENTRIES = (MAX_TRANSACTION_BYTES - 1024) // ENTRY_BYTES
+GAS = 21_000 + 2_400 * ENTRIES
 SENDERS = 10
-PAUSE_SECONDS = 0.5
+PAUSE_SECONDS = 0.125
 
 
 async def stream_of_access_lists(manifest: Manifest, sent: Sent) -> None:
