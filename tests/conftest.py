@@ -1,5 +1,6 @@
 """What every test starts from."""
 
+import os
 import threading
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
@@ -12,6 +13,10 @@ import structlog
 from lacnode.evm.engine_kind import EngineKind
 from tests.support import engines
 from tests.support.logs import NETWORK_THREAD
+
+os.environ.setdefault("LACNODE_EVM", "PYTHON")
+"""Nodes that tests start as processes execute on py-evm, whether the native library is there or not: some tests count on how
+slow it is. LACNODE_EVM=NATIVE has them execute on the other engine."""
 
 hypothesis.settings.register_profile("lacnode", deadline=None)
 hypothesis.settings.load_profile("lacnode")

@@ -17,6 +17,7 @@ import pytest
 import trio
 
 from lacnode.chain.chain_store import NUMBERS, OUTCOMES
+from lacnode.evm.engine_kind import EngineKind
 from lacnode.node.database_repair import read_again
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.privacy.state.private_transaction import private_contract_address
@@ -101,7 +102,7 @@ async def reads(path: Path, *, call_seconds: float = 5.0, processes: int = 1) ->
     made = network(database=database)
     around = _around(made, database)
     readers = ReaderProcesses(
-        ReaderSetup(made.chain.spec, path, ApiSettings(call_seconds=call_seconds)), around, processes
+        ReaderSetup(made.chain.spec, path, ApiSettings(call_seconds=call_seconds), EngineKind.PYTHON), around, processes
     )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(readers.run)
@@ -306,7 +307,9 @@ class TestPrivateCalls:
         endless = private_contract_address(ALICE.address, 2, GROUP)
         chain, services = stage.b.node.chain, stage.b.node.services
         around = NodeDatabase(lambda: chain.head.hash, lambda: None, lambda: None, lambda *_: None)
-        readers = ReaderProcesses(ReaderSetup(chain.spec, tmp_path / "b", ApiSettings(call_seconds=1.0)), around, 1)
+        readers = ReaderProcesses(
+            ReaderSetup(chain.spec, tmp_path / "b", ApiSettings(call_seconds=1.0), EngineKind.PYTHON), around, 1
+        )
 
         async def ask(method: str, *params: object) -> object:
             call = stage.b.node.registry.find(method).handler(services, params)
