@@ -1,7 +1,7 @@
-"""The node key: one secp256k1 key that is both the devp2p identity and the validator's.
+"""The node key: one secp256k1 key for devp2p and for the validator.
 
-Files as Besu keeps them: one line, `0x` and 64 hexadecimal digits; made when missing, in a temporary file moved into
-place. A key file that is wrong is never overwritten.
+The file is as Besu keeps it: one line, `0x` and 64 hexadecimal digits. A missing file is made under a temporary name and
+then renamed, so that no half of a key is ever read. A key file that is wrong is never overwritten.
 """
 
 import os
@@ -14,7 +14,7 @@ from lacnode.primitives.hexadecimal import from_hex, to_hex
 
 
 class KeyFileError(Exception):
-    """A key file that cannot be used; the message names the file and what was expected, never its content."""
+    """A key file cannot be used. The message names the file and the expected form, never its content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class NodeKey:
 
     @classmethod
     def from_private_key(cls, private_key: bytes) -> "NodeKey":
-        """The key of 32 private bytes; ValueError outside 1 .. order-1."""
+        """The key of 32 private bytes. ValueError if the number is not between 1 and the curve's order."""
         if len(private_key) != 32 or not 0 < int.from_bytes(private_key) < CURVE_ORDER:
             raise ValueError("a private key is 32 bytes, between 1 and the curve's order")
         public_key = public_key_of(private_key)
@@ -55,7 +55,7 @@ class NodeKey:
 
 
 def load_node_key(path: Path) -> NodeKey:
-    """The key in the file at `path`; KeyFileError if it is missing, unreadable or not a key."""
+    """The key in the file at `path`. KeyFileError if the file is missing, unreadable or not a key."""
     try:
         text = path.read_text("ascii")
     except FileNotFoundError:
@@ -81,7 +81,7 @@ def load_or_create_node_key(path: Path) -> NodeKey:
 
 
 def save_node_key(path: Path, key: NodeKey) -> None:
-    """Write `key` to `path` atomically, mode 0600; KeyFileError if that cannot be done."""
+    """Write `key` to `path` atomically, with mode 0600. KeyFileError if that fails."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -30,7 +30,7 @@ def sign(digest: bytes, private_key: bytes) -> bytes:
 
 
 def recover(digest: bytes, signature: bytes) -> bytes:
-    """The 64-byte public key (X || Y) that signed the 32-byte `digest`; SignatureError if there is none."""
+    """The 64-byte public key (X || Y) that signed the 32-byte `digest`. SignatureError if there is none."""
     if len(signature) != SIGNATURE_BYTES or signature[64] > 1:
         raise SignatureError("a signature of 65 bytes ending in 0 or 1 was expected")
     try:
@@ -41,7 +41,7 @@ def recover(digest: bytes, signature: bytes) -> bytes:
 
 
 def recover_address(digest: bytes, signature: bytes) -> bytes:
-    """The 20-byte address that signed `digest`; SignatureError if there is none."""
+    """The 20-byte address that signed `digest`. SignatureError if there is none."""
     return address_of(recover(digest, signature))
 
 
@@ -51,12 +51,15 @@ def address_of(public_key: bytes) -> bytes:
 
 
 def public_key_of(private_key: bytes) -> bytes:
-    """The 64-byte public key (X || Y) of a 32-byte private key; ValueError outside the curve's range."""
+    """The 64-byte public key (X || Y) of a 32-byte private key. ValueError if the key is out of range."""
     return coincurve.PrivateKey(private_key).public_key.format(compressed=False)[1:]
 
 
 def agree(private_key: bytes, public_key: bytes) -> bytes:
-    """ECDH: the 32-byte X coordinate of `private_key` times the 64-byte `public_key`; ValueError if it is no point."""
+    """ECDH: the 32-byte X coordinate of `private_key` times the 64-byte `public_key`.
+
+    ValueError if `public_key` is not a point of the curve.
+    """
     point = coincurve.PublicKey(b"\x04" + public_key).multiply(private_key)
     return point.format(compressed=False)[1:33]
 
@@ -67,8 +70,10 @@ def is_low_s(signature: bytes) -> bool:
 
 
 def recover_sender(transaction: Transaction) -> bytes:
-    """The 20-byte address that signed `transaction`; SignatureError for a malformed or high-s signature. The last ones are
-    remembered."""
+    """The 20-byte address that signed `transaction`. The last senders are remembered.
+
+    SignatureError if the signature is malformed or has a high s.
+    """
     known = _RECENT_SENDERS.get(transaction.hash)
     if known is not None:
         return known
@@ -80,8 +85,11 @@ def recover_sender(transaction: Transaction) -> bytes:
 def senders_of(
     transactions: Sequence[Transaction], recover_many: Callable[[list[bytes]], list[bytes | None]]
 ) -> list[bytes]:
-    """The 20-byte address that signed each of `transactions`; SignatureError for the first one that has none. Those that
-    are not remembered are recovered by `recover_many`, from canonical encodings to addresses."""
+    """The 20-byte address that signed each of `transactions`.
+
+    `recover_many` recovers the senders that are not remembered, from canonical encodings to addresses. SignatureError for
+    the first transaction without a valid signature.
+    """
     unknown = [transaction for transaction in transactions if _RECENT_SENDERS.get(transaction.hash) is None]
     for transaction, sender in zip(unknown, recover_many([each.raw for each in unknown]), strict=True):
         if sender is not None:

@@ -21,7 +21,7 @@ CandidateSource = Callable[[int | None], Iterable[TransactionCandidate]]
 class PoolBlockCreator:
     """Builds on the head of `chain` for the validator at `address`.
 
-    `selection_share` is the part of the block period (0 to 1) that choosing transactions may take; `vanity` is cut or
+    `selection_share` is the part of the block period (0 to 1) that choosing transactions may take. `vanity` is cut or
     filled with leading zeros to 32 bytes, as Besu does with `--miner-extra-data`.
     """
 
@@ -62,4 +62,4 @@ class PoolBlockCreator:
 
 
 class StaleHeightError(Exception):
-    """Somebody else's block came first."""
+    """The head moved on before the block was built."""

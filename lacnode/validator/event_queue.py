@@ -1,10 +1,9 @@
-"""Where events wait for the state machine: the node's own in one lane, messages in one lane for each validator.
+"""The queues of the state machine: one for the events of the node, and one for the messages of each validator.
 
-Besu keeps one bounded queue for all, and a flood of messages can push out a timer or a new head (pitfall L10 of the
-protocol notes). Here internal events are never dropped and go first. Only validators of the current height have a lane
-for messages. Who signed a message is known when it has been read; who brought it is known at once, so the lanes belong to
-the peers that bring messages. Each lane has its own bound and the lanes are served by turns, so that a peer that floods
-costs the others nothing but its turn.
+Besu keeps one bounded queue for all events, and a flood of messages can push out a timer or a new head. Here the events of
+the node are never dropped and go first. Only validators of the current height have a queue for messages. The signer of a
+message is known after it has been read. The peer that sent it is known at once, so the queues belong to the peers. Each
+queue has its own bound, and the queues take turns, so that a peer that floods costs the others nothing but its turn.
 """
 
 from collections import deque
@@ -52,7 +51,7 @@ class ConsensusEventQueue:
         """Messages refused because a lane was full, since the start."""
 
     def set_senders(self, senders: Iterable[bytes]) -> None:
-        """From now on only the peers at these addresses have a lane; what the others brought is dropped."""
+        """From now on only the peers at these addresses have a queue. The messages of other peers are dropped."""
         self._lanes = {sender: self._lanes.get(sender) or _Lane(0.0) for sender in senders}
 
     def has_queue_for(self, sender: bytes) -> bool:
@@ -60,12 +59,12 @@ class ConsensusEventQueue:
         return sender in self._lanes
 
     def put(self, event: Event) -> None:
-        """An event of the node's own: never refused."""
+        """Add an event of the node. It is never refused."""
         self._internal.append(event)
         self._not_empty.set()
 
     def put_message(self, message: MessageReceived) -> bool:
-        """A peer's message. False, and counted, if its lane is full or it has none."""
+        """Add a message of a peer. False, and counted in `refused`, if its queue is full or it has none."""
         lane = self._lanes.get(message.sender)
         if lane is None or not self._has_room(lane, message):
             self.refused += 1
@@ -78,7 +77,7 @@ class ConsensusEventQueue:
         return True
 
     async def get(self) -> Event:
-        """The next event, internal ones first; then the message of the lane that was served least."""
+        """The next event: first those of the node, then the message of the peer that had the fewest turns."""
         await trio.lowlevel.checkpoint()  # a flood must not hold the event loop
         while True:
             if self._internal:

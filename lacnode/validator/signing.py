@@ -37,7 +37,7 @@ class ConsensusRecords(Protocol):
 
 
 class RecordedSigner:
-    """Signs nothing that is not on record. Every method blocks; StorageError if the disk is full or fails.
+    """Signs nothing that is not in the consensus log. Every method blocks. StorageError if the disk is full or fails.
 
     Not for several threads at once, `sign` apart: it reads neither the journal nor the records.
     """
@@ -49,11 +49,14 @@ class RecordedSigner:
         self._compacted_at = 0
 
     def admit(self, payload: Payload) -> None:
-        """Put on record that `payload` will be signed; Contradiction, and nothing recorded, if it must not be."""
+        """Put on record that `payload` will be signed.
+
+        ContradictionError, and nothing is recorded, if the journal forbids the signature.
+        """
         self._records.append(self._journal.admit(payload))
 
     def sign(self, payload: Payload) -> SignedPayload[Payload]:
-        """Sign `payload`, which was admitted; SignerUnavailableError if the key does not answer."""
+        """Sign `payload`, which was admitted before. SignerUnavailableError if the key does not answer."""
         return sign_payload(payload, self._signer)
 
     def record_draft(self, round_id: RoundId, draft: ProposalDraft) -> None:
@@ -74,7 +77,7 @@ class RecordedSigner:
 
 class SigningQueue:
     """Admitted payloads on their way to the key, which works on `worker`. `deliver` takes the answers, each a
-    `PayloadSigned` or a `SigningRefused`, on the event loop. The worker must let go of work when it is cancelled."""
+    `PayloadSigned` or a `SigningRefused`, on the event loop. The worker must abandon work when it is cancelled."""
 
     def __init__(self, signer: RecordedSigner, worker: Worker, deliver: Callable[[Event], None]) -> None:
         self._signer = signer

@@ -1,7 +1,7 @@
 """The block timer and the round timer. Starting one cancels its predecessor.
 
-Delays are measured on the event loop's monotonic clock, so that a step of the wall clock neither fires nor starves a
-round; a due time on the wall clock is turned into a delay at the moment it is asked for.
+Delays are measured on the monotonic clock of the event loop, so that a step of the wall clock neither fires nor delays a
+timer. The caller turns a due time on the wall clock into a delay when it starts the timer.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from lacnode.consensus.events import Event
 
 
 class Timer:
-    """One timer in `nursery`; `deliver` is called with the event when it runs out."""
+    """One timer in `nursery`. It calls `deliver` with the event when the time is over."""
 
     def __init__(self, nursery: trio.Nursery, deliver: Callable[[Event], None]) -> None:
         self._nursery = nursery
@@ -20,7 +20,7 @@ class Timer:
         self._scope: trio.CancelScope | None = None
 
     def start(self, seconds: float, event: Event) -> None:
-        """Deliver `event` after `seconds`, instead of whatever was to come."""
+        """Deliver `event` after `seconds`, instead of the event that was to come."""
         self.stop()
         self._scope = trio.CancelScope()
         self._nursery.start_soon(self._wait, self._scope, max(0.0, seconds), event)

@@ -1,9 +1,9 @@
 """Carries out what consensus asks for, one event at a time, in the order it asks.
 
-The order is the safety: a payload is in the write-ahead log before it is signed, and signed before the machine hears of
-it, which is before it can be sent (`signing`). Storage that fails (StorageError) ends `run` and with it the node: what
-cannot be written must not be signed, and the others go on without us. Work that takes time (building, checking and
-importing blocks, and signing) runs on a worker and comes back as an event, so that timers keep their time.
+The order is the safety. A payload is in the consensus log before it is signed. It is signed before the state machine
+receives the signature, and only then can it be sent (`signing`). Storage that fails (StorageError) ends `run` and with it
+the node: what cannot be written must not be signed, and the others go on without us. Work that takes time (building,
+checking and importing blocks, and signing) runs on a worker and comes back as an event, so that timers keep their time.
 
 Must not decide anything that the protocol decides.
 """
@@ -95,8 +95,8 @@ class Validator:
 
     `proposal_worker` builds and checks blocks that are not decided. `state_worker` imports those that are: the one thread
     that writes state, shared with the synchronizer. `log_worker` writes the consensus log, so that a signature never
-    waits for an execution, and reads large messages. `signing_worker` waits for the key; it must let go of work that is
-    cancelled.
+    waits for an execution, and reads large messages. `signing_worker` waits for the key. It must abandon
+    work that is cancelled.
     """
 
     def __init__(
@@ -144,12 +144,12 @@ class Validator:
             self._intake.put(head)
 
     def is_validator(self, address: bytes) -> bool:
-        """Whether the peer at this 20-byte address is a validator of the current height: others are not heard."""
+        """Whether the peer at this 20-byte address is a validator of the current height. Messages of others are dropped."""
         return self._intake.has_queue_for(address)
 
     @property
     def refused_messages(self) -> int:
-        """Messages that came faster than they could be heard, since the start."""
+        """Messages that were dropped because a queue was full, since the start."""
         return self._intake.refused
 
     def importing_changed(self, importing: bool) -> None:
@@ -159,7 +159,7 @@ class Validator:
             self._intake.put(self._current_head())
 
     def message_received(self, code: int, data: bytes, sender: bytes) -> None:
-        """A peer's consensus message; dropped if the peer is no validator or its lane is full."""
+        """Take a consensus message of a peer. It is dropped if the peer is not a validator or if its queue is full."""
         self._intake.put_message(MessageReceived(code, data, sender))
 
     def peer_connected(self, address: bytes) -> None:
@@ -170,7 +170,7 @@ class Validator:
     # -- the loop --------------------------------------------------------------------------------------------------
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Take part in consensus until cancelled; StorageError if the disk is full or fails."""
+        """Take part in consensus until cancelled. StorageError if the disk is full or fails."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             self._block_timer = Timer(nursery, self._intake.put)
@@ -183,7 +183,7 @@ class Validator:
                 await self._take(await self._intake.get())
 
     async def _take(self, event: Event) -> None:
-        """Give the machine `event` and carry out the effects; answers that are there at once follow directly."""
+        """Give `event` to the state machine and carry out the effects. Answers that are ready at once follow directly."""
         if isinstance(event, HeadChanged):
             await self._log_worker.run(partial(self._signer.head_changed, event.header.number))
         events = deque([event])
@@ -247,7 +247,7 @@ class Validator:
         return None
 
     async def _sign(self, effect: SignPayload) -> Event | None:
-        """Have a payload signed; the answer comes later, unless the journal refuses."""
+        """Have a payload signed. The answer comes later, unless the journal refuses."""
         try:
             await self._log_worker.run(partial(self._signer.admit, effect.payload))
         except ContradictionError as refusal:

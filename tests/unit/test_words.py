@@ -36,12 +36,14 @@ CHECKED_PACKAGES: tuple[str, ...] = (
     "chain",
     "chainspec",
     "consensus",
+    "crypto",
     "permissioning",
     "primitives",
     "privacy",
     "storage",
     "sync",
     "txpool",
+    "validator",
     "workers",
 )
 """Packages, sub-packages and modules (such as `privacy/keys.py`) whose sentences follow the rules. Every package is to
