@@ -46,7 +46,9 @@ class Stage:
         self.blamed: list[tuple[bytes, str]] = []
         validators = addresses(FOUR)
         header = make_block(None, bytes(20), validators).header
-        schedule = SimpleNamespace(at=lambda number: SimpleNamespace(block_period_ms=2000, request_timeout_ms=4000))
+        schedule = SimpleNamespace(
+            parameters_at=lambda number: SimpleNamespace(block_period_ms=2000, request_timeout_ms=4000)
+        )
         chain: Any = SimpleNamespace(
             head=SimpleNamespace(header=header),
             spec=SimpleNamespace(ibft=schedule),
