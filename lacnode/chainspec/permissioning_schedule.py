@@ -18,7 +18,7 @@ class PermissioningSchedule:
     suspensions: tuple[tuple[int, int], ...] = ()
 
     def exempts_admins(self, number: int) -> bool:
-        """Whether administrators are exempt in block `number`."""
+        """Whether administrators may call the permissioning contracts in block `number` even if the contract refuses."""
         return self.admin_exemption_block is not None and number >= self.admin_exemption_block
 
     def is_suspended(self, number: int) -> bool:

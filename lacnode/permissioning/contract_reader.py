@@ -42,7 +42,10 @@ class ContractReading:
 
 
 class ContractReader(Protocol):
-    """Calls contracts on the state after a block of the chain. A call costs no gas, has no sender and changes nothing."""
+    """Calls contracts on the state after a block of the chain.
+
+    The sender is the zero address. The gas is bounded, and no account pays it. A call changes nothing.
+    """
 
     def read(self, contract: bytes, data: bytes, header: BlockHeader, seconds: float) -> ContractReading:
         """Call `contract` (20 bytes) with `data`.

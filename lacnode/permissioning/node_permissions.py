@@ -31,8 +31,8 @@ class PermissioningContext:
     """The facts about the chain and the peers that the rules use, besides the two nodes.
 
     `header` is the header of the head. `validators` are the addresses (20 bytes) that agree on the next block.
-    `is_current` is True if the chain has caught up with the network since the start of this node. `is_isolated` is True
-    if no peer but bootnodes is connected.
+    `is_current` is True if the chain has caught up with the network since the start of this node, or if this node is a
+    validator. `is_isolated` is True if no peer but bootnodes is connected.
     """
 
     header: BlockHeader

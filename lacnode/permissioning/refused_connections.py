@@ -38,7 +38,10 @@ class RefusedConnection:
 
 
 class RefusedConnections:
-    """One entry for each node and direction. A full table drops the oldest entry. `now` returns Unix seconds."""
+    """The connections that were refused, one entry for each node and direction.
+
+    A full table drops the entry that was refused longest ago. `now` returns Unix seconds.
+    """
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now

@@ -66,7 +66,10 @@ class LogHeader:
         return text + zlib.crc32(text, zlib.crc32(self.identity)).to_bytes(4)
 
     def flushed_size(self, data: bytes) -> int:
-        """The length in bytes that the log `data` certainly had on the disk. 0 if neither place is valid."""
+        """The length in bytes up to which the log `data` was last known to be on the disk.
+
+        The header keeps two copies of it. 0 if neither copy is valid.
+        """
         # The larger one of the valid places: the other one is older, or torn.
         places = [data[place : place + _SIZE_BYTES] for place in SIZE_PLACES]
         return max((int.from_bytes(p[:8]) for p in places if self.encode_size(int.from_bytes(p[:8])) == p), default=0)

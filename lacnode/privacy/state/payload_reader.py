@@ -11,7 +11,7 @@ from lacnode.privacy.state.private_payloads import task_for
 
 
 class PayloadReader:
-    """Reads payloads. Safe to use from any thread."""
+    """Reads the payloads of markers from the transaction manager and keeps facts about them. Safe to use from any thread."""
 
     def __init__(self, context: PrivacyContext) -> None:
         self._context = context
