@@ -46,11 +46,11 @@ check-native:
 	cd native && cargo fmt --check && cargo clippy --locked --release --all-targets -- -D warnings && cargo test --locked --release
 
 test: setup
-	$(BIN)/pytest -n auto --dist loadgroup --durations 10 --durations-min 1
+	$(BIN)/pytest -n auto --dist loadgroup --no-loadscope-reorder --durations 10 --durations-min 1
 
 # The tests that start no process.
 test-fast: setup
-	$(BIN)/pytest -n auto --dist loadgroup --durations 10 --durations-min 1 tests/unit tests/vectors tests/property tests/conformance
+	$(BIN)/pytest -n auto --dist loadgroup --no-loadscope-reorder --durations 10 --durations-min 1 tests/unit tests/vectors tests/property tests/conformance
 
 # What the fast tests run of the packages that must not break, with a least share of lines and branches for each.
 coverage: setup
