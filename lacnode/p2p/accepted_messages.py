@@ -1,8 +1,9 @@
 """Which long messages of a peer are kept while they arrive, and which only pass.
 
-A message holds memory from its first byte until it has been acted on: up to 16 MiB, for each of 25 peers. A long one that
-was not asked for, or that no correct peer sends, is not kept. Those that anyone may send share so many bytes in all, so that
-strangers cannot fill the memory together. Validators, and answers to this node's own questions, do not depend on that.
+A message holds memory from its first byte until this node has acted on it: up to 16 MiB, for each of 25 peers. This node
+does not keep a long message that it did not ask for, or that no correct peer sends. The long messages that any peer may
+send share `MAX_UNASKED_BYTES`, so that strangers together cannot fill the memory. That limit does not apply to validators
+and to answers to this node's own requests.
 """
 
 from dataclasses import dataclass
@@ -23,23 +24,24 @@ from lacnode.p2p.wire.eth_messages import (
 ANSWERS = frozenset(message.CODE for message in (BlockHeaders, BlockBodies, Receipts, PooledTransactions, NodeData))
 
 MAX_TRANSACTIONS_MESSAGE_BYTES = 2 * 2**20
-"""Length of a message with transactions. Besu and this node put 1 MiB into one, and this node asks for no more. A longer
-transaction is sent alone."""
+"""Length of a message with transactions. Besu and this node put 1 MiB into one message, and this node requests no more than
+that. A longer transaction is sent alone."""
 
 MAX_UNASKED_BYTES = 16 * 2**20
-"""Bytes of long messages that were not asked for, of all peers that are no validators, while they arrive and are read."""
+"""Bytes of the long messages that this node did not ask for, of all peers that are no validators, while they arrive and are
+read."""
 
 
 @dataclass
 class UnaskedBytes:
-    """What such messages hold now. One object for all peers of a node."""
+    """The bytes that such messages hold now. All peers of a node share one object."""
 
     held: int = 0
 
 
 class AcceptedMessages:
-    """The messages of `peer`, which comes from a session: one at a time. `max_transaction_bytes` is the length up to which
-    this node takes transactions. On the event loop."""
+    """Decides about the messages of one session with `peer`, one message at a time. `max_transaction_bytes` is the length
+    up to which this node accepts transactions. Used on the event loop."""
 
     def __init__(
         self,
@@ -57,22 +59,31 @@ class AcceptedMessages:
         self._held = 0
 
     def accepts(self, message_id: int, length_bytes: int) -> bool:
-        """Whether a message of this absolute id and length is kept (see `wire.frame.Accepts`)."""
+        """Return True if this node keeps a message with this absolute id and this length (see `wire.frame.Accepts`).
+
+        The message counts as held until `release`, if the limit for unasked messages applies to it.
+        """
         if length_bytes <= MAX_SMALL_BODY_BYTES:
             return True
         route = self._table.resolve(message_id)
         if route is None:
             return False
+        # Only validators send consensus messages. A long proposal of a validator must arrive even when strangers have
+        # used up the shared bytes, so no limit is applied to it.
         if route.protocol == "IBF":
             return self._handler.hears_consensus(self._peer)
+        # This check stands before the check for answers: an answer with transactions is also too long if no transaction
+        # of it could be accepted.
         if route.code in (Transactions.CODE, PooledTransactions.CODE) and length_bytes > self._max_transactions_bytes:
             return False
         if route.code in ANSWERS:
             return self._peer.requests.expects(route.code)
+        # What is left are announcements: blocks and transactions that any peer may push.
         return self._handler.hears_consensus(self._peer) or self._hold(length_bytes)
 
     def release(self) -> None:
-        """The last message was acted on, or the session has ended."""
+        """Give back the bytes of the last message: this node has acted on it, or the session has ended. It may be called
+        again without effect."""
         self._unasked.held -= self._held
         self._held = 0
 

@@ -1,4 +1,7 @@
-"""What the network needs to know of the chain: enough to introduce itself and to answer requests."""
+"""What the network needs to know of the chain: its Status, and the data with which it answers requests.
+
+Must not change the chain. The network sees the chain and the pool only through these protocols.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +16,8 @@ from lacnode.primitives.transaction import Transaction
 
 @dataclass(frozen=True, slots=True)
 class LocalStatus:
-    """What this node says of itself in Status. `accepts` judges a peer's fork id."""
+    """The contents of this node's Status message (devp2p caps/eth.md). Hashes have 32 bytes. `accepts` returns True if a
+    peer's fork id is compatible with this node's forks (EIP-2124)."""
 
     network_id: int
     genesis_hash: bytes
@@ -26,7 +30,8 @@ class LocalStatus:
 
 
 class ChainReader(Protocol):
-    """Blocks by number and hash, None where there is none. Called from worker threads."""
+    """Reads blocks by number and by 32-byte hash. Each method returns None if this node has no such block. Worker threads
+    call it, several at a time."""
 
     def hash_at(self, number: int) -> bytes | None: ...
     def header_at(self, number: int) -> BlockHeader | None: ...
@@ -36,14 +41,14 @@ class ChainReader(Protocol):
 
 
 class PoolReader(Protocol):
-    """Pooled transactions by hash."""
+    """Reads pooled transactions by 32-byte hash. Worker threads call it."""
 
     def transaction(self, hash_: bytes) -> Transaction | None: ...
 
 
 class NoTransactions:
-    """The pool of a node that hands no transactions on, as its peers see it."""
+    """The empty pool that peers see if a node hands no transactions on."""
 
     def transaction(self, hash_: bytes) -> Transaction | None:
-        """None, whatever is asked for."""
+        """Return None for every hash."""
         return None

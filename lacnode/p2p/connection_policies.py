@@ -27,6 +27,8 @@ class Connection:
 
     remote: Enode
     is_inbound: bool
+    # `local` is not compared: policies keep decisions by connection, and a decision must stay valid when this node learns
+    # its real port.
     local: Enode = field(compare=False)
 
     @property
@@ -44,10 +46,10 @@ class ConnectionPolicy(Protocol):
     """Decides whether a connection may exist. Used on the event loop."""
 
     def decide(self, connection: Connection) -> Decision:
-        """Whether `connection` may exist now. Returns at once."""
+        """Return whether `connection` may exist now, and the rule that says so. Must return at once."""
 
     async def consult(self, connection: Connection) -> None:
-        """Return once `decide` knows the answer about `connection`."""
+        """Wait until `decide` knows the answer about `connection`."""
 
 
 class AllowAllPolicy:
@@ -84,10 +86,13 @@ class CombinedPolicy:
         self._policies = tuple(policies)
 
     def decide(self, connection: Connection) -> Decision:
+        # A generator: policies behind the first refusal are not asked. The order of the policies decides which reason
+        # is logged.
         decisions = (policy.decide(connection) for policy in self._policies)
         return next((decision for decision in decisions if not decision.allowed), ALLOWED)
 
     async def consult(self, connection: Connection) -> None:
         """Return once every policy knows its answer."""
+        # One after the other, all of them: `decide` asks each policy and must find an answer in each.
         for policy in self._policies:
             await policy.consult(connection)

@@ -1,9 +1,9 @@
 """Who is dialled next, and when again after a failure.
 
-Static nodes and bootnodes are dialled until they are connected, whatever it takes. Discovered nodes while there is room
-for peers, and forgotten after some failures. The first retries come fast, since a network that starts or comes back is
-worth a few refused connections. Later ones back off to half a minute, each with some jitter so that nodes that lost each
-other together do not meet again together for ever.
+Static nodes and bootnodes are dialled until they are connected, without a limit of attempts. Discovered nodes are dialled
+while the peer limit leaves free slots, and forgotten after `MAX_FAILURES` failures. The first retries come fast, because a
+network that starts costs only a few refused connections. Later retries back off to half a minute. Each delay has jitter:
+nodes that lost their connections at the same moment must not retry at the same moment for ever.
 """
 
 import random
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from lacnode.p2p.wire.enode import Enode
 
 FIRST_RETRY_DELAY_SECONDS, MAX_RETRY_DELAY_SECONDS, RETRY_JITTER_RATIO = 0.2, 30.0, 0.25
-"""Seconds before the second attempt, at most, and the part of a delay that is left to chance."""
+"""The delay before the second attempt, the longest delay, and the part of a delay that is random in both directions."""
 
 MAX_DISCOVERED = 1000
 MAX_FAILURES = 8
@@ -30,34 +30,43 @@ class _Target:
 
 
 class Dialer:
-    """Keeps the list. The network does the dialling."""
+    """Keeps the list of nodes to dial, by node id. The network dials them. All times are seconds of one clock that never
+    goes back."""
 
     def __init__(self, rng: random.Random) -> None:
         self._targets: dict[bytes, _Target] = {}
         self._rng = rng
 
     def add(self, enode: Enode, *, is_permanent: bool) -> bool:
-        """Dial `enode` from now on. `is_permanent` for ever. False if that was so already."""
+        """Put `enode` on the list, for ever if `is_permanent`. Return False if that changed nothing."""
         known = self._targets.get(enode.id)
         if known is not None:
+            # An operator's word replaces the address that discovery found. Discovery never replaces the address that an
+            # operator gave: a stranger could otherwise lead this node away from its static nodes.
             changed = is_permanent and not known.is_permanent
             known.is_permanent = known.is_permanent or is_permanent
             if is_permanent and known.enode != enode:
                 known.enode, changed = enode, True
             return changed
+        # Only discovered nodes can fill the list. Static nodes are always added.
         if not is_permanent and len(self._targets) >= MAX_DISCOVERED:
             return False
         self._targets[enode.id] = _Target(enode, is_permanent)
         return True
 
     def remove(self, id_: bytes) -> bool:
-        """Do not dial this node any more. False if it was not on the list."""
+        """Take this node off the list. Return False if it was not on the list."""
         return self._targets.pop(id_, None) is not None
 
     def due(self, now: float, wanted: Callable[[Enode, bool], bool], free_slots: int) -> list[Enode]:
-        """Nodes to dial at once, of those that are `wanted` (enode, kept): each kept one, and discovered ones until
-        `free_slots` of them are being dialled. Each counts as being dialled until `finished`."""
+        """Return the nodes to dial now. `wanted(enode, is_permanent)` says whether a node may be dialled.
+
+        Every permanent node that is due is returned. Discovered nodes are returned until `free_slots` of them are being
+        dialled. Each returned node counts as being dialled until `finished`.
+        """
         due = []
+        # Attempts that are under way may become peers and take slots. Without this, each call would dial `free_slots`
+        # more.
         free_slots -= sum(target.dialling and not target.is_permanent for target in self._targets.values())
         for target in self._targets.values():
             if target.dialling or target.next_attempt > now or not (target.is_permanent or free_slots > 0):
@@ -69,13 +78,16 @@ class Dialer:
         return due
 
     def next_attempt_time(self, now: float) -> float | None:
-        """When another attempt becomes due, if nothing else changes."""
+        """Return the time of the next attempt after `now`, None if no node waits for one.
+
+        Nodes that are due but not wanted do not count: only a change, which wakes the network, makes them wanted.
+        """
         waiting = (target for target in self._targets.values() if not target.dialling)
         return min((target.next_attempt for target in waiting if target.next_attempt > now), default=None)
 
     def finished(self, id_: bytes, now: float, *, was_lasting: bool) -> None:
-        """An attempt, or the session it led to, is over. Only a `was_lasting` session was a success: a node that takes us
-        and drops us again is not dialled faster than one that is not there."""
+        """An attempt has failed, or the session that it led to has ended. Only a `was_lasting` session is a success: a
+        node that accepts sessions and drops them at once is not dialled more often than an unreachable node."""
         target = self._targets.get(id_)
         if target is None:
             return
@@ -84,11 +96,12 @@ class Dialer:
         if target.failures > MAX_FAILURES and not target.is_permanent:
             del self._targets[id_]
             return
+        # The exponent is bounded: the power of an unbounded count of failures would become too large for a float.
         delay = min(MAX_RETRY_DELAY_SECONDS, FIRST_RETRY_DELAY_SECONDS * 2 ** min(target.failures, 10))
         target.next_attempt = now + delay * (1 + RETRY_JITTER_RATIO * (2 * self._rng.random() - 1))
 
     def retry_soon(self, id_: bytes) -> None:
-        """The node gave a sign of life: forget about earlier failures."""
+        """The node has answered discovery or has dialled this node: forget its earlier failures."""
         target = self._targets.get(id_)
         if target is not None:
             target.failures, target.next_attempt = 0, 0.0

@@ -1,7 +1,7 @@
-"""Discovery's socket and clock: the machine itself is `wire.discovery`.
+"""The socket and the clock of discovery. The state machine itself is `wire.discovery`.
 
-Must not fail because of a datagram: what cannot be read or sent is dropped, as UDP may drop it anyway. Must not let a
-flood of datagrams, each of which costs a signature's recovery, take the time of everybody else.
+Must not fail because of a datagram: it drops a datagram that it cannot read or send, as UDP may drop it anyway. Must not
+spend all time of the event loop on a flood of datagrams. Each datagram costs the recovery of a signature.
 """
 
 import time
@@ -21,12 +21,13 @@ MAX_DATAGRAM_BYTES = 1600
 TICK_SECONDS = 0.5
 
 SLICE_SECONDS, DATAGRAMS_PER_SLICE = 0.25, 100
-"""Datagrams looked at in each slice of time. The system's queue drops what comes beyond."""
+"""The number of datagrams that are read in each slice of time. The system's queue holds further ones, and drops them when
+it is full."""
 
 
 class DiscoveryService:
-    """Runs `machine` on a bound UDP socket. `found` is told of every node that has proven its endpoint. `wants_more`
-    says whether more nodes are looked for."""
+    """Runs `machine` on a bound UDP socket. `found` is called with every node that has proven its endpoint. `wants_more`
+    returns True while the network looks for more nodes."""
 
     def __init__(
         self,
@@ -54,8 +55,11 @@ class DiscoveryService:
             data, source = await self._receive()
             if trio.current_time() >= slice_end:
                 slice_end, left = trio.current_time() + SLICE_SECONDS, DATAGRAMS_PER_SLICE
+            # One byte more than the limit is read, so that a cut datagram is seen as too long. A cut packet would only
+            # cost a signature check and fail it.
             if len(data) <= MAX_DATAGRAM_BYTES:
                 await self._act(self._machine.handle_datagram(data, (source[0], source[1]), time.time()))
+            # Datagrams that are too long count too. Otherwise a flood of them would never let the other tasks run.
             left -= 1
             if left <= 0:
                 await trio.sleep_until(slice_end)
@@ -66,12 +70,14 @@ class DiscoveryService:
                 data, source = await self._udp.recvfrom(MAX_DATAGRAM_BYTES + 1)
             except OSError as error:
                 log.debug("a datagram was not received", reason=str(error))
+                # The error may be lasting. Without the pause this loop would spin.
                 await trio.sleep(0.1)
                 continue
             return data, (str(source[0]), int(source[1]))
 
     async def _tick(self) -> None:
         while True:
+            # Before the tick: the tick decides whether a search begins.
             self._machine.seeking = self._wants_more()
             await self._act(self._machine.tick(time.time()))
             await trio.sleep(TICK_SECONDS)

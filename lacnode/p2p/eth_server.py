@@ -1,7 +1,7 @@
 """Answering a peer's `eth` requests from the chain and the pool.
 
-Unknown things are left out, as Besu does. An answer stops growing at a number of items and a number of bytes. Runs in a
-worker thread, one request of a peer at a time, so that a greedy peer waits for itself and nobody else.
+Unknown things are left out, as Besu does. An answer stops growing at a number of items and at a number of bytes. Runs in a
+worker thread, one request of a peer at a time, so that a peer with many requests delays only its own answers.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -45,7 +45,7 @@ class EthServer:
         self._pool = pool
 
     def answer(self, request: EthMessage) -> EthMessage:
-        """The answer to one of `REQUEST_MESSAGES`."""
+        """Return the answer to `request`, which has one of the types in `REQUEST_MESSAGES`. ValueError if it has not."""
         match request:
             case GetBlockHeaders():
                 headers = _bounded(self._headers(request), _header_size)
@@ -59,6 +59,7 @@ class EthServer:
                 pooled = _found(self._pool.transaction, request.hashes, MAX_TRANSACTIONS)
                 return PooledTransactions(request.request_id, tuple(_bounded(pooled, _transaction_size)))
             case GetNodeData():
+                # An empty answer. This node serves no trie nodes, and a peer that gets no answer would count a timeout.
                 return NodeData(request.request_id)
         raise ValueError(f"{type(request).__name__} is no request")
 
@@ -69,6 +70,8 @@ class EthServer:
             if header is None:
                 return
             yield header
+            # A large `skip` may lead below the genesis block or to a number that no block can have. The chain is not asked
+            # for these.
             number = header.number + step
             header = self._chain.header_at(number) if 0 <= number < 2**63 else None
 
@@ -89,15 +92,19 @@ def _found(look_up: Callable[[bytes], T | None], hashes: Sequence[bytes], limit:
 
 
 def _bounded(items: Iterable[T], size_of: Callable[[T], int]) -> Iterator[T]:
-    """`items` until they are too large together. The first in any case."""
+    """Yield `items` until they are too large together. The first is always yielded."""
     total = 0
     for item in items:
         total += size_of(item)
+        # The second condition is False only for the first item. A peer could never get an item that is larger than the
+        # limit otherwise, and its sync would stop there.
         if total > MAX_ETH_ANSWER_BYTES and total > size_of(item):
             return
         yield item
 
 
+# Sizes in bytes, estimated where the exact size would cost an encoding: the limit protects memory and need not be
+# exact.
 def _header_size(header: BlockHeader) -> int:
     return 700 + len(header.extra_data)
 

@@ -1,7 +1,7 @@
-"""What the network tells the node. Called on the event loop. Each must return at once.
+"""The calls of the network to the node, on the event loop. Each must return at once.
 
-The network reads a peer's next message only after the handler has returned, and has no queue of its own between them:
-whoever needs time keeps a bounded lane and says what it drops.
+The network reads a peer's next message only after the handler has returned. There is no queue between them. A handler that
+needs time must keep a bounded queue and say what it drops.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,8 @@ from lacnode.primitives.transaction import Transaction
 
 
 class NetworkHandler(Protocol):
-    """Receives what peers send, after decoding."""
+    """Receives the decoded messages of peers. `peer_joined` comes before all other calls about a peer, `peer_left` after
+    them. `hears_consensus` returns True if the peer is a validator, `wants_block_body` if the block is worth decoding."""
 
     def peer_joined(self, peer: Peer) -> None: ...
     def peer_left(self, peer: Peer, reason: str) -> None: ...

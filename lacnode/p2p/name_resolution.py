@@ -1,6 +1,6 @@
 """Host names in enode URLs, where the operator allows them (Besu's `--Xdns-enabled`).
 
-Must not be asked on the event loop: looking a name up may take as long as the network's name servers please.
+Must not be called on the event loop: the lookup of a name blocks until the name servers answer.
 """
 
 import socket
@@ -14,16 +14,17 @@ class UnknownHostError(LookupError):
 
 
 def address_of(name: str) -> str:
-    """An IP literal that `name` stands for: the IPv4 address before the IPv6 one, as Java prefers. Blocks.
-    UnknownHostError."""
+    """Return the address of the host `name` as an IP literal: the IPv4 address before the IPv6 one, as Java prefers.
+    Blocks. UnknownHostError if the name has no address."""
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise UnknownHostError(f"the name {name!r} has no address: {error}") from None
+    # The sort is stable: within a family, the order of the name server stays.
     addresses = [str(place[4][0]) for place in sorted(found, key=lambda place: place[0] != socket.AF_INET)]
     return addresses[0]
 
 
 def resolve_enode(enode: Enode) -> Enode:
-    """`enode` with an IP literal as its host. Blocks. UnknownHostError."""
+    """Return `enode` with an IP literal as its host. Blocks. UnknownHostError if its name has no address."""
     return replace(enode, host=address_of(enode.host)) if enode.is_named else enode

@@ -1,7 +1,7 @@
 """The network of one node: it listens, dials, and keeps sessions, from start to stop.
 
-One nursery owns every session. An error in one session never reaches another. Handler and policy are called on the event
-loop.
+One nursery owns every session. An error in one session never reaches another. The network calls the handler and the policy
+on the event loop. Must not decide who may connect, and must not read messages: `session` does that.
 """
 
 import math
@@ -47,7 +47,7 @@ MAX_HALF_OPEN_CONNECTIONS = 64
 """Accepted connections that may be in their handshake at once."""
 
 CONNECTIONS_PER_SECOND, CONNECTIONS_AT_ONCE = 20, 200
-"""From one address: a handshake costs this node milliseconds, and the other side nothing."""
+"""Accepted connections of one address. A handshake costs this node milliseconds, and the other side nothing."""
 
 PEER_WORKER_THREADS = 2
 """Threads that serve peers and open their large messages."""
@@ -61,8 +61,13 @@ LASTING_SESSION_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class P2pNetworkConfig:
-    """Where to listen and whom to know. `host` is what others are told, `interface` what is bound. Port 0 is any free
-    one. Bootnodes and static nodes are kept connected. Others, which discovery finds, only with `dial_discovered`."""
+    """Where this node listens and which nodes it knows.
+
+    `host` is the address that this node announces, `interface` the one that it binds. Port 0 stands for any free port.
+    Bootnodes and static nodes are dialled until they are connected. Nodes that discovery finds are dialled only with
+    `dial_discovered`. `known_nodes` are nodes from an earlier run. `max_transaction_bytes` is the length up to which this
+    node accepts transactions.
+    """
 
     client_id: str
     host: str = "127.0.0.1"
@@ -79,7 +84,7 @@ class P2pNetworkConfig:
 
 
 class P2pNetwork:
-    """The devp2p network of one node. `status` gives the Status of this node as it is now.
+    """The devp2p network of one node. `status` returns the current Status of this node.
 
     `peer_set` holds the sessions. Without one the network makes its own, with the limits of `config`.
     """
@@ -124,7 +129,7 @@ class P2pNetwork:
             self._dialer.add(enode, is_permanent=False)
 
     def _known_nodes(self) -> list[Enode]:
-        """Those from before, unless this node dials nobody but whom it was told."""
+        """Return the nodes of an earlier run. There are none if this node dials only the nodes of its configuration."""
         config = self._config
         looks_around = config.discovery and config.dial_discovered
         return [enode for enode in config.known_nodes if looks_around and enode.id != self.key.public_key]
@@ -139,32 +144,34 @@ class P2pNetwork:
         return Connection(remote, is_inbound, self.local_enode)
 
     def hello(self) -> Hello:
-        """How this node introduces itself."""
+        """Return this node's Hello."""
         port = self.local_enode.tcp
         return Hello(P2P_VERSION, self._config.client_id, CAPABILITIES, port, self.key.public_key)
 
     def status(self) -> LocalStatus:
-        """What this node says of its chain."""
+        """Return this node's Status as it is now."""
         return self._status()
 
     def turned_away(self, enode: Enode) -> None:
-        """The policy did not let this node in."""
+        """The policy has refused the node `enode`, which dialled this one. `recheck` dials it once it is permitted."""
         if self._config.dial_discovered and enode.is_listening:
             self._refused_dialers.add(enode)
 
-    # -- told by the node ------------------------------------------------------------------------------------------
+    # -- called by the node ----------------------------------------------------------------------------------------
 
     def add_static(self, enode: Enode) -> bool:
-        """Keep a connection to `enode` from now on. False if that was so already, or it is this node."""
+        """Dial `enode` from now on until it is connected. Return False if it is a static node already, or this node."""
         if enode.id == self.key.public_key:
             return False
+        # The node is exempt from limits before it is dialled. Its session could otherwise be refused as one peer too
+        # many.
         self.peer_set.exempt.add(enode.id)
         added = self._dialer.add(enode, is_permanent=True)
         self._wake.set()
         return added
 
     def remove_static(self, enode: Enode) -> bool:
-        """Disconnect `enode` and do not dial it again. False if it was not a static node."""
+        """Disconnect `enode` and do not dial it again. Return False if it was not on the list of nodes to dial."""
         self.peer_set.exempt.discard(enode.id)
         removed = self._dialer.remove(enode.id)
         peer = self.peer_set.peers.get(enode.id)
@@ -173,7 +180,7 @@ class P2pNetwork:
         return removed
 
     def recheck(self) -> None:
-        """The policy may answer differently now: end sessions that may not stay, look around and dial again."""
+        """The policy may answer differently now. End the sessions that it refuses, and search and dial again."""
         if self._machine is not None:
             self._machine.retry_soon(time.time())
         for peer in self.peers:
@@ -181,6 +188,7 @@ class P2pNetwork:
             if not decision.allowed:
                 log.info("peer no longer permitted", peer=peer.enode_text, reason=str(decision))
                 peer.leave(DisconnectReason.REQUESTED)
+        # A node that was refused may wait half a minute before it dials again. This node dials it at once instead.
         for enode in self._refused_dialers.pop_permitted(self._may_dial):
             self._discovered(enode)
         self._wake.set()
@@ -188,11 +196,14 @@ class P2pNetwork:
     # -- running ---------------------------------------------------------------------------------------------------
 
     async def run(self, *, task_status: trio.TaskStatus[Enode] = trio.TASK_STATUS_IGNORED) -> None:
-        """Listen and dial until cancelled. Starts with this node's enode, its real port in it. PortInUseError if there is
-        none."""
+        """Listen and dial until cancelled. Reports this node's enode, with its real port, once it listens.
+
+        PortInUseError if the port cannot be opened.
+        """
         config = self._config
         listeners, udp = await open_ports(config.interface, config.port, with_udp=config.discovery)
         port = int(listeners[0].socket.getsockname()[1])
+        # The real port replaces the configured one before the first session: Hellos and the policy use it.
         self.local_enode = Enode(self.key.public_key, config.host, port, port if udp else None)
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
@@ -204,22 +215,26 @@ class P2pNetwork:
             task_status.started(self.local_enode)
 
     async def _discover(self, udp: trio.socket.SocketType, port: int) -> None:
-        """Discovery needs addresses: a bootnode whose name has none yet is dialled all the same, and not asked."""
+        """Run discovery. Discovery needs addresses: a bootnode whose name has no address yet is not asked for neighbours.
+        It is dialled all the same."""
         with udp:
             bootnodes = await self._bootnodes()
-            # What a session shows of a node does not have its port for discovery, which is the other's number usually.
+            # A session does not show a node's UDP port. It usually has the number of the TCP port.
             known = [replace(enode, udp=enode.udp or enode.tcp) for enode in self._known_nodes() if not enode.is_named]
             bootnodes += [enode for enode in known if enode.id not in {bootnode.id for bootnode in bootnodes}]
             await self._discovery(udp, port, bootnodes).run()
 
     async def _bootnodes(self) -> list[Enode]:
-        """Those that have an address. One whose name takes long to be looked up does not hold the others back for ever."""
+        """Return the bootnodes that have an address, after at most `NAME_LOOKUP_TIMEOUT_SECONDS`: one slow name server must
+        not keep the other bootnodes from being asked."""
         found = {enode: enode for enode in self._config.bootnodes if not enode.is_named}
         late = f"its name has not been looked up after {NAME_LOOKUP_TIMEOUT_SECONDS:.0f} s"
+        # The reason is right until the lookup has failed for another reason, or the address is found.
         reasons = {enode: late for enode in self._config.bootnodes if enode.is_named}
 
         async def look_up(enode: Enode) -> None:
             try:
+                # The thread cannot be stopped. With `abandon_on_cancel` it goes on alone when the time is over.
                 found[enode] = await trio.to_thread.run_sync(resolve_enode, enode, abandon_on_cancel=True)
             except UnknownHostError as unknown:
                 reasons[enode] = str(unknown)
@@ -255,16 +270,19 @@ class P2pNetwork:
                     stream = await listener.accept()
                 except OSError as error:
                     log.warning("a connection could not be accepted", reason=str(error))
+                    # The usual cause is that no file descriptor is free. It lasts until sessions end, and a loop
+                    # without a pause would take all time of the event loop.
                     await trio.sleep(0.1)
                     continue
+                # Asked before the handshake, which costs this node much more than the other side.
                 if self._connections.allow(_address_of(stream), trio.current_time()):
                     self._nursery.start_soon(self._accepted, stream)
                 else:
                     await trio.aclose_forcefully(stream)
 
     async def _accepted(self, stream: trio.SocketStream) -> None:
-        """A session that somebody else began. Those in their handshake have so many places. The newest takes the place
-        of the oldest, which an honest node has left long before."""
+        """Run a session that the other node began. At most `MAX_HALF_OPEN_CONNECTIONS` of them are in their handshake. One
+        more cancels the oldest: an honest node has finished its handshake long before."""
         with trio.CancelScope() as scope:
             self._half_open[scope] = None
             if len(self._half_open) > MAX_HALF_OPEN_CONNECTIONS:
@@ -272,6 +290,7 @@ class P2pNetwork:
             try:
                 await self._session(stream, None, lambda: self._half_open.pop(scope, None))
             finally:
+                # The handshake may have failed before the call of `introduced`.
                 self._half_open.pop(scope, None)
 
     async def _session(
@@ -280,14 +299,19 @@ class P2pNetwork:
         try:
             return await run_session(stream, dialled, self, introduced)
         finally:
+            # The session has freed a slot, or its node is due again.
             self._wake.set()
 
     async def _dial(self) -> None:
         while True:
+            # A trio Event cannot be cleared. A new one comes before the nodes are chosen, so that a change in between
+            # ends the wait.
             self._wake = trio.Event()
             now = trio.current_time()
             for enode in self._dialer.due(now, self._wanted, self.peer_set.free_slots):
                 self._nursery.start_soon(self._connect, enode)
+            # Nodes that are due and not wanted have no time of their own. The change that makes them wanted sets
+            # `_wake`.
             next_attempt_time = self._dialer.next_attempt_time(now)
             with trio.move_on_at(math.inf if next_attempt_time is None else next_attempt_time):
                 await self._wake.wait()
@@ -295,6 +319,7 @@ class P2pNetwork:
     def _wanted(self, enode: Enode, kept: bool) -> bool:
         if enode.id in self.peer_set.peers or not enode.is_listening:
             return False
+        # Static nodes are dialled although they are denied: `PeerSet` exempts them from the list too.
         if not kept and self.peer_set.denial_reason(enode.id) is not None:
             return False
         return self._may_dial(enode)
@@ -308,6 +333,8 @@ class P2pNetwork:
             with trio.fail_after(CONNECT_TIMEOUT_SECONDS):
                 stream = await trio.open_tcp_stream(enode.host, enode.tcp)
             began = trio.current_time()
+            # A session that ends within seconds counts as a failure, so that the delays grow: a node that accepts and
+            # drops this one must not be dialled several times a second.
             was_peer = await self._session(stream, enode)
             was_lasting = was_peer and trio.current_time() - began >= LASTING_SESSION_SECONDS
         except (OSError, UnicodeError, trio.TooSlowError) as error:
@@ -317,7 +344,7 @@ class P2pNetwork:
             self._wake.set()
 
     def _discovered(self, enode: Enode) -> None:
-        """This node is there: discovery has proven it, or it knocked itself."""
+        """The node `enode` answers: discovery has proven its endpoint, or it dialled this node itself. Dial it soon."""
         if not self._config.dial_discovered:
             return
         self._dialer.add(enode, is_permanent=False)
@@ -326,7 +353,7 @@ class P2pNetwork:
 
 
 def _address_of(stream: trio.SocketStream) -> str:
-    """The other side's address. Empty where the connection is gone already."""
+    """Return the other side's IP address, empty if the connection is gone already."""
     try:
         return str(stream.socket.getpeername()[0])
     except OSError:

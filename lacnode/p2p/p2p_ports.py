@@ -1,4 +1,4 @@
-"""Opening the one port of a node: TCP for sessions and UDP for discovery under the same number."""
+"""Opens the one port of a node: TCP for sessions and UDP for discovery under the same number."""
 
 import errno
 import socket
@@ -16,7 +16,7 @@ BACKLOG = 128
 
 
 class PortInUseError(Exception):
-    """The port cannot be had. The message is Besu's where somebody else has it."""
+    """The port cannot be opened. The message is Besu's if another process uses it."""
 
 
 class UdpPortInUseError(PortInUseError):
@@ -26,7 +26,12 @@ class UdpPortInUseError(PortInUseError):
 async def open_ports(
     interface: str, port: int, *, with_udp: bool
 ) -> tuple[list[trio.SocketListener], trio.socket.SocketType | None]:
-    """Listeners and, if wanted, a UDP socket on `interface`:`port`. Port 0 is any that is free. PortInUseError if not."""
+    """Return listeners and, if wanted, a UDP socket on `interface`:`port`. Port 0 stands for any free port.
+
+    PortInUseError if the port cannot be opened, UdpPortInUseError if that holds for UDP only.
+    """
+    # The system chooses a port that is free for TCP. Another process may have the same number for UDP: then another
+    # port is tried. A port that the operator chose is tried once.
     for _ in range(PORT_ATTEMPT_COUNT if port == 0 else 1):
         listeners = await _listen(interface, port)
         if not with_udp:
@@ -36,6 +41,7 @@ async def open_ports(
             return listeners, await _bind(interface, bound)
         except OSError as error:
             refusal = UdpPortInUseError(_refusal(interface, bound, error))
+            # The TCP port must be free again before the next attempt, or for the next start of this node.
             for listener in listeners:
                 listener.socket.close()
     raise refusal
@@ -51,9 +57,11 @@ async def _listen(interface: str, port: int) -> list[trio.SocketListener]:
 
 
 async def _dual_stack_listener(port: int) -> trio.SocketListener:
-    """trio keeps a listener on `::` to IPv6. Java, and so Besu, hears IPv4 on it as well."""
+    """Return a listener for IPv6 and IPv4. trio limits a listener on `::` to IPv6. Java, and so Besu, accepts IPv4
+    connections on it as well."""
     tcp = trio.socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
     try:
+        # Without it a restarted node could not listen until the system has forgotten its old connections.
         tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         tcp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         await tcp.bind((ALL_INTERFACES, port))

@@ -1,7 +1,7 @@
-"""A peer: one live session after Status, as the rest of the node sees it.
+"""A peer: one session after Status, as the rest of the node sees it.
 
-Sending never waits: messages go into the outbox, and a peer that does not read is disconnected. Asking waits for the
-answer, with a bound.
+Sending never waits: messages go into the outbox, and a peer that does not read is disconnected. A request waits for its
+answer for a limited time. Must not read from the connection: `session` does that, and calls `answered`.
 """
 
 from collections import OrderedDict
@@ -49,14 +49,14 @@ M = TypeVar("M", bound=EthMessage)
 
 
 class _KnownHashes:
-    """The last `limit` hashes that the peer is known to have."""
+    """The last `limit` hashes that the peer is known to have. The oldest one is forgotten first."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._hashes: OrderedDict[bytes, None] = OrderedDict()
 
     def add(self, hash_: bytes) -> bool:
-        """False if it was known already."""
+        """Remember the hash. Return False if it was known already."""
         if hash_ in self._hashes:
             return False
         self._hashes[hash_] = None
@@ -66,7 +66,7 @@ class _KnownHashes:
 
 
 class Peer:
-    """One session. `head_number` is an estimate from what the peer has said. Sync finds out whether it is true."""
+    """One session. `head_number` is an estimate from the messages of the peer. Sync finds out whether it is true."""
 
     def __init__(
         self,
@@ -93,6 +93,8 @@ class Peer:
         self.eth_version = eth_version
         self.head_hash = status.best_hash
         self.total_difficulty = status.total_difficulty
+        # Each IBFT block has difficulty 1. The number of the head is therefore the difficulty beyond that of the
+        # genesis block. A peer may send any number, so it is bounded.
         self.head_number = min(2**63, max(0, status.total_difficulty - genesis_difficulty))
         self.requests = PendingRequests(eth_version)
         self.leaving: DisconnectReason | None = None
@@ -106,15 +108,15 @@ class Peer:
 
     @property
     def score(self) -> int:
-        """What the peer's answers have been worth: 100 at first, at most 150."""
+        """The value of the peer's answers so far: 100 at first, at most 150."""
         return self.requests.reputation.score
 
     @property
     def speaks_ibft(self) -> bool:
-        """Whether consensus messages can be sent to it."""
+        """Whether this node can send consensus messages to the peer."""
         return self._table.version_of("IBF") is not None
 
-    # -- what it has ---------------------------------------------------------------------------------------------
+    # -- the peer's blocks and transactions ----------------------------------------------------------------------
 
     def record_known_block(self, hash_: bytes, number: int) -> None:
         """The peer says that it has this block."""
@@ -130,7 +132,7 @@ class Peer:
             self.total_difficulty = max(self.total_difficulty, self._genesis_difficulty + number)
 
     def lower_head_number(self, number: int) -> None:
-        """The peer was asked and did not show a block above `number`: what it said of its chain counts no more."""
+        """The peer did not answer with a block above `number`. Its earlier messages about its chain count no more."""
         self.head_number = min(self.head_number, number)
         self.total_difficulty = min(self.total_difficulty, self._genesis_difficulty + number)
 
@@ -141,7 +143,10 @@ class Peer:
     # -- sending -------------------------------------------------------------------------------------------------
 
     def send(self, message: EthMessage, *, droppable: bool = False) -> None:
-        """Send an `eth` message. The session ends if the peer does not read."""
+        """Queue an `eth` message. The session ends if the peer does not read its messages.
+
+        A `droppable` message is dropped instead if the queue is full.
+        """
         try:
             message_id = self._table.message_id("eth", message.CODE)
             self._outbox.put(message_id, message.encode(self.eth_version), droppable=droppable)
@@ -149,14 +154,14 @@ class Peer:
             self.leave(DisconnectReason.USELESS_PEER)
 
     def send_urgent(self, message_id: int, body: bytes) -> None:
-        """Send a message of any protocol, by its absolute id, before anything else that waits."""
+        """Queue a message of any protocol, by its absolute id, before all ordinary messages."""
         try:
             self._outbox.put_urgent(message_id, body)
         except SendQueueFullError:
             self.leave(DisconnectReason.USELESS_PEER)
 
     def send_consensus(self, code: int, data: bytes) -> None:
-        """Send a consensus message, before anything else that waits. Nothing happens if the peer does not speak IBF."""
+        """Queue a consensus message before all ordinary messages. Nothing happens if the peer does not speak IBF."""
         if self.speaks_ibft:
             self.send_urgent(self._table.message_id("IBF", code), data)
 
@@ -170,8 +175,10 @@ class Peer:
         batch: list[Transaction] = []
         size = 0
         for transaction in transactions:
+            # Marked as known before it is sent: the peer must not get it a second time by an announcement of its hash.
             if not self._known_transactions.add(transaction.hash):
                 continue
+            # A transaction that is longer than the limit goes into a message of its own.
             if batch and size + len(transaction.raw) > MAX_TRANSACTIONS_MESSAGE_BYTES:
                 self.send(Transactions(tuple(batch)), droppable=True)
                 batch, size = [], 0
@@ -209,22 +216,25 @@ class Peer:
         return (await self._ask(Receipts, lambda id_: GetReceipts(id_, tuple(hashes)))).receipts
 
     def answered(self, answer: BlockHeaders | BlockBodies | PooledTransactions | Receipts) -> None:
-        """An answer came from the peer."""
+        """The peer has sent `answer`. An answer without a request counts as useless."""
         if not self.requests.deliver(answer.CODE, answer.request_id, answer):
             self.report_useless_answer()
 
     def report_useless_answer(self) -> None:
-        """The peer's answer was of no use: not what was asked for. Several within a minute end the session."""
+        """The peer's answer does not fit the request, or came without one. Several within a minute end the session."""
         self.requests.reputation.useless(trio.current_time())
         self._judge()
 
     async def _ask(self, kind: type[M], request: Callable[[int], EthMessage]) -> M:
         async with self.requests.slot_limiter():
+            # The limiter is held until the answer is here. Further requests wait before they are sent, so that the five
+            # seconds of a request do not run while the peer works on others.
             question = self.requests.begin(kind.CODE)
             self.send(request(question.id))
             try:
                 answer = await self.requests.answer(question)
             except RequestFailedError:
+                # The timeout may have been the last one that is allowed.
                 self._judge()
                 raise
         assert isinstance(answer, kind)
@@ -238,7 +248,7 @@ class Peer:
     # -- leaving -------------------------------------------------------------------------------------------------
 
     def leave(self, reason: DisconnectReason) -> None:
-        """End the session soon, telling the peer `reason`."""
+        """End the session soon and send `reason` to the peer. The first reason counts."""
         if self.leaving is None:
             self.leaving = reason
             self._close.set()
@@ -249,7 +259,7 @@ class Peer:
         await self.left.wait()
 
     async def wait_for_leave(self) -> DisconnectReason:
-        """Wait until somebody wants this session to end."""
+        """Wait until `leave` is called, and return its reason."""
         await self._close.wait()
         assert self.leaving is not None
         return self.leaving

@@ -1,7 +1,7 @@
-"""From an RLPx connection to a peer: Hello, permission, room, Status.
+"""From an RLPx connection to a peer: Hello, permission, peer limits, Status.
 
-The order of the gates is Besu's: who it is (the key), whether it may connect (the policy), whether it speaks our
-protocols, whether there is room, whether it is on our chain.
+The order of the checks is Besu's: the node's identity (the key), the policy, shared protocols, the peer limits, and the
+chain. Must not add the peer to the peer set: the session does that, after it has checked again.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ MAX_HANDSHAKE_MESSAGE_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class EstablishedSession:
-    """A connection that has passed every gate, and the peer at its other end."""
+    """A connection that has passed every check, and the peer at its other end."""
 
     connection: RlpxConnection
     peer: Peer
@@ -38,25 +38,37 @@ class EstablishedSession:
 async def perform_handshake(
     connection: RlpxConnection, dialled: Enode | None, network: SessionContext
 ) -> EstablishedSession:
-    """Pass every gate, as the side that has `dialled`, or that was dialled where this is None. ConnectionFailedError at the
-    first gate that stays shut. The caller bounds the time."""
+    """Exchange Hello and Status, and check the other node. `dialled` is the node that this one dialled, None if the other
+    node dialled.
+
+    ConnectionFailedError at the first check that fails. PeerDisconnectedError if the other node disconnects. The caller
+    limits the time.
+    """
+    # Before the first message: a stranger must not make this node hold 16 MiB for a Hello.
     connection.accept_only(_is_short)
     hello = await connection.exchange_hellos(network.hello())
+    # The RLPx handshake has proven `remote_id`. The Hello only claims an id, and everything after it uses the id of the
+    # Hello.
     if hello.node_id != connection.remote_id:
         text = "the Hello's node id is not the key of the handshake"
         raise ConnectionFailedError(text, DisconnectReason.UNEXPECTED_IDENTITY)
     addresses = connection.addresses
+    # The port of an inbound connection is a random one. Only the Hello knows where that node listens.
     enode = dialled or Enode(hello.node_id, addresses[1][0], hello.listen_port, None)
     await _check_permission(enode, dialled is None, network)
+    # The policy comes first: a node that may not connect learns nothing of this node's limits and chain.
     table = CapabilityTable.negotiate(CAPABILITIES, hello.capabilities)
     version = table.version_of("eth")
     if version is None:
         raise ConnectionFailedError("no shared version of eth", DisconnectReason.USELESS_PEER)
+    # A first look, which saves the Status. Other sessions may take the last slot meanwhile, so the session asks again.
     refusal = network.peer_set.refusal(enode.id, dialled is None)
     if refusal is not None:
         raise ConnectionFailedError(f"not admitted: {refusal}", refusal)
+    # Only after the other checks, since the call uses up a part of the node's rate.
     if dialled is None and network.peer_set.exceeds_session_rate(enode.id):
         raise ConnectionFailedError("it comes again and again", DisconnectReason.TOO_MANY_PEERS)
+    # One reading of this node's chain for both directions: the peer is compared with the Status that it gets.
     ours = network.status()
     status = await _exchange_status(connection, table, version, ours)
     outbox = SendQueue()
@@ -75,12 +87,13 @@ async def perform_handshake(
 
 
 def resolve_route(frame: Frame, table: CapabilityTable) -> Route | None:
-    """What a sub-protocol's message means. None for other messages of the base protocol and unknown ones.
-    PeerDisconnectedError on Disconnect."""
+    """Return the protocol and the code of a sub-protocol's message. None for other messages of the base protocol, and for
+    unknown ones. PeerDisconnectedError if the message is a Disconnect."""
     if frame.message_id == DISCONNECT:
         try:
             reason = Disconnect.decode(frame.body).reason
         except RlpError:
+            # The other node leaves, even if its reason cannot be read.
             reason = DisconnectReason.UNKNOWN
         raise PeerDisconnectedError(f"it disconnected: {reason}", reason)
     return table.resolve(frame.message_id)
@@ -91,6 +104,7 @@ def _is_short(message_id: int, length_bytes: int) -> bool:
 
 
 async def _check_permission(enode: Enode, inbound: bool, network: SessionContext) -> None:
+    # This list is in memory. The policy may have to execute a contract, so it is asked last.
     denial_reason = network.peer_set.denial_reason(enode.id)
     if denial_reason is not None:
         raise ConnectionFailedError(f"denied because of an earlier session: {denial_reason}", DisconnectReason.UNKNOWN)
@@ -99,6 +113,7 @@ async def _check_permission(enode: Enode, inbound: bool, network: SessionContext
     decision = network.policy.decide(planned)
     if not decision.allowed:
         if inbound:
+            # Only for inbound connections: a node that this one dials is on the dialler's list already.
             network.turned_away(enode)
         raise ConnectionFailedError(f"not permitted: {decision}", DisconnectReason.UNKNOWN)
 
@@ -110,10 +125,13 @@ async def _exchange_status(
     await connection.send(table.message_id("eth", Status.CODE), own.encode(version))
     while True:
         frame = await connection.receive()
+        # Besu may send a Ping at any time after Hello, and disconnects a node that does not answer.
         if frame.message_id == PING:
             await connection.send(PONG, EMPTY_LIST)
             continue
         route = resolve_route(frame, table)
+        # A consensus message may come before Status. It is dropped: the consensus repeats what matters after a round
+        # change.
         if route is None or route.protocol != "eth":
             continue
         if route.code != Status.CODE:

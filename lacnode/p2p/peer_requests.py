@@ -1,8 +1,8 @@
-"""Questions to one peer, their answers, and what the peer is worth for it.
+"""Requests to one peer, their answers, and the reputation that the peer gets by them.
 
-From eth/66 on an answer names its question. Before, answers come in the order of the questions. A question has five
-seconds. At most five of them are open at once. Reputation follows Besu's `PeerReputation`, except that an answer nobody
-waits for, late or never asked for, counts as useless and not as a breach of protocol: it may just be late.
+From eth/66 on an answer names its request. Before, answers come in the order of the requests. A request waits for five
+seconds. At most five of them are open at once. Reputation follows Besu's `PeerReputation` with one difference: an answer
+for which no request waits counts as useless and not as a breach of protocol, because it may just be late.
 """
 
 from collections import OrderedDict, deque
@@ -15,16 +15,16 @@ from lacnode.p2p.wire.p2p_messages import DisconnectReason
 REQUEST_TIMEOUT_SECONDS = 5.0
 MAX_OPEN_REQUESTS = 5
 MAX_TIMEOUTS = 3
-"""Questions of one kind in a row that may stay without an answer."""
+"""Requests of one kind in a row without an answer that end a session."""
 
 MAX_USELESS_ANSWERS, USELESS_WINDOW_SECONDS = 5, 60.0
-"""Useless answers within so many seconds that end a session."""
+"""The number of useless answers that ends a session, if they come within so many seconds."""
 
 FIRST_SCORE, MAX_SCORE, FINAL_FAULT_SCORE = 100, 150, 10
 
 
 class RequestFailedError(Exception):
-    """The peer did not answer, or left."""
+    """The peer did not answer in time, or left."""
 
 
 class PeerLeftError(RequestFailedError):
@@ -35,7 +35,7 @@ class PeerLeftError(RequestFailedError):
 
 
 class PeerReputation:
-    """`score` is for choosing among peers. `disconnect_reason` says when enough is enough."""
+    """`score` serves to choose among peers. `disconnect_reason` is set once the peer should be disconnected."""
 
     def __init__(self) -> None:
         self.score = FIRST_SCORE
@@ -44,28 +44,30 @@ class PeerReputation:
         self._useless: deque[float] = deque(maxlen=MAX_USELESS_ANSWERS)
 
     def useful(self, kind: int) -> None:
-        """A question whose answer has code `kind` was answered."""
+        """The peer has answered a request whose answer has code `kind`."""
         self._timeouts.pop(kind, None)
         self.score = min(MAX_SCORE, self.score + 1)
 
     def timed_out(self, kind: int) -> None:
-        """A question whose answer has code `kind` was not answered."""
+        """The peer has not answered a request whose answer has code `kind`."""
         self._timeouts[kind] = self._timeouts.get(kind, 0) + 1
         self._punish(DisconnectReason.TIMEOUT if self._timeouts[kind] >= MAX_TIMEOUTS else None)
 
     def useless(self, now: float) -> None:
-        """The peer sent, at `now` (seconds), an answer that helps nobody."""
+        """The peer sent, at `now` (seconds), an answer for which no request waits, or that does not fit its request."""
         self._useless.append(now)
+        # The deque holds the last `MAX_USELESS_ANSWERS` times, so that the first entry is the oldest of them.
         enough = len(self._useless) == MAX_USELESS_ANSWERS and now - self._useless[0] <= USELESS_WINDOW_SECONDS
         self._punish(DisconnectReason.USELESS_PEER if enough else None)
 
     def _punish(self, disconnect_reason: DisconnectReason | None) -> None:
         self.score -= 1 if disconnect_reason is None else FINAL_FAULT_SCORE
+        # The first reason stays: later faults must not hide it.
         self.disconnect_reason = self.disconnect_reason or disconnect_reason
 
 
 class PendingRequest:
-    """One question: the code of its answer, and the id it is asked under."""
+    """One request: the code of its answer, and the request id that it is sent with."""
 
     def __init__(self, answer_code: int, id_: int) -> None:
         self.answer_code = answer_code
@@ -76,7 +78,7 @@ class PendingRequest:
 
 
 class PendingRequests:
-    """Open questions, by the code of the answer. `version` is that of eth."""
+    """The open requests to one peer, by the code of the answer. `version` is that of `eth`. Used on the event loop."""
 
     def __init__(self, version: int) -> None:
         self.reputation = PeerReputation()
@@ -87,11 +89,11 @@ class PendingRequests:
         self._closed = False
 
     def slot_limiter(self) -> trio.CapacityLimiter:
-        """Hold this while a question is open."""
+        """Return the limiter that the caller must hold while its request is open."""
         return self._room
 
     def begin(self, answer_code: int) -> PendingRequest:
-        """A new question whose answer has `answer_code`. RequestFailedError if the peer has left."""
+        """Return a new open request whose answer has `answer_code`. PeerLeftError if the peer has left."""
         if self._closed:
             raise PeerLeftError
         question = PendingRequest(answer_code, self._next_id)
@@ -100,7 +102,8 @@ class PendingRequests:
         return question
 
     async def answer(self, question: PendingRequest) -> Any:
-        """The answer to `question`. RequestFailedError if there is none in time."""
+        """Wait for the answer to `question`. RequestFailedError if it does not come in time, PeerLeftError if the peer
+        leaves."""
         try:
             with trio.fail_after(REQUEST_TIMEOUT_SECONDS):
                 await question.answered.wait()
@@ -110,20 +113,22 @@ class PendingRequests:
                 f"no answer {question.answer_code:#04x} within {REQUEST_TIMEOUT_SECONDS:.0f} s"
             ) from None
         finally:
-            # Without ids, a question that nobody waits for any more must still take the answer that is its own.
+            # Without ids, a request that has timed out stays open and takes its own late answer. The answer would go to
+            # the next request otherwise. With ids, the request is closed also when the caller was cancelled.
             if self._by_id:
                 self._open[question.answer_code].pop(question.id, None)
+        # The event is set for both outcomes, so that one wait serves for both.
         if question.failed:
             raise PeerLeftError
         self.reputation.useful(question.answer_code)
         return question.value
 
     def expects(self, answer_code: int) -> bool:
-        """Whether a question waits for an answer with this code: another is not worth reading."""
+        """Whether a request is open whose answer has this code. Other answers need not be read."""
         return bool(self._open.get(answer_code))
 
     def deliver(self, answer_code: int, id_: int, value: Any) -> bool:
-        """Hand an answer to its question. False if nobody asked (any more)."""
+        """Give an answer to its request. Return False if no such request is open."""
         waiting = self._open.get(answer_code)
         if not waiting:
             return False
@@ -136,7 +141,7 @@ class PendingRequests:
         return True
 
     def fail_all(self) -> None:
-        """The peer is gone: nobody need wait."""
+        """The peer has left: end all waits and refuse new requests."""
         self._closed = True
         for waiting in self._open.values():
             for question in waiting.values():

@@ -1,13 +1,15 @@
 """How much each peer may do in a time: token buckets, one for each key.
 
-A bucket outlives its session, so that coming again does not fill it. Must not decide what happens beyond the limit.
+A bucket outlives its session: a peer cannot fill its bucket by a new connection. Must not decide what happens beyond the
+limit. Reads no clock.
 """
 
 from collections import OrderedDict
 from collections.abc import Hashable
 
 MAX_BUCKETS = 1024
-"""Keys that are remembered. Beyond that the one seen longest ago is forgotten and starts again with a full bucket."""
+"""Keys that are remembered. Beyond that the key that was used longest ago is forgotten. It starts again with a full
+bucket."""
 
 
 class RateLimits:
@@ -19,10 +21,9 @@ class RateLimits:
         self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
     def allow(self, key: Hashable, now: float, cost: float = 1.0) -> bool:
-        """Let `key` spend `cost` at `now` (seconds that only grow). False, and nothing spent, if less than 1 is left.
-
-        The last act may cost more than is left, and leaves a debt.
-        """
+        """Let `key` spend `cost` at `now` (seconds that only grow). Return False, with nothing spent, if less than 1 is
+        left. The last act may cost more than is left: the bucket then has a debt."""
+        # Taken out and put in again at the end: the order of the dictionary is the order of the last use.
         left, seen = self._buckets.pop(key, (self._burst, now))
         left = min(self._burst, left + (now - seen) * self.per_second)
         allowed = left >= 1

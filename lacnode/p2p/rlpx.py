@@ -1,6 +1,7 @@
 """An RLPx connection on a byte stream: handshake, Hellos, then messages.
 
-Every wait has a bound. Every malformed byte ends in `ConnectionFailedError`. Knows no sub-protocol.
+Every wait has a limit. Every malformed byte ends in `ConnectionFailedError`. Must not know a sub-protocol: it hands on
+message ids and bodies.
 """
 
 import os
@@ -21,17 +22,20 @@ READ_BYTES = 65_536
 
 @dataclass(frozen=True, slots=True)
 class ConnectionTimeouts:
-    """Seconds, as Besu has them: from TCP connection to Status exchanged; without a message before a Ping, and again
-    before giving up; for a message to be taken by the other side; for the last goodbye."""
+    """Times in seconds, with Besu's values."""
 
     handshake: float = 10.0
+    """From the TCP connection until both Status messages are exchanged."""
     silence: float = 15.0
+    """Without a message until this node sends a Ping, and from that Ping until the session ends."""
     sending: float = 30.0
+    """Until the other side has taken one message."""
     farewell: float = 1.0
+    """For the Disconnect, and for the other side to close the connection."""
 
 
 class ConnectionFailedError(Exception):
-    """The connection is of no use any more. `reason` is what the other side is told, None if nothing can be said."""
+    """The connection cannot be used any more. `reason` goes into the Disconnect, None if none can be sent."""
 
     def __init__(self, text: str, reason: DisconnectReason | None = None) -> None:
         super().__init__(text)
@@ -39,7 +43,7 @@ class ConnectionFailedError(Exception):
 
 
 class PeerDisconnectedError(ConnectionFailedError):
-    """The other side said goodbye, or hung up."""
+    """The other side sent Disconnect with the reason `theirs`, or closed the connection (`theirs` is None)."""
 
     def __init__(self, text: str, theirs: DisconnectReason | None = None) -> None:
         super().__init__(text)
@@ -47,7 +51,7 @@ class PeerDisconnectedError(ConnectionFailedError):
 
 
 class RlpxConnection:
-    """One connection after its handshake. `leftover` is what was read behind the handshake."""
+    """One connection after its handshake. `leftover` are the bytes that were read behind the handshake."""
 
     def __init__(
         self,
@@ -67,12 +71,13 @@ class RlpxConnection:
         self._opening_seconds = 0.0
 
     def accept_only(self, accepts: Accepts) -> None:
-        """From the next message on, keep only those that `accepts` says. The body of another is empty."""
+        """From the next message on, keep only the messages that `accepts` allows. Other messages have an empty body."""
         self._codec.accepts = accepts
 
     @property
     def addresses(self) -> tuple[tuple[str, int], tuple[str, int]]:
-        """Ours and theirs: IP literal and port each. ConnectionFailedError if the connection is gone."""
+        """Return this node's address and the other node's, each an IP literal and a port. PeerDisconnectedError if the
+        connection is gone."""
         try:
             ours, theirs = self._stream.socket.getsockname(), self._stream.socket.getpeername()
         except OSError as error:
@@ -80,10 +85,13 @@ class RlpxConnection:
         return (_plain(ours[0]), int(ours[1])), (_plain(theirs[0]), int(theirs[1]))
 
     async def exchange_hellos(self, hello: Hello) -> Hello:
-        """Send ours, read theirs. ConnectionFailedError if something else comes."""
+        """Send `hello` and return the other side's Hello. PeerDisconnectedError if it disconnects instead,
+        ConnectionFailedError if it sends another message or a malformed one."""
         await self.send(HELLO, hello.encode())
         frame = await self.receive()
         try:
+            # A node that is full answers with Disconnect in place of Hello. That is no breach of protocol and must not
+            # deny the node.
             if frame.message_id == DISCONNECT:
                 reason = Disconnect.decode(frame.body).reason
                 raise PeerDisconnectedError(f"disconnected before Hello: {reason}", reason)
@@ -92,17 +100,22 @@ class RlpxConnection:
             theirs = Hello.decode(frame.body)
         except RlpError as error:
             raise ConnectionFailedError(str(error), _BREACH) from None
+        # Only now: Hellos are never compressed, and the next frame is read after this call.
         if theirs.compresses:
             self._codec.enable_snappy()
         return theirs
 
     async def send(self, message_id: int, body: bytes) -> None:
-        """Send one message. ConnectionFailedError if the connection is gone or the other side does not read, ValueError if
-        the message is too large."""
+        """Send one message. PeerDisconnectedError if the connection is gone, ConnectionFailedError if the other side does
+        not read, ValueError if the message is too large."""
         async with self._sending:
+            # A send was cancelled or failed in the middle of a frame. The other side would read further bytes as the
+            # rest of it.
             if self._torn:
                 raise PeerDisconnectedError("connection lost in the middle of a message")
+            # Under the lock: the cipher and the MAC depend on the order of the frames on the wire.
             data = self._codec.encode(message_id, body)
+            # After `encode`: a message that is too large changes nothing, and the connection can be used further.
             self._torn = True
             try:
                 with trio.fail_after(self._limits.sending):
@@ -116,9 +129,14 @@ class RlpxConnection:
             self._torn = False
 
     async def receive(self) -> Frame:
-        """The next message. ConnectionFailedError if there will be none. Reads no further than it must, so that a peer that
-        sends more than is taken has to wait."""
+        """Return the next message. ConnectionFailedError if the bytes are malformed, PeerDisconnectedError if the
+        connection ends.
+
+        Reads from the socket only while no message is complete. A peer that sends faster than this node takes messages
+        waits in its own socket.
+        """
         while True:
+            # The bytes are taken away first. A frame that fails must not be fed a second time.
             data, self._unread = self._unread, b""
             began = time.thread_time()
             try:
@@ -131,7 +149,7 @@ class RlpxConnection:
             self._unread = await self._read()
 
     def pop_opening_seconds(self) -> float:
-        """The processor time that went into decrypting and decompressing since the last call."""
+        """Return the processor time, in seconds, of decrypting and decompressing since the last call."""
         seconds, self._opening_seconds = self._opening_seconds, 0.0
         return seconds
 
@@ -145,12 +163,13 @@ class RlpxConnection:
         return data
 
     async def close(self, reason: DisconnectReason | None) -> None:
-        """Say why, if there is anything to say, and hang up.
+        """Send Disconnect with `reason`, unless it is None, and close the connection.
 
-        Waits a little for the other side to hang up first: bytes that nobody reads any more would make the system
-        reset the connection, and the goodbye would be lost with it.
+        Waits up to `farewell` seconds for the other side to close first. The system would otherwise reset the connection
+        because of bytes that this node has not read, and the other side would lose the Disconnect.
         """
         with trio.move_on_after(self._limits.farewell) as scope:
+            # The session may have been cancelled because this node stops. The Disconnect is sent all the same.
             scope.shield = True
             if reason is not None and not self._torn:
                 try:
@@ -164,7 +183,8 @@ class RlpxConnection:
 
 
 def _plain(host: str) -> str:
-    """The address a socket of both families gives for an IPv4 node (`::ffff:1.2.3.4`), as the IPv4 address it is."""
+    """Return the IPv4 address that a socket of both families shows as `::ffff:1.2.3.4`. Other addresses stay, without the
+    zone."""
     address = ip_address(host.partition("%")[0])
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return str(mapped or address)
@@ -173,8 +193,11 @@ def _plain(host: str) -> str:
 async def open_rlpx(
     stream: trio.SocketStream, key: NodeIdentity, remote_id: bytes | None, limits: ConnectionTimeouts
 ) -> RlpxConnection:
-    """The encrypted connection on `stream`: as initiator towards `remote_id`, as responder where that is None.
-    ConnectionFailedError if the other side does not know how. The caller bounds the time."""
+    """Return the encrypted connection on `stream`. This node is the initiator towards the 64-byte `remote_id`, or the
+    responder if that is None.
+
+    ConnectionFailedError if the handshake fails, PeerDisconnectedError if the connection ends. The caller limits the time.
+    """
     try:
         if remote_id is None:
             return await _respond(stream, key, limits)
@@ -189,6 +212,7 @@ async def _initiate(
     stream: trio.SocketStream, key: NodeIdentity, remote_id: bytes, limits: ConnectionTimeouts
 ) -> RlpxConnection:
     initiator = Initiator(key, remote_id, random_bytes=os.urandom)
+    # One write: Besu does not put an auth together from several reads.
     await stream.send_all(initiator.auth)
     while initiator.secrets is None:
         initiator.receive(await _some(stream))
@@ -201,6 +225,8 @@ async def _respond(stream: trio.SocketStream, key: NodeIdentity, limits: Connect
     while ack is None:
         ack = responder.receive(await _some(stream))
     await stream.send_all(ack)
+    # The ack is the last message of the handshake, so both are set with it. The check tells the type checker and costs
+    # nothing.
     if responder.secrets is None or responder.remote_id is None:
         raise HandshakeError("the handshake gave no secrets")
     return RlpxConnection(stream, FrameCodec(responder.secrets), responder.remote_id, responder.leftover, limits)

@@ -1,8 +1,8 @@
-"""What waits to be sent to one peer.
+"""The messages that wait to be sent to one peer.
 
-Two lanes: the urgent one first, so that a Commit never waits behind a block. A peer that does not read is not allowed to
-hold memory: gossip of transactions is dropped when the lane is full, since others carry it too. Anything else would be a
-lie by omission, so the session ends (`SendQueueFullError`).
+There are two lanes. The urgent one goes first, so that a Commit never waits behind a block. A peer that does not read must
+not hold memory without limit. If a lane is full, gossip of transactions is dropped, because other peers carry it too. Other
+messages must not be lost in silence: the session ends (`SendQueueFullError`).
 """
 
 from collections import deque
@@ -13,14 +13,14 @@ MAX_QUEUED_BYTES = 8 * 2**20
 """Bytes that may wait in each lane. A single message may be larger than that where nothing else waits."""
 
 MAX_BYTES_BEFORE_NEXT_ANSWER = 2**20
-"""Bytes in the ordinary lane below which another answer may be made."""
+"""Bytes in the ordinary lane up to which this node makes another answer."""
 
 MESSAGE_OVERHEAD_BYTES = 256
 """Bytes that a waiting message takes besides its body."""
 
 
 class SendQueueFullError(Exception):
-    """The peer does not read what it is sent."""
+    """The peer does not read its messages."""
 
 
 class _Lane:
@@ -30,6 +30,8 @@ class _Lane:
 
     def put(self, message_id: int, body: bytes) -> None:
         size = len(body) + MESSAGE_OVERHEAD_BYTES
+        # The overhead counts: a million empty messages take memory too. An empty lane takes any message, since an
+        # answer may be larger than the limit.
         if self.size and self.size + size > MAX_QUEUED_BYTES:
             raise SendQueueFullError
         self._messages.append((message_id, body))
@@ -42,7 +44,7 @@ class _Lane:
 
 
 class SendQueue:
-    """Messages (absolute id, body) in the order they will be sent. For one reader."""
+    """Messages (absolute id, body) in the order in which they are sent. One task reads them. Used on the event loop."""
 
     def __init__(self) -> None:
         self._urgent = _Lane()
@@ -52,12 +54,12 @@ class SendQueue:
         """Transaction messages dropped, since the start."""
 
     def put_urgent(self, message_id: int, body: bytes) -> None:
-        """Before everything ordinary. SendQueueFullError if too much waits."""
+        """Queue a message before all ordinary ones. SendQueueFullError if too many bytes wait."""
         self._urgent.put(message_id, body)
         self._change()
 
     def put(self, message_id: int, body: bytes, *, droppable: bool = False) -> None:
-        """After what waits already. If too much waits, a droppable message is forgotten, another raises
+        """Queue a message behind all others. If too many bytes wait, a droppable message is dropped, and another one raises
         SendQueueFullError."""
         try:
             self._ordinary.put(message_id, body)
@@ -68,18 +70,20 @@ class SendQueue:
         self._change()
 
     async def get(self) -> tuple[int, bytes]:
-        """The next message to send."""
+        """Wait for the next message to send, take it from the queue and return it."""
         while not (self._urgent.size or self._ordinary.size):
             await self._changed.wait()
         message = (self._urgent if self._urgent.size else self._ordinary).get()
+        # `ready` waits for the queue to become shorter.
         self._change()
         return message
 
     async def ready(self) -> None:
-        """Wait until the peer has read most of what it was sent."""
+        """Wait until at most `MAX_BYTES_BEFORE_NEXT_ANSWER` bytes wait in the ordinary lane."""
         while self._ordinary.size > MAX_BYTES_BEFORE_NEXT_ANSWER:
             await self._changed.wait()
 
     def _change(self) -> None:
+        # Every change gets an event of its own: tasks that wait wake once and test their condition again.
         self._changed.set()
         self._changed = trio.Event()

@@ -1,7 +1,7 @@
-"""One session from TCP connection to goodbye: handshake, introduction, then messages both ways.
+"""One session from the TCP connection to its end: handshake, Hello and Status, then messages in both directions.
 
-Reading, writing and serving are three tasks: none waits for another's peer-made delays, and a Ping is answered whatever
-else goes on. Whatever ends a session, the reason is one sentence.
+Reading, writing and serving are three tasks. None of them waits because the peer delays another, and a Ping is answered
+while large answers are made. Every session ends with a reason in one sentence. An error in a session must not leave it.
 """
 
 import time
@@ -46,13 +46,13 @@ MAX_PENDING_REQUESTS = 16
 """Requests of one peer that may wait for their answer. One more is a breach of protocol."""
 
 LARGE_BODY_BYTES = 64 * 1024
-"""Bytes from which a message is opened in a worker thread, so that it holds nobody else up."""
+"""Bytes from which a message is decoded in a worker thread, so that it does not block the event loop."""
 
 READING_SHARE, READING_SHARE_OF_PEER = 0.4, 0.1
-"""Of a processor, for opening and handing on what peers send. Beyond it a peer's next message is read later."""
+"""Parts of one processor, for decoding and handling messages. Beyond its share, a peer's next message is read later."""
 
 SERVING_SHARE, SERVING_SHARE_OF_PEER = 0.5, 0.25
-"""Of a processor, for answering what peers ask. Beyond it a peer's next answer is made later."""
+"""Parts of one processor, for answering requests. Beyond its share, a peer's next answer is made later."""
 
 READING_SHARES = Shares(total=READING_SHARE, most=READING_SHARE_OF_PEER, least=0.02, burst_seconds=10.0)
 SERVING_SHARES = Shares(total=SERVING_SHARE, most=SERVING_SHARE_OF_PEER, least=0.05, burst_seconds=10.0)
@@ -63,12 +63,17 @@ _BREACH = DisconnectReason.BREACH_OF_PROTOCOL
 async def run_session(
     stream: trio.SocketStream, dialled: Enode | None, network: SessionContext, introduced: Callable[[], object]
 ) -> bool:
-    """Live through a session on `stream`, which this node has `dialled`, or accepted where that is None. True if it got
-    as far as being a peer. `introduced` is called when the handshakes are over. Whatever goes wrong in it stays in it."""
+    """Run a session on `stream` until it ends. `dialled` is the node that this one dialled, None if it accepted the
+    connection. `introduced` is called after Status.
+
+    Return True if the other node passed the handshake. Errors of the session are logged here and not raised.
+    """
     connection: RlpxConnection | None = None
     admitted: EstablishedSession | None = None
     farewell: DisconnectReason | None = DisconnectReason.CLIENT_QUITTING  # unless something else ends it first
     try:
+        # One limit for all steps together: a stranger could stretch the handshake by a slow answer at each step
+        # otherwise.
         with trio.fail_after(network.limits.handshake):
             connection = await open_rlpx(stream, network.key, None if dialled is None else dialled.id, network.limits)
             admitted = await perform_handshake(connection, dialled, network)
@@ -81,10 +86,12 @@ async def run_session(
         farewell = failure.reason
         _remember(failure, connection, network)
         log.debug("session ended", peer=_name(connection, dialled), reason=str(failure))
+    # A fault of this node ends one session. The nursery of the network would end all of them.
     except Exception:
         farewell = DisconnectReason.TCP_SUBSYSTEM_ERROR
         log.exception("a session failed by a mistake of this node", peer=_name(connection, dialled))
     finally:
+        # Before the Disconnect, which may take a second: a newer connection with the same node waits for this event.
         if admitted is not None:
             admitted.peer.left.set()
         if connection is not None:
@@ -101,7 +108,7 @@ def _name(connection: RlpxConnection | None, dialled: Enode | None) -> str:
 
 
 def _remember(failure: ConnectionFailedError, connection: RlpxConnection | None, network: SessionContext) -> None:
-    """A breach of protocol, or their word that they speak another version, keeps a node out until restart."""
+    """Deny the other node until restart if it broke the protocol, or says that it speaks another version of it."""
     theirs = failure.theirs if isinstance(failure, PeerDisconnectedError) else None
     incompatible = theirs is DisconnectReason.INCOMPATIBLE_P2P_VERSION
     if connection is not None and (failure.reason is _BREACH or incompatible):
@@ -109,7 +116,7 @@ def _remember(failure: ConnectionFailedError, connection: RlpxConnection | None,
 
 
 async def _run_as_peer(admitted: EstablishedSession, network: SessionContext) -> None:
-    """Be a peer until somebody ends it, which is always by ConnectionFailedError."""
+    """Exchange messages until the session ends. It always ends with a ConnectionFailedError or a cancellation."""
     peer = admitted.peer
     await _join(peer, network)
     log.debug("peer joined", peer=peer.enode_text, client=peer.client_id, inbound=peer.inbound)
@@ -121,21 +128,29 @@ async def _run_as_peer(admitted: EstablishedSession, network: SessionContext) ->
         reason = str(failure)
         raise
     finally:
+        # The peer counts as leaving from here on. The handler must not send to it, and the peer set does not count it
+        # as connected.
         peer.leave(DisconnectReason.REQUESTED)
         if network.peer_set.peers.get(peer.id) is peer:
             del network.peer_set.peers[peer.id]
+        # Before `peer_left`: sync and the pool wait for answers that will not come.
         peer.requests.fail_all()
         network.handler.peer_left(peer, reason)
 
 
 async def _join(peer: Peer, network: SessionContext) -> None:
-    """Take a place among the peers. What was true before Status is asked again: others may have come meanwhile."""
+    """Add the peer to the peer set. Policy and limits are asked again: they may have changed during the handshake.
+
+    ConnectionFailedError if the peer may not join.
+    """
     while True:
         connection = network.connection(peer.enode, peer.inbound)
         await network.policy.consult(connection)
         decision = network.policy.decide(connection)
         if not decision.allowed:
             raise ConnectionFailedError(f"no longer permitted: {decision}", DisconnectReason.REQUESTED)
+        # From here to the entry in the peer set nothing waits. Another session can therefore not take the slot in
+        # between.
         refusal = network.peer_set.refusal(peer.id, peer.inbound)
         if refusal is not None:
             raise ConnectionFailedError(f"not admitted: {refusal}", refusal)
@@ -143,10 +158,14 @@ async def _join(peer: Peer, network: SessionContext) -> None:
         if older is None:
             network.peer_set.peers[peer.id] = peer
             return
+        # This connection replaces the older one. It must be gone first, so that the handler sees `peer_left` before the
+        # next `peer_joined`. The wait gives others time to join, so all checks are repeated.
         await older.disconnect(DisconnectReason.ALREADY_CONNECTED)
 
 
 async def _exchange(admitted: EstablishedSession, network: SessionContext) -> None:
+    # The channel is bounded. A peer that sends more requests than fit breaks the protocol, and this node's memory is
+    # safe.
     requests_in, requests_out = trio.open_memory_channel[EthMessage](MAX_PENDING_REQUESTS)
     failure: ConnectionFailedError | None = None
     try:
@@ -155,6 +174,7 @@ async def _exchange(admitted: EstablishedSession, network: SessionContext) -> No
             nursery.start_soon(_write, admitted)
             nursery.start_soon(_serve, admitted, network, requests_out)
             nursery.start_soon(_leave_when_asked, admitted.peer)
+    # The nursery wraps errors in a group. Only the first one is the cause: the others follow from closing the session.
     except* ConnectionFailedError as group:
         failure = _first(group)
     if failure is not None:
@@ -177,6 +197,7 @@ async def _write(admitted: EstablishedSession) -> None:
         message_id, body = await admitted.outbox.get()
         try:
             await admitted.connection.send(message_id, body)
+        # The message is too large for a frame. It is lost, but the frames before and after it are right.
         except ValueError as error:
             limited_log.warning("length", "message not sent", peer=admitted.peer.enode_text, reason=str(error))
 
@@ -184,7 +205,8 @@ async def _write(admitted: EstablishedSession) -> None:
 async def _serve(
     admitted: EstablishedSession, network: SessionContext, requests: trio.MemoryReceiveChannel[EthMessage]
 ) -> None:
-    """Answer one request after the other, no faster than the peer reads and than its share allows."""
+    """Answer one request after the other. The next answer waits until the peer has read most of the last one, and until its
+    share of the processor allows it."""
 
     def answer(request: EthMessage) -> tuple[EthMessage, float]:
         began = time.thread_time()
@@ -194,6 +216,7 @@ async def _serve(
     async for request in requests:
         message, seconds = await trio.to_thread.run_sync(answer, request, limiter=network.workers)
         peer.send(message)
+        # Without this wait a peer that sends requests and does not read would fill the outbox and end its own session.
         await admitted.outbox.ready()
         shares.spend(peer.id, seconds, trio.current_time())
         await _sleep(shares.wait_seconds(peer.id, trio.current_time()))
@@ -207,7 +230,7 @@ async def _sleep(seconds: float) -> None:
 async def _read(
     admitted: EstablishedSession, network: SessionContext, requests: trio.MemorySendChannel[EthMessage]
 ) -> None:
-    """Take messages. Ping when it is quiet, and give up when it stays quiet."""
+    """Read messages and act on them, one at a time. ConnectionFailedError if the peer stays silent."""
     peer = admitted.peer
     accepted = AcceptedMessages(peer, admitted.table, network.handler, network.unasked, network.max_transaction_bytes)
     admitted.connection.accept_only(accepted.accepts)
@@ -215,9 +238,10 @@ async def _read(
         while True:
             frame = await _next_frame(admitted, network)
             seconds = admitted.connection.pop_opening_seconds() + await _heard(frame, admitted, network, requests)
+            # The message has been handled, and its bytes are free again.
             accepted.release()
             network.reading.spend(peer.id, seconds, trio.current_time())
-            # A peer that made this node work too much is not read for a while. Its messages wait in its own socket.
+            # A peer that used up its share is not read for a while. Its messages wait in its own socket.
             await _sleep(network.reading.wait_seconds(peer.id, trio.current_time()))
     finally:
         accepted.release()
@@ -227,6 +251,7 @@ async def _next_frame(admitted: EstablishedSession, network: SessionContext) -> 
     silence = network.limits.silence
     with trio.move_on_after(silence):
         return await admitted.connection.receive()
+    # Urgent: a Ping behind 8 MiB of blocks could reach a slow peer too late.
     admitted.peer.send_urgent(PING, EMPTY_LIST)
     with trio.move_on_after(silence):
         return await admitted.connection.receive()
@@ -236,7 +261,7 @@ async def _next_frame(admitted: EstablishedSession, network: SessionContext) -> 
 async def _heard(
     frame: Frame, admitted: EstablishedSession, network: SessionContext, requests: trio.MemorySendChannel[EthMessage]
 ) -> float:
-    """Act on a message. The processor time that it took, in seconds."""
+    """Act on a message. Return the processor time that it took, in seconds."""
     peer, began = admitted.peer, time.thread_time()
     if frame.message_id == PING:
         peer.send_urgent(PONG, EMPTY_LIST)
@@ -244,13 +269,17 @@ async def _heard(
     route = resolve_route(frame, admitted.table)
     if route is None:
         return time.thread_time() - began
+    # Consensus messages go to the handler undecoded. It checks first whether they are worth the recovery of a
+    # signature.
     if route.protocol == "IBF":
         network.handler.consensus_received(peer, route.code, frame.body)
         return time.thread_time() - began
     if route.code in ANSWERS and not peer.requests.expects(route.code):
-        # Nothing was asked: opening it could cost seconds and hundreds of megabytes.
+        # No request waits for it. Decoding could take seconds and hundreds of megabytes.
         peer.report_useless_answer()
         return time.thread_time() - began
+    # After the check for answers, so that a refused answer that no request waits for still costs the peer its
+    # reputation.
     if frame.is_refused:
         return time.thread_time() - began
     if route.code == NewBlock.CODE and not _wants_block(peer, frame.body, network):
@@ -262,8 +291,8 @@ async def _heard(
 
 
 def _wants_block(peer: Peer, body: bytes, network: SessionContext) -> bool:
-    """Whether a NewBlock is to be read in full. A long one is judged by its header first: every peer announces it, and its
-    transactions take time and memory. ConnectionFailedError where it has no header."""
+    """Return True if a NewBlock should be decoded in full. The handler judges a long one by its header first: every peer
+    sends the block, and its transactions take time and memory. ConnectionFailedError if the body has no header."""
     if len(body) < LARGE_BODY_BYTES:
         return True
     try:
@@ -273,9 +302,10 @@ def _wants_block(peer: Peer, body: bytes, network: SessionContext) -> bool:
 
 
 async def _opened(route: Route, body: bytes, network: SessionContext) -> tuple[EthMessage, float]:
-    """The message and the processor time, in seconds, that opening it took."""
+    """Return the message and the processor time, in seconds, of its decoding. ConnectionFailedError if it is malformed."""
 
     def opened() -> tuple[EthMessage, float]:
+        # Measured again: the decoding may have run in another thread, and this thread served other tasks meanwhile.
         began = time.thread_time()
         return decode(route.version, route.code, body), time.thread_time() - began
 
@@ -290,7 +320,8 @@ async def _opened(route: Route, body: bytes, network: SessionContext) -> tuple[E
 def unpack_message(
     message: EthMessage, peer: Peer, handler: NetworkHandler, requests: trio.MemorySendChannel[EthMessage]
 ) -> None:
-    """Hand `message`, which came from `peer`, to who waits for it. ConnectionFailedError if the peer may not send it."""
+    """Give `message`, which `peer` sent, to the request, the handler or the server that it is for. ConnectionFailedError if
+    the peer may not send it."""
     match message:
         case BlockHeaders() | BlockBodies() | Receipts() | PooledTransactions():
             peer.answered(message)
@@ -299,6 +330,8 @@ def unpack_message(
         case NewBlockHashes(blocks):
             handler.block_hashes_received(peer, blocks)
         case Transactions(transactions):
+            # Before the handler: it may announce the transactions to all peers at once, and the sender must not get
+            # them back.
             for transaction in transactions:
                 peer.record_known_transaction(transaction.hash)
             handler.transactions_received(peer, transactions)
@@ -309,6 +342,7 @@ def unpack_message(
         case Status():
             raise ConnectionFailedError("a second Status", _BREACH)
         case NodeData():
+            # This node never requests trie nodes.
             peer.report_useless_answer()
         case _:
             _queue(message, requests)

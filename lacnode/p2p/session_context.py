@@ -1,4 +1,4 @@
-"""What the sessions of one node share, so that none of them needs to know the network they belong to."""
+"""The parts that all sessions of one node share. A session knows these, and not the network that owns it."""
 
 from typing import Protocol
 
@@ -18,8 +18,12 @@ from lacnode.p2p.wire.p2p_messages import Hello
 
 
 class SessionContext(Protocol):
-    """The network, seen from a session. `workers` are the threads for serving peers and opening large messages. `reading`
-    and `serving` say how much of that each peer may cause, `unasked` what their long messages hold."""
+    """The network, seen from a session.
+
+    `workers` limits the threads that serve peers and decode large messages. `reading` and `serving` are the peers' shares
+    of the processor. `unasked` counts the bytes of long messages that this node did not ask for.
+    """
+
 
     key: NodeIdentity
     limits: ConnectionTimeouts
