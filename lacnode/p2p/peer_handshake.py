@@ -130,8 +130,7 @@ async def _exchange_status(
             await connection.send(PONG, EMPTY_LIST)
             continue
         route = resolve_route(frame, table)
-        # A consensus message may come before Status. It is dropped: the consensus repeats what matters after a round
-        # change.
+        # Messages of other protocols are dropped before Status: the node that sent them is no peer yet.
         if route is None or route.protocol != "eth":
             continue
         if route.code != Status.CODE:

@@ -128,8 +128,7 @@ async def _run_as_peer(admitted: EstablishedSession, network: SessionContext) ->
         reason = str(failure)
         raise
     finally:
-        # The peer counts as leaving from here on. The handler must not send to it, and the peer set does not count it
-        # as connected.
+        # From here on the peer counts as leaving, also if the session was cancelled: `PeerSet.connected` omits it.
         peer.leave(DisconnectReason.REQUESTED)
         if network.peer_set.peers.get(peer.id) is peer:
             del network.peer_set.peers[peer.id]
@@ -285,6 +284,7 @@ async def _heard(
     if route.code == NewBlock.CODE and not _wants_block(peer, frame.body, network):
         return time.thread_time() - began
     message, seconds = await _opened(route, frame.body, network)
+    # Measured again: the decoding may have run in another thread, and this thread served other tasks meanwhile.
     began = time.thread_time()
     unpack_message(message, peer, network.handler, requests)
     return seconds + time.thread_time() - began
@@ -305,7 +305,6 @@ async def _opened(route: Route, body: bytes, network: SessionContext) -> tuple[E
     """Return the message and the processor time, in seconds, of its decoding. ConnectionFailedError if it is malformed."""
 
     def opened() -> tuple[EthMessage, float]:
-        # Measured again: the decoding may have run in another thread, and this thread served other tasks meanwhile.
         began = time.thread_time()
         return decode(route.version, route.code, body), time.thread_time() - began
 

@@ -24,7 +24,6 @@ class SessionContext(Protocol):
     of the processor. `unasked` counts the bytes of long messages that this node did not ask for.
     """
 
-
     key: NodeIdentity
     limits: ConnectionTimeouts
     policy: ConnectionPolicy

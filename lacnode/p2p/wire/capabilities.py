@@ -1,14 +1,14 @@
 """Which sub-protocols two nodes share, and where in the space of message ids each begins.
 
-Follows devp2p rlpx.md, "Message ID-based Multiplexing", and Besu's `CapabilityMultiplexer`. Knows how many ids a protocol
-has, not what they mean.
+Follows devp2p rlpx.md, "Message ID-based Multiplexing", and Besu's `CapabilityMultiplexer`. Knows how many message ids a
+protocol has. Must not know their meaning.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 FIRST_OFFSET = 0x10
-"""The ids below are the base protocol's."""
+"""The first id of sub-protocols. The ids below belong to the base protocol."""
 
 _MESSAGE_SPACES: dict[str, dict[int, int]] = {
     "eth": {62: 8, **dict.fromkeys(range(63, 69), 17), 69: 18},
@@ -29,7 +29,7 @@ class Capability:
 
     @property
     def message_space(self) -> int:
-        """How many message ids the protocol takes. ValueError if this node does not know it."""
+        """The number of message ids of the protocol. ValueError if this node does not know the protocol."""
         try:
             return _MESSAGE_SPACES[self.name][self.version]
         except KeyError:
@@ -38,7 +38,7 @@ class Capability:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What a message id means: protocol, its version, and the code inside it."""
+    """The meaning of a message id: the protocol, its version, and the code inside the protocol."""
 
     protocol: str
     version: int
@@ -47,15 +47,16 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class CapabilityTable:
-    """The shared capabilities of one connection with their first message ids. Empty: Disconnect 03, useless peer."""
+    """The shared capabilities of one connection with their first message ids."""
 
     offsets: tuple[tuple[Capability, int], ...]
 
     @classmethod
     def negotiate(cls, ours: Iterable[Capability], theirs: Iterable[Capability]) -> "CapabilityTable":
-        """The highest shared version of each protocol, in the byte order of their names: `IBF` before `eth`.
+        """Choose the highest shared version of each protocol, in the byte order of their names: `IBF` before `eth`.
 
-        Only what `ours` names must be known to this node.
+        This node must know the message spaces of `ours`. `theirs` may hold unknown protocols. ValueError if `ours` holds
+        an unknown one.
         """
         highest: dict[str, Capability] = {}
         for capability in set(ours) & set(theirs):
@@ -63,6 +64,8 @@ class CapabilityTable:
             highest[capability.name] = capability if known is None else max(known, capability)
         offsets = []
         offset = FIRST_OFFSET
+        # Both sides compute the offsets on their own. The order must be the same on both, whatever order the Hellos
+        # have.
         for name in sorted(highest, key=str.encode):
             offsets.append((highest[name], offset))
             offset += highest[name].message_space
@@ -74,18 +77,18 @@ class CapabilityTable:
         return tuple(capability for capability, _ in self.offsets)
 
     def version_of(self, protocol: str) -> int | None:
-        """The version both speak of `protocol`, None if it is not shared."""
+        """The version of `protocol` that both sides use, None if they do not share it."""
         return next((capability.version for capability, _ in self.offsets if capability.name == protocol), None)
 
     def resolve(self, message_id: int) -> Route | None:
-        """What `message_id` (at least 0x10) means. None for an id outside every range, which Besu ignores."""
+        """Return the meaning of `message_id` (at least 0x10). None for an id outside every range, which Besu ignores."""
         for capability, offset in self.offsets:
             if offset <= message_id < offset + capability.message_space:
                 return Route(capability.name, capability.version, message_id - offset)
         return None
 
     def message_id(self, protocol: str, code: int) -> int:
-        """The absolute id of `code` in `protocol`. ValueError if it is not shared or has no such code."""
+        """Return the absolute id of `code` in `protocol`. ValueError if the protocol is not shared or has no such code."""
         for capability, offset in self.offsets:
             if capability.name == protocol and 0 <= code < capability.message_space:
                 return offset + code

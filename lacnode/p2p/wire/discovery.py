@@ -1,8 +1,9 @@
-"""Node discovery v4 as a machine without sockets or clock: datagrams and times in, datagrams to send and nodes found out.
+"""Node discovery v4 as a state machine without sockets or a clock. It takes datagrams and times, and returns datagrams to
+send and the nodes that it found.
 
-Follows devp2p discv4.md and Besu's `PeerDiscoveryController`. The transport proves nothing about where a datagram comes
-from, so nothing longer than a Pong is sent to an address that has not echoed the hash of a Ping. It decides nothing
-about connections: bonded nodes are reported, and asking for more is switched by `seeking`.
+Follows devp2p discv4.md and Besu's `PeerDiscoveryController`. The source address of a datagram may be forged. Nothing
+longer than a Pong is therefore sent to an address that has not echoed the hash of a Ping. Must not decide about
+connections: it reports bonded nodes, and the caller switches searches on and off by `seeking`.
 """
 
 from collections.abc import Callable, Iterable
@@ -36,31 +37,32 @@ from lacnode.p2p.wire.refused_dialers import RefusedDialers
 from lacnode.primitives import rlp
 
 PACKET_EXPIRATION_SECONDS = 60
-"""Seconds for which a packet sent is good."""
+"""Seconds for which a packet of this node is valid."""
 
 REFRESH_CHECK_SECONDS = 30.0
-"""Seconds between two looks at whether more nodes are wanted."""
+"""Seconds between two checks whether more nodes are wanted."""
 
 REFRESH_SOON_SECONDS = 0.5
-"""Seconds to the next check after `retry_soon`: changes come in groups."""
+"""Seconds to the next check after `retry_soon`. Changes of the rules come in groups."""
 
 FULL_REFRESH_SECONDS = 30 * 60.0
 """Seconds after which the table is refreshed in any case."""
 
 MAX_NEIGHBORS = 13
-"""Nodes in an answer: what fits in one packet, as Besu reads no second one."""
+"""Nodes in an answer. They fit in one packet, because Besu reads no second one."""
 
 MAX_ATTEMPTS = 128
 MAX_ATTEMPTS_BY_PING = 96
 MAX_ATTEMPTS_BY_NEIGHBORS = 64
-"""Nodes asked for a proof at once: in all; as far as they pinged first; as far as others named them. Strangers thus leave
-room for the bootnodes."""
+"""Limits on the attempts under way. A bootnode may begin one while there are fewer than the first limit, a node that pinged
+first below the second, and a node that another node named below the third. Strangers thus cannot take the attempts that the
+bootnodes need."""
 
 PEER_BOND_WAIT_SECONDS = 1.0
-"""Seconds given to a node to bond from its side, by a Ping of its own, before it is asked for neighbours."""
+"""Seconds that a node gets to bond from its side, by a Ping of its own, before this node asks it for neighbours."""
 
 REVALIDATION_AGE_SECONDS = 600.0
-"""Seconds after which a node in the table is asked again, one at each refresh check."""
+"""Seconds after which a node in the table gets a Ping again, one node at each refresh check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,8 @@ Action: TypeAlias = SendDatagram | NodeFound
 
 @dataclass(frozen=True, slots=True)
 class _Origin:
-    """Where a message came from: its packet's hash, the id that signed it, the address it seems to be from, and when."""
+    """The origin of a message: its packet's hash, the id that signed it, its source address (which may be forged), and the
+    time of its arrival."""
 
     hash: bytes
     node_id: bytes
@@ -96,8 +99,8 @@ def _everyone(_: Enode) -> bool:
 
 
 class Discovery:
-    """One node's discovery. `seeking` says whether more peers are wanted: a search every 30 seconds, else every half
-    hour. Call `tick` at least every second."""
+    """The discovery of one node. With `seeking` it searches every 30 seconds, without it every half hour. `dropped` counts
+    the datagrams that it ignored. The caller must call `tick` at least every second."""
 
     def __init__(
         self,
@@ -110,8 +113,9 @@ class Discovery:
         record_seq: int = 1,
         permits: Callable[[Enode], bool] = _everyone,
     ) -> None:
-        """`local` is what this node says of itself, with real ports. `record_seq` must not go down from one run to the
-        next. `permits` is asked before anything is said to a node."""
+        """`local` is the endpoint that this node announces, with its real ports. `record_seq` must not go down from one
+        run to the next. `permits` is asked before anything is sent to a node. ValueError if `local` has no IP address or
+        no UDP port, or if a bootnode has a host name."""
         if not local.ip or not local.udp:
             raise ValueError("discovery needs a local IP address and UDP port: peers drop packets without them")
         self.seeking = True
@@ -132,32 +136,35 @@ class Discovery:
 
     @property
     def record(self) -> NodeRecord:
-        """This node's record, with the fork id of now and a new number when that has changed."""
+        """This node's record with the current fork id. A change of the fork id gives the record a new number."""
         pairs = self._pairs()
         if any(self._record.get(name) != value for name, value in pairs.items()):
             self._record = NodeRecord.sign(self._key, self._record.seq + 1, pairs)
         return self._record
 
     def nodes(self) -> list[Enode]:
-        """The bonded nodes of the table, in no order: whom to dial while peers are few."""
+        """Return the bonded nodes of the table, in no order."""
         return list(self._table)
 
     def forget(self, node_id: bytes) -> None:
-        """Drop a node, as when it is no longer permitted."""
+        """Drop a node, for example because it is no longer permitted."""
         self._table.remove(node_id)
         self._bonds.forget(node_id)
 
     def retry_soon(self, now: float) -> None:
-        """What is permitted has changed: look around again soon. Before that, those that pinged in vain are asked for a
-        proof: they may take this node's for granted and not ping again, and nothing is told to who has proven nothing."""
+        """The rules about permitted nodes have changed: search again soon.
+
+        Nodes that pinged while they were not permitted are asked for a proof first. They may hold a proof of this node
+        already and not ping again, and this node answers no node without a proof.
+        """
         self._next_check = min(self._next_check, now + REFRESH_SOON_SECONDS)
         self._bonds.retry_soon(now + REFRESH_SOON_SECONDS)
         for enode in self._refused_dialers.pop_permitted(self._permits):
             self._bonds.begin(enode, MAX_ATTEMPTS_BY_PING)
 
     def handle_datagram(self, data: bytes, source: Address, now: float) -> list[Action]:
-        """What to do about a datagram from `source` (IP literal, UDP port) at `now` (Unix seconds). What is no packet,
-        or not due, is dropped in silence and counted in `dropped`."""
+        """Return the actions for a datagram from `source` (IP literal, UDP port) at `now` (Unix seconds). A datagram that is
+        no packet, or that this node did not expect, is dropped without an answer and counted in `dropped`."""
         try:
             packet = decode_packet(data)
         except DiscoveryError:
@@ -167,7 +174,7 @@ class Discovery:
         return self._handle(packet.message, _Origin(packet.hash, packet.node_id, (_plain(source[0]), source[1]), now))
 
     def tick(self, now: float) -> list[Action]:
-        """What is due at `now` (Unix seconds): Pings, questions for neighbours, refreshes."""
+        """Return the actions that are due at `now` (Unix seconds): Pings and requests for neighbours."""
         if now >= self._next_check:
             self._refresh(now)
         return [*self._send_pings(now), *self._ask_neighbors(now)]
@@ -191,9 +198,13 @@ class Discovery:
         return []
 
     def _on_ping(self, ping: Ping, origin: _Origin) -> list[Action]:
-        """As Besu, an expired Ping gets no Pong but still makes this node ask for a proof: clocks may differ."""
+        """Answer a Ping, and ask its sender for a proof. As in Besu, an expired Ping gets no Pong, but its sender is still
+        asked: clocks may differ."""
+        # The address comes from the datagram: the Ping's own idea of it may be a private one. Only the TCP port is
+        # taken from it.
         tcp = ping.sender.tcp if ping.sender is not None and ping.sender.tcp else origin.address[1]
         enode = Enode(origin.node_id, origin.address[0], tcp, origin.address[1])
+        # A node that is not permitted gets no answer at all, so that it cannot see that a node listens here.
         if not self._permits(enode):
             self._refused_dialers.add(enode)
             return []
@@ -202,6 +213,7 @@ class Discovery:
             endpoint = Endpoint(origin.address[0], origin.address[1], tcp)
             pong = Pong(endpoint, origin.hash, _expiration(origin.now), self.record.seq)
             actions.append(self._packet(pong, origin.address))
+        # A proof counts for one address. A replayed Ping from another address must not move the node in the table.
         if self._bonds.is_proven(enode.id, origin.address, origin.now):
             self._table.add(enode)
             self._lookup.add(enode, origin.now)
@@ -213,16 +225,20 @@ class Discovery:
     def _note_answered(self, origin: _Origin) -> None:
         attempt = self._bonds.find_attempt(origin.node_id)
         if attempt is not None and attempt.address == origin.address:
+            # The node bonds from its side. A FindNode need not wait `PEER_BOND_WAIT_SECONDS` for that.
             attempt.answered = True
 
     def _on_pong(self, pong: Pong, origin: _Origin) -> list[Action]:
+        # Read before the table changes: a node that is in it with the same endpoint has been reported before.
         known = self._table.get(origin.node_id)
         attempt = self._bonds.prove(origin.node_id, pong.ping_hash, origin.address, origin.now)
+        # A Pong to no Ping of this node. It could be forged, so it proves nothing.
         if attempt is None:
             return self._drop()
         self._table.add(attempt.enode)
         self._lookup.add(attempt.enode, origin.now if attempt.answered else origin.now + PEER_BOND_WAIT_SECONDS)
         actions: list[Action] = [] if known == attempt.enode else [NodeFound(attempt.enode)]
+        # The request came before the proof. Now an answer may be longer than the request.
         if attempt.wanted_record is not None:
             actions.append(self._packet(EnrResponse(attempt.wanted_record, self.record), origin.address))
         return [*actions, *self._ask_neighbors(origin.now)]
@@ -232,12 +248,15 @@ class Discovery:
             origin.node_id, origin.address, origin.now
         ):
             return self._drop()
+        # Only proven nodes, and not the node that asks. A node could be made to spread addresses that were never tried
+        # otherwise.
         nearest = [
             node
             for node in self._table.nearest(question.target)
             if node.id != origin.node_id and self._bonds.is_proven(node.id, None, origin.now)
         ][:MAX_NEIGHBORS]
         answer = self._packet(Neighbors(tuple(nearest), _expiration(origin.now)), origin.address)
+        # IPv6 addresses make entries longer, so that fewer of them fit.
         while len(answer.datagram) > MAX_SENT_PACKET_BYTES:
             nearest.pop()
             answer = self._packet(Neighbors(tuple(nearest), _expiration(origin.now)), origin.address)
@@ -245,6 +264,7 @@ class Discovery:
 
     def _on_neighbors(self, answer: Neighbors, origin: _Origin) -> list[Action]:
         proven = self._bonds.is_proven(origin.node_id, origin.address, origin.now)
+        # Unasked neighbours are dropped. A stranger could fill the attempts with addresses of its choice otherwise.
         if not proven or not self._lookup.expects(origin.node_id, origin.now):
             return self._drop()
         for node in answer.nodes[:BUCKET_NODES]:
@@ -253,7 +273,8 @@ class Discovery:
         return self.tick(origin.now)
 
     def _on_enr_request(self, request: EnrRequest, origin: _Origin) -> list[Action]:
-        """Besu asks right behind its Pong: a request that overtakes it is kept until the Pong is there."""
+        """Answer with this node's record. Besu asks directly after its Pong. A request that arrives before that Pong is
+        kept until the Pong arrives."""
         if _is_expired(request.expiration, origin.now):
             return self._drop()
         if self._may_be_answered(origin.node_id, origin.address, origin.now):
@@ -264,10 +285,11 @@ class Discovery:
         return []
 
     def _consider(self, node: Enode, now: float) -> None:
-        """Take a node that another named: asked itself first, unless it has proven itself before."""
+        """Use a node that another node named. It must prove its endpoint first, unless it has done so before."""
         if node.id == self._key.public_key:
             return
         if self._bonds.is_proven(node.id, None, now):
+            # The endpoint of the table is used, and not the named one: only that one has been proven.
             known = self._table.get(node.id)
             if known is not None:
                 self._lookup.add(known, now)
@@ -280,15 +302,18 @@ class Discovery:
         return self._permits(self._table.get(node_id) or Enode(node_id, source[0], source[1], source[1]))
 
     def _refresh(self, now: float) -> None:
-        """Ask bootnodes that have proven nothing, one node of the table again, and begin a search where one is due."""
+        """Begin attempts with bootnodes without a proof and with one old node of the table, and a search if it is due."""
         self._next_check = now + REFRESH_CHECK_SECONDS
         for node in self._bootnodes:
             if not self._bonds.is_proven(node.id, None, now) and self._permits(node):
                 self._bonds.begin(node, MAX_ATTEMPTS)
+        # One node at each check: the table is renewed slowly, without a burst of Pings.
         oldest = min(self._table, key=lambda node: self._bonds.proven_since(node.id), default=None)
         if oldest is not None and now - self._bonds.proven_since(oldest.id) > REVALIDATION_AGE_SECONDS:
             self._bonds.begin(oldest, MAX_ATTEMPTS)
         if self.seeking or now >= self._next_refresh:
+            # The first search looks for nodes near this one, which fills its table. Later ones have random targets, and
+            # find others.
             first = self._next_refresh == 0.0
             self._next_refresh = now + FULL_REFRESH_SECONDS
             self._lookup = Lookup(self._key.public_key if first else self._random_bytes(NODE_ID_BYTES))
@@ -298,6 +323,7 @@ class Discovery:
     def _send_pings(self, now: float) -> list[Action]:
         due, failed = self._bonds.take_due(now)
         for attempt in failed:
+            # Nodes that answer no Ping must not be named to others.
             self._table.remove(attempt.enode.id)
         return [self._ping(attempt, now) for attempt in due]
 
@@ -332,20 +358,20 @@ def _expiration(now: float) -> int:
 
 
 def _is_expired(expiration: int, now: float) -> bool:
-    """Besu reads a signed number of 64 bits: what is beyond it is before 1970."""
+    """Besu reads a signed number of 64 bits. A number beyond 2^63 - 1 is negative there, and so expired."""
     return expiration < now or expiration >= 2**63
 
 
 def _plain(ip: str) -> str:
-    """The address a socket of both families gives for an IPv4 node (`::ffff:1.2.3.4`), as the IPv4 address it is."""
+    """Return the IPv4 address that a socket of both families shows as `::ffff:1.2.3.4`. Other addresses stay."""
     address = ip_address(ip)
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return str(mapped or address)
 
 
 def _may_be_relayed(named: str, source: str) -> bool:
-    """Whether an address is worth a Ping: not one that means nobody or everybody, and this machine's own only when
-    it comes from this machine."""
+    """Return True if an address that another node named may get a Ping. An unspecified or a multicast address may not. A
+    loopback address may only if a node on this machine named it."""
     address = ip_address(named)
     if address.is_unspecified or address.is_multicast:
         return False

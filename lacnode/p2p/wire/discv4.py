@@ -1,7 +1,8 @@
 """The packets of node discovery v4: `hash 32 || signature 65 || type 1 || data`, one UDP datagram each.
 
-Follows devp2p discv4.md and Besu's packet readers. The signature tells who sent a packet, nothing tells from where. What
-may be answered is `discovery`'s. Items and bytes behind those known are overlooked (EIP-8), and never sent.
+Follows devp2p discv4.md and Besu's packet readers. The signature proves the sender of a packet. Nothing proves its source
+address. `discovery` decides which packets are answered. Items and bytes behind the known ones are ignored (EIP-8), and
+never sent.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
 
 PING_VERSION = 5
-"""What Besu writes. No reader looks at it."""
+"""The version that Besu writes into a Ping. No client reads it."""
 
 MAX_RECEIVED_PACKET_BYTES = 1_600
 """Largest datagram read, as in Besu."""
@@ -31,12 +32,12 @@ _HASH_END, _SIGNATURE_END, _DATA_START = 32, 97, 98
 
 
 class DiscoveryError(ValueError):
-    """A datagram that is no discovery packet. To be dropped without an answer."""
+    """A datagram that is no discovery packet. The caller drops it without an answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a node is: an IP literal (empty where a peer left it out) and its ports. `tcp` 0 is not given."""
+    """The address of a node: an IP literal (empty if a peer left it out) and its ports. `tcp` is 0 if it is not given."""
 
     ip: str
     udp: int
@@ -47,7 +48,7 @@ class Endpoint:
 
     @classmethod
     def from_fields(cls, items: list[RlpItem], what: str) -> "Endpoint":
-        """The endpoint `[ip, udp, tcp]`, or `[ip, udp]` as Besu also takes it. RlpError if it is none."""
+        """Read the endpoint `[ip, udp, tcp]`, or `[ip, udp]`, which Besu accepts too. RlpError if it is malformed."""
         fields = RlpFields(items, what)
         packed, udp = fields.bytes("ip"), fields.scalar("udp", 2)
         if len(packed) not in (0, 4, 16):
@@ -58,7 +59,8 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """Asks for a Pong. `sender` is the sender's own idea of where it is, None if left out. Times are Unix seconds."""
+    """Asks for a Pong. `sender` is the endpoint that the sender claims for itself, None if left out. `expiration` is in
+    Unix seconds. `record_seq` is the number of the sender's node record (EIP-868)."""
 
     TYPE: ClassVar[int] = 1
 
@@ -79,13 +81,16 @@ class Ping:
 
     @classmethod
     def from_fields(cls, items: list[RlpItem]) -> "Ping":
+        """Read a Ping. RlpError if it is malformed."""
         fields = RlpFields(items, "ping")
         fields.item("version")
         endpoints = [Endpoint.from_fields(fields.list("endpoint"), "ping.endpoint")]
+        # The sender's endpoint may be left out. A list in the third place shows that both endpoints are there.
         following = fields.item("to or expiration")
         if isinstance(following, list):
             endpoints.append(Endpoint.from_fields(following, "ping.to"))
             following = fields.item("expiration")
+        # Besu drops such a Ping, too.
         if endpoints[-1].udp == 0:
             raise RlpError("ping.to: a UDP port from 1 on was expected")
         return cls(
@@ -98,7 +103,7 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class Pong:
-    """Answers a Ping, naming it by its packet's hash (32 bytes)."""
+    """Answers a Ping. `ping_hash` is the hash (32 bytes) of that Ping's packet. `expiration` is in Unix seconds."""
 
     TYPE: ClassVar[int] = 2
 
@@ -123,7 +128,7 @@ class Pong:
 
 @dataclass(frozen=True, slots=True)
 class FindNode:
-    """Asks for the nodes nearest to the 64-byte `target`."""
+    """Asks for the nodes nearest to the 64-byte id `target`. `expiration` is in Unix seconds."""
 
     TYPE: ClassVar[int] = 3
 
@@ -141,7 +146,8 @@ class FindNode:
 
 @dataclass(frozen=True, slots=True)
 class Neighbors:
-    """Answers FindNode. Entries without an address or a port are left out when read. TCP port 0 means the UDP port."""
+    """Answers FindNode. Entries without an address or a UDP port are left out when read. TCP port 0 stands for the number of
+    the UDP port."""
 
     TYPE: ClassVar[int] = 4
 
@@ -161,7 +167,7 @@ class Neighbors:
 
 @dataclass(frozen=True, slots=True)
 class EnrRequest:
-    """Asks for the recipient's node record."""
+    """Asks for the recipient's node record (EIP-868)."""
 
     TYPE: ClassVar[int] = 5
 
@@ -177,7 +183,7 @@ class EnrRequest:
 
 @dataclass(frozen=True, slots=True)
 class EnrResponse:
-    """Answers EnrRequest, naming it by its packet's hash (32 bytes)."""
+    """Answers EnrRequest. `request_hash` is the hash (32 bytes) of that request's packet."""
 
     TYPE: ClassVar[int] = 6
 
@@ -207,7 +213,7 @@ _DECODERS: dict[int, Callable[[list[RlpItem]], Message]] = {
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """A packet whose hash and signature are right: its hash (32 bytes), the id that signed it, and the message."""
+    """A packet whose hash and signature are valid: its hash (32 bytes), the 64-byte id that signed it, and the message."""
 
     hash: bytes
     node_id: bytes
@@ -215,18 +221,19 @@ class Packet:
 
 
 def encode_packet(message: Message, key: NodeIdentity) -> bytes:
-    """The datagram of `message`, signed. Its first 32 bytes are the packet's hash."""
+    """Return the signed datagram of `message`. Its first 32 bytes are the packet's hash."""
     content = bytes([message.TYPE]) + rlp.encode(message.fields())
     signed = key.sign(keccak256(content)) + content
     return keccak256(signed) + signed
 
 
 def decode_packet(data: bytes) -> Packet:
-    """The packet in a datagram. DiscoveryError if it is none."""
+    """Return the packet in a datagram. DiscoveryError if it is none."""
     if not _DATA_START < len(data) <= MAX_RECEIVED_PACKET_BYTES:
         raise DiscoveryError(
             f"a packet of {_DATA_START + 1} to {MAX_RECEIVED_PACKET_BYTES} bytes was expected, found {len(data)}"
         )
+    # The cheap checks come first. The recovery of the signature costs much more than a hash.
     if keccak256(data[_HASH_END:]) != data[:_HASH_END]:
         raise DiscoveryError("packet hash does not match")
     decoder = _DECODERS.get(data[_SIGNATURE_END])
@@ -253,6 +260,7 @@ def _seq_fields(seq: int | None) -> list[RlpValue]:
 
 
 def _seq(fields: RlpFields) -> int | None:
-    """The record's number, an integer or bytes with leading zeros. None where another extension stands in its place."""
+    """Return the record's number. It may have leading zeros, as some clients write it. None if it is missing, or if another
+    extension has its place."""
     item = fields.item("enrSeq") if fields.remaining else b""
     return int.from_bytes(item) if isinstance(item, bytes) and 0 < len(item) <= 8 else None

@@ -14,25 +14,26 @@ from lacnode.crypto.node_identity import NodeIdentity
 from lacnode.crypto.node_key import NodeKey
 
 RandomBytes = Callable[[int], bytes]
-"""Gives that many bytes nobody can guess: `secrets.token_bytes`, or a recording in tests."""
+"""Returns that many bytes that cannot be guessed: `secrets.token_bytes`, or recorded bytes in tests."""
 
 ECIES_OVERHEAD_BYTES = 113
-"""Bytes a sealed message is longer than its plaintext."""
+"""The number of bytes by which a sealed message is longer than its plaintext."""
 
 _UNCOMPRESSED_POINT = 4
 _KEY_END, _TAG_BYTES = 65, 32
 
 
 class EciesError(ValueError):
-    """A sealed message that is not for this key, or not intact."""
+    """A sealed message that is malformed, altered, or sealed to another key."""
 
 
 def seal(plaintext: bytes, public_key: bytes, associated: bytes, random_bytes: RandomBytes) -> bytes:
-    """`plaintext` for the holder of the 64-byte `public_key`, `ECIES_OVERHEAD_BYTES` bytes longer.
+    """Seal `plaintext` for the holder of the 64-byte `public_key`. The result is `ECIES_OVERHEAD_BYTES` bytes longer.
 
-    `associated` is authenticated but not contained: the size prefix of an EIP-8 packet, nothing in the old form.
-    ValueError if `public_key` is no point of the curve.
+    `associated` is authenticated and is not part of the result: it is the size prefix of an EIP-8 packet, or empty in the
+    old form. ValueError if `public_key` is no point of the curve.
     """
+    # A key for this message alone: with it, the same plaintext is sealed to other bytes each time.
     fresh = random_key(random_bytes)
     encryption_key, mac_key = _derive_keys(fresh.agree(public_key))
     iv = random_bytes(16)
@@ -41,7 +42,7 @@ def seal(plaintext: bytes, public_key: bytes, associated: bytes, random_bytes: R
 
 
 def open_sealed(body: bytes, key: NodeIdentity, associated: bytes) -> bytes:
-    """The plaintext of a sealed `body`. EciesError if it is malformed, for another key, or altered."""
+    """Return the plaintext of a sealed `body`. EciesError if it is malformed, altered, or sealed to another key."""
     if len(body) < ECIES_OVERHEAD_BYTES or body[0] != _UNCOMPRESSED_POINT:
         raise EciesError(f"a sealed message of at least {ECIES_OVERHEAD_BYTES} bytes starting with 04 was expected")
     try:
@@ -50,13 +51,14 @@ def open_sealed(body: bytes, key: NodeIdentity, associated: bytes) -> bytes:
         raise EciesError("the sealed message's key is no point of the curve") from None
     encryption_key, mac_key = _derive_keys(shared)
     sealed, tag = body[_KEY_END:-_TAG_BYTES], body[-_TAG_BYTES:]
+    # The tag is checked before anything is decrypted: counter mode itself accepts every ciphertext.
     if not hmac.compare_digest(_tag(mac_key, sealed, associated), tag):
         raise EciesError("the sealed message is for another key, or was altered")
     return _crypt(encryption_key, sealed[:16], sealed[16:])
 
 
 def random_key(random_bytes: RandomBytes) -> NodeKey:
-    """A key made of `random_bytes`. The odds of needing a second draw are 1 in 2^128."""
+    """Return a key made of `random_bytes`. A second draw is needed once in about 2^128 cases."""
     while True:
         try:
             return NodeKey.from_private_key(random_bytes(32))
@@ -70,7 +72,7 @@ def _derive_keys(shared: bytes) -> tuple[bytes, bytes]:
 
 
 def _crypt(key: bytes, iv: bytes, data: bytes) -> bytes:
-    """Counter mode: the same to encrypt and to decrypt."""
+    """Encrypt or decrypt `data`. In counter mode both are the same operation."""
     return Cipher(algorithms.AES(key), modes.CTR(iv)).encryptor().update(data)
 
 

@@ -1,6 +1,6 @@
-"""The two places where devp2p wants bytes after an RLP item overlooked: handshake padding and discovery packets (EIP-8).
+"""The reader for the two places where bytes after an RLP item are ignored (EIP-8): handshakes and discovery packets.
 
-Everywhere else bytes after an item are an error, and `lacnode.primitives.rlp` is the reader.
+Must not be used elsewhere: there, bytes after an item are an error, and `lacnode.primitives.rlp` is the reader.
 """
 
 from lacnode.primitives import rlp
@@ -10,7 +10,7 @@ _MAX_HEADER_BYTES = 9
 
 
 def item_size(data: bytes) -> int:
-    """Bytes of the RLP item that `data` starts with, by its header alone: it may be more than `data` holds.
+    """Return the bytes of the RLP item that `data` starts with, by its header alone. `data` may be shorter than the item.
 
     RlpError if `data` is empty or ends inside the header.
     """
@@ -19,9 +19,12 @@ def item_size(data: bytes) -> int:
     first = data[0]
     if first < 0x80:
         return 1
+    # Strings and lists have the same layout, with lists 0x40 higher. Up to 55 bytes, the first byte holds the length
+    # itself.
     base = 0x80 if first < 0xC0 else 0xC0
     if first - base < 56:
         return 1 + first - base
+    # A longer item has the length of its length in the first byte.
     width = first - base - 55
     if len(data) <= width:
         raise RlpError("malformed RLP: ends inside a length")
@@ -29,5 +32,5 @@ def item_size(data: bytes) -> int:
 
 
 def decode_first_list(data: bytes, what: str) -> list[RlpItem]:
-    """The list that `data` starts with, whatever follows it. RlpError naming `what` if there is none."""
+    """Return the list that `data` starts with, and ignore all bytes after it. RlpError naming `what` if there is none."""
     return rlp.decode_list(data[: item_size(data[:_MAX_HEADER_BYTES])], what)

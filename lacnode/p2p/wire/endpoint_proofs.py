@@ -1,7 +1,7 @@
-"""Endpoint proofs: which nodes have answered a Ping at the address they claim, and which are being asked.
+"""Endpoint proofs: the nodes that have answered a Ping at the address they claim, and the attempts under way.
 
-Besu's schedule: five Pings, waiting 2 seconds and half as much again each time. A proof holds for 12 hours, as the
-specification (devp2p discv4.md, "Endpoint Proof") has it. Besu's never ends. Builds no packets. Both tables are bounded.
+The schedule is Besu's: five Pings, with a wait of 2 seconds that grows by half each time. A proof is valid for 12 hours, as
+in devp2p discv4.md, "Endpoint Proof". In Besu it never ends. Must not build packets. Both tables have a largest size.
 """
 
 from dataclasses import dataclass, field
@@ -24,9 +24,9 @@ Address = tuple[str, int]
 
 @dataclass(slots=True)
 class ProofAttempt:
-    """A node being asked: the hashes of the Pings sent, and when (Unix seconds) the next is due. `answered` tells that a
-    Ping of its own got a Pong meanwhile. `wanted_record` is the hash of its ENRRequest that came before the proof, to be
-    answered after it."""
+    """An attempt with one node: the hashes of the Pings sent, and the time (Unix seconds) of the next one. `answered` is
+    True if the node has sent a Ping itself meanwhile. `wanted_record` is the hash of an ENRRequest that the node sent
+    before its proof. It is answered after the proof."""
 
     enode: Enode
     hashes: list[bytes] = field(default_factory=list)
@@ -36,32 +36,33 @@ class ProofAttempt:
 
     @property
     def address(self) -> Address:
-        """Where the Pings go."""
+        """The address that the Pings are sent to."""
         return address_of(self.enode)
 
     def sent(self, ping_hash: bytes, now: float) -> None:
-        """A Ping went out."""
+        """A Ping with the packet hash `ping_hash` was sent at `now`."""
         self.due = now + FIRST_PING_WAIT_SECONDS * PING_BACKOFF_FACTOR ** len(self.hashes)
+        # All hashes are kept: the Pong to an earlier Ping may arrive after the next Ping.
         self.hashes.append(ping_hash)
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointProof:
-    """That a node answered from `address` at `since` (Unix seconds)."""
+    """The proof that a node answered from `address` at `since` (Unix seconds)."""
 
     address: Address
     since: float
 
 
 class EndpointProofs:
-    """The proofs had and the attempts under way, one each for a node id."""
+    """The proofs and the attempts under way, at most one of each for a node id."""
 
     def __init__(self) -> None:
         self._proofs: dict[bytes, EndpointProof] = {}
         self._attempts: dict[bytes, ProofAttempt] = {}
 
     def is_proven(self, node_id: bytes, address: Address | None, now: float) -> bool:
-        """Whether the node answered from `address` (from anywhere, when None) in the last 12 hours."""
+        """Return True if the node answered from `address` (from any address if None) in the last 12 hours."""
         proof = self._proofs.get(node_id)
         return (
             proof is not None
@@ -70,30 +71,30 @@ class EndpointProofs:
         )
 
     def proven_since(self, node_id: bytes) -> float:
-        """When the node last proved its endpoint (Unix seconds). 0.0 if it never did."""
+        """Return the time of the node's last proof (Unix seconds), 0.0 if there is none."""
         proof = self._proofs.get(node_id)
         return 0.0 if proof is None else proof.since
 
     def find_attempt(self, node_id: bytes) -> ProofAttempt | None:
-        """The attempt under way for that node."""
+        """Return the attempt under way for that node, None if there is none."""
         return self._attempts.get(node_id)
 
     def begin(self, enode: Enode, limit: int) -> None:
-        """Ask `enode` for a proof, unless it is being asked or `limit` nodes are."""
+        """Begin an attempt with `enode`, unless there is one, or `limit` attempts are under way."""
         if enode.id not in self._attempts and len(self._attempts) < limit:
             self._attempts[enode.id] = ProofAttempt(enode)
 
     def retry_soon(self, due: float) -> None:
-        """Send the next Pings by `due`, where there are any left: who did not answer may do so now."""
+        """Send the next Pings at `due` or earlier, if an attempt has any left: a node that did not answer may do so now."""
         for attempt in self._attempts.values():
             if len(attempt.hashes) < MAX_PINGS:
                 attempt.due = min(attempt.due, due)
 
     def take_due(self, now: float) -> tuple[list[ProofAttempt], list[ProofAttempt]]:
-        """The attempts whose Ping is due, and the nodes that have now failed and are forgotten.
+        """Return the attempts whose Ping is due, and the attempts whose nodes have failed and are forgotten.
 
-        A failure takes away the proof of the same address only: else anybody could have a node forgotten by replaying
-        one of its Pings from elsewhere.
+        A failure deletes only a proof of the same address. A stranger could otherwise delete a node's proof: it would
+        replay one of the node's Pings from another address.
         """
         due = [attempt for attempt in self._attempts.values() if attempt.due <= now]
         ended = [attempt for attempt in due if len(attempt.hashes) >= MAX_PINGS]
@@ -105,11 +106,13 @@ class EndpointProofs:
         return [attempt for attempt in due if len(attempt.hashes) < MAX_PINGS], failed
 
     def prove(self, node_id: bytes, ping_hash: bytes, address: Address, now: float) -> ProofAttempt | None:
-        """Take a Pong: the attempt it completes, None if it answers no Ping to that node at that address."""
+        """Record a Pong. Return the attempt that it completes, None if it answers no Ping to that node at that address."""
         attempt = self._attempts.get(node_id)
         if attempt is None or ping_hash not in attempt.hashes or attempt.address != address:
             return None
         del self._attempts[node_id]
+        # Taken out first, so that the new proof is the last in the dictionary. The first one is the oldest, and goes if
+        # it is full.
         self._proofs.pop(node_id, None)
         if len(self._proofs) >= MAX_PROOFS:
             del self._proofs[next(iter(self._proofs))]
@@ -127,5 +130,6 @@ class EndpointProofs:
 
 
 def address_of(enode: Enode) -> Address:
-    """Where datagrams for `enode` go."""
+    """Return the address for datagrams to `enode`."""
+
     return (enode.host, enode.udp or enode.tcp)

@@ -1,6 +1,6 @@
-"""Enode URLs: who a node is and where it listens, in Besu's form.
+"""Enode URLs: the identity of a node and the address where it listens, in Besu's form.
 
-Resolves no names and reads no files: a host name stays text, and is refused unless the caller allows names.
+Must not resolve names or read files. A host name stays text, and is refused unless the caller allows names.
 """
 
 import re
@@ -29,13 +29,13 @@ _BAD_IP = "Invalid ip address."
 
 
 class EnodeError(ValueError):
-    """Text that is no usable enode URL, or a static nodes file that is not a list of them. The message says why."""
+    """The text is no usable enode URL, or the static nodes file is no list of them. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Enode:
-    """A node: its id (64 bytes), its host (an IP literal without brackets, or a name), its TCP port (0: it does not
-    listen) and its UDP port for discovery (None: it does no discovery)."""
+    """A node: its id (64 bytes), its host (an IP literal without brackets, or a name), its TCP port (0 if it does not
+    listen) and its UDP port for discovery (None if it has no discovery)."""
 
     id: bytes
     host: str
@@ -44,10 +44,11 @@ class Enode:
 
     @classmethod
     def parse(cls, text: str, *, allow_names: bool = False) -> "Enode":
-        """The enode of a URL, by the rules of Besu's `EnodeURLImpl`. EnodeError saying what is wrong.
+        """Parse a URL by the rules of Besu's `EnodeURLImpl`. EnodeError if it is malformed. The message says why.
 
-        `allow_names` accepts host names, as `--Xdns-enabled` does. IP addresses come out in canonical form.
+        `allow_names` accepts host names, as `--Xdns-enabled` does. IP addresses get their canonical form.
         """
+        # The length is checked before the expression runs: the text may come from a caller of the RPC interface.
         match = _URL.fullmatch(text) if len(text) <= _MAX_URL_LENGTH else None
         if match is None:
             raise _refusal(text, "not an enode URL")
@@ -64,18 +65,18 @@ class Enode:
         return cls(from_hex(match["id"]), _host(text, place["host"], allow_names), tcp, _udp(text, match["query"], tcp))
 
     def __str__(self) -> str:
-        """The URL as Besu prints it: `discport` only where it differs from the TCP port."""
+        """Return the URL as Besu prints it: with `discport` only if it differs from the TCP port."""
         query = "" if (self.udp or 0) == self.tcp else f"?discport={self.udp or 0}"
         return f"enode://{self.id.hex()}@{self.place}{query}"
 
     @property
     def place(self) -> str:
-        """`host:port` as it stands in the URL."""
+        """The text `host:port` of the URL."""
         return f"{url_host(self.host)}:{self.tcp}"
 
     @property
     def short(self) -> str:
-        """For messages: the beginning of the id, and the place."""
+        """The beginning of the id, the host and the port, for messages to people."""
         return f"{self.id.hex()[:16]}…@{self.place}"
 
     @property
@@ -94,19 +95,19 @@ class Enode:
 
     @property
     def endpoint(self) -> tuple[bytes, str, int]:
-        """What permissioning compares: id, host and TCP port. The discovery port does not count."""
+        """The parts that permissioning compares: id, host and TCP port. The discovery port does not count."""
         return self.id, self.host, self.tcp
 
 
 def url_host(host: str) -> str:
-    """`host` as it stands in a URL: an IPv6 address in brackets."""
+    """Return `host` in the form of a URL: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
 def parse_static_nodes(text: str, *, allow_names: bool = False) -> tuple[Enode, ...]:
-    """The enodes of a `static-nodes.json`, in order and each once. EnodeError naming the entry that is wrong.
+    """Return the enodes of a `static-nodes.json`, in order and each once. EnodeError names the entry that is wrong.
 
-    Empty text means none. Every node must listen, as in Besu's `StaticNodesParser`.
+    Empty text stands for an empty list. Every node must listen, as in Besu's `StaticNodesParser`.
     """
     if not text.strip():
         return ()
@@ -126,6 +127,7 @@ def parse_static_nodes(text: str, *, allow_names: bool = False) -> tuple[Enode, 
             raise EnodeError(f"static nodes: entry {index}: {error}") from None
         if not enode.is_listening:
             raise EnodeError(f"static nodes: entry {index}: a listening port from 1 to {MAX_PORT} was expected")
+        # A dictionary keeps the order of the file and drops repeated entries.
         enodes[enode] = None
     return tuple(enodes)
 
@@ -139,6 +141,7 @@ def _host(text: str, host: str, allow_names: bool) -> str:
             raise _refusal(text, f"{_BAD_IP} an IP address was expected, found {host!r}") from None
         if not allow_names:
             raise _refusal(text, f"{_BAD_IP} an IP address was expected, found a name; --Xdns-enabled is off") from None
+        # Host names do not depend on case, and enodes are compared.
         return host.lower()
     if bracketed and address.version == 4:
         raise _refusal(text, "an IPv4 address takes no brackets")
@@ -147,6 +150,8 @@ def _host(text: str, host: str, allow_names: bool) -> str:
 
 def _udp(text: str, query: str | None, tcp: int) -> int | None:
     if query is None:
+        # Without `discport`, discovery has the number of the TCP port. A node that does not listen has no discovery
+        # either.
         return tcp or None
     match = _DISCOVERY_PORT.fullmatch(query)
     if match is None:

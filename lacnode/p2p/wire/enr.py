@@ -1,6 +1,6 @@
-"""Node records: signed statements of a node about where it is and which chain it follows (devp2p enr.md, scheme `v4`).
+"""Node records: signed statements of a node about its address and its chain (devp2p enr.md, identity scheme `v4`).
 
-Keeps no history: giving each new record of this node a higher `seq` is the caller's.
+Keeps no history. The caller must give each new record of this node a higher `seq`.
 """
 
 import base64
@@ -17,19 +17,19 @@ from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
 
 MAX_RECORD_BYTES = 300
-"""Bytes of an encoded record."""
+"""The largest number of bytes of an encoded record (devp2p enr.md)."""
 
 _PREFIX = "enr:"
 
 
 class RecordError(ValueError):
-    """Bytes or text that are no valid node record."""
+    """The bytes or the text are no valid node record."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeRecord:
-    """A record whose signature has been made or checked. `node_id` is the 64-byte key that signed it. `pairs` are
-    sorted by key, values as decoded RLP items."""
+    """A record with a valid signature. `node_id` is the 64-byte key that signed it. `pairs` are sorted by key. Their values
+    are decoded RLP items. `signature` has 64 bytes, without the recovery bit."""
 
     node_id: bytes
     seq: int
@@ -38,8 +38,8 @@ class NodeRecord:
 
     @classmethod
     def sign(cls, key: NodeIdentity, seq: int, pairs: Mapping[bytes, RlpItem]) -> "NodeRecord":
-        """A record of `key`'s node. `id` and `secp256k1` are added. RecordError if it grows over `MAX_RECORD_BYTES`
-        bytes."""
+        """Sign a record of the node with `key`. `id` and `secp256k1` are added to `pairs`. RecordError if the record has
+        more than `MAX_RECORD_BYTES` bytes."""
         complete = {**pairs, b"id": b"v4", b"secp256k1": _compressed(key.public_key)}
         ordered = tuple(sorted(complete.items(), key=lambda pair: pair[0]))
         signature = key.sign(keccak256(rlp.encode(_content(seq, ordered))))[:64]
@@ -52,7 +52,7 @@ class NodeRecord:
 
     @classmethod
     def decode(cls, data: bytes) -> "NodeRecord":
-        """The record of its RLP. RecordError if it is malformed, too large or wrongly signed."""
+        """Read the RLP of a record. RecordError if it is malformed, too large or wrongly signed."""
         if len(data) > MAX_RECORD_BYTES:
             raise RecordError(f"a node record of at most {MAX_RECORD_BYTES} bytes was expected, found {len(data)}")
         try:
@@ -65,7 +65,9 @@ class NodeRecord:
 
     @classmethod
     def parse(cls, text: str) -> "NodeRecord":
-        """The record of its `enr:` text. RecordError if it is none."""
+        """Read the `enr:` text of a record. RecordError if it is malformed, too large or wrongly signed."""
+        # Base64 makes four characters of three bytes: text of this length is too long for any record and is not
+        # decoded.
         if not text.startswith(_PREFIX) or len(text) > 2 * MAX_RECORD_BYTES:
             raise RecordError("a node record starting with 'enr:' was expected")
         encoded = text.removeprefix(_PREFIX)
@@ -84,7 +86,7 @@ class NodeRecord:
         return rlp.encode(self.to_item())
 
     def to_item(self) -> list[RlpValue]:
-        """How an ENRResponse holds it."""
+        """The RLP item of the record, as an ENRResponse holds it."""
         return [self.signature, *_content(self.seq, self.pairs)]
 
     def get(self, key: bytes) -> "RlpItem | None":
@@ -93,7 +95,8 @@ class NodeRecord:
 
 
 def local_pairs(ip: str, tcp: int, udp: int, fork_id: ForkId) -> dict[bytes, RlpItem]:
-    """What this node says of itself, the keys Besu writes: address, ports, and the fork id under `eth`."""
+    """Return the pairs of this node's record, with the keys that Besu writes: address, ports, and the fork id under `eth`
+    (EIP-2124). ValueError if `ip` is no IP literal."""
     address = ip_address(ip)
     suffix = b"6" if address.version == 6 else b""
     return {
@@ -108,6 +111,7 @@ def _pairs(fields: RlpFields) -> tuple[tuple[bytes, RlpItem], ...]:
     pairs: list[tuple[bytes, RlpItem]] = []
     while fields.remaining:
         key = fields.bytes("key")
+        # Strict order also excludes repeated keys, so that every reader finds the same value for a key.
         if pairs and key <= pairs[-1][0]:
             raise RlpError("record: keys in strictly ascending order were expected")
         pairs.append((key, fields.item("value")))
@@ -115,8 +119,11 @@ def _pairs(fields: RlpFields) -> tuple[tuple[bytes, RlpItem], ...]:
 
 
 def _signer(signature: bytes, seq: int, pairs: tuple[tuple[bytes, RlpItem], ...]) -> bytes:
-    """The node id of the key in the record, if it made the signature. That key is stored without its Y coordinate, so
-    both keys the signature may mean are compared with it."""
+    """Return the node id of the key in the record. RecordError if that key did not make the signature.
+
+    The record holds the key without its Y coordinate, and the signature without its recovery bit. Both keys that the
+    signature allows are therefore compared with the key in the record.
+    """
     values = dict(pairs)
     if values.get(b"id") != b"v4":
         raise RecordError("a node record of identity scheme 'v4' was expected")

@@ -1,6 +1,6 @@
-"""The pieces that several `eth` messages are made of: request ids, lists of hashes, lists of transactions.
+"""The parts that several `eth` messages share: request ids, lists of hashes, lists of transactions.
 
-The messages themselves are `eth_messages`.
+Each reader raises RlpError if the item is malformed. `eth_messages` has the messages themselves.
 """
 
 from collections.abc import Sequence
@@ -14,41 +14,41 @@ FIRST_VERSION_WITH_REQUEST_IDS = 66
 
 
 def fields_of(item: RlpItem, what: str) -> RlpFields:
-    """The items of the list `item`, to be taken by name."""
+    """Return a reader for the fields of the list `item`. RlpError if it is no list."""
     return RlpFields(rlp.as_list(item, what), what)
 
 
 def encode_request(version: int, request_id: int, content: RlpValue) -> bytes:
-    """The body of a request or an answer: with its id from eth/66 on."""
+    """Return the body of a request or an answer. From eth/66 on it has the request id (EIP-2481)."""
     if version < FIRST_VERSION_WITH_REQUEST_IDS:
         return rlp.encode(content)
     return rlp.encode([rlp.scalar(request_id), content])
 
 
 def wrap(version: int, request_id: int, encoded: bytes) -> bytes:
-    """Like `encode_request`, for content that is RLP already."""
+    """Like `encode_request`, for content that is encoded already."""
     if version < FIRST_VERSION_WITH_REQUEST_IDS:
         return encoded
     return rlp.list_of_encoded(rlp.encode(rlp.scalar(request_id)), encoded)
 
 
 def encode_transactions(transactions: Sequence[Transaction]) -> bytes:
-    """The list of transactions out of the bytes they came in, which spares decoding them again."""
+    """Return the encoded list of transactions. It is made of the bytes that each transaction arrived in."""
     return rlp.list_of_encoded(*[each.encoded_item() for each in transactions])
 
 
 def transactions_of(item: RlpItem, what: str) -> tuple[Transaction, ...]:
-    """The transactions of a list."""
+    """Return the transactions of a list. RlpError if one is malformed."""
     return tuple(Transaction.from_item(transaction) for transaction in rlp.as_list(item, what))
 
 
 def hashes_of(item: RlpItem, what: str) -> tuple[bytes, ...]:
-    """The 32-byte hashes of a list."""
+    """Return the 32-byte hashes of a list. RlpError if one has another length."""
     return tuple(rlp.as_bytes(entry, what, 32) for entry in rlp.as_list(item, what))
 
 
 def hash_and_number_of(item: RlpItem) -> tuple[bytes, int]:
-    """A block's hash and number, as announced."""
+    """Return a block's hash and number from an entry of NewBlockHashes."""
     fields = fields_of(item, "newBlockHash")
     entry = (fields.bytes("hash", 32), fields.scalar("number", 8))
     fields.end()
@@ -56,7 +56,7 @@ def hash_and_number_of(item: RlpItem) -> tuple[bytes, int]:
 
 
 def fork_id_of(item: RlpItem) -> ForkId:
-    """The fork id `[hash, next]`."""
+    """Return the fork id `[hash, next]` (EIP-2124)."""
     fields = fields_of(item, "forkId")
     fork_id = ForkId(fields.bytes("hash", 4), fields.scalar("next", 8))
     fields.end()

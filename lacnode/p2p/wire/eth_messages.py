@@ -1,7 +1,7 @@
 """The messages of `eth/62` to `eth/68` as values, and their bodies in each version.
 
-Follows devp2p caps/eth.md and Besu's `EthPV62` to `EthPV68`. `decode` is strict as Besu's reader is: an RlpError means
-Disconnect 02, breach of protocol. Nothing here knows what was asked or whether a block is good.
+Follows devp2p caps/eth.md and Besu's `EthPV62` to `EthPV68`. `decode` is strict, like Besu's reader: an RlpError leads to
+Disconnect 02, breach of protocol. Must not know the open requests, and must not validate blocks.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,8 +31,8 @@ FIRST_VERSION_WITH_FORK_ID = 64
 FIRST_VERSION_WITH_TRANSACTION_TYPES = 68
 
 MAX_SMALL_BODY_BYTES = 256 * 1024
-"""Bytes of a Status, a request or an announcement. The largest honest one, 4096 hashes with types and sizes, has 155 KB.
-A frame full of empty lists would take seconds and a gigabyte to decode."""
+"""Largest body, in bytes, of a Status, a request or an announcement. The largest honest one, 4096 hashes with types and
+sizes, has 155 KB. A frame full of empty lists would take seconds and a gigabyte of memory to decode."""
 
 
 class EthMessage(Protocol):
@@ -41,13 +41,13 @@ class EthMessage(Protocol):
     CODE: ClassVar[int]
 
     def encode(self, version: int) -> bytes:
-        """The body, before compression, as `eth/<version>` has it."""
+        """Return the body in `eth/<version>`, before compression."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The first message of each side. Hashes of 32 bytes. `fork_id` is None before eth/64."""
+    """The first message of each side. Hashes have 32 bytes. `fork_id` is None before eth/64 (EIP-2364)."""
 
     CODE: ClassVar[int] = 0x00
 
@@ -90,7 +90,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class NewBlockHashes:
-    """Blocks the sender has: hash and number of each."""
+    """Announces blocks of the sender: hash (32 bytes) and number of each."""
 
     CODE: ClassVar[int] = 0x01
 
@@ -107,7 +107,7 @@ class NewBlockHashes:
 
 @dataclass(frozen=True, slots=True)
 class Transactions:
-    """Whole transactions, pushed."""
+    """Whole transactions that the sender pushes without a request."""
 
     CODE: ClassVar[int] = 0x02
 
@@ -124,7 +124,8 @@ class Transactions:
 
 @dataclass(frozen=True, slots=True)
 class GetBlockHeaders:
-    """Asks for up to `limit` headers from `start` (a 32-byte hash or a number), leaving out `skip` between two."""
+    """Requests up to `limit` headers from `start` (a 32-byte hash or a number) on. `skip` blocks are left out between two.
+    With `reverse` the numbers fall."""
 
     CODE: ClassVar[int] = 0x03
 
@@ -146,6 +147,7 @@ class GetBlockHeaders:
         start = fields.bytes("start")
         message = cls(
             request_id=request_id,
+            # A scalar has at most 8 bytes here. The length alone tells a hash from a number.
             start=start if len(start) == 32 else rlp.as_scalar(start, "getBlockHeaders.start", 8),
             limit=fields.scalar("maxHeaders", 8),
             skip=fields.scalar("skip", 8),
@@ -157,7 +159,7 @@ class GetBlockHeaders:
 
 @dataclass(frozen=True, slots=True)
 class BlockHeaders:
-    """Answers GetBlockHeaders. Fewer than asked, or none, where the sender has or gives no more."""
+    """Answers GetBlockHeaders. There may be fewer headers than requested, or none."""
 
     CODE: ClassVar[int] = 0x04
 
@@ -176,7 +178,7 @@ class BlockHeaders:
 
 @dataclass(frozen=True, slots=True)
 class _HashesRequest:
-    """Asks for things by their 32-byte hashes."""
+    """A request that lists 32-byte hashes."""
 
     request_id: int
     hashes: tuple[bytes, ...]
@@ -188,7 +190,7 @@ class _HashesRequest:
 
 @dataclass(frozen=True, slots=True)
 class GetBlockBodies(_HashesRequest):
-    """Asks for bodies by block hash."""
+    """Requests block bodies by block hash."""
 
     CODE: ClassVar[int] = 0x05
 
@@ -199,7 +201,7 @@ class GetBlockBodies(_HashesRequest):
 
 @dataclass(frozen=True, slots=True)
 class BlockBodies:
-    """Answers GetBlockBodies, in the order asked. Unknown blocks are left out."""
+    """Answers GetBlockBodies, in the order of the request. Unknown blocks are left out."""
 
     CODE: ClassVar[int] = 0x06
 
@@ -218,7 +220,7 @@ class BlockBodies:
 
 @dataclass(frozen=True, slots=True)
 class NewBlock:
-    """A block, pushed, with the chain's total difficulty up to and with it."""
+    """A block that the sender pushes, with the total difficulty of the chain up to and including it."""
 
     CODE: ClassVar[int] = 0x07
 
@@ -239,7 +241,7 @@ class NewBlock:
 
 @dataclass(frozen=True, slots=True)
 class EncodedNewBlock:
-    """A `NewBlock` that is sent to several peers and encoded once. All versions have the same body."""
+    """A `NewBlock` that is encoded once and sent to several peers. All versions have the same body."""
 
     CODE: ClassVar[int] = NewBlock.CODE
 
@@ -255,15 +257,15 @@ class EncodedNewBlock:
 
 
 def header_of_new_block(body: bytes) -> BlockHeader:
-    """The header in the body of a NewBlock, the rest unread. RlpError where there is none."""
+    """Return the header in the body of a NewBlock, without reading the transactions. RlpError if there is no header."""
     begin = body[: 2 * MAX_SMALL_BODY_BYTES]  # more is no header
     return BlockHeader.from_item(rlp.first_item(rlp.content_of_first_list(rlp.content_of_first_list(begin))))
 
 
 @dataclass(frozen=True, slots=True)
 class NewPooledTransactionHashes:
-    """Transactions the sender has: 32-byte hashes, and from eth/68 on the type and the size (bytes of the canonical
-    encoding) of each. Before, `types` and `sizes` are empty."""
+    """Announces pooled transactions of the sender by their 32-byte hashes. From eth/68 on, `types` has the type of each and
+    `sizes` the bytes of its canonical encoding (EIP-5793). Before eth/68, both are empty."""
 
     CODE: ClassVar[int] = 0x08
 
@@ -273,7 +275,7 @@ class NewPooledTransactionHashes:
 
     @classmethod
     def from_transactions(cls, transactions: Iterable[Transaction]) -> "NewPooledTransactionHashes":
-        """The announcement of `transactions`, fit for every version."""
+        """Return the announcement of `transactions`. It can be encoded for every version."""
         announced = tuple(transactions)
         return cls(
             hashes=tuple(transaction.hash for transaction in announced),
@@ -282,7 +284,7 @@ class NewPooledTransactionHashes:
         )
 
     def encode(self, version: int) -> bytes:
-        """See `EthMessage.encode`. ValueError if eth/68 is asked for and a type or a size is missing."""
+        """See `EthMessage.encode`. ValueError if the version is 68 or above and a type or a size is missing."""
         if version < FIRST_VERSION_WITH_TRANSACTION_TYPES:
             return rlp.encode(self.hashes)
         if not len(self.types) == len(self.sizes) == len(self.hashes):
@@ -291,6 +293,7 @@ class NewPooledTransactionHashes:
 
     @classmethod
     def from_item(cls, version: int, _: int, item: RlpItem) -> "NewPooledTransactionHashes":
+        """Read the announcement. RlpError if it is malformed or the three lists differ in length."""
         what = "newPooledTransactionHashes"
         if version < FIRST_VERSION_WITH_TRANSACTION_TYPES:
             return cls(hashes_of(item, what))
@@ -308,7 +311,7 @@ class NewPooledTransactionHashes:
 
 @dataclass(frozen=True, slots=True)
 class GetPooledTransactions(_HashesRequest):
-    """Asks for pooled transactions by hash."""
+    """Requests pooled transactions by transaction hash."""
 
     CODE: ClassVar[int] = 0x09
 
@@ -319,7 +322,7 @@ class GetPooledTransactions(_HashesRequest):
 
 @dataclass(frozen=True, slots=True)
 class PooledTransactions:
-    """Answers GetPooledTransactions. Those no longer pooled are left out."""
+    """Answers GetPooledTransactions. Transactions that are no longer pooled are left out."""
 
     CODE: ClassVar[int] = 0x0A
 
@@ -337,7 +340,7 @@ class PooledTransactions:
 
 @dataclass(frozen=True, slots=True)
 class GetNodeData(_HashesRequest):
-    """Asks for state trie nodes by hash (eth/63 to eth/66). This node answers with none."""
+    """Requests state trie nodes by hash (eth/63 to eth/66). This node answers with an empty list."""
 
     CODE: ClassVar[int] = 0x0D
 
@@ -367,7 +370,7 @@ class NodeData:
 
 @dataclass(frozen=True, slots=True)
 class GetReceipts(_HashesRequest):
-    """Asks for receipts by block hash."""
+    """Requests receipts by block hash."""
 
     CODE: ClassVar[int] = 0x0F
 
@@ -378,7 +381,8 @@ class GetReceipts(_HashesRequest):
 
 @dataclass(frozen=True, slots=True)
 class Receipts:
-    """Answers GetReceipts: the receipts of one block after the other. Unknown blocks are left out."""
+    """Answers GetReceipts: for each block, in the order of the request, the receipts of its transactions. Unknown blocks are
+    left out."""
 
     CODE: ClassVar[int] = 0x10
 
@@ -417,7 +421,7 @@ _MESSAGES: dict[int, tuple[int, int, _Decoder]] = {
     GetReceipts.CODE: (63, _NO_LAST_VERSION, GetReceipts.from_item),
     Receipts.CODE: (63, _NO_LAST_VERSION, Receipts.from_item),
 }
-"""By code: the first version with the message, the first without it again, and the decoder."""
+"""By code: the first version with the message, the first later version without it, and the decoder."""
 
 _WITHOUT_REQUEST_ID = frozenset(
     message.CODE for message in (Status, NewBlockHashes, Transactions, NewBlock, NewPooledTransactionHashes)
@@ -428,18 +432,20 @@ _SMALL = frozenset(message.CODE for message in (Status, NewBlockHashes, NewPoole
 
 
 def decode(version: int, code: int, body: bytes) -> EthMessage:
-    """The message of `code` in `eth/<version>` from its uncompressed body. Request ids are 0 before eth/66.
+    """Decode the uncompressed body of the message with `code` in `eth/<version>`. Request ids are 0 before eth/66.
 
-    RlpError if the version has no such code or the body is malformed or, for a request or an announcement, too large.
+    RlpError if the version has no such code, if the body is malformed, or if a request or an announcement is too large.
     """
     since, until, decoder = _MESSAGES.get(code, (_NO_LAST_VERSION, _NO_LAST_VERSION, Status.from_item))
     if not since <= version < until:
         raise RlpError(f"eth/{version} has no message {code:#04x}")
+    # Before the first decoding: only answers and pushed blocks and transactions have a reason to be long.
     if code in _SMALL and len(body) > MAX_SMALL_BODY_BYTES:
         raise RlpError(
             f"eth message {code:#04x}: at most {MAX_SMALL_BODY_BYTES} bytes were expected, found {len(body)}"
         )
     item = rlp.decode(body)
+    # Messages that no request belongs to have no id in any version.
     if version < FIRST_VERSION_WITH_REQUEST_IDS or code in _WITHOUT_REQUEST_ID:
         return decoder(version, 0, item)
     fields = fields_of(item, "request")

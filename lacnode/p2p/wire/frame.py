@@ -1,7 +1,7 @@
-"""RLPx frames: one message each, encrypted, authenticated, and compressed once the Hellos are exchanged.
+"""RLPx frames: one message each, encrypted, authenticated, and compressed after the Hellos.
 
-Follows devp2p rlpx.md, "Framing", and Besu's `Framer`, its fallback to plain messages included. Knows message ids as
-numbers only. After a FrameError the streams are out of step: the connection is over.
+Follows devp2p rlpx.md, "Framing", and Besu's `Framer` with its fallback to plain messages. Knows message ids as numbers
+only. After a FrameError the cipher and MAC states of both sides differ: the connection must be closed.
 """
 
 import hmac
@@ -32,8 +32,7 @@ class FrameError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A message as it came: its absolute id and its plain body. `is_refused` says that the body was not accepted. Then it
-    is empty."""
+    """A received message: its absolute id and its plain body. If `is_refused`, the body was not accepted and is empty."""
 
     message_id: int
     body: bytes
@@ -41,8 +40,8 @@ class Frame:
 
 
 Accepts = Callable[[int, int], bool]
-"""Whether a message with this absolute id and this length in bytes is to be kept, asked before its body is here. The length
-is that of the frame or of the plain body, whichever is longer."""
+"""Returns True if a message with this absolute id and this length in bytes should be kept. It is called before the body has
+arrived. The length is the larger one of the frame's and the plain body's."""
 
 
 def accept_all(message_id: int, length_bytes: int) -> bool:
@@ -51,14 +50,14 @@ def accept_all(message_id: int, length_bytes: int) -> bool:
 
 
 class _Content:
-    """The content of a frame of `size` bytes while it arrives. Nothing is kept of a message that is refused."""
+    """The content of a frame of `size` bytes while it arrives. The body of a refused message is not kept."""
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.missing_bytes = size + -size % _BLOCK
         self.plain = bytearray()
         self.is_refused: bool | None = None
-        """None until the first bytes are here."""
+        """None until the first block has arrived."""
 
     def add(self, plain: bytes) -> None:
         self.missing_bytes -= len(plain)
@@ -66,28 +65,31 @@ class _Content:
             self.plain += plain
 
     def judge(self, accepts: Accepts, *, is_compressed: bool) -> None:
-        """Have `accepts` decide, which knows the id and the length from the first block on."""
+        """Let `accepts` decide. The first block holds the message id and the announced plain length. FrameError if they are
+        malformed."""
         plain_bytes = _uncompressed_bytes(bytes(self.plain[1:6])) if is_compressed and self.size > 1 else 0
         self.is_refused = not accepts(_message_id(self.plain[0]), max(self.size, plain_bytes))
+        # The first byte stays: it is the message id of the refused frame.
         if self.is_refused:
             del self.plain[1:]
 
 
 class Compression(Enum):
-    """Where a connection stands with Snappy."""
+    """The state of a connection's compression with Snappy."""
 
     OFF = auto()
     UNPROVEN = auto()
-    """On, but nothing compressed has arrived yet: a first message that is not Snappy turns it off."""
+    """On, and no compressed message has arrived yet. A first message that is not Snappy turns it off."""
     PROVEN = auto()
     ABANDONED = auto()
-    """The peer's first message was plain: nothing is compressed any more, either way."""
+    """The peer's first message was plain: no further message is compressed in either direction."""
 
 
 class FrameCodec:
-    """One connection's frames, both ways. Not for two threads."""
+    """Writes and reads the frames of one connection. Must not be used by two threads at once."""
 
     def __init__(self, secrets: Secrets) -> None:
+        # One key and a zero counter for both directions, as in rlpx.md. In counter mode an encryptor also decrypts.
         stream = Cipher(algorithms.AES(secrets.aes_secret), modes.CTR(bytes(16)))
         self._encryptor = stream.encryptor()
         self._decryptor = stream.encryptor()
@@ -97,14 +99,15 @@ class FrameCodec:
         self._content: _Content | None = None
         self.compression = Compression.OFF
         self.accepts: Accepts = accept_all
-        """What messages are kept. Of another, only the authentication code is checked."""
+        """Decides which messages are kept. Of another message, only the MAC is checked."""
 
     def enable_snappy(self) -> None:
-        """Compress from the next message on, as both sides do after Hellos of version 5 and above."""
+        """Compress from the next message on. Both sides do so if the Hellos have version 5 or above."""
         self.compression = Compression.UNPROVEN
 
     def encode(self, message_id: int, body: bytes) -> bytes:
-        """The frame of a message, to be sent in this order. ValueError if it is too large or the id is not one byte."""
+        """Return the frame of a message. Frames must be sent in the order of the calls. ValueError if the message is too
+        large or the id is not one byte."""
         if not 0 <= message_id <= MAX_MESSAGE_ID:
             raise ValueError(f"a message id from 0 to {MAX_MESSAGE_ID} was expected, found {message_id}")
         if len(body) >= MAX_FRAME_BYTES:
@@ -116,24 +119,27 @@ class FrameCodec:
             raise ValueError(f"a frame of fewer than {MAX_FRAME_BYTES} bytes was expected, found {size}")
         header = self._encryptor.update(size.to_bytes(3) + _HEADER_DATA)
         header_mac = self._egress.update_with_header(header)
+        # The id is an RLP scalar: 0 is the empty string 0x80. The content is padded to whole AES blocks, and `size`
+        # omits that.
         data = bytes([message_id or 0x80]) + body + bytes(-size % _BLOCK)
         content = self._encryptor.update(data)
         self._egress.update_with_content(content)
         return b"".join((header, header_mac, content, self._egress.finish_content()))
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """Take bytes from the connection. The messages they complete, in order, opened one by one as they are asked for.
+        """Take bytes from the connection. Return an iterator of the messages that they complete, in order. FrameError, in
+        the iterator, if a frame is malformed.
 
-        Lazy, so that `enable_snappy` after a Hello holds for the Status behind it in the same read, and so that a
-        Disconnect is seen before the FrameError of what follows it. Holds at most one incomplete frame, of less than
-        `MAX_FRAME_BYTES` bytes, besides what has not been asked for. A long frame is decrypted as it arrives: all at once
-        would hold the event loop for 50 ms.
+        The iterator is lazy: `enable_snappy` after a Hello applies to the Status behind it in the same read, and a
+        Disconnect is returned before the FrameError of the bytes behind it. The codec holds at most one incomplete frame,
+        of less than `MAX_FRAME_BYTES` bytes, and the bytes that the iterator has not reached. A long frame is decrypted as
+        it arrives: in one step it would block the event loop for 50 ms.
         """
         self._received += data
         return iter(self._next_frame, None)
 
     def _next_frame(self) -> Frame | None:
-        """The next complete message. None if there is none yet."""
+        """Return the next complete message, None if there is none yet."""
         if self._content is None:
             if len(self._received) < _HEADER_BYTES:
                 return None
@@ -142,26 +148,29 @@ class FrameCodec:
         self._take_content(content)
         if content.missing_bytes or len(self._received) < _MAC_BYTES:
             return None
+        # Decrypted parts were kept before this check, but no message leaves this class without it.
         if not hmac.compare_digest(self._ingress.finish_content(), self._take(_MAC_BYTES)):
             raise FrameError("frame MAC does not match")
         self._content = None
         return self._message(content)
 
     def _take_content(self, content: _Content) -> None:
-        """Decrypt what is here of the content, as soon as its first block is."""
+        """Decrypt the bytes that have arrived of the content. Wait for its first block, so that it can be judged whole."""
         if not content.missing_bytes or len(self._received) < (_BLOCK if content.is_refused is None else 1):
             return
         sealed = self._take(min(content.missing_bytes, len(self._received)))
         self._ingress.update_with_content(sealed)
         content.add(self._decryptor.update(sealed))
+        # Only PROVEN: while the peer may still send plain messages, the bytes need not be a Snappy length.
         if content.is_refused is None:
             content.judge(self.accepts, is_compressed=self.compression is Compression.PROVEN)
 
     def _open_header(self, header: bytes) -> int:
-        """The frame's size from its 32 bytes of header and MAC."""
+        """Return the frame's size from the 32 bytes of its header and the header's MAC."""
         sealed, mac = header[:_BLOCK], header[_BLOCK:]
         if not hmac.compare_digest(self._ingress.update_with_header(sealed), mac):
             raise FrameError("frame header MAC does not match")
+        # After the MAC: a size that the peer did not write must not decide how many bytes are read.
         plain = self._decryptor.update(sealed)
         size = int.from_bytes(plain[:3])
         if not 0 < size < MAX_FRAME_BYTES:
@@ -183,10 +192,12 @@ class FrameCodec:
     def _decompress(self, body: bytes) -> bytes:
         if self.compression in (Compression.OFF, Compression.ABANDONED):
             return body
+        # The announced length is checked before the decompressor allocates memory for it.
         _uncompressed_bytes(body)
         try:
             plain = bytes(cramjam.snappy.decompress_raw(body))
         except cramjam.DecompressionError as error:
+            # A peer that has sent Snappy once must go on. Only a first message may be plain, as in Besu.
             if self.compression is Compression.PROVEN:
                 raise FrameError(f"message is not Snappy: {error}") from None
             self.compression = Compression.ABANDONED
@@ -217,6 +228,7 @@ class _Mac:
         return self._absorb(self._digest())
 
     def _absorb(self, mask: bytes) -> bytes:
+        # The state itself is never sent: it is encrypted, combined with the header or the digest, and absorbed again.
         seed = int.from_bytes(self._cipher.update(self._digest())) ^ int.from_bytes(mask)
         self._state.update(seed.to_bytes(16))
         return self._digest()
@@ -226,7 +238,7 @@ class _Mac:
 
 
 def _message_id(first: int) -> int:
-    """The id that a frame's first byte means: 0 is written as an empty string."""
+    """Return the message id of a frame's first byte. The id 0 is written as an empty string."""
     message_id = 0 if first == 0x80 else first
     if message_id > MAX_MESSAGE_ID:
         raise FrameError(f"a message id of one byte was expected, found {message_id:#04x}")
@@ -234,7 +246,7 @@ def _message_id(first: int) -> int:
 
 
 def _uncompressed_bytes(body: bytes) -> int:
-    """The length that a Snappy block announces (a varint of 32 bits), read before anything is allocated for it."""
+    """Return the plain length that a Snappy block announces: a varint of 32 bits. FrameError if it is too large or missing."""
     size = 0
     for index, byte in enumerate(body[:5]):
         size |= (byte & 0x7F) << (7 * index)

@@ -1,7 +1,7 @@
 """The RLPx handshake: auth and ack, in the EIP-8 form and in the fixed-size form before it ("V1"), and the secrets.
 
-Follows devp2p rlpx.md and Besu's `ECIESHandshaker`: the initiator speaks EIP-8, the responder answers in the form it was
-asked in. Nothing here knows frames: bytes behind a handshake packet are handed on as `leftover`. One error ends it.
+Follows devp2p rlpx.md and Besu's `ECIESHandshaker`: the initiator uses EIP-8, and the responder answers in the form of the
+auth. Must not know frames: it hands on the bytes behind a handshake packet as `leftover`. One error ends the handshake.
 """
 
 from dataclasses import dataclass
@@ -19,18 +19,19 @@ from lacnode.primitives.rlp import RlpError, RlpFields, RlpValue
 
 HANDSHAKE_VERSION = 4
 MAX_HANDSHAKE_BODY_BYTES = 2_048
-"""Largest sealed body accepted after the two size bytes, as in go-ethereum. Besu sends at most 583."""
+"""Largest sealed body that this node accepts after the two size bytes, as in go-ethereum. Besu sends at most 583 bytes."""
 
 _OLD_AUTH_BYTES, _OLD_ACK_BYTES = 307, 210
 _OLD_FORM_MARK = 4
 
 
 class HandshakeError(Exception):
-    """The other side's handshake is not one, or not for this key. Close the connection. No Disconnect can be sent."""
+    """The other side's packet is malformed, or sealed to another key. The caller closes the connection: no Disconnect can be
+    sent without the secrets."""
 
 
 class MacState(Protocol):
-    """A Keccak-256 that can be asked for its digest and go on absorbing."""
+    """A Keccak-256 state that returns its digest and still absorbs further bytes."""
 
     def update(self, data: bytes, /) -> None: ...
     def digest(self) -> bytes: ...
@@ -39,7 +40,7 @@ class MacState(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What both sides know after the handshake: 32-byte secrets, and the MAC states at the start of the frames."""
+    """The results of the handshake: 32-byte secrets, and the MAC states before the first frame."""
 
     aes_secret: bytes
     mac_secret: bytes
@@ -50,7 +51,7 @@ class Secrets:
 
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """The initiator's packet, opened: signature 65 bytes, static public key 64, nonce 32."""
+    """The opened packet of the initiator: signature (65 bytes), static public key (64) and nonce (32)."""
 
     signature: bytes
     public_key: bytes
@@ -58,7 +59,7 @@ class Auth:
 
     @classmethod
     def of(cls, plaintext: bytes, *, is_pre_eip8: bool) -> "Auth":
-        """The auth in `plaintext`, padding and extra items overlooked. RlpError if it is none."""
+        """Read the auth in `plaintext`. Padding and extra items are ignored. RlpError if it is malformed."""
         if is_pre_eip8:
             return cls(plaintext[:65], plaintext[97:161], plaintext[161:193])
         fields = RlpFields(decode_first_list(plaintext, "auth"), "auth")
@@ -67,20 +68,20 @@ class Auth:
         return auth
 
     def ephemeral_public_key(self, static_shared: bytes) -> bytes:
-        """The 64-byte ephemeral key that signed `static_shared XOR nonce`. SignatureError if there is none."""
+        """Return the 64-byte ephemeral key that signed `static_shared XOR nonce`. SignatureError if there is none."""
         return recover(_xor(static_shared, self.nonce), self.signature)
 
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """The responder's packet, opened: ephemeral public key 64 bytes, nonce 32."""
+    """The opened packet of the responder: ephemeral public key (64 bytes) and nonce (32)."""
 
     ephemeral_public_key: bytes
     nonce: bytes
 
     @classmethod
     def of(cls, plaintext: bytes, *, is_pre_eip8: bool) -> "Ack":
-        """The ack in `plaintext`, padding and extra items overlooked. RlpError if it is none."""
+        """Read the ack in `plaintext`. Padding and extra items are ignored. RlpError if it is malformed."""
         if is_pre_eip8:
             return cls(plaintext[:64], plaintext[64:96])
         fields = RlpFields(decode_first_list(plaintext, "ack"), "ack")
@@ -91,8 +92,8 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """All that the secrets are made of. See devp2p rlpx.md, "Initial Handshake". `auth` and `ack` are the packets as
-    they were on the wire, size bytes included."""
+    """The inputs of the secrets (devp2p rlpx.md, "Initial Handshake"). `auth` and `ack` are the packets on the wire, with
+    their size bytes."""
 
     ephemeral_shared: bytes
     initiator_nonce: bytes
@@ -101,10 +102,12 @@ class Transcript:
     ack: bytes
 
     def secrets(self, *, initiator: bool) -> Secrets:
-        """The secrets as the initiator or the responder holds them: the MAC states are each other's mirror."""
+        """Derive the secrets of the initiator or of the responder. The egress state of one side is the ingress state of the
+        other."""
         shared = keccak256(self.ephemeral_shared + keccak256(self.responder_nonce + self.initiator_nonce))
         aes_secret = keccak256(self.ephemeral_shared + shared)
         mac_secret = keccak256(self.ephemeral_shared + aes_secret)
+        # The packets themselves go into the states: a packet that was altered on the way breaks the first frame.
         from_initiator: MacState = sha3.keccak_256(_xor(mac_secret, self.responder_nonce) + self.auth)
         from_responder: MacState = sha3.keccak_256(_xor(mac_secret, self.initiator_nonce) + self.ack)
         egress, ingress = (from_initiator, from_responder) if initiator else (from_responder, from_initiator)
@@ -112,10 +115,11 @@ class Transcript:
 
 
 class Initiator:
-    """The side that dialled. Send `auth` first (in one write: Besu does not reassemble it), then feed what comes."""
+    """The side that dialled. The caller sends `auth` first, in one write: Besu does not put it together from several reads.
+    Then it gives all received bytes to `receive`."""
 
     def __init__(self, key: NodeIdentity, remote_id: bytes, *, random_bytes: RandomBytes) -> None:
-        """`remote_id` is the 64-byte id dialled. HandshakeError if it is no point of the curve."""
+        """`remote_id` is the 64-byte id of the dialled node. HandshakeError if it is no point of the curve."""
         self.remote_id = remote_id
         self.secrets: Secrets | None = None
         self._ephemeral = random_key(random_bytes)
@@ -130,11 +134,11 @@ class Initiator:
 
     @property
     def leftover(self) -> bytes:
-        """Bytes received behind the ack: the first frames. Besu sends ack and Hello in one segment."""
+        """The bytes received behind the ack: the first frames. Besu sends ack and Hello in one segment."""
         return self._reader.leftover
 
     def receive(self, data: bytes) -> None:
-        """Take bytes from the connection. `secrets` is set once the ack is complete. HandshakeError if it is none."""
+        """Take bytes from the connection. `secrets` is set once the ack is complete. HandshakeError if it is malformed."""
         opened = self._reader.feed(data)
         if opened is None:
             return
@@ -148,7 +152,7 @@ class Initiator:
 
 
 class Responder:
-    """The side that was dialled. `remote_id` (64 bytes) is proven once `secrets` is set."""
+    """The side that was dialled. `remote_id` (64 bytes) is set together with `secrets`. The first frame proves it."""
 
     def __init__(self, key: NodeIdentity, *, random_bytes: RandomBytes) -> None:
         self.remote_id: bytes | None = None
@@ -161,17 +165,20 @@ class Responder:
 
     @property
     def leftover(self) -> bytes:
-        """Bytes received behind the auth. An honest initiator sends none before it has the ack."""
+        """The bytes received behind the auth. An honest initiator sends none before it has the ack."""
         return self._reader.leftover
 
     def receive(self, data: bytes) -> bytes | None:
-        """Take bytes from the connection. The ack to send once the auth is complete. HandshakeError if it is none."""
+        """Take bytes from the connection. Return the ack to send once the auth is complete, None before. HandshakeError if
+        the auth is malformed."""
         opened = self._reader.feed(data)
         if opened is None:
             return None
         try:
             auth = Auth.of(opened.plaintext, is_pre_eip8=opened.is_pre_eip8)
+            # The signature covers the shared secret of the static keys: only the holder of the static key can make it.
             ephemeral_id = auth.ephemeral_public_key(self._key.agree(auth.public_key))
+            # The old form also has the hash of the ephemeral key. It must belong to the key that signed.
             if opened.is_pre_eip8 and keccak256(ephemeral_id) != opened.plaintext[65:97]:
                 raise HandshakeError("auth: the ephemeral key's hash does not match its signature")
             ephemeral_shared = self._ephemeral.agree(ephemeral_id)
@@ -197,7 +204,7 @@ class _Opened:
 
 
 class _PacketReader:
-    """Gathers one handshake packet and opens it, holding at most `MAX_HANDSHAKE_BODY_BYTES` bytes and the last read."""
+    """Collects one handshake packet and opens it. Holds at most `MAX_HANDSHAKE_BODY_BYTES` bytes and the last read."""
 
     def __init__(self, key: NodeIdentity, old_size: int) -> None:
         self.leftover = b""
@@ -219,22 +226,28 @@ class _PacketReader:
         return opened
 
     def _open(self) -> _Opened | None:
-        """The old form is tried first, and once: its sender would wait for ever while the first two bytes, 04 and a key's
-        first byte, are taken for a size of over 1024. The tag tells whether it was one."""
+        """Open the packet if it is complete. The old form is tried first, and only once.
+
+        A packet of the old form begins with 04 and a key's first byte, which also look like a size of more than 1024 bytes.
+        Its sender would wait for ever if this side waited for so many bytes. The tag shows whether the form was right.
+        """
         if len(self._buffer) < 2:
             return None
         if self._buffer[0] == _OLD_FORM_MARK and self._may_be_old:
             if len(self._buffer) < self._old_size:
                 return None
+            # Opening costs a key agreement. It must not be repeated for every byte that arrives.
             self._may_be_old = False
             packet = self._buffer[: self._old_size]
             try:
                 return _Opened(packet, open_sealed(packet, self._key, b""), is_pre_eip8=True)
+            # The packet has the new form, and its size happens to begin with 04.
             except EciesError:
                 pass
         return self._open_sized()
 
     def _open_sized(self) -> _Opened | None:
+        # The size is authenticated together with the body, and limited before any body is awaited.
         prefix = self._buffer[:2]
         size = int.from_bytes(prefix)
         if not ECIES_OVERHEAD_BYTES < size <= MAX_HANDSHAKE_BODY_BYTES:
@@ -252,7 +265,7 @@ class _PacketReader:
 
 
 def _packet(fields: list[RlpValue], remote_id: bytes, random_bytes: RandomBytes) -> bytes:
-    """An EIP-8 packet: the fields and the version, with 100 to 299 bytes of padding as Besu has it."""
+    """Return an EIP-8 packet: the fields and the version, with 100 to 299 bytes of padding, as in Besu."""
     padding = random_bytes(100 + int.from_bytes(random_bytes(2)) % 200)
     plaintext = rlp.encode([*fields, rlp.scalar(HANDSHAKE_VERSION)]) + padding
     prefix = (len(plaintext) + ECIES_OVERHEAD_BYTES).to_bytes(2)

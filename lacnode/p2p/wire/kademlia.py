@@ -1,6 +1,6 @@
-"""The table of known nodes by distance to this one: 256 buckets of 16 (devp2p discv4.md, "Node Table").
+"""The table of known nodes by distance to this one: 256 buckets of 16 nodes (devp2p discv4.md, "Node Table").
 
-Distance is that of the keccak hashes of the ids. Knows neither time nor who is reachable.
+The distance is that of the keccak hashes of the ids. Must not know times, or which nodes can be reached.
 """
 
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ HASH_BITS = 256
 
 
 def distance(left: bytes, right: bytes) -> int:
-    """The XOR of the hashes of two node ids, as an integer: smaller is nearer."""
+    """Return the XOR of the hashes of two 64-byte node ids, as an integer. A smaller one is nearer."""
     return int.from_bytes(keccak256(left)) ^ int.from_bytes(keccak256(right))
 
 
 class RoutingTable:
-    """At most 16 nodes for each magnitude of distance. In a full bucket the node heard of least recently goes, as in
-    Besu. Never holds this node itself."""
+    """At most 16 nodes for each magnitude of distance. A full bucket drops the node that was added longest ago, as in Besu.
+    Never holds this node itself."""
 
     def __init__(self, own_id: bytes) -> None:
         self._own_id = own_id
@@ -33,25 +33,27 @@ class RoutingTable:
             yield from bucket.values()
 
     def get(self, node_id: bytes) -> Enode | None:
-        """The node of that id, if it is in the table."""
+        """Return the node with that id, None if it is not in the table."""
         return self._buckets.get(self._magnitude(node_id), {}).get(node_id)
 
     def add(self, enode: Enode) -> None:
-        """Put `enode` in as the most recent of its bucket, in place of what was known of its id."""
+        """Add `enode` as the most recent node of its bucket. It replaces an entry with the same id."""
         if enode.id == self._own_id:
             return
         bucket = self._buckets.setdefault(self._magnitude(enode.id), {})
         bucket.pop(enode.id, None)
         if len(bucket) >= BUCKET_NODES:
+            # A dictionary keeps the order of insertion, and each node is taken out before it is put in: the first one
+            # is the oldest.
             del bucket[next(iter(bucket))]
         bucket[enode.id] = enode
 
     def remove(self, node_id: bytes) -> None:
-        """Forget the node of that id, if it is there."""
+        """Remove the node with that id, if it is in the table."""
         self._buckets.get(self._magnitude(node_id), {}).pop(node_id, None)
 
     def nearest(self, target: bytes) -> list[Enode]:
-        """All nodes, those nearest to the 64-byte id `target` first."""
+        """Return all nodes, the nearest to the 64-byte id `target` first."""
         return sorted(self, key=lambda enode: distance(enode.id, target))
 
     def _magnitude(self, node_id: bytes) -> int:

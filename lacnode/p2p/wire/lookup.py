@@ -1,6 +1,6 @@
-"""One search for the nodes nearest to a target: whom to ask next, three at a time (Kademlia's alpha).
+"""One search for the nodes nearest to a target: it chooses the nodes to ask next, three at a time (Kademlia's alpha).
 
-Asks only nodes it is given, which must be bonded. Finding addresses and waiting for proofs is `discovery`'s.
+Asks only the nodes that the caller adds, which must be bonded. `discovery` finds addresses and waits for proofs.
 """
 
 from lacnode.p2p.wire.enode import Enode
@@ -8,15 +8,15 @@ from lacnode.p2p.wire.kademlia import distance
 
 CONCURRENT_QUERIES = 3
 MAX_QUERIES = 48
-"""Nodes asked in one search."""
+"""The number of nodes that one search asks."""
 
 MAX_CANDIDATES = 256
 ANSWER_TIMEOUT_SECONDS = 5.0
-"""Seconds for which Neighbors of a node asked are taken."""
+"""Seconds for which this node accepts Neighbors of a node that it asked."""
 
 
 class Lookup:
-    """A search for the 64-byte id `target`. A node may answer in several packets: all within the timeout count."""
+    """A search for the 64-byte id `target`. A node may answer in several packets. All within the timeout count."""
 
     def __init__(self, target: bytes) -> None:
         self.target = target
@@ -27,14 +27,15 @@ class Lookup:
         self._open: dict[bytes, float] = {}
 
     def add(self, enode: Enode, ready_at: float) -> None:
-        """A bonded node that may be asked from `ready_at` (Unix seconds) on. An earlier time replaces a later one."""
+        """Add a bonded node that may be asked from `ready_at` (Unix seconds) on. An earlier time replaces a later one."""
         if len(self._candidates) < MAX_CANDIDATES:
             self._candidates.setdefault(enode.id, enode)
         if enode.id in self._candidates:
             self._ready_at[enode.id] = min(ready_at, self._ready_at.get(enode.id, ready_at))
 
     def take_next(self, now: float) -> list[Enode]:
-        """The nodes to ask now, nearest first. They count as asked."""
+        """Return the nodes to ask at `now` (Unix seconds), nearest first. They count as asked from then on."""
+        # A node that does not answer gives its place to another one after the timeout.
         for deadlines in (self._waiting, self._open):
             for node_id in [node_id for node_id, deadline in deadlines.items() if deadline <= now]:
                 del deadlines[node_id]
@@ -49,10 +50,12 @@ class Lookup:
         chosen = sorted(unasked, key=lambda enode: distance(enode.id, self.target))[:free]
         for enode in chosen:
             self._asked.add(enode.id)
+            # `_waiting` ends with the first answer, which lets the next node be asked. `_open` stays for further
+            # packets of the answer.
             self._waiting[enode.id] = self._open[enode.id] = now + ANSWER_TIMEOUT_SECONDS
         return chosen
 
     def expects(self, node_id: bytes, now: float) -> bool:
-        """Take note of Neighbors from a node: whether it was asked, and not too long ago."""
+        """Record Neighbors from a node. Return True if it was asked at most `ANSWER_TIMEOUT_SECONDS` before `now`."""
         self._waiting.pop(node_id, None)
         return self._open.get(node_id, 0.0) > now

@@ -1,7 +1,7 @@
 """The base protocol of devp2p: Hello, Disconnect, Ping and Pong, message ids 0 to 3.
 
-Follows devp2p rlpx.md and Besu's `PeerInfo` and `DisconnectMessage`. Decoding takes what Besu takes and the shorter forms
-other clients send. It does not judge whether a Hello is welcome.
+Follows devp2p rlpx.md and Besu's `PeerInfo` and `DisconnectMessage`. The decoders accept the forms that Besu accepts and the
+shorter forms of other clients. Must not decide whether a node with such a Hello may connect.
 """
 
 from dataclasses import dataclass
@@ -20,17 +20,17 @@ HELLO, DISCONNECT, PING, PONG = 0, 1, 2, 3
 """The message ids."""
 
 EMPTY_LIST = b"\xc0"
-"""The body of Ping and Pong. A received one's body is not looked at."""
+"""The body of Ping and Pong. The body of a received one is not read."""
 
 MAX_HELLO_BYTES = 16 * 1024
-"""Bytes of a Hello's body. Real ones have some 150."""
+"""Largest body of a Hello in bytes. Real ones have about 150 bytes."""
 
 MAX_CLIENT_ID_BYTES = 256
-"""Bytes kept of a client's name."""
+"""The number of bytes that this node keeps of a client's name."""
 
 
 class DisconnectReason(IntEnum):
-    """Why a connection is closed. Values are those of the wire but for UNKNOWN, which stands there as no byte at all."""
+    """Why a connection is closed. The values are those on the wire, except UNKNOWN, which is written as an empty string."""
 
     REQUESTED = 0x00
     TCP_SUBSYSTEM_ERROR = 0x01
@@ -49,7 +49,7 @@ class DisconnectReason(IntEnum):
 
     @classmethod
     def from_code(cls, data: bytes) -> "DisconnectReason":
-        """The reason in the bytes of a Disconnect. UNKNOWN for no byte, several, or a number nobody has defined."""
+        """Return the reason in the bytes of a Disconnect. UNKNOWN for no byte, several bytes, or an undefined number."""
         known = len(data) == 1 and data[0] in cls._value2member_map_
         return cls(data[0]) if known else cls.UNKNOWN
 
@@ -59,9 +59,9 @@ class DisconnectReason(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The first message of each side: who it is, what it speaks, where it listens (TCP port, 0: nowhere).
+    """The first message of each side: its identity, its capabilities, and its TCP port (0 if it does not listen).
 
-    `node_id` (64 bytes) is only claimed. Compare it with the key the handshake proved.
+    `node_id` (64 bytes) is only a claim. The caller must compare it with the key that the handshake proved.
     """
 
     MESSAGE_ID: ClassVar[int] = HELLO
@@ -74,11 +74,11 @@ class Hello:
 
     @property
     def compresses(self) -> bool:
-        """Whether all messages after the Hellos are compressed."""
+        """Whether the sender compresses all messages after the Hellos."""
         return self.p2p_version >= P2P_VERSION
 
     def encode(self) -> bytes:
-        """The body, never compressed."""
+        """Return the body. It is never compressed."""
         return rlp.encode(
             [
                 rlp.scalar(self.p2p_version),
@@ -91,7 +91,7 @@ class Hello:
 
     @classmethod
     def decode(cls, body: bytes) -> "Hello":
-        """The Hello in `body`. Items after the fifth are overlooked (EIP-8). RlpError if it is none."""
+        """Read the Hello in `body`. Items after the fifth are ignored (EIP-8). RlpError if it is malformed."""
         if len(body) > MAX_HELLO_BYTES:
             raise RlpError(f"hello: at most {MAX_HELLO_BYTES} bytes were expected, found {len(body)}")
         fields = RlpFields(rlp.decode_list(body, "hello"), "hello")
@@ -116,13 +116,13 @@ class Disconnect:
     reason: DisconnectReason
 
     def encode(self) -> bytes:
-        """The body as Besu writes it: a list of one byte, or of none for an unknown reason."""
+        """Return the body as Besu writes it: a list with one byte, or with an empty string for an unknown reason."""
         known = self.reason is not DisconnectReason.UNKNOWN
         return rlp.encode([bytes([self.reason]) if known else b""])
 
     @classmethod
     def decode(cls, body: bytes) -> "Disconnect":
-        """The Disconnect in `body`: `[reason]`, a bare reason, an empty list, or nothing. RlpError for other bytes."""
+        """Read the Disconnect in `body`: `[reason]`, a bare reason, an empty list, or no bytes. RlpError for other bytes."""
         item = rlp.decode(body) if body else b""
         if isinstance(item, list):
             item = item[0] if item else b""
@@ -135,7 +135,8 @@ def _capability(item: RlpItem) -> Capability:
 
 
 def _text(data: bytes) -> str:
-    """Text of a peer's making: what is not UTF-8 or cannot be printed is replaced, so that it can go into a log."""
+    """Return the text of a peer. Bytes that are not UTF-8 and characters that cannot be printed are replaced: a peer must
+    not write control characters into the log of this node."""
     return "".join(
         char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in data.decode(errors="replace")
     )

@@ -1,5 +1,5 @@
-"""Nodes that came before they were permitted, to be met as soon as they are: by then they may themselves wait for half a
-minute. Must not decide who is permitted.
+"""Nodes that dialled or pinged this node before they were permitted. This node contacts them once they are permitted: they
+may themselves wait for half a minute by then. Must not decide which nodes are permitted.
 """
 
 from collections import OrderedDict
@@ -8,24 +8,25 @@ from collections.abc import Callable
 from lacnode.p2p.wire.enode import Enode
 
 MAX_REFUSED_DIALERS = 64
-"""The newest are remembered: strangers may knock as often as they like."""
+"""The number of nodes that are remembered. The newest ones stay: strangers may come as often as they like."""
 
 
 class RefusedDialers:
-    """The last of them, one each for a node id."""
+    """The last `MAX_REFUSED_DIALERS` such nodes, one for each node id."""
 
     def __init__(self) -> None:
         self._nodes: OrderedDict[bytes, Enode] = OrderedDict()
 
     def add(self, enode: Enode) -> None:
-        """This node came and was not permitted."""
+        """Remember a node that was not permitted."""
         self._nodes[enode.id] = enode
         self._nodes.move_to_end(enode.id)
         if len(self._nodes) > MAX_REFUSED_DIALERS:
             self._nodes.popitem(last=False)
 
     def pop_permitted(self, permitted: Callable[[Enode], bool]) -> list[Enode]:
-        """Those that are permitted now, oldest first. They are remembered no longer."""
+        """Return the nodes that are permitted now, oldest first, and forget them."""
+
         found = [enode for enode in self._nodes.values() if permitted(enode)]
         for enode in found:
             del self._nodes[enode.id]
