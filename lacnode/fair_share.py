@@ -1,8 +1,8 @@
-"""Shares of one scarce thing, processor time, among users that nobody has invited.
+"""Shares of processor time among users that this node does not choose, such as peers.
 
-Each user has a share that it may use up, and a smaller one that it keeps even where all users together want too much: one
-that asks for much waits, and one that asks for little does not wait for it. Seconds and a clock are given; nothing sleeps
-here.
+Each user has a share that it may use up, and a smaller share that it keeps when all users together want too much. A user
+that wants much waits, and a user that wants little does not wait for it. The caller gives all times. Must not sleep or read
+a clock.
 """
 
 import math
@@ -11,44 +11,51 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 MAX_USERS = 1_024
-"""Users that are remembered. They outlive their sessions, so that coming again gives nothing back; the one seen longest
-ago is forgotten first."""
+"""Users that are remembered. They outlive their sessions, so that a new session gives no new share. The user that was seen
+longest ago is forgotten first."""
 
 
 class TokenBucket:
-    """Grows by `share` seconds a second, up to `burst_seconds`; may be overdrawn, and is then waited for."""
+    """Processor time that a user may spend. It grows by `share` seconds a second, up to `burst_seconds`. It may be
+    overdrawn, because the cost is known only after the work. The user then waits until it is positive again."""
 
     def __init__(self, share: float, burst_seconds: float) -> None:
         self._share = share
         self._burst_seconds = burst_seconds
         self._left = burst_seconds
+        # The first `spend` thus finds a full bucket: the growth since then is infinite and is cut to the burst.
         self._at = -math.inf
 
     def spend(self, seconds: float, now: float) -> None:
+        """Take `seconds` of processor time at `now` (seconds that only grow)."""
         self._left = min(self._burst_seconds, self._left + (now - self._at) * self._share) - seconds
         self._at = now
 
     def wait_seconds(self, now: float) -> float:
-        """Until nothing is overdrawn; 0.0 if nothing is."""
+        """Return the seconds until nothing is overdrawn, 0.0 if nothing is."""
         return max(0.0, -(self._left + (now - self._at) * self._share) / self._share)
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Parts of one processor (0 to 1): of all users, the most of one, and what one keeps however much others want.
-    What is earned in `burst_seconds` may be used at once."""
+    """Parts of one processor, from 0 to 1."""
 
     total: float
+    """The part of all users together."""
     most: float
+    """The largest part of one user."""
     least: float
+    """The part that one user keeps while the others want more than `total`."""
     burst_seconds: float
+    """A user may use the share of so many seconds at once."""
 
     def allowance(self, share: float) -> TokenBucket:
+        """Return a full bucket for `share` of a processor."""
         return TokenBucket(share, share * self.burst_seconds)
 
 
 class FairShare:
-    """See the module's note. Times are seconds that only grow."""
+    """Counts the processor time of each user, and says how long it must wait. Times are seconds that only grow."""
 
     def __init__(self, shares: Shares) -> None:
         self._shares = shares
@@ -56,18 +63,21 @@ class FairShare:
         self._users: OrderedDict[Hashable, tuple[TokenBucket, TokenBucket]] = OrderedDict()
 
     def spend(self, user: Hashable, seconds: float, now: float) -> None:
-        """`user` made this node work for so long."""
+        """`user` has caused `seconds` of processor time. All its buckets and the common one pay for it."""
         most, least = self._of(user)
         self._total.spend(seconds, now)
         most.spend(seconds, now)
         least.spend(seconds, now)
 
     def wait_seconds(self, user: Hashable, now: float) -> float:
-        """How long `user` has to wait before more is done for it."""
+        """Return the seconds that `user` must wait before this node works for it again."""
         most, least = self._of(user)
+        # The largest share always limits a user. The total limits it only while its smallest share is used up as well:
+        # a user that wants little goes on although others have used up the total.
         return max(most.wait_seconds(now), min(self._total.wait_seconds(now), least.wait_seconds(now)))
 
     def _of(self, user: Hashable) -> tuple[TokenBucket, TokenBucket]:
+        # Taken out and put in again: the order of the dictionary is the order of the last use.
         allowances = self._users.pop(user, None)
         if allowances is None:
             allowances = self._shares.allowance(self._shares.most), self._shares.allowance(self._shares.least)

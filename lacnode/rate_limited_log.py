@@ -1,7 +1,7 @@
-"""Log lines that something outside can cause: at most one a minute for each cause, however often it happens.
+"""Log lines that peers and callers can cause: at most one a minute for each cause.
 
-A peer or a caller can send any number of messages that are refused. Each is worth a line, and all of them together would
-fill the disk. A line says how many were left out since the last one.
+A peer or a caller can send any number of messages that are refused. One line for each of them would fill the disk. A line
+has the number of lines that were left out since the last one. Must not decide what is a cause: the caller names it.
 """
 
 from collections import OrderedDict
@@ -10,14 +10,15 @@ from collections.abc import Callable, Hashable
 import structlog
 
 INTERVAL_SECONDS = 60.0
-"""Between two lines about one cause."""
+"""The time between two lines about one cause."""
 
 MAX_CAUSES = 1024
-"""Causes that are remembered; beyond that the one that was written longest ago is forgotten, and may be written again."""
+"""Causes that are remembered. Beyond that the cause that was written longest ago is forgotten. Its next line is written at
+once."""
 
 
 class RateLimitedLog:
-    """Writes to the logger `name`. `now` gives seconds that only grow."""
+    """Writes to the logger `name`. `now` returns seconds that only grow."""
 
     def __init__(self, name: str, now: Callable[[], float]) -> None:
         self._log = structlog.get_logger(name)
@@ -31,12 +32,12 @@ class RateLimitedLog:
             self._log.info(text, **values, **self._left_out_since(cause))
 
     def warning(self, cause: Hashable, text: str, **values: object) -> None:
-        """Like `info`, one level up."""
+        """Like `info`, at the level of a warning."""
         if self._may_write(cause):
             self._log.warning(text, **values, **self._left_out_since(cause))
 
     def exception(self, cause: Hashable, text: str, **values: object) -> None:
-        """Like `info`, as an error with the traceback of the exception that is being handled."""
+        """Like `info`, at the level of an error, with the traceback of the exception that is being handled."""
         if self._may_write(cause):
             self._log.exception(text, **values, **self._left_out_since(cause))
 
@@ -46,9 +47,11 @@ class RateLimitedLog:
         if last is not None and now - last < INTERVAL_SECONDS:
             self._left_out[cause] = self._left_out.get(cause, 0) + 1
             return False
+        # Only a written line renews the time. A cause that never stops still gets one line a minute.
         self._written[cause] = now
         self._written.move_to_end(cause)
         if len(self._written) > MAX_CAUSES:
+            # Its count goes too. Otherwise a peer that names a new cause each time would fill the memory.
             forgotten, _ = self._written.popitem(last=False)
             self._left_out.pop(forgotten, None)
         return True

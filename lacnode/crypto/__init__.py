@@ -1,4 +1,4 @@
-"""Keys and signatures: secp256k1, node keys and their files, and the `Signer` seam.
+"""Keys and signatures: secp256k1, node keys and their files, and the `Signer` protocol.
 
-Opens no socket. Private keys are never logged, printed or put into an error.
+Must not open a socket. Must not write a private key into a log, an output or an error.
 """

@@ -1,4 +1,4 @@
-"""The identity of a node: its key, as the rest of the node uses it.
+"""The identity of a node: the uses of its key.
 
 A file holds the key today (`crypto.node_key.NodeKey`). An HSM or a remote signer can hold it instead, because no other
 module reads the private key. Must not decide what may be signed: for consensus the journal decides before.

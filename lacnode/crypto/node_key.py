@@ -37,16 +37,16 @@ class NodeKey:
         return cls(private_key, public_key, address_of(public_key))
 
     def sign(self, digest: bytes) -> bytes:
-        """The 65-byte low-s signature `r || s || v` of a 32-byte digest."""
+        """Return the 65-byte low-s signature `r || s || v` of a 32-byte digest, v 0 or 1."""
         return sign(digest, self.private_key)
 
     def agree(self, public_key: bytes) -> bytes:
-        """The 32-byte ECDH secret with a 64-byte `public_key`. ValueError if it is not a point of the curve."""
+        """Return the 32-byte ECDH secret with a 64-byte `public_key`. ValueError if it is not a point of the curve."""
         return agree(self.private_key, public_key)
 
     @classmethod
     def generate(cls) -> "NodeKey":
-        """A new random key."""
+        """Return a new random key."""
         while True:
             try:
                 return cls.from_private_key(secrets.token_bytes(32))
@@ -64,6 +64,7 @@ def load_node_key(path: Path) -> NodeKey:
         raise KeyFileError(f"Private key cannot be loaded from file {path}: {_reason(error)}") from None
     try:
         return NodeKey.from_private_key(from_hex(text.strip()))
+    # The error of the parser is not part of the message: it could quote the key.
     except ValueError:
         raise KeyFileError(
             f"Private key cannot be loaded from file {path}: expected one line of 64 hexadecimal digits, "
@@ -72,7 +73,10 @@ def load_node_key(path: Path) -> NodeKey:
 
 
 def load_or_create_node_key(path: Path) -> NodeKey:
-    """The key in the file at `path`, made there (readable by its owner only) if there is no file yet."""
+    """Return the key in the file at `path`. If there is no file, make a key and save it, readable by its owner only.
+
+    KeyFileError if the file cannot be used or written.
+    """
     if path.exists():
         return load_node_key(path)
     key = NodeKey.generate()
@@ -85,10 +89,13 @@ def save_node_key(path: Path, key: NodeKey) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The mode is set when the file is made: with a later change, another user could open it in between.
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(to_hex(key.private_key))
             file.flush()
+            # The key must be on the disk before its name is. A crash could leave an empty key file otherwise, and the
+            # node another key.
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:

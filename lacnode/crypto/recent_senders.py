@@ -1,16 +1,17 @@
-"""Senders of transactions by transaction hash. Each is recovered when it comes, and not again for a block that has it.
+"""Senders of transactions by transaction hash. A sender is recovered when its transaction arrives, and not again when a
+block contains the transaction.
 
-The hash covers the signature, so that nothing here goes stale, and several nodes of one process may share it.
+The hash covers the signature. An entry therefore never becomes wrong, and several nodes of one process may share it.
 """
 
 import threading
 
 MAX_SENDERS = 32_768
-"""Senders that are remembered: about 7 MB."""
+"""Senders that are remembered. They take about 7 MB."""
 
 
 class RecentSenders:
-    """The senders kept last. Safe from any thread."""
+    """The senders that were added last. Safe to use from any thread."""
 
     def __init__(self, max_senders: int = MAX_SENDERS) -> None:
         self._max_senders = max_senders
@@ -18,12 +19,14 @@ class RecentSenders:
         self._senders: dict[bytes, bytes] = {}
 
     def get(self, transaction_hash: bytes) -> bytes | None:
-        """The sender's 20-byte address, None where it is not remembered."""
+        """Return the sender's 20-byte address, None if it is not remembered."""
+        # Without the lock: one reading of a dictionary is atomic, and this is on the path of every transaction.
         return self._senders.get(transaction_hash)
 
     def keep(self, transaction_hash: bytes, sender: bytes) -> None:
-        """Remember `sender`. The oldest one is forgotten where there are too many."""
+        """Remember `sender`. The oldest one is forgotten if there are too many."""
         with self._lock:
             self._senders[transaction_hash] = sender
+            # Under the lock: two threads could otherwise delete the same oldest entry, and the second would fail.
             if len(self._senders) > self._max_senders:
                 del self._senders[next(iter(self._senders))]

@@ -1,8 +1,7 @@
 """secp256k1 signatures, recovery and key agreement, on `coincurve` directly.
 
-`eth-keys` costs twice as much a recovery (see the design card), and recovery is on every hot path: transactions, seals,
-consensus messages, discovery packets. Signatures are 65 bytes `r || s || v`, v 0 or 1, deterministic (RFC 6979) and
-low-s, as Besu makes them.
+A recovery with `eth-keys` takes twice as long, and transactions, seals, consensus messages and discovery packets all need
+recoveries. Signatures have 65 bytes `r || s || v`, v 0 or 1. They are deterministic (RFC 6979) and low-s, as in Besu.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +24,7 @@ class SignatureError(ValueError):
 
 
 def sign(digest: bytes, private_key: bytes) -> bytes:
-    """The 65-byte recoverable signature of a 32-byte `digest` by a 32-byte `private_key`."""
+    """Return the 65-byte recoverable signature of a 32-byte `digest` by a 32-byte `private_key`."""
     return coincurve.PrivateKey(private_key).sign_recoverable(digest, hasher=None)
 
 
@@ -46,7 +45,7 @@ def recover_address(digest: bytes, signature: bytes) -> bytes:
 
 
 def address_of(public_key: bytes) -> bytes:
-    """The 20-byte address of a 64-byte public key."""
+    """Return the 20-byte address of a 64-byte public key."""
     return keccak256(public_key)[12:]
 
 
@@ -65,7 +64,7 @@ def agree(private_key: bytes, public_key: bytes) -> bytes:
 
 
 def is_low_s(signature: bytes) -> bool:
-    """Whether s is in the lower half of the curve's order, as EIP-2 and Besu 25.11 require."""
+    """Return True if s is in the lower half of the curve's order, as EIP-2 and Besu 25.11 require."""
     return int.from_bytes(signature[32:64]) <= HALF_CURVE_ORDER
 
 
@@ -94,10 +93,13 @@ def senders_of(
     for transaction, sender in zip(unknown, recover_many([each.raw for each in unknown]), strict=True):
         if sender is not None:
             _RECENT_SENDERS.keep(transaction.hash, sender)
+    # A transaction without a sender is tried once more here, which raises the exact error. All others are remembered
+    # now.
     return [recover_sender(transaction) for transaction in transactions]
 
 
 def _recovered_sender(transaction: Transaction) -> bytes:
+    # Before the recovery, which accepts a high s: it would make a second valid signature of each transaction (EIP-2).
     if not (0 < transaction.r < CURVE_ORDER and 0 < transaction.s <= HALF_CURVE_ORDER):
         raise SignatureError("transaction signature out of range")
     signature = transaction.r.to_bytes(32) + transaction.s.to_bytes(32) + bytes([transaction.y_parity])

@@ -1,6 +1,6 @@
 """Whole networks on one machine, for people and for CI.
 
-A devnet's nodes are the node everybody runs, with Besu's own `config.toml`, genesis and key files on disk: it differs
-from a real network in nothing but where it runs. What is special here is only how the nodes are made, watched and
-broken on purpose.
+The nodes of a devnet are ordinary nodes, with Besu's own `config.toml`, genesis and key files on disk. A devnet differs
+from a real network only in its place. This package makes the nodes, watches them, and injects faults. Must not contain a
+special mode of the node.
 """

@@ -1,6 +1,6 @@
-"""The devnet's funded accounts: the same in every devnet, so that scripts may hold their keys.
+"""The devnet's funded accounts. They are the same in every devnet, so that scripts may contain their keys.
 
-Derived from a fixed phrase, not from anybody's wallet. Never use them anywhere else: everybody knows them.
+The keys are derived from a fixed phrase and belong to no wallet. They are public and must never be used elsewhere.
 """
 
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
 
 BALANCE_WEI = 10**27
-"""Wei that each account starts with: a billion ether."""
+"""The first balance of each account: a billion ether."""
 
 
 @dataclass(frozen=True, slots=True)
 class DevnetAccount:
-    """A funded account: hexadecimal address and private key, `0x` each."""
+    """A funded account: address and private key in hexadecimal digits after `0x`."""
 
     address: str
     private_key: str
 
 
 def funded_accounts(count: int = 5) -> tuple[DevnetAccount, ...]:
-    """The first `count` accounts."""
+    """Return the first `count` accounts."""
     keys = (
         NodeKey.from_private_key(keccak256(b"lacnode devnet account %d" % number)) for number in range(1, count + 1)
     )

@@ -1,7 +1,7 @@
-"""`lacnode devnet`: start a network, look at it, break it, stop it.
+"""The command `lacnode devnet`: it starts a network, shows it, injects faults, and stops it.
 
-Must not import the node: most of these commands only read a manifest and send a signal, and have to answer at once. The
-in-process network is loaded by name when it is asked for.
+Must not import the node: most of these commands only read a manifest and send a signal, and must return at once. The
+in-process network is imported by name when the user requests it.
 """
 
 import argparse
@@ -38,17 +38,17 @@ from lacnode.rpc.json_rpc_client import CallRefusedError, NodeUnreachableError, 
 DEFAULT_PATH = Path("devnet-data")
 DEFAULT_VALIDATORS, DEFAULT_BLOCK_PERIOD_SECONDS, DEFAULT_PRIVATE_WRITERS = 4, 1.0, 3
 START_SECONDS = 60.0
-"""How long the network may take to reach block 1, and its transaction managers to meet after that."""
+"""The time for the network to reach block 1, and then for its transaction managers to know each other."""
 
 VOTE_SECONDS, VOTE_POLL_SECONDS = 45.0, 0.2
-"""How long a voter may take to see the candidate, and how often it is asked."""
+"""The time for a voter to accept a vote for a new candidate, and the time between two attempts."""
 
 PLAIN_INTERVAL_SECONDS, PLAIN_WIDTH_COLUMNS = 10.0, 132
-"""Seconds between two tables, and characters in a line, where the output is no terminal."""
+"""Seconds between two tables, and characters in a line, if the output is no terminal."""
 
 
 def main(argv: list[str]) -> int:
-    """Run `lacnode devnet` with the arguments after `devnet`. The exit status."""
+    """Run `lacnode devnet` with the arguments after `devnet`. Return the exit status."""
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.run(arguments))
@@ -58,7 +58,8 @@ def main(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    # The options stand in a parent parser without defaults, so that they may be given before or after the verb.
+    # A parent parser has these options for the command and every verb, so that they may be given before or after the
+    # verb. It has no defaults: the default of the verb would overwrite a value that was given before it.
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--data-path", type=Path, metavar="DIR", help="where the network lives (default devnet-data)")
     common.add_argument("--json", action="store_true", help="print JSON for scripts")
@@ -108,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         ("join", _join, "add nodes that know only the genesis and a boot node, and start them"),
         ("vote", _vote, "have every validator vote for the named nodes to be validators"),
     )
+    # Node names are optional for the verbs that can act on all nodes.
     for name, run, text in actions:
         verb = verbs.add_parser(name, parents=[common], help=text)
         if run not in (_status, _stop):
@@ -125,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
 def _up(arguments: argparse.Namespace) -> int:
     if arguments.port_offset is not None and not 0 <= arguments.port_offset <= HIGHEST_OFFSET:
         raise DevnetError(f"--port-offset must be between 0 and {HIGHEST_OFFSET}, not {arguments.port_offset}")
+    # A network that exists is started again with its own files. Only a new one is made from the options.
     manifest = None if arguments.in_process else load_manifest(arguments.data_path)
     if manifest is not None:
         _check_same(manifest, arguments)
@@ -144,10 +147,12 @@ def _up(arguments: argparse.Namespace) -> int:
     check_network(shape, block_period)
     if arguments.in_process and shape != NetworkShape(validators):
         raise DevnetError("--in-process networks have validators alone and no permissions")
+    # The hundred stays claimed until the nodes listen: another devnet that starts now gets other ports.
     with _ports(arguments.port_offset, len(shape.roles())) as port_offset:
         if arguments.in_process:
             module = importlib.import_module("lacnode.devnet.in_process")
             return int(module.watch(validators, block_period, port_offset, arguments.json))
+        # A directory with other data must not be mixed with a devnet, which the user may delete as a whole later.
         if arguments.data_path.exists() and any(arguments.data_path.iterdir()):
             raise DevnetError(f"{arguments.data_path} is not empty and holds no devnet; choose another --data-path")
         return _run(make_devnet(arguments.data_path, shape, block_period, port_offset), arguments)
@@ -158,7 +163,7 @@ def _ports(wanted: int | None, nodes: int) -> AbstractContextManager[int]:
 
 
 def _check_same(manifest: Manifest, arguments: argparse.Namespace) -> None:
-    """A network keeps what it was made with."""
+    """Raise DevnetError if the options differ from those that the network was made with."""
     found = {
         "validators": (len(manifest.nodes_with_role("validator")), "{} validators"),
         "block_period": (manifest.block_period, "a block period of {} s"),
@@ -175,6 +180,7 @@ def _run(manifest: Manifest, arguments: argparse.Namespace) -> int:
     down = [node for node in manifest.nodes if processes.find_pid(node) is None]
     if not down:
         raise DevnetError(f"the network under {manifest.path} already runs; `lacnode devnet stop` stops it")
+    # From the first process on: a signal during the start must stop the nodes that run already.
     with _stop_signals():
         try:
             for node in down:
@@ -188,6 +194,7 @@ def _run(manifest: Manifest, arguments: argparse.Namespace) -> int:
             _watch(manifest, arguments.json)
         except KeyboardInterrupt:
             pass
+        # Nodes that started are stopped again. The user must not have to find half a network.
         except DevnetError:
             processes.stop_all(manifest.nodes)
             raise
@@ -218,7 +225,7 @@ def _introduce(manifest: Manifest, as_json: bool) -> None:
 
 
 def _document(manifest: Manifest) -> dict[str, object]:
-    """What `--json` prints, for scripts."""
+    """Return the document that `--json` prints for scripts."""
     return {
         "nodes": [
             {
@@ -240,7 +247,7 @@ def _document(manifest: Manifest) -> dict[str, object]:
 
 
 def _watch(manifest: Manifest, quiet: bool) -> None:
-    """Show the table until interrupted. On something else than a terminal, now and then."""
+    """Show the table until interrupted. If the output is no terminal, print it every `PLAIN_INTERVAL_SECONDS`."""
     console = _console()
     rates = BlockRate()
     if not console.is_terminal or quiet:
@@ -257,7 +264,7 @@ def _watch(manifest: Manifest, quiet: bool) -> None:
 
 
 def _console() -> Console:
-    """Wide enough for the table where there is no terminal to say how wide it is."""
+    """Return a console. Without a terminal, which has a width of its own, it is wide enough for the table."""
     console = Console()
     return console if console.is_terminal else Console(width=PLAIN_WIDTH_COLUMNS)
 
@@ -299,6 +306,7 @@ def _stop(arguments: argparse.Namespace) -> int:
 def _each(act: Callable[[DevnetNode], None], done: str) -> Callable[[argparse.Namespace], int]:
     def run(arguments: argparse.Namespace) -> int:
         manifest = _found(arguments)
+        # The list is made first: a wrong name must be reported before the first node is touched.
         for node in [manifest.node(name) for name in arguments.nodes]:
             act(node)
             _report(arguments, f"{node.name} {done}")
@@ -347,7 +355,10 @@ def _vote(arguments: argparse.Namespace) -> int:
 
 
 def _take_vote(voter: DevnetNode, vote: list[object]) -> None:
-    """A node that has just joined may not have met every voter yet: that is waited for."""
+    """Let `voter` vote, and try again while it refuses: a node that has just joined may not be connected to it yet.
+
+    DevnetError if the voter cannot be reached, or still refuses after `VOTE_SECONDS`.
+    """
     deadline = time.monotonic() + VOTE_SECONDS
     while True:
         try:
@@ -378,12 +389,14 @@ def _said(text: str) -> None:
 
 
 def _quiet(text: str) -> None:
-    """Progress that nobody asked for."""
+    """Drop a line about the progress: the user requested JSON."""
 
 
 @contextmanager
 def _stop_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the network like Ctrl-C does, for as long as the block runs."""
+    """While the block runs, SIGTERM and SIGHUP end the network like Ctrl-C."""
+    # The nodes have sessions of their own and do not get the signals of a closed terminal. They would run on without
+    # this.
     before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield

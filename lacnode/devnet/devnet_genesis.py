@@ -1,6 +1,6 @@
-"""The devnet's genesis: a free-gas IBFT 2.0 network with every fork up to Berlin, as LACChain's networks have it.
+"""The devnet's genesis: an IBFT 2.0 network with free gas and every fork up to Berlin, like LACChain's networks.
 
-Must hold only what Besu's genesis format has, so that a Besu node could join.
+Must contain only keys of Besu's genesis format, so that a Besu node can join.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from lacnode.primitives.hexadecimal import to_hex
 
 CHAIN_ID = 648_555
 GAS_LIMIT = 350_000_000
-"""LACChain's block gas limit."""
+"""The block gas limit of LACChain's networks."""
 
 IBFT_MIX_HASH = "0x63746963616c2062797a616e74696e65206661756c7420746f6c6572616e6365"
 
@@ -19,9 +19,10 @@ IBFT_MIX_HASH = "0x63746963616c2062797a616e74696e65206661756c7420746f6c6572616e6
 def devnet_genesis(
     validators: Sequence[bytes], accounts: Sequence[DevnetAccount], block_period: float, timestamp: int
 ) -> dict[str, object]:
-    """The genesis document for `validators` (addresses) with a block every `block_period` seconds.
+    """Return the genesis document for `validators` (20-byte addresses) with a block every `block_period` seconds.
+    `timestamp` is in Unix seconds.
 
-    A period that is no whole number of seconds is given by Besu's experimental `xblockperiodmilliseconds`.
+    A period that is no whole number of seconds is written as Besu's experimental `xblockperiodmilliseconds`.
     """
     ibft: dict[str, object] = {
         "blockperiodseconds": max(1, round(block_period)),
@@ -30,6 +31,7 @@ def devnet_genesis(
     }
     if block_period != int(block_period):
         ibft["xblockperiodmilliseconds"] = max(1, round(block_period * 1000))
+    # The genesis block has no seals. Its validators are sorted by address, as in every IBFT block.
     extra_data = ExtraData(vanity=bytes(32), validators=tuple(sorted(validators)), vote=None, round=0, seals=())
     return {
         "config": {"chainId": CHAIN_ID, "berlinBlock": 0, "contractSizeLimit": 8_000_000, "ibft2": ibft},

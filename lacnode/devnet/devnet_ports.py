@@ -1,8 +1,8 @@
-"""The ports of the networks on this machine: a hundred numbers for each, so that two networks never share one.
+"""The ports of the networks on this machine: a hundred numbers for each network, so that two networks never share one.
 
-The first network has the well-known ports (p2p from 30303, RPC from 8545), the next one those a hundred higher, and so
-on. All stay below the range from which the system picks ports for outgoing connections: a node that is down for a while
-finds its port free when it returns.
+The first network has the well-known ports (p2p from 30303, RPC from 8545). The ports of the next one are a hundred higher,
+and so on. All are below the range from which the system chooses ports for outgoing connections: a node that is down for a
+while finds its port free when it returns.
 """
 
 import fcntl
@@ -17,20 +17,20 @@ from typing import NamedTuple
 FIRST_P2P_PORT, FIRST_RPC_PORT, FIRST_PRIVACY_PORT = 30303, 8545, 19_000
 PORTS_PER_NETWORK = 100
 LAST_OFFSET = 2400
-"""The last one that `claimed_ports` gives out."""
+"""The last offset that `claimed_ports` gives out."""
 
 HIGHEST_OFFSET = 35_000
-"""The highest one with which every port is a port number."""
+"""The highest offset with which every port is a valid port number."""
 
 MAX_DEVNET_NODES = 50
 
 
 class NoFreePortsError(Exception):
-    """Every hundred is taken."""
+    """The ports of every offset are in use."""
 
 
 class NodePorts(NamedTuple):
-    """Where one node listens: p2p on TCP and UDP, the others on TCP. `privacy` is its transaction manager's, if any."""
+    """The ports of one node: p2p on TCP and UDP, the others on TCP. `privacy` is the port of its transaction manager."""
 
     p2p: int
     rpc: int
@@ -38,24 +38,28 @@ class NodePorts(NamedTuple):
     privacy: int
 
     def are_free(self) -> bool:
-        """Whether nothing listens on any of them on 127.0.0.1."""
+        """Return True if no process listens on any of these ports on 127.0.0.1."""
         kinds = [(port, socket.SOCK_STREAM) for port in self]
         return all(_can_bind(port, kind) for port, kind in [*kinds, (self.p2p, socket.SOCK_DGRAM)])
 
 
 def node_ports(index: int, offset: int) -> NodePorts:
-    """The ports of the node with the 0-based `index` in the network whose ports are `offset` above the well-known."""
+    """Return the ports of the node with the 0-based `index` in the network whose ports are `offset` above the well-known
+    ones."""
     rpc = FIRST_RPC_PORT + offset + 2 * index
     return NodePorts(FIRST_P2P_PORT + offset + index, rpc, rpc + 1, FIRST_PRIVACY_PORT + offset + index)
 
 
 @contextmanager
 def claimed_ports(nodes: int) -> Iterator[int]:
-    """The offset of the first hundred whose first `nodes` nodes' ports are free.
+    """Yield the first offset at which the ports of `nodes` nodes are free.
 
-    Nobody else gets that hundred before the block is left. By then the nodes should listen. Raises NoFreePortsError.
+    No other process gets that offset before the block is left. By then the nodes should listen. NoFreePortsError if no
+    offset has free ports.
     """
     for offset in range(0, LAST_OFFSET + 1, PORTS_PER_NETWORK):
+        # The lock ends with the file, also if this process is killed. The check of the ports alone would leave a gap:
+        # two commands could both find the ports free before their nodes listen.
         with _lock_file(offset).open("ab") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
-"""A whole network in one process, with nothing on disk: for test suites, and for those in a hurry.
+"""A whole network in one process, with nothing on disk: for test suites and quick trials.
 
-The nodes are the real ones, and talk devp2p over loopback like any others. Only their databases and write-ahead logs are
-in memory.
+The nodes are real ones, and use devp2p over the loopback interface. Only their databases and write-ahead logs are in memory.
+Must not replace other parts of the node.
 """
 
 import json
@@ -38,13 +38,13 @@ TABLE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class MemoryNetwork:
-    """Nodes that have been built and not started, and the accounts of their genesis."""
+    """Nodes that are built and not started, and the accounts of their genesis."""
 
     nodes: tuple[Node, ...]
     accounts: tuple[DevnetAccount, ...]
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Run until cancelled. Started once every port is open."""
+        """Run until cancelled. Reports that it has started once every port is open."""
         async with trio.open_nursery() as nursery:
             for node in self.nodes:
                 await nursery.start(node.run)
@@ -56,7 +56,7 @@ class MemoryNetwork:
             await node.wait_for_block(number)
 
     def document(self) -> dict[str, object]:
-        """What `lacnode devnet --json` prints. There is no process and no directory of its own to a node here."""
+        """Return the document that `lacnode devnet --json` prints. The nodes here have no process and no directory."""
         return {
             "nodes": [
                 {
@@ -76,15 +76,17 @@ class MemoryNetwork:
 
 
 def build_network(validators: int, block_period: float, port_offset: int) -> MemoryNetwork:
-    """A network of `validators` nodes with a block every `block_period` seconds."""
+    """Build a network of `validators` nodes with a block every `block_period` seconds."""
     keys = [NodeKey.generate() for _ in range(validators)]
     ports = [node_ports(index, port_offset) for index in range(validators)]
     accounts = funded_accounts()
+    # One second in the past: the first block, which must be later than the genesis block, is due at once.
     genesis = devnet_genesis([key.address for key in keys], accounts, block_period, int(time.time()) - 1)
     spec = parse_genesis(genesis)
     enodes = [Enode(key.public_key, "127.0.0.1", place.p2p, None) for key, place in zip(keys, ports, strict=True)]
     nodes = []
     for key, place in zip(keys, ports, strict=True):
+        # All nodes know each other as static nodes, so discovery is not needed and the network is complete at once.
         others = tuple(enode for enode in enodes if enode.id != key.public_key)
         parts = NodeResources(spec, key, MemoryDatabase(), MemoryConsensusLog())
         nodes.append(build_node(_config(place, others), parts))
@@ -113,7 +115,7 @@ def _config(ports: NodePorts, others: tuple[Enode, ...]) -> NodeConfig:
 
 
 def watch(validators: int, block_period: float, port_offset: int, as_json: bool) -> int:
-    """`lacnode devnet --in-process`: run until Ctrl-C. The exit status."""
+    """Run `lacnode devnet --in-process` until Ctrl-C. Return the exit status."""
     configure_logs("WARN")
     trio.run(_watch, build_network(validators, block_period, port_offset), as_json)
     return 0

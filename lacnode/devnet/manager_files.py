@@ -1,4 +1,7 @@
-"""The transaction managers of a devnet: one for each writer, in the writer's own process, with a key of its own."""
+"""The files of a devnet's transaction managers. Each writer has one, in its own process, with a key of its own.
+
+Must not start a manager: the node does that, from these files.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +14,7 @@ CONFIG_FILE, PUBLIC_KEY_FILE = "manager.toml", f"{KEY_NAME}.pub"
 
 
 def make_manager_key(directory: Path) -> str:
-    """Make a key pair in `directory`. The public key in base64."""
+    """Make a key pair in `directory`. Return the public key in base64."""
     directory.mkdir(parents=True, exist_ok=True)
     pair = KeyPair.generate()
     save_key_pair(directory / KEY_NAME, pair)
@@ -19,7 +22,8 @@ def make_manager_key(directory: Path) -> str:
 
 
 def write_manager_config(directory: Path, port: int, others: Sequence[int]) -> None:
-    """The manager's configuration in Orion's keys: where it listens, and where the others do (ports on 127.0.0.1)."""
+    """Write the manager's configuration with Orion's keys. `port` is its own port, `others` are the ports of the other
+    managers, all on 127.0.0.1."""
     urls = ", ".join(f'"http://127.0.0.1:{other}"' for other in others)
     (directory / CONFIG_FILE).write_text(
         f'nodeport={port}\nclientport=0\nworkdir="{directory}"\nothernodes=[{urls}]\n'
@@ -29,7 +33,8 @@ def write_manager_config(directory: Path, port: int, others: Sequence[int]) -> N
 
 
 def privacy_settings(directory: Path, marker_key: Path, flexible_groups: bool) -> dict[str, object]:
-    """The node's settings. Markers are signed by `marker_key`, which an account list can name."""
+    """Return the node's settings for privacy. The node signs markers with the key in the file `marker_key`. Account rules
+    can allow that account."""
     return {
         "privacy-enabled": True,
         "privacy-public-key-file": str(directory / PUBLIC_KEY_FILE),

@@ -1,6 +1,7 @@
-"""Until the transaction managers of a devnet have met: whoever sends at once must not be told that a member is unknown.
+"""Waits until the transaction managers of a devnet know each other. A private transaction that is sent earlier would fail
+because a member is unknown.
 
-They are asked as one of them would ask, for their network view. Must not tell them anything.
+It requests the network view of each manager, as another manager would. Must not add to that view.
 """
 
 import http.client
@@ -20,7 +21,7 @@ ANSWER_SECONDS, POLL_SECONDS = 5.0, 0.02
 
 
 def wait_for_managers(nodes: Iterable[DevnetNode], seconds: float) -> None:
-    """Return once the manager of every node that has one knows where the others are. DevnetError after `seconds`."""
+    """Return once every manager of `nodes` knows the addresses of all others. DevnetError after `seconds`."""
     members = {node: from_base64(node.privacy_key) for node in nodes if node.privacy_key is not None}
     deadline = time.monotonic() + seconds
     for node in members:
@@ -35,7 +36,7 @@ def wait_for_managers(nodes: Iterable[DevnetNode], seconds: float) -> None:
 
 
 def _strangers(node: DevnetNode, members: Mapping[DevnetNode, bytes]) -> list[str]:
-    """The names of the members that the manager of `node` does not know: all of them while it does not answer."""
+    """Return the names of the members that the manager of `node` does not know: all of them while it does not answer."""
     known = _known_keys(node.privacy_port)
     return [member.name for member, key in members.items() if key not in known]
 
@@ -43,6 +44,7 @@ def _strangers(node: DevnetNode, members: Mapping[DevnetNode, bytes]) -> list[st
 def _known_keys(port: int) -> Collection[bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
     try:
+        # An empty view: the manager learns no address from this request.
         connection.request("POST", PARTY_INFO_PATH, EMPTY_PARTY_INFO, {"Content-Type": "application/cbor"})
         return decode_orion_party_info(connection.getresponse().read(MAX_PARTY_INFO_REPLY_BYTES)).keys
     except (OSError, http.client.HTTPException, CborError):

@@ -1,7 +1,7 @@
-"""What a devnet is made of, as it stands in `devnet.json` under its data path: nodes, ports, keys, accounts.
+"""The contents of a devnet, as written in `devnet.json` under its data path: nodes, ports, keys, accounts.
 
-Written once, when the devnet is made. Every later command reads it. Whether a node runs is not in it: that is the pid
-file's and the process table's.
+The file is written when the devnet is made and when a node joins. Every later command reads it. Must not contain whether a
+node runs: `processes` reads that from the pid file and the process table.
 """
 
 import importlib
@@ -36,12 +36,12 @@ PERMISSIONED = {
 
 
 class DevnetError(Exception):
-    """A devnet that cannot be made, found or run. One sentence for the user."""
+    """A devnet that cannot be made, found or run. The message is one sentence for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class DevnetNode:
-    """One node: where it listens (all on 127.0.0.1) and where its files are."""
+    """One node: its keys, its addresses (all on 127.0.0.1) and its files."""
 
     name: str
     role: str
@@ -54,11 +54,12 @@ class DevnetNode:
     ws_port: int
     data_path: str
     privacy_key: str | None
-    """The public key of its transaction manager in base64, None where it has none."""
+    """The public key of its transaction manager in base64, None if it has no manager."""
 
     privacy_port: int
     has_role: bool
-    """Whether it is configured to keep to its role: a node that joined later may still become a validator."""
+    """Whether its configuration fixes its role. A node that joined later has no fixed role, so that it can become a
+    validator."""
 
     @property
     def directory(self) -> Path:
@@ -78,17 +79,17 @@ class DevnetNode:
 
     @property
     def faults_file(self) -> Path:
-        """JSON list of the node ids that this node is cut off from."""
+        """The JSON list of the node ids that this node must not connect to."""
         return self.directory / "faults.json"
 
     @property
     def privacy_directory(self) -> Path:
-        """Where its transaction manager has its files."""
+        """The directory of its transaction manager."""
         return self.directory / "privacy"
 
     @property
     def node_id(self) -> str:
-        """128 hexadecimal digits."""
+        """The node id as 128 hexadecimal digits."""
         return self.enode.removeprefix("enode://").partition("@")[0]
 
 
@@ -107,7 +108,7 @@ class NetworkShape:
     """Whether their groups are flexible ones."""
 
     def roles(self) -> list[str]:
-        """The role of every node, in the order of the nodes."""
+        """Return the role of every node, in the order of the nodes."""
         counts = (("validator", self.validators), ("boot", self.boots), ("writer", self.writers))
         return [role for role, count in (*counts, ("observer", self.observers)) for _ in range(count)]
 
@@ -134,11 +135,11 @@ class Manifest:
         return self.path / "admin.key"
 
     def nodes_with_role(self, *roles: str) -> list[DevnetNode]:
-        """The nodes with one of `roles`."""
+        """Return the nodes with one of `roles`, in their order."""
         return [node for node in self.nodes if node.role in roles]
 
     def node(self, name: str) -> DevnetNode:
-        """The node called `name`. DevnetError naming those there are."""
+        """Return the node called `name`. DevnetError if there is none. Its message lists the names."""
         for node in self.nodes:
             if node.name == name:
                 return node
@@ -146,7 +147,7 @@ class Manifest:
 
 
 def load_manifest(path: Path) -> Manifest | None:
-    """The devnet under `path`, None if there is none. DevnetError if its manifest is damaged."""
+    """Return the devnet under `path`, None if there is none. DevnetError if its manifest is damaged."""
     file = path / FILE_NAME
     try:
         document = json.loads(file.read_text("utf-8"))
@@ -157,6 +158,7 @@ def load_manifest(path: Path) -> Manifest | None:
             block_period=float(document["block_period"]),
             port_offset=int(document["port_offset"]),
             permissioned=bool(document["permissioned"]),
+            # Older releases did not write this key.
             flexible_groups=bool(document.get("flexible_groups", False)),
             nodes=tuple(DevnetNode(**node) for node in document["nodes"]),
             accounts=tuple(DevnetAccount(**account) for account in document["accounts"]),
@@ -186,14 +188,17 @@ def check_network(shape: NetworkShape, block_period: float) -> None:
 
 
 def make_devnet(path: Path, shape: NetworkShape, block_period: float, port_offset: int) -> Manifest:
-    """Make keys, genesis, configuration and manifest under `path`."""
+    """Make keys, genesis, configuration and manifest under `path`, and return the manifest. `check_network` must have
+    accepted the shape and the period. The ports of the nodes begin at `port_offset` above the well-known ones."""
     roles = shape.roles()
     keys = [NodeKey.generate() for _ in roles]
+    # Nodes are numbered within their role, from 1: validator-1, validator-2, writer-1.
     numbers = [roles[: index + 1].count(role) for index, role in enumerate(roles)]
     nodes = tuple(
         _node(f"{role}-{number}", role, key, node_ports(index, port_offset), path.resolve())
         for index, (role, number, key) in enumerate(zip(roles, numbers, keys, strict=True))
     )
+    # Before the manifest and the permissions: both contain the keys of the managers.
     if shape.privacy:
         nodes = tuple(_with_manager(node) if node.role == "writer" else node for node in nodes)
     manifest = Manifest(
@@ -214,6 +219,8 @@ def make_devnet(path: Path, shape: NetworkShape, block_period: float, port_offse
     save_node_key(manifest.admin_key_file, NodeKey.from_private_key(from_hex(manifest.accounts[0].private_key)))
     for node, key in zip(nodes, keys, strict=True):
         write_node_files(manifest, node, key)
+    # Last: a directory with a manifest is a complete devnet. After a crash before this line no command takes it for
+    # one.
     _write_manifest(manifest)
     return manifest
 
@@ -223,8 +230,11 @@ def _with_manager(node: DevnetNode) -> DevnetNode:
 
 
 def _add_permissions(genesis: dict[str, object], manifest: Manifest) -> None:
-    """Every node on the list by its role. Every funded account may send, the first may change the rules. The module is
-    loaded by name because the EVM, which it needs, is slow to load."""
+    """Add the contracts of permissioning to the genesis. They permit every node with its role. Every funded account may
+    send, and the first one may change the rules.
+
+    The module is imported by name because it needs the EVM, which is slow to import.
+    """
     module = importlib.import_module("lacnode.devnet.permissioned_genesis")
     addresses = [address_from_hex(account.address) for account in manifest.accounts]
     # A private transaction's marker is signed by the writer itself.
@@ -236,39 +246,46 @@ def _add_permissions(genesis: dict[str, object], manifest: Manifest) -> None:
 
 
 def write_node_files(manifest: Manifest, node: DevnetNode, key: NodeKey) -> None:
-    """The node's directory: key, `config.toml` with Besu's own names, and `static-nodes.json`."""
+    """Write the node's directory: key, `config.toml` with Besu's own names, and `static-nodes.json`."""
     node.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     save_node_key(node.directory / "key", key)
     static = [other.enode for other in _static_nodes(manifest, node)]
     if static:
         (node.directory / "static-nodes.json").write_text(json.dumps(static, indent=2) + "\n", "utf-8")
     if node.privacy_key is not None:
+        # A manager does not name itself. It would otherwise count itself among the others.
         managers = [other.privacy_port for other in manifest.nodes if other.privacy_key and other.name != node.name]
         write_manager_config(node.privacy_directory, node.privacy_port, managers)
     node.config_file.write_text(_config_toml(manifest, node), "utf-8")
 
 
 def _static_nodes(manifest: Manifest, node: DevnetNode) -> list[DevnetNode]:
-    """Validators know each other, so that a network is up at once. Everybody else finds its way from a boot node."""
+    """Return the static nodes of `node`. Validators have each other, so that the network is complete at once. Other nodes
+    find their peers through a boot node."""
     if node.role != "validator":
         return []
     return [other for other in manifest.nodes_with_role("validator") if other.name != node.name]
 
 
 def _bootnodes(manifest: Manifest, node: DevnetNode) -> list[DevnetNode]:
-    """The boot nodes. The first validator where there are none. Nodes that join find everybody through them."""
+    """Return the boot nodes, or the first validator if there are none. Nodes that join find all others through them."""
     boots = manifest.nodes_with_role("boot") or manifest.nodes_with_role("validator")[:1]
     return [boot for boot in boots if boot.name != node.name]
 
 
 def join_devnet(manifest: Manifest, name: str) -> tuple[Manifest, DevnetNode]:
-    """Add an observer that knows nothing but the genesis and one boot node. The devnet with it, and the new node."""
+    """Add an observer that knows only the genesis and the boot nodes. Return the devnet with it, and the new node.
+
+    DevnetError if the name is malformed or taken, if the devnet is full, or if a port of the node is in use.
+    """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}", name):
         raise DevnetError(f"{name!r} is no name for a node: letters, digits, - and _ are")
     if any(node.name == name for node in manifest.nodes):
         raise DevnetError(f"there is a node called {name} already")
     if len(manifest.nodes) == MAX_DEVNET_NODES:
         raise DevnetError(f"a devnet holds at most {MAX_DEVNET_NODES} nodes")
+    # The ports follow from the position, so they are not claimed like those of a new network. A process may use one of
+    # them.
     ports = node_ports(len(manifest.nodes), manifest.port_offset)
     if not ports.are_free():
         raise DevnetError(f"{name} would listen on {', '.join(map(str, ports))}, and one of them is in use")

@@ -1,7 +1,7 @@
-"""The genesis accounts of a permissioned network: lacnode's contracts in place, registered in each other, filled.
+"""The genesis accounts of a permissioned network: lacnode's contracts, registered in each other, with their first contents.
 
-Nothing is assumed about how contracts store what they know: their constructors and set-up calls are executed, and what
-they wrote is read back. Must not run on a chain that exists.
+It assumes nothing about the storage layout of the contracts: it executes their constructors and set-up calls, and reads back
+the storage that they wrote. Must not be used on a chain that exists.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,14 +26,14 @@ NODE_INGRESS = bytes.fromhex("9999".rjust(40, "0"))
 ACCOUNT_RULES = bytes.fromhex("8889".rjust(40, "0"))
 NODE_RULES = bytes.fromhex("9998".rjust(40, "0"))
 ADMIN = bytes.fromhex("9997".rjust(40, "0"))
-"""The ingresses are where every LACChain network has them. The others stand beside them."""
+"""The ingresses have the addresses of every LACChain network. The other contracts have addresses next to them."""
 
 SETUP_GAS = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class NodeEntry:
-    """A node to put on the list."""
+    """A node that the contracts permit."""
 
     enode: Enode
     type: NodeType
@@ -44,9 +44,10 @@ class NodeEntry:
 def permissioned_accounts(
     admins: Sequence[bytes], nodes: Iterable[NodeEntry], senders: Iterable[bytes]
 ) -> dict[str, dict[str, object]]:
-    """Entries of a genesis' `alloc`, by address. `admins` may change the rules, `senders` may send and create contracts.
-    Groups connect as in `topology`."""
+    """Return entries of a genesis' `alloc`, by address. `admins` may change the rules. `senders` may send transactions and
+    create contracts. Groups of nodes may connect as in `permissioning.topology`. Addresses have 20 bytes."""
     workshop = _Workshop()
+    # The admin contract is placed and not registered yet: the calls of the set-up are not checked before it is.
     workshop.place(ADMIN, "Admin", encode(["address[]"], [admins]))
     for address, name, argument in (
         (NODE_INGRESS, "NodeIngress", b""),
@@ -61,7 +62,7 @@ def permissioned_accounts(
 
 
 def devnet_accounts(accounts: Sequence[bytes], nodes: Iterable[tuple[str, str, str]]) -> dict[str, dict[str, object]]:
-    """The same for a devnet, whose first account is its admin. `nodes` are (enode URL, role, name)."""
+    """Return the entries for a devnet. Its first account is its admin. `nodes` are (enode URL, role, name)."""
     entries = [NodeEntry(Enode.parse(enode), NodeType[role.upper()], name) for enode, role, name in nodes]
     return permissioned_accounts(accounts[:1], entries, accounts)
 
@@ -69,7 +70,8 @@ def devnet_accounts(accounts: Sequence[bytes], nodes: Iterable[tuple[str, str, s
 def _set_up(
     admin: bytes, nodes: Iterable[NodeEntry], senders: Iterable[bytes]
 ) -> Iterable[tuple[bytes, str, tuple[object, ...]]]:
-    """The calls that fill the contracts. The admin contract is registered last, since from then on it is asked."""
+    """Yield the calls that fill the contracts. The admin contract is registered last: from then on the contracts ask it
+    about each call."""
     for one, other in CONNECTIONS:
         yield NODE_RULES, "addConnection(bytes32,bytes32)", (GROUPS[one], GROUPS[other])
     for node in nodes:
@@ -92,7 +94,7 @@ def _set_up(
     for sender in senders:
         yield ACCOUNT_RULES, "addAccount(address)", (sender,)
         yield ACCOUNT_RULES, "setDeployRight(address,bool)", (sender, True)
-    # Admins may always call what the account ingress knows: the contracts that decide about nodes must be among it.
+    # Admins may always call the contracts that the account ingress knows. The contracts about nodes must be among them.
     for name, contract in ((NODE_INGRESS_NAME, NODE_INGRESS), (NODE_RULES_NAME, NODE_RULES)):
         yield ACCOUNT_INGRESS, "setContractAddress(bytes32,address)", (name, contract)
     for ingress, rules in ((NODE_INGRESS, NODE_RULES), (ACCOUNT_INGRESS, ACCOUNT_RULES)):
@@ -101,26 +103,26 @@ def _set_up(
 
 
 class _Workshop:
-    """Contracts at chosen addresses, and what they hold after each call."""
+    """Contracts at chosen addresses, with their storage after each call."""
 
     def __init__(self) -> None:
         self._code: dict[bytes, bytes] = {}
         self._storage: dict[bytes, dict[int, int]] = {}
 
     def place(self, address: bytes, name: str, argument: bytes) -> None:
-        """Put a contract at `address`. Called there, the code that creates it runs its constructor on that account's
-        storage and returns the code to keep."""
+        """Put a contract at `address`. Its creation code is called as if it were the code of that account: it runs the
+        constructor on the account's storage, and returns the code of the contract."""
         self._code[address] = artifact(name).bytecode + argument
         self._storage[address] = {}
         self._code[address] = self._execute(address, b"", ANY_ADDRESS)
 
     def call(self, contract: bytes, signature: str, values: tuple[object, ...], sender: bytes) -> None:
-        """Have `sender` change `contract`."""
+        """Call the function with `signature` of `contract` as `sender`, and keep the changes. AssertionError if it fails."""
         types = signature[signature.index("(") + 1 : -1].split(",")
         self._execute(contract, keccak256(signature.encode("ascii"))[:4] + encode(types, values), sender)
 
     def alloc(self) -> dict[str, dict[str, object]]:
-        """What is there, as a genesis has it."""
+        """Return the contracts as the `alloc` of a genesis."""
         return {
             to_hex(address): {
                 "balance": "0x0",
@@ -141,6 +143,8 @@ class _Workshop:
         root, made = engine.genesis_state()
         nodes.update(made)
         header = spec.genesis.header(root)
+        # The call comes first: it returns the output and the slots that were touched. The block then gives the state
+        # with the changes.
         result = engine.call(
             root, header, CallRequest(sender=sender, to=contract, gas=SETUP_GAS, data=data), _no_ancestor
         )
@@ -158,6 +162,7 @@ class _Workshop:
         for address, slots in touched:
             for slot in (int.from_bytes(slot) for slot in slots):
                 value = state.storage(address, slot)
+                # A genesis with a zero in its storage would have another state root in other clients.
                 if value:
                     self._storage[address][slot] = value
                 else:
@@ -165,7 +170,7 @@ class _Workshop:
 
 
 ANY_ADDRESS = bytes(19) + b"\x01"
-"""Runs the constructors, which do not look at it."""
+"""The sender of the constructors. They do not read it."""
 
 
 def _genesis(alloc: Mapping[str, object]) -> dict[str, object]:
@@ -178,10 +183,10 @@ def _genesis(alloc: Mapping[str, object]) -> dict[str, object]:
 
 
 def _transaction(contract: bytes, data: bytes) -> Transaction:
-    """A free transaction that nobody has signed: the sender is said where it is executed."""
+    """Return a free transaction with a made-up signature. The caller gives the sender when it executes the transaction."""
     fields: list[rlp.RlpValue] = [b"", b"", rlp.scalar(SETUP_GAS), contract, b"", data]
     return Transaction.decode(sign_payload(LEGACY, fields, 27, 1, 1))
 
 
 def _no_ancestor(number: int) -> None:
-    """The first block has none."""
+    """Return no hash: the genesis block has no ancestor."""

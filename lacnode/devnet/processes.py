@@ -1,9 +1,9 @@
-"""The nodes of a devnet as processes: started, watched, stopped, and broken on purpose.
+"""The nodes of a devnet as processes: it starts, watches and stops them, and injects faults.
 
-A node is known by its pid file, so that any later command finds it, and by its configuration file among the arguments of
-the process, so that a reused pid is not signalled. It has ended when its last thread has: until then its files are locked
-and it cannot be started again. Nodes run in sessions of their own: Ctrl-C reaches the devnet command alone, which then
-stops them in good order.
+A later command finds a node by its pid file. The process must also have the node's configuration file among its arguments:
+the pid may belong to another process by now, which must not get a signal. A node has ended when its last thread has ended.
+Until then its files are locked, and it cannot be started again. Nodes run in sessions of their own: Ctrl-C reaches only the
+devnet command, which then stops them in order.
 """
 
 import json
@@ -19,22 +19,22 @@ from lacnode.rpc.json_rpc_client import NodeUnreachableError, call_all
 from lacnode.storage.atomic_file import replace_text
 
 STOP_SECONDS = 20.0
-"""How long a node may take to stop before it is killed, and to pause."""
+"""The time for a node to stop before it is killed, and to pause."""
 
 KILL_SECONDS = 20.0
-"""How long a killed node may take to be gone: a thread that is writing to a slow disk ends when that is done."""
+"""The time for a killed node to end. A thread that writes to a slow disk ends only after its write."""
 
 POLL_SECONDS = 0.02
 
 
 def find_pid(node: DevnetNode) -> int | None:
-    """The process id of `node` if it runs (paused counts), else None."""
+    """Return the process id of `node` if it runs or is paused, else None."""
     try:
         pid = int(node.pid_file.read_text("ascii"))
         command = _command_line(pid)
     except (OSError, ValueError):
         return None
-    # A process that is just being started has no arguments yet, and one that is ending none any more.
+    # A process that has just been started has no arguments yet. One that is ending has lost them.
     is_node = not command or str(node.config_file).encode() in command
     return pid if is_node and not _has_ended(pid) else None
 
@@ -49,18 +49,23 @@ def start(node: DevnetNode) -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            # Ctrl-C in the terminal must not reach the node directly, and the node must survive the command with
+            # `--detach`.
             start_new_session=True,
         )
     replace_text(node.pid_file, f"{process.pid}\n")
 
 
 def stop_all(nodes: Iterable[DevnetNode]) -> None:
-    """Ask every node to stop, wait, and kill what has not stopped in time. DevnetError if one is not gone even so."""
+    """Ask every node to stop, wait, and kill the nodes that have not stopped in time. DevnetError if a killed node does not
+    end."""
     running = [(node, pid) for node in nodes if (pid := find_pid(node)) is not None]
     for _, pid in running:
         _signal(pid, signal.SIGTERM)
+        # A paused node gets the first signal only when it goes on.
         _signal(pid, signal.SIGCONT)
     deadline = time.monotonic() + STOP_SECONDS
+    # All nodes stop at the same time and share one deadline.
     late = [(node, pid) for node, pid in running if not _wait_until_gone(node, deadline)]
     for _, pid in late:
         _signal(pid, signal.SIGKILL)
@@ -69,7 +74,10 @@ def stop_all(nodes: Iterable[DevnetNode]) -> None:
 
 
 def kill(node: DevnetNode) -> None:
-    """`kill -9`: the node has no chance to say goodbye. Its files are free on return. DevnetError if they never are."""
+    """Kill the node with SIGKILL: it cannot close its connections or write anything. Its files are free on return.
+
+    DevnetError if it does not run or does not end.
+    """
     pid = _running_pid(node)
     _signal(pid, signal.SIGKILL)
     _check_gone(node, pid)
@@ -81,35 +89,39 @@ def _check_gone(node: DevnetNode, pid: int) -> None:
 
 
 def pause(node: DevnetNode) -> None:
-    """Stop the node's clock and hands. Its connections stay open and silent."""
+    """Pause the node with SIGSTOP. Its connections stay open and silent. DevnetError if it does not run or does not
+    pause."""
     _signal(_running_pid(node), signal.SIGSTOP)
+    # A process stops some time after the signal. A test that goes on earlier would still see it answer.
     if not _comes_true(lambda: is_paused(node), time.monotonic() + STOP_SECONDS):
         raise DevnetError(f"{node.name} was told to pause and has not after {STOP_SECONDS:.0f} s")
 
 
 def resume(node: DevnetNode) -> None:
-    """Let a paused node go on."""
+    """Let a paused node go on. DevnetError if it does not run."""
     _signal(_running_pid(node), signal.SIGCONT)
 
 
 def is_paused(node: DevnetNode) -> bool:
-    """Whether the node runs but has been paused."""
+    """Return True if the node is paused."""
     pid = find_pid(node)
     return pid is not None and _state(pid)[0] == "T"
 
 
 def partition(manifest: Manifest, names: Sequence[str]) -> None:
-    """Cut the named nodes off from all others. Among themselves they stay connected."""
+    """Cut the named nodes off from all others. The named nodes stay connected with each other. DevnetError if a name is
+    unknown, or if no node would be on the other side."""
     inside = {manifest.node(name).name for name in names}
     if len(inside) == len(manifest.nodes):
         raise DevnetError("a partition needs nodes on both sides")
+    # Both sides get the list: each connection is refused by both of its nodes, whichever file is read first.
     for node in manifest.nodes:
         other_side = [other for other in manifest.nodes if (other.name in inside) != (node.name in inside)]
         _write_faults(node, [other.node_id for other in other_side])
 
 
 def heal(manifest: Manifest, names: Sequence[str]) -> None:
-    """Undo partitions for the named nodes, or for all when none is named."""
+    """Undo partitions for the named nodes, or for all nodes if `names` is empty. DevnetError if a name is unknown."""
     healed = {manifest.node(name).node_id for name in names} or {node.node_id for node in manifest.nodes}
     for node in manifest.nodes:
         remaining = [] if node.node_id in healed else [id_ for id_ in _faults(node) if id_ not in healed]
@@ -119,8 +131,8 @@ def heal(manifest: Manifest, names: Sequence[str]) -> None:
 def wait_for_block(
     nodes: Iterable[DevnetNode], number: int, seconds: float, progress: Callable[[str], None] = lambda text: None
 ) -> None:
-    """Return once block `number` is on every node. DevnetError, with the end of a log, if that takes longer than
-    `seconds` or a node stops."""
+    """Return once block `number` is on every node. DevnetError, with the end of a log, if it takes longer than `seconds` or
+    a node stops."""
     deadline = time.monotonic() + seconds
     waiting = list(nodes)
     while waiting:
@@ -129,6 +141,8 @@ def wait_for_block(
             progress(f"{node.name} has block {number}")
             waiting.pop(0)
             continue
+        # Asked after the height and before the time: a node that has ended explains the delay better than the time
+        # does.
         if find_pid(node) is None:
             raise DevnetError(f"{node.name} stopped while starting:\n{log_tail(node)}")
         if time.monotonic() > deadline:
@@ -139,7 +153,8 @@ def wait_for_block(
 
 
 def _height(node: DevnetNode) -> int:
-    """The head of `node`, -1 while it does not answer. A stranger that sits on its port does not answer for it."""
+    """Return the head's number of `node`, -1 while it does not answer. The answer of another process on its port does not
+    count: its enode is different."""
     try:
         number, enode = call_all(node.rpc_url, [("eth_blockNumber", []), ("net_enode", [])])
     except NodeUnreachableError:
@@ -149,7 +164,7 @@ def _height(node: DevnetNode) -> int:
 
 
 def log_tail(node: DevnetNode, lines: int = 15) -> str:
-    """The last lines of the node's log."""
+    """Return the last `lines` lines of the node's log."""
     try:
         with node.log_file.open("rb") as file:
             file.seek(max(0, node.log_file.stat().st_size - 8192))
@@ -181,7 +196,7 @@ def _wait_until_gone(node: DevnetNode, deadline: float) -> bool:
 
 
 def _comes_true(condition: Callable[[], bool], deadline: float) -> bool:
-    """Whether `condition` holds before `deadline` (monotonic seconds)."""
+    """Wait for `condition`. Return False if it does not hold before `deadline` (monotonic seconds)."""
     while not condition():
         if time.monotonic() > deadline:
             return False
@@ -190,7 +205,7 @@ def _comes_true(condition: Callable[[], bool], deadline: float) -> bool:
 
 
 def _reap_children() -> None:
-    """A stopped child of this process stays a zombie until it is waited for."""
+    """Collect the ended children of this process. They stay in the process table as zombies until then."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             continue
@@ -199,7 +214,7 @@ def _reap_children() -> None:
 
 
 def _command_line(pid: int) -> bytes:
-    """The arguments of a process, joined by zero bytes. OSError if it does not exist."""
+    """Return the arguments of a process, joined by zero bytes. OSError if it does not exist."""
     if os.path.isdir("/proc"):
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             return file.read()
@@ -208,19 +223,22 @@ def _command_line(pid: int) -> bytes:
 
 
 def _has_ended(pid: int) -> bool:
-    """Whether nothing is left of a process but its entry in the process table.
+    """Return True if a process does not exist, or has only its entry in the process table left.
 
-    Where its first thread has ended and others have not, as while a killed one still writes, it shows as a zombie too.
+    A process whose first thread has ended and whose other threads have not also has the state of a zombie. A killed process
+    is in this state while a thread still writes. The number of threads tells the two cases apart.
     """
     state, threads = _state(pid)
     return state in ("", "Z") and threads <= 1
 
 
 def _state(pid: int) -> tuple[str, int]:
-    """The letter of a process's state, empty if it does not exist, and how many threads it has where that can be told."""
+    """Return the letter of a process's state, empty if it does not exist, and the number of its threads. The number is 1 if
+    the system does not show it."""
     if os.path.isdir("/proc"):
         try:
             with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+                # The second field is the name of the program in parentheses, which may contain spaces and parentheses.
                 fields = file.read().rpartition(")")[2].split()
         except OSError:
             return "", 0

@@ -1,4 +1,7 @@
-"""The devnet at a glance: one row a node, read over JSON-RPC like any client would."""
+"""The table of a devnet: one row for each node, read over JSON-RPC like any client does.
+
+Must not read the files of the nodes, except to see whether they run.
+"""
 
 import time
 from collections import deque
@@ -12,12 +15,12 @@ from lacnode.devnet.processes import find_pid, is_paused
 from lacnode.rpc.json_rpc_client import NodeUnreachableError, call_all
 
 RATE_WINDOW_SECONDS = 10.0
-"""Seconds over which blocks a second are averaged."""
+"""The time over which blocks a second are averaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeRow:
-    """What one node says of itself now. Everything but the state is None while it does not answer."""
+    """The state of one node and its answers. All answers are None while it does not answer."""
 
     node: DevnetNode
     state: str
@@ -30,9 +33,10 @@ class NodeRow:
 
 
 def read_row(node: DevnetNode, timeout: float = 1.0) -> NodeRow:
-    """Ask `node`."""
+    """Return the row of `node`. Waits at most about `timeout` seconds for its answer."""
     if find_pid(node) is None:
         return NodeRow(node, "down")
+    # Asked before the call: a paused node accepts connections and would take the whole timeout.
     if is_paused(node):
         return NodeRow(node, "paused")
     calls: list[tuple[str, list[object]]] = [
@@ -58,18 +62,19 @@ def read_row(node: DevnetNode, timeout: float = 1.0) -> NodeRow:
 
 
 class BlockRate:
-    """Blocks a second over the last `RATE_WINDOW_SECONDS` seconds, per node."""
+    """Blocks a second over the last `RATE_WINDOW_SECONDS` seconds, for each node."""
 
     def __init__(self) -> None:
         self._seen: dict[str, deque[tuple[float, int]]] = {}
 
     def add(self, row: NodeRow) -> float | None:
-        """Take note of the row's height. The rate, once there is one."""
+        """Record the row's height. Return the blocks a second, None until there are two heights."""
         if row.height is None:
             return None
         now = time.monotonic()
         seen = self._seen.setdefault(row.node.name, deque())
         seen.append((now, row.height))
+        # It ends at the latest at the entry that was just added.
         while seen[0][0] < now - RATE_WINDOW_SECONDS:
             seen.popleft()
         (first_time, first_height), (last_time, last_height) = seen[0], seen[-1]
@@ -77,7 +82,8 @@ class BlockRate:
 
 
 def render(rows: Sequence[NodeRow], rates: Sequence[float | None]) -> Table:
-    """The table that `make devnet` shows."""
+    """Return the table that `lacnode devnet` shows. `rates` has the blocks a second of each row, None if unknown."""
+
     table = Table(box=None, pad_edge=False)
     for name in ("node", "role", "address", "state", "evm"):
         table.add_column(name, no_wrap=True)

@@ -268,8 +268,7 @@ async def _heard(
     route = resolve_route(frame, admitted.table)
     if route is None:
         return time.thread_time() - began
-    # Consensus messages go to the handler undecoded. It checks first whether they are worth the recovery of a
-    # signature.
+    # Consensus messages go to the handler undecoded: this package does not know their contents.
     if route.protocol == "IBF":
         network.handler.consensus_received(peer, route.code, frame.body)
         return time.thread_time() - began

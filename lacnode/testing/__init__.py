@@ -1,1 +1,1 @@
-"""What a test suite of the node's users may import: a running network as a pytest fixture."""
+"""The parts that test suites of the node's users may import: a running network, also as a pytest fixture."""

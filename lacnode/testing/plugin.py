@@ -1,6 +1,6 @@
-"""The pytest plugin, loaded by its entry point in every suite that has lacnode installed.
+"""The pytest plugin. pytest loads it by its entry point in every suite that has lacnode installed.
 
-Must import nothing of the node before a fixture is asked for: it is loaded by suites that never use it.
+Must import nothing of the node before a test requests the fixture: suites that never use it load this module too.
 """
 
 import importlib
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def lacnode_network() -> "Iterator[RunningNetwork]":
     """Four validators with a block every 0.2 s, shared by the whole session."""
+    # Loaded by name: an import at the top of the file would slow down the start of every suite.
     network = importlib.import_module("lacnode.testing.running_network")
     with network.running_network() as running:
         yield running

@@ -1,4 +1,4 @@
-"""A running network for a test suite: real validators in this process, in a thread of their own.
+"""A running network for a test suite: real validators in this process, in one thread of their own.
 
 >>> with running_network(validators=4, block_period=0.2) as network:
 ...     web3 = network.web3(0)
@@ -23,13 +23,14 @@ START_SECONDS = 30.0
 
 
 class NetworkFailedError(Exception):
-    """The network did not come up, or broke down."""
+    """The network did not start, or stopped because of an error."""
 
 
 @dataclass(frozen=True, slots=True)
 class TestNode:
-    """One validator's addresses."""
+    """The addresses of one validator."""
 
+    # pytest would collect a class with this name as a test otherwise.
     __test__ = False
 
     name: str
@@ -41,7 +42,7 @@ class TestNode:
 
 @dataclass(slots=True)
 class RunningNetwork:
-    """The network while it runs. `accounts` are funded. Transactions are free (`gasPrice` 0)."""
+    """The network while it runs. `accounts` are funded. Transactions are free (`gasPrice` 0). One thread may use it."""
 
     nodes: tuple[TestNode, ...]
     accounts: tuple[DevnetAccount, ...]
@@ -49,8 +50,9 @@ class RunningNetwork:
     _sessions: list[requests.Session] = field(default_factory=list)
 
     def web3(self, index: int = 0) -> Web3:
-        """A web3.py client of the validator at `index`."""
+        """Return the web3.py client of the validator at `index`. Each validator has one client."""
         if index not in self._clients:
+            # A session of its own, so that `close_clients` can close it: web3.py keeps its sessions in a global cache.
             session = requests.Session()
             self._sessions.append(session)
             client = Web3(HTTPProvider(self.nodes[index].rpc_url, session=session))
@@ -67,8 +69,13 @@ class RunningNetwork:
 
 @contextmanager
 def running_network(validators: int = 4, block_period: float = 0.2) -> Iterator[RunningNetwork]:
-    """A network that has reached block 1. It stops when the block is left."""
+    """Run a network with `block_period` seconds between blocks. Yield it once it has reached block 1, and stop it when the
+    block is left.
+
+    NetworkFailedError if it does not start in time, or, at the end of the block, if it failed meanwhile.
+    """
     configure_logs("ERROR")
+    # The ports stay claimed as long as the network runs, so that suites in parallel get other ports.
     with claimed_ports(validators) as port_offset:
         network = build_network(validators, block_period, port_offset)
         thread = _NetworkThread(network)
@@ -82,6 +89,7 @@ def running_network(validators: int = 4, block_period: float = 0.2) -> Iterator[
         finally:
             running.close_clients()
             thread.stop()
+    # Reached only if the tests of the block passed. A failure of the network must not stay unseen.
     if thread.failure is not None:
         raise NetworkFailedError(str(thread.failure))
 
@@ -100,7 +108,7 @@ def _test_nodes(network: MemoryNetwork) -> tuple[TestNode, ...]:
 
 
 class _NetworkThread(threading.Thread):
-    """Runs the event loop of the network."""
+    """Runs the event loop of the network. `ready` is set once block 1 is on every node, or `failure` is known."""
 
     def __init__(self, network: MemoryNetwork) -> None:
         super().__init__(name="lacnode", daemon=True)
@@ -114,11 +122,14 @@ class _NetworkThread(threading.Thread):
         try:
             trio.run(self._run)
         except BaseException as error:
+            # Kept for the thread of the tests, which raises it. A thread cannot raise an error in another one.
             self.failure = error
         finally:
+            # Also after a failure: the tests must not wait for the whole time then.
             self.ready.set()
 
     async def _run(self) -> None:
+        # `stop` needs the token to reach this event loop from the thread of the tests.
         self._token = trio.lowlevel.current_trio_token()
         with self._scope:
             async with trio.open_nursery() as nursery:
@@ -129,6 +140,7 @@ class _NetworkThread(threading.Thread):
     def stop(self) -> None:
         """End the network and wait for its thread."""
         if self._token is not None and self.is_alive():
+            # The event loop may end between the check and the call.
             with suppress(trio.RunFinishedError):
                 self._token.run_sync_soon(self._scope.cancel)
         self.join(timeout=20)

@@ -64,8 +64,7 @@ class CapabilityTable:
             highest[capability.name] = capability if known is None else max(known, capability)
         offsets = []
         offset = FIRST_OFFSET
-        # Both sides compute the offsets on their own. The order must be the same on both, whatever order the Hellos
-        # have.
+        # Both sides compute the offsets on their own. Their order must be the same, so it cannot be that of the Hellos.
         for name in sorted(highest, key=str.encode):
             offsets.append((highest[name], offset))
             offset += highest[name].message_space

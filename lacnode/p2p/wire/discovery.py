@@ -204,7 +204,7 @@ class Discovery:
         # taken from it.
         tcp = ping.sender.tcp if ping.sender is not None and ping.sender.tcp else origin.address[1]
         enode = Enode(origin.node_id, origin.address[0], tcp, origin.address[1])
-        # A node that is not permitted gets no answer at all, so that it cannot see that a node listens here.
+        # A node that is not permitted gets no answer. It is remembered, and asked for a proof once it is permitted.
         if not self._permits(enode):
             self._refused_dialers.add(enode)
             return []

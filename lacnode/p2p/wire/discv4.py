@@ -90,7 +90,7 @@ class Ping:
         if isinstance(following, list):
             endpoints.append(Endpoint.from_fields(following, "ping.to"))
             following = fields.item("expiration")
-        # Besu drops such a Ping, too.
+        # The recipient's endpoint needs a port. The sender's endpoint may lack it.
         if endpoints[-1].udp == 0:
             raise RlpError("ping.to: a UDP port from 1 on was expected")
         return cls(

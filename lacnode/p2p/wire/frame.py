@@ -115,6 +115,8 @@ class FrameCodec:
         if self.compression in (Compression.UNPROVEN, Compression.PROVEN):
             body = bytes(cramjam.snappy.compress_raw(body))
         size = 1 + len(body)
+        # The last check stands before the first use of the cipher: a refused message must leave the states as they
+        # were.
         if size >= MAX_FRAME_BYTES:
             raise ValueError(f"a frame of fewer than {MAX_FRAME_BYTES} bytes was expected, found {size}")
         header = self._encryptor.update(size.to_bytes(3) + _HEADER_DATA)
@@ -246,7 +248,8 @@ def _message_id(first: int) -> int:
 
 
 def _uncompressed_bytes(body: bytes) -> int:
-    """Return the plain length that a Snappy block announces: a varint of 32 bits. FrameError if it is too large or missing."""
+    """Return the plain length that a Snappy block announces: a varint of 32 bits. FrameError if it is missing or too
+    large."""
     size = 0
     for index, byte in enumerate(body[:5]):
         size |= (byte & 0x7F) << (7 * index)
