@@ -183,10 +183,12 @@ def _run(manifest: Manifest, arguments: argparse.Namespace) -> int:
     # From the first process on: a signal during the start must stop the nodes that run already.
     with _stop_signals():
         try:
+            # Only nodes that are down: a network may run in part after `kill`.
             for node in down:
                 processes.start(node)
             say = _quiet if arguments.json else _said
             processes.wait_for_block(manifest.nodes, 1, START_SECONDS, say)
+            # After the block: the managers start in the processes of the nodes, which run by then.
             wait_for_managers(manifest.nodes, START_SECONDS)
             _introduce(manifest, arguments.json)
             if arguments.detach:

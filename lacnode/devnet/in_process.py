@@ -80,7 +80,7 @@ def build_network(validators: int, block_period: float, port_offset: int) -> Mem
     keys = [NodeKey.generate() for _ in range(validators)]
     ports = [node_ports(index, port_offset) for index in range(validators)]
     accounts = funded_accounts()
-    # One second in the past: the first block, which must be later than the genesis block, is due at once.
+    # One second in the past, so that the first block is due at once.
     genesis = devnet_genesis([key.address for key in keys], accounts, block_period, int(time.time()) - 1)
     spec = parse_genesis(genesis)
     enodes = [Enode(key.public_key, "127.0.0.1", place.p2p, None) for key, place in zip(keys, ports, strict=True)]
@@ -101,6 +101,7 @@ def _config(ports: NodePorts, others: tuple[Enode, ...]) -> NodeConfig:
             interface="127.0.0.1",
             port=ports.p2p,
             max_peers=100,
+            # Nodes dial each other at the same moment. A limit on inbound peers would only delay the start.
             inbound_share=None,
             discovery=False,
             static_nodes=others,
@@ -109,6 +110,7 @@ def _config(ports: NodePorts, others: tuple[Enode, ...]) -> NodeConfig:
             port=ports.rpc, groups=GROUPS, allowed_hosts=("*",), cors_origins=("*",), max_connections=1000
         ),
         websocket=WebSocketSettings(port=ports.ws, groups=GROUPS, allowed_hosts=("*",), max_connections=1000),
+        # One test account may fill the pool, and free transactions are accepted, as in LACChain's networks.
         pool=PoolSettings(sender_share=1.0, min_gas_price=0, block_min_gas_price=0, price_bump=0),
         keep_revert_reasons=True,
     )
@@ -128,6 +130,7 @@ async def _watch(network: MemoryNetwork, as_json: bool) -> None:
         await network.wait_for_block(1)
         if as_json:
             print(json.dumps(network.document()), flush=True)
+            # The document is the whole output. A script reads it and ends the network by a signal.
             await trio.sleep_forever()
         for account in network.accounts:
             print(f"  {account.address}  {account.private_key}")

@@ -47,6 +47,7 @@ def _known_keys(port: int) -> Collection[bytes]:
         # An empty view: the manager learns no address from this request.
         connection.request("POST", PARTY_INFO_PATH, EMPTY_PARTY_INFO, {"Content-Type": "application/cbor"})
         return decode_orion_party_info(connection.getresponse().read(MAX_PARTY_INFO_REPLY_BYTES)).keys
+    # The manager is still starting. Its node counts as one that knows no member, so the wait goes on.
     except (OSError, http.client.HTTPException, CborError):
         return ()
     finally:

@@ -41,7 +41,7 @@ class DevnetError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DevnetNode:
-    """One node: its keys, its addresses (all on 127.0.0.1) and its files."""
+    """One node: its identity, its addresses (all on 127.0.0.1) and its files."""
 
     name: str
     role: str
@@ -198,7 +198,8 @@ def make_devnet(path: Path, shape: NetworkShape, block_period: float, port_offse
         _node(f"{role}-{number}", role, key, node_ports(index, port_offset), path.resolve())
         for index, (role, number, key) in enumerate(zip(roles, numbers, keys, strict=True))
     )
-    # Before the manifest and the permissions: both contain the keys of the managers.
+    # Before the manifest and the permissions: the manifest contains the managers' keys, and the permissions let the
+    # writers with a manager send markers.
     if shape.privacy:
         nodes = tuple(_with_manager(node) if node.role == "writer" else node for node in nodes)
     manifest = Manifest(
@@ -253,7 +254,7 @@ def write_node_files(manifest: Manifest, node: DevnetNode, key: NodeKey) -> None
     if static:
         (node.directory / "static-nodes.json").write_text(json.dumps(static, indent=2) + "\n", "utf-8")
     if node.privacy_key is not None:
-        # A manager does not name itself. It would otherwise count itself among the others.
+        # Nodes that join later have no manager, so the list is complete when the devnet is made.
         managers = [other.privacy_port for other in manifest.nodes if other.privacy_key and other.name != node.name]
         write_manager_config(node.privacy_directory, node.privacy_port, managers)
     node.config_file.write_text(_config_toml(manifest, node), "utf-8")
@@ -313,6 +314,8 @@ def _config_toml(manifest: Manifest, node: DevnetNode) -> str:
         "p2p-host": "127.0.0.1",
         "p2p-interface": "127.0.0.1",
         "p2p-port": node.p2p_port,
+        # More than a devnet can have, so that all nodes may connect. Limits would make a test depend on the order of
+        # the start.
         "max-peers": 100,
         "remote-connections-limit-enabled": False,
         "host-allowlist": ["*"],
@@ -326,6 +329,7 @@ def _config_toml(manifest: Manifest, node: DevnetNode) -> str:
         "rpc-ws-port": node.ws_port,
         "rpc-ws-api": groups,
         "revert-reason-enabled": True,
+        # `processes.partition` writes this file, and the running node reads it again.
         "Xnetwork-faults-file": str(node.faults_file),
         **({"node-role": node.role} if node.has_role else {}),
         **(PERMISSIONED if manifest.permissioned else {}),

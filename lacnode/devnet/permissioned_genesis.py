@@ -138,6 +138,8 @@ class _Workshop:
 
     def _execute(self, contract: bytes, data: bytes, sender: bytes) -> bytes:
         nodes: dict[bytes, bytes] = {}
+        # Each call runs on the state of a fresh genesis with the contracts so far. The set-up calls are few, and
+        # nothing but the contracts is carried over.
         spec = parse_genesis(_genesis(self.alloc()))
         engine = PyEvmEngine(spec, nodes)
         root, made = engine.genesis_state()
@@ -162,7 +164,7 @@ class _Workshop:
         for address, slots in touched:
             for slot in (int.from_bytes(slot) for slot in slots):
                 value = state.storage(address, slot)
-                # A genesis with a zero in its storage would have another state root in other clients.
+                # A zero is an empty slot. A genesis lists only slots with a value.
                 if value:
                     self._storage[address][slot] = value
                 else:

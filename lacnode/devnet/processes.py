@@ -53,6 +53,7 @@ def start(node: DevnetNode) -> None:
             # `--detach`.
             start_new_session=True,
         )
+    # Written by this process and not only by the node: the next command must find a node that has just begun to start.
     replace_text(node.pid_file, f"{process.pid}\n")
 
 
@@ -114,7 +115,8 @@ def partition(manifest: Manifest, names: Sequence[str]) -> None:
     inside = {manifest.node(name).name for name in names}
     if len(inside) == len(manifest.nodes):
         raise DevnetError("a partition needs nodes on both sides")
-    # Both sides get the list: each connection is refused by both of its nodes, whichever file is read first.
+    # Both sides get their list: no node on either side may dial the other side again.
+
     for node in manifest.nodes:
         other_side = [other for other in manifest.nodes if (other.name in inside) != (node.name in inside)]
         _write_faults(node, [other.node_id for other in other_side])
@@ -122,6 +124,7 @@ def partition(manifest: Manifest, names: Sequence[str]) -> None:
 
 def heal(manifest: Manifest, names: Sequence[str]) -> None:
     """Undo partitions for the named nodes, or for all nodes if `names` is empty. DevnetError if a name is unknown."""
+    # A healed node must leave the lists of all others as well: a connection needs the consent of both sides.
     healed = {manifest.node(name).node_id for name in names} or {node.node_id for node in manifest.nodes}
     for node in manifest.nodes:
         remaining = [] if node.node_id in healed else [id_ for id_ in _faults(node) if id_ not in healed]
@@ -137,6 +140,7 @@ def wait_for_block(
     waiting = list(nodes)
     while waiting:
         node = waiting[0]
+        # One node after the other: the wait ends when the last one has the block, so the order does not matter.
         if _height(node) >= number:
             progress(f"{node.name} has block {number}")
             waiting.pop(0)
@@ -167,6 +171,7 @@ def log_tail(node: DevnetNode, lines: int = 15) -> str:
     """Return the last `lines` lines of the node's log."""
     try:
         with node.log_file.open("rb") as file:
+            # The log of a network that ran for days is large. Its last 8 KiB hold the lines.
             file.seek(max(0, node.log_file.stat().st_size - 8192))
             return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:])
     except OSError as error:

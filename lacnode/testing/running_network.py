@@ -52,7 +52,7 @@ class RunningNetwork:
     def web3(self, index: int = 0) -> Web3:
         """Return the web3.py client of the validator at `index`. Each validator has one client."""
         if index not in self._clients:
-            # A session of its own, so that `close_clients` can close it: web3.py keeps its sessions in a global cache.
+            # The session is made here, so that `close_clients` can close its connections.
             session = requests.Session()
             self._sessions.append(session)
             client = Web3(HTTPProvider(self.nodes[index].rpc_url, session=session))
