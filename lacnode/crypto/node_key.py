@@ -94,8 +94,7 @@ def save_node_key(path: Path, key: NodeKey) -> None:
         with os.fdopen(descriptor, "w") as file:
             file.write(to_hex(key.private_key))
             file.flush()
-            # The key must be on the disk before its name is. A crash could leave an empty key file otherwise, and the
-            # node another key.
+            # The key must be on the disk before its name is. A crash could otherwise leave an empty key file.
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:

@@ -49,8 +49,7 @@ def start(node: DevnetNode) -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            # Ctrl-C in the terminal must not reach the node directly, and the node must survive the command with
-            # `--detach`.
+            # Ctrl-C must not reach the node directly. With `--detach` the node must outlive this command.
             start_new_session=True,
         )
     # Written by this process and not only by the node: the next command must find a node that has just begun to start.

@@ -70,8 +70,7 @@ class EthServer:
             if header is None:
                 return
             yield header
-            # A large `skip` may lead below the genesis block or to a number that no block can have. The chain is not asked
-            # for these.
+            # A large `skip` may lead below the genesis block or to a number that no block can have.
             number = header.number + step
             header = self._chain.header_at(number) if 0 <= number < 2**63 else None
 

@@ -310,8 +310,7 @@ class P2pNetwork:
             now = trio.current_time()
             for enode in self._dialer.due(now, self._wanted, self.peer_set.free_slots):
                 self._nursery.start_soon(self._connect, enode)
-            # Nodes that are due and not wanted have no time of their own. The change that makes them wanted sets
-            # `_wake`.
+            # Nodes that are due and not wanted set no time. The change that makes them wanted sets `_wake`.
             next_attempt_time = self._dialer.next_attempt_time(now)
             with trio.move_on_at(math.inf if next_attempt_time is None else next_attempt_time):
                 await self._wake.wait()

@@ -47,8 +47,7 @@ async def perform_handshake(
     # Before the first message: a stranger must not make this node hold 16 MiB for a Hello.
     connection.accept_only(_is_short)
     hello = await connection.exchange_hellos(network.hello())
-    # The RLPx handshake has proven `remote_id`. The Hello only claims an id, and everything after it uses the id of the
-    # Hello.
+    # The RLPx handshake has proven `remote_id`. The Hello only claims an id, and all further steps use that one.
     if hello.node_id != connection.remote_id:
         text = "the Hello's node id is not the key of the handshake"
         raise ConnectionFailedError(text, DisconnectReason.UNEXPECTED_IDENTITY)

@@ -113,8 +113,8 @@ class PendingRequests:
                 f"no answer {question.answer_code:#04x} within {REQUEST_TIMEOUT_SECONDS:.0f} s"
             ) from None
         finally:
-            # Without ids, a request that has timed out stays open and takes its own late answer. The answer would go to
-            # the next request otherwise. With ids, the request is closed also when the caller was cancelled.
+            # Without ids, a request that has timed out stays open and takes its own late answer. Otherwise the answer
+            # would go to the next request. With ids, the request is closed also when the caller was cancelled.
             if self._by_id:
                 self._open[question.answer_code].pop(question.id, None)
         # The event is set for both outcomes, so that one wait serves for both.

@@ -77,8 +77,7 @@ class PeerSet:
     def _replaces(self, existing: Peer, inbound: bool) -> bool:
         if existing.inbound == inbound:
             return False
-        # Both sides compute the same initiator. Ids are compared, and not times: the clocks and the order of events
-        # differ.
+        # Both sides compute the same initiator from the ids. They may see the two connections in different order.
         new_initiator = existing.id if inbound else self._own_id
         return new_initiator == min(existing.id, self._own_id)
 

@@ -225,8 +225,7 @@ async def _respond(stream: trio.SocketStream, key: NodeIdentity, limits: Connect
     while ack is None:
         ack = responder.receive(await _some(stream))
     await stream.send_all(ack)
-    # The ack is the last message of the handshake, so both are set with it. The check tells the type checker and costs
-    # nothing.
+    # Both are set together with the ack. The check is for the type checker.
     if responder.secrets is None or responder.remote_id is None:
         raise HandshakeError("the handshake gave no secrets")
     return RlpxConnection(stream, FrameCodec(responder.secrets), responder.remote_id, responder.leftover, limits)

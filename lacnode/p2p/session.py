@@ -148,8 +148,7 @@ async def _join(peer: Peer, network: SessionContext) -> None:
         decision = network.policy.decide(connection)
         if not decision.allowed:
             raise ConnectionFailedError(f"no longer permitted: {decision}", DisconnectReason.REQUESTED)
-        # From here to the entry in the peer set nothing waits. Another session can therefore not take the slot in
-        # between.
+        # Nothing waits from here to the entry in the peer set, so no other session can take the slot in between.
         refusal = network.peer_set.refusal(peer.id, peer.inbound)
         if refusal is not None:
             raise ConnectionFailedError(f"not admitted: {refusal}", refusal)
@@ -163,8 +162,7 @@ async def _join(peer: Peer, network: SessionContext) -> None:
 
 
 async def _exchange(admitted: EstablishedSession, network: SessionContext) -> None:
-    # The channel is bounded. A peer that sends more requests than fit breaks the protocol, and this node's memory is
-    # safe.
+    # The channel is bounded: `_queue` ends the session of a peer that sends more requests than fit.
     requests_in, requests_out = trio.open_memory_channel[EthMessage](MAX_PENDING_REQUESTS)
     failure: ConnectionFailedError | None = None
     try:
@@ -276,8 +274,7 @@ async def _heard(
         # No request waits for it. Decoding could take seconds and hundreds of megabytes.
         peer.report_useless_answer()
         return time.thread_time() - began
-    # After the check for answers, so that a refused answer that no request waits for still costs the peer its
-    # reputation.
+    # After the check for answers: a refused answer that no request waits for still lowers the peer's score.
     if frame.is_refused:
         return time.thread_time() - began
     if route.code == NewBlock.CODE and not _wants_block(peer, frame.body, network):
@@ -328,8 +325,7 @@ def unpack_message(
         case NewBlockHashes(blocks):
             handler.block_hashes_received(peer, blocks)
         case Transactions(transactions):
-            # Before the handler: it may announce the transactions to all peers at once, and the sender must not get
-            # them back.
+            # Before the handler, which may announce them to all peers at once: the sender must not get them back.
             for transaction in transactions:
                 peer.record_known_transaction(transaction.hash)
             handler.transactions_received(peer, transactions)

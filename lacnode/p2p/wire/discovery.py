@@ -248,8 +248,8 @@ class Discovery:
             origin.node_id, origin.address, origin.now
         ):
             return self._drop()
-        # Only proven nodes, and not the node that asks. A node could be made to spread addresses that were never tried
-        # otherwise.
+        # Only proven nodes, and not the node that asks. Otherwise a node could be made to spread addresses that were
+        # never tried.
         nearest = [
             node
             for node in self._table.nearest(question.target)
@@ -264,7 +264,7 @@ class Discovery:
 
     def _on_neighbors(self, answer: Neighbors, origin: _Origin) -> list[Action]:
         proven = self._bonds.is_proven(origin.node_id, origin.address, origin.now)
-        # Unasked neighbours are dropped. A stranger could fill the attempts with addresses of its choice otherwise.
+        # Unasked neighbours are dropped. Otherwise a stranger could fill the attempts with addresses of its choice.
         if not proven or not self._lookup.expects(origin.node_id, origin.now):
             return self._drop()
         for node in answer.nodes[:BUCKET_NODES]:
