@@ -46,6 +46,7 @@ def read_row(node: DevnetNode, timeout: float = 1.0) -> NodeRow:
         ("lac_consensusStatus", []),
     ]
     try:
+        # One request for all values, so that a row shows one moment and a slow node costs one timeout.
         height, peers, pool, consensus = call_all(node.rpc_url, calls, timeout)
     except NodeUnreachableError:
         return NodeRow(node, "starting")

@@ -59,6 +59,7 @@ class CapabilityTable:
         an unknown one.
         """
         highest: dict[str, Capability] = {}
+        # Each side lists every version that it speaks, so only equal versions are shared.
         for capability in set(ours) & set(theirs):
             known = highest.get(capability.name)
             highest[capability.name] = capability if known is None else max(known, capability)
@@ -81,6 +82,7 @@ class CapabilityTable:
 
     def resolve(self, message_id: int) -> Route | None:
         """Return the meaning of `message_id` (at least 0x10). None for an id outside every range, which Besu ignores."""
+        # A range without a known message is still the protocol's: the next protocol begins behind it.
         for capability, offset in self.offsets:
             if offset <= message_id < offset + capability.message_space:
                 return Route(capability.name, capability.version, message_id - offset)

@@ -83,6 +83,7 @@ class Ping:
     def from_fields(cls, items: list[RlpItem]) -> "Ping":
         """Read a Ping. RlpError if it is malformed."""
         fields = RlpFields(items, "ping")
+        # Any version is accepted, as EIP-8 asks.
         fields.item("version")
         endpoints = [Endpoint.from_fields(fields.list("endpoint"), "ping.endpoint")]
         # The sender's endpoint may be left out. A list in the third place shows that both endpoints are there.
@@ -155,6 +156,7 @@ class Neighbors:
     expiration: int
 
     def fields(self) -> list[RlpValue]:
+        # A node without a known UDP port usually has it under the number of the TCP port.
         entries = [[*Endpoint(node.host, node.udp or node.tcp, node.tcp).fields(), node.id] for node in self.nodes]
         return [entries, rlp.scalar(self.expiration)]
 
@@ -196,6 +198,7 @@ class EnrResponse:
     @classmethod
     def from_fields(cls, items: list[RlpItem]) -> "EnrResponse":
         fields = RlpFields(items, "enrResponse")
+        # The record has a signature over its own encoding, so its list is encoded again and read as a record.
         return cls(fields.bytes("requestHash", 32), NodeRecord.decode(rlp.encode(fields.list("record"))))
 
 
@@ -223,6 +226,8 @@ class Packet:
 def encode_packet(message: Message, key: NodeIdentity) -> bytes:
     """Return the signed datagram of `message`. Its first 32 bytes are the packet's hash."""
     content = bytes([message.TYPE]) + rlp.encode(message.fields())
+    # The signature covers type and data. The hash covers the signature too, and finds damaged packets without a
+    # recovery.
     signed = key.sign(keccak256(content)) + content
     return keccak256(signed) + signed
 
@@ -250,6 +255,7 @@ def decode_packet(data: bytes) -> Packet:
 def _neighbor(items: list[RlpItem]) -> Enode | None:
     endpoint = Endpoint.from_fields(items[:3], "neighbor")
     node_id = rlp.as_bytes(items[3] if len(items) > 3 else b"", "neighbor.id", NODE_ID_BYTES)
+    # One bad entry does not spoil the others: the node that answers has them from its own table.
     if not endpoint.ip or not 0 < endpoint.udp <= MAX_PORT:
         return None
     return Enode(node_id, endpoint.ip, endpoint.tcp or endpoint.udp, endpoint.udp)

@@ -81,6 +81,7 @@ class EndpointProofs:
 
     def begin(self, enode: Enode, limit: int) -> None:
         """Begin an attempt with `enode`, unless there is one, or `limit` attempts are under way."""
+        # A new attempt is due at once, since its time is 0.
         if enode.id not in self._attempts and len(self._attempts) < limit:
             self._attempts[enode.id] = ProofAttempt(enode)
 
@@ -108,6 +109,7 @@ class EndpointProofs:
     def prove(self, node_id: bytes, ping_hash: bytes, address: Address, now: float) -> ProofAttempt | None:
         """Record a Pong. Return the attempt that it completes, None if it answers no Ping to that node at that address."""
         attempt = self._attempts.get(node_id)
+        # The hash shows that the node has received a Ping at that address. A forged Pong cannot contain it.
         if attempt is None or ping_hash not in attempt.hashes or attempt.address != address:
             return None
         del self._attempts[node_id]

@@ -40,8 +40,10 @@ class NodeRecord:
     def sign(cls, key: NodeIdentity, seq: int, pairs: Mapping[bytes, RlpItem]) -> "NodeRecord":
         """Sign a record of the node with `key`. `id` and `secp256k1` are added to `pairs`. RecordError if the record has
         more than `MAX_RECORD_BYTES` bytes."""
+        # The two last keys overwrite those of the caller: a record must name the key that signs it.
         complete = {**pairs, b"id": b"v4", b"secp256k1": _compressed(key.public_key)}
         ordered = tuple(sorted(complete.items(), key=lambda pair: pair[0]))
+        # A record has no recovery bit: readers compare the recovered keys with the key in it.
         signature = key.sign(keccak256(rlp.encode(_content(seq, ordered))))[:64]
         record = cls(key.public_key, seq, ordered, signature)
         if len(record.encode()) > MAX_RECORD_BYTES:

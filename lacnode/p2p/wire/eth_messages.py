@@ -45,6 +45,9 @@ class EthMessage(Protocol):
         ...
 
 
+# -- Status and announcements: codes 0x00 to 0x02 --------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """The first message of each side. Hashes have 32 bytes. `fork_id` is None before eth/64 (EIP-2364)."""
@@ -120,6 +123,9 @@ class Transactions:
     @classmethod
     def from_item(cls, _: int, __: int, item: RlpItem) -> "Transactions":
         return cls(transactions_of(item, "transactions"))
+
+
+# -- headers and bodies: codes 0x03 to 0x06 --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +224,9 @@ class BlockBodies:
         return cls(request_id, tuple(BlockBody.from_items(rlp.as_list(body, "blockBody")) for body in bodies))
 
 
+# -- new blocks: code 0x07 -------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True)
 class NewBlock:
     """A block that the sender pushes, with the total difficulty of the chain up to and including it."""
@@ -249,6 +258,7 @@ class EncodedNewBlock:
 
     @classmethod
     def of_block(cls, block: Block, total_difficulty: int) -> "EncodedNewBlock":
+        # The version does not matter, since all have the same body.
         return cls(NewBlock(block, total_difficulty).encode(FIRST_VERSION_WITH_FORK_ID))
 
     def encode(self, version: int) -> bytes:
@@ -260,6 +270,9 @@ def header_of_new_block(body: bytes) -> BlockHeader:
     """Return the header in the body of a NewBlock, without reading the transactions. RlpError if there is no header."""
     begin = body[: 2 * MAX_SMALL_BODY_BYTES]  # more is no header
     return BlockHeader.from_item(rlp.first_item(rlp.content_of_first_list(rlp.content_of_first_list(begin))))
+
+
+# -- pooled transactions: codes 0x08 to 0x0A -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +351,9 @@ class PooledTransactions:
         return cls(request_id, transactions_of(item, "pooledTransactions"))
 
 
+# -- state and receipts: codes 0x0D to 0x10 --------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True)
 class GetNodeData(_HashesRequest):
     """Requests state trie nodes by hash (eth/63 to eth/66). This node answers with an empty list."""
@@ -401,6 +417,9 @@ class Receipts:
         return cls(request_id, tuple(tuple(Receipt.from_item(receipt) for receipt in block) for block in blocks))
 
 
+# -- decoding --------------------------------------------------------------------------------------------------------
+
+# All decoders take version, request id and item, so that one table can hold them. Most need only some of the three.
 _Decoder: TypeAlias = Callable[[int, int, RlpItem], EthMessage]
 _NO_LAST_VERSION = 1_000
 
@@ -416,6 +435,7 @@ _MESSAGES: dict[int, tuple[int, int, _Decoder]] = {
     NewPooledTransactionHashes.CODE: (65, _NO_LAST_VERSION, NewPooledTransactionHashes.from_item),
     GetPooledTransactions.CODE: (65, _NO_LAST_VERSION, GetPooledTransactions.from_item),
     PooledTransactions.CODE: (65, _NO_LAST_VERSION, PooledTransactions.from_item),
+    # eth/67 has removed these two messages (EIP-4938).
     GetNodeData.CODE: (63, 67, GetNodeData.from_item),
     NodeData.CODE: (63, 67, NodeData.from_item),
     GetReceipts.CODE: (63, _NO_LAST_VERSION, GetReceipts.from_item),
@@ -436,6 +456,7 @@ def decode(version: int, code: int, body: bytes) -> EthMessage:
 
     RlpError if the version has no such code, if the body is malformed, or if a request or an announcement is too large.
     """
+    # An unknown code gets a range that contains no version.
     since, until, decoder = _MESSAGES.get(code, (_NO_LAST_VERSION, _NO_LAST_VERSION, Status.from_item))
     if not since <= version < until:
         raise RlpError(f"eth/{version} has no message {code:#04x}")

@@ -60,10 +60,12 @@ class Auth:
     @classmethod
     def of(cls, plaintext: bytes, *, is_pre_eip8: bool) -> "Auth":
         """Read the auth in `plaintext`. Padding and extra items are ignored. RlpError if it is malformed."""
+        # The old form: signature 65, hash of the ephemeral key 32, public key 64, nonce 32, and a zero byte.
         if is_pre_eip8:
             return cls(plaintext[:65], plaintext[97:161], plaintext[161:193])
         fields = RlpFields(decode_first_list(plaintext, "auth"), "auth")
         auth = cls(fields.bytes("signature", SIGNATURE_BYTES), fields.bytes("publicKey", 64), fields.bytes("nonce", 32))
+        # The version must be there, and any value is accepted (EIP-8).
         fields.bytes("version")
         return auth
 
@@ -128,6 +130,7 @@ class Initiator:
             static_shared = key.agree(remote_id)
         except ValueError:
             raise HandshakeError("the node id dialled is no point of the curve") from None
+        # The responder recovers the ephemeral key from this signature. The key itself is not in the packet.
         signature = self._ephemeral.sign(_xor(static_shared, self._nonce))
         self.auth = _packet([signature, key.public_key, self._nonce], remote_id, random_bytes)
         self._reader = _PacketReader(key, _OLD_ACK_BYTES)
@@ -215,6 +218,7 @@ class _PacketReader:
         self._buffer = b""
 
     def feed(self, data: bytes) -> _Opened | None:
+        # The caller must give later bytes to the frames. A second packet here would be read with the wrong rules.
         if self._finished:
             raise HandshakeError("bytes after the end of the handshake")
         self._buffer += data
@@ -266,6 +270,7 @@ class _PacketReader:
 
 def _packet(fields: list[RlpValue], remote_id: bytes, random_bytes: RandomBytes) -> bytes:
     """Return an EIP-8 packet: the fields and the version, with 100 to 299 bytes of padding, as in Besu."""
+    # At least 100 bytes, so that the packet is longer than one of the old form (EIP-8).
     padding = random_bytes(100 + int.from_bytes(random_bytes(2)) % 200)
     plaintext = rlp.encode([*fields, rlp.scalar(HANDSHAKE_VERSION)]) + padding
     prefix = (len(plaintext) + ECIES_OVERHEAD_BYTES).to_bytes(2)

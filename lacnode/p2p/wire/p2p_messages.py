@@ -16,6 +16,7 @@ from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem
 P2P_VERSION = 5
 """The version this node announces. From 5 on, messages are compressed."""
 
+# The base protocol has the ids below 0x10. Sub-protocols begin above them (see `capabilities`).
 HELLO, DISCONNECT, PING, PONG = 0, 1, 2, 3
 """The message ids."""
 
@@ -50,6 +51,7 @@ class DisconnectReason(IntEnum):
     @classmethod
     def from_code(cls, data: bytes) -> "DisconnectReason":
         """Return the reason in the bytes of a Disconnect. UNKNOWN for no byte, several bytes, or an undefined number."""
+        # UNKNOWN has the value 0x100, which no byte can have.
         known = len(data) == 1 and data[0] in cls._value2member_map_
         return cls(data[0]) if known else cls.UNKNOWN
 
@@ -97,6 +99,7 @@ class Hello:
         fields = RlpFields(rlp.decode_list(body, "hello"), "hello")
         hello = cls(
             p2p_version=fields.scalar("p2pVersion", 4),
+            # Cut before it is decoded. The name goes into log lines and into the answers of `admin_peers`.
             client_id=_text(fields.bytes("clientId")[:MAX_CLIENT_ID_BYTES]),
             capabilities=tuple(_capability(item) for item in fields.list("capabilities")),
             listen_port=fields.scalar("listenPort", 4),
@@ -123,6 +126,8 @@ class Disconnect:
     @classmethod
     def decode(cls, body: bytes) -> "Disconnect":
         """Read the Disconnect in `body`: `[reason]`, a bare reason, an empty list, or no bytes. RlpError for other bytes."""
+        # A node that leaves may not care about the form. The reason only explains the end of the session, so all forms
+        # are read.
         item = rlp.decode(body) if body else b""
         if isinstance(item, list):
             item = item[0] if item else b""
