@@ -95,7 +95,8 @@ class DevnetNode:
 
 @dataclass(frozen=True, slots=True)
 class NetworkShape:
-    """How many nodes of each role a devnet begins with, and whether contracts decide who may connect and send."""
+    """The number of nodes of each role at the start of a devnet, and its options. With `permissioned`, contracts decide
+    which nodes may connect and which accounts may send."""
 
     validators: int = 4
     boots: int = 0

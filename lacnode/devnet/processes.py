@@ -229,8 +229,9 @@ def _command_line(pid: int) -> bytes:
 def _has_ended(pid: int) -> bool:
     """Return True if a process does not exist, or has only its entry in the process table left.
 
-    A process whose first thread has ended and whose other threads have not also has the state of a zombie. A killed process
-    is in this state while a thread still writes. The number of threads tells the two cases apart.
+    A process also has the state of a zombie if its first thread has ended and other threads have not. A killed process is in
+    this state while a thread still writes. The number of threads tells the two cases apart.
+
     """
     state, threads = _state(pid)
     return state in ("", "Z") and threads <= 1

@@ -72,13 +72,13 @@ class AcceptedMessages:
         # used up the shared bytes, so no limit is applied to it.
         if route.protocol == "IBF":
             return self._handler.hears_consensus(self._peer)
-        # This check stands before the check for answers: an answer with transactions is also too long if no transaction
+        # This check comes before the check for answers: an answer with transactions is also too long if no transaction
         # of it could be accepted.
         if route.code in (Transactions.CODE, PooledTransactions.CODE) and length_bytes > self._max_transactions_bytes:
             return False
         if route.code in ANSWERS:
             return self._peer.requests.expects(route.code)
-        # What is left are announcements: blocks and transactions that any peer may push.
+        # The remaining messages are announcements: blocks and transactions that any peer may push.
         return self._handler.hears_consensus(self._peer) or self._hold(length_bytes)
 
     def release(self) -> None:

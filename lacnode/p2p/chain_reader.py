@@ -1,4 +1,4 @@
-"""What the network needs to know of the chain: its Status, and the data with which it answers requests.
+"""The parts of the chain that the network reads: its Status, and the data with which it answers requests.
 
 Must not change the chain. The network sees the chain and the pool only through these protocols.
 """

@@ -1,9 +1,10 @@
-"""Who is dialled next, and when again after a failure.
+"""Chooses the nodes to dial next, and the time of the next attempt after a failure.
 
 Static nodes and bootnodes are dialled until they are connected, without a limit of attempts. Discovered nodes are dialled
 while the peer limit leaves free slots, and forgotten after `MAX_FAILURES` failures. The first retries come fast, because a
 network that starts costs only a few refused connections. Later retries back off to half a minute. Each delay has jitter:
-nodes that lost their connections at the same moment must not retry at the same moment for ever.
+nodes that lost their connections at the same moment must not retry at the same moment for ever. Must not dial itself and
+must not read a clock.
 """
 
 import random

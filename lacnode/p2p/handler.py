@@ -1,7 +1,7 @@
 """The calls of the network to the node, on the event loop. Each must return at once.
 
 The network reads a peer's next message only after the handler has returned. There is no queue between them. A handler that
-needs time must keep a bounded queue and say what it drops.
+needs time must keep a bounded queue and document which messages it drops.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The network of one node: it listens, dials, and keeps sessions, from start to stop.
 
 One nursery owns every session. An error in one session never reaches another. The network calls the handler and the policy
-on the event loop. Must not decide who may connect, and must not read messages: `session` does that.
+on the event loop. Must not decide which nodes may connect, and must not read messages: `session` does that.
 """
 
 import math

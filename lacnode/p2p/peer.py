@@ -119,7 +119,8 @@ class Peer:
     # -- the peer's blocks and transactions ----------------------------------------------------------------------
 
     def record_known_block(self, hash_: bytes, number: int) -> None:
-        """The peer says that it has this block."""
+        """The peer has announced this block. `number` may raise `head_number`."""
+
         self._known_blocks.add(hash_)
         self.raise_head_number(number)
         if number >= self.head_number:

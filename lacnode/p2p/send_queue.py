@@ -10,7 +10,7 @@ from collections import deque
 import trio
 
 MAX_QUEUED_BYTES = 8 * 2**20
-"""Bytes that may wait in each lane. A single message may be larger than that where nothing else waits."""
+"""Bytes that may wait in each lane. A message may be larger than that if the lane is empty."""
 
 MAX_BYTES_BEFORE_NEXT_ANSWER = 2**20
 """Bytes in the ordinary lane up to which this node makes another answer."""

@@ -115,7 +115,7 @@ class FrameCodec:
         if self.compression in (Compression.UNPROVEN, Compression.PROVEN):
             body = bytes(cramjam.snappy.compress_raw(body))
         size = 1 + len(body)
-        # The last check stands before the first use of the cipher: a refused message must leave the states as they
+        # The last check comes before the first use of the cipher: a refused message must leave the states as they
         # were.
         if size >= MAX_FRAME_BYTES:
             raise ValueError(f"a frame of fewer than {MAX_FRAME_BYTES} bytes was expected, found {size}")
