@@ -59,6 +59,8 @@ def agree(private_key: bytes, public_key: bytes) -> bytes:
 
     ValueError if `public_key` is not a point of the curve.
     """
+    # `coincurve` has an ECDH function of its own, which returns a hash of the point. RLPx needs the X coordinate
+    # itself.
     point = coincurve.PublicKey(b"\x04" + public_key).multiply(private_key)
     return point.format(compressed=False)[1:33]
 
