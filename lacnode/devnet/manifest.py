@@ -167,7 +167,7 @@ def load_manifest(path: Path) -> Manifest | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DevnetError(f"{file} is damaged ({error}); remove {path} to start anew") from None
+        raise DevnetError(f"{file} is damaged ({error}); remove {path} to start again") from None
 
 
 def check_network(shape: NetworkShape, block_period: float) -> None:

@@ -37,6 +37,7 @@ CHECKED_PACKAGES: tuple[str, ...] = (
     "chainspec",
     "consensus",
     "crypto",
+    "devnet",
     "fair_share.py",
     "p2p",
     "permissioning",
