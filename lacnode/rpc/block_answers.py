@@ -1,7 +1,7 @@
-"""Answers about one block: made here, or in a reader process if the block is large.
+"""Answers about one block. The node makes them itself, or leaves them to a reader process if the block is large.
 
-To decode a block of megabytes and to write it as JSON takes a second. During some steps of it nothing else of this process
-runs.
+The node needs a second to decode a block of megabytes and to write it as JSON. Some steps of this hold the interpreter
+lock, so that nothing else of this process runs.
 """
 
 import math
@@ -10,24 +10,27 @@ from lacnode.rpc.read_calls import Params, ReadCall, ReadContext, ReadHandler
 from lacnode.rpc.services import RpcServices
 
 LARGE_BLOCK_BYTES = 512 * 1024
-"""Stored bytes of body and outcomes from which a block is large. What is less is decoded within 50 milliseconds."""
+"""A block is large if its stored body and outcomes have more bytes. A smaller block is decoded within 50 milliseconds."""
 
 
 def is_large(services: RpcServices, hash_: bytes) -> bool:
-    """Whether a block is not decoded yet, and should not be decoded here."""
+    """Return True if the block is not decoded yet and is too large to decode in this process."""
     return not services.blocks.has(hash_) and services.chain.stored_length_of(hash_) > LARGE_BLOCK_BYTES
 
 
 def of_block(services: RpcServices, hash_: bytes, handler: ReadHandler, *params: object) -> object:
-    """What `handler` answers to the block's hash and `params`, or the call with which a reader answers."""
+    """Return the answer of `handler` to the block's hash and `params`, or a `ReadCall` if a reader must answer. RpcError as
+    `handler` raises it."""
+    # A trial in this process cannot be stopped while it decodes a block. `is_long` prevents the trial.
     call = ReadCall(handler, (hash_, *params), is_long=True)
     if is_large(services, hash_):
         return call
+    # No deadline is needed: a block of this size is decoded at once, or is decoded already.
     return call.answer(ReadContext(services.chain, services.settings, math.inf, services.blocks))
 
 
 def block_hash(params: Params) -> bytes:
-    """The hash that `of_block` gives a handler as the first of its parameters."""
+    """Return the hash that `of_block` gives a handler as the first of its parameters."""
     hash_ = params[0]
     assert isinstance(hash_, bytes)
     return hash_

@@ -1,4 +1,4 @@
-"""Call objects and state overrides, as Besu 25.5.0 parses them: what fits in no way is -32602."""
+"""Call objects and state overrides, parsed as Besu 25.5.0 parses them. A value that does not fit is the error -32602."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,19 +9,21 @@ from lacnode.rpc.errors import INVALID_CALL, LIMIT_EXCEEDED, RpcError, invalid_p
 from lacnode.rpc.parameters import address, boolean, data, hash32, padded, quantity, wei
 
 MAX_GAS, MAX_NONCE = 2**63 - 1, 2**64 - 1
-"""Besu counts gas in a signed 64-bit number and takes a larger one for this one."""
+"""Besu counts gas in a signed 64-bit number and uses `MAX_GAS` in the place of a larger number."""
 
 MAX_OVERRIDDEN_ACCOUNTS, MAX_OVERRIDDEN_SLOTS, MAX_OVERRIDDEN_CODE_BYTES = 1_000, 10_000, 2**20
-"""What the overrides of one call may name, slots and code over all accounts. Besu bounds neither."""
+"""Bounds for the overrides of one call. Slots and bytes of code are counted over all accounts. Besu has no such bounds."""
 
 
 @with_error_message(INVALID_CALL)
 def call_request(value: object) -> tuple[CallRequest, bool | None]:
-    """A call object, and its `strict` member."""
+    """Parse a call object. Returns the call and its `strict` member, which is None if it is missing. RpcError "Invalid call
+    params" if a member does not fit."""
     if not isinstance(value, Mapping):
         raise invalid_params("call: an object was expected")
     strict = value.get("strict")
     request = CallRequest(
+        # Besu executes a call without `from` as a call of the zero address.
         sender=bytes(20) if value.get("from") is None else address(value["from"], "from"),
         to=None if value.get("to") is None else address(value["to"], "to"),
         gas=None if value.get("gas") is None else min(quantity(value["gas"], "gas"), MAX_GAS),
@@ -38,7 +40,8 @@ def call_request(value: object) -> tuple[CallRequest, bool | None]:
 
 
 def _payload(value: Mapping[str, object]) -> bytes:
-    """`data` or `input`: two names of one thing, so they may both be there if they are equal."""
+    """Return the call's data. `data` and `input` are two names of it. Both may be there if they are equal."""
+    # A set has one element if both are equal, so that one test finds the conflict.
     given = {data(value[name], name) for name in ("data", "input") if value.get(name) is not None}
     if len(given) > 1:
         raise invalid_params("call: data and input differ")
@@ -51,7 +54,7 @@ def _wei_member(value: Mapping[str, object], name: str) -> int | None:
 
 
 def access_list(value: object) -> tuple[AccessListEntry, ...]:
-    """EIP-2930's list of addresses with their storage keys."""
+    """Parse an access list (EIP-2930): addresses with their storage keys. RpcError if the value is no such list."""
     if not isinstance(value, list):
         raise invalid_params("accessList: an array was expected")
     entries = []
@@ -68,15 +71,21 @@ def access_list(value: object) -> tuple[AccessListEntry, ...]:
 
 @with_error_message(INVALID_CALL)
 def state_overrides(value: object, check: Callable[[], None]) -> Overrides:
-    """An object of overrides by address; of an address that is written twice, the last one. None for no overrides. `check`
-    is called again and again, and raises when the time is over."""
+    """Parse an object of overrides by address. None means no overrides. The last one counts if an address is written twice.
+
+    `check` is called for every account and slot and raises when the time of the call is over. RpcError "Invalid call
+    params" if a value does not fit, and `LIMIT_EXCEEDED` if there are too many accounts, slots or bytes of code.
+    """
     if value is None:
         return ()
     if not isinstance(value, Mapping):
         raise invalid_params("state overrides: an object was expected")
+    # The counts of accounts and slots are checked on the raw JSON. Parsing a huge object first would take the time
+    # and the memory that the bounds are to save.
     _check_size("accounts", len(value), MAX_OVERRIDDEN_ACCOUNTS)
     _check_size("slots", sum(_slot_count(override) for override in value.values()), MAX_OVERRIDDEN_SLOTS)
     overrides = {address(key): _override(override, check) for key, override in value.items()}
+    # The length of code is known only after its hexadecimal digits are decoded.
     code = sum(len(override.code or b"") for override in overrides.values())
     _check_size("bytes of code", code, MAX_OVERRIDDEN_CODE_BYTES)
     return tuple(overrides.items())
@@ -98,6 +107,7 @@ def _override(value: object, check: Callable[[], None]) -> AccountOverride:
     if not isinstance(value, Mapping):
         raise invalid_params("state overrides: an object was expected for each address")
     state, difference = value.get("state"), value.get("stateDiff")
+    # `state` replaces the whole storage and `stateDiff` changes some slots. Together they have no defined order.
     if state is not None and difference is not None:
         raise invalid_params("state overrides: state does not go together with stateDiff")
     moved = value.get("movePrecompileToAddress")
@@ -124,5 +134,5 @@ def _storage(value: object, check: Callable[[], None]) -> tuple[tuple[int, int],
 
 
 def _word(value: object, what: str) -> int:
-    """Up to 32 bytes of hexadecimal, as a number."""
+    """Parse up to 32 bytes of hexadecimal as a number."""
     return int.from_bytes(padded(value, what, 32))

@@ -1,7 +1,7 @@
-"""Who takes part, as far as this node sees: connected to it, and with the chain it has.
+"""The validators that take part, as far as this node sees: they are connected to it and have its chain.
 
 A validator that is connected but behind signs nothing, so it counts as away. Peers are asked at the moment of the
-question, because what they once announced says nothing about a chain that was lost since.
+question. What a peer announced earlier says nothing about a chain that the peer has lost since.
 """
 
 from collections.abc import Collection, Sequence
@@ -14,14 +14,15 @@ from lacnode.p2p.peer import Peer, RequestFailedError
 from lacnode.rpc.services import RpcServices
 
 VALIDATOR_LAG_BLOCKS = 3
-"""Blocks below the head that a node which takes part surely has."""
+"""A node that takes part surely has the block that is so far below the head."""
 ASK_SECONDS = 5.0
-"""How long all peers together may take to answer."""
+"""Time that all peers together may take to answer. Peers are asked at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectedValidators:
-    """Addresses: `connected` to this node, and of those the ones that have block `number`. This node is among both."""
+    """`connected` are the addresses (20 bytes) that are connected to this node. `present` are those of them that have block
+    `number`. This node is in both."""
 
     connected: frozenset[bytes]
     present: frozenset[bytes]
@@ -29,14 +30,16 @@ class ConnectedValidators:
 
 
 def find_connected_validators(services: RpcServices, addresses: Collection[bytes]) -> ConnectedValidators:
-    """Which of `addresses` are here now; from a method's thread, for at most `ASK_SECONDS`."""
+    """Return which of `addresses` take part now. Must be called from a worker thread, and takes at most `ASK_SECONDS`."""
     number = max(0, services.chain.head.header.number - VALIDATOR_LAG_BLOCKS)
     peers = [] if services.network is None else [peer for peer in services.network.peers if peer.address in addresses]
     connected = frozenset(peer.address for peer in peers)
+    # No peer can be asked while no event loop is attached. Every connected peer counts as present then.
     present = connected
     if services.event_loop.is_attached:
         hash_ = services.chain.hash_at(number)
         present = services.event_loop.run(_having_block, peers, number, hash_)
+    # This node is no peer of itself. Without this line a quorum that needs its own vote would look too small.
     itself = {services.coinbase}
     return ConnectedValidators(connected | itself, present | itself, number)
 
@@ -49,6 +52,7 @@ async def _having_block(peers: Sequence[Peer], number: int, hash_: bytes | None)
             headers = await peer.headers(number, 1)
         except RequestFailedError:
             return
+        # The hash is compared, because a peer on another chain has a block of this number too.
         if [on_chain_hash(header) for header in headers] == [hash_]:
             having.add(peer.address)
 

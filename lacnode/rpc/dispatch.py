@@ -1,9 +1,9 @@
 """One JSON text in, one JSON text out: batches, methods, and errors as Besu words them.
 
-A request is answered in steps, the parts of a generator, each in a worker thread (`requests` drives it). Between two steps
-the generator yields what it waits for: the result of a `ReadCall`, or, by `PAUSE`, the next turn.
-What a method fails with unexpectedly is logged here and never told to the client. Like Besu, and unlike JSON-RPC's own text,
-notifications are not carried out.
+A request is answered in steps. The steps are the parts of a generator, and `request_runner` runs each of them in a worker
+thread. Between two steps the generator yields what it waits for: a `ReadCall`, for its result, or `PAUSE`, for the
+next turn. An unexpected exception of a method is logged here. The client gets "Internal error" and no detail.
+Notifications are not carried out. This is Besu's behaviour, and it differs from the text of JSON-RPC 2.0.
 """
 
 import math
@@ -41,16 +41,16 @@ from lacnode.rpc.user import Authenticator, User
 log = structlog.get_logger("rpc")
 
 BATCH_REPLY_BYTES = 14 * 2**20
-"""What the replies of one batch may take together; the calls left over are refused."""
+"""Bytes that the replies of one batch may take together. The rest of the calls is refused."""
 
 MAX_REPLY_BYTES = 25 * 2**20
-"""JSON text of the reply to one call. A reader's result is shorter."""
+"""Bytes of the JSON text of the reply to one call. A reader's result is shorter."""
 
 STEP_SECONDS = 0.05
-"""How long the calls of a batch may run before other requests get a turn."""
+"""Time that the calls of a batch may run before other requests get a turn."""
 
 RETRY_AFTER_SECONDS = 1
-"""When a client that was refused is told to try again."""
+"""Value of the header `Retry-After` for a client that was refused."""
 
 _PRIVATE = ("eea_", "priv_", "privx_")
 _OPERATORS_TOO = frozenset(
@@ -61,19 +61,19 @@ _OPERATORS_TOO = frozenset(
         "lac_whyPrivateTransactionIgnored",
     )
 )
-"""Methods about one group, which a tenant asks as its member, and the operator without a key."""
+"""Methods about one group. A tenant calls them as a member of the group. The operator calls them without a key."""
 
 _STATUS = {errors.PARSE_ERROR: 400, errors.INVALID_REQUEST: 400, errors.UNAUTHORIZED: 401}
-"""What HTTP says of a single call that ended in an error; of any other, 200."""
+"""HTTP's status for a single call that ended in an error, by the error's code. Every other error has status 200."""
 
 
 Own = Mapping[str, Handler]
-"""Methods of one connection; they come before those of the registry."""
+"""Methods of one connection. They take precedence over those of the registry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose call it is: a connection's own methods, the user (None without a token), and what its methods may touch."""
+    """The sender of a call: the methods of its connection, its user (None without a token), and the services for it."""
 
     own: Own
     user: User | None
@@ -82,7 +82,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The reply's text, empty where nothing is owed, and the status that HTTP gives it. `retry_after` is in seconds, 0
+    """`body` is the JSON text, empty if the client expects no reply. `status` is HTTP's. `retry_after` is in seconds, and 0
     for a reply that is no refusal."""
 
     body: bytes
@@ -91,22 +91,26 @@ class Reply:
 
 
 class Pause(Enum):
-    """What a step ends with when it has run long enough."""
+    """A step yields this when it has run long enough."""
 
     PAUSE = "pause"
 
 
 Steps = Generator[ReadCall | Pause, object, Reply]
-"""The steps of an answer. A `ReadCall` is sent its result, or thrown the RpcError that it ended with."""
+"""The steps of an answer. After a `ReadCall`, send the generator its result or throw the RpcError that the call ended
+with."""
 
 T = TypeVar("T")
 Part = Generator[ReadCall | Pause, object, T]
-"""A part of the steps, with the result of the part."""
+"""A part of the steps that returns the result of the part."""
 
 
 class Dispatcher:
-    """Answers with the methods of `registry`. `max_batch` calls may come together over HTTP, any number if not positive.
-    Where there is an `authenticator`, it decides about every call."""
+    """Answers requests with the methods of `registry`.
+
+    `max_batch` is the number of calls that a batch over HTTP may have. There is no limit if it is not positive. The
+    `authenticator` decides about every call if there is one. `trials` and `memory` are shared by all ports of a node.
+    """
 
     def __init__(
         self,
@@ -129,14 +133,20 @@ class Dispatcher:
         self._log = RateLimitedLog("rpc", time.monotonic)
 
     def http(self, data: bytes, until: float = math.inf, authorization: str | None = None, client: str = "") -> Steps:
-        """Answer the body of an HTTP request. After `until` (monotonic seconds) the rest of a batch is refused.
-        `authorization` is the header that says who calls, `client` the address."""
+        """Answer the body of an HTTP request.
+
+        The rest of a batch is refused after `until` (monotonic seconds). `authorization` is the header with the caller's
+        token. `client` is the caller's address, by which limits for each client count.
+        """
+        # A client without a token learns nothing if every method needs one, not even whether its JSON is correct.
         if self._authenticator is not None and authorization is None and self._authenticator.requires_token():
             return Reply(self._encoded(failure(None, errors.unauthorized())), 401)
         caller = self._caller({}, authorization, client)
         try:
             value = parse(data)
         except TooManyValuesError:
+            # The text was not parsed, so its calls are not counted. An array with more objects than the limit is most
+            # likely a batch that is too large, and Besu's error for it helps the client more than "Parse error".
             if data.lstrip().startswith(b"[") and data.count(b"{") > self._max_batch > 0:
                 return Reply(self._encoded(failure(None, errors.batch_too_large())))
             return self._refused(errors.parse_error())
@@ -155,8 +165,13 @@ class Dispatcher:
     def websocket(
         self, data: bytes, own: Own, until: float = math.inf, authorization: str | None = None, client: str = ""
     ) -> Steps:
-        """Answer a WebSocket message. `own` are the connection's methods; `until`, `authorization` (of the upgrade) and
-        `client` as for HTTP: a token that is over ends what the connection may."""
+        """Answer a WebSocket message.
+
+        `own` are the connection's methods. `until` and `client` are as for HTTP. `authorization` is the header of the
+        upgrade request. Its token is checked for every message, so an open connection loses its rights when the token
+        expires.
+        """
+        # Besu's codes differ from HTTP's here: text that is no JSON is "Internal error", and no batch limit applies.
         if not data:
             return self._refused(errors.invalid_request())
         try:
@@ -173,6 +188,7 @@ class Dispatcher:
         user = None if self._authenticator is None else self._authenticator.find_user(authorization)
         services = self._services
         if client:
+            # Limits for each client (filters, turns, trials) count by this address.
             services = services.for_client(client)
         return Caller(own, user, services)
 
@@ -183,6 +199,7 @@ class Dispatcher:
             reply = yield from self._answer(value, caller)
         except BusyError as error:
             id_ = value.get("id") if isinstance(value, dict) else None
+            # Only a single call can use HTTP's status for a refusal. A batch has one status for many replies.
             return Reply(self._encoded(failure(id_, error)), error.status, RETRY_AFTER_SECONDS)
         if reply is None:
             return Reply(b"")
@@ -197,8 +214,11 @@ class Dispatcher:
         try:
             for value in values:
                 if time.monotonic() > pause_at:
+                    # Without a pause a batch of a thousand short calls would hold its worker thread for seconds.
                     yield Pause.PAUSE
                     pause_at = time.monotonic() + STEP_SECONDS
+                # The replies of a batch stay in memory until the last call is done. The checks stand before each
+                # call, since a call that is refused costs nothing.
                 if size > BATCH_REPLY_BYTES or self._memory.is_full:
                     reply = _refusal(value, RpcError(errors.LIMIT_EXCEEDED, "Replies exceed max batch reply size"))
                 elif time.monotonic() > until:
@@ -210,18 +230,20 @@ class Dispatcher:
                     size += len(parts[-1])
                     self._memory.keep(len(parts[-1]))
             return Reply(b"[" + b",".join(parts) + b"]")
-        finally:  # also where the client is gone, and the generator with it
+        finally:
+            # `finally` runs too if the client is gone and the generator is closed. Otherwise the bytes would count
+            # forever, and all batches would be refused in the end.
             self._memory.keep(-size)
 
     def _batched(self, value: object, caller: Caller) -> Part[Json | None]:
-        """The reply to a call of a batch, whose status HTTP cannot give."""
+        """Return the reply to a call of a batch. A refusal becomes an error reply, as HTTP has no status for one call."""
         try:
             return (yield from self._answer(value, caller))
         except BusyError as error:
             return _refusal(value, error)
 
     def _answer(self, value: object, caller: Caller) -> Part[Json | None]:
-        """The reply to one call, None for a notification. BusyError if it cannot be carried out now."""
+        """Return the reply to one call, or None for a notification. BusyError if the call cannot be carried out now."""
         try:
             call = read_call(value)
         except MalformedCallError as malformed:
@@ -231,27 +253,34 @@ class Dispatcher:
         try:
             return success(call.id, (yield from self._call(call, caller)))
         except BusyError:
+            # BusyError is an RpcError. It must reach `_single`, which gives it a status of HTTP.
             raise
         except RpcError as error:
             return failure(call.id, error)
 
     def _call(self, call: Call, caller: Caller) -> Part[object]:
+        # Permission is checked before the services are chosen. A caller without it must not learn whether the method
+        # needs a tenant.
         handler = self._handler(call, caller)
         services = self._services_for(caller, call.method)
         try:
             result = handler(services, call.params)
             if not isinstance(result, ReadCall):
                 return result
+            # Most calls end within the short trial, so that no reader process has to be started for them.
             done, result_of_trial = self._trials.answer(result, services, services.client)
             return result_of_trial if done else (yield result)
         except RpcError:
             raise
         except Exception:
+            # The exception's text may hold file names or private data. It goes to the log alone.
             self._log.exception(call.method, "a method failed", method=call.method)
             raise errors.internal_error() from None
 
     def _handler(self, call: Call, caller: Caller) -> Handler:
         own = caller.own.get(call.method)
+        # The registry is asked first: an unknown method is "Method not found" even for a caller without a token, as
+        # in Besu.
         method = self._registry.find(call.method) if own is None else Method(call.method, "", own)
         if self._authenticator is not None and not self._authenticator.permits(caller.user, call.method):
             raise errors.unauthorized()
@@ -261,13 +290,18 @@ class Dispatcher:
         return method.handler
 
     def _services_for(self, caller: Caller, method: str) -> RpcServices:
-        """What this caller may use: with several tenants, private transactions as those of its own key."""
+        """Return the services for this caller. On a node with several tenants, the private part is that of the caller's key.
+
+        RpcError "Unauthorized" without a token, and "Invalid Request" if the token names no key.
+        """
         room = caller.services.privacy if method.startswith(_PRIVATE) or method in _OPERATORS_TOO else None
         if room is None or not room.has_tenants:
             return caller.services
         if caller.user is None:
             raise errors.unauthorized()
         if caller.user.privacy_key is None:
+            # A token without a key is the operator's. The operator may ask about each group, but may not use private
+            # methods.
             if method in _OPERATORS_TOO:
                 return caller.services
             raise errors.invalid_request()
@@ -280,6 +314,8 @@ class Dispatcher:
 
     def _encoded(self, reply: Json) -> bytes:
         try:
+            # The length is checked after encoding. Methods with large answers count their size before
+            # (`answer_size`).
             text = encode(reply, pretty=self._pretty)
             if len(text) <= MAX_REPLY_BYTES:
                 return text
@@ -290,7 +326,7 @@ class Dispatcher:
 
 
 def _refusal(value: object, error: RpcError) -> Json | None:
-    """The reply to a call that is not carried out."""
+    """Return the reply to a call that is not carried out, or None for a notification."""
     try:
         call = read_call(value)
     except MalformedCallError as malformed:

@@ -1,4 +1,4 @@
-"""What a call and its reply look like: JSON-RPC 2.0 as Besu's `JsonRpcExecutor` reads and writes it. Knows no method."""
+"""The form of a call and of its reply: JSON-RPC 2.0 as Besu's `JsonRpcExecutor` reads and writes it. Knows no method."""
 
 import json
 from collections.abc import Mapping
@@ -12,16 +12,16 @@ from lacnode.rpc.method_registry import Params
 Json = Mapping[str, object]
 
 MAX_VALUES = 100_000
-"""Values of one JSON text. Five megabytes of empty objects take a third of a second and 100 MB, and nothing else runs
-meanwhile."""
+"""Values of one JSON text. The parser holds the interpreter lock, so that nothing else runs. Five megabytes of empty objects
+take a third of a second and 100 MB."""
 
 EXACT_FLOAT = 2**53
-"""From here on a float may be a whole number that lost its last digits."""
+"""A float from this number on may be a whole number that lost its last digits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A well-formed call. `wants_reply` is False for a notification: it came without an id."""
+    """A well-formed call. `wants_reply` is False for a notification, which has no id."""
 
     method: str
     params: Params
@@ -30,15 +30,15 @@ class Call:
 
 
 class NotJsonError(Exception):
-    """The text is not one JSON value, or one that is nested too deeply to read."""
+    """The text is not one JSON value, or is nested too deeply to read."""
 
 
 class TooManyValuesError(NotJsonError):
-    """The text may be JSON, but has more values than are read."""
+    """The text may be JSON, but has more than `MAX_VALUES` values."""
 
 
 class MalformedCallError(Exception):
-    """JSON, but not a call. `id` is what the reply carries."""
+    """The value is JSON, but no call. `id` is the id of the error reply."""
 
     def __init__(self, id_: object) -> None:
         super().__init__("not a JSON-RPC call")
@@ -46,41 +46,47 @@ class MalformedCallError(Exception):
 
 
 def parse(data: bytes) -> object:
-    """The value of one JSON text; NotJsonError if it is none, or has too many values. Ids that are whole numbers keep
-    all their
-    digits."""
+    """Return the value of one JSON text. Ids that are whole numbers keep all their digits.
+
+    NotJsonError if the text is no JSON, and its subclass TooManyValuesError if it has too many values.
+    """
+    # The signs are counted before the text is parsed, because the parser cannot be stopped. Signs in strings count
+    # too, so the count is an upper bound of the values.
     if sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
         raise TooManyValuesError
     try:
         value = orjson.loads(data)
         calls = value if isinstance(value, list) else [value]
+        # orjson is fast but makes floats of long numbers. The slow parser runs only for a text with such an id.
         return json.loads(data) if any(_lost_digits(call) for call in calls) else value
     except (ValueError, RecursionError):
         raise NotJsonError from None
 
 
 def _lost_digits(call: object) -> bool:
-    """orjson reads whole numbers of more than 64 bits as floats."""
+    """Return True if the id may be a whole number of more than 64 bits. orjson reads those as floats."""
     id_ = call.get("id") if isinstance(call, dict) else None
     return isinstance(id_, float) and abs(id_) >= EXACT_FLOAT
 
 
 def read_call(value: object) -> Call:
-    """The call in a JSON value; Malformed if it is none. `jsonrpc` and unknown members are not looked at."""
+    """Return the call in a JSON value. `jsonrpc` and unknown members are ignored, as in Besu. MalformedCallError if
+    the value is no call."""
     if not isinstance(value, dict):
         raise MalformedCallError(None)
     id_, method, params = value.get("id"), value.get("method"), value.get("params")
     if isinstance(id_, bool | list | dict):
         raise MalformedCallError(None)
     if isinstance(method, int | float):
-        method = orjson.dumps(method).decode()  # Jackson makes text of any scalar: it is then merely not found
+        # Jackson makes text of any scalar. Such a method is "Method not found", not "Invalid Request".
+        method = orjson.dumps(method).decode()
     if not isinstance(method, str) or not (params is None or isinstance(params, list)):
         raise MalformedCallError(_java_int(id_))
     return Call(method, params or [], id_, "id" in value)
 
 
 def _java_int(id_: object) -> int | None:
-    """The id that Besu gives back with a malformed call: what `Number.intValue` leaves of a number, else none."""
+    """Return the id that Besu gives back with a malformed call: Java's `Number.intValue` of a number, else None."""
     if isinstance(id_, float):
         return max(-(2**31), min(2**31 - 1, int(id_)))
     if isinstance(id_, int):
@@ -89,17 +95,17 @@ def _java_int(id_: object) -> int | None:
 
 
 def parameter_count(params: Params) -> int:
-    """How many parameters there are, as Besu counts: a null in front makes it none."""
+    """Return the number of parameters as Besu counts them. A null at the beginning means no parameters."""
     return 0 if not params or params[0] is None else len(params)
 
 
 def success(id_: object, result: object) -> Json:
-    """A reply with a result, which may be None."""
+    """Return a reply with a result, which may be None."""
     return {"jsonrpc": "2.0", "id": id_, "result": result}
 
 
 def failure(id_: object, error: RpcError) -> Json:
-    """A reply with an error; `data` only where there is some."""
+    """Return a reply with an error. It has a member `data` only if the error has some."""
     shown: dict[str, object] = {"code": error.code, "message": error.message}
     if error.data is not None:
         shown["data"] = error.data
@@ -107,7 +113,7 @@ def failure(id_: object, error: RpcError) -> Json:
 
 
 class EncodedJson:
-    """A result that is JSON text already: it comes from another process, and is not parsed to be written again."""
+    """A result that is JSON text already. It comes from a reader process and is copied into the reply without parsing."""
 
     __slots__ = ("text",)
 
@@ -116,12 +122,14 @@ class EncodedJson:
 
 
 def encode(reply: Json, *, pretty: bool = False) -> bytes:
-    """The JSON text of a reply; TypeError or ValueError if it holds what JSON cannot say."""
+    """Return the JSON text of a reply. TypeError or ValueError if it holds a value that JSON has no form for."""
     try:
         if pretty:
+            # A text of a reader has no indentation, so it must be parsed here and written again.
             return orjson.dumps(reply, default=_parsed, option=orjson.OPT_INDENT_2)
         return orjson.dumps(reply, default=_embedded)
-    except orjson.JSONEncodeError:  # whole numbers of more than 64 bits are beyond it
+    except orjson.JSONEncodeError:
+        # orjson cannot write whole numbers of more than 64 bits, which an id may be. The slow encoder can.
         separators, indent = (None, 2) if pretty else ((",", ":"), None)
         return json.dumps(reply, ensure_ascii=False, separators=separators, indent=indent, default=_parsed).encode()
 
