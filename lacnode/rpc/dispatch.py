@@ -279,8 +279,7 @@ class Dispatcher:
 
     def _handler(self, call: Call, caller: Caller) -> Handler:
         own = caller.own.get(call.method)
-        # The registry is asked first: an unknown method is "Method not found" even for a caller without a token, as
-        # in Besu.
+        # The registry is asked first: an unknown method is "Method not found" even for a caller without a permission.
         method = self._registry.find(call.method) if own is None else Method(call.method, "", own)
         if self._authenticator is not None and not self._authenticator.permits(caller.user, call.method):
             raise errors.unauthorized()

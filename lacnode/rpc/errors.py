@@ -7,7 +7,7 @@ from lacnode.evm.rejection import RejectionReason
 
 
 class RpcError(Exception):
-    """An error reply: code, message, and `data` where there is something to add."""
+    """An error reply. `data` is a JSON value with a further explanation, or None."""
 
     def __init__(self, code: int, message: str, data: object | None = None) -> None:
         super().__init__(message)
@@ -17,7 +17,7 @@ class RpcError(Exception):
 
 
 class CallTimeoutError(RpcError):
-    """A call that took longer than it may."""
+    """The call took longer than it may."""
 
     def __init__(self) -> None:
         super().__init__(INTERNAL_ERROR, "Timeout expired")
@@ -49,22 +49,27 @@ def method_not_enabled() -> RpcError:
 
 
 def invalid_params(why: str | None = None) -> RpcError:
-    """`why` goes into `data`: Besu says nothing there, and its users guess."""
+    """Return "Invalid params" with the reason `why` in `data`. Besu gives no reason, and its users have to guess."""
     return RpcError(INVALID_PARAMS, "Invalid params", why)
 
 
 INVALID_CALL, INVALID_BLOCK = "Invalid call params", "Invalid block param (block not found)"
 INVALID_BLOCK_NUMBER, INVALID_FILTER = "Invalid block number params", "Invalid filter params"
 INVALID_TRANSACTION_HASH, INVALID_COUNT = "Invalid transaction hash params", "Invalid number of params"
-"""What Besu says of a parameter that is wrong, by the parameter's kind."""
+"""Besu's messages for a wrong parameter, by the parameter's kind."""
 
 
 @contextmanager
 def with_error_message(message: str) -> Iterator[None]:
-    """Have "Invalid params" that is raised within say `message` instead. Decorates functions too."""
+    """Replace the message of an "Invalid params" that is raised within by `message`. Can decorate a function too.
+
+    Raises RpcError with the new message and the same `data`. Other errors pass unchanged.
+    """
     try:
         yield
     except RpcError as error:
+        # Only "Invalid params" has a message of the parameter's kind. "Unknown block", for example, must stay as it
+        # is.
         if error.code != INVALID_PARAMS:
             raise
         raise RpcError(INVALID_PARAMS, message, error.data) from None
@@ -79,7 +84,7 @@ def timeout() -> RpcError:
 
 
 class BusyError(RpcError):
-    """A call that is refused at once, because too many wait before it. `status` is what HTTP says of it."""
+    """The call is refused at once, because too many others wait before it. `status` is HTTP's status for a single call."""
 
     def __init__(self, why: str, status: int) -> None:
         super().__init__(LIMIT_EXCEEDED, why)
@@ -91,12 +96,12 @@ def unknown_block() -> RpcError:
 
 
 def reverted(reason: str | None, output: str) -> RpcError:
-    """A call that ended with REVERT, and the text that it gave, where it gave one."""
+    """Return the error for a call that ended with REVERT. `reason` is the contract's text or None, `output` hexadecimal."""
     return RpcError(SERVER_ERROR, _with_reason("Execution reverted", reason), output)
 
 
 def halted(how: str | None, explanation: str | None) -> RpcError:
-    """A call that ended neither well nor with REVERT."""
+    """Return the error for a call that the EVM halted, such as for want of gas. `how` names the reason."""
     message = "Transaction processing could not be completed due to an exception"
     return RpcError(SERVER_ERROR, _with_reason(message, how), explanation)
 
@@ -138,12 +143,12 @@ def batch_too_large() -> RpcError:
 
 
 def observer_refuses() -> RpcError:
-    """A role of lacnode's own, so the error is too."""
+    """Return the error for a transaction that a client sends to an observer. Besu has no such role and no such error."""
     return RpcError(SERVER_ERROR, "This node is an observer and takes no transactions: send them to a writer")
 
 
 def dangerous_vote(warnings: Sequence[str]) -> RpcError:
-    """A vote that would go through with one more parameter."""
+    """Return the error for a vote that may harm the network. The vote is accepted with `true` as third parameter."""
     hint = "to vote all the same, give true as the third parameter"
     return RpcError(SERVER_ERROR, f"Vote not proposed: {warnings[0]}", {"warnings": list(warnings), "hint": hint})
 
@@ -187,12 +192,12 @@ _REJECTIONS: dict[RejectionReason, tuple[int, str]] = {
 
 
 def rejected_call(reason: RejectionReason, text: str) -> RpcError:
-    """What the caller of a call that could not begin is told. Other than for a transaction, `text` is in the message."""
+    """Return the error for a call that could not begin. `text` is part of the message, in contrast to `rejected`."""
     code, message = _REJECTIONS.get(reason, (INTERNAL_ERROR, "Internal error"))
     return RpcError(code, _with_reason(message, text))
 
 
 def rejected(reason: RejectionReason, detail: object | None = None) -> RpcError:
-    """What the sender of a rejected transaction is told; `detail` goes into `data`."""
+    """Return the error for a rejected transaction. `detail` goes into `data`."""
     code, message = _REJECTIONS.get(reason, (INTERNAL_ERROR, "Internal error"))
     return RpcError(code, message, detail)

@@ -1,7 +1,7 @@
 """Turns for work that clients ask for, given round robin over the clients' addresses.
 
-A client that asks for much waits behind itself: the next turn goes to the address that has waited longest for one, and
-inside an address to the oldest request. What cannot wait is refused at once. On the event loop.
+A client with many requests delays its own requests only. The next turn goes to the address that has waited longest for one,
+and inside an address to the oldest request. A request that may not wait is refused at once. Must be used on the event loop.
 """
 
 import math
@@ -14,12 +14,15 @@ import trio
 from lacnode.rpc.errors import BusyError
 
 TOO_MANY_OF_CLIENT, TOO_MANY = 429, 503
-"""HTTP's status where one address has too many requests waiting, and where all addresses have."""
+"""HTTP's status if too many requests of one address wait, and if too many of all addresses do."""
 
 
 class FairLimiter:
-    """At most `turns` at a time. `per_client` requests of an address and `total` of all may wait, each for at most
-    `wait_seconds`; more is refused with BusyError."""
+    """Gives at most `turns` turns at a time.
+
+    `per_client` requests of one address and `total` requests of all addresses may wait, each for at most `wait_seconds`.
+    Further requests are refused with BusyError.
+    """
 
     def __init__(
         self,
@@ -34,11 +37,11 @@ class FairLimiter:
         self._total = total
         self._wait_seconds = wait_seconds
         self._waiting: dict[str, deque[trio.Event]] = {}
-        """By address, the one whose turn is next first."""
+        """The waiting requests by address. The address whose turn is next comes first. No queue is empty."""
 
     @asynccontextmanager
     async def turn(self, client: str) -> AsyncIterator[None]:
-        """A turn for the address `client`; BusyError if it cannot be had."""
+        """Hold a turn for the address `client`. BusyError if too many requests wait, or if the wait was too long."""
         await self._acquire(client)
         try:
             yield
@@ -49,20 +52,25 @@ class FairLimiter:
         if self._free:
             self._free -= 1
             return
+        # `_release` gives a turn straight to the next request, so `_free` is positive only if no request waits. A new
+        # request can therefore take a free turn without asking who waits.
         given = self._queued(client)
         try:
             with trio.move_on_after(self._wait_seconds):
                 await given.wait()
                 return
         except BaseException:
+            # The request was cancelled. If it got its turn at the same moment, the turn must go on, or it would be lost.
             if not self._withdraw(client, given):
                 self._release()
             raise
+        # The turn may have come in the same moment as the end of the wait. Then it counts, and no error is raised.
         if self._withdraw(client, given):
             raise BusyError(f"No turn within {self._wait_seconds:g} seconds", TOO_MANY)
 
     def _queued(self, client: str) -> trio.Event:
-        """A place in the queue; the event is set when the turn is given."""
+        """Put a request into the queue. The event is set when the request gets its turn. BusyError if the queue is full."""
+        # The client's own limit comes first: the client is told that it sends too much, not that the node is busy.
         own = self._waiting.get(client, deque())
         if len(own) >= self._per_client:
             raise BusyError("Too many requests of this client are waiting", TOO_MANY_OF_CLIENT)
@@ -74,7 +82,7 @@ class FairLimiter:
         return given
 
     def _withdraw(self, client: str, given: trio.Event) -> bool:
-        """Leave the queue; False if the turn had been given already."""
+        """Take a request out of the queue. Returns False if it has got its turn already."""
         if given.is_set():
             return False
         self._waiting[client].remove(given)
@@ -86,8 +94,11 @@ class FairLimiter:
         if not self._waiting:
             self._free += 1
             return
+        # The turn is handed over while the event loop runs nothing else. A request that arrives in between cannot
+        # take it.
         client = next(iter(self._waiting))
         own = self._waiting.pop(client)
         own.popleft().set()
-        if own:  # to the end of the line
+        if own:
+            # The dict keeps the order of insertion. The address goes to its end, behind all others.
             self._waiting[client] = own

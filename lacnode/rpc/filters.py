@@ -1,7 +1,8 @@
-"""Polling filters: what happened since the last poll (Besu's `FilterManager`).
+"""Polling filters: they gather events until the next poll (Besu's `FilterManager`).
 
-Kept in memory for ten minutes after the last use, bounded in number and in what each may gather. A filter that gathers
-too much is forgotten rather than poorer: its owner hears "Filter not found" and asks again, instead of missing a log.
+A filter is kept in memory for ten minutes after its last use. The number of filters and their entries are bounded. A filter
+that gathers too much is deleted as a whole. Its owner then gets "Filter not found" and creates a new one. It would not
+notice if only some logs were missing.
 """
 
 import secrets
@@ -26,28 +27,31 @@ from lacnode.txpool.pooled_transaction import PooledTransaction
 EXPIRY_SECONDS = 600.0
 MAX_FILTERS = 1_000
 MAX_FILTERS_OF_CLIENT = 250
-"""Filters that one address may have."""
+"""Number of filters that one address may have."""
 
 MAX_FILTER_ITEMS = 100_000
-"""Addresses and topics that all filters together may name."""
+"""Number of addresses and topics that all filters together may name."""
 
 MAX_GATHERED_ENTRIES = 20_000
-"""Entries between two polls."""
+"""Number of entries that a filter may gather between two polls."""
 
 MAX_GATHERED_BYTES, ENTRY_BYTES = 32 * 2**20, 200
-"""Bytes that all filters together may gather between two polls; each entry takes so many besides its data. Beyond that, the
-filter that has gathered most is forgotten."""
+"""Bytes that all filters together may gather, and bytes of one entry besides its data. The filter that has gathered most is
+deleted if the filters have more."""
 
 FILTER_MEMBERS = ("fromBlock", "toBlock", "address", "topics", "blockHash", "blockhash")
-"""What a filter's object is read for."""
+"""The members of a filter's object that are read."""
 
 BLOCKS, PENDING, LOGS = "blocks", "pending", "logs"
 
 
 @dataclass(slots=True)
 class PollingFilter:
-    """A filter with what it has gathered. `document` is the filter object of a log filter; `last_block` the block after
-    which it gathers no more."""
+    """A filter with its gathered entries: hashes as text, or logs.
+
+    `last_used` is in monotonic seconds. `document` is the filter object of a log filter. A log filter gathers nothing after
+    block `last_block`. `client` is the address of its owner.
+    """
 
     kind: str
     last_used: float
@@ -63,13 +67,13 @@ class PollingFilter:
         self.gathered_bytes += sum(ENTRY_BYTES + (0 if isinstance(e, str) else len(e.log.data)) for e in entries)
 
     def take(self) -> list[str | LogWithMetadata]:
-        """What was gathered since this was called last."""
+        """Return the entries that were gathered since the last call, and drop them."""
         taken, self.gathered, self.gathered_bytes = self.gathered, [], 0
         return taken
 
 
 class PollingFilters:
-    """All polling filters of a node, safe to use from several threads; `now` is a monotonic clock in seconds."""
+    """All polling filters of a node. Safe to use from several threads. `now` is a monotonic clock in seconds."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -79,10 +83,12 @@ class PollingFilters:
     def __len__(self) -> int:
         return len(self._filters)
 
-    # -- what happened -----------------------------------------------------------------------------------------------
+    # -- events ------------------------------------------------------------------------------------------------------
 
     def block_added(self, new_head: NewHead) -> None:
-        """A block was imported."""
+        """Give an imported block and its logs to the filters."""
+        # `_sweep` comes first, so that filters whose owner is gone do not gather. `_forget_largest` comes last, when
+        # the sizes are known.
         number, hash_ = new_head.header.number, to_hex(new_head.hash)
         with self._lock:
             self._sweep()
@@ -94,21 +100,25 @@ class PollingFilters:
             self._forget_largest()
 
     def pending_added(self, pooled: PooledTransaction) -> None:
-        """A transaction entered the pool."""
+        """Give a transaction that entered the pool to the filters."""
         hash_ = to_hex(pooled.transaction.hash)
         with self._lock:
             for filter_ in self._filters.values():
+                # The filter stops growing here and is deleted by the next `_sweep`. A sweep for every transaction
+                # would cost more than the transaction.
                 if filter_.kind == PENDING and len(filter_.gathered) <= MAX_GATHERED_ENTRIES:
                     filter_.gather([hash_])
 
     def _forget_largest(self) -> None:
         gathered_bytes = sum(filter_.gathered_bytes for filter_ in self._filters.values())
         while gathered_bytes > MAX_GATHERED_BYTES:
+            # The largest filter is deleted, not the newest: a client with one greedy filter must not end the filters
+            # of others.
             id_ = max(self._filters, key=lambda id_: self._filters[id_].gathered_bytes)
             gathered_bytes -= self._filters.pop(id_).gathered_bytes
 
     def forget_all(self) -> None:
-        """Something happened that could not be told."""
+        """Delete all filters, because they missed an event. Their owners get "Filter not found" and create new ones."""
         with self._lock:
             self._filters.clear()
 
@@ -123,7 +133,7 @@ class PollingFilters:
     # -- methods -----------------------------------------------------------------------------------------------------
 
     def methods(self) -> tuple[Method, ...]:
-        """The RPC methods that work on these filters."""
+        """Return the RPC methods that work on these filters."""
         return (
             Method("eth_newBlockFilter", "ETH", self._new_block_filter),
             Method("eth_newPendingTransactionFilter", "ETH", self._new_pending_filter),
@@ -147,6 +157,7 @@ class PollingFilters:
 
     def _add(self, services: RpcServices, filter_: PollingFilter) -> str:
         filter_.client = services.client
+        # A random id cannot be guessed, so that no other client can poll or delete the filter.
         id_ = hex(int.from_bytes(secrets.token_bytes(16)))
         with self._lock:
             self._sweep()
@@ -179,6 +190,7 @@ class PollingFilters:
             filter_ = self._used(params)
         if filter_ is None or filter_.kind != LOGS:
             raise logs_filter_not_found()
+        # The query is parsed again when it is read: `latest` is then the head of that moment.
         return ReadCall(read_filter_logs, [filter_.document])
 
     def _uninstall(self, services: RpcServices, params: Params) -> object:
@@ -194,13 +206,14 @@ class PollingFilters:
 
 
 def kept_members(document: object) -> dict[str, object]:
-    """What is needed of a filter's object: a client may have put in megabytes besides."""
+    """Return the members of a filter's object that are read. A client may have put in megabytes of others, which would stay
+    in memory with the filter."""
     members = document if isinstance(document, Mapping) else {}
     return {name: members[name] for name in FILTER_MEMBERS if name in members}
 
 
 def filter_id(params: Params, index: int = 0) -> str:
-    """The filter id among `params`."""
+    """Return the filter id at `index` of `params`. RpcError "Invalid params" if it is missing or too long."""
     id_ = text(required(params, index, "filter id"), "filter id")
     if len(id_) > 64:
         raise invalid_params("filter id: at most 64 characters were expected")

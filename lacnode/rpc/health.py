@@ -14,13 +14,15 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def health(services: RpcServices, path: str, query: str, standing: PrivacyHealth | None) -> tuple[int, bytes]:
-    """Status and body for one of the two paths. On the event loop, where peers are counted.
+    """Return HTTP's status and body for one of the two paths. Must be called on the event loop, where peers are counted.
 
-    The body is Besu's, with the native engine's name, where it executes contracts, with what is wrong with this node's role,
-    if anything is, and with how its privacy groups stand (`standing`), where there can be some: none of it makes the node
-    less ready, for none of it keeps the chain from going on.
+    The body is Besu's with three more members: the name of the EVM if it is a native one, the conflicts of this node's role
+    if there are some, and the state of the privacy groups (`standing`) if privacy is on. None of these makes the node less
+    ready, because none of them stops the chain.
     """
     up = path == LIVENESS or is_ready(services, query)
+    # The body is written by hand, because Besu's has a space on both sides of the colon, and scripts compare the
+    # text.
     members = [f'  "status" : "{"UP" if up else "DOWN"}"']
     if path == READINESS and services.engine_name != PYTHON:
         members.append(f'  "evm" : {json.dumps(services.engine_name)}')
@@ -37,8 +39,11 @@ def health(services: RpcServices, path: str, query: str, standing: PrivacyHealth
 
 
 def is_ready(services: RpcServices, query: str) -> bool:
-    """Whether there are enough peers, where P2P is on, and the head is not too far behind, while a sync is under way.
-    `query` may say `minPeers` and `maxBlocksBehind`; what is no number means not ready, where it is asked for."""
+    """Return True if there are enough peers (if P2P is on) and a sync under way is not too far behind.
+
+    `query` may name `minPeers` and `maxBlocksBehind`. A value that is no number means that the node is not ready.
+    """
+    # The first of several values with one name counts, as in Besu. `dict` keeps the last one, so the order is reversed.
     asked = dict(reversed(parse_qsl(query, keep_blank_values=True)))
     if services.network is not None:
         min_peers = _integer(asked.get("minPeers"), MIN_PEERS)

@@ -1,6 +1,6 @@
-"""Who may talk to the API: the one function that every request passes before it is read any further.
+"""The check that every request passes before its body is read: the host allow-list (against DNS rebinding) and CORS.
 
-Host allow-list (against DNS rebinding) and CORS, as Besu does both. Authentication belongs here too, once there is any.
+Both follow Besu. The check knows no users: `dispatch` checks tokens and permissions.
 """
 
 import re
@@ -12,20 +12,23 @@ from lacnode.http.http_messages import HOST_REFUSED, Headers
 
 
 class InvalidCorsOriginError(ValueError):
-    """A CORS origin that is not a regular expression."""
+    """A configured CORS origin is no regular expression."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRefusal:
-    """What a client is told that may not talk to this API."""
+    """The response to a client that may not use this API: HTTP's status, and the body."""
 
     status: int
     body: bytes = b""
 
 
 class HostAndCorsFilter:
-    """Decides by `hosts`, names that a `Host` header may have, and `origins`, regular expressions of pages that may call;
-    `*` or `all` admits any. InvalidCorsOriginError if an origin cannot be used."""
+    """Decides by the headers of a request.
+
+    `hosts` are the names that a `Host` header may have. `origins` are regular expressions of the origins of pages that may
+    call. `*` or `all` admits every origin. InvalidCorsOriginError if an origin is no regular expression.
+    """
 
     def __init__(self, hosts: Iterable[str], origins: Iterable[str]) -> None:
         self._hosts = AllowedHosts(hosts)
@@ -34,9 +37,10 @@ class HostAndCorsFilter:
         self._origins = () if self._any_origin else tuple(_compiled(pattern) for pattern in patterns)
 
     def refusal(self, headers: Headers) -> HttpRefusal | None:
-        """Why a request with these headers may not pass, None if it may."""
+        """Return the response to a request that may not pass, or None if it may."""
         if not self._hosts.admit(headers):
             return HttpRefusal(403, HOST_REFUSED)
+        # A request without `Origin` comes from no page of another site, such as one of a command-line client.
         origin = headers.get("origin")
         return None if origin is None or self._origin_allowed(origin) else HttpRefusal(403)
 
@@ -44,7 +48,8 @@ class HostAndCorsFilter:
         return self._any_origin or any(pattern.fullmatch(origin) for pattern in self._origins)
 
     def cors_headers(self, headers: Headers) -> list[tuple[str, str]]:
-        """What a reply tells the browser; the request has passed."""
+        """Return the CORS headers of the reply to a request that has passed."""
+        # The reply depends on `Origin`, so a cache must not give it to a page of another origin.
         shown = [("vary", "origin")] if self._any_origin or self._origins else []
         if "origin" in headers:
             shown.append(("access-control-allow-origin", headers["origin"]))

@@ -1,4 +1,4 @@
-"""What each path of the HTTP port answers: status codes and bodies as Besu's `JsonRpcHttpService` gives them. Knows no
+"""The answers of each path of the HTTP port. Status codes and bodies are those of Besu's `JsonRpcHttpService`. Knows no
 socket."""
 
 import time
@@ -19,14 +19,14 @@ from lacnode.rpc.time_share import TimeShare
 from lacnode.rpc.user import Authenticator
 
 PAGE_SECONDS = 0.0003
-"""About what the event loop does for a request that is no call."""
+"""Estimated time of the event loop for a request that is no call."""
 
 PAGES_SHARE, PAGES_BURST_SECONDS = 0.1, 0.5
-"""What such requests may take of one processor's time, and how much of it may be saved up."""
+"""The share of one processor's time that such requests may take, and how much of it may be saved up."""
 
 
 class HttpRoutes:
-    """Answers requests. `runner` runs the methods, for at most `timeout` seconds."""
+    """Answers requests. `runner` runs the methods, each request for at most `timeout` seconds."""
 
     def __init__(
         self,
@@ -45,27 +45,29 @@ class HttpRoutes:
         self._login = Login(authenticator)
         self._share = TimeShare(PAGES_SHARE, PAGES_BURST_SECONDS)
         self._looking = trio.CapacityLimiter(1)
-        """One thread for whoever asks how the node is, so that this waits for no method."""
+        """A thread for the health paths alone. A load balancer must get its answer even if methods use all other threads."""
 
     def answer_head(self, head: Request) -> Response | None:
-        """The answer to a request whose body need not be read, None if it must be."""
+        """Return the answer to a request that is refused by its head, or None if the body must be read."""
         refusal = self._gate.refusal(head.headers)
         if refusal is not None:
             return Response(refusal.status, refusal.body, (JSON,) if refusal.body else (), close=True)
         return None
 
     async def answer(self, request: Request) -> Response:
-        """The answer to a request that was not answered early."""
+        """Return the answer to a request that `answer_head` did not answer."""
         cors = self._gate.cors_headers(request.headers)
         path, _, query = request.target.partition("?")
         if path == "/" and request.method == "POST":
             return await self._call(request, cors)
+        # Calls pay their share in the runner. Other requests pay here, so that a flood of them does not stop
+        # consensus.
         self._share.spend(PAGE_SECONDS)
         await trio.sleep(self._share.delay_seconds())
         return await self._page(request, path, query, cors)
 
     async def _page(self, request: Request, path: str, query: str, cors: list[Header]) -> Response:
-        """The answer to a request that is no call."""
+        """Return the answer to a request that is no call."""
         if request.method == "OPTIONS" and {"origin", "access-control-request-method"} <= request.headers.keys():
             return Response(204, headers=(*cors, ("access-control-allow-headers", "*,content-type")))
         if path in (LIVENESS, READINESS) and request.method == "GET":
@@ -74,12 +76,14 @@ class HttpRoutes:
             return await self._login.answer(request, cors)
         if path not in ("/", LIVENESS, READINESS, "/login"):
             return Response(404, headers=tuple(cors))
+        # Besu answers GET / with 201 and an empty body. Health checks of load balancers rely on it.
         if path == "/" and request.method == "GET":
             return Response(201, headers=tuple(cors))
         return Response(405, headers=tuple(cors))
 
     async def _health(self, path: str, query: str, cors: list[Header]) -> Response:
         room = self._services.privacy
+        # The state of the groups is read from the database, so it is read in a thread.
         standing = None if room is None else await trio.to_thread.run_sync(room.standing, limiter=self._looking)
         status, body = health(self._services, path, query, standing)
         return Response(status, body, (JSON, *cors))
@@ -92,5 +96,7 @@ class HttpRoutes:
             reply = await self._runner.run(body, steps, request.client)
             retry = (("retry-after", str(reply.retry_after)),) if reply.retry_after else ()
             return Response(reply.status, reply.body, (JSON, *retry, *cors))
+        # The steps may still run in an abandoned thread. The connection closes, so that no late reply can follow this
+        # one.
         late = orjson.dumps(failure(None, errors.timeout()))
         return Response(504, late, (JSON, *cors), close=True)

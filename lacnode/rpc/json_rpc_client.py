@@ -1,6 +1,7 @@
-"""JSON-RPC calls of the command line to a running node, each with a deadline. No library: commands must start at once.
+"""JSON-RPC calls of the command line to a running node. Each call has a deadline.
 
-Must not retry: a call may have had its effect.
+It uses the standard library alone, because a command must start fast. Must not retry: a call that failed may have had its
+effect.
 """
 
 import http.client
@@ -13,11 +14,11 @@ MAX_REPLY_BYTES = 16 * 1024 * 1024
 
 
 class NodeUnreachableError(Exception):
-    """The node did not answer, or not with JSON-RPC."""
+    """The node did not answer, or its answer is no JSON-RPC."""
 
 
 class CallRefusedError(Exception):
-    """The node answered with an error, whose `message` and `data` (None where there is none) these are."""
+    """The node answered with an error. `message` and `data` (None if there is none) are the error's."""
 
     def __init__(self, method: str, error: Mapping[str, object]) -> None:
         super().__init__(f"{method}: {error.get('message')} ({error.get('code')})")
@@ -26,7 +27,10 @@ class CallRefusedError(Exception):
 
 
 def call(url: str, method: str, params: Sequence[object] = (), timeout: float = 10.0) -> object:
-    """The result of one call. Raises NodeUnreachableError, and CallRefusedError if it ended in an error."""
+    """Return the result of one call. `timeout` is in seconds.
+
+    NodeUnreachableError if the node does not answer with JSON-RPC, and CallRefusedError if the call ended in an error.
+    """
     reply = _answer(url, {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}, timeout)
     if not isinstance(reply, Mapping):
         raise NodeUnreachableError(f"{url} answers, but not with JSON-RPC")
@@ -37,16 +41,17 @@ def call(url: str, method: str, params: Sequence[object] = (), timeout: float = 
 
 
 def call_all(url: str, calls: Sequence[tuple[str, list[object]]], timeout: float = 2.0) -> list[object]:
-    """The results of `calls` (method, parameters) sent as one batch, None for a call that ended in an error.
+    """Return the results of `calls` (method, parameters) as one batch. A call that ended in an error has the result None.
 
     Raises NodeUnreachableError if the node does not answer within `timeout` seconds.
     """
+    # The replies of a batch may come in any order (JSON-RPC 2.0, section 6), so they are matched by id.
     replies = {reply.get("id"): reply.get("result") for reply in _replies(url, calls, timeout)}
     return [replies.get(number) for number in range(len(calls))]
 
 
 def block_number(url: str) -> int:
-    """The node's head; NodeUnreachableError if it does not answer."""
+    """Return the number of the node's head. NodeUnreachableError if the node does not answer with a number."""
     (number,) = call_all(url, [("eth_blockNumber", [])])
     if not isinstance(number, str):
         raise NodeUnreachableError(f"{url} gives no block number")

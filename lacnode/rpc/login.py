@@ -1,4 +1,4 @@
-"""`POST /login`: a token for a name and a password, on both ports (Besu, `DefaultAuthenticationService`)."""
+"""`POST /login` gives a token for a name and a password, on both ports (Besu, `DefaultAuthenticationService`)."""
 
 import orjson
 import trio
@@ -8,26 +8,27 @@ from lacnode.rpc.host_cors_filter import HostAndCorsFilter
 from lacnode.rpc.user import Authenticator, LoginRefusedError
 
 MAX_LOGIN_BYTES = 16_384
-"""Bytes of a name and a password."""
+"""Bytes of the body with the name and the password."""
 
 MAX_LOGINS_AT_ONCE = 1
-"""Logins looked at together: comparing a password is slow on purpose, and consensus needs the processor too."""
+"""Number of logins that are checked at a time. bcrypt is slow on purpose, and consensus needs the processor too."""
 
 
 NO_HTTP = b"Websocket endpoint can't handle HTTP requests"
 
 
 class Login:
-    """Answers logins by `authenticator`; there are none where it is None."""
+    """Answers logins by `authenticator`. Every login is refused if it is None."""
 
     def __init__(self, authenticator: Authenticator | None) -> None:
         self._authenticator = authenticator
         self._limiter = trio.CapacityLimiter(MAX_LOGINS_AT_ONCE)
 
     async def answer(self, request: Request, cors: list[Header]) -> Response:
-        """The answer to a request to log in."""
+        """Return the answer to a request to log in."""
         if self._authenticator is None:
             return Response(400, headers=tuple(cors), reason="Authentication not enabled")
+        # A body that is too long is treated like one without a name. It is not parsed.
         body = request.body if len(request.body) <= MAX_LOGIN_BYTES else b""
         try:
             token = await trio.to_thread.run_sync(self._authenticator.log_in, body, limiter=self._limiter)
@@ -37,7 +38,7 @@ class Login:
 
 
 class LoginRoutes:
-    """What the WebSocket port answers to HTTP: logins, and that it takes nothing else."""
+    """Answers HTTP requests on the WebSocket port: it answers logins, and refuses every other request."""
 
     def __init__(self, gate: HostAndCorsFilter, login: Login) -> None:
         self._gate = gate

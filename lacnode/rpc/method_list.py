@@ -1,4 +1,4 @@
-"""All methods of a node. Apart from their modules, so that a reader process loads only those that it is asked for."""
+"""All methods of a node. The list is a module of its own, so that a reader process loads only the methods that it needs."""
 
 from lacnode.privacy.state.privacy_marker import GroupMode
 from lacnode.rpc.method_registry import Method
@@ -24,7 +24,8 @@ from lacnode.rpc.methods.txpool_content import TXPOOL_CONTENT_METHODS
 
 
 def all_methods(*, private: GroupMode | None = None) -> tuple[Method, ...]:
-    """Everything this node answers, whatever group is enabled; `private` says which private transactions it has."""
+    """Return all methods of this node, of enabled and of disabled groups. `private` is the kind of its privacy groups, or
+    None if privacy is off."""
     return (
         *BLOCK_METHODS,
         *STATE_METHODS,

@@ -1,4 +1,4 @@
-"""Which methods there are, which are switched on, and which this node only knows by name."""
+"""The registry of methods: those that are enabled, and those that this node only knows by name."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -10,12 +10,13 @@ from lacnode.rpc.services import RpcServices
 __all__ = ["KNOWN_METHODS", "Handler", "Method", "MethodRegistry", "Params"]
 
 Handler = Callable[[RpcServices, Params], object]
-"""Answers with what `orjson` can write, or with a `ReadCall` for the rest. Called in a worker thread; raises RpcError."""
+"""Returns a value that `orjson` can write, or a `ReadCall` with the rest of the method. Runs in a worker thread. May raise
+RpcError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method of an API group; `arity` is set where Besu insists on a number of parameters."""
+    """A method of an API group. `arity` is set if Besu requires an exact number of parameters."""
 
     name: str
     group: str
@@ -27,7 +28,7 @@ GROUPS = (
     "ADMIN", "CLIQUE", "DEBUG", "EEA", "ENGINE", "ETH", "GOQUORUM", "IBFT", "LAC", "MINER", "NET", "PERM", "PLUGINS",
     "PRIV", "QBFT", "TRACE", "TXPOOL", "WEB3",
 )  # fmt: skip
-"""API groups that an operator may name."""
+"""API groups that an operator may name. Those of Besu are accepted even if this node has no method of them."""
 
 _KNOWN = """
 admin_addPeer admin_changeLogLevel admin_generateLogBloomCache admin_logsRemoveCache admin_logsRepairCache admin_nodeInfo
@@ -69,11 +70,12 @@ engine_newPayloadV4 engine_newPayloadV6110 engine_preparePayload_debug
 """
 
 KNOWN_METHODS = frozenset(_KNOWN.split())
-"""The methods of Besu 24.1.0 and 25.5.0: one that is not answered here is "not enabled", not "not found"."""
+"""The methods of Besu 24.1.0 and 25.5.0. A call to one that this node does not have is "Method not enabled", not "Method not
+found"."""
 
 
 class MethodRegistry:
-    """The methods of the enabled groups. `ALWAYS` belongs to every registry."""
+    """The methods of the enabled groups. The group `ALWAYS` belongs to every registry."""
 
     ALWAYS = "RPC"
 
@@ -83,7 +85,7 @@ class MethodRegistry:
         self._methods = {method.name: method for method in methods if method.group in enabled}
 
     def find(self, name: str) -> Method:
-        """The method called `name`; RpcError if it is unknown or switched off."""
+        """Return the method with this name. RpcError "Method not found" if it is unknown, or "Method not enabled"."""
         method = self._methods.get(name)
         if method is not None:
             return method

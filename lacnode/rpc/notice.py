@@ -1,7 +1,7 @@
-"""What one client is told of one event: the event as JSON, once, and the client's subscriptions that want it.
+"""A notice: the JSON text of one event, and the subscriptions of one client that want it.
 
-A client may have hundreds of subscriptions to the same event. Their messages differ in the subscription's number alone, and
-are written when they are sent: what waits for a slow client is one JSON text, shared with all other clients.
+A client may have hundreds of subscriptions to the same event. Their messages differ in the subscription's number alone. They
+are written when they are sent, so that only one JSON text waits for a slow client. All clients share this text.
 """
 
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ from typing import Protocol
 from lacnode.rpc.privacy_parameters import in_base64
 
 MESSAGE_BYTES = 110
-"""Bytes of a message besides the result, about."""
+"""Estimated bytes of a message besides the result."""
 
 
 class Listener(Protocol):
-    """A connection. On the event loop."""
+    """A connection that gets notices. Must be called on the event loop."""
 
     def notify(self, notice: "Notice") -> None:
-        """Have the messages of `notice` sent, without waiting; a client that does not read is cut off instead."""
+        """Queue the messages of `notice` without waiting. The connection ends if its client does not read."""
 
     def cut(self) -> None:
         """End the connection."""
@@ -26,7 +26,8 @@ class Listener(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """`numbers` are the subscriptions of `listener` that want `result`, a JSON text. `group` is set for private logs."""
+    """`numbers` are the subscriptions of `listener` that want `result`, a JSON text. `group` is the privacy group (32
+    bytes) of a private log, or None."""
 
     listener: Listener
     numbers: tuple[int, ...]
@@ -35,11 +36,13 @@ class Notice:
 
     @property
     def size_bytes(self) -> int:
-        """What the messages take together, about."""
+        """Estimated bytes of all messages together."""
         return len(self.numbers) * (MESSAGE_BYTES + len(self.result))
 
     def messages(self) -> Iterator[bytes]:
-        """The message of each subscription."""
+        """Yield the message of each subscription."""
+        # The JSON is put together from bytes: `result` is encoded already, and encoding it for each subscription
+        # would take most of the time.
         name, members = b"eth_subscription", b""
         if self.group is not None:
             name = b"priv_subscription"
@@ -50,5 +53,5 @@ class Notice:
             yield b"%b%x%b" % (head, number, tail)
 
     def deliver(self) -> None:
-        """Hand it to the connection."""
+        """Give the notice to its connection."""
         self.listener.notify(self)

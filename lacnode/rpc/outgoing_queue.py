@@ -1,6 +1,7 @@
-"""What waits to be sent to one WebSocket client, in order and bounded in bytes; and what waits for all clients of a port.
+"""The queue of messages for one WebSocket client, in order and bounded in bytes. All queues of a port have a bound together.
 
-Messages are framed when they are sent. A client that does not read costs references to what others are told as well.
+Messages are framed when they are sent. A queue for a client that does not read holds references to texts that are shared
+with other clients.
 """
 
 from collections import deque
@@ -16,26 +17,28 @@ CONNECTION_LIMIT_BYTES = 4 * 2**20
 """Bytes of notifications that may wait for a client that does not read."""
 
 PORT_LIMIT_BYTES = 64 * 2**20
-"""Bytes that may wait for all clients of a port. Beyond that, the client with the most is cut off."""
+"""Bytes that may wait for all clients of a port. If more wait, the connection with the longest queue ends."""
 
 OVERHEAD_BYTES = 128
-"""What a waiting entry takes besides its own bytes."""
+"""Bytes of a waiting entry besides its own."""
 
 CHUNK_BYTES = 65_536
-"""Bytes that are framed and sent in one go."""
+"""Bytes that are framed and sent together."""
 
 
 @dataclass(slots=True)
 class _Entry:
-    """Frames that wait, the last of which may have been made already, and what they count for."""
+    """Frames that wait. They are made one by one. `size` is the bytes that the entry counts for."""
 
     frames: Iterator[bytes]
     size: int
 
 
 class OutgoingQueue:
-    """A queue. Replies always fit, since the client is not listened to before it has read them. `cut` ends the connection.
-    Hashable by identity."""
+    """The queue of one connection. Hashable by identity. `cut` ends the connection.
+
+    A reply always fits: the connection reads no further call before the client has read the reply.
+    """
 
     def __init__(self, backlog: SendBacklog, cut: Callable[[], None]) -> None:
         self.size = 0
@@ -51,11 +54,14 @@ class OutgoingQueue:
         self._cut()
 
     def put(self, frame: bytes) -> None:
-        """Add `frame`, whatever waits already."""
+        """Add `frame` without a check of the bound."""
         self._add(_Entry(iter((frame,)), len(frame) + OVERHEAD_BYTES))
 
     def try_put(self, notice: Notice, framed: Callable[[bytes], bytes]) -> bool:
-        """Add the messages of `notice`, each in a frame that `framed` makes, if they fit; a single notice always does."""
+        """Add the messages of `notice` if they fit. `framed` makes the frame of a message. Returns False if they do not fit.
+
+        A notice always fits into an empty queue. Otherwise a large block could never be sent.
+        """
         size = notice.size_bytes + OVERHEAD_BYTES
         if self._entries and self.size + size > CONNECTION_LIMIT_BYTES:
             return False
@@ -63,11 +69,12 @@ class OutgoingQueue:
         return True
 
     async def chunk(self) -> bytes:
-        """The frames to send next. They count as waiting until `sent`."""
+        """Wait for frames and return the ones to send next. `empty` counts them as waiting until `sent` is called."""
         while not self._entries:
             await self._changed.wait()
         parts: list[bytes] = []
         size = 0
+        # Frames are joined, because a system call for each small frame would cost more than the frame.
         while size < CHUNK_BYTES and (frame := self._next_frame()) is not None:
             parts.append(frame)
             size += len(frame)
@@ -75,17 +82,18 @@ class OutgoingQueue:
         return self._chunk
 
     def sent(self) -> None:
-        """The chunk has gone."""
+        """Note that the last chunk was sent."""
         self._chunk = b""
         self._change()
 
     async def empty(self) -> None:
-        """Wait until everything has gone."""
+        """Wait until everything was sent."""
         while self._entries or self._chunk:
             await self._changed.wait()
 
     def close(self) -> None:
-        """The connection is gone, and with it what waits."""
+        """Drop what waits, because the connection has ended."""
+        # The backlog must forget this queue. Otherwise its bytes would count for the port forever.
         self._backlog.forget(self)
         self._entries.clear()
         self.size = 0
@@ -93,6 +101,8 @@ class OutgoingQueue:
     def _add(self, entry: _Entry) -> None:
         self._entries.append(entry)
         self.size += entry.size
+        # The backlog may cut the longest queue of the port now. It needs the new size, so this stands after the
+        # addition.
         self._backlog.grown()
         self._change()
 
@@ -101,6 +111,8 @@ class OutgoingQueue:
             frame = next(self._entries[0].frames, None)
             if frame is not None:
                 return frame
+            # The size of an entry counts until its last frame is taken. Frames of a half-sent notice thus count too
+            # much, never too little.
             self.size -= self._entries.popleft().size
         return None
 

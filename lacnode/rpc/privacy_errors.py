@@ -1,4 +1,4 @@
-"""Errors of EEA and PRIV, with Besu's codes and texts, and what becomes of a transaction manager's own errors."""
+"""Errors of EEA and PRIV with Besu's codes and texts, and the translation of a transaction manager's errors into them."""
 
 import re
 
@@ -35,21 +35,22 @@ _PASSED_THROUGH = frozenset(
         "The list of members in a privacy group should include self",
     )
 )  # fmt: skip
-"""What a client is told in the manager's own words; everything else is `ENCLAVE_ERROR`."""
+"""Errors of the manager that a client gets in the manager's own words. Every other one becomes `ENCLAVE_ERROR`."""
 
 _KEY = re.compile(r" ?[A-Za-z0-9+/]{40,}={0,2}")
 _NO_GROUP = re.compile(r"PrivacyGroupNotFound|Privacy group.*not found")
 
 
 def privacy_error(message: str) -> RpcError:
-    """An error of the privacy methods themselves."""
+    """Return an error of the privacy methods themselves."""
     return RpcError(PRIVACY_ERROR_CODE, message)
 
 
 def manager_error(error: EnclaveError | EnclaveUnreachableError) -> RpcError:
-    """What a client is told of the manager's failure, with our own manager's explanation as `data`. Tessera names keys in
-    its texts, which are cut out."""
+    """Return the error that a client gets for a failure of the manager. The explanation of lacnode's own manager is
+    `data`."""
     if isinstance(error, EnclaveError):
+        # Tessera writes keys into its texts. They are removed, so that no client learns the key of another member.
         word = _KEY.sub("", error.code).strip()
         if word in _PASSED_THROUGH:
             return RpcError(ENCLAVE_ERROR_CODE, word, error.detail)
@@ -57,5 +58,5 @@ def manager_error(error: EnclaveError | EnclaveUnreachableError) -> RpcError:
 
 
 def is_no_group(error: EnclaveError) -> bool:
-    """Whether the manager says that there is no such group."""
+    """Return True if the manager says that there is no such group."""
     return _NO_GROUP.fullmatch(error.code) is not None

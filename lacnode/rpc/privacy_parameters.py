@@ -1,4 +1,4 @@
-"""Parameters of EEA and PRIV: keys and groups in base64, and the private room, which there may not be."""
+"""Parameters of EEA and PRIV: keys and groups in base64, and the access to the private part of the node."""
 
 import base64
 import binascii
@@ -11,28 +11,32 @@ from lacnode.rpc.parameters import text
 from lacnode.rpc.services import RpcServices
 
 MAX_KEYS_IN_LIST = 10_000
-"""Keys in one list."""
+"""Number of keys in one list."""
 
 
 def privacy_controller(services: RpcServices) -> PrivacyController:
-    """The private side of the node; "Privacy is not enabled" if it has none."""
+    """Return the private part of the node. RpcError "Privacy is not enabled" if it has none."""
     if services.privacy is None:
         raise privacy_disabled()
     return services.privacy
 
 
 def check_member(controller: PrivacyController, group: bytes, number: int | None = None) -> None:
-    """ "Unauthorized" for a tenant that is no member of the group, as of block `number` or the head."""
+    """Check that the tenant is a member of the group after block `number`, or after the head if it is None.
+
+    RpcError "Unauthorized" if the tenant is no member.
+    """
     try:
         may_see_group = controller.may_see_group(group, number)
     except (EnclaveError, EnclaveUnreachableError):
+        # Without an answer of the manager the membership is unknown. The tenant must not see the group then.
         may_see_group = False
     if not may_see_group:
         raise unauthorized()
 
 
 def key(value: object, what: str) -> bytes:
-    """A public key: 32 bytes, or 91 for elliptic curves."""
+    """Parse a public key in base64: 32 bytes, or 91 bytes for elliptic curves. RpcError "Invalid params" if it is none."""
     found = _base64(value, what)
     if len(found) not in (32, 91):
         raise invalid_params(f"{what}: a public key of 32 bytes in base64 was expected")
@@ -40,14 +44,14 @@ def key(value: object, what: str) -> bytes:
 
 
 def keys(value: object, what: str) -> tuple[bytes, ...]:
-    """A list of public keys."""
+    """Parse a list of public keys. RpcError "Invalid params" if it is none or too long."""
     if not isinstance(value, list) or len(value) > MAX_KEYS_IN_LIST:
         raise invalid_params(f"{what}: an array of keys in base64 was expected")
     return tuple(key(item, what) for item in value)
 
 
 def group_id(value: object) -> bytes:
-    """A privacy group's id, 32 bytes."""
+    """Parse the id of a privacy group, 32 bytes in base64. RpcError "Invalid params" if it is none."""
     found = _base64(value, "privacyGroupId")
     if len(found) != 32:
         raise invalid_params("privacyGroupId: 32 bytes in base64 were expected")
@@ -59,7 +63,7 @@ def in_base64(data: bytes) -> str:
 
 
 def optional_text(document: Mapping[str, object], name: str) -> str:
-    """A member that is text or not there, which is the empty text."""
+    """Return a member that is text, or the empty text if it is missing. RpcError if it is no text."""
     value = document.get(name)
     return "" if value is None else text(value, name)
 
