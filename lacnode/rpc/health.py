@@ -43,7 +43,7 @@ def is_ready(services: RpcServices, query: str) -> bool:
 
     `query` may name `minPeers` and `maxBlocksBehind`. A value that is no number means that the node is not ready.
     """
-    # The first of several values with one name counts, as in Besu. `dict` keeps the last one, so the order is reversed.
+    # The first of several values with one name counts. `dict` keeps the last one, so the order is reversed.
     asked = dict(reversed(parse_qsl(query, keep_blank_values=True)))
     if services.network is not None:
         min_peers = _integer(asked.get("minPeers"), MIN_PEERS)

@@ -118,4 +118,5 @@ class OutgoingQueue:
 
     def _change(self) -> None:
         self._changed.set()
+        # An event of trio cannot be cleared. Tasks that wait hold the old one, and later tasks get the new one.
         self._changed = trio.Event()

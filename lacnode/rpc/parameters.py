@@ -1,6 +1,7 @@
-"""Parameters as Besu parses them: strict, and with -32602 for whatever does not fit.
+"""Parameters, parsed as strictly as Besu parses them. A value that does not fit is the error -32602.
 
-`data` of the error says which parameter and what was expected, which Besu leaves out.
+The error's `data` names the parameter and what was expected. Besu leaves this out. Every function that parses a value raises
+RpcError for one that does not fit.
 """
 
 import re
@@ -28,12 +29,12 @@ from lacnode.rpc.read_calls import HasChain, Params
 MAX_UINT256 = 2**256 - 1
 
 MAX_ADDRESSES, MAX_TOPICS = 1_000, 1_000
-"""What a filter may name: addresses, and topics over all positions. Besu bounds neither."""
+"""Number of addresses, and of topics over all positions, that a filter may name. Besu has no such bounds."""
 
 LATEST_TAGS = frozenset(("latest", "pending"))
 UNSET_TAGS = frozenset(("finalized", "safe"))
 MIN_HASH_CHARACTERS, MAX_NUMBER_CHARACTERS = 65, 16
-"""Where Besu draws the line between a block's hash and its number, in characters."""
+"""Besu reads a text of at least so many characters as a block's hash, and one of at most so many as its number."""
 
 _HEXADECIMAL = re.compile(r"[0-9a-fA-F]+")
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
@@ -62,7 +63,7 @@ _MESSAGES = {
     "log filter": "Invalid log filter params",
     "privacyGroupId": "Invalid privacy group params",
 }
-"""What Besu 25.5.0 says of a parameter that is wrong. Of the others it says "Invalid params"."""
+"""Besu 25.5.0's messages for a wrong parameter. Its message for all other parameters is "Invalid params"."""
 
 
 def _message(what: str) -> str:
@@ -70,12 +71,12 @@ def _message(what: str) -> str:
 
 
 def wrong_parameter(what: str, why: str) -> RpcError:
-    """The error for parameter `what`, whose message is Besu's. `why` goes into `data`."""
+    """Return the error for the parameter `what`, with Besu's message for it. `why` goes into `data`."""
     return RpcError(INVALID_PARAMS, _message(what), f"{what}: {why}")
 
 
 def required(params: Params, index: int, what: str) -> object:
-    """The parameter at `index`, which must be there and not null."""
+    """Return the parameter at `index`. RpcError if it is missing or null."""
     value = params[index] if index < len(params) else None
     if value is None:
         raise RpcError(INVALID_PARAMS, _message(what), f"parameter {index} ({what}) is missing")
@@ -83,7 +84,7 @@ def required(params: Params, index: int, what: str) -> object:
 
 
 def optional(params: Params, index: int) -> object | None:
-    """The parameter at `index`, None where it is missing or null."""
+    """Return the parameter at `index`, or None if it is missing or null."""
     return params[index] if index < len(params) else None
 
 
@@ -100,7 +101,7 @@ def boolean(value: object, what: str) -> bool:
 
 
 def data(value: object, what: str) -> bytes:
-    """Hexadecimal bytes, `0x` optional."""
+    """Parse bytes in hexadecimal. `0x` is optional."""
     try:
         return from_hex(text(value, what))
     except ValueError as error:
@@ -108,12 +109,12 @@ def data(value: object, what: str) -> bytes:
 
 
 def address(value: object, what: str = "address") -> bytes:
-    """20 bytes; as in Besu fewer are filled up with zeros on the left."""
+    """Parse an address of 20 bytes. Fewer bytes are filled up with zeros on the left, as in Besu."""
     return padded(value, what, 20)
 
 
 def hash32(value: object, what: str = "hash") -> bytes:
-    """Exactly 32 bytes."""
+    """Parse exactly 32 bytes in hexadecimal."""
     found = data(value, what)
     if len(found) != 32:
         raise wrong_parameter(what, f"32 bytes were expected, found {len(found)}")
@@ -121,8 +122,9 @@ def hash32(value: object, what: str = "hash") -> bytes:
 
 
 def padded(value: object, what: str, size: int) -> bytes:
-    """Up to `size` bytes of hexadecimal, filled up with zeros on the left."""
+    """Parse up to `size` bytes of hexadecimal. Fewer bytes are filled up with zeros on the left."""
     digits = _digits(text(value, what))
+    # The length is checked first, so that no expression runs over megabytes. An empty text means zero, as in Besu.
     if len(digits) > 2 * size or not _HEXADECIMAL.fullmatch(digits or "0"):
         raise wrong_parameter(what, f"up to {size} bytes of hexadecimal were expected")
     return bytes.fromhex(digits.rjust(2 * size, "0"))
@@ -133,8 +135,9 @@ def _digits(word: str) -> str:
 
 
 def quantity(value: object, what: str, maximum: int = MAX_UINT256) -> int:
-    """A number: text in hexadecimal with 0x or else in decimal, or a JSON integer."""
+    """Parse a number up to `maximum`: text in hexadecimal with 0x, text in decimal without it, or a JSON integer."""
     number: int | None = None
+    # JSON's true and false are integers in Python, and must not become 1 and 0. 78 digits hold every 256-bit number.
     if isinstance(value, int) and not isinstance(value, bool):
         number = value
     elif isinstance(value, str) and len(value) <= 78 and _NUMBER.fullmatch(value):
@@ -145,14 +148,14 @@ def quantity(value: object, what: str, maximum: int = MAX_UINT256) -> int:
 
 
 def wei(value: object, what: str) -> int:
-    """An amount up to 256 bits. Text is hexadecimal even without 0x, as in Besu's `Wei`."""
+    """Parse an amount of up to 256 bits, in wei. Text is hexadecimal even without 0x, as in Besu's `Wei`."""
     if isinstance(value, int) and not isinstance(value, bool):
         return quantity(value, what)
     return int.from_bytes(padded(value, what, 32))
 
 
 def slot(value: object) -> int:
-    """A storage slot: up to 32 bytes of hexadecimal, in any number of digits."""
+    """Parse a storage slot: up to 32 bytes of hexadecimal, in any number of digits."""
     return int.from_bytes(padded(value, "slot", 32))
 
 
@@ -160,11 +163,15 @@ def slot(value: object) -> int:
 
 
 def block_number(services: HasChain, value: object) -> int:
-    """The number that a block parameter of type "number" means; it may be above the head."""
+    """Return the number that a block parameter of type "number" means. It may be above the head.
+
+    RpcError "Unknown block" for `finalized` and `safe`, which no IBFT 2.0 block is marked as.
+    """
     head = services.chain.head.header.number
     if isinstance(value, int) and not isinstance(value, bool):
         return _not_negative(value)
     word = text(value, "block").lower()
+    # `pending` is the head too: this node, like Besu, builds no pending block for readers.
     if word in LATEST_TAGS:
         return head
     if word == "earliest":
@@ -181,8 +188,10 @@ def _not_negative(number: int) -> int:
 
 
 def _java_long(word: str) -> int:
-    """Java's `Long.decode`: decimal, 0x or # hexadecimal, leading 0 octal, and a sign before them."""
+    """Parse a number as Java's `Long.decode`: decimal, hexadecimal after 0x or #, octal after 0, and a sign before them."""
     sign, digits = (-1, word[1:]) if word[:1] == "-" else (1, word)
+    # A 64-bit number has at most 19 characters in each of the three forms that clients use. Java refuses a longer one
+    # too.
     if len(digits) <= 19 and (match := _JAVA_LONG.fullmatch(digits)):
         for name, base in (("hexadecimal", 16), ("octal", 8), ("decimal", 10)):
             if match[name] is not None:
@@ -191,12 +200,13 @@ def _java_long(word: str) -> int:
 
 
 def header_by_number(services: HasChain, value: object) -> BlockHeader | None:
-    """The header that a "number" parameter means, None above the head."""
+    """Return the header that a "number" parameter means, or None if the number is above the head."""
     return services.chain.header_at(block_number(services, value))
 
 
 def header_by_number_or_hash(services: HasChain, value: object) -> BlockHeader:
-    """The header that a "number or hash" parameter means; "Block not found" if there is none."""
+    """Return the header that a "number or hash" parameter means. RpcError "Block not found" if there is none."""
+    # Besu tells a hash from a number by the length of the text alone, with or without 0x.
     if isinstance(value, Mapping):
         header = _header_by_object(services, value)
     elif isinstance(value, str) and len(value) >= MIN_HASH_CHARACTERS:
@@ -211,7 +221,8 @@ def header_by_number_or_hash(services: HasChain, value: object) -> BlockHeader:
 
 
 def _header_by_object(services: HasChain, value: Mapping[str, object]) -> BlockHeader | None:
-    """A block by EIP-1898. Every block that is known is canonical, so `requireCanonical` changes nothing."""
+    """Return the header of a block by EIP-1898. `requireCanonical` changes nothing, because every known block is
+    canonical."""
     if value.get("blockHash") is not None:
         boolean(value.get("requireCanonical", False), "requireCanonical")
         return services.chain.header_of(padded(value["blockHash"], "blockHash", 32))
@@ -228,8 +239,10 @@ def _header_by_object(services: HasChain, value: Mapping[str, object]) -> BlockH
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """What logs are wanted: from a range of block numbers, or of one block. `fixed_to` is set if the end of the range
-    stays where it is while the chain grows."""
+    """The logs that are wanted: those of a range of block numbers, both included, or those of one block.
+
+    `fixed_from` and `fixed_to` are set if this end of the range stays where it is while the chain grows.
+    """
 
     wanted: LogFilter
     from_block: int
@@ -241,11 +254,13 @@ class LogQuery:
 
 @with_error_message(INVALID_FILTER)
 def log_query(services: HasChain, value: object) -> LogQuery:
-    """A filter object."""
+    """Parse a filter object. RpcError "Invalid filter params" if a member does not fit, and `LIMIT_EXCEEDED` if it names too
+    many addresses or topics."""
     if not isinstance(value, Mapping):
         raise invalid_params("filter: an object was expected")
     found = value.get("blockHash", value.get("blockhash"))
     block_hash = None if found is None else hash32(found, "blockHash")
+    # Besu accepts two spellings of `blockHash`. The one of EIP-234 comes first.
     start, end = value.get("fromBlock"), value.get("toBlock")
     if block_hash is not None and (start is not None or end is not None):
         raise invalid_params("filter: blockHash excludes fromBlock and toBlock")
@@ -268,7 +283,7 @@ def _range_end(services: HasChain, value: object) -> int:
 
 
 def _is_fixed(value: object) -> bool:
-    """Whether the end of a range stays where it is while the chain grows: a number, or the genesis by its name."""
+    """Return True if an end of a range stays where it is while the chain grows: a number, or `earliest`."""
     return isinstance(value, int) or (isinstance(value, str) and (value[:1].isdigit() or value.lower() == "earliest"))
 
 
@@ -283,7 +298,7 @@ def _addresses(value: object) -> tuple[bytes, ...]:
 
 
 def _topics(value: object) -> tuple[tuple[bytes, ...], ...]:
-    """For each position the topics that fit; none for any."""
+    """Return the topics that fit for each position. An empty tuple fits every topic."""
     if value is None:
         return ()
     if isinstance(value, str):
@@ -299,5 +314,6 @@ def _position(value: object) -> tuple[bytes, ...]:
     if value is None:
         return ()
     if isinstance(value, list):
+        # A null among the alternatives fits every topic, so the others change nothing.
         return () if any(item is None for item in value) else tuple(hash32(item, "topic") for item in value)
     return (hash32(value, "topic"),)

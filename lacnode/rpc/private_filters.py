@@ -1,5 +1,5 @@
-"""Polling filters for private logs. They are kept apart from the public ones: an id of one is nothing to the other, and
-each answers for its own group only."""
+"""Polling filters for private logs. They are stored apart from the public ones, so that `eth_getFilterChanges` cannot read
+them. Each filter answers for its own group only."""
 
 from lacnode.privacy.state.processor import PrivateBlock
 from lacnode.rpc.errors import filter_not_found, logs_filter_not_found
@@ -13,10 +13,11 @@ from lacnode.rpc.services import RpcServices
 
 
 class PrivateFilters(PollingFilters):
-    """All filters for private logs of a node, safe to use from several threads. A filter's kind is its group."""
+    """All filters for private logs of a node. Safe to use from several threads. A filter's `kind` is its group in
+    hexadecimal."""
 
     def private_block_added(self, private_block: PrivateBlock) -> None:
-        """A block was executed privately."""
+        """Give the private logs of a block to the filters."""
         number = private_block.header.number
         with self._lock:
             self._sweep()
@@ -26,7 +27,7 @@ class PrivateFilters(PollingFilters):
                     filter_.gather([found for found in logs if filter_.wanted.matches(found.log)])
 
     def methods(self) -> tuple[Method, ...]:
-        """The RPC methods that work on these filters."""
+        """Return the RPC methods that work on these filters."""
         return (
             Method("priv_newFilter", "PRIV", self._new_private_filter),
             Method("priv_getFilterChanges", "PRIV", self._private_changes),
@@ -37,6 +38,7 @@ class PrivateFilters(PollingFilters):
     def _new_private_filter(self, services: RpcServices, params: Params) -> object:
         group = group_id(required(params, 0, "privacyGroupId"))
         check_member(privacy_controller(services), group)
+        # Membership is checked before the filter is parsed. A tenant that is no member learns nothing else.
         document = required(params, 1, "filter")
         query = log_query(services, document)
         last_block = query.to_block if query.fixed_to else None
@@ -45,6 +47,7 @@ class PrivateFilters(PollingFilters):
         )
 
     def _private_changes(self, services: RpcServices, params: Params) -> object:
+        # A member may have left the group since the filter was made, so membership is checked at every poll.
         check_member(privacy_controller(services), group_id(required(params, 0, "privacyGroupId")))
         with self._lock:
             filter_ = self._own(params)
@@ -68,7 +71,8 @@ class PrivateFilters(PollingFilters):
             return self._own(params) is not None and self._filters.pop(filter_id(params, 1), None) is not None
 
     def _own(self, params: Params) -> PollingFilter | None:
-        """The filter of the group that is asked for."""
+        """Return the filter with the id in `params` if it belongs to the group in `params`, else None."""
         group = group_id(required(params, 0, "privacyGroupId"))
         filter_ = self._used(params, 1)
+        # Without this comparison a member of one group could read the filter of another group by its id.
         return filter_ if filter_ is not None and filter_.kind == group.hex() else None

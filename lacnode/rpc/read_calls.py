@@ -1,9 +1,8 @@
-"""Calls that only read the chain, and can be answered by any process that can read the database.
+"""Calls that only read the chain. Any process that can read the database can answer them.
 
-A method is marked in its registry entry: `Method("eth_call", "ETH", run_in_reader(eth_call))`. Its function is called with a
-`ReadContext`, in this process for a short trial and in a reader process for as long as a call may take
-(`rpc.readers`). Such a
-function must not touch anything else of the node.
+A method is marked in its registry entry: `Method("eth_call", "ETH", run_in_reader(eth_call))`. Its function gets a
+`ReadContext`. It runs in this process for a short trial, or in a reader process (`rpc.readers`) for as long as a call may
+take. Such a function must not use any other part of the node.
 """
 
 import time
@@ -28,7 +27,7 @@ Params = Sequence[object]
 
 
 class ReadableChain(Protocol):
-    """The chain as read-only methods see it: a `Blockchain`, or the `ReadOnlyChain` of a reader process."""
+    """The chain for read-only methods: a `Blockchain`, or the `ReadOnlyChain` of a reader process."""
 
     @property
     def head(self) -> Head: ...
@@ -54,7 +53,7 @@ class ReadableChain(Protocol):
 
 
 class HasChain(Protocol):
-    """Where parameters are looked up: a `ReadContext` or the `RpcServices`."""
+    """An object with a chain, by which parameters are looked up: a `ReadContext` or the `RpcServices`."""
 
     @property
     def chain(self) -> ReadableChain: ...
@@ -62,8 +61,11 @@ class HasChain(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReadContext:
-    """What a read-only method may touch. `deadline` is on the monotonic clock, in seconds: the method raises
-    CallTimeoutError when it has passed. `recent` keeps blocks decoded, where several calls may want the same one."""
+    """The objects that a read-only method may use.
+
+    `deadline` is in seconds of the monotonic clock. The method raises CallTimeoutError after it. `recent` is a cache of
+    decoded blocks, or None.
+    """
 
     chain: ReadableChain
     settings: ApiSettings
@@ -81,34 +83,37 @@ class ReadContext:
 
 
 def check_time(reading: ReadContext) -> None:
-    """CallTimeoutError if the call has taken too long."""
+    """Check the deadline. CallTimeoutError if it has passed."""
     if time.monotonic() > reading.deadline:
         raise timeout()
 
 
 ReadHandler = Callable[[ReadContext, Params], object]
-"""A function at the top of a module, so that it can be named to another process. Raises RpcError."""
+"""A function at the top level of a module, so that `pickle` can name it to another process. May raise RpcError."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadCall:
-    """The rest of a method: what is left to do with a `ReadContext`. `params` are what JSON gives, or what can be
-    pickled. `is_long` if it cannot end within a trial."""
+    """The rest of a method, for which a `ReadContext` is enough. `params` must be values that `pickle` can write.
+    `is_long` is True if the call cannot end within a trial."""
 
     handler: ReadHandler
     params: Params
     is_long: bool = False
 
     def answer(self, reading: ReadContext) -> object:
-        """The result of the call; RpcError."""
+        """Return the result of the call. RpcError as the handler raises it."""
         return self.handler(reading, self.params)
 
 
 def run_in_reader(
     handler: ReadHandler, check: Callable[[HasChain, Params], object] | None = None
 ) -> Callable[[HasChain, Params], ReadCall]:
-    """`handler` as a method's handler. A reader answers it. `check` raises RpcError for parameters that are refused anyway:
-    megabytes of them would take memory here while they wait for a reader."""
+    """Make a method's handler of `handler`. A reader answers its calls.
+
+    `check` raises RpcError for parameters that are refused anyway. Otherwise megabytes of such parameters would take memory
+    here while they wait for a reader.
+    """
 
     def leave_to_reader(services: HasChain, params: Params) -> ReadCall:
         if check is not None:

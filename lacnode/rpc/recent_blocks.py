@@ -1,6 +1,6 @@
-"""Blocks that were asked for lately, decoded: a client that fetches a block's receipts one by one pays for the block once.
+"""A cache of decoded blocks. A client that fetches a block's receipts one by one causes only one decoding of the block.
 
-Final blocks do not change, so nothing here goes stale. Safe from any thread.
+IBFT 2.0 blocks are final, so nothing here becomes outdated. Safe to use from several threads.
 """
 
 import threading
@@ -13,17 +13,18 @@ from lacnode.chain.receipt_record import ReceiptRecord
 from lacnode.primitives.block import Block, BlockOutline
 
 KEPT_BYTES, TRANSACTION_BYTES, LOG_BYTES = 16 * 2**20, 800, 300
-"""Bytes of blocks that are kept decoded, and of their outcomes as many; each transaction and each log takes so many besides
-its data. The last block is kept whatever its size."""
+"""Bytes of decoded blocks that are kept, and as many bytes of their outcomes. Then the estimated bytes of a
+transaction and of a log besides its data. The last block is always kept."""
 
 HASH_BYTES = 73
-"""What a hash takes in memory."""
+"""Bytes that a hash takes in memory."""
 
 T = TypeVar("T")
 
 
 class RecentBlocks:
-    """The blocks of `history` by hash, and what came of their transactions. None for unknown hashes."""
+    """The blocks of `history` by hash, and the outcomes of their transactions. The methods return None for unknown
+    hashes."""
 
     def __init__(self, history: ChainHistory) -> None:
         self._blocks = _Recent(history.block_of, _block_bytes)
@@ -34,15 +35,15 @@ class RecentBlocks:
         return self._blocks.get(hash_)
 
     def outline(self, hash_: bytes) -> BlockOutline | None:
-        """A block without its transactions, which are not decoded."""
+        """Return a block without its transactions, which are not decoded."""
         return self._outlines.get(hash_)
 
     def has(self, hash_: bytes) -> bool:
-        """Whether the block is kept, and its outcomes are."""
+        """Return True if both the block and its outcomes are in the cache."""
         return self._blocks.has(hash_) and self._outcomes.has(hash_)
 
     def forget(self) -> None:
-        """Keep nothing."""
+        """Drop everything."""
         for kept in (self._blocks, self._outcomes, self._outlines):
             kept.forget()
 
@@ -51,7 +52,7 @@ class RecentBlocks:
 
 
 def _block_bytes(block: Block) -> int:
-    """An empty block takes room too."""
+    # An empty block takes memory too, so a first amount is added. Otherwise the cache would keep any number of them.
     return TRANSACTION_BYTES + sum(TRANSACTION_BYTES + len(transaction.raw) for transaction in block.transactions)
 
 
@@ -70,7 +71,8 @@ def _log_bytes(outcome: ReceiptRecord) -> int:
 
 
 class _Recent(Generic[T]):
-    """The values last used, as many as their bytes allow."""
+    """The last used values, as many as their bytes allow. The rest is dropped, beginning with the value used least
+    recently."""
 
     def __init__(self, load: Callable[[bytes], T | None], bytes_of: Callable[[T], int]) -> None:
         self._load = load
@@ -84,6 +86,8 @@ class _Recent(Generic[T]):
             if key in self._values:
                 self._values.move_to_end(key)
                 return self._values[key]
+        # The lock is not held while a block is decoded, because that can take a second. Two threads may decode the
+        # same block at once. `_keep` then keeps the first of them.
         value = self._load(key)
         if value is not None:
             self._keep(key, value)

@@ -1,6 +1,6 @@
-"""What the gas prices of the last blocks were, without reading the blocks again for every wallet that asks.
+"""The gas prices of the last blocks, counted once, so that the blocks are not read again for every wallet that asks.
 
-Counted by block number: final blocks do not change. Safe from any thread.
+Counts are stored by block number, because final blocks do not change. Safe to use from several threads.
 """
 
 import threading
@@ -14,14 +14,15 @@ from lacnode.primitives.transaction import Transaction
 
 @dataclass(frozen=True, slots=True)
 class PriceCounts:
-    """How often each price, in wei, occurs: of gas in transactions of types 0 and 1, and tips in those of later types."""
+    """How often each price occurs, in wei. `gas_prices` are those of transactions of types 0 and 1. `tips` are the maximum
+    priority fees of later types."""
 
     gas_prices: Counter[int]
     tips: Counter[int]
 
 
 class RecentPrices:
-    """Prices that `history`'s transactions name."""
+    """The prices in the transactions of `history`."""
 
     def __init__(self, history: ChainHistory) -> None:
         self._history = history
@@ -29,7 +30,9 @@ class RecentPrices:
         self._counts: dict[int, PriceCounts] = {}
 
     def counts(self, first: int, end: int) -> PriceCounts:
-        """The prices of the blocks from `first` up to, but without, `end`. Earlier blocks are forgotten."""
+        """Return the prices of the blocks from `first` up to, but without, `end`. The counts of earlier blocks are
+        dropped."""
+        # The lock is held while blocks are read. A second caller would read the same blocks, so it waits instead.
         with self._lock:
             self._counts = {number: counted for number, counted in self._counts.items() if number >= first}
             total = PriceCounts(Counter(), Counter())
@@ -43,7 +46,7 @@ class RecentPrices:
 
 
 def price_at_percentile(counts: Mapping[int, int], percent: float) -> int | None:
-    """The price at `percent` of all, in ascending order; None if there is none."""
+    """Return the price at `percent` (0 to 100) of all prices in ascending order, or None if there is none."""
     total = sum(counts.values())
     place = min(total - 1, int(total * percent / 100))
     for price in sorted(counts):

@@ -1,28 +1,28 @@
-"""How much memory the replies of unfinished batches take, over all connections of a node.
+"""The memory of the replies of unfinished batches, counted over all connections of a node.
 
-A batch waits for its turns while others run, and keeps the replies that it has until the last one. Safe to use from several
+A batch waits for its turns while others run. It keeps its replies until the last one is made. Safe to use from several
 threads.
 """
 
 import threading
 
 UNFINISHED_BYTES = 24 * 2**20
-"""What the replies of all unfinished batches may take. Beyond that, the calls that are left in them are refused."""
+"""Bytes that the replies of all unfinished batches may take. If they take more, the remaining calls are refused."""
 
 
 class ReplyMemory:
-    """The bytes of replies that are kept."""
+    """Counts the bytes of replies that are kept."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept_bytes = 0
 
     def keep(self, size: int) -> None:
-        """So many more bytes are kept; or fewer, if `size` is negative."""
+        """Add `size` bytes to the count. `size` is negative for bytes that are no longer kept."""
         with self._lock:
             self._kept_bytes += size
 
     @property
     def is_full(self) -> bool:
-        """Whether no more should be kept."""
+        """True if no more replies should be kept."""
         return self._kept_bytes > UNFINISHED_BYTES

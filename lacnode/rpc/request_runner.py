@@ -1,8 +1,8 @@
-"""Where the steps of an answer run: in worker threads of this process, and for what only reads in a reader process.
+"""Runs the steps of an answer in worker threads of this process, and calls that only read in a reader process.
 
-Worker threads are few, because each makes the event loop, and so consensus, wait for the interpreter lock; and together
-they may take only a share of the time. Private methods have threads of their own: they wait for a transaction manager, which
-may take its time, and public ones must not wait for it with them.
+There are few worker threads, because each of them makes the event loop, and so consensus, wait for the interpreter lock. All
+of them together get only a share of the time. Private methods have threads of their own. They wait for a transaction
+manager, which may be slow, and public methods must not wait with them.
 """
 
 import re
@@ -21,34 +21,35 @@ from lacnode.rpc.read_calls import ReadCall
 from lacnode.rpc.time_share import TimeShare
 
 WORKER_THREADS = 4
-"""Steps that run at once, over all connections, of public and of private methods each."""
+"""Number of steps that run at a time over all connections. Public and private methods have so many each."""
 
 WORKER_SHARE, WORKER_BURST_SECONDS = 0.3, 1.0
-"""What all steps together may take of one processor's time, and how much of it may be saved up."""
+"""The share of one processor's time that all steps together may take, and how much of it may be saved up."""
 
 REQUEST_COST_SECONDS = 0.0002
-"""What the event loop does for each request besides: it counts for the share, so that a flood of cheap calls waits too."""
+"""Estimated time of the event loop for each request. It counts for the share, so that a flood of cheap calls waits too."""
 
 BODY_BYTE_COST_SECONDS = 1e-8
-"""What the event loop and the system do for each byte of a request: they read it, and look for names of private methods."""
+"""Estimated time for each byte of a request. The event loop reads it and searches it for names of private methods."""
 
 LONG_REQUEST_BYTES = 65_536
 LONG_REQUEST_SHARES = Shares(total=0.1, most=0.08, least=0.02, burst_seconds=1.0)
-"""What the bytes of requests that are longer may take of one processor's time: of all addresses, and of one. Such requests
-wait longer than others, since most of their cost is paid before they can wait."""
+"""The shares of one processor's time for the bytes of requests that are longer than `LONG_REQUEST_BYTES`, of all
+addresses and of one. Such requests wait longer than others, because most of their cost arises before they can wait."""
 
 _PRIVATE = re.compile(rb'"(?:eea_|privx?_|lac_\w*[pP]riva)')
 
 
 class Readers(Protocol):
-    """What answers calls that only read."""
+    """Answers calls that only read."""
 
     async def read(self, call: ReadCall, client: str) -> object:
-        """The result of `call` for the address `client`; RpcError, BusyError if it is refused."""
+        """Return the result of `call` for the address `client`. RpcError if the call ends in one. BusyError if it is
+        refused."""
         ...
 
     async def run(self) -> None:
-        """Keep the readers in order, until cancelled; then end them."""
+        """Run the upkeep of the readers until cancelled, and end the readers then."""
 
 
 class RequestRunner:
@@ -61,20 +62,25 @@ class RequestRunner:
         self._long_requests = FairShare(LONG_REQUEST_SHARES)
 
     async def run(self, request: bytes, steps: Steps, client: str) -> Reply:
-        """The reply that `steps` end with, for a request's JSON text from the address `client`.
+        """Run `steps` to their end and return their reply. `request` is the JSON text and `client` the sender's address.
 
-        A batch with one private call is a private one; a name behind escapes counts as public.
+        A batch with one private call counts as private. A method name that is written with escapes counts as public.
         """
+        # The cost counts before the request waits. A flood of requests therefore slows itself down.
         self._share.spend(REQUEST_COST_SECONDS + BODY_BYTE_COST_SECONDS * len(request))
         if len(request) > LONG_REQUEST_BYTES:
             self._long_requests.spend(client, BODY_BYTE_COST_SECONDS * len(request), trio.current_time())
             await trio.sleep(self._long_requests.wait_seconds(client, trio.current_time()))
         threads = self._private if _PRIVATE.search(request) else self._public
+        # The text is not parsed yet: parsing it belongs into a thread. A search for names is cheap and chooses the thread.
+        # A request in the wrong threads gets the right answer, only later.
         resume: Callable[[], ReadCall | Pause] = partial(next, steps)
         while True:
             step = await threads.run(partial(self._step, resume), self._share, client)
             if isinstance(step, Reply):
                 return step
+            # Both kinds of steps give up their thread here. After `Pause` the request queues behind the other
+            # addresses again.
             resume = partial(steps.send, None)
             if isinstance(step, ReadCall):
                 resume = await self._read(steps, step, client)
@@ -83,10 +89,13 @@ class RequestRunner:
         try:
             return partial(steps.send, await self._readers.read(call, client))
         except RpcError as error:
+            # The error is raised inside the generator, so that the dispatcher makes the reply to this one call of a
+            # batch.
             return partial(steps.throw, error)
 
     def _step(self, resume: Callable[[], ReadCall | Pause]) -> ReadCall | Pause | Reply:
-        """One step, in a worker thread."""
+        """Run one step. Called in a worker thread."""
+        # Only the time of this thread counts: a step that waits for the lock or for a disk takes no processor time.
         begun = time.thread_time()
         try:
             return resume()
@@ -98,17 +107,20 @@ class RequestRunner:
 
 
 class _Threads:
-    """Worker threads, lent round robin over the clients' addresses."""
+    """Worker threads, given round robin over the clients' addresses."""
 
     def __init__(self) -> None:
         self._turns = FairLimiter(WORKER_THREADS)
         self._limiter = trio.CapacityLimiter(WORKER_THREADS)
-        """A thread whose request was given up still counts, where its turn does not."""
+        """Bounds the threads themselves. After a timeout the turn is free again, but the abandoned thread still runs
+        and counts here."""
 
     async def run(
         self, step: Callable[[], ReadCall | Pause | Reply], share: TimeShare, client: str
     ) -> ReadCall | Pause | Reply:
         async with self._turns.turn(client):
+            # The wait happens while the turn is held. The debt of the share would otherwise grow with every waiting
+            # request.
             delay_seconds = share.delay_seconds()
             if delay_seconds:
                 await trio.sleep(delay_seconds)
