@@ -21,8 +21,7 @@ def health(services: RpcServices, path: str, query: str, standing: PrivacyHealth
     ready, because none of them stops the chain.
     """
     up = path == LIVENESS or is_ready(services, query)
-    # The body is written by hand, because Besu's has a space on both sides of the colon, and scripts compare the
-    # text.
+    # Besu's body has a space on both sides of the colon.
     members = [f'  "status" : "{"UP" if up else "DOWN"}"']
     if path == READINESS and services.engine_name != PYTHON:
         members.append(f'  "evm" : {json.dumps(services.engine_name)}')

@@ -76,7 +76,7 @@ class HttpRoutes:
             return await self._login.answer(request, cors)
         if path not in ("/", LIVENESS, READINESS, "/login"):
             return Response(404, headers=tuple(cors))
-        # Besu answers GET / with 201 and an empty body. Health checks of load balancers rely on it.
+        # Besu answers GET / with 201 and an empty body.
         if path == "/" and request.method == "GET":
             return Response(201, headers=tuple(cors))
         return Response(405, headers=tuple(cors))
@@ -96,7 +96,6 @@ class HttpRoutes:
             reply = await self._runner.run(body, steps, request.client)
             retry = (("retry-after", str(reply.retry_after)),) if reply.retry_after else ()
             return Response(reply.status, reply.body, (JSON, *retry, *cors))
-        # The steps may still run in an abandoned thread. The connection closes, so that no late reply can follow this
-        # one.
+        # The steps may still run in an abandoned thread. Its reply is dropped.
         late = orjson.dumps(failure(None, errors.timeout()))
         return Response(504, late, (JSON, *cors), close=True)

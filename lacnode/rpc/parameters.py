@@ -124,7 +124,7 @@ def hash32(value: object, what: str = "hash") -> bytes:
 def padded(value: object, what: str, size: int) -> bytes:
     """Parse up to `size` bytes of hexadecimal. Fewer bytes are filled up with zeros on the left."""
     digits = _digits(text(value, what))
-    # The length is checked first, so that no expression runs over megabytes. An empty text means zero, as in Besu.
+    # The length is checked first, so that no expression runs over megabytes. An empty text means zero.
     if len(digits) > 2 * size or not _HEXADECIMAL.fullmatch(digits or "0"):
         raise wrong_parameter(what, f"up to {size} bytes of hexadecimal were expected")
     return bytes.fromhex(digits.rjust(2 * size, "0"))
@@ -165,13 +165,13 @@ def slot(value: object) -> int:
 def block_number(services: HasChain, value: object) -> int:
     """Return the number that a block parameter of type "number" means. It may be above the head.
 
-    RpcError "Unknown block" for `finalized` and `safe`, which no IBFT 2.0 block is marked as.
+    RpcError "Unknown block" for `finalized` and `safe`. IBFT 2.0 marks no block so.
     """
     head = services.chain.head.header.number
     if isinstance(value, int) and not isinstance(value, bool):
         return _not_negative(value)
     word = text(value, "block").lower()
-    # `pending` is the head too: this node, like Besu, builds no pending block for readers.
+    # `pending` is the head too, because there is no pending block that could be read.
     if word in LATEST_TAGS:
         return head
     if word == "earliest":
@@ -190,8 +190,7 @@ def _not_negative(number: int) -> int:
 def _java_long(word: str) -> int:
     """Parse a number as Java's `Long.decode`: decimal, hexadecimal after 0x or #, octal after 0, and a sign before them."""
     sign, digits = (-1, word[1:]) if word[:1] == "-" else (1, word)
-    # A 64-bit number has at most 19 characters in each of the three forms that clients use. Java refuses a longer one
-    # too.
+    # 2**63 - 1 has 19 decimal digits. The length is checked before the expression runs over a long text.
     if len(digits) <= 19 and (match := _JAVA_LONG.fullmatch(digits)):
         for name, base in (("hexadecimal", 16), ("octal", 8), ("decimal", 10)):
             if match[name] is not None:
@@ -258,9 +257,9 @@ def log_query(services: HasChain, value: object) -> LogQuery:
     many addresses or topics."""
     if not isinstance(value, Mapping):
         raise invalid_params("filter: an object was expected")
+    # Besu accepts two spellings of `blockHash`. The one of EIP-234 comes first.
     found = value.get("blockHash", value.get("blockhash"))
     block_hash = None if found is None else hash32(found, "blockHash")
-    # Besu accepts two spellings of `blockHash`. The one of EIP-234 comes first.
     start, end = value.get("fromBlock"), value.get("toBlock")
     if block_hash is not None and (start is not None or end is not None):
         raise invalid_params("filter: blockHash excludes fromBlock and toBlock")

@@ -119,8 +119,8 @@ class _Threads:
         self, step: Callable[[], ReadCall | Pause | Reply], share: TimeShare, client: str
     ) -> ReadCall | Pause | Reply:
         async with self._turns.turn(client):
-            # The wait happens while the turn is held. The debt of the share would otherwise grow with every waiting
-            # request.
+            # The request waits while it holds its turn. Otherwise all waiting requests would see the debt paid at the
+            # same moment, and run at once.
             delay_seconds = share.delay_seconds()
             if delay_seconds:
                 await trio.sleep(delay_seconds)

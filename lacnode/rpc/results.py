@@ -1,4 +1,5 @@
-"""Blocks, transactions, receipts and logs as Besu's JSON-RPC shows them: member order and presence included."""
+"""Blocks, transactions, receipts and logs as Besu's JSON-RPC shows them. The order and the presence of members are
+Besu's."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -17,7 +18,7 @@ Json = dict[str, object]
 
 
 class BlockFacts(Protocol):
-    """What a block is shown with."""
+    """The facts about a block that are not part of it."""
 
     def total_difficulty_of(self, header: BlockHeader) -> int: ...
     def receipt_records_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None: ...
@@ -39,14 +40,16 @@ def optional_data(value: bytes | None) -> str | None:
 
 
 def block(chain: BlockFacts, found: Block, hash_: bytes, full: bool, max_bytes: float | None = None) -> Json:
-    """A block with its transactions whole, or by hash. RpcError if that is too large, `max_bytes` being for those that are
-    not asked for."""
+    """Return a block with whole transactions if `full`, else with their hashes.
+
+    RpcError if the answer has more than `max_bytes` (None for `MAX_ANSWER_BYTES`). Notices of subscriptions have no bound.
+    """
     shown = _block_transactions(chain, found, hash_, AnswerSize(max_bytes)) if full else None
     return block_outline(chain, BlockOutline.of(found), hash_, shown)
 
 
 def block_outline(chain: BlockFacts, found: BlockOutline, hash_: bytes, transactions: list[Json] | None = None) -> Json:
-    """A block with these transactions, or with their hashes."""
+    """Return a block with `transactions`, or with the hashes of its transactions if `transactions` is None."""
     header = found.header
     shown = _header_first(header, hash_, chain.total_difficulty_of(header))
     if header.base_fee is not None:
@@ -55,10 +58,12 @@ def block_outline(chain: BlockFacts, found: BlockOutline, hash_: bytes, transact
     shown["gasLimit"] = quantity(header.gas_limit)
     shown["gasUsed"] = quantity(header.gas_used)
     shown["timestamp"] = quantity(header.timestamp)
+    # Blocks of IBFT 2.0 have no ommers, but the member must be there.
     shown["uncles"] = []
     shown["transactions"] = (
         [to_hex(hash_) for hash_ in found.transaction_hashes] if transactions is None else transactions
     )
+    # The members below exist from Shanghai and from Cancun on. Besu leaves them out of earlier blocks.
     if header.withdrawals_root is not None:
         shown["withdrawalsRoot"] = to_hex(header.withdrawals_root)
         shown["withdrawals"] = []
@@ -90,21 +95,24 @@ def _header_first(header: BlockHeader, hash_: bytes, total_difficulty: int) -> J
 
 def _block_transactions(chain: BlockFacts, found: Block, hash_: bytes, size: AnswerSize) -> list[Json]:
     shown = list[Json]()
+    # `strict` finds a block whose outcomes are damaged. Without it senders could be shown with wrong transactions.
     for index, (transaction, outcome) in enumerate(
         zip(found.transactions, chain.receipt_records_of(hash_) or (), strict=True)
     ):
+        # Counted before it is made, so that an answer that is too large is never in memory.
         size.add_transaction(transaction)
         shown.append(mined_transaction(transaction, outcome.sender, found.header, hash_, index))
     return shown
 
 
 def receipts(found: Block, hash_: bytes, receipt_records: Sequence[ReceiptRecord]) -> list[Json]:
-    """The receipts of all transactions of a block; RpcError if they are too large."""
+    """Return the receipts of all transactions of a block. RpcError if they are too large."""
     size, shown = AnswerSize(), list[Json]()
     first_log = 0
     for index, outcome in enumerate(receipt_records):
         size.add_receipt(outcome)
         shown.append(_receipt(found, hash_, outcome, index, first_log))
+        # Logs are numbered through the whole block, not from zero in each transaction.
         first_log += len(outcome.receipt.logs)
     return shown
 
@@ -113,7 +121,7 @@ def receipts(found: Block, hash_: bytes, receipt_records: Sequence[ReceiptRecord
 
 
 def mined_transaction(transaction: Transaction, sender: bytes, header: BlockHeader, hash_: bytes, index: int) -> Json:
-    """A transaction of a block."""
+    """Return a transaction of a block. `hash_` is the block's hash, and `index` the transaction's place in it."""
     shown: Json = {}
     if transaction.type != LEGACY:
         shown["accessList"] = _access_list(transaction)
@@ -131,7 +139,7 @@ def mined_transaction(transaction: Transaction, sender: bytes, header: BlockHead
 
 
 def pending_transaction(pooled: PooledTransaction) -> Json:
-    """A transaction of the pool. Besu leaves the place of some members open, and they come last."""
+    """Return a transaction of the pool. The order of the last members is this node's own."""
     transaction = pooled.transaction
     shown: Json = {"blockHash": None, "blockNumber": None}
     _sender_and_fees(shown, transaction, pooled.sender, transaction.max_gas_price)
@@ -141,6 +149,7 @@ def pending_transaction(pooled: PooledTransaction) -> Json:
     if transaction.type != LEGACY:
         shown["accessList"] = _access_list(transaction)
     shown["chainId"] = optional_quantity(transaction.chain_id)
+    # The pool keeps the sender's address but not its key, so the key is recovered for each answer.
     shown["publicKey"] = to_hex(_public_key(transaction))
     shown["raw"] = to_hex(transaction.raw)
     shown["type"] = quantity(transaction.type)
@@ -148,7 +157,7 @@ def pending_transaction(pooled: PooledTransaction) -> Json:
 
 
 def pending_notification(pooled: PooledTransaction) -> Json:
-    """A pending transaction in a subscription that asked for whole ones."""
+    """Return a pending transaction for a subscription that asked for whole transactions."""
     transaction = pooled.transaction
     shown: Json = {}
     _sender_and_fees(shown, transaction, pooled.sender, transaction.max_gas_price)
@@ -180,6 +189,7 @@ def _value_and_signature(shown: Json, transaction: Transaction) -> None:
     shown["value"] = quantity(transaction.value)
     if transaction.type != LEGACY:
         shown["yParity"] = quantity(transaction.y_parity)
+    # Besu shows `yParity` for every typed transaction, and `v` for every type but blobs.
     if transaction.type != BLOB:
         shown["v"] = quantity(transaction.v)
     shown["r"] = quantity(transaction.r)
@@ -204,7 +214,7 @@ def _public_key(transaction: Transaction) -> bytes:
 
 
 def receipt(found: Block, hash_: bytes, receipt_records: Sequence[ReceiptRecord], index: int) -> Json:
-    """The receipt of the transaction at `index`; RpcError if it is too large."""
+    """Return the receipt of the transaction at `index`. RpcError if it is too large."""
     AnswerSize().add_receipt(receipt_records[index])
     first_log = sum(len(earlier.receipt.logs) for earlier in receipt_records[:index])
     return _receipt(found, hash_, receipt_records[index], index, first_log)
@@ -236,6 +246,7 @@ def _receipt(found: Block, hash_: bytes, outcome: ReceiptRecord, index: int, fir
         ],
         "logsBloom": to_hex(outcome.receipt.logs_bloom),
     }
+    # Receipts before Byzantium have a state root in the place of the status (EIP-658).
     if outcome.receipt.status is not None:
         shown["status"] = quantity(outcome.receipt.status)
     else:
@@ -243,6 +254,8 @@ def _receipt(found: Block, hash_: bytes, outcome: ReceiptRecord, index: int, fir
     shown["to"] = optional_data(transaction.to)
     shown["transactionHash"] = to_hex(transaction.hash)
     shown["transactionIndex"] = quantity(index)
+    # The reason is there only if the node was started with the option that stores it. It is no part of the receipt's
+    # hash.
     if outcome.revert_reason is not None:
         shown["revertReason"] = to_hex(outcome.revert_reason)
     shown["type"] = quantity(transaction.type)
@@ -250,7 +263,7 @@ def _receipt(found: Block, hash_: bytes, outcome: ReceiptRecord, index: int, fir
 
 
 def log(found: LogWithMetadata) -> Json:
-    """A log of a query, a filter or a subscription."""
+    """Return a log for a query, a filter or a subscription."""
     return {
         "logIndex": quantity(found.log_index),
         "removed": False,
@@ -265,5 +278,5 @@ def log(found: LogWithMetadata) -> Json:
 
 
 def minimal_key(slot: int) -> str:
-    """A storage key as `eth_getProof` gives it back: without whole leading zero bytes."""
+    """Return a storage key in the form of `eth_getProof`: hexadecimal without leading zero bytes."""
     return to_hex(rlp.scalar(slot))

@@ -1,4 +1,4 @@
-"""The API of one node: its registries, its two ports, and what feeds filters and subscriptions."""
+"""The API of one node: its registries, its two ports, and the feeds of filters and subscriptions."""
 
 import importlib
 from collections.abc import Sequence
@@ -38,11 +38,13 @@ Listeners = Sequence[trio.SocketListener]
 
 
 class RpcServers:
-    """HTTP and WebSocket, each where it is switched on. `http_port` and `ws_port` are the real ones once it runs. `readers`
-    answer calls that only read; without them, threads of this process do. `runner` and `trials` are for every other port
-    that answers such calls.
-    InvalidCorsOriginError if a CORS origin cannot be used, AuthenticationSetupError if a file about users or tokens cannot
-    be."""
+    """The HTTP port and the WebSocket port. A port whose settings are None is off.
+
+    `http_port` and `ws_port` are the bound port numbers once it runs. `readers` answer calls that only read. Threads of this
+    process answer them if it is None. Other ports that answer such calls (GraphQL) must use the same `runner` and
+    `trials`, so that all ports together stay within one share of the time. InvalidCorsOriginError if a CORS origin
+    cannot be used. AuthenticationSetupError if a file about users or tokens cannot be used.
+    """
 
     def __init__(
         self,
@@ -58,12 +60,14 @@ class RpcServers:
         self.runner = RequestRunner(self._readers)
         self.trials = ShortReadTrials()
         self._memory = ReplyMemory()
+        # Filters belong to the node, not to a port: a filter that was made by one port can be polled by the other.
         filters, private_filters = PollingFilters(), PrivateFilters()
         self._subscriptions = Subscriptions(services.chain)
         private = None if services.privacy is None else services.privacy.mode
         self._methods = (*all_methods(private=private), *filters.methods())
         if private is not None:
             self._methods += private_filters.methods()
+        # Users and origins are checked here, before any port opens: a faulty file must stop the start of the node.
         self._http_users, self._ws_users = _authenticator(http), _authenticator(websocket)
         self._http_gate = (
             HostAndCorsFilter(http.allowed_hosts, http.cors_origins) if http is not None else HostAndCorsFilter((), ())
@@ -73,9 +77,11 @@ class RpcServers:
         self.ws_port: int | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled; started when both ports are open. RpcPortTakenError if one cannot be had."""
+        """Serve until cancelled. Reports as started when both ports are open. RpcPortTakenError if a port cannot be
+        opened."""
         endpoints = self._services.endpoints
         doors: list[tuple[ConnectionServer, Listeners]] = []
+        # Both ports are opened before either is served. If the second is taken, no client was served by the first.
         async with AsyncExitStack() as stack:
             if self._http is not None:
                 listeners = await _opened(self._http, stack)
@@ -88,6 +94,7 @@ class RpcServers:
                 endpoints["ws"] = (self._websocket.host, self.ws_port)
                 doors.append((self._ws_door(self._websocket), listeners))
             async with trio.open_nursery() as nursery:
+                # The feeds run before the first client is served, so that no subscription misses an event.
                 nursery.start_soon(self.subscriptions.run)
                 nursery.start_soon(self._readers.run)
                 for door, listeners in doors:
@@ -130,7 +137,8 @@ class RpcServers:
 
 
 def _authenticator(settings: HttpSettings | WebSocketSettings | None) -> Authenticator | None:
-    """Loaded only where it is wanted: its libraries cost a start 50 ms."""
+    """Make the authenticator of a port, or None if it has none. AuthenticationSetupError if a file cannot be used."""
+    # The module is loaded only if it is needed, because its libraries cost 50 ms of a start.
     if settings is None or settings.authentication is None:
         return None
     module = importlib.import_module("lacnode.rpc.authentication.authenticator")

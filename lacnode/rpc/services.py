@@ -1,7 +1,7 @@
 """The objects that RPC methods may use. `node.assembly` makes them.
 
-A reader process loads this module with the methods that it answers. It has none of the objects, so their types are imported
-for the type checker alone.
+A reader process loads this module with the methods that it answers, but has none of the objects. Their types are imported
+for the type checker alone, so that a reader does not load the whole node.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class NetworkView(Protocol):
-    """The network as methods see it."""
+    """The part of the network that methods may use. Must be used on the event loop, but for reading `peers`."""
 
     local_enode: Enode
 
@@ -58,7 +58,7 @@ class SyncView(Protocol):
 
 
 class PermissionView(Protocol):
-    """Where methods ask for permissions and the reasons for them. Safe to use from several threads."""
+    """Answers methods about permissions and the reasons for them. Safe to use from several threads."""
 
     @property
     def refused(self) -> RefusedConnections: ...
@@ -70,7 +70,8 @@ class PermissionView(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RoleView:
-    """What a node is: by configuration, by the validator set, by the node contract; `conflicts` are sentences."""
+    """The role of a node: by its configuration, by the validator set, and by the node contract. `conflicts` are
+    sentences about the differences between them."""
 
     configured: str | None
     is_validator: bool
@@ -115,17 +116,18 @@ class RpcServices:
     engine_name: str = PYTHON
 
     def for_port(self, groups: tuple[str, ...]) -> RpcServices:
-        """The services of a port with these API groups."""
+        """Return the services of a port with these API groups."""
         return replace(self, groups=groups)
 
     def for_client(self, client: str) -> RpcServices:
-        """The services of a call from this address. Limits for each client count by it."""
+        """Return the services of a call from this address. Limits for each client count by it."""
         return replace(self, client=client)
 
     def for_tenant(self, privacy_key: bytes) -> RpcServices:
-        """The services of a call of the tenant with this 32-byte key: private transactions are those of the key."""
+        """Return the services of a call of the tenant with this 32-byte key. Its private transactions are those of the
+        key."""
         return self if self.privacy is None else replace(self, privacy=self.privacy.for_tenant(privacy_key))
 
     def reading(self, seconds: float) -> ReadContext:
-        """What a read-only method may touch, for so many seconds from now."""
+        """Return the context of a read-only method, with a deadline in `seconds` from now."""
         return ReadContext(self.chain, self.settings, time.monotonic() + seconds, self.blocks)

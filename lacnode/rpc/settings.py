@@ -1,4 +1,4 @@
-"""What an operator may choose about JSON-RPC."""
+"""The settings of JSON-RPC that an operator may choose."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +8,12 @@ DEFAULT_GROUPS = ("ETH", "NET", "WEB3")
 
 @dataclass(frozen=True, slots=True)
 class AuthenticationSettings:
-    """Who may call: users in `credentials_file`, who are given tokens; or whoever has a token of the issuer whose public
-    key is in `public_key_file`, by `algorithm`. `open_methods` need no token. With `privacy_keys` every user of the file
-    must have a transaction manager's key."""
+    """The callers that a port accepts.
+
+    Users in `credentials_file` may log in and get tokens. Instead, a caller may have a token of the issuer whose
+    public key is in `public_key_file`. `algorithm` is the tokens' signature algorithm. `open_methods` need no token.
+    If `privacy_keys` is set, every user of the file must have a transaction manager's key.
+    """
 
     credentials_file: Path | None = None
     public_key_file: Path | None = None
@@ -21,8 +24,8 @@ class AuthenticationSettings:
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
-    """JSON-RPC over HTTP. Sizes in bytes, times in seconds; `max_batch` at most 0 is no limit. Anybody may call where
-    `authentication` is None."""
+    """JSON-RPC over HTTP. Sizes are in bytes, times in seconds. There is no limit if `max_batch` is not positive.
+    Every client may call if `authentication` is None."""
 
     host: str = "127.0.0.1"
     port: int = 8545
@@ -39,7 +42,8 @@ class HttpSettings:
 
 @dataclass(frozen=True, slots=True)
 class WebSocketSettings:
-    """JSON-RPC over WebSocket. A message may be four frames long."""
+    """JSON-RPC over WebSocket. `max_frame` is in bytes, `timeout` in seconds. A message may be four times `max_frame`
+    long."""
 
     host: str = "127.0.0.1"
     port: int = 8546
@@ -53,9 +57,10 @@ class WebSocketSettings:
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """What methods answer with. Prices in wei, `gas_cap` in gas units; 0 switches a limit off. `estimate_tolerance` is the
-    part of an estimate by which it may be too high, which saves executions. `call_seconds` is what one call may take in
-    one of the `reader_processes`; without any, heavy calls run in a thread of the node.
+    """The limits and prices of methods. Prices are in wei, and `gas_cap` is in units of gas. 0 means that there is no limit.
+
+    An estimate may be too high by the part `estimate_tolerance` of it, which saves executions. `call_seconds` is the time of
+    one call in a reader. Heavy calls run in a thread of the node if `reader_processes` is 0.
     """
 
     max_logs_range: int = 5000

@@ -1,8 +1,8 @@
 """Short trials of read-only calls in this process, before a reader process is asked.
 
-Most calls take a few milliseconds, and a reader costs memory and a second to start. A call that does not end within a
-trial is answered by a reader. A client whose trial failed gets no other one for a while, so that its calls use up neither
-the time of this process nor the trials of others.
+Most calls take a few milliseconds, and a reader costs memory and a second to start. A reader answers a call that does not
+end within its trial. A client whose trial failed gets no other one for a while. Its calls then use up neither the time of
+this process nor the trials of other clients.
 """
 
 import time
@@ -14,16 +14,16 @@ from lacnode.rpc.services import RpcServices
 from lacnode.rpc.time_share import TimeShare
 
 TRIAL_SECONDS = 0.02
-"""How long a trial may take."""
+"""Time that a trial may take."""
 
 TRIAL_SHARE, TRIAL_BURST_SECONDS = 0.2, 0.2
-"""What all trials together may take of the time, and how much of it may be saved up."""
+"""The share of the time that all trials together may take, and how much of it may be saved up."""
 
 NO_TRIAL_SECONDS = 1.0
-"""How long a client whose trial failed gets no other."""
+"""Time for which a client whose trial failed gets no other one."""
 
 MAX_CLIENTS = 1_000
-"""Clients whose failed trials are remembered."""
+"""Number of clients whose failed trials are remembered."""
 
 
 class ShortReadTrials:
@@ -35,12 +35,13 @@ class ShortReadTrials:
         self._failed_at: dict[str, float] = {}
 
     def answer(self, call: ReadCall, services: RpcServices, client: str) -> tuple[bool, object]:
-        """Whether the call ended within a trial, and its result. RpcError if that is how it ended."""
+        """Return whether the call ended within a trial, and its result. RpcError if the call ended in one."""
         if call.is_long or not self._allows(client):
             return False, None
         begun = time.thread_time()
         try:
             return True, call.answer(services.reading(TRIAL_SECONDS))
+        # A timeout here is not the caller's: the call begins again in a reader, with the full time.
         except CallTimeoutError:
             self._remember(client)
             return False, None
@@ -51,9 +52,12 @@ class ShortReadTrials:
         failed_at = self._failed_at.get(client)
         if failed_at is not None and self._now() < failed_at + NO_TRIAL_SECONDS:
             return False
+        # Trials do not wait for the share. A reader answers the call at once instead.
         return self._share.delay_seconds() == 0
 
     def _remember(self, client: str) -> None:
         if len(self._failed_at) >= MAX_CLIENTS:
+            # An attacker with many addresses can make this node forget failures, but the share of all trials still
+            # holds.
             self._failed_at.clear()
         self._failed_at[client] = self._now()

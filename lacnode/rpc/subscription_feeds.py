@@ -1,7 +1,8 @@
-"""What happens in the node, on its way to filters and subscribers.
+"""The way of the node's events to filters and subscriptions.
 
-Told on the event loop, which only notes it down; matching and formatting are done in one worker thread, in order. Where
-that thread cannot keep up, listeners are cut off and filters forgotten, so that nobody takes a gap for silence.
+The node reports events on the event loop, which only puts them into a queue. One worker thread matches and formats them, in
+order. If this thread cannot keep up, all connections with subscriptions end and all filters are deleted. A client then
+notices that events are missing.
 """
 
 import time
@@ -33,46 +34,52 @@ from lacnode.txpool.pooled_transaction import PooledTransaction
 log = structlog.get_logger("rpc")
 
 MAX_WAITING_EVENTS = 10_000
-"""Happenings that may wait to be told."""
+"""Number of events that may wait in the queue."""
 
 EVENTS_AT_ONCE = 100
-"""Happenings told in one go: a thread for each would cost more than the telling."""
+"""Number of events that are handled together. A thread for each event would cost more than the event."""
 
 NOTICES_PER_CHUNK = 500
-"""Notices made, and then delivered, in one go."""
+"""Number of notices that are made in the worker thread and then delivered together."""
 
 MAX_WAITING_FEED_BLOCKS = 64
-"""Blocks that may wait to be told. Each is kept whole until then."""
+"""Number of blocks that may wait in the queue. Each is kept whole until it is handled."""
 
 MAX_WAITING_FEED_BYTES = 16 * 2**20
-"""Bytes of transactions and logs of the blocks that may wait to be told, the last one aside."""
+"""Bytes of the transactions and the logs of all blocks in the queue. A single block may be larger."""
 
 FEED_SHARE, FEED_BURST_SECONDS = 0.25, 1.0
-"""What telling may take of one processor's time, and how much of it may be saved up."""
+"""The share of one processor's time that the worker thread may take, and how much of it may be saved up."""
 
 NoticeSource = Callable[[], Iterable[Notice]]
 
 
 class SubscriptionFeeds:
-    """The node calls the five methods on the event loop; `run` tells."""
+    """Queues the events that the node reports by the five methods, and handles them in `run`. All on the event loop."""
 
     def __init__(self, filters: PollingFilters, subscriptions: Subscriptions, private_filters: PrivateFilters) -> None:
         self._filters = filters
         self._private_filters = private_filters
         self._subscriptions = subscriptions
         self._in, self._out = trio.open_memory_channel[NoticeSource](MAX_WAITING_EVENTS)
-        self._noted_blocks = 0  # on the event loop
-        self._told_blocks = 0  # in the worker thread
+        # The queued blocks are counted by two numbers, each written by one thread alone, so no lock is needed: the first
+        # on the event loop, the second in the worker thread.
+        self._noted_blocks = 0
+        self._told_blocks = 0
         self._noted_bytes = 0
         self._told_bytes = 0
         self._share = TimeShare(FEED_SHARE, FEED_BURST_SECONDS)
 
     def block_added(self, new_head: NewHead) -> None:
-        """A block was imported."""
+        """Queue an imported block."""
+        # Without a listener nothing is queued. The filters' and subscriptions' counts are read without their locks: a
+        # subscription that is made at this moment begins with the next block.
         if not len(self._filters) and not self._subscriptions.wanted(NEW_HEADS, LOGS):
             return
         size_bytes = _size_bytes(new_head)
         blocks, waiting_bytes = self._noted_blocks - self._told_blocks, self._noted_bytes - self._told_bytes
+        # A block is as large as its gas limit allows, so blocks are bounded by bytes too. The first one may have any
+        # size.
         if blocks >= MAX_WAITING_FEED_BLOCKS or (blocks and waiting_bytes + size_bytes > MAX_WAITING_FEED_BYTES):
             self._give_up()
         elif self._note(partial(self._block, new_head, size_bytes)):
@@ -80,27 +87,28 @@ class SubscriptionFeeds:
             self._noted_bytes += size_bytes
 
     def private_block_added(self, private_block: PrivateBlock) -> None:
-        """A block was executed privately."""
+        """Queue the private logs of a block."""
         if len(self._private_filters) or self._subscriptions.wanted(PRIVATE_LOGS):
             self._note(partial(self._private_block, private_block))
 
     def pending_added(self, pooled: PooledTransaction) -> None:
-        """A transaction entered the pool."""
+        """Queue a transaction that entered the pool."""
         if len(self._filters) or self._subscriptions.wanted(PENDING):
             self._note(partial(self._pending, pooled))
 
     def pending_dropped(self, pooled: PooledTransaction) -> None:
-        """A transaction left the pool without having been in a block."""
+        """Queue a transaction that left the pool without a block."""
         if self._subscriptions.wanted(DROPPED):
             self._note(partial(self._subscriptions.notices_of_dropped, pooled))
 
     def sync_changed(self, status: SyncView | None) -> None:
-        """Synchronisation began, moved on, or ended (None)."""
+        """Queue a new state of the synchronisation. `status` is None if it has ended."""
         if self._subscriptions.wanted(SYNCING):
             self._note(partial(self._subscriptions.notices_of_sync, status))
 
     def _note(self, telling: NoticeSource) -> bool:
-        """Whether it will be told."""
+        """Queue an event. Returns False if the queue is full. Then all listeners have been given up."""
+        # The node must not wait for subscribers, so a full queue is no reason to block.
         try:
             self._in.send_nowait(telling)
         except trio.WouldBlock:
@@ -115,6 +123,7 @@ class SubscriptionFeeds:
         self._private_filters.forget_all()
 
     def _block(self, new_head: NewHead, size_bytes: int) -> Iterable[Notice]:
+        # The counts go up before the work, as the block has left the queue. An error below must not leave them behind.
         self._told_blocks += 1
         self._told_bytes += size_bytes
         self._filters.block_added(new_head)
@@ -129,17 +138,21 @@ class SubscriptionFeeds:
         return self._subscriptions.notices_of_pending(pooled)
 
     async def run(self) -> None:
-        """Tell what was noted, until cancelled."""
+        """Handle the queued events until cancelled."""
+        # One thread at a time keeps the order of events.
         limiter = trio.CapacityLimiter(1)
         async for telling in self._out:
             notices = _told([telling, *self._more()])
+            # `notices` is lazy: each round in the thread matches and formats the next few notices. A block with a
+            # hundred thousand notices never has all of them in memory, and the event loop gets its turn between the
+            # rounds.
             while chunk := await trio.to_thread.run_sync(self._chunk, notices, limiter=limiter):
                 for notice in chunk:
                     notice.deliver()
                 await trio.sleep(self._share.delay_seconds())
 
     def _chunk(self, notices: Iterator[Notice]) -> list[Notice]:
-        """The next notices; in the worker thread."""
+        """Make the next notices. Called in the worker thread."""
         begun = time.thread_time()
         try:
             return list(islice(notices, NOTICES_PER_CHUNK))
@@ -147,7 +160,7 @@ class SubscriptionFeeds:
             self._share.spend(time.thread_time() - begun)
 
     def _more(self) -> Iterator[NoticeSource]:
-        """What else waits, up to what is told in one go."""
+        """Yield further events that wait, up to `EVENTS_AT_ONCE` with the first one."""
         for _ in range(EVENTS_AT_ONCE - 1):
             try:
                 yield self._out.receive_nowait()
@@ -160,6 +173,7 @@ def _told(tellings: list[NoticeSource]) -> Iterator[Notice]:
         try:
             yield from telling()
         except Exception:
+            # One faulty event must not end the feed of all later ones.
             log.exception("something could not be told to subscribers")
 
 

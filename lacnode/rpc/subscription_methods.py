@@ -1,4 +1,4 @@
-"""`eth_subscribe`, `eth_unsubscribe` and their private twins."""
+"""The methods `eth_subscribe`, `eth_unsubscribe`, `priv_subscribe` and `priv_unsubscribe`."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -14,8 +14,7 @@ from lacnode.rpc.subscriptions import LOGS, PRIVATE_LOGS, TYPES, Subscriptions
 
 
 class SubscriptionMethods:
-    """`eth_subscribe`, `eth_unsubscribe` and their private twins of one connection. Besu answers every bad parameter with
-    -32600 here."""
+    """The four methods of one connection. Besu's error for every wrong parameter is "Invalid Request" (-32600) here."""
 
     def __init__(self, subscriptions: Subscriptions, listener: Listener) -> None:
         self._subscriptions = subscriptions
@@ -29,7 +28,8 @@ class SubscriptionMethods:
         }
 
     def close(self) -> None:
-        """The connection is gone; a call of it that is still running must not leave a subscription behind."""
+        """End the subscriptions of the connection, which has ended."""
+        # The event is set first. A call that still runs in a thread then removes its own new subscription (`_added`).
         self._gone.set()
         self._subscriptions.forget(self._listener)
 
@@ -49,6 +49,8 @@ class SubscriptionMethods:
         may_receive: Callable[[], bool] | None = None,
     ) -> str:
         number = self._subscriptions.add(kind, whole, query, self._listener, group, may_receive)
+        # Checked after the addition: the connection may have ended between the two. Either `close` or this line sees
+        # the subscription.
         if self._gone.is_set():
             self._subscriptions.forget(self._listener)
             raise internal_error()
@@ -73,6 +75,7 @@ class SubscriptionMethods:
             raise RpcError(INVALID_REQUEST, "Invalid Request", error.data) from None
         controller = privacy_controller(services)
         check_member(controller, group)
+        # Members can leave a flexible group only. There the membership is asked again for every block with logs.
         is_lasting = controller.flexible is None or not controller.has_tenants
         may_receive = None if is_lasting else partial(controller.may_see_group, group)
         return self._added(PRIVATE_LOGS, False, query, group, may_receive)
@@ -85,19 +88,21 @@ class SubscriptionMethods:
         except RpcError as error:
             raise RpcError(INVALID_REQUEST, "Invalid Request", error.data) from None
         check_member(privacy_controller(services), group)
+        # The group is compared too: the id alone must not end the subscription of another group.
         self._subscriptions.remove(number, self._listener, group)
         return True
 
 
 def _check_private(services: RpcServices) -> None:
-    """These come before the registry's methods, so the group they belong to is looked at here."""
+    """RpcError unless the group PRIV is enabled on this port and privacy is on."""
+    # The registry does not know methods of a connection, so it cannot check their group.
     if "PRIV" not in services.groups:
         raise method_not_enabled()
     privacy_controller(services)
 
 
 def _wish(services: RpcServices, params: Params) -> tuple[str, bool, LogQuery | None]:
-    """Kind, whether transactions are wanted whole, and the filter for logs."""
+    """Parse the parameters of `eth_subscribe`: the kind, whether whole transactions are wanted, and the filter of logs."""
     kind = text(required(params, 0, "subscription type"), "subscription type")
     if kind not in TYPES:
         raise RpcError(INVALID_REQUEST, "Invalid Request", f"subscription type: one of {', '.join(TYPES)} was expected")

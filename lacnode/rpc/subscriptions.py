@@ -1,7 +1,7 @@
-"""Pub/sub: who wants to hear what, and what they are told (Besu's `SubscriptionManager`).
+"""Publish and subscribe: the subscriptions of all connections, and the notices for them (Besu's `SubscriptionManager`).
 
-Ids count up through the whole node. Clients subscribe from worker threads, what happened is put into words in a worker
-thread too (`notices_of_...`), and only the finished words reach a client on the event loop. Must not wait for a client.
+Ids count up through the whole node. Clients subscribe in worker threads. A worker thread makes the notices of an event too
+(`notices_of_...`). The event loop only delivers finished notices. Must not wait for a client.
 """
 
 import itertools
@@ -31,15 +31,16 @@ PRIVATE_LOGS = "private logs"
 TYPES = (NEW_HEADS, LOGS, PENDING, DROPPED, SYNCING)
 
 MAX_SUBSCRIPTIONS_PER_CONNECTION = 1_000
-"""Subscriptions that one connection may hold."""
+"""Number of subscriptions that one connection may have."""
 
 MAX_FILTER_ITEMS_PER_CONNECTION = 4_000
-"""Addresses and topics that all subscriptions of one connection may name."""
+"""Number of addresses and topics that all subscriptions of one connection may name."""
 
 
 @dataclass(slots=True, eq=False)
 class Subscription:
-    """`active` once the client knows the id; `whole` if it wants whole transactions; `group` for private logs."""
+    """`active` is set once the client knows the id. `whole` is set if the client wants whole transactions. `group` is the
+    privacy group (32 bytes) of private logs, or None."""
 
     number: int
     kind: str
@@ -49,11 +50,11 @@ class Subscription:
     active: bool = False
     group: bytes | None = None
     may_receive: Callable[[], bool] | None = None
-    """Whether its tenant is still a member of the group."""
+    """Returns True if the tenant is still a member of the group. None if the membership cannot end."""
 
 
 class Subscriptions:
-    """All subscriptions of a node, safe to use from several threads."""
+    """All subscriptions of a node. Safe to use from several threads."""
 
     def __init__(self, chain: Blockchain) -> None:
         self._chain = chain
@@ -63,7 +64,7 @@ class Subscriptions:
         self._count_of_kind: Counter[str] = Counter()
 
     def wanted(self, *kinds: str) -> bool:
-        """Whether a client listens to one of `kinds`."""
+        """Return True if there is a subscription of one of `kinds`."""
         return any(self._count_of_kind[kind] for kind in kinds)
 
     def add(
@@ -75,7 +76,10 @@ class Subscriptions:
         group: bytes | None = None,
         may_receive: Callable[[], bool] | None = None,
     ) -> int:
-        """A new subscription, silent until `activate`; its number."""
+        """Add a subscription and return its number. It gets no notices until `activate`.
+
+        RpcError `LIMIT_EXCEEDED` if the connection has too many subscriptions, or they name too many addresses and topics.
+        """
         with self._lock:
             own = self._of_listener.setdefault(listener, {})
             _check_limits(own.values(), query)
@@ -85,13 +89,14 @@ class Subscriptions:
         return number
 
     def activate(self, listener: Listener) -> None:
-        """The client has been told its new ids."""
+        """Start the new subscriptions of a connection. Called once the reply with their ids is queued."""
+        # A notice before the reply would carry an id that the client does not know yet.
         with self._lock:
             for subscription in self._of_listener.get(listener, {}).values():
                 subscription.active = True
 
     def remove(self, number: int, listener: Listener, group: bytes | None = None) -> None:
-        """End a subscription; RpcError if `listener` has none of that number (and `group`)."""
+        """End a subscription. RpcError "Subscription not found" if `listener` has none with this number and `group`."""
         with self._lock:
             own = self._of_listener.get(listener, {})
             subscription = own.get(number)
@@ -101,20 +106,22 @@ class Subscriptions:
             self._count_of_kind[subscription.kind] -= 1
 
     def forget(self, listener: Listener) -> None:
-        """The connection is gone."""
+        """End all subscriptions of a connection that has ended."""
         with self._lock:
             for subscription in self._of_listener.pop(listener, {}).values():
                 self._count_of_kind[subscription.kind] -= 1
 
     def cut_all(self) -> None:
-        """End every connection that listens to something: it has missed what happened. On the event loop."""
+        """End every connection with subscriptions, because it has missed events. Must be called on the event loop."""
+        # `cut` may call `forget` of this object, so the lock must not be held then.
         with self._lock:
             listeners = [listener for listener, own in self._of_listener.items() if own]
         for listener in listeners:
             listener.cut()
 
     def _of(self, kind: str) -> Iterator[tuple[Listener, list[Subscription]]]:
-        """The active subscriptions of a kind, by listener."""
+        """Yield the active subscriptions of a kind, by listener."""
+        # The lists are copied under the lock. Formatting takes long, and clients must be able to subscribe meanwhile.
         with self._lock:
             owned = [(listener, list(own.values())) for listener, own in self._of_listener.items() if own]
         for listener, subscriptions in owned:
@@ -124,10 +131,11 @@ class Subscriptions:
             if found:
                 yield listener, found
 
-    # -- what happened, in words -------------------------------------------------------------------------------------
+    # -- notices -----------------------------------------------------------------------------------------------------
 
     def notices_of_block(self, new_head: NewHead) -> Iterator[Notice]:
-        """A block was imported."""
+        """Yield the notices of an imported block and of its logs."""
+        # Each form of the block is encoded once, when the first subscription wants it.
         shown: dict[bool, bytes] = {}
         for listener, subscriptions in self._of(NEW_HEADS):
             for whole in (False, True):
@@ -141,7 +149,8 @@ class Subscriptions:
             yield from self._notices_of_logs(new_head.logs, new_head.header.number)
 
     def _notices_of_logs(self, logs: Sequence[LogWithMetadata], block_number: int) -> Iterator[Notice]:
-        """Filters that are equal are matched once."""
+        """Yield the notices of the logs of a block."""
+        # Equal filters of all clients are matched once: many clients follow the same contract.
         wanted: dict[LogFilter, list[tuple[Listener, tuple[int, ...]]]] = {}
         for listener, subscriptions in self._of(LOGS):
             for filter_, numbers in _by_filter(subscriptions, block_number).items():
@@ -153,7 +162,7 @@ class Subscriptions:
                     yield from (Notice(listener, numbers, shown) for listener, numbers in listening)
 
     def notices_of_private_block(self, private_block: PrivateBlock) -> Iterator[Notice]:
-        """A block was executed privately."""
+        """Yield the notices of the private logs of a block."""
         number = private_block.header.number
         for listener, subscriptions in self._of(PRIVATE_LOGS):
             for subscription in subscriptions:
@@ -161,6 +170,8 @@ class Subscriptions:
                 if group is None or query is None or not _within(query, number):
                     continue
                 logs = private_block.logs.get(group, ())
+                # The question whether a tenant is still a member can be slow. It is asked only if there are logs to
+                # send.
                 if logs and subscription.may_receive is not None and not subscription.may_receive():
                     continue
                 for found in logs:
@@ -168,7 +179,7 @@ class Subscriptions:
                         yield Notice(listener, (subscription.number,), orjson.dumps(results.log(found)), group)
 
     def notices_of_pending(self, pooled: PooledTransaction) -> Iterator[Notice]:
-        """A transaction entered the pool."""
+        """Yield the notices of a transaction that entered the pool."""
         shown = {False: orjson.dumps(to_hex(pooled.transaction.hash))}
         for listener, subscriptions in self._of(PENDING):
             for whole in (False, True):
@@ -179,11 +190,11 @@ class Subscriptions:
                     yield Notice(listener, numbers, shown[whole])
 
     def notices_of_dropped(self, pooled: PooledTransaction) -> Iterator[Notice]:
-        """A transaction left the pool without having been in a block."""
+        """Yield the notices of a transaction that left the pool without a block."""
         return self._same(DROPPED, to_hex(pooled.transaction.hash))
 
     def notices_of_sync(self, status: SyncView | None) -> Iterator[Notice]:
-        """Synchronisation began, moved on, or ended: then `status` is None."""
+        """Yield the notices of a new state of the synchronisation. `status` is None if it has ended."""
         if status is None:
             return self._same(SYNCING, False)
         numbers = {
@@ -200,7 +211,7 @@ class Subscriptions:
 
 
 def _check_limits(own: Collection[Subscription], query: LogQuery | None) -> None:
-    """RpcError if a connection with the subscriptions `own` may not have one more."""
+    """RpcError if a connection with the subscriptions `own` may not add one with `query`."""
     if len(own) >= MAX_SUBSCRIPTIONS_PER_CONNECTION:
         raise RpcError(LIMIT_EXCEEDED, f"More than {MAX_SUBSCRIPTIONS_PER_CONNECTION} subscriptions")
     if query is not None and query.wanted.items:
@@ -210,7 +221,7 @@ def _check_limits(own: Collection[Subscription], query: LogQuery | None) -> None
 
 
 def _by_filter(subscriptions: Sequence[Subscription], block_number: int) -> dict[LogFilter, list[int]]:
-    """The numbers of subscriptions to logs of a block, by what they want."""
+    """Return the numbers of the subscriptions to logs of a block, by their filter."""
     found: dict[LogFilter, list[int]] = {}
     for subscription in subscriptions:
         if subscription.query is not None and _within(subscription.query, block_number):
@@ -219,5 +230,6 @@ def _by_filter(subscriptions: Sequence[Subscription], block_number: int) -> dict
 
 
 def _within(query: LogQuery, number: int) -> bool:
-    """Only numbers restrict; tags mean no bound."""
+    """Return True if the block `number` is in the range of `query`."""
+    # Only numbers restrict a subscription. A tag such as `latest` means that there is no bound.
     return not (query.fixed_from and number < query.from_block) and not (query.fixed_to and number > query.to_block)

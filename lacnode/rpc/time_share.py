@@ -1,4 +1,4 @@
-"""How much of the processor a kind of work may take in this process, as a share of the time that passes.
+"""The share of one processor's time that a kind of work may take in this process.
 
 The event loop and the execution of blocks share one interpreter lock with the methods. Work that has used up its share
 waits until enough time has passed.
@@ -10,8 +10,10 @@ from collections.abc import Callable
 
 
 class TimeShare:
-    """`share` (0 to 1) of the time, of which `burst_seconds` may be saved up. Safe to use from several threads. `now` is a
-    monotonic clock in seconds."""
+    """An account of processor time. It earns `share` (0 to 1) of the passing time, up to `burst_seconds`.
+
+    Safe to use from several threads. `now` is a monotonic clock in seconds.
+    """
 
     def __init__(self, share: float, burst_seconds: float, now: Callable[[], float] = time.monotonic) -> None:
         self._share = share
@@ -22,13 +24,14 @@ class TimeShare:
         self._counted_at = now()
 
     def spend(self, seconds: float) -> None:
-        """So many seconds of processor time were used. What is spent above the share is a debt."""
+        """Subtract `seconds` of used processor time. The account may become negative, which is a debt."""
         with self._lock:
             self._count()
             self._left_seconds -= seconds
 
     def delay_seconds(self) -> float:
-        """How long to wait until there is no debt; 0 if there is none."""
+        """Return the seconds until the debt is paid, or 0 if there is none."""
+        # The debt is in processor time. It is paid by `share` of each second that passes, hence the division.
         with self._lock:
             self._count()
             return max(0.0, -self._left_seconds) / self._share

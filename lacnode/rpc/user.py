@@ -1,4 +1,4 @@
-"""Somebody who showed a token, and what it permits. Must not know how it was checked."""
+"""The user that a token names, and the permissions of the token. Must not know how the token was checked."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,24 +6,27 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """`permissions` are `*:*`, `<group>:*` or `<group>:<method>`; `privacy_key` is the transaction manager's key (32 bytes)
-    that this user acts for, None where the token names none, or none that is one."""
+    """The user of a token.
+
+    `permissions` have the forms `*:*`, `<group>:*` and `<group>:<method>`. `privacy_key` is the transaction manager's
+    key (32 bytes) for which this user acts. It is None if the token names no valid key.
+    """
 
     permissions: frozenset[str]
     privacy_key: bytes | None = None
 
     def may_call(self, method: str) -> bool:
-        """Whether the method (`eth_call`) is permitted (Besu, `JsonRpcMethod.getPermissions`)."""
+        """Return True if the method (such as `eth_call`) is permitted (Besu, `JsonRpcMethod.getPermissions`)."""
         group, _, _ = method.partition("_")
         return not self.permissions.isdisjoint(("*:*", f"{group}:*", method.replace("_", ":")))
 
 
 class AuthenticationSetupError(Exception):
-    """A file that says who may call, or whose tokens count, cannot be used; names it and what was expected."""
+    """A file with users or with a token issuer's key cannot be used. The text names the file and what was expected."""
 
 
 class LoginRefusedError(Exception):
-    """No token: the HTTP status, its reason and the text, as Besu gives them."""
+    """The login gets no token. HTTP's status, its reason and the text are Besu's."""
 
     def __init__(self, status: int, reason: str, text: str = "") -> None:
         super().__init__(text or reason)
@@ -33,16 +36,16 @@ class LoginRefusedError(Exception):
 
 
 class Authenticator(Protocol):
-    """How one port finds out who calls. Safe from any thread."""
+    """Finds the user of each request of one port. Safe to use from several threads."""
 
     def requires_token(self) -> bool:
-        """Whether there is no method at all that may be called without one."""
+        """Return True if every method needs a token."""
 
     def find_user(self, authorization: str | None) -> User | None:
-        """Who sent a request with this `Authorization` header, None for nobody in particular."""
+        """Return the user of a request with this `Authorization` header. None if it has no valid token."""
 
     def permits(self, user: User | None, method: str) -> bool:
-        """Whether `user` may call `method`."""
+        """Return True if `user` may call `method`. `user` is None for a request without a valid token."""
 
     def log_in(self, body: bytes) -> str:
-        """A token for the name and password in a JSON text; LoginRefusedError."""
+        """Return a token for the name and the password in a JSON text. LoginRefusedError if they are not correct."""

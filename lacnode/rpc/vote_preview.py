@@ -1,4 +1,4 @@
-"""What votes would do: to the network, from where this node stands, and when."""
+"""The effects of votes on the validator set, as far as this node can see them."""
 
 from lacnode.consensus.quorum import quorum
 from lacnode.consensus.validator_set_change import ValidatorSetChange
@@ -9,7 +9,8 @@ from lacnode.rpc.services import RpcServices
 
 
 def find_vote_warnings(services: RpcServices, recipient: bytes, add: bool) -> list[str]:
-    """Sentences about what speaks against voting `recipient` (20 bytes) in or out now; empty if nothing does."""
+    """Return sentences with reasons against voting `recipient` (20 bytes) in or out now. The list is empty if there
+    are none."""
     validators = services.chain.validators_after(services.chain.head.header)
     here = find_connected_validators(services, {*validators, recipient})
     change = ValidatorSetChange(validators, recipient, add, here.present)
@@ -17,17 +18,19 @@ def find_vote_warnings(services: RpcServices, recipient: bytes, add: bool) -> li
 
 
 def preview_pending_votes(services: RpcServices) -> list[dict[str, object]]:
-    """Every candidate with votes outstanding: what happens when they are won, who has voted, how many are missing."""
+    """Return every candidate with pending votes: who has voted, how many votes are missing, and the effects of success."""
     head = services.chain.head.header
     tally = services.chain.tally_after(head)
     epoch = services.chain.spec.ibft.parameters_at(head.number + 1).epoch_length
     wanted_votes = services.vote_proposer.wanted_votes
+    # This node's own wishes count too, even if no block carries them yet.
     subjects = {(recipient, add) for recipient, add in wanted_votes.items()}
     subjects |= {(recipient, True) for recipient, voters in tally.additions.items() if voters}
     subjects |= {(recipient, False) for recipient, voters in tally.removals.items() if voters}
     here = find_connected_validators(services, {*tally.validators, *(recipient for recipient, _ in subjects)})
     return [
         _prospect(tally, here, recipient, add)
+        # IBFT 2.0 drops all votes at the first block of each epoch.
         | {"ownWish": wanted_votes.get(recipient) is add, "votesVanishAt": hex((head.number // epoch + 1) * epoch)}
         for recipient, add in sorted(subjects)
     ]
@@ -50,7 +53,8 @@ def _prospect(tally: VoteTally, here: ConnectedValidators, recipient: bytes, add
 
 
 def _newcomer(here: ConnectedValidators, recipient: bytes) -> list[str]:
-    """What is wrong with somebody who is to become a validator, as far as this node can see."""
+    """Return what is wrong with a node that is to become a validator, as far as this node can see."""
+    # A new validator that is away raises the quorum without giving a vote, and can stop the network.
     if recipient not in here.connected:
         return [f"{to_hex(recipient)} is not connected to this node"]
     if recipient not in here.present:
