@@ -87,7 +87,7 @@ class PollingFilters:
 
     def block_added(self, new_head: NewHead) -> None:
         """Give an imported block and its logs to the filters."""
-        # `_sweep` comes first, so that filters whose owner is gone do not gather. `_forget_largest` comes last, when
+        # `_sweep` comes first, so that filters without an owner do not gather. `_forget_largest` comes last, when
         # the sizes are known.
         number, hash_ = new_head.header.number, to_hex(new_head.hash)
         with self._lock:

@@ -1,7 +1,7 @@
 """JSON-RPC and subscriptions over WebSocket (RFC 6455), on `wsproto` and trio streams.
 
-Frames and messages are bounded; a client that does not read is cut off, so that it costs a queue and nothing else. One
-call is answered after the other, as Besu does.
+Frames and messages are bounded. The connection to a client that does not read ends, so that it costs a queue and nothing
+else. The calls of a connection are answered one after the other, as Besu does.
 """
 
 import time
@@ -41,23 +41,24 @@ from lacnode.rpc.time_share import TimeShare
 
 READ_BYTES = 65_536
 FRAME_SECONDS = 0.0001
-"""About what the event loop does for a frame, a Ping's answer with it."""
+"""Estimated time of the event loop for a frame, with the answer to a Ping."""
 
 FRAMES_SHARE, FRAMES_BURST_SECONDS = 0.1, 0.1
-"""What the frames of all clients may take of one processor's time, and how much of it may be saved up."""
+"""The share of one processor's time that the frames of all clients may take, and how much of it may be saved up."""
 
 FRAMES_PER_MESSAGE = 4
 MAX_FRAME_PARTS = 1_024
-"""Frames, or parts of frames as they arrive, that a message may be made of: to read a small frame takes 30 microseconds."""
+"""A message may be `FRAMES_PER_MESSAGE` times as long as a frame, and may have `MAX_FRAME_PARTS` frames or parts of
+frames as they arrive. To read a small frame takes 30 microseconds."""
 
 HANDSHAKE_SECONDS = 30.0
 CLOSE_SECONDS = 5.0
 
 KERNEL_BUFFER_BYTES = 2**18
-"""What the system may keep for a client that does not read."""
+"""Bytes that the operating system may keep for a client that does not read."""
 
 SEND_SECONDS, SEND_BYTES_PER_SECOND = 60.0, 50_000
-"""How long a message may take to be read: so many seconds, and one more for so many bytes."""
+"""A client has `SEND_SECONDS` to read a chunk, and one second more for each `SEND_BYTES_PER_SECOND`."""
 
 INVALID_DATA_CODE, TOO_BIG_CODE = 1007, 1009
 NOT_A_WEBSOCKET = b"HTTP/1.1 400 Bad Request\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b" % (
@@ -67,8 +68,8 @@ NOT_A_WEBSOCKET = b"HTTP/1.1 400 Bad Request\r\ncontent-length: %d\r\nconnection
 
 
 class WebSocketService:
-    """What all conversations share. `runner` runs the methods. `login` answers those who speak HTTP; where it is
-    None, nobody needs to log in."""
+    """The objects that all connections of the port share. `runner` runs the methods. `login` answers HTTP requests. It
+    is None if the port needs no tokens."""
 
     def __init__(
         self,
@@ -89,7 +90,8 @@ class WebSocketService:
         self._login = login
 
     async def handle_connection(self, stream: trio.SocketStream) -> None:
-        """One client, from upgrade to close. Raises trio's stream errors when it goes away."""
+        """Serve one client from the upgrade to the close. Raises trio's stream errors if the client disconnects."""
+        # A large send buffer of the system would hide a client that does not read, and take memory that no bound counts.
         stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
         if self._login is not None and await _posts(stream):
             await HttpConnection(stream, self._login, MAX_LOGIN_BYTES).run()
@@ -98,13 +100,16 @@ class WebSocketService:
 
 
 async def _posts(stream: trio.SocketStream) -> bool:
-    """Whether a client begins with a POST: an upgrade is a GET. Nothing is taken from the stream."""
+    """Return True if the first byte of the client is that of a POST. An upgrade is a GET."""
+    # The byte is only looked at and stays in the stream, as HTTP or WebSocket must read it afterwards.
     with trio.move_on_after(HANDSHAKE_SECONDS):
         return await stream.socket.recv(1, trio.socket.MSG_PEEK) == b"P"
     return False
 
 
 class _Conversation:
+    """One connection, from its upgrade to its close. One task reads and answers, another one sends."""
+
     def __init__(self, stream: trio.SocketStream, service: WebSocketService) -> None:
         self._stream = stream
         self._service = service
@@ -128,7 +133,8 @@ class _Conversation:
     # -- upgrade -----------------------------------------------------------------------------------------------------
 
     async def _upgrade(self) -> bool:
-        """Become a WebSocket; False if that is not what the client wants, or may have."""
+        """Answer the upgrade request. Returns False if the client sends no valid request, or if it is refused."""
+        # wsproto keeps the head in memory until it is complete, so its lines are counted here.
         lines = 0
         while data := await self._stream.receive_some(READ_BYTES):
             lines += bytes(data).count(b"\n")
@@ -150,6 +156,7 @@ class _Conversation:
         refusal = self._service.gate.refusal({**headers, "host": request.host})
         if refusal is None:
             self._authorization = headers.get("authorization")
+            # Besu agrees to this one subprotocol. Its name is what JavaScript makes of a missing value.
             protocol = "undefined" if "undefined" in request.subprotocols else None
             await self._stream.send_all(self._socket.send(AcceptConnection(subprotocol=protocol)))
             return True
@@ -159,6 +166,7 @@ class _Conversation:
         return False
 
     async def _refuse(self, response: bytes) -> None:
+        # Without the linger a reset could overtake the response, and the client would never learn the reason.
         await self._stream.send_all(response)
         await self._linger()
 
@@ -170,26 +178,31 @@ class _Conversation:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._send_outgoing)
                     await self._listen()
+                    # The close frame and the last replies are still in the queue. The sender must not be cancelled before
+                    # they are sent.
                     with trio.move_on_after(CLOSE_SECONDS):
                         await self._outgoing.empty()
                         await self._linger()
                     nursery.cancel_scope.cancel()
         finally:
+            # Subscriptions end first, so that no notice comes into a queue that is closed.
             self._methods.close()
             self._outgoing.close()
 
     async def _listen(self) -> None:
-        """Take in what the client sends, until the conversation is over."""
+        """Handle what the client sends until the connection closes."""
         while True:
             try:
                 for event in self._socket.events():
                     await self._take(event)
+                    # One read may hold thousands of small frames. Without this wait they would hold the event loop.
                     self._service.share.spend(FRAME_SECONDS)
-                    await trio.sleep(self._service.share.delay_seconds())  # a read may hold thousands of small frames
+                    await trio.sleep(self._service.share.delay_seconds())
             except (RemoteProtocolError, LocalProtocolError) as error:
                 self._close(INVALID_DATA_CODE, str(error))
             if self._socket.state is not ConnectionState.OPEN:
                 return
+            # No byte means the end of the stream, which wsproto expects as None.
             self._socket.receive_data(await self._stream.receive_some(READ_BYTES) or None)
 
     async def _take(self, event: Event) -> None:
@@ -199,18 +212,23 @@ class _Conversation:
                 if self._fits(data, event.frame_finished):
                     self._message += data
                     if event.message_finished:
+                        # The buffer is emptied before the answer, so that a large message is not in memory twice
+                        # while its call runs.
                         message, self._message, self._pieces = bytes(self._message), bytearray(), 0
                         await self._answer(message)
             case Ping() if self._socket.state is ConnectionState.OPEN:
                 self._outgoing.put(self._socket.send(event.response()))
+                # A client that sends Pings and does not read would otherwise fill the queue.
                 await self._outgoing.empty()
             case CloseConnection() if self._socket.state is ConnectionState.REMOTE_CLOSING:
                 self._outgoing.put(self._socket.send(event.response()))
-            case CloseConnection():  # our side found the bytes wrong
+            case CloseConnection():
+                # wsproto found an error in the bytes and asks this side to close.
                 self._close(event.code, event.reason or "")
 
     def _fits(self, data: bytes, frame_finished: bool) -> bool:
-        """Whether a part of a message is within the limits; if not, the connection closes."""
+        """Return True if a part of a message is within the limits. Closes the connection if it is not."""
+        # wsproto gives a frame in parts as they arrive, so the length of the frame is added up here.
         limit = self._service.settings.max_frame
         self._pieces += 1
         if self._pieces > MAX_FRAME_PARTS:
@@ -224,6 +242,7 @@ class _Conversation:
         return False
 
     async def _answer(self, message: bytes) -> None:
+        # This is the reply if the time is over. A result of the runner replaces it.
         reply = orjson.dumps(failure(None, errors.timeout()))
         service = self._service
         until = time.monotonic() + service.settings.timeout
@@ -234,7 +253,9 @@ class _Conversation:
             reply = (await service.runner.run(message, steps, self._client)).body
         if reply and self._socket.state is ConnectionState.OPEN:
             self._outgoing.put(text_frame(reply))
+        # The reply with the ids is in the queue now, so every notice comes after it.
         service.subscriptions.activate(self)
+        # No further call is read before the client has read this reply, so the queue of replies has one entry at most.
         await self._outgoing.empty()
 
     # -- sending -----------------------------------------------------------------------------------------------------
@@ -259,12 +280,14 @@ class _Conversation:
             chunk = await self._outgoing.chunk()
             with trio.move_on_after(SEND_SECONDS + len(chunk) / SEND_BYTES_PER_SECOND) as reading:
                 await self._stream.send_all(chunk)
+            # A part of a frame may have been sent, so the connection cannot go on.
             if reading.cancelled_caught:
                 self.cut()
             self._outgoing.sent()
 
     async def _linger(self) -> None:
-        """Let the client read our last words before the connection breaks under what it still sends."""
+        """Let the client read the last bytes of this side before the connection closes."""
+        # A socket that is closed with unread input sends a reset, and the client's system may then drop our last bytes.
         with trio.move_on_after(CLOSE_SECONDS):
             await self._stream.send_eof()
             while await self._stream.receive_some(READ_BYTES):
@@ -272,7 +295,8 @@ class _Conversation:
 
 
 def text_frame(message: bytes) -> bytes:
-    """A text message of a server in one frame (RFC 6455, 5.2): no mask, no extension."""
+    """Return a server's text message as one frame without mask and extension (RFC 6455, section 5.2)."""
+    # The frames of a notice are made when they are sent. They do not depend on the state of wsproto's connection.
     size = len(message)
     if size < 126:
         return b"\x81%c%b" % (size, message)

@@ -1,4 +1,4 @@
-"""Who calls: passwords, tokens, and what a token permits, as Besu has them (`DefaultAuthenticationService`, `TomlAuth`).
+"""Authentication: passwords, tokens and their permissions, as in Besu (`DefaultAuthenticationService`, `TomlAuth`).
 
-Loaded only where it is switched on. Nothing here may put a password or a token into a log, an error or a repr.
+The package is loaded only if authentication is on. It must not put a password or a token into a log, an error or a repr.
 """

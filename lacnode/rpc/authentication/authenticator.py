@@ -1,4 +1,4 @@
-"""How a port finds out who calls, made of its settings."""
+"""The authenticator of a port, made of its settings."""
 
 import orjson
 
@@ -11,10 +11,12 @@ BEARER = "Bearer "
 
 
 class TokenAuthenticator:
-    """See `user.Authenticator`. AuthenticationSetupError if a file of its settings cannot be used."""
+    """Implements `user.Authenticator`. AuthenticationSetupError if a file of its settings cannot be used."""
 
     def __init__(self, settings: AuthenticationSettings) -> None:
         file, foreign = settings.credentials_file, settings.public_key_file
+        # A port checks tokens of one issuer alone: this node, or the one of `public_key_file`. With a foreign issuer
+        # this node gives no tokens, so logins are refused.
         own = OwnTokens()
         self._own = own if foreign is None else None
         self._tokens: TokenChecker = own if foreign is None else ForeignTokens(foreign, settings.algorithm)
@@ -34,10 +36,12 @@ class TokenAuthenticator:
         return method in self._open_methods or (user is not None and user.may_call(method))
 
     def log_in(self, body: bytes) -> str:
+        """Return a token. LoginRefusedError if there are no logins, or if the name or the password is not correct."""
         if self._credentials is None or self._own is None:
             raise LoginRefusedError(400, "Authentication not enabled")
         name, password = _named(body)
         account = self._credentials.account(name, password)
+        # One text for both mistakes: it does not tell whether the user exists.
         if account is None:
             raise LoginRefusedError(
                 401, "Unauthorized", "Authentication failed: the username or password is incorrect."

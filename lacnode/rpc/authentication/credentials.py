@@ -1,5 +1,6 @@
-"""Besu's file of users: names, hashes of passwords (bcrypt), permissions, and the key that a user's private transactions
-are sent by. Read again at every login, so that a user can be added while the node runs.
+"""Besu's file of users: their names, hashes of passwords (bcrypt), permissions, and keys for private transactions.
+
+The file is read again at every login, so that a user can be added while the node runs.
 """
 
 import base64
@@ -17,19 +18,21 @@ MAX_CREDENTIALS_FILE_BYTES = 4 * 2**20
 """Bytes."""
 
 MAX_PASSWORD_BYTES = 72
-"""Bytes that bcrypt looks at; more are no password, rather than one that fits by its beginning."""
+"""Bytes of a password that bcrypt compares. A longer password is refused. Otherwise it would fit if only its beginning
+did."""
 
 _NOBODYS = b"$2b$10$iP8AaaYMudb6HBRK7Lgsu.SgzFs3ttUyYTvYtHejK2bEbd/rF.o.2"
-"""Compared with where there is no such user, so that the time does not tell."""
+"""A hash that a password is compared with if there is no such user. The time of the answer must not tell whether there is
+one."""
 
 
 class CredentialsError(AuthenticationSetupError):
-    """A file that cannot be used; says why, without what is in it."""
+    """The file cannot be used. The text gives the reason without the file's content."""
 
 
 @dataclass(frozen=True, slots=True)
 class UserAccount:
-    """A user of the file."""
+    """A user of the file. `privacy_key` is a transaction manager's key in base64, or None."""
 
     name: str
     password_hash: bytes = field(repr=False)
@@ -38,13 +41,13 @@ class UserAccount:
 
 
 class CredentialsFile:
-    """The users of `file`."""
+    """The users of a TOML file."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
 
     def check(self, *, with_privacy_keys: bool) -> None:
-        """CredentialsError unless every user has a password and, if asked for, a key."""
+        """Check the file. CredentialsError unless every user has a password, and a key if `with_privacy_keys` is set."""
         for name, table in self._users().items():
             account = _account(name, table)
             if with_privacy_keys and _key_size(account.privacy_key) != 32:
@@ -54,7 +57,8 @@ class CredentialsFile:
                 )
 
     def account(self, name: str, password: str) -> UserAccount | None:
-        """The user with this name and password; None if there is none, or the file cannot be read now."""
+        """Return the user with this name and password. None if there is none, or if the file cannot be read now."""
+        # Every path compares a password with a hash, so that all of them take about the same time.
         try:
             table = self._users().get(name)
             account = None if table is None else _account(name, table)
@@ -67,6 +71,7 @@ class CredentialsFile:
         try:
             with self._file.open("rb") as opened:
                 text = opened.read(MAX_CREDENTIALS_FILE_BYTES + 1)
+            # One byte more than the limit was read. This tells a file that is too large without reading it whole.
             document = tomllib.loads(text.decode("utf-8")) if len(text) <= MAX_CREDENTIALS_FILE_BYTES else {}
         except FileNotFoundError:
             raise CredentialsError(
@@ -93,10 +98,12 @@ def _account(name: str, table: object) -> UserAccount:
 
 
 def _fits(password: str, password_hash: bytes) -> bool:
+    # JSON may hold half of a surrogate pair. It must give a refusal and not an exception.
     data = password.encode("utf-8", "surrogatepass")
     try:
         return bcrypt.checkpw(data[:MAX_PASSWORD_BYTES], password_hash) and len(data) <= MAX_PASSWORD_BYTES
-    except ValueError:  # no hash of bcrypt's
+    except ValueError:
+        # The file has no bcrypt hash for this user.
         return False
 
 

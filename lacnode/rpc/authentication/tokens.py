@@ -1,4 +1,4 @@
-"""JSON Web Tokens: those that this node gives, and those that somebody else gives and this node only checks."""
+"""JSON Web Tokens: those that this node gives and checks, and those of another issuer, which this node only checks."""
 
 import base64
 import binascii
@@ -16,32 +16,33 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from lacnode.rpc.user import AuthenticationSetupError, User
 
 TOKEN_LIFETIME_SECONDS = 5 * 60
-"""Seconds that a token of ours is good for, as in Besu."""
+"""Lifetime of a token that this node gives, as in Besu."""
 
 MAX_TOKEN_CHARACTERS, MAX_PUBLIC_KEY_FILE_BYTES = 16_384, 65_536
-"""Characters of a token, bytes of a key file."""
+"""Limits of a token and of a key file."""
 
 
 class TokenKeyError(AuthenticationSetupError):
-    """A public key that cannot check tokens; names the file and what was expected."""
+    """The public key cannot check tokens. The text names the file and what was expected."""
 
 
 class TokenChecker(Protocol):
-    """Knows whose a token is."""
+    """Checks tokens and finds their users."""
 
     def find_user(self, token: str) -> User | None:
-        """Who a token was given to; None if it is none, forged, or over."""
+        """Return the user of a token. None if it is no token, is forged, or has expired."""
 
 
 class OwnTokens:
-    """Tokens signed by a key that is made when the first is asked for and dies with the process (RSA 2048, RS256)."""
+    """Tokens that this node signs (RS256). Its key (RSA, 2048 bits) is made for the first token and is never stored. A
+    restart of the node thus ends all tokens."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._key: rsa.RSAPrivateKey | None = None
 
     def give(self, name: str, permissions: list[str], privacy_key: str | None) -> str:
-        """A token for a user."""
+        """Return a token for a user. `privacy_key` is in base64, or None."""
         now = int(time.time())
         claims: dict[str, Any] = {
             "permissions": permissions,
@@ -55,6 +56,7 @@ class OwnTokens:
 
     def find_user(self, token: str) -> User | None:
         """See `TokenChecker`."""
+        # Without a key no token was given, so every token is forged. A key that is made now could not check it.
         with self._lock:
             key = self._key
         return None if key is None else _checked(token, key.public_key(), "RS256")
@@ -67,8 +69,8 @@ class OwnTokens:
 
 
 class ForeignTokens:
-    """Tokens of another issuer, whose public key (PEM) is in `file`, or for HS256 the secret that both have.
-    TokenKeyError."""
+    """Tokens of another issuer. `file` has its public key (PEM), or the shared secret if `algorithm` is HS256, for example.
+    TokenKeyError if the key cannot be used with `algorithm`."""
 
     def __init__(self, file: Path, algorithm: str) -> None:
         self._algorithm = algorithm
@@ -85,6 +87,7 @@ def _foreign_key(file: Path, algorithm: str) -> Any:
         if len(text.strip()) < 32:
             raise TokenKeyError(f"{file}: a secret of 32 bytes or more was expected for {algorithm}")
         return text.strip()
+    # The kind of key must fit the algorithm now. Otherwise every token would be refused later without a reason.
     expected = rsa.RSAPublicKey if algorithm.startswith("RS") else ec.EllipticCurvePublicKey
     kind = "RSA" if algorithm.startswith("RS") else "elliptic curve"
     try:
@@ -110,6 +113,8 @@ def _read(file: Path) -> bytes:
 def _checked(token: str, key: Any, algorithm: str) -> User | None:
     if len(token) > MAX_TOKEN_CHARACTERS:
         return None
+    # The algorithm is fixed by the settings. A token that names another one (such as `none`) is refused. A token without
+    # an end would be valid forever, so `exp` is required.
     try:
         claims = jwt.decode(token, key, algorithms=[algorithm], options={"require": ["exp"], "verify_aud": False})
     except (jwt.InvalidTokenError, jwt.InvalidKeyError):
@@ -124,6 +129,7 @@ def _user(claims: Mapping[str, object]) -> User:
 
 
 def _privacy_key(claims: Mapping[str, object]) -> bytes | None:
+    # Another issuer may use `privacyUserId`, which counts first. The tokens of this node have `privacyPublicKey`.
     text = claims.get("privacyUserId") or claims.get("privacyPublicKey")
     if not isinstance(text, str):
         return None

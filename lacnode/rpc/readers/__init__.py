@@ -1,4 +1,4 @@
-"""Reader processes: they answer heavy calls from the node's database, at low priority, and can be killed.
+"""Reader processes. They answer heavy calls from the node's database at low priority, and can be killed at any time.
 
-Must not hold what the node needs: a reader that dies costs the call that it worked on.
+They must not hold anything that the node needs. The death of a reader costs only the call that it worked on.
 """

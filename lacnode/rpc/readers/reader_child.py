@@ -1,4 +1,4 @@
-"""One reader process as the node sees it: started, asked, killed. On the event loop."""
+"""One reader process from the node's side: it is started, asked and killed. Must be used on the event loop."""
 
 import os
 import subprocess
@@ -19,8 +19,8 @@ from lacnode.rpc.readers.reader_messages import (
 READ_SIZE_BYTES = 65_536
 
 _MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_MMAP_THRESHOLD_": "131072"}
-"""Of the C library of a reader: it gives back what a large call took. Otherwise each thread keeps an arena of its own, and
-memory stays with the process after the call."""
+"""Settings of the C library in a reader, so that it gives back the memory of a large call. By default each thread has
+an arena of its own, and memory stays with the process after the call."""
 
 READER_PROGRAM = """
 import sys
@@ -28,18 +28,18 @@ sys.modules["rich"] = None
 from lacnode.rpc.readers.reader_main import main
 main()
 """
-"""A reader's program. structlog would load `rich`, which takes 4 MB, for tracebacks that nothing shows."""
+"""A reader's program. It prevents that structlog loads `rich`, which takes 4 MB, for tracebacks that nothing shows."""
 
 END_SECONDS = 1.0
-"""How long the end of a killed process is waited for."""
+"""Time that the node waits for the end of a killed process."""
 
 
 class ReaderDiedError(Exception):
-    """The reader ended, or said something that is no answer."""
+    """The reader ended, or sent something that is no answer."""
 
 
 class ReaderChild:
-    """A reader process. Whoever starts it kills it."""
+    """A reader process. The caller of `start` must call `kill` in the end."""
 
     def __init__(self, process: trio.Process) -> None:
         self._process = process
@@ -50,7 +50,7 @@ class ReaderChild:
 
     @classmethod
     async def start(cls, setup: ReaderSetup) -> "ReaderChild":
-        """A process that reads what `setup` says. OSError if it cannot be started."""
+        """Start a process that reads the database of `setup`. OSError if it cannot be started."""
         command = [sys.executable, "-c", READER_PROGRAM]
         process = await trio.lowlevel.open_process(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **_MALLOC}
@@ -59,16 +59,22 @@ class ReaderChild:
         try:
             await child._send(framed(setup))
         except ReaderDiedError:
-            pass  # the first task finds out
+            # The process died at once. The first task finds that out and gives its error to a client.
+            pass
         except BaseException:
+            # No caller has the object yet, so no one else could end the process.
             await child.kill()
             raise
         return child
 
     async def ask(self, task: ReaderTask) -> ReaderAnswer:
-        """The answer to `task`; ReaderDiedError. After an error or a cancellation the process can only be killed."""
+        """Return the answer to `task`. ReaderDiedError if the process ends or its answer is no message.
+
+        After an error or a cancellation, half a message may be in a pipe. The process must be killed then.
+        """
         await self._send(framed(task))
         size = int.from_bytes(await self._receive(LENGTH_BYTES))
+        # A damaged length must not make the node allocate gigabytes.
         if size > MAX_MESSAGE_BYTES:
             raise ReaderDiedError
         answer = unpickled(await self._receive(size))
@@ -79,11 +85,13 @@ class ReaderChild:
 
     @property
     def is_running(self) -> bool:
-        """Whether the process can be asked once more."""
+        """True if the process can be asked once more."""
         return not self._ends and self._process.poll() is None
 
     async def kill(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the process and close its pipes."""
+        # The shield lets this happen in a cancelled task too. The wait is bounded, because a process in an uninterruptible
+        # read of a disk does not end at once.
         self._process.kill()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + END_SECONDS):
             await self._process.wait()

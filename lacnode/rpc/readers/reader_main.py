@@ -1,8 +1,8 @@
-"""A reader process: `python -m lacnode.rpc.readers.reader_main`, started by a node and spoken to through its standard input
-and output (`messages`).
+"""The program of a reader process: `python -m lacnode.rpc.readers.reader_main`.
 
-It ends when the node closes the pipe, however the node ends, and it never outlives it while a call runs: a thread watches
-the pipe. Must not write to the database.
+A node starts it and talks to it by its standard input and output (`reader_messages`). It ends when the pipe closes, so
+it ends with the node even if the node is killed. A thread watches the pipe, so that this holds while a call runs too.
+Must not write to the database.
 """
 
 import os
@@ -39,20 +39,21 @@ from lacnode.storage.storage_errors import DamagedValueError
 log = structlog.get_logger("reader")
 
 NICENESS = 19
-"""The lowest priority: a reader gets the processor time that consensus and everything else leave."""
+"""The lowest priority. A reader gets the processor time that consensus and all other programs leave."""
 
 MAX_RESULT_BYTES = 24 * 2**20
-"""JSON text of one result."""
+"""Bytes of the JSON text of one result."""
 
 MEMORY_BYTES = 768 * 2**20
-"""What a reader may allocate. The database's file, which it maps, does not count."""
+"""Bytes that a reader may allocate. The mapped file of the database does not count."""
 
 RECYCLE_BYTES = 256 * 2**20
-"""A reader that has held so much memory ends after its call, and a new one is started for the next call."""
+"""A reader that has held more memory ends after its call. The node starts a new one for the next call."""
 
 
 WATCH_MILLISECONDS = 500
-"""How often the node's process id is looked at: another child of the node could hold the pipe open."""
+"""Interval at which the parent's process id is checked. Another child of the node could hold the pipe open after the node's
+end."""
 
 
 class ReaderWorker:
@@ -67,7 +68,7 @@ class ReaderWorker:
         self._recent = RecentBlocks(self._chain)
 
     def answer(self, task: ReaderTask) -> ReaderAnswer:
-        """The result or the error of a task, with the damaged values that were met; never raises."""
+        """Return the result or the error of a task, with the damaged values that it met. Never raises."""
         answer = self._answered(task)
         damaged, self._damaged = tuple(self._damaged), []
         return replace(answer, damaged=damaged)
@@ -79,15 +80,19 @@ class ReaderWorker:
     def _answered(self, task: ReaderTask) -> ReaderAnswer:
         deadline = time.monotonic() + task.seconds
         try:
+            # A new snapshot for each task. Without it the reader would see the database as it was at the last task.
             self._database.refresh()
             if not self._chain.move_to(task.head_hash):
                 return ReaderAnswer(ReaderOutcome.BEHIND)
             result = orjson.dumps(task.call.answer(ReadContext(self._chain, self._settings, deadline, self._recent)))
-        except MissingNodeError:  # a private state of blocks that the node still keeps in memory
+        except MissingNodeError:
+            # The call reads a private state of blocks that the node still has in memory only. The node writes them and
+            # asks again.
             return ReaderAnswer(ReaderOutcome.BEHIND)
         except Exception as error:
             return _failed(error)
         finally:
+            # An open snapshot keeps the node from reusing pages, so that the file would grow while this process waits.
             self._database.release()
         if len(result) > MAX_RESULT_BYTES:
             return _failed(range_too_large(f"the result is larger than {MAX_RESULT_BYTES} bytes"))
@@ -98,6 +103,7 @@ _STATUS = Path("/proc/self/status")
 
 
 def _failed(error: Exception) -> ReaderAnswer:
+    # Only the three parts of the error go to the node: an exception object might not be picklable, or hold much memory.
     if not isinstance(error, RpcError):
         log.error("a call failed in a reader process", exc_info=error)
         error = internal_error()
@@ -105,14 +111,16 @@ def _failed(error: Exception) -> ReaderAnswer:
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer tasks until the node closes the pipe, or until this process holds too much memory."""
+    """Answer tasks until the node closes the pipe, or until this process has held too much memory."""
     setup = read_message(requests.read)
     if not isinstance(setup, ReaderSetup):
         return
+    # A call that needs more memory fails here, in the reader. The node and consensus keep theirs.
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     reader = ReaderWorker(setup)
     while isinstance(task := read_message(requests.read), ReaderTask):
         answer = reader.answer(task)
+        # The node asks the same reader again after BEHIND, so it must not end then.
         is_last = answer.outcome is not ReaderOutcome.BEHIND and _peak_bytes() > RECYCLE_BYTES
         answers.write(framed(replace(answer, is_last=is_last)))
         answers.flush()
@@ -121,10 +129,10 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
 
 
 def _peak_bytes() -> int:
-    """The most memory that this process has held.
+    """Return the most bytes of memory that this process has held.
 
-    Where the system tells it for the present program, this counts: `ru_maxrss` includes what the node held when it started
-    this process, and a large node would have a new reader for every call.
+    Linux gives the number for the present program alone. `ru_maxrss` includes the memory of the node when it started this
+    process. With it, a large node would start a new reader for every call.
     """
     try:
         for line in _STATUS.read_text("ascii", "replace").splitlines():
@@ -137,23 +145,28 @@ def _peak_bytes() -> int:
 
 
 def _end_with_node(descriptor: int) -> None:
-    """End this process as soon as the node has closed its end of the pipe or has ended, whatever runs here."""
+    """End this process as soon as the node has closed its end of the pipe or has ended."""
     node = os.getppid()
     pipe = select.poll()
-    pipe.register(descriptor, 0)  # no event is asked for: a hang-up is always told
+    # No event is asked for. `poll` reports a hang-up in any case, and input is for the main thread.
+    pipe.register(descriptor, 0)
     while os.getppid() == node:
         if any(events & (select.POLLHUP | select.POLLERR) for _, events in pipe.poll(WATCH_MILLISECONDS)):
             break
+    # The process ends at once. An orderly exit would wait for the call of the main thread.
     os._exit(0)
 
 
 def main() -> None:
-    """Be a reader process."""
+    """Run a reader process."""
     os.nice(NICENESS)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group: the node ends its readers
+    # Ctrl-C goes to all processes of the terminal. The node ends its readers itself, in order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_node, args=(sys.stdin.fileno(),), daemon=True).start()
+    # Answers get a descriptor of their own, and standard output becomes standard error. Otherwise a library that prints
+    # could write into an answer.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what is printed must not get among the answers
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     serve(sys.stdin.buffer, answers)
 
 

@@ -1,6 +1,7 @@
-"""What a node and its reader processes say to each other: pickled messages behind their length.
+"""The messages between a node and its reader processes: pickled objects behind their length.
 
-Both ends are processes of this node, of the same user and the same program; nothing else may write to these pipes.
+Both ends are processes of this node, with the same user and the same program. `pickle` is safe here only because no other
+process can write to these pipes.
 """
 
 import pickle
@@ -16,15 +17,16 @@ from lacnode.rpc.settings import ApiSettings
 
 LENGTH_BYTES = 4
 MAX_MESSAGE_BYTES = 48 * 2**20
-"""A request's parameters are at most a body of HTTP long, a result at most `process.MAX_RESULT_BYTES`."""
+"""Bytes of one message. Parameters are at most as long as the body of an HTTP request. A result has at most
+`reader_main.MAX_RESULT_BYTES`."""
 
 MAX_DAMAGED_VALUES = 16
-"""Damaged values that one answer names."""
+"""Number of damaged values that one answer names."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReaderSetup:
-    """The first message to a reader: what to read."""
+    """The first message to a reader: the chain, the directory of its database, and the settings of the API and the EVM."""
 
     spec: ChainSpec
     directory: Path
@@ -34,7 +36,7 @@ class ReaderSetup:
 
 @dataclass(frozen=True, slots=True)
 class ReaderTask:
-    """A call, the hash of the block that is the head for it, and the seconds that it may take."""
+    """A call, the hash (32 bytes) of the block that is the head for it, and the seconds that it may take."""
 
     call: ReadCall
     head_hash: bytes
@@ -56,8 +58,8 @@ class ReaderOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ReaderAnswer:
-    """What a reader says to a task. `is_last` if the process ends after it. `damaged` are table and key of the damaged
-    values that it met, at most `MAX_DAMAGED_VALUES`."""
+    """The answer of a reader to a task. `is_last` is True if the process ends after it. `damaged` are the tables and
+    keys of the damaged values that it met, at most `MAX_DAMAGED_VALUES`."""
 
     outcome: ReaderOutcome
     body: bytes = b""
@@ -67,13 +69,14 @@ class ReaderAnswer:
 
 
 def framed(message: ReaderSetup | ReaderTask | ReaderAnswer) -> bytes:
-    """A message as bytes."""
+    """Return a message as bytes, with its length before it."""
     body = pickle.dumps(message)
     return len(body).to_bytes(LENGTH_BYTES) + body
 
 
 def read_message(read: Callable[[int], bytes]) -> object | None:
-    """The next message; `read` gives exactly so many bytes, or fewer at the end. None at the end."""
+    """Return the next message, or None at the end of the stream. `read` returns exactly as many bytes as asked for, or
+    fewer at the end."""
     head = read(LENGTH_BYTES)
     size = int.from_bytes(head)
     if len(head) < LENGTH_BYTES or size > MAX_MESSAGE_BYTES:
@@ -83,5 +86,5 @@ def read_message(read: Callable[[int], bytes]) -> object | None:
 
 
 def unpickled(body: bytes) -> object:
-    """The message of a frame's bytes."""
+    """Return the message in the bytes behind a length."""
     return pickle.loads(body)

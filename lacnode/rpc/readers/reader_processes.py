@@ -1,5 +1,7 @@
-"""Which reader answers which call: a queue that is fair to addresses, processes that are started when a call needs one,
-killed when a call overruns, and ended when nobody asks. On the event loop, which never waits for a reader.
+"""The reader processes of a node, and a queue of calls that is fair to the clients' addresses.
+
+A process is started when a call needs it, killed when its call takes too long, and ended when no call came for a while. Must
+be used on the event loop. A reader never blocks the event loop.
 """
 
 import time
@@ -20,27 +22,31 @@ from lacnode.rpc.readers.reader_messages import ReaderAnswer, ReaderOutcome, Rea
 log = structlog.get_logger("rpc")
 
 WAITING_CALLS_PER_CLIENT, WAITING_CALLS = 32, 256
-"""Calls that may wait for a reader, of one address and of all."""
+"""Number of calls that may wait for a reader, of one address and of all addresses."""
 
 WAIT_SECONDS = 60.0
-"""How long a call may wait for a reader."""
+"""Time that a call may wait for a reader."""
 
 START_SECONDS = 20.0
-"""What a new process gets for its first call besides the time of the call."""
+"""Time that a new process gets for its first call, besides the time of the call."""
 
 GRACE_SECONDS = 3.0
-"""How long after the end of a call's time its reader is killed: it looks at the time itself, and only a reader that hangs
-does not."""
+"""A reader is killed so long after the end of its call's time. A reader checks the time itself, so only one that hangs is
+killed."""
 
 IDLE_SECONDS = 120.0
-"""How long a process that nobody asks is kept."""
+"""Time that a process is kept without a call."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeDatabase:
-    """What readers need of the node. `head_hash` is the head's. `flush` commits what only the memory of the node shows.
-    `forget_dead_readers` frees what a killed process held in the database. `read_again` reads the value of a table and a
-    key, so that the node meets the damage that a reader met, and repairs it. All three are called in a worker thread."""
+    """The functions of the node that readers need.
+
+    `head_hash` returns the hash of the head. `flush` commits the blocks that are only in the node's memory.
+    `forget_dead_readers` frees the snapshot that a killed process held in the database. `read_again` reads the value
+    of a table and a key, so that the node finds the damage that a reader met, and repairs it. The last three are
+    called in a worker thread.
+    """
 
     head_hash: Callable[[], bytes]
     flush: Callable[[], None]
@@ -50,14 +56,14 @@ class NodeDatabase:
 
 @dataclass(slots=True)
 class _Kept:
-    """A process that waits for a call. `asked_at` is on the monotonic clock, 0 before its first answer."""
+    """A process that waits for a call. `asked_at` is the time of its last answer, in monotonic seconds."""
 
     child: ReaderChild
     asked_at: float = field(default_factory=time.monotonic)
 
 
 class ReaderProcesses:
-    """At most `processes` reader processes that read what `setup` says."""
+    """At most `processes` reader processes for the database of `setup`. Implements `request_runner.Readers`."""
 
     def __init__(self, setup: ReaderSetup, database: NodeDatabase, processes: int) -> None:
         self._setup = setup
@@ -68,7 +74,7 @@ class ReaderProcesses:
         self._kept: list[_Kept] = []
 
     async def run(self) -> None:
-        """End idle processes, until cancelled; then end all of them."""
+        """End idle processes until cancelled, and all processes then."""
         try:
             while True:
                 await trio.sleep(IDLE_SECONDS / 4)
@@ -77,10 +83,15 @@ class ReaderProcesses:
             await self._end_idle(float("inf"))
 
     async def read(self, call: ReadCall, client: str) -> object:
-        """The result of `call` for the address `client`; RpcError, BusyError if too many wait."""
+        """Return the result of `call` for the address `client`.
+
+        RpcError if the call ends in one or takes too long. BusyError if too many calls wait or no process can be started.
+        """
         seconds = self._setup.settings.call_seconds
         async with self._turns.turn(client), self._process() as (child, is_new):
             patience = seconds + GRACE_SECONDS + (START_SECONDS if is_new else 0)
+            # The reader ends the call itself after `seconds`. This deadline is for a reader that hangs. `_process`
+            # kills it, because the RpcError below leaves its block.
             with trio.move_on_after(patience) as waiting:
                 answer = await self._asked(child, call, seconds)
             if waiting.cancelled_caught:
@@ -89,19 +100,23 @@ class ReaderProcesses:
         return _result(answer)
 
     async def _asked(self, child: ReaderChild, call: ReadCall, seconds: float) -> ReaderAnswer:
-        """The answer of a process whose database shows the head."""
+        """Return the answer of a process whose database shows the head."""
         head_hash = self._database.head_hash()
         answer = await child.ask(ReaderTask(call, head_hash, seconds))
-        if answer.outcome is ReaderOutcome.BEHIND:  # a bulk import keeps its last blocks in memory
+        if answer.outcome is ReaderOutcome.BEHIND:
+            # A bulk import keeps its last blocks in the node's memory. The same head is asked for again, so one flush is
+            # enough even if the chain grows meanwhile.
             await trio.to_thread.run_sync(self._database.flush)
             answer = await child.ask(ReaderTask(call, head_hash, seconds))
+        # A reader cannot write, so it cannot repair the damage itself.
         for table, key in answer.damaged:
             await trio.to_thread.run_sync(self._database.read_again, table, key)
         return answer
 
     @asynccontextmanager
     async def _process(self) -> AsyncIterator[tuple[ReaderChild, bool]]:
-        """A process for one call, and whether it is a new one. It is kept if the call ends in good order."""
+        """Give a process for one call, and whether it is a new one. It is kept only if the call ends without an
+        exception."""
         child, is_new = await self._taken()
         try:
             yield child, is_new
@@ -110,11 +125,13 @@ class ReaderProcesses:
             log.warning("a reader process died, and the call that it worked on")
             raise internal_error() from None
         except BaseException:
+            # After a cancellation the answer may still come. The next call would take it for its own.
             await self._end(child)
             raise
         self._kept.append(_Kept(child))
 
     async def _taken(self) -> tuple[ReaderChild, bool]:
+        # The process that was used last comes first. The others can become idle and end.
         while self._kept:
             child = self._kept.pop().child
             if child.is_running:
@@ -127,14 +144,17 @@ class ReaderProcesses:
             raise BusyError("No reader can be started", TOO_MANY) from None
 
     async def _end_idle(self, asked_before: float) -> None:
-        """End the processes that nobody has asked since `asked_before` (monotonic seconds)."""
+        """End the processes that had no call since `asked_before` (monotonic seconds)."""
+        # The list changes before the first `await`, so that no call gets a process that is about to end.
         idle = [kept for kept in self._kept if kept.asked_at < asked_before]
         self._kept = [kept for kept in self._kept if kept.asked_at >= asked_before]
         for kept in idle:
             await self._end(kept.child)
 
     async def _end(self, child: ReaderChild) -> None:
-        """A killed process may have held a snapshot, whose pages the node could never use again."""
+        """Kill a process and free its snapshot of the database."""
+        # The node could never use the pages of the snapshot again, and the file would grow. The shield is needed because
+        # this runs in cancelled tasks too.
         with trio.CancelScope(shield=True):
             await child.kill()
             await trio.to_thread.run_sync(self._database.forget_dead_readers)

@@ -1,6 +1,7 @@
-"""Reading in threads of this process, where other processes cannot read the database: networks inside one process.
+"""Readers that are threads of this process. They serve databases that no other process can read, as in a network inside one
+process.
 
-One call at a time, for a short time, so that consensus keeps its beat.
+One call runs at a time and for a short time, so that consensus is not delayed.
 """
 
 import time
@@ -15,11 +16,12 @@ from lacnode.rpc.readers.reader_processes import WAIT_SECONDS, WAITING_CALLS, WA
 from lacnode.rpc.time_share import TimeShare
 
 THREAD_SHARE, THREAD_BURST_SECONDS = 0.3, 2.0
-"""What the calls may take of the time, and how much of it may be saved up."""
+"""The share of the time that the calls may take, and how much of it may be saved up."""
 
 
 class ReaderThreads:
-    """`reading` makes what a call that may take so many seconds reads with; `seconds` is how long one may take."""
+    """Implements `request_runner.Readers`. `reading` makes the context of a call that may take the given seconds.
+    `seconds` is the time that one call may take."""
 
     def __init__(self, reading: Callable[[float], ReadContext], seconds: float) -> None:
         self._reading = reading
@@ -31,10 +33,11 @@ class ReaderThreads:
         self._share = TimeShare(THREAD_SHARE, THREAD_BURST_SECONDS)
 
     async def run(self) -> None:
-        """Nothing has to be kept running."""
+        """Do nothing: a thread ends with its call."""
 
     async def read(self, call: ReadCall, client: str) -> object:
-        """The result of `call` for the address `client`; RpcError, BusyError if too many wait."""
+        """Return the result of `call` for the address `client`. RpcError if the call ends in one. BusyError if too
+        many wait."""
         async with self._turns.turn(client):
             await trio.sleep(self._share.delay_seconds())
             return await trio.to_thread.run_sync(
