@@ -1,5 +1,5 @@
-"""GraphQL over HTTP (EIP-1767, as Besu 25.5.0 has it): questions about the chain, and one way to send a transaction.
+"""GraphQL over HTTP (EIP-1767, in Besu 25.5.0's form): questions about the chain, and one mutation that sends a transaction.
 
-Questions are answered where JSON-RPC's calls that only read are, within the same bounds (`rpc.readers`). Must not read what
-a question does not ask for.
+The readers of JSON-RPC (`rpc.readers`) answer questions too, within the same bounds. Must not read any part of the
+chain that a question does not ask for.
 """

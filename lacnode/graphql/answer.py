@@ -1,4 +1,4 @@
-"""Carrying out an operation: a question in a reader, a mutation where the pool is."""
+"""Executes an operation: a question in a reader, and a mutation in the node's own process, which has the pool."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -20,7 +20,7 @@ from lacnode.rpc.read_calls import Params, ReadContext
 from lacnode.rpc.services import RpcServices
 
 _KEYWORDS = {"from": "from_"}
-"""Fields that Python has no method of the same name for."""
+"""Fields whose name is a keyword of Python, and the methods for them."""
 
 INVALID_SIGNATURE_CODE = -32002
 
@@ -28,18 +28,21 @@ _WORDS = {
     "Wrong chainId": "Wrong Chain ID in transaction signature",
     "ChainId not supported": "Signatures with replay protection are not supported",
 }
-"""What JSON-RPC says and GraphQL words otherwise, as in Besu."""
+"""JSON-RPC's messages that have another text in GraphQL, as in Besu."""
 
 
 _MAKERS = Makers(BlockObject, MinedTransaction)
 
 
 def answer_query(reading: ReadContext, params: Params) -> object:
-    """The answer to a question; `params` are its text, the name of the operation, its variables and what is `Live`.
-    RpcError if the question ended before its answer."""
+    """Return the answer to a question. `params` are its text, the name of its operation, its variables and its `Live`.
+
+    RpcError if the question took too much time or memory. Mistakes in the text become errors in the answer.
+    """
     text, operation, variables, live = params
     assert isinstance(text, str)
     assert isinstance(live, Live)
+    # The parameters were checked before (`requests`), but `ReadCall` carries them as objects of any type.
     name = operation if isinstance(operation, str) else None
     try:
         document = read_document(text, name)
@@ -48,11 +51,13 @@ def answer_query(reading: ReadContext, params: Params) -> object:
     except QueryRefusedError as refusal:
         return {"errors": refusal.errors}
     except QueryEndedError as ended:
+        # The cause is an ordinary exception again. Callers of a `ReadCall` know only those.
         raise ended.cause from None
 
 
 def carry_out_if_mutation(services: RpcServices, text: str, operation: str | None, variables: object) -> Json | None:
-    """The answer to `operation` of `text` in the node's own process; None if it is a question. RpcError as above."""
+    """Execute `operation` of `text` in the node's own process and return the answer. None if it is a question.
+    RpcError as in `answer_query`."""
     try:
         document = read_document(text, operation)
     except QueryRefusedError as refusal:
@@ -72,11 +77,14 @@ class Mutation:
         self._services = services
 
     def sendRawTransaction(self, data: bytes) -> bytes:
+        """Send a transaction and return its hash (32 bytes). RpcError with GraphQL's text if it is rejected."""
+        # JSON-RPC's method does the work, so that both ports apply the same rules.
         try:
             return bytes.fromhex(str(eth_sendRawTransaction(self._services, ["0x" + data.hex()]))[2:])
         except RpcError as error:
             if error.code == INVALID_SIGNATURE_CODE:
-                raise invalid_params() from None  # Besu takes no such bytes for a transaction at all
+                # Besu's GraphQL does not decode a transaction with a wrong signature.
+                raise invalid_params() from None
             raise RpcError(error.code, _WORDS.get(error.message, error.message), error.data) from None
 
 
@@ -98,19 +106,24 @@ def _shown(result: ExecutionResult) -> Json:
     errors = [
         failed_field(error) if error.path else located(error, error.message, VALIDATION) for error in result.errors
     ]
+    # An error with a path comes from a field. Then the operation was executed, and the answer has `data` too, even if
+    # it is null (GraphQL, section 7.1).
     executed = any(error.path for error in result.errors)
     return {"errors": errors, "data": result.data} if executed else {"errors": errors}
 
 
 def _called(source: object, info: GraphQLResolveInfo[Any], **arguments: object) -> object:
-    """The value of a field: an attribute, or what the method of its name gives."""
+    """Return the value of a field: an attribute, or the result of the method with its name."""
     name = _KEYWORDS.get(info.field_name, info.field_name)
     value = source[name] if isinstance(source, Mapping) else getattr(source, name)
     return value(**arguments) if callable(value) else value
 
 
 def _guarded(source: object, info: GraphQLResolveInfo[Any], **arguments: object) -> object:
-    """Like `_called`. What a field fails with unexpectedly ends the whole operation, and is told to no client."""
+    """Like `_called`. QueryEndedError if the field fails with an unexpected exception.
+
+    Such an exception ends the whole operation. Its text is logged and not sent to a client.
+    """
     try:
         return _called(source, info, **arguments)
     except (RpcError, NotFoundError):
@@ -121,10 +134,12 @@ def _guarded(source: object, info: GraphQLResolveInfo[Any], **arguments: object)
 
 def _counted(run: Run, source: object, info: GraphQLResolveInfo[Any], **arguments: object) -> object:
     """Like `_guarded`, within the time and the size of `run`."""
+    # graphql-core calls this function for every field, so no part of a question can run without the check.
     run.check()
     try:
         value = _guarded(source, info, **arguments)
     except RpcError:
+        # A field may have failed because the time is over. Then the whole question ends, not this field alone.
         run.check()
         raise
     run.count(value)

@@ -1,6 +1,6 @@
-"""From the text of a query to an operation that may be executed: bounded in size, in depth and in what it asks for.
+"""Reads the text of a query and checks that its operation may be executed. Size, depth and complexity are bounded.
 
-The bounds come first, because the time that graphql-core takes to check a text grows faster than the text.
+The bounds are checked first, because the time that graphql-core takes to check a text grows faster than the text.
 """
 
 import re
@@ -29,20 +29,20 @@ from lacnode.graphql.mistakes import RULES, shown
 from lacnode.graphql.schema import schema
 
 MAX_QUERY_CHARACTERS = 2**18
-"""Of the text of a query. A transaction that is longer can be sent as a variable."""
+"""Characters of the text of a query. A longer transaction can be sent as a variable."""
 
 MAX_TOKENS = 4_000
-"""Words and signs of the text of a query."""
+"""Number of words and signs in the text of a query."""
 
 MAX_DEPTH = 100
-"""Brackets of the text that are open at once."""
+"""Number of brackets that may be open at the same place of the text."""
 
 MAX_COMPLEXITY = 200
-"""Fields that an operation asks for; Besu's bound and its count: the block of a transaction, and the fields of a type,
-count for 100 more, because they lead back to where the query came from."""
+"""Number of fields that an operation may ask for. The bound and the count are Besu's. The block of a transaction and the
+fields of a type count for 100, because they lead back to the place that the query came from."""
 
 MAX_ERRORS = 20
-"""Mistakes of one text that are told."""
+"""Number of mistakes of one text that the answer names."""
 
 _EXPENSIVE = frozenset((("Transaction", "block"), ("__Type", "fields")))
 _EXPENSIVE_COST = 100
@@ -50,8 +50,10 @@ _BRACKETS_AND_TEXT = re.compile(r'"""(?:[^"\\]|\\.|"(?!""))*"""|"(?:[^"\\\n]|\\.
 
 
 def read_document(text: str, operation: str | None) -> DocumentNode:
-    """The document of `text`, of which `operation` will be executed; QueryRefusedError."""
+    """Return the document of `text`. QueryRefusedError if `operation` of it may not be executed, or if there are
+    mistakes."""
     document = _parsed(text)
+    # The complexity comes before the rules: some rules compare all fields of a text with each other.
     _check_complexity(document)
     mistakes = validate(schema(), document, RULES, max_errors=MAX_ERRORS)
     if mistakes:
@@ -62,7 +64,7 @@ def read_document(text: str, operation: str | None) -> DocumentNode:
 
 
 def is_mutation(document: DocumentNode, operation: str | None) -> bool:
-    """Whether `operation` changes something."""
+    """Return True if `operation` is a mutation."""
     found = get_operation_ast(document, operation)
     return found is not None and found.operation is OperationType.MUTATION
 
@@ -70,16 +72,19 @@ def is_mutation(document: DocumentNode, operation: str | None) -> bool:
 def _parsed(text: str) -> DocumentNode:
     if len(text) > MAX_QUERY_CHARACTERS:
         raise refused(f"maximum query length exceeded {len(text)} > {MAX_QUERY_CHARACTERS}")
+    # graphql-core's parser calls itself for each bracket, so the depth is counted before it runs.
     _check_depth(text)
     try:
         return parse(text, max_tokens=MAX_TOKENS, allow_empty_selection_sets=False)
     except GraphQLSyntaxError as error:
         raise QueryRefusedError([located(error, f"Invalid syntax : {error.description}"[:500], SYNTAX)]) from None
     except RecursionError:
+        # Python's stack may be deep already. The text is refused, and the error is the client's.
         raise refused("maximum query depth exceeded") from None
 
 
 def _check_depth(text: str) -> None:
+    # Strings and comments are matched as a whole, so that brackets inside them do not count.
     depth = 0
     for found in _BRACKETS_AND_TEXT.finditer(text):
         sign = found[0]
@@ -95,7 +100,8 @@ def _check_depth(text: str) -> None:
 
 
 def _check_complexity(document: DocumentNode) -> None:
-    """Refuse a document of which one operation, or one fragment, asks for too much."""
+    """QueryRefusedError if one operation, or one fragment, of the document asks for too many fields."""
+    # Fragments are counted even if no operation uses them, because the rules check them too.
     costs = _Costs(document)
     for definition in document.definitions:
         if isinstance(definition, OperationDefinitionNode | FragmentDefinitionNode):
@@ -105,7 +111,7 @@ def _check_complexity(document: DocumentNode) -> None:
 
 
 class _Costs:
-    """The complexity of a document's definitions. It may be no valid document: what is unknown costs one."""
+    """The complexity of a document's definitions. The document need not be valid. An unknown field costs one."""
 
     def __init__(self, document: DocumentNode) -> None:
         self._fragments = {
@@ -121,7 +127,9 @@ class _Costs:
         return self._of_selections(definition.selection_set, schema().get_root_type(definition.operation))
 
     def _of_fragment(self, name: str) -> int:
-        """The cost of a fragment, which is looked into once. One that spreads itself is refused by a rule later."""
+        """Return the cost of a fragment. Each fragment is counted once and remembered."""
+        # Without the memory, fragments that spread each other twice would take exponential time. The zero stops a
+        # fragment that spreads itself. A rule refuses it later.
         if name not in self._known:
             self._known[name] = 0
             fragment = self._fragments.get(name)
@@ -150,6 +158,7 @@ class _Costs:
 
 def _type_of_field(type_: GraphQLObjectType | None, name: str) -> GraphQLObjectType | None:
     field = None if type_ is None else type_.fields.get(name)
+    # graphql-core does not list this field among those of the root type.
     if field is None and name == "__schema":
         field = SchemaMetaFieldDef
     return None if field is None else _as_object(get_named_type(field.type))

@@ -1,4 +1,4 @@
-"""Errors of GraphQL as Besu's library words them: `message`, `locations`, `path` and a classification."""
+"""Errors of GraphQL in the form of Besu's library: `message`, `locations`, `path` and a classification."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,11 +17,11 @@ VALIDATION, SYNTAX, ABORTED, FETCHING = (
 
 
 class NotFoundError(Exception):
-    """What a field was asked for is not there; one sentence."""
+    """A field asks for an object that does not exist. The text is one sentence."""
 
 
 class QueryRefusedError(Exception):
-    """A question that is not answered at all. `errors` are what the client is told."""
+    """The question is not answered. `errors` are those that the client gets."""
 
     def __init__(self, errors: Sequence[Json]) -> None:
         super().__init__("a GraphQL query was refused")
@@ -29,12 +29,13 @@ class QueryRefusedError(Exception):
 
 
 def refused(message: str, classification: str = ABORTED) -> QueryRefusedError:
-    """A refusal with one error, which is about no place of the text."""
+    """Return a refusal with one error that has no place in the text."""
     return QueryRefusedError([{"message": message, "extensions": {"classification": classification}}])
 
 
 def located(error: GraphQLError, message: str, classification: str) -> Json:
-    """An error about a place of the text."""
+    """Return an error about a place of the text."""
+    # Besu's library names one place for each error, and graphql-core may name several.
     shown: Json = {"message": message}
     places = error.locations or []
     if places:
@@ -44,10 +45,11 @@ def located(error: GraphQLError, message: str, classification: str) -> Json:
 
 
 def failed_field(error: GraphQLError) -> Json:
-    """An error that the method of a field ended with."""
+    """Return the error for a field whose method raised an exception."""
     path, cause = error.path or [], error.original_error
     text = str(cause) if cause is not None else error.message
     shown = located(error, f"Exception while fetching data ({_path_text(path)}) : {text}", FETCHING)
+    # `path` stands before `extensions` in Besu's answer, so the member is taken out and added again.
     extensions = shown.pop("extensions")
     shown["path"] = list(path)
     shown["extensions"] = {**(rpc_extensions(cause) if isinstance(cause, RpcError) else {}), **_members(extensions)}
@@ -55,7 +57,7 @@ def failed_field(error: GraphQLError) -> Json:
 
 
 def rpc_extensions(error: RpcError) -> Json:
-    """Code and message of JSON-RPC's error, and its explanation where there is one."""
+    """Return the code and the message of a JSON-RPC error, and its `data` if this is an object."""
     shown: Json = {"errorCode": error.code, "errorMessage": error.message}
     if isinstance(error.data, Mapping):
         shown["data"] = error.data

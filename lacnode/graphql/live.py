@@ -1,5 +1,6 @@
-"""What a question may ask for that only the node's own process knows. It is gathered before the question is answered, and
-goes to the reader with it.
+"""The facts that only the node's own process knows: prices, the synchronisation, and the pool.
+
+They are gathered before a question is answered, and go to the reader with it.
 """
 
 from dataclasses import dataclass
@@ -8,14 +9,14 @@ from lacnode.rpc.methods.gas_prices import eth_gasPrice, eth_maxPriorityFeePerGa
 from lacnode.rpc.services import RpcServices
 
 MAX_PENDING = 5_000
-"""Transactions that wait, of one answer."""
+"""Number of the pool's transactions in one answer."""
 
 MAX_PENDING_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class PendingTransaction:
-    """A transaction that waits (as it travels) and its sender."""
+    """A transaction of the pool: its encoding and its sender (20 bytes)."""
 
     raw: bytes
     sender: bytes
@@ -23,8 +24,11 @@ class PendingTransaction:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """Prices in wei; `syncing` are the first block, the current and the highest block of a synchronisation; `pending` are
-    transactions that wait, of `pending_count` in all. What the question does not name is left at its default."""
+    """The gathered facts. A fact that the question does not name has its default.
+
+    Prices are in wei. `syncing` are the first, the current and the highest block number of a synchronisation, or None.
+    `pending` are transactions of the pool, which has `pending_count` in all.
+    """
 
     gas_price: int = 0
     priority_fee: int = 0
@@ -34,7 +38,9 @@ class Live:
 
 
 def gather(services: RpcServices, text: str) -> Live:
-    """What a question with `text` can ask for."""
+    """Gather the facts that a question with `text` can ask for."""
+    # The text is searched and not parsed, because parsing belongs into the reader. A name in another place of the text
+    # only gathers a fact too much.
     asks_for_pending = "pending" in text
     return Live(
         gas_price=_number(eth_gasPrice(services, [])) if "gasPrice" in text else 0,
@@ -55,6 +61,7 @@ def _syncing(services: RpcServices) -> tuple[int, int, int] | None:
 
 
 def _pending(services: RpcServices) -> tuple[PendingTransaction, ...]:
+    # The facts go through a pipe to the reader, so they are bounded. The pool can have a hundred megabytes.
     found: list[PendingTransaction] = []
     size = 0
     for pooled in services.pool.all():

@@ -1,5 +1,5 @@
-"""Mistakes in a query's text in the words of Besu's library, for what its users meet most: fields that are not there,
-arguments that are missing or of the wrong type. All other rules are graphql-core's own.
+"""Mistakes in a query's text, with the texts of Besu's library for the most frequent ones: unknown fields, missing
+arguments, and arguments of the wrong type. All other rules are graphql-core's own.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,26 +34,28 @@ from lacnode.graphql.errors import VALIDATION, Json, located
 _REPLACED = (FieldsOnCorrectTypeRule, ProvidedRequiredArgumentsRule, ValuesOfCorrectTypeRule)
 
 Mistake = tuple[str, str, str]
-"""Where in the argument, what stands there, and what is wrong with it."""
+"""The place in the argument, the value there, and what is wrong with it."""
 
 
 def shown(error: GraphQLError) -> Json:
-    """A mistake as the client is told."""
+    """Return the error for a mistake."""
+    # graphql-core's own texts lack the beginning that all of Besu's have.
     text = error.message
     return located(error, text if text.startswith("Validation error") else f"Validation error : {text}", VALIDATION)
 
 
 def _place(ancestors: Sequence[Any], *last: FieldNode) -> str:
-    """The fields around a place of the text."""
+    """Return the fields around a place of the text, joined by slashes."""
     fields = (node for node in (*ancestors, *last) if isinstance(node, FieldNode))
     return "/".join(field.name.value for field in fields)
 
 
 class WrongTypeRule(ValidationRule):
-    """Every value that stands in the text is one that its argument takes."""
+    """The rule that every value in the text has the type of its argument."""
 
     def enter_argument(self, node: ArgumentNode, key: Any, parent: Any, path: Any, ancestors: Sequence[Any]) -> None:
         argument = self.context.get_argument()
+        # Another rule reports an unknown argument.
         if argument is None:
             return
         for where, value, why in _mistakes(node.value, argument.type, node.name.value):
@@ -62,7 +64,7 @@ class WrongTypeRule(ValidationRule):
 
 
 class MissingArgumentRule(ValidationRule):
-    """Every field has the arguments that it needs."""
+    """The rule that every field has the arguments that it requires."""
 
     def enter_field(self, node: FieldNode, key: Any, parent: Any, path: Any, ancestors: Sequence[Any]) -> None:
         field = self.context.get_field_def()
@@ -74,7 +76,7 @@ class MissingArgumentRule(ValidationRule):
 
 
 class UndefinedFieldRule(ValidationRule):
-    """Every field is one of its object."""
+    """The rule that every field belongs to its object."""
 
     def enter_field(self, node: FieldNode, key: Any, parent: Any, path: Any, ancestors: Sequence[Any]) -> None:
         type_ = self.context.get_parent_type()
@@ -93,6 +95,7 @@ RULES = (
 
 
 def _mistakes(node: ValueNode, type_: GraphQLInputType, where: str) -> Iterator[Mistake]:
+    # The value of a variable is checked when the operation is executed.
     if isinstance(node, VariableNode):
         return
     if isinstance(type_, GraphQLNonNull):
@@ -111,6 +114,7 @@ def _mistakes(node: ValueNode, type_: GraphQLInputType, where: str) -> Iterator[
 
 
 def _list_mistakes(node: ValueNode, type_: GraphQLList[Any], where: str) -> Iterator[Mistake]:
+    # A single value counts as a list with one element (GraphQL, section 3.11).
     items = (node.values or ()) if isinstance(node, ListValueNode) else (node,)
     for index, item in enumerate(items):
         yield from _mistakes(item, type_.of_type, f"{where}[{index}]")
@@ -126,12 +130,14 @@ def _object_mistakes(node: ValueNode, type_: GraphQLInputObjectType, where: str)
             yield where, _java(node), f"contains a field not in '{type_.name}': '{name}'"
         else:
             yield from _mistakes(value, type_.fields[name].type, f"{where}.{name}")
+    # Missing fields come after wrong ones, so that the order of the errors is always the same.
     missing = [name for name, field in type_.fields.items() if is_required_input_field(field) and name not in given]
     for name in missing:
         yield where, _java(node), f"is missing required fields '[{name}]'"
 
 
 def _scalar_mistakes(node: ValueNode, type_: GraphQLScalarType, where: str) -> Iterator[Mistake]:
+    # Our scalars have the new functions of graphql-core. Its built-in scalars, such as Int, have `parse_literal`.
     try:
         read = type_.coerce_input_literal
         value = type_.parse_literal(node) if read is None else read(node)  # type: ignore[arg-type]
@@ -142,7 +148,8 @@ def _scalar_mistakes(node: ValueNode, type_: GraphQLScalarType, where: str) -> I
 
 
 def _java(node: ValueNode) -> str:
-    """A value as Besu's library shows it."""
+    """Return a value in the form of Besu's library, which is the `toString` of a Java object."""
+    # Long values are cut. The client knows them, and an error must not be as large as its query.
     name = type(node).__name__.removesuffix("Node")
     value = getattr(node, "value", None)
     if isinstance(value, str):

@@ -1,7 +1,8 @@
-"""What an HTTP request asks, and the steps of its answer (`rpc.requests` runs them beside JSON-RPC's, within one share).
+"""The question of an HTTP request, and the steps of its answer.
 
-A short question is tried for a moment in this process, as JSON-RPC's calls are; a longer one goes to a reader at once,
-because checking its text takes time that no deadline bounds.
+`rpc.request_runner` runs the steps together with those of JSON-RPC, within one share of the time. A short question gets a
+short trial in this process, like a call of JSON-RPC. A longer one goes to a reader at once, because no deadline bounds the
+check of its text.
 """
 
 import importlib
@@ -25,19 +26,19 @@ from lacnode.rpc.services import RpcServices
 from lacnode.rpc.short_read_trials import ShortReadTrials
 
 SHORT_QUERY_CHARACTERS = 2_000
-"""Of the text of a question that is tried in this process."""
+"""Characters of the text of a question that is tried in this process."""
 
 _MUTATION = re.compile(r"\bmutation\b")
 _FAILED = b'{"errors"'
 
 
 class MalformedRequestError(ValueError):
-    """An HTTP request that asks nothing; one sentence."""
+    """The HTTP request has no question. The text is one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The text of a query, which of its operations is meant, and its variables."""
+    """The text of a query, the name of the operation to execute, and its variables."""
 
     text: str
     operation: str | None = None
@@ -45,7 +46,10 @@ class Question:
 
 
 def question_of(request: Request) -> Question:
-    """What a GET or a POST asks; MalformedRequestError. A body that is not JSON by its type is the text itself."""
+    """Return the question of a GET or a POST. MalformedRequestError if it has none.
+
+    The body is the text of the query if its type is not JSON.
+    """
     if request.method == "GET":
         return _of_address(request.target.partition("?")[2])
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
@@ -57,6 +61,7 @@ def question_of(request: Request) -> Question:
 
 
 def _of_address(query: str) -> Question:
+    # The number of fields is bounded, because `parse_qs` keeps all of them.
     found = {name: values[0] for name, values in parse_qs(query, max_num_fields=20).items()}
     variables = _json(found["variables"].encode()) if found.get("variables") else None
     return _question({"query": found.get("query"), "operationName": found.get("operationName"), "variables": variables})
@@ -86,7 +91,8 @@ def _json(text: bytes) -> object:
 
 
 class Answerer:
-    """Answers questions; `trials` are shared with JSON-RPC. graphql-core is loaded by the first one that needs it here."""
+    """Answers questions. `trials` are shared with JSON-RPC. The first question that needs graphql-core in this process loads
+    it."""
 
     def __init__(self, services: RpcServices, trials: ShortReadTrials) -> None:
         self._services = services
@@ -94,7 +100,8 @@ class Answerer:
         self._log = RateLimitedLog("graphql", time.monotonic)
 
     def steps(self, question: Question, client: str) -> Steps:
-        """The steps of the answer to the address `client`."""
+        """Yield the steps of the answer to the address `client`, and return the reply."""
+        # An exception that leaves a generator would end the connection, so every one becomes a reply.
         services = self._services.for_client(client)
         try:
             return (yield from self._answered(question, services))
@@ -109,10 +116,12 @@ class Answerer:
             return Reply(_error_text(internal_error()), 500)
 
     def _answered(self, question: Question, services: RpcServices) -> Steps:
+        # A text with this word may be a mutation. Only then it is parsed here, because only the node can send transactions.
         if _MUTATION.search(question.text):
             answer = _modules().carry_out_if_mutation(services, question.text, question.operation, question.variables)
             if answer is not None:
                 return _reply(orjson.dumps(answer))
+        # Facts of the node are gathered in this step, which runs in a worker thread of the node.
         gathered = importlib.import_module("lacnode.graphql.live").gather(services, question.text)
         handler = _modules().answer_query
         call = ReadCall(handler, [question.text, question.operation, question.variables, gathered])
@@ -125,11 +134,13 @@ class Answerer:
 
 
 def _modules() -> Any:
-    """What needs graphql-core, which costs a start a fifth of a second."""
+    """Return the module that needs graphql-core. It is loaded late, because it costs a fifth of a second of a start."""
     return importlib.import_module("lacnode.graphql.answer")
 
 
 def _reply(text: bytes) -> Reply:
+    # The text may come from a reader, so it is not parsed. An answer without `data` begins with `errors`, which Besu
+    # sends with status 400.
     return Reply(text, 400 if text.startswith(_FAILED) else 200)
 
 

@@ -1,4 +1,4 @@
-"""One question under way: what it may read, and how much of it is left."""
+"""One question while it is answered: the chain that it reads, and the limits of its time and its size."""
 
 import time
 from collections.abc import Callable
@@ -10,22 +10,25 @@ from lacnode.rpc.errors import RpcError, range_too_large, timeout
 from lacnode.rpc.read_calls import ReadableChain, ReadContext
 
 MAX_VALUES = 100_000
-"""Fields and members of lists in one answer."""
+"""Number of fields and of elements of lists in one answer."""
 
 MAX_RESULT_BYTES = 15 * 2**20
-"""Bytes of text that the values of one answer may take, all together."""
+"""Bytes of hexadecimal text that all values of one answer may take together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Makers:
-    """How objects are made that would otherwise have to import each other."""
+    """The constructors of objects whose modules would otherwise have to import each other."""
 
     block: Callable[["Run", BlockHeader, bytes], object]
     transaction: Callable[["Run", bytes, int], object]
 
 
 class QueryEndedError(BaseException):
-    """The whole question ends, with `cause`. Not an Exception: those end one field, and its neighbours go on."""
+    """The whole question ends with the error `cause`.
+
+    It is no subclass of Exception. graphql-core catches an Exception of a field and continues with the next field.
+    """
 
     def __init__(self, cause: Exception) -> None:
         super().__init__(str(cause))
@@ -33,8 +36,11 @@ class QueryEndedError(BaseException):
 
 
 class Run:
-    """A question that reads `reading`; `live` is what only the node knows. `makers` make the objects that others lead back
-    to. Raises QueryEndedError once it has taken too much."""
+    """A question while it is answered.
+
+    It reads the chain of `reading`. `live` has the facts that only the node knows. `makers` make the objects that other
+    objects lead back to.
+    """
 
     def __init__(self, reading: ReadContext, live: Live, makers: "Makers") -> None:
         self.reading = reading
@@ -48,20 +54,21 @@ class Run:
         return self.reading.chain
 
     def block(self, header: BlockHeader, hash_: bytes) -> object:
-        """The block of `header`, whose hash is `hash_`."""
+        """Return the block object for `header`. `hash_` (32 bytes) is the block's hash."""
         return self._makers.block(self, header, hash_)
 
     def transaction(self, block_hash: bytes, index: int) -> object:
-        """The transaction at `index` of a block."""
+        """Return the object for the transaction at `index` of a block."""
         return self._makers.transaction(self, block_hash, index)
 
     def check(self) -> None:
-        """End the question if its time is over."""
+        """Check the deadline. QueryEndedError if it has passed."""
         if time.monotonic() > self.reading.deadline:
             raise QueryEndedError(timeout())
 
     def count(self, value: object) -> None:
-        """`value` becomes part of the answer."""
+        """Add `value`, which becomes part of the answer, to the counts. QueryEndedError if the answer becomes too large."""
+        # Values are counted when a field gives them, before graphql-core makes text of them.
         self.check()
         self._values += 1 + (len(value) if isinstance(value, list | tuple) else 0)
         self._bytes += 2 * len(value) if isinstance(value, bytes) else 0
@@ -70,5 +77,5 @@ class Run:
 
     @staticmethod
     def too_much(why: str) -> RpcError:
-        """The error for an answer that would be too large."""
+        """Return the error for an answer that would be too large."""
         return range_too_large(why)

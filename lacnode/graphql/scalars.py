@@ -1,6 +1,6 @@
-"""The five scalars: what they take as input, as text or as a number, and how they are written.
+"""The five scalars: how they are read from text or a number, and how they are written.
 
-A function that reads input raises ScalarError with Besu's words for what does not fit.
+A function that reads a value raises ScalarError with Besu's text if the value does not fit.
 """
 
 import re
@@ -13,14 +13,14 @@ _DECIMAL = re.compile(r"-?[0-9]{1,78}")
 
 
 class ScalarError(ValueError):
-    """A value that its scalar does not take."""
+    """The value does not fit the scalar."""
 
 
 Reader = Callable[[object], object]
 
 
 def read_address(value: object) -> bytes:
-    """20 bytes of hexadecimal, `0x` optional."""
+    """Read 20 bytes in hexadecimal. `0x` is optional. ScalarError if the value does not fit."""
     digits = value.removeprefix("0x") if isinstance(value, str) else ""
     if len(digits) != 40 or not _HEXADECIMAL.fullmatch(digits):
         raise _not_any("Address", value)
@@ -28,12 +28,13 @@ def read_address(value: object) -> bytes:
 
 
 def read_bytes(value: object) -> bytes:
-    """Hexadecimal behind `0x`; an odd first digit stands alone."""
+    """Read bytes in hexadecimal after `0x`. An odd number of digits gets a zero in front. ScalarError if they do not fit."""
     return _prefixed("Bytes", value)
 
 
 def read_bytes32(value: object) -> bytes:
-    """At most 32 bytes of hexadecimal behind `0x`, filled up with zeros on the left."""
+    """Read at most 32 bytes in hexadecimal after `0x`, and fill them up with zeros on the left. ScalarError if there
+    are more."""
     found = _prefixed("Bytes32", value)
     if len(found) > 32:
         raise _not_any("Bytes32", value)
@@ -41,12 +42,12 @@ def read_bytes32(value: object) -> bytes:
 
 
 def read_big_int(value: object) -> int:
-    """A number from 0 to 2^256 - 1."""
+    """Read a number from 0 to 2^256 - 1. ScalarError if it is none."""
     return _number("BigInt", value, 2**256)
 
 
 def read_long(value: object) -> int:
-    """A number from 0 to 2^63 - 1."""
+    """Read a number from 0 to 2^63 - 1. ScalarError if it is none."""
     return _number("Long", value, 2**63)
 
 
@@ -60,7 +61,8 @@ READERS: Mapping[str, Reader] = {
 
 
 def read_literal(name: str, node: ValueNode) -> object:
-    """The value of the scalar `name` that stands in the text of a query."""
+    """Return the value of the scalar `name` for a literal in the text of a query. ScalarError if it does not fit."""
+    # Bytes and addresses cannot be written as numbers, so a number is read for the two scalars of numbers only.
     if isinstance(node, StringValueNode):
         return READERS[name](node.value)
     if isinstance(node, IntValueNode) and name in ("BigInt", "Long"):
@@ -69,7 +71,8 @@ def read_literal(name: str, node: ValueNode) -> object:
 
 
 def write(value: object) -> str:
-    """A value of the chain as every scalar is written: hexadecimal behind `0x`."""
+    """Write a value of the chain in the form of every scalar, hexadecimal after `0x`. TypeError if it is no number or
+    bytes."""
     if isinstance(value, bytes):
         return "0x" + value.hex()
     if isinstance(value, int):
@@ -96,6 +99,7 @@ def _number(name: str, value: object, end: int) -> int:
 
 
 def _whole(value: object) -> int | None:
+    # JSON's true and false are integers in Python, and must not become 1 and 0.
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
@@ -104,6 +108,7 @@ def _whole(value: object) -> int | None:
         return None
     text = value.lower()
     if text.startswith("0x"):
+        # The length is bounded first: to read a number takes time that grows faster than its digits.
         return int(text[2:] or "0", 16) if len(text) <= 66 and _HEXADECIMAL.fullmatch(text[2:]) else None
     return int(text) if _DECIMAL.fullmatch(text) else None
 

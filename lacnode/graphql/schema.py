@@ -1,4 +1,4 @@
-"""The schema: `schema.graphql`, and the scalars that it names."""
+"""The schema: the file `schema.graphql`, and the functions of its scalars."""
 
 from functools import lru_cache, partial
 from importlib.resources import files
@@ -9,13 +9,14 @@ from lacnode.graphql import scalars
 
 
 def schema_text() -> str:
-    """The schema in GraphQL's own language."""
+    """Return the schema in GraphQL's schema language."""
     return files("lacnode.graphql").joinpath("schema.graphql").read_text("utf-8")
 
 
 @lru_cache(maxsize=1)
 def schema() -> GraphQLSchema:
-    """The schema, built once in a process."""
+    """Return the schema. It is built once in a process."""
+    # The file names the scalars but cannot say how they are read, so the functions are added afterwards.
     built = build_schema(schema_text())
     for name, reader in scalars.READERS.items():
         scalar = built.type_map[name]
@@ -25,7 +26,7 @@ def schema() -> GraphQLSchema:
 
 
 def _take(scalar: GraphQLScalarType, name: str, reader: scalars.Reader) -> None:
-    """Have `scalar` read and written by our functions. The attributes are those that graphql-core documents for it."""
+    """Have `scalar` read and written by our functions. The attributes are those that graphql-core documents for this."""
     functions = {
         "coerce_output_value": scalars.write,
         "coerce_input_value": reader,

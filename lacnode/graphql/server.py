@@ -1,4 +1,4 @@
-"""The port of GraphQL: paths, codes and bodies as Besu's `GraphQLHttpService` has them."""
+"""The port of GraphQL. Paths, status codes and bodies are those of Besu's `GraphQLHttpService`."""
 
 import importlib
 from contextlib import AsyncExitStack
@@ -25,14 +25,17 @@ log = structlog.get_logger("graphql")
 
 MAX_CONNECTIONS = 80
 MAX_BODY_BYTES = 2 * 2**20
-"""Of a request: a text and its variables, in which the longest transaction has room."""
+"""Bytes of a request: the text and its variables. The longest transaction fits into them."""
 
 PATH, SCHEMA_PATH = "/graphql", "/graphql/schema.graphql"
 
 
 class GraphQlServer:
-    """Answers questions over HTTP. `runner` and `trials` are JSON-RPC's, so that both have one share of the time. `port` is
-    the real one once it runs. InvalidCorsOriginError if a CORS origin cannot be used."""
+    """Answers questions over HTTP.
+
+    `runner` and `trials` are those of JSON-RPC, so that both ports have one share of the time. `port` is the bound
+    port number once it runs. InvalidCorsOriginError if a CORS origin cannot be used.
+    """
 
     def __init__(
         self, settings: GraphQlSettings, services: RpcServices, runner: RequestRunner, trials: ShortReadTrials
@@ -42,8 +45,8 @@ class GraphQlServer:
         self.port: int | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled; started when the port is open. RpcPortTakenError if it cannot be had."""
-        # The library is loaded in a thread now, so that the first question does not wait for it.
+        """Serve until cancelled. Reports as started when the port is open. RpcPortTakenError if it cannot be opened."""
+        # graphql-core is loaded in a thread now, so that the first question does not wait for it.
         await trio.to_thread.run_sync(importlib.import_module, "lacnode.graphql.answer")
         backlog, arriving = SendBacklog(MAX_PORT_RESPONSE_BYTES), ArrivingBodies(MAX_PORT_REQUEST_BYTES)
         async with AsyncExitStack() as stack:
@@ -62,7 +65,7 @@ class GraphQlServer:
 
 
 class Routes:
-    """What each path answers. Knows no socket."""
+    """The answers of each path. Knows no socket."""
 
     def __init__(self, settings: GraphQlSettings, answerer: Answerer, runner: RequestRunner) -> None:
         self._gate = HostAndCorsFilter(settings.allowed_hosts, settings.cors_origins)
@@ -72,18 +75,20 @@ class Routes:
         self._share = TimeShare(PAGES_SHARE, PAGES_BURST_SECONDS)
 
     def answer_head(self, head: Request) -> Response | None:
-        """The answer to a request whose body need not be read, None if it must be."""
+        """Return the answer to a request that is refused by its head, or None if the body must be read."""
         refusal = self._gate.refusal(head.headers)
         if refusal is None:
             return None
         return Response(refusal.status, refusal.body, (JSON,) if refusal.body else (), close=True)
 
     async def answer(self, request: Request) -> Response:
-        """The answer to a request that was not answered early."""
+        """Return the answer to a request that `answer_head` did not answer."""
         cors = self._gate.cors_headers(request.headers)
         path = request.target.partition("?")[0]
         if path == PATH and request.method in ("GET", "POST"):
             return await self._question(request, cors)
+        # Questions pay their share in the runner. All other requests pay here, so that a flood of them does not stop
+        # consensus.
         self._share.spend(PAGE_SECONDS)
         await trio.sleep(self._share.delay_seconds())
         return await _page(request, path, cors)
@@ -95,6 +100,8 @@ class Routes:
             return Response(400, orjson.dumps({"errors": [{"message": str(error)}]}), (JSON, *cors))
         steps = self._answerer.steps(question, request.client)
         with trio.move_on_after(self._timeout):
+            # The runner searches the JSON text of a request for private methods. GraphQL has none, so the text is
+            # empty here.
             reply = await self._runner.run(b"", steps, request.client)
             retry = (("retry-after", str(reply.retry_after)),) if reply.retry_after else ()
             return Response(reply.status, reply.body, (JSON, *retry, *cors))
@@ -102,7 +109,7 @@ class Routes:
 
 
 async def _page(request: Request, path: str, cors: list[Header]) -> Response:
-    """The answer to a request that asks nothing of the chain."""
+    """Return the answer to a request that is no question."""
     if request.method == "OPTIONS" and {"origin", "access-control-request-method"} <= request.headers.keys():
         return Response(204, headers=(*cors, ("access-control-allow-headers", "*,content-type")))
     if path == "/" and request.method in ("GET", "POST"):

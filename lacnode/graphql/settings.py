@@ -1,11 +1,15 @@
-"""What an operator may choose about GraphQL."""
+"""The settings of GraphQL that an operator may choose."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class GraphQlSettings:
-    """Where the port is, which pages may ask (`cors_origins`), by which names of this node, and for how many seconds."""
+    """The address of the port, and the clients that it serves.
+
+    `cors_origins` are the origins of pages that may ask. `allowed_hosts` are the names that a `Host` header may have.
+    `timeout` is the time of one question, in seconds.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8547

@@ -1,4 +1,4 @@
-"""What a question can reach: blocks, transactions, accounts, logs. Each field is a method or an attribute of an object.
+"""The objects that a question can reach: blocks, transactions, accounts, logs. Each field is a method or an attribute.
 
-Objects read the chain when a field is asked for, and not before.
+An object reads the chain when the question asks for a field of it, and not before.
 """

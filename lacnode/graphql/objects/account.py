@@ -1,4 +1,4 @@
-"""Accounts after a block."""
+"""Accounts, in the state after a block."""
 
 from lacnode.graphql.run import Run
 from lacnode.primitives.header import BlockHeader
@@ -6,7 +6,7 @@ from lacnode.rpc.errors import block_not_found
 
 
 class GraphQlAccount:
-    """The account at `address` after the block of `header`. One that does not exist looks empty."""
+    """The account at `address` (20 bytes) after the block of `header`. An account that does not exist is shown as empty."""
 
     def __init__(self, run: Run, address: bytes, header: BlockHeader) -> None:
         self.address = address
@@ -27,7 +27,8 @@ class GraphQlAccount:
 
 
 def account_at(run: Run, address: bytes, number: int | None, own: BlockHeader) -> GraphQlAccount:
-    """The account after block `number`, or else after the block of `own`; RpcError if there is no such block."""
+    """Return the account after block `number`, or after the block of `own` if `number` is None. RpcError "Block not
+    found" if there is no such block."""
     header = own if number is None else run.chain.header_at(number)
     if header is None:
         raise block_not_found()

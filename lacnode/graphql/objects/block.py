@@ -1,4 +1,4 @@
-"""Blocks."""
+"""The object for a block. Its attributes and methods have the names of the schema's fields."""
 
 from functools import cached_property
 
@@ -17,7 +17,7 @@ WITHDRAWAL_FIELDS = ("index", "validator", "address", "amount")
 
 
 class BlockObject:
-    """The block of `header`, whose hash is `hash_`. Its body is read when a field needs it."""
+    """The block of `header`. `hash_` (32 bytes) is its hash. Its body is read when a field needs it."""
 
     ommerCount = 0
     """Blocks of IBFT 2.0 have no ommers."""
@@ -44,6 +44,7 @@ class BlockObject:
         self.blobGasUsed = header.blob_gas_used
         self.excessBlobGas = header.excess_blob_gas
 
+    # Several fields need the body. It is decoded once for the question.
     @cached_property
     def _block(self) -> Block:
         found = self._run.chain.block_of(self.hash)
@@ -53,6 +54,7 @@ class BlockObject:
 
     def parent(self) -> "BlockObject | None":
         header = self._run.chain.header_of(self._header.parent_hash)
+        # The parent's hash is in this header already, so it is not computed again.
         return None if header is None else BlockObject(self._run, header, self._header.parent_hash)
 
     def transactionCount(self) -> int:

@@ -13,7 +13,7 @@ CallData = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class CallOutcome:
-    """How a call ended."""
+    """The result of a call. `gasUsed` is in units of gas. `status` is 1 for success and 0 for failure."""
 
     data: bytes
     gasUsed: int
@@ -21,14 +21,17 @@ class CallOutcome:
 
 
 def call(run: Run, header: BlockHeader, data: CallData) -> CallOutcome:
-    """What the call `data` would do; a call that fails is an outcome like any other. RpcError if it cannot begin."""
+    """Execute the call `data` and return its outcome, which may be a failure. RpcError if the call cannot begin."""
     result = result_of_call(run.reading, header, _request(data))
     return CallOutcome(result.output, result.gas_used, int(result.success))
 
 
 def estimate(run: Run, header: BlockHeader, data: CallData) -> int:
-    """Gas with which the call was seen to succeed: what it used where that suffices, as Besu says, and else what JSON-RPC
-    estimates. RpcError if it does not succeed with any."""
+    """Return gas with which the call succeeded in an execution. RpcError if it does not succeed with any gas.
+
+    This is the used gas if it suffices, as in Besu, and JSON-RPC's estimate if it does not.
+    """
+    # The gas of the call is ignored, as it is by JSON-RPC's estimate.
     request = replace(_request(data), gas=None)
     first = result_of_call(run.reading, header, request)
     if first.success and _suffices(run, header, request, first):
@@ -38,11 +41,13 @@ def estimate(run: Run, header: BlockHeader, data: CallData) -> int:
 
 def _suffices(run: Run, header: BlockHeader, request: CallRequest, first: CallResult) -> bool:
     if first.gas_used < first.gas_before_refund:
-        return False  # the refund comes at the end, and the gas is needed before
+        # There was a refund, which comes at the end. More gas than the used gas is needed before it.
+        return False
     return result_of_call(run.reading, header, replace(request, gas=first.gas_used)).success
 
 
 def _request(data: CallData) -> CallRequest:
+    # The scalars have read the members. Only their presence is open, so other types count as missing.
     def number(name: str) -> int | None:
         value = data.get(name)
         return value if isinstance(value, int) else None

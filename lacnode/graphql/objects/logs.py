@@ -1,4 +1,4 @@
-"""Logs, and the filters that choose them."""
+"""The object for a log, and the filters that choose logs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
@@ -35,18 +35,20 @@ class GraphQlLog:
 
 
 def log_filter(criteria: Filter) -> LogFilter:
-    """Which logs are wanted; RpcError if too much is named."""
+    """Return the filter for `criteria`. RpcError if it names too many addresses or topics."""
     addresses = cast("Sequence[bytes]", criteria.get("addresses") or ())
     topics = cast("Sequence[Sequence[bytes]]", criteria.get("topics") or ())
     if len(addresses) > MAX_ADDRESSES:
         raise RpcError(LIMIT_EXCEEDED, f"Number of addresses exceeds maximum of {MAX_ADDRESSES}")
+    # Empty positions count too: a list of a million empty positions would take memory as well.
     if len(topics) + sum(map(len, topics)) > MAX_TOPICS:
         raise RpcError(LIMIT_EXCEEDED, f"Number of topics exceeds maximum of {MAX_TOPICS}")
     return LogFilter(tuple(addresses), tuple(tuple(position) for position in topics))
 
 
 def logs_to_json(run: Run, found: Iterable[LogWithMetadata]) -> list[GraphQlLog]:
-    """`found` as objects; the question ends if they are too many, by JSON-RPC's bounds."""
+    """Return `found` as objects. QueryEndedError if they exceed JSON-RPC's bounds, or if the time is over."""
+    # The search is lazy, so the check of the time stands inside the loop.
     shown: list[GraphQlLog] = []
     size = 0
     for log in found:

@@ -1,4 +1,4 @@
-"""What a question begins with."""
+"""The root of a question. Its methods have the names of the schema's fields."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from lacnode.rpc.errors import invalid_params, range_too_large
 
 @dataclass(frozen=True, slots=True)
 class SyncState:
-    """How far a synchronisation is."""
+    """The block numbers of a synchronisation under way."""
 
     startingBlock: int
     currentBlock: int
@@ -22,7 +22,7 @@ class SyncState:
 
 
 class Pending:
-    """The transactions that wait, and accounts and calls on the state of the last block."""
+    """The transactions of the pool. Accounts and calls are those on the state of the last block."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -48,6 +48,8 @@ class Query:
         self._run = run
 
     def block(self, number: int | None = None, hash: bytes | None = None) -> BlockObject:
+        """Return a block by its number or its hash, or the head. NotFoundError if there is none. RpcError if both are
+        given."""
         if number is not None and hash is not None:
             raise invalid_params()
         if number is not None:
@@ -71,10 +73,13 @@ class Query:
         first, last = head if first is None else first, head if last is None else last
         if first > last:
             raise invalid_params()
+        # The range is bounded before the first block is read. Its end is cut to the head, because later blocks do not
+        # exist.
         self._check_range(first, min(last, head))
         return [self._counted(self._block_at(number)) for number in range(first, min(last, head) + 1)]
 
     def _counted(self, block: BlockObject) -> BlockObject:
+        # The list is one field, so graphql-core checks the time only after all of its blocks.
         self._run.check()
         return block
 
@@ -97,6 +102,7 @@ class Query:
         return logs_to_json(self._run, found)
 
     def _check_range(self, first: int, last: int) -> None:
+        # The bound of JSON-RPC's `eth_getLogs` holds for blocks too. It ends the whole question, not one field.
         limit = self._run.reading.settings.max_logs_range
         if 0 < limit < last - first:
             raise QueryEndedError(range_too_large())

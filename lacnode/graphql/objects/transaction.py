@@ -1,4 +1,4 @@
-"""Transactions, of a block or waiting for one."""
+"""The objects for transactions: those of a block, and those of the pool."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,7 +25,7 @@ class AccessTuple:
 
 
 class Signed:
-    """What every transaction has, wherever it is."""
+    """The fields that every transaction has, in a block or in the pool."""
 
     def __init__(self, run: Run, transaction: Transaction) -> None:
         self._run = run
@@ -55,7 +55,7 @@ class Signed:
 
 
 class WaitingTransaction(Signed):
-    """A transaction of the pool: what only a block gives it is null."""
+    """A transaction of the pool. Fields that depend on a block are null."""
 
     index = block = status = gasUsed = cumulativeGasUsed = effectiveGasPrice = effectiveTip = None
     blobGasUsed = blobGasPrice = logs = revertReason = None
@@ -76,7 +76,7 @@ class WaitingTransaction(Signed):
 
 
 class MinedTransaction(Signed):
-    """The transaction at `index` of the block with `block_hash`."""
+    """The transaction at `index` of the block with `block_hash` (32 bytes). RpcError if there is none."""
 
     def __init__(self, run: Run, block_hash: bytes, index: int) -> None:
         found = run.chain.block_of(block_hash)
@@ -87,6 +87,7 @@ class MinedTransaction(Signed):
         self._block_hash = block_hash
         self.index = index
 
+    # The outcomes of the whole block are read at the first field that needs one of them, and kept for the others.
     @cached_property
     def _outcomes(self) -> tuple[ReceiptRecord, ...]:
         return self._run.chain.receipt_records_of(self._block_hash) or ()
@@ -136,6 +137,7 @@ class MinedTransaction(Signed):
         return 0 if self._run.chain.spec.zero_base_fee else BLOB_BASE_FEE
 
     def logs(self) -> list[GraphQlLog]:
+        # A log's index counts through the whole block, so the logs of all its transactions are numbered first.
         header = self._header
         found = logs_with_metadata(
             header.number, self._block_hash, header.timestamp, self._block.transactions, self._outcomes

@@ -1,1 +1,1 @@
-"""The methods, one module a group; `method_list` has their union."""
+"""The JSON-RPC methods. Each API group has modules of its own. `method_list` has the methods of all modules."""

@@ -1,4 +1,4 @@
-"""ADMIN: peers and this node."""
+"""ADMIN: peers, and the node itself."""
 
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.wire.enode import Enode, EnodeError
@@ -26,6 +26,7 @@ def _enode(params: Params) -> Enode:
         return Enode.parse(url)
     except EnodeError as error:
         reason = str(error)
+    # Besu has three different errors for a wrong enode URL. The parser's text tells which of them fits.
     if "a node id of 128" in reason:
         raise RpcError(SERVER_ERROR, BAD_ID)
     if "an IP address was expected" in reason:
@@ -34,9 +35,11 @@ def _enode(params: Params) -> Enode:
 
 
 def admin_addPeer(services: RpcServices, params: Params) -> object:
+    """Add a static node. RpcError if P2P is off, if the URL is wrong, or if it is this node's own."""
     network, enode = _network(services), _enode(params)
     if enode.id == network.local_enode.id:
         raise RpcError(ENODE_ERROR, "Cannot add local node as peer.")
+    # The network belongs to the event loop. A worker thread must not change it.
     return services.event_loop.call(lambda: network.add_static(enode))
 
 
@@ -76,6 +79,7 @@ def admin_nodeInfo(services: RpcServices, params: Params) -> object:
         "enode": str(enode),
         "ip": enode.host,
         "listenAddr": f"{enode.host}:{enode.tcp}",
+        # Besu leaves out the `0x` of the id here, but not in `admin_peers`.
         "id": enode.id.hex(),
         "name": services.client_version,
         "ports": {"discovery": enode.udp or 0, "listener": enode.tcp},
@@ -95,7 +99,8 @@ LOG_LEVELS = ("OFF", "ERROR", "WARN", "INFO", "DEBUG", "TRACE", "ALL")
 
 
 def admin_changeLogLevel(services: RpcServices, params: Params) -> object:
-    """Of all loggers, or of those whose names are given (`rpc`, `p2p`, `consensus` ...)."""
+    """Change the log level of all loggers, or of those with the given names (such as `rpc`, `p2p`, `consensus`)."""
+    # Everything is checked before the first logger changes. A refused call changes nothing.
     level = text(required(params, 0, "log level"), "log level")
     if level not in LOG_LEVELS:
         raise wrong_parameter("log level", f"one of {', '.join(LOG_LEVELS)} was expected")

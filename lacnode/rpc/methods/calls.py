@@ -1,4 +1,4 @@
-"""ETH: what a transaction would do, without sending one."""
+"""ETH: the effects of a transaction, without sending it."""
 
 from dataclasses import replace
 from functools import partial
@@ -35,15 +35,17 @@ ERROR_SELECTOR = bytes.fromhex("08c379a0")
 
 
 CALL_STIPEND_GAS = 2_300
-"""Gas that a call with value gives away. Writing storage wants as much to be left (EIP-2200)."""
+"""Gas that a call with value gives to its callee. A write to storage needs more gas than this to be left (EIP-2200)."""
 
 TRANSFER_GAS = 21_000
-"""The least that a transaction takes."""
+"""The least gas that a transaction uses."""
 
 
 def eth_call(reading: ReadContext, params: Params) -> object:
     header = header_by_number_or_hash(reading, required(params, 1, "block"))
     call, strict = call_request(optional(params, 0))
+    # Besu lets a sender without a balance call if no price is named. With a price the sender must be able to pay,
+    # unless `strict` says otherwise. From London on the prices of EIP-1559 count too.
     free = call.gas_price in (None, 0)
     if header.base_fee is not None:
         free = free and not call.max_fee_per_gas and not call.max_priority_fee_per_gas
@@ -57,7 +59,7 @@ def _overrides(reading: ReadContext, params: Params) -> Overrides:
 
 
 def eth_estimateGas(reading: ReadContext, params: Params) -> object:
-    """Besu's own search, so that the same transaction gets the same estimate."""
+    """Estimate gas by Besu's own search, so that the same transaction gets the same estimate."""
     header, call = _intended(reading, params)
     try:
         return results.quantity(estimated_gas(reading, header, call))
@@ -66,7 +68,7 @@ def eth_estimateGas(reading: ReadContext, params: Params) -> object:
 
 
 def _intended(reading: ReadContext, params: Params) -> tuple[BlockHeader, CallRequest]:
-    """The block and the call that an estimate is asked for. The gas of the call object is not looked at."""
+    """Return the block and the call of an estimate. The gas of the call object is ignored."""
     block = optional(params, 1)
     header = header_by_number_or_hash(reading, "latest" if block is None else block)
     call, strict = call_request(optional(params, 0))
@@ -76,15 +78,20 @@ def _intended(reading: ReadContext, params: Params) -> tuple[BlockHeader, CallRe
 
 
 def estimated_gas(reading: ReadContext, header: BlockHeader, call: CallRequest) -> int:
-    """Gas with which `call` was seen to succeed. Every failure is taken for want of gas, once all gas has sufficed."""
+    """Return gas with which `call` succeeded in an execution. RpcError if it fails with all gas, or takes too long."""
+    # Most questions of wallets are plain transfers. One execution with 21000 gas answers them.
     if _is_transfer(reading, header, call):
         return TRANSFER_GAS
+    # The call must succeed with all gas first. After that, every failure means that the gas was not enough.
     first = _succeeded(result_of_call(reading, header, call))
+    # The gas before the refund is needed in any case, because the refund comes at the end (EIP-3529). `low` fails,
+    # and `high` suffices. The search keeps this true.
     low, high = first.gas_before_refund - 1, call.gas or header.gas_limit
     likely = _likely_gas(first)
     if likely < high:
         # The outermost call keeps back one 64th; deeper calls may need more, so the search goes on above.
         low, high = (low, likely) if _suffices(reading, header, call, likely) else (likely, high)
+    # Every round executes the whole call, so the search ends once the interval is small enough.
     while low + 1 < high and (high - low) / high >= reading.settings.estimate_tolerance:
         middle = (low + high) // 2
         if _suffices(reading, header, call, middle):
@@ -95,12 +102,13 @@ def estimated_gas(reading: ReadContext, header: BlockHeader, call: CallRequest) 
 
 
 def _is_transfer(reading: ReadContext, header: BlockHeader, call: CallRequest) -> bool:
-    """Whether `call` does without any execution: most of what wallets ask for."""
+    """Return True if `call` has no data and succeeds with the gas of a plain transfer."""
+    # A call without data may run a contract's fallback function, so the gas of a transfer is tried.
     return not call.data and _suffices(reading, header, call, TRANSFER_GAS)
 
 
 def _likely_gas(result: CallResult) -> int:
-    """What suffices unless calls are nested deeply: what was used, a stipend, and the 64th kept back (EIP-150)."""
+    """Return gas that suffices unless calls are nested deeply: the used gas, a stipend, and one 64th (EIP-150)."""
     return int((result.gas_before_refund + CALL_STIPEND_GAS) * (64 / 63))
 
 
@@ -108,19 +116,22 @@ def _suffices(reading: ReadContext, header: BlockHeader, call: CallRequest, gas:
     try:
         return result_of_call(reading, header, replace(call, gas=gas)).success
     except CallTimeoutError:
+        # A timeout is no lack of gas. As "does not suffice" it would drive the search to a wrong result.
         raise
     except RpcError:
         return False
 
 
 def eth_createAccessList(reading: ReadContext, params: Params) -> object:
-    """The slots that a call touches, and the gas that it uses when it says so beforehand."""
+    """Return the slots that a call touches, and the gas that it uses with them as its access list (EIP-2930)."""
     header, call = _intended(reading, params)
     try:
         if _is_transfer(reading, header, call):
             return {"accessList": [], "gasUsed": results.quantity(TRANSFER_GAS)}
         result = _succeeded(result_of_call(reading, header, call))
         touched = _with_slots(result)
+        # The second execution finds the gas with the list. The list itself may change what a contract touches, since
+        # a contract can ask for its remaining gas. The result shows the slots of the last execution.
         if touched and touched != call.access_list:
             result = _succeeded(result_of_call(reading, header, replace(call, access_list=touched)))
     except MissingNodeError:
@@ -135,7 +146,7 @@ def eth_createAccessList(reading: ReadContext, params: Params) -> object:
 
 
 def _with_slots(result: CallResult) -> tuple[AccessListEntry, ...]:
-    """What was touched; an address alone is left out, as in Besu."""
+    """Return the touched addresses with their slots. An address without slots is left out, as in Besu."""
     return tuple((address, keys) for address, keys in result.touched if keys)
 
 
@@ -144,8 +155,11 @@ def _capped(reading: ReadContext, gas: int) -> int:
 
 
 def result_of_call(reading: ReadContext, header: BlockHeader, call: CallRequest) -> CallResult:
-    """What `call` does on the state after `header`, with the gas that it names or else all of the block's; RpcError if it
-    cannot begin, or takes too long."""
+    """Execute `call` on the state after `header`. Its gas is the one that it names, or else the block's limit, up to
+    the cap.
+
+    A call that reverts has a result. RpcError if the call cannot begin, and CallTimeoutError if it takes too long.
+    """
     gas = _capped(reading, header.gas_limit if call.gas is None else call.gas)
     try:
         return reading.chain.call(header, replace(call, gas=gas, deadline=reading.deadline))
@@ -158,7 +172,7 @@ def result_of_call(reading: ReadContext, header: BlockHeader, call: CallRequest)
 
 
 def _succeeded(result: CallResult) -> CallResult:
-    """`result`, if it is a success; its failure as Besu tells it."""
+    """Return `result` if it is a success. RpcError with Besu's text for its failure if it is none."""
     if result.success:
         return result
     if result.halt != REVERTED:
@@ -167,6 +181,7 @@ def _succeeded(result: CallResult) -> CallResult:
 
 
 def _revert_reason(output: bytes) -> str | None:
+    # Contracts may revert with any bytes. Only Solidity's `Error(string)` has a text, which Besu adds to the message.
     if output[:4] != ERROR_SELECTOR:
         return None
     try:

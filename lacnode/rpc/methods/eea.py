@@ -1,4 +1,4 @@
-"""EEA: sending private transactions. The public marker follows only when the manager has the payload."""
+"""EEA: sending private transactions. The public marker is sent only after the manager has stored the payload."""
 
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.primitives.hexadecimal import from_hex, to_hex
@@ -22,11 +22,15 @@ def eea_sendRawTransaction(services: RpcServices, params: Params) -> object:
         raise observer_refuses()
     controller = privacy_controller(services)
     private = _decoded(params)
+    # Besu refuses every other restriction too.
     if private.restriction is not Restriction.RESTRICTED:
         raise privacy_error(privacy_errors.UNSUPPORTED_TYPE)
+    # In a flexible group the contract decides who is a member (`_distributed_flexibly`).
     if controller.flexible is None:
         _check_sender_key(controller, private)
     _check(controller, private)
+    # The order matters. The payload goes out before its marker: a member that finds a marker in a block asks its manager
+    # for the payload at once. All checks come before it, because a distributed payload cannot be called back.
     keys = _distributed(controller, private)
     try:
         return to_hex(controller.announce(private, keys))
@@ -37,8 +41,11 @@ def eea_sendRawTransaction(services: RpcServices, params: Params) -> object:
 
 
 def priv_distributeRawTransaction(services: RpcServices, params: Params) -> object:
-    """Like `eea_sendRawTransaction`, but for the marker, which the caller makes of the payload's key, or of the two keys
-    where members are added to a flexible group."""
+    """Distribute a payload like `eea_sendRawTransaction`, but send no marker.
+
+    The caller makes the marker of the returned key. There are two keys if members are added to a flexible group. RpcError if
+    the transaction is refused.
+    """
     if not services.accepts_transactions:
         raise observer_refuses()
     controller = privacy_controller(services)
@@ -62,7 +69,8 @@ def _decoded(params: Params) -> PrivateTransaction:
     raw = text(required(params, 0, "transaction"), "transaction")
     try:
         return PrivateTransaction.decode(from_hex(raw))
-    except ValueError:  # RlpError is one; what either says could quote the transaction
+    except ValueError:
+        # RlpError is a ValueError too. Its text is not passed on, because it could quote the private transaction.
         raise privacy_error(privacy_errors.DECODE_ERROR) from None
 
 
@@ -82,7 +90,8 @@ def _check(controller: PrivacyController, private: PrivateTransaction) -> None:
 
 
 def _check_tenant(controller: PrivacyController, private: PrivateTransaction) -> None:
-    """A tenant must be in the group that it names; those that it names by their keys are with it in any case."""
+    """RpcError if the tenant is no member of the group that it names."""
+    # A group of `privateFor` has the sender as a member by its construction.
     if private.group_id is None:
         return
     try:
@@ -93,7 +102,7 @@ def _check_tenant(controller: PrivacyController, private: PrivateTransaction) ->
 
 
 def _distributed(controller: PrivacyController, private: PrivateTransaction) -> bytes:
-    """What the marker is to say, once the manager has stored the payload."""
+    """Have the manager store the payload, and return the data of the marker. RpcError if the payload is not stored."""
     try:
         if controller.flexible is not None:
             return _distributed_flexibly(controller, controller.flexible, private)
@@ -109,6 +118,7 @@ def _distributed_flexibly(
 ) -> bytes:
     try:
         group = flexible.recipients(private)
+        # The error is that of a group that does not exist. A caller that is no member does not learn whether it does.
         if controller.public_key not in group.members:
             raise NoSuchGroupError
         return flexible.distribute(private, group)

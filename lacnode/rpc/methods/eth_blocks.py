@@ -1,4 +1,4 @@
-"""ETH: blocks and what is counted in them."""
+"""ETH: blocks, the counts of their parts, and facts about the chain and the node."""
 
 from lacnode.primitives.block import BlockOutline
 from lacnode.rpc import results
@@ -27,7 +27,8 @@ def _hash(params: Params) -> bytes:
 
 
 def _outline(services: RpcServices, hash_: bytes) -> BlockOutline | None:
-    """The block of a hash without its transactions."""
+    """Return the block with a hash, without its transactions. None if there is none."""
+    # The hashes of a large block are read from its outline. To decode it takes a second.
     if is_large(services, hash_):
         return services.blocks.outline(hash_)
     found = services.blocks.block(hash_)
@@ -58,7 +59,7 @@ def _shown(services: RpcServices, hash_: bytes, full: bool) -> object:
 
 
 def full_block(reading: ReadContext, params: Params) -> object:
-    """A block with its transactions, by the hash among `params`; RpcError if it is too large."""
+    """Return a block with its transactions, by the hash in `params`. RpcError if it is too large."""
     hash_ = block_hash(params)
     found = reading.block_of(hash_)
     return None if found is None else results.block(reading, found, hash_, full=True)
@@ -87,7 +88,7 @@ def eth_getUncleCountByBlockHash(services: RpcServices, params: Params) -> objec
 
 
 def eth_getUncle(services: RpcServices, params: Params) -> object:
-    """IBFT blocks have no ommers."""
+    """Return None, because blocks of IBFT 2.0 have no ommers. RpcError if a parameter is wrong."""
     required(params, 0, "block")
     quantity(required(params, 1, "index"), "index")
     return None
@@ -95,6 +96,8 @@ def eth_getUncle(services: RpcServices, params: Params) -> object:
 
 def eth_getBlockReceipts(services: RpcServices, params: Params) -> object:
     header = header_by_number_or_hash(services, required(params, 0, "block"))
+    # The hash of an IBFT 2.0 block leaves out some of its fields, so the stored hash is used and not the header's
+    # own.
     hash_ = services.chain.hash_at(header.number)
     if hash_ is None:
         raise block_not_found()
@@ -102,7 +105,7 @@ def eth_getBlockReceipts(services: RpcServices, params: Params) -> object:
 
 
 def block_receipts(reading: ReadContext, params: Params) -> object:
-    """The receipts of a block, by the hash among `params`; RpcError if they are too large."""
+    """Return the receipts of a block, by the hash in `params`. RpcError if they are too large."""
     hash_ = block_hash(params)
     found, receipt_records = reading.block_of(hash_), reading.receipt_records_of(hash_)
     if found is None or receipt_records is None:
@@ -130,10 +133,11 @@ def eth_coinbase(services: RpcServices, params: Params) -> object:
 
 
 def eth_accounts(services: RpcServices, params: Params) -> object:
-    """Keys of accounts are not kept here."""
+    """Return an empty list: the node has no keys of accounts."""
     return []
 
 
+# Besu on a BFT network answers the methods of proof of work with fixed values, or with "Internal error".
 def eth_mining(services: RpcServices, params: Params) -> object:
     return True
 
@@ -143,12 +147,12 @@ def eth_hashrate(services: RpcServices, params: Params) -> object:
 
 
 def eth_protocolVersion(services: RpcServices, params: Params) -> object:
-    """The highest version of `eth` that this node speaks."""
+    """Return the highest version of the protocol `eth` that this node speaks."""
     return results.quantity(68)
 
 
 def no_proof_of_work(services: RpcServices, params: Params) -> object:
-    """There is none on a BFT network."""
+    """RpcError "Internal error" always: there is no proof of work on a BFT network."""
     raise internal_error()
 
 

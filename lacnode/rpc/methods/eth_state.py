@@ -14,10 +14,10 @@ from lacnode.rpc.read_calls import HasChain, ReadContext, check_time, run_in_rea
 from lacnode.rpc.services import RpcServices
 
 MAX_PROOF_SLOTS = 1_024
-"""Slots that one call may have proven; geth has the same bound, Besu none."""
+"""Number of slots in one call for a proof. geth has the same bound, and Besu has none."""
 
 PROOF_STEP_SLOTS = 16
-"""Slots proven between two looks at the clock."""
+"""Number of slots that are proven between two checks of the deadline."""
 
 
 def eth_getBalance(services: RpcServices, params: Params) -> object:
@@ -41,7 +41,8 @@ def eth_getStorageAt(services: RpcServices, params: Params) -> object:
 def eth_getTransactionCount(services: RpcServices, params: Params) -> object:
     block, account = required(params, 1, "block"), address(required(params, 0, "address"))
     pending = isinstance(block, str) and block.lower() == "pending"
-    # The pool first: what leaves it for a block between the two looks is then counted in the state.
+    # The pool is asked first. A transaction that leaves it for a block in between is then counted in the state. In the
+    # other order it would be counted nowhere, and a wallet would use its nonce twice.
     pooled = (services.pool.next_nonce(account) or 0) if pending else 0
     header = header_by_number_or_hash(services, block)
     return results.quantity(max(pooled, services.chain.state_at(header).nonce(account)))
@@ -53,7 +54,8 @@ def eth_getProof(reading: ReadContext, params: Params) -> object:
 
 
 def _proof_question(context: HasChain, params: Params) -> tuple[BlockHeader, bytes, Sequence[int]]:
-    """The header, the account and the slots of a question for a proof; RpcError if it cannot be asked."""
+    """Parse the parameters of `eth_getProof`: the header, the account and the slots. RpcError if one does not fit."""
+    # Also used as the check before a reader gets the call (`run_in_reader`).
     header = header_by_number_or_hash(context, required(params, 2, "block"))
     account, wanted = address(required(params, 0, "address")), required(params, 1, "slots")
     if not isinstance(wanted, list):
@@ -64,11 +66,12 @@ def _proof_question(context: HasChain, params: Params) -> tuple[BlockHeader, byt
 
 
 def _proof(reading: ReadContext, header: BlockHeader, account: bytes, slots: Sequence[int]) -> AccountProof:
-    """The proof, made in steps, so that the time is looked at between them."""
+    """Make the proof in steps, with a check of the deadline between them. RpcError if there is no such account."""
     state = reading.chain.state_at(header)
     proof = state.proof(account, ())
     if proof is None:
         raise RpcError(SERVER_ERROR, "Account not found")
+    # The nodes of a thousand proofs take megabytes and seconds. Each step alone is short.
     storage: list[tuple[int, int, tuple[bytes, ...]]] = []
     for start in range(0, len(slots), PROOF_STEP_SLOTS):
         check_time(reading)

@@ -30,10 +30,10 @@ from lacnode.rpc.services import RpcServices
 from lacnode.txpool.transaction_submission import TransactionSource
 
 MAX_LOGS = 20_000
-"""Logs in one answer."""
+"""Number of logs in one answer."""
 
 MAX_LOGS_BYTES, LOG_OVERHEAD_BYTES = 15 * 2**20, 600
-"""Bytes of the logs in one answer, of which each takes so many besides its data."""
+"""Bytes of the logs in one answer, and estimated bytes of a log besides its data."""
 
 
 def eth_sendRawTransaction(services: RpcServices, params: Params) -> object:
@@ -44,7 +44,8 @@ def eth_sendRawTransaction(services: RpcServices, params: Params) -> object:
         transaction = Transaction.decode(raw)
     except RlpError as error:
         if str(error).startswith("transaction.v:"):
-            raise internal_error() from None  # Besu fails to notice this one in time
+            # Besu finds a wrong `v` too late for its check of parameters, and answers "Internal error".
+            raise internal_error() from None
         raise invalid_params(str(error)) from None
     try:
         services.submission.submit(transaction, TransactionSource.RPC)
@@ -54,12 +55,13 @@ def eth_sendRawTransaction(services: RpcServices, params: Params) -> object:
 
 
 def _refusal(services: RpcServices, transaction: Transaction, rejection: TransactionRejectedError) -> RpcError:
-    """The error of a rejected transaction. A sender without permission gets the whole decision: a user reads it."""
+    """Return the error for a rejected transaction. A sender without permission gets the whole decision as `data`."""
     decision = services.submission.explain(transaction, rejection)
     return rejected(rejection.reason, str(rejection) if decision is None else decision.to_json())
 
 
 def eth_sendTransaction(services: RpcServices, params: Params) -> object:
+    """RpcError always: the node has no keys of accounts."""
     raise RpcError(
         METHOD_NOT_ENABLED,
         "The method eth_sendTransaction is not supported. "
@@ -69,6 +71,7 @@ def eth_sendTransaction(services: RpcServices, params: Params) -> object:
 
 def eth_getTransactionByHash(services: RpcServices, params: Params) -> object:
     hash_ = hash32(required(params, 0, "transaction hash"), "transaction hash")
+    # The pool is asked first. A transaction that enters a block in between is found in the chain then.
     pooled = services.pool.pooled(hash_)
     if pooled is not None:
         AnswerSize().add_transaction(pooled.transaction, with_raw=True)
@@ -78,7 +81,8 @@ def eth_getTransactionByHash(services: RpcServices, params: Params) -> object:
 
 
 def eth_getTransactionByBlockHashAndIndex(services: RpcServices, params: Params) -> object:
-    with with_error_message(INVALID_TRANSACTION_HASH):  # so says Besu of the block's hash
+    # Besu's message names a transaction hash, though the parameter is a block's hash.
+    with with_error_message(INVALID_TRANSACTION_HASH):
         hash_ = hash32(required(params, 0, "block hash"), "block hash")
     return _at(services, hash_, quantity(required(params, 1, "index"), "index"))
 
@@ -95,7 +99,8 @@ def _at(services: RpcServices, hash_: bytes, index: int) -> object:
 
 
 def transaction_at(reading: ReadContext, params: Params) -> object:
-    """The transaction of a block by the hash and the index among `params`; RpcError if it is too large."""
+    """Return a transaction by its block's hash and its index in `params`. None if there is none. RpcError if it is too
+    large."""
     hash_, index = block_hash(params), _index(params)
     found, receipt_records = reading.block_of(hash_), reading.receipt_records_of(hash_)
     if found is None or receipt_records is None or index >= len(found.transactions):
@@ -114,7 +119,7 @@ def eth_getTransactionReceipt(services: RpcServices, params: Params) -> object:
 
 
 def receipt_at(reading: ReadContext, params: Params) -> object:
-    """The receipt of a transaction by its block's hash and its index among `params`; RpcError if it is too large."""
+    """Return a receipt by its block's hash and its index in `params`. None if there is none. RpcError if it is too large."""
     hash_, index = block_hash(params), _index(params)
     found, receipt_records = reading.block_of(hash_), reading.receipt_records_of(hash_)
     return None if found is None or receipt_records is None else results.receipt(found, hash_, receipt_records, index)
@@ -127,20 +132,21 @@ def _index(params: Params) -> int:
 
 
 def _logs_question(context: HasChain, params: Params) -> LogQuery:
-    """The filter of a question for logs; RpcError if it cannot be asked."""
+    """Parse the filter of a question for logs. RpcError if it does not fit."""
     return log_query(context, required(params, 0, "filter"))
 
 
 def eth_getLogs(reading: ReadContext, params: Params) -> object:
     query = _logs_question(reading, params)
     limit = reading.settings.max_logs_range
+    # The limit is checked on the range as it was asked, before its end is cut to the head.
     if query.block_hash is None and 0 < limit < query.to_block - query.from_block:
         raise range_too_large()
     return _shown_logs(reading, query)
 
 
 def read_filter_logs(reading: ReadContext, params: Params) -> object:
-    """What `eth_getFilterLogs` answers, by the filter's object: its range may be of any length, as in Besu."""
+    """Return the logs for `eth_getFilterLogs` by the filter's object. Its range may be of any length, as in Besu."""
     return _shown_logs(reading, log_query(reading, required(params, 0, "filter")))
 
 
@@ -152,14 +158,15 @@ def _shown_logs(reading: ReadContext, query: LogQuery) -> list[results.Json]:
 
 
 def logs_to_json(reading: ReadContext, logs: Iterable[LogWithMetadata]) -> list[results.Json]:
-    """`logs` as JSON. Besu would go on until its memory is full: more than `MAX_LOGS` of them, or of `MAX_LOGS_BYTES`, and
-    more time than a call may take, are refused here."""
+    """Return `logs` as JSON. RpcError if there are more than `MAX_LOGS` or `MAX_LOGS_BYTES`, and CallTimeoutError if
+    it takes too long. Besu has no such bounds and continues until its memory is full."""
     shown: list[results.Json] = []
     size = 0
     for found in logs:
         size += LOG_OVERHEAD_BYTES + 2 * len(found.log.data)
         if len(shown) == MAX_LOGS or size > MAX_LOGS_BYTES:
             raise range_too_large(f"more than {MAX_LOGS} logs or {MAX_LOGS_BYTES} bytes match")
+        # The check is here and not only in the search: `logs` of one block come without a search.
         check_time(reading)
         shown.append(results.log(found))
     return shown

@@ -1,4 +1,4 @@
-"""ETH: what transactions pay."""
+"""ETH: the prices of gas."""
 
 import time
 from collections.abc import Sequence
@@ -19,18 +19,19 @@ MAX_HISTORY_BLOCKS = 1024
 
 
 BLOB_BASE_FEE = 1
-"""Wei for a unit of blob gas: the least there is (EIP-4844), since blocks of IBFT 2.0 have no blobs."""
+"""Wei for a unit of blob gas. It is the least possible price (EIP-4844), because blocks of IBFT 2.0 have no blobs."""
 
 
 def eth_gasPrice(services: RpcServices, params: Params) -> object:
-    """A percentile of what the last blocks paid, and not less than what the next block asks for."""
+    """Return a percentile of the prices in the last blocks, but at least the price that the next block requires. In wei."""
+    # The upper bound applies to the percentile alone. A price below what the next block requires would be useless.
     least = max(services.pool.settings.block_min_gas_price, services.chain.next_base_fee(int(time.time())) or 0)
     found = price_at_percentile(_recent(services).gas_prices, services.settings.gas_price_percentile)
     return results.quantity(least if found is None else max(least, min(found, services.settings.gas_price_max)))
 
 
 def eth_maxPriorityFeePerGas(services: RpcServices, params: Params) -> object:
-    """A percentile of the tips that the last blocks' transactions offered."""
+    """Return a percentile of the maximum priority fees in the last blocks, but at least the pool's minimum. In wei."""
     found = price_at_percentile(_recent(services).tips, services.settings.gas_price_percentile)
     return results.quantity(max(services.pool.settings.min_priority_fee, found or 0))
 
@@ -46,7 +47,7 @@ def eth_blobBaseFee(services: RpcServices, params: Params) -> object:
 
 
 def _blob_base_fee(spec: ChainSpec, number: int, timestamp: int) -> str:
-    """The price of blob gas in block `number` with `timestamp`. The genesis has none."""
+    """Return the price of blob gas in block `number` with `timestamp`, as hexadecimal. It is 0 in the genesis."""
     has_price = number > 0 and spec.forks.fork_at(number, timestamp) >= Fork.CANCUN and not spec.zero_base_fee
     return results.quantity(BLOB_BASE_FEE if has_price else 0)
 
@@ -62,6 +63,7 @@ def eth_feeHistory(reading: ReadContext, params: Params) -> object:
     fees = [results.quantity(header.base_fee or 0) for header in headers]
     history: results.Json = {
         "oldestBlock": results.quantity(oldest),
+        # The list has one element more than the blocks: the fee of the block after them.
         "baseFeePerGas": [*fees, results.quantity(_next_base_fee(reading, headers[-1]))],
         "baseFeePerBlobGas": _blob_base_fees(reading, headers),
         "gasUsedRatio": [header.gas_used / header.gas_limit for header in headers],
@@ -73,7 +75,7 @@ def eth_feeHistory(reading: ReadContext, params: Params) -> object:
 
 
 def _blob_base_fees(reading: ReadContext, headers: Sequence[BlockHeader]) -> list[str]:
-    """What blob gas cost in each block, and what it costs in the one after them."""
+    """Return the price of blob gas in each block, and in the one after them."""
     spec, last = reading.chain.spec, headers[-1]
     following = reading.chain.header_at(last.number + 1)
     timestamp = int(time.time()) if following is None else following.timestamp
@@ -83,6 +85,7 @@ def _blob_base_fees(reading: ReadContext, headers: Sequence[BlockHeader]) -> lis
 
 def _newest(reading: ReadContext, value: object) -> int:
     head = reading.chain.head.header.number
+    # Besu takes the head for these tags here, unlike in other methods.
     if isinstance(value, str) and value.lower() in ("finalized", "safe"):
         return head
     newest = block_number(reading, value)
@@ -112,7 +115,8 @@ def _next_base_fee(reading: ReadContext, header: BlockHeader) -> int:
 
 
 def _rewards(reading: ReadContext, header: BlockHeader, percentiles: Sequence[float]) -> list[str]:
-    """The tip at each percentile of the block's gas. One block is in memory at a time."""
+    """Return the tip at each percentile of the block's used gas, in wei. CallTimeoutError if the time is over."""
+    # Blocks are read one by one and not kept: a thousand full blocks would take gigabytes.
     check_time(reading)
     hash_ = reading.chain.hash_at(header.number) or b""
     block, receipt_records = reading.chain.block_of(hash_), reading.chain.receipt_records_of(hash_) or ()
@@ -123,6 +127,7 @@ def _rewards(reading: ReadContext, header: BlockHeader, percentiles: Sequence[fl
     )
     if not tips:
         return ["0x0"] * len(percentiles)
+    # The percentiles and the tips are both in ascending order, so one pass over the transactions is enough.
     rewards, position, used = [], 0, tips[0][1]
     for percentile in percentiles:
         threshold = header.gas_used * percentile / 100

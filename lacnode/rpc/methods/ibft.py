@@ -1,4 +1,4 @@
-"""IBFT: validators, votes, and who proposed what."""
+"""IBFT: validators, their votes, and the blocks that they proposed."""
 
 from lacnode.consensus.extra_data import ExtraData
 from lacnode.primitives.header import BlockHeader
@@ -29,12 +29,13 @@ def _validators(header: BlockHeader | None) -> object:
         return None
     try:
         return [to_hex(validator) for validator in ExtraData.decode(header.extra_data).validators]
+    # The genesis of another consensus may have extra data without validators.
     except RlpError:
         raise internal_error() from None
 
 
 def ibft_proposeValidatorVote(services: RpcServices, params: Params) -> object:
-    """As Besu, except that a vote which may harm the network wants `true` as a third parameter."""
+    """Propose a vote. RpcError if it may harm the network, unless the third parameter is `true`. Besu has no such check."""
     recipient = address(required(params, 0, "address"))
     add = boolean(required(params, 1, "add"), "add")
     insists = optional(params, 2)
@@ -56,7 +57,11 @@ def ibft_getPendingVotes(services: RpcServices, params: Params) -> object:
 
 
 def ibft_getSignerMetrics(reading: ReadContext, params: Params) -> object:
-    """How many of the blocks from the first parameter up to, but without, the second each validator proposed."""
+    """Return how many blocks each validator proposed. The range goes from the first parameter up to, but without, the
+    second.
+
+    RpcError if the range is empty, and CallTimeoutError if the time is over.
+    """
     head = reading.chain.head.header.number
     start, end = optional(params, 0), optional(params, 1)
     first = max(0, head - DEFAULT_RANGE_BLOCKS) if start is None else _range_number(reading, start)
@@ -70,8 +75,10 @@ def ibft_getSignerMetrics(reading: ReadContext, params: Params) -> object:
         header = reading.chain.header_at(number)
         if header is None:
             raise internal_error()
+        # The coinbase of an IBFT 2.0 block is its proposer.
         count, _ = counts.get(header.coinbase, (0, 0))
         counts[header.coinbase] = (count + 1, number)
+    # Validators that proposed no block are part of the answer. They are the ones that an operator looks for.
     for validator in () if header is None else reading.chain.validators_after(header):
         counts.setdefault(validator, (0, 0))
     return [

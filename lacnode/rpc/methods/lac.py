@@ -1,4 +1,4 @@
-"""LAC: what this node can tell and Besu cannot."""
+"""LAC: methods of this node that Besu does not have."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,8 @@ from lacnode.rpc.vote_preview import preview_pending_votes
 
 
 def lac_consensusStatus(services: RpcServices, params: Params) -> object:
-    """Where agreement on the next block stands, and who has said what: the answer to "why is there no block?"."""
+    """Return the state of consensus about the next block and the messages of each validator. It shows why there is no
+    block."""
     status = services.consensus_status()
     round_changes = status.round_changes or {}
     return {
@@ -43,7 +44,7 @@ def lac_consensusStatus(services: RpcServices, params: Params) -> object:
 
 
 def lac_nodeRole(services: RpcServices, params: Params) -> object:
-    """What this node is by configuration and by the chain, and where the two disagree."""
+    """Return the role of this node by its configuration and by the chain, and the conflicts between the two."""
     view = services.role()
     return {
         "configured": view.configured,
@@ -54,19 +55,22 @@ def lac_nodeRole(services: RpcServices, params: Params) -> object:
 
 
 def lac_pendingVotes(services: RpcServices, params: Params) -> object:
-    """What the votes outstanding would do, and when."""
+    """Return the pending votes and the effects of their success."""
     return preview_pending_votes(services)
 
 
 def _connected(services: RpcServices, validators: tuple[bytes, ...]) -> list[str]:
     peers = () if services.network is None else services.network.peers
+    # This node is no peer of itself, but it counts as connected.
     connected = {peer.address for peer in peers} | {services.coinbase}
     return [to_hex(address) for address in validators if address in connected]
 
 
 def lac_privacyGroups(services: RpcServices, params: Params) -> object:
-    """How every privacy group of this node stands. It tells ids and roots, and of members only who has another root than
-    this node, and not even that where tenants share it."""
+    """Return the state of every privacy group of this node: its id and its state root.
+
+    Of the members, it names only those with another root than this node. It names none if tenants share the node.
+    """
     controller = privacy_controller(services)
     return [
         {
@@ -79,6 +83,7 @@ def lac_privacyGroups(services: RpcServices, params: Params) -> object:
             "divergedAt": results.quantity(min(one.number for one in status.divergences))
             if status.divergences
             else None,
+            # A tenant must not learn the members of the groups of other tenants.
             "divergedFrom": [] if controller.has_tenants else _members(status.divergences),
         }
         for status in controller.statuses()
@@ -90,7 +95,11 @@ def _members(divergences: Sequence[Divergence]) -> list[str]:
 
 
 def lac_comparePrivacyGroup(services: RpcServices, params: Params) -> object:
-    """Whether another member's state root of a group after a block is this node's; one that is not marks the group."""
+    """Compare another member's state root of a group after a block with this node's. A difference marks the group as
+    diverged.
+
+    RpcError if the caller is no member of the group.
+    """
     wanted = group_id(required(params, 0, "privacyGroupId"))
     number, root = (
         block_number(services, required(params, 1, "block")),
@@ -101,22 +110,27 @@ def lac_comparePrivacyGroup(services: RpcServices, params: Params) -> object:
 
 
 def lac_acceptGroupHistory(services: RpcServices, params: Params) -> object:
-    """Have the history that a member (by its manager's key) told of a flexible group taken over in the place of what this
-    node carried out; false if no history of it contradicts that."""
+    """Replace this node's history of a flexible group by the one that a member sent. The member is named by its
+    manager's key.
+
+    Returns false if no history of this member differs from this node's. RpcError if the caller is no member of the group.
+    """
     wanted = group_id(required(params, 0, "privacyGroupId"))
     teller = key(required(params, 1, "publicKey"), "publicKey")
     return _controller_of_member(services, wanted).accept_history(wanted, teller)
 
 
 def lac_dismissGroupHistory(services: RpcServices, params: Params) -> object:
-    """Have that history count no more; false if there is none."""
+    """Dismiss the history that a member sent. Returns false if there is none. RpcError if the caller is no member."""
     wanted = group_id(required(params, 0, "privacyGroupId"))
     teller = key(required(params, 1, "publicKey"), "publicKey")
     return _controller_of_member(services, wanted).dismiss_history(wanted, teller)
 
 
 def _controller_of_member(services: RpcServices, wanted: bytes) -> PrivacyController:
-    """Where tenants share the node, a tenant learns of its own groups alone. Who has no tenant's key is the operator."""
+    """Return the private part of the node if the caller may ask about the group. RpcError if it may not."""
+    # A caller without a tenant's key is the operator, who may ask about every group. A tenant gets the same error for a
+    # group of others as for one that does not exist.
     controller = privacy_controller(services)
     if not controller.public_key:
         return controller
@@ -132,12 +146,16 @@ def _controller_of_member(services: RpcServices, wanted: bytes) -> PrivacyContro
 
 
 def lac_retryPrivatePayloads(services: RpcServices, params: Params) -> object:
-    """Have the manager asked again, now, for every payload that it did not have; how many there are."""
+    """Ask the manager again for every payload that it did not have. Returns the number of these payloads."""
     return privacy_controller(services).repair.retry_all()
 
 
 def lac_whyPrivateTransactionIgnored(services: RpcServices, params: Params) -> object:
-    """Why a marker's private transaction is executed as not for this node, though its key reads it; null if it is not."""
+    """Return why the private transaction of a marker is ignored, though this node's key can read it. None if it is not
+    ignored.
+
+    RpcError "Internal error" if the payload cannot be read now.
+    """
     hash_ = hash32(required(params, 0, "transaction hash"), "transaction hash")
     try:
         return privacy_controller(services).why_ignored(hash_)

@@ -1,4 +1,4 @@
-"""LAC: who may connect and send, and why not."""
+"""LAC: the permissions of nodes and accounts, and the reasons for them."""
 
 import time
 from dataclasses import replace
@@ -22,17 +22,20 @@ SIMULATION_SECONDS = 2.0
 
 
 def lac_permissioningStatus(services: RpcServices, params: Params) -> object:
-    """Which rules are in force, what is wrong with them, and how often they were asked."""
+    """Return the rules in force, their faults, and how often they were applied."""
     return services.permissions.status()
 
 
 def lac_refusedConnections(services: RpcServices, params: Params) -> object:
-    """Connections that were refused and not permitted since, the latest first."""
+    """Return the connections that were refused and not permitted since, with the latest first."""
     return [refusal.to_json() for refusal in services.permissions.refused.all()]
 
 
 def lac_explainConnection(services: RpcServices, params: Params) -> object:
-    """May the first enode connect to the second, or to this node where there is no second?"""
+    """Return whether the first enode may connect to the second, or to this node if there is no second, and the reasons.
+
+    RpcError if an enode is wrong, or if the second is missing and P2P is off.
+    """
     source = _enode(required(params, 0, "enode"))
     other = optional(params, 1)
     if other is not None:
@@ -45,16 +48,21 @@ def lac_explainConnection(services: RpcServices, params: Params) -> object:
 
 
 def lac_explainTransaction(services: RpcServices, params: Params) -> object:
-    """May the transaction of a call object be sent? Its `gas` is the head's limit where it is not given."""
+    """Return whether the transaction of a call object may be sent, and the reasons. `gas` is the head's limit if it is
+    missing."""
     request, _ = call_request(optional(params, 0))
     call = _transaction_call(request, services.chain.head.header.gas_limit)
     return services.permissions.explain_transaction(call, request.sender).to_json()
 
 
 def lac_simulatePermissionChange(services: RpcServices, params: Params) -> object:
-    """What the transaction of a call object would do to the rules, without sending it: whether it succeeds, and which
-    administrators could change the rules after it. Nothing is stored."""
+    """Return the effects of the transaction of a call object on the rules, without sending it: whether it succeeds,
+    and which administrators could change the rules after it. Nothing is stored.
+
+    RpcError if the transaction is rejected, and CallTimeoutError if the simulation takes too long.
+    """
     request, _ = call_request(optional(params, 0))
+    # The simulation executes several calls. One budget bounds all of them together.
     budget = ExecutionBudget(time.monotonic() + SIMULATION_SECONDS)
     try:
         call = replace(_transaction_call(request, SIMULATION_GAS), gas_limit=SIMULATION_GAS)

@@ -1,4 +1,4 @@
-"""MINER: what a validator puts into its blocks. Validators of a BFT network cannot be told to mine or to stop."""
+"""MINER: the settings of a validator's blocks. A validator of a BFT network cannot be started or stopped by a method."""
 
 from dataclasses import replace
 
@@ -12,7 +12,10 @@ MIN_GAS_LIMIT, MAX_GAS_LIMIT = 5000, 2**63 - 1
 
 
 def miner_changeTargetGasLimit(services: RpcServices, params: Params) -> object:
-    """A JSON integer, or one in decimal digits. Only for a node that was started with a target."""
+    """Change the target of the gas limit. The parameter is a JSON integer or text in decimal digits.
+
+    RpcError if the number does not fit, or if the node was started without a target.
+    """
     given = required(params, 0, "gas limit")
     if isinstance(given, str) and given.isascii() and given.isdecimal() and len(given) < 20:
         given = int(given)
@@ -21,6 +24,7 @@ def miner_changeTargetGasLimit(services: RpcServices, params: Params) -> object:
     settings = services.chain.settings
     if settings.gas_limit_target is None:
         raise RpcError(-32011, "The node is not attempting to target a gas limit so the target can't be changed")
+    # Settings are replaced as a whole. The event loop reads the old one or the new one.
     services.chain.settings = replace(settings, gas_limit_target=given)
     return "Success"
 
@@ -48,17 +52,17 @@ def _price(params: Params) -> int:
 
 
 def miner_start(services: RpcServices, params: Params) -> object:
-    """A validator always proposes."""
+    """Return True: a validator always proposes blocks."""
     return True
 
 
 def miner_stop(services: RpcServices, params: Params) -> object:
-    """Nothing stops."""
+    """Return False: the method stops nothing."""
     return False
 
 
 def miner_setCoinbase(services: RpcServices, params: Params) -> object:
-    """The coinbase of an IBFT block is its proposer."""
+    """RpcError always: the coinbase of an IBFT 2.0 block is its proposer."""
     raise invalid_request()
 
 

@@ -1,4 +1,4 @@
-"""ETH: what the proposer of a block was paid. Besu calls these methods deprecated since 24.12."""
+"""ETH: the reward of a block's proposer. Besu calls these methods deprecated since 24.12."""
 
 from lacnode.primitives.block import Block
 from lacnode.primitives.hexadecimal import to_hex
@@ -22,7 +22,8 @@ def _of_block(services: RpcServices, hash_: bytes | None) -> results.Json | None
 
 
 def _miner_data(services: RpcServices, block: Block, hash_: bytes) -> results.Json:
-    """Amounts in wei, of 32 bytes. IBFT 2.0 has no uncles."""
+    """Return the rewards of a block. Amounts are in wei, with 32 bytes. IBFT 2.0 has no uncles."""
+    # The genesis has no proposer, so it has no reward.
     header = block.header
     reward = services.chain.spec.ibft.parameters_at(header.number).block_reward if header.number else 0
     fees = _fees(services, block, hash_)
@@ -40,7 +41,8 @@ def _miner_data(services: RpcServices, block: Block, hash_: bytes) -> results.Js
 
 
 def _fees(services: RpcServices, block: Block, hash_: bytes) -> int:
-    """What the transactions paid above the base fee."""
+    """Return the wei that the transactions paid above the base fee."""
+    # The base fee is burnt (EIP-1559). The proposer does not get it.
     base_fee = block.header.base_fee
     return sum(
         (transaction.effective_gas_price(base_fee) - (base_fee or 0)) * outcome.gas_used

@@ -1,4 +1,4 @@
-"""NET and WEB3, and `rpc_modules`."""
+"""NET, WEB3 and `rpc_modules`: the network and the versions of this node."""
 
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
@@ -30,7 +30,7 @@ def net_enode(services: RpcServices, params: Params) -> object:
 
 
 def net_services(services: RpcServices, params: Params) -> object:
-    """Where this node listens, by service."""
+    """Return the host and the port of each service of this node."""
     shown = {name: {"host": host, "port": str(port)} for name, (host, port) in services.endpoints.items()}
     if services.network is not None:
         enode = services.network.local_enode
@@ -44,6 +44,7 @@ def web3_clientVersion(services: RpcServices, params: Params) -> object:
 
 def web3_sha3(services: RpcServices, params: Params) -> object:
     given = text(required(params, 0, "data"), "data")
+    # Other methods accept data without `0x`, but Besu's `web3_sha3` does not.
     if given and not given.startswith("0x"):
         raise invalid_params("data: hexadecimal with 0x was expected")
     return to_hex(keccak256(data(given, "data")))

@@ -1,4 +1,4 @@
-"""PERM: the local lists of nodes and accounts, in Besu's words and under both of its names."""
+"""PERM: the local allowlists of nodes and accounts, with Besu's texts and under both names that Besu has used."""
 
 from collections.abc import Callable
 from typing import cast
@@ -73,6 +73,7 @@ def _changed(change: Callable[[list[str]], None], texts: list[str], messages: di
 
 
 def add_accounts(services: RpcServices, params: Params) -> object:
+    # The parameters are checked before the list. This order holds for all four methods.
     texts = _texts(params)
     return _changed(_accounts(services).add, texts, _ACCOUNT_ERRORS)
 
@@ -101,6 +102,7 @@ def get_nodes(services: RpcServices, params: Params) -> object:
 
 
 def perm_reloadPermissionsFromFile(services: RpcServices, params: Params) -> object:
+    """Read the permissions file again. RpcError if no allowlist is enabled, or if the file cannot be used."""
     local = services.local_permissions
     if local.accounts is None and local.nodes is None:
         raise RpcError(SERVER_ERROR, "Node/Account allowlist has not been enabled")

@@ -1,4 +1,7 @@
-"""PRIV: groups, and what private execution left behind. Only for whoever may see everything of this node's groups."""
+"""PRIV: privacy groups, and the results of private execution.
+
+A caller sees all groups of the node, or those of its key if tenants share the node.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -51,7 +54,8 @@ def priv_createPrivacyGroup(services: RpcServices, params: Params) -> object:
     if controller.has_tenants and controller.public_key not in members:
         raise privacy_error(privacy_errors.ENCLAVE_ERROR)
     name, description = optional_text(document, "name"), optional_text(document, "description")
-    if document.get("mandatoryRecipient") is not None:  # ours: Besu does not know it
+    # `mandatoryRecipient` is a member of lacnode's own. Besu does not know it.
+    if document.get("mandatoryRecipient") is not None:
         (supervisor,) = keys([document["mandatoryRecipient"]], "mandatoryRecipient")
         members, description = add_mandatory_recipient(members, description, supervisor)
     try:
@@ -108,6 +112,7 @@ def priv_getTransactionReceipt(services: RpcServices, params: Params) -> object:
     found = _found(services, params)
     if found is None or privacy_controller(services).receipt(found) is None:
         return None
+    # A transaction may have several markers. The receipt shows the result of the one that was executed.
     executed = privacy_controller(services).executed_at(found)
     receipt = privacy_controller(services).receipt(executed)
     return None if receipt is None else _receipt(found, receipt, executed)
@@ -118,7 +123,8 @@ def _found(services: RpcServices, params: Params) -> FoundPrivateTransaction | N
     try:
         return privacy_controller(services).find(hash_)
     except ForeignPayloadError:
-        return None  # executed as not for us; `lac_whyPrivateTransactionIgnored` says why
+        # The node executed it as not its own. `lac_whyPrivateTransactionIgnored` gives the reason.
+        return None
     except (PayloadUnavailableError, EnclaveUnreachableError, UnusablePayloadError):
         raise internal_error() from None
 
@@ -151,7 +157,10 @@ def _parties(private: PrivateTransaction) -> Json:
 
 
 def _receipt(found: FoundPrivateTransaction, receipt: PrivateReceipt, executed: FoundPrivateTransaction) -> Json:
-    """Members that have no value are left out. What was `executed` at another marker has its result, and says so."""
+    """Return the receipt of a private transaction. Members without a value are left out, as in Besu.
+
+    `executed` is the marker at which the transaction was executed. The receipt names it if it is another one than `found`.
+    """
     private, place, sender = found.private, found.place, found.private.sender()
     group = found.group_id if private.group_id is None else private.group_id
     shown: Json = {}
@@ -165,7 +174,8 @@ def _receipt(found: FoundPrivateTransaction, receipt: PrivateReceipt, executed: 
     shown.update(_parties(private))
     shown["privacyGroupId"] = in_base64(private.determined_group_id())
     shown["status"] = results.quantity(receipt.status)
-    if executed.marker_hash != found.marker_hash:  # ours: Besu shows status 0x2 alone
+    # A member of lacnode's own. Besu shows only status 0x2 then.
+    if executed.marker_hash != found.marker_hash:
         shown["executedAtMarker"] = to_hex(executed.marker_hash)
     if receipt.revert_reason is not None:
         shown["revertReason"] = to_hex(receipt.revert_reason)
@@ -183,6 +193,7 @@ def _receipt(found: FoundPrivateTransaction, receipt: PrivateReceipt, executed: 
         }
         for position, entry in enumerate(receipt.logs)
     ]
+    # A private receipt is stored without a bloom filter, so it is made for the answer.
     items = [item for entry in receipt.logs for item in (entry.address, *entry.topics)]
     shown["logsBloom"] = to_hex(bloom_of(items))
     shown["blockHash"] = to_hex(place.block_hash)
@@ -202,6 +213,7 @@ def priv_getTransactionCount(services: RpcServices, params: Params) -> object:
         wanted = group_id(group)
     except RpcError:
         raise privacy_error(privacy_errors.NONCE_ERROR) from None
+    # The same error for a wrong id, a group that does not exist and a caller that is no member.
     try:
         check_member(controller, wanted)
     except RpcError:
@@ -214,6 +226,7 @@ def priv_getCode(services: RpcServices, params: Params) -> object:
     wanted, contract = group_id(required(params, 0, "privacyGroupId")), address(required(params, 1, "address"))
     header = header_by_number_or_hash(services, required(params, 2, "block"))
     check_member(controller, wanted)
+    # Private execution follows the import of a block. Without the wait the caller would see the state before the block.
     controller.wait_until_executed(header.number)
     state = controller.state(wanted, header.number)
     return to_hex(state.code(contract)) if state.exists(contract) else None
@@ -231,12 +244,18 @@ def priv_call(services: RpcServices, params: Params) -> object:
     check_member(controller, wanted, header.number)
     if call.value:
         raise internal_error()
+    # The root is found here, because a reader has no privacy controller. The reader needs only the root and the
+    # message.
     root, message = controller.question(wanted, header, call.sender, call.to, call.data, call.gas_price or 0)
     return ReadCall(private_call, [header.number, root, message])
 
 
 def private_call(reading: ReadContext, params: Params) -> object:
-    """What a message gives: `params` are the number of the block, the root of the group's state, and the message."""
+    """Execute a message and return its output in hexadecimal. Runs in a reader.
+
+    `params` are the number of the block, the root of the group's state (32 bytes), and the message. RpcError if the message
+    fails, and CallTimeoutError if it takes too long.
+    """
     number, root, message = cast(tuple[int, bytes, PrivateMessage], tuple(params))
     header = reading.chain.header_at(number)
     if header is None:
@@ -252,6 +271,7 @@ def private_call(reading: ReadContext, params: Params) -> object:
 def _succeeded(result: PrivateResult) -> PrivateResult:
     if result.success:
         return result
+    # A reason shorter than a selector is no reason in Besu's sense.
     if result.revert_reason is not None and len(result.revert_reason) >= 4:
         raise RpcError(SERVER_ERROR, "Execution reverted", to_hex(result.revert_reason))
     raise privacy_error(privacy_errors.TRANSACTION_FAILED)
@@ -288,7 +308,7 @@ def _check_exists(controller: PrivacyController, wanted: bytes, number: int) -> 
 
 
 def priv_getLogs(services: RpcServices, params: Params) -> object:
-    """Other than with `eth_getLogs` a range without a number at its beginning begins at the genesis."""
+    """Return the logs of a group. In contrast to `eth_getLogs`, a range without a first number begins at the genesis."""
     wanted = group_id(required(params, 0, "privacyGroupId"))
     query = log_query(services, required(params, 1, "filter"))
     if not query.fixed_from:
@@ -297,7 +317,8 @@ def priv_getLogs(services: RpcServices, params: Params) -> object:
 
 
 def _number_of(services: RpcServices, query: LogQuery) -> int | None:
-    """The block that logs are asked for, if it is one by its hash: its members may know them."""
+    """Return the number of the block if `query` names one by its hash, else None. The members of this block may see
+    its logs."""
     header = None if query.block_hash is None else services.chain.header_of(query.block_hash)
     return None if header is None else header.number
 
@@ -305,7 +326,8 @@ def _number_of(services: RpcServices, query: LogQuery) -> int | None:
 def matching_private_logs(
     services: RpcServices, controller: PrivacyController, wanted: bytes, query: LogQuery
 ) -> ReadCall:
-    """A group's logs that `query` wants; too many, or too long in coming, are refused as with `eth_getLogs`."""
+    """Return the call for the logs of a group that fit `query`, within the bounds of `eth_getLogs`. RpcError if the
+    caller is no member."""
     number = _number_of(services, query)
     check_member(controller, wanted, number)
     end = min(query.to_block, services.chain.head.header.number)
@@ -314,7 +336,7 @@ def matching_private_logs(
 
 
 def private_logs(reading: ReadContext, params: Params) -> object:
-    """The logs of a group: `params` are its id, the query, and the last block of a range."""
+    """Return the logs of a group. Runs in a reader. `params` are its id, the query, and the last block of a range."""
     group, query, end = cast(tuple[bytes, LogQuery, int], tuple(params))
     logs = PrivateLogs(reading.chain, reading.chain.database)
     if query.block_hash is not None:

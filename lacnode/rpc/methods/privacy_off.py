@@ -1,4 +1,4 @@
-"""EEA, PRIV and PRIVX while privacy is off: every method says so, as Besu's do."""
+"""EEA, PRIV and PRIVX while privacy is off. Every method answers "Privacy is not enabled", as in Besu."""
 
 from lacnode.rpc.errors import privacy_disabled
 from lacnode.rpc.method_registry import KNOWN_METHODS, Method, Params
@@ -10,6 +10,7 @@ def _off(services: RpcServices, params: Params) -> object:
 
 
 def _groups(name: str) -> tuple[str, ...]:
+    # Besu has this method in both groups, and the others in the group of their prefix. `privx_` belongs to PRIV.
     if name == "priv_getEeaTransactionCount":
         return ("EEA", "PRIV")
     return ("EEA",) if name.startswith("eea_") else ("PRIV",)

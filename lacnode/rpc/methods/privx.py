@@ -1,4 +1,4 @@
-"""PRIVX: the flexible groups, whose members stand in a contract of each."""
+"""PRIVX: the flexible groups. A contract in the state of each group has the list of its members."""
 
 from lacnode.evm.engine import CallExpiredError
 from lacnode.rpc import privacy_errors
@@ -13,6 +13,7 @@ from lacnode.rpc.services import RpcServices
 def privx_findFlexiblePrivacyGroup(services: RpcServices, params: Params) -> object:
     flexible = privacy_controller(services).flexible
     members = keys(required(params, 0, "addresses"), "addresses")
+    # A tenant may look for its own groups only.
     if flexible is None or (
         privacy_controller(services).has_tenants and privacy_controller(services).public_key not in members
     ):
@@ -37,4 +38,4 @@ PRIVX_METHODS = tuple(
     Method(name, "PRIV", privx_findFlexiblePrivacyGroup)
     for name in ("privx_findFlexiblePrivacyGroup", "privx_findOnchainPrivacyGroup", "privx_findOnChainPrivacyGroup")
 )
-"""One method under the names that it has had."""
+"""One method under the three names that Besu has used for it."""

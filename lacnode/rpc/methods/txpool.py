@@ -1,4 +1,4 @@
-"""TXPOOL: Besu's own view of the pool."""
+"""TXPOOL: the methods of the pool that Besu has."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -40,6 +40,7 @@ def txpool_besuPendingTransactions(services: RpcServices, params: Params) -> obj
         if limit is not None and len(found) >= limit:
             break
         if all(test(pooled) for test in tests):
+            # A full pool has more bytes than one answer may have.
             size.add_transaction(pooled.transaction, with_raw=True)
             found.append(results.pending_transaction(pooled))
     return found
@@ -54,6 +55,7 @@ def _tests(value: object) -> list[Test]:
 
 
 def _test(name: str, condition: object) -> Test:
+    # Besu accepts exactly one operator for each field. Several fields are joined by "and".
     if not isinstance(condition, Mapping) or len(condition) != 1:
         raise invalid_params(f"{name}: an object with one operator was expected")
     ((operator, operand),) = condition.items()
@@ -66,6 +68,7 @@ def _test(name: str, condition: object) -> Test:
     if name not in numbers or operator not in ("eq", "gt", "lt"):
         raise invalid_params(f"{name}: {operator} cannot be asked")
     attribute, wanted = numbers[name], quantity(operand, name)
+    # The operand is parsed once here. The returned function runs for every transaction of the pool.
     compare: dict[str, Callable[[int], bool]] = {
         "eq": lambda found: found == wanted,
         "gt": lambda found: found > wanted,

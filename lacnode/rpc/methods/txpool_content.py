@@ -1,6 +1,8 @@
-"""TXPOOL: the pool as geth shows it. Besu has none of these methods; Foundry's `cast tx-pool` and explorers ask for them.
+"""TXPOOL: the methods of the pool that geth has. Besu has none of them. Foundry's `cast tx-pool` and block explorers
+use them.
 
-A transaction is pending if a block could have it next after those of its sender, and queued if a nonce before it is missing.
+A transaction is pending if the next block could contain it after the earlier ones of its sender. It is queued if a nonce
+before its own is missing.
 """
 
 from collections import defaultdict
@@ -37,7 +39,7 @@ def txpool_contentFrom(services: RpcServices, params: Params) -> object:
 
 
 def _sized(size: AnswerSize) -> Callable[[PooledTransaction], object]:
-    """What shows a transaction, and counts it; RpcError once there are too many."""
+    """Return a function that shows a transaction and adds it to `size`. It raises RpcError once the answer is too large."""
 
     def show(pooled: PooledTransaction) -> object:
         size.add_transaction(pooled.transaction, with_raw=True)
@@ -66,11 +68,12 @@ def _shown(services: RpcServices, show: Callable[[PooledTransaction], object]) -
 
 
 def _sorted(services: RpcServices) -> tuple[BySender, BySender]:
-    """What is pending, and what is queued."""
+    """Return the pending transactions and the queued ones."""
     pending: BySender = defaultdict(dict)
     queued: BySender = defaultdict(dict)
     state = services.chain.state_at(services.chain.head.header)
     following: dict[bytes, int] = {}
+    # The order by nonce makes one pass enough: a sender's next expected nonce is known at each of its transactions.
     for pooled in sorted(services.pool.all(), key=lambda pooled: pooled.transaction.nonce):
         sender, nonce = pooled.sender, pooled.transaction.nonce
         expected = following[sender] if sender in following else state.nonce(sender)
