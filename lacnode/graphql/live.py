@@ -61,7 +61,7 @@ def _syncing(services: RpcServices) -> tuple[int, int, int] | None:
 
 
 def _pending(services: RpcServices) -> tuple[PendingTransaction, ...]:
-    # The facts go through a pipe to the reader, so they are bounded. The pool can have a hundred megabytes.
+    # The facts go through a pipe to the reader, so they are bounded. The pool can be much larger.
     found: list[PendingTransaction] = []
     size = 0
     for pooled in services.pool.all():

@@ -101,7 +101,7 @@ class Answerer:
 
     def steps(self, question: Question, client: str) -> Steps:
         """Yield the steps of the answer to the address `client`, and return the reply."""
-        # An exception that leaves a generator would end the connection, so every one becomes a reply.
+        # An exception would leave the client without an answer, so every one becomes a reply.
         services = self._services.for_client(client)
         try:
             return (yield from self._answered(question, services))

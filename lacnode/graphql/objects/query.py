@@ -79,7 +79,7 @@ class Query:
         return [self._counted(self._block_at(number)) for number in range(first, min(last, head) + 1)]
 
     def _counted(self, block: BlockObject) -> BlockObject:
-        # The list is one field, so graphql-core checks the time only after all of its blocks.
+        # The list is one field, so the time is checked here for each of its blocks.
         self._run.check()
         return block
 

@@ -116,7 +116,7 @@ def _next_base_fee(reading: ReadContext, header: BlockHeader) -> int:
 
 def _rewards(reading: ReadContext, header: BlockHeader, percentiles: Sequence[float]) -> list[str]:
     """Return the tip at each percentile of the block's used gas, in wei. CallTimeoutError if the time is over."""
-    # Blocks are read one by one and not kept: a thousand full blocks would take gigabytes.
+    # Blocks are read one by one and not kept: a thousand full blocks would fill the memory.
     check_time(reading)
     hash_ = reading.chain.hash_at(header.number) or b""
     block, receipt_records = reading.chain.block_of(hash_), reading.chain.receipt_records_of(hash_) or ()

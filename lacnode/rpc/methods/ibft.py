@@ -29,7 +29,7 @@ def _validators(header: BlockHeader | None) -> object:
         return None
     try:
         return [to_hex(validator) for validator in ExtraData.decode(header.extra_data).validators]
-    # The genesis of another consensus may have extra data without validators.
+    # The caller cannot correct extra data that the node cannot read.
     except RlpError:
         raise internal_error() from None
 

@@ -271,7 +271,7 @@ def private_call(reading: ReadContext, params: Params) -> object:
 def _succeeded(result: PrivateResult) -> PrivateResult:
     if result.success:
         return result
-    # A reason shorter than a selector is no reason in Besu's sense.
+    # Fewer than four bytes hold no selector of an error, so there is no reason to show.
     if result.revert_reason is not None and len(result.revert_reason) >= 4:
         raise RpcError(SERVER_ERROR, "Execution reverted", to_hex(result.revert_reason))
     raise privacy_error(privacy_errors.TRANSACTION_FAILED)
