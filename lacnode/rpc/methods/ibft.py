@@ -29,8 +29,8 @@ def _validators(header: BlockHeader | None) -> object:
         return None
     try:
         return [to_hex(validator) for validator in ExtraData.decode(header.extra_data).validators]
-    # The caller cannot correct extra data that the node cannot read.
     except RlpError:
+        # The caller cannot correct extra data that the node cannot read.
         raise internal_error() from None
 
 
