@@ -71,6 +71,7 @@ class Run:
         # Values are counted when a field gives them, before graphql-core makes text of them.
         self.check()
         self._values += 1 + (len(value) if isinstance(value, list | tuple) else 0)
+        # Numbers and texts are short. Only bytes, such as code and data, can be large.
         self._bytes += 2 * len(value) if isinstance(value, bytes) else 0
         if self._values > MAX_VALUES or self._bytes > MAX_RESULT_BYTES:
             raise QueryEndedError(self.too_much(f"more than {MAX_VALUES} values or {MAX_RESULT_BYTES} bytes"))

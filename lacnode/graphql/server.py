@@ -87,8 +87,8 @@ class Routes:
         path = request.target.partition("?")[0]
         if path == PATH and request.method in ("GET", "POST"):
             return await self._question(request, cors)
-        # Questions pay their share in the runner. All other requests pay here, so that a flood of them does not stop
-        # consensus.
+        # Questions pay their share in the runner. All other requests pay here, so that a flood of them
+        # does not stop consensus.
         self._share.spend(PAGE_SECONDS)
         await trio.sleep(self._share.delay_seconds())
         return await _page(request, path, cors)

@@ -299,8 +299,8 @@ class Dispatcher:
         if caller.user is None:
             raise errors.unauthorized()
         if caller.user.privacy_key is None:
-            # A token without a key is the operator's. The operator may ask about each group, but may not use private
-            # methods.
+            # A token without a key is the operator's. The operator may ask about each group, but may
+            # not use private methods.
             if method in _OPERATORS_TOO:
                 return caller.services
             raise errors.invalid_request()
@@ -313,8 +313,7 @@ class Dispatcher:
 
     def _encoded(self, reply: Json) -> bytes:
         try:
-            # The length is checked after encoding. Methods with large answers count their size before
-            # (`answer_size`).
+            # The length is checked after encoding. Methods with large answers count their size before (`answer_size`).
             text = encode(reply, pretty=self._pretty)
             if len(text) <= MAX_REPLY_BYTES:
                 return text

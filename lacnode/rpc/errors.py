@@ -68,8 +68,8 @@ def with_error_message(message: str) -> Iterator[None]:
     try:
         yield
     except RpcError as error:
-        # Only "Invalid params" has a message of the parameter's kind. "Unknown block", for example, must stay as it
-        # is.
+        # Only "Invalid params" has a message of the parameter's kind. "Unknown block", for example, must
+        # stay as it is.
         if error.code != INVALID_PARAMS:
             raise
         raise RpcError(INVALID_PARAMS, message, error.data) from None

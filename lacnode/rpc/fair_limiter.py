@@ -70,7 +70,7 @@ class FairLimiter:
 
     def _queued(self, client: str) -> trio.Event:
         """Put a request into the queue. The event is set when the request gets its turn. BusyError if the queue is full."""
-        # The client's own limit comes first: the client is told that it sends too much, not that the node is busy.
+        # The client's own limit comes first: its error says that the client sends too much, not that the node is busy.
         own = self._waiting.get(client, deque())
         if len(own) >= self._per_client:
             raise BusyError("Too many requests of this client are waiting", TOO_MANY_OF_CLIENT)

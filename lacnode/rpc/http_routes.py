@@ -60,8 +60,8 @@ class HttpRoutes:
         path, _, query = request.target.partition("?")
         if path == "/" and request.method == "POST":
             return await self._call(request, cors)
-        # Calls pay their share in the runner. Other requests pay here, so that a flood of them does not stop
-        # consensus.
+        # Calls pay their share in the runner. Other requests pay here, so that a flood of them
+        # does not stop consensus.
         self._share.spend(PAGE_SECONDS)
         await trio.sleep(self._share.delay_seconds())
         return await self._page(request, path, query, cors)

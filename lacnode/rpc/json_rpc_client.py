@@ -74,6 +74,7 @@ def _answer(url: str, document: object, timeout: float) -> object:
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
     try:
         connection.request("POST", parts.path or "/", json.dumps(document), {"Content-Type": "application/json"})
+        # The read is bounded: another program on this port must not fill the memory of the command.
         answer: object = json.loads(connection.getresponse().read(MAX_REPLY_BYTES))
         return answer
     except (OSError, http.client.HTTPException, ValueError) as error:

@@ -47,6 +47,7 @@ def all_methods(*, private: GroupMode | None = None) -> tuple[Method, ...]:
 
 
 _PRIVATE = {
+    # Without privacy each private method still exists, and its error says that privacy is off.
     None: PRIVACY_OFF_METHODS,
     GroupMode.OFFCHAIN: (*EEA_METHODS, *PRIV_METHODS, *PRIV_GROUP_METHODS),
     GroupMode.FLEXIBLE: (*EEA_METHODS, *PRIV_METHODS, *PRIVX_METHODS),

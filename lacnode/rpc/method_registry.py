@@ -89,4 +89,6 @@ class MethodRegistry:
         method = self._methods.get(name)
         if method is not None:
             return method
+        # An operator who forgot to enable a group learns the reason from this error. A misspelled name gets the other
+        # one.
         raise method_not_enabled() if name in KNOWN_METHODS or name.startswith("lac_") else method_not_found()

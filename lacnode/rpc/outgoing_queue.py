@@ -101,8 +101,8 @@ class OutgoingQueue:
     def _add(self, entry: _Entry) -> None:
         self._entries.append(entry)
         self.size += entry.size
-        # The backlog may cut the longest queue of the port now. It needs the new size, so this stands after the
-        # addition.
+        # The backlog may cut the longest queue of the port now. It needs the new size, so this
+        # stands after the addition.
         self._backlog.grown()
         self._change()
 

@@ -70,6 +70,7 @@ def optional_text(document: Mapping[str, object], name: str) -> str:
 
 def _base64(value: object, what: str) -> bytes:
     try:
+        # Without `validate`, Python skips characters that are no base64, and a mistyped key would become another key.
         return base64.b64decode(text(value, what), validate=True)
     except (binascii.Error, ValueError):
         raise invalid_params(f"{what}: base64 was expected") from None

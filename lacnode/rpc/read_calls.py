@@ -115,6 +115,8 @@ def run_in_reader(
     here while they wait for a reader.
     """
 
+    # The handler itself must stay a function at the top level, so it is wrapped here and not decorated: `pickle` finds a
+    # function by its module and name.
     def leave_to_reader(services: HasChain, params: Params) -> ReadCall:
         if check is not None:
             check(services, params)

@@ -49,6 +49,7 @@ def price_at_percentile(counts: Mapping[int, int], percent: float) -> int | None
     """Return the price at `percent` (0 to 100) of all prices in ascending order, or None if there is none."""
     total = sum(counts.values())
     place = min(total - 1, int(total * percent / 100))
+    # Many transactions name the same price, so the prices are counted and the counts are walked through.
     for price in sorted(counts):
         place -= counts[price]
         if place < 0:

@@ -89,8 +89,8 @@ class RequestRunner:
         try:
             return partial(steps.send, await self._readers.read(call, client))
         except RpcError as error:
-            # The error is raised inside the generator, so that the dispatcher makes the reply to this one call of a
-            # batch.
+            # The error is raised inside the generator, so that the dispatcher makes the reply to this one
+            # call of a batch.
             return partial(steps.throw, error)
 
     def _step(self, resume: Callable[[], ReadCall | Pause]) -> ReadCall | Pause | Reply:

@@ -254,8 +254,8 @@ def _receipt(found: Block, hash_: bytes, outcome: ReceiptRecord, index: int, fir
     shown["to"] = optional_data(transaction.to)
     shown["transactionHash"] = to_hex(transaction.hash)
     shown["transactionIndex"] = quantity(index)
-    # The reason is there only if the node was started with the option that stores it. It is no part of the receipt's
-    # hash.
+    # The reason is there only if the node was started with the option that stores it. It is no part
+    # of the receipt's hash.
     if outcome.revert_reason is not None:
         shown["revertReason"] = to_hex(outcome.revert_reason)
     shown["type"] = quantity(transaction.type)

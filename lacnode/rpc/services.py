@@ -83,8 +83,8 @@ class RoleView:
 class RpcServices:
     """The objects that RPC methods may use. One value serves all ports of a node.
 
-    `network` is None if P2P is off, and `privacy` is None if private transactions are off. `event_loop` is the loop that
-    the network and the peers live on. `endpoints` gets the host and port of each open port, by its name in `net_services`.
+    `network` is None if P2P is off, and `privacy` is None if private transactions are off. `event_loop` is the loop of
+    the network and its peers. `endpoints` gets the host and port of each open port, by its name in `net_services`.
     `blocks` and `prices` are caches that all ports share. `engine_name` is the name of the EVM.
 
     `groups`, `client` and `privacy` depend on the call: see `for_port`, `for_client` and `for_tenant`.
@@ -126,6 +126,8 @@ class RpcServices:
     def for_tenant(self, privacy_key: bytes) -> RpcServices:
         """Return the services of a call of the tenant with this 32-byte key. Its private transactions are those of the
         key."""
+        # A copy with another `privacy` is enough: every private method goes through it, so it cannot reach another
+        # tenant's data.
         return self if self.privacy is None else replace(self, privacy=self.privacy.for_tenant(privacy_key))
 
     def reading(self, seconds: float) -> ReadContext:

@@ -57,7 +57,7 @@ class ShortReadTrials:
 
     def _remember(self, client: str) -> None:
         if len(self._failed_at) >= MAX_CLIENTS:
-            # An attacker with many addresses can make this node forget failures, but the share of all trials still
-            # holds.
+            # An attacker with many addresses can make this node forget failures, but the share of
+            # all trials still holds.
             self._failed_at.clear()
         self._failed_at[client] = self._now()

@@ -78,8 +78,8 @@ class SubscriptionFeeds:
             return
         size_bytes = _size_bytes(new_head)
         blocks, waiting_bytes = self._noted_blocks - self._told_blocks, self._noted_bytes - self._told_bytes
-        # A block is as large as its gas limit allows, so blocks are bounded by bytes too. The first one may have any
-        # size.
+        # A block is as large as its gas limit allows, so blocks are bounded by bytes too. The first one
+        # may have any size.
         if blocks >= MAX_WAITING_FEED_BLOCKS or (blocks and waiting_bytes + size_bytes > MAX_WAITING_FEED_BYTES):
             self._give_up()
         elif self._note(partial(self._block, new_head, size_bytes)):
@@ -143,9 +143,9 @@ class SubscriptionFeeds:
         limiter = trio.CapacityLimiter(1)
         async for telling in self._out:
             notices = _told([telling, *self._more()])
-            # `notices` is lazy: each round in the thread matches and formats the next few notices. A block with a
-            # hundred thousand notices never has all of them in memory, and the event loop gets its turn between the
-            # rounds.
+            # `notices` is lazy: each round in the thread matches and formats the next few notices. A block
+            # with a hundred thousand notices never has all of them in memory, and the event loop gets its
+            # turn between the rounds.
             while chunk := await trio.to_thread.run_sync(self._chunk, notices, limiter=limiter):
                 for notice in chunk:
                     notice.deliver()

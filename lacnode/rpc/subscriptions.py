@@ -170,8 +170,8 @@ class Subscriptions:
                 if group is None or query is None or not _within(query, number):
                     continue
                 logs = private_block.logs.get(group, ())
-                # The question whether a tenant is still a member can be slow. It is asked only if there are logs to
-                # send.
+                # The question whether a tenant is still a member can be slow. It is asked only if there
+                # are logs to send.
                 if logs and subscription.may_receive is not None and not subscription.may_receive():
                     continue
                 for found in logs:

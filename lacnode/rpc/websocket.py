@@ -101,7 +101,7 @@ class WebSocketService:
 
 async def _posts(stream: trio.SocketStream) -> bool:
     """Return True if the first byte of the client is that of a POST. An upgrade is a GET."""
-    # The byte is only looked at and stays in the stream, as HTTP or WebSocket must read it afterwards.
+    # `MSG_PEEK` leaves the byte in the stream, because HTTP or WebSocket must read it afterwards.
     with trio.move_on_after(HANDSHAKE_SECONDS):
         return await stream.socket.recv(1, trio.socket.MSG_PEEK) == b"P"
     return False

@@ -73,8 +73,8 @@ class Query:
         first, last = head if first is None else first, head if last is None else last
         if first > last:
             raise invalid_params()
-        # The range is bounded before the first block is read. Its end is cut to the head, because later blocks do not
-        # exist.
+        # The range is bounded before the first block is read. Its end is cut to the head, because later
+        # blocks do not exist.
         self._check_range(first, min(last, head))
         return [self._counted(self._block_at(number)) for number in range(first, min(last, head) + 1)]
 

@@ -49,6 +49,7 @@ class Signed:
     def accessList(self) -> list[AccessTuple]:
         return [AccessTuple(address, keys) for address, keys in self._signed.access_list]
 
+    # `number` is the block of the state in which the question wants to see the account.
     def _receiver(self, number: int | None, own: BlockHeader) -> GraphQlAccount | None:
         to = self._signed.to
         return None if to is None else account_at(self._run, to, number, own)
@@ -62,6 +63,7 @@ class WaitingTransaction(Signed):
     rawReceipt = b""
 
     def __init__(self, run: Run, pending: PendingTransaction) -> None:
+        # The transaction came from the node as bytes (`live`). It is decoded only if the question shows it.
         super().__init__(run, Transaction.decode(pending.raw))
         self._sender = pending.sender
 

@@ -15,7 +15,7 @@ import bcrypt
 from lacnode.rpc.user import AuthenticationSetupError
 
 MAX_CREDENTIALS_FILE_BYTES = 4 * 2**20
-"""Bytes."""
+"""Bytes of a file of users. A larger file cannot be used."""
 
 MAX_PASSWORD_BYTES = 72
 """Bytes of a password that bcrypt compares. A longer password is refused. Otherwise it would fit if only its beginning
@@ -71,7 +71,7 @@ class CredentialsFile:
         try:
             with self._file.open("rb") as opened:
                 text = opened.read(MAX_CREDENTIALS_FILE_BYTES + 1)
-            # One byte more than the limit was read. This tells a file that is too large without reading it whole.
+            # One byte more than the limit was read. A file that is too large is thus found without reading it whole.
             document = tomllib.loads(text.decode("utf-8")) if len(text) <= MAX_CREDENTIALS_FILE_BYTES else {}
         except FileNotFoundError:
             raise CredentialsError(

@@ -89,7 +89,8 @@ def estimated_gas(reading: ReadContext, header: BlockHeader, call: CallRequest) 
     low, high = first.gas_before_refund - 1, call.gas or header.gas_limit
     likely = _likely_gas(first)
     if likely < high:
-        # The outermost call keeps back one 64th; deeper calls may need more, so the search goes on above.
+        # The outermost call keeps back one 64th of its gas (EIP-150). Deeper calls may need more, so the search may have
+        # to continue above.
         low, high = (low, likely) if _suffices(reading, header, call, likely) else (likely, high)
     # Every round executes the whole call, so the search ends once the interval is small enough.
     while low + 1 < high and (high - low) / high >= reading.settings.estimate_tolerance:

@@ -96,8 +96,7 @@ def eth_getUncle(services: RpcServices, params: Params) -> object:
 
 def eth_getBlockReceipts(services: RpcServices, params: Params) -> object:
     header = header_by_number_or_hash(services, required(params, 0, "block"))
-    # The hash of an IBFT 2.0 block leaves out some of its fields, so the stored hash is used and not the header's
-    # own.
+    # The hash of an IBFT 2.0 block leaves out some of its fields, so the stored hash is used and not the header's own.
     hash_ = services.chain.hash_at(header.number)
     if hash_ is None:
         raise block_not_found()

@@ -65,6 +65,7 @@ def lac_simulatePermissionChange(services: RpcServices, params: Params) -> objec
     # The simulation executes several calls. One budget bounds all of them together.
     budget = ExecutionBudget(time.monotonic() + SIMULATION_SECONDS)
     try:
+        # The limit of the caller is not used. A large one would let the simulation execute for long.
         call = replace(_transaction_call(request, SIMULATION_GAS), gas_limit=SIMULATION_GAS)
         outlook = services.permissions.simulate_change(call, request.sender, budget)
     except TransactionRejectedError as rejection:

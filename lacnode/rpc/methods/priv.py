@@ -244,8 +244,8 @@ def priv_call(services: RpcServices, params: Params) -> object:
     check_member(controller, wanted, header.number)
     if call.value:
         raise internal_error()
-    # The root is found here, because a reader has no privacy controller. The reader needs only the root and the
-    # message.
+    # The root is found here, because a reader has no privacy controller. The reader needs only the
+    # root and the message.
     root, message = controller.question(wanted, header, call.sender, call.to, call.data, call.gas_price or 0)
     return ReadCall(private_call, [header.number, root, message])
 

@@ -78,6 +78,8 @@ def _sorted(services: RpcServices) -> tuple[BySender, BySender]:
         sender, nonce = pooled.sender, pooled.transaction.nonce
         expected = following[sender] if sender in following else state.nonce(sender)
         is_next = nonce <= expected
+        # A nonce below the expected one is of a transaction that a block has just taken. It must not lower the
+        # expectation.
         following[sender] = max(expected, nonce + 1) if is_next else expected
         (pending if is_next else queued)[to_hex(sender)][str(nonce)] = pooled
     return pending, queued

@@ -79,6 +79,7 @@ def read_message(read: Callable[[int], bytes]) -> object | None:
     fewer at the end."""
     head = read(LENGTH_BYTES)
     size = int.from_bytes(head)
+    # The node ended, or wrote something else. In both cases nothing that follows can be understood.
     if len(head) < LENGTH_BYTES or size > MAX_MESSAGE_BYTES:
         return None
     body = read(size)
