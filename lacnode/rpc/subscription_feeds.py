@@ -55,7 +55,8 @@ NoticeSource = Callable[[], Iterable[Notice]]
 
 
 class SubscriptionFeeds:
-    """Queues the events that the node reports by the five methods, and handles them in `run`. All on the event loop."""
+    """Queues the events that the node reports by the five methods, and handles them in `run`. Must be used on the
+    event loop."""
 
     def __init__(self, filters: PollingFilters, subscriptions: Subscriptions, private_filters: PrivateFilters) -> None:
         self._filters = filters
@@ -117,6 +118,7 @@ class SubscriptionFeeds:
         return True
 
     def _give_up(self) -> None:
+        # All three end together. A listener that stayed would take the missing events for silence.
         log.warning("filters and subscriptions cannot keep up: they are given up")
         self._subscriptions.cut_all()
         self._filters.forget_all()

@@ -18,6 +18,10 @@ from lacnode.rpc.services import RpcServices
 
 
 def eea_sendRawTransaction(services: RpcServices, params: Params) -> object:
+    """Distribute a private transaction to its members and send its marker. Returns the marker's hash.
+
+    RpcError if the transaction or its marker is rejected, or if the manager does not store the payload.
+    """
     if not services.accepts_transactions:
         raise observer_refuses()
     controller = privacy_controller(services)
@@ -56,6 +60,8 @@ def priv_distributeRawTransaction(services: RpcServices, params: Params) -> obje
 
 
 def priv_getEeaTransactionCount(services: RpcServices, params: Params) -> object:
+    """Return the nonce of an account in the group of `privateFrom` and `privateFor`. RpcError if the sender's key is
+    foreign."""
     controller = privacy_controller(services)
     sender = address(required(params, 0, "address"))
     private_from = key(required(params, 1, "privateFrom"), "privateFrom")

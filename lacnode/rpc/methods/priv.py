@@ -46,6 +46,10 @@ from lacnode.rpc.services import RpcServices
 
 
 def priv_createPrivacyGroup(services: RpcServices, params: Params) -> object:
+    """Create a group in the transaction manager and return its id in base64.
+
+    RpcError if the manager refuses it, or if a tenant is no member of its own group.
+    """
     controller = privacy_controller(services)
     document = required(params, 0, "group")
     if not isinstance(document, Mapping):
@@ -66,6 +70,8 @@ def priv_createPrivacyGroup(services: RpcServices, params: Params) -> object:
 
 
 def priv_deletePrivacyGroup(services: RpcServices, params: Params) -> object:
+    """Delete a group in the transaction manager and return its id. RpcError if the caller is no member, or on any
+    failure."""
     controller = privacy_controller(services)
     wanted = group_id(required(params, 0, "privacyGroupId"))
     try:
@@ -77,6 +83,7 @@ def priv_deletePrivacyGroup(services: RpcServices, params: Params) -> object:
 
 
 def priv_findPrivacyGroup(services: RpcServices, params: Params) -> object:
+    """Return the groups with exactly these members. RpcError if a tenant asks for groups without itself."""
     members, controller = keys(required(params, 0, "addresses"), "addresses"), privacy_controller(services)
     if controller.has_tenants and controller.public_key not in members:
         raise privacy_error(privacy_errors.FIND_GROUP_ERROR)
@@ -104,11 +111,13 @@ def priv_getPrivacyPrecompileAddress(services: RpcServices, params: Params) -> o
 
 
 def priv_getPrivateTransaction(services: RpcServices, params: Params) -> object:
+    """Return the private transaction of a marker, by the marker's hash. None if it is not one of this node's."""
     found = _found(services, params)
     return None if found is None else _transaction(found.private)
 
 
 def priv_getTransactionReceipt(services: RpcServices, params: Params) -> object:
+    """Return the receipt of a private transaction, by its marker's hash. None if it was not executed yet."""
     found = _found(services, params)
     if found is None or privacy_controller(services).receipt(found) is None:
         return None
@@ -206,6 +215,7 @@ def _receipt(found: FoundPrivateTransaction, receipt: PrivateReceipt, executed: 
 
 
 def priv_getTransactionCount(services: RpcServices, params: Params) -> object:
+    """Return the nonce of an account in a group. RpcError if the caller is no member of the group."""
     controller = privacy_controller(services)
     sender = address(required(params, 0, "address"))
     group = required(params, 1, "privacyGroupId")
@@ -222,6 +232,8 @@ def priv_getTransactionCount(services: RpcServices, params: Params) -> object:
 
 
 def priv_getCode(services: RpcServices, params: Params) -> object:
+    """Return the code of a contract in a group's state after a block. None if there is no account. RpcError if the caller is
+    no member of the group."""
     controller = privacy_controller(services)
     wanted, contract = group_id(required(params, 0, "privacyGroupId")), address(required(params, 1, "address"))
     header = header_by_number_or_hash(services, required(params, 2, "block"))
@@ -233,6 +245,8 @@ def priv_getCode(services: RpcServices, params: Params) -> object:
 
 
 def priv_call(services: RpcServices, params: Params) -> object:
+    """Execute a call on a group's state after a block. None if there is no block. RpcError if the caller was no member
+    then, or if the call is not one that a private state can execute."""
     controller = privacy_controller(services)
     wanted = group_id(required(params, 0, "privacyGroupId"))
     call, _ = call_request(optional(params, 1))
@@ -242,6 +256,7 @@ def priv_call(services: RpcServices, params: Params) -> object:
     if header is None:
         return None
     check_member(controller, wanted, header.number)
+    # Private states have no money of their own, so a call cannot carry a value.
     if call.value:
         raise internal_error()
     # The root is found here, because a reader has no privacy controller. The reader needs only the
@@ -278,6 +293,7 @@ def _succeeded(result: PrivateResult) -> PrivateResult:
 
 
 def priv_debugGetStateRoot(services: RpcServices, params: Params) -> object:
+    """Return the state root of a group after a block. RpcError if there is no such group, or the block is above the head."""
     controller = privacy_controller(services)
     wanted = group_id(required(params, 0, "privacyGroupId"))
     number = block_number(services, required(params, 1, "block"))
@@ -290,6 +306,8 @@ def priv_debugGetStateRoot(services: RpcServices, params: Params) -> object:
 
 def _check_exists(controller: PrivacyController, wanted: bytes, number: int) -> None:
     if controller.flexible is not None:
+        # A flexible group exists in the chain, so this node answers without the manager. Other groups exist in the
+        # manager only.
         if controller.flexible.find(wanted) is None or not controller.may_see_group(wanted, number):
             raise privacy_error(privacy_errors.FIND_GROUP_ERROR)
         return

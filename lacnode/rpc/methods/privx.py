@@ -11,6 +11,11 @@ from lacnode.rpc.services import RpcServices
 
 
 def privx_findFlexiblePrivacyGroup(services: RpcServices, params: Params) -> object:
+    """Return the flexible groups that have all of these members.
+
+    RpcError if this node has no flexible groups, or if a tenant asks for groups without itself. CallTimeoutError if the
+    search takes too long.
+    """
     flexible = privacy_controller(services).flexible
     members = keys(required(params, 0, "addresses"), "addresses")
     # A tenant may look for its own groups only.
