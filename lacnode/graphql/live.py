@@ -40,7 +40,7 @@ class Live:
 def gather(services: RpcServices, text: str) -> Live:
     """Gather the facts that a question with `text` can ask for."""
     # The text is searched and not parsed, because parsing belongs into the reader. A name in another place of the text
-    # only gathers a fact too much.
+    # only gathers one fact more than the question needs.
     asks_for_pending = "pending" in text
     return Live(
         gas_price=_number(eth_gasPrice(services, [])) if "gasPrice" in text else 0,

@@ -58,7 +58,7 @@ def priv_createPrivacyGroup(services: RpcServices, params: Params) -> object:
     if controller.has_tenants and controller.public_key not in members:
         raise privacy_error(privacy_errors.ENCLAVE_ERROR)
     name, description = optional_text(document, "name"), optional_text(document, "description")
-    # `mandatoryRecipient` is a member of lacnode's own. Besu does not know it.
+    # Only lacnode has the parameter `mandatoryRecipient`. Besu does not know it.
     if document.get("mandatoryRecipient") is not None:
         (supervisor,) = keys([document["mandatoryRecipient"]], "mandatoryRecipient")
         members, description = add_mandatory_recipient(members, description, supervisor)
@@ -183,7 +183,7 @@ def _receipt(found: FoundPrivateTransaction, receipt: PrivateReceipt, executed: 
     shown.update(_parties(private))
     shown["privacyGroupId"] = in_base64(private.determined_group_id())
     shown["status"] = results.quantity(receipt.status)
-    # A member of lacnode's own. Besu shows only status 0x2 then.
+    # Only lacnode shows this JSON member. Besu shows only status 0x2 then.
     if executed.marker_hash != found.marker_hash:
         shown["executedAtMarker"] = to_hex(executed.marker_hash)
     if receipt.revert_reason is not None:
