@@ -29,12 +29,15 @@ FLAGS = ("skip-pow-validation-enabled", "run")
 
 
 def run(words: Sequence[str], settings: Settings) -> int:
-    """Import or export; the exit status."""
+    """Import or export blocks. Return the exit status: 0, or 1 if a file could not be imported whole. UsageError for
+    a wrong command line, a missing file, or a chain that cannot be opened."""
     values, rest = parse_command_arguments(words, KNOWN, flags=FLAGS, command="blocks")
     if values["format"] != "RLP":
         raise UsageError(f"Invalid value for option '--format': RLP was expected, not '{values['format']}'", 2)
+    # The command prints its own report. Informative log lines would stand between its lines.
     configure_logs("WARN")
     try:
+        # The range is checked before the chain is opened: a wrong number must not cost the start of an engine.
         start, end = _number(values, "start-block"), _number(values, "end-block")
         check_range(start, end)
     except BlockFileError as error:
@@ -49,18 +52,23 @@ def run(words: Sequence[str], settings: Settings) -> int:
     for file in files:
         if not file.exists():
             raise UsageError(f"Could not find file to import: {file}")
+    # The whole configuration of the node is read, because `--run` starts the node with it after the import.
     config = node_config(settings)
     status = _import(files, config, start or 0, end)
+    # A node never starts on a chain whose import stopped half-way: it would look healthy and be behind.
     return run_node(config) if status == 0 and values.get("run") == "true" else status
 
 
 def _opened(config: NodeConfig) -> tuple[Blockchain, LmdbDatabase]:
-    """The chain, guarded by the same account contract as in the node: it is part of what makes a block valid."""
+    """Open the chain and its database. The account contract of the node guards this chain too, because that contract
+    is part of what makes a block valid. UsageError if the genesis or the database cannot be used."""
     try:
         spec = load_genesis(config.genesis_file)
         database = LmdbDatabase(config.data_path)
         engine = make_engine(spec, DatabaseNodeStore(database), kind=config.evm)
         address = config.permissioning.account_contract
+        # `chain` is made below. The function reads it when a contract is called, which is after this method has
+        # returned.
         contracts = ChainContracts(spec, engine, lambda number: chain.hash_at(number))
         permissions = ALLOW_ALL_ACCOUNTS
         if address is not None:
@@ -80,6 +88,7 @@ def _import(files: Sequence[Path], config: NodeConfig, start: int, end: int | No
             try:
                 report = import_blocks(chain, file, start=start, end=end, progress=_progress)
                 print(f"{file}: {report.imported} blocks imported, head is now {chain.head.header.number:,}")
+            # A bad file does not stop the files after it. The status says that one failed.
             except (ImportStoppedError, BlockFileError, StorageError) as error:
                 print(f"Unable to import blocks from {file}: {error}", file=sys.stderr)
                 status = 1
@@ -94,10 +103,12 @@ def _progress(number: int) -> None:
 
 
 def _export(target: Path, start: int | None, end: int | None, read: SettingsReader) -> int:
-    """Only reads what is there, so nothing that a running node would need is asked for."""
+    """Export blocks to `target`. The export only reads the database. So it asks for no option that only a running
+    node needs. UsageError without a genesis, without a database, or for a file that cannot be written."""
     genesis = read.path("genesis-file")
     if genesis is None:
         raise UsageError("--genesis-file is missing: an export starts at the genesis block")
+    # Opening a database makes one. A mistyped data path must not leave an empty database behind.
     if not (read.data_path / "database").exists():
         raise UsageError(f"Chain is empty.  Unable to export blocks from specified data directory: {read.data_path}")
     chain, database = _opened(NodeConfig(data_path=read.data_path, genesis_file=genesis))

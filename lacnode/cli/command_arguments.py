@@ -8,7 +8,8 @@ from lacnode.cli.errors import UsageError
 def parse_command_arguments(
     words: Sequence[str], known: Mapping[str, str | None], *, flags: Sequence[str] = (), command: str
 ) -> tuple[dict[str, str | None], list[str]]:
-    """Values of the `known` options (name without dashes to default) and of `flags`, and the words that are no options."""
+    """Return the values of the `known` options (name without dashes to default) and of `flags`, and the words that
+    are no options. UsageError for an option that `command` does not have, and for one without its value."""
     values = dict(known)
     rest: list[str] = []
     position = 0
@@ -19,6 +20,7 @@ def parse_command_arguments(
             rest.append(word)
             continue
         name, equals, value = word[2:].partition("=")
+        # A flag takes a value only after `=`. The word behind a bare flag is an argument of the command.
         if name in flags:
             values[name] = value or "true"
         elif name not in known:
@@ -34,7 +36,7 @@ def parse_command_arguments(
 
 
 def required(values: Mapping[str, str | None], name: str) -> str:
-    """The value of an option that must be given."""
+    """Return the value of the option `name`. UsageError if it was not given."""
     value = values.get(name)
     if value is None:
         raise UsageError(f"Missing required option: '--{name}=<VALUE>'", 2)

@@ -24,7 +24,11 @@ CHILD = "LACNODE_VERIFIES_DATABASE"
 
 
 def run(words: Sequence[str], settings: Settings) -> int:
-    """Verify; the exit status: 0 if everything is whole, 1 if not, 2 for a mistake in the command line."""
+    """Verify the database. Return the exit status: 0 if everything is whole, 1 if something is damaged. UsageError
+    (its status is 2 for a mistake in the command line) if there is nothing to verify, or no genesis to execute blocks
+    with."""
+    # `--execute` takes two values. The parser of sub-commands knows options with one, so this option is taken out
+    # first.
     words, blocks = _without_range(list(words))
     values, rest = parse_command_arguments(words, KNOWN, command="database")
     if rest != ["verify"]:
@@ -32,18 +36,21 @@ def run(words: Sequence[str], settings: Settings) -> int:
     read = SettingsReader(settings)
     data_path = Path(values["data-path"] or read.data_path)
     genesis = values["genesis-file"] or read.path("genesis-file")
+    # All mistakes in the command line are found in the first process. The second one is started only to read.
     if not (data_path / "database" / "data.mdb").exists():
         raise UsageError(f"there is no database in {data_path}")
     if blocks is not None and genesis is None:
         raise UsageError("--genesis-file is missing: blocks are executed by the rules of their network")
     if CHILD not in os.environ:
         return _in_another_process()
+    # Loaded in the reading process only: it imports the engines.
     verification = importlib.import_module("lacnode.cli.database_verification")
     return int(verification.verify(data_path, None if genesis is None else Path(genesis), blocks))
 
 
 def _without_range(words: list[str]) -> tuple[list[str], range | None]:
-    """The words without `--execute FROM TO`, and the blocks that it names, both included."""
+    """Return the words without `--execute FROM TO`, and the block numbers that it names, both ends included.
+    UsageError if the two words behind it are no range of blocks."""
     if "--execute" not in words:
         return words, None
     place = words.index("--execute")
@@ -58,6 +65,7 @@ def _without_range(words: list[str]) -> tuple[list[str], range | None]:
 
 def _in_another_process() -> int:
     status = subprocess.run([sys.executable, "-m", "lacnode", *sys.argv[1:]], env={**os.environ, CHILD: "1"}).returncode
+    # A negative status is the number of the signal that ended the process, such as SIGBUS or SIGSEGV.
     if status >= 0:
         return status
     name = signal.Signals(-status).name

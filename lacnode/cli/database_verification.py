@@ -1,6 +1,6 @@
-"""What `lacnode database verify` does in the process that reads: the checks one after the other, and what they found.
+"""The part of `lacnode database verify` that reads: the checks one after the other, and a line for each damage found.
 
-Must not change the database.
+It must not change the database.
 """
 
 import sys
@@ -24,7 +24,8 @@ PROGRESS_SECONDS = 1.0
 
 
 def verify(data_path: Path, genesis: Path | None, blocks: range | None) -> int:
-    """Check the database in `data_path`, and execute `blocks` by the rules of `genesis`; the exit status."""
+    """Check the database in `data_path`, and execute `blocks` by the rules of `genesis`. Return the exit status: 0 if
+    everything is whole, 1 if something is damaged. UsageError if the database or the genesis cannot be used."""
     progress = _Progress()
     count = 0
     try:
@@ -51,6 +52,8 @@ def verify(data_path: Path, genesis: Path | None, blocks: range | None) -> int:
 def _damages(
     database: LmdbDatabase, genesis: Path | None, blocks: range | None, progress: "_Progress"
 ) -> Iterator[DamageFinding]:
+    # The order is from values to what refers to them. A damaged value is then named by its own place, before a
+    # check that needs the value fails on it.
     with database.pages() as pages:
         yield from check_values(pages, progress)
         yield from check_blocks(pages, progress)
@@ -71,12 +74,15 @@ def _execute(database: LmdbDatabase, genesis: Path, blocks: range, progress: "_P
         yield DamageFinding("the chain", str(error))
         return
     for number in blocks:
+        # Blocks above the head have no state to compare with.
         if number > chain.head.header.number:
             return
         try:
             parent, block = chain.header_at(number - 1), chain.block_at(number)
             assert parent is not None
             assert block is not None
+            # The state of the parent is the start of each block. So a damage in one block does not spoil the result of
+            # the next one.
             executed = engine.execute(parent.state_root, block.header, block.transactions, chain.hash_at)
             yield from (DamageFinding(f"block {number}", text) for text in find_differences(block.header, executed))
         except (StorageCorruptError, ExecutionError) as error:
@@ -85,7 +91,8 @@ def _execute(database: LmdbDatabase, genesis: Path, blocks: range, progress: "_P
 
 
 class _Progress:
-    """One line that is written over, on a terminal; a line for each kind of thing elsewhere."""
+    """The progress on standard output. On a terminal it is one line that is written over. Elsewhere it is one line
+    for each kind of thing."""
 
     def __init__(self) -> None:
         self._what, self._count = "", 0
@@ -94,10 +101,12 @@ class _Progress:
         self._start = "\r" if self._is_terminal else ""
 
     def __call__(self, what: str, count: int) -> None:
+        # The next kind of thing begins: the last line of the former kind stays on the screen with its final count.
         if what != self._what:
             self.end()
             self._what = what
         self._count = count
+        # A check calls this for every value. Printing each time would take longer than the check.
         if self._is_terminal and time.monotonic() - self._shown_at >= PROGRESS_SECONDS:
             self._shown_at = time.monotonic()
             print(f"\r{what}: {count:,}", end="", flush=True)

@@ -21,9 +21,11 @@ from lacnode.primitives.transaction import Transaction
 
 
 def run(words: Sequence[str], settings: Settings) -> int:
-    """Replay a file; 0 if the engines agree now, 1 if they differ."""
+    """Replay a file. Return the exit status: 0 if the engines agree now, 1 if they differ. UsageError without a
+    native library, or for a file that is not one of a difference."""
     if len(words) != 2 or words[0] != "replay":
         raise UsageError("evm replay FILE was expected", 2)
+    # Without the library there would be one outcome, which agrees with itself.
     reason = why_no_library()
     if reason is not None:
         raise UsageError(f"both engines are needed: {reason}")
@@ -38,8 +40,11 @@ def run(words: Sequence[str], settings: Settings) -> int:
 
 
 def replay(document: dict[str, Any]) -> dict[str, Outcome]:
-    """What each engine makes of the block in `document` (see `engine_differences.difference_document`)."""
+    """Return the outcome of the block in `document` by the name of each engine (see
+    `engine_differences.difference_document`). ValueError, KeyError, TypeError or GenesisError if `document` is not
+    one of a difference."""
     spec = parse_genesis(document["genesis"])
+    # The file has the trie nodes and codes that the block reads, and no others. The engines need no database.
     nodes = {bytes.fromhex(key): bytes.fromhex(node) for key, node in document["nodes"].items()}
     ancestors = {int(number): bytes.fromhex(hash_) for number, hash_ in document["ancestors"].items()}
     root = bytes.fromhex(document["parentStateRoot"])
@@ -50,7 +55,9 @@ def replay(document: dict[str, Any]) -> dict[str, Outcome]:
         outcomes["python"] = PyEvmEngine(spec, nodes).execute(root, header, transactions, ancestors.get)
     except ExecutionError as error:
         outcomes["python"] = error
+    # `execute` would hide a difference behind py-evm's outcome. `execute_alone` gives the library's own.
     found = NativeEngine(spec, nodes).execute_alone(root, header, transactions, ancestors.get, UNLIMITED)
+    # None: the library leaves such a block to py-evm, so both engines have one outcome.
     outcomes["native"] = outcomes["python"] if found is None else found
     return outcomes
 
@@ -58,6 +65,7 @@ def replay(document: dict[str, Any]) -> dict[str, Outcome]:
 def _report(outcomes: dict[str, Outcome]) -> int:
     python, native = outcomes["python"], outcomes["native"]
     differ = are_different(python, native)
+    # The documents are compared field by field, so that the report names only the fields that differ.
     left, right = outcome_document(python), outcome_document(native)
     for name in sorted(left.keys() | right.keys()):
         if left.get(name) != right.get(name):

@@ -21,7 +21,7 @@ COMMANDS = {
 
 
 def help_text(hidden: bool = False) -> str:
-    """The full help; hidden options too where asked for."""
+    """Return the full help. It has the hidden options too if `hidden`."""
     lines = ["Usage: lacnode [OPTIONS] [COMMAND]", "", "A node of a permissioned IBFT 2.0 network, as Besu's.", ""]
     for title, options in GROUPS.items():
         shown = [option for option in options if hidden or not option.hidden]

@@ -1,6 +1,6 @@
 """`lacnode`: run the node, or one of its commands.
 
-Everything heavy is loaded by name when it is needed, so that help and mistakes answer at once.
+Heavy modules are loaded by name when they are needed, so that help and mistakes are answered at once.
 """
 
 import importlib
@@ -40,18 +40,22 @@ PROGRAMS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; the exit status."""
+    """Do what the command line says. Return the exit status. A UsageError is printed on standard error and gives its
+    own status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _main(words)
     except UsageError as error:
         print(f"{error}\n\nTo display full help:\nlacnode [COMMAND] --help", file=sys.stderr)
         return error.status
+    # The reader of the output is gone (`lacnode --help | head`). That is no fault, and no reader of a traceback is
+    # left.
     except BrokenPipeError:
         return 1
 
 
 def _main(words: list[str]) -> int:
+    # Programs come first: they have a `--help` of their own, which the next test would take.
     if words and words[0] in PROGRAMS:
         return int(importlib.import_module(PROGRAMS[words[0]]).main(words[1:]))
     if any(word in ("-h", "--help", "--Xhelp") for word in words):
@@ -61,6 +65,8 @@ def _main(words: list[str]) -> int:
         system = f"{platform.system().lower()}-{platform.machine()}"
         print(f"lacnode/v{__version__}/{system}/python-{platform.python_version()}")
         return 0
+    # Programs end a list of values too. `--host-allowlist a devnet` must give the error for a misplaced command,
+    # not a host with the name `devnet`.
     options, command = parse_command_line(words, (*COMMANDS, *PROGRAMS))
     if command and command[0] in COMMANDS:
         # A command that has a config file of its own reads it itself; the rest need the node's settings.
@@ -69,11 +75,14 @@ def _main(words: list[str]) -> int:
     if command:
         raise UsageError(f"Unmatched argument: '{command[0]}'", 2)
     settings = collect_settings(options, os.environ)
+    # Asked before the rest is checked. The container asks as root, at a time when paths may not be usable yet.
     if settings.is_set("print-paths-and-exit"):
         print("".join(f"{line}\n" for line in paths_without_access(SettingsReader(settings))), end="")
         return 0
+    # The line comes before the modules below are loaded, which takes seconds on a busy machine.
     say_start(settings)
     config = importlib.import_module("lacnode.cli.node_config").node_config(settings)
+    # The log is not configured yet. The node writes these sentences when it is.
     config = replace(config, warnings=(*config.warnings, *variables_of_java(os.environ)))
     return int(importlib.import_module("lacnode.node.run_node").run_node(config))
 

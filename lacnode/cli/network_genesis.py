@@ -1,6 +1,7 @@
-"""`operator generate-network-genesis`: a ready genesis, with permissions in it if wanted, and what must come out of it.
+"""`operator generate-network-genesis`: a ready genesis, with permissions in it if wanted, and the hashes that it must
+give.
 
-The same file in gives the same bytes out. Must not make keys: a network's addresses are in its file.
+The same input gives the same bytes. Must not make keys: the addresses of a network are in its file.
 """
 
 import importlib
@@ -34,7 +35,7 @@ class NodeEntryModel(BaseModel):
 
 
 class PermissionsModel(BaseModel):
-    """What the permissioning contracts begin with."""
+    """The administrators, nodes and accounts that the permissioning contracts begin with."""
 
     model_config = ConfigDict(extra="forbid")
     admins: list[str] = Field(min_length=1, max_length=MAX_ENTRIES)
@@ -52,8 +53,9 @@ class NetworkModel(BaseModel):
 
 
 def write_network(file: Path, directory: Path) -> int:
-    """Write genesis and expected hashes of the network of `file` into `directory`; the exit status. A genesis that nodes
-    may run by is never overwritten by another."""
+    """Write the genesis and the expected hashes of the network of `file` into `directory`. Return the exit status.
+    UsageError if the file is wrong or cannot be read, if a file cannot be written, or if `directory` has another
+    genesis: nodes may run by that one."""
     genesis, expected = make_network(_read(file))
     documents = {
         directory / name: json.dumps(document, indent=2) + "\n"
@@ -61,6 +63,8 @@ def write_network(file: Path, directory: Path) -> int:
     }
     try:
         for path, text in documents.items():
+            # Both files are compared before one is written: a refused genesis must not leave the other network's hashes
+            # beside it.
             if path.exists() and path.read_bytes() != text.encode():
                 raise UsageError(f"{path} is there already and differs: move it away, or name another directory")
         directory.mkdir(parents=True, exist_ok=True)
@@ -73,11 +77,14 @@ def write_network(file: Path, directory: Path) -> int:
 
 
 def make_network(network: NetworkModel) -> tuple[dict[str, Any], dict[str, str]]:
-    """The genesis document, and the block hash and state root that it must give."""
+    """Return the genesis document, and the block hash and state root that it must give. UsageError for an address, a
+    role or an enode that is none, and for a genesis that this node cannot run."""
+    # IBFT 2.0 keeps validators sorted by address. Sorting here makes the order in the file irrelevant to the hash.
     validators = tuple(sorted(_address(text) for text in network.validators))
     genesis = {**network.genesis, "extraData": to_hex(ExtraData(bytes(32), validators).encode())}
     if network.permissions is not None:
         alloc = genesis.get("alloc")
+        # The contracts come last: an account of the file cannot replace one of them.
         genesis["alloc"] = {**(alloc if isinstance(alloc, Mapping) else {}), **_contracts(network.permissions)}
     return genesis, _expected(genesis)
 
@@ -88,13 +95,15 @@ def _read(file: Path) -> NetworkModel:
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from None
     except ValidationError as error:
+        # One mistake a run, as everywhere on the command line. pydantic's own text spans many lines.
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the document"
         raise UsageError(f"{file}: {place}: {first['msg']}") from None
 
 
 def _expected(genesis: dict[str, Any]) -> dict[str, str]:
-    """The EVM is loaded by name: it is slow to load, and most of the command line does without it."""
+    """Return the block hash and the state root of `genesis`. The EVM is loaded by name: it is slow to load, and most
+    of the command line does without it. UsageError if this node cannot run `genesis`."""
     try:
         spec = parse_genesis(genesis)
     except GenesisError as error:

@@ -1,4 +1,4 @@
-"""From settings to a `NodeConfig`. Rules between options are `rules`', warnings `notices`'."""
+"""From settings to a `NodeConfig`. `option_rules` has the rules between options, `notices` the warnings."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,22 +34,27 @@ MAX_STATIC_NODES_FILE_BYTES = 2**24
 
 
 def node_config(settings: Settings) -> NodeConfig:
-    """The configuration that `settings` mean; UsageError for what cannot be, or is not built yet."""
+    """Return the configuration that `settings` mean. UsageError for the first setting that is wrong, that this
+    machine does not fit, or that is not built yet."""
     read = SettingsReader(settings)
+    # Rules between options come first: they have the texts that operators search for. Groups and origins follow, and then
+    # the genesis.
     check_rules(read)
     http, websocket = _http(read), _websocket(read)
     spec = _chain(read)
     check_against_chain(read, spec)
     config = _node_config(read, spec, http, websocket)
+    # This machine is looked at last. Host names and files mean nothing while the settings contradict each other.
     for text in missing_surroundings(read):
         raise UsageError(text)
     return config
 
 
 def mistakes(settings: Settings) -> Iterator[str]:
-    """Everything for which a node with `settings` would not start, one sentence each. Nothing about the genesis where
-    `settings` name none."""
+    """Yield every reason for which a node with `settings` would not start, one sentence each. There is nothing about
+    the genesis where `settings` name none."""
     read = SettingsReader(settings)
+    # Each part is tried alone: all mistakes are wanted, and a mistake in one part must not hide those of another.
     yield from (text for text in broken_rules(read) if text != NO_GENESIS)
     parts: list[Callable[[SettingsReader], object]] = [_http, _websocket, _graphql, _metrics, _metrics_push, _api]
     parts += [_permissioning, _mining, _evm, privacy_settings, partial(_with_chain, [_p2p, _pool, check_against_chain])]
@@ -62,7 +67,8 @@ def mistakes(settings: Settings) -> Iterator[str]:
 
 
 def spec_or_placeholder(read: SettingsReader) -> ChainSpec:
-    """The chain of the genesis; where none is named, one that nothing depends on. UsageError."""
+    """Return the chain of the genesis file. Where no file is named, it is a chain on which no setting depends.
+    UsageError if the genesis cannot be used."""
     return _chain(read) if read.is_set("genesis-file") else parse_genesis(_ANY_GENESIS)
 
 
@@ -111,6 +117,8 @@ def _node_config(
 
 
 def _evm(read: SettingsReader) -> EngineKind:
+    # AUTO stays AUTO: the node resolves it when it makes its engines. A kind that was asked for by name must be
+    # there at the start.
     kind = EngineKind(read.text("evm").lower())
     try:
         return kind if kind is EngineKind.AUTO else kind.resolved
@@ -129,6 +137,7 @@ def _chain(read: SettingsReader) -> ChainSpec:
 
 
 def _p2p(read: SettingsReader, spec: ChainSpec) -> P2pSettings:
+    # Without the limit the share is None: then peers that connect may take every place.
     limited = read.flag("remote-connections-limit-enabled")
     return P2pSettings(
         enabled=read.flag("p2p-enabled"),
@@ -145,8 +154,8 @@ def _p2p(read: SettingsReader, spec: ChainSpec) -> P2pSettings:
 
 
 def _advertised(host: str) -> str:
-    """The address that a name stands for: peers are told addresses. A name without one is refused with the other
-    surroundings."""
+    """Return the address that the name `host` stands for: peers are told addresses. A name without one is returned as
+    it is, and `missing_surroundings` refuses it."""
     try:
         return address_of(host)
     except UnknownHostError:
@@ -154,10 +163,12 @@ def _advertised(host: str) -> str:
 
 
 def _bootnodes(read: SettingsReader, spec: ChainSpec) -> tuple[Enode, ...]:
-    """What was said, else what the genesis file's `config.discovery.bootnodes` says."""
+    """Return the bootnodes of the option, otherwise those of `config.discovery.bootnodes` in the genesis file.
+    UsageError for an entry that is no enode URL."""
     texts: object = read.settings.get("bootnodes")
     origin = ""
     if texts is None:
+        # Besu reads the keys of a genesis without case.
         discovery = _member(spec.config_document, "discovery")
         texts = _member(discovery, "bootnodes") if isinstance(discovery, Mapping) else None
         origin = f"{read.text('genesis-file')}: config.discovery.bootnodes: "
@@ -176,6 +187,7 @@ def _member(document: Mapping[str, object], name: str) -> object:
 
 
 def _static_nodes(read: SettingsReader) -> tuple[Enode, ...]:
+    # A file that was named must exist. The one in the data path is optional.
     given = read.path("static-nodes-file")
     file = given or read.data_path / "static-nodes.json"
     if not file.exists():
@@ -183,6 +195,7 @@ def _static_nodes(read: SettingsReader) -> tuple[Enode, ...]:
             raise UsageError(f"Static nodes file {given} does not exist")
         return ()
     try:
+        # The size is asked for first: the wrong file may be a database.
         if file.stat().st_size > MAX_STATIC_NODES_FILE_BYTES:
             raise UsageError(f"Static nodes file {file}: larger than {MAX_STATIC_NODES_FILE_BYTES} bytes")
         return _looked_up(read, parse_static_nodes(file.read_text("utf-8"), allow_names=read.flag("Xdns-enabled")))
@@ -191,7 +204,8 @@ def _static_nodes(read: SettingsReader) -> tuple[Enode, ...]:
 
 
 def _looked_up(read: SettingsReader, enodes: Sequence[Enode]) -> tuple[Enode, ...]:
-    """The enodes with their host names resolved once and for all, unless they are to be looked up at each use."""
+    """Return the enodes with their host names resolved once and for all, unless the names are to be resolved at each
+    use. EnodeError for a name without an address."""
     if read.flag("Xdns-update-enabled"):
         return tuple(enodes)
     return tuple(_resolved(enode) for enode in enodes)
@@ -240,6 +254,8 @@ def _permissions_contract(read: SettingsReader, kind: str) -> bytes | None:
 
 
 def _http(read: SettingsReader) -> HttpSettings | None:
+    # Groups, hosts and origins are checked even while the server is off, as in Besu. A mistake shows before the day
+    # on which the server is switched on.
     groups, hosts = _groups(read, "rpc-http-api"), _hosts(read)
     origins = _origins(read, "rpc-http-cors-origins")
     if not read.flag("rpc-http-enabled"):
@@ -309,7 +325,10 @@ def _groups(read: SettingsReader, name: str) -> tuple[str, ...]:
 
 
 def _hosts(read: SettingsReader) -> tuple[str, ...]:
-    """The old name's values join the new one's, and drop its default."""
+    """Return the allowed hosts. The values of the old option's name join those of the new one, and replace its
+    default."""
+    # Only the old name is set: the default of the new one (localhost) would open the API to a host that was not
+    # asked for.
     if read.is_set("host-whitelist") and not read.is_set("host-allowlist"):
         hosts = read.items("host-whitelist")
     else:
@@ -325,6 +344,8 @@ def _origins(read: SettingsReader, name: str) -> tuple[str, ...]:
     for origin in origins:
         if origin not in ("*", "all", "none"):
             try:
+                # Besu's origins are regular expressions. A wrong one would otherwise fail at the first request of a
+                # browser.
                 re.compile(origin)
             except re.error:
                 raise UsageError("Domain values result in invalid regex pattern") from None
@@ -389,12 +410,17 @@ def _categories(read: SettingsReader) -> frozenset[MetricCategory]:
 
 
 def _pool(read: SettingsReader, spec: ChainSpec) -> PoolSettings:
+    # On a network without prices a replacement cannot outbid anything. So it needs no bump there, as in Besu (see
+    # `notices`).
     floor = read.number("min-gas-price")
     return PoolSettings(
+        # A pool for no transactions could not hold even this node's own.
         max_size=max(1, read.number("tx-pool-max-size")),
         sender_share=read.real("tx-pool-limit-by-account-percentage"),
         retention_hours=read.number("tx-pool-retention-hours"),
         price_bump=0 if floor == 0 or spec.zero_base_fee else read.number("tx-pool-price-bump"),
+        # The pool never asks for more than the block does: otherwise it would refuse transactions that belong in the
+        # next block.
         min_gas_price=min(floor, read.number("tx-pool-min-gas-price")),
         block_min_gas_price=floor,
         min_priority_fee=read.number("min-priority-fee"),
@@ -409,6 +435,7 @@ def _pool(read: SettingsReader, spec: ChainSpec) -> PoolSettings:
 
 def _max_transaction_bytes(read: SettingsReader) -> int:
     value = read.number("tx-pool-max-transaction-bytes")
+    # A longer transaction fits no block that this node builds. It would stay in the pool until it expires.
     if not 0 < value <= MAX_BLOCK_BYTES:
         raise UsageError(
             f"Invalid value for option '--tx-pool-max-transaction-bytes': 1 to {MAX_BLOCK_BYTES} bytes were expected"

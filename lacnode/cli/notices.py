@@ -1,7 +1,4 @@
-"""What an operator should know before the node starts: settings that change nothing, or change more than they say.
-
-They go to the log. The texts are Besu's where Besu has one.
-"""
+"""Warnings before the node starts: settings that change nothing, or change more than they say."""
 
 import re
 from collections.abc import Iterator
@@ -13,6 +10,8 @@ from lacnode.cli.options.option import OptionBehaviour
 from lacnode.cli.privacy_options import DEFAULT_MANAGER_URL
 from lacnode.cli.settings_reader import SettingsReader
 
+# The order matters. The authentication of HTTP comes after HTTP itself: while HTTP is off, all its options
+# are listed once, under one switch.
 _DEPENDENT: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "p2p-enabled",
@@ -30,7 +29,8 @@ _DEPENDENT: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("privacy-enabled", ("privacy-",)),
     ("miner-stratum-enabled", ("miner-stratum-",)),
 )
-"""Switches, and the options (beginnings of names) that do nothing while they are off; the first that applies counts."""
+"""Switches, and the options (beginnings of names) that do nothing while they are off. The first switch that applies
+counts."""
 
 _PERMISSION_SWITCHES = tuple(
     f"permissions-{kind}-{source}-enabled" for kind in ("nodes", "accounts") for source in ("config-file", "contract")
@@ -38,14 +38,18 @@ _PERMISSION_SWITCHES = tuple(
 
 _VARIABLE = re.compile(r"\$\{\w+\}")
 
+# Options that say where the transaction manager is.
 _MANAGER = ("privacy-url", "privacy-manager-config-file")
 
+# Options with a sentence of their own in `_privacy`, in Besu's words. The lists leave them out.
 _OWN_TEXT = frozenset(("privacy-url", "privacy-public-key-file"))
+# Besu's API groups that are accepted and have no methods here.
 _UNBUILT_GROUPS = frozenset(("DEBUG", "TRACE", "MINER", "PLUGINS", "CLIQUE", "QBFT", "ENGINE", "GOQUORUM"))
 
 
 def notices(read: SettingsReader, spec: ChainSpec, groups: tuple[str, ...]) -> Iterator[str]:
-    """One sentence each; `groups` are the API groups that are served."""
+    """Yield one sentence for each warning. `groups` are the API groups that the node serves."""
+    # Options that wait for a switch are named once, so `_without_effect` leaves them out.
     waiting = _waiting(read)
     for switch, names in waiting.items():
         yield f"{join_option_names(names)} has been ignored because --{switch} was not defined on the command line."
@@ -69,17 +73,20 @@ def notices(read: SettingsReader, spec: ChainSpec, groups: tuple[str, ...]) -> I
 
 def _variables(read: SettingsReader) -> Iterator[str]:
     for name, value in read.settings.values.items():
+        # A compose file or a template would have replaced `${NAME}`. What is still there is used as a value, letter by
+        # letter.
         if found := _VARIABLE.search(",".join(value) if isinstance(value, tuple) else str(value)):
             yield f"--{name} has {found[0][:80]} in it as it stands: nothing replaces variables in options"
 
 
 def _waiting(read: SettingsReader) -> dict[str, list[str]]:
-    """For each switch that is off, the options that wait for it."""
+    """Return, for each switch that is off, the options that wait for it."""
     found: dict[str, list[str]] = {}
     for option in OPTIONS:
         if not read.settings.get(option.name) or option.name in _OWN_TEXT:
             continue
         for switch, beginnings in _DEPENDENT:
+            # A switch does not wait for itself, although its own name has the beginning.
             if option.name != switch and option.name.startswith(beginnings) and not read.flag(switch):
                 found.setdefault(switch, []).append(option.name)
                 break
@@ -90,6 +97,8 @@ def _without_effect(read: SettingsReader, waiting: set[str]) -> Iterator[str]:
     names = [
         option.name
         for option in OPTIONS
+        # Only options that an operator set to something else than the default: files often repeat defaults, and a
+        # warning about each would hide the others.
         if option.behaviour is OptionBehaviour.IGNORED
         and read.is_set(option.name)
         and str(read.settings.get(option.name)).lower() != (option.default or "false").lower()
@@ -124,6 +133,7 @@ def _privacy(read: SettingsReader) -> Iterator[str]:
 
 def _prices(read: SettingsReader, spec: ChainSpec) -> Iterator[str]:
     floor = read.number("min-gas-price")
+    # `_pool` in `node_config` sets the prices that these sentences are about.
     if spec.zero_base_fee:
         yield "Forcing price bump for transaction replacement to 0, since we are on a zero basefee network"
     elif floor == 0:

@@ -18,11 +18,13 @@ from lacnode.crypto.secp256k1 import address_of, agree
 from lacnode.primitives.hexadecimal import fixed_from_hex, to_hex
 
 MAX_NODES = 1000
+# The private key 1: agreeing on a secret with it fails for a point that is not on the curve.
 STORAGE_ONE = (1).to_bytes(32)
 
 
 def run(words: Sequence[str], settings: Settings) -> int:
-    """Generate; the exit status."""
+    """Generate the files of a network. Return the exit status. UsageError for a wrong command line or configuration,
+    or if a file cannot be written."""
     known = {
         "config-file": None,
         "to": None,
@@ -33,6 +35,7 @@ def run(words: Sequence[str], settings: Settings) -> int:
         "end-block": None,
     }
     values, rest = parse_command_arguments(words, known, command="operator")
+    # Besu has this command. Scripts that call it must not fail.
     if rest == ["generate-log-bloom-cache"]:
         print("lacnode indexes log blooms as blocks are imported; there is no cache to generate")
         return 0
@@ -45,6 +48,8 @@ def run(words: Sequence[str], settings: Settings) -> int:
 
 def _generate(values: dict[str, str | None]) -> int:
     directory = Path(required(values, "to"))
+    # Everything is checked before the first file is written: the command does not run again into a directory with
+    # files.
     names = [str(values[f"{what}-file-name"]) for what in ("genesis", "private-key", "public-key")]
     if len(set(names)) != len(names):
         raise UsageError("Output file paths must be unique.")
@@ -55,6 +60,7 @@ def _generate(values: dict[str, str | None]) -> int:
     public_keys, private = _node_keys(nodes)
     genesis["extraData"] = to_hex(ExtraData(bytes(32), tuple(address_of(key) for key in public_keys)).encode())
     try:
+        # The genesis is tried with its validators in it, as the nodes will read it.
         parse_genesis(genesis)
     except GenesisError as error:
         raise UsageError(f"the genesis in the configuration is not one this node can run: {error}") from None
@@ -76,7 +82,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _exact_json(text: str) -> Any:
-    """`orjson` refuses what is nested without end; Python's own reader, which that would crash, keeps long numbers."""
+    """Return the document in `text`, with numbers of any length. ValueError if it is no JSON. `orjson` reads it
+    first, because it refuses documents nested without end, which would crash Python's own reader. Python's reader
+    keeps long numbers."""
     orjson.loads(text)
     return json.loads(text)
 
@@ -92,7 +100,8 @@ def _parts(document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _node_keys(nodes: dict[str, Any]) -> tuple[list[bytes], list[NodeKey]]:
-    """The validators' public keys, and their private keys where they are generated."""
+    """Return the public keys of the validators, and their private keys where this command generates them. UsageError
+    for a count or a key that is wrong."""
     if nodes.get("generate", False) is True:
         count = nodes.get("count")
         if not isinstance(count, int) or isinstance(count, bool) or not 0 < count <= MAX_NODES:
@@ -110,6 +119,7 @@ def _public_key(value: object) -> bytes:
         raise UsageError(f"Invalid key json of type: {type(value).__name__}")
     try:
         key = fixed_from_hex(value, 64, "public key")
+        # Any 64 bytes have the form of a key. Only this shows that they are a point of the curve.
         agree(STORAGE_ONE, key)
     except ValueError:
         raise UsageError(f"{value[:140]} is not a valid public key for elliptic curve secp256k1") from None
@@ -124,6 +134,7 @@ def _write(
     for index, public_key in enumerate(public_keys):
         place = directory / "keys" / to_hex(address_of(public_key))
         place.mkdir(parents=True)
+        # Keys from the configuration have no private part here. Besu writes the public ones alone then.
         if private:
             save_node_key(place / names[1], private[index])
         (place / names[2]).write_text(to_hex(public_key))

@@ -1,4 +1,4 @@
-"""What options may not say together, and what this release does not have yet.
+"""The rules between options, and the options that this release does not have yet.
 
 The texts are Besu's, since operators search for them. A node that is asked for something it does not have refuses to
 start: it never runs with a protection silently off.
@@ -15,6 +15,7 @@ from lacnode.cli.settings_reader import SettingsReader
 from lacnode.rpc.method_registry import KNOWN_METHODS
 
 _SEE = "Please refer to CLI reference for more details about this constraint."
+# A negative number means "no limit" for the first, and is a score for the second.
 _MAY_BE_NEGATIVE = frozenset(("rpc-http-max-batch-size", "tx-pool-min-score"))
 
 SEQUENCED_ONLY = ("tx-pool-max-size", "tx-pool-retention-hours", "tx-pool-limit-by-account-percentage")
@@ -29,32 +30,33 @@ NO_GENESIS = "--genesis-file is missing: this node runs IBFT 2.0 networks, which
 
 
 def check_rules(read: SettingsReader) -> None:
-    """UsageError with the first rule that the settings break, then with everything that is not built yet."""
+    """Raise UsageError with the first rule that the settings break. Options that are not built yet come last."""
     for text in broken_rules(read):
         raise UsageError(text)
 
 
 def broken_rules(read: SettingsReader) -> Iterator[str]:
-    """Every rule that the settings break, one sentence each."""
+    """Yield every rule that the settings break, one sentence each."""
     for rules in (_chain, _ranges, _ports, _access, _permissions, _pool, _observation, _privacy, _unbuilt):
         yield from rules(read)
 
 
 def check_against_chain(read: SettingsReader, spec: ChainSpec) -> None:
-    """UsageError for what fits no network like `spec`."""
+    """Raise UsageError for a setting that fits no network like `spec`."""
     if spec.zero_base_fee and read.is_set("tx-pool-price-bump"):
         raise UsageError("Price bump option is not compatible with zero base fee market [--tx-pool-price-bump]")
 
 
 def pool_kind(read: SettingsReader) -> str:
-    """LACChain's files were written when the sequenced pool was the default: its keys alone choose it."""
+    """Return the kind of the transaction pool, a value of `--tx-pool`. LACChain's files were written when the
+    sequenced pool was the default: its keys alone choose it."""
     if not read.is_set("tx-pool") and _set(read, SEQUENCED_ONLY):
         return "SEQUENCED"
     return read.text("tx-pool")
 
 
 def join_option_names(names: Iterable[str]) -> str:
-    """Option names as Besu lists them."""
+    """Return the option names as Besu lists them: with dashes, and "and" before the last."""
     *first, last = [f"--{name}" for name in names]
     return f"{', '.join(first)} and {last}" if first else last
 
@@ -79,6 +81,7 @@ def _chain(read: SettingsReader) -> Iterator[str]:
 
 def _ranges(read: SettingsReader) -> Iterator[str]:
     for option in OPTIONS:
+        # Java's types allow negative numbers, so `option_values` accepts them. They have no meaning for these options.
         value = read.settings.get(option.name)
         negative = isinstance(value, int | float) and value < 0
         if (
@@ -87,6 +90,7 @@ def _ranges(read: SettingsReader) -> Iterator[str]:
             and option.name not in _MAY_BE_NEGATIVE
         ):
             yield f"Invalid value for option '--{option.name}': {value} is negative"
+    # Zero is refused too: a call without time never gives a result.
     if read.number("rpc-call-timeout-seconds") < 1:
         yield "Invalid value for option '--rpc-call-timeout-seconds': a number from 1 was expected, not 0"
     for name, highest in (
@@ -107,6 +111,7 @@ def _ports(read: SettingsReader) -> Iterator[str]:
         ("metrics-enabled", "metrics-port"),
     )
     ports = [(name, read.number(name)) for switch, name in switches if read.flag(switch)]
+    # Port 0 lets the system choose. Two servers may both have it.
     numbers = [port for _, port in ports if port]
     for name, port in ports:
         if port > 65_535:
@@ -121,6 +126,7 @@ def _access(read: SettingsReader) -> Iterator[str]:
         if any(name not in KNOWN_METHODS for name in names):
             yield f"Invalid value for option '--rpc-{kind}-api-methods-no-auth', options must be valid RPC methods"
         prefix = f"rpc-{kind}-authentication-"
+        # Authentication without a source of identities would refuse every request, or, with a mistake, none.
         sources = (f"{prefix}credentials-file", f"{prefix}jwt-public-key-file")
         if read.flag(f"{prefix}enabled") and not _set(read, sources):
             yield (
@@ -153,6 +159,8 @@ def _pool(read: SettingsReader) -> Iterator[str]:
         ("layered", "legacy or sequenced", SEQUENCED_ONLY),
         ("legacy or sequenced", "layered", LAYERED_ONLY),
     ):
+        # Options of the other kind of pool would be accepted and do nothing. Besu refuses them, so a file that starts
+        # here starts there.
         wrong = _set(read, foreign)
         if wrong and (kind == "LAYERED") == (own == "layered"):
             yield f"Could not use {others} transaction pool options with {own} implementation [{join_option_names(wrong)}]"
@@ -171,6 +179,7 @@ def _observation(read: SettingsReader) -> Iterator[str]:
             "Invalid value for option '--metrics-push-port': a port from 1 to 65535 was expected, "
             f"not {read.number('metrics-push-port')}"
         )
+    # The host becomes a part of a request line. Spaces or line ends in it would make another request.
     if not _HOST.fullmatch(read.text("metrics-push-host")):
         yield f"Invalid value for option '--metrics-push-host': '{read.text('metrics-push-host')[:80]}' is not a host"
     if read.number("metrics-push-interval") < 1:
@@ -202,6 +211,8 @@ def _privacy(read: SettingsReader) -> Iterator[str]:
                 f"--privacy-tls-enabled needs {join_option_names(missing)} too: nothing is sent to "
                 "a transaction manager in the clear"
             )
+    # With tenants, each request brings its own key. Without them the node has one, which must be known at the
+    # start.
     has_key = read.is_set("privacy-public-key-file")
     if read.flag("privacy-multi-tenancy-enabled"):
         if not read.flag("rpc-http-authentication-enabled") and not read.flag("rpc-ws-authentication-enabled"):
@@ -213,6 +224,8 @@ def _privacy(read: SettingsReader) -> Iterator[str]:
             yield "Privacy multi-tenancy and privacy public key cannot be used together"
     elif not has_key:
         yield "Please specify Enclave public key file path to enable privacy"
+    # A marker transaction from a random account has no funds, and gas has a price here: no marker would ever get
+    # into a block.
     if read.number("min-gas-price") > 0 and not read.is_set("privacy-marker-transaction-signing-key-file"):
         yield (
             "Not a free gas network. --privacy-marker-transaction-signing-key-file must be specified and must be a funded "
@@ -225,6 +238,7 @@ def _unbuilt(read: SettingsReader) -> Iterator[str]:
         option
         for option in OPTIONS
         if option.behaviour is OptionBehaviour.REFUSED
+        # A file may switch off something that is not built: that is no request for it.
         and read.settings.get(option.name) not in (None, False, "", ())
         and (option.name, read.settings.get(option.name)) != ("security-module", "localfile")
     ]

@@ -1,4 +1,4 @@
-"""Options' texts as values. Every refusal names option, value and what was expected."""
+"""The texts of options as values. Every refusal names the option, the value and the expected form."""
 
 import re
 from collections.abc import Callable
@@ -15,11 +15,11 @@ _RANGES = {
     OptionKind.BIGINT: (0, 2**256 - 1),
     OptionKind.PERCENT: (0, 100),
 }
-"""Java's types, which is what Besu reads them into."""
+"""The lowest and highest value of each kind. They are those of the Java types into which Besu reads the options."""
 
 
 _MAY_BE_EMPTY = frozenset(("bootnodes", "print-paths-and-exit"))
-"""Options that mean something without a value."""
+"""Options that have a meaning without a value."""
 
 _PATTERNS = frozenset(("rpc-http-cors-origins", "graphql-http-cors-origins"))
 """Regular expressions, in which angle brackets stand for a name."""
@@ -28,10 +28,14 @@ _PLACEHOLDER = re.compile(r"<[A-Za-z][^<>]*>|\{\{.*?\}\}")
 
 
 def given_value(option: Option, text: str, status: int = 1, origin: str = "", *, empty_list: bool = False) -> Value:
-    """The value of a text that somebody wrote: UsageError also for one that is empty, or was left as a template has it.
-    `empty_list` allows an empty text for a list: it stands for a list without members."""
+    """Return the value of a text from a command line, an environment or a file. UsageError with `status` if `text`
+    has the wrong form, is empty, or still has a template's placeholder. `empty_list` allows an empty text for a list:
+    it is a list without members."""
+    # An empty value is most often a variable that was not set: `--data-path=$DATA`. The default would be taken
+    # silently, or a path become the current directory.
     if not text.strip() and option.name not in _MAY_BE_EMPTY and not (empty_list and option.kind is OptionKind.LIST):
         raise _invalid(option, "it is empty", origin, status)
+    # A node that starts with `<your-key>` as a value fails much later, with an error that names another part.
     placeholder = None if option.name in _PATTERNS else _PLACEHOLDER.search(text)
     if placeholder is not None:
         raise _invalid(option, f"'{_shown(text)}' has the placeholder {_shown(placeholder[0])} in it", origin, status)
@@ -39,7 +43,8 @@ def given_value(option: Option, text: str, status: int = 1, origin: str = "", *,
 
 
 def parse_option_value(option: Option, text: str, status: int = 1, origin: str = "") -> Value:
-    """The value that `text`, found in `origin`, gives `option`; UsageError with `status` otherwise."""
+    """Return the value that `text` gives `option`. UsageError with `status` if it has the wrong form. The text of the
+    error names `origin`, the place of `text`."""
     try:
         return _CONVERTERS[option.kind](option, text)
     except ValueError as error:
@@ -60,6 +65,8 @@ def _boolean(option: Option, text: str) -> bool:
 
 def _integer(option: Option, text: str) -> int:
     digits = text.strip().removesuffix("%") if option.kind is OptionKind.PERCENT else text.strip()
+    # `int` alone would also take underscores, and digits of other scripts. The length is bounded because Python
+    # refuses to convert thousands of digits with an error of its own.
     if not re.fullmatch(r"[+-]?[0-9]{1,80}", digits):
         raise ValueError(f"'{_shown(text)}' is not {_article(option.kind)}")
     lowest, highest = _RANGES[option.kind]
@@ -75,12 +82,15 @@ def _number(option: Option, text: str) -> float:
         raise ValueError(f"'{_shown(text)}' is not a number") from None
     if option.kind is OptionKind.FRACTION and not 0 < value <= 1:
         raise ValueError(f"'{_shown(text)}' is not a fraction between 0 and 1")
+    # NaN and the infinities pass `float`. No comparison with NaN is true, so it would slip through every rule on
+    # ranges.
     if value != value or abs(value) == float("inf"):
         raise ValueError(f"'{_shown(text)}' is not a number")
     return value
 
 
 def _string(option: Option, text: str) -> str:
+    # The system's calls for files end a name at a zero byte: another file would be opened.
     if "\0" in text:
         raise ValueError("it holds a zero byte")
     return text
@@ -137,4 +147,5 @@ def _article(kind: OptionKind) -> str:
 
 
 def _shown(text: str) -> str:
+    # A value may be a whole file by mistake. The error stays one line.
     return text if len(text) <= 80 else text[:77] + "..."

@@ -30,11 +30,12 @@ no sense ends with 2, as in Besu. Without `tx-pool`, the keys `tx-pool-max-size`
 `tx-pool-limit-by-account-percentage` choose the SEQUENCED pool, as LACChain's files for Besu 23.4.1 expect.
 """
 
+# Words of the column "Here", by the name of the option's behaviour.
 _EFFECTS = {"HONOURED": "honoured", "IGNORED": "no effect", "REFUSED": "not yet"}
 
 
 def page() -> str:
-    """The page as Markdown."""
+    """Return the page as Markdown."""
     parts = [_INTRODUCTION]
     for title, options in GROUPS.items():
         rows = "\n".join(_row(option) for option in options)
@@ -45,6 +46,7 @@ def page() -> str:
 
 
 def _row(option: Option) -> str:
+    # A bar in a cell would begin the next cell.
     names = " ".join(f"`--{name}`" for name in option.names)
     value = "\\|".join(option.values) if option.kind is OptionKind.ENUM else option.kind.value.lower()
     default = f"`{option.default}`" if option.default else ""

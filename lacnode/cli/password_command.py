@@ -13,14 +13,19 @@ MAX_PLAIN_PASSWORD_BYTES = 72
 
 
 def run(words: Sequence[str], settings: Settings) -> int:
-    """Print the hash; the exit status."""
+    """Print the hash of a password. Return the exit status. UsageError without a password, or for one that is too
+    long."""
     values, rest = parse_command_arguments(words, {"password": None}, command="password hash")
     if rest != ["hash"]:
         raise UsageError("password hash --password=<VALUE> was expected", 2)
+    # BCrypt leaves out the rest of a longer password without a word. Two passwords with one beginning would be the
+    # same.
     password = required(values, "password").encode()
     if len(password) > MAX_PLAIN_PASSWORD_BYTES:
         raise UsageError(
             f"BCrypt looks at {MAX_PLAIN_PASSWORD_BYTES} bytes of a password; this one has {len(password)}"
         )
+    # Besu's BCrypt reads hashes with the prefix `2a`, and ten rounds are its default too. One file then serves both
+    # nodes.
     print(bcrypt.hashpw(password, bcrypt.gensalt(10, b"2a")).decode())
     return 0

@@ -30,11 +30,13 @@ Keep and send private payloads: Orion's transaction manager, by Orion's configur
   -v, --version               Show the version and stop.
   audit                       Print the audit log, one JSON object a line; status 1 where it was changed.
 """
+# Levels of the log, by the verbosity that Orion's command line has.
 LEVELS = {0: "ERROR", 1: "INFO", 2: "INFO", 3: "DEBUG", 4: "DEBUG"}
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the words after `privacy-manager` say; the exit status."""
+    """Do what the words after `privacy-manager` say. Return the exit status. UsageError for a wrong command line,
+    configuration or key file, and for a store or an audit log that cannot be used."""
     words = list(arguments)
     if any(word in ("-h", "--help") for word in words):
         print(HELP, end="")
@@ -43,6 +45,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"lacnode {__version__}")
         return 0
     try:
+        # Making keys needs no configuration, so it comes before the configuration is read.
         names = _names(words)
         if names:
             return _generate(names)
@@ -73,6 +76,7 @@ def _names(words: list[str]) -> list[str]:
 def _generate(names: list[str]) -> int:
     for name in names:
         question = f"Enter password for key pair [{name}] : "
+        # A script gives the passwords on standard input, one a line. A terminal must not show them.
         password = getpass.getpass(question) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
         save_key_pair(Path(name), KeyPair.generate(), password or None)
     return 0

@@ -1,4 +1,4 @@
-"""What options say about private transactions. Rules between them are `rules`'."""
+"""From options to the settings of private transactions. `option_rules` has the rules between these options."""
 
 import base64
 import binascii
@@ -15,19 +15,21 @@ from lacnode.privacy.state.group_genesis import PrivateGenesis
 from lacnode.privacy.state.privacy_marker import GroupMode
 
 MAX_PUBLIC_KEY_BYTES = 4_096
-"""Bytes; a key is a line of 44 characters."""
+"""Bytes that are read of a key file. A key is a line of 44 characters."""
 
 
 DEFAULT_MANAGER_URL = "http://localhost:8888"
-"""Where the transaction manager is expected if no option says where it is, as in Besu."""
+"""The URL of the transaction manager if no option names one, as in Besu."""
 
 
 def privacy_settings(read: SettingsReader) -> PrivacySettings | None:
-    """What private transactions need, None where they are off; UsageError for a key file that cannot be used."""
+    """Return the settings of private transactions, None where these are off. UsageError for a URL or a key file that
+    cannot be used."""
     if not read.flag("privacy-enabled"):
         return None
     file = read.path("privacy-public-key-file")
     url = read.text_or_none("privacy-url")
+    # A manager in this process is named by its configuration file. It has no URL.
     if url is None and not read.is_set("privacy-manager-config-file"):
         url = DEFAULT_MANAGER_URL
     if url is not None and not _is_url(url):
@@ -53,6 +55,7 @@ def _is_url(text: str) -> bool:
 
 def _tls(read: SettingsReader) -> EnclaveTlsFiles | None:
     files = [read.path(name) for name in PRIVACY_TLS_FILES]
+    # `option_rules` has refused TLS without all of its files.
     if not read.flag("privacy-tls-enabled") or None in files:
         return None
     return EnclaveTlsFiles(*filter(None, files))
@@ -76,10 +79,12 @@ def _mode(read: SettingsReader) -> GroupMode:
 def _public_key(file: Path) -> bytes:
     try:
         with file.open("rb") as opened:
+            # The file may be anything that an operator named by mistake, so its size is not trusted.
             text = opened.read(MAX_PUBLIC_KEY_BYTES)
     except OSError as error:
         raise UsageError(f"Problem with privacy-public-key-file: {file}: {error.strerror}") from None
     try:
+        # The key is the first line, as Orion writes it.
         key = base64.b64decode(text.partition(b"\n")[0].strip(), validate=True)
     except binascii.Error:
         key = b""

@@ -1,6 +1,6 @@
 """Besu's profiles: sets of defaults, above the built-in ones and below everything that an operator says.
 
-Here without those of their settings that change nothing in this node.
+Settings of a profile that change nothing in this node are left out.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,8 @@ PROFILES: Mapping[str, Mapping[str, str]] = {"ENTERPRISE": _PRIVATE, "PRIVATE": 
 
 
 def profile_defaults(name: str) -> Mapping[str, str]:
-    """The texts of profile `name` by option; UsageError for one of a public network."""
+    """Return the texts of the profile `name`, by option. UsageError for a profile of a public network."""
+    # A profile of a public network would set options for a network that this node cannot join.
     if name not in PROFILES:
         raise UsageError(
             f"--profile={name} is for public networks; this node runs IBFT 2.0 networks: ENTERPRISE or PRIVATE was expected"

@@ -12,7 +12,8 @@ from lacnode.primitives.hexadecimal import to_hex
 
 
 def run(words: Sequence[str], settings: Settings) -> int:
-    """Print or write the key or the address; the exit status."""
+    """Print or write the public key or the address. Return the exit status. UsageError for a wrong command line, a
+    key file that cannot be used, or an output that cannot be written."""
     known = {"to": None, "node-private-key-file": None, "ec-curve": "secp256k1"}
     values, rest = parse_command_arguments(words, known, command="public-key")
     if rest not in (["export"], ["export-address"]):
@@ -32,6 +33,8 @@ def run(words: Sequence[str], settings: Settings) -> int:
 
 
 def _key(given: str | None, settings: Settings) -> NodeKey:
+    # A key file that was named must exist. The node's own key is made here if the node has not run yet, as in Besu:
+    # operators ask for the key first, to put it on the permission list.
     explicit = given or settings.get("node-private-key-file")
     try:
         if explicit is not None:

@@ -16,7 +16,8 @@ from lacnode.primitives.rlp import RlpError
 
 
 def run(words: Sequence[str], settings: Settings) -> int:
-    """Convert; the exit status."""
+    """Convert extra data. Return the exit status. UsageError for a wrong command line, or for input that is no extra
+    data."""
     values, rest = parse_command_arguments(words, {"type": "IBFT_EXTRA_DATA", "from": None, "to": None}, command="rlp")
     if rest not in (["encode"], ["decode"]):
         raise UsageError("rlp encode or rlp decode was expected", 2)
@@ -33,6 +34,7 @@ def _encoded(text: str) -> str:
     except (ValueError, RecursionError):
         raise UsageError("Unable to read JSON file.") from None
     try:
+        # The validators stay in the order of the file, as in Besu. A genesis with another order has another hash.
         addresses = tuple(address_from_hex(address) for address in validators)
     except (TypeError, ValueError, AttributeError) as error:
         raise UsageError(
@@ -44,6 +46,7 @@ def _encoded(text: str) -> str:
 
 def _decoded(text: str) -> str:
     try:
+        # The line end of a file or of `echo` is no part of the hexadecimal digits.
         extra = ExtraData.decode(from_hex(text.strip()))
     except (RlpError, ValueError) as error:
         raise UsageError(f"not IBFT 2.0 extra data: {error}") from None

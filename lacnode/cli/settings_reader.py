@@ -1,4 +1,4 @@
-"""Typed access to settings. The defaults stand in the table; here they are repeated by nobody."""
+"""Typed access to settings. The table of options has the defaults. No other file repeats them."""
 
 from pathlib import Path
 from typing import cast
@@ -8,21 +8,22 @@ from lacnode.cli.options import BY_NAME
 from lacnode.cli.sources import Settings
 
 DATA_PATH = Path("build/data")
-"""Besu's, where no `besu.home` is set."""
+"""The data path if no option names one. It is Besu's where no `besu.home` is set."""
 
 
 class SettingsReader:
-    """Settings with the table's defaults. Asking for a value of the wrong type is a bug of the asker."""
+    """Settings with the defaults of the table. A caller that asks for a value of another type than the option's has a
+    fault."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
     def is_set(self, name: str) -> bool:
-        """Whether command line, environment, file or profile say something about the option."""
+        """Return whether the command line, the environment, a file or a profile sets the option."""
         return self.settings.is_set(name)
 
     def value(self, name: str) -> Value:
-        """What was said, or the default."""
+        """Return the value that is set, or the default of the table."""
         text_or_none = self.settings.get(name)
         return parse_option_value(BY_NAME[name], BY_NAME[name].default) if text_or_none is None else text_or_none
 
@@ -42,11 +43,11 @@ class SettingsReader:
         return cast("tuple[str, ...]", self.value(name))
 
     def text_or_none(self, name: str) -> str | None:
-        """A text without a default: None if nothing was said."""
+        """Return the text that is set, without a default: None if no text is set."""
         return cast("str | None", self.settings.get(name))
 
     def path(self, name: str) -> Path | None:
-        """Like `text_or_none`, as a path."""
+        """Return the same as `text_or_none`, as a path."""
         text = self.text_or_none(name)
         return None if text is None else Path(text)
 

@@ -1,6 +1,6 @@
-"""Where options come from: the command line, then the environment, then the TOML file. No list is merged.
+"""The sources of options: the command line, then the environment, then the TOML file. No list is merged.
 
-Each source gives texts by option name; converting them is `values`'.
+Each source gives texts by option name. `option_values` converts the texts.
 """
 
 import difflib
@@ -17,10 +17,10 @@ from lacnode.cli.options.option import Option, OptionKind
 from lacnode.cli.profiles import profile_defaults
 
 PREFIXES = ("LACNODE_", "BESU_", "PANTHEON_")
-"""Of environment variables, the first that is set wins."""
+"""Beginnings of environment variables. The first one that is set wins."""
 
 _MAY_BE_BARE = frozenset(("bootnodes", "print-paths-and-exit"))
-"""Options that are empty when no value follows; the others need one."""
+"""Options that are empty when no value follows. The others need a value."""
 
 MAX_TOML_BYTES = 2**20
 _ARRAY_OR_STRING = frozenset(("host-allowlist", "host-whitelist", "rpc-http-cors-origins", "graphql-http-cors-origins"))
@@ -28,7 +28,8 @@ _ARRAY_OR_STRING = frozenset(("host-allowlist", "host-whitelist", "rpc-http-cors
 
 @dataclass(slots=True)
 class Settings:
-    """What was set, by option name; `get` falls back on the table's default."""
+    """The values that are set, by option name. `get` gives None for an option that is not set: `SettingsReader` knows
+    the defaults."""
 
     values: dict[str, Value] = field(default_factory=dict)
 
@@ -40,14 +41,16 @@ class Settings:
 
 
 def parse_command_line(arguments: Sequence[str], commands: Collection[str] = ()) -> tuple[dict[str, str], list[str]]:
-    """Options (name to text) in front of the first word that is none, and the words from there on.
+    """Return the options (name to text) in front of the first word that is none, and the words from there on.
+    UsageError with status 2 for an unknown option, for one without its value, and for one that is given twice.
 
-    A list may be followed by several words; it ends at the next option or at one of `commands`.
+    A list may be followed by several words. It ends at the next option or at one of `commands`.
     """
     found: dict[str, str] = {}
     position = 0
     while position < len(arguments) and arguments[position].startswith("-"):
         option, text, position = _one(arguments, position, commands)
+        # Several lists on one command line are one list, as in Besu. Lists of different sources are not joined.
         if option.kind is OptionKind.LIST and option.name in found:
             text = f"{found[option.name]},{text}"
         elif option.name in found:
@@ -57,8 +60,10 @@ def parse_command_line(arguments: Sequence[str], commands: Collection[str] = ())
 
 
 def _one(arguments: Sequence[str], position: int, commands: Collection[str]) -> tuple[Option, str, int]:
-    """The option at `position`, its text, and where the next argument is."""
+    """Return the option at `position`, its text, and the position of the next argument. UsageError with status 2 if
+    there is no such option, or no value."""
     given, equals, text = arguments[position].partition("=")
+    # `-l` is the only short option with a value.
     name = "logging" if given == "-l" else given.removeprefix("--")
     option = BY_NAME.get(name) if given.startswith("--") or given == "-l" else None
     if option is None:
@@ -66,8 +71,10 @@ def _one(arguments: Sequence[str], position: int, commands: Collection[str]) -> 
     position += 1
     if equals:
         return option, text, position
+    # Only a list can take too many words. The value of another option may be a word that is also a command.
     following = _following(arguments, position, () if option.kind is not OptionKind.LIST else commands)
     if option.kind is OptionKind.BOOL:
+        # A bare flag is true. The word behind it is its value only if it can be one.
         if following and following[0].lower() in ("true", "false"):
             return option, following[0], position + 1
         return option, "true", position
@@ -81,7 +88,7 @@ def _one(arguments: Sequence[str], position: int, commands: Collection[str]) -> 
 
 
 def _following(arguments: Sequence[str], position: int, commands: Collection[str]) -> list[str]:
-    """The words from `position` on that can be values: up to the next option or command."""
+    """Return the words from `position` on that can be values: up to the next option or command."""
     words = []
     for word in arguments[position:]:
         if word.startswith("--") or word == "-l" or word in commands:
@@ -97,15 +104,17 @@ def _unknown(given: str) -> str:
 
 
 def environment_name(name: str) -> str:
-    """An option's environment variable without its prefix."""
+    """Return the environment variable of an option without its prefix."""
     return name.replace("-", "_").upper()
 
 
 def read_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Options set by variables; unknown variables are somebody else's."""
+    """Return the options set by variables. Unknown variables belong to other programs."""
     found: dict[str, str] = {}
     for option in OPTIONS:
         for name in option.names:
+            # The innermost loop is over prefixes: an option's own name under `PANTHEON_` wins over an alias under
+            # `BESU_`.
             for prefix in PREFIXES:
                 text = environment.get(prefix + environment_name(name))
                 if text is not None and option.name not in found:
@@ -114,7 +123,8 @@ def read_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def read_toml(path: Path) -> dict[str, str]:
-    """Options of a TOML file; UsageError for anything that is not one of ours."""
+    """Return the options of a TOML file. UsageError for the first entry that is no option of this node, or has a
+    wrong type."""
     found, mistakes = toml_texts(path)
     if mistakes:
         raise UsageError(mistakes[0])
@@ -122,9 +132,11 @@ def read_toml(path: Path) -> dict[str, str]:
 
 
 def toml_texts(path: Path) -> tuple[dict[str, str], list[str]]:
-    """Options of a TOML file, and what is wrong with the others; UsageError for a file that cannot be read."""
+    """Return the options of a TOML file, and the mistakes in its other entries. UsageError if the file cannot be
+    read."""
     flat = _flattened(_read_toml(path))
     mistakes: list[str] = []
+    # A file that names another file would make the precedence between them unclear.
     unknown = [key for key in flat if key not in BY_NAME or key == "config-file"]
     if unknown:
         plural = "s" if len(unknown) > 1 else ""
@@ -142,6 +154,7 @@ def toml_texts(path: Path) -> tuple[dict[str, str], list[str]]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
+        # The size is asked for before the file is read: the wrong file may be a database.
         if path.stat().st_size > MAX_TOML_BYTES:
             raise UsageError(f"Unable to read TOML configuration file {path}: larger than {MAX_TOML_BYTES} bytes")
         text = path.read_text("utf-8")
@@ -151,6 +164,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"Invalid TOML configuration: {path} is not UTF-8 text") from None
     except OSError as error:
         raise UsageError(f"Unable to read TOML configuration file {path}: {error.strerror}") from None
+    # An empty file is an error in Besu too. Most often a volume was not mounted.
     if not text.strip():
         raise UsageError(f"Unable to read TOML configuration file {path}")
     try:
@@ -160,8 +174,11 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _flattened(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Table headings mean nothing: the last part of a path is the option. The first of several wins."""
+    """Return the entries of all tables by the last part of their path: table headings mean nothing. The first of
+    several entries with one name wins."""
     found: dict[str, Any] = {}
+    # A stack in place of recursion: a document may be nested deeper than Python's own stack. It is reversed so that
+    # entries come out in the order of the file.
     waiting = [*document.items()][::-1]
     while waiting:
         key, value = waiting.pop()
@@ -173,15 +190,18 @@ def _flattened(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _toml_text(option: Option, value: object) -> str:
-    """The value as the command line would have it; ValueError if TOML's type does not fit the option's."""
+    """Return `value` as the command line would have it. ValueError if TOML's type does not fit the option."""
     if option.kind is OptionKind.BOOL:
+        # Besu refuses `"true"` in quotes, so a file that starts this node starts Besu too.
         if isinstance(value, bool):
             return "true" if value else "false"
         raise _wrong_type(value, "a TOML boolean")
     if option.kind is OptionKind.LIST:
         if isinstance(value, list) and not any(isinstance(item, list | dict) for item in value):
+            # An empty member would vanish in the joined text, or become an empty name.
             if any(not str(item).strip() for item in value):
                 raise ValueError("a member of the array is empty")
+            # The text has the form that the command line has, so that one parser reads both.
             return ",".join(str(item) for item in value)
         if isinstance(value, str) and value.strip() and option.name in _ARRAY_OR_STRING:
             return value
@@ -190,6 +210,7 @@ def _toml_text(option: Option, value: object) -> str:
         if isinstance(value, str):
             return value
         raise _wrong_type(value, "a TOML string")
+    # In Python a boolean is a number.
     if isinstance(value, bool | list):
         raise _wrong_type(value, "a TOML number")
     return str(value)
@@ -200,18 +221,21 @@ def _wrong_type(value: object, expected: str) -> ValueError:
 
 
 COMMAND_LINE_ONLY = ("reset-signing-state",)
-"""Options that would be dangerous if they were forgotten in a file."""
+"""Options that would be dangerous if an operator forgot them in a file."""
 
 
 def collect_settings(command_line: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
-    """Every option that is set somewhere, by the order of precedence."""
+    """Return every option that is set in any source, by the order of precedence. UsageError for a value or a file
+    that cannot be used."""
     settings = Settings()
+    # The order of these calls is the precedence: `_put` leaves alone what an earlier source has set.
     _put(settings, command_line, 2, "")
     from_variables = read_environment(environment)
     file = _config_file(command_line, environment)
     _put(settings, from_variables, 1, "the environment")
     if file is not None:
         _put(settings, read_toml(file), 1, str(file), empty_lists=True)
+    # The profile may come from any of the sources so far, and counts for less than all of them.
     profile = settings.get("profile")
     if profile is not None:
         _put(settings, profile_defaults(str(profile)), 1, f"profile {profile}")
@@ -221,14 +245,14 @@ def collect_settings(command_line: Mapping[str, str], environment: Mapping[str, 
 
 
 def said_so_far(command_line: Mapping[str, str]) -> Settings:
-    """The options of a command line alone."""
+    """Return the settings of a command line alone. UsageError for a value that has the wrong form."""
     settings = Settings()
     _put(settings, command_line, 2, "")
     return settings
 
 
 def _check_for_one_start(settings: Settings, command_line: Mapping[str, str]) -> None:
-    """What is for one start may stand where it would count for every start: there it is refused."""
+    """Raise UsageError for an option that is meant for one start and is in a source that counts at every start."""
     for name in COMMAND_LINE_ONLY:
         if settings.is_set(name) and name not in command_line:
             raise UsageError(
@@ -237,7 +261,8 @@ def _check_for_one_start(settings: Settings, command_line: Mapping[str, str]) ->
 
 
 def _of_the_terminal(environment: Mapping[str, str]) -> dict[str, str]:
-    """Variables that are not named after an option and count for less than any."""
+    """Return the options from variables that are not named after an option. They count for less than any other
+    source."""
     found = {}
     if environment.get("LOG_LEVEL"):
         found["logging"] = environment["LOG_LEVEL"]
@@ -251,6 +276,7 @@ def _config_file(command_line: Mapping[str, str], environment: Mapping[str, str]
     variable = next((prefix + "CONFIG_FILE" for prefix in PREFIXES if prefix + "CONFIG_FILE" in environment), None)
     if variable is None:
         return None if given is None else Path(given)
+    # Besu refuses two files, and does not choose between them.
     inherited = environment[variable]
     if given is not None:
         raise UsageError(f"TOML file specified using {variable}={inherited} and --config-file [{given}]", 2)
@@ -262,4 +288,6 @@ def _config_file(command_line: Mapping[str, str], environment: Mapping[str, str]
 def _put(settings: Settings, texts: Mapping[str, str], status: int, origin: str, *, empty_lists: bool = False) -> None:
     for name, text in texts.items():
         if name not in settings.values:
+            # Only values that count are parsed. A wrong value in the file does no harm while the command line overrides
+            # it.
             settings.values[name] = given_value(BY_NAME[name], text, status, origin, empty_list=empty_lists)

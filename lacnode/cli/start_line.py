@@ -1,6 +1,6 @@
-"""What an operator is told at once: that the node starts, and which variables are for another program.
+"""The first lines for an operator: that the node starts, and which variables are for another program.
 
-The rest of the start loads much, and may take seconds on a busy machine.
+The rest of the start loads many modules, and may take seconds on a busy machine.
 """
 
 import sys
@@ -15,19 +15,23 @@ _QUIET = ("OFF", "FATAL", "ERROR", "WARN")
 
 
 def say_start(settings: Settings) -> None:
-    """The first line of the log, unless the log is to have warnings only. Never fails, whatever the output does."""
+    """Write the first line of the log, unless the log is to have warnings only. An output that fails or blocks raises
+    no error."""
+    # The log is configured much later, in the modules that are slow to load. So the line is written in the form
+    # that the log has.
     if settings.get("logging") not in _QUIET:
         time = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f%z")
         LineWriter(lambda: sys.stdout).write(f"{time} | INFO  | lacnode | lacnode {__version__} starts")
 
 
 def variables_of_java(environment: Mapping[str, str]) -> Iterator[str]:
-    """One sentence for each variable that is set for Besu and means nothing here."""
+    """Yield one sentence for each variable that is set for Besu and means nothing here."""
     if environment.get("LOG4J_CONFIGURATION_FILE"):
         yield (
             "LOG4J_CONFIGURATION_FILE has no effect: --logging chooses the level (admin_changeLogLevel while the node "
             "runs), and lines go to standard output, where the service manager or the container keeps and rotates them"
         )
+    # These hold options of a Java virtual machine, such as the size of its heap.
     for name in ("BESU_OPTS", "JAVA_OPTS", "PANTHEON_OPTS"):
         if environment.get(name):
             yield f"{name} has no effect: it is for a Java virtual machine"

@@ -1,7 +1,8 @@
-"""What the options need of this machine: host names with an address, files that can be read, places that can be written.
+"""Checks of the options against this machine: host names with an address, files that can be read, places that can be
+written.
 
-Everything is looked at before a port is opened. Services elsewhere (a push gateway, a transaction manager) are not: they
-may be away when a node starts, and are tried again.
+All checks come before a port is opened. Services elsewhere (a push gateway, a transaction manager) are not checked:
+they may be away when a node starts, and the node tries again.
 """
 
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 from lacnode.cli.settings_reader import SettingsReader
 
 PERMISSIONS_FILE = "permissions_config.toml"
-"""In the data directory, where no other file is named."""
+"""The permissions file in the data directory, if no option names another one."""
 
 LISTENING_HOSTS = (
     ("p2p-enabled", "p2p-interface"),
@@ -21,7 +22,7 @@ LISTENING_HOSTS = (
     ("graphql-http-enabled", "graphql-http-host"),
     ("metrics-enabled", "metrics-host"),
 )
-"""Switches, and the hosts that are listened on while they are on."""
+"""Switches, and the hosts on which the node listens while they are on."""
 
 READ_FILES = (
     ("permissions-nodes-config-file-enabled", "permissions-nodes-config-file"),
@@ -36,17 +37,18 @@ READ_FILES = (
     ("privacy-tls-enabled", "privacy-tls-keystore-password-file"),
     ("privacy-tls-enabled", "privacy-tls-known-enclave-file"),
 )
-"""Switches, and the files that are read while they are on."""
+"""Switches, and the files that the node reads while they are on."""
 
 
 def missing_surroundings(read: SettingsReader) -> Iterator[str]:
-    """One sentence for each option whose value this machine does not fit."""
+    """Yield one sentence for each option whose value does not fit this machine."""
     for switch, name in LISTENING_HOSTS:
         if read.flag(switch) and (why := _why_not_listened_on(read.text(name))):
             yield _invalid(name, why)
     if read.flag("p2p-enabled") and (why := _why_without_address(read.text("p2p-host"))):
         yield _invalid("p2p-host", why)
     for switch, name in READ_FILES:
+        # Only permissions files have a place of their own. Another file that no option names is not read.
         file = read.path(name) or _default_file(read, name)
         if file is not None and read.flag(switch) and (why := _why_not_readable(file)):
             yield _invalid(name, why)
@@ -66,6 +68,7 @@ def _written_places(read: SettingsReader) -> Iterator[str]:
         yield _invalid("data-path", why)
     for name in ("pid-path", "node-private-key-file"):
         file = read.path(name)
+        # The file of the process id is written at every start. A key file is only made if it is missing.
         if file is not None and (why := _why_not_writable(file, existing=name == "pid-path")):
             yield _invalid(name, why)
 
@@ -81,6 +84,7 @@ def _why_not_listened_on(host: str) -> str:
     found = _addresses(host)
     if not found:
         return _why_without_address(host)
+    # A name may have several addresses. One that belongs to this machine is enough.
     return "" if any(_is_of_this_machine(*address) for address in found) else f"'{host}' is no address of this machine"
 
 
@@ -93,8 +97,9 @@ def _addresses(host: str) -> list[tuple[socket.AddressFamily, str]]:
 
 
 def _is_of_this_machine(family: socket.AddressFamily, address: str) -> bool:
-    """Whether a port could be opened there. Nothing listens."""
+    """Return whether a port could be opened at `address`. Nothing listens there."""
     try:
+        # A datagram socket at port 0: binding it fails for a foreign address only, and takes no port from a server.
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.bind((address, 0))
     except OSError:
@@ -109,6 +114,7 @@ def _why_not_readable(file: Path) -> str:
     try:
         if file.is_dir():
             return f"{file} is a directory, not a file"
+        # Opening is the only test that respects every access rule of the system.
         with file.open("rb"):
             return ""
     except OSError as error:
@@ -116,8 +122,9 @@ def _why_not_readable(file: Path) -> str:
 
 
 def _why_no_directory(path: Path) -> str:
-    """Why `path` is no directory in which files can be written, nor can become one."""
+    """Return why `path` is no directory in which files can be written, nor can become one. Empty if it is or can."""
     place = path.absolute()
+    # The node makes missing directories. What counts is the nearest one that exists.
     while not place.exists() and place != place.parent:
         place = place.parent
     if not place.is_dir():
@@ -126,7 +133,8 @@ def _why_no_directory(path: Path) -> str:
 
 
 def _why_not_writable(file: Path, *, existing: bool) -> str:
-    """Why `file` cannot be made; one that exists must be writable only where it is written again (`existing`)."""
+    """Return why `file` cannot be made. Empty if it can. A file that exists must be writable only where the node
+    writes it again (`existing`)."""
     if file.is_dir():
         return f"{file} is a directory, not a file"
     if file.exists():

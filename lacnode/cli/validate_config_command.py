@@ -20,15 +20,18 @@ VALID = "TOML config file is valid on basic inspection."
 
 
 def run(words: Sequence[str], settings: Settings) -> int:
-    """Check the file; the exit status is 1 if the node would not start with it."""
+    """Check the file. Return the exit status: 1 if the node would not start with it. UsageError if no file is named,
+    or it cannot be read."""
     values, _ = parse_command_arguments(words, {"config-file": None}, command="validate-config")
     path = Path(required(values, "config-file"))
     stops = [*_into(settings, path)]
     stops += mistakes(settings)
+    # Two checks may find one mistake. Each sentence is printed once.
     for text in dict.fromkeys(stops):
         print(f"the node would not start: {text}", file=sys.stderr)
     if not stops:
         print(VALID)
+    # Warnings need settings without mistakes: they read values that a mistake may have left out.
     for text in () if stops else _warnings(SettingsReader(settings)):
         print(f"at the start: {text}")
     if not settings.is_set("genesis-file"):
@@ -37,7 +40,7 @@ def run(words: Sequence[str], settings: Settings) -> int:
 
 
 def _into(settings: Settings, path: Path) -> list[str]:
-    """Add what the file says, where nothing was said before; what is wrong with it."""
+    """Add the entries of the file to `settings` where no option is set before. Return the mistakes in the file."""
     texts, wrong = toml_texts(path)
     for name, text in texts.items():
         try:
@@ -45,6 +48,7 @@ def _into(settings: Settings, path: Path) -> list[str]:
         except UsageError as error:
             wrong.append(str(error))
             continue
+        # Options in front of the command win, as at a start. The entry of the file is checked all the same.
         if not settings.is_set(name):
             settings.values[name] = value
     return wrong

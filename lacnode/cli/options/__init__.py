@@ -25,4 +25,5 @@ GROUPS: dict[str, tuple[Option, ...]] = {
     "Of earlier and later releases": OTHER_RELEASES_OPTIONS,
 }
 OPTIONS: tuple[Option, ...] = tuple(option for group in GROUPS.values() for option in group)
+# An alias leads to the option itself. Settings have the option's own name alone.
 BY_NAME: dict[str, Option] = {name: option for option in OPTIONS for name in option.names}

@@ -1,11 +1,11 @@
-"""What an option is: one line of the table that feeds command line, environment, `config.toml`, help and docs."""
+"""An option: one line of the table that feeds the command line, the environment, `config.toml`, help and docs."""
 
 from dataclasses import dataclass
 from enum import Enum
 
 
 class OptionKind(Enum):
-    """How an option's text is read; the value is what help calls it."""
+    """How the text of an option is read. The value is the name that help gives to the kind."""
 
     BOOL = "BOOLEAN"
     INT = "INTEGER"
@@ -24,7 +24,7 @@ class OptionKind(Enum):
 
 
 class OptionBehaviour(Enum):
-    """What this node does with an option."""
+    """The way in which this node treats an option."""
 
     HONOURED = "honoured"
     IGNORED = "accepted, no effect"
@@ -33,7 +33,7 @@ class OptionBehaviour(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """`name` without dashes; `default` as text, empty for none; `values` of an enum."""
+    """The `name` has no dashes. The `default` is a text, empty for none. `values` are those of an enum, in capitals."""
 
     name: str
     kind: OptionKind
@@ -46,5 +46,5 @@ class Option:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every name it goes by, its own first."""
+        """Every name of the option, its own first."""
         return (self.name, *self.aliases)

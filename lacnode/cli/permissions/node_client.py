@@ -1,4 +1,4 @@
-"""The node that a `permissions` command talks to."""
+"""The client of the node that a `permissions` command calls."""
 
 from urllib.parse import urlsplit
 
@@ -10,7 +10,8 @@ RPC_TIMEOUT_SECONDS = 15.0
 
 
 class NodeClient:
-    """The node whose HTTP JSON-RPC is at `url`; UsageError where it does not answer."""
+    """The node whose HTTP JSON-RPC is at `url`. UsageError for a URL that is not one of HTTP, and where the node does
+    not answer."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -19,14 +20,16 @@ class NodeClient:
         self.url = url
 
     def call(self, method: str, *params: object) -> object:
-        """The result of one call; CallRefusedError where the node says no."""
+        """Return the result of one call. CallRefusedError where the node answers with an error, UsageError where it
+        does not answer."""
         try:
             return call(self.url, method, params, RPC_TIMEOUT_SECONDS)
         except NodeUnreachableError as silent:
             raise UsageError(str(silent)) from None
 
     def read(self, contract: bytes, data: bytes, sender: bytes = bytes(20)) -> bytes | None:
-        """What a contract's view gives; None where the contract reverts."""
+        """Return the output of a contract's view. None where the contract reverts, or has no such function and no
+        fallback."""
         request = {"from": to_hex(sender), "to": to_hex(contract), "data": to_hex(data)}
         try:
             return from_hex(str(self.call("eth_call", request, "latest")))
@@ -34,5 +37,6 @@ class NodeClient:
             return None
 
     def quantity(self, method: str, *params: object) -> int:
-        """The result of a call that gives a number."""
+        """Return the result of a call that gives a quantity. Errors are those of `call`, and ValueError for a result
+        of another kind."""
         return int(str(self.call(method, *params)), 16)

@@ -19,7 +19,8 @@ DEFAULT_RPC = "http://127.0.0.1:8545"
 
 
 def main(words: Sequence[str]) -> int:
-    """Run `lacnode permissions` with the arguments after `permissions`; the exit status."""
+    """Run `lacnode permissions` with the arguments after `permissions`. Return the exit status. UsageError for a
+    wrong argument, and for a call or a change that the node or the contract refuses."""
     arguments = _parser().parse_args(words)
     return int(arguments.run(arguments, NodeClient(arguments.rpc)))
 
@@ -146,11 +147,14 @@ def _list_accounts(arguments: argparse.Namespace, client: NodeClient) -> int:
 def _add_account(arguments: argparse.Namespace, client: NodeClient) -> int:
     rules, account = _account_rules(arguments, client), _address(arguments.subject)
     status = 0
+    # Adding it twice would revert. `--may-deploy` for an account of the list is the common case, and needs the
+    # second call alone.
     if account not in [known for known, _ in rules.listed()]:
         status = _changed(
             arguments, client, rules.address, rules.encode_addition(account), f"{to_hex(account)} is on the list"
         )
     if arguments.may_deploy:
+        # The right comes second: the contract gives it to accounts of the list only.
         data = rules.encode_deploy_right(account, True)
         status = _changed(arguments, client, rules.address, data, f"{to_hex(account)} may create contracts")
     return status
@@ -181,6 +185,7 @@ def _change_admin(arguments: argparse.Namespace, client: NodeClient) -> int:
 
 
 def _admins(arguments: argparse.Namespace, client: NodeClient) -> Admins:
+    # The admin contract is registered in both ingresses, under one name.
     return Admins(client, _contract(arguments.node_contract, client, "nodeContract", "--node-contract"))
 
 
@@ -188,6 +193,7 @@ def _admins(arguments: argparse.Namespace, client: NodeClient) -> Admins:
 
 
 def _explain(arguments: argparse.Namespace, client: NodeClient) -> int:
+    # argparse has exclusive options, but no text that says which two they are here.
     if (arguments.node is None) == (arguments.sender is None):
         raise UsageError("explain needs either --node or --sender", 2)
     if arguments.node is not None:
@@ -206,6 +212,7 @@ def _explain(arguments: argparse.Namespace, client: NodeClient) -> int:
         print(json.dumps(decision))
     else:
         print(f"{'yes' if decision['allowed'] else 'no'}: {_told(decision)}")
+    # A script reads the decision from the exit status.
     return 0 if decision["allowed"] else 1
 
 
@@ -229,7 +236,8 @@ def _told(decision: Mapping[str, object]) -> str:
 
 
 def _contract(given: str | None, client: NodeClient, name: str, option: str) -> bytes:
-    """The ingress: as given, or the one that the node itself obeys."""
+    """Return the 20-byte address of the ingress: the given one, or the one that the node itself obeys. UsageError if
+    there is none."""
     if given is not None:
         return _address(given)
     try:
@@ -247,6 +255,7 @@ def _changed(arguments: argparse.Namespace, client: NodeClient, contract: bytes,
         key = load_node_key(arguments.key_file)
     except KeyFileError as error:
         raise UsageError(str(error)) from None
+    # The command waits for the block: only then is the change true for the whole network.
     number = TransactionSender(client, key).send(contract, data)
     print(json.dumps({"blockNumber": hex(number)}) if arguments.json else f"{done} since block {number:,}")
     return 0

@@ -1,6 +1,7 @@
 """The rules contracts that can be listed and changed: lacnode's own, Besu's standard ones, LACChain's.
 
-Which one a network has is found out by asking it. Must not send anything: what is to be sent is returned.
+Calls of a contract show which one a network has. Must not send anything: calls that change a contract are returned as
+bytes.
 """
 
 from collections.abc import Iterator
@@ -35,7 +36,7 @@ ENTRY_TYPES = f"{ENODE_TYPES},uint8,bytes6,string,string,string,bytes32"
 
 
 class ContractFamily(Enum):
-    """Whose rules contract it is."""
+    """The origin of a rules contract."""
 
     OWN = "lacnode"
     STANDARD_1 = "standard, interface 1"
@@ -45,7 +46,8 @@ class ContractFamily(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ListedNode:
-    """An entry of a node list: `host` as it stands in a URL. `role` is None where the contract knows none."""
+    """An entry of a node list. `id` has 64 bytes. `host` has the form that it has in a URL. `role` and `name` are
+    None where the contract has none."""
 
     id: bytes
     host: str
@@ -55,7 +57,7 @@ class ListedNode:
 
     @property
     def enode(self) -> str:
-        """Its URL."""
+        """The enode URL."""
         return f"enode://{self.id.hex()}@{self.host}:{self.port}"
 
     def __str__(self) -> str:
@@ -63,18 +65,18 @@ class ListedNode:
 
 
 def selector(signature: str) -> bytes:
-    """The first four bytes of a function's hash."""
+    """Return the first four bytes of the hash of a function's signature."""
     return keccak256(signature.encode("ascii"))[:4]
 
 
 def call_data(signature: str, *values: object) -> bytes:
-    """ABI-encoded call of a function without tuples."""
+    """Return the ABI-encoded call of a function without tuples."""
     types = signature[signature.index("(") + 1 : -1]
     return selector(signature) + encode(types.split(",") if types else [], values)
 
 
 def registered(client: NodeClient, ingress: bytes, name: bytes) -> bytes:
-    """The contract registered in `ingress` under `name`; UsageError if there is none."""
+    """Return the 20-byte address of the contract registered in `ingress` under `name`. UsageError if there is none."""
     output = client.read(ingress, encode_registered_call(name))
     try:
         found = None if output is None else decode_address(output)
@@ -88,7 +90,7 @@ def registered(client: NodeClient, ingress: bytes, name: bytes) -> bytes:
 
 
 class NodeRules:
-    """The node rules behind an ingress."""
+    """The node rules behind an ingress. UsageError if no rules are registered in it."""
 
     def __init__(self, client: NodeClient, ingress: bytes) -> None:
         self._client = client
@@ -96,6 +98,8 @@ class NodeRules:
         self.family = self._family()
 
     def _family(self) -> ContractFamily:
+        # A contract without the function reverts, or gives nothing. LACChain's is the family that is left when none of
+        # these functions is there.
         questions = (
             (ContractFamily.OWN, call_data("nodeDenied(bytes32,bytes32)", bytes(32), bytes(32))),
             (ContractFamily.STANDARD_2, call_data("enodePermitted(string,string,uint16)", "", "", 0)),
@@ -110,7 +114,8 @@ class NodeRules:
         return ContractFamily.LACCHAIN
 
     def listed(self) -> Iterator[ListedNode]:
-        """Every node of the list."""
+        """Yield every node of the list, at most `MAX_LISTED_ENTRIES`. UsageError for an entry that is no node."""
+        # A missing or strange answer counts as an empty list or a huge one. The bound below keeps both harmless.
         size = int.from_bytes(self._client.read(self.address, call_data("getSize()")) or b"")
         for index in range(min(size, MAX_LISTED_ENTRIES)):
             entry = self._client.read(self.address, call_data("getByIndex(uint256)", index))
@@ -126,6 +131,7 @@ class NodeRules:
             if self.family is ContractFamily.STANDARD_1:
                 high, low, ip, port = decode(ENODE_TYPES.split(","), entry)
                 return ListedNode(high + low, url_host(ip_text(ip)), port)
+            # lacnode's own contract has LACChain's entries, so one decoder reads both.
             high, low, ip, port, kind, _, name, _, _, _ = decode(
                 ["bytes32", "bytes32", "bytes16", "uint16", "uint8", "bytes6", "string", "string", "string", "bytes32"],
                 entry,
@@ -137,7 +143,8 @@ class NodeRules:
             ) from None
 
     def encode_addition(self, enode: Enode, role: NodeType, name: str, organization: str) -> bytes:
-        """The call that puts `enode` on the list."""
+        """Return the call that puts `enode` on the list. Besu's standard contracts have no place for a role and the
+        names."""
         if self.family is ContractFamily.STANDARD_2:
             return call_data("addEnode(string,string,uint16)", enode.id.hex(), url_host(enode.host), enode.tcp)
         if self.family is ContractFamily.STANDARD_1:
@@ -148,18 +155,19 @@ class NodeRules:
         )  # fmt: skip
 
     def encode_removal(self, enode: Enode) -> bytes:
-        """The call that takes `enode` off the list."""
+        """Return the call that takes `enode` off the list."""
         if self.family is ContractFamily.STANDARD_2:
             return call_data("removeEnode(string,string,uint16)", enode.id.hex(), url_host(enode.host), enode.tcp)
         return call_data(f"removeEnode({ENODE_TYPES})", *_split(enode))
 
 
 class AccountRules:
-    """The account rules behind an ingress."""
+    """The account rules behind an ingress. UsageError if no rules are registered in it."""
 
     def __init__(self, client: NodeClient, ingress: bytes) -> None:
         self._client = client
         self.address = registered(client, ingress, RULES_NAME)
+        # Any address will do: the answer shows only whether the contract has the function.
         somebody = bytes(20)
         if client.read(self.address, call_data("mayDeploy(address)", somebody)):
             self.family = ContractFamily.OWN
@@ -169,7 +177,8 @@ class AccountRules:
             self.family = ContractFamily.STANDARD_2
 
     def listed(self) -> list[tuple[bytes, bool | None]]:
-        """Accounts, and whether each may create contracts (None where the contract does not tell them apart)."""
+        """Return the accounts, and whether each may create contracts (None where the contract does not tell them
+        apart). UsageError for a list that is none."""
         accounts = _addresses(self._client.read(self.address, call_data("getAccounts()")))
         if self.family is not ContractFamily.OWN:
             return [(account, None) for account in accounts]
@@ -180,45 +189,47 @@ class AccountRules:
         return bool(output and any(output))
 
     def encode_addition(self, account: bytes) -> bytes:
-        """The call that puts `account` on the list."""
+        """Return the call that puts `account` on the list."""
         if self.family is ContractFamily.LACCHAIN:
             return call_data("addAccount(address,uint8)", account, NodeType.WRITER.value)
         return call_data("addAccount(address)", account)
 
     def encode_removal(self, account: bytes) -> bytes:
-        """The call that takes `account` off the list."""
+        """Return the call that takes `account` off the list."""
         return call_data("removeAccount(address)", account)
 
     def encode_deploy_right(self, account: bytes, allowed: bool) -> bytes:
-        """The call that gives or takes the right to create contracts."""
+        """Return the call that gives or takes the right to create contracts. UsageError if the contract does not know
+        this right."""
         if self.family is not ContractFamily.OWN:
             raise UsageError(f"the account rules at {to_hex(self.address)} know no right to deploy of their own")
         return call_data("setDeployRight(address,bool)", account, allowed)
 
 
 class Admins:
-    """The admin contract behind an ingress."""
+    """The admin contract behind an ingress. UsageError if none is registered in it."""
 
     def __init__(self, client: NodeClient, ingress: bytes) -> None:
         self._client = client
         self.address = registered(client, ingress, ADMIN_NAME)
 
     def listed(self) -> list[bytes]:
-        """Every admin; LACChain calls them owners."""
+        """Return the address of every admin. LACChain calls them owners. UsageError for a list that is none."""
         output = self._client.read(self.address, call_data("getAdmins()"))
         return _addresses(output or self._client.read(self.address, call_data("getOwners()")))
 
     def encode_addition(self, account: bytes) -> bytes:
-        """The call that makes `account` an admin."""
+        """Return the call that makes `account` an admin."""
         return call_data("addAdmin(address)", account)
 
     def encode_removal(self, account: bytes) -> bytes:
-        """The call after which `account` is no admin."""
+        """Return the call after which `account` is no admin."""
         return call_data("removeAdmin(address)", account)
 
 
 def _type(number: int) -> NodeType:
     try:
+        # LACChain's contract takes any number as a type.
         return NodeType(number)
     except ValueError:
         return NodeType.OTHER
@@ -235,4 +246,5 @@ def _addresses(output: bytes | None) -> list[bytes]:
         (found,) = decode(["address[]"], output)
     except (DecodingError, OverflowError, ValueError) as error:
         raise UsageError(f"the contract lists something that is no account: {error}") from None
+    # `eth_abi` gives addresses as text with `0x`.
     return [bytes.fromhex(text[2:]) for text in found]

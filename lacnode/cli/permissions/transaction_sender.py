@@ -26,17 +26,22 @@ class TransactionSender:
 
     @property
     def address(self) -> bytes:
-        """Who sends."""
+        """The 20-byte address of the sender."""
         return self._key.address
 
     def send(self, contract: bytes, data: bytes) -> int:
-        """The number of the block that has the transaction; UsageError with the reason if it cannot or did not work, or
-        would lock every administrator out."""
+        """Send a call of `contract` with `data`. Return the number of the block that has the transaction. UsageError
+        with the reason if the change cannot be made or has failed, or if it would lock every administrator out."""
+        # The estimate comes first: it executes the call, so a contract that refuses the change is found before anything
+        # is signed.
         gas = self._gas(contract, data)
+        # Nothing can undo a change that locks all administrators out, so this comes before the signature.
         self._check_way_back(contract, data)
         raw = signed_call(
             self._key,
             chain_id=self._client.quantity("eth_chainId"),
+            # Pending transactions of the same key count: a second command must not replace the transaction of the
+            # first.
             nonce=self._client.quantity("eth_getTransactionCount", to_hex(self._key.address), "pending"),
             gas_price=self._client.quantity("eth_gasPrice"),
             gas=gas,
@@ -57,7 +62,8 @@ class TransactionSender:
             raise UsageError(f"the contract {to_hex(contract)} refuses the change: {_told(failure)}") from None
 
     def _check_way_back(self, contract: bytes, data: bytes) -> None:
-        """UsageError if no administrator could change the rules after this. A node that cannot say so is believed."""
+        """Raise UsageError if no administrator could change the rules after this call. A node that cannot simulate
+        the change does not stop it."""
         request = {"from": to_hex(self._key.address), "to": to_hex(contract), "data": to_hex(data)}
         try:
             outlook = self._client.call("lac_simulatePermissionChange", request)
@@ -70,11 +76,13 @@ class TransactionSender:
             )
 
     def _wait(self, hash_: str) -> int:
+        # Blocks come every few seconds. A network without a quorum makes none, and the command must end all the same.
         deadline = time.monotonic() + RECEIPT_SECONDS
         while time.monotonic() < deadline:
             receipt = self._client.call("eth_getTransactionReceipt", hash_)
             if isinstance(receipt, Mapping):
                 number = int(str(receipt["blockNumber"]), 16)
+                # The trial may have passed on an older state. Only the receipt says that the change was made.
                 if receipt.get("status") != "0x1":
                     raise UsageError(f"transaction {hash_} failed in block {number}; nothing was changed")
                 return number
@@ -85,10 +93,13 @@ class TransactionSender:
 def signed_call(
     key: NodeKey, *, chain_id: int, nonce: int, gas_price: int, gas: int, contract: bytes, data: bytes
 ) -> bytes:
-    """A legacy transaction (EIP-155) that calls `contract`, signed by `key`, as it is sent."""
+    """Return a signed legacy transaction (EIP-155) that calls `contract`, encoded as a node takes it. Prices are in
+    wei."""
     fields: list[rlp.RlpValue] = [
         rlp.scalar(nonce), rlp.scalar(gas_price), rlp.scalar(gas), contract, rlp.scalar(0), data,
     ]  # fmt: skip
+    # A legacy transaction is valid on networks of every fork. The chain id in the signed hash keeps it from other
+    # networks.
     digest = keccak256(rlp.encode([*fields, rlp.scalar(chain_id), b"", b""]))
     signature = key.sign(digest)
     v = 35 + 2 * chain_id + signature[64]
@@ -97,10 +108,12 @@ def signed_call(
 
 
 def _told(failure: CallRefusedError) -> str:
-    """The error, with the reason of a revert or a refusal if the node gave one."""
+    """Return the error as text, with the reason of a revert or a refusal if the node gave one."""
     data = failure.data
     if isinstance(data, Mapping) and "reason" in data:
         return f"{failure}: {data['reason']}"
+    # The selector of `Error(string)`, which `revert("reason")` gives in Solidity. An offset, a length and the text
+    # follow it.
     if isinstance(data, str) and data.startswith("0x08c379a0"):
         try:
             payload = from_hex(data)[4:]
