@@ -6,7 +6,7 @@ from lacnode.primitives.keccak import keccak256
 
 
 def account_nonce(root: bytes, address: bytes, read: ReadNode) -> int:
-    """The nonce of the account at `address` (20 bytes) in the trie of `root`, 0 without an account. MissingNodeError if the
-    trie is not whole."""
+    """Return the nonce of the account at `address` (20 bytes) in the trie of `root`, 0 without an account.
+    MissingNodeError if the trie is not whole."""
     encoded = lookup(root, keccak256(address), read)
     return rlp.as_scalar(rlp.decode_list(encoded, "account")[0], "account.nonce") if encoded else 0

@@ -18,12 +18,14 @@ def next_base_fee(spec: ChainSpec, parent: BlockHeader, timestamp: int) -> int |
         return None
     if spec.zero_base_fee:
         return 0
+    # The parent is the last block before London. The first base fee comes from the genesis, or is the EIP's.
     if parent.base_fee is None:
         return INITIAL_BASE_FEE_WEI if spec.genesis.base_fee is None else spec.genesis.base_fee
     target = parent.gas_limit // ELASTICITY_MULTIPLIER
     if parent.gas_used == target:
         return parent.base_fee
     step = parent.base_fee * abs(parent.gas_used - target) // target // BASE_FEE_MAX_CHANGE_DENOMINATOR
+    # A rising fee rises by 1 wei at least: a fee below 8 wei could not rise again otherwise.
     return parent.base_fee + max(step, 1) if parent.gas_used > target else parent.base_fee - step
 
 

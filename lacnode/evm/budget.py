@@ -1,8 +1,8 @@
-"""How long an execution may run, and the way to stop it from another thread.
+"""The time that an execution may take, and the way to stop it from another thread.
 
-An execution asks its budget again and again (`check`). The longest time between two checks is `CHECK_INTERVAL_SECONDS`,
-whatever runs: an opcode or a precompile that could run longer is cut into steps, or runs in a process that can be killed.
-Must not know what is executed.
+An execution asks its budget again and again (`check`). The longest time between two checks is
+`CHECK_INTERVAL_SECONDS` for every execution: an opcode or a precompile that could run longer is cut into steps, or
+runs in a process that can be killed. This file must not know what is executed.
 """
 
 import math
@@ -20,8 +20,8 @@ class ExecutionInterruptedError(Exception):
 
 
 class BudgetExceededError(ExecutionInterruptedError):
-    """The execution took longer than it may, or the block has no place for it. Or it would take longer, with
-    `further_seconds` that it still needed."""
+    """The execution took longer than it may, or the block has no place for it. Or it would take longer:
+    `further_seconds` are the seconds that it still needed."""
 
     further_seconds = 0.0
 
@@ -31,7 +31,7 @@ class SizeExceededError(BudgetExceededError):
 
 
 class ExecutionCancelledError(ExecutionInterruptedError):
-    """The result of the execution is not wanted any more."""
+    """The caller does not need the result of the execution."""
 
 
 class _Cancellation:
@@ -63,11 +63,13 @@ class ExecutionBudget:
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether the execution is to stop, its deadline aside."""
+        """Return whether the execution is to stop, its deadline aside."""
         return any(cancellation.is_set for cancellation in self._cancellations)
 
     def check(self) -> None:
         """Return if the execution may go on. BudgetExceededError or ExecutionCancelledError if it must stop."""
+        # Cancelling comes before the deadline: a cancelled execution is not a slow one, and no transaction is to blame
+        # for it.
         for cancellation in self._cancellations:
             if cancellation.is_set:
                 raise ExecutionCancelledError("the execution was cancelled")
@@ -79,6 +81,7 @@ class ExecutionBudget:
     def _pause(self) -> None:
         worked = time.monotonic() - self._resumed_at
         if worked >= WORKING_SECONDS:
+            # The pause is bounded by the interval too: a cancelled execution may be asleep.
             time.sleep(min(CHECK_INTERVAL_SECONDS, worked / self.share - worked))
             self._resumed_at = time.monotonic()
 
@@ -87,18 +90,21 @@ class ExecutionBudget:
         self.check()
         if time.monotonic() + seconds > self.deadline_seconds:
             exceeded = BudgetExceededError(f"the execution has no time for {seconds:.2f} s of further work")
+            # The caller decides by them whether the transaction would fit an empty block.
             exceeded.further_seconds = seconds
             raise exceeded
 
     def with_deadline(self, deadline_seconds: float) -> "ExecutionBudget":
         """A budget with the earlier of both deadlines. It is cancelled together with this one."""
         budget = ExecutionBudget(min(self.deadline_seconds, deadline_seconds), self.share)
+        # The flags themselves are shared, not copied: cancelling later must reach the budgets made before.
         budget._cancellations = self._cancellations
         return budget
 
     def joined_with(self, other: "ExecutionBudget") -> "ExecutionBudget":
         """A budget with the earlier of both deadlines and the smaller share. Cancelling this one or `other` cancels it."""
         budget = ExecutionBudget(min(self.deadline_seconds, other.deadline_seconds), min(self.share, other.share))
+        # Budgets that were made of one another have flags in common. Each flag is kept once, so the check stays short.
         budget._cancellations = tuple(dict.fromkeys(self._cancellations + other._cancellations))
         return budget
 
@@ -110,6 +116,7 @@ class _Unlimited(ExecutionBudget):
 
     def __init__(self) -> None:
         super().__init__()
+        # Without flags `joined_with` adds nothing, and no execution can stop another one through this object.
         self._cancellations = ()
 
     def cancel(self) -> None:

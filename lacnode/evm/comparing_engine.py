@@ -1,6 +1,7 @@
-"""Both engines on every block: py-evm's word counts, and what the native engine says otherwise is noted. Calls are py-evm's.
+"""Both engines on every block: py-evm's outcome counts, and a different outcome of the native engine is noted. Calls
+are py-evm's.
 
-It is slower than py-evm alone: for a node that watches the engines, not for a network's speed.
+It is slower than py-evm alone: it is for a node that watches the engines, not for a network's speed.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -81,7 +82,9 @@ class ComparingEngine:
         try:
             expected = self._python.execute(*block, budget)
         except ExecutionError as error:
+            # A refusal is an outcome too: the native engine must refuse the same block.
             expected = error
+        # Compared before the error is raised: a block that py-evm alone refuses would otherwise go unnoticed.
         self._compare(*block, expected, budget)
         if isinstance(expected, ExecutionError):
             raise expected
@@ -97,6 +100,7 @@ class ComparingEngine:
         budget: ExecutionBudget,
     ) -> None:
         block = (parent_state_root, header, transactions, ancestor_hash)
+        # `execute` would fall back to py-evm, and py-evm agrees with itself.
         found = self._native.execute_alone(*block, budget)
         if found is not None and are_different(expected, found):
             outcomes = {PYTHON: expected, NATIVE: found}
@@ -162,6 +166,7 @@ class _ComparedBlock:
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
         """Execute `transaction` on py-evm."""
         receipt = self._block.add(transaction, sender, budget)
+        # Only transactions that are in the block: py-evm has raised an error for the others.
         self._transactions.append(transaction)
         return receipt
 

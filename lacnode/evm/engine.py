@@ -1,7 +1,8 @@
-"""The seam between the chain and whatever executes transactions: py-evm, or the native library with py-evm behind it.
+"""The border between the chain and the engines that execute transactions: py-evm, or the native library with py-evm
+behind it.
 
-An engine is given the state it starts from and the header it works for, and gives back what came of it. It stores
-nothing, and keeps nothing that a later call depends on.
+An engine gets the state it starts from and the header it works for, and returns the outcome. It stores nothing, and
+keeps nothing that a later call depends on.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -69,6 +70,7 @@ class ExecutedBlock:
     senders: tuple[bytes, ...]
     created: tuple[bytes | None, ...]
     nodes: dict[bytes, bytes]
+    # Left out of comparisons: two engines that agree give equal blocks.
     executed_by: str = field(default=PYTHON, compare=False)
     """The name of the engine that executed it."""
 
@@ -166,8 +168,8 @@ class OpenBlock(Protocol):
         ...
 
     def close(self, budget: ExecutionBudget = UNLIMITED) -> ExecutedBlock:
-        """Pay the block's reward and reckon the roots. The block takes no more transactions. SystemCallError if a call that
-        ends every block fails, ExecutionInterruptedError when `budget` says so."""
+        """Pay the block's reward and compute the roots. The block takes no more transactions. SystemCallError if a
+        call that ends every block fails, ExecutionInterruptedError when `budget` says so."""
         ...
 
     def execute_private(

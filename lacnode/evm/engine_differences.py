@@ -40,6 +40,7 @@ class RecordingNodes:
 
     def get(self, key: bytes) -> bytes | None:
         value = self._store.get(key)
+        # A missing node is an error of the execution. Replaying without it gives the same error.
         if value is not None:
             self.read[key] = value
         return value
@@ -55,6 +56,7 @@ def are_different(expected: "Outcome", found: "Outcome") -> bool:
     """Whether two engines differ on a block. A block that both refuse may be wrong in several ways: its reasons are not
     compared."""
     if isinstance(expected, ExecutionError) or isinstance(found, ExecutionError):
+        # One of them executed the block and the other refused it.
         return type(expected) is ExecutedBlock or type(found) is ExecutedBlock
     return bool(unlike_fields(expected, found))
 
@@ -93,8 +95,10 @@ class EngineDifferences:
                     spec, parent_state_root, header, transactions, ancestor_hash, outcomes, nodes
                 )
                 path.write_bytes(orjson.dumps(document))
+        # A full disk, or a fault in this file, must not stop a validator.
         except Exception as error:
             log.warning("a difference between the engines could not be written", error=str(error))
+        # Logged after the file is written, since the line names the file.
         log.error(
             "the engines differ on a block; py-evm's word counts",
             number=header.number,
@@ -106,6 +110,8 @@ class EngineDifferences:
         if self._directory is None or self.count > MAX_FILES:
             return None
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # `count` begins at 0 in every process. The files of earlier runs count too, or a node that restarts in a loop
+        # would fill the disk.
         if len(os.listdir(self._directory)) >= MAX_FILES:
             return None
         return self._directory / f"block-{header.number}-{self.count}.json"
@@ -114,6 +120,7 @@ class EngineDifferences:
 def _nodes_read(store: NodeStore, again: Callable[[NodeStore], None]) -> dict[bytes, bytes]:
     recording = RecordingNodes(store)
     again(recording)
+    # Without nodes the file still has the block and the outcomes. A partial set could not be replayed at all.
     return recording.read if sum(len(node) for node in recording.read.values()) <= MAX_FILE_BYTES else {}
 
 
@@ -127,6 +134,7 @@ def difference_document(
     nodes: Mapping[bytes, bytes],
 ) -> dict[str, Any]:
     """What a file of a difference holds, ready for JSON. `lacnode evm replay` reads it."""
+    # BLOCKHASH reaches back 256 blocks. Which of them the block asked for is not recorded, so the file has all.
     ancestors = {number: ancestor_hash(number) for number in range(max(0, header.number - 256), header.number)}
     return {
         "genesis": {"config": spec.config_document, "difficulty": "0x1", "gasLimit": "0x1"},

@@ -17,9 +17,9 @@ def make_engine(
     kind: EngineKind = EngineKind.AUTO,
     differences: EngineDifferences | None = None,
 ) -> ExecutionEngine:
-    """An engine of `kind` on the states in `store`, by the rules of `spec`. Cancelling `budget` stops whatever it
-    executes. What the engines say differently goes to `differences`. NativeLibraryError if `kind` needs the native library
-    and there is none that fits."""
+    """Return an engine of `kind` on the states in `store`, by the rules of `spec`. Cancelling `budget` stops its
+    executions. Differences between the two engines go to `differences`. NativeLibraryError if `kind` needs the native
+    library and there is none that fits."""
     kind = kind.resolved
     if kind is EngineKind.PYTHON:
         return PyEvmEngine(spec, store, budget)

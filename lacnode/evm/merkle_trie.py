@@ -36,13 +36,14 @@ def to_nibbles(key: bytes) -> bytes:
 
 
 def lookup(root: bytes, key: bytes, read: ReadNode) -> bytes:
-    """The value of `key`, empty if it has none. MissingNodeError if the trie is not whole."""
+    """Return the value of `key`, empty if it has none. MissingNodeError if the trie is not whole."""
     value, _ = _walk(root, to_nibbles(key), read)
     return value
 
 
 def prove(root: bytes, key: bytes, read: ReadNode) -> tuple[bytes, ...]:
-    """The encoded nodes from the root towards `key` that prove its value, or that it has none."""
+    """Return the encoded nodes from the root towards `key` that prove its value, or that it has none.
+    MissingNodeError if the trie is not whole."""
     _, nodes = _walk(root, to_nibbles(key), read)
     return tuple(nodes)
 
@@ -51,6 +52,7 @@ def _walk(root: bytes, path: bytes, read: ReadNode) -> tuple[bytes, list[bytes]]
     nodes: list[bytes] = []
     reference: RlpItem = b"" if root == EMPTY_TRIE_ROOT else root
     while reference:
+        # A node shorter than 32 bytes is part of its parent, which is already in the proof.
         if isinstance(reference, list):
             node = reference
         else:
@@ -65,6 +67,7 @@ def _walk(root: bytes, path: bytes, read: ReadNode) -> tuple[bytes, list[bytes]]
         part, is_leaf = _unpacked(rlp.as_bytes(node[0], "path"))
         if is_leaf:
             return (rlp.as_bytes(node[1], "value") if part == path else b""), nodes
+        # The key would leave the extension here, so it has no value. The nodes so far prove that.
         if not path.startswith(part):
             break
         reference, path = node[1], path[len(part) :]
@@ -74,12 +77,14 @@ def _walk(root: bytes, path: bytes, read: ReadNode) -> tuple[bytes, list[bytes]]
 def update(
     root: bytes, changes: Mapping[bytes, bytes], read: ReadNode, budget: ExecutionBudget = UNLIMITED
 ) -> tuple[bytes, dict[bytes, bytes]]:
-    """The root after `changes` (key to value, empty deletes), and the new nodes by hash. ExecutionInterruptedError when
-    `budget` says so."""
+    """Return the root after `changes` (key to value, empty deletes), and the new nodes by hash. MissingNodeError if
+    the trie is not whole, ExecutionInterruptedError when `budget` says so."""
     budget.check()
     if not changes:
         return root, {}
     writer = _Writer(read, budget)
+    # Sorted, the changes below one node are a slice of the batch. Each node is visited once, however many keys go
+    # through it.
     batch = sorted((to_nibbles(key), value) for key, value in changes.items())
     node = writer.changed(None if root == EMPTY_TRIE_ROOT else writer.load(root), batch, 0)
     return writer.finish(node), writer.nodes
@@ -98,6 +103,7 @@ class _Writer:
         """The node behind a reference."""
         if isinstance(reference, list):
             return reference
+        # Nodes of this batch are found before those of the store, which does not have them yet.
         encoded = self.nodes.get(reference) or _encoded(reference, self._read)
         return rlp.as_list(rlp.decode(encoded), "trie node")
 
@@ -107,6 +113,7 @@ class _Writer:
             return EMPTY_TRIE_ROOT
         encoded = rlp.encode(node)
         root = keccak256(encoded)
+        # The root has a hash even if it is shorter than 32 bytes: it has no parent to be part of.
         self.nodes[root] = encoded
         return root
 
@@ -124,19 +131,23 @@ class _Writer:
     def changed(self, node: Node | None, changes: Sequence[Change], depth: int) -> Node | None:
         """`node`, which stands `depth` nibbles down, after `changes`, which are sorted and not empty."""
         if node is None:
+            # Deletions of keys that are not there change nothing.
             return self._built([change for change in changes if change[1]], depth)
         if len(node) == 17:
             return self._changed_branch(list(node), changes, depth)
         part, is_leaf = _unpacked(rlp.as_bytes(node[0], "path"))
         if is_leaf:
             return self._changed_leaf(part, rlp.as_bytes(node[1], "value"), changes, depth)
+        # The changes are sorted: if the first and the last have the extension's path, all of them have it.
         if all(path.startswith(part, depth) for path in (changes[0][0], changes[-1][0])):
             child = self.changed(self.load(node[1]), changes, depth + len(part))
             return self._extended(part, child)
         return self._changed_branch(self._split(part, node[1]), changes, depth)
 
     def _changed_leaf(self, part: bytes, value: bytes, changes: Sequence[Change], depth: int) -> Node | None:
+        # The first `depth` nibbles are common to all changes, and to the leaf.
         path = changes[0][0][:depth] + part
+        # The change wins over the old value of the same key. An empty one drops out below, which deletes the leaf.
         merged = {path: value, **dict(changes)}
         return self._built(sorted((key, kept) for key, kept in merged.items() if kept), depth)
 
@@ -152,6 +163,7 @@ class _Writer:
             self._budget.check()
         fresh: dict[int, Node | None] = {}
         position = 0
+        # A key that ends at this branch sorts before all longer ones.
         if len(changes[0][0]) == depth:
             branch[16] = changes[0][1]
             position = 1
@@ -161,6 +173,8 @@ class _Writer:
             while end < len(changes) and changes[end][0][depth] == nibble:
                 end += 1
             child = branch[nibble]
+            # Children stay nodes until the shape of the branch is known: a child that is merged into its parent must
+            # not be hashed.
             fresh[nibble] = self.changed(self.load(child) if child else None, changes[position:end], depth + 1)
             position = end
         return self._settled(branch, fresh)
@@ -168,6 +182,8 @@ class _Writer:
     def _settled(self, branch: Node, fresh: dict[int, Node | None]) -> Node | None:
         """A branch with its changed children. Something smaller if fewer than two things hang on it."""
         children = [n for n in range(16) if (fresh[n] is not None if n in fresh else branch[n])]
+        # A trie has one root for its content. So a branch with one child left must become what a trie without the
+        # deleted keys would have.
         if len(children) + bool(branch[16]) >= 2:
             for nibble, node in fresh.items():
                 branch[nibble] = self.refer(node)
@@ -175,12 +191,14 @@ class _Writer:
         if not children:
             return [_packed(b"", True), branch[16]] if branch[16] else None
         only = children[0]
+        # The only child may be unchanged: it has to be loaded, because its path grows by this nibble.
         return self._extended(bytes([only]), fresh[only] if only in fresh else self.load(branch[only]))
 
     def _extended(self, part: bytes, child: Node | None) -> Node | None:
         """`child` with `part` before its path."""
         if child is None:
             return None
+        # A branch has no path to extend, so an extension is put before it. Paths of leaves and extensions are joined.
         if len(child) == 17:
             return [_packed(part, False), self.refer(child)]
         rest, is_leaf = _unpacked(rlp.as_bytes(child[0], "path"))
@@ -193,6 +211,7 @@ class _Writer:
         first, last = entries[0][0], entries[-1][0]
         if len(entries) == 1:
             return [_packed(first[depth:], True), entries[0][1]]
+        # The first and the last of sorted keys differ earliest, so what they share all entries share.
         shared = depth
         while shared < len(first) and first[shared] == last[shared]:
             shared += 1
@@ -209,6 +228,8 @@ def _encoded(reference: bytes, read: ReadNode) -> bytes:
 
 def _packed(path: bytes, is_leaf: bool) -> bytes:
     """Hex-prefix encoding of a path."""
+    # The first nibble is the flag. It is followed by the path if that has an odd length, otherwise by a zero
+    # nibble.
     flag = 2 if is_leaf else 0
     if len(path) % 2:
         nibbles = bytes([flag + 1]) + path

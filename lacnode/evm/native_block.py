@@ -27,8 +27,8 @@ CHANGE_SECONDS = 5e-6
 
 
 class NativeBlock:
-    """An open block (see `engine.OpenBlock`). `reopen` begins the same block on py-evm, for a transaction that the library
-    cannot execute."""
+    """An open block (see `engine.OpenBlock`). `reopen` begins the same block on py-evm, for a transaction that the
+    library cannot execute. `public_state` makes a py-evm state of this block's accounts."""
 
     def __init__(
         self,
@@ -52,6 +52,7 @@ class NativeBlock:
         self._reopen = reopen
         self._public_state = public_state
         self._within_limits = within_limits
+        # Once py-evm has taken the block over, it keeps it: the library does not know what py-evm has executed.
         self._python: OpenBlock | None = None
         self._log_bytes = 0
         self._closing_seconds = 0.0
@@ -77,12 +78,16 @@ class NativeBlock:
         """Execute `transaction` (see `engine.OpenBlock`)."""
         if self._python is not None:
             return self._python.add(transaction, sender, budget)
+        # Besu's checks in Besu's order come first. The library has checks of its own, in another order and with other
+        # texts.
         self._check(transaction, sender)
         self._use(budget)
         try:
             return self._run(transaction, sender)
+        # The limits are this node's, not the library's, so py-evm would give the same error after more work.
         except native_library().TooLargeError as large:
             raise _size_exceeded(str(large)) from None
+        # The library left the block as it was before the transaction. py-evm executes the block from its beginning.
         except native_library().NativeError:
             return self._in_python(budget).add(transaction, sender, budget)
 
@@ -91,15 +96,18 @@ class NativeBlock:
         outcome, changes, log_bytes = self._native.run(transaction.raw, sender, self._current.check, *limits)
         receipt = receipt_of(transaction, outcome)
         data_bytes = sum(len(log.data) for log in receipt.logs)
-        # Roots are reckoned when all transactions are chosen, and nothing interrupts that: its time is taken now.
+        # The roots are computed when all transactions are chosen, and nothing interrupts that. So the time for it is
+        # set aside here.
         closing_seconds = CHANGE_SECONDS * changes + py_evm_block.LOG_BYTE_SECONDS * data_bytes
         closing_seconds += py_evm_block.ACCESS_ITEM_SECONDS * py_evm_block.access_items(transaction)
         try:
             self._current.budget.check_further(closing_seconds)
             self._check_logs(log_bytes)
         except BaseException:
+            # The outcome is known and does not fit. The library forgets it, and the block is as it was before.
             self._native.discard()
             raise
+        # Kept in the library before it is counted here: the two must not differ in what the block has.
         self._native.keep()
         self._closing_seconds += closing_seconds
         self._log_bytes += log_bytes if self._within_limits else 0
@@ -119,10 +127,12 @@ class NativeBlock:
         self._current.budget.check()
 
     def _in_python(self, budget: ExecutionBudget) -> OpenBlock:
-        """The same block on py-evm, with all its transactions. After an error this one goes on."""
+        """Return the same block on py-evm, with all its transactions. After an error this block goes on."""
         block = self._reopen()
+        # The transactions were executed before, so py-evm takes them too, unless the engines differ.
         for transaction, sender in zip(self._transactions, self._senders, strict=True):
             block.add(transaction, sender, budget)
+        # Set last: an error above, such as an ended budget, leaves the native block in use.
         self._python = block
         return block
 
@@ -146,11 +156,12 @@ class NativeBlock:
     # -- the whole block -------------------------------------------------------------------------------------------------
 
     def add_all(self, transactions: list[Transaction], senders: list[bytes], budget: ExecutionBudget) -> None:
-        """Execute all transactions of a block that is not this node's. The library's `NativeError` if it cannot, or
+        """Execute all transactions of a block of another validator. The library's `NativeError` if it cannot, or
         refuses one. ExecutionInterruptedError when `budget` says so. After an error the block is of no use."""
         self._use(budget)
         raws = [transaction.raw for transaction in transactions]
         outcomes = self._native.run_all(raws, senders, self._current.check)
+        # Set after the execution, since the library executes all transactions or gives an error.
         self._transactions, self._senders = transactions, senders
         self._receipts = [
             receipt_of(transaction, outcome) for transaction, outcome in zip(transactions, outcomes, strict=True)
@@ -159,10 +170,11 @@ class NativeBlock:
         self._reasons = [outcome[5] for outcome in outcomes]
 
     def close(self, budget: ExecutionBudget = UNLIMITED) -> ExecutedBlock:
-        """Make the calls that end a block, pay its reward and reckon the roots (see `engine.OpenBlock`)."""
+        """Make the calls that end a block, pay its reward and compute the roots (see `engine.OpenBlock`)."""
         if self._python is not None:
             return self._python.close(budget)
         self._use(budget)
+        # The order is consensus: requests first, the reward after them, then the roots.
         for address in asked_contracts(self._fork, self._spec):
             self._ask(address)
         parameters = self._spec.ibft.parameters_at(self._header.number)
@@ -170,6 +182,7 @@ class NativeBlock:
             beneficiary = parameters.mining_beneficiary
             coinbase = self._header.coinbase if beneficiary is None else beneficiary
             self._native.reward(coinbase, parameters.block_reward.to_bytes(32))
+        # Read before `close`, which uses the library's block up.
         gas_used = int(self._native.gas_used)
         state_root, transactions_root, receipts_root, bloom, nodes = self._native.close(self._current.check)
         return ExecutedBlock(
@@ -209,8 +222,9 @@ class NativeBlock:
         deadline: float | None = None,
         budget: ExecutionBudget = UNLIMITED,
     ) -> PrivateResult:
-        """Execute `message` on the private state at `root` (see `engine.OpenBlock`). py-evm does: Besu's way of undoing in
-        a private state is no other network's, and revm has none for it. It reads this block's accounts as they are now."""
+        """Execute `message` on the private state at `root` (see `engine.OpenBlock`). py-evm executes it: no other
+        network has Besu's way of undoing in a private state, and revm has none for it. It reads this block's accounts
+        as they are now."""
         if self._python is not None:
             return self._python.execute_private(store, root, message, marker=marker, deadline=deadline, budget=budget)
         budget = budget.joined_with(self._engine_budget)
@@ -219,7 +233,7 @@ class NativeBlock:
 
 
 def receipt_of(transaction: Transaction, outcome: Any) -> Receipt:
-    """The receipt in what the library gives for a transaction."""
+    """Return the receipt in the library's outcome of a transaction."""
     status, cumulative_gas, bloom, logs, _, _ = outcome
     return Receipt(transaction.type, status, None, cumulative_gas, bloom, tuple(Log(*log) for log in logs))
 

@@ -20,7 +20,7 @@ _UINT256 = 2**256
 
 
 class _CalledAccounts:
-    """What the rules of calls ask of the accounts."""
+    """The accounts, as the rules of calls read them."""
 
     def __init__(self, native: Any) -> None:
         self._native = native
@@ -35,7 +35,7 @@ class _CalledAccounts:
 
 
 def fits_library(call: CallRequest) -> bool:
-    """Whether the library can make `call`: its numbers are small enough, and it moves no precompile."""
+    """Return whether the library can make `call`: its numbers are small enough, and it moves no precompile."""
     prices = (call.gas_price, call.max_fee_per_gas, call.max_priority_fee_per_gas, call.gas)
     return (
         all(price is None or price < _UINT64 for price in prices)
@@ -58,16 +58,21 @@ def call_natively(
     ancestor_hash: AncestorHash,
     budget: ExecutionBudget,
 ) -> CallResult:
-    """What `call` would do (see `engine.ExecutionEngine`). The library's `NativeError` if it cannot say it."""
+    """Return the outcome of `call` (see `engine.ExecutionEngine`). SizeExceededError if it needs more memory or
+    writes more logs than a call may, TransactionRejectedError if it cannot begin, the library's `NativeError` if the
+    library cannot make it."""
+    # A free call has a gas price of 0. A base fee above 0 would refuse it.
     base_fee = 0 if header.base_fee is not None and call.allow_exceeding_balance else header.base_fee
     current = CurrentBudget(budget if call.deadline is None else budget.with_deadline(call.deadline))
     native = open_native(spec, nodes, state_root, header, ancestor_hash, current, base_fee=base_fee)
+    # Overrides come before the first look at an account: the checks below see them.
     _apply(native, call.overrides, current.budget)
     fork = spec.forks.fork_at(header.number, header.timestamp)
     accounts = _CalledAccounts(native)
     gas = header.gas_limit if call.gas is None else call.gas
     nonce = accounts.get_nonce(call.sender) if call.nonce is None else call.nonce
     transaction = from_call(call, gas, nonce, base_fee, fork)
+    # Besu's checks come before the library's own, so that a caller reads Besu's reasons in Besu's order.
     check_call_chain(call, transaction, spec)
     check_call(transaction, accounts, base_fee, fork)
     try:
@@ -77,7 +82,7 @@ def call_natively(
         raise SizeExceededError(f"it {what.format(MAX_CALL_MEMORY_BYTES)}") from None
     success, output, used, before_refund, halt, last_opcode, touched, accessed_addresses, has_read_block = made
     if halt == "PrecompileError" and transaction.to == MODEXP:
-        halt = "OutOfGas"  # its only way to fail; revm has another name for lengths beyond 64 bits
+        halt = "OutOfGas"  # MODEXP fails in no other way. revm has another name for lengths beyond 64 bits.
     halt, explanation = halt_and_explanation(halt, last_opcode, spec, fork)
     return CallResult(
         success=success,
@@ -119,5 +124,5 @@ def _apply(native: Any, overrides: Overrides, budget: ExecutionBudget) -> None:
 
 
 def expired(exceeded: BudgetExceededError) -> CallExpiredError:
-    """What a caller is told whose call took too long or too much."""
+    """Return the error for a caller whose call took too long, or too much memory."""
     return CallExpiredError(str(exceeded))

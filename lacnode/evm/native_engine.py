@@ -47,7 +47,7 @@ log = structlog.get_logger("evm")
 
 
 class NativeEngine:
-    """Executes on the states in `store`, by the rules of `spec`. Cancelling `budget` stops whatever is executed.
+    """Executes on the states in `store`, by the rules of `spec`. Cancelling `budget` stops every execution.
     NativeLibraryError if there is no library that fits."""
 
     def __init__(
@@ -105,8 +105,10 @@ class NativeEngine:
         """Execute a whole block (see `engine.ExecutionEngine`)."""
         block = (parent_state_root, header, transactions, ancestor_hash)
         found = self.execute_alone(*block, budget) if self._is_worth_it(header, transactions) else None
+        # The caller compares it with the header, and asks `judged` before it refuses the block.
         if isinstance(found, ExecutedBlock):
             return found
+        # The library refused the block, or could not execute it. Only py-evm's word refuses a block.
         executed = self._python.execute(*block, budget)
         if found is not None:
             self._note(*block, executed, found)
@@ -135,13 +137,15 @@ class NativeEngine:
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """What py-evm gives for a block (see `engine.ExecutionEngine`)."""
+        """Return py-evm's outcome of a block (see `engine.ExecutionEngine`). ExecutionError if py-evm refuses it."""
+        # py-evm has executed it already. A second run would give the same.
         if executed.executed_by == PYTHON:
             return executed
         block = (parent_state_root, header, transactions, ancestor_hash)
         try:
             judged = self._python.execute(*block, budget)
         except ExecutionError as error:
+            # py-evm refuses what the library executed: the engines differ, and the header does not matter for that.
             self._note(*block, error, executed)
             raise
         self._note(*block, judged, executed)
@@ -149,6 +153,7 @@ class NativeEngine:
 
     def _is_worth_it(self, header: BlockHeader, transactions: Sequence[Transaction]) -> bool:
         fork = self._spec.forks.fork_at(header.number, header.timestamp)
+        # py-evm knows at once that an empty block before Prague changes nothing. Opening a native block costs more.
         return (bool(transactions) or fork >= Fork.PRAGUE) and reason_for_python(self._spec, header) is None
 
     def execute_alone(
@@ -159,16 +164,19 @@ class NativeEngine:
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget,
     ) -> Outcome | None:
-        """What the library makes of a block. None where it cannot say it. ExecutionInterruptedError when `budget` says
-        so."""
+        """Return the library's outcome of a block, without py-evm. None where the library cannot execute it.
+        ExecutionInterruptedError when `budget` says so."""
         if reason_for_python(self._spec, header) is not None:
             return None
         library = native_library()
         try:
+            # All senders at once: the library recovers them on several threads, without Python's lock.
             senders = senders_of(transactions, library.recover_senders)
             block = self._native_block(parent_state_root, header, ancestor_hash, budget, within_limits=False)
             block.add_all(list(transactions), senders, budget)
             return block.close(budget)
+        # A refusal is an outcome, and not an error of the library. It must be caught before `NativeError`, its base
+        # class.
         except library.RefusedError as refused:
             reason = REFUSALS.get(str(refused))
             return ExecutionError(str(refused) if reason is None else reason.name)
@@ -176,6 +184,7 @@ class NativeEngine:
             return ExecutionError(str(error))
         except ExecutionError as error:
             return error
+        # A fault of the library: worth an error in the log, while `NativeError` alone means a known limit.
         except library.PanicError as panic:
             log.error(
                 "the native library has a fault; py-evm executes the block", number=header.number, fault=str(panic)
@@ -199,6 +208,7 @@ class NativeEngine:
                 return self._native_block(
                     parent_state_root, header, ancestor_hash, UNLIMITED, within_limits=within_limits
                 )
+            # py-evm begins the block again, and gives the error if it is a real one.
             except (native_library().NativeError, SystemCallError):
                 pass
         return self._python.open_block(parent_state_root, header, ancestor_hash, within_limits=within_limits)
@@ -215,10 +225,12 @@ class NativeEngine:
         spec, current = self._spec, CurrentBudget(self._budget.joined_with(budget))
         native = open_native(spec, self._nodes, root, header, ancestor_hash, current, base_fee=header.base_fee)
         self._begin(native, header, current)
+        # Beginning the block is done. Each transaction brings a budget of its own.
         current.budget = self._budget
 
         def public_state() -> Any:
             state = new_state(spec, self._store, root, header, ancestor_hash, base_fee=header.base_fee)
+            # A private message reads the accounts as they are in the open block, which only the library has.
             state._account_db = NativeAccounts(native)
             return state
 
@@ -234,9 +246,11 @@ class NativeEngine:
         )
 
     def _begin(self, native: Any, header: BlockHeader, current: CurrentBudget) -> None:
-        """Store the parent's hash in the history contract, where a network has one (EIP-2935)."""
+        """Store the parent's hash in the history contract, where a network has one (EIP-2935). SystemCallError if the
+        call fails."""
         if self._spec.forks.fork_at(header.number, header.timestamp) < Fork.PRAGUE:
             return
+        # The genesis decides whether the contract is there. Besu makes no call where it is not.
         account = native.account(HISTORY_STORAGE_ADDRESS)
         if account is None or account[2] == EMPTY_KECCAK:
             return
@@ -248,10 +262,11 @@ class NativeEngine:
     def call(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallResult:
-        """What `call` would do (see `engine.ExecutionEngine`)."""
+        """Return the outcome of `call` (see `engine.ExecutionEngine`)."""
         if reason_for_python(self._spec, header) is None and fits_library(call):
             try:
                 return call_natively(self._spec, self._nodes, state_root, header, call, ancestor_hash, self._budget)
+            # py-evm is slower and has the same limits. It would exceed them too, so the caller gets the error at once.
             except BudgetExceededError as exceeded:
                 raise expired(exceeded) from None
             except native_library().NativeError:
@@ -266,7 +281,8 @@ def execute_again(
     transactions: Sequence[Transaction],
     ancestor_hash: AncestorHash,
 ) -> Callable[[NodeStore], None]:
-    """Execute a block on both engines, on any store, for what they read of it."""
+    """Return a function that executes a block on both engines, on any store. The store then knows what the block
+    reads."""
 
     def execute(store: NodeStore) -> None:
         block = (parent_state_root, header, transactions, ancestor_hash)

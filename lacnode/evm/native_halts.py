@@ -25,13 +25,14 @@ _HALTS: dict[str, tuple[str, str]] = {
 def halt_and_explanation(
     name: str | None, last_opcode: int | None, spec: ChainSpec, fork: Fork
 ) -> tuple[str | None, str | None]:
-    """The `halt` and the `explanation` of a call that ended as `name` says, None for success. `last_opcode` is the last
-    instruction, None where none was reached."""
+    """Return the `halt` and the `explanation` of a call that ended as `name` says, None for success. `last_opcode` is
+    the last instruction, None where none was reached."""
     if name is None:
         return None, None
     if name == "Revert":
         return REVERTED, None
-    # revm charges for an instruction before it looks whether the fork has it.
+    # revm charges for an instruction before it looks whether the fork has it. Besu and py-evm look first, so the
+    # end by gas is renamed.
     is_invalid = last_opcode is not None and not has_opcode(last_opcode, fork)
     if last_opcode is not None and (name == "InvalidOpcode" or (name == "OutOfGas" and is_invalid)):
         return f"Invalid opcode: 0x{last_opcode:02x}", explanation_of_opcode(last_opcode, fork)

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 INTERFACE = 1
-"""What this node and the library say to each other. A library with another number is not used."""
+"""The number of the interface between this node and the library. A library with another number is not used."""
 
 
 class NativeLibraryError(Exception):
@@ -20,6 +20,8 @@ def _loaded() -> Any:
     try:
         return importlib.import_module("lacnode_native")
     except ImportError as error:
+        # Returned, not raised, so that the cache keeps a failed import too: Python would search for the module again
+        # each time.
         return NativeLibraryError(f"the native library is not there: {error}")
 
 
@@ -28,6 +30,7 @@ def native_library() -> Any:
     library = _loaded()
     if isinstance(library, NativeLibraryError):
         raise library
+    # A library of another interface would be called with wrong arguments, in the middle of a block.
     found = getattr(library, "INTERFACE", None)
     if found != INTERFACE:
         raise NativeLibraryError(f"the native library has interface {found}, and this node needs {INTERFACE}")

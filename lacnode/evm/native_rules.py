@@ -19,12 +19,14 @@ _UINT64 = 2**64
 def reason_for_python(spec: ChainSpec, header: BlockHeader) -> str | None:
     """Why py-evm executes in the block of `header`. None if the native engine can."""
     fork = spec.forks.fork_at(header.number, header.timestamp)
+    # The library makes no state root between two transactions.
     if fork < Fork.BYZANTIUM:
         return "receipts before Byzantium have state roots"
     if fork == Fork.CONSTANTINOPLE:
         return "revm has no Constantinople without Petersburg"
     if spec.evm_stack_size != STACK_WORDS:
         return f"the genesis has an evmStackSize of {spec.evm_stack_size}"
+    # The library has these numbers as 64-bit integers.
     if max(spec.chain_id, header.base_fee or 0, blob_base_fee(spec, header)) >= _UINT64:
         return "the chain id or a base fee has more than 64 bits"
     return None

@@ -1,4 +1,4 @@
-"""Opening the native library's block: its surroundings, and the callbacks through which it reads and asks."""
+"""Opens the native library's block: its environment, and the callbacks through which it reads and asks."""
 
 from typing import Any
 
@@ -18,11 +18,11 @@ NODE_CACHE_BYTES = 32 * 2**20
 """Bytes of trie nodes that the library keeps for one engine, and as many of analysed code."""
 
 OVERLAY_CACHE_BYTES = 4 * 2**20
-"""The same for an engine that finds more nodes than its store has. It lives for a few calls."""
+"""The same for an engine that finds more nodes than its store has. Such an engine is used for a few calls."""
 
 
 class CurrentBudget:
-    """The budget of what the library executes at this moment. The library asks `check` every 10 ms."""
+    """The budget of the library's current execution. The library asks `check` every 10 ms."""
 
     def __init__(self, budget: ExecutionBudget) -> None:
         self.budget = budget
@@ -37,6 +37,7 @@ def node_cache(store: NodeStore, capacity_bytes: int) -> Any:
     def read(key: bytes) -> bytes:
         value = store.get(key)
         if value is None:
+            # The library passes Python's errors on: a missing node is a damaged database, and not an empty account.
             raise MissingNodeError(f"trie node or code 0x{key.hex()} is missing")
         return value
 
@@ -53,13 +54,16 @@ def open_native(
     *,
     base_fee: int | None,
 ) -> Any:
-    """The library's block on the state at `root`, in the surroundings of `header`."""
+    """Return the library's block on the state at `root`, in the environment of `header`."""
     fork = spec.forks.fork_at(header.number, header.timestamp)
     beneficiary = spec.ibft.parameters_at(header.number).mining_beneficiary
 
+    # The library asks for any number that a contract names. The bounds are those of the EVM.
     def hash_of(number: int) -> bytes | None:
         return ancestor_hash(number) if max(0, header.number - ANCESTOR_BLOCKS) <= number < header.number else None
 
+    # The library cannot interrupt a precompile of its own. Inputs that may run long come here, where Python's are
+    # cut into steps.
     def long_precompile(number: int, data: bytes, gas: int) -> tuple[int, bytes] | None:
         return run_precompile(fork, number, data, gas, current.budget)
 

@@ -9,10 +9,11 @@ class OverrideError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AccountOverride:
-    """What a call finds at one address. None leaves the chain's value.
+    """The values that a call finds at one address. None leaves the chain's value.
 
     `storage` are pairs of a slot and its value: with `clears_storage` the account has no other slots, without it the
-    chain's other slots stay. `precompile_moved_to` is the 20-byte address where the precompile of this address is found.
+    chain's other slots stay. `precompile_moved_to` is the 20-byte address where the precompile of this address is
+    found.
     """
 
     balance: int | None = None

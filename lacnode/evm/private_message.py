@@ -1,8 +1,8 @@
 """Executing one private message: on a group's private state, with the public state of a moment visible behind it.
 
-An account that is not empty in the private state is the private one. Behind it stands the public one, which can be read
-and called but not changed (Besu, `PrivateMutableWorldStateUpdater`). No gas is bought: contracts see 2^63-1 of it. A
-message that spends more than the block's gas limit fails, at every member alike.
+An account that is not empty in the private state is the private one. The public one behind it can be read and called,
+but not changed (Besu, `PrivateMutableWorldStateUpdater`). No gas is bought: contracts see 2^63-1 of it. A message
+that spends more than the block's gas limit fails, at every member alike.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from lacnode.primitives.receipt import Log
 
 PRIVATE_GAS = 2**63 - 1
-"""What a private message may spend, as contracts see it."""
+"""Gas that a private message may spend, as contracts see it."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -30,8 +30,8 @@ class PrivateMessage:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PrivateResult:
-    """How it ended. Where it failed, `state_root` is the one it began with, and there are no logs, output and nodes.
-    `revert_reason` is what REVERT gave back, None where nothing reverted. `nodes` make `state_root` readable."""
+    """The outcome. Where the message failed, `state_root` is the one it began with, and there are no logs, output and
+    nodes. `revert_reason` is the output of REVERT, None where nothing reverted. `nodes` make `state_root` readable."""
 
     success: bool
     state_root: bytes

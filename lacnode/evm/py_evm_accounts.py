@@ -49,7 +49,8 @@ def read_slot(storage_root: bytes, slot: int, store: NodeStore) -> int:
 
 
 MAX_CACHED_CODE_BYTES = 32 * 2**20
-"""Bytes of code kept while a block is executed, lest a contract called in a loop be read from the store each time."""
+"""Bytes of code kept while a block is executed. Without it, a contract called in a loop would be read from the store
+each time."""
 
 Checkpoint = tuple[int, int]
 """A serial number, since py-evm wants no two marks alike, and the length of the undo list."""
@@ -93,6 +94,7 @@ class Accounts:
             return account
 
     def _write(self, address: bytes, account: Account | None) -> None:
+        # The entry has the whole account before the change. Undoing needs no knowledge of which part has changed.
         self._undo.append((_ACCOUNT, address, self._read(address)))
         self._accounts[address] = account
 
@@ -155,6 +157,7 @@ class Accounts:
         if code is None:
             raise KeyError(f"code 0x{code_hash.hex()} is missing")
         self._codes_size += len(code)
+        # All codes at once: a list of the least used ones would cost more than reading them again.
         if self._codes_size > MAX_CACHED_CODE_BYTES:
             self._codes.clear()
             self._codes_size = len(code)
@@ -162,6 +165,7 @@ class Accounts:
 
     def set_code(self, address: bytes, code: bytes) -> None:
         code_hash = keccak256(code)
+        # Kept aside until the transaction is over. The code of a creation that is undone must not be stored.
         if code:
             self._new_codes[code_hash] = code
         account = self._read(address) or _NEW
@@ -175,6 +179,8 @@ class Accounts:
     def get_storage(self, address: bytes, slot: int, from_journal: bool = True) -> int:
         """The value now, or, not `from_journal`, before the current transaction."""
         if not from_journal:
+            # SSTORE's price depends on the value before the transaction (EIP-2200). `_before` has it for slots that the
+            # transaction wrote.
             before = self._before.get(address)
             if before is not None and slot in before:
                 return before[slot]
@@ -188,12 +194,14 @@ class Accounts:
 
     def _stored(self, address: bytes, slot: int) -> int:
         account = self._read(address)
+        # A cleared account has none of its stored slots: the trie under its old root must not be read.
         if account is None or address in self._cleared or account.storage_root == EMPTY_TRIE_ROOT:
             return 0
         return read_slot(account.storage_root, slot, self)
 
     def set_storage(self, address: bytes, slot: int, value: int) -> None:
         before = self.get_storage(address, slot)
+        # Only the first write of a transaction notes it. Later ones find a value of the same transaction.
         self._before.setdefault(address, {}).setdefault(slot, before)
         self._undo.append((_SLOT, address, slot, before))
         self._storage[address][slot] = value
@@ -201,6 +209,7 @@ class Accounts:
     def delete_storage(self, address: bytes) -> None:
         slots = self._storage.get(address, {})
         self._undo.append((_CLEARED, address, slots, address in self._cleared))
+        # A new dictionary, since the undo list has the old one.
         self._storage[address] = {}
         self._cleared.add(address)
 
@@ -247,6 +256,7 @@ class Accounts:
 
     def discard(self, checkpoint: Checkpoint) -> None:
         """Undo everything since `checkpoint`."""
+        # The list is undone from its end, so an entry finds the state that its change left behind.
         self._undo_to(checkpoint[1])
 
     def discard_all(self) -> None:
@@ -276,18 +286,19 @@ class Accounts:
         return len({entry[1:3] if entry[0] == _SLOT else entry[1] for entry in self._undo if entry[0] != _WARM})
 
     def lock_changes(self) -> None:
-        """The transaction is over: what it did stays, and what it touched is cold again."""
+        """End the transaction: its changes stay, and its addresses and slots are cold again."""
         self._settle()
         self._before.clear()
         self._warm.clear()
 
     def _settle(self) -> None:
-        """Nothing done so far is undone any more: remember what the tries have to be written for. What was undone before
-        is not among it."""
+        """Remember the accounts and slots for which the tries have to be written. After it, nothing done so far can
+        be undone. Changes that were undone before are not among them."""
         for entry in self._undo:
             kind, address = entry[0], entry[1]
             if kind == _ACCOUNT:
                 self._changed.add(address)
+                # Only code that an account has at the end of the transaction is stored.
                 self._keep_code(self._accounts[address])
             elif kind == _SLOT:
                 self._changed_slots.setdefault(address, set()).add(entry[2])
@@ -310,13 +321,15 @@ class Accounts:
 
     @state_root.setter
     def state_root(self, root: bytes) -> None:
+        """py-evm sets the root it has. ValueError for another one."""
         if root != self._root:
             raise ValueError("a state root is made, not set")
 
     def make_state_root(self, budget: ExecutionBudget = UNLIMITED) -> bytes:
-        """Write what changed to the tries. The new root. Nothing done before can be undone after it. After
-        ExecutionInterruptedError, when `budget` says so, the accounts are of no use any more."""
+        """Write the changes to the tries. Return the new root. No change before can be undone after it. After
+        ExecutionInterruptedError, when `budget` says so, the accounts are of no use."""
         self._settle()
+        # Storage comes before accounts: an account's encoding has the root of its storage.
         for address in self._changed_slots.keys() | self._cleared:
             self._write_storage(address, budget)
         changes = {hashed(address): self._encoded(address) for address in self._changed}
@@ -335,6 +348,7 @@ class Accounts:
         account = self._read(address)
         if account is None:
             return
+        # A cleared storage begins with an empty trie. Deleting its slots one by one would need all their names.
         base = EMPTY_TRIE_ROOT if address in self._cleared else account.storage_root
         changes = self._slot_changes(address, self._changed_slots.get(address, ()))
         root, nodes = update(base, changes, self.get, budget)

@@ -54,7 +54,7 @@ def new_state(
     *,
     base_fee: int | None,
 ) -> Any:
-    """A py-evm state at `root` in the surroundings of `header`."""
+    """Return a py-evm state at `root` in the environment of `header`."""
     fork = spec.forks.fork_at(header.number, header.timestamp)
     beneficiary = spec.ibft.parameters_at(header.number).mining_beneficiary
     context = ExecutionContext(
@@ -82,21 +82,25 @@ def _ancestors(number: int, ancestor_hash: AncestorHash) -> Iterator[Hash32]:
 
 
 def run(state: Any, transaction: EvmTransaction) -> Any:
-    """Execute a transaction that has been found valid. The finished computation."""
+    """Execute a transaction that has been found valid. Return the finished computation."""
     executor = state.get_transaction_executor()
     message = executor.build_evm_message(transaction)
     try:
         computation = executor.build_computation(message, transaction)
         return executor.finalize_computation(transaction, computation)
     finally:
+        # Transient storage lasts for one transaction (EIP-1153), also for one that was interrupted. States before
+        # Cancun have none.
         if hasattr(state, "_transient_storage"):
             state.clear_transient_storage()
 
 
 def gas_used(transaction: EvmTransaction, computation: Any, fork: Fork) -> tuple[int, int]:
-    """Gas charged, after and before refunds."""
+    """Return the gas charged, after and before refunds."""
     consumed = transaction.gas - computation.get_gas_remaining()
+    # EIP-3529 lowered the share of the gas that refunds may return.
     refund = min(computation.get_gas_refund(), consumed // (5 if fork >= Fork.LONDON else 2))
+    # py-evm gives as `data_floor_gas` what is missing to EIP-7623's floor. The floor counts before refunds too.
     used = consumed - refund + computation.data_floor_gas
     return used, max(used, consumed)
 
@@ -145,6 +149,7 @@ class PyEvmBlock:
 
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
         """Execute `transaction` (see `engine.OpenBlock`)."""
+        # Checked on the state as it is now: an earlier transaction of the block may have used the nonce or the funds.
         self._check(transaction, sender)
         evm_transaction = from_transaction(transaction, sender, self._fork)
         self._state.budget = budget.joined_with(self._engine_budget)
@@ -152,16 +157,19 @@ class PyEvmBlock:
         self._limits.begin()
         try:
             computation = run(self._state, evm_transaction)
-            # Roots are reckoned when all transactions are chosen, and nothing interrupts that: its time is taken now.
+            # The roots are computed when all transactions are chosen, and nothing interrupts that. So the time for it
+            # is set aside here.
             closing_seconds = CHANGE_SECONDS * self._accounts.changes + LOG_BYTE_SECONDS * _log_bytes(computation)
             closing_seconds += ACCESS_ITEM_SECONDS * access_items(transaction)
             self._state.budget.check_further(closing_seconds)
             self._limits.check_logs()
         except BaseException:
+            # Every error, also one of the process: the block goes on without this transaction, or is closed without it.
             self._accounts.discard_all()
             raise
         self._limits.added()
         self._closing_seconds += closing_seconds
+        # Before the receipt: receipts before Byzantium have the state root of exactly this point.
         self._accounts.lock_changes()
         used, _ = gas_used(evm_transaction, computation, self._fork)
         self._total_gas += used
@@ -175,10 +183,11 @@ class PyEvmBlock:
         return receipt
 
     def close(self, budget: ExecutionBudget = UNLIMITED) -> ExecutedBlock:
-        """Make the calls that end a block, pay its reward and reckon the roots (see `engine.OpenBlock`)."""
+        """Make the calls that end a block, pay its reward and compute the roots (see `engine.OpenBlock`)."""
         budget = budget.joined_with(self._engine_budget)
         self._state.budget = budget
         self._limits.begin()
+        # The order is consensus: requests first, the reward after them, then the roots.
         end_block(self._state, self._fork, self._spec)
         reward = self._spec.ibft.parameters_at(self._header.number).block_reward
         if reward:
@@ -214,11 +223,14 @@ class PyEvmBlock:
 
     def _check(self, transaction: Transaction, sender: bytes) -> None:
         check_transaction(transaction, self._spec, self._fork)
+        # The limit counts, not the gas that the transaction will use: a validator does not know that before it
+        # executes.
         if transaction.gas_limit > self.gas_left:
             raise TransactionRejectedError(
                 RejectionReason.EXCEEDS_BLOCK_GAS_LIMIT,
                 f"gas limit {transaction.gas_limit}, the block has {self.gas_left} left",
             )
+        # The order of these checks is Besu's. The first failure is what the sender reads.
         check_base_fee(transaction, self._header.base_fee)
         if transaction.type == BLOB:
             check_blob_fee(transaction, self._state.blob_base_fee)
@@ -249,7 +261,7 @@ class PyEvmBlock:
 
 
 def revert_reason(computation: Any) -> bytes | None:
-    """What REVERT returned. None if that is not how the computation ended."""
+    """Return the output of REVERT. None if the computation did not end with it."""
     if computation.is_error and isinstance(computation.error, Revert):
         return bytes(computation.output)
     return None

@@ -19,7 +19,8 @@ class CallersAccounts(Protocol):
 
 
 def check_call_chain(call: CallRequest, transaction: EvmTransaction, spec: ChainSpec) -> None:
-    """TransactionRejectedError if `call`, as `transaction`, is meant for another network."""
+    """Raise TransactionRejectedError if `call`, as `transaction`, is meant for another network."""
+    # Besu compares the chain id only of types that carry one.
     if call.chain_id not in (None, spec.chain_id) and transaction.type_id != LEGACY:
         raise TransactionRejectedError(
             RejectionReason.WRONG_CHAIN_ID,
@@ -28,7 +29,7 @@ def check_call_chain(call: CallRequest, transaction: EvmTransaction, spec: Chain
 
 
 def check_call(call: EvmTransaction, accounts: CallersAccounts, base_fee: int | None, fork: Fork) -> None:
-    """TransactionRejectedError if `call` could not begin. Its text is what Besu tells the caller."""
+    """Raise TransactionRejectedError if `call` could not begin. Its text is Besu's."""
     if call.nonce == MAX_NONCE:
         raise TransactionRejectedError(RejectionReason.NONCE_OVERFLOW, "Nonce must be less than 2^64-1")
     if not call.to and fork >= Fork.SHANGHAI and len(call.data) > MAX_INITCODE_BYTES:
@@ -42,6 +43,7 @@ def check_call(call: EvmTransaction, accounts: CallersAccounts, base_fee: int | 
 
 
 def _check_fees(call: EvmTransaction, base_fee: int | None) -> None:
+    # There are no fees to compare before London.
     if base_fee is None:
         return
     if call.max_fee_per_gas < base_fee:
@@ -56,6 +58,7 @@ def _check_fees(call: EvmTransaction, base_fee: int | None) -> None:
 
 
 def _check_gas(call: EvmTransaction, fork: Fork) -> None:
+    # `intrinsic_gas` leaves out the part for init code (see `EvmTransaction`). Besu's comparison has it.
     needed = call.intrinsic_gas + (0 if call.to else initcode_gas(call.data, fork))
     needed = max(needed, floor_gas(call.data, fork))
     if needed > call.gas:
@@ -76,6 +79,7 @@ def _check_sender(call: EvmTransaction, accounts: CallersAccounts) -> None:
             RejectionReason.UPFRONT_COST_EXCEEDS_BALANCE,
             f"transaction up-front cost {cost:#x} exceeds transaction sender account balance {balance:#x}",
         )
+    # A nonce above the account's is allowed: calls are often made for a later moment.
     nonce = accounts.get_nonce(call.sender)
     if call.nonce < nonce:
         raise TransactionRejectedError(

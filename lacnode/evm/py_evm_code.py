@@ -11,14 +11,16 @@ from threading import Lock
 from eth.vm.code_stream import CodeStream
 
 MAX_CACHED_ANALYSIS_BYTES = 16 * 2**20
-"""Of code whose jump targets are remembered. As much again for what is remembered."""
+"""Bytes of code whose jump targets are remembered. The marks take as many bytes again."""
 
+# One alternative for each PUSH, with as much data as is left at the end of the code. The expression walks in C,
+# and always forward: a PUSH in the data of another one is part of that match.
 _PUSHES = re.compile(b"|".join(re.escape(bytes([0x5F + size])) + b".{0,%d}" % size for size in range(1, 33)), re.DOTALL)
 _MARKS = [b"\x01" * size for size in range(33)]
 
 
 class Code(CodeStream):
-    """`CodeStream` with its own answer to what may be jumped to."""
+    """`CodeStream` with a quick test of jump targets."""
 
     __slots__ = ("_pushed",)
 
@@ -27,14 +29,15 @@ class Code(CodeStream):
         self._pushed: bytes | None = None
 
     def is_valid_opcode(self, position: int) -> bool:
-        """Whether an instruction, rather than data of a PUSH, stands at `position`."""
+        """Return whether the byte at `position` is an instruction, rather than data of a PUSH."""
         if self._pushed is None:
+            # Found at the first jump. Many calls end before one.
             self._pushed = _analyses.pushed(self._raw_code_bytes)
         return position < len(self._pushed) and not self._pushed[position]
 
 
 def find_pushed_data(code: bytes) -> bytes:
-    """For each byte of `code`, 1 where it is data of a PUSH, otherwise 0."""
+    """Return, for each byte of `code`, 1 where it is data of a PUSH, otherwise 0."""
     marks = bytearray(len(code))
     for push in _PUSHES.finditer(code):
         start, end = push.span()
@@ -55,8 +58,10 @@ class _Analyses:
             if code in self._known:
                 self._known.move_to_end(code)
                 return self._known[code]
+        # Outside the lock: the analysis of megabytes must not stop other threads. Two threads may do it twice.
         marks = find_pushed_data(code)
         with self._lock:
+            # A code above the bound would only push out all others.
             if code not in self._known and len(code) <= MAX_CACHED_ANALYSIS_BYTES:
                 self._known[code] = marks
                 self._size += len(code)

@@ -19,12 +19,13 @@ MAX_CODE_BYTES = 24_576
 DEFAULT_STACK_ITEMS = 1024
 
 RIPEMD160 = bytes(19) + b"\x03"
-"""The precompile that stays touched even by a call that failed: an accident of history that Besu keeps."""
+"""The precompile that stays touched even by a call that failed: an accident of Ethereum's history that Besu keeps."""
 
 
 class FinishedCalls:
-    """All calls below a computation that are over, in the place of py-evm's list of them and with the methods that py-evm
-    asks of its members. Addresses that were called stand with the beneficiaries: both are touched (EIP-161)."""
+    """All calls below a computation that are over. It is in the place of py-evm's list of them and has the methods
+    that py-evm asks of its members. Addresses that were called are among the beneficiaries: both are touched
+    (EIP-161)."""
 
     is_error = False
     children: tuple[Any, ...] = ()
@@ -38,8 +39,9 @@ class FinishedCalls:
         self._logs: list[Any] = []
 
     def add(self, call: Any) -> None:
-        """Take over what counts of `call`, which has just ended."""
+        """Take over the refunds, deletions, touched addresses and logs of `call`, which has just ended."""
         below = call.children[0] if call.children else FinishedCalls(self.state)
+        # A failed call leaves nothing behind, nor do the calls below it.
         if call.is_error:
             if call.msg.to == RIPEMD160 or RIPEMD160 in below._touched:
                 self._touched.add(RIPEMD160)
@@ -47,6 +49,7 @@ class FinishedCalls:
         self._refund += call._gas_meter.gas_refunded + below._refund
         self._deleted.update(call.accounts_to_delete, below._deleted)
         self._touched.update(call.beneficiaries, below._touched)
+        # A creation has an empty `to`. Its new account is not empty, so EIP-161 need not know it.
         if call.msg.to:
             self._touched.add(call.msg.to)
         self._logs = _joined(self._logs, _joined(below._logs, call._log_entries))
@@ -91,15 +94,18 @@ def computation_class(base: Any, fork: Fork, code_size_limit: int | None, stack_
 
         def _configure_gas_meter(self) -> Any:
             meter = super()._configure_gas_meter()
+            # py-evm's meter knows no budget. It has been made for its gas and its rule for refunds alone.
             return BudgetMeter(meter.start_gas, meter.refund_strategy, self.state.budget)
 
         def add_child_computation(self, child_computation: Any) -> None:
             super().add_child_computation(child_computation)
+            # py-evm has appended the call with its memory. This is where it is given up.
             self.children.pop()
             if not self.children:
                 self.children.append(FinishedCalls(self.state))
             self.children[0].add(child_computation)
 
+    # A network with the ordinary limit keeps py-evm's own rule, with its own errors.
     if code_size_limit not in (None, MAX_CODE_BYTES):
         NetworkComputation.validate_contract_code = _code_rule(code_size_limit, fork)
     return NetworkComputation

@@ -52,7 +52,7 @@ class OverlaidNodes:
 
 
 class PyEvmEngine:
-    """Executes on the states in `store`, by the rules of `spec`. Cancelling `budget` stops whatever is executed."""
+    """Executes on the states in `store`, by the rules of `spec`. Cancelling `budget` stops every execution."""
 
     def __init__(self, spec: ChainSpec, store: NodeStore, budget: ExecutionBudget = UNLIMITED) -> None:
         self._spec = spec
@@ -72,6 +72,8 @@ class PyEvmEngine:
         """The root of a state of these accounts alone, and the nodes and codes to store for it."""
         accounts = Accounts(_NoNodes(), EMPTY_TRIE_ROOT)
         for account in first:
+            # Each setter makes the account exist, also with values of 0: an empty account of the genesis is part of its
+            # state root.
             accounts.set_balance(account.address, account.balance)
             accounts.set_nonce(account.address, account.nonce)
             accounts.set_code(account.address, account.code)
@@ -87,7 +89,9 @@ class PyEvmEngine:
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """Execute a whole block (see `engine.ExecutionEngine`)."""
+        """Execute a whole block (see `engine.ExecutionEngine`). ExecutionError if one of its transactions cannot be
+        in it."""
+        # Most blocks of a quiet network are empty. Opening a state for them costs milliseconds.
         if not transactions and self._changes_nothing(header):
             return _empty_block(parent_state_root)
         block = self.open_block(parent_state_root, header, ancestor_hash)
@@ -115,7 +119,7 @@ class PyEvmEngine:
         return executed
 
     def _changes_nothing(self, header: BlockHeader) -> bool:
-        """Whether a block without transactions leaves the state as it is: no reward, no system calls."""
+        """Return whether a block without transactions leaves the state as it is: no reward, no system calls."""
         fork = self._spec.forks.fork_at(header.number, header.timestamp)
         return fork < Fork.PRAGUE and not self._spec.ibft.parameters_at(header.number).block_reward
 
@@ -142,7 +146,8 @@ class PyEvmEngine:
     def call(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallResult:
-        """What `call` would do (see `engine.ExecutionEngine`)."""
+        """Return the outcome of `call` (see `engine.ExecutionEngine`). CallExpiredError if it took too long, or too
+        much memory."""
         try:
             return self._call(state_root, header, call, ancestor_hash)
         except BudgetExceededError as exceeded:
@@ -151,9 +156,11 @@ class PyEvmEngine:
     def _call(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallResult:
+        # A free call has a gas price of 0. A base fee above 0 would refuse it.
         base_fee = 0 if header.base_fee is not None and call.allow_exceeding_balance else header.base_fee
         state = new_state(self._spec, self._store, state_root, header, ancestor_hash, base_fee=base_fee)
         state.budget = self._budget
+        # A call without a deadline is bounded by its gas alone.
         if call.deadline is not None:
             state.budget = self._budget.with_deadline(call.deadline)
             limit_memory(state)
@@ -230,7 +237,7 @@ class PyEvmStateView:
         return read_slot(self._account(address).storage_root, slot, self._store)
 
     def proof(self, address: bytes, slots: Sequence[int]) -> AccountProof | None:
-        """EIP-1186. None if there is no such account."""
+        """Return the proof of EIP-1186. None if there is no such account."""
         account = read_account(self._root, address, self._store)
         if account is None:
             return None

@@ -1,4 +1,4 @@
-"""Why a call ended without success: in Besu's words, and in ours where there is more to say."""
+"""Why a call ended without success: in Besu's words, and in words of this project where there is more to say."""
 
 from typing import Any
 
@@ -20,13 +20,16 @@ _DESCRIPTIONS: dict[type[Exception], str] = {
     exceptions.WriteProtection: "Illegal state change",
     exceptions.ContractCreationCollision: "Illegal state change",
     exceptions.ReservedBytesInCode: "Code is invalid",
+    # Looked up by the exact class. So this is the entry of errors that precompiles raise, and not of all
+    # subclasses.
     exceptions.VMError: "Precompile error",
 }
 """Besu's `ExceptionalHaltReason` for py-evm's errors."""
 
 
 def describe_halt(computation: Any) -> str | None:
-    """How `computation` ended: None on success, `REVERTED`, or Besu's description of what stopped it."""
+    """Return how `computation` ended: None on success, `REVERTED`, or Besu's description of the error that stopped
+    it."""
     if computation.is_success:
         return None
     if revert_reason(computation) is not None:
@@ -38,7 +41,8 @@ def describe_halt(computation: Any) -> str | None:
 
 
 def explain_halt(computation: Any, fork: Fork) -> str | None:
-    """What stopped `computation` on a network at `fork`: the error's name, and its probable cause if there is one."""
+    """Return the name of the error that stopped `computation` on a network at `fork`, with its probable cause if
+    there is one. None on success and after REVERT."""
     if computation.is_success or revert_reason(computation) is not None:
         return None
     error = _error_type(computation)
@@ -48,20 +52,23 @@ def explain_halt(computation: Any, fork: Fork) -> str | None:
 
 
 def _error_type(computation: Any) -> type[Exception]:
-    """py-evm's error. It calls a jump into the data of a PUSH an invalid instruction, as no other client does."""
+    """Return the class of py-evm's error. py-evm calls a jump into the data of a PUSH an invalid instruction, as no
+    other client does."""
     if str(computation.error) == _JUMP_INTO_DATA:
         return exceptions.InvalidJumpDestination
     return type(computation.error)
 
 
 def has_opcode(opcode: int, fork: Fork) -> bool:
-    """Whether `fork` has the instruction `opcode`."""
+    """Return whether `fork` has the instruction `opcode`."""
     return opcode in _opcodes(fork)
 
 
 def explanation_of_opcode(opcode: int, fork: Fork) -> str:
-    """Why the instruction `opcode` is invalid at `fork`, as far as its name and the fork that brings it tell."""
+    """Return why the instruction `opcode` is invalid at `fork`, as far as its name and the fork that brings it tell."""
     name = exceptions.InvalidInstruction.__name__
+    # The most common cause: a compiler that is newer than the network, whose PUSH0 or MCOPY the network does not
+    # have.
     first = next((later for later in Fork if later > fork and opcode in _opcodes(later)), None)
     if first is None:
         return name
@@ -78,6 +85,6 @@ def _opcodes(fork: Fork) -> dict[int, Any]:
 
 
 def _last_opcode(computation: Any) -> int:
-    """The instruction that was read last."""
+    """Return the instruction that was read last."""
     code = computation.code
     return int(code._raw_code_bytes[code.program_counter - 1])

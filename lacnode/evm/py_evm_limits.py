@@ -13,11 +13,11 @@ from lacnode.evm.block_limits import MAX_BLOCK_LOG_BYTES, MAX_TRANSACTION_MEMORY
 from lacnode.evm.budget import BudgetExceededError, SizeExceededError
 
 MAX_CALL_MEMORY_BYTES = 128 * 2**20
-"""Of all nested calls of a call together, and of its logs."""
+"""Bytes of the memory of all nested calls of a call together, and bytes of its logs."""
 
 
 class HeldBytes:
-    """What the current execution holds."""
+    """The bytes that the current execution holds."""
 
     def __init__(self) -> None:
         self.memory = 0
@@ -25,19 +25,21 @@ class HeldBytes:
 
 
 def limit_memory(state: Any) -> None:
-    """Make every computation of `state` raise SizeExceededError when the memory of a call runs over."""
+    """Make every computation of `state` raise SizeExceededError when the memory or the logs of a call exceed
+    `MAX_CALL_MEMORY_BYTES`."""
     limit_bytes(state, MAX_CALL_MEMORY_BYTES, MAX_CALL_MEMORY_BYTES)
 
 
 def limit_bytes(state: Any, max_memory: int, max_logs: int) -> HeldBytes:
-    """Make every computation of `state` raise SizeExceededError when all memory together, or all logs, have more bytes than
-    these. What is returned must be set to 0 before each execution."""
+    """Make every computation of `state` raise SizeExceededError when all memory together, or all logs, have more
+    bytes than these. The returned counts must be set to 0 before each execution."""
     base = state.computation_class
     held = HeldBytes()
 
     class Limited(base):  # type: ignore[misc, valid-type]
         def __init__(self, state: Any, message: Any, context: Any) -> None:
             super().__init__(state, message, context)
+            # The input of a call is a copy of its caller's memory, so it counts beside it.
             held.memory += len(message.data)
 
         def extend_memory(self, start_position: int, size: int) -> None:
@@ -45,7 +47,7 @@ def limit_bytes(state: Any, max_memory: int, max_logs: int) -> HeldBytes:
             end = start_position + size
             if not size or end <= before:
                 return
-            # What gas does not suffice for runs out of gas, as it does in a block of another node.
+            # A call that has too little gas for it runs out of gas here, as it does in a block of another validator.
             if held.memory + end - before > max_memory and _can_pay(self, before, end):
                 raise SizeExceededError(f"it needs more than {max_memory} bytes of memory")
             super().extend_memory(start_position, size)
@@ -60,6 +62,7 @@ def limit_bytes(state: Any, max_memory: int, max_logs: int) -> HeldBytes:
         def add_child_computation(self, child_computation: Any) -> None:
             before = len(self.return_data)
             super().add_child_computation(child_computation)
+            # The caller keeps a copy of the output. Everything else of the call is free again.
             held.memory += len(self.return_data) - before - _bytes_of(child_computation)
 
     state.computation_class = Limited
@@ -67,7 +70,7 @@ def limit_bytes(state: Any, max_memory: int, max_logs: int) -> HeldBytes:
 
 
 class TransactionLimits:
-    """Those of `block_limits` for the transactions of one block, which is executed on `state`."""
+    """The limits of `block_limits` for the transactions of one block, which is executed on `state`."""
 
     def __init__(self, state: Any, *, are_applied: bool) -> None:
         self._held = HeldBytes()
@@ -76,7 +79,7 @@ class TransactionLimits:
             self._held = limit_bytes(state, MAX_TRANSACTION_MEMORY_BYTES, MAX_BLOCK_LOG_BYTES)
 
     def begin(self) -> None:
-        """A transaction begins, or a call that the block makes by itself."""
+        """Begin a transaction, or a call that the block makes by itself."""
         self._held.memory = self._held.logs = 0
 
     def check_logs(self) -> None:
@@ -85,16 +88,16 @@ class TransactionLimits:
             raise BudgetExceededError("the block has no place for its logs")
 
     def added(self) -> None:
-        """The transaction is in the block."""
+        """Count the logs of the transaction, which is in the block now."""
         self._log_bytes += self._held.logs
 
 
 def _bytes_of(computation: Any) -> int:
-    """What it holds that its caller does not: its memory, and copies of others' memory."""
+    """Return the bytes that it holds and its caller does not: its memory, and copies of others' memory."""
     return len(computation._memory) + len(computation.msg.data) + len(computation.return_data)
 
 
 def _can_pay(computation: Any, before: int, end: int) -> bool:
-    """Whether its gas suffices for memory that grows from `before` to `end` bytes."""
+    """Return whether its gas suffices for memory that grows from `before` to `end` bytes."""
     cost = memory_gas_cost(ceil32(end)) - memory_gas_cost(ceil32(before))
     return bool(cost <= computation._gas_meter.gas_remaining)

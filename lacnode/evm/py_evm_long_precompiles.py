@@ -1,4 +1,5 @@
-"""Calls of precompiles that would run long, for an engine that cannot interrupt its own: the Python ones can be."""
+"""Calls of precompiles that would run long, for an engine that cannot interrupt its own precompiles. Those in Python
+can be interrupted."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ class _OutOfGasError(Exception):
 
 
 class _Call:
-    """What a precompile looks at of the computation that it is."""
+    """The parts of a computation that a precompile reads and writes."""
 
     def __init__(self, data: bytes, gas: int, budget: ExecutionBudget) -> None:
         self.msg = SimpleNamespace(data_as_bytes=data)
@@ -30,13 +31,14 @@ class _Call:
 
     def consume_gas(self, amount: int, reason: str) -> None:
         self.gas_used += amount
+        # The precompile charges before it works, so a call with too little gas costs no time.
         if self.gas_used > self._gas:
             raise _OutOfGasError(reason)
 
 
 def run_precompile(fork: Fork, number: int, data: bytes, gas: int, budget: ExecutionBudget) -> tuple[int, bytes] | None:
-    """The gas used and the output of the precompile `number` of `fork`. None if the call fails, ExecutionInterruptedError
-    when `budget` says so."""
+    """Return the gas used and the output of the precompile `number` of `fork`. None if the call fails,
+    ExecutionInterruptedError when `budget` says so."""
     call: Any = _Call(data, gas, budget)
     try:
         replace_precompiles({}, fork)[number.to_bytes(20)](call)

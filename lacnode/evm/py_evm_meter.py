@@ -21,7 +21,7 @@ class BudgetMeter(GasMeter):
     def __init__(self, start_gas: int, refund_strategy: Any, budget: ExecutionBudget) -> None:
         super().__init__(start_gas, refund_strategy)
         self._budget = budget
-        # The first charge looks: a loop of short calls has no other.
+        # The first charge asks the budget: a loop of short calls has no other look.
         self._check_below_gas = start_gas
 
     def consume_gas(self, amount: int, reason: str) -> None:
@@ -35,5 +35,5 @@ class BudgetMeter(GasMeter):
 
     def return_gas(self, amount: int) -> None:
         super().return_gas(amount)
-        # Otherwise a call that gives its gas back would buy as much time without a look.
+        # Without this, a call that gives its gas back would buy as much time without a look.
         self._check_below_gas = max(self._check_below_gas, self.gas_remaining - CHECK_EVERY_GAS)

@@ -1,6 +1,6 @@
 """The accounts of an open block of the native library, as py-evm's `State` reads them.
 
-What py-evm changes stays here and never reaches the library: this is for messages that leave the block as it is.
+Changes that py-evm makes stay here and never reach the library: this is for messages that leave the block as it is.
 """
 
 from typing import Any
@@ -31,6 +31,7 @@ class NativeAccounts(Accounts):
         return self._new_codes.get(key) or bytes(self._native.code(key))
 
     def _read(self, address: bytes) -> Account | None:
+        # Kept once it is read: `_write` of the base class finds the account before its change here.
         if address not in self._accounts:
             self._accounts[address] = self._found(address)
         return self._accounts[address]
@@ -40,6 +41,8 @@ class NativeAccounts(Accounts):
         if found is None:
             return None
         nonce, balance, code_hash, has_storage = found
+        # The base class reads a slot only where the root is not that of an empty trie. Which root it is does not matter
+        # here.
         return Account(nonce, int.from_bytes(balance), _SOME_ROOT if has_storage else EMPTY_TRIE_ROOT, code_hash)
 
     def _stored(self, address: bytes, slot: int) -> int:

@@ -14,7 +14,7 @@ def apply_overrides(state: Any, overrides: Overrides) -> None:
     accounts: Accounts = state._account_db
     for address, override in overrides:
         _apply(accounts, address, override, state.budget)
-    # Now they count as what was there before the transaction: SSTORE's price hangs on that (EIP-2200).
+    # After this they count as values from before the transaction, on which SSTORE's price depends (EIP-2200).
     accounts.lock_changes()
     moves = {address: o.precompile_moved_to for address, o in overrides if o.precompile_moved_to is not None}
     if moves:
@@ -24,6 +24,7 @@ def apply_overrides(state: Any, overrides: Overrides) -> None:
 
 
 def _apply(accounts: Accounts, address: bytes, override: AccountOverride, budget: ExecutionBudget) -> None:
+    # Besu makes the account exist for any override, also for an empty one.
     accounts.touch_account(address)
     if override.nonce is not None:
         accounts.set_nonce(address, override.nonce)

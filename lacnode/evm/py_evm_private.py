@@ -26,24 +26,25 @@ from lacnode.primitives.receipt import Log
 from lacnode.primitives.transaction import Transaction
 
 MAX_WORK_GAS = 500_000_000
-"""Gas, weighted by `_SLOW_PRECOMPILES`, after which a private transaction fails whatever the block's gas limit is: some
+"""Gas, weighted by `_SLOW_PRECOMPILES`, after which a private transaction fails with any gas limit of the block: some
 networks have a limit that no execution reaches in years."""
 
 MAX_PRIVATE_MEMORY_BYTES = 128 * 2**20
 """Bytes of memory of all nested calls together."""
 
 MAX_PRIVATE_LOG_BYTES = 4 * 2**20
-"""Bytes of all logs together. Gas alone would allow 40 MiB in a block of 350 million, and they are kept for good."""
+"""Bytes of all logs together. Gas alone would allow 40 MiB in a block of 350 million, and members keep them for good.
+"""
 
 MAX_PRIVATE_OUTPUT_BYTES = 2**20
-"""Bytes that a private transaction returns, or that it reverts with. Gas alone would allow 13 MiB in a block of 350 million,
-and they are kept for good."""
+"""Bytes that a private transaction returns, or that it reverts with. Gas alone would allow 13 MiB in a block of 350
+million, and members keep them for good."""
 
 _CALLS = frozenset(("CALL", "CALLCODE", "DELEGATECALL", "STATICCALL", "CREATE", "CREATE2"))
-"""Reasons for charges that are mostly what the call may spend, which is counted where it is spent."""
+"""Reasons for charges that are mostly the gas that the call may spend. That gas is counted where it is spent."""
 
 _CALL_COST_GAS = 40_000
-"""What a call that never begins costs itself, at most."""
+"""Gas that a call costs itself, at most. It is counted for a call that never begins."""
 
 _FORFEIT = "Zeroing gas"
 _SLOW_PRECOMPILES = (("ECPAIRING", 200), ("Blake2b", 100))
@@ -55,7 +56,7 @@ class PublicAccountWriteError(Revert):
 
 
 class AccountGoneError(VMError):
-    """Storage was written to an account that is not there any more (see the module's note)."""
+    """A message wrote storage to an account that does not exist (see the module's note)."""
 
 
 class WorkLimitExceededError(Exception):
@@ -74,10 +75,11 @@ class PrivateAccounts(Accounts):
     # -- which of the two ----------------------------------------------------------------------------------------
 
     def _is_private(self, address: bytes) -> bool:
+        # An address that is empty in both states counts as private: a message may make an account there.
         return not _is_empty(self._read(address)) or _is_empty(self.public._read(address))
 
     def _seen(self, address: bytes) -> Accounts | None:
-        """The public accounts, where they show."""
+        """Return the public accounts where they are visible at `address`, otherwise None."""
         return None if self._is_private(address) else self.public
 
     def _check_writable(self, address: bytes) -> None:
@@ -90,12 +92,13 @@ class PrivateAccounts(Accounts):
         return super().account_exists(address) or self.public.account_exists(address)
 
     def account_has_code_or_nonce(self, address: bytes) -> bool:
-        """Asked before a creation. Where there is an account, Besu begins the creation all the same, and it fails like
-        any other call."""
+        """Return whether there is an account at `address`. py-evm asks before a creation. Besu begins the creation
+        all the same, and it fails like any other call."""
         public = self._seen(address)
         taken = super().account_has_code_or_nonce(address)
         if not (taken if public is None else public.account_has_code_or_nonce(address)):
             return False
+        # The creation begins in Besu, so its failure takes back everything that is not settled.
         self._undo_to(0)
         return True
 
@@ -142,13 +145,18 @@ class PrivateAccounts(Accounts):
         super().set_code(address, code)
 
     def set_storage(self, address: bytes, slot: int, value: int) -> None:
+        """Set a slot. PublicAccountWriteError for a public account, AccountGoneError for an account that does not exist."""
         self._check_writable(address)
+        # Besu fails there as a call fails, because the updater has no such account. py-evm would make the account.
         if self._read(address) is None:
             raise AccountGoneError("storage of an account that is not there")
         super().set_storage(address, slot, value)
 
     def begin(self, sender: bytes, nonce: int) -> None:
-        """Use up the sender's private nonce, whatever its public account. TransactionRejectedError unless it is `nonce`."""
+        """Use up the sender's private nonce, with any public account of the sender. TransactionRejectedError unless
+        it is `nonce`."""
+        # The private nonce alone counts, also where the sender's visible account is the public one. So the check on
+        # writing is left out.
         account = self._read(sender) or Account()
         if nonce != account.nonce:
             reason = RejectionReason.NONCE_TOO_LOW if nonce < account.nonce else RejectionReason.NONCE_TOO_HIGH
@@ -158,21 +166,24 @@ class PrivateAccounts(Accounts):
     # -- undoing -------------------------------------------------------------------------------------------------
 
     def enter_frame(self, *, same: bool) -> None:
-        """The next mark is for a call of its own, or for the `same` one as the last mark: a creation has two."""
+        """Note that the next mark is for a call of its own, or for the `same` call as the last mark: a creation has
+        two."""
         self._same_frame = same
 
     def record(self) -> Checkpoint:
         serial, length = super().record()
         same, self._same_frame = self._same_frame, False
+        # A creation takes a second mark for the same call. Settling at the inner one would keep changes of a creation
+        # that still fails.
         return serial, -1 if same else length
 
     def commit(self, checkpoint: Checkpoint) -> None:
-        """The call has succeeded: all that was done so far is settled."""
+        """End a call that has succeeded: all changes so far are settled."""
         if checkpoint[1] >= 0:
             self._settle()
 
     def discard(self, checkpoint: Checkpoint) -> None:
-        """The call has failed: all that is not settled is undone."""
+        """End a call that has failed: all changes that are not settled are undone."""
         self._undo_to(0)
 
 
@@ -193,9 +204,11 @@ def run_private_before(
     deadline: float | None,
     budget: ExecutionBudget,
 ) -> PrivateResult:
-    """Execute `message` as `run_private` does: where there is a `marker` (a transaction and its sender), before that
-    transaction's first instruction. Nothing of `public_state` changes."""
+    """Execute `message` as `run_private` does. Where there is a `marker` (a transaction and its sender), it is
+    executed before the first instruction of that transaction. Nothing of `public_state` changes. Errors are those of
+    `run_private`."""
     accounts: Accounts = public_state._account_db
+    # The block goes on after this message: the nonce and the funds of the marker's sender must be as before.
     checkpoint = accounts.record()
     try:
         if marker is not None:
@@ -206,7 +219,7 @@ def run_private_before(
 
 
 def _begin_transaction(accounts: Accounts, transaction: Transaction, sender: bytes, base_fee: int | None) -> None:
-    """What happens to the sender before a transaction's first instruction."""
+    """Charge the sender as a block does before a transaction's first instruction."""
     cost = transaction.gas_limit * transaction.effective_gas_price(base_fee)
     accounts.increment_nonce(sender)
     accounts.set_balance(sender, max(0, accounts.get_balance(sender) - cost))
@@ -225,6 +238,8 @@ def run_private(
     TransactionRejectedError for a wrong nonce. CallExpiredError after `deadline` (monotonic seconds), if there is one.
     ExecutionInterruptedError when `budget` says so.
     """
+    # Without a deadline all members must fail at the same point, so the bounds are counts. With one, it is a call
+    # of one node: time and memory bound it.
     if deadline is None:
         return _run(public_state, store, root, message, budget, _bound)
     try:
@@ -244,11 +259,15 @@ def _run(
     state = type(public_state)(store, public_state.execution_context, root)
     state.budget = budget
     accounts = state._account_db = PrivateAccounts(store, root, public_state._account_db)
+    # The nonce is used up before the message runs: a message that fails must not be repeated.
     accounts.begin(message.sender, message.nonce)
     state.computation_class = _private_computation(state.computation_class)
+    # The bounds come last, so that their class is the outermost and sees every charge.
     bound(state)
     try:
         computation = _computed(state, message)
+    # An error that reaches this place has ended the whole message. Nothing of a failed message is kept, so its root is
+    # the old one.
     except (VMError, WorkLimitExceededError):
         return PrivateResult(False, root)
     if computation is None or (bound is _bound and len(computation.output) > MAX_PRIVATE_OUTPUT_BYTES):
@@ -264,7 +283,7 @@ def _run(
 
 
 def _computed(state: Any, message: PrivateMessage) -> Any:
-    """The finished computation. None for a contract where there is one already."""
+    """Return the finished computation. None for a contract where there is one already."""
     context = state.get_transaction_context_class()(gas_price=message.gas_price, origin=message.sender)
     sender = Address(message.sender)
     if message.created is not None:
@@ -279,7 +298,7 @@ def _computed(state: Any, message: PrivateMessage) -> Any:
 
 
 def _reason(computation: Any) -> bytes | None:
-    """What REVERT gave back. None if the message did not end by one."""
+    """Return the output of REVERT. None if the message did not end by one."""
     if computation is None or not isinstance(computation.error, Revert):
         return None
     return None if isinstance(computation.error, PublicAccountWriteError) else bytes(computation.output)
@@ -295,6 +314,8 @@ def _private_computation(base: Any) -> Any:
 
         @classmethod
         def validate_create_message(cls, message: Any) -> None:
+            # py-evm's limit on init code (EIP-3860) is for nested creations only. Nothing limits it for the private
+            # transaction itself.
             if message.depth:
                 super().validate_create_message(message)
 
@@ -302,8 +323,8 @@ def _private_computation(base: Any) -> Any:
 
 
 class _SpentGas:
-    """The gas that a message and all its calls have spent. What a call is given counts only where it is spent, and what a
-    failed call forfeits does not count: it is a share of `PRIVATE_GAS`, not work."""
+    """The gas that a message and all its calls have spent. The gas that a call is given counts only where it is
+    spent. Gas that a failed call forfeits does not count: it is a share of `PRIVATE_GAS`, not work."""
 
     def __init__(self, gas_limit: int) -> None:
         self._left = gas_limit
@@ -311,7 +332,7 @@ class _SpentGas:
         self._charged_for_call: int | None = None
 
     def consume(self, amount: int, reason: str) -> None:
-        """WorkLimitExceededError if it is more than may be spent."""
+        """Count a charge of `amount` gas. WorkLimitExceededError if it is more than may be spent."""
         if self._charged_for_call is not None:
             self.call_begins(max(0, self._charged_for_call - _CALL_COST_GAS))
         if reason in _CALLS:
@@ -321,7 +342,8 @@ class _SpentGas:
             self._count(amount, amount * _slowness(amount, reason))
 
     def call_begins(self, given: int) -> None:
-        """A call begins with the gas `given`, or does not begin and has it given back."""
+        """Note that a call begins with the gas `given`, or does not begin and has it given back.
+        WorkLimitExceededError if its own cost is more than may be spent."""
         if self._charged_for_call is None:
             return
         cost, self._charged_for_call = max(0, self._charged_for_call - given), None
@@ -335,12 +357,13 @@ class _SpentGas:
 
 
 def _bound(state: Any) -> None:
-    """Have every computation of `state` raise WorkLimitExceededError at the same point on every machine."""
+    """Make every computation of `state` raise WorkLimitExceededError at the same point on every machine."""
     base = state.computation_class
     spent, held, logged = _SpentGas(state.gas_limit), 0, 0
 
     class Meter(BudgetMeter):
         def consume_gas(self, amount: int, reason: str) -> None:
+            # A charge that fails is no work. "Zeroing gas" is what a failed call forfeits.
             if amount <= self.gas_remaining and not reason.startswith(_FORFEIT):
                 spent.consume(amount, reason)
             super().consume_gas(amount, reason)
@@ -372,6 +395,7 @@ def _bound(state: Any) -> None:
 
         def add_child_computation(self, child_computation: Any) -> None:
             nonlocal held
+            # A call that is over has given up its memory.
             held -= len(child_computation._memory)
             super().add_child_computation(child_computation)
 
@@ -379,6 +403,7 @@ def _bound(state: Any) -> None:
 
 
 def _slowness(amount: int, reason: str) -> int:
+    # A small charge is cheap work in any case. This keeps the look at the reason away from ordinary instructions.
     if amount < 10_000:
         return 1
     return next((times for name, times in _SLOW_PRECOMPILES if reason.startswith(name)), 1)

@@ -1,8 +1,8 @@
-"""Whether an execution looked at more than code and storage: at the block, at a balance, at a nonce.
+"""Notes whether an execution looked at more than code and storage: at the block, at a balance, at a nonce.
 
-Permission rules are asked again and again. An answer that code and storage alone decided holds until one of them changes.
-Which instructions ran is what counts, not which ones the code holds: code can hide an instruction in what looks like data.
-Must not change what the execution gives.
+Permission rules are asked again and again. An answer that code and storage alone decided holds until one of them
+changes. The instructions that ran count, not those that the code holds: code can hide an instruction in bytes that
+look like data. This file must not change the outcome of an execution.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Any
 
 CALL, CALLCODE = 0xF1, 0xF2
 WITH_VALUE = (CALL, CALLCODE)
-"""Instructions whose success hangs on a balance if they carry a value."""
+"""Instructions whose success depends on a balance if they carry a value."""
 
 READS = (
     0x31,  # BALANCE
@@ -22,7 +22,8 @@ READS = (
 
 
 class EnvironmentReads:
-    """What the computations of one state have looked at. `happened` is whether it was more than code and storage."""
+    """The instructions of one state's computations, watched. `happened` is whether they looked at more than code and
+    storage."""
 
     def __init__(self, state: Any) -> None:
         self.happened = False
@@ -33,6 +34,7 @@ class EnvironmentReads:
                 opcodes[opcode] = self._noting(opcodes[opcode])
         for opcode in WITH_VALUE:
             opcodes[opcode] = self._noting_value(opcodes[opcode])
+        # The instructions are replaced in a class of this state alone: other executions share the fork's class.
         state.computation_class = type(f"Watched{base.__name__}", (base,), {"opcodes": opcodes})
 
     def _noting(self, run: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,7 +47,7 @@ class EnvironmentReads:
     def _noting_value(self, run: Callable[..., Any]) -> Callable[..., Any]:
         def noted(computation: Any) -> Any:
             values = computation._stack.values
-            # Below gas and address lies the value; a stack that is too short fails in the instruction itself.
+            # The value is below gas and address. A stack that is too short fails in the instruction itself.
             if len(values) >= 3 and _is_positive(values[-3]):
                 self.happened = True
             return run(computation)

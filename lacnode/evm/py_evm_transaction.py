@@ -1,6 +1,6 @@
-"""A transaction as py-evm's executors look at one: names and conventions are py-evm's.
+"""A transaction in the form that py-evm's executors read: names and conventions are py-evm's.
 
-Made from a decoded transaction and its sender, so that py-evm neither decodes nor recovers anything again.
+It is made from a decoded transaction and its sender, so that py-evm neither decodes nor recovers anything again.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from lacnode.primitives.transaction import ACCESS_LIST, FEE_MARKET, LEGACY, Tran
 
 @dataclass(slots=True)
 class EvmTransaction:
-    """What py-evm reads of a transaction while it executes it. `to` is empty for a creation.
+    """The parts of a transaction that py-evm reads while it executes it. `to` is empty for a creation.
 
     `intrinsic_gas` is without the part for init code, which py-evm charges with the first instruction.
     """
@@ -41,7 +41,7 @@ class EvmTransaction:
 
 
 def from_transaction(transaction: Transaction, sender: bytes, fork: Fork) -> EvmTransaction:
-    """`transaction`, signed by `sender`, for `fork`."""
+    """Return `transaction`, signed by `sender`, for `fork`."""
     price = transaction.gas_price
     return EvmTransaction(
         type_id=transaction.type,
@@ -66,7 +66,7 @@ def from_transaction(transaction: Transaction, sender: bytes, fork: Fork) -> Evm
 
 
 def from_call(call: CallRequest, gas: int, nonce: int, base_fee: int | None, fork: Fork) -> EvmTransaction:
-    """A call as a transaction that would do the same. Free unless the caller names a price."""
+    """Return a call as a transaction that would do the same. It is free unless the caller names a price."""
     maximum, tip = (0, 0) if call.allow_exceeding_balance else _prices_of_call(call, base_fee)
     return EvmTransaction(
         type_id=_type_of_call(call, base_fee),
@@ -89,7 +89,8 @@ def _names_fees(call: CallRequest) -> bool:
 
 
 def _prices_of_call(call: CallRequest, base_fee: int | None) -> tuple[int, int]:
-    """The maximum fee and the tip. Besu lets the fees of EIP-1559 go before a gas price, once there is a base fee."""
+    """Return the maximum fee and the tip, in wei. Besu prefers the fees of EIP-1559 to a gas price, once there is a
+    base fee."""
     price = call.gas_price or 0
     if base_fee is None:
         return price, price

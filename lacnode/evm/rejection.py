@@ -5,7 +5,7 @@ from enum import Enum, auto
 
 
 class RejectionReason(Enum):
-    """The names are Besu's. What a sender is told is the RPC's business."""
+    """The names are Besu's. The RPC chooses the text for the sender."""
 
     TX_POOL_DISABLED = auto()
     TRANSACTION_ALREADY_KNOWN = auto()
@@ -42,8 +42,8 @@ class RejectionReason(Enum):
 
 
 class TransactionRejectedError(Exception):
-    """A transaction that cannot be executed here. The state is as it was before it. `details` explain more than the text
-    does, in terms that JSON has."""
+    """A transaction that cannot be executed here. The state is as it was before it. `details` explain more than the
+    text does. Their values are those that JSON has."""
 
     def __init__(self, reason: RejectionReason, text: str, details: Mapping[str, object] | None = None) -> None:
         super().__init__(text)

@@ -1,4 +1,4 @@
-"""Contracts that a block calls by itself from Prague on, whichever engine executes it."""
+"""Contracts that a block calls by itself from Prague on, with any engine."""
 
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
@@ -9,12 +9,12 @@ HISTORY_STORAGE_ADDRESS = bytes.fromhex("0000f90827f1c53a10cb7a02335b17532000293
 
 
 def asked_contracts(fork: Fork, spec: ChainSpec) -> tuple[bytes, ...]:
-    """The 20-byte addresses of the contracts that a block asks for requests after its transactions, in order."""
+    """Return the 20-byte addresses of the contracts that a block asks for requests after its transactions, in order."""
     if fork < Fork.PRAGUE or spec.request_contracts is None:
         return ()
     return (spec.request_contracts.withdrawal, spec.request_contracts.consolidation)
 
 
 def missing_contract(address: bytes) -> SystemCallError:
-    """What a block meets that asks `address`, where there is no contract."""
+    """Return the error of a block that asks `address`, where there is no contract."""
     return SystemCallError(f"the system contract 0x{address.hex()}, which Prague needs, has no code")

@@ -1,7 +1,7 @@
-"""Whether a transaction may be executed: first what the transaction alone tells, then what its sender's account tells.
+"""Whether a transaction may be executed: first by the transaction alone, then by its sender's account.
 
-The order is that of Besu's `MainnetTransactionValidator`: the first failure is the one the sender sees. The pool and the
-block executor call the same functions.
+The order is that of Besu's `MainnetTransactionValidator`: the first failure is the one the sender sees. The pool and
+the block executor call the same functions.
 """
 
 from lacnode.chainspec.forks import Fork
@@ -30,7 +30,8 @@ def intrinsic_gas(
     access_list: tuple[tuple[bytes, tuple[bytes, ...]], ...] = (),
     authorizations: int = 0,
 ) -> int:
-    """Gas that a transaction costs before its first instruction (yellow paper, section 6.2; EIP-2028, 2930, 3860, 7702)."""
+    """Return the gas that a transaction costs before its first instruction (yellow paper, section 6.2, and EIP-2028,
+    2930, 3860, 7702)."""
     zeros = data.count(0)
     gas = 21_000 + 4 * zeros + (16 if fork >= Fork.ISTANBUL else 68) * (len(data) - zeros)
     if is_creation and fork >= Fork.HOMESTEAD:
@@ -43,33 +44,35 @@ def intrinsic_gas(
 
 
 def initcode_gas(data: bytes, fork: Fork) -> int:
-    """What of a creation's intrinsic gas is for the length of its init code (EIP-3860)."""
+    """Return the part of a creation's intrinsic gas that is for the length of its init code (EIP-3860)."""
     return 2 * ((len(data) + 31) // 32) if fork >= Fork.SHANGHAI else 0
 
 
 def floor_gas(data: bytes, fork: Fork) -> int:
-    """The least that a transaction with `data` is charged from Prague on (EIP-7623). 0 before."""
+    """Return the least gas that a transaction with `data` is charged from Prague on (EIP-7623). 0 before."""
     if fork < Fork.PRAGUE:
         return 0
     return 21_000 + 10 * (4 * len(data) - 3 * data.count(0))
 
 
 def blob_gas(transaction: Transaction) -> int:
-    """Blob gas of a transaction (EIP-4844)."""
+    """Return the blob gas of a transaction (EIP-4844)."""
     return len(transaction.blob_versioned_hashes) * GAS_PER_BLOB
 
 
 def check_chain_id(transaction: Transaction, spec: ChainSpec) -> None:
-    """TransactionRejectedError if `transaction` was signed for another network."""
+    """Raise TransactionRejectedError if `transaction` was signed for another network."""
     if transaction.chain_id is not None and transaction.chain_id != spec.chain_id:
         raise _rejected(RejectionReason.WRONG_CHAIN_ID, f"chain id {transaction.chain_id} instead of {spec.chain_id}")
 
 
 def check_transaction(transaction: Transaction, spec: ChainSpec, fork: Fork) -> None:
-    """TransactionRejectedError if `transaction` is invalid on this network whatever its sender has."""
+    """Raise TransactionRejectedError if `transaction` is invalid on this network for every sender."""
     check_chain_id(transaction, spec)
     if transaction.type == BLOB:
         _check_hashes(transaction)
+    # Blobs are checked before the type: Besu finds a transaction without blobs malformed before it looks at the
+    # fork.
     if fork < _FIRST_FORK[transaction.type]:
         raise _rejected(
             RejectionReason.INVALID_TRANSACTION_FORMAT,
@@ -116,8 +119,10 @@ def _check_hashes(transaction: Transaction) -> None:
 def check_sender(
     transaction: Transaction, *, nonce: int, balance: int, has_code: bool, future_nonce_allowed: bool = False
 ) -> None:
-    """TransactionRejectedError if the sender's account, as it stands, cannot send `transaction`."""
+    """Raise TransactionRejectedError if the sender's account, with these values, cannot send `transaction`. `balance`
+    is in wei."""
     cost = transaction.gas_limit * transaction.max_gas_price + transaction.value
+    # The most that the sender may have to pay. A lower price at execution must not decide about validity.
     cost += blob_gas(transaction) * (transaction.max_fee_per_blob_gas or 0)
     if cost > balance:
         raise _rejected(
@@ -127,12 +132,13 @@ def check_sender(
         raise _rejected(RejectionReason.NONCE_TOO_LOW, f"nonce {transaction.nonce} was used, the next is {nonce}")
     if transaction.nonce > nonce and not future_nonce_allowed:
         raise _rejected(RejectionReason.NONCE_TOO_HIGH, f"nonce {transaction.nonce}, the next is {nonce}")
+    # The caller has left out accounts that delegate (EIP-7702): they are not contracts.
     if has_code:
         raise _rejected(RejectionReason.TX_SENDER_NOT_AUTHORIZED, "the sender is a contract (EIP-3607)")
 
 
 def check_base_fee(transaction: Transaction, base_fee: int | None) -> None:
-    """TransactionRejectedError if `transaction` does not pay the block's base fee."""
+    """Raise TransactionRejectedError if `transaction` does not pay the block's base fee (wei per gas)."""
     if base_fee is not None and transaction.max_gas_price < base_fee:
         raise _rejected(
             RejectionReason.GAS_PRICE_BELOW_CURRENT_BASE_FEE,
@@ -141,7 +147,7 @@ def check_base_fee(transaction: Transaction, base_fee: int | None) -> None:
 
 
 def check_blob_fee(transaction: Transaction, blob_base_fee: int) -> None:
-    """TransactionRejectedError if a blob transaction does not pay `blob_base_fee` (wei per unit of blob gas)."""
+    """Raise TransactionRejectedError if a blob transaction does not pay `blob_base_fee` (wei per unit of blob gas)."""
     if transaction.type == BLOB and (transaction.max_fee_per_blob_gas or 0) < blob_base_fee:
         raise _rejected(
             RejectionReason.BLOB_GAS_PRICE_BELOW_CURRENT_BLOB_BASE_FEE,

@@ -10,7 +10,7 @@ N = 2188824287183927522224640574525727508854836440041603434369820418657580849561
 """The order of the group: every point of the curve has it."""
 
 Point = tuple[int, int]
-"""Coordinates below P; (0, 0), which is not on the curve, for the point at infinity."""
+"""Coordinates below P. (0, 0), which is not on the curve, is the point at infinity."""
 
 INFINITY: Point = (0, 0)
 
@@ -20,7 +20,7 @@ class PointError(Exception):
 
 
 def point(x: int, y: int) -> Point:
-    """The point with these coordinates. PointError if there is none."""
+    """Return the point with these coordinates. PointError if there is none."""
     if x >= P or y >= P:
         raise PointError("a coordinate is not below the field's prime")
     if (x, y) != INFINITY and (y * y - x * x * x - 3) % P:
@@ -29,12 +29,14 @@ def point(x: int, y: int) -> Point:
 
 
 def add(left: Point, right: Point) -> Point:
-    """The sum of two points."""
+    """Return the sum of two points."""
     if left == INFINITY:
         return right
     if right == INFINITY:
         return left
     (x1, y1), (x2, y2) = left, right
+    # Different points lie on a line, equal ones on a tangent. A point and its opposite have no third point: their
+    # sum is infinity.
     if x1 != x2:
         slope = (y2 - y1) * pow(x2 - x1, -1, P)
     elif y1 == y2:
@@ -46,12 +48,15 @@ def add(left: Point, right: Point) -> Point:
 
 
 def multiply(of: Point, scalar: int) -> Point:
-    """`scalar` times a point: double and add in Jacobian coordinates (x / z^2, y / z^3)."""
+    """Return `scalar` times a point, by double and add in Jacobian coordinates (x / z^2, y / z^3)."""
+    # Every point of the curve has the order N, so the input's multiples of N change nothing. It bounds the loop
+    # too.
     scalar %= N
     if of == INFINITY or scalar == 0:
         return INFINITY
     px, py = of
     x, y, z = px, py, 1
+    # The text of a number begins with `0b1`. The first bit is the point itself.
     for bit in bin(scalar)[3:]:
         x, y, z = _doubled(x, y, z)
         if bit == "1":

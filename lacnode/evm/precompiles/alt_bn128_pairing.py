@@ -129,6 +129,7 @@ def _scaled6(x: F6, k: int) -> F6:
 
 def _inverse6(x: F6) -> F6:
     a, b, c = x
+    # The inverse in F6 by the norm to F2, so that only one inverse in F2 is needed (Beuchat and others, algorithm 17).
     bc, ac, ab = _xi2(_mul2(b, c)), _mul2(a, c), _mul2(a, b)
     aa, bb, cc = _square2(a), _square2(b), _xi2(_square2(c))
     d = (aa[0] - bc[0], aa[1] - bc[1])
@@ -145,6 +146,7 @@ def _inverse6(x: F6) -> F6:
 def _mul12(x: F12, y: F12) -> F12:
     a, b = x
     c, d = y
+    # Karatsuba: three products in F6 in place of four. Here a product costs much more than the sums around it.
     ac, bd = _mul6(a, c), _mul6(b, d)
     cross = _mul6(_add6(a, b), _add6(c, d))
     return _add6(ac, _v6(bd)), _sub6(_sub6(cross, ac), bd)
@@ -152,6 +154,7 @@ def _mul12(x: F12, y: F12) -> F12:
 
 def _square12(x: F12) -> F12:
     a, b = x
+    # The complex method: two products in F6 in place of three.
     ab = _mul6(a, b)
     square = _mul6(_add6(a, b), _add6(a, _v6(b)))
     return _sub6(_sub6(square, ab), _v6(ab)), _add6(ab, ab)
@@ -224,6 +227,7 @@ def check_order(of: TwistPoint, check: Callable[[], None]) -> None:
     """PointError unless N times the point is the point at infinity: the twist has other points, too."""
     x, y, z = *of, ONE2
     for index, bit in enumerate(bin(N)[3:]):
+        # The whole loop is long, and an input may have thousands of points.
         if index % 32 == 0:
             check()
         x, y, z = _doubled(x, y, z)
@@ -254,6 +258,7 @@ def _plus(x: F2, y: F2, z: F2, other: TwistPoint) -> tuple[F2, F2, F2]:
     u, s = _mul2(other[0], zz), _mul2(other[1], _mul2(zz, z))
     h = ((u[0] - x[0]) % P, (u[1] - x[1]) % P)
     r = ((s[0] - y[0]) % P, (s[1] - y[1]) % P)
+    # The formula below divides by the difference of the two points, which is zero here.
     if h == ZERO2 == r:
         return _doubled(x, y, z)
     hh = _square2(h)
@@ -271,8 +276,11 @@ def pairing_check(pairs: Iterable[tuple[Point, TwistPoint]], check: Callable[[],
     product = ONE12
     for left, right in pairs:
         check()
+        # A pairing with the point at infinity is one, and changes no product.
         if left != INFINITY and right != INFINITY2:
             product = _mul12(product, _miller_loop(left, right, check))
+    # One final exponentiation for all pairs: it is the longest part, and the product of powers is the power of the
+    # product.
     return _final_exponentiation(product, check) == ONE12
 
 
@@ -285,6 +293,7 @@ def _miller_loop(of: Point, at: TwistPoint, check: Callable[[], None]) -> F12:
         value, sum_ = _line(value, sum_, sum_, of)
         if bit == "1":
             value, sum_ = _line(value, sum_, at, of)
+    # The optimal ate pairing ends with two lines through the images of the point under Frobenius.
     once = _twist_frobenius(at)
     twice = _twist_frobenius(once)
     value, sum_ = _line(value, sum_, once, of)
@@ -316,6 +325,7 @@ def _twist_frobenius(of: TwistPoint) -> TwistPoint:
 def _final_exponentiation(value: F12, check: Callable[[], None]) -> F12:
     """`value` to the (P^12 - 1) / N, reduced."""
     check()
+    # The easy part, to the (P^6 - 1)(P^2 + 1). After it an inverse is only a conjugate.
     value = _mul12(_conjugate12(value), _inverse12(value))
     value = _mul12(_frobenius12(_frobenius12(value)), value)
     powers = [value]

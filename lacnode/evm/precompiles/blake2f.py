@@ -27,11 +27,12 @@ sys.stdout.buffer.write(
 
 
 def blake2f(data: bytes, check: Callable[[], None]) -> bytes:
-    """The 64 bytes of output for `data`, a valid input. `check` is called every now and then and may raise."""
+    """Return the 64 bytes of output for `data`, a valid input. `check` is called every now and then and may raise."""
     check()
     if int.from_bytes(data[:4]) <= MAX_IN_PROCESS_ROUNDS:
         return _compress(data)
     output = compute_apart(_CHILD, blake2b, data, check)
+    # The process may fail to start, or die. The result must not depend on that, so the work is done here then.
     return output if output is not None and len(output) == OUTPUT_BYTES else _compress(data)
 
 

@@ -36,6 +36,8 @@ TAU_G2 = bytes.fromhex(
 
 def g1_add(data: bytes) -> bytes:
     """The sum of two points of the curve."""
+    # For an addition EIP-2537 asks for points of the curve only. For a sum of products and for a pairing they must be in the
+    # group too.
     left, right = (_g1(part, in_group=False) for part in _parts(data, G1_BYTES, count=2))
     return _padded((left + right).to_xy_bytes_be())
 
@@ -89,7 +91,8 @@ def map_to_g2(data: bytes) -> bytes:
 
 
 def point_evaluation(data: bytes) -> bytes:
-    """EIP-4844: verify that a blob's polynomial has a value at a point. The field's facts, which are all of the output."""
+    """Verify that a blob's polynomial has a value at a point (EIP-4844). Return the constants of the field, which are
+    all of the output. ValueError if the input is not well-formed or the proof does not hold."""
     if len(data) != POINT_EVALUATION_BYTES:
         raise ValueError(f"{POINT_EVALUATION_BYTES} bytes were expected")
     versioned_hash, commitment = data[:32], data[96:144]
@@ -98,6 +101,8 @@ def point_evaluation(data: bytes) -> bytes:
     at, value = (int.from_bytes(data[start : start + 32]) for start in (32, 64))
     if max(at, value) >= GROUP_ORDER:
         raise ValueError("a number is not below the field's order")
+    # The equation of KZG: (commitment - value) paired with one generator is the proof paired with (tau - point).
+    # Its sides are moved to one, so that a single check of two pairings is enough.
     difference = _compressed(commitment) - G1Point() * Scalar.from_be_bytes_mod_order(data[64:96])
     divisor = G2Point.from_compressed_bytes(TAU_G2) - G2Point() * Scalar.from_be_bytes_mod_order(data[32:64])
     if not GT.pairing_check([difference, -_compressed(data[144:192])], [G2Point(), divisor]):
@@ -134,6 +139,7 @@ def _g2(data: bytes, *, in_group: bool) -> G2Point:
 
 
 def _field_element(data: bytes) -> bytes:
+    # The slice below drops the padding. A padding that is not zero makes the number too large, so it is found here.
     if int.from_bytes(data) >= FIELD_PRIME:
         raise ValueError("a coordinate is not below the field's prime")
     return data[PADDED_FIELD_BYTES - FIELD_BYTES :]
@@ -145,6 +151,7 @@ def _scalar(data: bytes) -> Scalar:
 
 def _compressed(data: bytes) -> G1Point:
     point = G1Point.from_compressed_bytes(data)
+    # The library takes other encodings of the same point. Consensus has one.
     if point.to_compressed_bytes() != data:
         raise ValueError("a point is not written in its one way")
     return point

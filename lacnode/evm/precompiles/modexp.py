@@ -37,14 +37,16 @@ sys.stdout.buffer.write(int(gmpy2.powmod(*numbers)).to_bytes(sizes[2]))
 
 
 def modexp(data: bytes, check: Callable[[], None]) -> bytes:
-    """The output for `data`. `check` is called between steps and may raise."""
+    """Return the output for `data`. `check` is called between steps and may raise."""
     base_size, exponent_size, modulus_size = (_length(data, index) for index in range(3))
+    # Before any number is read: the lengths of base and exponent may be huge.
     if modulus_size == 0:
         return b""
     exponent_start = MODEXP_HEADER_BYTES + base_size
     modulus_start = exponent_start + exponent_size
     given = data[modulus_start : modulus_start + modulus_size]
     modulus = gmpy2.mpz(int.from_bytes(given)) << 8 * (modulus_size - len(given)) if given else 0
+    # Every power modulo 1 is 0, and a modulus of 0 gives 0 by the EIP. The exponent needs no look.
     if modulus <= 1:
         return bytes(modulus_size)
     if max(len(given), base_size) > NUMBER_BYTES_HERE:
@@ -68,6 +70,7 @@ def _power(base: gmpy2.mpz, exponent: bytes, modulus: gmpy2.mpz, check: Callable
     step = max(1, STEP_WORK // (words**2 + WORK_PER_BIT))
     power = gmpy2.mpz(1)
     check()
+    # Between two checks: the base may be much longer than the modulus.
     base %= modulus
     for bits, value in _pieces(int.from_bytes(exponent), step):
         check()
@@ -82,7 +85,7 @@ def _power(base: gmpy2.mpz, exponent: bytes, modulus: gmpy2.mpz, check: Callable
 
 
 def _pieces(exponent: int, step: int) -> Iterator[tuple[int, int]]:
-    """The bits of an exponent, the highest first, as (count of bits, their value), at most `step` bits at once."""
+    """Yield the bits of an exponent, the highest first, as (count of bits, their value), at most `step` bits at once."""
     left = exponent.bit_length()
     while left:
         bits = min(step, left)

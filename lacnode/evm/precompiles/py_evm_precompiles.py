@@ -31,7 +31,7 @@ PAIR_BYTES = 192
 
 
 def replace_precompiles(precompiles: dict[bytes, Precompile], fork: Fork) -> dict[bytes, Precompile]:
-    """`precompiles`, py-evm's of `fork` by their address, with ours among them."""
+    """Return `precompiles`, which are py-evm's of `fork` by their address, with this project's among them."""
     ours: dict[int, Precompile] = {}
     if fork >= Fork.BYZANTIUM:
         ours.update(_since_byzantium(is_istanbul=fork >= Fork.ISTANBUL))
@@ -49,6 +49,7 @@ def replace_precompiles(precompiles: dict[bytes, Precompile], fork: Fork) -> dic
 def _priced(name: str, price: Callable[[bytes], int], work: Work) -> Precompile:
     def precompile(computation: Any) -> None:
         data = computation.msg.data_as_bytes
+        # Charged before the work. A call with too little gas must not cost time.
         computation.consume_gas(price(data), f"{name} Precompile")
         try:
             computation.output = work(data, computation.state.budget.check)
@@ -59,13 +60,14 @@ def _priced(name: str, price: Callable[[bytes], int], work: Work) -> Precompile:
 
 
 def _fixed(name: str, gas: int, work: Callable[[bytes], bytes]) -> Precompile:
-    """One whose work is a few milliseconds at most."""
+    """Return a precompile whose work is a few milliseconds at most."""
     return _priced(name, lambda data: gas, lambda data, check: work(data))
 
 
 def _blake2f(computation: Any) -> None:
     data = computation.msg.data_as_bytes
     try:
+        # The input has its own price in it, so it is read before the charge. Invalid input costs all gas of the call.
         rounds = extract_blake2b_parameters(data)[0]
     except ValidationError as error:
         raise VMError(f"Invalid Blake2 F input: {error}") from None
@@ -92,7 +94,7 @@ def _since_byzantium(*, is_istanbul: bool) -> dict[int, Precompile]:
 
 
 def _numbers(data: bytes, count: int) -> list[int]:
-    """`count` numbers of 32 bytes. What is missing stands for zeros."""
+    """Return `count` numbers of 32 bytes. Missing bytes are zeros."""
     return [int.from_bytes(data[32 * index : 32 * index + 32].ljust(32, b"\0")) for index in range(count)]
 
 
@@ -116,9 +118,10 @@ def _pairing(data: bytes, check: Callable[[], None]) -> bytes:
 
 
 def _pair(data: bytes, check: Callable[[], None]) -> tuple[alt_bn128.Point, alt_bn128_pairing.TwistPoint]:
-    """The two points. Of the second one's coordinates the imaginary part comes first."""
+    """Return the two points. Of the second one's coordinates the imaginary part comes first."""
     x, y, x_u, x_1, y_u, y_1 = _numbers(data, 6)
     left, right = alt_bn128.point(x, y), alt_bn128_pairing.twist_point((x_1, x_u), (y_1, y_u))
+    # The point at infinity needs no test of its order, and the test is long.
     if right != alt_bn128_pairing.INFINITY2:
         alt_bn128_pairing.check_order(right, check)
     return left, right
