@@ -1,4 +1,4 @@
-"""HTTP/1.1 for everything that listens: ports, connections, requests, responses, all bounded.
+"""HTTP/1.1 for every port of this program: connections, requests, responses, all bounded.
 
-Must not know what is asked for.
+Must not know the meaning of a request.
 """

@@ -1,4 +1,4 @@
-"""Which names of this node a client may use in `Host`: Besu's allow-list against DNS rebinding.
+"""The names of this node that a client may use in `Host`: Besu's allow-list against DNS rebinding.
 
 Must not decide anything else about a request.
 """
@@ -13,16 +13,17 @@ _HOST = re.compile(r"(?P<host>[^:\s]+|\[[0-9a-fA-F:.]+\])(:(?P<port>[0-9]{1,5}))
 
 
 class AllowedHosts:
-    """The list of `names`; `*` or `all` admits any."""
+    """The list of `names`. `*` or `all` admits any name."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = frozenset(name.lower() for name in names)
 
     def admit(self, headers: Headers) -> bool:
-        """Whether a request with these headers names this node as it may."""
+        """Return whether a request with these headers names this node by an allowed name."""
         if self._names & ANY:
             return True
         header = headers.get("host")
+        # The port in the header is not compared, as in Besu.
         match = None if header is None else _HOST.fullmatch(header.strip())
         if match is None or int(match["port"] or 0) > 65_535:
             return False

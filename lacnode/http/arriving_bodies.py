@@ -1,7 +1,8 @@
-"""Bodies of requests that arrive at a port and wait for their answers, bounded in bytes together. On the event loop.
+"""Bodies of requests that arrive at a port and wait for their answers, bounded in bytes together. Use them on the
+event loop.
 
-Beyond the bound, the address that holds most loses its largest body that is not complete: many half-sent requests of one
-address cannot take the memory, nor the places, of others' requests.
+Beyond the bound, the address that holds most loses its largest body that is not complete: many half-sent requests of
+one address cannot take the memory, nor the places, of others' requests.
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import trio
 
 
 class ArrivingBody:
-    """What has come of one request. `scope` is cancelled when it is given up."""
+    """The part of one request's body that has come. `scope` is cancelled when the body is given up."""
 
     def __init__(self, client: str) -> None:
         self.client = client
@@ -21,7 +22,7 @@ class ArrivingBody:
 
 
 class ArrivingBodies:
-    """At most `limit_bytes` together."""
+    """The bodies of one port, at most `limit_bytes` together."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
@@ -30,7 +31,7 @@ class ArrivingBodies:
 
     @contextmanager
     def hold(self, client: str) -> Iterator[ArrivingBody]:
-        """A body of the address `client`, which counts until the block ends."""
+        """Give a body for a request of the address `client`. It counts until the block ends."""
         body = ArrivingBody(client)
         self._bodies[body] = None
         try:
@@ -40,7 +41,8 @@ class ArrivingBodies:
             self._total -= body.size
 
     def grow(self, body: ArrivingBody, size: int) -> None:
-        """So many bytes more have come of `body`. Gives up another body, or this one, if that is too much."""
+        """Count `size` more bytes of `body`. If all bodies together are too large, another body or this one is given
+        up."""
         body.size += size
         self._total += size
         if self._total > self._limit_bytes:
@@ -50,6 +52,10 @@ class ArrivingBodies:
         held: dict[str, int] = {}
         for body in self._bodies:
             held[body.client] = held.get(body.client, 0) + body.size
+        # Complete bodies stay: their requests are being answered, and their memory is free soon. A cancelled one is on
+        # its way out.
         arriving = [body for body in self._bodies if not body.is_complete and not body.scope.cancel_called]
         if arriving:
+            # The address comes first: a client with one large body must not pay for another with hundreds of small
+            # ones.
             max(arriving, key=lambda body: (held[body.client], body.size)).scope.cancel()

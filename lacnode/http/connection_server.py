@@ -1,4 +1,4 @@
-"""Ports of the API: bind, accept, count. One connection's failure is its own, and never the node's."""
+"""Ports of the API: bind, accept, count. A connection that fails does not stop the others, nor the node."""
 
 import errno
 import math
@@ -19,11 +19,12 @@ ConnectionHandler = Callable[[trio.SocketStream], Awaitable[None]]
 
 
 class RpcPortTakenError(Exception):
-    """A port of the API cannot be had."""
+    """A port of the API cannot be opened."""
 
 
 async def bind(host: str, port: int) -> list[trio.SocketListener]:
-    """Sockets that listen on `host`; any free port if `port` is 0. RpcPortTakenError if that cannot be."""
+    """Return sockets that listen on `host`. A `port` of 0 is any free port. RpcPortTakenError if the port cannot be
+    opened."""
     try:
         return list(await trio.open_tcp_listeners(port, host=host))
     except OSError as error:
@@ -35,13 +36,13 @@ async def bind(host: str, port: int) -> list[trio.SocketListener]:
 
 
 def bound_port(listeners: Sequence[trio.SocketListener]) -> int:
-    """The port that was really bound."""
+    """Return the port that the system has bound."""
     return int(listeners[0].socket.getsockname()[1])
 
 
 def client_address(stream: trio.abc.Stream) -> str:
-    """The address at the other end, which limits of one client count by: of IPv6 the network of 64 bits, since one
-    subscriber has all of that. Empty where the stream is no socket."""
+    """Return the address at the other end, by which the limits for one client count. Of IPv6 it is the network of 64
+    bits, since one subscriber has all of that. Empty where the stream is no socket."""
     if not isinstance(stream, trio.SocketStream):
         return ""
     try:
@@ -51,15 +52,17 @@ def client_address(stream: trio.abc.Stream) -> str:
     address = ip_address(host.partition("%")[0])
     if isinstance(address, IPv4Address):
         return host
+    # A socket for both families shows IPv4 clients so. Each of them is one client, though all are in one network of
+    # 64 bits.
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(IPv6Address(int(address) >> 64 << 64))
 
 
 class ConnectionServer:
-    """Lets at most `limit` clients in at a time; more are turned away at once. A client whose address has fewer connections
-    than another's gets the place of that one's oldest connection: one address cannot keep all others out. An address with
-    `limit_per_client` connections loses its oldest for a new one."""
+    """Accepts at most `limit` connections at a time, and closes more of them at once. A client whose address has
+    fewer connections than another's gets the place of that one's oldest connection: one address cannot keep all
+    others out. An address with `limit_per_client` connections loses its oldest for a new one."""
 
     def __init__(
         self, name: str, limit: int, handle_connection: ConnectionHandler, limit_per_client: float = math.inf
@@ -84,12 +87,14 @@ class ConnectionServer:
                 stream = await listener.accept()
             except OSError as error:
                 self._log.warning("accept", f"{self._name}: no connection could be accepted: {error}")
+                # The client still waits in the system's queue. Without a pause this loop would ask for it without end.
                 await trio.sleep(ACCEPT_PAUSE_SECONDS)
                 continue
             nursery.start_soon(self._client, stream)
 
     async def _client(self, stream: trio.SocketStream) -> None:
         client = client_address(stream)
+        # The address's own limit comes first: its new connection must not cost another address one.
         if len(self._inside.get(client, ())) >= self._limit_per_client:
             self._end_oldest(client)
         if sum(map(len, self._inside.values())) >= self._limit and not self._made_room(client):
@@ -99,11 +104,13 @@ class ConnectionServer:
         scope = trio.CancelScope()
         self._inside.setdefault(client, {})[scope] = None
         try:
+            # A client whose machine was switched off sends nothing. Only keep-alive probes find that out.
             stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_KEEPALIVE, 1)
             with scope:
                 await self._converse(stream)
         except* (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
             log.debug(f"{self._name}: a client went away")
+        # A fault in one conversation is logged and ends it. The port serves the others.
         except* Exception:
             self._log.exception("failure", f"{self._name}: a connection failed")
         finally:
@@ -111,8 +118,10 @@ class ConnectionServer:
             await trio.aclose_forcefully(stream)
 
     def _made_room(self, client: str) -> bool:
-        """Whether a connection of another address, which has more of them, was ended for one of `client`."""
+        """End a connection of another address, which has more of them, for one of `client`. Return whether there was
+        such an address."""
         most = max(self._inside, key=lambda address: len(self._inside[address]))
+        # With one more connection than `client` the two would only change places, again and again.
         if len(self._inside[most]) <= len(self._inside.get(client, ())) + 1:
             return False
         self._end_oldest(most)
@@ -121,6 +130,7 @@ class ConnectionServer:
     def _end_oldest(self, client: str) -> None:
         oldest = next(iter(self._inside[client]))
         oldest.cancel()
+        # The place is free at once. The cancelled task may take a while to end.
         self._leave(client, oldest)
 
     def _leave(self, client: str, scope: trio.CancelScope) -> None:

@@ -1,7 +1,7 @@
 """HTTP/1.1 on `h11` and trio streams: reads requests, writes responses, and knows neither paths nor methods.
 
-Everything a client may be slow or greedy with is bounded: the head and the body of a request in size, their arrival in
-time, and how long a response may take to be read.
+A slow or greedy client meets a bound everywhere: the head and the body of a request in size and in the time they take
+to arrive, and a response in the time that the client takes to read it.
 """
 
 import gzip
@@ -22,53 +22,57 @@ READ_BYTES = 65_536
 MAX_REQUEST_HEAD_BYTES = 32_768
 
 MAX_HEAD_LINES = 100
-"""A head of thousands of short lines takes 10 milliseconds to read, and nothing else runs meanwhile."""
+"""Lines of a head. A head of thousands of short lines takes 10 milliseconds to read, and no other task runs
+meanwhile."""
 
 _HEAD_END = re.compile(rb"\n\r?\n")
 
 FREE_CHUNKS, BYTES_PER_CHUNK = 1_000, 256
-"""A body may come in so many chunks, and in one more for so many bytes: to read a chunk takes 20 microseconds."""
+"""A body may come in `FREE_CHUNKS` chunks, and in one more for each `BYTES_PER_CHUNK` bytes: to read a chunk takes 20
+microseconds."""
 
 CHUNKS_AT_ONCE = 64
 """Chunks that are read before other connections have a turn."""
 
 FIRST_REQUEST_SECONDS = 30.0
-"""How long a new connection may say nothing."""
+"""Seconds that a new connection may stay silent."""
 
 IDLE_SECONDS = 300.0
-"""How long one that has been used may."""
+"""Seconds that a connection may stay silent after a request."""
 
 REQUEST_SECONDS = 60.0
-"""How long a request may take to arrive, from its first byte to its last."""
+"""Seconds that a request may take to arrive, from its first byte to its last."""
 
 HEAD_SECONDS = 15.0
-"""How long the head of a request may take to arrive."""
+"""Seconds that the head of a request may take to arrive."""
 
 BODY_SECONDS, BODY_BYTES_PER_SECOND = 15.0, 16_384
-"""How long a body may take: so many seconds, and one more for so many bytes that have come."""
+"""Time that a body may take: so many seconds, and one more for so many bytes that have come."""
 
 MAX_PORT_REQUEST_BYTES = 32 * 2**20
 """Bytes of bodies that a port may hold. Beyond that, the address that holds most loses its largest unfinished body."""
 
 RESPONSE_SECONDS, RESPONSE_BYTES_PER_SECOND = 60.0, 50_000
-"""How long a response may take to be read: so many seconds, and one more for so many bytes."""
+"""Time that a client may take to read a response: so many seconds, and one more for so many bytes."""
 
 MAX_PORT_RESPONSE_BYTES = 40 * 2**20
-"""Bytes of responses that may wait to be read by all clients of a port. Beyond that, the largest is given up. With the
-replies of unfinished batches they are 64 MiB."""
+"""Bytes of responses that may wait for all clients of a port. Beyond that, the largest is given up. With the replies
+of unfinished batches they are 64 MiB."""
 
 JOINED_BODY_BYTES = 65_536
 """Length of a body that is sent in one go with its head."""
 
 LINGER_SECONDS = 5.0
-"""How long what a refused client still sends is thrown away, so that it reads the refusal before the connection breaks."""
+"""Seconds during which further bytes of a refused client are thrown away, so that it reads the refusal before the
+connection breaks."""
 
 MIN_COMPRESSED_BYTES = 1400
-"""Bytes from which a response is compressed for those who accept it: less is one packet anyhow."""
+"""Bytes from which a response is compressed for clients that accept it: a shorter one is a single packet in any case.
+"""
 
 
 class _Response:
-    """A response that waits to be read."""
+    """A response that the client has not read yet."""
 
     def __init__(self, size: int, scope: trio.CancelScope) -> None:
         self.size = size
@@ -79,9 +83,10 @@ class _Response:
 
 
 class HttpConnection:
-    """One client, request after request. Raises trio's stream errors when the client goes away. `max_body` is the largest
-    body in bytes, for all requests or for each by its head. Responses count for `backlog` while they are read, bodies
-    for `arriving` until they are answered. `client` is the address at the other end, where `stream` does not tell."""
+    """One client, request after request. Raises trio's stream errors when the client goes away. `max_body` is the
+    largest body in bytes, for all requests or for each by its head. Responses count for `backlog` until the client
+    has read them, bodies for `arriving` until they are answered. `client` is the address at the other end, where
+    `stream` does not tell."""
 
     def __init__(
         self,
@@ -102,13 +107,15 @@ class HttpConnection:
         self._client = client_address(stream) if client is None else client
 
     async def run(self) -> None:
-        """Until either side has had enough."""
+        """Serve requests until the client or this node ends the connection."""
         idle = FIRST_REQUEST_SECONDS
         while await self._something_arrives(idle):
             response = await self._response()
             if response is None:
                 return
             await self._send(response)
+            # A connection whose request was not read to its end cannot be used again: the rest would be taken for the
+            # next request.
             if response.close or self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
                 await self._linger()
                 return
@@ -117,14 +124,15 @@ class HttpConnection:
             idle = IDLE_SECONDS
 
     async def _response(self) -> Response | None:
-        """What to send back to the next request; None if the client left in the middle of it."""
+        """Return the response to the next request. None if the client left in the middle of it."""
         with self._arriving.hold(self._client) as body:
             received = await self._receive(body)
             body.is_complete = True
             return await self._routes.answer(received) if isinstance(received, Request) else received
 
     async def _something_arrives(self, seconds: float) -> bool:
-        """Whether the client has more to say, and begins within `seconds`."""
+        """Return whether the client sends more, and begins within `seconds`."""
+        # The client may send its next request before it has read the response. Then the bytes are here already.
         if self._http.trailing_data[0]:
             return True
         with trio.move_on_after(seconds):
@@ -136,12 +144,15 @@ class HttpConnection:
     # -- requests ----------------------------------------------------------------------------------------------------
 
     async def _receive(self, body: ArrivingBody) -> Request | Response | None:
-        """The next request; or what to answer without one; None if the client left in the middle."""
+        """Return the next request, or the response to one that is refused. None if the client left in the middle."""
         try:
             with trio.move_on_after(REQUEST_SECONDS), body.scope:
                 return await self._request(body)
+            # The two bounds look alike here. The client is to know which one it met: its own slowness, or the memory of
+            # this port.
             return BUSY if body.scope.cancelled_caught else TOO_SLOW
         except h11.RemoteProtocolError as error:
+            # h11 refuses a request without `Host`. Besu answers it as one for a host that is not allowed.
             if "Host" in str(error):
                 return Response(403, HOST_REFUSED, (JSON,), close=True)
             return Response(error.error_status_hint, close=True)
@@ -158,12 +169,15 @@ class HttpConnection:
             head.method.decode("ascii"), head.target.decode("latin-1"), headers, client=self._client
         )
         if {"content-length", "transfer-encoding"} <= headers.keys():
-            # Whoever stands between us and the client may believe the other header, and take the rest of this body for a
-            # request of somebody else (RFC 9112, 6.1): nothing of it may be answered on this connection.
+            # A proxy between this node and the client may believe the other header. It would take the rest of this body
+            # for a request of another client (RFC 9112, 6.1). So no further request is answered on this connection.
             return Response(400, close=True)
+        # Asked before the body is read: a refused client cannot make this node keep its body.
         refused = self._routes.answer_head(request)
         if refused is not None:
             return refused
+        # The deadline moves with the bytes that come, in `_body`. A slow line is served, a client that only keeps its
+        # place is not.
         with trio.CancelScope(deadline=trio.current_time() + BODY_SECONDS) as patience:
             body = await self._body(headers, self._largest_body(request), arriving, patience)
             return TOO_LARGE if body is None else replace(request, body=body)
@@ -175,9 +189,12 @@ class HttpConnection:
     async def _body(
         self, headers: Mapping[str, str], largest: int, arriving: ArrivingBody, patience: trio.CancelScope
     ) -> bytes | None:
-        """The body of the request, None once it is too large: the rest is not kept."""
+        """Return the body of the request, None once it is too large: its rest is not kept. RemoteProtocolError for
+        too many chunks."""
+        # Known from the head: no byte of such a body is read.
         if int(headers.get("content-length", "0")) > largest:
             return None
+        # Sent only here, after every check of the head. A client that asks first need not send a body in vain.
         if self._http.they_are_waiting_for_100_continue:
             await self._stream.send_all(self._http.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
         body, pieces = bytearray(), 0
@@ -190,6 +207,7 @@ class HttpConnection:
             patience.deadline += len(event.data) / BODY_BYTES_PER_SECOND
             if pieces > FREE_CHUNKS + len(body) // BYTES_PER_CHUNK:
                 raise h11.RemoteProtocolError("the chunks of the body are too small")
+            # Chunks that are here already are read without a pause. Other connections must get their turn.
             if pieces % CHUNKS_AT_ONCE == 0:
                 await trio.lowlevel.checkpoint()
         return bytes(body)
@@ -202,7 +220,9 @@ class HttpConnection:
         return event
 
     def _check_head(self) -> None:
-        """RemoteProtocolError if a head is being read that has too many lines."""
+        """Raise RemoteProtocolError if a head is being read that has too many lines."""
+        # h11 parses a head in one step, when all of it is here. So the lines are counted in the bytes that wait, before
+        # that step.
         if self._http.their_state is not h11.IDLE:
             return
         data = self._http.trailing_data[0]
@@ -218,7 +238,7 @@ class HttpConnection:
         size = len(response.body)
         with trio.move_on_after(RESPONSE_SECONDS + size / RESPONSE_BYTES_PER_SECOND) as reading:
             waiting = _Response(size, reading)
-            # It takes memory from now on, while it waits to be compressed as well.
+            # The response takes memory from here on, also while it waits to be compressed.
             self._backlog.watch(waiting)
             try:
                 await self._send_counted(response)
@@ -229,10 +249,12 @@ class HttpConnection:
 
     async def _send_counted(self, response: Response) -> None:
         headers = list(response.headers)
+        # A response to HEAD has no body.
         body = b"" if self._head is not None and self._head.method == "HEAD" else response.body
         coding = _coding(self._head) if len(body) >= MIN_COMPRESSED_BYTES else None
         if coding is not None:
             compress = gzip.compress if coding == "gzip" else zlib.compress
+            # Megabytes take some tenths of a second to compress. The event loop serves all connections meanwhile.
             body = await trio.to_thread.run_sync(
                 compress, body, 1, limiter=self._backlog.compressing, abandon_on_cancel=True
             )
@@ -252,6 +274,7 @@ class HttpConnection:
             await self._stream.send_all(part)
 
     async def _linger(self) -> None:
+        # Closing with unread bytes resets the connection, and the client may never see the response.
         with trio.move_on_after(LINGER_SECONDS):
             if isinstance(self._stream, trio.SocketStream):  # TLS cannot be closed by half
                 await self._stream.send_eof()
@@ -260,7 +283,7 @@ class HttpConnection:
 
 
 def _coding(head: Request | None) -> str | None:
-    """What to compress with, by the request's `Accept-Encoding`."""
+    """Return the coding to compress with, by the request's `Accept-Encoding`. None for no compression."""
     accepted = "" if head is None else head.headers.get("accept-encoding", "")
     for coding in ("gzip", "deflate"):
         for choice in accepted.lower().split(","):

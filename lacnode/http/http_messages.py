@@ -1,4 +1,4 @@
-"""Requests, responses, and who answers them. Knows no socket and no path."""
+"""Requests, responses, and the interface of the handler that answers them. Knows no socket and no path."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ HOST_REFUSED = b'{"message":"Host not authorized."}'
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request. `headers` have their names in lower case; `body` is empty until it has been read. `client` is the address
-    that it comes from, as `listening.client_of` names it."""
+    """A request. `headers` have their names in lower case. `body` is empty until it has been read. `client` is the
+    address that it comes from, as `connection_server.client_address` names it."""
 
     method: str
     target: str
@@ -26,7 +26,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What goes back. `close` if nothing more is read from this client."""
+    """A response. With `close`, nothing more is read from this client."""
 
     status: int
     body: bytes = b""
@@ -41,10 +41,10 @@ BUSY = Response(503, close=True)
 
 
 class RequestHandler(Protocol):
-    """What a port says to requests."""
+    """The handler of a port's requests."""
 
     def answer_head(self, head: Request) -> Response | None:
-        """The answer to a request whose body need not be read, None if it must be."""
+        """Return the response to a request whose body need not be read, None if it must be."""
 
     async def answer(self, request: Request) -> Response:
-        """The answer to a request that was not answered early."""
+        """Return the response to a request that `answer_head` has not answered."""

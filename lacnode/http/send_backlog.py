@@ -1,4 +1,4 @@
-"""What waits to be read by all clients of a port, bounded in bytes. On the event loop."""
+"""The bytes that wait for all clients of a port, bounded together. Use them on the event loop."""
 
 from typing import Protocol
 
@@ -9,7 +9,7 @@ COMPRESSIONS_AT_ONCE = 2
 
 
 class WaitingClient(Protocol):
-    """What waits for one client. Hashable by identity."""
+    """The bytes that wait for one client. Hashable by identity."""
 
     size: int
     """Bytes."""
@@ -19,8 +19,8 @@ class WaitingClient(Protocol):
 
 
 class SendBacklog:
-    """At most `limit_bytes`: beyond that, the client for which most waits is cut off. `compressing` limits the threads that
-    compress what waits."""
+    """The waiting bytes of one port, at most `limit_bytes`. Beyond that, the client with the most waiting bytes is
+    cut off. `compressing` limits the threads that compress responses."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.compressing = trio.CapacityLimiter(COMPRESSIONS_AT_ONCE)
@@ -28,17 +28,18 @@ class SendBacklog:
         self._clients: dict[WaitingClient, None] = {}
 
     def watch(self, client: WaitingClient) -> None:
-        """What waits for `client` counts from now on."""
+        """Count the bytes that wait for `client` from now on."""
         self._clients[client] = None
         self.grown()
 
     def forget(self, client: WaitingClient) -> None:
-        """Nothing waits for `client` any more."""
+        """Stop counting the bytes of `client`."""
         self._clients.pop(client, None)
 
     def grown(self) -> None:
-        """More waits for a client now."""
+        """Note that more bytes wait for a client now. If all are too many, the client with the most is cut off."""
         if sum(client.size for client in self._clients) > self._limit_bytes:
             largest = max(self._clients, key=lambda client: client.size)
+            # Forgotten before it is cut: its task may take a while to end, and must not be chosen again.
             self.forget(largest)
             largest.cut()

@@ -1,4 +1,4 @@
-"""What a node lets Prometheus read: series, the port they are read from, and the gateway they are pushed to.
+"""The metrics of a node for Prometheus: series, the port that serves them, and the gateway that they are pushed to.
 
-Must not know what is counted, nor change it: whoever offers a series says where its values come from.
+Must not know the meaning of a series, nor change it: the part that offers a series gives the source of its values.
 """

@@ -20,14 +20,14 @@ log = structlog.get_logger("metrics")
 TEXT = ("content-type", "text/plain; version=0.0.4; charset=utf-8")
 MAX_CONNECTIONS = 20
 MAX_REQUEST_BODY_BYTES = 4096
-"""Bytes: nobody has anything to send."""
+"""Bytes of the body of a request. No reader has anything to send."""
 
 
 Writer = Callable[[Iterable[MetricFamily]], bytes]
 
 
 class MetricsEndpoint:
-    """Serves `series` over HTTP. `port` is the real one once it runs."""
+    """Serves `series` over HTTP. `port` is the bound port once it runs."""
 
     def __init__(self, settings: MetricsSettings, series: Iterable[MetricSeries]) -> None:
         self._settings = settings
@@ -35,7 +35,8 @@ class MetricsEndpoint:
         self.port: int | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled; started when the port is open. RpcPortTakenError if it cannot be had."""
+        """Serve until cancelled. The task is started when the port is open. RpcPortTakenError if the port cannot be
+        opened."""
         # The writer is loaded in a thread, since consensus may be under way already.
         text = await trio.to_thread.run_sync(importlib.import_module, "lacnode.metrics.prometheus_text")
         routes = MetricsRoutes(self._registry, AllowedHosts(self._settings.allowed_hosts), text.written)
@@ -53,7 +54,8 @@ class MetricsEndpoint:
 
 
 class MetricsRoutes:
-    """What each path answers. Reading is done in one thread at a time, so that many readers cost no more than one."""
+    """The responses of each path. Series are read in one thread at a time, so that many readers cost no more than
+    one."""
 
     def __init__(self, registry: MetricsRegistry, hosts: AllowedHosts, written: Writer) -> None:
         self._registry = registry
@@ -62,21 +64,23 @@ class MetricsRoutes:
         self._reading = trio.CapacityLimiter(1)
 
     def answer_head(self, head: Request) -> Response | None:
-        """The answer to a request whose body need not be read, None if it must be."""
+        """Return the response to a request whose body need not be read, None if it must be."""
         return None if self._hosts.admit(head.headers) else Response(403, HOST_REFUSED, (JSON,), close=True)
 
     async def answer(self, request: Request) -> Response:
-        """The answer to a request that was not answered early."""
+        """Return the response to a request that `answer_head` has not answered."""
         path, _, query = request.target.partition("?")
         if path not in ("/", "/metrics"):
             return Response(404)
         if request.method != "GET":
             return Response(405)
+        # Besu's service answers so.
         if path == "/":
             return Response(201)
         names = {value for name, value in parse_qsl(query, keep_blank_values=True) if name == "name[]"}
         try:
             body = await trio.to_thread.run_sync(lambda: self._text(names), limiter=self._reading)
+        # A series that cannot be read must not end the port: the other readers and the next reading may work.
         except Exception:
             log.exception("metrics could not be read")
             return Response(500)

@@ -1,7 +1,7 @@
 """One request to a Prometheus push gateway, over HTTP.
 
-Whatever the gateway does ends within `REQUEST_SECONDS`; of its answer, only the status is read. Must not know what is
-counted.
+A request ends within `REQUEST_SECONDS`, also if the gateway hangs. Of its response, only the status is read. Must not
+know the meaning of a series.
 """
 
 from base64 import urlsafe_b64encode
@@ -11,16 +11,16 @@ import h11
 import trio
 
 REQUEST_SECONDS = 10.0
-"""What one request may take, from the look-up of the name to the status of the answer."""
+"""Seconds that one request may take, from the look-up of the name to the status of the response."""
 
 MAX_HEAD_BYTES = 16 * 2**10
-"""Bytes of the head of an answer; a gateway's has a few hundred."""
+"""Bytes of the head of a response. That of a gateway has a few hundred."""
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class GatewayError(Exception):
-    """The gateway did not take a request; one sentence."""
+    """The gateway did not take a request. The text is one sentence."""
 
 
 class PushGateway:
@@ -33,16 +33,17 @@ class PushGateway:
 
     @property
     def url(self) -> str:
-        """Where the series are written."""
+        """The URL to which the series are written."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}{self._target}"
 
     async def add(self, text: bytes) -> None:
-        """Replace the series of the job that are named in `text`, in the text format; GatewayError."""
+        """Replace the series of the job that are named in `text`, in the text format. GatewayError if the gateway
+        does not take them."""
         await self._request("POST", text)
 
     async def delete(self) -> None:
-        """Remove every series of the job; GatewayError."""
+        """Remove every series of the job. GatewayError if the gateway does not do it."""
         await self._request("DELETE", b"")
 
     async def _request(self, method: str, body: bytes) -> None:
@@ -52,6 +53,8 @@ class PushGateway:
         except trio.TooSlowError:
             raise GatewayError(f"no answer within {REQUEST_SECONDS:.0f} s") from None
         except (OSError, UnicodeError, trio.BrokenResourceError) as error:
+            # trio's error for a failed connection says only that all addresses failed. Its cause is the error of the
+            # system.
             raise GatewayError(str(error.__cause__ or error)) from None
         except h11.ProtocolError as error:
             raise GatewayError(f"an answer that is not HTTP: {error}") from None
@@ -85,7 +88,7 @@ async def _final_status(connection: h11.Connection, stream: trio.SocketStream) -
 
 
 def _job_path(job: str) -> str:
-    """The job as the gateway reads it in a path; one with a slash goes in base64."""
+    """Return the job as the gateway reads it in a path. A job with a slash goes in base64."""
     if "/" not in job:
         return f"job/{quote(job, safe='')}"
     return f"job@base64/{urlsafe_b64encode(job.encode()).decode()}"

@@ -1,12 +1,13 @@
-"""What an operator may choose about metrics, and Besu's categories (`BesuMetricCategory`, `StandardMetricCategory`)."""
+"""The settings of metrics, and Besu's categories (`BesuMetricCategory`, `StandardMetricCategory`)."""
 
 from dataclasses import dataclass
 from enum import Enum
 
 
 class MetricCategory(Enum):
-    """What `--metrics-category` chooses by; the value is what the names of its series begin with. The last is our own:
-    Besu counts nothing of its private transactions but what their database does."""
+    """The categories of `--metrics-category`. The value is the beginning of the names of its series. The last
+    category is this project's own: Besu counts nothing of its private transactions except the work of their database.
+    """
 
     BLOCKCHAIN = "besu_blockchain_"
     ETHEREUM = "ethereum_"
@@ -35,7 +36,7 @@ DEFAULT_CATEGORIES = frozenset(category for category in MetricCategory if not ca
 
 @dataclass(frozen=True, slots=True)
 class MetricsSettings:
-    """Where Prometheus may read, under which names in `Host`, and which categories."""
+    """The address where Prometheus may read, the names it may use in `Host`, and the categories."""
 
     host: str = "127.0.0.1"
     port: int = 9545
@@ -45,7 +46,7 @@ class MetricsSettings:
 
 @dataclass(frozen=True, slots=True)
 class PushSettings:
-    """The push gateway to write to, how often (seconds), under which job, and which categories."""
+    """The push gateway, the seconds between two pushes, the job, and the categories."""
 
     host: str = "127.0.0.1"
     port: int = 9001

@@ -1,6 +1,6 @@
-"""Prometheus's text format 0.0.4. Loaded by name once metrics are on: the library costs a start 50 ms.
+"""Prometheus's text format 0.0.4. It is loaded by name once metrics are on: the library costs a start 50 ms.
 
-Must be imported by nobody; see `endpoint`.
+No module may import it. `endpoint` and `push` load it.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from lacnode.metrics.series import MetricFamily, MetricType
 
 
 def written(families: Iterable[MetricFamily]) -> bytes:
-    """The families in the text format, one after the other."""
+    """Return the families in the text format, one after the other."""
     return b"".join(_written(family) for family in families)
 
 
@@ -23,7 +23,8 @@ def _written(family: MetricFamily) -> bytes:
         metric.add_sample(series.name, dict(sample.labels), sample.value)
     text = generate_latest(_One(metric))
     if series.kind is MetricType.COUNTER:
-        # The library gives what it says about a counter the ending `_total`, and Besu 24.1.0 names its counters as they are.
+        # The library adds `_total` to the name of a counter in the lines about it. Besu 24.1.0 writes the name as it
+        # is.
         text = text.replace(f" {series.name}_total ".encode(), f" {series.name} ".encode(), 2)
     return text
 

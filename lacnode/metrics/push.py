@@ -20,7 +20,7 @@ MAX_PAUSE_SECONDS = 300.0
 """The longest pause after failures, unless the interval is longer."""
 
 FAREWELL_SECONDS = 1.0
-"""What the node's stop waits for the gateway to forget its series."""
+"""Seconds that the node's stop waits for the gateway to delete the series."""
 
 
 class MetricsPush:
@@ -35,9 +35,11 @@ class MetricsPush:
         self._reading = trio.CapacityLimiter(1)
 
     async def run(self) -> None:
-        """Push every interval, for the first time after half of one; at the end, let the gateway forget the series."""
+        """Push every interval, for the first time after half of one. At the end, ask the gateway to delete the
+        series."""
         text = await trio.to_thread.run_sync(importlib.import_module, "lacnode.metrics.prometheus_text")
         log.info(f"Metrics are pushed to {self._gateway.url} every {self._settings.interval_seconds:g} s")
+        # Besu waits for half an interval too. The first values are then those of a node that has loaded.
         await trio.sleep(self._settings.interval_seconds / 2)
         try:
             while True:
@@ -59,6 +61,7 @@ class MetricsPush:
             self._succeeded()
 
     def _failed(self, reason: str) -> None:
+        # Only the first failure is a line in the log. A gateway may be away for days.
         if self._failures == 0:
             log.warning(
                 f"Metrics could not be pushed to {self._gateway.url}: {reason}. "
@@ -74,12 +77,15 @@ class MetricsPush:
 
     def _pause_seconds(self) -> float:
         interval = self._settings.interval_seconds
+        # The exponent is bounded as well: a float overflows after a thousand failures.
         return min(interval * 2.0 ** min(self._failures, 32), max(interval, MAX_PAUSE_SECONDS))
 
     async def _say_farewell(self) -> None:
-        """Without this, the gateway would show the last values of a node that is gone."""
+        """Ask the gateway to delete the series. Without this, it would show the last values of a node that is gone."""
+        # A gateway that never took anything has nothing to delete. One that is away would only delay the stop.
         if not self._pushed or self._failures:
             return
+        # The node's stop has cancelled this task. The shield lets the last request go out.
         with trio.CancelScope(shield=True, deadline=trio.current_time() + FAREWELL_SECONDS):
             try:
                 await self._gateway.delete()

@@ -1,6 +1,6 @@
-"""Series: a name that stays the same for years, and a function that gives its values whenever somebody reads them.
+"""Series: a name that stays the same for years, and a function that gives its values at each reading.
 
-Nothing is counted here. To add a series, make one where its values are and hand it to the node's `MetricsRegistry`.
+Nothing is counted here. To add a series, make one where its values are and give it to the node's `MetricsRegistry`.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -11,7 +11,7 @@ from lacnode.metrics.metrics_settings import MetricCategory
 
 
 class MetricType(Enum):
-    """What a value does: a counter only grows while the node runs, a gauge is what it is."""
+    """The kind of a value: a counter only grows while the node runs, a gauge may fall as well."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -27,8 +27,8 @@ class MetricSample:
 
 @dataclass(frozen=True, slots=True)
 class MetricSeries:
-    """`name` is whole, as it is written. `read` is called in a worker thread, once for every time somebody reads; labels
-    must take few values, since a reader keeps every one it has seen."""
+    """A series. `name` is the complete name, with the beginning of its category. `read` is called in a worker thread,
+    once for each reading. Labels must take few values, since Prometheus keeps every one that it has seen."""
 
     category: MetricCategory
     name: str
@@ -39,7 +39,7 @@ class MetricSeries:
 
 @dataclass(frozen=True, slots=True)
 class MetricFamily:
-    """A series with its values of a moment."""
+    """A series with its values at one moment."""
 
     series: MetricSeries
     samples: tuple[MetricSample, ...]
@@ -52,7 +52,7 @@ class MetricsRegistry:
         self._series = [one for one in series if one.category in categories]
 
     def read(self, names: Collection[str]) -> list[MetricFamily]:
-        """Every series, or those of `names` where there are any, without those that have no value yet."""
+        """Return every series, or those of `names` where there are any, without series that have no value yet."""
         wanted = [series for series in self._series if not names or series.name in names]
         families = (MetricFamily(series, tuple(series.read())) for series in wanted)
         return [family for family in families if family.samples]

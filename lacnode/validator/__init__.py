@@ -1,5 +1,5 @@
-"""The driver of consensus: it carries out what `lacnode.consensus` asks for, and holds no protocol rule.
+"""The driver of consensus: it carries out the effects of `lacnode.consensus`, and holds no protocol rule.
 
-Timers, the write-ahead log, signatures, messages, building, checking and importing blocks: each effect is done here, in
-order, and answered with an event.
+Timers, the write-ahead log, signatures, messages, building, checking and importing blocks: each effect is carried out
+here, in order, and answered with an event.
 """

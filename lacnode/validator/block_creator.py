@@ -1,6 +1,7 @@
-"""Building the block this validator proposes: its vote, its vanity, and what the pool offers.
+"""Building the block that this validator proposes: its vote, its vanity, and candidates of the pool.
 
-Must not decide when to build, and must not outlast its budget: a block that is late is worth less than one that is small.
+Must not decide when to build, and must not outlast its budget: a block that is late is worth less than one that is
+small.
 """
 
 import time
@@ -43,11 +44,16 @@ class PoolBlockCreator:
         self._selection_share = selection_share
 
     def build(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> Block:
-        """The block for (height, round). StaleHeightError if the head has moved on meanwhile, ExecutionCancelledError when
-        `budget` is cancelled."""
+        """Return the block for (height, round). StaleHeightError if the head has moved on meanwhile,
+        ExecutionCancelledError when `budget` is cancelled, BlockRefusedError if no valid block can be made.
+        `timestamp` is in seconds."""
         head = self._chain.head
+        # The head is read once, and every part below belongs to this one. An import may set the next head while the
+        # block is built.
         if head.header.number + 1 != height:
             raise StaleHeightError(f"block {height} was to be built, but the head is {head.header.number}")
+        # The validators of the header are those after the parent's vote. A block with other validators would be
+        # refused.
         tally = self._chain.tally_after(head.header)
         extra = ExtraData(
             vanity=self._vanity,
@@ -56,7 +62,9 @@ class PoolBlockCreator:
             round=round_,
         )
         period = self._chain.spec.ibft.parameters_at(height).block_period_ms / 1000
+        # Choosing may not take the whole period: closing the block and the messages of the round need time too.
         deadline = time.monotonic() + self._selection_share * period
+        # The base fee decides the order of the candidates, and which of them can pay.
         candidates = self._candidates(next_base_fee(self._chain.spec, head.header, timestamp))
         return self._chain.build_block(timestamp, self._address, extra.encode(), candidates, deadline, budget)
 

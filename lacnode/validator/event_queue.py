@@ -1,9 +1,10 @@
 """The queues of the state machine: one for the events of the node, and one for the messages of each validator.
 
-Besu keeps one bounded queue for all events, and a flood of messages can push out a timer or a new head. Here the events of
-the node are never dropped and go first. Only validators of the current height have a queue for messages. The signer of a
-message is known after it has been read. The peer that sent it is known at once, so the queues belong to the peers. Each
-queue has its own bound, and the queues take turns, so that a peer that floods costs the others nothing but its turn.
+Besu keeps one bounded queue for all events, and a flood of messages can push out a timer or a new head. Here the
+events of the node are never dropped and go first. Only validators of the current height have a queue for messages.
+The signer of a message is known after it has been read. The peer that sent it is known at once, so the queues belong
+to the peers. Each queue has its own bound, and the queues take turns, so that a peer that floods costs the others
+nothing but its turn.
 """
 
 from collections import deque
@@ -14,14 +15,15 @@ import trio
 from lacnode.consensus.events import Event, MessageReceived
 
 MAX_SENDER_QUEUE_BYTES = 16 * 2**20
-"""Bytes that may wait in one lane. One message may be larger than what is left, if nothing else waits there."""
+"""Bytes that may wait in one lane. One message may be larger than the bytes that are left, if no other message waits
+there."""
 
 BYTES_PER_TURN = 4096
 """A message of that many bytes counts as two short ones: reading it takes about twice as long."""
 
 
 class _Lane:
-    """What one validator brought. `served` is what its messages have cost so far, in turns."""
+    """The waiting messages of one validator. `served` is the cost of the messages that were taken so far, in turns."""
 
     def __init__(self, served: float) -> None:
         self.messages: deque[MessageReceived] = deque()
@@ -35,12 +37,14 @@ class _Lane:
     def get(self) -> MessageReceived:
         message = self.messages.popleft()
         self.bytes -= len(message.data)
+        # Long messages cost more turns, so that a peer cannot win time by joining its flood into a few large ones.
         self.served += 1 + len(message.data) / BYTES_PER_TURN
         return message
 
 
 class ConsensusEventQueue:
-    """Use from the event loop only. Each lane holds `lane_messages` messages and `MAX_SENDER_QUEUE_BYTES` bytes."""
+    """The events and messages that wait. Use it from the event loop only. Each lane holds `lane_messages` messages
+    and `MAX_SENDER_QUEUE_BYTES` bytes."""
 
     def __init__(self, lane_messages: int) -> None:
         self._internal: deque[Event] = deque()
@@ -52,10 +56,12 @@ class ConsensusEventQueue:
 
     def set_senders(self, senders: Iterable[bytes]) -> None:
         """From now on only the peers at these addresses have a queue. The messages of other peers are dropped."""
+        # The lanes of validators that stay are kept with their messages: a new head often comes between the messages of
+        # one round.
         self._lanes = {sender: self._lanes.get(sender) or _Lane(0.0) for sender in senders}
 
     def has_queue_for(self, sender: bytes) -> bool:
-        """Whether the peer at this address has a lane."""
+        """Return whether the peer at this address has a lane."""
         return sender in self._lanes
 
     def put(self, event: Event) -> None:
@@ -64,20 +70,23 @@ class ConsensusEventQueue:
         self._not_empty.set()
 
     def put_message(self, message: MessageReceived) -> bool:
-        """Add a message of a peer. False, and counted in `refused`, if its queue is full or it has none."""
+        """Add a message of a peer. Return False, and count it in `refused`, if the lane of the peer is full or there
+        is none."""
         lane = self._lanes.get(message.sender)
         if lane is None or not self._has_room(lane, message):
             self.refused += 1
             return False
         if not lane.messages:
-            # A lane that was empty for a while has saved up no turns: else it could hold up the others later.
+            # A lane that was empty for a while has saved up no turns. With saved turns it could hold up the others
+            # later.
             lane.served = max(lane.served, min((other.served for other in self._waiting()), default=lane.served))
         lane.put(message)
         self._not_empty.set()
         return True
 
     async def get(self) -> Event:
-        """The next event: first those of the node, then the message of the peer that had the fewest turns."""
+        """Wait for the next event and return it: first those of the node, then the message of the peer that had the
+        fewest turns."""
         await trio.lowlevel.checkpoint()  # a flood must not hold the event loop
         while True:
             if self._internal:

@@ -1,7 +1,8 @@
 """The budgets of blocks that are being built or checked, each for one round: they end with that round.
 
-This is the bound on checking a proposal. A round lasts `requesttimeoutseconds`, doubled from round to round, so a block that
-takes long to check costs a round, and one that is worth it passes in a later, longer one. Must not decide which round it is.
+This is the bound on checking a proposal. A round lasts `requesttimeoutseconds`, doubled from round to round. So a
+block that takes long to check costs a round, and an honest one passes in a later, longer round. Must not decide which
+round it is.
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from lacnode.evm.budget import ExecutionBudget
 
 
 class ProposalBudgets:
-    """Use from the event loop only."""
+    """The budgets in use. Use it from the event loop only."""
 
     def __init__(self) -> None:
         self._reached = (0, 0)
@@ -19,9 +20,10 @@ class ProposalBudgets:
 
     @contextmanager
     def budget(self, height: int, round_: int) -> Iterator[ExecutionBudget]:
-        """The budget of work for a round: cancelled once the validator has gone beyond it."""
+        """Give the budget of work for a round. It is cancelled once the validator has gone beyond this round."""
         budget = ExecutionBudget()
         self._budgets[budget] = (height, round_)
+        # The round may be over already: the task that asks for a budget begins later than the effect that started it.
         self._cancel_left()
         try:
             yield budget
@@ -29,7 +31,7 @@ class ProposalBudgets:
             del self._budgets[budget]
 
     def reached(self, height: int, round_: int) -> None:
-        """The validator is in this round: work for earlier ones is cancelled."""
+        """Note that the validator is in this round. Work for earlier rounds is cancelled."""
         if (height, round_) != self._reached:
             self._reached = (height, round_)
             self._cancel_left()

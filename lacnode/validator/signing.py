@@ -2,9 +2,9 @@
 
 `RecordedSigner` joins the journal (may this be signed?), the records (is that on the disk?) and the key. It blocks.
 `SigningQueue` runs the last step, the key, off the event loop: a key in an HSM may take a second. The order of the
-signatures is that of the requests. Other events do not wait for a signature: what the machine asked for is in the journal
-from the moment of asking, so nothing that it does meanwhile can contradict it, and a signature that comes too late for
-its round is ignored by the machine.
+signatures is that of the requests. Other events do not wait for a signature: the machine's request is in the journal
+from the moment of asking, so no later step of the machine can contradict it. The machine ignores a signature that
+comes too late for its round.
 """
 
 from collections import deque
@@ -23,14 +23,14 @@ from lacnode.crypto.node_identity import Signer, SignerUnavailableError
 from lacnode.workers.worker import Worker
 
 SIGNING_TIMEOUT_SECONDS = 10.0
-"""How long the key may take for one message. After that the message is not signed, as if the key had refused."""
+"""Seconds that the key may take for one message. After that the message is not signed, as if the key had refused."""
 
 COMPACTION_INTERVAL_BLOCKS = 100
 """Blocks between two compactions of the records: rewriting them costs a flush."""
 
 
 class ConsensusRecords(Protocol):
-    """The write-ahead log (`storage.ConsensusLog`). What was appended is on the disk when `append` returns."""
+    """The write-ahead log (`storage.ConsensusLog`). An appended record is on the disk when `append` returns."""
 
     def append(self, record: bytes) -> None: ...
     def rewrite(self, records: Iterable[bytes]) -> None: ...
@@ -39,7 +39,7 @@ class ConsensusRecords(Protocol):
 class RecordedSigner:
     """Signs nothing that is not in the consensus log. Every method blocks. StorageError if the disk is full or fails.
 
-    Not for several threads at once, `sign` apart: it reads neither the journal nor the records.
+    Not for several threads at once, except `sign`: it reads neither the journal nor the records.
     """
 
     def __init__(self, journal: Journal, records: ConsensusRecords, signer: Signer) -> None:
@@ -53,6 +53,8 @@ class RecordedSigner:
 
         ContradictionError, and nothing is recorded, if the journal forbids the signature.
         """
+        # The journal decides first: a refused payload must not reach the disk, where a restart would take it for
+        # signed.
         self._records.append(self._journal.admit(payload))
 
     def sign(self, payload: Payload) -> SignedPayload[Payload]:
@@ -68,8 +70,10 @@ class RecordedSigner:
         self._records.append(self._journal.record_prepared(prepared))
 
     def head_changed(self, number: int) -> None:
-        """Block `number` is final. The journal forgets it at once, the records now and then."""
+        """Note that block `number` is final. The journal drops its entries at once, the records do every
+        `COMPACTION_INTERVAL_BLOCKS`."""
         records = self._journal.head_changed(number)
+        # Old records do no harm: a restart reads them and drops them. Rewriting at every block would cost a flush each.
         if number - self._compacted_at >= COMPACTION_INTERVAL_BLOCKS:
             self._compacted_at = number
             self._records.rewrite(records)
@@ -77,7 +81,7 @@ class RecordedSigner:
 
 class SigningQueue:
     """Admitted payloads on their way to the key, which works on `worker`. `deliver` takes the answers, each a
-    `PayloadSigned` or a `SigningRefused`, on the event loop. The worker must abandon work when it is cancelled."""
+    `PayloadSigned` or a `SigningRefused`, on the event loop. The worker must abandon work that is cancelled."""
 
     def __init__(self, signer: RecordedSigner, worker: Worker, deliver: Callable[[Event], None]) -> None:
         self._signer = signer
@@ -87,14 +91,14 @@ class SigningQueue:
         self._changed = trio.Event()
 
     def put(self, payload: Payload) -> None:
-        """Have `payload` signed. Payloads of earlier rounds that still wait are dropped: the machine has left their
-        rounds, and a slow key must not fall behind more and more."""
+        """Queue `payload` for its signature. Payloads of earlier rounds that still wait are dropped: the machine has
+        left their rounds, and a slow key must not fall behind more and more."""
         self._waiting = deque(one for one in self._waiting if one.round_id >= payload.round_id)
         self._waiting.append(payload)
         self._changed.set()
 
     async def run(self) -> None:
-        """Sign what waits, one after the other, until cancelled."""
+        """Sign the waiting payloads one after the other, until cancelled."""
         while True:
             while not self._waiting:
                 self._changed = trio.Event()
@@ -102,6 +106,7 @@ class SigningQueue:
             self._deliver(await self._signed(self._waiting.popleft()))
 
     async def _signed(self, payload: Payload) -> Event:
+        # A key that hangs must not stop the queue for good. The machine needs an answer for every payload.
         with trio.move_on_after(SIGNING_TIMEOUT_SECONDS):
             try:
                 return PayloadSigned(await self._worker.run(partial(self._signer.sign, payload)))

@@ -1,9 +1,10 @@
-"""Carries out what consensus asks for, one event at a time, in the order it asks.
+"""Carries out the effects of consensus, one event at a time, in the order of the effects.
 
 The order is the safety. A payload is in the consensus log before it is signed. It is signed before the state machine
-receives the signature, and only then can it be sent (`signing`). Storage that fails (StorageError) ends `run` and with it
-the node: what cannot be written must not be signed, and the others go on without us. Work that takes time (building,
-checking and importing blocks, and signing) runs on a worker and comes back as an event, so that timers keep their time.
+receives the signature, and only then can it be sent (`signing`). Storage that fails (StorageError) ends `run` and
+with it the node: a payload that cannot be recorded must not be signed, and the other validators go on without this
+one. Work that takes time (building, checking and importing blocks, and signing) runs on a worker and comes back as an
+event, so that timers keep their time.
 
 Must not decide anything that the protocol decides.
 """
@@ -66,7 +67,7 @@ LARGE_MESSAGE_BYTES = 64 * 2**10
 
 
 class BlockCreator(Protocol):
-    """Builds the block this validator proposes (`validator.block_maker`)."""
+    """Builds the block that this validator proposes (`validator.block_creator`)."""
 
     def build(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> Block: ...
 
@@ -91,12 +92,12 @@ class ConsensusNetwork(Protocol):
 
 
 class Validator:
-    """Drives one state machine. `now_ms` is the wall clock.
+    """Drives one state machine. `now_ms` is the wall clock in milliseconds.
 
-    `proposal_worker` builds and checks blocks that are not decided. `state_worker` imports those that are: the one thread
-    that writes state, shared with the synchronizer. `log_worker` writes the consensus log, so that a signature never
-    waits for an execution, and reads large messages. `signing_worker` waits for the key. It must abandon
-    work that is cancelled.
+    `proposal_worker` builds and checks blocks that are not decided. `state_worker` imports decided blocks: it is the
+    one thread that writes state, shared with the synchronizer. `log_worker` writes the consensus log, so that a
+    signature never waits for an execution, and reads large messages. `signing_worker` waits for the key. It must
+    abandon work that is cancelled.
     """
 
     def __init__(
@@ -136,15 +137,17 @@ class Validator:
     # -- told by the node, on the event loop ----------------------------------------------------------------------
 
     def head_changed(self) -> None:
-        """The chain has a new head. While blocks that a quorum sealed are imported, the heads on the way are passed over:
-        the next block is decided already."""
+        """Note that the chain has a new head. While blocks that a quorum sealed are imported, the heads on the way
+        are passed over: the next block is decided already."""
         head = self._current_head()
+        # The senders change also while blocks are imported: a vote may have added a validator whose messages come now.
         self._intake.set_senders(head.validators)
         if self._is_running and not self._importing:
             self._intake.put(head)
 
     def is_validator(self, address: bytes) -> bool:
-        """Whether the peer at this 20-byte address is a validator of the current height. Messages of others are dropped."""
+        """Return whether the peer at this 20-byte address is a validator of the current height. Messages of other
+        peers are dropped."""
         return self._intake.has_queue_for(address)
 
     @property
@@ -153,7 +156,8 @@ class Validator:
         return self._intake.refused
 
     def importing_changed(self, importing: bool) -> None:
-        """The import of several blocks, all here and verified, begins or ends. Must never last as long as a peer likes."""
+        """Note that the import of several blocks, all here and verified, begins or ends. It must never last as long
+        as a peer likes."""
         self._importing = importing
         if self._is_running and not importing:
             self._intake.put(self._current_head())
@@ -163,7 +167,7 @@ class Validator:
         self._intake.put_message(MessageReceived(code, data, sender))
 
     def peer_connected(self, address: bytes) -> None:
-        """A peer can be reached from now on."""
+        """Note that the peer at `address` is connected from now on."""
         if self._is_running:
             self._intake.put(PeerConnected(address))
 
@@ -183,22 +187,29 @@ class Validator:
                 await self._take(await self._intake.get())
 
     async def _take(self, event: Event) -> None:
-        """Give `event` to the state machine and carry out the effects. Answers that are ready at once follow directly."""
+        """Give `event` to the state machine and carry out the effects. Answers that are ready at once follow
+        directly."""
         if isinstance(event, HeadChanged):
+            # Before the machine: at the new height it asks for records, which must come after the entries of the old
+            # height are dropped.
             await self._log_worker.run(partial(self._signer.head_changed, event.header.number))
+        # Answers do not go through the intake: another event must not come between an effect and its refusal.
         events = deque([event])
         while events:
             for effect in await self._effects(events.popleft()):
                 answer = await self._carry_out(effect)
                 if answer is not None:
                     events.append(answer)
+            # After the effects of every event: building and checking for a round that is over would keep the worker
+            # from the current one.
             self._proposal_work.reached(*self.machine.position)
 
     async def _effects(self, event: Event) -> list[Effect]:
-        """A peer's message can never stop this node: if it finds an error of ours, that is logged and it is dropped.
+        """Return the effects of `event`. A peer's message can never stop this node: if it leads to an error of this
+        node, the error is logged and the message dropped.
 
         A message of 15 MiB takes a second to read, so large ones are not read on the event loop. The log's worker is
-        free for them: nothing is recorded before the machine has answered.
+        free for them: no record is written before the machine has answered.
         """
         handle = partial(self.machine.handle, event, self._now_ms())
         try:
@@ -206,6 +217,8 @@ class Validator:
                 return await self._log_worker.run(handle)
             return handle()
         except Exception:
+            # An event of the node itself that fails is a fault of this node. Going on in an unknown state could sign
+            # twice.
             if not isinstance(event, MessageReceived):
                 raise
             text = "a consensus message could not be handled"
@@ -217,10 +230,15 @@ class Validator:
             case SignPayload():
                 return await self._sign(effect)
             case RecordDraft():
+                # Waited for: the signature of this proposal is the next effect, and the block must be on the disk
+                # before it.
                 await self._log_worker.run(partial(self._signer.record_draft, effect.round_id, effect.draft))
             case RecordPrepared():
+                # Waited for: the signature of the commit is the next effect. Without the proof on the disk, a restart
+                # could vote for another block.
                 await self._log_worker.run(partial(self._signer.record_prepared, effect.prepared))
             case SendMessage():
+                # The network queues the message and returns. A slow peer cannot hold up the effects that follow.
                 self._network.send(effect.code, effect.data, effect.recipients)
             case StartRoundTimer():
                 self._round_timer.start(effect.delay_ms / 1000, RoundTimerExpired(effect.height, effect.round))
@@ -231,6 +249,8 @@ class Validator:
                 self._block_timer.stop()
                 self._round_timer.stop()
             case BuildBlock():
+                # Long work runs beside the loop. Its result is an event, so the machine sees it between two other
+                # events.
                 self._nursery.start_soon(self._build, effect)
             case CheckProposal():
                 self._nursery.start_soon(self._check, effect)
@@ -247,8 +267,10 @@ class Validator:
         return None
 
     async def _sign(self, effect: SignPayload) -> Event | None:
-        """Have a payload signed. The answer comes later, unless the journal refuses."""
+        """Record a payload and queue it for its signature. The answer comes later, unless the journal refuses."""
         try:
+            # On the disk before the key sees it. A crash after the signature must not let this node sign another
+            # payload for the round.
             await self._log_worker.run(partial(self._signer.admit, effect.payload))
         except ContradictionError as refusal:
             log.error("not signed", payload=str(effect.payload), reason=str(refusal))
@@ -263,11 +285,13 @@ class Validator:
             with self._proposal_work.budget(effect.height, effect.round) as budget:
                 build = partial(self._block_creator.build, effect.height, effect.round, effect.timestamp, budget)
                 block = await self._proposal_worker.run(build)
+        # The import of the new head is an event of its own, and the machine asks for the next block after it.
         except StaleHeightError:
             return
         except ExecutionInterruptedError as interrupted:
             log.info("no block built", height=effect.height, round=effect.round, reason=str(interrupted))
             return
+        # The round passes without a proposal. The next proposer has its own view of the pool.
         except BlockRefusedError as error:
             log.error("no block built", height=effect.height, round=effect.round, reason=str(error))
             return
@@ -281,18 +305,23 @@ class Validator:
         except BlockRefusedError as error:
             failure = str(error)
         except ExecutionInterruptedError:
+            # An unfinished check is no vote for the block. The machine learns it as a failure, so that nothing waits
+            # for the check.
             failure = f"check-interrupted: the check did not end within round {effect.round}"
         self._intake.put(ProposalChecked(effect.digest, failure))
 
     async def _import(self, effect: ImportBlock) -> None:
         try:
+            # The quorum has decided this block, so there is no budget: this node must have it, however long it takes.
             await self._state_worker.run(partial(self._chain.import_block, effect.block))
         except BlockRefusedError as error:
             log.error("agreed block not imported", number=effect.block.number, reason=str(error))
+            # Without this event the machine would wait for a head that never comes.
             self._intake.put(ImportFailed(effect.block.number, effect.digest, str(error)))
             return
         except ExecutionCancelledError:
             return  # the node stops, and finds the block again when it starts
+        # The new head comes as `head_changed`, which the chain calls. This call is for the peers.
         self._network.finalised(effect.block)
 
     def _current_head(self) -> HeadChanged:
