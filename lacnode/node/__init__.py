@@ -1,4 +1,4 @@
-"""The composition root: builds every room from a configuration and owns the nursery they run in.
+"""The composition root: builds every part from a configuration and owns the nursery in which the parts run.
 
-Holds no logic of its own: what is decided here is only who knows whom.
+Holds no logic of its own: it decides only which part uses which.
 """

@@ -79,7 +79,7 @@ log = structlog.get_logger("node")
 
 
 class _Shared:
-    """What many parts share. It needs no part itself."""
+    """The objects that many parts share. They need no part themselves."""
 
     def __init__(self, config: NodeConfig, resources: NodeResources) -> None:
         self.config = config
@@ -133,15 +133,19 @@ class _ConsensusParts:
 
 
 def build_node(config: NodeConfig, resources: NodeResources) -> Node:
-    """The node of `config` on `resources`. It does not run yet.
+    """Return the node of `config` on `resources`. It does not run yet.
 
-    Raises WrongGenesisError if the database holds another chain, StorageError if it cannot be read, KeyFileError if the
-    key of private markers cannot be read, and InvalidCorsOriginError or AuthenticationSetupError for the RPC settings.
+    Raises WrongGenesisError if the database holds another chain, StorageError if it cannot be read, KeyFileError if
+    the key of private markers cannot be read, and InvalidCorsOriginError or AuthenticationSetupError for the RPC
+    settings.
     """
     shared = _Shared(config, resources)
     chain = _build_chain(shared)
     peers = _build_peer_parts(shared, chain)
+    # Private markers are ordinary transactions of this node, so this part needs the submission and nothing of the
+    # network.
     private = _build_private(shared, chain, peers.submission)
+    # Before the network, which passes consensus messages to the validator as soon as it runs.
     consensus = _build_consensus(shared, chain, peers)
     faults, known_nodes = DenyListPolicy("cut off on request"), KnownNodes(resources.database)
     network = _build_network(shared, chain, peers, consensus.validator, faults, known_nodes)
@@ -176,6 +180,7 @@ def build_node(config: NodeConfig, resources: NodeResources) -> Node:
         metrics=None if config.metrics is None else MetricsEndpoint(config.metrics, series),
         metrics_push=None if config.metrics_push is None else MetricsPush(config.metrics_push, series),
     )
+    # Last: an event finds all of its listeners. No part publishes one before the node runs.
     _subscribe(shared, parts)
     return Node(config, resources, parts)
 
@@ -219,6 +224,7 @@ def _build_peer_parts(shared: _Shared, chain: _ChainParts) -> _PeerParts:
         chain.chain,
         shared.peers,
         worker=shared.state_worker,
+        # A thread of its own: checking headers must not wait for an import in the thread that writes state.
         check_worker=ThreadWorker(),
         on_syncing=events.syncing_changed.publish,
         on_importing=events.importing_changed.publish,
@@ -266,9 +272,12 @@ def _build_network(
     known_nodes: KnownNodes,
 ) -> P2pNetwork:
     p2p, duties = shared.config.p2p, shared.duties
+    # A node without rules asks no policy, so that no connection waits for a look-up.
     permissioned = [peers.policy] if chain.permissions.nodes.are_enabled else []
     consensus_peers = ConsensusPeers(
         receive=validator.message_received,
+        # A node that does not run its validator reads no consensus messages, although its key may be in the validator
+        # set.
         is_validator=lambda address: duties.runs_validator and validator.is_validator(address),
         expulsion=PeerExpulsion(shared.peer_set.deny),
     )
@@ -278,6 +287,7 @@ def _build_network(
             host=p2p.host,
             interface=p2p.interface,
             port=p2p.port,
+            # Without discovery Besu ignores bootnodes. The notices at the start say so.
             bootnodes=p2p.bootnodes if p2p.discovery else (),
             static_nodes=p2p.static_nodes,
             known_nodes=known_nodes.enodes,
@@ -288,6 +298,7 @@ def _build_network(
         shared.key,
         status=partial(read_local_status, shared.spec, chain.chain, shared.network_id),
         chain=chain.chain,
+        # An observer relays no transactions, so its peers find none to ask for.
         pool=chain.pool if duties.relays_transactions else NoTransactions(),
         handler=NodeNetworkHandler(
             shared.events, peers.blocks, consensus_peers, peers.gossip if duties.relays_transactions else None
@@ -303,6 +314,7 @@ def _build_network(
 
 def _build_consensus(shared: _Shared, chain: _ChainParts, peers: _PeerParts) -> _ConsensusParts:
     records, vote_proposer = shared.resources.records, VoteProposer()
+    # The journal comes from the records on the disk: a restart must know every payload that may be signed.
     journal = Journal.restore(records.records())
     signing_wait = SigningWait(
         chain.chain,
@@ -346,6 +358,7 @@ def _build_validator(
         proposal_worker=ThreadWorker(),
         state_worker=shared.state_worker,
         log_worker=shared.log_worker,
+        # A key in an HSM may hang. The node's stop must not wait for it.
         signing_worker=ThreadWorker(abandons_on_cancel=True),
         now_ms=lambda: int(time.time() * 1000),
         message_limit=parameters.message_queue_limit,
@@ -367,7 +380,7 @@ def _build_private(shared: _Shared, chain: _ChainParts, submission: TransactionS
 
 
 def client_version(config: NodeConfig, engine_name: str) -> str:
-    """Name, version, system and runtime, in the pattern of Besu's."""
+    """Return the name, version, system and runtime of this program, in the pattern of Besu's."""
     identity = f"{config.identity}/" if config.identity else ""
     system = f"{platform.system().lower()}-{platform.machine()}"
     native = "" if engine_name == PYTHON else f"-{engine_name}"
@@ -411,8 +424,10 @@ def _build_services(
 
 
 def _build_readers(shared: _Shared, chain: Blockchain) -> ReaderProcesses | None:
-    """The processes that answer heavy calls. None if none are wanted, or if only this process can read the database."""
+    """Return the processes that answer heavy calls. None if none are wanted, or if only this process can read the
+    database."""
     database, api = shared.resources.database, shared.config.api
+    # Another process can open the files of LMDB. A database in memory exists in this process alone.
     if not isinstance(database, LmdbDatabase) or api.reader_processes < 1:
         return None
     setup = ReaderSetup(shared.spec, database.directory.absolute(), api, shared.config.evm)
@@ -461,6 +476,7 @@ def _subscribe(shared: _Shared, parts: NodeParts) -> None:
 
 
 def _subscribe_to_head(events: NodeEvents, parts: NodeParts) -> None:
+    # The validator comes before the interfaces: it must not wait until all subscribers are served.
     events.new_head.subscribe(parts.state_change.notify)
     events.new_head.subscribe(lambda _: parts.validator.head_changed())
     events.new_head.subscribe(lambda _: parts.policy.mark_stale())

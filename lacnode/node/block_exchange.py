@@ -37,7 +37,7 @@ class BlockExchange:
         await self._announced.run()
 
     def wants_block_body(self, peer: Peer, header: BlockHeader) -> bool:
-        """Whether the body of the block that `peer` announces is needed."""
+        """Return whether the body of the block that `peer` announces is needed."""
         return self._announced.wants_body(peer, header)
 
     def block_received(self, peer: Peer, block: Block) -> None:

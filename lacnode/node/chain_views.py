@@ -1,4 +1,4 @@
-"""The chain as other parts of the node look at it. Must not keep anything: every value is read when it is asked for."""
+"""The views of the chain for other parts of the node. Must not keep anything: every value is read at each call."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,13 +13,13 @@ from lacnode.txpool.admission import HeadState
 
 
 def read_head_state(chain: Blockchain) -> HeadState:
-    """The head and its accounts, for the pool."""
+    """Return the head and its accounts, for the pool."""
     header = chain.head.header
     return HeadState(header, chain.state_at(header))
 
 
 def read_local_status(spec: ChainSpec, chain: Blockchain, network_id: int) -> LocalStatus:
-    """The Status of this node, for its peers."""
+    """Return the Status of this node, for its peers."""
     head = chain.head
     number, timestamp = head.header.number, head.header.timestamp
     genesis_hash = chain.genesis_hash
@@ -53,12 +53,13 @@ class PermissioningContextReader:
         self._own_address = own_address
 
     def read(self) -> PermissioningContext:
-        """The context as it is now. Safe to use from several threads."""
+        """Return the context of this moment. Safe to use from several threads."""
         header = self._chain.head.header
         validators = self._chain.validators_after(header)
         return PermissioningContext(
             header=header,
             validators=validators,
+            # Validators that start together must connect before any of them can catch up.
             is_current=self._synchronizer.has_caught_up or self._own_address in validators,
             is_isolated=self._permissions.nodes.are_bootnodes(peer.id for peer in self._peers()),
         )

@@ -1,4 +1,4 @@
-"""Everything that one node is told: made by the command line, by a devnet, or by hand."""
+"""The complete configuration of one node: made by the command line, by a devnet, or by hand."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +18,8 @@ from lacnode.txpool.pool_settings import PoolSettings
 
 @dataclass(frozen=True, slots=True)
 class P2pSettings:
-    """`host` is what others are told, `interface` what is bound; `inbound_share` (0 to 1) of `max_peers` may have
-    dialled this node, None for all of them."""
+    """The settings of the network. Peers are told the address `host`. The node listens on `interface`.
+    `inbound_share` (0 to 1) of `max_peers` may have dialled this node, None for all of them."""
 
     enabled: bool = True
     host: str = "127.0.0.1"
@@ -35,7 +35,7 @@ class P2pSettings:
 
 @dataclass(frozen=True, slots=True)
 class MiningSettings:
-    """What this node's blocks are like. `selection_share` is the part of the block period (0 to 1) for choosing
+    """The settings of this node's blocks. `selection_share` is the part of the block period (0 to 1) for choosing
     transactions."""
 
     vanity: bytes = b""
@@ -46,10 +46,13 @@ class MiningSettings:
 
 @dataclass(frozen=True, slots=True)
 class PrivacySettings:
-    """Private transactions. `public_key` (32 bytes) is the manager's key that this node acts for, None where its users bring
-    keys of their own; `url` where the manager answers, by TLS with `tls`, `manager_config` the configuration of one in this
-    process; markers are signed by the key in `marker_key_file`, each by a new one without. `genesis` is what groups begin
-    with, `mode` says which groups there are."""
+    """The settings of private transactions.
+
+    `public_key` (32 bytes) is the manager's key that this node acts for, None where its users bring keys of their
+    own. `url` is the address of the manager, by TLS with `tls`. `manager_config` is the configuration of a manager in
+    this process. The key in `marker_key_file` signs all markers. Without it, each marker has a new key. `genesis` is
+    the state that groups begin with. `mode` is the kind of groups.
+    """
 
     public_key: bytes | None
     url: str | None = None
@@ -63,9 +66,9 @@ class PrivacySettings:
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
     """One node. `http`, `websocket`, `graphql`, `metrics`, `metrics_push` and `privacy` are None where they are off.
-    `host_names` allows names in the place of IP addresses in enode URLs, and `host_names_update` lets them change their
-    addresses while the node runs. `reset_signing_state` has a validator sign although it may have forgotten what it signed
-    before."""
+    `host_names` allows names in the place of IP addresses in enode URLs, and `host_names_update` lets them change
+    their addresses while the node runs. `reset_signing_state` lets a validator sign although it may have lost records
+    of its signatures."""
 
     data_path: Path
     genesis_file: Path

@@ -44,9 +44,10 @@ class PeerConsensusNetwork:
                 peer.send_consensus(code, data)
 
     def peer_is_ahead(self, address: bytes, number: int) -> None:
-        """The peer at `address` has block `number`: the synchronizer may ask it."""
+        """Note that the peer at `address` has block `number`: the synchronizer may ask it."""
         for peer in self._peers():
             if peer.address == address:
+                # The number is a claim of the peer. The synchronizer verifies every block that it gets for it.
                 peer.raise_head_number(number)
         self._synchronizer.wake()
 

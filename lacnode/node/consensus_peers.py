@@ -19,12 +19,12 @@ from lacnode.p2p.rate_limits import RateLimits
 from lacnode.rate_limited_log import RateLimitedLog
 
 STRANGER_MESSAGES_PER_SECOND, STRANGER_MESSAGES_AT_ONCE = 100, 3000
-"""Of one peer that is not a validator. A network of 20 validators with one block a second sends 44 a second. It sends fewer
-than 3000 in the half minute until it gives up a node that does not follow."""
+"""Messages of one peer that is not a validator. A network of 20 validators with one block a second sends 44 a second.
+It sends fewer than 3000 in the half minute until it gives up a node that does not follow."""
 
 VALIDATOR_MESSAGES_PER_SECOND, VALIDATOR_MESSAGES_AT_ONCE = 1000, 10_000
-"""Of one validator. Reading one takes about 0.1 ms, so that one validator takes a tenth of a processor in the long run,
-and up to four tenths with the worst bytes."""
+"""Messages of one validator. Reading one takes about 0.1 ms, so that one validator takes a tenth of a processor in
+the long run, and up to four tenths with the worst bytes."""
 
 STRANGER_BYTES_AS_ONE_MESSAGE, VALIDATOR_BYTES_AS_ONE_MESSAGE = 64 * 2**10, 4 * 2**10
 """A message counts once more for each of so many bytes. The bytes of a stranger are not read."""
@@ -51,12 +51,13 @@ class ConsensusPeers:
         self._log = RateLimitedLog("consensus", trio.current_time)
 
     def hears(self, peer: Peer) -> bool:
-        """Whether messages of `peer` are read."""
+        """Return whether messages of `peer` are read."""
         return self._is_validator(peer.address)
 
     def received(self, peer: Peer, code: int, data: bytes) -> None:
         """Take a consensus message of `peer`: pass it on, or drop it."""
         if self._is_validator(peer.address):
+            # Reading takes time by the byte, so a long message uses up more of the bound.
             cost = 1 + len(data) // VALIDATOR_BYTES_AS_ONE_MESSAGE
             if self._validators.allow(peer.id, trio.current_time(), cost):
                 self._receive(code, data, peer.address)

@@ -1,7 +1,8 @@
-"""What a crash of the process leaves behind, for the next start to say.
+"""The report of a crash of the process, for the next start to log.
 
-The database is mapped into memory, so that reading damaged index pages can end the process by a signal, which no `except`
-catches. Python's fault handler then writes where it happened. Must not be relied on for anything but a message.
+The database is mapped into memory, so that reading damaged index pages can end the process by a signal, which no
+`except` catches. Python's fault handler then writes the place in the code. Must not be relied on for anything but a
+message.
 """
 
 import faulthandler
@@ -22,20 +23,23 @@ class CrashReport:
     """The report of this run, in the data directory. OSError if it cannot be made."""
 
     def __init__(self, directory: Path) -> None:
-        """Says first what the run before left."""
+        """Log the report of the run before, and begin a new one."""
         self._path = directory / REPORT_FILE
+        # Before the file is opened, which empties it.
         self._log_previous_crash()
         self._path.touch(PRIVATE_FILE)
         self._file: BinaryIO = self._path.open("wb")
+        # The file must be open already: the handler runs in a broken process, in which nothing can be opened any more.
         faulthandler.enable(self._file)
 
     def close(self) -> None:
-        """The run ended in good order."""
+        """Delete the report: the run has ended in good order."""
         faulthandler.disable()
         self._file.close()
         self._path.unlink(missing_ok=True)
 
     def _log_previous_crash(self) -> None:
+        # An empty file is left behind by a kill or a power cut. Only the fault handler writes to it.
         if self._path.exists() and self._path.stat().st_size:
             kept = self._path.with_name(OLD_REPORT_FILE)
             self._path.replace(kept)

@@ -1,7 +1,8 @@
-"""Repairing damaged values while the node runs: headers and bodies come from peers, receipts and numbers from the chain.
+"""Repairing damaged values while the node runs: headers and bodies come from peers, receipts and numbers from the
+chain.
 
-What was damaged is never used, and whoever asked for it got an error. A value that is needed to make or check a block stops
-the node. Must not decide what proves a value, which is `chain.block_repair`'s.
+A damaged value is never used, and the part that asked for it got an error. A value that is needed to make or check a
+block stops the node. Must not decide what proves a value, which `chain.block_repair` does.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,10 +22,10 @@ from lacnode.workers.worker import Worker
 log = structlog.get_logger("database")
 
 MAX_WAITING_DAMAGES = 64
-"""Damaged values that wait to be repaired; more are met again when they are read again."""
+"""Damaged values that wait to be repaired. Further ones are found when they are read again."""
 
 RETRY_INTERVAL_SECONDS = 60.0
-"""Before a value that could not be repaired is tried again."""
+"""Seconds before a value that could not be repaired is tried again."""
 
 MAX_PEERS_ASKED = 5
 
@@ -32,13 +33,15 @@ MAX_REMEMBERED_DAMAGES = 1024
 
 
 def read_again(database: Database, table: str, key: bytes) -> None:
-    """Read a value that a reader process found damaged. The database tells its listener if it is, and so it is repaired."""
+    """Read a value that a reader process found damaged. The database reports it to its listener, which has it
+    repaired."""
     with suppress(StorageError), database.read() as snapshot:
         snapshot.get(table, key)
 
 
 class DatabaseRepair:
-    """`peers` gives the live sessions; `worker` is the one thread that writes state."""
+    """Repairs the values of one database. `peers` gives the connected peers. `worker` is the one thread that writes
+    state."""
 
     def __init__(self, repair: BlockRepair, peers: Callable[[], Sequence[Peer]], worker: Worker) -> None:
         self._repair = repair
@@ -48,21 +51,24 @@ class DatabaseRepair:
         self._in, self._out = trio.open_memory_channel[DamagedValueError](MAX_WAITING_DAMAGES)
 
     def damaged(self, error: DamagedValueError) -> None:
-        """A damaged value was met. Call on the event loop."""
+        """Note that a damaged value was read. Call on the event loop."""
         place, now = (error.table, error.key), trio.current_time()
+        # A value is often read again and again. One report and one attempt each minute are enough.
         if now < self._met.get(place, 0.0):
             return
         if len(self._met) >= MAX_REMEMBERED_DAMAGES:
+            # The list only saves work. Without it a value is tried once more.
             self._met.clear()
         self._met[place] = now + RETRY_INTERVAL_SECONDS
         log.error(str(error))
         try:
             self._in.send_nowait(error)
         except trio.WouldBlock:
+            # The value was not queued. The next read must be able to report it.
             del self._met[place]
 
     async def run(self) -> None:
-        """Repair what is met, one value after the other, until cancelled."""
+        """Repair the reported values one after the other, until cancelled."""
         async for error in self._out:
             where = f"table {error.table}, key 0x{error.key.hex()}"
             try:
@@ -79,6 +85,7 @@ class DatabaseRepair:
         elif table == BODIES:
             await self._from_peers(lambda peer: self._body_from(peer, key))
         else:
+            # Receipts and numbers follow from blocks that this node has. No peer could prove them better.
             await self._worker.run(partial(self._repair.derive, table, key))
 
     async def _from_peers(self, take: Callable[[Peer], Awaitable[None]]) -> None:
@@ -86,6 +93,8 @@ class DatabaseRepair:
         for peer in list(self._peers())[:MAX_PEERS_ASKED]:
             try:
                 await take(peer)
+            # A peer may not have the block, or send another one. The hash proves the value, so the next peer is as
+            # good.
             except (NotProvenError, RequestFailedError) as failure:
                 reason = f"the last peer that was asked did not help: {failure}"
             else:

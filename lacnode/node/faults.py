@@ -1,6 +1,7 @@
-"""Faults on demand: the nodes named in a file are cut off, for as long as they stand there.
+"""Faults on demand: the nodes named in a file are cut off, for as long as they are in it.
 
-For devnets and rehearsals. The file is a JSON list of node ids (128 hexadecimal digits); a missing one cuts nobody off.
+For devnets and rehearsals. The file is a JSON list of node ids (128 hexadecimal digits). Without the file no node is
+cut off.
 """
 
 import json
@@ -22,6 +23,7 @@ async def watch_faults(path: Path, policy: DenyListPolicy, changed: Callable[[],
     """Keep `policy` in step with the file at `path`, calling `changed` after each change, until cancelled."""
     while True:
         denied = _read(path)
+        # A file that is being written may be half there. The former list stays until the file can be read.
         if denied is not None and denied != policy.denied:
             policy.denied = denied
             log.warning("cut off from other nodes on request", nodes=len(denied))
@@ -30,7 +32,7 @@ async def watch_faults(path: Path, policy: DenyListPolicy, changed: Callable[[],
 
 
 def _read(path: Path) -> frozenset[bytes] | None:
-    """The ids in the file; None if it cannot be read just now."""
+    """Return the ids in the file. None if it cannot be read at this moment."""
     try:
         if path.stat().st_size > MAX_FAULTS_FILE_BYTES:
             return None

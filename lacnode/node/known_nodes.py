@@ -1,6 +1,6 @@
-"""Nodes that this one was connected to, kept for its next start: a network whose boot nodes are gone, or refused by its
-rules, finds itself again. Besu keeps none. Must not say who may be connected: that is asked when they are dialled.
-"""
+"""Nodes that this one was connected to, kept for its next start: a network whose boot nodes are gone, or refused by
+its rules, finds itself again. Besu keeps none. Must not say which nodes may connect: the rules are asked when a node
+is dialled."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ WRITE_INTERVAL_SECONDS = 1.0
 
 
 class KnownNodes:
-    """Those in `database`, and those that are met. Used on the event loop; `run` writes."""
+    """The nodes in `database`, and those that connect while this node runs. Use it on the event loop. `run` writes."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -30,11 +30,13 @@ class KnownNodes:
 
     @property
     def enodes(self) -> tuple[Enode, ...]:
-        """The last met first."""
+        """The enodes, the last connected first."""
         return tuple(reversed(self._nodes.values()))
 
     def met(self, enode: Enode) -> None:
-        """There is a session with `enode`; the one met longest ago gives way where there are too many."""
+        """Note that there is a session with `enode`. If there are too many nodes, the one connected longest ago is
+        dropped."""
+        # A node that does not listen cannot be dialled at the next start.
         if not enode.is_listening or self._nodes.get(enode.id) == enode:
             return
         self._nodes[enode.id] = enode
@@ -44,10 +46,11 @@ class KnownNodes:
         self._changed.set()
 
     async def run(self) -> None:
-        """Write what changes, until cancelled. StorageError."""
+        """Write changes, until cancelled. StorageError if the disk is full or fails."""
         while True:
             await self._changed.wait()
             self._changed = trio.Event()
+            # A copy of the list: the event loop goes on changing it while the thread writes.
             await trio.to_thread.run_sync(_write, self._database, list(self._nodes.values()))
             await trio.sleep(WRITE_INTERVAL_SECONDS)
 

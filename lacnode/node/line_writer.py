@@ -22,13 +22,13 @@ AT_ONCE_BYTES = 4_096
 """Bytes that a pipe takes at once when it says that it takes any: POSIX' PIPE_BUF on Linux."""
 
 STUCK_SECONDS, END_SECONDS = 0.5, 5.0
-"""How long the end of the process waits for an output that takes nothing, and for one that takes lines slowly."""
+"""Seconds that the end of the process waits for an output that takes nothing, and for one that takes lines slowly."""
 
 LOST = "{} lines of this log could not be written"
 
 
 class LineWriter:
-    """Writes lines to what `stream` gives at that moment. Safe from any thread."""
+    """Writes lines to the stream that `stream` gives at that moment. Safe from any thread."""
 
     def __init__(self, stream: Callable[[], TextIO]) -> None:
         self._stream = stream
@@ -48,6 +48,7 @@ class LineWriter:
                 self._print(stream, line)
                 return
             data = f"{line}\n".encode(stream.encoding or "utf-8", "backslashreplace")
+            # Only if no line waits: a later line must not come before an earlier one.
             if not self._waiting and _takes(descriptor, len(data)):
                 self._put(stream, descriptor, data)
             elif self._waiting and self._waiting_bytes + len(data) > MAX_WAITING_BYTES:
@@ -56,7 +57,7 @@ class LineWriter:
                 self._wait(descriptor, data)
 
     def flush(self) -> None:
-        """Wait until the lines are out; not for long where the output takes none."""
+        """Wait until the lines are written, but not for long where the output takes none."""
         ends = time.monotonic() + END_SECONDS
         with self._changed:
             while self._waiting and time.monotonic() < ends:
@@ -77,7 +78,7 @@ class LineWriter:
             self._lost_lines = 0
 
     def _put(self, stream: TextIO, descriptor: int, data: bytes) -> None:
-        """Write a line, with what is to be said of lost lines before it."""
+        """Write a line, with a notice of lost lines before it."""
         rest = self._notice().encode() + data
         try:
             stream.flush()
@@ -112,8 +113,10 @@ class LineWriter:
             with self._changed:
                 while not self._waiting:
                     self._changed.wait()
+                # The line stays in the queue while a piece of it is written. So `flush` and the bound count it.
                 piece = self._waiting[0][:AT_ONCE_BYTES]
             try:
+                # Outside the lock: this may block for ever, and other threads must be able to add lines.
                 written = os.write(descriptor, piece)
             except OSError:
                 written = -1
@@ -121,7 +124,7 @@ class LineWriter:
                 self._done(written)
 
     def _done(self, written: int) -> None:
-        """So many bytes of the first line that waits are out; -1 if it cannot be written."""
+        """Note that so many bytes of the first waiting line are written. -1 if the line cannot be written."""
         data = self._waiting.popleft()
         if written < 0:
             self._lost_lines += 1
@@ -136,13 +139,15 @@ class LineWriter:
 
 
 def _takes(descriptor: int, size: int) -> bool:
-    """Whether the output takes so many bytes without waiting. A file does, as far as a process can tell."""
+    """Return whether the output takes so many bytes without waiting. A file does, as far as a process can tell."""
     try:
         mode = os.fstat(descriptor).st_mode
     except OSError:
         return True  # closed: to write says what is wrong
     if stat.S_ISREG(mode):
         return True
+    # `poll` on a terminal or a socket says that a byte can be written, not how many. Such an output always gets the
+    # thread.
     if not stat.S_ISFIFO(mode) or size > AT_ONCE_BYTES:
         return False
     ready = select.poll()

@@ -1,8 +1,8 @@
-"""Log lines as operators of Besu know them: time, level, where from, what happened.
+"""Log lines as operators of Besu know them: time, level, logger, event.
 
 One line an event, on standard output: control characters, which may be a stranger's, are escaped, and the lines of a
-traceback are indented, so that no text can look like another event. Private keys and payloads never come here: nothing that
-logs is given one.
+traceback are indented, so that no text can look like another event. Private keys and payloads never come here: no
+code that logs is given one.
 """
 
 import atexit
@@ -28,7 +28,7 @@ LEVELS: Mapping[str, int] = {
     "TRACE": logging.DEBUG,
     "ALL": logging.DEBUG,
 }
-"""Besu's names for how much is said."""
+"""Besu's names for the levels."""
 
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, line and paragraph separators, marks that turn the direction of text, and halves of characters."""
@@ -36,7 +36,7 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\
 TRACE_INDENT = "    "
 
 OUTPUT = LineWriter(lambda: sys.stdout)
-"""Standard output, where a full disk, a reader that is gone and one that does not read cost lines and nothing else."""
+"""Standard output. A full disk, a reader that is gone and one that does not read cost lines and nothing else."""
 
 ERRORS = LineWriter(lambda: sys.stderr)
 """Standard error, for the last words of a process."""
@@ -48,11 +48,13 @@ _COLOURS = {"ERROR": "\x1b[31m", "WARN": "\x1b[33m", "INFO": "\x1b[32m"}
 
 
 def configure_logs(level: str, colour: bool | None = None) -> None:
-    """Say what is at least as important as `level`, one of `LEVELS`; `colour` None colours terminals."""
+    """Log events that are at least as important as `level`, one of `LEVELS`. A `colour` of None colours terminals
+    only."""
     coloured = sys.stdout.isatty() if colour is None else colour
     THRESHOLDS.reset(LEVELS[level])
     structlog.configure(
         processors=[
+            # The threshold comes first: an event that is dropped costs no time stamp and no traceback.
             THRESHOLDS,
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
@@ -62,41 +64,44 @@ def configure_logs(level: str, colour: bool | None = None) -> None:
         ],
         wrapper_class=THRESHOLDS.wrapper,
         logger_factory=partial(_Logger, OUTPUT),
+        # A cached logger would keep its class, and a changed level would not reach it.
         cache_logger_on_first_use=False,
     )
 
 
 def change_log_level(level: str, names: Sequence[str] = ()) -> None:
-    """Say from now on what is at least as important as `level`, one of `LEVELS`: of the loggers with `names`, or of all
-    that have no level of their own. Safe from any thread."""
+    """Log from now on events that are at least as important as `level`, one of `LEVELS`: of the loggers with `names`,
+    or of all that have no level of their own. Safe from any thread."""
     THRESHOLDS.change(LEVELS[level], names)
     structlog.configure(wrapper_class=THRESHOLDS.wrapper)
 
 
 class _Thresholds:
-    """From which level on each logger says something. As a processor, it drops what is below."""
+    """The level from which each logger writes. As a processor, it drops events below."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.reset(logging.INFO)
 
     def reset(self, level: int) -> None:
-        """One level for all loggers."""
+        """Set one level for all loggers."""
         self._level = level
         self._own: dict[str, int] = {}
 
     def change(self, level: int, names: Sequence[str]) -> None:
-        """`level` for the loggers with `names`, or for all that have none of their own."""
+        """Set `level` for the loggers with `names`, or for all that have none of their own."""
         with self._lock:
             if not names:
                 self._level = level
                 return
             own = {**self._own, **dict.fromkeys(names, level)}
+            # A caller of RPC chooses the names, so their number is bounded.
             self._own = dict([*own.items()][-MAX_OWN_LEVELS:])
 
     @property
     def wrapper(self) -> type[Any]:
-        """The loggers' class: what no logger says costs almost nothing. structlog knows no level above CRITICAL."""
+        """The class of the loggers. Events that no logger writes cost almost nothing. structlog knows no level above
+        CRITICAL."""
         return structlog.make_filtering_bound_logger(min(self._level, *self._own.values(), logging.CRITICAL))
 
     def __call__(self, logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -109,7 +114,7 @@ class _Thresholds:
 _NUMBERS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 
 MAX_OWN_LEVELS = 100
-"""Loggers with a level of their own; the first one is forgotten."""
+"""Loggers with a level of their own. Beyond that, the first one is forgotten."""
 
 THRESHOLDS = _Thresholds()
 
@@ -131,13 +136,15 @@ class _Line:
         time, text, trace = event.pop("timestamp", ""), event.pop("event", ""), event.pop("exception", None)
         details = " ".join(f"{name}={value}" for name, value in event.items())
         shown = f"{_COLOURS.get(level, '')}{level:<5}\x1b[0m" if self._coloured else f"{level:<5}"
+        # Text and details are escaped together, after they were joined: no value can end the line.
         whole = escape_control_characters(f"{text}{' | ' if details else ''}{details}")
         line = f"{time} | {shown} | {getattr(logger, 'name', 'lacnode')} | {whole}"
         return line if trace is None else "\n".join((line, *map(_trace_line, str(trace).split("\n"))))
 
 
 def escape_control_characters(text: str) -> str:
-    """`text` on one line, with what a terminal or a reader of lines would act on written as `\\x1b` or `\\u2028`."""
+    """Return `text` on one line, with characters on which a terminal or a reader of lines would act written as
+    `\\x1b` or `\\u2028`."""
     return _UNSAFE.sub(lambda found: _escape(ord(found[0])), text)
 
 

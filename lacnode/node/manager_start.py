@@ -1,6 +1,6 @@
-"""Which transaction manager a node with private transactions uses: one behind a URL, or one in its own process.
+"""Opens the transaction manager of a node with private transactions: one behind a URL, or one in its own process.
 
-Must not keep payloads itself, and must not let a manager's trouble be more than the start's or the private side's.
+Must not keep payloads itself. A failing manager stops the start or the private side, and no other part.
 """
 
 from lacnode.node.configuration import PrivacySettings
@@ -15,7 +15,7 @@ from lacnode.privacy.service.run_manager import open_service
 
 
 def open_manager(settings: PrivacySettings) -> OpenedManager:
-    """The manager that `settings` name; ManagerStartError."""
+    """Return the manager that `settings` name. ManagerStartError if it cannot be opened."""
     if settings.url is not None:
         return OpenedManager(HttpTransactionManager(settings.url, tls=_tls(settings, settings.url)))
     if settings.manager_config is None:
@@ -28,6 +28,7 @@ def open_manager(settings: PrivacySettings) -> OpenedManager:
     except (ManagerConfigError, PrivacyKeyError, StoreError, TlsError, OSError) as error:
         raise ManagerStartError(f"--privacy-manager-config-file={settings.manager_config}: {error}") from None
     if settings.public_key is not None and service.manager.keys.find_pair(settings.public_key) is None:
+        # The service has opened its database. The start ends here, so it is closed.
         service.close()
         raise ManagerStartError(
             f"--privacy-public-key-file: its key is none of those in {settings.manager_config}, whose manager could read "

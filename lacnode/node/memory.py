@@ -1,8 +1,8 @@
-"""What the C library does with freed memory.
+"""The C library's treatment of freed memory.
 
-glibc keeps it by default: each thread has an arena of its own, and once a long buffer was freed, buffers of that length
-come from arenas too, where one small object in use holds all memory below it. A node that had been sent long messages then
-stayed several hundred megabytes larger.
+glibc keeps it by default: each thread has an arena of its own, and once a long buffer was freed, buffers of that
+length come from arenas too, where one small object in use holds all memory below it. A node that had been sent long
+messages then stayed several hundred megabytes larger.
 """
 
 import ctypes
@@ -11,15 +11,17 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 """Parameters of `mallopt` (glibc's malloc.h)."""
 
 MAPPED_BYTES = 128 * 1024
-"""Length from which a buffer has pages of its own, which go back to the system when it is freed. It is glibc's first value;
-to set it keeps glibc from raising it."""
+"""Bytes from which a buffer has pages of its own, which go back to the system when it is freed. It is glibc's first
+value. To set it keeps glibc from raising it."""
 
 ARENAS = 2
-"""One for the event loop and one for the threads: they hold Python's lock in turns, and so hardly wait for an arena."""
+"""Arenas: one for the event loop and one for the threads. They hold Python's lock in turns, and so hardly wait for an
+arena."""
 
 
 def return_freed_memory() -> None:
     """Have freed memory go back to the system, where the C library is glibc. Call before there are threads."""
+    # musl has no such function.
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_MMAP_THRESHOLD, MAPPED_BYTES)

@@ -35,16 +35,16 @@ class NodeNetworkHandler:
         self._gossip = gossip
 
     def peer_joined(self, peer: Peer) -> None:
-        """A session has begun."""
+        """Publish that a session has begun."""
         self._events.peer_joined.publish(peer)
 
     def peer_left(self, peer: Peer, reason: str) -> None:
-        """A session has ended, because of `reason`."""
+        """Publish that a session has ended, because of `reason`."""
         self._events.peer_left.publish(peer)
         log.debug("peer left", peer=peer.enode_text, reason=reason)
 
     def hears_consensus(self, peer: Peer) -> bool:
-        """Whether the validator reads messages of `peer`."""
+        """Return whether the validator reads messages of `peer`."""
         return self._consensus_peers.hears(peer)
 
     def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:
@@ -52,7 +52,7 @@ class NodeNetworkHandler:
         self._consensus_peers.received(peer, code, data)
 
     def wants_block_body(self, peer: Peer, header: BlockHeader) -> bool:
-        """Whether the body of the block that `peer` announces is needed."""
+        """Return whether the body of the block that `peer` announces is needed."""
         return self._blocks.wants_block_body(peer, header)
 
     def block_received(self, peer: Peer, block: Block) -> None:

@@ -42,7 +42,7 @@ from lacnode.workers.event_loop import EventLoop
 log = structlog.get_logger("node")
 
 POOL_EXPIRY_INTERVAL_SECONDS = 60.0
-"""Between two searches for transactions that have been in the pool for too long."""
+"""Seconds between two searches for transactions that have been in the pool for too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +103,20 @@ class Node:
         Raises PortInUseError or RpcPortTakenError if a port is taken, and StorageError if the disk is full or fails.
         """
         parts = self._parts
+        # First: worker threads report by it, and the parts below begin to work in threads.
         parts.event_loop.attach()
         head = self.chain.head.header
+        # Before the ports are open, so that the operator reads it near the start. It does not stop the node: the
+        # contract may be mended by a block that this node has not seen.
         for trouble in await trio.to_thread.run_sync(parts.permissions.find_contract_errors, head):
             log.error(trouble)
         async with trio.open_nursery() as nursery:
             # This task comes first. A part that fails to start ends the nursery, and executions must end with it.
             nursery.start_soon(self._cancel_execution_on_exit)
+            # Ports come before tasks. A port that is taken ends the start before anything was signed or imported.
             await self._open_ports(nursery)
             self._start_tasks(nursery)
+            # Private transactions come last. The public chain does not wait for them.
             if parts.private is not None:
                 await self._start_private(nursery, parts.private)
             task_status.started()
@@ -162,6 +167,7 @@ class Node:
             self._parts.execution.cancel()
 
     async def _run_validator(self) -> None:
+        # The validator does not run before this: it must first know that it contradicts no earlier signature.
         await self._parts.signing_wait.wait()
         await self.validator.run()
 

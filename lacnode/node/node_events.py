@@ -64,7 +64,9 @@ class StateChange:
         return self._changed
 
     def notify(self, cause: object = None) -> None:
-        """The head or the set of peers has changed. `cause` is not used, so that this can subscribe to any event."""
+        """Note that the head or the set of peers has changed. `cause` is not used, so that this can subscribe to any
+        event."""
+        # A new event for the next change: a task that took the old one is woken, and takes the new one before it looks.
         self._changed.set()
         self._changed = trio.Event()
 

@@ -1,4 +1,4 @@
-"""The series of a node: what its rooms count anyhow, under Besu's names, and under our own where Besu has none.
+"""The series of a node: counts of its parts, under Besu's names, and under this project's own where Besu has none.
 
 Must not count anything itself.
 """
@@ -18,7 +18,7 @@ from lacnode.privacy.state.privacy_controller import PrivacyController
 
 
 def chain_series(chain: Blockchain, network: P2pNetwork) -> Iterator[MetricSeries]:
-    """Where the chain stands, and with whom the node is connected."""
+    """The height of the chain, and the number of peers."""
     yield _gauge(
         MetricCategory.ETHEREUM,
         "blockchain_height",
@@ -29,7 +29,7 @@ def chain_series(chain: Blockchain, network: P2pNetwork) -> Iterator[MetricSerie
 
 
 def engine_series(name: str, differences: EngineDifferences) -> Iterator[MetricSeries]:
-    """Which engine executes contracts, and how often the two said something different: worth an alarm."""
+    """The engine that executes contracts, and the blocks on which the two engines differed: worth an alarm."""
     yield MetricSeries(
         MetricCategory.BLOCKCHAIN,
         "lacnode_evm_engine",
@@ -49,7 +49,7 @@ def engine_series(name: str, differences: EngineDifferences) -> Iterator[MetricS
 def permission_series(
     permissions: PermissioningRules, context: Callable[[], PermissioningContext]
 ) -> Iterator[MetricSeries]:
-    """Besu's counters of what was asked, and decisions by their rule. Explanations do not count."""
+    """Besu's counters of permission checks, and decisions by their rule. Explanations do not count."""
     for counts in (permissions.nodes.counts, permissions.accounts.counts):
         for name in counts.as_dict():
             yield _checks(counts, name)
@@ -80,12 +80,13 @@ def _checks(counts: CheckCounters, name: str) -> MetricSeries:
 
 
 def _decisions(about: str, counts: CheckCounters) -> Iterator[MetricSample]:
+    # The rules are a fixed set, so this label has few values.
     for (rule, allowed), number in counts.decisions().items():
         yield MetricSample(number, {"about": about, "rule": rule, "permitted": "yes" if allowed else "no"})
 
 
 def privacy_series(privacy_controller: PrivacyController) -> Iterator[MetricSeries]:
-    """How the private groups of this node stand. No series names a group."""
+    """The private groups of this node by their condition. No series names a group."""
 
     def groups() -> Iterable[MetricSample]:
         standing = privacy_controller.standing()
@@ -107,7 +108,7 @@ def privacy_series(privacy_controller: PrivacyController) -> Iterator[MetricSeri
 
 
 def manager_series(quota: Quota) -> Iterator[MetricSeries]:
-    """How much the transaction manager in this node keeps of what others push."""
+    """The bytes that the transaction manager in this node keeps for other managers."""
     usage = quota.usage
     kept = "Bytes of payloads that others pushed"
     yield _gauge(MetricCategory.PRIVACY, "pushed_bytes_known_keys", f"{kept}, of known keys", lambda: usage.known_bytes)

@@ -12,7 +12,7 @@ from lacnode.storage.database import CheckedDatabase
 
 @dataclass(frozen=True, slots=True)
 class NodeResources:
-    """What `open_node` opens. `manager` is None if private transactions are off."""
+    """The resources that `open_node` opens. `manager` is None if private transactions are off."""
 
     spec: ChainSpec
     key: NodeIdentity
@@ -22,7 +22,7 @@ class NodeResources:
     local_permissions: LocalPermissions = field(default_factory=LocalPermissions)
 
     def close(self) -> None:
-        """Close the files. Call once the node does not run any more."""
+        """Close the files. Call after the node has ended."""
         self.records.close()
         self.database.close()
         if self.manager is not None and self.manager.hosted is not None:

@@ -1,6 +1,5 @@
-"""The transaction manager that a node was given: what the node holds of it. Must not import what a manager needs: a node
-without private transactions starts without it.
-"""
+"""The transaction manager that a node was given, as the node holds it. Must not import the modules that a manager
+needs: a node without private transactions starts without them."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,12 +11,12 @@ if TYPE_CHECKING:
 
 
 class ManagerStartError(Exception):
-    """No manager can be had; one message naming the option or file."""
+    """No manager can be opened. The text is one message that names the option or the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedManager:
-    """`hosted` is the manager's own service where it runs in this process."""
+    """A manager in use. `hosted` is the manager's own service where it runs in this process."""
 
     manager: TransactionManager
     hosted: "ManagerService | None" = None

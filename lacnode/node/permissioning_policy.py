@@ -1,7 +1,8 @@
 """The network's policy on a permissioned chain: decisions made in a worker thread, answers given at once.
 
-The event loop runs no contract code. What is not known yet is refused and looked up; when it is known, or when rules,
-head or peers have changed, everything known is decided anew and the network looks again. Must not hold rules of its own.
+The event loop runs no contract code. A connection without a decision is refused and looked up. When its decision is
+there, or when rules, head or peers have changed, all known connections are decided again, and the network asks again.
+Must not hold rules of its own.
 """
 
 from collections import OrderedDict
@@ -48,11 +49,11 @@ class PermissioningPolicy:
         self._listeners.append(listener)
 
     def decide(self, connection: Connection) -> Decision:
-        """The decision about `connection` that is known, or a refusal while it is looked up."""
+        """Return the known decision about `connection`, or a refusal while it is looked up."""
         return self._find_decision(_without_discovery_port(connection))
 
     async def consult(self, connection: Connection) -> None:
-        """Decide about `connection`, if that has not been done. A caller that is cancelled finds the decision later."""
+        """Decide about `connection`, if it has no decision yet. A caller that is cancelled finds the decision later."""
         link = _without_discovery_port(connection)
         if link in self._known:
             return
@@ -63,16 +64,18 @@ class PermissioningPolicy:
             raise
 
     def mark_stale(self) -> None:
-        """Rules, head or peers are not what they were: decide everything anew, soon."""
+        """Note that rules, head or peers have changed. All known connections are decided again soon."""
         self._is_stale = True
         self._wake.set()
 
     async def run(self) -> None:
-        """Look up what is unknown and what may have changed, until cancelled."""
+        """Decide about unknown connections, and about all if anything has changed, until cancelled."""
         while True:
             await self._wake.wait()
+            # A new event before the work: a change during the work sets it, and the loop goes round once more.
             self._wake = trio.Event()
             links = {*self._unknown, *(self._known if self._is_stale else ())}
+            # Taken before the thread runs. Connections that are asked for meanwhile wait for the next round.
             self._unknown.clear()
             self._is_stale = False
             if links and self._remember(await self._decide(list(links))):
@@ -91,6 +94,7 @@ class PermissioningPolicy:
 
     def _decision(self, link: Connection, context: PermissioningContext) -> Decision:
         ends = link.source, link.destination
+        # An explanation asks much more than a decision, so only refusals get one.
         decision = self._permissions.nodes.decide(*ends, context, CONTRACT_TIMEOUT_SECONDS)
         if decision.allowed:
             self._explained.pop(link, None)
@@ -98,9 +102,10 @@ class PermissioningPolicy:
                 self._hint(link, context)
             return decision
         block, explained = self._explained.get(link, (-EXPLANATION_INTERVAL_BLOCKS, decision))
+        # A refusal by another rule is explained at once. The same one is not explained at every block.
         if explained.rule != decision.rule or context.header.number >= block + EXPLANATION_INTERVAL_BLOCKS:
             explained = self._permissions.explain_connection(*ends, context)
-            if explained.allowed:  # The contract has been slow, and is not any more: the next decision will say so.
+            if explained.allowed:  # The contract was slow and has become quick: the next decision will say so.
                 return decision
             self._explained[link] = (context.header.number, explained)
             if len(self._explained) > MAX_KNOWN_CONNECTIONS:
@@ -108,13 +113,14 @@ class PermissioningPolicy:
         return explained
 
     def _hint(self, link: Connection, context: PermissioningContext) -> None:
-        """The key decides; that a permitted node is not where it was listed is worth a line."""
+        """Log a permitted node that is at another address than the list says. The key alone decides, so it is
+        permitted all the same."""
         hint = self._permissions.address_hint(link.remote, context.header)
         if hint is not None:
             log.info("a permitted node has moved", peer=str(link.remote), reason=hint)
 
     def _remember(self, decisions: dict[Connection, Decision]) -> bool:
-        """Keep `decisions`; True if one of them is not what was known."""
+        """Keep `decisions`. Return True if one of them is new, or allows what was refused, or the other way round."""
         changed = False
         for link, decision in decisions.items():
             before = self._known.get(link)
@@ -129,6 +135,7 @@ class PermissioningPolicy:
         if decision is None:
             self._look_up(link)
             return LOOKUP_PENDING
+        # The connections that were asked for longest ago are the first to be forgotten.
         self._known.move_to_end(link)
         if decision.allowed:
             self._refused.remove(link.remote.id)
@@ -144,5 +151,5 @@ class PermissioningPolicy:
 
 
 def _without_discovery_port(connection: Connection) -> Connection:
-    """`connection` as the rules see it: they know no discovery port, and a session may know it or not."""
+    """Return `connection` as the rules see it: they know no discovery port, and a session may know it or not."""
     return replace(connection, remote=replace(connection.remote, udp=None))

@@ -1,4 +1,4 @@
-"""The rules of one node, put together from its settings: what the pool, the chain, the network and RPC ask.
+"""The rules of one node, put together from its settings. The pool, the chain, the network and RPC ask them.
 
 Must not have rules of its own.
 """
@@ -33,7 +33,8 @@ CONTRACT_TIMEOUT_SECONDS = 2.0
 
 
 class PermissioningRules:
-    """`accounts` judges transactions, `nodes` connections, `refused` are the connections that were not allowed."""
+    """All rules of one node. `accounts` judges transactions, `nodes` connections. `refused` are the refused
+    connections."""
 
     def __init__(
         self,
@@ -71,7 +72,7 @@ class PermissioningRules:
             )
 
         self.accounts, self.nodes = accounts(), nodes()
-        # Explanations ask the same rules once more; that is no further decision, so it counts elsewhere.
+        # Explanations ask the same rules once more. This is no further decision, so it counts in other counters.
         self._explained_accounts, self._explained_nodes = accounts(), nodes()
         self.refused = RefusedConnections(time.time)
         self._reader = reader
@@ -80,9 +81,9 @@ class PermissioningRules:
         self._account_explainer = _explainer(reader, settings.account_contract)
 
     def explain_connection(self, source: Enode, destination: Enode, context: PermissioningContext) -> Decision:
-        """Whether `source` may connect to `destination`, and why not."""
+        """Return whether `source` may connect to `destination`, and why not."""
         if not self.nodes.involves_this_node(source, destination):
-            # Between others it does not matter what this node has seen of the network yet.
+            # Between two other nodes it does not matter what this node has seen of the network so far.
             context = replace(context, is_current=True, is_isolated=False)
         decision = self._explained_nodes.decide(source, destination, context, CONTRACT_TIMEOUT_SECONDS)
         if decision.rule != NODE_RULE or self._node_explainer is None or self.node_contract is None:
@@ -91,7 +92,7 @@ class PermissioningRules:
         if not is_askable or not self.node_contract.gives_answer(
             source, destination, context.header, CONTRACT_TIMEOUT_SECONDS
         ):
-            # What is wrong with the question or the contract stands in the decision; the rules do not matter.
+            # The decision names the fault of the question or of the contract already. The rules do not matter then.
             return decision
         if decision.allowed:
             hints = [self.address_hint(enode, context.header) for enode in (source, destination)]
@@ -99,30 +100,33 @@ class PermissioningRules:
         return self._node_explainer.explain_connection(decision, source, destination, context.header)
 
     def explain_transaction(self, transaction: TransactionCall, sender: bytes, head: BlockHeader) -> Decision:
-        """Whether `sender` may send `transaction`, and why not."""
+        """Return whether `sender` may send `transaction`, and why not."""
         try:
             decision = self._explained_accounts.may_enter_pool(transaction, sender, head)
         except ContractUnreadableError as unreadable:
             source = to_hex(self.settings.account_contract or b"")
+            # An unreadable contract refuses, as it does in the pool: a node must not permit a transaction because it
+            # cannot read the rules.
             return Decision(False, ACCOUNT_RULE, source, head.number, f"the contract {unreadable}")
         if decision.allowed or decision.rule != ACCOUNT_RULE or self._account_explainer is None:
             return decision
         return self._account_explainer.explain_transaction(decision, transaction, sender, head)
 
     def address_hint(self, enode: Enode, head: BlockHeader) -> str | None:
-        """A sentence about a listed node that is not where it was listed, None where it is, or nobody can tell."""
+        """Return a sentence about a listed node that is not where it was listed. None where it is, or where no list
+        tells its place."""
         place = None if self._node_explainer is None else self._node_explainer.find_listed_address(enode, head)
         if place is None:
             return None
         return f"{enode.id.hex()[:16]}… is at {enode.place} and listed with {place}"
 
     def own_type(self, head: BlockHeader) -> NodeType | None:
-        """The role that the node contract gives this node, None if it gives none."""
+        """Return the role that the node contract gives this node, None if it gives none."""
         ingress = self.settings.node_contract
         return None if ingress is None else read_node_type(self._reader, ingress, self._own_id, head)
 
     def find_contract_errors(self, head: BlockHeader) -> list[str]:
-        """Sentences about contracts that do not answer as they should, for the operator at start."""
+        """Return sentences about contracts that do not answer as they should, for the operator at the start."""
         node = None if self.node_contract is None else self.node_contract.find_problem(head, CONTRACT_TIMEOUT_SECONDS)
         account = (
             None
@@ -141,7 +145,7 @@ Simulation = Callable[[TransactionCall, bytes, ExecutionBudget], SimulatedContra
 
 
 class PermissionQueries:
-    """What RPC asks about permissions: the rules, and the chain and network they are applied to."""
+    """The questions of RPC about permissions: the rules, and the chain and network they are applied to."""
 
     def __init__(
         self, permissions: PermissioningRules, context: Callable[[], PermissioningContext], simulate: Simulation
@@ -156,28 +160,29 @@ class PermissionQueries:
         return self._permissions.refused
 
     def explain_connection(self, source: Enode, destination: Enode) -> Decision:
-        """Whether `source` may connect to `destination` now, and why not."""
+        """Return whether `source` may connect to `destination` now, and why not."""
         return self._permissions.explain_connection(source, destination, self._permissioning_context())
 
     def explain_transaction(self, call: TransactionCall, sender: bytes) -> Decision:
-        """Whether `sender` may send it now, and why not."""
+        """Return whether `sender` may send `call` now, and why not."""
         return self._permissions.explain_transaction(call, sender, self._permissioning_context().header)
 
     def simulate_change(self, call: TransactionCall, sender: bytes, budget: ExecutionBudget) -> ChangeSimulation:
-        """What a change of the rules would lead to (see `SimulatedContracts` for the errors)."""
+        """Return the outcome of a change of the rules (see `SimulatedContracts` for the errors)."""
         address = self._permissions.settings.account_contract
         changed = self._simulate(call, sender, budget)
         if address is None:
             return ChangeSimulation(changed.succeeded, (), can_lock_out=False)
         contract = AccountContract(changed.reader, address, self._permissions.schedule)
         holders = PermissionContracts(changed.reader, contract, changed.header)
+        # The sender comes first, also if it is no administrator after the change.
         accounts = tuple(dict.fromkeys((sender, *holders.admins())))
         return ChangeSimulation(
             changed.succeeded, holders.find_accounts_able_to_change(accounts), can_lock_out=holders.has_admins
         )
 
     def status(self) -> dict[str, object]:
-        """For RPC: the rules in force, their troubles, and the counts under the names of Besu's metrics."""
+        """Return, for RPC, the rules in force, their troubles, and the counts under the names of Besu's metrics."""
         settings, context = self._permissions.settings, self._permissioning_context()
         return {
             "nodesFile": None if settings.nodes_file is None else str(settings.nodes_file),

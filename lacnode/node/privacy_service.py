@@ -1,8 +1,8 @@
-"""Private transactions in a running node: what the private room is built of, and the workers that drive it.
+"""Private transactions in a running node: the parts of private execution, and the workers that drive them.
 
-One follows the public head, one executes what takes long, one compares state roots with the groups' other members; each
-has a thread of its own.
-Nothing public waits for them, and nothing that goes wrong in them ends the node.
+One worker follows the public head, one executes transactions that take long, one compares state roots with the
+groups' other members. Each has a thread of its own. No public part waits for them, and an error in them does not end
+the node.
 """
 
 import time
@@ -49,18 +49,18 @@ REPAIR_CHECK_SECONDS = 5.0
 """Seconds between two looks for payloads that are to be asked for again."""
 
 LONG_EXECUTION_CHECK_SECONDS = 0.5
-"""Between two looks for private transactions that take long."""
+"""Seconds between two looks for private transactions that take long."""
 
 COMPARISON_POLL_SECONDS = 2.0
 """Seconds between two looks for groups that are to be compared with their other members."""
 
 ARRIVED_PAYLOAD_COUNT = 10_000
-"""Payloads that may have come and not been looked at; what is too much is found when it is asked for again."""
+"""Payloads that may have come and were not processed yet. Further ones are found when they are asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublicChain:
-    """What private execution needs of the node that it belongs to."""
+    """The parts of the public node that private execution needs."""
 
     chain: Blockchain
     engine: ExecutionEngine
@@ -70,8 +70,8 @@ class PublicChain:
 
 
 class PrivacyService:
-    """The private room and its workers. State roots are compared by `hosted`, the manager in this process: one elsewhere
-    has no way to ask. KeyFileError if the markers' key cannot be read."""
+    """Private execution and its workers. `hosted`, the manager in this process, compares state roots: a manager
+    elsewhere has no way to ask. KeyFileError if the markers' key cannot be read."""
 
     def __init__(
         self,
@@ -83,12 +83,14 @@ class PrivacyService:
         chain, pool = public.chain, public.pool
 
         def next_nonce(address: bytes) -> int:
+            # Pending markers of the same key count: a second marker must not replace the first.
             pending = pool.next_nonce(address)
             return chain.state_at(chain.head.header).nonce(address) if pending is None else pending
 
         def submit(marker: Transaction) -> None:
             public.submission.submit(marker, TransactionSource.PRIVATE_MARKER)
 
+        # Private states are read by py-evm alone, on any `--evm`: the native engine has no private execution.
         private_states = make_engine(chain.spec, PrivateNodeStore(public.database), kind=EngineKind.PYTHON)
         context = PrivacyContext(
             history=chain,
@@ -125,16 +127,16 @@ class PrivacyService:
         return agreement
 
     def head_moved(self) -> None:
-        """The public chain has a new head. On the event loop."""
+        """Note that the public chain has a new head. Call on the event loop."""
         self._head_moved.set()
 
     def payload_arrived(self, payload_key: bytes) -> None:
-        """The manager has got a payload, from a peer or back from its members. On the event loop."""
+        """Note that the manager has received a payload, from a peer or back from its members. Call on the event loop."""
         self._arrived.append(payload_key)
         self._head_moved.set()
 
     async def run(self, tell: Callable[[PrivateBlock], None]) -> None:
-        """Work until cancelled; `tell` is called on the event loop for every block with private logs."""
+        """Work until cancelled. `tell` is called on the event loop for every block with private logs."""
         token = trio.lowlevel.current_trio_token()
         self.privacy_controller.processor.on_block(lambda private_block: token.run_sync_soon(tell, private_block))
         async with trio.open_nursery() as nursery:
@@ -142,15 +144,19 @@ class PrivacyService:
             nursery.start_soon(self._execute_long)
 
     async def _follow(self) -> None:
-        """Execute what the public chain announces."""
+        """Execute the private transactions of new public blocks."""
         limiter = trio.CapacityLimiter(1)
         pause = FIRST_MANAGER_RETRY_SECONDS
         try:
             while True:
                 self._head_moved = trio.Event()
+                # The event is made before the work: a head that comes meanwhile sets it, and the wait below ends at
+                # once.
                 more = await trio.to_thread.run_sync(self._work, limiter=limiter)
                 if more:
                     pause = FIRST_MANAGER_RETRY_SECONDS
+                # The manager does not answer. A new head does not change that, so the worker waits for time and not for
+                # heads.
                 elif self.privacy_controller.processor.is_stalled:
                     await trio.sleep(pause)
                     pause = min(2 * pause, LONGEST_MANAGER_RETRY_SECONDS)
@@ -159,6 +165,7 @@ class PrivacyService:
                     with trio.move_on_after(REPAIR_CHECK_SECONDS):
                         await self._head_moved.wait()
         finally:
+            # Also when the node stops: the next start goes on where this one ended.
             self.privacy_controller.processor.save()
 
     async def _execute_long(self) -> None:
@@ -178,16 +185,19 @@ class PrivacyService:
             await trio.sleep(COMPARISON_POLL_SECONDS)
 
     def _work(self) -> bool:
-        """Work for a while; whether there is more to do now."""
+        """Work for a while. Return whether there is more to do now."""
         until = time.monotonic() + WORK_SLICE_SECONDS
         try:
+            # Arrived payloads first: a block may wait for one of them.
             while self._arrived:
                 self.privacy_controller.repair.note_arrival(self._arrived.popleft())
             while self.privacy_controller.processor.step() or self.privacy_controller.repair.step():
+                # Work goes in slices: a cancelled task waits for its thread.
                 if time.monotonic() > until:
                     return True
         except ExecutionCancelledError:
             log.debug("private execution ends with the node", block=self.privacy_controller.processor.cursor + 1)
+        # A fault in private execution must not stop the public node. The block stays where it is and is tried again.
         except Exception:
             log.exception(
                 "private execution failed and is tried again", block=self.privacy_controller.processor.cursor + 1
@@ -195,7 +205,7 @@ class PrivacyService:
         return False
 
     def _long_step(self) -> bool:
-        """Try one transaction that takes long; whether there may be more."""
+        """Try one transaction that takes long. Return whether there may be more."""
         try:
             return self.privacy_controller.long_execution.step()
         except ExecutionCancelledError:
@@ -217,7 +227,7 @@ def _step(agreement: StateRootComparison) -> None:
 
 
 def _own_keys(settings: PrivacySettings, hosted: "ManagerService | None") -> frozenset[bytes]:
-    """The keys that are known to be this node's: of a manager elsewhere only the one that is configured."""
+    """Return the keys that are known to be this node's. Of a manager elsewhere it is only the configured one."""
     configured = () if settings.public_key is None else (settings.public_key,)
     return frozenset((*configured, *(() if hosted is None else hosted.state_root_client.own_keys)))
 

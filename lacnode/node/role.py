@@ -1,7 +1,7 @@
-"""The role of a node by configuration, and the one table of what each role does.
+"""The role of a node by configuration, and the one table of each role's duties.
 
-The contract says which role the network gives a node; this says what its operator wants. Must not decide who may
-connect: rules do.
+The contract names the role that the network gives a node. This file has the role that its operator wants. Must not
+decide which nodes may connect: rules do.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from lacnode.permissioning.topology import NodeType
 
 
 class NodeRole(Enum):
-    """`--node-role`."""
+    """The values of `--node-role`."""
 
     VALIDATOR = "validator"
     BOOT = "boot"
@@ -21,7 +21,8 @@ class NodeRole(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RoleDuties:
-    """What a node does. `dials_discovered`: it connects to nodes that discovery finds, not only to those it was told."""
+    """The duties of a node. With `dials_discovered` it connects to nodes that discovery finds, not only to those of
+    its configuration."""
 
     runs_validator: bool
     accepts_transactions: bool
@@ -44,12 +45,12 @@ DUTIES = {
         runs_validator=False, accepts_transactions=False, relays_transactions=False, dials_discovered=False
     ),
 }
-"""By role; None is a node whose operator said nothing, and which is whatever the validator set makes of it."""
+"""Duties by role. None is a node without a configured role. The validator set alone decides then whether it signs."""
 
 
 def role_conflicts(role: NodeRole | None, is_validator: bool, listed: NodeType | None) -> list[str]:
-    """Sentences about a configured role that the chain contradicts: by its validator set, or by the node type that the
-    contract lists this node with (None where it lists none)."""
+    """Return sentences about a configured role that the chain contradicts: by its validator set, or by the node type
+    that the contract lists this node with (None where it lists none)."""
     if role is None:
         return []
     conflicts = []

@@ -1,6 +1,6 @@
-"""Whether this node is what it is configured to be: looked at now and then, said when it is not.
+"""Compares the configured role of this node with the chain now and then, and logs contradictions.
 
-Must not change anything: what a role does is `role`'s, and who the validators are is the chain's.
+Must not change anything: `role` has the duties of a role, and the chain names the validators.
 """
 
 import structlog
@@ -15,7 +15,7 @@ from lacnode.rpc.services import RoleView
 log = structlog.get_logger("node")
 
 ROLE_CHECK_SECONDS = 10.0
-"""Between two looks."""
+"""Seconds between two checks."""
 
 
 class RoleMonitor:
@@ -29,7 +29,7 @@ class RoleMonitor:
         self._chain = chain
         self._permissions = permissions
         self.view = RoleView(None if role is None else role.value, False, None, ())
-        """As it was at the last look."""
+        """The role at the last check."""
 
     async def run(self, state_change: StateChange) -> None:
         """Compare at the start and after every change, until cancelled. Log every conflict that is new."""
@@ -40,11 +40,12 @@ class RoleMonitor:
                 if conflict not in self.view.conflicts:
                     log.error(conflict)
             self.view = view
+            # The pause comes before the wait: a block each second must not mean a call of the contract each second.
             await trio.sleep(ROLE_CHECK_SECONDS)
             await moved.wait()
 
     def _check_role(self) -> RoleView:
-        """In a worker thread, since a contract is asked."""
+        """Return the role now. Runs in a worker thread, since it calls a contract."""
         head = self._chain.head.header
         is_validator = self._address in self._chain.validators_after(head)
         listed = self._permissions.own_type(head)

@@ -1,6 +1,6 @@
-"""Running one node as a process: open what it stands on, run until told to stop, close in good order.
+"""Running one node as a process: open its files, run until a signal comes, close in good order.
 
-What is wrong with a file, a key or a database is said in one message before a port is opened, and the status is 1.
+A fault of a file, a key or a database is reported in one message before a port is opened, and the status is 1.
 """
 
 import importlib
@@ -51,23 +51,25 @@ from lacnode.storage.storage_errors import StorageError, storage_error
 log = structlog.get_logger("node")
 
 SWITCH_INTERVAL_SECONDS = 0.001
-"""How long a thread that executes keeps Python's lock while the event loop waits for it; a fifth of Python's own. The event
-loop asks for the lock several times for one message: measured beside a loop of jumps, it was late by 12 instead of 29 ms."""
+"""Seconds that a thread that executes keeps Python's lock while the event loop waits for it: a fifth of Python's own
+value. The event loop asks for the lock several times for one message: measured beside a loop of jumps, it was late by
+12 instead of 29 ms."""
 
 PORTS_FILE, NETWORKS_FILE = "besu.ports", "besu.networks"
 
 
 class NodeStartError(Exception):
-    """The node cannot start; one message for the operator."""
+    """The node cannot start. The text is one message for the operator."""
 
 
 def run_node(config: NodeConfig, manager: TransactionManager | None = None) -> int:
-    """Run the node of `config`, with `manager` for private transactions, until SIGINT, SIGTERM or SIGHUP.
-
-    The exit status."""
+    """Run the node of `config`, with `manager` for private transactions, until SIGINT, SIGTERM or SIGHUP. Return the
+    exit status."""
+    # Before any thread: glibc gives each new thread an arena by the settings of that moment.
     return_freed_memory()
     configure_logs(config.logging, config.colour)
     sys.excepthook = _say_crash
+    # Before the database is opened: opening a damaged one may crash.
     report = _crash_report(config)
     try:
         node = open_node(config, manager)
@@ -83,10 +85,12 @@ def run_node(config: NodeConfig, manager: TransactionManager | None = None) -> i
     except* (PortInUseError, RpcPortTakenError) as taken:
         ERRORS.write(str(_innermost(taken)))
         status = 1
+    # An execution in a thread ends with this error when the node stops. It is the end of the work, not a fault.
     except* ExecutionCancelledError:
         log.debug("executions ended with the node")
     except* StorageError as failure:
-        # What cannot be written must not be signed: the disk is the operator's to mend, and the node's files are whole.
+        # A payload that cannot be recorded must not be signed. So the node stops. The operator repairs the disk, and
+        # the node's files are whole.
         ERRORS.write(f"stopped, for its data cannot be written or read: {_innermost(failure)}")
         status = 1
     finally:
@@ -99,12 +103,13 @@ def run_node(config: NodeConfig, manager: TransactionManager | None = None) -> i
 
 
 def _say_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """What Python would print itself, on an output that may not take it."""
+    """Print an error as Python would itself, on an output that may not take it."""
     ERRORS.write("".join(traceback.format_exception(kind, error, trace)).rstrip())
 
 
 def _crash_report(config: NodeConfig) -> CrashReport | None:
-    """None if there is no place for it; then the node does not start either, and says why."""
+    """Return the crash report of this run. None if there is no place for it: then the node does not start either, and
+    says why."""
     try:
         config.data_path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
         return CrashReport(config.data_path)
@@ -113,8 +118,8 @@ def _crash_report(config: NodeConfig) -> CrashReport | None:
 
 
 def open_node(config: NodeConfig, manager: TransactionManager | None = None) -> Node:
-    """The node on its files; NodeStartError naming the file and what was expected. `manager` keeps the payloads of private
-    transactions, where they are on."""
+    """Return the node on its files. NodeStartError, which names the file and the expected form. `manager` keeps the
+    payloads of private transactions, where they are on."""
     for warning in config.warnings:
         log.warning(warning)
     try:
@@ -127,7 +132,10 @@ def open_node(config: NodeConfig, manager: TransactionManager | None = None) -> 
         fixed = (*config.p2p.bootnodes, *config.p2p.static_nodes)
         names = HostNames(address_of, config.host_names_update) if config.host_names else None
         local = open_local_permissions(config.permissioning, key.public_key, fixed, names)
+        # Each opened file is closed again if a later step fails. `pop_all` hands all of them over to the node.
         with ExitStack() as undo:
+            # The manager comes before the database: a start that the manager's configuration stops leaves the chain's
+            # files alone.
             opened = None if manager is None else OpenedManager(manager)
             if opened is None and config.privacy is not None:
                 opened = _opened_manager(config.privacy)
@@ -165,8 +173,11 @@ def _made_key(config: NodeConfig) -> NodeKey:
 
 async def _run(node: Node) -> None:
     async with trio.open_nursery() as nursery:
+        # Before the node starts: a signal during a long start must end it.
         nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
         await nursery.start(node.run)
+        # The files come after the ports are open, since they name the real ports. Scripts take their presence for a
+        # running node.
         _write_runtime_files(node)
         _log_start(node)
 
@@ -200,13 +211,15 @@ def _log_start(node: Node) -> None:
 
 
 def _opened_manager(settings: PrivacySettings) -> OpenedManager:
-    """Loaded only where it is wanted: a manager's libraries are a fifth of the time to start, and 20 MB."""
+    """Open the manager of `settings`. Its modules are loaded only where it is wanted: a manager's libraries are a
+    fifth of the time to start, and 20 MB."""
     opened: OpenedManager = importlib.import_module("lacnode.node.manager_start").open_manager(settings)
     return opened
 
 
 def _write_runtime_files(node: Node) -> None:
-    """What Besu leaves for scripts to read: ports, addresses, process id. StorageError if they cannot be written."""
+    """Write the files that Besu writes for scripts: ports, addresses, process id. StorageError if they cannot be
+    written."""
     config = node.config
     ports = {"json-rpc": node.rpc.http_port, "ws-rpc": node.rpc.ws_port}
     if node.graphql is not None:

@@ -1,7 +1,7 @@
-"""Opening what a validator knows of its own signatures, and finding out whether it is whole.
+"""Opening a validator's records of its own signatures, and finding out whether they are complete.
 
-A validator that lost a part of it must not sign as if nothing had happened: it follows the network, and signs again once
-enough blocks were decided without it (`consensus.resumption`). Must not sign.
+A validator that lost a part of them must not sign as if nothing had happened: it follows the network, and signs again
+once enough blocks were decided without it (`consensus.resumption`). Must not sign.
 """
 
 from pathlib import Path
@@ -27,15 +27,20 @@ RESET_ADVICE = (
 def open_signing_state(
     directory: Path, owner: bytes, database: PairedDatabase, *, reset: bool, disk: Disk = REAL_DISK
 ) -> ConsensusLog:
-    """The consensus log of the validator with address `owner` in the data directory, paired with `database`. Its journal
-    has a loss on record if anything is missing, unless `reset` settles that. StorageError; RlpError for damaged records."""
+    """Return the consensus log of the validator with the 20-byte address `owner` in the data directory, paired with
+    `database`. Its journal has a loss on record if anything is missing, unless `reset` settles that. StorageError if
+    the disk fails, RlpError for damaged records."""
     known = read_known_position(database)
+    # A new node has no log and no chain: it has signed nothing, and there is no loss. A chain without a log means
+    # that the log was lost.
     if_missing = [encode_loss(MISSING_LOG)] if known is not None or _has_chain(database) else []
     records = ConsensusLog(directory / LOG_FILE, owner=owner, if_missing=if_missing, disk=disk)
     try:
         _log_findings(records)
         journal = Journal.restore(records.records())
         loss = find_loss(records, known)
+        # The loss is recorded before the log is paired again. A crash between the two must not make the loss look
+        # settled.
         if loss is not None and journal.loss is None:
             records.append(journal.record_loss(loss))
         pair_log(database, records)
@@ -47,7 +52,7 @@ def open_signing_state(
 
 
 def _has_chain(database: PairedDatabase) -> bool:
-    """Whether there is a block that a validator may have signed."""
+    """Return whether there is a block that a validator may have signed."""
     with database.read() as snapshot:
         chain = StoredChain(snapshot)
         return chain.head_hash() != chain.genesis_hash()
@@ -65,6 +70,7 @@ def _log_findings(records: ConsensusLog) -> None:
 def _reset_or_warn(journal: Journal, records: ConsensusLog, *, reset: bool) -> None:
     loss, floor = journal.loss, journal.floor
     if reset and (loss is not None or floor > 0):
+        # On the disk before the validator runs: the reset counts once, also if the option is left in place.
         records.append(journal.resolve_loss(0))
         log.warning(
             "the signing state was reset: this validator may contradict what it signed before",

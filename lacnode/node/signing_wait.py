@@ -1,7 +1,7 @@
 """Holding a validator back after its start until it may sign (docs/adr/0010-signing-after-a-start.md).
 
-The rule is `consensus.resumption`'s; this is its eyes, its clock and its voice. Must not decide, and must not touch the
-validator: it is started when `wait` returns.
+`consensus.resumption` has the rule. This file observes the network for it, gives it the time and logs its state. Must
+not decide, and must not touch the validator: it is started when `wait` returns.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,15 +18,15 @@ from lacnode.p2p.peer import Peer
 log = structlog.get_logger("consensus")
 
 SIGNING_CHECK_INTERVAL_SECONDS = 0.5
-"""Between two looks when nothing happens: what a peer says of its head is no event of ours."""
+"""Seconds between two checks when no event comes: a peer that reports a higher head causes no event of this node."""
 
 SILENT_WAIT_SECONDS = 3.0
-"""How long a validator waits to meet others before it says so: after most starts they are met at once."""
+"""Seconds that a validator waits for peers before it logs that: after most starts they connect at once."""
 
 
 class SigningWait:
-    """One start of the validator at `own_address`. `moved()` is an event that is set when a peer joins or leaves and when
-    the head changes; `record` makes a record of the journal durable."""
+    """One start of the validator at `own_address`. `moved()` is an event that is set when a peer joins or leaves and
+    when the head changes. `record` makes a record of the journal durable."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class SigningWait:
 
     @property
     def status(self) -> ConsensusStatus:
-        """Where agreement stands while this node stays out of it."""
+        """The status of agreement while this node does not take part in it."""
         observation = self._observe_network()
         is_validator = self._address in observation.validators
         missing = f"this validator does not sign yet: {self._reason}" if is_validator else _NOT_A_VALIDATOR
@@ -63,9 +63,11 @@ class SigningWait:
         """Return when the validator may sign."""
         began = trio.current_time()
         while True:
+            # The event is taken before the network is observed: a change in between sets it, and is not missed.
             moved = self._state_changed()
             settled = self._rule.observe(self._observe_network(), int(trio.current_time() * 1000))
             if settled is not None:
+                # On the disk before the first signature: a restart must not wait once more, nor sign below this height.
                 await self._record(self._journal.resolve_loss(settled))
             if self._rule.may_sign:
                 break
@@ -73,6 +75,7 @@ class SigningWait:
                 self._log_reason()
             with trio.move_on_after(SIGNING_CHECK_INTERVAL_SECONDS):
                 await moved.wait()
+        # After an ordinary start no line said that the validator waits, so none says that it signs again.
         if self._logged_stage is not None:
             log.warning("this validator signs again", from_block=self._chain.head.header.number + 1)
 
@@ -82,7 +85,7 @@ class SigningWait:
         return self._rule.waiting_for if loss is None else f"{loss}; {self._rule.waiting_for}"
 
     def _log_reason(self) -> None:
-        """Say why nothing is signed, once for each stage."""
+        """Log why the validator does not sign, once for each stage."""
         stage = self._rule.stage
         if stage not in (ResumptionStage.MEMBERSHIP, self._logged_stage):
             self._logged_stage = stage

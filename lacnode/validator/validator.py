@@ -321,7 +321,7 @@ class Validator:
             return
         except ExecutionCancelledError:
             return  # the node stops, and finds the block again when it starts
-        # The new head comes as `head_changed`, which the chain calls. This call is for the peers.
+        # The machine learns of the new head by `head_changed`. This call is for the peers.
         self._network.finalised(effect.block)
 
     def _current_head(self) -> HeadChanged:
