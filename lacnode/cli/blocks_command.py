@@ -34,7 +34,7 @@ def run(words: Sequence[str], settings: Settings) -> int:
     values, rest = parse_command_arguments(words, KNOWN, flags=FLAGS, command="blocks")
     if values["format"] != "RLP":
         raise UsageError(f"Invalid value for option '--format': RLP was expected, not '{values['format']}'", 2)
-    # The command prints its own report. Informative log lines would stand between its lines.
+    # The command prints its own report. Informative log lines would be mixed with it.
     configure_logs("WARN")
     try:
         # The range is checked before the chain is opened: a wrong number must not cost the start of an engine.

@@ -20,15 +20,15 @@ from lacnode.storage.storage_errors import RESYNC_ADVICE
 
 KNOWN = {"data-path": None, "genesis-file": None}
 CHILD = "LACNODE_VERIFIES_DATABASE"
-"""Environment variable that tells the process that reads from the one that waits for it."""
+"""Environment variable of the process that reads. The process that waits for it does not have it."""
 
 
 def run(words: Sequence[str], settings: Settings) -> int:
     """Verify the database. Return the exit status: 0 if everything is whole, 1 if something is damaged. UsageError
     (its status is 2 for a mistake in the command line) if there is nothing to verify, or no genesis to execute blocks
     with."""
-    # `--execute` takes two values. The parser of sub-commands knows options with one, so this option is taken out
-    # first.
+    # `--execute` takes two values. The parser of sub-commands accepts one value an option, so this option is taken
+    # out first.
     words, blocks = _without_range(list(words))
     values, rest = parse_command_arguments(words, KNOWN, command="database")
     if rest != ["verify"]:

@@ -154,8 +154,8 @@ def _p2p(read: SettingsReader, spec: ChainSpec) -> P2pSettings:
 
 
 def _advertised(host: str) -> str:
-    """Return the address that the name `host` stands for: peers are told addresses. A name without one is returned as
-    it is, and `missing_surroundings` refuses it."""
+    """Return the address of the name `host`: peers get addresses only. A name without one is returned as it is, and
+    `missing_surroundings` refuses it."""
     try:
         return address_of(host)
     except UnknownHostError:

@@ -73,8 +73,8 @@ def notices(read: SettingsReader, spec: ChainSpec, groups: tuple[str, ...]) -> I
 
 def _variables(read: SettingsReader) -> Iterator[str]:
     for name, value in read.settings.values.items():
-        # A compose file or a template would have replaced `${NAME}`. What is still there is used as a value, letter by
-        # letter.
+        # A compose file or a template would have replaced `${NAME}`. A variable that is still there is used as a value,
+        # letter by letter.
         if found := _VARIABLE.search(",".join(value) if isinstance(value, tuple) else str(value)):
             yield f"--{name} has {found[0][:80]} in it as it stands: nothing replaces variables in options"
 

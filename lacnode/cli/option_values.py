@@ -22,7 +22,7 @@ _MAY_BE_EMPTY = frozenset(("bootnodes", "print-paths-and-exit"))
 """Options that have a meaning without a value."""
 
 _PATTERNS = frozenset(("rpc-http-cors-origins", "graphql-http-cors-origins"))
-"""Regular expressions, in which angle brackets stand for a name."""
+"""Options whose values are regular expressions. Angle brackets have a meaning in them, so they are no placeholders."""
 
 _PLACEHOLDER = re.compile(r"<[A-Za-z][^<>]*>|\{\{.*?\}\}")
 

@@ -1,6 +1,7 @@
-"""`--print-paths-and-exit`: what a start script must hand over to the user that the node will run as.
+"""`--print-paths-and-exit`: the paths that a start script must hand over to the user that the node will run as.
 
-Besu's container starts as root, asks for these lines, changes the owner of each path, and only then becomes that user.
+Besu's container starts as root, asks for these lines, changes the owner of each path, and only then becomes that
+user.
 """
 
 import grp
@@ -15,7 +16,8 @@ DEFAULT_USER = "besu"
 
 
 def paths_without_access(read: SettingsReader) -> list[str]:
-    """One line for each of data path and genesis file that the user of the option may not use, in Besu's words."""
+    """Return one line for each of data path and genesis file that the user of the option may not use, in Besu's
+    words."""
     user = read.text_or_none("print-paths-and-exit") or DEFAULT_USER
     wanted = [(read.data_path, True)]
     genesis = read.path("genesis-file")
@@ -29,6 +31,7 @@ def _line(path: Path, user: str, written: bool) -> str:
         found = path.stat()
     except OSError as error:
         return f"Error: Failed checking permissions for path: {path}. Reason: {error.strerror}"
+    # The mode is read for the other user. `os.access` would answer for root, which may do everything.
     rights = stat.S_IMODE(found.st_mode) >> _shift(found, user)
     if rights & 4 and (rights & 2 or not written):
         return ""
@@ -36,7 +39,8 @@ def _line(path: Path, user: str, written: bool) -> str:
 
 
 def _shift(found: os.stat_result, user: str) -> int:
-    """Where the rights of `user` stand in the mode: as the owner, as one of the group, or as any other."""
+    """Return the position of the rights of `user` in the mode: those of the owner, of the group, or of any other
+    user."""
     try:
         account = pwd.getpwnam(user)
     except KeyError:

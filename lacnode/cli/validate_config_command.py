@@ -1,6 +1,7 @@
-"""`validate-config`: what a node that is started with a config.toml would stop for, and what it would ignore.
+"""`validate-config`: the entries of a config.toml for which a node would not start, and those that it would ignore.
 
-Options in front of the command count as they would at a start: `lacnode --data-path=X validate-config --config-file=F`.
+Options in front of the command count as they would at a start: `lacnode --data-path=X validate-config
+--config-file=F`.
 """
 
 import sys

@@ -8,7 +8,8 @@ from lacnode.primitives.header import BlockHeader
 BASE_FEE_MAX_CHANGE_DENOMINATOR, ELASTICITY_MULTIPLIER = 8, 2
 
 BLOB_UPDATE_FRACTIONS = {Fork.CANCUN: 3_338_477, Fork.PRAGUE: 5_007_716}
-"""How slowly the price of blob gas follows the excess, by fork (EIP-4844, EIP-7691)."""
+"""The denominator of the exponent in the price of blob gas, by fork (EIP-4844, EIP-7691). A larger one makes the
+price follow the excess more slowly."""
 
 
 def next_base_fee(spec: ChainSpec, parent: BlockHeader, timestamp: int) -> int | None:

@@ -1,6 +1,7 @@
-"""What a block that this node builds may hold beside its gas.
+"""Bounds on a block that this node builds, beside its gas.
 
-A block of another validator may hold more: what a quorum decided must be executed. Must not depend on the load.
+A block of another validator may hold more: a block that a quorum decided must be executed. Must not depend on the
+load.
 """
 
 MAX_BLOCK_BYTES = 8 * 2**20
@@ -23,10 +24,10 @@ and eight hundred get 400 KB each, all at once."""
 
 
 def block_bytes(period_seconds: float) -> int:
-    """Bytes of the transactions of a block that fits its period."""
+    """Return the bytes that the transactions of a block may have so that it fits its period."""
     return min(MAX_BLOCK_BYTES, int(BLOCK_BYTES_PER_SECOND * max(1.0, period_seconds)))
 
 
 def log_bytes(topics: int, data: bytes) -> int:
-    """About how many bytes a log with so many topics takes in a receipt."""
+    """Return about how many bytes a log with so many topics takes in a receipt."""
     return 20 + 32 * topics + len(data)

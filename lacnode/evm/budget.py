@@ -9,14 +9,15 @@ import math
 import time
 
 CHECK_INTERVAL_SECONDS = 0.1
-"""The longest time that an execution runs without a check of its budget."""
+"""The most seconds that an execution runs without a check of its budget."""
 
 WORKING_SECONDS = 0.005
-"""How long an execution with a share of the time works before it pauses."""
+"""Seconds that an execution with a share of the time works before it pauses."""
 
 
 class ExecutionInterruptedError(Exception):
-    """An execution ended before it was finished. Its result says nothing about what was executed."""
+    """An execution ended before it was finished. The error says nothing about the validity of the block or the
+    transaction."""
 
 
 class BudgetExceededError(ExecutionInterruptedError):
@@ -44,9 +45,9 @@ class _Cancellation:
 
 
 class ExecutionBudget:
-    """How long an execution may run: until `deadline_seconds` on the monotonic clock, or until it is cancelled. With a
-    `share` below 1 it pauses again and again, so that it works for this share of the time at most and leaves the rest to
-    other threads. Safe to use from several threads."""
+    """The time that an execution may take: until `deadline_seconds` on the monotonic clock, or until it is cancelled.
+    With a `share` below 1 it pauses again and again, so that it works for this share of the time at most and leaves
+    the rest to other threads. Safe to use from several threads."""
 
     __slots__ = ("_cancellations", "_resumed_at", "deadline_seconds", "share")
 
@@ -95,14 +96,15 @@ class ExecutionBudget:
             raise exceeded
 
     def with_deadline(self, deadline_seconds: float) -> "ExecutionBudget":
-        """A budget with the earlier of both deadlines. It is cancelled together with this one."""
+        """Return a budget with the earlier of both deadlines. It is cancelled together with this one."""
         budget = ExecutionBudget(min(self.deadline_seconds, deadline_seconds), self.share)
         # The flags themselves are shared, not copied: cancelling later must reach the budgets made before.
         budget._cancellations = self._cancellations
         return budget
 
     def joined_with(self, other: "ExecutionBudget") -> "ExecutionBudget":
-        """A budget with the earlier of both deadlines and the smaller share. Cancelling this one or `other` cancels it."""
+        """Return a budget with the earlier of both deadlines and the smaller share. Cancelling this one or `other`
+        cancels it."""
         budget = ExecutionBudget(min(self.deadline_seconds, other.deadline_seconds), min(self.share, other.share))
         # Budgets that were made of one another have flags in common. Each flag is kept once, so the check stays short.
         budget._cancellations = tuple(dict.fromkeys(self._cancellations + other._cancellations))

@@ -76,7 +76,7 @@ class ComparingEngine:
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """Execute a whole block on both (see `engine.ExecutionEngine`)."""
+        """Execute a whole block on both engines (see `engine.ExecutionEngine`). ExecutionError if py-evm refuses it."""
         block = (parent_state_root, header, transactions, ancestor_hash)
         expected: Outcome
         try:
@@ -137,12 +137,12 @@ class ComparingEngine:
     def call(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallResult:
-        """What `call` would do, on py-evm (see `engine.ExecutionEngine`)."""
+        """Return the outcome of `call`, on py-evm (see `engine.ExecutionEngine`)."""
         return self._python.call(state_root, header, call, ancestor_hash)
 
 
 class _ComparedBlock:
-    """A block on py-evm (see `engine.OpenBlock`), which `compare` looks at when it is closed."""
+    """A block on py-evm (see `engine.OpenBlock`). `compare` is called with its outcome when it is closed."""
 
     def __init__(
         self,
@@ -171,7 +171,7 @@ class _ComparedBlock:
         return receipt
 
     def close(self, budget: ExecutionBudget = UNLIMITED) -> ExecutedBlock:
-        """What py-evm makes of the block. The native engine executes it too."""
+        """Close the block. Return py-evm's outcome. The native engine executes the block too."""
         executed = self._block.close(budget)
         self._compare(self._transactions, executed, budget)
         return executed

@@ -52,11 +52,11 @@ class NodeStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ExecutedBlock:
-    """What executing a block's transactions gave, one entry a transaction in the sequences.
+    """The outcome of executing a block's transactions, one entry a transaction in the sequences.
 
-    `revert_reasons` has what REVERT returned, None for a transaction that did not revert. `created` the address of the
-    contract a transaction wanted to create. `nodes` are the new trie nodes and codes, by hash, that make `state_root`
-    readable.
+    `revert_reasons` has the output of REVERT, None for a transaction that did not revert. `created` has the address
+    of the contract that a transaction wanted to create. `nodes` are the new trie nodes and codes, by hash, that make
+    `state_root` readable.
     """
 
     state_root: bytes
@@ -102,12 +102,12 @@ class CallRequest:
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """How a call ended. `halt` is None on success, `REVERTED` after REVERT, otherwise what stopped it in Besu's words,
-    and `explanation` says more about it.
+    """The outcome of a call. `halt` is None on success, `REVERTED` after REVERT, otherwise the reason for its end in
+    Besu's words, and `explanation` says more about it.
 
-    `gas_used` is after refunds, `gas_before_refund` before. `touched` are addresses and slots that are warm by Berlin's
-    rules, `accounts` all addresses that were looked at, in any fork. `read_block` says whether it looked at the block, a
-    balance or a nonce: at more than code and storage.
+    `gas_used` is after refunds, `gas_before_refund` before. `touched` are addresses and slots that are warm by
+    Berlin's rules, `accounts` all addresses that were read, in any fork. `read_block` is true if the call read more
+    than code and storage: the block, a balance or a nonce.
     """
 
     success: bool
@@ -158,7 +158,7 @@ class OpenBlock(Protocol):
 
     @property
     def closing_seconds(self) -> float:
-        """About how long `close`, and reading the transactions, will take for those that were added."""
+        """About the seconds that `close`, and reading the transactions, will take for those that were added."""
         ...
 
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
@@ -206,7 +206,7 @@ class ExecutionEngine(Protocol):
         ...
 
     def state_of(self, first: Iterable[GenesisAccount]) -> tuple[bytes, dict[bytes, bytes]]:
-        """The same for a state of the accounts `first` alone."""
+        """Return the same for a state of the accounts `first` alone."""
         ...
 
     def execute(
@@ -230,9 +230,9 @@ class ExecutionEngine(Protocol):
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """What a block comes to for which this engine gave `executed`, and its header says otherwise. Only py-evm's word
-        refuses a block: this is `executed` itself where py-evm gave it, and what py-evm gives otherwise. Errors are those
-        of `execute`."""
+        """Return the outcome of a block for which this engine gave `executed`, and whose header says otherwise. Only
+        py-evm's word refuses a block: the outcome is `executed` itself where py-evm gave it, and py-evm's otherwise.
+        Errors are those of `execute`."""
         ...
 
     def open_block(
@@ -251,8 +251,9 @@ class ExecutionEngine(Protocol):
     def call(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallResult:
-        """What `call` would do. TransactionRejectedError if it could not begin, OverrideError if its overrides cannot be
-        applied, CallExpiredError if it took too long, ExecutionCancelledError when the engine is stopped."""
+        """Return the outcome of `call`. TransactionRejectedError if it could not begin, OverrideError if its
+        overrides cannot be applied, CallExpiredError if it took too long, ExecutionCancelledError when the engine is
+        stopped."""
         ...
 
     def accounts(self, state_root: bytes) -> StateView:

@@ -1,6 +1,5 @@
-"""What the two engines say differently of one block: counted, logged, and written to a file with all that is needed to
-execute the block again. There must be none. Each is a fault of an engine.
-"""
+"""The differences between the two engines on one block: counted, logged, and written to a file with all that is
+needed to execute the block again. There must be none. Each is a fault of an engine."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -17,10 +16,10 @@ from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.transaction import Transaction
 
 DIFFERENCES_DIRECTORY = "evm-differences"
-"""Where a node writes them, in its data path."""
+"""The folder in the data path into which a node writes them."""
 
 MAX_FILES = 16
-"""Differences that are written. Later ones are only counted."""
+"""Differences that a node writes. Later ones are only counted."""
 
 MAX_FILE_BYTES = 64 * 2**20
 """Bytes of the trie nodes and codes in one file. A block that needs more is written without them."""
@@ -32,7 +31,7 @@ log = structlog.get_logger("evm")
 
 
 class RecordingNodes:
-    """A node store that remembers what was read."""
+    """A node store that remembers the values that were read."""
 
     def __init__(self, store: NodeStore) -> None:
         self.read: dict[bytes, bytes] = {}
@@ -47,14 +46,14 @@ class RecordingNodes:
 
 
 def unlike_fields(expected: ExecutedBlock, found: ExecutedBlock) -> list[str]:
-    """Names of what two executions of a block say differently."""
+    """Return the names of the fields in which two executions of a block differ."""
     names = [field.name for field in fields(ExecutedBlock) if field.name not in IGNORED]
     return [name for name in names if getattr(expected, name) != getattr(found, name)]
 
 
 def are_different(expected: "Outcome", found: "Outcome") -> bool:
-    """Whether two engines differ on a block. A block that both refuse may be wrong in several ways: its reasons are not
-    compared."""
+    """Return whether two engines differ on a block. A block that both refuse may be wrong in several ways: its
+    reasons are not compared."""
     if isinstance(expected, ExecutionError) or isinstance(found, ExecutionError):
         # One of them executed the block and the other refused it.
         return type(expected) is ExecutedBlock or type(found) is ExecutedBlock
@@ -62,7 +61,7 @@ def are_different(expected: "Outcome", found: "Outcome") -> bool:
 
 
 Outcome = ExecutedBlock | ExecutionError
-"""What an engine makes of a block."""
+"""The outcome of a block on one engine."""
 
 
 class EngineDifferences:
@@ -83,8 +82,8 @@ class EngineDifferences:
         outcomes: Mapping[str, Outcome],
         again: Callable[[NodeStore], None],
     ) -> None:
-        """The engines named in `outcomes` differ on a block. `again` executes it on a store, so that what it reads is
-        known. What goes wrong here is logged: it must not stop the node."""
+        """Note that the engines named in `outcomes` differ on a block. `again` executes it on a store, which records
+        the nodes that are read. An error in this method is logged: it must not stop the node."""
         self.count += 1
         path = None
         try:
@@ -133,7 +132,7 @@ def difference_document(
     outcomes: Mapping[str, Outcome],
     nodes: Mapping[bytes, bytes],
 ) -> dict[str, Any]:
-    """What a file of a difference holds, ready for JSON. `lacnode evm replay` reads it."""
+    """Return the document of a difference, ready for JSON. `lacnode evm replay` reads it."""
     # BLOCKHASH reaches back 256 blocks. Which of them the block asked for is not recorded, so the file has all.
     ancestors = {number: ancestor_hash(number) for number in range(max(0, header.number - 256), header.number)}
     return {
@@ -148,7 +147,7 @@ def difference_document(
 
 
 def outcome_document(outcome: Outcome) -> dict[str, Any]:
-    """What an engine says of a block, ready for JSON."""
+    """Return the outcome of one engine, ready for JSON."""
     if isinstance(outcome, ExecutionError):
         return {"error": str(outcome)}
     return {

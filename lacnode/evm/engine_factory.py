@@ -1,4 +1,4 @@
-"""Making execution engines: the one place that knows which ones there are."""
+"""Making execution engines: the one place where all engines are named."""
 
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget

@@ -1,4 +1,4 @@
-"""Which engine executes: a word of the option `--evm`. Imports nothing heavy."""
+"""The engine that executes: a word of the option `--evm`. Imports nothing heavy."""
 
 from enum import Enum
 
@@ -25,7 +25,7 @@ class EngineKind(Enum):
 
 
 def why_no_library() -> str | None:
-    """Why the native library cannot be used here. None if it can."""
+    """Return why the native library cannot be used here. None if it can."""
     try:
         native_library()
     except NativeLibraryError as error:

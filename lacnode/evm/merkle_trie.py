@@ -118,7 +118,7 @@ class _Writer:
         return root
 
     def refer(self, node: Node | None) -> RlpItem:
-        """What stands for `node` in its parent."""
+        """Return the reference to `node` in its parent."""
         if node is None:
             return b""
         encoded = rlp.encode(node)
@@ -129,7 +129,7 @@ class _Writer:
         return hash_
 
     def changed(self, node: Node | None, changes: Sequence[Change], depth: int) -> Node | None:
-        """`node`, which stands `depth` nibbles down, after `changes`, which are sorted and not empty."""
+        """Return `node`, which is `depth` nibbles down, after `changes`, which are sorted and not empty."""
         if node is None:
             # Deletions of keys that are not there change nothing.
             return self._built([change for change in changes if change[1]], depth)
@@ -152,7 +152,7 @@ class _Writer:
         return self._built(sorted((key, kept) for key, kept in merged.items() if kept), depth)
 
     def _split(self, part: bytes, child: RlpItem) -> Node:
-        """An extension as a branch with one child, for changes that leave its path."""
+        """Return an extension as a branch with one child, for changes that leave its path."""
         branch: Node = [b""] * 17
         branch[part[0]] = child if len(part) == 1 else self.refer([_packed(part[1:], False), child])
         return branch
@@ -180,7 +180,8 @@ class _Writer:
         return self._settled(branch, fresh)
 
     def _settled(self, branch: Node, fresh: dict[int, Node | None]) -> Node | None:
-        """A branch with its changed children. Something smaller if fewer than two things hang on it."""
+        """Return a branch with its changed children, or a smaller node if it has fewer than two children and values.
+        None if it has none."""
         children = [n for n in range(16) if (fresh[n] is not None if n in fresh else branch[n])]
         # A trie has one root for its content. So a branch with one child left must become what a trie without the
         # deleted keys would have.
@@ -205,13 +206,14 @@ class _Writer:
         return [_packed(part + rest, is_leaf), child[1]]
 
     def _built(self, entries: Sequence[Change], depth: int) -> Node | None:
-        """A new subtree of `entries`, sorted, without deletions."""
+        """Return a new subtree of `entries`, which are sorted and have no deletions."""
         if not entries:
             return None
         first, last = entries[0][0], entries[-1][0]
         if len(entries) == 1:
             return [_packed(first[depth:], True), entries[0][1]]
-        # The first and the last of sorted keys differ earliest, so what they share all entries share.
+        # The first and the last of sorted keys differ earliest. So all entries share the beginning that these two
+        # share.
         shared = depth
         while shared < len(first) and first[shared] == last[shared]:
             shared += 1

@@ -153,7 +153,7 @@ class NativeEngine:
 
     def _is_worth_it(self, header: BlockHeader, transactions: Sequence[Transaction]) -> bool:
         fork = self._spec.forks.fork_at(header.number, header.timestamp)
-        # py-evm knows at once that an empty block before Prague changes nothing. Opening a native block costs more.
+        # py-evm sees at once that an empty block before Prague changes nothing. Opening a native block costs more.
         return (bool(transactions) or fork >= Fork.PRAGUE) and reason_for_python(self._spec, header) is None
 
     def execute_alone(
@@ -281,8 +281,8 @@ def execute_again(
     transactions: Sequence[Transaction],
     ancestor_hash: AncestorHash,
 ) -> Callable[[NodeStore], None]:
-    """Return a function that executes a block on both engines, on any store. The store then knows what the block
-    reads."""
+    """Return a function that executes a block on both engines, on any store. A recording store then has the nodes
+    that the block reads."""
 
     def execute(store: NodeStore) -> None:
         block = (parent_state_root, header, transactions, ancestor_hash)

@@ -1,4 +1,4 @@
-"""revm's names for what is wrong with a transaction, and the reasons that they are here."""
+"""revm's names for faults of a transaction, and the reasons that they are in this project."""
 
 from collections.abc import Mapping
 
@@ -31,5 +31,5 @@ REFUSALS: Mapping[str, RejectionReason] = {
     "NonceTooHigh": RejectionReason.NONCE_TOO_HIGH,
     "RejectCallerWithCode": RejectionReason.TX_SENDER_NOT_AUTHORIZED,
 }
-"""By the argument of the library's `RefusedError`. Where a transaction is wrong in two ways, revm may name the other one:
-what a sender is told is always what `transaction_validation` says."""
+"""Reasons by the argument of the library's `RefusedError`. Where a transaction is wrong in two ways, revm may name
+the other one. The sender always gets the reason of `transaction_validation`."""

@@ -1,8 +1,8 @@
-"""Which blocks and calls the native engine leaves to py-evm, block by block.
+"""The blocks and calls that the native engine leaves to py-evm.
 
-What is here is known before anything is executed. What shows only while it is executed (a gas price of more than 64 bits,
-an account with storage and neither nonce nor code, more than 4 GiB of memory, a fault of the library) the library reports
-as a `NativeError`, and py-evm executes the block or the call from its beginning.
+This file has the reasons that are known before the execution. Other reasons show only while it runs (a gas price of
+more than 64 bits, an account with storage and neither nonce nor code, more than 4 GiB of memory, a fault of the
+library). The library reports them as a `NativeError`, and py-evm executes the block or the call from its beginning.
 """
 
 from lacnode.chainspec.forks import Fork
@@ -17,7 +17,7 @@ _UINT64 = 2**64
 
 
 def reason_for_python(spec: ChainSpec, header: BlockHeader) -> str | None:
-    """Why py-evm executes in the block of `header`. None if the native engine can."""
+    """Return why py-evm executes in the block of `header`. None if the native engine can."""
     fork = spec.forks.fork_at(header.number, header.timestamp)
     # The library makes no state root between two transactions.
     if fork < Fork.BYZANTIUM:

@@ -1,8 +1,10 @@
-"""The accounts that py-evm's `State` works on: plain dictionaries with an undo list, written to the tries once a block.
+"""The accounts that py-evm's `State` works on: plain dictionaries with an undo list, written to the tries once a
+block.
 
-Stands in for py-evm's `AccountDB`, whose layers of journals and caches cost more than the transactions of these networks
-themselves. It has the methods that py-evm calls, under py-evm's names and with its meanings. In particular setting
-anything of an account makes the account exist, and an empty one that was touched is for EIP-161's rule to delete.
+They replace py-evm's `AccountDB`, whose layers of journals and caches cost more than the transactions of these
+networks themselves. They have the methods that py-evm calls, under py-evm's names and with its meanings. In
+particular setting anything of an account makes the account exist, and an empty one that was touched is for EIP-161's
+rule to delete.
 """
 
 from collections.abc import Iterable
@@ -22,7 +24,7 @@ hashed = lru_cache(maxsize=16_384)(keccak256)
 
 
 class Account(NamedTuple):
-    """An account as it stands in the state trie."""
+    """An account, with the fields that it has in the state trie."""
 
     nonce: int = 0
     balance: int = 0
@@ -102,13 +104,14 @@ class Accounts:
         return self._read(address) is not None
 
     def account_has_code_or_nonce(self, address: bytes) -> bool:
-        """Whether a creation at `address` must fail. Storage counts too (EIP-7610, Besu 25.5), unlike in py-evm."""
+        """Return whether a creation at `address` must fail. Storage counts too (EIP-7610, Besu 25.5), unlike in
+        py-evm."""
         account = self._read(address) or _NEW
         return account.nonce != 0 or account.code_hash != EMPTY_KECCAK or self._has_storage(address, account)
 
     def _has_storage(self, address: bytes, account: Account) -> bool:
-        """Whether `account` had storage before the block, and has it still. What the block itself wrote need not be
-        looked at: code that writes storage, or a delegation, gives the account code or a nonce."""
+        """Return whether `account` had storage before the block, and has it still. Storage that the block itself
+        wrote need not be looked for: code that writes storage, or a delegation, gives the account code or a nonce."""
         return account.storage_root != EMPTY_TRIE_ROOT and address not in self._cleared
 
     def account_is_empty(self, address: bytes) -> bool:
@@ -252,7 +255,7 @@ class Accounts:
         return self._marks, len(self._undo)
 
     def commit(self, checkpoint: Checkpoint) -> None:
-        """Keep what was done since `checkpoint`. An outer mark may still undo it."""
+        """Keep the changes since `checkpoint`. An outer mark may still undo them."""
 
     def discard(self, checkpoint: Checkpoint) -> None:
         """Undo everything since `checkpoint`."""

@@ -42,7 +42,7 @@ ANCESTOR_BLOCKS = 256
 """Blocks that BLOCKHASH reaches back."""
 
 DELEGATION_PREFIX = b"\xef\x01\x00"
-"""What stands before the address in the code of an account that delegates (EIP-7702)."""
+"""The bytes before the address in the code of an account that delegates (EIP-7702)."""
 
 
 def new_state(
@@ -100,7 +100,7 @@ def gas_used(transaction: EvmTransaction, computation: Any, fork: Fork) -> tuple
     consumed = transaction.gas - computation.get_gas_remaining()
     # EIP-3529 lowered the share of the gas that refunds may return.
     refund = min(computation.get_gas_refund(), consumed // (5 if fork >= Fork.LONDON else 2))
-    # py-evm gives as `data_floor_gas` what is missing to EIP-7623's floor. The floor counts before refunds too.
+    # `data_floor_gas` is the gas that is missing to EIP-7623's floor. The floor counts before refunds too.
     used = consumed - refund + computation.data_floor_gas
     return used, max(used, consumed)
 
@@ -243,7 +243,7 @@ class PyEvmBlock:
         )
 
     def _is_delegated(self, sender: bytes) -> bool:
-        """Whether `sender` is no contract but runs another's code by its own will (EIP-7702)."""
+        """Return whether `sender` is no contract but runs another's code by its own will (EIP-7702)."""
         return self._fork >= Fork.PRAGUE and self._accounts.get_code(sender)[:3] == DELEGATION_PREFIX
 
     def _receipt(self, transaction: Transaction, computation: Any) -> Receipt:

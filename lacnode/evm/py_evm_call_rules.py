@@ -1,4 +1,4 @@
-"""Whether a call may begin. The order and the words are those of Besu's `MainnetTransactionValidator`."""
+"""The rules by which a call may begin. The order and the words are those of Besu's `MainnetTransactionValidator`."""
 
 from typing import Protocol
 

@@ -88,13 +88,13 @@ def computation_class(base: Any, fork: Fork, code_size_limit: int | None, stack_
 
         @property
         def is_origin_computation(self) -> bool:
-            """Whether it is the transaction's own call. py-evm asks whether the origin made it, which since EIP-7702 may
-            also have code that makes calls: a creation of its would pay for its init code twice."""
+            """Whether it is the transaction's own call. py-evm asks whether the origin made it. Since EIP-7702 the
+            origin may also have code that makes calls: a creation of its would pay for its init code twice."""
             return bool(self.msg.depth == 0)
 
         def _configure_gas_meter(self) -> Any:
             meter = super()._configure_gas_meter()
-            # py-evm's meter knows no budget. It has been made for its gas and its rule for refunds alone.
+            # py-evm's meter does not ask a budget. It is made only to take its gas and its rule for refunds from it.
             return BudgetMeter(meter.start_gas, meter.refund_strategy, self.state.budget)
 
         def add_child_computation(self, child_computation: Any) -> None:
@@ -112,7 +112,7 @@ def computation_class(base: Any, fork: Fork, code_size_limit: int | None, stack_
 
 
 def _code_rule(limit: int | None, fork: Fork) -> Any:
-    """How large code may be, and from London on what it may not begin with (EIP-3541)."""
+    """Return the rule for the size of code, and from London on for its first byte (EIP-3541)."""
 
     def validate_contract_code(cls: Any, code: bytes) -> None:
         if limit is not None and len(code) > limit:

@@ -65,7 +65,8 @@ def has_opcode(opcode: int, fork: Fork) -> bool:
 
 
 def explanation_of_opcode(opcode: int, fork: Fork) -> str:
-    """Return why the instruction `opcode` is invalid at `fork`, as far as its name and the fork that brings it tell."""
+    """Return why the instruction `opcode` is invalid at `fork`. The reason names the instruction and the later fork
+    that brings it, where there is one."""
     name = exceptions.InvalidInstruction.__name__
     # The most common cause: a compiler that is newer than the network, whose PUSH0 or MCOPY the network does not
     # have.

@@ -9,7 +9,7 @@ from lacnode.evm.py_evm_accounts import Account, Accounts
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 
 _SOME_ROOT = bytes(32)
-"""Stands for the root of any storage that is not empty: the library reads the slots."""
+"""The root of any storage that is not empty: the library reads the slots, so the true root is not needed."""
 
 
 class _NoNodes:

@@ -1,8 +1,9 @@
 """Calls that a block makes by itself from Prague on, as blocks of Besu 25.5's IBFT 2.0 networks make them.
 
-The first stores the parent's hash (EIP-2935), before any transaction. The others ask for withdrawal requests (EIP-7002)
-and consolidation requests (EIP-7251), after all transactions. What they answer is in no header of these networks, but
-they change the contracts' storage. There is no call for beacon roots (EIP-4788): headers of these networks have none.
+The first stores the parent's hash (EIP-2935), before any transaction. The others ask for withdrawal requests
+(EIP-7002) and consolidation requests (EIP-7251), after all transactions. Their answers are in no header of these
+networks, but they change the contracts' storage. There is no call for beacon roots (EIP-4788): headers of these
+networks have none.
 """
 
 from typing import Any

@@ -1,4 +1,5 @@
-"""Why a transaction is not executed, in Besu's words (`TransactionInvalidReason`). Pool and blocks share them."""
+"""The reasons why a transaction is not executed, in Besu's words (`TransactionInvalidReason`). Pool and blocks share
+them."""
 
 from collections.abc import Mapping
 from enum import Enum, auto

@@ -5,7 +5,7 @@ from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.engine import SystemCallError
 
 HISTORY_STORAGE_ADDRESS = bytes.fromhex("0000f90827f1c53a10cb7a02335b175320002935")
-"""Where the parent's hash is stored (EIP-2935), on a network that has a contract there."""
+"""The contract that stores the parent's hash (EIP-2935), on a network that has it."""
 
 
 def asked_contracts(fork: Fork, spec: ChainSpec) -> tuple[bytes, ...]:

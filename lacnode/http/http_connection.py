@@ -86,7 +86,7 @@ class HttpConnection:
     """One client, request after request. Raises trio's stream errors when the client goes away. `max_body` is the
     largest body in bytes, for all requests or for each by its head. Responses count for `backlog` until the client
     has read them, bodies for `arriving` until they are answered. `client` is the address at the other end, where
-    `stream` does not tell."""
+    `stream` has none."""
 
     def __init__(
         self,

@@ -19,7 +19,7 @@ class MetricType(Enum):
 
 @dataclass(frozen=True, slots=True)
 class MetricSample:
-    """One value, and the labels that tell it from others of its series."""
+    """One value, and the labels that distinguish it from others of its series."""
 
     value: float
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -18,7 +18,7 @@ from lacnode.txpool.pool_settings import PoolSettings
 
 @dataclass(frozen=True, slots=True)
 class P2pSettings:
-    """The settings of the network. Peers are told the address `host`. The node listens on `interface`.
+    """The settings of the network. The node gives the address `host` to its peers, and listens on `interface`.
     `inbound_share` (0 to 1) of `max_peers` may have dialled this node, None for all of them."""
 
     enabled: bool = True

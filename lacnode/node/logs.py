@@ -120,7 +120,7 @@ THRESHOLDS = _Thresholds()
 
 
 class _Logger:
-    """Writes lines, and knows its name."""
+    """A logger: it writes lines, and has a name."""
 
     def __init__(self, output: LineWriter, name: str = "lacnode") -> None:
         self.name = name

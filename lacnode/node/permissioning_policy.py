@@ -120,7 +120,8 @@ class PermissioningPolicy:
             log.info("a permitted node has moved", peer=str(link.remote), reason=hint)
 
     def _remember(self, decisions: dict[Connection, Decision]) -> bool:
-        """Keep `decisions`. Return True if one of them is new, or allows what was refused, or the other way round."""
+        """Keep `decisions`. Return True if one of them is new, or allows a connection that was refused, or the other
+        way round."""
         changed = False
         for link, decision in decisions.items():
             before = self._known.get(link)

@@ -1,4 +1,4 @@
-"""Compares the configured role of this node with the chain now and then, and logs contradictions.
+"""Compares the configured role of this node with the chain after changes, and logs contradictions.
 
 Must not change anything: `role` has the duties of a role, and the chain names the validators.
 """

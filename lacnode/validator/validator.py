@@ -134,7 +134,7 @@ class Validator:
         self._is_running = False
         self._intake.set_senders(self._current_head().validators)
 
-    # -- told by the node, on the event loop ----------------------------------------------------------------------
+    # -- calls of the node, on the event loop ----------------------------------------------------------------------
 
     def head_changed(self) -> None:
         """Note that the chain has a new head. While blocks that a quorum sealed are imported, the heads on the way

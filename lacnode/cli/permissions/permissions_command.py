@@ -26,7 +26,8 @@ def main(words: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    # The options stand in a parent parser without defaults, so that they may be given before or after the verb.
+    # The options belong to a parent parser without defaults, so that they may be given before or after the verb. A
+    # default of the verb's parser would replace a value that was given before it.
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--rpc", metavar="URL", help=f"HTTP JSON-RPC of any node (default {DEFAULT_RPC})")
     common.add_argument("--json", action="store_true", help="print JSON for scripts")

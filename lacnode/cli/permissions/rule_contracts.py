@@ -177,8 +177,8 @@ class AccountRules:
             self.family = ContractFamily.STANDARD_2
 
     def listed(self) -> list[tuple[bytes, bool | None]]:
-        """Return the accounts, and whether each may create contracts (None where the contract does not tell them
-        apart). UsageError for a list that is none."""
+        """Return the accounts, and whether each may create contracts (None where the contract does not distinguish
+        them). UsageError for a list that is none."""
         accounts = _addresses(self._client.read(self.address, call_data("getAccounts()")))
         if self.family is not ContractFamily.OWN:
             return [(account, None) for account in accounts]

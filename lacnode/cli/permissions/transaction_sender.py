@@ -14,7 +14,8 @@ from lacnode.rpc.json_rpc_client import CallRefusedError
 RECEIPT_SECONDS = 120.0
 POLL_SECONDS = 0.1
 GAS_FACTOR, MIN_GAS = 2, 600_000
-"""LACChain's rules want a gas limit far above what is used."""
+"""Gas of a transaction: a multiple of the estimate, and a minimum. LACChain's rules require a gas limit far above the
+used gas."""
 
 
 class TransactionSender:

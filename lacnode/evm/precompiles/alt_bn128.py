@@ -76,9 +76,9 @@ def _doubled(x: int, y: int, z: int) -> tuple[int, int, int]:
 
 
 def _plus(x: int, y: int, z: int, px: int, py: int) -> tuple[int, int, int]:
-    """The sum of a point and (px, py), which is another one and not its opposite.
+    """Return the sum of a point and (px, py), which is another one and not its opposite.
 
-    In double and add it never is: what was added up so far is an even multiple of (px, py), below N.
+    In double and add it never is: the sum so far is an even multiple of (px, py), below N.
     """
     zz = z * z % P
     h = (px * zz - x) % P

@@ -272,7 +272,8 @@ def _plus(x: F2, y: F2, z: F2, other: TwistPoint) -> tuple[F2, F2, F2]:
 
 
 def pairing_check(pairs: Iterable[tuple[Point, TwistPoint]], check: Callable[[], None]) -> bool:
-    """Whether the product of the pairings is one. `check` is called between steps of a millisecond and may raise."""
+    """Return whether the product of the pairings is one. `check` is called between steps of a millisecond and may
+    raise."""
     product = ONE12
     for left, right in pairs:
         check()

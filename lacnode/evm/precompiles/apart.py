@@ -1,6 +1,6 @@
 """Work of a native library that cannot be stopped, in a process of its own, which is killed when the budget ends.
 
-Must not know what is computed.
+Must not know the meaning of the work.
 """
 
 import subprocess
@@ -15,10 +15,13 @@ from lacnode.evm.budget import CHECK_INTERVAL_SECONDS
 
 
 def compute_apart(program: str, library: ModuleType, data: bytes, check: Callable[[], None]) -> bytes | None:
-    """What `program`, a Python text that may import `library`, writes for `data`. None if its process ends otherwise.
+    """Return the output of `program`, a Python text that may import `library`, for the input `data`. None if its
+    process ends otherwise.
 
-    `program` reads standard input and writes standard output. `check` is called every now and then and may raise.
+    `program` reads standard input and writes standard output. `check` is called several times a second and may raise.
     """
+    # Isolated and without `site`: the process starts in a fraction of the time, and reads no variable of the
+    # environment.
     command = [sys.executable, "-I", "-S", "-c", _START + program, str(Path(library.__file__ or "").parents[1])]
     with TemporaryFile() as given:
         # A pipe would take megabytes only while this process writes, and `communicate` does not go on after a time-out.
@@ -28,7 +31,7 @@ def compute_apart(program: str, library: ModuleType, data: bytes, check: Callabl
 
 
 def _output(command: Sequence[str], given: IO[bytes], check: Callable[[], None]) -> bytes | None:
-    # A session of its own: what a terminal sends to this process' group is not for it.
+    # A session of its own: signals that a terminal sends to this process' group do not reach it.
     with subprocess.Popen(
         command, stdin=given, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
     ) as child:
@@ -39,6 +42,7 @@ def _output(command: Sequence[str], given: IO[bytes], check: Callable[[], None])
                     break
                 except subprocess.TimeoutExpired:
                     check()
+        # Also a cancelled execution: without a reader the process would go on for minutes.
         except BaseException:
             child.kill()
             raise
