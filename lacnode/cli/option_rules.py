@@ -126,7 +126,7 @@ def _access(read: SettingsReader) -> Iterator[str]:
         if any(name not in KNOWN_METHODS for name in names):
             yield f"Invalid value for option '--rpc-{kind}-api-methods-no-auth', options must be valid RPC methods"
         prefix = f"rpc-{kind}-authentication-"
-        # Authentication without a source of identities would refuse every request, or, with a mistake, none.
+        # Authentication without a source of identities would refuse every request.
         sources = (f"{prefix}credentials-file", f"{prefix}jwt-public-key-file")
         if read.flag(f"{prefix}enabled") and not _set(read, sources):
             yield (

@@ -186,7 +186,8 @@ def _change_admin(arguments: argparse.Namespace, client: NodeClient) -> int:
 
 
 def _admins(arguments: argparse.Namespace, client: NodeClient) -> Admins:
-    # The admin contract is registered in both ingresses, under one name.
+    # The administrators are found by the node ingress. lacnode's networks register one admin contract in both
+    # ingresses.
     return Admins(client, _contract(arguments.node_contract, client, "nodeContract", "--node-contract"))
 
 
