@@ -91,7 +91,7 @@ class ExecutionBudget:
         self.check()
         if time.monotonic() + seconds > self.deadline_seconds:
             exceeded = BudgetExceededError(f"the execution has no time for {seconds:.2f} s of further work")
-            # The caller decides by them whether the transaction would fit an empty block.
+            # The selection of transactions counts them together with the time that the execution took.
             exceeded.further_seconds = seconds
             raise exceeded
 
