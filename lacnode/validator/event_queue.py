@@ -56,8 +56,8 @@ class ConsensusEventQueue:
 
     def set_senders(self, senders: Iterable[bytes]) -> None:
         """From now on only the peers at these addresses have a queue. The messages of other peers are dropped."""
-        # The lanes of validators that stay are kept with their messages: a new head often comes between the messages of
-        # one round.
+        # The lanes of validators that stay are kept with their messages: messages for the next height may be here
+        # before the new head.
         self._lanes = {sender: self._lanes.get(sender) or _Lane(0.0) for sender in senders}
 
     def has_queue_for(self, sender: bytes) -> bool:
