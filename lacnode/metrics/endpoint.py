@@ -77,6 +77,7 @@ class MetricsRoutes:
         # Besu's service answers so.
         if path == "/":
             return Response(201)
+        # Prometheus's own query parameter, by which a reader asks for some series only.
         names = {value for name, value in parse_qsl(query, keep_blank_values=True) if name == "name[]"}
         try:
             body = await trio.to_thread.run_sync(lambda: self._text(names), limiter=self._reading)

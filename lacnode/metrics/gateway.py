@@ -67,6 +67,7 @@ class PushGateway:
             ("Host", f"{self._host}:{self._port}"),
             ("Content-Type", TEXT),
             ("Content-Length", str(len(body))),
+            # One connection for each request: pushes are seconds apart, and a gateway closes idle connections.
             ("Connection", "close"),
         ]
         async with await trio.open_tcp_stream(self._host, self._port) as stream:
@@ -83,6 +84,8 @@ async def _final_status(connection: h11.Connection, stream: trio.SocketStream) -
             connection.receive_data(await stream.receive_some(MAX_HEAD_BYTES))
         elif isinstance(event, h11.Response):
             return event.status_code
+        # An informational response (1xx) comes before the final one, which alone says whether the gateway took the
+        # request.
         elif not isinstance(event, h11.InformationalResponse):
             raise h11.RemoteProtocolError("it ended before its status")
 
