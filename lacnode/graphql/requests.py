@@ -28,6 +28,9 @@ from lacnode.rpc.short_read_trials import ShortReadTrials
 SHORT_QUERY_CHARACTERS = 2_000
 """Characters of the text of a question that is tried in this process."""
 
+MAX_QUERY_FIELDS = 20
+"""Fields in the query of a URL."""
+
 _MUTATION = re.compile(r"\bmutation\b")
 _FAILED = b'{"errors"'
 
@@ -62,7 +65,12 @@ def question_of(request: Request) -> Question:
 
 def _of_address(query: str) -> Question:
     # The number of fields is bounded, because `parse_qs` keeps all of them.
-    found = {name: values[0] for name, values in parse_qs(query, max_num_fields=20).items()}
+    try:
+        found = {name: values[0] for name, values in parse_qs(query, max_num_fields=MAX_QUERY_FIELDS).items()}
+    except ValueError:
+        raise MalformedRequestError(
+            f"at most {MAX_QUERY_FIELDS} fields were expected in the query of the URL"
+        ) from None
     variables = _json(found["variables"].encode()) if found.get("variables") else None
     return _question({"query": found.get("query"), "operationName": found.get("operationName"), "variables": variables})
 

@@ -209,7 +209,7 @@ class PrivacyService:
         try:
             return self.privacy_controller.long_execution.step()
         except ExecutionCancelledError:
-            log.debug("a long private execution ends with the node; it begins anew with it")
+            log.debug("a long private execution ends with the node; it starts again with it")
         except Exception:
             log.exception("a long private transaction failed and is tried again")
         return False

@@ -28,7 +28,7 @@ NODE_OPTIONS = (
         "node-role",
         OptionKind.ENUM,
         "",
-        "What this node is to do: lacnode's own option; without it, whatever the validator set says",
+        "What this node does: lacnode's own option; without it, the validator set decides",
         values=("VALIDATOR", "BOOT", "WRITER", "OBSERVER"),
     ),
     Option(

@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--node", metavar="ENODE", help="the node that wants to connect")
     explain.add_argument("--to", metavar="ENODE", help="the other node (default: the one that is asked)")
     explain.add_argument("--sender", metavar="ADDRESS", help="the account that wants to send")
-    explain.add_argument("--target", metavar="ADDRESS", help="whom it sends to (default: it creates a contract)")
+    explain.add_argument("--target", metavar="ADDRESS", help="the recipient (default: it creates a contract)")
     explain.add_argument("--gas", type=int, metavar="N", help="the gas limit (default: the block's)")
     explain.add_argument("--data", metavar="HEX", help="the payload (default: none)")
     explain.set_defaults(run=_explain)
