@@ -4,8 +4,10 @@ import signal
 
 
 def stop_signals() -> tuple[signal.Signals, ...]:
-    """SIGINT and SIGTERM; and SIGHUP, which a terminal sends when it closes, unless the process was started to ignore it
-    (`nohup`)."""
+    """SIGINT, SIGTERM and SIGHUP.
+
+    A terminal sends SIGHUP when it closes. It is left out if the process was started to ignore it (`nohup`).
+    """
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         return signal.SIGINT, signal.SIGTERM
     return signal.SIGINT, signal.SIGTERM, signal.SIGHUP
