@@ -48,15 +48,12 @@ def missing_surroundings(read: SettingsReader) -> Iterator[str]:
     if read.flag("p2p-enabled") and (why := _why_without_address(read.text("p2p-host"))):
         yield _invalid("p2p-host", why)
     for switch, name in READ_FILES:
-        # Only permissions files have a place of their own. Another file that no option names is not read.
-        file = read.path(name) or _default_file(read, name)
+        # A file that no option names is not checked here. The permissions file in the data directory is refused in
+        # Besu's words when it is read, also before a port is opened.
+        file = read.path(name)
         if file is not None and read.flag(switch) and (why := _why_not_readable(file)):
             yield _invalid(name, why)
     yield from _written_places(read)
-
-
-def _default_file(read: SettingsReader, name: str) -> Path | None:
-    return read.data_path / PERMISSIONS_FILE if name.startswith("permissions-") else None
 
 
 def _invalid(name: str, why: str) -> str:

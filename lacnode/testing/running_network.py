@@ -5,6 +5,7 @@
 """
 
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -91,7 +92,8 @@ def running_network(validators: int = 4, block_period: float = 0.2) -> Iterator[
             thread.stop()
     # Reached only if the tests of the block passed. A failure of the network must not stay unseen.
     if thread.failure is not None:
-        raise NetworkFailedError(str(thread.failure))
+        # The whole tree of exceptions: a group's own text does not say what failed.
+        raise NetworkFailedError("".join(traceback.format_exception(thread.failure)))
 
 
 def _test_nodes(network: MemoryNetwork) -> tuple[TestNode, ...]:

@@ -14,6 +14,8 @@ from tests.support.single_node import single_node
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_node_ends_in_good_order(number: signal.Signals, tmp_path: Path) -> None:
+    # A run of the tests that was started by `nohup` ignores SIGHUP, and so would the node.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     with single_node(tmp_path, f"--pid-path={tmp_path / 'pid'}"):
         until((tmp_path / "pid").exists, "the process id is told")
         process = Path("/proc", (tmp_path / "pid").read_text().strip(), "stat")

@@ -12,7 +12,7 @@ NODE = (
         """        self._records.append(self._journal.admit(payload))
 
     def sign(self, payload: Payload) -> SignedPayload[Payload]:
-        \"\"\"Sign `payload`, which was admitted; SignerUnavailableError if the key does not answer.\"\"\"
+        \"\"\"Sign `payload`, which was admitted before. SignerUnavailableError if the key does not answer.\"\"\"
         return sign_payload(payload, self._signer)
 """,
         """        self._record = self._journal.admit(payload)
