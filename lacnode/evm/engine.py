@@ -50,6 +50,18 @@ class NodeStore(Protocol):
     def get(self, key: bytes) -> bytes | None: ...
 
 
+class OverlaidNodes:
+    """A store with more nodes before it. `nodes` may grow: a later execution reads what an earlier one made."""
+
+    def __init__(self, nodes: Mapping[bytes, bytes], store: NodeStore) -> None:
+        self._nodes = nodes
+        self._store = store
+
+    def get(self, key: bytes) -> bytes | None:
+        """See `NodeStore`."""
+        return self._nodes.get(key) or self._store.get(key)
+
+
 @dataclass(frozen=True, slots=True)
 class ExecutedBlock:
     """The outcome of executing a block's transactions, one entry a transaction in the sequences.

@@ -26,6 +26,7 @@ from lacnode.evm.engine import (
     ExecutionError,
     NodeStore,
     OpenBlock,
+    OverlaidNodes,
     SystemCallError,
 )
 from lacnode.evm.engine_differences import EngineDifferences, Outcome, are_different
@@ -36,7 +37,7 @@ from lacnode.evm.native_refusals import REFUSALS
 from lacnode.evm.native_rules import reason_for_python
 from lacnode.evm.native_state import NODE_CACHE_BYTES, OVERLAY_CACHE_BYTES, CurrentBudget, node_cache, open_native
 from lacnode.evm.py_evm_block import new_state
-from lacnode.evm.py_evm_engine import OverlaidNodes, PyEvmEngine, PyEvmStateView
+from lacnode.evm.py_evm_engine import PyEvmEngine, PyEvmStateView
 from lacnode.evm.py_evm_native_accounts import NativeAccounts
 from lacnode.evm.system_contracts import HISTORY_STORAGE_ADDRESS
 from lacnode.primitives.header import BlockHeader

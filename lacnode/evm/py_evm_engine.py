@@ -16,6 +16,7 @@ from lacnode.evm.engine import (
     ExecutedBlock,
     ExecutionError,
     NodeStore,
+    OverlaidNodes,
 )
 from lacnode.evm.merkle_trie import prove
 from lacnode.evm.py_evm_accounts import Account, Accounts, hashed, read_account, read_slot
@@ -38,17 +39,6 @@ class _NoNodes:
 
     def get(self, key: bytes) -> bytes | None:
         return None
-
-
-class OverlaidNodes:
-    """A store with more nodes before it."""
-
-    def __init__(self, nodes: Mapping[bytes, bytes], store: NodeStore) -> None:
-        self._nodes = nodes
-        self._store = store
-
-    def get(self, key: bytes) -> bytes | None:
-        return self._nodes.get(key) or self._store.get(key)
 
 
 class PyEvmEngine:

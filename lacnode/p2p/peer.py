@@ -107,11 +107,6 @@ class Peer:
         self._close = trio.Event()
 
     @property
-    def score(self) -> int:
-        """The value of the peer's answers so far: 100 at first, at most 150."""
-        return self.requests.reputation.score
-
-    @property
     def speaks_ibft(self) -> bool:
         """Whether this node can send consensus messages to the peer."""
         return self._table.version_of("IBF") is not None

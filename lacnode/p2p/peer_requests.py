@@ -35,7 +35,7 @@ class PeerLeftError(RequestFailedError):
 
 
 class PeerReputation:
-    """`score` serves to choose among peers. `disconnect_reason` is set once the peer should be disconnected."""
+    """`score` counts the peer's answers. `disconnect_reason` is set once the peer should be disconnected."""
 
     def __init__(self) -> None:
         self.score = FIRST_SCORE

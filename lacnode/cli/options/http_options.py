@@ -2,6 +2,9 @@
 
 from lacnode.cli.options.option import Option, OptionBehaviour, OptionKind
 
+JWT_ALGORITHMS = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "HS256")
+"""The algorithms of tokens, for HTTP and for WebSocket."""
+
 HTTP_OPTIONS = (
     Option("rpc-http-enabled", OptionKind.BOOL, "false", "Start HTTP RPC"),
     Option("rpc-http-host", OptionKind.STRING, "127.0.0.1", "Bind host"),
@@ -35,15 +38,7 @@ HTTP_OPTIONS = (
         OptionKind.ENUM,
         "RS256",
         "RS256, RS384, RS512, ES256, ES384, ES512, HS256",
-        values=(
-            "RS256",
-            "RS384",
-            "RS512",
-            "ES256",
-            "ES384",
-            "ES512",
-            "HS256",
-        ),
+        values=JWT_ALGORITHMS,
     ),
     Option("rpc-http-tls-enabled", OptionKind.BOOL, "false", "HTTPS", OptionBehaviour.REFUSED),
     Option("rpc-http-tls-keystore-file", OptionKind.PATH, "", "PKCS#12", OptionBehaviour.IGNORED),

@@ -1,5 +1,6 @@
 """WebSocket, GraphQL and the engine API."""
 
+from lacnode.cli.options.http_options import JWT_ALGORITHMS
 from lacnode.cli.options.option import Option, OptionBehaviour, OptionKind
 
 WEBSOCKET_OPTIONS = (
@@ -24,15 +25,7 @@ WEBSOCKET_OPTIONS = (
         OptionKind.ENUM,
         "RS256",
         "As HTTP",
-        values=(
-            "RS256",
-            "RS384",
-            "RS512",
-            "ES256",
-            "ES384",
-            "ES512",
-            "HS256",
-        ),
+        values=JWT_ALGORITHMS,
     ),
     Option("graphql-http-enabled", OptionKind.BOOL, "false", "Start GraphQL"),
     Option("graphql-http-host", OptionKind.STRING, "127.0.0.1", "Bind host"),

@@ -14,7 +14,7 @@ from lacnode.chain.receipt_record import LogWithMetadata
 from lacnode.crypto.secp256k1 import SignatureError
 from lacnode.evm.account_nonce import account_nonce
 from lacnode.evm.budget import UNLIMITED, BudgetExceededError, ExecutionBudget, ExecutionInterruptedError
-from lacnode.evm.engine import ExecutionEngine, NodeStore
+from lacnode.evm.engine import ExecutionEngine, NodeStore, OverlaidNodes
 from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.evm.private_message import PrivateMessage, PrivateResult
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
@@ -83,7 +83,8 @@ class PrivateBlockExecutor:
         self._history = history
         self._engine = engine
         # The overlay keeps the changes of all blocks of this run, so that a rebuild of many blocks needs one commit.
-        self._store = _Overlay(store)
+        self._nodes: dict[bytes, bytes] = {}
+        self._store = OverlaidNodes(self._nodes, store)
         self._root_of = root_of
         self._chain_id = chain_id
         self._genesis = genesis
@@ -93,7 +94,7 @@ class PrivateBlockExecutor:
     @property
     def nodes(self) -> Mapping[bytes, bytes]:
         """All new trie nodes and codes by hash."""
-        return self._store.nodes
+        return self._nodes
 
     def begin_anew(self, group_id: bytes) -> None:
         """Let the group begin without a state."""
@@ -219,7 +220,7 @@ class PrivateBlockExecutor:
         # A group without a state begins with its genesis accounts. They are stored only when a transaction succeeds.
         if root == EMPTY_TRIE_ROOT:
             root, nodes = self._genesis.state(group_id)
-            self._store.nodes.update(nodes)
+            self._nodes.update(nodes)
         return root
 
     def _run(self, records: BlockRecords, public: PublicBlock, task: PrivateTask, budget: ExecutionBudget) -> None:
@@ -305,7 +306,7 @@ class PrivateBlockExecutor:
         self, records: BlockRecords, block: Block, task: PrivateTask, marker: Transaction, result: PrivateResult
     ) -> None:
         # The nodes stay in memory. The caller stores them together with the receipts and the cursor.
-        self._store.nodes.update(result.nodes or {})
+        self._nodes.update(result.nodes or {})
         # From here on the group's next transaction in this run begins with this root.
         self._roots[task.group_id] = result.state_root
         records.roots.setdefault(task.group_id, []).append(MarkerRoot(marker.hash, result.state_root))
@@ -351,15 +352,3 @@ def _receipt(result: PrivateResult) -> PrivateReceipt:
     if result.success:
         return PrivateReceipt(PrivateStatus.SUCCESSFUL, result.logs, result.output)
     return PrivateReceipt(PrivateStatus.FAILED, revert_reason=result.revert_reason)
-
-
-class _Overlay:
-    """New nodes in front of the stored nodes."""
-
-    def __init__(self, store: NodeStore) -> None:
-        self.nodes: dict[bytes, bytes] = {}
-        self._store = store
-
-    def get(self, key: bytes) -> bytes | None:
-        # A later transaction of the block reads what an earlier one wrote, before anything is stored.
-        return self.nodes.get(key) or self._store.get(key)
