@@ -231,10 +231,11 @@ def _write_runtime_files(node: Node) -> None:
         ports["discovery"] = node.network.local_enode.udp
     lines = "".join(f"{name}={port}\n" for name, port in ports.items() if port is not None)
     host = config.p2p.host
-    _write(config.data_path / PORTS_FILE, lines)
-    _write(config.data_path / NETWORKS_FILE, f"global-ip={host}\nlocal-ip={host}\n")
     if config.pid_file is not None:
         _write(config.pid_file, f"{os.getpid()}\n")
+    _write(config.data_path / NETWORKS_FILE, f"global-ip={host}\nlocal-ip={host}\n")
+    # The ports come last: a script that waits for this file then finds the other files too.
+    _write(config.data_path / PORTS_FILE, lines)
 
 
 def _write(file: Path, text: str) -> None:

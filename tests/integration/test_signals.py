@@ -17,7 +17,6 @@ def test_a_node_ends_in_good_order(number: signal.Signals, tmp_path: Path) -> No
     # A run of the tests that was started by `nohup` ignores SIGHUP, and so would the node.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     with single_node(tmp_path, f"--pid-path={tmp_path / 'pid'}"):
-        until((tmp_path / "pid").exists, "the process id is told")
         process = Path("/proc", (tmp_path / "pid").read_text().strip(), "stat")
         os.kill(int(process.parent.name), number)
         until(lambda: process.read_text().rpartition(")")[2].split()[0] == "Z", "the process has ended")

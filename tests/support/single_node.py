@@ -37,7 +37,11 @@ def single_node(path: Path, *options: str, status: int = 0) -> Iterator[dict[str
         until(lambda: (path / "besu.ports").exists() or process.poll() is not None, "the node is up")
         until(lambda: "json-rpc=" in (path / "besu.ports").read_text(), "its ports are told")
         yield dict(line.split("=") for line in (path / "besu.ports").read_text().split())
-    finally:
-        if process.poll() is None and not status:
-            process.terminate()
-        assert process.wait(DEADLINE) == status, (path / "log").read_text()
+    except BaseException:
+        # The error of the test is told, not the end of a node that it did not stop.
+        process.kill()
+        process.wait(DEADLINE)
+        raise
+    if process.poll() is None and not status:
+        process.terminate()
+    assert process.wait(DEADLINE) == status, (path / "log").read_text()
