@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import time
 from dataclasses import asdict
@@ -24,6 +25,8 @@ def main() -> int:
     except KeyError as error:
         print(error.args[0], file=sys.stderr)
         return 2
+    # The nodes take an option that their files leave out from the environment.
+    os.environ["LACNODE_EVM"] = arguments.evm.upper()
     plan = Plan(arguments.seconds, arguments.kills, arguments.seed)
     results: list[Result] = []
     with running_network(arguments.block_period) as network:
@@ -47,6 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--kills", type=int, default=200, help="how often nodes are killed (default 200)")
     parser.add_argument("--seed", type=int, default=1, help="what the random choices begin with (default 1)")
     parser.add_argument("--block-period", type=float, default=1.0, metavar="SECONDS", help="(default 1)")
+    parser.add_argument(
+        "--evm", choices=("python", "native", "both"), default="python", help="the nodes' engine (default python)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results here")
     return parser
 
