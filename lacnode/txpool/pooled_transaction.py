@@ -40,6 +40,16 @@ class PooledTransaction:
         entries = len(self.transaction.access_list)
         return encoded if not entries else ACCESS_LIST_FACTOR * encoded + ENTRY_BYTES * entries
 
+    def pays(self, min_gas_price: int, min_priority_fee: int, base_fee: int | None) -> bool:
+        """Whether it pays the lowest prices for a block (wei per gas). Priority transactions need not pay them.
+
+        `min_gas_price` is for all of its price, and `min_priority_fee` for the part above `base_fee`.
+        """
+        if self.priority:
+            return True
+        price = self.transaction.effective_gas_price(base_fee)
+        return price >= min_gas_price and price - (base_fee or 0) >= min_priority_fee
+
     def is_free_and_large(self, base_fee: int | None) -> bool:
         """Whether it pays nothing and has a larger gas limit than ordinary transactions need.
 

@@ -1,7 +1,7 @@
-"""The pool: transactions by hash, and by sender and nonce, under one lock.
+"""The pool: the transactions that wait for a block, under one lock.
 
-It is safe to use from several threads: RPC adds transactions while a block is built. Listeners are called after the lock is
-released, in the thread that caused the change.
+`pool_index` keeps them, and `admission` has the rules for new ones. The pool is safe to use from several threads: RPC adds
+transactions while a block is built. Listeners are called after the lock is released, in the thread that caused the change.
 """
 
 import heapq
@@ -16,7 +16,7 @@ from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.transaction import Transaction
 from lacnode.rate_limited_log import RateLimitedLog
 from lacnode.txpool.admission import AdmittedTransaction, HeadState, TransactionAdmission
-from lacnode.txpool.importance_order import ImportanceOrder
+from lacnode.txpool.pool_index import PoolIndex
 from lacnode.txpool.pool_settings import PoolSettings
 from lacnode.txpool.pooled_transaction import PoolCandidate, PooledTransaction, Rank, SelectionResult
 from lacnode.txpool.replacement import may_replace
@@ -44,9 +44,7 @@ class TransactionPool:
         self._admission = admission
         self._head = head
         self._lock = threading.RLock()
-        self._by_hash: dict[bytes, PooledTransaction] = {}
-        self._by_sender: dict[bytes, dict[int, PooledTransaction]] = {}
-        self._order = ImportanceOrder()
+        self._index = PoolIndex()
         self._slow_transactions = SlowTransactions()
         self._now = 0.0
         self._log = RateLimitedLog("txpool", lambda: self._now)
@@ -94,7 +92,7 @@ class TransactionPool:
         self._notify_dropped(gone)
 
     def _check_new(self, transaction: Transaction) -> None:
-        if transaction.hash in self._by_hash:
+        if self._index.of_hash(transaction.hash) is not None:
             raise TransactionRejectedError(RejectionReason.TRANSACTION_ALREADY_KNOWN, "it is pooled already")
 
     def _check_not_slow(self, transaction: Transaction, now: float) -> None:
@@ -128,7 +126,7 @@ class TransactionPool:
     def _insert(self, pooled: PooledTransaction, base_fee: int | None) -> list[PooledTransaction]:
         """Insert the transaction. Return those that were removed for it."""
         transaction = pooled.transaction
-        replaced = self._by_sender.get(pooled.sender, {}).get(transaction.nonce)
+        replaced = self._index.of_nonce(pooled.sender, transaction.nonce)
         if replaced is not None and not may_replace(
             transaction, replaced.transaction, self.settings.price_bump, base_fee
         ):
@@ -139,27 +137,11 @@ class TransactionPool:
         # Every check is done: from here on nothing may fail, or the indexes would differ from each other.
         gone: list[PooledTransaction] = []
         if replaced is not None:
-            self._remove(replaced)
+            self._index.remove(replaced)
             gone.append(replaced)
-        self._by_sender.setdefault(pooled.sender, {})[transaction.nonce] = pooled
-        self._by_hash[transaction.hash] = pooled
-        self._order.add(pooled, base_fee)
+        self._index.add(pooled, base_fee)
         # The new one may itself be the least important. It is then removed again.
-        while len(self._by_hash) > self.settings.max_size:
-            gone += self._evict(self._order.least())
-        max_bytes = self.settings.max_bytes
-        while self._order.memory_bytes > max_bytes:
-            gone += self._evict(self._order.least(longer_than=max_bytes // self.settings.max_size))
-        return gone
-
-    def _evict(self, least: PooledTransaction) -> list[PooledTransaction]:
-        """Remove `least`, and every later transaction of its sender."""
-        # The later ones cannot be in a block without it. They would fill the pool for nothing.
-        nonces = self._by_sender[least.sender]
-        victims = [nonces[nonce] for nonce in sorted(nonces, reverse=True) if nonce >= least.transaction.nonce]
-        for victim in victims:
-            self._remove(victim)
-        return victims
+        return gone + self._index.shrink(self.settings.max_size, self.settings.max_bytes)
 
     # -- leaving -------------------------------------------------------------------------------------------------
 
@@ -168,9 +150,9 @@ class TransactionPool:
         gone: list[PooledTransaction] = []
         with self._lock:
             for transaction, sender in zip(transactions, senders, strict=True):
-                pooled = self._by_sender.get(sender, {}).get(transaction.nonce)
+                pooled = self._index.of_nonce(sender, transaction.nonce)
                 if pooled is not None:
-                    self._remove(pooled)
+                    self._index.remove(pooled)
                     # Another transaction with this nonce is in the block. This one can never be.
                     if pooled.transaction.hash != transaction.hash:
                         gone.append(pooled)
@@ -180,9 +162,9 @@ class TransactionPool:
         """Drop transactions that are older than the retention time. Call this once a minute, with Unix seconds."""
         oldest = now - self.settings.retention_hours * 3600
         with self._lock:
-            old = [pooled for pooled in self._by_hash.values() if pooled.added_at < oldest]
+            old = [pooled for pooled in self._index.all() if pooled.added_at < oldest]
             for pooled in old:
-                self._remove(pooled)
+                self._index.remove(pooled)
         self._notify_dropped(old)
 
     def interrupted(self, candidate: PoolCandidate, seconds: float, cause: str, *, was_held_up: bool) -> None:
@@ -213,21 +195,12 @@ class TransactionPool:
     def drop(self, pooled: PooledTransaction, reason: RejectionReason) -> None:
         # The block builder works on a snapshot, so the transaction may have left the pool already.
         with self._lock:
-            known = self._by_hash.get(pooled.transaction.hash)
+            known = self._index.of_hash(pooled.transaction.hash)
             if known is not None:
-                self._remove(known)
+                self._index.remove(known)
         if known is not None:
             log.debug("transaction dropped while building", hash=known.transaction.hash.hex(), reason=reason.name)
             self._notify_dropped([known])
-
-    def _remove(self, pooled: PooledTransaction) -> None:
-        """Remove `pooled`, which is in the pool, from every index."""
-        del self._by_hash[pooled.transaction.hash]
-        self._order.remove(pooled)
-        nonces = self._by_sender[pooled.sender]
-        del nonces[pooled.transaction.nonce]
-        if not nonces:
-            del self._by_sender[pooled.sender]
 
     def _notify_dropped(self, gone: Iterable[PooledTransaction]) -> None:
         for pooled in gone:
@@ -238,39 +211,36 @@ class TransactionPool:
 
     def knows(self, hash_: bytes) -> bool:
         """Whether a peer need not send the transaction with this hash: it is pooled, or it was dropped for its time."""
-        return hash_ in self._by_hash or bool(self._slow_transactions.refused_seconds(hash_, self._now))
+        return self._index.of_hash(hash_) is not None or bool(self._slow_transactions.refused_seconds(hash_, self._now))
 
     def pooled(self, hash_: bytes) -> PooledTransaction | None:
         """The pooled transaction with this hash (32 bytes), or None."""
-        return self._by_hash.get(hash_)
+        return self._index.of_hash(hash_)
 
     def transaction(self, hash_: bytes) -> Transaction | None:
         """The transaction with this hash, or None."""
-        pooled = self._by_hash.get(hash_)
+        pooled = self._index.of_hash(hash_)
         return None if pooled is None else pooled.transaction
 
     def all(self) -> list[PooledTransaction]:
         """All pooled transactions, in the order of arrival."""
         with self._lock:
-            return sorted(self._by_hash.values(), key=lambda pooled: pooled.sequence)
+            return sorted(self._index.all(), key=lambda pooled: pooled.sequence)
 
     def next_nonce(self, sender: bytes) -> int | None:
         """The first nonce of `sender` that neither the chain nor the pool has used. None if it has nothing in the pool."""
         with self._lock:
-            nonces = self._by_sender.get(sender)
-            if not nonces:
+            if not self._index.has_sender(sender):
                 return None
             nonce = self._head().accounts.nonce(sender)
-            while nonce in nonces:
-                nonce += 1
-            return nonce
+            return nonce + len(self._index.run_from(sender, nonce))
 
     @property
     def statistics(self) -> PoolStatistics:
         with self._lock:
-            local = sum(pooled.local for pooled in self._by_hash.values())
+            local = sum(pooled.local for pooled in self._index.all())
             size = -1 if self.settings.layered else self.settings.max_size
-            return PoolStatistics(size, local, len(self._by_hash) - local)
+            return PoolStatistics(size, local, len(self._index) - local)
 
     # -- blocks --------------------------------------------------------------------------------------------------
 
@@ -300,7 +270,7 @@ class TransactionPool:
             queue = queues[sender]
             pooled = queue.pop()
             # The whole queue of the sender is left out: its later nonces cannot be in the block without this one.
-            if not self._pays(pooled, base_fee):
+            if not pooled.pays(self.settings.block_min_gas_price, self.settings.min_priority_fee, base_fee):
                 continue
             candidate = PoolCandidate(pooled, self, is_last=is_last)
             yield candidate
@@ -311,21 +281,5 @@ class TransactionPool:
         """The executable transactions of each sender, from its account nonce on. The first one is last in the list."""
         accounts = self._head().accounts
         with self._lock:
-            queues = {}
-            for sender, nonces in self._by_sender.items():
-                nonce = accounts.nonce(sender)
-                run = []
-                while nonce in nonces:
-                    run.append(nonces[nonce])
-                    nonce += 1
-                if run:
-                    queues[sender] = run[::-1]
-            return queues
-
-    def _pays(self, pooled: PooledTransaction, base_fee: int | None) -> bool:
-        """Whether it pays the operator's lowest prices for a block. Priority transactions need not."""
-        if pooled.priority:
-            return True
-        price = pooled.transaction.effective_gas_price(base_fee)
-        tip = price - (base_fee or 0)
-        return price >= self.settings.block_min_gas_price and tip >= self.settings.min_priority_fee
+            executable = self._index.executable(accounts.nonce)
+        return {sender: run[::-1] for sender, run in executable.items()}

@@ -1,0 +1,91 @@
+"""The pooled transactions by hash, by sender and nonce, and by importance.
+
+The three indexes always hold the same transactions. Only the pool changes them, under its lock. Must not decide whether a
+transaction may enter: `admission` and the pool do.
+"""
+
+from collections.abc import Callable, Iterable
+
+from lacnode.txpool.importance_order import ImportanceOrder
+from lacnode.txpool.pooled_transaction import PooledTransaction
+
+
+class PoolIndex:
+    """The pooled transactions. A transaction is looked up by hash without the lock, everything else under it."""
+
+    def __init__(self) -> None:
+        self._by_hash: dict[bytes, PooledTransaction] = {}
+        self._by_sender: dict[bytes, dict[int, PooledTransaction]] = {}
+        self._order = ImportanceOrder()
+
+    def __len__(self) -> int:
+        return len(self._by_hash)
+
+    def of_hash(self, hash_: bytes) -> PooledTransaction | None:
+        """The transaction with this hash (32 bytes), or None."""
+        return self._by_hash.get(hash_)
+
+    def of_nonce(self, sender: bytes, nonce: int) -> PooledTransaction | None:
+        """The transaction of `sender` (20-byte address) with this nonce, or None."""
+        return self._by_sender.get(sender, {}).get(nonce)
+
+    def all(self) -> Iterable[PooledTransaction]:
+        """All transactions, in no order."""
+        return self._by_hash.values()
+
+    def has_sender(self, sender: bytes) -> bool:
+        """Whether `sender` has a transaction in the pool."""
+        return sender in self._by_sender
+
+    def run_from(self, sender: bytes, nonce: int) -> list[PooledTransaction]:
+        """The transactions of `sender` from `nonce` on, in the order of nonces, up to the first nonce that is missing."""
+        nonces = self._by_sender.get(sender, {})
+        run = []
+        while nonce in nonces:
+            run.append(nonces[nonce])
+            nonce += 1
+        return run
+
+    def executable(self, account_nonce: Callable[[bytes], int]) -> dict[bytes, list[PooledTransaction]]:
+        """The transactions of each sender that the state allows, from its account nonce on, in the order of nonces.
+
+        `account_nonce` returns the nonce of an address on the state. Senders without such a transaction are left out.
+        """
+        runs = {sender: self.run_from(sender, account_nonce(sender)) for sender in self._by_sender}
+        return {sender: run for sender, run in runs.items() if run}
+
+    def add(self, pooled: PooledTransaction, base_fee: int | None) -> None:
+        """Add a transaction. The pool has none with its hash, nor with its sender and nonce."""
+        self._by_sender.setdefault(pooled.sender, {})[pooled.transaction.nonce] = pooled
+        self._by_hash[pooled.transaction.hash] = pooled
+        self._order.add(pooled, base_fee)
+
+    def remove(self, pooled: PooledTransaction) -> None:
+        """Remove a transaction that is in the pool."""
+        del self._by_hash[pooled.transaction.hash]
+        self._order.remove(pooled)
+        nonces = self._by_sender[pooled.sender]
+        del nonces[pooled.transaction.nonce]
+        if not nonces:
+            del self._by_sender[pooled.sender]
+
+    def shrink(self, max_size: int, max_bytes: int) -> list[PooledTransaction]:
+        """Remove the least important transactions until at most `max_size` of them with `max_bytes` are left.
+
+        Return the removed transactions. The last one that was added may be among them.
+        """
+        gone: list[PooledTransaction] = []
+        while len(self._by_hash) > max_size:
+            gone += self._evict(self._order.least())
+        while self._order.memory_bytes > max_bytes:
+            gone += self._evict(self._order.least(longer_than=max_bytes // max_size))
+        return gone
+
+    def _evict(self, least: PooledTransaction) -> list[PooledTransaction]:
+        """Remove `least`, and every later transaction of its sender."""
+        # The later ones cannot be in a block without it. They would fill the pool for nothing.
+        nonces = self._by_sender[least.sender]
+        victims = [nonces[nonce] for nonce in sorted(nonces, reverse=True) if nonce >= least.transaction.nonce]
+        for victim in victims:
+            self.remove(victim)
+        return victims
