@@ -21,7 +21,12 @@ from lacnode.chain.chain_store import StoredChain, write_block, write_state
 from lacnode.chain.execution_cache import ExecutionCache
 from lacnode.chain.head import Head
 from lacnode.chain.header_chain import VerifiedHeaderChain, VerifiedHeaders
-from lacnode.chain.receipt_record import LogWithMetadata, ReceiptRecord, logs_with_metadata
+from lacnode.chain.receipt_record import (
+    LogWithMetadata,
+    ReceiptRecord,
+    logs_with_metadata,
+    receipt_records_of_execution,
+)
 from lacnode.chain.simulated_contracts import SimulatedContracts
 from lacnode.chain.speculative_executions import SpeculativeExecutions
 from lacnode.chain.stored_genesis import open_or_store_genesis
@@ -161,7 +166,7 @@ class Blockchain(ChainHistory):
         Nothing is stored. Raises BlockRefusedError if it is invalid. Raises ExecutionInterruptedError if `budget` is used up
         or cancelled, or if the import of another block begins.
         """
-        hash_ = self._hash_of(block)
+        hash_ = _block_hash(block)
         with self._writer, self._speculation.speculative_budget(budget, hash_) as own_budget:
             parent = self._parent_head(block)
             validators = self.validators_after(parent.header)
@@ -176,7 +181,7 @@ class Blockchain(ChainHistory):
         Raises UnknownParentError, BlockRefusedError, StorageError, or ExecutionInterruptedError if `budget` is cancelled.
         Nothing of the block is stored then. A decided block has no deadline: its budget ends only when the node stops.
         """
-        hash_ = self._hash_of(block)
+        hash_ = _block_hash(block)
         if self.knows(hash_):
             return False
         # Only a block with the seals of a quorum may interrupt a block that is being built or checked.
@@ -247,7 +252,8 @@ class Blockchain(ChainHistory):
             parent = self.header_of(block.header.parent_hash)
             if parent is None:
                 raise UnknownParentError(block.number, block.header.parent_hash)
-            return self._receipt_records(self._verifier.execute(block, parent, self.hash_at, UNLIMITED))
+            executed = self._verifier.execute(block, parent, self.hash_at, UNLIMITED)
+            return receipt_records_of_execution(executed, keep_revert_reasons=self.settings.keep_revert_reasons)
 
     # -- steps of an import ------------------------------------------------------------------------------------------
 
@@ -259,12 +265,6 @@ class Blockchain(ChainHistory):
         if header is None:
             raise StorageCorruptError("the database names no head, or one that is not there")
         return Head(header, hash_, self.total_difficulty_of(header))
-
-    def _hash_of(self, block: Block) -> bytes:
-        try:
-            return on_chain_hash(block.header)
-        except RlpError as error:
-            raise BlockRefusedError("extra-data", str(error)) from None
 
     def _parent_head(self, block: Block) -> Head:
         """The head, if `block` follows it. Raises UnknownParentError or BlockRefusedError otherwise."""
@@ -294,7 +294,7 @@ class Blockchain(ChainHistory):
         return executed
 
     def _store(self, block: Block, hash_: bytes, executed: ExecutedBlock) -> NewHead:
-        receipt_records = self._receipt_records(executed)
+        receipt_records = receipt_records_of_execution(executed, keep_revert_reasons=self.settings.keep_revert_reasons)
         try:
             # State, block, indexes and head in one commit. A crash leaves all of it or nothing.
             with self._database.write() as batch:
@@ -309,15 +309,6 @@ class Blockchain(ChainHistory):
         logs = logs_with_metadata(block.number, hash_, block.header.timestamp, block.transactions, receipt_records)
         return NewHead(block.header, hash_, block, receipt_records, logs)
 
-    def _receipt_records(self, executed: ExecutedBlock) -> tuple[ReceiptRecord, ...]:
-        reasons = executed.revert_reasons if self.settings.keep_revert_reasons else [None] * len(executed.receipts)
-        return tuple(
-            ReceiptRecord(sender, receipt, gas_used, created, reason)
-            for sender, receipt, gas_used, created, reason in zip(
-                executed.senders, executed.receipts, executed.gas_used_by, executed.created, reasons, strict=True
-            )
-        )
-
     def _notify_listeners(self, new_head: NewHead) -> None:
         for listener in self._listeners:
             try:
@@ -325,3 +316,11 @@ class Blockchain(ChainHistory):
             # The block is stored. A fault in one listener must not keep the others, such as consensus, from the new head.
             except Exception:
                 log.exception("a listener to new heads failed", number=new_head.header.number)
+
+
+def _block_hash(block: Block) -> bytes:
+    """The on-chain hash of `block`. Raises BlockRefusedError if its extra data cannot be decoded."""
+    try:
+        return on_chain_hash(block.header)
+    except RlpError as error:
+        raise BlockRefusedError("extra-data", str(error)) from None

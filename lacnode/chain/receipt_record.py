@@ -5,6 +5,7 @@ This file must not use a database.
 
 from dataclasses import dataclass
 
+from lacnode.evm.engine import ExecutedBlock
 from lacnode.primitives import rlp
 from lacnode.primitives.receipt import Log, Receipt
 from lacnode.primitives.rlp import RlpFields, RlpItem, RlpValue
@@ -27,14 +28,25 @@ class ReceiptRecord:
         return [self.sender, self.receipt.encode(), rlp.scalar(self.gas_used), self.created or b"", reverted]
 
     @classmethod
-    # An empty reason differs from none, so the reason is in a list of one or no item.
     def from_item(cls, item: RlpItem) -> "ReceiptRecord":
+        # An empty reason differs from an absent one, so the reason is in a list of one or no item.
         fields = RlpFields(rlp.as_list(item, "outcome"), "outcome")
         sender, receipt = fields.bytes("sender", 20), Receipt.decode_stored(fields.bytes("receipt"))
         gas_used, created = fields.scalar("gasUsed"), fields.optional_bytes("created", 20)
         reverted = [rlp.as_bytes(reason, "revertReason") for reason in fields.list("reverted")]
         fields.end()
         return cls(sender, receipt, gas_used, created, reverted[0] if reverted else None)
+
+
+def receipt_records_of_execution(executed: ExecutedBlock, *, keep_revert_reasons: bool) -> tuple[ReceiptRecord, ...]:
+    """The records of an executed block, in the order of its transactions."""
+    reasons = executed.revert_reasons if keep_revert_reasons else [None] * len(executed.receipts)
+    return tuple(
+        ReceiptRecord(sender, receipt, gas_used, created, reason)
+        for sender, receipt, gas_used, created, reason in zip(
+            executed.senders, executed.receipts, executed.gas_used_by, executed.created, reasons, strict=True
+        )
+    )
 
 
 def encode_receipt_records(receipt_records: tuple[ReceiptRecord, ...]) -> bytes:

@@ -12,7 +12,6 @@ The download has two stages with one group of blocks between them: one group is 
 This file must not decide which block is valid.
 """
 
-import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -21,13 +20,14 @@ import trio
 
 from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.chain.blockchain import Blockchain
-from lacnode.evm.budget import ExecutionBudget, ExecutionInterruptedError
+from lacnode.evm.budget import ExecutionBudget
 from lacnode.p2p.peer import Peer
 from lacnode.p2p.wire.p2p_messages import DisconnectReason
 from lacnode.primitives.block import Block
 from lacnode.sync.download import BlockDownload
 from lacnode.sync.download_pace import DownloadPace, PeerFailedError
 from lacnode.sync.peer_trust import MAX_FAILURES_IN_SESSION, PeerFault, PeerTrust
+from lacnode.sync.sliced_import import MIN_SYNC_BLOCKS, SlicedImport
 from lacnode.sync.sync_status import SyncStatus
 from lacnode.workers.worker import Worker
 
@@ -40,12 +40,6 @@ MISSING_BLOCK_GRACE_SECONDS = 0.4
 
 PEER_CHECK_INTERVAL_SECONDS = 15.0
 """The time between two checks of the peers, if nothing happens."""
-
-MIN_SYNC_BLOCKS = 3
-"""Blocks behind from which the node asks at once. Also the blocks to import from which consensus pauses."""
-
-SLICE_SECONDS = 0.2
-"""How long verified blocks are imported before the thread that writes state is free for consensus again."""
 
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 15.0, 600.0
 """The pause after a block that a quorum sealed and this node's own execution refuses: the first, and the longest."""
@@ -80,7 +74,7 @@ class Synchronizer:
         self.worker = worker
         self.check_worker = check_worker
         self._on_syncing = on_syncing
-        self._on_importing = on_importing
+        self._import = SlicedImport(chain, self.budget, on_importing)
         self._on_caught_up = on_caught_up
         self.has_caught_up = False
         """Whether this node was as far as all its peers, at any moment since its start."""
@@ -271,7 +265,9 @@ class Synchronizer:
             nursery.start_soon(fetch)
             try:
                 async for blocks in groups:
-                    await self._import(blocks)
+                    await self._import.run(blocks, self.worker)
+                    # Success resets the pause: the next refusal is a new case.
+                    self._pause = FIRST_PAUSE_SECONDS
             except BlockRefusedError as refusal:
                 # The rest of the download is useless: no later block can be imported.
                 failure = refusal
@@ -281,36 +277,3 @@ class Synchronizer:
             self.trust.record_delivery(peer, slow=pace.is_slow)
         if failure is not None:
             raise failure
-
-    async def _import(self, blocks: list[Block]) -> None:
-        """Import verified `blocks` in slices. Between two slices, consensus may use the thread first.
-
-        Consensus does not need the heads in between, because a quorum has decided the blocks above them. It gets the last
-        head. No peer can delay this, because nothing here waits for a peer.
-        """
-        many = len(blocks) > MIN_SYNC_BLOCKS
-        if many:
-            self._on_importing(True)
-        try:
-            done = 0
-            while done < len(blocks):
-                done = await self.worker.run(partial(self._import_slice, blocks, done))
-        except ExecutionInterruptedError:
-            await trio.sleep_forever()  # The node stops, so this task is cancelled already.
-        finally:
-            if many:
-                self._on_importing(False)
-        # Success resets the pause: the next refusal is a new case.
-        self._pause = FIRST_PAUSE_SECONDS
-
-    def _import_slice(self, blocks: list[Block], start: int) -> int:
-        """Import from index `start` on for `SLICE_SECONDS`. Return the index of the first block that is left."""
-        ends = time.monotonic() + SLICE_SECONDS
-        with self._chain.bulk_import():
-            for index in range(start, len(blocks)):
-                # Consensus may have imported this block in the meantime.
-                if blocks[index].number > self._chain.head.header.number:
-                    self._chain.import_block(blocks[index], self.budget)
-                if time.monotonic() >= ends:
-                    return index + 1
-        return len(blocks)

@@ -1,0 +1,65 @@
+"""Importing verified blocks in slices, so that consensus is not kept from the thread that writes state.
+
+Must not verify blocks, and must not wait for a peer: the blocks are here with their bodies.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import trio
+
+from lacnode.chain.blockchain import Blockchain
+from lacnode.evm.budget import ExecutionBudget, ExecutionInterruptedError
+from lacnode.primitives.block import Block
+from lacnode.workers.worker import Worker
+
+MIN_SYNC_BLOCKS = 3
+"""Blocks behind from which the node asks at once. Also the blocks to import from which consensus pauses."""
+
+SLICE_SECONDS = 0.2
+"""How long verified blocks are imported before the thread that writes state is free for consensus again."""
+
+
+class SlicedImport:
+    """Imports verified blocks into `chain`, within `budget`.
+
+    `on_importing` is called with True before the import of several blocks, and with False after it.
+    """
+
+    def __init__(self, chain: Blockchain, budget: ExecutionBudget, on_importing: Callable[[bool], None]) -> None:
+        self._chain = chain
+        self._budget = budget
+        self._on_importing = on_importing
+
+    async def run(self, blocks: Sequence[Block], worker: Worker) -> None:
+        """Import verified `blocks` in slices, in `worker`. Between two slices, consensus may use the thread first.
+
+        Consensus does not need the heads in between, because a quorum has decided the blocks above them. It gets the last
+        head. No peer can delay this, because nothing here waits for a peer. Raises BlockRefusedError if this node's own
+        execution refuses a block.
+        """
+        many = len(blocks) > MIN_SYNC_BLOCKS
+        if many:
+            self._on_importing(True)
+        try:
+            done = 0
+            while done < len(blocks):
+                done = await worker.run(partial(self._import_slice, blocks, done))
+        except ExecutionInterruptedError:
+            await trio.sleep_forever()  # The node stops, so this task is cancelled already.
+        finally:
+            if many:
+                self._on_importing(False)
+
+    def _import_slice(self, blocks: Sequence[Block], start: int) -> int:
+        """Import from index `start` on for `SLICE_SECONDS`. Return the index of the first block that is left."""
+        ends = time.monotonic() + SLICE_SECONDS
+        with self._chain.bulk_import():
+            for index in range(start, len(blocks)):
+                # Consensus may have imported this block in the meantime.
+                if blocks[index].number > self._chain.head.header.number:
+                    self._chain.import_block(blocks[index], self._budget)
+                if time.monotonic() >= ends:
+                    return index + 1
+        return len(blocks)
